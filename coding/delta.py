@@ -1,0 +1,45 @@
+"""The delta code: a spike for every step δ by which the value exceeds what was sent so far."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..core.errors import ConfigError
+from .base import Coding, Moments
+
+
+class Delta(Coding):
+    """Delta modulation with feedback of a constant signal that begins at 0.
+
+    What was sent after t spikes is t δ, so code[t] = H(x - (t + 1) δ): a value spends as many
+    spikes as it holds steps δ, without a gap from the first step on.
+
+    Args:
+        steps: number of time steps T.
+        threshold: δ; 1/(T + 1) by default, so that [0, 1] just fills T steps.
+
+    Raises:
+        ConfigError: `threshold` is not above 0.
+
+    Source: the step-forward scheme of Petro, Kasabov and Kiss, IEEE TNNLS 31 (2020). Without the
+    feedback, as `snntorch.spikegen.delta` does for sequences, an image that stands still spikes
+    at the first step only.
+    """
+
+    def __init__(self, *, steps: int, threshold: float | None = None) -> None:
+        super().__init__(steps=steps)
+        if threshold is not None and threshold <= 0:
+            raise ConfigError(f"threshold must be above 0, not {threshold}")
+        self.threshold = threshold
+
+    def encode(self, x: Tensor) -> Tensor:
+        wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
+        count = torch.arange(1, self.steps + 1, dtype=wide.dtype, device=x.device)
+        level = count * self.threshold if self.threshold else count / (self.steps + 1)
+        return (wide > level.view(-1, *[1] * x.dim())).to(x.dtype)
+
+    def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
+        """Return the middle of the interval that the number of spikes n tells, (n + 1/2) δ."""
+        delta = self.threshold or 1 / (self.steps + 1)
+        return (code.sum(0) + 0.5) * delta

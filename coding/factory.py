@@ -1,0 +1,37 @@
+"""Codes by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..core.registry import Registry
+from .base import Coding
+
+coding_registry = Registry(
+    "codings",
+    {
+        "direct": "coding.direct:Direct",
+        "temporal": "coding.slots:Temporal",
+        "hybrid": "coding.hybrid:HybridTemporal",
+        "embedding": "coding.slots:Embedding",
+        "hybrid-embedding": "coding.hybrid:HybridEmbedding",
+        "rate": "coding.rate:Rate",
+        "latency": "coding.latency:Latency",
+        "delta": "coding.delta:Delta",
+    },
+)
+
+
+def create_coding(name: str, *, steps: int, **options: Any) -> Coding:
+    """Return the code called `name` over `steps` time steps.
+
+    Args:
+        name: `direct`, `temporal`, `hybrid`, `embedding`, `hybrid-embedding`, `rate`, `latency`,
+            `delta`, or a code that an installed package adds.
+        steps: number of time steps T.
+        options: the code's own, such as `thresholds="quantile"`.
+
+    Raises:
+        ConfigError: the name, the number of steps or an option is not possible.
+    """
+    return coding_registry.get(name)(steps=steps, **options)

@@ -1,0 +1,60 @@
+"""Hybrid codes: the analog image first, spikes after.
+
+Source: arXiv 2408.12407.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .base import Coding, Moments
+from .slots import Embedding, SlotCoding, Temporal, Variant
+from .thresholds import ThresholdRule
+
+
+class Hybrid(Coding):
+    """code[0] = x, code[1:] = the code of T - 1 steps that `inner` makes of x.
+
+    Args:
+        steps: number of time steps T, at least 2.
+        thresholds: `linear` or `quantile`, for the steps of spikes.
+        variant: `fixed`, or `published` for the faults of the published code.
+
+    Raises:
+        ConfigError: fewer than 2 steps, or an option that the inner code refuses.
+    """
+
+    analog_steps = 1
+    min_steps = 2
+    inner_type: type[SlotCoding]
+
+    def __init__(
+        self,
+        *,
+        steps: int,
+        thresholds: ThresholdRule = "linear",
+        variant: Variant = "fixed",
+    ) -> None:
+        super().__init__(steps=steps)
+        self.inner = self.inner_type(steps=steps - 1, thresholds=thresholds, variant=variant)
+        # The published thresholds are 1 - i/T although T - 1 steps carry spikes.
+        self.inner.divisor = steps
+
+    def encode(self, x: Tensor) -> Tensor:
+        return torch.cat([x.unsqueeze(0), self.inner.encode(x)])
+
+    def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
+        return code[0]
+
+
+class HybridTemporal(Hybrid):
+    """The analog image, then `temporal` over K = T - 1 slots."""
+
+    inner_type = Temporal
+
+
+class HybridEmbedding(Hybrid):
+    """The analog image, then `embedding` over K = 2^(T-1) - 1 slots."""
+
+    inner_type = Embedding

@@ -1,0 +1,94 @@
+"""The latency code: time to first spike of an integrator that the value charges."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..core.errors import ConfigError
+from .base import Coding, Moments
+
+
+class Latency(Coding):
+    """One spike at t = τ ln(x / (x - θ)), or with `linear` at t = τ (1 - x), rounded.
+
+    Values at or below θ fire last (with `clip` not at all). With `normalize` the latest spike
+    falls on the last step: τ is replaced by (T - 1) / ln((θ + ε)/ε), linear by T - 1. Equal to
+    `snntorch.spikegen.latency`, which normalises by the latest spike of the batch at hand, for
+    every batch that holds a value at or below θ; here a sample's code does not depend on its
+    neighbours in the batch. Without `normalize`, spikes after the last step are lost.
+
+    Args:
+        steps: number of time steps T.
+        tau: time constant in steps.
+        threshold: θ, in (0, 1).
+        linear: linear instead of logarithmic times.
+        normalize: spread the spikes over all T steps.
+        clip: values below θ never fire.
+
+    Raises:
+        ConfigError: an option out of range.
+    """
+
+    epsilon = 1e-7
+
+    def __init__(
+        self,
+        *,
+        steps: int,
+        tau: float = 1.0,
+        threshold: float = 0.01,
+        linear: bool = False,
+        normalize: bool = True,
+        clip: bool = False,
+    ) -> None:
+        super().__init__(steps=steps)
+        if not 0 < threshold < 1:
+            raise ConfigError(f"threshold must be between 0 and 1, not {threshold}")
+        if tau <= 0:
+            raise ConfigError(f"tau must be above 0, not {tau}")
+        self.tau = tau
+        self.threshold = threshold
+        self.linear = linear
+        self.normalize = normalize
+        self.clip = clip
+
+    def encode(self, x: Tensor) -> Tensor:
+        # ε vanishes beside θ in half precision, and ln(x / 0) would follow.
+        wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
+        time = (self._linear_time(wide) if self.linear else self._log_time(wide)).round()
+        t = torch.arange(self.steps, device=x.device).view(-1, *[1] * x.dim())
+        spikes = time == t
+        if self.clip:
+            spikes = spikes & ~(wide < self.threshold)
+        return spikes.to(x.dtype)
+
+    def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
+        """Return the value that fires at the time of the spike; 0 where there is none."""
+        fired, time = code.max(dim=0)
+        time = time.to(code.dtype)
+        if self.linear:
+            tau = max(self.steps - 1, 1) if self.normalize else self.tau
+            value = 1 - time / tau
+        else:
+            growth = torch.exp(time * self._log_span(code) if self.normalize else time / self.tau)
+            value = self.threshold * growth / (growth - 1)
+        return torch.where(fired > 0, value.clamp(self.threshold, 1), torch.zeros_like(value))
+
+    def _linear_time(self, x: Tensor) -> Tensor:
+        tau = self.steps - 1 if self.normalize else self.tau
+        return torch.clamp_max(-tau * (x - 1), -tau * (self.threshold - 1))
+
+    def _log_time(self, x: Tensor) -> Tensor:
+        time = self._charge_time(x)
+        if self.normalize:
+            time = time * (self.steps - 1) / self._charge_time(x.new_zeros(()))
+        return time
+
+    def _charge_time(self, x: Tensor) -> Tensor:
+        charged = torch.clamp(x, self.threshold + self.epsilon)
+        return self.tau * torch.log(charged / (charged - self.threshold))
+
+    def _log_span(self, like: Tensor) -> Tensor:
+        latest = self._charge_time(torch.zeros((), dtype=torch.float64, device=like.device))
+        return (latest / self.tau / max(self.steps - 1, 1)).to(like.dtype)

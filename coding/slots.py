@@ -1,0 +1,141 @@
+"""Codes that give each value one slot: `temporal` and `embedding`.
+
+Source: arXiv 2408.12407, with the faults of the published code mended; `variant="published"`
+computes what that code computes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..core.errors import ConfigError
+from .base import Coding, Moments
+from .published import published_planes
+from .thresholds import ThresholdRule, create_thresholds
+
+Variant = Literal["fixed", "published"]
+MOST_EMBEDDING_STEPS = 16
+
+
+class SlotCoding(Coding):
+    """A code whose steps are a function of each value's slot.
+
+    Args:
+        steps: number of time steps T.
+        thresholds: `linear` or `quantile`.
+        variant: `fixed`, or `published` for the faults of the published code.
+
+    Raises:
+        ConfigError: too few or too many steps, or `published` with other thresholds than linear.
+
+    Attributes:
+        divisor: the number n in the published code's θ_i = 1 - i/n; T, unless this code is a part
+            of a longer one.
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: int,
+        thresholds: ThresholdRule = "linear",
+        variant: Variant = "fixed",
+    ) -> None:
+        super().__init__(steps=steps)
+        if variant not in ("fixed", "published"):
+            raise ConfigError(f"unknown variant {variant!r}", why="there are: fixed, published")
+        if variant == "published" and thresholds != "linear":
+            raise ConfigError(
+                "variant 'published' goes with linear thresholds only",
+                why="the published code compares with 1 - i/n and nothing else",
+                remedy='set thresholds = "linear" or variant = "fixed"',
+            )
+        self.slots = self._slots_in(steps)
+        self.thresholds = create_thresholds(thresholds, self.slots)
+        self.variant = variant
+        self.divisor = steps
+
+    def encode(self, x: Tensor) -> Tensor:
+        if self.variant == "published":
+            return published_planes(x, self._planes(), self.divisor)
+        return self._steps_of(self.thresholds.slot(x)).to(x.dtype)
+
+    def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
+        return self.thresholds.value(self._slot_of(code), code.dtype, moments)
+
+    def moments(self, x: Tensor) -> Moments | None:
+        return self.thresholds.moments(x)
+
+    @staticmethod
+    def _slots_in(steps: int) -> int:
+        """Return the number of slots that `steps` steps can tell apart."""
+        raise NotImplementedError
+
+    def _steps_of(self, slot: Tensor) -> Tensor:
+        """Return the T steps of slots 1..K, `[...] -> [T, ...]`; slot 0 has no spike."""
+        raise NotImplementedError
+
+    def _slot_of(self, code: Tensor) -> Tensor:
+        """Return the slots that T steps tell, the inverse of `_steps_of`."""
+        raise NotImplementedError
+
+    def _planes(self) -> Tensor:
+        """Return what slots 1..K look like, `[T, K]`."""
+        return self._steps_of(torch.arange(1, self.slots + 1))
+
+
+class Temporal(SlotCoding):
+    """One spike for each value, at the step of its slot: code[t] = 1 if slot = t + 1, K = T."""
+
+    @staticmethod
+    def _slots_in(steps: int) -> int:
+        return steps
+
+    def _steps_of(self, slot: Tensor) -> Tensor:
+        t = torch.arange(1, self.steps + 1, device=slot.device)
+        return slot == t.view(-1, *[1] * slot.dim())
+
+    def _slot_of(self, code: Tensor) -> Tensor:
+        # The published variant may fire twice; the first spike is the one that tells the value.
+        fired, first = code.max(dim=0)
+        return torch.where(fired > 0, first + 1, torch.zeros_like(first))
+
+
+class Embedding(SlotCoding):
+    """The slot number in binary, least significant bit first: code[t] = ⌊slot / 2^t⌋ mod 2.
+
+    K = 2^T - 1 slots; T is at most 16.
+    """
+
+    def __init__(
+        self,
+        *,
+        steps: int,
+        thresholds: ThresholdRule = "linear",
+        variant: Variant = "fixed",
+    ) -> None:
+        if steps > MOST_EMBEDDING_STEPS:
+            raise ConfigError(
+                f"steps must be at most {MOST_EMBEDDING_STEPS} for embedding, not {steps}",
+                why=f"{steps} binary digits are finer than any image",
+            )
+        super().__init__(steps=steps, thresholds=thresholds, variant=variant)
+
+    @staticmethod
+    def _slots_in(steps: int) -> int:
+        return 2**steps - 1
+
+    def _steps_of(self, slot: Tensor) -> Tensor:
+        t = torch.arange(self.steps, device=slot.device).view(-1, *[1] * slot.dim())
+        return (slot >> t) & 1
+
+    def _slot_of(self, code: Tensor) -> Tensor:
+        if self.variant == "published":
+            raise ConfigError(
+                "the published embedding cannot be decoded",
+                why="its steps hold counts of several slots, not binary digits",
+            )
+        t = torch.arange(self.steps, device=code.device).view(-1, *[1] * (code.dim() - 1))
+        return (code.long() << t).sum(0)

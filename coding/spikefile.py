@@ -1,0 +1,98 @@
+"""Spike files: what `asnn encode` writes, a NumPy archive that any tool can open.
+
+Arrays of the file:
+    spikes  uint8, the spike steps `[Ts, B, ...]` as packed bits (numpy.packbits of the flat array)
+    shape   int64, the shape of the whole code `[T, B, ...]`
+    analog  float32 `[Ta, B, ...]`, the analog steps, where the code has some
+    labels  int64 `[B]`, where they are known
+    meta    JSON: format, code, options, steps, analog_steps, thresholds, version, source
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ..core.errors import DataError
+
+FORMAT = 1
+
+
+@dataclass
+class SpikeFile:
+    """The contents of a spike file.
+
+    Attributes:
+        code: `[T, B, ...]`; uint8 where all steps are spikes, float32 where some are analog.
+        meta: how the code was made.
+        labels: `[B]`, or None.
+    """
+
+    code: np.ndarray
+    meta: dict[str, Any] = field(default_factory=dict)
+    labels: np.ndarray | None = None
+
+
+def save_spikes(target: BinaryIO, file: SpikeFile) -> None:
+    """Write a spike file to an open binary stream.
+
+    Raises:
+        DataError: a spike step holds other values than 0 and 1.
+    """
+    analog_steps = int(file.meta.get("analog_steps", 0))
+    # The direct code repeats one image: it is kept once.
+    kept = 1 if file.meta.get("static") else analog_steps
+    spikes = file.code[analog_steps:]
+    if not np.isin(spikes, (0, 1)).all():
+        raise DataError(
+            "the code holds values other than 0 and 1, which packed bits cannot carry",
+            why="the published embedding counts spikes instead of giving binary digits",
+            remedy="write .npy instead",
+        )
+    arrays: dict[str, Any] = {
+        "spikes": np.packbits(spikes.astype(np.uint8).ravel()),
+        "shape": np.asarray(file.code.shape, dtype=np.int64),
+        "meta": np.asarray(json.dumps({**file.meta, "format": FORMAT})),
+    }
+    if analog_steps:
+        arrays["analog"] = file.code[:kept].astype(np.float32)
+    if file.labels is not None:
+        arrays["labels"] = np.asarray(file.labels, dtype=np.int64)
+    np.savez(target, **arrays)
+
+
+def load_spikes(source: Path | str | bytes) -> SpikeFile:
+    """Read a spike file, from a path or from its bytes.
+
+    Raises:
+        DataError: it is not a spike file, or it is damaged.
+    """
+    name = "spike file" if isinstance(source, bytes) else str(source)
+    stream = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
+    try:
+        with np.load(stream, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+        meta = json.loads(str(arrays["meta"]))
+        shape = tuple(int(n) for n in arrays["shape"])
+        analog_steps = int(meta["analog_steps"])
+        spike_shape = (shape[0] - analog_steps, *shape[1:])
+        count = int(np.prod(spike_shape))
+        if min(shape) < 0 or arrays["spikes"].size != (count + 7) // 8:
+            raise ValueError("the number of bits does not fit the shape")
+        code = np.unpackbits(arrays["spikes"], count=count).reshape(spike_shape)
+        if analog_steps:
+            analog = np.broadcast_to(arrays["analog"], (analog_steps, *shape[1:]))
+            code = np.concatenate([analog, code.astype(np.float32)])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"{name} is not a readable spike file",
+            why=str(error),
+            remedy="make it again with `asnn encode`",
+        ) from error
+    return SpikeFile(code=code, meta=meta, labels=arrays.get("labels"))

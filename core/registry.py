@@ -1,0 +1,65 @@
+"""Names that a user may type, open to other packages through entry points."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from .errors import ConfigError
+
+
+def nearest(name: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that is spelt most like `name`, or None if none is near."""
+    found = difflib.get_close_matches(name.lower(), list(choices), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+class Registry:
+    """The components of one kind, by name.
+
+    Built-in components are given as `"module:attribute"` and imported when they are asked for;
+    an installed package adds its own through the entry point group `asnn.<kind>`.
+
+    Args:
+        kind: the plural that names the entry point group, such as `codings`.
+        builtin: name to `"module:attribute"`, modules relative to `asnn`.
+    """
+
+    def __init__(self, kind: str, builtin: dict[str, str]) -> None:
+        self.kind = kind
+        self.builtin = builtin
+
+    @cached_property
+    def _external(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=f"asnn.{self.kind}")}
+
+    def names(self) -> list[str]:
+        """Return every known name: the built-in ones first, in their order."""
+        return [*self.builtin, *sorted(set(self._external) - set(self.builtin))]
+
+    def get(self, name: str) -> Any:
+        """Return the component called `name`.
+
+        Raises:
+            ConfigError: no component has that name; the message lists all and the nearest.
+        """
+        if name in self.builtin:
+            module, attribute = self.builtin[name].split(":")
+            return getattr(import_module(f"asnn.{module}"), attribute)
+        if name in self._external:
+            return self._external[name].load()
+        raise unknown(self.kind.rstrip("s"), name, self.names())
+
+
+def unknown(kind: str, name: object, choices: list[str]) -> ConfigError:
+    """Return the error for a name that is not among `choices`."""
+    near = nearest(str(name), choices)
+    return ConfigError(
+        f"unknown {kind} {name!r}",
+        why=f"there are: {', '.join(choices)}",
+        remedy=f"did you mean {near!r}?" if near else "",
+    )

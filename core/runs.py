@@ -1,0 +1,101 @@
+"""Where the files of a run lie, and how a run is found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from .errors import DataError
+
+RUNS = Path("runs")
+LATEST = "latest"
+
+
+class Run:
+    """The folder of one training run and the names of what is in it."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration, which repeats the run."""
+        return self.path / "config.toml"
+
+    @property
+    def environment(self) -> Path:
+        """Versions, machine, data fingerprint."""
+        return self.path / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One line of JSON for each epoch."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """Best and last result."""
+        return self.path / "summary.json"
+
+    @property
+    def model(self) -> Path:
+        """The best weights on validation data."""
+        return self.path / "model.safetensors"
+
+    @property
+    def curves(self) -> Path:
+        """Plot of the metrics."""
+        return self.path / "curves.png"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Training states, `step-N/`."""
+        return self.path / "checkpoints"
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end."""
+        try:
+            return bool(json.loads(self.summary.read_text())["finished"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+
+
+def find_run(path: Path | str | None = None, *, unfinished: bool = False) -> Run:
+    """Return the run at `path`; without one, or for `.../latest`, the newest.
+
+    Args:
+        path: a run's folder; None is `runs/latest`.
+        unfinished: look for the newest run whose training has not come to its end.
+
+    Raises:
+        DataError: there is no such run.
+    """
+    path = RUNS / LATEST if path is None else Path(path)
+    if (path / "config.toml").is_file():
+        return Run(path)
+    if path.name != LATEST:
+        raise DataError(
+            f"{path} is not a run",
+            why="it is missing" if not path.exists() else "it holds no config.toml",
+            remedy=_remedy(path.parent),
+        )
+    runs = [Run(found.parent) for found in path.parent.glob("*/config.toml")]
+    if unfinished:
+        runs = [run for run in runs if not run.finished]
+    else:
+        runs = [run for run in runs if run.model.is_file()]
+    if not runs:
+        kind = "no unfinished run" if unfinished else "no trained run"
+        raise DataError(
+            f"there is {kind} in {path.parent}/",
+            remedy="train one with `asnn train`, or give the folder of a run",
+        )
+    return max(runs, key=lambda run: (run.config.stat().st_mtime_ns, run.path.name))
+
+
+def _remedy(parent: Path) -> str:
+    names = sorted(found.parent.name for found in parent.glob("*/config.toml"))
+    if names:
+        return f"runs in {parent}/: {', '.join(names[-5:])}"
+    return "train one with `asnn train`, or give the folder of a run"

@@ -1,0 +1,83 @@
+"""Networks by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..coding.factory import create_coding
+from ..core.errors import ConfigError
+from ..core.registry import Registry
+from .network import Blueprint, SpikingNetwork
+from .neurons import neuron_registry
+
+model_registry = Registry("models", {"lenet": "models.lenet:lenet", "mlp": "models.mlp:mlp"})
+
+
+def create_model(
+    name: str,
+    *,
+    in_shape: tuple[int, int, int],
+    classes: int,
+    coding: str = "hybrid",
+    steps: int = 4,
+    coding_options: dict[str, Any] | None = None,
+    neuron: str = "adaptive",
+    neuron_options: dict[str, Any] | None = None,
+    output_scale: bool | None = None,
+    mean: list[float] | None = None,
+    std: list[float] | None = None,
+    **options: Any,
+) -> SpikingNetwork:
+    """Return the network called `name`.
+
+    Args:
+        name: `lenet`, `mlp`, or a model that an installed package adds.
+        in_shape: (C, H, W) of the images.
+        classes: number of classes.
+        coding: name of the code, with `coding_options`.
+        steps: number of time steps T.
+        neuron: name of the neuron, with `neuron_options`.
+        output_scale: learnable scale of the logits at each step; by default with every neuron
+            but `fixed`.
+        mean, std: of each channel of the images, which normalise analog steps; 0 and 1 by default.
+        options: the model's own, such as `widths`.
+
+    Raises:
+        ConfigError: a name or an option is not possible.
+
+    >>> model = create_model("lenet", in_shape=(1, 8, 8), classes=10, coding="hybrid", steps=4)
+    >>> import torch
+    >>> model(torch.rand(2, 1, 8, 8)).shape
+    torch.Size([4, 2, 10])
+    """
+    if classes < 2:
+        raise ConfigError(f"classes must be at least 2, not {classes}")
+    if min(in_shape) < 1:
+        raise ConfigError(f"in_shape must be positive, not {in_shape}")
+    build = model_registry.get(name)
+    make = neuron_registry.get(neuron)
+    plan = Blueprint(
+        in_shape=in_shape,
+        classes=classes,
+        coding=create_coding(coding, steps=steps, **(coding_options or {})),
+        make_neuron=lambda channels: make(steps, channels, **(neuron_options or {})),
+        scaled=neuron != "fixed" if output_scale is None else output_scale,
+        mean=mean or [0.0] * in_shape[0],
+        std=std or [1.0] * in_shape[0],
+    )
+    model = build(plan, **options)
+    model.config = {
+        "name": name,
+        "in_shape": list(in_shape),
+        "classes": classes,
+        "coding": coding,
+        "steps": steps,
+        "coding_options": coding_options or {},
+        "neuron": neuron,
+        "neuron_options": neuron_options or {},
+        "output_scale": plan.scaled,
+        "mean": plan.mean,
+        "std": plan.std,
+        **options,
+    }
+    return model

@@ -1,0 +1,71 @@
+"""A spiking network: a code, a body, logits for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..coding.base import Coding
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """What every architecture is built from.
+
+    Attributes:
+        in_shape: (C, H, W) of the images.
+        classes: number of classes.
+        coding: the code in front.
+        make_neuron: builds a neuron layer for a number of channels.
+        scaled: whether the readout has a learnable scale for each step.
+        mean, std: of each channel of the images.
+    """
+
+    in_shape: tuple[int, int, int]
+    classes: int
+    coding: Coding
+    make_neuron: Callable[[int], nn.Module]
+    scaled: bool
+    mean: list[float]
+    std: list[float]
+
+    @property
+    def steps(self) -> int:
+        """Number of time steps T."""
+        return self.coding.steps
+
+
+class SpikingNetwork(nn.Module):
+    """Images `[B, C, H, W]` in [0, 1] to logits of each step `[T, B, classes]`.
+
+    Args:
+        coding: turns images into steps.
+        body: everything from the stem to the readout, time-major throughout.
+
+    Attributes:
+        config: the arguments of `create_model` that build this network again.
+    """
+
+    config: dict[str, Any]
+
+    def __init__(self, coding: Coding, body: nn.Module) -> None:
+        super().__init__()
+        self.coding = coding
+        self.body = body
+
+    def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
+        """Return logits `[T, B, classes]`; with `steps`, of the first steps only."""
+        return self.run(self.coding.encode(x)[:steps])
+
+    def run(self, code: Tensor) -> Tensor:
+        """Return logits of images that are encoded already, `[T, B, C, H, W]`."""
+        return self.body(code)
+
+    @torch.no_grad()
+    def predict(self, x: Tensor, steps: int | None = None) -> Tensor:
+        """Return the mean of the logits over the steps so far, `[B, classes]`."""
+        return self.forward(x, steps).mean(0)

@@ -1,0 +1,107 @@
+"""Trained networks in a file: safetensors, with what rebuilds the network in its header."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from ..core.errors import ConfigError, DataError
+from ..core.files import write_bytes
+from ..core.runs import find_run
+from .factory import create_model
+from .network import SpikingNetwork
+
+FORMAT = 1
+
+
+def save_model(path: Path, model: SpikingNetwork, *, labels: list[str] | None = None) -> None:
+    """Write weights and configuration to `path`, whole or not at all.
+
+    Args:
+        path: the file, usually `model.safetensors`.
+        model: a network from `create_model`.
+        labels: names of the classes.
+
+    Raises:
+        AsnnError: the file cannot be written.
+    """
+    header = {"format": FORMAT, "model": model.config, "labels": labels or []}
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    write_bytes(path, save(tensors, metadata={"asnn": json.dumps(header)}))
+
+
+def load_model(path: Path) -> SpikingNetwork:
+    """Return the network in a safetensors file that `save_model` wrote, in evaluation mode.
+
+    Raises:
+        DataError: the file is missing, damaged, of another origin, or of a newer format.
+    """
+    header, tensors = _read(path)
+    if header.get("format", 0) > FORMAT:
+        raise DataError(
+            f"{path} has format {header['format']}",
+            why=f"this asnn reads formats up to {FORMAT}",
+            remedy="install a newer asnn",
+        )
+    try:
+        config = dict(header["model"])
+        config["in_shape"] = tuple(config["in_shape"])
+        model = create_model(config.pop("name"), **config)
+        model.load_state_dict(tensors)
+    except (ConfigError, RuntimeError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} does not fit the network that it names",
+            why=str(error),
+            remedy="train the run again, or restore the file",
+        ) from error
+    damaged = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
+    if damaged:
+        raise DataError(f"{path} holds values that are not finite", why=", ".join(damaged[:5]))
+    return model.eval()
+
+
+def load_run(path: Path | str | None = None) -> SpikingNetwork:
+    """Return the trained network of a run, in evaluation mode.
+
+    Args:
+        path: the run's folder, `runs/latest` for the newest, or a `.safetensors` file.
+
+    Raises:
+        DataError: there is no such run, or its weights cannot be read.
+    """
+    if path is not None and Path(path).suffix == ".safetensors":
+        return load_model(Path(path))
+    return load_model(find_run(path).model)
+
+
+def read_labels(path: Path) -> list[str]:
+    """Return the names of the classes that a model file carries.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    return list(_read(path)[0].get("labels", []))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {})["asnn"])
+            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise DataError(
+            f"{path} is missing", remedy="the run has no trained weights yet: train it"
+        ) from error
+    except KeyError as error:
+        raise DataError(
+            f"{path} was not written by asnn", why="its header does not describe a network"
+        ) from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise DataError(
+            f"{path} is damaged", why=str(error), remedy="train the run again, or restore the file"
+        ) from error
