@@ -19,11 +19,13 @@ class Coding:
         ConfigError: `steps` is less than `min_steps`.
 
     Attributes:
+        name: what a user calls the code.
         analog_steps: how many steps, from the first, carry analog values and not spikes.
         static: whether all steps are equal, so that work on one serves for all.
         min_steps: the fewest steps that the code can work with.
     """
 
+    name: str = ""
     analog_steps: int = 0
     static: bool = False
     min_steps: int = 1
@@ -31,9 +33,7 @@ class Coding:
     def __init__(self, *, steps: int) -> None:
         if steps < self.min_steps:
             raise ConfigError(
-                f"steps must be at least {self.min_steps}, not {steps}",
-                why=f"the code {type(self).__name__} needs {self.min_steps}",
-                remedy=f"ask for {self.min_steps} steps or more",
+                f"the code {self.name!r} needs {self.min_steps} steps or more, not {steps}",
             )
         self.steps = steps
 
@@ -52,7 +52,7 @@ class Coding:
         Raises:
             ConfigError: the code has no decoder.
         """
-        raise ConfigError(f"the code {type(self).__name__} cannot be decoded")
+        raise ConfigError(f"the code {self.name!r} cannot be decoded")
 
     def moments(self, x: Tensor) -> Moments | None:
         """Return what `decode` needs beside the code to give back pixels, or None."""

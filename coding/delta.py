@@ -27,6 +27,8 @@ class Delta(Coding):
     at the first step only.
     """
 
+    name = "delta"
+
     def __init__(self, *, steps: int, threshold: float | None = None) -> None:
         super().__init__(steps=steps)
         if threshold is not None and threshold <= 0:

@@ -13,6 +13,7 @@ class Direct(Coding):
     The steps are views of one image; nothing is copied.
     """
 
+    name = "direct"
     static = True
 
     def __init__(self, *, steps: int) -> None:

@@ -51,10 +51,12 @@ class Hybrid(Coding):
 class HybridTemporal(Hybrid):
     """The analog image, then `temporal` over K = T - 1 slots."""
 
+    name = "hybrid"
     inner_type = Temporal
 
 
 class HybridEmbedding(Hybrid):
     """The analog image, then `embedding` over K = 2^(T-1) - 1 slots."""
 
+    name = "hybrid-embedding"
     inner_type = Embedding

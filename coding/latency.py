@@ -30,6 +30,7 @@ class Latency(Coding):
         ConfigError: an option out of range.
     """
 
+    name = "latency"
     epsilon = 1e-7
 
     def __init__(

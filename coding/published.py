@@ -30,5 +30,3 @@ def published_planes(x: Tensor, planes: Tensor, divisor: int) -> Tensor:
             if member:
                 code[t] += fired
     return code
-
-

@@ -17,6 +17,8 @@ class Rate(Coding):
             by default torch's global generator is used.
     """
 
+    name = "rate"
+
     def __init__(self, *, steps: int, seed: int | None = None) -> None:
         super().__init__(steps=steps)
         self.seed = seed

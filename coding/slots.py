@@ -89,6 +89,8 @@ class SlotCoding(Coding):
 class Temporal(SlotCoding):
     """One spike for each value, at the step of its slot: code[t] = 1 if slot = t + 1, K = T."""
 
+    name = "temporal"
+
     @staticmethod
     def _slots_in(steps: int) -> int:
         return steps
@@ -108,6 +110,8 @@ class Embedding(SlotCoding):
 
     K = 2^T - 1 slots; T is at most 16.
     """
+
+    name = "embedding"
 
     def __init__(
         self,

@@ -105,9 +105,7 @@ def create_thresholds(rule: ThresholdRule, slots: int) -> LinearThresholds | Qua
     raise ConfigError(f"unknown thresholds {rule!r}", why="there are: linear, quantile")
 
 
-def _falling(
-    slots: int, dtype: torch.dtype, device: torch.device | str | None = None
-) -> Tensor:
+def _falling(slots: int, dtype: torch.dtype, device: torch.device | str | None = None) -> Tensor:
     """Return (K-1)/K, ..., 1/K, 0, each rounded once, so that equal fractions compare equal."""
     wide = dtype if dtype in (torch.float32, torch.float64) else torch.float32
     counts = torch.arange(slots - 1, -1, -1, dtype=wide, device=device)

@@ -48,6 +48,11 @@ class Run:
         return self.path / "curves.png"
 
     @property
+    def schedules(self) -> Path:
+        """Plot of the learned schedules, made by an evaluation."""
+        return self.path / "schedules.png"
+
+    @property
     def checkpoints(self) -> Path:
         """Training states, `step-N/`."""
         return self.path / "checkpoints"

@@ -53,9 +53,7 @@ class LeakyParameters(NamedTuple):
             return schedule.to(dtype)
 
         size = None if self.reset_size is None else shaped(self.reset_size)
-        return LeakyParameters(
-            shaped(self.leak), shaped(self.gain), self.threshold.to(dtype), size
-        )
+        return LeakyParameters(shaped(self.leak), shaped(self.gain), self.threshold.to(dtype), size)
 
 
 class LeakyOptions(NamedTuple):

@@ -13,7 +13,7 @@ def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
 
 
 def is_static(x: Tensor) -> bool:
-    """Return whether all steps of `[T, B, ...]` are views of one: what holds for one, holds for all."""
+    """Return whether all steps of `[T, B, ...]` are views of a single one."""
     return x.shape[0] > 1 and x.stride(0) == 0
 
 

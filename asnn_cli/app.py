@@ -1,0 +1,101 @@
+"""The `asnn` command: its verbs, and what becomes of an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from . import console
+from .doctor import doctor
+from .encode import encode
+from .eval import evaluate_run
+from .exits import FAILURE, INTERRUPTED, PIPE_CLOSED, USAGE, exit_code
+from .recipes import recipes_app
+from .train import train
+
+app = typer.Typer(
+    name="asnn",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train, evaluate and encode adaptive spiking networks with hybrid coding.",
+    epilog="Begin with: [bold]asnn train && asnn eval[/bold]. Exit codes: 0 fine, 1 failure, "
+    "2 usage or configuration, 4 bad data or file, 130/143 interrupted.",
+)
+app.command("train")(train)
+app.command("eval")(evaluate_run)
+app.command("encode")(encode)
+app.add_typer(recipes_app, name="recipes")
+app.command("doctor")(doctor)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"asnn {version('asnn')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
+        ),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an expected failure too.")
+    ] = False,
+) -> None:
+    console.debug = debug
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit code; nothing but a bug raises."""
+    console.debug = False
+    try:
+        result = app(args=arguments, standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        return PIPE_CLOSED
+    except KeyboardInterrupt:
+        console.note("interrupted")
+        return INTERRUPTED
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        if console.debug:
+            raise
+        console.show_error(error)
+        return code
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """Entry point of the `asnn` command."""
+    if sys.stdout is None:  # closed by the caller; there is nowhere for data to go
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    code = run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        code = code or PIPE_CLOSED
+    sys.exit(code)
+
+
+def _silence_stdout() -> None:
+    # The interpreter flushes stdout once more at exit; let that reach nowhere, quietly.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+__all__ = ["FAILURE", "USAGE", "app", "main", "run"]

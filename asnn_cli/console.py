@@ -1,0 +1,79 @@
+"""What a person reads: notes, tables and errors go to stderr; data alone goes to stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from ..core.errors import AsnnError
+
+debug = False
+
+
+def stderr() -> Any:
+    """Return a rich console on stderr, without colour where there is no terminal."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def note(text: str) -> None:
+    """Say one line."""
+    stderr().print(text, markup=False)
+
+
+def heading(text: str) -> None:
+    """Say one line, set off from what follows."""
+    stderr().print(text, style="bold", markup=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Show a table; the first column is text, the others are figures."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    shown = Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        shown.add_column(column, justify="right" if i else "left")
+    for row in rows:
+        shown.add_row(*row)
+    stderr().print(shown, markup=False)
+
+
+def print_json(content: Any) -> None:
+    """Write one JSON object to stdout."""
+    print(json.dumps(content, indent=2, allow_nan=False), flush=True)
+
+
+def show_error(error: Exception) -> None:
+    """Say what went wrong, why, and what to do."""
+    out = stderr()
+    if not isinstance(error, AsnnError):
+        show = getattr(error, "show", None)
+        if show is not None:
+            show(file=sys.stderr)
+        else:
+            out.print(f"error: {error}", style="red", markup=False)
+        return
+    out.print(f"error: {error.what}", style="bold red", markup=False)
+    for line in error.why.splitlines():
+        out.print(f"  {line}", markup=False)
+    if error.remedy:
+        out.print(f"  → {error.remedy}", markup=False)
+
+
+def percent(share: float) -> str:
+    """Return a share as `97.50 %`."""
+    return f"{100 * share:.2f} %"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as `42 s`, `3 min 05 s` or `2 h 04 min`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

@@ -1,0 +1,301 @@
+"""`asnn encode`: images to spikes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import console
+
+
+def encode(
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="INPUT|-",
+            help="A PNG, JPEG, .npy or .npz file, or - for stdin; none with --dataset.",
+            show_default=False,
+        ),
+    ] = None,
+    coding: Annotated[str, typer.Option(help="Code, such as temporal or hybrid.")] = "hybrid",
+    steps: Annotated[int, typer.Option(help="Number of time steps T.")] = 4,
+    thresholds: Annotated[
+        str | None, typer.Option(help="linear or quantile.", show_default="linear")
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            help="fixed, or published: the published code's faults.", show_default="fixed"
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of a code that draws random numbers.")] = 0,
+    options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Another option of the code, such as tau=2.0."
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Encode a data set instead of a file.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="The first N images only.", show_default="all")
+    ] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the data set's files are.")] = None,
+    path: Annotated[
+        Path | None, typer.Option(help="File or folder of the data sets npz and folder.")
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|-",
+            help="An .npz (packed bits) or .npy (dense) file, or - for stdout as .npz.",
+            show_default="INPUT.CODING.npz; stdout if the input is stdin",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Draw the first image's steps.")
+    ] = None,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Reconstruct the images and tell the error.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was made as one JSON object.")
+    ] = False,
+) -> None:
+    """Encode images into spikes over T time steps.
+
+    Examples:
+
+    asnn encode cat.png --coding temporal --steps 8 -o cat.npz --plot cat-steps.png
+
+    asnn encode --dataset mnist --data-dir data --limit 100 --coding embedding --decode
+
+    cat cat.png | asnn encode - --coding latency --steps 16 > cat.npz
+    """
+    import torch
+
+    from ..coding import create_coding
+
+    target = _target(source, dataset, coding, output, as_json)
+    chosen = _coding_options(coding, thresholds, variant, options)
+    code = create_coding(coding, steps=steps, **chosen)
+    images, labels, name = _images(source, dataset, split, limit, data_dir, path)
+    torch.manual_seed(seed)
+    encoded = code.encode(images)
+    decoded = code.decode(encoded, code.moments(images)) if decode else None
+    meta = {
+        "coding": coding,
+        "steps": steps,
+        "options": chosen,
+        "analog_steps": code.analog_steps,
+        "static": code.static,
+        "thresholds": _threshold_table(code),
+        "seed": seed,
+        "source": name,
+    }
+    made = _describe(code, encoded, images, decoded)
+    if target is not None:
+        _write(target, encoded, labels, meta)
+    if plot is not None:
+        _draw(plot, code, images, encoded)
+    _tell(made, decoded is not None, target, plot)
+    if as_json:
+        console.print_json({**meta, **made, "output": target, "plot": str(plot) if plot else None})
+
+
+def _target(
+    source: str | None, dataset: str | None, coding: str, output: str | None, as_json: bool
+) -> str | None:
+    """Return where the code goes: a file's path, or `-`.
+
+    Raises:
+        ConfigError: input or output do not go together.
+    """
+    from ..core.errors import ConfigError
+
+    if (source is None) == (dataset is None):
+        raise ConfigError(
+            "give either a file, - for stdin, or --dataset",
+            remedy="for example: asnn encode cat.png, or asnn encode --dataset digits",
+        )
+    if output is None:
+        if source == "-":
+            # With --json stdout is taken; then the code is only described.
+            output = None if as_json else "-"
+        else:
+            stem = dataset if dataset else Path(source or "").stem
+            output = f"{stem}.{coding}.npz"
+    if output is None:
+        return None
+    if output == "-" and as_json:
+        raise ConfigError("--json and -o - both want stdout", remedy="write the code to a file")
+    if output == "-" and sys.stdout.isatty():
+        raise ConfigError(
+            "the code is binary and stdout is a terminal", remedy="redirect it, or use -o FILE.npz"
+        )
+    if output != "-" and Path(output).suffix not in (".npz", ".npy"):
+        raise ConfigError(
+            f"-o {output} is neither .npz nor .npy",
+            remedy="name the file .npz (packed bits) or .npy (dense array)",
+        )
+    return output
+
+
+def _coding_options(
+    coding: str, thresholds: str | None, variant: str | None, options: list[str] | None
+) -> dict[str, Any]:
+    """Return the code's options, checked in the same way as those of a recipe."""
+    from ..learning import check_recipe, override
+
+    texts = [f"coding.name={coding}", "coding.steps=8"]
+    texts += [f"coding.thresholds={thresholds}"] if thresholds else []
+    texts += [f"coding.variant={variant}"] if variant else []
+    texts += [f"coding.{option}" for option in options or []]
+    document, _ = override({}, texts)
+    return {
+        key: value
+        for key, value in check_recipe(document, source="the code").coding.options().items()
+        if value is not None
+    }
+
+
+def _images(
+    source: str | None,
+    dataset: str | None,
+    split: str,
+    limit: int | None,
+    data_dir: Path | None,
+    path: Path | None,
+) -> tuple[Any, Any, str]:
+    """Return images `[B, C, H, W]` in [0, 1], labels or None, and what they are called."""
+    from ..core.errors import ConfigError
+
+    if dataset is None:
+        from ..datasets.single import read_images
+
+        name = "stdin" if source == "-" else str(source)
+        given = read_images(_read(str(source)), name)
+        labels = given.labels[:limit] if given.labels is not None else None
+        return given.images[:limit], labels, Path(name).name
+    from ..core.registry import unknown
+    from ..datasets import Batches, load_dataset
+
+    if split not in ("train", "validation", "test"):
+        raise unknown("split", split, ["train", "validation", "test"])
+    options = {"dir": data_dir, "path": path}
+    data = load_dataset(dataset, **{k: str(v) for k, v in options.items() if v is not None})
+    chosen = getattr(data, split)
+    count = min(limit or len(chosen), len(chosen))
+    if count == 0:
+        raise ConfigError(f"the {split} split of {dataset} is empty")
+    batches = Batches(chosen, batch_size=count, full_scale=data.full_scale)
+    x, targets = next(iter(batches))
+    return x, targets.first, f"{dataset}/{split}"
+
+
+def _read(source: str) -> bytes:
+    from ..core.errors import DataError
+
+    if source == "-":
+        if sys.stdin is None or sys.stdin.closed:
+            raise DataError("stdin is closed", remedy="pipe an image in, or name a file")
+        if sys.stdin.isatty():
+            raise DataError(
+                "stdin is a terminal", remedy="pipe an image in: cat cat.png | asnn encode -"
+            )
+        try:
+            return sys.stdin.buffer.read()
+        except OSError as error:
+            raise DataError("stdin cannot be read", why=str(error)) from error
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {source}", why=error.strerror or str(error)) from error
+
+
+def _threshold_table(code: Any) -> list[float] | None:
+    slots = getattr(code, "inner", code)
+    if not hasattr(slots, "thresholds"):
+        return None
+    return slots.thresholds.table().tolist()
+
+
+def _describe(code: Any, encoded: Any, images: Any, decoded: Any) -> dict[str, Any]:
+    spikes = code.count_spikes(encoded).double()
+    pixels = images[0].numel()
+    made: dict[str, Any] = {
+        "shape": list(encoded.shape),
+        "images": len(images),
+        "spikes_per_image": float(spikes.mean()),
+        "spikes_per_pixel": float(spikes.mean()) / pixels,
+    }
+    if decoded is not None:
+        error = (decoded - images).double()
+        rmse = float(error.square().mean().sqrt())
+        made["rmse"] = rmse
+        made["greatest_error"] = float(error.abs().max())
+        made["psnr_db"] = -20 * _log10(rmse) if rmse > 0 else None
+    return made
+
+
+def _log10(value: float) -> float:
+    import math
+
+    return math.log10(value)
+
+
+def _write(target: str, encoded: Any, labels: Any, meta: dict[str, Any]) -> None:
+    import io
+
+    import numpy as np
+
+    from ..coding import SpikeFile, save_spikes
+    from ..core.files import write_bytes
+
+    dense = encoded.numpy()
+    buffer = io.BytesIO()
+    if target.endswith(".npy"):
+        np.save(buffer, dense if meta["analog_steps"] else dense.astype(np.uint8))
+    else:
+        file = SpikeFile(dense, meta, None if labels is None else labels.numpy())
+        save_spikes(buffer, file)
+    if target == "-":
+        sys.stdout.buffer.write(buffer.getvalue())
+        sys.stdout.buffer.flush()
+    else:
+        write_bytes(Path(target), buffer.getvalue())
+
+
+def _draw(plot: Path, code: Any, images: Any, encoded: Any) -> None:
+    from ..core.errors import ConfigError
+    from ..measure.pictures import draw_code
+
+    first, one = images[:1], encoded[:, :1]
+    try:
+        decoded = code.decode(one, code.moments(first))[0]
+    except ConfigError:  # a code without a decoder is drawn without one
+        decoded = None
+    draw_code(plot, first[0], one[:, 0], code.analog_steps, decoded)
+
+
+def _tell(made: dict[str, Any], decoded: bool, target: str | None, plot: Path | None) -> None:
+    console.note(
+        f"{made['images']} images to {made['shape']}, "
+        f"{made['spikes_per_image']:,.1f} spikes per image, "
+        f"{made['spikes_per_pixel']:.3f} per value"
+    )
+    if decoded:
+        psnr = "exact" if made["psnr_db"] is None else f"PSNR {made['psnr_db']:.2f} dB"
+        console.note(
+            f"decoded: RMSE {made['rmse']:.4f}, greatest error {made['greatest_error']:.4f}, {psnr}"
+        )
+    for made_file in (target, plot):
+        if made_file not in (None, "-"):
+            console.note(f"wrote {made_file}")

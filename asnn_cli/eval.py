@@ -1,0 +1,184 @@
+"""`asnn eval`: what a trained network does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import console
+
+
+def evaluate_run(
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="[RUN]", help="Folder of a run.", show_default="the newest"),
+    ] = None,
+    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", help="Use the first steps only: an early answer.", show_default="all"
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = 256,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the data set's files are.", show_default="as in training"),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object.")
+    ] = False,
+) -> None:
+    """Evaluate a trained network: accuracy by step, confusion, spikes, learned schedules.
+
+    Examples:
+
+    asnn eval
+
+    asnn eval runs/digits-20260101-120000 --split validation --steps 2
+
+    asnn eval --json | jq .accuracy
+    """
+    from ..core.runs import find_run
+    from ..learning import check_recipe, override, read_document
+    from ..learning.device import find_device
+    from ..measure import evaluate, schedules
+    from ..models.saved import load_model
+
+    _check_choice(split)
+    found = find_run(run)
+    where = find_device(device)
+    model = load_model(found.model).to(where)
+    total = model.coding.steps
+    _check_steps(steps, total)
+    document, _ = override(
+        read_document(found.config), [f"data.dir='{data_dir}'"] if data_dir else []
+    )
+    # The run may come from a machine with other devices; here only its data matter.
+    document.get("train", {}).update(device="cpu", precision="float32")
+    recipe = check_recipe(document, source=str(found.config))
+    data = _load_data(recipe, found)
+    if not as_json:
+        console.note(f"evaluating {found.path} on {split} data ({where})")
+    result = evaluate(
+        model,
+        getattr(data, split),
+        classes=len(data.classes),
+        full_scale=data.full_scale,
+        batch_size=batch_size,
+        device=where,
+        steps=steps,
+    )
+    learned = schedules(model)
+    if as_json:
+        console.print_json(
+            {
+                "run": str(found.path),
+                "data": data.name,
+                "split": split,
+                "fingerprint": data.fingerprint,
+                "steps": steps or total,
+                "coding": recipe.coding.name,
+                "device": str(where),
+                "classes": data.classes,
+                **result.as_dict(),
+                "schedules": learned,
+            }
+        )
+    else:
+        _show(result, learned, data.classes)
+    _draw(found, learned, quiet=as_json)
+
+
+def _check_choice(split: str) -> None:
+    from ..core.registry import unknown
+
+    choices = ["test", "validation", "train"]
+    if split not in choices:
+        raise unknown("split", split, choices)
+
+
+def _check_steps(steps: int | None, total: int) -> None:
+    from ..core.errors import ConfigError
+
+    if steps is not None and not 1 <= steps <= total:
+        raise ConfigError(f"--steps must be from 1 to {total}, the steps of the run, not {steps}")
+
+
+def _load_data(recipe: Any, run: Any) -> Any:
+    """Load the run's data; say so where it is not what the run was trained with."""
+    import json
+
+    from ..datasets import load_dataset
+
+    data = load_dataset(
+        recipe.data.name,
+        validation=recipe.data.validation,
+        test=recipe.data.test,
+        limit=recipe.data.limit,
+        **recipe.data.options(),
+    )
+    try:
+        trained_with = json.loads(run.environment.read_text())["data"]["fingerprint"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return data
+    if trained_with != data.fingerprint:
+        console.note(
+            f"warning: the data are not those of the training ({data.fingerprint[:12]}, "
+            f"then {trained_with[:12]}); test samples may have been trained on"
+        )
+    return data
+
+
+def _show(result: Any, learned: dict[str, dict[str, list[float]]], classes: list[str]) -> None:
+    steps = range(1, len(result.accuracy_per_step) + 1)
+    heads = [f"t = {t}" for t in steps]
+    rows = [
+        ["accuracy so far", *(console.percent(value) for value in result.accuracy_per_step)],
+        *(
+            [f"spike rate, {layer}", *(f"{value:.4f}" for value in rates)]
+            for layer, rates in result.spike_rates.items()
+        ),
+        *(
+            [f"{name}, {layer}", *(f"{value:.3f}" for value in values[: len(heads)])]
+            for layer, by_name in learned.items()
+            for name, values in by_name.items()
+            if len(values) > 1
+        ),
+    ]
+    console.table("by step", ["", *heads], rows)
+    worst = _worst_confusions(result.confusion, classes)
+    if worst:
+        console.table("most frequent errors", ["true", "answered", "samples"], worst)
+    console.heading(
+        f"accuracy {console.percent(result.accuracy)} of {result.samples:,} samples, "
+        f"loss {result.loss:.4f}, spike rate {result.spike_rate:.4f}, "
+        f"{result.samples_per_second:,.0f} samples/s"
+    )
+
+
+def _worst_confusions(confusion: list[list[int]], classes: list[str]) -> list[list[str]]:
+    errors = [
+        (count, true, answer)
+        for true, row in enumerate(confusion)
+        for answer, count in enumerate(row)
+        if count and answer != true
+    ]
+    errors.sort(key=lambda error: -error[0])
+    return [[classes[true], classes[answer], str(count)] for count, true, answer in errors[:5]]
+
+
+def _draw(run: Any, learned: dict[str, dict[str, list[float]]], *, quiet: bool) -> None:
+    from ..core.errors import AsnnError
+    from ..measure.pictures import draw_schedules
+
+    try:
+        draw_schedules(run.schedules, learned)
+    except AsnnError as error:  # a run may lie on a read-only disk; its figures are told already
+        console.note(f"warning: {error}")
+        return
+    if not quiet:
+        console.note(f"schedules: {run.schedules}")

@@ -1,0 +1,25 @@
+"""Exit codes, and which error has which."""
+
+from __future__ import annotations
+
+from ..core.errors import AsnnError, ConfigError, DataError
+
+FAILURE = 1
+USAGE = 2
+DATA = 4
+INTERRUPTED = 130
+TERMINATED = 143
+PIPE_CLOSED = 141  # as the shell says of a tool whose reader went away
+
+
+def exit_code(error: Exception) -> int | None:
+    """Return the exit code of an expected failure, or None for a bug."""
+    if isinstance(error, ConfigError):
+        return USAGE
+    if isinstance(error, DataError):
+        return DATA
+    if isinstance(error, AsnnError):
+        return FAILURE
+    # typer's usage errors have no common public class; they carry their exit code.
+    code = getattr(error, "exit_code", None)
+    return code if isinstance(code, int) else None

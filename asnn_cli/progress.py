@@ -1,0 +1,111 @@
+"""How a training is shown: a live line on a terminal, one plain line for each epoch elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any
+
+from ..learning.loop import Training
+from .console import duration, note, percent, stderr
+
+
+class Progress:
+    """Observer of a training; a context, so that the live line ends with it."""
+
+    def __init__(self) -> None:
+        self._console = stderr()
+        self._live: Any = None
+        self._task: Any = None
+        self._begin = 0.0
+        self._samples = 0
+        self._steps = 0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def started(self, training: Training) -> None:
+        recipe, data = training.recipe, training.data
+        note(
+            f"{recipe.name}: {recipe.model.name} with {recipe.model.neuron} neurons, "
+            f"{training.parameters:,} parameters; code {recipe.coding.name}, "
+            f"T = {recipe.coding.steps}; {training.device}"
+        )
+        note(
+            f"{data.name}: {len(data.train):,} training, {len(data.validation):,} validation, "
+            f"{len(data.test):,} test samples; data {data.fingerprint[:12]}"
+        )
+        if training.progress.step:
+            note(f"going on after step {training.progress.step}")
+        note(f"writing {training.run.path}")
+        self._begin = time.perf_counter()
+        if self._console.is_terminal:
+            self._show_live(training)
+
+    def batch_done(self, training: Training, loss: float, accuracy: float, rate: float) -> None:
+        self._steps += 1
+        # All batches of an epoch but the last are of one size.
+        self._samples += training.recipe.train.batch_size
+        if self._live is None:
+            return
+        progress = training.progress
+        self._live.update(
+            self._task,
+            completed=progress.step,
+            epoch=progress.epoch + 1,
+            loss=loss,
+            accuracy=percent(accuracy),
+            rate=rate,
+            speed=self._samples / (time.perf_counter() - self._begin),
+        )
+
+    def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
+        seconds = time.perf_counter() - self._begin
+        left = training.recipe.train.epochs * training.batches_per_epoch - training.progress.step
+        line = (
+            f"epoch {metrics['epoch']}/{training.recipe.train.epochs}  "
+            f"loss {metrics['train_loss']:.4f}  "
+            f"accuracy {percent(metrics['train_accuracy'])}  "
+            f"validation {percent(metrics['validation_accuracy'])}  "
+            f"spike rate {metrics['spike_rate']:.3f}  "
+            f"{self._samples / seconds:,.0f} samples/s  "
+            f"{duration(seconds / max(self._steps, 1) * left)} left"
+        )
+        self._console.print(line, markup=False)
+
+    def _show_live(self, training: Training) -> None:
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Live
+
+        epochs = training.recipe.train.epochs
+        self._live = Live(
+            TextColumn(f"epoch {{task.fields[epoch]}}/{epochs}"),
+            BarColumn(bar_width=20),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("accuracy {task.fields[accuracy]}"),
+            TextColumn("spike rate {task.fields[rate]:.3f}"),
+            TextColumn("{task.fields[speed]:,.0f} samples/s"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._live.add_task(
+            "training",
+            total=epochs * training.batches_per_epoch,
+            completed=training.progress.step,
+            epoch=training.progress.epoch + 1,
+            loss=0.0,
+            accuracy="–",
+            rate=0.0,
+            speed=0.0,
+        )
+        self._live.start()

@@ -1,0 +1,109 @@
+"""`asnn recipes`: the built-in recipes, to list, show and copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import console
+
+FOLDER = Path(__file__).parent / "recipe_files"
+
+recipes_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="List, show and copy the built-in recipes.",
+)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the built-in recipes, the default first."""
+    return sorted((path.stem for path in FOLDER.glob("*.toml")), key=lambda n: (n != "digits", n))
+
+
+def recipe_file(name: str) -> Path:
+    """Return the file of a recipe: a built-in one by name, any other by path.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    from ..core.registry import unknown
+
+    if name in recipe_names():
+        return FOLDER / f"{name}.toml"
+    path = Path(name)
+    if path.is_file():
+        return path
+    error = unknown("recipe", name, recipe_names())
+    if path.suffix == ".toml":
+        error.what = f"there is no recipe file {name}"
+    elif (path / "config.toml").is_file():
+        error.remedy = f"to repeat a run give its configuration: {path / 'config.toml'}"
+    raise error
+
+
+@recipes_app.command("list")
+def list_recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the built-in recipes."""
+    import tomllib
+
+    described = {
+        name: tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))["description"]
+        for name in recipe_names()
+    }
+    if as_json:
+        console.print_json(described)
+        return
+    for name, description in described.items():
+        print(f"{name:15} {description}")
+
+
+@recipes_app.command("show")
+def show_recipe(
+    name: Annotated[str, typer.Argument(help="Recipe, such as digits.")],
+    resolved: Annotated[
+        bool, typer.Option("--all", help="With every key, defaults included.")
+    ] = False,
+) -> None:
+    """Print a recipe.
+
+    Example: asnn recipes show digits --all
+    """
+    path = recipe_file(name)
+    if not resolved:
+        print(path.read_text("utf-8"), end="")
+        return
+    from ..learning import check_recipe, read_document
+
+    print(check_recipe(read_document(path), source=f"recipe {name}").toml(), end="")
+
+
+@recipes_app.command("copy")
+def copy_recipe(
+    name: Annotated[str, typer.Argument(help="Recipe, such as digits.")],
+    target: Annotated[
+        Path | None, typer.Argument(help="Where to.", show_default="NAME.toml")
+    ] = None,
+) -> None:
+    """Copy a recipe to a file of your own, to change it.
+
+    Example: asnn recipes copy fashion-mnist mine.toml
+    """
+    from ..core.errors import ConfigError
+    from ..core.files import write_text
+
+    source = recipe_file(name)
+    target = target or Path(f"{source.stem}.toml")
+    if target.is_dir():
+        target = target / f"{source.stem}.toml"
+    if target.exists():
+        raise ConfigError(f"{target} exists already", remedy="choose another name")
+    text = source.read_text("utf-8").replace(
+        f'name = "{source.stem}"', f'name = "{target.stem}"', 1
+    )
+    write_text(target, text)
+    console.note(f"wrote {target}; train it with: asnn train {target}")

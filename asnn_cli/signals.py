@@ -1,0 +1,48 @@
+"""SIGINT and SIGTERM ask a training to save and stop; a second one stops it at once."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+
+from .console import note
+
+
+class StopSignals:
+    """While the context is open, remember the first of the signals instead of dying of it.
+
+    Attributes:
+        received: the signal's number, or None.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._former: dict[int, object] = {}
+
+    def __enter__(self) -> StopSignals:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._former[number] = signal.signal(number, self._remember)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._former.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def __call__(self) -> bool:
+        return self.received is not None
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number, as shells count."""
+        return 128 + (self.received or 0)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        note("stopping after this step; once more to stop at once")
+        for each, handler in self._former.items():
+            signal.signal(each, handler)  # type: ignore[arg-type]

@@ -1,0 +1,197 @@
+"""`asnn train`: from a recipe to a run directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import console
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RECIPE|FILE.toml]",
+            help="A built-in recipe or a file; with --resume, the run to go on with.",
+            show_default="digits",
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a key, such as [bold]train.epochs=20[/bold]. Repeatable.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the run, which must be new or empty.",
+            show_default="runs/RECIPE-TIME",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Same as --set train.seed=N.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto")
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16 or float16.", show_default="float32"),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the data set's files are, or are downloaded to."),
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch the data set where it is missing.")
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with an interrupted run: the one given, or the newest."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Check recipe, data and network; train and write nothing."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as one JSON object.")
+    ] = False,
+) -> None:
+    """Train a network and write its run directory.
+
+    Examples:
+
+    asnn train
+
+    asnn train fashion-mnist --data-dir data --set train.epochs=10 --seed 1
+
+    asnn train my.toml --set coding.name=direct --out runs/direct
+
+    asnn train --resume
+    """
+    from ..core.errors import ConfigError
+    from ..core.runs import Run
+
+    changes = [
+        *(changes or []),
+        *([f"train.seed={seed}"] if seed is not None else []),
+        *([f'train.device="{device}"'] if device else []),
+        *([f'train.precision="{precision}"'] if precision else []),
+        *([f"data.dir='{data_dir}'"] if data_dir else []),
+        *(["data.download=true"] if download else []),
+    ]
+    if resume:
+        if changes or out or dry_run:
+            raise ConfigError(
+                "--resume goes on with the run's own configuration",
+                why="other options would make it a different training",
+                remedy="leave them out, or train anew without --resume",
+            )
+        run = _interrupted_run(recipe)
+        checked, _ = _load(str(run.config), [])
+    else:
+        checked, notices = _load(recipe or "digits", changes)
+        for text in notices:
+            console.note(text)
+        run = Run(_folder(out, checked.name))
+    if dry_run:
+        _show_dry_run(checked, run, as_json)
+        return
+    summary = _train(checked, run, resume)
+    console.note(
+        f"best validation accuracy {console.percent(summary['best']['validation_accuracy'])} "
+        f"in epoch {summary['best']['epoch']}; {console.duration(summary['seconds'])}"
+    )
+    console.note(f"run: {run.path}    next: asnn eval {run.path}")
+    if as_json:
+        console.print_json({"run": str(run.path), **summary})
+
+
+def _load(name: str, changes: list[str]) -> tuple[Any, list[str]]:
+    from ..learning import check_recipe, override, read_document
+    from .recipes import recipe_file
+
+    document = read_document(recipe_file(name))
+    document.setdefault("name", Path(name).stem)
+    changed, notices = override(document, changes)
+    return check_recipe(changed, source=f"recipe {name}"), notices
+
+
+def _interrupted_run(path: str | None) -> Any:
+    from ..core.errors import ConfigError
+    from ..core.runs import find_run
+
+    run = find_run(path, unfinished=True)
+    if run.finished:
+        raise ConfigError(
+            f"{run.path} is finished already",
+            remedy=f"evaluate it with `asnn eval {run.path}`, or train anew without --resume",
+        )
+    return run
+
+
+def _folder(out: Path | None, name: str) -> Path:
+    """Return a folder for the run that is new or empty; it is not made yet."""
+    import time
+
+    from ..core.errors import ConfigError
+    from ..core.runs import RUNS
+
+    if out is None:
+        stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        out, again = RUNS / stem, 1
+        while out.exists():
+            again += 1
+            out = RUNS / f"{stem}-{again}"
+        return out
+    if out.is_dir() and any(out.iterdir()):
+        raise ConfigError(
+            f"{out} is not empty",
+            why="a run is never written over another",
+            remedy=f"choose another --out, or go on with it: asnn train --resume {out}",
+        )
+    return out
+
+
+def _train(recipe: Any, run: Any, resume: bool) -> dict[str, Any]:
+    from ..core.files import cannot_write
+    from ..learning import train as fit
+    from .progress import Progress
+    from .signals import StopSignals
+
+    try:
+        run.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(run.path, error) from error
+    with Progress() as progress, StopSignals() as stop:
+        summary = fit(recipe, run, progress, resume=resume, stop=stop)
+    if summary is None:
+        console.note(f"saved; go on with: asnn train --resume {run.path}")
+        raise typer.Exit(stop.exit_code)
+    return summary
+
+
+def _show_dry_run(recipe: Any, run: Any, as_json: bool) -> None:
+    from ..learning import prepare
+
+    training = prepare(recipe, run)
+    console.note(recipe.toml())
+    console.note(
+        f"# fine: {training.parameters:,} parameters, {training.batches_per_epoch} steps an "
+        f"epoch on {training.device}; would write {run.path}"
+    )
+    if as_json:
+        console.print_json(
+            {
+                "recipe": recipe.document(),
+                "parameters": training.parameters,
+                "steps_per_epoch": training.batches_per_epoch,
+                "device": str(training.device),
+            }
+        )

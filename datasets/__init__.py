@@ -1,0 +1,17 @@
+"""Where samples come from: data sets by name, their splits, batches and augmentation."""
+
+from .augment import Augment, Targets
+from .base import DataSet, Source, Split
+from .batches import Batches
+from .load import dataset_registry, load_dataset
+
+__all__ = [
+    "Augment",
+    "Batches",
+    "DataSet",
+    "Source",
+    "Split",
+    "Targets",
+    "dataset_registry",
+    "load_dataset",
+]

@@ -1,0 +1,41 @@
+"""The one place where torchvision is imported.
+
+Its wheels are built for CUDA. Beside a CPU build of torch their compiled operators cannot be
+loaded, and the import fails while it looks up two of them, although nothing used here needs
+either. Declaring the two is enough for the data sets and transforms to work.
+"""
+
+import importlib
+import sys
+from types import ModuleType
+
+import torch
+
+MISSING = "torchvision::nms does not exist"
+SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+# The operators live as long as the object that declared them.
+_declared: list[torch.library.Library] = []
+
+
+def torchvision() -> ModuleType:
+    """Return the module torchvision, with `datasets` and `transforms.v2` imported."""
+    try:
+        return _import()
+    except RuntimeError as error:
+        if MISSING not in str(error):
+            raise
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        library.define(name + SCHEMA)
+    _declared.append(library)
+    for module in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+        del sys.modules[module]
+    return _import()
+
+
+def _import() -> ModuleType:
+    module = importlib.import_module("torchvision")
+    importlib.import_module("torchvision.datasets")
+    importlib.import_module("torchvision.transforms.v2")
+    return module

@@ -1,0 +1,102 @@
+"""Where to compute, how precisely, and with which random numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..core.errors import ConfigError
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+PACKAGES = ("asnn", "torch", "torchvision", "numpy", "snntorch", "safetensors", "scikit-learn")
+
+
+def find_device(name: str) -> torch.device:
+    """Return the device called `name`; `auto` is a CUDA device, else MPS, else the CPU.
+
+    Raises:
+        ConfigError: the name is none, or the machine has no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"unknown device {name!r}", why="there are: auto, cpu, cuda, cuda:N, mps"
+        ) from error
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (device.index or 0) >= count:
+            raise ConfigError(
+                f"device {name!r} is not on this machine",
+                why=f"torch {torch.__version__} finds {count} CUDA devices",
+                remedy="use --device auto or --device cpu; `asnn doctor` tells more",
+            )
+    elif device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(
+            "device 'mps' is not on this machine", remedy="use --device auto or --device cpu"
+        )
+    elif device.type not in ("cpu", "mps"):
+        raise ConfigError(
+            f"device {name!r} is not supported", why="there are: auto, cpu, cuda, cuda:N, mps"
+        )
+    return device
+
+
+def mixed_precision(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:
+    """Return the autocast context of a precision; membranes stay float32 in all of them.
+
+    Raises:
+        ConfigError: the device does not compute in that precision.
+    """
+    if precision == "float32":
+        return contextlib.nullcontext()
+    if precision == "float16" and device.type == "cpu":
+        raise ConfigError(
+            "precision float16 does not train on a CPU",
+            why="its gradients underflow and its convolutions are slow",
+            remedy="use --precision bfloat16 or float32",
+        )
+    return torch.autocast(device.type, dtype=PRECISIONS[precision])
+
+
+def derived_seed(*parts: int) -> int:
+    """Return a seed that is a function of all `parts`, such as seed, epoch and batch.
+
+    What is random in training depends on these alone, never on what was drawn before, so that a
+    training that goes on in the middle draws what it would have drawn.
+    """
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Return the versions and the machine that a result was made with."""
+    return {
+        "packages": {name: _version(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": str(device),
+        "device_name": (
+            torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+        ),
+        "command": " ".join(["asnn", *sys.argv[1:]]),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,142 @@
+"""Recipes: what a training does, as typed sections that are checked all at once."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..core.errors import ConfigError, DataError
+from .losses import LossName
+
+
+class Section(BaseModel):
+    """One table of a recipe. The options of the component it names are fields of their own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    component_fields: ClassVar[frozenset[str]] = frozenset()
+
+    def options(self) -> dict[str, Any]:
+        """Return the component's own options."""
+        return {name: getattr(self, name) for name in sorted(self.component_fields)}
+
+
+class DataSection(Section):
+    """Where samples come from; further keys are the data set's own."""
+
+    name: str = Field("digits", description="data set")
+    validation: float = Field(0.1, gt=0, lt=1, description="share of training data that validates")
+    test: float = Field(0.2, gt=0, lt=1, description="share that tests, where no test part exists")
+    limit: int | None = Field(None, ge=1, description="train on this many samples only")
+
+
+class CodingSection(Section):
+    """How images become spikes; further keys are the code's own."""
+
+    name: str = Field("hybrid", description="code")
+    steps: int = Field(4, ge=1, description="time steps T")
+
+
+class NeuronSection(Section):
+    """How neurons compute; all keys are those of the neuron that `model.neuron` names."""
+
+
+class ModelSection(Section):
+    """The network; further keys are the model's own."""
+
+    name: str = Field("lenet", description="architecture")
+    neuron: str = Field("adaptive", description="neuron")
+    output_scale: bool | None = Field(
+        None, description="learnable scale of the logits at each step; with all neurons but fixed"
+    )
+
+
+class AugmentSection(Section):
+    """Changes to training images; its keys are those of `asnn.datasets.Augment`."""
+
+
+class TrainSection(Section):
+    """Optimisation."""
+
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(64, ge=1)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    lr: float = Field(1e-3, gt=0, description="learning rate after warm-up")
+    final_lr: float = Field(1e-5, ge=0, description="learning rate at the end of the cosine")
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    warmup_epochs: float = Field(0, ge=0)
+    decay_epochs: int = Field(30, ge=1, description="schedule step: epochs between two falls")
+    decay_factor: float = Field(0.1, gt=0, le=1, description="schedule step: factor of a fall")
+    weight_decay: float = Field(0, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    loss: LossName = Field("mean", description="of the mean over steps, or tet: mean of the steps'")
+    label_smoothing: float = Field(0, ge=0, lt=1)
+    clip_norm: float | None = Field(None, gt=0, description="greatest norm of the gradient")
+    seed: int = Field(0, ge=0)
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    workers: int = Field(0, ge=0, description="processes that load samples not in memory")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe.
+
+    Attributes:
+        name: what its runs are called.
+        description: one line.
+    """
+
+    name: str
+    description: str
+    data: DataSection
+    coding: CodingSection
+    neuron: NeuronSection
+    model: ModelSection
+    augment: AugmentSection
+    train: TrainSection
+
+    def document(self) -> dict[str, Any]:
+        """Return all keys with their values, defaults included, as TOML can hold them."""
+        sections = ("data", "coding", "neuron", "model", "augment", "train")
+        return {
+            "name": self.name,
+            "description": self.description,
+            **{name: getattr(self, name).model_dump(exclude_none=True) for name in sections},
+        }
+
+    def toml(self) -> str:
+        """Return the recipe as TOML, which read again gives the same recipe."""
+        return tomli_w.dumps(self.document())
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Return the arguments of `create_model` that the recipe decides."""
+        return {
+            "name": self.model.name,
+            "coding": self.coding.name,
+            "steps": self.coding.steps,
+            "coding_options": self.coding.options(),
+            "neuron": self.model.neuron,
+            "neuron_options": self.neuron.options(),
+            "output_scale": self.model.output_scale,
+            **self.model.options(),
+        }
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return the tables of a recipe file, unchecked.
+
+    Raises:
+        DataError: the file cannot be read.
+        ConfigError: it is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot read {path}", why=error.strerror or str(error)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not a TOML file", why=str(error)) from error

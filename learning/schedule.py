@@ -1,0 +1,28 @@
+"""Learning rates as functions of the step alone, so that there is no state to lose."""
+
+from __future__ import annotations
+
+import math
+
+from .recipe import TrainSection
+
+
+def learning_rate(train: TrainSection, step: int, steps_per_epoch: int) -> float:
+    """Return the learning rate of a step, counted from 0 over the whole training.
+
+    Warm-up rises linearly to `lr` over `warmup_epochs`. Then, with p the share of the remaining
+    steps that is done:
+        cosine    final_lr + (lr - final_lr) (1 + cos(π p)) / 2
+        step      lr · decay_factor^⌊epoch / decay_epochs⌋
+        constant  lr
+    """
+    warmup = train.warmup_epochs * steps_per_epoch
+    if step < warmup:
+        return train.lr * (step + 1) / warmup
+    if train.schedule == "cosine":
+        rest = max(train.epochs * steps_per_epoch - warmup, 1)
+        done = min((step - warmup) / rest, 1.0)
+        return train.final_lr + (train.lr - train.final_lr) * (1 + math.cos(math.pi * done)) / 2
+    if train.schedule == "step":
+        return train.lr * train.decay_factor ** (step // steps_per_epoch // train.decay_epochs)
+    return train.lr

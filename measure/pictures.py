@@ -1,0 +1,99 @@
+"""Pictures: learned schedules, and what a code makes of an image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from ..core.files import whole_file
+
+# Okabe and Ito's colours, which the colour-blind can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MOST_RASTER_ROWS = 200
+
+
+def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> None:
+    """Draw what `measure.schedules` returns: one panel for each kind, one line for each layer.
+
+    Raises:
+        AsnnError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    kinds = sorted(
+        {kind for values in schedules.values() for kind, v in values.items() if len(v) > 1}
+    )
+    figure = Figure(figsize=(1 + 3.6 * max(len(kinds), 1), 3.2), layout="constrained")
+    panels = figure.subplots(1, max(len(kinds), 1), squeeze=False)[0]
+    for axes, kind in zip(panels, kinds, strict=False):
+        for colour, (layer, values) in zip(
+            COLOURS * len(schedules), schedules.items(), strict=False
+        ):
+            if kind in values:
+                steps = range(1, len(values[kind]) + 1)
+                axes.plot(steps, values[kind], marker="o", color=colour, label=layer)
+        axes.set_title(kind.replace("_", " "))
+        axes.set_xlabel("step")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize=8)
+    if not kinds:
+        panels[0].set_axis_off()
+        panels[0].text(0.5, 0.5, "nothing is scheduled", ha="center")
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
+
+def draw_code(path: Path, image: Tensor, code: Tensor, analog_steps: int, decoded: Tensor | None):
+    """Draw one image, its steps side by side, what can be decoded, and a raster of its spikes.
+
+    Args:
+        path: the PNG file.
+        image: `[C, H, W]` in [0, 1].
+        code: `[T, C, H, W]`.
+        analog_steps: how many steps, from the first, are not spikes.
+        decoded: `[C, H, W]`, or None where the code has no decoder.
+
+    Raises:
+        AsnnError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    panels = [("image", image), *((f"t = {t + 1}", step) for t, step in enumerate(code))]
+    if decoded is not None:
+        panels.append(("decoded", decoded.clamp(0, 1)))
+    figure = Figure(figsize=(1.6 * max(len(panels), 4), 4.6), layout="constrained")
+    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.4))
+    for axes, (title, values) in zip(
+        upper.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        axes.imshow(_shown(values), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        axes.set_title(title, fontsize=9)
+        axes.set_axis_off()
+    _draw_raster(lower.subplots(), code, analog_steps)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
+
+def _draw_raster(axes, code: Tensor, analog_steps: int) -> None:
+    """Draw a row for each pixel, or for evenly spread ones where there are too many."""
+    pixels = code.flatten(1).T.cpu()
+    stride = -(-len(pixels) // MOST_RASTER_ROWS)
+    rows, steps = pixels[::stride, analog_steps:].nonzero(as_tuple=True)
+    axes.scatter(steps + analog_steps + 1, rows * stride, marker="|", s=12, color=COLOURS[0])
+    axes.set_xlim(0.5, len(code) + 0.5)
+    axes.set_xticks(range(1, len(code) + 1))
+    axes.set_xlabel("step")
+    axes.set_ylabel("pixel" if stride == 1 else f"every {stride}th pixel")
+    if analog_steps:
+        axes.axvspan(0.5, analog_steps + 0.5, color="#dddddd")
+        axes.text((analog_steps + 1) / 2, 0, "analog", ha="center", va="bottom", fontsize=9)
+
+
+def _shown(image: Tensor):
+    """Return `[H, W]` or `[H, W, 3]` for a drawing; other channel counts are averaged."""
+    image = image.detach().float().cpu().clamp(0, 1)
+    if image.shape[0] == 3:
+        return image.permute(1, 2, 0).numpy()
+    return image.mean(0).numpy()

@@ -1,0 +1,75 @@
+"""Spike rates of every neuron layer, counted while the network runs."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..models.layers import SpikingLayer
+
+
+class SpikeRates:
+    """Count spikes of each layer and step while the context is open.
+
+    The rate of layer l at step t is the number of spikes over the number of neurons and samples.
+
+    >>> from asnn.models import create_model
+    >>> model = create_model("mlp", in_shape=(1, 2, 2), classes=2, steps=3)
+    >>> with SpikeRates(model) as rates:
+    ...     _ = model(torch.zeros(5, 1, 2, 2))
+    >>> list(rates.by_layer()), len(rates.by_layer()["spikes1"])
+    (['spikes1', 'spikes2'], 3)
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._layers = {
+            name.removeprefix("body."): module.neuron
+            for name, module in model.named_modules()
+            if isinstance(module, SpikingLayer)
+        }
+        self._spikes: dict[str, Tensor] = {}
+        self._places: dict[str, int] = {}
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> SpikeRates:
+        for name, neuron in self._layers.items():
+            self._handles.append(neuron.register_forward_hook(self._counter(name)))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+
+    def by_layer(self) -> dict[str, list[float]]:
+        """Return the rate of each layer at each step."""
+        return {
+            name: (spikes / max(self._places[name], 1)).tolist()
+            for name, spikes in self._spikes.items()
+        }
+
+    def mean(self) -> float:
+        """Return the rate over all neurons and steps; 0 before anything has run."""
+        spikes = sum(float(count.sum()) for count in self._spikes.values())
+        places = sum(self._places[name] * len(count) for name, count in self._spikes.items())
+        return spikes / places if places else 0.0
+
+    def _counter(self, name: str) -> Any:
+        @torch.no_grad()
+        def count(module: nn.Module, inputs: Any, spikes: Tensor) -> None:
+            # Rates are wanted to more digits than float32 can count spikes.
+            by_step = spikes.flatten(1).sum(1, dtype=torch.float64).cpu()
+            if name in self._spikes:
+                by_step = by_step + self._spikes[name]
+            self._spikes[name] = by_step
+            self._places[name] = self._places.get(name, 0) + spikes[0].numel()
+
+        return count
