@@ -152,13 +152,13 @@ def _coding_options(
     coding: str, thresholds: str | None, variant: str | None, options: list[str] | None
 ) -> dict[str, Any]:
     """Return the code's options, checked in the same way as those of a recipe."""
-    from ..learning import check_recipe, override
+    from ..learning import check_recipe, override, parse_override
 
-    texts = [f"coding.name={coding}", "coding.steps=8"]
-    texts += [f"coding.thresholds={thresholds}"] if thresholds else []
-    texts += [f"coding.variant={variant}"] if variant else []
-    texts += [f"coding.{option}" for option in options or []]
-    document, _ = override({}, texts)
+    changes: list[tuple[list[str], Any]] = [(["coding", "name"], coding), (["coding", "steps"], 8)]
+    named = {"thresholds": thresholds, "variant": variant}
+    changes += [(["coding", key], value) for key, value in named.items() if value is not None]
+    changes += [parse_override(f"coding.{option}") for option in options or []]
+    document, _ = override({}, changes)
     return {
         key: value
         for key, value in check_recipe(document, source="the code").coding.options().items()
@@ -189,8 +189,9 @@ def _images(
 
     if split not in ("train", "validation", "test"):
         raise unknown("split", split, ["train", "validation", "test"])
-    options = {"dir": data_dir, "path": path}
-    data = load_dataset(dataset, **{k: str(v) for k, v in options.items() if v is not None})
+    places = {"dir": data_dir, "path": path}
+    options: dict[str, Any] = {key: str(place) for key, place in places.items() if place}
+    data = load_dataset(dataset, **options)
     chosen = getattr(data, split)
     count = min(limit or len(chosen), len(chosen))
     if count == 0:

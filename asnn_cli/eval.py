@@ -55,7 +55,7 @@ def evaluate_run(
     total = model.coding.steps
     _check_steps(steps, total)
     document, _ = override(
-        read_document(found.config), [f"data.dir='{data_dir}'"] if data_dir else []
+        read_document(found.config), [(["data", "dir"], str(data_dir))] if data_dir else []
     )
     # The run may come from a machine with other devices; here only its data matter.
     document.get("train", {}).update(device="cpu", precision="float32")

@@ -77,17 +77,19 @@ def train(
     """
     from ..core.errors import ConfigError
     from ..core.runs import Run
+    from ..learning import parse_override
 
-    changes = [
-        *(changes or []),
-        *([f"train.seed={seed}"] if seed is not None else []),
-        *([f'train.device="{device}"'] if device else []),
-        *([f'train.precision="{precision}"'] if precision else []),
-        *([f"data.dir='{data_dir}'"] if data_dir else []),
-        *(["data.download=true"] if download else []),
-    ]
+    flags = {
+        "train.seed": seed,
+        "train.device": device,
+        "train.precision": precision,
+        "data.dir": str(data_dir) if data_dir else None,
+        "data.download": download or None,
+    }
+    wanted = [parse_override(text) for text in changes or []]
+    wanted += [(key.split("."), value) for key, value in flags.items() if value is not None]
     if resume:
-        if changes or out or dry_run:
+        if wanted or out or dry_run:
             raise ConfigError(
                 "--resume goes on with the run's own configuration",
                 why="other options would make it a different training",
@@ -96,7 +98,7 @@ def train(
         run = _interrupted_run(recipe)
         checked, _ = _load(str(run.config), [])
     else:
-        checked, notices = _load(recipe or "digits", changes)
+        checked, notices = _load(recipe or "digits", wanted)
         for text in notices:
             console.note(text)
         run = Run(_folder(out, checked.name))
@@ -113,7 +115,7 @@ def train(
         console.print_json({"run": str(run.path), **summary})
 
 
-def _load(name: str, changes: list[str]) -> tuple[Any, list[str]]:
+def _load(name: str, changes: list[tuple[list[str], Any]]) -> tuple[Any, list[str]]:
     from ..learning import check_recipe, override, read_document
     from .recipes import recipe_file
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from functools import cached_property
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import ConfigError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
     """Return the choice that is spelt most like `name`, or None if none is near."""
+    import difflib  # not at the top: `asnn --help` has no use for it
+
     found = difflib.get_close_matches(name.lower(), list(choices), n=1, cutoff=0.5)
     return found[0] if found else None
 
@@ -35,6 +38,8 @@ class Registry:
 
     @cached_property
     def _external(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points
+
         return {point.name: point for point in entry_points(group=f"asnn.{self.kind}")}
 
     def names(self) -> list[str]:

@@ -155,7 +155,7 @@ def rotate(x: Tensor, degrees: Tensor) -> Tensor:
 
 def _transform(entry: str | dict[str, Any]) -> Any:
     arguments = {"name": entry} if isinstance(entry, str) else dict(entry)
-    name = arguments.pop("name", None)
+    name: Any = arguments.pop("name", None)
     v2 = torchvision().transforms.v2
     names = [
         key

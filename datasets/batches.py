@@ -137,7 +137,7 @@ def _as_it_is(batch: Any) -> Any:
 
 
 def _decoded(images: LazyImages, indices: tuple[Tensor, ...], workers: int) -> Iterator[Tensor]:
-    loader = DataLoader(
+    loader: DataLoader[Any] = DataLoader(
         _Samples(images),  # type: ignore[arg-type]
         batch_sampler=[index.tolist() for index in indices],
         num_workers=workers,

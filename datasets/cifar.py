@@ -17,7 +17,8 @@ from .torchvision_import import torchvision
 def load_cifar10(*, dir: str = "data", download: bool = False) -> Source:
     """Return CIFAR-10, uint8 `[N, 3, 32, 32]`, from `<dir>/cifar-10-batches-py` or its archive.
 
-    Files that are there are used without network; missing ones are downloaded.
+    Files that are there are used without network, whatever `download` says; missing ones are
+    downloaded.
 
     Raises:
         DataError: the files are damaged, or missing and cannot be downloaded.

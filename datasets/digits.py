@@ -17,8 +17,8 @@ def load_digits() -> Source:
     """
     from sklearn import datasets
 
-    digits = datasets.load_digits()
-    images = torch.from_numpy(digits.images).to(torch.uint8).unsqueeze(1)
-    labels = torch.from_numpy(digits.target).to(torch.int64)
+    pixels, target = datasets.load_digits(return_X_y=True)
+    images = torch.from_numpy(pixels).to(torch.uint8).reshape(-1, 1, 8, 8)
+    labels = torch.from_numpy(target).to(torch.int64)
     train, test = cut(Split(images, labels), TEST_SHARE, TEST_CUT)
     return Source(train, test, classes=[str(digit) for digit in range(10)], full_scale=16.0)

@@ -33,7 +33,7 @@ def load_folder(
         path: the folder or zip.
         test_path: another folder or zip with the test part.
         size: [height, width] to bring every image to.
-        colour: "auto" is grey where all of the first 100 images are.
+        colour: "auto" is grey where all of 100 images, spread evenly, are.
         memory_limit: up to that many GiB of pixels are held in memory; beyond, images are
             decoded when they are needed.
 
@@ -84,9 +84,17 @@ def _parts(store: Store, path: str) -> dict[str, dict[str, list[str]]]:
             break
         names = {name: parts[1:] for name, parts in names.items()}
     inside = {name: parts for name, parts in names.items() if len(parts) > 1}
-    in_parts = bool(inside) and all(
-        parts[0] in PARTS and len(parts) > 2 for parts in inside.values()
-    )
+    tops = {parts[0] for parts in inside.values()}
+    # A class may be called train or test too; then its images lie directly in it.
+    deep = {parts[0] for parts in inside.values() if len(parts) > 2}
+    flat = {parts[0] for parts in inside.values() if len(parts) == 2}
+    in_parts = bool(tops & deep & PARTS.keys()) and not tops & flat & PARTS.keys()
+    if in_parts and tops - PARTS.keys():
+        raise DataError(
+            f"{path} has images beside its parts {', '.join(sorted(tops & PARTS.keys()))}",
+            why=f"in {', '.join(sorted(tops - PARTS.keys()))}",
+            remedy="take them out, or give the folder of the training images as data.path",
+        )
     found: dict[str, dict[str, list[str]]] = {}
     for name, parts in inside.items():
         part = PARTS[parts[0]] if in_parts else "train"

@@ -9,12 +9,9 @@ from .base import Source, Split
 from .download import download as fetch
 from .idx import corrupt, read_idx
 
-FILES = [
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-]
+TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
+TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+FILES = (*TRAIN, *TEST)
 
 FASHION = [
     *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
@@ -25,7 +22,11 @@ FASHION = [
 def load_mnist(*, dir: str = "data", download: bool = False) -> Source:
     """Return MNIST's 60,000 and 10,000 grey images `[N, 1, 28, 28]` from `<dir>/MNIST/raw`.
 
-    Files that are there are used without network; missing ones are downloaded.
+    Files that are there are used without network, whatever `download` says; missing ones are
+    downloaded.
+
+    Raises:
+        DataError: a file is cut off or corrupt, or missing and cannot be downloaded.
     """
     return _load("MNIST", dir, [str(digit) for digit in range(10)])
 
@@ -45,8 +46,8 @@ def _load(name: str, dir: str, classes: list[str]) -> Source:
     folder = root / name / "raw"
     if any(_find(folder, file) is None for file in FILES):
         fetch(name, name, root, [f"{name}/raw/{file}.gz" for file in FILES])
-    train = _split(folder, *FILES[:2], classes)
-    test = _split(folder, *FILES[2:], classes)
+    train = _split(folder, *TRAIN, classes)
+    test = _split(folder, *TEST, classes)
     if train.images.shape[1:] != test.images.shape[1:]:
         raise DataError(
             f"the images in {folder} do not fit together",

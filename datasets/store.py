@@ -54,7 +54,7 @@ class FolderStore:
         self.root = root
         self.sizes: dict[str, int] = {}
         try:
-            for folder, folders, files in os.walk(root, onerror=_raise, followlinks=False):
+            for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
                 folders.sort()
                 for file in files:
                     path = Path(folder, file)

@@ -19,7 +19,8 @@ MAT_HEADER = 128
 def load_svhn(*, dir: str = "data", download: bool = False) -> Source:
     """Return SVHN, uint8 `[N, 3, 32, 32]`, from `<dir>/train_32x32.mat` and `test_32x32.mat`.
 
-    Files that are there are used without network; missing ones are downloaded.
+    Files that are there are used without network, whatever `download` says; missing ones are
+    downloaded.
 
     Raises:
         DataError: the files are damaged, or missing and cannot be downloaded.

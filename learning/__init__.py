@@ -2,7 +2,7 @@
 
 from .checking import check_recipe
 from .loop import Observer, Training, prepare, train
-from .overrides import override
+from .overrides import override, parse_override
 from .recipe import Recipe, read_document
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Training",
     "check_recipe",
     "override",
+    "parse_override",
     "prepare",
     "read_document",
     "train",

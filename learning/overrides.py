@@ -31,26 +31,27 @@ def parse_override(text: str) -> tuple[list[str], Any]:
         return parts, value.strip()
 
 
-def override(document: dict[str, Any], texts: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """Return the document with each `section.key=value` applied, and notices for the user.
+def override(
+    document: dict[str, Any], changes: list[tuple[list[str], Any]]
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the document with each change (key's parts, value) applied, and notices for the user.
 
     Where a change names another component (`coding.name=direct`), options of the former one that
     the new one does not have are left out, each with a notice; options that the changes
     themselves set are kept, so that a fault in them shows.
 
     Raises:
-        ConfigError: a text is not of the form `section.key=value`.
+        ConfigError: a key leads through something that is not a table.
     """
     changed = copy.deepcopy(document)
     given: set[tuple[str, ...]] = set()
-    for text in texts:
-        parts, value = parse_override(text)
+    for parts, value in changes:
         given.add(tuple(parts))
         table = changed
         for part in parts[:-1]:
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
-                raise ConfigError(f"--set {text!r}: {part!r} is not a table")
+                raise ConfigError(f"{'.'.join(parts)}: {part!r} is not a table")
         table[parts[-1]] = value
     notices = []
     for section in NAMED:

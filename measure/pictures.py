@@ -64,7 +64,7 @@ def draw_code(path: Path, image: Tensor, code: Tensor, analog_steps: int, decode
     if decoded is not None:
         panels.append(("decoded", decoded.clamp(0, 1)))
     figure = Figure(figsize=(1.6 * max(len(panels), 4), 4.6), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, height_ratios=(1, 1.4))
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.4))[:, 0]
     for axes, (title, values) in zip(
         upper.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):

@@ -184,7 +184,7 @@ class AdaptiveLeaky(nn.Module):
         self.steps = steps
         self.granularity = granularity
         self.options = LeakyOptions(reset, surrogate, alpha)
-        shape = (steps,) if granularity == "layer" else (steps, channels)
+        shape = [steps] if granularity == "layer" or channels is None else [steps, channels]
         if threshold is None:
             threshold = 0.5 if learn_reset_size else 1.0
         self._hold("leak", torch.full(shape, leak), learn_schedule)

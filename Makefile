@@ -1,0 +1,53 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+# A machine needs Python 3.11 or newer, pip and make; everything else goes into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin
+
+.PHONY: demo test quick lint clean help
+
+help:
+	@echo "make demo    install, train the digits recipe, evaluate it, encode a sample"
+	@echo "make test    install, run the whole test suite with coverage"
+	@echo "make quick   the tests that take no more than a few seconds each"
+	@echo "make lint    ruff and type checks"
+	@echo "make clean   remove the environment and caches; runs stay"
+
+# The stamp is newer than what it was made from until one of them changes: nothing is reinstalled.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "asnn needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.11")'
+	@echo "== installing asnn into $(VENV) (once; some minutes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	@echo "== installing ruff and basedpyright into $(VENV) (once)"
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev]'
+	@touch $@
+
+demo: $(VENV)/installed
+	@echo "== asnn train: the digits recipe, under a minute on two cores"
+	@$(RUN)/asnn train
+	@echo "== asnn eval: accuracy by step, spikes and learned schedules of the newest run"
+	@$(RUN)/asnn eval
+	@echo "== asnn encode: eight test images as spikes"
+	@$(RUN)/asnn encode --dataset digits --limit 8 --coding hybrid --steps 4 --decode -o runs/demo.npz --plot runs/demo.png
+	@echo "== done: the run is the newest folder in runs/, the spikes are runs/demo.npz, drawn in runs/demo.png"
+
+test: $(VENV)/installed
+	@echo "== the whole test suite"
+	@$(RUN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+
+quick: $(VENV)/installed
+	@$(RUN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/installed-dev
+	@echo "== ruff and basedpyright"
+	@$(RUN)/ruff check .
+	@$(RUN)/ruff format --check .
+	@$(RUN)/basedpyright
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage*

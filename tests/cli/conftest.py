@@ -1,0 +1,48 @@
+"""The command line in this process, and a run that is trained once for all tests."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from asnn.cli.app import run
+
+TINY = [
+    *("--set", "train.epochs=2", "--set", "data.limit=200"),
+    *("--set", "model.widths=[4,8]", "--set", "model.hidden=16"),
+]
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """Run `asnn ARGUMENTS` in an empty folder; what it printed and its exit code."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments: str) -> Result:
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """The folder of a small finished run."""
+    folder = tmp_path_factory.mktemp("trained")
+    former = os.getcwd()
+    os.chdir(folder)
+    try:
+        assert run(["train", *TINY, "--out", "runs/tiny"]) == 0
+    finally:
+        os.chdir(former)
+    return folder / "runs" / "tiny"
