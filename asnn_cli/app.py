@@ -12,7 +12,7 @@ from . import console
 from .doctor import doctor
 from .encode import encode
 from .eval import evaluate_run
-from .exits import FAILURE, INTERRUPTED, PIPE_CLOSED, USAGE, exit_code
+from .exits import INTERRUPTED, PIPE_CLOSED, exit_code
 from .recipes import recipes_app
 from .train import train
 
@@ -38,7 +38,7 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        print(f"asnn {version('asnn')}")
+        console.emit(f"asnn {version('asnn')}\n")
         raise typer.Exit
 
 
@@ -62,18 +62,14 @@ def run(arguments: list[str] | None = None) -> int:
     console.debug = False
     try:
         result = app(args=arguments, standalone_mode=False)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
+    except console.PipeClosed:
         return PIPE_CLOSED
     except KeyboardInterrupt:
         console.note("interrupted")
         return INTERRUPTED
     except Exception as error:
         code = exit_code(error)
-        if code is None:
-            raise
-        if console.debug:
+        if code is None or console.debug:
             raise
         console.show_error(error)
         return code
@@ -82,20 +78,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the `asnn` command."""
-    if sys.stdout is None:  # closed by the caller; there is nowhere for data to go
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
-    code = run()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
-        code = code or PIPE_CLOSED
-    sys.exit(code)
-
-
-def _silence_stdout() -> None:
-    # The interpreter flushes stdout once more at exit; let that reach nowhere, quietly.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-__all__ = ["FAILURE", "USAGE", "app", "main", "run"]
+    # Streams that the caller has closed are None; what is written to them goes nowhere.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    sys.exit(run())

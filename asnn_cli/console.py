@@ -3,20 +3,53 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from ..core.errors import AsnnError
 
 debug = False
 
 
+class PipeClosed(Exception):
+    """The reader of stdout has gone away; there is nothing to say about it."""
+
+
+def emit(content: str | bytes) -> None:
+    """Write data to stdout.
+
+    Raises:
+        PipeClosed: nobody reads it any more.
+    """
+    try:
+        if isinstance(content, bytes):
+            sys.stdout.buffer.write(content)
+        else:
+            sys.stdout.write(content)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        silence(sys.stdout)
+        raise PipeClosed from error
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream that nobody reads lead nowhere: the interpreter flushes it once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def stderr() -> Any:
     """Return a rich console on stderr, without colour where there is no terminal."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    class Lasting(Console):
+        def on_broken_pipe(self) -> None:
+            # A training goes on although nobody watches it any more.
+            self.quiet = True
+            silence(sys.stderr)
+
+    return Lasting(stderr=True, highlight=False, soft_wrap=True)
 
 
 def note(text: str) -> None:
@@ -44,7 +77,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 
 def print_json(content: Any) -> None:
     """Write one JSON object to stdout."""
-    print(json.dumps(content, indent=2, allow_nan=False), flush=True)
+    emit(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def show_error(error: Exception) -> None:

@@ -268,8 +268,7 @@ def _write(target: str, encoded: Any, labels: Any, meta: dict[str, Any]) -> None
         file = SpikeFile(dense, meta, None if labels is None else labels.numpy())
         save_spikes(buffer, file)
     if target == "-":
-        sys.stdout.buffer.write(buffer.getvalue())
-        sys.stdout.buffer.flush()
+        console.emit(buffer.getvalue())
     else:
         write_bytes(Path(target), buffer.getvalue())
 

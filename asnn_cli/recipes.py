@@ -58,8 +58,7 @@ def list_recipes(
     if as_json:
         console.print_json(described)
         return
-    for name, description in described.items():
-        print(f"{name:15} {description}")
+    console.emit("".join(f"{name:15} {text}\n" for name, text in described.items()))
 
 
 @recipes_app.command("show")
@@ -75,11 +74,11 @@ def show_recipe(
     """
     path = recipe_file(name)
     if not resolved:
-        print(path.read_text("utf-8"), end="")
+        console.emit(path.read_text("utf-8"))
         return
     from ..learning import check_recipe, read_document
 
-    print(check_recipe(read_document(path), source=f"recipe {name}").toml(), end="")
+    console.emit(check_recipe(read_document(path), source=f"recipe {name}").toml())
 
 
 @recipes_app.command("copy")

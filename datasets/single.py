@@ -49,7 +49,7 @@ def read_images(content: bytes, name: str) -> Given:
     image = open_image(store, name)
     grey = image.mode in GREY or image.mode.startswith("I;16")
     decoder = Decoder(store, 1 if grey else 3, (image.height, image.width), False, name)
-    pixels = torch.from_numpy(np.ascontiguousarray(decoder.pixels(name)))
+    pixels = torch.from_numpy(decoder.pixels(name).copy())
     return Given(pixels.unsqueeze(0).float() / 255)
 
 

@@ -76,7 +76,9 @@ def derived_seed(*parts: int) -> int:
     What is random in training depends on these alone, never on what was drawn before, so that a
     training that goes on in the middle draws what it would have drawn.
     """
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+    # The length comes first, because SeedSequence takes (0,) and (0, 0) for the same.
+    sequence = np.random.SeedSequence((len(parts), *parts))
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

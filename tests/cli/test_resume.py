@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(cli, interrupted_at, o
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
     def figures(run):
-        lines = [json.loads(line) for line in open(f"{run}/metrics.jsonl")]
+        lines = [json.loads(line) for line in Path(run, "metrics.jsonl").read_text().splitlines()]
         return [{k: v for k, v in line.items() if k != "seconds"} for line in lines]
 
     assert figures("whole") == figures("parts")

@@ -2,6 +2,7 @@
 
 import json
 import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -60,7 +61,7 @@ def test_the_resolved_configuration_repeats_the_run(cli, trained):
     first, second = load_file(trained / "model.safetensors"), load_file("again/model.safetensors")
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    assert (trained / "config.toml").read_text() == open("again/config.toml").read()
+    assert (trained / "config.toml").read_text() == Path("again/config.toml").read_text()
 
 
 def test_another_seed_trains_other_weights(cli, trained):
@@ -78,7 +79,7 @@ def test_options_end_in_the_configuration(cli):
         *("--set", "augment.mixup=true", "--set", "train.warmup_epochs=1"),
     )
     assert result.code == 0, result.err
-    config = tomllib.loads(open("a/config.toml").read())
+    config = tomllib.loads(Path("a/config.toml").read_text())
     assert config["train"]["seed"] == 3
     assert config["train"]["precision"] == "bfloat16"
     assert config["train"]["optimizer"] == "sgd"

@@ -1,0 +1,190 @@
+"""`asnn encode`: what it reads, writes and refuses."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from asnn.coding import create_coding, load_spikes
+
+PIXELS = np.arange(48, dtype=np.uint8).reshape(6, 8) * 5
+
+
+@pytest.fixture
+def picture(tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "grey.png")
+    return "grey.png"
+
+
+def expected(pixels: np.ndarray, name: str, **options) -> np.ndarray:
+    return create_coding(name, **options).encode(torch.from_numpy(pixels).float() / 255).numpy()
+
+
+@pytest.mark.parametrize(
+    "coding", ["direct", "temporal", "hybrid", "embedding", "latency", "delta"]
+)
+def test_a_picture_becomes_a_spike_file(cli, picture, coding):
+    result = cli("encode", picture, "--coding", coding, "--steps", "5")
+    assert (result.code, result.out) == (0, "")
+    file = load_spikes(Path(f"grey.{coding}.npz"))
+    wanted = expected(PIXELS[None, None], coding, steps=5)
+    assert np.array_equal(file.code, wanted)
+    assert file.meta["coding"] == coding and file.meta["steps"] == 5
+
+
+def test_spikes_are_packed_and_the_analog_step_lies_apart(cli, picture):
+    cli("encode", picture, "--coding", "hybrid", "--steps", "4", "-o", "a.npz")
+    with np.load("a.npz") as archive:
+        assert archive["spikes"].dtype == np.uint8
+        assert archive["spikes"].size == (3 * 48 + 7) // 8
+        assert archive["shape"].tolist() == [4, 1, 1, 6, 8]
+        assert np.array_equal(archive["analog"], PIXELS[None, None, None] / np.float32(255))
+        meta = json.loads(str(archive["meta"]))
+    assert meta["thresholds"] == pytest.approx([2 / 3, 1 / 3, 0])
+
+
+def test_a_dense_array(cli, picture):
+    assert cli("encode", picture, "--coding", "temporal", "-o", "a.npy").code == 0
+    dense = np.load("a.npy")
+    assert dense.dtype == np.uint8
+    assert np.array_equal(dense, expected(PIXELS[None, None], "temporal", steps=4))
+
+
+def test_colour_and_arrays(cli, tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(rgb).save(tmp_path / "c.png")
+    np.save(tmp_path / "c.npy", rgb.transpose(2, 0, 1))
+    np.savez(tmp_path / "c2.npz", x=rgb.transpose(2, 0, 1)[None] / 255, y=np.array([7]))
+    for source in ("c.png", "c.npy", "c2.npz"):
+        assert cli("encode", source, "--coding", "embedding", "-o", "out.npz").code == 0
+        file = load_spikes(Path("out.npz"))
+        assert np.array_equal(
+            file.code, expected(rgb.transpose(2, 0, 1)[None], "embedding", steps=4)
+        )
+    assert file.labels is not None and file.labels.tolist() == [7]
+
+
+def test_a_data_set_with_labels_plot_and_error(cli):
+    result = cli(
+        *("encode", "--dataset", "digits", "--limit", "5", "--coding", "temporal"),
+        *("--thresholds", "quantile", "--decode", "--plot", "p.png", "--json"),
+    )
+    assert result.code == 0
+    found = json.loads(result.out)
+    assert found["shape"] == [4, 5, 1, 8, 8]
+    assert found["spikes_per_image"] == 64  # every value fires once
+    assert 0 < found["rmse"] < 0.3 and found["psnr_db"] == pytest.approx(
+        -20 * np.log10(found["rmse"])
+    )
+    assert "decoded: RMSE" in result.err
+    assert Path("p.png").read_bytes().startswith(b"\x89PNG")
+    assert load_spikes(Path("digits.temporal.npz")).labels.shape == (5,)
+
+
+def test_an_exact_code_says_so(cli, picture):
+    result = cli("encode", picture, "--coding", "hybrid", "--decode", "--json")
+    assert json.loads(result.out)["psnr_db"] is None
+    assert "exact" in result.err
+
+
+def test_published_counts_go_to_npy_only(cli, picture):
+    arguments = ("encode", picture, "--coding", "embedding", "--variant", "published")
+    refused = cli(*arguments)
+    assert refused.code == 4
+    assert "holds values other than 0 and 1" in refused.err and "write .npy instead" in refused.err
+    assert not Path("grey.embedding.npz").exists()
+    assert cli(*arguments, "-o", "a.npy").code == 0
+    assert np.load("a.npy").max() > 1
+    undecodable = cli(*arguments, "-o", "a.npy", "--decode")
+    assert undecodable.code == 2 and "cannot be decoded" in undecodable.err
+
+
+def test_the_rate_code_follows_its_seed(cli, picture):
+    for seed, name in (("1", "a"), ("1", "b"), ("2", "c")):
+        cli("encode", picture, "--coding", "rate", "--seed", seed, "-o", f"{name}.npy")
+    a, b, c = (np.load(f"{name}.npy") for name in "abc")
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+def test_options_of_a_code(cli, picture):
+    result = cli("encode", picture, "--coding", "latency", "--set", "linear=true", "--json",
+                 "-o", "a.npz")  # fmt: skip
+    assert json.loads(result.out)["options"]["linear"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 2, "give either a file, - for stdin, or --dataset"),
+        (["grey.png", "--dataset", "digits"], 2, "give either a file"),
+        (["nope.png"], 4, "cannot read nope.png"),
+        (["grey.png", "--coding", "hybird"], 2, "did you mean 'hybrid'?"),
+        (["grey.png", "--steps", "0"], 2, "needs 2 steps or more, not 0"),
+        (["grey.png", "--coding", "temporal", "--steps", "0"], 2, "needs 1 steps or more"),
+        (["grey.png", "--thresholds", "quantil"], 2, "must be 'linear' or 'quantile'"),
+        (["grey.png", "--coding", "rate", "--thresholds", "linear"], 2, "thresholds: unknown key"),
+        (["grey.png", "-o", "a.txt"], 2, "neither .npz nor .npy"),
+        (["grey.png", "-o", "-", "--json"], 2, "both want stdout"),
+        (["grey.png", "-o", "no/such/a.npz"], 1, "could not write no/such/a.npz"),
+        (["grey.png", "-o", "a.npz", "--plot", "no/such/p.png"], 1, "could not write no/such"),
+        (["--dataset", "digist"], 2, "did you mean 'digits'?"),
+        (["--dataset", "digits", "--split", "tset"], 2, "did you mean 'test'?"),
+        (["--dataset", "digits", "--limit", "0"], 2, "--limit"),
+    ],
+)
+def test_refusals(cli, picture, arguments, code, says):
+    result = cli("encode", *arguments)
+    assert result.code == code
+    assert says in result.err
+    assert result.out == "" and "Traceback" not in result.err
+
+
+def npy(array) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def npz(**arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def truncated_png() -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)).save(
+        buffer, "PNG"
+    )
+    return buffer.getvalue()[:1000]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is empty"),
+        (b"this is no image", "could not decode"),
+        (truncated_png(), "could not decode"),
+        (npy(np.full((4, 4), np.nan)), "holds NaN or infinite values"),
+        (npy(np.full((4, 4), 1.5)), "holds values from 1.5 to 1.5"),
+        (npy(np.zeros((4, 4), int)), "is of type int64"),
+        (npy(np.zeros((5, 4, 4), np.uint8)), "has the shape [5, 4, 4]"),
+        (npy(np.zeros((0, 1, 4, 4), np.uint8)), "holds no pixels"),
+        (npy(np.zeros((4, 4), np.uint8))[:-3], "cannot be read"),
+        (npy(np.array([{}], dtype=object)), "cannot be read"),
+        (npz(a=np.zeros((4, 4)), b=np.zeros((4, 4))), "has no array x"),
+        (npz(x=np.zeros((2, 1, 4, 4)), y=np.zeros(3, int)), "there are 2 images"),
+        (npz(x=np.zeros((2, 1, 4, 4)))[:-30], "cannot be read"),
+        (npz(spikes=np.zeros(3), meta=np.array("{}")), "holds spikes already"),
+    ],
+)
+def test_input_that_is_not_what_it_should_be(cli, tmp_path, content, says):
+    (tmp_path / "input").write_bytes(content)
+    result = cli("encode", "input", "-o", "a.npz")
+    assert result.code == 4
+    assert says in result.err and "input" in result.err
+    assert not Path("a.npz").exists()

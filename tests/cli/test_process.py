@@ -1,0 +1,180 @@
+"""`asnn` as a process: pipes, closed streams, full disks, other people's packages."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .conftest import TINY
+
+ASNN = [sys.executable, "-m", "asnn.cli"]
+SHELL_ASNN = f"{sys.executable} -m asnn.cli"
+
+
+def asnn(*arguments, cwd, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [*ASNN, *map(str, arguments)], cwd=cwd, capture_output=True, timeout=120, **options
+    )
+
+
+def test_help_needs_no_torch():
+    code = (
+        "import sys; from asnn.cli.app import run; code = run(['--help']); "
+        "heavy = {'torch', 'numpy', 'pydantic', 'matplotlib'} & set(sys.modules); "
+        "sys.exit(f'{code} {heavy}' if code or heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert b"train" in done.stdout and b"encode" in done.stdout
+
+
+@pytest.mark.slow
+def test_train_and_eval_in_a_pipeline(tmp_path):
+    tiny = " ".join(f"'{word}'" for word in TINY)
+    script = f"{SHELL_ASNN} train {tiny} && {SHELL_ASNN} eval --json"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert 0 <= json.loads(done.stdout)["accuracy"] <= 1
+
+
+def test_from_stdin_to_stdout(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 6, 6), dtype=np.uint8)
+    np.save(tmp_path / "x.npy", pixels)
+    done = asnn("encode", "-", cwd=tmp_path, input=(tmp_path / "x.npy").read_bytes())
+    assert done.returncode == 0, done.stderr
+    from asnn.coding import load_spikes
+
+    assert np.array_equal(load_spikes(done.stdout).code[0, 0], pixels / np.float32(255))
+    assert {path.name for path in tmp_path.iterdir()} == {"x.npy"}
+
+
+def test_closed_stdin(tmp_path):
+    done = subprocess.run(
+        ["bash", "-c", f"{SHELL_ASNN} encode - <&-"], cwd=tmp_path, capture_output=True, timeout=60
+    )
+    assert done.returncode == 4
+    assert b"stdin is closed" in done.stderr and b"Traceback" not in done.stderr
+
+
+def test_closed_stdout(tmp_path):
+    script = f"{SHELL_ASNN} recipes list >&-"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=60)
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["recipes", "show", "cifar100"],
+        ["encode", "--dataset", "digits", "-o", "-"],
+        ["recipes", "list", "--json"],
+    ],
+)
+def test_a_reader_that_goes_away_is_no_error_to_speak_of(tmp_path, arguments):
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.Popen(
+        [*ASNN, *arguments], cwd=tmp_path, stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    _, spoken = process.communicate(timeout=60)
+    # What a command says of its work is fine; of the pipe it says nothing.
+    assert b"Broken" not in spoken and b"Traceback" not in spoken and b"error" not in spoken
+    assert process.returncode == 141
+
+
+def test_a_training_goes_on_when_nobody_watches(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    process = subprocess.Popen([*ASNN, "train", *TINY, "--out", "run"], cwd=tmp_path, stderr=write)
+    os.close(write)
+    assert process.wait(timeout=60) == 0
+    assert json.loads((tmp_path / "run/summary.json").read_text())["finished"] is True
+
+
+def no_space() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["encode", "--dataset", "digits", "-o", "a.npz"],
+        ["encode", "--dataset", "digits", "--limit", "1", "-o", "a.npz", "--plot", "a.png"],
+    ],
+)
+def test_a_file_that_cannot_be_written_in_full(tmp_path, arguments):
+    """The kernel stops writes at 3,000 bytes, as a full disk would."""
+    done = asnn(*arguments, cwd=tmp_path, preexec_fn=no_space)
+    assert done.returncode == 1
+    assert b"could not write a." in done.stderr and b"Traceback" not in done.stderr
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left <= {"a.npz"}  # whole, written before the plot failed
+    if "--plot" not in arguments:
+        assert left == set()
+
+
+def test_a_training_that_cannot_be_written_keeps_what_it_has(tmp_path):
+    done = asnn("train", *TINY, "--out", "run", cwd=tmp_path, preexec_fn=no_space)
+    assert done.returncode == 1
+    assert b"could not write" in done.stderr and b"Traceback" not in done.stderr
+    left = {path.name for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    assert left == {"config.toml", "environment.json"}
+
+
+def test_a_folder_without_permission(tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may write anywhere")
+    tmp_path.chmod(0o500)
+    done = asnn("train", *TINY, "--out", tmp_path / "run", cwd="/")
+    tmp_path.chmod(0o700)
+    assert done.returncode == 1 and b"Permission denied" in done.stderr
+
+
+def test_packages_of_the_user_disturb_nothing(tmp_path):
+    names = ("models", "exporters", "coding", "learning", "datasets", "measure", "core")
+    for place in (tmp_path, tmp_path / "path"):
+        for name in names:
+            (place / name).mkdir(parents=True)
+            (place / name / "__init__.py").write_text("raise RuntimeError('the user\\'s own')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "path")}
+    done = asnn("train", *TINY, "--out", "run", cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    # The negative control: the user's packages really are the ones that would be found.
+    control = subprocess.run(
+        [sys.executable, "-c", "import models"], cwd=tmp_path, env=environment, capture_output=True
+    )
+    assert b"the user's own" in control.stderr
+
+
+def test_python_m_from_a_checkout():
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-m", "asnn_cli", "--version"], cwd=root, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0 and done.stdout.startswith(b"asnn ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_resume_goes_on(tmp_path, number, code):
+    process = subprocess.Popen(
+        [*ASNN, "train", *TINY, "--set", "train.epochs=500", "--out", "run"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "run/metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(number)
+    _, spoken = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert b"saved; go on with" in spoken and b"Traceback" not in spoken
+    assert list((tmp_path / "run/checkpoints").glob("step-*/state.pt"))

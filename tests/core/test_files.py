@@ -1,0 +1,61 @@
+"""Files appear whole or not at all."""
+
+import errno
+import os
+import stat
+
+import pytest
+
+from asnn.core.errors import AsnnError
+from asnn.core.files import whole_file, whole_folder, write_bytes, write_json, write_text
+
+
+def test_content_and_permissions(tmp_path):
+    write_text(tmp_path / "a", "ä")
+    assert (tmp_path / "a").read_bytes() == "ä".encode()
+    (tmp_path / "plain").touch()
+    mode = stat.S_IMODE((tmp_path / "a").stat().st_mode)
+    assert mode == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
+
+
+def test_a_failure_leaves_the_former_content_and_no_other_file(tmp_path):
+    write_bytes(tmp_path / "a", b"before")
+    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "a") as temporary:
+        temporary.write_bytes(b"half")
+        raise ZeroDivisionError
+    assert (tmp_path / "a").read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_full_disk(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(AsnnError, match="could not write .*: No space left on device") as caught:
+        write_bytes(tmp_path / "a", b"x")
+    assert "free some space" in caught.value.remedy
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_appears_whole(tmp_path):
+    with whole_folder(tmp_path / "deep" / "state") as folder:
+        (folder / "a").write_text("1")
+        assert not (tmp_path / "deep" / "state").exists()
+    assert (tmp_path / "deep/state/a").read_text() == "1"
+    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "deep" / "state") as folder:
+        (folder / "b").write_text("2")
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path / "deep") == ["state"]
+    assert os.listdir(tmp_path / "deep/state") == ["a"]
+
+
+def test_no_such_folder(tmp_path):
+    with pytest.raises(AsnnError, match="could not write .*: No such file or directory"):
+        write_bytes(tmp_path / "no" / "a", b"")
+
+
+def test_json_is_never_nan(tmp_path):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a", {"x": float("nan")})
+    assert os.listdir(tmp_path) == []

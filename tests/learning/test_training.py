@@ -1,0 +1,127 @@
+"""What the loop does to a network, checked against a loop written out by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from asnn.core.errors import DataError
+from asnn.core.runs import Run
+from asnn.datasets import Batches
+from asnn.learning import check_recipe, prepare, train
+from asnn.learning.device import derived_seed
+from asnn.models import load_run
+
+RECIPE = {
+    "data": {"limit": 100},
+    "coding": {"name": "temporal", "steps": 3},
+    "model": {"name": "mlp", "features": [12]},
+    "train": {"epochs": 2, "batch_size": 25, "lr": 0.01, "schedule": "constant", "device": "cpu"},
+}
+
+
+class Silent:
+    def __init__(self):
+        self.rates = []
+
+    def started(self, training):
+        self.training = training
+
+    def batch_done(self, training, loss, accuracy, rate):
+        self.rates.append(rate)
+
+    def epoch_done(self, training, metrics):
+        pass
+
+
+def with_options(**train):
+    return check_recipe({**RECIPE, "train": {**RECIPE["train"], **train}})
+
+
+def test_the_loop_equals_a_loop_written_out(tmp_path):
+    recipe = with_options()
+    observer = Silent()
+    train(recipe, Run(tmp_path), observer)
+    data = observer.training.data
+
+    mine = prepare(recipe, Run(tmp_path)).model
+    optimizer = torch.optim.Adam(mine.parameters(), lr=0.01)
+    for epoch in range(2):
+        mine.train()
+        order = Batches(
+            data.train, batch_size=25, full_scale=16, shuffle=True,
+            generator=torch.Generator().manual_seed(derived_seed(0, epoch)),
+        )  # fmt: skip
+        for x, targets in order:
+            loss = torch.nn.functional.cross_entropy(mine(x).mean(0), targets.first)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    theirs = observer.training.model.state_dict()
+    assert all(torch.equal(value, theirs[name]) for name, value in mine.state_dict().items())
+    assert observer.rates and all(0 <= rate <= 1 for rate in observer.rates)
+
+
+def test_the_saved_weights_are_those_of_the_best_epoch(tmp_path):
+    recipe = with_options(epochs=4, lr=0.05)
+    kept = {}
+
+    class Watching(Silent):
+        def epoch_done(self, training, metrics):
+            kept[metrics["epoch"]] = {k: v.clone() for k, v in training.model.state_dict().items()}
+
+    summary = train(recipe, Run(tmp_path), Watching())
+    saved = load_run(tmp_path).state_dict()
+    best = summary["best"]["epoch"]
+    for epoch, weights in kept.items():
+        same = all(torch.equal(saved[name], weights[name]) for name in saved)
+        assert same == (epoch == best)
+
+
+def test_clipping_bounds_the_step_of_sgd(tmp_path):
+    """One step of plain SGD moves the weights by lr · norm: the norm is 0.001 at most."""
+    recipe = with_options(optimizer="sgd", momentum=0.0, lr=1.0, epochs=1, batch_size=100,
+                          clip_norm=0.001)  # fmt: skip
+    before = prepare(recipe, Run(tmp_path)).model
+    observer = Silent()
+    train(recipe, Run(tmp_path), observer)
+    after = dict(observer.training.model.named_parameters())
+    moved = np.sqrt(sum(float((after[n] - p).detach().square().sum()) for n, p in before.named_parameters()))
+    assert moved == pytest.approx(0.001, rel=1e-3)
+
+
+def test_the_test_split_is_not_touched(tmp_path, monkeypatch):
+    seen = []
+    original = Batches.__init__
+
+    def watch(self, split, **options):
+        seen.append(split)
+        original(self, split, **options)
+
+    monkeypatch.setattr(Batches, "__init__", watch)
+    observer = Silent()
+    train(with_options(), Run(tmp_path), observer)
+    data = observer.training.data
+    assert any(split is data.validation for split in seen)
+    assert not any(split is data.test for split in seen)
+
+
+def test_a_state_of_a_newer_format_is_refused(tmp_path):
+    train(with_options(), Run(tmp_path), Silent())
+    newest = max((tmp_path / "checkpoints").iterdir(), key=lambda p: int(p.name[5:]))
+    state = torch.load(newest / "state.pt", weights_only=True)
+    torch.save({**state, "format": 99}, newest / "state.pt")
+    with pytest.raises(DataError, match="has format 99: this asnn reads formats up to 1"):
+        train(with_options(), Run(tmp_path), Silent(), resume=True)
+
+
+def test_resume_before_the_first_state_begins_anew(tmp_path):
+    recipe = with_options()
+    (tmp_path / "config.toml").write_text(recipe.toml())
+    assert train(recipe, Run(tmp_path), Silent(), resume=True)["finished"]
+
+
+def test_bfloat16_trains_and_keeps_float32_weights(tmp_path):
+    observer = Silent()
+    summary = train(with_options(precision="bfloat16", epochs=1), Run(tmp_path), observer)
+    assert np.isfinite(summary["last"]["train_loss"])
+    assert {p.dtype for p in observer.training.model.parameters()} == {torch.float32}

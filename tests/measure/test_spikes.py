@@ -1,0 +1,93 @@
+"""Spike rates: hand-counted, over several calls, and no hook left behind."""
+
+import pytest
+import torch
+from torch import nn
+
+from asnn.measure import SpikeRates
+from asnn.models import create_model
+from asnn.models.layers import SpikingLayer
+
+
+class Pass(nn.Module):
+    """A neuron that hands on what it gets, so that the spikes are known."""
+
+    def forward(self, x):
+        return x
+
+
+def two_layers() -> nn.Sequential:
+    return nn.Sequential(SpikingLayer(Pass(), Pass()), SpikingLayer(Pass(), Pass()))
+
+
+# Two steps, three samples, two neurons: 4 of 6 spikes at the first step, 1 of 6 at the second.
+FIRST = torch.tensor([[[1, 1], [0, 1], [1, 0]], [[0, 0], [0, 0], [0, 1]]]).float()
+
+
+def test_rates_by_hand():
+    model = two_layers()
+    with SpikeRates(model) as rates:
+        model(FIRST)
+    assert rates.by_layer() == {"0": [4 / 6, 1 / 6], "1": [4 / 6, 1 / 6]}
+    assert rates.mean() == 5 / 12
+
+
+def test_calls_add_up():
+    model = two_layers()
+    with SpikeRates(model) as rates:
+        model(FIRST)
+        model(torch.ones(2, 1, 2))
+    # (4 + 2) / (6 + 2) and (1 + 2) / (6 + 2).
+    assert rates.by_layer()["1"] == [6 / 8, 3 / 8]
+    assert rates.mean() == 9 / 16
+
+
+def test_layers_of_different_size_weigh_by_their_neurons():
+    model = two_layers()
+    with SpikeRates(model) as rates:
+        model[0](torch.ones(1, 1, 3))
+        model[1](torch.zeros(1, 1, 1))
+    assert rates.by_layer() == {"0": [1.0], "1": [0.0]}
+    assert rates.mean() == 3 / 4
+
+
+def test_half_precision_spikes_are_counted_exactly():
+    model = two_layers()
+    with SpikeRates(model) as rates:
+        model(torch.ones(1, 1, 5001, dtype=torch.bfloat16))
+    assert rates.by_layer()["0"] == [1.0]
+
+
+def test_nothing_ran_is_zero():
+    with SpikeRates(two_layers()) as rates:
+        pass
+    assert (rates.by_layer(), rates.mean()) == ({}, 0.0)
+
+
+def hooks(model: nn.Module) -> int:
+    return sum(len(module._forward_hooks) for module in model.modules())
+
+
+def test_hooks_are_there_while_open_and_gone_afterwards():
+    model = create_model("lenet", in_shape=(1, 6, 6), classes=2, steps=3, widths=[2], hidden=3)
+    x = torch.rand(2, 1, 6, 6)
+    with SpikeRates(model) as rates:
+        assert hooks(model) == 2
+        model(x)
+    before = rates.by_layer()
+    assert hooks(model) == 0
+    model(x)
+    assert rates.by_layer() == before
+    with pytest.raises(RuntimeError, match="stop"), SpikeRates(model):
+        raise RuntimeError("stop")
+    assert hooks(model) == 0
+
+
+def test_pooling_comes_after_counting():
+    model = nn.Sequential(SpikingLayer(Pass(), Pass(), nn.MaxPool2d(2)))
+    x = torch.zeros(1, 1, 1, 2, 2)
+    x[..., 0, 0] = 1
+    with SpikeRates(model) as rates:
+        pooled = model(x)
+    assert pooled.mean() == 1
+    assert rates.mean() == 1 / 4
