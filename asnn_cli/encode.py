@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import console
+
+if TYPE_CHECKING:
+    from ..measure.encoding import Encoded
+
+BATCH = 512
 
 
 def encode(
@@ -82,14 +87,14 @@ def encode(
     import torch
 
     from ..coding import create_coding
+    from ..measure.encoding import encode_all
 
     target = _target(source, dataset, coding, output, as_json)
     chosen = _coding_options(coding, thresholds, variant, options)
     code = create_coding(coding, steps=steps, **chosen)
-    images, labels, name = _images(source, dataset, split, limit, data_dir, path)
+    batches, name = _batches(source, dataset, split, limit, data_dir, path)
     torch.manual_seed(seed)
-    encoded = code.encode(images)
-    decoded = code.decode(encoded, code.moments(images)) if decode else None
+    made = encode_all(code, batches, decode=decode)
     meta = {
         "coding": coding,
         "steps": steps,
@@ -100,14 +105,16 @@ def encode(
         "seed": seed,
         "source": name,
     }
-    made = _describe(code, encoded, images, decoded)
     if target is not None:
-        _write(target, encoded, labels, meta)
+        _write(target, made, meta)
     if plot is not None:
-        _draw(plot, code, images, encoded)
-    _tell(made, decoded is not None, target, plot)
+        _draw(plot, code, made)
+    figures = made.figures()
+    _tell(figures, target, plot)
     if as_json:
-        console.print_json({**meta, **made, "output": target, "plot": str(plot) if plot else None})
+        console.print_json(
+            {**meta, **figures, "output": target, "plot": str(plot) if plot else None}
+        )
 
 
 def _target(
@@ -166,39 +173,34 @@ def _coding_options(
     }
 
 
-def _images(
+def _batches(
     source: str | None,
     dataset: str | None,
     split: str,
     limit: int | None,
     data_dir: Path | None,
     path: Path | None,
-) -> tuple[Any, Any, str]:
-    """Return images `[B, C, H, W]` in [0, 1], labels or None, and what they are called."""
-    from ..core.errors import ConfigError
-
+) -> tuple[Any, str]:
+    """Return batches of (images `[B, C, H, W]` in [0, 1], labels or None), and their name."""
     if dataset is None:
         from ..datasets.single import read_images
 
         name = "stdin" if source == "-" else str(source)
         given = read_images(_read(str(source)), name)
         labels = given.labels[:limit] if given.labels is not None else None
-        return given.images[:limit], labels, Path(name).name
+        return [(given.images[:limit], labels)], Path(name).name
     from ..core.registry import unknown
     from ..datasets import Batches, load_dataset
+    from ..datasets.splits import head
 
     if split not in ("train", "validation", "test"):
         raise unknown("split", split, ["train", "validation", "test"])
     places = {"dir": data_dir, "path": path}
     options: dict[str, Any] = {key: str(place) for key, place in places.items() if place}
     data = load_dataset(dataset, **options)
-    chosen = getattr(data, split)
-    count = min(limit or len(chosen), len(chosen))
-    if count == 0:
-        raise ConfigError(f"the {split} split of {dataset} is empty")
-    batches = Batches(chosen, batch_size=count, full_scale=data.full_scale)
-    x, targets = next(iter(batches))
-    return x, targets.first, f"{dataset}/{split}"
+    chosen = head(getattr(data, split), limit)
+    batches = Batches(chosen, batch_size=BATCH, full_scale=data.full_scale)
+    return ((x, targets.first) for x, targets in batches), f"{dataset}/{split}"
 
 
 def _read(source: str) -> bytes:
@@ -228,31 +230,7 @@ def _threshold_table(code: Any) -> list[float] | None:
     return slots.thresholds.table().tolist()
 
 
-def _describe(code: Any, encoded: Any, images: Any, decoded: Any) -> dict[str, Any]:
-    spikes = code.count_spikes(encoded).double()
-    pixels = images[0].numel()
-    made: dict[str, Any] = {
-        "shape": list(encoded.shape),
-        "images": len(images),
-        "spikes_per_image": float(spikes.mean()),
-        "spikes_per_pixel": float(spikes.mean()) / pixels,
-    }
-    if decoded is not None:
-        error = (decoded - images).double()
-        rmse = float(error.square().mean().sqrt())
-        made["rmse"] = rmse
-        made["greatest_error"] = float(error.abs().max())
-        made["psnr_db"] = -20 * _log10(rmse) if rmse > 0 else None
-    return made
-
-
-def _log10(value: float) -> float:
-    import math
-
-    return math.log10(value)
-
-
-def _write(target: str, encoded: Any, labels: Any, meta: dict[str, Any]) -> None:
+def _write(target: str, made: Encoded, meta: dict[str, Any]) -> None:
     import io
 
     import numpy as np
@@ -260,42 +238,42 @@ def _write(target: str, encoded: Any, labels: Any, meta: dict[str, Any]) -> None
     from ..coding import SpikeFile, save_spikes
     from ..core.files import write_bytes
 
-    dense = encoded.numpy()
     buffer = io.BytesIO()
     if target.endswith(".npy"):
-        np.save(buffer, dense if meta["analog_steps"] else dense.astype(np.uint8))
+        np.save(buffer, made.code.numpy())
     else:
-        file = SpikeFile(dense, meta, None if labels is None else labels.numpy())
-        save_spikes(buffer, file)
+        labels = None if made.labels is None else made.labels.numpy()
+        save_spikes(buffer, SpikeFile(made.code.numpy(), meta, labels))
     if target == "-":
         console.emit(buffer.getvalue())
     else:
         write_bytes(Path(target), buffer.getvalue())
 
 
-def _draw(plot: Path, code: Any, images: Any, encoded: Any) -> None:
+def _draw(plot: Path, code: Any, made: Encoded) -> None:
     from ..core.errors import ConfigError
     from ..measure.pictures import draw_code
 
-    first, one = images[:1], encoded[:, :1]
+    one = made.code[:, :1].to(made.first.dtype)
     try:
-        decoded = code.decode(one, code.moments(first))[0]
+        decoded = code.decode(one, code.moments(made.first))[0]
     except ConfigError:  # a code without a decoder is drawn without one
         decoded = None
-    draw_code(plot, first[0], one[:, 0], code.analog_steps, decoded)
+    draw_code(plot, made.first[0], one[:, 0], code.analog_steps, decoded)
 
 
-def _tell(made: dict[str, Any], decoded: bool, target: str | None, plot: Path | None) -> None:
+def _tell(figures: dict[str, Any], target: str | None, plot: Path | None) -> None:
     console.note(
-        f"{made['images']} images to {made['shape']}, "
-        f"{made['spikes_per_image']:,.1f} spikes per image, "
-        f"{made['spikes_per_pixel']:.3f} per value"
+        f"{figures['images']} images to {figures['shape']}, "
+        f"{figures['spikes_per_image']:,.1f} spikes per image, "
+        f"{figures['spikes_per_pixel']:.3f} per value"
     )
-    if decoded:
-        psnr = "exact" if made["psnr_db"] is None else f"PSNR {made['psnr_db']:.2f} dB"
+    if "rmse" in figures:
+        psnr = "exact" if figures["psnr_db"] is None else f"PSNR {figures['psnr_db']:.2f} dB"
         console.note(
-            f"decoded: RMSE {made['rmse']:.4f}, greatest error {made['greatest_error']:.4f}, {psnr}"
+            f"decoded: RMSE {figures['rmse']:.4f}, "
+            f"greatest error {figures['greatest_error']:.4f}, {psnr}"
         )
-    for made_file in (target, plot):
-        if made_file not in (None, "-"):
-            console.note(f"wrote {made_file}")
+    for file in (target, plot):
+        if file not in (None, "-"):
+            console.note(f"wrote {file}")

@@ -56,6 +56,13 @@ def cut(split: Split, fraction: float, part: int) -> tuple[Split, Split]:
     )
 
 
+def head(split: Split, count: int | None) -> Split:
+    """Return the first `count` samples of `split` in its own order; all of them for None."""
+    if count is None or count >= len(split):
+        return split
+    return take(split, torch.arange(count))
+
+
 def first(split: Split, limit: int) -> Split:
     """Return `limit` samples of `split`: the head of a fixed order that mixes the classes evenly.
 

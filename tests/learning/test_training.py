@@ -85,7 +85,9 @@ def test_clipping_bounds_the_step_of_sgd(tmp_path):
     observer = Silent()
     train(recipe, Run(tmp_path), observer)
     after = dict(observer.training.model.named_parameters())
-    moved = np.sqrt(sum(float((after[n] - p).detach().square().sum()) for n, p in before.named_parameters()))
+    moved = np.sqrt(
+        sum(float((after[n] - p).detach().square().sum()) for n, p in before.named_parameters())
+    )
     assert moved == pytest.approx(0.001, rel=1e-3)
 
 

@@ -59,8 +59,9 @@ def test_schedules_of_a_network_can_be_drawn(tmp_path):
     assert os.listdir(tmp_path) == ["schedules.png"]
 
 
-@pytest.mark.parametrize("channels", [1, 2, 3])
-@pytest.mark.parametrize("name", ["direct", "hybrid", "temporal", "rate"])
+@pytest.mark.parametrize(
+    ("name", "channels"), [("direct", 1), ("hybrid", 3), ("temporal", 2), ("rate", 1)]
+)
 def test_code_of_an_image(tmp_path, name, channels):
     path = tmp_path / "code.png"
     coding = create_coding(name, steps=4)
