@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
@@ -31,7 +32,7 @@ class Coding:
     min_steps: int = 1
 
     def __init__(self, *, steps: int) -> None:
-        if steps < self.min_steps:
+        if not isinstance(steps, int) or steps < self.min_steps:
             raise ConfigError(
                 f"the code {self.name!r} needs {self.min_steps} steps or more, not {steps}",
             )
@@ -59,9 +60,9 @@ class Coding:
         return None
 
     def count_spikes(self, code: Tensor) -> Tensor:
-        """Return how many spikes each sample of the code `[T, B, ...]` spends, as `[B]`.
+        """Return how many spikes each sample of the code `[T, B, ...]` spends, as `[B]` float64.
 
         Analog steps carry values and not spikes, so they count nothing.
         """
         spikes = code[self.analog_steps :]
-        return spikes.transpose(0, 1).flatten(1).sum(1)
+        return spikes.transpose(0, 1).flatten(1).sum(1, dtype=torch.float64)

@@ -31,7 +31,7 @@ class Delta(Coding):
 
     def __init__(self, *, steps: int, threshold: float | None = None) -> None:
         super().__init__(steps=steps)
-        if threshold is not None and threshold <= 0:
+        if threshold is not None and not threshold > 0:
             raise ConfigError(f"threshold must be above 0, not {threshold}")
         self.threshold = threshold
 

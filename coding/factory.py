@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.registry import Registry
+from ..core.registry import Registry, check_options
 from .base import Coding
 
 coding_registry = Registry(
@@ -34,4 +34,6 @@ def create_coding(name: str, *, steps: int, **options: Any) -> Coding:
     Raises:
         ConfigError: the name, the number of steps or an option is not possible.
     """
-    return coding_registry.get(name)(steps=steps, **options)
+    coding = coding_registry.get(name)
+    check_options("coding", name, coding, options)
+    return coding(steps=steps, **options)

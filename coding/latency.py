@@ -46,7 +46,7 @@ class Latency(Coding):
         super().__init__(steps=steps)
         if not 0 < threshold < 1:
             raise ConfigError(f"threshold must be between 0 and 1, not {threshold}")
-        if tau <= 0:
+        if not tau > 0:
             raise ConfigError(f"tau must be above 0, not {tau}")
         self.tau = tau
         self.threshold = threshold
@@ -67,14 +67,16 @@ class Latency(Coding):
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
         """Return the value that fires at the time of the spike; 0 where there is none."""
         fired, time = code.max(dim=0)
-        time = time.to(code.dtype)
+        # e^t outgrows half precision.
+        time = time.double()
         if self.linear:
             tau = max(self.steps - 1, 1) if self.normalize else self.tau
             value = 1 - time / tau
         else:
-            growth = torch.exp(time * self._log_span(code) if self.normalize else time / self.tau)
+            growth = torch.exp(time * self._log_span() if self.normalize else time / self.tau)
             value = self.threshold * growth / (growth - 1)
-        return torch.where(fired > 0, value.clamp(self.threshold, 1), torch.zeros_like(value))
+        value = value.clamp(self.threshold, 1).to(code.dtype)
+        return torch.where(fired > 0, value, torch.zeros_like(value))
 
     def _linear_time(self, x: Tensor) -> Tensor:
         tau = self.steps - 1 if self.normalize else self.tau
@@ -90,6 +92,6 @@ class Latency(Coding):
         charged = torch.clamp(x, self.threshold + self.epsilon)
         return self.tau * torch.log(charged / (charged - self.threshold))
 
-    def _log_span(self, like: Tensor) -> Tensor:
-        latest = self._charge_time(torch.zeros((), dtype=torch.float64, device=like.device))
-        return (latest / self.tau / max(self.steps - 1, 1)).to(like.dtype)
+    def _log_span(self) -> float:
+        latest = self._charge_time(torch.zeros((), dtype=torch.float64))
+        return float(latest) / self.tau / max(self.steps - 1, 1)

@@ -13,8 +13,8 @@ class Rate(Coding):
 
     Args:
         steps: number of time steps T.
-        seed: seed of a generator of the code's own, whose stream runs on from call to call;
-            by default torch's global generator is used.
+        seed: draw every call from this seed, so that the same images always get the same spikes;
+            by default torch's global generator is used, and each call draws anew.
     """
 
     name = "rate"
@@ -22,18 +22,12 @@ class Rate(Coding):
     def __init__(self, *, steps: int, seed: int | None = None) -> None:
         super().__init__(steps=steps)
         self.seed = seed
-        self._generators: dict[torch.device, torch.Generator] = {}
 
     def encode(self, x: Tensor) -> Tensor:
-        probability = x.clamp(0, 1).expand(self.steps, *x.shape)
-        return torch.bernoulli(probability, generator=self._generator(x.device))
+        generator = None
+        if self.seed is not None:
+            generator = torch.Generator(x.device).manual_seed(self.seed)
+        return torch.bernoulli(x.clamp(0, 1).expand(self.steps, *x.shape), generator=generator)
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
         return code.mean(0)
-
-    def _generator(self, device: torch.device) -> torch.Generator | None:
-        if self.seed is None:
-            return None
-        if device not in self._generators:
-            self._generators[device] = torch.Generator(device).manual_seed(self.seed)
-        return self._generators[device]

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..core.errors import DataError
+from ..core.files import ARCHIVE_ERRORS
 
 FORMAT = 1
 
@@ -79,6 +79,8 @@ def load_spikes(source: Path | str | bytes) -> SpikeFile:
         with np.load(stream, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
         meta = json.loads(str(arrays["meta"]))
+        if int(meta["format"]) > FORMAT:
+            raise ValueError(f"it has format {meta['format']}, this asnn reads up to {FORMAT}")
         shape = tuple(int(n) for n in arrays["shape"])
         analog_steps = int(meta["analog_steps"])
         spike_shape = (shape[0] - analog_steps, *shape[1:])
@@ -89,10 +91,13 @@ def load_spikes(source: Path | str | bytes) -> SpikeFile:
         if analog_steps:
             analog = np.broadcast_to(arrays["analog"], (analog_steps, *shape[1:]))
             code = np.concatenate([analog, code.astype(np.float32)])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        labels = arrays.get("labels")
+        if labels is not None and labels.shape != shape[1:2]:
+            raise ValueError(f"{labels.size} labels for {shape[1]} images")
+    except ARCHIVE_ERRORS as error:
         raise DataError(
             f"{name} is not a readable spike file",
             why=str(error),
             remedy="make it again with `asnn encode`",
         ) from error
-    return SpikeFile(code=code, meta=meta, labels=arrays.get("labels"))
+    return SpikeFile(code=code, meta=meta, labels=labels)

@@ -39,8 +39,8 @@ class LinearThresholds:
 
     def value(self, slot: Tensor, dtype: torch.dtype, moments: Moments | None = None) -> Tensor:
         """Return the middle of each slot, (K - i + 1/2)/K, and 0 for slot 0."""
-        middle = (self.slots - slot.to(dtype) + 0.5) / self.slots
-        return torch.where(slot > 0, middle, torch.zeros_like(middle))
+        middle = (self.slots - slot.double() + 0.5) / self.slots
+        return torch.where(slot > 0, middle, torch.zeros_like(middle)).to(dtype)
 
 
 class QuantileThresholds:
@@ -67,19 +67,20 @@ class QuantileThresholds:
 
     def moments(self, x: Tensor) -> Moments | None:
         """Return mean and deviation of each image `[B, ...]`, shaped `[B, 1, ...]`."""
-        flat = _wide(x).reshape(x.shape[0], x[0].numel() if len(x) else 0)
-        variance, mean = torch.var_mean(flat, dim=1, correction=0)
+        flat = _wide(x).reshape(len(x), x[0].numel() if len(x) else 1)
+        mean = flat.mean(1)
+        variance = (flat - mean.unsqueeze(1)).square().mean(1)
         shape = (x.shape[0],) + (1,) * (x.dim() - 1)
         return mean.view(shape), (variance + LAYER_NORM_EPS).sqrt().view(shape)
 
     def value(self, slot: Tensor, dtype: torch.dtype, moments: Moments | None = None) -> Tensor:
         """Return the median of each slot, Φ⁻¹(1 - (i - 1/2)/K), scaled back by `moments`."""
         z = self._normal_quantiles((self.slots - slot.double() + 0.5) / self.slots)
-        z = torch.where(slot > 0, z, torch.zeros_like(z)).to(dtype)
-        if moments is None:
-            return z
-        mean, deviation = moments
-        return z * deviation.to(z) + mean.to(z)
+        z = torch.where(slot > 0, z, torch.zeros_like(z))
+        if moments is not None:
+            mean, deviation = moments
+            z = z * deviation.to(z) + mean.to(z)
+        return z.to(dtype)
 
     def _standardise(self, x: Tensor) -> Tensor:
         wide = _wide(x)

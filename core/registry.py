@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from functools import cached_property
 from importlib import import_module
@@ -58,6 +59,19 @@ class Registry:
         if name in self._external:
             return self._external[name].load()
         raise unknown(self.kind.rstrip("s"), name, self.names())
+
+
+def check_options(kind: str, name: str, component: Any, options: Iterable[str]) -> None:
+    """Refuse options that a component's signature does not have.
+
+    Raises:
+        ConfigError: an option is unknown; the message lists all and the nearest.
+    """
+    parameters = inspect.signature(component).parameters.values()
+    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    for option in options:
+        if option not in known and not any(each.kind is each.VAR_KEYWORD for each in parameters):
+            raise unknown(f"option of {kind} {name}", option, known)
 
 
 def unknown(kind: str, name: object, choices: list[str]) -> ConfigError:

@@ -4,7 +4,7 @@ import inspect
 from typing import Any
 
 from ..core.errors import ConfigError, DataError
-from ..core.registry import Registry, unknown
+from ..core.registry import Registry, check_options
 from .base import DataSet, Source, fingerprint
 from .splits import cut, first
 
@@ -95,12 +95,8 @@ def load_dataset(
 
 
 def _check_options(name: str, loader: Any, options: dict[str, Any]) -> None:
+    check_options("data set", name, loader, options)
     parameters = inspect.signature(loader).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    for key in options:
-        if key not in parameters:
-            raise unknown(f"option of data set {name}", key, list(parameters))
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in options:
             raise ConfigError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import DataError
+from ..core.files import ARCHIVE_ERRORS
 from .decode import GREY, Decoder, open_image
 
 NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
@@ -73,10 +73,10 @@ def _load(content: bytes, name: str) -> Any:
         if isinstance(loaded, np.ndarray):
             return loaded
         return {key: loaded[key] for key in loaded.files}
-    except (ValueError, EOFError, OSError, KeyError, zipfile.BadZipFile) as error:
+    except ARCHIVE_ERRORS as error:
         raise DataError(
             f"{name} cannot be read",
-            why=str(error).splitlines()[0],
+            why=(str(error).splitlines() or [type(error).__name__])[0],
             remedy="save it again with numpy.save or numpy.savez; Python objects are not read",
         ) from error
 

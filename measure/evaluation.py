@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -70,6 +72,9 @@ def evaluate(
         device: where to compute.
         steps: use only the first steps.
         workers: processes that load samples which are not in memory.
+
+    Raises:
+        ConfigError: the network does not have that many steps.
     """
     batches = Batches(
         split, batch_size=batch_size, full_scale=full_scale, device=device, workers=workers
@@ -77,10 +82,8 @@ def evaluate(
     correct = torch.zeros(steps or model.coding.steps, dtype=torch.int64)
     confusion = torch.zeros(classes * classes, dtype=torch.int64)
     loss, samples = 0.0, 0
-    training = model.training
-    model.eval()
     begin = time.perf_counter()
-    with torch.random.fork_rng(), SpikeRates(model) as rates:
+    with _evaluating(model), torch.random.fork_rng(), SpikeRates(model) as rates:
         torch.manual_seed(0)
         for x, targets in batches:
             y = targets.first
@@ -93,7 +96,6 @@ def evaluate(
             loss += float(cross_entropy(so_far[-1], y, reduction="sum"))
             samples += len(y)
     seconds = time.perf_counter() - begin
-    model.train(training)
     return Evaluation(
         samples=samples,
         accuracy=correct[-1].item() / max(samples, 1),
@@ -104,3 +106,15 @@ def evaluate(
         spike_rates=rates.by_layer(),
         samples_per_second=samples / seconds,
     )
+
+
+@contextlib.contextmanager
+def _evaluating(model: torch.nn.Module) -> Iterator[None]:
+    """Put a network in evaluation mode for a while; each part goes back to the mode that it had."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

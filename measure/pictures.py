@@ -11,6 +11,7 @@ from ..core.files import whole_file
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MOST_RASTER_ROWS = 200
+MOST_STEPS = 16
 
 
 def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> None:
@@ -60,7 +61,9 @@ def draw_code(path: Path, image: Tensor, code: Tensor, analog_steps: int, decode
     """
     from matplotlib.figure import Figure
 
-    panels = [("image", image), *((f"t = {t + 1}", step) for t, step in enumerate(code))]
+    # More panels than this are too small to see, and slow to lay out; the raster shows all steps.
+    shown = code[:MOST_STEPS]
+    panels = [("image", image), *((f"t = {t + 1}", step) for t, step in enumerate(shown))]
     if decoded is not None:
         panels.append(("decoded", decoded.clamp(0, 1)))
     figure = Figure(figsize=(1.6 * max(len(panels), 4), 4.6), layout="constrained")
@@ -83,12 +86,14 @@ def _draw_raster(axes, code: Tensor, analog_steps: int) -> None:
     rows, steps = pixels[::stride, analog_steps:].nonzero(as_tuple=True)
     axes.scatter(steps + analog_steps + 1, rows * stride, marker="|", s=12, color=COLOURS[0])
     axes.set_xlim(0.5, len(code) + 0.5)
-    axes.set_xticks(range(1, len(code) + 1))
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("step")
     axes.set_ylabel("pixel" if stride == 1 else f"every {stride}th pixel")
     if analog_steps:
         axes.axvspan(0.5, analog_steps + 0.5, color="#dddddd")
-        axes.text((analog_steps + 1) / 2, 0, "analog", ha="center", va="bottom", fontsize=9)
+        axes.text(
+            (analog_steps + 1) / 2, 0.5, "analog", ha="center", transform=axes.get_xaxis_transform()
+        )
 
 
 def _shown(image: Tensor):

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..coding.factory import create_coding
 from ..core.errors import ConfigError
-from ..core.registry import Registry
+from ..core.registry import Registry, check_options
 from .network import Blueprint, SpikingNetwork
 from .neurons import neuron_registry
 
@@ -52,18 +52,26 @@ def create_model(
     """
     if classes < 2:
         raise ConfigError(f"classes must be at least 2, not {classes}")
-    if min(in_shape) < 1:
-        raise ConfigError(f"in_shape must be positive, not {in_shape}")
+    if len(in_shape) != 3 or min(in_shape) < 1:
+        raise ConfigError(f"in_shape must be (channels, height, width), not {in_shape}")
+    channels = in_shape[0]
+    mean, std = mean or [0.0] * channels, std or [1.0] * channels
+    if len(mean) != channels or len(std) != channels or not min(std) > 0:
+        raise ConfigError(
+            f"mean and std need {channels} values, one a channel, std above 0, not {mean} and {std}"
+        )
     build = model_registry.get(name)
+    check_options("model", name, build, options)
     make = neuron_registry.get(neuron)
+    check_options("neuron", neuron, make, neuron_options or {})
     plan = Blueprint(
         in_shape=in_shape,
         classes=classes,
         coding=create_coding(coding, steps=steps, **(coding_options or {})),
         make_neuron=lambda channels: make(steps, channels, **(neuron_options or {})),
         scaled=neuron != "fixed" if output_scale is None else output_scale,
-        mean=mean or [0.0] * in_shape[0],
-        std=std or [1.0] * in_shape[0],
+        mean=mean,
+        std=std,
     )
     model = build(plan, **options)
     model.config = {

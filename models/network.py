@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..coding.base import Coding
+from ..core.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,13 @@ class SpikingNetwork(nn.Module):
         self.body = body
 
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
-        """Return logits `[T, B, classes]`; with `steps`, of the first steps only."""
+        """Return logits `[T, B, classes]`; with `steps`, of the first steps only.
+
+        Raises:
+            ConfigError: the network does not have that many steps.
+        """
+        if steps is not None and not 1 <= steps <= self.coding.steps:
+            raise ConfigError(f"steps must be from 1 to {self.coding.steps}, not {steps}")
         return self.run(self.coding.encode(x)[:steps])
 
     def run(self, code: Tensor) -> Tensor:

@@ -180,7 +180,10 @@ class AdaptiveLeaky(nn.Module):
         alpha: float | None = None,
     ) -> None:
         super().__init__()
-        _check(steps, channels, granularity, reset, learn_reset_size, surrogate, alpha)
+        _check(steps, channels, granularity, reset, learn_reset_size, surrogate)
+        for name, value in (("threshold", threshold), ("alpha", alpha)):
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} must be above 0, not {value}")
         self.steps = steps
         self.granularity = granularity
         self.options = LeakyOptions(reset, surrogate, alpha)
@@ -224,6 +227,7 @@ class AdaptiveLeaky(nn.Module):
                 "next: begin with mem = neuron.init_leaky()"
             )
         self._check_steps(mem.step + 1)
+        self._check_channels(x.shape[1:])
         wide = _membrane_dtype(x.dtype)
         p = self.parameters_of_steps().shaped_for(x.dim(), wide).at(mem.step)
         s, v = leaky_step(x.to(wide), mem.v, p, self.options)
@@ -231,6 +235,7 @@ class AdaptiveLeaky(nn.Module):
 
     def _all_steps(self, x: Tensor) -> Tensor:
         self._check_steps(x.shape[0])
+        self._check_channels(x.shape[2:])
         wide = _membrane_dtype(x.dtype)
         p = self.parameters_of_steps().shaped_for(x.dim() - 1, wide)
         return leaky_steps(x.to(wide), p, self.options).to(x.dtype)
@@ -241,6 +246,16 @@ class AdaptiveLeaky(nn.Module):
                 f"the input has {steps} steps or more, the neuron has parameters for {self.steps}",
                 why="leak and gain are learned for each step",
                 remedy=f"give at most {self.steps} steps, or build the neuron with steps={steps}",
+            )
+
+    def _check_channels(self, shape: torch.Size) -> None:
+        """Check what follows the batch in the shape of the input."""
+        channels = self.leak.shape[1:]
+        if channels and shape[:1] != channels:
+            raise ConfigError(
+                f"the neuron has parameters for {channels[0]} channels, "
+                f"the input has {shape[0] if shape else 'none'}",
+                why="granularity 'channel' counts the axis behind the batch",
             )
 
     def extra_repr(self) -> str:
@@ -289,7 +304,6 @@ def _check(
     reset: str,
     learn_reset_size: bool,
     surrogate: str,
-    alpha: float | None,
 ) -> None:
     if steps < 1:
         raise ConfigError(f"steps must be at least 1, not {steps}")
@@ -301,8 +315,6 @@ def _check(
         raise unknown("reset", reset, ["subtract", "zero", "none"])
     if surrogate not in SURROGATES:
         raise unknown("surrogate", surrogate, list(SURROGATES))
-    if alpha is not None and alpha <= 0:
-        raise ConfigError(f"alpha must be above 0, not {alpha}")
     if learn_reset_size and reset != "subtract":
         raise ConfigError(
             f"learn_reset_size goes with reset 'subtract' only, not {reset!r}",

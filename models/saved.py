@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from ..core.errors import ConfigError, DataError
+from ..core.errors import DataError
 from ..core.files import write_bytes
 from ..core.runs import find_run
 from .factory import create_model
@@ -42,18 +42,12 @@ def load_model(path: Path) -> SpikingNetwork:
         DataError: the file is missing, damaged, of another origin, or of a newer format.
     """
     header, tensors = _read(path)
-    if header.get("format", 0) > FORMAT:
-        raise DataError(
-            f"{path} has format {header['format']}",
-            why=f"this asnn reads formats up to {FORMAT}",
-            remedy="install a newer asnn",
-        )
     try:
         config = dict(header["model"])
         config["in_shape"] = tuple(config["in_shape"])
         model = create_model(config.pop("name"), **config)
         model.load_state_dict(tensors)
-    except (ConfigError, RuntimeError, KeyError, TypeError) as error:
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{path} does not fit the network that it names",
             why=str(error),
@@ -85,13 +79,21 @@ def read_labels(path: Path) -> list[str]:
     Raises:
         DataError: the file cannot be read.
     """
-    return list(_read(path)[0].get("labels", []))
+    return [str(label) for label in _read(path)[0].get("labels", [])]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["asnn"])
+            if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+                raise ValueError("its header does not describe a network")
+            if header["format"] > FORMAT:
+                raise DataError(
+                    f"{path} has format {header['format']}",
+                    why=f"this asnn reads formats up to {FORMAT}",
+                    remedy="install a newer asnn",
+                )
             return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except FileNotFoundError as error:
         raise DataError(

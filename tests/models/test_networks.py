@@ -325,7 +325,7 @@ def test_layers_are_pooled_until_an_axis_is_one():
     ("options", "message"),
     [
         ({"classes": 1}, "classes must be at least 2, not 1"),
-        ({"in_shape": (1, 0, 8)}, "in_shape must be positive, not (1, 0, 8)"),
+        ({"in_shape": (1, 0, 8)}, "in_shape must be (channels, height, width), not (1, 0, 8)"),
         ({"widths": []}, "widths and hidden must be positive, not [] and 5"),
         ({"widths": [3, 0]}, "widths and hidden must be positive, not [3, 0] and 5"),
         ({"hidden": 0}, "widths and hidden must be positive, not [3, 4] and 0"),

@@ -193,7 +193,7 @@ def test_values_that_are_not_finite(saved):
         ({"coding": "temporal"}, "Unexpected key"),
         ({"coding": "hybird"}, "unknown coding 'hybird'"),
         ({"widths": [3, 0]}, "widths and hidden must be positive"),
-        ({"depth": 3}, "unexpected keyword argument 'depth'"),
+        ({"depth": 3}, "unknown option of model lenet 'depth'"),
         ({"name": None}, "unknown model None"),
     ],
 )
