@@ -13,7 +13,7 @@ from . import console
 def evaluate_run(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="[RUN]", help="Folder of a run.", show_default="the newest"),
+        typer.Argument(metavar="RUN", help="Folder of a run.", show_default="the newest"),
     ] = None,
     split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
     steps: Annotated[

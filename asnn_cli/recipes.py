@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent / "recipe_files"
 
 recipes_app = typer.Typer(
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     help="List, show and copy the built-in recipes.",
 )
 

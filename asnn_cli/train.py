@@ -14,7 +14,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RECIPE|FILE.toml]",
+            metavar="RECIPE|FILE.toml",
             help="A built-in recipe or a file; with --resume, the run to go on with.",
             show_default="digits",
         ),
@@ -24,7 +24,7 @@ def train(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Change a key, such as [bold]train.epochs=20[/bold]. Repeatable.",
+            help="Change a key, such as train.epochs=20. Repeatable.",
         ),
     ] = None,
     out: Annotated[
@@ -44,11 +44,8 @@ def train(
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Where the data set's files are, or are downloaded to."),
+        typer.Option(help="Where the data set's files are; missing ones are downloaded to it."),
     ] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch the data set where it is missing.")
-    ] = False,
     resume: Annotated[
         bool,
         typer.Option(
@@ -84,7 +81,6 @@ def train(
         "train.device": device,
         "train.precision": precision,
         "data.dir": str(data_dir) if data_dir else None,
-        "data.download": download or None,
     }
     wanted = [parse_override(text) for text in changes or []]
     wanted += [(key.split("."), value) for key, value in flags.items() if value is not None]

@@ -14,34 +14,34 @@ from .download import download as fetch
 from .torchvision_import import torchvision
 
 
-def load_cifar10(*, dir: str = "data", download: bool = False) -> Source:
+def load_cifar10(*, dir: str = "data", download: bool = True) -> Source:
     """Return CIFAR-10, uint8 `[N, 3, 32, 32]`, from `<dir>/cifar-10-batches-py` or its archive.
 
-    Files that are there are used without network, whatever `download` says; missing ones are
-    downloaded.
+    Files that are there are used without network; missing ones are downloaded, unless `download`
+    is false.
 
     Raises:
         DataError: the files are damaged, or missing and cannot be downloaded.
     """
-    return _load("CIFAR10", "CIFAR-10", Path(dir).expanduser())
+    return _load("CIFAR10", "CIFAR-10", Path(dir).expanduser(), download)
 
 
-def load_cifar100(*, dir: str = "data", download: bool = False) -> Source:
+def load_cifar100(*, dir: str = "data", download: bool = True) -> Source:
     """Return CIFAR-100 with its 100 fine classes, like CIFAR-10, from `<dir>/cifar-100-python`.
 
     Raises:
         DataError: the files are damaged, or missing and cannot be downloaded.
     """
-    return _load("CIFAR100", "CIFAR-100", Path(dir).expanduser())
+    return _load("CIFAR100", "CIFAR-100", Path(dir).expanduser(), download)
 
 
-def _load(class_name: str, title: str, root: Path) -> Source:
+def _load(class_name: str, title: str, root: Path, download: bool) -> Source:
     cls = getattr(torchvision().datasets, class_name)
     try:
         train = cls(root, train=True)
     except RuntimeError:
         # Its one message covers absent and damaged files; the user needs to know which.
-        _mend(cls, class_name, title, root)
+        _mend(cls, class_name, title, root, download)
         train = _open(cls, title, root, train=True)
     test = _open(cls, title, root, train=False)
     return Source(_split(train), _split(test), list(train.classes))
@@ -58,7 +58,7 @@ def _open(cls: Any, title: str, root: Path, **options: bool) -> Any:
         ) from error
 
 
-def _mend(cls: Any, class_name: str, title: str, root: Path) -> None:
+def _mend(cls: Any, class_name: str, title: str, root: Path, download: bool) -> None:
     archive, folder = root / cls.filename, root / cls.base_folder
     if archive.is_file():
         _check_archive(archive, title, cls.tgz_md5)
@@ -79,7 +79,7 @@ def _mend(cls: Any, class_name: str, title: str, root: Path) -> None:
             "probably an interrupted extraction",
             remedy=f"delete {folder} and run again",
         )
-    fetch(title, class_name, root, [cls.base_folder])
+    fetch(title, class_name, root, [cls.base_folder], allowed=download)
 
 
 def _batch_files(cls: Any, folder: Path) -> list[Path]:

@@ -13,15 +13,32 @@ FAILURES = (OSError, RuntimeError, RecursionError, HTTPException, EOFError, tarf
 """URLError and timeouts are OSErrors; torchvision raises RuntimeError where a checksum differs."""
 
 
-def download(title: str, class_name: str, root: Path, wanted: list[str], **options: object) -> None:
+def download(
+    title: str,
+    class_name: str,
+    root: Path,
+    wanted: list[str],
+    *,
+    allowed: bool,
+    **options: object,
+) -> None:
     """Let `torchvision.datasets.<class_name>` download, and move the `wanted` paths into `root`.
 
     It works in a temporary folder: an interrupted download leaves nothing in `root`, and files
     that are there already stay as they are.
 
     Raises:
-        DataError: there is no network, the server failed, or `root` cannot be written.
+        DataError: it is not allowed, there is no network, the server failed, or `root` cannot be
+            written.
     """
+    folders = sorted({str((root / relative).parent) for relative in wanted})
+    places = f"{', '.join(Path(relative).name for relative in wanted)} into {', '.join(folders)}"
+    if not allowed:
+        raise DataError(
+            f"{title} is not in {root}",
+            why="data.download is false, so that the network is not used",
+            remedy=f"name the right folder with --data-dir, or put {places}",
+        )
     new = not root.exists()
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -36,10 +53,8 @@ def download(title: str, class_name: str, root: Path, wanted: list[str], **optio
         if new:
             with contextlib.suppress(OSError):
                 root.rmdir()
-        folders = sorted({str((root / relative).parent) for relative in wanted})
-        names = ", ".join(Path(relative).name for relative in wanted)
         raise DataError(
             f"could not download {title}",
             why=" ".join(str(error).split()) or type(error).__name__,
-            remedy=f"check the network and run again, or put {names} into {', '.join(folders)}",
+            remedy=f"check the network and run again, or put {places}",
         ) from error

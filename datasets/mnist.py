@@ -19,33 +19,35 @@ FASHION = [
 ]
 
 
-def load_mnist(*, dir: str = "data", download: bool = False) -> Source:
+def load_mnist(*, dir: str = "data", download: bool = True) -> Source:
     """Return MNIST's 60,000 and 10,000 grey images `[N, 1, 28, 28]` from `<dir>/MNIST/raw`.
 
-    Files that are there are used without network, whatever `download` says; missing ones are
-    downloaded.
+    Files that are there are used without network; missing ones are downloaded, unless `download`
+    is false.
 
     Raises:
         DataError: a file is cut off or corrupt, or missing and cannot be downloaded.
     """
-    return _load("MNIST", dir, [str(digit) for digit in range(10)])
+    return _load("MNIST", dir, [str(digit) for digit in range(10)], download)
 
 
-def load_fashion_mnist(*, dir: str = "data", download: bool = False) -> Source:
+def load_fashion_mnist(*, dir: str = "data", download: bool = True) -> Source:
     """Return Fashion-MNIST, like MNIST, from `<dir>/FashionMNIST/raw`."""
-    return _load("FashionMNIST", dir, FASHION)
+    return _load("FashionMNIST", dir, FASHION, download)
 
 
-def load_kmnist(*, dir: str = "data", download: bool = False) -> Source:
+def load_kmnist(*, dir: str = "data", download: bool = True) -> Source:
     """Return Kuzushiji-MNIST, like MNIST, from `<dir>/KMNIST/raw`."""
-    return _load("KMNIST", dir, ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"])
+    return _load(
+        "KMNIST", dir, ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"], download
+    )
 
 
-def _load(name: str, dir: str, classes: list[str]) -> Source:
+def _load(name: str, dir: str, classes: list[str], download: bool) -> Source:
     root = Path(dir).expanduser()
     folder = root / name / "raw"
     if any(_find(folder, file) is None for file in FILES):
-        fetch(name, name, root, [f"{name}/raw/{file}.gz" for file in FILES])
+        fetch(name, name, root, [f"{name}/raw/{file}.gz" for file in FILES], allowed=download)
     train = _split(folder, *TRAIN, classes)
     test = _split(folder, *TEST, classes)
     if train.images.shape[1:] != test.images.shape[1:]:

@@ -16,25 +16,25 @@ from .torchvision_import import torchvision
 MAT_HEADER = 128
 
 
-def load_svhn(*, dir: str = "data", download: bool = False) -> Source:
+def load_svhn(*, dir: str = "data", download: bool = True) -> Source:
     """Return SVHN, uint8 `[N, 3, 32, 32]`, from `<dir>/train_32x32.mat` and `test_32x32.mat`.
 
-    Files that are there are used without network, whatever `download` says; missing ones are
-    downloaded.
+    Files that are there are used without network; missing ones are downloaded, unless `download`
+    is false.
 
     Raises:
         DataError: the files are damaged, or missing and cannot be downloaded.
     """
     root = Path(dir).expanduser()
-    train, test = (_split(root, part) for part in ("train", "test"))
+    train, test = (_split(root, part, download) for part in ("train", "test"))
     return Source(train, test, classes=[str(digit) for digit in range(10)])
 
 
-def _split(root: Path, part: str) -> Split:
+def _split(root: Path, part: str, download: bool) -> Split:
     cls: Any = torchvision().datasets.SVHN
     path = root / f"{part}_32x32.mat"
     if not path.is_file():
-        fetch(f"SVHN ({part})", "SVHN", root, [path.name], split=part)
+        fetch(f"SVHN ({part})", "SVHN", root, [path.name], split=part, allowed=download)
     try:
         data = cls(root, split=part)
     except FAILURES as error:

@@ -81,7 +81,7 @@ def test_cifar_from_its_archive_and_then_its_folder(cifar):
     assert source.test.labels.tolist() == [i % len(source.classes) for i in range(COUNT)]
     assert source.classes[1] == "class 1"
     archive.unlink()
-    assert torch.equal(load(name, root, download=True).test.images, source.test.images)
+    assert torch.equal(load(name, root, download=False).test.images, source.test.images)
 
 
 def test_cifar_archive_cut_off_or_damaged(cifar):

@@ -35,7 +35,7 @@ def test_reads_gz_and_plain_files_without_network(mnist_like, offline):
     plain = "t10k-images-idx3-ubyte"
     (folder / f"{plain}.gz").unlink()
     (folder / plain).write_bytes(idx_bytes(arrays[plain]))
-    source = load_mnist(dir=str(root), download=True)
+    source = load_mnist(dir=str(root))
     np.testing.assert_array_equal(
         source.train.images.numpy()[:, 0], arrays["train-images-idx3-ubyte"]
     )
@@ -50,18 +50,24 @@ def test_reads_gz_and_plain_files_without_network(mnist_like, offline):
     ("loader", "folder"),
     [(load_mnist, "MNIST"), (load_fashion_mnist, "FashionMNIST"), (load_kmnist, "KMNIST")],
 )
-@pytest.mark.parametrize("download", [True, False])
-def test_no_network_says_why_and_where_to_put_the_files(
-    tmp_path, offline, loader, folder, download
-):
+def test_no_network_says_why_and_where_to_put_the_files(tmp_path, offline, loader, folder):
     root = tmp_path / "data"
     with pytest.raises(DataError, match=f"could not download {folder}") as caught:
-        loader(dir=str(root), download=download)
+        loader(dir=str(root))
     assert "Name or service not known" in caught.value.why
     assert "train-images-idx3-ubyte.gz" in caught.value.remedy
     assert str(root / folder / "raw") in caught.value.remedy
     assert len(offline) == 1
     assert not root.exists(), "a failed download leaves nothing behind"
+
+
+def test_the_network_is_not_used_where_it_is_not_allowed(tmp_path, offline):
+    with pytest.raises(DataError, match="MNIST is not in .*: data.download is false") as caught:
+        load_mnist(dir=str(tmp_path), download=False)
+    assert (
+        "--data-dir" in caught.value.remedy and str(tmp_path / "MNIST/raw") in caught.value.remedy
+    )
+    assert offline == []
 
 
 def test_missing_files_are_downloaded_and_those_there_are_kept(mnist_like, monkeypatch):
