@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated
 
 import typer
@@ -61,7 +62,9 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; nothing but a bug raises."""
     console.debug = False
     try:
-        result = app(args=arguments, standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = console.show_warning
+            result = app(args=arguments, standalone_mode=False)
     except console.PipeClosed:
         return PIPE_CLOSED
     except KeyboardInterrupt:

@@ -80,6 +80,11 @@ def print_json(content: Any) -> None:
     emit(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
+def show_warning(message: Warning | str, *place: Any, **more: Any) -> None:
+    """Say a Python warning in one line, without the place in the code that it came from."""
+    note(f"warning: {message}")
+
+
 def show_error(error: Exception) -> None:
     """Say what went wrong, why, and what to do."""
     out = stderr()

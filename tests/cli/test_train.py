@@ -97,6 +97,13 @@ def test_options_of_a_former_component_are_left_out_with_a_notice(cli):
     assert "model.widths is left out: 'mlp' has no such option" in result.err
 
 
+def test_the_published_norm_warns(cli):
+    result = cli("train", "--set", "model.norm=shared", "--dry-run")
+    assert result.code == 0
+    assert "warning: norm 'shared' averages the statistics of steps that differ" in result.err
+    assert "UserWarning" not in result.err
+
+
 def test_dry_run_writes_nothing(cli, tmp_path):
     result = cli("train", "--dry-run", "--json")
     assert result.code == 0
