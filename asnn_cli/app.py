@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 import warnings
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from . import console
 from .doctor import doctor
 from .encode import encode
 from .eval import evaluate_run
-from .exits import INTERRUPTED, PIPE_CLOSED, exit_code
+from .exits import PIPE_CLOSED, exit_code
 from .recipes import recipes_app
 from .train import train
 
@@ -59,21 +60,24 @@ def root(
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code; nothing but a bug raises."""
+    """Run the command line and return its exit code; only a bug raises."""
     console.debug = False
+    console.told.clear()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = console.show_warning
             result = app(args=arguments, standalone_mode=False)
     except console.PipeClosed:
         return PIPE_CLOSED
-    except KeyboardInterrupt:
-        console.note("interrupted")
-        return INTERRUPTED
+    except SystemExit as ended:
+        # typer's own answer to a reader of its help that goes away is 1.
+        return PIPE_CLOSED if ended.code == 1 else int(ended.code or 0)
     except Exception as error:
         code = exit_code(error)
-        if code is None or console.debug:
+        if code is None:
             raise
+        if console.debug:
+            traceback.print_exc()
         console.show_error(error)
         return code
     return result if isinstance(result, int) else 0
@@ -81,7 +85,6 @@ def run(arguments: list[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the `asnn` command."""
-    # Streams that the caller has closed are None; what is written to them goes nowhere.
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    # A stream that the caller has closed is None; what is said to people may go nowhere.
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     sys.exit(run())

@@ -6,11 +6,14 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from ..core.errors import AsnnError
+from ..core.files import cannot_write
 
 debug = False
+told: set[str] = set()
 
 
 class PipeClosed(Exception):
@@ -22,7 +25,10 @@ def emit(content: str | bytes) -> None:
 
     Raises:
         PipeClosed: nobody reads it any more.
+        AsnnError: it is closed, or the disk behind it is full.
     """
+    if sys.stdout is None:
+        raise AsnnError("could not write stdout", why="it is closed", remedy="leave it open")
     try:
         if isinstance(content, bytes):
             sys.stdout.buffer.write(content)
@@ -32,6 +38,9 @@ def emit(content: str | bytes) -> None:
     except BrokenPipeError as error:
         silence(sys.stdout)
         raise PipeClosed from error
+    except OSError as error:
+        silence(sys.stdout)
+        raise cannot_write(Path("stdout"), error) from error
 
 
 def silence(stream: TextIO) -> None:
@@ -67,7 +76,14 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     from rich.box import SIMPLE
     from rich.table import Table
 
-    shown = Table(title=title, box=SIMPLE, title_justify="left", title_style="bold")
+    shown = Table(
+        title=title,
+        box=SIMPLE,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+        title_justify="left",
+        title_style="bold",
+    )
     for i, column in enumerate(columns):
         shown.add_column(column, justify="right" if i else "left")
     for row in rows:
@@ -81,8 +97,10 @@ def print_json(content: Any) -> None:
 
 
 def show_warning(message: Warning | str, *place: Any, **more: Any) -> None:
-    """Say a Python warning in one line, without the place in the code that it came from."""
-    note(f"warning: {message}")
+    """Say a Python warning in one line, once, without the place in the code that it came from."""
+    if str(message) not in told:
+        told.add(str(message))
+        note(f"warning: {message}")
 
 
 def show_error(error: Exception) -> None:

@@ -56,7 +56,7 @@ def examine() -> dict[str, Any]:
                 {
                     "what": f"{name} cannot be imported",
                     "why": (str(error).splitlines() or [type(error).__name__])[0],
-                    "remedy": f"pip install --force-reinstall {name}",
+                    "remedy": f"pip install --force-reinstall -c constraints.txt {name}",
                 }
             )
     both = _both_runtimes()

@@ -36,17 +36,25 @@ def encode(
             help="fixed, or published: the published code's faults.", show_default="fixed"
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of a code that draws random numbers.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=2**63 - 1, help="Of a code that draws random numbers."),
+    ] = 0,
     options: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="KEY=VALUE", help="Another option of the code, such as tau=2.0."
+            "--set",
+            metavar="KEY=VALUE",
+            help="Another option of the code (tau=2.0) or the data set (data.size=[8,8]).",
         ),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option(help="Encode a data set instead of a file.")
     ] = None,
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(help="train, validation or test.", show_default="test"),
+    ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="The first N images only.", show_default="all")
     ] = None,
@@ -60,9 +68,13 @@ def encode(
             "-o",
             "--output",
             metavar="FILE|-",
-            help="An .npz (packed bits) or .npy (dense) file, or - for stdout as .npz.",
+            help="An .npz (packed bits) or .npy (dense) file, or - for stdout.",
             show_default="INPUT.CODING.npz; stdout if the input is stdin",
         ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="npz or npy.", show_default="from -o, else npz"),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the first image's steps.")
@@ -87,12 +99,20 @@ def encode(
     import torch
 
     from ..coding import create_coding
+    from ..core.errors import ConfigError
     from ..measure.encoding import encode_all
 
-    target = _target(source, dataset, coding, output, as_json)
-    chosen = _coding_options(coding, thresholds, variant, options)
+    data_options = [text for text in options or [] if text.startswith("data.")]
+    if source is not None and (split or data_dir or path or data_options):
+        raise ConfigError("--split, --data-dir, --path and data.* go with --dataset only")
+    split = split or "test"
+    stem = f"{dataset}-{split}" if dataset else Path(source or "").stem
+    form = form or ("npy" if (output or "").endswith(".npy") else "npz")
+    target = _target(source, dataset, f"{stem}.{coding}.{form}", output, as_json)
+    own = [text for text in options or [] if text not in data_options]
+    chosen = _coding_options(coding, steps, thresholds, variant, own)
     code = create_coding(coding, steps=steps, **chosen)
-    batches, name = _batches(source, dataset, split, limit, data_dir, path)
+    batches, name = _batches(source, dataset, split, limit, data_dir, path, data_options)
     torch.manual_seed(seed)
     made = encode_all(code, batches, decode=decode)
     meta = {
@@ -106,7 +126,7 @@ def encode(
         "source": name,
     }
     if target is not None:
-        _write(target, made, meta)
+        _write(target, form, made, meta)
     if plot is not None:
         _draw(plot, code, made)
     figures = made.figures()
@@ -118,7 +138,7 @@ def encode(
 
 
 def _target(
-    source: str | None, dataset: str | None, coding: str, output: str | None, as_json: bool
+    source: str | None, dataset: str | None, default: str, output: str | None, as_json: bool
 ) -> str | None:
     """Return where the code goes: a file's path, or `-`.
 
@@ -132,39 +152,41 @@ def _target(
             "give either a file, - for stdin, or --dataset",
             remedy="for example: asnn encode cat.png, or asnn encode --dataset digits",
         )
-    if output is None:
-        if source == "-":
-            # With --json stdout is taken; then the code is only described.
-            output = None if as_json else "-"
-        else:
-            stem = dataset if dataset else Path(source or "").stem
-            output = f"{stem}.{coding}.npz"
-    if output is None:
-        return None
+    if output is None and source == "-":
+        if as_json:  # stdout is taken: the code is only described
+            return None
+        output = "-"
+    output = output or default
     if output == "-" and as_json:
         raise ConfigError("--json and -o - both want stdout", remedy="write the code to a file")
     if output == "-" and sys.stdout.isatty():
         raise ConfigError(
             "the code is binary and stdout is a terminal", remedy="redirect it, or use -o FILE.npz"
         )
-    if output != "-" and Path(output).suffix not in (".npz", ".npy"):
+    form = Path(default).suffix
+    if form not in (".npz", ".npy"):
+        raise ConfigError(f"--format must be npz or npy, not {form[1:]!r}")
+    if output != "-" and Path(output).suffix != form:
         raise ConfigError(
-            f"-o {output} is neither .npz nor .npy",
+            f"-o {output} does not end in {form}",
             remedy="name the file .npz (packed bits) or .npy (dense array)",
         )
     return output
 
 
 def _coding_options(
-    coding: str, thresholds: str | None, variant: str | None, options: list[str] | None
+    coding: str, steps: int, thresholds: str | None, variant: str | None, options: list[str]
 ) -> dict[str, Any]:
     """Return the code's options, checked in the same way as those of a recipe."""
     from ..learning import check_recipe, override, parse_override
 
-    changes: list[tuple[list[str], Any]] = [(["coding", "name"], coding), (["coding", "steps"], 8)]
+    changes: list[tuple[list[str], Any]] = [
+        (["coding", "name"], coding),
+        (["coding", "steps"], steps),
+    ]
     named = {"thresholds": thresholds, "variant": variant}
     changes += [(["coding", key], value) for key, value in named.items() if value is not None]
-    changes += [parse_override(f"coding.{option}") for option in options or []]
+    changes += [parse_override(f"coding.{option}") for option in options]
     document, _ = override({}, changes)
     return {
         key: value
@@ -180,6 +202,7 @@ def _batches(
     limit: int | None,
     data_dir: Path | None,
     path: Path | None,
+    more: list[str],
 ) -> tuple[Any, str]:
     """Return batches of (images `[B, C, H, W]` in [0, 1], labels or None), and their name."""
     if dataset is None:
@@ -192,11 +215,13 @@ def _batches(
     from ..core.registry import unknown
     from ..datasets import Batches, load_dataset
     from ..datasets.splits import head
+    from ..learning import parse_override
 
     if split not in ("train", "validation", "test"):
         raise unknown("split", split, ["train", "validation", "test"])
     places = {"dir": data_dir, "path": path}
     options: dict[str, Any] = {key: str(place) for key, place in places.items() if place}
+    options |= {key[1]: value for key, value in map(parse_override, more)}
     data = load_dataset(dataset, **options)
     chosen = head(getattr(data, split), limit)
     batches = Batches(chosen, batch_size=BATCH, full_scale=data.full_scale)
@@ -230,7 +255,7 @@ def _threshold_table(code: Any) -> list[float] | None:
     return slots.thresholds.table().tolist()
 
 
-def _write(target: str, made: Encoded, meta: dict[str, Any]) -> None:
+def _write(target: str, form: str, made: Encoded, meta: dict[str, Any]) -> None:
     import io
 
     import numpy as np
@@ -239,7 +264,7 @@ def _write(target: str, made: Encoded, meta: dict[str, Any]) -> None:
     from ..core.files import write_bytes
 
     buffer = io.BytesIO()
-    if target.endswith(".npy"):
+    if form == "npy":
         np.save(buffer, made.code.numpy())
     else:
         labels = None if made.labels is None else made.labels.numpy()

@@ -9,6 +9,9 @@ import typer
 
 from . import console
 
+STEPS_A_TABLE = 7  # what fits 80 columns
+MOST_CLASSES_SHOWN = 10
+
 
 def evaluate_run(
     run: Annotated[
@@ -28,6 +31,14 @@ def evaluate_run(
         Path | None,
         typer.Option(help="Where the data set's files are.", show_default="as in training"),
     ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="data.KEY=VALUE",
+            help="Where the data are now, such as data.path=images.zip. Repeatable.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object.")
     ] = False,
@@ -42,11 +53,12 @@ def evaluate_run(
 
     asnn eval --json | jq .accuracy
     """
+    from ..core.errors import ConfigError
     from ..core.runs import find_run
-    from ..learning import check_recipe, override, read_document
+    from ..learning import check_recipe, override, parse_override, read_document
     from ..learning.device import find_device
     from ..measure import evaluate, schedules
-    from ..models.saved import load_model
+    from ..models.saved import load_model, read_labels
 
     _check_choice(split)
     found = find_run(run)
@@ -54,13 +66,18 @@ def evaluate_run(
     model = load_model(found.model).to(where)
     total = model.coding.steps
     _check_steps(steps, total)
-    document, _ = override(
-        read_document(found.config), [(["data", "dir"], str(data_dir))] if data_dir else []
-    )
+    wanted = [parse_override(text) for text in changes or []]
+    wanted += [(["data", "dir"], str(data_dir))] if data_dir else []
+    if any(key[0] != "data" for key, _ in wanted):
+        raise ConfigError(
+            "--set takes keys of data only", why="the rest of a run is as it was trained"
+        )
+    document, _ = override(read_document(found.config), wanted)
     # The run may come from a machine with other devices; here only its data matter.
     document.get("train", {}).update(device="cpu", precision="float32")
     recipe = check_recipe(document, source=str(found.config))
     data = _load_data(recipe, found)
+    _check_fit(data, model, read_labels(found.model))
     if not as_json:
         console.note(f"evaluating {found.path} on {split} data ({where})")
     result = evaluate(
@@ -133,25 +150,49 @@ def _load_data(recipe: Any, run: Any) -> Any:
     return data
 
 
+def _check_fit(data: Any, model: Any, labels: list[str]) -> None:
+    """Refuse data that the network cannot have been trained for."""
+    from ..core.errors import DataError
+
+    shape = tuple(model.config["in_shape"])
+    remedy = "evaluate on data like those of the training, with --data-dir or --set data.path=..."
+    if data.in_shape != shape:
+        raise DataError(
+            f"the images have the shape {data.in_shape}, the network takes {shape}", remedy=remedy
+        )
+    if data.classes != labels:
+        raise DataError(
+            "the data have other classes than the network",
+            why=f"data: {', '.join(data.classes[:12])}; network: {', '.join(labels[:12])}",
+            remedy=remedy,
+        )
+
+
 def _show(result: Any, learned: dict[str, dict[str, list[float]]], classes: list[str]) -> None:
-    steps = range(1, len(result.accuracy_per_step) + 1)
-    heads = [f"t = {t}" for t in steps]
-    rows = [
-        ["accuracy so far", *(console.percent(value) for value in result.accuracy_per_step)],
-        *(
-            [f"spike rate, {layer}", *(f"{value:.4f}" for value in rates)]
-            for layer, rates in result.spike_rates.items()
-        ),
-        *(
-            [f"{name}, {layer}", *(f"{value:.3f}" for value in values[: len(heads)])]
-            for layer, by_name in learned.items()
-            for name, values in by_name.items()
-            if len(values) > 1
-        ),
-    ]
-    console.table("by step", ["", *heads], rows)
-    worst = _worst_confusions(result.confusion, classes)
-    if worst:
+    figures: dict[str, list[str]] = {
+        "accuracy so far, %": [f"{100 * value:.2f}" for value in result.accuracy_per_step]
+    }
+    for layer, rates in result.spike_rates.items():
+        figures[f"spike rate {layer}"] = [f"{rate:.4f}" for rate in rates]
+    for layer, by_name in learned.items():
+        for name, values in by_name.items():
+            if len(values) > 1:
+                figures[f"{name} {layer}"] = [f"{value:.3f}" for value in values]
+    steps = len(result.accuracy_per_step)
+    for begin in range(0, steps, STEPS_A_TABLE):
+        end = min(begin + STEPS_A_TABLE, steps)
+        heads = [f"t={t}" for t in range(begin + 1, end + 1)]
+        rows = [[name, *values[begin:end]] for name, values in figures.items()]
+        console.table("by step", ["", *heads], rows)
+    if len(classes) <= MOST_CLASSES_SHOWN:
+        rows = [
+            [name[:12], *(str(count) if count else "." for count in row)]
+            for name, row in zip(classes, result.confusion, strict=True)
+        ]
+        heads = [name[:5] for name in classes]
+        console.table("confusion: true class by row, answer by column", ["", *heads], rows)
+    else:
+        worst = _worst_confusions(result.confusion, classes)
         console.table("most frequent errors", ["true", "answered", "samples"], worst)
     console.heading(
         f"accuracy {console.percent(result.accuracy)} of {result.samples:,} samples, "

@@ -7,8 +7,6 @@ from ..core.errors import AsnnError, ConfigError, DataError
 FAILURE = 1
 USAGE = 2
 DATA = 4
-INTERRUPTED = 130
-TERMINATED = 143
 PIPE_CLOSED = 141  # as the shell says of a tool whose reader went away
 
 
@@ -19,6 +17,8 @@ def exit_code(error: Exception) -> int | None:
     if isinstance(error, DataError):
         return DATA
     if isinstance(error, AsnnError):
+        return FAILURE
+    if isinstance(error, OSError):  # a folder without permission, a name that is too long
         return FAILURE
     # typer's usage errors have no common public class; they carry their exit code.
     code = getattr(error, "exit_code", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import Any
@@ -17,8 +18,10 @@ class Progress:
         self._console = stderr()
         self._live: Any = None
         self._task: Any = None
-        self._begin = 0.0
-        self._samples = 0
+        self._begin = self._last = 0.0
+        self._seen = 0  # samples of the open epoch
+        self._samples = 0  # samples since the beginning
+        self._seconds = 0.0  # spent on those, without validation
         self._steps = 0
 
     def __enter__(self) -> Progress:
@@ -44,40 +47,44 @@ class Progress:
             f"{data.name}: {len(data.train):,} training, {len(data.validation):,} validation, "
             f"{len(data.test):,} test samples; data {data.fingerprint[:12]}"
         )
-        if training.progress.step:
-            note(f"going on after step {training.progress.step}")
+        if training.position.step:
+            note(f"going on after step {training.position.step}")
         note(f"writing {training.run.path}")
-        self._begin = time.perf_counter()
-        if self._console.is_terminal:
+        self._seen = training.position.seen
+        self._begin = self._last = time.perf_counter()
+        # Not the console's own idea of a terminal: FORCE_COLOR asks for colours, not for cursors.
+        if sys.stderr.isatty():
             self._show_live(training)
 
     def batch_done(self, training: Training, loss: float, accuracy: float, rate: float) -> None:
+        position, now = training.position, time.perf_counter()
         self._steps += 1
-        # All batches of an epoch but the last are of one size.
-        self._samples += training.recipe.train.batch_size
+        self._samples += position.seen - self._seen
+        self._seconds += now - self._last
+        self._seen, self._last = position.seen, now
         if self._live is None:
             return
-        progress = training.progress
         self._live.update(
             self._task,
-            completed=progress.step,
-            epoch=progress.epoch + 1,
+            completed=position.step,
+            epoch=position.epoch + 1,
             loss=loss,
             accuracy=percent(accuracy),
             rate=rate,
-            speed=self._samples / (time.perf_counter() - self._begin),
+            speed=self._samples / self._seconds,
         )
 
     def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
-        seconds = time.perf_counter() - self._begin
-        left = training.recipe.train.epochs * training.batches_per_epoch - training.progress.step
+        self._seen, self._last = 0, time.perf_counter()
+        seconds = self._last - self._begin
+        left = training.recipe.train.epochs * training.batches_per_epoch - training.position.step
         line = (
             f"epoch {metrics['epoch']}/{training.recipe.train.epochs}  "
             f"loss {metrics['train_loss']:.4f}  "
             f"accuracy {percent(metrics['train_accuracy'])}  "
             f"validation {percent(metrics['validation_accuracy'])}  "
             f"spike rate {metrics['spike_rate']:.3f}  "
-            f"{self._samples / seconds:,.0f} samples/s  "
+            f"{self._samples / self._seconds:,.0f} samples/s  "
             f"{duration(seconds / max(self._steps, 1) * left)} left"
         )
         self._console.print(line, markup=False)
@@ -101,8 +108,8 @@ class Progress:
         self._task = self._live.add_task(
             "training",
             total=epochs * training.batches_per_epoch,
-            completed=training.progress.step,
-            epoch=training.progress.epoch + 1,
+            completed=training.position.step,
+            epoch=training.position.epoch + 1,
             loss=0.0,
             accuracy="–",
             rate=0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,15 @@ def recipe_file(name: str) -> Path:
     raise error
 
 
+def _text(path: Path) -> str:
+    from ..core.errors import ConfigError
+
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not a TOML file", why=str(error)) from error
+
+
 @recipes_app.command("list")
 def list_recipes(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -74,7 +84,7 @@ def show_recipe(
     """
     path = recipe_file(name)
     if not resolved:
-        console.emit(path.read_text("utf-8"))
+        console.emit(_text(path))
         return
     from ..learning import check_recipe, read_document
 
@@ -101,8 +111,8 @@ def copy_recipe(
         target = target / f"{source.stem}.toml"
     if target.exists():
         raise ConfigError(f"{target} exists already", remedy="choose another name")
-    text = source.read_text("utf-8").replace(
-        f'name = "{source.stem}"', f'name = "{target.stem}"', 1
-    )
-    write_text(target, text)
+    # The recipe's own name stands before the first table; data.name and others stay.
+    head, table, rest = _text(source).partition("[")
+    head = re.sub(r'(?m)^name = ".*?"', f'name = "{target.stem}"', head)
+    write_text(target, head + table + rest)
     console.note(f"wrote {target}; train it with: asnn train {target}")

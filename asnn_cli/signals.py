@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from types import FrameType, TracebackType
-
-from .console import note
 
 
 class StopSignals:
@@ -17,6 +16,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._process = os.getpid()
         self._former: dict[int, object] = {}
 
     def __enter__(self) -> StopSignals:
@@ -42,7 +42,10 @@ class StopSignals:
         return 128 + (self.received or 0)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a worker that was forked meanwhile
+            return
         self.received = number
-        note("stopping after this step; once more to stop at once")
+        # Not through a buffered stream, which the signal may have caught in the middle of a write.
+        os.write(2, b"stopping after this step; once more to stop at once\n")
         for each, handler in self._former.items():
             signal.signal(each, handler)  # type: ignore[arg-type]

@@ -54,7 +54,9 @@ def train(
     ] = False,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Check recipe, data and network; train and write nothing."),
+        typer.Option(
+            "--dry-run", help="Check recipe, data and network, print the resolved recipe, and stop."
+        ),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object.")
@@ -85,22 +87,23 @@ def train(
     wanted = [parse_override(text) for text in changes or []]
     wanted += [(key.split("."), value) for key, value in flags.items() if value is not None]
     if resume:
-        if wanted or out or dry_run:
+        # The device is no part of what is trained; a run may go on where its first one is missing.
+        if out or dry_run or any(key != ["train", "device"] for key, _ in wanted):
             raise ConfigError(
                 "--resume goes on with the run's own configuration",
-                why="other options would make it a different training",
+                why="options other than --device would make it a different training",
                 remedy="leave them out, or train anew without --resume",
             )
         run = _interrupted_run(recipe)
-        checked, _ = _load(str(run.config), [])
+        checked, _ = _load(str(run.config), wanted)
     else:
         checked, notices = _load(recipe or "digits", wanted)
         for text in notices:
             console.note(text)
-        run = Run(_folder(out, checked.name))
-    if dry_run:
-        _show_dry_run(checked, run, as_json)
-        return
+        if dry_run:
+            _show_dry_run(checked, as_json)
+            return
+        run = Run(_claim_folder(out, checked.name))
     summary = _train(checked, run, resume)
     console.note(
         f"best validation accuracy {console.percent(summary['best']['validation_accuracy'])} "
@@ -134,56 +137,71 @@ def _interrupted_run(path: str | None) -> Any:
     return run
 
 
-def _folder(out: Path | None, name: str) -> Path:
-    """Return a folder for the run that is new or empty; it is not made yet."""
+def _claim_folder(out: Path | None, name: str) -> Path:
+    """Make a folder for the run and return it; an existing one must be empty.
+
+    Raises:
+        ConfigError: the folder holds something.
+        AsnnError: it cannot be made.
+    """
+    import itertools
     import time
 
     from ..core.errors import ConfigError
+    from ..core.files import cannot_write
     from ..core.runs import RUNS
 
-    if out is None:
-        stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-        out, again = RUNS / stem, 1
-        while out.exists():
-            again += 1
-            out = RUNS / f"{stem}-{again}"
+    if out is not None:
+        if out.is_dir() and any(out.iterdir()):
+            raise ConfigError(
+                f"{out} is not empty",
+                why="a run is never written over another",
+                remedy=f"choose another --out, or go on with it: asnn train --resume {out}",
+            )
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(out, error) from error
         return out
-    if out.is_dir() and any(out.iterdir()):
-        raise ConfigError(
-            f"{out} is not empty",
-            why="a run is never written over another",
-            remedy=f"choose another --out, or go on with it: asnn train --resume {out}",
-        )
-    return out
+    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for again in itertools.count(1):
+        folder = RUNS / (stem if again == 1 else f"{stem}-{again}")
+        try:
+            folder.mkdir(parents=True)  # who makes it has it, however many begin in one second
+            return folder
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise cannot_write(folder, error) from error
+    raise AssertionError("the count has no end")
 
 
 def _train(recipe: Any, run: Any, resume: bool) -> dict[str, Any]:
-    from ..core.files import cannot_write
+    import contextlib
+
     from ..learning import train as fit
     from .progress import Progress
     from .signals import StopSignals
 
     try:
-        run.path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(run.path, error) from error
-    with Progress() as progress, StopSignals() as stop:
-        summary = fit(recipe, run, progress, resume=resume, stop=stop)
+        with Progress() as progress, StopSignals() as stop:
+            summary = fit(recipe, run, progress, resume=resume, stop=stop)
+    except Exception:
+        with contextlib.suppress(OSError):
+            run.path.rmdir()  # only where nothing has been written yet
+        raise
     if summary is None:
         console.note(f"saved; go on with: asnn train --resume {run.path}")
         raise typer.Exit(stop.exit_code)
     return summary
 
 
-def _show_dry_run(recipe: Any, run: Any, as_json: bool) -> None:
+def _show_dry_run(recipe: Any, as_json: bool) -> None:
+    """Load the data, build the network, and print the resolved recipe on stdout."""
+    from ..core.runs import RUNS, Run
     from ..learning import prepare
 
-    training = prepare(recipe, run)
-    console.note(recipe.toml())
-    console.note(
-        f"# fine: {training.parameters:,} parameters, {training.batches_per_epoch} steps an "
-        f"epoch on {training.device}; would write {run.path}"
-    )
+    training = prepare(recipe, Run(RUNS))
     if as_json:
         console.print_json(
             {
@@ -193,3 +211,9 @@ def _show_dry_run(recipe: Any, run: Any, as_json: bool) -> None:
                 "device": str(training.device),
             }
         )
+    else:
+        console.emit(recipe.toml())
+    console.note(
+        f"fine: {training.parameters:,} parameters, {training.batches_per_epoch} steps an epoch "
+        f"on {training.device}"
+    )

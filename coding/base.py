@@ -8,6 +8,12 @@ from torch import Tensor
 from ..core.errors import ConfigError
 
 Moments = tuple[Tensor, Tensor]
+MOST_STEPS = 10_000
+
+
+def wide(x: Tensor) -> Tensor:
+    """Return `x` in at least float32: sums and logarithms lose too much in half precision."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
 class Coding:
@@ -17,7 +23,7 @@ class Coding:
         steps: number of time steps T.
 
     Raises:
-        ConfigError: `steps` is less than `min_steps`.
+        ConfigError: `steps` is less than `min_steps`, or more than 10,000.
 
     Attributes:
         name: what a user calls the code.
@@ -32,9 +38,10 @@ class Coding:
     min_steps: int = 1
 
     def __init__(self, *, steps: int) -> None:
-        if not isinstance(steps, int) or steps < self.min_steps:
+        if type(steps) is not int or not self.min_steps <= steps <= MOST_STEPS:
             raise ConfigError(
-                f"the code {self.name!r} needs {self.min_steps} steps or more, not {steps}",
+                f"the code {self.name!r} needs {self.min_steps} steps or more, not {steps!r}",
+                why=f"steps are whole numbers up to {MOST_STEPS}",
             )
         self.steps = steps
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coding, Moments
+from .base import Coding, Moments, wide
 
 
 class Delta(Coding):
@@ -36,10 +36,10 @@ class Delta(Coding):
         self.threshold = threshold
 
     def encode(self, x: Tensor) -> Tensor:
-        wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
-        count = torch.arange(1, self.steps + 1, dtype=wide.dtype, device=x.device)
+        values = wide(x)
+        count = torch.arange(1, self.steps + 1, dtype=values.dtype, device=x.device)
         level = count * self.threshold if self.threshold else count / (self.steps + 1)
-        return (wide > level.view(-1, *[1] * x.dim())).to(x.dtype)
+        return (values > level.view(-1, *[1] * x.dim())).to(x.dtype)
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
         """Return the middle of the interval that the number of spikes n tells, (n + 1/2) δ."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coding, Moments
+from .base import Coding, Moments, wide
 
 
 class Latency(Coding):
@@ -56,12 +56,12 @@ class Latency(Coding):
 
     def encode(self, x: Tensor) -> Tensor:
         # ε vanishes beside θ in half precision, and ln(x / 0) would follow.
-        wide = x if x.dtype in (torch.float32, torch.float64) else x.float()
-        time = (self._linear_time(wide) if self.linear else self._log_time(wide)).round()
+        values = wide(x)
+        time = (self._linear_time(values) if self.linear else self._log_time(values)).round()
         t = torch.arange(self.steps, device=x.device).view(-1, *[1] * x.dim())
         spikes = time == t
         if self.clip:
-            spikes = spikes & ~(wide < self.threshold)
+            spikes = spikes & ~(values < self.threshold)
         return spikes.to(x.dtype)
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:

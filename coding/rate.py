@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..core.errors import ConfigError
 from .base import Coding, Moments
 
 
@@ -15,12 +16,17 @@ class Rate(Coding):
         steps: number of time steps T.
         seed: draw every call from this seed, so that the same images always get the same spikes;
             by default torch's global generator is used, and each call draws anew.
+
+    Raises:
+        ConfigError: `seed` is out of range.
     """
 
     name = "rate"
 
     def __init__(self, *, steps: int, seed: int | None = None) -> None:
         super().__init__(steps=steps)
+        if seed is not None and not 0 <= seed < 2**63:
+            raise ConfigError(f"seed must be from 0 to 2^63 - 1, not {seed}")
         self.seed = seed
 
     def encode(self, x: Tensor) -> Tensor:

@@ -120,12 +120,12 @@ class Embedding(SlotCoding):
         thresholds: ThresholdRule = "linear",
         variant: Variant = "fixed",
     ) -> None:
+        super().__init__(steps=steps, thresholds=thresholds, variant=variant)
         if steps > MOST_EMBEDDING_STEPS:
             raise ConfigError(
                 f"steps must be at most {MOST_EMBEDDING_STEPS} for embedding, not {steps}",
                 why=f"{steps} binary digits are finer than any image",
             )
-        super().__init__(steps=steps, thresholds=thresholds, variant=variant)
 
     @staticmethod
     def _slots_in(steps: int) -> int:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Moments
+from .base import Moments, wide
 
 ThresholdRule = Literal["linear", "quantile"]
 LAYER_NORM_EPS = 1e-5
@@ -67,7 +67,7 @@ class QuantileThresholds:
 
     def moments(self, x: Tensor) -> Moments | None:
         """Return mean and deviation of each image `[B, ...]`, shaped `[B, 1, ...]`."""
-        flat = _wide(x).reshape(len(x), x[0].numel() if len(x) else 1)
+        flat = wide(x).reshape(len(x), x[0].numel() if len(x) else 1)
         mean = flat.mean(1)
         variance = (flat - mean.unsqueeze(1)).square().mean(1)
         shape = (x.shape[0],) + (1,) * (x.dim() - 1)
@@ -83,10 +83,10 @@ class QuantileThresholds:
         return z.to(dtype)
 
     def _standardise(self, x: Tensor) -> Tensor:
-        wide = _wide(x)
+        x = wide(x)
         if x.dim() == 1:  # one value an image: it equals its mean
-            return torch.zeros_like(wide)
-        return torch.nn.functional.layer_norm(wide, wide.shape[1:], eps=LAYER_NORM_EPS)
+            return torch.zeros_like(x)
+        return torch.nn.functional.layer_norm(x, x.shape[1:], eps=LAYER_NORM_EPS)
 
     @staticmethod
     def _normal_quantiles(p: Tensor) -> Tensor:
@@ -117,8 +117,3 @@ def _slot(x: Tensor, rising: Tensor) -> Tensor:
     """Return K + 1 - (number of thresholds below x), and 0 where there is none."""
     below = torch.bucketize(x.contiguous(), rising)
     return torch.where(below > 0, rising.numel() + 1 - below, torch.zeros_like(below))
-
-
-def _wide(x: Tensor) -> Tensor:
-    """Return `x` in at least float32: means over an image lose too much in half precision."""
-    return x if x.dtype in (torch.float32, torch.float64) else x.float()

@@ -40,10 +40,18 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         AsnnError: the operating system refuses (no such folder, no permission, disk full).
     """
-    path = Path(path)
+    target = Path(os.path.realpath(path))  # a link is kept, and what it leads to is replaced
+    if target.exists() and not target.is_file():
+        raise AsnnError(
+            f"could not write {path}",
+            why="it is not a regular file",
+            remedy="name a file, or use -o - for stdout",
+        )
     temporary = None
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        handle, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name}.", suffix=".part"
+        )
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -51,7 +59,7 @@ def whole_file(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         # mkstemp makes files private; what we keep has the permissions of any new file.
         temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        temporary.replace(target)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -72,9 +80,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
         yield temporary
+        temporary.chmod(0o777 & ~_umask())
         if path.exists():
-            shutil.rmtree(path)
-        temporary.replace(path)
+            # Out of the way first, so that one of the two is whole at any moment.
+            former = temporary.with_suffix(".former")
+            path.replace(former)
+            temporary.replace(path)
+            shutil.rmtree(former, ignore_errors=True)
+        else:
+            temporary.replace(path)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:

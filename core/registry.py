@@ -57,8 +57,21 @@ class Registry:
             module, attribute = self.builtin[name].split(":")
             return getattr(import_module(f"asnn.{module}"), attribute)
         if name in self._external:
-            return self._external[name].load()
+            try:
+                return self._external[name].load()
+            except Exception as error:  # what another package raises when imported is its own
+                raise ConfigError(
+                    f"{self.kind.rstrip('s')} {name!r} cannot be loaded",
+                    why=f"{self._external[name].value}: {error}",
+                    remedy="mend or remove the package that adds it",
+                ) from error
         raise unknown(self.kind.rstrip("s"), name, self.names())
+
+
+def keyword_options(component: Any) -> dict[str, inspect.Parameter]:
+    """Return the keyword-only parameters of a component, which are its options, by name."""
+    parameters = inspect.signature(component).parameters
+    return {name: each for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
 
 
 def check_options(kind: str, name: str, component: Any, options: Iterable[str]) -> None:
@@ -67,10 +80,11 @@ def check_options(kind: str, name: str, component: Any, options: Iterable[str]) 
     Raises:
         ConfigError: an option is unknown; the message lists all and the nearest.
     """
-    parameters = inspect.signature(component).parameters.values()
-    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(component).parameters.values()):
+        return
+    known = list(keyword_options(component))
     for option in options:
-        if option not in known and not any(each.kind is each.VAR_KEYWORD for each in parameters):
+        if option not in known:
             raise unknown(f"option of {kind} {name}", option, known)
 
 

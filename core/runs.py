@@ -83,7 +83,7 @@ def find_run(path: Path | str | None = None, *, unfinished: bool = False) -> Run
         raise DataError(
             f"{path} is not a run",
             why="it is missing" if not path.exists() else "it holds no config.toml",
-            remedy=_remedy(path.parent),
+            remedy=_remedy(path) or _remedy(path.parent) or "train one with `asnn train`",
         )
     runs = [Run(found.parent) for found in path.parent.glob("*/config.toml")]
     if unfinished:
@@ -101,6 +101,4 @@ def find_run(path: Path | str | None = None, *, unfinished: bool = False) -> Run
 
 def _remedy(parent: Path) -> str:
     names = sorted(found.parent.name for found in parent.glob("*/config.toml"))
-    if names:
-        return f"runs in {parent}/: {', '.join(names[-5:])}"
-    return "train one with `asnn train`, or give the folder of a run"
+    return f"runs in {parent}/: {', '.join(names[-5:])}" if names else ""

@@ -38,8 +38,8 @@ class Augment:
 
     Args:
         flip: mirror left and right, half of the samples.
+        rotation: turn counter-clockwise by an angle uniform in [0, rotation] degrees, bilinear.
         crop: pad by that many zero pixels on each side and crop back at a random place.
-        rotation: turn counter-clockwise by an angle uniform in [0, rotation] degrees.
         transforms: torchvision.transforms.v2 classes by name, or with their arguments as
             `{"name": "RandomErasing", "p": 0.25}`; one image at a time, values stay floats.
         mixup: blend each image with another of the batch, with one weight from U(0, 1).
@@ -83,14 +83,14 @@ class Augment:
         if self.flip:
             chosen = torch.rand(count, generator=generator) < 0.5
             x = flip(x, chosen.to(x.device))
-        if self.crop:
-            offsets = torch.randint(2 * self.crop + 1, (2, count), generator=generator)
-            top, left = offsets.to(x.device)
-            x = crop(x, self.crop, top, left)
         if self.rotation and count:
             degrees = self.rotation * torch.rand(count, generator=generator)
             # Interpolation weights may add up to a rounding more than 1.
             x = rotate(x, degrees.to(x.device)).clamp(0, 1)
+        if self.crop:
+            offsets = torch.randint(2 * self.crop + 1, (2, count), generator=generator)
+            top, left = offsets.to(x.device)
+            x = crop(x, self.crop, top, left)
         if self.transforms and count:
             x = self._transformed(x, generator)
         if not self.mixup or (self.mixup_off_epoch is not None and epoch >= self.mixup_off_epoch):
@@ -106,7 +106,7 @@ class Augment:
             torch.manual_seed(seed)
             for image in x:
                 for transform in self._pipeline:
-                    before, image = image, transform(image)
+                    before, image = image, _applied(transform, image)
                     if image.shape != before.shape or image.dtype != before.dtype:
                         raise ConfigError(
                             f"transform {type(transform).__name__} cannot be used here",
@@ -116,6 +116,16 @@ class Augment:
                         )
                 images.append(image)
         return torch.stack(images)
+
+
+def _applied(transform: Any, image: Tensor) -> Tensor:
+    try:
+        return transform(image)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ConfigError(
+            f"transform {type(transform).__name__} cannot be used here",
+            why=f"on an image {tuple(image.shape)}: {error}",
+        ) from error
 
 
 def flip(x: Tensor, chosen: Tensor) -> Tensor:
@@ -162,7 +172,7 @@ def _transform(entry: str | dict[str, Any]) -> Any:
         for key, value in vars(v2).items()
         if isinstance(value, type) and issubclass(value, v2.Transform) and value is not v2.Transform
     ]
-    if name in UNFIT:
+    if isinstance(name, str) and name in UNFIT:
         raise ConfigError(f"transform {name} cannot be used here", why=UNFIT[name])
     if name not in names:
         raise unknown("transform", name, sorted(set(names) - UNFIT.keys()))

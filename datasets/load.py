@@ -6,7 +6,7 @@ from typing import Any
 from ..core.errors import ConfigError, DataError
 from ..core.registry import Registry, check_options
 from .base import DataSet, Source, fingerprint
-from .splits import cut, first
+from .splits import cut, subset
 
 dataset_registry = Registry(
     "datasets",
@@ -82,7 +82,7 @@ def load_dataset(
                 remedy=f"give more samples, or a {part} part of its own",
             )
     if limit is not None:
-        train = first(train, limit)
+        train = subset(train, limit)
     return DataSet(
         name=name,
         train=train,

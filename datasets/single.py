@@ -72,7 +72,8 @@ def _load(content: bytes, name: str) -> Any:
         loaded = np.load(io.BytesIO(content), allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return loaded
-        return {key: loaded[key] for key in loaded.files}
+        arrays = {key: loaded[key] for key in loaded.files}
+        return {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
     except ARCHIVE_ERRORS as error:
         raise DataError(
             f"{name} cannot be read",
@@ -87,9 +88,9 @@ def _from_archive(arrays: dict[str, np.ndarray], name: str) -> Given:
     if "x" not in arrays and len(arrays) != 1:
         raise DataError(
             f"{name} has no array x",
-            why=f"there are: {', '.join(arrays) or 'none at all'}",
+            why=f"there are: {', '.join(list(arrays)[:8]) or 'no arrays at all'}",
             remedy="name the images x, or save them alone; for a data set with x_train and x_test "
-            "use --dataset npz --path FILE",
+            "use --dataset npz --path FILE, for a zip of pictures --dataset folder --path FILE",
         )
     images = _pixels(arrays.get("x", next(iter(arrays.values()))), name)
     if "y" not in arrays:
@@ -130,4 +131,4 @@ def _pixels(array: np.ndarray, name: str) -> Tensor:
             why="floats must lie in [0, 1]",
             remedy="scale it first: (x - x.min()) / (x.max() - x.min())",
         )
-    return torch.from_numpy(np.ascontiguousarray(array)).to(torch.float32)
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))

@@ -63,7 +63,7 @@ def head(split: Split, count: int | None) -> Split:
     return take(split, torch.arange(count))
 
 
-def first(split: Split, limit: int) -> Split:
+def subset(split: Split, limit: int) -> Split:
     """Return `limit` samples of `split`: the head of a fixed order that mixes the classes evenly.
 
     A smaller limit keeps a subset of what a larger one keeps.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
@@ -11,7 +12,7 @@ from pydantic import ValidationError, create_model
 
 from ..coding.factory import coding_registry
 from ..core.errors import AsnnError, ConfigError
-from ..core.registry import Registry, nearest
+from ..core.registry import Registry, keyword_options, nearest
 from ..datasets.augment import Augment
 from ..datasets.load import dataset_registry
 from ..models.factory import create_model as create_network
@@ -19,6 +20,7 @@ from ..models.factory import model_registry
 from ..models.neurons import neuron_registry
 from .device import find_device, mixed_precision
 from .recipe import (
+    SECTIONS,
     AugmentSection,
     CodingSection,
     DataSection,
@@ -36,7 +38,6 @@ NAMED: dict[str, tuple[type[Section], str, Registry]] = {
     "model": (ModelSection, "model.name", model_registry),
     "neuron": (NeuronSection, "model.neuron", neuron_registry),
 }
-SECTIONS = ("data", "coding", "neuron", "model", "augment", "train")
 
 
 def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Recipe:
@@ -59,6 +60,8 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
         elif key in SECTIONS:
             tables[key] = value
     sections = {name: _check_section(name, tables, faults) for name in SECTIONS}
+    if not re.fullmatch(r"[\w.-]+", str(document.get("name", "recipe"))):
+        faults.append(f"name: must be letters, digits, '_', '-' and '.', not {document['name']!r}")
     if not faults:
         recipe = Recipe(
             name=str(document.get("name", "recipe")),
@@ -72,7 +75,7 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
     raise ConfigError(
         f"{source} has {count}",
         why="\n".join(faults),
-        remedy="`asnn recipes show NAME` shows a recipe with all its keys",
+        remedy="`asnn recipes show NAME --all` shows a recipe with all its keys",
     )
 
 
@@ -82,19 +85,16 @@ def component_options(section: str, name: str) -> dict[str, inspect.Parameter]:
     Raises:
         ConfigError: no component has that name.
     """
-    component = NAMED[section][2].get(name)
-    return {
-        parameter.name: parameter
-        for parameter in inspect.signature(component).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY and parameter.name != "steps"
-    }
+    options = keyword_options(NAMED[section][2].get(name))
+    return {key: option for key, option in options.items() if key != "steps"}
 
 
 def named_component(section: str, tables: dict[str, dict[str, Any]]) -> str:
     """Return the name of the component that a section's options belong to."""
     table, key = NAMED[section][1].split(".")
     default = NAMED[table][0].model_fields[key].default
-    return str(tables.get(table, {}).get(key, default))
+    given = tables.get(table, {})
+    return str(given.get(key, default)) if isinstance(given, dict) else str(default)
 
 
 def _check_section(

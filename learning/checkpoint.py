@@ -27,7 +27,7 @@ KEPT = 2
 
 
 @dataclass
-class Progress:
+class Position:
     """How far a training has come.
 
     Attributes:
@@ -61,7 +61,7 @@ def save_checkpoint(
     model: SpikingNetwork,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
-    progress: Progress,
+    position: Position,
 ) -> None:
     """Write the training state, and remove all but the last two.
 
@@ -72,14 +72,16 @@ def save_checkpoint(
         "format": FORMAT,
         "optimizer": optimizer.state_dict(),
         "scaler": scaler.state_dict(),
-        "progress": asdict(progress),
+        "position": asdict(position),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    with whole_folder(run.checkpoints / f"step-{progress.step}") as folder:
+    with whole_folder(run.checkpoints / f"step-{position.step}") as folder:
         save_model(folder / "model.safetensors", model)
         write_bytes(folder / "state.pt", buffer.getvalue())
-    for old in _newest_first(run)[KEPT:]:
+    # What a kill in the middle of a save has left behind is of no use to anybody.
+    stale = [path for path in run.checkpoints.glob(".step-*") if path.is_dir()]
+    for old in [*_newest_first(run)[KEPT:], *stale]:
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -88,7 +90,7 @@ def load_checkpoint(
     model: SpikingNetwork,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
-) -> Progress:
+) -> Position:
     """Put the newest training state of a run into model, optimiser and scaler; tell how far it is.
 
     A run without a state begins anew.
@@ -98,7 +100,7 @@ def load_checkpoint(
     """
     states = _newest_first(run)
     if not states:
-        return Progress()
+        return Position()
     path = states[0] / "state.pt"
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
@@ -111,8 +113,16 @@ def load_checkpoint(
         model.load_state_dict(load_model(states[0] / "model.safetensors").state_dict())
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
-        return Progress(**state["progress"])
-    except (OSError, RuntimeError, KeyError, TypeError, ValueError, pickle.UnpicklingError) as e:
+        return Position(**state["position"])
+    except (
+        OSError,
+        RuntimeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        EOFError,
+        pickle.UnpicklingError,
+    ) as e:
         raise DataError(
             f"the training state {path} cannot be read",
             why=str(e).splitlines()[0] if str(e) else type(e).__name__,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 
-from ..core.errors import AsnnError
+from ..core.errors import AsnnError, ConfigError, DataError
 from ..core.files import write_json, write_text
 from ..core.runs import Run
 from ..datasets import Augment, Batches, DataSet, load_dataset
@@ -19,7 +22,7 @@ from ..measure.spikes import SpikeRates
 from ..models.factory import create_model
 from ..models.network import SpikingNetwork
 from ..models.saved import save_model
-from .checkpoint import Progress, load_checkpoint, save_checkpoint
+from .checkpoint import Position, load_checkpoint, save_checkpoint
 from .curves import draw_curves
 from .device import derived_seed, environment, find_device, mixed_precision
 from .losses import loss_of
@@ -53,7 +56,7 @@ class Training:
     model: SpikingNetwork
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    progress: Progress
+    position: Position
     batches_per_epoch: int
 
     @property
@@ -86,34 +89,39 @@ def train(
     """
     training = prepare(recipe, run)
     if resume:
-        training.progress = load_checkpoint(
+        training.position = load_checkpoint(
             run, training.model, training.optimizer, training.scaler
         )
+        if run.environment.exists():  # a kill may have come before it was written
+            _compare_with_former_sitting(training)
     else:
         write_text(run.config, recipe.toml())
-    write_json(run.environment, {**environment(training.device), "data": _describe(training.data)})
+    if not run.environment.exists():
+        write_json(run.environment, _surroundings(training))
     observer.started(training)
 
-    progress = training.progress
-    for _ in range(progress.epoch, recipe.train.epochs):
+    position = training.position
+    for _ in range(position.epoch, recipe.train.epochs):
         begin = time.perf_counter()
         finished = train_epoch(training, observer, stop)
-        progress.seconds += time.perf_counter() - begin
+        position.seconds += time.perf_counter() - begin
         if not finished:
-            save_checkpoint(run, training.model, training.optimizer, training.scaler, progress)
+            save_checkpoint(run, training.model, training.optimizer, training.scaler, position)
             return None
         metrics = _validate(training, time.perf_counter() - begin)
-        progress.close_epoch()
-        progress.history.append(metrics)
-        if progress.best is None or _rank(metrics) > _rank(progress.best):
-            progress.best = metrics
+        _require_finite(metrics["validation_loss"], position.step)
+        position.close_epoch()
+        position.history.append(metrics)
+        if position.best is None or _rank(metrics) > _rank(position.best):
+            position.best = metrics
             save_model(run.model, training.model, labels=training.data.classes)
-        save_checkpoint(run, training.model, training.optimizer, training.scaler, progress)
+        save_checkpoint(run, training.model, training.optimizer, training.scaler, position)
         _write_results(training, finished=False)
         observer.epoch_done(training, metrics)
-    summary = _write_results(training, finished=True)
-    draw_curves(run.curves, progress.history)
-    return summary
+        if stop() and position.epoch < recipe.train.epochs:
+            return None
+    draw_curves(run.curves, position.history)
+    return _write_results(training, finished=True)
 
 
 def prepare(recipe: Recipe, run: Run) -> Training:
@@ -147,26 +155,28 @@ def prepare(recipe: Recipe, run: Run) -> Training:
         model=model,
         optimizer=make_optimizer(recipe.train, model),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == "float16"),
-        progress=Progress(),
+        position=Position(),
         batches_per_epoch=0,
     )
     training.batches_per_epoch = len(training_batches(training))
+    if min(recipe.train.batch_size, len(data.train)) == 1:
+        _try_single_sample(training)
     return training
 
 
 def train_epoch(training: Training, observer: Observer, stop: Callable[[], bool]) -> bool:
     """Train from where the open epoch stands to its end; return whether the end was reached."""
-    recipe, progress, model = training.recipe, training.progress, training.model
+    recipe, position, model = training.recipe, training.position, training.model
     settings = recipe.train
     model.train()
     rate = 0.0
     for x, targets in training_batches(training):
         # What the network draws (a rate code, dropout) depends on the place in the training alone.
-        torch.manual_seed(derived_seed(settings.seed, progress.epoch, progress.batch))
+        torch.manual_seed(derived_seed(settings.seed, position.epoch, position.batch))
         for group in training.optimizer.param_groups:
-            group["lr"] = learning_rate(settings, progress.step, training.batches_per_epoch)
+            group["lr"] = learning_rate(settings, position.step, training.batches_per_epoch)
         with mixed_precision(training.device, settings.precision):
-            if progress.batch % RATE_EVERY == 0:
+            if position.batch % RATE_EVERY == 0:
                 with SpikeRates(model) as rates:
                     logits = model(x)
                 rate = rates.mean()
@@ -182,31 +192,27 @@ def train_epoch(training: Training, observer: Observer, stop: Callable[[], bool]
         training.scaler.update()
 
         value = loss.item()
-        if value != value or abs(value) == float("inf"):
-            raise AsnnError(
-                f"the loss is {value} at step {progress.step}",
-                why="training has diverged",
-                remedy="lower train.lr, or set train.clip_norm=1.0",
-            )
+        _require_finite(value, position.step)
         with torch.no_grad():
-            right = logits.mean(0).argmax(1) == targets.first
-        progress.batch += 1
-        progress.step += 1
-        progress.seen += len(x)
-        progress.loss += value * len(x)
-        progress.correct += float(right.sum())
+            answers = logits.mean(0).argmax(1)
+        right, also = (float((answers == y).sum()) for y in (targets.first, targets.second))
+        position.batch += 1
+        position.step += 1
+        position.seen += len(x)
+        position.loss += value * len(x)
+        position.correct += targets.weight * right + (1 - targets.weight) * also
         observer.batch_done(
-            training, progress.loss / progress.seen, progress.correct / progress.seen, rate
+            training, position.loss / position.seen, position.correct / position.seen, rate
         )
-        if stop() and progress.batch < training.batches_per_epoch:
+        if stop() and position.batch < training.batches_per_epoch:
             return False
     return True
 
 
 def training_batches(training: Training) -> Batches:
     """Return the batches of the open epoch, from where it stands."""
-    recipe, progress = training.recipe, training.progress
-    seed = derived_seed(recipe.train.seed, progress.epoch)
+    recipe, position = training.recipe, training.position
+    seed = derived_seed(recipe.train.seed, position.epoch)
     return Batches(
         training.data.train,
         batch_size=recipe.train.batch_size,
@@ -215,10 +221,23 @@ def training_batches(training: Training) -> Batches:
         shuffle=True,
         generator=torch.Generator().manual_seed(seed),
         augment=Augment(**recipe.augment.options()),
-        epoch=progress.epoch,
+        epoch=position.epoch,
         workers=recipe.train.workers,
-        start=progress.batch,
+        start=position.batch,
     )
+
+
+def _try_single_sample(training: Training) -> None:
+    """Refuse batches of one sample where a batch norm needs two; on a copy, for it changes it."""
+    image = torch.zeros(1, *training.data.in_shape, device=training.device)
+    try:
+        copy.deepcopy(training.model).train()(image)
+    except ValueError as error:
+        raise ConfigError(
+            "batches of one sample cannot train this network",
+            why=f"batch norm needs more than one value to normalise: {error}",
+            remedy="raise train.batch_size or data.limit, or use model.norm=folded",
+        ) from error
 
 
 def make_optimizer(train: TrainSection, model: torch.nn.Module) -> torch.optim.Optimizer:
@@ -233,7 +252,7 @@ def make_optimizer(train: TrainSection, model: torch.nn.Module) -> torch.optim.O
 
 
 def _validate(training: Training, seconds: float) -> dict[str, Any]:
-    progress, settings = training.progress, training.recipe.train
+    position, settings = training.position, training.recipe.train
     result = evaluate(
         training.model,
         training.data.validation,
@@ -244,16 +263,25 @@ def _validate(training: Training, seconds: float) -> dict[str, Any]:
         workers=settings.workers,
     )
     return {
-        "epoch": progress.epoch + 1,
-        "step": progress.step,
-        "lr": learning_rate(settings, progress.step - 1, training.batches_per_epoch),
-        "train_loss": progress.loss / progress.seen,
-        "train_accuracy": progress.correct / progress.seen,
+        "epoch": position.epoch + 1,
+        "step": position.step,
+        "lr": learning_rate(settings, position.step - 1, training.batches_per_epoch),
+        "train_loss": position.loss / position.seen,
+        "train_accuracy": position.correct / position.seen,
         "validation_loss": result.loss,
         "validation_accuracy": result.accuracy,
         "spike_rate": result.spike_rate,
         "seconds": round(seconds, 3),
     }
+
+
+def _require_finite(loss: float, step: int) -> None:
+    if not math.isfinite(loss):
+        raise AsnnError(
+            f"the loss is {loss} at step {step}",
+            why="training has diverged",
+            remedy="lower train.lr, or set train.clip_norm=1.0",
+        )
 
 
 def _rank(metrics: dict[str, Any]) -> tuple[float, float]:
@@ -262,21 +290,49 @@ def _rank(metrics: dict[str, Any]) -> tuple[float, float]:
 
 def _write_results(training: Training, *, finished: bool) -> dict[str, Any]:
 
-    progress = training.progress
+    position = training.position
     summary = {
         "finished": finished,
         "recipe": training.recipe.name,
         "seed": training.recipe.train.seed,
         "device": str(training.device),
         "parameters": training.parameters,
-        "seconds": round(progress.seconds, 3),
-        "best": progress.best,
-        "last": progress.history[-1],
+        "seconds": round(position.seconds, 3),
+        "best": position.best,
+        "last": position.history[-1],
     }
-    lines = "".join(json.dumps(metrics) + "\n" for metrics in progress.history)
+    lines = "".join(json.dumps(metrics, allow_nan=False) + "\n" for metrics in position.history)
     write_text(training.run.metrics, lines)
     write_json(training.run.summary, summary)
     return summary
+
+
+def _surroundings(training: Training) -> dict[str, Any]:
+    return {**environment(training.device), "data": _describe(training.data)}
+
+
+def _compare_with_former_sitting(training: Training) -> None:
+    """Refuse to go on with other data; warn where the promise of equal weights ends."""
+    path = training.run.environment
+    try:
+        former = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read", why=str(error)) from error
+    now = _surroundings(training)
+    if former.get("data") != now["data"]:
+        raise DataError(
+            f"the data are not those that {training.run.path} began with",
+            why=f"then {former.get('data')}, now {now['data']}",
+            remedy="restore the data, or train anew without --resume",
+        )
+    keys = ("packages", "python", "threads", "device", "device_name")
+    changed = [key for key in keys if former.get(key) != now[key]]
+    if changed:
+        warnings.warn(
+            f"{', '.join(changed)} differ from when the run began: the weights will not be bit for "
+            "bit those of a run that was never interrupted",
+            stacklevel=2,
+        )
 
 
 def _describe(data: DataSet) -> dict[str, Any]:

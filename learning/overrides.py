@@ -20,7 +20,7 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     """
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
-    if not equals or len(parts) < 2 or not all(parts):
+    if not equals or not all(parts) or (len(parts) < 2 and key not in ("name", "description")):
         raise ConfigError(
             f"--set {text!r} is not of the form section.key=value",
             remedy="for example --set train.epochs=20 or --set coding.name=direct",

@@ -10,14 +10,17 @@ from typing import Any, ClassVar, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..coding.base import MOST_STEPS
 from ..core.errors import ConfigError, DataError
 from .losses import LossName
+
+SECTIONS = ("data", "coding", "neuron", "model", "augment", "train")
 
 
 class Section(BaseModel):
     """One table of a recipe. The options of the component it names are fields of their own."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     component_fields: ClassVar[frozenset[str]] = frozenset()
 
     def options(self) -> dict[str, Any]:
@@ -38,7 +41,7 @@ class CodingSection(Section):
     """How images become spikes; further keys are the code's own."""
 
     name: str = Field("hybrid", description="code")
-    steps: int = Field(4, ge=1, description="time steps T")
+    steps: int = Field(4, ge=1, le=MOST_STEPS, description="time steps T")
 
 
 class NeuronSection(Section):
@@ -65,7 +68,7 @@ class TrainSection(Section):
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(64, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
-    lr: float = Field(1e-3, gt=0, description="learning rate after warm-up")
+    lr: float = Field(1e-3, gt=0, le=1e30, description="learning rate after warm-up")
     final_lr: float = Field(1e-5, ge=0, description="learning rate at the end of the cosine")
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup_epochs: float = Field(0.0, ge=0)
@@ -76,7 +79,7 @@ class TrainSection(Section):
     loss: LossName = Field("mean", description="of the mean over steps, or tet: mean of the steps'")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(None, gt=0, description="greatest norm of the gradient")
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     workers: int = Field(0, ge=0, description="processes that load samples not in memory")
@@ -102,16 +105,27 @@ class Recipe:
 
     def document(self) -> dict[str, Any]:
         """Return all keys with their values, defaults included, as TOML can hold them."""
-        sections = ("data", "coding", "neuron", "model", "augment", "train")
         return {
             "name": self.name,
             "description": self.description,
-            **{name: getattr(self, name).model_dump(exclude_none=True) for name in sections},
+            **{name: getattr(self, name).model_dump(exclude_none=True) for name in SECTIONS},
         }
 
     def toml(self) -> str:
-        """Return the recipe as TOML, which read again gives the same recipe."""
-        return tomli_w.dumps(self.document())
+        """Return the recipe as TOML, which read again gives the same recipe.
+
+        TOML has no null: keys that are not set stand as comments.
+        """
+        document = self.document()
+        text = tomli_w.dumps({k: v for k, v in document.items() if not isinstance(v, dict)})
+        for name in SECTIONS:
+            section: Section = getattr(self, name)
+            text += "\n" + tomli_w.dumps({name: document[name]})
+            for key, field in type(section).model_fields.items():
+                if getattr(section, key) is None:
+                    about = f": {field.description}" if field.description else ""
+                    text += f"# {key} is not set{about}\n"
+        return text
 
     def model_arguments(self) -> dict[str, Any]:
         """Return the arguments of `create_model` that the recipe decides."""

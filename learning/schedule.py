@@ -20,9 +20,10 @@ def learning_rate(train: TrainSection, step: int, steps_per_epoch: int) -> float
     if step < warmup:
         return train.lr * (step + 1) / warmup
     if train.schedule == "cosine":
+        final_lr = min(train.final_lr, train.lr)  # a small lr must not rise to the default end
         rest = max(train.epochs * steps_per_epoch - warmup, 1)
         done = min((step - warmup) / rest, 1.0)
-        return train.final_lr + (train.lr - train.final_lr) * (1 + math.cos(math.pi * done)) / 2
+        return final_lr + (train.lr - final_lr) * (1 + math.cos(math.pi * done)) / 2
     if train.schedule == "step":
         return train.lr * train.decay_factor ** (step // steps_per_epoch // train.decay_epochs)
     return train.lr

@@ -190,9 +190,9 @@ class AdaptiveLeaky(nn.Module):
         shape = [steps] if granularity == "layer" or channels is None else [steps, channels]
         if threshold is None:
             threshold = 0.5 if learn_reset_size else 1.0
-        self._hold("leak", torch.full(shape, leak), learn_schedule)
-        self._hold("gain", torch.full(shape, gain), learn_schedule)
-        self._hold("threshold", torch.tensor(threshold), learn_threshold)
+        self._hold("leak", torch.full(shape, float(leak)), learn_schedule)
+        self._hold("gain", torch.full(shape, float(gain)), learn_schedule)
+        self._hold("threshold", torch.tensor(float(threshold)), learn_threshold)
         self.reset_size = nn.Parameter(torch.ones(shape)) if learn_reset_size else None
 
     def _hold(self, name: str, value: Tensor, learned: bool) -> None:

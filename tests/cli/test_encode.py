@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,33 @@ def test_colour_and_arrays(cli, tmp_path):
     assert file.labels is not None and file.labels.tolist() == [7]
 
 
+@pytest.mark.parametrize("dtype", [">f4", "f2", "f8", np.longdouble])
+def test_floats_of_any_kind(cli, dtype):
+    np.save("x.npy", (PIXELS / 255).astype(dtype))
+    assert cli("encode", "x.npy", "--coding", "direct", "-o", "a.npy").code == 0
+    assert np.abs(np.load("a.npy")[0, 0, 0] - PIXELS / 255).max() < 1e-3
+
+
+def test_a_link_is_kept_and_its_target_written(cli, picture):
+    Path("real.npz").touch()
+    Path("link.npz").symlink_to("real.npz")
+    assert cli("encode", picture, "-o", "link.npz").code == 0
+    assert Path("link.npz").is_symlink() and Path("real.npz").stat().st_size > 0
+
+
+def test_pictures_of_several_sizes_are_resized_as_asked(cli, tmp_path):
+    for part in ("train", "test"):
+        for name in "ab":
+            (tmp_path / "set" / part / name).mkdir(parents=True)
+            for i in (4, 6, 8):
+                Image.fromarray(PIXELS[:i, :i]).save(tmp_path / f"set/{part}/{name}/{i}.png")
+    arguments = ("encode", "--dataset", "folder", "--path", "set", "-o", "a.npz")
+    refused = cli(*arguments)
+    assert refused.code == 4 and "--set data.size=" in refused.err
+    assert cli(*arguments, "--set", "data.size=[4,4]").code == 0
+    assert load_spikes(Path("a.npz")).code.shape == (4, 6, 1, 4, 4)
+
+
 def test_a_data_set_with_labels_plot_and_error(cli):
     result = cli(
         *("encode", "--dataset", "digits", "--limit", "5", "--coding", "temporal"),
@@ -82,7 +110,7 @@ def test_a_data_set_with_labels_plot_and_error(cli):
     )
     assert "decoded: RMSE" in result.err
     assert Path("p.png").read_bytes().startswith(b"\x89PNG")
-    assert load_spikes(Path("digits.temporal.npz")).labels.shape == (5,)
+    assert load_spikes(Path("digits-test.temporal.npz")).labels.shape == (5,)
 
 
 def test_an_exact_code_says_so(cli, picture):
@@ -123,17 +151,28 @@ def test_options_of_a_code(cli, picture):
         (["grey.png", "--dataset", "digits"], 2, "give either a file"),
         (["nope.png"], 4, "cannot read nope.png"),
         (["grey.png", "--coding", "hybird"], 2, "did you mean 'hybrid'?"),
-        (["grey.png", "--steps", "0"], 2, "needs 2 steps or more, not 0"),
-        (["grey.png", "--coding", "temporal", "--steps", "0"], 2, "needs 1 steps or more"),
+        (["grey.png", "--steps", "0"], 2, "must be greater than or equal to 1"),
+        (
+            ["grey.png", "--coding", "temporal", "--steps", "0"],
+            2,
+            "must be greater than or equal to 1",
+        ),
         (["grey.png", "--thresholds", "quantil"], 2, "must be 'linear' or 'quantile'"),
         (["grey.png", "--coding", "rate", "--thresholds", "linear"], 2, "thresholds: unknown key"),
-        (["grey.png", "-o", "a.txt"], 2, "neither .npz nor .npy"),
+        (["grey.png", "-o", "a.txt"], 2, "does not end in .npz"),
         (["grey.png", "-o", "-", "--json"], 2, "both want stdout"),
         (["grey.png", "-o", "no/such/a.npz"], 1, "could not write no/such/a.npz"),
         (["grey.png", "-o", "a.npz", "--plot", "no/such/p.png"], 1, "could not write no/such"),
         (["--dataset", "digist"], 2, "did you mean 'digits'?"),
         (["--dataset", "digits", "--split", "tset"], 2, "did you mean 'test'?"),
         (["--dataset", "digits", "--limit", "0"], 2, "--limit"),
+        (["grey.png", "--split", "test"], 2, "go with --dataset only"),
+        (["grey.png", "--set", "data.size=[4,4]"], 2, "go with --dataset only"),
+        (["grey.png", "--format", "mat"], 2, "--format must be npz or npy, not 'mat'"),
+        (["grey.png", "--steps", "99999999999"], 2, "must be less than or equal to 10000"),
+        (["grey.png", "--seed", "99999999999999999999"], 2, "--seed"),
+        (["grey.png", "--plot", "/dev/null"], 1, "it is not a regular file"),
+        (["--dataset", "npz"], 2, "data set npz needs path"),
     ],
 )
 def test_refusals(cli, picture, arguments, code, says):
@@ -152,6 +191,13 @@ def npy(array) -> bytes:
 def npz(**arrays) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def zipped(name: str, content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(name, content)
     return buffer.getvalue()
 
 
@@ -179,6 +225,7 @@ def truncated_png() -> bytes:
         (npz(a=np.zeros((4, 4)), b=np.zeros((4, 4))), "has no array x"),
         (npz(x=np.zeros((2, 1, 4, 4)), y=np.zeros(3, int)), "there are 2 images"),
         (npz(x=np.zeros((2, 1, 4, 4)))[:-30], "cannot be read"),
+        (zipped("a.txt", b"hello"), "no arrays at all"),
         (npz(spikes=np.zeros(3), meta=np.array("{}")), "holds spikes already"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from asnn.measure import evaluate
@@ -52,8 +53,10 @@ def test_tables_go_to_stderr_and_a_plot_into_the_run(cli, trained, tmp_path):
     shutil.copytree(trained, run)
     result = cli("eval")
     assert (result.code, result.out) == (0, "")
-    for text in ("accuracy so far", "leak, spikes1", "gain, spikes3", "scale, readout", "t = 4"):
+    for text in ("accuracy so far", "leak spikes1", "gain spikes3", "scale readout", "t=4"):
         assert text in result.err
+    assert "confusion: true class by row" in result.err
+    assert max(map(len, result.err.splitlines())) <= 120
     assert (run / "schedules.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -96,6 +99,36 @@ def test_damaged_weights(cli, trained, tmp_path):
     (run / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:500])
     result = cli("eval", run)
     assert result.code == 4 and "model.safetensors is damaged" in result.err
+
+
+def test_data_that_do_not_fit_the_network(cli, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    config = (run / "config.toml").read_text()
+    random = np.random.default_rng(0)
+    for shape, classes, says in (
+        ((60, 6, 6), 10, "the images have the shape (1, 6, 6), the network takes (1, 8, 8)"),
+        ((60, 8, 8), 9, "the data have other classes than the network"),
+    ):
+        x, y = random.integers(0, 256, shape, dtype=np.uint8), np.arange(60) % classes
+        np.savez(tmp_path / "other.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+        (run / "config.toml").write_text(
+            config.replace('name = "digits"\nvalidation', 'name = "npz"\nvalidation')
+        )
+        result = cli("eval", run, "--set", "data.path=other.npz")
+        assert result.code == 4 and says in result.err
+    refused = cli("eval", run, "--set", "model.hidden=3")
+    assert refused.code == 2 and "--set takes keys of data only" in refused.err
+
+
+def test_tables_of_many_steps_fit_80_columns(cli):
+    from .conftest import TINY
+
+    assert cli("train", *TINY, "--set", "coding.steps=16", "--out", "a").code == 0
+    result = cli("eval", "a")
+    assert "t=16" in result.err and "…" not in result.err
+    tables = result.err.split("confusion")[0].splitlines()[1:]
+    assert max(map(len, tables)) <= 80
 
 
 def test_other_data_than_in_training_are_told(cli, trained, tmp_path):

@@ -66,12 +66,23 @@ def test_closed_stdin(tmp_path):
 def test_closed_stdout(tmp_path):
     script = f"{SHELL_ASNN} recipes list >&-"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=60)
-    assert b"Traceback" not in done.stderr
+    assert done.returncode == 1
+    assert b"could not write stdout" in done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("verb", ["recipes list", "encode --dataset digits --limit 9 -o -"])
+def test_a_full_disk_behind_stdout(tmp_path, verb):
+    script = f"{SHELL_ASNN} {verb} > /dev/full"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=60)
+    assert done.returncode == 1
+    assert b"could not write stdout" in done.stderr and b"Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
+        ["--help"],
         ["recipes", "show", "cifar100"],
         ["encode", "--dataset", "digits", "-o", "-"],
         ["recipes", "list", "--json"],

@@ -28,7 +28,7 @@ def test_every_recipe_is_sound_commented_and_named_as_its_file(name):
 
 
 def test_cifar100_is_the_papers_recipe():
-    """SPEC: arXiv 2408.12407 and its published code."""
+    """arXiv 2408.12407 and its published code."""
     recipe = check_recipe(read_document(FOLDER / "cifar100.toml"))
     train, augment = recipe.train, recipe.augment.options()
     assert (train.epochs, train.batch_size, train.optimizer) == (200, 128, "adam")
@@ -63,7 +63,7 @@ def test_doctor_tells_what_is_wrong_and_the_remedy(cli, monkeypatch):
     result = cli("doctor")
     assert result.code == 1
     assert "problem: nir cannot be imported" in result.err
-    assert "pip install --force-reinstall nir" in result.err
+    assert "pip install --force-reinstall -c constraints.txt nir" in result.err
     monkeypatch.setattr(
         "importlib.metadata.distributions",
         lambda: [type("D", (), {"metadata": {"Name": name}}) for name in

@@ -56,6 +56,35 @@ def test_an_interrupted_training_ends_as_one_that_was_not(cli, interrupted_at, o
     assert figures("whole") == figures("parts")
 
 
+def test_a_signal_counts_when_an_epoch_is_one_batch(cli, interrupted_at):
+    interrupted_at(1)
+    stopped = cli("train", *TINY, "--set", "data.limit=32", "--out", "a")
+    assert stopped.code == 130
+    assert json.loads(Path("a/summary.json").read_text())["finished"] is False
+    assert cli("train", "--resume", "a").code == 0
+
+
+def test_other_data_are_refused(cli, interrupted_at, tmp_path):
+    interrupted_at(1)
+    assert cli("train", *TINY, "--out", "a").code == 130
+    config = (tmp_path / "a/config.toml").read_text()
+    (tmp_path / "a/config.toml").write_text(config.replace("limit = 200", "limit = 190"))
+    result = cli("train", "--resume", "a")
+    assert result.code == 4
+    assert "the data are not those that a began with" in result.err
+
+
+def test_another_thread_count_is_warned_of(cli, interrupted_at, tmp_path):
+    interrupted_at(1)
+    assert cli("train", *TINY, "--out", "a").code == 130
+    environment = json.loads((tmp_path / "a/environment.json").read_text())
+    environment["threads"] += 1
+    (tmp_path / "a/environment.json").write_text(json.dumps(environment))
+    result = cli("train", "--resume", "a", "--device", "cpu")
+    assert result.code == 0
+    assert "warning: threads differ from when the run began" in result.err
+
+
 def test_sigterm_exits_with_143(cli, interrupted_at):
     interrupted_at(1, signal.SIGTERM)
     assert cli("train", *TINY, "--out", "a").code == 143
@@ -87,7 +116,8 @@ def test_a_damaged_state_is_told_with_the_way_out(cli, interrupted_at, tmp_path)
     interrupted_at(6)
     assert cli("train", *TINY, "--out", "a").code == 130
     state = tmp_path / "a/checkpoints/step-6/state.pt"
-    state.write_bytes(state.read_bytes()[:100])
-    result = cli("train", "--resume", "a")
-    assert result.code == 4
-    assert "step-6" in result.err and "remove the folder" in result.err
+    for content in (state.read_bytes()[:100], b""):
+        state.write_bytes(content)
+        result = cli("train", "--resume", "a")
+        assert result.code == 4
+        assert "step-6" in result.err and "remove the folder" in result.err

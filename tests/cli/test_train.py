@@ -8,8 +8,6 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from asnn.cli.app import run
-
 from .conftest import TINY
 
 FILES = {
@@ -95,6 +93,7 @@ def test_options_of_a_former_component_are_left_out_with_a_notice(cli):
     result = cli("train", "--set", "model.name=mlp", "--dry-run")
     assert result.code == 0
     assert "model.widths is left out: 'mlp' has no such option" in result.err
+    assert tomllib.loads(result.out)["model"]["name"] == "mlp"
 
 
 def test_the_published_norm_warns(cli):
@@ -144,11 +143,19 @@ def test_runs_have_names_of_their_own(cli, tmp_path, monkeypatch):
         (["--device", "gpu"], ["unknown device 'gpu'"]),
         (["--precision", "float16", "--device", "cpu"], ["float16 does not train on a CPU"]),
         (["--epochs", "3"], ["No such option: --epochs"]),
+        (["--set", "data=digits"], ["not of the form section.key=value"]),
+        (["--set", "name=../x"], ["name: must be letters, digits"]),
+        (["--set", "train.lr=inf"], ["train.lr: "]),
+        (["--set", "neuron.leak=nan"], ["neuron.leak: "]),
+        (["--set", "coding.steps=1000000000000"], ["must be less than or equal to 10000"]),
+        (["--set", "augment.transforms=['RandomErasng']"], ["unknown transform", "RandomErasing"]),
+        (["--set", "augment.transforms=[{name=['x']}]"], ["unknown transform"]),
+        (["x" * 300], ["File name too long"]),
     ],
 )  # fmt: skip
 def test_faults_of_the_configuration(cli, tmp_path, arguments, says):
     result = cli("train", *arguments)
-    assert result.code == 2
+    assert result.code == (1 if "File name" in says[0] else 2)
     for text in says:
         assert text in result.err
     assert "Traceback" not in result.err
@@ -162,6 +169,14 @@ def test_cuda_where_there_is_none(cli):
     assert result.code == 2
     assert "device 'cuda' is not on this machine" in result.err
     assert "--device cpu" in result.err
+
+
+@pytest.mark.parametrize("text", ["data = 'digits'", "model = 'lenet'", "train = 3"])
+def test_a_section_that_is_no_table(cli, tmp_path, text):
+    (tmp_path / "bad.toml").write_text(text)
+    result = cli("train", "bad.toml", "--set", "coding.steps=3")
+    assert result.code == 2
+    assert "must be a table, not" in result.err
 
 
 def test_all_faults_of_a_file_are_told_at_once(cli, tmp_path):
@@ -213,7 +228,30 @@ def test_a_loss_that_is_not_finite_stops_with_advice(cli):
     assert "training has diverged" in result.err and "lower train.lr" in result.err
 
 
-def test_debug_shows_the_traceback(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(Exception, match="unknown recipe"):
-        run(["--debug", "train", "nothing"])
+def test_debug_shows_the_traceback_and_keeps_the_exit_code(cli):
+    result = cli("--debug", "train", "nothing")
+    assert result.code == 2
+    assert "Traceback" in result.err and "unknown recipe 'nothing'" in result.err
+
+
+@pytest.mark.parametrize("more", [["train.lr=1e25", "train.optimizer=sgd"], ["train.lr=1e30"]])
+def test_a_validation_that_is_not_finite_leaves_no_weights(cli, tmp_path, more):
+    """One step an epoch: the first loss is fine, and the step ruins the weights."""
+    changes = [word for text in more for word in ("--set", text)]
+    result = cli("train", *TINY, "--set", "data.limit=64", *changes, "--out", "a")
+    assert result.code == 1
+    assert "training has diverged" in result.err and "Traceback" not in result.err
+    assert not (tmp_path / "a/model.safetensors").exists()
+
+
+def test_a_failure_before_training_leaves_no_folder(cli, tmp_path):
+    result = cli("train", "--set", "data.name=npz", "--set", "data.path=none.npz", "--out", "a")
+    assert result.code == 4
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_sample_a_batch_where_batch_norm_needs_two(cli):
+    mlp = ("--set", "model.name=mlp", "--set", "coding.steps=1", "--set", "coding.name=temporal")
+    result = cli("train", *mlp, "--set", "train.batch_size=1", "--set", "data.limit=20")
+    assert result.code == 2
+    assert "batches of one sample cannot train this network" in result.err

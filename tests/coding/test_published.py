@@ -1,4 +1,4 @@
-"""`variant="published"` against another implementation, written from SPEC.md §1, faults 1 to 3."""
+"""`variant="published"` against another implementation, from the faults in docs/codes.md."""
 
 import numpy as np
 import pytest

@@ -43,6 +43,10 @@ def test_a_folder_appears_whole(tmp_path):
         (folder / "a").write_text("1")
         assert not (tmp_path / "deep" / "state").exists()
     assert (tmp_path / "deep/state/a").read_text() == "1"
+    (tmp_path / "plain").mkdir()
+    assert (tmp_path / "deep/state").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    with whole_folder(tmp_path / "deep" / "state") as folder:
+        (folder / "a").write_text("1")
     with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "deep" / "state") as folder:
         (folder / "b").write_text("2")
         raise ZeroDivisionError

@@ -10,7 +10,7 @@ import torch
 from asnn.core.errors import ConfigError, DataError
 from asnn.datasets import DataSet, Source, Split, dataset_registry, load_dataset
 from asnn.datasets.base import fingerprint
-from asnn.datasets.splits import SEED, View, cut, first
+from asnn.datasets.splits import SEED, View, cut, subset
 
 DIGITS = "74386c679ba2664ef9b4f906ec96a7c3eb4a06ef86540742ecce1967d9d731b5"
 
@@ -97,12 +97,12 @@ def test_the_head_of_a_limit_is_stratified_and_nested():
     split = numbered(labels)
     before: set[int] = set()
     for limit in (4, 40, 200, 399):
-        head = first(split, limit)
+        head = subset(split, limit)
         assert len(head) == limit
         assert head.labels.bincount()[0] == pytest.approx(0.75 * limit, abs=1)
         assert before <= set(numbers(head, 400))
         before = set(numbers(head, 400))
-    assert first(split, 400) is split
+    assert subset(split, 400) is split
 
 
 def test_limit_changes_training_alone(digits):

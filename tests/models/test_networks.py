@@ -87,7 +87,7 @@ def size(model) -> int:
     ("coding", "stems"), [("hybrid", 2), ("hybrid-embedding", 2), ("temporal", 1), ("direct", 1)]
 )
 def test_number_of_parameters_of_lenet(coding, stems, neuron, adaptive):
-    # SPEC.md §3 for CIFAR-100: 3x32x32, widths 32, 48, 64, pooled three times to 4x4, T = 7.
+    # arXiv 2408.12407 for CIFAR-100: 3x32x32, widths 32, 48, 64, pooled three times to 4x4, T = 7.
     steps = 7
     convolutions = stems * 3 * 32 * 9 + 32 * 48 * 9 + 48 * 64 * 9
     norms = 2 * (stems * 32 + 48 + 64 + 256)
@@ -124,7 +124,7 @@ def neuron_by_step(x, leak, gain):
 
 
 def lenet_by_step(model, code, norm_of, leak_factor=1.0):
-    """The lenet of SPEC.md §3 from its weights alone, one step at a time."""
+    """The lenet of docs/method.md from its weights alone, one step at a time."""
     weights = dict(model.state_dict())
     analog_steps = model.coding.analog_steps
 

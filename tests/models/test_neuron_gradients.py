@@ -26,7 +26,7 @@ def reference_spike(u, surrogate):
 
 
 def reference(x, leak, gain, threshold, size, reset, surrogate, *, detached=False):
-    """The equations of SPEC.md §2, one step after the other."""
+    """The equations of docs/method.md, one step after the other."""
 
     def at(schedule, t):
         shape = (-1, *[1] * (x.dim() - 3))

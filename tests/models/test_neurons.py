@@ -272,7 +272,7 @@ def test_a_state_says_where_it_stands():
 def test_what_is_learned(options, expected):
     neuron = AdaptiveLeaky(4, 6, **options)
     assert {name: tuple(p.shape) for name, p in neuron.named_parameters()} == expected
-    # SPEC.md §2: leak and gain start at 0.5, reset sizes at 1, compared with 0.5.
+    # arXiv 2408.12407: leak and gain start at 0.5, reset sizes at 1, compared with 0.5.
     for name, start in (("leak", 0.5), ("gain", 0.5)):
         assert (getattr(neuron, name) == start).all()
     assert neuron.threshold == (0.5 if "learn_reset_size" in options else 1)

@@ -22,7 +22,7 @@ THEIRS = {
     "triangular": lambda alpha: snntorch.surrogate.triangular(threshold=alpha),
     "fast_sigmoid": lambda alpha: snntorch.surrogate.fast_sigmoid(slope=alpha),
 }
-# SPEC.md §2 gives 4 for sigmoid; the others are snnTorch's own defaults.
+# arXiv 2408.12407 gives 4 for sigmoid; the others are snnTorch's own defaults.
 DEFAULTS = {"sigmoid": 4.0, "atan": 2.0, "triangular": 1.0, "fast_sigmoid": 25.0}
 
 
