@@ -1,10 +1,9 @@
 """From a name and its options to a data set in three splits."""
 
-import inspect
 from typing import Any
 
 from ..core.errors import ConfigError, DataError
-from ..core.registry import Registry, check_options
+from ..core.registry import Registry, check_options, keyword_options
 from .base import DataSet, Source, fingerprint
 from .splits import cut, subset
 
@@ -96,8 +95,7 @@ def load_dataset(
 
 def _check_options(name: str, loader: Any, options: dict[str, Any]) -> None:
     check_options("data set", name, loader, options)
-    parameters = inspect.signature(loader).parameters
-    for key, parameter in parameters.items():
+    for key, parameter in keyword_options(loader).items():
         if parameter.default is parameter.empty and key not in options:
             raise ConfigError(
                 f"data set {name} needs {key}",
