@@ -38,10 +38,13 @@ class Coding:
     min_steps: int = 1
 
     def __init__(self, *, steps: int) -> None:
-        if type(steps) is not int or not self.min_steps <= steps <= MOST_STEPS:
+        if type(steps) is not int or steps > MOST_STEPS:
             raise ConfigError(
-                f"the code {self.name!r} needs {self.min_steps} steps or more, not {steps!r}",
-                why=f"steps are whole numbers up to {MOST_STEPS}",
+                f"steps must be a whole number up to {MOST_STEPS}, not {steps!r}",
+            )
+        if steps < self.min_steps:
+            raise ConfigError(
+                f"the code {self.name!r} needs {self.min_steps} steps or more, not {steps}"
             )
         self.steps = steps
 
