@@ -90,16 +90,17 @@ class Progress:
         self._console.print(line, markup=False)
 
     def _show_live(self, training: Training) -> None:
+        """Show one line of at most 80 columns: loss, accuracy, spike rate, speed, time left."""
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Live
 
         epochs = training.recipe.train.epochs
         self._live = Live(
             TextColumn(f"epoch {{task.fields[epoch]}}/{epochs}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=8),
             TextColumn("loss {task.fields[loss]:.4f}"),
-            TextColumn("accuracy {task.fields[accuracy]}"),
-            TextColumn("spike rate {task.fields[rate]:.3f}"),
+            TextColumn("acc {task.fields[accuracy]}"),
+            TextColumn("rate {task.fields[rate]:.3f}"),
             TextColumn("{task.fields[speed]:,.0f} samples/s"),
             TimeRemainingColumn(),
             console=self._console,

@@ -1,11 +1,16 @@
 """`asnn` as a process: pipes, closed streams, full disks, other people's packages."""
 
+import fcntl
 import json
 import os
+import pty
+import re
 import resource
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -108,6 +113,27 @@ def test_a_training_goes_on_when_nobody_watches(tmp_path):
     os.close(write)
     assert process.wait(timeout=60) == 0
     assert json.loads((tmp_path / "run/summary.json").read_text())["finished"] is True
+
+
+def test_a_terminal_shows_a_live_line_that_fits(tmp_path):
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [*ASNN, "train", *TINY, "--set", "train.epochs=20", "--out", "run"],
+        cwd=tmp_path, stderr=slave, env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(master, 65536)
+        except OSError:  # the other end is closed
+            break
+    assert process.wait(timeout=60) == 0
+    plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode()
+    live = [line for line in re.split(r"[\r\n]+", plain) if "acc " in line and "/20" in line]
+    assert live and all("loss" in line and "samples/s" in line for line in live)
+    assert any(re.search(r"\d:\d\d:\d\d\s*$", line) for line in live), "the time left is cut off"
 
 
 def no_space() -> None:
