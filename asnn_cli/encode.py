@@ -159,7 +159,7 @@ def _target(
     output = output or default
     if output == "-" and as_json:
         raise ConfigError("--json and -o - both want stdout", remedy="write the code to a file")
-    if output == "-" and sys.stdout.isatty():
+    if output == "-" and sys.stdout is not None and sys.stdout.isatty():
         raise ConfigError(
             "the code is binary and stdout is a terminal", remedy="redirect it, or use -o FILE.npz"
         )
@@ -212,18 +212,15 @@ def _batches(
         given = read_images(_read(str(source)), name)
         labels = given.labels[:limit] if given.labels is not None else None
         return [(given.images[:limit], labels)], Path(name).name
-    from ..core.registry import unknown
     from ..datasets import Batches, load_dataset
     from ..datasets.splits import head
     from ..learning import parse_override
 
-    if split not in ("train", "validation", "test"):
-        raise unknown("split", split, ["train", "validation", "test"])
     places = {"dir": data_dir, "path": path}
     options: dict[str, Any] = {key: str(place) for key, place in places.items() if place}
     options |= {key[1]: value for key, value in map(parse_override, more)}
     data = load_dataset(dataset, **options)
-    chosen = head(getattr(data, split), limit)
+    chosen = head(data.split(split), limit)
     batches = Batches(chosen, batch_size=BATCH, full_scale=data.full_scale)
     return ((x, targets.first) for x, targets in batches), f"{dataset}/{split}"
 

@@ -60,7 +60,6 @@ def evaluate_run(
     from ..measure import evaluate, schedules
     from ..models.saved import load_model, read_labels
 
-    _check_choice(split)
     found = find_run(run)
     where = find_device(device)
     model = load_model(found.model).to(where)
@@ -82,7 +81,7 @@ def evaluate_run(
         console.note(f"evaluating {found.path} on {split} data ({where})")
     result = evaluate(
         model,
-        getattr(data, split),
+        data.split(split),
         classes=len(data.classes),
         full_scale=data.full_scale,
         batch_size=batch_size,
@@ -108,14 +107,6 @@ def evaluate_run(
     else:
         _show(result, learned, data.classes)
     _draw(found, learned, quiet=as_json)
-
-
-def _check_choice(split: str) -> None:
-    from ..core.registry import unknown
-
-    choices = ["test", "validation", "train"]
-    if split not in choices:
-        raise unknown("split", split, choices)
 
 
 def _check_steps(steps: int | None, total: int) -> None:

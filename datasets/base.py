@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from ..core.registry import unknown
+
 MOMENT_SAMPLES = 5_000
 """How many samples of a lazy training split the mean and deviation are taken from."""
 
@@ -70,6 +72,17 @@ class DataSet:
         """The shape `(C, H, W)` of one image."""
         channels, height, width = self.train.images.shape[1:]
         return int(channels), int(height), int(width)
+
+    def split(self, name: str) -> Split:
+        """Return the split called `train`, `validation` or `test`.
+
+        Raises:
+            ConfigError: it has another name.
+        """
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        if name not in splits:
+            raise unknown("split", name, list(splits))
+        return splits[name]
 
     def moments(self) -> tuple[list[float], list[float]]:
         """Return mean and standard deviation per channel of the training images in [0, 1] units.

@@ -18,12 +18,12 @@ from ..core.files import write_json, write_text
 from ..core.runs import Run
 from ..datasets import Augment, Batches, DataSet, load_dataset
 from ..measure.evaluation import evaluate
+from ..measure.pictures import draw_curves
 from ..measure.spikes import SpikeRates
 from ..models.factory import create_model
 from ..models.network import SpikingNetwork
 from ..models.saved import save_model
 from .checkpoint import Position, load_checkpoint, save_checkpoint
-from .curves import draw_curves
 from .device import derived_seed, environment, find_device, mixed_precision
 from .losses import loss_of
 from .recipe import Recipe, TrainSection
@@ -289,7 +289,6 @@ def _rank(metrics: dict[str, Any]) -> tuple[float, float]:
 
 
 def _write_results(training: Training, *, finished: bool) -> dict[str, Any]:
-
     position = training.position
     summary = {
         "finished": finished,

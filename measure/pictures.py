@@ -1,17 +1,47 @@
-"""Pictures: learned schedules, and what a code makes of an image."""
+"""Pictures: a training's curves, learned schedules, and what a code makes of an image."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 from ..core.files import whole_file
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MOST_RASTER_ROWS = 200
 MOST_STEPS = 16
+
+
+def draw_curves(path: Path, history: list[dict[str, Any]]) -> None:
+    """Write `curves.png`: loss, accuracy and spike rate over epochs.
+
+    Raises:
+        AsnnError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    epochs = [metrics["epoch"] for metrics in history]
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    for axes, title in zip(figure.subplots(1, 3), ("loss", "accuracy", "spike rate"), strict=True):
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        if title == "spike rate":
+            rates = [metrics["spike_rate"] for metrics in history]
+            axes.plot(epochs, rates, color=COLOURS[1], marker=".")
+            axes.set_ylim(bottom=0)
+            continue
+        for part, colour in zip(("train", "validation"), COLOURS, strict=False):
+            values = [metrics[f"{part}_{title}"] for metrics in history]
+            axes.plot(epochs, values, color=colour, marker=".", label=part)
+        axes.legend(frameon=False)
+    _save(path, figure)
 
 
 def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> None:
@@ -42,8 +72,7 @@ def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> 
     if not kinds:
         panels[0].set_axis_off()
         panels[0].text(0.5, 0.5, "nothing is scheduled", ha="center")
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    _save(path, figure)
 
 
 def draw_code(path: Path, image: Tensor, code: Tensor, analog_steps: int, decoded: Tensor | None):
@@ -75,8 +104,7 @@ def draw_code(path: Path, image: Tensor, code: Tensor, analog_steps: int, decode
         axes.set_title(title, fontsize=9)
         axes.set_axis_off()
     _draw_raster(lower.subplots(), code, analog_steps)
-    with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    _save(path, figure)
 
 
 def _draw_raster(axes, code: Tensor, analog_steps: int) -> None:
@@ -102,3 +130,8 @@ def _shown(image: Tensor):
     if image.shape[0] == 3:
         return image.permute(1, 2, 0).numpy()
     return image.mean(0).numpy()
+
+
+def _save(path: Path, figure: Figure) -> None:
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
