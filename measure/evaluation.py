@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -58,10 +56,10 @@ def evaluate(
     steps: int | None = None,
     workers: int = 0,
 ) -> Evaluation:
-    """Return the evaluation of a network on a split, in evaluation mode.
+    """Return the evaluation of a network on a split, by its `frozen()` form.
 
-    A code that draws random numbers draws the same ones each time. The mode of the network and
-    the state of the random generators are put back afterwards.
+    A code that draws random numbers draws the same ones each time. The state of the random
+    generators is put back afterwards; the network is not touched.
 
     Args:
         model: network on `device`.
@@ -83,11 +81,12 @@ def evaluate(
     confusion = torch.zeros(classes * classes, dtype=torch.int64)
     loss, samples = 0.0, 0
     begin = time.perf_counter()
-    with _evaluating(model), torch.random.fork_rng(), SpikeRates(model) as rates:
+    network = model.frozen()
+    with torch.random.fork_rng(), SpikeRates(network) as rates:
         torch.manual_seed(0)
         for x, targets in batches:
             y = targets.first
-            logits = model(x, steps)
+            logits = network(x, steps)
             counts = torch.arange(1, len(logits) + 1, device=logits.device).view(-1, 1, 1)
             so_far = logits.float().cumsum(0) / counts
             answers = so_far.argmax(2)
@@ -106,15 +105,3 @@ def evaluate(
         spike_rates=rates.by_layer(),
         samples_per_second=samples / seconds,
     )
-
-
-@contextlib.contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Put a network in evaluation mode for a while; each part goes back to the mode that it had."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

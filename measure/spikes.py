@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from ..models.layers import SpikingLayer
+
+Watcher = Callable[[Tensor, int], None]
 
 
 class SpikeRates:
@@ -26,17 +27,19 @@ class SpikeRates:
 
     def __init__(self, model: nn.Module) -> None:
         self._layers = {
-            name.removeprefix("body."): module.neuron
+            name.removeprefix("body."): module
             for name, module in model.named_modules()
             if isinstance(module, SpikingLayer)
         }
         self._spikes: dict[str, Tensor] = {}
         self._places: dict[str, int] = {}
-        self._handles: list[Any] = []
+        self._watching: list[tuple[SpikingLayer, Watcher]] = []
 
     def __enter__(self) -> SpikeRates:
-        for name, neuron in self._layers.items():
-            self._handles.append(neuron.register_forward_hook(self._counter(name)))
+        for name, layer in self._layers.items():
+            watcher = self._watcher(name)
+            layer.watchers.append(watcher)
+            self._watching.append((layer, watcher))
         return self
 
     def __exit__(
@@ -45,9 +48,9 @@ class SpikeRates:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        for layer, watcher in self._watching:
+            layer.watchers.remove(watcher)
+        self._watching.clear()
 
     def by_layer(self) -> dict[str, list[float]]:
         """Return the rate of each layer at each step."""
@@ -62,14 +65,12 @@ class SpikeRates:
         places = sum(self._places[name] * len(count) for name, count in self._spikes.items())
         return spikes / places if places else 0.0
 
-    def _counter(self, name: str) -> Any:
-        @torch.no_grad()
-        def count(module: nn.Module, inputs: Any, spikes: Tensor) -> None:
-            # Rates are wanted to more digits than float32 can count spikes.
-            by_step = spikes.flatten(1).sum(1, dtype=torch.float64).cpu()
+    def _watcher(self, name: str) -> Watcher:
+        def watch(counts: Tensor, places: int) -> None:
+            by_step = counts.cpu()
             if name in self._spikes:
                 by_step = by_step + self._spikes[name]
             self._spikes[name] = by_step
-            self._places[name] = self._places.get(name, 0) + spikes[0].numel()
+            self._places[name] = self._places.get(name, 0) + places
 
-        return count
+        return watch

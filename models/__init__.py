@@ -1,6 +1,7 @@
 """Adaptive neurons and the networks that are built of them."""
 
 from .factory import create_model, model_registry
+from .layers import use_kernels
 from .network import Blueprint, SpikingNetwork
 from .neurons import (
     AdaptiveLeaky,
@@ -29,4 +30,5 @@ __all__ = [
     "neuron_registry",
     "save_model",
     "spike",
+    "use_kernels",
 ]

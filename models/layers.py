@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import linear
 
 from ..coding.base import Coding
-from .norm import PartedNorm, create_norm
+from ..core.errors import ConfigError
+from ..core.registry import unknown
+from ..kernels.choice import Kernels, notice
+from .fusing import Frozen, Fusible, freeze, fusible, run
+from .norm import PartedNorm, TimeNorm, create_norm
 from .time import over_time
 
 
@@ -46,32 +52,124 @@ class Stem(nn.Module):
 
     def forward(self, code: Tensor) -> Tensor:
         if self.static and self.analog is not None:
-            once = self.analog(self._normalise(code[0]))
+            once = self.analog(_channels_last(self._normalise(code[0])))
             return once.expand(code.shape[0], *once.shape)
         parts = []
         analog, spikes = code[: self.analog_steps], code[self.analog_steps :]
         if self.analog is not None:
-            parts.append(over_time(self.analog, self._normalise(analog)))
+            analog = self._normalise(analog).flatten(0, 1)
+            parts.append(self.analog(_channels_last(analog)))
         if self.spikes is not None and len(spikes):
-            parts.append(over_time(self.spikes, spikes))
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+            parts.append(self.spikes(_channels_last(spikes.flatten(0, 1))))
+        joined = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return joined.unflatten(0, code.shape[:2])
 
     def _normalise(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.std
 
 
-class SpikingLayer(nn.Module):
-    """Batch norm, neuron over all steps, optional pooling: `[T, B, C, ...] -> [T, B, C, ...]`."""
+def _channels_last(x: Tensor) -> Tensor:
+    """Return images with their channels next to each other in memory, as convolutions and kernels
+    are fastest; what follows keeps that order."""
+    return x.contiguous(memory_format=torch.channels_last)
 
-    def __init__(self, norm: nn.Module, neuron: nn.Module, pool: nn.Module | None = None) -> None:
+
+class SpikingLayer(nn.Module):
+    """Batch norm, neuron over all steps, optional pooling: `[T, B, C, ...] -> [T, B, C, ...]`.
+
+    The fused kernels compute it in one pass where they can, and the parts themselves elsewhere.
+
+    Args:
+        norm: of time-major tensors; None leaves the input as it is.
+        neuron: `[T, B, C, ...] -> [T, B, C, ...]`.
+        pool: layer of `[B, C, H, W]`.
+
+    Attributes:
+        kernels: which kernels to use; `use_kernels` sets it for a whole network.
+        used: which were used last; None before the first call.
+        watchers: called with the number of spikes at each step `[T]` (float64) and the number of
+            neurons times samples, after each call.
+    """
+
+    def __init__(
+        self, norm: nn.Module | None, neuron: nn.Module, pool: nn.Module | None = None
+    ) -> None:
         super().__init__()
         self.norm = norm
         self.neuron = neuron
         self.pool = pool
+        self.kernels: Kernels = "auto"
+        self.used: Literal["reference", "fused"] | None = None
+        self.watchers: list[Callable[[Tensor, int], None]] = []
+        self._freezes = False
+        self._frozen: Frozen | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        spikes = self.neuron(self.norm(x))
+        how = self._fusible(x)
+        if isinstance(how, Fusible):
+            self.used = "fused"
+            if self._freezes and self._frozen is None:
+                self._frozen = freeze(self.norm, how.neuron, channels=x.shape[2])
+            spikes, call = run(x, how, count=bool(self.watchers), frozen=self._frozen)
+            if call.counts is not None:
+                self._tell(call.counts, call.shape.rows * call.shape.channels)
+            return spikes
+        self.used = "reference"
+        spikes = self.neuron(x if self.norm is None else self.norm(x))
+        if self.watchers:
+            # Rates are wanted to more digits than float32 can count spikes.
+            counts = spikes.detach().flatten(1).sum(1, dtype=torch.float64)
+            self._tell(counts, spikes[0].numel() if len(spikes) else 0)
         return spikes if self.pool is None else over_time(self.pool, spikes)
+
+    def freeze(self) -> None:
+        """Pack what the layer computes with at its next call; for evaluation without gradients."""
+        self._freezes = True
+
+    def _fusible(self, x: Tensor) -> Fusible | str:
+        if self.kernels == "reference":
+            return "the reference is asked for"
+        values = x[0, :, 0].numel() if x.dim() > 2 and len(x) else 0
+        if values == 0 or (values == 1 and self.training and self.norm is not None):
+            return "nothing, or a single value, has no statistics"  # the norm has its own words
+        how = fusible(x, self.norm, self.neuron, self.pool)
+        if isinstance(how, str):
+            if self.kernels == "fused":
+                raise ConfigError(
+                    "the fused kernels cannot compute this layer",
+                    why=how,
+                    remedy="use kernels 'auto', which takes the reference there",
+                )
+            if how.endswith("is not installed"):
+                notice(how)
+        return how
+
+    def _tell(self, counts: Tensor, places: int) -> None:
+        for watcher in self.watchers:
+            watcher(counts, places)
+
+
+def use_kernels(model: nn.Module, kernels: str) -> None:
+    """Choose the kernels of all spiking layers of a network.
+
+    - `auto`: fused where they can compute the layer, the reference elsewhere;
+    - `fused`: fused, and an error where they cannot;
+    - `reference`: plain torch, on every device, in every dtype.
+
+    Raises:
+        ConfigError: the choice is none of these.
+    """
+    if kernels not in ("auto", "reference", "fused"):
+        raise unknown("kernels", kernels, ["auto", "reference", "fused"])
+    for module in model.modules():
+        if isinstance(module, SpikingLayer):
+            module.kernels = kernels  # type: ignore[assignment]
+
+
+def used_kernels(model: nn.Module) -> str | None:
+    """Return which kernels computed last: `fused`, `reference`, `mixed`; None before any call."""
+    used = {module.used for module in model.modules() if isinstance(module, SpikingLayer)}
+    return used.pop() if len(used) == 1 else "mixed" if used else None
 
 
 class Readout(nn.Module):
@@ -95,8 +193,20 @@ class Readout(nn.Module):
             return logits
         return logits * self.scale[: logits.shape[0]].view(-1, 1, 1)
 
+    def mean(self, spikes: Tensor) -> Tensor:
+        """Return the mean of the logits over the steps, `[B, K]`.
 
-def stem_norm(coding: Coding, form: str, channels: int, *, image: bool) -> nn.Module:
+        The readout is linear, so the spikes are averaged before it and not the logits after it:
+        1/T Σ_t scale_t (W s_t + b) = W (1/T Σ_t scale_t s_t) + b (1/T Σ_t scale_t).
+        """
+        if self.scale is None:
+            return self.linear(spikes.mean(0))
+        scale = self.scale[: spikes.shape[0]]
+        average = torch.einsum("tbf,t->bf", spikes, scale.to(spikes.dtype)) / len(scale)
+        return linear(average, self.linear.weight) + self.linear.bias * scale.mean()
+
+
+def stem_norm(coding: Coding, form: str, channels: int, *, image: bool) -> TimeNorm:
     """Return the batch norm behind a stem: one for analog steps, another for spike steps."""
     analog, spikes = coding.analog_steps, coding.steps - coding.analog_steps
     if not analog or not spikes:

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from ..coding.base import Coding
 from ..core.errors import ConfigError
+from .frozen import freeze, versions
+from .layers import Readout
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         self.coding = coding
         self.body = body
+        self._frozen: tuple[Any, SpikingNetwork] | None = None
 
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
         """Return logits `[T, B, classes]`; with `steps`, of the first steps only.
@@ -64,15 +67,50 @@ class SpikingNetwork(nn.Module):
         Raises:
             ConfigError: the network does not have that many steps.
         """
-        if steps is not None and not 1 <= steps <= self.coding.steps:
-            raise ConfigError(f"steps must be from 1 to {self.coding.steps}, not {steps}")
-        return self.run(self.coding.encode(x)[:steps])
+        return self.run(self._encode(x, steps))
 
     def run(self, code: Tensor) -> Tensor:
         """Return logits of images that are encoded already, `[T, B, C, H, W]`."""
         return self.body(code)
 
+    def _encode(self, x: Tensor, steps: int | None) -> Tensor:
+        if steps is not None and not 1 <= steps <= self.coding.steps:
+            raise ConfigError(f"steps must be from 1 to {self.coding.steps}, not {steps}")
+        return self.coding.encode(x)[:steps]
+
+    def mean_logits(self, x: Tensor, steps: int | None = None) -> Tensor:
+        """Return the mean of the logits over the steps, `[B, classes]`.
+
+        It is `forward(x, steps).mean(0)` but for rounding, and cheaper: a readout is linear, so
+        that time is averaged before it.
+
+        Raises:
+            ConfigError: the network does not have that many steps.
+        """
+        code = self._encode(x, steps)
+        *layers, last = self.body if isinstance(self.body, nn.Sequential) else [self.body]
+        if isinstance(last, Readout):
+            for layer in layers:
+                code = layer(code)
+            return last.mean(code)
+        return self.run(code).mean(0)
+
     @torch.no_grad()
     def predict(self, x: Tensor, steps: int | None = None) -> Tensor:
-        """Return the mean of the logits over the steps so far, `[B, classes]`."""
-        return self.forward(x, steps).mean(0)
+        """Return the mean of the logits over the steps so far, `[B, classes]`.
+
+        In evaluation mode it is computed by `frozen()`.
+        """
+        return (self if self.training else self.frozen()).mean_logits(x, steps)
+
+    def frozen(self) -> SpikingNetwork:
+        """Return this network for inference: norms folded into the weights, nothing learns.
+
+        The copy is kept, and made anew when a weight has changed.
+        """
+        now = versions(self)
+        if self._frozen is None or self._frozen[0] != now:
+            copy = SpikingNetwork(self.coding, freeze(self.body))
+            copy.config = self.config
+            self._frozen = (now, copy.eval())
+        return self._frozen[1]

@@ -234,11 +234,19 @@ class AdaptiveLeaky(nn.Module):
         return s.to(x.dtype), LeakyState(v, mem.step + 1)
 
     def _all_steps(self, x: Tensor) -> Tensor:
-        self._check_steps(x.shape[0])
-        self._check_channels(x.shape[2:])
+        self.check(x)
         wide = _membrane_dtype(x.dtype)
         p = self.parameters_of_steps().shaped_for(x.dim() - 1, wide)
         return leaky_steps(x.to(wide), p, self.options).to(x.dtype)
+
+    def check(self, x: Tensor) -> None:
+        """Check that the schedules cover an input `[T, B, ...]`.
+
+        Raises:
+            ConfigError: there are more steps than the schedule has, or other channels.
+        """
+        self._check_steps(x.shape[0])
+        self._check_channels(x.shape[2:])
 
     def _check_steps(self, steps: int) -> None:
         if steps > self.steps:

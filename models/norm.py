@@ -20,7 +20,16 @@ from .time import is_static, over_time
 Norm = Literal["folded", "per-step", "shared"]
 
 
-def create_norm(form: str, channels: int, *, steps: int, image: bool) -> nn.Module:
+class TimeNorm(nn.Module):
+    """Batch norm of time-major tensors, `[T, B, C, ...] -> [T, B, C, ...]`."""
+
+    def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
+        """Return, in order, the batch norms that the first `steps` go through, each with its
+        number of steps; a norm that stands there again takes those steps apart."""
+        raise NotImplementedError
+
+
+def create_norm(form: str, channels: int, *, steps: int, image: bool) -> TimeNorm:
     """Return batch norm for `[T, B, C, H, W]` (`image`) or `[T, B, C]`.
 
     Raises:
@@ -41,7 +50,7 @@ def create_norm(form: str, channels: int, *, steps: int, image: bool) -> nn.Modu
     raise unknown("norm", form, ["folded", "per-step", "shared"])
 
 
-class FoldedNorm(nn.Module):
+class FoldedNorm(TimeNorm):
     """Normalise all steps together; steps that are views of one are normalised once."""
 
     def __init__(self, norm: nn.Module) -> None:
@@ -53,8 +62,11 @@ class FoldedNorm(nn.Module):
             return self.norm(x[0]).expand(x.shape)
         return over_time(self.norm, x)
 
+    def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
+        return [(self.norm, steps)]
 
-class PerStepNorm(nn.Module):
+
+class PerStepNorm(TimeNorm):
     """Normalise step t with the t-th of `norms`."""
 
     def __init__(self, norms: list[nn.Module]) -> None:
@@ -64,8 +76,11 @@ class PerStepNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.stack([norm(step) for norm, step in zip(self.norms, x, strict=False)])
 
+    def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
+        return [(norm, 1) for norm in self.norms[:steps]]
 
-class SharedNorm(nn.Module):
+
+class SharedNorm(TimeNorm):
     """Normalise each step by itself with one norm."""
 
     def __init__(self, norm: nn.Module) -> None:
@@ -75,15 +90,26 @@ class SharedNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return torch.stack([self.norm(step) for step in x])
 
+    def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
+        return [(self.norm, 1)] * steps
 
-class PartedNorm(nn.Module):
+
+class PartedNorm(TimeNorm):
     """Normalise the first `split` steps with one norm and the others with another."""
 
-    def __init__(self, split: int, first: nn.Module, others: nn.Module) -> None:
+    first: TimeNorm
+    others: TimeNorm
+
+    def __init__(self, split: int, first: TimeNorm, others: TimeNorm) -> None:
         super().__init__()
         self.split = split
         self.first = first
         self.others = others
+
+    def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
+        if steps <= self.split:
+            return self.first.segments(steps)
+        return [*self.first.segments(self.split), *self.others.segments(steps - self.split)]
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[0] <= self.split:

@@ -17,6 +17,23 @@ def is_static(x: Tensor) -> bool:
     return x.shape[0] > 1 and x.stride(0) == 0
 
 
+def once(x: Tensor) -> Tensor:
+    """Return the one step that all steps of a static `[T, B, ...]` are views of.
+
+    It is the tensor that was expanded itself, if it can be had: a gradient that went back through
+    the first of T steps would be padded with T - 1 steps of zeros and summed.
+    """
+    base = x._base
+    if (
+        base is not None
+        and base.shape == x.shape[1:]
+        and base.stride() == x.stride()[1:]
+        and base.data_ptr() == x.data_ptr()
+    ):
+        return base
+    return x[0]
+
+
 class OverTime(nn.Module):
     """A layer without memory, applied to all steps at once."""
 

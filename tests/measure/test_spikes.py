@@ -6,7 +6,7 @@ from torch import nn
 
 from asnn.measure import SpikeRates
 from asnn.models import create_model
-from asnn.models.layers import SpikingLayer
+from asnn.models.layers import SpikingLayer, use_kernels
 
 
 class Pass(nn.Module):
@@ -64,23 +64,23 @@ def test_nothing_ran_is_zero():
     assert (rates.by_layer(), rates.mean()) == ({}, 0.0)
 
 
-def hooks(model: nn.Module) -> int:
-    return sum(len(module._forward_hooks) for module in model.modules())
+def watchers(model: nn.Module) -> int:
+    return sum(len(m.watchers) for m in model.modules() if isinstance(m, SpikingLayer))
 
 
-def test_hooks_are_there_while_open_and_gone_afterwards():
+def test_watchers_are_there_while_open_and_gone_afterwards():
     model = create_model("lenet", in_shape=(1, 6, 6), classes=2, steps=3, widths=[2], hidden=3)
     x = torch.rand(2, 1, 6, 6)
     with SpikeRates(model) as rates:
-        assert hooks(model) == 2
+        assert watchers(model) == 2
         model(x)
     before = rates.by_layer()
-    assert hooks(model) == 0
+    assert watchers(model) == 0
     model(x)
     assert rates.by_layer() == before
     with pytest.raises(RuntimeError, match="stop"), SpikeRates(model):
         raise RuntimeError("stop")
-    assert hooks(model) == 0
+    assert watchers(model) == 0
 
 
 def test_pooling_comes_after_counting():
@@ -91,3 +91,20 @@ def test_pooling_comes_after_counting():
         pooled = model(x)
     assert pooled.mean() == 1
     assert rates.mean() == 1 / 4
+
+
+def test_fused_and_reference_kernels_count_the_same():
+    pytest.importorskip("numba")
+    torch.manual_seed(0)
+    model = create_model(
+        "lenet", in_shape=(1, 7, 9), classes=2, steps=3, widths=[9, 5], neuron_options={"gain": 2.0}
+    )
+    x = torch.rand(5, 1, 7, 9)
+    rates = {}
+    for kernels in ("fused", "reference"):
+        use_kernels(model.eval(), kernels)
+        with torch.no_grad(), SpikeRates(model) as counted:
+            model(x)
+        rates[kernels] = counted.by_layer()
+    assert rates["fused"] == rates["reference"]
+    assert counted.mean() > 0.01

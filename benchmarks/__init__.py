@@ -1,0 +1,1 @@
+"""Speed and memory of asnn beside its peers."""

@@ -1,0 +1,104 @@
+"""What a backend computes: four functions over time-major rows of channels.
+
+A layer is seen as rows of channels, `[T, R, C]` with the channels last and R = B·H·W (R = B
+without space), contiguous; a static input is `[1, R, C]`, the same at every step. A backend is a
+module with these functions (`cpu`, `cuda`):
+
+    moments(x) -> [2, Tx, C]
+        mean and biased variance of each step over its rows, float64.
+    forward(x, table, threshold, shape, rule, count) -> spikes, counts
+        runs every neuron over all steps, and pools. `counts` `[T]`, float64, is the number of
+        spikes before the pool, or None where `count` is false.
+    backward(grad, x, table, threshold, shape, rule) -> q, sums
+        runs it again and back: see below.
+    finish(q, x, mean, offset, slope) -> None
+        q ← q + offset + (x - mean) slope, in place; mean, offset, slope are `[Tx, C]` float32.
+
+`table` `[6, T, C]`, float32, holds what a neuron computes with: `MEAN`, `SCALE`, `BIAS`, `LEAK`,
+`GAIN`, `SIZE`; `threshold` is float32 with one value. For every row and channel, from v = 0:
+
+    y_t = (x_t - MEAN_t) SCALE_t + BIAS_t
+    v_t = LEAK_t v_{t-1} + GAIN_t y_t                  rounded as written, never contracted
+    u_t = v_t - θ            with a reset size: v_t / SIZE_t - θ
+    s_t = H(u_t)
+    v_t ← v_t - θ s_t        `subtract`; with a reset size: v_t - SIZE_t s_t
+    v_t ← v_t (1 - s_t)      `zero`
+    v_t ← v_t                `none`
+
+The pool takes the maximum over its window; rows that do not fill a window have no output. Its
+gradient goes to the first spike of the window, or to its first place where none spiked, as
+`torch.max_pool2d` has it.
+
+`backward` returns, with g_t = ∂L/∂v_t before the reset:
+
+    q    like x: SCALE_t GAIN_t g_t; summed over t where x is static
+    sums [5, T, C], float64, over rows: g_t, g_t (x_t - MEAN_t), g_t v_{t-1} (after its reset),
+         ∂L/∂θ, ∂L/∂SIZE_t; the last two are 0 where the rule does not ask for them
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+MEAN, SCALE, BIAS, LEAK, GAIN, SIZE = range(6)
+TABLE = 6
+SUM_G, SUM_GX, SUM_GV, SUM_THRESHOLD, SUM_SIZE = range(5)
+SUMS = 5
+
+RESETS = ("subtract", "zero", "none")
+SURROGATES = ("sigmoid", "atan", "triangular", "fast_sigmoid")
+
+
+class Rule(NamedTuple):
+    """How a neuron resets and what its spikes are differentiated as.
+
+    Attributes:
+        reset: index into `RESETS`.
+        sized: whether a reset size stands in the table.
+        surrogate: index into `SURROGATES`.
+        alpha: steepness of the surrogate.
+        learns_threshold: whether ∂L/∂θ is wanted.
+    """
+
+    reset: int
+    sized: bool
+    surrogate: int
+    alpha: float
+    learns_threshold: bool
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What the rows of `[T, R, C]` are.
+
+    Attributes:
+        steps: T.
+        batch, height, width: R = batch · height · width; the width runs fastest.
+        channels: C.
+        static: x is `[1, R, C]` and the same at every step.
+        window: (height, width) of the pool, each 1 or 2; (1, 1) is no pool.
+    """
+
+    steps: int
+    batch: int
+    height: int
+    width: int
+    channels: int
+    static: bool
+    window: tuple[int, int]
+
+    @property
+    def rows(self) -> int:
+        """R."""
+        return self.batch * self.height * self.width
+
+    @property
+    def pooled(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        return self.height // self.window[0], self.width // self.window[1]
+
+    @property
+    def out_rows(self) -> int:
+        """Rows of the output."""
+        return self.batch * self.pooled[0] * self.pooled[1]

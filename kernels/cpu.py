@@ -1,0 +1,146 @@
+"""The CPU backend: numba kernels over float32 tensors. See `contract` for what they compute."""
+
+from __future__ import annotations
+
+import zlib
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numba import cfunc, types
+from torch import Tensor
+
+from . import columns, contract, passes, simd, threads
+from .contract import SUMS, Rule, Shape
+
+
+def moments(x: Tensor) -> Tensor:
+    """Return mean and biased variance `[2, Tx, C]`, float64."""
+    steps, rows, channels = x.shape
+    chunks = -(-rows // columns.ROWS_A_BLOCK)
+    parts = x.new_empty(steps, chunks, 2, channels)
+    if parts.numel():
+        args = np.zeros(columns.ARGUMENTS, np.int64)
+        args[columns.BLOCKS], args[columns.CHUNKS] = steps * chunks, chunks
+        args[columns.ROWS], args[columns.CHANNELS] = rows, channels
+        args[columns.X], args[columns.PARTS] = x.data_ptr(), parts.data_ptr()
+        _run("moments", args, steps * chunks)
+    # Chan's formula joins the blocks.
+    means, squares = parts.double().unbind(2)
+    sizes = torch.full((chunks, 1), float(columns.ROWS_A_BLOCK), dtype=torch.float64)
+    if rows % columns.ROWS_A_BLOCK:
+        sizes[-1] = rows % columns.ROWS_A_BLOCK
+    mean = (means * sizes).sum(1) / rows
+    spread = squares.sum(1) + ((means - mean.unsqueeze(1)).square() * sizes).sum(1)
+    return torch.stack([mean, spread / rows])
+
+
+def forward(
+    x: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule, count: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Return spikes `[T, out rows, C]` and, where wanted, their number at each step."""
+    out = x.new_empty(shape.steps, shape.out_rows, shape.channels)
+    args, _ = _arguments(x, out, table, threshold, shape, rule)
+    blocks = int(args[passes.BLOCKS])
+    counts = x.new_zeros(blocks, shape.steps) if count else None
+    if counts is not None:
+        args[passes.COUNTS] = counts.data_ptr()
+    _run("forward", args, blocks)
+    return out, None if counts is None else counts.sum(0, dtype=torch.float64)
+
+
+def backward(
+    grad: Tensor, x: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule
+) -> tuple[Tensor, Tensor]:
+    """Return q, like x, and the sums `[5, T, C]`, float64."""
+    q = torch.empty_like(x)
+    args, chunks = _arguments(x, grad, table, threshold, shape, rule)
+    sums = x.new_zeros(chunks, SUMS, shape.steps, shape.channels)
+    alpha = np.array([rule.alpha], np.float32)
+    args[passes.Q], args[passes.SUMS_AT] = q.data_ptr(), sums.data_ptr()
+    args[passes.ALPHA] = alpha.ctypes.data
+    _run("backward", args, int(args[passes.BLOCKS]))
+    return q, sums.sum(0, dtype=torch.float64)
+
+
+def finish(q: Tensor, x: Tensor, mean: Tensor, offset: Tensor, slope: Tensor) -> None:
+    """Add to q what batch norm's statistics pass on, in place."""
+    steps, rows, channels = x.shape
+    chunks = -(-rows // columns.ROWS_A_BLOCK)
+    args = np.zeros(columns.ARGUMENTS, np.int64)
+    args[columns.BLOCKS], args[columns.CHUNKS] = steps * chunks, chunks
+    args[columns.ROWS], args[columns.CHANNELS] = rows, channels
+    args[columns.X], args[columns.Q] = x.data_ptr(), q.data_ptr()
+    args[columns.MEAN], args[columns.OFFSET] = mean.data_ptr(), offset.data_ptr()
+    args[columns.SLOPE] = slope.data_ptr()
+    _run("finish", args, steps * chunks)
+
+
+@cache
+def _task(name: str) -> int:
+    """Compile a task, or load it from numba's cache, and return its address."""
+    # numba looks for changes in this file alone. As a constant of the task, the checksum of all
+    # sources keeps it from taking code that an earlier version left in the cache.
+    sources = _checksum()
+
+    def moments(address: int) -> None:
+        if sources:
+            columns.moments_blocks(address)
+
+    def finish(address: int) -> None:
+        if sources:
+            columns.finish_blocks(address)
+
+    def forward(address: int) -> None:
+        if sources:
+            passes.forward_blocks(address)
+
+    def backward(address: int) -> None:
+        if sources:
+            passes.backward_blocks(address)
+
+    task = {task.__name__: task for task in (moments, finish, forward, backward)}[name]
+    kind = types.void(types.int64)
+    try:
+        compiled = cfunc(kind, cache=True)(task)
+    except RuntimeError:  # no folder that a cache could be written to
+        compiled = cfunc(kind)(task)
+    return int(compiled.address or 0)
+
+
+def _checksum() -> int:
+    files = [Path(module.__file__ or "") for module in (contract, simd, passes, columns)]
+    return zlib.crc32(b"".join(file.read_bytes() for file in files)) | 1
+
+
+def _run(name: str, args: np.ndarray, blocks: int) -> None:
+    if blocks:
+        threads.run(_task(name), args.ctypes.data, blocks=blocks)
+
+
+def _arguments(
+    x: Tensor, out: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule
+) -> tuple[np.ndarray, int]:
+    """Return what a pass finds at its address, and the number of chunks of windows."""
+    tall, wide = shape.window
+    if tall * wide == 1:
+        windows = -(-shape.rows // 4)
+    else:
+        windows = shape.batch * -(-shape.height // tall) * -(-shape.width // wide)
+    channel_blocks = -(-shape.channels // passes.CHANNELS_A_BLOCK)
+    chunks = -(-windows // passes.WINDOWS_A_BLOCK)
+    args = np.zeros(passes.ARGUMENTS, np.int64)
+    args[passes.BLOCKS], args[passes.CHANNEL_BLOCKS] = chunks * channel_blocks, channel_blocks
+    args[passes.WINDOWS] = windows
+    args[passes.X], args[passes.OUT] = x.data_ptr(), out.data_ptr()
+    args[passes.TABLE], args[passes.THRESHOLD] = table.data_ptr(), threshold.data_ptr()
+    args[passes.STEPS] = shape.steps
+    args[passes.STRIDE] = 0 if shape.static else shape.rows * shape.channels
+    args[passes.ROWS], args[passes.OUT_ROWS] = shape.rows, shape.out_rows
+    args[passes.CHANNELS] = shape.channels
+    args[passes.HEIGHT], args[passes.WIDTH] = shape.height, shape.width
+    args[passes.WINDOW_HEIGHT], args[passes.WINDOW_WIDTH] = shape.window
+    args[passes.RESET], args[passes.SIZED] = rule.reset, rule.sized
+    args[passes.SURROGATE], args[passes.LEARNS_THRESHOLD] = rule.surrogate, rule.learns_threshold
+    return args, chunks

@@ -1,0 +1,423 @@
+"""The two passes of the CPU kernels, compiled by numba: all steps forward, and back again.
+
+Four rows at a time go through all steps with their membranes in registers: the four of a 2×2
+window, or four neighbours where nothing is pooled. Where fewer are left, the first stands in for
+the missing ones, which have no gradient and are not stored. Threads take blocks of windows and
+channels; a block adds to sums of its own, so that the result does not depend on who took it.
+
+Each task has one argument, the address of an int64 array that says where things are and how many
+there are.
+"""
+
+# numba infers the types, and gives the intrinsics their first argument.
+# pyright: reportCallIssue=false
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from .contract import SUMS
+from .simd import (
+    add_lanes,
+    fetch_and_add,
+    load,
+    power_of_two,
+    read,
+    select,
+    splat,
+    store,
+    truncate,
+)
+
+LANES = 8  # one register of AVX, two of SSE or NEON
+CHANNELS_A_BLOCK = 64
+WINDOWS_A_BLOCK = 64
+LOG2_E = math.log2(math.e)
+LN_2_HIGH = 0.693359375  # nine bits, so that its product with a small whole number is exact
+LN_2_LOW = math.log(2) - LN_2_HIGH
+
+# What a task finds at its address.
+(
+    NEXT,  # the next block, shared by the threads
+    BLOCKS,
+    CHANNEL_BLOCKS,
+    WINDOWS,
+    X,
+    TABLE,
+    THRESHOLD,
+    OUT,  # spikes, or their gradient
+    COUNTS,
+    Q,
+    SUMS_AT,
+    ALPHA,
+    STEPS,
+    STRIDE,  # of x between two steps, in values: 0 where x is static
+    ROWS,
+    OUT_ROWS,
+    CHANNELS,
+    HEIGHT,
+    WIDTH,
+    WINDOW_HEIGHT,
+    WINDOW_WIDTH,
+    RESET,
+    SIZED,
+    SURROGATE,
+    LEARNS_THRESHOLD,
+    ARGUMENTS,
+) = range(26)
+
+
+@njit
+def place_of(args, window):
+    """Return the rows of a window, how many are real, and its row of the output or -1."""
+    height, width = read(args, HEIGHT), read(args, WIDTH)
+    tall, wide = read(args, WINDOW_HEIGHT), read(args, WINDOW_WIDTH)
+    if tall * wide == 1:
+        first = window * 4
+        real = min(4, read(args, ROWS) - first)
+        second = first + 1 if real > 1 else first
+        third = first + 2 if real > 2 else first
+        fourth = first + 3 if real > 3 else first
+        return first, second, third, fourth, real, first
+    columns = (width + wide - 1) // wide
+    lines = (height + tall - 1) // tall
+    image, place = divmod(window, lines * columns)
+    line, column = divmod(place, columns)
+    top, left = line * tall, column * wide
+    first = (image * height + top) * width + left
+    right = wide == 2 and left + 1 < width
+    below = tall == 2 and top + 1 < height
+    out = -1
+    if top + tall <= height and left + wide <= width:
+        out = (image * (height // tall) + line) * (width // wide) + column
+    if right and below:
+        return first, first + 1, first + width, first + width + 1, 4, out
+    if right:
+        return first, first + 1, first, first, 2, out
+    if below:
+        return first, first + width, first, first, 2, out
+    return first, first, first, first, 1, out
+
+
+def _make(lanes):
+    """Return the passes over one window and `lanes` channels, forward and backward."""
+
+    @njit
+    def constant(value):
+        return splat(lanes, np.float32(value))
+
+    @njit
+    def exp_of_minus(z):
+        """e^-z for 0 <= z <= 87: 2^-k by its exponent, the rest by its Taylor series."""
+        k = truncate(z * constant(LOG2_E) + constant(0.5))
+        r = (k * constant(LN_2_HIGH) - z) + k * constant(LN_2_LOW)
+        p = constant(1 / 120) + r * constant(1 / 720)
+        p = constant(1 / 24) + r * p
+        p = constant(1 / 6) + r * p
+        p = constant(0.5) + r * p
+        p = constant(1.0) + r * p
+        p = constant(1.0) + r * p
+        return p * power_of_two(constant(0.0) - k)
+
+    @njit
+    def derivative(u, surrogate, alpha):
+        one = constant(1.0)
+        if surrogate == 0:  # σ(z)(1 - σ(z)) is even: with e^-|z| nothing overflows
+            z = abs(u) * alpha
+            limit = constant(87.0)
+            e = exp_of_minus(select(z < limit, z, limit))
+            return alpha * e / ((one + e) * (one + e))
+        if surrogate == 1:
+            z = constant(math.pi / 2) * alpha * u
+            return constant(0.5) * alpha / (one + z * z)
+        if surrogate == 2:
+            return select(u < constant(0.0), alpha, constant(0.0) - alpha)
+        z = alpha * abs(u) + one
+        return one / (z * z)
+
+    @njit
+    def forward(args, c, counts, r0, r1, r2, r3, real, place):
+        x, table, out = read(args, X), read(args, TABLE), read(args, OUT)
+        steps, stride = read(args, STEPS), read(args, STRIDE)
+        channels, out_rows = read(args, CHANNELS), read(args, OUT_ROWS)
+        reset, sized = read(args, RESET), read(args, SIZED) != 0
+        pooled = read(args, WINDOW_HEIGHT) * read(args, WINDOW_WIDTH) > 1
+        zero, one = constant(0.0), constant(1.0)
+        threshold = constant(value_at(read(args, THRESHOLD), 0))
+        v0, v1, v2, v3 = zero, zero, zero, zero
+        rest = steps * channels
+        for t in range(steps):
+            k = t * channels + c
+            mean, scale = load(lanes, table, k), load(lanes, table, rest + k)
+            bias = load(lanes, table, 2 * rest + k)
+            leak, gain = load(lanes, table, 3 * rest + k), load(lanes, table, 4 * rest + k)
+            size = load(lanes, table, 5 * rest + k) if sized else threshold
+            at = t * stride + c
+            v0 = leak * v0 + gain * ((load(lanes, x, at + r0 * channels) - mean) * scale + bias)
+            v1 = leak * v1 + gain * ((load(lanes, x, at + r1 * channels) - mean) * scale + bias)
+            v2 = leak * v2 + gain * ((load(lanes, x, at + r2 * channels) - mean) * scale + bias)
+            v3 = leak * v3 + gain * ((load(lanes, x, at + r3 * channels) - mean) * scale + bias)
+            s0 = distance(v0, size, threshold, sized) > zero
+            s1 = distance(v1, size, threshold, sized) > zero
+            s2 = distance(v2, size, threshold, sized) > zero
+            s3 = distance(v3, size, threshold, sized) > zero
+            v0 = after(v0, s0, size, zero, reset)
+            v1 = after(v1, s1, size, zero, reset)
+            v2 = after(v2, s2, size, zero, reset)
+            v3 = after(v3, s3, size, zero, reset)
+            to = (t * out_rows + place) * channels + c
+            if pooled:
+                if place >= 0:
+                    store(out, to, select(s0 | s1 | s2 | s3, one, zero))
+            else:
+                store(out, to, select(s0, one, zero))
+                if real > 1:
+                    store(out, to + channels, select(s1, one, zero))
+                if real > 2:
+                    store(out, to + 2 * channels, select(s2, one, zero))
+                if real > 3:
+                    store(out, to + 3 * channels, select(s3, one, zero))
+            if counts != 0:
+                number = select(s0, one, zero)
+                if real > 1:
+                    number = number + select(s1, one, zero)
+                if real > 2:
+                    number = number + select(s2, one, zero)
+                if real > 3:
+                    number = number + select(s3, one, zero)
+                add_at(counts, t, add_lanes(number))
+
+    @njit
+    def backward(args, c, sums, scratch, r0, r1, r2, r3, real, place):
+        x, table, grad = read(args, X), read(args, TABLE), read(args, OUT)
+        steps, stride = read(args, STEPS), read(args, STRIDE)
+        channels, out_rows = read(args, CHANNELS), read(args, OUT_ROWS)
+        reset, sized = read(args, RESET), read(args, SIZED) != 0
+        pooled = read(args, WINDOW_HEIGHT) * read(args, WINDOW_WIDTH) > 1
+        surrogate, q = read(args, SURROGATE), read(args, Q)
+        learns_threshold = read(args, LEARNS_THRESHOLD) != 0
+        zero = constant(0.0)
+        alpha = constant(value_at(read(args, ALPHA), 0))
+        threshold = constant(value_at(read(args, THRESHOLD), 0))
+        rest = steps * channels
+        q0, q1, q2, q3 = zero, zero, zero, zero
+        if place < 0:  # nothing of it reached the output
+            for t in range(steps if stride > 0 else 1):
+                put(q, t * stride + c, channels, r0, r1, r2, r3, real, q0, q1, q2, q3)
+            return
+        v0, v1, v2, v3 = zero, zero, zero, zero
+        for t in range(steps):
+            k = t * channels + c
+            mean, scale = load(lanes, table, k), load(lanes, table, rest + k)
+            bias = load(lanes, table, 2 * rest + k)
+            leak, gain = load(lanes, table, 3 * rest + k), load(lanes, table, 4 * rest + k)
+            size = load(lanes, table, 5 * rest + k) if sized else threshold
+            at = t * stride + c
+            v0 = leak * v0 + gain * ((load(lanes, x, at + r0 * channels) - mean) * scale + bias)
+            v1 = leak * v1 + gain * ((load(lanes, x, at + r1 * channels) - mean) * scale + bias)
+            v2 = leak * v2 + gain * ((load(lanes, x, at + r2 * channels) - mean) * scale + bias)
+            v3 = leak * v3 + gain * ((load(lanes, x, at + r3 * channels) - mean) * scale + bias)
+            place_of_v = t * 4 * lanes
+            store(scratch, place_of_v, v0)
+            store(scratch, place_of_v + lanes, v1)
+            store(scratch, place_of_v + 2 * lanes, v2)
+            store(scratch, place_of_v + 3 * lanes, v3)
+            v0 = after(v0, distance(v0, size, threshold, sized) > zero, size, zero, reset)
+            v1 = after(v1, distance(v1, size, threshold, sized) > zero, size, zero, reset)
+            v2 = after(v2, distance(v2, size, threshold, sized) > zero, size, zero, reset)
+            v3 = after(v3, distance(v3, size, threshold, sized) > zero, size, zero, reset)
+        g0, g1, g2, g3 = zero, zero, zero, zero  # ∂L/∂v_t after the reset
+        v0, v1, v2, v3 = load_membranes(scratch, steps - 1)
+        for t in range(steps - 1, -1, -1):
+            k = t * channels + c
+            mean, leak = load(lanes, table, k), load(lanes, table, 3 * rest + k)
+            gain = load(lanes, table, 4 * rest + k)
+            size = load(lanes, table, 5 * rest + k) if sized else threshold
+            u0 = distance(v0, size, threshold, sized)
+            u1 = distance(v1, size, threshold, sized)
+            u2 = distance(v2, size, threshold, sized)
+            u3 = distance(v3, size, threshold, sized)
+            s0, s1, s2, s3 = u0 > zero, u1 > zero, u2 > zero, u3 > zero
+            to = (t * out_rows + place) * channels + c
+            d = load(lanes, grad, to)
+            if pooled:
+                d0 = select(s0, d, select(s1 | s2 | s3, zero, d))
+                d1 = select(s0, zero, select(s1, d, zero))
+                d2 = select(s0 | s1, zero, select(s2, d, zero))
+                d3 = select(s0 | s1 | s2, zero, select(s3, d, zero))
+            else:
+                d0 = d
+                d1 = load(lanes, grad, to + channels) if real > 1 else zero
+                d2 = load(lanes, grad, to + 2 * channels) if real > 2 else zero
+                d3 = load(lanes, grad, to + 3 * channels) if real > 3 else zero
+            d0 = before(d0, g0, v0, size, reset) * derivative(u0, surrogate, alpha)
+            d1 = before(d1, g1, v1, size, reset) * derivative(u1, surrogate, alpha)
+            d2 = before(d2, g2, v2, size, reset) * derivative(u2, surrogate, alpha)
+            d3 = before(d3, g3, v3, size, reset) * derivative(u3, surrogate, alpha)
+            of_amount = zero
+            if reset == 0:
+                of_amount = zero - (
+                    (select(s0, g0, zero) + select(s1, g1, zero))
+                    + (select(s2, g2, zero) + select(s3, g3, zero))
+                )
+            elif reset == 1:
+                g0, g1 = select(s0, zero, g0), select(s1, zero, g1)
+                g2, g3 = select(s2, zero, g2), select(s3, zero, g3)
+            if sized:
+                shift = d0 + d1 + d2 + d3
+                back = (d0 * v0 + d1 * v1) + (d2 * v2 + d3 * v3)
+                add_to(sums, 4 * rest + k, of_amount - back / (size * size))
+                add_to(sums, 3 * rest + k, zero - shift)
+                g0, g1, g2, g3 = g0 + d0 / size, g1 + d1 / size, g2 + d2 / size, g3 + d3 / size
+            else:
+                if learns_threshold:
+                    add_to(sums, 3 * rest + k, of_amount - (d0 + d1 + d2 + d3))
+                g0, g1, g2, g3 = g0 + d0, g1 + d1, g2 + d2, g3 + d3
+            at = t * stride + c
+            x0 = load(lanes, x, at + r0 * channels) - mean
+            x1 = load(lanes, x, at + r1 * channels) - mean
+            x2 = load(lanes, x, at + r2 * channels) - mean
+            x3 = load(lanes, x, at + r3 * channels) - mean
+            add_to(sums, k, (g0 + g1) + (g2 + g3))
+            add_to(sums, rest + k, (g0 * x0 + g1 * x1) + (g2 * x2 + g3 * x3))
+            if t > 0:
+                v0, v1, v2, v3 = load_membranes(scratch, t - 1)
+                former = load(lanes, table, 5 * rest + k - channels) if sized else threshold
+                p0 = after(v0, distance(v0, former, threshold, sized) > zero, former, zero, reset)
+                p1 = after(v1, distance(v1, former, threshold, sized) > zero, former, zero, reset)
+                p2 = after(v2, distance(v2, former, threshold, sized) > zero, former, zero, reset)
+                p3 = after(v3, distance(v3, former, threshold, sized) > zero, former, zero, reset)
+                add_to(sums, 2 * rest + k, (g0 * p0 + g1 * p1) + (g2 * p2 + g3 * p3))
+            factor = load(lanes, table, rest + k) * gain
+            if stride > 0:
+                put(
+                    q, at, channels, r0, r1, r2, r3, real,
+                    factor * g0, factor * g1, factor * g2, factor * g3,
+                )  # fmt: skip
+            else:
+                q0, q1, q2, q3 = (
+                    q0 + factor * g0,
+                    q1 + factor * g1,
+                    q2 + factor * g2,
+                    q3 + factor * g3,
+                )
+            g0, g1, g2, g3 = leak * g0, leak * g1, leak * g2, leak * g3
+        if stride == 0:
+            put(q, c, channels, r0, r1, r2, r3, real, q0, q1, q2, q3)
+
+    @njit
+    def load_membranes(scratch, t):
+        at = t * 4 * lanes
+        return (
+            load(lanes, scratch, at),
+            load(lanes, scratch, at + lanes),
+            load(lanes, scratch, at + 2 * lanes),
+            load(lanes, scratch, at + 3 * lanes),
+        )
+
+    @njit
+    def add_to(address, index, value):
+        store(address, index, load(lanes, address, index) + value)
+
+    return forward, backward
+
+
+@njit
+def put(address, index, channels, r0, r1, r2, r3, real, q0, q1, q2, q3):
+    """Store the rows that are real."""
+    store(address, index + r0 * channels, q0)
+    if real > 1:
+        store(address, index + r1 * channels, q1)
+    if real > 2:
+        store(address, index + r2 * channels, q2)
+    if real > 3:
+        store(address, index + r3 * channels, q3)
+
+
+@njit
+def distance(v, size, threshold, sized):
+    """How far a membrane is above the threshold, in units of the reset size if there is one."""
+    return v / size - threshold if sized else v - threshold
+
+
+@njit
+def after(v, s, amount, zero, reset):
+    """The membrane after its reset."""
+    if reset == 0:
+        return v - select(s, amount, zero)
+    if reset == 1:
+        return select(s, zero, v)
+    return v
+
+
+@njit
+def before(d, g, v, amount, reset):
+    """∂L/∂s of a spike with gradient `d` of its own, through the reset too."""
+    if reset == 0:
+        return d - amount * g
+    if reset == 1:
+        return d - v * g
+    return d
+
+
+@njit
+def value_at(address, index):
+    return add_lanes(load(1, address, index))
+
+
+@njit
+def add_at(address, index, value):
+    store(address, index, splat(1, np.float32(value_at(address, index) + value)))
+
+
+forward_whole, backward_whole = _make(LANES)
+forward_single, backward_single = _make(1)
+
+
+@njit
+def forward_blocks(args):
+    blocks, channel_blocks = read(args, BLOCKS), read(args, CHANNEL_BLOCKS)
+    windows, channels = read(args, WINDOWS), read(args, CHANNELS)
+    counts = read(args, COUNTS)
+    while True:
+        block = fetch_and_add(args + 8 * NEXT, 1)
+        if block >= blocks:
+            return
+        chunk, part = divmod(block, channel_blocks)
+        begin = part * CHANNELS_A_BLOCK
+        end = min(channels, begin + CHANNELS_A_BLOCK)
+        whole = begin + (end - begin) // LANES * LANES
+        count = counts + 4 * block * read(args, STEPS) if counts != 0 else 0
+        for window in range(chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)):
+            r0, r1, r2, r3, real, place = place_of(args, window)
+            for c in range(begin, whole, LANES):
+                forward_whole(args, c, count, r0, r1, r2, r3, real, place)
+            for c in range(whole, end):
+                forward_single(args, c, count, r0, r1, r2, r3, real, place)
+
+
+@njit
+def backward_blocks(args):
+    blocks, channel_blocks = read(args, BLOCKS), read(args, CHANNEL_BLOCKS)
+    windows, channels, steps = read(args, WINDOWS), read(args, CHANNELS), read(args, STEPS)
+    memory = np.empty(steps * 4 * LANES, np.float32)
+    scratch = memory.ctypes.data
+    while True:
+        block = fetch_and_add(args + 8 * NEXT, 1)
+        if block >= blocks:
+            memory[0] = 0  # numba frees an array after its last use, and an address is none
+            return
+        chunk, part = divmod(block, channel_blocks)
+        begin = part * CHANNELS_A_BLOCK
+        end = min(channels, begin + CHANNELS_A_BLOCK)
+        whole = begin + (end - begin) // LANES * LANES
+        sums = read(args, SUMS_AT) + 4 * chunk * SUMS * steps * channels
+        for window in range(chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)):
+            r0, r1, r2, r3, real, place = place_of(args, window)
+            for c in range(begin, whole, LANES):
+                backward_whole(args, c, sums, scratch, r0, r1, r2, r3, real, place)
+            for c in range(whole, end):
+                backward_single(args, c, sums, scratch, r0, r1, r2, r3, real, place)

@@ -1,0 +1,219 @@
+"""Vectors of float32 for numba: explicit SIMD, on raw addresses.
+
+A `Lanes` value is a vector register (or several: LLVM splits what the machine does not have). The
+arithmetic operators round every operation as written: nothing is contracted into a fused
+multiply-add, so that spikes are those of the plain implementation bit for bit. Comparison gives
+a `Mask`. Addresses are int64, indices count float32 values.
+
+The number of lanes is part of the type, so that one kernel is compiled for whole vectors and
+for single values, which handle the channels that do not fill a vector.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.core.errors import RequireLiteralValue
+from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+FLOAT = ir.FloatType()
+INT = ir.IntType(32)
+ADDRESS = ir.IntType(64)
+
+
+class Lanes(types.Type):
+    """A vector of `count` float32 values."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        super().__init__(name=f"Lanes({count})")
+
+
+class Mask(types.Type):
+    """A vector of `count` booleans."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        super().__init__(name=f"Mask({count})")
+
+
+@register_model(Lanes)
+class _LanesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, ir.VectorType(FLOAT, kind.count))
+
+
+@register_model(Mask)
+class _MaskModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: Any) -> None:
+        super().__init__(manager, kind, ir.VectorType(ir.IntType(1), kind.count))
+
+
+def _vector(kind: Any) -> Any:
+    return ir.VectorType(FLOAT, kind.count)
+
+
+def _pointer(builder: Any, address: Any, index: Any, to: Any) -> Any:
+    byte = builder.add(address, builder.mul(index, ir.Constant(ADDRESS, 4)))
+    return builder.inttoptr(byte, to.as_pointer())
+
+
+def _splat(builder: Any, value: Any, count: int) -> Any:
+    vector = ir.Constant(ir.VectorType(FLOAT, count), ir.Undefined)
+    vector = builder.insert_element(vector, value, ir.Constant(INT, 0))
+    mask = ir.Constant(ir.VectorType(INT, count), [0] * count)
+    return builder.shuffle_vector(vector, vector, mask)
+
+
+@intrinsic
+def load(typing: Any, count: Any, address: Any, index: Any) -> Any:
+    """load(count, address, index): the `count` values from `index` on."""
+    if not isinstance(count, types.IntegerLiteral):
+        raise RequireLiteralValue("the number of lanes must be a literal")
+    kind = Lanes(count.literal_value)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.load(_pointer(builder, arguments[1], arguments[2], _vector(kind)), align=4)
+
+    return kind(count, types.int64, types.int64), emit
+
+
+@intrinsic
+def store(typing: Any, address: Any, index: Any, value: Any) -> Any:
+    """store(address, index, value): write the values from `index` on."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _pointer(builder, arguments[0], arguments[1], _vector(value))
+        builder.store(arguments[2], place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, value), emit
+
+
+@intrinsic
+def splat(typing: Any, count: Any, value: Any) -> Any:
+    """splat(count, value): the same value in every lane."""
+    if not isinstance(count, types.IntegerLiteral):
+        raise RequireLiteralValue("the number of lanes must be a literal")
+    kind = Lanes(count.literal_value)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return _splat(builder, arguments[1], kind.count)
+
+    return kind(count, types.float32), emit
+
+
+@intrinsic
+def select(typing: Any, mask: Any, yes: Any, no: Any) -> Any:
+    """select(mask, yes, no): lane by lane."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.select(*arguments)
+
+    return yes(mask, yes, yes), emit
+
+
+@intrinsic
+def add_lanes(typing: Any, value: Any) -> Any:
+    """add_lanes(value): the sum over the lanes."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        lanes = [
+            builder.extract_element(arguments[0], ir.Constant(INT, i)) for i in range(value.count)
+        ]
+        while len(lanes) > 1:
+            lanes = [builder.fadd(a, b) for a, b in zip(lanes[::2], lanes[1::2], strict=True)]
+        return lanes[0]
+
+    return types.float32(value), emit
+
+
+@intrinsic
+def truncate(typing: Any, value: Any) -> Any:
+    """truncate(value): towards zero, for values that an int32 can hold."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        whole = builder.fptosi(arguments[0], ir.VectorType(INT, value.count))
+        return builder.sitofp(whole, _vector(value))
+
+    return value(value), emit
+
+
+@intrinsic
+def power_of_two(typing: Any, value: Any) -> Any:
+    """power_of_two(value): 2^k for whole k from -126 to 127, by writing the exponent."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        whole = ir.VectorType(INT, value.count)
+        k = builder.fptosi(arguments[0], whole)
+        biased = builder.add(k, ir.Constant(whole, [127] * value.count))
+        shifted = builder.shl(biased, ir.Constant(whole, [23] * value.count))
+        return builder.bitcast(shifted, _vector(value))
+
+    return value(value), emit
+
+
+def _operator(symbol: Any, kind: type[Lanes] | type[Mask], result: Any, emit: Any) -> None:
+    """Define an operator of one or two values of the same kind."""
+
+    @type_callable(symbol)
+    def typed(context: Any) -> Any:
+        def typer(a: Any, b: Any = None) -> Any:
+            fits = isinstance(a, kind) and (b is None or a == b)
+            return result(a.count) if fits else None
+
+        return typer
+
+    operands = [kind] if symbol is abs else [kind, kind]
+
+    @lower_builtin(symbol, *operands)
+    def lowered(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return emit(builder, *arguments)
+
+
+def _absolute(builder: Any, value: Any) -> Any:
+    function = cgutils.get_or_insert_function(
+        builder.module,
+        ir.FunctionType(value.type, [value.type]),
+        f"llvm.fabs.v{value.type.count}f32",
+    )
+    return builder.call(function, [value])
+
+
+_operator(abs, Lanes, Lanes, _absolute)
+for _symbol, _method in (
+    (operator.add, ir.IRBuilder.fadd),
+    (operator.sub, ir.IRBuilder.fsub),
+    (operator.mul, ir.IRBuilder.fmul),
+    (operator.truediv, ir.IRBuilder.fdiv),
+):
+    _operator(_symbol, Lanes, Lanes, _method)
+_operator(operator.gt, Lanes, Mask, lambda builder, a, b: builder.fcmp_ordered(">", a, b))
+_operator(operator.lt, Lanes, Mask, lambda builder, a, b: builder.fcmp_ordered("<", a, b))
+_operator(operator.or_, Mask, Mask, ir.IRBuilder.or_)
+
+
+@intrinsic
+def fetch_and_add(typing: Any, address: Any, value: Any) -> Any:
+    """fetch_and_add(address, value): add to an int64 that several threads share; return it as
+    it was."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(arguments[0], ADDRESS.as_pointer())
+        return builder.atomic_rmw("add", place, arguments[1], "monotonic")
+
+    return types.int64(types.int64, types.int64), emit
+
+
+@intrinsic
+def read(typing: Any, address: Any, index: Any) -> Any:
+    """read(address, index): the int64 at `index`."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        byte = builder.add(arguments[0], builder.mul(arguments[1], ir.Constant(ADDRESS, 8)))
+        return builder.load(builder.inttoptr(byte, ADDRESS.as_pointer()))
+
+    return types.int64(types.int64, types.int64), emit

@@ -1,0 +1,69 @@
+"""Running compiled tasks on as many threads as torch uses.
+
+A task is a compiled function of one address. Every thread calls it with the same address, and
+takes block after block from a shared counter until none is left.
+
+Where torch's OpenMP is libgomp, tasks run on torch's own threads, which may still be spinning
+after torch's last loop: a second pool would have to fight them for the cores. Elsewhere they run
+on Python threads, which ctypes lets go of the interpreter.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+
+import torch
+
+
+def run(task: int, address: int, *, blocks: int) -> None:
+    """Call a task on at most `torch.get_num_threads()` threads, and no more than blocks.
+
+    Args:
+        task: address of a C function of one address.
+        address: what it works on.
+        blocks: number of blocks that there are to take.
+    """
+    threads = min(torch.get_num_threads(), blocks)
+    if threads <= 1:
+        _callable(task)(address)
+        return
+    fork = _openmp_of_torch()
+    if fork is not None:
+        fork(task, address, threads, 0)
+        return
+    function = _callable(task)
+    others = [_pool(threads - 1).submit(function, address) for _ in range(threads - 1)]
+    function(address)
+    for other in others:
+        other.result()
+
+
+@cache
+def _callable(task: int) -> Callable[[int], None]:
+    return ctypes.CFUNCTYPE(None, ctypes.c_int64)(task)
+
+
+@cache
+def _openmp_of_torch() -> Callable[..., None] | None:
+    """Return `GOMP_parallel(function, data, threads, flags)` of torch's own OpenMP, if any."""
+    if not hasattr(ctypes, "RTLD_GLOBAL") or not torch.backends.openmp.is_available():
+        return None
+    folder = Path(torch.__file__).parent
+    for path in [*folder.glob("lib/libgomp*.so*"), *folder.parent.glob("torch.libs/libgomp*.so*")]:
+        try:
+            fork = ctypes.CDLL(str(path)).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        fork.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+        fork.restype = None
+        return fork
+    return None
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, thread_name_prefix="asnn-kernels")

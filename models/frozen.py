@@ -1,0 +1,92 @@
+"""Networks for inference: batch norm folded into the weights before it, schedules packed."""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from .layers import SpikingLayer, Stem
+from .norm import FoldedNorm, PartedNorm, SharedNorm
+from .time import OverTime
+
+
+@torch.no_grad()
+def freeze(body: nn.Module) -> nn.Module:
+    """Return a copy for evaluation without gradients, with every norm folded that can be.
+
+    A convolution or linear layer with weights W and bias b, in front of a norm with running mean
+    m, variance v, weight w and bias β, becomes one layer:
+
+        W' = W w / √(v + eps)        b' = (b - m) w / √(v + eps) + β
+
+    Norms that differ from step to step (`per-step`) stay where they are; so do those that do not
+    follow an affine layer directly. The answers are those of the network itself but for rounding,
+    which can move a membrane across the threshold.
+    """
+    body = copy.deepcopy(body).eval()
+    for parent in list(body.modules()):
+        if isinstance(parent, nn.Sequential):
+            for part, after in pairwise(parent):
+                if isinstance(after, SpikingLayer) and after.norm is not None:
+                    _fold(part, after)
+    for layer in body.modules():
+        if isinstance(layer, SpikingLayer):
+            layer.freeze()
+    return body.requires_grad_(False)
+
+
+def _fold(part: nn.Module, layer: SpikingLayer) -> None:
+    """Fold the norm of a layer into the part in front of it, if both are of a kind to do so."""
+    norm = layer.norm
+    pairs: list[tuple[nn.Module | None, nn.Module]]
+    if isinstance(part, Stem) and isinstance(norm, PartedNorm):
+        pairs = [(part.analog, norm.first), (part.spikes, norm.others)]
+    elif isinstance(part, Stem):
+        pairs = [(part.analog or part.spikes, norm)] if norm is not None else []
+    elif isinstance(part, OverTime) and norm is not None:
+        pairs = [(part.layer, norm)]
+    else:
+        return
+    found = [(_affine(module), _plain(norm)) for module, norm in pairs]
+    if any(affine is None or plain is None for affine, plain in found):
+        return
+    for affine, plain in found:
+        assert affine is not None and plain is not None
+        _fold_pair(affine, plain)
+    layer.norm = None
+
+
+def _affine(module: nn.Module | None) -> nn.Conv2d | nn.Linear | None:
+    """Return the affine layer that a module ends with."""
+    if isinstance(module, nn.Sequential) and len(module):
+        module = module[-1]
+    return module if type(module) in (nn.Conv2d, nn.Linear) else None  # type: ignore[return-value]
+
+
+def _plain(norm: nn.Module) -> nn.BatchNorm2d | nn.BatchNorm1d | None:
+    """Return the batch norm that all steps go through, if there is just one."""
+    if not isinstance(norm, FoldedNorm | SharedNorm):
+        return None
+    inner = norm.norm
+    fits = type(inner) in (nn.BatchNorm1d, nn.BatchNorm2d) and inner.running_mean is not None
+    return inner if fits and inner.affine else None  # type: ignore[return-value]
+
+
+def _fold_pair(affine: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | nn.BatchNorm1d) -> None:
+    assert norm.running_mean is not None and norm.running_var is not None
+    mean, variance = norm.running_mean.double(), norm.running_var.double()
+    factor = norm.weight.double() / (variance + norm.eps).sqrt()
+    before = 0.0 if affine.bias is None else affine.bias.double()
+    bias = (before - mean) * factor + norm.bias
+    weight = affine.weight * factor.view(-1, *[1] * (affine.weight.dim() - 1))
+    affine.weight = nn.Parameter(weight.to(affine.weight))
+    affine.bias = nn.Parameter(bias.to(affine.weight))
+
+
+def versions(model: nn.Module) -> tuple[tuple[int, int], ...]:
+    """Return what changes when a weight or a statistic of a network does."""
+    tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
+    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)

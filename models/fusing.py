@@ -1,0 +1,164 @@
+"""A spiking layer by the fused kernels: whether they can compute it, and how they are called."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..kernels.choice import backend, missing_backend
+from ..kernels.contract import RESETS, SURROGATES, Rule, Shape
+from ..kernels.layer import Call, Segments, fused, make_table, statistics_of_evaluation
+from .neurons import AdaptiveLeaky, FixedLeaky
+from .norm import TimeNorm
+from .surrogates import SURROGATES as DERIVATIVES
+from .time import is_static, once
+
+
+class Fusible(NamedTuple):
+    """A layer that the fused kernels compute.
+
+    Attributes:
+        neuron: of the layer.
+        segments: its batch norms, in order of the steps.
+        window: of its pool; (1, 1) without one.
+    """
+
+    neuron: AdaptiveLeaky
+    segments: Segments
+    window: tuple[int, int]
+
+
+class Frozen(NamedTuple):
+    """What a layer computes with in evaluation, packed once."""
+
+    table: Tensor
+    threshold: Tensor
+
+
+def fusible(
+    x: Tensor, norm: nn.Module | None, neuron: nn.Module, pool: nn.Module | None
+) -> Fusible | str:
+    """Return how the fused kernels see a layer with the input `x`, or why they cannot take it."""
+    missing = missing_backend(x.device.type, x.dtype)
+    if missing is not None:
+        return missing
+    if x.dim() not in (3, 5):
+        return f"fused kernels take [T, B, C] and [T, B, C, H, W], not {x.dim()} axes"
+    if type(neuron) not in (AdaptiveLeaky, FixedLeaky):
+        return f"there is no fused kernel for {type(neuron).__name__}"
+    if any(_is_watched(part) for part in (norm, neuron, pool) if part is not None):
+        return "a hook wants to see what passes between norm, neuron and pool"
+    steps = x.shape[0]
+    segments = _segments(norm, steps)
+    if isinstance(segments, str):
+        return segments
+    window = _window(pool)
+    if window is None:
+        return f"fused kernels pool by 2, without padding, not by {pool}"
+    assert isinstance(neuron, AdaptiveLeaky)
+    return Fusible(neuron, segments, window)
+
+
+def run(x: Tensor, how: Fusible, *, count: bool, frozen: Frozen | None) -> tuple[Tensor, Call]:
+    """Return spikes `[T, B, C, ...]` and the call, with their number if it was to `count`."""
+    neuron = how.neuron
+    neuron.check(x)
+    shape = _shape(x, how.window)
+    call = Call(backend(x.device.type), shape, _rule(neuron), how.segments, count)
+    rows = _rows(x, shape)
+    if frozen is not None and not torch.is_grad_enabled():
+        table = frozen.table[:, : shape.steps].contiguous()
+        spikes, call.counts = call.backend.forward(
+            rows, table, frozen.threshold, shape, call.rule, count
+        )
+    else:
+        p = neuron.parameters_of_steps()
+        spikes = fused(
+            rows, call, leak=p.leak, gain=p.gain, threshold=p.threshold, size=p.reset_size
+        )
+    spikes = spikes.view(shape.steps, shape.batch, *shape.pooled, shape.channels)
+    return (spikes[:, :, 0, 0] if x.dim() == 3 else spikes.permute(0, 1, 4, 2, 3)), call
+
+
+@torch.no_grad()
+def freeze(norm: nn.Module | None, neuron: AdaptiveLeaky, *, channels: int) -> Frozen | None:
+    """Return what a layer computes with in evaluation, or None where kernels cannot take it."""
+    segments = _segments(norm, neuron.steps)
+    if isinstance(segments, str):
+        return None
+    p = neuron.parameters_of_steps()
+    return Frozen(
+        make_table(
+            segments,
+            statistics_of_evaluation(segments),
+            p.leak,
+            p.gain,
+            p.reset_size,
+            steps=neuron.steps,
+            channels=channels,
+        ),
+        p.threshold.reshape(1).float(),
+    )
+
+
+def _is_watched(part: nn.Module) -> bool:
+    return any(module._forward_hooks or module._forward_pre_hooks for module in part.modules())
+
+
+def _segments(norm: nn.Module | None, steps: int) -> Segments | str:
+    if norm is None:
+        return []
+    if not isinstance(norm, TimeNorm):
+        return f"there is no fused kernel for the norm {type(norm).__name__}"
+    segments: Any = norm.segments(steps)
+    plain = (nn.BatchNorm1d, nn.BatchNorm2d)
+    norms = [part for part, _ in segments]
+    if not all(type(part) in plain and part.affine for part in norms):
+        return "fused kernels take batch norms with weight and bias"
+    if not all(part.track_running_stats for part in norms):
+        return "fused kernels take batch norms with running statistics"
+    if len({(part.training, part.eps) for part in norms}) > 1:
+        return "fused kernels take batch norms that are all in the same mode"
+    return segments
+
+
+def _window(pool: nn.Module | None) -> tuple[int, int] | None:
+    """Return the window of a max-pool as the kernels know it, None where they do not."""
+    if pool is None:
+        return 1, 1
+    if type(pool) is not nn.MaxPool2d or pool.ceil_mode or pool.return_indices:
+        return None
+    window, stride, padding, dilation = (
+        (value, value) if isinstance(value, int) else tuple(value)
+        for value in (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+    )
+    fits = window == stride and padding == (0, 0) and dilation == (1, 1)
+    return window if fits and set(window) <= {1, 2} else None  # type: ignore[return-value]
+
+
+def _shape(x: Tensor, window: tuple[int, int]) -> Shape:
+    steps, batch, channels = x.shape[:3]
+    height, width = x.shape[3:] if x.dim() == 5 else (1, 1)
+    return Shape(steps, batch, height, width, channels, is_static(x), window)
+
+
+def _rows(x: Tensor, shape: Shape) -> Tensor:
+    if shape.static:
+        x = once(x).unsqueeze(0)
+    if x.dim() == 5:
+        x = x.permute(0, 1, 3, 4, 2)
+    return x.contiguous().view(-1, shape.rows, shape.channels)
+
+
+def _rule(neuron: AdaptiveLeaky) -> Rule:
+    options = neuron.options
+    default = DERIVATIVES[options.surrogate][1]
+    return Rule(
+        reset=RESETS.index(options.reset),
+        sized=neuron.reset_size is not None,
+        surrogate=SURROGATES.index(options.surrogate),
+        alpha=default if options.alpha is None else options.alpha,
+        learns_threshold=neuron.threshold.requires_grad,
+    )
