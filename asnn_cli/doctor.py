@@ -12,6 +12,7 @@ PACKAGES = {
     "torch": "torch",
     "torchvision": "torchvision",
     "numpy": "numpy",
+    "numba": "numba",
     "snntorch": "snntorch",
     "safetensors": "safetensors",
     "pydantic": "pydantic",

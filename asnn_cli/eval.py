@@ -58,6 +58,7 @@ def evaluate_run(
     from ..learning import check_recipe, override, parse_override, read_document
     from ..learning.device import find_device
     from ..measure import evaluate, schedules
+    from ..models.layers import use_kernels, used_kernels
     from ..models.saved import load_model, read_labels
 
     found = find_run(run)
@@ -75,6 +76,7 @@ def evaluate_run(
     # The run may come from a machine with other devices; here only its data matter.
     document.get("train", {}).update(device="cpu", precision="float32")
     recipe = check_recipe(document, source=str(found.config))
+    use_kernels(model, recipe.train.kernels)
     data = _load_data(recipe, found)
     _check_fit(data, model, read_labels(found.model))
     if not as_json:
@@ -99,6 +101,7 @@ def evaluate_run(
                 "steps": steps or total,
                 "coding": recipe.coding.name,
                 "device": str(where),
+                "kernels": used_kernels(model.frozen()),
                 "classes": data.classes,
                 **result.as_dict(),
                 "schedules": learned,

@@ -7,7 +7,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,11 +21,12 @@ from ..measure.evaluation import evaluate
 from ..measure.pictures import draw_curves
 from ..measure.spikes import SpikeRates
 from ..models.factory import create_model
+from ..models.layers import use_kernels, used_kernels
 from ..models.network import SpikingNetwork
 from ..models.saved import save_model
 from .checkpoint import Position, load_checkpoint, save_checkpoint
 from .device import derived_seed, environment, find_device, mixed_precision
-from .losses import loss_of
+from .losses import OF_THE_MEAN, loss_of
 from .recipe import Recipe, TrainSection
 from .schedule import learning_rate
 
@@ -58,6 +59,7 @@ class Training:
     scaler: torch.amp.GradScaler
     position: Position
     batches_per_epoch: int
+    waited: float = 0.0  # seconds that the open epoch has waited for data
 
     @property
     def parameters(self) -> int:
@@ -147,6 +149,7 @@ def prepare(recipe: Recipe, run: Run) -> Training:
         mean=mean,
         std=std,
     ).to(device)
+    use_kernels(model, recipe.train.kernels)
     training = Training(
         recipe=recipe,
         run=run,
@@ -170,7 +173,7 @@ def train_epoch(training: Training, observer: Observer, stop: Callable[[], bool]
     settings = recipe.train
     model.train()
     rate = 0.0
-    for x, targets in training_batches(training):
+    for x, targets in _timed(training_batches(training), training):
         # What the network draws (a rate code, dropout) depends on the place in the training alone.
         torch.manual_seed(derived_seed(settings.seed, position.epoch, position.batch))
         for group in training.optimizer.param_groups:
@@ -178,10 +181,10 @@ def train_epoch(training: Training, observer: Observer, stop: Callable[[], bool]
         with mixed_precision(training.device, settings.precision):
             if position.batch % RATE_EVERY == 0:
                 with SpikeRates(model) as rates:
-                    logits = model(x)
+                    logits = _logits(training, x)
                 rate = rates.mean()
             else:
-                logits = model(x)
+                logits = _logits(training, x)
             loss = loss_of(settings.loss, logits, targets, settings.label_smoothing)
         training.optimizer.zero_grad()
         training.scaler.scale(loss).backward()
@@ -207,6 +210,23 @@ def train_epoch(training: Training, observer: Observer, stop: Callable[[], bool]
         if stop() and position.batch < training.batches_per_epoch:
             return False
     return True
+
+
+def _logits(training: Training, x: torch.Tensor) -> torch.Tensor:
+    """Return the logits that the loss needs: of every step, or as one step their mean."""
+    if training.recipe.train.loss in OF_THE_MEAN:
+        return training.model.mean_logits(x).unsqueeze(0)
+    return training.model(x)
+
+
+def _timed(batches: Batches, training: Training) -> Iterator[Any]:
+    """Yield batches, and add up how long they were waited for."""
+    training.waited = 0.0
+    begin = time.perf_counter()
+    for batch in batches:
+        training.waited += time.perf_counter() - begin
+        yield batch
+        begin = time.perf_counter()
 
 
 def training_batches(training: Training) -> Batches:
@@ -243,12 +263,17 @@ def _try_single_sample(training: Training) -> None:
 def make_optimizer(train: TrainSection, model: torch.nn.Module) -> torch.optim.Optimizer:
     """Return the optimiser of a recipe; the learning rate is set at each step."""
     parameters = [p for p in model.parameters() if p.requires_grad]
+    fused = parameters[0].device.type in ("cpu", "cuda", "mps")  # one loop over all parameters
     if train.optimizer == "sgd":
         return torch.optim.SGD(
-            parameters, train.lr, momentum=train.momentum, weight_decay=train.weight_decay
+            parameters,
+            train.lr,
+            momentum=train.momentum,
+            weight_decay=train.weight_decay,
+            fused=fused,
         )
     kind = torch.optim.Adam if train.optimizer == "adam" else torch.optim.AdamW
-    return kind(parameters, train.lr, weight_decay=train.weight_decay)
+    return kind(parameters, train.lr, weight_decay=train.weight_decay, fused=fused)
 
 
 def _validate(training: Training, seconds: float) -> dict[str, Any]:
@@ -272,6 +297,7 @@ def _validate(training: Training, seconds: float) -> dict[str, Any]:
         "validation_accuracy": result.accuracy,
         "spike_rate": result.spike_rate,
         "seconds": round(seconds, 3),
+        "data_seconds": round(training.waited, 3),
     }
 
 
@@ -295,6 +321,7 @@ def _write_results(training: Training, *, finished: bool) -> dict[str, Any]:
         "recipe": training.recipe.name,
         "seed": training.recipe.train.seed,
         "device": str(training.device),
+        "kernels": used_kernels(training.model),
         "parameters": training.parameters,
         "seconds": round(position.seconds, 3),
         "best": position.best,

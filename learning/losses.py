@@ -12,6 +12,9 @@ from ..datasets.augment import Targets
 
 LossName = Literal["mean", "tet"]
 
+# Losses that need no more than the mean of the logits over the steps, which costs less.
+OF_THE_MEAN = frozenset({"mean"})
+
 
 def mean_loss(logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
     """Return the cross-entropy of the mean over steps: CE(1/T Σ_t logits_t, y).

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..coding.base import MOST_STEPS
 from ..core.errors import ConfigError, DataError
+from ..kernels.choice import Kernels
 from .losses import LossName
 
 SECTIONS = ("data", "coding", "neuron", "model", "augment", "train")
@@ -83,6 +84,9 @@ class TrainSection(Section):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     workers: int = Field(0, ge=0, description="processes that load samples not in memory")
+    kernels: Kernels = Field(
+        "auto", description="fused, reference, or auto: fused where they can compute a layer"
+    )
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,8 @@ def _fold_pair(affine: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | nn.BatchNor
     affine.bias = nn.Parameter(bias.to(affine.weight))
 
 
-def versions(model: nn.Module) -> tuple[tuple[int, int], ...]:
-    """Return what changes when a weight or a statistic of a network does."""
+def versions(model: nn.Module) -> tuple[object, ...]:
+    """Return what changes when a weight, a statistic or the choice of kernels does."""
     tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
-    return tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+    kernels = [layer.kernels for layer in model.modules() if isinstance(layer, SpikingLayer)]
+    return (*((tensor.data_ptr(), tensor._version) for tensor in tensors), *kernels)
