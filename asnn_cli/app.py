@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from . import console
+from .bench import bench
 from .doctor import doctor
 from .encode import encode
 from .eval import evaluate_run
@@ -33,6 +34,7 @@ app.command("train")(train)
 app.command("eval")(evaluate_run)
 app.command("encode")(encode)
 app.add_typer(recipes_app, name="recipes")
+app.command("bench")(bench)
 app.command("doctor")(doctor)
 
 

@@ -60,6 +60,9 @@ def backward(
     alpha = np.array([rule.alpha], np.float32)
     args[passes.Q], args[passes.SUMS_AT] = q.data_ptr(), sums.data_ptr()
     args[passes.ALPHA] = alpha.ctypes.data
+    step = 4 * passes.CHANNELS_A_BLOCK
+    args[passes.NEAR_GRAD] = step * (1 if shape.static else shape.steps)
+    args[passes.NEAR] = args[passes.NEAR_GRAD] + step * shape.steps
     _run("backward", args, int(args[passes.BLOCKS]))
     return q, sums.sum(0, dtype=torch.float64)
 

@@ -24,20 +24,20 @@ from .simd import (
     add_lanes,
     fetch_and_add,
     load,
-    power_of_two,
+    raise_exponent,
+    multiply_add,
     read,
     select,
     splat,
     store,
-    truncate,
 )
 
 LANES = 8  # one register of AVX, two of SSE or NEON
 CHANNELS_A_BLOCK = 64
 WINDOWS_A_BLOCK = 64
 LOG2_E = math.log2(math.e)
-LN_2_HIGH = 0.693359375  # nine bits, so that its product with a small whole number is exact
-LN_2_LOW = math.log(2) - LN_2_HIGH
+LN_2 = math.log(2)
+ROUNDING = 1.5 * 2**23  # added to a float32, it rounds to a whole number
 
 # What a task finds at its address.
 (
@@ -66,8 +66,10 @@ LN_2_LOW = math.log(2) - LN_2_HIGH
     SIZED,
     SURROGATE,
     LEARNS_THRESHOLD,
+    NEAR,  # values that a thread keeps near: x, or q, from 0 on, and gradients
+    NEAR_GRAD,  # where the gradients begin
     ARGUMENTS,
-) = range(26)
+) = range(28)
 
 
 @njit
@@ -111,23 +113,24 @@ def _make(lanes):
 
     @njit
     def exp_of_minus(z):
-        """e^-z for 0 <= z <= 87: 2^-k by its exponent, the rest by its Taylor series."""
-        k = truncate(z * constant(LOG2_E) + constant(0.5))
-        r = (k * constant(LN_2_HIGH) - z) + k * constant(LN_2_LOW)
-        p = constant(1 / 120) + r * constant(1 / 720)
-        p = constant(1 / 24) + r * p
-        p = constant(1 / 6) + r * p
-        p = constant(0.5) + r * p
-        p = constant(1.0) + r * p
-        p = constant(1.0) + r * p
-        return p * power_of_two(constant(0.0) - k)
+        """e^-z for 0 <= z <= 80, to 1e-6: 2^k by its exponent, the rest by its Taylor series."""
+        shifted = multiply_add(z, constant(-LOG2_E), constant(ROUNDING))
+        k = shifted - constant(ROUNDING)
+        r = multiply_add(k, constant(-LN_2), constant(0.0) - z)
+        p = multiply_add(r, constant(1 / 720), constant(1 / 120))
+        p = multiply_add(r, p, constant(1 / 24))
+        p = multiply_add(r, p, constant(1 / 6))
+        p = multiply_add(r, p, constant(0.5))
+        p = multiply_add(r, p, constant(1.0))
+        p = multiply_add(r, p, constant(1.0))
+        return raise_exponent(p, shifted)
 
     @njit
     def derivative(u, surrogate, alpha):
         one = constant(1.0)
         if surrogate == 0:  # σ(z)(1 - σ(z)) is even: with e^-|z| nothing overflows
             z = abs(u) * alpha
-            limit = constant(87.0)
+            limit = constant(80.0)
             e = exp_of_minus(select(z < limit, z, limit))
             return alpha * e / ((one + e) * (one + e))
         if surrogate == 1:
@@ -191,23 +194,19 @@ def _make(lanes):
                 add_at(counts, t, add_lanes(number))
 
     @njit
-    def backward(args, c, sums, scratch, r0, r1, r2, r3, real, place):
-        x, table, grad = read(args, X), read(args, TABLE), read(args, OUT)
-        steps, stride = read(args, STEPS), read(args, STRIDE)
-        channels, out_rows = read(args, CHANNELS), read(args, OUT_ROWS)
+    def backward(args, c, at, sums, near, membranes):
+        """Go through all steps and back; `near` holds x and its gradients, at channel `at`."""
+        table, grad = read(args, TABLE), near + 4 * read(args, NEAR_GRAD)
+        steps, channels = read(args, STEPS), read(args, CHANNELS)
+        moves = 0 if read(args, STRIDE) == 0 else 4 * CHANNELS_A_BLOCK
         reset, sized = read(args, RESET), read(args, SIZED) != 0
         pooled = read(args, WINDOW_HEIGHT) * read(args, WINDOW_WIDTH) > 1
-        surrogate, q = read(args, SURROGATE), read(args, Q)
+        surrogate = read(args, SURROGATE)
         learns_threshold = read(args, LEARNS_THRESHOLD) != 0
         zero = constant(0.0)
         alpha = constant(value_at(read(args, ALPHA), 0))
         threshold = constant(value_at(read(args, THRESHOLD), 0))
         rest = steps * channels
-        q0, q1, q2, q3 = zero, zero, zero, zero
-        if place < 0:  # nothing of it reached the output
-            for t in range(steps if stride > 0 else 1):
-                put(q, t * stride + c, channels, r0, r1, r2, r3, real, q0, q1, q2, q3)
-            return
         v0, v1, v2, v3 = zero, zero, zero, zero
         for t in range(steps):
             k = t * channels + c
@@ -215,126 +214,135 @@ def _make(lanes):
             bias = load(lanes, table, 2 * rest + k)
             leak, gain = load(lanes, table, 3 * rest + k), load(lanes, table, 4 * rest + k)
             size = load(lanes, table, 5 * rest + k) if sized else threshold
-            at = t * stride + c
-            v0 = leak * v0 + gain * ((load(lanes, x, at + r0 * channels) - mean) * scale + bias)
-            v1 = leak * v1 + gain * ((load(lanes, x, at + r1 * channels) - mean) * scale + bias)
-            v2 = leak * v2 + gain * ((load(lanes, x, at + r2 * channels) - mean) * scale + bias)
-            v3 = leak * v3 + gain * ((load(lanes, x, at + r3 * channels) - mean) * scale + bias)
-            place_of_v = t * 4 * lanes
-            store(scratch, place_of_v, v0)
-            store(scratch, place_of_v + lanes, v1)
-            store(scratch, place_of_v + 2 * lanes, v2)
-            store(scratch, place_of_v + 3 * lanes, v3)
+            x0, x1, x2, x3 = load_four(near, t * moves + at, CHANNELS_A_BLOCK)
+            v0 = leak * v0 + gain * ((x0 - mean) * scale + bias)
+            v1 = leak * v1 + gain * ((x1 - mean) * scale + bias)
+            v2 = leak * v2 + gain * ((x2 - mean) * scale + bias)
+            v3 = leak * v3 + gain * ((x3 - mean) * scale + bias)
+            store_four(membranes, t * 4 * lanes, lanes, v0, v1, v2, v3)
             v0 = after(v0, distance(v0, size, threshold, sized) > zero, size, zero, reset)
             v1 = after(v1, distance(v1, size, threshold, sized) > zero, size, zero, reset)
             v2 = after(v2, distance(v2, size, threshold, sized) > zero, size, zero, reset)
             v3 = after(v3, distance(v3, size, threshold, sized) > zero, size, zero, reset)
+        q0, q1, q2, q3 = zero, zero, zero, zero
         g0, g1, g2, g3 = zero, zero, zero, zero  # ∂L/∂v_t after the reset
-        v0, v1, v2, v3 = load_membranes(scratch, steps - 1)
+        v0, v1, v2, v3 = load_four(membranes, (steps - 1) * 4 * lanes, lanes)
         for t in range(steps - 1, -1, -1):
             k = t * channels + c
             mean, leak = load(lanes, table, k), load(lanes, table, 3 * rest + k)
-            gain = load(lanes, table, 4 * rest + k)
+            factor = load(lanes, table, rest + k) * load(lanes, table, 4 * rest + k)
             size = load(lanes, table, 5 * rest + k) if sized else threshold
             u0 = distance(v0, size, threshold, sized)
             u1 = distance(v1, size, threshold, sized)
             u2 = distance(v2, size, threshold, sized)
             u3 = distance(v3, size, threshold, sized)
             s0, s1, s2, s3 = u0 > zero, u1 > zero, u2 > zero, u3 > zero
-            to = (t * out_rows + place) * channels + c
-            d = load(lanes, grad, to)
             if pooled:
+                d = load(lanes, grad, t * CHANNELS_A_BLOCK + at)
                 d0 = select(s0, d, select(s1 | s2 | s3, zero, d))
                 d1 = select(s0, zero, select(s1, d, zero))
                 d2 = select(s0 | s1, zero, select(s2, d, zero))
                 d3 = select(s0 | s1 | s2, zero, select(s3, d, zero))
             else:
-                d0 = d
-                d1 = load(lanes, grad, to + channels) if real > 1 else zero
-                d2 = load(lanes, grad, to + 2 * channels) if real > 2 else zero
-                d3 = load(lanes, grad, to + 3 * channels) if real > 3 else zero
+                d0, d1, d2, d3 = load_four(grad, t * 4 * CHANNELS_A_BLOCK + at, CHANNELS_A_BLOCK)
             d0 = before(d0, g0, v0, size, reset) * derivative(u0, surrogate, alpha)
             d1 = before(d1, g1, v1, size, reset) * derivative(u1, surrogate, alpha)
             d2 = before(d2, g2, v2, size, reset) * derivative(u2, surrogate, alpha)
             d3 = before(d3, g3, v3, size, reset) * derivative(u3, surrogate, alpha)
-            of_amount = zero
-            if reset == 0:
-                of_amount = zero - (
-                    (select(s0, g0, zero) + select(s1, g1, zero))
-                    + (select(s2, g2, zero) + select(s3, g3, zero))
-                )
-            elif reset == 1:
+            if sized or learns_threshold:
+                of_amount = zero
+                if reset == 0:
+                    of_amount = zero - (
+                        (select(s0, g0, zero) + select(s1, g1, zero))
+                        + (select(s2, g2, zero) + select(s3, g3, zero))
+                    )
+                shift = (d0 + d1) + (d2 + d3)
+                if sized:
+                    back = (d0 * v0 + d1 * v1) + (d2 * v2 + d3 * v3)
+                    add_to(sums, 4 * rest + k, of_amount - back / (size * size))
+                    add_to(sums, 3 * rest + k, zero - shift)
+                    d0, d1, d2, d3 = d0 / size, d1 / size, d2 / size, d3 / size
+                else:
+                    add_to(sums, 3 * rest + k, of_amount - shift)
+            if reset == 1:
                 g0, g1 = select(s0, zero, g0), select(s1, zero, g1)
                 g2, g3 = select(s2, zero, g2), select(s3, zero, g3)
-            if sized:
-                shift = d0 + d1 + d2 + d3
-                back = (d0 * v0 + d1 * v1) + (d2 * v2 + d3 * v3)
-                add_to(sums, 4 * rest + k, of_amount - back / (size * size))
-                add_to(sums, 3 * rest + k, zero - shift)
-                g0, g1, g2, g3 = g0 + d0 / size, g1 + d1 / size, g2 + d2 / size, g3 + d3 / size
-            else:
-                if learns_threshold:
-                    add_to(sums, 3 * rest + k, of_amount - (d0 + d1 + d2 + d3))
-                g0, g1, g2, g3 = g0 + d0, g1 + d1, g2 + d2, g3 + d3
-            at = t * stride + c
-            x0 = load(lanes, x, at + r0 * channels) - mean
-            x1 = load(lanes, x, at + r1 * channels) - mean
-            x2 = load(lanes, x, at + r2 * channels) - mean
-            x3 = load(lanes, x, at + r3 * channels) - mean
+            g0, g1, g2, g3 = g0 + d0, g1 + d1, g2 + d2, g3 + d3
+            x0, x1, x2, x3 = load_four(near, t * moves + at, CHANNELS_A_BLOCK)
             add_to(sums, k, (g0 + g1) + (g2 + g3))
-            add_to(sums, rest + k, (g0 * x0 + g1 * x1) + (g2 * x2 + g3 * x3))
+            add_to(
+                sums,
+                rest + k,
+                multiply_add(g0, x0 - mean, g1 * (x1 - mean))
+                + multiply_add(g2, x2 - mean, g3 * (x3 - mean)),
+            )
             if t > 0:
-                v0, v1, v2, v3 = load_membranes(scratch, t - 1)
+                v0, v1, v2, v3 = load_four(membranes, (t - 1) * 4 * lanes, lanes)
                 former = load(lanes, table, 5 * rest + k - channels) if sized else threshold
                 p0 = after(v0, distance(v0, former, threshold, sized) > zero, former, zero, reset)
                 p1 = after(v1, distance(v1, former, threshold, sized) > zero, former, zero, reset)
                 p2 = after(v2, distance(v2, former, threshold, sized) > zero, former, zero, reset)
                 p3 = after(v3, distance(v3, former, threshold, sized) > zero, former, zero, reset)
-                add_to(sums, 2 * rest + k, (g0 * p0 + g1 * p1) + (g2 * p2 + g3 * p3))
-            factor = load(lanes, table, rest + k) * gain
-            if stride > 0:
-                put(
-                    q, at, channels, r0, r1, r2, r3, real,
-                    factor * g0, factor * g1, factor * g2, factor * g3,
-                )  # fmt: skip
-            else:
-                q0, q1, q2, q3 = (
-                    q0 + factor * g0,
-                    q1 + factor * g1,
-                    q2 + factor * g2,
-                    q3 + factor * g3,
+                back = multiply_add(g0, p0, g1 * p1) + multiply_add(g2, p2, g3 * p3)
+                add_to(sums, 2 * rest + k, back)
+            if moves > 0:  # x_t is not needed any more: q_t takes its place
+                store_four(
+                    near,
+                    t * moves + at,
+                    CHANNELS_A_BLOCK,
+                    factor * g0,
+                    factor * g1,
+                    factor * g2,
+                    factor * g3,
                 )
+            else:
+                q0, q1 = multiply_add(factor, g0, q0), multiply_add(factor, g1, q1)
+                q2, q3 = multiply_add(factor, g2, q2), multiply_add(factor, g3, q3)
             g0, g1, g2, g3 = leak * g0, leak * g1, leak * g2, leak * g3
-        if stride == 0:
-            put(q, c, channels, r0, r1, r2, r3, real, q0, q1, q2, q3)
+        if moves == 0:
+            store_four(near, at, CHANNELS_A_BLOCK, q0, q1, q2, q3)
 
     @njit
-    def load_membranes(scratch, t):
-        at = t * 4 * lanes
+    def load_four(address, at, stride):
         return (
-            load(lanes, scratch, at),
-            load(lanes, scratch, at + lanes),
-            load(lanes, scratch, at + 2 * lanes),
-            load(lanes, scratch, at + 3 * lanes),
+            load(lanes, address, at),
+            load(lanes, address, at + stride),
+            load(lanes, address, at + 2 * stride),
+            load(lanes, address, at + 3 * stride),
         )
+
+    @njit
+    def store_four(address, at, stride, a, b, c, d):
+        store(address, at, a)
+        store(address, at + stride, b)
+        store(address, at + 2 * stride, c)
+        store(address, at + 3 * stride, d)
+
+    @njit
+    def copy(to, at, source, index, number):
+        """Copy as many values as there are whole vectors in `number`; return how many."""
+        whole = number // lanes * lanes
+        for c in range(0, whole, lanes):
+            store(to, at + c, load(lanes, source, index + c))
+        return whole
 
     @njit
     def add_to(address, index, value):
         store(address, index, load(lanes, address, index) + value)
 
-    return forward, backward
+    return forward, backward, copy
 
 
 @njit
-def put(address, index, channels, r0, r1, r2, r3, real, q0, q1, q2, q3):
-    """Store the rows that are real."""
-    store(address, index + r0 * channels, q0)
-    if real > 1:
-        store(address, index + r1 * channels, q1)
-    if real > 2:
-        store(address, index + r2 * channels, q2)
-    if real > 3:
-        store(address, index + r3 * channels, q3)
+def copy_row(to, at, source, index, number):
+    done = copy_whole(to, at, source, index, number)
+    copy_single(to, at + done, source, index + done, number - done)
+
+
+@njit
+def clear_row(to, at, number):
+    for c in range(number):
+        store(to, at + c, splat(1, np.float32(0)))
 
 
 @njit
@@ -373,8 +381,53 @@ def add_at(address, index, value):
     store(address, index, splat(1, np.float32(value_at(address, index) + value)))
 
 
-forward_whole, backward_whole = _make(LANES)
-forward_single, backward_single = _make(1)
+forward_whole, backward_whole, copy_whole = _make(LANES)
+forward_single, backward_single, copy_single = _make(1)
+
+
+@njit
+def fetch(args, near, begin, number, r0, r1, r2, r3, real, place):
+    """Bring x and the gradients of a window together.
+
+    Steps lie far apart in memory, often by a multiple of what a cache is wide, so that they drive
+    each other out of it: each line is fetched once, whole.
+    """
+    x, grad, channels = read(args, X), read(args, OUT), read(args, CHANNELS)
+    stride, near_grad = read(args, STRIDE), read(args, NEAR_GRAD)
+    pooled = read(args, WINDOW_HEIGHT) * read(args, WINDOW_WIDTH) > 1
+    for t in range(read(args, STEPS)):
+        if t == 0 or stride > 0:
+            at = t * 4 * CHANNELS_A_BLOCK
+            source = t * stride + begin
+            copy_row(near, at, x, source + r0 * channels, number)
+            copy_row(near, at + CHANNELS_A_BLOCK, x, source + r1 * channels, number)
+            copy_row(near, at + 2 * CHANNELS_A_BLOCK, x, source + r2 * channels, number)
+            copy_row(near, at + 3 * CHANNELS_A_BLOCK, x, source + r3 * channels, number)
+        source = (t * read(args, OUT_ROWS) + place) * channels + begin
+        if pooled:
+            copy_row(near, near_grad + t * CHANNELS_A_BLOCK, grad, source, number)
+        else:
+            at = near_grad + t * 4 * CHANNELS_A_BLOCK
+            for row in range(4):
+                if row < real:
+                    copy_row(near, at, grad, source + row * channels, number)
+                else:
+                    clear_row(near, at, number)
+                at += CHANNELS_A_BLOCK
+
+
+@njit
+def bring_back(args, near, begin, number, r0, r1, r2, r3, real, place):
+    """Store q of the rows that are real: what stands in `near`, or 0 where nothing came back."""
+    q, channels, stride = read(args, Q), read(args, CHANNELS), read(args, STRIDE)
+    for t in range(read(args, STEPS) if stride > 0 else 1):
+        for row in range(real):
+            r = r0 if row == 0 else (r1 if row == 1 else (r2 if row == 2 else r3))
+            to = t * stride + r * channels + begin
+            if place < 0:
+                clear_row(q, to, number)
+            else:
+                copy_row(q, to, near, (t * 4 + row) * CHANNELS_A_BLOCK, number)
 
 
 @njit
@@ -403,8 +456,9 @@ def forward_blocks(args):
 def backward_blocks(args):
     blocks, channel_blocks = read(args, BLOCKS), read(args, CHANNEL_BLOCKS)
     windows, channels, steps = read(args, WINDOWS), read(args, CHANNELS), read(args, STEPS)
-    memory = np.empty(steps * 4 * LANES, np.float32)
-    scratch = memory.ctypes.data
+    memory = np.empty(read(args, NEAR) + steps * 4 * LANES, np.float32)
+    near = memory.ctypes.data
+    membranes = near + 4 * read(args, NEAR)
     while True:
         block = fetch_and_add(args + 8 * NEXT, 1)
         if block >= blocks:
@@ -412,12 +466,15 @@ def backward_blocks(args):
             return
         chunk, part = divmod(block, channel_blocks)
         begin = part * CHANNELS_A_BLOCK
-        end = min(channels, begin + CHANNELS_A_BLOCK)
-        whole = begin + (end - begin) // LANES * LANES
+        number = min(channels - begin, CHANNELS_A_BLOCK)
+        whole = number // LANES * LANES
         sums = read(args, SUMS_AT) + 4 * chunk * SUMS * steps * channels
         for window in range(chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)):
             r0, r1, r2, r3, real, place = place_of(args, window)
-            for c in range(begin, whole, LANES):
-                backward_whole(args, c, sums, scratch, r0, r1, r2, r3, real, place)
-            for c in range(whole, end):
-                backward_single(args, c, sums, scratch, r0, r1, r2, r3, real, place)
+            if place >= 0:
+                fetch(args, near, begin, number, r0, r1, r2, r3, real, place)
+                for c in range(0, whole, LANES):
+                    backward_whole(args, begin + c, c, sums, near, membranes)
+                for c in range(whole, number):
+                    backward_single(args, begin + c, c, sums, near, membranes)
+            bring_back(args, near, begin, number, r0, r1, r2, r3, real, place)

@@ -132,28 +132,36 @@ def add_lanes(typing: Any, value: Any) -> Any:
 
 
 @intrinsic
-def truncate(typing: Any, value: Any) -> Any:
-    """truncate(value): towards zero, for values that an int32 can hold."""
+def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
+    """multiply_add(a, b, c): a b + c, rounded once where the machine can do that; never where
+    spikes depend on it."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole = builder.fptosi(arguments[0], ir.VectorType(INT, value.count))
-        return builder.sitofp(whole, _vector(value))
+        vector = _vector(a)
+        function = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(vector, [vector] * 3),
+            f"llvm.fmuladd.v{a.count}f32",
+        )
+        return builder.call(function, arguments)
 
-    return value(value), emit
+    return a(a, a, a), emit
 
 
 @intrinsic
-def power_of_two(typing: Any, value: Any) -> Any:
-    """power_of_two(value): 2^k for whole k from -126 to 127, by writing the exponent."""
+def raise_exponent(typing: Any, value: Any, shifted: Any) -> Any:
+    """raise_exponent(value, shifted): value 2^k, with k the low bits of `shifted`'s fraction.
+
+    Adding 1.5 · 2^23 to a number rounds it to a whole k and leaves k in just these bits.
+    """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         whole = ir.VectorType(INT, value.count)
-        k = builder.fptosi(arguments[0], whole)
-        biased = builder.add(k, ir.Constant(whole, [127] * value.count))
-        shifted = builder.shl(biased, ir.Constant(whole, [23] * value.count))
-        return builder.bitcast(shifted, _vector(value))
+        bits = [builder.bitcast(argument, whole) for argument in arguments]
+        exponent = builder.shl(bits[1], ir.Constant(whole, [23] * value.count))
+        return builder.bitcast(builder.add(bits[0], exponent), _vector(value))
 
-    return value(value), emit
+    return value(value, value), emit
 
 
 def _operator(symbol: Any, kind: type[Lanes] | type[Mask], result: Any, emit: Any) -> None:

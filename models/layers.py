@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -54,18 +54,46 @@ class Stem(nn.Module):
         if self.static and self.analog is not None:
             once = self.analog(_channels_last(self._normalise(code[0])))
             return once.expand(code.shape[0], *once.shape)
-        parts = []
-        analog, spikes = code[: self.analog_steps], code[self.analog_steps :]
-        if self.analog is not None:
-            analog = self._normalise(analog).flatten(0, 1)
-            parts.append(self.analog(_channels_last(analog)))
-        if self.spikes is not None and len(spikes):
-            parts.append(self.spikes(_channels_last(spikes.flatten(0, 1))))
-        joined = parts[0] if len(parts) == 1 else torch.cat(parts)
-        return joined.unflatten(0, code.shape[:2])
+        if self.spikes is None or code.shape[0] <= self.analog_steps:
+            assert self.analog is not None
+            out = self.analog(_channels_last(self._normalise(code).flatten(0, 1)))
+        elif self.analog is None:
+            out = self.spikes(_channels_last(code.flatten(0, 1)))
+        else:
+            out = self._both(code, self.analog, self.spikes)
+        return out.unflatten(0, code.shape[:2])
+
+    def _both(self, code: Tensor, analog: nn.Module, spikes: nn.Module) -> Tensor:
+        first = analog(_channels_last(self._normalise(code[: self.analog_steps]).flatten(0, 1)))
+        others = code[self.analog_steps :]
+        if torch.is_grad_enabled() and any(p.dim() == 1 for p in spikes.parameters()):
+            return torch.cat([first, spikes(_channels_last(others.flatten(0, 1)))])
+        # Joining the two would copy the largest tensor of the network. So the weights of spikes
+        # see all steps, with nothing where the code is analog, and the others overwrite that.
+        padded = torch.cat([torch.zeros_like(code[: self.analog_steps]), others])
+        return _Overwrite.apply(spikes(_channels_last(padded.flatten(0, 1))), first)  # type: ignore[return-value]
 
     def _normalise(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.std
+
+
+class _Overwrite(torch.autograd.Function):
+    """Write `first` over the first rows of `x`, in place.
+
+    The gradient of `x` keeps what those rows get, which is right only where they were computed
+    from zeros by a layer without bias: weights multiply it by zero, and nothing asks for more.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, first: Tensor) -> Tensor:
+        ctx.rows = len(first)
+        ctx.mark_dirty(x)
+        x[: len(first)] = first
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return grads[0], grads[0][: ctx.rows]
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -1,0 +1,57 @@
+"""snnTorch 1: a loop over steps that hands each neuron's membrane on, as its tutorials have it.
+
+The timed network has the tutorials' neuron, `Leaky(beta=0.5, learn_beta=True)` with the fast
+sigmoid, reset by subtraction one step late. Built `matched` it resets to zero at once, which is
+exactly asnn's neuron with leak 0.5, gain 1 and reset `zero`; its subtraction is asnn's only as
+long as no membrane stays above the threshold.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..case import Case
+from .base import Network, affine, batch_norm, pool
+
+
+class SnnTorch(Network):
+    """The network of a case in snnTorch; one stem, whatever the code.
+
+    Args:
+        case: the network to build.
+        matched: reset to zero at once.
+    """
+
+    def __init__(self, case: Case, *, matched: bool = False) -> None:
+        import snntorch
+        from snntorch import surrogate
+
+        super().__init__()
+        options = {"reset_mechanism": "zero", "reset_delay": False} if matched else {}
+        self.coding = case.encoder
+        self.affines = nn.ModuleList(affine(layer) for layer in case.layers)
+        self.norms = nn.ModuleList(batch_norm(layer) for layer in case.layers)
+        registered = len(snntorch.SpikingNeuron.instances)
+        self.neurons = nn.ModuleList(
+            snntorch.Leaky(
+                beta=0.5, learn_beta=True, spike_grad=surrogate.fast_sigmoid(slope=25), **options
+            )
+            for _ in case.layers
+        )
+        # snnTorch keeps every neuron alive in a list, for resets that are not used here.
+        del snntorch.SpikingNeuron.instances[registered:]
+        self.pools = nn.ModuleList(pool(layer) for layer in case.layers)
+        self.flat = [layer.kind == "linear" for layer in case.layers]
+        self.readout = nn.Linear(case.layers[-1].outputs, case.classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        membranes = [neuron.init_leaky() for neuron in self.neurons]  # type: ignore[operator]
+        logits = []
+        for x in self.coding.encode(images):
+            for i, layer in enumerate(self.affines):
+                current = self.norms[i](layer(x.flatten(1) if self.flat[i] else x))
+                spikes, membranes[i] = self.neurons[i](current, membranes[i])
+                x = self.pools[i](spikes)
+            logits.append(self.readout(x))
+        return torch.stack(logits).mean(0)

@@ -1,0 +1,199 @@
+"""Whether two networks do the same work, before their times are compared.
+
+Three questions, each answered with figures:
+
+- Have they the same weights? Shapes of all affine layers and batch norms are compared one by one
+  with those of the case. What a network has beyond them is counted and told: the second stem that
+  asnn has with a mixed code, parameters of neurons, scales of the readout.
+- Do they answer in the same shape?
+- Do they compute the same? Both are given the same random weights and running statistics, in
+  evaluation mode, where every form of batch norm is the same; the loss of the first step and the
+  logits are compared, of the forward pass that is trained and of the call for inference.
+
+Rounding can flip a spike, and networks of spikes are sensitive: one flip, or 1 % more leak, moves
+the logits by a good part of their deviation. So five draws are compared, and two of them have to
+agree to rounding: a flip is an accident of one draw, another function differs in all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .case import Case
+from .contestants import CONTESTANTS, Contestant, Network, build
+from .contestants.own import Own
+
+CHECKED_BATCH = 4
+DRAWS = 5
+AGREEING = 2
+LOSS_TOLERANCE = 1e-4
+LOGITS_TOLERANCE = 1e-3  # of their deviation
+
+Affine = nn.Conv2d | nn.Linear
+Norm = nn.modules.batchnorm._BatchNorm
+
+
+@dataclass
+class Work:
+    """What a network was found to do.
+
+    Attributes:
+        parameters: values learned in `weights`, `norms`, `second_stem` and `neurons` (all else).
+        output_shape: shape of the mean logits.
+        same_loss: whether the loss of the first step is equal, or None where `reason` forbids.
+        loss_difference: by how much the losses differ, in the worst of the draws that agree best.
+        logits_difference: the same of the logits, in their standard deviations.
+        compared_with: whose loss it is.
+        reason: why nothing was compared.
+        faults: what is not as it must be; empty for equal work.
+    """
+
+    parameters: dict[str, int] = field(default_factory=dict)
+    output_shape: list[int] = field(default_factory=list)
+    same_loss: bool | None = None
+    loss_difference: float | None = None
+    logits_difference: float | None = None
+    compared_with: str | None = None
+    reason: str = ""
+    faults: list[str] = field(default_factory=list)
+
+
+def examine(contestant: Contestant, network: Network, case: Case) -> Work:
+    """Return what `network`, built for the timing, does in comparison with the case and asnn."""
+    work = Work()
+    _compare_shapes(network, case, work)
+    if work.faults:
+        return work
+    checked = replace(case, batch=CHECKED_BATCH)
+    matched = build(contestant, checked, matched=True)
+    work.output_shape = list(_logits(matched, checked).shape)
+    if work.output_shape != [checked.batch, case.classes]:
+        work.faults.append(f"it answers {work.output_shape} for a batch of {checked.batch}")
+    elif contestant.unlike:
+        work.reason = contestant.unlike
+    elif contestant.like == contestant.name:
+        work.reason = "it is what the others are compared with"
+    else:
+        _compare_results(contestant, matched, checked, work)
+    return work
+
+
+def _parts(network: nn.Module) -> tuple[list[Affine], list[Norm]]:
+    """Return affine layers and batch norms in their order, the stems first."""
+    modules = list(network.modules())
+    return (
+        [module for module in modules if isinstance(module, Affine)],
+        [module for module in modules if isinstance(module, Norm)],
+    )
+
+
+def _compare_shapes(network: Network, case: Case, work: Work) -> None:
+    """Compare weights with those of the case, and count parameters."""
+    affines, norms = _parts(network)
+    layers = case.layers
+    wanted = [
+        [layer.outputs, layer.inputs, *([3, 3] if layer.kind == "conv" else [])] for layer in layers
+    ]
+    wanted.append([case.classes, layers[-1].outputs])
+    channels = [layer.outputs for layer in layers]
+    found = [list(layer.weight.shape) for layer in affines]
+    normed = [norm.num_features for norm in norms]
+    # With a mixed code the first layer may be there twice, for analog steps and for spikes.
+    twice = case.stems == 2
+    if found != wanted and not (twice and found == wanted[:1] + wanted):
+        work.faults.append(f"its weights have the shapes {found}, not {wanted}")
+    if normed != channels and not (twice and normed == channels[:1] + channels):
+        work.faults.append(f"its batch norms have {normed} channels, not {channels}")
+    biased = [layer.bias is not None for layer in affines]
+    if any(biased[:-1]) or not biased[-1]:
+        work.faults.append("a layer in front of a batch norm has a bias, or the readout has none")
+    second = [*affines[: len(affines) - len(wanted)], *norms[: len(norms) - len(channels)]]
+    work.parameters = {
+        "weights": _count(affines[-len(wanted) :]),
+        "norms": _count(norms[-len(channels) :]),
+        "second_stem": _count(second),
+        "neurons": _count([network]) - _count([*affines, *norms]),
+    }
+
+
+def _count(modules: Sequence[nn.Module]) -> int:
+    return sum(p.numel() for module in modules for p in module.parameters())
+
+
+def _compare_results(contestant: Contestant, network: Network, case: Case, work: Work) -> None:
+    """Compare loss and logits with those of the contestant that it should equal."""
+    work.compared_with = contestant.like
+    if contestant.neuron:
+        reference: Network = Own(case, "reference", contestant.neuron)
+        work.compared_with += " with " + ", ".join(f"{k} {v}" for k, v in contestant.neuron.items())
+    else:
+        reference = build(CONTESTANTS[contestant.like], case, matched=True)
+    draws = sorted(_difference(network, reference, case, seed) for seed in range(DRAWS))
+    work.logits_difference, work.loss_difference = draws[AGREEING - 1]
+    work.same_loss = (
+        work.loss_difference <= LOSS_TOLERANCE and work.logits_difference <= LOGITS_TOLERANCE
+    )
+    if not work.same_loss:
+        work.faults.append(
+            f"with equal weights its loss differs by {work.loss_difference:.2g} from that of "
+            f"{work.compared_with}, its logits by {work.logits_difference:.2g} of their deviation"
+        )
+
+
+def _difference(network: Network, reference: Network, case: Case, seed: int) -> tuple[float, float]:
+    """Return by how much logits (in their deviations) and loss differ for the weights of a draw."""
+    for each in (network, reference):
+        _draw_weights(each, case, seed)
+    wanted, labels = _logits(reference, case, seed), case.labels(seed)
+    loss = functional.cross_entropy(wanted, labels)
+    by = (0.0, 0.0)
+    for predict in (False, True):
+        mine = _logits(network, case, seed, predict=predict)
+        spread = (mine - wanted).square().mean().sqrt() / wanted.std().clamp_min(1e-6)
+        by = max(by, (spread.item(), abs((functional.cross_entropy(mine, labels) - loss).item())))
+    return by
+
+
+def _draw_weights(network: nn.Module, case: Case, seed: int) -> None:
+    """Give a network the weights and running statistics of a seed, both stems the same."""
+    affines, norms = _parts(network)
+    for modules, layers in ((affines, len(case.layers) + 1), (norms, len(case.layers))):
+        for i, module in enumerate(modules):
+            place = max(i - (len(modules) - layers), 0)
+            generator = torch.Generator().manual_seed(1000 * seed + place)
+            with torch.no_grad():
+                _draw(module, generator)
+
+
+def _draw(module: Affine | Norm, generator: torch.Generator) -> None:
+    def uniform(like: Tensor, low: float, high: float) -> Tensor:
+        return torch.rand(like.shape, generator=generator) * (high - low) + low
+
+    if isinstance(module, Norm):
+        module.weight.copy_(uniform(module.weight, 0.8, 1.6))
+        module.bias.copy_(uniform(module.bias, -0.2, 0.6))
+        assert module.running_mean is not None and module.running_var is not None
+        module.running_mean.copy_(uniform(module.running_mean, -0.1, 0.1))
+        module.running_var.copy_(uniform(module.running_var, 0.1, 0.4))
+        return
+    reach = 1.5 / module.weight[0].numel() ** 0.5
+    module.weight.copy_(uniform(module.weight, -reach, reach))
+    if module.bias is not None:
+        module.bias.copy_(uniform(module.bias, -reach, reach))
+
+
+def _logits(network: Network, case: Case, seed: int = 0, *, predict: bool = False) -> Tensor:
+    """Return mean logits in evaluation mode; a code that draws draws the same for everyone."""
+    network.eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        if predict:
+            return network.predict(case.images(seed))
+        logits = network(case.images(seed)).detach()
+    network.reset()
+    return logits

@@ -1,0 +1,197 @@
+"""Everyone does equal work; who does not is caught."""
+
+import pytest
+import torch
+from torch.nn import functional
+
+from asnn.benchmarks.case import Case
+from asnn.benchmarks.contestants import CONTESTANTS, build
+from asnn.benchmarks.contestants.own import Own
+from asnn.benchmarks.contestants.relu import Relu
+from asnn.benchmarks.contestants.step_loop import StepLoop
+from asnn.benchmarks.equal_work import _draw_weights, examine
+from asnn.benchmarks.work import create_call
+
+SMALL = Case(in_shape=(2, 8, 8), classes=5, steps=3, batch=3)
+CASES = [
+    SMALL,
+    Case(in_shape=(1, 8, 6), classes=5, coding="hybrid", steps=3, batch=2),
+    Case(in_shape=(1, 8, 8), classes=5, coding="rate", steps=2, batch=2),
+    Case(model="mlp", in_shape=(1, 4, 4), classes=3, coding="hybrid", steps=4, batch=2),
+]
+
+
+def contestant_of(name):
+    contestant = CONTESTANTS[name]
+    if contestant.package:
+        pytest.importorskip(contestant.package)
+    return contestant
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("name", CONTESTANTS)
+def test_every_contestant_does_equal_work(name, case):
+    contestant = contestant_of(name)
+    work = examine(contestant, build(contestant, case), case)
+    assert work.faults == []
+    assert work.output_shape == [4, case.classes]
+    weights = (
+        case.layers[-1].outputs * case.classes
+        + case.classes
+        + sum(
+            layer.inputs * layer.outputs * (9 if layer.kind == "conv" else 1)
+            for layer in case.layers
+        )
+    )
+    assert work.parameters["weights"] == weights
+    assert work.parameters["norms"] == 2 * sum(layer.outputs for layer in case.layers)
+    if name in ("asnn-reference", "relu"):
+        assert work.same_loss is None and work.reason
+    else:
+        assert work.same_loss is True
+        assert work.loss_difference <= 1e-4 and work.logits_difference <= 1e-3
+
+
+def test_the_second_stem_is_counted_apart():
+    case = CASES[1]
+    own = examine(CONTESTANTS["step-loop"], StepLoop(case), case)
+    # One more 3×3 convolution of one channel to 32, and its norm.
+    assert own.parameters["second_stem"] == 9 * 32 + 2 * 32
+    relu = examine(CONTESTANTS["relu"], Relu(case), case)
+    assert relu.parameters["second_stem"] == 0 and relu.parameters["neurons"] == 0
+    # leak and gain of four layers at three steps, and three scales of the readout
+    assert own.parameters["neurons"] == 2 * 4 * 3 + 3
+
+
+class Wider(Case):
+    """A case whose second layer is one channel wider than it should be."""
+
+    @property
+    def layers(self):
+        first, second, third, *rest = super().layers
+        wide = vars(second) | {"outputs": second.outputs + 1}
+        return [
+            first,
+            type(second)(**wide),
+            type(third)(**(vars(third) | {"inputs": second.outputs + 1})),
+            *rest,
+        ]
+
+
+def test_a_wrong_width_is_caught(enter):
+    wide = enter("wide", lambda case, matched: Relu(Wider(**vars_of(case))), unlike="for the test")
+    work = examine(wide, build(wide, SMALL), SMALL)
+    assert any("its weights have the shapes" in fault and "49" in fault for fault in work.faults)
+    assert any("its batch norms have [32, 49, 64, 256] channels" in fault for fault in work.faults)
+
+
+def vars_of(case):
+    return {**case.as_dict(), "in_shape": case.in_shape}
+
+
+def test_a_bias_too_many_is_caught(enter):
+    def biased(case, matched):
+        network = Relu(case)
+        network.blocks[0][1].bias = torch.nn.Parameter(torch.zeros(32))
+        return network
+
+    contestant = enter("biased", biased, unlike="for the test")
+    work = examine(contestant, build(contestant, SMALL), SMALL)
+    assert work.faults == ["a layer in front of a batch norm has a bias, or the readout has none"]
+
+
+@pytest.mark.parametrize(
+    "neuron",
+    [
+        {"leak": 0.49, "gain": 0.5, "reset": "subtract"},
+        {"leak": 0.5, "gain": 1.0, "reset": "subtract"},
+        {"leak": 0.5, "gain": 1.0, "reset": "zero"},
+    ],
+)
+def test_another_neuron_is_caught(enter, neuron):
+    contestant = enter(
+        "other",
+        lambda case, matched: Own(case, "reference"),
+        neuron=neuron,
+    )
+    case = Case(in_shape=(2, 8, 8), classes=5, steps=6)
+    work = examine(contestant, build(contestant, case), case)
+    assert work.same_loss is False
+    assert "with equal weights its loss differs" in work.faults[0]
+
+
+def test_another_order_of_norm_and_pool_is_caught(enter):
+    """The pool in front of the neuron: same weights, same shapes, another function."""
+
+    class PoolFirst(StepLoop):
+        def __init__(self, case, *, matched=False):
+            super().__init__(case)
+            for i, pool in enumerate(self.pools):
+                self.neurons[i].register_forward_pre_hook(
+                    lambda _, inputs, pool=pool: (pool(inputs[0]), *inputs[1:])
+                )
+                self.pools[i] = torch.nn.Identity()
+
+    contestant = enter("pool-first", PoolFirst, neuron={"leak": 0.5, "gain": 0.5})
+    work = examine(contestant, build(contestant, SMALL), SMALL)
+    # max over spikes of neurons is another thing than a neuron over maxima
+    assert work.same_loss is False
+
+
+@pytest.mark.parametrize("name", ["step-loop", "spikingjelly"])
+def test_gradients_agree_where_the_surrogate_does(name):
+    """Not only the forward pass: leak = gain = 0.5, soft reset, sigmoid with α = 4 in all three."""
+    contestant = contestant_of(name)
+    gradients = []
+    for each in (contestant, CONTESTANTS["asnn-reference"]):
+        network = build(each, SMALL, matched=True).eval()
+        _draw_weights(network, SMALL, seed=3)
+        functional.cross_entropy(network(SMALL.images()), SMALL.labels()).backward()
+        affines = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+        gradients.append([conv.weight.grad for conv in affines])
+    for mine, wanted in zip(*gradients, strict=True):
+        assert wanted.abs().max() > 0
+        torch.testing.assert_close(mine, wanted, rtol=1e-3, atol=1e-5 * wanted.abs().max().item())
+
+
+def test_both_relu_networks_train_alike():
+    losses = []
+    for name in ("relu", "relu-every-step"):
+        network = build(CONTESTANTS[name], SMALL, seed=1)
+        step = create_call("train", network, SMALL)
+        for _ in range(3):
+            step()
+        network.eval()
+        losses.append(functional.cross_entropy(network(SMALL.images()), SMALL.labels()))
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [n for n, each in CONTESTANTS.items() if not each.slow_start])
+def test_a_training_step_learns_and_leaves_no_state(name):
+    contestant = contestant_of(name)
+    network = build(contestant, SMALL)
+    before = {key: value.clone() for key, value in network.named_parameters()}
+    step = create_call("train", network, SMALL)
+    step()
+    step()  # a graph left over from the first would make its backward fail
+    weights = [key for key, value in before.items() if value.dim() > 1]
+    after = dict(network.named_parameters())
+    assert all(not torch.equal(before[key], after[key]) for key in weights)
+    create_call("inference", network, SMALL)()
+    first = network.predict(SMALL.images())
+    torch.testing.assert_close(network.predict(SMALL.images()), first)
+    assert not first.requires_grad and first.shape == (3, 5)
+
+
+def test_torch_compiles_spikingjelly_only_for_the_timing():
+    contestant = contestant_of("spikingjelly-compiled")
+    timed, matched = build(contestant, SMALL), build(contestant, SMALL, matched=True)
+    assert type(timed._run).__name__ == "OptimizedModule"
+    assert matched._run is matched.net
+
+
+def test_snntorch_does_not_remember_our_neurons():
+    snntorch = pytest.importorskip("snntorch")
+    before = list(snntorch.SpikingNeuron.instances)
+    build(CONTESTANTS["snntorch"], SMALL)
+    assert snntorch.SpikingNeuron.instances == before
