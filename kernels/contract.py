@@ -102,3 +102,33 @@ class Shape:
     def out_rows(self) -> int:
         """Rows of the output."""
         return self.batch * self.pooled[0] * self.pooled[1]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A convolution of images `[N, H, W, in]` without groups or dilation.
+
+    Attributes:
+        images: N.
+        size: (H, W).
+        channels: (in, out).
+        kernel, stride, padding: (vertical, horizontal).
+    """
+
+    images: int
+    size: tuple[int, int]
+    channels: tuple[int, int]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+    @property
+    def out(self) -> tuple[int, int]:
+        """Height and width of the output."""
+        height, width = (
+            (size + 2 * padding - kernel) // stride + 1
+            for size, padding, kernel, stride in zip(
+                self.size, self.padding, self.kernel, self.stride, strict=True
+            )
+        )
+        return height, width

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from functools import cache
 from pathlib import Path
@@ -11,8 +12,10 @@ import torch
 from numba import cfunc, types
 from torch import Tensor
 
-from . import columns, contract, passes, simd, threads
-from .contract import SUMS, Rule, Shape
+from . import columns, contract, events, passes, simd, threads
+from .contract import SUMS, Convolution, Rule, Shape
+
+MOST_SUMS = 2**22  # values of the weight gradients that blocks may hold together
 
 
 def moments(x: Tensor) -> Tensor:
@@ -80,6 +83,46 @@ def finish(q: Tensor, x: Tensor, mean: Tensor, offset: Tensor, slope: Tensor) ->
     _run("finish", args, steps * chunks)
 
 
+def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Convolution) -> Tensor:
+    """Return the convolution of images `[N, H, W, in]` with weights `[kh, kw, in, out]`.
+
+    The cost is that of the values that are not 0.
+    """
+    out = x.new_empty(shape.images, *shape.out, shape.channels[1])
+    args = _convolution(x, out, shape, shape.images)
+    args[events.WEIGHT] = weight.data_ptr()
+    args[events.BIAS] = 0 if bias is None else bias.data_ptr()
+    _run("convolve", args, int(args[events.BLOCKS]))
+    return out
+
+
+def convolve_back(grad: Tensor, x: Tensor, shape: Convolution) -> Tensor:
+    """Return the gradient of the weights, `[kh, kw, in, out]`."""
+    size = (*shape.kernel, *shape.channels)
+    # Each block has sums of its own: many enough for all threads, few enough for the memory.
+    blocks = max(2, min(32, MOST_SUMS // math.prod(size)))
+    args = _convolution(x, grad, shape, blocks)
+    sums = x.new_zeros(int(args[events.BLOCKS]), *size)
+    args[events.SUMS] = sums.data_ptr()
+    _run("convolve_back", args, int(args[events.BLOCKS]))
+    return sums.sum(0)
+
+
+def _convolution(x: Tensor, out: Tensor, shape: Convolution, blocks: int) -> np.ndarray:
+    args = np.zeros(events.ARGUMENTS, np.int64)
+    images_a_block = -(-shape.images // blocks) if shape.images else 1
+    args[events.IMAGES_A_BLOCK], args[events.IMAGES] = images_a_block, shape.images
+    args[events.BLOCKS] = -(-shape.images // images_a_block)
+    args[events.X], args[events.OUT] = x.data_ptr(), out.data_ptr()
+    args[events.IN], args[events.OUT_CHANNELS] = shape.channels
+    args[events.HEIGHT], args[events.WIDTH] = shape.size
+    args[events.OUT_HEIGHT], args[events.OUT_WIDTH] = shape.out
+    args[events.KERNEL_HEIGHT], args[events.KERNEL_WIDTH] = shape.kernel
+    args[events.STRIDE_Y], args[events.STRIDE_X] = shape.stride
+    args[events.PADDING_Y], args[events.PADDING_X] = shape.padding
+    return args
+
+
 @cache
 def _task(name: str) -> int:
     """Compile a task, or load it from numba's cache, and return its address."""
@@ -103,7 +146,16 @@ def _task(name: str) -> int:
         if sources:
             passes.backward_blocks(address)
 
-    task = {task.__name__: task for task in (moments, finish, forward, backward)}[name]
+    def convolve(address: int) -> None:
+        if sources:
+            events.blocks_of(address, False)
+
+    def convolve_back(address: int) -> None:
+        if sources:
+            events.blocks_of(address, True)
+
+    tasks = (moments, finish, forward, backward, convolve, convolve_back)
+    task = {task.__name__: task for task in tasks}[name]
     kind = types.void(types.int64)
     try:
         compiled = cfunc(kind, cache=True)(task)
@@ -113,7 +165,7 @@ def _task(name: str) -> int:
 
 
 def _checksum() -> int:
-    files = [Path(module.__file__ or "") for module in (contract, simd, passes, columns)]
+    files = [Path(module.__file__ or "") for module in (contract, simd, passes, columns, events)]
     return zlib.crc32(b"".join(file.read_bytes() for file in files)) | 1
 
 

@@ -8,6 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from .convolution import SpikeConv2d
 from .layers import SpikingLayer, Stem
 from .norm import FoldedNorm, PartedNorm, SharedNorm
 from .time import OverTime
@@ -63,7 +64,8 @@ def _affine(module: nn.Module | None) -> nn.Conv2d | nn.Linear | None:
     """Return the affine layer that a module ends with."""
     if isinstance(module, nn.Sequential) and len(module):
         module = module[-1]
-    return module if type(module) in (nn.Conv2d, nn.Linear) else None  # type: ignore[return-value]
+    known = type(module) in (nn.Conv2d, SpikeConv2d, nn.Linear)
+    return module if known else None  # type: ignore[return-value]
 
 
 def _plain(norm: nn.Module) -> nn.BatchNorm2d | nn.BatchNorm1d | None:

@@ -13,6 +13,7 @@ from ..coding.base import Coding
 from ..core.errors import ConfigError
 from ..core.registry import unknown
 from ..kernels.choice import Kernels, notice
+from .convolution import SpikeConv2d
 from .fusing import Frozen, Fusible, freeze, fusible, run
 from .norm import PartedNorm, TimeNorm, create_norm
 from .time import over_time
@@ -178,7 +179,7 @@ class SpikingLayer(nn.Module):
 
 
 def use_kernels(model: nn.Module, kernels: str) -> None:
-    """Choose the kernels of all spiking layers of a network.
+    """Choose the kernels of all spiking layers of a network, and of the convolutions of spikes.
 
     - `auto`: fused where they can compute the layer, the reference elsewhere;
     - `fused`: fused, and an error where they cannot;
@@ -190,7 +191,7 @@ def use_kernels(model: nn.Module, kernels: str) -> None:
     if kernels not in ("auto", "reference", "fused"):
         raise unknown("kernels", kernels, ["auto", "reference", "fused"])
     for module in model.modules():
-        if isinstance(module, SpikingLayer):
+        if isinstance(module, SpikingLayer | SpikeConv2d):
             module.kernels = kernels  # type: ignore[assignment]
 
 

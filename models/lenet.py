@@ -7,6 +7,7 @@ from collections import OrderedDict
 from torch import nn
 
 from ..core.errors import ConfigError
+from .convolution import SpikeConv2d
 from .layers import Readout, SpikingLayer, Stem, stem_norm
 from .network import Blueprint, SpikingNetwork
 from .norm import Norm, create_norm
@@ -50,7 +51,7 @@ def lenet(
             layers["conv1"] = Stem(plan.coding, conv, mean=plan.mean, std=plan.std)
             normed = stem_norm(plan.coding, norm, out, image=True)
         else:
-            layers[f"conv{i}"] = OverTime(conv())
+            layers[f"conv{i}"] = OverTime(SpikeConv2d(channels, out, 3, padding=1, bias=False))
             normed = create_norm(norm, out, steps=plan.steps, image=True)
         window = (min(height, 2), min(width, 2))
         layers[f"spikes{i}"] = SpikingLayer(normed, plan.make_neuron(out), nn.MaxPool2d(window))

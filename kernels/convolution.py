@@ -1,0 +1,83 @@
+"""Convolution of spikes that costs what there is to do, as a function with its gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from .contract import Convolution
+
+# Measured on 8x8 and 16x16 maps: above these shares of values that are not 0, the dense
+# convolution is faster.
+DENSEST_FORWARD = 0.3
+DENSEST_BACKWARD = 0.5
+OUT_MULTIPLE = 16  # output channels come in vectors
+SAMPLE = 16  # one image in so many tells the share
+
+
+def share_active(x: Tensor) -> float:
+    """Return about how large a share of the values of images `[N, ...]` is not 0."""
+    sample = x[::SAMPLE]
+    return int(sample.count_nonzero()) / max(sample.numel(), 1)
+
+
+def event_convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, backend: Any, shape: Convolution, share: float
+) -> Tensor:
+    """Return the convolution of images `[N, in, H, W]` in channels-last order.
+
+    It is `torch.nn.functional.conv2d`, whatever the values of x, but for the order of the sums.
+
+    Args:
+        x: images, mostly zeros.
+        weight: `[out, in, kh, kw]`, the outputs a multiple of `OUT_MULTIPLE`.
+        bias: `[out]` or None.
+        backend: module with `convolve` and `convolve_back`.
+        shape: of it all.
+        share: of the values that are not 0.
+    """
+    return _EventConvolution.apply(x, weight, bias, backend, shape, share)  # type: ignore[return-value]
+
+
+class _EventConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        backend: Any,
+        shape: Convolution,
+        share: float,
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.backend, ctx.shape, ctx.share = backend, shape, share
+        if share > DENSEST_FORWARD:
+            return torch.nn.functional.conv2d(x, weight, bias, shape.stride, shape.padding)
+        rows = x.permute(0, 2, 3, 1).contiguous()
+        taps = weight.permute(2, 3, 1, 0).contiguous()
+        bias = None if bias is None else bias.contiguous()
+        return backend.convolve(rows, taps, bias, shape).permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, weight = ctx.saved_tensors
+        grad = grads[0].contiguous(memory_format=torch.channels_last)
+        of_x, of_weight, of_bias, *_ = ctx.needs_input_grad
+        by_events = of_weight and ctx.share <= DENSEST_BACKWARD
+        shape: Convolution = ctx.shape
+        # The gradient of the input is as dense as that of the output.
+        dense = torch.ops.aten.convolution_backward(
+            grad, x, weight, None, shape.stride, shape.padding, (1, 1), False, (0, 0), 1,
+            (of_x, of_weight and not by_events, False),
+        )  # fmt: skip
+        weights = dense[1]
+        if by_events:
+            rows = x.permute(0, 2, 3, 1).contiguous()
+            taps = ctx.backend.convolve_back(grad.permute(0, 2, 3, 1), rows, shape)
+            weights = taps.permute(3, 2, 0, 1).contiguous()
+        return dense[0], weights, grad.sum((0, 2, 3)) if of_bias else None, None, None, None

@@ -1,0 +1,196 @@
+"""Convolution that follows the spikes, compiled by numba: where little is active, little is done.
+
+Each image is first compressed to lists, for each pixel, of its active channels and their values.
+An output pixel adds up the weights of what is active in its window; a weight gradient adds up
+the gradients of the output pixels that an active input reaches. Output channels lie in vector
+registers, so that their number is a multiple of `OUT_LANES`.
+"""
+
+# numba infers the types, and gives the intrinsics their first argument.
+# pyright: reportCallIssue=false
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from .simd import add_lanes, fetch_and_add, load, multiply_add, read, splat, store
+
+OUT_LANES = 16
+
+# What a task finds at its address. Images are [N, height, width, channels], weights
+# [kernel height, kernel width, in, out].
+(
+    NEXT,  # the next block, shared by the threads
+    BLOCKS,
+    IMAGES_A_BLOCK,
+    IMAGES,
+    X,
+    WEIGHT,
+    BIAS,  # or 0
+    OUT,  # or its gradient
+    SUMS,  # gradients of the weights, for each block
+    IN,
+    OUT_CHANNELS,
+    HEIGHT,
+    WIDTH,
+    OUT_HEIGHT,
+    OUT_WIDTH,
+    KERNEL_HEIGHT,
+    KERNEL_WIDTH,
+    STRIDE_Y,
+    STRIDE_X,
+    PADDING_Y,
+    PADDING_X,
+    ARGUMENTS,
+) = range(22)
+
+
+@njit
+def compress(x, pixels, channels, row, starts, rows, values):
+    """List what is active: `rows` is channel times `row`, where its weights begin."""
+    number = 0
+    for pixel in range(pixels):
+        starts[pixel] = number
+        for c in range(channels):
+            value = add_lanes(load(1, x, pixel * channels + c))
+            rows[number] = c * row
+            values[number] = value
+            number += value != 0
+    starts[pixels] = number
+
+
+def _make(number):
+    """Return the loops over `number` vectors of output channels, 1 to 4."""
+
+    @njit
+    def gather(args, image, c, starts, rows, values):
+        """out[y, x] = Σ over the window and what is active in it, of value times weights."""
+        weight, channels = read(args, WEIGHT), read(args, OUT_CHANNELS)
+        height, width = read(args, HEIGHT), read(args, WIDTH)
+        kernel_height, kernel_width = read(args, KERNEL_HEIGHT), read(args, KERNEL_WIDTH)
+        out_height, out_width = read(args, OUT_HEIGHT), read(args, OUT_WIDTH)
+        out = read(args, OUT) + 4 * image * out_height * out_width * channels
+        tap = read(args, IN) * channels
+        zero = splat(OUT_LANES, np.float32(0))
+        bias = read(args, BIAS)
+        first = load(OUT_LANES, bias, c) if bias != 0 else zero
+        second = load(OUT_LANES, bias, c + 16) if bias != 0 and number > 1 else zero
+        third = load(OUT_LANES, bias, c + 32) if bias != 0 and number > 2 else zero
+        fourth = load(OUT_LANES, bias, c + 48) if bias != 0 and number > 3 else zero
+        for oy in range(out_height):
+            top = oy * read(args, STRIDE_Y) - read(args, PADDING_Y)
+            for ox in range(out_width):
+                left = ox * read(args, STRIDE_X) - read(args, PADDING_X)
+                a, b, d, e = first, second, third, fourth
+                for ky in range(max(0, -top), min(kernel_height, height - top)):
+                    for kx in range(max(0, -left), min(kernel_width, width - left)):
+                        pixel = (top + ky) * width + left + kx
+                        begin = (ky * kernel_width + kx) * tap + c
+                        for i in range(starts[pixel], starts[pixel + 1]):
+                            at = begin + rows[i]
+                            value = splat(OUT_LANES, values[i])
+                            a = multiply_add(value, load(OUT_LANES, weight, at), a)
+                            if number > 1:
+                                b = multiply_add(value, load(OUT_LANES, weight, at + 16), b)
+                            if number > 2:
+                                d = multiply_add(value, load(OUT_LANES, weight, at + 32), d)
+                            if number > 3:
+                                e = multiply_add(value, load(OUT_LANES, weight, at + 48), e)
+                at = (oy * out_width + ox) * channels + c
+                store(out, at, a)
+                if number > 1:
+                    store(out, at + 16, b)
+                if number > 2:
+                    store(out, at + 32, d)
+                if number > 3:
+                    store(out, at + 48, e)
+
+    @njit
+    def scatter(args, image, c, sums, starts, rows, values):
+        """sums[ky, kx, in] += value times the gradient of the output pixels that it reaches."""
+        channels = read(args, OUT_CHANNELS)
+        height, width = read(args, HEIGHT), read(args, WIDTH)
+        kernel_width = read(args, KERNEL_WIDTH)
+        out_height, out_width = read(args, OUT_HEIGHT), read(args, OUT_WIDTH)
+        grad = read(args, OUT) + 4 * image * out_height * out_width * channels
+        for ky in range(read(args, KERNEL_HEIGHT)):
+            for kx in range(kernel_width):  # one tap at a time, so that its sums stay near
+                begin = (ky * kernel_width + kx) * read(args, IN) * channels + c
+                for oy in range(out_height):
+                    y = oy * read(args, STRIDE_Y) - read(args, PADDING_Y) + ky
+                    if y < 0 or y >= height:
+                        continue
+                    for ox in range(out_width):
+                        x = ox * read(args, STRIDE_X) - read(args, PADDING_X) + kx
+                        if x < 0 or x >= width:
+                            continue
+                        pixel = y * width + x
+                        first, last = starts[pixel], starts[pixel + 1]
+                        if first == last:
+                            continue
+                        at = (oy * out_width + ox) * channels + c
+                        a = load(OUT_LANES, grad, at)
+                        b = load(OUT_LANES, grad, at + 16) if number > 1 else a
+                        d = load(OUT_LANES, grad, at + 32) if number > 2 else a
+                        e = load(OUT_LANES, grad, at + 48) if number > 3 else a
+                        for i in range(first, last):
+                            to = begin + rows[i]
+                            value = splat(OUT_LANES, values[i])
+                            store(sums, to, multiply_add(value, a, load(OUT_LANES, sums, to)))
+                            if number > 1:
+                                to += 16
+                                store(sums, to, multiply_add(value, b, load(OUT_LANES, sums, to)))
+                            if number > 2:
+                                to += 16
+                                store(sums, to, multiply_add(value, d, load(OUT_LANES, sums, to)))
+                            if number > 3:
+                                to += 16
+                                store(sums, to, multiply_add(value, e, load(OUT_LANES, sums, to)))
+
+    return gather, scatter
+
+
+gather_one, scatter_one = _make(1)
+gather_two, scatter_two = _make(2)
+gather_three, scatter_three = _make(3)
+gather_four, scatter_four = _make(4)
+
+
+@njit
+def blocks_of(args, backward):
+    """Take blocks of images until none is left."""
+    channels, out_channels = read(args, IN), read(args, OUT_CHANNELS)
+    pixels = read(args, HEIGHT) * read(args, WIDTH)
+    taps = read(args, KERNEL_HEIGHT) * read(args, KERNEL_WIDTH)
+    starts = np.empty(pixels + 1, np.int64)
+    rows = np.empty(pixels * channels + 1, np.int64)
+    values = np.empty(pixels * channels + 1, np.float32)
+    while True:
+        block = fetch_and_add(args + 8 * NEXT, 1)
+        if block >= read(args, BLOCKS):
+            return
+        begin = block * read(args, IMAGES_A_BLOCK)
+        sums = read(args, SUMS) + 4 * block * taps * channels * out_channels
+        for image in range(begin, min(read(args, IMAGES), begin + read(args, IMAGES_A_BLOCK))):
+            x = read(args, X) + 4 * image * pixels * channels
+            compress(x, pixels, channels, out_channels, starts, rows, values)
+            for c in range(0, out_channels, 4 * OUT_LANES):
+                left = (out_channels - c) // OUT_LANES
+                if backward:
+                    if left == 1:
+                        scatter_one(args, image, c, sums, starts, rows, values)
+                    elif left == 2:
+                        scatter_two(args, image, c, sums, starts, rows, values)
+                    elif left == 3:
+                        scatter_three(args, image, c, sums, starts, rows, values)
+                    else:
+                        scatter_four(args, image, c, sums, starts, rows, values)
+                elif left == 1:
+                    gather_one(args, image, c, starts, rows, values)
+                elif left == 2:
+                    gather_two(args, image, c, starts, rows, values)
+                elif left == 3:
+                    gather_three(args, image, c, starts, rows, values)
+                else:
+                    gather_four(args, image, c, starts, rows, values)

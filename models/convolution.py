@@ -1,0 +1,62 @@
+"""Convolution of spikes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ..kernels.choice import Kernels, backend, missing_backend
+from ..kernels.contract import Convolution
+from ..kernels.convolution import DENSEST_BACKWARD, OUT_MULTIPLE, event_convolution, share_active
+
+
+class SpikeConv2d(nn.Conv2d):
+    """A convolution whose input is mostly zeros: on a CPU it computes where spikes are.
+
+    The function, the parameters and their names are those of `nn.Conv2d`. Where the input turns
+    out to be dense, and on other devices, it is `nn.Conv2d`.
+
+    Attributes:
+        kernels: `reference` is always `nn.Conv2d`; see `asnn.models.use_kernels`.
+    """
+
+    kernels: Kernels = "auto"
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self._follows_spikes(input):
+            return super().forward(input)
+        share = share_active(input)
+        if share > DENSEST_BACKWARD:
+            return super().forward(input)
+        images, channels, height, width = input.shape
+        shape = Convolution(
+            images,
+            (height, width),
+            (channels, self.out_channels),
+            _pair(self.kernel_size),
+            _pair(self.stride),
+            _pair(self.padding),
+        )
+        kernels = backend(input.device.type)
+        return event_convolution(input, self.weight, self.bias, kernels, shape, share)
+
+    def _follows_spikes(self, x: Tensor) -> bool:
+        return (
+            self.kernels != "reference"
+            and x.dim() == 4
+            and x.numel() > 0
+            and x.device.type == "cpu"
+            and missing_backend("cpu", x.dtype) is None
+            and self.weight.dtype == torch.float32
+            and not torch.is_autocast_enabled("cpu")
+            and self.out_channels % OUT_MULTIPLE == 0
+            and self.groups == 1
+            and set(self.dilation) == {1}
+            and self.padding_mode == "zeros"
+            and not isinstance(self.padding, str)
+        )
+
+
+def _pair(value: tuple[int, ...] | str) -> tuple[int, int]:
+    height, width = value
+    return int(height), int(width)
