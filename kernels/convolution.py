@@ -25,7 +25,14 @@ def share_active(x: Tensor) -> float:
 
 
 def event_convolution(
-    x: Tensor, weight: Tensor, bias: Tensor | None, backend: Any, shape: Convolution, share: float
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    *,
+    before: Tensor | None,
+    backend: Any,
+    shape: Convolution,
+    share: float,
 ) -> Tensor:
     """Return the convolution of images `[N, in, H, W]` in channels-last order.
 
@@ -35,11 +42,12 @@ def event_convolution(
         x: images, mostly zeros.
         weight: `[out, in, kh, kw]`, the outputs a multiple of `OUT_MULTIPLE`.
         bias: `[out]` or None.
+        before: images that stand in front of the result, as `torch.cat` would put them there.
         backend: module with `convolve` and `convolve_back`.
         shape: of it all.
         share: of the values that are not 0.
     """
-    return _EventConvolution.apply(x, weight, bias, backend, shape, share)  # type: ignore[return-value]
+    return _EventConvolution.apply(x, weight, bias, before, backend, shape, share)  # type: ignore[return-value]
 
 
 class _EventConvolution(torch.autograd.Function):
@@ -49,35 +57,52 @@ class _EventConvolution(torch.autograd.Function):
         x: Tensor,
         weight: Tensor,
         bias: Tensor | None,
+        before: Tensor | None,
         backend: Any,
         shape: Convolution,
         share: float,
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.backend, ctx.shape, ctx.share = backend, shape, share
+        ctx.before = 0 if before is None else len(before)
         if share > DENSEST_FORWARD:
-            return torch.nn.functional.conv2d(x, weight, bias, shape.stride, shape.padding)
+            out = torch.nn.functional.conv2d(x, weight, bias, shape.stride, shape.padding)
+            return out if before is None else torch.cat([before, out])
         rows = x.permute(0, 2, 3, 1).contiguous()
         taps = weight.permute(2, 3, 1, 0).contiguous()
         bias = None if bias is None else bias.contiguous()
-        return backend.convolve(rows, taps, bias, shape).permute(0, 3, 1, 2)
+        out = backend.convolve(rows, taps, bias, shape, before=ctx.before).permute(0, 3, 1, 2)
+        if before is not None:
+            out[: ctx.before] = before
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight = ctx.saved_tensors
-        grad = grads[0].contiguous(memory_format=torch.channels_last)
-        of_x, of_weight, of_bias, *_ = ctx.needs_input_grad
+        all_grad = grads[0].contiguous(memory_format=torch.channels_last)
+        grad = all_grad[ctx.before :]
+        of_x, of_weight, of_bias, of_before, *_ = ctx.needs_input_grad
         by_events = of_weight and ctx.share <= DENSEST_BACKWARD
         shape: Convolution = ctx.shape
-        # The gradient of the input is as dense as that of the output.
-        dense = torch.ops.aten.convolution_backward(
-            grad, x, weight, None, shape.stride, shape.padding, (1, 1), False, (0, 0), 1,
-            (of_x, of_weight and not by_events, False),
-        )  # fmt: skip
+        dense = (None, None)
+        if of_x or (of_weight and not by_events):
+            # The gradient of the input is as dense as that of the output.
+            dense = torch.ops.aten.convolution_backward(
+                grad, x, weight, None, shape.stride, shape.padding, (1, 1), False, (0, 0), 1,
+                (of_x, of_weight and not by_events, False),
+            )  # fmt: skip
         weights = dense[1]
         if by_events:
             rows = x.permute(0, 2, 3, 1).contiguous()
             taps = ctx.backend.convolve_back(grad.permute(0, 2, 3, 1), rows, shape)
             weights = taps.permute(3, 2, 0, 1).contiguous()
-        return dense[0], weights, grad.sum((0, 2, 3)) if of_bias else None, None, None, None
+        return (
+            dense[0],
+            weights,
+            grad.sum((0, 2, 3)) if of_bias else None,
+            all_grad[: ctx.before] if of_before else None,
+            None,
+            None,
+            None,
+        )

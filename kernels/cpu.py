@@ -14,6 +14,7 @@ from torch import Tensor
 
 from . import columns, contract, events, passes, simd, threads
 from .contract import SUMS, Convolution, Rule, Shape
+from .memory import buffers
 
 MOST_SUMS = 2**22  # values of the weight gradients that blocks may hold together
 
@@ -43,7 +44,7 @@ def forward(
     x: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule, count: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Return spikes `[T, out rows, C]` and, where wanted, their number at each step."""
-    out = x.new_empty(shape.steps, shape.out_rows, shape.channels)
+    out = buffers.take(shape.steps, shape.out_rows, shape.channels)
     args, _ = _arguments(x, out, table, threshold, shape, rule)
     blocks = int(args[passes.BLOCKS])
     counts = x.new_zeros(blocks, shape.steps) if count else None
@@ -57,7 +58,7 @@ def backward(
     grad: Tensor, x: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule
 ) -> tuple[Tensor, Tensor]:
     """Return q, like x, and the sums `[5, T, C]`, float64."""
-    q = torch.empty_like(x)
+    q = buffers.take(*x.shape)
     args, chunks = _arguments(x, grad, table, threshold, shape, rule)
     sums = x.new_zeros(chunks, SUMS, shape.steps, shape.channels)
     alpha = np.array([rule.alpha], np.float32)
@@ -83,13 +84,15 @@ def finish(q: Tensor, x: Tensor, mean: Tensor, offset: Tensor, slope: Tensor) ->
     _run("finish", args, steps * chunks)
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, shape: Convolution) -> Tensor:
+def convolve(
+    x: Tensor, weight: Tensor, bias: Tensor | None, shape: Convolution, *, before: int = 0
+) -> Tensor:
     """Return the convolution of images `[N, H, W, in]` with weights `[kh, kw, in, out]`.
 
-    The cost is that of the values that are not 0.
+    The cost is that of the values that are not 0. Room for `before` images is left in front.
     """
-    out = x.new_empty(shape.images, *shape.out, shape.channels[1])
-    args = _convolution(x, out, shape, shape.images)
+    out = buffers.take(before + shape.images, *shape.out, shape.channels[1])
+    args = _convolution(x, out[before:], shape, shape.images)
     args[events.WEIGHT] = weight.data_ptr()
     args[events.BIAS] = 0 if bias is None else bias.data_ptr()
     _run("convolve", args, int(args[events.BLOCKS]))

@@ -23,12 +23,15 @@ class SpikeConv2d(nn.Conv2d):
     kernels: Kernels = "auto"
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self._follows_spikes(input):
-            return super().forward(input)
-        share = share_active(input)
+        return self.behind(None, input)
+
+    def behind(self, before: Tensor | None, x: Tensor) -> Tensor:
+        """Return the convolution of `x`, behind images that are there already: `[N, ...]`."""
+        share = share_active(x) if self._follows_spikes(x) else 1.0
         if share > DENSEST_BACKWARD:
-            return super().forward(input)
-        images, channels, height, width = input.shape
+            out = super().forward(x)
+            return out if before is None else torch.cat([before, out])
+        images, channels, height, width = x.shape
         shape = Convolution(
             images,
             (height, width),
@@ -37,8 +40,15 @@ class SpikeConv2d(nn.Conv2d):
             _pair(self.stride),
             _pair(self.padding),
         )
-        kernels = backend(input.device.type)
-        return event_convolution(input, self.weight, self.bias, kernels, shape, share)
+        return event_convolution(
+            x,
+            self.weight,
+            self.bias,
+            before=before,
+            backend=backend(x.device.type),
+            shape=shape,
+            share=share,
+        )
 
     def _follows_spikes(self, x: Tensor) -> bool:
         return (

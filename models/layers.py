@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -66,35 +66,13 @@ class Stem(nn.Module):
 
     def _both(self, code: Tensor, analog: nn.Module, spikes: nn.Module) -> Tensor:
         first = analog(_channels_last(self._normalise(code[: self.analog_steps]).flatten(0, 1)))
-        others = code[self.analog_steps :]
-        if torch.is_grad_enabled() and any(p.dim() == 1 for p in spikes.parameters()):
-            return torch.cat([first, spikes(_channels_last(others.flatten(0, 1)))])
-        # Joining the two would copy the largest tensor of the network. So the weights of spikes
-        # see all steps, with nothing where the code is analog, and the others overwrite that.
-        padded = torch.cat([torch.zeros_like(code[: self.analog_steps]), others])
-        return _Overwrite.apply(spikes(_channels_last(padded.flatten(0, 1))), first)  # type: ignore[return-value]
+        others = _channels_last(code[self.analog_steps :].flatten(0, 1))
+        if isinstance(spikes, SpikeConv2d):
+            return spikes.behind(first, others)
+        return torch.cat([first, spikes(others)])
 
     def _normalise(self, x: Tensor) -> Tensor:
         return (x - self.mean) / self.std
-
-
-class _Overwrite(torch.autograd.Function):
-    """Write `first` over the first rows of `x`, in place.
-
-    The gradient of `x` keeps what those rows get, which is right only where they were computed
-    from zeros by a layer without bias: weights multiply it by zero, and nothing asks for more.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, first: Tensor) -> Tensor:
-        ctx.rows = len(first)
-        ctx.mark_dirty(x)
-        x[: len(first)] = first
-        return x
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return grads[0], grads[0][: ctx.rows]
 
 
 def _channels_last(x: Tensor) -> Tensor:

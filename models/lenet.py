@@ -45,13 +45,13 @@ def lenet(
     for i, out in enumerate(widths, start=1):
 
         def conv(channels: int = channels, out: int = out) -> nn.Conv2d:
-            return nn.Conv2d(channels, out, 3, padding=1, bias=False)
+            return SpikeConv2d(channels, out, 3, padding=1, bias=False)
 
         if i == 1:
             layers["conv1"] = Stem(plan.coding, conv, mean=plan.mean, std=plan.std)
             normed = stem_norm(plan.coding, norm, out, image=True)
         else:
-            layers[f"conv{i}"] = OverTime(SpikeConv2d(channels, out, 3, padding=1, bias=False))
+            layers[f"conv{i}"] = OverTime(conv())
             normed = create_norm(norm, out, steps=plan.steps, image=True)
         window = (min(height, 2), min(width, 2))
         layers[f"spikes{i}"] = SpikingLayer(normed, plan.make_neuron(out), nn.MaxPool2d(window))

@@ -81,8 +81,11 @@ def answer(layer, leaf, kernels, *, steps, static=False, dtype=torch.float32):
     return spikes.detach(), {"input": leaf.grad, **grads}, layer
 
 
-def assert_close(found, expected, tolerance=1e-4):
-    """Relative to the largest of the same name in any norm: values may cancel to nothing."""
+def assert_close(found, expected, tolerance=1e-4, beside=None):
+    """Relative to the largest of the same name in any norm: values may cancel to nothing.
+
+    With gradients `beside`, up to ten times their own distance is allowed as well.
+    """
     largest = {}
     for name, value in expected.items():
         if value is not None and value.numel():
@@ -93,8 +96,15 @@ def assert_close(found, expected, tolerance=1e-4):
             assert found[name] is None or not found[name].any(), name
         elif value.numel():
             scale = largest[name.rpartition(".")[2]]
-            worst = (found[name].double() - value.double()).abs().max().item() / scale
-            assert worst <= tolerance, f"{name}: {worst:.2e}"
+            worst = distance(found[name], value) / scale
+            allowed = tolerance
+            if beside is not None and beside[name] is not None:
+                allowed = max(tolerance, 10 * distance(beside[name], value) / scale)
+            assert worst <= allowed, f"{name}: {worst:.2e}"
+
+
+def distance(a, b):
+    return (a.double() - b.double()).abs().max().item()
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
@@ -191,9 +201,11 @@ def test_any_shape(data):
         layer, leaf, "reference", steps=steps, static=static, dtype=torch.float64
     )
     assume(torch.equal(spikes.double(), expected_spikes))
-    # Where all inputs of a norm are nearly equal, its own derivative is ill-conditioned.
-    assume(norm is None or values > 3)
-    assert_close(grads, expected, 1e-4)
+    plain_spikes, plain, _ = answer(layer, leaf, "reference", steps=steps, static=static)
+    assume(torch.equal(plain_spikes, spikes))
+    # Sums may cancel, and the norm of a few equal values is ill-conditioned: then the reference
+    # is not exact in float32 either.
+    assert_close(grads, expected, 1e-4, beside=plain)
 
 
 def test_flips_behind_a_batch_norm_are_few_and_near_the_threshold():
