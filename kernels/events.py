@@ -80,31 +80,43 @@ def _make(number):
         fourth = load(OUT_LANES, bias, c + 48) if bias != 0 and number > 3 else zero
         for oy in range(out_height):
             top = oy * read(args, STRIDE_Y) - read(args, PADDING_Y)
+            line = oy * out_width * channels + c
             for ox in range(out_width):
-                left = ox * read(args, STRIDE_X) - read(args, PADDING_X)
-                a, b, d, e = first, second, third, fourth
-                for ky in range(max(0, -top), min(kernel_height, height - top)):
+                put(out, line + ox * channels, first, second, third, fourth)
+            # One line of the kernel at a time, so that its weights stay in the first cache.
+            for ky in range(max(0, -top), min(kernel_height, height - top)):
+                above = (top + ky) * width
+                for ox in range(out_width):
+                    left = ox * read(args, STRIDE_X) - read(args, PADDING_X)
+                    at = line + ox * channels
+                    a = load(OUT_LANES, out, at)
+                    b = load(OUT_LANES, out, at + 16) if number > 1 else zero
+                    d = load(OUT_LANES, out, at + 32) if number > 2 else zero
+                    e = load(OUT_LANES, out, at + 48) if number > 3 else zero
                     for kx in range(max(0, -left), min(kernel_width, width - left)):
-                        pixel = (top + ky) * width + left + kx
                         begin = (ky * kernel_width + kx) * tap + c
+                        pixel = above + left + kx
                         for i in range(starts[pixel], starts[pixel + 1]):
-                            at = begin + rows[i]
+                            w = begin + rows[i]
                             value = splat(OUT_LANES, values[i])
-                            a = multiply_add(value, load(OUT_LANES, weight, at), a)
+                            a = multiply_add(value, load(OUT_LANES, weight, w), a)
                             if number > 1:
-                                b = multiply_add(value, load(OUT_LANES, weight, at + 16), b)
+                                b = multiply_add(value, load(OUT_LANES, weight, w + 16), b)
                             if number > 2:
-                                d = multiply_add(value, load(OUT_LANES, weight, at + 32), d)
+                                d = multiply_add(value, load(OUT_LANES, weight, w + 32), d)
                             if number > 3:
-                                e = multiply_add(value, load(OUT_LANES, weight, at + 48), e)
-                at = (oy * out_width + ox) * channels + c
-                store(out, at, a)
-                if number > 1:
-                    store(out, at + 16, b)
-                if number > 2:
-                    store(out, at + 32, d)
-                if number > 3:
-                    store(out, at + 48, e)
+                                e = multiply_add(value, load(OUT_LANES, weight, w + 48), e)
+                    put(out, at, a, b, d, e)
+
+    @njit
+    def put(out, at, a, b, d, e):
+        store(out, at, a)
+        if number > 1:
+            store(out, at + 16, b)
+        if number > 2:
+            store(out, at + 32, d)
+        if number > 3:
+            store(out, at + 48, e)
 
     @njit
     def scatter(args, image, c, sums, starts, rows, values):

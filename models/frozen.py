@@ -6,7 +6,7 @@ import copy
 from itertools import pairwise
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .convolution import SpikeConv2d
 from .layers import SpikingLayer, Stem
@@ -88,8 +88,14 @@ def _fold_pair(affine: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | nn.BatchNor
     affine.bias = nn.Parameter(bias.to(affine.weight))
 
 
-def versions(model: nn.Module) -> tuple[object, ...]:
-    """Return what changes when a weight, a statistic or the choice of kernels does."""
-    tensors: list[Tensor] = [*model.parameters(), *model.buffers()]
-    kernels = [layer.kernels for layer in model.modules() if isinstance(layer, SpikingLayer)]
-    return (*((tensor.data_ptr(), tensor._version) for tensor in tensors), *kernels)
+def versions(model: nn.Module) -> list[object]:
+    """Return what changes when a weight, a statistic, a part or the choice of kernels does."""
+    found: list[object] = []
+    parts: list[nn.Module] = [model]
+    for part in parts:  # which grows; a walk by names would take longer than a small network
+        for tensor in (*part._parameters.values(), *part._buffers.values()):
+            if tensor is not None:
+                found += (tensor.data_ptr(), tensor._version)
+        found += (id(part), part.__dict__.get("kernels"))
+        parts += [child for child in part._modules.values() if child is not None]
+    return found
