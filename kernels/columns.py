@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from .simd import fetch_and_add, load, read, splat, store
+from .simd import compiled, fetch_and_add, load, read, splat, store
 
 LANES = 8
 ROWS_A_BLOCK = 128  # of 32 channels: 16 KiB, so that a second look finds them in the first cache
@@ -31,7 +30,7 @@ ROWS_A_BLOCK = 128  # of 32 channels: 16 KiB, so that a second look finds them i
 
 
 def _make(lanes):
-    @njit
+    @compiled
     def moments(x, row, rows, channels, c, means, squares):
         """Mean and centred squares of some rows: two looks, so that nothing cancels."""
         zero = splat(lanes, np.float32(0))
@@ -57,7 +56,7 @@ def _make(lanes):
         store(means, c, mean)
         store(squares, c, even + odd)
 
-    @njit
+    @compiled
     def finish(q, x, row, rows, channels, c, mean, offset, slope):
         mean, offset, slope = load(lanes, mean, c), load(lanes, offset, c), load(lanes, slope, c)
         for i in range(row, row + rows):
@@ -71,7 +70,7 @@ moments_whole, finish_whole = _make(LANES)
 moments_single, finish_single = _make(1)
 
 
-@njit
+@compiled
 def moments_blocks(args):
     blocks, chunks = read(args, BLOCKS), read(args, CHUNKS)
     all_rows, channels = read(args, ROWS), read(args, CHANNELS)
@@ -92,7 +91,7 @@ def moments_blocks(args):
             moments_single(x, row, rows, channels, c, means, squares)
 
 
-@njit
+@compiled
 def finish_blocks(args):
     blocks, chunks = read(args, BLOCKS), read(args, CHUNKS)
     all_rows, channels = read(args, ROWS), read(args, CHANNELS)

@@ -6,6 +6,7 @@ import math
 import zlib
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,13 +46,17 @@ def forward(
 ) -> tuple[Tensor, Tensor | None]:
     """Return spikes `[T, out rows, C]` and, where wanted, their number at each step."""
     out = buffers.take(shape.steps, shape.out_rows, shape.channels)
-    args, _ = _arguments(x, out, table, threshold, shape, rule)
-    blocks = int(args[passes.BLOCKS])
-    counts = x.new_zeros(blocks, shape.steps) if count else None
-    if counts is not None:
-        args[passes.COUNTS] = counts.data_ptr()
-    _run("forward", args, blocks)
-    return out, None if counts is None else counts.sum(0, dtype=torch.float64)
+    args = _arguments(x, out, table, threshold, shape, rule)
+    counts = torch.zeros(shape.steps, dtype=torch.float64) if count else None
+    for part in _parts(shape):
+        blocks = _choose(args, part)
+        if counts is not None:
+            of_blocks = x.new_zeros(blocks, shape.steps)
+            args[passes.COUNTS] = of_blocks.data_ptr()
+        _run(f"forward_{part.name}", args, blocks)
+        if counts is not None:
+            counts += of_blocks.sum(0, dtype=torch.float64)
+    return out, counts
 
 
 def backward(
@@ -59,15 +64,16 @@ def backward(
 ) -> tuple[Tensor, Tensor]:
     """Return q, like x, and the sums `[5, T, C]`, float64."""
     q = buffers.take(*x.shape)
-    args, chunks = _arguments(x, grad, table, threshold, shape, rule)
-    sums = x.new_zeros(chunks, SUMS, shape.steps, shape.channels)
+    args = _arguments(x, grad, table, threshold, shape, rule)
+    sums = x.new_zeros(_chunks(args), SUMS, shape.steps, shape.channels)
     alpha = np.array([rule.alpha], np.float32)
     args[passes.Q], args[passes.SUMS_AT] = q.data_ptr(), sums.data_ptr()
     args[passes.ALPHA] = alpha.ctypes.data
     step = 4 * passes.CHANNELS_A_BLOCK
     args[passes.NEAR_GRAD] = step * (1 if shape.static else shape.steps)
     args[passes.NEAR] = args[passes.NEAR_GRAD] + step * shape.steps
-    _run("backward", args, int(args[passes.BLOCKS]))
+    for part in _parts(shape):
+        _run(f"backward_{part.name}", args, _choose(args, part))
     return q, sums.sum(0, dtype=torch.float64)
 
 
@@ -141,13 +147,21 @@ def _task(name: str) -> int:
         if sources:
             columns.finish_blocks(address)
 
-    def forward(address: int) -> None:
+    def forward_whole(address: int) -> None:
         if sources:
-            passes.forward_blocks(address)
+            passes.forward_whole(address)
 
-    def backward(address: int) -> None:
+    def forward_rest(address: int) -> None:
         if sources:
-            passes.backward_blocks(address)
+            passes.forward_rest(address)
+
+    def backward_whole(address: int) -> None:
+        if sources:
+            passes.backward_whole(address)
+
+    def backward_rest(address: int) -> None:
+        if sources:
+            passes.backward_rest(address)
 
     def convolve(address: int) -> None:
         if sources:
@@ -157,7 +171,8 @@ def _task(name: str) -> int:
         if sources:
             events.blocks_of(address, True)
 
-    tasks = (moments, finish, forward, backward, convolve, convolve_back)
+    tasks = [moments, finish, convolve, convolve_back]
+    tasks += [forward_whole, forward_rest, backward_whole, backward_rest]
     task = {task.__name__: task for task in tasks}[name]
     kind = types.void(types.int64)
     try:
@@ -179,17 +194,14 @@ def _run(name: str, args: np.ndarray, blocks: int) -> None:
 
 def _arguments(
     x: Tensor, out: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule
-) -> tuple[np.ndarray, int]:
-    """Return what a pass finds at its address, and the number of chunks of windows."""
+) -> np.ndarray:
+    """Return what a pass finds at its address, but for the channels that it is to take."""
     tall, wide = shape.window
     if tall * wide == 1:
         windows = -(-shape.rows // 4)
     else:
         windows = shape.batch * -(-shape.height // tall) * -(-shape.width // wide)
-    channel_blocks = -(-shape.channels // passes.CHANNELS_A_BLOCK)
-    chunks = -(-windows // passes.WINDOWS_A_BLOCK)
     args = np.zeros(passes.ARGUMENTS, np.int64)
-    args[passes.BLOCKS], args[passes.CHANNEL_BLOCKS] = chunks * channel_blocks, channel_blocks
     args[passes.WINDOWS] = windows
     args[passes.X], args[passes.OUT] = x.data_ptr(), out.data_ptr()
     args[passes.TABLE], args[passes.THRESHOLD] = table.data_ptr(), threshold.data_ptr()
@@ -201,4 +213,32 @@ def _arguments(
     args[passes.WINDOW_HEIGHT], args[passes.WINDOW_WIDTH] = shape.window
     args[passes.RESET], args[passes.SIZED] = rule.reset, rule.sized
     args[passes.SURROGATE], args[passes.LEARNS_THRESHOLD] = rule.surrogate, rule.learns_threshold
-    return args, chunks
+    return args
+
+
+class _Part(NamedTuple):
+    """Channels that one task takes: as many as fill vectors, or the rest, one by one."""
+
+    name: str
+    first: int
+    last: int
+
+
+def _parts(shape: Shape) -> list[_Part]:
+    whole = shape.channels // passes.LANES * passes.LANES
+    parts = [_Part("whole", 0, whole), _Part("rest", whole, shape.channels)]
+    return [part for part in parts if part.first < part.last]
+
+
+def _chunks(args: np.ndarray) -> int:
+    return -(-int(args[passes.WINDOWS]) // passes.WINDOWS_A_BLOCK)
+
+
+def _choose(args: np.ndarray, part: _Part) -> int:
+    """Prepare the arguments for some of the channels; return the number of blocks."""
+    channel_blocks = -(-(part.last - part.first) // passes.CHANNELS_A_BLOCK)
+    args[passes.NEXT] = 0
+    args[passes.FIRST_CHANNEL], args[passes.LAST_CHANNEL] = part.first, part.last
+    args[passes.CHANNEL_BLOCKS] = channel_blocks
+    args[passes.BLOCKS] = _chunks(args) * channel_blocks
+    return int(args[passes.BLOCKS])

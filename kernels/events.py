@@ -12,9 +12,8 @@ registers, so that their number is a multiple of `OUT_LANES`.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from .simd import add_lanes, fetch_and_add, load, multiply_add, read, splat, store
+from .simd import add_lanes, compiled, fetch_and_add, load, multiply_add, read, splat, store
 
 OUT_LANES = 16
 
@@ -46,7 +45,7 @@ OUT_LANES = 16
 ) = range(22)
 
 
-@njit
+@compiled
 def compress(x, pixels, channels, row, starts, rows, values):
     """List what is active: `rows` is channel times `row`, where its weights begin."""
     number = 0
@@ -63,7 +62,7 @@ def compress(x, pixels, channels, row, starts, rows, values):
 def _make(number):
     """Return the loops over `number` vectors of output channels, 1 to 4."""
 
-    @njit
+    @compiled
     def gather(args, image, c, starts, rows, values):
         """out[y, x] = Σ over the window and what is active in it, of value times weights."""
         weight, channels = read(args, WEIGHT), read(args, OUT_CHANNELS)
@@ -108,7 +107,7 @@ def _make(number):
                                 e = multiply_add(value, load(OUT_LANES, weight, w + 48), e)
                     put(out, at, a, b, d, e)
 
-    @njit
+    @compiled
     def put(out, at, a, b, d, e):
         store(out, at, a)
         if number > 1:
@@ -118,7 +117,7 @@ def _make(number):
         if number > 3:
             store(out, at + 48, e)
 
-    @njit
+    @compiled
     def scatter(args, image, c, sums, starts, rows, values):
         """sums[ky, kx, in] += value times the gradient of the output pixels that it reaches."""
         channels = read(args, OUT_CHANNELS)
@@ -169,7 +168,7 @@ gather_three, scatter_three = _make(3)
 gather_four, scatter_four = _make(4)
 
 
-@njit
+@compiled
 def blocks_of(args, backward):
     """Take blocks of images until none is left."""
     channels, out_channels = read(args, IN), read(args, OUT_CHANNELS)

@@ -17,11 +17,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
 from .contract import SUMS
 from .simd import (
     add_lanes,
+    compiled,
     fetch_and_add,
     load,
     multiply_add,
@@ -44,6 +44,8 @@ ROUNDING = 1.5 * 2**23  # added to a float32, it rounds to a whole number
     NEXT,  # the next block, shared by the threads
     BLOCKS,
     CHANNEL_BLOCKS,
+    FIRST_CHANNEL,  # those from here on...
+    LAST_CHANNEL,  # ... up to here, their number a multiple of the lanes
     WINDOWS,
     X,
     TABLE,
@@ -69,10 +71,10 @@ ROUNDING = 1.5 * 2**23  # added to a float32, it rounds to a whole number
     NEAR,  # values that a thread keeps near: x, or q, from 0 on, and gradients
     NEAR_GRAD,  # where the gradients begin
     ARGUMENTS,
-) = range(28)
+) = range(30)
 
 
-@njit
+@compiled
 def place_of(args, window):
     """Return the rows of a window, how many are real, and its row of the output or -1."""
     height, width = read(args, HEIGHT), read(args, WIDTH)
@@ -105,13 +107,13 @@ def place_of(args, window):
 
 
 def _make(lanes):
-    """Return the passes over one window and `lanes` channels, forward and backward."""
+    """Return the two passes over all blocks, `lanes` channels at a time."""
 
-    @njit
+    @compiled
     def constant(value):
         return splat(lanes, np.float32(value))
 
-    @njit
+    @compiled
     def exp_of_minus(z):
         """e^-z for 0 <= z <= 80, to 1e-6: 2^k by its exponent, the rest by its Taylor series."""
         shifted = multiply_add(z, constant(-LOG2_E), constant(ROUNDING))
@@ -125,7 +127,7 @@ def _make(lanes):
         p = multiply_add(r, p, constant(1.0))
         return raise_exponent(p, shifted)
 
-    @njit
+    @compiled
     def derivative(u, surrogate, alpha):
         one = constant(1.0)
         if surrogate == 0:  # σ(z)(1 - σ(z)) is even: with e^-|z| nothing overflows
@@ -141,7 +143,7 @@ def _make(lanes):
         z = alpha * abs(u) + one
         return one / (z * z)
 
-    @njit
+    @compiled
     def forward(args, c, counts, r0, r1, r2, r3, real, place):
         x, table, out = read(args, X), read(args, TABLE), read(args, OUT)
         steps, stride = read(args, STEPS), read(args, STRIDE)
@@ -193,7 +195,7 @@ def _make(lanes):
                     number = number + select(s3, one, zero)
                 add_at(counts, t, add_lanes(number))
 
-    @njit
+    @compiled
     def backward(args, c, at, sums, near, membranes):
         """Go through all steps and back; `near` holds x and its gradients, at channel `at`."""
         table, grad = read(args, TABLE), near + 4 * read(args, NEAR_GRAD)
@@ -302,7 +304,7 @@ def _make(lanes):
         if moves == 0:
             store_four(near, at, CHANNELS_A_BLOCK, q0, q1, q2, q3)
 
-    @njit
+    @compiled
     def load_four(address, at, stride):
         return (
             load(lanes, address, at),
@@ -311,47 +313,126 @@ def _make(lanes):
             load(lanes, address, at + 3 * stride),
         )
 
-    @njit
+    @compiled
     def store_four(address, at, stride, a, b, c, d):
         store(address, at, a)
         store(address, at + stride, b)
         store(address, at + 2 * stride, c)
         store(address, at + 3 * stride, d)
 
-    @njit
+    @compiled
     def copy(to, at, source, index, number):
-        """Copy as many values as there are whole vectors in `number`; return how many."""
-        whole = number // lanes * lanes
-        for c in range(0, whole, lanes):
+        for c in range(0, number, lanes):
             store(to, at + c, load(lanes, source, index + c))
-        return whole
 
-    @njit
+    @compiled
+    def clear(to, at, number):
+        for c in range(0, number, lanes):
+            store(to, at + c, constant(0.0))
+
+    @compiled
     def add_to(address, index, value):
         store(address, index, load(lanes, address, index) + value)
 
-    return forward, backward, copy
+    @compiled
+    def fetch(args, near, begin, number, r0, r1, r2, r3, real, place):
+        """Bring x and the gradients of a window together.
+
+        Steps lie far apart in memory, often by a multiple of what a cache is wide, so that they drive
+        each other out of it: each line is fetched once, whole.
+        """
+        x, grad, channels = read(args, X), read(args, OUT), read(args, CHANNELS)
+        stride, near_grad = read(args, STRIDE), read(args, NEAR_GRAD)
+        pooled = read(args, WINDOW_HEIGHT) * read(args, WINDOW_WIDTH) > 1
+        for t in range(read(args, STEPS)):
+            if t == 0 or stride > 0:
+                at = t * 4 * CHANNELS_A_BLOCK
+                source = t * stride + begin
+                copy(near, at, x, source + r0 * channels, number)
+                copy(near, at + CHANNELS_A_BLOCK, x, source + r1 * channels, number)
+                copy(near, at + 2 * CHANNELS_A_BLOCK, x, source + r2 * channels, number)
+                copy(near, at + 3 * CHANNELS_A_BLOCK, x, source + r3 * channels, number)
+            source = (t * read(args, OUT_ROWS) + place) * channels + begin
+            if pooled:
+                copy(near, near_grad + t * CHANNELS_A_BLOCK, grad, source, number)
+            else:
+                at = near_grad + t * 4 * CHANNELS_A_BLOCK
+                for row in range(4):
+                    if row < real:
+                        copy(near, at, grad, source + row * channels, number)
+                    else:
+                        clear(near, at, number)
+                    at += CHANNELS_A_BLOCK
 
 
-@njit
-def copy_row(to, at, source, index, number):
-    done = copy_whole(to, at, source, index, number)
-    copy_single(to, at + done, source, index + done, number - done)
+    @compiled
+    def bring_back(args, near, begin, number, r0, r1, r2, r3, real, place):
+        """Store q of the rows that are real: what stands in `near`, or 0 where nothing came back."""
+        q, channels, stride = read(args, Q), read(args, CHANNELS), read(args, STRIDE)
+        for t in range(read(args, STEPS) if stride > 0 else 1):
+            for row in range(real):
+                r = r0 if row == 0 else (r1 if row == 1 else (r2 if row == 2 else r3))
+                to = t * stride + r * channels + begin
+                if place < 0:
+                    clear(q, to, number)
+                else:
+                    copy(q, to, near, (t * 4 + row) * CHANNELS_A_BLOCK, number)
 
 
-@njit
-def clear_row(to, at, number):
-    for c in range(number):
-        store(to, at + c, splat(1, np.float32(0)))
+    @compiled
+    def forward_blocks(args):
+        """Take blocks until none is left, forward."""
+        blocks, channel_blocks = read(args, BLOCKS), read(args, CHANNEL_BLOCKS)
+        windows, last = read(args, WINDOWS), read(args, LAST_CHANNEL)
+        counts = read(args, COUNTS)
+        while True:
+            block = fetch_and_add(args + 8 * NEXT, 1)
+            if block >= blocks:
+                return
+            chunk, part = divmod(block, channel_blocks)
+            begin = read(args, FIRST_CHANNEL) + part * CHANNELS_A_BLOCK
+            count = counts + 4 * block * read(args, STEPS) if counts != 0 else 0
+            for window in range(chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)):
+                r0, r1, r2, r3, real, place = place_of(args, window)
+                for c in range(begin, min(last, begin + CHANNELS_A_BLOCK), lanes):
+                    forward(args, c, count, r0, r1, r2, r3, real, place)
 
 
-@njit
+    @compiled
+    def backward_blocks(args):
+        """Take blocks until none is left, back."""
+        blocks, channel_blocks = read(args, BLOCKS), read(args, CHANNEL_BLOCKS)
+        windows, channels, steps = read(args, WINDOWS), read(args, CHANNELS), read(args, STEPS)
+        memory = np.empty(read(args, NEAR) + steps * 4 * lanes, np.float32)
+        near = memory.ctypes.data
+        membranes = near + 4 * read(args, NEAR)
+        while True:
+            block = fetch_and_add(args + 8 * NEXT, 1)
+            if block >= blocks:
+                memory[0] = 0  # numba frees an array after its last use, and an address is none
+                return
+            chunk, part = divmod(block, channel_blocks)
+            begin = read(args, FIRST_CHANNEL) + part * CHANNELS_A_BLOCK
+            number = min(read(args, LAST_CHANNEL) - begin, CHANNELS_A_BLOCK)
+            sums = read(args, SUMS_AT) + 4 * chunk * SUMS * steps * channels
+            for window in range(chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)):
+                r0, r1, r2, r3, real, place = place_of(args, window)
+                if place >= 0:
+                    fetch(args, near, begin, number, r0, r1, r2, r3, real, place)
+                    for c in range(0, number, lanes):
+                        backward(args, begin + c, c, sums, near, membranes)
+                bring_back(args, near, begin, number, r0, r1, r2, r3, real, place)
+
+    return forward_blocks, backward_blocks
+
+
+@compiled
 def distance(v, size, threshold, sized):
     """How far a membrane is above the threshold, in units of the reset size if there is one."""
     return v / size - threshold if sized else v - threshold
 
 
-@njit
+@compiled
 def after(v, s, amount, zero, reset):
     """The membrane after its reset."""
     if reset == 0:
@@ -361,7 +442,7 @@ def after(v, s, amount, zero, reset):
     return v
 
 
-@njit
+@compiled
 def before(d, g, v, amount, reset):
     """∂L/∂s of a spike with gradient `d` of its own, through the reset too."""
     if reset == 0:
@@ -371,110 +452,15 @@ def before(d, g, v, amount, reset):
     return d
 
 
-@njit
+@compiled
 def value_at(address, index):
     return add_lanes(load(1, address, index))
 
 
-@njit
+@compiled
 def add_at(address, index, value):
     store(address, index, splat(1, np.float32(value_at(address, index) + value)))
 
 
-forward_whole, backward_whole, copy_whole = _make(LANES)
-forward_single, backward_single, copy_single = _make(1)
-
-
-@njit
-def fetch(args, near, begin, number, r0, r1, r2, r3, real, place):
-    """Bring x and the gradients of a window together.
-
-    Steps lie far apart in memory, often by a multiple of what a cache is wide, so that they drive
-    each other out of it: each line is fetched once, whole.
-    """
-    x, grad, channels = read(args, X), read(args, OUT), read(args, CHANNELS)
-    stride, near_grad = read(args, STRIDE), read(args, NEAR_GRAD)
-    pooled = read(args, WINDOW_HEIGHT) * read(args, WINDOW_WIDTH) > 1
-    for t in range(read(args, STEPS)):
-        if t == 0 or stride > 0:
-            at = t * 4 * CHANNELS_A_BLOCK
-            source = t * stride + begin
-            copy_row(near, at, x, source + r0 * channels, number)
-            copy_row(near, at + CHANNELS_A_BLOCK, x, source + r1 * channels, number)
-            copy_row(near, at + 2 * CHANNELS_A_BLOCK, x, source + r2 * channels, number)
-            copy_row(near, at + 3 * CHANNELS_A_BLOCK, x, source + r3 * channels, number)
-        source = (t * read(args, OUT_ROWS) + place) * channels + begin
-        if pooled:
-            copy_row(near, near_grad + t * CHANNELS_A_BLOCK, grad, source, number)
-        else:
-            at = near_grad + t * 4 * CHANNELS_A_BLOCK
-            for row in range(4):
-                if row < real:
-                    copy_row(near, at, grad, source + row * channels, number)
-                else:
-                    clear_row(near, at, number)
-                at += CHANNELS_A_BLOCK
-
-
-@njit
-def bring_back(args, near, begin, number, r0, r1, r2, r3, real, place):
-    """Store q of the rows that are real: what stands in `near`, or 0 where nothing came back."""
-    q, channels, stride = read(args, Q), read(args, CHANNELS), read(args, STRIDE)
-    for t in range(read(args, STEPS) if stride > 0 else 1):
-        for row in range(real):
-            r = r0 if row == 0 else (r1 if row == 1 else (r2 if row == 2 else r3))
-            to = t * stride + r * channels + begin
-            if place < 0:
-                clear_row(q, to, number)
-            else:
-                copy_row(q, to, near, (t * 4 + row) * CHANNELS_A_BLOCK, number)
-
-
-@njit
-def forward_blocks(args):
-    blocks, channel_blocks = read(args, BLOCKS), read(args, CHANNEL_BLOCKS)
-    windows, channels = read(args, WINDOWS), read(args, CHANNELS)
-    counts = read(args, COUNTS)
-    while True:
-        block = fetch_and_add(args + 8 * NEXT, 1)
-        if block >= blocks:
-            return
-        chunk, part = divmod(block, channel_blocks)
-        begin = part * CHANNELS_A_BLOCK
-        end = min(channels, begin + CHANNELS_A_BLOCK)
-        whole = begin + (end - begin) // LANES * LANES
-        count = counts + 4 * block * read(args, STEPS) if counts != 0 else 0
-        for window in range(chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)):
-            r0, r1, r2, r3, real, place = place_of(args, window)
-            for c in range(begin, whole, LANES):
-                forward_whole(args, c, count, r0, r1, r2, r3, real, place)
-            for c in range(whole, end):
-                forward_single(args, c, count, r0, r1, r2, r3, real, place)
-
-
-@njit
-def backward_blocks(args):
-    blocks, channel_blocks = read(args, BLOCKS), read(args, CHANNEL_BLOCKS)
-    windows, channels, steps = read(args, WINDOWS), read(args, CHANNELS), read(args, STEPS)
-    memory = np.empty(read(args, NEAR) + steps * 4 * LANES, np.float32)
-    near = memory.ctypes.data
-    membranes = near + 4 * read(args, NEAR)
-    while True:
-        block = fetch_and_add(args + 8 * NEXT, 1)
-        if block >= blocks:
-            memory[0] = 0  # numba frees an array after its last use, and an address is none
-            return
-        chunk, part = divmod(block, channel_blocks)
-        begin = part * CHANNELS_A_BLOCK
-        number = min(channels - begin, CHANNELS_A_BLOCK)
-        whole = number // LANES * LANES
-        sums = read(args, SUMS_AT) + 4 * chunk * SUMS * steps * channels
-        for window in range(chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)):
-            r0, r1, r2, r3, real, place = place_of(args, window)
-            if place >= 0:
-                fetch(args, near, begin, number, r0, r1, r2, r3, real, place)
-                for c in range(0, whole, LANES):
-                    backward_whole(args, begin + c, c, sums, near, membranes)
-                for c in range(whole, number):
-                    backward_single(args, begin + c, c, sums, near, membranes)
-            bring_back(args, near, begin, number, r0, r1, r2, r3, real, place)
+forward_whole, backward_whole = _make(LANES)
+forward_rest, backward_rest = _make(1)

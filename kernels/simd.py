@@ -15,9 +15,13 @@ import operator
 from typing import Any
 
 from llvmlite import ir
+from numba import njit
 from numba.core import cgutils, types
 from numba.core.errors import RequireLiteralValue
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+# Kernels are called by each other only: wrappers for Python would take time to compile.
+compiled = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 FLOAT = ir.FloatType()
 INT = ir.IntType(32)
