@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import cache
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ import torch
 Kernels = Literal["auto", "reference", "fused"]
 
 NEEDS = {"cpu": "numba", "cuda": "triton"}
+LEAST = {"numba": (0, 61), "triton": (3, 3)}
 DTYPES = {
     "cpu": (torch.float32,),
     "cuda": (torch.float32, torch.bfloat16, torch.float16),
@@ -25,9 +27,7 @@ def missing_backend(device: str, dtype: torch.dtype) -> str | None:
         return f"there are no fused kernels for {device}"
     if dtype not in DTYPES[device]:
         return f"fused kernels do not compute in {str(dtype).removeprefix('torch.')} on {device}"
-    if not _installed(NEEDS[device]):
-        return f"{NEEDS[device]} is not installed"
-    return None
+    return _unusable(device)
 
 
 def backend(device: str) -> Any:
@@ -39,12 +39,28 @@ def backend(device: str) -> Any:
 def notice(reason: str) -> None:
     """Say once in a process why the slower reference is used."""
     warnings.warn(
-        f"{reason}: the slower reference kernels are used (install numba for the fused ones, or "
-        "set train.kernels=reference)",
+        f"{reason}: the slower reference kernels are used; `train.kernels=reference` asks for them "
+        "without this notice",
         stacklevel=2,
     )
 
 
 @cache
+def _unusable(device: str) -> str | None:
+    """Return why the backend of a device cannot be used, None if it can."""
+    package = NEEDS[device]
+    if not _installed(package):
+        return f"{package} is not installed (pip install {package})"
+    try:
+        found = version(package)
+        if tuple(int(part) for part in found.split(".")[:2]) < LEAST[package]:
+            least = ".".join(str(part) for part in LEAST[package])
+            return f"{package} {found} is too old, {least} is needed"
+        backend(device)
+    except Exception as error:  # whatever the import of a broken installation raises
+        return f"{package} does not work here ({type(error).__name__}: {error})"
+    return None
+
+
 def _installed(package: str) -> bool:
     return find_spec(package) is not None

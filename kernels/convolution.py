@@ -11,7 +11,7 @@ from torch.autograd.function import once_differentiable
 from .contract import Convolution
 
 # Measured on 8x8 and 16x16 maps: above these shares of values that are not 0, the dense
-# convolution is faster.
+# convolution is faster; above the second, nothing is done by events at all.
 DENSEST_FORWARD = 0.3
 DENSEST_BACKWARD = 0.5
 OUT_MULTIPLE = 16  # output channels come in vectors
@@ -62,16 +62,20 @@ class _EventConvolution(torch.autograd.Function):
         shape: Convolution,
         share: float,
     ) -> Tensor:
-        ctx.save_for_backward(x, weight)
         ctx.backend, ctx.shape, ctx.share = backend, shape, share
         ctx.before = 0 if before is None else len(before)
         if share > DENSEST_FORWARD:
+            ctx.save_for_backward(x.permute(0, 2, 3, 1).contiguous(), weight)
             out = torch.nn.functional.conv2d(x, weight, bias, shape.stride, shape.padding)
             return out if before is None else torch.cat([before, out])
         rows = x.permute(0, 2, 3, 1).contiguous()
         taps = weight.permute(2, 3, 1, 0).contiguous()
         bias = None if bias is None else bias.contiguous()
-        out = backend.convolve(rows, taps, bias, shape, before=ctx.before).permute(0, 3, 1, 2)
+        out, binary = backend.convolve(rows, taps, bias, shape, before=ctx.before)
+        # One byte for each spike is enough for the backward pass.
+        learns = ctx.needs_input_grad[1]
+        ctx.save_for_backward(rows.to(torch.uint8) if binary and learns else rows, weight)
+        out = out.permute(0, 3, 1, 2)
         if before is not None:
             out[: ctx.before] = before
         return out
@@ -79,26 +83,25 @@ class _EventConvolution(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, weight = ctx.saved_tensors
+        rows, weight = ctx.saved_tensors
         all_grad = grads[0].contiguous(memory_format=torch.channels_last)
         grad = all_grad[ctx.before :]
         of_x, of_weight, of_bias, of_before, *_ = ctx.needs_input_grad
-        by_events = of_weight and ctx.share <= DENSEST_BACKWARD
         shape: Convolution = ctx.shape
-        dense = (None, None)
-        if of_x or (of_weight and not by_events):
-            # The gradient of the input is as dense as that of the output.
-            dense = torch.ops.aten.convolution_backward(
+        x_grad = weights = None
+        if of_x:  # as dense as the gradient of the output
+            images = (shape.images, shape.channels[0], *shape.size)
+            # Only its shape and its order in memory are looked at.
+            x = torch.empty(images, memory_format=torch.channels_last)
+            x_grad = torch.ops.aten.convolution_backward(
                 grad, x, weight, None, shape.stride, shape.padding, (1, 1), False, (0, 0), 1,
-                (of_x, of_weight and not by_events, False),
-            )  # fmt: skip
-        weights = dense[1]
-        if by_events:
-            rows = x.permute(0, 2, 3, 1).contiguous()
+                (True, False, False),
+            )[0]  # fmt: skip
+        if of_weight:
             taps = ctx.backend.convolve_back(grad.permute(0, 2, 3, 1), rows, shape)
             weights = taps.permute(3, 2, 0, 1).contiguous()
         return (
-            dense[0],
+            x_grad,
             weights,
             grad.sum((0, 2, 3)) if of_bias else None,
             all_grad[: ctx.before] if of_before else None,

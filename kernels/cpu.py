@@ -50,9 +50,8 @@ def forward(
     counts = torch.zeros(shape.steps, dtype=torch.float64) if count else None
     for part in _parts(shape):
         blocks = _choose(args, part)
-        if counts is not None:
-            of_blocks = x.new_zeros(blocks, shape.steps)
-            args[passes.COUNTS] = of_blocks.data_ptr()
+        of_blocks = x.new_zeros(blocks if count else 0, shape.steps)
+        args[passes.COUNTS] = of_blocks.data_ptr()  # 0 where nothing is counted
         _run(f"forward_{part.name}", args, blocks)
         if counts is not None:
             counts += of_blocks.sum(0, dtype=torch.float64)
@@ -91,38 +90,45 @@ def finish(q: Tensor, x: Tensor, mean: Tensor, offset: Tensor, slope: Tensor) ->
 
 
 def convolve(
-    x: Tensor, weight: Tensor, bias: Tensor | None, shape: Convolution, *, before: int = 0
-) -> Tensor:
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    shape: Convolution,
+    *,
+    before: int = 0,
+) -> tuple[Tensor, bool]:
     """Return the convolution of images `[N, H, W, in]` with weights `[kh, kw, in, out]`.
 
     The cost is that of the values that are not 0. Room for `before` images is left in front.
+    Also returns whether all values are 0 or 1.
     """
     out = buffers.take(before + shape.images, *shape.out, shape.channels[1])
-    args = _convolution(x, out[before:], shape, shape.images)
-    args[events.WEIGHT] = weight.data_ptr()
+    args = _convolution(out[before:], shape, shape.images)
+    args[events.X], args[events.WEIGHT] = x.data_ptr(), weight.data_ptr()
     args[events.BIAS] = 0 if bias is None else bias.data_ptr()
     _run("convolve", args, int(args[events.BLOCKS]))
-    return out
+    return out, int(args[events.OTHERS]) == 0
 
 
 def convolve_back(grad: Tensor, x: Tensor, shape: Convolution) -> Tensor:
-    """Return the gradient of the weights, `[kh, kw, in, out]`."""
+    """Return the gradient of the weights, `[kh, kw, in, out]`; `x` may be uint8, 0 and 1."""
     size = (*shape.kernel, *shape.channels)
     # Each block has sums of its own: many enough for all threads, few enough for the memory.
     blocks = max(2, min(32, MOST_SUMS // math.prod(size)))
-    args = _convolution(x, grad, shape, blocks)
-    sums = x.new_zeros(int(args[events.BLOCKS]), *size)
+    args = _convolution(grad, shape, blocks)
+    args[events.MARKS if x.dtype == torch.uint8 else events.X] = x.data_ptr()
+    sums = torch.zeros(int(args[events.BLOCKS]), *size)
     args[events.SUMS] = sums.data_ptr()
     _run("convolve_back", args, int(args[events.BLOCKS]))
     return sums.sum(0)
 
 
-def _convolution(x: Tensor, out: Tensor, shape: Convolution, blocks: int) -> np.ndarray:
+def _convolution(out: Tensor, shape: Convolution, blocks: int) -> np.ndarray:
     args = np.zeros(events.ARGUMENTS, np.int64)
     images_a_block = -(-shape.images // blocks) if shape.images else 1
     args[events.IMAGES_A_BLOCK], args[events.IMAGES] = images_a_block, shape.images
     args[events.BLOCKS] = -(-shape.images // images_a_block)
-    args[events.X], args[events.OUT] = x.data_ptr(), out.data_ptr()
+    args[events.OUT] = out.data_ptr()
     args[events.IN], args[events.OUT_CHANNELS] = shape.channels
     args[events.HEIGHT], args[events.WIDTH] = shape.size
     args[events.OUT_HEIGHT], args[events.OUT_WIDTH] = shape.out

@@ -13,7 +13,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from .simd import add_lanes, compiled, fetch_and_add, load, multiply_add, read, splat, store
+from .simd import (
+    add_lanes,
+    compiled,
+    fetch_and_add,
+    load,
+    multiply_add,
+    read,
+    read_byte,
+    splat,
+    store,
+)
 
 OUT_LANES = 16
 
@@ -25,6 +35,8 @@ OUT_LANES = 16
     IMAGES_A_BLOCK,
     IMAGES,
     X,
+    MARKS,  # or one byte for each value, 0 or 1; where these are not there, 0
+    OTHERS,  # how many values are neither 0 nor 1
     WEIGHT,
     BIAS,  # or 0
     OUT,  # or its gradient
@@ -42,13 +54,16 @@ OUT_LANES = 16
     PADDING_Y,
     PADDING_X,
     ARGUMENTS,
-) = range(22)
+) = range(24)
 
 
 @compiled
 def compress(x, pixels, channels, row, starts, rows, values):
-    """List what is active: `rows` is channel times `row`, where its weights begin."""
-    number = 0
+    """List what is active: `rows` is channel times `row`, where its weights begin.
+
+    Returns how many values are neither 0 nor 1.
+    """
+    number, others = 0, 0
     for pixel in range(pixels):
         starts[pixel] = number
         for c in range(channels):
@@ -56,6 +71,21 @@ def compress(x, pixels, channels, row, starts, rows, values):
             rows[number] = c * row
             values[number] = value
             number += value != 0
+            others += (value != 0) & (value != 1)
+    starts[pixels] = number
+    return others
+
+
+@compiled
+def compress_marks(marks, pixels, channels, row, starts, rows, values):
+    """The same from one byte for each value, 0 or 1."""
+    number = 0
+    for pixel in range(pixels):
+        starts[pixel] = number
+        for c in range(channels):
+            rows[number] = c * row
+            values[number] = 1
+            number += read_byte(marks, pixel * channels + c)
     starts[pixels] = number
 
 
@@ -184,8 +214,14 @@ def blocks_of(args, backward):
         begin = block * read(args, IMAGES_A_BLOCK)
         sums = read(args, SUMS) + 4 * block * taps * channels * out_channels
         for image in range(begin, min(read(args, IMAGES), begin + read(args, IMAGES_A_BLOCK))):
-            x = read(args, X) + 4 * image * pixels * channels
-            compress(x, pixels, channels, out_channels, starts, rows, values)
+            if read(args, MARKS) != 0:
+                marks = read(args, MARKS) + image * pixels * channels
+                compress_marks(marks, pixels, channels, out_channels, starts, rows, values)
+            else:
+                x = read(args, X) + 4 * image * pixels * channels
+                others = compress(x, pixels, channels, out_channels, starts, rows, values)
+                if others > 0:
+                    fetch_and_add(args + 8 * OTHERS, others)
             for c in range(0, out_channels, 4 * OUT_LANES):
                 left = (out_channels - c) // OUT_LANES
                 if backward:

@@ -364,7 +364,6 @@ def _make(lanes):
                         clear(near, at, number)
                     at += CHANNELS_A_BLOCK
 
-
     @compiled
     def bring_back(args, near, begin, number, r0, r1, r2, r3, real, place):
         """Store q of the rows that are real: what stands in `near`, or 0 where nothing came back."""
@@ -377,7 +376,6 @@ def _make(lanes):
                     clear(q, to, number)
                 else:
                     copy(q, to, near, (t * 4 + row) * CHANNELS_A_BLOCK, number)
-
 
     @compiled
     def forward_blocks(args):
@@ -392,11 +390,12 @@ def _make(lanes):
             chunk, part = divmod(block, channel_blocks)
             begin = read(args, FIRST_CHANNEL) + part * CHANNELS_A_BLOCK
             count = counts + 4 * block * read(args, STEPS) if counts != 0 else 0
-            for window in range(chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)):
+            for window in range(
+                chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)
+            ):
                 r0, r1, r2, r3, real, place = place_of(args, window)
                 for c in range(begin, min(last, begin + CHANNELS_A_BLOCK), lanes):
                     forward(args, c, count, r0, r1, r2, r3, real, place)
-
 
     @compiled
     def backward_blocks(args):
@@ -415,7 +414,9 @@ def _make(lanes):
             begin = read(args, FIRST_CHANNEL) + part * CHANNELS_A_BLOCK
             number = min(read(args, LAST_CHANNEL) - begin, CHANNELS_A_BLOCK)
             sums = read(args, SUMS_AT) + 4 * chunk * SUMS * steps * channels
-            for window in range(chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)):
+            for window in range(
+                chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)
+            ):
                 r0, r1, r2, r3, real, place = place_of(args, window)
                 if place >= 0:
                     fetch(args, near, begin, number, r0, r1, r2, r3, real, place)

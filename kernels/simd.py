@@ -21,7 +21,7 @@ from numba.core.errors import RequireLiteralValue
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
 # Kernels are called by each other only: wrappers for Python would take time to compile.
-compiled = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+compiled: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
 
 FLOAT = ir.FloatType()
 INT = ir.IntType(32)
@@ -227,5 +227,16 @@ def read(typing: Any, address: Any, index: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte = builder.add(arguments[0], builder.mul(arguments[1], ir.Constant(ADDRESS, 8)))
         return builder.load(builder.inttoptr(byte, ADDRESS.as_pointer()))
+
+    return types.int64(types.int64, types.int64), emit
+
+
+@intrinsic
+def read_byte(typing: Any, address: Any, index: Any) -> Any:
+    """read_byte(address, index): the uint8 at `index`, as int64."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(builder.add(*arguments), ir.IntType(8).as_pointer())
+        return builder.zext(builder.load(place), ADDRESS)
 
     return types.int64(types.int64, types.int64), emit

@@ -15,7 +15,16 @@ import torch
 from ..core.errors import ConfigError
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-PACKAGES = ("asnn", "torch", "torchvision", "numpy", "numba", "snntorch", "safetensors", "scikit-learn")
+PACKAGES = (
+    "asnn",
+    "torch",
+    "torchvision",
+    "numpy",
+    "numba",
+    "snntorch",
+    "safetensors",
+    "scikit-learn",
+)
 
 
 def find_device(name: str) -> torch.device:

@@ -55,6 +55,7 @@ class SpikeConv2d(nn.Conv2d):
             self.kernels != "reference"
             and x.dim() == 4
             and x.numel() > 0
+            and x.shape[1] == self.in_channels
             and x.device.type == "cpu"
             and missing_backend("cpu", x.dtype) is None
             and self.weight.dtype == torch.float32
@@ -64,6 +65,12 @@ class SpikeConv2d(nn.Conv2d):
             and set(self.dilation) == {1}
             and self.padding_mode == "zeros"
             and not isinstance(self.padding, str)
+            and all(
+                size + 2 * padding >= kernel
+                for size, padding, kernel in zip(
+                    x.shape[2:], _pair(self.padding), self.kernel_size, strict=True
+                )
+            )
         )
 
 

@@ -70,8 +70,9 @@ def _affine(module: nn.Module | None) -> nn.Conv2d | nn.Linear | None:
 
 def _plain(norm: nn.Module) -> nn.BatchNorm2d | nn.BatchNorm1d | None:
     """Return the batch norm that all steps go through, if there is just one."""
-    if not isinstance(norm, FoldedNorm | SharedNorm):
+    if type(norm) not in (FoldedNorm, SharedNorm):
         return None
+    assert isinstance(norm, FoldedNorm | SharedNorm)
     inner = norm.norm
     fits = type(inner) in (nn.BatchNorm1d, nn.BatchNorm2d) and inner.running_mean is not None
     return inner if fits and inner.affine else None  # type: ignore[return-value]
@@ -89,7 +90,7 @@ def _fold_pair(affine: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | nn.BatchNor
 
 
 def versions(model: nn.Module) -> list[object]:
-    """Return what changes when a weight, a statistic, a part or the choice of kernels does."""
+    """Return what changes when a weight, statistic, part, hook or the choice of kernels does."""
     found: list[object] = []
     parts: list[nn.Module] = [model]
     for part in parts:  # which grows; a walk by names would take longer than a small network
@@ -97,5 +98,6 @@ def versions(model: nn.Module) -> list[object]:
             if tensor is not None:
                 found += (tensor.data_ptr(), tensor._version)
         found += (id(part), part.__dict__.get("kernels"))
+        found += (*part._forward_hooks, *part._forward_pre_hooks)
         parts += [child for child in part._modules.values() if child is not None]
     return found

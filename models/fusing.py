@@ -11,7 +11,7 @@ from ..kernels.choice import backend, missing_backend
 from ..kernels.contract import RESETS, SURROGATES, Rule, Shape
 from ..kernels.layer import Call, Segments, fused, make_table, statistics_of_evaluation
 from .neurons import AdaptiveLeaky, FixedLeaky
-from .norm import TimeNorm
+from .norm import FoldedNorm, PartedNorm, PerStepNorm, SharedNorm, TimeNorm
 from .surrogates import SURROGATES as DERIVATIVES
 from .time import is_static, once
 
@@ -104,14 +104,18 @@ def freeze(norm: nn.Module | None, neuron: AdaptiveLeaky, *, channels: int) -> F
 
 
 def _is_watched(part: nn.Module) -> bool:
-    return any(module._forward_hooks or module._forward_pre_hooks for module in part.modules())
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(module, kind) for module in part.modules() for kind in kinds)
 
 
 def _segments(norm: nn.Module | None, steps: int) -> Segments | str:
     if norm is None:
         return []
-    if not isinstance(norm, TimeNorm):
-        return f"there is no fused kernel for the norm {type(norm).__name__}"
+    parts = (norm.first, norm.others) if isinstance(norm, PartedNorm) else (norm,)
+    for part in (norm, *parts):  # what is derived from them may do something else
+        if type(part) not in (FoldedNorm, PerStepNorm, SharedNorm, PartedNorm):
+            return f"there is no fused kernel for the norm {type(part).__name__}"
+    assert isinstance(norm, TimeNorm)
     segments: Any = norm.segments(steps)
     plain = (nn.BatchNorm1d, nn.BatchNorm2d)
     norms = [part for part, _ in segments]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from torch.nn.functional import linear
 from ..coding.base import Coding
 from ..core.errors import ConfigError
 from ..core.registry import unknown
-from ..kernels.choice import Kernels, notice
+from ..kernels.choice import NEEDS, Kernels, missing_backend, notice
 from .convolution import SpikeConv2d
 from .fusing import Frozen, Fusible, freeze, fusible, run
 from .norm import PartedNorm, TimeNorm, create_norm
@@ -110,9 +110,10 @@ class SpikingLayer(nn.Module):
         self.watchers: list[Callable[[Tensor, int], None]] = []
         self._freezes = False
         self._frozen: Frozen | None = None
+        self._decided: dict[Any, Fusible | str] = {}
 
     def forward(self, x: Tensor) -> Tensor:
-        how = self._fusible(x)
+        how = self._how(x)
         if isinstance(how, Fusible):
             self.used = "fused"
             if self._freezes and self._frozen is None:
@@ -133,6 +134,15 @@ class SpikingLayer(nn.Module):
         """Pack what the layer computes with at its next call; for evaluation without gradients."""
         self._freezes = True
 
+    def _how(self, x: Tensor) -> Fusible | str:
+        if not self._freezes:
+            return self._fusible(x)
+        # Nobody but the layer itself knows its frozen parts: what holds once, holds again.
+        key = (x.shape, x.dtype, x.device)
+        if key not in self._decided:
+            self._decided = {key: self._fusible(x)}
+        return self._decided[key]
+
     def _fusible(self, x: Tensor) -> Fusible | str:
         if self.kernels == "reference":
             return "the reference is asked for"
@@ -147,7 +157,7 @@ class SpikingLayer(nn.Module):
                     why=how,
                     remedy="use kernels 'auto', which takes the reference there",
                 )
-            if how.endswith("is not installed"):
+            if missing_backend(x.device.type, torch.float32) == how and x.device.type in NEEDS:
                 notice(how)
         return how
 
@@ -208,9 +218,9 @@ class Readout(nn.Module):
         """
         if self.scale is None:
             return self.linear(spikes.mean(0))
-        scale = self.scale[: spikes.shape[0]]
-        average = torch.einsum("tbf,t->bf", spikes, scale.to(spikes.dtype)) / len(scale)
-        return linear(average, self.linear.weight) + self.linear.bias * scale.mean()
+        share = self.scale[: spikes.shape[0]].to(spikes.dtype) / spikes.shape[0]
+        average = (share @ spikes.flatten(1)).view(spikes.shape[1:])
+        return linear(average, self.linear.weight) + self.linear.bias * share.sum()
 
 
 def stem_norm(coding: Coding, form: str, channels: int, *, image: bool) -> TimeNorm:

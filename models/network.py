@@ -59,7 +59,12 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         self.coding = coding
         self.body = body
-        self._frozen: tuple[Any, SpikingNetwork] | None = None
+        self._frozen: tuple[list[object], SpikingNetwork] | None = None
+
+    def train(self, mode: bool = True) -> SpikingNetwork:
+        """Set the mode, and forget the frozen copy."""
+        self._frozen = None
+        return super().train(mode)
 
     def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
         """Return logits `[T, B, classes]`; with `steps`, of the first steps only.
@@ -74,6 +79,8 @@ class SpikingNetwork(nn.Module):
         return self.body(code)
 
     def _encode(self, x: Tensor, steps: int | None) -> Tensor:
+        if torch.is_grad_enabled():
+            self._frozen = None
         if steps is not None and not 1 <= steps <= self.coding.steps:
             raise ConfigError(f"steps must be from 1 to {self.coding.steps}, not {steps}")
         return self.coding.encode(x)[:steps]
@@ -106,7 +113,9 @@ class SpikingNetwork(nn.Module):
     def frozen(self) -> SpikingNetwork:
         """Return this network for inference: norms folded into the weights, nothing learns.
 
-        The copy is kept, and made anew when a weight has changed.
+        The copy is kept, and made anew when a weight has changed: after a pass that may have been
+        for a gradient (torch does not count the steps of its fused optimisers), after `train()`
+        and `eval()`, and where torch counts a change. It does not count those through `.data`.
         """
         now = versions(self)
         if self._frozen is None or self._frozen[0] != now:

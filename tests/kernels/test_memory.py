@@ -1,0 +1,227 @@
+"""Memory that is used again: never while anything can still read it."""
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from asnn.kernels import memory
+from asnn.kernels.memory import Buffers
+from asnn.models import create_model, use_kernels
+
+SIZE = memory.SMALLEST
+
+
+def saved_for_backward(tensor):
+    return tensor * torch.ones((), requires_grad=True)
+
+
+def gradient(tensor):
+    leaf = torch.zeros(tensor.shape, requires_grad=True)
+    leaf.grad = tensor
+    return leaf
+
+
+HOLDERS = {
+    "itself": lambda t: t,
+    "view": lambda t: t.view(2, -1).t(),
+    "one value": lambda t: t[-1:],
+    "detached": lambda t: t.detach(),
+    "array": lambda t: t.numpy(),
+    "storage": lambda t: t.untyped_storage(),
+    "gradient": gradient,
+    "saved for backward": saved_for_backward,
+}
+
+
+@pytest.mark.parametrize("hold", HOLDERS.values(), ids=HOLDERS)
+def test_a_buffer_is_free_when_the_last_tensor_on_it_is_gone(hold):
+    buffers = Buffers()
+    tensor = buffers.take(SIZE)
+    place = tensor.data_ptr()
+    held = hold(tensor)
+    del tensor
+    other = buffers.take(SIZE)
+    assert other.data_ptr() != place
+    del held
+    assert buffers.take(SIZE).data_ptr() == place
+
+
+def test_what_a_product_saved_is_what_its_gradient_sees():
+    buffers = Buffers()
+    factor = torch.ones((), requires_grad=True)
+    loss = (buffers.take(SIZE).fill_(2) * factor).sum()
+    for _ in range(3):
+        buffers.take(SIZE).fill_(99)
+    loss.backward()
+    assert factor.grad == 2 * SIZE
+
+
+def test_small_ones_are_plain():
+    buffers = Buffers()
+    tensor = buffers.take(SIZE - 1)
+    assert tensor.shape == (SIZE - 1,)
+    assert buffers.held == 0
+    assert buffers.take(0, 3).shape == (0, 3)
+    assert buffers.take(2, SIZE // 2).shape == (2, SIZE // 2)
+    assert buffers.held == 4 * SIZE
+
+
+def test_requests_of_three_quarters_of_a_buffer_and_no_less_are_served_by_it():
+    buffers, large = Buffers(), 4 * SIZE
+    place = buffers.take(large).data_ptr()
+    smaller = buffers.take(3, large // 4)
+    assert (smaller.data_ptr(), smaller.shape) == (place, (3, large // 4))
+    del smaller
+    assert buffers.take(large * 3 // 4 - 1).data_ptr() != place
+    assert buffers.take(large + 1).data_ptr() != place
+
+
+def test_the_smallest_buffer_that_fits_is_taken():
+    buffers = Buffers()
+    both = [buffers.take(SIZE + 1000), buffers.take(SIZE)]
+    small = both[1].data_ptr()
+    both.clear()
+    assert buffers.take(SIZE).data_ptr() == small
+
+
+def test_what_nobody_wants_is_forgotten_after_patience_and_what_is_held_is_not(monkeypatch):
+    monkeypatch.setattr(memory, "PATIENCE", 4)
+    buffers = Buffers()
+    held = buffers.take(SIZE).fill_(3)
+    buffers.take(SIZE)  # and free
+    for _ in range(4):
+        buffers.take(2 * SIZE)
+    buffers.take(4 * SIZE)  # only what is new makes room
+    assert buffers.held == 4 * (1 + 2 + 4) * SIZE
+    assert (held == 3).all()
+
+
+def test_within_patience_nothing_is_forgotten(monkeypatch):
+    """The negative control of the test above."""
+    monkeypatch.setattr(memory, "PATIENCE", 6)
+    buffers = Buffers()
+    buffers.take(SIZE)
+    for _ in range(4):
+        buffers.take(2 * SIZE)
+    buffers.take(4 * SIZE)
+    assert buffers.held == 4 * (1 + 2 + 4) * SIZE
+
+
+def test_threads_never_share_a_buffer(monkeypatch):
+    monkeypatch.setattr(memory, "SMALLEST", 8)
+    buffers = Buffers()
+
+    def work(number):
+        for turn in range(200):
+            mine = buffers.take(64).fill_(number * 1000 + turn)
+            also = buffers.take(64).fill_(-1)
+            assert (mine == number * 1000 + turn).all() and (also == -1).all()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert buffers.held <= 4 * 3 * 64 * 4  # a name keeps its old tensor until the new one is there
+
+
+def network():
+    torch.manual_seed(0)
+    model = create_model(
+        "lenet", in_shape=(2, 12, 12), classes=4, steps=3, widths=[16, 32], hidden=24
+    )
+    use_kernels(model, "fused")
+    return model
+
+
+def image(seed):
+    return torch.rand(6, 2, 12, 12, generator=torch.Generator().manual_seed(seed))
+
+
+def steps_kept_and_copied(model):
+    """Train three steps; return all tensors of the first, and copies made before the second."""
+    kept = []
+    hooks = [
+        part.register_forward_hook(lambda part, args, out: kept.extend([*args, out]))
+        for part in model.body
+    ]
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    copies = []
+    for step in range(3):
+        x = image(step).requires_grad_()
+        logits = model(x)
+        for hook in hooks:
+            hook.remove()
+        optimizer.zero_grad(set_to_none=True)
+        logits.square().mean().backward()
+        if step == 0:
+            kept += [logits, *(p.grad for p in model.parameters() if p.grad is not None)]
+            copies = [tensor.detach().clone() for tensor in kept]
+        optimizer.step()
+    return kept, copies
+
+
+def changed(kept, copies):
+    return [i for i, (a, b) in enumerate(zip(kept, copies, strict=True)) if not torch.equal(a, b)]
+
+
+@pytest.fixture
+def all_buffered(monkeypatch):
+    """Every result of the kernels comes from buffers, however small."""
+    pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
+    from asnn.kernels import cpu
+
+    fresh = Buffers()
+    monkeypatch.setattr(memory, "SMALLEST", 1)
+    monkeypatch.setattr(cpu, "buffers", fresh)
+    return fresh
+
+
+def test_what_a_training_step_gave_stays_as_it_was(all_buffered):
+    kept, copies = steps_kept_and_copied(network())
+    assert len(kept) > 20
+    assert changed(kept, copies) == []
+    assert all_buffered.held > 0
+
+
+def test_buffers_given_away_too_early_are_noticed(all_buffered, monkeypatch):
+    """The negative control of the test above."""
+    monkeypatch.setattr(Buffers, "_is_free", lambda self, index: True)
+    assert changed(*steps_kept_and_copied(network()))
+
+
+def test_large_results_of_a_training_step_stay_as_they_were():
+    pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
+    torch.manual_seed(0)
+    model = create_model(
+        "lenet", in_shape=(1, 32, 32), classes=4, steps=3, widths=[32, 16], hidden=8
+    )
+    kept, inputs = [], [torch.rand(8, 1, 32, 32) for _ in range(3)]
+    for x in inputs:
+        outs = []
+        hooks = [p.register_forward_hook(lambda p, a, out, to=outs: to.append(out))
+                 for p in model.body]  # fmt: skip
+        model(x).sum().backward()
+        for hook in hooks:
+            hook.remove()
+        kept.append((outs, [out.detach().clone() for out in outs]))
+    assert memory.buffers.held > 0
+    assert max(out.numel() for out in kept[0][0]) >= memory.SMALLEST
+    assert all(changed(*pair) == [] for pair in kept)
+
+
+def test_an_open_graph_outlives_other_steps(all_buffered):
+    model = network()
+    alone = copy.deepcopy(model)
+    loss = model(image(0)).square().mean()
+    for seed in (1, 2):
+        model(image(seed)).sum().backward()
+    model.zero_grad(set_to_none=True)
+    loss.backward()
+    alone(image(0)).square().mean().backward()
+    found = dict(model.named_parameters())
+    assert all(
+        torch.equal(found[name].grad, p.grad)
+        for name, p in alone.named_parameters()
+        if p.grad is not None
+    )
+    assert sum(p.grad is not None and bool(p.grad.any()) for p in found.values()) > 8

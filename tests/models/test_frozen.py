@@ -1,0 +1,363 @@
+"""Networks for inference: the answers of evaluation mode, and never those of older weights.
+
+Folding rounds differently, which may move a membrane across the threshold. In float64 it cannot
+in practice, and all logits are compared. In float32 the membranes of a float64 run are worked out
+here, and the samples compared in which none comes within `NEAR` of the threshold.
+"""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+from asnn.models import create_model, use_kernels
+from asnn.models.frozen import freeze
+from asnn.models.layers import SpikingLayer, used_kernels
+from asnn.models.neurons import AdaptiveLeaky
+from asnn.models.norm import FoldedNorm, PartedNorm
+from asnn.models.time import OverTime
+
+NEAR = 2e-5
+SIZES = {"lenet": {"widths": [16, 16], "hidden": 12}, "mlp": {"features": [14, 11]}}
+
+
+def network(name="mlp", *, coding="hybrid", norm="folded", steps=3, **options):
+    """A network in evaluation mode, with statistics and parameters of its own."""
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "norm 'shared'")
+        model = create_model(
+            name, in_shape=(2, 6, 6), classes=4, coding=coding, steps=steps, norm=norm,
+            mean=[0.4, 0.5], std=[0.3, 0.2], **SIZES[name], **options,
+        )  # fmt: skip
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for key, value in [*model.named_parameters(), *model.named_buffers()]:
+            if value.is_floating_point() and not key.endswith((".mean", ".std")):
+                drawn = torch.rand(value.shape, generator=generator)
+                if key.endswith(("norm.weight", "running_var", "gain", "leak", "scale")):
+                    value.copy_(0.4 + drawn)
+                elif key.endswith(("norm.bias", "running_mean")):
+                    value.copy_(drawn - 0.4)
+                else:
+                    value.mul_(1 + drawn)
+        for key, value in model.named_parameters():
+            if key.endswith("gain"):
+                value.mul_(2)
+    return model.eval()
+
+
+def image(number=12, seed=0):
+    return torch.rand(number, 2, 6, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def code_of(model, x):
+    torch.manual_seed(5)  # for a code that draws
+    return model.coding.encode(x)
+
+
+def nearest_to_threshold(model, code):
+    """Return for each sample how near any membrane of a float64 run comes to its threshold."""
+    exact = copy.deepcopy(model).double()
+    use_kernels(exact, "reference")
+    found = []
+
+    def watch(neuron, args, out):
+        x, p = args[0], neuron.parameters_of_steps()
+        v = torch.zeros_like(x[0])
+        for t in range(len(x)):
+            v = p.leak[t] * v + p.gain[t] * x[t]
+            found.append((v - p.threshold).abs().flatten(1).amin(1))
+            v = v - p.threshold * out[t]
+
+    for layer in exact.modules():
+        if isinstance(layer, SpikingLayer):
+            layer.neuron.register_forward_hook(watch)
+    with torch.no_grad():
+        exact.run(code.double())
+    return torch.stack(found).amin(0)
+
+
+CASES = [
+    (name, coding, norm)
+    for name in SIZES
+    for coding in ("direct", "hybrid", "rate", "temporal")
+    for norm in ("folded", "per-step", "shared")
+]
+
+
+@pytest.mark.parametrize(("name", "coding", "norm"), CASES)
+@pytest.mark.parametrize("steps", [3, 2, 1])
+def test_in_float64_the_answers_are_those_of_evaluation(name, coding, norm, steps):
+    model = network(name, coding=coding, norm=norm).double()
+    code = code_of(model, image().double())[:steps]
+    with torch.no_grad():
+        expected = model.run(code)
+    assert expected.std(1).min() > 1e-3  # the samples differ: there are spikes
+    torch.testing.assert_close(model.frozen().run(code), expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("name", "coding", "norm"), CASES)
+@pytest.mark.parametrize("kernels", ["fused", "reference"])
+def test_in_float32_they_are_where_no_membrane_is_near_the_threshold(name, coding, norm, kernels):
+    if kernels == "fused":
+        pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
+    model = network(name, coding=coding, norm=norm)
+    use_kernels(model, kernels)
+    code = code_of(model, image(24))
+    clear = nearest_to_threshold(model, code) > NEAR
+    assert clear.sum() >= 12
+    with torch.no_grad():
+        expected = model.run(code)
+        found = model.frozen().run(code)
+    torch.testing.assert_close(found[:, clear], expected[:, clear], rtol=1e-4, atol=1e-4)
+    assert used_kernels(model) == used_kernels(model.frozen()) == kernels
+
+
+def test_other_statistics_give_other_answers():
+    """The negative control of the tests above."""
+    model, other = network().double(), network().double()
+    other.body.spikes1.norm.others.norm.running_var.mul_(1.2)
+    code = code_of(model, image().double())
+    with pytest.raises(AssertionError):
+        torch.testing.assert_close(other.frozen().run(code), model.run(code).detach())
+
+
+def test_folding_is_the_formula():
+    model = network("lenet")
+    frozen, norms = model.frozen().body, model.body.spikes1.norm
+    assert isinstance(norms, PartedNorm)
+    pairs = [
+        (model.body.conv1.analog, norms.first.norm, frozen.conv1.analog),
+        (model.body.conv1.spikes, norms.others.norm, frozen.conv1.spikes),
+        (model.body.conv2.layer, model.body.spikes2.norm.norm, frozen.conv2.layer),
+        (model.body.linear.layer, model.body.spikes3.norm.norm, frozen.linear.layer),
+    ]
+    for affine, norm, folded in pairs:
+        for k in range(len(affine.weight)):
+            mean, variance, weight, bias = (
+                value[k].item()
+                for value in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+            )
+            factor = weight / (variance + norm.eps) ** 0.5
+            torch.testing.assert_close(folded.weight[k], affine.weight[k] * factor)
+            bias -= mean * factor
+            assert folded.bias[k].item() == pytest.approx(bias, rel=1e-5, abs=1e-6)
+    assert frozen.spikes1.norm is frozen.spikes2.norm is frozen.spikes3.norm is None
+
+
+def test_a_bias_in_front_of_the_norm_is_folded_too():
+    norm = nn.BatchNorm1d(2)
+    body = nn.Sequential(
+        OverTime(nn.Linear(3, 2)), SpikingLayer(FoldedNorm(norm), AdaptiveLeaky(1))
+    )
+    with torch.no_grad():
+        norm.running_mean.copy_(torch.tensor([1.0, 2.0]))
+        norm.running_var.copy_(torch.tensor([4.0, 0.25]) - norm.eps)
+        norm.weight.copy_(torch.tensor([3.0, 5.0]))
+        norm.bias.copy_(torch.tensor([0.5, 0.25]))
+        body[0].layer.bias.copy_(torch.tensor([2.0, -1.0]))
+    # (2 - 1) · 3 / 2 + 0.5 and (-1 - 2) · 5 / 0.5 + 0.25
+    torch.testing.assert_close(freeze(body)[0].layer.bias, torch.tensor([2.0, -29.75]))
+    weight = body[0].layer.weight * torch.tensor([[1.5], [10.0]])
+    torch.testing.assert_close(freeze(body)[0].layer.weight, weight)
+
+
+def test_norms_of_each_step_stay_where_they_are():
+    model = network(norm="per-step", coding="temporal")
+    assert model.frozen().body.spikes1.norm is not None
+    assert torch.equal(model.frozen().body.linear1.spikes[-1].weight,
+                       model.body.linear1.spikes[-1].weight)  # fmt: skip
+
+
+def replace(model):
+    old = model.body.linear2.layer.weight
+    model.body.linear2.layer.weight = nn.Parameter(old.detach() * 2)
+
+
+def replace_after_deleting(model):
+    """The new weight may lie where the old one did."""
+    value = model.body.linear2.layer.weight.detach() * 2
+    del model.body.linear2.layer.weight
+    model.body.linear2.layer.weight = nn.Parameter(value)
+
+
+def assign(model):
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    state["body.linear2.layer.weight"] *= 2
+    model.load_state_dict(state, assign=True)
+
+
+def load(model):
+    state = model.state_dict()
+    name = "body.linear2.layer.weight"
+    model.load_state_dict({**state, name: 2 * state[name]})
+
+
+def step_of(kind, *, fused):
+    def step(model):
+        optimizer = kind(model.parameters(), lr=0.1, fused=fused)
+        model.mean_logits(image()).square().sum().backward()
+        optimizer.step()
+
+    return step
+
+
+def in_place(of):
+    def change(model):
+        with torch.no_grad():
+            of(model).mul_(2)
+
+    return change
+
+
+def new_layer(model):
+    torch.manual_seed(9)
+    model.body.linear2.layer = nn.Linear(14, 11, bias=False)
+
+
+def no_norm(model):
+    model.body.spikes2.norm = None
+
+
+def batch(model):
+    model.train()(image(seed=3))
+    model.eval()
+
+
+CHANGES = {
+    "weight": in_place(lambda m: m.body.linear2.layer.weight),
+    "bias": in_place(lambda m: m.body.readout.linear.bias),
+    "data, which torch does not count": lambda m: (
+        m.body.linear2.layer.weight.data.mul_(2),
+        m.eval(),
+    ),
+    "statistic": in_place(lambda m: m.body.spikes2.norm.norm.running_var),
+    "leak": in_place(lambda m: m.body.spikes1.neuron.leak),
+    "threshold": in_place(lambda m: m.body.spikes1.neuron.threshold),
+    "mean of the images": in_place(lambda m: m.body.linear1.mean),
+    "a batch in training mode": batch,
+    "step": step_of(torch.optim.Adam, fused=False),
+    "fused step of adam": step_of(torch.optim.Adam, fused=True),
+    "fused step of sgd": step_of(torch.optim.SGD, fused=True),
+    "replaced parameter": replace,
+    "deleted and set": replace_after_deleting,
+    "assigned": assign,
+    "loaded": load,
+    "replaced layer": new_layer,
+    "removed norm": no_norm,
+    "double": lambda m: m.double(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_it_is_renewed_when_the_network_changes(change):
+    model = network()
+    x = image()
+    former, before = model.frozen(), model.predict(x)
+    change(model)
+    x = x.to(model.body.readout.linear.weight.dtype)
+    after = model.predict(x)
+    expected = freeze(model.body)(model.coding.encode(x)).mean(0)
+    assert not torch.equal(expected, before.to(expected.dtype))
+    torch.testing.assert_close(after, expected)
+    assert model.frozen() is not former
+
+
+def test_it_is_renewed_when_the_kernels_change():
+    model = network("lenet")
+    former = model.frozen()
+    use_kernels(model, "reference")
+    now = model.frozen()
+    assert now is not former
+    assert {m.kernels for m in now.modules() if hasattr(m, "kernels")} == {"reference"}
+
+
+def test_it_is_kept_while_nothing_changes():
+    model = network("lenet")
+    frozen = model.frozen()
+    model.predict(image())
+    with torch.no_grad():
+        model(image())
+    model.predict(image(3), 2)
+    copy.deepcopy(model)
+    model.state_dict()
+    assert model.frozen() is frozen
+
+
+def test_a_copy_has_a_frozen_form_of_its_own():
+    model = network()
+    model.frozen()
+    other = copy.deepcopy(model)
+    in_place(lambda m: m.body.linear2.layer.weight)(other)
+    assert not torch.equal(other.predict(image()), model.predict(image()))
+
+
+def test_the_network_itself_is_left_as_it_was():
+    model = network("lenet")
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    names = [name for name, _ in model.named_modules()]
+    frozen = model.frozen()
+    frozen.predict(image())
+    assert model.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert [name for name, _ in model.named_modules()] == names
+    assert all(p.requires_grad for p in model.parameters())
+    assert not any(p.requires_grad for p in frozen.parameters())
+    mine = {p.data_ptr() for p in model.parameters()}
+    assert mine.isdisjoint(p.data_ptr() for p in frozen.parameters())
+    assert frozen.config == model.config and not frozen.training
+    training = network("lenet").train()
+    training.frozen()
+    assert all(part.training for part in training.modules())
+
+
+def test_predict_in_training_mode_has_the_statistics_of_the_batch():
+    model, x = network().train(), image()
+    other, still = copy.deepcopy(model), copy.deepcopy(model).eval()
+    found = model.predict(x)
+    torch.testing.assert_close(found, other(x).mean(0).detach(), rtol=1e-5, atol=1e-5)
+    assert not torch.allclose(found, still.predict(x), atol=1e-3)
+    statistics = model.body.spikes1.norm.first.norm.running_mean
+    torch.testing.assert_close(statistics, other.body.spikes1.norm.first.norm.running_mean)
+    assert not torch.equal(statistics, still.body.spikes1.norm.first.norm.running_mean)
+
+
+@pytest.mark.parametrize("name", list(SIZES))
+@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
+@pytest.mark.parametrize("steps", [None, 3, 2, 1])
+def test_mean_logits_are_the_mean_of_the_logits(name, scaled, steps):
+    model, x = network(name, output_scale=scaled).double(), image().double()
+    assert (model.body.readout.scale is not None) == scaled
+    expected = model(x, steps)
+    torch.testing.assert_close(model.mean_logits(x, steps), expected.mean(0), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(model.predict(x, steps), expected.mean(0).detach())
+    if steps != 1:  # the negative control: the steps do differ
+        assert not torch.allclose(expected[0], expected.mean(0))
+
+
+@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "scaled"])
+def test_gradients_of_mean_logits_are_those_of_the_mean(scaled):
+    model, x = network(output_scale=scaled).double().train(), image().double()
+    other = copy.deepcopy(model)
+    model.mean_logits(x).square().sum().backward()
+    other(x).mean(0).square().sum().backward()
+    expected = dict(other.named_parameters())
+    for key, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, expected[key].grad, rtol=1e-8, atol=1e-10)
+
+
+def test_a_body_that_ends_otherwise_is_averaged_afterwards():
+    model = network()
+    model.body.append(nn.Identity())
+    torch.testing.assert_close(model.mean_logits(image()), model(image()).mean(0))
+
+
+def test_hooks_are_called_in_predict():
+    model, seen = network(), []
+    model.predict(image())  # there is a frozen form already
+    model.body.spikes2.register_forward_hook(lambda *_: seen.append("layer"))
+    model.predict(image())
+    assert seen == ["layer"]
