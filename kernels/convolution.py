@@ -33,6 +33,7 @@ def event_convolution(
     backend: Any,
     shape: Convolution,
     share: float,
+    taps: Tensor | None = None,
 ) -> Tensor:
     """Return the convolution of images `[N, in, H, W]` in channels-last order.
 
@@ -46,8 +47,37 @@ def event_convolution(
         backend: module with `convolve` and `convolve_back`.
         shape: of it all.
         share: of the values that are not 0.
+        taps: `taps_of(weight)`, if it is at hand.
     """
+    if share <= DENSEST_FORWARD and not torch.is_grad_enabled():
+        return _forward(x, weight, bias, before, backend, shape, taps)[0]
     return _EventConvolution.apply(x, weight, bias, before, backend, shape, share)  # type: ignore[return-value]
+
+
+def taps_of(weight: Tensor) -> Tensor:
+    """Return weights `[out, in, kh, kw]` as kernels read them: `[kh, kw, in, out]`."""
+    return weight.permute(2, 3, 1, 0).contiguous()
+
+
+def _forward(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    before: Tensor | None,
+    backend: Any,
+    shape: Convolution,
+    taps: Tensor | None,
+) -> tuple[Tensor, Tensor, bool]:
+    """Return the result, the rows of x, and whether these are 0 and 1 only."""
+    rows = x.permute(0, 2, 3, 1).contiguous()
+    taps = taps_of(weight) if taps is None else taps
+    bias = None if bias is None else bias.contiguous()
+    number = 0 if before is None else len(before)
+    out, binary = backend.convolve(rows, taps, bias, shape, before=number)
+    out = out.permute(0, 3, 1, 2)
+    if before is not None:
+        out[:number] = before
+    return out, rows, binary
 
 
 class _EventConvolution(torch.autograd.Function):
@@ -68,16 +98,10 @@ class _EventConvolution(torch.autograd.Function):
             ctx.save_for_backward(x.permute(0, 2, 3, 1).contiguous(), weight)
             out = torch.nn.functional.conv2d(x, weight, bias, shape.stride, shape.padding)
             return out if before is None else torch.cat([before, out])
-        rows = x.permute(0, 2, 3, 1).contiguous()
-        taps = weight.permute(2, 3, 1, 0).contiguous()
-        bias = None if bias is None else bias.contiguous()
-        out, binary = backend.convolve(rows, taps, bias, shape, before=ctx.before)
+        out, rows, binary = _forward(x, weight, bias, before, backend, shape, None)
         # One byte for each spike is enough for the backward pass.
         learns = ctx.needs_input_grad[1]
         ctx.save_for_backward(rows.to(torch.uint8) if binary and learns else rows, weight)
-        out = out.permute(0, 3, 1, 2)
-        if before is not None:
-            out[: ctx.before] = before
         return out
 
     @staticmethod

@@ -23,7 +23,7 @@ class Buffers:
     """Hands out uninitialised float32 tensors on the CPU, and takes them back.
 
     A buffer is free again when the last tensor on it is gone. It serves requests of its own size
-    down to three quarters of it.
+    down to a third of it, so that what is large early in a step is used again later in it.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Buffers:
         fits = [
             (self._arrays[index].size, index)
             for index in range(len(self._arrays))
-            if size <= self._arrays[index].size <= size * 4 // 3 and self._is_free(index)
+            if size <= self._arrays[index].size <= 3 * size and self._is_free(index)
         ]
         return min(fits)[1] if fits else None
 

@@ -338,8 +338,8 @@ def _make(lanes):
     def fetch(args, near, begin, number, r0, r1, r2, r3, real, place):
         """Bring x and the gradients of a window together.
 
-        Steps lie far apart in memory, often by a multiple of what a cache is wide, so that they drive
-        each other out of it: each line is fetched once, whole.
+        Steps lie far apart in memory, often by a multiple of what a cache is wide, so that they
+        drive each other out of it: each line is fetched once, whole.
         """
         x, grad, channels = read(args, X), read(args, OUT), read(args, CHANNELS)
         stride, near_grad = read(args, STRIDE), read(args, NEAR_GRAD)
@@ -366,7 +366,7 @@ def _make(lanes):
 
     @compiled
     def bring_back(args, near, begin, number, r0, r1, r2, r3, real, place):
-        """Store q of the rows that are real: what stands in `near`, or 0 where nothing came back."""
+        """Store q of the rows that are real: from `near`, or 0 where nothing came back."""
         q, channels, stride = read(args, Q), read(args, CHANNELS), read(args, STRIDE)
         for t in range(read(args, STEPS) if stride > 0 else 1):
             for row in range(real):

@@ -7,7 +7,13 @@ from torch import Tensor, nn
 
 from ..kernels.choice import Kernels, backend, missing_backend
 from ..kernels.contract import Convolution
-from ..kernels.convolution import DENSEST_BACKWARD, OUT_MULTIPLE, event_convolution, share_active
+from ..kernels.convolution import (
+    DENSEST_BACKWARD,
+    OUT_MULTIPLE,
+    event_convolution,
+    share_active,
+    taps_of,
+)
 
 
 class SpikeConv2d(nn.Conv2d):
@@ -21,6 +27,7 @@ class SpikeConv2d(nn.Conv2d):
     """
 
     kernels: Kernels = "auto"
+    _taps: tuple[tuple[int, int], Tensor] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         return self.behind(None, input)
@@ -48,7 +55,17 @@ class SpikeConv2d(nn.Conv2d):
             backend=backend(x.device.type),
             shape=shape,
             share=share,
+            taps=self._frozen_taps(),
         )
+
+    def _frozen_taps(self) -> Tensor | None:
+        """Return the weights as kernels read them, kept while nothing can learn."""
+        if self.weight.requires_grad:
+            return None
+        key = (self.weight.data_ptr(), self.weight._version)
+        if self._taps is None or self._taps[0] != key:
+            self._taps = (key, taps_of(self.weight))
+        return self._taps[1]
 
     def _follows_spikes(self, x: Tensor) -> bool:
         return (

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from itertools import pairwise
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .convolution import SpikeConv2d
 from .layers import SpikingLayer, Stem
@@ -89,15 +90,34 @@ def _fold_pair(affine: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | nn.BatchNor
     affine.bias = nn.Parameter(bias.to(affine.weight))
 
 
-def versions(model: nn.Module) -> list[object]:
-    """Return what changes when a weight, statistic, part, hook or the choice of kernels does."""
-    found: list[object] = []
-    parts: list[nn.Module] = [model]
-    for part in parts:  # which grows; a walk by names would take longer than a small network
-        for tensor in (*part._parameters.values(), *part._buffers.values()):
-            if tensor is not None:
-                found += (tensor.data_ptr(), tensor._version)
-        found += (id(part), part.__dict__.get("kernels"))
-        found += (*part._forward_hooks, *part._forward_pre_hooks)
-        parts += [child for child in part._modules.values() if child is not None]
-    return found
+class Snapshot:
+    """What a network consisted of at some time, to see whether it still does.
+
+    It looks at every weight, statistic and part, at hooks and at the choice of kernels, without
+    walking through names: that would take longer than a small network.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._held: list[tuple[dict[str, Any], str, Any]] = []
+        self._tensors: list[tuple[Tensor, int, int]] = []
+        self._sizes: list[tuple[Any, int]] = []
+        parts = [model]
+        for part in parts:  # which grows
+            for held in (part._parameters, part._buffers, part._modules):
+                self._sizes.append((held, len(held)))
+                self._held += [(held, key, value) for key, value in held.items()]
+                tensors = [value for value in held.values() if isinstance(value, Tensor)]
+                self._tensors += [(value, value.data_ptr(), value._version) for value in tensors]
+            for hooks in (part._forward_hooks, part._forward_pre_hooks):
+                self._sizes.append((hooks, len(hooks)))
+            if "kernels" in part.__dict__:
+                self._held.append((part.__dict__, "kernels", part.__dict__["kernels"]))
+            parts += [child for child in part._modules.values() if child is not None]
+
+    def holds(self) -> bool:
+        """Return whether nothing has changed since."""
+        return (
+            all(held.get(key) is value for held, key, value in self._held)
+            and all(len(held) == size for held, size in self._sizes)
+            and all(t._version == version and t.data_ptr() == p for t, p, version in self._tensors)
+        )

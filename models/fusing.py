@@ -31,10 +31,20 @@ class Fusible(NamedTuple):
 
 
 class Frozen(NamedTuple):
-    """What a layer computes with in evaluation, packed once."""
+    """A layer in evaluation, for inputs of one shape: all that does not depend on their values."""
 
+    backend: Any
+    shape: Shape
+    rule: Rule
     table: Tensor
     threshold: Tensor
+
+    def run(self, x: Tensor, *, count: bool) -> tuple[Tensor, Tensor | None]:
+        """Return spikes, and their number at each step if it was to `count`."""
+        spikes, counts = self.backend.forward(
+            _rows(x, self.shape), self.table, self.threshold, self.shape, self.rule, count
+        )
+        return _as_images(spikes, self.shape, x.dim()), counts
 
 
 def fusible(
@@ -61,46 +71,37 @@ def fusible(
     return Fusible(neuron, segments, window)
 
 
-def run(x: Tensor, how: Fusible, *, count: bool, frozen: Frozen | None) -> tuple[Tensor, Call]:
-    """Return spikes `[T, B, C, ...]` and the call, with their number if it was to `count`."""
+def run(x: Tensor, how: Fusible, *, count: bool) -> tuple[Tensor, Tensor | None]:
+    """Return spikes `[T, B, C, ...]`, and their number at each step if it was to `count`."""
     neuron = how.neuron
     neuron.check(x)
     shape = _shape(x, how.window)
     call = Call(backend(x.device.type), shape, _rule(neuron), how.segments, count)
-    rows = _rows(x, shape)
-    if frozen is not None and not torch.is_grad_enabled():
-        table = frozen.table[:, : shape.steps].contiguous()
-        spikes, call.counts = call.backend.forward(
-            rows, table, frozen.threshold, shape, call.rule, count
-        )
-    else:
-        p = neuron.parameters_of_steps()
-        spikes = fused(
-            rows, call, leak=p.leak, gain=p.gain, threshold=p.threshold, size=p.reset_size
-        )
-    spikes = spikes.view(shape.steps, shape.batch, *shape.pooled, shape.channels)
-    return (spikes[:, :, 0, 0] if x.dim() == 3 else spikes.permute(0, 1, 4, 2, 3)), call
+    p = neuron.parameters_of_steps()
+    spikes = fused(
+        _rows(x, shape), call, leak=p.leak, gain=p.gain, threshold=p.threshold, size=p.reset_size
+    )
+    return _as_images(spikes, shape, x.dim()), call.counts
 
 
 @torch.no_grad()
-def freeze(norm: nn.Module | None, neuron: AdaptiveLeaky, *, channels: int) -> Frozen | None:
-    """Return what a layer computes with in evaluation, or None where kernels cannot take it."""
-    segments = _segments(norm, neuron.steps)
-    if isinstance(segments, str):
-        return None
+def freeze(x: Tensor, how: Fusible) -> Frozen:
+    """Return the layer in evaluation, for inputs of the shape of `x`."""
+    neuron = how.neuron
+    neuron.check(x)
+    shape = _shape(x, how.window)
     p = neuron.parameters_of_steps()
-    return Frozen(
-        make_table(
-            segments,
-            statistics_of_evaluation(segments),
-            p.leak,
-            p.gain,
-            p.reset_size,
-            steps=neuron.steps,
-            channels=channels,
-        ),
-        p.threshold.reshape(1).float(),
+    table = make_table(
+        how.segments,
+        statistics_of_evaluation(how.segments),
+        p.leak[: shape.steps],
+        p.gain[: shape.steps],
+        None if p.reset_size is None else p.reset_size[: shape.steps],
+        steps=shape.steps,
+        channels=shape.channels,
     )
+    threshold = p.threshold.reshape(1).float()
+    return Frozen(backend(x.device.type), shape, _rule(neuron), table, threshold)
 
 
 def _is_watched(part: nn.Module) -> bool:
@@ -154,6 +155,11 @@ def _rows(x: Tensor, shape: Shape) -> Tensor:
     if x.dim() == 5:
         x = x.permute(0, 1, 3, 4, 2)
     return x.contiguous().view(-1, shape.rows, shape.channels)
+
+
+def _as_images(spikes: Tensor, shape: Shape, dims: int) -> Tensor:
+    spikes = spikes.view(shape.steps, shape.batch, *shape.pooled, shape.channels)
+    return spikes[:, :, 0, 0] if dims == 3 else spikes.permute(0, 1, 4, 2, 3)
 
 
 def _rule(neuron: AdaptiveLeaky) -> Rule:

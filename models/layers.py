@@ -109,39 +109,37 @@ class SpikingLayer(nn.Module):
         self.used: Literal["reference", "fused"] | None = None
         self.watchers: list[Callable[[Tensor, int], None]] = []
         self._freezes = False
-        self._frozen: Frozen | None = None
-        self._decided: dict[Any, Fusible | str] = {}
+        self._frozen: tuple[Any, Frozen | None] = (None, None)
 
     def forward(self, x: Tensor) -> Tensor:
-        how = self._how(x)
+        if self._freezes and not torch.is_grad_enabled():
+            frozen = self._frozen_for(x)
+            if frozen is not None:
+                spikes, counts = frozen.run(x, count=bool(self.watchers))
+                return self._told(spikes, counts, x)
+        how = self._fusible(x)
         if isinstance(how, Fusible):
             self.used = "fused"
-            if self._freezes and self._frozen is None:
-                self._frozen = freeze(self.norm, how.neuron, channels=x.shape[2])
-            spikes, call = run(x, how, count=bool(self.watchers), frozen=self._frozen)
-            if call.counts is not None:
-                self._tell(call.counts, call.shape.rows * call.shape.channels)
-            return spikes
+            spikes, counts = run(x, how, count=bool(self.watchers))
+            return self._told(spikes, counts, x)
         self.used = "reference"
         spikes = self.neuron(x if self.norm is None else self.norm(x))
         if self.watchers:
             # Rates are wanted to more digits than float32 can count spikes.
-            counts = spikes.detach().flatten(1).sum(1, dtype=torch.float64)
-            self._tell(counts, spikes[0].numel() if len(spikes) else 0)
+            self._told(spikes, spikes.detach().flatten(1).sum(1, dtype=torch.float64), x)
         return spikes if self.pool is None else over_time(self.pool, spikes)
 
     def freeze(self) -> None:
-        """Pack what the layer computes with at its next call; for evaluation without gradients."""
+        """Keep what evaluation without gradients needs, from the next call on; for good."""
         self._freezes = True
 
-    def _how(self, x: Tensor) -> Fusible | str:
-        if not self._freezes:
-            return self._fusible(x)
-        # Nobody but the layer itself knows its frozen parts: what holds once, holds again.
-        key = (x.shape, x.dtype, x.device)
-        if key not in self._decided:
-            self._decided = {key: self._fusible(x)}
-        return self._decided[key]
+    def _frozen_for(self, x: Tensor) -> Frozen | None:
+        key = (x.shape, x.stride(0) == 0, x.dtype, x.device)
+        if self._frozen[0] != key:
+            how = self._fusible(x)
+            self.used = "fused" if isinstance(how, Fusible) else "reference"
+            self._frozen = (key, freeze(x, how) if isinstance(how, Fusible) else None)
+        return self._frozen[1]
 
     def _fusible(self, x: Tensor) -> Fusible | str:
         if self.kernels == "reference":
@@ -161,9 +159,13 @@ class SpikingLayer(nn.Module):
                 notice(how)
         return how
 
-    def _tell(self, counts: Tensor, places: int) -> None:
-        for watcher in self.watchers:
-            watcher(counts, places)
+    def _told(self, spikes: Tensor, counts: Tensor | None, x: Tensor) -> Tensor:
+        """Tell the watchers, and return the spikes."""
+        if counts is not None:
+            places = x[0].numel() if len(x) else 0
+            for watcher in self.watchers:
+                watcher(counts, places)
+        return spikes
 
 
 def use_kernels(model: nn.Module, kernels: str) -> None:

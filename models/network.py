@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from ..coding.base import Coding
 from ..core.errors import ConfigError
-from .frozen import freeze, versions
+from .frozen import Snapshot, freeze
 from .layers import Readout
 
 
@@ -59,7 +60,7 @@ class SpikingNetwork(nn.Module):
         super().__init__()
         self.coding = coding
         self.body = body
-        self._frozen: tuple[list[object], SpikingNetwork] | None = None
+        self._frozen: tuple[Snapshot, SpikingNetwork] | None = None
 
     def train(self, mode: bool = True) -> SpikingNetwork:
         """Set the mode, and forget the frozen copy."""
@@ -117,9 +118,22 @@ class SpikingNetwork(nn.Module):
         for a gradient (torch does not count the steps of its fused optimisers), after `train()`
         and `eval()`, and where torch counts a change. It does not count those through `.data`.
         """
-        now = versions(self)
-        if self._frozen is None or self._frozen[0] != now:
+        if self._frozen is None or not self._frozen[0].holds():
             copy = SpikingNetwork(self.coding, freeze(self.body))
             copy.config = self.config
-            self._frozen = (now, copy.eval())
+            self._frozen = (Snapshot(self), copy.eval())
         return self._frozen[1]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SpikingNetwork:
+        # A snapshot is of this network, and of no copy.
+        frozen, self._frozen = self._frozen, None
+        try:
+            other = self.__class__.__new__(self.__class__)
+            memo[id(self)] = other
+            other.__dict__ = deepcopy(self.__dict__, memo)
+            return other
+        finally:
+            self._frozen = frozen
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_frozen": None}
