@@ -35,6 +35,11 @@ def backend(device: str) -> Any:
     return import_module(f".{device}", __package__)
 
 
+def recording() -> bool:
+    """Return whether torch writes down what is computed, for which it wants its own operations."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+
+
 @cache
 def notice(reason: str) -> None:
     """Say once in a process why the slower reference is used."""

@@ -11,6 +11,7 @@ on Python threads, which ctypes lets go of the interpreter.
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -50,7 +51,7 @@ def _callable(task: int) -> Callable[[int], None]:
 @cache
 def _openmp_of_torch() -> Callable[..., None] | None:
     """Return `GOMP_parallel(function, data, threads, flags)` of torch's own OpenMP, if any."""
-    if not hasattr(ctypes, "RTLD_GLOBAL") or not torch.backends.openmp.is_available():
+    if not torch.backends.openmp.is_available():
         return None
     folder = Path(torch.__file__).parent
     for path in [*folder.glob("lib/libgomp*.so*"), *folder.parent.glob("torch.libs/libgomp*.so*")]:
@@ -67,3 +68,8 @@ def _openmp_of_torch() -> Callable[..., None] | None:
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="asnn-kernels")
+
+
+if hasattr(os, "register_at_fork"):
+    # A child has the pool of its parent without the threads.
+    os.register_at_fork(after_in_child=_pool.cache_clear)

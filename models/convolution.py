@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from ..kernels.choice import Kernels, backend, missing_backend
+from ..kernels.choice import Kernels, backend, missing_backend, recording
 from ..kernels.contract import Convolution
 from ..kernels.convolution import (
     DENSEST_BACKWARD,
@@ -27,7 +29,7 @@ class SpikeConv2d(nn.Conv2d):
     """
 
     kernels: Kernels = "auto"
-    _taps: tuple[tuple[int, int], Tensor] | None = None
+    _taps: tuple[Tensor, int, Tensor] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         return self.behind(None, input)
@@ -62,14 +64,18 @@ class SpikeConv2d(nn.Conv2d):
         """Return the weights as kernels read them, kept while nothing can learn."""
         if self.weight.requires_grad:
             return None
-        key = (self.weight.data_ptr(), self.weight._version)
-        if self._taps is None or self._taps[0] != key:
-            self._taps = (key, taps_of(self.weight))
-        return self._taps[1]
+        kept = self._taps
+        if kept is None or kept[0] is not self.weight or kept[1] != self.weight._version:
+            kept = self._taps = (self.weight, self.weight._version, taps_of(self.weight))
+        return kept[2]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_taps": None}
 
     def _follows_spikes(self, x: Tensor) -> bool:
         return (
             self.kernels != "reference"
+            and not recording()
             and x.dim() == 4
             and x.numel() > 0
             and x.shape[1] == self.in_channels

@@ -28,7 +28,10 @@ def freeze(body: nn.Module) -> nn.Module:
     follow an affine layer directly. The answers are those of the network itself but for rounding,
     which can move a membrane across the threshold.
     """
-    body = copy.deepcopy(body).eval()
+    original, body = body, copy.deepcopy(body).eval()
+    for layer, other in zip(original.modules(), body.modules(), strict=True):
+        if isinstance(layer, SpikingLayer) and isinstance(other, SpikingLayer):
+            other.watchers = layer.watchers  # who watches the network, watches its frozen form
     for parent in list(body.modules()):
         if isinstance(parent, nn.Sequential):
             for part, after in pairwise(parent):
@@ -120,4 +123,6 @@ class Snapshot:
             all(held.get(key) is value for held, key, value in self._held)
             and all(len(held) == size for held, size in self._sizes)
             and all(t._version == version and t.data_ptr() == p for t, p, version in self._tensors)
+            # torch does not count the steps of its fused optimisers, which need gradients.
+            and all(t.grad is None for t, _, _ in self._tensors)
         )

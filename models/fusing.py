@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..kernels.choice import backend, missing_backend
+from ..kernels.choice import backend, missing_backend, recording
 from ..kernels.contract import RESETS, SURROGATES, Rule, Shape
 from ..kernels.layer import Call, Segments, fused, make_table, statistics_of_evaluation
 from .neurons import AdaptiveLeaky, FixedLeaky
@@ -54,6 +54,8 @@ def fusible(
     missing = missing_backend(x.device.type, x.dtype)
     if missing is not None:
         return missing
+    if recording():
+        return "a graph is recorded, which fused kernels are no part of"
     if x.dim() not in (3, 5):
         return f"fused kernels take [T, B, C] and [T, B, C, H, W], not {x.dim()} axes"
     if type(neuron) not in (AdaptiveLeaky, FixedLeaky):

@@ -12,7 +12,7 @@ from torch.nn.functional import linear
 from ..coding.base import Coding
 from ..core.errors import ConfigError
 from ..core.registry import unknown
-from ..kernels.choice import NEEDS, Kernels, missing_backend, notice
+from ..kernels.choice import NEEDS, Kernels, missing_backend, notice, recording
 from .convolution import SpikeConv2d
 from .fusing import Frozen, Fusible, freeze, fusible, run
 from .norm import PartedNorm, TimeNorm, create_norm
@@ -112,7 +112,7 @@ class SpikingLayer(nn.Module):
         self._frozen: tuple[Any, Frozen | None] = (None, None)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._freezes and not torch.is_grad_enabled():
+        if self._freezes and not torch.is_grad_enabled() and not recording():
             frozen = self._frozen_for(x)
             if frozen is not None:
                 spikes, counts = frozen.run(x, count=bool(self.watchers))
@@ -134,17 +134,22 @@ class SpikingLayer(nn.Module):
         self._freezes = True
 
     def _frozen_for(self, x: Tensor) -> Frozen | None:
-        key = (x.shape, x.stride(0) == 0, x.dtype, x.device)
-        if self._frozen[0] != key:
+        key = (x.shape, x.stride(0) == 0, x.dtype, x.device, self.kernels)
+        kept, frozen = self._frozen  # once, for another thread may put its own there
+        if kept != key:
             how = self._fusible(x)
             self.used = "fused" if isinstance(how, Fusible) else "reference"
-            self._frozen = (key, freeze(x, how) if isinstance(how, Fusible) else None)
-        return self._frozen[1]
+            frozen = freeze(x, how) if isinstance(how, Fusible) else None
+            self._frozen = (key, frozen)
+        return frozen
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_frozen": (None, None)}
 
     def _fusible(self, x: Tensor) -> Fusible | str:
         if self.kernels == "reference":
             return "the reference is asked for"
-        values = x[0, :, 0].numel() if x.dim() > 2 and len(x) else 0
+        values = x[0].numel() // max(x.shape[2], 1) if x.dim() > 2 and len(x) else 0
         if values == 0 or (values == 1 and self.training and self.norm is not None):
             return "nothing, or a single value, has no statistics"  # the norm has its own words
         how = fusible(x, self.norm, self.neuron, self.pool)
@@ -172,7 +177,8 @@ def use_kernels(model: nn.Module, kernels: str) -> None:
     """Choose the kernels of all spiking layers of a network, and of the convolutions of spikes.
 
     - `auto`: fused where they can compute the layer, the reference elsewhere;
-    - `fused`: fused, and an error where they cannot;
+    - `fused`: fused, and an error where they cannot (an empty batch, and the single value that a
+      norm refuses, are left to the reference);
     - `reference`: plain torch, on every device, in every dtype.
 
     Raises:

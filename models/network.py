@@ -61,6 +61,7 @@ class SpikingNetwork(nn.Module):
         self.coding = coding
         self.body = body
         self._frozen: tuple[Snapshot, SpikingNetwork] | None = None
+        self._is_frozen = False
 
     def train(self, mode: bool = True) -> SpikingNetwork:
         """Set the mode, and forget the frozen copy."""
@@ -77,6 +78,8 @@ class SpikingNetwork(nn.Module):
 
     def run(self, code: Tensor) -> Tensor:
         """Return logits of images that are encoded already, `[T, B, C, H, W]`."""
+        if torch.is_grad_enabled():
+            self._frozen = None
         return self.body(code)
 
     def _encode(self, x: Tensor, steps: int | None) -> Tensor:
@@ -118,11 +121,16 @@ class SpikingNetwork(nn.Module):
         for a gradient (torch does not count the steps of its fused optimisers), after `train()`
         and `eval()`, and where torch counts a change. It does not count those through `.data`.
         """
-        if self._frozen is None or not self._frozen[0].holds():
-            copy = SpikingNetwork(self.coding, freeze(self.body))
-            copy.config = self.config
-            self._frozen = (Snapshot(self), copy.eval())
-        return self._frozen[1]
+        if self._is_frozen:
+            return self
+        kept = self._frozen
+        if kept is None or not kept[0].holds():
+            copy = SpikingNetwork(self.coding, freeze(self.body)).eval()
+            copy._is_frozen = True
+            if hasattr(self, "config"):
+                copy.config = self.config
+            kept = self._frozen = (Snapshot(self), copy)
+        return kept[1]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> SpikingNetwork:
         # A snapshot is of this network, and of no copy.

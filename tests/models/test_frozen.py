@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch import nn
 
+from asnn.measure.spikes import SpikeRates
 from asnn.models import create_model, use_kernels
 from asnn.models.frozen import freeze
 from asnn.models.layers import SpikingLayer, used_kernels
+from asnn.models.network import SpikingNetwork
 from asnn.models.neurons import AdaptiveLeaky
 from asnn.models.norm import FoldedNorm, PartedNorm
 from asnn.models.time import OverTime
@@ -361,3 +363,46 @@ def test_hooks_are_called_in_predict():
     model.body.spikes2.register_forward_hook(lambda *_: seen.append("layer"))
     model.predict(image())
     assert seen == ["layer"]
+
+
+def test_a_fused_optimiser_is_noticed_in_evaluation_mode():
+    model, x = network(), image()
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
+    model(x).square().sum().backward()
+    before = model.predict(x)
+    optimizer.step()
+    after = model.predict(x)
+    optimizer.zero_grad()
+    assert not torch.equal(before, after)
+    assert torch.equal(model.predict(x), after)
+
+
+def test_frozen_networks_can_be_copied_and_frozen_again():
+    model, x = network("lenet"), image()
+    answer = model.predict(x)
+    assert torch.equal(copy.deepcopy(model).predict(x), answer)
+    frozen = copy.deepcopy(model.frozen())
+    assert frozen.frozen() is frozen
+    assert torch.equal(frozen.predict(x), answer)
+
+
+def test_who_watches_the_network_sees_predict():
+    model, x = network("lenet"), image()
+    model.predict(x)
+    with SpikeRates(model) as rates:
+        model.predict(x)
+    first = rates.by_layer()
+    assert first and rates.mean() > 0
+    model.predict(x)
+    assert rates.by_layer() == first
+
+
+def test_a_network_without_a_configuration_predicts():
+    made = network()
+    assert SpikingNetwork(made.coding, made.body).eval().predict(image()).shape[0] == len(image())
+
+
+def test_torch_export_records_the_reference():
+    model, x = network("lenet"), image()
+    program = torch.export.export(model, (x,))
+    torch.testing.assert_close(program.module()(x), model(x), rtol=1e-4, atol=1e-4)
