@@ -4,6 +4,7 @@ The oracle has the equations of the contract in float64, with gradients by autog
 H(u) + f(u) - f(u) with gradients through the first f alone, the integral of the surrogate.
 """
 
+import copy
 import math
 
 import pytest
@@ -24,6 +25,9 @@ from asnn.kernels.contract import (
     Rule,
     Shape,
 )
+from asnn.models import AdaptiveLeaky, fusing, use_kernels
+from asnn.models.layers import SpikingLayer
+from asnn.models.norm import create_norm
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ALPHAS = (4.0, 2.0, 1.0, 25.0)
@@ -252,3 +256,30 @@ def test_too_many_rows():
         ValueError, match=r"1073741824 rows are too many: .* \(take smaller batches"
     ):
         cuda.forward(x, x, x, shape, SUBTRACT, False)
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("norm", ["folded", "per-step"])
+def test_the_layer_on_top(monkeypatch, norm, static):
+    """What `kernels.layer` makes of the four functions, against the reference in float64."""
+    monkeypatch.setattr(fusing, "backend", lambda device: cuda)
+    torch.manual_seed(0)
+    neuron = AdaptiveLeaky(3, 5, gain=1.5, granularity="channel", learn_threshold=True)
+    pool = torch.nn.MaxPool2d(2)
+    layer = SpikingLayer(create_norm(norm, 5, steps=3, image=True), neuron, pool).to(DEVICE)
+    exact = copy.deepcopy(layer).double()
+    use_kernels(layer, "fused")
+    use_kernels(exact, "reference")
+    leaf = torch.randn(4 if static else 12, 5, 4, 5, device=DEVICE)
+    spikes, grads = [], []
+    for network, x in ((layer, leaf), (exact, leaf.double())):
+        x = x.requires_grad_()
+        out = network(x.expand(3, *x.shape) if static else x.unflatten(0, (3, 4)))
+        weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype, device=DEVICE)
+        (out.flatten() * weight).sum().backward()
+        spikes.append(out.detach().double())
+        grads.append([x.grad, *(p.grad for p in network.parameters())])
+    assert (layer.used, exact.used) == ("fused", "reference")
+    assert torch.equal(*spikes)
+    for found, expected in zip(*grads, strict=True):
+        close(found.cpu(), expected.cpu(), 1e-4)
