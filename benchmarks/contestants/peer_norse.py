@@ -4,6 +4,9 @@ The neuron is `LIFBoxCell`, the one of its neurons without a synaptic current: t
 asnn's with leak = gain = 0.5 for dt / τ = 0.5 and reset by subtraction. It learns nothing.
 """
 
+# Only the extra `bench` installs it.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import torch

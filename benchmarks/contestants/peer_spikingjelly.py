@@ -8,6 +8,9 @@ Its neuron, v ← v + (x - v)/τ with τ = 2 to begin with, soft reset and a sig
 α = 4, is that of asnn with leak = gain = 0.5.
 """
 
+# Only the extra `bench` installs it.
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 from typing import Any
