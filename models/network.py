@@ -100,7 +100,7 @@ class SpikingNetwork(nn.Module):
         """
         code = self._encode(x, steps)
         *layers, last = self.body if isinstance(self.body, nn.Sequential) else [self.body]
-        if isinstance(last, Readout):
+        if isinstance(last, Readout) and not (_is_hooked(self.body) or _is_hooked(last)):
             for layer in layers:
                 code = layer(code)
             return last.mean(code)
@@ -145,3 +145,13 @@ class SpikingNetwork(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_frozen": None}
+
+
+def _is_hooked(module: nn.Module) -> bool:
+    """Return whether somebody wants to see what a module is given and gives."""
+    return bool(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+    )

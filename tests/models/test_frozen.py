@@ -406,3 +406,11 @@ def test_torch_export_records_the_reference():
     model, x = network("lenet"), image()
     program = torch.export.export(model, (x,))
     torch.testing.assert_close(program.module()(x), model(x), rtol=1e-4, atol=1e-4)
+
+
+def test_hooks_on_the_readout_see_what_the_mean_is_made_of():
+    model, x, seen = network("lenet"), image(), []
+    expected = model.mean_logits(x)
+    model.body.readout.register_forward_hook(lambda module, given, out: seen.append(out))
+    torch.testing.assert_close(model.mean_logits(x), expected)
+    assert len(seen) == 1 and seen[0].dim() == 3
