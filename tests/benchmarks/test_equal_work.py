@@ -155,15 +155,16 @@ def test_gradients_agree_where_the_surrogate_does(name):
 
 
 def test_both_relu_networks_train_alike():
-    losses = []
+    grads = []
     for name in ("relu", "relu-every-step"):
         network = build(CONTESTANTS[name], SMALL, seed=1)
-        step = create_call("train", network, SMALL)
-        for _ in range(3):
-            step()
-        network.eval()
-        losses.append(functional.cross_entropy(network(SMALL.images()), SMALL.labels()))
-    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
+        create_call("train", network, SMALL)()
+        # Those of the first step: Adam would make much of their last digits.
+        grads.append({key: value.grad for key, value in network.named_parameters()})
+    for key, value in grads[0].items():
+        scale = float(value.abs().max())
+        torch.testing.assert_close(value, grads[1][key], rtol=1e-3, atol=1e-4 * scale)
+    assert any(value.abs().max() > 1e-3 for value in grads[0].values())
 
 
 @pytest.mark.parametrize("name", [n for n, each in CONTESTANTS.items() if not each.slow_start])
