@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .contract import Convolution
+from .memory import buffers
 
 # Measured on 8x8 and 16x16 maps: above these shares of values that are not 0, the dense
 # convolution is faster; above the second, nothing is done by events at all.
@@ -114,9 +115,8 @@ class _EventConvolution(torch.autograd.Function):
         shape: Convolution = ctx.shape
         x_grad = weights = None
         if of_x:  # as dense as the gradient of the output
-            images = (shape.images, shape.channels[0], *shape.size)
             # Only its shape and its order in memory are looked at.
-            x = torch.empty(images, memory_format=torch.channels_last)
+            x = buffers.take(shape.images, *shape.size, shape.channels[0]).permute(0, 3, 1, 2)
             x_grad = torch.ops.aten.convolution_backward(
                 grad, x, weight, None, shape.stride, shape.padding, (1, 1), False, (0, 0), 1,
                 (True, False, False),
