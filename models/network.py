@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -132,18 +131,8 @@ class SpikingNetwork(nn.Module):
             kept = self._frozen = (Snapshot(self), copy)
         return kept[1]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> SpikingNetwork:
-        # A snapshot is of this network, and of no copy.
-        frozen, self._frozen = self._frozen, None
-        try:
-            other = self.__class__.__new__(self.__class__)
-            memo[id(self)] = other
-            other.__dict__ = deepcopy(self.__dict__, memo)
-            return other
-        finally:
-            self._frozen = frozen
-
     def __getstate__(self) -> dict[str, Any]:
+        # For copies and pickles: a snapshot is of this network and of no other.
         return {**self.__dict__, "_frozen": None}
 
 
