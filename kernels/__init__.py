@@ -2,7 +2,8 @@
 
 - `contract`: what a backend computes;
 - `layer`: the differentiable function on top;
-- `choice`: which kernels compute;
-- `cpu` (with `passes`, `columns`, `simd`, `threads`): numba;
-- `cuda`: Triton.
+- `convolution`: convolutions that follow the spikes, on the CPU;
+- `choice`: which kernels can compute;
+- `cpu` (with `passes`, `columns`, `events`, `simd`, `threads`, `memory`): numba;
+- `cuda` (with `triton_passes`, `triton_tile`, `triton_rows`): Triton.
 """
