@@ -50,11 +50,13 @@ def forward(
     counts = torch.zeros(shape.steps, dtype=torch.float64) if count else None
     for part in _parts(shape):
         blocks = _choose(args, part)
-        of_blocks = x.new_zeros(blocks if count else 0, shape.steps)
-        args[passes.COUNTS] = of_blocks.data_ptr()  # 0 where nothing is counted
+        if counts is None:  # the address stays 0
+            _run(f"forward_{part.name}", args, blocks)
+            continue
+        of_blocks = x.new_zeros(blocks, shape.steps)
+        args[passes.COUNTS] = of_blocks.data_ptr()
         _run(f"forward_{part.name}", args, blocks)
-        if counts is not None:
-            counts += of_blocks.sum(0, dtype=torch.float64)
+        counts += of_blocks.sum(0, dtype=torch.float64)
     return out, counts
 
 

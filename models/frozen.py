@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .convolution import SpikeConv2d
-from .layers import SpikingLayer, Stem
+from .layers import Readout, SpikingLayer, Stem
 from .norm import FoldedNorm, PartedNorm, SharedNorm
 from .time import OverTime
 
@@ -38,7 +38,7 @@ def freeze(body: nn.Module) -> nn.Module:
                 if isinstance(after, SpikingLayer) and after.norm is not None:
                     _fold(part, after)
     for layer in body.modules():
-        if isinstance(layer, SpikingLayer):
+        if isinstance(layer, SpikingLayer | Readout):
             layer.freeze()
     return body.requires_grad_(False)
 

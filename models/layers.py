@@ -211,6 +211,12 @@ class Readout(nn.Module):
         super().__init__()
         self.linear = nn.Linear(features, classes)
         self.scale = nn.Parameter(torch.ones(steps)) if scaled else None
+        self._freezes = False
+        self._frozen: tuple[int, Tensor, Tensor] | None = None
+
+    def freeze(self) -> None:
+        """Keep what the mean without gradients needs, from the next call on; for good."""
+        self._freezes = True
 
     def forward(self, spikes: Tensor) -> Tensor:
         logits = self.linear(spikes)
@@ -226,9 +232,24 @@ class Readout(nn.Module):
         """
         if self.scale is None:
             return self.linear(spikes.mean(0))
-        share = self.scale[: spikes.shape[0]].to(spikes.dtype) / spikes.shape[0]
-        average = (share @ spikes.flatten(1)).view(spikes.shape[1:])
-        return linear(average, self.linear.weight) + self.linear.bias * share.sum()
+        shares, bias = self._shares(len(spikes))
+        average = (shares.to(spikes.dtype) @ spikes.flatten(1)).view(spikes.shape[1:])
+        return linear(average, self.linear.weight, bias)
+
+    def _shares(self, steps: int) -> tuple[Tensor, Tensor]:
+        """Return scale_t / T of the first steps, and the bias times their sum."""
+        kept = self._frozen  # once, for another thread may put its own there
+        if kept is not None and kept[0] == steps:
+            return kept[1:]
+        assert self.scale is not None
+        shares = self.scale[:steps] / steps
+        found = shares, self.linear.bias * shares.sum()
+        if self._freezes and not torch.is_grad_enabled():
+            self._frozen = (steps, *found)
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_frozen": None}
 
 
 def stem_norm(coding: Coding, form: str, channels: int, *, image: bool) -> TimeNorm:
