@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from . import columns, contract, events, passes, simd, threads
 from .contract import SUMS, Convolution, Rule, Shape
 from .memory import buffers
 
+IMAGES_A_BLOCK = 16  # at least, where weight gradients are gathered
 MOST_SUMS = 2**22  # values of the weight gradients that blocks may hold together
 
 
@@ -33,12 +34,19 @@ def moments(x: Tensor) -> Tensor:
         _run("moments", args, steps * chunks)
     # Chan's formula joins the blocks.
     means, squares = parts.double().unbind(2)
-    sizes = torch.full((chunks, 1), float(columns.ROWS_A_BLOCK), dtype=torch.float64)
+    shares = _shares(rows)
+    mean = shares @ means
+    between = shares @ (means - mean.unsqueeze(1)).square()
+    return torch.stack([mean, squares.sum(1) / rows + between])
+
+
+@lru_cache(maxsize=256)
+def _shares(rows: int) -> Tensor:
+    """Return how large a share of the rows each block of `moments` has."""
+    sizes = torch.full((-(-rows // columns.ROWS_A_BLOCK),), float(columns.ROWS_A_BLOCK)).double()
     if rows % columns.ROWS_A_BLOCK:
         sizes[-1] = rows % columns.ROWS_A_BLOCK
-    mean = (means * sizes).sum(1) / rows
-    spread = squares.sum(1) + ((means - mean.unsqueeze(1)).square() * sizes).sum(1)
-    return torch.stack([mean, spread / rows])
+    return sizes / rows
 
 
 def forward(
@@ -115,8 +123,9 @@ def convolve(
 def convolve_back(grad: Tensor, x: Tensor, shape: Convolution) -> Tensor:
     """Return the gradient of the weights, `[kh, kw, in, out]`; `x` may be uint8, 0 and 1."""
     size = (*shape.kernel, *shape.channels)
-    # Each block has sums of its own: many enough for all threads, few enough for the memory.
-    blocks = max(2, min(32, MOST_SUMS // math.prod(size)))
+    # Each block has sums of its own: many enough for all threads, few enough for the memory and
+    # for the images, since adding them up is work as well.
+    blocks = max(2, min(32, shape.images // IMAGES_A_BLOCK, MOST_SUMS // math.prod(size)))
     args = _convolution(grad, shape, blocks)
     args[events.MARKS if x.dtype == torch.uint8 else events.X] = x.data_ptr()
     sums = torch.zeros(int(args[events.BLOCKS]), *size)

@@ -8,6 +8,7 @@ the backward pass but the input.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import torch
@@ -117,7 +118,7 @@ class _Fused(torch.autograd.Function):
         # In evaluation the statistics are constants, without a gradient.
         ctx.normalises = bool(call.segments) and call.segments[0][0].training
         if ctx.normalises:
-            statistics = _statistics_of_batch(x, call)
+            statistics = _statistics_of_batch(x, call, _grouping(call, x.device))
         else:
             statistics = statistics_of_evaluation(call.segments)
         steps, channels = call.shape.steps, call.shape.channels
@@ -145,13 +146,15 @@ class _Fused(torch.autograd.Function):
         of_gain = scale * sums[SUM_GX] + bias * sums[SUM_G]
         of_weight = of_bias = None
         if call.segments:
-            groups = _groups(call)
+            grouping = _grouping(call, x.device)
             # ∂L/∂y and ∂L/∂y · (x - mean), over the rows and steps of each norm
-            of_y = _add_steps(gain * sums[SUM_G], groups)
-            of_yx = _add_steps(gain * sums[SUM_GX], groups)
+            of_y = grouping.add @ (gain * sums[SUM_G])
+            of_yx = grouping.add @ (gain * sums[SUM_GX])
             of_bias, of_weight = of_y.float(), (of_yx / deviation).float()
             if ctx.normalises:
-                slope, offset = _through_statistics(call, scale, deviation, of_y, of_yx)
+                slope, offset = _through_statistics(
+                    grouping, shape.static, scale, deviation, of_y, of_yx
+                )
                 call.backend.finish(
                     q, x, mean[: len(x)].float().contiguous(), offset.float(), slope.float()
                 )
@@ -208,22 +211,17 @@ def statistics_of_evaluation(segments: Segments) -> Statistics | None:
     return Statistics(means.double(), (spreads.double() + segments[0][0].eps).sqrt())
 
 
-def _statistics_of_batch(x: Tensor, call: Call) -> Statistics:
+def _statistics_of_batch(x: Tensor, call: Call, grouping: Grouping) -> Statistics:
     """Return the statistics of the batch, and count them into the running ones."""
     mean, spread = call.backend.moments(x)
-    means, spreads = [], []
-    begin = 0
-    for norm, steps in call.segments:
-        part = slice(0, 1) if call.shape.static else slice(begin, begin + steps)
-        begin += steps
-        group_mean = mean[part].mean(0)
-        between = (mean[part] - group_mean).square()
-        group_spread = (spread[part] + between).mean(0)
-        _count_in(norm, group_mean, group_spread, call.shape.rows * len(mean[part]))
-        means.append(group_mean)
-        spreads.append(group_spread)
-    eps = call.segments[0][0].eps
-    return Statistics(torch.stack(means), (torch.stack(spreads) + eps).sqrt())
+    group_mean = grouping.average @ mean
+    if not call.shape.static:
+        spread = spread + (mean - group_mean[grouping.of_step]).square()
+    group_spread = grouping.average @ spread
+    for group, (norm, steps) in enumerate(call.segments):
+        number = call.shape.rows * (1 if call.shape.static else steps)
+        _count_in(norm, group_mean[group], group_spread[group], number)
+    return Statistics(group_mean, (group_spread + call.segments[0][0].eps).sqrt())
 
 
 @torch.no_grad()
@@ -241,34 +239,57 @@ def _count_in(norm: _BatchNorm, mean: Tensor, spread: Tensor, number: int) -> No
     norm.running_var.lerp_(unbiased.to(norm.running_var), factor or 0.0)
 
 
-def _groups(call: Call) -> list[int]:
-    return [steps for _, steps in call.segments]
+class Grouping(NamedTuple):
+    """Which steps go through which of G norms, as tensors that sums and gathers take.
+
+    Attributes:
+        of_step: the norm of each step, `[T]`.
+        first: the first step of each norm, `[G]`.
+        average: mean of what was computed at each step over those of a norm, `[G, Tx]`, float64.
+        add: sum over the steps of a norm, `[G, T]`, float64.
+        numbers: of rows that each norm has seen, `[G, 1]`, float64.
+    """
+
+    of_step: Tensor
+    first: Tensor
+    average: Tensor
+    add: Tensor
+    numbers: Tensor
 
 
-def _add_steps(values: Tensor, groups: list[int]) -> Tensor:
-    """Sum `[T, C]` over the steps of each group: `[G, C]`."""
-    return torch.stack([part.sum(0) for part in values.split(groups)])
+def _grouping(call: Call, device: torch.device) -> Grouping:
+    groups = tuple(steps for _, steps in call.segments)
+    return _grouping_of(groups, call.shape.rows, call.shape.static, device)
+
+
+@lru_cache(maxsize=256)
+def _grouping_of(
+    groups: tuple[int, ...], rows: int, static: bool, device: torch.device
+) -> Grouping:
+    sizes = torch.tensor(groups)
+    of_step = torch.arange(len(groups)).repeat_interleave(sizes)
+    add = (of_step == torch.arange(len(groups)).unsqueeze(1)).double()
+    # With a static input every norm sees the one step that there is.
+    seen = torch.ones(len(groups), 1, dtype=torch.float64) if static else add
+    numbers = seen.sum(1, keepdim=True)
+    found = (of_step, sizes.cumsum(0) - sizes, seen / numbers, add, rows * numbers)
+    return Grouping(*(tensor.to(device) for tensor in found))
 
 
 def _through_statistics(
-    call: Call, scale: Tensor, deviation: Tensor, of_y: Tensor, of_yx: Tensor
+    grouping: Grouping,
+    static: bool,
+    scale: Tensor,
+    deviation: Tensor,
+    of_y: Tensor,
+    of_yx: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Return slope and offset `[Tx, C]` of what the batch's own mean and variance pass on.
 
     ∂L/∂x = scale (∂L/∂y - 1/n Σ ∂L/∂y - (x - mean) / (n deviation²) Σ ∂L/∂y (x - mean))
     """
-    groups = _groups(call)
-    begins = torch.tensor(groups).cumsum(0) - torch.tensor(groups)
-    scale = scale[begins.to(scale.device)]
-    static = call.shape.static
-    numbers = torch.tensor(
-        [call.shape.rows * (1 if static else steps) for steps in groups],
-        dtype=torch.float64,
-        device=scale.device,
-    ).unsqueeze(1)
-    offset = -scale * of_y / numbers
-    slope = -scale * of_yx / (numbers * deviation.square())
+    share = -scale[grouping.first] / grouping.numbers
+    offset, slope = share * of_y, share * of_yx / deviation.square()
     if static:  # every norm saw the same input
         return slope.sum(0, keepdim=True), offset.sum(0, keepdim=True)
-    counts = torch.tensor(groups, device=scale.device)
-    return slope.repeat_interleave(counts, 0), offset.repeat_interleave(counts, 0)
+    return slope[grouping.of_step], offset[grouping.of_step]
