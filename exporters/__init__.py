@@ -1,0 +1,1 @@
+"""Exports that prove that they compute the same."""
