@@ -30,8 +30,11 @@ class LinearThresholds:
 
     def slot(self, x: Tensor) -> Tensor:
         """Return each value's slot 1..K, or 0 where it is in none; same shape, int64."""
-        rising = _falling(self.slots, x.dtype, x.device).flip(0)
-        return _slot(x, rising)
+        return _slot(x, self.rising(x.dtype).to(x.device))
+
+    def rising(self, dtype: torch.dtype) -> Tensor:
+        """Return θ_K .. θ_1 `[K]`, what pixels are compared with."""
+        return _falling(self.slots, dtype).flip(0)
 
     def moments(self, x: Tensor) -> Moments | None:
         """Return None: the pixels are not standardised."""
@@ -62,8 +65,11 @@ class QuantileThresholds:
     def slot(self, x: Tensor) -> Tensor:
         """Return each value's slot 1..K; same shape, int64."""
         z = self._standardise(x)
-        rising = self._normal_quantiles(_falling(self.slots, torch.float64)).flip(0)
-        return _slot(z, rising.to(device=z.device, dtype=z.dtype))
+        return _slot(z, self.rising(z.dtype).to(z.device))
+
+    def rising(self, dtype: torch.dtype) -> Tensor:
+        """Return σ⁻¹(θ_K) .. σ⁻¹(θ_1) `[K]`, what standardised pixels are compared with."""
+        return self._normal_quantiles(_falling(self.slots, torch.float64)).flip(0).to(dtype)
 
     def moments(self, x: Tensor) -> Moments | None:
         """Return mean and deviation of each image `[B, ...]`, shaped `[B, 1, ...]`."""

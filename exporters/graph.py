@@ -185,7 +185,7 @@ class Graph:
     def is_binary(self, name: str) -> bool:
         """Return whether a node gives 0 and 1 only, whatever the input."""
         node = next((node for node in self.nodes if node.name == name), None)
-        if isinstance(node, Pool) and node.kind == "max" or isinstance(node, Flatten):
+        if isinstance(node, Flatten) or (isinstance(node, Pool) and node.kind == "max"):
             return self.is_binary(node.inputs[0])
         return isinstance(node, Neuron)
 

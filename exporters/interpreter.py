@@ -6,6 +6,7 @@ All arithmetic is float32, in the order in which the equations of `graph` are wr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -94,14 +95,14 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
     x = inputs[0]
     match node:
         case Conv() | Linear():
-            out = [None] * len(x)
-            for group in sorted(set(node.of_step[: len(x)])):
-                steps = [t for t in range(len(x)) if node.of_step[t] == group]
-                rows = x[steps].reshape(-1, *x.shape[2:])
-                y = _affine(node, group, rows).reshape(len(steps), x.shape[1], *_tail(node, rows))
-                for step, value in zip(steps, y, strict=True):
-                    out[step] = value
-            return np.stack(out)  # type: ignore[arg-type]
+            steps = len(x)
+            out: list[Any] = [None] * steps
+            for group in sorted(set(node.of_step[:steps])):
+                mine = [t for t in range(steps) if node.of_step[t] == group]
+                y = _affine(node, group, x[mine].reshape(-1, *x.shape[2:]))
+                for t, value in zip(mine, y.reshape(len(mine), -1, *y.shape[1:]), strict=True):
+                    out[t] = value
+            return np.stack(out)
         case Readout():
             return (x @ node.weight.T + node.bias) * node.scale[: len(x), None, None]
         case ChannelScale():
@@ -124,17 +125,6 @@ def _affine(node: Conv | Linear, group: int, rows: Array) -> Array:
     if isinstance(node, Linear):
         return rows @ weight.T + bias
     return convolve(rows, weight, bias, node.stride, node.padding, node.dilation, node.groups)
-
-
-def _tail(node: Conv | Linear, rows: Array) -> tuple[int, ...]:
-    if isinstance(node, Linear):
-        return (node.weights[0].shape[0],)
-    kernel = node.weights[0].shape[2:]
-    places = (
-        window_places(*values)
-        for values in zip(rows.shape[2:], kernel, node.stride, node.padding, node.dilation)
-    )
-    return (node.weights[0].shape[0], *places)
 
 
 def convolve(

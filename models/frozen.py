@@ -83,14 +83,23 @@ def _plain(norm: nn.Module) -> nn.BatchNorm2d | nn.BatchNorm1d | None:
 
 
 def _fold_pair(affine: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | nn.BatchNorm1d) -> None:
+    weight, bias = folded_weights(affine, norm)
+    affine.weight = nn.Parameter(weight)
+    affine.bias = nn.Parameter(bias)
+
+
+@torch.no_grad()
+def folded_weights(
+    affine: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | nn.BatchNorm1d
+) -> tuple[Tensor, Tensor]:
+    """Return weight and bias of an affine layer with the norm behind it folded in, see `freeze`."""
     assert norm.running_mean is not None and norm.running_var is not None
     mean, variance = norm.running_mean.double(), norm.running_var.double()
     factor = norm.weight.double() / (variance + norm.eps).sqrt()
     before = 0.0 if affine.bias is None else affine.bias.double()
     bias = (before - mean) * factor + norm.bias
     weight = affine.weight * factor.view(-1, *[1] * (affine.weight.dim() - 1))
-    affine.weight = nn.Parameter(weight.to(affine.weight))
-    affine.bias = nn.Parameter(bias.to(affine.weight))
+    return weight.to(affine.weight), bias.to(affine.weight)
 
 
 class Snapshot:

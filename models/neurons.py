@@ -12,6 +12,7 @@ from ..core.registry import Registry, unknown
 from .surrogates import SURROGATES, spike
 
 Granularity = Literal["layer", "channel"]
+Schedule = Literal["per-step", "shared"]
 Reset = Literal["subtract", "zero", "none"]
 Surrogate = Literal["sigmoid", "atan", "triangular", "fast_sigmoid"]
 
@@ -137,6 +138,8 @@ class AdaptiveLeaky(nn.Module):
         channels: number of channels C, needed by granularity `channel`; C is the second axis of
             `[B, C, ...]`.
         granularity: `layer` (a scalar for each step) or `channel` (one for each step and channel).
+        schedule: `per-step`, or `shared`: one leak and gain (and reset size) for all steps, which
+            hardware without time-varying parameters can hold.
         reset: `subtract`, `zero` or `none`.
         threshold: θ; 1, or 0.5 with `learn_reset_size`, which measures in units of r.
         learn_threshold: make θ a parameter.
@@ -169,6 +172,7 @@ class AdaptiveLeaky(nn.Module):
         channels: int | None = None,
         *,
         granularity: Granularity = "layer",
+        schedule: Schedule = "per-step",
         reset: Reset = "subtract",
         threshold: float | None = None,
         learn_threshold: bool = False,
@@ -180,14 +184,16 @@ class AdaptiveLeaky(nn.Module):
         alpha: float | None = None,
     ) -> None:
         super().__init__()
-        _check(steps, channels, granularity, reset, learn_reset_size, surrogate)
+        _check(steps, channels, granularity, schedule, reset, learn_reset_size, surrogate)
         for name, value in (("threshold", threshold), ("alpha", alpha)):
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, not {value}")
         self.steps = steps
         self.granularity = granularity
         self.options = LeakyOptions(reset, surrogate, alpha)
-        shape = [steps] if granularity == "layer" or channels is None else [steps, channels]
+        shape = [steps if schedule == "per-step" else 1]
+        if granularity == "channel" and channels is not None:
+            shape.append(channels)
         if threshold is None:
             threshold = 0.5 if learn_reset_size else 1.0
         self._hold("leak", torch.full(shape, float(leak)), learn_schedule)
@@ -203,8 +209,13 @@ class AdaptiveLeaky(nn.Module):
             self.register_buffer(name, value)
 
     def parameters_of_steps(self) -> LeakyParameters:
-        """Return leak, gain, threshold and reset size."""
-        return LeakyParameters(self.leak, self.gain, self.threshold, self.reset_size)
+        """Return leak, gain, threshold and reset size, the schedules for all T steps."""
+        size = None if self.reset_size is None else self._all(self.reset_size)
+        return LeakyParameters(self._all(self.leak), self._all(self.gain), self.threshold, size)
+
+    def _all(self, schedule: Tensor) -> Tensor:
+        """Return a schedule for all steps: a shared one stands for each of them."""
+        return schedule.expand(self.steps, *schedule.shape[1:])
 
     def init_leaky(self) -> LeakyState:
         """Return the state before the first step."""
@@ -309,6 +320,7 @@ def _check(
     steps: int,
     channels: int | None,
     granularity: str,
+    schedule: str,
     reset: str,
     learn_reset_size: bool,
     surrogate: str,
@@ -319,6 +331,8 @@ def _check(
         raise unknown("granularity", granularity, ["layer", "channel"])
     if granularity == "channel" and channels is None:
         raise ConfigError("granularity 'channel' needs the number of channels")
+    if schedule not in ("per-step", "shared"):
+        raise unknown("schedule", schedule, ["per-step", "shared"])
     if reset not in ("subtract", "zero", "none"):
         raise unknown("reset", reset, ["subtract", "zero", "none"])
     if surrogate not in SURROGATES:

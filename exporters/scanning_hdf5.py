@@ -1,0 +1,232 @@
+"""What an HDF5 file from elsewhere holds, read without following a link.
+
+The HDF5 library can be made to loop for ever, to crash, or to ask for any amount of memory by a
+few wrong bytes. This file is therefore a script too: `python scanning_hdf5.py FILE ...` does the
+reading in a process of its own, under limits, and sends what it found to stdout in frames
+(`exporters.reading_hdf5` is at the other end). It imports nothing of asnn.
+
+A frame is one letter, eight bytes of length, and a body:
+    M  the names and the shapes, JSON
+    D  the values of one dataset, in the order of M: raw, or JSON where they are strings
+    R  why the file is refused
+    E  the end
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+from h5py import h5d, h5g, h5l, h5o, h5z
+
+ROOTS = ("node", "version")  # all that a NIR file is read for
+DEEPEST = 40
+MOST_OBJECTS = 200_000
+MOST_STRINGS = 1_000_000
+NAME_LENGTH = 1024
+FILTERS = (
+    h5z.FILTER_DEFLATE,
+    h5z.FILTER_SHUFFLE,
+    h5z.FILTER_FLETCHER32,
+    h5z.FILTER_SZIP,
+    h5z.FILTER_NBIT,
+    h5z.FILTER_SCALEOFFSET,
+    h5z.FILTER_LZF,
+)
+
+
+class Refused(ValueError):
+    """The file asks for something that no honest file asks for."""
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A dataset: its values are strings, or numbers of the type `dtype`."""
+
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def strings(self) -> bool:
+        return self.dtype == "str"
+
+    @property
+    def count(self) -> int:
+        count = 1
+        for size in self.shape:
+            count *= size
+        return count
+
+    @property
+    def bytes(self) -> int:
+        return self.count * (16 if self.strings else np.dtype(self.dtype).itemsize)
+
+
+class Scan:
+    """A walk over `node` and `version` that opens no link but hard ones.
+
+    Attributes:
+        tree: names; a group is a dict, a dataset the place of its leaf in `leaves`.
+        leaves: each dataset once, however often it is linked.
+    """
+
+    def __init__(self, file: h5py.File, budget: int) -> None:
+        self.leaves: list[Leaf] = []
+        self.datasets: list[h5d.DatasetID] = []
+        self.budget = budget
+        self._places: dict[int, int] = {}
+        self._groups: set[int] = set()
+        self._links = 0
+        self._strings = 0
+        root = h5g.open(file.id, b"/")
+        present = [name for name in ROOTS if name.encode() in root]
+        self.tree = {name: self._open(root, name.encode(), name) for name in present}
+
+    def _open(self, group: h5g.GroupID, name: bytes, path: str) -> Any:
+        self._links += 1
+        if self._links > MOST_OBJECTS:
+            raise Refused(f"it holds more than {MOST_OBJECTS:,} objects")
+        kind = group.links.get_info(name).type
+        if kind != h5l.TYPE_HARD:
+            known = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}
+            raise Refused(f"{path} is {known.get(kind, 'a link of an unknown kind')}")
+        found = h5o.open(group, name)
+        address = h5o.get_info(found).addr
+        if isinstance(found, h5d.DatasetID):
+            return self._dataset(found, address, path)
+        if not isinstance(found, h5g.GroupID):
+            raise Refused(f"{path} is neither a group nor a dataset")
+        if address in self._groups:
+            raise Refused(f"the group {path} is linked twice, or holds itself")
+        self._groups.add(address)
+        if path.count("/") >= DEEPEST:
+            raise Refused(f"groups are nested more than {DEEPEST} deep")
+        children = {}
+        for child in list(found):
+            if len(child) > NAME_LENGTH:
+                raise Refused(f"a name in {path} has {len(child):,} characters")
+            text = child.decode("utf-8", "backslashreplace")
+            children[text] = self._open(found, child, f"{path}/{text}")
+        return children
+
+    def _dataset(self, dataset: h5d.DatasetID, address: int, path: str) -> int:
+        if address in self._places:
+            return self._places[address]
+        leaf = _leaf(dataset, path)
+        self.budget -= leaf.bytes
+        self._strings += leaf.count if leaf.strings else 0
+        if self.budget < 0:
+            raise Refused(f"{path} has the shape {list(leaf.shape)}, more than such a file holds")
+        if self._strings > MOST_STRINGS:
+            raise Refused(f"it holds more than {MOST_STRINGS:,} strings")
+        self._places[address] = len(self.leaves)
+        self.leaves.append(leaf)
+        self.datasets.append(dataset)
+        return self._places[address]
+
+    def values(self, place: int) -> Any:
+        """Return the values of a leaf: an array, or a flat list of strings."""
+        leaf, dataset = self.leaves[place], h5py.Dataset(self.datasets[place])
+        if not leaf.strings:
+            values = np.empty(leaf.shape, leaf.dtype)
+            if leaf.count:
+                dataset.read_direct(values)
+            return values
+        texts = np.asarray(dataset[()], dtype=object).ravel().tolist() if leaf.count else []
+        return [
+            t.decode("utf-8", "backslashreplace") if isinstance(t, bytes) else str(t) for t in texts
+        ]
+
+
+def _leaf(dataset: h5d.DatasetID, path: str) -> Leaf:
+    plan = dataset.get_create_plist()
+    if plan.get_layout() == h5d.VIRTUAL or plan.get_external_count():
+        raise Refused(f"{path} keeps its values in other files")
+    filters = [plan.get_filter(i)[0] for i in range(plan.get_nfilters())]
+    unknown = [number for number in filters if number not in FILTERS]
+    if unknown:
+        raise Refused(f"{path} is compressed by an unknown filter, {unknown[0]}")
+    shape = dataset.shape
+    if dataset.get_space().get_simple_extent_type() == h5py.h5s.NULL or shape is None:
+        raise Refused(f"{path} holds nothing")
+    dtype = dataset.dtype
+    if h5py.check_string_dtype(dtype) is not None:
+        return Leaf("str", shape)
+    if dtype.kind not in "biufc" or dtype.subdtype is not None or dtype.itemsize > 32:
+        raise Refused(f"{path} holds neither numbers nor strings, but {dtype}")
+    return Leaf(dtype.str, shape)
+
+
+def open_hdf5(path: str) -> h5py.File:
+    """Open a file for reading.
+
+    Raises:
+        Refused: it is not an HDF5 file, or a damaged one.
+    """
+    try:
+        return h5py.File(path, "r")
+    except Exception as error:
+        raise Refused(reason(error)) from error
+
+
+def reason(error: BaseException) -> str:
+    """Return what the library says, in one line."""
+    if isinstance(error, RecursionError | MemoryError):
+        return "it asks for more memory than such a file needs"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def send(path: str, budget: int, out: BinaryIO) -> None:
+    """Write the frames of a file to `out`."""
+    try:
+        with open_hdf5(path) as file:
+            scan = Scan(file, budget)
+            leaves = [asdict(leaf) for leaf in scan.leaves]
+            _frame(out, b"M", json.dumps({"tree": scan.tree, "leaves": leaves}).encode())
+            for place, leaf in enumerate(scan.leaves):
+                values = scan.values(place)
+                body = json.dumps(values).encode() if leaf.strings else values.reshape(-1).data
+                _frame(out, b"D", body)
+    except BrokenPipeError:
+        return
+    except Exception as error:  # of the library there is no list of what it may raise
+        _frame(out, b"R", reason(error).encode("utf-8", "backslashreplace"))
+        return
+    _frame(out, b"E", b"")
+
+
+def _frame(out: BinaryIO, letter: bytes, body: bytes | memoryview) -> None:
+    body = memoryview(body).cast("B") if len(body) else memoryview(b"")
+    out.write(letter + len(body).to_bytes(8, "little"))
+    out.write(body)
+    out.flush()
+
+
+def limit_process(seconds: float, memory: int) -> None:
+    """End this process after that much processor time, and refuse it more memory than that.
+
+    The time is the processor's, not the clock's: a machine that is busy changes nothing. Where the
+    platform has no such limits, the parent's clock is what remains.
+    """
+    with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with open("/proc/self/statm", encoding="ascii") as file:
+            used = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+if __name__ == "__main__":
+    file_name, most_bytes, most_seconds, most_memory = sys.argv[1:]
+    limit_process(float(most_seconds), int(most_memory))
+    send(file_name, int(most_bytes), sys.stdout.buffer)
