@@ -78,7 +78,9 @@ def read_bytes(path: Path | str, count: int = -1, *, largest: int = LARGEST) -> 
         with open(path, "rb") as file:
             return file.read(count)
     except OSError as error:
-        raise DataError(f"{clean(path)} cannot be read", why=error.strerror or str(error)) from error
+        raise DataError(
+            f"{clean(path)} cannot be read", why=error.strerror or str(error)
+        ) from error
 
 
 def kind_of(path: Path | str) -> str:

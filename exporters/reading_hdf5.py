@@ -85,11 +85,9 @@ def _read_here(path: Path | str, budget: int) -> tuple[dict, list[Any], list[int
 
 def _read_apart(path: Path | str, size: int) -> tuple[dict, list[Any], list[int]]:
     budget, seconds = _budget(size), SECONDS + size / BYTES_A_SECOND
-    # A dataset and one chunk of it are in memory at a time.
-    limits = [budget, seconds, 2 * budget + 32 * MIB]
     command = [sys.executable, "-P", scanning_hdf5.__file__, os.path.abspath(path)]
     with subprocess.Popen(
-        [*command, *map(str, limits)],
+        [*command, str(budget), str(seconds)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -31,6 +31,7 @@ DEEPEST = 40
 MOST_OBJECTS = 200_000
 MOST_STRINGS = 1_000_000
 NAME_LENGTH = 1024
+SPARE = 96 << 20  # memory for names and for what the library keeps
 FILTERS = (
     h5z.FILTER_DEFLATE,
     h5z.FILTER_SHUFFLE,
@@ -79,17 +80,18 @@ class Scan:
 
     def __init__(self, file: h5py.File, budget: int) -> None:
         self.leaves: list[Leaf] = []
-        self.datasets: list[h5d.DatasetID] = []
         self.budget = budget
+        self._file = file
+        self._paths: list[bytes] = []  # datasets that stay open would take 9 KB each
         self._places: dict[int, int] = {}
         self._groups: set[int] = set()
         self._links = 0
         self._strings = 0
         root = h5g.open(file.id, b"/")
         present = [name for name in ROOTS if name.encode() in root]
-        self.tree = {name: self._open(root, name.encode(), name) for name in present}
+        self.tree = {name: self._open(root, name.encode(), name, b"") for name in present}
 
-    def _open(self, group: h5g.GroupID, name: bytes, path: str) -> Any:
+    def _open(self, group: h5g.GroupID, name: bytes, path: str, above: bytes) -> Any:
         self._links += 1
         if self._links > MOST_OBJECTS:
             raise Refused(f"it holds more than {MOST_OBJECTS:,} objects")
@@ -97,10 +99,10 @@ class Scan:
         if kind != h5l.TYPE_HARD:
             known = {h5l.TYPE_SOFT: "a soft link", h5l.TYPE_EXTERNAL: "a link to another file"}
             raise Refused(f"{path} is {known.get(kind, 'a link of an unknown kind')}")
-        found = h5o.open(group, name)
+        found, place = h5o.open(group, name), above + b"/" + name
         address = h5o.get_info(found).addr
         if isinstance(found, h5d.DatasetID):
-            return self._dataset(found, address, path)
+            return self._dataset(found, address, path, place)
         if not isinstance(found, h5g.GroupID):
             raise Refused(f"{path} is neither a group nor a dataset")
         if address in self._groups:
@@ -113,10 +115,10 @@ class Scan:
             if len(child) > NAME_LENGTH:
                 raise Refused(f"a name in {path} has {len(child):,} characters")
             text = child.decode("utf-8", "backslashreplace")
-            children[text] = self._open(found, child, f"{path}/{text}")
+            children[text] = self._open(found, child, f"{path}/{text}", place)
         return children
 
-    def _dataset(self, dataset: h5d.DatasetID, address: int, path: str) -> int:
+    def _dataset(self, dataset: h5d.DatasetID, address: int, path: str, place: bytes) -> int:
         if address in self._places:
             return self._places[address]
         leaf = _leaf(dataset, path)
@@ -128,12 +130,13 @@ class Scan:
             raise Refused(f"it holds more than {MOST_STRINGS:,} strings")
         self._places[address] = len(self.leaves)
         self.leaves.append(leaf)
-        self.datasets.append(dataset)
+        self._paths.append(place)
         return self._places[address]
 
     def values(self, place: int) -> Any:
         """Return the values of a leaf: an array, or a flat list of strings."""
-        leaf, dataset = self.leaves[place], h5py.Dataset(self.datasets[place])
+        leaf = self.leaves[place]
+        dataset = h5py.Dataset(h5d.open(self._file.id, self._paths[place]))
         if not leaf.strings:
             values = np.empty(leaf.shape, leaf.dtype)
             if leaf.count:
@@ -189,6 +192,7 @@ def send(path: str, budget: int, out: BinaryIO) -> None:
         with open_hdf5(path) as file:
             scan = Scan(file, budget)
             leaves = [asdict(leaf) for leaf in scan.leaves]
+            limit_memory(SPARE + 2 * max((leaf.bytes for leaf in scan.leaves), default=0))
             _frame(out, b"M", json.dumps({"tree": scan.tree, "leaves": leaves}).encode())
             for place, leaf in enumerate(scan.leaves):
                 values = scan.values(place)
@@ -209,24 +213,30 @@ def _frame(out: BinaryIO, letter: bytes, body: bytes | memoryview) -> None:
     out.flush()
 
 
-def limit_process(seconds: float, memory: int) -> None:
-    """End this process after that much processor time, and refuse it more memory than that.
+def limit_time(seconds: float) -> None:
+    """End this process after that much processor time.
 
     The time is the processor's, not the clock's: a machine that is busy changes nothing. Where the
-    platform has no such limits, the parent's clock is what remains.
+    platform has no such limit, the parent's clock is what remains.
     """
-    with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with open("/proc/self/statm", encoding="ascii") as file:
-            used = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        resource.setrlimit(resource.RLIMIT_AS, (used + memory, used + memory))
     with contextlib.suppress(AttributeError, OSError, ValueError):
         signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
+def limit_memory(more: int) -> None:
+    """Refuse this process more memory than that beyond what it has, where the platform can."""
+    with contextlib.suppress(ImportError, AttributeError, OSError, ValueError):
+        import resource
+
+        with open("/proc/self/statm", encoding="ascii") as file:
+            used = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (used + more, hard))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 if __name__ == "__main__":
-    file_name, most_bytes, most_seconds, most_memory = sys.argv[1:]
-    limit_process(float(most_seconds), int(most_memory))
+    file_name, most_bytes, most_seconds = sys.argv[1:]
+    limit_time(float(most_seconds))
+    limit_memory(SPARE)
     send(file_name, int(most_bytes), sys.stdout.buffer)
