@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ..core.errors import AsnnError, ConfigError, DataError
+from ..core.errors import AsnnError, ConfigError, DataError, VerificationError
 
 FAILURE = 1
 USAGE = 2
+UNVERIFIED = 3
 DATA = 4
 PIPE_CLOSED = 141  # as the shell says of a tool whose reader went away
 
@@ -14,6 +15,8 @@ def exit_code(error: Exception) -> int | None:
     """Return the exit code of an expected failure, or None for a bug."""
     if isinstance(error, ConfigError):
         return USAGE
+    if isinstance(error, VerificationError):
+        return UNVERIFIED
     if isinstance(error, DataError):
         return DATA
     if isinstance(error, AsnnError):

@@ -25,3 +25,7 @@ class ConfigError(AsnnError, ValueError):
 
 class DataError(AsnnError):
     """Data or a file that is missing, damaged or not what it should be."""
+
+
+class VerificationError(AsnnError):
+    """An exported file that does not compute what the network does."""

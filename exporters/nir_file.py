@@ -58,15 +58,17 @@ def _drop_news(content: dict[str, Any]) -> None:
             _drop_news(item)
 
 
-def write_golden(path: Path, node: str, values: Array) -> None:
-    """Write what goes into or comes out of a node as NIRData, `[B, T, ...]` with axes flattened.
+def write_golden(path: Path, values: dict[str, Array]) -> None:
+    """Write what goes into and comes out of nodes as NIRData.
 
     Args:
         path: the file.
-        node: name of the node.
-        values: `[B, T, ...]`; a graph that is run once has T = 1.
+        values: by name of the node, `[B, T, ...]`, axes behind T are flattened; a graph that is
+            run once has T = 1.
     """
-    flat = np.ascontiguousarray(values.reshape(*values.shape[:2], -1))
-    seen = nir.NIRNodeData({"output": nir.TimeGriddedData(flat, DT)})
+    nodes = {}
+    for name, each in values.items():
+        flat = np.ascontiguousarray(each.reshape(*each.shape[:2], -1))
+        nodes[name] = nir.NIRNodeData({"output": nir.TimeGriddedData(flat, DT)})
     with whole_file(path) as temporary:
-        nir.write_data(temporary, nir.NIRGraphData({node: seen}))
+        nir.write_data(temporary, nir.NIRGraphData(nodes))

@@ -54,8 +54,8 @@ class Sketch:
         bias = np.array(np.broadcast_to(offset, shape[:1]), np.float32)
         if len(shape) == 1:
             if not bias.any():
-                return self.add(name, nir.Linear(matrix), *sources)
-            return self.add(name, nir.Affine(matrix, bias), *sources)
+                return self.add(name, nir.Linear(weight=matrix), *sources)
+            return self.add(name, nir.Affine(weight=matrix, bias=bias), *sources)
         return self.add(name, pointwise(matrix, bias, shape), *sources)
 
     def threshold(self, name: str, level: Array, shape: Shape, *sources: str) -> str:

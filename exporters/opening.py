@@ -1,4 +1,4 @@
-"""Files from elsewhere: what kind they are, judged by their first bytes, and whether to open them."""
+"""Files from elsewhere: what kind they are, by their first bytes, and whether to open them."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def damaged(path: Path | str, why: Any, *, what: str = "file") -> DataError:
 
 
 def clean(text: Any, most: int = SHOWN) -> str:
-    """Return what somebody else wrote as one line: nothing in it reaches the terminal's controls."""
+    """Return what somebody else wrote as one line without control characters."""
     kept = str(text)[: 4 * most]
     shown = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in kept)
     shown = " ".join(shown.split())

@@ -11,7 +11,7 @@ import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from .opening import GIB, MIB, check_file, damaged
 from .scanning_hdf5 import Leaf, Refused, Scan
 
 # What a file may declare: this much whatever its size, and more only as it is larger itself.
-DECLARED = 192 * MIB
+DECLARED = 128 * MIB
 DECLARED_BY_SIZE = 64
 DECLARED_AT_MOST = 2 * GIB
 SECONDS = 1.0  # of processor time, for a file of any size
@@ -114,7 +114,7 @@ def _why(code: int, seconds: float) -> str:
     return "the HDF5 library failed on it"
 
 
-def _receive(stream: BinaryIO) -> tuple[dict, list[Any], list[int]]:
+def _receive(stream: IO[bytes]) -> tuple[dict, list[Any], list[int]]:
     """Return the tree, the values, and how often each is linked, from the frames of a child.
 
     Raises:
@@ -133,13 +133,13 @@ def _receive(stream: BinaryIO) -> tuple[dict, list[Any], list[int]]:
         if length != array.nbytes:
             raise EOFError
         if length:
-            _fill(stream, memoryview(array.reshape(-1).view(np.uint8)))
+            _fill(stream, array.reshape(-1).view(np.uint8).data)
         values.append(_value(leaf, array))
     _head(stream, b"E")
     return body["tree"], values, _uses(body["tree"], len(values))
 
 
-def _head(stream: BinaryIO, letter: bytes) -> int:
+def _head(stream: IO[bytes], letter: bytes) -> int:
     head = _exactly(stream, 9)
     length = int.from_bytes(head[1:], "little")
     if head[:1] == b"R":
@@ -149,14 +149,14 @@ def _head(stream: BinaryIO, letter: bytes) -> int:
     return length
 
 
-def _exactly(stream: BinaryIO, length: int) -> bytes:
+def _exactly(stream: IO[bytes], length: int) -> bytes:
     body = stream.read(length)
     if len(body) < length:
         raise EOFError
     return body
 
 
-def _fill(stream: BinaryIO, view: memoryview) -> None:
+def _fill(stream: IO[bytes], view: memoryview) -> None:
     done = 0
     while done < len(view):
         count = stream.readinto(view[done:])  # type: ignore[attr-defined]

@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
-from h5py import h5d, h5g, h5l, h5o, h5z
+from h5py import h5d, h5g, h5l, h5o, h5z  # pyright: ignore[reportAttributeAccessIssue]
 
 ROOTS = ("node", "version")  # all that a NIR file is read for
 DEEPEST = 40

@@ -1,0 +1,199 @@
+"""Whether two computations of one graph agree, and if not, where they part.
+
+Two runtimes add the same floats in another order, so values differ in the last digits, and a
+membrane that comes that close to its threshold may fire in one and not in the other. Such a flip
+is explained by its margin; what follows from it in the same sample is not held against the file.
+Every other difference is a fault, told with the first layer and step that it is seen in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .graph import Affine, Array, ChannelScale, Graph, Neuron, Readout
+from .interpreter import Trace
+
+TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values above 1
+MARGIN = 1e-6  # of a membrane from its threshold, relative to inputs above 1
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The first difference that rounding does not explain.
+
+    Attributes:
+        layer: where it is.
+        step: first step, from 0; None where the runtime does not tell.
+        text: what differs.
+    """
+
+    layer: str
+    step: int | None
+    text: str
+
+    def __str__(self) -> str:
+        at = "" if self.step is None else f", step {self.step}"
+        return f"layer {self.layer}{at}: {self.text}"
+
+
+@dataclass
+class Parity:
+    """The comparison of one runtime with the graph, gathered over batches.
+
+    Attributes:
+        graph: what it is held to.
+        runtime: its name, with version and device in `about`.
+        gates: whether a fault makes the file unverified.
+        samples, agreements: compared, and with the same answer.
+        logit_difference: the greatest, of samples without a flip.
+        mismatches: spikes that differ, by layer and step, where the runtime tells spikes.
+        explained: samples with a flip that its margin explains.
+        fault: the first that nothing explains.
+    """
+
+    graph: Graph
+    runtime: str
+    about: dict[str, Any] = field(default_factory=dict)
+    gates: bool = True
+    samples: int = 0
+    agreements: int = 0
+    logit_difference: float = 0.0
+    mismatches: dict[str, Array] = field(default_factory=dict)
+    explained: int = 0
+    fault: Fault | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+    def add(
+        self, trace: Trace, mean_logits: Array, layers: Mapping[str, Array] | None = None
+    ) -> None:
+        """Compare a batch.
+
+        Args:
+            trace: what the graph computed.
+            mean_logits: what the runtime answered, `[B, K]`.
+            layers: values of layers that it tells, `[T, B, ...]`, or `[1, B, ...]` where all steps
+                are the same.
+        """
+        expected = trace.logits.mean(0)
+        batch = len(expected)
+        flipped = np.zeros(batch, bool)
+        for node in self.graph.nodes:
+            found = (layers or {}).get(node.name)
+            if found is None:
+                continue
+            if isinstance(node, Neuron):
+                self._compare_spikes(node, trace, found, flipped)
+            elif isinstance(node, Affine | ChannelScale | Readout):
+                self._compare_values(node.name, trace.values[node.name], found, flipped)
+        difference = np.abs(mean_logits - expected).max(1)
+        # A NaN is a difference.
+        far = ~(difference <= TOLERANCE * np.maximum(1, np.abs(expected).max(1)))
+        if layers is None:
+            # Spikes are not told: a flip shows in the logits alone.
+            flipped |= far & near_threshold(self.graph, trace)
+        self._blame(~flipped & far, self.graph.output, None, "the logits differ", difference)
+        steady = difference[~flipped]
+        self.logit_difference = max([self.logit_difference, *np.nan_to_num(steady, nan=np.inf)])
+        self.samples += batch
+        self.explained += int(flipped.sum())
+        self.agreements += int((mean_logits.argmax(1) == expected.argmax(1)).sum())
+
+    def _compare_spikes(self, node: Neuron, trace: Trace, found: Array, flipped: Array) -> None:
+        expected = trace.values[node.name]
+        differs = _by_sample(np.broadcast_to(found, expected.shape) != expected)
+        counts = differs.sum((1, 2))
+        self.mismatches[node.name] = self.mismatches.get(node.name, 0) + counts
+        if not counts.any():
+            return
+        distance = _by_sample(np.abs(trace.distances[node.name]))
+        margin = margin_of(trace.values[node.inputs[0]])
+        for sample in np.flatnonzero(differs.any((0, 2)) & ~flipped):
+            step = int(differs[:, sample].any(1).argmax())
+            places = differs[step, sample]
+            farthest = float(distance[step, sample][places].max())
+            if farthest <= margin:
+                flipped[sample] = True
+                continue
+            self._blame_at(
+                node.name,
+                step,
+                f"{int(places.sum())} spikes differ in a sample, with the membrane up to "
+                f"{farthest:.3g} from the threshold",
+            )
+
+    def _compare_values(self, name: str, expected: Array, found: Array, flipped: Array) -> None:
+        difference = _by_sample(np.abs(np.broadcast_to(found, expected.shape) - expected)).max(2)
+        allowed = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0)))
+        far = ~(difference <= allowed) & ~flipped
+        if far.any():
+            step = int(far.any(1).argmax())
+            self._blame_at(name, step, f"values differ by up to {difference[far].max():.3g}")
+
+    def _blame(self, who: Array, layer: str, step: int | None, text: str, by: Array) -> None:
+        if who.any():
+            self._blame_at(layer, step, f"{text} by up to {by[who].max():.3g}")
+
+    def _blame_at(self, layer: str, step: int | None, text: str) -> None:
+        order = [node.name for node in self.graph.nodes]
+        fault = Fault(layer, step, text)
+        if self.fault is None or order.index(layer) < order.index(self.fault.layer):
+            self.fault = fault
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the runtime computes what the graph does."""
+        return self.fault is None and self.error is None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what `parity.json` holds of it."""
+        done = max(self.samples, 1)
+        return {
+            "runtime": self.runtime,
+            **self.about,
+            "agrees": self.agrees,
+            "gates": self.gates,
+            "samples": self.samples,
+            "greatest_logit_difference": _finite(self.logit_difference),
+            "argmax_agreement": self.agreements / done,
+            "spike_mismatches": {k: v.astype(int).tolist() for k, v in self.mismatches.items()},
+            "explained_samples": self.explained,
+            "ms_per_sample": round(1000 * self.seconds / done, 4),
+            "first_difference": None if self.fault is None else str(self.fault),
+            "error": self.error,
+        }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def margin_of(currents: Array) -> float:
+    """Return how near to the threshold rounding may flip a spike, for inputs of that size."""
+    return MARGIN * max(1.0, float(np.abs(currents).max(initial=0)))
+
+
+def near_threshold(graph: Graph, trace: Trace) -> Array:
+    """Return which samples have a membrane within the margin of its threshold, `[B]`."""
+    near = np.zeros(trace.logits.shape[1], bool)
+    for node in graph.neurons:
+        distance = _by_sample(np.abs(trace.distances[node.name]))
+        near |= (distance <= margin_of(trace.values[node.inputs[0]])).any((0, 2))
+    return near
+
+
+def count_near_threshold(graph: Graph, trace: Trace, margin: float = MARGIN) -> dict[str, int]:
+    """Return how many membranes come within `margin` of the threshold, by layer."""
+    return {
+        node.name: int((np.abs(trace.distances[node.name]) <= margin).sum())
+        for node in graph.neurons
+    }
+
+
+def _by_sample(values: Array) -> Array:
+    """Return `[T, B, ...]` as `[T, B, places]`."""
+    return values.reshape(*values.shape[:2], -1)

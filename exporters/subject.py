@@ -1,0 +1,87 @@
+"""What is exported: a frozen graph, its code, and the network that it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..coding.base import Coding
+from ..models.layers import use_kernels
+from ..models.network import SpikingNetwork
+from .freezing import freeze_network
+from .graph import Array, Graph
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network on its way out.
+
+    Attributes:
+        graph: what exporters write and verifications compare with.
+        coding: makes the steps that the graph reads out of images.
+        eager: the network itself, images `[B, C, H, W]` to logits `[T, B, K]`.
+    """
+
+    graph: Graph
+    coding: Coding
+    eager: Callable[[torch.Tensor], torch.Tensor]
+
+    def encode(self, images: Array) -> Array:
+        """Return the code of images, `[T, B, C, H, W]`."""
+        return self.coding.encode(torch.from_numpy(images)).numpy()
+
+    def with_graph(self, graph: Graph) -> Subject:
+        """Return the subject with another graph in place of its own."""
+        return replace(self, graph=graph)
+
+
+def subject_of(model: SpikingNetwork, about: dict[str, Any] | None = None) -> Subject:
+    """Return a trained network as a subject.
+
+    Raises:
+        ConfigError: the graph cannot say what a layer does.
+    """
+    model = model.eval()
+    use_kernels(model, "reference")  # what the fused kernels are held to as well
+
+    def eager(images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return model(images)
+
+    return Subject(freeze_network(model, about), model.coding, eager)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images with their classes, to verify with.
+
+    Attributes:
+        images: `[N, C, H, W]`, float32, from 0 to 1.
+        labels: `[N]`, or None where nobody knows them.
+        name: where they come from.
+    """
+
+    images: Array
+    labels: Array | None
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self) -> Iterator[tuple[Array, slice]]:
+        """Give the images in batches, each with its place."""
+        for begin in range(0, len(self.images), BATCH):
+            place = slice(begin, begin + BATCH)
+            yield np.ascontiguousarray(self.images[place], np.float32), place
+
+
+def random_samples(shape: tuple[int, ...], number: int = 64, seed: int = 0) -> Samples:
+    """Return samples of uniform noise, for a network that has no data."""
+    images = np.random.default_rng(seed).random((number, *shape), np.float32)
+    return Samples(images, None, f"uniform noise (seed {seed})")
