@@ -118,7 +118,10 @@ def _check_directory(file: BinaryIO, size: int) -> None:
     if place < 0 or len(end) - place < 22:
         raise Fault("it ends before its list of members: the file was cut off")
     length = struct.unpack("<L", end[place + 12 : place + 16])[0]
-    if (length != 0xFFFFFFFF and length > LARGEST_DIRECTORY) or b"PK\x06\x06" in end:
+    wide = end.rfind(b"PK\x06\x06", 0, place)  # the record of large archives, and of torch
+    if 0 <= wide <= len(end) - 48:
+        length = max(length % 0xFFFFFFFF, struct.unpack("<Q", end[wide + 40 : wide + 48])[0])
+    if length > LARGEST_DIRECTORY:
         raise Fault("its list of members is longer than that of any such file")
 
 
