@@ -16,6 +16,7 @@ from .doctor import doctor
 from .encode import encode
 from .eval import evaluate_run
 from .exits import PIPE_CLOSED, exit_code
+from .export import export
 from .recipes import recipes_app
 from .train import train
 
@@ -26,13 +27,14 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help takes half the time of rich help
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train, evaluate and encode adaptive spiking networks with hybrid coding.",
+    help="Train, evaluate, encode and export adaptive spiking networks with hybrid coding.",
     epilog="Begin with: asnn train && asnn eval. Exit codes: 0 fine, 1 failure, "
-    "2 usage or configuration, 4 bad data or file, 130/143 interrupted.",
+    "2 usage or configuration, 3 verification failed, 4 bad data or file, 130/143 interrupted.",
 )
 app.command("train")(train)
 app.command("eval")(evaluate_run)
 app.command("encode")(encode)
+app.command("export")(export)
 app.add_typer(recipes_app, name="recipes")
 app.command("bench")(bench)
 app.command("doctor")(doctor)

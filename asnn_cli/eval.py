@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from . import console
+from .run_data import load_data, read_recipe
 
 STEPS_A_TABLE = 7  # what fits 80 columns
 MOST_CLASSES_SHOWN = 10
@@ -53,33 +54,21 @@ def evaluate_run(
 
     asnn eval --json | jq .accuracy
     """
-    from ..core.errors import ConfigError
     from ..core.runs import find_run
-    from ..learning import check_recipe, override, parse_override, read_document
     from ..learning.device import find_device
     from ..measure import evaluate, schedules
     from ..models.layers import use_kernels, used_kernels
-    from ..models.saved import load_model, read_labels
+    from ..models.saved import load_model
 
     found = find_run(run)
     where = find_device(device)
     model = load_model(found.model).to(where)
     total = model.coding.steps
     _check_steps(steps, total)
-    wanted = [parse_override(text) for text in changes or []]
-    wanted += [(["data", "dir"], str(data_dir))] if data_dir else []
-    if any(key[0] != "data" for key, _ in wanted):
-        raise ConfigError(
-            "--set takes keys of data only", why="the rest of a run is as it was trained"
-        )
-    document, _ = override(read_document(found.config), wanted)
-    # The run may come from a machine with other devices; here only its data matter.
-    document.get("train", {}).update(device="cpu", precision="float32")
-    recipe = check_recipe(document, source=str(found.config))
+    recipe = read_recipe(found, data_dir, changes)
     # A run may come from a machine that could do more: only the reference is insisted on.
     use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
-    data = _load_data(recipe, found)
-    _check_fit(data, model, read_labels(found.model))
+    data = load_data(recipe, found, model)
     if not as_json:
         console.note(f"evaluating {found.path} on {split} data ({where})")
     result = evaluate(
@@ -118,49 +107,6 @@ def _check_steps(steps: int | None, total: int) -> None:
 
     if steps is not None and not 1 <= steps <= total:
         raise ConfigError(f"--steps must be from 1 to {total}, the steps of the run, not {steps}")
-
-
-def _load_data(recipe: Any, run: Any) -> Any:
-    """Load the run's data; say so where it is not what the run was trained with."""
-    import json
-
-    from ..datasets import load_dataset
-
-    data = load_dataset(
-        recipe.data.name,
-        validation=recipe.data.validation,
-        test=recipe.data.test,
-        limit=recipe.data.limit,
-        **recipe.data.options(),
-    )
-    try:
-        trained_with = json.loads(run.environment.read_text())["data"]["fingerprint"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return data
-    if trained_with != data.fingerprint:
-        console.note(
-            f"warning: the data are not those of the training ({data.fingerprint[:12]}, "
-            f"then {trained_with[:12]}); test samples may have been trained on"
-        )
-    return data
-
-
-def _check_fit(data: Any, model: Any, labels: list[str]) -> None:
-    """Refuse data that the network cannot have been trained for."""
-    from ..core.errors import DataError
-
-    shape = tuple(model.config["in_shape"])
-    remedy = "evaluate on data like those of the training, with --data-dir or --set data.path=..."
-    if data.in_shape != shape:
-        raise DataError(
-            f"the images have the shape {data.in_shape}, the network takes {shape}", remedy=remedy
-        )
-    if data.classes != labels:
-        raise DataError(
-            "the data have other classes than the network",
-            why=f"data: {', '.join(data.classes[:12])}; network: {', '.join(labels[:12])}",
-            remedy=remedy,
-        )
 
 
 def _show(result: Any, learned: dict[str, dict[str, list[float]]], classes: list[str]) -> None:

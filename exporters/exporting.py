@@ -13,7 +13,7 @@ import nir
 import onnx
 
 from ..core.errors import ConfigError, VerificationError
-from ..core.files import write_bytes, write_json
+from ..core.files import cannot_write, write_bytes, write_json
 from ..core.registry import unknown
 from .graph import Graph
 from .interpreter import run
@@ -114,7 +114,7 @@ def export_onnx(
         graph, subject.coding, form=form, input=input, opset=opset, weights=weights
     )
     ends = {"model": ".onnx", "init": "-init.onnx", "step": "-step.onnx"}
-    paths = {name: place.file(ends[name]) for name in models}
+    paths = {name: _aside(place.file(ends[name])) for name in models}
     _make_folder(place.folder)
     for name, model in models.items():
         write_bytes(paths[name], model.SerializeToString())
@@ -192,7 +192,7 @@ def export_nir(
     exact = [name for name, facts in TARGETS.items() if not problems(sketch, facts)]
     if not exact:
         notes.append("no simulator's importer reads Scale and Threshold today; portable is read")
-    paths = {"model": place.file(".nir")}
+    paths = {"model": _aside(place.file(".nir"))}
     _make_folder(place.folder)
     write_nir(paths["model"], sketch, compat=compat)
     report = None
@@ -204,7 +204,7 @@ def export_nir(
             form=form,
             original=subject.graph if approximates else None,
         )
-        paths["golden"] = place.file(".golden.nir")
+        paths["golden"] = _aside(place.file(".golden.nir"))
         _write_golden(paths["golden"], subject.with_graph(written), samples, form)
     options = {"format": "nir", "form": form, "input": "spikes", "nir": compat or nir.version}
     options |= {"target": target, "approximates": approximates, "exact_in": exact}
@@ -313,8 +313,16 @@ def _write_golden(path: Path, subject: Subject, samples: Samples, form: str) -> 
     write_golden(path, {"input": inputs, "output": outputs})
 
 
+def _aside(path: Path) -> Path:
+    """Return the name of a file that is not verified yet."""
+    return path.with_name(f"{path.name}.unverified")
+
+
 def _make_folder(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def _finish(
@@ -324,21 +332,25 @@ def _finish(
     report: Report | None,
     notes: list[str],
 ) -> Exported:
-    """Write the report; set the files aside if they are not what they should be."""
-    sizes = {path: path.stat().st_size for path in paths.values()}
-    if report is None:
+    """Write the report, and give the files their names if they are what they should be."""
+    final = {path: path.with_suffix("") for path in paths.values()}
+    sizes = {name: path.stat().st_size for path, name in final.items()}
+    if report is not None:
+        files = {path.name: size for path, size in sizes.items()}
+        content = {"asnn": version("asnn"), **options, "files": files, "notes": notes}
+        write_json(place.parity, {**content, **report.as_dict()})
+        if report.fault is not None:
+            for name in final.values():
+                name.unlink(missing_ok=True)  # an earlier export would pass for this one
+            first = next(iter(final))
+            raise VerificationError(
+                f"the {options['format'].upper()} file does not compute what the network does",
+                why=report.fault,
+                remedy=f"it is kept as {first}; all differences are in {place.parity}",
+            )
+    else:
         place.parity.unlink(missing_ok=True)  # of an earlier export
-        return Exported(sizes, None, None, [*notes, "not verified, as asked for"])
-    files = {path.name: size for path, size in sizes.items()}
-    content = {"asnn": version("asnn"), **options, "files": files, "notes": notes}
-    write_json(place.parity, {**content, **report.as_dict()})
-    if report.fault is not None:
-        for path in paths.values():
-            path.replace(path.with_name(f"{path.name}.unverified"))
-        raise VerificationError(
-            f"the {options['format'].upper()} file does not compute what the network does",
-            why=report.fault,
-            remedy=f"it is kept as {paths[next(iter(paths))].name}.unverified, with {place.parity}; "
-            "please report it with that file",
-        )
-    return Exported(sizes, report, place.parity, notes)
+        notes = [*notes, "not verified, as asked for"]
+    for path, name in final.items():
+        path.replace(name)
+    return Exported(sizes, report, None if report is None else place.parity, notes)

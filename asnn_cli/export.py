@@ -1,0 +1,251 @@
+"""`asnn export`: a trained network as a file for other runtimes, with proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from . import console
+from .run_data import load_data, read_recipe
+
+FORMATS = ("onnx", "nir")
+ONNX_ONLY = ("opset", "weights")
+NIR_ONLY = ("target", "nir_compat", "allow_approximate")
+
+
+def export(
+    context: typer.Context,
+    run: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN", help="Folder of a run.", show_default="the newest"),
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option("--format", "-f", help="onnx or nir.", show_default=False)
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            help="onnx: sequence, stream or scan; nir: portable, pure or lif.",
+            show_default="sequence, portable",
+        ),
+    ] = None,
+    input: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            help="image, with the encoder inside (onnx only), or spikes: encoded steps.",
+            show_default="image for onnx, spikes for nir",
+        ),
+    ] = None,
+    opset: Annotated[int, typer.Option(help="onnx: version of its operators, 17 to 25.")] = 20,
+    weights: Annotated[
+        str, typer.Option(help="onnx: how weights are stored: fp32, fp16 or int8.")
+    ] = "fp32",
+    target: Annotated[
+        str | None,
+        typer.Option(help="nir: an importer that must run it exactly: snntorch, spikingjelly..."),
+    ] = None,
+    nir_compat: Annotated[
+        str | None, typer.Option(help="nir: 1.0.4 writes what readers of that version take.")
+    ] = None,
+    allow_approximate: Annotated[
+        bool,
+        typer.Option("--allow-approximate", help="nir: let lif come near, and say what it costs."),
+    ] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="File or folder.", show_default="RUN/export/FORMAT"),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Run the file and compare.")
+    ] = True,
+    check: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write nothing; compare an earlier export with RUN."),
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Verify on this many samples of the split, at most.")
+    ] = 512,
+    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the data set's files are.", show_default="as in training"),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="data.KEY=VALUE",
+            help="Where the data are now, such as data.path=images.zip. Repeatable.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object.")
+    ] = False,
+) -> None:
+    """Export a trained network to ONNX or NIR, and prove that the file computes the same.
+
+    Exit code 3: it does not; the file is then kept as *.unverified.
+
+    Examples:
+
+    asnn export --format onnx
+
+    asnn export --format onnx --form stream --weights int8 -o deploy/
+
+    asnn export --format nir --target spikingjelly
+
+    asnn export runs/latest --check deploy/model.onnx
+    """
+    from ..core.errors import ConfigError, VerificationError
+    from ..core.runs import find_run
+    from ..exporters import export_nir, export_onnx
+    from ..exporters import verify as verify_file
+    from ..models.saved import load_model
+
+    if check is None:
+        _check_format(context, format, input)
+    elif format is not None or output is not None or not verify:
+        raise ConfigError(
+            "--check goes without --format, -o and --no-verify", why="it writes nothing"
+        )
+    found = find_run(run)
+    model = load_model(found.model)
+    recipe = read_recipe(found, data_dir, changes)
+    subject = _subject(model, recipe, found)
+    wanted = None
+    if verify:
+        wanted = _samples(load_data(recipe, found, model), split, samples)
+    if check is not None:
+        assert wanted is not None
+        _check_there(check)
+        console.note(f"comparing {check} with {found.path} on {wanted.name}")
+        report = verify_file(subject, check, wanted)
+        _tell(report, as_json, {"file": str(check), **report.as_dict()})
+        if report.fault is not None:
+            raise VerificationError(
+                f"{check} does not compute what the network does", why=report.fault
+            )
+        return
+    assert format is not None
+    place = output or found.path / "export" / format
+    on = f", verifying on {wanted.name}" if wanted is not None else ""
+    console.note(f"exporting {found.path} to {format.upper()}{on}")
+    if format == "onnx":
+        result = export_onnx(
+            subject,
+            place,
+            samples=wanted,
+            form=form or "sequence",  # type: ignore[arg-type]
+            input=input or "image",  # type: ignore[arg-type]
+            opset=opset,
+            weights=weights,  # type: ignore[arg-type]
+        )
+    else:
+        result = export_nir(
+            subject,
+            place,
+            samples=wanted,
+            form=form or "portable",  # type: ignore[arg-type]
+            compat=nir_compat,
+            target=target,
+            approximate=allow_approximate,
+        )
+    files = {str(path): size for path, size in result.files.items()}
+    parity = None if result.parity is None else str(result.parity)
+    content: dict[str, Any] = {"files": files, "parity": parity, "notes": result.notes}
+    if result.report is not None:
+        content |= result.report.as_dict()
+    else:
+        content["verified"] = None
+    for note in result.notes:
+        console.note(f"note: {note}")
+    _tell(result.report, as_json, content)
+    if not as_json:
+        for path, size in files.items():
+            console.heading(f"{path}  {size / 1000:,.1f} kB")
+
+
+def _check_format(context: typer.Context, format: str | None, input: str | None) -> None:
+    """Refuse options that do not go with the format."""
+    from ..core.errors import ConfigError
+    from ..core.registry import unknown
+
+    if format is None:
+        raise ConfigError("--format is missing", why="there are: onnx, nir")
+    if format not in FORMATS:
+        raise unknown("--format", format, list(FORMATS))
+    others = NIR_ONLY if format == "onnx" else ONNX_ONLY
+    for name in others:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} does not go with --format {format}")
+    if format == "nir" and input == "image":
+        raise ConfigError(
+            "--input image does not go with --format nir",
+            why="NIR has no nodes that encode an image",
+            remedy="encode with `asnn encode`, or export to onnx",
+        )
+
+
+def _check_there(path: Path) -> None:
+    from ..core.errors import DataError
+
+    if not path.is_file():
+        raise DataError(f"{path} is not a file", remedy="give an .onnx or .nir file")
+
+
+def _subject(model: Any, recipe: Any, run: Any) -> Any:
+    from ..exporters.subject import subject_of
+    from ..models.saved import read_labels
+
+    about = {"recipe": recipe.name, "data": recipe.data.name, "classes": read_labels(run.model)}
+    return subject_of(model, about)
+
+
+def _samples(data: Any, split: str, number: int) -> Any:
+    """Return the first samples of a split."""
+    import numpy as np
+
+    from ..datasets.batches import Batches
+    from ..exporters.subject import Samples
+
+    part = data.split(split)
+    count = min(number, len(part))
+    images, labels = [], []
+    for x, y in Batches(part, batch_size=min(count, 256), full_scale=data.full_scale):
+        images.append(x.numpy())
+        labels.append(y.first.numpy())
+        if sum(map(len, labels)) >= count:
+            break
+    name = f"{count} {split} samples of {data.name}"
+    return Samples(np.concatenate(images)[:count], np.concatenate(labels)[:count], name)
+
+
+def _tell(report: Any, as_json: bool, content: dict[str, Any]) -> None:
+    if as_json:
+        console.print_json(content)
+        return
+    if report is None:
+        return
+    rows = []
+    for parity in report.parities:
+        found = parity.as_dict()
+        flips = sum(sum(steps) for steps in found["spike_mismatches"].values())
+        rows.append(
+            [
+                parity.runtime,
+                "-" if parity.error else f"{found['greatest_logit_difference']:.1e}",
+                f"{100 * found['argmax_agreement']:.2f}",
+                str(flips) if found["spike_mismatches"] else "not told",
+                f"{found['ms_per_sample']:.2f}",
+                "yes" if parity.agrees else ("NO" if parity.gates else "-"),
+            ]
+        )
+    heads = ["runtime", "logits differ", "same answer, %", "spikes differ", "ms/sample", "agrees"]
+    console.table(f"{len(report.samples)} samples", heads, rows)
+    for name, value in report.accuracy.items():
+        console.note(f"accuracy of the {name} on these samples: {console.percent(value)}")

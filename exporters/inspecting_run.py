@@ -1,0 +1,154 @@
+"""What is in the folder of a run."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import DataError
+from ..core.runs import Run, find_run
+from .opening import MIB, clean, damaged, read_bytes
+from .reading_weights import Weights, read_configuration, read_weights
+
+# Tensors of a network that training does not change by gradients.
+COUNTED_NOT = ("running_mean", "running_var", "num_batches_tracked", "mean", "std")
+FORMATS = ("onnx", "nir")
+
+
+def about_run(path: Path) -> dict[str, Any]:
+    """Return recipe, network, learned schedules, files and exports of a run.
+
+    Raises:
+        DataError: there is no such run, or its recipe or its weights cannot be read.
+    """
+    run = find_run(path)
+    recipe = _recipe(run)
+    summary = _json(run.summary) or {}
+    files = _files(run.path)
+    about: dict[str, Any] = {
+        "path": str(run.path),
+        "kind": "run",
+        "size": sum(files.values()),
+        "recipe": recipe.get("name"),
+        "data": _table(recipe, "data").get("name"),
+        "finished": run.finished,
+        "best": summary.get("best") if isinstance(summary.get("best"), dict) else None,
+        "coding": _table(recipe, "coding"),
+        "neuron": _table(recipe, "neuron"),
+        "model": _table(recipe, "model"),
+        "files": files,
+        "exports": [_export(run.path / "export" / name) for name in FORMATS],
+    }
+    about["exports"] = [export for export in about["exports"] if export is not None]
+    warnings = [
+        f"the export in {export['folder']} is not verified"
+        for export in about["exports"]
+        if not export["verified"]
+    ]
+    if not run.model.is_file():
+        return {**about, "layers": [], "warnings": [*warnings, "it has no trained weights yet"]}
+    return {**about, **_network(run), "warnings": warnings}
+
+
+def _recipe(run: Run) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_bytes(run.config, largest=MIB).decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise damaged(run.config, error, what="recipe") from error
+
+
+def _table(recipe: dict[str, Any], name: str) -> dict[str, Any]:
+    found = recipe.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    """Return an object from a JSON file beside the weights, None where there is none to read."""
+    try:
+        found = json.loads(read_bytes(path, largest=16 * MIB))
+    except (DataError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _files(folder: Path) -> dict[str, int]:
+    """Return sizes by name; a link is not followed, and a folder within is one entry."""
+    found = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.is_symlink():
+            continue
+        if entry.is_dir():
+            inner = [file for file in entry.rglob("*") if file.is_file() and not file.is_symlink()]
+            found[f"{entry.name}/"] = sum(file.stat().st_size for file in inner)
+        elif entry.is_file():
+            found[entry.name] = entry.stat().st_size
+    return found
+
+
+def _export(folder: Path) -> dict[str, Any] | None:
+    """Return the files of an export, and whether they were found to compute the same."""
+    if not folder.is_dir():
+        return None
+    parity = _json(folder / "parity.json") or {}
+    verified, samples = parity.get("verified"), parity.get("samples")
+    difference = parity.get("first_difference")
+    return {
+        "folder": f"{folder.parent.name}/{folder.name}",
+        "files": _files(folder),
+        "verified": verified if isinstance(verified, bool) else None,
+        "samples": samples.get("number") if isinstance(samples, dict) else None,
+        "first_difference": None if difference is None else clean(difference),
+    }
+
+
+def _network(run: Run) -> dict[str, Any]:
+    weights = read_weights(run.model)
+    found = read_configuration(weights)
+    if found is None:
+        raise DataError(
+            f"{run.model} was not written by asnn", why="its header does not describe a network"
+        )
+    model = found["model"]
+    return {
+        "network": model,
+        "in_shape": model.get("in_shape"),
+        "classes": model.get("classes"),
+        "steps": model.get("steps"),
+        "labels": found.get("labels") or [],
+        "parameters": sum(
+            stored.count for name, stored in weights.tensors.items() if _counted(name)
+        ),
+        "layers": _layers(weights),
+        "schedules": _schedules(weights),
+    }
+
+
+def _counted(name: str) -> bool:
+    return name.rpartition(".")[2] not in COUNTED_NOT
+
+
+def _layers(weights: Weights) -> list[dict[str, Any]]:
+    """Return the tensors of each layer, in the order of the file."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, stored in weights.tensors.items():
+        layer, _, tensor = name.removeprefix("body.").partition(".")
+        entry = found.setdefault(layer, {"name": layer, "parameters": 0, "shapes": {}})
+        entry["shapes"][tensor] = list(stored.shape)
+        entry["parameters"] += stored.count if _counted(name) else 0
+    return list(found.values())
+
+
+def _schedules(weights: Weights) -> dict[str, dict[str, list[float]]]:
+    """Return what neurons and readout do at each step; means over channels where they differ."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for name in weights.tensors:
+        layer, _, tensor = name.removeprefix("body.").partition(".")
+        key = tensor.removeprefix("neuron.")
+        values = weights.array(name)
+        if values is None or not (tensor.startswith("neuron.") or name == "body.readout.scale"):
+            continue
+        steps = values.reshape(len(values), -1).mean(1) if values.ndim else values.reshape(1)
+        found.setdefault(layer, {})[key] = [float(value) for value in steps]
+    return found
