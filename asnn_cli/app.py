@@ -17,6 +17,7 @@ from .encode import encode
 from .eval import evaluate_run
 from .exits import PIPE_CLOSED, exit_code
 from .export import export
+from .inspect import inspect_file
 from .recipes import recipes_app
 from .train import train
 
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command("train")(train)
 app.command("eval")(evaluate_run)
 app.command("encode")(encode)
+app.command("inspect")(inspect_file)
 app.command("export")(export)
 app.add_typer(recipes_app, name="recipes")
 app.command("bench")(bench)

@@ -122,7 +122,7 @@ def _plain(value: Any) -> Any:
         value = value.tolist()
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and not np.isfinite(value) or isinstance(value, complex):
+    if isinstance(value, complex) or (isinstance(value, float) and not np.isfinite(value)):
         return str(value)
     return value
 
@@ -149,8 +149,8 @@ def _soft_reset(file: NirFile, nodes: Named) -> Iterator[str]:
     spiking = _of_type(nodes, ("LIF", "CubaLIF"))
     if spiking and not file.graph.metadata and all(_like_snntorch(node) for _, node in spiking):
         yield (
-            "it looks like an export of snnTorch, which resets to 0 whatever the network did: if it "
-            "was trained with reset_mechanism='subtract', this file does not say so"
+            "it looks like an export of snnTorch, which says reset to 0 whatever the network does: "
+            "if it was trained with reset_mechanism='subtract', this file does not say so"
         )
 
 

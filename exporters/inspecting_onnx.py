@@ -50,7 +50,11 @@ def _value(value: ValueInfoProto) -> dict[str, Any]:
 
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
-        return {"name": value.name, "type": (kind or "unknown").removesuffix("_type"), "shape": None}
+        return {
+            "name": value.name,
+            "type": (kind or "unknown").removesuffix("_type"),
+            "shape": None,
+        }
     tensor = value.type.tensor_type
     shape = [
         dim.dim_param or "?" if dim.WhichOneof("value") != "dim_value" else dim.dim_value

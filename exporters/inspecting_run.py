@@ -49,7 +49,10 @@ def about_run(path: Path) -> dict[str, Any]:
     ]
     if not run.model.is_file():
         return {**about, "layers": [], "warnings": [*warnings, "it has no trained weights yet"]}
-    return {**about, **_network(run), "warnings": warnings}
+    about |= _network(run)
+    if isinstance(summary.get("parameters"), int):
+        about["parameters"] = summary["parameters"]
+    return {**about, "warnings": warnings}
 
 
 def _recipe(run: Run) -> dict[str, Any]:
@@ -130,9 +133,9 @@ def _counted(name: str) -> bool:
 
 
 def _layers(weights: Weights) -> list[dict[str, Any]]:
-    """Return the tensors of each layer, in the order of the file."""
+    """Return the tensors of each layer, by name."""
     found: dict[str, dict[str, Any]] = {}
-    for name, stored in weights.tensors.items():
+    for name, stored in sorted(weights.tensors.items()):
         layer, _, tensor = name.removeprefix("body.").partition(".")
         entry = found.setdefault(layer, {"name": layer, "parameters": 0, "shapes": {}})
         entry["shapes"][tensor] = list(stored.shape)
@@ -143,7 +146,7 @@ def _layers(weights: Weights) -> list[dict[str, Any]]:
 def _schedules(weights: Weights) -> dict[str, dict[str, list[float]]]:
     """Return what neurons and readout do at each step; means over channels where they differ."""
     found: dict[str, dict[str, list[float]]] = {}
-    for name in weights.tensors:
+    for name in sorted(weights.tensors):
         layer, _, tensor = name.removeprefix("body.").partition(".")
         key = tensor.removeprefix("neuron.")
         values = weights.array(name)
