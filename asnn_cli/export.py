@@ -240,12 +240,12 @@ def _tell(report: Any, as_json: bool, content: dict[str, Any]) -> None:
                 parity.runtime,
                 "-" if parity.error else f"{found['greatest_logit_difference']:.1e}",
                 f"{100 * found['argmax_agreement']:.2f}",
-                str(flips) if found["spike_mismatches"] else "not told",
+                str(flips) if found["spike_mismatches"] else "-",
                 f"{found['ms_per_sample']:.2f}",
                 "yes" if parity.agrees else ("NO" if parity.gates else "-"),
             ]
         )
-    heads = ["runtime", "logits differ", "same answer, %", "spikes differ", "ms/sample", "agrees"]
+    heads = ["runtime", "logits ±", "same %", "flips", "ms/sample", "agrees"]
     console.table(f"{len(report.samples)} samples", heads, rows)
     for name, value in report.accuracy.items():
         console.note(f"accuracy of the {name} on these samples: {console.percent(value)}")

@@ -50,9 +50,8 @@ def _write(group: h5py.Group, content: dict[str, Any], seen: dict[Any, h5py.Data
 
 
 def _drop_news(content: dict[str, Any]) -> None:
-    """Leave out what NIR 1.0.4 does not know: reset values (it resets to 0) and metadata."""
+    """Leave out what NIR 1.0.4 does not know: the value of a reset, which was always 0."""
     content.pop("v_reset", None)
-    content.pop("metadata", None)
     for item in content.values():
         if isinstance(item, dict):
             _drop_news(item)

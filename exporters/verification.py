@@ -47,12 +47,14 @@ class Report:
         samples: what was compared on.
         accuracy: of the graph, by name, where the classes are known.
         near_threshold: membranes within 1e-6 of the threshold, by layer.
+        spikes: for each sample, by layer; without any, a comparison would say little.
     """
 
     parities: list[Parity]
     samples: Samples
     accuracy: dict[str, float]
     near_threshold: dict[str, int]
+    spikes: dict[str, float]
 
     @property
     def fault(self) -> str | None:
@@ -69,6 +71,7 @@ class Report:
             "first_difference": self.fault,
             "samples": {"from": self.samples.name, "number": len(self.samples)},
             "accuracy": self.accuracy,
+            "spikes_per_sample": self.spikes,
             "membranes_within_1e-6_of_threshold": self.near_threshold,
             "runtimes": [parity.as_dict() for parity in self.parities],
             "versions": _versions(),
@@ -95,6 +98,7 @@ def compare(
     changed = None if original is None else Changed(original)
     rights = {"graph": 0, "original": 0}
     near: dict[str, int] = {}
+    spikes: dict[str, float] = {node.name: 0.0 for node in subject.graph.neurons}
     for images, place in samples.batches():
         code = subject.encode(images)
         trace = run(subject.graph, code)
@@ -107,6 +111,8 @@ def compare(
                 check.add(images, code, trace)
         for name, count in count_near_threshold(subject.graph, trace).items():
             near[name] = near.get(name, 0) + count
+        for name in spikes:
+            spikes[name] += float(trace.values[name].sum(dtype=np.float64)) / len(samples)
         if samples.labels is not None:
             labels = samples.labels[place]
             rights["graph"] += int((trace.logits.mean(0).argmax(1) == labels).sum())
@@ -118,7 +124,7 @@ def compare(
             accuracy["network"] = rights["original"] / len(samples)
     parities = [network.parity, *(check.parity for check in checks)]
     parities += [] if changed is None else [changed.parity]
-    return Report(parities, samples, accuracy, near)
+    return Report(parities, samples, accuracy, near, spikes)
 
 
 class Eager:
@@ -126,7 +132,7 @@ class Eager:
 
     def __init__(self, graph: Graph, subject: Subject) -> None:
         self._eager = subject.eager
-        self.parity = Parity(graph, "network in torch", {"version": torch.__version__})
+        self.parity = Parity(graph, "torch", {"version": torch.__version__})
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         started = time.perf_counter()
@@ -139,7 +145,7 @@ class Changed:
     """What rounding or approximation has changed, against the original graph; for information."""
 
     def __init__(self, graph: Graph) -> None:
-        self.parity = Parity(graph, "change from the network in float32", gates=False)
+        self.parity = Parity(graph, "before rounding", gates=False)
 
     def add_traces(self, before: Trace, after: Trace) -> None:
         """Compare a batch."""
@@ -195,7 +201,7 @@ class NirAlone:
     def __init__(self, read: nir.NIRGraph, graph: Graph, *, unrolled: bool) -> None:
         self._read, self._unrolled = read, unrolled
         about = {"version": nir.version, "nodes": len(read.nodes)}
-        self.parity = Parity(graph, "numpy interpreter of NIR", about)
+        self.parity = Parity(graph, "numpy, from the file", about)
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         graph = self.parity.graph
