@@ -1,0 +1,58 @@
+"""Networks that spike, for the tests of exporters."""
+
+import warnings
+
+import numpy as np
+import torch
+
+from asnn.exporters import Samples, subject_of
+from asnn.models import create_model
+
+SHAPE = (2, 6, 6)
+SIZES = {"lenet": {"widths": [5, 6], "hidden": 12}, "mlp": {"features": [14, 11]}}
+CODES = ["direct", "temporal", "hybrid", "embedding", "hybrid-embedding"]
+PLAIN = {
+    "coding": "temporal",
+    "neuron_options": {"schedule": "shared", "reset": "zero"},
+    "output_scale": False,
+}
+
+
+def network(name="lenet", *, steps=3, coding="hybrid", norm="folded", seed=0, **options):
+    """A network in evaluation mode whose statistics, weights and schedules are all its own."""
+    torch.manual_seed(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = create_model(
+            name, in_shape=SHAPE, classes=4, coding=coding, steps=steps, norm=norm,
+            mean=[0.4, 0.5], std=[0.3, 0.2], **SIZES[name], **options,
+        )  # fmt: skip
+    with torch.no_grad():
+        for key, value in model.named_parameters():
+            value += 0.1 * torch.randn_like(value)
+            if key.endswith("gain"):
+                value += 1.5
+        model.train()
+        for _ in range(20):  # running statistics that fit the data
+            model(torch.rand(16, *SHAPE))
+    return model.eval()
+
+
+def images(number=6, seed=1):
+    return torch.rand(number, *SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+def samples(number=24):
+    labels = np.arange(number) % 4
+    return Samples(images(number).numpy(), labels, "noise")
+
+
+def subject(name="lenet", **options):
+    return subject_of(network(name, **options), {"recipe": "test", "classes": list("abcd")})
+
+
+def spikes_of(trace, graph):
+    """Spikes of every layer, which a comparison needs to say something."""
+    counts = {node.name: int(trace.values[node.name].sum()) for node in graph.neurons}
+    assert all(counts.values()), counts
+    return counts
