@@ -37,6 +37,8 @@ class Inference:
 
     def __init__(self, network: Network, case: Case) -> None:
         self.network = network.eval()
+        # Whoever infers has no gradients left of a training step.
+        self.network.zero_grad(set_to_none=True)
         self.images = case.images()
 
     def __call__(self) -> None:

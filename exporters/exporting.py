@@ -336,6 +336,9 @@ def _finish(
     final = {path: path.with_suffix("") for path in paths.values()}
     sizes = {name: path.stat().st_size for path, name in final.items()}
     if report is not None:
+        silent = [name for name, number in report.spikes.items() if number == 0]
+        if silent:
+            notes = [*notes, f"never spikes on these samples, so little is compared: {silent[0]}"]
         files = {path.name: size for path, size in sizes.items()}
         content = {"asnn": version("asnn"), **options, "files": files, "notes": notes}
         write_json(place.parity, {**content, **report.as_dict()})
