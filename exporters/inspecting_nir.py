@@ -220,11 +220,11 @@ def _too_new(file: NirFile, nodes: Named) -> Iterator[str]:
         version = tuple(int(part) for part in (file.version or "").split("."))
     except ValueError:
         return
-    told = bool(file.graph.metadata) or any(node.metadata for _, node in nodes)
+    told = any(node.metadata for _, node in nodes if _type(node) != "NIRGraph")
     if version > OLD_READERS and (told or _of_type(nodes, SPIKING)):
         yield (
             f"it was written by nir {clean(file.version, 20)}: readers that insist on nir 1.0.4 "
-            "(sinabs 3.1.3, rockpool 3.1.0) fail on v_reset and metadata"
+            "(sinabs 3.1.3, rockpool 3.1.0) fail on v_reset and on metadata of nodes"
         )
 
 

@@ -101,10 +101,15 @@ def _marked(tree: dict[str, Any], type_check: bool) -> dict[str, Any]:
 
 
 def _plain(node: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy of a node whose shapes are whole numbers: an empty one is stored as floats."""
+    """Return a copy of a node as nir wants it.
+
+    Shapes are whole numbers (an empty one is stored as floats), and a convolution that does not
+    say how large its images are says so.
+    """
     shapes = {
         name: node[name].astype(int)
         for name in ("shape", "input_type")
         if name in node and hasattr(node[name], "astype")
     }
-    return {**node, **shapes}
+    unsaid = {"input_shape": None} if node["type"] in ("Conv1d", "Conv2d") else {}
+    return {**unsaid, **node, **shapes}
