@@ -1,7 +1,15 @@
-"""Exports that prove that they compute the same."""
+"""Exports that prove that they compute the same.
 
-from .exporting import Exported, export_nir, export_onnx, verify
-from .subject import Samples, Subject, random_samples, subject_of
+What writes and verifies needs torch and is imported when it is asked for; what reads and inspects
+files does without.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .exporting import Exported, export_nir, export_onnx, verify
+    from .subject import Samples, Subject, random_samples, subject_of
 
 __all__ = [
     "Exported",
@@ -13,3 +21,12 @@ __all__ = [
     "subject_of",
     "verify",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for module in ("exporting", "subject"):
+        if name in __all__:
+            found = import_module(f".{module}", __name__)
+            if hasattr(found, name):
+                return getattr(found, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

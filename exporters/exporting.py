@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import nir
-import onnx
 
 from ..core.errors import ConfigError, VerificationError
 from ..core.files import cannot_write, write_bytes, write_json
@@ -22,6 +21,8 @@ from .nir_lif import approximated, build_lif, faults_of
 from .nir_nodes import DT
 from .nir_unrolled import input_of, unroll
 from .onnx_forms import FORMS, INPUTS, OPSET, Form, Input, build_models
+from .reading_nir import read_nir
+from .reading_onnx import read_onnx
 from .subject import Samples, Subject
 from .targets import TARGETS, check_target, problems
 from .verification import Report, checks_of_nir, checks_of_onnx, compare
@@ -136,9 +137,12 @@ def verify_onnx(
         paths: `model`, or `init` and `step`.
         samples: to compare on.
         weights: how the files store weights.
+
+    Raises:
+        DataError: a file is damaged or hostile.
     """
     rounded = with_rounded_weights(subject.graph, weights)
-    models = {name: onnx.load(path) for name, path in paths.items()}
+    models = {name: read_onnx(path) for name, path in paths.items()}
     return compare(
         subject.with_graph(rounded),
         samples,
@@ -203,6 +207,7 @@ def export_nir(
             samples,
             form=form,
             original=subject.graph if approximates else None,
+            trusted=True,
         )
         paths["golden"] = _aside(place.file(".golden.nir"))
         _write_golden(paths["golden"], subject.with_graph(written), samples, form)
@@ -218,6 +223,7 @@ def verify_nir(
     *,
     form: NirForm,
     original: Graph | None = None,
+    trusted: bool = False,
 ) -> Report:
     """Compare a NIR file with the network: from the file alone, and in every simulator at hand.
 
@@ -227,8 +233,12 @@ def verify_nir(
         samples: to compare on.
         form: of the file.
         original: the graph before an approximation.
+        trusted: whether the file was written just now, by us.
+
+    Raises:
+        DataError: the file is damaged or hostile.
     """
-    read = nir.read(path, type_check=False)
+    read = read_nir(path, trusted=trusted)
     exact = [name for name, facts in TARGETS.items() if not problems(read, facts)]
     checks = checks_of_nir(read, path, subject.graph, form=form, exact=exact)
     return compare(subject, samples, checks, original=original)
@@ -244,11 +254,12 @@ def verify(subject: Subject, path: Path | str, samples: Samples) -> Report:
 
     Raises:
         ConfigError: the file does not say in which form it is.
+        DataError: it is damaged or hostile.
     """
     path = Path(path)
     name = path.name.removesuffix(".unverified")
     if name.endswith(".nir"):
-        about = nir.read(path, type_check=False).metadata
+        about = read_nir(path).metadata
         form = _text(about.get("form"))
         if form not in NIR_FORMS:
             raise _unlabelled(path)
@@ -256,7 +267,7 @@ def verify(subject: Subject, path: Path | str, samples: Samples) -> Report:
         held = approximated(subject.graph) if approximates else subject.graph
         original = subject.graph if approximates else None
         return verify_nir(subject.with_graph(held), path, samples, form=form, original=original)  # type: ignore[arg-type]
-    about = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    about = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
     if about.get("form") not in FORMS or about.get("weights") not in WEIGHTS:
         raise _unlabelled(path)
     paths = {"model": path}
