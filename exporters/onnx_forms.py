@@ -230,10 +230,10 @@ def _graph(
 
 
 def _about_input(graph: Graph, input: Input) -> str:
-    channels, height, width = graph.in_shape
+    sample = ", ".join(map(str, graph.in_shape))
     if input == "image":
-        return f"`image` is [N, {channels}, {height}, {width}], from 0 to 1."
-    return f"`steps` is the code, [{graph.steps}, N, {channels}, {height}, {width}]."
+        return f"`image` is [N, {sample}], from 0 to 1."
+    return f"`steps` is the code, [{graph.steps}, N, {sample}]."
 
 
 def _metadata(graph: Graph, form: Form, input: Input, weights: Weights) -> dict[str, str]:

@@ -1,0 +1,37 @@
+"""Names of layers: those of the module where files can hold them."""
+
+from __future__ import annotations
+
+import re
+
+# Names that the files use themselves.
+RESERVED = {
+    *("input", "output", "image", "steps", "count", "code", "batch", "first", "zero", "one", "two"),
+    *("logits", "mean_logits", "logits_per_step", "logits_sum", "steps_number", "all_steps"),
+    *("wanted", "last_t", "steps_made", "t", "x", "t_after", "step_size", "step_logits"),
+}
+TAKEN = re.compile(r"(code_|_)t\d+(_|$)|^v_|^rest_")  # parts of a layer unrolled over time
+
+
+class Names:
+    """Gives every layer a name of its own."""
+
+    def __init__(self) -> None:
+        self._taken = set(RESERVED)
+
+    def of(self, where: str, layer: object) -> str:
+        """Return a free name for a layer at that path: `features.3` is `features_leaky3`."""
+        *parents, last = where.split(".")
+        if last.isdigit():
+            last = f"{type(layer).__name__.lower()}{last}"
+        name = re.sub(r"\W", "_", "_".join([*parents, last]))
+        if name in RESERVED or TAKEN.search(name):
+            name = f"layer_{name.replace('_t', '_step')}"
+        free, number = name, 2
+        while free in self._taken:
+            free, number = f"{name}_{number}", number + 1
+        return free
+
+    def take(self, name: str) -> None:
+        """Let nobody else have a name."""
+        self._taken.add(name)
