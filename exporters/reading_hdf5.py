@@ -63,7 +63,8 @@ def read_hdf5(path: Path | str, *, trusted: bool = False) -> Contents:
     except Exception as error:  # of the library there is no list of what it may raise
         raise damaged(path, scanning_hdf5.reason(error), what="NIR file") from error
     if not isinstance(tree.get("node"), dict):
-        raise damaged(path, "it holds no group `node`", what="NIR file")
+        why = "it holds no group `node`, where a graph lies; recorded data are not read"
+        raise damaged(path, why, what="NIR file")
     for value, count in zip(values, uses, strict=True):
         if count > 1 and isinstance(value, np.ndarray):
             value.flags.writeable = False

@@ -275,6 +275,7 @@ MEASURED = """
 import resource, sys
 from asnn.cli.app import run
 code = run(["inspect", sys.argv[1]])
+assert "torch" not in sys.modules
 used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 print(code, sum(u.ru_utime + u.ru_stime for u in used), max(u.ru_maxrss for u in used))
 """
@@ -295,5 +296,5 @@ def test_the_worst_files_cost_little(case, tmp_path):
     )
     code, seconds, kilobytes = result.stdout.split()
     assert code == "4" and "Traceback" not in result.stderr
-    assert float(seconds) < 6  # 2 on a machine that does nothing else
+    assert float(seconds) < 4  # 1.6 where it was measured
     assert int(kilobytes) < 500_000
