@@ -205,7 +205,7 @@ class _Plain:
                     return (sketch.mean(name, node, first[0]),)
                 if not graph.is_binary(node.inputs[0]):
                     raise no_max_pool(node)
-                return (sketch.greatest(name, node, before, after, first[0]),)
+                return (sketch.greatest(name, node, after, first[0]),)
             case Readout():
                 scale = node.scale[0]
                 return (

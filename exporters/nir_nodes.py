@@ -2,9 +2,9 @@
 
 - `pure`: Scale and Threshold, which are what the format means.
 - `portable`: the same functions in nodes that the importers of SpikingJelly 2.0.0 and snnTorch
-  1.0.0 read: a threshold is a LIF neuron that makes one step from rest, v = dt/τ · r x = x for
-  τ = 2 dt, r = 2, and a scale is a diagonal 1x1 convolution or linear layer. Their neurons have
-  one threshold a layer, their convolutions no groups, and they know no sum pool.
+  1.0.0 read: a threshold is a LIF neuron that makes one step from rest, v = dt/τ x = x/2 for
+  τ = 2 dt, against half the level, and a scale is a diagonal 1x1 convolution or linear layer.
+  Their neurons have one threshold a layer, their convolutions no groups.
 
 Two in-edges of a node are added in either order to the same float; three are not, and importers
 sum them in any order. So no neuron reads more than two.
@@ -67,17 +67,15 @@ class Sketch:
             return self.threshold(name, np.ones(1, np.float32), shape, relative)
         return self.add(name, one_step_neuron(_full(level, shape)), *sources)
 
-    def greatest(self, name: str, pool: Pool, before: Shape, after: Shape, source: str) -> str:
-        """The greatest of each window of 0 and 1: their sum (or mean) is above that of none."""
-        window = {key: np.array(getattr(pool, key)) for key in ("stride", "padding")}
-        if self.style == "pure":
-            node = nir.SumPool2d(kernel_size=np.array(pool.kernel), **window)
-            total = self.add(f"{name}_sum", node, source)
-            return self.threshold(name, np.full(1, 0.5, np.float32), after, total)
-        node = nir.AvgPool2d(kernel_size=np.array(pool.kernel), **window)
-        mean = self.add(f"{name}_mean", node, source)
-        half = np.full(1, 0.5 / (pool.kernel[0] * pool.kernel[1]), np.float32)
-        return self.threshold(name, half, after, mean)
+    def greatest(self, name: str, pool: Pool, after: Shape, source: str) -> str:
+        """The greatest of each window of 0 and 1: whether their sum is above 0."""
+        node = nir.SumPool2d(
+            kernel_size=np.array(pool.kernel),
+            stride=np.array(pool.stride),
+            padding=np.array(pool.padding),
+        )
+        total = self.add(f"{name}_sum", node, source)
+        return self.threshold(name, np.full(1, 0.5, np.float32), after, total)
 
     def affine(self, name: str, layer: Affine, group: int, before: Shape, *sources: str) -> str:
         """A convolution or linear layer with one of its sets of weights."""
@@ -125,9 +123,9 @@ def one_step_neuron(level: Array) -> nir.LIF:
     same = np.ones_like(level)
     return nir.LIF(
         tau=same * np.float32(2 * DT),
-        r=same * 2,
+        r=same,
         v_leak=same * 0,
-        v_threshold=level,
+        v_threshold=level / 2,
         v_reset=same * 0,
     )
 

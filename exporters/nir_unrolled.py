@@ -135,7 +135,7 @@ class _Unrolling:
                     return (sketch.mean(name, node, source),)
                 if not graph.is_binary(node.inputs[0]):
                     raise no_max_pool(node)
-                return (sketch.greatest(name, node, before, after, source),)
+                return (sketch.greatest(name, node, after, source),)
             case Readout():
                 share = np.float32(node.scale[t] / graph.steps)
                 affine = nir.Affine(node.weight * share, node.bias * share)
