@@ -12,6 +12,7 @@ import numpy as np
 from .checking_nir import PARAMETERS
 from .opening import clean
 from .reading_nir import NirFile, read_nir_file
+from .targets import TARGETS
 
 if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
@@ -20,12 +21,6 @@ TIMED = ("LI", "LIF", "CubaLI", "CubaLIF")
 SPIKING = ("IF", "LIF", "CubaLIF")
 SNNTORCH_DT = 1e-4
 OLD_READERS = (1, 0, 4)  # sinabs 3.1.3 and rockpool 3.1.0 insist on it
-# Beside Input, Output and a graph in a graph, which is how snnTorch writes recurrent layers.
-COMMON = {"Affine", "Linear", "Conv2d", "Flatten", "AvgPool2d", "IF", "LIF", "CubaLIF"}
-IMPORTERS = {
-    "snnTorch 1.0.0": COMMON | {"NIRGraph"},
-    "SpikingJelly 2.0.0": COMMON | {"Conv1d"},
-}
 SHOWN_FIRST = 3
 
 Named = list[tuple[str, "NIRNode"]]
@@ -186,10 +181,11 @@ def _flatten_from_front(file: NirFile, nodes: Named) -> Iterator[str]:
 
 
 def _unread(file: NirFile, nodes: Named) -> Iterator[str]:
-    types = {_type(node) for _, node in nodes} - {"Input", "Output"}
-    for importer, reads in IMPORTERS.items():
-        if types - reads:
-            yield f"{importer} does not read {', '.join(sorted(types - reads))}"
+    types = {_type(node) for _, node in nodes}
+    for name, target in TARGETS.items():
+        strange = types - {kind.__name__ for kind in target.reads}
+        if strange:
+            yield f"{name} {target.version} does not read {', '.join(sorted(strange))}"
 
 
 def _integrators(file: NirFile, nodes: Named) -> Iterator[str]:

@@ -30,18 +30,23 @@ class Target:
         reads: node types that it has.
         unrolled: whether it runs a graph with several paths between two nodes rightly.
         any_r: whether it takes the factor r of a neuron's input into account.
+        uneven: whether neurons of a layer may have their own time constants and thresholds.
+        shortest: the shortest time constant, in steps, is above this.
     """
 
     version: str
     reads: tuple[type, ...]
     unrolled: bool = True
     any_r: bool = True
+    uneven: bool = False
+    shortest: float = 0.0
 
 
 TARGETS = {
-    "snntorch": Target("1.0.0", (*PARTS, nir.AvgPool2d)),
-    "spikingjelly": Target("2.0.0", (*PARTS, nir.AvgPool2d, nir.Conv1d, nir.IF)),
-    "norse": Target("1.1.0", (*PARTS, nir.IF), unrolled=False, any_r=False),
+    # It reads a graph in a graph where that is a recurrent layer.
+    "snntorch": Target("1.0.0", (*PARTS, nir.AvgPool2d, nir.NIRGraph)),
+    "spikingjelly": Target("2.0.0", (*PARTS, nir.AvgPool2d, nir.Conv1d, nir.IF), shortest=1.0),
+    "norse": Target("1.1.0", (*PARTS, nir.IF), unrolled=False, any_r=False, uneven=True),
 }
 
 
@@ -78,13 +83,15 @@ def problems(graph: nir.NIRGraph, target: Target) -> list[str]:
 
 def _problems_of_neuron(node: nir.LIF, target: Target) -> list[str]:
     found = []
-    if np.unique(node.tau).size > 1:
+    if not target.uneven and np.unique(node.tau).size > 1:
         found.append("has several time constants")
-    if np.unique(node.v_threshold).size > 1:
+    if not target.uneven and np.unique(node.v_threshold).size > 1:
         found.append("has several thresholds")
     if not target.any_r and not np.allclose(node.r, 1):
         found.append("has r other than 1, which it leaves out")
-    if not (node.tau > DT).all():
+    if np.any(node.v_leak) or np.any(node.v_reset):
+        found.append("rests or resets at another value than 0")
+    if not (node.tau > target.shortest * DT).all():
         found.append("has a time constant of no more than a step")
     return found
 

@@ -131,9 +131,9 @@ WARNED = {
     ),
     "unread types": (
         chain(nir.Scale(full(2)), nir.Threshold(full(1))),
-        "snnTorch 1.0.0 does not read Scale, Threshold",
+        "snntorch 1.0.0 does not read Scale, Threshold",
     ),
-    "delay": (chain(nir.Delay(full(1))), "SpikingJelly 2.0.0 does not read Delay"),
+    "delay": (chain(nir.Delay(full(1))), "spikingjelly 2.0.0 does not read Delay"),
     "integrator": (chain(nir.IF(full(1), full(1))), "beta = 0.9"),
     "groups": (
         chain(nir.Conv2d((8, 8), full(1, 4, 2, 3, 3), 1, 1, 1, 2, full(0, 4)), size=(4, 8, 8)),

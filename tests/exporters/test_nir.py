@@ -301,6 +301,7 @@ def test_a_cycle_has_no_meaning():
         (lif(tau=np.array([2, 3]) * DT), "snntorch", "several time constants"),
         (lif(v_threshold=np.array([1.0, 2.0])), "spikingjelly", "several thresholds"),
         (lif(r=np.full(2, 2.0)), "norse", "r other than 1"),
+        (lif(v_leak=np.full(2, 0.2)), "norse", "another value than 0"),
         (lif(tau=np.full(2, DT)), "spikingjelly", "no more than a step"),
         (
             nir.Flatten(input_type={"input": np.array([2])}, start_dim=0, end_dim=-1),
