@@ -8,7 +8,7 @@ RUN := $(VENV)/bin
 .PHONY: demo test quick lint clean help
 
 help:
-	@echo "make demo    install, train the digits recipe, evaluate it, encode a sample"
+	@echo "make demo    install, train the digits recipe, evaluate, export, encode a sample"
 	@echo "make test    install, run the whole test suite with coverage"
 	@echo "make quick   the tests that take no more than a few seconds each"
 	@echo "make lint    ruff and type checks"
@@ -20,6 +20,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "== installing asnn into $(VENV) (once; some minutes)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@# Its importer of NIR, which the tests run exports in, needs none of its many dependencies.
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'spikingjelly==2.0.0' 'loguru>=0.7,<1'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
@@ -32,6 +34,9 @@ demo: $(VENV)/installed
 	@$(RUN)/asnn train
 	@echo "== asnn eval: accuracy by step, spikes and learned schedules of the newest run"
 	@$(RUN)/asnn eval
+	@echo "== asnn export: ONNX and NIR, each run and compared with the network"
+	@$(RUN)/asnn export --format onnx
+	@$(RUN)/asnn export --format nir
 	@echo "== asnn encode: eight test images as spikes"
 	@$(RUN)/asnn encode --dataset digits --limit 8 --coding hybrid --steps 4 --decode -o runs/demo.npz --plot runs/demo.png
 	@echo "== done: the run is the newest folder in runs/, the spikes are runs/demo.npz, drawn in runs/demo.png"

@@ -264,6 +264,8 @@ def test_a_state_says_where_it_stands():
     [
         ({}, {"leak": (4,), "gain": (4,)}),
         ({"granularity": "channel"}, {"leak": (4, 6), "gain": (4, 6)}),
+        ({"schedule": "shared"}, {"leak": (1,), "gain": (1,)}),
+        ({"schedule": "shared", "granularity": "channel"}, {"leak": (1, 6), "gain": (1, 6)}),
         ({"learn_threshold": True}, {"leak": (4,), "gain": (4,), "threshold": ()}),
         ({"learn_reset_size": True}, {"leak": (4,), "gain": (4,), "reset_size": (4,)}),
         ({"learn_schedule": False}, {}),
@@ -282,6 +284,31 @@ def test_what_is_learned(options, expected):
     assert {"leak", "gain", "threshold"} <= set(neuron.state_dict())
 
 
+@pytest.mark.parametrize("options", [{}, {"granularity": "channel", "learn_reset_size": True}])
+def test_a_shared_schedule_is_one_that_does_not_change(options):
+    shared = AdaptiveLeaky(4, 6, schedule="shared", **options)
+    each = AdaptiveLeaky(4, 6, **options)
+    x = torch.rand(4, 2, 6, generator=torch.Generator().manual_seed(0)).mul(4).requires_grad_()
+    with torch.no_grad():
+        for neuron in (shared, each):
+            neuron.leak.fill_(0.8)
+            neuron.gain.fill_(0.6)
+    weight = torch.arange(48.0).view(4, 2, 6)
+    for neuron in (shared, each):
+        (neuron(x) * weight).sum().backward()
+    assert shared(x).sum() > 0
+    assert torch.equal(shared(x), each(x))
+    # What one value is given is what all of its steps are given.
+    for name in ("leak", "gain"):
+        of_steps = getattr(each, name).grad.sum(0, keepdim=True)
+        torch.testing.assert_close(getattr(shared, name).grad, of_steps)
+    mem, spikes = shared.init_leaky(), []
+    for step in x:
+        spike, mem = shared(step, mem)
+        spikes.append(spike)
+    assert torch.equal(torch.stack(spikes), shared(x))
+
+
 def test_fixed_neuron_is_one_half_and_learns_nothing():
     neuron = FixedLeaky(4, 6)
     assert list(neuron.parameters()) == []
@@ -297,6 +324,7 @@ def test_fixed_neuron_is_one_half_and_learns_nothing():
     [
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"granularity": "channel"}, "granularity 'channel' needs the number of channels"),
+        ({"schedule": "none"}, "unknown schedule 'none': there are: per-step, shared"),
         ({"granularity": "pixel"}, "unknown granularity 'pixel': there are: layer, channel"),
         ({"reset": "substract"}, "unknown reset 'substract': there are: subtract, zero, none"),
         (
