@@ -199,19 +199,28 @@ class _Plain:
             case Add():
                 return tuple(source for names in sources for source in names)
             case Flatten():
-                return first if len(before) == 1 else (sketch.flatten(name, before, first[0]),)
+                if len(before) == 1:
+                    return first
+                return (sketch.flatten(name, before, self.one(first, before, name)),)
             case Pool():
+                source = self.one(first, before, name)
                 if node.kind == "average":
-                    return (sketch.mean(name, node, first[0]),)
+                    return (sketch.mean(name, node, source),)
                 if not graph.is_binary(node.inputs[0]):
                     raise no_max_pool(node)
-                return (sketch.greatest(name, node, after, first[0]),)
+                return (sketch.greatest(name, node, after, source),)
             case Readout():
                 scale = node.scale[0]
                 return (
                     sketch.add(name, nir.Affine(node.weight * scale, node.bias * scale), *first),
                 )
         raise ConfigError(f"layer {name!r} ({type(node).__name__}) has no form in NIR")
+
+    def one(self, sources: tuple[str, ...], shape: tuple[int, ...], name: str) -> str:
+        """Return a single node for a sum."""
+        if len(sources) == 1:
+            return sources[0]
+        return self.sketch.scale(f"{name}_sum", np.ones(1, np.float32), shape, *sources)
 
     def neuron(self, node: Neuron) -> nir.LIF:
         ones = np.ones(self.graph.shapes[node.name], np.float32)
