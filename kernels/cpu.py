@@ -164,6 +164,14 @@ def _task(name: str) -> int:
         if sources:
             columns.finish_blocks(address)
 
+    def forward_wide(address: int) -> None:
+        if sources:
+            passes.forward_wide(address)
+
+    def backward_wide(address: int) -> None:
+        if sources:
+            passes.backward_wide(address)
+
     def forward_whole(address: int) -> None:
         if sources:
             passes.forward_whole(address)
@@ -189,7 +197,8 @@ def _task(name: str) -> int:
             events.blocks_of(address, True)
 
     tasks = [moments, finish, convolve, convolve_back]
-    tasks += [forward_whole, forward_rest, backward_whole, backward_rest]
+    tasks += [forward_wide, forward_whole, forward_rest]
+    tasks += [backward_wide, backward_whole, backward_rest]
     task = {task.__name__: task for task in tasks}[name]
     kind = types.void(types.int64)
     try:
@@ -234,7 +243,7 @@ def _arguments(
 
 
 class _Part(NamedTuple):
-    """Channels that one task takes: as many as fill vectors, or the rest, one by one."""
+    """Channels that one task takes: as many as fill vectors of one width."""
 
     name: str
     first: int
@@ -242,9 +251,15 @@ class _Part(NamedTuple):
 
 
 def _parts(shape: Shape) -> list[_Part]:
-    whole = shape.channels // passes.LANES * passes.LANES
-    parts = [_Part("whole", 0, whole), _Part("rest", whole, shape.channels)]
-    return [part for part in parts if part.first < part.last]
+    parts, first = [], 0
+    for name, lanes in passes.LANES.items():
+        if name == "wide" and not simd.has_wide_registers():
+            continue  # twice as many registers as there are would be needed
+        last = shape.channels - (shape.channels - first) % lanes
+        if last > first:
+            parts.append(_Part(name, first, last))
+        first = last
+    return parts
 
 
 def _chunks(args: np.ndarray) -> int:

@@ -32,7 +32,8 @@ from .simd import (
     store,
 )
 
-LANES = 8  # one register of AVX, two of SSE or NEON
+# One register of AVX-512; one of AVX, or two of SSE or NEON; one by one.
+LANES = {"wide": 16, "whole": 8, "rest": 1}
 CHANNELS_A_BLOCK = 64
 WINDOWS_A_BLOCK = 64
 LOG2_E = math.log2(math.e)
@@ -463,5 +464,6 @@ def add_at(address, index, value):
     store(address, index, splat(1, np.float32(value_at(address, index) + value)))
 
 
-forward_whole, backward_whole = _make(LANES)
-forward_rest, backward_rest = _make(1)
+forward_wide, backward_wide = _make(LANES["wide"])
+forward_whole, backward_whole = _make(LANES["whole"])
+forward_rest, backward_rest = _make(LANES["rest"])

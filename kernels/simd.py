@@ -12,9 +12,10 @@ for single values, which handle the channels that do not fill a vector.
 from __future__ import annotations
 
 import operator
+from functools import cache
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba import njit
 from numba.core import cgutils, types
 from numba.core.errors import RequireLiteralValue
@@ -22,6 +23,13 @@ from numba.extending import intrinsic, lower_builtin, models, register_model, ty
 
 # Kernels are called by each other only: wrappers for Python would take time to compile.
 compiled: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
+
+
+@cache
+def has_wide_registers() -> bool:
+    """Return whether the machine has registers of 16 float32 values, and 32 of them."""
+    return bool(binding.get_host_cpu_features().get("avx512f"))
+
 
 FLOAT = ir.FloatType()
 INT = ir.IntType(32)

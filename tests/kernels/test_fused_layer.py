@@ -286,3 +286,19 @@ def test_nothing_of_the_size_of_the_membranes_is_kept():
     large = [t for t in kept if t.numel() >= x.numel()]
     assert len(large) == 1
     assert large[0].data_ptr() == x.data_ptr()
+
+
+def test_vectors_of_any_width_give_the_same(monkeypatch):
+    """Channels are handled by vectors as wide as the machine has; the width decides nothing."""
+    from asnn.kernels import simd
+
+    layer = layer_of((29, 4, 4), steps=3, pool=nn.MaxPool2d(2))
+    leaf = inputs(3, 4, (29, 4, 4))
+    found = []
+    for wide in (False, simd.has_wide_registers()):
+        monkeypatch.setattr(simd, "has_wide_registers", lambda wide=wide: wide)
+        spikes, grads, _ = answer(layer, leaf, "fused", steps=3)
+        found.append((spikes, grads))
+    assert torch.equal(found[0][0], found[1][0])
+    for name, value in found[0][1].items():
+        assert torch.equal(value, found[1][1][name]), name
