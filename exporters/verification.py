@@ -61,7 +61,7 @@ class Report:
         """The first difference that makes the file unverified."""
         for parity in self.parities:
             if parity.gates and not parity.agrees:
-                return f"{parity.runtime}: {parity.fault or parity.error}"
+                return f"{parity.runtime}: {parity.verdict}"
         return None
 
     def as_dict(self) -> dict[str, Any]:

@@ -261,8 +261,17 @@ class TestParity:
             values[np.abs(values) < 1e-3] = 1e-3
         answer = self.answer + 1
         assert not self.parity(answer).agrees
-        self.trace.distances["spikes1"][0, :, 0] = 0
+        self.trace.distances["spikes1"][0, :2, 0] = 0
+        answer[2:] = self.answer[2:]
         assert self.parity(answer).agrees
+
+    def test_too_many_excuses_are_a_fault(self):
+        self.layers["spikes1"][0, :, 0] = 1 - self.layers["spikes1"][0, :, 0]
+        self.trace.distances["spikes1"][0, :, 0] = 0
+        parity = self.parity(layers=self.layers)
+        assert parity.fault is None
+        assert not parity.agrees
+        assert "6 samples differ by spikes at the threshold" in parity.verdict
 
     def test_membranes_near_the_threshold_are_counted(self):
         self.trace.distances["spikes2"][:] = 1
