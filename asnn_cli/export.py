@@ -8,11 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from . import console
+from .foreign import load_samples, load_subject
 from .run_data import load_data, read_recipe
 
 FORMATS = ("onnx", "nir")
 ONNX_ONLY = ("opset", "weights")
 NIR_ONLY = ("target", "nir_compat", "allow_approximate")
+RUN_ONLY = {"run": "RUN", "split": "--split", "data_dir": "--data-dir", "changes": "--set"}
+FROM_ONLY = {"in_shape": "--in-shape", "steps": "--steps", "samples_from": "--samples-from"}
+NOISE_SAMPLES = 64
 
 
 def export(
@@ -56,7 +60,12 @@ def export(
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="File or folder.", show_default="RUN/export/FORMAT"),
+        typer.Option(
+            "--output",
+            "-o",
+            help="File or folder.",
+            show_default="RUN/export/FORMAT; with --from export/FORMAT",
+        ),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Run the file and compare.")
@@ -81,6 +90,25 @@ def export(
             help="Where the data are now, such as data.path=images.zip. Repeatable.",
         ),
     ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODULE:FUNCTION",
+            help="Instead of RUN: a function that returns a network of snnTorch.",
+        ),
+    ] = None,
+    in_shape: Annotated[
+        str | None,
+        typer.Option(metavar="CxHxW", help="--from: shape of an image; F for flat ones."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="--from: number of time steps.")] = None,
+    samples_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="--from: .npz (images, labels) or .npy.", show_default="noise"
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object.")
     ] = False,
@@ -98,6 +126,8 @@ def export(
     asnn export --format nir --target spikingjelly
 
     asnn export runs/latest --check deploy/model.onnx
+
+    asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
     """
     from ..core.errors import ConfigError, VerificationError
     from ..core.runs import find_run
@@ -111,17 +141,29 @@ def export(
         raise ConfigError(
             "--check goes without --format, -o and --no-verify", why="it writes nothing"
         )
-    found = find_run(run)
-    model = load_model(found.model)
-    recipe = read_recipe(found, data_dir, changes)
-    subject = _subject(model, recipe, found)
+    _check_origin(context, source)
     wanted = None
-    if verify:
-        wanted = _samples(load_data(recipe, found, model), split, samples)
+    if source is not None:
+        subject = load_subject(source, in_shape, steps)
+        origin, home = source, Path()
+        if verify:
+            asked = _is_given(context, "samples")
+            number = samples if asked or samples_from is not None else NOISE_SAMPLES
+            wanted = _samples_for(subject, samples_from, number)
+        if "holds_while" in subject.graph.about:
+            console.note(f"note: exact while {subject.graph.about['holds_while']}")
+    else:
+        found = find_run(run)
+        model = load_model(found.model)
+        recipe = read_recipe(found, data_dir, changes)
+        subject = _subject(model, recipe, found)
+        origin, home = str(found.path), found.path
+        if verify:
+            wanted = _samples(load_data(recipe, found, model), split, samples)
     if check is not None:
         assert wanted is not None
         _check_there(check)
-        console.note(f"comparing {check} with {found.path} on {wanted.name}")
+        console.note(f"comparing {check} with {origin} on {wanted.name}")
         report = verify_file(subject, check, wanted)
         _tell(report, as_json, {"file": str(check), **report.as_dict()})
         if report.fault is not None:
@@ -130,9 +172,9 @@ def export(
             )
         return
     assert format is not None
-    place = output or found.path / "export" / format
+    place = output or home / "export" / format
     on = f", verifying on {wanted.name}" if wanted is not None else ""
-    console.note(f"exporting {found.path} to {format.upper()}{on}")
+    console.note(f"exporting {origin} to {format.upper()}{on}")
     if format == "onnx":
         result = export_onnx(
             subject,
@@ -179,8 +221,7 @@ def _check_format(context: typer.Context, format: str | None, input: str | None)
         raise unknown("--format", format, list(FORMATS))
     others = NIR_ONLY if format == "onnx" else ONNX_ONLY
     for name in others:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if _is_given(context, name):
             option = name.replace("_", "-")
             raise ConfigError(f"--{option} does not go with --format {format}")
     if format == "nir" and input == "image":
@@ -189,6 +230,24 @@ def _check_format(context: typer.Context, format: str | None, input: str | None)
             why="NIR has no nodes that encode an image",
             remedy="encode with `asnn encode`, or export to onnx",
         )
+
+
+def _check_origin(context: typer.Context, source: str | None) -> None:
+    """Refuse options of runs with --from, and those of --from without it."""
+    from ..core.errors import ConfigError
+
+    for name, option in (RUN_ONLY if source is not None else FROM_ONLY).items():
+        if _is_given(context, name):
+            if source is None:
+                raise ConfigError(f"{option} goes with --from", why="a run knows it by itself")
+            raise ConfigError(
+                f"{option} does not go with --from", why="the network comes from a function"
+            )
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _check_there(path: Path) -> None:
@@ -204,6 +263,14 @@ def _subject(model: Any, recipe: Any, run: Any) -> Any:
 
     about = {"recipe": recipe.name, "data": recipe.data.name, "classes": read_labels(run.model)}
     return subject_of(model, about)
+
+
+def _samples_for(subject: Any, path: Path | None, number: int) -> Any:
+    from ..exporters import random_samples
+
+    if path is None:
+        return random_samples(subject.graph.in_shape, number)
+    return load_samples(path, subject.graph.in_shape, number)
 
 
 def _samples(data: Any, split: str, number: int) -> Any:
