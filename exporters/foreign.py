@@ -154,10 +154,9 @@ def _eager(module: nn.Module, reading: Reading, steps: int) -> Callable[[Tensor]
             for part in module.modules():
                 if isinstance(part, SpikingNeuron):
                     part.reset_mem()  # type: ignore[operator]
-            states: dict[str, Any] = {
-                argument: module.get_submodule(neuron).mem
-                for argument, (neuron, _) in reading.states.items()
-            }
+            states: dict[str, Any] = dict.fromkeys(reading.idle)
+            for argument, (neuron, _) in reading.states.items():
+                states[argument] = module.get_submodule(neuron).mem
             if reading.own_steps is not None:
                 code = x.expand(steps, *x.shape) if reading.by_step else x
                 return at(module(code, **states), reading.path).cpu()

@@ -44,6 +44,7 @@ class Reading:
         begins_anew: whether each call of the forward begins at rest.
         states: membranes that the forward takes, by argument: the neuron that each belongs to,
             and where it stands in what the forward returns.
+        idle: arguments that the forward demands and does not read.
         neurons: paths of the neurons that take part.
     """
 
@@ -54,6 +55,7 @@ class Reading:
     by_step: bool
     begins_anew: bool
     states: dict[str, tuple[str, Path]]
+    idle: list[str]
     neurons: list[str]
 
 
@@ -130,8 +132,10 @@ def _trace(module: nn.Module) -> _Trace:
         ) from error
     finally:
         SpikingNeuron.instances = instances
-    touched = [part for part in copies if dict(_states(part)) != rest[id(part)]]
-    return _Trace(root, graph, bool(resets or touched))
+    touched = any(
+        buffer is not rest[id(part)][name] for part in copies for name, buffer in _states(part)
+    )
+    return _Trace(root, graph, bool(resets) or touched)
 
 
 def _states(neuron: nn.Module) -> list[tuple[str, Tensor]]:
@@ -169,6 +173,7 @@ class Walk:
     names: Names = field(default_factory=Names)
     calls: Counter[str] = field(default_factory=Counter)
     states: dict[str, str] = field(default_factory=dict)
+    idle: list[str] = field(default_factory=list)
     reads_whole: bool = False
     reads_steps: bool = False
 
@@ -189,6 +194,8 @@ class Walk:
                 )
         if node.op == "placeholder":
             value: Any = State(target) if self.values else Signal(g.INPUT, None)
+            if not (node.users or node.args or target.startswith("*")):
+                self.idle.append(target)
         elif node.op == "get_attr":
             value = self.attribute(target)
         elif node.op == "call_module":
@@ -348,6 +355,7 @@ class Walk:
             by_step=self.reads_steps,
             begins_anew=self.resets,
             states=states,
+            idle=self.idle,
             neurons=list(self.calls),
         )
 
