@@ -23,6 +23,7 @@ from .nir_unrolled import input_of, unroll
 from .onnx_forms import FORMS, INPUTS, OPSET, Form, Input, build_models
 from .reading_nir import read_nir
 from .reading_onnx import read_onnx
+from .simulators import SIMULATORS
 from .subject import Samples, Subject
 from .targets import TARGETS, check_target, problems
 from .verification import Report, checks_of_nir, checks_of_onnx, compare
@@ -194,6 +195,10 @@ def export_nir(
     if target is not None:
         check_target(sketch, target)
     exact = [name for name, facts in TARGETS.items() if not problems(sketch, facts)]
+    for name in exact:
+        if samples is not None and SIMULATORS[name].missing:
+            lacks = " ".join(SIMULATORS[name].missing)
+            notes.append(f"{name} could run it, and is not asked: pip install {lacks}")
     if not exact:
         notes.append("no simulator's importer reads Scale and Threshold today; portable is read")
     paths = {"model": _aside(place.file(".nir"))}

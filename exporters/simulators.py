@@ -29,20 +29,30 @@ class Simulator:
     Attributes:
         name: what `--target` calls it.
         package: the distribution that it comes with.
+        needs: what its importer imports beside it.
         load: reads a file and returns what makes a stepper.
     """
 
     name: str
     package: str
+    needs: tuple[str, ...]
     load: Callable[[Path], Callable[[], Stepper]]
 
     @property
+    def missing(self) -> list[str]:
+        """What of it is not installed."""
+        found = []
+        for package in (self.package, *self.needs):
+            try:
+                version(package)
+            except PackageNotFoundError:
+                found.append(package)
+        return found
+
+    @property
     def version(self) -> str | None:
-        """The installed version, or None."""
-        try:
-            return version(self.package)
-        except PackageNotFoundError:
-            return None
+        """The installed version, or None where something is missing."""
+        return None if self.missing else version(self.package)
 
     def open(self, path: Path) -> Imported:
         """Read a file.
@@ -148,8 +158,8 @@ def _stateful(net: Any) -> Callable[[], Stepper]:
 SIMULATORS = {
     each.name: each
     for each in (
-        Simulator("snntorch", "snntorch", _snntorch),
-        Simulator("spikingjelly", "spikingjelly", _spikingjelly),
-        Simulator("norse", "norse", _norse),
+        Simulator("snntorch", "snntorch", ("nirtorch",), _snntorch),
+        Simulator("spikingjelly", "spikingjelly", ("nirtorch", "loguru"), _spikingjelly),
+        Simulator("norse", "norse", ("nirtorch",), _norse),
     )
 }

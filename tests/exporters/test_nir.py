@@ -1,6 +1,7 @@
 """NIR files compute what the graph does, in our interpreter and in simulators that are not ours."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ import pytest
 from torch import nn
 
 from asnn.core.errors import ConfigError, DataError
+from asnn.exporters import export_nir
 from asnn.exporters.freezing import freeze_network
 from asnn.exporters.graph import Add, Graph, Neuron, Pool, Readout
 from asnn.exporters.interpreter import run
@@ -21,7 +23,7 @@ from asnn.exporters.nir_unrolled import OUTPUT, input_of, step_name, unroll
 from asnn.exporters.simulators import SIMULATORS
 from asnn.exporters.targets import TARGETS, check_target, problems
 
-from .networks import CODES, PLAIN, images, network, spikes_of, subject
+from .networks import CODES, PLAIN, images, network, samples, spikes_of, subject
 
 
 def simulator(name):
@@ -348,3 +350,13 @@ def test_names_of_a_sketch_are_unique():
 
 def test_the_readout_is_last():
     assert isinstance(subject().graph.nodes[-1], Readout)
+
+
+def test_a_simulator_without_its_parts_is_not_asked(tmp_path, monkeypatch):
+    monkeypatch.setitem(
+        SIMULATORS, "snntorch", replace(SIMULATORS["snntorch"], needs=("no-such-package",))
+    )
+    result = export_nir(subject(), tmp_path, samples=samples())
+    note = "snntorch could run it, and is not asked: pip install no-such-package"
+    assert note in result.notes
+    assert "snntorch" not in [parity.runtime for parity in result.report.parities]
