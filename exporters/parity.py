@@ -19,7 +19,7 @@ from .interpreter import Trace
 
 TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values above 1
 EXCUSED = 0.02  # share of samples that flips at the threshold may explain, or two of them
-MARGIN = 1e-6  # of a membrane from its threshold, relative to inputs above 1
+MARGIN = 1e-6  # of a membrane from its threshold after one step, relative to inputs above 1
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Parity:
         if not counts.any():
             return
         distance = _by_sample(np.abs(trace.distances[node.name]))
-        margin = margin_of(trace.values[node.inputs[0]])
+        margin = margin_of(node, trace.values[node.inputs[0]])
         for sample in np.flatnonzero(differs.any((0, 2)) & ~flipped):
             step = int(differs[:, sample].any(1).argmax())
             places = differs[step, sample]
@@ -188,9 +188,17 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def margin_of(currents: Array) -> float:
-    """Return how near to the threshold rounding may flip a spike, for inputs of that size."""
-    return MARGIN * max(1.0, float(np.abs(currents).max(initial=0)))
+def margin_of(node: Neuron, currents: Array) -> float:
+    """Return how near to the threshold rounding may flip a spike, for inputs of that size.
+
+    A membrane sums what rounding does to its inputs over the steps, each times the leaks since:
+    up to 1 / (1 - leak) times that of one step.
+    """
+    reach = total = np.ones(node.leak.shape[1], np.float64)
+    for leak in node.leak[1 : len(currents)].astype(np.float64):
+        total = 1 + np.abs(leak) * total
+        reach = np.maximum(reach, total)
+    return MARGIN * float(reach.max()) * max(1.0, float(np.abs(currents).max(initial=0)))
 
 
 def near_threshold(graph: Graph, trace: Trace) -> Array:
@@ -198,7 +206,7 @@ def near_threshold(graph: Graph, trace: Trace) -> Array:
     near = np.zeros(trace.logits.shape[1], bool)
     for node in graph.neurons:
         distance = _by_sample(np.abs(trace.distances[node.name]))
-        near |= (distance <= margin_of(trace.values[node.inputs[0]])).any((0, 2))
+        near |= (distance <= margin_of(node, trace.values[node.inputs[0]])).any((0, 2))
     return near
 
 

@@ -20,6 +20,7 @@ from asnn.exporters import export_nir, export_onnx, random_samples, verify
 from asnn.exporters.foreign import subject_of_module
 from asnn.exporters.graph import Add, ChannelScale, Linear, Neuron, Readout
 from asnn.exporters.interpreter import run
+from asnn.exporters.parity import MARGIN, margin_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "export-snntorch.md"
 
@@ -421,6 +422,33 @@ def test_onnx_of_a_flat_network_verifies(tmp_path, form):
     assert not any(sum(steps).any() for steps in found["onnxruntime"].mismatches.values())
     model = onnx.load(next(iter(done.files)))
     assert "[N, 8]" in model.graph.doc_string or form == "stream"
+
+
+def test_many_steps_of_a_slow_leak_verify(tmp_path):
+    # The size of snnTorch's tutorials: what rounding does to the input, 25 steps add up.
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 1000), leaky(beta=0.95), nn.Linear(1000, 10), leaky(beta=0.95)
+    )
+    subject = subject_of_module(net, in_shape=(1, 28, 28), steps=25)
+    done = export_onnx(subject, tmp_path, samples=random_samples((1, 28, 28), 128))
+    assert done.report is not None and done.report.fault is None
+    for parity in done.report.parities:
+        flips = sum(int(np.sum(steps)) for steps in parity.mismatches.values())
+        assert flips <= 100  # of 3.2 million
+        assert parity.logit_difference == 0
+
+
+def test_margins_grow_with_the_leak():
+    def margin(beta, steps):
+        net = nn.Sequential(nn.Linear(8, 3), leaky(beta=beta))
+        node = subject_of_module(net, in_shape=(8,), steps=steps).graph.neurons[0]
+        return margin_of(node, np.zeros((steps, 1, 3), np.float32))
+
+    assert margin(0.95, 1) == pytest.approx(MARGIN)
+    assert margin(0.0, 25) == pytest.approx(MARGIN)
+    assert margin(0.5, 3) == pytest.approx(MARGIN * (1 + 0.5 + 0.25))
+    assert margin(1.0, 25) == pytest.approx(MARGIN * 25)
 
 
 @pytest.mark.parametrize(
