@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .exporting import Exported, export_nir, export_onnx, verify
+    from .foreign import subject_of_module
     from .subject import Samples, Subject, random_samples, subject_of
 
 __all__ = [
@@ -19,12 +20,13 @@ __all__ = [
     "export_onnx",
     "random_samples",
     "subject_of",
+    "subject_of_module",
     "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    for module in ("exporting", "subject"):
+    for module in ("exporting", "subject", "foreign"):
         if name in __all__:
             found = import_module(f".{module}", __name__)
             if hasattr(found, name):

@@ -18,7 +18,7 @@ from .graph import Affine, Array, ChannelScale, Graph, Neuron, Readout
 from .interpreter import Trace
 
 TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values above 1
-EXCUSED = 0.02  # share of samples that flips at the threshold may explain, or two of them
+EXCUSED = 0.05  # share of samples that flips at the threshold may explain, or two of them
 MARGIN = 1e-6  # of a membrane from its threshold after one step, relative to inputs above 1
 
 
