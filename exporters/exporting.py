@@ -32,6 +32,7 @@ from .weights import WEIGHTS, Weights, with_rounded_weights
 NirForm = Literal["pure", "portable", "lif"]
 NIR_FORMS = ("pure", "portable", "lif")
 NIR_COMPATS = ("1.0.4",)
+SUFFIXES = (".onnx", ".nir")
 GOLDEN_SAMPLES = 8
 
 
@@ -49,8 +50,20 @@ class Place:
 
     @classmethod
     def at(cls, path: Path, suffix: str) -> Place:
-        """Return the place of a file with that suffix, or in a folder."""
-        return cls(path.parent, path.stem) if path.suffix == suffix else cls(path)
+        """Return the place of a file with that suffix, or in a folder.
+
+        Raises:
+            ConfigError: the path names a file of another format.
+        """
+        if path.suffix == suffix:
+            return cls(path.parent, path.stem)
+        if path.suffix in SUFFIXES:
+            raise ConfigError(
+                f"{path} would be a file of another format",
+                why=f"this one ends with {suffix}",
+                remedy=f"name a {suffix} file or a folder",
+            )
+        return cls(path)
 
     def file(self, end: str) -> Path:
         """Return the path of a file whose name ends so."""

@@ -192,6 +192,7 @@ def test_without_verification(cli, run):
         (("--check", "nowhere.onnx"), 4, "nowhere.onnx is not a file"),
         (("-f", "onnx", "--check", "a.onnx"), 2, "--check goes without --format"),
         (("-f", "onnx", "--split", "tset"), 2, "split"),
+        (("-f", "onnx", "-o", "a.nir"), 2, "a.nir would be a file of another format"),
     ],
 )
 def test_wrong_options(cli, run, arguments, code, message):
