@@ -34,8 +34,8 @@ from .nir_nodes import DT, Sketch, Style
 from .nir_unrolled import OUTPUT, no_max_pool
 
 REMEDY = (
-    "use --form portable; train with neuron.schedule=shared, neuron.reset=zero, "
-    "model.output_scale=false and a code with one stem (direct, temporal, embedding); "
+    "use --form portable; train with neuron.schedule=shared, neuron.bounded=true, "
+    "neuron.reset=zero, model.output_scale=false and a code with one stem (direct, temporal, embedding); "
     "or see with --allow-approximate what it costs"
 )
 LEAST_LEAK, GREATEST_LEAK = 0.01, 0.99  # an approximation stays within

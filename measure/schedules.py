@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..models.layers import Readout, SpikingLayer
+from ..models.neurons import AdaptiveLeaky
 
 
 def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
@@ -17,7 +18,7 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
     for name, module in model.named_modules():
         if isinstance(module, SpikingLayer):
             values = {
-                key: _by_step(value)
+                key: _by_step(_effective(module.neuron, key, value))
                 for key, value in module.neuron.state_dict(keep_vars=True).items()
                 if key != "threshold" or value.requires_grad
             }
@@ -27,6 +28,11 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
             continue
         found[name.removeprefix("body.")] = values
     return found
+
+
+def _effective(neuron: nn.Module, key: str, value: Tensor) -> Tensor:
+    """Return what a neuron computes with, which for a bounded leak may not be what it has."""
+    return neuron.kept_leak() if key == "leak" and isinstance(neuron, AdaptiveLeaky) else value
 
 
 def _by_step(schedule: Tensor) -> list[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ Granularity = Literal["layer", "channel"]
 Schedule = Literal["per-step", "shared"]
 Reset = Literal["subtract", "zero", "none"]
 Surrogate = Literal["sigmoid", "atan", "triangular", "fast_sigmoid"]
+LEAK_BOUNDS = (0.01, 0.99)
 
 neuron_registry = Registry(
     "neurons",
@@ -146,6 +147,7 @@ class AdaptiveLeaky(nn.Module):
         learn_reset_size: add the learnable reset size r_t, starting at 1 (reset `subtract` only).
         leak, gain: start values.
         learn_schedule: make leak and gain parameters; otherwise they stay as they start.
+        bounded: keep the leak from 0.01 to 0.99, where it is the decay of a LIF neuron.
         surrogate: `sigmoid`, `atan`, `triangular` or `fast_sigmoid`.
         alpha: steepness of the surrogate; its own default if None (sigmoid: 4).
 
@@ -180,6 +182,7 @@ class AdaptiveLeaky(nn.Module):
         leak: float = 0.5,
         gain: float = 0.5,
         learn_schedule: bool = True,
+        bounded: bool = False,
         surrogate: Surrogate = "sigmoid",
         alpha: float | None = None,
     ) -> None:
@@ -190,6 +193,7 @@ class AdaptiveLeaky(nn.Module):
                 raise ConfigError(f"{name} must be above 0, not {value}")
         self.steps = steps
         self.granularity = granularity
+        self.bounded = bounded
         self.options = LeakyOptions(reset, surrogate, alpha)
         shape = [steps if schedule == "per-step" else 1]
         if granularity == "channel" and channels is not None:
@@ -211,7 +215,12 @@ class AdaptiveLeaky(nn.Module):
     def parameters_of_steps(self) -> LeakyParameters:
         """Return leak, gain, threshold and reset size, the schedules for all T steps."""
         size = None if self.reset_size is None else self._all(self.reset_size)
-        return LeakyParameters(self._all(self.leak), self._all(self.gain), self.threshold, size)
+        leak = self._all(self.kept_leak())
+        return LeakyParameters(leak, self._all(self.gain), self.threshold, size)
+
+    def kept_leak(self) -> Tensor:
+        """Return the leak within its bounds, if it has any; shaped as it is learned."""
+        return _Bounded.apply(self.leak) if self.bounded else self.leak  # type: ignore[return-value]
 
     def _all(self, schedule: Tensor) -> Tensor:
         """Return a schedule for all steps: a shared one stands for each of them."""
@@ -310,6 +319,23 @@ class FixedLeaky(AdaptiveLeaky):
             surrogate=surrogate,
             alpha=alpha,
         )
+
+
+class _Bounded(torch.autograd.Function):
+    """The nearest value within `LEAK_BOUNDS`; a gradient that would lead further out is dropped."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        ctx.save_for_backward(value)
+        return value.clamp(*LEAK_BOUNDS)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (value,) = ctx.saved_tensors
+        low, high = LEAK_BOUNDS
+        # Descent goes against the gradient.
+        outwards = ((value <= low) & (grads[0] > 0)) | ((value >= high) & (grads[0] < 0))
+        return grads[0].masked_fill(outwards, 0.0)
 
 
 def _membrane_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -100,6 +100,7 @@ def test_plain_training_gives_a_plain_file(cli):
         "model.hidden": 16,
         "coding.name": "temporal",
         "neuron.schedule": "shared",
+        "neuron.bounded": "true",
         "neuron.reset": "zero",
         "model.output_scale": "false",
     }

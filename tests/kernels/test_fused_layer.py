@@ -26,7 +26,7 @@ OPTIONS = [
     {"reset": "zero", "learn_threshold": True, "granularity": "channel", "alpha": 2.5},
     {"reset": "none", "learn_threshold": True},
     {"learn_schedule": False},
-    {"schedule": "shared", "reset": "zero"},
+    {"schedule": "shared", "reset": "zero", "bounded": True},
     {"schedule": "shared", "granularity": "channel", "learn_reset_size": True},
 ]
 
