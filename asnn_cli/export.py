@@ -141,6 +141,8 @@ def export(
         raise ConfigError(
             "--check goes without --format, -o and --no-verify", why="it writes nothing"
         )
+    else:
+        _check_alone(context)
     _check_origin(context, source)
     wanted = None
     if source is not None:
@@ -175,26 +177,31 @@ def export(
     place = output or home / "export" / format
     on = f", verifying on {wanted.name}" if wanted is not None else ""
     console.note(f"exporting {origin} to {format.upper()}{on}")
-    if format == "onnx":
-        result = export_onnx(
-            subject,
-            place,
-            samples=wanted,
-            form=form or "sequence",  # type: ignore[arg-type]
-            input=input or "image",  # type: ignore[arg-type]
-            opset=opset,
-            weights=weights,  # type: ignore[arg-type]
-        )
-    else:
-        result = export_nir(
-            subject,
-            place,
-            samples=wanted,
-            form=form or "portable",  # type: ignore[arg-type]
-            compat=nir_compat,
-            target=target,
-            approximate=allow_approximate,
-        )
+    try:
+        if format == "onnx":
+            result = export_onnx(
+                subject,
+                place,
+                samples=wanted,
+                form=form or "sequence",  # type: ignore[arg-type]
+                input=input or "image",  # type: ignore[arg-type]
+                opset=opset,
+                weights=weights,  # type: ignore[arg-type]
+            )
+        else:
+            result = export_nir(
+                subject,
+                place,
+                samples=wanted,
+                form=form or "portable",  # type: ignore[arg-type]
+                compat=nir_compat,
+                target=target,
+                approximate=allow_approximate,
+            )
+    except VerificationError as error:
+        if as_json and error.content is not None:
+            console.print_json(error.content)
+        raise
     files = {str(path): size for path, size in result.files.items()}
     parity = None if result.parity is None else str(result.parity)
     content: dict[str, Any] = {"files": files, "parity": parity, "notes": result.notes}
@@ -230,6 +237,16 @@ def _check_format(context: typer.Context, format: str | None, input: str | None)
             why="NIR has no nodes that encode an image",
             remedy="encode with `asnn encode`, or export to onnx",
         )
+
+
+def _check_alone(context: typer.Context) -> None:
+    """Refuse options of an export beside --check: the file says itself what it is."""
+    from ..core.errors import ConfigError
+
+    for name in ("form", "input", *ONNX_ONLY, *NIR_ONLY):
+        if _is_given(context, name):
+            option = name.replace("_", "-")
+            raise ConfigError(f"--{option} does not go with --check", why="the file tells it")
 
 
 def _check_origin(context: typer.Context, source: str | None) -> None:
@@ -316,3 +333,5 @@ def _tell(report: Any, as_json: bool, content: dict[str, Any]) -> None:
     console.table(f"{len(report.samples)} samples", heads, rows)
     for name, value in report.accuracy.items():
         console.note(f"accuracy of the {name} on these samples: {console.percent(value)}")
+    for name in report.quiet:
+        console.note(f"warning: {name} fires never or always here, so little is compared behind it")

@@ -82,7 +82,7 @@ def matrix(data_dir: Path | None, samples: int, limit: int) -> None:
                 worst = max(each["greatest_logit_difference"] for each in found)
                 cells += [str(flips), f"{worst:.1e}"]
             spikes = ", ".join(f"{n:,.0f}" for n in report["spikes_per_sample"].values())
-            accuracy = f"{100 * report['accuracy']['file']:.1f}"
+            accuracy = f"{100 * report['accuracy']['graph']:.1f}"
         row = [model, code, str(steps), granularity, spikes, accuracy, *cells]
         print("|", " | ".join(row), "|", flush=True)
 

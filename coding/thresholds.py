@@ -88,6 +88,14 @@ class QuantileThresholds:
             z = z * deviation.to(z) + mean.to(z)
         return z.to(dtype)
 
+    def distance(self, x: Tensor) -> Tensor:
+        """Return how far each standardised pixel is from the nearest threshold, like `x`."""
+        z = self._standardise(x)
+        rising = self.rising(z.dtype).to(z.device)
+        above = torch.bucketize(z, rising).clamp(max=len(rising) - 1)
+        to_above, to_below = rising[above] - z, z - rising[(above - 1).clamp(min=0)]
+        return torch.minimum(to_above.abs(), to_below.abs())
+
     def _standardise(self, x: Tensor) -> Tensor:
         x = wide(x)
         if x.dim() == 1:  # one value an image: it equals its mean

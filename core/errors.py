@@ -28,4 +28,10 @@ class DataError(AsnnError):
 
 
 class VerificationError(AsnnError):
-    """An exported file that does not compute what the network does."""
+    """An exported file that does not compute what the network does.
+
+    Attributes:
+        content: what the verification found, for JSON; None where it was not told.
+    """
+
+    content: dict[str, object] | None = None

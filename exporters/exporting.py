@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -32,7 +32,8 @@ from .weights import WEIGHTS, Weights, with_rounded_weights
 NirForm = Literal["pure", "portable", "lif"]
 NIR_FORMS = ("pure", "portable", "lif")
 NIR_COMPATS = ("1.0.4",)
-SUFFIXES = (".onnx", ".nir")
+ENDS = {".onnx": (".onnx", "-init.onnx", "-step.onnx"), ".nir": (".nir", ".golden.nir")}
+ASIDE = ".unverified"
 GOLDEN_SAMPLES = 8
 
 
@@ -42,10 +43,12 @@ class Place:
 
     Attributes:
         folder: of all its files.
+        suffix: of the format.
         stem: what their names begin with.
     """
 
     folder: Path
+    suffix: str
     stem: str = "model"
 
     @classmethod
@@ -55,15 +58,17 @@ class Place:
         Raises:
             ConfigError: the path names a file of another format.
         """
-        if path.suffix == suffix:
-            return cls(path.parent, path.stem)
-        if path.suffix in SUFFIXES:
+        if str(path) == "-":
+            raise ConfigError("an export cannot go to stdout", why="it is several files")
+        if path.suffix.lower() == suffix:
+            return cls(path.parent, suffix, path.stem)
+        if path.suffix.lower() in ENDS:
             raise ConfigError(
                 f"{path} would be a file of another format",
                 why=f"this one ends with {suffix}",
                 remedy=f"name a {suffix} file or a folder",
             )
-        return cls(path)
+        return cls(path, suffix)
 
     def file(self, end: str) -> Path:
         """Return the path of a file whose name ends so."""
@@ -72,7 +77,26 @@ class Place:
     @property
     def parity(self) -> Path:
         """Where the verification is told."""
-        return self.folder / "parity.json" if self.stem == "model" else self.file(".parity.json")
+        if self.folder.name == self.suffix.removeprefix("."):  # RUN/export/FORMAT
+            return self.folder / "parity.json"
+        return self.file(f"{self.suffix}.parity.json")
+
+    def check(self, paths: Iterable[Path]) -> None:
+        """Refuse names that are taken by folders.
+
+        Raises:
+            ConfigError: one of them is.
+        """
+        for path in (*paths, self.parity):
+            name = path.with_suffix("") if path.suffix == ASIDE else path
+            if name.is_dir():
+                raise ConfigError(f"{name} is a folder", remedy="choose another name with -o")
+
+    def clear(self, written: Iterable[Path]) -> None:
+        """Remove what an earlier export of this format has left under these names."""
+        for end in ENDS[self.suffix]:
+            if self.file(end) not in written:
+                self.file(end).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -124,12 +148,13 @@ def export_onnx(
     if weights not in WEIGHTS:
         raise unknown("--weights", weights, list(WEIGHTS))
     place = Place.at(Path(path), ".onnx")
-    graph = _with_note(subject.graph, samples)
+    graph = _with_note(subject.graph, samples, place)
     models = build_models(
         graph, subject.coding, form=form, input=input, opset=opset, weights=weights
     )
     ends = {"model": ".onnx", "init": "-init.onnx", "step": "-step.onnx"}
     paths = {name: _aside(place.file(ends[name])) for name in models}
+    place.check(paths.values())
     _make_folder(place.folder)
     for name, model in models.items():
         write_bytes(paths[name], model.SerializeToString())
@@ -155,10 +180,10 @@ def verify_onnx(
     Raises:
         DataError: a file is damaged or hostile.
     """
-    rounded = with_rounded_weights(subject.graph, weights)
+    rounded = subject.with_graph(with_rounded_weights(subject.graph, weights))
     models = {name: read_onnx(path) for name, path in paths.items()}
     return compare(
-        subject.with_graph(rounded),
+        rounded,
         samples,
         checks_of_onnx(models, paths, rounded),
         original=None if weights == "fp32" else subject.graph,
@@ -203,7 +228,7 @@ def export_nir(
         written = approximated(subject.graph) if faults else written
         notes += [f"approximated: {fault.layer}: {fault.why}" for fault in faults]
     approximates = written is not subject.graph
-    about = _metadata(_with_note(written, samples), form, approximates)
+    about = _metadata(_with_note(written, samples, place), form, approximates)
     sketch = build_lif(written, about) if form == "lif" else unroll(written, form, about)
     if target is not None:
         check_target(sketch, target)
@@ -215,6 +240,7 @@ def export_nir(
     if not exact:
         notes.append("no simulator's importer reads Scale and Threshold today; portable is read")
     paths = {"model": _aside(place.file(".nir"))}
+    place.check(paths.values())
     _make_folder(place.folder)
     write_nir(paths["model"], sketch, compat=compat)
     report = None
@@ -290,11 +316,20 @@ def verify(subject: Subject, path: Path | str, samples: Samples) -> Report:
         raise _unlabelled(path)
     paths = {"model": path}
     if about["form"] == "stream":
-        stem = str(path)
-        for part in ("init", "step"):
-            stem = stem.replace(f"-{part}.onnx", "-{}.onnx")
-        paths = {part: Path(stem.format(part)) for part in ("init", "step")}
+        paths = _of_stream(path)
     return verify_onnx(subject, paths, samples, weights=about["weights"])  # type: ignore[arg-type]
+
+
+def _of_stream(path: Path) -> dict[str, Path]:
+    """Return both files of a stream, of either of them."""
+    for part in ("init", "step"):
+        stem, found, rest = path.name.rpartition(f"-{part}.onnx")
+        if found:
+            return {each: path.with_name(f"{stem}-{each}.onnx{rest}") for each in ("init", "step")}
+    raise ConfigError(
+        f"{path} is one of the two files of a stream",
+        why="their names end with -init.onnx and -step.onnx, or neither is found",
+    )
 
 
 def _unlabelled(path: Path) -> ConfigError:
@@ -307,11 +342,10 @@ def _text(item: Any) -> str:
     return item.decode() if isinstance(item, bytes) else str(item)
 
 
-def _with_note(graph: Graph, samples: Samples | None) -> Graph:
-    """Return a graph that says whether its file was verified."""
-    note = "skipped" if samples is None else "parity.json beside this file"
-    about = {**graph.about, "verification": note}
-    return Graph(graph.nodes, graph.in_shape, graph.steps, graph.static, about)
+def _with_note(graph: Graph, samples: Samples | None, place: Place) -> Graph:
+    """Return a graph that says where its file's verification is told."""
+    note = "skipped" if samples is None else f"see {place.parity.name} beside this file"
+    return replace(graph, about={**graph.about, "verification": note})
 
 
 def _metadata(graph: Graph, form: str, approximates: bool) -> dict[str, object]:
@@ -344,7 +378,7 @@ def _write_golden(path: Path, subject: Subject, samples: Samples, form: str) -> 
 
 def _aside(path: Path) -> Path:
     """Return the name of a file that is not verified yet."""
-    return path.with_name(f"{path.name}.unverified")
+    return path.with_name(f"{path.name}{ASIDE}")
 
 
 def _make_folder(folder: Path) -> None:
@@ -364,25 +398,24 @@ def _finish(
     """Write the report, and give the files their names if they are what they should be."""
     final = {path: path.with_suffix("") for path in paths.values()}
     sizes = {name: path.stat().st_size for path, name in final.items()}
-    if report is not None:
-        silent = [name for name, number in report.spikes.items() if number == 0]
-        if silent:
-            notes = [*notes, f"never spikes on these samples, so little is compared: {silent[0]}"]
-        files = {path.name: size for path, size in sizes.items()}
-        content = {"asnn": version("asnn"), **options, "files": files, "notes": notes}
-        write_json(place.parity, {**content, **report.as_dict()})
-        if report.fault is not None:
-            for name in final.values():
-                name.unlink(missing_ok=True)  # an earlier export would pass for this one
-            first = next(iter(final))
-            raise VerificationError(
-                f"the {options['format'].upper()} file does not compute what the network does",
-                why=report.fault,
-                remedy=f"it is kept as {first}; all differences are in {place.parity}",
-            )
-    else:
+    if report is None:
         place.parity.unlink(missing_ok=True)  # of an earlier export
         notes = [*notes, "not verified, as asked for"]
+    else:
+        files = {path.name: size for path, size in sizes.items()}
+        content = {"asnn": version("asnn"), **options, "files": files, "notes": notes}
+        content |= report.as_dict()
+        write_json(place.parity, content)
+        if report.fault is not None:
+            place.clear(())  # an earlier export would pass for this one
+            error = VerificationError(
+                f"the {options['format'].upper()} file does not compute what the network does",
+                why=report.fault,
+                remedy=f"it is kept as {next(iter(final))}; all differences are in {place.parity}",
+            )
+            error.content = {**content, "parity": str(place.parity)}
+            raise error
+    place.clear(final.values())
     for path, name in final.items():
         path.replace(name)
     return Exported(sizes, report, None if report is None else place.parity, notes)

@@ -19,7 +19,7 @@ from .foreign_tracing import ONE_STEP, Reading, read_module
 from .foreign_values import at
 from .interpreter import run
 from .parity import Parity
-from .subject import Subject, random_samples
+from .subject import Answer, Subject, random_samples
 
 HOLDS = (
     "no membrane of {} that a reset leaves above its threshold comes to between once and twice the "
@@ -64,7 +64,9 @@ def subject_of_module(
     steps = _steps_of(reading, steps)
     coding = Direct(steps=steps)
     graph = _graph_of(module, reading, in_shape, steps, about or {})
-    subject = Subject(graph, coding, _eager(module, reading, steps))
+    answer = _eager(module, reading, steps)
+    # The image is shown at every step, so that one step of the code is the image.
+    subject = Subject(graph, coding, lambda code: Answer(answer(code[0])))
     _try(subject, module, reading)
     return subject
 
@@ -208,7 +210,8 @@ def _try(subject: Subject, module: nn.Module, reading: Reading) -> None:
     kind, graph = type(module).__name__, subject.graph
     images = random_samples(graph.in_shape, TRIAL).images
     try:
-        logits = subject.eager(torch.from_numpy(images)).numpy()
+        code = subject.encode(images)
+        logits = subject.eager(torch.from_numpy(code)).logits.numpy()
     except VerificationError:
         return  # noise breaks a condition that samples may keep
     except AsnnError:
@@ -224,7 +227,7 @@ def _try(subject: Subject, module: nn.Module, reading: Reading) -> None:
     if logits.shape != wanted:
         raise ConfigError(f"{kind} answers with {list(logits.shape)}, not {list(wanted)}")
     parity = Parity(graph, kind)
-    parity.add(run(graph, subject.encode(images)), logits.mean(0))
+    parity.add(run(graph, code), logits.mean(0))
     if parity.fault is not None:
         raise VerificationError(
             f"{kind} computes something else than the graph that was made of it",

@@ -35,8 +35,9 @@ from .nir_unrolled import OUTPUT, no_max_pool
 
 REMEDY = (
     "use --form portable; train with neuron.schedule=shared, neuron.bounded=true, "
-    "neuron.reset=zero, model.output_scale=false and a code with one stem (direct, temporal, embedding); "
-    "or see with --allow-approximate what it costs"
+    "neuron.reset=zero, model.output_scale=false and a code with one stem (direct, temporal, "
+    "embedding); "
+    "or see with --allow-approximate what it costs, where weights are the same at all steps"
 )
 LEAST_LEAK, GREATEST_LEAK = 0.01, 0.99  # an approximation stays within
 
@@ -75,8 +76,8 @@ def _faults_of_neuron(node: Neuron, steps: int) -> list[str]:
     leak = node.leak[1]
     if (leak != leak[0]).any():
         found.append("its leak differs between channels, which no importer reads rightly")
-    elif not 0 < leak[0] < 1:
-        found.append(f"its leak {leak[0]:.4g} is no decay: it must be above 0 and below 1")
+    elif not 0 <= leak[0] < 1:
+        found.append(f"its leak {leak[0]:.4g} is no decay: it must be 0 or more, and below 1")
     if not (node.threshold > 0).all():
         found.append("its threshold is not above 0")
     return found

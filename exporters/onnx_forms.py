@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -88,7 +89,7 @@ def _code(
         return described, add_encoder(b, coding, "image", "code"), graph
     described = value("steps", [graph.steps, BATCH, *graph.in_shape])
     # Whoever encodes may give other values at each step.
-    return described, "steps", Graph(graph.nodes, graph.in_shape, graph.steps, False, graph.about)
+    return described, "steps", replace(graph, static=False)
 
 
 def _answers(b: Builder, graph: Graph, logits: str) -> list[onnx.ValueInfoProto]:
@@ -105,7 +106,7 @@ def _answers(b: Builder, graph: Graph, logits: str) -> list[onnx.ValueInfoProto]
 def _stream(
     graph: Graph, coding: Coding, input: Input, weights: Weights
 ) -> dict[str, onnx.GraphProto]:
-    graph = Graph(graph.nodes, graph.in_shape, graph.steps, False, graph.about)
+    graph = replace(graph, static=False)
     return {
         "init": _init(graph, coding, input),
         "step": _step(graph, weights),
@@ -172,7 +173,7 @@ def _scan(
     b = Builder(weights)
     described, code, _ = _code(b, graph, coding, input)
     inputs = [described]
-    graph = Graph(graph.nodes, graph.in_shape, graph.steps, False, graph.about)
+    graph = replace(graph, static=False)
     if input == "image":
         if coding.static:
             times = b.integers(graph.steps, *[1] * (len(graph.in_shape) + 1))

@@ -19,6 +19,7 @@ from .interpreter import Trace
 
 TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values above 1
 EXCUSED = 0.05  # share of samples that flips at the threshold may explain, or two of them
+CODE = "code"  # what faults call the encoder
 MARGIN = 1e-6  # of a membrane from its threshold after one step, relative to inputs above 1
 
 
@@ -70,7 +71,12 @@ class Parity:
     error: str | None = None
 
     def add(
-        self, trace: Trace, mean_logits: Array, layers: Mapping[str, Array] | None = None
+        self,
+        trace: Trace,
+        mean_logits: Array,
+        layers: Mapping[str, Array] | None = None,
+        *,
+        recoded: Array | None = None,
     ) -> None:
         """Compare a batch.
 
@@ -79,18 +85,31 @@ class Parity:
             mean_logits: what the runtime answered, `[B, K]`.
             layers: values of layers that it tells, `[T, B, ...]`, or `[1, B, ...]` where all steps
                 are the same.
+            recoded: samples in which the runtime's own encoder has put a value that lies on a
+                threshold into the next slot, `[B]`.
         """
         expected = trace.logits.mean(0)
+        if mean_logits.shape != expected.shape:
+            self._blame_at(self.graph.output, None, _shapes(mean_logits, expected))
+            return
         batch = len(expected)
-        flipped = np.zeros(batch, bool)
+        # The step from which on a sample is excused, T where it is not.
+        excused = np.full(batch, len(trace.logits))
+        if recoded is not None:
+            excused[recoded] = 0
         for node in self.graph.nodes:
             found = (layers or {}).get(node.name)
             if found is None:
                 continue
+            value = trace.values[node.name]
+            if found.shape not in (value.shape, (1, *value.shape[1:])):
+                self._blame_at(node.name, None, _shapes(found, value))
+                return
             if isinstance(node, Neuron):
-                self._compare_spikes(node, trace, found, flipped)
+                self._compare_spikes(node, trace, found, excused)
             elif isinstance(node, Affine | ChannelScale | Readout):
-                self._compare_values(node.name, trace.values[node.name], found, flipped)
+                self._compare_values(node.name, value, found, excused)
+        flipped = excused < len(trace.logits)
         difference = np.abs(mean_logits - expected).max(1)
         # A NaN is a difference.
         far = ~(difference <= TOLERANCE * np.maximum(1, np.abs(expected).max(1)))
@@ -104,7 +123,7 @@ class Parity:
         self.explained += int(flipped.sum())
         self.agreements += int((mean_logits.argmax(1) == expected.argmax(1)).sum())
 
-    def _compare_spikes(self, node: Neuron, trace: Trace, found: Array, flipped: Array) -> None:
+    def _compare_spikes(self, node: Neuron, trace: Trace, found: Array, excused: Array) -> None:
         expected = trace.values[node.name]
         differs = _by_sample(np.broadcast_to(found, expected.shape) != expected)
         counts = differs.sum((1, 2))
@@ -113,12 +132,14 @@ class Parity:
             return
         distance = _by_sample(np.abs(trace.distances[node.name]))
         margin = margin_of(node, trace.values[node.inputs[0]])
-        for sample in np.flatnonzero(differs.any((0, 2)) & ~flipped):
+        for sample in np.flatnonzero(differs.any((0, 2))):
             step = int(differs[:, sample].any(1).argmax())
+            if step >= excused[sample]:
+                continue
             places = differs[step, sample]
             farthest = float(distance[step, sample][places].max())
-            if farthest <= margin:
-                flipped[sample] = True
+            if farthest <= margin[sample]:
+                excused[sample] = step
                 continue
             self._blame_at(
                 node.name,
@@ -127,20 +148,25 @@ class Parity:
                 f"{farthest:.3g} from the threshold",
             )
 
-    def _compare_values(self, name: str, expected: Array, found: Array, flipped: Array) -> None:
+    def _compare_values(self, name: str, expected: Array, found: Array, excused: Array) -> None:
         difference = _by_sample(np.abs(np.broadcast_to(found, expected.shape) - expected)).max(2)
         allowed = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0)))
-        far = ~(difference <= allowed) & ~flipped
+        steps = np.arange(len(expected))[:, None]
+        far = ~(difference <= allowed) & (steps < excused)
         if far.any():
             step = int(far.any(1).argmax())
             self._blame_at(name, step, f"values differ by up to {difference[far].max():.3g}")
+
+    def blame_encoder(self, samples: int) -> None:
+        """Note that a runtime's own encoder differs for that many samples."""
+        self._blame_at(CODE, None, f"the encoder differs for {samples} samples")
 
     def _blame(self, who: Array, layer: str, step: int | None, text: str, by: Array) -> None:
         if who.any():
             self._blame_at(layer, step, f"{text} by up to {by[who].max():.3g}")
 
     def _blame_at(self, layer: str, step: int | None, text: str) -> None:
-        order = [node.name for node in self.graph.nodes]
+        order = [CODE, *(node.name for node in self.graph.nodes)]
         fault = Fault(layer, step, text)
         if self.fault is None or order.index(layer) < order.index(self.fault.layer):
             self.fault = fault
@@ -152,7 +178,7 @@ class Parity:
 
     @property
     def _excuses_too_much(self) -> bool:
-        return self.explained > max(2, EXCUSED * self.samples)
+        return self.explained > min(max(2, EXCUSED * self.samples), self.samples / 4)
 
     @property
     def verdict(self) -> str | None:
@@ -188,25 +214,30 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def margin_of(node: Neuron, currents: Array) -> float:
-    """Return how near to the threshold rounding may flip a spike, for inputs of that size.
+def margin_of(node: Neuron, currents: Array) -> Array:
+    """Return how near to the threshold rounding may flip a spike of each sample, `[B]`.
 
-    A membrane sums what rounding does to its inputs over the steps, each times the leaks since:
+    A membrane sums what rounding does to gain · input over the steps, each times the leaks since:
     up to 1 / (1 - leak) times that of one step.
+
+    Args:
+        node: the neuron.
+        currents: its input, `[T, B, ...]`.
     """
     reach = total = np.ones(node.leak.shape[1], np.float64)
     for leak in node.leak[1 : len(currents)].astype(np.float64):
         total = 1 + np.abs(leak) * total
         reach = np.maximum(reach, total)
-    return MARGIN * float(reach.max()) * max(1.0, float(np.abs(currents).max(initial=0)))
+    greatest = np.abs(_by_sample(currents)).max(axis=(0, 2), initial=0).astype(np.float64)
+    return MARGIN * reach.max() * np.maximum(1.0, np.abs(node.gain).max() * greatest)
 
 
 def near_threshold(graph: Graph, trace: Trace) -> Array:
     """Return which samples have a membrane within the margin of its threshold, `[B]`."""
     near = np.zeros(trace.logits.shape[1], bool)
     for node in graph.neurons:
-        distance = _by_sample(np.abs(trace.distances[node.name]))
-        near |= (distance <= margin_of(node, trace.values[node.inputs[0]])).any((0, 2))
+        distance = _by_sample(np.abs(trace.distances[node.name])).min(axis=(0, 2), initial=np.inf)
+        near |= distance <= margin_of(node, trace.values[node.inputs[0]])
     return near
 
 
@@ -216,6 +247,10 @@ def count_near_threshold(graph: Graph, trace: Trace, margin: float = MARGIN) -> 
         node.name: int((np.abs(trace.distances[node.name]) <= margin).sum())
         for node in graph.neurons
     }
+
+
+def _shapes(found: Array, expected: Array) -> str:
+    return f"it has the shape {list(found.shape)}, not {list(expected.shape)}"
 
 
 def _by_sample(values: Array) -> Array:

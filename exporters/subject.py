@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..coding.base import Coding
-from ..models.layers import use_kernels
+from ..models.layers import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
 from .freezing import freeze_network
 from .graph import Array, Graph
 
 BATCH = 64
+
+
+class Answer(NamedTuple):
+    """What a network gives.
+
+    Attributes:
+        logits: of each step `[T, B, K]`.
+        spikes: of each layer `[T, B, ...]`, by the name that the graph has for it; None where the
+            network does not tell.
+    """
+
+    logits: Tensor
+    spikes: dict[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -25,12 +40,12 @@ class Subject:
     Attributes:
         graph: what exporters write and verifications compare with.
         coding: makes the steps that the graph reads out of images.
-        eager: the network itself, images `[B, C, H, W]` to logits `[T, B, K]`.
+        eager: the network itself, on a code `[T, B, C, H, W]`.
     """
 
     graph: Graph
     coding: Coding
-    eager: Callable[[torch.Tensor], torch.Tensor]
+    eager: Callable[[Tensor], Answer]
 
     def encode(self, images: Array) -> Array:
         """Return the code of images, `[T, B, C, H, W]`."""
@@ -42,19 +57,30 @@ class Subject:
 
 
 def subject_of(model: SpikingNetwork, about: dict[str, Any] | None = None) -> Subject:
-    """Return a trained network as a subject.
+    """Return a trained network as a subject; the network itself is left as it is.
 
     Raises:
         ConfigError: the graph cannot say what a layer does.
     """
-    model = model.eval()
+    model = copy.deepcopy(model).cpu().float().eval()
     use_kernels(model, "reference")  # what the fused kernels are held to as well
+    spikes: dict[str, Tensor] = {}
+    for name, layer in model.body.named_children():
+        if isinstance(layer, SpikingLayer):
+            layer.neuron.register_forward_hook(_keeper(spikes, name))
 
-    def eager(images: torch.Tensor) -> torch.Tensor:
+    def eager(code: Tensor) -> Answer:
         with torch.no_grad():
-            return model(images)
+            return Answer(model.run(code), dict(spikes))
 
     return Subject(freeze_network(model, about), model.coding, eager)
+
+
+def _keeper(kept: dict[str, Tensor], name: str) -> Callable[[Any, Any, Tensor], None]:
+    def keep(_: Any, __: Any, output: Tensor) -> None:
+        kept[name] = output
+
+    return keep
 
 
 @dataclass(frozen=True)

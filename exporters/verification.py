@@ -18,14 +18,19 @@ import numpy as np
 import onnx
 import torch
 
+from ..coding.thresholds import QuantileThresholds
+from ..core.errors import AsnnError, ConfigError
 from .graph import Array, Graph
 from .interpreter import Trace, run
 from .nir_interpreter import run_nir
 from .nir_unrolled import OUTPUT, input_of, step_name
 from .onnx_runtime import CPU, OnnxSession, providers, run_stream, with_outputs
-from .parity import Parity, count_near_threshold
+from .parity import CODE, Parity, count_near_threshold
 from .simulators import SIMULATORS, Imported, Simulator
 from .subject import Samples, Subject
+
+# Of a standardised pixel from a code's threshold: sums over a whole image come before it.
+CODE_MARGIN = 5e-6
 
 
 class Check(Protocol):
@@ -47,7 +52,8 @@ class Report:
         samples: what was compared on.
         accuracy: of the graph, by name, where the classes are known.
         near_threshold: membranes within 1e-6 of the threshold, by layer.
-        spikes: for each sample, by layer; without any, a comparison would say little.
+        spikes: for each sample, by layer.
+        quiet: layers that fire never or always on these samples, so that little is compared there.
     """
 
     parities: list[Parity]
@@ -55,6 +61,7 @@ class Report:
     accuracy: dict[str, float]
     near_threshold: dict[str, int]
     spikes: dict[str, float]
+    quiet: list[str]
 
     @property
     def fault(self) -> str | None:
@@ -72,6 +79,7 @@ class Report:
             "samples": {"from": self.samples.name, "number": len(self.samples)},
             "accuracy": self.accuracy,
             "spikes_per_sample": self.spikes,
+            "layers_without_variety": self.quiet,
             "membranes_within_1e-6_of_threshold": self.near_threshold,
             "runtimes": [parity.as_dict() for parity in self.parities],
             "versions": _versions(),
@@ -94,13 +102,16 @@ def compare(
         original: the graph before weights were rounded or schedules approximated, if they were;
             the network is then held to this one, and the loss is measured.
     """
+    if not len(samples):
+        raise ConfigError("there are no samples to compare on", remedy="give one or more")
     network = Eager(original or subject.graph, subject)
     changed = None if original is None else Changed(original)
     rights = {"graph": 0, "original": 0}
     near: dict[str, int] = {}
+    quiet = {node.name for node in subject.graph.neurons}  # fires never, or always
     spikes: dict[str, float] = {node.name: 0.0 for node in subject.graph.neurons}
     for images, place in samples.batches():
-        code = subject.encode(images)
+        code = subject.encode(images)  # once: a random code would draw anew
         trace = run(subject.graph, code)
         before = trace if original is None else run(original, code)
         network.add(images, code, before)
@@ -108,23 +119,54 @@ def compare(
             changed.add_traces(before, trace)
         for check in checks:
             if check.parity.error is None:
-                check.add(images, code, trace)
+                _add(check, images, code, trace)
         for name, count in count_near_threshold(subject.graph, trace).items():
             near[name] = near.get(name, 0) + count
         for name in spikes:
             spikes[name] += float(trace.values[name].sum(dtype=np.float64)) / len(samples)
+        for name, values in trace.values.items():
+            if name in quiet and bool((values != values.flat[0]).any()):
+                quiet.discard(name)
         if samples.labels is not None:
             labels = samples.labels[place]
             rights["graph"] += int((trace.logits.mean(0).argmax(1) == labels).sum())
             rights["original"] += int((before.logits.mean(0).argmax(1) == labels).sum())
     accuracy = {}
     if samples.labels is not None and len(samples):
-        accuracy["file"] = rights["graph"] / len(samples)
+        accuracy["graph"] = rights["graph"] / len(samples)
         if original is not None:
             accuracy["network"] = rights["original"] / len(samples)
     parities = [network.parity, *(check.parity for check in checks)]
     parities += [] if changed is None else [changed.parity]
-    return Report(parities, samples, accuracy, near, spikes)
+    return Report(parities, samples, accuracy, near, spikes, [n for n in spikes if n in quiet])
+
+
+def _add(check: Check, images: Array, code: Array, trace: Trace) -> None:
+    """Compare a batch; a file that is of another network may not even run."""
+    try:
+        check.add(images, code, trace)
+    except (AsnnError, KeyError, ValueError, IndexError) as error:
+        check.parity.error = _line(error)
+
+
+def recoded(subject: Subject, images: Array, code: Array, found: Array, parity: Parity) -> Array:
+    """Return the samples whose code differs because a value lies on a threshold, `[B]`.
+
+    Quantile codes standardise an image, in which runtimes may differ by the last digit; all other
+    codes compare pixels as they are, in which they may not.
+    """
+    differs = np.broadcast_to(found, code.shape) != code
+    samples = differs.reshape(len(code), len(images), -1).any((0, 2))
+    if not samples.any():
+        return samples
+    thresholds = getattr(getattr(subject.coding, "inner", subject.coding), "thresholds", None)
+    near = np.zeros(images.shape, bool)
+    if isinstance(thresholds, QuantileThresholds):
+        near = thresholds.distance(torch.from_numpy(images)).numpy() <= CODE_MARGIN
+    wrong = (differs.any(0) & ~near).reshape(len(images), -1).any(1)
+    if wrong.any():
+        parity.blame_encoder(int(wrong.sum()))
+    return samples
 
 
 class Eager:
@@ -136,16 +178,18 @@ class Eager:
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         started = time.perf_counter()
-        logits = self._eager(torch.from_numpy(images)).numpy()
+        answer = self._eager(torch.from_numpy(code))
         self.parity.seconds += time.perf_counter() - started
-        self.parity.add(trace, logits.mean(0))
+        spikes = answer.spikes
+        layers = None if spikes is None else {k: v.numpy() for k, v in spikes.items()}
+        self.parity.add(trace, answer.logits.numpy().mean(0), layers)
 
 
 class Changed:
     """What rounding or approximation has changed, against the original graph; for information."""
 
     def __init__(self, graph: Graph) -> None:
-        self.parity = Parity(graph, "before rounding", gates=False)
+        self.parity = Parity(graph, "before the change", gates=False)
 
     def add_traces(self, before: Trace, after: Trace) -> None:
         """Compare a batch."""
@@ -155,9 +199,11 @@ class Changed:
 class OnnxSequence:
     """A model over all steps, as it is and once more with its inner values told."""
 
-    def __init__(self, model: onnx.ModelProto, path: Path, graph: Graph, provider: str) -> None:
+    def __init__(self, model: onnx.ModelProto, path: Path, subject: Subject, provider: str) -> None:
+        graph = subject.graph
+        self._subject = subject
         self._plain = OnnxSession(path, provider)
-        told = with_outputs(model, [node.name for node in graph.nodes])
+        told = with_outputs(model, [CODE, *(node.name for node in graph.nodes)])
         self._told = OnnxSession(told, provider)
         self.parity = Parity(graph, "onnxruntime", _about_session(self._plain))
 
@@ -173,15 +219,20 @@ class OnnxSequence:
         layers = self._told.run(inputs)
         # What is inside of a Scan cannot be told.
         told = any(node.name in layers for node in self.parity.graph.neurons)
-        self.parity.add(trace, answer, layers if told else None)
+        otherwise = None
+        if CODE in layers:
+            otherwise = recoded(self._subject, images, code, layers[CODE], self.parity)
+        self.parity.add(trace, answer, layers if told else None, recoded=otherwise)
 
 
 class OnnxStream:
     """The models `init` and `step`, run in a loop."""
 
     def __init__(
-        self, init: Path, step: Path, model: onnx.ModelProto, graph: Graph, provider: str
+        self, init: Path, step: Path, model: onnx.ModelProto, subject: Subject, provider: str
     ) -> None:
+        graph = subject.graph
+        self._subject = subject
         self._init = OnnxSession(init, provider)
         self._plain = OnnxSession(step, provider)
         told = with_outputs(model, [node.name for node in graph.nodes])
@@ -192,7 +243,12 @@ class OnnxStream:
         inputs = {"image": images, "steps": np.ascontiguousarray(code)}
         answer = run_stream(self._init, self._plain, inputs, len(code))["logits"].mean(0)
         self.parity.seconds = self._init.seconds + self._plain.seconds
-        self.parity.add(trace, answer, run_stream(self._init, self._told, inputs, len(code)))
+        layers = run_stream(self._init, self._told, inputs, len(code))
+        otherwise = None
+        if "image" in self._init.inputs:
+            encoded = self._init.run({"image": images})["steps"]
+            otherwise = recoded(self._subject, images, code, encoded, self.parity)
+        self.parity.add(trace, answer, layers, recoded=otherwise)
 
 
 class NirAlone:
@@ -246,15 +302,17 @@ class NirSimulator:
 
 
 def checks_of_onnx(
-    models: Mapping[str, onnx.ModelProto], paths: Mapping[str, Path], graph: Graph
+    models: Mapping[str, onnx.ModelProto], paths: Mapping[str, Path], subject: Subject
 ) -> list[Check]:
     """Return the checks of ONNX files, on the CPU and on CUDA where that really runs."""
     found: list[Check] = []
     for provider in providers():
         if "step" in models:
-            check: Check = OnnxStream(paths["init"], paths["step"], models["step"], graph, provider)
+            check: Check = OnnxStream(
+                paths["init"], paths["step"], models["step"], subject, provider
+            )
         else:
-            check = OnnxSequence(models["model"], paths["model"], graph, provider)
+            check = OnnxSequence(models["model"], paths["model"], subject, provider)
         if check.parity.about["provider"] == provider or provider == CPU:
             found.append(check)
     return found

@@ -111,7 +111,7 @@ def test_a_lif_file_is_refused_where_it_would_not_be_the_truth():
     ("change", "why"),
     [
         ({"leak": np.full((3, 1), 1.5, np.float32)}, "is no decay"),
-        ({"leak": np.zeros((3, 1), np.float32)}, "is no decay"),
+        ({"leak": np.full((3, 1), -0.1, np.float32)}, "is no decay"),
         ({"leak": np.array([[9], [0.5], [0.6]], np.float32)}, "differs from step to step"),
         ({"threshold": np.zeros((3, 1), np.float32)}, "not above 0"),
         ({"leak": np.tile(np.float32([0.4, 0.5]), (3, 1))}, "differs between channels"),

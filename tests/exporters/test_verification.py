@@ -1,19 +1,23 @@
 """A file that computes something else is found out, and the first layer and step are named."""
 
+import copy
 import json
 
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import numpy_helper
 
-from asnn.core.errors import VerificationError
-from asnn.exporters import export_nir, export_onnx, exporting, verify
+from asnn.core.errors import ConfigError, VerificationError
+from asnn.exporters import export_nir, export_onnx, exporting, subject_of, verify
 from asnn.exporters.graph import Neuron
 from asnn.exporters.interpreter import run
 from asnn.exporters.parity import Parity, count_near_threshold, near_threshold
+from asnn.exporters.verification import recoded
+from asnn.models import use_kernels
 
-from .networks import PLAIN, images, samples, subject
+from .networks import PLAIN, images, network, samples, subject
 
 
 def test_exports_are_verified(tmp_path):
@@ -91,7 +95,7 @@ def test_a_changed_weight_is_named(tmp_path, monkeypatch, constant, layer, form)
     assert layer in refused.value.why
     assert not (tmp_path / "model.onnx").exists()
     assert len(list(tmp_path.glob("*.onnx.unverified"))) == (2 if form == "stream" else 1)
-    assert json.loads((tmp_path / "parity.json").read_text())["verified"] is False
+    assert json.loads((tmp_path / "model.onnx.parity.json").read_text())["verified"] is False
 
 
 @pytest.mark.parametrize(
@@ -166,6 +170,81 @@ def test_an_earlier_export_can_be_checked_again(tmp_path):
         assert verify(other, tmp_path / name, samples()).fault is not None
 
 
+def test_a_file_of_another_network_is_refused(tmp_path):
+    others = [subject("mlp"), subject(coding="direct"), subject(steps=4)]
+    for other in others:
+        export_onnx(other, tmp_path / "a.onnx", samples=None)
+        export_nir(other, tmp_path / "a.nir", samples=None)
+        for name in ("a.onnx", "a.nir"):
+            assert verify(subject(), tmp_path / name, samples()).fault is not None
+
+
+def test_a_random_code_is_drawn_once(tmp_path):
+    out = subject(coding="rate")
+    result = export_onnx(out, tmp_path, samples=samples(), input="spikes")
+    assert all(result.report.spikes.values())
+    assert export_nir(out, tmp_path, samples=samples()).report.fault is None
+
+
+def test_nothing_to_compare_on(tmp_path):
+    with pytest.raises(ConfigError, match="no samples"):
+        export_onnx(subject(), tmp_path, samples=samples(0))
+
+
+def test_exports_leave_the_network_as_it_is():
+    model = network().train()
+    use_kernels(model, "auto")
+    before = copy.deepcopy(model.state_dict())
+    out = subject_of(model)
+    out.eager(out.coding.encode(images()))
+    assert model.training
+    assert model.body.spikes1.kernels == "auto"
+    assert not model.body.spikes1.neuron._forward_hooks
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_a_pixel_on_a_threshold_may_lie_on_either_side(tmp_path):
+    out = subject(coding="embedding", coding_options={"thresholds": "quantile"}, steps=4)
+    x = images(8).numpy()
+    code = out.encode(x)
+    found = code.copy()
+    found[:, 3, 0, 0, 0] = 1 - found[:, 3, 0, 0, 0]
+    parity = Parity(out.graph, "test")
+    assert recoded(out, x, code, found, parity).tolist() == [False] * 3 + [True] + [False] * 4
+    assert "code: the encoder differs for 1 samples" in parity.verdict
+    z = out.coding.thresholds._standardise(torch.from_numpy(x))
+    theta = out.coding.thresholds.rising(torch.float32)
+    nearest = (z.unsqueeze(-1) - theta).abs().min(-1).values
+    torch.testing.assert_close(out.coding.thresholds.distance(torch.from_numpy(x)), nearest)
+    sample, *place = np.unravel_index(int(nearest.argmin()), nearest.shape)
+    monkey = type(out.coding.thresholds).distance
+    found = code.copy()
+    found[(slice(None), sample, *place)] = 1 - found[(slice(None), sample, *place)]
+    parity = Parity(out.graph, "test")
+    try:
+        type(out.coding.thresholds).distance = lambda self, x: torch.zeros_like(x)
+        assert recoded(out, x, code, found, parity)[sample]
+    finally:
+        type(out.coding.thresholds).distance = monkey
+    assert parity.verdict is None
+
+
+def test_a_folder_in_the_way(tmp_path):
+    (tmp_path / "a.onnx").mkdir()
+    with pytest.raises(ConfigError, match="a.onnx is a folder"):
+        export_onnx(subject(), tmp_path / "a.onnx", samples=samples())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
+
+
+def test_nothing_of_an_earlier_export_stays(tmp_path):
+    export_onnx(subject(), tmp_path, samples=None)
+    export_onnx(subject(), tmp_path, samples=None, form="stream")
+    export_nir(subject(), tmp_path, samples=samples(8))
+    export_nir(subject(), tmp_path, samples=None)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["model-init.onnx", "model-step.onnx", "model.nir"]
+
+
 def test_an_unverified_file_says_so(tmp_path):
     export_onnx(subject(), tmp_path / "model.onnx", samples=None)
     about = {e.key: e.value for e in onnx.load(tmp_path / "model.onnx").metadata_props}
@@ -176,9 +255,9 @@ def test_an_unverified_file_says_so(tmp_path):
 def test_rounded_weights_are_held_to_the_same_and_the_loss_is_told(tmp_path, weights):
     result = export_onnx(subject(), tmp_path, samples=samples(), weights=weights)
     assert result.report.fault is None
-    assert set(result.report.accuracy) == {"file", "network"}
+    assert set(result.report.accuracy) == {"graph", "network"}
     loss = result.report.parities[-1]
-    assert loss.runtime == "before rounding"
+    assert loss.runtime == "before the change"
     assert not loss.gates
     assert loss.logit_difference > 0
 
@@ -237,6 +316,24 @@ class TestParity:
         parity = self.parity(self.answer, self.layers)
         assert str(parity.fault).startswith("layer spikes1, step 1: 1 spikes differ")
 
+    def test_a_late_flip_does_not_excuse_what_came_before_it(self):
+        self.flip(5e-7)  # at step 1
+        self.layers["linear2"][0, 2, 0] += 5
+        assert str(self.parity(self.answer, self.layers).fault).startswith("layer linear2, step 0")
+        self.layers["linear2"][0, 2, 0] -= 5
+        self.layers["linear2"][1, 2, 0] += 5
+        assert self.parity(self.answer, self.layers).agrees
+
+    def test_a_margin_is_of_its_own_sample(self):
+        self.trace.values["linear1"][:, 5] *= 1e4
+        self.flip(2e-6)
+        assert not self.parity(self.answer, self.layers).agrees
+
+    def test_other_shapes_are_a_difference(self):
+        assert "it has the shape [6, 3]" in self.parity(self.answer[:, :3]).verdict
+        self.layers["spikes1"] = self.layers["spikes1"][:, :, :5]
+        assert "layer spikes1: it has the shape" in self.parity(self.answer, self.layers).verdict
+
     def test_an_explained_flip_excuses_its_own_sample_only(self):
         self.flip(5e-7)
         self.layers["spikes2"][0, 4, 3] = 1 - self.layers["spikes2"][0, 4, 3]
@@ -261,8 +358,8 @@ class TestParity:
             values[np.abs(values) < 1e-3] = 1e-3
         answer = self.answer + 1
         assert not self.parity(answer).agrees
-        self.trace.distances["spikes1"][0, :2, 0] = 0
-        answer[2:] = self.answer[2:]
+        self.trace.distances["spikes1"][0, :1, 0] = 0
+        answer[1:] = self.answer[1:]
         assert self.parity(answer).agrees
 
     def test_too_many_excuses_are_a_fault(self):
