@@ -19,19 +19,17 @@ import numpy as np
 from ..core.errors import ConfigError
 from .graph import (
     INPUT,
-    Add,
     Affine,
     Array,
     ChannelScale,
-    Flatten,
     Graph,
     Neuron,
     Node,
-    Pool,
     Readout,
 )
+from .nir_layers import add_layer
 from .nir_nodes import DT, Sketch, Style
-from .nir_unrolled import OUTPUT, no_max_pool
+from .nir_unrolled import OUTPUT
 
 REMEDY = (
     "use --form portable; train with neuron.schedule=shared, neuron.bounded=true, "
@@ -195,33 +193,12 @@ class _Plain:
                     drive = self.drive(node)
                     first = (sketch.scale(f"{name}_gain", drive, after, *first),)
                 return (sketch.add(name, self.neuron(node), *first),)
-            case ChannelScale():
-                return (sketch.diagonal(name, node.factor[0], node.offset[0], after, *first),)
-            case Add():
-                return tuple(source for names in sources for source in names)
-            case Flatten():
-                if len(before) == 1:
-                    return first
-                return (sketch.flatten(name, before, self.one(first, before, name)),)
-            case Pool():
-                source = self.one(first, before, name)
-                if node.kind == "average":
-                    return (sketch.mean(name, node, source),)
-                if not graph.is_binary(node.inputs[0]):
-                    raise no_max_pool(node)
-                return (sketch.greatest(name, node, after, source),)
             case Readout():
                 scale = node.scale[0]
                 return (
                     sketch.add(name, nir.Affine(node.weight * scale, node.bias * scale), *first),
                 )
-        raise ConfigError(f"layer {name!r} ({type(node).__name__}) has no form in NIR")
-
-    def one(self, sources: tuple[str, ...], shape: tuple[int, ...], name: str) -> str:
-        """Return a single node for a sum."""
-        if len(sources) == 1:
-            return sources[0]
-        return self.sketch.scale(f"{name}_sum", np.ones(1, np.float32), shape, *sources)
+        return add_layer(sketch, graph, node, name, 0, sources)
 
     def neuron(self, node: Neuron) -> nir.LIF:
         ones = np.ones(self.graph.shapes[node.name], np.float32)

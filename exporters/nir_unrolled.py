@@ -12,25 +12,12 @@ steps are the same), its output is the mean of the logits over the steps, `[K]`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import nir
 import numpy as np
 
 from ..core.errors import ConfigError
-from .graph import (
-    INPUT,
-    Add,
-    Affine,
-    Array,
-    ChannelScale,
-    Flatten,
-    Graph,
-    Neuron,
-    Node,
-    Pool,
-    Readout,
-)
+from .graph import INPUT, Affine, Array, Graph, Neuron, Node, Readout
+from .nir_layers import add_layer
 from .nir_nodes import Sketch, Style, pointwise
 
 OUTPUT = "output"
@@ -110,43 +97,15 @@ class _Unrolling:
         graph, sketch = self.graph, self.sketch
         sources = [self.values[name][t] for name in node.inputs]
         name = step_name(graph, node.name, t)
-        before, after = graph.shapes[node.inputs[0]], graph.shapes[node.name]
         first = sources[0]
-        match node:
-            case Add():
-                together = [source for names in sources for source in names]
-                if len(set(together)) == len(together):
-                    return tuple(together)  # in-edges are added
-                raise ConfigError(
-                    f"layer {node.name!r} adds a value to itself",
-                    why="NIR has one edge between two nodes",
-                )
-            case Affine():
-                return (sketch.affine(name, node, node.of_step[t], before, *first),)
-            case ChannelScale():
-                return (sketch.diagonal(name, node.factor[t], node.offset[t], after, *first),)
-            case Flatten():
-                if len(before) == 1:
-                    return first
-                return (sketch.flatten(name, before, self.one(first, before, name)),)
-            case Pool():
-                source = self.one(first, before, name)
-                if node.kind == "average":
-                    return (sketch.mean(name, node, source),)
-                if not graph.is_binary(node.inputs[0]):
-                    raise no_max_pool(node)
-                return (sketch.greatest(name, node, after, source),)
-            case Readout():
-                share = np.float32(node.scale[t] / graph.steps)
-                affine = nir.Affine(node.weight * share, node.bias * share)
-                return (sketch.add(f"{node.name}_t{t}", affine, *first),)
-        raise ConfigError(f"layer {node.name!r} ({type(node).__name__}) has no form in NIR")
-
-    def one(self, sources: Sequence[str], shape: tuple[int, ...], name: str) -> str:
-        """Return a single node for a sum."""
-        if len(sources) == 1:
-            return sources[0]
-        return self.sketch.scale(f"{name}_sum", np.ones(1, np.float32), shape, *sources)
+        if isinstance(node, Affine):
+            before = graph.shapes[node.inputs[0]]
+            return (sketch.affine(name, node, node.of_step[t], before, *first),)
+        if isinstance(node, Readout):
+            share = np.float32(node.scale[t] / graph.steps)
+            affine = nir.Affine(node.weight * share, node.bias * share)
+            return (sketch.add(f"{node.name}_t{t}", affine, *first),)
+        return add_layer(sketch, graph, node, name, t, sources)
 
     def neuron(self, node: Neuron) -> list[tuple[str, ...]]:
         """Add the chain of a neuron's steps."""
@@ -182,12 +141,3 @@ class _Unrolling:
                 drop = sketch.scale(f"{name}_reset", -node.size[t], shape, name)
                 membrane = (*total, drop)
         return spikes
-
-
-def no_max_pool(node: Node) -> ConfigError:
-    """Return the refusal of a max-pool over values that are not 0 and 1."""
-    return ConfigError(
-        f"layer {node.name!r} takes the maximum of values that are not spikes",
-        why="NIR has no max-pool; over 0 and 1 it is a sum-pool and a threshold, elsewhere not",
-        remedy="pool behind the neuron, or use average pooling",
-    )

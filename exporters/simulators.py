@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -135,9 +136,9 @@ def _spikingjelly(path: Path) -> Callable[[], Stepper]:
 
 def _norse(path: Path) -> Callable[[], Stepper]:
     import nir
-    import norse.torch
 
-    return _stateful(norse.torch.from_nir(nir.read(path), dt=DT))
+    norse: Any = import_module("norse.torch")
+    return _stateful(norse.from_nir(nir.read(path), dt=DT))
 
 
 def _stateful(net: Any) -> Callable[[], Stepper]:
