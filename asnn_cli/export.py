@@ -11,7 +11,6 @@ from . import console
 from .foreign import load_samples, load_subject
 from .run_data import load_data, read_recipe
 
-FORMATS = ("onnx", "nir")
 ONNX_ONLY = ("opset", "weights")
 NIR_ONLY = ("target", "nir_compat", "allow_approximate")
 RUN_ONLY = {"run": "RUN", "split": "--split", "data_dir": "--data-dir", "changes": "--set"}
@@ -133,6 +132,7 @@ def export(
     from ..core.runs import find_run
     from ..exporters import export_nir, export_onnx
     from ..exporters import verify as verify_file
+    from ..exporters.exporting import exporter_registry
     from ..models.saved import load_model
 
     if check is None:
@@ -188,7 +188,7 @@ def export(
                 opset=opset,
                 weights=weights,  # type: ignore[arg-type]
             )
-        else:
+        elif format == "nir":
             result = export_nir(
                 subject,
                 place,
@@ -198,6 +198,8 @@ def export(
                 target=target,
                 approximate=allow_approximate,
             )
+        else:
+            result = exporter_registry.get(format)(subject, place, samples=wanted)
     except VerificationError as error:
         if as_json and error.content is not None:
             console.print_json(error.content)
@@ -221,12 +223,15 @@ def _check_format(context: typer.Context, format: str | None, input: str | None)
     """Refuse options that do not go with the format."""
     from ..core.errors import ConfigError
     from ..core.registry import unknown
+    from ..exporters.exporting import exporter_registry
 
+    formats = exporter_registry.names()
     if format is None:
-        raise ConfigError("--format is missing", why="there are: onnx, nir")
-    if format not in FORMATS:
-        raise unknown("--format", format, list(FORMATS))
-    others = NIR_ONLY if format == "onnx" else ONNX_ONLY
+        raise ConfigError("--format is missing", why=f"there are: {', '.join(formats)}")
+    if format not in formats:
+        raise unknown("--format", format, formats)
+    own = {"onnx": ONNX_ONLY, "nir": NIR_ONLY}
+    others = [name for other, names in own.items() if other != format for name in names]
     for name in others:
         if _is_given(context, name):
             option = name.replace("_", "-")

@@ -13,7 +13,7 @@ import nir
 
 from ..core.errors import ConfigError, VerificationError
 from ..core.files import cannot_write, write_bytes, write_json
-from ..core.registry import unknown
+from ..core.registry import Registry, unknown
 from .graph import Graph
 from .interpreter import run
 from .nir_file import write_golden, write_nir
@@ -28,6 +28,12 @@ from .subject import Samples, Subject
 from .targets import TARGETS, check_target, problems
 from .verification import Report, checks_of_nir, checks_of_onnx, compare
 from .weights import WEIGHTS, Weights, with_rounded_weights
+
+# An exporter of another package is called with a subject, a path and `samples`, as these are.
+exporter_registry = Registry(
+    "exporters",
+    {"onnx": "exporters.exporting:export_onnx", "nir": "exporters.exporting:export_nir"},
+)
 
 NirForm = Literal["pure", "portable", "lif"]
 NIR_FORMS = ("pure", "portable", "lif")

@@ -166,6 +166,22 @@ def test_silent_layers_are_told(cli, trained):
     assert "fires never or always here" in checked.err
 
 
+def test_an_exporter_of_another_package(cli, run, monkeypatch):
+    def export(subject, path, *, samples):
+        path.mkdir(parents=True)
+        (path / "model.txt").write_text(str(len(subject.graph.nodes)))
+        return exporting.Exported({path / "model.txt": 1}, None, None, ["not compared"])
+
+    monkeypatch.setattr(exporting, "export_text", export, raising=False)
+    monkeypatch.setitem(
+        exporting.exporter_registry.builtin, "text", "exporters.exporting:export_text"
+    )
+    told = exported(cli, run, "-f", "text")
+    assert told["notes"] == ["not compared"]
+    assert (run / "export" / "text" / "model.txt").exists()
+    assert "--opset does not go with" in cli("export", run, "-f", "text", "--opset", "20").err
+
+
 def test_without_verification(cli, run):
     told = exported(cli, run, "--format", "onnx", "--no-verify")
     assert told["verified"] is None
