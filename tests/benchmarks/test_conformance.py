@@ -6,6 +6,8 @@ from asnn.benchmarks.conformance import answer, questions
 from asnn.exporters.simulators import SIMULATORS
 from asnn.exporters.targets import TARGETS, problems
 
+pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
+
 ASKED = {question.name: question for question in questions()}
 
 

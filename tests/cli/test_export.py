@@ -12,6 +12,8 @@ from asnn.exporters import exporting
 
 from .conftest import TINY
 
+pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
+
 
 @pytest.fixture(scope="module")
 def spiking(tmp_path_factory):

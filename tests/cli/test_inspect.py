@@ -10,6 +10,8 @@ import nir
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
+
 SPEC = importlib.util.spec_from_file_location(
     "foreign_files", Path(__file__).parents[1] / "exporters" / "foreign_files.py"
 )

@@ -22,6 +22,8 @@ from asnn.exporters.graph import Add, ChannelScale, Linear, Neuron, Readout
 from asnn.exporters.interpreter import run
 from asnn.exporters.parity import MARGIN, margin_of
 
+pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
+
 PAGE = Path(__file__).parents[2] / "docs" / "export-snntorch.md"
 
 

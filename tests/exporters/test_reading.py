@@ -23,6 +23,8 @@ from asnn.exporters.reading_nir import read_nir, read_nir_file
 from asnn.exporters.reading_onnx import read_onnx
 from asnn.exporters.reading_weights import read_weights
 
+pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
+
 
 def _load(name: str):
     spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
