@@ -25,6 +25,8 @@ from asnn.exporters.targets import TARGETS, check_target, problems
 
 from .networks import CODES, PLAIN, images, network, samples, spikes_of, subject
 
+pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
+
 
 def simulator(name):
     found = SIMULATORS[name]

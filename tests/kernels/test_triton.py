@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
+
 pytest.importorskip("triton", reason="triton is not installed")
 
 CASES = Path(__file__).with_name("triton_cases.py")
