@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import nir
 
 from ..core.errors import ConfigError, VerificationError
-from ..core.files import cannot_write, write_bytes, write_json
+from ..core.files import write_bytes, write_json
 from ..core.registry import Registry, unknown
 from .graph import Graph
 from .interpreter import run
@@ -21,6 +21,7 @@ from .nir_lif import approximated, build_lif, faults_of
 from .nir_nodes import DT
 from .nir_unrolled import input_of, unroll
 from .onnx_forms import FORMS, INPUTS, OPSET, Form, Input, build_models
+from .place import Place, aside
 from .reading_nir import read_nir
 from .reading_onnx import read_onnx
 from .simulators import SIMULATORS
@@ -38,71 +39,7 @@ exporter_registry = Registry(
 NirForm = Literal["pure", "portable", "lif"]
 NIR_FORMS = ("pure", "portable", "lif")
 NIR_COMPATS = ("1.0.4",)
-ENDS = {".onnx": (".onnx", "-init.onnx", "-step.onnx"), ".nir": (".nir", ".golden.nir")}
-ASIDE = ".unverified"
 GOLDEN_SAMPLES = 8
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where an export goes.
-
-    Attributes:
-        folder: of all its files.
-        suffix: of the format.
-        stem: what their names begin with.
-    """
-
-    folder: Path
-    suffix: str
-    stem: str = "model"
-
-    @classmethod
-    def at(cls, path: Path, suffix: str) -> Place:
-        """Return the place of a file with that suffix, or in a folder.
-
-        Raises:
-            ConfigError: the path names a file of another format.
-        """
-        if str(path) == "-":
-            raise ConfigError("an export cannot go to stdout", why="it is several files")
-        if path.suffix.lower() == suffix:
-            return cls(path.parent, suffix, path.stem)
-        if path.suffix.lower() in ENDS:
-            raise ConfigError(
-                f"{path} would be a file of another format",
-                why=f"this one ends with {suffix}",
-                remedy=f"name a {suffix} file or a folder",
-            )
-        return cls(path, suffix)
-
-    def file(self, end: str) -> Path:
-        """Return the path of a file whose name ends so."""
-        return self.folder / f"{self.stem}{end}"
-
-    @property
-    def parity(self) -> Path:
-        """Where the verification is told."""
-        if self.folder.name == self.suffix.removeprefix("."):  # RUN/export/FORMAT
-            return self.folder / "parity.json"
-        return self.file(f"{self.suffix}.parity.json")
-
-    def check(self, paths: Iterable[Path]) -> None:
-        """Refuse names that are taken by folders.
-
-        Raises:
-            ConfigError: one of them is.
-        """
-        for path in (*paths, self.parity):
-            name = path.with_suffix("") if path.suffix == ASIDE else path
-            if name.is_dir():
-                raise ConfigError(f"{name} is a folder", remedy="choose another name with -o")
-
-    def clear(self, written: Iterable[Path]) -> None:
-        """Remove what an earlier export of this format has left under these names."""
-        for end in ENDS[self.suffix]:
-            if self.file(end) not in written:
-                self.file(end).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -159,9 +96,9 @@ def export_onnx(
         graph, subject.coding, form=form, input=input, opset=opset, weights=weights
     )
     ends = {"model": ".onnx", "init": "-init.onnx", "step": "-step.onnx"}
-    paths = {name: _aside(place.file(ends[name])) for name in models}
+    paths = {name: aside(place.file(ends[name])) for name in models}
     place.check(paths.values())
-    _make_folder(place.folder)
+    place.make()
     for name, model in models.items():
         write_bytes(paths[name], model.SerializeToString())
     notes = ["the form scan is experimental"] if form == "scan" else []
@@ -245,9 +182,9 @@ def export_nir(
             notes.append(f"{name} could run it, and is not asked: pip install {lacks}")
     if not exact:
         notes.append("no simulator's importer reads Scale and Threshold today; portable is read")
-    paths = {"model": _aside(place.file(".nir"))}
+    paths = {"model": aside(place.file(".nir"))}
     place.check(paths.values())
-    _make_folder(place.folder)
+    place.make()
     write_nir(paths["model"], sketch, compat=compat)
     report = None
     if samples is not None:
@@ -259,7 +196,7 @@ def export_nir(
             original=subject.graph if approximates else None,
             trusted=True,
         )
-        paths["golden"] = _aside(place.file(".golden.nir"))
+        paths["golden"] = aside(place.file(".golden.nir"))
         _write_golden(paths["golden"], subject.with_graph(written), samples, form)
     options = {"format": "nir", "form": form, "input": "spikes", "nir": compat or nir.version}
     options |= {"target": target, "approximates": approximates, "exact_in": exact}
@@ -380,18 +317,6 @@ def _write_golden(path: Path, subject: Subject, samples: Samples, form: str) -> 
     else:
         inputs, outputs = input_of(subject.graph, code)[:, None], logits.mean(0)[:, None]
     write_golden(path, {"input": inputs, "output": outputs})
-
-
-def _aside(path: Path) -> Path:
-    """Return the name of a file that is not verified yet."""
-    return path.with_name(f"{path.name}{ASIDE}")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
 
 
 def _finish(

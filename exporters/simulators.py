@@ -108,19 +108,12 @@ def _snntorch(path: Path) -> Callable[[], Stepper]:
 
     net = import_from_nir(nir.read(path))
 
-    def begin() -> Stepper:
+    def rest() -> None:
         for module in net.modules():  # its neurons keep their membranes
             if hasattr(module, "reset_mem"):
                 module.reset_mem()  # type: ignore[operator]
-        state: list[Any] = [None]
 
-        def step(x: Any) -> Any:
-            y, state[0] = net(x, state[0])
-            return y
-
-        return step
-
-    return begin
+    return _stateful(net, rest)
 
 
 def _spikingjelly(path: Path) -> Callable[[], Stepper]:
@@ -141,10 +134,17 @@ def _norse(path: Path) -> Callable[[], Stepper]:
     return _stateful(norse.from_nir(nir.read(path), dt=DT))
 
 
-def _stateful(net: Any) -> Callable[[], Stepper]:
-    """Return steppers of a network that is given its state and returns it."""
+def _stateful(net: Any, rest: Callable[[], None] | None = None) -> Callable[[], Stepper]:
+    """Return steppers of a network that is given its state and returns it.
+
+    Args:
+        net: a function of a step and a state.
+        rest: brings back to rest what the network keeps beside.
+    """
 
     def begin() -> Stepper:
+        if rest is not None:
+            rest()
         state: list[Any] = [None]
 
         def step(x: Any) -> Any:
