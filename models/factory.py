@@ -10,7 +10,17 @@ from ..core.registry import Registry, check_options
 from .network import Blueprint, SpikingNetwork
 from .neurons import neuron_registry
 
-model_registry = Registry("models", {"lenet": "models.lenet:lenet", "mlp": "models.mlp:mlp"})
+model_registry = Registry(
+    "models",
+    {
+        "lenet": "models.lenet:lenet",
+        "mlp": "models.mlp:mlp",
+        "ms-resnet": "models.ms_resnet:ms_resnet",
+        "sew-resnet": "models.sew_resnet:sew_resnet",
+        "vgg": "models.vgg:vgg",
+        "spikformer": "models.spikformer:spikformer",
+    },
+)
 
 
 def create_model(
@@ -31,7 +41,8 @@ def create_model(
     """Return the network called `name`.
 
     Args:
-        name: `lenet`, `mlp`, or a model that an installed package adds.
+        name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, or a model that an
+            installed package adds.
         in_shape: (C, H, W) of the images.
         classes: number of classes.
         coding: name of the code, with `coding_options`.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .convolution import SpikeConv2d
 from .layers import Readout, SpikingLayer, Stem
-from .norm import FoldedNorm, PartedNorm, SharedNorm
+from .norm import FoldedNorm, PartedNorm, SharedNorm, TimeNorm
 from .time import OverTime
 
 
@@ -34,34 +34,37 @@ def freeze(body: nn.Module) -> nn.Module:
             other.watchers = layer.watchers  # who watches the network, watches its frozen form
     for parent in list(body.modules()):
         if isinstance(parent, nn.Sequential):
-            for part, after in pairwise(parent):
-                if isinstance(after, SpikingLayer) and after.norm is not None:
-                    _fold(part, after)
+            for i, (part, after) in enumerate(pairwise(list(parent)), start=1):
+                if isinstance(after, SpikingLayer) and _fold(part, after.norm):
+                    after.norm = None
+                elif _fold(part, after):
+                    parent[i] = nn.Identity()
     for layer in body.modules():
         if isinstance(layer, SpikingLayer | Readout):
             layer.freeze()
     return body.requires_grad_(False)
 
 
-def _fold(part: nn.Module, layer: SpikingLayer) -> None:
-    """Fold the norm of a layer into the part in front of it, if both are of a kind to do so."""
-    norm = layer.norm
+def _fold(part: nn.Module, norm: nn.Module | None) -> bool:
+    """Fold a norm into the part in front of it, if both are of a kind to do so; tell whether."""
     pairs: list[tuple[nn.Module | None, nn.Module]]
+    if not isinstance(norm, TimeNorm):
+        return False
     if isinstance(part, Stem) and isinstance(norm, PartedNorm):
         pairs = [(part.analog, norm.first), (part.spikes, norm.others)]
     elif isinstance(part, Stem):
-        pairs = [(part.analog or part.spikes, norm)] if norm is not None else []
-    elif isinstance(part, OverTime) and norm is not None:
+        pairs = [(part.analog or part.spikes, norm)]
+    elif isinstance(part, OverTime):
         pairs = [(part.layer, norm)]
     else:
-        return
+        return False
     found = [(_affine(module), _plain(norm)) for module, norm in pairs]
     if any(affine is None or plain is None for affine, plain in found):
-        return
+        return False
     for affine, plain in found:
         assert affine is not None and plain is not None
         _fold_pair(affine, plain)
-    layer.norm = None
+    return True
 
 
 def _affine(module: nn.Module | None) -> nn.Conv2d | nn.Linear | None:
