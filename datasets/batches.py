@@ -8,8 +8,9 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
 from ..core.errors import ConfigError, DataError
-from .augment import Augment, Targets
+from .augment import Augment
 from .base import LazyImages, Split
+from .mixing import Targets
 
 
 class Batches:

@@ -8,7 +8,7 @@ from typing import Literal
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from ..datasets.augment import Targets
+from ..datasets.mixing import Targets
 
 LossName = Literal["mean", "tet"]
 

@@ -6,7 +6,7 @@ import torch
 
 from asnn.core.errors import ConfigError
 from asnn.datasets import Augment
-from asnn.datasets.augment import crop, flip, rotate
+from asnn.datasets.geometry import crop, flip, rotate
 
 
 def images(count=5, channels=2, height=6, width=7, seed=0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from asnn.datasets.augment import Targets
+from asnn.datasets.mixing import Targets
 from asnn.learning.losses import loss_of
 
 LOGITS = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
