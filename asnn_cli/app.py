@@ -19,6 +19,7 @@ from .exits import PIPE_CLOSED, exit_code
 from .export import export
 from .inspect import inspect_file
 from .recipes import recipes_app
+from .sweep import sweep
 from .train import train
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app = typer.Typer(
     "2 usage or configuration, 3 verification failed, 4 bad data or file, 130/143 interrupted.",
 )
 app.command("train")(train)
+app.command("sweep")(sweep)
 app.command("eval")(evaluate_run)
 app.command("encode")(encode)
 app.command("inspect")(inspect_file)

@@ -27,6 +27,7 @@ class Evaluation:
         confusion: `[classes][classes]`, counts by true class (row) and answer (column).
         spike_rate: spikes for each neuron, sample and step.
         spike_rates: the same for each layer and step.
+        spikes_per_sample: number of spikes for each sample, over all layers and steps.
         samples_per_second: throughput, data preparation included.
     """
 
@@ -37,6 +38,7 @@ class Evaluation:
     confusion: list[list[int]]
     spike_rate: float
     spike_rates: dict[str, list[float]]
+    spikes_per_sample: float
     samples_per_second: float
 
     def as_dict(self) -> dict[str, Any]:
@@ -103,5 +105,6 @@ def evaluate(
         confusion=confusion.view(classes, classes).tolist(),
         spike_rate=rates.mean(),
         spike_rates=rates.by_layer(),
+        spikes_per_sample=rates.total() / max(samples, 1),
         samples_per_second=samples / seconds,
     )

@@ -59,11 +59,14 @@ class SpikeRates:
             for name, spikes in self._spikes.items()
         }
 
+    def total(self) -> float:
+        """Return the number of spikes of all layers and steps; 0 before anything has run."""
+        return sum(float(count.sum()) for count in self._spikes.values())
+
     def mean(self) -> float:
         """Return the rate over all neurons and steps; 0 before anything has run."""
-        spikes = sum(float(count.sum()) for count in self._spikes.values())
         places = sum(self._places[name] * len(count) for name, count in self._spikes.items())
-        return spikes / places if places else 0.0
+        return self.total() / places if places else 0.0
 
     def _watcher(self, name: str) -> Watcher:
         def watch(counts: Tensor, places: int) -> None:

@@ -1,0 +1,15 @@
+"""Sweeps: a grid over recipe keys and seeds, each member a run, and what the members tell."""
+
+from .definition import Definition, read_definition
+from .folder import SweepFolder, find_sweep
+from .grid import Axis, parse_axis, parse_seeds
+
+__all__ = [
+    "Axis",
+    "Definition",
+    "SweepFolder",
+    "find_sweep",
+    "parse_axis",
+    "parse_seeds",
+    "read_definition",
+]

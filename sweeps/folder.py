@@ -1,0 +1,159 @@
+"""The folder of a sweep: its files, who may work in it, and how it is found."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..core.errors import AsnnError, ConfigError, DataError
+from ..core.files import cannot_write, write_text
+from ..core.runs import RUNS, Run
+from .definition import Definition, differences, read_definition
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where nobody is kept from working twice in a folder
+    fcntl = None
+
+
+class SweepFolder:
+    """The folder of one sweep and the names of what is in it; `<member>/` is a run each."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+
+    @property
+    def definition(self) -> Path:
+        """What is swept."""
+        return self.path / "sweep.toml"
+
+    @property
+    def results(self) -> Path:
+        """Members, means and comparisons."""
+        return self.path / "results.json"
+
+    @property
+    def report(self) -> Path:
+        """The same for people."""
+        return self.path / "results.md"
+
+    @property
+    def picture(self) -> Path:
+        """The same to look at."""
+        return self.path / "results.png"
+
+    def log(self, member: str) -> Path:
+        """What a member's process has said."""
+        return self.path / "logs" / f"{member}.log"
+
+    def run(self, member: str) -> Run:
+        """The run of a member."""
+        return Run(self.path / member)
+
+    def evaluation(self, member: str) -> Path:
+        """What a finished member does on the split."""
+        return self.path / member / "evaluation.json"
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[int | None]:
+        """Keep other processes from working in the folder; give the descriptor that does it.
+
+        Processes that inherit the descriptor keep the folder claimed for as long as they live.
+
+        Raises:
+            AsnnError: somebody is at work in it already.
+        """
+        if fcntl is None:
+            yield None
+            return
+        with open(self.definition, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise AsnnError(
+                    f"a sweep is at work in {self.path}",
+                    why="two at once would train the same members",
+                    remedy="wait for it, or stop it",
+                ) from error
+            except OSError:  # a file system without locks
+                yield None
+                return
+            yield file.fileno()
+
+
+def make_folder(definition: Definition, out: Path | None) -> SweepFolder:
+    """Return the folder of a sweep, `sweep.toml` in it: a new one, or one of the same definition.
+
+    Args:
+        definition: of the sweep.
+        out: the folder; None makes `runs/sweep-<recipe>-<time>`.
+
+    Raises:
+        ConfigError: the folder holds a sweep of another definition, or other things.
+        AsnnError: it cannot be made.
+    """
+    folder = SweepFolder(out if out is not None else _new_folder(definition.name))
+    if folder.definition.exists():
+        changed = differences(read_definition(folder.definition), definition)
+        if changed:
+            raise ConfigError(
+                f"{folder.path} holds another sweep",
+                why="\n".join(changed),
+                remedy="choose another --out, or go on with that one: "
+                f"asnn sweep --resume {folder.path}",
+            )
+        return folder
+    if folder.path.is_dir() and any(folder.path.iterdir()):
+        raise ConfigError(
+            f"{folder.path} is not empty and holds no sweep",
+            why="a sweep is never written over something else",
+            remedy="choose another --out",
+        )
+    try:
+        folder.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder.path, error) from error
+    write_text(folder.definition, definition.toml())
+    return folder
+
+
+def find_sweep(path: Path | str | None = None) -> SweepFolder:
+    """Return the sweep in the folder `path`, or the newest in `runs/`.
+
+    Raises:
+        DataError: there is none.
+    """
+    if path is not None:
+        folder = SweepFolder(path)
+        if not folder.definition.is_file():
+            raise DataError(
+                f"{path} is not a sweep",
+                why="it is missing" if not folder.path.exists() else "it holds no sweep.toml",
+                remedy="begin one with `asnn sweep RECIPE --grid key=value,value`",
+            )
+        return folder
+    found = [SweepFolder(each.parent) for each in RUNS.glob("*/sweep.toml")]
+    if not found:
+        raise DataError(
+            f"there is no sweep in {RUNS}/",
+            remedy="begin one with `asnn sweep RECIPE --grid key=value,value`, or give its folder",
+        )
+    return max(found, key=lambda each: (os.stat(each.definition).st_mtime_ns, each.path.name))
+
+
+def _new_folder(name: str) -> Path:
+    stem = f"sweep-{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for again in itertools.count(1):
+        path = RUNS / (stem if again == 1 else f"{stem}-{again}")
+        try:
+            path.mkdir(parents=True)  # who makes it has it
+            return path
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise cannot_write(path, error) from error
+    raise AssertionError("the count has no end")

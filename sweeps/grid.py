@@ -1,0 +1,236 @@
+"""What a grid is: axes of recipe keys and their values, read from what a person types."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.errors import ConfigError
+from ..learning.overrides import parse_override
+
+OPENING = {"[": "]", "{": "}", "(": ")"}
+LONGEST_NAME = 150  # of a folder; file systems take 255 bytes, and temporary names need some
+
+Setting = tuple[str, Any]
+Point = tuple[Setting, ...]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Recipe keys that change together, and the values that they take one after the other.
+
+    Attributes:
+        keys: such as `("coding.name",)`.
+        values: one tuple for each place on the axis, a value for each key.
+    """
+
+    keys: tuple[str, ...]
+    values: tuple[tuple[Any, ...], ...]
+
+    def points(self) -> list[Point]:
+        """Return the settings of each place on the axis."""
+        return [tuple(zip(self.keys, values, strict=True)) for values in self.values]
+
+
+def parse_axis(text: str) -> Axis:
+    """Return the axis of `key=v1,v2`, or of `key=v1,v2;other=w1,w2` for keys that change together.
+
+    Values are read as `--set` reads them. Commas and semicolons inside brackets or quotes part
+    nothing.
+
+    Raises:
+        ConfigError: a key or a value is missing or given twice, or keys that change together have
+            unlike numbers of values.
+    """
+    keys: list[str] = []
+    columns: list[list[Any]] = []
+    for part in _split(text, ";", text):
+        key, equals, values = part.partition("=")
+        key = key.strip()
+        if not equals or len(key.split(".")) < 2 or not all(key.split(".")):
+            raise ConfigError(
+                f"--grid {text!r} is not of the form section.key=value,value",
+                remedy="for example --grid coding.name=direct,hybrid --grid train.lr=1e-3,3e-3",
+            )
+        keys.append(key)
+        pieces = [piece.strip() for piece in _split(values, ",", text)]
+        if not all(pieces):
+            raise ConfigError(
+                f"--grid {text!r} has an empty value",
+                why=f"{key} gets {', '.join(repr(piece) for piece in pieces)}",
+                remedy='leave out the comma, or write "" for an empty text',
+            )
+        columns.append([parse_override(f"{key}={piece}")[1] for piece in pieces])
+    if len(set(map(len, columns))) > 1:
+        counts = ", ".join(
+            f"{key} {len(column)}" for key, column in zip(keys, columns, strict=True)
+        )
+        raise ConfigError(
+            f"--grid {text!r} has unlike numbers of values",
+            why=f"keys that change together need as many values each: {counts}",
+            remedy="give them in two --grid options to have every combination",
+        )
+    axis = Axis(tuple(keys), tuple(zip(*columns, strict=True)))
+    _refuse_repeats(text, axis)
+    return axis
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Return the seeds of `3` (0, 1, 2), of `0,3,7`, or of `5,` (just 5).
+
+    Raises:
+        ConfigError: it is none of these.
+    """
+    bare = text.strip()
+    pieces = [piece.strip() for piece in bare.removesuffix(",").split(",")]
+    if all(re.fullmatch(r"\d{1,18}", piece) for piece in pieces):
+        numbers = [int(piece) for piece in pieces]
+        if "," not in bare:
+            numbers = list(range(numbers[0])) if numbers[0] <= 10_000 else []
+        if numbers and len(set(numbers)) == len(numbers):
+            return numbers
+    raise ConfigError(
+        f"--seeds {text!r} says no seeds",
+        why="it is a number of seeds (3 means 0, 1 and 2) or different seeds with commas",
+        remedy="for example --seeds 3, --seeds 0,3,7, or --seeds 5, for seed 5 alone",
+    )
+
+
+def expand(axes: Sequence[Axis]) -> list[Point]:
+    """Return every combination of the axes' places, the last axis fastest."""
+    chosen = itertools.product(*(axis.points() for axis in axes))
+    return [tuple(itertools.chain.from_iterable(places)) for places in chosen]
+
+
+def folder_names(points: Sequence[Point]) -> list[str]:
+    """Return a folder name for each point: readable, safe on every file system, all different.
+
+    >>> folder_names([(("coding.name", "direct"),), (("model.widths", [4, 8]),)])
+    ['coding.name=direct', 'model.widths=4-8']
+    """
+    names = [",".join(f"{key}={_safe(value)}" for key, value in point) for point in points]
+    names = [re.sub(r"[^\w.,=+-]", "_", name) for name in names]
+    folded = [name.casefold() for name in names]  # some file systems do not tell A from a
+    return [
+        f"{name[: LONGEST_NAME - 9]}~{_digest(point)}"
+        if folded.count(other) > 1 or len(name) > LONGEST_NAME
+        else name
+        for name, other, point in zip(names, folded, points, strict=True)
+    ]
+
+
+def shown(value: Any) -> str:
+    """Return a value as a person writes it.
+
+    >>> shown("hybrid"), shown([4, 8]), shown(True), shown(0.001)
+    ('hybrid', '[4, 8]', 'true', '0.001')
+    """
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, default=str)
+
+
+def written(axis: Axis) -> str:
+    """Return the axis as `parse_axis` reads it."""
+    columns = zip(*axis.values, strict=True)
+    return ";".join(
+        f"{key}={','.join(_literal(value) for value in column)}"
+        for key, column in zip(axis.keys, columns, strict=True)
+    )
+
+
+def written_value(value: Any) -> str:
+    """Return a value as `--set` reads it."""
+    if isinstance(value, str) and parse_override(f"a.b={value}")[1] == value == value.strip():
+        return value
+    return _toml(value)
+
+
+def _literal(value: Any) -> str:
+    plain = written_value(value)
+    parted = isinstance(value, str) and (not plain or set(plain) & set(",;[](){}\"'"))
+    return _toml(value) if parted else plain
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return f"[{','.join(_toml(each) for each in value)}]"
+    if isinstance(value, dict):
+        pairs = (f"{json.dumps(key)}={_toml(each)}" for key, each in value.items())
+        return f"{{{','.join(pairs)}}}"
+    if isinstance(value, str):
+        # TOML has the escapes of JSON, and asks for one more.
+        return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _safe(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "-".join(_safe(each) for each in value)
+    return shown(value).replace(",", "_").replace("=", "_")
+
+
+def _digest(point: Point) -> str:
+    text = json.dumps([[key, value] for key, value in point], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _split(text: str, mark: str, whole: str) -> list[str]:
+    """Part the text at each `mark` that stands outside brackets and quotes."""
+    parts, begin, place = [], 0, 0
+    closing: list[str] = []
+    while place < len(text):
+        letter = text[place]
+        if letter in "\"'":
+            end = _end_of_quote(text, place)
+            if end is None:
+                raise _unclosed(letter, whole)
+            place = end
+        elif letter in OPENING:
+            closing.append(OPENING[letter])
+        elif closing and letter == closing[-1]:
+            closing.pop()
+        elif letter == mark and not closing:
+            parts.append(text[begin:place])
+            begin = place + 1
+        place += 1
+    if closing:
+        raise _unclosed(next(k for k, v in OPENING.items() if v == closing[-1]), whole)
+    return [*parts, text[begin:]]
+
+
+def _end_of_quote(text: str, begin: int) -> int | None:
+    place = begin + 1
+    while place < len(text):
+        if text[place] == "\\" and text[begin] == '"':
+            place += 1
+        elif text[place] == text[begin]:
+            return place
+        place += 1
+    return None
+
+
+def _unclosed(letter: str, whole: str) -> ConfigError:
+    return ConfigError(
+        f"--grid {whole!r} has an unclosed {letter}",
+        remedy="close it; a shell may have taken quotes away: put the whole in single quotes",
+    )
+
+
+def _refuse_repeats(text: str, axis: Axis) -> None:
+    if len(set(axis.keys)) < len(axis.keys):
+        raise ConfigError(f"--grid {text!r} names a key twice")
+    seen = [json.dumps(values, default=str) for values in axis.values]
+    if len(set(seen)) < len(seen):
+        raise ConfigError(
+            f"--grid {text!r} has a value twice",
+            why="its runs would be the same",
+            remedy="leave one out; several trainings of the same settings need --seeds",
+        )

@@ -1,0 +1,153 @@
+"""One member of a sweep: trained, or gone on with, then evaluated; its record is written last."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..core.errors import ConfigError
+from ..core.files import write_json
+from ..core.runs import Run
+from ..datasets import load_dataset
+from ..learning.checking import check_recipe
+from ..learning.device import find_device
+from ..learning.loop import Observer, train
+from ..learning.recipe import Recipe, read_document
+from ..measure.evaluation import evaluate
+from ..models.layers import use_kernels
+from ..models.saved import load_model
+
+RECORD = "evaluation.json"
+
+
+def train_member(
+    recipe: Recipe, run: Run, split: str, observer: Observer, *, stop: Callable[[], bool]
+) -> bool:
+    """Train a member of a sweep from where it stands and evaluate it; return whether it is done.
+
+    Args:
+        recipe: checked.
+        run: its folder: missing, empty, interrupted or finished.
+        split: what it is evaluated on.
+        observer: is told how the training goes.
+        stop: asked after each step; once true, the state is saved and False returned.
+
+    Raises:
+        ConfigError: the folder holds another training.
+        AsnnError: it cannot be trained or evaluated.
+    """
+    if run.config.exists():
+        _require_same_recipe(recipe, run)
+    if not run.finished:
+        run.path.mkdir(parents=True, exist_ok=True)
+        try:
+            summary = train(recipe, run, observer, resume=run.config.exists(), stop=stop)
+        except Exception:
+            with contextlib.suppress(OSError):
+                run.path.rmdir()  # only where nothing has been written yet
+            raise
+        if summary is None:
+            return False
+    write_json(run.path / RECORD, evaluate_member(recipe, run, split))
+    return True
+
+
+def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
+    """Return what a finished member does on a split, and what its training took.
+
+    Raises:
+        DataError: its files or its data cannot be read.
+    """
+    device = find_device(recipe.train.device)
+    model = load_model(run.model).to(device)
+    use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
+    data = load_dataset(
+        recipe.data.name,
+        validation=recipe.data.validation,
+        test=recipe.data.test,
+        limit=recipe.data.limit,
+        **recipe.data.options(),
+    )
+    result = evaluate(
+        model,
+        data.split(split),
+        classes=len(data.classes),
+        full_scale=data.full_scale,
+        batch_size=max(recipe.train.batch_size, 256),
+        device=device,
+        workers=recipe.train.workers,
+    ).as_dict()
+    del result["confusion"]  # a hundred classes have ten thousand figures; `asnn eval` tells them
+    summary = json.loads(run.summary.read_text())
+    return {
+        "split": split,
+        "data": data.name,
+        "fingerprint": data.fingerprint,
+        "coding": recipe.coding.name,
+        "steps": recipe.coding.steps,
+        "seed": recipe.train.seed,
+        "epochs": recipe.train.epochs,
+        **result,
+        "parameters": summary["parameters"],
+        "training_seconds": summary["seconds"],
+        "best_epoch": summary["best"]["epoch"],
+        "validation_accuracy": summary["best"]["validation_accuracy"],
+        "machine": describe_machine(device),
+    }
+
+
+def describe_machine(device: torch.device) -> dict[str, Any]:
+    """Return what the figures of speed depend on."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    return {
+        "device": name,
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": str(torch.__version__),
+    }
+
+
+def read_record(path: Path, split: str) -> dict[str, Any] | None:
+    """Return what `train_member` wrote to `path`; None where it did not, or for another split."""
+    try:
+        record = json.loads(path.read_text())
+        return record if record["split"] == split and "accuracy" in record else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _require_same_recipe(recipe: Recipe, run: Run) -> None:
+    """Refuse a folder whose training is not the member's; the device may be another."""
+    document = read_document(run.config)
+    document.get("train", {})["device"] = recipe.train.device
+    found, wanted = check_recipe(document, source=str(run.config)).document(), recipe.document()
+    changed = [
+        f"{section}.{key}: there {found[section].get(key)!r}, in the sweep {value!r}"
+        for section in ("data", "coding", "neuron", "model", "augment", "train")
+        for key, value in wanted[section].items()
+        if found[section].get(key) != value
+    ]
+    if changed:
+        raise ConfigError(
+            f"{run.path} holds another training than the sweep's",
+            why="\n".join(changed),
+            remedy=f"move {run.path} away",
+        )
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
