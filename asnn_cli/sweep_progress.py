@@ -44,10 +44,10 @@ class SweepProgress:
     def member_done(self, member: Member, failure: Failure | None) -> None:
         self._left.remove(member)
         if failure is None:
-            record = read_record(self._folder.evaluation(member.name), self._definition.split)
-            accuracy = percent(record["accuracy"]) if record else "–"
-            self._say(f"{member.name}: {accuracy} in {duration(record['training_seconds'])}"
-                      if record else f"{member.name}: no record")  # fmt: skip
+            path = self._folder.evaluation(member.name)
+            record = read_record(path, self._definition.split) or {}
+            accuracy, seconds = record.get("accuracy", 0.0), record.get("training_seconds", 0.0)
+            self._say(f"{member.name}: {percent(accuracy)} in {duration(seconds)}")
         else:
             self._failures[member.name] = failure
             self._say(f"{member.name}: failed: {failure.what}")

@@ -74,7 +74,7 @@ def naive(model, split, steps, full_scale=255.0):
     rates = {n: [c / (SAMPLES * sizes[n]) for c in counts[n]] for n in counts}
     total = sum(sum(c) for c in counts.values())
     places = sum(SAMPLES * sizes[n] * steps for n in counts)
-    return hits, confusion, loss / SAMPLES, rates, total / places
+    return hits, confusion, loss / SAMPLES, rates, total / places, total
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 23, 100])
@@ -82,7 +82,7 @@ def naive(model, split, steps, full_scale=255.0):
 def test_equals_a_naive_loop(coding, batch_size):
     model, split = network(coding=coding), samples()
     found = evaluate(model, split, classes=CLASSES, full_scale=255.0, batch_size=batch_size)
-    hits, confusion, loss, rates, rate = naive(model, split, STEPS)
+    hits, confusion, loss, rates, rate, spikes = naive(model, split, STEPS)
     assert found.samples == SAMPLES
     assert found.accuracy == hits[-1] / SAMPLES
     assert found.accuracy_per_step == pytest.approx([h / SAMPLES for h in hits], rel=1e-6)
@@ -92,6 +92,7 @@ def test_equals_a_naive_loop(coding, batch_size):
     for name in rates:
         assert found.spike_rates[name] == pytest.approx(rates[name], rel=1e-9)
     assert found.spike_rate == pytest.approx(rate, rel=1e-9)
+    assert found.spikes_per_sample == spikes / SAMPLES
     assert found.samples_per_second > 0
     # The network must not be so poor that these numbers could be those of any network.
     assert 0.02 < rate < 0.9
@@ -114,7 +115,7 @@ def test_confusion_counts_truth_in_rows():
 def test_first_steps_only(steps):
     model, split = network(), samples()
     found = evaluate(model, split, classes=CLASSES, full_scale=255.0, steps=steps)
-    hits, confusion, loss, rates, _ = naive(model, split, steps)
+    hits, confusion, loss, rates, *_ = naive(model, split, steps)
     assert found.accuracy_per_step == pytest.approx([h / SAMPLES for h in hits], rel=1e-6)
     assert found.confusion == confusion
     assert found.loss == pytest.approx(loss, rel=1e-5)
@@ -173,6 +174,7 @@ def test_as_dict_is_plain_json():
         "confusion",
         "spike_rate",
         "spike_rates",
+        "spikes_per_sample",
         "samples_per_second",
     ]
 

@@ -30,6 +30,7 @@ def test_rates_by_hand():
         model(FIRST)
     assert rates.by_layer() == {"0": [4 / 6, 1 / 6], "1": [4 / 6, 1 / 6]}
     assert rates.mean() == 5 / 12
+    assert rates.total() == 2 * (4 + 1)
 
 
 def test_calls_add_up():
