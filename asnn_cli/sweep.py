@@ -10,6 +10,8 @@ import typer
 from . import console
 from .exits import FAILURE
 
+MOST_COMPARISONS_SHOWN = 12  # results.md has them all
+
 
 def sweep(
     recipe: Annotated[
@@ -207,6 +209,7 @@ def _train(
     definition: Any, plan: Any, folder: Any, jobs: int | None, claim: int | None
 ) -> tuple[dict[str, Any], int]:
     """Train what is missing and write the results; return them, and the exit code of a stop."""
+    from ..sweeps.picture import draw_results
     from ..sweeps.results import read_records, summarise, write_results
     from ..sweeps.running import run_members
     from .signals import StopSignals
@@ -226,6 +229,7 @@ def _train(
         stopped = stop.exit_code if stop() else 0
     results = summarise(definition, plan, folder, failures)
     write_results(results, folder)
+    draw_results(folder.picture, results)
     return results, stopped
 
 
@@ -238,10 +242,21 @@ def _usual_jobs(members: list[Any]) -> int:
 
 
 def _tell_results(results: dict[str, Any], folder: Any) -> None:
-    from ..sweeps.report import results_table
+    from ..sweeps.report import comparison_table, reasons, results_table
 
     heads, rows = results_table(results)
     console.table(f"{results['split']} data: mean ± deviation over seeds", heads, rows)
+    single, pooled = results["comparisons"]["single"], results["comparisons"]["pooled"]
+    if single and len(single) <= MOST_COMPARISONS_SHOWN:
+        heads, rows = comparison_table(single, results["keys"], pooled=False)
+        title = f"differences, percentage points (Holm over these {len(single)})"
+        console.table(title, heads, rows)
+    if len(pooled) < len(single):
+        heads, rows = comparison_table(pooled, results["keys"], pooled=True)
+        title = f"differences over all other settings (Holm over these {len(pooled)})"
+        console.table(title, heads, rows)
+    for why in reasons(single):
+        console.note(f"no p value: {why}")
     for failed in results["failed"]:
         console.note(f"failed: {failed['name']}: {failed['what']}")
         for line in failed["why"].splitlines():

@@ -37,6 +37,41 @@ def results_table(results: dict[str, Any]) -> tuple[list[str], Rows]:
     return heads, rows
 
 
+def comparison_table(
+    comparisons: list[dict[str, Any]], keys: list[str], *, pooled: bool
+) -> tuple[list[str], Rows]:
+    """Return the head and the rows of a table of differences, in percentage points.
+
+    Args:
+        comparisons: a list of those that `compare` returns.
+        keys: all varied keys.
+        pooled: whether they are over all other settings.
+    """
+    names = dict(zip(keys, short_names(keys), strict=True))
+    heads = ["change", "settings" if pooled else "with", "n", "difference", "95 % interval"]
+    heads += ["p", "p, Holm"]
+    rows = []
+    for each in comparisons:
+        low, high = each["low"], each["high"]
+        rows.append(
+            [
+                _change(each["from"], each["to"], names),
+                str(each["settings"]) if pooled else _values(each["others"]) or "–",
+                str(each["n"]),
+                _signed(each["difference"]),
+                "–" if low is None else f"{_signed(low)} … {_signed(high)}",
+                _probability(each["p"]),
+                _probability(each["p_holm"]),
+            ]
+        )
+    return heads, rows
+
+
+def reasons(comparisons: list[dict[str, Any]]) -> list[str]:
+    """Return why comparisons have no p value, each reason once."""
+    return list(dict.fromkeys(each["why"] for each in comparisons if each["why"]))
+
+
 def plus_minus(spread: dict[str, float | None], scale: float, digits: int) -> str:
     """Return `97.50 ± 0.31`, without the deviation where there is none."""
     mean, deviation = spread["mean"], spread["deviation"]
@@ -52,7 +87,8 @@ def page(results: dict[str, Any]) -> str:
         "Mean ± sample standard deviation over n seeds; spikes of all neurons of the network over "
         "all steps, for each sample; seconds of training, without evaluation."
     )
-    parts += [_conditions(results), f"```\n{results['command']}\n```"]
+    parts += _comparisons(results["comparisons"], results["keys"])
+    parts += ["## Conditions", _conditions(results), f"```\n{results['command']}\n```"]
     return "\n\n".join(parts) + "\n"
 
 
@@ -66,6 +102,47 @@ def markdown_table(heads: list[str], rows: Rows) -> str:
 
 def _figure(value: float | None, scale: float, digits: int) -> str:
     return "–" if value is None else f"{scale * value:,.{digits}f}"
+
+
+def _comparisons(comparisons: dict[str, list[dict[str, Any]]], keys: list[str]) -> list[str]:
+    single, pooled = comparisons["single"], comparisons["pooled"]
+    if not single:
+        return []
+    parts = [
+        "## Differences in accuracy",
+        "In percentage points, against the first value of a key with all else equal, paired over "
+        "seeds; Student's paired t. The last column is Holm's correction over the "
+        f"{len(single)} comparisons of the table.",
+        markdown_table(*comparison_table(single, keys, pooled=False)),
+        *(f"–: {why}." for why in reasons(single)),
+    ]
+    if len(pooled) < len(single):
+        parts += [
+            "Over all other settings and seeds at once, the pairs taken as independent; Holm's "
+            f"correction over the {len(pooled)} comparisons of the table.",
+            markdown_table(*comparison_table(pooled, keys, pooled=True)),
+        ]
+    return parts
+
+
+def _change(before: dict[str, Any], after: dict[str, Any], names: dict[str, str]) -> str:
+    # A single key says what it is; several are too long a name for a column.
+    name = "".join(names[key] for key in before) + " " if len(before) == 1 else ""
+    return f"{name}{_values(before)} → {_values(after)}"
+
+
+def _values(settings: dict[str, Any]) -> str:
+    return ", ".join(shown(value) for value in settings.values())
+
+
+def _signed(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:+.2f}"
+
+
+def _probability(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return "<0.001" if p < 0.0005 else f"{p:.3f}"
 
 
 def _unfinished(results: dict[str, Any]) -> list[str]:

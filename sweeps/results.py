@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.files import write_json, write_text
+from .comparing import compare
 from .definition import Definition
 from .folder import SweepFolder
 from .grid import Point
@@ -51,12 +52,14 @@ def summarise(
         "recipe": definition.name,
         "split": definition.split,
         "keys": definition.keys,
+        "axes": [list(axis.keys) for axis in definition.axes],
         "seeds": list(definition.seeds),
         "total": len(plan.members),
         "points": [
             {"settings": dict(point), **_summary([record for _, record in members])}
             for point, members in groups
         ],
+        "comparisons": compare(definition, plan, records),
         "members": [
             {"name": member.name, "settings": dict(member.point), **records[member.name]}
             for member in plan.members

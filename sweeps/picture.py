@@ -1,0 +1,111 @@
+"""`results.png`: accuracy with its deviation; against steps, where steps are varied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..core.files import whole_file
+from ..measure.pictures import COLOURS
+from .grid import shown
+from .report import plus_minus, short_names
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+STEPS = "coding.steps"
+MARKERS = "osD^v<>P*X"
+Points = list[dict[str, Any]]
+
+
+def draw_results(path: Path, results: dict[str, Any]) -> None:
+    """Draw the means over seeds with bars of one sample deviation each.
+
+    Where `coding.steps` is varied, against steps, a line for each setting of the other keys;
+    elsewhere a row for each point of the grid, a colour for each value of the first key.
+
+    Raises:
+        AsnnError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    points = [point for point in results["points"] if point["n"]]
+    if STEPS in results["keys"]:
+        figure = Figure(figsize=(8, 4.8), layout="constrained")
+        axes = figure.subplots()
+        _draw_lines(axes, points, results)
+    else:
+        figure = Figure(figsize=(8, 1.4 + 0.32 * max(len(points), 1)), layout="constrained")
+        axes = figure.subplots()
+        _draw_rows(axes, points, results["keys"])
+    seeds = len(results["seeds"])
+    axes.set_title(f"{results['recipe']}: {results['split']} data, {_seeds(seeds)}", fontsize=10)
+    axes.grid(alpha=0.3)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
+
+def _draw_lines(axes: Axes, points: Points, results: dict[str, Any]) -> None:
+    moving = next(keys for keys in results["axes"] if STEPS in keys)
+    others = [key for key in results["keys"] if key not in moving]
+    lines: dict[str, Points] = {}
+    for point in points:
+        lines.setdefault(_label(point, others), []).append(point)
+    for number, (label, line) in enumerate(lines.items()):
+        line = sorted(line, key=lambda point: point["settings"][STEPS])
+        axes.errorbar(
+            [point["settings"][STEPS] for point in line],
+            [100 * point["accuracy"]["mean"] for point in line],
+            [100 * (point["accuracy"]["deviation"] or 0) for point in line],
+            color=COLOURS[number % len(COLOURS)],
+            marker=MARKERS[number % len(MARKERS)],
+            capsize=3,
+            label=label,
+        )
+    axes.set_xticks(sorted({point["settings"][STEPS] for point in points}))
+    axes.set_xlabel("steps T")
+    axes.set_ylabel("accuracy, %")
+    if others and lines:
+        axes.legend(frameon=False, fontsize=8)
+
+
+def _draw_rows(axes: Axes, points: Points, keys: list[str]) -> None:
+    kinds: list[Any] = []
+    for row, point in enumerate(points):
+        kind = point["settings"][keys[0]] if keys else None
+        if kind not in kinds:
+            kinds.append(kind)
+        number = kinds.index(kind)
+        accuracy = point["accuracy"]
+        axes.errorbar(
+            100 * accuracy["mean"],
+            row,
+            xerr=100 * (accuracy["deviation"] or 0),
+            color=COLOURS[number % len(COLOURS)],
+            marker=MARKERS[number % len(MARKERS)],
+            capsize=3,
+        )
+        axes.annotate(
+            plus_minus(accuracy, 100, 2),
+            (100 * accuracy["mean"], row),
+            xytext=(0, 5),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7,
+        )
+    axes.set_yticks(range(len(points)), [_label(point, keys) for point in points], fontsize=8)
+    axes.set_ylim(len(points) - 0.4, -0.6)  # the first row on top
+    axes.margins(x=0.12)
+    axes.set_xlabel("accuracy, %")
+
+
+def _label(point: dict[str, Any], keys: list[str]) -> str:
+    names = short_names(keys)
+    settings = [
+        f"{name} {shown(point['settings'][key])}" for key, name in zip(keys, names, strict=True)
+    ]
+    return ", ".join(settings) or "all"
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"mean ± deviation over {count} seeds"
