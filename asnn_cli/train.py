@@ -95,7 +95,7 @@ def train(
                 remedy="leave them out, or train anew without --resume",
             )
         run = _interrupted_run(recipe)
-        checked, _ = _load(str(run.config), wanted)
+        checked, _ = _load(str(run.config), wanted, resumed=True)
     else:
         checked, notices = _load(recipe or "digits", wanted)
         for text in notices:
@@ -114,11 +114,16 @@ def train(
         console.print_json({"run": str(run.path), **summary})
 
 
-def _load(name: str, changes: list[tuple[list[str], Any]]) -> tuple[Any, list[str]]:
+def _load(
+    name: str, changes: list[tuple[list[str], Any]], *, resumed: bool = False
+) -> tuple[Any, list[str]]:
     from ..learning import check_recipe, override, read_document
     from .recipes import recipe_file
 
     document = read_document(recipe_file(name))
+    if resumed and isinstance(document.get("train"), dict):
+        # A run's configuration has all keys; one from before this key let all parameters decay.
+        document["train"].setdefault("decay_all", True)
     document.setdefault("name", Path(name).stem)
     changed, notices = override(document, changes)
     return check_recipe(changed, source=f"recipe {name}"), notices

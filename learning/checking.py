@@ -167,6 +167,7 @@ def _faults_of_parts(recipe: Recipe) -> list[str]:
             ),
         ),
         ("augment", lambda: Augment(**recipe.augment.options())),
+        ("train", recipe.train.make_loss),
         ("train.device", lambda: find_device(recipe.train.device)),
         (
             "train.precision",

@@ -1,7 +1,8 @@
 """Training states: what a training needs to go on as if it had never stopped.
 
-A state is the folder `checkpoints/step-N/` with `model.safetensors` (the weights after N steps)
-and `state.pt` (optimiser, position, best result, history), tensors and plain values only.
+A state is the folder `checkpoints/step-N/` with `model.safetensors` (the weights after N steps),
+`average.safetensors` where the recipe averages them, and `state.pt` (optimiser, position, best
+result, history), tensors and plain values only.
 What is random is a function of seed, epoch and batch, so that no generator needs to be kept.
 """
 
@@ -62,6 +63,8 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     position: Position,
+    *,
+    average: SpikingNetwork | None = None,
 ) -> None:
     """Write the training state, and remove all but the last two.
 
@@ -78,6 +81,8 @@ def save_checkpoint(
     torch.save(state, buffer)
     with whole_folder(run.checkpoints / f"step-{position.step}") as folder:
         save_model(folder / "model.safetensors", model)
+        if average is not None:
+            save_model(folder / "average.safetensors", average)
         write_bytes(folder / "state.pt", buffer.getvalue())
     # What a kill in the middle of a save has left behind is of no use to anybody.
     stale = [path for path in run.checkpoints.glob(".step-*") if path.is_dir()]
@@ -90,13 +95,15 @@ def load_checkpoint(
     model: SpikingNetwork,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
+    *,
+    average: SpikingNetwork | None = None,
 ) -> Position:
-    """Put the newest training state of a run into model, optimiser and scaler; tell how far it is.
+    """Put the newest training state of a run into what is trained; tell how far it is.
 
     A run without a state begins anew.
 
     Raises:
-        DataError: the state is damaged or of a newer format.
+        DataError: the state is damaged, of a newer format, or of another kind of weight decay.
     """
     states = _newest_first(run)
     if not states:
@@ -110,7 +117,10 @@ def load_checkpoint(
                 why=f"this asnn reads formats up to {FORMAT}",
                 remedy="install a newer asnn",
             )
+        _require_same_groups(run, path, state["optimizer"], optimizer)
         model.load_state_dict(load_model(states[0] / "model.safetensors").state_dict())
+        if average is not None:
+            average.load_state_dict(load_model(states[0] / "average.safetensors").state_dict())
         optimizer.load_state_dict(state["optimizer"])
         scaler.load_state_dict(state["scaler"])
         return Position(**state["position"])
@@ -128,6 +138,18 @@ def load_checkpoint(
             why=str(e).splitlines()[0] if str(e) else type(e).__name__,
             remedy=f"remove the folder {states[0]} to go on from the state before it",
         ) from e
+
+
+def _require_same_groups(
+    run: Run, path: Path, saved: dict[str, Any], optimizer: torch.optim.Optimizer
+) -> None:
+    """Refuse the state of a run that began before weights and other parameters were told apart."""
+    if len(saved["param_groups"]) < len(optimizer.param_groups):
+        raise DataError(
+            f"the training state {path} has one weight decay for all parameters",
+            why="the run began when norms, biases and neurons decayed as well",
+            remedy=f"set decay_all = true under [train] in {run.config}",
+        )
 
 
 def _newest_first(run: Run) -> list[Path]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, kl_div, mse_loss
 
+from ..core.errors import ConfigError
 from ..datasets.mixing import Targets
 
 LossName = Literal["mean", "tet"]
@@ -30,7 +33,7 @@ def mean_loss(logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
 def tet_loss(logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
     """Return the mean of the cross-entropies of the steps: 1/T Σ_t CE(logits_t, y).
 
-    Source: temporal efficient training, Deng et al., ICLR 2022, without its regulariser.
+    Source: temporal efficient training, Deng et al., ICLR 2022 (arXiv 2202.11946), equation 9.
     """
     steps = logits.shape[0]
     return cross_entropy(
@@ -44,14 +47,73 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 }
 
 
-def loss_of(name: str, logits: Tensor, targets: Targets, label_smoothing: float = 0.0) -> Tensor:
-    """Return the loss called `name`; of mixed images, weighted over both targets.
+@dataclass(frozen=True)
+class Loss:
+    """What a training makes small.
 
-    λ loss(y_1) + (1 - λ) loss(y_2), with λ the weight of the first image.
+        L = (1 - λ) L_labels + λ 1/(T B K) Σ_t,b,k (logits_t,b,k - φ)²
+
+    with L_labels the loss called `name`; of mixed images, weighted over both targets:
+    m L_labels(y_1) + (1 - m) L_labels(y_2), with m the weight of the first image. The second
+    term keeps the logits of single steps from running away.
+
+    Args:
+        name: `mean` or `tet`.
+        label_smoothing: share of the target that is spread over all classes.
+        tet_lambda: λ, in [0, 1]; of `tet` only.
+        tet_phi: φ, the threshold of the neurons in the paper.
+
+    Raises:
+        ConfigError: a λ without `tet`.
+
+    Source: Deng et al., ICLR 2022 (arXiv 2202.11946), equations 12 and 13.
     """
-    loss = LOSSES[name]
-    first = loss(logits.float(), targets.first, label_smoothing)
-    if targets.weight == 1:
-        return first
-    second = loss(logits.float(), targets.second, label_smoothing)
-    return targets.weight * first + (1 - targets.weight) * second
+
+    name: LossName = "mean"
+    label_smoothing: float = 0.0
+    tet_lambda: float = 0.0
+    tet_phi: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.tet_lambda and self.name != "tet":
+            raise ConfigError(
+                f"tet_lambda is {self.tet_lambda}, the loss is {self.name!r}",
+                why="the regulariser belongs to the loss of single steps",
+                remedy="set train.loss=tet, or leave train.tet_lambda out",
+            )
+
+    def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
+        """Return the loss of logits `[T, B, K]` for the targets of B samples."""
+        logits = logits.float()
+        loss = self._of_labels(logits, targets.first)
+        if targets.weight != 1:
+            second = self._of_labels(logits, targets.second)
+            loss = targets.weight * loss + (1 - targets.weight) * second
+        if not self.tet_lambda:
+            return loss
+        far = mse_loss(logits, torch.full_like(logits, self.tet_phi))
+        return (1 - self.tet_lambda) * loss + self.tet_lambda * far
+
+    def _of_labels(self, logits: Tensor, target: Tensor) -> Tensor:
+        return LOSSES[self.name](logits, target, self.label_smoothing)
+
+
+def teaching_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """Return how far each step's answer is from the teacher's, τ² KL(teacher ‖ student):
+
+        τ² 1/T Σ_t 1/B Σ_b Σ_k p_b,k (log p_b,k - log q_t,b,k)
+        p_b = softmax(taught_b / τ)        q_t,b = softmax(logits_t,b / τ)
+
+    τ² makes up for gradients that fall with 1/τ².
+
+    Args:
+        logits: of the student, `[T, B, K]`.
+        taught: of the teacher, `[B, K]`: the same for each step of the student.
+        temperature: τ > 0.
+
+    Source: Hinton et al., arXiv 1503.02531, for each step of the student.
+    """
+    p = (taught.float() / temperature).log_softmax(-1).expand(logits.shape)
+    q = (logits.float() / temperature).log_softmax(-1)
+    apart = kl_div(q.flatten(0, 1), p.flatten(0, 1), reduction="batchmean", log_target=True)
+    return temperature**2 * apart

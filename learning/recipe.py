@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..coding.base import MOST_STEPS
 from ..core.errors import ConfigError, DataError
 from ..kernels.choice import Kernels
-from .losses import LossName
+from .losses import Loss, LossName
 
 SECTIONS = ("data", "coding", "neuron", "model", "augment", "train")
 
@@ -75,11 +75,17 @@ class TrainSection(Section):
     warmup_epochs: float = Field(0.0, ge=0)
     decay_epochs: int = Field(30, ge=1, description="schedule step: epochs between two falls")
     decay_factor: float = Field(0.1, gt=0, le=1, description="schedule step: factor of a fall")
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, description="of weights, not of norms, biases, neurons")
+    decay_all: bool = Field(False, description="weight_decay is of all parameters")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     loss: LossName = Field("mean", description="of the mean over steps, or tet: mean of the steps'")
+    tet_lambda: float = Field(0.0, ge=0, le=1, description="of tet: weight of its regulariser")
+    tet_phi: float = Field(1.0, description="of tet: where its regulariser draws the logits to")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     clip_norm: float | None = Field(None, gt=0, description="greatest norm of the gradient")
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of the average of the weights, which is what is kept"
+    )
     seed: int = Field(0, ge=0, lt=2**63)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -87,6 +93,14 @@ class TrainSection(Section):
     kernels: Kernels = Field(
         "auto", description="fused, reference, or auto: fused where they can compute a layer"
     )
+
+    def make_loss(self) -> Loss:
+        """Return the loss that these settings describe.
+
+        Raises:
+            ConfigError: they contradict each other.
+        """
+        return Loss(self.loss, self.label_smoothing, self.tet_lambda, self.tet_phi)
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ def interrupted_at(monkeypatch):
 
 
 @pytest.mark.parametrize("options", [[], ["--set", "coding.name=rate", "--set", "augment.crop=1",
+                                          "--set", "train.ema=0.9", "--set", "augment.cutmix=true",
+                                          "--set", "augment.randaugment=1",
+                                          "--set", "train.weight_decay=0.01",
                                           "--set", "augment.mixup=true"]])  # fmt: skip
 @pytest.mark.parametrize("step", [2, 4, 6])
 def test_an_interrupted_training_ends_as_one_that_was_not(cli, interrupted_at, options, step):
@@ -121,3 +124,17 @@ def test_a_damaged_state_is_told_with_the_way_out(cli, interrupted_at, tmp_path)
         result = cli("train", "--resume", "a")
         assert result.code == 4
         assert "step-6" in result.err and "remove the folder" in result.err
+
+
+def test_a_run_from_before_decay_all_goes_on_as_it_began(cli, interrupted_at, tmp_path):
+    """Its configuration lacks the key, and its optimiser lets all parameters decay."""
+    options = [*TINY, "--set", "train.weight_decay=0.1", "--set", "train.decay_all=true"]
+    assert cli("train", *options, "--out", "whole").code == 0
+    interrupted_at(2)
+    assert cli("train", *options, "--out", "parts").code == 130
+    config = tmp_path / "parts/config.toml"
+    lines = config.read_text().splitlines()
+    config.write_text("\n".join(line for line in lines if not line.startswith("decay_all")))
+    assert cli("train", "--resume", "parts").code == 0
+    whole, parts = load_file("whole/model.safetensors"), load_file("parts/model.safetensors")
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)

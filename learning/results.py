@@ -1,0 +1,75 @@
+"""What an epoch came to, and what of it is written into the run."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from ..core.errors import AsnnError
+from ..core.files import write_json, write_text
+from ..measure.evaluation import evaluate
+from ..models.layers import used_kernels
+from .schedule import learning_rate
+from .training import Training
+
+
+def validate(training: Training, seconds: float) -> dict[str, Any]:
+    """Return the metrics of the epoch that took so many seconds, validation data included."""
+    position, settings = training.position, training.recipe.train
+    result = evaluate(
+        training.result,
+        training.data.validation,
+        classes=len(training.data.classes),
+        full_scale=training.data.full_scale,
+        batch_size=max(settings.batch_size, 256),
+        device=training.device,
+        workers=settings.workers,
+    )
+    return {
+        "epoch": position.epoch + 1,
+        "step": position.step,
+        "lr": learning_rate(settings, position.step - 1, training.batches_per_epoch),
+        "train_loss": position.loss / position.seen,
+        "train_accuracy": position.correct / position.seen,
+        "validation_loss": result.loss,
+        "validation_accuracy": result.accuracy,
+        "spike_rate": result.spike_rate,
+        "seconds": round(seconds, 3),
+        "data_seconds": round(training.waited, 3),
+    }
+
+
+def require_finite(loss: float, step: int) -> None:
+    """Raise an AsnnError where a loss is no number any more."""
+    if not math.isfinite(loss):
+        raise AsnnError(
+            f"the loss is {loss} at step {step}",
+            why="training has diverged",
+            remedy="lower train.lr, or set train.clip_norm=1.0",
+        )
+
+
+def rank(metrics: dict[str, Any]) -> tuple[float, float]:
+    """Return what decides which epoch is best, the greater the better."""
+    return metrics["validation_accuracy"], -metrics["validation_loss"]
+
+
+def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
+    """Write metrics and summary of the epochs so far; return the summary."""
+    position = training.position
+    summary = {
+        "finished": finished,
+        "recipe": training.recipe.name,
+        "seed": training.recipe.train.seed,
+        "device": str(training.device),
+        "kernels": used_kernels(training.model),
+        "parameters": training.parameters,
+        "seconds": round(position.seconds, 3),
+        "best": position.best,
+        "last": position.history[-1],
+    }
+    lines = "".join(json.dumps(metrics, allow_nan=False) + "\n" for metrics in position.history)
+    write_text(training.run.metrics, lines)
+    write_json(training.run.summary, summary)
+    return summary

@@ -1,0 +1,59 @@
+"""What a training ran on, with which data; and whether that is still so when it goes on."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from typing import Any
+
+import torch
+
+from ..core.errors import DataError
+from ..core.runs import Run
+from ..datasets import DataSet
+from .device import environment
+
+
+def surroundings(device: torch.device, data: DataSet) -> dict[str, Any]:
+    """Return what `environment.json` holds: versions, machine and data."""
+    return {**environment(device), "data": _describe(data)}
+
+
+def compare_with_former_sitting(run: Run, device: torch.device, data: DataSet) -> None:
+    """Refuse to go on with other data; warn where the promise of equal weights ends.
+
+    Raises:
+        DataError: the data are others, or the run does not tell which it had.
+    """
+    path = run.environment
+    try:
+        former = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read", why=str(error)) from error
+    now = surroundings(device, data)
+    if former.get("data") != now["data"]:
+        raise DataError(
+            f"the data are not those that {run.path} began with",
+            why=f"then {former.get('data')}, now {now['data']}",
+            remedy="restore the data, or train anew without --resume",
+        )
+    keys = ("packages", "python", "threads", "device", "device_name")
+    changed = [key for key in keys if former.get(key) != now[key]]
+    if changed:
+        warnings.warn(
+            f"{', '.join(changed)} differ from when the run began: the weights will not be bit for "
+            "bit those of a run that was never interrupted",
+            stacklevel=3,
+        )
+
+
+def _describe(data: DataSet) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "fingerprint": data.fingerprint,
+        "train": len(data.train),
+        "validation": len(data.validation),
+        "test": len(data.test),
+        "shape": list(data.in_shape),
+        "classes": len(data.classes),
+    }

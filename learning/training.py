@@ -1,0 +1,129 @@
+"""All that takes part in a training, made ready from a recipe."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+
+from ..core.errors import ConfigError
+from ..core.runs import Run
+from ..datasets import Augment, Batches, DataSet, load_dataset
+from ..models.factory import create_model
+from ..models.layers import use_kernels
+from ..models.network import SpikingNetwork
+from .averaging import Average
+from .checkpoint import Position
+from .device import derived_seed, find_device
+from .losses import Loss
+from .optimizer import make_optimizer
+from .recipe import Recipe
+
+
+@dataclass
+class Training:
+    """All that takes part in one training.
+
+    Attributes:
+        model: the network that is trained.
+        average: of its weights; None where the recipe wants none.
+        waited: seconds that the open epoch has waited for data.
+    """
+
+    recipe: Recipe
+    run: Run
+    device: torch.device
+    data: DataSet
+    model: SpikingNetwork
+    average: Average | None
+    loss: Loss
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    position: Position
+    batches_per_epoch: int
+    waited: float = 0.0
+
+    @property
+    def parameters(self) -> int:
+        """Number of values that are learned."""
+        return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    @property
+    def result(self) -> SpikingNetwork:
+        """The network that is validated and kept: the average of the weights where there is one."""
+        return self.model if self.average is None else self.average.model
+
+
+def prepare(recipe: Recipe, run: Run) -> Training:
+    """Load the data and build the network and its optimiser.
+
+    Raises:
+        AsnnError: the data cannot be had, or the network does not fit it.
+    """
+    device = find_device(recipe.train.device)
+    data = load_dataset(
+        recipe.data.name,
+        validation=recipe.data.validation,
+        test=recipe.data.test,
+        limit=recipe.data.limit,
+        **recipe.data.options(),
+    )
+    mean, std = data.moments()
+    torch.manual_seed(derived_seed(recipe.train.seed))
+    model = create_model(
+        **recipe.model_arguments(),
+        in_shape=data.in_shape,
+        classes=len(data.classes),
+        mean=mean,
+        std=std,
+    ).to(device)
+    use_kernels(model, recipe.train.kernels)
+    training = Training(
+        recipe=recipe,
+        run=run,
+        device=device,
+        data=data,
+        model=model,
+        average=None if recipe.train.ema is None else Average(model, recipe.train.ema),
+        loss=recipe.train.make_loss(),
+        optimizer=make_optimizer(recipe.train, model),
+        scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == "float16"),
+        position=Position(),
+        batches_per_epoch=0,
+    )
+    training.batches_per_epoch = len(training_batches(training))
+    if min(recipe.train.batch_size, len(data.train)) == 1:
+        _try_single_sample(training)
+    return training
+
+
+def training_batches(training: Training) -> Batches:
+    """Return the batches of the open epoch, from where it stands."""
+    recipe, position = training.recipe, training.position
+    seed = derived_seed(recipe.train.seed, position.epoch)
+    return Batches(
+        training.data.train,
+        batch_size=recipe.train.batch_size,
+        full_scale=training.data.full_scale,
+        device=training.device,
+        shuffle=True,
+        generator=torch.Generator().manual_seed(seed),
+        augment=Augment(**recipe.augment.options()),
+        epoch=position.epoch,
+        workers=recipe.train.workers,
+        start=position.batch,
+    )
+
+
+def _try_single_sample(training: Training) -> None:
+    """Refuse batches of one sample where a batch norm needs two; on a copy, for it changes it."""
+    image = torch.zeros(1, *training.data.in_shape, device=training.device)
+    try:
+        copy.deepcopy(training.model).train()(image)
+    except ValueError as error:
+        raise ConfigError(
+            "batches of one sample cannot train this network",
+            why=f"batch norm needs more than one value to normalise: {error}",
+            remedy="raise train.batch_size or data.limit, or use model.norm=folded",
+        ) from error
