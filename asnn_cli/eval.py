@@ -40,6 +40,20 @@ def evaluate_run(
             help="Where the data are now, such as data.path=images.zip. Repeatable.",
         ),
     ] = None,
+    held: Annotated[
+        str,
+        typer.Option(
+            "--schedules",
+            help="learned, or mean: each held at its mean over the steps.",
+        ),
+    ] = "learned",
+    anew: Annotated[
+        bool,
+        typer.Option(
+            "--recalibrate",
+            help="Estimate the statistics of batch norms anew, on training data.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object.")
     ] = False,
@@ -52,14 +66,19 @@ def evaluate_run(
 
     asnn eval runs/digits-20260101-120000 --split validation --steps 2
 
+    asnn eval --schedules mean --recalibrate
+
     asnn eval --json | jq .accuracy
     """
+    from ..core.registry import unknown
     from ..core.runs import find_run
     from ..learning.device import find_device
-    from ..measure import evaluate, schedules
+    from ..measure import averaged, evaluate, schedules
     from ..models.layers import use_kernels, used_kernels
     from ..models.saved import load_model
 
+    if held not in ("learned", "mean"):
+        raise unknown("schedules", held, ["learned", "mean"])
     found = find_run(run)
     where = find_device(device)
     model = load_model(found.model).to(where)
@@ -69,6 +88,10 @@ def evaluate_run(
     # A run may come from a machine that could do more: only the reference is insisted on.
     use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
     data = load_data(recipe, found, model)
+    if held == "mean":
+        model = averaged(model)
+    if anew:
+        _recalibrate(model, data, batch_size, where)
     if not as_json:
         console.note(f"evaluating {found.path} on {split} data ({where})")
     result = evaluate(
@@ -95,11 +118,31 @@ def evaluate_run(
                 "classes": data.classes,
                 **result.as_dict(),
                 "schedules": learned,
+                "schedules_held": held,
+                "recalibrated": anew,
             }
         )
     else:
         _show(result, learned, data.classes)
-    _draw(found, learned, quiet=as_json)
+    if held == "learned":
+        _draw(found, learned, quiet=as_json)
+
+
+def _recalibrate(model: Any, data: Any, batch_size: int, device: Any) -> None:
+    import torch
+
+    from ..datasets import Batches
+    from ..measure import recalibrate
+
+    batches = Batches(
+        data.train,
+        batch_size=batch_size,
+        full_scale=data.full_scale,
+        device=device,
+        shuffle=True,  # for samples may lie class by class
+        generator=torch.Generator().manual_seed(0),
+    )
+    recalibrate(model, batches)
 
 
 def _check_steps(steps: int | None, total: int) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from ..models.layers import Readout, SpikingLayer
+from ..models.network import SpikingNetwork
 from ..models.neurons import AdaptiveLeaky
 
 
@@ -40,3 +46,51 @@ def _by_step(schedule: Tensor) -> list[float]:
     return (
         values.reshape(-1, 1).squeeze(1).tolist() if values.dim() < 2 else values.mean(1).tolist()
     )
+
+
+@torch.no_grad()
+def averaged(model: SpikingNetwork) -> SpikingNetwork:
+    """Return a copy whose schedules are each held at their mean over the steps.
+
+    It asks what a network loses that may no longer change with time. For all t
+
+        leak_t ← 1/(T-1) Σ_{t>1} leak_t     gain_t ← 1/T Σ_t gain_t     scale_t ← 1/T Σ_t scale_t
+
+    and the size of the reset as the gain: the leak of the first step meets no membrane, so that it
+    has learned nothing. Channels keep means of their own.
+    """
+    held = copy.deepcopy(model)
+    for module in held.modules():
+        if isinstance(module, AdaptiveLeaky):
+            _hold_at_mean(module.leak, module.kept_leak()[1:])
+            _hold_at_mean(module.gain, module.gain)
+            if module.reset_size is not None:
+                _hold_at_mean(module.reset_size, module.reset_size)
+        elif isinstance(module, Readout) and module.scale is not None:
+            _hold_at_mean(module.scale, module.scale)
+    return held
+
+
+def _hold_at_mean(schedule: Tensor, over: Tensor) -> None:
+    if len(schedule) > 1:
+        schedule.copy_(over.mean(0, keepdim=True).expand_as(schedule))
+
+
+@torch.no_grad()
+def recalibrate(model: SpikingNetwork, batches: Iterable[tuple[Tensor, Any]]) -> None:
+    """Estimate the statistics of all batch norms anew, as means over batches of training data.
+
+    Statistics belong to the schedules that they were collected under.
+    """
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    was_training = model.training
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean over all batches, each with equal weight
+    model.train()
+    for x, _ in batches:
+        model.mean_logits(x)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.train(was_training)

@@ -42,7 +42,7 @@ class SelfAttention(nn.Module):
         )
         q, k, v = tokens.permute(2, 0, 3, 1, 4)
         out = q @ (k.transpose(-1, -2) @ v)
-        out = self.scale * out.transpose(1, 2).reshape(steps, batch, height, width, -1)
+        out = self.scale * out.transpose(1, 2).reshape(steps, batch, height, width, channels // 3)
         return out.permute(0, 1, 4, 2, 3)
 
     def extra_repr(self) -> str:

@@ -22,6 +22,7 @@ neuron_registry = Registry(
     {
         "adaptive": "models.neurons:AdaptiveLeaky",
         "fixed": "models.neurons:FixedLeaky",
+        "relu": "models.relu:Relu",
     },
 )
 

@@ -48,6 +48,36 @@ def test_fewer_steps_are_an_early_answer(cli, trained):
     assert early["accuracy_per_step"] == whole["accuracy_per_step"][:2]
 
 
+def test_schedules_held_at_their_mean(cli, trained, tmp_path):
+    run = tmp_path / "copy"
+    shutil.copytree(trained, run)
+    (run / "schedules.png").unlink(missing_ok=True)
+    learned = json.loads(cli("eval", trained, "--json").out)
+    assert (learned["schedules_held"], learned["recalibrated"]) == ("learned", False)
+    held = json.loads(cli("eval", run, "--schedules", "mean", "--json").out)
+    assert held["schedules_held"] == "mean"
+    for layer, by_name in held["schedules"].items():
+        for name, values in by_name.items():
+            first = 1 if name == "leak" else 0
+            mean = sum(learned["schedules"][layer][name][first:]) / (len(values) - first)
+            assert values == pytest.approx([mean] * len(values), abs=1e-6)
+    assert not (run / "schedules.png").exists()  # that picture is of what was learned
+    anew = json.loads(cli("eval", run, "--schedules", "mean", "--recalibrate", "--json").out)
+    assert anew["recalibrated"]
+    assert anew["loss"] != held["loss"]
+    assert anew == {
+        **json.loads(cli("eval", run, "--schedules", "mean", "--recalibrate", "--json").out),
+        "samples_per_second": anew["samples_per_second"],
+    }
+
+
+def test_unknown_schedules(cli, trained):
+    result = cli("eval", trained, "--schedules", "means")
+    assert result.code == 2
+    assert "unknown schedules 'means'" in result.err
+    assert "did you mean 'mean'?" in result.err
+
+
 def test_tables_go_to_stderr_and_a_plot_into_the_run(cli, trained, tmp_path):
     run = tmp_path / "runs" / "copy"
     shutil.copytree(trained, run)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from asnn.measure import schedules
+from asnn.measure import averaged, recalibrate, schedules
 from asnn.models import create_model
 
 
@@ -58,3 +58,68 @@ def test_numbers_are_plain_and_cut_off_from_the_network():
     with torch.no_grad():
         model.body.readout.scale.mul_(2)
     assert found["readout"]["scale"] == [1.0, 1.0, 1.0]
+
+
+def test_averaged_schedules_by_hand():
+    model = network(neuron_options={"learn_reset_size": True})
+    neuron = model.body.spikes1.neuron
+    with torch.no_grad():
+        neuron.leak.copy_(torch.tensor([9.0, 0.25, 0.75]))  # the first meets no membrane
+        neuron.gain.copy_(torch.tensor([0.0, 0.5, 2.5]))
+        neuron.reset_size.copy_(torch.tensor([1.0, 2.0, 6.0]))
+        model.body.readout.scale.copy_(torch.tensor([2.0, 0.5, 0.5]))
+    found = schedules(averaged(model))
+    assert found["spikes1"] == {
+        "leak": [0.5] * 3,
+        "gain": [1.0] * 3,
+        "reset_size": [3.0] * 3,
+    }
+    assert found["readout"] == {"scale": [1.0] * 3}
+    assert schedules(model)["spikes1"]["gain"] == [
+        0.0,
+        0.5,
+        2.5,
+    ]  # the network itself keeps its own
+
+
+def test_averaged_channels_stay_apart():
+    model = network(neuron_options={"granularity": "channel"})
+    gain = model.body.spikes1.neuron.gain
+    with torch.no_grad():
+        gain.copy_(torch.tensor([[0.0, 1.0, 2.0], [3.0, 3.0, 3.0], [0.0, 2.0, 1.0]]))
+    held = averaged(model).body.spikes1.neuron.gain
+    assert torch.equal(held, torch.tensor([[1.0, 2.0, 2.0]] * 3))
+
+
+@pytest.mark.parametrize(
+    "options", [{"neuron": "fixed"}, {"neuron_options": {"schedule": "shared"}}]
+)
+def test_what_does_not_change_with_time_is_its_own_mean(options):
+    model = network(output_scale=False, **options).eval()
+    x = torch.rand(8, 1, 2, 2)
+    assert torch.equal(averaged(model)(x), model(x))
+
+
+def test_a_network_of_one_step_keeps_its_schedule():
+    model = create_model("mlp", in_shape=(1, 2, 2), classes=2, steps=1, coding="direct")
+    assert schedules(averaged(model)) == schedules(model)
+
+
+def test_recalibration_gives_the_means_of_batches():
+    torch.manual_seed(0)
+    model = network(neuron="fixed", coding="direct").eval()
+    batches = [(torch.rand(8, 1, 2, 2), None) for _ in range(5)]
+    recalibrate(model, batches)
+    inputs = [model.body.linear1.analog(x).detach() for x, _ in batches]
+    norm = model.body.spikes1.norm.norm
+    torch.testing.assert_close(norm.running_mean, torch.stack([x.mean(0) for x in inputs]).mean(0))
+    # The variance that is kept is that of the T·B samples that a batch has over time.
+    repeated = [x.repeat(3, 1) for x in inputs]
+    torch.testing.assert_close(
+        norm.running_var, torch.stack([x.var(0) for x in repeated]).mean(0), rtol=0.2, atol=1e-3
+    )
+    assert norm.momentum == 0.1
+    assert not model.training
+    before = norm.running_mean.clone()
+    recalibrate(model, batches[:1])
+    assert not torch.equal(norm.running_mean, before)
