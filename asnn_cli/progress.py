@@ -50,6 +50,10 @@ class Progress:
         if training.position.step:
             note(f"going on after step {training.position.step}")
         note(f"writing {training.run.path}")
+        if self._live is not None:  # a teacher was trained before
+            self._live.stop()
+            self._live = None
+        self._samples, self._seconds, self._steps = 0, 0.0, 0
         self._seen = training.position.seen
         self._begin = self._last = time.perf_counter()
         # Not the console's own idea of a terminal: FORCE_COLOR asks for colours, not for cursors.

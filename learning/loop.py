@@ -17,6 +17,7 @@ from ..measure.spikes import SpikeRates
 from ..models.saved import save_model
 from .checkpoint import load_checkpoint, save_checkpoint
 from .device import derived_seed, mixed_precision
+from .distillation import TWIN, load_teacher, twin, twin_run
 from .losses import OF_THE_MEAN
 from .recipe import Recipe
 from .results import rank, require_finite, validate, write_results
@@ -50,7 +51,8 @@ def train(
 ) -> dict[str, Any] | None:
     """Train a recipe and write its run directory; return the summary.
 
-    Validation data chooses the best weights; the test split is not touched.
+    Validation data chooses the best weights; the test split is not touched. Where the recipe
+    wants its analog twin for a teacher, that one is trained first, in `teacher/` of the run.
 
     Args:
         recipe: a checked recipe.
@@ -63,12 +65,16 @@ def train(
         AsnnError: the data cannot be had, the run cannot be written, or the loss is not finite.
     """
     training = prepare(recipe, run)
+    if not resume:
+        write_text(run.config, recipe.toml())
+    if recipe.train.teacher == TWIN:
+        if not _train_twin(recipe, run, observer, stop):
+            return None
+        training.teacher = load_teacher(recipe, run, training.data, training.device)
     if resume:
         _take_up(training)
-    else:
-        write_text(run.config, recipe.toml())
     if not run.environment.exists():
-        write_json(run.environment, surroundings(training.device, training.data))
+        write_json(run.environment, surroundings(training))
     observer.started(training)
 
     position = training.position
@@ -113,7 +119,7 @@ def train_epoch(training: Training, observer: Observer, stop: Callable[[], bool]
                 rate = rates.mean()
             else:
                 logits = _logits(training, x)
-            loss = loss_of(training, logits, targets)
+            loss = loss_of(training, logits, targets, x)
         training.optimizer.zero_grad()
         training.scaler.scale(loss).backward()
         if settings.clip_norm is not None:
@@ -144,14 +150,15 @@ def train_epoch(training: Training, observer: Observer, stop: Callable[[], bool]
 
 def _logits(training: Training, x: Tensor) -> Tensor:
     """Return the logits that the loss needs: of every step, or as one step their mean."""
-    if training.recipe.train.loss in OF_THE_MEAN:
+    if training.recipe.train.loss in OF_THE_MEAN and training.teacher is None:
         return training.model.mean_logits(x).unsqueeze(0)
     return training.model(x)
 
 
-def loss_of(training: Training, logits: Tensor, targets: Targets) -> Tensor:
-    """Return the loss of one batch."""
-    return training.loss(logits, targets)
+def loss_of(training: Training, logits: Tensor, targets: Targets, x: Tensor) -> Tensor:
+    """Return the loss of a batch: by its labels, and by the teacher if there is one."""
+    loss = training.loss(logits, targets)
+    return loss if training.teacher is None else training.teacher.blended(loss, logits, x)
 
 
 def _timed(batches: Batches, training: Training) -> Iterator[Any]:
@@ -162,6 +169,16 @@ def _timed(batches: Batches, training: Training) -> Iterator[Any]:
         training.waited += time.perf_counter() - begin
         yield batch
         begin = time.perf_counter()
+
+
+def _train_twin(recipe: Recipe, run: Run, observer: Observer, stop: Callable[[], bool]) -> bool:
+    """Train the analog twin, or go on with it; return whether it is trained."""
+    teacher = twin_run(run)
+    if teacher.finished:
+        return True
+    teacher.path.mkdir(exist_ok=True)
+    resume = teacher.config.exists()
+    return train(twin(recipe), teacher, observer, resume=resume, stop=stop) is not None
 
 
 def _take_up(training: Training) -> None:
@@ -175,7 +192,7 @@ def _take_up(training: Training) -> None:
         average=None if average is None else average.model,
     )
     if run.environment.exists():  # a kill may have come before it was written
-        compare_with_former_sitting(run, training.device, training.data)
+        compare_with_former_sitting(training)
 
 
 def _save_state(training: Training) -> None:

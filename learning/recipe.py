@@ -82,6 +82,11 @@ class TrainSection(Section):
     tet_lambda: float = Field(0.0, ge=0, le=1, description="of tet: weight of its regulariser")
     tet_phi: float = Field(1.0, description="of tet: where its regulariser draws the logits to")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    teacher: str | None = Field(
+        None, min_length=1, description="ann: the analog twin, trained first; or a run's folder"
+    )
+    teacher_weight: float = Field(0.5, ge=0, le=1, description="of the teacher's answers, α")
+    teacher_temperature: float = Field(2.0, gt=0, description="that softens all answers, τ")
     clip_norm: float | None = Field(None, gt=0, description="greatest norm of the gradient")
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of the average of the weights, which is what is kept"

@@ -6,36 +6,42 @@ import json
 import warnings
 from typing import Any
 
-import torch
-
 from ..core.errors import DataError
-from ..core.runs import Run
 from ..datasets import DataSet
 from .device import environment
+from .training import Training
 
 
-def surroundings(device: torch.device, data: DataSet) -> dict[str, Any]:
-    """Return what `environment.json` holds: versions, machine and data."""
-    return {**environment(device), "data": _describe(data)}
+def surroundings(training: Training) -> dict[str, Any]:
+    """Return what `environment.json` holds: versions, machine, data and the teacher's weights."""
+    found = {**environment(training.device), "data": _describe(training.data)}
+    return found if training.teacher is None else {**found, "teacher": training.teacher.fingerprint}
 
 
-def compare_with_former_sitting(run: Run, device: torch.device, data: DataSet) -> None:
-    """Refuse to go on with other data; warn where the promise of equal weights ends.
+def compare_with_former_sitting(training: Training) -> None:
+    """Refuse to go on with other data or another teacher; warn where the promise of equal weights
+    ends.
 
     Raises:
-        DataError: the data are others, or the run does not tell which it had.
+        DataError: data or teacher are others, or the run does not tell which it had.
     """
-    path = run.environment
+    run, path = training.run, training.run.environment
     try:
         former = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read", why=str(error)) from error
-    now = surroundings(device, data)
+    now = surroundings(training)
     if former.get("data") != now["data"]:
         raise DataError(
             f"the data are not those that {run.path} began with",
             why=f"then {former.get('data')}, now {now['data']}",
             remedy="restore the data, or train anew without --resume",
+        )
+    if former.get("teacher") != now.get("teacher"):
+        raise DataError(
+            f"the teacher is not the one that {run.path} began with",
+            why=f"the weights in {training.recipe.train.teacher} have changed",
+            remedy="restore the teacher's run, or train anew without --resume",
         )
     keys = ("packages", "python", "threads", "device", "device_name")
     changed = [key for key in keys if former.get(key) != now[key]]

@@ -16,6 +16,7 @@ from ..models.network import SpikingNetwork
 from .averaging import Average
 from .checkpoint import Position
 from .device import derived_seed, find_device
+from .distillation import TWIN, Teacher, load_teacher, twin
 from .losses import Loss
 from .optimizer import make_optimizer
 from .recipe import Recipe
@@ -28,6 +29,7 @@ class Training:
     Attributes:
         model: the network that is trained.
         average: of its weights; None where the recipe wants none.
+        teacher: whose answers it learns; None where there is none, and until the twin is trained.
         waited: seconds that the open epoch has waited for data.
     """
 
@@ -37,6 +39,7 @@ class Training:
     data: DataSet
     model: SpikingNetwork
     average: Average | None
+    teacher: Teacher | None
     loss: Loss
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
@@ -69,6 +72,11 @@ def prepare(recipe: Recipe, run: Run) -> Training:
         limit=recipe.data.limit,
         **recipe.data.options(),
     )
+    teacher = None
+    if recipe.train.teacher == TWIN:
+        twin(recipe)  # what cannot be built is told before anything is written
+    elif recipe.train.teacher is not None:
+        teacher = load_teacher(recipe, run, data, device)
     mean, std = data.moments()
     torch.manual_seed(derived_seed(recipe.train.seed))
     model = create_model(
@@ -86,6 +94,7 @@ def prepare(recipe: Recipe, run: Run) -> Training:
         data=data,
         model=model,
         average=None if recipe.train.ema is None else Average(model, recipe.train.ema),
+        teacher=teacher,
         loss=recipe.train.make_loss(),
         optimizer=make_optimizer(recipe.train, model),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == "float16"),

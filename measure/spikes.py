@@ -16,6 +16,7 @@ class SpikeRates:
     """Count spikes of each layer and step while the context is open.
 
     The rate of layer l at step t is the number of spikes over the number of neurons and samples.
+    Layers that make no spikes (ReLU) are left out.
 
     >>> from asnn.models import create_model
     >>> model = create_model("mlp", in_shape=(1, 2, 2), classes=2, steps=3)
@@ -29,7 +30,7 @@ class SpikeRates:
         self._layers = {
             name.removeprefix("body."): module
             for name, module in model.named_modules()
-            if isinstance(module, SpikingLayer)
+            if isinstance(module, SpikingLayer) and getattr(module.neuron, "spiking", True)
         }
         self._spikes: dict[str, Tensor] = {}
         self._places: dict[str, int] = {}

@@ -138,3 +138,21 @@ def test_a_run_from_before_decay_all_goes_on_as_it_began(cli, interrupted_at, tm
     assert cli("train", "--resume", "parts").code == 0
     whole, parts = load_file("whole/model.safetensors"), load_file("parts/model.safetensors")
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+@pytest.mark.parametrize("step", [3, 11])
+def test_a_training_with_its_twin_goes_on(cli, interrupted_at, tmp_path, step):
+    """Stopped in the training of the teacher (8 steps), and in the student's."""
+    options = [*TINY, "--set", "train.teacher=ann"]
+    whole = cli("train", *options, "--out", "whole")
+    assert whole.code == 0 and "lenet with relu neurons" in whole.err
+    interrupted_at(step)
+    stopped = cli("train", *options, "--out", "parts")
+    assert stopped.code == 130
+    assert "saved; go on with: asnn train --resume parts" in stopped.err
+    assert cli("train", "--resume", "parts").code == 0
+    for name in ("model.safetensors", "teacher/model.safetensors"):
+        one, other = load_file(Path("whole", name)), load_file(Path("parts", name))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    result = cli("eval", "parts/teacher", "--json")
+    assert result.code == 0 and json.loads(result.out)["spike_rates"] == {}
