@@ -107,7 +107,7 @@ def sweep(
     """
     from ..core.errors import ConfigError
     from ..sweeps.definition import read_definition
-    from ..sweeps.folder import find_sweep, make_folder
+    from ..sweeps.folder import SweepFolder, find_sweep, make_folder
     from ..sweeps.planning import make_plan
 
     if resume:
@@ -120,16 +120,21 @@ def sweep(
         folder = find_sweep(recipe)
         definition = read_definition(folder.definition)
     else:
-        folder = None
+        folder = SweepFolder(out) if out else None
         definition = _define(
             recipe or "digits", grid or [], changes or [], seeds, data_dir, split, skip_impossible
         )
-    plan = make_plan(definition, device=device)
+
+    def finished(name: str) -> bool:
+        return folder is not None and folder.record(name, definition.split) is not None
+
+    plan = make_plan(definition, device=device, finished=finished)
     _tell_plan(plan)
     if dry_run:
         _show_members(plan, as_json)
         return
-    folder = folder or make_folder(definition, out)
+    if folder is None or not resume:
+        folder = make_folder(definition, out)
     with folder.claimed() as claim:
         results, stopped = _train(definition, plan, folder, jobs, claim)
     _tell_results(results, folder)
@@ -209,6 +214,7 @@ def _train(
     definition: Any, plan: Any, folder: Any, jobs: int | None, claim: int | None
 ) -> tuple[dict[str, Any], int]:
     """Train what is missing and write the results; return them, and the exit code of a stop."""
+    from ..sweeps.member import require_same_recipe
     from ..sweeps.picture import draw_results
     from ..sweeps.results import read_records, summarise, write_results
     from ..sweeps.running import run_members
@@ -220,6 +226,8 @@ def _train(
     failures: dict[str, Any] = {}
     stopped = 0
     if todo:
+        for member in plan.members:
+            require_same_recipe(member.recipe, folder.run(member.name))
         jobs = min(jobs or _usual_jobs(todo), len(todo))
         progress = SweepProgress(definition, plan, folder, todo, jobs)
         with StopSignals() as stop:

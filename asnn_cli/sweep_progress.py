@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from ..sweeps.definition import Definition
 from ..sweeps.folder import SweepFolder
-from ..sweeps.member import read_record
 from ..sweeps.planning import Member, Plan
 from ..sweeps.results import summarise, write_results
 from ..sweeps.running import Failure, threads_each
@@ -44,8 +43,7 @@ class SweepProgress:
     def member_done(self, member: Member, failure: Failure | None) -> None:
         self._left.remove(member)
         if failure is None:
-            path = self._folder.evaluation(member.name)
-            record = read_record(path, self._definition.split) or {}
+            record = self._folder.record(member.name, self._definition.split) or {}
             accuracy, seconds = record.get("accuracy", 0.0), record.get("training_seconds", 0.0)
             self._say(f"{member.name}: {percent(accuracy)} in {duration(seconds)}")
         else:
@@ -66,13 +64,12 @@ class SweepProgress:
 
     def _estimate(self) -> str:
         """Return how long the rest takes, if epochs to come take as long as those made did."""
-        left = {member.name: member for member in self._left}
         to_come = sum(
             member.recipe.train.epochs - self._epochs_made(member) for member in self._left
         )
         before = sum(self._made_before.values())
         made = self._epochs - before - to_come
-        if made <= 0 or not left:
+        if made <= 0 or to_come <= 0:
             return ""
         return f", about {duration((time.monotonic() - self._begin) * to_come / made)}"
 

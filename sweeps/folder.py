@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import AsnnError, ConfigError, DataError
 from ..core.files import cannot_write, write_text
@@ -18,6 +20,8 @@ try:
     import fcntl
 except ImportError:  # not on Windows, where nobody is kept from working twice in a folder
     fcntl = None
+
+RECORD = "evaluation.json"  # the last file of a member: who has it is finished
 
 
 class SweepFolder:
@@ -54,9 +58,13 @@ class SweepFolder:
         """The run of a member."""
         return Run(self.path / member)
 
-    def evaluation(self, member: str) -> Path:
-        """What a finished member does on the split."""
-        return self.path / member / "evaluation.json"
+    def record(self, member: str, split: str) -> dict[str, Any] | None:
+        """Return what a finished member does on a split; None where it is not, or on another."""
+        try:
+            record = json.loads((self.path / member / RECORD).read_text())
+            return record if record["split"] == split and "accuracy" in record else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[int | None]:

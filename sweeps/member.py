@@ -15,7 +15,7 @@ import torch
 from ..core.errors import ConfigError
 from ..core.files import write_json
 from ..core.runs import Run
-from ..datasets import load_dataset
+from ..datasets import DataSet, load_dataset
 from ..learning.checking import check_recipe
 from ..learning.device import find_device
 from ..learning.loop import Observer, train
@@ -23,8 +23,7 @@ from ..learning.recipe import Recipe, read_document
 from ..measure.evaluation import evaluate
 from ..models.layers import use_kernels
 from ..models.saved import load_model
-
-RECORD = "evaluation.json"
+from .folder import RECORD
 
 
 def train_member(
@@ -40,11 +39,8 @@ def train_member(
         stop: asked after each step; once true, the state is saved and False returned.
 
     Raises:
-        ConfigError: the folder holds another training.
         AsnnError: it cannot be trained or evaluated.
     """
-    if run.config.exists():
-        _require_same_recipe(recipe, run)
     if not run.finished:
         run.path.mkdir(parents=True, exist_ok=True)
         try:
@@ -68,13 +64,7 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
     device = find_device(recipe.train.device)
     model = load_model(run.model).to(device)
     use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
-    data = load_dataset(
-        recipe.data.name,
-        validation=recipe.data.validation,
-        test=recipe.data.test,
-        limit=recipe.data.limit,
-        **recipe.data.options(),
-    )
+    data = load_data(recipe)
     result = evaluate(
         model,
         data.split(split),
@@ -103,6 +93,21 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
     }
 
 
+def load_data(recipe: Recipe) -> DataSet:
+    """Return the data of a recipe.
+
+    Raises:
+        DataError: they cannot be had.
+    """
+    return load_dataset(
+        recipe.data.name,
+        validation=recipe.data.validation,
+        test=recipe.data.test,
+        limit=recipe.data.limit,
+        **recipe.data.options(),
+    )
+
+
 def describe_machine(device: torch.device) -> dict[str, Any]:
     """Return what the figures of speed depend on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
@@ -115,17 +120,14 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def read_record(path: Path, split: str) -> dict[str, Any] | None:
-    """Return what `train_member` wrote to `path`; None where it did not, or for another split."""
-    try:
-        record = json.loads(path.read_text())
-        return record if record["split"] == split and "accuracy" in record else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def require_same_recipe(recipe: Recipe, run: Run) -> None:
+    """Refuse a folder whose training is not the member's; the device may be another.
 
-
-def _require_same_recipe(recipe: Recipe, run: Run) -> None:
-    """Refuse a folder whose training is not the member's; the device may be another."""
+    Raises:
+        ConfigError: it has another configuration.
+    """
+    if not run.config.exists():
+        return
     document = read_document(run.config)
     document.get("train", {})["device"] = recipe.train.device
     found, wanted = check_recipe(document, source=str(run.config)).document(), recipe.document()
@@ -139,7 +141,7 @@ def _require_same_recipe(recipe: Recipe, run: Run) -> None:
         raise ConfigError(
             f"{run.path} holds another training than the sweep's",
             why="\n".join(changed),
-            remedy=f"move {run.path} away",
+            remedy="sweep anew in another --out, or move that folder away to train it again",
         )
 
 

@@ -51,10 +51,14 @@ def _draw_lines(axes: Axes, points: Points, results: dict[str, Any]) -> None:
     lines: dict[str, Points] = {}
     for point in points:
         lines.setdefault(_label(point, others), []).append(point)
+    steps = sorted({point["settings"][STEPS] for point in points})
+    # Side by side, so that bars of equal accuracy do not hide one another.
+    apart = 0.012 * (steps[-1] - steps[0]) if steps else 0
     for number, (label, line) in enumerate(lines.items()):
         line = sorted(line, key=lambda point: point["settings"][STEPS])
+        aside = apart * (number - (len(lines) - 1) / 2)
         axes.errorbar(
-            [point["settings"][STEPS] for point in line],
+            [point["settings"][STEPS] + aside for point in line],
             [100 * point["accuracy"]["mean"] for point in line],
             [100 * (point["accuracy"]["deviation"] or 0) for point in line],
             color=COLOURS[number % len(COLOURS)],
@@ -62,11 +66,11 @@ def _draw_lines(axes: Axes, points: Points, results: dict[str, Any]) -> None:
             capsize=3,
             label=label,
         )
-    axes.set_xticks(sorted({point["settings"][STEPS] for point in points}))
+    axes.set_xticks(steps)
     axes.set_xlabel("steps T")
     axes.set_ylabel("accuracy, %")
     if others and lines:
-        axes.legend(frameon=False, fontsize=8)
+        axes.figure.legend(loc="outside right upper", frameon=False, fontsize=8)
 
 
 def _draw_rows(axes: Axes, points: Points, keys: list[str]) -> None:
@@ -100,10 +104,10 @@ def _draw_rows(axes: Axes, points: Points, keys: list[str]) -> None:
 
 
 def _label(point: dict[str, Any], keys: list[str]) -> str:
-    names = short_names(keys)
-    settings = [
-        f"{name} {shown(point['settings'][key])}" for key, name in zip(keys, names, strict=True)
-    ]
+    settings = []
+    for key, name in zip(keys, short_names(keys), strict=True):
+        value = point["settings"][key]
+        settings.append(value if isinstance(value, str) else f"{name} {shown(value)}")
     return ", ".join(settings) or "all"
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
 
 from ..core.errors import AsnnError, ConfigError
-from ..datasets import load_dataset
 from ..learning.checking import check_recipe
 from ..learning.overrides import override
 from ..learning.recipe import Recipe
 from ..models.factory import create_model
 from .definition import Definition
 from .grid import Point, expand, folder_names, shown
+from .member import load_data
 
 MOST_POINTS_TOLD = 3  # for each fault
 
@@ -56,7 +56,12 @@ class Plan:
         return list({member.place: member.point for member in self.members}.values())
 
 
-def make_plan(definition: Definition, *, device: str | None = None) -> Plan:
+def make_plan(
+    definition: Definition,
+    *,
+    device: str | None = None,
+    finished: Callable[[str], bool] = lambda name: False,
+) -> Plan:
     """Return the members of a sweep: the data are there, and every network can be built for them.
 
     Nothing is trained and nothing written. Data sets that are not on this machine are downloaded,
@@ -65,6 +70,7 @@ def make_plan(definition: Definition, *, device: str | None = None) -> Plan:
     Args:
         definition: of the sweep.
         device: where to train, instead of the recipe's own device.
+        finished: whether the member of a name needs no training, and therefore no data.
 
     Raises:
         ConfigError: points cannot be trained and are not to be left out, or no point can.
@@ -73,31 +79,33 @@ def make_plan(definition: Definition, *, device: str | None = None) -> Plan:
     plan = Plan()
     points = expand(definition.axes)
     names = folder_names(points)
-    recipes: list[tuple[int, Recipe]] = []
+    recipes: dict[int, Recipe] = {}
     for place, point in enumerate(points):
         try:
-            recipe, notices = _recipe(definition, point, device)
+            recipes[place], notices = _recipe(definition, point, device)
+            plan.notices += [text for text in notices if text not in plan.notices]
         except ConfigError as error:
             plan.impossible.append((point, error.why.splitlines() or [str(error)]))
-            continue
-        recipes.append((place, recipe))
-        plan.notices += [text for text in notices if text not in plan.notices]
-    for place, fault in _unfit_for_data([recipe for _, recipe in recipes]).items():
-        plan.impossible.append((points[recipes[place][0]], [fault]))
-        recipes[place] = (-1, recipes[place][1])
-    recipes = [(place, recipe) for place, recipe in recipes if place >= 0]
+    to_come = {
+        place: recipe
+        for place, recipe in recipes.items()
+        if not all(finished(_member_name(names[place], seed)) for seed in definition.seeds)
+    }
+    for place, fault in _unfit_for_data(to_come).items():
+        plan.impossible.append((points[place], [fault]))
+        del recipes[place]
     if plan.impossible and (not definition.skip_impossible or not recipes):
         raise _impossible(plan.impossible, len(points))
     plan.members = [
         Member(
-            name=",".join(part for part in (names[place], f"seed={seed}") if part),
+            name=_member_name(names[place], seed),
             place=place,
             point=points[place],
             recipe=with_seed(recipe, seed),
         )
         # All points of one seed before the next: a sweep that is stopped can be compared.
         for seed in definition.seeds
-        for place, recipe in recipes
+        for place, recipe in recipes.items()
     ]
     return plan
 
@@ -110,6 +118,10 @@ def describe(point: Point) -> str:
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
     """Return the recipe with another seed."""
     return dataclasses.replace(recipe, train=recipe.train.model_copy(update={"seed": seed}))
+
+
+def _member_name(point: str, seed: int) -> str:
+    return f"{point},seed={seed}" if point else f"seed={seed}"
 
 
 def _recipe(definition: Definition, point: Point, device: str | None) -> tuple[Recipe, list[str]]:
@@ -125,29 +137,21 @@ def _recipe(definition: Definition, point: Point, device: str | None) -> tuple[R
     return check_recipe(changed, source=f"recipe {definition.source}"), notices
 
 
-def _unfit_for_data(recipes: Sequence[Recipe]) -> dict[int, str]:
+def _unfit_for_data(recipes: Mapping[int, Recipe]) -> dict[int, str]:
     """Return which recipes' networks cannot be built for their data, and why."""
     by_data: dict[str, list[int]] = {}
-    for place, recipe in enumerate(recipes):
+    for place, recipe in recipes.items():
         by_data.setdefault(json.dumps(recipe.data.model_dump(), default=str), []).append(place)
     unfit = {}
     for places in by_data.values():
-        data = recipes[places[0]].data
-        loaded = load_dataset(
-            data.name,
-            validation=data.validation,
-            test=data.test,
-            limit=data.limit,
-            **data.options(),
-        )
+        loaded = load_data(recipes[places[0]])
         in_shape, classes = loaded.in_shape, len(loaded.classes)
         del loaded  # before the next is loaded
         for place in places:
+            arguments = recipes[place].model_arguments()
             try:
                 with torch.device("meta"):
-                    create_model(
-                        **recipes[place].model_arguments(), in_shape=in_shape, classes=classes
-                    )
+                    create_model(**arguments, in_shape=in_shape, classes=classes)
             except AsnnError as error:
                 unfit[place] = f"model: {error}"
     return unfit

@@ -11,7 +11,6 @@ from .comparing import compare
 from .definition import Definition
 from .folder import SweepFolder
 from .grid import Point
-from .member import read_record
 from .planning import Member, Plan
 from .report import page
 from .running import Failure
@@ -31,9 +30,7 @@ Records = dict[str, dict[str, Any]]
 
 def read_records(plan: Plan, folder: SweepFolder, split: str) -> Records:
     """Return the records of the members that are finished, by their names."""
-    found = {
-        member.name: read_record(folder.evaluation(member.name), split) for member in plan.members
-    }
+    found = {member.name: folder.record(member.name, split) for member in plan.members}
     return {name: record for name, record in found.items() if record is not None}
 
 
