@@ -51,6 +51,7 @@ def settled(model, *, seed=1, bias=1.0):
             if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
                 module.weight.copy_(drawn(module.weight, 1.0, 2.5))
                 module.bias.copy_(drawn(module.bias, 0.0, bias))
+                module.momentum = None  # the mean over the batches that follow
         for _ in range(12):
             model(images(8, model.config["in_shape"], generator))
     return model.eval()
