@@ -12,10 +12,10 @@ import typer
 from . import console
 
 if TYPE_CHECKING:
+    from ..benchmarks.presets import Preset
     from ..benchmarks.run import Job, Manner
 
 UNEQUAL_WORK = 3  # a comparison that compares nothing: verification failed
-PRESETS = ["paper"]
 DECIDED_BY_PRESET = ["model", "coding", "steps", "batch", "in_shape", "classes", "against"]
 DECIDED_BY_PRESET += ["base", "what"]
 # `--quick` finds out whether everything runs, in seconds; its figures mean nothing.
@@ -25,7 +25,9 @@ QUICK = {"steps": "2", "batch": "4", "in_shape": "3x8x8", "rounds": "2"}
 
 def bench(
     context: typer.Context,
-    model: Annotated[str, typer.Option(help="lenet or mlp.")] = "lenet",
+    model: Annotated[
+        str, typer.Option(help="lenet, mlp, ms-resnet18, ms-resnet18-16 or spikformer.")
+    ] = "lenet",
     coding: Annotated[str, typer.Option(help="Name of the code.")] = "direct",
     steps: Annotated[
         str | None, typer.Option(metavar="T,T...", help="Time steps.", show_default="4")
@@ -43,7 +45,10 @@ def bench(
     base: Annotated[str, typer.Option(help="Whom the others are compared with.")] = "asnn",
     what: Annotated[str, typer.Option(help="train, inference or both.")] = "both",
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="Interleaved rounds of each case.", show_default="7")
+        int | None,
+        typer.Option(
+            min=1, help="Interleaved rounds of each case.", show_default="7, or the preset's"
+        ),
     ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of torch.", show_default="torch's own")
@@ -54,7 +59,9 @@ def bench(
     ] = True,
     preset: Annotated[
         str | None,
-        typer.Option(help="paper: what asnn promises, and whether this machine sees it."),
+        typer.Option(
+            help="paper or architectures: what asnn promises, and whether this machine sees it."
+        ),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Tiny shapes, two rounds, no memory: does it run?")
@@ -83,22 +90,24 @@ def bench(
 
     asnn bench --coding hybrid --against relu,spikingjelly --what train
 
+    asnn bench --model spikformer --batch 32 --against relu,spikingjelly --what train
+
     asnn bench --preset paper
     """
     from ..benchmarks.grid import choose, jobs_of
-    from ..benchmarks.targets import targets
     from ..core.files import write_json
 
     usual = QUICK if quick else DEFAULTS
     steps = usual["steps"] if steps is None else steps
     batch = usual["batch"] if batch is None else batch
     in_shape = usual["in_shape"] if in_shape is None else in_shape
-    rounds = rounds or int(usual["rounds"])
+    chosen = _chosen(context, preset)
+    if rounds is None:
+        rounds = chosen.rounds if chosen and not quick else int(usual["rounds"])
     memory = memory and not quick
     manner = _manner(rounds, threads, base, quick)
-    if preset:
-        _refuse_beside_preset(context)
-        jobs, not_asked = _preset_jobs(preset), {}
+    if chosen:
+        jobs, not_asked = chosen.jobs(), {}
         told: dict[str, Any] = {"preset": preset}
     else:
         names, not_asked = choose(against, base)
@@ -113,8 +122,8 @@ def bench(
     command += ("" if memory else " --no-memory") + (" --quick" if quick else "")
 
     result = _measure(jobs, manner, command, not_asked)
-    if preset:
-        result["targets"] = [target.as_dict() for target in targets(result["cases"])]
+    if chosen:
+        result["targets"] = [target.as_dict() for target in chosen.targets(result["cases"])]
     if as_json:
         console.print_json(result)
     else:
@@ -147,10 +156,13 @@ def _as_options(told: dict[str, Any]) -> list[str]:
     return [f"--{name.replace('_', '-')} {shlex.quote(str(each))}" for name, each in told.items()]
 
 
-def _refuse_beside_preset(context: typer.Context) -> None:
-    """Refuse options that a preset decides."""
+def _chosen(context: typer.Context, preset: str | None) -> Preset | None:
+    """Return the preset that is asked for, and refuse options that it decides."""
+    from ..benchmarks.presets import preset_of
     from ..core.errors import ConfigError
 
+    if preset is None:
+        return None
     for name in DECIDED_BY_PRESET:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
@@ -159,15 +171,7 @@ def _refuse_beside_preset(context: typer.Context) -> None:
                 why="a preset decides what is measured",
                 remedy="leave one of them out",
             )
-
-
-def _preset_jobs(preset: str) -> list[Job]:
-    from ..benchmarks.targets import jobs
-    from ..core.registry import unknown
-
-    if preset not in PRESETS:
-        raise unknown("preset", preset, PRESETS)
-    return jobs()
+    return preset_of(preset)
 
 
 def _measure(

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,58 +13,7 @@ from ..coding.base import Coding
 from ..coding.factory import create_coding
 from ..core.errors import ConfigError
 from ..core.registry import unknown
-
-LENET_WIDTHS = (32, 48, 64)
-LENET_HIDDEN = 256
-MLP_FEATURES = (256, 256)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Affine layer without bias, batch norm, neuron, and a pool where the window is not 1.
-
-    Attributes:
-        kind: `conv` is 3×3 with padding 1.
-        inputs, outputs: channels or features.
-        size: (height, width) of what the affine layer gives; (1, 1) for `linear`.
-        window: (height, width) of the max-pool.
-    """
-
-    kind: Literal["conv", "linear"]
-    inputs: int
-    outputs: int
-    size: tuple[int, int] = (1, 1)
-    window: tuple[int, int] = (1, 1)
-
-    @property
-    def pooled(self) -> tuple[int, int]:
-        """Height and width behind the pool."""
-        return self.size[0] // self.window[0], self.size[1] // self.window[1]
-
-
-def lenet_layers(in_shape: tuple[int, int, int]) -> list[Layer]:
-    """Return the layers of `asnn.models.lenet` in front of its readout."""
-    channels, height, width = in_shape
-    layers = []
-    for outputs in LENET_WIDTHS:
-        window = (min(height, 2), min(width, 2))
-        layers.append(Layer("conv", channels, outputs, (height, width), window))
-        channels, (height, width) = outputs, layers[-1].pooled
-    return [*layers, Layer("linear", channels * height * width, LENET_HIDDEN)]
-
-
-def mlp_layers(in_shape: tuple[int, int, int]) -> list[Layer]:
-    """Return the layers of `asnn.models.mlp` in front of its readout."""
-    sizes = [in_shape[0] * in_shape[1] * in_shape[2], *MLP_FEATURES]
-    return [Layer("linear", a, b) for a, b in pairwise(sizes)]
-
-
-# The layers are written down once more, so that a contestant needs nothing of asnn's modules; that
-# they are still those of asnn is checked before anything is timed.
-PLANS: dict[str, Callable[[tuple[int, int, int]], list[Layer]]] = {
-    "lenet": lenet_layers,
-    "mlp": mlp_layers,
-}
+from .networks import PLANS, Layer, Plan
 
 
 @dataclass(frozen=True)
@@ -74,7 +21,7 @@ class Case:
     """One network with one code on one batch.
 
     Attributes:
-        model: `lenet` or `mlp`, with their default widths.
+        model: name of a network of `networks.PLANS`.
         in_shape: (C, H, W) of the images.
         classes: number of classes.
         coding: name of a code.
@@ -109,9 +56,38 @@ class Case:
         return create_coding(self.coding, steps=self.steps)
 
     @property
+    def plan(self) -> Plan:
+        """What the network is."""
+        return PLANS[self.model]
+
+    @property
     def layers(self) -> list[Layer]:
-        """The layers in front of the readout."""
-        return PLANS[self.model](self.in_shape)
+        """The layers in front of the readout, of a network that is a line of them.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if self.plan.layers is None:
+            raise ValueError(f"{self.model} is not a line of layers")
+        return self.plan.layers(self.in_shape)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `create_model` that build asnn's network."""
+        return {
+            "name": self.plan.model,
+            "in_shape": self.in_shape,
+            "classes": self.classes,
+            "coding": self.coding,
+            "steps": self.steps,
+            **self.plan.options,
+        }
+
+    def compared(self, batch: int) -> Case:
+        """Return the case on which results are compared: a small batch, images not too large."""
+        channels, *sides = self.in_shape
+        height, width = (min(side, self.plan.largest_compared or side) for side in sides)
+        return replace(self, batch=batch, in_shape=(channels, height, width))
 
     @property
     def stems(self) -> int:

@@ -2,9 +2,11 @@
 
 Three questions, each answered with figures:
 
-- Have they the same weights? Shapes of all affine layers and batch norms are compared one by one
-  with those of the case. What a network has beyond them is counted and told: the second stem that
-  asnn has with a mixed code, parameters of neurons, scales of the readout.
+- Have they the same weights? Shapes of all affine layers and batch norms, and which of the former
+  have a bias, are compared one by one with those of asnn's network, in the order of the modules.
+  A linear layer and a convolution whose kernel is 1 wide are the same. What a network has beyond
+  them is counted and told: the second stem that asnn has with a mixed code, parameters of neurons,
+  scales of the readout.
 - Do they answer in the same shape?
 - Do they compute the same? Both are given the same random weights and running statistics, in
   evaluation mode, where every form of batch norm is the same; the loss of the first step and the
@@ -18,7 +20,8 @@ agree to rounding: a flip is an accident of one draw, another function differs i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +37,21 @@ AGREEING = 2
 LOSS_TOLERANCE = 1e-4
 LOGITS_TOLERANCE = 1e-3  # of their deviation
 
-Affine = nn.Conv2d | nn.Linear
+Affine = nn.Conv1d | nn.Conv2d | nn.Linear
 Norm = nn.modules.batchnorm._BatchNorm
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What the affine layers and batch norms of a network look like, in order.
+
+    Attributes:
+        shapes: of the weights, outputs × inputs × kernel where it is not 1 wide, and the bias.
+        channels: of the batch norms.
+    """
+
+    shapes: list[str]
+    channels: list[int]
 
 
 @dataclass
@@ -69,7 +85,7 @@ def examine(contestant: Contestant, network: Network, case: Case) -> Work:
     _compare_shapes(network, case, work)
     if work.faults:
         return work
-    checked = replace(case, batch=CHECKED_BATCH)
+    checked = case.compared(CHECKED_BATCH)
     matched = build(contestant, checked, matched=True)
     work.output_shape = list(_logits(matched, checked).shape)
     if work.output_shape != [checked.batch, case.classes]:
@@ -92,31 +108,44 @@ def _parts(network: nn.Module) -> tuple[list[Affine], list[Norm]]:
     )
 
 
+def _weights(affines: list[Affine], norms: list[Norm]) -> Weights:
+    return Weights([_shape(layer) for layer in affines], [norm.num_features for norm in norms])
+
+
+def _shape(layer: Affine) -> str:
+    outputs, inputs, *kernel = layer.weight.shape
+    sizes = [outputs, inputs, *(kernel if max(kernel, default=1) > 1 else [])]
+    return "×".join(map(str, sizes)) + (" + bias" if layer.bias is not None else "")
+
+
+@lru_cache
+def wanted_of(case: Case) -> Weights:
+    """Return the weights of asnn's network with a single stem."""
+    affines, norms = _parts(build(CONTESTANTS["asnn-reference"], case))
+    second = case.stems - 1
+    return _weights(affines[second:], norms[second:])
+
+
 def _compare_shapes(network: Network, case: Case, work: Work) -> None:
-    """Compare weights with those of the case, and count parameters."""
+    """Compare weights with those of asnn, and count parameters."""
     affines, norms = _parts(network)
-    layers = case.layers
-    wanted = [
-        [layer.outputs, layer.inputs, *([3, 3] if layer.kind == "conv" else [])] for layer in layers
-    ]
-    wanted.append([case.classes, layers[-1].outputs])
-    channels = [layer.outputs for layer in layers]
-    found = [list(layer.weight.shape) for layer in affines]
-    normed = [norm.num_features for norm in norms]
+    wanted, found = wanted_of(case), _weights(affines, norms)
     # With a mixed code the first layer may be there twice, for analog steps and for spikes.
-    twice = case.stems == 2
-    if found != wanted and not (twice and found == wanted[:1] + wanted):
-        work.faults.append(f"its weights have the shapes {found}, not {wanted}")
-    if normed != channels and not (twice and normed == channels[:1] + channels):
-        work.faults.append(f"its batch norms have {normed} channels, not {channels}")
-    biased = [layer.bias is not None for layer in affines]
-    if any(biased[:-1]) or not biased[-1]:
-        work.faults.append("a layer in front of a batch norm has a bias, or the readout has none")
-    second = [*affines[: len(affines) - len(wanted)], *norms[: len(norms) - len(channels)]]
+    first = slice(0, case.stems - 1)
+    if found.shapes not in (wanted.shapes, wanted.shapes[first] + wanted.shapes):
+        work.faults.append(
+            f"its weights have the shapes {', '.join(found.shapes)}, not {', '.join(wanted.shapes)}"
+        )
+    if found.channels not in (wanted.channels, wanted.channels[first] + wanted.channels):
+        work.faults.append(f"its batch norms have {found.channels} channels, not {wanted.channels}")
+    second_stem = [
+        *affines[: len(affines) - len(wanted.shapes)],
+        *norms[: len(norms) - len(wanted.channels)],
+    ]
     work.parameters = {
-        "weights": _count(affines[-len(wanted) :]),
-        "norms": _count(norms[-len(channels) :]),
-        "second_stem": _count(second),
+        "weights": _count(affines[-len(wanted.shapes) :]),
+        "norms": _count(norms[-len(wanted.channels) :]),
+        "second_stem": _count(second_stem),
         "neurons": _count([network]) - _count([*affines, *norms]),
     }
 
@@ -162,9 +191,10 @@ def _difference(network: Network, reference: Network, case: Case, seed: int) -> 
 def _draw_weights(network: nn.Module, case: Case, seed: int) -> None:
     """Give a network the weights and running statistics of a seed, both stems the same."""
     affines, norms = _parts(network)
-    for modules, layers in ((affines, len(case.layers) + 1), (norms, len(case.layers))):
+    wanted = wanted_of(case)
+    for modules, layers in ((affines, wanted.shapes), (norms, wanted.channels)):
         for i, module in enumerate(modules):
-            place = max(i - (len(modules) - layers), 0)
+            place = max(i - (len(modules) - len(layers)), 0)
             generator = torch.Generator().manual_seed(1000 * seed + place)
             with torch.no_grad():
                 _draw(module, generator)

@@ -78,7 +78,7 @@ def run_job(job: Job, manner: Manner, progress: Progress) -> dict[str, Any]:
         progress(f"{job.case}: comparing the work of {len(job.names)}")
         for name in job.names:
             contestant = CONTESTANTS[name]
-            reason = unavailable(contestant)
+            reason = unavailable(contestant, job.case)
             if reason:
                 not_measured(name, "all", reason)
                 continue

@@ -77,11 +77,11 @@ def targets(results: list[dict[str, Any]]) -> list[Target]:
 
     def times(what: str, case: Case, part: str, slower: str, least: float) -> Target:
         spread = ratio(found[case], part, slower, "asnn")
-        return _of_ratio(f"{what}: {slower} / asnn", "at least", least, spread, found[case], slower)
+        return of_ratio(f"{what}: {slower} / asnn", "at least", least, spread, found[case], slower)
 
     def share(what: str, case: Case, part: str, other: str, most: float) -> Target:
         spread = ratio(found[case], part, "asnn", other)
-        return _of_ratio(f"{what}: asnn / {other}", "at most", most, spread, found[case], other)
+        return of_ratio(f"{what}: asnn / {other}", "at most", most, spread, found[case], other)
 
     return [
         times("train direct", PAPER, "train", "step-loop", 4),
@@ -121,7 +121,7 @@ def kept_bytes(case: Case, spike_bytes: int = FLOAT) -> int:
     return kept
 
 
-def _of_ratio(
+def of_ratio(
     what: str,
     bound: Literal["at least", "at most"],
     promised: float,
@@ -129,6 +129,7 @@ def _of_ratio(
     result: dict[str, Any],
     other: str,
 ) -> Target:
+    """Return a promise of a ratio, or why a result does not have it."""
     if spread is None:
         return Target(what, bound, promised, "×", None, note=_why(result, other))
     return Target(what, bound, promised, "×", spread.median, (spread.low, spread.high))

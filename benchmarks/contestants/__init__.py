@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from .base import Contestant, Network, build, unavailable
+from .base import LINES, Contestant, Network, build, unavailable
 
 SAME_NEURON = {"leak": 0.5, "gain": 0.5, "reset": "subtract"}
+EVERYTHING = (*LINES, "ms-resnet", "spikformer")
 
 CONTESTANTS = {
     contestant.name: contestant
@@ -13,6 +14,7 @@ CONTESTANTS = {
             "asnn",
             "asnn with fused kernels",
             ".own:fused",
+            builds=EVERYTHING,
             package="numba",
             compiles=True,
             neuron=SAME_NEURON,
@@ -21,6 +23,7 @@ CONTESTANTS = {
             "asnn-reference",
             "asnn in plain PyTorch, time folded into the batch",
             ".own:reference",
+            builds=EVERYTHING,
             neuron=SAME_NEURON,
         ),
         Contestant(
@@ -32,7 +35,8 @@ CONTESTANTS = {
         Contestant(
             "relu",
             "ReLU for neurons, channels-last; with a static code the first block runs once",
-            ".relu:Relu",
+            ".relu:relu",
+            builds=EVERYTHING,
             unlike="a ReLU is no spiking neuron",
         ),
         Contestant(
@@ -44,7 +48,8 @@ CONTESTANTS = {
         Contestant(
             "spikingjelly",
             "SpikingJelly, multi-step ParametricLIFNode, eager",
-            ".peer_spikingjelly:SpikingJelly",
+            ".peer_spikingjelly:eager",
+            builds=EVERYTHING,
             package="spikingjelly",
             neuron=SAME_NEURON,
         ),
@@ -52,6 +57,7 @@ CONTESTANTS = {
             "spikingjelly-compiled",
             "SpikingJelly, multi-step ParametricLIFNode, under torch.compile",
             ".peer_spikingjelly:compiled",
+            builds=EVERYTHING,
             package="spikingjelly",
             compiles=True,
             slow_start=True,

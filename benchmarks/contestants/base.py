@@ -11,7 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..case import Case, Layer
+from ..case import Case
+from ..networks import Layer
+
+# Networks that are a line of layers, which everyone builds.
+LINES = ("lenet", "mlp")
 
 
 class Network(nn.Module):
@@ -40,6 +44,7 @@ class Contestant:
         name: what a user types.
         what: one line about it.
         source: `"module:attribute"` of what builds it, called with a case and `matched`.
+        builds: the networks of `create_model` that it can be.
         package: what has to be installed.
         compiles: whether its first call compiles code that a cache on disk may keep.
         slow_start: compiles for a minute or so for each shape, and is measured only when named.
@@ -51,6 +56,7 @@ class Contestant:
     name: str
     what: str
     source: str
+    builds: tuple[str, ...] = LINES
     package: str | None = None
     compiles: bool = False
     slow_start: bool = False
@@ -81,8 +87,10 @@ def build(contestant: Contestant, case: Case, *, matched: bool = False, seed: in
         return make(case, matched=matched)
 
 
-def unavailable(contestant: Contestant) -> str | None:
-    """Return why a contestant cannot be measured here, or None."""
+def unavailable(contestant: Contestant, case: Case) -> str | None:
+    """Return why a contestant cannot be measured with a case here, or None."""
+    if case.plan.model not in contestant.builds:
+        return f"it does not build {case.model}"
     package = contestant.package
     if package is None or find_spec(package) is not None:
         return None

@@ -20,14 +20,7 @@ class Own(Network):
 
     def __init__(self, case: Case, kernels: str, neuron: dict[str, object] | None = None) -> None:
         super().__init__()
-        self.model = create_model(
-            case.model,
-            in_shape=case.in_shape,
-            classes=case.classes,
-            coding=case.coding,
-            steps=case.steps,
-            neuron_options=neuron,
-        )
+        self.model = create_model(**case.arguments, neuron_options=neuron)
         use_kernels(self.model, kernels)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ Torch", says its README); its training example offers `torch.compile` beside it.
 after each step, as its examples do.
 
 Its neuron, v ← v + (x - v)/τ with τ = 2 to begin with, soft reset and a sigmoid surrogate with
-α = 4, is that of asnn with leak = gain = 0.5.
+α = 4, is that of asnn with leak = gain = 0.5. Networks that it ships itself are its own
+(`peer_spikingjelly_zoo.py`).
 """
 
 # Only the extra `bench` installs it.
@@ -15,9 +16,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from ..case import Case, Layer
+from ..case import Case
+from ..networks import Layer
 from .base import Network
 
 
@@ -25,56 +28,77 @@ class SpikingJelly(Network):
     """The network of a case in SpikingJelly; one stem, whatever the code.
 
     Args:
-        case: the network to build.
-        matched: makes no difference.
+        case: what is fed.
+        net: `[T, B, C, H, W]` to logits `[T, B, classes]`, or to their mean `[B, classes]`.
     """
 
-    def __init__(self, case: Case, *, matched: bool = False) -> None:
-        from spikingjelly.activation_based import functional, layer
+    def __init__(self, case: Case, net: nn.Module) -> None:
+        from spikingjelly.activation_based import functional
 
         super().__init__()
         self.coding = case.encoder
-        parts: list[nn.Module] = []
-        former = "conv"
-        for each in case.layers:
-            if each.kind == "linear" and (former == "conv"):
-                parts.append(layer.Flatten())
-            parts += _block(each)
-            former = each.kind
-        parts.append(layer.Linear(case.layers[-1].outputs, case.classes))
-        self.net = nn.Sequential(*parts)
-        functional.set_step_mode(self.net, "m")
+        self.net = net
+        functional.set_step_mode(net, "m")
         self._reset: Any = functional.reset_net
-        self._run: Any = self.net
+        self._run: Any = net
 
     def forward(self, images: Tensor) -> Tensor:
-        return self._run(self.coding.encode(images)).mean(0)
+        logits = self._run(self.coding.encode(images))
+        return logits if logits.dim() == 2 else logits.mean(0)
 
     def reset(self) -> None:
         self._reset(self.net)
 
 
+def eager(case: Case, *, matched: bool = False) -> SpikingJelly:
+    """Return the network as it is."""
+    from . import peer_spikingjelly_zoo as zoo
+
+    makers = {"ms-resnet": zoo.ms_resnet, "spikformer": zoo.spikformer}
+    return SpikingJelly(case, makers.get(case.plan.model, _line)(case))
+
+
 def compiled(case: Case, *, matched: bool = False) -> SpikingJelly:
     """Return the network under `torch.compile`; as it is where results are compared."""
-    import torch
-
-    network = SpikingJelly(case)
+    network = eager(case)
     if not matched:
         network._run = torch.compile(network.net, backend="inductor")
     return network
 
 
-def _block(each: Layer) -> list[nn.Module]:
-    from spikingjelly.activation_based import layer, neuron, surrogate
+def neuron_options() -> dict[str, Any]:
+    """Return the arguments of `ParametricLIFNode`."""
+    from spikingjelly.activation_based import surrogate
 
-    node = neuron.ParametricLIFNode(
-        init_tau=2.0,
-        decay_input=True,
-        v_threshold=1.0,
-        v_reset=None,
-        surrogate_function=surrogate.Sigmoid(alpha=4.0),
-        detach_reset=False,
-    )
+    return {
+        "init_tau": 2.0,
+        "decay_input": True,
+        "v_threshold": 1.0,
+        "v_reset": None,
+        "surrogate_function": surrogate.Sigmoid(alpha=4.0),
+        "detach_reset": False,
+    }
+
+
+def _line(case: Case) -> nn.Module:
+    """Return a network that is a line of layers."""
+    from spikingjelly.activation_based import layer
+
+    parts: list[nn.Module] = []
+    former = "conv"
+    for each in case.layers:
+        if each.kind == "linear" and (former == "conv"):
+            parts.append(layer.Flatten())
+        parts += _block(each)
+        former = each.kind
+    parts.append(layer.Linear(case.layers[-1].outputs, case.classes))
+    return nn.Sequential(*parts)
+
+
+def _block(each: Layer) -> list[nn.Module]:
+    from spikingjelly.activation_based import layer, neuron
+
+    node = neuron.ParametricLIFNode(**neuron_options())
     if each.kind == "linear":
         linear = layer.Linear(each.inputs, each.outputs, bias=False)
         return [linear, layer.BatchNorm1d(each.outputs), node]

@@ -3,7 +3,8 @@
 Time is folded into the batch and images are channels-last. A ReLU keeps nothing from step to
 step, so with a static code the whole first block (convolution, norm, ReLU, pool) gives the same
 at every step; `Relu` computes it once and repeats its result T times, `ReluEveryStep` does not.
-From the second block on both run over T·B images, since that is what they stand beside.
+From the second block on both run over T·B images, since that is what they stand beside. Networks
+that are not a line of layers have their ReLU in `relu_twin.py`.
 """
 
 from __future__ import annotations
@@ -59,6 +60,13 @@ class ReluEveryStep(Relu):
     """The ReLU network whose first block runs over T·B images as well."""
 
     first_block_once = False
+
+
+def relu(case: Case, *, matched: bool = False) -> Network:
+    """Return the ReLU network of any case."""
+    from .relu_twin import ReluTwin
+
+    return Relu(case) if case.plan.layers else ReluTwin(case)
 
 
 def _channels_last(images: Tensor) -> Tensor:
