@@ -68,7 +68,8 @@ def list_recipes(
     if as_json:
         console.print_json(described)
         return
-    console.emit("".join(f"{name:15} {text}\n" for name, text in described.items()))
+    width = max(map(len, described))
+    console.emit("".join(f"{name:{width}}  {text}\n" for name, text in described.items()))
 
 
 @recipes_app.command("show")
