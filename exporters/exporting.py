@@ -24,7 +24,7 @@ from .onnx_forms import FORMS, INPUTS, OPSET, Form, Input, build_models
 from .place import Place, aside
 from .reading_nir import read_nir
 from .reading_onnx import read_onnx
-from .simulators import SIMULATORS
+from .simulators import MOST_NODES, SIMULATORS
 from .subject import Samples, Subject
 from .targets import TARGETS, check_target, problems
 from .verification import Report, checks_of_nir, checks_of_onnx, compare
@@ -176,10 +176,15 @@ def export_nir(
     if target is not None:
         check_target(sketch, target)
     exact = [name for name, facts in TARGETS.items() if not problems(sketch, facts)]
-    for name in exact:
-        if samples is not None and SIMULATORS[name].missing:
+    for name in exact if samples is not None else ():
+        if SIMULATORS[name].missing:
             lacks = " ".join(SIMULATORS[name].missing)
             notes.append(f"{name} could run it, and is not asked: pip install {lacks}")
+        elif not _is_asked(name, sketch, target):
+            notes.append(
+                f"{name} could run it, and is not asked: its importer would take long for "
+                f"{len(sketch.nodes):,} nodes; --target {name} asks it"
+            )
     if not exact:
         notes.append("no simulator's importer reads Scale and Threshold today; portable is read")
     paths = {"model": aside(place.file(".nir"))}
@@ -194,6 +199,7 @@ def export_nir(
             samples,
             form=form,
             original=subject.graph if approximates else None,
+            target=target,
             trusted=True,
         )
         paths["golden"] = aside(place.file(".golden.nir"))
@@ -210,9 +216,12 @@ def verify_nir(
     *,
     form: NirForm,
     original: Graph | None = None,
+    target: str | None = None,
     trusted: bool = False,
 ) -> Report:
     """Compare a NIR file with the network: from the file alone, and in every simulator at hand.
+
+    Simulators are not asked about graphs that their importers would take long for.
 
     Args:
         subject: the network, with the graph that the file is held to.
@@ -220,15 +229,25 @@ def verify_nir(
         samples: to compare on.
         form: of the file.
         original: the graph before an approximation.
+        target: a simulator to ask however large the graph is.
         trusted: whether the file was written just now, by us.
 
     Raises:
         DataError: the file is damaged or hostile.
     """
     read = read_nir(path, trusted=trusted)
-    exact = [name for name, facts in TARGETS.items() if not problems(read, facts)]
+    exact = [
+        name
+        for name, facts in TARGETS.items()
+        if _is_asked(name, read, target) and not problems(read, facts)
+    ]
     checks = checks_of_nir(read, path, subject.graph, form=form, exact=exact)
     return compare(subject, samples, checks, original=original)
+
+
+def _is_asked(name: str, graph: nir.NIRGraph, target: str | None) -> bool:
+    """Return whether a simulator is to run a graph, if it is there and would run it exactly."""
+    return name == target or len(graph.nodes) <= MOST_NODES
 
 
 def verify(subject: Subject, path: Path | str, samples: Samples) -> Report:

@@ -96,6 +96,33 @@ class Add(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Product(Node):
+    """a b of two inputs, element by element, or (1 - a) b.
+
+    Attributes:
+        inverted: whether 1 - a takes the place of a, the first input.
+    """
+
+    inverted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attention(Node):
+    """scale Q Kᵀ V of each head at each step, without softmax: `[3C, H, W]` to `[C, H, W]`.
+
+    The places of an image are tokens. Channels hold the queries, then the keys, then the values,
+    and within each the heads one after another. Q (Kᵀ V) is what is computed.
+
+    Attributes:
+        heads: how many, each of C / heads channels.
+        scale: factor of the product.
+    """
+
+    heads: int
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Neuron(Node):
     """Leaky integrate-and-fire with parameters of each step, beginning at rest.
 
@@ -185,6 +212,8 @@ class Graph:
     def is_binary(self, name: str) -> bool:
         """Return whether a node gives 0 and 1 only, whatever the input."""
         node = next((node for node in self.nodes if node.name == name), None)
+        if isinstance(node, Product):
+            return all(self.is_binary(each) for each in node.inputs)
         if isinstance(node, Flatten) or (isinstance(node, Pool) and node.kind == "max"):
             return self.is_binary(node.inputs[0])
         return isinstance(node, Neuron)
@@ -200,7 +229,7 @@ def _is_steady(node: Node) -> bool:
         return len(set(node.of_step)) == 1
     if isinstance(node, ChannelScale):
         return all(bool((part == part[0]).all()) for part in (node.factor, node.offset))
-    return isinstance(node, Pool | Flatten | Add)
+    return isinstance(node, Pool | Flatten | Add | Product | Attention)
 
 
 def window_places(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
@@ -233,9 +262,16 @@ def _shape(node: Node, inputs: list[Shape]) -> Shape:
             return (shape[0], *out)
         case Flatten():
             return (int(np.prod(shape)),)
-        case Add():
+        case Add() | Product():
             _demand(all(other == shape for other in inputs), node, inputs, "inputs of one shape")
+            if isinstance(node, Product):
+                _demand(len(inputs) == 2, node, f"{len(inputs)}", "two inputs")
             return shape
+        case Attention():
+            _demand(len(shape) == 3, node, shape, "an image")
+            each = 3 * node.heads
+            _demand(shape[0] % each == 0, node, shape, f"channels that {each} divides")
+            return (shape[0] // 3, *shape[1:])
         case Neuron():
             channels = node.leak.shape[1]
             _demand(channels in (1, shape[0]), node, shape, f"{channels} channels")

@@ -14,6 +14,7 @@ from .graph import (
     INPUT,
     Add,
     Array,
+    Attention,
     ChannelScale,
     Conv,
     Flatten,
@@ -23,6 +24,7 @@ from .graph import (
     Node,
     Pair,
     Pool,
+    Product,
     Readout,
     window_places,
 )
@@ -117,6 +119,11 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
             for other in inputs[1:]:
                 total = total + other
             return total
+        case Product():
+            first, second = inputs
+            return (1 - first if node.inverted else first) * second
+        case Attention():
+            return attention(x, node.heads, np.float32(node.scale))
     raise TypeError(f"no arithmetic for {type(node).__name__}")
 
 
@@ -149,6 +156,19 @@ def convolve(
             y = seen @ weight[of_group].reshape(outs, -1).T + bias[of_group]
             out[part, of_group] = np.moveaxis(y.reshape(-1, *places, outs), 3, 1)
     return out
+
+
+def attention(x: Array, heads: int, scale: np.float32) -> Array:
+    """Return scale Q (Kᵀ V) of each head, `[T, B, 3C, H, W]` to `[T, B, C, H, W]`.
+
+    A head's part of x is `[C / heads, H·W]`, Qᵀ and so on, so that (V Kᵀ) Q is the answer's.
+    Sums of products of spikes are whole numbers, exact in any order.
+    """
+    steps, batch, channels, height, width = x.shape
+    shape = (steps, batch, 3, heads, channels // (3 * heads), height * width)
+    q, k, v = np.moveaxis(x.reshape(shape), 2, 0)
+    out = scale * ((v @ k.swapaxes(-1, -2)) @ q)
+    return out.reshape(steps, batch, channels // 3, height, width)
 
 
 def windows(

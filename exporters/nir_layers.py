@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..core.errors import ConfigError
-from .graph import Add, ChannelScale, Flatten, Graph, Node, Pool, Shape
+from .graph import Add, Attention, ChannelScale, Flatten, Graph, Node, Pool, Product, Shape
 from .nir_nodes import Sketch
 
 Sources = tuple[str, ...]
@@ -33,13 +33,7 @@ def add_layer(
     first = inputs[0]
     match node:
         case Add():
-            together = tuple(source for sources in inputs for source in sources)
-            if len(set(together)) == len(together):
-                return together  # in-edges are added
-            raise ConfigError(
-                f"layer {node.name!r} adds a value to itself",
-                why="NIR has one edge between two nodes",
-            )
+            return _sum(sketch, graph, node, name, inputs)
         case ChannelScale():
             return (sketch.diagonal(name, node.factor[t], node.offset[t], after, *first),)
         case Flatten():
@@ -58,6 +52,52 @@ def add_layer(
                 remedy="pool behind the neuron, or use average pooling",
             )
     raise ConfigError(f"layer {node.name!r} ({type(node).__name__}) has no form in NIR")
+
+
+def _sum(sketch: Sketch, graph: Graph, node: Add, name: str, inputs: Sequence[Sources]) -> Sources:
+    """Return what is to be linked for a sum: in-edges of a node are added.
+
+    A sum that one layer reads is two edges to that. One that several read, or another sum, is a
+    scale by 1 with two in-edges: no node gets more, whose order would be left to the reader. A
+    value added to itself is twice that value, for there is one edge between two nodes.
+    """
+    shape = graph.shapes[node.name]
+    readers = [each for each in graph.nodes for read in each.inputs if read == node.name]
+    linked = len(readers) == 1 and not isinstance(readers[0], Add)
+    total, *others = (
+        _one(sketch, sources, shape, f"{name}_{i}") for i, sources in enumerate(inputs, start=1)
+    )
+    for i, term in enumerate(others, start=2):
+        last = i == len(inputs)
+        at = name if last else f"{name}_first{i}"
+        if term == total:
+            total = sketch.scale(at, np.full(1, 2, np.float32), shape, term)
+        elif last and linked:
+            return total, term
+        else:
+            total = sketch.scale(at, np.ones(1, np.float32), shape, total, term)
+    return (total,)
+
+
+def refuse_products(graph: Graph) -> None:
+    """Refuse a graph with a layer that multiplies signals.
+
+    Raises:
+        ConfigError: it has one.
+    """
+    for node in graph.nodes:
+        if isinstance(node, Attention):
+            what, remedy = "multiplies queries, keys and values", "use --format onnx"
+        elif isinstance(node, Product):
+            what = "multiplies the spikes of two paths"
+            remedy = "use --format onnx, or train with model.connect=add"
+        else:
+            continue
+        raise ConfigError(
+            f"layer {node.name!r} {what}, which NIR cannot say",
+            why="that is a product of two signals, and NIR has no node for one",
+            remedy=remedy,
+        )
 
 
 def _one(sketch: Sketch, sources: Sources, shape: Shape, name: str) -> str:

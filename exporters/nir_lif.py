@@ -27,7 +27,7 @@ from .graph import (
     Node,
     Readout,
 )
-from .nir_layers import add_layer
+from .nir_layers import add_layer, refuse_products
 from .nir_nodes import DT, Sketch, Style
 from .nir_unrolled import OUTPUT
 
@@ -117,6 +117,7 @@ def build_lif(graph: Graph, metadata: dict[str, object], style: Style = "portabl
     Raises:
         ConfigError: it would not be the truth.
     """
+    refuse_products(graph)
     faults = faults_of(graph)
     if faults:
         raise ConfigError(

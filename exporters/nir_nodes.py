@@ -12,6 +12,7 @@ sum them in any order. So no neuron reads more than two.
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import nir
@@ -68,14 +69,21 @@ class Sketch:
         return self.add(name, one_step_neuron(_full(level, shape)), *sources)
 
     def greatest(self, name: str, pool: Pool, after: Shape, source: str) -> str:
-        """The greatest of each window of 0 and 1: whether their sum is above 0."""
+        """The greatest of each window of 0 and 1: whether their sum is above 0.
+
+        Importers leave out the padding of a sum-pool, and keep that of a mean.
+        """
+        level = np.full(1, 0.5, np.float32)
+        if self.style == "portable" and any(pool.padding):
+            mean = self.mean(f"{name}_mean", pool, source)
+            return self.threshold(name, level / math.prod(pool.kernel), after, mean)
         node = nir.SumPool2d(
             kernel_size=np.array(pool.kernel),
             stride=np.array(pool.stride),
             padding=np.array(pool.padding),
         )
         total = self.add(f"{name}_sum", node, source)
-        return self.threshold(name, np.full(1, 0.5, np.float32), after, total)
+        return self.threshold(name, level, after, total)
 
     def affine(self, name: str, layer: Affine, group: int, before: Shape, *sources: str) -> str:
         """A convolution or linear layer with one of its sets of weights."""

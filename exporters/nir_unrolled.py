@@ -17,7 +17,7 @@ import numpy as np
 
 from ..core.errors import ConfigError
 from .graph import INPUT, Affine, Array, Graph, Neuron, Node, Readout
-from .nir_layers import add_layer
+from .nir_layers import add_layer, refuse_products
 from .nir_nodes import Sketch, Style, pointwise
 
 OUTPUT = "output"
@@ -42,6 +42,7 @@ def unroll(graph: Graph, style: Style, metadata: dict[str, object]) -> nir.NIRGr
     Raises:
         ConfigError: a layer cannot be said in NIR.
     """
+    refuse_products(graph)
     return _Unrolling(graph, style).build(metadata)
 
 

@@ -17,6 +17,7 @@ from .graph import (
     Add,
     Affine,
     Array,
+    Attention,
     ChannelScale,
     Conv,
     Flatten,
@@ -25,16 +26,18 @@ from .graph import (
     Neuron,
     Node,
     Pool,
+    Product,
     Readout,
 )
 from .onnx_builder import Builder
+from .onnx_joins import attention, joined
 
 
 def all_steps(b: Builder, graph: Graph, code: str) -> str:
     """Add all layers over all steps, and return the logits `[T, N, K]`."""
     values = {INPUT: code}
     for node in graph.nodes:
-        inputs = [_alike(b, graph, node, name, values[name]) for name in node.inputs]
+        inputs = [values[name] for name in node.inputs]
         steps = 1 if node.name in graph.still else graph.steps
         values[node.name] = _over_time(b, graph, node, inputs, steps)
     return values[graph.output]
@@ -69,15 +72,6 @@ def one_step(
     return values[graph.output], after
 
 
-def _alike(b: Builder, graph: Graph, node: Node, name: str, x: str) -> str:
-    """Return an input of a sum with all its steps, where its other inputs have them."""
-    if not isinstance(node, Add) or name not in graph.still or node.name in graph.still:
-        return x
-    rank = len(graph.shapes[name]) + 2
-    times = b.integers(graph.steps, *[1] * (rank - 1))
-    return b.op("Tile", [x, times], f"{node.name}/{name}")
-
-
 def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: int) -> str:
     x, name = inputs[0], node.name
     shape, before = graph.shapes[name], graph.shapes[node.inputs[0]]
@@ -96,8 +90,10 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
             return b.reshape(pooled, (steps, -1, *shape), name)
         case Flatten():
             return b.reshape(x, (steps, -1, *shape), name)
-        case Add():
-            return b.op("Sum", inputs, name)
+        case Add() | Product():
+            return joined(b, node, inputs)
+        case Attention():
+            return attention(b, node, x, before, (steps, -1, *shape))
         case ChannelScale():
             axes = (steps, 1, -1, *[1] * (len(shape) - 1))
             factor = b.constant(f"{name}.factor", node.factor[:steps].reshape(axes))
@@ -277,8 +273,10 @@ def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str)
             return _pool(b, node, x, name)
         case Flatten():
             return b.reshape(x, (-1, *shape), name)
-        case Add():
-            return b.op("Sum", inputs, name)
+        case Add() | Product():
+            return joined(b, node, inputs)
+        case Attention():
+            return attention(b, node, x, graph.shapes[node.inputs[0]], (-1, *shape))
         case ChannelScale():
             axes = (len(node.factor), -1, *[1] * (len(shape) - 1))
             parts = []

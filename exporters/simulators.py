@@ -19,6 +19,9 @@ import numpy as np
 from .graph import Array
 from .nir_nodes import DT
 
+# An importer by nirtorch looks for loops at every node: its time grows with the cube of the nodes.
+MOST_NODES = 600
+
 # A function of one step `[B, ...]` that keeps its own state, beginning at rest.
 Stepper = Callable[[Any], Any]
 

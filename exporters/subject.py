@@ -65,7 +65,7 @@ def subject_of(model: SpikingNetwork, about: dict[str, Any] | None = None) -> Su
     model = copy.deepcopy(model).cpu().float().eval()
     use_kernels(model, "reference")  # what the fused kernels are held to as well
     spikes: dict[str, Tensor] = {}
-    for name, layer in model.body.named_children():
+    for name, layer in model.body.named_modules():
         if isinstance(layer, SpikingLayer):
             layer.neuron.register_forward_hook(_keeper(spikes, name))
 
@@ -100,10 +100,10 @@ class Samples:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batches(self) -> Iterator[tuple[Array, slice]]:
-        """Give the images in batches, each with its place."""
-        for begin in range(0, len(self.images), BATCH):
-            place = slice(begin, begin + BATCH)
+    def batches(self, size: int = BATCH) -> Iterator[tuple[Array, slice]]:
+        """Give the images in batches of `size`, each with its place."""
+        for begin in range(0, len(self.images), size):
+            place = slice(begin, begin + size)
             yield np.ascontiguousarray(self.images[place], np.float32), place
 
 

@@ -76,6 +76,8 @@ def problems(graph: nir.NIRGraph, target: Target) -> list[str]:
             found.append(f"convolution {name!r} has groups")
         elif isinstance(node, nir.Flatten) and node.start_dim >= 0:
             found.append(f"{name!r} flattens from the front, where it counts the batch")
+        elif isinstance(node, nir.SumPool2d) and np.any(node.padding):
+            found.append(f"the padding of sum-pool {name!r} would be left out")
         elif isinstance(node, nir.LIF):
             found += [f"neuron {name!r} {why}" for why in _problems_of_neuron(node, target)]
     return list(dict.fromkeys(found))

@@ -6,6 +6,7 @@ layer by layer where the runtime tells, and the graph with the network that it w
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,10 +28,11 @@ from .nir_unrolled import OUTPUT, input_of, step_name
 from .onnx_runtime import CPU, OnnxSession, providers, run_stream, with_outputs
 from .parity import CODE, Parity, count_near_threshold
 from .simulators import SIMULATORS, Imported, Simulator
-from .subject import Samples, Subject
+from .subject import BATCH, Samples, Subject
 
 # Of a standardised pixel from a code's threshold: sums over a whole image come before it.
 CODE_MARGIN = 5e-6
+MEMORY = 1 << 30  # bytes, about, for values of layers
 
 
 class Check(Protocol):
@@ -110,7 +112,7 @@ def compare(
     near: dict[str, int] = {}
     quiet = {node.name for node in subject.graph.neurons}  # fires never, or always
     spikes: dict[str, float] = {node.name: 0.0 for node in subject.graph.neurons}
-    for images, place in samples.batches():
+    for images, place in samples.batches(samples_at_once(subject.graph)):
         code = subject.encode(images)  # once: a random code would draw anew
         trace = run(subject.graph, code)
         before = trace if original is None else run(original, code)
@@ -139,6 +141,14 @@ def compare(
     parities = [network.parity, *(check.parity for check in checks)]
     parities += [] if changed is None else [changed.parity]
     return Report(parities, samples, accuracy, near, spikes, [n for n in spikes if n in quiet])
+
+
+def samples_at_once(graph: Graph) -> int:
+    """Return how many samples to compare together: the values of all layers are held thrice, of
+    the graph, of the network or the file, and of what is compared."""
+    values = sum(math.prod(shape) for shape in graph.shapes.values())
+    values += sum(math.prod(graph.shapes[node.name]) for node in graph.neurons)  # distances
+    return max(1, min(BATCH, MEMORY // (3 * 4 * values * graph.steps)))
 
 
 def _add(check: Check, images: Array, code: Array, trace: Trace) -> None:
