@@ -206,7 +206,7 @@ def _draw(module: Affine | Norm, generator: torch.Generator) -> None:
 
     if isinstance(module, Norm):
         module.weight.copy_(uniform(module.weight, 0.8, 1.6))
-        module.bias.copy_(uniform(module.bias, -0.2, 0.6))
+        module.bias.copy_(uniform(module.bias, -0.2, 1.4))
         assert module.running_mean is not None and module.running_var is not None
         module.running_mean.copy_(uniform(module.running_mean, -0.1, 0.1))
         module.running_var.copy_(uniform(module.running_var, 0.1, 0.4))

@@ -1,10 +1,12 @@
 """Where the time of a training step goes, layer by layer.
 
     python -m asnn.benchmarks.profile [--model lenet] [--coding direct] [--steps 7] [--batch 64]
+                                      [--repeats 30] [--kinds]
 
 A layer's time forward is from its call to its return; its time back is from the moment at which
 the gradient of its output is known to that at which the gradient of its input is; with a static
 code the first layer's is part of the second's, since the gradient passes by its repeated output.
+Where two paths meet, `join` is their sum. With `--kinds` the layers of a kind are added up.
 Medians over steps that run alone in the process, in Markdown.
 """
 
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from statistics import median
 from typing import Any
 
@@ -22,11 +24,44 @@ from torch import nn
 from torch.nn import functional
 
 from ..models import create_model
-from ..models.layers import Readout
+from ..models.layers import Readout, SpikingLayer
+from ..models.norm import TimeNorm
+from ..models.residual import Residual
+from ..models.time import OverTime
 from .case import Case
 from .work import LEARNING_RATE
 
-WARM_UP, STEPS = 5, 30
+WARM_UP, REPEATS = 5, 30
+Table = dict[str, tuple[float, float]]
+
+
+def parts_of(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """Yield the layers by name; those of two paths, then the `Residual` in which they meet.
+
+    The readout is left out: with a hook it would no longer be computed behind the mean.
+    """
+    for name, child in module.named_children():
+        if isinstance(child, nn.Sequential):
+            # Most layers are of the main path: their names do without it.
+            inner = "" if isinstance(module, Residual) and name == "main" else f"{name}."
+            yield from parts_of(child, prefix + inner)
+        elif isinstance(child, Residual):
+            yield from parts_of(child, f"{prefix}{name}.")
+            yield f"{prefix}{name}.join", child
+        elif not isinstance(child, Readout):
+            yield prefix + name, child
+
+
+def kind_of(part: nn.Module) -> str:
+    """Return what the times of a part are added up under."""
+    inner = part.layer if isinstance(part, OverTime) else part
+    if isinstance(inner, nn.Conv2d):
+        return f"convolutions {inner.kernel_size[0]}×{inner.kernel_size[1]}"
+    if isinstance(inner, SpikingLayer):
+        return "neurons" if inner.norm is None else "norms with neurons"
+    if isinstance(inner, TimeNorm):
+        return "norms"
+    return "joins" if isinstance(inner, Residual) else type(inner).__name__
 
 
 class Stamps:
@@ -40,45 +75,38 @@ class Stamps:
     def __init__(self, body: nn.Module) -> None:
         self.forward: dict[str, float] = {}
         self.starts: list[tuple[str, float]] = []
-        for name, layer in body.named_children():
-            if isinstance(layer, Readout):
-                continue  # with a hook it would no longer be computed behind the mean
-            layer.register_forward_pre_hook(self._before(name))
-            layer.register_forward_hook(self._after(name))
+        self._last = 0.0
+        for name, part in parts_of(body):
+            if not isinstance(part, Residual):
+                part.register_forward_pre_hook(self._before)
+            part.register_forward_hook(self._after(name))
 
     def clear(self) -> None:
         """Forget the last step."""
         self.forward.clear()
         self.starts.clear()
 
-    def _before(self, name: str) -> Callable[..., None]:
-        def hook(*_: Any) -> None:
-            self.forward[name] = -time.perf_counter()
-
-        return hook
+    def _before(self, *_: Any) -> None:
+        self._last = time.perf_counter()
 
     def _after(self, name: str) -> Callable[..., None]:
         def hook(_: nn.Module, __: Any, output: torch.Tensor) -> None:
-            self.forward[name] += time.perf_counter()
+            # A join has no hook in front of it: it begins where its last layer ends.
+            now = time.perf_counter()
+            self.forward[name], self._last = now - self._last, now
             output.register_hook(lambda _: self.starts.append((name, time.perf_counter())))
 
         return hook
 
 
-def profile(case: Case) -> dict[str, tuple[float, float]]:
-    """Return seconds forward and back of each layer, and of what is beside them."""
-    model = create_model(
-        case.model,
-        in_shape=case.in_shape,
-        classes=case.classes,
-        coding=case.coding,
-        steps=case.steps,
-    ).train()
+def profile(case: Case, *, repeats: int = REPEATS, kinds: bool = False) -> Table:
+    """Return seconds forward and back of each layer, or kind of layer, and of what is beside."""
+    model = create_model(**case.arguments).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     images, labels = case.images(), case.labels()
     stamps = Stamps(model.body)
     found: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for _ in range(WARM_UP + STEPS):
+    for _ in range(WARM_UP + repeats):
         stamps.clear()
         begin = time.perf_counter()
         optimizer.zero_grad()
@@ -96,10 +124,21 @@ def profile(case: Case) -> dict[str, tuple[float, float]]:
         found["code, readout, loss"].append((turn - begin - layers[0], end - turn - layers[1]))
         found["optimiser"].append((last - end, 0.0))
         found["all"].append((turn - begin + last - end, end - turn))
-    return {
+    table = {
         name: (median(f for f, _ in each[WARM_UP:]), median(b for _, b in each[WARM_UP:]))
         for name, each in found.items()
     }
+    return _by_kind(table, model.body) if kinds else table
+
+
+def _by_kind(table: Table, body: nn.Module) -> Table:
+    kinds = {name: kind_of(part) for name, part in parts_of(body)}
+    added: Table = {}
+    for name, (forward, back) in table.items():
+        kind = kinds.get(name, name)
+        before = added.get(kind, (0.0, 0.0))
+        added[kind] = before[0] + forward, before[1] + back
+    return added
 
 
 def main() -> None:
@@ -109,8 +148,11 @@ def main() -> None:
     parser.add_argument("--coding", default="direct")
     parser.add_argument("--steps", type=int, default=7)
     parser.add_argument("--batch", type=int, default=64)
-    options = parser.parse_args()
-    found = profile(Case(**vars(options)))
+    parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--kinds", action="store_true")
+    options = vars(parser.parse_args())
+    manner = {name: options.pop(name) for name in ("repeats", "kinds")}
+    found = profile(Case(**options), **manner)
     print("| layer | forward, ms | back, ms |")
     print("|---|---|---|")
     for name, (forward, back) in found.items():

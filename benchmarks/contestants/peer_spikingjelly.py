@@ -54,13 +54,16 @@ def eager(case: Case, *, matched: bool = False) -> SpikingJelly:
     """Return the network as it is."""
     from . import peer_spikingjelly_zoo as zoo
 
-    makers = {"ms-resnet": zoo.ms_resnet, "spikformer": zoo.spikformer}
-    return SpikingJelly(case, makers.get(case.plan.model, _line)(case))
+    if case.plan.model == "ms-resnet":
+        return SpikingJelly(case, zoo.ms_resnet(case))
+    if case.plan.model == "spikformer":
+        return SpikingJelly(case, zoo.spikformer(case, matched=matched))
+    return SpikingJelly(case, _line(case))
 
 
 def compiled(case: Case, *, matched: bool = False) -> SpikingJelly:
     """Return the network under `torch.compile`; as it is where results are compared."""
-    network = eager(case)
+    network = eager(case, matched=matched)
     if not matched:
         network._run = torch.compile(network.net, backend="inductor")
     return network

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from asnn.benchmarks.case import Case
+from asnn.benchmarks.networks import PLANS
 from asnn.core.errors import ConfigError
 from asnn.models import create_model
 
@@ -20,6 +21,31 @@ def test_the_layers_are_those_of_the_model(model, shape):
     ]
     windows = [m.kernel_size for m in network.modules() if isinstance(m, torch.nn.MaxPool2d)]
     assert windows == [layer.window for layer in case.layers if layer.kind == "conv"]
+
+
+def test_arguments_build_the_network():
+    case = Case("ms-resnet18-16", (2, 9, 9), 4, "rate", 2, 3)
+    network = create_model(**case.arguments)
+    wanted = {"name": "ms-resnet", "depth": 18, "width": 16, "in_shape": [2, 9, 9], "classes": 4}
+    assert wanted.items() <= network.config.items()
+    with pytest.raises(ValueError, match="ms-resnet18-16 is not a line of layers"):
+        _ = case.layers
+
+
+def test_results_are_compared_on_small_images_where_weights_allow():
+    large = Case("spikformer", (3, 32, 4), 5, "rate", 2, 64)
+    assert large.compared(4) == Case("spikformer", (3, 8, 4), 5, "rate", 2, 4)
+    # The linear layer of a lenet has weights for each place.
+    assert Case(batch=64).compared(4) == Case(batch=4)
+
+
+@pytest.mark.parametrize("model", [name for name, plan in PLANS.items() if plan.largest_compared])
+def test_no_weight_depends_on_the_images_of_these(model):
+    shapes = [
+        [p.shape for p in create_model(**Case(model, (1, side, side)).arguments).parameters()]
+        for side in (8, 16)
+    ]
+    assert shapes[0] == shapes[1]
 
 
 def test_images_and_labels_are_those_of_the_seed():

@@ -5,11 +5,12 @@ import torch
 from torch.nn import functional
 
 from asnn.benchmarks.case import Case
-from asnn.benchmarks.contestants import CONTESTANTS, build
+from asnn.benchmarks.contestants import CONTESTANTS, build, unavailable
 from asnn.benchmarks.contestants.own import Own
 from asnn.benchmarks.contestants.relu import Relu
+from asnn.benchmarks.contestants.relu_twin import ReluTwin
 from asnn.benchmarks.contestants.step_loop import StepLoop
-from asnn.benchmarks.equal_work import _draw_weights, examine
+from asnn.benchmarks.equal_work import _draw_weights, examine, wanted_of
 from asnn.benchmarks.work import create_call
 
 SMALL = Case(in_shape=(2, 8, 8), classes=5, steps=3, batch=3)
@@ -19,6 +20,13 @@ CASES = [
     Case(in_shape=(1, 8, 8), classes=5, coding="rate", steps=2, batch=2),
     Case(model="mlp", in_shape=(1, 4, 4), classes=3, coding="hybrid", steps=4, batch=2),
 ]
+CONNECTED = [  # networks that are no line of layers
+    Case("ms-resnet18-16", (2, 8, 8), 5, "direct", 3, 2),
+    Case("ms-resnet18-16", (1, 9, 8), 5, "hybrid", 2, 2),
+    Case("spikformer", (2, 8, 8), 5, "direct", 3, 2),
+    Case("spikformer", (1, 9, 6), 5, "hybrid", 2, 2),
+]
+BUILDERS = ("asnn", "asnn-reference", "relu", "spikingjelly", "spikingjelly-compiled")
 
 
 def contestant_of(name):
@@ -50,6 +58,91 @@ def test_every_contestant_does_equal_work(name, case):
     else:
         assert work.same_loss is True
         assert work.loss_difference <= 1e-4 and work.logits_difference <= 1e-3
+
+
+@pytest.mark.parametrize("case", CONNECTED, ids=str)
+@pytest.mark.parametrize("name", BUILDERS)
+def test_networks_with_other_connections_do_equal_work(name, case):
+    contestant = contestant_of(name)
+    work = examine(contestant, build(contestant, case), case)
+    assert work.faults == []
+    assert work.output_shape == [4, case.classes]
+    stem = 16 * (9 * case.in_shape[0] + 2)  # 3×3 convolution and its norm
+    twice = case.stems == 2 and "spikingjelly" not in name
+    assert work.parameters["second_stem"] == (stem if twice else 0)
+    if name in ("asnn-reference", "relu"):
+        assert work.same_loss is None and work.reason
+    else:
+        assert work.same_loss is True
+        assert work.loss_difference <= 1e-4 and work.logits_difference <= 1e-3
+
+
+@pytest.mark.parametrize("case", CONNECTED, ids=str)
+def test_who_does_not_build_a_network_says_so(case):
+    told = {name: unavailable(each, case) for name, each in CONTESTANTS.items()}
+    refusing = {name for name, why in told.items() if why == f"it does not build {case.model}"}
+    assert refusing == set(CONTESTANTS) - set(BUILDERS)
+
+
+def test_the_weights_of_ms_resnet18():
+    """Stem, two blocks of a stage, three stages that begin with a 1×1 shortcut, readout."""
+
+    def stage(inputs, outputs):
+        first = [f"{outputs}×{inputs}×3×3", f"{outputs}×{outputs}×3×3"]
+        shortcut = [f"{outputs}×{inputs}"] if inputs != outputs else []
+        return [*first, *shortcut, *[f"{outputs}×{outputs}×3×3"] * 2]
+
+    wanted = wanted_of(Case("ms-resnet18", coding="hybrid"))
+    assert wanted.shapes == [
+        "64×3×3×3",
+        *(each for i in range(4) for each in stage(64 * 2 ** max(i - 1, 0), 64 * 2**i)),
+        "100×512 + bias",
+    ]
+    assert wanted.channels == [64] * 5 + [128] * 5 + [256] * 5 + [512] * 5
+
+
+def test_the_weights_of_spikformer():
+    wanted = wanted_of(Case("spikformer"))
+    block = ["384×128 + bias", "128×128 + bias", "512×128 + bias", "128×512 + bias"]
+    stem = ["16×3×3×3", "32×16×3×3", "64×32×3×3", "128×64×3×3", "128×128×3×3"]
+    assert wanted.shapes == [*stem, *block, *block, "100×128 + bias"]
+    assert wanted.channels == [16, 32, 64, 128, 128] + [384, 128, 512, 128] * 2
+
+
+@pytest.mark.parametrize("case", CONNECTED[::2], ids=str)
+def test_another_neuron_is_caught_in_deep_networks(enter, case):
+    """Negative control: spikes reach the readout, so that the comparison sees what made them."""
+    other = {"leak": 0.49, "gain": 0.5, "reset": "subtract"}
+    contestant = enter("other", lambda case, matched: Own(case, "reference"), neuron=other)
+    work = examine(contestant, build(contestant, case), case)
+    assert work.same_loss is False
+
+
+@pytest.mark.parametrize("change", ["pools", "scale", "biases"])
+def test_spikformer_as_spikingjelly_ships_it_does_other_work(enter, change):
+    """Negative control of what its contestant changes: undone, each is caught."""
+    pytest.importorskip("spikingjelly")
+
+    def make(case, matched):
+        network = build(CONTESTANTS["spikingjelly"], case, matched=matched)
+        for stage in network.net.patch_embed.stages:
+            if change == "pools" and isinstance(stage, torch.nn.Sequential):
+                stage[0].conv_bn.block.append(torch.nn.MaxPool2d(3, 2, 1))
+                stage[1] = torch.nn.Identity()
+        for block in network.net.blocks:
+            if change == "scale":
+                block.attn.scale = 0.125
+            for layer in block.modules():
+                if change == "biases" and isinstance(layer, torch.nn.Conv1d):
+                    layer.bias = None
+        return network
+
+    case = CONNECTED[2]
+    contestant = enter("shipped", make, neuron=CONTESTANTS["spikingjelly"].neuron)
+    work = examine(contestant, build(contestant, case), case)
+    assert len(work.faults) == 1
+    assert ("its weights have the shapes" in work.faults[0]) is (change == "biases")
+    assert work.same_loss is (None if change == "biases" else False)
 
 
 def test_the_second_stem_is_counted_apart():
@@ -97,7 +190,9 @@ def test_a_bias_too_many_is_caught(enter):
 
     contestant = enter("biased", biased, unlike="for the test")
     work = examine(contestant, build(contestant, SMALL), SMALL)
-    assert work.faults == ["a layer in front of a batch norm has a bias, or the readout has none"]
+    assert [fault.split(",")[0] for fault in work.faults] == [
+        "its weights have the shapes 32×2×3×3 + bias"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -138,15 +233,24 @@ def test_another_order_of_norm_and_pool_is_caught(enter):
     assert work.same_loss is False
 
 
-@pytest.mark.parametrize("name", ["step-loop", "spikingjelly"])
-def test_gradients_agree_where_the_surrogate_does(name):
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        ("step-loop", SMALL),
+        ("spikingjelly", SMALL),
+        ("spikingjelly", CONNECTED[0]),
+        ("spikingjelly", CONNECTED[2]),
+    ],
+    ids=str,
+)
+def test_gradients_agree_where_the_surrogate_does(name, case):
     """Not only the forward pass: leak = gain = 0.5, soft reset, sigmoid with α = 4 in all three."""
     contestant = contestant_of(name)
     gradients = []
     for each in (contestant, CONTESTANTS["asnn-reference"]):
-        network = build(each, SMALL, matched=True).eval()
-        _draw_weights(network, SMALL, seed=3)
-        functional.cross_entropy(network(SMALL.images()), SMALL.labels()).backward()
+        network = build(each, case, matched=True).eval()
+        _draw_weights(network, case, seed=3)
+        functional.cross_entropy(network(case.images()), case.labels()).backward()
         affines = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
         gradients.append([conv.weight.grad for conv in affines])
     for mine, wanted in zip(*gradients, strict=True):
@@ -182,6 +286,18 @@ def test_a_training_step_learns_and_leaves_no_state(name):
     first = network.predict(SMALL.images())
     torch.testing.assert_close(network.predict(SMALL.images()), first)
     assert not first.requires_grad and first.shape == (3, 5)
+
+
+@pytest.mark.parametrize("case", CONNECTED, ids=str)
+def test_the_relu_twin_has_no_neuron_left(case):
+    network = ReluTwin(case)
+    kinds = {type(module).__name__ for module in network.modules()}
+    assert not kinds & {"SpikingLayer", "AdaptiveLeaky"}
+    code = case.encoder.encode(case.images())
+    create_call("train", network, case)()
+    body = network.eval().model.body
+    # The mean of the readout is that of the logits of each step.
+    torch.testing.assert_close(network(case.images()), body(code).mean(0), rtol=1e-4, atol=1e-5)
 
 
 def test_torch_compiles_spikingjelly_only_for_the_timing():
