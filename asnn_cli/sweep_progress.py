@@ -31,10 +31,10 @@ class SweepProgress:
         self._failures: dict[str, Failure] = {}
         self._begin = self._told = time.monotonic()
         kept = len(plan.members) - len(todo)
-        before = f" ({kept} more are finished)" if kept else ""
+        before = f" ({kept} more {'is' if kept == 1 else 'are'} finished)" if kept else ""
         threads = threads_each(jobs)
         note(
-            f"{len(todo)} trainings{before}, {jobs} at a time, "
+            f"{len(todo)} training{'s' * (len(todo) > 1)}{before}, {jobs} at a time, "
             f"{threads} thread{'s' * (threads > 1)} each; writing {folder.path}"
         )
         self._epochs = sum(member.recipe.train.epochs for member in todo)

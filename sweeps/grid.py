@@ -114,7 +114,7 @@ def folder_names(points: Sequence[Point]) -> list[str]:
     ['coding.name=direct', 'model.widths=4-8']
     """
     names = [",".join(f"{key}={_safe(value)}" for key, value in point) for point in points]
-    names = [re.sub(r"[^\w.,=+-]", "_", name) for name in names]
+    names = [re.sub(r"[^\w.,=+-]", "_", name, flags=re.ASCII) for name in names]
     folded = [name.casefold() for name in names]  # some file systems do not tell A from a
     return [
         f"{name[: LONGEST_NAME - 9]}~{_digest(point)}"
@@ -164,8 +164,8 @@ def _toml(value: Any) -> str:
         pairs = (f"{json.dumps(key)}={_toml(each)}" for key, each in value.items())
         return f"{{{','.join(pairs)}}}"
     if isinstance(value, str):
-        # TOML has the escapes of JSON, and asks for one more.
-        return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+        # TOML has the escapes of JSON, and wants one more character escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)

@@ -1,0 +1,180 @@
+"""Results, derived from records: figures by hand, the page, the picture."""
+
+import json
+import statistics
+
+import pytest
+from PIL import Image
+
+from asnn.sweeps import Definition, parse_axis
+from asnn.sweeps.folder import make_folder
+from asnn.sweeps.picture import draw_results
+from asnn.sweeps.planning import Member, Plan
+from asnn.sweeps.report import page, plus_minus, results_table, short_names
+from asnn.sweeps.results import summarise, write_results
+from asnn.sweeps.running import Failure
+
+ACCURACY = {
+    ("direct", 2): [0.90, 0.92, 0.91],
+    ("direct", 4): [0.93, 0.95, 0.97],
+    ("hybrid", 2): [0.91, 0.90, 0.92],
+    ("hybrid", 4): [0.95, 0.96, 0.97],
+}
+
+
+class Recipe:
+    def __init__(self, seed):
+        self.train = type("Train", (), {"seed": seed})
+
+
+def record(accuracy, seed, steps):
+    return {
+        "split": "test",
+        "data": "digits",
+        "fingerprint": "0123456789abcdef",
+        "steps": steps,
+        "seed": seed,
+        "epochs": 3,
+        "samples": 1000,
+        "accuracy": accuracy,
+        "accuracy_per_step": [accuracy - 0.1] * (steps - 1) + [accuracy],
+        "loss": 0.3,
+        "spike_rate": 0.1,
+        "spikes_per_sample": 1000.0 * steps + seed,
+        "samples_per_second": 99.0,
+        "training_seconds": 12.0 + seed,
+        "validation_accuracy": 0.9,
+        "parameters": 1234,
+        "machine": {"device": "cpu", "processor": "P", "cores": 2, "threads": 1, "torch": "2"},
+    }
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """Write the members' records; `missing` of them are not there. Definition, plan, folder."""
+
+    def make(*grid, missing=()):
+        axes = tuple(parse_axis(text) for text in grid)
+        definition = Definition("digits", {"name": "digits"}, axes=axes, seeds=(0, 1, 2))
+        folder = make_folder(definition, tmp_path / "sweep")
+        plan, place = Plan(), 0
+        from asnn.sweeps.grid import expand
+
+        for place, point in enumerate(expand(axes)):
+            settings = dict(point)
+            code = settings.get("coding.name", "direct")
+            steps = settings.get("coding.steps", 4)
+            for seed in range(3):
+                name = f"{place}-{seed}"
+                plan.members.append(Member(name, place, point, Recipe(seed)))
+                if name not in missing:
+                    (folder.path / name).mkdir()
+                    content = record(ACCURACY[code, steps][seed], seed, steps)
+                    (folder.path / name / "evaluation.json").write_text(json.dumps(content))
+        return definition, plan, folder
+
+    return make
+
+
+GRID = ("coding.name=direct,hybrid", "coding.steps=2,4")
+
+
+def test_means_and_deviations(sweep):
+    results = summarise(*sweep(*GRID), {})
+    assert [each["n"] for each in results["points"]] == [3] * 4
+    for each in results["points"]:
+        values = ACCURACY[each["settings"]["coding.name"], each["settings"]["coding.steps"]]
+        assert each["accuracy"]["mean"] == pytest.approx(sum(values) / 3)
+        # The sample deviation, over n - 1.
+        mean = sum(values) / 3
+        squares = sum((value - mean) ** 2 for value in values)
+        assert each["accuracy"]["deviation"] == pytest.approx((squares / 2) ** 0.5)
+    four = results["points"][1]
+    assert four["spikes_per_sample"] == {"mean": 4001.0, "deviation": 1.0}
+    assert four["accuracy_per_step"] == pytest.approx([0.85, 0.85, 0.85, 0.95])
+    assert (results["total"], results["missing"], results["failed"]) == (12, [], [])
+    assert len(results["comparisons"]["single"]) == 4
+    json.dumps(results, allow_nan=False)
+
+
+def test_members_that_are_missing_or_have_failed(sweep):
+    made = sweep(*GRID, missing=["0-1", "0-2", "3-0", "3-1", "3-2"])
+    made[1].impossible.append(((("coding.steps", 1),), ["needs 2 steps"]))
+    results = summarise(*made, {"0-1": Failure("it broke", "because", "mend it")})
+    assert [each["n"] for each in results["points"]] == [1, 3, 3, 0]
+    assert results["points"][0]["accuracy"] == {"mean": 0.90, "deviation": None}
+    assert results["points"][3]["accuracy"] == {"mean": None, "deviation": None}
+    assert results["missing"] == ["0-2", "3-0", "3-1", "3-2"]
+    assert results["failed"] == [
+        {"name": "0-1", "what": "it broke", "why": "because", "remedy": "mend it"}
+    ]
+    text = page(results)
+    assert "4 members are still to be trained" in text
+    assert "Failed: 0-1: it broke." in text
+    assert "- coding.steps=1: needs 2 steps" in text
+    assert "| hybrid | 4 | 0 | – | – | – |" in text
+    assert "fewer than 2 pairs" in text
+    json.dumps(results, allow_nan=False)
+    draw_results(made[2].picture, results)
+
+
+def test_records_of_another_split_do_not_count(sweep):
+    definition, plan, folder = sweep(*GRID)
+    path = folder.path / "0-0/evaluation.json"
+    path.write_text(path.read_text().replace('"test"', '"train"'))
+    (folder.path / "0-1/evaluation.json").write_text("{damaged")
+    results = summarise(definition, plan, folder, {})
+    assert results["missing"] == ["0-0", "0-1"] and results["points"][0]["n"] == 1
+
+
+def test_the_page_says_what_it_rests_on(sweep):
+    definition, plan, folder = sweep(*GRID)
+    write_results(summarise(definition, plan, folder, {}), folder)
+    text = folder.report.read_text()
+    deviation = 100 * statistics.stdev(ACCURACY["direct", 4])
+    assert f"| direct | 4 | 3 | 95.00 ± {deviation:.2f} | 4,001 ± 1 | 13 |" in text
+    for row in (
+        "| data | digits |",
+        "| fingerprint | 0123456789ab |",
+        "| evaluated on | test, 1000 samples |",
+        "| seeds | 0, 1, 2 |",
+        "| steps T | 2, 4 |",
+        "| epochs | 3 |",
+        "| processor | P; 2 cores |",
+    ):
+        assert row in text
+    assert definition.command() in text
+    assert "| name direct → hybrid | 2 | 3 | +0.00 |" in text  # 1, -2 and 1 points
+    assert json.loads(folder.results.read_text())["command"] == definition.command()
+
+
+def test_tables_fit_a_terminal(sweep):
+    heads, rows = results_table(summarise(*sweep(*GRID), {}))
+    assert heads == ["name", "steps", "n", "accuracy, %", "spikes", "training, s"]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    assert sum(widths) + 2 * len(widths) <= 80
+
+
+@pytest.mark.parametrize(
+    "grid", [GRID, ("coding.name=direct,hybrid",), ("coding.steps=2,4;train.lr=1,2",), ()]
+)
+def test_a_picture_for_every_kind_of_grid(sweep, grid):
+    definition, plan, folder = sweep(*grid)
+    results = summarise(definition, plan, folder, {})
+    draw_results(folder.picture, results)
+    with Image.open(folder.picture) as image:
+        assert image.format == "PNG" and image.width > 600
+        colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
+    assert (0, 0x72, 0xB2) in colours  # the first of the palette
+    assert ((0xD5, 0x5E, 0) in colours) == ("coding.name=direct,hybrid" in grid)
+
+
+def test_short_names_and_figures():
+    assert short_names(["coding.name", "model.name", "train.lr"]) == [
+        "coding.name",
+        "model.name",
+        "lr",
+    ]
+    assert plus_minus({"mean": 0.975, "deviation": 0.0031}, 100, 2) == "97.50 ± 0.31"
+    assert plus_minus({"mean": 0.975, "deviation": None}, 100, 2) == "97.50"
+    assert plus_minus({"mean": None, "deviation": None}, 100, 2) == "–"
