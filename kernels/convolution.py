@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .contract import Convolution
+from .costs import BACKWARD, FORWARD, densest
 from .memory import buffers
 
-# Measured on 8x8 and 16x16 maps: above these shares of values that are not 0, the dense
-# convolution is faster; above the second, nothing is done by events at all.
-DENSEST_FORWARD = 0.3
-DENSEST_BACKWARD = 0.5
 OUT_MULTIPLE = 16  # output channels come in vectors
 SAMPLE = 16  # one image in so many tells the share
 
@@ -25,6 +22,34 @@ def share_active(x: Tensor) -> float:
     return int(sample.count_nonzero()) / max(sample.numel(), 1)
 
 
+class Paths(NamedTuple):
+    """Which passes go by events; the others are dense."""
+
+    forward: bool
+    backward: bool
+
+
+NEITHER = Paths(False, False)
+
+
+def cheapest(shape: Convolution, x: Tensor, *, wide: bool, learns: bool) -> Paths:
+    """Return which passes over the images `x` are cheaper by events.
+
+    Args:
+        shape: of the convolution.
+        x: images, of which it matters how much is not 0.
+        wide: whether the machine has registers of 16 values.
+        learns: whether a backward pass may follow.
+    """
+    limits = [densest(shape, FORWARD, wide=wide)]
+    if learns:
+        limits.append(densest(shape, BACKWARD, wide=wide))
+    if max(limits) < 0:  # whatever the images: they need not be looked at
+        return NEITHER
+    share = share_active(x)
+    return Paths(share <= limits[0], learns and share <= limits[-1])
+
+
 def event_convolution(
     x: Tensor,
     weight: Tensor,
@@ -33,7 +58,7 @@ def event_convolution(
     before: Tensor | None,
     backend: Any,
     shape: Convolution,
-    share: float,
+    paths: Paths,
     taps: Tensor | None = None,
 ) -> Tensor:
     """Return the convolution of images `[N, in, H, W]` in channels-last order.
@@ -47,12 +72,12 @@ def event_convolution(
         before: images that stand in front of the result, as `torch.cat` would put them there.
         backend: module with `convolve` and `convolve_back`.
         shape: of it all.
-        share: of the values that are not 0.
+        paths: which passes go by events.
         taps: `taps_of(weight)`, if it is at hand.
     """
-    if share <= DENSEST_FORWARD and not torch.is_grad_enabled():
+    if paths.forward and not torch.is_grad_enabled():
         return _forward(x, weight, bias, before, backend, shape, taps)[0]
-    return _EventConvolution.apply(x, weight, bias, before, backend, shape, share)  # type: ignore[return-value]
+    return _EventConvolution.apply(x, weight, bias, before, backend, shape, paths)  # type: ignore[return-value]
 
 
 def taps_of(weight: Tensor) -> Tensor:
@@ -91,18 +116,18 @@ class _EventConvolution(torch.autograd.Function):
         before: Tensor | None,
         backend: Any,
         shape: Convolution,
-        share: float,
+        paths: Paths,
     ) -> Tensor:
-        ctx.backend, ctx.shape, ctx.share = backend, shape, share
+        ctx.backend, ctx.shape, ctx.paths = backend, shape, paths
         ctx.before = 0 if before is None else len(before)
-        if share > DENSEST_FORWARD:
+        if not paths.forward:
             ctx.save_for_backward(x.permute(0, 2, 3, 1).contiguous(), weight)
             out = torch.nn.functional.conv2d(x, weight, bias, shape.stride, shape.padding)
             return out if before is None else torch.cat([before, out])
         out, rows, binary = _forward(x, weight, bias, before, backend, shape, None)
         # One byte for each spike is enough for the backward pass.
-        learns = ctx.needs_input_grad[1]
-        ctx.save_for_backward(rows.to(torch.uint8) if binary and learns else rows, weight)
+        small = binary and paths.backward and ctx.needs_input_grad[1]
+        ctx.save_for_backward(rows.to(torch.uint8) if small else rows, weight)
         return out
 
     @staticmethod
@@ -114,14 +139,17 @@ class _EventConvolution(torch.autograd.Function):
         of_x, of_weight, of_bias, of_before, *_ = ctx.needs_input_grad
         shape: Convolution = ctx.shape
         x_grad = weights = None
-        if of_x:  # as dense as the gradient of the output
-            # Only its shape and its order in memory are looked at.
-            x = buffers.take(shape.images, *shape.size, shape.channels[0]).permute(0, 3, 1, 2)
-            x_grad = torch.ops.aten.convolution_backward(
+        dense = of_weight and not ctx.paths.backward
+        if of_x or dense:  # the gradient of x is as dense as that of the output
+            if dense:
+                x = rows.permute(0, 3, 1, 2)
+            else:  # only its shape and its order in memory are looked at
+                x = buffers.take(shape.images, *shape.size, shape.channels[0]).permute(0, 3, 1, 2)
+            x_grad, weights, _ = torch.ops.aten.convolution_backward(
                 grad, x, weight, None, shape.stride, shape.padding, (1, 1), False, (0, 0), 1,
-                (True, False, False),
-            )[0]  # fmt: skip
-        if of_weight:
+                (of_x, dense, False),
+            )  # fmt: skip
+        if of_weight and not dense:
             taps = ctx.backend.convolve_back(grad.permute(0, 2, 3, 1), rows, shape)
             weights = taps.permute(3, 2, 0, 1).contiguous()
         return (

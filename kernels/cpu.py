@@ -16,6 +16,7 @@ from torch import Tensor
 from . import columns, contract, events, passes, simd, threads
 from .contract import SUMS, Convolution, Rule, Shape
 from .memory import buffers
+from .simd import has_wide_registers as has_wide_registers
 
 IMAGES_A_BLOCK = 16  # at least, where weight gradients are gathered
 MOST_SUMS = 2**22  # values of the weight gradients that blocks may hold together

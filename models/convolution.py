@@ -10,10 +10,9 @@ from torch import Tensor, nn
 from ..kernels.choice import Kernels, backend, missing_backend, recording
 from ..kernels.contract import Convolution
 from ..kernels.convolution import (
-    DENSEST_BACKWARD,
     OUT_MULTIPLE,
+    cheapest,
     event_convolution,
-    share_active,
     taps_of,
 )
 
@@ -36,10 +35,8 @@ class SpikeConv2d(nn.Conv2d):
 
     def behind(self, before: Tensor | None, x: Tensor) -> Tensor:
         """Return the convolution of `x`, behind images that are there already: `[N, ...]`."""
-        share = share_active(x) if self._follows_spikes(x) else 1.0
-        if share > DENSEST_BACKWARD:
-            out = super().forward(x)
-            return out if before is None else torch.cat([before, out])
+        if not self._follows_spikes(x):
+            return self._dense(before, x)
         images, channels, height, width = x.shape
         shape = Convolution(
             images,
@@ -49,16 +46,25 @@ class SpikeConv2d(nn.Conv2d):
             _pair(self.stride),
             _pair(self.padding),
         )
+        kernels = backend(x.device.type)
+        wide = kernels.has_wide_registers()
+        paths = cheapest(shape, x, wide=wide, learns=torch.is_grad_enabled())
+        if not any(paths):
+            return self._dense(before, x)
         return event_convolution(
             x,
             self.weight,
             self.bias,
             before=before,
-            backend=backend(x.device.type),
+            backend=kernels,
             shape=shape,
-            share=share,
+            paths=paths,
             taps=self._frozen_taps(),
         )
+
+    def _dense(self, before: Tensor | None, x: Tensor) -> Tensor:
+        out = super().forward(x)
+        return out if before is None else torch.cat([before, out])
 
     def _frozen_taps(self) -> Tensor | None:
         """Return the weights as kernels read them, kept while nothing can learn."""

@@ -12,11 +12,12 @@ pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
 from asnn.kernels import cpu
 from asnn.kernels.contract import Convolution
 from asnn.kernels.convolution import (
-    DENSEST_BACKWARD,
-    DENSEST_FORWARD,
+    Paths,
+    cheapest,
     event_convolution,
     share_active,
 )
+from asnn.kernels.costs import BACKWARD, FORWARD, densest
 from asnn.models import use_kernels
 from asnn.models.convolution import SpikeConv2d
 
@@ -34,13 +35,13 @@ def images(number, channels, height, width, *, density=0.2, spikes=False):
     return (active * values).view(number, channels, height, width)
 
 
-def by_events(x, weight, bias, *, stride=(1, 1), padding=(0, 0), before=None, share=0.0):
+def by_events(x, weight, bias, *, stride=(1, 1), padding=(0, 0), before=None, paths=(True, True)):
     (out, channels, *kernel), (number, _, *size) = weight.shape, x.shape
     shape = Convolution(
         number, tuple(size), (channels, out), tuple(kernel), tuple(stride), tuple(padding)
     )
     return event_convolution(
-        x, weight, bias, before=before, backend=cpu, shape=shape, share=share
+        x, weight, bias, before=before, backend=cpu, shape=shape, paths=Paths(*paths)
     )  # fmt: skip
 
 
@@ -162,10 +163,10 @@ def test_any_shape(data):
     x = images(number, channels, *size, density=density)
     if data.draw(st.booleans()):
         x = x.contiguous(memory_format=torch.channels_last)
-    share = data.draw(st.sampled_from([0.0, (DENSEST_FORWARD + DENSEST_BACKWARD) / 2]))
+    paths = data.draw(st.sampled_from([(True, True), (False, True), (True, False)]))
     weight = drawn(out, channels, *kernel)
     tensors = {"x": x, "weight": weight, "bias": bias}
-    found = answer(by_events, tensors, torch.float32, stride=stride, padding=padding, share=share)
+    found = answer(by_events, tensors, torch.float32, stride=stride, padding=padding, paths=paths)
     expected = answer(by_torch, tensors, torch.float64, stride=stride, padding=padding)
     # Gradients may cancel to nothing where there is little to add up.
     assume(all(value.abs().max() > 1e-2 or not value.any() for value in expected.values()))
@@ -219,27 +220,64 @@ def calls(monkeypatch):
     return found
 
 
-def layer_of(channels=4, out=32, kernel=3, **options):
+def layer_of(channels=64, out=64, kernel=3, **options):
     torch.manual_seed(0)
     return SpikeConv2d(channels, out, kernel, **options)
+
+
+def shape_of(channels, out, size, kernel=3, stride=1):
+    pad = kernel // 2
+    return Convolution(
+        20, (size, size), (channels, out), (kernel, kernel), (stride, stride), (pad, pad)
+    )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.4])
+def test_the_limit_is_where_both_ways_cost_the_same(share):
+    """By the formula, written out for one layer: 64 to 64 channels, 3×3, 8×8 places."""
+    products = 64 * 64 * 64 * 9
+    for costs in (FORWARD, BACKWARD):
+        limit = densest(shape_of(64, 64, 8), costs, wide=True)
+        dense = costs.dense[0] * products
+        fixed = 64 * (costs.place + 64 * costs.read + 64 * costs.written)
+        assert fixed + limit * costs.spike[0] * products == pytest.approx(dense)
+        assert densest(shape_of(64, 64, 8), costs, wide=False) > limit
+
+
+def test_where_events_pay():
+    """Wide layers of few spikes; not narrow ones, and not where a value meets one weight only."""
+    silent, busy = torch.zeros(20, 64, 8, 8), torch.ones(20, 64, 8, 8)
+    wide = {"wide": True, "learns": True}
+    assert cheapest(shape_of(64, 64, 8), silent, **wide) == (True, True)
+    assert cheapest(shape_of(64, 64, 8), busy, **wide) == (False, False)
+    assert cheapest(shape_of(64, 64, 8), silent, wide=True, learns=False) == (True, False)
+    assert cheapest(shape_of(16, 16, 32), torch.zeros(20, 16, 32, 32), **wide) == (False, False)
+    one = cheapest(shape_of(64, 16, 8, kernel=1), silent, **wide)
+    assert one == (False, False)
+
+
+LIMITS = [
+    densest(shape_of(64, 64, 8), costs, wide=cpu.has_wide_registers())
+    for costs in (FORWARD, BACKWARD)
+]
 
 
 @pytest.mark.parametrize(
     ("density", "taken"),
     [
         (0.0, ["convolve", "convolve_back"]),
-        (DENSEST_FORWARD - 0.02, ["convolve", "convolve_back"]),
-        ((DENSEST_FORWARD + DENSEST_BACKWARD) / 2, ["convolve_back"]),
-        (DENSEST_BACKWARD + 0.02, []),
+        (LIMITS[0] - 0.02, ["convolve", "convolve_back"]),
+        (sum(LIMITS) / 2, ["convolve_back"]),
+        (LIMITS[1] + 0.02, []),
         (1.0, []),
     ],
 )
 @pytest.mark.parametrize("with_before", [False, True], ids=["alone", "behind"])
 def test_each_density_takes_its_path(calls, density, taken, with_before):
     layer = layer_of(padding=1)
-    x = images(20, 4, 8, 8, density=density)
+    x = images(20, 64, 8, 8, density=density)
     assert share_active(x) == pytest.approx(density, abs=0.01)
-    before = drawn(2, 32, 8, 8) if with_before else None
+    before = drawn(2, 64, 8, 8) if with_before else None
     tensors = {"x": x, "weight": layer.weight, "bias": layer.bias, "before": before}
 
     def module(x, weight, bias, *, before):
@@ -259,7 +297,7 @@ def test_each_density_takes_its_path(calls, density, taken, with_before):
 
 def test_dense_images_behind_a_silent_first_one(calls):
     """A sample tells the density: where it misleads, the result is right all the same."""
-    layer, x = layer_of(), images(16, 4, 6, 6, density=1.0)
+    layer, x = layer_of(padding=1), images(16, 64, 6, 6, density=1.0)
     x[0] = 0
     out = layer(x)
     assert calls == ["convolve"]
@@ -269,10 +307,10 @@ def test_dense_images_behind_a_silent_first_one(calls):
 @pytest.mark.parametrize("with_before", [False, True], ids=["alone", "behind"])
 def test_empty_batch(with_before):
     layer = layer_of(padding=1)
-    x = torch.empty(0, 4, 6, 5, requires_grad=True)
-    before = drawn(2, 32, 6, 5) if with_before else None
+    x = torch.empty(0, 64, 6, 5, requires_grad=True)
+    before = drawn(2, 64, 6, 5) if with_before else None
     out = layer.behind(before, x)
-    assert out.shape == (2 if with_before else 0, 32, 6, 5)
+    assert out.shape == (2 if with_before else 0, 64, 6, 5)
     out.sum().backward()
     assert x.grad.shape == x.shape
     assert not layer.weight.grad.any()
@@ -309,7 +347,7 @@ def test_same_input_same_bits_on_any_number_of_threads():
     ids=["24 channels", "groups", "dilation", "same", "circular", "float64", "bfloat16"],
 )
 def test_what_the_kernels_cannot_do_is_torchs_convolution(calls, layer, dtype):
-    x = images(4, 4, 8, 8, density=0.1).to(dtype)
+    x = images(4, 64, 8, 8, density=0.1).to(dtype)
     out = layer(x)
     out.sum().backward()
     assert calls == []
@@ -317,10 +355,10 @@ def test_what_the_kernels_cannot_do_is_torchs_convolution(calls, layer, dtype):
 
 
 def test_reference_autocast_and_a_single_image_are_torchs_convolution(calls):
-    layer, x = layer_of(), images(4, 4, 8, 8, density=0.1)
+    layer, x = layer_of(padding=1), images(4, 64, 8, 8, density=0.05)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
-    assert layer(x[0]).shape == (32, 6, 6)
+    assert layer(x[0]).shape == (64, 8, 8)
     use_kernels(layer, "reference")
     assert torch.equal(layer(x), nn.Conv2d.forward(layer, x))
     assert calls == []
@@ -330,10 +368,10 @@ def test_reference_autocast_and_a_single_image_are_torchs_convolution(calls):
 
 
 def test_state_dicts_are_those_of_torchs_convolution():
-    mine, plain = layer_of(padding=1), nn.Conv2d(4, 32, 3, padding=1)
+    mine, plain = layer_of(padding=1), nn.Conv2d(64, 64, 3, padding=1)
     assert [*mine.state_dict()] == [*plain.state_dict()]
     plain.load_state_dict(mine.state_dict())
-    x = images(4, 4, 8, 8)
+    x = images(4, 64, 8, 8)
     torch.testing.assert_close(mine(x), plain(x), rtol=1e-5, atol=1e-5)
 
 
@@ -350,4 +388,4 @@ def test_images_of_other_channels_are_refused(calls, channels):
 def test_a_kernel_larger_than_the_image_is_refused(kernel, stride):
     layer = layer_of(kernel=kernel, stride=stride)
     with pytest.raises(RuntimeError, match="Kernel size can't be greater than actual input size"):
-        layer(images(4, 4, 8, 8, density=0.1))
+        layer(images(4, 64, 8, 8, density=0.1))
