@@ -350,8 +350,8 @@ def test_mlp_without_features(features):
 def test_unknown_model():
     with pytest.raises(ConfigError) as caught:
         create_model("lenett", in_shape=(1, 8, 8), classes=10)
-    assert str(caught.value) == "unknown model 'lenett': there are: lenet, mlp, ms-resnet, sew-resnet, vgg, "
-        "spikformer"
+    assert caught.value.what == "unknown model 'lenett'"
+    assert caught.value.why == "there are: lenet, mlp, ms-resnet, sew-resnet, vgg, spikformer"
     assert caught.value.remedy == "did you mean 'lenet'?"
 
 
