@@ -144,6 +144,7 @@ def test_the_teacher_does_not_learn(tmp_path):
     assert same(observer.training.teacher.model.state_dict(), weights(tmp_path / "a"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", [3, 8, 10, 14])
 def test_an_interrupted_training_goes_on_in_teacher_or_student(tmp_path, calls):
     """Four batches an epoch and a question after each epoch: 10 questions for the teacher."""
