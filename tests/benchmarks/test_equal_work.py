@@ -10,7 +10,7 @@ from asnn.benchmarks.contestants.own import Own
 from asnn.benchmarks.contestants.relu import Relu
 from asnn.benchmarks.contestants.relu_twin import ReluTwin
 from asnn.benchmarks.contestants.step_loop import StepLoop
-from asnn.benchmarks.equal_work import _draw_weights, examine, wanted_of
+from asnn.benchmarks.equal_work import _draw_weights, _parts, examine, wanted_of
 from asnn.benchmarks.work import create_call
 
 SMALL = Case(in_shape=(2, 8, 8), classes=5, steps=3, batch=3)
@@ -251,8 +251,8 @@ def test_gradients_agree_where_the_surrogate_does(name, case):
         network = build(each, case, matched=True).eval()
         _draw_weights(network, case, seed=3)
         functional.cross_entropy(network(case.images()), case.labels()).backward()
-        affines = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
-        gradients.append([conv.weight.grad for conv in affines])
+        # A convolution over tokens has one axis of places less than one over images.
+        gradients.append([layer.weight.grad.flatten(1) for layer in _parts(network)[0]])
     for mine, wanted in zip(*gradients, strict=True):
         assert wanted.abs().max() > 0
         torch.testing.assert_close(mine, wanted, rtol=1e-3, atol=1e-5 * wanted.abs().max().item())

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from asnn.benchmarks import targets
+from asnn.benchmarks import architectures, targets
 from asnn.benchmarks.contestants import CONTESTANTS, Contestant, base
 
 QUICK = ["bench", "--quick", "--base", "relu", "--against", "step-loop", "--threads", "1"]
@@ -89,6 +89,20 @@ def test_all_names_what_it_leaves_out(cli, monkeypatch):
     assert list(found["not_asked"]) == ["spikingjelly-compiled"]
 
 
+@pytest.mark.parametrize("model", ["ms-resnet18-16", "spikformer"])
+def test_networks_that_are_no_line_of_layers(cli, monkeypatch, model):
+    monkeypatch.setattr(base, "find_spec", lambda name: None)
+    command = [*QUICK[:4], "--against", "step-loop,norse,spikingjelly", "--threads", "1"]
+    found = json.loads(cli(*command, "--model", model, "--what", "train", "--json").out)
+    (case,) = found["cases"]
+    assert case["case"]["model"] == model and list(case["contestants"]) == ["relu"]
+    assert {each["contestant"]: each["why"] for each in case["not_measured"]} == {
+        "step-loop": f"it does not build {model}",
+        "norse": f"it does not build {model}",
+        "spikingjelly": "spikingjelly is not installed (pip install 'asnn[bench]')",
+    }
+
+
 def test_unequal_work_is_told_and_fails(cli, monkeypatch):
     """Negative control: a contestant with another neuron than it says."""
     doubled = Contestant(
@@ -110,7 +124,8 @@ def test_unequal_work_is_told_and_fails(cli, monkeypatch):
         (["--against", "nors"], ["unknown contestant 'nors'", "did you mean 'norse'?"]),
         (["--base", "rellu"], ["unknown contestant 'rellu'", "did you mean 'relu'?"]),
         (["--what", "training"], ["unknown choice of --what 'training'", "did you mean 'train'?"]),
-        (["--model", "vgg"], ["unknown model to measure 'vgg'", "lenet, mlp"]),
+        (["--model", "vgg"], ["unknown model to measure 'vgg'", "lenet, mlp, ms-resnet18, "]),
+        (["--model", "spikformr"], ["did you mean 'spikformer'?"]),
         (["--coding", "hybird"], ["unknown coding 'hybird'", "did you mean 'hybrid'?"]),
         (["--steps", "1,x"], ["--steps takes whole numbers such as 1,4,16, not '1,x'"]),
         (["--batch", ""], ["--batch takes whole numbers"]),
@@ -122,6 +137,7 @@ def test_unequal_work_is_told_and_fails(cli, monkeypatch):
         (["--rounds", "0"], ["--rounds"]),
         (["--preset", "papper"], ["unknown preset 'papper'", "did you mean 'paper'?"]),
         (["--preset", "paper", "--steps", "3"], ["--steps and --preset contradict each other"]),
+        (["--preset", "architectures", "--model", "mlp"], ["--model and --preset contradict"]),
     ],
 )
 def test_refusals(cli, arguments, says):
@@ -147,3 +163,23 @@ def test_a_preset_shows_its_targets(cli, monkeypatch):
     assert len(rows) >= 10 and max(map(len, rows[:10])) <= 80
     assert "train direct: asnn / relu" in table and "≤ 0.95" in table
     assert "train direct: spikingjelly / asnn: spikingjelly is not installed" in table
+
+
+@pytest.mark.slow
+def test_the_preset_of_architectures(cli, monkeypatch):
+    pytest.importorskip("spikingjelly")
+    small = [replace(case, in_shape=(1, 8, 8), steps=2, batch=2) for case in architectures.CASES]
+    monkeypatch.setattr(architectures, "CASES", small[2:])
+    result = cli("bench", "--preset", "architectures", "--quick", "--threads", "1", "--json")
+    assert result.code == 0
+    found = json.loads(result.out)
+    assert found["command"].startswith("asnn bench --preset architectures --rounds 2 ")
+    assert [target["what"] for target in found["targets"]] == [
+        f"{model} {coding}: spikingjelly / asnn"
+        for model in ("ms-resnet18-16", "spikformer")
+        for coding in ("direct", "hybrid")
+    ]
+    assert all(target["measured"] > 0 and not target["note"] for target in found["targets"])
+    for case in found["cases"]:
+        weights = [each["work"]["parameters"]["weights"] for each in case["contestants"].values()]
+        assert len(weights) == 3 and len(set(weights)) == 1
