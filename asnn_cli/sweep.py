@@ -38,6 +38,19 @@ def sweep(
             help="Change a key for all members, such as train.epochs=20. Repeatable.",
         ),
     ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--search",
+            metavar="KEY=LOW..HIGH[:log]",
+            help="Instead of --grid: seek the value with the best validation accuracy, "
+            "or among choices, KEY=A,B. Needs asnn[search]. Repeatable.",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="Settings that a search tries.", show_default="20"),
+    ] = None,
     seeds: Annotated[
         str | None,
         typer.Option(
@@ -103,15 +116,23 @@ def sweep(
 
     asnn sweep --resume
 
+    asnn sweep --search train.lr=1e-4..1e-2:log --search model.hidden=64..512 --trials 20
+
     asnn sweep --resume runs/sweep-digits-20260101-120000 --json | jq '.points[].accuracy'
     """
     from ..core.errors import ConfigError
     from ..sweeps.definition import read_definition
     from ..sweeps.folder import SweepFolder, find_sweep, make_folder
+    from ..sweeps.grid import parse_axis
     from ..sweeps.planning import make_plan
+    from ..sweeps.ranges import parse_range
+    from ..sweeps.search import require_optuna
+    from .sweep_definition import define
+    from .sweep_search import run_search
 
     if resume:
-        if grid or changes or seeds or out or data_dir or split or skip_impossible or dry_run:
+        others = (grid, search, trials, changes, seeds, out, data_dir, split)
+        if any(others) or skip_impossible or dry_run:
             raise ConfigError(
                 "--resume goes on with the sweep's own definition",
                 why="options other than --device, --jobs and --json would make it another sweep",
@@ -121,9 +142,19 @@ def sweep(
         definition = read_definition(folder.definition)
     else:
         folder = SweepFolder(out) if out else None
-        definition = _define(
-            recipe or "digits", grid or [], changes or [], seeds, data_dir, split, skip_impossible
+        definition = define(
+            recipe or "digits",
+            changes=changes or [],
+            data_dir=data_dir,
+            seeds=seeds,
+            axes=tuple(parse_axis(text) for text in grid or []),
+            ranges=tuple(parse_range(text) for text in search or []),
+            trials=trials,
+            split=split,
+            skip_impossible=skip_impossible,
         )
+    if definition.ranges:
+        require_optuna()
 
     def finished(name: str) -> bool:
         return folder is not None and folder.record(name, definition.split) is not None
@@ -131,56 +162,21 @@ def sweep(
     plan = make_plan(definition, device=device, finished=finished)
     _tell_plan(plan)
     if dry_run:
-        _show_members(plan, as_json)
+        _show_members(plan, definition.trials, as_json)
         return
     if folder is None or not resume:
         folder = make_folder(definition, out)
     with folder.claimed() as claim:
-        results, stopped = _train(definition, plan, folder, jobs, claim)
-    _tell_results(results, folder)
+        if definition.ranges:
+            jobs = jobs or _usual_jobs(plan.members)
+            results, code = run_search(definition, folder, device=device, jobs=jobs, claim=claim)
+        else:
+            results, code = _train(definition, plan, folder, jobs, claim)
+            _tell_results(results, folder)
     if as_json:
         console.print_json(results)
-    if stopped or results["failed"]:
-        raise typer.Exit(stopped or FAILURE)
-
-
-def _define(
-    recipe: str,
-    grid: list[str],
-    changes: list[str],
-    seeds: str | None,
-    data_dir: Path | None,
-    split: str | None,
-    skip_impossible: bool,
-) -> Any:
-    from ..core.errors import ConfigError
-    from ..learning import parse_override, read_document
-    from ..sweeps.definition import Definition
-    from ..sweeps.grid import parse_axis, parse_seeds
-    from .recipes import recipe_file
-
-    document = read_document(recipe_file(recipe))
-    document.setdefault("name", Path(recipe).stem)
-    wanted = {}
-    for text in changes:
-        parts, value = parse_override(text)
-        wanted[".".join(parts)] = value
-    if data_dir:
-        wanted["data.dir"] = str(data_dir)
-    train = document.get("train")
-    own = train.get("seed", 0) if isinstance(train, dict) else 0
-    own = wanted.pop("train.seed", own) if seeds is None else own
-    if "train.seed" in wanted:
-        raise ConfigError("train.seed is set beside --seeds", remedy="leave one of them out")
-    return Definition(
-        source=recipe,
-        document=document,
-        changes=tuple(wanted.items()),
-        axes=tuple(parse_axis(text) for text in grid),
-        seeds=tuple(parse_seeds(seeds)) if seeds is not None else (own,),
-        split=split or "test",
-        skip_impossible=skip_impossible,
-    )
+    if code:
+        raise typer.Exit(code)
 
 
 def _tell_plan(plan: Any) -> None:
@@ -192,7 +188,12 @@ def _tell_plan(plan: Any) -> None:
         console.note(f"left out: {describe(point)}: {'; '.join(faults)}")
 
 
-def _show_members(plan: Any, as_json: bool) -> None:
+def _show_members(plan: Any, trials: int, as_json: bool) -> None:
+    if trials:
+        if as_json:
+            console.print_json({"trials": trials})
+        console.note(f"fine: {trials} trials")
+        return
     if as_json:
         console.print_json(
             {
@@ -213,7 +214,7 @@ def _show_members(plan: Any, as_json: bool) -> None:
 def _train(
     definition: Any, plan: Any, folder: Any, jobs: int | None, claim: int | None
 ) -> tuple[dict[str, Any], int]:
-    """Train what is missing and write the results; return them, and the exit code of a stop."""
+    """Train what is missing and write the results; return them and the exit code."""
     from ..sweeps.member import require_same_recipe
     from ..sweeps.picture import draw_results
     from ..sweeps.results import read_records, summarise, write_results
@@ -238,7 +239,7 @@ def _train(
     results = summarise(definition, plan, folder, failures)
     write_results(results, folder)
     draw_results(folder.picture, results)
-    return results, stopped
+    return results, stopped or (FAILURE if results["failed"] else 0)
 
 
 def _usual_jobs(members: list[Any]) -> int:

@@ -13,6 +13,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.registry import unknown
 from ..learning.recipe import read_document
 from .grid import Axis, written, written_value
+from .ranges import Range, parse_range
 
 FORMAT = 1
 SPLITS = ("test", "validation", "train")
@@ -30,6 +31,8 @@ class Definition:
         seeds: of `--seeds`.
         split: on which the members are evaluated.
         skip_impossible: leave out combinations that cannot be trained.
+        ranges: of `--search`: keys whose values are sought rather than gone through.
+        trials: how many settings a search tries.
     """
 
     source: str
@@ -39,29 +42,31 @@ class Definition:
     seeds: tuple[int, ...] = (0,)
     split: str = "test"
     skip_impossible: bool = False
+    ranges: tuple[Range, ...] = ()
+    trials: int = 0
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise unknown("split", self.split, list(SPLITS))
-        keys = [key for axis in self.axes for key in axis.keys]
-        for key in keys:
-            if keys.count(key) > 1:
+        option = "--search" if self.ranges else "--grid"
+        for key in self.keys:
+            if self.keys.count(key) > 1:
                 raise ConfigError(
-                    f"{key} is in two --grid options", remedy="give all its values in one"
+                    f"{key} is in two {option} options", remedy="give all its values in one"
                 )
             if key in dict(self.changes):
                 raise ConfigError(
-                    f"{key} is in --grid and in --set", remedy="leave one of them out"
+                    f"{key} is in {option} and in --set", remedy="leave one of them out"
                 )
             if key == "train.seed":
-                raise ConfigError("train.seed is no key of a grid", remedy="use --seeds")
+                raise ConfigError(f"train.seed is no key for {option}", remedy="use --seeds")
             if key == "train.device":
-                raise ConfigError("train.device is no key of a grid", remedy="use --device")
+                raise ConfigError(f"train.device is no key for {option}", remedy="use --device")
 
     @property
     def keys(self) -> list[str]:
         """The varied keys, in their order."""
-        return [key for axis in self.axes for key in axis.keys]
+        return [key for axis in self.axes for key in axis.keys] + [r.key for r in self.ranges]
 
     @property
     def name(self) -> str:
@@ -81,8 +86,14 @@ class Definition:
                 {"keys": list(axis.keys), "values": [list(values) for values in axis.values]}
                 for axis in self.axes
             ],
+            **self._search_tables(),
             "recipe": self.document,
         }
+
+    def _search_tables(self) -> dict[str, Any]:
+        if not self.ranges:
+            return {}
+        return {"trials": self.trials, "search": [str(each) for each in self.ranges]}
 
     def toml(self) -> str:
         """Return the definition as the text of `sweep.toml`."""
@@ -93,12 +104,16 @@ class Definition:
         words = ["asnn", "sweep", self.source]
         for axis in self.axes:
             words += ["--grid", written(axis)]
+        for each in self.ranges:
+            words += ["--search", str(each)]
+        words += ["--trials", str(self.trials)] if self.ranges else []
         for key, value in self.changes:
             words += ["--set", f"{key}={written_value(value)}"]
         count = list(self.seeds) == list(range(len(self.seeds)))
         seeds = ",".join(map(str, self.seeds))
         words += ["--seeds", str(len(self.seeds)) if count else f"{seeds},"]
-        words += ["--split", self.split] if self.split != "test" else []
+        # A search is always by validation data.
+        words += ["--split", self.split] if self.split != "test" and not self.ranges else []
         words += ["--skip-impossible"] if self.skip_impossible else []
         return shlex.join(words)
 
@@ -128,17 +143,20 @@ def read_definition(path: Path) -> Definition:
             seeds=tuple(tables["seeds"]),
             split=tables["split"],
             skip_impossible=tables["skip_impossible"],
+            ranges=tuple(parse_range(text) for text in tables.get("search", [])),
+            trials=tables.get("trials", 0),
         )
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{path} does not define a sweep", why=str(error)) from error
 
 
-def differences(before: Definition, now: Definition) -> list[str]:
+def differences(before: Definition, after: Definition) -> list[str]:
     """Return what differs between two definitions, a line each; the recipe's name for it may."""
     lines = []
-    former, present = before.tables(), now.tables()
-    for key in ("split", "seeds", "skip_impossible", "set", "grid", "recipe"):
-        if former[key] != present[key]:
-            told = "" if key == "recipe" else f": then {former[key]}, now {present[key]}"
+    former, present = before.tables(), after.tables()
+    for key in ("split", "seeds", "skip_impossible", "set", "grid", "trials", "search", "recipe"):
+        then, now = former.get(key), present.get(key)
+        if then != now:
+            told = "" if key == "recipe" else f": then {then}, now {now}"
             lines.append(f"{key} differs{told}")
     return lines

@@ -82,7 +82,7 @@ def make_plan(
     recipes: dict[int, Recipe] = {}
     for place, point in enumerate(points):
         try:
-            recipes[place], notices = _recipe(definition, point, device)
+            recipes[place], notices = resolve(definition, point, device)
             plan.notices += [text for text in notices if text not in plan.notices]
         except ConfigError as error:
             plan.impossible.append((point, error.why.splitlines() or [str(error)]))
@@ -115,6 +115,25 @@ def describe(point: Point) -> str:
     return ", ".join(f"{key}={shown(value)}" for key, value in point) or "the recipe"
 
 
+def resolve(
+    definition: Definition, point: Point, device: str | None = None
+) -> tuple[Recipe, list[str]]:
+    """Return the checked recipe of a point, with the first of the seeds, and notices for the user.
+
+    Raises:
+        ConfigError: it has faults.
+    """
+    settings = [*definition.changes, *point]
+    settings += [("train.device", device)] if device else []
+    changed, notices = override(
+        definition.document, [(key.split("."), value) for key, value in settings]
+    )
+    train = changed.setdefault("train", {})
+    if isinstance(train, dict):
+        train["seed"] = definition.seeds[0]
+    return check_recipe(changed, source=f"recipe {definition.source}"), notices
+
+
 def with_seed(recipe: Recipe, seed: int) -> Recipe:
     """Return the recipe with another seed."""
     return dataclasses.replace(recipe, train=recipe.train.model_copy(update={"seed": seed}))
@@ -122,19 +141,6 @@ def with_seed(recipe: Recipe, seed: int) -> Recipe:
 
 def _member_name(point: str, seed: int) -> str:
     return f"{point},seed={seed}" if point else f"seed={seed}"
-
-
-def _recipe(definition: Definition, point: Point, device: str | None) -> tuple[Recipe, list[str]]:
-    settings = [*definition.changes, *point]
-    settings += [("train.device", device)] if device else []
-    changed, notices = override(
-        definition.document, [(key.split("."), value) for key, value in settings]
-    )
-    # The seeds are checked as the point is: with the first of them.
-    train = changed.setdefault("train", {})
-    if isinstance(train, dict):
-        train["seed"] = definition.seeds[0]
-    return check_recipe(changed, source=f"recipe {definition.source}"), notices
 
 
 def _unfit_for_data(recipes: Mapping[int, Recipe]) -> dict[int, str]:

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -74,7 +73,7 @@ def threads_each(jobs: int) -> int:
 
 
 def run_members(
-    members: Sequence[Member],
+    members: Iterable[Member],
     folder: SweepFolder,
     split: str,
     watcher: Watcher,
@@ -88,7 +87,7 @@ def run_members(
     Once `stop` is true no other is begun, and those at work are asked to save and stop.
 
     Args:
-        members: those that are not finished.
+        members: those that are not finished; the next is asked for when there is room for it.
         folder: of the sweep.
         split: what they are evaluated on.
         watcher: is told how it goes.
@@ -99,13 +98,16 @@ def run_members(
     Raises:
         AsnnError: a process cannot be started.
     """
-    waiting, working = deque(members), list[Worker]()
+    coming, working = iter(members), list[Worker]()
     failures: dict[str, Failure] = {}
-    threads, asked = threads_each(jobs), False
+    threads, asked, more = threads_each(jobs), False, True
     try:
-        while working or (waiting and not stop()):
-            while waiting and len(working) < jobs and not stop():
-                working.append(_start(waiting.popleft(), folder, split, threads, claim))
+        while working or (more and not stop()):
+            while more and len(working) < jobs and not stop():
+                member = next(coming, None)
+                more = member is not None
+                if member is not None:
+                    working.append(_start(member, folder, split, threads, claim))
             if stop() and not asked:
                 asked = True
                 for worker in working:

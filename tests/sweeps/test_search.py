@@ -1,0 +1,176 @@
+"""Search: ranges as people type them, and trials that Optuna suggests, without training."""
+
+import json
+
+import pytest
+
+from asnn.cli.recipes import recipe_file
+from asnn.core import ConfigError
+from asnn.learning import read_document
+from asnn.sweeps import Definition, read_definition
+from asnn.sweeps.folder import make_folder
+from asnn.sweeps.ranges import parse_range
+from asnn.sweeps.running import Failure
+from asnn.sweeps.search import Search, require_optuna
+
+DIGITS = read_document(recipe_file("digits"))
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "log"),
+    [
+        ("train.lr=1e-4..1e-2:log", 1e-4, 1e-2, True),
+        ("model.hidden=64..512", 64, 512, False),
+        ("model.hidden = 64 .. 512 :log", 64, 512, True),
+        ("neuron.leak=-.5..1", -0.5, 1.0, False),
+        ("train.lr=1...5e1", 1.0, 50.0, False),
+    ],
+)
+def test_ranges(text, low, high, log):
+    found = parse_range(text)
+    assert (found.low, found.high, found.log, found.choices) == (low, high, log, ())
+    # Whole numbers are sought among whole numbers, where both ends are whole.
+    assert (type(found.low), type(found.high)) == (type(low), type(high))
+
+
+def test_choices():
+    assert parse_range("coding.name=direct,hybrid").choices == ("direct", "hybrid")
+    assert parse_range("model.widths=[4,8],[16]").choices == ([4, 8], [16])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("train.lr", "is neither a range nor choices"),
+        ("lr=1..2", "is neither a range nor choices"),
+        ("train.=1..2", "is neither a range nor choices"),
+        ("train.lr=2..1", "is empty: 2 is not less than 1"),
+        ("train.lr=1..1", "is empty"),
+        ("train.lr=0..1:log", "begins at 0"),
+        ("a.b=1,2;c.d=3,4", "has several keys"),
+    ],
+)
+def test_what_is_no_range(text, says):
+    with pytest.raises(ConfigError, match=says):
+        parse_range(text)
+
+
+def define(*searches, trials=6):
+    return Definition(
+        "digits",
+        DIGITS,
+        split="validation",
+        ranges=tuple(parse_range(text) for text in searches),
+        trials=trials,
+    )
+
+
+SEARCHES = ("train.lr=1e-4..1e-2:log", "model.hidden=8..32", "model.widths=[4,8],[16]")
+
+
+def test_a_definition_is_read_as_it_was_written(tmp_path):
+    made = define(*SEARCHES)
+    (tmp_path / "sweep.toml").write_text(made.toml())
+    assert read_definition(tmp_path / "sweep.toml") == made
+    assert "--search train.lr=1e-4..1e-2:log" in made.command()
+    assert "--trials 6" in made.command() and "--split" not in made.command()
+    with pytest.raises(ConfigError, match="train.seed is no key for --search"):
+        define("train.seed=1..5")
+
+
+def test_without_optuna(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "optuna", None)
+    with pytest.raises(ConfigError, match="needs Optuna") as caught:
+        require_optuna()
+    assert "pip install 'asnn[search]'" in caught.value.remedy
+
+
+def finish(folder, member, accuracy):
+    run = folder.path / member.name
+    run.mkdir()
+    record = {"split": "validation", "accuracy": 0.0, "validation_accuracy": accuracy}
+    (run / "evaluation.json").write_text(json.dumps(record))
+
+
+def searched(tmp_path, **options):
+    pytest.importorskip("optuna")
+    definition = define(*SEARCHES, **options)
+    folder = make_folder(definition, tmp_path / "s")
+    return Search(definition, folder), folder
+
+
+def worth(member):
+    """The nearer to a rate of 1e-3, the better."""
+    import math
+
+    return 1 - abs(math.log10(member.recipe.train.lr) + 3) / 2
+
+
+def test_trials_lie_in_their_ranges_and_the_best_comes_first(tmp_path):
+    search, folder = searched(tmp_path)
+    members = []
+    for member in search.members():
+        members.append(member)
+        finish(folder, member, worth(member))
+        search.tell(member, None)
+    assert [member.name for member in members] == [f"trial-{i:04d}" for i in range(6)]
+    for member in members:
+        assert 1e-4 <= member.recipe.train.lr <= 1e-2
+        assert member.recipe.model.options()["hidden"] in range(8, 33)
+        assert member.recipe.model.options()["widths"] in ([4, 8], [16])
+        assert member.seed == 0
+    results = search.results()
+    best = max(members, key=worth)
+    assert results[0]["name"] == best.name
+    assert results[0]["validation_accuracy"] == pytest.approx(worth(best))
+    assert results[0]["settings"] == dict(best.point)
+    assert search.failures == {}
+
+
+def test_an_interrupted_search_goes_on(tmp_path):
+    search, folder = searched(tmp_path)
+    coming = search.members()
+    first, second, third = (next(coming) for _ in range(3))
+    finish(folder, first, 0.5)
+    search.tell(first, None)
+    finish(folder, second, 0.7)  # killed before it was told
+    again, _ = searched(tmp_path)
+    members = []
+    for member in again.members():
+        members.append(member)
+        finish(folder, member, 0.1)
+        again.tell(member, None)
+    assert members[0].name == third.name and members[0].point == third.point
+    assert [member.name for member in members[1:]] == ["trial-0003", "trial-0004", "trial-0005"]
+    assert [each["validation_accuracy"] for each in again.results()][:3] == [0.7, 0.5, 0.1]
+    assert list(searched(tmp_path)[0].members()) == []
+
+
+def test_a_trial_that_fails_has_failed_and_the_search_goes_on(tmp_path):
+    search, folder = searched(tmp_path, trials=3)
+    for member in search.members():
+        if member.name == "trial-0001":
+            search.tell(member, Failure("the loss is nan"))
+        elif member.name == "trial-0002":
+            search.tell(member, None)  # it says that it is done, and left nothing
+        else:
+            finish(folder, member, 0.3)
+            search.tell(member, None)
+    states = {each["name"]: (each["state"], each["why"]) for each in search.results()}
+    assert states == {
+        "trial-0000": ("complete", None),
+        "trial-0001": ("fail", "the loss is nan"),
+        "trial-0002": ("fail", "its evaluation is missing"),
+    }
+
+
+def test_settings_that_cannot_be_trained_are_failed_trials(tmp_path):
+    pytest.importorskip("optuna")
+    definition = define("coding.name=hybrid,direct", "coding.steps=1..2", trials=12)
+    search = Search(definition, make_folder(definition, tmp_path / "s"))
+    members = list(search.members())
+    failed = [each for each in search.results() if each["state"] == "fail"]
+    assert len(members) + len(failed) == 12 and failed and members
+    for each in failed:
+        assert each["settings"] == {"coding.name": "hybrid", "coding.steps": 1}
+        assert "needs 2 steps or more" in each["why"]
