@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import ConfigError
+from ..learning.device import derived_seed
 from .definition import Definition
 from .folder import SweepFolder
 from .grid import Point
@@ -70,11 +71,6 @@ class Search:
             study_name=STUDY,
             storage=self._optuna.storages.JournalStorage(journal),
             direction="maximize",
-            # Trials that run side by side should not be told the same; each draw is another
-            # after an interruption too.
-            sampler=self._optuna.samplers.TPESampler(
-                seed=self.definition.seeds[0], constant_liar=True
-            ),
             load_if_exists=True,
         )
         self._distributions = {
@@ -89,7 +85,13 @@ class Search:
             member = self._member(trial.number, trial.params)
             if member is not None and not self._told(member):
                 yield member
-        while len(self._study.get_trials(deepcopy=False)) < self.definition.trials:
+        while (number := len(self._study.get_trials(deepcopy=False))) < self.definition.trials:
+            # What is drawn depends on the seed and the trial alone: a search that goes on draws
+            # what it would have drawn, not once more what it began with.
+            self._study.sampler = self._optuna.samplers.TPESampler(
+                seed=derived_seed(self.definition.seeds[0], number) % 2**32,
+                constant_liar=True,  # trials that run side by side should not be alike
+            )
             trial = self._study.ask(self._distributions)
             member = self._member(trial.number, trial.params)
             if member is not None:

@@ -146,6 +146,27 @@ def test_an_interrupted_search_goes_on(tmp_path):
     assert list(searched(tmp_path)[0].members()) == []
 
 
+def points_of(search, folder, most=99):
+    points = []
+    for member, _ in zip(search.members(), range(most), strict=False):
+        finish(folder, member, worth(member))
+        search.tell(member, None)
+        points.append(member.point)
+    return points
+
+
+def test_an_interrupted_search_draws_what_it_would_have_drawn(tmp_path):
+    """Beyond the ten trials that are random, to those that learn from the others."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    whole = points_of(*searched(tmp_path / "a", trials=14))
+    parts = [
+        point for _ in range(3) for point in points_of(*searched(tmp_path / "b", trials=14), 5)
+    ]
+    assert whole == parts
+    assert len({str(point) for point in whole}) == 14
+
+
 def test_a_trial_that_fails_has_failed_and_the_search_goes_on(tmp_path):
     search, folder = searched(tmp_path, trials=3)
     for member in search.members():
