@@ -14,6 +14,7 @@ from .reading_weights import Weights, read_configuration, read_weights
 
 # Tensors of a network that training does not change by gradients.
 COUNTED_NOT = ("running_mean", "running_var", "num_batches_tracked", "mean", "std")
+PATHS = ("main", "shortcut")
 FORMATS = ("onnx", "nir")
 
 
@@ -136,18 +137,30 @@ def _layers(weights: Weights) -> list[dict[str, Any]]:
     """Return the tensors of each layer, by name."""
     found: dict[str, dict[str, Any]] = {}
     for name, stored in sorted(weights.tensors.items()):
-        layer, _, tensor = name.removeprefix("body.").partition(".")
+        layer, tensor = _place(name)
         entry = found.setdefault(layer, {"name": layer, "parameters": 0, "shapes": {}})
         entry["shapes"][tensor] = list(stored.shape)
         entry["parameters"] += stored.count if _counted(name) else 0
     return list(found.values())
 
 
+def _place(name: str) -> tuple[str, str]:
+    """Return the layer that a tensor belongs to, and what it is called there.
+
+    Paths of a block are called `main` and `shortcut`, and their layers stand behind that.
+    """
+    parts = name.removeprefix("body.").split(".")
+    end = 1
+    while end + 1 < len(parts) and parts[end] in PATHS:
+        end += 2
+    return ".".join(parts[:end]), ".".join(parts[end:])
+
+
 def _schedules(weights: Weights) -> dict[str, dict[str, list[float]]]:
     """Return what neurons and readout do at each step; means over channels where they differ."""
     found: dict[str, dict[str, list[float]]] = {}
     for name in sorted(weights.tensors):
-        layer, _, tensor = name.removeprefix("body.").partition(".")
+        layer, tensor = _place(name)
         key = tensor.removeprefix("neuron.")
         values = weights.array(name)
         if values is None or not (tensor.startswith("neuron.") or name == "body.readout.scale"):

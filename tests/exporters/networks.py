@@ -26,9 +26,13 @@ PLAIN = {
 
 
 def network(
-    name="lenet", *, steps=3, coding="hybrid", norm="folded", seed=0, shape=SHAPE, **options
-):
-    """A network in evaluation mode whose statistics, weights and schedules are all its own."""
+    name="lenet", *, steps=3, coding="hybrid", norm="folded", seed=0, shape=SHAPE, quick=False,
+    **options,
+):  # fmt: skip
+    """A network in evaluation mode whose statistics, weights and schedules are all its own.
+
+    Statistics are running averages, or with `quick` the mean over three batches.
+    """
     torch.manual_seed(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -44,7 +48,10 @@ def network(
             if key.endswith("gain"):
                 value += 1.5
         model.train()
-        for _ in range(20):  # running statistics that fit the data
+        for norm in model.modules() if quick else ():
+            if hasattr(norm, "momentum"):
+                norm.momentum = None
+        for _ in range(3 if quick else 20):  # running statistics that fit the data
             model(torch.rand(16, *shape))
     return model.eval()
 
