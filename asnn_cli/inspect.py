@@ -66,7 +66,7 @@ def _show_nir(found: dict[str, Any]) -> None:
     heads = ["layer", "type", "shape", "parameters", "tau", "threshold"]
     rows = [
         [
-            _text(layer["name"], 12),
+            _ends(layer["name"], 20),
             layer["type"],
             _text(_shape(layer["shape"]), 14),
             f"{layer['parameters']:,}" if layer["parameters"] else ".",
@@ -134,7 +134,7 @@ def _show_run(found: dict[str, Any]) -> None:
         _pairs(name, found[name])
     rows = [
         [
-            _text(layer["name"], 20),
+            _ends(layer["name"], 24),
             f"{layer['parameters']:,}",
             _text(" ".join(_weights(layer["shapes"])) or ".", 44),
         ]
@@ -155,7 +155,7 @@ def _show_run(found: dict[str, Any]) -> None:
 
 def _show_schedules(schedules: dict[str, dict[str, list[float]]]) -> None:
     rows = [
-        [f"{_text(name, 12)} {_text(layer, 14)}", *(f"{value:.3f}" for value in values)]
+        [f"{_text(name, 12)} {_ends(layer, 22)}", *(f"{value:.3f}" for value in values)]
         for layer, by_name in schedules.items()
         for name, values in by_name.items()
         if len(values) > 1
@@ -203,6 +203,12 @@ def _text(value: Any, most: int = 120) -> str:
     from ..exporters.opening import clean
 
     return clean(value, most)
+
+
+def _ends(name: Any, most: int) -> str:
+    """Return both ends of a layer's name: the block that it is in, and what it is."""
+    text = _text(name, 10 * most)
+    return text if len(text) <= most else f"{text[: most // 3]}…{text[most // 3 + 1 - most :]}"
 
 
 def _shape(shape: Sequence[Any] | None) -> str:

@@ -25,6 +25,7 @@ from asnn.exporters.graph import (
     Product,
     Readout,
 )
+from asnn.exporters.inspecting import inspect
 from asnn.exporters.interpreter import attention, evaluate, run
 from asnn.exporters.nir_interpreter import run_nir
 from asnn.exporters.nir_nodes import Sketch
@@ -39,6 +40,7 @@ from asnn.exporters.weights import with_rounded_weights
 from asnn.models.attention import SelfAttention
 from asnn.models.convolution import SpikeConv2d
 from asnn.models.layers import SpikingLayer, Stem
+from asnn.models.saved import save_model
 
 from .networks import SHAPE, images, network, samples, spikes_of, subject
 
@@ -357,6 +359,7 @@ class TestNir:
         long = [note for note in result.notes if "its importer would take long" in note]
         assert len(long) == (2 if nodes > MOST_NODES else 0)
 
+    @pytest.mark.slow
     def test_long_imports_are_for_those_who_ask(self, tmp_path, monkeypatch):
         out, some = of("vggsnn", steps=1, coding="direct")
         monkeypatch.setattr(exporting, "MOST_NODES", 3)
@@ -370,6 +373,7 @@ class TestNir:
             assert report.parities[-1].runtime == name
             assert report.fault is None
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("importer", [None, "snntorch", "spikingjelly", "norse"])
     @pytest.mark.parametrize("name", ["ms", "sew-add", "vgg-11"])
     def test_plain_networks_are_one_lif_neuron_a_layer(self, tmp_path, name, importer):
@@ -564,3 +568,20 @@ def test_weights_in_a_file_are_of_the_layers_by_name():
     assert isinstance(model, onnx.ModelProto)
     names = {initializer.name for initializer in model.graph.initializer}
     assert {"block1.main.conv1.weight", "block3.shortcut.conv.weight", "stem.weight0"} <= names
+
+
+@pytest.mark.parametrize("name", ["ms", "sew-add", "vgg-11", "spikformer"])
+def test_layers_and_schedules_within_blocks_are_shown_by_name(tmp_path, name):
+    architecture, own = NETWORKS[name]
+    model = network(architecture, steps=2, **own)
+    save_model(tmp_path / "model.safetensors", model)
+    (tmp_path / "config.toml").write_text('name = "test"\n')
+    about = inspect(tmp_path)
+    neurons = layers_of(model, SpikingLayer)
+    assert set(about["schedules"]) == {*neurons, "readout"}
+    told = {layer["name"]: layer["parameters"] for layer in about["layers"]}
+    assert set(neurons) < set(told)
+    for layer in neurons:
+        module = model.body.get_submodule(layer)
+        assert told[layer] == sum(value.numel() for value in module.parameters())
+    assert sum(told.values()) == sum(value.numel() for value in model.parameters())
