@@ -12,8 +12,8 @@ from ..core.runs import Run, find_run
 from .opening import MIB, clean, damaged, read_bytes
 from .reading_weights import Weights, read_configuration, read_weights
 
-# Tensors of a network that training does not change by gradients.
-COUNTED_NOT = ("running_mean", "running_var", "num_batches_tracked", "mean", "std")
+# Tensors of a network that hold what it was given, or has seen.
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "mean", "std")
 PATHS = ("main", "shortcut")
 FORMATS = ("onnx", "nir")
 
@@ -122,25 +122,31 @@ def _network(run: Run) -> dict[str, Any]:
         "steps": model.get("steps"),
         "labels": found.get("labels") or [],
         "parameters": sum(
-            stored.count for name, stored in weights.tensors.items() if _counted(name)
+            stored.count for name, stored in weights.tensors.items() if _learned(name, model)
         ),
-        "layers": _layers(weights),
+        "layers": _layers(weights, model),
         "schedules": _schedules(weights),
     }
 
 
-def _counted(name: str) -> bool:
-    return name.rpartition(".")[2] not in COUNTED_NOT
+def _learned(name: str, model: dict[str, Any]) -> bool:
+    """Return whether training changes a tensor by its gradients."""
+    owner, _, last = name.rpartition(".")
+    if not owner.endswith(".neuron"):
+        return last not in STATISTICS
+    if last == "threshold":
+        return bool(_table(model, "neuron_options").get("learn_threshold"))
+    return last == "reset_size" or model.get("neuron") != "fixed"
 
 
-def _layers(weights: Weights) -> list[dict[str, Any]]:
+def _layers(weights: Weights, model: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the tensors of each layer, by name."""
     found: dict[str, dict[str, Any]] = {}
     for name, stored in sorted(weights.tensors.items()):
         layer, tensor = _place(name)
         entry = found.setdefault(layer, {"name": layer, "parameters": 0, "shapes": {}})
         entry["shapes"][tensor] = list(stored.shape)
-        entry["parameters"] += stored.count if _counted(name) else 0
+        entry["parameters"] += stored.count if _learned(name, model) else 0
     return list(found.values())
 
 

@@ -585,3 +585,15 @@ def test_layers_and_schedules_within_blocks_are_shown_by_name(tmp_path, name):
         module = model.body.get_submodule(layer)
         assert told[layer] == sum(value.numel() for value in module.parameters())
     assert sum(told.values()) == sum(value.numel() for value in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "neuron, options",
+    [("fixed", {}), ("adaptive", {"learn_threshold": True, "learn_reset_size": True}), ("relu", {})],
+)
+def test_inspect_counts_what_a_neuron_learns_and_nothing_else(tmp_path, neuron, options):
+    model = network("ms-resnet", steps=2, neuron=neuron, neuron_options=options, width=6)
+    save_model(tmp_path / "model.safetensors", model)
+    (tmp_path / "config.toml").write_text('name = "test"\n')
+    learned = sum(value.numel() for value in model.parameters())
+    assert inspect(tmp_path)["parameters"] == learned
