@@ -589,7 +589,11 @@ def test_layers_and_schedules_within_blocks_are_shown_by_name(tmp_path, name):
 
 @pytest.mark.parametrize(
     "neuron, options",
-    [("fixed", {}), ("adaptive", {"learn_threshold": True, "learn_reset_size": True}), ("relu", {})],
+    [
+        ("fixed", {}),
+        ("adaptive", {"learn_threshold": True, "learn_reset_size": True}),
+        ("relu", {}),
+    ],
 )
 def test_inspect_counts_what_a_neuron_learns_and_nothing_else(tmp_path, neuron, options):
     model = network("ms-resnet", steps=2, neuron=neuron, neuron_options=options, width=6)
