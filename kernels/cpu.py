@@ -13,12 +13,16 @@ import torch
 from numba import cfunc, types
 from torch import Tensor
 
-from . import columns, contract, events, passes, simd, threads
+from . import amx, columns, contract, events, passes, simd, threads, tiles
+from .amx import has_tiles as has_tiles
 from .contract import SUMS, Convolution, Rule, Shape
 from .memory import buffers
 from .simd import has_wide_registers as has_wide_registers
 
 IMAGES_A_BLOCK = 16  # at least, where weight gradients are gathered
+SOURCES = (contract, simd, amx, passes, columns, events, tiles)
+PARTS = 3  # numbers of bfloat16 that are a float32
+NEAR = 1 << 20  # bytes of images and gradients that stay in the second cache
 MOST_SUMS = 2**22  # values of the weight gradients that blocks may hold together
 
 
@@ -124,15 +128,111 @@ def convolve(
 def convolve_back(grad: Tensor, x: Tensor, shape: Convolution) -> Tensor:
     """Return the gradient of the weights, `[kh, kw, in, out]`; `x` may be uint8, 0 and 1."""
     size = (*shape.kernel, *shape.channels)
-    # Each block has sums of its own: many enough for all threads, few enough for the memory and
-    # for the images, since adding them up is work as well.
-    blocks = max(2, min(32, shape.images // IMAGES_A_BLOCK, MOST_SUMS // math.prod(size)))
-    args = _convolution(grad, shape, blocks)
+    args = _convolution(grad, shape, _blocks_of_sums(shape))
     args[events.MARKS if x.dtype == torch.uint8 else events.X] = x.data_ptr()
     sums = torch.zeros(int(args[events.BLOCKS]), *size)
     args[events.SUMS] = sums.data_ptr()
     _run("convolve_back", args, int(args[events.BLOCKS]))
     return sums.sum(0)
+
+
+def _blocks_of_sums(shape: Convolution) -> int:
+    """Return how many blocks have sums of their own for the gradient of the weights.
+
+    Enough for all threads, and few enough for the memory and for the images, since adding them up
+    is work as well.
+    """
+    size = math.prod(shape.kernel) * math.prod(shape.channels)
+    return max(2, min(32, shape.images // IMAGES_A_BLOCK, MOST_SUMS // size))
+
+
+def weights_as_tiles(weight: Tensor, *, back: bool) -> Tensor:
+    """Return weights `[out, in, kh, kw]` as `convolve_by_tiles` wants them.
+
+    With `back` they are those that lead from a gradient of the output to that of the input.
+    """
+    outputs, inputs, height, width = weight.shape
+    of_out, of_in, of_y, of_x = weight.stride()
+    first = 0
+    if back:
+        outputs, inputs, of_out, of_in = inputs, outputs, of_in, of_out
+        first = (height - 1) * of_y + (width - 1) * of_x
+        of_y, of_x = -of_y, -of_x
+    steps = height * -(-width * inputs // tiles.DEPTH)
+    out = torch.empty(outputs // 16, steps, PARTS, tiles.TILE, dtype=torch.uint8)
+    args = np.zeros(tiles.ARGUMENTS, np.int64)
+    args[tiles.BLOCKS] = outputs // 16
+    args[tiles.WEIGHT], args[tiles.TILES_OUT] = weight.data_ptr(), out.data_ptr()
+    args[tiles.IN], args[tiles.PARTS] = inputs, PARTS
+    args[tiles.KERNEL_HEIGHT], args[tiles.KERNEL_WIDTH] = height, width
+    args[tiles.OUT_STRIDE], args[tiles.IN_STRIDE] = of_out, of_in
+    args[tiles.Y_STRIDE], args[tiles.X_STRIDE], args[tiles.FIRST] = of_y, of_x, first
+    _run("weights_as_tiles", args, outputs // 16)
+    return out
+
+
+def convolve_by_tiles(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    shape: Convolution,
+    *,
+    spikes: bool,
+    before: int = 0,
+) -> tuple[Tensor, bool]:
+    """Return the convolution of images `[N, H, W, in]` with weights of `weights_as_tiles`.
+
+    Room for `before` images is left in front. Also returns whether the result holds: with `spikes`
+    it does not where a value of x has more significant bits than a bfloat16 has.
+    """
+    inputs, outputs = shape.channels
+    out = buffers.take(before + shape.images, *shape.out, outputs)
+    parts = 1 if spikes else PARTS
+    bunch = _bunch(shape, 2 * inputs * parts)
+    args = _by_tiles(x, out[before:], shape, bunch)
+    args[tiles.BLOCKS] = -(-shape.images // bunch)
+    args[tiles.WEIGHT] = weight.data_ptr()
+    args[tiles.BIAS] = 0 if bias is None else bias.data_ptr()
+    args[tiles.X_PARTS] = parts
+    _run("convolve_by_tiles", args, int(args[tiles.BLOCKS]))
+    return out, int(args[tiles.OTHERS]) == 0
+
+
+def convolve_back_by_tiles(grad: Tensor, x: Tensor, shape: Convolution) -> Tensor:
+    """Return the gradient of the weights, `[in, kh, kw, out]`, of x whose values are bfloat16.
+
+    x may be uint8.
+    """
+    inputs, outputs = shape.channels
+    size = (inputs, *shape.kernel, outputs)
+    blocks = _blocks_of_sums(shape)
+    images = -(-shape.images // blocks) if shape.images else 1
+    args = _by_tiles(x, grad, shape, min(images, _bunch(shape, 2 * inputs + 2 * PARTS * outputs)))
+    args[tiles.BLOCKS], args[tiles.IMAGES_A_BLOCK] = -(-shape.images // images), images
+    sums = torch.zeros(int(args[tiles.BLOCKS]), *size)
+    args[tiles.SUMS] = sums.data_ptr()
+    _run("convolve_back_by_tiles", args, int(args[tiles.BLOCKS]))
+    return sums[0] if len(sums) == 1 else sums.sum(0)
+
+
+def _bunch(shape: Convolution, bytes_a_place: int) -> int:
+    """Return how many images are worked on together: what fits the cache, some for each thread."""
+    (height, width), (tall, wide) = shape.size, shape.kernel
+    places = (height + tall // 2) * (width + wide // 2)
+    fit = NEAR // (places * bytes_a_place)
+    return max(1, min(fit, -(-shape.images // (2 * torch.get_num_threads()))))
+
+
+def _by_tiles(x: Tensor, out: Tensor, shape: Convolution, bunch: int) -> np.ndarray:
+    args = np.zeros(tiles.ARGUMENTS, np.int64)
+    args[tiles.IMAGES], args[tiles.BUNCH] = shape.images, bunch
+    args[tiles.X], args[tiles.OUT] = x.data_ptr(), out.data_ptr()
+    args[tiles.MARKS] = x.dtype == torch.uint8
+    args[tiles.IN], args[tiles.OUT_CHANNELS] = shape.channels
+    args[tiles.HEIGHT], args[tiles.WIDTH] = shape.size
+    args[tiles.KERNEL_HEIGHT], args[tiles.KERNEL_WIDTH] = shape.kernel
+    args[tiles.PARTS] = PARTS
+    return args
 
 
 def _convolution(out: Tensor, shape: Convolution, blocks: int) -> np.ndarray:
@@ -197,7 +297,20 @@ def _task(name: str) -> int:
         if sources:
             events.blocks_of(address, True)
 
+    def weights_as_tiles(address: int) -> None:
+        if sources:
+            tiles.weight_blocks(address)
+
+    def convolve_by_tiles(address: int) -> None:
+        if sources:
+            tiles.convolve_blocks(address)
+
+    def convolve_back_by_tiles(address: int) -> None:
+        if sources:
+            tiles.gradient_blocks(address)
+
     tasks = [moments, finish, convolve, convolve_back]
+    tasks += [weights_as_tiles, convolve_by_tiles, convolve_back_by_tiles]
     tasks += [forward_wide, forward_whole, forward_rest]
     tasks += [backward_wide, backward_whole, backward_rest]
     task = {task.__name__: task for task in tasks}[name]
@@ -210,7 +323,7 @@ def _task(name: str) -> int:
 
 
 def _checksum() -> int:
-    files = [Path(module.__file__ or "") for module in (contract, simd, passes, columns, events)]
+    files = [Path(module.__file__ or "") for module in SOURCES]
     return zlib.crc32(b"".join(file.read_bytes() for file in files)) | 1
 
 
