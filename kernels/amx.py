@@ -225,15 +225,20 @@ def gather(typing: Any, address: Any, stride: Any) -> Any:
 
 
 @intrinsic
-def load_marks(typing: Any, address: Any) -> Any:
-    """load_marks(address): 16 uint8 values as float32."""
+def store_marks(typing: Any, address: Any, value: Any) -> Any:
+    """store_marks(address, value): lanes as int8; what is neither 0 nor 1 gives anything."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        kind = ir.VectorType(BYTE, 16)
-        marks = builder.load(_place(builder, arguments[0], kind), align=1)
-        return builder.uitofp(marks, ir.VectorType(FLOAT, 16))
+        # 1.0 is 0x3F800000: bit 23 of the float tells it from 0, and it saves a conversion.
+        whole = ir.VectorType(INT, value.count)
+        bits = builder.bitcast(arguments[1], whole)
+        bits = builder.lshr(bits, ir.Constant(whole, [23] * value.count))
+        bits = builder.and_(bits, ir.Constant(whole, [1] * value.count))
+        marks = builder.trunc(bits, ir.VectorType(BYTE, value.count))
+        builder.store(marks, _place(builder, arguments[0], marks.type), align=1)
+        return context.get_dummy_value()
 
-    return Lanes(16)(types.int64), emit
+    return types.void(types.int64, value), emit
 
 
 @intrinsic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .contract import Convolution
-from .costs import BACKWARD, FORWARD, densest
+from .costs import FORWARD, INPUTS, WEIGHTS, Machine, Way, cheapest
 from .memory import buffers
 
 OUT_MULTIPLE = 16  # output channels come in vectors
@@ -22,35 +23,56 @@ def share_active(x: Tensor) -> float:
     return int(sample.count_nonzero()) / max(sample.numel(), 1)
 
 
+def seem_short(x: Tensor) -> bool:
+    """Return whether values of images `[N, ...]` seem to be bfloat16, as spikes are."""
+    return not bool((x[::SAMPLE].view(torch.int32) & 0xFFFF).any())
+
+
 class Paths(NamedTuple):
-    """Which passes go by events; the others are dense."""
+    """How output, gradient of the weights and gradient of the input are computed."""
 
-    forward: bool
-    backward: bool
-
-
-NEITHER = Paths(False, False)
+    forward: Way
+    weights: Way
+    inputs: Way
 
 
-def cheapest(shape: Convolution, x: Tensor, *, wide: bool, learns: bool) -> Paths:
-    """Return which passes over the images `x` are cheaper by events.
+DENSE = Paths("dense", "dense", "dense")
+
+
+def paths_for(shape: Convolution, x: Tensor, *, machine: Machine, learns: bool) -> Paths:
+    """Return the cheapest ways of a convolution of the images `x`.
 
     Args:
         shape: of the convolution.
-        x: images, of which it matters how much is not 0.
-        wide: whether the machine has registers of 16 values.
+        x: images, of which it matters how much is not 0, and whether they are spikes.
+        machine: that computes.
         learns: whether a backward pass may follow.
     """
-    limits = [densest(shape, FORWARD, wide=wide)]
-    if learns:
-        limits.append(densest(shape, BACKWARD, wide=wide))
-    if max(limits) < 0:  # whatever the images: they need not be looked at
-        return NEITHER
-    share = share_active(x)
-    return Paths(share <= limits[0], learns and share <= limits[-1])
+    wanted = (FORWARD, WEIGHTS, INPUTS) if learns else (FORWARD,)
+
+    def chosen(share: float, machine: Machine) -> list[Way]:
+        return [cheapest(shape, costs, share, machine) for costs in wanted]
+
+    share = 0.0
+    found = chosen(share, machine)
+    if "events" in found:  # else the images need not be looked at
+        share = share_active(x)
+        found = chosen(share, machine)
+    if "tiles" in found[:2] and not seem_short(x):
+        found[:2] = chosen(share, machine._replace(tiles=False))[:2]
+    if found[0] == "dense" and found[1:] and found[1] == "tiles":
+        found[1] = "dense"  # what is not looked at may not be spikes
+    return Paths(*found) if learns else Paths(found[0], "dense", "dense")
 
 
-def event_convolution(
+def prepared(weight: Tensor, way: Way, backend: Any) -> Tensor:
+    """Return weights `[out, in, kh, kw]` as the kernels of a way read them."""
+    if way == "tiles":
+        return backend.weights_as_tiles(weight.detach(), back=False)
+    return weight.detach().permute(2, 3, 1, 0).contiguous() if way == "events" else weight
+
+
+def spike_convolution(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -59,30 +81,40 @@ def event_convolution(
     backend: Any,
     shape: Convolution,
     paths: Paths,
-    taps: Tensor | None = None,
+    ready: Tensor | None = None,
 ) -> Tensor:
     """Return the convolution of images `[N, in, H, W]` in channels-last order.
 
     It is `torch.nn.functional.conv2d`, whatever the values of x, but for the order of the sums.
+    Gradients by tiles are rounded to 16 bits before they are multiplied.
 
     Args:
         x: images, mostly zeros.
         weight: `[out, in, kh, kw]`, the outputs a multiple of `OUT_MULTIPLE`.
         bias: `[out]` or None.
         before: images that stand in front of the result, as `torch.cat` would put them there.
-        backend: module with `convolve` and `convolve_back`.
+        backend: module with the kernels of `cpu`.
         shape: of it all.
-        paths: which passes go by events.
-        taps: `taps_of(weight)`, if it is at hand.
+        paths: how it is computed.
+        ready: `prepared(weight, paths.forward, backend)`, if it is at hand.
     """
-    if paths.forward and not torch.is_grad_enabled():
-        return _forward(x, weight, bias, before, backend, shape, taps)[0]
-    return _EventConvolution.apply(x, weight, bias, before, backend, shape, paths)  # type: ignore[return-value]
+    if not torch.is_grad_enabled():
+        return _forward(x, weight, bias, before, backend, shape, paths, ready).out
+    return _SpikeConvolution.apply(x, weight, bias, before, backend, shape, paths, ready)  # type: ignore[return-value]
 
 
-def taps_of(weight: Tensor) -> Tensor:
-    """Return weights `[out, in, kh, kw]` as kernels read them: `[kh, kw, in, out]`."""
-    return weight.permute(2, 3, 1, 0).contiguous()
+class _Result(NamedTuple):
+    """What a forward pass gives.
+
+    Attributes:
+        out: the images.
+        rows: x as `[N, H, W, in]`; uint8 where marks were asked for and all values are 0 or 1.
+        short: whether x is known to hold bfloat16 values only.
+    """
+
+    out: Tensor
+    rows: Tensor
+    short: bool
 
 
 def _forward(
@@ -92,21 +124,39 @@ def _forward(
     before: Tensor | None,
     backend: Any,
     shape: Convolution,
-    taps: Tensor | None,
-) -> tuple[Tensor, Tensor, bool]:
-    """Return the result, the rows of x, and whether these are 0 and 1 only."""
+    paths: Paths,
+    ready: Tensor | None,
+    *,
+    mark: bool = False,
+) -> _Result:
     rows = x.permute(0, 2, 3, 1).contiguous()
-    taps = taps_of(weight) if taps is None else taps
-    bias = None if bias is None else bias.contiguous()
-    number = 0 if before is None else len(before)
-    out, binary = backend.convolve(rows, taps, bias, shape, before=number)
+    short = False
+    out = None
+    if paths.forward != "dense":
+        ready = prepared(weight, paths.forward, backend) if ready is None else ready
+        bias = None if bias is None else bias.contiguous()
+        number = 0 if before is None else len(before)
+        if paths.forward == "events":
+            out, short = backend.convolve(rows, ready, bias, shape, before=number)
+            # One byte for each spike is enough for the backward pass.
+            rows = rows.to(torch.uint8) if mark and short else rows
+        else:
+            marks = torch.empty(rows.shape, dtype=torch.uint8) if mark else None
+            out, short, binary = backend.convolve_by_tiles(
+                rows, ready, bias, shape, spikes=True, marks=marks, before=number
+            )
+            rows = marks if marks is not None and binary else rows
+            out = out if short else None  # some other values: they are not computed by tiles
+    if out is None:
+        out = torch.nn.functional.conv2d(x, weight, bias, shape.stride, shape.padding)
+        return _Result(out if before is None else torch.cat([before, out]), rows, False)
     out = out.permute(0, 3, 1, 2)
     if before is not None:
-        out[:number] = before
-    return out, rows, binary
+        out[: len(before)] = before
+    return _Result(out, rows, short)
 
 
-class _EventConvolution(torch.autograd.Function):
+class _SpikeConvolution(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -117,18 +167,17 @@ class _EventConvolution(torch.autograd.Function):
         backend: Any,
         shape: Convolution,
         paths: Paths,
+        ready: Tensor | None,
     ) -> Tensor:
-        ctx.backend, ctx.shape, ctx.paths = backend, shape, paths
+        mark = paths.weights != "dense" and ctx.needs_input_grad[1]
+        found = _forward(x, weight, bias, before, backend, shape, paths, ready, mark=mark)
+        way = paths.weights
+        if way == "tiles" and not found.short:
+            way = "dense"
+        ctx.backend, ctx.shape, ctx.paths = backend, shape, paths._replace(weights=way)
         ctx.before = 0 if before is None else len(before)
-        if not paths.forward:
-            ctx.save_for_backward(x.permute(0, 2, 3, 1).contiguous(), weight)
-            out = torch.nn.functional.conv2d(x, weight, bias, shape.stride, shape.padding)
-            return out if before is None else torch.cat([before, out])
-        out, rows, binary = _forward(x, weight, bias, before, backend, shape, None)
-        # One byte for each spike is enough for the backward pass.
-        small = binary and paths.backward and ctx.needs_input_grad[1]
-        ctx.save_for_backward(rows.to(torch.uint8) if small else rows, weight)
-        return out
+        ctx.save_for_backward(found.rows, weight)
+        return found.out
 
     @staticmethod
     @once_differentiable
@@ -138,25 +187,36 @@ class _EventConvolution(torch.autograd.Function):
         grad = all_grad[ctx.before :]
         of_x, of_weight, of_bias, of_before, *_ = ctx.needs_input_grad
         shape: Convolution = ctx.shape
+        paths: Paths = ctx.paths
         x_grad = weights = None
-        dense = of_weight and not ctx.paths.backward
-        if of_x or dense:  # the gradient of x is as dense as that of the output
-            if dense:
+        dense = of_x and paths.inputs == "dense", of_weight and paths.weights == "dense"
+        if any(dense):
+            if dense[1]:
                 x = rows.permute(0, 3, 1, 2)
             else:  # only its shape and its order in memory are looked at
                 x = buffers.take(shape.images, *shape.size, shape.channels[0]).permute(0, 3, 1, 2)
             x_grad, weights, _ = torch.ops.aten.convolution_backward(
                 grad, x, weight, None, shape.stride, shape.padding, (1, 1), False, (0, 0), 1,
-                (of_x, dense, False),
+                (*dense, False),
             )  # fmt: skip
-        if of_weight and not dense:
-            taps = ctx.backend.convolve_back(grad.permute(0, 2, 3, 1), rows, shape)
+        grad_rows = grad.permute(0, 2, 3, 1)
+        if of_x and paths.inputs == "tiles":
+            back = replace(shape, size=shape.out, channels=shape.channels[::-1])
+            tiles = ctx.backend.weights_as_tiles(weight, back=True)
+            found, *_ = ctx.backend.convolve_by_tiles(grad_rows, tiles, None, back, spikes=False)
+            x_grad = found.permute(0, 3, 1, 2)
+        if of_weight and paths.weights == "tiles":
+            taps = ctx.backend.convolve_back_by_tiles(grad_rows, rows, shape)
+            weights = taps.flatten(0, 2).t().contiguous().view(weight.shape)
+        elif of_weight and paths.weights == "events":
+            taps = ctx.backend.convolve_back(grad_rows, rows, shape)
             weights = taps.permute(3, 2, 0, 1).contiguous()
         return (
             x_grad,
             weights,
             grad.sum((0, 2, 3)) if of_bias else None,
             all_grad[: ctx.before] if of_before else None,
+            None,
             None,
             None,
             None,

@@ -21,8 +21,10 @@ from .simd import has_wide_registers as has_wide_registers
 
 IMAGES_A_BLOCK = 16  # at least, where weight gradients are gathered
 SOURCES = (contract, simd, amx, passes, columns, events, tiles)
-PARTS = 3  # numbers of bfloat16 that are a float32
-NEAR = 1 << 20  # bytes of images and gradients that stay in the second cache
+EXACT, CLOSE = 3, 2  # numbers of bfloat16 that are a float32, and that are it but for 2⁻¹⁷
+# Bytes of images and gradients that are worked on together: of the second cache, but where sums of
+# gradients would be fetched too often.
+NEAR, NEAR_BACK = 1 << 20, 1 << 22
 MOST_SUMS = 2**22  # values of the weight gradients that blocks may hold together
 
 
@@ -158,12 +160,13 @@ def weights_as_tiles(weight: Tensor, *, back: bool) -> Tensor:
         outputs, inputs, of_out, of_in = inputs, outputs, of_in, of_out
         first = (height - 1) * of_y + (width - 1) * of_x
         of_y, of_x = -of_y, -of_x
+    parts = CLOSE if back else EXACT
     steps = height * -(-width * inputs // tiles.DEPTH)
-    out = torch.empty(outputs // 16, steps, PARTS, tiles.TILE, dtype=torch.uint8)
+    out = torch.empty(outputs // 16, steps, parts, tiles.TILE, dtype=torch.uint8)
     args = np.zeros(tiles.ARGUMENTS, np.int64)
     args[tiles.BLOCKS] = outputs // 16
     args[tiles.WEIGHT], args[tiles.TILES_OUT] = weight.data_ptr(), out.data_ptr()
-    args[tiles.IN], args[tiles.PARTS] = inputs, PARTS
+    args[tiles.IN], args[tiles.PARTS] = inputs, parts
     args[tiles.KERNEL_HEIGHT], args[tiles.KERNEL_WIDTH] = height, width
     args[tiles.OUT_STRIDE], args[tiles.IN_STRIDE] = of_out, of_in
     args[tiles.Y_STRIDE], args[tiles.X_STRIDE], args[tiles.FIRST] = of_y, of_x, first
@@ -178,24 +181,37 @@ def convolve_by_tiles(
     shape: Convolution,
     *,
     spikes: bool,
+    marks: Tensor | None = None,
     before: int = 0,
-) -> tuple[Tensor, bool]:
+) -> tuple[Tensor, bool, bool]:
     """Return the convolution of images `[N, H, W, in]` with weights of `weights_as_tiles`.
 
-    Room for `before` images is left in front. Also returns whether the result holds: with `spikes`
-    it does not where a value of x has more significant bits than a bfloat16 has.
+    Args:
+        x: contiguous images.
+        weight: tiles.
+        bias: `[out]` or None.
+        shape: of it all.
+        spikes: whether x is taken to be spikes: values that are bfloat16.
+        marks: uint8 like x, to be filled with its values.
+        before: images that room is left for in front.
+
+    Returns:
+        the result; whether it holds: with `spikes` it does not where a value of x has more
+        significant bits than a bfloat16; and whether the marks hold, for which all are 0 or 1.
     """
     inputs, outputs = shape.channels
     out = buffers.take(before + shape.images, *shape.out, outputs)
-    parts = 1 if spikes else PARTS
-    bunch = _bunch(shape, 2 * inputs * parts)
+    parts = 1 if spikes else CLOSE
+    bunch = _fitting(shape, 2 * inputs * parts, NEAR)
+    bunch = min(bunch, -(-shape.images // (2 * torch.get_num_threads())))
     args = _by_tiles(x, out[before:], shape, bunch)
     args[tiles.BLOCKS] = -(-shape.images // bunch)
     args[tiles.WEIGHT] = weight.data_ptr()
     args[tiles.BIAS] = 0 if bias is None else bias.data_ptr()
-    args[tiles.X_PARTS] = parts
+    args[tiles.MARKS] = 0 if marks is None else marks.data_ptr()
+    args[tiles.X_PARTS], args[tiles.PARTS] = parts, EXACT if spikes else CLOSE
     _run("convolve_by_tiles", args, int(args[tiles.BLOCKS]))
-    return out, int(args[tiles.OTHERS]) == 0
+    return out, int(args[tiles.LONG]) == 0, int(args[tiles.UNMARKED]) == 0
 
 
 def convolve_back_by_tiles(grad: Tensor, x: Tensor, shape: Convolution) -> Tensor:
@@ -207,7 +223,10 @@ def convolve_back_by_tiles(grad: Tensor, x: Tensor, shape: Convolution) -> Tenso
     size = (inputs, *shape.kernel, outputs)
     blocks = _blocks_of_sums(shape)
     images = -(-shape.images // blocks) if shape.images else 1
-    args = _by_tiles(x, grad, shape, min(images, _bunch(shape, 2 * inputs + 2 * PARTS * outputs)))
+    # It decides on the order of the sums, so that it is the same for all numbers of threads.
+    bunch = _fitting(shape, 2 * inputs + 2 * CLOSE * outputs, NEAR_BACK)
+    args = _by_tiles(x, grad, shape, min(images, bunch))
+    args[tiles.PARTS] = CLOSE
     args[tiles.BLOCKS], args[tiles.IMAGES_A_BLOCK] = -(-shape.images // images), images
     sums = torch.zeros(int(args[tiles.BLOCKS]), *size)
     args[tiles.SUMS] = sums.data_ptr()
@@ -215,23 +234,21 @@ def convolve_back_by_tiles(grad: Tensor, x: Tensor, shape: Convolution) -> Tenso
     return sums[0] if len(sums) == 1 else sums.sum(0)
 
 
-def _bunch(shape: Convolution, bytes_a_place: int) -> int:
-    """Return how many images are worked on together: what fits the cache, some for each thread."""
+def _fitting(shape: Convolution, bytes_a_place: int, most: int) -> int:
+    """Return how many images fit a number of bytes, one at least."""
     (height, width), (tall, wide) = shape.size, shape.kernel
     places = (height + tall // 2) * (width + wide // 2)
-    fit = NEAR // (places * bytes_a_place)
-    return max(1, min(fit, -(-shape.images // (2 * torch.get_num_threads()))))
+    return max(1, most // (places * bytes_a_place))
 
 
 def _by_tiles(x: Tensor, out: Tensor, shape: Convolution, bunch: int) -> np.ndarray:
     args = np.zeros(tiles.ARGUMENTS, np.int64)
     args[tiles.IMAGES], args[tiles.BUNCH] = shape.images, bunch
-    args[tiles.X], args[tiles.OUT] = x.data_ptr(), out.data_ptr()
-    args[tiles.MARKS] = x.dtype == torch.uint8
+    args[tiles.MARKS if x.dtype == torch.uint8 else tiles.X] = x.data_ptr()
+    args[tiles.OUT] = out.data_ptr()
     args[tiles.IN], args[tiles.OUT_CHANNELS] = shape.channels
     args[tiles.HEIGHT], args[tiles.WIDTH] = shape.size
     args[tiles.KERNEL_HEIGHT], args[tiles.KERNEL_WIDTH] = shape.kernel
-    args[tiles.PARTS] = PARTS
     return args
 
 

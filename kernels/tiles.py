@@ -32,6 +32,7 @@ from .amx import (
     release,
     rounded,
     store_halves,
+    store_marks,
     store_pairs,
     store_tile,
     transpose_halves,
@@ -51,8 +52,9 @@ SLACK = 64  # places that a last tile may read
     IMAGES_A_BLOCK,
     BUNCH,  # images that are brought to rows of places together
     X,
-    MARKS,  # whether x is one byte a value
-    OTHERS,  # how many blocks met a value of x that is not a bfloat16
+    MARKS,  # or one byte for each value, 0 or 1: to read, or to write besides; or 0
+    LONG,  # how many blocks met a value of x that is no bfloat16
+    UNMARKED,  # how many met one that is neither 0 nor 1, if marks are written
     WEIGHT,  # tiles; or to be made such
     TILES_OUT,  # where weights are made tiles
     BIAS,  # or 0
@@ -73,7 +75,7 @@ SLACK = 64  # places that a last tile may read
     X_STRIDE,
     FIRST,
     ARGUMENTS,
-) = range(27)
+) = range(28)
 
 
 @compiled
@@ -119,22 +121,27 @@ def number_places(args, pixels):
 
 @compiled
 def bring(args, first, images, rows, part_bytes):
-    """Bring images to rows of places, each part of the values apart; return whether there are
-    values with more parts."""
+    """Bring images to rows of places, each part of the values apart."""
     line, lead = line_of(args), lead_of(args)
+    marks = read(args, MARKS)
+    one = splat(16, np.float32(1))
     height = read(args, HEIGHT)
     values = read(args, WIDTH) * read(args, IN)
     parts = read(args, X_PARTS)
-    rest = splat(16, np.float32(0))
+    rest, unmarked = splat(16, np.float32(0)), splat(16, np.float32(0))
     for image in range(images):
         for y in range(height):
             place = lead + image * places_of(args) + y * line
             to = rows + 2 * place * read(args, IN)
-            source = read(args, X) + 4 * ((first + image) * height + y) * values
+            begin = ((first + image) * height + y) * values
+            source = read(args, X) + 4 * begin
             for i in range(0, values, 16):
                 value = load(16, source, i)
                 upper = rounded(value)
                 store_halves(to + 2 * i, upper)
+                if marks != 0:
+                    store_marks(marks + begin + i, value)
+                    unmarked = unmarked + abs(value * (value - one))
                 value = value - upper
                 if parts == 1:
                     rest = rest + abs(value)
@@ -143,7 +150,10 @@ def bring(args, first, images, rows, part_bytes):
                     store_halves(to + part_bytes + 2 * i, upper)
                 if parts > 2:
                     store_halves(to + 2 * part_bytes + 2 * i, rounded(value - upper))
-    return not add_lanes(rest) == 0  # NaN is such a value
+    if not add_lanes(rest) == 0:  # so it is with a NaN
+        fetch_and_add(args + 8 * LONG, 1)
+    if not add_lanes(unmarked) == 0:
+        fetch_and_add(args + 8 * UNMARKED, 1)
 
 
 def _make_product(number):
@@ -242,8 +252,7 @@ def convolve_blocks(args):
             return
         first = block * bunch
         images = min(bunch, read(args, IMAGES) - first)
-        if bring(args, first, images, rows, part_bytes):
-            fetch_and_add(args + 8 * OTHERS, 1)
+        bring(args, first, images, rows, part_bytes)
         for c in range(0, read(args, OUT_CHANNELS), 32):
             if read(args, OUT_CHANNELS) - c >= 32:
                 product_two(args, rows, part_bytes, pixels, near, first, images, c)
@@ -288,7 +297,8 @@ def turn(args, first, images, pixels, columns, stride, addresses, zeros):
     """Bring images to columns of places, [channel, place]."""
     channels, lead = read(args, IN), lead_of(args)
     size = 1 if read(args, MARKS) != 0 else 4
-    source = read(args, X) + size * first * read(args, HEIGHT) * read(args, WIDTH) * channels
+    source = read(args, MARKS) if size == 1 else read(args, X)
+    source += size * first * read(args, HEIGHT) * read(args, WIDTH) * channels
     end = images * places_of(args)
     for begin in range(0, stride, 16):
         for i in range(16):

@@ -9,16 +9,12 @@ from torch import Tensor, nn
 
 from ..kernels.choice import Kernels, backend, missing_backend, recording
 from ..kernels.contract import Convolution
-from ..kernels.convolution import (
-    OUT_MULTIPLE,
-    cheapest,
-    event_convolution,
-    taps_of,
-)
+from ..kernels.convolution import DENSE, OUT_MULTIPLE, paths_for, prepared, spike_convolution
+from ..kernels.costs import Machine, Way
 
 
 class SpikeConv2d(nn.Conv2d):
-    """A convolution whose input is mostly zeros: on a CPU it computes where spikes are.
+    """A convolution of spikes: on a CPU it computes where they are, or by tiles of short values.
 
     The function, the parameters and their names are those of `nn.Conv2d`. Where the input turns
     out to be dense, and on other devices, it is `nn.Conv2d`.
@@ -28,7 +24,7 @@ class SpikeConv2d(nn.Conv2d):
     """
 
     kernels: Kernels = "auto"
-    _taps: tuple[Tensor, int, Tensor] | None = None
+    _kept: tuple[Tensor, int, Way, Tensor] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         return self.behind(None, input)
@@ -47,11 +43,11 @@ class SpikeConv2d(nn.Conv2d):
             _pair(self.padding),
         )
         kernels = backend(x.device.type)
-        wide = kernels.has_wide_registers()
-        paths = cheapest(shape, x, wide=wide, learns=torch.is_grad_enabled())
-        if not any(paths):
+        machine = Machine(kernels.has_wide_registers(), kernels.has_tiles())
+        paths = paths_for(shape, x, machine=machine, learns=torch.is_grad_enabled())
+        if paths == DENSE:
             return self._dense(before, x)
-        return event_convolution(
+        return spike_convolution(
             x,
             self.weight,
             self.bias,
@@ -59,24 +55,25 @@ class SpikeConv2d(nn.Conv2d):
             backend=kernels,
             shape=shape,
             paths=paths,
-            taps=self._frozen_taps(),
+            ready=self._ready(paths.forward, kernels),
         )
 
     def _dense(self, before: Tensor | None, x: Tensor) -> Tensor:
         out = super().forward(x)
         return out if before is None else torch.cat([before, out])
 
-    def _frozen_taps(self) -> Tensor | None:
+    def _ready(self, way: Way, kernels: Any) -> Tensor | None:
         """Return the weights as kernels read them, kept while nothing can learn."""
-        if self.weight.requires_grad:
+        weight = self.weight
+        if weight.requires_grad or way == "dense":
             return None
-        kept = self._taps
-        if kept is None or kept[0] is not self.weight or kept[1] != self.weight._version:
-            kept = self._taps = (self.weight, self.weight._version, taps_of(self.weight))
-        return kept[2]
+        kept = self._kept
+        if kept is None or kept[0] is not weight or kept[1:3] != (weight._version, way):
+            kept = self._kept = (weight, weight._version, way, prepared(weight, way, kernels))
+        return kept[3]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_taps": None}
+        return {**self.__dict__, "_kept": None}
 
     def _follows_spikes(self, x: Tensor) -> bool:
         return (
