@@ -202,9 +202,7 @@ def gather(typing: Any, address: Any, stride: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         whole, vector = ir.VectorType(INT, 16), ir.VectorType(FLOAT, 16)
         step = builder.trunc(arguments[1], INT)
-        steps = builder.insert_element(
-            ir.Constant(whole, ir.Undefined), step, ir.Constant(INT, 0)
-        )
+        steps = builder.insert_element(ir.Constant(whole, ir.Undefined), step, ir.Constant(INT, 0))
         steps = builder.shuffle_vector(steps, steps, ir.Constant(whole, [0] * 16))
         index = builder.mul(steps, ir.Constant(whole, list(range(16))))
         everywhere = ir.Constant(ir.VectorType(ir.IntType(1), 16), [1] * 16)

@@ -1,4 +1,4 @@
-"""Sums over rows and the last step of batch norm's gradient on the CPU, compiled by numba."""
+"""Batch norm over rows on the CPU, there and back, compiled by numba."""
 
 # numba infers the types, and gives the intrinsics their first argument.
 # pyright: reportCallIssue=false
@@ -20,19 +20,24 @@ ROWS_A_BLOCK = 128  # of 32 channels: 16 KiB, so that a second look finds them i
     ROWS,
     CHANNELS,
     X,
-    Q,
+    GRAD,
+    OTHER,  # what is added to the result, or 0
+    OUT,
+    # Of each step and channel:
     MEAN,
+    SCALE,
     OFFSET,
     SLOPE,
-    PARTS,  # [steps, chunks, 2, channels]: means and sums of squares about them
+    PARTS,  # [steps, chunks, 2, channels]: two sums of each block
     ARGUMENTS,
-) = range(12)
+) = range(15)
 
 
 def _make(lanes):
     @compiled
-    def moments(x, row, rows, channels, c, means, squares):
-        """Mean and centred squares of some rows: two looks, so that nothing cancels."""
+    def moments(args, begin, row, rows, channels, c, step, sums):
+        """Mean and centred squares: two looks, so that nothing cancels."""
+        x = read(args, X) + begin
         zero = splat(lanes, np.float32(0))
         number = splat(lanes, np.float32(rows))
         even, odd = zero, zero
@@ -53,62 +58,88 @@ def _make(lanes):
         if rows % 2:
             a = load(lanes, x, first + (rows - 1) * channels) - mean
             even = even + a * a
-        store(means, c, mean)
-        store(squares, c, even + odd)
+        store(sums, c, mean)
+        store(sums, channels + c, even + odd)
 
     @compiled
-    def finish(q, x, row, rows, channels, c, mean, offset, slope):
-        mean, offset, slope = load(lanes, mean, c), load(lanes, offset, c), load(lanes, slope, c)
+    def products(args, begin, row, rows, channels, c, step, sums):
+        """Sums of the gradient, and of gradient times (x - mean)."""
+        x, grad = read(args, X) + begin, read(args, GRAD) + begin
+        mean = load(lanes, read(args, MEAN), step + c)
+        first = splat(lanes, np.float32(0))
+        second = first
         for i in range(row, row + rows):
             at = i * channels + c
-            store(q, at, load(lanes, q, at) + offset + (load(lanes, x, at) - mean) * slope)
+            g = load(lanes, grad, at)
+            first = first + g
+            second = second + g * (load(lanes, x, at) - mean)
+        store(sums, c, first)
+        store(sums, channels + c, second)
 
-    return moments, finish
+    @compiled
+    def normed(args, begin, row, rows, channels, c, step, sums):
+        """(x - mean) scale + offset, and what is added."""
+        x, out = read(args, X) + begin, read(args, OUT) + begin
+        mean, scale = (
+            load(lanes, read(args, MEAN), step + c),
+            load(lanes, read(args, SCALE), step + c),
+        )
+        offset = load(lanes, read(args, OFFSET), step + c)
+        other = read(args, OTHER)
+        for i in range(row, row + rows):
+            at = i * channels + c
+            value = (load(lanes, x, at) - mean) * scale + offset
+            if other != 0:
+                value = value + load(lanes, other + begin, at)
+            store(out, at, value)
+
+    @compiled
+    def normed_back(args, begin, row, rows, channels, c, step, sums):
+        """scale times gradient + offset + (x - mean) slope; the result may take the place of the
+        gradient."""
+        x, grad, out = read(args, X) + begin, read(args, GRAD) + begin, read(args, OUT) + begin
+        mean, scale = (
+            load(lanes, read(args, MEAN), step + c),
+            load(lanes, read(args, SCALE), step + c),
+        )
+        offset = load(lanes, read(args, OFFSET), step + c)
+        slope = load(lanes, read(args, SLOPE), step + c)
+        for i in range(row, row + rows):
+            at = i * channels + c
+            direct = load(lanes, grad, at) * scale + offset
+            store(out, at, direct + (load(lanes, x, at) - mean) * slope)
+
+    return moments, products, normed, normed_back
 
 
-moments_whole, finish_whole = _make(LANES)
-moments_single, finish_single = _make(1)
+WHOLE, SINGLE = _make(LANES), _make(1)
 
 
-@compiled
-def moments_blocks(args):
-    blocks, chunks = read(args, BLOCKS), read(args, CHUNKS)
-    all_rows, channels = read(args, ROWS), read(args, CHANNELS)
-    whole = channels // LANES * LANES
-    while True:
-        block = fetch_and_add(args + 8 * NEXT, 1)
-        if block >= blocks:
-            return
-        step, chunk = divmod(block, chunks)
-        x = read(args, X) + 4 * step * all_rows * channels
-        row = chunk * ROWS_A_BLOCK
-        rows = min(ROWS_A_BLOCK, all_rows - row)
-        means = read(args, PARTS) + 8 * block * channels
-        squares = means + 4 * channels
-        for c in range(0, whole, LANES):
-            moments_whole(x, row, rows, channels, c, means, squares)
-        for c in range(whole, channels):
-            moments_single(x, row, rows, channels, c, means, squares)
+def _over_blocks(whole, single):
+    """Return the task that takes blocks of rows until none is left."""
+
+    @compiled
+    def blocks_of(args):
+        blocks, chunks = read(args, BLOCKS), read(args, CHUNKS)
+        all_rows, channels = read(args, ROWS), read(args, CHANNELS)
+        vectors = channels // LANES * LANES
+        while True:
+            block = fetch_and_add(args + 8 * NEXT, 1)
+            if block >= blocks:
+                return
+            step, chunk = divmod(block, chunks)
+            begin = 4 * step * all_rows * channels
+            row = chunk * ROWS_A_BLOCK
+            rows = min(ROWS_A_BLOCK, all_rows - row)
+            sums = read(args, PARTS) + 8 * block * channels
+            for c in range(0, vectors, LANES):
+                whole(args, begin, row, rows, channels, c, step * channels, sums)
+            for c in range(vectors, channels):
+                single(args, begin, row, rows, channels, c, step * channels, sums)
+
+    return blocks_of
 
 
-@compiled
-def finish_blocks(args):
-    blocks, chunks = read(args, BLOCKS), read(args, CHUNKS)
-    all_rows, channels = read(args, ROWS), read(args, CHANNELS)
-    whole = channels // LANES * LANES
-    while True:
-        block = fetch_and_add(args + 8 * NEXT, 1)
-        if block >= blocks:
-            return
-        step, chunk = divmod(block, chunks)
-        start = 4 * step * all_rows * channels
-        q, x = read(args, Q) + start, read(args, X) + start
-        row = chunk * ROWS_A_BLOCK
-        rows = min(ROWS_A_BLOCK, all_rows - row)
-        at = 4 * step * channels
-        mean, offset = read(args, MEAN) + at, read(args, OFFSET) + at
-        slope = read(args, SLOPE) + at
-        for c in range(0, whole, LANES):
-            finish_whole(q, x, row, rows, channels, c, mean, offset, slope)
-        for c in range(whole, channels):
-            finish_single(q, x, row, rows, channels, c, mean, offset, slope)
+moments_blocks, products_blocks, normed_blocks, normed_back_blocks = (
+    _over_blocks(whole, single) for whole, single in zip(WHOLE, SINGLE, strict=True)
+)

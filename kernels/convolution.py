@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,6 +16,12 @@ from .memory import buffers
 
 OUT_MULTIPLE = 16  # output channels come in vectors
 SAMPLE = 16  # one image in so many tells the share
+
+
+def _bytes(*shape: int) -> Tensor:
+    """Return room for a byte a value."""
+    size = math.prod(shape)
+    return buffers.take(-(-size // 4)).view(torch.uint8)[:size].view(shape)
 
 
 def share_active(x: Tensor) -> float:
@@ -69,7 +76,11 @@ def prepared(weight: Tensor, way: Way, backend: Any) -> Tensor:
     """Return weights `[out, in, kh, kw]` as the kernels of a way read them."""
     if way == "tiles":
         return backend.weights_as_tiles(weight.detach(), back=False)
-    return weight.detach().permute(2, 3, 1, 0).contiguous() if way == "events" else weight
+    return _transposed(weight.detach().flatten(1)) if way == "events" else weight
+
+
+def _transposed(matrix: Tensor) -> Tensor:
+    return buffers.take(matrix.shape[1], matrix.shape[0]).copy_(matrix.t())
 
 
 def spike_convolution(
@@ -141,7 +152,7 @@ def _forward(
             # One byte for each spike is enough for the backward pass.
             rows = rows.to(torch.uint8) if mark and short else rows
         else:
-            marks = torch.empty(rows.shape, dtype=torch.uint8) if mark else None
+            marks = _bytes(*rows.shape) if mark else None
             out, short, binary = backend.convolve_by_tiles(
                 rows, ready, bias, shape, spikes=True, marks=marks, before=number
             )
@@ -201,16 +212,17 @@ class _SpikeConvolution(torch.autograd.Function):
             )  # fmt: skip
         grad_rows = grad.permute(0, 2, 3, 1)
         if of_x and paths.inputs == "tiles":
-            back = replace(shape, size=shape.out, channels=shape.channels[::-1])
+            mirrored = replace(shape, size=shape.out, channels=shape.channels[::-1])
             tiles = ctx.backend.weights_as_tiles(weight, back=True)
-            found, *_ = ctx.backend.convolve_by_tiles(grad_rows, tiles, None, back, spikes=False)
+            found, *_ = ctx.backend.convolve_by_tiles(
+                grad_rows, tiles, None, mirrored, spikes=False
+            )
             x_grad = found.permute(0, 3, 1, 2)
-        if of_weight and paths.weights == "tiles":
-            taps = ctx.backend.convolve_back_by_tiles(grad_rows, rows, shape)
-            weights = taps.flatten(0, 2).t().contiguous().view(weight.shape)
-        elif of_weight and paths.weights == "events":
-            taps = ctx.backend.convolve_back(grad_rows, rows, shape)
-            weights = taps.permute(3, 2, 0, 1).contiguous()
+        if of_weight and paths.weights != "dense":
+            by_tiles = paths.weights == "tiles"
+            back = ctx.backend.convolve_back_by_tiles if by_tiles else ctx.backend.convolve_back
+            taps = back(grad_rows, rows, shape)
+            weights = _transposed(taps.flatten(0, 2)).view(weight.shape)
         return (
             x_grad,
             weights,
@@ -221,3 +233,27 @@ class _SpikeConvolution(torch.autograd.Function):
             None,
             None,
         )
+
+
+def every(x: Tensor, stride: tuple[int, int]) -> Tensor:
+    """Return the places of images `[N, C, H, W]` that a stride does not skip, channels last."""
+    return _Every.apply(x, stride)  # type: ignore[return-value]
+
+
+class _Every(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, stride: tuple[int, int]) -> Tensor:
+        ctx.shape, ctx.stride = x.shape, stride
+        return x[..., :: stride[0], :: stride[1]].contiguous(memory_format=torch.channels_last)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        number, channels, height, width = ctx.shape
+        if grads[0].device.type == "cpu" and grads[0].dtype == torch.float32:
+            rows = buffers.take(number, height, width, channels).zero_()
+        else:
+            rows = grads[0].new_zeros(number, height, width, channels)
+        down, across = ctx.stride
+        rows[:, ::down, ::across] = grads[0].permute(0, 2, 3, 1)
+        return rows.permute(0, 3, 1, 2), None

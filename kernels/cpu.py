@@ -6,7 +6,7 @@ import math
 import zlib
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -30,21 +30,56 @@ MOST_SUMS = 2**22  # values of the weight gradients that blocks may hold togethe
 
 def moments(x: Tensor) -> Tensor:
     """Return mean and biased variance `[2, Tx, C]`, float64."""
-    steps, rows, channels = x.shape
-    chunks = -(-rows // columns.ROWS_A_BLOCK)
-    parts = x.new_empty(steps, chunks, 2, channels)
-    if parts.numel():
-        args = np.zeros(columns.ARGUMENTS, np.int64)
-        args[columns.BLOCKS], args[columns.CHUNKS] = steps * chunks, chunks
-        args[columns.ROWS], args[columns.CHANNELS] = rows, channels
-        args[columns.X], args[columns.PARTS] = x.data_ptr(), parts.data_ptr()
-        _run("moments", args, steps * chunks)
+    means, squares = _over_rows("moments", x, sums=True).double().unbind(2)
     # Chan's formula joins the blocks.
-    means, squares = parts.double().unbind(2)
-    shares = _shares(rows)
+    shares = _shares(x.shape[1])
     mean = shares @ means
     between = shares @ (means - mean.unsqueeze(1)).square()
-    return torch.stack([mean, squares.sum(1) / rows + between])
+    return torch.stack([mean, squares.sum(1) / x.shape[1] + between])
+
+
+def normed(
+    x: Tensor, mean: Tensor, scale: Tensor, offset: Tensor, *, other: Tensor | None = None
+) -> Tensor:
+    """Return (x - mean) scale + offset, plus `other` if there is one.
+
+    x and other are `[T, R, C]`, mean, scale and offset `[T, C]`.
+    """
+    out = buffers.take(*x.shape)
+    _over_rows("normed", x, OTHER=other, OUT=out, MEAN=mean, SCALE=scale, OFFSET=offset)
+    return out
+
+
+def products(grad: Tensor, x: Tensor, mean: Tensor) -> Tensor:
+    """Return sums over rows of grad and of grad (x - mean), `[2, T, C]`, float64."""
+    found = _over_rows("products", x, GRAD=grad, MEAN=mean, sums=True)
+    return found.sum(1, dtype=torch.float64).transpose(0, 1)
+
+
+def normed_back(
+    grad: Tensor, x: Tensor, mean: Tensor, scale: Tensor, offset: Tensor, slope: Tensor
+) -> Tensor:
+    """Return scale grad + offset + (x - mean) slope, `[T, R, C]`."""
+    out = buffers.take(*x.shape)
+    parts = {"MEAN": mean, "SCALE": scale, "OFFSET": offset, "SLOPE": slope}
+    _over_rows("normed_back", x, GRAD=grad, OUT=out, **parts)
+    return out
+
+
+def _over_rows(task: str, x: Tensor, *, sums: bool = False, **tensors: Tensor | None) -> Tensor:
+    """Run a task of `columns` over blocks of rows; return their sums `[T, blocks, 2, C]`."""
+    steps, rows, channels = x.shape
+    chunks = -(-rows // columns.ROWS_A_BLOCK)
+    parts = x.new_empty(steps, chunks, 2, channels) if sums else x.new_empty(0)
+    args = np.zeros(columns.ARGUMENTS, np.int64)
+    args[columns.BLOCKS], args[columns.CHUNKS] = steps * chunks, chunks
+    args[columns.ROWS], args[columns.CHANNELS] = rows, channels
+    args[columns.X], args[columns.PARTS] = x.data_ptr(), parts.data_ptr()
+    for name, tensor in tensors.items():
+        args[getattr(columns, name)] = 0 if tensor is None else tensor.data_ptr()
+    if x.numel():
+        _run(task, args, steps * chunks)
+    return parts
 
 
 @lru_cache(maxsize=256)
@@ -95,15 +130,8 @@ def backward(
 
 def finish(q: Tensor, x: Tensor, mean: Tensor, offset: Tensor, slope: Tensor) -> None:
     """Add to q what batch norm's statistics pass on, in place."""
-    steps, rows, channels = x.shape
-    chunks = -(-rows // columns.ROWS_A_BLOCK)
-    args = np.zeros(columns.ARGUMENTS, np.int64)
-    args[columns.BLOCKS], args[columns.CHUNKS] = steps * chunks, chunks
-    args[columns.ROWS], args[columns.CHANNELS] = rows, channels
-    args[columns.X], args[columns.Q] = x.data_ptr(), q.data_ptr()
-    args[columns.MEAN], args[columns.OFFSET] = mean.data_ptr(), offset.data_ptr()
-    args[columns.SLOPE] = slope.data_ptr()
-    _run("finish", args, steps * chunks)
+    parts = {"MEAN": mean, "SCALE": torch.ones_like(mean), "OFFSET": offset, "SLOPE": slope}
+    _over_rows("normed_back", x, GRAD=q, OUT=q, **parts)
 
 
 def convolve(
@@ -114,7 +142,7 @@ def convolve(
     *,
     before: int = 0,
 ) -> tuple[Tensor, bool]:
-    """Return the convolution of images `[N, H, W, in]` with weights `[kh, kw, in, out]`.
+    """Return the convolution of images `[N, H, W, in]` with weights `[in, kh, kw, out]`.
 
     The cost is that of the values that are not 0. Room for `before` images is left in front.
     Also returns whether all values are 0 or 1.
@@ -123,19 +151,28 @@ def convolve(
     args = _convolution(out[before:], shape, shape.images)
     args[events.X], args[events.WEIGHT] = x.data_ptr(), weight.data_ptr()
     args[events.BIAS] = 0 if bias is None else bias.data_ptr()
+    scratch = _give_scratch(args, events, _lists(shape))
     _run("convolve", args, int(args[events.BLOCKS]))
+    del scratch
     return out, int(args[events.OTHERS]) == 0
 
 
 def convolve_back(grad: Tensor, x: Tensor, shape: Convolution) -> Tensor:
-    """Return the gradient of the weights, `[kh, kw, in, out]`; `x` may be uint8, 0 and 1."""
-    size = (*shape.kernel, *shape.channels)
+    """Return the gradient of the weights, `[in, kh, kw, out]`; `x` may be uint8, 0 and 1."""
     args = _convolution(grad, shape, _blocks_of_sums(shape))
     args[events.MARKS if x.dtype == torch.uint8 else events.X] = x.data_ptr()
-    sums = torch.zeros(int(args[events.BLOCKS]), *size)
+    sums = _sums(shape, int(args[events.BLOCKS]))
     args[events.SUMS] = sums.data_ptr()
+    scratch = _give_scratch(args, events, _lists(shape))
     _run("convolve_back", args, int(args[events.BLOCKS]))
-    return sums.sum(0)
+    del scratch
+    return _total(sums)
+
+
+def _lists(shape: Convolution) -> int:
+    """Return bytes of the lists of what is active in an image."""
+    pixels = math.prod(shape.size)
+    return 8 * (pixels + 1) + 12 * (pixels * shape.channels[0] + 1)
 
 
 def _blocks_of_sums(shape: Convolution) -> int:
@@ -146,6 +183,20 @@ def _blocks_of_sums(shape: Convolution) -> int:
     """
     size = math.prod(shape.kernel) * math.prod(shape.channels)
     return max(2, min(32, shape.images // IMAGES_A_BLOCK, MOST_SUMS // size))
+
+
+def _sums(shape: Convolution, blocks: int) -> Tensor:
+    """Return room for the sums of each block, which clears it."""
+    inputs, outputs = shape.channels
+    sums = buffers.take(blocks, inputs, *shape.kernel, outputs)
+    return sums if blocks else sums.new_zeros(1, *sums.shape[1:])
+
+
+def _total(sums: Tensor) -> Tensor:
+    """Return the sum over blocks, which takes the place of the first."""
+    for others in sums[1:]:
+        sums[0].add_(others)
+    return sums[0]
 
 
 def weights_as_tiles(weight: Tensor, *, back: bool) -> Tensor:
@@ -162,7 +213,7 @@ def weights_as_tiles(weight: Tensor, *, back: bool) -> Tensor:
         of_y, of_x = -of_y, -of_x
     parts = CLOSE if back else EXACT
     steps = height * -(-width * inputs // tiles.DEPTH)
-    out = torch.empty(outputs // 16, steps, parts, tiles.TILE, dtype=torch.uint8)
+    out = buffers.take(outputs // 16, steps, parts, tiles.TILE // 4)
     args = np.zeros(tiles.ARGUMENTS, np.int64)
     args[tiles.BLOCKS] = outputs // 16
     args[tiles.WEIGHT], args[tiles.TILES_OUT] = weight.data_ptr(), out.data_ptr()
@@ -210,7 +261,10 @@ def convolve_by_tiles(
     args[tiles.BIAS] = 0 if bias is None else bias.data_ptr()
     args[tiles.MARKS] = 0 if marks is None else marks.data_ptr()
     args[tiles.X_PARTS], args[tiles.PARTS] = parts, EXACT if spikes else CLOSE
+    room = _places(shape, bunch)
+    scratch = _give_scratch(args, tiles, tiles.NEAR + 64 + 2 * inputs * parts * room + 8 * room)
     _run("convolve_by_tiles", args, int(args[tiles.BLOCKS]))
+    del scratch
     return out, int(args[tiles.LONG]) == 0, int(args[tiles.UNMARKED]) == 0
 
 
@@ -220,7 +274,6 @@ def convolve_back_by_tiles(grad: Tensor, x: Tensor, shape: Convolution) -> Tenso
     x may be uint8.
     """
     inputs, outputs = shape.channels
-    size = (inputs, *shape.kernel, outputs)
     blocks = _blocks_of_sums(shape)
     images = -(-shape.images // blocks) if shape.images else 1
     # It decides on the order of the sums, so that it is the same for all numbers of threads.
@@ -228,17 +281,41 @@ def convolve_back_by_tiles(grad: Tensor, x: Tensor, shape: Convolution) -> Tenso
     args = _by_tiles(x, grad, shape, min(images, bunch))
     args[tiles.PARTS] = CLOSE
     args[tiles.BLOCKS], args[tiles.IMAGES_A_BLOCK] = -(-shape.images // images), images
-    sums = torch.zeros(int(args[tiles.BLOCKS]), *size)
+    sums = _sums(shape, int(args[tiles.BLOCKS]))
     args[tiles.SUMS] = sums.data_ptr()
+    room = _places(shape, int(args[tiles.BUNCH]))
+    a_place = 2 * inputs + 2 * CLOSE * outputs + 8
+    scratch = _give_scratch(args, tiles, tiles.NEAR + 4 * inputs + 64 + a_place * room)
     _run("convolve_back_by_tiles", args, int(args[tiles.BLOCKS]))
-    return sums[0] if len(sums) == 1 else sums.sum(0)
+    del scratch
+    return _total(sums)
 
 
 def _fitting(shape: Convolution, bytes_a_place: int, most: int) -> int:
     """Return how many images fit a number of bytes, one at least."""
+    return max(1, most // (_places_of_one(shape) * bytes_a_place))
+
+
+def _places_of_one(shape: Convolution) -> int:
+    """Return how many places an image takes, the zeros behind it included."""
     (height, width), (tall, wide) = shape.size, shape.kernel
-    places = (height + tall // 2) * (width + wide // 2)
-    return max(1, most // (places * bytes_a_place))
+    return (height + tall // 2) * (width + wide // 2)
+
+
+def _places(shape: Convolution, images: int) -> int:
+    """Return how many places images take at most, with what may be read around them."""
+    tall, wide = shape.kernel
+    lead = tall // 2 * (shape.size[1] + wide // 2) + wide // 2
+    return images * _places_of_one(shape) + 2 * lead + 2 * tiles.SLACK + tiles.DEPTH
+
+
+def _give_scratch(args: np.ndarray, task: Any, number: int) -> Tensor:
+    """Give a task that many bytes for each thread; return what holds them."""
+    number = -(-number // 64) * 64
+    scratch = buffers.take(torch.get_num_threads() * number // 4 + 16)
+    args[task.SCRATCH] = -(-scratch.data_ptr() // 64) * 64
+    args[task.SCRATCH_BYTES] = number
+    return scratch
 
 
 def _by_tiles(x: Tensor, out: Tensor, shape: Convolution, bunch: int) -> np.ndarray:
@@ -278,9 +355,17 @@ def _task(name: str) -> int:
         if sources:
             columns.moments_blocks(address)
 
-    def finish(address: int) -> None:
+    def products(address: int) -> None:
         if sources:
-            columns.finish_blocks(address)
+            columns.products_blocks(address)
+
+    def normed(address: int) -> None:
+        if sources:
+            columns.normed_blocks(address)
+
+    def normed_back(address: int) -> None:
+        if sources:
+            columns.normed_back_blocks(address)
 
     def forward_wide(address: int) -> None:
         if sources:
@@ -326,7 +411,7 @@ def _task(name: str) -> int:
         if sources:
             tiles.gradient_blocks(address)
 
-    tasks = [moments, finish, convolve, convolve_back]
+    tasks = [moments, products, normed, normed_back, convolve, convolve_back]
     tasks += [weights_as_tiles, convolve_by_tiles, convolve_back_by_tiles]
     tasks += [forward_wide, forward_whole, forward_rest]
     tasks += [backward_wide, backward_whole, backward_rest]

@@ -12,6 +12,7 @@ registers, so that their number is a multiple of `OUT_LANES`.
 from __future__ import annotations
 
 import numpy as np
+from numba import carray
 
 from .simd import (
     add_lanes,
@@ -19,6 +20,7 @@ from .simd import (
     fetch_and_add,
     load,
     multiply_add,
+    pointer,
     read,
     read_byte,
     splat,
@@ -28,7 +30,7 @@ from .simd import (
 OUT_LANES = 16
 
 # What a task finds at its address. Images are [N, height, width, channels], weights
-# [kernel height, kernel width, in, out].
+# [in, kernel height, kernel width, out].
 (
     NEXT,  # the next block, shared by the threads
     BLOCKS,
@@ -53,8 +55,11 @@ OUT_LANES = 16
     STRIDE_X,
     PADDING_Y,
     PADDING_X,
+    SCRATCH,  # memory for each thread
+    SCRATCH_BYTES,
+    TAKEN,  # by how many threads
     ARGUMENTS,
-) = range(24)
+) = range(27)
 
 
 @compiled
@@ -100,7 +105,6 @@ def _make(number):
         kernel_height, kernel_width = read(args, KERNEL_HEIGHT), read(args, KERNEL_WIDTH)
         out_height, out_width = read(args, OUT_HEIGHT), read(args, OUT_WIDTH)
         out = read(args, OUT) + 4 * image * out_height * out_width * channels
-        tap = read(args, IN) * channels
         zero = splat(OUT_LANES, np.float32(0))
         bias = read(args, BIAS)
         first = load(OUT_LANES, bias, c) if bias != 0 else zero
@@ -123,7 +127,7 @@ def _make(number):
                     d = load(OUT_LANES, out, at + 32) if number > 2 else zero
                     e = load(OUT_LANES, out, at + 48) if number > 3 else zero
                     for kx in range(max(0, -left), min(kernel_width, width - left)):
-                        begin = (ky * kernel_width + kx) * tap + c
+                        begin = (ky * kernel_width + kx) * channels + c
                         pixel = above + left + kx
                         for i in range(starts[pixel], starts[pixel + 1]):
                             w = begin + rows[i]
@@ -149,7 +153,7 @@ def _make(number):
 
     @compiled
     def scatter(args, image, c, sums, starts, rows, values):
-        """sums[ky, kx, in] += value times the gradient of the output pixels that it reaches."""
+        """sums[in, ky, kx] += value times the gradient of the output pixels that it reaches."""
         channels = read(args, OUT_CHANNELS)
         height, width = read(args, HEIGHT), read(args, WIDTH)
         kernel_width = read(args, KERNEL_WIDTH)
@@ -157,7 +161,7 @@ def _make(number):
         grad = read(args, OUT) + 4 * image * out_height * out_width * channels
         for ky in range(read(args, KERNEL_HEIGHT)):
             for kx in range(kernel_width):  # one tap at a time, so that its sums stay near
-                begin = (ky * kernel_width + kx) * read(args, IN) * channels + c
+                begin = (ky * kernel_width + kx) * channels + c
                 for oy in range(out_height):
                     y = oy * read(args, STRIDE_Y) - read(args, PADDING_Y) + ky
                     if y < 0 or y >= height:
@@ -199,27 +203,39 @@ gather_four, scatter_four = _make(4)
 
 
 @compiled
+def clear(address, number):
+    for i in range(0, number, OUT_LANES):
+        store(address, i, splat(OUT_LANES, np.float32(0)))
+
+
+@compiled
 def blocks_of(args, backward):
     """Take blocks of images until none is left."""
     channels, out_channels = read(args, IN), read(args, OUT_CHANNELS)
     pixels = read(args, HEIGHT) * read(args, WIDTH)
     taps = read(args, KERNEL_HEIGHT) * read(args, KERNEL_WIDTH)
-    starts = np.empty(pixels + 1, np.int64)
-    rows = np.empty(pixels * channels + 1, np.int64)
-    values = np.empty(pixels * channels + 1, np.float32)
+    row = taps * out_channels
+    scratch = read(args, SCRATCH)
+    scratch += read(args, SCRATCH_BYTES) * fetch_and_add(args + 8 * TAKEN, 1)
+    starts = carray(pointer(scratch), (pixels + 1,), np.int64)
+    rows = carray(pointer(scratch + 8 * (pixels + 1)), (pixels * channels + 1,), np.int64)
+    begin = scratch + 8 * (pixels + 1 + pixels * channels + 1)
+    values = carray(pointer(begin), (pixels * channels + 1,), np.float32)
     while True:
         block = fetch_and_add(args + 8 * NEXT, 1)
         if block >= read(args, BLOCKS):
             return
         begin = block * read(args, IMAGES_A_BLOCK)
-        sums = read(args, SUMS) + 4 * block * taps * channels * out_channels
+        sums = read(args, SUMS) + 4 * block * channels * row
+        if backward:
+            clear(sums, channels * row)
         for image in range(begin, min(read(args, IMAGES), begin + read(args, IMAGES_A_BLOCK))):
             if read(args, MARKS) != 0:
                 marks = read(args, MARKS) + image * pixels * channels
-                compress_marks(marks, pixels, channels, out_channels, starts, rows, values)
+                compress_marks(marks, pixels, channels, row, starts, rows, values)
             else:
                 x = read(args, X) + 4 * image * pixels * channels
-                others = compress(x, pixels, channels, out_channels, starts, rows, values)
+                others = compress(x, pixels, channels, row, starts, rows, values)
                 if others > 0:
                     fetch_and_add(args + 8 * OTHERS, others)
             for c in range(0, out_channels, 4 * OUT_LANES):

@@ -118,7 +118,9 @@ class _Fused(torch.autograd.Function):
         # In evaluation the statistics are constants, without a gradient.
         ctx.normalises = bool(call.segments) and call.segments[0][0].training
         if ctx.normalises:
-            statistics = _statistics_of_batch(x, call, _grouping(call, x.device))
+            statistics = statistics_of_batch(
+                x, call.segments, _grouping(call, x.device), call.backend, static=call.shape.static
+            )
         else:
             statistics = statistics_of_evaluation(call.segments)
         steps, channels = call.shape.steps, call.shape.channels
@@ -152,7 +154,7 @@ class _Fused(torch.autograd.Function):
             of_yx = grouping.add @ (gain * sums[SUM_GX])
             of_bias, of_weight = of_y.float(), (of_yx / deviation).float()
             if ctx.normalises:
-                slope, offset = _through_statistics(
+                slope, offset = through_statistics(
                     grouping, shape.static, scale, deviation, of_y, of_yx
                 )
                 call.backend.finish(
@@ -211,17 +213,20 @@ def statistics_of_evaluation(segments: Segments) -> Statistics | None:
     return Statistics(means.double(), (spreads.double() + segments[0][0].eps).sqrt())
 
 
-def _statistics_of_batch(x: Tensor, call: Call, grouping: Grouping) -> Statistics:
+def statistics_of_batch(
+    x: Tensor, segments: Segments, grouping: Grouping, backend: Any, *, static: bool = False
+) -> Statistics:
     """Return the statistics of the batch, and count them into the running ones."""
-    mean, spread = call.backend.moments(x)
+    mean, spread = backend.moments(x)
     group_mean = grouping.average @ mean
-    if not call.shape.static:
+    if not static:
         spread = spread + (mean - group_mean[grouping.of_step]).square()
     group_spread = grouping.average @ spread
-    for group, (norm, steps) in enumerate(call.segments):
-        number = call.shape.rows * (1 if call.shape.static else steps)
-        _count_in(norm, group_mean[group], group_spread[group], number)
-    return Statistics(group_mean, (group_spread + call.segments[0][0].eps).sqrt())
+    for group, (norm, steps) in enumerate(segments):
+        _count_in(
+            norm, group_mean[group], group_spread[group], x.shape[1] * (1 if static else steps)
+        )
+    return Statistics(group_mean, (group_spread + segments[0][0].eps).sqrt())
 
 
 @torch.no_grad()
@@ -258,8 +263,13 @@ class Grouping(NamedTuple):
 
 
 def _grouping(call: Call, device: torch.device) -> Grouping:
-    groups = tuple(steps for _, steps in call.segments)
-    return _grouping_of(groups, call.shape.rows, call.shape.static, device)
+    shape = call.shape
+    return grouping_of(call.segments, shape.rows, static=shape.static, device=device)
+
+
+def grouping_of(segments: Segments, rows: int, *, static: bool, device: torch.device) -> Grouping:
+    """Return which steps go through which norms, of inputs with that many rows a step."""
+    return _grouping_of(tuple(steps for _, steps in segments), rows, static, device)
 
 
 @lru_cache(maxsize=256)
@@ -276,7 +286,7 @@ def _grouping_of(
     return Grouping(*(tensor.to(device) for tensor in found))
 
 
-def _through_statistics(
+def through_statistics(
     grouping: Grouping,
     static: bool,
     scale: Tensor,

@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 
 SMALLEST = 1 << 18  # values; below a megabyte the C library does well itself
-PATIENCE = 64  # requests after which a buffer that nobody wanted is given back
+LINE = 16  # values of a cache line, at whose beginning a buffer begins
+PATIENCE = (
+    1024  # requests, which is some steps, after which a buffer that nobody wanted is given back
+)
 
 
 class Buffers:
@@ -42,12 +45,13 @@ class Buffers:
             index = self._find(size)
             if index is None:
                 self._forget()
-                self._arrays.append(np.empty(size, np.float32))
+                self._arrays.append(np.empty(size + LINE, np.float32))
                 self._last_use.append(0)
                 index = len(self._arrays) - 1
             self._last_use[index] = self._requests
+            begin = -self._arrays[index].ctypes.data % (4 * LINE) // 4
             # The slice keeps the array alive, and the tensor the slice.
-            return torch.from_numpy(self._arrays[index][:size]).view(shape)
+            return torch.from_numpy(self._arrays[index][begin : begin + size]).view(shape)
 
     @property
     def held(self) -> int:
@@ -58,7 +62,7 @@ class Buffers:
         fits = [
             (self._arrays[index].size, index)
             for index in range(len(self._arrays))
-            if size <= self._arrays[index].size <= 3 * size and self._is_free(index)
+            if size <= self._arrays[index].size - LINE <= 3 * size and self._is_free(index)
         ]
         return min(fits)[1] if fits else None
 

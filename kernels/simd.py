@@ -248,3 +248,13 @@ def read_byte(typing: Any, address: Any, index: Any) -> Any:
         return builder.zext(builder.load(place), ADDRESS)
 
     return types.int64(types.int64, types.int64), emit
+
+
+@intrinsic
+def pointer(typing: Any, address: Any) -> Any:
+    """pointer(address): what `numba.carray` makes an array of."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.int64), emit

@@ -22,6 +22,7 @@ are multiples of 16.
 from __future__ import annotations
 
 import numpy as np
+from numba import carray
 
 from .amx import (
     clear_tile,
@@ -38,11 +39,12 @@ from .amx import (
     transpose_halves,
     write,
 )
-from .simd import add_lanes, compiled, fetch_and_add, load, read, splat, store
+from .simd import add_lanes, compiled, fetch_and_add, load, pointer, read, splat, store
 
 DEPTH = 32  # values that a product of tiles adds up
 TILE = 1024  # bytes
 SLACK = 64  # places that a last tile may read
+NEAR = 2176  # bytes, for two tiles of results beside each other, or the addresses of 16 rows
 
 # What a task finds at its address.
 (
@@ -74,13 +76,26 @@ SLACK = 64  # places that a last tile may read
     Y_STRIDE,
     X_STRIDE,
     FIRST,
+    SCRATCH,  # memory for each thread
+    SCRATCH_BYTES,
+    TAKEN,  # by how many threads
     ARGUMENTS,
-) = range(28)
+) = range(31)
 
 
 @compiled
 def aligned(address):
     return (address + 63) // 64 * 64
+
+
+@compiled
+def scratch_of(args):
+    """Return the memory of this thread, all zeros."""
+    number = read(args, SCRATCH_BYTES)
+    begin = read(args, SCRATCH) + number * fetch_and_add(args + 8 * TAKEN, 1)
+    for i in range(0, number // 4, 16):
+        store(begin, i, splat(16, np.float32(0)))
+    return begin
 
 
 @compiled
@@ -150,9 +165,9 @@ def bring(args, first, images, rows, part_bytes):
                     store_halves(to + part_bytes + 2 * i, upper)
                 if parts > 2:
                     store_halves(to + 2 * part_bytes + 2 * i, rounded(value - upper))
-    if not add_lanes(rest) == 0:  # so it is with a NaN
+    if add_lanes(rest) != 0:  # so it is with a NaN
         fetch_and_add(args + 8 * LONG, 1)
-    if not add_lanes(unmarked) == 0:
+    if add_lanes(unmarked) != 0:
         fetch_and_add(args + 8 * UNMARKED, 1)
 
 
@@ -232,26 +247,29 @@ product_two = _make_product(2)
 
 
 @compiled
+def part_bytes_of(args):
+    """Bytes of one part of a bunch, as rows of places."""
+    places = read(args, BUNCH) * places_of(args) + 2 * lead_of(args) + SLACK
+    return aligned(2 * read(args, IN) * places)
+
+
+@compiled
 def convolve_blocks(args):
     """Take blocks of images until none is left, and convolve them."""
-    channels, bunch = read(args, IN), read(args, BUNCH)
-    places = bunch * places_of(args)
-    part_bytes = 2 * channels * (places + 2 * lead_of(args) + SLACK)
-    part_bytes = aligned(part_bytes)
-    memory = np.zeros(part_bytes * read(args, X_PARTS) + 4096, np.uint8)
-    near = aligned(memory.ctypes.data)
-    rows = near + 2048 + 64
-    pixels = np.empty(places + SLACK, np.int64)
+    places = read(args, BUNCH) * places_of(args)
+    part_bytes = part_bytes_of(args)
+    near = scratch_of(args)
+    rows = near + NEAR
+    pixels = carray(pointer(rows + part_bytes * read(args, X_PARTS)), (places + SLACK,), np.int64)
     number_places(args, pixels)
     configure(near)
     while True:
         block = fetch_and_add(args + 8 * NEXT, 1)
         if block >= read(args, BLOCKS):
             release()
-            memory[0] = 0  # numba frees an array after its last use, and an address is none
             return
-        first = block * bunch
-        images = min(bunch, read(args, IMAGES) - first)
+        first = block * read(args, BUNCH)
+        images = min(read(args, BUNCH), read(args, IMAGES) - first)
         bring(args, first, images, rows, part_bytes)
         for c in range(0, read(args, OUT_CHANNELS), 32):
             if read(args, OUT_CHANNELS) - c >= 32:
@@ -290,6 +308,14 @@ def weight_blocks(args):
                         store_pairs(to + TILE * part + 64 * row, upper, other)
                         even, odd = even - upper, odd - other
                 to += TILE * parts
+
+
+@compiled
+def columns_of(args):
+    """Places of a column of a bunch: an odd number of cache lines, so that columns do not all want
+    the same place in the cache."""
+    places = read(args, BUNCH) * places_of(args) + 2 * lead_of(args) + SLACK
+    return places // 64 * 64 + 96
 
 
 @compiled
@@ -352,18 +378,24 @@ def _make_sum(number):
         return sums + 4 * ((part * 16 * taps + tap) * read(args, OUT_CHANNELS) + c)
 
     @compiled
-    def add_up(args, which, columns, stride, pairs, steps, sums, c):
+    def add_up(args, which, columns, stride, pairs, steps, sums, c, begins):
         parts = read(args, PARTS)
         outputs = read(args, OUT_CHANNELS)
         step = 4 * outputs * read(args, KERNEL_HEIGHT) * read(args, KERNEL_WIDTH)
         b = pairs + TILE * (c // 16) * steps * parts
         a0 = place_of(args, which, columns, stride)
-        load_tile(0, sum_of(args, which, sums, c), step)
         if number > 1:
             a1 = place_of(args, which + 1, columns, stride)
             a2 = place_of(args, which + 2, columns, stride)
-            load_tile(1, sum_of(args, which + 1, sums, c), step)
-            load_tile(2, sum_of(args, which + 2, sums, c), step)
+        if begins:
+            clear_tile(0)
+            clear_tile(1)
+            clear_tile(2)
+        else:
+            load_tile(0, sum_of(args, which, sums, c), step)
+            if number > 1:
+                load_tile(1, sum_of(args, which + 1, sums, c), step)
+                load_tile(2, sum_of(args, which + 2, sums, c), step)
         for _ in range(steps):
             load_tile(3, a0, 2 * stride)
             load_tile(6, b, 64)
@@ -407,24 +439,19 @@ def gradient_blocks(args):
     channels, outputs, bunch = read(args, IN), read(args, OUT_CHANNELS), read(args, BUNCH)
     taps = read(args, KERNEL_HEIGHT) * read(args, KERNEL_WIDTH)
     places = bunch * places_of(args)
-    most_steps = (places + DEPTH - 1) // DEPTH
-    # An odd number of cache lines, so that columns do not all want the same place in the cache.
-    stride = (places + 2 * lead_of(args) + SLACK) // 64 * 64 + 96
-    of_columns = aligned(2 * channels * stride)
-    of_pairs = TILE * (outputs // 16) * most_steps * read(args, PARTS)
-    memory = np.zeros(4096 + 4 * channels + of_columns + of_pairs, np.uint8)
-    addresses = aligned(memory.ctypes.data)
-    columns = addresses + 1024
-    pairs = columns + of_columns
-    zeros = pairs + of_pairs
-    pixels = np.empty(places + SLACK, np.int64)
+    stride = columns_of(args)
+    addresses = scratch_of(args)
+    zeros = addresses + NEAR
+    columns = zeros + aligned(4 * channels)
+    pairs = columns + 2 * channels * stride
+    of_pairs = TILE * (outputs // 16) * ((places + DEPTH - 1) // DEPTH) * read(args, PARTS)
+    pixels = carray(pointer(pairs + of_pairs), (places + SLACK,), np.int64)
     number_places(args, pixels)
     configure(addresses)
     while True:
         block = fetch_and_add(args + 8 * NEXT, 1)
         if block >= read(args, BLOCKS):
             release()
-            memory[0] = 0  # numba frees an array after its last use, and an address is none
             return
         sums = read(args, SUMS) + 4 * block * channels * taps * outputs
         begin = block * read(args, IMAGES_A_BLOCK)
@@ -434,9 +461,9 @@ def gradient_blocks(args):
             steps = (images * places_of(args) + DEPTH - 1) // DEPTH
             turn(args, first, images, pixels, columns, stride, addresses, zeros)
             pair(args, first, images, pixels, pairs, steps)
-            number = channels // 16 * taps
+            number, begins = channels // 16 * taps, first == begin
             for c in range(0, outputs, 16):
                 for which in range(0, number - 2, 3):
-                    add_up_three(args, which, columns, stride, pairs, steps, sums, c)
+                    add_up_three(args, which, columns, stride, pairs, steps, sums, c, begins)
                 for which in range(number // 3 * 3, number):
-                    add_up_one(args, which, columns, stride, pairs, steps, sums, c)
+                    add_up_one(args, which, columns, stride, pairs, steps, sums, c, begins)

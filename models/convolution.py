@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from ..kernels.choice import Kernels, backend, missing_backend, recording
 from ..kernels.contract import Convolution
-from ..kernels.convolution import DENSE, OUT_MULTIPLE, paths_for, prepared, spike_convolution
+from ..kernels.convolution import (
+    DENSE,
+    OUT_MULTIPLE,
+    every,
+    paths_for,
+    prepared,
+    spike_convolution,
+)
 from ..kernels.costs import Machine, Way
 
 
@@ -98,6 +105,23 @@ class SpikeConv2d(nn.Conv2d):
                 )
             )
         )
+
+
+class PointConv2d(nn.Conv2d):
+    """A convolution of single places, which leaves out those that its stride skips beforehand.
+
+    The function, the parameters and their names are those of `nn.Conv2d` with a 1×1 kernel, whose
+    gradient torch computes slowly where the stride is not 1.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, stride: int = 1, bias: bool = False) -> None:
+        super().__init__(inputs, outputs, 1, stride=stride, bias=bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if recording():
+            return super().forward(input)
+        x = every(input, _pair(self.stride)) if max(self.stride) > 1 else input
+        return nn.functional.conv2d(x, self.weight, self.bias)
 
 
 def _pair(value: tuple[int, ...] | str) -> tuple[int, int]:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..kernels import normed as kernels
 from ..kernels.choice import backend, missing_backend, recording
 from ..kernels.contract import RESETS, SURROGATES, Rule, Shape
 from ..kernels.layer import Call, Segments, fused, make_table, statistics_of_evaluation
@@ -60,7 +61,7 @@ def fusible(
         return f"fused kernels take [T, B, C] and [T, B, C, H, W], not {x.dim()} axes"
     if type(neuron) not in (AdaptiveLeaky, FixedLeaky):
         return f"there is no fused kernel for {type(neuron).__name__}"
-    if any(_is_watched(part) for part in (norm, neuron, pool) if part is not None):
+    if any(is_watched(part) for part in (norm, neuron, pool) if part is not None):
         return "a hook wants to see what passes between norm, neuron and pool"
     steps = x.shape[0]
     segments = _segments(norm, steps)
@@ -106,7 +107,35 @@ def freeze(x: Tensor, how: Fusible) -> Frozen:
     return Frozen(backend(x.device.type), shape, _rule(neuron), table, threshold)
 
 
-def _is_watched(part: nn.Module) -> bool:
+def normed_sum(x: Tensor, norm: nn.Module, other: Tensor | None = None) -> Tensor:
+    """Return the norm of `x` `[T, B, C, H, W]`, plus `other` of the same shape if there is one; by
+    kernels where they can compute it."""
+    fits = (
+        x.dim() == 5
+        and x.device.type == "cpu"
+        and missing_backend("cpu", x.dtype) is None
+        and not recording()
+        and not is_static(x)
+        and (other is None or (other.shape == x.shape and other.dtype == x.dtype))
+        and x.shape[1] * x.shape[3] * x.shape[4] > 1  # of a single value torch has its word to say
+        and not is_watched(norm)
+    )
+    segments = _segments(norm, x.shape[0]) if fits else "they do not fit"
+    if isinstance(segments, str) or not segments:
+        out = norm(x)
+        return out if other is None else out + other
+    shape = _shape(x, (1, 1))
+    rows = kernels.normed_sum(
+        _rows(x, shape),
+        None if other is None else _rows(other, shape),
+        segments,
+        backend(x.device.type),
+    )
+    return _as_images(rows, shape, x.dim())
+
+
+def is_watched(part: nn.Module) -> bool:
+    """Return whether a hook wants to see what a module, or one within it, is given or gives."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return any(getattr(module, kind) for module in part.modules() for kind in kinds)
 

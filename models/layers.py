@@ -16,6 +16,7 @@ from ..kernels.choice import NEEDS, Kernels, missing_backend, notice, recording
 from .convolution import SpikeConv2d
 from .fusing import Frozen, Fusible, freeze, fusible, run
 from .norm import PartedNorm, TimeNorm, create_norm
+from .residual import Residual
 from .time import over_time
 
 
@@ -187,7 +188,7 @@ def use_kernels(model: nn.Module, kernels: str) -> None:
     if kernels not in ("auto", "reference", "fused"):
         raise unknown("kernels", kernels, ["auto", "reference", "fused"])
     for module in model.modules():
-        if isinstance(module, SpikingLayer | SpikeConv2d):
+        if isinstance(module, SpikingLayer | SpikeConv2d | Residual):
             module.kernels = kernels  # type: ignore[assignment]
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from ..core.errors import ConfigError
 from . import blocks
 from .blocks import StemForm
-from .convolution import SpikeConv2d
+from .convolution import PointConv2d, SpikeConv2d
 from .layers import SpikingLayer
 from .network import Blueprint, SpikingNetwork
 from .norm import Norm, TimeNorm
@@ -131,9 +131,7 @@ class _Builder:
                 shortcut["pool"] = self._pool()
                 stride = 1
             # What it is given are no spikes: the plain convolution, which does not look for them.
-            shortcut["conv"] = OverTime(
-                nn.Conv2d(self.channels, channels, 1, stride=stride, bias=False)
-            )
+            shortcut["conv"] = OverTime(PointConv2d(self.channels, channels, stride=stride))
             shortcut["norm"] = blocks.batch_norm(self.plan, channels, self.norm)
         self.blocks += 1
         self.layers[f"block{self.blocks}"] = Residual(main, blocks.sequence(**shortcut))

@@ -7,6 +7,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ..core.registry import unknown
+from ..kernels.choice import Kernels
+from ..kernels.normed import fork
+from .fusing import is_watched, normed_sum
+from .norm import TimeNorm
 
 Join = Literal["add", "and", "iand"]
 
@@ -25,11 +29,16 @@ class Residual(nn.Module):
         shortcut: layers of the shortcut; none of them is the identity.
         join: how the two meet.
 
+    Attributes:
+        kernels: `reference` is always plain torch; see `asnn.models.use_kernels`.
+
     Raises:
         ConfigError: `join` is none of these.
 
     Source: the element-wise functions of SEW-ResNet, Fang et al., NeurIPS 2021.
     """
+
+    kernels: Kernels = "auto"
 
     def __init__(
         self, main: nn.Sequential, shortcut: nn.Sequential | None = None, join: Join = "add"
@@ -42,10 +51,25 @@ class Residual(nn.Module):
         self.join = join
 
     def forward(self, x: Tensor) -> Tensor:
+        if self._ends_in_normed_sum():
+            a, b = fork(x) if x.requires_grad else (x, x)
+            b = self.shortcut(b)
+            for layer in self.main[:-1]:
+                a = layer(a)
+            return normed_sum(a, self.main[-1], b)
         a, b = self.main(x), self.shortcut(x)
         if self.join == "add":
             return a + b
         return a * b if self.join == "and" else (1 - a) * b
+
+    def _ends_in_normed_sum(self) -> bool:
+        return (
+            self.kernels != "reference"
+            and self.join == "add"
+            and len(self.main) > 0
+            and isinstance(self.main[-1], TimeNorm)
+            and not is_watched(self.main)
+        )
 
     def extra_repr(self) -> str:
         return f"join={self.join}"
