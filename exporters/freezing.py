@@ -11,7 +11,7 @@ from torch import nn
 
 from ..core.errors import ConfigError
 from ..models.attention import SelfAttention
-from ..models.convolution import SpikeConv2d
+from ..models.convolution import AFFINE
 from ..models.layers import Readout, SpikingLayer, Stem
 from ..models.network import SpikingNetwork
 from ..models.norm import TimeNorm
@@ -173,7 +173,7 @@ class _Walk:
             return self.add(g.Pool, name, **pool_of(name, first))
         if isinstance(first, nn.Identity | nn.Dropout):
             return None  # nothing, in evaluation
-        if type(first) in (nn.Conv2d, SpikeConv2d, nn.Linear):
+        if type(first) in AFFINE:
             self.waiting = _Waiting(name, layers)
             return None
         raise refusal(name, first, "the graph has no such layer")

@@ -16,7 +16,7 @@ from torch import Tensor
 from . import amx, columns, contract, events, passes, simd, threads, tiles
 from .amx import has_tiles as has_tiles
 from .contract import SUMS, Convolution, Rule, Shape
-from .memory import buffers
+from .memory import Buffers, buffers
 from .simd import has_wide_registers as has_wide_registers
 
 IMAGES_A_BLOCK = 16  # at least, where weight gradients are gathered
@@ -26,6 +26,10 @@ EXACT, CLOSE = 3, 2  # numbers of bfloat16 that are a float32, and that are it b
 # gradients would be fetched too often.
 NEAR, NEAR_BACK = 1 << 20, 1 << 22
 MOST_SUMS = 2**22  # values of the weight gradients that blocks may hold together
+
+
+# Where tasks keep addresses and indices: nothing else may ever write there.
+scratches = Buffers()
 
 
 def moments(x: Tensor) -> Tensor:
@@ -312,7 +316,7 @@ def _places(shape: Convolution, images: int) -> int:
 def _give_scratch(args: np.ndarray, task: Any, number: int) -> Tensor:
     """Give a task that many bytes for each thread; return what holds them."""
     number = -(-number // 64) * 64
-    scratch = buffers.take(torch.get_num_threads() * number // 4 + 16)
+    scratch = scratches.take(torch.get_num_threads() * number // 4 + 16)
     args[task.SCRATCH] = -(-scratch.data_ptr() // 64) * 64
     args[task.SCRATCH_BYTES] = number
     return scratch

@@ -124,6 +124,10 @@ class PointConv2d(nn.Conv2d):
         return nn.functional.conv2d(x, self.weight, self.bias)
 
 
+# Layers that are W x + b and nothing else.
+AFFINE = (nn.Linear, nn.Conv2d, SpikeConv2d, PointConv2d)
+
+
 def _pair(value: tuple[int, ...] | str) -> tuple[int, int]:
     height, width = value
     return int(height), int(width)

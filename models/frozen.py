@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .convolution import SpikeConv2d
+from .convolution import AFFINE
 from .layers import Readout, SpikingLayer, Stem
 from .norm import FoldedNorm, PartedNorm, SharedNorm, TimeNorm
 from .time import OverTime
@@ -71,8 +71,7 @@ def _affine(module: nn.Module | None) -> nn.Conv2d | nn.Linear | None:
     """Return the affine layer that a module ends with."""
     if isinstance(module, nn.Sequential) and len(module):
         module = module[-1]
-    known = type(module) in (nn.Conv2d, SpikeConv2d, nn.Linear)
-    return module if known else None  # type: ignore[return-value]
+    return module if type(module) in AFFINE else None  # type: ignore[return-value]
 
 
 def _plain(norm: nn.Module) -> nn.BatchNorm2d | nn.BatchNorm1d | None:

@@ -11,6 +11,7 @@ from ..kernels.choice import Kernels
 from ..kernels.normed import fork
 from .fusing import is_watched, normed_sum
 from .norm import TimeNorm
+from .time import is_static
 
 Join = Literal["add", "and", "iand"]
 
@@ -52,7 +53,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self._ends_in_normed_sum():
-            a, b = fork(x) if x.requires_grad else (x, x)
+            a, b = (x, x) if is_static(x) else fork(x)
             b = self.shortcut(b)
             for layer in self.main[:-1]:
                 a = layer(a)

@@ -12,12 +12,13 @@ pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
 from asnn.kernels import cpu
 from asnn.kernels.contract import Convolution
 from asnn.kernels.convolution import (
+    DENSE,
     Paths,
-    cheapest,
-    event_convolution,
+    paths_for,
     share_active,
+    spike_convolution,
 )
-from asnn.kernels.costs import BACKWARD, FORWARD, densest
+from asnn.kernels.costs import FORWARD, INPUTS, NARROW, WEIGHTS, Machine, cheapest, cost, fits_tiles
 from asnn.models import use_kernels
 from asnn.models.convolution import SpikeConv2d
 
@@ -35,14 +36,16 @@ def images(number, channels, height, width, *, density=0.2, spikes=False):
     return (active * values).view(number, channels, height, width)
 
 
-def by_events(x, weight, bias, *, stride=(1, 1), padding=(0, 0), before=None, paths=(True, True)):
+EVENTS = Paths("events", "events", "dense")
+TILES = Paths("tiles", "tiles", "tiles")
+
+
+def by_kernels(x, weight, bias, *, stride=(1, 1), padding=(0, 0), before=None, paths=EVENTS):
     (out, channels, *kernel), (number, _, *size) = weight.shape, x.shape
     shape = Convolution(
         number, tuple(size), (channels, out), tuple(kernel), tuple(stride), tuple(padding)
     )
-    return event_convolution(
-        x, weight, bias, before=before, backend=cpu, shape=shape, paths=Paths(*paths)
-    )  # fmt: skip
+    return spike_convolution(x, weight, bias, before=before, backend=cpu, shape=shape, paths=paths)
 
 
 def by_torch(x, weight, bias, *, stride=(1, 1), padding=(0, 0), before=None):
@@ -75,7 +78,7 @@ def assert_close(found, expected):
 
 def assert_same_function(x, weight, bias=None, *, before=None, **options):
     tensors = {"x": x, "weight": weight, "bias": bias, "before": before}
-    found = answer(by_events, tensors, torch.float32, **options)
+    found = answer(by_kernels, tensors, torch.float32, **options)
     assert_close(found, answer(by_torch, tensors, torch.float64, **options))
 
 
@@ -118,7 +121,7 @@ def test_one_value_among_spikes_is_not_taken_for_one(value, place):
     assert_same_function(x, weight)
     # The negative control: the gradient of the weights sees that value.
     found, ones = (
-        answer(by_events, {"x": y, "weight": weight, "bias": None}, torch.float32)["weight"]
+        answer(by_kernels, {"x": y, "weight": weight, "bias": None}, torch.float32)["weight"]
         for y in (x, (x != 0).float())
     )
     assert not torch.equal(found, ones)
@@ -128,8 +131,8 @@ def test_spikes_changed_after_the_forward_pass_are_noticed():
     for order in (torch.contiguous_format, torch.channels_last):
         x = images(4, 3, 6, 6, spikes=True).contiguous(memory_format=order)
         weight = drawn(16, 3, 3, 3).requires_grad_()
-        expected = answer(by_events, {"x": x, "weight": weight, "bias": None}, torch.float32)
-        out = by_events(x, weight, None)
+        expected = answer(by_kernels, {"x": x, "weight": weight, "bias": None}, torch.float32)
+        out = by_kernels(x, weight, None)
         x.zero_()
         try:
             (out * drawn(*out.shape, seed=7)).sum().backward()
@@ -163,10 +166,14 @@ def test_any_shape(data):
     x = images(number, channels, *size, density=density)
     if data.draw(st.booleans()):
         x = x.contiguous(memory_format=torch.channels_last)
-    paths = data.draw(st.sampled_from([(True, True), (False, True), (True, False)]))
+    paths = data.draw(
+        st.sampled_from(
+            [EVENTS, EVENTS._replace(forward="dense"), EVENTS._replace(weights="dense")]
+        )
+    )
     weight = drawn(out, channels, *kernel)
     tensors = {"x": x, "weight": weight, "bias": bias}
-    found = answer(by_events, tensors, torch.float32, stride=stride, padding=padding, paths=paths)
+    found = answer(by_kernels, tensors, torch.float32, stride=stride, padding=padding, paths=paths)
     expected = answer(by_torch, tensors, torch.float64, stride=stride, padding=padding)
     # Gradients may cancel to nothing where there is little to add up.
     assume(all(value.abs().max() > 1e-2 or not value.any() for value in expected.values()))
@@ -186,7 +193,7 @@ def test_any_shape(data):
 def test_another_convolution_is_noticed(wrong, options):
     """The negative control of the tests above."""
     tensors = {"x": images(4, 3, 6, 6), "weight": drawn(32, 3, 3, 3), "bias": None}
-    found = answer(by_events, tensors, torch.float32)
+    found = answer(by_kernels, tensors, torch.float32)
     others = {**tensors, "weight": wrong(tensors["weight"])}
     with pytest.raises(AssertionError):
         assert_close(found, answer(by_torch, others, torch.float64, **options))
@@ -194,19 +201,20 @@ def test_another_convolution_is_noticed(wrong, options):
 
 def test_only_the_gradients_that_are_asked_for():
     x, weight = images(4, 3, 6, 6), drawn(16, 3, 3, 3)
-    whole = answer(by_events, {"x": x, "weight": weight, "bias": None}, torch.float32)
+    whole = answer(by_kernels, {"x": x, "weight": weight, "bias": None}, torch.float32)
     for name in ("x", "weight"):
         leaves = {"x": x.clone(), "weight": weight.clone()}
         leaves[name].requires_grad_()
-        out = by_events(leaves["x"], leaves["weight"], None)
+        out = by_kernels(leaves["x"], leaves["weight"], None)
         (out * drawn(*out.shape, seed=7)).sum().backward()
         assert torch.equal(leaves[name].grad, whole[name])
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The kernels that were called, in order."""
+    """The kernels that were called, in order, on a machine without tiles."""
     found = []
+    monkeypatch.setattr(cpu, "has_tiles", lambda: False)
 
     def spied(name, kernel):
         def spy(*args, **options):
@@ -232,43 +240,96 @@ def shape_of(channels, out, size, kernel=3, stride=1):
     )
 
 
+NO_TILES = Machine(wide=True, tiles=False)
+WITH_TILES = Machine(wide=True, tiles=True)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.4])
-def test_the_limit_is_where_both_ways_cost_the_same(share):
-    """By the formula, written out for one layer: 64 to 64 channels, 3×3, 8×8 places."""
-    products = 64 * 64 * 64 * 9
-    for costs in (FORWARD, BACKWARD):
-        limit = densest(shape_of(64, 64, 8), costs, wide=True)
+def test_what_each_way_costs(share):
+    """By the formulas, written out for one layer: 64 to 64 channels, 3×3, 20 images of 8×8."""
+    shape, places = shape_of(64, 64, 8), 20 * 64
+    products = places * 64 * 64 * 9
+    for costs in (FORWARD, WEIGHTS):
         dense = costs.dense[0] * products
-        fixed = 64 * (costs.place + 64 * costs.read + 64 * costs.written)
-        assert fixed + limit * costs.spike[0] * products == pytest.approx(dense)
-        assert densest(shape_of(64, 64, 8), costs, wide=False) > limit
+        assert cost("dense", shape, costs, share, NO_TILES) == pytest.approx(dense)
+        narrow = cost("dense", shape, costs, share, NO_TILES._replace(wide=False))
+        assert narrow == pytest.approx(NARROW * dense)
+        events = places * (costs.place + 64 * costs.read + 64 * costs.written)
+        events += share * costs.spike[0] * products
+        assert cost("events", shape, costs, share, NO_TILES) == pytest.approx(events)
+        tiles = 64 * places * (costs.tile_read + costs.tile_written)
+        tiles += 20 * 9 * 9 * 9 * 64 * 64 * costs.tile + 9 * 64 * 64 * costs.tile_weight
+        assert cost("tiles", shape, costs, share, WITH_TILES) == pytest.approx(tiles)
+        assert cost("tiles", shape, costs, share, NO_TILES) == float("inf")
+
+
+def test_rows_of_the_kernel_are_filled_up_to_a_tile():
+    """Three taps of 16 channels are 48 values, and take 64."""
+    sixteen = shape_of(16, 32, 8)
+    found = cost("tiles", sixteen, FORWARD, 0.0, WITH_TILES)
+    products = 20 * 9 * 9 * 3 * 64 * 32
+    others = 20 * 64 * (16 + 32) * FORWARD.tile_read + 9 * 16 * 32 * FORWARD.tile_weight
+    assert found == pytest.approx(products * FORWARD.tile + others)
+
+
+def limit(costs):
+    """The share up to which events are cheaper than the dense convolution of 64 channels."""
+    machine = Machine(cpu.has_wide_registers(), tiles=False)
+    none, all_ = (
+        cost("events", shape_of(64, 64, 8), costs, share, machine) for share in (0.0, 1.0)
+    )
+    return (cost("dense", shape_of(64, 64, 8), costs, 0.0, machine) - none) / (all_ - none)
 
 
 def test_where_events_pay():
     """Wide layers of few spikes; not narrow ones, and not where a value meets one weight only."""
     silent, busy = torch.zeros(20, 64, 8, 8), torch.ones(20, 64, 8, 8)
-    wide = {"wide": True, "learns": True}
-    assert cheapest(shape_of(64, 64, 8), silent, **wide) == (True, True)
-    assert cheapest(shape_of(64, 64, 8), busy, **wide) == (False, False)
-    assert cheapest(shape_of(64, 64, 8), silent, wide=True, learns=False) == (True, False)
-    assert cheapest(shape_of(16, 16, 32), torch.zeros(20, 16, 32, 32), **wide) == (False, False)
-    one = cheapest(shape_of(64, 16, 8, kernel=1), silent, **wide)
-    assert one == (False, False)
+    learning = {"machine": NO_TILES, "learns": True}
+    assert paths_for(shape_of(64, 64, 8), silent, **learning) == EVENTS
+    assert paths_for(shape_of(64, 64, 8), busy, **learning) == DENSE
+    only = Paths("events", "dense", "dense")
+    assert paths_for(shape_of(64, 64, 8), silent, machine=NO_TILES, learns=False) == only
+    assert paths_for(shape_of(16, 16, 32), torch.zeros(20, 16, 32, 32), **learning) == DENSE
+    assert paths_for(shape_of(64, 16, 8, kernel=1), silent, **learning) == DENSE
 
 
-LIMITS = [
-    densest(shape_of(64, 64, 8), costs, wide=cpu.has_wide_registers())
-    for costs in (FORWARD, BACKWARD)
-]
+def test_where_tiles_pay():
+    """Wherever the size stays, but for few spikes and for values that are no spikes."""
+    shape, spikes = shape_of(64, 64, 8), images(20, 64, 8, 8, density=0.5, spikes=True)
+    learning = {"machine": WITH_TILES, "learns": True}
+    assert paths_for(shape, spikes, **learning) == TILES
+    values = spikes * (1 + 2**-20)
+    assert paths_for(shape, values, **learning) == Paths("dense", "dense", "tiles")
+    assert paths_for(shape, spikes, machine=WITH_TILES, learns=False).forward == "tiles"
+    assert cheapest(shape_of(512, 512, 4), FORWARD, 0.001, WITH_TILES) == "events"
+    assert cheapest(shape_of(512, 512, 4), INPUTS, 0.001, WITH_TILES) == "tiles"
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        shape_of(64, 64, 8, stride=2),
+        shape_of(24, 64, 8),
+        shape_of(64, 24, 8),
+        Convolution(4, (8, 8), (64, 64), (3, 3), (1, 1), (0, 0)),
+        Convolution(4, (8, 8), (64, 64), (2, 2), (1, 1), (1, 1)),
+        Convolution(4, (8, 8), (64, 64), (3, 1), (1, 1), (1, 1)),
+    ],
+    ids=["stride", "in", "out", "padding", "even kernel", "one side"],
+)
+def test_what_tiles_do_not_fit(shape):
+    assert not fits_tiles(shape)
+    assert fits_tiles(shape_of(64, 64, 8))
+    assert fits_tiles(Convolution(4, (8, 8), (64, 64), (3, 1), (1, 1), (1, 0)))
 
 
 @pytest.mark.parametrize(
     ("density", "taken"),
     [
         (0.0, ["convolve", "convolve_back"]),
-        (LIMITS[0] - 0.02, ["convolve", "convolve_back"]),
-        (sum(LIMITS) / 2, ["convolve_back"]),
-        (LIMITS[1] + 0.02, []),
+        (limit(FORWARD) - 0.02, ["convolve", "convolve_back"]),
+        ((limit(FORWARD) + limit(WEIGHTS)) / 2, ["convolve_back"]),
+        (limit(WEIGHTS) + 0.02, []),
         (1.0, []),
     ],
 )
@@ -318,7 +379,7 @@ def test_empty_batch(with_before):
 
 def bits_of(**options):
     tensors = {"x": images(33, 5, 8, 8), "weight": drawn(80, 5, 3, 3), "bias": drawn(80)}
-    return answer(by_events, tensors, torch.float32, padding=(1, 1))
+    return answer(by_kernels, tensors, torch.float32, padding=(1, 1))
 
 
 def test_same_input_same_bits_on_any_number_of_threads():

@@ -225,3 +225,8 @@ def test_an_open_graph_outlives_other_steps(all_buffered):
         if p.grad is not None
     )
     assert sum(p.grad is not None and bool(p.grad.any()) for p in found.values()) > 8
+
+
+@pytest.mark.parametrize("size", [1 << 18, (1 << 18) + 5, 1 << 20])
+def test_a_buffer_begins_with_a_cache_line(size):
+    assert Buffers().take(size).data_ptr() % 64 == 0

@@ -1,0 +1,190 @@
+"""Convolution by tiles against torch's in float64: as exact as float32, for spikes of any shape."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import conv2d
+
+pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
+
+from asnn.kernels import cpu
+from asnn.kernels.contract import Convolution
+from asnn.kernels.convolution import Paths, spike_convolution
+
+pytestmark = pytest.mark.skipif(not cpu.has_tiles(), reason="the machine has no AMX")
+
+TILES = Paths("tiles", "tiles", "tiles")
+
+
+def drawn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def spikes(*shape, share=0.2, seed=1):
+    keys = torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+    return (keys < share).float()
+
+
+def by_tiles(x, weight, bias=None, *, before=None, paths=TILES):
+    (out, channels, *kernel), (number, _, *size) = weight.shape, x.shape
+    padding = tuple(k // 2 for k in kernel)
+    shape = Convolution(number, tuple(size), (channels, out), tuple(kernel), (1, 1), padding)
+    return spike_convolution(x, weight, bias, before=before, backend=cpu, shape=shape, paths=paths)
+
+
+def by_torch(x, weight, bias=None, *, before=None):
+    out = conv2d(x, weight, bias, padding=tuple(k // 2 for k in weight.shape[2:]))
+    return out if before is None else torch.cat([before, out])
+
+
+def answer(function, dtype, **tensors):
+    """Return output and gradients of a weighted sum of it, by name."""
+    leaves = {
+        name: None if tensor is None else tensor.detach().to(dtype).requires_grad_()
+        for name, tensor in tensors.items()
+    }
+    out = function(**leaves)
+    (out * drawn(*out.shape, seed=7).to(dtype)).sum().backward()
+    grads = {name: leaf.grad for name, leaf in leaves.items() if leaf is not None}
+    return {"out": out.detach(), **grads}
+
+
+def errors(found, expected):
+    """Return the largest error of each tensor, relative to its largest value."""
+    return {
+        name: float((found[name].double() - value).abs().max() / value.abs().max().clamp(min=1e-9))
+        for name, value in expected.items()
+    }
+
+
+# Sums of float32 that are added up in another order; gradients are rounded to 2⁻¹⁷ before.
+LIMITS = {"out": 2e-6, "bias": 2e-6, "before": 0, "x": 1.5e-5, "weight": 1.5e-5}
+
+
+def assert_same_function(**tensors):
+    found, expected = (
+        answer(by_tiles, torch.float32, **tensors),
+        answer(by_torch, torch.float64, **tensors),
+    )
+    assert found.keys() == expected.keys()
+    for name, error in errors(found, expected).items():
+        assert found[name].shape == expected[name].shape
+        assert error <= LIMITS[name], f"{name}: {error:.1e}"
+
+
+@pytest.mark.parametrize("inputs", [16, 32, 48, 80])
+@pytest.mark.parametrize("outputs", [16, 32, 48])
+def test_channels(inputs, outputs):
+    x, weight = spikes(5, inputs, 6, 7), drawn(outputs, inputs, 3, 3)
+    assert_same_function(x=x, weight=weight, bias=drawn(outputs, seed=3))
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (5, 5), (1, 5), (5, 1), (3, 7)], ids=str)
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (8, 8), (4, 33)], ids=str)
+def test_kernels_and_sizes(kernel, size):
+    assert_same_function(x=spikes(3, 16, *size, share=0.6), weight=drawn(32, 16, *kernel))
+
+
+@pytest.mark.parametrize("number", [1, 2, 31, 70])
+def test_numbers_of_images(number):
+    before = drawn(2, 16, 5, 5)
+    assert_same_function(x=spikes(number, 16, 5, 5), weight=drawn(16, 16, 3, 3), before=before)
+
+
+def test_a_block_of_images_that_fits_the_cache_in_parts():
+    assert_same_function(x=spikes(9, 256, 20, 20), weight=drawn(16, 256, 3, 3))
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_any_shape(data):
+    number, height, width = (data.draw(st.integers(1, most)) for most in (6, 9, 20))
+    inputs, outputs = (16 * data.draw(st.integers(1, 5)) for _ in range(2))
+    kernel = [2 * data.draw(st.integers(0, 2)) + 1 for _ in range(2)]
+    x = spikes(number, inputs, height, width, share=data.draw(st.sampled_from([0.05, 0.5, 1.0])))
+    if data.draw(st.booleans()):
+        x = x.contiguous(memory_format=torch.channels_last)
+    x[0, 0, 0, 0] = 1
+    assert_same_function(x=x, weight=drawn(outputs, inputs, *kernel), bias=drawn(outputs, seed=5))
+
+
+@pytest.mark.parametrize("value", [2.0, 255.0, -0.5, 2.0**-20, 3 * 2.0**40])
+def test_values_of_eight_bits_are_as_exact(value):
+    """Sums of spikes and averages of a few are such values."""
+    assert_same_function(x=spikes(4, 16, 6, 6) * value, weight=drawn(32, 16, 3, 3))
+
+
+@pytest.mark.parametrize("value", [257.0, 1 / 3, 1 + 2**-20, float("nan")])
+def test_other_values_are_not_computed_by_tiles(value):
+    x, weight = spikes(4, 16, 6, 6), drawn(32, 16, 3, 3)
+    x[3, 15, 5, 5] = value
+    found, expected = by_tiles(x, weight), by_torch(x, weight)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5, equal_nan=True)
+    if value == value:
+        assert_same_function(x=x, weight=weight)
+
+
+def test_three_numbers_are_a_float32_and_two_are_not(monkeypatch):
+    """The negative control of the limit above."""
+    tensors = {"x": spikes(4, 64, 8, 8), "weight": drawn(32, 64, 3, 3)}
+    expected = answer(by_torch, torch.float64, **tensors)
+    assert errors(answer(by_tiles, torch.float32, **tensors), expected)["out"] < LIMITS["out"]
+    monkeypatch.setattr(cpu, "EXACT", cpu.CLOSE)
+    assert errors(answer(by_tiles, torch.float32, **tensors), expected)["out"] > LIMITS["out"]
+
+
+def test_the_forward_pass_is_no_worse_than_float32():
+    tensors = {"x": spikes(16, 128, 8, 8), "weight": drawn(64, 128, 3, 3)}
+    expected = answer(by_torch, torch.float64, **tensors)
+    mine, plain = (
+        errors(answer(function, torch.float32, **tensors), expected)["out"]
+        for function in (by_tiles, by_torch)
+    )
+    assert mine < 3 * plain
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [lambda w: w.flip(2, 3), lambda w: w.transpose(2, 3), lambda w: w.roll(16, 0)],
+    ids=["flipped", "transposed", "tiles exchanged"],
+)
+def test_another_convolution_is_noticed(wrong):
+    x, weight = spikes(4, 16, 6, 6), drawn(32, 16, 3, 3)
+    found = answer(by_tiles, torch.float32, x=x, weight=weight)
+    expected = answer(by_torch, torch.float64, x=x, weight=wrong(weight))
+    assert all(error > 0.1 for name, error in errors(found, expected).items() if name != "weight")
+
+
+def test_small_weights_and_large_ones_beside_each_other():
+    weight = drawn(16, 16, 3, 3) * 10.0 ** torch.arange(-12, 4).float().view(16, 1, 1, 1)
+    found = by_tiles(spikes(2, 16, 6, 6), weight)
+    expected = by_torch(spikes(2, 16, 6, 6).double(), weight.double())
+    worst = (found - expected).abs().amax((0, 2, 3)) / expected.abs().amax((0, 2, 3))
+    assert worst.max() < LIMITS["out"]
+
+
+def test_same_bits_on_any_number_of_threads():
+    tensors = {"x": spikes(33, 32, 9, 9), "weight": drawn(48, 32, 3, 3), "bias": drawn(48)}
+    once, threads = answer(by_tiles, torch.float32, **tensors), torch.get_num_threads()
+    try:
+        for number in (1, 2, 5):
+            torch.set_num_threads(number)
+            found = answer(by_tiles, torch.float32, **tensors)
+            # The gradient of the bias is torch's own.
+            assert all(torch.equal(found[name], once[name]) for name in ("out", "x", "weight"))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_spikes_are_kept_in_a_byte_and_other_values_whole():
+    weight = drawn(32, 16, 3, 3).requires_grad_()
+    for x, dtype in ((spikes(4, 16, 6, 6), torch.uint8), (2 * spikes(4, 16, 6, 6), torch.float32)):
+        out = by_tiles(x, weight)
+        assert out.grad_fn.saved_tensors[0].dtype == dtype
+
+
+def test_without_gradients_nothing_is_kept():
+    with torch.no_grad():
+        found = by_tiles(spikes(4, 16, 6, 6), drawn(32, 16, 3, 3))
+    assert torch.equal(found, by_tiles(spikes(4, 16, 6, 6), drawn(32, 16, 3, 3)))
