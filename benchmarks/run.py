@@ -7,12 +7,12 @@ import platform
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ..core.errors import AsnnError
+from ..learning.device import processor
 from .case import Case
 from .contestants import CONTESTANTS, Network, build, unavailable
 from .contestants.base import package_version
@@ -172,7 +172,7 @@ def surroundings(names: Iterable[str]) -> dict[str, Any]:
     wanted = {CONTESTANTS[name].package for name in names} | {"asnn", "torch", "numpy"}
     return {
         "machine": {
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "platform": platform.platform(),
             "python": platform.python_version(),
@@ -190,16 +190,6 @@ def threads(number: int):
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _too_few(error: Exception) -> bool:

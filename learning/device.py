@@ -7,6 +7,7 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,17 @@ def environment(device: torch.device) -> dict[str, Any]:
         ),
         "command": " ".join(["asnn", *sys.argv[1:]]),
     }
+
+
+def processor() -> str:
+    """Return what the processor is called."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str | None:

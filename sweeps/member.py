@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +15,7 @@ from ..core.files import write_json
 from ..core.runs import Run
 from ..datasets import DataSet, load_dataset
 from ..learning.checking import check_recipe
-from ..learning.device import find_device
+from ..learning.device import find_device, processor
 from ..learning.loop import Observer, train
 from ..learning.recipe import Recipe, read_document
 from ..measure.evaluation import evaluate
@@ -113,7 +111,7 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
     return {
         "device": name,
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "torch": str(torch.__version__),
@@ -143,13 +141,3 @@ def require_same_recipe(recipe: Recipe, run: Run) -> None:
             why="\n".join(changed),
             remedy="sweep anew in another --out, or move that folder away to train it again",
         )
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
