@@ -16,9 +16,12 @@ from numba import carray
 
 from .simd import (
     add_lanes,
+    bits_of_bytes,
+    bits_other_than,
     compiled,
     fetch_and_add,
     load,
+    lowest_bit,
     multiply_add,
     pointer,
     read,
@@ -66,13 +69,25 @@ OUT_LANES = 16
 def compress(x, pixels, channels, row, starts, rows, values):
     """List what is active: `rows` is channel times `row`, where its weights begin.
 
-    Returns how many values are neither 0 nor 1.
+    Returns how many values are neither 0 nor 1, or how many vectors hold such a value.
     """
     number, others = 0, 0
+    vectors = channels // OUT_LANES * OUT_LANES
     for pixel in range(pixels):
         starts[pixel] = number
-        for c in range(channels):
-            value = add_lanes(load(1, x, pixel * channels + c))
+        at = pixel * channels
+        for c in range(0, vectors, OUT_LANES):
+            vector = load(OUT_LANES, x, at + c)
+            bits = bits_other_than(vector, np.float32(0))
+            others += (bits & bits_other_than(vector, np.float32(1))) != 0
+            while bits != 0:
+                lane = lowest_bit(bits)
+                bits &= bits - 1
+                rows[number] = (c + lane) * row
+                values[number] = add_lanes(load(1, x, at + c + lane))
+                number += 1
+        for c in range(vectors, channels):
+            value = add_lanes(load(1, x, at + c))
             rows[number] = c * row
             values[number] = value
             number += value != 0
@@ -85,12 +100,21 @@ def compress(x, pixels, channels, row, starts, rows, values):
 def compress_marks(marks, pixels, channels, row, starts, rows, values):
     """The same from one byte for each value, 0 or 1."""
     number = 0
+    vectors = channels // OUT_LANES * OUT_LANES
     for pixel in range(pixels):
         starts[pixel] = number
-        for c in range(channels):
+        at = pixel * channels
+        for c in range(0, vectors, OUT_LANES):
+            bits = bits_of_bytes(OUT_LANES, marks, at + c)
+            while bits != 0:
+                rows[number] = (c + lowest_bit(bits)) * row
+                values[number] = 1
+                number += 1
+                bits &= bits - 1
+        for c in range(vectors, channels):
             rows[number] = c * row
             values[number] = 1
-            number += read_byte(marks, pixel * channels + c)
+            number += read_byte(marks, at + c)
     starts[pixels] = number
 
 

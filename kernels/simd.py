@@ -258,3 +258,44 @@ def pointer(typing: Any, address: Any) -> Any:
         return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
 
     return types.voidptr(types.int64), emit
+
+
+def _bits(builder: Any, mask: Any, count: int) -> Any:
+    return builder.zext(builder.bitcast(mask, ir.IntType(count)), ADDRESS)
+
+
+@intrinsic
+def bits_other_than(typing: Any, value: Any, number: Any) -> Any:
+    """bits_other_than(value, number): a bit for each lane, from the lowest on, that is not
+    `number`."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        other = _splat(builder, arguments[1], value.count)
+        return _bits(builder, builder.fcmp_unordered("!=", arguments[0], other), value.count)
+
+    return types.int64(value, types.float32), emit
+
+
+@intrinsic
+def bits_of_bytes(typing: Any, count: Any, address: Any, index: Any) -> Any:
+    """bits_of_bytes(count, address, index): a bit for each of `count` uint8 that is not 0."""
+    if not isinstance(count, types.IntegerLiteral):
+        raise RequireLiteralValue("the number of bytes must be a literal")
+    kind = ir.VectorType(ir.IntType(8), count.literal_value)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = builder.inttoptr(builder.add(*arguments[1:]), kind.as_pointer())
+        some = builder.icmp_unsigned("!=", builder.load(place, align=1), ir.Constant(kind, None))
+        return _bits(builder, some, kind.count)
+
+    return types.int64(count, types.int64, types.int64), emit
+
+
+@intrinsic
+def lowest_bit(typing: Any, bits: Any) -> Any:
+    """lowest_bit(bits): the place of the lowest bit that is set; one of them is."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.int64(types.int64), emit
