@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ..core.registry import unknown
-from ..kernels.choice import Kernels
+from ..kernels.choice import Kernels, recording
 from ..kernels.normed import fork
 from .fusing import is_watched, normed_sum
 from .norm import TimeNorm
@@ -66,6 +66,7 @@ class Residual(nn.Module):
     def _ends_in_normed_sum(self) -> bool:
         return (
             self.kernels != "reference"
+            and not recording()
             and self.join == "add"
             and len(self.main) > 0
             and isinstance(self.main[-1], TimeNorm)
