@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -72,10 +71,10 @@ def paths_for(shape: Convolution, x: Tensor, *, machine: Machine, learns: bool) 
     return Paths(*found) if learns else Paths(found[0], "dense", "dense")
 
 
-def prepared(weight: Tensor, way: Way, backend: Any) -> Tensor:
+def prepared(weight: Tensor, way: Way, backend: Any, stride: tuple[int, int] = (1, 1)) -> Tensor:
     """Return weights `[out, in, kh, kw]` as the kernels of a way read them."""
     if way == "tiles":
-        return backend.weights_as_tiles(weight.detach(), back=False)
+        return backend.weights_as_tiles(weight.detach(), stride, back=False)
     return _transposed(weight.detach().flatten(1)) if way == "events" else weight
 
 
@@ -144,7 +143,8 @@ def _forward(
     short = False
     out = None
     if paths.forward != "dense":
-        ready = prepared(weight, paths.forward, backend) if ready is None else ready
+        if ready is None or (paths.forward == "tiles" and shape.stride != (1, 1)):
+            ready = prepared(weight, paths.forward, backend, shape.stride)
         bias = None if bias is None else bias.contiguous()
         number = 0 if before is None else len(before)
         if paths.forward == "events":
@@ -154,7 +154,7 @@ def _forward(
         else:
             marks = _bytes(*rows.shape) if mark else None
             out, short, binary = backend.convolve_by_tiles(
-                rows, ready, bias, shape, spikes=True, marks=marks, before=number
+                rows, ready, bias, shape, marks=marks, before=number
             )
             rows = marks if marks is not None and binary else rows
             out = out if short else None  # some other values: they are not computed by tiles
@@ -212,11 +212,8 @@ class _SpikeConvolution(torch.autograd.Function):
             )  # fmt: skip
         grad_rows = grad.permute(0, 2, 3, 1)
         if of_x and paths.inputs == "tiles":
-            mirrored = replace(shape, size=shape.out, channels=shape.channels[::-1])
-            tiles = ctx.backend.weights_as_tiles(weight, back=True)
-            found, *_ = ctx.backend.convolve_by_tiles(
-                grad_rows, tiles, None, mirrored, spikes=False
-            )
+            tiles = ctx.backend.weights_as_tiles(weight, shape.stride, back=True)
+            found, *_ = ctx.backend.convolve_by_tiles(grad_rows, tiles, None, shape, back=True)
             x_grad = found.permute(0, 3, 1, 2)
         if of_weight and paths.weights != "dense":
             by_tiles = paths.weights == "tiles"

@@ -71,7 +71,7 @@ def cost(way: Way, shape: Convolution, costs: Costs, share: float, machine: Mach
     """Return nanoseconds of a pass over all images.
 
     With P products of the dense convolution, I values read in p places and O written, W weights,
-    and P' products by tiles, zeros between images and at the end of a row of the kernel included:
+    and P' products by tiles, zeros between images and at the end of a run of taps included:
 
         dense     dense P
         events    place p + read I + written O + share spike P
@@ -98,16 +98,19 @@ def cost(way: Way, shape: Convolution, costs: Costs, share: float, machine: Mach
         spike = costs.spike[4 * weights > CACHED]
         found = costs.place * read / inputs + costs.read * read + costs.written * written
         return found + (spike * share * products if share or spike == NEVER else 0)
-    places = shape.images * (height + tall // 2) * (width + wide // 2)
-    row = -(-wide * inputs // DEPTH) * DEPTH
+    places = shape.images
+    for out, padding, stride in zip(shape.out, shape.padding, shape.stride, strict=True):
+        places *= out + -(-padding // stride)
+    taps = [len(range(x, wide, shape.stride[1])) for x in range(shape.stride[1])]  # of a run
+    line = sum(-(-number * inputs // DEPTH) * DEPTH for number in taps)
     found = costs.tile_read * read + costs.tile_written * written
-    return found + costs.tile * places * tall * row * outputs + costs.tile_weight * weights
+    return found + costs.tile * places * tall * line * outputs + costs.tile_weight * weights
 
 
 def fits_tiles(shape: Convolution) -> bool:
-    """Return whether tiles can compute a convolution: it keeps the size of the images."""
+    """Return whether tiles can compute a convolution: only its stride changes the images' size."""
     return (
-        shape.stride == (1, 1)
+        all(size % s == 0 for size, s in zip(shape.size, shape.stride, strict=True))
         and all(2 * p == k - 1 for p, k in zip(shape.padding, shape.kernel, strict=True))
         and all(channels % TILE_CHANNELS == 0 for channels in shape.channels)
     )

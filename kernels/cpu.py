@@ -203,28 +203,27 @@ def _total(sums: Tensor) -> Tensor:
     return sums[0]
 
 
-def weights_as_tiles(weight: Tensor, *, back: bool) -> Tensor:
-    """Return weights `[out, in, kh, kw]` as `convolve_by_tiles` wants them.
+def weights_as_tiles(weight: Tensor, stride: tuple[int, int], *, back: bool) -> Tensor:
+    """Return weights `[out, in, kh, kw]` as `convolve_by_tiles` wants them for a stride.
 
     With `back` they are those that lead from a gradient of the output to that of the input.
     """
     outputs, inputs, height, width = weight.shape
     of_out, of_in, of_y, of_x = weight.stride()
-    first = 0
     if back:
         outputs, inputs, of_out, of_in = inputs, outputs, of_in, of_out
-        first = (height - 1) * of_y + (width - 1) * of_x
-        of_y, of_x = -of_y, -of_x
     parts = CLOSE if back else EXACT
-    steps = height * -(-width * inputs // tiles.DEPTH)
+    runs = tiles.runs_of((height, width), stride, back=back)
+    table = np.array(runs, np.int64)
+    steps = sum(run.steps(inputs) for run in runs)
     out = buffers.take(outputs // 16, steps, parts, tiles.TILE // 4)
     args = np.zeros(tiles.ARGUMENTS, np.int64)
     args[tiles.BLOCKS] = outputs // 16
     args[tiles.WEIGHT], args[tiles.TILES_OUT] = weight.data_ptr(), out.data_ptr()
     args[tiles.IN], args[tiles.PARTS] = inputs, parts
-    args[tiles.KERNEL_HEIGHT], args[tiles.KERNEL_WIDTH] = height, width
+    args[tiles.RUNS], args[tiles.NUMBER], args[tiles.STEPS] = table.ctypes.data, len(runs), steps
     args[tiles.OUT_STRIDE], args[tiles.IN_STRIDE] = of_out, of_in
-    args[tiles.Y_STRIDE], args[tiles.X_STRIDE], args[tiles.FIRST] = of_y, of_x, first
+    args[tiles.Y_STRIDE], args[tiles.X_STRIDE] = of_y, of_x
     _run("weights_as_tiles", args, outputs // 16)
     return out
 
@@ -235,38 +234,45 @@ def convolve_by_tiles(
     bias: Tensor | None,
     shape: Convolution,
     *,
-    spikes: bool,
+    back: bool = False,
     marks: Tensor | None = None,
     before: int = 0,
 ) -> tuple[Tensor, bool, bool]:
     """Return the convolution of images `[N, H, W, in]` with weights of `weights_as_tiles`.
 
     Args:
-        x: contiguous images.
+        x: contiguous images, taken to be spikes: values that are bfloat16.
         weight: tiles.
         bias: `[out]` or None.
         shape: of it all.
-        spikes: whether x is taken to be spikes: values that are bfloat16.
+        back: whether x is a gradient of the output, of any values, and that of the input is wanted.
         marks: uint8 like x, to be filled with its values.
         before: images that room is left for in front.
 
     Returns:
-        the result; whether it holds: with `spikes` it does not where a value of x has more
+        the result; whether it holds: without `back` it does not where a value of x has more
         significant bits than a bfloat16; and whether the marks hold, for which all are 0 or 1.
     """
-    inputs, outputs = shape.channels
-    out = buffers.take(before + shape.images, *shape.out, outputs)
-    parts = 1 if spikes else CLOSE
-    bunch = _fitting(shape, 2 * inputs * parts, NEAR)
+    (inputs, outputs), size = shape.channels, shape.out
+    if back:
+        inputs, outputs, size = outputs, inputs, shape.size
+    out = buffers.take(before + shape.images, *size, outputs)
+    parts, phases = (CLOSE, 1) if back else (1, math.prod(shape.stride))
+    bunch = _fitting(shape, 2 * inputs * parts * phases, NEAR)
     bunch = min(bunch, -(-shape.images // (2 * torch.get_num_threads())))
-    args = _by_tiles(x, out[before:], shape, bunch)
+    args = _by_tiles(x, out[before:], shape, bunch, back=back)
+    table = _table(shape, bunch, back)
     args[tiles.BLOCKS] = -(-shape.images // bunch)
     args[tiles.WEIGHT] = weight.data_ptr()
     args[tiles.BIAS] = 0 if bias is None else bias.data_ptr()
     args[tiles.MARKS] = 0 if marks is None else marks.data_ptr()
-    args[tiles.X_PARTS], args[tiles.PARTS] = parts, EXACT if spikes else CLOSE
-    room = _places(shape, bunch)
-    scratch = _give_scratch(args, tiles, tiles.NEAR + 64 + 2 * inputs * parts * room + 8 * room)
+    args[tiles.X_PARTS], args[tiles.PARTS] = parts, CLOSE if back else EXACT
+    args[tiles.PHASE_BYTES], args[tiles.STEPS] = table.phase_bytes, table.steps
+    args[tiles.RUNS], args[tiles.PHASES] = table.runs.ctypes.data, table.phases.ctypes.data
+    args[tiles.OUT_PIXELS] = table.pixels.ctypes.data
+    args[tiles.STEADY] = table.steady.ctypes.data
+    rows = parts * phases * table.phase_bytes
+    scratch = _give_scratch(args, tiles, tiles.NEAR + rows)
     _run("convolve_by_tiles", args, int(args[tiles.BLOCKS]))
     del scratch
     return out, int(args[tiles.LONG]) == 0, int(args[tiles.UNMARKED]) == 0
@@ -277,40 +283,85 @@ def convolve_back_by_tiles(grad: Tensor, x: Tensor, shape: Convolution) -> Tenso
 
     x may be uint8.
     """
-    inputs, outputs = shape.channels
+    (inputs, outputs), phases = shape.channels, math.prod(shape.stride)
     blocks = _blocks_of_sums(shape)
     images = -(-shape.images // blocks) if shape.images else 1
     # It decides on the order of the sums, so that it is the same for all numbers of threads.
-    bunch = _fitting(shape, 2 * inputs + 2 * CLOSE * outputs, NEAR_BACK)
-    args = _by_tiles(x, grad, shape, min(images, bunch))
+    bunch = min(images, _fitting(shape, 2 * inputs * phases + 2 * CLOSE * outputs, NEAR_BACK))
+    args = _by_tiles(x, grad, shape, bunch)
     args[tiles.PARTS] = CLOSE
     args[tiles.BLOCKS], args[tiles.IMAGES_A_BLOCK] = -(-shape.images // images), images
     sums = _sums(shape, int(args[tiles.BLOCKS]))
     args[tiles.SUMS] = sums.data_ptr()
-    room = _places(shape, int(args[tiles.BUNCH]))
-    a_place = 2 * inputs + 2 * CLOSE * outputs + 8
-    scratch = _give_scratch(args, tiles, tiles.NEAR + 4 * inputs + 64 + a_place * room)
+    room = tiles.grid_of(shape).room(bunch)
+    # An odd number of cache lines, so that columns do not all want the same place in the cache.
+    column = room // 64 * 64 + 96
+    table = _back_table(shape, bunch, column)
+    args[tiles.COLUMN], args[tiles.PHASE_BYTES] = column, 2 * inputs * column
+    args[tiles.TAPS], args[tiles.TAPS_SEEN] = table.seen.size, table.seen.ctypes.data
+    args[tiles.PIXELS] = table.pixels.ctypes.data
+    args[tiles.OUT_PIXELS] = table.out_pixels.ctypes.data
+    number = tiles.NEAR + 4 * inputs + 64 + phases * 2 * inputs * column
+    scratch = _give_scratch(args, tiles, number + 2 * CLOSE * outputs * room)
     _run("convolve_back_by_tiles", args, int(args[tiles.BLOCKS]))
     del scratch
     return _total(sums)
 
 
+class _Table(NamedTuple):
+    """What `convolve_by_tiles` finds where; see `tiles`."""
+
+    phase_bytes: int
+    steps: int
+    runs: np.ndarray
+    phases: np.ndarray
+    pixels: np.ndarray
+    steady: np.ndarray
+
+
+@lru_cache(maxsize=64)
+def _table(shape: Convolution, bunch: int, back: bool) -> _Table:
+    grid, channels = tiles.grid_of(shape), shape.channels[back]
+    runs = tiles.runs_of(shape.kernel, shape.stride, back=back)
+    phase_bytes = -(-2 * channels * grid.room(bunch) // 64) * 64
+    seen = [run.phase * phase_bytes + 2 * channels * grid.seen(run) for run in runs]
+    steps = [run.steps(channels) for run in runs]
+    phases = []
+    for phase in range(math.prod(shape.stride) if back else 1):
+        first = sum(run.to < phase for run in runs)
+        last = sum(run.to <= phase for run in runs)
+        down, across = divmod(phase, shape.stride[1])
+        pixel = down * shape.size[1] + across
+        phases.append(tiles.Phase(first, last, sum(steps[:first]), pixel))
+    table = np.array([*zip(seen, steps, strict=True)], np.int64)
+    size, stride = (shape.size, shape.stride) if back else (shape.out, (1, 1))
+    pixels = tiles.pixels_of(grid, bunch, size, stride)
+    steady = tiles.steady_of(pixels, stride[1])
+    return _Table(phase_bytes, sum(steps), table, np.array(phases, np.int64), pixels, steady)
+
+
+class _BackTable(NamedTuple):
+    """What `convolve_back_by_tiles` finds where; see `tiles`."""
+
+    seen: np.ndarray
+    pixels: np.ndarray
+    out_pixels: np.ndarray
+
+
+@lru_cache(maxsize=64)
+def _back_table(shape: Convolution, bunch: int, column: int) -> _BackTable:
+    grid, (tall, wide) = tiles.grid_of(shape), shape.kernel
+    seen = np.zeros((tall, wide), np.int64)
+    for run in tiles.runs_of(shape.kernel, shape.stride, back=False):
+        first = run.phase * shape.channels[0] * column + grid.seen(run)
+        seen[run.y, run.x :: run.step] = 2 * (first + np.arange(run.taps))
+    pixels = tiles.pixels_of(grid, bunch, shape.size, shape.stride)
+    return _BackTable(seen.reshape(-1), pixels, tiles.pixels_of(grid, bunch, shape.out, (1, 1)))
+
+
 def _fitting(shape: Convolution, bytes_a_place: int, most: int) -> int:
     """Return how many images fit a number of bytes, one at least."""
-    return max(1, most // (_places_of_one(shape) * bytes_a_place))
-
-
-def _places_of_one(shape: Convolution) -> int:
-    """Return how many places an image takes, the zeros behind it included."""
-    (height, width), (tall, wide) = shape.size, shape.kernel
-    return (height + tall // 2) * (width + wide // 2)
-
-
-def _places(shape: Convolution, images: int) -> int:
-    """Return how many places images take at most, with what may be read around them."""
-    tall, wide = shape.kernel
-    lead = tall // 2 * (shape.size[1] + wide // 2) + wide // 2
-    return images * _places_of_one(shape) + 2 * lead + 2 * tiles.SLACK + tiles.DEPTH
+    return max(1, most // (tiles.grid_of(shape).places * bytes_a_place))
 
 
 def _give_scratch(args: np.ndarray, task: Any, number: int) -> Tensor:
@@ -322,14 +373,18 @@ def _give_scratch(args: np.ndarray, task: Any, number: int) -> Tensor:
     return scratch
 
 
-def _by_tiles(x: Tensor, out: Tensor, shape: Convolution, bunch: int) -> np.ndarray:
+def _by_tiles(
+    x: Tensor, out: Tensor, shape: Convolution, bunch: int, *, back: bool = False
+) -> np.ndarray:
     args = np.zeros(tiles.ARGUMENTS, np.int64)
     args[tiles.IMAGES], args[tiles.BUNCH] = shape.images, bunch
+    args[tiles.LINE], args[tiles.PLACES], args[tiles.LEAD] = tiles.grid_of(shape)
     args[tiles.MARKS if x.dtype == torch.uint8 else tiles.X] = x.data_ptr()
     args[tiles.OUT] = out.data_ptr()
-    args[tiles.IN], args[tiles.OUT_CHANNELS] = shape.channels
-    args[tiles.HEIGHT], args[tiles.WIDTH] = shape.size
-    args[tiles.KERNEL_HEIGHT], args[tiles.KERNEL_WIDTH] = shape.kernel
+    ways = slice(None, None, -1 if back else 1)
+    args[tiles.IN], args[tiles.OUT_CHANNELS] = shape.channels[ways]
+    sizes = [(*shape.size, *shape.stride), (*shape.out, 1, 1)]
+    args[tiles.HEIGHT : tiles.OUT_ACROSS + 1] = np.ravel(sizes[ways])
     return args
 
 

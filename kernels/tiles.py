@@ -9,11 +9,18 @@ that are added up in float32,
 Images are brought to rows of places, [place, channel], with zeros between lines and images: a line
 of W places has p zeros behind it, which stand before the next line as well, and an image p lines.
 There, what one tap of the kernel sees of consecutive places is consecutive too, and a tile of the
-input is 16 places by 32 values from wherever the tap begins. A line of the kernel is one row of
-(kernel width × channels) values.
+input is 16 places by 32 values from wherever the tap begins. Taps beside each other see places
+beside each other: a line of the kernel is one run of (kernel width × channels) values.
 
-The convolutions have stride 1 and keep the size of the images: 2 padding = kernel - 1. Channels
-are multiples of 16.
+With stride s the places are those of the output, and every pixel of the input has a phase:
+
+    s y + k - p = s (y + d) + f         f = (k - p) mod s, of lines and of columns
+
+Tap k sees place y + d of phase f, and of a line of the kernel each s-th tap is in one run. In the
+other direction it is the gradient of the input that has phases, each with runs of its own.
+
+Paddings keep the size of the images but for the stride: 2 padding = kernel - 1, and sizes are
+multiples of the stride. Channels are multiples of 16.
 """
 
 # numba infers the types, and gives the intrinsics their first argument.
@@ -21,8 +28,11 @@ are multiples of 16.
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
-from numba import carray
 
 from .amx import (
     clear_tile,
@@ -39,7 +49,8 @@ from .amx import (
     transpose_halves,
     write,
 )
-from .simd import add_lanes, compiled, fetch_and_add, load, pointer, read, splat, store
+from .contract import Convolution
+from .simd import add_lanes, compiled, fetch_and_add, load, read, splat, store
 
 DEPTH = 32  # values that a product of tiles adds up
 TILE = 1024  # bytes
@@ -53,6 +64,9 @@ NEAR = 2176  # bytes, for two tiles of results beside each other, or the address
     IMAGES,
     IMAGES_A_BLOCK,
     BUNCH,  # images that are brought to rows of places together
+    LINE,  # places from one line to the next
+    PLACES,  # from one image to the next
+    LEAD,  # zeros in front of the first image
     X,
     MARKS,  # or one byte for each value, 0 or 1: to read, or to write besides; or 0
     LONG,  # how many blocks met a value of x that is no bfloat16
@@ -64,23 +78,150 @@ NEAR = 2176  # bytes, for two tiles of results beside each other, or the address
     SUMS,  # gradients of the weights [in, kernel height, kernel width, out], for each block
     IN,
     OUT_CHANNELS,
+    # Size and stride of x, and in the same order those of the output. One of them has no stride.
     HEIGHT,
     WIDTH,
-    KERNEL_HEIGHT,
-    KERNEL_WIDTH,
+    DOWN,
+    ACROSS,
+    OUT_HEIGHT,
+    OUT_WIDTH,
+    OUT_DOWN,
+    OUT_ACROSS,
+    PHASE_BYTES,  # of x, as rows or columns of places
+    COLUMN,  # places of one
+    RUNS,  # table: where each is seen, in bytes, and how many tiles it takes; or `Run`s
+    NUMBER,  # of runs
+    STEPS,  # tiles that all runs take
+    PHASES,  # table of `Phase`s of the output
+    PIXELS,  # table: which of a bunch of x, with gradients of the weights, stands at each place
+    OUT_PIXELS,  # table: which of the output
+    STEADY,  # table: whether 16 of the output follow each other
+    TAPS,  # how many, and a table of where each is seen, in bytes
+    TAPS_SEEN,
     X_PARTS,
     PARTS,  # of weights, or of gradients
-    # Values between two weights that differ by one in one of these, and the first one's place.
+    # Values between two weights that differ by one in one of these.
     OUT_STRIDE,
     IN_STRIDE,
     Y_STRIDE,
     X_STRIDE,
-    FIRST,
     SCRATCH,  # memory for each thread
     SCRATCH_BYTES,
     TAKEN,  # by how many threads
     ARGUMENTS,
-) = range(31)
+) = range(48)
+
+
+Pair = tuple[int, int]  # vertical, horizontal
+
+
+class Grid(NamedTuple):
+    """Places that images are brought to.
+
+    Attributes:
+        line: places from one line to the next.
+        places: from one image to the next.
+        lead: zeros in front of the first image.
+    """
+
+    line: int
+    places: int
+    lead: int
+
+    def room(self, images: int) -> int:
+        """Return how many places images take, with what is read around them."""
+        return images * self.places + 2 * self.lead + SLACK
+
+    def seen(self, run: Run) -> int:
+        """Return where a run begins to see images, in places from their memory's beginning."""
+        return self.lead + run.down * self.line + run.right
+
+
+def grid_of(shape: Convolution) -> Grid:
+    """Return the places of a convolution, which are those of its output."""
+    height, width = shape.out
+    below, behind = (-(-p // s) for p, s in zip(shape.padding, shape.stride, strict=True))
+    line = width + behind
+    return Grid(line, (height + below) * line, below * line + behind)
+
+
+def pixels_of(grid: Grid, images: int, size: Pair, stride: Pair) -> np.ndarray:
+    """Return which pixel of images with phases stands at each place, -1 between lines and images.
+
+    They are those of the first phase.
+    """
+    pixels = np.full(images * grid.places + SLACK, -1)
+    places = pixels[:-SLACK].reshape(images, -1, grid.line)
+    numbers = np.arange(images * math.prod(size)).reshape(images, *size)
+    numbers = numbers[:, :: stride[0], :: stride[1]]
+    places[:, : numbers.shape[1], : numbers.shape[2]] = numbers
+    return pixels
+
+
+def steady_of(pixels: np.ndarray, step: int) -> np.ndarray:
+    """Return whether each 16 of the pixels follow each other by that step."""
+    sixteen = pixels[: len(pixels) // 16 * 16].reshape(-1, 16)
+    return ((sixteen[:, 0] >= 0) & (np.diff(sixteen) == step).all(1)).astype(np.int64)
+
+
+class Run(NamedTuple):
+    """Taps in a line of the kernel that see places beside each other.
+
+    Attributes:
+        to: phase of the output that they are added to.
+        phase: of the input that they see.
+        down, right: where the first of them sees it, from a place of the output.
+        taps: how many there are.
+        y, x: the first of them.
+        step: from one to the next.
+    """
+
+    to: int
+    phase: int
+    down: int
+    right: int
+    taps: int
+    y: int
+    x: int
+    step: int
+
+    def steps(self, channels: int) -> int:
+        """Return how many products of tiles it takes."""
+        return -(-self.taps * channels // DEPTH)
+
+
+@lru_cache(maxsize=256)
+def runs_of(kernel: Pair, stride: Pair, *, back: bool) -> tuple[Run, ...]:
+    """Return the runs of a kernel, in order; with `back` those of the gradient of the input."""
+    (tall, wide), across = kernel, stride[1]
+    runs = []
+    for y in range(tall):
+        for x in range(min(wide, across)):
+            down, phase_y = divmod(y - tall // 2, stride[0])
+            right, phase_x = divmod(x - wide // 2, across)
+            phase, taps = phase_y * across + phase_x, len(range(x, wide, across))
+            if back:  # from the other end
+                last = taps - 1
+                run = Run(phase, 0, -down, -right - last, taps, y, x + last * across, -across)
+            else:
+                run = Run(0, phase, down, right, taps, y, x, across)
+            runs.append(run)
+    return tuple(sorted(runs))
+
+
+class Phase(NamedTuple):
+    """What is added to one phase of the output.
+
+    Attributes:
+        first, last: run, and the one behind.
+        steps: products of tiles that the runs before take.
+        pixel: the first one.
+    """
+
+    first: int
+    last: int
+    steps: int
+    pixel: int
 
 
 @compiled
@@ -99,72 +240,40 @@ def scratch_of(args):
 
 
 @compiled
-def line_of(args):
-    """Places from one line to the next."""
-    return read(args, WIDTH) + read(args, KERNEL_WIDTH) // 2
-
-
-@compiled
-def places_of(args):
-    """Places from one image to the next."""
-    return (read(args, HEIGHT) + read(args, KERNEL_HEIGHT) // 2) * line_of(args)
-
-
-@compiled
-def lead_of(args):
-    """Zeros in front of the first image."""
-    return read(args, KERNEL_HEIGHT) // 2 * line_of(args) + read(args, KERNEL_WIDTH) // 2
-
-
-@compiled
-def row_steps(args):
-    """Products of tiles that a line of the kernel takes."""
-    return (read(args, KERNEL_WIDTH) * read(args, IN) + DEPTH - 1) // DEPTH
-
-
-@compiled
-def number_places(args, pixels):
-    """Fill in which pixel of the bunch stands at each place, -1 between lines and images."""
-    line, height, width = line_of(args), read(args, HEIGHT), read(args, WIDTH)
-    pixels[:] = -1
-    for image in range(read(args, BUNCH)):
-        for y in range(height):
-            begin = image * places_of(args) + y * line
-            for x in range(width):
-                pixels[begin + x] = (image * height + y) * width + x
-
-
-@compiled
-def bring(args, first, images, rows, part_bytes):
-    """Bring images to rows of places, each part of the values apart."""
-    line, lead = line_of(args), lead_of(args)
+def bring(args, first, images, rows):
+    """Bring images to rows of places, each part of the values apart, and of it each phase."""
+    height, down, across = read(args, HEIGHT), read(args, DOWN), read(args, ACROSS)
+    channels, parts = read(args, IN), read(args, X_PARTS)
+    line = read(args, WIDTH) * channels
+    values = line if across == 1 else channels  # that stay beside each other
+    part_bytes = down * across * read(args, PHASE_BYTES)
     marks = read(args, MARKS)
     one = splat(16, np.float32(1))
-    height = read(args, HEIGHT)
-    values = read(args, WIDTH) * read(args, IN)
-    parts = read(args, X_PARTS)
     rest, unmarked = splat(16, np.float32(0)), splat(16, np.float32(0))
     for image in range(images):
         for y in range(height):
-            place = lead + image * places_of(args) + y * line
-            to = rows + 2 * place * read(args, IN)
-            begin = ((first + image) * height + y) * values
-            source = read(args, X) + 4 * begin
-            for i in range(0, values, 16):
-                value = load(16, source, i)
-                upper = rounded(value)
-                store_halves(to + 2 * i, upper)
-                if marks != 0:
-                    store_marks(marks + begin + i, value)
-                    unmarked = unmarked + abs(value * (value - one))
-                value = value - upper
-                if parts == 1:
-                    rest = rest + abs(value)
-                if parts > 1:
-                    upper = rounded(value)
-                    store_halves(to + part_bytes + 2 * i, upper)
-                if parts > 2:
-                    store_halves(to + 2 * part_bytes + 2 * i, rounded(value - upper))
+            place = read(args, LEAD) + image * read(args, PLACES) + y // down * read(args, LINE)
+            begin = ((first + image) * height + y) * line
+            for x in range(across):
+                phase = y % down * across + x
+                to = rows + phase * read(args, PHASE_BYTES) + 2 * channels * place
+                for source in range(begin + x * channels, begin + line, across * values):
+                    for i in range(source, source + values, 16):
+                        value = load(16, read(args, X), i)
+                        upper = rounded(value)
+                        store_halves(to, upper)
+                        if marks != 0:
+                            store_marks(marks + i, value)
+                            unmarked = unmarked + abs(value * (value - one))
+                        value = value - upper
+                        if parts == 1:
+                            rest = rest + abs(value)
+                        if parts > 1:
+                            upper = rounded(value)
+                            store_halves(to + part_bytes, upper)
+                        if parts > 2:
+                            store_halves(to + 2 * part_bytes, rounded(value - upper))
+                        to += 2 * 16
     if add_lanes(rest) != 0:  # so it is with a NaN
         fetch_and_add(args + 8 * LONG, 1)
     if add_lanes(unmarked) != 0:
@@ -172,20 +281,28 @@ def bring(args, first, images, rows, part_bytes):
 
 
 def _make_product(number):
-    """Return the convolution of a bunch for 16 `number` output channels, 1 or 2."""
+    """Return the convolution of a bunch for 16 `number` output channels, 1 or 2, of a phase."""
 
     @compiled
-    def product(args, rows, part_bytes, pixels, near, first, images, c):
-        channels, outputs = read(args, IN), read(args, OUT_CHANNELS)
-        line, steps = line_of(args), row_steps(args)
-        all_steps = steps * read(args, KERNEL_HEIGHT)
+    def product(args, rows, near, first, images, phase, c):
+        outputs, stride = read(args, OUT_CHANNELS), 2 * read(args, IN)
         x_parts, parts = read(args, X_PARTS), read(args, PARTS)
-        weight = read(args, WEIGHT) + TILE * (c // 16) * all_steps * parts
-        further = TILE * all_steps * parts  # to the next 16 output channels
+        part_bytes = read(args, DOWN) * read(args, ACROSS) * read(args, PHASE_BYTES)
+        runs, own = read(args, RUNS), read(args, PHASES) + 8 * 4 * phase
+        begin_run, end_run, before, first_pixel = (
+            read(own, 0),
+            read(own, 1),
+            read(own, 2),
+            read(own, 3),
+        )
+        further = TILE * read(args, STEPS) * parts  # to the next 16 output channels
+        weight = read(args, WEIGHT) + c // 16 * further + TILE * before * parts
         bias = read(args, BIAS)
-        out = read(args, OUT) + 4 * first * read(args, HEIGHT) * read(args, WIDTH) * outputs
-        end = images * places_of(args)
-        stride = 2 * channels
+        first_pixel += first * read(args, OUT_HEIGHT) * read(args, OUT_WIDTH)
+        out = read(args, OUT) + 4 * first_pixel * outputs
+        out_step = 4 * outputs * read(args, OUT_ACROSS)
+        pixels, steady = read(args, OUT_PIXELS), read(args, STEADY)
+        end = images * read(args, PLACES)
         for place in range(0, end, 32):
             if bias != 0:  # the same row again and again
                 load_tile(0, bias + 4 * c, 0)
@@ -200,9 +317,9 @@ def _make_product(number):
                     clear_tile(1)
                     clear_tile(3)
             b = weight
-            for y in range(read(args, KERNEL_HEIGHT)):
-                a = rows + stride * (place + y * line)
-                for _ in range(steps):
+            for run in range(begin_run, end_run):
+                a = rows + stride * place + read(runs, 2 * run)
+                for _ in range(read(runs, 2 * run + 1)):
                     for part in range(x_parts):
                         load_tile(4, a + part * part_bytes, stride)
                         load_tile(5, a + part * part_bytes + 16 * stride, stride)
@@ -219,10 +336,9 @@ def _make_product(number):
                     b += TILE * parts
             for half in range(2):
                 begin = place + 16 * half
-                pixel = pixels[begin]
-                to = out + 4 * (pixel * outputs + c)
-                whole = begin + 16 <= end and pixel >= 0 and pixels[begin + 15] == pixel + 15
-                at, step = (to, 4 * outputs) if whole else (near, 128)
+                to = out + 4 * (read(pixels, begin) * outputs + c)
+                whole = begin + 16 <= end and read(steady, begin // 16) != 0
+                at, step = (to, out_step) if whole else (near, 128)
                 if half == 0:
                     store_tile(0, at, step)
                     if number > 1:
@@ -233,7 +349,7 @@ def _make_product(number):
                         store_tile(3, at + 64, step)
                 if not whole:
                     for row in range(min(16, end - begin)):
-                        pixel = pixels[begin + row]
+                        pixel = read(pixels, begin + row)
                         if pixel >= 0:
                             for i in range(number):
                                 value = load(16, near, 32 * row + 16 * i)
@@ -247,21 +363,11 @@ product_two = _make_product(2)
 
 
 @compiled
-def part_bytes_of(args):
-    """Bytes of one part of a bunch, as rows of places."""
-    places = read(args, BUNCH) * places_of(args) + 2 * lead_of(args) + SLACK
-    return aligned(2 * read(args, IN) * places)
-
-
-@compiled
 def convolve_blocks(args):
     """Take blocks of images until none is left, and convolve them."""
-    places = read(args, BUNCH) * places_of(args)
-    part_bytes = part_bytes_of(args)
+    phases = read(args, OUT_DOWN) * read(args, OUT_ACROSS)
     near = scratch_of(args)
     rows = near + NEAR
-    pixels = carray(pointer(rows + part_bytes * read(args, X_PARTS)), (places + SLACK,), np.int64)
-    number_places(args, pixels)
     configure(near)
     while True:
         block = fetch_and_add(args + 8 * NEXT, 1)
@@ -270,37 +376,39 @@ def convolve_blocks(args):
             return
         first = block * read(args, BUNCH)
         images = min(read(args, BUNCH), read(args, IMAGES) - first)
-        bring(args, first, images, rows, part_bytes)
+        bring(args, first, images, rows)
         for c in range(0, read(args, OUT_CHANNELS), 32):
-            if read(args, OUT_CHANNELS) - c >= 32:
-                product_two(args, rows, part_bytes, pixels, near, first, images, c)
-            else:
-                product_one(args, rows, part_bytes, pixels, near, first, images, c)
+            for phase in range(phases):
+                if read(args, OUT_CHANNELS) - c >= 32:
+                    product_two(args, rows, near, first, images, phase, c)
+                else:
+                    product_one(args, rows, near, first, images, phase, c)
 
 
 @compiled
 def weight_blocks(args):
-    """Make weights tiles: [16 output channels, line of the kernel, 32 values, part]."""
+    """Make weights tiles: [16 output channels, run, 32 values, part]."""
     channels, parts = read(args, IN), read(args, PARTS)
-    steps = row_steps(args)
-    values = read(args, KERNEL_WIDTH) * channels
     stride = read(args, OUT_STRIDE)
     zero = splat(16, np.float32(0))
     while True:
         block = fetch_and_add(args + 8 * NEXT, 1)
         if block >= read(args, BLOCKS):
             return
-        source = read(args, WEIGHT) + 4 * (read(args, FIRST) + 16 * block * stride)
-        to = read(args, TILES_OUT) + TILE * block * steps * read(args, KERNEL_HEIGHT) * parts
-        for y in range(read(args, KERNEL_HEIGHT)):
-            for step in range(steps):
+        to = read(args, TILES_OUT) + TILE * block * read(args, STEPS) * parts
+        for number in range(read(args, NUMBER)):
+            run = read(args, RUNS) + 8 * 8 * number
+            values, x_step = read(run, 4) * channels, read(run, 7) * read(args, X_STRIDE)
+            first = 16 * block * stride
+            first += read(run, 5) * read(args, Y_STRIDE) + read(run, 6) * read(args, X_STRIDE)
+            source = read(args, WEIGHT) + 4 * first
+            for begin in range(0, values, DEPTH):
                 for row in range(16):
                     even, odd = zero, zero
-                    k = step * DEPTH + 2 * row
+                    k = begin + 2 * row
                     if k < values:  # channels are even
-                        x, c = divmod(k, channels)
-                        at = y * read(args, Y_STRIDE) + x * read(args, X_STRIDE)
-                        at += c * read(args, IN_STRIDE)
+                        tap, c = divmod(k, channels)
+                        at = tap * x_step + c * read(args, IN_STRIDE)
                         even = gather(source + 4 * at, stride)
                         odd = gather(source + 4 * (at + read(args, IN_STRIDE)), stride)
                     for part in range(parts):
@@ -311,46 +419,44 @@ def weight_blocks(args):
 
 
 @compiled
-def columns_of(args):
-    """Places of a column of a bunch: an odd number of cache lines, so that columns do not all want
-    the same place in the cache."""
-    places = read(args, BUNCH) * places_of(args) + 2 * lead_of(args) + SLACK
-    return places // 64 * 64 + 96
-
-
-@compiled
-def turn(args, first, images, pixels, columns, stride, addresses, zeros):
-    """Bring images to columns of places, [channel, place]."""
-    channels, lead = read(args, IN), lead_of(args)
+def turn(args, first, images, columns, addresses, zeros):
+    """Bring images to columns of places, [phase, channel, place]."""
+    channels, lead, column = read(args, IN), read(args, LEAD), read(args, COLUMN)
+    height, width, across = read(args, HEIGHT), read(args, WIDTH), read(args, ACROSS)
     size = 1 if read(args, MARKS) != 0 else 4
-    source = read(args, MARKS) if size == 1 else read(args, X)
-    source += size * first * read(args, HEIGHT) * read(args, WIDTH) * channels
-    end = images * places_of(args)
-    for begin in range(0, stride, 16):
-        for i in range(16):
-            place = begin + i - lead
-            pixel = pixels[place] if 0 <= place < end else -1
-            address = source + size * pixel * channels if pixel >= 0 else zeros
-            write(addresses, i, address)
-        for c in range(0, channels, 16):
-            to = columns + 2 * (c * stride + begin)
-            if size == 1:
-                transpose_halves(1, addresses, c, to, 2 * stride)
-            else:
-                transpose_halves(4, addresses, 4 * c, to, 2 * stride)
+    pixels = read(args, PIXELS)
+    end = images * read(args, PLACES)
+    for phase in range(read(args, DOWN) * across):
+        source = read(args, MARKS) if size == 1 else read(args, X)
+        y, x = divmod(phase, across)
+        source += size * ((first * height + y) * width + x) * channels
+        for begin in range(0, column, 16):
+            for i in range(16):
+                place = begin + i - lead
+                pixel = read(pixels, place) if 0 <= place < end else -1
+                address = source + size * pixel * channels if pixel >= 0 else zeros
+                write(addresses, i, address)
+            for c in range(0, channels, 16):
+                to = columns + phase * read(args, PHASE_BYTES) + 2 * (c * column + begin)
+                if size == 1:
+                    transpose_halves(1, addresses, c, to, 2 * column)
+                else:
+                    transpose_halves(4, addresses, 4 * c, to, 2 * column)
 
 
 @compiled
-def pair(args, first, images, pixels, pairs, steps):
+def pair(args, first, images, pairs, steps):
     """Make gradients tiles: [16 output channels, 32 places, part]."""
     outputs, parts = read(args, OUT_CHANNELS), read(args, PARTS)
-    source = read(args, OUT) + 4 * first * read(args, HEIGHT) * read(args, WIDTH) * outputs
-    end = images * places_of(args)
+    source = read(args, OUT)
+    source += 4 * first * read(args, OUT_HEIGHT) * read(args, OUT_WIDTH) * outputs
+    pixels = read(args, OUT_PIXELS)
+    end = images * read(args, PLACES)
     zero = splat(16, np.float32(0))
     for place in range(0, steps * DEPTH, 2):
         step, row = place // DEPTH, place % DEPTH // 2
-        one = pixels[place] if place < end else -1
-        two = pixels[place + 1] if place + 1 < end else -1
+        one = read(pixels, place) if place < end else -1
+        two = read(pixels, place + 1) if place + 1 < end else -1
         for c in range(0, outputs, 16):
             even = load(16, source, one * outputs + c) if one >= 0 else zero
             odd = load(16, source, two * outputs + c) if two >= 0 else zero
@@ -365,28 +471,26 @@ def _make_sum(number):
     """Return the sums over a bunch for `number` pairs of tap and 16 channels, 1 or 3."""
 
     @compiled
-    def place_of(args, which, columns, stride):
-        taps = read(args, KERNEL_HEIGHT) * read(args, KERNEL_WIDTH)
-        part, tap = divmod(which, taps)
-        y, x = divmod(tap, read(args, KERNEL_WIDTH))
-        return columns + 2 * (part * 16 * stride + y * line_of(args) + x)
+    def place_of(args, which, columns):
+        part, tap = divmod(which, read(args, TAPS))
+        return columns + 2 * 16 * part * read(args, COLUMN) + read(read(args, TAPS_SEEN), tap)
 
     @compiled
     def sum_of(args, which, sums, c):
-        taps = read(args, KERNEL_HEIGHT) * read(args, KERNEL_WIDTH)
+        taps = read(args, TAPS)
         part, tap = divmod(which, taps)
         return sums + 4 * ((part * 16 * taps + tap) * read(args, OUT_CHANNELS) + c)
 
     @compiled
-    def add_up(args, which, columns, stride, pairs, steps, sums, c, begins):
+    def add_up(args, which, columns, pairs, steps, sums, c, begins):
         parts = read(args, PARTS)
-        outputs = read(args, OUT_CHANNELS)
-        step = 4 * outputs * read(args, KERNEL_HEIGHT) * read(args, KERNEL_WIDTH)
+        stride = 2 * read(args, COLUMN)
+        step = 4 * read(args, OUT_CHANNELS) * read(args, TAPS)
         b = pairs + TILE * (c // 16) * steps * parts
-        a0 = place_of(args, which, columns, stride)
+        a0 = place_of(args, which, columns)
         if number > 1:
-            a1 = place_of(args, which + 1, columns, stride)
-            a2 = place_of(args, which + 2, columns, stride)
+            a1 = place_of(args, which + 1, columns)
+            a2 = place_of(args, which + 2, columns)
         if begins:
             clear_tile(0)
             clear_tile(1)
@@ -397,14 +501,14 @@ def _make_sum(number):
                 load_tile(1, sum_of(args, which + 1, sums, c), step)
                 load_tile(2, sum_of(args, which + 2, sums, c), step)
         for _ in range(steps):
-            load_tile(3, a0, 2 * stride)
+            load_tile(3, a0, stride)
             load_tile(6, b, 64)
             multiply_tiles(0, 3, 6)
             a0 += 2 * DEPTH
             if number > 1:
-                load_tile(4, a1, 2 * stride)
+                load_tile(4, a1, stride)
                 multiply_tiles(1, 4, 6)
-                load_tile(5, a2, 2 * stride)
+                load_tile(5, a2, stride)
                 multiply_tiles(2, 5, 6)
                 a1 += 2 * DEPTH
                 a2 += 2 * DEPTH
@@ -437,16 +541,11 @@ add_up_three = _make_sum(3)
 def gradient_blocks(args):
     """Take blocks of images until none is left, and add up the gradients of the weights."""
     channels, outputs, bunch = read(args, IN), read(args, OUT_CHANNELS), read(args, BUNCH)
-    taps = read(args, KERNEL_HEIGHT) * read(args, KERNEL_WIDTH)
-    places = bunch * places_of(args)
-    stride = columns_of(args)
+    taps = read(args, TAPS)
     addresses = scratch_of(args)
     zeros = addresses + NEAR
     columns = zeros + aligned(4 * channels)
-    pairs = columns + 2 * channels * stride
-    of_pairs = TILE * (outputs // 16) * ((places + DEPTH - 1) // DEPTH) * read(args, PARTS)
-    pixels = carray(pointer(pairs + of_pairs), (places + SLACK,), np.int64)
-    number_places(args, pixels)
+    pairs = columns + read(args, DOWN) * read(args, ACROSS) * read(args, PHASE_BYTES)
     configure(addresses)
     while True:
         block = fetch_and_add(args + 8 * NEXT, 1)
@@ -458,12 +557,12 @@ def gradient_blocks(args):
         end = min(read(args, IMAGES), begin + read(args, IMAGES_A_BLOCK))
         for first in range(begin, end, bunch):
             images = min(bunch, end - first)
-            steps = (images * places_of(args) + DEPTH - 1) // DEPTH
-            turn(args, first, images, pixels, columns, stride, addresses, zeros)
-            pair(args, first, images, pixels, pairs, steps)
+            steps = (images * read(args, PLACES) + DEPTH - 1) // DEPTH
+            turn(args, first, images, columns, addresses, zeros)
+            pair(args, first, images, pairs, steps)
             number, begins = channels // 16 * taps, first == begin
             for c in range(0, outputs, 16):
                 for which in range(0, number - 2, 3):
-                    add_up_three(args, which, columns, stride, pairs, steps, sums, c, begins)
+                    add_up_three(args, which, columns, pairs, steps, sums, c, begins)
                 for which in range(number // 3 * 3, number):
-                    add_up_one(args, which, columns, stride, pairs, steps, sums, c, begins)
+                    add_up_one(args, which, columns, pairs, steps, sums, c, begins)

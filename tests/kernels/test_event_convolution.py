@@ -272,6 +272,16 @@ def test_rows_of_the_kernel_are_filled_up_to_a_tile():
     assert found == pytest.approx(products * FORWARD.tile + others)
 
 
+def test_of_a_stride_the_places_of_the_output_are_counted():
+    """Of three taps of 16 channels in a line the outer two are a run of 32, one is filled up."""
+    strided = shape_of(16, 32, 8, stride=2)
+    found = cost("tiles", strided, FORWARD, 0.0, WITH_TILES)
+    products = 20 * 5 * 5 * 3 * (32 + 32) * 32
+    others = 20 * (64 * 16 * FORWARD.tile_read + 16 * 32 * FORWARD.tile_written)
+    others += 9 * 16 * 32 * FORWARD.tile_weight
+    assert found == pytest.approx(products * FORWARD.tile + others)
+
+
 def limit(costs):
     """The share up to which events are cheaper than the dense convolution of 64 channels."""
     machine = Machine(cpu.has_wide_registers(), tiles=False)
@@ -308,18 +318,21 @@ def test_where_tiles_pay():
 @pytest.mark.parametrize(
     "shape",
     [
-        shape_of(64, 64, 8, stride=2),
+        shape_of(64, 64, 9, stride=2),
+        shape_of(64, 64, 8, stride=3),
+        Convolution(4, (8, 7), (64, 64), (3, 3), (1, 2), (1, 1)),
         shape_of(24, 64, 8),
         shape_of(64, 24, 8),
         Convolution(4, (8, 8), (64, 64), (3, 3), (1, 1), (0, 0)),
         Convolution(4, (8, 8), (64, 64), (2, 2), (1, 1), (1, 1)),
         Convolution(4, (8, 8), (64, 64), (3, 1), (1, 1), (1, 1)),
     ],
-    ids=["stride", "in", "out", "padding", "even kernel", "one side"],
+    ids=["odd size", "stride", "one stride", "in", "out", "padding", "even kernel", "one side"],
 )
 def test_what_tiles_do_not_fit(shape):
     assert not fits_tiles(shape)
     assert fits_tiles(shape_of(64, 64, 8))
+    assert fits_tiles(shape_of(64, 64, 8, stride=2))
     assert fits_tiles(Convolution(4, (8, 8), (64, 64), (3, 1), (1, 1), (1, 0)))
 
 
