@@ -71,7 +71,7 @@ def paths_for(shape: Convolution, x: Tensor, *, machine: Machine, learns: bool) 
     return Paths(*found) if learns else Paths(found[0], "dense", "dense")
 
 
-def prepared(weight: Tensor, way: Way, backend: Any, stride: tuple[int, int] = (1, 1)) -> Tensor:
+def prepared(weight: Tensor, way: Way, backend: Any, stride: tuple[int, int]) -> Tensor:
     """Return weights `[out, in, kh, kw]` as the kernels of a way read them."""
     if way == "tiles":
         return backend.weights_as_tiles(weight.detach(), stride, back=False)
@@ -106,7 +106,7 @@ def spike_convolution(
         backend: module with the kernels of `cpu`.
         shape: of it all.
         paths: how it is computed.
-        ready: `prepared(weight, paths.forward, backend)`, if it is at hand.
+        ready: `prepared(weight, paths.forward, backend, stride)`, if it is at hand.
     """
     if not torch.is_grad_enabled():
         return _forward(x, weight, bias, before, backend, shape, paths, ready).out

@@ -76,7 +76,8 @@ class SpikeConv2d(nn.Conv2d):
             return None
         kept = self._kept
         if kept is None or kept[0] is not weight or kept[1:3] != (weight._version, way):
-            kept = self._kept = (weight, weight._version, way, prepared(weight, way, kernels))
+            ready = prepared(weight, way, kernels, _pair(self.stride))
+            kept = self._kept = (weight, weight._version, way, ready)
         return kept[3]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -441,6 +441,19 @@ def test_reference_autocast_and_a_single_image_are_torchs_convolution(calls):
     assert calls == ["convolve"]  # the negative control
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_weights_that_do_not_learn_are_brought_into_order_once(stride):
+    layer = layer_of(padding=1, stride=stride).requires_grad_(False)
+    x = images(8, 64, 8, 8, spikes=True)
+    for _ in range(2):  # the second time with what was kept
+        with torch.no_grad():
+            torch.testing.assert_close(layer(x), nn.Conv2d.forward(layer, x), rtol=1e-5, atol=1e-5)
+        kept = layer._kept
+    layer.weight.mul_(2)
+    torch.testing.assert_close(layer(x), nn.Conv2d.forward(layer, x), rtol=1e-5, atol=1e-5)
+    assert kept is None or layer._kept is not kept
+
+
 def test_state_dicts_are_those_of_torchs_convolution():
     mine, plain = layer_of(padding=1), nn.Conv2d(64, 64, 3, padding=1)
     assert [*mine.state_dict()] == [*plain.state_dict()]
