@@ -376,6 +376,8 @@ def _give_scratch(args: np.ndarray, task: Any, number: int) -> Tensor:
 def _by_tiles(
     x: Tensor, out: Tensor, shape: Convolution, bunch: int, *, back: bool = False
 ) -> np.ndarray:
+    if not amx.has_tiles():  # which asks the system for them as well
+        raise RuntimeError("there is no AMX that this process may use")
     args = np.zeros(tiles.ARGUMENTS, np.int64)
     args[tiles.IMAGES], args[tiles.BUNCH] = shape.images, bunch
     args[tiles.LINE], args[tiles.PLACES], args[tiles.LEAD] = tiles.grid_of(shape)
