@@ -58,8 +58,8 @@ class Costs(NamedTuple):
 
 
 NEVER = float("inf")
-FORWARD = Costs((0.0115, 0.013), 25.0, 3.7, 1.0, (0.03, 0.055), 0.4, 0.4, 0.0026, 0.8)
-WEIGHTS = Costs((0.0125, 0.016), 25.0, 1.8, 0.7, (0.033, 0.09), 0.25, 0.4, 0.002, 2.0)
+FORWARD = Costs((0.0115, 0.013), 20.0, 0.8, 0.8, (0.03, 0.055), 0.4, 0.4, 0.0026, 0.8)
+WEIGHTS = Costs((0.0125, 0.016), 20.0, 0.8, 0.8, (0.033, 0.09), 0.25, 0.4, 0.002, 2.0)
 # Gradients of the input: they are dense, whatever the spikes.
 INPUTS = Costs((0.0115, 0.013), 0.0, 0.0, 0.0, (NEVER, NEVER), 0.4, 0.4, 0.003, 0.9)
 # Without registers of 16 values the dense convolution loses more than the other.
