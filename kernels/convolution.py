@@ -143,8 +143,7 @@ def _forward(
     short = False
     out = None
     if paths.forward != "dense":
-        # Tiles depend on the stride, for which weights may not have been prepared.
-        if ready is None or (paths.forward == "tiles" and shape.stride != (1, 1)):
+        if ready is None:
             ready = prepared(weight, paths.forward, backend, shape.stride)
         bias = None if bias is None else bias.contiguous()
         number = 0 if before is None else len(before)
