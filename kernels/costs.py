@@ -13,12 +13,12 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from .contract import Convolution
+from .places import DEPTH
 
 Way = Literal["dense", "events", "tiles"]
 
 CACHED = 1 << 20  # bytes of weights
 TILE_CHANNELS = 16  # of input and of output
-DEPTH = 32  # values that a product of tiles adds up
 
 
 class Machine(NamedTuple):

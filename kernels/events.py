@@ -12,7 +12,7 @@ registers, so that their number is a multiple of `OUT_LANES`.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
+from numba import carray  # pyright: ignore
 
 from .simd import (
     add_lanes,

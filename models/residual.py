@@ -55,7 +55,7 @@ class Residual(nn.Module):
         if self._ends_in_normed_sum():
             a, b = (x, x) if is_static(x) else fork(x)
             b = self.shortcut(b)
-            for layer in self.main[:-1]:
+            for layer in [*self.main][:-1]:
                 a = layer(a)
             return normed_sum(a, self.main[-1], b)
         a, b = self.main(x), self.shortcut(x)

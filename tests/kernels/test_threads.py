@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
 
-from asnn.kernels import cpu, threads
+from asnn.kernels import cpu, tasks, threads
 from asnn.models import create_model, use_kernels
 from asnn.models.convolution import SpikeConv2d
 
@@ -133,14 +133,14 @@ def test_more_python_threads_than_blocks(set_threads, pools):
 
 
 def test_no_blocks_no_call(set_threads, forks, monkeypatch):
-    monkeypatch.setattr(cpu, "_task", None)  # which nobody may want
+    monkeypatch.setattr(tasks, "_task", None)  # which nobody may want
     set_threads(3)
     assert cpu.moments(torch.empty(0, 5, 3)).shape == (2, 0, 3)
     assert forks == []
 
 
 def test_a_task_compiles_where_no_cache_can_be_written(monkeypatch):
-    real, tried = cpu.cfunc, []
+    real, tried = tasks.cfunc, []
 
     def without_a_folder(kind, *, cache=False):
         tried.append(cache)
@@ -154,10 +154,10 @@ def test_a_task_compiles_where_no_cache_can_be_written(monkeypatch):
 
     x = torch.randn(3, 700, 5)
     expected = cpu.moments(x)
-    cached = cpu._task("moments")
-    monkeypatch.setattr(cpu, "cfunc", without_a_folder)
-    monkeypatch.setattr(cpu, "_task", cpu._task.__wrapped__)
-    address = cpu._task("moments")
+    cached = tasks._task("moments")
+    monkeypatch.setattr(tasks, "cfunc", without_a_folder)
+    monkeypatch.setattr(tasks, "_task", tasks._task.__wrapped__)
+    address = tasks._task("moments")
     assert tried == [True, False]
     assert address not in (0, cached)
     assert torch.equal(cpu.moments(x), expected)

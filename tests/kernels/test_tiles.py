@@ -8,7 +8,7 @@ from torch.nn.functional import conv2d
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
 
-from asnn.kernels import cpu
+from asnn.kernels import cpu, cpu_convolutions
 from asnn.kernels.contract import Convolution
 from asnn.kernels.convolution import Paths, spike_convolution
 from asnn.kernels.costs import fits_tiles
@@ -152,7 +152,7 @@ def test_three_numbers_are_a_float32_and_two_are_not(monkeypatch):
     tensors = {"x": spikes(4, 64, 8, 8), "weight": drawn(32, 64, 3, 3)}
     expected = answer(by_torch, torch.float64, **tensors)
     assert errors(answer(by_tiles, torch.float32, **tensors), expected)["out"] < LIMITS["out"]
-    monkeypatch.setattr(cpu, "EXACT", cpu.CLOSE)
+    monkeypatch.setattr(cpu_convolutions, "EXACT", cpu_convolutions.CLOSE)
     assert errors(answer(by_tiles, torch.float32, **tensors), expected)["out"] > LIMITS["out"]
 
 
