@@ -144,13 +144,16 @@ def multiply_tiles(typing: Any, acc: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def rounded(typing: Any, value: Any) -> Any:
-    """rounded(value): the nearest bfloat16 of each lane, as float32."""
+    """rounded(value): the nearest bfloat16 of each lane, as float32; a NaN stays one."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         whole = ir.VectorType(INT, value.count)
         bits = builder.bitcast(arguments[0], whole)
+        nothing = builder.fcmp_unordered("uno", arguments[0], arguments[0])
+        quiet = ir.Constant(whole, [0x7FC00000] * value.count)
         bits = builder.add(bits, ir.Constant(whole, [0x8000] * value.count))
         bits = builder.and_(bits, ir.Constant(whole, [0xFFFF0000] * value.count))
+        bits = builder.select(nothing, quiet, bits)
         return builder.bitcast(bits, ir.VectorType(FLOAT, value.count))
 
     return value(value), emit

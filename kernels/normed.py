@@ -60,7 +60,7 @@ class _NormedSum(torch.autograd.Function):
         mean = statistics.mean[of_step].float()
         scale = (weight / statistics.deviation)[of_step].float()
         ctx.save_for_backward(x, mean, scale, statistics.deviation)
-        return backend.normed(x, mean, scale, bias[of_step].contiguous(), other=other)
+        return backend.normed(x, mean, scale, bias[of_step].float().contiguous(), other=other)
 
     @staticmethod
     @once_differentiable
@@ -77,7 +77,8 @@ class _NormedSum(torch.autograd.Function):
             slope, offset = (part.float() for part in found)
         of_x = ctx.backend.normed_back(grad, x, mean, scale, offset, slope)
         of_weight = (of_yx / deviation).float()
-        return of_x, of_weight, of_bias.float(), grads[0], None, None
+        of_other = grads[0] if ctx.needs_input_grad[3] else None
+        return of_x, of_weight, of_bias.float(), of_other, None, None
 
 
 def fork(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,7 +98,8 @@ class _Fork(torch.autograd.Function):
         one, two = grads
         if one is None or two is None:
             return two if one is None else one
-        if one.stride() != two.stride() or one.dtype != torch.float32:
+        buffered = one.device.type == "cpu" and one.dtype == torch.float32
+        if not buffered or one.stride() != two.stride():
             return one + two
         order = sorted(range(one.dim()), key=one.stride, reverse=True)
         if not one.permute(order).is_contiguous():

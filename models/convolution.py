@@ -31,7 +31,7 @@ class SpikeConv2d(nn.Conv2d):
     """
 
     kernels: Kernels = "auto"
-    _kept: tuple[Tensor, int, Way, Tensor] | None = None
+    _kept: tuple[Tensor, tuple[int, int, Way], Tensor] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
         return self.behind(None, input)
@@ -72,13 +72,17 @@ class SpikeConv2d(nn.Conv2d):
     def _ready(self, way: Way, kernels: Any) -> Tensor | None:
         """Return the weights as kernels read them, kept while nothing can learn."""
         weight = self.weight
-        if weight.requires_grad or way == "dense":
+        if weight.requires_grad or weight.is_inference():  # it may change without a trace
+            self._kept = None
             return None
+        if way == "dense":
+            return None
+        state: tuple[int, int, Way] = (weight._version, weight.data_ptr(), way)
         kept = self._kept
-        if kept is None or kept[0] is not weight or kept[1:3] != (weight._version, way):
+        if kept is None or kept[0] is not weight or kept[1] != state:
             ready = prepared(weight, way, kernels, _pair(self.stride))
-            kept = self._kept = (weight, weight._version, way, ready)
-        return kept[3]
+            kept = self._kept = (weight, state, ready)
+        return kept[2]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": None}
@@ -93,6 +97,7 @@ class SpikeConv2d(nn.Conv2d):
             and x.device.type == "cpu"
             and missing_backend("cpu", x.dtype) is None
             and self.weight.dtype == torch.float32
+            and (self.bias is None or self.bias.dtype == torch.float32)
             and not torch.is_autocast_enabled("cpu")
             and self.out_channels % OUT_MULTIPLE == 0
             and self.groups == 1
@@ -113,13 +118,18 @@ class PointConv2d(nn.Conv2d):
 
     The function, the parameters and their names are those of `nn.Conv2d` with a 1×1 kernel, whose
     gradient torch computes slowly where the stride is not 1.
+
+    Attributes:
+        kernels: `reference` is always `nn.Conv2d`; see `asnn.models.use_kernels`.
     """
+
+    kernels: Kernels = "auto"
 
     def __init__(self, inputs: int, outputs: int, *, stride: int = 1, bias: bool = False) -> None:
         super().__init__(inputs, outputs, 1, stride=stride, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        if recording():
+        if self.kernels == "reference" or recording() or input.dim() != 4:
             return super().forward(input)
         x = every(input, _pair(self.stride)) if max(self.stride) > 1 else input
         return nn.functional.conv2d(x, self.weight, self.bias)

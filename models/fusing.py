@@ -150,6 +150,8 @@ def _segments(norm: nn.Module | None, steps: int) -> Segments | str:
     assert isinstance(norm, TimeNorm)
     segments: Any = norm.segments(steps)
     plain = (nn.BatchNorm1d, nn.BatchNorm2d)
+    if sum(number for _, number in segments) != steps:
+        return "there are not as many norms as steps"
     norms = [part for part, _ in segments]
     if not all(type(part) in plain and part.affine for part in norms):
         return "fused kernels take batch norms with weight and bias"

@@ -13,8 +13,8 @@ from ..coding.base import Coding
 from ..core.errors import ConfigError
 from ..core.registry import unknown
 from ..kernels.choice import NEEDS, Kernels, missing_backend, notice, recording
-from .convolution import SpikeConv2d
-from .fusing import Frozen, Fusible, freeze, fusible, run
+from .convolution import PointConv2d, SpikeConv2d
+from .fusing import Frozen, Fusible, freeze, fusible, is_watched, run
 from .norm import PartedNorm, TimeNorm, create_norm
 from .residual import Residual
 from .time import over_time
@@ -68,7 +68,7 @@ class Stem(nn.Module):
     def _both(self, code: Tensor, analog: nn.Module, spikes: nn.Module) -> Tensor:
         first = analog(_channels_last(self._normalise(code[: self.analog_steps]).flatten(0, 1)))
         others = _channels_last(code[self.analog_steps :].flatten(0, 1))
-        if isinstance(spikes, SpikeConv2d):
+        if type(spikes) is SpikeConv2d and not is_watched(spikes):
             return spikes.behind(first, others)
         return torch.cat([first, spikes(others)])
 
@@ -188,7 +188,7 @@ def use_kernels(model: nn.Module, kernels: str) -> None:
     if kernels not in ("auto", "reference", "fused"):
         raise unknown("kernels", kernels, ["auto", "reference", "fused"])
     for module in model.modules():
-        if isinstance(module, SpikingLayer | SpikeConv2d | Residual):
+        if isinstance(module, SpikingLayer | SpikeConv2d | PointConv2d | Residual):
             module.kernels = kernels  # type: ignore[assignment]
 
 

@@ -1,5 +1,7 @@
 """The convolution of spikes against torch's in float64: output, gradients, and which path."""
 
+import copy
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -452,6 +454,28 @@ def test_weights_that_do_not_learn_are_brought_into_order_once(stride):
     layer.weight.mul_(2)
     torch.testing.assert_close(layer(x), nn.Conv2d.forward(layer, x), rtol=1e-5, atol=1e-5)
     assert kept is None or layer._kept is not kept
+
+
+def test_weights_that_learned_in_between_are_brought_into_order_anew():
+    layer = layer_of(padding=1).requires_grad_(False)
+    x = images(8, 64, 8, 8, spikes=True)
+    with torch.no_grad():
+        layer(x)
+    layer.requires_grad_(True)
+    optimizer = torch.optim.Adam(layer.parameters(), lr=0.1, fused=True)  # leaves no trace
+    layer(x).square().sum().backward()
+    optimizer.step()
+    layer.requires_grad_(False)
+    torch.testing.assert_close(layer(x), nn.Conv2d.forward(layer, x), rtol=1e-4, atol=1e-4)
+    layer.weight.data = 2 * layer.weight.data
+    torch.testing.assert_close(layer(x), nn.Conv2d.forward(layer, x), rtol=1e-4, atol=1e-4)
+
+
+def test_inference_tensors_are_weights_too():
+    with torch.inference_mode():
+        layer = copy.deepcopy(layer_of(padding=1)).requires_grad_(False)
+        x = images(8, 64, 8, 8, spikes=True)
+        torch.testing.assert_close(layer(x), nn.Conv2d.forward(layer, x), rtol=1e-5, atol=1e-5)
 
 
 def test_state_dicts_are_those_of_torchs_convolution():

@@ -89,8 +89,24 @@ def test_many_rows():
 
 def test_without_a_sum():
     norm, x = norm_of("folded"), images()
-    found = normed_sum(x, copy.deepcopy(norm))
+    mine, leaf = copy.deepcopy(norm), x.clone().requires_grad_()
+    found = normed_sum(leaf, mine)
     torch.testing.assert_close(found, norm(x), rtol=2e-5, atol=2e-5)
+    found.square().sum().backward()
+    assert leaf.grad is not None and mine.norm.weight.grad is not None
+
+
+def test_fewer_norms_than_steps_are_left_to_torch():
+    norm = create_norm("per-step", 10, steps=2, image=True).eval()
+    x = images()
+    assert torch.equal(normed_sum(x, norm), norm(x))
+
+
+def test_two_paths_on_another_device():
+    leaf = torch.ones(2, 3, device="meta", requires_grad=True)
+    one, two = fork(leaf)
+    (one * 2 + two * 3).sum().backward()
+    assert leaf.grad.device.type == "meta"
 
 
 @pytest.mark.parametrize("change", [lambda x: x + 1e-3, lambda x: x.roll(1, 0)])

@@ -225,3 +225,15 @@ def test_a_layer_that_cannot_learn(stride):
     for _ in range(2):
         expected = by_torch(x, layer.weight, layer.bias, stride=stride)
         torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("bits", [-1, 0x7FFFFFFF, 0x7FC00000, 0x7F800001])
+def test_a_gradient_that_is_no_number_stays_none(bits):
+    x, weight = spikes(2, 16, 4, 4).requires_grad_(), drawn(16, 16, 3, 3).requires_grad_()
+    x.data[:] = 1
+    out = by_tiles(x, weight)
+    grad = torch.zeros_like(out)
+    grad[1, 3, 2, 2] = torch.tensor(bits, dtype=torch.int32).view(torch.float32)
+    out.backward(grad)
+    assert x.grad[1, :, 1:, 1:].isnan().all() and not x.grad[0].isnan().any()
+    assert weight.grad[3].isnan().all() and not weight.grad[4].isnan().any()
