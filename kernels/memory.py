@@ -17,9 +17,7 @@ from torch import Tensor
 
 SMALLEST = 1 << 18  # values; below a megabyte the C library does well itself
 LINE = 16  # values of a cache line, at whose beginning a buffer begins
-PATIENCE = (
-    1024  # requests, which is some steps, after which a buffer that nobody wanted is given back
-)
+PATIENCE = 1024  # requests, some steps, after which a buffer that nobody wanted is given back
 
 
 class Buffers:
