@@ -12,6 +12,7 @@ for single values, which handle the channels that do not fill a vector.
 from __future__ import annotations
 
 import operator
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -21,8 +22,23 @@ from numba.core import cgutils, types
 from numba.core.errors import RequireLiteralValue
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
-# Kernels are called by each other only: wrappers for Python would take time to compile.
-compiled: Any = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore[call-overload]
+_named: Counter[str] = Counter()
+
+
+def compiled(kernel: Any) -> Any:
+    """Let numba compile a kernel where another one calls it, under a name that it has alone.
+
+    In object code numba names a function by its qualified name and by a number that counts the
+    functions of the process. Where a factory makes several kernels of one name, two processes can
+    give different ones the same symbol; in a third that loads both from the cache, the linker
+    would take the first for either. How often a name was made before is part of it here: kernels
+    are made when their modules are imported, so that it is the same in all processes.
+    """
+    name = f"{kernel.__module__}.{kernel.__qualname__}"
+    kernel.__qualname__ += f"_{_named[name]}"
+    _named[name] += 1
+    # Kernels are called by each other only: wrappers for Python would take time to compile.
+    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(kernel)  # type: ignore[call-overload]
 
 
 @cache
