@@ -75,7 +75,7 @@ class Progress:
             loss=loss,
             accuracy=percent(accuracy),
             rate=rate,
-            speed=self._samples / self._seconds,
+            speed=self._speed(),
         )
 
     def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
@@ -88,10 +88,14 @@ class Progress:
             f"accuracy {percent(metrics['train_accuracy'])}  "
             f"validation {percent(metrics['validation_accuracy'])}  "
             f"spike rate {metrics['spike_rate']:.3f}  "
-            f"{self._samples / self._seconds:,.0f} samples/s  "
+            f"{self._speed():,.0f} samples/s  "
             f"{duration(seconds / max(self._steps, 1) * left)} left"
         )
         self._console.print(line, markup=False)
+
+    def _speed(self) -> float:
+        """Return samples a second of this sitting; 0 where it has trained on none yet."""
+        return self._samples / self._seconds if self._seconds else 0.0
 
     def _show_live(self, training: Training) -> None:
         """Show one line of at most 80 columns: loss, accuracy, spike rate, speed, time left."""

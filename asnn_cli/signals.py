@@ -1,10 +1,12 @@
-"""SIGINT and SIGTERM ask a training to save and stop; a second one stops it at once."""
+"""SIGINT, SIGTERM and SIGHUP ask a training to save and stop; a second one stops it at once."""
 
 from __future__ import annotations
 
 import os
 import signal
 from types import FrameType, TracebackType
+
+HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
 
 
 class StopSignals:
@@ -20,8 +22,12 @@ class StopSignals:
         self._former: dict[int, object] = {}
 
     def __enter__(self) -> StopSignals:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._former[number] = signal.signal(number, self._remember)
+        for number in (signal.SIGINT, signal.SIGTERM, HANGUP):
+            # Under nohup the end of the terminal is nothing to stop at.
+            if number is not None and not (
+                number == HANGUP and signal.getsignal(number) == signal.SIG_IGN
+            ):
+                self._former[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(
@@ -38,8 +44,9 @@ class StopSignals:
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as shells count."""
-        return 128 + (self.received or 0)
+        """128 + the signal's number, as shells count; SIGHUP counts as SIGTERM."""
+        number = signal.SIGTERM if self.received == HANGUP else self.received
+        return 128 + (number or 0)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a worker that was forked meanwhile

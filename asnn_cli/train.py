@@ -73,10 +73,13 @@ def train(
     asnn train my.toml --set coding.name=direct --out runs/direct
 
     asnn train --resume
+
+    asnn train --resume runs/digits-20260101-120000 --set train.epochs=60
     """
     from ..core.errors import ConfigError
     from ..core.runs import Run
     from ..learning import parse_override
+    from ..learning.resuming import EPOCHS
 
     flags = {
         "train.seed": seed,
@@ -87,14 +90,15 @@ def train(
     wanted = [parse_override(text) for text in changes or []]
     wanted += [(key.split("."), value) for key, value in flags.items() if value is not None]
     if resume:
-        # The device is no part of what is trained; a run may go on where its first one is missing.
-        if out or dry_run or any(key != ["train", "device"] for key, _ in wanted):
+        if out or dry_run:
             raise ConfigError(
-                "--resume goes on with the run's own configuration",
-                why="options other than --device would make it a different training",
-                remedy="leave them out, or train anew without --resume",
+                "--resume goes on in the run's own folder",
+                why=f"{'--out' if out else '--dry-run'} would make it another training",
+                remedy="leave it out, or train anew without --resume",
             )
-        run = _interrupted_run(recipe)
+        keys = [".".join(key) for key, _ in wanted]
+        _require_harmless(keys)
+        run = _interrupted_run(recipe, longer=EPOCHS in keys)
         checked, _ = _load(str(run.config), wanted, resumed=True)
     else:
         checked, notices = _load(recipe or "digits", wanted)
@@ -129,15 +133,33 @@ def _load(
     return check_recipe(changed, source=f"recipe {name}"), notices
 
 
-def _interrupted_run(path: str | None) -> Any:
+def _require_harmless(keys: list[str]) -> None:
+    """Refuse changes to a run that goes on, other than to keys that may change."""
+    from ..core.errors import ConfigError
+    from ..learning.resuming import HARMLESS
+
+    refused = [key for key in keys if key not in HARMLESS]
+    if refused:
+        raise ConfigError(
+            f"--resume goes on with the run's own configuration: {', '.join(refused)}",
+            why="a change would make it a different training",
+            remedy="leave it out, or train anew without --resume; "
+            f"what may change: {', '.join(HARMLESS)}",
+        )
+
+
+def _interrupted_run(path: str | None, *, longer: bool) -> Any:
+    """Return the run to go on with, a finished one only where it is to be trained for longer."""
     from ..core.errors import ConfigError
     from ..core.runs import find_run
+    from ..learning.resuming import EPOCHS
 
-    run = find_run(path, unfinished=True)
-    if run.finished:
+    run = find_run(path, unfinished=not (longer and path is not None))
+    if run.finished and not longer:
         raise ConfigError(
             f"{run.path} is finished already",
-            remedy=f"evaluate it with `asnn eval {run.path}`, or train anew without --resume",
+            remedy=f"evaluate it with `asnn eval {run.path}`, train it for longer with "
+            f"--set {EPOCHS}=N, or train anew without --resume",
         )
     return run
 

@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and outlast a machine that stops."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -30,6 +31,20 @@ ARCHIVE_ERRORS = (
     zlib.error,
 )
 
+# What helps when the operating system refuses to write.
+REMEDIES = {
+    errno.ENOSPC: "free some space, or choose another place with --out or -o",
+    errno.EDQUOT: "free some of your quota, or choose another place with --out or -o",
+    errno.EFBIG: "raise the limit (ulimit -f), or choose another place with --out or -o",
+    errno.EACCES: "give yourself permission, or choose another place with --out or -o",
+    errno.EPERM: "give yourself permission, or choose another place with --out or -o",
+    errno.EROFS: "the disk is read-only: choose another place with --out or -o",
+    errno.ENOENT: "the folder is missing or was removed: make it, or choose another place",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or lower train.workers",
+    errno.ENFILE: "the machine has too many files open: close some programs",
+    errno.EIO: "the disk fails: choose another place with --out or -o",
+}
+
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -55,11 +70,12 @@ def whole_file(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        with open(temporary, "rb+") as written:
-            os.fsync(written.fileno())
         # mkstemp makes files private; what we keep has the permissions of any new file.
         temporary.chmod(0o666 & ~_umask())
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
         temporary.replace(target)
+        _flush_folder(target.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -71,6 +87,9 @@ def whole_file(path: Path) -> Iterator[Path]:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Give a temporary folder beside `path`, and move it there once the block is through.
 
+    Files in it are flushed when they are written (`write_bytes` does), the folder before it is
+    moved.
+
     Raises:
         AsnnError: the operating system refuses.
     """
@@ -81,6 +100,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
         yield temporary
         temporary.chmod(0o777 & ~_umask())
+        _flush_folder(temporary)
         if path.exists():
             # Out of the way first, so that one of the two is whole at any moment.
             former = temporary.with_suffix(".former")
@@ -89,6 +109,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(former, ignore_errors=True)
         else:
             temporary.replace(path)
+        _flush_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -117,8 +138,25 @@ def cannot_write(path: Path, error: OSError) -> AsnnError:
     return AsnnError(
         f"could not write {path}",
         why=error.strerror or str(error),
-        remedy="free some space, or choose another place with --out or -o",
+        remedy=REMEDIES.get(error.errno or 0, "choose another place with --out or -o"),
     )
+
+
+def _flush_folder(path: Path) -> None:
+    """Let a folder's entries reach the disk, where the file system can do that."""
+    if os.name != "posix":
+        return
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # one may write to a folder that one may not read
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
 
 
 def _umask() -> int:

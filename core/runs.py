@@ -33,6 +33,11 @@ class Run:
         return self.path / "metrics.jsonl"
 
     @property
+    def times(self) -> Path:
+        """How long each epoch took, one line of JSON for each."""
+        return self.path / "times.jsonl"
+
+    @property
     def summary(self) -> Path:
         """Best and last result."""
         return self.path / "summary.json"

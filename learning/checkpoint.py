@@ -1,71 +1,48 @@
-"""Training states: what a training needs to go on as if it had never stopped.
+"""What a training state holds: all that decides what comes next.
 
-A state is the folder `checkpoints/step-N/` with `model.safetensors` (the weights after N steps),
-`average.safetensors` where the recipe averages them, and `state.pt` (optimiser, position, best
-result, history), tensors and plain values only.
-What is random is a function of seed, epoch and batch, so that no generator needs to be kept.
+`model.safetensors` are the weights after N steps, `average.safetensors` their average where the
+recipe keeps one, `best.safetensors` the best weights so far, and `state.pt` the optimiser, the
+position in the data, the results so far and the recipe, as tensors and plain values only.
+What is random is a function of seed, epoch, batch and process, so that no generator needs to be
+kept.
 """
 
 from __future__ import annotations
 
 import io
 import pickle
-import shutil
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
 
-from ..core.errors import DataError
-from ..core.files import whole_folder, write_bytes
+from ..core.errors import AsnnError, DataError
+from ..core.files import write_bytes
 from ..core.runs import Run
-from ..models.network import SpikingNetwork
-from ..models.saved import load_model, save_model
+from ..models.saved import load_model, model_bytes
+from .position import Position
+from .states import Damaged, newest_first, require_whole, set_aside, write_state
+from .training import Training
 
-FORMAT = 1
-KEPT = 2
+FORMAT = 2
 
-
-@dataclass
-class Position:
-    """How far a training has come.
-
-    Attributes:
-        epoch: epochs that are complete.
-        batch: batches that are complete in the epoch after those.
-        step: optimisation steps in all.
-        loss, correct, seen: sums over the batches of the open epoch.
-        seconds: time spent training, over all sittings.
-        best: metrics of the epoch with the best validation accuracy.
-        history: metrics of all complete epochs.
-    """
-
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    loss: float = 0.0
-    correct: float = 0.0
-    seen: int = 0
-    seconds: float = 0.0
-    best: dict[str, Any] | None = None
-    history: list[dict[str, Any]] = field(default_factory=list)
-
-    def close_epoch(self) -> None:
-        """Count the open epoch as complete and begin the next."""
-        self.epoch += 1
-        self.batch, self.loss, self.correct, self.seen = 0, 0.0, 0.0, 0
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    EOFError,
+    pickle.UnpicklingError,
+)
 
 
-def save_checkpoint(
-    run: Run,
-    model: SpikingNetwork,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    position: Position,
-    *,
-    average: SpikingNetwork | None = None,
-) -> None:
+def save_checkpoint(training: Training) -> None:
     """Write the training state, and remove all but the last two.
 
     Raises:
@@ -73,85 +50,142 @@ def save_checkpoint(
     """
     state = {
         "format": FORMAT,
-        "optimizer": optimizer.state_dict(),
-        "scaler": scaler.state_dict(),
-        "position": asdict(position),
+        "recipe": training.recipe.document(),
+        "optimizer": training.optimizer.state_dict(),
+        "scaler": training.scaler.state_dict(),
+        "position": asdict(training.position),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    with whole_folder(run.checkpoints / f"step-{position.step}") as folder:
-        save_model(folder / "model.safetensors", model)
-        if average is not None:
-            save_model(folder / "average.safetensors", average)
-        write_bytes(folder / "state.pt", buffer.getvalue())
-    # What a kill in the middle of a save has left behind is of no use to anybody.
-    stale = [path for path in run.checkpoints.glob(".step-*") if path.is_dir()]
-    for old in [*_newest_first(run)[KEPT:], *stale]:
-        shutil.rmtree(old, ignore_errors=True)
+    files = {"state.pt": buffer.getvalue(), "model.safetensors": model_bytes(training.model)}
+    if training.average is not None:
+        files["average.safetensors"] = model_bytes(training.average.model)
+    if training.position.best is not None:
+        files["best.safetensors"] = _read(training.run.model)
+    write_state(training.run.checkpoints, training.position.step, files)
 
 
-def load_checkpoint(
-    run: Run,
-    model: SpikingNetwork,
-    optimizer: torch.optim.Optimizer,
-    scaler: torch.amp.GradScaler,
-    *,
-    average: SpikingNetwork | None = None,
-) -> Position:
-    """Put the newest training state of a run into what is trained; tell how far it is.
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training state that is whole.
 
-    A run without a state begins anew.
+    Attributes:
+        folder: where it lies.
+        content: what `state.pt` holds.
+    """
+
+    folder: Path
+    content: dict[str, Any]
+
+
+def newest_checkpoint(run: Run) -> Checkpoint | None:
+    """Return the newest whole training state of a run; None where there is none yet.
+
+    A damaged state is set aside, with a warning, and the one before it is taken.
 
     Raises:
-        DataError: the state is damaged, of a newer format, or of another kind of weight decay.
+        DataError: all states are damaged, or the newest is of a newer format.
     """
-    states = _newest_first(run)
-    if not states:
-        return Position()
-    path = states[0] / "state.pt"
+    damage = []
+    for folder in newest_first(run.checkpoints):
+        try:
+            require_whole(folder)
+            return Checkpoint(folder, _read_state(folder / "state.pt"))
+        except Damaged as fault:
+            set_aside(folder, str(fault))
+            damage.append(f"{folder.name}: {fault}")
+    if damage:
+        raise DataError(
+            f"no training state of {run.path} is whole",
+            why="; ".join(damage),
+            remedy=f"train anew: asnn train {run.config}",
+        )
+    return None
+
+
+def _read_state(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, weights_only=True, map_location="cpu")
-        if state["format"] > FORMAT:
-            raise DataError(
-                f"{path} has format {state['format']}",
-                why=f"this asnn reads formats up to {FORMAT}",
-                remedy="install a newer asnn",
-            )
-        _require_same_groups(run, path, state["optimizer"], optimizer)
-        model.load_state_dict(load_model(states[0] / "model.safetensors").state_dict())
-        if average is not None:
-            average.load_state_dict(load_model(states[0] / "average.safetensors").state_dict())
-        optimizer.load_state_dict(state["optimizer"])
-        scaler.load_state_dict(state["scaler"])
-        return Position(**state["position"])
-    except (
-        OSError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as e:
+        version = int(state["format"])
+    except UNREADABLE as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Damaged(f"{path.name} cannot be read: {reason}") from error
+    if version > FORMAT:
         raise DataError(
-            f"the training state {path} cannot be read",
-            why=str(e).splitlines()[0] if str(e) else type(e).__name__,
-            remedy=f"remove the folder {states[0]} to go on from the state before it",
-        ) from e
+            f"{path} has format {version}",
+            why=f"this asnn reads formats up to {FORMAT}",
+            remedy="install a newer asnn",
+        )
+    return state
 
 
-def _require_same_groups(
-    run: Run, path: Path, saved: dict[str, Any], optimizer: torch.optim.Optimizer
-) -> None:
+def restore(training: Training, checkpoint: Checkpoint) -> None:
+    """Put a state into what is trained, and its best weights into the run.
+
+    Raises:
+        DataError: it does not fit what is trained.
+    """
+    folder, state, average = checkpoint.folder, checkpoint.content, training.average
+    path = folder / "state.pt"
+    try:
+        position = TypeAdapter(Position).validate_python(state["position"])
+        _require_same_groups(training, path, state["optimizer"])
+        _require_same_shapes(state["optimizer"], training.optimizer)
+        weights = load_model(folder / "model.safetensors").state_dict()
+        training.model.load_state_dict(weights)
+        if average is not None:
+            weights = load_model(folder / "average.safetensors").state_dict()
+            average.model.load_state_dict(weights)
+        training.optimizer.load_state_dict(state["optimizer"])
+        training.scaler.load_state_dict(state["scaler"])
+    except (*UNREADABLE, ValidationError) as error:
+        raise DataError(
+            f"the training state {path} does not fit the run",
+            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
+            remedy=f"remove the folder {folder} to go on from the state before it",
+        ) from error
+    training.position = position
+    best = folder / "best.safetensors"
+    if best.exists():
+        _put_back(best, training.run)
+
+
+def _put_back(best: Path, run: Run) -> None:
+    """Let the run have the best weights of a state, should it have lost them or others."""
+    content = _read(best)
+    try:
+        same = run.model.read_bytes() == content
+    except OSError:
+        same = False
+    if not same:
+        write_bytes(run.model, content)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise AsnnError(
+            f"could not read {path}",
+            why=error.strerror or str(error),
+            remedy="restore the file, or its folder",
+        ) from error
+
+
+def _require_same_groups(training: Training, path: Path, saved: dict[str, Any]) -> None:
     """Refuse the state of a run that began before weights and other parameters were told apart."""
-    if len(saved["param_groups"]) < len(optimizer.param_groups):
+    if len(saved["param_groups"]) < len(training.optimizer.param_groups):
         raise DataError(
             f"the training state {path} has one weight decay for all parameters",
             why="the run began when norms, biases and neurons decayed as well",
-            remedy=f"set decay_all = true under [train] in {run.config}",
+            remedy=f"set decay_all = true under [train] in {training.run.config}",
         )
 
 
-def _newest_first(run: Run) -> list[Path]:
-    found = [path for path in run.checkpoints.glob("step-*") if path.name[5:].isdigit()]
-    return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
+def _require_same_shapes(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
+    """Refuse moments of other shapes than their parameters, which torch takes as they are."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, entry in saved["state"].items():
+        for name, value in entry.items():
+            if isinstance(value, Tensor) and value.dim() and value.shape != parameters[index].shape:
+                raise ValueError(f"{name} of parameter {index} has the shape {tuple(value.shape)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+import random
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -89,6 +90,13 @@ def derived_seed(*parts: int) -> int:
     # The length comes first, because SeedSequence takes (0,) and (0, 0) for the same.
     sequence = np.random.SeedSequence((len(parts), *parts))
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+
+def seed_all(seed: int) -> None:
+    """Seed every generator that a network or a plugin may draw from: Python, numpy, torch."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -9,23 +9,30 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..core.claims import claimed
 from ..core.files import write_json, write_text
 from ..core.runs import Run
 from ..datasets import Batches, Targets
 from ..measure.pictures import draw_curves
 from ..measure.spikes import SpikeRates
 from ..models.saved import save_model
-from .checkpoint import load_checkpoint, save_checkpoint
-from .device import derived_seed, mixed_precision
+from .checkpoint import save_checkpoint
+from .device import derived_seed, mixed_precision, seed_all
 from .distillation import TWIN, load_teacher, twin, twin_run
 from .losses import OF_THE_MEAN
+from .position import Position
 from .recipe import Recipe
-from .results import rank, require_finite, validate, write_results
+from .results import rank, require_finite, times, validate, write_results
+from .resuming import check_resumable, take_up
 from .schedule import learning_rate
-from .surroundings import compare_with_former_sitting, surroundings
+from .surroundings import surroundings
 from .training import Training, prepare, training_batches
 
 RATE_EVERY = 20  # batches between two measurements of the spike rate
+
+
+class Stopped(Exception):
+    """The training was asked to stop; the position tells where it stands."""
 
 
 class Observer(Protocol):
@@ -59,36 +66,60 @@ def train(
         run: an empty run directory, or with `resume` one whose training was interrupted.
         observer: is told how it goes.
         resume: go on from the newest training state.
-        stop: asked after each step; once true, the state is saved and None returned.
+        stop: asked after each step, and in validation; once true, the state is saved and None
+            returned.
 
     Raises:
-        AsnnError: the data cannot be had, the run cannot be written, or the loss is not finite.
+        ConfigError: with `resume`, the recipe is not the one that the run began with.
+        AsnnError: the data cannot be had, the run cannot be written or is at work elsewhere, or
+            the loss is not finite.
     """
-    training = prepare(recipe, run)
-    if not resume:
-        write_text(run.config, recipe.toml())
-    if recipe.train.teacher == TWIN:
-        if not _train_twin(recipe, run, observer, stop):
+    with claimed(run.path, "a training", "two at once would write over each other"):
+        if resume:
+            check_resumable(recipe, run)
+        training = prepare(recipe, run)
+        if not resume:
+            write_text(run.config, recipe.toml())
+        if recipe.train.teacher == TWIN:
+            if not _train_twin(recipe, run, observer, stop):
+                return None
+            training.teacher = load_teacher(recipe, run, training.data, training.device)
+        if resume:
+            take_up(training)
+        if not run.environment.exists():
+            write_json(run.environment, surroundings(training))
+        observer.started(training)
+        training.saved = time.monotonic(), training.position.step
+        try:
+            if stop():  # before there is anything to save
+                raise Stopped
+            return _train_epochs(training, observer, stop)
+        except Stopped:
             return None
-        training.teacher = load_teacher(recipe, run, training.data, training.device)
-    if resume:
-        _take_up(training)
-    if not run.environment.exists():
-        write_json(run.environment, surroundings(training))
-    observer.started(training)
 
-    position = training.position
-    for _ in range(position.epoch, recipe.train.epochs):
-        begin = time.perf_counter()
-        finished = train_epoch(training, observer, stop)
-        position.seconds += time.perf_counter() - begin
-        if not finished:
+
+def _train_epochs(
+    training: Training, observer: Observer, stop: Callable[[], bool]
+) -> dict[str, Any]:
+    """Train from where it stands to the last epoch; return the summary.
+
+    Raises:
+        Stopped: it was asked to stop, and the state is saved.
+    """
+    recipe, run, position = training.recipe, training.run, training.position
+
+    def stop_if_asked() -> None:
+        if stop():
             _save_state(training)
-            return None
-        metrics = validate(training, time.perf_counter() - begin)
+            raise Stopped
+
+    for _ in range(position.epoch, recipe.train.epochs):
+        train_epoch(training, observer, stop_if_asked)
+        metrics = validate(training, stop_if_asked)
         require_finite(metrics["validation_loss"], position.step)
-        position.close_epoch()
+        position.times.append(times(training))
         position.history.append(metrics)
+        position.close_epoch()
         if position.best is None or rank(metrics) > rank(position.best):
             position.best = metrics
             save_model(run.model, training.result, labels=training.data.classes)
@@ -96,20 +127,27 @@ def train(
         write_results(training, finished=False)
         observer.epoch_done(training, metrics)
         if stop() and position.epoch < recipe.train.epochs:
-            return None
+            raise Stopped
     draw_curves(run.curves, position.history)
     return write_results(training, finished=True)
 
 
-def train_epoch(training: Training, observer: Observer, stop: Callable[[], bool]) -> bool:
-    """Train from where the open epoch stands to its end; return whether the end was reached."""
+def train_epoch(
+    training: Training, observer: Observer, after_step: Callable[[], None] = lambda: None
+) -> None:
+    """Train from where the open epoch stands to its end.
+
+    Args:
+        after_step: called after each step but the last of the epoch; what it raises ends it.
+    """
     recipe, position, model = training.recipe, training.position, training.model
     settings = recipe.train
     model.train()
     rate = 0.0
-    for x, targets in _timed(training_batches(training), training):
+    begin = time.perf_counter()
+    for x, targets in _timed(training_batches(training), position):
         # What the network draws (a rate code, dropout) depends on the place in the training alone.
-        torch.manual_seed(derived_seed(settings.seed, position.epoch, position.batch))
+        seed_all(derived_seed(settings.seed, position.epoch, position.batch))
         for group in training.optimizer.param_groups:
             group["lr"] = learning_rate(settings, position.step, training.batches_per_epoch)
         with mixed_precision(training.device, settings.precision):
@@ -140,12 +178,26 @@ def train_epoch(training: Training, observer: Observer, stop: Callable[[], bool]
         position.seen += len(x)
         position.loss += value * len(x)
         position.correct += targets.weight * right + (1 - targets.weight) * also
+        now = time.perf_counter()
+        position.seconds += now - begin
+        position.open_seconds += now - begin
+        begin = now
         observer.batch_done(
             training, position.loss / position.seen, position.correct / position.seen, rate
         )
-        if stop() and position.batch < training.batches_per_epoch:
-            return False
-    return True
+        if position.batch < training.batches_per_epoch:
+            after_step()
+            if _state_is_due(training):
+                _save_state(training)
+
+
+def _state_is_due(training: Training) -> bool:
+    """Tell whether the recipe wants the state to be written after this step."""
+    settings, (moment, step) = training.recipe.train, training.saved
+    steps = settings.checkpoint_steps
+    return time.monotonic() - moment >= 60 * settings.checkpoint_minutes or (
+        steps is not None and training.position.step - step >= steps
+    )
 
 
 def _logits(training: Training, x: Tensor) -> Tensor:
@@ -161,12 +213,11 @@ def loss_of(training: Training, logits: Tensor, targets: Targets, x: Tensor) -> 
     return loss if training.teacher is None else training.teacher.blended(loss, logits, x)
 
 
-def _timed(batches: Batches, training: Training) -> Iterator[Any]:
+def _timed(batches: Batches, position: Position) -> Iterator[Any]:
     """Yield batches, and add up how long they were waited for."""
-    training.waited = 0.0
     begin = time.perf_counter()
     for batch in batches:
-        training.waited += time.perf_counter() - begin
+        position.waited += time.perf_counter() - begin
         yield batch
         begin = time.perf_counter()
 
@@ -181,27 +232,6 @@ def _train_twin(recipe: Recipe, run: Run, observer: Observer, stop: Callable[[],
     return train(twin(recipe), teacher, observer, resume=resume, stop=stop) is not None
 
 
-def _take_up(training: Training) -> None:
-    """Go on from the newest training state of the run."""
-    run, average = training.run, training.average
-    training.position = load_checkpoint(
-        run,
-        training.model,
-        training.optimizer,
-        training.scaler,
-        average=None if average is None else average.model,
-    )
-    if run.environment.exists():  # a kill may have come before it was written
-        compare_with_former_sitting(training)
-
-
 def _save_state(training: Training) -> None:
-    average = training.average
-    save_checkpoint(
-        training.run,
-        training.model,
-        training.optimizer,
-        training.scaler,
-        training.position,
-        average=None if average is None else average.model,
-    )
+    save_checkpoint(training)
+    training.saved = time.monotonic(), training.position.step

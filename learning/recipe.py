@@ -91,6 +91,12 @@ class TrainSection(Section):
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of the average of the weights, which is what is kept"
     )
+    checkpoint_minutes: float = Field(
+        5.0, gt=0, description="longest time between two training states"
+    )
+    checkpoint_steps: int | None = Field(
+        None, ge=1, description="optimisation steps between two training states"
+    )
     seed: int = Field(0, ge=0, lt=2**63)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["float32", "bfloat16", "float16"] = "float32"

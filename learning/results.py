@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ..core.errors import AsnnError
@@ -14,8 +15,14 @@ from .schedule import learning_rate
 from .training import Training
 
 
-def validate(training: Training, seconds: float) -> dict[str, Any]:
-    """Return the metrics of the epoch that took so many seconds, validation data included."""
+def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, Any]:
+    """Return the metrics of the open epoch, once all of its batches are done.
+
+    They are a function of recipe and data alone; how long it took is in `times`.
+
+    Args:
+        each_batch: called after each batch of validation data; what it raises ends the validation.
+    """
     position, settings = training.position, training.recipe.train
     result = evaluate(
         training.result,
@@ -25,6 +32,7 @@ def validate(training: Training, seconds: float) -> dict[str, Any]:
         batch_size=max(settings.batch_size, 256),
         device=training.device,
         workers=settings.workers,
+        each_batch=each_batch,
     )
     return {
         "epoch": position.epoch + 1,
@@ -35,8 +43,16 @@ def validate(training: Training, seconds: float) -> dict[str, Any]:
         "validation_loss": result.loss,
         "validation_accuracy": result.accuracy,
         "spike_rate": result.spike_rate,
-        "seconds": round(seconds, 3),
-        "data_seconds": round(training.waited, 3),
+    }
+
+
+def times(training: Training) -> dict[str, Any]:
+    """Return how long the training of the open epoch took, in all sittings, without validation."""
+    position = training.position
+    return {
+        "epoch": position.epoch + 1,
+        "seconds": round(position.open_seconds, 3),
+        "data_seconds": round(position.waited, 3),
     }
 
 
@@ -56,7 +72,7 @@ def rank(metrics: dict[str, Any]) -> tuple[float, float]:
 
 
 def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
-    """Write metrics and summary of the epochs so far; return the summary."""
+    """Write metrics, times and summary of the epochs so far; return the summary."""
     position = training.position
     summary = {
         "finished": finished,
@@ -69,7 +85,11 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
         "best": position.best,
         "last": position.history[-1],
     }
-    lines = "".join(json.dumps(metrics, allow_nan=False) + "\n" for metrics in position.history)
-    write_text(training.run.metrics, lines)
+    write_text(training.run.metrics, _lines(position.history))
+    write_text(training.run.times, _lines(position.times))
     write_json(training.run.summary, summary)
     return summary
+
+
+def _lines(records: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps(record, allow_nan=False) + "\n" for record in records)

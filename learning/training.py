@@ -14,11 +14,11 @@ from ..models.factory import create_model
 from ..models.layers import use_kernels
 from ..models.network import SpikingNetwork
 from .averaging import Average
-from .checkpoint import Position
 from .device import derived_seed, find_device
 from .distillation import TWIN, Teacher, load_teacher, twin
 from .losses import Loss
 from .optimizer import make_optimizer
+from .position import Position
 from .recipe import Recipe
 
 
@@ -30,7 +30,8 @@ class Training:
         model: the network that is trained.
         average: of its weights; None where the recipe wants none.
         teacher: whose answers it learns; None where there is none, and until the twin is trained.
-        waited: seconds that the open epoch has waited for data.
+        saved: when its state was last written, by the clock of `time.monotonic`, and after which
+            step.
     """
 
     recipe: Recipe
@@ -45,7 +46,7 @@ class Training:
     scaler: torch.amp.GradScaler
     position: Position
     batches_per_epoch: int
-    waited: float = 0.0
+    saved: tuple[float, int] = (0.0, 0)
 
     @property
     def parameters(self) -> int:

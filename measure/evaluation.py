@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -57,6 +58,7 @@ def evaluate(
     device: torch.device | str = "cpu",
     steps: int | None = None,
     workers: int = 0,
+    each_batch: Callable[[], None] = lambda: None,
 ) -> Evaluation:
     """Return the evaluation of a network on a split, by its `frozen()` form.
 
@@ -72,6 +74,7 @@ def evaluate(
         device: where to compute.
         steps: use only the first steps.
         workers: processes that load samples which are not in memory.
+        each_batch: called after each batch; what it raises ends the evaluation.
 
     Raises:
         ConfigError: the network does not have that many steps.
@@ -96,6 +99,7 @@ def evaluate(
             confusion += torch.bincount(y * classes + answers[-1], minlength=classes**2).cpu()
             loss += float(cross_entropy(so_far[-1], y, reduction="sum"))
             samples += len(y)
+            each_batch()
     seconds = time.perf_counter() - begin
     return Evaluation(
         samples=samples,

@@ -30,9 +30,14 @@ def save_model(path: Path, model: SpikingNetwork, *, labels: list[str] | None = 
     Raises:
         AsnnError: the file cannot be written.
     """
+    write_bytes(path, model_bytes(model, labels=labels))
+
+
+def model_bytes(model: SpikingNetwork, *, labels: list[str] | None = None) -> bytes:
+    """Return what `save_model` writes."""
     header = {"format": FORMAT, "model": model.config, "labels": labels or []}
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
-    write_bytes(path, save(tensors, metadata={"asnn": json.dumps(header)}))
+    return save(tensors, metadata={"asnn": json.dumps(header)})
 
 
 def load_model(path: Path) -> SpikingNetwork:

@@ -7,19 +7,14 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import AsnnError, ConfigError, DataError
+from ..core.claims import claimed
+from ..core.errors import ConfigError, DataError
 from ..core.files import cannot_write, write_text
 from ..core.runs import RUNS, Run
 from .definition import Definition, differences, read_definition
-
-try:
-    import fcntl
-except ImportError:  # not on Windows, where nobody is kept from working twice in a folder
-    fcntl = None
 
 RECORD = "evaluation.json"  # the last file of a member: who has it is finished
 
@@ -66,31 +61,14 @@ class SweepFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    @contextlib.contextmanager
-    def claimed(self) -> Iterator[int | None]:
+    def claimed(self) -> contextlib.AbstractContextManager[int | None]:
         """Keep other processes from working in the folder; give the descriptor that does it.
-
-        Processes that inherit the descriptor keep the folder claimed for as long as they live.
 
         Raises:
             AsnnError: somebody is at work in it already.
         """
-        if fcntl is None:
-            yield None
-            return
-        with open(self.definition, "rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise AsnnError(
-                    f"a sweep is at work in {self.path}",
-                    why="two at once would train the same members",
-                    remedy="wait for it, or stop it",
-                ) from error
-            except OSError:  # a file system without locks
-                yield None
-                return
-            yield file.fileno()
+        why = "two at once would train the same members"
+        return claimed(self.path, "a sweep", why, with_children=True)
 
 
 def make_folder(definition: Definition, out: Path | None) -> SweepFolder:

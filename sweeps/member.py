@@ -18,6 +18,7 @@ from ..learning.checking import check_recipe
 from ..learning.device import find_device, processor
 from ..learning.loop import Observer, train
 from ..learning.recipe import Recipe, read_document
+from ..learning.resuming import differences
 from ..measure.evaluation import evaluate
 from ..models.layers import use_kernels
 from ..models.saved import load_model
@@ -128,16 +129,14 @@ def require_same_recipe(recipe: Recipe, run: Run) -> None:
         return
     document = read_document(run.config)
     document.get("train", {})["device"] = recipe.train.device
-    found, wanted = check_recipe(document, source=str(run.config)).document(), recipe.document()
-    changed = [
-        f"{section}.{key}: there {found[section].get(key)!r}, in the sweep {value!r}"
-        for section in ("data", "coding", "neuron", "model", "augment", "train")
-        for key, value in wanted[section].items()
-        if found[section].get(key) != value
-    ]
+    found = check_recipe(document, source=str(run.config))
+    changed = differences(found, recipe)
     if changed:
         raise ConfigError(
             f"{run.path} holds another training than the sweep's",
-            why="\n".join(changed),
+            why="\n".join(
+                f"{key}: there {there!r}, in the sweep {here!r}"
+                for key, (there, here) in changed.items()
+            ),
             remedy="sweep anew in another --out, or move that folder away to train it again",
         )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from asnn.core.claims import claimed
 from asnn.learning import loop
 
 from .conftest import TINY
@@ -41,40 +43,73 @@ def interrupted_at(monkeypatch):
                                           "--set", "train.weight_decay=0.01",
                                           "--set", "augment.mixup=true"]])  # fmt: skip
 @pytest.mark.parametrize("step", [2, 4, 6])
-def test_an_interrupted_training_ends_as_one_that_was_not(cli, interrupted_at, options, step):
-    """Stopped in the middle of an epoch (2, 6) and at its very end (4), with 4 steps an epoch."""
+def test_an_interrupted_training_ends_as_one_that_was_not(
+    cli, interrupted_at, tmp_path, options, step
+):
+    """Stopped in the middle of an epoch (2, 6) and before its validation (4): 4 steps an epoch."""
     assert cli("train", *TINY, *options, "--out", "whole").code == 0
     interrupted_at(step)
     stopped = cli("train", *TINY, *options, "--out", "parts")
     assert stopped.code == 130
     assert "saved; go on with: asnn train --resume parts" in stopped.err
     assert cli("train", "--resume", "parts").code == 0
-    whole, parts = load_file("whole/model.safetensors"), load_file("parts/model.safetensors")
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
-
-    def figures(run):
-        lines = [json.loads(line) for line in Path(run, "metrics.jsonl").read_text().splitlines()]
-        return [{k: v for k, v in line.items() if "seconds" not in k} for line in lines]
-
-    assert figures("whole") == figures("parts")
+    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_a_signal_counts_when_an_epoch_is_one_batch(cli, interrupted_at):
+def assert_equal_runs(one: Path, other: Path) -> None:
+    """Byte for byte, but for what tells of time and place."""
+    for name in ("model.safetensors", "metrics.jsonl", "config.toml"):
+        assert (one / name).read_bytes() == (other / name).read_bytes(), name
+
+
+def test_a_signal_counts_when_an_epoch_is_one_batch(cli, interrupted_at, tmp_path):
+    tiny = [*TINY, "--set", "data.limit=32"]
+    assert cli("train", *tiny, "--out", "whole").code == 0
     interrupted_at(1)
-    stopped = cli("train", *TINY, "--set", "data.limit=32", "--out", "a")
-    assert stopped.code == 130
-    assert json.loads(Path("a/summary.json").read_text())["finished"] is False
-    assert cli("train", "--resume", "a").code == 0
+    assert cli("train", *tiny, "--out", "parts").code == 130
+    assert not (tmp_path / "parts/summary.json").exists()
+    assert cli("train", "--resume", "parts").code == 0
+    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_other_data_are_refused(cli, interrupted_at, tmp_path):
     interrupted_at(1)
     assert cli("train", *TINY, "--out", "a").code == 130
-    config = (tmp_path / "a/config.toml").read_text()
-    (tmp_path / "a/config.toml").write_text(config.replace("limit = 200", "limit = 190"))
+    environment = json.loads((tmp_path / "a/environment.json").read_text())
+    environment["data"]["fingerprint"] = "0" * 64
+    (tmp_path / "a/environment.json").write_text(json.dumps(environment))
     result = cli("train", "--resume", "a")
     assert result.code == 4
     assert "the data are not those that a began with" in result.err
+
+
+def test_a_configuration_that_was_edited_is_refused_with_its_keys(cli, interrupted_at, tmp_path):
+    interrupted_at(1)
+    assert cli("train", *TINY, "--out", "a").code == 130
+    config = (tmp_path / "a/config.toml").read_text()
+    edited = config.replace("limit = 200", "limit = 190").replace("hidden = 16", "hidden = 24")
+    (tmp_path / "a/config.toml").write_text(edited)
+    result = cli("train", "--resume", "a")
+    assert result.code == 2
+    assert "data.limit: 200 → 190" in result.err and "model.hidden: 16 → 24" in result.err
+    (tmp_path / "a/config.toml").write_text(config)
+    assert cli("train", "--resume", "a").code == 0
+
+
+def test_keys_that_may_change(cli, interrupted_at, tmp_path):
+    interrupted_at(1)
+    assert cli("train", *TINY, "--out", "a").code == 130
+    changes = ["--set", "train.epochs=3", "--set", "train.checkpoint_steps=2", "--device", "cpu"]
+    result = cli("train", "--resume", "a", *changes)
+    assert result.code == 0
+    assert "changed since the run began: train.epochs 2 → 3: the learning rate now" in result.err
+    assert len((tmp_path / "a/metrics.jsonl").read_text().splitlines()) == 3
+    assert "epochs = 3" in (tmp_path / "a/config.toml").read_text()
+    longer = cli("train", "--resume", "a", "--set", "train.epochs=4")
+    assert longer.code == 0
+    assert len((tmp_path / "a/metrics.jsonl").read_text().splitlines()) == 4
+    shorter = cli("train", "--resume", "a", "--set", "train.epochs=2")
+    assert shorter.code == 2 and "a is in its epoch 4 already" in shorter.err
 
 
 def test_another_thread_count_is_warned_of(cli, interrupted_at, tmp_path):
@@ -88,10 +123,20 @@ def test_another_thread_count_is_warned_of(cli, interrupted_at, tmp_path):
     assert "warning: threads differ from when the run began" in result.err
 
 
-def test_sigterm_exits_with_143(cli, interrupted_at):
-    interrupted_at(1, signal.SIGTERM)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_sigterm_and_sighup_exit_with_143(cli, interrupted_at, number):
+    interrupted_at(1, number)
     assert cli("train", *TINY, "--out", "a").code == 143
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+def test_under_nohup_the_end_of_the_terminal_is_ignored(cli, interrupted_at):
+    former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        interrupted_at(1, signal.SIGHUP)
+        assert cli("train", *TINY, "--out", "a").code == 0
+    finally:
+        signal.signal(signal.SIGHUP, former)
 
 
 def test_resume_alone_takes_the_newest_unfinished_run(cli, interrupted_at, tmp_path):
@@ -109,21 +154,138 @@ def test_resume_alone_takes_the_newest_unfinished_run(cli, interrupted_at, tmp_p
 def test_what_resume_refuses(cli, trained):
     finished = cli("train", "--resume", trained)
     assert finished.code == 2 and "is finished already" in finished.err
-    changed = cli("train", "--resume", trained, "--seed", "3")
-    assert changed.code == 2 and "goes on with the run's own configuration" in changed.err
+    changed = cli("train", "--resume", trained, "--seed", "3", "--set", "train.lr=1")
+    assert changed.code == 2
+    assert "goes on with the run's own configuration: train.lr, train.seed" in changed.err
+    assert "what may change: train.epochs, train.device" in changed.err
+    elsewhere = cli("train", "--resume", trained, "--out", "b")
+    assert elsewhere.code == 2 and "--out would make it another training" in elsewhere.err
     missing = cli("train", "--resume", "nowhere")
     assert missing.code == 4 and "nowhere is not a run" in missing.err
 
 
-def test_a_damaged_state_is_told_with_the_way_out(cli, interrupted_at, tmp_path):
+DAMAGE = {
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:100]),
+    "empty": lambda path: path.write_bytes(b""),
+    "a bit flipped": lambda path: path.write_bytes(flipped(path.read_bytes())),
+    "missing": lambda path: path.unlink(),
+}
+
+
+def flipped(content: bytes) -> bytes:
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("name", ["state.pt", "model.safetensors", "checksums.json"])
+def test_a_damaged_state_is_set_aside_for_the_one_before(
+    cli, interrupted_at, tmp_path, name, damage
+):
+    assert cli("train", *TINY, "--out", "whole").code == 0
+    interrupted_at(6)
+    assert cli("train", *TINY, "--out", "parts").code == 130
+    states = tmp_path / "parts/checkpoints"
+    assert (states / "latest").read_text() == "step-6\n"
+    DAMAGE[damage](states / "step-6" / name)
+    result = cli("train", "--resume", "parts")
+    assert result.code == 0
+    if (name, damage) != ("checksums.json", "missing"):  # as states were before there was one
+        assert "step-6 is damaged" in result.err and "kept as damaged-step-6" in result.err
+        assert "going on after step 4" in result.err
+        assert (states / "damaged-step-6").is_dir()
+    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_where_all_states_are_damaged_it_says_so(cli, interrupted_at, tmp_path):
     interrupted_at(6)
     assert cli("train", *TINY, "--out", "a").code == 130
-    state = tmp_path / "a/checkpoints/step-6/state.pt"
-    for content in (state.read_bytes()[:100], b""):
-        state.write_bytes(content)
+    states = list((tmp_path / "a/checkpoints").glob("step-*/state.pt"))
+    assert len(states) == 2
+    for state in states:
+        state.write_bytes(b"")
+    result = cli("train", "--resume", "a")
+    assert result.code == 4
+    assert "no training state of a is whole" in result.err
+    assert "train anew: asnn train a/config.toml" in result.err
+
+
+def test_best_weights_that_were_lost_come_back(cli, interrupted_at, tmp_path):
+    assert cli("train", *TINY, "--out", "whole").code == 0
+    for damage in DAMAGE.values():
+        interrupted_at(6)
+        assert cli("train", *TINY, "--out", "parts").code == 130
+        damage(tmp_path / "parts/model.safetensors")
+        assert cli("train", "--resume", "parts").code == 0
+        assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+        shutil.rmtree(tmp_path / "parts")
+
+
+def test_states_within_an_epoch(cli, tmp_path):
+    """Every third step, the last two kept; the training is the same."""
+    assert cli("train", *TINY, "--out", "whole").code == 0
+    made = []
+    original = loop.save_checkpoint
+
+    def watched(training):
+        made.append(training.position.step)
+        original(training)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "save_checkpoint", watched)
+        options = ["--set", "train.checkpoint_steps=3"]
+        assert cli("train", *TINY, *options, "--out", "parts").code == 0
+        assert made == [3, 4, 7, 8]
+        made.clear()
+        options = ["--set", "train.checkpoint_minutes=1e-9"]
+        assert cli("train", *TINY, *options, "--out", "often").code == 0
+        assert made == [1, 2, 3, 4, 5, 6, 7, 8]
+    left = sorted(path.name for path in (tmp_path / "parts/checkpoints").iterdir())
+    assert left == ["latest", "step-7", "step-8"]
+    for name in ("model.safetensors", "metrics.jsonl"):
+        whole = (tmp_path / "whole" / name).read_bytes()
+        assert whole == (tmp_path / "parts" / name).read_bytes()
+        assert whole == (tmp_path / "often" / name).read_bytes()
+
+
+def test_two_trainings_do_not_share_a_folder(cli, interrupted_at, tmp_path):
+    interrupted_at(1)
+    assert cli("train", *TINY, "--out", "a").code == 130
+    with claimed(tmp_path / "a", "a training", "why"):
         result = cli("train", "--resume", "a")
-        assert result.code == 4
-        assert "step-6" in result.err and "remove the folder" in result.err
+    assert result.code == 1 and "a training is at work in a" in result.err
+    assert cli("train", "--resume", "a").code == 0
+
+
+def test_a_signal_before_the_first_step(cli, monkeypatch, tmp_path):
+    original = loop.prepare
+
+    def slow(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "prepare", slow)
+    assert cli("train", *TINY, "--out", "a").code == 143
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert cli("train", "--resume", "a").code == 0
+
+
+def test_a_signal_in_validation(cli, monkeypatch, tmp_path):
+    """It does not wait for the end of it."""
+    assert cli("train", *TINY, "--out", "whole").code == 0
+    original = loop.validate
+
+    def signalled(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "validate", signalled)
+        assert cli("train", *TINY, "--out", "parts").code == 130
+    assert not (tmp_path / "parts/metrics.jsonl").exists()
+    assert cli("train", "--resume", "parts").code == 0
+    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_run_from_before_decay_all_goes_on_as_it_began(cli, interrupted_at, tmp_path):

@@ -66,9 +66,9 @@ def test_a_run_records_the_choice_and_what_was_used(tmp_path, kernels, used):
     assert config["train"]["kernels"] == kernels
 
 
-def test_metrics_tell_how_long_data_were_waited_for(tmp_path):
+def test_a_run_tells_how_long_data_were_waited_for(tmp_path):
     train(recipe_of(), Run(tmp_path), Silent())
-    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "times.jsonl").read_text().splitlines()]
     assert len(lines) == 2
     assert all(0 <= line["data_seconds"] <= line["seconds"] for line in lines)
 

@@ -1,0 +1,117 @@
+"""Going on with a run: with its own configuration, its own data, from its newest whole state."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from ..core.errors import ConfigError
+from ..core.files import write_text
+from ..core.runs import Run
+from .checking import check_recipe
+from .checkpoint import newest_checkpoint, restore
+from .recipe import SECTIONS, Recipe, read_document
+from .surroundings import compare_with_former_sitting
+from .training import Training
+
+# Keys that may change between two sittings, and what a change of each does to the promise that
+# the weights are those of a training that was never interrupted.
+EPOCHS = "train.epochs"
+HARMLESS = {
+    EPOCHS: "the learning rate now follows the new number",
+    "train.device": "",
+    "train.workers": "",
+    "train.checkpoint_steps": "",
+    "train.checkpoint_minutes": "",
+    "data.dir": "",
+    "data.path": "",
+    "data.test_path": "",
+    "data.download": "",
+}
+
+
+def differences(then: Recipe, now: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Return what differs between two recipes: the value then and now, by key; None is not set."""
+    old, new = then.document(), now.document()
+    return {
+        f"{section}.{key}": (old[section].get(key), new[section].get(key))
+        for section in SECTIONS
+        for key in sorted({*old[section], *new[section]})
+        if old[section].get(key) != new[section].get(key)
+    }
+
+
+def require_same_training(former: dict[str, Any], recipe: Recipe, *, source: str) -> dict[str, str]:
+    """Return which harmless keys differ from a former configuration; refuse all others.
+
+    Args:
+        former: document of a recipe.
+        recipe: what is wanted now.
+        source: what the former configuration was read from, for messages.
+
+    Raises:
+        ConfigError: another key differs; the message lists all of them.
+    """
+    # The former device may be one that this machine has not; it is no part of what is trained.
+    former = {**former, "train": {**former.get("train", {}), "device": recipe.train.device}}
+    former["train"].setdefault("decay_all", True)  # from before there was this key, all decayed
+    then = check_recipe(former, source=f"the former configuration {source}")
+    changed = {
+        key: f"{_text(old)} → {_text(new)}" for key, (old, new) in differences(then, recipe).items()
+    }
+    refused = [f"{key}: {change}" for key, change in changed.items() if key not in HARMLESS]
+    if refused:
+        raise ConfigError(
+            "a training goes on with the configuration that it began with",
+            why="\n".join(refused),
+            remedy="leave these out, or train anew without --resume; "
+            f"what may change: {', '.join(HARMLESS)}",
+        )
+    return changed
+
+
+def take_up(training: Training) -> None:
+    """Go on from the newest whole training state of the run; begin anew where there is none.
+
+    Raises:
+        ConfigError: the configuration is not the one that the state was written with, or it wants
+            fewer epochs than are done.
+        DataError: there is no whole state, or data or teacher are others.
+    """
+    run, recipe = training.run, training.recipe
+    changed = check_resumable(recipe, run)
+    checkpoint = newest_checkpoint(run)
+    if checkpoint is not None:
+        former = checkpoint.content.get("recipe")
+        if former is not None:  # states of format 1 do not tell
+            changed |= require_same_training(former, recipe, source=f"in {checkpoint.folder}")
+        restore(training, checkpoint)
+    done = training.position.epoch + (training.position.batch > 0)
+    if recipe.train.epochs < done:
+        raise ConfigError(
+            f"{EPOCHS} is {recipe.train.epochs}",
+            why=f"{run.path} is in its epoch {done} already",
+            remedy=f"give at least {done}",
+        )
+    if run.environment.exists():  # a kill may have come before it was written
+        compare_with_former_sitting(training)
+    for key, change in changed.items():
+        effect = f": {HARMLESS[key]}" if HARMLESS[key] else ""
+        warnings.warn(f"changed since the run began: {key} {change}{effect}", stacklevel=3)
+    if changed:
+        write_text(run.config, recipe.toml())
+
+
+def check_resumable(recipe: Recipe, run: Run) -> dict[str, str]:
+    """Return which harmless keys differ from the run's configuration; refuse all others.
+
+    Raises:
+        ConfigError: other keys differ.
+    """
+    if not run.config.exists():
+        return {}
+    return require_same_training(read_document(run.config), recipe, source=str(run.config))
+
+
+def _text(value: Any) -> str:
+    return "not set" if value is None else repr(value)

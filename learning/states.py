@@ -1,0 +1,114 @@
+"""Training states on disk: folders `checkpoints/step-N/` that are whole, or set aside.
+
+A state is written into a hidden folder, file by file, each flushed, with a checksum of every file;
+then the folder is moved to its name, and `checkpoints/latest` comes to name it. Whatever moment a
+process or a machine stops at, the newest state that bears its name is whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import warnings
+from pathlib import Path
+
+from ..core.errors import AsnnError
+from ..core.files import cannot_write, whole_folder, write_bytes, write_json, write_text
+
+KEPT = 2
+CHECKSUMS = "checksums.json"
+LATEST = "latest"
+FORMAT = 1  # of checksums.json
+
+
+class Damaged(Exception):
+    """A training state that cannot be used, with the reason."""
+
+
+def write_state(checkpoints: Path, step: int, files: dict[str, bytes]) -> None:
+    """Write the state after a step, and remove all but the last two.
+
+    Args:
+        checkpoints: the folder of all states, in a folder that exists.
+        step: steps made.
+        files: contents by name.
+
+    Raises:
+        AsnnError: it cannot be written; the states that were there stay.
+    """
+    try:
+        checkpoints.mkdir(exist_ok=True)
+    except OSError as error:
+        raise cannot_write(checkpoints, error) from error
+    sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    with whole_folder(checkpoints / f"step-{step}") as folder:
+        for name, content in files.items():
+            write_bytes(folder / name, content)
+        write_json(folder / CHECKSUMS, {"format": FORMAT, "sha256": sums})
+    write_text(checkpoints / LATEST, f"step-{step}\n")
+    # What a kill in the middle of a write has left behind is of no use to anybody.
+    stale = [path for path in checkpoints.glob(".*") if path.name.startswith((".step-", ".latest"))]
+    for old in [*newest_first(checkpoints)[KEPT:], *stale]:
+        _remove(old)
+
+
+def newest_first(checkpoints: Path) -> list[Path]:
+    """Return the folders of all states, whole or not, the one after the most steps first."""
+    found = [path for path in checkpoints.glob("step-*") if path.name[5:].isdecimal()]
+    return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
+
+
+def require_whole(state: Path) -> None:
+    """Check that every file of a state is as it was written.
+
+    A state from before there were checksums passes.
+
+    Raises:
+        Damaged: a file is missing or has changed.
+    """
+    try:
+        sums = json.loads((state / CHECKSUMS).read_text())["sha256"]
+        wanted = {Path(name).name: str(total) for name, total in sums.items()}
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f"{CHECKSUMS} cannot be read: {error}") from error
+    for name, total in wanted.items():
+        try:
+            with open(state / name, "rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise Damaged(f"{name} cannot be read: {error.strerror or error}") from error
+        if found != total:
+            raise Damaged(f"{name} is not what was written")
+
+
+def set_aside(state: Path, reason: str) -> None:
+    """Rename a damaged state so that nothing takes it for one, and say so."""
+    place = state.with_name(f"damaged-{state.name}")
+    count = 1
+    while place.exists():
+        count += 1
+        place = state.with_name(f"damaged-{state.name}-{count}")
+    try:
+        state.rename(place)
+    except OSError as error:
+        raise AsnnError(
+            f"the training state {state} is damaged, and cannot be set aside",
+            why=f"{reason}; {error.strerror or error}",
+            remedy=f"remove the folder {state} to go on from the state before it",
+        ) from error
+    warnings.warn(
+        f"the training state {state} is damaged ({reason}): it is kept as {place.name}",
+        stacklevel=3,
+    )
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(OSError):
+        path.unlink()
