@@ -69,7 +69,7 @@ def root(
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; only a bug raises."""
-    console.debug = False
+    console.debug = console.silent = False
     console.told.clear()
     try:
         with warnings.catch_warnings():

@@ -81,7 +81,7 @@ class Progress:
     def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
         self._seen, self._last = 0, time.perf_counter()
         seconds = self._last - self._begin
-        left = training.recipe.train.epochs * training.batches_per_epoch - training.position.step
+        left = training.recipe.train.epochs * training.steps_per_epoch - training.position.step
         line = (
             f"epoch {metrics['epoch']}/{training.recipe.train.epochs}  "
             f"loss {metrics['train_loss']:.4f}  "
@@ -116,7 +116,7 @@ class Progress:
         )
         self._task = self._live.add_task(
             "training",
-            total=epochs * training.batches_per_epoch,
+            total=epochs * training.steps_per_epoch,
             completed=training.position.step,
             epoch=training.position.epoch + 1,
             loss=0.0,

@@ -15,19 +15,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
 from torch import Tensor
 
 from ..core.errors import AsnnError, DataError
 from ..core.files import write_bytes
 from ..core.runs import Run
-from ..models.saved import load_model, model_bytes
+from ..models.saved import model_bytes
 from .position import Position
-from .states import Damaged, newest_first, require_whole, set_aside, write_state
+from .states import Damaged, newest_first, read_state, set_aside, write_state
 from .training import Training
 
 FORMAT = 2
+STATE, MODEL = "state.pt", "model.safetensors"
+AVERAGE, BEST = "average.safetensors", "best.safetensors"
 
 UNREADABLE = (
     OSError,
@@ -57,11 +61,11 @@ def save_checkpoint(training: Training) -> None:
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    files = {"state.pt": buffer.getvalue(), "model.safetensors": model_bytes(training.model)}
+    files = {STATE: buffer.getvalue(), MODEL: model_bytes(training.model)}
     if training.average is not None:
-        files["average.safetensors"] = model_bytes(training.average.model)
+        files[AVERAGE] = model_bytes(training.average.model)
     if training.position.best is not None:
-        files["best.safetensors"] = _read(training.run.model)
+        files[BEST] = _read(training.run.model)
     write_state(training.run.checkpoints, training.position.step, files)
 
 
@@ -72,10 +76,12 @@ class Checkpoint:
     Attributes:
         folder: where it lies.
         content: what `state.pt` holds.
+        files: contents of the others, by name.
     """
 
     folder: Path
     content: dict[str, Any]
+    files: dict[str, bytes]
 
 
 def newest_checkpoint(run: Run) -> Checkpoint | None:
@@ -89,8 +95,8 @@ def newest_checkpoint(run: Run) -> Checkpoint | None:
     damage = []
     for folder in newest_first(run.checkpoints):
         try:
-            require_whole(folder)
-            return Checkpoint(folder, _read_state(folder / "state.pt"))
+            files = read_state(folder)
+            return Checkpoint(folder, _content(folder, files), files)
         except Damaged as fault:
             set_aside(folder, str(fault))
             damage.append(f"{folder.name}: {fault}")
@@ -103,16 +109,17 @@ def newest_checkpoint(run: Run) -> Checkpoint | None:
     return None
 
 
-def _read_state(path: Path) -> dict[str, Any]:
+def _content(folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
+    if STATE not in files:
+        raise Damaged(f"{STATE} is missing")
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        state = torch.load(io.BytesIO(files.pop(STATE)), weights_only=True, map_location="cpu")
         version = int(state["format"])
     except UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Damaged(f"{path.name} cannot be read: {reason}") from error
+        raise Damaged(f"{STATE} cannot be read: {_reason(error)}") from error
     if version > FORMAT:
         raise DataError(
-            f"{path} has format {version}",
+            f"{folder / STATE} has format {version}",
             why=f"this asnn reads formats up to {FORMAT}",
             remedy="install a newer asnn",
         )
@@ -126,39 +133,38 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         DataError: it does not fit what is trained.
     """
     folder, state, average = checkpoint.folder, checkpoint.content, training.average
-    path = folder / "state.pt"
     try:
         position = TypeAdapter(Position).validate_python(state["position"])
-        _require_same_groups(training, path, state["optimizer"])
+        _require_same_groups(training, folder / STATE, state["optimizer"])
         _require_same_shapes(state["optimizer"], training.optimizer)
-        weights = load_model(folder / "model.safetensors").state_dict()
-        training.model.load_state_dict(weights)
+        training.model.load_state_dict(safetensors.torch.load(checkpoint.files[MODEL]))
         if average is not None:
-            weights = load_model(folder / "average.safetensors").state_dict()
-            average.model.load_state_dict(weights)
+            average.model.load_state_dict(safetensors.torch.load(checkpoint.files[AVERAGE]))
         training.optimizer.load_state_dict(state["optimizer"])
         training.scaler.load_state_dict(state["scaler"])
-    except (*UNREADABLE, ValidationError) as error:
+    except (*UNREADABLE, ValidationError, SafetensorError) as error:
         raise DataError(
-            f"the training state {path} does not fit the run",
-            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            remedy=f"remove the folder {folder} to go on from the state before it",
+            f"the training state {folder} does not fit the run",
+            why=_reason(error),
+            remedy="remove that folder to go on from the state before it",
         ) from error
     training.position = position
-    best = folder / "best.safetensors"
-    if best.exists():
-        _put_back(best, training.run)
+    if training.processes.first and BEST in checkpoint.files:
+        _put_back(checkpoint.files[BEST], training.run)
 
 
-def _put_back(best: Path, run: Run) -> None:
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _put_back(best: bytes, run: Run) -> None:
     """Let the run have the best weights of a state, should it have lost them or others."""
-    content = _read(best)
     try:
-        same = run.model.read_bytes() == content
+        same = run.model.read_bytes() == best
     except OSError:
         same = False
     if not same:
-        write_bytes(run.model, content)
+        write_bytes(run.model, best)
 
 
 def _read(path: Path) -> bytes:

@@ -91,6 +91,10 @@ class TrainSection(Section):
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of the average of the weights, which is what is kept"
     )
+    accumulate: int = Field(1, ge=1, description="batches whose gradients make one step")
+    sync_norm: bool = Field(
+        False, description="batch norms see the samples of all processes, not of each by itself"
+    )
     checkpoint_minutes: float = Field(
         5.0, gt=0, description="longest time between two training states"
     )

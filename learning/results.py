@@ -33,11 +33,12 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
         device=training.device,
         workers=settings.workers,
         each_batch=each_batch,
+        part=training.part,
     )
     return {
         "epoch": position.epoch + 1,
         "step": position.step,
-        "lr": learning_rate(settings, position.step - 1, training.batches_per_epoch),
+        "lr": learning_rate(settings, position.step - 1, training.steps_per_epoch),
         "train_loss": position.loss / position.seen,
         "train_accuracy": position.correct / position.seen,
         "validation_loss": result.loss,
@@ -85,9 +86,10 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
         "best": position.best,
         "last": position.history[-1],
     }
-    write_text(training.run.metrics, _lines(position.history))
-    write_text(training.run.times, _lines(position.times))
-    write_json(training.run.summary, summary)
+    if training.processes.first:
+        write_text(training.run.metrics, _lines(position.history))
+        write_text(training.run.times, _lines(position.times))
+        write_json(training.run.summary, summary)
     return summary
 
 

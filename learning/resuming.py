@@ -10,6 +10,7 @@ from ..core.files import write_text
 from ..core.runs import Run
 from .checking import check_recipe
 from .checkpoint import newest_checkpoint, restore
+from .processes import ALONE, Processes
 from .recipe import SECTIONS, Recipe, read_document
 from .surroundings import compare_with_former_sitting
 from .training import Training
@@ -79,12 +80,12 @@ def take_up(training: Training) -> None:
         DataError: there is no whole state, or data or teacher are others.
     """
     run, recipe = training.run, training.recipe
-    changed = check_resumable(recipe, run)
-    checkpoint = newest_checkpoint(run)
+    changed = check_resumable(recipe, run, training.processes)
+    checkpoint = training.processes.from_first(lambda: newest_checkpoint(run))
     if checkpoint is not None:
         former = checkpoint.content.get("recipe")
         if former is not None:  # states of format 1 do not tell
-            changed |= require_same_training(former, recipe, source=f"in {checkpoint.folder}")
+            changed |= require_same_training(former, recipe, source=str(checkpoint.folder))
         restore(training, checkpoint)
     done = training.position.epoch + (training.position.batch > 0)
     if recipe.train.epochs < done:
@@ -93,6 +94,8 @@ def take_up(training: Training) -> None:
             why=f"{run.path} is in its epoch {done} already",
             remedy=f"give at least {done}",
         )
+    if not training.processes.first:
+        return
     if run.environment.exists():  # a kill may have come before it was written
         compare_with_former_sitting(training)
     for key, change in changed.items():
@@ -102,15 +105,19 @@ def take_up(training: Training) -> None:
         write_text(run.config, recipe.toml())
 
 
-def check_resumable(recipe: Recipe, run: Run) -> dict[str, str]:
+def check_resumable(recipe: Recipe, run: Run, processes: Processes = ALONE) -> dict[str, str]:
     """Return which harmless keys differ from the run's configuration; refuse all others.
 
     Raises:
         ConfigError: other keys differ.
     """
-    if not run.config.exists():
-        return {}
-    return require_same_training(read_document(run.config), recipe, source=str(run.config))
+
+    def compared() -> dict[str, str]:
+        if not run.config.exists():
+            return {}
+        return require_same_training(read_document(run.config), recipe, source=str(run.config))
+
+    return processes.from_first(compared)
 
 
 def _text(value: Any) -> str:

@@ -60,29 +60,31 @@ def newest_first(checkpoints: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
 
 
-def require_whole(state: Path) -> None:
-    """Check that every file of a state is as it was written.
+def read_state(state: Path) -> dict[str, bytes]:
+    """Return the files of a state by name, once each is as it was written.
 
-    A state from before there were checksums passes.
+    A state from before there were checksums is taken as it is.
 
     Raises:
         Damaged: a file is missing or has changed.
     """
     try:
-        sums = json.loads((state / CHECKSUMS).read_text())["sha256"]
-        wanted = {Path(name).name: str(total) for name, total in sums.items()}
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        files = {path.name: path.read_bytes() for path in state.iterdir() if path.is_file()}
+    except OSError as error:
+        raise Damaged(error.strerror or str(error)) from error
+    content = files.pop(CHECKSUMS, None)
+    if content is None:
+        return files
+    try:
+        sums = dict(json.loads(content)["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{CHECKSUMS} cannot be read: {error}") from error
-    for name, total in wanted.items():
-        try:
-            with open(state / name, "rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise Damaged(f"{name} cannot be read: {error.strerror or error}") from error
-        if found != total:
+    for name, total in sums.items():
+        if name not in files:
+            raise Damaged(f"{name} is missing")
+        if hashlib.sha256(files[name]).hexdigest() != total:
             raise Damaged(f"{name} is not what was written")
+    return files
 
 
 def set_aside(state: Path, reason: str) -> None:

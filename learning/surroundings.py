@@ -14,7 +14,11 @@ from .training import Training
 
 def surroundings(training: Training) -> dict[str, Any]:
     """Return what `environment.json` holds: versions, machine, data and the teacher's weights."""
-    found = {**environment(training.device), "data": _describe(training.data)}
+    found = {
+        **environment(training.device),
+        "processes": training.processes.count,
+        "data": _describe(training.data),
+    }
     return found if training.teacher is None else {**found, "teacher": training.teacher.fingerprint}
 
 
@@ -43,7 +47,8 @@ def compare_with_former_sitting(training: Training) -> None:
             why=f"the weights in {training.recipe.train.teacher} have changed",
             remedy="restore the teacher's run, or train anew without --resume",
         )
-    keys = ("packages", "python", "threads", "device", "device_name")
+    former.setdefault("processes", 1)
+    keys = ("packages", "python", "threads", "device", "device_name", "processes")
     changed = [key for key in keys if former.get(key) != now[key]]
     if changed:
         warnings.warn(

@@ -53,6 +53,17 @@ class SpikeRates:
             layer.watchers.remove(watcher)
         self._watching.clear()
 
+    def add_up(self, summed: Callable[[Tensor], Tensor]) -> None:
+        """Take in what other processes have counted.
+
+        Args:
+            summed: gives the sum of a tensor over all processes, each of which calls it.
+        """
+        for name in self._layers:
+            if name in self._spikes:
+                self._spikes[name] = summed(self._spikes[name])
+                self._places[name] = int(summed(Tensor([self._places[name]]).double()))
+
     def by_layer(self) -> dict[str, list[float]]:
         """Return the rate of each layer at each step."""
         return {
