@@ -50,7 +50,11 @@ def load_model(path: Path) -> SpikingNetwork:
     try:
         config = dict(header["model"])
         config["in_shape"] = tuple(config["in_shape"])
-        model = create_model(config.pop("name"), **config)
+        name = config.pop("name")
+        # Without memory first: a header can ask for more than the file could ever hold.
+        with torch.device("meta"):
+            _require_same_tensors(create_model(name, **config).state_dict(), tensors)
+        model = create_model(name, **config)
         model.load_state_dict(tensors)
     except (RuntimeError, KeyError, TypeError, ValueError) as error:
         raise DataError(
@@ -62,6 +66,17 @@ def load_model(path: Path) -> SpikingNetwork:
     if damaged:
         raise DataError(f"{path} holds values that are not finite", why=", ".join(damaged[:5]))
     return model.eval()
+
+
+def _require_same_tensors(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+    if wanted.keys() != found.keys():
+        missing, more = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+        raise ValueError(f"missing: {missing[:5]}, of no use: {more[:5]}")
+    for name, value in wanted.items():
+        if value.shape != found[name].shape:
+            raise ValueError(
+                f"{name} has the shape {list(found[name].shape)}, not {list(value.shape)}"
+            )
 
 
 def load_run(path: Path | str | None = None) -> SpikingNetwork:
