@@ -1,5 +1,6 @@
 """Files that are cut off, flipped or spliced: each reader takes them or refuses them, in bounds."""
 
+import contextlib
 import gzip
 import io
 import shutil
@@ -59,7 +60,8 @@ def mutations(draw):
             if kind == "cut":
                 content = content[:at]
             elif kind == "flip":
-                content = content[:at] + bytes(b ^ 1 << (piece[0] & 7) for b in content[at : at + 1]) + content[at + 1 :]  # fmt: skip
+                flipped = bytes(b ^ 1 << (piece[0] & 7) for b in content[at : at + 1])
+                content = content[:at] + flipped + content[at + 1 :]
             elif kind == "insert":
                 content = content[:at] + piece + content[at:]
             elif kind == "double":
@@ -182,10 +184,8 @@ MADE: dict[str, bytes] = {}
 @given(damage=mutations())
 def test_numpy_files_raise_what_they_say(damage):
     for read, make in ((read_npy, npy), (lambda content: read_npz(io.BytesIO(content)), spikes)):
-        try:
+        with contextlib.suppress(*ARCHIVE_ERRORS):
             read(damage(make()))
-        except ARCHIVE_ERRORS:
-            pass
 
 
 @pytest.fixture(scope="module")
