@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -60,6 +61,14 @@ def stderr(*, even_if_silent: bool = False) -> Any:
             # A training goes on although nobody watches it any more.
             self.quiet = True
             silence(sys.stderr)
+
+        def _write_buffer(self) -> None:
+            try:
+                super()._write_buffer()
+            except OSError as error:  # the terminal has been closed
+                if error.errno not in (errno.EIO, errno.EBADF):
+                    raise
+                self.on_broken_pipe()
 
     quiet = silent and not even_if_silent
     return Lasting(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)

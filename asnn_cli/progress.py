@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +15,8 @@ from .console import duration, note, percent, stderr
 class Progress:
     """Observer of a training; a context, so that the live line ends with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, when_started: Callable[[], None] = lambda: None) -> None:
+        self._when_started = when_started
         self._console = stderr()
         self._live: Any = None
         self._task: Any = None
@@ -37,6 +39,7 @@ class Progress:
             self._live.stop()
 
     def started(self, training: Training) -> None:
+        self._when_started()
         recipe, data = training.recipe, training.data
         note(
             f"{recipe.name}: {recipe.model.name} with {recipe.model.neuron} neurons, "

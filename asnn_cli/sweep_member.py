@@ -57,7 +57,8 @@ def carry_out(order: dict[str, Any]) -> bool:
     torch.set_num_threads(order["threads"])
     recipe = check_recipe(order["recipe"], source="the member")
     with contextlib.ExitStack() as stack:
-        progress, stop = stack.enter_context(Progress()), stack.enter_context(StopSignals())
+        stop = stack.enter_context(StopSignals())
+        progress = stack.enter_context(Progress(stop.arm))
         return train_member(
             recipe,
             Run(order["run"]),

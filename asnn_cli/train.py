@@ -195,11 +195,11 @@ def _claim_folder(out: Path | None, name: str) -> Path:
     import time
 
     from ..core.errors import ConfigError
-    from ..core.files import cannot_write
+    from ..core.files import cannot_write, is_part
     from ..core.runs import RUNS
 
     if out is not None:
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and not all(is_part(path) for path in out.iterdir()):
             raise ConfigError(
                 f"{out} is not empty",
                 why="a run is never written over another",
@@ -224,19 +224,12 @@ def _claim_folder(out: Path | None, name: str) -> Path:
 
 
 def _train(recipe: Any, run: Any, resume: bool, processes: Any) -> dict[str, Any]:
-    import contextlib
-
     from ..learning import train as fit
     from .progress import Progress
     from .signals import StopSignals
 
-    try:
-        with Progress() as progress, StopSignals() as stop:
-            summary = fit(recipe, run, progress, resume=resume, stop=stop, processes=processes)
-    except Exception:
-        with contextlib.suppress(OSError):
-            run.path.rmdir()  # only where nothing has been written yet
-        raise
+    with StopSignals() as stop, Progress(stop.arm) as progress:
+        summary = fit(recipe, run, progress, resume=resume, stop=stop, processes=processes)
     if summary is None:
         console.note(f"saved; go on with: asnn train --resume {run.path}")
         raise typer.Exit(stop.exit_code)

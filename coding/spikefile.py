@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..core.arrays import FREE, RATIO, read_npz
+from ..core.documents import read_json
 from ..core.errors import DataError
 from ..core.files import ARCHIVE_ERRORS
 
@@ -79,7 +80,7 @@ def load_spikes(source: Path | str | bytes) -> SpikeFile:
     stream = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
     try:
         arrays = read_npz(stream)
-        meta = json.loads(str(arrays["meta"]))
+        meta = read_json(str(arrays["meta"]))
         if int(meta["format"]) > FORMAT:
             raise ValueError(f"it has format {meta['format']}, this asnn reads up to {FORMAT}")
         shape = tuple(int(n) for n in arrays["shape"])

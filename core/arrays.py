@@ -16,7 +16,9 @@ import numpy as np
 from numpy.lib import format as npy
 
 MOST_ARRAYS = 10_000
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 FREE = 2**30  # bytes that any archive may unpack to
+PIECE = 2**20
 RATIO = 200  # and beyond, how many bytes each of its own may become
 
 
@@ -30,23 +32,43 @@ def read_npz(source: Path | BinaryIO) -> dict[str, np.ndarray]:
             cannot be read, or is damaged.
     """
     with zipfile.ZipFile(source) as archive:
-        entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+        entries = [each for each in archive.infolist() if each.filename.endswith(".npy")]
         if len(entries) > MOST_ARRAYS:
-            raise ValueError(f"it holds {len(entries)} files; at most {MOST_ARRAYS} are read")
-        packed = sum(entry.compress_size for entry in entries)
+            raise ValueError(f"it holds {len(entries)} arrays; at most {MOST_ARRAYS} are read")
+        packed = source.stat().st_size if isinstance(source, Path) else source.seek(0, 2)
         whole = sum(entry.file_size for entry in entries)
         if whole > max(FREE, RATIO * packed):
             raise ValueError(
                 f"its {packed:,} bytes unpack to {whole:,}; at most {RATIO} times as many, or "
                 f"{FREE:,}, are unpacked"
             )
-        arrays = {}
-        for entry in entries:
-            if entry.filename.endswith(".npy"):
-                with archive.open(entry) as file:
-                    name = entry.filename.removesuffix(".npy")
-                    arrays[name] = _read(file)
-        return arrays
+        names = (entry.filename.removesuffix(".npy") for entry in entries)
+        return {
+            name: _read(io.BytesIO(read_member(archive, entry)))
+            for name, entry in zip(names, entries, strict=True)
+        }
+
+
+def read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return a file of a zip, unpacked no further than to the size that its entry tells.
+
+    Raises:
+        ValueError: it is packed in another way than deflated, or is larger than its entry tells.
+        Whatever zipfile raises.
+    """
+    if entry.compress_type not in METHODS:
+        raise ValueError(f"{entry.filename} is neither stored nor deflated")
+    with archive.open(entry) as file:
+        pieces = []
+        left = entry.file_size
+        while left > 0:
+            piece = file.read(min(left, PIECE))  # a read of all would unpack all before it counts
+            if not piece:
+                break
+            pieces.append(piece)
+            left -= len(piece)
+        file.read(1)  # compares the checksum
+    return b"".join(pieces)
 
 
 def read_npy(content: bytes) -> np.ndarray:
@@ -59,15 +81,16 @@ def read_npy(content: bytes) -> np.ndarray:
 
 
 def _read(file: IO[bytes]) -> np.ndarray:
-    version = npy.read_magic(file)
-    if version == (1, 0):
-        shape, fortran, dtype = npy.read_array_header_1_0(file)
-    elif version in ((2, 0), (3, 0)):
-        shape, fortran, dtype = npy.read_array_header_2_0(file)
-    else:
-        raise ValueError(f"an array has the format {version[0]}.{version[1]}")
+    try:
+        version = npy.read_magic(file)
+        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = header(file)
+    except Exception as error:  # numpy parses headers as Python, and raises what that raises
+        raise ValueError(f"the header of an array cannot be read: {error}") from error
     if dtype.hasobject:
         raise ValueError("an array holds Python objects; allow_pickle is never set")
+    if dtype.itemsize == 0:
+        raise ValueError("an array holds values of no size")
     content = file.read()
     wanted = math.prod(shape) * dtype.itemsize
     if len(content) != wanted or min(shape, default=0) < 0:

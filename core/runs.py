@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from .documents import read_json
 from .errors import DataError
 
 RUNS = Path("runs")
@@ -66,7 +66,7 @@ class Run:
     def finished(self) -> bool:
         """Whether training came to its end."""
         try:
-            return bool(json.loads(self.summary.read_text())["finished"])
+            return bool(read_json(self.summary.read_bytes())["finished"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
 

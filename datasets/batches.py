@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from ..core.errors import ConfigError, DataError
+from ..core.errors import AsnnError, ConfigError, DataError
 from .augment import Augment
 from .base import LazyImages, Split
 from .mixing import Targets
@@ -167,7 +167,16 @@ def _decoded(images: LazyImages, indices: tuple[Tensor, ...], workers: int) -> I
         # Its own, or each epoch would draw a number from the global one.
         generator=torch.Generator(),
     )
-    for batch in loader:
-        if isinstance(batch, DataError):
-            raise batch
-        yield batch
+    try:
+        for batch in loader:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if workers == 0:
+            raise
+        raise AsnnError(
+            "a process that loads samples has failed",
+            why=next(iter(str(error).splitlines()), ""),
+            remedy="lower train.workers, or raise the limits of memory and open files",
+        ) from error

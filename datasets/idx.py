@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..core.arrays import FREE, RATIO
 from ..core.errors import DataError
 
 UNSIGNED_BYTE = 0x08
@@ -76,8 +77,7 @@ def _content(path: Path, start: int) -> bytes:
         with gzip.open(io.BytesIO(raw)) as stream:
             header = stream.read(start)
             sizes = np.frombuffer(header[: len(header) // 4 * 4], ">u4")[1:]
-            # A small file cannot become more than deflate's thousandfold, whatever its header says.
-            asked = min(math.prod(int(size) for size in sizes), 1_040 * len(raw))
+            asked = min(math.prod(int(size) for size in sizes), max(FREE, RATIO * len(raw)))
             return header + stream.read(asked + 1)
     except EOFError as error:
         raise too_short(path, "the gzip stream has no end") from error

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from ..core.arrays import read_member
 from ..core.errors import DataError
 
 MOST_BYTES = 2**28  # of one image file
@@ -117,14 +118,15 @@ class ZipStore:
         """
         _require_bounded(self, name)
         try:
-            return self._zip().read(name)
+            archive = self._zip()
+            return read_member(archive, archive.getinfo(name))
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise DataError(
                 f"{self.place(name)} is damaged",
                 why=str(error),
                 remedy=f"get {self.path} again",
             ) from error
-        except (NotImplementedError, RuntimeError) as error:
+        except (NotImplementedError, RuntimeError, ValueError) as error:
             raise DataError(
                 f"{self.place(name)} cannot be unpacked",
                 why=str(error),

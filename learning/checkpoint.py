@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,11 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from ..core.errors import AsnnError, DataError
-from ..core.files import write_bytes
+from ..core.files import recover, write_bytes
 from ..core.runs import Run
 from ..models.saved import model_bytes
 from .position import Position
-from .states import Damaged, newest_first, read_state, set_aside, write_state
+from .states import CHECKSUMS, Damaged, newest_first, read_state, set_aside, write_state
 from .training import Training
 
 FORMAT = 2
@@ -64,8 +65,8 @@ def save_checkpoint(training: Training) -> None:
     files = {STATE: buffer.getvalue(), MODEL: model_bytes(training.model)}
     if training.average is not None:
         files[AVERAGE] = model_bytes(training.average.model)
-    if training.position.best is not None:
-        files[BEST] = _read(training.run.model)
+    if training.best is not None:
+        files[BEST] = training.best
     write_state(training.run.checkpoints, training.position.step, files)
 
 
@@ -93,10 +94,12 @@ def newest_checkpoint(run: Run) -> Checkpoint | None:
         DataError: all states are damaged, or the newest is of a newer format.
     """
     damage = []
+    recover(run.checkpoints)
     for folder in newest_first(run.checkpoints):
         try:
             files = read_state(folder)
-            return Checkpoint(folder, _content(folder, files), files)
+            summed = files.pop(CHECKSUMS, None) is not None
+            return Checkpoint(folder, _content(folder, files, summed=summed), files)
         except Damaged as fault:
             set_aside(folder, str(fault))
             damage.append(f"{folder.name}: {fault}")
@@ -109,14 +112,18 @@ def newest_checkpoint(run: Run) -> Checkpoint | None:
     return None
 
 
-def _content(folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
+def _content(folder: Path, files: dict[str, bytes], *, summed: bool) -> dict[str, Any]:
     if STATE not in files:
         raise Damaged(f"{STATE} is missing")
     try:
-        state = torch.load(io.BytesIO(files.pop(STATE)), weights_only=True, map_location="cpu")
+        content = io.BytesIO(files.pop(STATE))
+        _require_stored(content)
+        state = torch.load(content, weights_only=True, map_location="cpu")
         version = int(state["format"])
-    except UNREADABLE as error:
+    except Exception as error:  # torch's reader raises what it likes on damaged files
         raise Damaged(f"{STATE} cannot be read: {_reason(error)}") from error
+    if version >= 2 and not summed:
+        raise Damaged(f"{CHECKSUMS} is missing")
     if version > FORMAT:
         raise DataError(
             f"{folder / STATE} has format {version}",
@@ -135,11 +142,12 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
     folder, state, average = checkpoint.folder, checkpoint.content, training.average
     try:
         position = TypeAdapter(Position).validate_python(state["position"])
+        _require_possible(position, training.batches_per_epoch)
         _require_same_groups(training, folder / STATE, state["optimizer"])
         _require_same_shapes(state["optimizer"], training.optimizer)
-        training.model.load_state_dict(safetensors.torch.load(checkpoint.files[MODEL]))
+        training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
         if average is not None:
-            average.model.load_state_dict(safetensors.torch.load(checkpoint.files[AVERAGE]))
+            average.model.load_state_dict(_weights(checkpoint.files[AVERAGE]))
         training.optimizer.load_state_dict(state["optimizer"])
         training.scaler.load_state_dict(state["scaler"])
     except (*UNREADABLE, ValidationError, SafetensorError) as error:
@@ -149,12 +157,43 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
             remedy="remove that folder to go on from the state before it",
         ) from error
     training.position = position
-    if training.processes.first and BEST in checkpoint.files:
-        _put_back(checkpoint.files[BEST], training.run)
+    if position.best is not None:
+        training.best = checkpoint.files.get(BEST) or _read(training.run.model)
+        if training.processes.first:
+            _put_back(training.best, training.run)
 
 
 def _reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _weights(content: bytes) -> dict[str, Tensor]:
+    tensors = safetensors.torch.load(content)
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise ValueError("it holds weights that are not finite")
+    return tensors
+
+
+def _require_possible(position: Position, batches: int) -> None:
+    counts = (position.epoch, position.batch, position.step, position.seen)
+    figures = {"epoch", "validation_accuracy", "validation_loss"}
+    if (
+        min(counts) < 0
+        or position.batch > batches
+        or (position.batch > 0) != (position.seen > 0)
+        or position.epoch != len(position.history)
+        or (position.best is None) != (position.epoch == 0)
+        or not figures <= {*(position.best or figures)}
+    ):
+        raise ValueError("its position in the training is none that can be")
+
+
+def _require_stored(content: io.BytesIO) -> None:
+    """Refuse a state that would unpack to more than it is; torch packs nothing."""
+    with zipfile.ZipFile(content) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("it is compressed")
+    content.seek(0)
 
 
 def _put_back(best: bytes, run: Run) -> None:

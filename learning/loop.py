@@ -12,18 +12,18 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from ..core.claims import claimed
-from ..core.files import write_json, write_text
+from ..core.files import remove_parts, write_bytes, write_json, write_text
 from ..core.runs import Run
 from ..datasets import Batches, Targets
 from ..measure.pictures import draw_curves
 from ..measure.spikes import SpikeRates
-from ..models.saved import save_model
+from ..models.saved import model_bytes
 from .checkpoint import save_checkpoint
 from .device import derived_seed, mixed_precision, seed_all
 from .distillation import TWIN, load_teacher, twin, twin_run
 from .losses import OF_THE_MEAN
 from .position import Position
-from .processes import ALONE, Processes, losing_none
+from .processes import ALONE, Processes
 from .recipe import Recipe
 from .results import rank, require_finite, times, validate, write_results
 from .resuming import check_resumable, take_up
@@ -79,12 +79,18 @@ def train(
         AsnnError: the data cannot be had, the run cannot be written or is at work elsewhere, the
             loss is not finite, or another process has ended.
     """
-    with _claimed(run, processes), losing_none(processes, run):
+    with _claimed(run, processes):
+        if processes.first:
+            remove_parts(run.path)
         if resume:
             check_resumable(recipe, run, processes)
-        training = prepare(recipe, run, processes)
-        if not resume and processes.first:
-            write_text(run.config, recipe.toml())
+        try:
+            training = prepare(recipe, run, processes)
+            if not resume and processes.first:
+                write_text(run.config, recipe.toml())
+        except BaseException:
+            _leave_nothing(run, processes)
+            raise
         if recipe.train.teacher == TWIN:
             if not _train_twin(recipe, run, observer, stop, processes):
                 return None
@@ -110,6 +116,13 @@ def _claimed(run: Run, processes: Processes) -> contextlib.AbstractContextManage
     return claimed(run.path, "a training", "two at once would write over each other")
 
 
+def _leave_nothing(run: Run, processes: Processes) -> None:
+    """Remove the folder of a run in which nothing has been written."""
+    if processes.first:
+        with contextlib.suppress(OSError):
+            run.path.rmdir()
+
+
 def _asked(training: Training, stop: Callable[[], bool]) -> bool:
     """Tell whether any process was asked to stop."""
     return training.processes.summed(float(stop()))[0] > 0
@@ -126,8 +139,7 @@ def _train_epochs(
     recipe, run, position = training.recipe, training.run, training.position
 
     def in_validation() -> None:
-        # Several processes have not the same number of batches to agree after.
-        if training.processes.count == 1 and stop():
+        if _asked(training, stop):
             _stop(training)
 
     for _ in range(position.epoch, recipe.train.epochs):
@@ -139,8 +151,9 @@ def _train_epochs(
         position.close_epoch()
         if position.best is None or rank(metrics) > rank(position.best):
             position.best = metrics
+            training.best = model_bytes(training.result, labels=training.data.classes)
             if training.processes.first:
-                save_model(run.model, training.result, labels=training.data.classes)
+                write_bytes(run.model, training.best)
         _save_state(training)
         write_results(training, finished=False)
         observer.epoch_done(training, metrics)

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import torch
-from torch import distributed
+from torch import distributed, nn
 
 from ..core.errors import AsnnError, ConfigError
-from ..core.runs import Run
 
 T = TypeVar("T")
 
@@ -42,9 +41,19 @@ class Processes:
         return self.rank == 0
 
     def device(self, found: torch.device) -> torch.device:
-        """Return the device of this process, where the recipe names `found` for all."""
-        if self.count == 1 or found.type != "cuda" or found.index is not None:
+        """Return the device of this process, where the recipe names `found` for all.
+
+        Raises:
+            ConfigError: it is one that several processes cannot use.
+        """
+        if self.count == 1 or found.type == "cpu":
             return found
+        if found.type != "cuda" or found.index is not None:
+            raise ConfigError(
+                f"{self.count} processes cannot all use {found}",
+                why="each needs a device of its own",
+                remedy="use --device cuda, or --device cpu",
+            )
         if self.local_rank >= torch.cuda.device_count():
             raise ConfigError(
                 f"process {self.rank} has no GPU of its own",
@@ -79,10 +88,25 @@ class Processes:
         distributed.all_reduce(sums)
         return sums.tolist()
 
-    def wait(self) -> None:
-        """Wait until all processes are here."""
-        if self.count > 1:
+    def in_turn(self, load: Callable[[], T]) -> T:
+        """Return what `load` gives: first in one process of each machine, then in its others.
+
+        So what is missing is fetched once, and is whole when the others look for it.
+        """
+        if self.count == 1:
+            return load()
+        if self.local_rank == 0:
+            loaded = load()
             distributed.barrier()
+            return loaded
+        distributed.barrier()
+        return load()
+
+    def same_weights(self, model: nn.Module) -> None:
+        """Let a network have the parameters and statistics that it has in the first process."""
+        if self.count > 1:
+            for tensor in [*model.parameters(), *model.buffers()]:
+                distributed.broadcast(tensor.detach(), 0)
 
 
 ALONE = Processes()
@@ -94,7 +118,7 @@ def joined() -> Iterator[Processes]:
 
     Raises:
         ConfigError: the environment names a rank that cannot be.
-        AsnnError: the others cannot be reached.
+        AsnnError: the others cannot be reached, or one of them has ended.
     """
     processes = _from_environment()
     if processes.count == 1:
@@ -109,39 +133,31 @@ def joined() -> Iterator[Processes]:
     except (ValueError, RuntimeError) as error:
         raise AsnnError(
             "the processes of the training cannot reach each other",
-            why=str(error).splitlines()[0],
+            why=_reason(error),
             remedy="start them with torchrun; docs/distributed.md shows how",
         ) from error
     try:
         yield processes
+    except RuntimeError as error:
+        if not _of_a_collective(error):
+            raise
+        raise AsnnError(
+            "another process has ended",
+            why=_reason(error),
+            remedy="see what it said; a training goes on with `train --resume` and its folder",
+        ) from error
     finally:
         distributed.destroy_process_group()
 
 
-@contextlib.contextmanager
-def losing_none(processes: Processes, run: Run) -> Iterator[None]:
-    """Say of a collective that fails what it means: another process has ended.
-
-    Raises:
-        AsnnError: in place of torch's own error.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if processes.count == 1 or not _of_a_collective(error):
-            raise
-        raise AsnnError(
-            "another process of the training has ended",
-            why=str(error).splitlines()[0],
-            remedy=f"see what it said; then start them all again with `train --resume {run.path}`",
-        ) from error
-
-
 def _of_a_collective(error: RuntimeError) -> bool:
+    signs = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe")
     text = str(error).lower()
-    return isinstance(error, distributed.DistError) or any(
-        name in text for name in ("gloo", "nccl", "connection closed", "connection reset")
-    )
+    return isinstance(error, distributed.DistError) or any(sign in text for sign in signs)
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _from_environment() -> Processes:

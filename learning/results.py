@@ -21,9 +21,11 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
     They are a function of recipe and data alone; how long it took is in `times`.
 
     Args:
-        each_batch: called after each batch of validation data; what it raises ends the validation.
+        each_batch: called for each batch of validation data; what it raises ends the validation.
     """
     position, settings = training.position, training.recipe.train
+    # Each process has statistics of its own share; those of the first are what is kept.
+    training.processes.same_weights(training.result)
     result = evaluate(
         training.result,
         training.data.validation,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, DataError
 from ..core.files import write_text
 from ..core.runs import Run
 from .checking import check_recipe
 from .checkpoint import newest_checkpoint, restore
 from .processes import ALONE, Processes
 from .recipe import SECTIONS, Recipe, read_document
+from .results import write_results
 from .surroundings import compare_with_former_sitting
 from .training import Training
 
@@ -53,13 +54,19 @@ def require_same_training(former: dict[str, Any], recipe: Recipe, *, source: str
     Raises:
         ConfigError: another key differs; the message lists all of them.
     """
+    table = former.get("train", {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{source}: train is no table")
     # The former device may be one that this machine has not; it is no part of what is trained.
-    former = {**former, "train": {**former.get("train", {}), "device": recipe.train.device}}
-    former["train"].setdefault("decay_all", True)  # from before there was this key, all decayed
-    then = check_recipe(former, source=f"the former configuration {source}")
+    device = str(table.get("device", recipe.train.device))
+    # From before there was a key decay_all, all parameters decayed.
+    table = {"decay_all": True, **table, "device": recipe.train.device}
+    then = check_recipe({**former, "train": table}, source=f"the former configuration {source}")
     changed = {
         key: f"{_text(old)} → {_text(new)}" for key, (old, new) in differences(then, recipe).items()
     }
+    if device != recipe.train.device:
+        changed["train.device"] = f"{device!r} → {recipe.train.device!r}"
     refused = [f"{key}: {change}" for key, change in changed.items() if key not in HARMLESS]
     if refused:
         raise ConfigError(
@@ -84,9 +91,18 @@ def take_up(training: Training) -> None:
     checkpoint = training.processes.from_first(lambda: newest_checkpoint(run))
     if checkpoint is not None:
         former = checkpoint.content.get("recipe")
-        if former is not None:  # states of format 1 do not tell
+        if isinstance(former, dict):  # states of format 1 do not tell
             changed |= require_same_training(former, recipe, source=str(checkpoint.folder))
+    if training.processes.first and run.environment.exists():
+        compare_with_former_sitting(training)  # a kill may have come before it was written
+    if checkpoint is not None:
         restore(training, checkpoint)
+    elif run.metrics.exists():
+        raise DataError(
+            f"{run.path} has no training state any more",
+            why=f"{run.metrics.name} tells of epochs that are done, {run.checkpoints} of none",
+            remedy=f"restore it, or train anew: asnn train {run.config}",
+        )
     done = training.position.epoch + (training.position.batch > 0)
     if recipe.train.epochs < done:
         raise ConfigError(
@@ -96,13 +112,13 @@ def take_up(training: Training) -> None:
         )
     if not training.processes.first:
         return
-    if run.environment.exists():  # a kill may have come before it was written
-        compare_with_former_sitting(training)
     for key, change in changed.items():
         effect = f": {HARMLESS[key]}" if HARMLESS[key] else ""
         warnings.warn(f"changed since the run began: {key} {change}{effect}", stacklevel=3)
     if changed:
         write_text(run.config, recipe.toml())
+    if run.finished and training.position.epoch < recipe.train.epochs:
+        write_results(training, finished=False)  # so that it can be taken up again
 
 
 def check_resumable(recipe: Recipe, run: Run, processes: Processes = ALONE) -> dict[str, str]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from typing import Any
 
+from ..core.documents import read_json
 from ..core.errors import DataError
 from ..datasets import DataSet
 from .device import environment
@@ -31,7 +31,7 @@ def compare_with_former_sitting(training: Training) -> None:
     """
     run, path = training.run, training.run.environment
     try:
-        former = json.loads(path.read_text())
+        former = read_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read", why=str(error)) from error
     now = surroundings(training)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, DataError
 from ..core.runs import Run
 from ..datasets import Augment, Batches, DataSet, load_dataset
 from ..models.factory import create_model
@@ -39,6 +39,7 @@ class Training:
             as one step their mean; with several processes its gradients are their average.
         saved: when its state was last written, by the clock of `time.monotonic`, and after which
             step.
+        best: the best weights so far, as `model.safetensors` holds them.
     """
 
     recipe: Recipe
@@ -56,6 +57,7 @@ class Training:
     processes: Processes
     answers: nn.Module
     saved: tuple[float, int] = (0.0, 0)
+    best: bytes | None = None
 
     @property
     def parameters(self) -> int:
@@ -96,13 +98,16 @@ def prepare(recipe: Recipe, run: Run, processes: Processes = ALONE) -> Training:
         AsnnError: the data cannot be had, or the network does not fit it.
     """
     device = processes.device(find_device(recipe.train.device))
-    data = load_dataset(
-        recipe.data.name,
-        validation=recipe.data.validation,
-        test=recipe.data.test,
-        limit=recipe.data.limit,
-        **recipe.data.options(),
+    data = processes.in_turn(
+        lambda: load_dataset(
+            recipe.data.name,
+            validation=recipe.data.validation,
+            test=recipe.data.test,
+            limit=recipe.data.limit,
+            **recipe.data.options(),
+        )
     )
+    _require_same_data(data, processes)
     teacher = None
     if recipe.train.teacher == TWIN:
         twin(recipe)  # what cannot be built is told before anything is written
@@ -165,6 +170,22 @@ def training_batches(training: Training) -> Batches:
         start=position.batch,
         part=training.part,
     )
+
+
+def _require_same_data(data: DataSet, processes: Processes) -> None:
+    """Refuse data that are not those of the first process, or too few to share."""
+    if processes.from_first(lambda: data.fingerprint) != data.fingerprint:
+        raise DataError(
+            f"the data of process {processes.rank} are not those of the first",
+            why="each machine reads its own",
+            remedy="give all of them the same files",
+        )
+    if len(data.validation) < processes.count:
+        raise ConfigError(
+            f"{len(data.validation)} samples to validate on are too few for {processes.count} "
+            "processes",
+            remedy="raise data.validation, or start fewer processes",
+        )
 
 
 def _try_single_sample(training: Training) -> None:

@@ -76,7 +76,7 @@ def evaluate(
         device: where to compute.
         steps: use only the first steps.
         workers: processes that load samples which are not in memory.
-        each_batch: called after each batch; what it raises ends the evaluation.
+        each_batch: called for each batch; what it raises ends the evaluation.
         part: rank and number of processes that share the samples; torch.distributed adds up what
             they find, so that each returns the evaluation of the whole split.
 
@@ -99,6 +99,7 @@ def evaluate(
     with torch.random.fork_rng(), SpikeRates(network) as rates:
         torch.manual_seed(0)
         for x, targets in batches:
+            each_batch()
             if len(x) == 0:  # a last batch smaller than there are processes
                 continue
             y = targets.first
@@ -110,7 +111,6 @@ def evaluate(
             confusion += torch.bincount(y * classes + answers[-1], minlength=classes**2).cpu()
             sums[0] += float(cross_entropy(so_far[-1], y, reduction="sum"))
             sums[1] += len(y)
-            each_batch()
         if part[1] > 1:
             correct, confusion, sums = (summed(found) for found in (correct, confusion, sums))
             rates.add_up(summed)

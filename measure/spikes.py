@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
+import torch
 from torch import Tensor, nn
 
 from ..models.layers import SpikingLayer
@@ -62,7 +63,7 @@ class SpikeRates:
         for name in self._layers:
             if name in self._spikes:
                 self._spikes[name] = summed(self._spikes[name])
-                self._places[name] = int(summed(Tensor([self._places[name]]).double()))
+                self._places[name] = int(summed(torch.tensor(self._places[name])))
 
     def by_layer(self) -> dict[str, list[float]]:
         """Return the rate of each layer at each step."""

@@ -128,8 +128,8 @@ def test_when_a_process_is_killed_all_end_and_the_run_goes_on(tmp_path, rank):
     assert time.monotonic() - begin < 30
     assert process.returncode != 0
     if rank == 1:
-        assert "another process of the training has ended" in err
-        assert "train --resume run" in err
+        assert "another process has ended" in err
+        assert "train --resume" in err
     done = len(figures(tmp_path / "run"))
     more = ["--set", f"train.epochs={done + 2}"]
     code, _, err = together(2, "train", "--resume", "run", *more, cwd=tmp_path)
