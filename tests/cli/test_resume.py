@@ -278,7 +278,7 @@ def test_what_a_kill_has_left_behind_is_cleared(cli, interrupted_at, tmp_path):
     result = cli("train", "--resume", "parts")
     assert result.code == 0 and "going on after step 6" in result.err
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
-    assert not [path for path in (tmp_path / "parts").rglob(".*")]
+    assert not list((tmp_path / "parts").rglob(".*"))
 
 
 def test_a_folder_with_nothing_but_leftovers_is_empty(cli, tmp_path):

@@ -22,7 +22,15 @@ pytestmark = [
 ]
 
 # The parts that would differ between processes are left out: what they draw is their own.
-PLAIN = [*TINY, "--set", "train.sync_norm=true", "--set", "train.kernels=reference"]
+PLAIN = [
+    *TINY,
+    "--set",
+    "augment.crop=0",
+    "--set",
+    "train.sync_norm=true",
+    "--set",
+    "train.kernels=reference",
+]
 
 
 def start(count: int, *arguments: object, cwd: Path) -> subprocess.Popen:
@@ -74,6 +82,23 @@ def test_two_processes_give_what_one_gives(cli, tmp_path, options):
         assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-5)
     assert json.loads((tmp_path / "two/environment.json").read_text())["processes"] == 2
     assert err.count("epoch 1/2") == 1
+
+
+def test_two_processes_go_on_exactly(tmp_path):
+    """With all that each process has of its own: draws, statistics of norms, their averages."""
+    own = ["--set", "train.ema=0.9", "--set", "augment.mixup=true", "--set", "coding.name=rate"]
+    own += ["--set", "train.schedule=constant"]
+    code, _, err = together(2, "train", *TINY, *own, "--out", "whole", cwd=tmp_path)
+    assert code == 0, err
+    one = ["--set", "train.epochs=1"]
+    code, _, err = together(2, "train", *TINY, *own, *one, "--out", "parts", cwd=tmp_path)
+    assert code == 0, err
+    more = ["--set", "train.epochs=2"]
+    code, _, err = together(2, "train", "--resume", "parts", *more, cwd=tmp_path)
+    assert code == 0, err
+    for name in ("model.safetensors", "metrics.jsonl"):
+        whole, parts = (tmp_path / run / name for run in ("whole", "parts"))
+        assert whole.read_bytes() == parts.read_bytes(), name
 
 
 def test_norms_that_are_not_synchronised_give_another_result(cli, tmp_path):

@@ -46,8 +46,8 @@ class Server:
         Args:
             arguments: of the command line.
             order: `after`: seconds until the child is killed; `folder`, `at`, `error`: fail at
-                that change to a file below the folder; `without`: a function of the training that
-                is to do nothing, by its dotted name.
+                that change to a file below the folder; `without`: functions that are to do nothing,
+                by their dotted names, instead of drawing curves.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         line = json.dumps({"arguments": [str(each) for each in arguments], **order})
