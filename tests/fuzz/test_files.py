@@ -33,7 +33,7 @@ from asnn.sweeps.definition import read_definition
 
 from .conftest import EXAMPLES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:the training state")]
 FUZZ = settings.get_profile("fuzz")
 
 
@@ -214,7 +214,7 @@ def test_a_training_state_is_set_aside_or_whole(finished, damage, tmp_path_facto
         assert "is whole" in str(error) or "format" in str(error)
 
 
-@settings(FUZZ, max_examples=max(10, EXAMPLES // 5))
+@settings(FUZZ, max_examples=max(3, EXAMPLES // 30))
 @pytest.mark.parametrize(
     "name",
     ["config.toml", "summary.json", "environment.json", "metrics.jsonl", "model.safetensors"],

@@ -1,7 +1,6 @@
 """Whatever a recipe says, it trains, or is refused with the keys that are at fault."""
 
 import json
-import re
 
 import pytest
 from hypothesis import given, settings
@@ -9,13 +8,13 @@ from hypothesis import given, settings
 from asnn.cli.app import run
 from asnn.core.errors import AsnnError, ConfigError
 from asnn.learning import check_recipe
+from asnn.learning.recipe import SECTIONS
 
 from . import recipes
 from .conftest import EXAMPLES
 
 pytestmark = pytest.mark.slow
 FUZZ = settings.get_profile("fuzz")
-KEY = re.compile(r"^(data|coding|neuron|model|augment|train|name|description|'.*'|\S*)\b[.\w -]*:")
 
 
 @settings(FUZZ, max_examples=4 * EXAMPLES)
@@ -25,7 +24,9 @@ def test_a_recipe_is_checked_or_refused_with_its_keys(document):
         recipe = check_recipe(document)
     except ConfigError as error:
         assert error.why
-        assert all(KEY.match(line) for line in error.why.splitlines() if line.strip()), error.why
+        keys = (*SECTIONS, "name", *map(str, document))
+        faults = [line for line in error.why.splitlines() if line and not line.startswith(" ")]
+        assert all(line.startswith(keys) for line in faults), error.why
         return
     again = check_recipe(recipe.document())
     assert again.document() == recipe.document()
