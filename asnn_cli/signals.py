@@ -13,15 +13,17 @@ HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
 class StopSignals:
     """While the context is open, remember the first of the signals instead of dying of it.
 
-    Until `arm` is called there is nothing to save, and a signal ends the process at once.
+    Args:
+        armed: there is something to save already; otherwise a signal ends the process at once
+            until `arm` is called.
 
     Attributes:
         received: the signal's number, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, armed: bool = True) -> None:
         self.received: int | None = None
-        self._armed = False
+        self._armed = armed
         self._process = os.getpid()
         self._former: dict[int, object] = {}
 

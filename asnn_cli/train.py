@@ -228,7 +228,7 @@ def _train(recipe: Any, run: Any, resume: bool, processes: Any) -> dict[str, Any
     from .progress import Progress
     from .signals import StopSignals
 
-    with StopSignals() as stop, Progress(stop.arm) as progress:
+    with StopSignals(armed=False) as stop, Progress(stop.arm) as progress:
         summary = fit(recipe, run, progress, resume=resume, stop=stop, processes=processes)
     if summary is None:
         console.note(f"saved; go on with: asnn train --resume {run.path}")

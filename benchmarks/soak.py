@@ -3,10 +3,11 @@
     python -m asnn.benchmarks.soak [--minutes 60] [--seed 0]
 
 trains a small network twice side by side, one thread each, for about so many minutes: once
-undisturbed, and once killed at random moments and resumed. It watches memory and open files of both
-and says, as JSON on stdout, whether weights and metrics are equal byte for byte, and how memory and
-files have changed over the undisturbed training. The exit code is 1 where they are not equal, or
-where memory has grown by more than 5 % since its first tenth, or where files have grown.
+undisturbed, and once killed at random moments and resumed. It says, as JSON on stdout, whether
+weights and metrics are equal byte for byte, what the kills have left behind, and how memory and
+open files have changed over the undisturbed training. The exit code is 1 where a training has
+failed, the two are not equal, something is left behind, memory has grown by more than 5 % since its
+first tenth, or files have grown.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         result = soak(Path(folder), options.minutes, random.Random(options.seed))
     print(json.dumps(result, indent=2))
-    sys.exit(0 if result["equal"] and result["flat"] else 1)
+    sys.exit(0 if result["fine"] else 1)
 
 
 def soak(folder: Path, minutes: float, chance: random.Random) -> dict[str, Any]:
@@ -91,20 +92,29 @@ def soak(folder: Path, minutes: float, chance: random.Random) -> dict[str, Any]:
             kills += 1
             victim = _start("train", "--resume", killed)
             kill_at = time.monotonic() + chance.uniform(5, 120)
-    names = ("model.safetensors", "metrics.jsonl")
-    equal = all((whole / name).read_bytes() == (killed / name).read_bytes() for name in names)
+    codes = [quiet.returncode, victim.returncode]
+    equal = codes == [0, 0] and all(
+        (whole / name).read_bytes() == (killed / name).read_bytes()
+        for name in ("model.safetensors", "metrics.jsonl")
+    )
+    left = sorted(
+        {path.name for path in killed.iterdir()} - {path.name for path in whole.iterdir()}
+    )
     tenth = max(len(watched.memory) // 10, 1)
     memory = [statistics.median(part) for part in (watched.memory[:tenth], watched.memory[-tenth:])]
     files = [max(part) for part in (watched.files[:tenth], watched.files[-tenth:])]
+    flat = memory[1] <= (1 + GROWTH) * memory[0] and files[1] <= files[0]
     return {
+        "fine": equal and flat and not left,
         "minutes": round((time.monotonic() - begin) / 60, 1),
         "epochs": epochs,
         "kills": kills,
-        "exit_codes": [quiet.returncode, victim.returncode],
+        "exit_codes": codes,
         "equal": equal,
+        "left_behind": left,
         "memory_mb": [round(each / 2**20, 1) for each in memory],
         "open_files": files,
-        "flat": memory[1] <= (1 + GROWTH) * memory[0] and files[1] <= files[0],
+        "flat": flat,
     }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from .documents import read_json
 from .errors import DataError
 
+FORMAT = 2  # of the files of a run that say how, with what and to what end it was trained
 RUNS = Path("runs")
 LATEST = "latest"
 

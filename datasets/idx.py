@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.arrays import FREE, RATIO
+from ..core.arrays import RATIO
 from ..core.errors import DataError
 
 UNSIGNED_BYTE = 0x08
+MOST = 2**28  # bytes that any file may unpack to
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -77,7 +78,7 @@ def _content(path: Path, start: int) -> bytes:
         with gzip.open(io.BytesIO(raw)) as stream:
             header = stream.read(start)
             sizes = np.frombuffer(header[: len(header) // 4 * 4], ">u4")[1:]
-            asked = min(math.prod(int(size) for size in sizes), max(FREE, RATIO * len(raw)))
+            asked = min(math.prod(int(size) for size in sizes), max(MOST, RATIO * len(raw)))
             return header + stream.read(asked + 1)
     except EOFError as error:
         raise too_short(path, "the gzip stream has no end") from error

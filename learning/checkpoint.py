@@ -142,6 +142,8 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
     folder, state, average = checkpoint.folder, checkpoint.content, training.average
     try:
         position = TypeAdapter(Position).validate_python(state["position"])
+        if state["format"] < 2:
+            _move_times(position)
         _require_possible(position, training.batches_per_epoch)
         _require_same_groups(training, folder / STATE, state["optimizer"])
         _require_same_shapes(state["optimizer"], training.optimizer)
@@ -172,6 +174,15 @@ def _weights(content: bytes) -> dict[str, Tensor]:
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise ValueError("it holds weights that are not finite")
     return tensors
+
+
+def _move_times(position: Position) -> None:
+    """Bring the metrics of format 1, which told of times as well, to that of today."""
+    for metrics in position.history:
+        seconds = {key: metrics.pop(key) for key in ("seconds", "data_seconds") if key in metrics}
+        position.times.append({"epoch": metrics.get("epoch"), **seconds})
+    if position.best is not None:
+        position.best = {k: v for k, v in position.best.items() if "seconds" not in k}
 
 
 def _require_possible(position: Position, batches: int) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..coding.base import MOST_STEPS
 from ..core.documents import read_toml
 from ..core.errors import ConfigError, DataError
+from ..core.runs import FORMAT
 from ..kernels.choice import Kernels
 from .losses import Loss, LossName
 
@@ -145,12 +146,13 @@ class Recipe:
         }
 
     def toml(self) -> str:
-        """Return the recipe as TOML, which read again gives the same recipe.
+        """Return the recipe as TOML, its format first, which read again gives the same recipe.
 
         TOML has no null: keys that are not set stand as comments.
         """
         document = self.document()
-        text = tomli_w.dumps({k: v for k, v in document.items() if not isinstance(v, dict)})
+        head = {k: v for k, v in document.items() if not isinstance(v, dict)}
+        text = tomli_w.dumps({"format": FORMAT, **head})
         for name in SECTIONS:
             section: Section = getattr(self, name)
             text += "\n" + tomli_w.dumps({name: document[name]})

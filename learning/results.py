@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.errors import AsnnError
 from ..core.files import write_json, write_text
+from ..core.runs import FORMAT
 from ..measure.evaluation import evaluate
 from ..models.layers import used_kernels
 from .schedule import learning_rate
@@ -78,6 +79,7 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
     """Write metrics, times and summary of the epochs so far; return the summary."""
     position = training.position
     summary = {
+        "format": FORMAT,
         "finished": finished,
         "recipe": training.recipe.name,
         "seed": training.recipe.train.seed,
@@ -96,4 +98,6 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
 
 
 def _lines(records: list[dict[str, Any]]) -> str:
-    return "".join(json.dumps(record, allow_nan=False) + "\n" for record in records)
+    return "".join(
+        json.dumps({"format": FORMAT, **record}, allow_nan=False) + "\n" for record in records
+    )

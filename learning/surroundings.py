@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.documents import read_json
 from ..core.errors import DataError
+from ..core.runs import FORMAT
 from ..datasets import DataSet
 from .device import environment
 from .training import Training
@@ -15,6 +16,7 @@ from .training import Training
 def surroundings(training: Training) -> dict[str, Any]:
     """Return what `environment.json` holds: versions, machine, data and the teacher's weights."""
     found = {
+        "format": FORMAT,
         **environment(training.device),
         "processes": training.processes.count,
         "data": _describe(training.data),

@@ -11,7 +11,7 @@ import torch
 from ..core.documents import read_json
 from ..core.errors import ConfigError
 from ..core.files import write_json
-from ..core.runs import Run
+from ..core.runs import FORMAT, Run
 from ..datasets import DataSet, load_dataset
 from ..learning.checking import check_recipe
 from ..learning.device import find_device, processor
@@ -70,6 +70,7 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
     del result["confusion"]  # a hundred classes have ten thousand figures; `asnn eval` tells them
     summary = read_json(run.summary.read_bytes())
     return {
+        "format": FORMAT,
         "split": split,
         "data": data.name,
         "fingerprint": data.fingerprint,

@@ -14,6 +14,7 @@ FILES = {
     "config.toml",
     "environment.json",
     "metrics.jsonl",
+    "times.jsonl",
     "summary.json",
     "model.safetensors",
     "curves.png",
@@ -24,10 +25,16 @@ FILES = {
 def test_a_run_holds_just_what_the_design_names(trained):
     assert {path.name for path in trained.iterdir()} - {"schedules.png"} == FILES
     # 200 samples in batches of 64: 4 steps an epoch, 2 epochs, the last two states kept.
-    assert {path.name for path in (trained / "checkpoints").iterdir()} == {"step-4", "step-8"}
+    assert {path.name for path in (trained / "checkpoints").iterdir()} == {
+        "step-4",
+        "step-8",
+        "latest",
+    }
     assert {path.name for path in (trained / "checkpoints/step-8").iterdir()} == {
         "model.safetensors",
+        "best.safetensors",
         "state.pt",
+        "checksums.json",
     }
 
 

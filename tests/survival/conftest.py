@@ -47,7 +47,8 @@ class Server:
             arguments: of the command line.
             order: `after`: seconds until the child is killed; `folder`, `at`, `error`: fail at
                 that change to a file below the folder; `without`: functions that are to do nothing,
-                by their dotted names, instead of drawing curves.
+                by their dotted names, instead of drawing curves; `memory`, `seconds`: how much more
+                address space and processor time it may have.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         line = json.dumps({"arguments": [str(each) for each in arguments], **order})

@@ -8,11 +8,13 @@ import ctypes
 import importlib
 import json
 import os
+import resource
 import select
 import signal
 import sys
 import tempfile
 import traceback
+from pathlib import Path
 
 import torch  # noqa: F401  # before the children need it
 
@@ -26,6 +28,11 @@ def child(order, said):
     for dotted in order.get("without", ["asnn.learning.loop.draw_curves"]):  # it takes the longest
         module, _, name = dotted.rpartition(".")
         setattr(importlib.import_module(module), name, lambda *arguments: None)
+    if "memory" in order:
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + order["memory"],) * 2)
+        used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
+        resource.setrlimit(resource.RLIMIT_CPU, (used + order["seconds"],) * 2)
     if "folder" in order:
         shim = ctypes.CDLL(None)
         shim.faults_arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_int]
