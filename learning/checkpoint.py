@@ -145,7 +145,6 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         if state["format"] < 2:
             _move_times(position)
         _require_possible(position, training.batches_per_epoch)
-        _require_same_groups(training, folder / STATE, state["optimizer"])
         _require_same_shapes(state["optimizer"], training.optimizer)
         training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
         if average is not None:
@@ -226,16 +225,6 @@ def _read(path: Path) -> bytes:
             why=error.strerror or str(error),
             remedy="restore the file, or its folder",
         ) from error
-
-
-def _require_same_groups(training: Training, path: Path, saved: dict[str, Any]) -> None:
-    """Refuse the state of a run that began before weights and other parameters were told apart."""
-    if len(saved["param_groups"]) < len(training.optimizer.param_groups):
-        raise DataError(
-            f"the training state {path} has one weight decay for all parameters",
-            why="the run began when norms, biases and neurons decayed as well",
-            remedy=f"set decay_all = true under [train] in {training.run.config}",
-        )
 
 
 def _require_same_shapes(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:

@@ -103,8 +103,6 @@ def train(
         observer.started(training)
         training.saved = time.monotonic(), training.position.step
         try:
-            if _asked(training, stop):  # before there is anything to save
-                raise Stopped
             return _train_epochs(training, observer, stop)
         except Stopped:
             return None

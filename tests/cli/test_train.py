@@ -43,9 +43,9 @@ def test_metrics_and_summary_agree(trained):
     summary = json.loads((trained / "summary.json").read_text())
     assert [line["epoch"] for line in metrics] == [1, 2]
     assert summary["finished"] is True
-    assert summary["last"] == metrics[-1]
+    assert {"format": 2, **summary["last"]} == metrics[-1]
     best = max(metrics, key=lambda m: (m["validation_accuracy"], -m["validation_loss"]))
-    assert summary["best"] == best
+    assert {"format": 2, **summary["best"]} == best
     environment = json.loads((trained / "environment.json").read_text())
     assert environment["data"]["train"] == 200
     assert environment["packages"]["torch"] == torch.__version__
