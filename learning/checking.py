@@ -80,9 +80,14 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
     count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
     raise ConfigError(
         f"{source} has {count}",
-        why="\n".join(faults),
+        why="\n".join(map(printable, faults)),
         remedy="`asnn recipes show NAME --all` shows a recipe with all its keys",
     )
+
+
+def printable(text: str) -> str:
+    """Return a text in which what a terminal would obey is written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def component_options(section: str, name: str) -> dict[str, inspect.Parameter]:

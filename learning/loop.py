@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -31,6 +32,7 @@ from .schedule import learning_rate
 from .surroundings import surroundings
 from .training import Training, join_gradients, prepare, training_batches
 
+SLOW = 10  # seconds that a state may take to be written
 RATE_EVERY = 20  # batches between two measurements of the spike rate
 
 
@@ -318,6 +320,14 @@ def _train_twin(
 
 
 def _save_state(training: Training) -> None:
+    begin = time.monotonic()
     if training.processes.first:
         save_checkpoint(training)
-    training.saved = time.monotonic(), training.position.step
+    end = time.monotonic()
+    training.saved = end, training.position.step
+    if end - begin > SLOW:
+        warnings.warn(
+            f"writing the training state took {end - begin:.0f} s: the disk is slow; raise "
+            "train.checkpoint_minutes, or train into another folder",
+            stacklevel=2,
+        )

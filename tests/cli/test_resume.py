@@ -251,6 +251,12 @@ def test_states_within_an_epoch(cli, tmp_path):
         assert whole == (tmp_path / "often" / name).read_bytes()
 
 
+def test_a_slow_disk_is_told(cli, monkeypatch):
+    monkeypatch.setattr(loop, "SLOW", -1)
+    result = cli("train", *TINY, "--out", "a")
+    assert result.code == 0 and "the disk is slow; raise train.checkpoint_minutes" in result.err
+
+
 def test_a_run_that_lost_its_states_does_not_begin_anew(cli, interrupted_at, tmp_path):
     interrupted_at(6)
     assert cli("train", *TINY, "--out", "a").code == 130

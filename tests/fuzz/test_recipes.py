@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from asnn.cli.app import run
 from asnn.core.errors import AsnnError, ConfigError
 from asnn.learning import check_recipe
+from asnn.learning.checking import printable
 from asnn.learning.recipe import SECTIONS
 
 from . import recipes
@@ -24,9 +25,9 @@ def test_a_recipe_is_checked_or_refused_with_its_keys(document):
         recipe = check_recipe(document)
     except ConfigError as error:
         assert error.why
-        keys = (*SECTIONS, "name", *map(str, document))
-        faults = [line for line in error.why.splitlines() if line and not line.startswith(" ")]
-        assert all(line.startswith(keys) for line in faults), error.why
+        assert error.why.replace("\n", "").isprintable()
+        keys = (*SECTIONS, "name", "format", *(printable(key) for key in document if key))
+        assert all(line.startswith((*keys, ":")) for line in error.why.splitlines()), error.why
         return
     again = check_recipe(recipe.document())
     assert again.document() == recipe.document()
