@@ -15,7 +15,7 @@ from .bench import bench
 from .doctor import doctor
 from .encode import encode
 from .eval import evaluate_run
-from .exits import PIPE_CLOSED, exit_code
+from .exits import PIPE_CLOSED, exit_code, out_of_memory
 from .export import export
 from .inspect import inspect_file
 from .recipes import recipes_app
@@ -69,7 +69,7 @@ def root(
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; only a bug raises."""
-    console.debug = False
+    console.debug = console.silent = False
     console.told.clear()
     try:
         with warnings.catch_warnings():
@@ -81,6 +81,7 @@ def run(arguments: list[str] | None = None) -> int:
         # typer's own answer to a reader of its help that goes away is 1.
         return PIPE_CLOSED if ended.code == 1 else int(ended.code or 0)
     except Exception as error:
+        error = out_of_memory(error) or error
         code = exit_code(error)
         if code is None:
             raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from ..core.errors import AsnnError
 from ..core.files import cannot_write
 
 debug = False
+silent = False  # where another process of the training speaks for this one
 told: set[str] = set()
 
 
@@ -27,6 +29,8 @@ def emit(content: str | bytes) -> None:
         PipeClosed: nobody reads it any more.
         AsnnError: it is closed, or the disk behind it is full.
     """
+    if silent:
+        return
     if sys.stdout is None:
         raise AsnnError("could not write stdout", why="it is closed", remedy="leave it open")
     try:
@@ -48,7 +52,7 @@ def silence(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def stderr() -> Any:
+def stderr(*, even_if_silent: bool = False) -> Any:
     """Return a rich console on stderr, without colour where there is no terminal."""
     from rich.console import Console
 
@@ -58,7 +62,16 @@ def stderr() -> Any:
             self.quiet = True
             silence(sys.stderr)
 
-    return Lasting(stderr=True, highlight=False, soft_wrap=True)
+        def _write_buffer(self) -> None:
+            try:
+                super()._write_buffer()
+            except OSError as error:  # the terminal has been closed
+                if error.errno not in (errno.EIO, errno.EBADF):
+                    raise
+                self.on_broken_pipe()
+
+    quiet = silent and not even_if_silent
+    return Lasting(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
 
 
 def note(text: str) -> None:
@@ -104,8 +117,10 @@ def show_warning(message: Warning | str, *place: Any, **more: Any) -> None:
 
 
 def show_error(error: Exception) -> None:
-    """Say what went wrong, why, and what to do."""
-    out = stderr()
+    """Say what went wrong, why, and what to do, unless the first of several processes does."""
+    if getattr(error, "of_first", False):
+        return
+    out = stderr(even_if_silent=True)
     if not isinstance(error, AsnnError):
         show = getattr(error, "show", None)
         if show is not None:

@@ -76,56 +76,59 @@ def evaluate_run(
     from ..measure import averaged, evaluate, schedules
     from ..models.layers import use_kernels, used_kernels
     from ..models.saved import load_model
+    from .together import together
 
     if held not in ("learned", "mean"):
         raise unknown("schedules", held, ["learned", "mean"])
-    found = find_run(run)
-    where = find_device(device)
-    model = load_model(found.model).to(where)
-    total = model.coding.steps
-    _check_steps(steps, total)
-    recipe = read_recipe(found, data_dir, changes)
-    # A run may come from a machine that could do more: only the reference is insisted on.
-    use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
-    data = load_data(recipe, found, model)
-    if held == "mean":
-        model = averaged(model)
-    if anew:
-        _recalibrate(model, data, batch_size, where)
-    if not as_json:
-        console.note(f"evaluating {found.path} on {split} data ({where})")
-    result = evaluate(
-        model,
-        data.split(split),
-        classes=len(data.classes),
-        full_scale=data.full_scale,
-        batch_size=batch_size,
-        device=where,
-        steps=steps,
-    )
-    learned = schedules(model)
-    if as_json:
-        console.print_json(
-            {
-                "run": str(found.path),
-                "data": data.name,
-                "split": split,
-                "fingerprint": data.fingerprint,
-                "steps": steps or total,
-                "coding": recipe.coding.name,
-                "device": str(where),
-                "kernels": used_kernels(model.frozen()),
-                "classes": data.classes,
-                **result.as_dict(),
-                "schedules": learned,
-                "schedules_held": held,
-                "recalibrated": anew,
-            }
+    with together() as processes:
+        found = find_run(run)
+        where = processes.device(find_device(device))
+        model = load_model(found.model).to(where)
+        total = model.coding.steps
+        _check_steps(steps, total)
+        recipe = read_recipe(found, data_dir, changes)
+        # A run may come from a machine that could do more: only the reference is insisted on.
+        use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
+        data = load_data(recipe, found, model)
+        if held == "mean":
+            model = averaged(model)
+        if anew:
+            _recalibrate(model, data, batch_size, where)
+        if not as_json:
+            console.note(f"evaluating {found.path} on {split} data ({where})")
+        result = evaluate(
+            model,
+            data.split(split),
+            classes=len(data.classes),
+            full_scale=data.full_scale,
+            batch_size=batch_size,
+            device=where,
+            steps=steps,
+            part=(processes.rank, processes.count),
         )
-    else:
-        _show(result, learned, data.classes)
-    if held == "learned":
-        _draw(found, learned, quiet=as_json)
+        learned = schedules(model)
+        if as_json:
+            console.print_json(
+                {
+                    "run": str(found.path),
+                    "data": data.name,
+                    "split": split,
+                    "fingerprint": data.fingerprint,
+                    "steps": steps or total,
+                    "coding": recipe.coding.name,
+                    "device": str(where),
+                    "kernels": used_kernels(model.frozen()),
+                    "classes": data.classes,
+                    **result.as_dict(),
+                    "schedules": learned,
+                    "schedules_held": held,
+                    "recalibrated": anew,
+                }
+            )
+        else:
+            _show(result, learned, data.classes)
+        if held == "learned" and processes.first:
+            _draw(found, learned, quiet=as_json)
 
 
 def _recalibrate(model: Any, data: Any, batch_size: int, device: Any) -> None:

@@ -11,6 +11,22 @@ DATA = 4
 PIPE_CLOSED = 141  # as the shell says of a tool whose reader went away
 
 
+def out_of_memory(error: Exception) -> AsnnError | None:
+    """Return what to say where there was not enough memory; None where that was not it."""
+    text = next(iter(str(error).splitlines()), "")
+    if (
+        not isinstance(error, MemoryError)
+        and "allocate" not in text
+        and "out of memory" not in text
+    ):
+        return None
+    return AsnnError(
+        "there is not enough memory",
+        why=text,
+        remedy="lower train.batch_size, coding.steps or the size of the network",
+    )
+
+
 def exit_code(error: Exception) -> int | None:
     """Return the exit code of an expected failure, or None for a bug."""
     if isinstance(error, ConfigError):

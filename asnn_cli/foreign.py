@@ -142,28 +142,25 @@ def load_samples(path: Path, shape: tuple[int, ...], number: int) -> Any:
 
     import numpy as np
 
+    from ..core.arrays import read_npy, read_npz
     from ..core.errors import DataError
     from ..exporters import Samples
 
     bad = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
     try:
-        found = np.load(path, allow_pickle=False)
-        with contextlib.ExitStack() as stack:
-            if isinstance(found, np.lib.npyio.NpzFile):
-                stack.enter_context(found)
-                arrays = {name: found[name] for name in ("images", "labels") if name in found}
-                if "images" not in arrays:
-                    names = ", ".join(found.files) or "none"
-                    raise DataError(
-                        f"{path} has no array 'images'",
-                        why=f"there are: {names}",
-                        remedy="save it with np.savez(path, images=..., labels=...)",
-                    )
-            else:
-                arrays = {"images": found}
+        if zipfile.is_zipfile(path):
+            arrays = read_npz(path)
+        else:
+            arrays = {"images": read_npy(path.read_bytes())}
     except bad as error:
         why = " ".join(str(error).split())[:300]
         raise DataError(f"{path} could not be read as .npz or .npy", why=why) from error
+    if "images" not in arrays:
+        raise DataError(
+            f"{path} has no array 'images'",
+            why=f"there are: {', '.join(arrays) or 'none'}",
+            remedy="save it with np.savez(path, images=..., labels=...)",
+        )
     images, labels = arrays["images"], arrays.get("labels")
     if images.dtype.kind != "f":
         raise DataError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +15,8 @@ from .console import duration, note, percent, stderr
 class Progress:
     """Observer of a training; a context, so that the live line ends with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, when_started: Callable[[], None] = lambda: None) -> None:
+        self._when_started = when_started
         self._console = stderr()
         self._live: Any = None
         self._task: Any = None
@@ -37,6 +39,7 @@ class Progress:
             self._live.stop()
 
     def started(self, training: Training) -> None:
+        self._when_started()
         recipe, data = training.recipe, training.data
         note(
             f"{recipe.name}: {recipe.model.name} with {recipe.model.neuron} neurons, "
@@ -81,7 +84,7 @@ class Progress:
     def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
         self._seen, self._last = 0, time.perf_counter()
         seconds = self._last - self._begin
-        left = training.recipe.train.epochs * training.batches_per_epoch - training.position.step
+        left = training.recipe.train.epochs * training.steps_per_epoch - training.position.step
         line = (
             f"epoch {metrics['epoch']}/{training.recipe.train.epochs}  "
             f"loss {metrics['train_loss']:.4f}  "
@@ -116,7 +119,7 @@ class Progress:
         )
         self._task = self._live.add_task(
             "training",
-            total=epochs * training.batches_per_epoch,
+            total=epochs * training.steps_per_epoch,
             completed=training.position.step,
             epoch=training.position.epoch + 1,
             loss=0.0,

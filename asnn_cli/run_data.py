@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +56,10 @@ def load_data(recipe: Any, run: Any, model: Any) -> Any:
 
 
 def _compare_fingerprints(data: Any, run: Any) -> None:
+    from ..core.documents import read_json
+
     try:
-        trained_with = json.loads(run.environment.read_text())["data"]["fingerprint"]
+        trained_with = read_json(run.environment.read_bytes())["data"]["fingerprint"][:]
     except (OSError, ValueError, KeyError, TypeError):
         return
     if trained_with != data.fingerprint:

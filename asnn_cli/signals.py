@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from types import FrameType, TracebackType
@@ -12,12 +13,17 @@ HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
 class StopSignals:
     """While the context is open, remember the first of the signals instead of dying of it.
 
+    Args:
+        armed: there is something to save already; otherwise a signal ends the process at once
+            until `arm` is called.
+
     Attributes:
         received: the signal's number, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, armed: bool = True) -> None:
         self.received: int | None = None
+        self._armed = armed
         self._process = os.getpid()
         self._former: dict[int, object] = {}
 
@@ -39,20 +45,28 @@ class StopSignals:
         for number, handler in self._former.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 
+    def arm(self) -> None:
+        """From now on there is something to save."""
+        self._armed = True
+
     def __call__(self) -> bool:
         return self.received is not None
 
     @property
     def exit_code(self) -> int:
-        """128 + the signal's number, as shells count; SIGHUP counts as SIGTERM."""
-        number = signal.SIGTERM if self.received == HANGUP else self.received
-        return 128 + (number or 0)
+        """128 + the signal's number, as shells count. SIGHUP counts as SIGTERM, and so does a
+        signal that another process of the training has received."""
+        return 128 + (signal.SIGINT if self.received == signal.SIGINT else signal.SIGTERM)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a worker that was forked meanwhile
             return
         self.received = number
-        # Not through a buffered stream, which the signal may have caught in the middle of a write.
-        os.write(2, b"stopping after this step; once more to stop at once\n")
         for each, handler in self._former.items():
             signal.signal(each, handler)  # type: ignore[arg-type]
+        if not self._armed:
+            raise SystemExit(self.exit_code)
+        # Not through a buffered stream, which the signal may have caught in the middle of a write;
+        # and the terminal may be gone.
+        with contextlib.suppress(OSError):
+            os.write(2, b"stopping after this step; once more to stop at once\n")

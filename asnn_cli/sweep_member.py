@@ -26,6 +26,8 @@ def main() -> int:
         warnings.showwarning = console.show_warning
         try:
             done = carry_out(order)
+        except SystemExit:  # a signal before there was anything to save
+            done = False
         except Exception as error:
             code = exit_code(error)
             if code is None:
@@ -57,7 +59,8 @@ def carry_out(order: dict[str, Any]) -> bool:
     torch.set_num_threads(order["threads"])
     recipe = check_recipe(order["recipe"], source="the member")
     with contextlib.ExitStack() as stack:
-        progress, stop = stack.enter_context(Progress()), stack.enter_context(StopSignals())
+        stop = stack.enter_context(StopSignals(armed=False))
+        progress = stack.enter_context(Progress(stop.arm))
         return train_member(
             recipe,
             Run(order["run"]),

@@ -78,8 +78,8 @@ def train(
     """
     from ..core.errors import ConfigError
     from ..core.runs import Run
-    from ..learning import parse_override
-    from ..learning.resuming import EPOCHS
+    from ..learning import check_recipe, parse_override
+    from .together import together
 
     flags = {
         "train.seed": seed,
@@ -89,33 +89,53 @@ def train(
     }
     wanted = [parse_override(text) for text in changes or []]
     wanted += [(key.split("."), value) for key, value in flags.items() if value is not None]
-    if resume:
-        if out or dry_run:
-            raise ConfigError(
-                "--resume goes on in the run's own folder",
-                why=f"{'--out' if out else '--dry-run'} would make it another training",
-                remedy="leave it out, or train anew without --resume",
-            )
-        keys = [".".join(key) for key, _ in wanted]
-        _require_harmless(keys)
-        run = _interrupted_run(recipe, longer=EPOCHS in keys)
-        checked, _ = _load(str(run.config), wanted, resumed=True)
-    else:
-        checked, notices = _load(recipe or "digits", wanted)
-        for text in notices:
-            console.note(text)
-        if dry_run:
-            _show_dry_run(checked, as_json)
-            return
-        run = Run(_claim_folder(out, checked.name))
-    summary = _train(checked, run, resume)
-    console.note(
-        f"best validation accuracy {console.percent(summary['best']['validation_accuracy'])} "
-        f"in epoch {summary['best']['epoch']}; {console.duration(summary['seconds'])}"
-    )
-    console.note(f"run: {run.path}    next: asnn eval {run.path}")
-    if as_json:
-        console.print_json({"run": str(run.path), **summary})
+    if resume and (out or dry_run):
+        raise ConfigError(
+            "--resume goes on in the run's own folder",
+            why=f"{'--out' if out else '--dry-run'} would make it another training",
+            remedy="leave it out, or train anew without --resume",
+        )
+    if dry_run:
+        _show_dry_run(_new_recipe(recipe, wanted), as_json)
+        return
+
+    def place() -> tuple[Any, dict[str, Any]]:
+        """Return the run's folder and its recipe."""
+        if resume:
+            run, checked = _taken_up(recipe, wanted)
+            return run.path, checked.document()
+        checked = _new_recipe(recipe, wanted)
+        return _claim_folder(out, checked.name), checked.document()
+
+    with together() as processes:
+        path, document = processes.from_first(place)
+        run = Run(path)
+        summary = _train(check_recipe(document), run, resume, processes)
+        console.note(
+            f"best validation accuracy {console.percent(summary['best']['validation_accuracy'])} "
+            f"in epoch {summary['best']['epoch']}; {console.duration(summary['seconds'])}"
+        )
+        console.note(f"run: {run.path}    next: asnn eval {run.path}")
+        if as_json:
+            console.print_json({"run": str(run.path), **summary})
+
+
+def _new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Any:
+    checked, notices = _load(name or "digits", changes)
+    for text in notices:
+        console.note(text)
+    return checked
+
+
+def _taken_up(path: str | None, changes: list[tuple[list[str], Any]]) -> tuple[Any, Any]:
+    """Return the run to go on with and its recipe, harmless keys changed."""
+    from ..learning.resuming import EPOCHS
+
+    keys = [".".join(key) for key, _ in changes]
+    _require_harmless(keys)
+    run = _interrupted_run(path, longer=EPOCHS in keys)
+    checked, _ = _load(str(run.config), changes, resumed=True)
+    return run, checked
 
 
 def _load(
@@ -175,11 +195,11 @@ def _claim_folder(out: Path | None, name: str) -> Path:
     import time
 
     from ..core.errors import ConfigError
-    from ..core.files import cannot_write
+    from ..core.files import cannot_write, is_part
     from ..core.runs import RUNS
 
     if out is not None:
-        if out.is_dir() and any(out.iterdir()):
+        if out.is_dir() and not all(is_part(path) for path in out.iterdir()):
             raise ConfigError(
                 f"{out} is not empty",
                 why="a run is never written over another",
@@ -203,20 +223,13 @@ def _claim_folder(out: Path | None, name: str) -> Path:
     raise AssertionError("the count has no end")
 
 
-def _train(recipe: Any, run: Any, resume: bool) -> dict[str, Any]:
-    import contextlib
-
+def _train(recipe: Any, run: Any, resume: bool, processes: Any) -> dict[str, Any]:
     from ..learning import train as fit
     from .progress import Progress
     from .signals import StopSignals
 
-    try:
-        with Progress() as progress, StopSignals() as stop:
-            summary = fit(recipe, run, progress, resume=resume, stop=stop)
-    except Exception:
-        with contextlib.suppress(OSError):
-            run.path.rmdir()  # only where nothing has been written yet
-        raise
+    with StopSignals(armed=False) as stop, Progress(stop.arm) as progress:
+        summary = fit(recipe, run, progress, resume=resume, stop=stop, processes=processes)
     if summary is None:
         console.note(f"saved; go on with: asnn train --resume {run.path}")
         raise typer.Exit(stop.exit_code)

@@ -12,12 +12,15 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..core.arrays import FREE, RATIO, read_npz
+from ..core.documents import read_json
 from ..core.errors import DataError
 from ..core.files import ARCHIVE_ERRORS
 
@@ -76,17 +79,18 @@ def load_spikes(source: Path | str | bytes) -> SpikeFile:
     name = "spike file" if isinstance(source, bytes) else str(source)
     stream = io.BytesIO(source) if isinstance(source, bytes) else Path(source)
     try:
-        with np.load(stream, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-        meta = json.loads(str(arrays["meta"]))
+        arrays = read_npz(stream)
+        meta = read_json(str(arrays["meta"]))
         if int(meta["format"]) > FORMAT:
             raise ValueError(f"it has format {meta['format']}, this asnn reads up to {FORMAT}")
         shape = tuple(int(n) for n in arrays["shape"])
         analog_steps = int(meta["analog_steps"])
         spike_shape = (shape[0] - analog_steps, *shape[1:])
-        count = int(np.prod(spike_shape))
-        if min(shape) < 0 or arrays["spikes"].size != (count + 7) // 8:
+        count = math.prod(spike_shape)
+        if min(spike_shape) < 0 or analog_steps < 0 or arrays["spikes"].size != (count + 7) // 8:
             raise ValueError("the number of bits does not fit the shape")
+        if math.prod(shape) * 4 > max(FREE, RATIO * sum(a.nbytes for a in arrays.values())):
+            raise ValueError(f"a code of shape {list(shape)} takes too much memory")
         code = np.unpackbits(arrays["spikes"], count=count).reshape(spike_shape)
         if analog_steps:
             analog = np.broadcast_to(arrays["analog"], (analog_steps, *shape[1:]))

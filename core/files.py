@@ -16,6 +16,8 @@ from typing import Any
 
 from .errors import AsnnError
 
+PART, FORMER = ".part", ".former"
+
 # What reading a damaged .npz raises, at one place or another of zipfile, zlib and numpy.
 ARCHIVE_ERRORS = (
     OSError,
@@ -64,9 +66,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         )
     temporary = None
     try:
-        handle, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name}.", suffix=".part"
-        )
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=PART)
         os.close(handle)
         temporary = Path(name)
         yield temporary
@@ -80,7 +80,8 @@ def whole_file(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what refuses to write may refuse this as well
+                temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -97,15 +98,19 @@ def whole_folder(path: Path) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part"))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         _flush_folder(temporary)
         if path.exists():
             # Out of the way first, so that one of the two is whole at any moment.
-            former = temporary.with_suffix(".former")
+            former = temporary.with_suffix(FORMER)
             path.replace(former)
-            temporary.replace(path)
+            try:
+                temporary.replace(path)
+            except OSError:
+                former.replace(path)
+                raise
             shutil.rmtree(former, ignore_errors=True)
         else:
             temporary.replace(path)
@@ -115,6 +120,32 @@ def whole_folder(path: Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def recover(parent: Path) -> None:
+    """Put folders in `parent` back that a kill in `whole_folder` has left out of the way, and
+    remove what was half written."""
+    for former in parent.glob(f".*{FORMER}"):
+        path = parent / former.name[1:].rsplit(".", 2)[0]
+        with contextlib.suppress(OSError):
+            if not path.exists():
+                former.replace(path)
+    remove_parts(parent)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what writes that were killed have left behind in a folder that is nobody else's."""
+    for part in [*folder.glob(f".*{PART}"), *folder.glob(f".*{FORMER}")]:
+        with contextlib.suppress(OSError):
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink()
+
+
+def is_part(path: Path) -> bool:
+    """Tell whether a file is what a write that was killed has left behind."""
+    return path.name.startswith(".") and path.suffix in (PART, FORMER)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

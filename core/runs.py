@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from .documents import read_json
 from .errors import DataError
 
+FORMAT = 2  # of the files of a run that say how, with what and to what end it was trained
 RUNS = Path("runs")
 LATEST = "latest"
 
@@ -66,7 +67,7 @@ class Run:
     def finished(self) -> bool:
         """Whether training came to its end."""
         try:
-            return bool(json.loads(self.summary.read_text())["finished"])
+            return bool(read_json(self.summary.read_bytes())["finished"])
         except (OSError, ValueError, KeyError, TypeError):
             return False
 

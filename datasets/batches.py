@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
-from ..core.errors import ConfigError, DataError
+from ..core.errors import AsnnError, ConfigError, DataError
 from .augment import Augment
 from .base import LazyImages, Split
 from .mixing import Targets
@@ -32,9 +32,13 @@ class Batches:
         epoch: counted from 0, for augmentation that depends on it.
         workers: processes that decode lazy images; 0 decodes in this one.
         start: leave out that many batches without loading them.
+        part: rank and number of processes: of each batch, only the share of this process, sizes
+            as equal as can be. With `shuffle`, a last batch with less than two samples for each
+            is left out, unless it is the only one.
 
     Raises:
-        ConfigError: `batch_size` is not positive, `start` or `workers` is negative.
+        ConfigError: `batch_size` is not positive, `start` or `workers` is negative, or a batch
+            has not a sample (to train on, two) for each process.
         DataError: a lazy image cannot be decoded.
     """
 
@@ -51,6 +55,7 @@ class Batches:
         epoch: int = 0,
         workers: int = 0,
         start: int = 0,
+        part: tuple[int, int] = (0, 1),
     ) -> None:
         for key, value, least in (
             ("batch_size", batch_size, 1),
@@ -68,6 +73,14 @@ class Batches:
         self.epoch = epoch
         self.workers = workers
         self.start = start
+        self.rank, self.processes = part
+        each = 2 if shuffle else 1
+        if self.processes > 1 and min(batch_size, len(split)) < each * self.processes:
+            raise ConfigError(
+                f"{min(batch_size, len(split))} samples are too few for {self.processes} processes",
+                why=f"each needs {each} of a batch" + (", for batch norm" if shuffle else ""),
+                remedy="raise train.batch_size or data.limit, or start fewer processes",
+            )
         # On the device, because CUDA multiplies by the reciprocal of a plain number: another bit.
         self.full_scale = torch.tensor(full_scale, dtype=torch.float32, device=self.device)
 
@@ -84,7 +97,10 @@ class Batches:
         seeds = [0] * count
         if self.augment is not None:
             seeds = torch.randint(2**62, (count,), generator=self.generator).tolist()
-        indices, seeds = chosen[self.start :], seeds[self.start :]
+        shares = [index.tensor_split(self.processes)[self.rank] for index in chosen[self.start :]]
+        # Each process draws numbers of its own; the first one those of a process that is alone.
+        seeds = [seed + self.rank for seed in seeds[self.start :]]
+        indices = tuple(shares)
         for index, images, seed in zip(indices, self._images(indices), seeds, strict=True):
             x, y = self._to_device(images), self._to_device(self.split.labels[index])
             x = x.float() / self.full_scale if x.dtype == torch.uint8 else x.float()
@@ -97,9 +113,13 @@ class Batches:
 
     def _batches_per_epoch(self) -> int:
         whole, rest = divmod(len(self.split), self.batch_size)
-        if rest == 1 and whole > 0 and self.shuffle:
+        if 0 < rest < 2 * self.processes and whole > 0 and self.shuffle:
             return whole
         return whole + (rest > 0)
+
+    def size(self, batch: int) -> int:
+        """Return the number of samples of a batch of the epoch, over all processes."""
+        return min(self.batch_size, len(self.split) - batch * self.batch_size)
 
     def _images(self, indices: tuple[Tensor, ...]) -> Iterator[Tensor]:
         images = self.split.images
@@ -128,7 +148,8 @@ class _Samples:
 
     def __getitems__(self, indices: list[int]) -> Tensor | DataError:
         try:
-            return torch.stack([self.images[index] for index in indices])
+            # A process may have no share in the last batch.
+            return torch.stack([self.images[index] for index in indices or [0]])[: len(indices)]
         except DataError as error:
             return error
 
@@ -146,7 +167,16 @@ def _decoded(images: LazyImages, indices: tuple[Tensor, ...], workers: int) -> I
         # Its own, or each epoch would draw a number from the global one.
         generator=torch.Generator(),
     )
-    for batch in loader:
-        if isinstance(batch, DataError):
-            raise batch
-        yield batch
+    try:
+        for batch in loader:
+            if isinstance(batch, DataError):
+                raise batch
+            yield batch
+    except RuntimeError as error:
+        if workers == 0:
+            raise
+        raise AsnnError(
+            "a process that loads samples has failed",
+            why=next(iter(str(error).splitlines()), ""),
+            remedy="lower train.workers, or raise the limits of memory and open files",
+        ) from error

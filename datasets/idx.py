@@ -1,15 +1,18 @@
 """The idx format of MNIST and its kin, plain or gzipped."""
 
 import gzip
+import io
 import math
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from ..core.arrays import RATIO
 from ..core.errors import DataError
 
 UNSIGNED_BYTE = 0x08
+MOST = 2**28  # bytes that any file may unpack to
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -23,8 +26,8 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     Raises:
         DataError: the file ends too early (an interrupted download), or it is corrupt.
     """
-    content = _content(path)
     start = 4 + 4 * dimensions
+    content = _content(path, start)
     if content[:2] != b"\0\0"[: len(content)]:
         raise corrupt(path, f"it begins with {content[:2].hex()}, an idx file with 0000")
     if len(content) >= 4 and content[2] != UNSIGNED_BYTE:
@@ -61,7 +64,8 @@ def corrupt(path: Path, why: str) -> DataError:
     )
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, start: int) -> bytes:
+    """Return what the file holds, unpacked: as much as its header asks for, and one byte more."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -71,7 +75,11 @@ def _content(path: Path) -> bytes:
     if len(raw) < 2 and GZIP_MAGIC.startswith(raw):
         raise too_short(path, f"it has {len(raw)} bytes")
     try:
-        return gzip.decompress(raw)
+        with gzip.open(io.BytesIO(raw)) as stream:
+            header = stream.read(start)
+            sizes = np.frombuffer(header[: len(header) // 4 * 4], ">u4")[1:]
+            asked = min(math.prod(int(size) for size in sizes), max(MOST, RATIO * len(raw)))
+            return header + stream.read(asked + 1)
     except EOFError as error:
         raise too_short(path, "the gzip stream has no end") from error
     except (gzip.BadGzipFile, zlib.error) as error:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..core.arrays import read_npz
 from ..core.errors import DataError
 from .base import Source, Split
 
@@ -52,8 +53,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             magic = file.read(4)
         if magic != b"PK\x03\x04":
             raise _bad(path, "is not an .npz file", "it is no zip archive", _SAVE)
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        return read_npz(path)
     except OSError as error:
         raise _bad(path, "could not be read", error.strerror or str(error)) from error
     except zipfile.BadZipFile as error:

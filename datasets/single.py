@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.arrays import read_npy, read_npz
 from ..core.errors import DataError
 from ..core.files import ARCHIVE_ERRORS
 from .decode import GREY, Decoder, open_image
@@ -69,11 +70,7 @@ class _Bytes:
 
 def _load(content: bytes, name: str) -> Any:
     try:
-        loaded = np.load(io.BytesIO(content), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        arrays = {key: loaded[key] for key in loaded.files}
-        return {key: value for key, value in arrays.items() if isinstance(value, np.ndarray)}
+        return read_npy(content) if content.startswith(NPY) else read_npz(io.BytesIO(content))
     except ARCHIVE_ERRORS as error:
         raise DataError(
             f"{name} cannot be read",

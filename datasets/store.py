@@ -7,8 +7,10 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+from ..core.arrays import read_member
 from ..core.errors import DataError
 
+MOST_BYTES = 2**28  # of one image file
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 
 
@@ -74,6 +76,7 @@ class FolderStore:
         Raises:
             DataError: it cannot be read.
         """
+        _require_bounded(self, name)
         try:
             return (self.root / name).read_bytes()
         except OSError as error:
@@ -113,15 +116,17 @@ class ZipStore:
         Raises:
             DataError: its part of the zip is damaged or cannot be unpacked.
         """
+        _require_bounded(self, name)
         try:
-            return self._zip().read(name)
+            archive = self._zip()
+            return read_member(archive, archive.getinfo(name))
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise DataError(
                 f"{self.place(name)} is damaged",
                 why=str(error),
                 remedy=f"get {self.path} again",
             ) from error
-        except (NotImplementedError, RuntimeError) as error:
+        except (NotImplementedError, RuntimeError, ValueError) as error:
             raise DataError(
                 f"{self.place(name)} cannot be unpacked",
                 why=str(error),
@@ -134,6 +139,15 @@ class ZipStore:
             if self._opened is None or self._opened[0] != os.getpid():
                 self._opened = (os.getpid(), _open_zip(self.path))
             return self._opened[1]
+
+
+def _require_bounded(store: Store, name: str) -> None:
+    if store.sizes.get(name, 0) > MOST_BYTES:
+        raise DataError(
+            f"{store.place(name)} is too large for an image",
+            why=f"it has {store.sizes[name]:,} bytes; at most {MOST_BYTES:,} are read",
+            remedy="take it out, or scale it down first",
+        )
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:

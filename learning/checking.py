@@ -13,6 +13,7 @@ from pydantic import ValidationError, create_model
 from ..coding.factory import coding_registry
 from ..core.errors import AsnnError, ConfigError
 from ..core.registry import Registry, keyword_options, nearest
+from ..core.runs import FORMAT
 from ..datasets.augment import Augment
 from ..datasets.load import dataset_registry
 from ..models.factory import create_model as create_network
@@ -39,6 +40,8 @@ NAMED: dict[str, tuple[type[Section], str, Registry]] = {
     "neuron": (NeuronSection, "model.neuron", neuron_registry),
 }
 
+KNOWN = (*SECTIONS, "name", "description", "format")
+
 
 def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Recipe:
     """Return the recipe that the tables of a file describe.
@@ -52,8 +55,11 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
     """
     faults: list[str] = []
     tables: dict[str, dict[str, Any]] = {}
+    version = document.get("format", FORMAT)
+    if not isinstance(version, int) or not 1 <= version <= FORMAT:
+        faults.append(f"format: {version!r} is none that this asnn reads (1 to {FORMAT})")
     for key, value in document.items():
-        if key not in (*SECTIONS, "name", "description"):
+        if key not in KNOWN:
             faults.append(_unknown_key(key, [*SECTIONS, "name", "description"]))
         elif key in SECTIONS and not isinstance(value, dict):
             faults.append(f"{key}: must be a table, not {value!r}")
@@ -74,9 +80,14 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
     count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
     raise ConfigError(
         f"{source} has {count}",
-        why="\n".join(faults),
+        why="\n".join(map(printable, faults)),
         remedy="`asnn recipes show NAME --all` shows a recipe with all its keys",
     )
+
+
+def printable(text: str) -> str:
+    """Return a text in which what a terminal would obey is written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def component_options(section: str, name: str) -> dict[str, inspect.Parameter]:
@@ -190,6 +201,8 @@ def _refusals(trials: list[tuple[str, Callable[[], Any]]]) -> list[str]:
     for key, trial in trials:
         try:
             trial()
+        except (RuntimeError, OverflowError, MemoryError) as error:  # sizes beyond all measure
+            faults.append(f"{key}: cannot be built: {next(iter(str(error).splitlines()), '')}")
         except AsnnError as error:
             # A precision cannot be judged on a device that is itself a fault.
             if not (key == "train.precision" and any("train.device" in f for f in faults)):

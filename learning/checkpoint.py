@@ -11,23 +11,28 @@ from __future__ import annotations
 
 import io
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
 from torch import Tensor
 
 from ..core.errors import AsnnError, DataError
-from ..core.files import write_bytes
+from ..core.files import recover, write_bytes
 from ..core.runs import Run
-from ..models.saved import load_model, model_bytes
+from ..models.saved import model_bytes
 from .position import Position
-from .states import Damaged, newest_first, require_whole, set_aside, write_state
+from .states import CHECKSUMS, Damaged, newest_first, read_state, set_aside, write_state
 from .training import Training
 
 FORMAT = 2
+STATE, MODEL = "state.pt", "model.safetensors"
+AVERAGE, BEST = "average.safetensors", "best.safetensors"
 
 UNREADABLE = (
     OSError,
@@ -57,11 +62,11 @@ def save_checkpoint(training: Training) -> None:
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
-    files = {"state.pt": buffer.getvalue(), "model.safetensors": model_bytes(training.model)}
+    files = {STATE: buffer.getvalue(), MODEL: model_bytes(training.model)}
     if training.average is not None:
-        files["average.safetensors"] = model_bytes(training.average.model)
-    if training.position.best is not None:
-        files["best.safetensors"] = _read(training.run.model)
+        files[AVERAGE] = model_bytes(training.average.model)
+    if training.best is not None:
+        files[BEST] = training.best
     write_state(training.run.checkpoints, training.position.step, files)
 
 
@@ -72,10 +77,12 @@ class Checkpoint:
     Attributes:
         folder: where it lies.
         content: what `state.pt` holds.
+        files: contents of the others, by name.
     """
 
     folder: Path
     content: dict[str, Any]
+    files: dict[str, bytes]
 
 
 def newest_checkpoint(run: Run) -> Checkpoint | None:
@@ -87,10 +94,12 @@ def newest_checkpoint(run: Run) -> Checkpoint | None:
         DataError: all states are damaged, or the newest is of a newer format.
     """
     damage = []
+    recover(run.checkpoints)
     for folder in newest_first(run.checkpoints):
         try:
-            require_whole(folder)
-            return Checkpoint(folder, _read_state(folder / "state.pt"))
+            files = read_state(folder)
+            summed = files.pop(CHECKSUMS, None) is not None
+            return Checkpoint(folder, _content(folder, files, summed=summed), files)
         except Damaged as fault:
             set_aside(folder, str(fault))
             damage.append(f"{folder.name}: {fault}")
@@ -103,16 +112,21 @@ def newest_checkpoint(run: Run) -> Checkpoint | None:
     return None
 
 
-def _read_state(path: Path) -> dict[str, Any]:
+def _content(folder: Path, files: dict[str, bytes], *, summed: bool) -> dict[str, Any]:
+    if STATE not in files:
+        raise Damaged(f"{STATE} is missing")
     try:
-        state = torch.load(path, weights_only=True, map_location="cpu")
+        content = io.BytesIO(files.pop(STATE))
+        _require_stored(content)
+        state = torch.load(content, weights_only=True, map_location="cpu")
         version = int(state["format"])
-    except UNREADABLE as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Damaged(f"{path.name} cannot be read: {reason}") from error
+    except Exception as error:  # torch's reader raises what it likes on damaged files
+        raise Damaged(f"{STATE} cannot be read: {_reason(error)}") from error
+    if version >= 2 and not summed:
+        raise Damaged(f"{CHECKSUMS} is missing")
     if version > FORMAT:
         raise DataError(
-            f"{path} has format {version}",
+            f"{folder / STATE} has format {version}",
             why=f"this asnn reads formats up to {FORMAT}",
             remedy="install a newer asnn",
         )
@@ -126,39 +140,80 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         DataError: it does not fit what is trained.
     """
     folder, state, average = checkpoint.folder, checkpoint.content, training.average
-    path = folder / "state.pt"
     try:
         position = TypeAdapter(Position).validate_python(state["position"])
-        _require_same_groups(training, path, state["optimizer"])
+        if state["format"] < 2:
+            _move_times(position)
+        _require_possible(position, training.batches_per_epoch)
         _require_same_shapes(state["optimizer"], training.optimizer)
-        weights = load_model(folder / "model.safetensors").state_dict()
-        training.model.load_state_dict(weights)
+        training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
         if average is not None:
-            weights = load_model(folder / "average.safetensors").state_dict()
-            average.model.load_state_dict(weights)
+            average.model.load_state_dict(_weights(checkpoint.files[AVERAGE]))
         training.optimizer.load_state_dict(state["optimizer"])
         training.scaler.load_state_dict(state["scaler"])
-    except (*UNREADABLE, ValidationError) as error:
+    except (*UNREADABLE, ValidationError, SafetensorError) as error:
         raise DataError(
-            f"the training state {path} does not fit the run",
-            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
-            remedy=f"remove the folder {folder} to go on from the state before it",
+            f"the training state {folder} does not fit the run",
+            why=_reason(error),
+            remedy="remove that folder to go on from the state before it",
         ) from error
     training.position = position
-    best = folder / "best.safetensors"
-    if best.exists():
-        _put_back(best, training.run)
+    if position.best is not None:
+        training.best = checkpoint.files.get(BEST) or _read(training.run.model)
+        if training.processes.first:
+            _put_back(training.best, training.run)
 
 
-def _put_back(best: Path, run: Run) -> None:
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _weights(content: bytes) -> dict[str, Tensor]:
+    tensors = safetensors.torch.load(content)
+    if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
+        raise ValueError("it holds weights that are not finite")
+    return tensors
+
+
+def _move_times(position: Position) -> None:
+    """Bring the metrics of format 1, which told of times as well, to that of today."""
+    for metrics in position.history:
+        seconds = {key: metrics.pop(key) for key in ("seconds", "data_seconds") if key in metrics}
+        position.times.append({"epoch": metrics.get("epoch"), **seconds})
+    if position.best is not None:
+        position.best = {k: v for k, v in position.best.items() if "seconds" not in k}
+
+
+def _require_possible(position: Position, batches: int) -> None:
+    counts = (position.epoch, position.batch, position.step, position.seen)
+    figures = {"epoch", "validation_accuracy", "validation_loss"}
+    if (
+        min(counts) < 0
+        or position.batch > batches
+        or (position.batch > 0) != (position.seen > 0)
+        or position.epoch != len(position.history)
+        or (position.best is None) != (position.epoch == 0)
+        or not figures <= {*(position.best or figures)}
+    ):
+        raise ValueError("its position in the training is none that can be")
+
+
+def _require_stored(content: io.BytesIO) -> None:
+    """Refuse a state that would unpack to more than it is; torch packs nothing."""
+    with zipfile.ZipFile(content) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("it is compressed")
+    content.seek(0)
+
+
+def _put_back(best: bytes, run: Run) -> None:
     """Let the run have the best weights of a state, should it have lost them or others."""
-    content = _read(best)
     try:
-        same = run.model.read_bytes() == content
+        same = run.model.read_bytes() == best
     except OSError:
         same = False
     if not same:
-        write_bytes(run.model, content)
+        write_bytes(run.model, best)
 
 
 def _read(path: Path) -> bytes:
@@ -170,16 +225,6 @@ def _read(path: Path) -> bytes:
             why=error.strerror or str(error),
             remedy="restore the file, or its folder",
         ) from error
-
-
-def _require_same_groups(training: Training, path: Path, saved: dict[str, Any]) -> None:
-    """Refuse the state of a run that began before weights and other parameters were told apart."""
-    if len(saved["param_groups"]) < len(training.optimizer.param_groups):
-        raise DataError(
-            f"the training state {path} has one weight decay for all parameters",
-            why="the run began when norms, biases and neurons decayed as well",
-            remedy=f"set decay_all = true under [train] in {training.run.config}",
-        )
 
 
 def _require_same_shapes(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
 from ..core.claims import claimed
-from ..core.files import write_json, write_text
+from ..core.files import remove_parts, write_bytes, write_json, write_text
 from ..core.runs import Run
 from ..datasets import Batches, Targets
 from ..measure.pictures import draw_curves
 from ..measure.spikes import SpikeRates
-from ..models.saved import save_model
+from ..models.saved import model_bytes
 from .checkpoint import save_checkpoint
 from .device import derived_seed, mixed_precision, seed_all
 from .distillation import TWIN, load_teacher, twin, twin_run
 from .losses import OF_THE_MEAN
 from .position import Position
+from .processes import ALONE, Processes
 from .recipe import Recipe
 from .results import rank, require_finite, times, validate, write_results
 from .resuming import check_resumable, take_up
 from .schedule import learning_rate
 from .surroundings import surroundings
-from .training import Training, prepare, training_batches
+from .training import Training, join_gradients, prepare, training_batches
 
+SLOW = 10  # seconds that a state may take to be written
 RATE_EVERY = 20  # batches between two measurements of the spike rate
 
 
@@ -55,6 +60,7 @@ def train(
     *,
     resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    processes: Processes = ALONE,
 ) -> dict[str, Any] | None:
     """Train a recipe and write its run directory; return the summary.
 
@@ -68,34 +74,58 @@ def train(
         resume: go on from the newest training state.
         stop: asked after each step, and in validation; once true, the state is saved and None
             returned.
+        processes: of those that train together, which this is; the first one writes.
 
     Raises:
         ConfigError: with `resume`, the recipe is not the one that the run began with.
-        AsnnError: the data cannot be had, the run cannot be written or is at work elsewhere, or
-            the loss is not finite.
+        AsnnError: the data cannot be had, the run cannot be written or is at work elsewhere, the
+            loss is not finite, or another process has ended.
     """
-    with claimed(run.path, "a training", "two at once would write over each other"):
+    with _claimed(run, processes):
+        if processes.first:
+            remove_parts(run.path)
         if resume:
-            check_resumable(recipe, run)
-        training = prepare(recipe, run)
-        if not resume:
-            write_text(run.config, recipe.toml())
+            check_resumable(recipe, run, processes)
+        try:
+            training = prepare(recipe, run, processes)
+            if not resume and processes.first:
+                write_text(run.config, recipe.toml())
+        except BaseException:
+            _leave_nothing(run, processes)
+            raise
         if recipe.train.teacher == TWIN:
-            if not _train_twin(recipe, run, observer, stop):
+            if not _train_twin(recipe, run, observer, stop, processes):
                 return None
             training.teacher = load_teacher(recipe, run, training.data, training.device)
         if resume:
             take_up(training)
-        if not run.environment.exists():
+        if processes.first and not run.environment.exists():
             write_json(run.environment, surroundings(training))
+        join_gradients(training)
         observer.started(training)
         training.saved = time.monotonic(), training.position.step
         try:
-            if stop():  # before there is anything to save
-                raise Stopped
             return _train_epochs(training, observer, stop)
         except Stopped:
             return None
+
+
+def _claimed(run: Run, processes: Processes) -> contextlib.AbstractContextManager[Any]:
+    if not processes.first:
+        return contextlib.nullcontext()
+    return claimed(run.path, "a training", "two at once would write over each other")
+
+
+def _leave_nothing(run: Run, processes: Processes) -> None:
+    """Remove the folder of a run in which nothing has been written."""
+    if processes.first:
+        with contextlib.suppress(OSError):
+            run.path.rmdir()
+
+
+def _asked(training: Training, stop: Callable[[], bool]) -> bool:
+    """Tell whether any process was asked to stop."""
+    return training.processes.summed(float(stop()))[0] > 0
 
 
 def _train_epochs(
@@ -108,76 +138,80 @@ def _train_epochs(
     """
     recipe, run, position = training.recipe, training.run, training.position
 
-    def stop_if_asked() -> None:
-        if stop():
-            _save_state(training)
-            raise Stopped
+    def in_validation() -> None:
+        if _asked(training, stop):
+            _stop(training)
 
     for _ in range(position.epoch, recipe.train.epochs):
-        train_epoch(training, observer, stop_if_asked)
-        metrics = validate(training, stop_if_asked)
+        train_epoch(training, observer, stop)
+        metrics = validate(training, in_validation)
         require_finite(metrics["validation_loss"], position.step)
         position.times.append(times(training))
         position.history.append(metrics)
         position.close_epoch()
         if position.best is None or rank(metrics) > rank(position.best):
             position.best = metrics
-            save_model(run.model, training.result, labels=training.data.classes)
+            training.best = model_bytes(training.result, labels=training.data.classes)
+            if training.processes.first:
+                write_bytes(run.model, training.best)
         _save_state(training)
         write_results(training, finished=False)
         observer.epoch_done(training, metrics)
-        if stop() and position.epoch < recipe.train.epochs:
+        if _asked(training, stop) and position.epoch < recipe.train.epochs:
             raise Stopped
-    draw_curves(run.curves, position.history)
+    if training.processes.first:
+        draw_curves(run.curves, position.history)
     return write_results(training, finished=True)
 
 
 def train_epoch(
-    training: Training, observer: Observer, after_step: Callable[[], None] = lambda: None
+    training: Training, observer: Observer, stop: Callable[[], bool] = lambda: False
 ) -> None:
     """Train from where the open epoch stands to its end.
 
-    Args:
-        after_step: called after each step but the last of the epoch; what it raises ends it.
+    Raises:
+        Stopped: it was asked to stop, and the state is saved.
     """
     recipe, position, model = training.recipe, training.position, training.model
-    settings = recipe.train
+    settings, count = recipe.train, training.batches_per_epoch
     model.train()
     rate = 0.0
     begin = time.perf_counter()
-    for x, targets in _timed(training_batches(training), position):
+    batches = training_batches(training)
+    for x, targets in _timed(batches, position):
+        place = position.batch % settings.accumulate
+        steps = place == settings.accumulate - 1 or position.batch == count - 1
         # What the network draws (a rate code, dropout) depends on the place in the training alone.
-        seed_all(derived_seed(settings.seed, position.epoch, position.batch))
-        for group in training.optimizer.param_groups:
-            group["lr"] = learning_rate(settings, position.step, training.batches_per_epoch)
-        with mixed_precision(training.device, settings.precision):
-            if position.batch % RATE_EVERY == 0:
-                with SpikeRates(model) as rates:
-                    logits = _logits(training, x)
-                rate = rates.mean()
-            else:
-                logits = _logits(training, x)
-            loss = loss_of(training, logits, targets, x)
-        training.optimizer.zero_grad()
-        training.scaler.scale(loss).backward()
-        if settings.clip_norm is not None:
-            training.scaler.unscale_(training.optimizer)
-            torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        training.scaler.step(training.optimizer)
-        training.scaler.update()
-        if training.average is not None:
-            training.average.update(position.step + 1)
-
+        seed_all(derived_seed(settings.seed, position.epoch, position.batch, *_own(training)))
+        if place == 0:
+            training.optimizer.zero_grad()
+        watched = position.batch % RATE_EVERY == 0
+        with _gradients_of(training, last=steps):
+            with (
+                mixed_precision(training.device, settings.precision),
+                SpikeRates(model) if watched else contextlib.nullcontext() as rates,
+            ):
+                logits = training.answers(x, _wants_mean(training))
+                loss = loss_of(training, logits, targets, x)
+            weight = _weight(batches, training, len(x))
+            training.scaler.scale(loss if weight == 1 else loss * weight).backward()
+        rate = rate if rates is None else rates.mean()
         value = loss.item()
         require_finite(value, position.step)
+        if steps:
+            _step(training)
+
         with torch.no_grad():
             answers = logits.mean(0).argmax(1)
         right, also = (float((answers == y).sum()) for y in (targets.first, targets.second))
+        correct = targets.weight * right + (1 - targets.weight) * also
+        loss_sum, correct, seen, asked = training.processes.summed(
+            value * len(x), correct, float(len(x)), float(stop())
+        )
         position.batch += 1
-        position.step += 1
-        position.seen += len(x)
-        position.loss += value * len(x)
-        position.correct += targets.weight * right + (1 - targets.weight) * also
+        position.seen += int(seen)
+        position.loss += loss_sum
+        position.correct += correct
         now = time.perf_counter()
         position.seconds += now - begin
         position.open_seconds += now - begin
@@ -185,10 +219,62 @@ def train_epoch(
         observer.batch_done(
             training, position.loss / position.seen, position.correct / position.seen, rate
         )
-        if position.batch < training.batches_per_epoch:
-            after_step()
+        if steps and position.batch < count:
+            if asked:
+                _stop(training)
             if _state_is_due(training):
                 _save_state(training)
+
+
+def _step(training: Training) -> None:
+    """Make one optimisation step with the gradients that there are."""
+    settings, position = training.recipe.train, training.position
+    for group in training.optimizer.param_groups:
+        group["lr"] = learning_rate(settings, position.step, training.steps_per_epoch)
+    if settings.clip_norm is not None:
+        training.scaler.unscale_(training.optimizer)
+        torch.nn.utils.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
+    if training.average is not None:
+        training.average.update(position.step + 1)
+    position.step += 1
+
+
+def _own(training: Training) -> tuple[int, ...]:
+    """Return what sets the random numbers of a process apart from those of the first."""
+    rank = training.processes.rank
+    return (rank,) if rank else ()
+
+
+def _gradients_of(training: Training, *, last: bool) -> contextlib.AbstractContextManager[Any]:
+    """Let processes exchange their gradients in the last batch of a step only."""
+    answers = training.answers
+    if last or not isinstance(answers, DistributedDataParallel):
+        return contextlib.nullcontext()
+    return answers.no_sync()
+
+
+def _weight(batches: Batches, training: Training, samples: int) -> float:
+    """Return what a batch's mean loss counts for in its step, where all samples count alike.
+
+    Gradients are added up over the batches of a step, and averaged over processes.
+    """
+    size, batch = training.recipe.train.accumulate, training.position.batch
+    first = batch - batch % size
+    last = min(first + size, training.batches_per_epoch)
+    total = sum(batches.size(each) for each in range(first, last))
+    return training.processes.count * samples / total
+
+
+def _wants_mean(training: Training) -> bool:
+    """Tell whether the loss looks at the mean over steps alone."""
+    return training.recipe.train.loss in OF_THE_MEAN and training.teacher is None
+
+
+def _stop(training: Training) -> None:
+    _save_state(training)
+    raise Stopped
 
 
 def _state_is_due(training: Training) -> bool:
@@ -198,13 +284,6 @@ def _state_is_due(training: Training) -> bool:
     return time.monotonic() - moment >= 60 * settings.checkpoint_minutes or (
         steps is not None and training.position.step - step >= steps
     )
-
-
-def _logits(training: Training, x: Tensor) -> Tensor:
-    """Return the logits that the loss needs: of every step, or as one step their mean."""
-    if training.recipe.train.loss in OF_THE_MEAN and training.teacher is None:
-        return training.model.mean_logits(x).unsqueeze(0)
-    return training.model(x)
 
 
 def loss_of(training: Training, logits: Tensor, targets: Targets, x: Tensor) -> Tensor:
@@ -222,16 +301,33 @@ def _timed(batches: Batches, position: Position) -> Iterator[Any]:
         begin = time.perf_counter()
 
 
-def _train_twin(recipe: Recipe, run: Run, observer: Observer, stop: Callable[[], bool]) -> bool:
+def _train_twin(
+    recipe: Recipe,
+    run: Run,
+    observer: Observer,
+    stop: Callable[[], bool],
+    processes: Processes,
+) -> bool:
     """Train the analog twin, or go on with it; return whether it is trained."""
     teacher = twin_run(run)
-    if teacher.finished:
+    finished, begun = processes.from_first(lambda: (teacher.finished, teacher.config.exists()))
+    if finished:
         return True
-    teacher.path.mkdir(exist_ok=True)
-    resume = teacher.config.exists()
-    return train(twin(recipe), teacher, observer, resume=resume, stop=stop) is not None
+    if processes.first:
+        teacher.path.mkdir(exist_ok=True)
+    summary = train(twin(recipe), teacher, observer, resume=begun, stop=stop, processes=processes)
+    return summary is not None
 
 
 def _save_state(training: Training) -> None:
-    save_checkpoint(training)
-    training.saved = time.monotonic(), training.position.step
+    begin = time.monotonic()
+    if training.processes.first:
+        save_checkpoint(training)
+    end = time.monotonic()
+    training.saved = end, training.position.step
+    if end - begin > SLOW:
+        warnings.warn(
+            f"writing the training state took {end - begin:.0f} s: the disk is slow; raise "
+            "train.checkpoint_minutes, or train into another folder",
+            stacklevel=2,
+        )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-import tomllib
 from typing import Any
 
+from ..core.documents import read_toml
 from ..core.errors import ConfigError
 from .checking import NAMED, component_options, named_component
 
@@ -26,8 +26,8 @@ def parse_override(text: str) -> tuple[list[str], Any]:
             remedy="for example --set train.epochs=20 or --set coding.name=direct",
         )
     try:
-        return parts, tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+        return parts, read_toml(f"value = {value}")["value"]
+    except ValueError:
         return parts, value.strip()
 
 

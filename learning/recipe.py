@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,7 +10,9 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..coding.base import MOST_STEPS
+from ..core.documents import read_toml
 from ..core.errors import ConfigError, DataError
+from ..core.runs import FORMAT
 from ..kernels.choice import Kernels
 from .losses import Loss, LossName
 
@@ -91,6 +92,10 @@ class TrainSection(Section):
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of the average of the weights, which is what is kept"
     )
+    accumulate: int = Field(1, ge=1, description="batches whose gradients make one step")
+    sync_norm: bool = Field(
+        False, description="batch norms see the samples of all processes, not of each by itself"
+    )
     checkpoint_minutes: float = Field(
         5.0, gt=0, description="longest time between two training states"
     )
@@ -141,12 +146,13 @@ class Recipe:
         }
 
     def toml(self) -> str:
-        """Return the recipe as TOML, which read again gives the same recipe.
+        """Return the recipe as TOML, its format first, which read again gives the same recipe.
 
         TOML has no null: keys that are not set stand as comments.
         """
         document = self.document()
-        text = tomli_w.dumps({k: v for k, v in document.items() if not isinstance(v, dict)})
+        head = {k: v for k, v in document.items() if not isinstance(v, dict)}
+        text = tomli_w.dumps({"format": FORMAT, **head})
         for name in SECTIONS:
             section: Section = getattr(self, name)
             text += "\n" + tomli_w.dumps({name: document[name]})
@@ -178,8 +184,8 @@ def read_document(path: Path) -> dict[str, Any]:
         ConfigError: it is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"cannot read {path}", why=error.strerror or str(error)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ConfigError(f"{path} is not a TOML file", why=str(error)) from error

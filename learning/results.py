@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.errors import AsnnError
 from ..core.files import write_json, write_text
+from ..core.runs import FORMAT
 from ..measure.evaluation import evaluate
 from ..models.layers import used_kernels
 from .schedule import learning_rate
@@ -21,9 +22,11 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
     They are a function of recipe and data alone; how long it took is in `times`.
 
     Args:
-        each_batch: called after each batch of validation data; what it raises ends the validation.
+        each_batch: called for each batch of validation data; what it raises ends the validation.
     """
     position, settings = training.position, training.recipe.train
+    # Each process has statistics of its own share; those of the first are what is kept.
+    training.processes.same_weights(training.result)
     result = evaluate(
         training.result,
         training.data.validation,
@@ -33,11 +36,12 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
         device=training.device,
         workers=settings.workers,
         each_batch=each_batch,
+        part=training.part,
     )
     return {
         "epoch": position.epoch + 1,
         "step": position.step,
-        "lr": learning_rate(settings, position.step - 1, training.batches_per_epoch),
+        "lr": learning_rate(settings, position.step - 1, training.steps_per_epoch),
         "train_loss": position.loss / position.seen,
         "train_accuracy": position.correct / position.seen,
         "validation_loss": result.loss,
@@ -75,6 +79,7 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
     """Write metrics, times and summary of the epochs so far; return the summary."""
     position = training.position
     summary = {
+        "format": FORMAT,
         "finished": finished,
         "recipe": training.recipe.name,
         "seed": training.recipe.train.seed,
@@ -85,11 +90,14 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
         "best": position.best,
         "last": position.history[-1],
     }
-    write_text(training.run.metrics, _lines(position.history))
-    write_text(training.run.times, _lines(position.times))
-    write_json(training.run.summary, summary)
+    if training.processes.first:
+        write_text(training.run.metrics, _lines(position.history))
+        write_text(training.run.times, _lines(position.times))
+        write_json(training.run.summary, summary)
     return summary
 
 
 def _lines(records: list[dict[str, Any]]) -> str:
-    return "".join(json.dumps(record, allow_nan=False) + "\n" for record in records)
+    return "".join(
+        json.dumps({"format": FORMAT, **record}, allow_nan=False) + "\n" for record in records
+    )

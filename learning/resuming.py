@@ -5,12 +5,14 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, DataError
 from ..core.files import write_text
 from ..core.runs import Run
 from .checking import check_recipe
 from .checkpoint import newest_checkpoint, restore
+from .processes import ALONE, Processes
 from .recipe import SECTIONS, Recipe, read_document
+from .results import write_results
 from .surroundings import compare_with_former_sitting
 from .training import Training
 
@@ -52,13 +54,19 @@ def require_same_training(former: dict[str, Any], recipe: Recipe, *, source: str
     Raises:
         ConfigError: another key differs; the message lists all of them.
     """
+    table = former.get("train", {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{source}: train is no table")
     # The former device may be one that this machine has not; it is no part of what is trained.
-    former = {**former, "train": {**former.get("train", {}), "device": recipe.train.device}}
-    former["train"].setdefault("decay_all", True)  # from before there was this key, all decayed
-    then = check_recipe(former, source=f"the former configuration {source}")
+    device = str(table.get("device", recipe.train.device))
+    # From before there was a key decay_all, all parameters decayed.
+    table = {"decay_all": True, **table, "device": recipe.train.device}
+    then = check_recipe({**former, "train": table}, source=f"the former configuration {source}")
     changed = {
         key: f"{_text(old)} → {_text(new)}" for key, (old, new) in differences(then, recipe).items()
     }
+    if device != recipe.train.device:
+        changed["train.device"] = f"{device!r} → {recipe.train.device!r}"
     refused = [f"{key}: {change}" for key, change in changed.items() if key not in HARMLESS]
     if refused:
         raise ConfigError(
@@ -79,13 +87,22 @@ def take_up(training: Training) -> None:
         DataError: there is no whole state, or data or teacher are others.
     """
     run, recipe = training.run, training.recipe
-    changed = check_resumable(recipe, run)
-    checkpoint = newest_checkpoint(run)
+    changed = check_resumable(recipe, run, training.processes)
+    checkpoint = training.processes.from_first(lambda: newest_checkpoint(run))
     if checkpoint is not None:
         former = checkpoint.content.get("recipe")
-        if former is not None:  # states of format 1 do not tell
-            changed |= require_same_training(former, recipe, source=f"in {checkpoint.folder}")
+        if isinstance(former, dict):  # states of format 1 do not tell
+            changed |= require_same_training(former, recipe, source=str(checkpoint.folder))
+    if training.processes.first and run.environment.exists():
+        compare_with_former_sitting(training)  # a kill may have come before it was written
+    if checkpoint is not None:
         restore(training, checkpoint)
+    elif run.metrics.exists():
+        raise DataError(
+            f"{run.path} has no training state any more",
+            why=f"{run.metrics.name} tells of epochs that are done, {run.checkpoints} of none",
+            remedy=f"restore it, or train anew: asnn train {run.config}",
+        )
     done = training.position.epoch + (training.position.batch > 0)
     if recipe.train.epochs < done:
         raise ConfigError(
@@ -93,24 +110,30 @@ def take_up(training: Training) -> None:
             why=f"{run.path} is in its epoch {done} already",
             remedy=f"give at least {done}",
         )
-    if run.environment.exists():  # a kill may have come before it was written
-        compare_with_former_sitting(training)
+    if not training.processes.first:
+        return
     for key, change in changed.items():
         effect = f": {HARMLESS[key]}" if HARMLESS[key] else ""
         warnings.warn(f"changed since the run began: {key} {change}{effect}", stacklevel=3)
     if changed:
         write_text(run.config, recipe.toml())
+    if run.finished and training.position.epoch < recipe.train.epochs:
+        write_results(training, finished=False)  # so that it can be taken up again
 
 
-def check_resumable(recipe: Recipe, run: Run) -> dict[str, str]:
+def check_resumable(recipe: Recipe, run: Run, processes: Processes = ALONE) -> dict[str, str]:
     """Return which harmless keys differ from the run's configuration; refuse all others.
 
     Raises:
         ConfigError: other keys differ.
     """
-    if not run.config.exists():
-        return {}
-    return require_same_training(read_document(run.config), recipe, source=str(run.config))
+
+    def compared() -> dict[str, str]:
+        if not run.config.exists():
+            return {}
+        return require_same_training(read_document(run.config), recipe, source=str(run.config))
+
+    return processes.from_first(compared)
 
 
 def _text(value: Any) -> str:

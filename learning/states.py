@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
-import shutil
 import warnings
 from pathlib import Path
 
+from ..core.documents import read_json
 from ..core.errors import AsnnError
-from ..core.files import cannot_write, whole_folder, write_bytes, write_json, write_text
+from ..core.files import (
+    PART,
+    cannot_write,
+    remove_parts,
+    whole_folder,
+    write_bytes,
+    write_json,
+    write_text,
+)
 
 KEPT = 2
 CHECKSUMS = "checksums.json"
@@ -48,10 +55,11 @@ def write_state(checkpoints: Path, step: int, files: dict[str, bytes]) -> None:
             write_bytes(folder / name, content)
         write_json(folder / CHECKSUMS, {"format": FORMAT, "sha256": sums})
     write_text(checkpoints / LATEST, f"step-{step}\n")
-    # What a kill in the middle of a write has left behind is of no use to anybody.
-    stale = [path for path in checkpoints.glob(".*") if path.name.startswith((".step-", ".latest"))]
-    for old in [*newest_first(checkpoints)[KEPT:], *stale]:
-        _remove(old)
+    for old in newest_first(checkpoints)[KEPT:]:
+        # Out of sight first: what is half removed must not be taken for whole.
+        with contextlib.suppress(OSError):
+            old.rename(old.with_name(f".{old.name}.old{PART}"))
+    remove_parts(checkpoints)
 
 
 def newest_first(checkpoints: Path) -> list[Path]:
@@ -60,29 +68,31 @@ def newest_first(checkpoints: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
 
 
-def require_whole(state: Path) -> None:
-    """Check that every file of a state is as it was written.
+def read_state(state: Path) -> dict[str, bytes]:
+    """Return the files of a state by name, once each is as it was written.
 
-    A state from before there were checksums passes.
+    A state from before there were checksums is taken as it is.
 
     Raises:
         Damaged: a file is missing or has changed.
     """
     try:
-        sums = json.loads((state / CHECKSUMS).read_text())["sha256"]
-        wanted = {Path(name).name: str(total) for name, total in sums.items()}
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        files = {path.name: path.read_bytes() for path in state.iterdir() if path.is_file()}
+    except OSError as error:
+        raise Damaged(error.strerror or str(error)) from error
+    content = files.get(CHECKSUMS)
+    if content is None:
+        return files
+    try:
+        sums = dict(read_json(content)["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{CHECKSUMS} cannot be read: {error}") from error
-    for name, total in wanted.items():
-        try:
-            with open(state / name, "rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise Damaged(f"{name} cannot be read: {error.strerror or error}") from error
-        if found != total:
+    for name, total in sums.items():
+        if name not in files:
+            raise Damaged(f"{name} is missing")
+        if hashlib.sha256(files[name]).hexdigest() != total:
             raise Damaged(f"{name} is not what was written")
+    return files
 
 
 def set_aside(state: Path, reason: str) -> None:
@@ -104,11 +114,3 @@ def set_aside(state: Path, reason: str) -> None:
         f"the training state {state} is damaged ({reason}): it is kept as {place.name}",
         stacklevel=3,
     )
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-        return
-    with contextlib.suppress(OSError):
-        path.unlink()

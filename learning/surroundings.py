@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from typing import Any
 
+from ..core.documents import read_json
 from ..core.errors import DataError
+from ..core.runs import FORMAT
 from ..datasets import DataSet
 from .device import environment
 from .training import Training
@@ -14,7 +15,12 @@ from .training import Training
 
 def surroundings(training: Training) -> dict[str, Any]:
     """Return what `environment.json` holds: versions, machine, data and the teacher's weights."""
-    found = {**environment(training.device), "data": _describe(training.data)}
+    found = {
+        "format": FORMAT,
+        **environment(training.device),
+        "processes": training.processes.count,
+        "data": _describe(training.data),
+    }
     return found if training.teacher is None else {**found, "teacher": training.teacher.fingerprint}
 
 
@@ -27,7 +33,7 @@ def compare_with_former_sitting(training: Training) -> None:
     """
     run, path = training.run, training.run.environment
     try:
-        former = json.loads(path.read_text())
+        former = read_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read", why=str(error)) from error
     now = surroundings(training)
@@ -43,7 +49,8 @@ def compare_with_former_sitting(training: Training) -> None:
             why=f"the weights in {training.recipe.train.teacher} have changed",
             remedy="restore the teacher's run, or train anew without --resume",
         )
-    keys = ("packages", "python", "threads", "device", "device_name")
+    former.setdefault("processes", 1)
+    keys = ("packages", "python", "threads", "device", "device_name", "processes")
     changed = [key for key in keys if former.get(key) != now[key]]
     if changed:
         warnings.warn(

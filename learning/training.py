@@ -6,19 +6,23 @@ import copy
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, DataError
 from ..core.runs import Run
 from ..datasets import Augment, Batches, DataSet, load_dataset
 from ..models.factory import create_model
 from ..models.layers import use_kernels
 from ..models.network import SpikingNetwork
+from ..models.synced import synced
 from .averaging import Average
 from .device import derived_seed, find_device
 from .distillation import TWIN, Teacher, load_teacher, twin
 from .losses import Loss
 from .optimizer import make_optimizer
 from .position import Position
+from .processes import ALONE, Processes
 from .recipe import Recipe
 
 
@@ -30,8 +34,12 @@ class Training:
         model: the network that is trained.
         average: of its weights; None where the recipe wants none.
         teacher: whose answers it learns; None where there is none, and until the twin is trained.
+        processes: which of how many processes this one is.
+        answers: the network as it is called in training: `answers(x, mean)` gives its logits, or
+            as one step their mean; with several processes its gradients are their average.
         saved: when its state was last written, by the clock of `time.monotonic`, and after which
             step.
+        best: the best weights so far, as `model.safetensors` holds them.
     """
 
     recipe: Recipe
@@ -46,7 +54,10 @@ class Training:
     scaler: torch.amp.GradScaler
     position: Position
     batches_per_epoch: int
+    processes: Processes
+    answers: nn.Module
     saved: tuple[float, int] = (0.0, 0)
+    best: bytes | None = None
 
     @property
     def parameters(self) -> int:
@@ -54,25 +65,49 @@ class Training:
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
     @property
+    def steps_per_epoch(self) -> int:
+        """Number of optimisation steps of an epoch."""
+        return -(-self.batches_per_epoch // self.recipe.train.accumulate)
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """Which share of each batch is this process's."""
+        return self.processes.rank, self.processes.count
+
+    @property
     def result(self) -> SpikingNetwork:
         """The network that is validated and kept: the average of the weights where there is one."""
         return self.model if self.average is None else self.average.model
 
 
-def prepare(recipe: Recipe, run: Run) -> Training:
+class Answers(nn.Module):
+    """A network as training calls it, in one function, for DistributedDataParallel to wrap."""
+
+    def __init__(self, model: SpikingNetwork) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor, mean: bool) -> Tensor:
+        return self.model.mean_logits(x).unsqueeze(0) if mean else self.model(x)
+
+
+def prepare(recipe: Recipe, run: Run, processes: Processes = ALONE) -> Training:
     """Load the data and build the network and its optimiser.
 
     Raises:
         AsnnError: the data cannot be had, or the network does not fit it.
     """
-    device = find_device(recipe.train.device)
-    data = load_dataset(
-        recipe.data.name,
-        validation=recipe.data.validation,
-        test=recipe.data.test,
-        limit=recipe.data.limit,
-        **recipe.data.options(),
+    device = processes.device(find_device(recipe.train.device))
+    data = processes.in_turn(
+        lambda: load_dataset(
+            recipe.data.name,
+            validation=recipe.data.validation,
+            test=recipe.data.test,
+            limit=recipe.data.limit,
+            **recipe.data.options(),
+        )
     )
+    _require_same_data(data, processes)
     teacher = None
     if recipe.train.teacher == TWIN:
         twin(recipe)  # what cannot be built is told before anything is written
@@ -88,6 +123,8 @@ def prepare(recipe: Recipe, run: Run) -> Training:
         std=std,
     ).to(device)
     use_kernels(model, recipe.train.kernels)
+    if recipe.train.sync_norm and processes.count > 1:
+        synced(model)
     training = Training(
         recipe=recipe,
         run=run,
@@ -101,11 +138,19 @@ def prepare(recipe: Recipe, run: Run) -> Training:
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == "float16"),
         position=Position(),
         batches_per_epoch=0,
+        processes=processes,
+        answers=Answers(model),
     )
     training.batches_per_epoch = len(training_batches(training))
     if min(recipe.train.batch_size, len(data.train)) == 1:
         _try_single_sample(training)
     return training
+
+
+def join_gradients(training: Training) -> None:
+    """Let all processes have the weights of the first, and from now on the same gradients."""
+    if training.processes.count > 1:
+        training.answers = DistributedDataParallel(training.answers)
 
 
 def training_batches(training: Training) -> Batches:
@@ -123,7 +168,24 @@ def training_batches(training: Training) -> Batches:
         epoch=position.epoch,
         workers=recipe.train.workers,
         start=position.batch,
+        part=training.part,
     )
+
+
+def _require_same_data(data: DataSet, processes: Processes) -> None:
+    """Refuse data that are not those of the first process, or too few to share."""
+    if processes.from_first(lambda: data.fingerprint) != data.fingerprint:
+        raise DataError(
+            f"the data of process {processes.rank} are not those of the first",
+            why="each machine reads its own",
+            remedy="give all of them the same files",
+        )
+    if len(data.validation) < processes.count:
+        raise ConfigError(
+            f"{len(data.validation)} samples to validate on are too few for {processes.count} "
+            "processes",
+            remedy="raise data.validation, or start fewer processes",
+        )
 
 
 def _try_single_sample(training: Training) -> None:

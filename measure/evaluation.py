@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
+from torch import distributed
 from torch.nn.functional import cross_entropy
 
 from ..datasets.base import Split
@@ -59,6 +60,7 @@ def evaluate(
     steps: int | None = None,
     workers: int = 0,
     each_batch: Callable[[], None] = lambda: None,
+    part: tuple[int, int] = (0, 1),
 ) -> Evaluation:
     """Return the evaluation of a network on a split, by its `frozen()` form.
 
@@ -74,22 +76,32 @@ def evaluate(
         device: where to compute.
         steps: use only the first steps.
         workers: processes that load samples which are not in memory.
-        each_batch: called after each batch; what it raises ends the evaluation.
+        each_batch: called for each batch; what it raises ends the evaluation.
+        part: rank and number of processes that share the samples; torch.distributed adds up what
+            they find, so that each returns the evaluation of the whole split.
 
     Raises:
         ConfigError: the network does not have that many steps.
     """
     batches = Batches(
-        split, batch_size=batch_size, full_scale=full_scale, device=device, workers=workers
+        split,
+        batch_size=batch_size,
+        full_scale=full_scale,
+        device=device,
+        workers=workers,
+        part=part,
     )
     correct = torch.zeros(steps or model.coding.steps, dtype=torch.int64)
     confusion = torch.zeros(classes * classes, dtype=torch.int64)
-    loss, samples = 0.0, 0
+    sums = torch.zeros(2, dtype=torch.float64)  # of the loss, and of samples
     begin = time.perf_counter()
     network = model.frozen()
     with torch.random.fork_rng(), SpikeRates(network) as rates:
         torch.manual_seed(0)
         for x, targets in batches:
+            each_batch()
+            if len(x) == 0:  # a last batch smaller than there are processes
+                continue
             y = targets.first
             logits = network(x, steps)
             counts = torch.arange(1, len(logits) + 1, device=logits.device).view(-1, 1, 1)
@@ -97,9 +109,12 @@ def evaluate(
             answers = so_far.argmax(2)
             correct += (answers == y).sum(1).cpu()
             confusion += torch.bincount(y * classes + answers[-1], minlength=classes**2).cpu()
-            loss += float(cross_entropy(so_far[-1], y, reduction="sum"))
-            samples += len(y)
-            each_batch()
+            sums[0] += float(cross_entropy(so_far[-1], y, reduction="sum"))
+            sums[1] += len(y)
+        if part[1] > 1:
+            correct, confusion, sums = (summed(found) for found in (correct, confusion, sums))
+            rates.add_up(summed)
+    loss, samples = float(sums[0]), int(sums[1])
     seconds = time.perf_counter() - begin
     return Evaluation(
         samples=samples,
@@ -112,3 +127,10 @@ def evaluate(
         spikes_per_sample=rates.total() / max(samples, 1),
         samples_per_second=samples / seconds,
     )
+
+
+def summed(found: torch.Tensor) -> torch.Tensor:
+    """Return the sum of a tensor over all processes."""
+    total = found.clone()
+    distributed.all_reduce(total)
+    return total

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
+import torch
 from torch import Tensor, nn
 
 from ..models.layers import SpikingLayer
@@ -52,6 +53,17 @@ class SpikeRates:
         for layer, watcher in self._watching:
             layer.watchers.remove(watcher)
         self._watching.clear()
+
+    def add_up(self, summed: Callable[[Tensor], Tensor]) -> None:
+        """Take in what other processes have counted.
+
+        Args:
+            summed: gives the sum of a tensor over all processes, each of which calls it.
+        """
+        for name in self._layers:
+            if name in self._spikes:
+                self._spikes[name] = summed(self._spikes[name])
+                self._places[name] = int(summed(torch.tensor(self._places[name])))
 
     def by_layer(self) -> dict[str, list[float]]:
         """Return the rate of each layer at each step."""

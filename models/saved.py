@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from ..core.documents import read_json
 from ..core.errors import DataError
 from ..core.files import write_bytes
 from ..core.runs import find_run
@@ -17,6 +18,7 @@ from .factory import create_model
 from .network import SpikingNetwork
 
 FORMAT = 1
+MOST = 10**6  # a number in a description that no file is too small for
 
 
 def save_model(path: Path, model: SpikingNetwork, *, labels: list[str] | None = None) -> None:
@@ -50,9 +52,14 @@ def load_model(path: Path) -> SpikingNetwork:
     try:
         config = dict(header["model"])
         config["in_shape"] = tuple(config["in_shape"])
-        model = create_model(config.pop("name"), **config)
+        name = config.pop("name")
+        # Without memory first: a header can ask for more than the file could ever hold.
+        _require_bounded(config, most=max(MOST, sum(value.numel() for value in tensors.values())))
+        with torch.device("meta"):
+            _require_same_tensors(create_model(name, **config).state_dict(), tensors)
+        model = create_model(name, **config)
         model.load_state_dict(tensors)
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (RuntimeError, KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
         raise DataError(
             f"{path} does not fit the network that it names",
             why=str(error),
@@ -62,6 +69,28 @@ def load_model(path: Path) -> SpikingNetwork:
     if damaged:
         raise DataError(f"{path} holds values that are not finite", why=", ".join(damaged[:5]))
     return model.eval()
+
+
+def _require_bounded(value: Any, *, most: int) -> None:
+    """Refuse a description with a number that no network of so many values can have."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            _require_bounded(each, most=most)
+    elif isinstance(value, int) and abs(value) > most:
+        raise ValueError(f"{value} in its description is more than the file can hold")
+
+
+def _require_same_tensors(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+    if wanted.keys() != found.keys():
+        missing, more = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+        raise ValueError(f"missing: {missing[:5]}, of no use: {more[:5]}")
+    for name, value in wanted.items():
+        if value.shape != found[name].shape:
+            raise ValueError(
+                f"{name} has the shape {list(found[name].shape)}, not {list(value.shape)}"
+            )
 
 
 def load_run(path: Path | str | None = None) -> SpikingNetwork:
@@ -90,8 +119,8 @@ def read_labels(path: Path) -> list[str]:
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["asnn"])
-            if not isinstance(header, dict) or not isinstance(header.get("format"), int):
+            header = read_json((file.metadata() or {})["asnn"])
+            if not isinstance(header.get("format"), int):
                 raise ValueError("its header does not describe a network")
             if header["format"] > FORMAT:
                 raise DataError(

@@ -17,6 +17,7 @@ from .norm import Norm
 from .residual import Residual
 from .time import OverTime
 
+DEEPEST = 1_000  # blocks
 HEAD = 32  # channels of a head in the published networks for CIFAR
 SCALE = 0.25
 POOLS = {"cifar": 2, "imagenet": 4}
@@ -66,6 +67,8 @@ def spikformer(
             f"{dim} channels cannot be divided into {heads} heads and the stem's eighths",
             remedy="choose a multiple of 32",
         )
+    if not 1 <= depth <= DEEPEST:
+        raise ConfigError(f"{depth} blocks are not between 1 and {DEEPEST}")
     if ratio < 1:
         raise ConfigError(f"ratio must be at least 1, not {ratio}")
     layers, places = _stem(plan, dim, POOLS[stem], norm)

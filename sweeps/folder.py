@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import os
 import time
 from pathlib import Path
 from typing import Any
 
 from ..core.claims import claimed
+from ..core.documents import read_json
 from ..core.errors import ConfigError, DataError
 from ..core.files import cannot_write, write_text
 from ..core.runs import RUNS, Run
@@ -56,7 +56,7 @@ class SweepFolder:
     def record(self, member: str, split: str) -> dict[str, Any] | None:
         """Return what a finished member does on a split; None where it is not, or on another."""
         try:
-            record = json.loads((self.path / member / RECORD).read_text())
+            record = read_json((self.path / member / RECORD).read_bytes())
             return record if record["split"] == split and "accuracy" in record else None
         except (OSError, ValueError, KeyError, TypeError):
             return None

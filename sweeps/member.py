@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from ..core.documents import read_json
 from ..core.errors import ConfigError
 from ..core.files import write_json
-from ..core.runs import Run
+from ..core.runs import FORMAT, Run
 from ..datasets import DataSet, load_dataset
 from ..learning.checking import check_recipe
 from ..learning.device import find_device, processor
@@ -42,12 +41,7 @@ def train_member(
     """
     if not run.finished:
         run.path.mkdir(parents=True, exist_ok=True)
-        try:
-            summary = train(recipe, run, observer, resume=run.config.exists(), stop=stop)
-        except Exception:
-            with contextlib.suppress(OSError):
-                run.path.rmdir()  # only where nothing has been written yet
-            raise
+        summary = train(recipe, run, observer, resume=run.config.exists(), stop=stop)
         if summary is None:
             return False
     write_json(run.path / RECORD, evaluate_member(recipe, run, split))
@@ -74,8 +68,9 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
         workers=recipe.train.workers,
     ).as_dict()
     del result["confusion"]  # a hundred classes have ten thousand figures; `asnn eval` tells them
-    summary = json.loads(run.summary.read_text())
+    summary = read_json(run.summary.read_bytes())
     return {
+        "format": FORMAT,
         "split": split,
         "data": data.name,
         "fingerprint": data.fingerprint,

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.files import write_json, write_text
 from .comparing import compare
-from .definition import Definition
+from .definition import FORMAT, Definition
 from .folder import SweepFolder
 from .grid import Point
 from .planning import Member, Plan
@@ -44,6 +44,7 @@ def summarise(
     records = read_records(plan, folder, definition.split)
     groups = by_point(plan, records)
     return {
+        "format": FORMAT,
         "sweep": str(folder.path),
         "command": definition.command(),
         "recipe": definition.name,

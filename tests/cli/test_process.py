@@ -136,6 +136,36 @@ def test_a_terminal_shows_a_live_line_that_fits(tmp_path):
     assert any(re.search(r"\d:\d\d:\d\d\s*$", line) for line in live), "the time left is cut off"
 
 
+@pytest.mark.slow
+def test_a_terminal_that_is_closed(tmp_path):
+    """The training goes on without it; SIGHUP, which a shell sends then, saves and ends it."""
+    master, slave = pty.openpty()
+    process = subprocess.Popen(
+        [*ASNN, "train", *TINY, "--set", "train.epochs=2000", "--out", "run"],
+        cwd=tmp_path, stderr=slave, env={**os.environ, "TERM": "xterm"},
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+    )  # fmt: skip
+    os.close(slave)
+    metrics = tmp_path / "run/metrics.jsonl"
+
+    def epochs() -> int:
+        return len(metrics.read_text().splitlines()) if metrics.exists() else 0
+
+    def until(condition) -> None:
+        deadline = time.monotonic() + 120
+        while not condition():
+            assert time.monotonic() < deadline and process.poll() is None
+            time.sleep(0.05)
+
+    until(lambda: epochs() > 0)
+    os.close(master)
+    before = epochs()
+    until(lambda: epochs() > before + 3)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=30) == 143
+    assert (tmp_path / "run/checkpoints/latest").exists()
+
+
 def no_space() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 

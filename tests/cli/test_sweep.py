@@ -56,7 +56,7 @@ def test_members_are_runs(swept):
     }
     for member in members(sweep):
         assert {path.name for path in member.iterdir()} == {
-            *("config.toml", "environment.json", "metrics.jsonl", "summary.json"),
+            *("config.toml", "environment.json", "metrics.jsonl", "times.jsonl", "summary.json"),
             *("model.safetensors", "curves.png", "checkpoints", "evaluation.json"),
         }
         assert (sweep / "logs" / f"{member.name}.log").exists()

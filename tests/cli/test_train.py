@@ -14,6 +14,7 @@ FILES = {
     "config.toml",
     "environment.json",
     "metrics.jsonl",
+    "times.jsonl",
     "summary.json",
     "model.safetensors",
     "curves.png",
@@ -24,10 +25,16 @@ FILES = {
 def test_a_run_holds_just_what_the_design_names(trained):
     assert {path.name for path in trained.iterdir()} - {"schedules.png"} == FILES
     # 200 samples in batches of 64: 4 steps an epoch, 2 epochs, the last two states kept.
-    assert {path.name for path in (trained / "checkpoints").iterdir()} == {"step-4", "step-8"}
+    assert {path.name for path in (trained / "checkpoints").iterdir()} == {
+        "step-4",
+        "step-8",
+        "latest",
+    }
     assert {path.name for path in (trained / "checkpoints/step-8").iterdir()} == {
         "model.safetensors",
+        "best.safetensors",
         "state.pt",
+        "checksums.json",
     }
 
 
@@ -36,9 +43,9 @@ def test_metrics_and_summary_agree(trained):
     summary = json.loads((trained / "summary.json").read_text())
     assert [line["epoch"] for line in metrics] == [1, 2]
     assert summary["finished"] is True
-    assert summary["last"] == metrics[-1]
+    assert {"format": 2, **summary["last"]} == metrics[-1]
     best = max(metrics, key=lambda m: (m["validation_accuracy"], -m["validation_loss"]))
-    assert summary["best"] == best
+    assert {"format": 2, **summary["best"]} == best
     environment = json.loads((trained / "environment.json").read_text())
     assert environment["data"]["train"] == 200
     assert environment["packages"]["torch"] == torch.__version__

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from asnn.core.errors import DataError
+from asnn.core.errors import ConfigError
 from asnn.core.runs import Run
 from asnn.learning import check_recipe, train
 from asnn.learning.optimizer import decaying, make_optimizer
@@ -72,11 +72,11 @@ class Silent:
 
 
 def test_the_state_of_a_former_run_is_told(tmp_path):
-    """A state with one group cannot be that of two; with decay_all it goes on."""
+    """Its one group of parameters cannot become two; with decay_all it goes on."""
     former = check_recipe(RECIPE)
     assert train(former, Run(tmp_path), Silent(), stop=lambda: True) is None
     now = check_recipe({**RECIPE, "train": {**RECIPE["train"], "decay_all": False}})
-    with pytest.raises(DataError, match="has one weight decay for all parameters") as caught:
+    with pytest.raises(ConfigError) as caught:
         train(now, Run(tmp_path), Silent(), resume=True)
-    assert "set decay_all = true under [train] in" in caught.value.remedy
+    assert "train.decay_all: True → False" in caught.value.why
     assert train(former, Run(tmp_path), Silent(), resume=True)["finished"]

@@ -1,0 +1,92 @@
+"""Batch norms whose statistics are those of all processes that train together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+class SyncedNorm(_BatchNorm):
+    """Batch norm over the samples of all processes, `[N, C, ...] -> [N, C, ...]`.
+
+        y = (x - mean) / √(variance + eps) weight + bias
+
+    In training, mean and (biased) variance are those of the samples of all processes together,
+    however many each has; in evaluation it is an ordinary batch norm. torch's own SyncBatchNorm
+    computes on GPUs only.
+
+    Args:
+        norm: whose parameters and running statistics it takes over.
+    """
+
+    def __init__(self, norm: _BatchNorm) -> None:
+        super().__init__(norm.num_features, norm.eps, norm.momentum, norm.affine)
+        self.weight, self.bias = norm.weight, norm.bias
+        self.running_mean, self.running_var = norm.running_mean, norm.running_var
+        self.num_batches_tracked = norm.num_batches_tracked
+        self.train(norm.training)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        pass
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not (self.training and distributed.is_initialized()):
+            return super().forward(input)
+        x = input.float()
+        others = [axis for axis in range(x.dim()) if axis != 1]
+        count = x.new_tensor([x.numel() / x.shape[1]])
+        sums, count = _sum(torch.cat([x.sum(others), count])).tensor_split([-1])
+        mean = _along(sums / count, x)
+        variance = _sum((x - mean).square().sum(others)) / count
+        with torch.no_grad():
+            self._keep(mean.flatten(), variance * count / (count - 1).clamp(min=1))
+        scale = _along(self.weight / (variance + self.eps).sqrt(), x)
+        return ((x - mean) * scale + _along(self.bias, x)).to(input.dtype)
+
+    def _keep(self, mean: Tensor, variance: Tensor) -> None:
+        """Let the running statistics follow, as torch's do."""
+        assert self.running_mean is not None and self.running_var is not None
+        assert self.num_batches_tracked is not None
+        self.num_batches_tracked.add_(1)
+        share = self.momentum
+        if share is None:
+            share = 1.0 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean, share)
+        self.running_var.lerp_(variance, share)
+
+
+def synced(model: nn.Module) -> None:
+    """Replace the batch norms of a network by ones that see the samples of all processes."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, _BatchNorm) and not isinstance(child, SyncedNorm):
+                setattr(module, name, SyncedNorm(child))
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        total = grads[0].clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def _sum(values: Tensor) -> Tensor:
+    """Return the sum over all processes; its gradient is the sum of all their gradients."""
+    return _Sum.apply(values)  # type: ignore[return-value]
+
+
+def _along(values: Tensor, x: Tensor) -> Tensor:
+    """Return values of channels in the shape that broadcasts over x `[N, C, ...]`."""
+    return values.view(1, -1, *[1] * (x.dim() - 2))

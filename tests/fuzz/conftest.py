@@ -1,0 +1,21 @@
+"""How much is tried: ASNN_FUZZ is the number of examples of each test, 10000 for a long run."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+EXAMPLES = int(os.environ.get("ASNN_FUZZ", "150"))
+
+settings.register_profile(
+    "fuzz",
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize="ASNN_FUZZ" not in os.environ,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)

@@ -1,0 +1,49 @@
+"""Whatever is typed, there is an answer and no traceback."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asnn.cli.app import run
+
+from .conftest import EXAMPLES
+
+pytestmark = pytest.mark.slow
+
+VERBS = ["train", "eval", "encode", "export", "inspect", "recipes", "sweep", "doctor", "bench"]
+KEYS = [
+    *("data.limit", "data.name", "coding.name", "coding.steps", "model.name", "model.widths"),
+    *("train.lr", "train.epochs", "train.seed", "neuron.reset", "augment.flip", "nothing", ""),
+]
+VALUES = ["0", "1", "-1", "2.5", "nan", "inf", "true", "[1]", "[", "hybrid", "x", "", "1e400", "é"]
+OPTIONS = [
+    *("--out", "--seed", "--device", "--precision", "--split", "--steps", "--batch-size"),
+    *("--format", "--coding", "--grid", "--seeds", "--jobs", "--limit", "--dataset", "--set"),
+    *("--json", "--help", "--no-verify", "--nothing", "-o", "--from", "--in-shape", "--version"),
+]
+WORDS = st.one_of(
+    st.sampled_from(OPTIONS),
+    st.sampled_from(VALUES),
+    st.builds("{}={}".format, st.sampled_from(KEYS), st.sampled_from(VALUES)),
+    st.sampled_from(
+        ["digits", "list", "show", "copy", "nowhere", "missing.png", "..", "/dev/null"]
+    ),
+    st.text(max_size=6),
+)
+
+
+@settings(settings.get_profile("fuzz"), max_examples=4 * EXAMPLES)
+@given(st.sampled_from(VERBS), st.lists(WORDS, max_size=5))
+def test_a_line_gets_an_answer(capsys, verb, words):
+    if verb == "train" and "--dry-run" not in words:
+        words = ["--dry-run", *words]  # what is right would train
+    if verb == "sweep":
+        words = ["--dry-run", *words]
+    if verb in ("bench", "doctor"):
+        words = [*words, "--nothing"]
+    code = run([verb, *words])
+    said = capsys.readouterr()
+    assert code in (0, 1, 2, 3, 4), (verb, words)
+    assert "Traceback" not in said.err
+    if code:
+        assert said.err.strip(), (verb, words)

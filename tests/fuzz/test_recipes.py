@@ -1,0 +1,56 @@
+"""Whatever a recipe says, it trains, or is refused with the keys that are at fault."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+
+from asnn.cli.app import run
+from asnn.core.errors import AsnnError, ConfigError
+from asnn.learning import check_recipe
+from asnn.learning.checking import printable
+from asnn.learning.recipe import SECTIONS
+
+from . import recipes
+from .conftest import EXAMPLES
+
+pytestmark = pytest.mark.slow
+FUZZ = settings.get_profile("fuzz")
+
+
+@settings(FUZZ, max_examples=4 * EXAMPLES)
+@given(recipes.documents())
+def test_a_recipe_is_checked_or_refused_with_its_keys(document):
+    try:
+        recipe = check_recipe(document)
+    except ConfigError as error:
+        assert error.why
+        assert error.why.replace("\n", "").isprintable()
+        keys = (*SECTIONS, "name", "format", *(printable(key) for key in document if key))
+        assert all(line.startswith((*keys, ":")) for line in error.why.splitlines()), error.why
+        return
+    again = check_recipe(recipe.document())
+    assert again.document() == recipe.document()
+
+
+@settings(FUZZ, max_examples=max(10, EXAMPLES // 5))
+@given(recipes.trainable())
+def test_a_recipe_trains_is_saved_loaded_and_evaluated(tmp_path_factory, document):
+    folder = tmp_path_factory.mktemp("fuzz")
+    try:
+        recipe = check_recipe(document)
+    except ConfigError as error:
+        assert error.why
+        return
+    (folder / "recipe.toml").write_text(recipe.toml())
+    code = run(["train", str(folder / "recipe.toml"), "--out", str(folder / "run")])
+    assert code in (0, 1, 2, 4)
+    if code == 0:
+        summary = json.loads((folder / "run/summary.json").read_text())
+        assert summary["finished"] is True
+        assert run(["eval", str(folder / "run"), "--json"]) == 0
+
+
+def test_errors_that_are_expected_have_all_three_parts():
+    error = AsnnError("what", why="why", remedy="remedy")
+    assert (error.what, error.why, error.remedy) == ("what", "why", "remedy")

@@ -1,0 +1,60 @@
+"""Runs that former versions wrote are evaluated, taken up and inspected; newer ones are refused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from asnn.cli.app import run
+
+FOLDERS = sorted(path for path in Path(__file__).parent.glob("format-*") if path.is_dir())
+NAMES = [path.name for path in FOLDERS]
+
+
+@pytest.fixture(params=FOLDERS, ids=NAMES)
+def old(request, tmp_path, monkeypatch) -> Path:
+    """A copy of the runs of one format, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return Path(shutil.copytree(request.param, tmp_path / "old"))
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_finished_run_is_evaluated_and_inspected(old, capsys):
+    told = json.loads((old / "finished/summary.json").read_text())
+    assert run(["eval", str(old / "finished"), "--split", "validation", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["accuracy"] == pytest.approx(told["best"]["validation_accuracy"])
+    assert run(["inspect", str(old / "finished")]) == 0
+
+
+def test_an_interrupted_run_is_taken_up(old):
+    """To the very epochs of the one that was not, and to weights that are those but for rounding:
+    the machine and its versions may be others."""
+    assert run(["train", "--resume", str(old / "interrupted")]) == 0
+    whole = load_file(old / "finished/model.safetensors")
+    parts = load_file(old / "interrupted/model.safetensors")
+    assert whole.keys() == parts.keys()
+    for name in whole:
+        assert whole[name].sub(parts[name]).abs().max() < 1e-2, name
+    metrics = lines(old / "interrupted/metrics.jsonl")
+    assert [each["epoch"] for each in metrics] == [1, 2]
+    assert metrics[0].keys() == metrics[1].keys() and "seconds" not in metrics[0]
+    assert [each["epoch"] for each in lines(old / "interrupted/times.jsonl")] == [1, 2]
+
+
+def test_a_finished_run_is_trained_for_longer(old):
+    assert run(["train", "--resume", str(old / "finished"), "--set", "train.epochs=3"]) in (0, 4)
+
+
+def test_a_newer_format_is_refused(old, capsys):
+    for command, name in ((["eval"], "finished"), (["train", "--resume"], "interrupted")):
+        config = old / name / "config.toml"
+        lines = [line for line in config.read_text().splitlines() if not line.startswith("format")]
+        config.write_text("\n".join(["format = 99", *lines]))
+        assert run([*command, str(old / name)]) == 2
+        assert "format: 99 is none that this asnn reads" in capsys.readouterr().err

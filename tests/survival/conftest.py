@@ -1,0 +1,87 @@
+"""A process that trains in children of its own: quick to begin, and to be killed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SERVER = Path(__file__).parent / "server.py"
+SHIM = Path(__file__).parent / "faults.c"
+
+
+@dataclass
+class Ended:
+    """How a child has ended: by a signal's number, or with an exit code; and what it said."""
+
+    code: int | None
+    signal: int | None
+    said: str
+    changes: int  # calls that have changed files below the armed folder
+
+
+class Server:
+    """Forks a child for each command line."""
+
+    def __init__(self, folder: Path, shim: Path | None) -> None:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        if shim is not None:
+            environment["LD_PRELOAD"] = str(shim)
+        self._process = subprocess.Popen(
+            [sys.executable, str(SERVER)],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments: object, **order: object) -> Ended:
+        """Run `asnn ARGUMENTS` in a child.
+
+        Args:
+            arguments: of the command line.
+            order: `after`: seconds until the child is killed; `folder`, `at`, `error`: fail at
+                that change to a file below the folder; `without`: functions that are to do nothing,
+                by their dotted names, instead of drawing curves; `memory`, `seconds`: how much more
+                address space and processor time it may have.
+        """
+        assert self._process.stdin is not None and self._process.stdout is not None
+        line = json.dumps({"arguments": [str(each) for each in arguments], **order})
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        assert answer, "the server has ended"
+        return Ended(**json.loads(answer))
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def shim(tmp_path_factory) -> Path | None:
+    """The fault-injection library, compiled; None where there is no compiler."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None or not sys.platform.startswith("linux"):
+        return None
+    made = tmp_path_factory.mktemp("shim") / "faults.so"
+    subprocess.run(
+        [compiler, "-O1", "-shared", "-fPIC", "-o", str(made), str(SHIM), "-ldl"], check=True
+    )
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, shim):
+    """A server in a folder of its own; `server.folder` is where."""
+    folder = tmp_path_factory.mktemp("server")
+    made = Server(folder, shim)
+    made.folder = folder  # type: ignore[attr-defined]
+    yield made
+    made.close()

@@ -1,0 +1,133 @@
+"""Files of strangers: refused with exit code 2 or 4, in bounds, and nothing written elsewhere."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded by RLIMIT_AS"),
+]
+
+
+def _load():
+    import importlib.util
+
+    place = Path(__file__).with_name("hostile_files.py")
+    spec = importlib.util.spec_from_file_location("hostile_files", place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+hostile = _load()
+BOUNDS = {"memory": 2**30, "seconds": 20}  # above what the process has; of computing
+SMALL = ["--set", "train.epochs=1", "--set", "model.widths=[2]", "--set", "model.hidden=4"]
+
+
+def refused(server, folder: Path, *arguments: object, codes: tuple[int, ...] = (2, 4)) -> str:
+    """Run a command that has to refuse its file; return what it said."""
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    above = {path.name for path in folder.parent.iterdir()}
+    ended = server(*arguments, **BOUNDS)
+    assert ended.code in codes, (arguments, ended)
+    assert "Traceback" not in ended.said and ended.said.startswith("error: "), ended.said
+    assert all(line.isprintable() for line in ended.said.splitlines())
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+    assert {path.name for path in folder.parent.iterdir()} == above
+    assert not list(server.folder.rglob("ESCAPED*"))
+    return ended.said
+
+
+@pytest.fixture
+def folder(server):
+    made = server.folder / "case" / "inside"
+    made.mkdir(parents=True)
+    yield made
+    shutil.rmtree(made.parent)
+
+
+@pytest.mark.parametrize("name", hostile.IMAGES)
+def test_an_image(server, folder, name):
+    (folder / name).write_bytes(hostile.IMAGES[name])
+    refused(server, folder, "encode", folder / name)
+
+
+@pytest.mark.parametrize("name", hostile.DATA_SETS)
+def test_a_data_set_of_arrays(server, folder, name):
+    (folder / name).write_bytes(hostile.DATA_SETS[name])
+    data = ["--set", "data.name=npz", "--set", f"data.path={folder / name}"]
+    refused(server, folder, "train", *SMALL, *data, "--out", folder / "run")
+
+
+@pytest.mark.parametrize("name", hostile.FOLDERS)
+def test_a_zip_of_images(server, folder, name):
+    (folder / name).write_bytes(hostile.FOLDERS[name])
+    data = ["--set", "data.name=folder", "--set", f"data.path={folder / name}"]
+    refused(server, folder, "train", *SMALL, *data, "--out", folder / "run")
+
+
+@pytest.mark.parametrize("name", hostile.DIGITS)
+def test_files_in_the_format_of_mnist(server, folder, name):
+    raw = folder / "MNIST/raw"
+    raw.mkdir(parents=True)
+    ending = ".gz" if name == "bomb" else ""
+    for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (raw / f"{part}-ubyte{ending}").write_bytes(hostile.DIGITS[name])
+    data = ["--set", "data.name=mnist", "--set", f"data.dir={folder}"]
+    data += ["--set", "data.download=false"]
+    refused(server, folder, "train", *SMALL, *data, "--out", folder / "run")
+
+
+@pytest.mark.parametrize("name", hostile.NETWORKS)
+def test_weights(server, folder, undisturbed_run, name):
+    run = Path(shutil.copytree(undisturbed_run, folder / "run"))
+    (run / "model.safetensors").write_bytes(hostile.NETWORKS[name])
+    refused(server, folder, "eval", run)
+
+
+@pytest.mark.parametrize("name", hostile.RECIPES)
+def test_a_recipe(server, folder, name):
+    (folder / "recipe.toml").write_bytes(hostile.RECIPES[name])
+    refused(server, folder, "train", folder / "recipe.toml", "--out", folder / "run")
+
+
+STATES = {
+    "pickle": lambda path: path.write_bytes(hostile.pickle.dumps(hostile.Runs())),
+    "torch": lambda path: torch.save({"format": 1, "position": hostile.Runs()}, path),
+    "bomb": lambda path: path.write_bytes(hostile.bomb("archive/data.pkl", 2**30, 2**30)),
+    "nothing": lambda path: path.write_bytes(b""),
+    "no position": lambda path: torch.save({"format": 1, "position": {}, "optimizer": {}}, path),
+    "odd": lambda path: torch.save({"format": 1, "position": 5, "optimizer": 6}, path),
+    "format": lambda path: torch.save({"format": 99}, path),
+    "format of text": lambda path: torch.save({"format": "one"}, path),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_a_training_state(server, folder, undisturbed_run, name):
+    run = Path(shutil.copytree(undisturbed_run, folder / "run"))
+    (run / "summary.json").unlink()
+    for state in (run / "checkpoints").glob("step-*"):
+        (state / "checksums.json").unlink()
+        STATES[name](state / "state.pt")
+    ended = server("train", "--resume", run, **BOUNDS)
+    assert ended.code == 4, ended
+    assert "Traceback" not in ended.said and "error: " in ended.said
+    assert not list(server.folder.rglob("ESCAPED*"))
+
+
+@pytest.fixture(scope="module")
+def undisturbed_run(server) -> Path:
+    run = server.folder / "whole"
+    ended = server("train", *SMALL, "--set", "data.limit=60", "--out", run)
+    assert ended.code == 0, ended.said
+    return run
+
+
+def test_there_are_a_hundred_of_them():
+    kinds = (hostile.IMAGES, hostile.DATA_SETS, hostile.FOLDERS, hostile.DIGITS)
+    assert sum(map(len, (*kinds, hostile.NETWORKS, hostile.RECIPES, STATES))) >= 100

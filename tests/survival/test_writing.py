@@ -1,0 +1,106 @@
+"""Trainings whose folder cannot be written to any more say so and keep what they have."""
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+TINY = [
+    *("--set", "train.epochs=400", "--set", "data.limit=200", "--set", "train.checkpoint_steps=3"),
+    *("--set", "model.widths=[4,8]", "--set", "model.hidden=16"),
+]
+
+
+def begun(tmp_path: Path, **options) -> subprocess.Popen:
+    """A training that has written its first epoch."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "asnn.cli", "train", *TINY, "--out", "run"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run/metrics.jsonl").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    return process
+
+
+def resumed(tmp_path: Path) -> subprocess.CompletedProcess:
+    done = len((tmp_path / "run/metrics.jsonl").read_text().splitlines())
+    command = ["train", "--resume", "run", "--set", f"train.epochs={done + 2}"]
+    return subprocess.run(
+        [sys.executable, "-m", "asnn.cli", *command],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_a_folder_that_is_moved_away(tmp_path):
+    process = begun(tmp_path)
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "could not write" in said and "Traceback" not in said
+    assert "the folder is missing or was removed" in said
+    (tmp_path / "elsewhere").rename(tmp_path / "run")
+    again = resumed(tmp_path)
+    assert again.returncode == 0 and "going on after step" in again.stderr, again.stderr
+
+
+def test_a_folder_that_becomes_read_only(tmp_path):
+    process = begun(tmp_path)
+    run = tmp_path / "run"
+    if os.geteuid() == 0:  # permissions do not stop root; a file in the place of a folder does
+        shutil.move(run / "checkpoints", tmp_path / "kept")
+        (run / "checkpoints").write_text("in the way")
+        reason = "File exists"
+    else:
+        (run / "checkpoints").chmod(0o500)
+        reason = "Permission denied"
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "could not write" in said and reason in said and "Traceback" not in said
+    if os.geteuid() == 0:
+        (run / "checkpoints").unlink()
+        shutil.move(tmp_path / "kept", run / "checkpoints")
+    else:
+        (run / "checkpoints").chmod(0o700)
+    again = resumed(tmp_path)
+    assert again.returncode == 0 and "going on after step" in again.stderr, again.stderr
+
+
+def test_files_may_grow_no_further(tmp_path):
+    """As on a full disk: the states before it stay, and the run goes on once there is room."""
+    process = begun(tmp_path)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "could not write" in said and "File too large" in said and "Traceback" not in said
+    assert len(list((tmp_path / "run/checkpoints").glob("step-*"))) == 2
+    again = resumed(tmp_path)
+    assert again.returncode == 0 and "going on after step" in again.stderr, again.stderr
+
+
+def test_no_more_open_files(tmp_path):
+    process = begun(tmp_path)
+    held = len(os.listdir(f"/proc/{process.pid}/fd")) if Path("/proc").exists() else 0
+    if not held:
+        process.kill()
+        pytest.skip("counts open files in /proc")
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (held, held))
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Too many open files" in said and "Traceback" not in said
+    again = resumed(tmp_path)
+    assert again.returncode == 0 and "going on after step" in again.stderr, again.stderr
