@@ -107,7 +107,7 @@ def test_kills_at_random_moments(server, undisturbed):
             finish(server, run, workers=chance.choice([0, 2]))
         assert same(run, undisturbed)
     # The kills came all over the training: within epochs, and at their ends.
-    assert len(begun_at) > 4 and any(step % 5 for step in begun_at), begun_at
+    assert len(begun_at) >= (5 if LONG else 2) and any(step % 5 for step in begun_at), begun_at
 
 
 @pytest.mark.slow
