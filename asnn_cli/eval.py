@@ -89,7 +89,7 @@ def evaluate_run(
         recipe = read_recipe(found, data_dir, changes)
         # A run may come from a machine that could do more: only the reference is insisted on.
         use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
-        data = load_data(recipe, found, model)
+        data = processes.in_turn(lambda: load_data(recipe, found, model))
         if held == "mean":
             model = averaged(model)
         if anew:
@@ -104,7 +104,7 @@ def evaluate_run(
             batch_size=batch_size,
             device=where,
             steps=steps,
-            part=(processes.rank, processes.count),
+            part=processes.part,
         )
         learned = schedules(model)
         if as_json:

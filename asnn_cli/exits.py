@@ -14,11 +14,8 @@ PIPE_CLOSED = 141  # as the shell says of a tool whose reader went away
 def out_of_memory(error: Exception) -> AsnnError | None:
     """Return what to say where there was not enough memory; None where that was not it."""
     text = next(iter(str(error).splitlines()), "")
-    if (
-        not isinstance(error, MemoryError)
-        and "allocate" not in text
-        and "out of memory" not in text
-    ):
+    of_torch = isinstance(error, RuntimeError) and ("allocate" in text or "out of memory" in text)
+    if not (of_torch or isinstance(error, MemoryError)):
         return None
     return AsnnError(
         "there is not enough memory",

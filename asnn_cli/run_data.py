@@ -59,7 +59,7 @@ def _compare_fingerprints(data: Any, run: Any) -> None:
     from ..core.documents import read_json
 
     try:
-        trained_with = read_json(run.environment.read_bytes())["data"]["fingerprint"][:]
+        trained_with = str(read_json(run.environment.read_bytes())["data"]["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError):
         return
     if trained_with != data.fingerprint:

@@ -121,7 +121,14 @@ def train(
 
 
 def _new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Any:
-    checked, notices = _load(name or "digits", changes)
+    from ..learning import check_recipe, override, read_document
+    from .recipes import recipe_file
+
+    name = name or "digits"
+    document = read_document(recipe_file(name))
+    document.setdefault("name", Path(name).stem)
+    changed, notices = override(document, changes)
+    checked = check_recipe(changed, source=f"recipe {name}")
     for text in notices:
         console.note(text)
     return checked
@@ -129,28 +136,16 @@ def _new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Any:
 
 def _taken_up(path: str | None, changes: list[tuple[list[str], Any]]) -> tuple[Any, Any]:
     """Return the run to go on with and its recipe, harmless keys changed."""
-    from ..learning.resuming import EPOCHS
+    from ..learning import check_recipe, override
+    from ..learning.resuming import EPOCHS, former_document
 
     keys = [".".join(key) for key, _ in changes]
     _require_harmless(keys)
     run = _interrupted_run(path, longer=EPOCHS in keys)
-    checked, _ = _load(str(run.config), changes, resumed=True)
-    return run, checked
-
-
-def _load(
-    name: str, changes: list[tuple[list[str], Any]], *, resumed: bool = False
-) -> tuple[Any, list[str]]:
-    from ..learning import check_recipe, override, read_document
-    from .recipes import recipe_file
-
-    document = read_document(recipe_file(name))
-    if resumed and isinstance(document.get("train"), dict):
-        # A run's configuration has all keys; one from before this key let all parameters decay.
-        document["train"].setdefault("decay_all", True)
-    document.setdefault("name", Path(name).stem)
-    changed, notices = override(document, changes)
-    return check_recipe(changed, source=f"recipe {name}"), notices
+    document = former_document(run)
+    document.setdefault("name", run.path.name)
+    changed, _ = override(document, changes)
+    return run, check_recipe(changed, source=f"the configuration {run.config}")
 
 
 def _require_harmless(keys: list[str]) -> None:

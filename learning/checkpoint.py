@@ -10,7 +10,6 @@ kept.
 from __future__ import annotations
 
 import io
-import pickle
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -34,16 +33,16 @@ FORMAT = 2
 STATE, MODEL = "state.pt", "model.safetensors"
 AVERAGE, BEST = "average.safetensors", "best.safetensors"
 
-UNREADABLE = (
-    OSError,
+# What is raised by content that is readable and does not fit.
+UNFIT = (
     RuntimeError,
     KeyError,
     IndexError,
     TypeError,
     ValueError,
     AttributeError,
-    EOFError,
-    pickle.UnpicklingError,
+    ValidationError,
+    SafetensorError,
 )
 
 
@@ -151,7 +150,7 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
             average.model.load_state_dict(_weights(checkpoint.files[AVERAGE]))
         training.optimizer.load_state_dict(state["optimizer"])
         training.scaler.load_state_dict(state["scaler"])
-    except (*UNREADABLE, ValidationError, SafetensorError) as error:
+    except UNFIT as error:
         raise DataError(
             f"the training state {folder} does not fit the run",
             why=_reason(error),

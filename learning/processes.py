@@ -40,6 +40,11 @@ class Processes:
         """Whether this process writes and speaks."""
         return self.rank == 0
 
+    @property
+    def part(self) -> tuple[int, int]:
+        """Which share of each batch is this process's: its rank, and how many there are."""
+        return self.rank, self.count
+
     def device(self, found: torch.device) -> torch.device:
         """Return the device of this process, where the recipe names `found` for all.
 

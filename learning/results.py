@@ -36,7 +36,7 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
         device=training.device,
         workers=settings.workers,
         each_batch=each_batch,
-        part=training.part,
+        part=training.processes.part,
     )
     return {
         "epoch": position.epoch + 1,

@@ -32,6 +32,19 @@ HARMLESS = {
 }
 
 
+def former_document(run: Run) -> dict[str, Any]:
+    """Return the tables of a run's configuration, unchecked, with what older ones left unsaid.
+
+    Raises:
+        DataError: it cannot be read.
+        ConfigError: it is not TOML.
+    """
+    document = read_document(run.config)
+    if isinstance(document.get("train"), dict):
+        document["train"].setdefault("decay_all", True)  # before there was the key, all decayed
+    return document
+
+
 def differences(then: Recipe, now: Recipe) -> dict[str, tuple[Any, Any]]:
     """Return what differs between two recipes: the value then and now, by key; None is not set."""
     old, new = then.document(), now.document()
@@ -59,8 +72,7 @@ def require_same_training(former: dict[str, Any], recipe: Recipe, *, source: str
         raise ConfigError(f"{source}: train is no table")
     # The former device may be one that this machine has not; it is no part of what is trained.
     device = str(table.get("device", recipe.train.device))
-    # From before there was a key decay_all, all parameters decayed.
-    table = {"decay_all": True, **table, "device": recipe.train.device}
+    table = {**table, "device": recipe.train.device}
     then = check_recipe({**former, "train": table}, source=f"the former configuration {source}")
     changed = {
         key: f"{_text(old)} → {_text(new)}" for key, (old, new) in differences(then, recipe).items()
@@ -131,7 +143,7 @@ def check_resumable(recipe: Recipe, run: Run, processes: Processes = ALONE) -> d
     def compared() -> dict[str, str]:
         if not run.config.exists():
             return {}
-        return require_same_training(read_document(run.config), recipe, source=str(run.config))
+        return require_same_training(former_document(run), recipe, source=str(run.config))
 
     return processes.from_first(compared)
 

@@ -70,11 +70,6 @@ class Training:
         return -(-self.batches_per_epoch // self.recipe.train.accumulate)
 
     @property
-    def part(self) -> tuple[int, int]:
-        """Which share of each batch is this process's."""
-        return self.processes.rank, self.processes.count
-
-    @property
     def result(self) -> SpikingNetwork:
         """The network that is validated and kept: the average of the weights where there is one."""
         return self.model if self.average is None else self.average.model
@@ -168,7 +163,7 @@ def training_batches(training: Training) -> Batches:
         epoch=position.epoch,
         workers=recipe.train.workers,
         start=position.batch,
-        part=training.part,
+        part=training.processes.part,
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from asnn.cli.app import run
-from asnn.core.errors import AsnnError, ConfigError
+from asnn.core.errors import ConfigError
 from asnn.learning import check_recipe
 from asnn.learning.checking import printable
 from asnn.learning.recipe import SECTIONS
@@ -49,8 +49,3 @@ def test_a_recipe_trains_is_saved_loaded_and_evaluated(tmp_path_factory, documen
         summary = json.loads((folder / "run/summary.json").read_text())
         assert summary["finished"] is True
         assert run(["eval", str(folder / "run"), "--json"]) == 0
-
-
-def test_errors_that_are_expected_have_all_three_parts():
-    error = AsnnError("what", why="why", remedy="remedy")
-    assert (error.what, error.why, error.remedy) == ("what", "why", "remedy")

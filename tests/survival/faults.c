@@ -78,8 +78,8 @@ static int fails(void)
     if (!real) \
         real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
-#define OPEN(name) \
-    int name(const char *path, int flags, ...) \
+#define OPEN(name, parameters, arguments) \
+    int name parameters \
     { \
         REAL(name); \
         va_list rest; \
@@ -88,25 +88,12 @@ static int fails(void)
         va_end(rest); \
         if ((flags & (O_WRONLY | O_RDWR | O_CREAT)) && is_below(path) && fails()) \
             return -1; \
-        return real(path, flags, mode); \
+        return real arguments; \
     }
-OPEN(open)
-OPEN(open64)
-
-#define OPEN_AT(name) \
-    int name(int folder, const char *path, int flags, ...) \
-    { \
-        REAL(name); \
-        va_list rest; \
-        va_start(rest, flags); \
-        mode_t mode = va_arg(rest, mode_t); \
-        va_end(rest); \
-        if ((flags & (O_WRONLY | O_RDWR | O_CREAT)) && is_below(path) && fails()) \
-            return -1; \
-        return real(folder, path, flags, mode); \
-    }
-OPEN_AT(openat)
-OPEN_AT(openat64)
+OPEN(open, (const char *path, int flags, ...), (path, flags, mode))
+OPEN(open64, (const char *path, int flags, ...), (path, flags, mode))
+OPEN(openat, (int folder, const char *path, int flags, ...), (folder, path, flags, mode))
+OPEN(openat64, (int folder, const char *path, int flags, ...), (folder, path, flags, mode))
 
 ssize_t write(int file, const void *content, size_t size)
 {
