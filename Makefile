@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
+# Test processes of one thread each: sooner done than one process with as many threads.
+JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
+WORKERS = OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test quick lint clean help
 
@@ -43,10 +46,10 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	@echo "== the whole test suite"
-	@$(RUN)/python -m pytest --cov --cov-report=term --cov-fail-under=90
+	@$(WORKERS) --cov --cov-report=term --cov-fail-under=90
 
 quick: $(VENV)/installed
-	@$(RUN)/python -m pytest -m "not slow"
+	@$(WORKERS) -m "not slow"
 
 lint: $(VENV)/installed-dev
 	@echo "== ruff and basedpyright"
