@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from ..core.errors import AsnnError
 from ..core.files import cannot_write
+from ..core.text import printable
 
 debug = False
 silent = False  # where another process of the training speaks for this one
@@ -76,12 +77,12 @@ def stderr(*, even_if_silent: bool = False) -> Any:
 
 def note(text: str) -> None:
     """Say one line."""
-    stderr().print(text, markup=False)
+    stderr().print(printable(text), markup=False)
 
 
 def heading(text: str) -> None:
     """Say one line, set off from what follows."""
-    stderr().print(text, style="bold", markup=False)
+    stderr().print(printable(text), style="bold", markup=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -100,7 +101,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for i, column in enumerate(columns):
         shown.add_column(column, justify="right" if i else "left")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(printable, row))
     stderr().print(shown, markup=False)
 
 
@@ -126,13 +127,13 @@ def show_error(error: Exception) -> None:
         if show is not None:
             show(file=sys.stderr)
         else:
-            out.print(f"error: {error}", style="red", markup=False)
+            out.print(f"error: {printable(str(error))}", style="red", markup=False)
         return
-    out.print(f"error: {error.what}", style="bold red", markup=False)
+    out.print(f"error: {printable(error.what)}", style="bold red", markup=False)
     for line in error.why.splitlines():
-        out.print(f"  {line}", markup=False)
+        out.print(f"  {printable(line)}", markup=False)
     if error.remedy:
-        out.print(f"  → {error.remedy}", markup=False)
+        out.print(f"  → {printable(error.remedy)}", markup=False)
 
 
 def percent(share: float) -> str:

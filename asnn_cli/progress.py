@@ -24,7 +24,7 @@ class Progress:
         self._seen = 0  # samples of the open epoch
         self._samples = 0  # samples since the beginning
         self._seconds = 0.0  # spent on those, without validation
-        self._steps = 0
+        self._first = 0
 
     def __enter__(self) -> Progress:
         return self
@@ -56,7 +56,8 @@ class Progress:
         if self._live is not None:  # a teacher was trained before
             self._live.stop()
             self._live = None
-        self._samples, self._seconds, self._steps = 0, 0.0, 0
+        self._samples, self._seconds = 0, 0.0
+        self._first = training.position.step
         self._seen = training.position.seen
         self._begin = self._last = time.perf_counter()
         # Not the console's own idea of a terminal: FORCE_COLOR asks for colours, not for cursors.
@@ -65,7 +66,6 @@ class Progress:
 
     def batch_done(self, training: Training, loss: float, accuracy: float, rate: float) -> None:
         position, now = training.position, time.perf_counter()
-        self._steps += 1
         self._samples += position.seen - self._seen
         self._seconds += now - self._last
         self._seen, self._last = position.seen, now
@@ -84,7 +84,8 @@ class Progress:
     def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
         self._seen, self._last = 0, time.perf_counter()
         seconds = self._last - self._begin
-        left = training.recipe.train.epochs * training.steps_per_epoch - training.position.step
+        step = training.position.step
+        left = training.recipe.train.epochs * training.steps_per_epoch - step
         line = (
             f"epoch {metrics['epoch']}/{training.recipe.train.epochs}  "
             f"loss {metrics['train_loss']:.4f}  "
@@ -92,7 +93,7 @@ class Progress:
             f"validation {percent(metrics['validation_accuracy'])}  "
             f"spike rate {metrics['spike_rate']:.3f}  "
             f"{self._speed():,.0f} samples/s  "
-            f"{duration(seconds / max(self._steps, 1) * left)} left"
+            f"{duration(seconds / max(step - self._first, 1) * left)} left"
         )
         self._console.print(line, markup=False)
 

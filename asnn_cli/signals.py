@@ -1,13 +1,17 @@
-"""SIGINT, SIGTERM and SIGHUP ask a training to save and stop; a second one stops it at once."""
+"""SIGINT, SIGTERM and SIGHUP ask a training to save and stop; a later one stops it at once."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import time
 from types import FrameType, TracebackType
 
 HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
+# A service manager, `timeout` and torchrun signal a process, and its group or its parent, which
+# passes it on: what comes within so many seconds is the same request.
+TOGETHER = 1.0
 
 
 class StopSignals:
@@ -16,14 +20,17 @@ class StopSignals:
     Args:
         armed: there is something to save already; otherwise a signal ends the process at once
             until `arm` is called.
+        silent: say nothing, where another process does.
 
     Attributes:
         received: the signal's number, or None.
     """
 
-    def __init__(self, *, armed: bool = True) -> None:
+    def __init__(self, *, armed: bool = True, silent: bool = False) -> None:
         self.received: int | None = None
+        self._moment = 0.0
         self._armed = armed
+        self._silent = silent
         self._process = os.getpid()
         self._former: dict[int, object] = {}
 
@@ -61,11 +68,17 @@ class StopSignals:
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._process:  # a worker that was forked meanwhile
             return
-        self.received = number
-        for each, handler in self._former.items():
-            signal.signal(each, handler)  # type: ignore[arg-type]
+        if self.received is not None:
+            if time.monotonic() - self._moment > TOGETHER:
+                for each, handler in self._former.items():
+                    signal.signal(each, handler)  # type: ignore[arg-type]
+                os.kill(os.getpid(), number)
+            return
+        self.received, self._moment = number, time.monotonic()
         if not self._armed:
             raise SystemExit(self.exit_code)
+        if self._silent:
+            return
         # Not through a buffered stream, which the signal may have caught in the middle of a write;
         # and the terminal may be gone.
         with contextlib.suppress(OSError):

@@ -190,7 +190,7 @@ def _claim_folder(out: Path | None, name: str) -> Path:
     import time
 
     from ..core.errors import ConfigError
-    from ..core.files import cannot_write, is_part
+    from ..core.files import cannot_write, flush_folder, is_part, make_folder
     from ..core.runs import RUNS
 
     if out is not None:
@@ -200,16 +200,15 @@ def _claim_folder(out: Path | None, name: str) -> Path:
                 why="a run is never written over another",
                 remedy=f"choose another --out, or go on with it: asnn train --resume {out}",
             )
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise cannot_write(out, error) from error
+        make_folder(out)
         return out
+    make_folder(RUNS)
     stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
     for again in itertools.count(1):
         folder = RUNS / (stem if again == 1 else f"{stem}-{again}")
         try:
-            folder.mkdir(parents=True)  # who makes it has it, however many begin in one second
+            folder.mkdir()  # who makes it has it, however many begin in one second
+            flush_folder(RUNS)
             return folder
         except FileExistsError:
             continue
@@ -223,7 +222,7 @@ def _train(recipe: Any, run: Any, resume: bool, processes: Any) -> dict[str, Any
     from .progress import Progress
     from .signals import StopSignals
 
-    with StopSignals(armed=False) as stop, Progress(stop.arm) as progress:
+    with StopSignals(armed=False, silent=console.silent) as stop, Progress(stop.arm) as progress:
         summary = fit(recipe, run, progress, resume=resume, stop=stop, processes=processes)
     if summary is None:
         console.note(f"saved; go on with: asnn train --resume {run.path}")
@@ -242,13 +241,13 @@ def _show_dry_run(recipe: Any, as_json: bool) -> None:
             {
                 "recipe": recipe.document(),
                 "parameters": training.parameters,
-                "steps_per_epoch": training.batches_per_epoch,
+                "steps_per_epoch": training.steps_per_epoch,
                 "device": str(training.device),
             }
         )
     else:
         console.emit(recipe.toml())
     console.note(
-        f"fine: {training.parameters:,} parameters, {training.batches_per_epoch} steps an epoch "
+        f"fine: {training.parameters:,} parameters, {training.steps_per_epoch} steps an epoch "
         f"on {training.device}"
     )

@@ -6,8 +6,8 @@ trains a small network twice side by side, one thread each, for about so many mi
 undisturbed, and once killed at random moments and resumed. It says, as JSON on stdout, whether
 weights and metrics are equal byte for byte, what the kills have left behind, and how memory and
 open files have changed over the undisturbed training. The exit code is 1 where a training has
-failed, the two are not equal, something is left behind, memory has grown by more than 5 % since its
-first tenth, or files have grown.
+failed or was never killed, the two are not equal, something is left behind, memory has grown by
+more than 5 % since its first tenth, or files have grown.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def main() -> None:
 def soak(folder: Path, minutes: float, chance: random.Random) -> dict[str, Any]:
     """Return what both trainings have shown."""
     begin = time.monotonic()
-    _start("digits", *RECIPE, "--set", f"train.epochs={PROBE}", "--out", folder / "probe").wait()
+    probe = ["digits", *RECIPE, "--set", f"train.epochs={PROBE}", "--out", folder / "probe"]
+    if _start(*probe).wait() != 0:
+        raise SystemExit("the training that was to tell how long an epoch takes has failed")
     times = [json.loads(line) for line in (folder / "probe/times.jsonl").read_text().splitlines()]
     epoch = statistics.median(each["seconds"] for each in times[1:])
     epochs = max(PROBE, int(60 * minutes / (1.5 * epoch)))  # validation and states take the rest
@@ -97,15 +99,13 @@ def soak(folder: Path, minutes: float, chance: random.Random) -> dict[str, Any]:
         (whole / name).read_bytes() == (killed / name).read_bytes()
         for name in ("model.safetensors", "metrics.jsonl")
     )
-    left = sorted(
-        {path.name for path in killed.iterdir()} - {path.name for path in whole.iterdir()}
-    )
+    left = sorted(_paths(killed) - _paths(whole))
     tenth = max(len(watched.memory) // 10, 1)
     memory = [statistics.median(part) for part in (watched.memory[:tenth], watched.memory[-tenth:])]
     files = [max(part) for part in (watched.files[:tenth], watched.files[-tenth:])]
     flat = memory[1] <= (1 + GROWTH) * memory[0] and files[1] <= files[0]
     return {
-        "fine": equal and flat and not left,
+        "fine": equal and flat and not left and kills > 0,
         "minutes": round((time.monotonic() - begin) / 60, 1),
         "epochs": epochs,
         "kills": kills,
@@ -116,6 +116,12 @@ def soak(folder: Path, minutes: float, chance: random.Random) -> dict[str, Any]:
         "open_files": files,
         "flat": flat,
     }
+
+
+def _paths(run: Path) -> set[str]:
+    """Return all that a run holds but its training states, whose steps depend on the kills."""
+    paths = {path.relative_to(run) for path in run.rglob("*")}
+    return {str(path) for path in paths if not any(p.startswith("step-") for p in path.parts)}
 
 
 def _start(*arguments: object) -> subprocess.Popen[bytes]:

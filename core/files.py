@@ -75,7 +75,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
         temporary.replace(target)
-        _flush_folder(target.parent)
+        flush_folder(target.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -101,7 +101,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        _flush_folder(temporary)
+        flush_folder(temporary)
         if path.exists():
             # Out of the way first, so that one of the two is whole at any moment.
             former = temporary.with_suffix(FORMER)
@@ -114,12 +114,27 @@ def whole_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(former, ignore_errors=True)
         else:
             temporary.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, unless it is there.
+
+    Raises:
+        AsnnError: the operating system refuses.
+    """
+    missing = [each for each in (path, *path.parents) if not each.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for each in missing:
+            flush_folder(each.parent)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def recover(parent: Path) -> None:
@@ -173,7 +188,7 @@ def cannot_write(path: Path, error: OSError) -> AsnnError:
     )
 
 
-def _flush_folder(path: Path) -> None:
+def flush_folder(path: Path) -> None:
     """Let a folder's entries reach the disk, where the file system can do that."""
     if os.name != "posix":
         return

@@ -1,5 +1,7 @@
 """Batches of one epoch: indexed tensors where the data is in memory, workers where it is not."""
 
+import contextlib
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -79,7 +81,7 @@ class Batches:
             raise ConfigError(
                 f"{min(batch_size, len(split))} samples are too few for {self.processes} processes",
                 why=f"each needs {each} of a batch" + (", for batch norm" if shuffle else ""),
-                remedy="raise train.batch_size or data.limit, or start fewer processes",
+                remedy="use larger batches or more samples, or start fewer processes",
             )
         # On the device, because CUDA multiplies by the reciprocal of a plain number: another bit.
         self.full_scale = torch.tensor(full_scale, dtype=torch.float32, device=self.device)
@@ -158,6 +160,25 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let workers that are started within never see the signals that ask a training to stop.
+
+    A signal to the whole group, as from `timeout` or a service manager, would end them, and with
+    them the step that the training has yet to finish. They end when it does.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    former = signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    )
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
 def _decoded(images: LazyImages, indices: tuple[Tensor, ...], workers: int) -> Iterator[Tensor]:
     loader: DataLoader[Any] = DataLoader(
         _Samples(images),  # type: ignore[arg-type]
@@ -168,7 +189,9 @@ def _decoded(images: LazyImages, indices: tuple[Tensor, ...], workers: int) -> I
         generator=torch.Generator(),
     )
     try:
-        for batch in loader:
+        with _signals_held():
+            decoded = iter(loader)
+        for batch in decoded:
             if isinstance(batch, DataError):
                 raise batch
             yield batch

@@ -81,7 +81,7 @@ class LazyFiles:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(self.decoder.pixels(self.names[index])))
+        return torch.from_numpy(self.decoder.pixels(self.names[index]).copy())
 
     def identity(self, index: int) -> str:
         """Return name and size of the file, by which a changed data set is noticed."""

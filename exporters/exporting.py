@@ -40,6 +40,7 @@ NirForm = Literal["pure", "portable", "lif"]
 NIR_FORMS = ("pure", "portable", "lif")
 NIR_COMPATS = ("1.0.4",)
 GOLDEN_SAMPLES = 8
+PARITY_FORMAT = 1  # of parity.json
 
 
 @dataclass(frozen=True)
@@ -353,7 +354,8 @@ def _finish(
         notes = [*notes, "not verified, as asked for"]
     else:
         files = {path.name: size for path, size in sizes.items()}
-        content = {"asnn": version("asnn"), **options, "files": files, "notes": notes}
+        content = {"parity_format": PARITY_FORMAT, "asnn": version("asnn"), **options}
+        content |= {"files": files, "notes": notes}
         content |= report.as_dict()
         write_json(place.parity, content)
         if report.fault is not None:

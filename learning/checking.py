@@ -14,6 +14,7 @@ from ..coding.factory import coding_registry
 from ..core.errors import AsnnError, ConfigError
 from ..core.registry import Registry, keyword_options, nearest
 from ..core.runs import FORMAT
+from ..core.text import printable
 from ..datasets.augment import Augment
 from ..datasets.load import dataset_registry
 from ..models.factory import create_model as create_network
@@ -83,11 +84,6 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
         why="\n".join(map(printable, faults)),
         remedy="`asnn recipes show NAME --all` shows a recipe with all its keys",
     )
-
-
-def printable(text: str) -> str:
-    """Return a text in which what a terminal would obey is written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def component_options(section: str, name: str) -> dict[str, inspect.Parameter]:

@@ -10,6 +10,7 @@ kept.
 from __future__ import annotations
 
 import io
+import pickletools
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from ..core.runs import Run
 from ..models.saved import model_bytes
 from .position import Position
 from .states import CHECKSUMS, Damaged, newest_first, read_state, set_aside, write_state
+from .surroundings import material
 from .training import Training
 
 FORMAT = 2
@@ -58,6 +60,7 @@ def save_checkpoint(training: Training) -> None:
         "optimizer": training.optimizer.state_dict(),
         "scaler": training.scaler.state_dict(),
         "position": asdict(training.position),
+        **material(training),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -90,7 +93,9 @@ def newest_checkpoint(run: Run) -> Checkpoint | None:
     A damaged state is set aside, with a warning, and the one before it is taken.
 
     Raises:
-        DataError: all states are damaged, or the newest is of a newer format.
+        DataError: all states are damaged, or the newest is of a newer format, or is as it was
+            written and cannot be read all the same.
+        AsnnError: a state cannot be read now.
     """
     damage = []
     recover(run.checkpoints)
@@ -116,10 +121,19 @@ def _content(folder: Path, files: dict[str, bytes], *, summed: bool) -> dict[str
         raise Damaged(f"{STATE} is missing")
     try:
         content = io.BytesIO(files.pop(STATE))
-        _require_stored(content)
+        _require_plain(content)
         state = torch.load(content, weights_only=True, map_location="cpu")
         version = int(state["format"])
+    except MemoryError:
+        raise
     except Exception as error:  # torch's reader raises what it likes on damaged files
+        if summed:
+            raise DataError(
+                f"{folder / STATE} cannot be read",
+                why=_reason(error),
+                remedy="environment.json of the run names the versions that wrote it; or remove "
+                f"{folder} to go on from the state before it",
+            ) from error
         raise Damaged(f"{STATE} cannot be read: {_reason(error)}") from error
     if version >= 2 and not summed:
         raise Damaged(f"{CHECKSUMS} is missing")
@@ -144,6 +158,8 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         if state["format"] < 2:
             _move_times(position)
         _require_possible(position, training.batches_per_epoch)
+        # Where other processes went on, the last batch may have been too small for so many.
+        position.batch = min(position.batch, training.batches_per_epoch)
         _require_same_shapes(state["optimizer"], training.optimizer)
         training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
         if average is not None:
@@ -188,7 +204,7 @@ def _require_possible(position: Position, batches: int) -> None:
     figures = {"epoch", "validation_accuracy", "validation_loss"}
     if (
         min(counts) < 0
-        or position.batch > batches
+        or position.batch > batches + 1
         or (position.batch > 0) != (position.seen > 0)
         or position.epoch != len(position.history)
         or (position.best is None) != (position.epoch == 0)
@@ -197,12 +213,31 @@ def _require_possible(position: Position, batches: int) -> None:
         raise ValueError("its position in the training is none that can be")
 
 
-def _require_stored(content: io.BytesIO) -> None:
-    """Refuse a state that would unpack to more than it is; torch packs nothing."""
+def _require_plain(content: io.BytesIO) -> None:
+    """Refuse a state that would unpack to more than it is, or is made of more than tensors.
+
+    torch packs nothing; and of what it lets a pickle call, `bytearray` makes any size of nothing.
+    """
     with zipfile.ZipFile(content) as archive:
-        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+        entries = archive.infolist()
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
             raise ValueError("it is compressed")
+        for entry in entries:
+            if not entry.filename.endswith("/data.pkl"):
+                continue
+            for code, argument, _ in pickletools.genops(archive.read(entry)):
+                if code.name in ("INST", "OBJ", "STACK_GLOBAL") or (
+                    code.name == "GLOBAL" and not _is_tensors(str(argument))
+                ):
+                    raise ValueError(f"it names {argument}, which no training state does")
     content.seek(0)
+
+
+def _is_tensors(name: str) -> bool:
+    """Tell whether a global of a pickle, `module name`, is what torch writes for tensors."""
+    return name in ("torch._utils _rebuild_tensor_v2", "collections OrderedDict") or (
+        name.startswith("torch ") and name.endswith("Storage")
+    )
 
 
 def _put_back(best: bytes, run: Run) -> None:

@@ -111,6 +111,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "device_name": (
             torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
         ),
+        "processor": processor(),
         "command": " ".join(["asnn", *sys.argv[1:]]),
     }
 

@@ -141,6 +141,8 @@ def _train_epochs(
     def in_validation() -> None:
         if _asked(training, stop):
             _stop(training)
+        if _state_is_due(training):
+            _save_state(training)
 
     for _ in range(position.epoch, recipe.train.epochs):
         train_epoch(training, observer, stop)

@@ -97,6 +97,15 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
     return summary
 
 
+def take_back_results(training: Training) -> None:
+    """Let the results of a run that goes on be those of the epochs that its state knows of."""
+    if training.position.history:
+        write_results(training, finished=False)
+        return
+    for path in (training.run.summary, training.run.metrics, training.run.times):
+        path.unlink(missing_ok=True)
+
+
 def _lines(records: list[dict[str, Any]]) -> str:
     return "".join(
         json.dumps({"format": FORMAT, **record}, allow_nan=False) + "\n" for record in records

@@ -12,8 +12,8 @@ from .checking import check_recipe
 from .checkpoint import newest_checkpoint, restore
 from .processes import ALONE, Processes
 from .recipe import SECTIONS, Recipe, read_document
-from .results import write_results
-from .surroundings import compare_with_former_sitting
+from .results import take_back_results
+from .surroundings import compare_with_former_sitting, require_same_material
 from .training import Training
 
 # Keys that may change between two sittings, and what a change of each does to the promise that
@@ -105,6 +105,8 @@ def take_up(training: Training) -> None:
         former = checkpoint.content.get("recipe")
         if isinstance(former, dict):  # states of format 1 do not tell
             changed |= require_same_training(former, recipe, source=str(checkpoint.folder))
+        if "data" in checkpoint.content:
+            require_same_material(training, checkpoint.content)
     if training.processes.first and run.environment.exists():
         compare_with_former_sitting(training)  # a kill may have come before it was written
     if checkpoint is not None:
@@ -130,7 +132,7 @@ def take_up(training: Training) -> None:
     if changed:
         write_text(run.config, recipe.toml())
     if run.finished and training.position.epoch < recipe.train.epochs:
-        write_results(training, finished=False)  # so that it can be taken up again
+        take_back_results(training)  # so that it can be taken up again
 
 
 def check_resumable(recipe: Recipe, run: Run, processes: Processes = ALONE) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ..core.documents import read_json
 from ..core.errors import AsnnError
 from ..core.files import (
     PART,
-    cannot_write,
+    make_folder,
     remove_parts,
     whole_folder,
     write_bytes,
@@ -45,10 +45,7 @@ def write_state(checkpoints: Path, step: int, files: dict[str, bytes]) -> None:
     Raises:
         AsnnError: it cannot be written; the states that were there stay.
     """
-    try:
-        checkpoints.mkdir(exist_ok=True)
-    except OSError as error:
-        raise cannot_write(checkpoints, error) from error
+    make_folder(checkpoints)
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     with whole_folder(checkpoints / f"step-{step}") as folder:
         for name, content in files.items():
@@ -75,11 +72,18 @@ def read_state(state: Path) -> dict[str, bytes]:
 
     Raises:
         Damaged: a file is missing or has changed.
+        AsnnError: it cannot be read now; that says nothing about what it holds.
     """
     try:
         files = {path.name: path.read_bytes() for path in state.iterdir() if path.is_file()}
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise Damaged(error.strerror or str(error)) from error
+    except OSError as error:
+        raise AsnnError(
+            f"could not read the training state {state}",
+            why=error.strerror or str(error),
+            remedy="nothing has been changed: mend that, and resume again",
+        ) from error
     content = files.get(CHECKSUMS)
     if content is None:
         return files

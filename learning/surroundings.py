@@ -15,28 +15,31 @@ from .training import Training
 
 def surroundings(training: Training) -> dict[str, Any]:
     """Return what `environment.json` holds: versions, machine, data and the teacher's weights."""
-    found = {
+    return {
         "format": FORMAT,
         **environment(training.device),
         "processes": training.processes.count,
-        "data": _describe(training.data),
+        **material(training),
     }
+
+
+def material(training: Training) -> dict[str, Any]:
+    """Return what tells which data and which teacher a training has."""
+    found: dict[str, Any] = {"data": _describe(training.data)}
     return found if training.teacher is None else {**found, "teacher": training.teacher.fingerprint}
 
 
-def compare_with_former_sitting(training: Training) -> None:
-    """Refuse to go on with other data or another teacher; warn where the promise of equal weights
-    ends.
+def require_same_material(training: Training, former: dict[str, Any]) -> None:
+    """Refuse to go on with other data or another teacher.
+
+    Args:
+        training: as it is now.
+        former: what holds the former `material`.
 
     Raises:
-        DataError: data or teacher are others, or the run does not tell which it had.
+        DataError: data or teacher are others.
     """
-    run, path = training.run, training.run.environment
-    try:
-        former = read_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read", why=str(error)) from error
-    now = surroundings(training)
+    run, now = training.run, material(training)
     if former.get("data") != now["data"]:
         raise DataError(
             f"the data are not those that {run.path} began with",
@@ -49,8 +52,24 @@ def compare_with_former_sitting(training: Training) -> None:
             why=f"the weights in {training.recipe.train.teacher} have changed",
             remedy="restore the teacher's run, or train anew without --resume",
         )
-    former.setdefault("processes", 1)
-    keys = ("packages", "python", "threads", "device", "device_name", "processes")
+
+
+def compare_with_former_sitting(training: Training) -> None:
+    """Refuse to go on with other data or another teacher; warn where the promise of equal weights
+    ends.
+
+    Raises:
+        DataError: data or teacher are others, or the run does not tell which it had.
+    """
+    path = training.run.environment
+    try:
+        former = read_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read", why=str(error)) from error
+    now = surroundings(training)
+    require_same_material(training, former)
+    former = {"processes": 1, "processor": now["processor"]} | former  # format 1 knew neither
+    keys = ("packages", "python", "threads", "device", "device_name", "processor", "processes")
     changed = [key for key in keys if former.get(key) != now[key]]
     if changed:
         warnings.warn(

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..core.errors import ConfigError, DataError
 from ..core.runs import Run
 from ..datasets import Augment, Batches, DataSet, load_dataset
+from ..kernels.choice import missing_backend
 from ..models.factory import create_model
 from ..models.layers import use_kernels
 from ..models.network import SpikingNetwork
@@ -118,6 +119,8 @@ def prepare(recipe: Recipe, run: Run, processes: Processes = ALONE) -> Training:
         std=std,
     ).to(device)
     use_kernels(model, recipe.train.kernels)
+    if recipe.train.kernels != "reference":
+        missing_backend(device.type, torch.float32)  # imports it now rather than within a step
     if recipe.train.sync_norm and processes.count > 1:
         synced(model)
     training = Training(
@@ -143,9 +146,14 @@ def prepare(recipe: Recipe, run: Run, processes: Processes = ALONE) -> Training:
 
 
 def join_gradients(training: Training) -> None:
-    """Let all processes have the weights of the first, and from now on the same gradients."""
+    """Let all processes have the weights of the first, and from now on the same gradients.
+
+    With `find_unused_parameters` a leak that T = 1 never uses is no error; and gradients stay in
+    the buckets that they begin with, where torch would else regroup them after the first step of
+    each sitting: three processes or more would then add up in another order than before.
+    """
     if training.processes.count > 1:
-        training.answers = DistributedDataParallel(training.answers)
+        training.answers = DistributedDataParallel(training.answers, find_unused_parameters=True)
 
 
 def training_batches(training: Training) -> Batches:

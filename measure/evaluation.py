@@ -96,7 +96,8 @@ def evaluate(
     sums = torch.zeros(2, dtype=torch.float64)  # of the loss, and of samples
     begin = time.perf_counter()
     network = model.frozen()
-    with torch.random.fork_rng(), SpikeRates(network) as rates:
+    generators = [torch.device(device)] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(generators), SpikeRates(network) as rates:
         torch.manual_seed(0)
         for x, targets in batches:
             each_batch()

@@ -7,6 +7,7 @@ from typing import Any
 from ..coding.factory import create_coding
 from ..core.errors import ConfigError
 from ..core.registry import Registry, check_options
+from .bounds import bounded
 from .network import Blueprint, SpikingNetwork
 from .neurons import neuron_registry
 
@@ -84,7 +85,8 @@ def create_model(
         mean=mean,
         std=std,
     )
-    model = build(plan, **options)
+    with bounded():
+        model = build(plan, **options)
     model.config = {
         "name": name,
         "in_shape": list(in_shape),

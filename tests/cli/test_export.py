@@ -53,7 +53,9 @@ def test_the_whole_test_split_agrees(cli, run, format):
         if format == "onnx"
         else ["model.golden.nir", "model.nir", "parity.json"]
     )
-    assert json.loads((folder / "parity.json").read_text())["verified"] is True
+    parity = json.loads((folder / "parity.json").read_text())
+    assert parity["verified"] is True
+    assert parity["parity_format"] == 1
 
 
 def test_a_table_for_people(cli, run):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from .conftest import TINY
 
@@ -245,3 +246,32 @@ def test_a_signal_saves_and_resume_goes_on(tmp_path, number, code):
     assert process.returncode == code
     assert b"saved; go on with" in spoken and b"Traceback" not in spoken
     assert list((tmp_path / "run/checkpoints").glob("step-*/state.pt"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes")
+def test_a_signal_to_the_whole_group_saves(tmp_path):
+    """As from `timeout` or a service manager: workers that load samples do not die of it."""
+    generator = np.random.default_rng(0)
+    for index in range(120):
+        place = tmp_path / f"images/{index % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 255, (32, 32), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{index}.png")
+    data = ["--set", "data.name=folder", "--set", "data.path=images"]
+    data += ["--set", "data.memory_limit=0", "--set", "data.limit=100"]
+    data += ["--set", "train.workers=2", "--set", "train.epochs=500", "--set", "train.batch_size=8"]
+    process = subprocess.Popen(
+        [*ASNN, "train", *TINY, *data, "--out", "run"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 90
+    while not (tmp_path / "run/metrics.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, spoken = process.communicate(timeout=30)
+    assert process.returncode == 143, spoken
+    assert b"saved; go on with" in spoken and b"error" not in spoken
+    assert b"not writable" not in spoken

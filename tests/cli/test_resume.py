@@ -1,17 +1,21 @@
 """Interrupted trainings: the state is saved, the exit code tells, and the end is the same."""
 
+import errno
 import json
 import os
 import shutil
 import signal
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from asnn.cli import signals
 from asnn.core.claims import claimed
-from asnn.learning import loop
+from asnn.learning import loop, training
 
 from .conftest import TINY
 
@@ -81,6 +85,102 @@ def test_other_data_are_refused(cli, interrupted_at, tmp_path):
     result = cli("train", "--resume", "a")
     assert result.code == 4
     assert "the data are not those that a began with" in result.err
+
+
+def test_other_data_are_refused_by_the_state_too(cli, interrupted_at, monkeypatch, tmp_path):
+    """`environment.json` may be gone; the state knows which data it was trained with."""
+    interrupted_at(1)
+    assert cli("train", *TINY, "--out", "a").code == 130
+    (tmp_path / "a/environment.json").unlink()
+    assert cli("train", "--resume", "a").code == 0
+    interrupted_at(1)
+    assert cli("train", *TINY, "--out", "b").code == 130
+    (tmp_path / "b/environment.json").unlink()
+    original = training.load_dataset
+    monkeypatch.setattr(
+        training, "load_dataset", lambda *a, **o: replace(original(*a, **o), fingerprint="0" * 64)
+    )
+    result = cli("train", "--resume", "b")
+    assert result.code == 4
+    assert "the data are not those that b began with" in result.err
+
+
+def test_another_processor_is_warned_of(cli, interrupted_at, tmp_path):
+    interrupted_at(1)
+    assert cli("train", *TINY, "--out", "a").code == 130
+    environment = json.loads((tmp_path / "a/environment.json").read_text())
+    environment["processor"] = "another"
+    (tmp_path / "a/environment.json").write_text(json.dumps(environment))
+    result = cli("train", "--resume", "a")
+    assert result.code == 0
+    assert "warning: processor differ" in result.err
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "it failed"), MemoryError("too much")])
+def test_what_cannot_be_read_now_is_not_damaged(cli, interrupted_at, monkeypatch, tmp_path, error):
+    """Every state keeps its name, and the training goes on once it can be read."""
+    assert cli("train", *TINY, "--out", "whole").code == 0
+    interrupted_at(6)
+    assert cli("train", *TINY, "--out", "parts").code == 130
+
+    def failing(*arguments, **options):
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        if isinstance(error, OSError):
+            patch.setattr(Path, "read_bytes", failing)
+        else:
+            patch.setattr(torch, "load", failing)
+        assert cli("train", "--resume", "parts").code == 1
+    states = sorted(path.name for path in (tmp_path / "parts/checkpoints").iterdir())
+    assert states == ["latest", "step-4", "step-6"]
+    assert cli("train", "--resume", "parts").code == 0
+    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_finished_run_whose_newest_state_is_damaged_can_be_trained_for_longer(cli, tmp_path):
+    """The state before it is of the first epoch, so there are no results yet."""
+    tiny = [*TINY, "--set", "train.schedule=constant"]
+    assert cli("train", *tiny, "--out", "whole").code == 0
+    short = ["--set", "train.epochs=1", "--set", "train.checkpoint_steps=1"]
+    assert cli("train", *tiny, *short, "--out", "parts").code == 0
+    newest = tmp_path / "parts/checkpoints/step-4/state.pt"
+    newest.write_bytes(newest.read_bytes()[:-9])
+    longer = cli("train", "--resume", "parts", "--set", "train.epochs=2")
+    assert longer.code == 0 and "going on after step 3" in longer.err
+    for name in ("model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+
+
+def test_the_same_signal_twice_at_once_is_one_request(cli, monkeypatch, tmp_path):
+    """As from a service manager, which signals a process and its parent, which passes it on."""
+    original = loop.loss_of
+    monkeypatch.setattr(signals, "TOGETHER", 60.0)
+
+    def counted(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "loss_of", counted)
+    stopped = cli("train", *TINY, "--out", "a")
+    assert stopped.code == 143 and "saved; go on with" in stopped.err
+
+
+def test_a_later_signal_stops_at_once(cli, monkeypatch, tmp_path):
+    original = loop.loss_of
+    monkeypatch.setattr(signals, "TOGETHER", -1.0)
+
+    def counted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0)  # where Python looks for signals
+        return original(*arguments)
+
+    monkeypatch.setattr(loop, "loss_of", counted)
+    stopped = cli("train", *TINY, "--out", "a")
+    assert stopped.code == 130 and "saved" not in stopped.err
+    assert not list((tmp_path / "a").glob("checkpoints/step-*"))
 
 
 def test_a_configuration_that_was_edited_is_refused_with_its_keys(cli, interrupted_at, tmp_path):
@@ -242,7 +342,7 @@ def test_states_within_an_epoch(cli, tmp_path):
         made.clear()
         options = ["--set", "train.checkpoint_minutes=1e-9"]
         assert cli("train", *TINY, *options, "--out", "often").code == 0
-        assert made == [1, 2, 3, 4, 5, 6, 7, 8]
+        assert made == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8]  # and in validation
     left = sorted(path.name for path in (tmp_path / "parts/checkpoints").iterdir())
     assert left == ["latest", "step-7", "step-8"]
     for name in ("model.safetensors", "metrics.jsonl"):

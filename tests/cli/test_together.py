@@ -84,21 +84,37 @@ def test_two_processes_give_what_one_gives(cli, tmp_path, options):
     assert err.count("epoch 1/2") == 1
 
 
-def test_two_processes_go_on_exactly(tmp_path):
-    """With all that each process has of its own: draws, statistics of norms, their averages."""
+def test_three_processes_go_on_exactly(tmp_path):
+    """With all that each process has of its own: draws, statistics of norms, their averages.
+
+    With three, sums depend on their order, which must be that of the training that was not stopped.
+    """
     own = ["--set", "train.ema=0.9", "--set", "augment.mixup=true", "--set", "coding.name=rate"]
-    own += ["--set", "train.schedule=constant"]
-    code, _, err = together(2, "train", *TINY, *own, "--out", "whole", cwd=tmp_path)
+    own += ["--set", "train.epochs=30"]
+    code, _, err = together(3, "train", *TINY, *own, "--out", "whole", cwd=tmp_path)
     assert code == 0, err
-    one = ["--set", "train.epochs=1"]
-    code, _, err = together(2, "train", *TINY, *own, *one, "--out", "parts", cwd=tmp_path)
-    assert code == 0, err
-    more = ["--set", "train.epochs=2"]
-    code, _, err = together(2, "train", "--resume", "parts", *more, cwd=tmp_path)
+    process = start(3, "train", *TINY, *own, "--out", "parts", cwd=tmp_path)
+    wait_for(tmp_path / "parts/metrics.jsonl")
+    signal_all(process)
+    _, err = process.communicate(timeout=60)
+    assert "saved; go on with" in err, err
+    code, _, err = together(3, "train", "--resume", "parts", cwd=tmp_path)
     assert code == 0, err
     for name in ("model.safetensors", "metrics.jsonl"):
         whole, parts = (tmp_path / run / name for run in ("whole", "parts"))
         assert whole.read_bytes() == parts.read_bytes(), name
+
+
+def test_a_parameter_that_one_step_does_not_use(cli, tmp_path):
+    """With T = 1 there is no membrane to leak."""
+    one = [*PLAIN, "--set", "coding.name=direct", "--set", "coding.steps=1"]
+    assert cli("train", *one, "--out", "one").code == 0
+    code, _, err = together(2, "train", *one, "--out", "two", cwd=tmp_path)
+    assert code == 0, err
+    assert "warning" not in err
+    alone, both = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in alone:
+        torch.testing.assert_close(both[name], alone[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
 def test_norms_that_are_not_synchronised_give_another_result(cli, tmp_path):
@@ -124,6 +140,21 @@ def test_evaluation_counts_every_sample_once(cli, tmp_path, trained):
     assert both["loss"] == pytest.approx(alone["loss"])
 
 
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert path.exists()
+
+
+def signal_all(process: subprocess.Popen) -> None:
+    """Signal every process and torchrun, which passes it on, as a service manager does."""
+    ranks = [process_of_rank(rank, process.pid) for rank in range(3)]
+    for each in (*ranks, process.pid):
+        if each is not None:
+            os.kill(each, signal.SIGTERM)
+
+
 def process_of_rank(rank: int, parent: int) -> int | None:
     """Return the process of a rank among the children of torchrun."""
     for folder in Path("/proc").glob("[0-9]*"):
@@ -142,9 +173,7 @@ def process_of_rank(rank: int, parent: int) -> int | None:
 def test_when_a_process_is_killed_all_end_and_the_run_goes_on(tmp_path, rank):
     options = [*TINY, "--set", "train.epochs=300", "--set", "train.checkpoint_steps=5"]
     process = start(2, "train", *options, "--out", "run", cwd=tmp_path)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "run/metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(tmp_path / "run/metrics.jsonl")
     victim = process_of_rank(rank, process.pid)
     assert victim is not None
     os.kill(victim, signal.SIGKILL)
@@ -164,9 +193,7 @@ def test_when_a_process_is_killed_all_end_and_the_run_goes_on(tmp_path, rank):
 
 def test_a_signal_to_all_saves(tmp_path):
     process = start(2, "train", *TINY, "--set", "train.epochs=300", "--out", "run", cwd=tmp_path)
-    deadline = time.monotonic() + 120
-    while not (tmp_path / "run/metrics.jsonl").exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    wait_for(tmp_path / "run/metrics.jsonl")
     process.send_signal(signal.SIGTERM)  # torchrun passes it on
     _, err = process.communicate(timeout=60)
     assert "saved; go on with" in err, err

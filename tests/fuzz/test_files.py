@@ -226,10 +226,13 @@ def test_a_damaged_file_of_a_run(finished, name, damage, tmp_path_factory):
     path = folder / "run" / name
     path.write_bytes(damage(path.read_bytes()))
     found = str(folder / "run")
-    assert find_run(found).finished in (True, False)
+    find_run(found).finished  # noqa: B018  # raises nothing, whatever the summary says
     assert run(["eval", found]) in (0, 2, 4)
     assert run(["inspect", found]) in (0, 2, 4)
-    assert run(["train", "--resume", found, "--set", "train.epochs=1"]) in (0, 1, 2, 4)
+    # It is finished, or goes on: to the end that it had, whatever was damaged.
+    if run(["train", "--resume", found, "--set", "train.epochs=1"]) == 0:
+        weights = "model.safetensors"
+        assert (folder / "run" / weights).read_bytes() == (finished / weights).read_bytes()
 
 
 @settings(FUZZ, max_examples=EXAMPLES)

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 
 from asnn.cli.app import run
 from asnn.core.errors import ConfigError
+from asnn.core.text import printable
 from asnn.learning import check_recipe
-from asnn.learning.checking import printable
 from asnn.learning.recipe import SECTIONS
 
 from . import recipes

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from asnn.core.errors import DataError
 from asnn.core.runs import Run
 from asnn.datasets import Batches
 from asnn.learning import check_recipe, prepare, train
+from asnn.learning.checkpoint import save_checkpoint
 from asnn.learning.device import derived_seed
+from asnn.learning.loop import train_epoch
 from asnn.models import load_run
 
 RECIPE = {
@@ -33,7 +36,7 @@ class Silent:
         self.rates.append(rate)
 
     def epoch_done(self, training, metrics):
-        pass
+        self.metrics = metrics
 
 
 def with_options(**train):
@@ -122,6 +125,27 @@ def test_a_state_of_a_newer_format_is_refused(tmp_path):
     sums.write_text(json.dumps(changed))
     with pytest.raises(DataError, match="has format 99: this asnn reads formats up to 2"):
         train(with_options(), Run(tmp_path), Silent(), resume=True)
+
+
+def test_an_epoch_of_fewer_batches_than_are_done_is_at_its_end(tmp_path):
+    """As where more processes go on, for which the last batch is too small."""
+    recipe = with_options(epochs=1)
+    for name in ("whole", "parts"):
+        (tmp_path / name).mkdir()
+    whole = Silent()
+    train(recipe, Run(tmp_path / "whole"), whole)
+    (tmp_path / "parts/config.toml").write_text(recipe.toml())
+    training = prepare(recipe, Run(tmp_path / "parts"))
+    train_epoch(training, Silent())
+    training.position.batch += 1
+    save_checkpoint(training)
+    summary = train(recipe, Run(tmp_path / "parts"), Silent(), resume=True)
+    assert summary["best"] == whole.metrics
+    training.position.batch += 1
+    shutil.rmtree(tmp_path / "parts/checkpoints")
+    save_checkpoint(training)
+    with pytest.raises(DataError, match="none that can be"):
+        train(with_options(epochs=2), Run(tmp_path / "parts"), Silent(), resume=True)
 
 
 def test_resume_before_the_first_state_begins_anew(tmp_path):

@@ -174,6 +174,7 @@ DATA_SETS = {
 FOLDERS = {
     "outside.zip": archive({"../ESCAPED/a.png": png(4, 4), "../b/c.png": png(4, 4)}),
     "absolute.zip": archive({"/ESCAPED/a.png": png(4, 4), "/tmp/b.png": png(4, 4)}),
+    "escapes.zip": archive({"a/\x1b]0;owned\x07\x1b[2J.png": b"hello", "b/1.png": b"hello"}),
     "bomb.zip": archive({"a/1.png": png(60_000, 60_000), "b/2.png": png(60_000, 60_000)}),
     "lie.zip": bomb("a/1.png", 2**30, 4096),
     "huge.zip": bomb("a/1.png", 2**20, 2**32 - 2),

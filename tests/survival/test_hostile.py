@@ -95,7 +95,19 @@ def test_a_recipe(server, folder, name):
     refused(server, folder, "train", folder / "recipe.toml", "--out", folder / "run")
 
 
+class Bytes:
+    """Pickles as a call of `bytearray`."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def __reduce__(self):
+        return bytearray, (self.size,)
+
+
 STATES = {
+    # What torch lets a pickle call makes any size of nothing.
+    "bytes": lambda path: torch.save({"format": 1, "position": Bytes(2**28)}, path),
     "pickle": lambda path: path.write_bytes(hostile.pickle.dumps(hostile.Runs())),
     "torch": lambda path: torch.save({"format": 1, "position": hostile.Runs()}, path),
     "bomb": lambda path: path.write_bytes(hostile.bomb("archive/data.pkl", 2**30, 2**30)),
@@ -117,6 +129,7 @@ def test_a_training_state(server, folder, undisturbed_run, name):
     ended = server("train", "--resume", run, **BOUNDS)
     assert ended.code == 4, ended
     assert "Traceback" not in ended.said and "error: " in ended.said
+    assert (name == "bytes") == ("it names __builtin__ bytearray" in ended.said)
     assert not list(server.folder.rglob("ESCAPED*"))
 
 
