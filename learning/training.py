@@ -82,6 +82,8 @@ class Answers(nn.Module):
     def __init__(self, model: SpikingNetwork) -> None:
         super().__init__()
         self.model = model
+        # DistributedDataParallel warns where it was to look for unused ones and has found none.
+        self.unused = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor, mean: bool) -> Tensor:
         return self.model.mean_logits(x).unsqueeze(0) if mean else self.model(x)
