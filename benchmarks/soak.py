@@ -75,9 +75,11 @@ def soak(folder: Path, minutes: float, chance: random.Random) -> dict[str, Any]:
     probe = ["digits", *RECIPE, "--set", f"train.epochs={PROBE}", "--out", folder / "probe"]
     if _start(*probe).wait() != 0:
         raise SystemExit("the training that was to tell how long an epoch takes has failed")
-    times = [json.loads(line) for line in (folder / "probe/times.jsonl").read_text().splitlines()]
-    epoch = statistics.median(each["seconds"] for each in times[1:])
-    epochs = max(PROBE, int(60 * minutes / (1.5 * epoch)))  # validation and states take the rest
+    # From just before the first step until the end, so with validations and states.
+    began, ended = (
+        (folder / "probe" / name).stat().st_mtime for name in ("environment.json", "summary.json")
+    )
+    epochs = max(PROBE, int(60 * minutes * PROBE / (ended - began)))
     recipe = ["digits", *RECIPE, "--set", f"train.epochs={epochs}"]
     whole, killed = folder / "whole", folder / "killed"
     quiet = _start(*recipe, "--out", whole)
@@ -86,7 +88,7 @@ def soak(folder: Path, minutes: float, chance: random.Random) -> dict[str, Any]:
     kill_at = time.monotonic() + chance.uniform(5, 60)
     while quiet.poll() is None or victim.poll() is None:
         time.sleep(WATCH)
-        if quiet.poll() is None:
+        if quiet.poll() is None and (whole / "metrics.jsonl").exists():
             watched.look(quiet.pid)
         if victim.poll() is None and time.monotonic() > kill_at:
             victim.kill()
@@ -101,8 +103,10 @@ def soak(folder: Path, minutes: float, chance: random.Random) -> dict[str, Any]:
     )
     left = sorted(_paths(killed) - _paths(whole))
     tenth = max(len(watched.memory) // 10, 1)
-    memory = [statistics.median(part) for part in (watched.memory[:tenth], watched.memory[-tenth:])]
-    files = [max(part) for part in (watched.files[:tenth], watched.files[-tenth:])]
+    memory, files = (
+        [statistics.median(part) for part in (looks[:tenth], looks[-tenth:])]
+        for looks in (watched.memory, watched.files)
+    )
     flat = memory[1] <= (1 + GROWTH) * memory[0] and files[1] <= files[0]
     return {
         "fine": equal and flat and not left and kills > 0,
