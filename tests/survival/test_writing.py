@@ -92,6 +92,59 @@ def test_files_may_grow_no_further(tmp_path):
     assert again.returncode == 0 and "going on after step" in again.stderr, again.stderr
 
 
+MOUNTS = ["unshare", "--map-root-user", "--mount", "sh", "-c"]  # seen by these processes alone
+
+
+def may_mount() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    tried = subprocess.run([*MOUNTS, "mount -t tmpfs none /mnt"], capture_output=True)
+    return tried.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason", "mend"),
+    [
+        (
+            # All that is left, but a little less than a state needs.
+            "head -c 4M /dev/zero > disk/ballast",
+            "No space left on device",
+            "rm disk/ballast",
+        ),
+        (
+            "mount -t tmpfs -o ro none disk/run/checkpoints",
+            "Read-only file system",
+            "umount disk/run/checkpoints",
+        ),
+    ],
+)
+def test_a_disk_that_is_full_or_read_only(tmp_path, fault, reason, mend):
+    """A disk of 2 MB of its own; the training goes on where it was once the disk is mended."""
+    if not may_mount():
+        pytest.skip("may not mount a disk of its own")
+    asnn = f"{sys.executable} -m asnn.cli"
+    tiny = " ".join(f"'{word}'" for word in TINY)
+    script = f"""
+        mkdir disk && mount -t tmpfs -o size=2m none disk || exit 99
+        {asnn} train {tiny} --out disk/run 2> first &
+        for i in $(seq 1000); do test -e disk/run/metrics.jsonl && break; sleep 0.1; done
+        {fault}
+        wait $!
+        echo $? > code
+        {mend}
+        done=$(wc -l < disk/run/metrics.jsonl)
+        {asnn} train --resume disk/run --set train.epochs=$((done + 2)) 2> second
+        echo $? >> code
+        ls -a disk/run disk/run/checkpoints > left
+    """
+    subprocess.run([*MOUNTS, script], cwd=tmp_path, capture_output=True, timeout=200)
+    first, second = ((tmp_path / name).read_text() for name in ("first", "second"))
+    assert (tmp_path / "code").read_text().split() == ["1", "0"], first + second
+    assert "could not write" in first and reason in first and "Traceback" not in first
+    assert "going on after step" in second
+    assert ".part" not in (tmp_path / "left").read_text()
+
+
 def test_no_more_open_files(tmp_path):
     process = begun(tmp_path)
     held = len(os.listdir(f"/proc/{process.pid}/fd")) if Path("/proc").exists() else 0
