@@ -40,7 +40,7 @@ def test_a_line_gets_an_answer(capsys, verb, words):
     if verb == "sweep":
         words = ["--dry-run", *words]
     if verb in ("bench", "doctor"):
-        words = [*words, "--nothing"]
+        words = ["--nothing", *words]  # before a word that ends the options
     code = run([verb, *words])
     said = capsys.readouterr()
     assert code in (0, 1, 2, 3, 4), (verb, words)
