@@ -16,7 +16,8 @@ from ..core.documents import read_json
 from ..core.errors import AsnnError
 from ..core.files import (
     PART,
-    make_folder,
+    cannot_write,
+    flush_folder,
     remove_parts,
     whole_folder,
     write_bytes,
@@ -45,7 +46,12 @@ def write_state(checkpoints: Path, step: int, files: dict[str, bytes]) -> None:
     Raises:
         AsnnError: it cannot be written; the states that were there stay.
     """
-    make_folder(checkpoints)
+    try:
+        if not checkpoints.exists():
+            checkpoints.mkdir()  # but not the run's folder, should that have gone
+            flush_folder(checkpoints.parent)
+    except OSError as error:
+        raise cannot_write(checkpoints, error) from error
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     with whole_folder(checkpoints / f"step-{step}") as folder:
         for name, content in files.items():
