@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..core.claims import claimed
 from ..core.files import remove_parts, write_bytes, write_json, write_text
 from ..core.runs import Run
-from ..datasets import Batches, Targets
+from ..datasets import Batches, DataSet, Targets
 from ..measure.pictures import draw_curves
 from ..measure.spikes import SpikeRates
 from ..models.saved import model_bytes
@@ -61,6 +61,7 @@ def train(
     resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
     processes: Processes = ALONE,
+    data: DataSet | None = None,
 ) -> dict[str, Any] | None:
     """Train a recipe and write its run directory; return the summary.
 
@@ -75,6 +76,7 @@ def train(
         stop: asked after each step, and in validation; once true, the state is saved and None
             returned.
         processes: of those that train together, which this is; the first one writes.
+        data: of the recipe, where they are loaded already.
 
     Raises:
         ConfigError: with `resume`, the recipe is not the one that the run began with.
@@ -87,14 +89,14 @@ def train(
         if resume:
             check_resumable(recipe, run, processes)
         try:
-            training = prepare(recipe, run, processes)
+            training = prepare(recipe, run, processes, data)
             if not resume and processes.first:
                 write_text(run.config, recipe.toml())
         except BaseException:
             _leave_nothing(run, processes)
             raise
         if recipe.train.teacher == TWIN:
-            if not _train_twin(recipe, run, observer, stop, processes):
+            if not _train_twin(training, observer, stop):
                 return None
             training.teacher = load_teacher(recipe, run, training.data, training.device)
         if resume:
@@ -303,21 +305,23 @@ def _timed(batches: Batches, position: Position) -> Iterator[Any]:
         begin = time.perf_counter()
 
 
-def _train_twin(
-    recipe: Recipe,
-    run: Run,
-    observer: Observer,
-    stop: Callable[[], bool],
-    processes: Processes,
-) -> bool:
+def _train_twin(training: Training, observer: Observer, stop: Callable[[], bool]) -> bool:
     """Train the analog twin, or go on with it; return whether it is trained."""
-    teacher = twin_run(run)
+    processes, teacher = training.processes, twin_run(training.run)
     finished, begun = processes.from_first(lambda: (teacher.finished, teacher.config.exists()))
     if finished:
         return True
     if processes.first:
         teacher.path.mkdir(exist_ok=True)
-    summary = train(twin(recipe), teacher, observer, resume=begun, stop=stop, processes=processes)
+    summary = train(
+        twin(training.recipe),
+        teacher,
+        observer,
+        resume=begun,
+        stop=stop,
+        processes=processes,
+        data=training.data,
+    )
     return summary is not None
 
 

@@ -89,22 +89,25 @@ class Answers(nn.Module):
         return self.model.mean_logits(x).unsqueeze(0) if mean else self.model(x)
 
 
-def prepare(recipe: Recipe, run: Run, processes: Processes = ALONE) -> Training:
-    """Load the data and build the network and its optimiser.
+def prepare(
+    recipe: Recipe, run: Run, processes: Processes = ALONE, data: DataSet | None = None
+) -> Training:
+    """Load the data, unless they are given, and build the network and its optimiser.
 
     Raises:
         AsnnError: the data cannot be had, or the network does not fit it.
     """
     device = processes.device(find_device(recipe.train.device))
-    data = processes.in_turn(
-        lambda: load_dataset(
-            recipe.data.name,
-            validation=recipe.data.validation,
-            test=recipe.data.test,
-            limit=recipe.data.limit,
-            **recipe.data.options(),
+    if data is None:
+        data = processes.in_turn(
+            lambda: load_dataset(
+                recipe.data.name,
+                validation=recipe.data.validation,
+                test=recipe.data.test,
+                limit=recipe.data.limit,
+                **recipe.data.options(),
+            )
         )
-    )
     _require_same_data(data, processes)
     teacher = None
     if recipe.train.teacher == TWIN:
