@@ -71,7 +71,8 @@ class StopSignals:
         if self.received is not None:
             if time.monotonic() - self._moment > TOGETHER:
                 for each, handler in self._former.items():
-                    signal.signal(each, handler)  # type: ignore[arg-type]
+                    # One that was ignored, as SIGINT is in the background of a script, ends it too.
+                    signal.signal(each, handler if callable(handler) else signal.SIG_DFL)
                 os.kill(os.getpid(), number)
             return
         self.received, self._moment = number, time.monotonic()

@@ -179,7 +179,11 @@ def test_a_later_signal_stops_at_once(cli, monkeypatch, tmp_path):
         return original(*arguments)
 
     monkeypatch.setattr(loop, "loss_of", counted)
-    stopped = cli("train", *TINY, "--out", "a")
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests run in
+    try:
+        stopped = cli("train", *TINY, "--out", "a")
+    finally:
+        signal.signal(signal.SIGINT, former)
     assert stopped.code == 130 and "saved" not in stopped.err
     assert not list((tmp_path / "a").glob("checkpoints/step-*"))
 
