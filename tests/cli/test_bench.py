@@ -9,6 +9,8 @@ import torch
 from asnn.benchmarks import architectures, targets
 from asnn.benchmarks.contestants import CONTESTANTS, Contestant, base
 
+pytestmark = pytest.mark.slow
+
 QUICK = ["bench", "--quick", "--base", "relu", "--against", "step-loop", "--threads", "1"]
 
 
@@ -59,7 +61,6 @@ def test_files(cli, tmp_path):
     assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.slow
 def test_memory_and_first_call(cli, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     small = ["--in-shape", "1x8x8", "--steps", "1", "--batch", "2", "--rounds", "1"]
@@ -148,7 +149,6 @@ def test_refusals(cli, arguments, says):
     assert "Traceback" not in result.err
 
 
-@pytest.mark.slow
 def test_a_preset_shows_its_targets(cli, monkeypatch):
     """The paper's cases are made small; which promise is kept says nothing then."""
     monkeypatch.setenv("COLUMNS", "80")
@@ -165,7 +165,6 @@ def test_a_preset_shows_its_targets(cli, monkeypatch):
     assert "train direct: spikingjelly / asnn: spikingjelly is not installed" in table
 
 
-@pytest.mark.slow
 def test_the_preset_of_architectures(cli, monkeypatch):
     pytest.importorskip("spikingjelly")
     small = [replace(case, in_shape=(1, 8, 8), steps=2, batch=2) for case in architectures.CASES]

@@ -20,6 +20,8 @@ from PIL import Image
 
 from .conftest import TINY
 
+pytestmark = pytest.mark.slow
+
 ASNN = [sys.executable, "-m", "asnn.cli"]
 SHELL_ASNN = f"{sys.executable} -m asnn.cli"
 
@@ -41,7 +43,6 @@ def test_help_needs_no_torch():
     assert b"train" in done.stdout and b"encode" in done.stdout
 
 
-@pytest.mark.slow
 def test_train_and_eval_in_a_pipeline(tmp_path):
     tiny = " ".join(f"'{word}'" for word in TINY)
     script = f"{SHELL_ASNN} train {tiny} && {SHELL_ASNN} eval --json"
@@ -137,7 +138,6 @@ def test_a_terminal_shows_a_live_line_that_fits(tmp_path):
     assert any(re.search(r"\d:\d\d:\d\d\s*$", line) for line in live), "the time left is cut off"
 
 
-@pytest.mark.slow
 def test_a_terminal_that_is_closed(tmp_path):
     """The training goes on without it; SIGHUP, which a shell sends then, saves and ends it."""
     master, slave = pty.openpty()
@@ -230,7 +230,6 @@ def test_python_m_from_a_checkout():
     assert done.returncode == 0 and done.stdout.startswith(b"asnn ")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_and_resume_goes_on(tmp_path, number, code):
     process = subprocess.Popen(
@@ -248,7 +247,6 @@ def test_a_signal_saves_and_resume_goes_on(tmp_path, number, code):
     assert list((tmp_path / "run/checkpoints").glob("step-*/state.pt"))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes")
 def test_a_signal_to_the_whole_group_saves(tmp_path):
     """As from `timeout` or a service manager: workers that load samples do not die of it."""

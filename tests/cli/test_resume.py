@@ -19,6 +19,8 @@ from asnn.learning import loop, training
 
 from .conftest import TINY
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def interrupted_at(monkeypatch):
@@ -461,7 +463,6 @@ def test_a_run_from_before_decay_all_goes_on_as_it_began(cli, interrupted_at, tm
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("step", [3, 11])
 def test_a_training_with_its_twin_goes_on(cli, interrupted_at, tmp_path, step):
     """Stopped in the training of the teacher (8 steps), and in the student's."""

@@ -15,6 +15,8 @@ import pytest
 from asnn.core.runs import find_run
 from asnn.sweeps import running as pool
 
+pytestmark = pytest.mark.slow
+
 TINY = [
     *("--set", "train.epochs=1", "--set", "data.limit=60"),
     *("--set", "model.widths=[4,8]", "--set", "model.hidden=16"),
@@ -220,7 +222,6 @@ def test_search_without_optuna(cli, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
 def test_a_search_ends_with_the_best_trial_on_validation_data(cli, tmp_path):
     pytest.importorskip("optuna")
     words = ["sweep", *TINY, "--search", "train.lr=1e-4..1e-2:log", "--trials", "2"]
@@ -243,7 +244,6 @@ def test_a_search_ends_with_the_best_trial_on_validation_data(cli, tmp_path):
     assert again.code == 0 and json.loads(again.out) == told
 
 
-@pytest.mark.slow
 def test_a_member_that_fails_is_told(cli, tmp_path):
     grid = ["--grid", "train.lr=1e-3,1e30", "--set", "train.optimizer=sgd"]
     result = cli("sweep", *grid, *TINY, "--out", "s", "--json")
@@ -288,7 +288,6 @@ def weights(member: Path) -> bytes:
     return (member / "model.safetensors").read_bytes()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_sweep_that_is_stopped_goes_on(tmp_path, number, monkeypatch):
     """Two members at a time are stopped in the middle, and end as one that never was stopped."""
