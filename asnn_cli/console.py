@@ -91,7 +91,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     from rich.table import Table
 
     shown = Table(
-        title=title,
+        title=printable(title),
         box=SIMPLE,
         padding=(0, 1, 0, 0),
         pad_edge=False,
@@ -99,7 +99,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
         title_style="bold",
     )
     for i, column in enumerate(columns):
-        shown.add_column(column, justify="right" if i else "left")
+        shown.add_column(printable(column), justify="right" if i else "left")
     for row in rows:
         shown.add_row(*map(printable, row))
     stderr().print(shown, markup=False)

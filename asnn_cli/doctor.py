@@ -129,6 +129,7 @@ def _show(found: dict[str, Any]) -> None:
             f"MPS: {'yes' if devices['mps'] else 'no'}"
         )
     for problem in found["problems"]:
-        console.note(f"problem: {problem['what']}: {problem['why']}\n  → {problem['remedy']}")
+        console.note(f"problem: {problem['what']}: {problem['why']}")
+        console.note(f"  → {problem['remedy']}")
     if not found["problems"]:
         console.note("nothing is wrong")

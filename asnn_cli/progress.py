@@ -24,7 +24,7 @@ class Progress:
         self._seen = 0  # samples of the open epoch
         self._samples = 0  # samples since the beginning
         self._seconds = 0.0  # spent on those, without validation
-        self._first = 0
+        self._begun_at = 0  # step
 
     def __enter__(self) -> Progress:
         return self
@@ -57,7 +57,7 @@ class Progress:
             self._live.stop()
             self._live = None
         self._samples, self._seconds = 0, 0.0
-        self._first = training.position.step
+        self._begun_at = training.position.step
         self._seen = training.position.seen
         self._begin = self._last = time.perf_counter()
         # Not the console's own idea of a terminal: FORCE_COLOR asks for colours, not for cursors.
@@ -93,7 +93,7 @@ class Progress:
             f"validation {percent(metrics['validation_accuracy'])}  "
             f"spike rate {metrics['spike_rate']:.3f}  "
             f"{self._speed():,.0f} samples/s  "
-            f"{duration(seconds / max(step - self._first, 1) * left)} left"
+            f"{duration(seconds / max(step - self._begun_at, 1) * left)} left"
         )
         self._console.print(line, markup=False)
 

@@ -188,6 +188,11 @@ def cannot_write(path: Path, error: OSError) -> AsnnError:
     )
 
 
+def cannot_read(path: Path, error: OSError, *, remedy: str) -> AsnnError:
+    """Return the error that says why `path` could not be read."""
+    return AsnnError(f"could not read {path}", why=error.strerror or str(error), remedy=remedy)
+
+
 def flush_folder(path: Path) -> None:
     """Let a folder's entries reach the disk, where the file system can do that."""
     if os.name != "posix":

@@ -22,8 +22,8 @@ from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..core.errors import AsnnError, DataError
-from ..core.files import recover, write_bytes
+from ..core.errors import DataError
+from ..core.files import cannot_read, recover, write_bytes
 from ..core.runs import Run
 from ..models.saved import model_bytes
 from .position import Position
@@ -254,11 +254,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise AsnnError(
-            f"could not read {path}",
-            why=error.strerror or str(error),
-            remedy="restore the file, or its folder",
-        ) from error
+        raise cannot_read(path, error, remedy="restore the file, or its folder") from error
 
 
 def _require_same_shapes(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:

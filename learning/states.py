@@ -16,6 +16,7 @@ from ..core.documents import read_json
 from ..core.errors import AsnnError
 from ..core.files import (
     PART,
+    cannot_read,
     cannot_write,
     flush_folder,
     remove_parts,
@@ -85,11 +86,8 @@ def read_state(state: Path) -> dict[str, bytes]:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Damaged(error.strerror or str(error)) from error
     except OSError as error:
-        raise AsnnError(
-            f"could not read the training state {state}",
-            why=error.strerror or str(error),
-            remedy="nothing has been changed: mend that, and resume again",
-        ) from error
+        remedy = "nothing has been changed: mend that, and resume again"
+        raise cannot_read(state, error, remedy=remedy) from error
     content = files.get(CHECKSUMS)
     if content is None:
         return files
