@@ -119,6 +119,11 @@ class Batches:
             return whole
         return whole + (rest > 0)
 
+    def places(self) -> Tensor:
+        """Return where in the split the samples of this process stand; they are not shuffled."""
+        batches = torch.arange(len(self.split)).split(self.batch_size)[self.start :]
+        return torch.cat([batch.tensor_split(self.processes)[self.rank] for batch in batches])
+
     def size(self, batch: int) -> int:
         """Return the number of samples of a batch of the epoch, over all processes."""
         return min(self.batch_size, len(self.split) - batch * self.batch_size)

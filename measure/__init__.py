@@ -1,7 +1,16 @@
-"""What a trained network does: accuracy by step, spikes, learned schedules."""
+"""What a trained network does: accuracy by step, spikes, learned schedules, what it costs."""
 
 from .evaluation import Evaluation, evaluate
+from .operations import Operations
 from .schedules import averaged, recalibrate, schedules
 from .spikes import SpikeRates
 
-__all__ = ["Evaluation", "SpikeRates", "averaged", "evaluate", "recalibrate", "schedules"]
+__all__ = [
+    "Evaluation",
+    "Operations",
+    "SpikeRates",
+    "averaged",
+    "evaluate",
+    "recalibrate",
+    "schedules",
+]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -14,6 +15,8 @@ from torch.nn.functional import cross_entropy
 from ..datasets.base import Split
 from ..datasets.batches import Batches
 from ..models.network import SpikingNetwork
+from .operations import Counts, Operations
+from .outcomes import Outcomes, calibration
 from .spikes import SpikeRates
 
 
@@ -31,6 +34,9 @@ class Evaluation:
         spike_rates: the same for each layer and step.
         spikes_per_sample: number of spikes for each sample, over all layers and steps.
         samples_per_second: throughput, data preparation included.
+        calibration_error: how far confidence is from accuracy, see `calibration`.
+        outcomes: answer and confidence of each sample after each step.
+        counts: operations and events, where they were to be counted.
     """
 
     samples: int
@@ -42,10 +48,14 @@ class Evaluation:
     spike_rates: dict[str, list[float]]
     spikes_per_sample: float
     samples_per_second: float
+    calibration_error: float
+    outcomes: Outcomes
+    counts: Counts | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON."""
-        return asdict(self)
+        """Return plain values, for JSON: figures of the split, not of each sample."""
+        left_out = ("outcomes", "counts")
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
 
 
 @torch.no_grad()
@@ -61,6 +71,7 @@ def evaluate(
     workers: int = 0,
     each_batch: Callable[[], None] = lambda: None,
     part: tuple[int, int] = (0, 1),
+    count: bool = False,
 ) -> Evaluation:
     """Return the evaluation of a network on a split, by its `frozen()` form.
 
@@ -79,6 +90,7 @@ def evaluate(
         each_batch: called for each batch; what it raises ends the evaluation.
         part: rank and number of processes that share the samples; torch.distributed adds up what
             they find, so that each returns the evaluation of the whole split.
+        count: count operations too.
 
     Raises:
         ConfigError: the network does not have that many steps.
@@ -91,43 +103,53 @@ def evaluate(
         workers=workers,
         part=part,
     )
-    correct = torch.zeros(steps or model.coding.steps, dtype=torch.int64)
-    confusion = torch.zeros(classes * classes, dtype=torch.int64)
-    sums = torch.zeros(2, dtype=torch.float64)  # of the loss, and of samples
+    none = torch.zeros(steps or model.coding.steps, 0)
+    outcomes = [Outcomes(none[0].long(), none.long(), none)]
+    loss = torch.zeros(1, dtype=torch.float64)
     begin = time.perf_counter()
     network = model.frozen()
     generators = [torch.device(device)] if torch.device(device).type == "cuda" else []
-    with torch.random.fork_rng(generators), SpikeRates(network) as rates:
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(generators))
+        rates = stack.enter_context(SpikeRates(network))
+        operations = stack.enter_context(Operations(network)) if count else None
         torch.manual_seed(0)
         for x, targets in batches:
             each_batch()
             if len(x) == 0:  # a last batch smaller than there are processes
                 continue
-            y = targets.first
             logits = network(x, steps)
-            counts = torch.arange(1, len(logits) + 1, device=logits.device).view(-1, 1, 1)
-            so_far = logits.float().cumsum(0) / counts
-            answers = so_far.argmax(2)
-            correct += (answers == y).sum(1).cpu()
-            confusion += torch.bincount(y * classes + answers[-1], minlength=classes**2).cpu()
-            sums[0] += float(cross_entropy(so_far[-1], y, reduction="sum"))
-            sums[1] += len(y)
-        if part[1] > 1:
-            correct, confusion, sums = (summed(found) for found in (correct, confusion, sums))
-            rates.add_up(summed)
-    loss, samples = float(sums[0]), int(sums[1])
+            so_far = running_mean(logits.float())
+            outcomes.append(Outcomes.of(so_far, targets.first))
+            loss += float(cross_entropy(so_far[-1], targets.first, reduction="sum"))
+    add_up, gathered = _same, _same
+    if part[1] > 1:
+        add_up, gathered = summed, _Gathered(batches.places())
+        loss = summed(loss)
+        rates.add_up(summed)
+    whole = Outcomes.joined(outcomes, gathered)
+    samples = len(whole.labels)
     seconds = time.perf_counter() - begin
     return Evaluation(
         samples=samples,
-        accuracy=correct[-1].item() / max(samples, 1),
-        loss=loss / max(samples, 1),
-        accuracy_per_step=(correct / max(samples, 1)).tolist(),
-        confusion=confusion.view(classes, classes).tolist(),
+        accuracy=int(whole.right[-1].sum()) / max(samples, 1),
+        loss=float(loss) / max(samples, 1),
+        accuracy_per_step=(whole.right.sum(1) / max(samples, 1)).tolist(),
+        confusion=whole.confusion(classes),
         spike_rate=rates.mean(),
         spike_rates=rates.by_layer(),
         spikes_per_sample=rates.total() / max(samples, 1),
         samples_per_second=samples / seconds,
+        calibration_error=calibration(whole).error,
+        outcomes=whole,
+        counts=None if operations is None else operations.counts(add_up, gathered),
     )
+
+
+def running_mean(logits: torch.Tensor) -> torch.Tensor:
+    """Return the mean over the steps 1..t, for each t: `[T, B, K]`."""
+    counts = torch.arange(1, len(logits) + 1, device=logits.device).view(-1, 1, 1)
+    return logits.cumsum(0) / counts
 
 
 def summed(found: torch.Tensor) -> torch.Tensor:
@@ -135,3 +157,27 @@ def summed(found: torch.Tensor) -> torch.Tensor:
     total = found.clone()
     distributed.all_reduce(total)
     return total
+
+
+class _Gathered:
+    """Gives what all processes have of their samples, in the order of the split.
+
+    Args:
+        places: where the samples of this process stand in the split.
+    """
+
+    def __init__(self, places: torch.Tensor) -> None:
+        self._order = _all(places, 0).argsort()
+
+    def __call__(self, found: torch.Tensor) -> torch.Tensor:
+        return _all(found, -1)[..., self._order]
+
+
+def _all(found: torch.Tensor, axis: int) -> torch.Tensor:
+    parts: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(parts, found)
+    return torch.cat(parts, axis)
+
+
+def _same(found: torch.Tensor) -> torch.Tensor:
+    return found

@@ -33,6 +33,18 @@ class SelfAttention(nn.Module):
 
     def forward(self, qkv: Tensor) -> Tensor:
         steps, batch, channels, height, width = qkv.shape
+        q, k, v = self.split(qkv)
+        out = q @ (k.transpose(-1, -2) @ v)
+        out = self.scale * out.transpose(1, 2).reshape(steps, batch, height, width, channels // 3)
+        return out.permute(0, 1, 4, 2, 3)
+
+    def split(self, qkv: Tensor) -> Tensor:
+        """Return queries, keys and values, `[T, B, 3C, H, W] -> [3, T·B, heads, N, C / heads]`.
+
+        Raises:
+            ConfigError: the heads do not divide the channels.
+        """
+        steps, batch, channels, height, width = qkv.shape
         if channels % (3 * self.heads):
             raise ConfigError(
                 f"{channels} channels are not queries, keys and values of {self.heads} heads"
@@ -40,10 +52,7 @@ class SelfAttention(nn.Module):
         tokens = qkv.permute(0, 1, 3, 4, 2).reshape(
             steps * batch, height * width, 3, self.heads, channels // (3 * self.heads)
         )
-        q, k, v = tokens.permute(2, 0, 3, 1, 4)
-        out = q @ (k.transpose(-1, -2) @ v)
-        out = self.scale * out.transpose(1, 2).reshape(steps, batch, height, width, channels // 3)
-        return out.permute(0, 1, 4, 2, 3)
+        return tokens.permute(2, 0, 3, 1, 4)
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, scale={self.scale}"

@@ -54,11 +54,11 @@ class Stem(nn.Module):
 
     def forward(self, code: Tensor) -> Tensor:
         if self.static and self.analog is not None:
-            once = self.analog(_channels_last(self._normalise(code[0])))
+            once = self.analog(_channels_last(self.normalised(code)[0]))
             return once.expand(code.shape[0], *once.shape)
         if self.spikes is None or code.shape[0] <= self.analog_steps:
             assert self.analog is not None
-            out = self.analog(_channels_last(self._normalise(code).flatten(0, 1)))
+            out = self.analog(_channels_last(self.normalised(code).flatten(0, 1)))
         elif self.analog is None:
             out = self.spikes(_channels_last(code.flatten(0, 1)))
         else:
@@ -66,14 +66,16 @@ class Stem(nn.Module):
         return out.unflatten(0, code.shape[:2])
 
     def _both(self, code: Tensor, analog: nn.Module, spikes: nn.Module) -> Tensor:
-        first = analog(_channels_last(self._normalise(code[: self.analog_steps]).flatten(0, 1)))
+        first = analog(_channels_last(self.normalised(code).flatten(0, 1)))
         others = _channels_last(code[self.analog_steps :].flatten(0, 1))
         if type(spikes) is SpikeConv2d and not is_watched(spikes):
             return spikes.behind(first, others)
         return torch.cat([first, spikes(others)])
 
-    def _normalise(self, x: Tensor) -> Tensor:
-        return (x - self.mean) / self.std
+    def normalised(self, code: Tensor) -> Tensor:
+        """Return what the analog weights are given: the analog steps of a code `[T, B, ...]`, of a
+        static one the first, by mean and deviation."""
+        return (code[: 1 if self.static else self.analog_steps] - self.mean) / self.std
 
 
 def _channels_last(x: Tensor) -> Tensor:

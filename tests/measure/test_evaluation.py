@@ -176,6 +176,7 @@ def test_as_dict_is_plain_json():
         "spike_rates",
         "spikes_per_sample",
         "samples_per_second",
+        "calibration_error",
     ]
 
 

@@ -1,0 +1,89 @@
+"""How many outputs an input reaches, exactly."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, linear
+
+EXACT = 2**24  # whole numbers up to here are exact in float32
+
+
+class FanOut:
+    """How many operations each input of a layer costs, and the sum of them over given inputs.
+
+        fan_out_i = Σ_o [w_{o,i} ≠ 0]        effective = Σ_i [x_i ≠ 0] fan_out_i
+
+    over the outputs o that exist: it is the gradient of Σ y by x with every weight replaced by 1
+    or 0, so that strides, zeros around an image, groups and dilation are those of the layer itself.
+    The sum over i is one product of matrices, in parts so small that float32 is exact.
+
+    Args:
+        layer: convolution, linear layer or mean pool; anything else passes each value on once.
+        shape: of one sample, (C, H, W) or (F).
+
+    Attributes:
+        dense: operations of any input and any weight.
+        inputs, outputs: values of one sample.
+    """
+
+    def __init__(self, layer: nn.Module, shape: tuple[int, ...]) -> None:
+        effective, outputs = _reached(layer, shape, every=False)
+        dense, _ = _reached(layer, shape, every=True)
+        self.dense = float(dense.sum())
+        self.inputs = effective.numel()
+        self.outputs = outputs
+        flat = _flat(effective.unsqueeze(0))[0]
+        weights = _parts(flat)
+        self._split = weights.shape[1]
+        self._matrix = torch.cat([weights, _parts(torch.ones_like(flat))], 1)
+
+    def count(self, x: Tensor, *, spikes: bool) -> Tensor:
+        """Return effective operations and inputs that are not 0, of each sample, `[2, N]` float64.
+
+        Args:
+            x: `[N, C, H, W]` or `[N, F]`.
+            spikes: whether all values are 0 or 1.
+        """
+        rows = _flat(x)
+        there = rows.float() if spikes else rows.ne(0).float()
+        self._matrix = self._matrix.to(there)
+        sums = (there @ self._matrix).double()
+        return torch.stack([sums[:, : self._split].sum(1), sums[:, self._split :].sum(1)])
+
+
+def _flat(x: Tensor) -> Tensor:
+    """Return `[N, L]`, in the order in which images lie in memory: channels next to each other."""
+    return x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x.flatten(1)
+
+
+def _reached(layer: nn.Module, shape: tuple[int, ...], *, every: bool) -> tuple[Tensor, int]:
+    """Return how many outputs each input reaches, and how many outputs there are."""
+    with torch.enable_grad():
+        x = torch.zeros(1, *shape, dtype=torch.float64, requires_grad=True)
+        y = _linked(layer, x, every=every)
+        (reached,) = torch.autograd.grad(y.sum(), x)
+    return reached[0], y.numel()
+
+
+def _linked(layer: nn.Module, x: Tensor, *, every: bool) -> Tensor:
+    if isinstance(layer, nn.AvgPool2d):
+        window = (layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
+        return avg_pool2d(x, *window, divisor_override=1)
+    if not isinstance(layer, nn.Conv2d | nn.Linear):
+        return x.clone()
+    weight = layer.weight.detach().cpu()
+    links = (torch.ones_like(weight) if every else weight.ne(0)).double()
+    if isinstance(layer, nn.Conv2d):
+        return nn.Conv2d._conv_forward(layer, x, links, None)
+    return linear(x.flatten(1), links)
+
+
+def _parts(values: Tensor) -> Tensor:
+    """Return `[L, G]`: values in G columns, the sum of each so small that it is exact."""
+    most = EXACT - float(values.max())
+    before = values.cumsum(0) - values
+    part = (before // most).long()
+    columns = torch.zeros(len(values), int(part.max()) + 1, dtype=torch.float32)
+    columns[torch.arange(len(values)), part] = values.float()
+    return columns
