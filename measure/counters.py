@@ -139,7 +139,7 @@ class LayerCounter:
         samples = self.batch.shape[2]
         if x.numel() == 0:
             return
-        x = x.reshape(-1, *x.shape[self._axes_before(x) :])
+        x = self._by_sample(x)
         shape = tuple(x.shape[1:])
         if shape not in self._fan_outs:
             self._fan_outs[shape] = FanOut(self.wire.layer, shape)
@@ -149,11 +149,13 @@ class LayerCounter:
         each = torch.tensor([[fan_out.dense], [fan_out.inputs], [fan_out.outputs]])
         self._rest[:, steps] += samples * each.double()
 
-    def _axes_before(self, x: Tensor) -> int:
-        """Return how many axes stand in front of a sample's own."""
-        if self.wire.kind == "linear":
-            return x.dim() - 1
-        return x.dim() - 3 if self.wire.kind in ("conv", "pool") else 2
+    def _by_sample(self, x: Tensor) -> Tensor:
+        """Return `[n B, C, H, W]`, or `[n B, F]` of a linear layer."""
+        if self.wire.stem is None and self.wire.kind == "linear":
+            return x.flatten(0, -2)
+        if self.wire.stem is not None or self.wire.kind == "join":
+            x = x.flatten(0, 1)
+        return x.flatten(1) if self.wire.kind == "linear" else x
 
 
 class AttentionCounter(LayerCounter):
