@@ -19,6 +19,8 @@ from .exits import PIPE_CLOSED, exit_code, out_of_memory
 from .export import export
 from .inspect import inspect_file
 from .recipes import recipes_app
+from .report import report
+from .runs import runs_app
 from .sweep import sweep
 from .train import train
 
@@ -29,16 +31,19 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help takes half the time of rich help
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Train, evaluate, encode and export adaptive spiking networks with hybrid coding.",
-    epilog="Begin with: asnn train && asnn eval. Exit codes: 0 fine, 1 failure, "
+    help="Train, evaluate, encode and export adaptive spiking networks with hybrid coding.\n\n"
+    "Examples:\n\nasnn train && asnn eval",
+    epilog="Exit codes: 0 fine, 1 failure, "
     "2 usage or configuration, 3 verification failed, 4 bad data or file, 130/143 interrupted.",
 )
 app.command("train")(train)
 app.command("sweep")(sweep)
 app.command("eval")(evaluate_run)
 app.command("encode")(encode)
+app.command("report")(report)
 app.command("inspect")(inspect_file)
 app.command("export")(export)
+app.add_typer(runs_app, name="runs")
 app.add_typer(recipes_app, name="recipes")
 app.command("bench")(bench)
 app.command("doctor")(doctor)

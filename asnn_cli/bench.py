@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import console
+from . import completion, console
 
 if TYPE_CHECKING:
     from ..benchmarks.presets import Preset
@@ -28,7 +28,9 @@ def bench(
     model: Annotated[
         str, typer.Option(help="lenet, mlp, ms-resnet18, ms-resnet18-16 or spikformer.")
     ] = "lenet",
-    coding: Annotated[str, typer.Option(help="Name of the code.")] = "direct",
+    coding: Annotated[
+        str, typer.Option(help="Name of the code.", autocompletion=completion.codes)
+    ] = "direct",
     steps: Annotated[
         str | None, typer.Option(metavar="T,T...", help="Time steps.", show_default="4")
     ] = None,
@@ -86,7 +88,7 @@ def bench(
 
     asnn bench
 
-    asnn bench --steps 1,2,4,8,16,32 --batch 1,64,256 --plot cost.png -o bench.json
+    asnn bench --steps 1,2,4,8,16,32 --batch 1,64,256 --plot cost.png -o cost.json
 
     asnn bench --coding hybrid --against relu,spikingjelly --what train
 
@@ -145,7 +147,7 @@ def _manner(rounds: int, threads: int | None, base: str, quick: bool) -> Manner:
     import torch
 
     from ..benchmarks.run import Manner
-    from ..benchmarks.timing import VISIT_SECONDS
+    from ..measure.timing import VISIT_SECONDS
 
     visit = 0.0 if quick else VISIT_SECONDS
     return Manner(rounds, threads or torch.get_num_threads(), base, visit=visit)

@@ -14,6 +14,8 @@ from ..core.errors import AsnnError
 from ..core.files import cannot_write
 from ..core.text import printable
 
+WIDTH = 80  # of lines where there is no terminal
+UNKNOWN = "–"  # in tables
 debug = False
 silent = False  # where another process of the training speaks for this one
 told: set[str] = set()
@@ -72,7 +74,9 @@ def stderr(*, even_if_silent: bool = False) -> Any:
                 self.on_broken_pipe()
 
     quiet = silent and not even_if_silent
-    return Lasting(stderr=True, highlight=False, soft_wrap=True, quiet=quiet)
+    # What is kept in a file does not depend on the terminal that stdin happens to be.
+    width = None if sys.stderr.isatty() or "COLUMNS" in os.environ else WIDTH
+    return Lasting(stderr=True, highlight=False, soft_wrap=True, quiet=quiet, width=width)
 
 
 def note(text: str) -> None:
@@ -86,23 +90,24 @@ def heading(text: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Show a table; the first column is text, the others are figures."""
-    from rich.box import SIMPLE
-    from rich.table import Table
+    """Show a table within the width of the terminal; the first column is text, others figures."""
+    out = stderr()
+    out.print(laid_out(title, columns, rows, out), soft_wrap=False)
 
-    shown = Table(
-        title=printable(title),
-        box=SIMPLE,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-        title_justify="left",
-        title_style="bold",
-    )
-    for i, column in enumerate(columns):
-        shown.add_column(printable(column), justify="right" if i else "left")
-    for row in rows:
-        shown.add_row(*map(printable, row))
-    stderr().print(shown, markup=False)
+
+def laid_out(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], out: Any) -> Any:
+    """Return a table as the console `out` shows it, nothing in it for a terminal to obey."""
+    from .tables import lay_out
+
+    cells = [list(map(printable, row)) for row in rows]
+    return lay_out(printable(title), list(map(printable, columns)), cells, out.width)
+
+
+def curve(values: Sequence[float]) -> str:
+    """Return a sparkline in characters that stderr can show."""
+    from .sparkline import BLOCKS, PLAIN, sparkline
+
+    return sparkline(values, levels=PLAIN if stderr().options.ascii_only else BLOCKS)
 
 
 def print_json(content: Any) -> None:

@@ -31,6 +31,10 @@ def doctor(
     """Show versions and devices, and what is wrong, with the remedy.
 
     Exit code 1 if something that asnn needs does not work.
+
+    Examples:
+
+    asnn doctor
     """
     found = examine()
     if as_json:

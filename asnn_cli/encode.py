@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from . import console
+from . import completion, console
 
 if TYPE_CHECKING:
     from ..measure.encoding import Encoded
-
-BATCH = 512
 
 
 def encode(
@@ -25,7 +23,14 @@ def encode(
             show_default=False,
         ),
     ] = None,
-    coding: Annotated[str, typer.Option(help="Code, such as temporal or hybrid.")] = "hybrid",
+    coding: Annotated[
+        str | None,
+        typer.Option(
+            help="Code, such as temporal or hybrid.",
+            show_default="hybrid",
+            autocompletion=completion.codes,
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(help="Number of time steps T.")] = 4,
     thresholds: Annotated[
         str | None, typer.Option(help="linear or quantile.", show_default="linear")
@@ -49,11 +54,18 @@ def encode(
         ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="Encode a data set instead of a file.")
+        str | None,
+        typer.Option(
+            help="Encode a data set instead of a file.", autocompletion=completion.datasets
+        ),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="train, validation or test.", show_default="test"),
+        typer.Option(
+            help="train, validation or test.",
+            show_default="test",
+            autocompletion=completion.one_of(*completion.SPLITS),
+        ),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="The first N images only.", show_default="all")
@@ -77,7 +89,22 @@ def encode(
         typer.Option("--format", help="npz or npy.", show_default="from -o, else npz"),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw the first image's steps.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw the first image, its steps, what is decoded and its error, and where it "
+            "fires: a .png, .svg or .pdf file.",
+            show_default="none; INPUT.codes.png with --compare",
+        ),
+    ] = None,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CODE,CODE...",
+            help="Draw the first image in several codes and compare them; nothing else is "
+            "written. An option of codes goes to those that have it.",
+            autocompletion=completion.list_of(completion.codes),
+        ),
     ] = None,
     decode: Annotated[
         bool, typer.Option("--decode", help="Reconstruct the images and tell the error.")
@@ -95,24 +122,44 @@ def encode(
     asnn encode --dataset mnist --data-dir data --limit 100 --coding embedding --decode
 
     cat cat.png | asnn encode - --coding latency --steps 16 > cat.npz
+
+    asnn encode cat.png --compare direct,temporal,hybrid --steps 8
     """
     import torch
 
     from ..coding import create_coding
-    from ..core.errors import ConfigError
     from ..measure.encoding import encode_all
+    from ..measure.pictures import picture_form
+    from .encode_compare import compare_codes
+    from .encode_input import Input
+    from .encode_options import coding_changes, coding_options
 
-    data_options = [text for text in options or [] if text.startswith("data.")]
-    if source is not None and (split or data_dir or path or data_options):
-        raise ConfigError("--split, --data-dir, --path and data.* go with --dataset only")
-    split = split or "test"
-    stem = f"{dataset}-{split}" if dataset else Path(source or "").stem
+    of_data = tuple(text for text in options or [] if text.startswith("data."))
+    given = Input(source, dataset, split, data_dir, path, of_data)
+    own = [text for text in options or [] if text not in of_data]
+    changes = coding_changes(thresholds, variant, own)
+    if plot is not None:
+        picture_form(plot)
+    if compare is not None:
+        _refuse_beside_compare(
+            {
+                "--coding": coding,
+                "--output": output,
+                "--format": form,
+                "--limit": limit,
+                "--decode": decode or None,
+            }
+        )
+        found = compare_codes(compare, given, steps=steps, changes=changes, seed=seed, plot=plot)
+        if as_json:
+            console.print_json(found)
+        return
+    coding = coding or "hybrid"
     form = form or ("npy" if (output or "").endswith(".npy") else "npz")
-    target = _target(source, dataset, f"{stem}.{coding}.{form}", output, as_json)
-    own = [text for text in options or [] if text not in data_options]
-    chosen = _coding_options(coding, steps, thresholds, variant, own)
+    target = _target(source, f"{given.stem}.{coding}.{form}", output, as_json)
+    chosen = coding_options(coding, steps, changes)
     code = create_coding(coding, steps=steps, **chosen)
-    batches, name = _batches(source, dataset, split, limit, data_dir, path, data_options)
+    batches, name = given.batches(limit)
     torch.manual_seed(seed)
     made = encode_all(code, batches, decode=decode)
     meta = {
@@ -137,21 +184,25 @@ def encode(
         )
 
 
-def _target(
-    source: str | None, dataset: str | None, default: str, output: str | None, as_json: bool
-) -> str | None:
+def _refuse_beside_compare(given: dict[str, Any]) -> None:
+    from ..core.errors import ConfigError
+
+    for option, value in given.items():
+        if value is not None:
+            raise ConfigError(
+                f"{option} does not go with --compare",
+                why="it draws one image in the codes that it names, and writes nothing else",
+            )
+
+
+def _target(source: str | None, default: str, output: str | None, as_json: bool) -> str | None:
     """Return where the code goes: a file's path, or `-`.
 
     Raises:
-        ConfigError: input or output do not go together.
+        ConfigError: it cannot go there.
     """
     from ..core.errors import ConfigError
 
-    if (source is None) == (dataset is None):
-        raise ConfigError(
-            "give either a file, - for stdin, or --dataset",
-            remedy="for example: asnn encode cat.png, or asnn encode --dataset digits",
-        )
     if output is None and source == "-":
         if as_json:  # stdout is taken: the code is only described
             return None
@@ -172,77 +223,6 @@ def _target(
             remedy="name the file .npz (packed bits) or .npy (dense array)",
         )
     return output
-
-
-def _coding_options(
-    coding: str, steps: int, thresholds: str | None, variant: str | None, options: list[str]
-) -> dict[str, Any]:
-    """Return the code's options, checked in the same way as those of a recipe."""
-    from ..learning import check_recipe, override, parse_override
-
-    changes: list[tuple[list[str], Any]] = [
-        (["coding", "name"], coding),
-        (["coding", "steps"], steps),
-    ]
-    named = {"thresholds": thresholds, "variant": variant}
-    changes += [(["coding", key], value) for key, value in named.items() if value is not None]
-    changes += [parse_override(f"coding.{option}") for option in options]
-    document, _ = override({}, changes)
-    return {
-        key: value
-        for key, value in check_recipe(document, source="the code").coding.options().items()
-        if value is not None
-    }
-
-
-def _batches(
-    source: str | None,
-    dataset: str | None,
-    split: str,
-    limit: int | None,
-    data_dir: Path | None,
-    path: Path | None,
-    more: list[str],
-) -> tuple[Any, str]:
-    """Return batches of (images `[B, C, H, W]` in [0, 1], labels or None), and their name."""
-    if dataset is None:
-        from ..datasets.single import read_images
-
-        name = "stdin" if source == "-" else str(source)
-        given = read_images(_read(str(source)), name)
-        labels = given.labels[:limit] if given.labels is not None else None
-        return [(given.images[:limit], labels)], Path(name).name
-    from ..datasets import Batches, load_dataset
-    from ..datasets.splits import head
-    from ..learning import parse_override
-
-    places = {"dir": data_dir, "path": path}
-    options: dict[str, Any] = {key: str(place) for key, place in places.items() if place}
-    options |= {key[1]: value for key, value in map(parse_override, more)}
-    data = load_dataset(dataset, **options)
-    chosen = head(data.split(split), limit)
-    batches = Batches(chosen, batch_size=BATCH, full_scale=data.full_scale)
-    return ((x, targets.first) for x, targets in batches), f"{dataset}/{split}"
-
-
-def _read(source: str) -> bytes:
-    from ..core.errors import DataError
-
-    if source == "-":
-        if sys.stdin is None or sys.stdin.closed:
-            raise DataError("stdin is closed", remedy="pipe an image in, or name a file")
-        if sys.stdin.isatty():
-            raise DataError(
-                "stdin is a terminal", remedy="pipe an image in: cat cat.png | asnn encode -"
-            )
-        try:
-            return sys.stdin.buffer.read()
-        except OSError as error:
-            raise DataError("stdin cannot be read", why=str(error)) from error
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {source}", why=error.strerror or str(error)) from error
 
 
 def _threshold_table(code: Any) -> list[float] | None:
@@ -273,15 +253,10 @@ def _write(target: str, form: str, made: Encoded, meta: dict[str, Any]) -> None:
 
 
 def _draw(plot: Path, code: Any, made: Encoded) -> None:
-    from ..core.errors import ConfigError
-    from ..measure.pictures import draw_code
+    from ..measure.code_pictures import draw_code
+    from ..measure.encoding import code_of
 
-    one = made.code[:, :1].to(made.first.dtype)
-    try:
-        decoded = code.decode(one, code.moments(made.first))[0]
-    except ConfigError:  # a code without a decoder is drawn without one
-        decoded = None
-    draw_code(plot, made.first[0], one[:, 0], code.analog_steps, decoded)
+    draw_code(plot, code_of(code, made.first[0], made.code[:, 0]))
 
 
 def _tell(figures: dict[str, Any], target: str | None, plot: Path | None) -> None:

@@ -10,9 +10,6 @@ import typer
 from . import console
 from .run_data import load_data, read_recipe
 
-STEPS_A_TABLE = 7  # what fits 80 columns
-MOST_CLASSES_SHOWN = 10
-
 
 def evaluate_run(
     run: Annotated[
@@ -54,19 +51,67 @@ def evaluate_run(
             help="Estimate the statistics of batch norms anew, on training data.",
         ),
     ] = False,
+    energy: Annotated[
+        bool, typer.Option("--energy", help="Count operations, and tell what they cost.")
+    ] = False,
+    energy_table: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="What operations cost: 45nm-fp32, 45nm-int8, 45nm-fp32-memory, or a TOML file.",
+            show_default="45nm-fp32",
+        ),
+    ] = None,
+    twin: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            help="A trained ANN of the same architecture, to compare energy with.",
+            show_default="the run's teacher, if it is one",
+        ),
+    ] = None,
+    exits: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exit",
+            metavar="confidence=P[,P...]",
+            help="Answer at the first step with that confidence. Repeatable.",
+        ),
+    ] = None,
+    calibrated: Annotated[
+        bool, typer.Option("--calibration", help="Compare confidence with accuracy.")
+    ] = False,
+    corrupted: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--corrupt",
+            metavar="NAME[=SEVERITY,...]",
+            help="Accuracy under noise, blur, lost spikes, few bits, dead neurons; or all. "
+            "Repeatable.",
+        ),
+    ] = None,
+    timed: Annotated[
+        bool, typer.Option("--latency", help="Time single images, computed in three ways.")
+    ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object.")
     ] = False,
 ) -> None:
     """Evaluate a trained network: accuracy by step, confusion, spikes, learned schedules.
 
+    And what it costs and withstands: energy, early exits, time, calibration, corruptions.
+
     Examples:
 
     asnn eval
 
-    asnn eval runs/digits-20260101-120000 --split validation --steps 2
+    asnn eval runs/a --split validation --steps 2
 
     asnn eval --schedules mean --recalibrate
+
+    asnn eval --energy --energy-table 45nm-int8 --exit confidence=0.8,0.9
+
+    asnn eval --corrupt spike-drop --corrupt quantize=4 --calibration --latency
 
     asnn eval --json | jq .accuracy
     """
@@ -74,39 +119,64 @@ def evaluate_run(
     from ..core.runs import find_run
     from ..learning.device import find_device
     from ..measure import averaged, evaluate, schedules
+    from ..measure.corruptions import robustness
+    from ..measure.cost_tables import DEFAULT, read_cost_table
+    from ..measure.energy import energy_of_samples
+    from ..measure.exits import parse_exits, tradeoff
+    from ..measure.outcomes import calibration
     from ..models.layers import use_kernels, used_kernels
     from ..models.saved import load_model
+    from . import eval_corrupt, eval_energy, eval_latency, eval_show
     from .together import together
 
     if held not in ("learned", "mean"):
         raise unknown("schedules", held, ["learned", "mean"])
+    rules = parse_exits(exits or [])
+    costs = read_cost_table(energy_table or DEFAULT)
+    energy = energy or energy_table is not None or twin is not None
     with together() as processes:
         found = find_run(run)
         where = processes.device(find_device(device))
         model = load_model(found.model).to(where)
         total = model.coding.steps
         _check_steps(steps, total)
+        corruptions = eval_corrupt.read_corruptions(corrupted or [], model)
+        other = eval_energy.find_twin(found, twin, model) if energy else None
         recipe = read_recipe(found, data_dir, changes)
         # A run may come from a machine that could do more: only the reference is insisted on.
         use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
         data = processes.in_turn(lambda: load_data(recipe, found, model))
+        samples = data.split(split)
         if held == "mean":
             model = averaged(model)
         if anew:
             _recalibrate(model, data, batch_size, where)
         if not as_json:
             console.note(f"evaluating {found.path} on {split} data ({where})")
-        result = evaluate(
-            model,
-            data.split(split),
-            classes=len(data.classes),
-            full_scale=data.full_scale,
-            batch_size=batch_size,
-            device=where,
-            steps=steps,
-            part=processes.part,
-        )
+        options: dict[str, Any] = {
+            "classes": len(data.classes),
+            "full_scale": data.full_scale,
+            "batch_size": batch_size,
+            "device": where,
+            "part": processes.part,
+        }
+        result = evaluate(model, samples, steps=steps, count=energy or bool(rules), **options)
         learned = schedules(model)
+        content: dict[str, Any] = {}
+        if energy:
+            beside = other and evaluate(other.to(where), samples, count=True, **options)
+            content["energy"] = eval_energy.energy(model, result, costs, twin=beside)
+        if result.counts is not None:
+            spent = energy_of_samples(result.counts, costs)
+            content["exits"] = tradeoff(result.outcomes, rules, spent)
+        if calibrated:
+            content["calibration"] = calibration(result.outcomes).bins
+        if corruptions:
+            content["corruption"] = robustness(
+                model, samples, corruptions, clean=result, steps=steps, **options
+            )
+        if timed and processes.first:
+            content["latency"] = eval_latency.latency(model, samples, full_scale=data.full_scale)
         if as_json:
             console.print_json(
                 {
@@ -123,12 +193,13 @@ def evaluate_run(
                     "schedules": learned,
                     "schedules_held": held,
                     "recalibrated": anew,
+                    **content,
                 }
             )
         else:
-            _show(result, learned, data.classes)
+            eval_show.show(result, learned, data.classes, content)
         if held == "learned" and processes.first:
-            _draw(found, learned, quiet=as_json)
+            _draw(found, learned, content, result.calibration_error, quiet=as_json)
 
 
 def _recalibrate(model: Any, data: Any, batch_size: int, device: Any) -> None:
@@ -155,58 +226,28 @@ def _check_steps(steps: int | None, total: int) -> None:
         raise ConfigError(f"--steps must be from 1 to {total}, the steps of the run, not {steps}")
 
 
-def _show(result: Any, learned: dict[str, dict[str, list[float]]], classes: list[str]) -> None:
-    figures: dict[str, list[str]] = {
-        "accuracy so far, %": [f"{100 * value:.2f}" for value in result.accuracy_per_step]
-    }
-    for layer, rates in result.spike_rates.items():
-        figures[f"spike rate {layer}"] = [f"{rate:.4f}" for rate in rates]
-    for layer, by_name in learned.items():
-        for name, values in by_name.items():
-            if len(values) > 1:
-                figures[f"{name} {layer}"] = [f"{value:.3f}" for value in values]
-    steps = len(result.accuracy_per_step)
-    for begin in range(0, steps, STEPS_A_TABLE):
-        end = min(begin + STEPS_A_TABLE, steps)
-        heads = [f"t={t}" for t in range(begin + 1, end + 1)]
-        rows = [[name, *values[begin:end]] for name, values in figures.items()]
-        console.table("by step", ["", *heads], rows)
-    if len(classes) <= MOST_CLASSES_SHOWN:
-        rows = [
-            [name[:12], *(str(count) if count else "." for count in row)]
-            for name, row in zip(classes, result.confusion, strict=True)
-        ]
-        heads = [name[:5] for name in classes]
-        console.table("confusion: true class by row, answer by column", ["", *heads], rows)
-    else:
-        worst = _worst_confusions(result.confusion, classes)
-        console.table("most frequent errors", ["true", "answered", "samples"], worst)
-    console.heading(
-        f"accuracy {console.percent(result.accuracy)} of {result.samples:,} samples, "
-        f"loss {result.loss:.4f}, spike rate {result.spike_rate:.4f}, "
-        f"{result.samples_per_second:,.0f} samples/s"
-    )
-
-
-def _worst_confusions(confusion: list[list[int]], classes: list[str]) -> list[list[str]]:
-    errors = [
-        (count, true, answer)
-        for true, row in enumerate(confusion)
-        for answer, count in enumerate(row)
-        if count and answer != true
-    ]
-    errors.sort(key=lambda error: -error[0])
-    return [[classes[true], classes[answer], str(count)] for count, true, answer in errors[:5]]
-
-
-def _draw(run: Any, learned: dict[str, dict[str, list[float]]], *, quiet: bool) -> None:
+def _draw(run: Any, learned: Any, content: dict[str, Any], error: float, *, quiet: bool) -> None:
+    """Draw into the run what was found."""
     from ..core.errors import AsnnError
-    from ..measure.pictures import draw_schedules
+    from ..measure.outcome_pictures import reliability_figure, tradeoff_figure
+    from ..measure.pictures import draw_schedules, save_figure
+    from ..measure.robustness_picture import draw_robustness
 
-    try:
-        draw_schedules(run.schedules, learned)
-    except AsnnError as error:  # a run may lie on a read-only disk; its figures are told already
-        console.note(f"warning: {error}")
-        return
-    if not quiet:
-        console.note(f"schedules: {run.schedules}")
+    drawn = {run.schedules: lambda path: draw_schedules(path, learned)}
+    if "exits" in content:
+        figure = tradeoff_figure({run.path.name: content["exits"]})
+        drawn[run.tradeoff] = lambda path: save_figure(path, figure)
+    if "calibration" in content:
+        diagram = reliability_figure(content["calibration"], error)
+        drawn[run.reliability] = lambda path: save_figure(path, diagram)
+    if "corruption" in content:
+        rows = {run.path.name: content["corruption"]}
+        drawn[run.robustness] = lambda path: draw_robustness(path, rows)
+    for path, draw in drawn.items():
+        try:
+            draw(path)
+        except AsnnError as failed:  # a run may lie on a read-only disk; its figures are told
+            console.note(f"warning: {failed}")
+            return
+        if not quiet:
+            console.note(f"drawn: {path}")

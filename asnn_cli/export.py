@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import console
+from . import completion, console
 from .foreign import load_samples, load_subject
 from .run_data import load_data, read_recipe
 
@@ -22,10 +22,22 @@ def export(
     context: typer.Context,
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN", help="Folder of a run.", show_default="the newest"),
+        typer.Argument(
+            metavar="RUN",
+            help="Folder of a run.",
+            show_default="the newest",
+            autocompletion=completion.runs,
+        ),
     ] = None,
     format: Annotated[
-        str | None, typer.Option("--format", "-f", help="onnx or nir.", show_default=False)
+        str | None,
+        typer.Option(
+            "--format",
+            "-f",
+            help="onnx or nir.",
+            show_default=False,
+            autocompletion=completion.one_of("onnx", "nir"),
+        ),
     ] = None,
     form: Annotated[
         str | None,
@@ -76,7 +88,13 @@ def export(
     samples: Annotated[
         int, typer.Option(min=1, help="Verify on this many samples of the split, at most.")
     ] = 512,
-    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    split: Annotated[
+        str,
+        typer.Option(
+            help="test, validation or train.",
+            autocompletion=completion.one_of(*completion.SPLITS),
+        ),
+    ] = "test",
     data_dir: Annotated[
         Path | None,
         typer.Option(help="Where the data set's files are.", show_default="as in training"),

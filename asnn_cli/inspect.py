@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import console
+from . import completion, console
 
 STEPS_A_TABLE = 7  # what fits 80 columns
 NAME = 30  # characters of a name in a table
@@ -23,6 +23,7 @@ def inspect_file(
             metavar="FILE|RUN",
             help="A .onnx, .nir, .safetensors, .npz or .npy file, or the folder of a run.",
             show_default="the newest run",
+            autocompletion=completion.runs,
         ),
     ] = None,
     as_json: Annotated[

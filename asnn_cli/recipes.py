@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
-from . import console
+from . import completion, console
 
 FOLDER = Path(__file__).parent / "recipe_files"
 
 recipes_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="List, show and copy the built-in recipes.",
+    help="List, show and copy the built-in recipes.\n\nExamples:\n\nasnn recipes list",
 )
 
 
@@ -58,7 +58,14 @@ def _text(path: Path) -> str:
 def list_recipes(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the built-in recipes."""
+    """List the built-in recipes.
+
+    Examples:
+
+    asnn recipes list
+
+    asnn recipes list --json | jq keys
+    """
     import tomllib
 
     described = {
@@ -74,14 +81,25 @@ def list_recipes(
 
 @recipes_app.command("show")
 def show_recipe(
-    name: Annotated[str, typer.Argument(help="Recipe, such as digits.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Recipe, such as digits.",
+            autocompletion=completion.recipe_names,
+        ),
+    ],
     resolved: Annotated[
         bool, typer.Option("--all", help="With every key, defaults included.")
     ] = False,
 ) -> None:
     """Print a recipe.
 
-    Example: asnn recipes show digits --all
+    Examples:
+
+    asnn recipes show digits
+
+    asnn recipes show digits --all > digits-all.toml
     """
     path = recipe_file(name)
     if not resolved:
@@ -94,14 +112,23 @@ def show_recipe(
 
 @recipes_app.command("copy")
 def copy_recipe(
-    name: Annotated[str, typer.Argument(help="Recipe, such as digits.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Recipe, such as digits.",
+            autocompletion=completion.recipe_names,
+        ),
+    ],
     target: Annotated[
-        Path | None, typer.Argument(help="Where to.", show_default="NAME.toml")
+        Path | None, typer.Argument(metavar="FILE", help="Where to.", show_default="NAME.toml")
     ] = None,
 ) -> None:
     """Copy a recipe to a file of your own, to change it.
 
-    Example: asnn recipes copy fashion-mnist mine.toml
+    Examples:
+
+    asnn recipes copy fashion-mnist mine.toml && asnn train mine.toml --data-dir data
     """
     from ..core.errors import ConfigError
     from ..core.files import write_text

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import console
+from . import completion, console
 from .exits import FAILURE
 
 MOST_COMPARISONS_SHOWN = 12  # results.md has them all
@@ -20,6 +20,7 @@ def sweep(
             metavar="RECIPE|FILE.toml",
             help="A built-in recipe or a file; with --resume, the sweep to go on with.",
             show_default="digits",
+            autocompletion=completion.recipes_or(completion.sweeps),
         ),
     ] = None,
     grid: Annotated[
@@ -79,11 +80,20 @@ def sweep(
         typer.Option(help="Where the data set's files are; missing ones are downloaded to it."),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto")
+        str | None,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:N or mps.",
+            show_default="auto",
+            autocompletion=completion.one_of(*completion.DEVICES),
+        ),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="Evaluate on test, validation or train.", show_default="test"),
+        typer.Option(
+            help="Evaluate on test, validation or train.",
+            show_default="test",
+            autocompletion=completion.one_of(*completion.SPLITS),
+        ),
     ] = None,
     skip_impossible: Annotated[
         bool,

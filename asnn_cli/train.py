@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from . import console
+from . import completion, console
 
 
 def train(
@@ -17,6 +17,7 @@ def train(
             metavar="RECIPE|FILE.toml",
             help="A built-in recipe or a file; with --resume, the run to go on with.",
             show_default="digits",
+            autocompletion=completion.recipes_or(completion.runs),
         ),
     ] = None,
     changes: Annotated[
@@ -36,11 +37,20 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same as --set train.seed=N.")] = None,
     device: Annotated[
-        str | None, typer.Option(help="auto, cpu, cuda, cuda:N or mps.", show_default="auto")
+        str | None,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:N or mps.",
+            show_default="auto",
+            autocompletion=completion.one_of(*completion.DEVICES),
+        ),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="float32, bfloat16 or float16.", show_default="float32"),
+        typer.Option(
+            help="float32, bfloat16 or float16.",
+            show_default="float32",
+            autocompletion=completion.one_of(*completion.PRECISIONS),
+        ),
     ] = None,
     data_dir: Annotated[
         Path | None,
@@ -79,6 +89,7 @@ def train(
     from ..core.errors import ConfigError
     from ..core.runs import Run
     from ..learning import check_recipe, parse_override
+    from .run_record import read_record
     from .together import together
 
     flags = {
@@ -115,6 +126,7 @@ def train(
             f"best validation accuracy {console.percent(summary['best']['validation_accuracy'])} "
             f"in epoch {summary['best']['epoch']}; {console.duration(summary['seconds'])}"
         )
+        console.note(f"validation accuracy by epoch: {console.curve(read_record(run).accuracies)}")
         console.note(f"run: {run.path}    next: asnn eval {run.path}")
         if as_json:
             console.print_json({"run": str(run.path), **summary})

@@ -104,9 +104,9 @@ def time_exports(path: Path) -> None:
     from ..core.runs import find_run
     from ..exporters import export_onnx, subject_of
     from ..exporters.onnx_runtime import OnnxSession
+    from ..measure.timing import interleave, warm_up
     from ..models.layers import use_kernels
     from ..models.saved import load_model
-    from .timing import interleave, warm_up
 
     run = find_run(path)
     model = load_model(run.model)

@@ -13,12 +13,12 @@ import torch
 
 from ..core.errors import AsnnError
 from ..learning.device import processor
+from ..measure.timing import VISIT_SECONDS, Call, Rounds, Spread, WarmUp, interleave, warm_up
 from .case import Case
 from .contestants import CONTESTANTS, Network, build, unavailable
 from .contestants.base import package_version
 from .equal_work import examine
 from .memory import footprint
-from .timing import VISIT_SECONDS, Call, Rounds, Spread, WarmUp, interleave, warm_up
 from .work import What, create_call
 
 PACKAGES = ("asnn", "torch", "numpy", "numba", "spikingjelly", "snntorch", "norse")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from ..measure.timing import Spread
 from .case import Case
 from .run import Job, ratio
-from .timing import Spread
 
 PAPER = Case("lenet", (3, 32, 32), 100, "direct", 7, 64)
 HYBRID = replace(PAPER, coding="hybrid")

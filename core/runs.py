@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from .documents import read_json
@@ -10,6 +12,7 @@ from .errors import DataError
 FORMAT = 2  # of the files of a run that say how, with what and to what end it was trained
 RUNS = Path("runs")
 LATEST = "latest"
+DEPTH = 3  # of folders in which runs are listed: runs/a, runs/sweep/a, runs/mine/sweep/a
 
 
 class Run:
@@ -59,9 +62,32 @@ class Run:
         return self.path / "schedules.png"
 
     @property
+    def tradeoff(self) -> Path:
+        """Plot of accuracy against steps and energy, made by an evaluation."""
+        return self.path / "tradeoff.png"
+
+    @property
+    def reliability(self) -> Path:
+        """Plot of accuracy against confidence, made by an evaluation."""
+        return self.path / "reliability.png"
+
+    @property
+    def robustness(self) -> Path:
+        """Plot of accuracy against the severity of corruptions, made by an evaluation."""
+        return self.path / "robustness.png"
+
+    @property
     def checkpoints(self) -> Path:
         """Training states, `step-N/`."""
         return self.path / "checkpoints"
+
+    @property
+    def began(self) -> float:
+        """When it was begun, seconds since 1970; 0 where there is nothing that tells."""
+        for path in (self.config, self.path):
+            with contextlib.suppress(OSError):
+                return path.stat().st_mtime
+        return 0.0
 
     @property
     def finished(self) -> bool:
@@ -103,6 +129,37 @@ def find_run(path: Path | str | None = None, *, unfinished: bool = False) -> Run
             remedy="train one with `asnn train`, or give the folder of a run",
         )
     return max(runs, key=lambda run: (run.config.stat().st_mtime_ns, run.path.name))
+
+
+def list_runs(folder: Path | str = RUNS) -> list[Run]:
+    """Return the runs in a folder and those below it, or the folder if it is a run, newest first.
+
+    What is in a run (its states, its teacher) is part of it. A folder is a run too where the
+    configuration is missing and a result is not.
+
+    Raises:
+        DataError: there is none.
+    """
+    folder = Path(folder)
+    found = list(_runs_below(folder, DEPTH))
+    if not found:
+        raise DataError(
+            f"there is no run in {folder}/",
+            why="" if folder.is_dir() else "there is no such folder",
+            remedy="train one with `asnn train`, or give a folder that holds runs",
+        )
+    return sorted(found, key=lambda run: (run.began, run.path.name), reverse=True)
+
+
+def _runs_below(folder: Path, depth: int) -> Iterator[Run]:
+    with contextlib.suppress(OSError):  # a folder that may not be looked into
+        run = Run(folder)
+        if any(path.is_file() for path in (run.config, run.summary, run.metrics)):
+            yield run
+        elif depth:
+            for each in sorted(folder.iterdir()):
+                if each.is_dir() and not each.name.startswith("."):
+                    yield from _runs_below(each, depth - 1)
 
 
 def _remedy(parent: Path) -> str:

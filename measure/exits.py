@@ -59,10 +59,9 @@ def parse_exits(texts: list[str]) -> list[Exit]:
 
 def exit_steps(outcomes: Outcomes, rule: Exit) -> Tensor:
     """Return at which step each sample is answered, counted from 0, `[N]`."""
-    steps = len(outcomes.confidence)
     sure = outcomes.confidence >= rule.least
     sure[-1] = True
-    return sure.int().argmax(0) if steps > 1 else torch.zeros_like(outcomes.labels)
+    return sure.int().argmax(0)
 
 
 def tradeoff(

@@ -1,12 +1,11 @@
-"""Pictures: a training's curves, learned schedules, and what a code makes of an image."""
+"""Pictures: a training's curves and learned schedules; files of pictures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
+from ..core.errors import ConfigError
 from ..core.files import whole_file
 
 if TYPE_CHECKING:
@@ -14,8 +13,8 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MOST_RASTER_ROWS = 200
-MOST_STEPS = 16
+FORMS = ("png", "svg", "pdf")
+DPI = 110
 
 
 def draw_curves(path: Path, history: list[dict[str, Any]]) -> None:
@@ -41,7 +40,7 @@ def draw_curves(path: Path, history: list[dict[str, Any]]) -> None:
             values = [metrics[f"{part}_{title}"] for metrics in history]
             axes.plot(epochs, values, color=colour, marker=".", label=part)
         axes.legend(frameon=False)
-    _save(path, figure)
+    save_figure(path, figure)
 
 
 def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> None:
@@ -72,66 +71,31 @@ def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> 
     if not kinds:
         panels[0].set_axis_off()
         panels[0].text(0.5, 0.5, "nothing is scheduled", ha="center")
-    _save(path, figure)
+    save_figure(path, figure)
 
 
-def draw_code(path: Path, image: Tensor, code: Tensor, analog_steps: int, decoded: Tensor | None):
-    """Draw one image, its steps side by side, what can be decoded, and a raster of its spikes.
-
-    Args:
-        path: the PNG file.
-        image: `[C, H, W]` in [0, 1].
-        code: `[T, C, H, W]`.
-        analog_steps: how many steps, from the first, are not spikes.
-        decoded: `[C, H, W]`, or None where the code has no decoder.
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure to a file, in the form that the end of its name tells.
 
     Raises:
+        ConfigError: as `picture_form`.
         AsnnError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
-    # More panels than this are too small to see, and slow to lay out; the raster shows all steps.
-    shown = code[:MOST_STEPS]
-    panels = [("image", image), *((f"t = {t + 1}", step) for t, step in enumerate(shown))]
-    if decoded is not None:
-        panels.append(("decoded", decoded.clamp(0, 1)))
-    figure = Figure(figsize=(1.6 * max(len(panels), 4), 4.6), layout="constrained")
-    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=(1, 1.4))[:, 0]
-    for axes, (title, values) in zip(
-        upper.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
-    ):
-        axes.imshow(_shown(values), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axes.set_title(title, fontsize=9)
-        axes.set_axis_off()
-    _draw_raster(lower.subplots(), code, analog_steps)
-    _save(path, figure)
-
-
-def _draw_raster(axes, code: Tensor, analog_steps: int) -> None:
-    """Draw a row for each pixel, or for evenly spread ones where there are too many."""
-    pixels = code.flatten(1).T.cpu()
-    stride = -(-len(pixels) // MOST_RASTER_ROWS)
-    rows, steps = pixels[::stride, analog_steps:].nonzero(as_tuple=True)
-    axes.scatter(steps + analog_steps + 1, rows * stride, marker="|", s=12, color=COLOURS[0])
-    axes.set_xlim(0.5, len(code) + 0.5)
-    axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.set_xlabel("step")
-    axes.set_ylabel("pixel" if stride == 1 else f"every {stride}th pixel")
-    if analog_steps:
-        axes.axvspan(0.5, analog_steps + 0.5, color="#dddddd")
-        axes.text(
-            (analog_steps + 1) / 2, 0.5, "analog", ha="center", transform=axes.get_xaxis_transform()
-        )
-
-
-def _shown(image: Tensor):
-    """Return `[H, W]` or `[H, W, 3]` for a drawing; other channel counts are averaged."""
-    image = image.detach().float().cpu().clamp(0, 1)
-    if image.shape[0] == 3:
-        return image.permute(1, 2, 0).numpy()
-    return image.mean(0).numpy()
-
-
-def _save(path: Path, figure: Figure) -> None:
+    form = picture_form(path)
     with whole_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+        figure.savefig(temporary, format=form, dpi=DPI)
+
+
+def picture_form(path: Path) -> str:
+    """Return png, svg or pdf, as a file's name ends; png where it has no suffix.
+
+    Raises:
+        ConfigError: it ends otherwise.
+    """
+    form = path.suffix[1:].lower() or FORMS[0]
+    if form not in FORMS:
+        raise ConfigError(
+            f"a picture cannot be written to {path}",
+            why=f"its name must end in {', '.join(f'.{each}' for each in FORMS)}",
+        )
+    return form

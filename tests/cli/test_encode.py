@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -144,6 +145,52 @@ def test_options_of_a_code(cli, picture):
     assert json.loads(result.out)["options"]["linear"] is True
 
 
+def test_several_codes_are_compared_and_nothing_else_is_written(cli, picture):
+    result = cli("encode", "--compare", "direct,temporal,hybrid", picture, "--steps", "8")
+    assert (result.code, result.out) == (0, "")
+    assert sorted(os.listdir()) == ["grey.codes.png", "grey.png"]
+    assert Path("grey.codes.png").read_bytes().startswith(b"\x89PNG")
+    table = [line.split() for line in result.err.splitlines()]
+    assert ["direct", "0.000", "–", "0.0000", "–", "yes"] in table
+    assert all(len(line) <= 80 for line in result.err.splitlines())
+    assert "grey.png in 8 steps" in result.err and "wrote grey.codes.png" in result.err
+
+
+def test_a_comparison_tells_what_each_code_alone_tells(cli, picture):
+    names = ["temporal", "hybrid", "rate", "delta"]
+    arguments = ("--steps", "5", "--seed", "3", "--json")
+    found = json.loads(cli("encode", picture, "--compare", ",".join(names), *arguments).out)
+    assert found["plot"] == "grey.codes.png" and found["shape"] == [1, 6, 8]
+    assert list(found["codes"]) == names
+    for name in names:
+        alone = cli("encode", picture, "--coding", name, "-o", "a.npz", "--decode", *arguments)
+        expected = json.loads(alone.out)
+        for key in ("options", "analog_steps", "spikes_per_pixel", "rmse", "psnr_db"):
+            assert found["codes"][name][key] == pytest.approx(expected[key])
+
+
+def test_an_option_goes_to_the_codes_that_have_it(cli, picture):
+    result = cli(
+        *("encode", picture, "--compare", "direct,temporal,latency", "--thresholds", "quantile"),
+        *("--set", "tau=2.5", "--json", "--plot", "p.svg"),
+    )
+    codes = json.loads(result.out)["codes"]
+    assert codes["temporal"]["options"]["thresholds"] == "quantile"
+    assert codes["latency"]["options"]["tau"] == 2.5
+    assert codes["direct"]["options"] == {}
+    assert Path("p.svg").read_text().startswith("<?xml")
+
+
+def test_the_first_image_of_stdin_and_of_a_data_set_is_compared(cli, monkeypatch):
+    content = io.BytesIO(npy(np.stack([PIXELS[None], PIXELS[None] // 2])))
+    stdin = io.TextIOWrapper(content)
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert cli("encode", "-", "--compare", "delta").code == 0
+    found = cli("encode", "--dataset", "digits", "--compare", "delta", "--split", "train", "--json")
+    assert json.loads(found.out)["shape"] == [1, 8, 8]
+    assert sorted(os.listdir()) == ["digits-train.codes.png", "stdin.codes.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -173,6 +220,29 @@ def test_options_of_a_code(cli, picture):
         (["grey.png", "--seed", "99999999999999999999"], 2, "--seed"),
         (["grey.png", "--plot", "/dev/null"], 1, "it is not a regular file"),
         (["--dataset", "npz"], 2, "data set npz needs path"),
+        (["grey.png", "--plot", "p.jpg"], 2, "must end in .png, .svg, .pdf"),
+        (["grey.png", "--set", "steps=5"], 2, "use --steps"),
+        (["--compare", "direct"], 2, "give either a file"),
+        (["grey.png", "--compare", "direct,hybird"], 2, "did you mean 'hybrid'?"),
+        (["grey.png", "--compare", "direct,rate,direct"], 2, "names direct twice"),
+        (["grey.png", "--compare", ","], 2, "names no code"),
+        (["grey.png", "--compare", "direct,hybrid", "--steps", "1"], 2, "'hybrid' needs 2 steps"),
+        (["grey.png", "--compare", "rate,latency", "--set", "taau=2"], 2, "did you mean 'tau'?"),
+        (
+            ["grey.png", "--compare", "direct,rate", "--thresholds", "linear"],
+            2,
+            "option of direct, rate",
+        ),
+        (["grey.png", "--compare", "rate", "--coding", "rate"], 2, "--coding does not go with"),
+        (["grey.png", "--compare", "rate", "-o", "a.npz"], 2, "--output does not go with"),
+        (["grey.png", "--compare", "rate", "--decode"], 2, "--decode does not go with"),
+        (["grey.png", "--compare", "rate", "--limit", "2"], 2, "--limit does not go with"),
+        (["grey.png", "--compare", "rate", "--plot", "p.gif"], 2, "must end in .png"),
+        (
+            ["grey.png", "--compare", "rate", "--plot", "no/such/p.png"],
+            1,
+            "could not write no/such",
+        ),
     ],
 )
 def test_refusals(cli, picture, arguments, code, says):

@@ -7,7 +7,7 @@ import torch
 
 from asnn.coding import create_coding
 from asnn.core import ConfigError
-from asnn.measure.encoding import encode_all
+from asnn.measure.encoding import code_of, encode_all
 
 IMAGES = torch.rand(7, 2, 3, 4, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(7)
@@ -51,3 +51,43 @@ def test_counts_are_kept_as_they_are():
     assert "rmse" not in made.figures() and made.labels is None
     with pytest.raises(ConfigError, match="cannot be decoded"):
         encode_all(coding, [(IMAGES, None)], decode=True)
+
+
+def test_one_image_has_the_figures_of_a_batch_of_one():
+    for name in ("direct", "temporal", "hybrid", "latency", "delta"):
+        coding = create_coding(name, steps=3)
+        one = code_of(coding, IMAGES[0])
+        assert torch.equal(one.steps, coding.encode(IMAGES[:1])[:, 0])
+        figures = one.figures()
+        batch = encode_all(coding, [(IMAGES[:1], None)], decode=True).figures()
+        for key in ("spikes_per_pixel", "rmse", "greatest_error", "psnr_db"):
+            assert figures[key] == pytest.approx(batch[key])
+        assert figures["exact"] is (name in ("direct", "hybrid"))
+
+
+def test_the_first_spike_is_what_a_loop_over_steps_finds():
+    for name in ("delta", "hybrid", "embedding"):
+        coding = create_coding(name, steps=5)
+        one = code_of(coding, IMAGES[0])
+        firsts = []
+        for values in one.steps.flatten(1).T.tolist():
+            times = [t + 1 for t in range(coding.analog_steps, 5) if values[t]]
+            firsts += times[:1]
+        assert one.figures()["first_spike"] == pytest.approx(sum(firsts) / len(firsts))
+    assert code_of(create_coding("direct", steps=5), IMAGES[0]).figures()["first_spike"] is None
+
+
+def test_steps_that_are_given_are_not_encoded_again():
+    coding = create_coding("rate", steps=4)
+    steps = coding.encode(IMAGES[:1])[:, 0]
+    one = code_of(coding, IMAGES[0], steps.to(torch.uint8))
+    assert torch.equal(one.steps, steps)
+    assert torch.equal(one.spikes(), steps.sum(0))
+    assert torch.equal(one.error(), (steps.mean(0) - IMAGES[0]).abs())
+
+
+def test_what_cannot_be_decoded_has_no_error():
+    one = code_of(create_coding("embedding", steps=3, variant="published"), IMAGES[0])
+    assert one.decoded is None and one.error() is None
+    found = one.figures()
+    assert all(found[key] is None for key in ("rmse", "greatest_error", "psnr_db", "exact"))

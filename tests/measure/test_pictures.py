@@ -1,17 +1,15 @@
-"""Pictures are PNG files of a sensible size, and appear whole or not at all."""
+"""Pictures are files of a sensible size, and appear whole or not at all."""
 
 import os
 import struct
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from asnn.coding import create_coding
-from asnn.core import AsnnError
+from asnn.core import AsnnError, ConfigError
 from asnn.measure import schedules
-from asnn.measure.pictures import draw_code, draw_schedules
+from asnn.measure.pictures import draw_curves, draw_schedules
 from asnn.models import create_model
 
 SCHEDULES = {
@@ -60,38 +58,27 @@ def test_schedules_of_a_network_can_be_drawn(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "channels"), [("direct", 1), ("hybrid", 3), ("temporal", 2), ("rate", 1)]
+    ("name", "start"),
+    [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF"), ("a", b"\x89PNG")],
 )
-def test_code_of_an_image(tmp_path, name, channels):
-    path = tmp_path / "code.png"
-    coding = create_coding(name, steps=4)
-    x = torch.rand(1, channels, 9, 7, generator=torch.Generator().manual_seed(0))
-    code = coding.encode(x)
-    draw_code(path, x[0], code[:, 0], coding.analog_steps, coding.decode(code)[0])
-    width, height = size_of_png(path)
-    assert (width, height) > (400, 300)
-    assert inked(path) > 0.01
-    # Without the decoded image there is a panel less.
-    draw_code(path, x[0], code[:, 0], coding.analog_steps, None)
-    assert size_of_png(path)[0] < width
+def test_the_end_of_the_name_tells_the_form(tmp_path, name, start):
+    draw_schedules(tmp_path / name, SCHEDULES)
+    assert (tmp_path / name).read_bytes().startswith(start)
 
 
-def test_silent_and_large_codes_can_be_drawn(tmp_path):
-    path = tmp_path / "code.png"
-    draw_code(path, torch.zeros(1, 1, 1), torch.zeros(1, 1, 1, 1), 0, None)
-    size_of_png(path)
-    # More pixels than a raster has rows.
-    draw_code(path, torch.ones(3, 32, 32), torch.ones(2, 3, 32, 32), 1, None)
-    size_of_png(path)
+def test_other_forms_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="its name must end in .png, .svg, .pdf"):
+        draw_schedules(tmp_path / "a.jpg", SCHEDULES)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     "draw",
     [
         lambda path: draw_schedules(path, SCHEDULES),
-        lambda path: draw_code(path, torch.zeros(1, 2, 2), torch.zeros(2, 1, 2, 2), 0, None),
+        lambda path: draw_curves(path, []),
     ],
-    ids=["schedules", "code"],
+    ids=["schedules", "curves"],
 )
 def test_a_missing_folder_is_told_and_nothing_is_written(tmp_path, draw):
     with pytest.raises(AsnnError) as caught:

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from asnn.benchmarks import timing
-from asnn.benchmarks.timing import Disturbance, Rounds, Spread, WarmUp, interleave, warm_up
+from asnn.measure import timing
+from asnn.measure.timing import Disturbance, Rounds, Spread, WarmUp, interleave, warm_up
 
 
 class Clock:

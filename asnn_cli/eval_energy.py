@@ -1,0 +1,155 @@
+"""`asnn eval --energy` and `--exit`: what a network spends, beside its analog twin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import console
+from .units import joules, si
+
+if TYPE_CHECKING:
+    from ..core.runs import Run
+    from ..measure import Evaluation
+    from ..measure.cost_tables import CostTable
+    from ..models import SpikingNetwork
+
+
+def energy(
+    model: SpikingNetwork, result: Evaluation, table: CostTable, *, twin: Evaluation | None
+) -> dict[str, Any]:
+    """Return the energy report of a network, with that of its analog twin (`ann_twin`).
+
+    The twin's `dense` operations follow from the architecture; where it is a trained one, `trained`
+    holds what it really spends, without inputs that are 0.
+    """
+    from ..measure.energy import energy_report, spent
+    from ..measure.twin import dense_twin
+
+    assert result.counts is not None
+    found = energy_report(result.counts, table)
+    dense = spent(dense_twin(model), table, dense=True)
+    found["ann_twin"] = {
+        "dense": {
+            "accumulates": float(dense.ac.sum()),
+            "multiply_accumulates": float(dense.mac.sum()),
+            "picojoules_per_sample": sum(float(e.sum()) for e in dense.picojoules(table).values()),
+        },
+        "trained": None,
+    }
+    if twin is not None:
+        assert twin.counts is not None
+        own = energy_report(twin.counts, table)
+        keys = ("accumulates", "multiply_accumulates", "picojoules_per_sample")
+        found["ann_twin"]["trained"] = {
+            "accuracy": twin.accuracy,
+            "activation_sparsity": own["activation_sparsity"],
+            **{key: own[key] for key in keys},
+        }
+    return found
+
+
+def find_twin(run: Run, named: Any, model: SpikingNetwork) -> SpikingNetwork | None:
+    """Return the trained analog twin: the run that was named, or the one that taught this run.
+
+    Raises:
+        DataError: there is no such run.
+        ConfigError: it is a spiking network, or takes other images.
+    """
+    from ..core.errors import ConfigError
+    from ..core.runs import find_run
+    from ..learning.distillation import twin_run
+    from ..models.saved import load_model
+
+    if named is None:
+        taught = twin_run(run).model
+        return load_model(taught) if taught.is_file() else None
+    twin = load_model(find_run(named).model)
+    if twin.config["neuron"] != "relu":
+        raise ConfigError(
+            f"--twin {named} is no analog network",
+            why=f"its neurons are {twin.config['neuron']}",
+            remedy="train one with --set model.neuron=relu --set coding.name=direct "
+            "--set coding.steps=1",
+        )
+    same = ("in_shape", "classes")
+    if any(twin.config[key] != model.config[key] for key in same):
+        raise ConfigError(f"--twin {named} was trained for images or classes of another kind")
+    return twin
+
+
+def show_energy(found: dict[str, Any]) -> None:
+    """Show operations and energy by layer, and the twin's."""
+    total = found["picojoules_per_sample"]
+    rows = []
+    for layer in found["layers"]:
+        effective, dense = sum(layer["effective"]), sum(layer["dense"])
+        rows.append(
+            [
+                layer["name"],
+                layer["operation"].upper(),
+                si(effective),
+                si(dense),
+                f"{100 * effective / dense:.1f}" if dense else console.UNKNOWN,
+                joules(sum(layer["picojoules"])),
+                f"{100 * sum(layer['picojoules']) / total:.1f}" if total else console.UNKNOWN,
+            ]
+        )
+    neurons = sum(sum(layer["picojoules"]) for layer in found["neurons"])
+    if neurons:
+        updates = si(found["neuron_updates"])
+        share = f"{100 * neurons / total:.1f}"
+        rows.append(["neurons", "updates", updates, updates, "", joules(neurons), share])
+    table = found["table"]
+    heads = ["", "", "done", "dense", "%", "energy", "%"]
+    console.table(f"operations and energy of one image, {table['name']}", heads, rows)
+    _show_comparison(found)
+    cost = table["picojoules"]
+    console.note(
+        f"{found['formula']}, in pJ: mac {cost['mac']:g}, ac {cost['ac']:g}, "
+        f"neuron_update {cost['neuron_update']:g}, memory_byte {cost['memory_byte']:g}"
+    )
+    console.note(f"{table['name']}: {table['description']}. {table['source']}")
+    if found["uncounted"]:
+        console.note(
+            f"warning: not counted, for nothing is known of them: {', '.join(found['uncounted'])}"
+        )
+
+
+def _show_comparison(found: dict[str, Any]) -> None:
+    twin, total = found["ann_twin"], found["picojoules_per_sample"]
+    rows = [("this network", found)]
+    rows += [("ANN twin, dense", twin["dense"])]
+    if twin["trained"] is not None:
+        rows += [("ANN twin, without zeros", twin["trained"])]
+    console.table(
+        "one image",
+        ["", "AC", "MAC", "energy", "times this"],
+        [
+            [
+                name,
+                si(each["accumulates"]),
+                si(each["multiply_accumulates"]),
+                joules(each["picojoules_per_sample"]),
+                f"{each['picojoules_per_sample'] / total:.2f}" if total else console.UNKNOWN,
+            ]
+            for name, each in rows
+        ],
+    )
+
+
+def show_tradeoff(rows: list[dict[str, Any]]) -> None:
+    """Show accuracy, steps and energy of each fixed number of steps and each rule."""
+    console.table(
+        "answers before the last step",
+        ["", "mean steps", "accuracy, %", "energy", "answered at the last step, %"],
+        [
+            [
+                row["exit"] or f"step {row['steps']:g}",
+                f"{row['steps']:.2f}",
+                f"{100 * row['accuracy']:.2f}",
+                joules(row["picojoules"]),
+                f"{100 * row['leaving'][-1]:.1f}",
+            ]
+            for row in rows
+        ],
+    )

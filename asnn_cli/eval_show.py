@@ -1,0 +1,103 @@
+"""What `asnn eval` tells people: tables by step, confusion, calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import console, eval_corrupt, eval_energy, eval_latency
+
+STEPS_A_TABLE = 7  # what fits 80 columns
+MOST_CLASSES_SHOWN = 10
+
+
+def show(
+    result: Any,
+    learned: dict[str, dict[str, list[float]]],
+    classes: list[str],
+    content: dict[str, Any],
+) -> None:
+    """Show an evaluation.
+
+    Args:
+        result: of the split.
+        learned: schedules by layer and name.
+        classes: their names.
+        content: what else was asked for, as it stands in the JSON object.
+    """
+    _show_steps(result, learned)
+    _show_confusion(result.confusion, classes)
+    if "energy" in content:
+        eval_energy.show_energy(content["energy"])
+    if "exits" in content:
+        eval_energy.show_tradeoff(content["exits"])
+    if "calibration" in content:
+        _show_calibration(content["calibration"], result.calibration_error)
+    if "corruption" in content:
+        eval_corrupt.show_robustness(content["corruption"])
+    if "latency" in content:
+        eval_latency.show(content["latency"])
+    console.heading(
+        f"accuracy {console.percent(result.accuracy)} of {result.samples:,} samples, "
+        f"loss {result.loss:.4f}, spike rate {result.spike_rate:.4f}, "
+        f"{result.samples_per_second:,.0f} samples/s"
+    )
+
+
+def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None:
+    """Show accuracy, spike rates and learned schedules by step."""
+    figures: dict[str, list[str]] = {
+        "accuracy so far, %": [f"{100 * value:.2f}" for value in result.accuracy_per_step]
+    }
+    for layer, rates in result.spike_rates.items():
+        figures[f"spike rate {layer}"] = [f"{rate:.4f}" for rate in rates]
+    for layer, by_name in learned.items():
+        for name, values in by_name.items():
+            if len(values) > 1:
+                figures[f"{name} {layer}"] = [f"{value:.3f}" for value in values]
+    steps = len(result.accuracy_per_step)
+    for begin in range(0, steps, STEPS_A_TABLE):
+        end = min(begin + STEPS_A_TABLE, steps)
+        heads = [f"t={t}" for t in range(begin + 1, end + 1)]
+        rows = [[name, *values[begin:end]] for name, values in figures.items()]
+        console.table("by step", ["", *heads], rows)
+
+
+def _show_confusion(confusion: list[list[int]], classes: list[str]) -> None:
+    """Show how often each class was answered for each; of many classes the worst errors."""
+    if len(classes) <= MOST_CLASSES_SHOWN:
+        rows = [
+            [name[:12], *(str(count) if count else "." for count in row)]
+            for name, row in zip(classes, confusion, strict=True)
+        ]
+        heads = [name[:5] for name in classes]
+        console.table("confusion: true class by row, answer by column", ["", *heads], rows)
+    else:
+        worst = _worst_confusions(confusion, classes)
+        console.table("most frequent errors", ["true", "answered", "samples"], worst)
+
+
+def _show_calibration(bins: list[dict[str, Any]], error: float) -> None:
+    rows = [
+        [
+            f"{b['low']:.2f} to {b['high']:.2f}",
+            f"{b['samples']:,}",
+            f"{100 * b['confidence']:.2f}",
+            f"{100 * b['accuracy']:.2f}",
+            f"{100 * (b['accuracy'] - b['confidence']):+.2f}",
+        ]
+        for b in bins
+        if b["samples"]
+    ]
+    title = f"calibration: expected error {100 * error:.2f} %"
+    console.table(title, ["confidence", "samples", "mean, %", "accuracy, %", "difference"], rows)
+
+
+def _worst_confusions(confusion: list[list[int]], classes: list[str]) -> list[list[str]]:
+    errors = [
+        (count, true, answer)
+        for true, row in enumerate(confusion)
+        for answer, count in enumerate(row)
+        if count and answer != true
+    ]
+    errors.sort(key=lambda error: -error[0])
+    return [[classes[true], classes[answer], str(count)] for count, true, answer in errors[:5]]

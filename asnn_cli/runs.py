@@ -1,0 +1,189 @@
+"""`asnn runs`: the runs that there are, with their best figures, and in what two of them differ."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from . import completion, console
+
+MOST_SHOWN = 20
+INTERRUPTED = 130
+SECONDS = 2.0  # between two looks of --watch
+FIGURES = {  # of a result: what it is called, its scale and its form
+    "validation_accuracy": ("validation accuracy, %", 100, ".2f"),
+    "validation_loss": ("validation loss", 1, ".4f"),
+    "epoch": ("best epoch", 1, ","),
+    "spike_rate": ("spike rate", 1, ".4f"),
+    "seconds": ("training, s", 1, ",.1f"),
+    "parameters": ("parameters", 1, ","),
+}
+ORDERS = ("newest", "name", "accuracy", "rate", "parameters")
+
+
+class _ListUnlessTold(TyperGroup):
+    """A group whose command is `list` where none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
+        if not named and not ctx.resilient_parsing:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+runs_app = typer.Typer(
+    cls=_ListUnlessTold,
+    rich_markup_mode=None,
+    help="List runs with their best figures; say in what two of them differ.\n\n"
+    "Without a command: list.\n\n"
+    "Examples:\n\nasnn runs\n\nasnn runs diff runs/a runs/b",
+)
+
+
+@runs_app.command("list")
+def list_runs(
+    folders: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FOLDER",
+            help="Where to look, three folders deep; a sweep's folder lists its members.",
+            show_default="runs",
+            autocompletion=completion.sweeps,
+        ),
+    ] = None,
+    sort: Annotated[
+        str,
+        typer.Option(
+            help="newest, name, accuracy, rate or parameters; the best first.",
+            autocompletion=completion.one_of(*ORDERS),
+        ),
+    ] = "newest",
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many to list.", show_default="20, with --json all"),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Draw the list anew every two seconds, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print everything as one JSON object.")
+    ] = False,
+) -> None:
+    """List runs, newest first: best validation accuracy, accuracy by epoch, spike rate, settings.
+
+    What is the same in all of them stands in the title, and what the terminal is too narrow for
+    is left out; --json has everything.
+
+    Examples:
+
+    asnn runs
+
+    asnn runs list runs --sort accuracy --limit 5
+
+    asnn runs --json | jq '.runs[0].best'
+    """
+    from ..core.errors import ConfigError
+    from ..core.runs import RUNS
+    from .run_list import listing, sorted_records
+
+    places = folders or [RUNS]
+    if watch and (as_json or not sys.stderr.isatty()):
+        raise ConfigError(
+            "--watch draws on a terminal",
+            why="there is none" * (not as_json),
+            remedy="leave it out",
+        )
+    records = sorted_records(places, sort)
+    if as_json:
+        console.print_json({"runs": [record.as_dict() for record in records[:limit]]})
+        return
+    out = console.stderr()
+    limit = limit or MOST_SHOWN
+    shown = listing(records, limit, out)
+    if not watch:
+        out.print(shown, soft_wrap=False)
+        return
+    from rich.live import Live
+
+    try:
+        with Live(shown, console=out, auto_refresh=False) as live:
+            while True:
+                time.sleep(SECONDS)
+                live.update(listing(sorted_records(places, sort), limit, out), refresh=True)
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@runs_app.command("diff")
+def diff_runs(
+    a: Annotated[Path, typer.Argument(metavar="A", help="A run.", autocompletion=completion.runs)],
+    b: Annotated[
+        Path, typer.Argument(metavar="B", help="Another.", autocompletion=completion.runs)
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object.")
+    ] = False,
+) -> None:
+    """Say in what two runs differ: configuration, environment and result.
+
+    Differences of the result are B less A. The exit code is 0 whether they differ or not.
+
+    Examples:
+
+    asnn runs diff runs/a runs/b
+
+    asnn runs diff runs/a runs/b --json | jq .configuration
+    """
+    from ..core.errors import DataError
+    from ..core.runs import find_run
+    from .run_differences import run_differences
+    from .run_record import read_record
+
+    records = [read_record(find_run(path)) for path in (a, b)]
+    for record in records:
+        if not record.config:
+            raise DataError(f"{record.run.config} cannot be read", why="\n".join(record.faults))
+    found = run_differences(*records)
+    if as_json:
+        paths = {name: str(record.run.path) for name, record in zip("ab", records, strict=True)}
+        console.print_json({**paths, **found})
+        return
+    for name, record in zip("AB", records, strict=True):
+        console.heading(f"{name}: {record.run.path} ({record.state})")
+        for fault in record.faults:
+            console.note(f"  damaged: {fault}")
+    _show_differences(found)
+
+
+def _show_differences(found: dict[str, dict[str, Any]]) -> None:
+    from .run_differences import same_result
+
+    for part in ("configuration", "environment"):
+        rows = [[key, _value(each["a"]), _value(each["b"])] for key, each in found[part].items()]
+        if rows:
+            console.table(part, ["", "A", "B"], rows)
+        else:
+            console.note(f"{part}: the same")
+    rows = []
+    for name, each in found["result"].items():
+        what, scale, form = FIGURES[name]
+        values = (each["a"], each["b"])
+        shown = [console.UNKNOWN if x is None else f"{scale * x:{form}}" for x in values]
+        change = each["difference"]
+        shown.append(console.UNKNOWN if change is None else f"{scale * change:+{form}}")
+        rows.append([what, *shown])
+    same = ": the same" if same_result(found["result"]) else ""
+    console.table(f"result{same}", ["", "A", "B", "B − A"], rows)
+
+
+def _value(value: Any) -> str:
+    import json
+
+    if value is None:
+        return "not set"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,144 @@
+"""Figures of accuracy and what it costs, of one run and of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .drawing import FULL, HALF, SERIES, Drawing, line, panel, shown, some, style, write
+from .wording import energy, energy_unit, percent
+
+Document = dict[str, Any]
+
+
+def accuracy_by_step(accuracies: Sequence[float]) -> Drawing:
+    """Return accuracy after each step."""
+    with style():
+        figure, axes = panel(HALF)
+        axes.set_title("Accuracy after each step, %")
+        steps = range(1, len(accuracies) + 1)
+        values = [100 * value for value in accuracies]
+        axes.plot(steps, values, **line(0))
+        for t, value in some(list(zip(steps, values, strict=True))):
+            write(axes, f"{value:.1f}", (t, value), (0, 7), "center")
+        axes.set_xlabel("steps")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.margins(x=0.08, y=0.2)
+    first, last = percent(accuracies[0], 1), percent(accuracies[-1], 1)
+    verb = "rises" if accuracies[-1] > accuracies[0] else "goes"
+    return Drawing(
+        figure, f"Accuracy {verb} from {first} at step 1 to {last} at step {len(accuracies)}."
+    )
+
+
+def tradeoff_figure(exits: Sequence[Document]) -> Drawing:
+    """Return accuracy against energy, by fixed steps and by leaving early."""
+    unit, size = energy_unit(max(each["picojoules"] for each in exits))
+    kinds = {
+        "fixed number of steps": [each for each in exits if each["exit"] is None],
+        "leaving when confident": [each for each in exits if each["exit"] is not None],
+    }
+    with style():
+        figure, axes = panel(HALF)
+        axes.set_title("Accuracy against energy, %")
+        for i, (label, points) in enumerate(kinds.items()):
+            x = [each["picojoules"] / size for each in points]
+            y = [100 * each["accuracy"] for each in points]
+            axes.plot(x, y, **line(i), label=label)
+            names = (
+                [f"t = {each['steps']:.0f}" for each in points]
+                if i == 0
+                else [each["exit"].partition("=")[2] for each in points]
+            )
+            places = some(list(zip(names, x, y, strict=True)))
+            for name, *place in places:
+                shift, side = ((5, -10), "left") if i == 0 else ((-6, 5), "right")
+                write(axes, name, place, shift, side)
+        axes.set_xlabel(f"energy per image, {unit}")
+        axes.margins(x=0.14, y=0.16)
+        axes.legend(loc="lower right")
+    fixed, early = kinds.values()
+    best = max(early, key=lambda each: (each["accuracy"], -each["picojoules"]))
+    whole_way = fixed[-1]
+    return Drawing(
+        figure,
+        f"Accuracy against energy. All {len(fixed)} steps: {percent(whole_way['accuracy'], 1)} for "
+        f"{energy(whole_way['picojoules'])} an image. Leaving at {best['exit'].replace('=', ' ')}: "
+        f"{percent(best['accuracy'], 1)} for {energy(best['picojoules'])} and "
+        f"{best['steps']:.2f} steps on average.",
+    )
+
+
+def energy_by_layer(parts: Sequence[tuple[str, float]]) -> Drawing:
+    """Return a bar for each layer.
+
+    Args:
+        parts: names and picojoules per image.
+    """
+    total = sum(value for _, value in parts)
+    unit, size = energy_unit(max(value for _, value in parts))
+    with style():
+        figure, axes = panel((FULL, 0.7 + 0.28 * len(parts)))
+        axes.set_title(f"Energy per image by layer, {unit}")
+        names = [shown(name) for name, _ in parts]
+        values = [value / size for _, value in parts]
+        places = range(len(parts))
+        axes.barh(places, values, color=SERIES[0], height=0.66)
+        axes.set_yticks(places, names)
+        axes.invert_yaxis()
+        for place, (_, value) in zip(places, parts, strict=True):
+            share = percent(value / total if total else 0, 1)
+            write(
+                axes, f"{energy(value)}, {share}", (value / size, place), (5, 0), "left", "center"
+            )
+        axes.grid(axis="y", visible=False)
+        axes.spines["left"].set_visible(False)
+        axes.tick_params(axis="y", length=0)
+        axes.margins(x=0.22)
+        axes.set_xlim(left=0)
+    top = max(parts, key=lambda part: part[1])
+    share = percent(top[1] / total if total else 0, 1)
+    return Drawing(
+        figure,
+        f"Energy per image by layer, {energy(total)} in all. {top[0]} spends most: "
+        f"{energy(top[1])}, {share}.",
+    )
+
+
+def accuracy_of_runs(accuracies: dict[str, list[float]]) -> Drawing:
+    """Return accuracy after each step, a line for each run."""
+    with style():
+        figure, axes = panel((HALF[0], 3.4))
+        axes.set_title("Accuracy after each step, %")
+        for i, (name, values) in enumerate(accuracies.items()):
+            steps = range(1, len(values) + 1)
+            axes.plot(steps, [100 * v for v in values], **line(i), label=shown(name))
+        axes.set_xlabel("steps")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend()
+    said = [
+        f"{name} from {percent(values[0], 1)} to {percent(values[-1], 1)}"
+        for name, values in accuracies.items()
+    ]
+    return Drawing(figure, f"Accuracy from step 1 to the last: {'; '.join(said)}.")
+
+
+def tradeoff_of_runs(exits: dict[str, list[Document]]) -> Drawing:
+    """Return accuracy against energy after each step, a line for each run."""
+    fixed = {name: [e for e in found if e["exit"] is None] for name, found in exits.items()}
+    unit, size = energy_unit(max(e["picojoules"] for found in fixed.values() for e in found))
+    with style():
+        figure, axes = panel((HALF[0], 3.4))
+        axes.set_title("Accuracy against energy, %")
+        for i, (name, found) in enumerate(fixed.items()):
+            x = [each["picojoules"] / size for each in found]
+            y = [100 * each["accuracy"] for each in found]
+            axes.plot(x, y, **line(i), label=shown(name))
+            axes.plot(x[-1:], y[-1:], **{**line(i), "markersize": 9})
+        axes.set_xlabel(f"energy per image, {unit}")
+        axes.legend()
+    said = [
+        f"{name} {percent(found[-1]['accuracy'], 1)} for {energy(found[-1]['picojoules'])}"
+        for name, found in fixed.items()
+    ]
+    return Drawing(figure, f"Accuracy and energy per image with all steps: {'; '.join(said)}.")

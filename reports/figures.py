@@ -1,0 +1,175 @@
+"""Figures of one run, each with what is seen on it in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from ..measure.outcomes import Calibration
+from .drawing import (
+    FULL,
+    HALF,
+    LINE,
+    MARKERS,
+    QUIET,
+    SERIES,
+    Drawing,
+    line,
+    panel,
+    panels,
+    shown,
+    style,
+)
+from .passage import Passage
+from .wording import listed, percent, whole
+
+Document = dict[str, Any]
+
+
+def curves(history: Sequence[Document]) -> list[Drawing]:
+    """Return loss, accuracy and spike rate by epoch, those that are known."""
+    found = []
+    for title, keys in {
+        "Loss": ("train_loss", "validation_loss"),
+        "Accuracy, %": ("train_accuracy", "validation_accuracy"),
+        "Spike rate": ("spike_rate",),
+    }.items():
+        scale = 100 if "%" in title else 1
+        lines = {
+            key.partition("_")[0]: [scale * epoch[key] for epoch in history]
+            for key in keys
+            if all(_is_number(epoch.get(key)) for epoch in history)
+        }
+        if history and lines:
+            found.append(_curve(title, lines, len(history)))
+    return found
+
+
+def _curve(title: str, lines: dict[str, list[float]], epochs: int) -> Drawing:
+    with style():
+        figure, axes = panel((3.15, 2.5))
+        axes.set_title(title)
+        for i, (label, values) in enumerate(lines.items()):
+            marks = "" if epochs > 40 else MARKERS[i]
+            axes.plot(range(1, epochs + 1), values, **line(i, marks), label=label)
+        axes.set_xlabel("epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if len(lines) > 1:
+            axes.legend()
+    name = title.rpartition(",")[0] or title
+    parts = [
+        f"{'' if len(lines) == 1 else f'{label} '}from {values[0]:.4g} to {values[-1]:.4g}"
+        for label, values in lines.items()
+    ]
+    over = "after one epoch" if epochs == 1 else f"over {epochs} epochs"
+    return Drawing(figure, f"{name} {over}: {listed(parts)}.")
+
+
+def schedule_figures(learned: dict[str, dict[str, list[float]]]) -> list[Drawing]:
+    """Return one figure for each kind of schedule, a line for each layer."""
+    kinds: dict[str, dict[str, list[float]]] = {}
+    for layer, values in learned.items():
+        for kind, by_step in values.items():
+            if len(by_step) > 1:
+                kinds.setdefault(kind, {})[layer] = by_step
+    return [_schedule(kind.replace("_", " "), layers) for kind, layers in sorted(kinds.items())]
+
+
+def _schedule(kind: str, layers: dict[str, list[float]]) -> Drawing:
+    with style():
+        many = len(layers) > 7
+        figure, axes = panel((HALF[0], 2.7 + 0.11 * many * len(layers)))
+        axes.set_title(f"{kind.capitalize()} by step")
+        for i, (layer, values) in enumerate(layers.items()):
+            axes.plot(range(1, len(values) + 1), values, **line(i), label=shown(layer))
+        axes.set_xlabel("step")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend(ncols=1 + many)
+    said = [
+        f"{layer} from {values[0]:.2f} at step 1 to {values[-1]:.2f} at step {len(values)}"
+        for layer, values in layers.items()
+    ]
+    return Drawing(figure, f"{kind.capitalize()}: {'; '.join(said)}.")
+
+
+def raster(passage: Passage) -> Drawing:
+    """Return the spikes of one sample in all layers, side by side."""
+    layers = passage.layers
+    columns = min(len(layers), 4)
+    rows = -(-len(layers) // columns)
+    steps = len(passage.answers)
+    with style():
+        figure, grid = panels((FULL, 0.3 + 2.9 * rows), rows, columns)
+        for axes, layer in zip(grid, layers, strict=False):
+            t, neuron = layer.spikes.nonzero(as_tuple=True)
+            drawn = layer.spikes.shape[1]
+            # One path for all: a dash from t - 0.4 to t + 0.4, a gap, and so on.
+            gap = [math.nan] * len(t)
+            x = [
+                v
+                for at in zip((t + 0.6).tolist(), (t + 1.4).tolist(), gap, strict=True)
+                for v in at
+            ]
+            y = [v for n in neuron.tolist() for v in (n + 1, n + 1, math.nan)]
+            width = max(0.8, min(4, 120 / max(drawn, 1)))
+            axes.plot(x, y, color=SERIES[0], linewidth=width, solid_capstyle="butt")
+            axes.set_title(shown(layer.name))
+            axes.set_xlim(0.5, steps + 0.5)
+            axes.set_ylim(drawn + 0.5, 0.5)
+            axes.grid(visible=False)
+            axes.set_yticks([])
+            if steps <= 10:
+                axes.set_xticks(range(1, steps + 1))
+            of = "" if drawn == layer.neurons else f"{drawn} of "
+            axes.set_xlabel(f"step\n{of}{layer.neurons:,} neurons, {layer.total:,} spikes")
+        for axes in grid[len(layers) :]:
+            axes.set_axis_off()
+    said = [f"{layer.name} {layer.total:,}" for layer in layers]
+    return Drawing(figure, f"Spikes by neuron and step. Spikes in all: {listed(said)}.")
+
+
+def reliability(found: Calibration) -> Drawing:
+    """Return accuracy by confidence, with the number of samples below."""
+    full = [each for each in found.bins if each["samples"]]
+    samples = sum(each["samples"] for each in full)
+    width = 1 / len(found.bins)
+    with style():
+        figure, (axes, below) = panels((HALF[0], 3.6), 2, 1, heights=(3, 1))
+        axes.set_title("Accuracy by confidence")
+        axes.plot((0, 1), (0, 1), color=QUIET, linestyle="--", linewidth=1.2, label="calibrated")
+        axes.bar(
+            [each["low"] for each in full],
+            [each["accuracy"] for each in full],
+            width,
+            align="edge",
+            color=SERIES[0],
+            edgecolor=LINE,
+            linewidth=0.6,
+        )
+        axes.plot(
+            [each["confidence"] for each in full],
+            [each["accuracy"] for each in full],
+            **{**line(1), "linestyle": ""},
+            label="mean of a bin",
+        )
+        axes.set_ylim(0, 1.02)
+        axes.tick_params(labelbottom=False)
+        axes.legend(loc="upper left")
+        shares = [each["samples"] / samples for each in full]
+        below.bar([each["low"] for each in full], shares, width, align="edge", color=QUIET)
+        below.set_title("Share of samples")
+        below.set_xlabel("confidence")
+        for each in (axes, below):
+            each.set_xlim(0, 1.02)
+    sure = sum(each["confidence"] * each["samples"] for each in full) / samples
+    right = sum(each["accuracy"] * each["samples"] for each in full) / samples
+    return Drawing(
+        figure,
+        f"Expected calibration error {percent(found.error)}: mean confidence {percent(sure, 1)}, "
+        f"accuracy {percent(right, 1)}, over {whole(samples)} samples.",
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -1,0 +1,48 @@
+"""One HTML file that needs nothing beside it: no network, no fonts, no script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from ..core.text import printable
+from .collecting import RunReport
+from .comparison import comparison, labels_of
+from .view import view
+
+VERSIONS = ("asnn", "torch", "matplotlib")
+
+
+def page(
+    reports: Sequence[RunReport], *, command: str, differences: dict[str, list[Any]] | None = None
+) -> str:
+    """Return the page of one run, or of several with their comparison first.
+
+    The same reports give the same bytes. All text that comes from runs and data is escaped.
+
+    Args:
+        reports: one or more.
+        command: what makes the page again.
+        differences: keys of the configuration that differ, with the value in each run.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader(__package__ or "asnn.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    several = len(reports) > 1
+    labels = labels_of(reports, differences or {})
+    title = f"{len(reports)} runs compared" if several else printable(reports[0].name)
+    runs = [view(report, f"run{i}") for i, report in enumerate(reports, 1)]
+    return environment.get_template("page.html").render(
+        title=title,
+        runs=[{**each, "label": label} for each, label in zip(runs, labels, strict=True)],
+        comparison=comparison(reports, labels, differences or {}) if several else None,
+        command=printable(command),
+        versions=[(name, version(name)) for name in VERSIONS],
+    )

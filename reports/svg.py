@@ -1,0 +1,71 @@
+"""Drawings of matplotlib as SVG that stands in an HTML page and takes its colours from it."""
+
+from __future__ import annotations
+
+import io
+import re
+
+from markupsafe import Markup, escape
+
+from .drawing import INK, LINE, QUIET, SERIES, Drawing, style
+
+# Of a page's style sheet, which has light and dark ones.
+_VARIABLES = {
+    INK: "currentColor",
+    QUIET: "var(--muted)",
+    LINE: "var(--line)",
+    **{colour.lower(): f"var(--series-{i})" for i, colour in enumerate(SERIES)},
+}
+_NO_METADATA = {"Date": None, "Creator": None, "Format": None, "Type": None}
+
+
+def inline(drawing: Drawing, name: str) -> Markup:
+    """Return the SVG element of a figure.
+
+    Text stays text. Black is the colour of the page's text, other colours of `_VARIABLES` are
+    variables of its style sheet. The same figure gives the same bytes.
+
+    Args:
+        drawing: the figure and its text alternative.
+        name: unique on the page; begins the ids.
+    """
+    written = io.StringIO()
+    with style():
+        drawing.figure.savefig(written, format="svg", transparent=True, metadata=_NO_METADATA)
+    text = written.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", text, count=1, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = text.replace("xlink:href=", "href=")
+    text = _with_ids_of(name, text)
+    text = re.sub(r"style=\"[^\"]*\"", _styled, text)
+    text = re.sub(r" d=\"[^\"]*\"", _rounded, text)
+    text = re.sub(r"\s*\n\s*", "\n", text)
+    width, height = drawing.figure.get_size_inches() * 96
+    head = (
+        f'<svg role="img" aria-label="{escape(drawing.says)}" '
+        f'viewBox="0 0 {0.75 * width:.1f} {0.75 * height:.1f}" '
+        f'style="width:{width:.0f}px">'
+    )
+    return Markup(head + text[text.index(">") + 1 :])
+
+
+def _with_ids_of(name: str, text: str) -> str:
+    """Let ids that something refers to begin with `name`, and drop the others."""
+    used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", text))
+
+    def renamed(match: re.Match[str]) -> str:
+        return f' id="{name}-{match[1]}"' if match[1] in used else ""
+
+    text = re.sub(r" id=\"([^\"]+)\"", renamed, text)
+    return re.sub(r"(url\(|href=\")#(?=[^)\"]+)", rf"\1#{name}-", text)
+
+
+def _styled(match: re.Match[str]) -> str:
+    text = re.sub(r"#[0-9a-f]{6}\b", lambda colour: _VARIABLES.get(colour[0], colour[0]), match[0])
+    return re.sub(r"(font: [^;\"]*?px) [^;\"]*", r"\1 var(--sans)", text)
+
+
+def _rounded(match: re.Match[str]) -> str:
+    return re.sub(r"-?\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}", match[0])

@@ -1,0 +1,293 @@
+"""What the page shows of one run: figures drawn, numbers in words."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from ..core.text import printable
+from ..measure.code_pictures import code_figure, facts
+from . import cost_figures, figures
+from .collecting import Document, RunReport
+from .drawing import Drawing
+from .svg import inline
+from .wording import UNKNOWN, a_line, energy, listed, percent, whole
+
+MOST_CLASSES = 20  # of a confusion matrix that is shown whole
+FORMS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "accuracy": ("accuracy", percent),
+    "loss": ("loss", lambda loss: f"{loss:.4f}"),
+    "best_validation_accuracy": ("best validation accuracy", percent),
+    "calibration_error": ("expected calibration error", percent),
+    "picojoules_per_sample": ("energy per image", energy),
+    "spikes_per_sample": ("spikes per image", whole),
+    "accumulates": ("accumulates (AC)", whole),
+    "multiply_accumulates": ("multiply-accumulates (MAC)", whole),
+    "parameters": ("parameters", whole),
+    "steps": ("time steps T", whole),
+}
+
+
+class Pictures:
+    """Draws figures for a page, each with ids of its own.
+
+    Args:
+        prefix: of the ids; unique on the page.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._count = 0
+
+    def __call__(self, drawing: Drawing) -> Markup:
+        """Return the SVG of a figure."""
+        self._count += 1
+        return inline(drawing, f"{self._prefix}-f{self._count}")
+
+
+def view(report: RunReport, prefix: str) -> Document:
+    """Return what the template of a run is given.
+
+    Args:
+        report: all that is known of the run.
+        prefix: of ids; unique on the page.
+    """
+    picture = Pictures(prefix)
+    result, told = report.result, report.told
+    return {
+        "id": prefix,
+        "name": report.name,
+        "lead": _lead(report),
+        "faults": told.faults,
+        "figures": figure_rows(report.figures()),
+        "best_epoch": told.best["epoch"],
+        "split": report.split,
+        "samples": result.samples,
+        "data": report.data.name,
+        "curves": [picture(each) for each in figures.curves(told.history)],
+        "by_step": picture(cost_figures.accuracy_by_step(result.accuracy_per_step))
+        if report.steps > 1
+        else None,
+        "tradeoff": picture(cost_figures.tradeoff_figure(report.exits))
+        if report.steps > 1
+        else None,
+        "exits": [_exit(each) for each in report.exits],
+        "confusion": _matrix(report),
+        "confusions": [_confusion(each, report.data.classes) for each in report.confusions],
+        "schedules": [picture(each) for each in figures.schedule_figures(report.learned)],
+        **_passage(report, picture),
+        "rates": _rates(result.spike_rates),
+        **_energy(report, picture),
+        "reliability": picture(figures.reliability(report.calibration)),
+        "exports": [
+            row for folder, found in report.exports.items() for row in _runtimes(folder, found)
+        ],
+        "config": _tables(told.config),
+        "environment": _tables(told.environment),
+        "path": str(told.path),
+        "shell_path": shlex.quote(str(told.path)),
+        "fingerprint": report.data.fingerprint,
+    }
+
+
+def figure_rows(found: Document) -> list[Document]:
+    """Return the main figures with what they are called, as they are and in words."""
+    return [
+        {
+            "key": key,
+            "label": label,
+            "value": found[key],
+            "text": UNKNOWN if found[key] is None else form(found[key]),
+        }
+        for key, (label, form) in FORMS.items()
+    ]
+
+
+def _lead(report: RunReport) -> str:
+    network, result = report.network, report.result
+    steps = "1 step" if report.steps == 1 else f"{report.steps} steps"
+    return (
+        f"{network['name']} with {network['neuron']} neurons, {network['coding']} code, {steps}: "
+        f"{percent(result.accuracy)} of {result.samples:,} {report.split} samples of "
+        f"{report.data.name} answered rightly, for {whole(result.spikes_per_sample)} spikes and "
+        f"{energy(report.energy['picojoules_per_sample'])} an image."
+    )
+
+
+def _exit(found: Document) -> Document:
+    steps = found["steps"]
+    rule = f"{steps:.0f} step{'s' * (steps > 1)}"
+    return {
+        "rule": rule if found["exit"] is None else found["exit"].replace("=", " ≥ "),
+        "steps": f"{steps:.2f}",
+        "accuracy": percent(found["accuracy"]),
+        "energy": energy(found["picojoules"]),
+        "leaving": ["·" if not share else percent(share, 0) for share in found["leaving"]],
+    }
+
+
+def _matrix(report: RunReport) -> list[Document] | None:
+    """Return the rows of the confusion matrix; None where there are too many classes."""
+    classes = report.data.classes
+    if len(classes) > MOST_CLASSES:
+        return None
+    found = []
+    for i, (name, row) in enumerate(zip(classes, report.result.confusion, strict=True)):
+        total = max(sum(row), 1)
+        cells = [
+            {"text": str(n) if n else "·", "share": _share(n / total), "right": i == j}
+            for j, n in enumerate(row)
+        ]
+        right = percent(row[i] / total, 1) if sum(row) else UNKNOWN
+        found.append({"name": printable(name), "cells": cells, "right": right})
+    return found
+
+
+def _confusion(found: Any, classes: Sequence[str]) -> Document:
+    true, answer = printable(classes[found.true]), printable(classes[found.answer])
+    sure = percent(found.confidence, 0)
+    return {
+        "image": found.image,
+        "true": true,
+        "answer": answer,
+        "count": found.count,
+        "sure": sure,
+        "sample": found.sample,
+        "says": f"Sample {found.sample}: {true}, answered {answer} with confidence {sure}",
+    }
+
+
+def _passage(report: RunReport, picture: Pictures) -> Document:
+    """Return the code of the sample that is shown, its spikes and its answers."""
+    passage, classes = report.passage, report.data.classes
+    index, why = report.sample
+    coded = passage.coded
+    name = printable(classes[int(report.result.outcomes.labels[index])])
+    code = Drawing(
+        code_figure(coded),
+        f"Sample {index}, {a_line(name)}, in the code {coded.coding.name} of {len(coded.steps)} "
+        f"steps: {', '.join(facts(coded))}.",
+    )
+    return {
+        "sample": {"index": index, "why": why, "true": name},
+        "code": picture(code),
+        "raster": picture(figures.raster(passage)) if passage.layers else None,
+        "answers": [
+            {"answer": printable(classes[answer]), "confidence": percent(sure, 1)}
+            for answer, sure in zip(passage.answers, passage.confidence, strict=True)
+        ],
+    }
+
+
+def _rates(rates: dict[str, list[float]]) -> list[Document]:
+    most = max((value for by_step in rates.values() for value in by_step), default=0) or 1
+    return [
+        {
+            "layer": layer,
+            "cells": [{"text": f"{v:.4f}", "share": _share(v / most)} for v in by_step],
+            "mean": f"{sum(by_step) / len(by_step):.4f}",
+        }
+        for layer, by_step in rates.items()
+    ]
+
+
+def _energy(report: RunReport, picture: Pictures) -> Document:
+    """Return operations and energy of all layers, in their order."""
+    found = report.energy
+    rows: list[Document] = []
+    bars: list[tuple[str, float]] = []
+    for layer, count in zip(found["layers"], report.counts.layers, strict=True):
+        operations = sum(layer["effective"])
+        inputs = float(count.inputs.sum())
+        spends = sum(layer["picojoules"])
+        rows.append(
+            {
+                "name": layer["name"],
+                "kind": layer["kind"],
+                "ac": whole(round(operations)) if layer["operation"] == "ac" else "·",
+                "mac": whole(round(operations)) if layer["operation"] == "mac" else "·",
+                "dense": whole(round(sum(layer["dense"]))),
+                "rate": f"{float(count.events.sum()) / inputs:.4f}" if inputs else UNKNOWN,
+                "energy": energy(spends),
+            }
+        )
+        bars.append((layer["name"], spends))
+    for neurons in found["neurons"]:
+        spends = sum(neurons["picojoules"])
+        if spends:
+            rows.append(
+                {
+                    "name": neurons["name"],
+                    "kind": f"neurons, {whole(round(sum(neurons['updates'])))} updates",
+                    "ac": "·",
+                    "mac": "·",
+                    "dense": "·",
+                    "rate": f"{sum(neurons['rate']) / report.steps:.4f}",
+                    "energy": energy(spends),
+                }
+            )
+            bars.append((f"{neurons['name']} (neurons)", spends))
+    costs = found["table"]["picojoules"]
+    return {
+        "operations": rows,
+        "totals": {
+            "ac": whole(round(found["accumulates"])),
+            "mac": whole(round(found["multiply_accumulates"])),
+            "dense": whole(round(sum(sum(layer["dense"]) for layer in found["layers"]))),
+            "energy": energy(found["picojoules_per_sample"]),
+        },
+        "bars": picture(cost_figures.energy_by_layer(bars)) if any(v for _, v in bars) else None,
+        "table": found["table"],
+        "formula": found["formula"],
+        "costs": listed([f"{v:g} pJ per {k.replace('_', ' ')}" for k, v in costs.items() if v]),
+        "sparsity": percent(found["activation_sparsity"], 1),
+        "connections": percent(found["connection_sparsity"], 1),
+        "uncounted": listed(found["uncounted"]),
+    }
+
+
+def _runtimes(folder: str, found: Document) -> list[Document]:
+    """Return a row for each runtime that an export was compared in; what is damaged says so."""
+    form = printable(str(found.get("form", UNKNOWN)))
+    try:
+        return [
+            {
+                "folder": folder,
+                "form": form,
+                "runtime": printable(str(each["runtime"])),
+                "samples": whole(float(each["samples"])),
+                "difference": UNKNOWN
+                if each["greatest_logit_difference"] is None
+                else f"{float(each['greatest_logit_difference']):.1e}",
+                "same": percent(float(each["argmax_agreement"])),
+                "agrees": "yes" if each["agrees"] is True else "no",
+            }
+            for each in found["runtimes"]
+        ]
+    except (KeyError, TypeError, ValueError, OverflowError):
+        unknown = dict.fromkeys(("runtime", "samples", "difference", "same"), UNKNOWN)
+        return [{"folder": folder, "form": form, **unknown, "agrees": "unknown: damaged file"}]
+
+
+def _tables(document: Document) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return the tables of a document; what stands in none comes first, without a name."""
+    single = [(k, _text(v)) for k, v in document.items() if not isinstance(v, dict)]
+    tables = [
+        (printable(name), [(printable(k), _text(v)) for k, v in table.items()])
+        for name, table in document.items()
+        if isinstance(table, dict) and table
+    ]
+    return [("", single), *tables] if single else tables
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return printable(str(value))
+
+
+def _share(share: float) -> str:
+    return f"{share:.3f}"

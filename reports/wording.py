@@ -1,0 +1,49 @@
+"""Numbers and lists in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+UNKNOWN = "–"
+_ENERGIES = (("mJ", 1e9), ("µJ", 1e6), ("nJ", 1e3), ("pJ", 1.0))
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """Return a share as `97.50 %`."""
+    return UNKNOWN if share is None else f"{100 * share:.{digits}f} %"
+
+
+def whole(value: float | None) -> str:
+    """Return a number as `1,234`; a small one that is not whole with three digits."""
+    if value is None:
+        return UNKNOWN
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def energy_unit(picojoules: float) -> tuple[str, float]:
+    """Return the unit in which an energy is a number of few digits, and its size in pJ."""
+    return next((unit for unit in _ENERGIES if picojoules >= unit[1]), _ENERGIES[-1])
+
+
+def energy(picojoules: float) -> str:
+    """Return an energy as `1.23 µJ`."""
+    unit, size = energy_unit(picojoules)
+    value = picojoules / size
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Return `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def size(count: int) -> str:
+    """Return a number of bytes as `66.8 kB` or `1.2 MB`."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
+
+
+def a_line(text: str, most: int = 60) -> str:
+    """Return a name that fits a line of a figure."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,182 @@
+"""The pipelines of docs/ci.md run as they stand.
+
+What stands in for something else: `pip` notes what it was asked to install, GitHub's `uses:` and
+GitLab's caches and artifacts are not there, and `${{ ... }}` is in them alone.
+"""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from asnn.core.runs import Run
+
+from .jq import write_jq
+
+pytestmark = pytest.mark.slow
+
+PAGE = Path(__file__).parents[2] / "docs" / "ci.md"
+BLOCKS = dict(re.findall(r"<!-- (\S+) -->\n```\w+\n(.*?)```", PAGE.read_text("utf-8"), re.S))
+GITHUB = yaml.safe_load(BLOCKS[".github/workflows/networks.yml"])["jobs"]["train"]["steps"]
+GITLAB = yaml.safe_load(BLOCKS[".gitlab-ci.yml"])["networks"]
+STEPS = {step["name"]: step["run"] for step in GITHUB if "run" in step}
+SCRIPTS = {
+    "ci.sh": [BLOCKS["ci.sh"]],
+    "GitHub": list(STEPS.values()),
+    "GitLab": ["\n".join(GITLAB["script"])],
+}
+GOOD = {
+    "accuracy": 0.95,
+    "energy": {"picojoules_per_sample": 2e5},
+    "exits": [{"steps": 4.0}, {"steps": 1.5}],
+    "result": {"validation_accuracy": {"difference": -0.01}},
+    "configuration": {},
+    "finished": True,
+}
+PIP = """\
+#!/bin/sh
+echo "$@" >> pip.log
+"""
+# Answers what it is told to, in place of a network that passes a gate or does not.
+ASNN = """\
+#!/bin/sh
+case "$1" in
+  eval | runs) cat answer.json ;;
+  export) exit "$EXPORT" ;;
+esac
+"""
+
+
+def executable(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def environment(programs: Path, **more: str) -> dict[str, str]:
+    """The environment of a job: programs of the test, then those of this Python."""
+    executable(programs / "pip", PIP)
+    if shutil.which("jq") is None:
+        write_jq(programs)
+    path = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
+    return {**os.environ, "PATH": os.pathsep.join(path), **more}
+
+
+def bash(text: str, folder: Path, **more: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{text}"], cwd=folder, timeout=180, text=True,
+        capture_output=True, env=environment(folder / ".programs", **more),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A checkout in which GitHub's step `Train` was killed once, and came to its end then."""
+    folder = tmp_path_factory.mktemp("job")
+    step = subprocess.Popen(
+        ["bash", "-euo", "pipefail", "-c", STEPS["Train"]], cwd=folder, start_new_session=True,
+        env=environment(folder / ".programs"), stderr=subprocess.PIPE,
+    )  # fmt: skip
+    waited = time.monotonic()
+    while not (folder / "runs/ci/checkpoints/latest").exists():
+        assert step.poll() is None and time.monotonic() - waited < 120
+        time.sleep(0.02)
+    os.killpg(step.pid, signal.SIGKILL)
+    assert step.communicate() and step.returncode == -signal.SIGKILL
+    assert not Run(folder / "runs/ci").finished
+    again = bash(STEPS["Train"], folder)
+    assert again.returncode == 0, again.stderr
+    assert "epoch 10/10" in again.stderr and "epoch 1/10" not in again.stderr
+    return folder
+
+
+@pytest.fixture
+def job(trained, tmp_path):
+    """A checkout in which the network is trained already."""
+    shutil.copytree(trained / "runs", tmp_path / "runs")
+    return tmp_path
+
+
+def test_every_pipeline_trains_the_same_network():
+    (command,) = re.findall(r"asnn train digits .*", STEPS["Train"])
+    assert all(command in text for text in BLOCKS.values())
+
+
+def test_a_killed_job_goes_on(trained):
+    lines = (trained / "runs/ci/metrics.jsonl").read_text().splitlines()
+    assert [each["epoch"] for each in map(json.loads, lines)] == list(range(1, 11))
+    again = bash(STEPS["Train"], trained)
+    assert (again.returncode, again.stdout) == (0, "true\ntrained already\n")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_pipeline_runs(job, name):
+    shutil.copytree(job / "runs/ci", job / "baseline")
+    for text in SCRIPTS[name]:
+        done = bash(text, job)
+        assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    assert (job / "pip.log").read_text() == "install -c constraints.txt .\n"
+    assert json.loads((job / "eval.json").read_text())["accuracy"] >= 0.9
+    assert list(job.glob("runs/ci/export/onnx/*.onnx"))
+    if name == "GitHub":
+        found = json.loads((job / "diff.json").read_text())
+        assert found["result"]["validation_accuracy"]["difference"] == 0
+        assert (job / "baseline/model.safetensors").exists()
+    for kept in GITLAB["artifacts"]["paths"]:
+        assert (job / kept).exists()
+
+
+def test_the_makefile_runs(job):
+    if shutil.which("make") is None:
+        pytest.skip("there is no make")
+    (job / "Makefile").write_text(BLOCKS["Makefile"])
+    done = bash("make check", job)
+    assert done.returncode == 0, done.stderr
+    assert "asnn train" not in done.stdout  # what it makes is there
+    gates = re.findall(r"^\t(jq .*)", BLOCKS["Makefile"], re.M)
+    assert [bash(gate, job).returncode for gate in gates] == [0]
+    unreachable = [gate.replace(">= 0.9", ">= 1.01") for gate in gates]
+    assert [bash(gate, job).returncode for gate in unreachable] == [1]
+
+
+@pytest.mark.parametrize(
+    ("change", "export", "code"),
+    [
+        ({}, 0, 0),
+        ({"accuracy": 0.85}, 0, 1),
+        ({"energy": {"picojoules_per_sample": 5e5}}, 0, 1),
+        ({"exits": [{"steps": 1.0}, {"steps": 3.5}]}, 0, 1),
+        ({"result": {"validation_accuracy": {"difference": -0.1}}}, 0, 1),
+        ({}, 3, 3),
+    ],
+)
+def test_a_gate_fails_the_job(tmp_path, change, export, code):
+    """A program in the place of asnn answers as a network would that passes, or does not."""
+    (tmp_path / "answer.json").write_text(json.dumps({**GOOD, **change}))
+    (tmp_path / "baseline").mkdir()
+    (tmp_path / "runs/ci").mkdir(parents=True)
+    shutil.copy(tmp_path / "answer.json", tmp_path / "runs/ci/summary.json")
+    executable(tmp_path / ".programs/asnn", ASNN)
+    ended = {}
+    for name, texts in SCRIPTS.items():
+        codes = (bash(text, tmp_path, EXPORT=str(export)).returncode for text in texts)
+        ended[name] = next((each for each in codes if each), 0)
+    everywhere = not change or "accuracy" in change
+    assert ended["GitHub"] == code
+    assert ended["GitLab"] == (code if everywhere else 0)
+    assert ended["ci.sh"] == (code if everywhere or "energy" in change else 0)
+
+
+def test_the_exit_codes_are_those_of_the_manual():
+    def codes(page: Path) -> list[str]:
+        return re.findall(r"^\| ([\d, ]+) \|", page.read_text("utf-8"), re.M)
+
+    assert set(codes(PAGE)) == set(codes(PAGE.parent / "cli.md")) - {"141"}

@@ -1,0 +1,202 @@
+"""Every command's help has examples, and each of them runs, here, in a folder with what it names.
+
+An example runs as it stands, but for options that are appended where it would take minutes
+otherwise: `shorter` says which. Lines with a pipe or a redirection run in bash, others in this
+process. What is in the folder: see `prepared`.
+"""
+
+import itertools
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asnn.benchmarks import targets
+from asnn.benchmarks.contestants import base
+from asnn.cli.app import run
+from asnn.cli.reference import pages
+from asnn.learning import loop
+
+from ..datasets.conftest import idx_bytes
+from .conftest import TINY
+from .jq import write_jq
+
+pytestmark = pytest.mark.slow
+
+PAGES = pages()
+EXAMPLES = [(page.path, line) for page in PAGES for line in page.examples]
+RUN = "runs/digits-20260101-120000"
+SWEEP = "runs/sweep-digits-20260101-120000"
+SHELL = {"|", ">", "<"}
+NETS = """\
+    import snntorch
+    from torch import nn
+
+    def make():
+        hidden, last = (snntorch.Leaky(beta=0.9, init_hidden=True) for _ in range(2))
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 8), hidden, nn.Linear(8, 10), last)
+"""
+
+
+def shorter(line: str) -> list[str]:
+    """What is appended to a command, so that it takes seconds."""
+    words = shlex.split(line)
+    if words[1] == "train" and "--resume" in words:
+        return ["--set", "train.epochs=3"] if "--set" in words else []
+    if words[1] == "train":
+        return ["--set", "train.epochs=1", "--set", "data.limit=64"]
+    if words[1] == "sweep" and "--resume" not in words:
+        few = ["--set", "train.epochs=1", "--set", "data.limit=64"]
+        # A grid with seeds would be twelve processes; a sweep is trained from other examples.
+        return [*few, *(["--trials", "1"] if "--search" in words else []),
+                *(["--dry-run"] if "--seeds" in words else [])]  # fmt: skip
+    if words[1] == "bench":
+        few = {"--steps": "1,2", "--batch": "2"}
+        given = [word for option in few if option in words for word in (option, few[option])]
+        return ["--quick", "--rounds", "1", "--threads", "1", *given]
+    return []
+
+
+def test_every_command_has_an_example_of_its_own():
+    assert len(PAGES) > 10
+    for page in PAGES:
+        assert page.examples, f"the help of `{page.path}` has no examples"
+        assert any(re.search(rf"(^|\| |&& ){page.path}\b", line) for line in page.examples)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """The folder that examples speak of: runs, a sweep, data, a picture, recipes, exports."""
+    folder = tmp_path_factory.mktemp("examples")
+    random = np.random.default_rng(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run(["train", *TINY, "--out", RUN]) == 0
+        for form in ("onnx", "nir"):
+            assert run(["export", RUN, "--format", form, "-o", "made"]) == 0
+        short = ["--set", "train.epochs=1", "--set", "data.limit=64"]
+        grid = ["--grid", "coding.name=direct", "--seeds", "1"]
+        assert run(["sweep", *grid, *short, "--out", SWEEP]) == 0
+        patch.setattr(loop, "loss_of", interrupting(loop.loss_of))
+        assert run(["train", *TINY, "--out", "runs/digits-20260101-130000"]) == 130
+    for name in ("deploy", "export/onnx"):
+        (folder / name).mkdir(parents=True)
+        shutil.copy(folder / "made/model.onnx", folder / name)
+    shutil.copy(folder / "made/model.nir", folder)
+    shutil.rmtree(folder / "made")
+    Image.fromarray(random.integers(0, 256, (12, 10), dtype=np.uint8)).save(folder / "cat.png")
+    (folder / "my.toml").write_text('name = "mine"\n[data]\nname = "digits"\n')
+    (folder / "nets.py").write_text(textwrap.dedent(NETS))
+    for name in ("MNIST", "FashionMNIST"):
+        (folder / "data" / name / "raw").mkdir(parents=True)
+        for part, count in (("train", 300), ("t10k", 100)):
+            images = random.integers(0, 256, (count, 28, 28))
+            for kind, array in (("images-idx3", images), ("labels-idx1", np.arange(count) % 10)):
+                path = folder / "data" / name / "raw" / f"{part}-{kind}-ubyte"
+                path.write_bytes(idx_bytes(array))
+    return folder
+
+
+def interrupting(original):
+    """The loss, and Ctrl-C in the fourth step."""
+    made = 0
+
+    def counted(*arguments):
+        nonlocal made
+        made += 1
+        if made == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(*arguments)
+
+    return counted
+
+
+@pytest.fixture
+def folder(prepared, tmp_path, monkeypatch):
+    """A copy of the prepared folder, which is the current one; quick to compute in."""
+    copy = tmp_path / "here"
+    shutil.copytree(prepared, copy, copy_function=shutil.copy2)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    if shutil.which("jq") is None:
+        write_jq(programs)
+    path = [str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(path))
+    monkeypatch.chdir(copy)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # --from adds the current folder
+    return copy
+
+
+@pytest.fixture
+def small_bench(monkeypatch):
+    """The cases of a preset on small images, and no peers but those that an example names."""
+    for name in ("PAPER", "HYBRID", "SINGLE", "SHORT", "LONG"):
+        small = replace(getattr(targets, name), in_shape=(1, 8, 8))
+        monkeypatch.setattr(targets, name, small)
+    monkeypatch.setattr(base, "find_spec", lambda name: True if name == "numba" else None)
+
+
+def add_runs(folder: Path, words: list[str]) -> None:
+    """Put the trained run wherever an example takes one from."""
+    for before, word in itertools.pairwise(words):
+        made = before in ("--out", "-o", "--output") or Path(word).name == "latest"
+        if re.fullmatch(r"runs/[^/.]+", word) and not made and not (folder / word).exists():
+            shutil.copytree(folder / RUN, folder / word)
+
+
+@pytest.mark.parametrize(("command", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
+def test_an_example_runs(command, line, folder, request, capfd):
+    words = shlex.split(line)
+    if words[1] == "bench" and "--against" not in words:
+        request.getfixturevalue("small_bench")
+    add_runs(folder, words)
+    if SHELL & set(words):
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", with_shorter(line)], timeout=120)
+        assert done.returncode == 0, capfd.readouterr().err
+        return
+    for each in line.split(" && "):
+        code = run(shlex.split(each)[1:] + shorter(each))
+        assert code == 0, capfd.readouterr().err
+
+
+def with_shorter(line: str) -> str:
+    """A pipeline, the options appended to the command of asnn in it."""
+    asnn, pipe, rest = line.partition(" | ")
+    if not asnn.startswith("asnn "):
+        return line
+    return " ".join([asnn, shlex.join(shorter(asnn)), pipe, rest])
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="there is no jq to compare with")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ".a",
+        ".b[].c",
+        ".b[-1].c",
+        "keys",
+        "-e '.a >= 0.5'",
+        "-e '.a >= 0.6'",
+        "-e '.b[].c < 3'",
+        "-r .d",
+        ".e",
+    ],
+)
+def test_the_replacement_of_jq_does_what_jq_does(tmp_path, words):
+    write_jq(tmp_path)
+    given = b'{"a": 0.5, "b": [{"c": 1}, {"c": 3}], "d": "x"}'
+    done = [
+        subprocess.run(["bash", "-c", f"{jq} {words}"], input=given, capture_output=True)
+        for jq in ("jq", tmp_path / "jq")
+    ]
+    assert done[0].stdout == done[1].stdout and done[0].returncode == done[1].returncode
