@@ -6,7 +6,6 @@ from typing import Any
 
 from . import console, eval_corrupt, eval_energy, eval_latency
 
-STEPS_A_TABLE = 7  # what fits 80 columns
 MOST_CLASSES_SHOWN = 10
 
 
@@ -54,12 +53,8 @@ def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None
         for name, values in by_name.items():
             if len(values) > 1:
                 figures[f"{name} {layer}"] = [f"{value:.3f}" for value in values]
-    steps = len(result.accuracy_per_step)
-    for begin in range(0, steps, STEPS_A_TABLE):
-        end = min(begin + STEPS_A_TABLE, steps)
-        heads = [f"t={t}" for t in range(begin + 1, end + 1)]
-        rows = [[name, *values[begin:end]] for name, values in figures.items()]
-        console.table("by step", ["", *heads], rows)
+    heads = [f"t={t}" for t in range(1, len(result.accuracy_per_step) + 1)]
+    console.table("by step", ["", *heads], [[name, *values] for name, values in figures.items()])
 
 
 def _show_confusion(confusion: list[list[int]], classes: list[str]) -> None:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from . import completion, console
+from .tables import shorten
 
-STEPS_A_TABLE = 7  # what fits 80 columns
 NAME = 30  # characters of a name in a table
 VALUE = 42
 MOST_ROWS = 60
@@ -162,10 +162,8 @@ def _show_schedules(schedules: dict[str, dict[str, list[float]]]) -> None:
         if len(values) > 1
     ]
     steps = max((len(row) - 1 for row in rows), default=0)
-    for begin in range(0, steps, STEPS_A_TABLE):
-        end = min(begin + STEPS_A_TABLE, steps)
-        heads = [f"t={t}" for t in range(begin + 1, end + 1)]
-        _table("by step", ["", *heads], [[row[0], *row[begin + 1 : end + 1]] for row in rows])
+    shown = [row + [""] * (steps + 1 - len(row)) for row in rows]
+    _table("by step", ["", *(f"t={t}" for t in range(1, steps + 1))], shown)
 
 
 SHOW = {
@@ -189,13 +187,10 @@ def _pairs(title: str, pairs: dict[str, Any]) -> None:
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Show a table, if it has rows; names that others chose are no markup."""
-    from rich.markup import escape
-
+    """Show a table, if it has rows."""
     if not rows:
         return
-    shown = [[escape(cell) for cell in row] for row in rows[:MOST_ROWS]]
-    console.table(title, columns, shown)
+    console.table(title, columns, rows[:MOST_ROWS])
     if len(rows) > MOST_ROWS:
         console.note(f"and {len(rows) - MOST_ROWS:,} more: --json lists all")
 
@@ -208,8 +203,7 @@ def _text(value: Any, most: int = 120) -> str:
 
 def _ends(name: Any, most: int) -> str:
     """Return both ends of a layer's name: the block that it is in, and what it is."""
-    text = _text(name, 10 * most)
-    return text if len(text) <= most else f"{text[: most // 3]}…{text[most // 3 + 1 - most :]}"
+    return shorten(_text(name, 10 * most), most)
 
 
 def _shape(shape: Sequence[Any] | None) -> str:

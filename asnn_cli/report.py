@@ -51,7 +51,7 @@ def report(
         typer.Option(
             metavar="INDEX",
             help="The sample that is shown on its way through the network, counted from 0.",
-            show_default="the first that is answered rightly",
+            show_default="the first that is answered correctly",
         ),
     ] = None,
     energy_table: Annotated[

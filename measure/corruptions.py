@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +36,7 @@ class Corruption:
             that it is given as it was.
         unit: what a severity counts; 0 is always the clean network.
         severities: those that are tried by default, from mild to hard.
-        least, most: the range of severities beside 0.
+        least, most: the range of severities beside 0; by default a share.
         whole: whether a severity is a whole number.
         of_spikes: whether it is done to the spikes of a code, so that the code must have some.
     """
@@ -46,7 +45,7 @@ class Corruption:
     unit: str
     severities: tuple[float, ...]
     least: float = 0.0
-    most: float = math.inf
+    most: float = 1.0
     whole: bool = False
     of_spikes: bool = False
 
@@ -68,13 +67,12 @@ def check_corruption(model: SpikingNetwork, name: str, severity: float) -> Corru
             f"{name} cannot corrupt the code {model.coding.name!r}",
             why="all of its steps are analog, it has no spikes",
         )
-    in_range = corruption.least <= severity <= corruption.most and math.isfinite(severity)
+    in_range = corruption.least <= severity <= corruption.most
     if severity != 0 and not (in_range and (severity == int(severity) or not corruption.whole)):
         kind = "a whole number " if corruption.whole else ""
-        upwards = "" if corruption.most == math.inf else f" to {corruption.most:g}"
         raise ConfigError(
-            f"the severity of {name} must be {kind}from {corruption.least:g}{upwards}, "
-            f"not {severity:g}",
+            f"the severity of {name} must be {kind}from {corruption.least:g} to "
+            f"{corruption.most:g}, not {severity:g}",
             why=f"it is the {corruption.unit}; 0 is clean",
         )
     return corruption

@@ -8,7 +8,6 @@ rounded to 8 bits afterwards, as they are there. For spikes there is no such sta
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from hashlib import blake2b
 
@@ -21,6 +20,7 @@ from ..models.network import SpikingNetwork
 from .corruptions import Corruption
 
 TRUNCATE = 4.0  # a Gaussian ends after so many deviations, as in scikit-image
+MOST_DEVIATION = 100.0  # nothing is left to harm
 
 
 class Chance:
@@ -140,7 +140,7 @@ def _corruption(
     unit: str,
     *severities: float,
     of_spikes: bool = False,
-    most: float = math.inf,
+    most: float = 1.0,
 ) -> Corruption:
     def apply(model: SpikingNetwork, severity: float, seed: int) -> SpikingNetwork:
         coding = CorruptedCoding(
@@ -160,26 +160,29 @@ GAUSSIAN_NOISE = _corruption(
     gaussian_noise,
     "deviation of the noise, for pixels in [0, 1]",
     *(0.04, 0.06, 0.08, 0.09, 0.1),
+    most=MOST_DEVIATION,
 )
 SALT_AND_PEPPER = _corruption(
     "salt-and-pepper",
     salt_and_pepper,
     "share of the values that become 0 or 1",
     *(0.01, 0.02, 0.03, 0.05, 0.07),
-    most=1,
 )
 BLUR = _corruption(
-    "blur", blur, "deviation of the Gaussian, in pixels", *(0.4, 0.6, 0.7, 0.8, 1.0), most=100
+    "blur",
+    blur,
+    "deviation of the Gaussian, in pixels",
+    *(0.4, 0.6, 0.7, 0.8, 1.0),
+    most=MOST_DEVIATION,
 )
 CONTRAST = _corruption(
-    "contrast", contrast, "share of the contrast that is lost", *(0.25, 0.5, 0.6, 0.7, 0.85), most=1
+    "contrast", contrast, "share of the contrast that is lost", *(0.25, 0.5, 0.6, 0.7, 0.85)
 )
 SPIKE_DROP = _corruption(
     "spike-drop",
     spike_drop,
     "share of the code's spikes that are lost",
     *(0.05, 0.1, 0.2, 0.3, 0.5),
-    most=1,
     of_spikes=True,
 )
 SPIKE_JITTER = _corruption(
@@ -187,5 +190,6 @@ SPIKE_JITTER = _corruption(
     spike_jitter,
     "deviation of the shift of a spike, in steps",
     *(0.25, 0.5, 0.75, 1.0, 2.0),
+    most=MOST_DEVIATION,
     of_spikes=True,
 )

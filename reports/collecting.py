@@ -159,7 +159,7 @@ def collect(
         data: its data.
         split: which part is evaluated.
         table: of costs.
-        sample: which one is shown on its way; by default the first that is answered rightly.
+        sample: which one is shown on its way; by default the first that is answered correctly.
         batch_size: samples at a time.
         device: where to compute.
 
@@ -223,8 +223,8 @@ def thumbnail(image: Tensor) -> str:
 def _first_right(result: Evaluation) -> tuple[int, str]:
     right = result.outcomes.right[-1]
     if right.any():
-        return int(right.int().argmax()), "the first that is answered rightly"
-    return 0, "the first; none is answered rightly"
+        return int(right.int().argmax()), "the first that is answered correctly"
+    return 0, "the first; none is answered correctly"
 
 
 def _confusions(result: Evaluation, split: Split, full_scale: float) -> list[Confusion]:

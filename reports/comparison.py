@@ -14,14 +14,20 @@ from .wording import UNKNOWN, listed
 # Main figures in the table, and which of them is best where one is.
 COLUMNS: dict[str, Any] = {
     "accuracy": max,
-    "calibration_error": min,
+    "picojoules_per_sample": min,
     "spikes_per_sample": min,
+    "calibration_error": min,
     "accumulates": None,
     "multiply_accumulates": None,
-    "picojoules_per_sample": min,
     "parameters": None,
 }
-HEADS = {"calibration_error": "ECE", "accumulates": "AC", "multiply_accumulates": "MAC"}
+HEADS = {
+    "picojoules_per_sample": "energy",
+    "spikes_per_sample": "spikes",
+    "calibration_error": "ECE",
+    "accumulates": "AC",
+    "multiply_accumulates": "MAC",
+}
 MOST_LABEL = 28
 
 
@@ -106,7 +112,7 @@ def _best(values: Sequence[float], of: Any) -> float | None:
 def _lead(rows: Sequence[Document]) -> str:
     """Return in words which runs are best at what."""
     said = []
-    for place, what in ((0, "most accurate"), (5, "cheapest")):
+    for place, what in ((0, "most accurate"), (1, "cheapest")):
         best = [
             (row["name"], row["cells"][place]["text"])
             for row in rows

@@ -48,7 +48,7 @@ def curves(history: Sequence[Document]) -> list[Drawing]:
 
 def _curve(title: str, lines: dict[str, list[float]], epochs: int) -> Drawing:
     with style():
-        figure, axes = panel((3.15, 2.5))
+        figure, axes = panel((2.95, 2.4))
         axes.set_title(title)
         for i, (label, values) in enumerate(lines.items()):
             marks = "" if epochs > 40 else MARKERS[i]
@@ -67,13 +67,17 @@ def _curve(title: str, lines: dict[str, list[float]], epochs: int) -> Drawing:
 
 
 def schedule_figures(learned: dict[str, dict[str, list[float]]]) -> list[Drawing]:
-    """Return one figure for each kind of schedule, a line for each layer."""
+    """Return one figure for each kind of schedule that changes with the step in some layer."""
     kinds: dict[str, dict[str, list[float]]] = {}
     for layer, values in learned.items():
         for kind, by_step in values.items():
             if len(by_step) > 1:
                 kinds.setdefault(kind, {})[layer] = by_step
-    return [_schedule(kind.replace("_", " "), layers) for kind, layers in sorted(kinds.items())]
+    return [
+        _schedule(kind.replace("_", " "), layers)
+        for kind, layers in sorted(kinds.items())
+        if any(len(set(by_step)) > 1 for by_step in layers.values())
+    ]
 
 
 def _schedule(kind: str, layers: dict[str, list[float]]) -> Drawing:

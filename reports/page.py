@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from ..core.text import printable
 from .collecting import RunReport
@@ -35,6 +38,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["foldable"] = foldable
     several = len(reports) > 1
     labels = labels_of(reports, differences or {})
     title = f"{len(reports)} runs compared" if several else printable(reports[0].name)
@@ -46,3 +50,8 @@ def page(
         command=printable(command),
         versions=[(name, version(name)) for name in VERSIONS],
     )
+
+
+def foldable(name: str) -> Markup:
+    """Return a long name that is folded where its parts end."""
+    return Markup("<wbr>").join(escape(part) for part in re.findall(r"[^,/]*[,/]?", name) if part)

@@ -13,7 +13,7 @@ from ..measure.evaluation import running_mean
 from ..models.layers import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
 
-MOST_NEURONS = 64  # of a layer; others are left out of the raster, evenly
+MOST_NEURONS = 160  # of a layer; others are left out of the raster, evenly
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,12 @@ from .svg import inline
 from .wording import UNKNOWN, a_line, energy, listed, percent, whole
 
 MOST_CLASSES = 20  # of a confusion matrix that is shown whole
+UNITS = {
+    "mac": "MAC",
+    "ac": "AC",
+    "neuron_update": "update of a neuron",
+    "memory_byte": "byte moved",
+}
 FORMS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "accuracy": ("accuracy", percent),
     "loss": ("loss", lambda loss: f"{loss:.4f}"),
@@ -57,6 +63,7 @@ def view(report: RunReport, prefix: str) -> Document:
     """
     picture = Pictures(prefix)
     result, told = report.result, report.told
+    reliability = figures.reliability(report.calibration)
     return {
         "id": prefix,
         "name": report.name,
@@ -81,7 +88,8 @@ def view(report: RunReport, prefix: str) -> Document:
         **_passage(report, picture),
         "rates": _rates(result.spike_rates),
         **_energy(report, picture),
-        "reliability": picture(figures.reliability(report.calibration)),
+        "reliability": picture(reliability),
+        "calibration": reliability.says,
         "exports": [
             row for folder, found in report.exports.items() for row in _runtimes(folder, found)
         ],
@@ -112,7 +120,7 @@ def _lead(report: RunReport) -> str:
     return (
         f"{network['name']} with {network['neuron']} neurons, {network['coding']} code, {steps}: "
         f"{percent(result.accuracy)} of {result.samples:,} {report.split} samples of "
-        f"{report.data.name} answered rightly, for {whole(result.spikes_per_sample)} spikes and "
+        f"{report.data.name} answered correctly, for {whole(result.spikes_per_sample)} spikes and "
         f"{energy(report.energy['picojoules_per_sample'])} an image."
     )
 
@@ -138,7 +146,7 @@ def _matrix(report: RunReport) -> list[Document] | None:
     for i, (name, row) in enumerate(zip(classes, report.result.confusion, strict=True)):
         total = max(sum(row), 1)
         cells = [
-            {"text": str(n) if n else "·", "share": _share(n / total), "right": i == j}
+            {"text": str(n) if n else "·", "share": _share((n / total) ** 0.5), "right": i == j}
             for j, n in enumerate(row)
         ]
         right = percent(row[i] / total, 1) if sum(row) else UNKNOWN
@@ -242,7 +250,7 @@ def _energy(report: RunReport, picture: Pictures) -> Document:
         "bars": picture(cost_figures.energy_by_layer(bars)) if any(v for _, v in bars) else None,
         "table": found["table"],
         "formula": found["formula"],
-        "costs": listed([f"{v:g} pJ per {k.replace('_', ' ')}" for k, v in costs.items() if v]),
+        "costs": listed([f"{cost:g} pJ per {UNITS[of]}" for of, cost in costs.items() if cost]),
         "sparsity": percent(found["activation_sparsity"], 1),
         "connections": percent(found["connection_sparsity"], 1),
         "uncounted": listed(found["uncounted"]),

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 UNKNOWN = "–"
+SPACE = "\N{NO-BREAK SPACE}"
 _ENERGIES = (("mJ", 1e9), ("µJ", 1e6), ("nJ", 1e3), ("pJ", 1.0))
 
 
 def percent(share: float | None, digits: int = 2) -> str:
     """Return a share as `97.50 %`."""
-    return UNKNOWN if share is None else f"{100 * share:.{digits}f} %"
+    return UNKNOWN if share is None else f"{100 * share:.{digits}f}{SPACE}%"
 
 
 def whole(value: float | None) -> str:
@@ -31,7 +32,7 @@ def energy(picojoules: float) -> str:
     """Return an energy as `1.23 µJ`."""
     unit, size = energy_unit(picojoules)
     value = picojoules / size
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}{SPACE}{unit}"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -72,7 +72,7 @@ def environment(programs: Path, **more: str) -> dict[str, str]:
 
 def bash(text: str, folder: Path, **more: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        ["bash", "-c", f"set -euo pipefail\n{text}"], cwd=folder, timeout=180, text=True,
+        ["bash", "-c", f"set -euo pipefail\n{text}"], cwd=folder, timeout=600, text=True,
         capture_output=True, env=environment(folder / ".programs", **more),
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ def trained(tmp_path_factory):
     )  # fmt: skip
     waited = time.monotonic()
     while not (folder / "runs/ci/checkpoints/latest").exists():
-        assert step.poll() is None and time.monotonic() - waited < 120
+        assert step.poll() is None and time.monotonic() - waited < 300
         time.sleep(0.02)
     os.killpg(step.pid, signal.SIGKILL)
     assert step.communicate() and step.returncode == -signal.SIGKILL

@@ -161,7 +161,7 @@ def test_an_example_runs(command, line, folder, request, capfd):
         request.getfixturevalue("small_bench")
     add_runs(folder, words)
     if SHELL & set(words):
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", with_shorter(line)], timeout=120)
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", with_shorter(line)], timeout=300)
         assert done.returncode == 0, capfd.readouterr().err
         return
     for each in line.split(" && "):

@@ -1,0 +1,152 @@
+"""What the networks of a sweep spend: accuracy, operations and energy, beside their analog twin.
+
+    python -m asnn.benchmarks.energy SWEEP [--twins SWEEP] [--table NAME|FILE] [--exit P]
+
+evaluates every finished member of a sweep on its test images and counts its operations. It prints
+a table in Markdown, means over the seeds: accumulates and multiply-accumulates of an image and
+their energy; the same where an image is answered at the first step whose confidence is at least P;
+and, last, the analog network of the same architecture: dense, and as the members of another sweep
+(`model.neuron=relu`) were trained, without operations on zeros.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from ..learning.checking import check_recipe
+from ..learning.recipe import Recipe, read_document
+from ..measure import Evaluation, evaluate
+from ..measure.cost_tables import DEFAULT, CostTable, read_cost_table
+from ..measure.energy import energy_of_samples, energy_report, spent
+from ..measure.exits import Exit, tradeoff
+from ..measure.twin import dense_twin
+from ..models.network import SpikingNetwork
+from ..models.saved import load_model
+from ..sweeps.folder import RECORD, SweepFolder, find_sweep
+from ..sweeps.member import load_data
+
+HEADS = ("code", "neuron", "T", "n", "accuracy, %", "AC, k", "MAC, k", "energy, nJ", "of dense ANN")
+
+
+class Spending(NamedTuple):
+    """What one network spends on an image, the mean of all test images; energy in pJ."""
+
+    accuracy: float
+    ac: float
+    mac: float
+    energy: float
+    early_accuracy: float
+    early_steps: float
+    early_energy: float
+
+
+def main() -> None:
+    """Evaluate and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m asnn.benchmarks.energy")
+    parser.add_argument("sweep", type=Path, help="folder of a sweep")
+    parser.add_argument("--twins", type=Path, help="folder of a sweep of analog twins")
+    parser.add_argument("--table", default=DEFAULT, help="what operations cost")
+    parser.add_argument("--exit", type=float, default=0.9, help="confidence of an early answer")
+    options = parser.parse_args()
+    costs, rule = read_cost_table(options.table), Exit("confidence", options.exit)
+    points, model = measure(find_sweep(options.sweep), costs, rule)
+    if model is None:
+        sys.exit("no member of the sweep is finished")
+    twins: list[Spending] = []
+    if options.twins:
+        twins = [s for p in measure(find_sweep(options.twins), costs, rule)[0].values() for s in p]
+    print("\n".join(table(points, twins, model, costs, rule)))
+
+
+Points = dict[tuple[str, str, int], list[Spending]]
+
+
+def measure(
+    sweep: SweepFolder, costs: CostTable, rule: Exit
+) -> tuple[Points, SpikingNetwork | None]:
+    """Return what the finished members spend, by code, neuron and steps, and one of them."""
+    points: Points = {}
+    model = None
+    for record in sorted(sweep.path.glob(f"*/{RECORD}")):
+        print(record.parent.name, file=sys.stderr)
+        run = sweep.run(record.parent.name)
+        recipe = check_recipe(read_document(run.config), source=str(run.config))
+        model = load_model(run.model)
+        found = _spending(model, recipe, costs, rule)
+        key = (recipe.coding.name, recipe.model.neuron, recipe.coding.steps)
+        points.setdefault(key, []).append(found)
+    return points, model
+
+
+def _spending(model: SpikingNetwork, recipe: Recipe, costs: CostTable, rule: Exit) -> Spending:
+    data = load_data(recipe)
+    found: Evaluation = evaluate(
+        model, data.test, classes=len(data.classes), full_scale=data.full_scale, count=True
+    )
+    assert found.counts is not None
+    report = energy_report(found.counts, costs)
+    early = tradeoff(found.outcomes, [rule], energy_of_samples(found.counts, costs))[-1]
+    return Spending(
+        found.accuracy,
+        report["accumulates"],
+        report["multiply_accumulates"],
+        report["picojoules_per_sample"],
+        early["accuracy"],
+        early["steps"],
+        early["picojoules"],
+    )
+
+
+def table(
+    points: Points, twins: list[Spending], model: SpikingNetwork, costs: CostTable, rule: Exit
+) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    counted = spent(dense_twin(model), costs, dense=True)
+    dense = sum(float(part.sum()) for part in counted.picojoules(costs).values())
+    early = (f"accuracy at {rule}", "steps", "energy, nJ")
+    lines = [f"| {' | '.join((*HEADS, *early))} |"]
+    lines += ["| --- | --- |" + " ---: |" * (len(HEADS) + len(early) - 2)]
+    for (code, neuron, steps), each in sorted(points.items(), key=lambda item: item[0]):
+        lines.append(_line([code, neuron, str(steps)], each, dense))
+    ac, mac = float(counted.ac.sum()), float(counted.mac.sum())
+    bare = ["analog", "ReLU, dense", "1", "", "", _k(ac), _k(mac), f"{dense / 1e3:,.0f}", "1.00"]
+    lines.append(f"| {' | '.join([*bare, '', '', ''])} |")
+    if twins:
+        lines.append(_line(["analog", "ReLU, without zeros", "1"], twins, dense, early=False))
+    return lines
+
+
+def _line(names: list[str], each: list[Spending], dense: float, *, early: bool = True) -> str:
+    energy = fmean(s.energy for s in each)
+    cells: list[Any] = [
+        *names,
+        len(each),
+        _percent([s.accuracy for s in each]),
+        _k(fmean(s.ac for s in each)),
+        _k(fmean(s.mac for s in each)),
+        f"{energy / 1e3:,.0f}",
+        f"{energy / dense:.2f}",
+    ]
+    cells += [
+        _percent([s.early_accuracy for s in each]),
+        f"{fmean(s.early_steps for s in each):.2f}",
+        f"{fmean(s.early_energy for s in each) / 1e3:,.0f}",
+    ] if early else ["", "", ""]  # fmt: skip
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _percent(shares: list[float]) -> str:
+    mean = f"{100 * fmean(shares):.2f}"
+    return f"{mean} ± {100 * stdev(shares):.2f}" if len(shares) > 1 else mean
+
+
+def _k(operations: float) -> str:
+    return f"{operations / 1e3:,.0f}"
+
+
+if __name__ == "__main__":
+    main()

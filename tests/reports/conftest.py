@@ -1,0 +1,157 @@
+"""A small run, reports of networks that were never trained, and a reader of pages."""
+
+import os
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import torch
+
+from asnn.cli.app import run
+from asnn.datasets.base import DataSet, Split
+from asnn.measure.cost_tables import read_cost_table
+from asnn.models import create_model
+from asnn.reports.collecting import Told, collect
+
+VOID = {"meta", "link", "img", "br", "hr", "wbr"}
+
+
+@dataclass
+class Tag:
+    name: str
+    attributes: dict
+    text: str = ""
+    parents: tuple = ()
+
+
+@dataclass
+class Page:
+    """What an HTML text holds, in its order."""
+
+    source: str
+    tags: list[Tag] = field(default_factory=list)
+
+    def all(self, *names: str) -> list[Tag]:
+        return [tag for tag in self.tags if tag.name in names]
+
+    def figures(self) -> dict[str, str]:
+        """The main figures of the first run, as they are."""
+        found = {}
+        for tag in self.all("data"):
+            found.setdefault(tag.attributes["data-figure"], tag.attributes["value"])
+        return found
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.tags[0].text.split())
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[Tag] = []
+        self.open: list[Tag] = []
+
+    def handle_starttag(self, tag, attrs):
+        found = Tag(tag, dict(attrs), parents=tuple(each.name for each in self.open))
+        self.tags.append(found)
+        if tag not in VOID:
+            self.open.append(found)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(Tag(tag, dict(attrs), parents=tuple(each.name for each in self.open)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1].name == tag, f"</{tag}> ends nothing"
+        self.open.pop()
+
+    def handle_data(self, data):
+        for tag in self.open:
+            tag.text += data
+
+
+@pytest.fixture(scope="session")
+def read():
+    """Return what reads a page, and finds that each tag is closed."""
+
+    def page(source: str) -> Page:
+        reader = _Reader()
+        reader.feed(source)
+        assert reader.open == []
+        return Page(source, reader.tags)
+
+    return page
+
+
+@pytest.fixture(scope="session")
+def report_of():
+    """Return what makes the report of a network that was never trained, on random images."""
+
+    def make(
+        *,
+        path="runs/a",
+        classes=("a", "b", "c"),
+        samples=24,
+        shape=(1, 6, 6),
+        table="45nm-fp32",
+        told=None,
+        sample=None,
+        coding="hybrid",
+        steps=3,
+        seed=0,
+        **options,
+    ):
+        torch.manual_seed(seed)
+        labels = torch.arange(samples) % len(classes)
+        split = Split(torch.randint(0, 256, (samples, *shape), dtype=torch.uint8), labels)
+        data = DataSet("random", split, split, split, list(classes), 255.0, "f" * 64)
+        model = create_model(
+            "mlp",
+            in_shape=shape,
+            classes=len(classes),
+            coding=coding,
+            steps=steps,
+            features=[20, 10],
+            **options,
+        ).eval()
+        with torch.no_grad():  # so that neurons fire
+            for module in model.modules():
+                if isinstance(module, torch.nn.Linear):
+                    module.weight *= 4
+        files = Told(
+            path=Path(path),
+            config={},
+            environment={},
+            best={"validation_accuracy": None, "epoch": None},
+            parameters=None,
+            history=[],
+            faults=[],
+        )
+        files = Told(**{**files.__dict__, **(told or {})})
+        costs = read_cost_table(table)
+        return collect(files, model, data, split="test", table=costs, sample=sample)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """The folder of a small finished run with a verified export."""
+    folder = tmp_path_factory.mktemp("reported")
+    former = os.getcwd()
+    os.chdir(folder)
+    try:
+        small = ("train.epochs=2", "data.limit=200", "model.widths=[4,8]", "model.hidden=16")
+        assert run(["train", *(w for s in small for w in ("--set", s)), "--out", "runs/a"]) == 0
+        assert run(["export", "runs/a", "--format", "onnx"]) == 0
+    finally:
+        os.chdir(former)
+    return folder / "runs" / "a"
+
+
+@pytest.fixture(scope="session")
+def written(trained) -> Path:
+    """The page of that run, as the command writes it."""
+    assert run(["report", str(trained)]) == 0
+    return trained / "report.html"

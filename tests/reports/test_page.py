@@ -1,0 +1,214 @@
+"""What stands on a page, read as HTML."""
+
+import dataclasses
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+from asnn.reports.page import foldable, page
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def one(report_of, read):
+    return read(page([report_of()], command="asnn report runs/a"))
+
+
+@pytest.fixture(scope="module")
+def several(report_of, read):
+    reports = [report_of(path=f"runs/{name}", seed=i) for i, name in enumerate("ab")]
+    return read(page(reports, command="asnn report", differences={"train.seed": [0, 1]}))
+
+
+@pytest.fixture(params=["one", "several"])
+def each(request):
+    return request.getfixturevalue(request.param)
+
+
+def faults(found) -> list[str]:
+    """What would make a page load something, run something, or hard to read by ear."""
+    wrong = [f"<{tag.name}>" for tag in found.all("script", "iframe", "object", "embed", "base")]
+    for tag in found.tags:
+        wrong += [f"{tag.name} {key}" for key in tag.attributes if key.startswith("on")]
+        for key in ("href", "src", "xlink:href", "action", "srcset", "poster"):
+            value = tag.attributes.get(key, "#")
+            if not value.startswith(("#", "data:")):
+                wrong.append(f"{tag.name} {key}={value}")
+        if tag.name in ("img", "svg"):
+            words = tag.attributes.get("alt" if tag.name == "img" else "aria-label", "")
+            if len(words) < 10:
+                wrong.append(f"{tag.name} without words")
+    if re.search(r"@import|url\((?!#|[\"']?data:)", found.source):
+        wrong.append("an address in a style")
+    return wrong
+
+
+def test_a_page_needs_nothing_beside_it(each):
+    assert faults(each) == []
+    policy = next(t for t in each.all("meta") if "http-equiv" in t.attributes)
+    assert "default-src 'none'" in policy.attributes["content"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "<script></script>",
+        '<img src="https://example.org/a.png" alt="a picture from elsewhere">',
+        '<img src="data:," alt="">',
+        '<svg role="img"></svg>',
+        '<a href="file:///etc/passwd">a</a>',
+        '<p onclick="a()">a</p>',
+        "<style>p { background: url(//example.org) }</style>",
+    ],
+)
+def test_what_does_not_belong_on_a_page_is_found(one, read, more):
+    assert faults(read(one.source.replace("</main>", f"{more}</main>"))) != []
+
+
+def test_it_has_a_language_a_title_landmarks_and_a_way_past_them(each):
+    assert each.all("html")[0].attributes["lang"] == "en"
+    assert each.all("title")[0].text.endswith("– asnn report")
+    for name in ("header", "nav", "main", "h1"):
+        assert len(each.all(name)) == 1
+    assert each.all("a")[0].attributes["href"] == "#main"
+
+
+def test_headings_are_in_order(each):
+    levels = [int(tag.name[1]) for tag in each.all("h1", "h2", "h3", "h4")]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_ids_are_unique_and_each_reference_leads_somewhere(each):
+    ids = [tag.attributes["id"] for tag in each.tags if "id" in tag.attributes]
+    assert len(set(ids)) == len(ids)
+    wanted = {
+        tag.attributes["href"][1:]
+        for tag in each.tags
+        if tag.attributes.get("href", "").startswith("#")
+    }
+    wanted |= set(re.findall(r"url\(#([^)]*)\)", each.source))
+    assert wanted <= set(ids)
+
+
+def test_tables_have_captions_and_scopes_and_figures_their_words(each):
+    assert len(each.all("table")) == len(each.all("caption")) > 4
+    assert all(tag.text.strip() for tag in each.all("caption"))
+    assert all("scope" in tag.attributes for tag in each.all("th"))
+    assert all("figure" in tag.parents for tag in each.all("svg"))
+    assert all(tag.attributes["role"] == "img" for tag in each.all("svg"))
+
+
+def test_schedules_are_drawn_where_they_change_with_the_step(report_of, read):
+    report = report_of()
+    learned = {"spikes1": {"leak": [0.5, 0.7, 0.9], "gain": [0.5] * 3}}
+    found = read(page([dataclasses.replace(report, learned=learned)], command=""))
+    said = [tag.attributes["aria-label"] for tag in found.all("svg")]
+    assert "Leak: spikes1 from 0.50 at step 1 to 0.90 at step 3." in said
+    assert not any(s.startswith("Gain") for s in said)
+
+
+def test_text_of_figures_stays_text(one):
+    assert "Accuracy after each step, %" in one.text
+    said = [tag.attributes["aria-label"] for tag in one.all("svg")]
+    assert any(
+        re.match(r"Accuracy \w+ from [\d.]+\s% at step 1 to [\d.]+\s% at step 3", s) for s in said
+    )
+
+
+def test_the_same_reports_give_the_same_page(report_of):
+    made = [page([report_of()], command="asnn report") for _ in range(2)]
+    assert made[0] == made[1]
+
+
+def test_what_others_named_is_escaped(report_of, read):
+    told = {
+        "config": {"name": HOSTILE, "data": {HOSTILE: HOSTILE}},
+        "environment": {"command": "\x1b[31m" + HOSTILE},
+        "faults": [HOSTILE],
+    }
+    hostile = report_of(
+        path=f"runs/{HOSTILE.replace('/', '-')}", classes=(HOSTILE, "$\\frac{$", "_c"), told=told
+    )
+    found = read(page([hostile], command=f"asnn report '{HOSTILE}'"))
+    assert faults(found) == []
+    assert HOSTILE in found.all("title")[0].text.replace("-s", "/s")
+    assert found.text.count(HOSTILE) >= 6
+    assert "\x1b" not in found.source
+    assert "$\\frac{$" in found.text
+
+
+def test_a_hostile_name_in_a_comparison_is_escaped(report_of, read):
+    names = ["runs/_a", f"runs/{HOSTILE.replace('/', '-')}"]
+    reports = [report_of(path=name) for name in names]
+    found = read(page(reports, command="", differences={HOSTILE: [HOSTILE, None]}))
+    assert faults(found) == []
+    assert HOSTILE in found.text and "_a" in found.text
+
+
+def test_several_runs_are_compared_first(several):
+    heads = [tag.text for tag in several.all("h2")]
+    assert heads == ["Comparison", "seed 0", "seed 1", "This page again"]
+    assert len(several.all("details")) == 2 * 3
+    assert "train.seed" in several.text
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({}, "The run holds no metrics of its epochs."),
+        ({}, "The run has no verified export yet."),
+        ({}, "The run holds no configuration."),
+        ({"neuron": "relu", "coding": "direct"}, "No layer of this network gives spikes."),
+        ({"neuron": "relu", "coding": "direct"}, "there is no raster"),
+        ({"neuron": "fixed"}, "it has learned no schedules"),
+        ({"coding": "direct", "steps": 1}, "The network has a single step"),
+        ({"classes": tuple(map(str, range(21))), "samples": 42}, "only the worst confusions"),
+        ({"told": {"faults": ["metrics.jsonl: it is missing"]}}, "Damaged: metrics.jsonl"),
+        ({"sample": 5}, "Sample 5 of the test split, as asked for"),
+        ({"table": "45nm-fp32-memory"}, "9.2 pJ per update of a neuron"),
+        ({"shape": (3, 6, 6)}, "spikes per value"),
+        ({"shape": (2, 6, 6), "coding": "rate"}, "in the code rate of 3 steps"),
+    ],
+)
+def test_a_part_that_is_missing_leaves_a_sentence(report_of, read, options, sentence):
+    found = read(page([report_of(**options)], command="asnn report"))
+    assert faults(found) == []
+    said = found.text + " ".join(tag.attributes["aria-label"] for tag in found.all("svg"))
+    assert sentence in said
+
+
+def test_where_no_sample_is_answered_wrongly_it_says_so(report_of, read):
+    found = dataclasses.replace(report_of(), confusions=[])
+    assert "No sample is answered wrongly." in read(page([found], command="")).text
+
+
+def test_metrics_that_are_no_numbers_are_left_out(report_of, read):
+    history = [{"validation_accuracy": 0.5, "train_loss": "much", "spike_rate": float("nan")}]
+    found = read(page([report_of(told={"history": history})], command=""))
+    said = [tag.attributes["aria-label"] for tag in found.all("svg")]
+    assert "Accuracy after one epoch: from 50 to 50." in said
+    assert not any(s.startswith(("Loss", "Spike rate")) for s in said)
+
+
+def test_a_damaged_parity_file_says_so(report_of, read, tmp_path):
+    folder = tmp_path / "export" / "onnx"
+    folder.mkdir(parents=True)
+    for text in ("{", '{"runtimes": [{}]}', '{"runtimes": 3}'):
+        (folder / "parity.json").write_text(text)
+        found = read(page([report_of(path=tmp_path)], command=""))
+        assert "unknown: damaged file" in found.text
+
+
+def test_long_names_are_folded_at_their_parts():
+    assert foldable("a=1,b=<2>,c") == "a=1,<wbr>b=&lt;2&gt;,<wbr>c"
+    assert foldable("") == ""
+
+
+def test_templates_are_installed():
+    from asnn import reports
+
+    assert (Path(reports.__file__).parent / "templates" / "page.html").is_file()
