@@ -23,8 +23,9 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@echo "== installing asnn into $(VENV) (once; some minutes)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
-	@# Its importer of NIR, which the tests run exports in, needs none of its many dependencies.
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'spikingjelly==2.0.0' 'loguru>=0.7,<1'
+	@# SpikingJelly's importer of NIR and NeuroBench's count of operations, which the tests compare
+	@# with, need none of their many dependencies.
+	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'spikingjelly==2.0.0' 'loguru>=0.7,<1' 'neurobench==2.3.0'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

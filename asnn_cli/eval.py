@@ -7,23 +7,40 @@ from typing import Annotated, Any
 
 import typer
 
-from . import console
+from . import completion, console
 from .run_data import load_data, read_recipe
 
 
 def evaluate_run(
     run: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN", help="Folder of a run.", show_default="the newest"),
+        typer.Argument(
+            metavar="RUN",
+            help="Folder of a run.",
+            show_default="the newest",
+            autocompletion=completion.runs,
+        ),
     ] = None,
-    split: Annotated[str, typer.Option(help="test, validation or train.")] = "test",
+    split: Annotated[
+        str,
+        typer.Option(
+            help="test, validation or train.",
+            autocompletion=completion.one_of(*completion.SPLITS),
+        ),
+    ] = "test",
     steps: Annotated[
         int | None,
         typer.Option(
             "--steps", help="Use the first steps only: an early answer.", show_default="all"
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:N or mps.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:N or mps.",
+            autocompletion=completion.one_of(*completion.DEVICES),
+        ),
+    ] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = 256,
     data_dir: Annotated[
         Path | None,
@@ -68,6 +85,7 @@ def evaluate_run(
             metavar="RUN",
             help="A trained ANN of the same architecture, to compare energy with.",
             show_default="the run's teacher, if it is one",
+            autocompletion=completion.runs,
         ),
     ] = None,
     exits: Annotated[
@@ -91,7 +109,8 @@ def evaluate_run(
         ),
     ] = None,
     timed: Annotated[
-        bool, typer.Option("--latency", help="Time single images, computed in three ways.")
+        bool,
+        typer.Option("--latency", help="Time single images at all steps, computed in three ways."),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object.")
