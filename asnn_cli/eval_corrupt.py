@@ -1,9 +1,8 @@
-"""`asnn eval --corrupt`: what is asked for, the tables, and the picture."""
+"""`asnn eval --corrupt`: what is asked for, and the tables."""
 
 from __future__ import annotations
 
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from . import console
@@ -101,18 +100,3 @@ def show_robustness(rows: list[dict[str, Any]]) -> None:
                     ["spike rate", *(f"{row['spike_rate']:.4f}" for row in part)],
                 ],
             )
-
-
-def draw(run: Any, rows: list[dict[str, Any]], *, quiet: bool) -> None:
-    """Draw `robustness.png` into the run, where that can be written."""
-    from ..core.errors import AsnnError
-    from ..measure.robustness_picture import draw_robustness
-
-    path: Path = run.path / "robustness.png"
-    try:
-        draw_robustness(path, {run.path.name: rows})
-    except AsnnError as error:  # a run may lie on a read-only disk; its figures are told already
-        console.note(f"warning: {error}")
-        return
-    if not quiet:
-        console.note(f"robustness: {path}")

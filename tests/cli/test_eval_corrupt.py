@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from asnn.cli.app import run
-from asnn.cli.eval_corrupt import draw, read_corruptions, show_robustness
-from asnn.core import ConfigError
-from asnn.core.runs import Run
+from asnn.cli.eval_corrupt import read_corruptions, show_robustness
+from asnn.core import AsnnError, ConfigError
 from asnn.datasets import load_dataset
 from asnn.measure import evaluate
 from asnn.measure.corruptions import corruption_registry, robustness
+from asnn.measure.robustness_picture import draw_robustness
 from asnn.models import create_model, load_run
 
 pytestmark = pytest.mark.slow
@@ -140,22 +140,23 @@ def test_many_severities_are_shown_in_several_tables(capsys):
     assert all(f"{10.25 + k:g}" in err for k in range(1, 20))
 
 
-def test_the_picture_has_a_panel_for_each_corruption(measured, tmp_path, capsys):
+def test_the_picture_has_a_panel_for_each_corruption(measured, tmp_path):
     *_, rows = measured
-    place = Run(tmp_path / "run")
-    place.path.mkdir()
+    path = tmp_path / "robustness.png"
     sizes = []
     for count in (1, 2, 8):
-        draw(place, rows[: 2 * count], quiet=False)
-        with Image.open(place.path / "robustness.png") as picture:
+        draw_robustness(path, {"run": rows[: 2 * count]})
+        with Image.open(path) as picture:
             sizes.append(picture.size)
     assert sizes[0][0] < sizes[1][0] < sizes[2][0]
     assert sizes[1][1] < sizes[2][1]
-    assert capsys.readouterr().err.count(f"robustness: {place.path / 'robustness.png'}") == 3
-    assert os.listdir(place.path) == ["robustness.png"]
+    draw_robustness(path, {"run": rows, "other": rows[:2]})  # with a legend
+    with Image.open(path) as picture:
+        assert picture.size == sizes[2]
+    assert os.listdir(tmp_path) == ["robustness.png"]
 
 
-def test_a_picture_that_cannot_be_written_is_told(measured, tmp_path, capsys):
+def test_a_picture_that_cannot_be_written_is_told(measured, tmp_path):
     *_, rows = measured
-    draw(Run(tmp_path / "missing"), rows, quiet=False)
-    assert "warning: could not write" in capsys.readouterr().err
+    with pytest.raises(AsnnError, match="could not write"):
+        draw_robustness(tmp_path / "missing" / "robustness.png", {"run": rows})

@@ -1,0 +1,110 @@
+"""`asnn report`: the page of a run that was trained."""
+
+import json
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+
+from asnn.cli.app import run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch, capsys):
+    """Run `asnn ARGUMENTS` in an empty folder: exit code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        capsys.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_its_figures_are_those_of_the_run_and_of_eval(cli, trained, written, read):
+    page = read(written.read_text("utf-8"))
+    found = {name: float(value) for name, value in page.figures().items()}
+    summary = json.loads((trained / "summary.json").read_text())
+    assert found["best_validation_accuracy"] == summary["best"]["validation_accuracy"]
+    assert found["best_epoch"] == summary["best"]["epoch"]
+    assert found["parameters"] == summary["parameters"]
+    code, out, _ = cli("eval", trained, "--json")
+    evaluated = json.loads(out)
+    assert code == 0
+    for name in ("accuracy", "loss", "spikes_per_sample", "calibration_error", "steps"):
+        assert found[name] == evaluated[name]
+
+
+def test_json_tells_the_same_figures(cli, trained, read):
+    code, out, err = cli("report", trained, "-o", "new/a.html", "--json")
+    assert (code, err) == (0, "")
+    told = json.loads(out)
+    page = read(Path("new/a.html").read_text("utf-8"))
+    assert told["page"] == "new/a.html"
+    assert told["bytes"] == Path("new/a.html").stat().st_size < 1_500_000
+    (figures,) = told["runs"]
+    for name, value in page.figures().items():
+        assert float(value) == figures[name]
+
+
+def test_the_parts_of_a_run_are_on_its_page(trained, written, read):
+    page = read(written.read_text("utf-8"))
+    data = json.loads((trained / "environment.json").read_text())["data"]
+    for said in ("onnxruntime", "batch_size", "data digits", data["fingerprint"][:12]):
+        assert said in page.text
+    assert any(s.attributes["aria-label"].startswith("Loss over 2 epochs") for s in page.all("svg"))
+    assert len(page.all("img")) == 6
+
+
+def test_the_command_on_the_page_makes_the_page_again(cli, trained, read):
+    options = ("-o", "one page.html", "--sample", "3", "--set", "data.validation=0.1")
+    assert cli("report", trained, *options)[0] == 0
+    first = Path("one page.html").read_text("utf-8")
+    said = next(tag.text for tag in read(first).all("code") if tag.text.startswith("asnn report"))
+    assert cli(*shlex.split(said)[1:])[0] == 0
+    assert Path("one page.html").read_text("utf-8") == first
+
+
+def test_several_runs_are_compared(cli, trained, read, tmp_path):
+    other = tmp_path / "b"
+    shutil.copytree(trained, other, ignore=shutil.ignore_patterns("checkpoints", "export"))
+    text = (other / "config.toml").read_text()
+    (other / "config.toml").write_text(text.replace("seed = 0", "seed = 5"))
+    code, _, err = cli("report", trained, other)
+    assert code == 0 and "wrote report.html" in err
+    page = read(Path("report.html").read_text("utf-8"))
+    assert [tag.text for tag in page.all("h2")][:3] == ["Comparison", "seed 0", "seed 5"]
+
+
+def test_a_run_without_most_of_its_files_has_a_page(cli, trained, read, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.toml", "model.safetensors"):
+        shutil.copy(trained / name, bare)
+    (bare / "metrics.jsonl").write_text("{damaged")
+    assert cli("report", bare)[0] == 0
+    page = read((bare / "report.html").read_text("utf-8"))
+    assert "metrics.jsonl" in page.text and "summary.json: it is missing" in page.text
+    assert page.figures()["best_validation_accuracy"] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nowhere"], 4, "nowhere is not a run"),
+        (["RUN", "--split", "tests"], 2, "unknown split 'tests'"),
+        (["RUN", "--sample", "9999"], 2, "there is no sample 9999"),
+        (["RUN", "--energy-table", "44nm"], 2, "unknown energy table"),
+        (["RUN", "--set", "model.name=mlp"], 2, "--set takes keys of data only"),
+        (["RUN", "--set", "data.name=mnist", "--set", "data.download=false"], 4, "MNIST is not in"),
+        (["RUN", "-o", __file__ + "/a.html"], 1, "could not write"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(cli, trained, arguments, code, said):
+    found, out, err = cli("report", *(trained if a == "RUN" else a for a in arguments))
+    assert (found, out) == (code, "")
+    assert said in err
