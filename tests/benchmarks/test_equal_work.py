@@ -13,6 +13,8 @@ from asnn.benchmarks.contestants.step_loop import StepLoop
 from asnn.benchmarks.equal_work import _draw_weights, _parts, examine, wanted_of
 from asnn.benchmarks.work import create_call
 
+pytestmark = pytest.mark.slow
+
 SMALL = Case(in_shape=(2, 8, 8), classes=5, steps=3, batch=3)
 CASES = [
     SMALL,

@@ -7,6 +7,8 @@ import pytest
 
 from asnn.measure.energy import FORMULA
 
+pytestmark = pytest.mark.slow
+
 ANN = [
     *("--set", "model.neuron=relu", "--set", "coding.name=direct", "--set", "coding.steps=1"),
     *("--set", "train.epochs=1", "--set", "data.limit=200"),

@@ -44,6 +44,8 @@ from asnn.models.saved import save_model
 
 from .networks import SHAPE, images, network, samples, spikes_of, subject
 
+pytestmark = pytest.mark.slow
+
 LARGE = (2, 16, 16)
 EAGER = {"threshold": 0.3}
 NETWORKS = {
@@ -108,7 +110,6 @@ class TestGraph:
         granularity = "layer" if norm == "folded" else "channel"
         agreed(*of(name, coding=coding, norm=norm, granularity=granularity))
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("name", DEEP)
     def test_deep_networks(self, name):
         agreed(*of(name))
@@ -257,7 +258,6 @@ class TestOnnx:
         told = report.parities[1].mismatches
         assert list(told) == [node.name for node in out.graph.neurons]
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("name", DEEP)
     def test_deep_networks(self, tmp_path, name):
         out, some = of(name)
@@ -339,7 +339,6 @@ class TestNir:
                 spikes = found[step_name(out.graph, node.name, t)][0]
                 np.testing.assert_array_equal(spikes, trace.values[node.name][t])
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("name", ADDED)
     def test_files_are_verified_in_simulators(self, tmp_path, name):
         out, some = of(name)
@@ -349,7 +348,6 @@ class TestNir:
         there = {each.name for each in SIMULATORS.values() if each.version and each.name != "norse"}
         assert asked == {"torch", "numpy, from the file", *there}
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("name", DEEP)
     def test_deep_networks(self, tmp_path, name):
         out, some = of(name)
@@ -359,7 +357,6 @@ class TestNir:
         long = [note for note in result.notes if "its importer would take long" in note]
         assert len(long) == (2 if nodes > MOST_NODES else 0)
 
-    @pytest.mark.slow
     def test_long_imports_are_for_those_who_ask(self, tmp_path, monkeypatch):
         out, some = of("vggsnn", steps=1, coding="direct")
         monkeypatch.setattr(exporting, "MOST_NODES", 3)
@@ -373,7 +370,6 @@ class TestNir:
             assert report.parities[-1].runtime == name
             assert report.fault is None
 
-    @pytest.mark.slow
     @pytest.mark.parametrize("importer", [None, "snntorch", "spikingjelly", "norse"])
     @pytest.mark.parametrize("name", ["ms", "sew-add", "vgg-11"])
     def test_plain_networks_are_one_lif_neuron_a_layer(self, tmp_path, name, importer):

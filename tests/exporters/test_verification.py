@@ -19,6 +19,8 @@ from asnn.models import use_kernels
 
 from .networks import PLAIN, images, network, samples, subject
 
+pytestmark = pytest.mark.slow
+
 
 def test_exports_are_verified(tmp_path):
     out = subject()

@@ -12,6 +12,8 @@ from asnn.learning import check_recipe, prepare, train
 from asnn.models.convolution import SpikeConv2d
 from asnn.models.layers import SpikingLayer
 
+pytestmark = pytest.mark.slow
+
 RECIPE = {
     "data": {"limit": 96},
     "coding": {"name": "hybrid", "steps": 3},

@@ -20,6 +20,8 @@ from asnn.models.neurons import FixedLeaky
 from asnn.models.residual import Residual
 from asnn.models.time import OverTime
 
+pytestmark = pytest.mark.slow
+
 # Test folders are no packages.
 place = Path(__file__).with_name("brute_force.py")
 spec = importlib.util.spec_from_file_location("brute_force", place)

@@ -18,6 +18,8 @@ from asnn.models.residual import Residual
 
 from .architectures import SMALL, images, rates, settled, small
 
+pytestmark = pytest.mark.slow
+
 IMAGENET = {"in_shape": (3, 224, 224), "classes": 1000, "stem": "imagenet"}
 CIFAR = {"in_shape": (3, 32, 32), "classes": 10}
 
@@ -216,7 +218,6 @@ def assert_same_network(model, peer, call, x):
         torch.testing.assert_close(ours, other, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("connect", ["add", "and", "iand"])
 def test_sew_resnet_is_that_of_spikingjelly(connect):
     torchvision()  # which SpikingJelly's file imports

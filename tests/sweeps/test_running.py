@@ -14,6 +14,8 @@ from asnn.sweeps import running as pool
 from asnn.sweeps.folder import make_folder
 from asnn.sweeps.planning import Member
 
+pytestmark = pytest.mark.slow
+
 WORKER = """
 import json, os, signal, sys, time
 order = json.load(sys.stdin)
