@@ -98,9 +98,9 @@ def report(
 
     asnn report runs/a runs/b -o compare.html
 
-    asnn report runs/a --energy-table 45nm-int8 --json | jq .runs[0].accuracy
+    asnn report runs/a --energy-table 45nm-int8 --json | jq '.runs[0].accuracy'
     """
-    from ..core.files import write_text
+    from ..core.files import make_folder, write_text
     from ..core.runs import find_run
     from ..learning.device import find_device
     from ..measure.cost_tables import DEFAULT, read_cost_table
@@ -113,6 +113,7 @@ def report(
     where = find_device(device)
     found = [find_run(run) for run in runs or [None]]
     target = out or _default_target(found)
+    make_folder(target.parent)
     records = [read_record(run) for run in found]
     reports = []
     for record in records:

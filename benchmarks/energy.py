@@ -1,11 +1,12 @@
 """What the networks of a sweep spend: accuracy, operations and energy, beside their analog twin.
 
-    python -m asnn.benchmarks.energy SWEEP [--twins SWEEP] [--table NAME|FILE] [--exit P]
+    python -m asnn.benchmarks.energy SWEEP [--twins SWEEP] [--tables NAME|FILE ...] [--exit P]
 
 evaluates every finished member of a sweep on its test images and counts its operations. It prints
 a table in Markdown, means over the seeds: accumulates and multiply-accumulates of an image and
-their energy; the same where an image is answered at the first step whose confidence is at least P;
-and, last, the analog network of the same architecture: dense, and as the members of another sweep
+their energy by each table of costs, also as a share of the dense analog network's; what remains by
+the first table where an image is answered at the first step whose confidence is at least P; and,
+last, the analog network of the same architecture: dense, and as the members of another sweep
 (`model.neuron=relu`) were trained, without operations on zeros.
 """
 
@@ -19,7 +20,7 @@ from typing import Any, NamedTuple
 
 from ..learning.checking import check_recipe
 from ..learning.recipe import Recipe, read_document
-from ..measure import Evaluation, evaluate
+from ..measure import evaluate
 from ..measure.cost_tables import DEFAULT, CostTable, read_cost_table
 from ..measure.energy import energy_of_samples, energy_report, spent
 from ..measure.exits import Exit, tradeoff
@@ -29,7 +30,8 @@ from ..models.saved import load_model
 from ..sweeps.folder import RECORD, SweepFolder, find_sweep
 from ..sweeps.member import load_data
 
-HEADS = ("code", "neuron", "T", "n", "accuracy, %", "AC, k", "MAC, k", "energy, nJ", "of dense ANN")
+HEADS = ("code", "neuron", "T", "n", "accuracy, %", "AC, k", "MAC, k")
+Tables = list[CostTable]
 
 
 class Spending(NamedTuple):
@@ -38,10 +40,13 @@ class Spending(NamedTuple):
     accuracy: float
     ac: float
     mac: float
-    energy: float
+    energies: list[float]
     early_accuracy: float
     early_steps: float
     early_energy: float
+
+
+Points = dict[tuple[str, str, int], list[Spending]]
 
 
 def main() -> None:
@@ -49,10 +54,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m asnn.benchmarks.energy")
     parser.add_argument("sweep", type=Path, help="folder of a sweep")
     parser.add_argument("--twins", type=Path, help="folder of a sweep of analog twins")
-    parser.add_argument("--table", default=DEFAULT, help="what operations cost")
+    parser.add_argument("--tables", nargs="+", default=[DEFAULT], help="what operations cost")
     parser.add_argument("--exit", type=float, default=0.9, help="confidence of an early answer")
     options = parser.parse_args()
-    costs, rule = read_cost_table(options.table), Exit("confidence", options.exit)
+    costs = [read_cost_table(name) for name in options.tables]
+    rule = Exit("confidence", options.exit)
     points, model = measure(find_sweep(options.sweep), costs, rule)
     if model is None:
         sys.exit("no member of the sweep is finished")
@@ -62,12 +68,7 @@ def main() -> None:
     print("\n".join(table(points, twins, model, costs, rule)))
 
 
-Points = dict[tuple[str, str, int], list[Spending]]
-
-
-def measure(
-    sweep: SweepFolder, costs: CostTable, rule: Exit
-) -> tuple[Points, SpikingNetwork | None]:
+def measure(sweep: SweepFolder, costs: Tables, rule: Exit) -> tuple[Points, SpikingNetwork | None]:
     """Return what the finished members spend, by code, neuron and steps, and one of them."""
     points: Points = {}
     model = None
@@ -82,19 +83,19 @@ def measure(
     return points, model
 
 
-def _spending(model: SpikingNetwork, recipe: Recipe, costs: CostTable, rule: Exit) -> Spending:
+def _spending(model: SpikingNetwork, recipe: Recipe, costs: Tables, rule: Exit) -> Spending:
     data = load_data(recipe)
-    found: Evaluation = evaluate(
+    found = evaluate(
         model, data.test, classes=len(data.classes), full_scale=data.full_scale, count=True
     )
     assert found.counts is not None
-    report = energy_report(found.counts, costs)
-    early = tradeoff(found.outcomes, [rule], energy_of_samples(found.counts, costs))[-1]
+    reports = [energy_report(found.counts, each) for each in costs]
+    early = tradeoff(found.outcomes, [rule], energy_of_samples(found.counts, costs[0]))[-1]
     return Spending(
         found.accuracy,
-        report["accumulates"],
-        report["multiply_accumulates"],
-        report["picojoules_per_sample"],
+        reports[0]["accumulates"],
+        reports[0]["multiply_accumulates"],
+        [report["picojoules_per_sample"] for report in reports],
         early["accuracy"],
         early["steps"],
         early["picojoules"],
@@ -102,34 +103,37 @@ def _spending(model: SpikingNetwork, recipe: Recipe, costs: CostTable, rule: Exi
 
 
 def table(
-    points: Points, twins: list[Spending], model: SpikingNetwork, costs: CostTable, rule: Exit
+    points: Points, twins: list[Spending], model: SpikingNetwork, costs: Tables, rule: Exit
 ) -> list[str]:
     """Return the lines of a table in Markdown."""
-    counted = spent(dense_twin(model), costs, dense=True)
-    dense = sum(float(part.sum()) for part in counted.picojoules(costs).values())
-    early = (f"accuracy at {rule}", "steps", "energy, nJ")
-    lines = [f"| {' | '.join((*HEADS, *early))} |"]
-    lines += ["| --- | --- |" + " ---: |" * (len(HEADS) + len(early) - 2)]
+    twin = dense_twin(model)
+    counted = [spent(twin, each, dense=True) for each in costs]
+    dense = [
+        sum(float(part.sum()) for part in each.picojoules(cost).values())
+        for each, cost in zip(counted, costs, strict=True)
+    ]
+    heads = [*HEADS, *(head for each in costs for head in (f"{each.name}, nJ", "of dense ANN"))]
+    early = [f"accuracy at {rule}, %", "steps", f"{costs[0].name}, nJ"]
+    lines = [f"| {' | '.join([*heads, *early])} |"]
+    lines += ["| --- | --- |" + " ---: |" * (len(heads) + len(early) - 2)]
     for (code, neuron, steps), each in sorted(points.items(), key=lambda item: item[0]):
         lines.append(_line([code, neuron, str(steps)], each, dense))
-    ac, mac = float(counted.ac.sum()), float(counted.mac.sum())
-    bare = ["analog", "ReLU, dense", "1", "", "", _k(ac), _k(mac), f"{dense / 1e3:,.0f}", "1.00"]
+    ac, mac = float(counted[0].ac.sum()), float(counted[0].mac.sum())
+    bare = ["analog", "ReLU, dense", "1", "", "", _k(ac), _k(mac), *_energies(dense, dense)]
     lines.append(f"| {' | '.join([*bare, '', '', ''])} |")
     if twins:
         lines.append(_line(["analog", "ReLU, without zeros", "1"], twins, dense, early=False))
     return lines
 
 
-def _line(names: list[str], each: list[Spending], dense: float, *, early: bool = True) -> str:
-    energy = fmean(s.energy for s in each)
+def _line(names: list[str], each: list[Spending], dense: list[float], *, early: bool = True) -> str:
     cells: list[Any] = [
         *names,
         len(each),
         _percent([s.accuracy for s in each]),
         _k(fmean(s.ac for s in each)),
         _k(fmean(s.mac for s in each)),
-        f"{energy / 1e3:,.0f}",
-        f"{energy / dense:.2f}",
+        *_energies([fmean(es) for es in zip(*(s.energies for s in each), strict=True)], dense),
     ]
     cells += [
         _percent([s.early_accuracy for s in each]),
@@ -139,13 +143,18 @@ def _line(names: list[str], each: list[Spending], dense: float, *, early: bool =
     return f"| {' | '.join(map(str, cells))} |"
 
 
+def _energies(energies: list[float], dense: list[float]) -> list[str]:
+    pairs = zip(energies, dense, strict=True)
+    return [text for e, of in pairs for text in (_k(e), f"{e / of:.2f}")]
+
+
 def _percent(shares: list[float]) -> str:
     mean = f"{100 * fmean(shares):.2f}"
     return f"{mean} ± {100 * stdev(shares):.2f}" if len(shares) > 1 else mean
 
 
-def _k(operations: float) -> str:
-    return f"{operations / 1e3:,.0f}"
+def _k(value: float) -> str:
+    return f"{value / 1e3:,.0f}"
 
 
 if __name__ == "__main__":

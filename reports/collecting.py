@@ -15,12 +15,13 @@ from ..core.documents import read_json
 from ..core.errors import ConfigError
 from ..datasets.base import DataSet, Split
 from ..measure.cost_tables import CostTable
-from ..measure.energy import energy_of_samples, energy_report
+from ..measure.energy import energy_of_samples, energy_report, spent
 from ..measure.evaluation import Evaluation, evaluate
 from ..measure.exits import Exit, tradeoff
 from ..measure.operations import Counts
 from ..measure.outcomes import Calibration, calibration
 from ..measure.schedules import schedules
+from ..measure.twin import dense_twin
 from ..models.network import SpikingNetwork
 from .passage import Passage, passage_of
 
@@ -83,6 +84,7 @@ class RunReport:
         data: the data set, of which `split` was evaluated.
         result: of the evaluation, operations counted.
         energy: `energy_report`.
+        twin: what the ANN of the same architecture spends on an image, all inputs counted, in pJ.
         exits: `tradeoff` of fixed steps and of confidence.
         calibration: of the last step.
         learned: schedules by layer.
@@ -98,6 +100,7 @@ class RunReport:
     split: str
     result: Evaluation
     energy: Document
+    twin: float
     exits: list[Document]
     calibration: Calibration
     learned: dict[str, dict[str, list[float]]]
@@ -132,6 +135,7 @@ class RunReport:
             "calibration_error": self.result.calibration_error,
             "spikes_per_sample": self.result.spikes_per_sample,
             "picojoules_per_sample": self.energy["picojoules_per_sample"],
+            "ann_twin_picojoules": self.twin,
             "accumulates": self.energy["accumulates"],
             "multiply_accumulates": self.energy["multiply_accumulates"],
             "parameters": self.told.parameters or self.energy["parameters"],
@@ -182,6 +186,7 @@ def collect(
         count=True,
     )
     assert result.counts is not None
+    twin = spent(dense_twin(model), table, dense=True)
     rules = [Exit("confidence", level) for level in LEVELS]
     chosen = (sample, "as asked for") if sample is not None else _first_right(result)
     return RunReport(
@@ -191,6 +196,7 @@ def collect(
         split=split,
         result=result,
         energy=energy_report(result.counts, table),
+        twin=sum(float(part.sum()) for part in twin.picojoules(table).values()),
         exits=tradeoff(result.outcomes, rules, energy_of_samples(result.counts, table)),
         calibration=calibration(result.outcomes),
         learned=schedules(model),

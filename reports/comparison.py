@@ -9,9 +9,9 @@ from ..core.text import printable
 from . import cost_figures
 from .collecting import Document, RunReport
 from .view import FORMS, Pictures
-from .wording import UNKNOWN, listed
+from .wording import UNKNOWN, listed, short
 
-# Main figures in the table, and which of them is best where one is.
+# Main figures in the table, and which of them is best; None where that is no question.
 COLUMNS: dict[str, Any] = {
     "accuracy": max,
     "picojoules_per_sample": min,
@@ -54,10 +54,10 @@ def comparison(
                 {
                     "key": key,
                     "value": each[key],
-                    "text": FORMS[key][1](each[key]),
+                    "text": (short if of is None else FORMS[key][1])(each[key]),
                     "best": each[key] == best[key],
                 }
-                for key in COLUMNS
+                for key, of in COLUMNS.items()
             ],
         }
         for label, report, each in zip(labels, reports, found, strict=True)

@@ -38,6 +38,10 @@ def tradeoff_figure(exits: Sequence[Document]) -> Drawing:
         "fixed number of steps": [each for each in exits if each["exit"] is None],
         "leaving when confident": [each for each in exits if each["exit"] is not None],
     }
+    reach = tuple(
+        span * (max(each[key] for each in exits) - min(each[key] for each in exits))
+        for key, span in (("picojoules", 0.06 / size), ("accuracy", 100 * 0.06))
+    )
     with style():
         figure, axes = panel(HALF)
         axes.set_title("Accuracy against energy, %")
@@ -50,13 +54,12 @@ def tradeoff_figure(exits: Sequence[Document]) -> Drawing:
                 if i == 0
                 else [each["exit"].partition("=")[2] for each in points]
             )
-            places = some(list(zip(names, x, y, strict=True)))
-            for name, *place in places:
+            for name, at, height in _apart(list(zip(names, x, y, strict=True)), reach):
                 shift, side = ((5, -10), "left") if i == 0 else ((-6, 5), "right")
-                write(axes, name, place, shift, side)
+                write(axes, name, (at, height), shift, side)
         axes.set_xlabel(f"energy per image, {unit}")
         axes.margins(x=0.14, y=0.16)
-        axes.legend(loc="lower right")
+        axes.legend()
     fixed, early = kinds.values()
     best = max(early, key=lambda each: (each["accuracy"], -each["picojoules"]))
     whole_way = fixed[-1]
@@ -67,6 +70,15 @@ def tradeoff_figure(exits: Sequence[Document]) -> Drawing:
         f"{percent(best['accuracy'], 1)} for {energy(best['picojoules'])} and "
         f"{best['steps']:.2f} steps on average.",
     )
+
+
+def _apart(points: list[Any], reach: tuple[float, ...]) -> list[Any]:
+    """Return points (name, x, y) whose names do not cover each other, the last one among them."""
+    kept: list[Any] = []
+    for point in reversed(points):
+        if all(abs(point[1] - x) > reach[0] or abs(point[2] - y) > reach[1] for _, x, y in kept):
+            kept.append(point)
+    return kept
 
 
 def energy_by_layer(parts: Sequence[tuple[str, float]]) -> Drawing:
@@ -85,7 +97,7 @@ def energy_by_layer(parts: Sequence[tuple[str, float]]) -> Drawing:
         places = range(len(parts))
         axes.barh(places, values, color=SERIES[0], height=0.66)
         axes.set_yticks(places, names)
-        axes.invert_yaxis()
+        axes.set_ylim(len(parts) - 0.4, -0.6)
         for place, (_, value) in zip(places, parts, strict=True):
             share = percent(value / total if total else 0, 1)
             write(

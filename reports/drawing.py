@@ -21,7 +21,7 @@ HALF = (4.7, 2.9)  # inches: two of them stand side by side
 FULL = 9.6
 MOST_LABELLED = 8  # points of a line
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # names are other people's, and no formulas
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -65,18 +65,18 @@ def style() -> Iterator[None]:
         yield
 
 
-def line(i: int, marker: str | None = None) -> dict[str, Any]:
+def line(i: int) -> dict[str, Any]:
     """Return how line number i is drawn: colour, marker and dashes tell it apart."""
     return {
         "color": SERIES[i % len(SERIES)],
-        "marker": MARKERS[i % len(MARKERS)] if marker is None else marker,
+        "marker": MARKERS[(i + i // len(SERIES)) % len(MARKERS)],  # other ones in each round
         "linestyle": LINES[i % len(LINES)],
         "markeredgecolor": INK,
         "markeredgewidth": 0.6,
     }
 
 
-def panel(size: tuple[float, float]) -> tuple[Figure, Axes]:
+def panel(size: tuple[float, float]) -> tuple[Figure, Any]:
     """Return a figure with one panel; its size in inches."""
     figure, (axes,) = panels(size, 1, 1)
     return figure, axes
@@ -84,7 +84,7 @@ def panel(size: tuple[float, float]) -> tuple[Figure, Axes]:
 
 def panels(
     size: tuple[float, float], rows: int, columns: int, heights: Sequence[float] | None = None
-) -> tuple[Figure, list[Axes]]:
+) -> tuple[Figure, list[Any]]:
     """Return a figure with panels in rows, whose heights may differ."""
     from matplotlib.figure import Figure
 
@@ -95,7 +95,7 @@ def panels(
 def write(
     axes: Axes,
     text: str,
-    place: Sequence[float],
+    place: tuple[float, float],
     shift: tuple[float, float],
     side: str,
     level: str = "baseline",

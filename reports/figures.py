@@ -11,7 +11,6 @@ from .drawing import (
     FULL,
     HALF,
     LINE,
-    MARKERS,
     QUIET,
     SERIES,
     Drawing,
@@ -51,8 +50,8 @@ def _curve(title: str, lines: dict[str, list[float]], epochs: int) -> Drawing:
         figure, axes = panel((2.95, 2.4))
         axes.set_title(title)
         for i, (label, values) in enumerate(lines.items()):
-            marks = "" if epochs > 40 else MARKERS[i]
-            axes.plot(range(1, epochs + 1), values, **line(i, marks), label=label)
+            each = max(1, epochs // 8)
+            axes.plot(range(1, epochs + 1), values, **line(i), markevery=each, label=label)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         if len(lines) > 1:
@@ -81,15 +80,18 @@ def schedule_figures(learned: dict[str, dict[str, list[float]]]) -> list[Drawing
 
 
 def _schedule(kind: str, layers: dict[str, list[float]]) -> Drawing:
+    many = len(layers) > 7
     with style():
-        many = len(layers) > 7
-        figure, axes = panel((HALF[0], 2.7 + 0.11 * many * len(layers)))
+        figure, axes = panel((0.75 * FULL, 1 + 0.2 * len(layers)) if many else (HALF[0], 2.7))
         axes.set_title(f"{kind.capitalize()} by step")
         for i, (layer, values) in enumerate(layers.items()):
             axes.plot(range(1, len(values) + 1), values, **line(i), label=shown(layer))
         axes.set_xlabel("step")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend(ncols=1 + many)
+        if many:
+            figure.legend(loc="outside right upper")
+        else:
+            axes.legend()
     said = [
         f"{layer} from {values[0]:.2f} at step 1 to {values[-1]:.2f} at step {len(values)}"
         for layer, values in layers.items()

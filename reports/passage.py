@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -60,10 +62,7 @@ def passage_of(model: SpikingNetwork, image: Tensor) -> Passage:
     layers: list[LayerSpikes] = []
     for name, module in network.named_modules():
         if isinstance(module, SpikingLayer) and getattr(module.neuron, "spiking", True):
-            short = name.removeprefix("body.")
-            module.neuron.register_forward_hook(
-                lambda _, x, y, short=short: layers.append(_layer(short, y))
-            )
+            module.neuron.register_forward_hook(_adds(layers, name.removeprefix("body.")))
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         code = network.coding.encode(image.unsqueeze(0))
@@ -75,6 +74,10 @@ def passage_of(model: SpikingNetwork, image: Tensor) -> Passage:
         answers=answers.tolist(),
         confidence=sure.tolist(),
     )
+
+
+def _adds(layers: list[LayerSpikes], name: str) -> Callable[[Any, Any, Tensor], None]:
+    return lambda neuron, x, spikes: layers.append(_layer(name, spikes))
 
 
 def _layer(name: str, spikes: Tensor) -> LayerSpikes:

@@ -46,7 +46,7 @@ def inline(drawing: Drawing, name: str) -> Markup:
     head = (
         f'<svg role="img" aria-label="{escape(drawing.says)}" '
         f'viewBox="0 0 {0.75 * width:.1f} {0.75 * height:.1f}" '
-        f'style="width:{width:.0f}px;min-width:{0.8 * width:.0f}px">'
+        f'style="width:{width:.0f}px;min-width:{0.78 * width:.0f}px">'
     )
     return Markup(head + text[text.index(">") + 1 :])
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from ..core.text import printable
 from ..measure.code_pictures import code_figure, facts
 from . import cost_figures, figures
-from .collecting import Document, RunReport
+from .collecting import Confusion, Document, RunReport
 from .drawing import Drawing
 from .svg import inline
 from .wording import UNKNOWN, a_line, energy, listed, percent, whole
@@ -29,11 +29,11 @@ FORMS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "best_validation_accuracy": ("best validation accuracy", percent),
     "calibration_error": ("expected calibration error", percent),
     "picojoules_per_sample": ("energy per image", energy),
+    "ann_twin_picojoules": ("the same network as an ANN", energy),
     "spikes_per_sample": ("spikes per image", whole),
     "accumulates": ("accumulates (AC)", whole),
     "multiply_accumulates": ("multiply-accumulates (MAC)", whole),
     "parameters": ("parameters", whole),
-    "steps": ("time steps T", whole),
 }
 
 
@@ -154,7 +154,7 @@ def _matrix(report: RunReport) -> list[Document] | None:
     return found
 
 
-def _confusion(found: Any, classes: Sequence[str]) -> Document:
+def _confusion(found: Confusion, classes: Sequence[str]) -> Document:
     true, answer = printable(classes[found.true]), printable(classes[found.answer])
     sure = percent(found.confidence, 0)
     return {
@@ -250,6 +250,7 @@ def _energy(report: RunReport, picture: Pictures) -> Document:
         "bars": picture(cost_figures.energy_by_layer(bars)) if any(v for _, v in bars) else None,
         "table": found["table"],
         "formula": found["formula"],
+        "twin": energy(report.twin),
         "costs": listed([f"{cost:g} pJ per {UNITS[of]}" for of, cost in costs.items() if cost]),
         "sparsity": percent(found["activation_sparsity"], 1),
         "connections": percent(found["connection_sparsity"], 1),

@@ -23,6 +23,14 @@ def whole(value: float | None) -> str:
     return f"{value:.3g}"
 
 
+def short(value: float) -> str:
+    """Return a number in three digits, as `1.74 M`."""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g}{SPACE}{unit}"
+    return whole(value)
+
+
 def energy_unit(picojoules: float) -> tuple[str, float]:
     """Return the unit in which an energy is a number of few digits, and its size in pJ."""
     return next((unit for unit in _ENERGIES if picojoules >= unit[1]), _ENERGIES[-1])

@@ -67,3 +67,8 @@ def test_the_energy_of_all_steps_is_that_of_the_operations(report_of):
     report = report_of(table="45nm-fp32-memory")
     whole = [each for each in report.exits if each["exit"] is None][-1]
     assert whole["picojoules"] == pytest.approx(report.energy["picojoules_per_sample"])
+
+
+def test_the_twin_is_a_dense_network_that_sees_the_image_once(report_of):
+    report = report_of(coding="temporal", shape=(1, 6, 6))  # of 36 values, 20 and 10 neurons
+    assert report.twin == pytest.approx(4.6 * (36 * 20 + 20 * 10 + 10 * 3))

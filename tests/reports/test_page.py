@@ -9,6 +9,8 @@ import pytest
 
 from asnn.reports.page import foldable, page
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = "<script>alert(1)</script>"
 
 

@@ -35,7 +35,7 @@ def test_its_figures_are_those_of_the_run_and_of_eval(cli, trained, written, rea
     code, out, _ = cli("eval", trained, "--json")
     evaluated = json.loads(out)
     assert code == 0
-    for name in ("accuracy", "loss", "spikes_per_sample", "calibration_error", "steps"):
+    for name in ("accuracy", "loss", "spikes_per_sample", "calibration_error"):
         assert found[name] == evaluated[name]
 
 
