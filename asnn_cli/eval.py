@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import completion, console
 from .run_data import load_data, read_recipe
+
+if TYPE_CHECKING:
+    from ..core.runs import Run
+    from ..measure.outcomes import Calibration
 
 
 def evaluate_run(
@@ -181,6 +185,7 @@ def evaluate_run(
         }
         result = evaluate(model, samples, steps=steps, count=energy or bool(rules), **options)
         learned = schedules(model)
+        sure = calibration(result.outcomes)
         content: dict[str, Any] = {}
         if energy:
             beside = other and evaluate(other.to(where), samples, count=True, **options)
@@ -189,7 +194,7 @@ def evaluate_run(
             spent = energy_of_samples(result.counts, costs)
             content["exits"] = tradeoff(result.outcomes, rules, spent)
         if calibrated:
-            content["calibration"] = calibration(result.outcomes).bins
+            content["calibration"] = sure.bins
         if corruptions:
             content["corruption"] = robustness(
                 model, samples, corruptions, clean=result, steps=steps, **options
@@ -218,7 +223,7 @@ def evaluate_run(
         else:
             eval_show.show(result, learned, data.classes, content)
         if held == "learned" and processes.first:
-            _draw(found, learned, content, result.calibration_error, quiet=as_json)
+            _draw(found, learned, sure, content, quiet=as_json)
 
 
 def _recalibrate(model: Any, data: Any, batch_size: int, device: Any) -> None:
@@ -245,20 +250,21 @@ def _check_steps(steps: int | None, total: int) -> None:
         raise ConfigError(f"--steps must be from 1 to {total}, the steps of the run, not {steps}")
 
 
-def _draw(run: Any, learned: Any, content: dict[str, Any], error: float, *, quiet: bool) -> None:
+def _draw(run: Run, learned: Any, found: Calibration, content: dict[str, Any], quiet: bool) -> None:
     """Draw into the run what was found."""
     from ..core.errors import AsnnError
-    from ..measure.outcome_pictures import reliability_figure, tradeoff_figure
     from ..measure.pictures import draw_schedules, save_figure
     from ..measure.robustness_picture import draw_robustness
+    from ..reports.cost_figures import tradeoff_figure
+    from ..reports.figures import reliability
 
     drawn = {run.schedules: lambda path: draw_schedules(path, learned)}
     if "exits" in content:
-        figure = tradeoff_figure({run.path.name: content["exits"]})
-        drawn[run.tradeoff] = lambda path: save_figure(path, figure)
+        drawn[run.tradeoff] = lambda path: save_figure(
+            path, tradeoff_figure(content["exits"]).figure
+        )
     if "calibration" in content:
-        diagram = reliability_figure(content["calibration"], error)
-        drawn[run.reliability] = lambda path: save_figure(path, diagram)
+        drawn[run.reliability] = lambda path: save_figure(path, reliability(found).figure)
     if "corruption" in content:
         rows = {run.path.name: content["corruption"]}
         drawn[run.robustness] = lambda path: draw_robustness(path, rows)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..core.units import joules, si
 from . import console
-from .units import joules, si
 
 if TYPE_CHECKING:
     from ..core.runs import Run

@@ -7,6 +7,7 @@ from typing import Any
 from . import console, eval_corrupt, eval_energy, eval_latency
 
 MOST_CLASSES_SHOWN = 10
+ERRORS_SHOWN = 5
 
 
 def show(
@@ -59,6 +60,8 @@ def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None
 
 def _show_confusion(confusion: list[list[int]], classes: list[str]) -> None:
     """Show how often each class was answered for each; of many classes the worst errors."""
+    from ..measure.outcomes import worst_pairs
+
     if len(classes) <= MOST_CLASSES_SHOWN:
         rows = [
             [name[:12], *(str(count) if count else "." for count in row)]
@@ -67,8 +70,9 @@ def _show_confusion(confusion: list[list[int]], classes: list[str]) -> None:
         heads = [name[:5] for name in classes]
         console.table("confusion: true class by row, answer by column", ["", *heads], rows)
     else:
-        worst = _worst_confusions(confusion, classes)
-        console.table("most frequent errors", ["true", "answered", "samples"], worst)
+        errors = worst_pairs(confusion)[:ERRORS_SHOWN]
+        rows = [[classes[true], classes[answer], str(count)] for count, true, answer in errors]
+        console.table("most frequent errors", ["true", "answered", "samples"], rows)
 
 
 def _show_calibration(bins: list[dict[str, Any]], error: float) -> None:
@@ -85,14 +89,3 @@ def _show_calibration(bins: list[dict[str, Any]], error: float) -> None:
     ]
     title = f"calibration: expected error {100 * error:.2f} %"
     console.table(title, ["confidence", "samples", "mean, %", "accuracy, %", "difference"], rows)
-
-
-def _worst_confusions(confusion: list[list[int]], classes: list[str]) -> list[list[str]]:
-    errors = [
-        (count, true, answer)
-        for true, row in enumerate(confusion)
-        for answer, count in enumerate(row)
-        if count and answer != true
-    ]
-    errors.sort(key=lambda error: -error[0])
-    return [[classes[true], classes[answer], str(count)] for count, true, answer in errors[:5]]

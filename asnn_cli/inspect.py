@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..core.units import size
 from . import completion, console
 from .tables import shorten
 
@@ -143,11 +144,11 @@ def _show_run(found: dict[str, Any]) -> None:
     ]
     _table("layers", ["layer", "parameters", "weights"], rows)
     _show_schedules(found.get("schedules", {}))
-    rows = [[_text(name, NAME), _size(size)] for name, size in found["files"].items()]
+    rows = [[_text(name, NAME), size(size)] for name, size in found["files"].items()]
     _table("files", ["file", "size"], rows)
     states = {True: "verified", False: "not verified", None: "unknown"}
     rows = [
-        [_text(f"{export['folder']}/{name}", 50), _size(size), states[export["verified"]]]
+        [_text(f"{export['folder']}/{name}", 50), size(size), states[export["verified"]]]
         for export in found["exports"]
         for name, size in export["files"].items()
     ]
@@ -177,7 +178,7 @@ SHOW = {
 
 
 def _head(found: dict[str, Any], kind: str, what: str) -> None:
-    console.heading(f"{_text(found['path'])}: {kind}, {what}, {_size(found['size'])}")
+    console.heading(f"{_text(found['path'])}: {kind}, {what}, {size(found['size'])}")
 
 
 def _pairs(title: str, pairs: dict[str, Any]) -> None:
@@ -219,14 +220,3 @@ def _range(values: list[float] | None) -> str:
         return "."
     low, high = values
     return f"{low:.4g}" if low == high else _text(f"{low:.2g}..{high:.2g}", 14)
-
-
-def _size(size: float) -> str:
-    """Return a number of bytes as `512 B`, `66.8 kB` or `1.2 MB`."""
-    if size < 1000:
-        return f"{size} B"
-    for unit in ("kB", "MB"):
-        size /= 1000
-        if size < 1000:
-            return f"{size:.1f} {unit}"
-    return f"{size / 1000:.1f} GB"

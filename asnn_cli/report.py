@@ -102,11 +102,11 @@ def report(
     """
     from ..core.files import make_folder, write_text
     from ..core.runs import find_run
+    from ..core.units import size
     from ..learning.device import find_device
     from ..measure.cost_tables import DEFAULT, read_cost_table
     from ..reports.collecting import collect
     from ..reports.page import page
-    from ..reports.wording import size
     from .run_record import read_record
 
     table = read_cost_table(energy_table or DEFAULT)

@@ -62,6 +62,17 @@ class Outcomes:
         return torch.bincount(pairs, minlength=classes**2).view(classes, classes).tolist()
 
 
+def worst_pairs(confusion: list[list[int]]) -> list[tuple[int, int, int]]:
+    """Return (count, true class, answer) of all errors that were made, the most frequent first."""
+    errors = [
+        (count, true, answer)
+        for true, row in enumerate(confusion)
+        for answer, count in enumerate(row)
+        if count and answer != true
+    ]
+    return sorted(errors, key=lambda error: -error[0])
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Whether a network is right as often as it is sure.

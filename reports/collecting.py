@@ -19,7 +19,7 @@ from ..measure.energy import energy_of_samples, energy_report, spent
 from ..measure.evaluation import Evaluation, evaluate
 from ..measure.exits import Exit, tradeoff
 from ..measure.operations import Counts
-from ..measure.outcomes import Calibration, calibration
+from ..measure.outcomes import Calibration, calibration, worst_pairs
 from ..measure.schedules import schedules
 from ..measure.twin import dense_twin
 from ..models.network import SpikingNetwork
@@ -234,17 +234,10 @@ def _first_right(result: Evaluation) -> tuple[int, str]:
 
 
 def _confusions(result: Evaluation, split: Split, full_scale: float) -> list[Confusion]:
-    pairs = [
-        (count, true, answer)
-        for true, row in enumerate(result.confusion)
-        for answer, count in enumerate(row)
-        if count and answer != true
-    ]
-    pairs.sort(key=lambda pair: -pair[0])
     labels, answers = result.outcomes.labels, result.outcomes.answers[-1]
     confidence = result.outcomes.confidence[-1]
     found = []
-    for count, true, answer in pairs[:MOST_CONFUSIONS]:
+    for count, true, answer in worst_pairs(result.confusion)[:MOST_CONFUSIONS]:
         of_pair = (labels == true) & (answers == answer)
         surest = int(torch.where(of_pair, confidence, -1.0).argmax())
         image = thumbnail(image_of(split, surest, full_scale))

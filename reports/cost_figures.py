@@ -46,6 +46,8 @@ def tradeoff_figure(exits: Sequence[Document]) -> Drawing:
         figure, axes = panel(HALF)
         axes.set_title("Accuracy against energy, %")
         for i, (label, points) in enumerate(kinds.items()):
+            if not points:
+                continue
             x = [each["picojoules"] / size for each in points]
             y = [100 * each["accuracy"] for each in points]
             axes.plot(x, y, **line(i), label=label)
@@ -61,15 +63,18 @@ def tradeoff_figure(exits: Sequence[Document]) -> Drawing:
         axes.margins(x=0.14, y=0.16)
         axes.legend()
     fixed, early = kinds.values()
-    best = max(early, key=lambda each: (each["accuracy"], -each["picojoules"]))
     whole_way = fixed[-1]
-    return Drawing(
-        figure,
+    says = (
         f"Accuracy against energy. All {len(fixed)} steps: {percent(whole_way['accuracy'], 1)} for "
-        f"{energy(whole_way['picojoules'])} an image. Leaving at {best['exit'].replace('=', ' ')}: "
-        f"{percent(best['accuracy'], 1)} for {energy(best['picojoules'])} and "
-        f"{best['steps']:.2f} steps on average.",
+        f"{energy(whole_way['picojoules'])} an image."
     )
+    if early:
+        best = max(early, key=lambda each: (each["accuracy"], -each["picojoules"]))
+        says += (
+            f" Leaving at {best['exit'].replace('=', ' ')}: {percent(best['accuracy'], 1)} for "
+            f"{energy(best['picojoules'])} and {best['steps']:.2f} steps on average."
+        )
+    return Drawing(figure, says)
 
 
 def _apart(points: list[Any], reach: tuple[float, ...]) -> list[Any]:

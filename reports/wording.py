@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..core.units import joules, si
+
 UNKNOWN = "–"
 SPACE = "\N{NO-BREAK SPACE}"
 _ENERGIES = (("mJ", 1e9), ("µJ", 1e6), ("nJ", 1e3), ("pJ", 1.0))
@@ -25,10 +27,7 @@ def whole(value: float | None) -> str:
 
 def short(value: float) -> str:
     """Return a number in three digits, as `1.74 M`."""
-    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if value >= size:
-            return f"{value / size:.3g}{SPACE}{unit}"
-    return whole(value)
+    return si(value).replace(" ", SPACE)
 
 
 def energy_unit(picojoules: float) -> tuple[str, float]:
@@ -38,19 +37,12 @@ def energy_unit(picojoules: float) -> tuple[str, float]:
 
 def energy(picojoules: float) -> str:
     """Return an energy as `1.23 µJ`."""
-    unit, size = energy_unit(picojoules)
-    value = picojoules / size
-    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}{SPACE}{unit}"
+    return joules(picojoules).replace(" ", SPACE)
 
 
 def listed(words: Sequence[str]) -> str:
     """Return `a, b and c`."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-def size(count: int) -> str:
-    """Return a number of bytes as `66.8 kB` or `1.2 MB`."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.1f} kB"
 
 
 def a_line(text: str, most: int = 60) -> str:
