@@ -54,8 +54,9 @@ def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None
         for name, values in by_name.items():
             if len(values) > 1:
                 figures[f"{name} {layer}"] = [f"{value:.3f}" for value in values]
-    heads = [f"t={t}" for t in range(1, len(result.accuracy_per_step) + 1)]
-    console.table("by step", ["", *heads], [[name, *values] for name, values in figures.items()])
+    steps = len(result.accuracy_per_step)
+    rows = [[name, *values[:steps]] for name, values in figures.items()]  # schedules know all steps
+    console.table("by step", ["", *(f"t={t}" for t in range(1, steps + 1))], rows)
 
 
 def _show_confusion(confusion: list[list[int]], classes: list[str]) -> None:

@@ -144,13 +144,13 @@ def _show_run(found: dict[str, Any]) -> None:
     ]
     _table("layers", ["layer", "parameters", "weights"], rows)
     _show_schedules(found.get("schedules", {}))
-    rows = [[_text(name, NAME), size(size)] for name, size in found["files"].items()]
+    rows = [[_text(name, NAME), size(count)] for name, count in found["files"].items()]
     _table("files", ["file", "size"], rows)
     states = {True: "verified", False: "not verified", None: "unknown"}
     rows = [
-        [_text(f"{export['folder']}/{name}", 50), size(size), states[export["verified"]]]
+        [_text(f"{export['folder']}/{name}", 50), size(count), states[export["verified"]]]
         for export in found["exports"]
-        for name, size in export["files"].items()
+        for name, count in export["files"].items()
     ]
     _table("exports", ["file", "size", "state"], rows)
 

@@ -2,8 +2,8 @@
 
     python -m asnn.benchmarks.counting RUN [--rounds 7] [--images 2048] [--data-dir DIR]
 
-times the evaluation of a run's network on its first test images, with `count` and without, one after
-the other in each round, and prints the median of each and of the ratios within rounds.
+times the evaluation of a run's network on its first test images, with `count` and without, one
+after the other in each round, and prints the median of each and of the ratios within rounds.
 """
 
 from __future__ import annotations

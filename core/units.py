@@ -26,7 +26,7 @@ def joules(picojoules: float) -> str:
     return si(picojoules * 1e-12, "J")
 
 
-def size(count: float) -> str:
+def size(count: int) -> str:
     """Return a number of bytes.
 
     >>> size(512), size(66_800), size(1_200_000)

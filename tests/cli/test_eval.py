@@ -46,6 +46,8 @@ def test_fewer_steps_are_an_early_answer(cli, trained):
     early = json.loads(cli("eval", trained, "--steps", "2", "--json").out)
     assert early["steps"] == 2
     assert early["accuracy_per_step"] == whole["accuracy_per_step"][:2]
+    shown = cli("eval", trained, "--steps", "2")
+    assert shown.code == 0 and "t=2" in shown.err and "t=3" not in shown.err
 
 
 def test_schedules_held_at_their_mean(cli, trained, tmp_path):
