@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..core.runs import Run
     from ..measure import Evaluation
     from ..measure.cost_tables import CostTable
+    from ..measure.energy import Spent
     from ..models import SpikingNetwork
 
 
@@ -19,33 +20,44 @@ def energy(
 ) -> dict[str, Any]:
     """Return the energy report of a network, with that of its analog twin (`ann_twin`).
 
-    The twin's `dense` operations follow from the architecture; where it is a trained one, `trained`
-    holds what it really spends, without inputs that are 0.
+    The twin's `dense` operations follow from the architecture; where there is a trained one,
+    `trained` is the report of what it really spends, without inputs that are 0.
     """
-    from ..measure.energy import energy_report, spent
+    from ..measure.energy import energy_report, spent, spent_by_layer
     from ..measure.twin import dense_twin
 
     assert result.counts is not None
     found = energy_report(result.counts, table)
-    dense = spent(dense_twin(model), table, dense=True)
+    counts = dense_twin(model)
+    dense = spent(counts, table, dense=True)
     found["ann_twin"] = {
         "dense": {
             "accumulates": float(dense.ac.sum()),
             "multiply_accumulates": float(dense.mac.sum()),
-            "picojoules_per_sample": sum(float(e.sum()) for e in dense.picojoules(table).values()),
+            "picojoules_per_sample": _total(dense, table),
+            "layers": [
+                {
+                    "name": layer.name,
+                    "kind": layer.kind,
+                    "operation": layer.operation,
+                    "weights": layer.weights,
+                    "dense": float(layer.dense.sum()),
+                    "picojoules": _total(spent_by_layer(layer, table, dense=True), table),
+                }
+                for layer in counts.layers
+            ],
         },
         "trained": None,
     }
     if twin is not None:
         assert twin.counts is not None
-        own = energy_report(twin.counts, table)
-        keys = ("accumulates", "multiply_accumulates", "picojoules_per_sample")
-        found["ann_twin"]["trained"] = {
-            "accuracy": twin.accuracy,
-            "activation_sparsity": own["activation_sparsity"],
-            **{key: own[key] for key in keys},
-        }
+        report = energy_report(twin.counts, table)
+        found["ann_twin"]["trained"] = {"accuracy": twin.accuracy, **report}
     return found
+
+
+def _total(spent: Spent, table: CostTable) -> float:
+    return sum(float(part.sum()) for part in spent.picojoules(table).values())
 
 
 def find_twin(run: Run, named: Any, model: SpikingNetwork) -> SpikingNetwork | None:

@@ -54,6 +54,11 @@ def test_energy_agrees_with_itself_and_with_plain_eval(cli, trained):
     dense = energy["ann_twin"]["dense"]
     # 3×3 kernels over 8×8 and 4×4 places, with a border; 8·2·2 values to 16 to 10.
     assert dense["multiply_accumulates"] == 4 * 22**2 + 4 * 8 * 10**2 + 32 * 16 + 160
+    layers = {layer["name"]: layer["dense"] for layer in dense["layers"]}
+    assert layers == {"conv1.analog": 1936, "conv2": 3200, "linear": 512, "readout": 160}
+    assert sum(layer["picojoules"] for layer in dense["layers"]) == pytest.approx(
+        dense["picojoules_per_sample"]
+    )
     assert energy["ann_twin"]["trained"] is None
 
 

@@ -371,6 +371,26 @@ def test_neurobench_counts_the_same(spikes):
         assert FanOut(layer, shape[1:]).dense * len(x) == float(dense)
 
 
+def test_neurobench_has_the_same_footprint_and_sparsity():
+    static = pytest.importorskip("neurobench.metrics.static", reason="neurobench is not installed")
+    model = create_model("lenet", in_shape=(1, 8, 8), classes=3, widths=[3, 4], hidden=5).eval()
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            with_zeros(module)
+    network = model.frozen()
+    with torch.no_grad(), Operations(network) as operations:
+        network(images(2, 1, 8, 8))
+    found = operations.counts()
+
+    class Wrapped:
+        def __net__(self):
+            return network
+
+    assert found.footprint == static.Footprint()(Wrapped())
+    theirs = static.ConnectionSparsity()(Wrapped())
+    assert round(found.connection_sparsity(), 4) == theirs > 0.2
+
+
 def test_a_stem_of_several_layers_has_values_behind_the_first():
     model = create_model(
         "ms-resnet", in_shape=(1, 32, 32), classes=2, coding="hybrid", steps=2, depth=104,
