@@ -26,7 +26,11 @@ QUICK = {"steps": "2", "batch": "4", "in_shape": "3x8x8", "rounds": "2"}
 def bench(
     context: typer.Context,
     model: Annotated[
-        str, typer.Option(help="lenet, mlp, ms-resnet18, ms-resnet18-16 or spikformer.")
+        str,
+        typer.Option(
+            help="lenet, mlp, ms-resnet18, ms-resnet18-16 or spikformer.",
+            autocompletion=completion.one_of(*completion.BENCHED),
+        ),
     ] = "lenet",
     coding: Annotated[
         str, typer.Option(help="Name of the code.", autocompletion=completion.codes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from glob import escape, glob
+from pathlib import Path
 
 import typer
 
@@ -16,6 +17,10 @@ DATASETS += ("folder", "npz")
 SPLITS = ("test", "validation", "train")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16", "float16")
+CORRUPTIONS = ("gaussian-noise", "salt-and-pepper", "blur", "contrast", "spike-drop")
+CORRUPTIONS += ("spike-jitter", "quantize", "dead-neurons")
+ENERGY_TABLES = Path(__file__).parents[1] / "measure" / "energy_tables"
+BENCHED = ("lenet", "mlp", "ms-resnet18", "ms-resnet18-16", "spikformer")
 
 Completion = Callable[[str], list[str]]
 
@@ -44,9 +49,21 @@ def codes(incomplete: str) -> list[str]:
     return one_of(*_with_plugins("codings", CODES))(incomplete)
 
 
+def orders(incomplete: str) -> list[str]:
+    """Complete the order of a list of runs."""
+    from .run_list import ORDERS
+
+    return one_of(*ORDERS)(incomplete)
+
+
 def datasets(incomplete: str) -> list[str]:
     """Complete the name of a data set, those of installed packages too."""
     return one_of(*_with_plugins("datasets", DATASETS))(incomplete)
+
+
+def corruptions(incomplete: str) -> list[str]:
+    """Complete the name of a corruption, those of installed packages too, or `all`."""
+    return one_of(*_with_plugins("corruptions", CORRUPTIONS), "all")(incomplete)
 
 
 def _with_plugins(kind: str, builtin: tuple[str, ...]) -> list[str]:
@@ -64,7 +81,13 @@ def recipe_names(incomplete: str) -> list[str]:
 
 def recipes(incomplete: str) -> list[str]:
     """Complete the name of a built-in recipe, or the path of a TOML file."""
-    return recipe_names(incomplete) + sorted(glob(f"{escape(incomplete)}*.toml"))
+    return recipe_names(incomplete) + _toml_files(incomplete)
+
+
+def energy_tables(incomplete: str) -> list[str]:
+    """Complete the name of an energy table that comes with asnn, or the path of a TOML file."""
+    names = sorted(path.stem for path in ENERGY_TABLES.glob("*.toml"))
+    return one_of(*names)(incomplete) + _toml_files(incomplete)
 
 
 def runs(incomplete: str) -> list[str]:
@@ -84,6 +107,10 @@ def recipes_or(resumed: Completion) -> Callable[[typer.Context, str], list[str]]
         return (resumed if ctx.params.get("resume") else recipes)(incomplete)
 
     return complete
+
+
+def _toml_files(incomplete: str) -> list[str]:
+    return sorted(glob(f"{escape(incomplete)}*.toml"))
 
 
 def _folders(incomplete: str, holding: str) -> list[str]:

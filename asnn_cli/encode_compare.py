@@ -39,8 +39,8 @@ def compare_codes(
 
     names = _names(listed)
     options = shared_options(names, steps, changes)
-    batches, source = given.batches(limit=1)
-    image = next(iter(batches))[0][0]
+    batches, source = given.batches(limit=2)
+    image, *others = next(iter(batches))[0]
     codes = []
     for name in names:
         torch.manual_seed(seed)
@@ -55,7 +55,8 @@ def compare_codes(
         }
         for name, coded in zip(names, codes, strict=True)
     }
-    _show(found, f"{source} in {steps} steps")
+    which = "the first image of " if others else ""
+    _show(found, f"{which}{source} in {steps} steps")
     console.note(f"wrote {plot}")
     about = {"source": source, "shape": list(image.shape), "steps": steps, "seed": seed}
     return {**about, "codes": found, "plot": str(plot)}

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .encode_options import key_and_value
+
 BATCH = 512
 SPLIT = "test"
 
@@ -68,12 +70,11 @@ class Input:
             return [(given.images[:limit], labels)], Path(name).name
         from ..datasets import Batches, load_dataset
         from ..datasets.splits import head
-        from ..learning import parse_override
 
         split = self.split or SPLIT
         places = {"dir": self.data_dir, "path": self.path}
         options: dict[str, Any] = {key: str(place) for key, place in places.items() if place}
-        options |= {key[1]: value for key, value in map(parse_override, self.options)}
+        options |= {key[1]: value for key, value in map(key_and_value, self.options)}
         data = load_dataset(self.dataset, **options)
         chosen = head(data.split(split), limit)
         batches = Batches(chosen, batch_size=BATCH, full_scale=data.full_scale)

@@ -81,6 +81,7 @@ def evaluate_run(
             metavar="NAME|FILE",
             help="What operations cost: 45nm-fp32, 45nm-int8, 45nm-fp32-memory, or a TOML file.",
             show_default="45nm-fp32",
+            autocompletion=completion.energy_tables,
         ),
     ] = None,
     twin: Annotated[
@@ -110,6 +111,7 @@ def evaluate_run(
             metavar="NAME[=SEVERITY,...]",
             help="Accuracy under noise, blur, lost spikes, few bits, dead neurons; or all. "
             "Repeatable.",
+            autocompletion=completion.corruptions,
         ),
     ] = None,
     timed: Annotated[

@@ -60,6 +60,7 @@ def report(
             metavar="NAME|FILE",
             help="What operations cost: a table that comes with asnn, or a TOML file.",
             show_default="45nm-fp32",
+            autocompletion=completion.energy_tables,
         ),
     ] = None,
     device: Annotated[

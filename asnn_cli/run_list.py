@@ -8,17 +8,30 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
+
+from ..core.runs import Run
+from ..core.text import printable
+from ..core.units import si
 from . import console
 from .run_record import RunRecord, read_record
 from .tables import GAP, shorten
 
 NAME = 22  # characters of a run's name for which other columns are left out
+VALUE = 13  # most characters of a setting
 
 Cells = dict[str, list[str]]
 
 
-def sorted_records(folders: Sequence[Path | str], order: str) -> list[RunRecord]:
-    """Return the runs in some folders, each once.
+def sorted_records(
+    folders: Sequence[Path | str], order: str, limit: int | None
+) -> tuple[list[RunRecord], list[Path]]:
+    """Return the first runs in some folders, and where all of them are, each once.
+
+    Args:
+        folders: where to look.
+        order: one of ORDERS.
+        limit: how many to return; None for all.
 
     Raises:
         ConfigError: there is no such order.
@@ -29,51 +42,81 @@ def sorted_records(folders: Sequence[Path | str], order: str) -> list[RunRecord]
 
     if order not in ORDERS:
         raise unknown("order", order, list(ORDERS))
-    found = {os.path.realpath(run.path): run for folder in folders for run in list_runs(folder)}
-    return sorted(map(read_record, found.values()), key=ORDERS[order])
+    runs = [run for folder in folders for run in list_runs(folder)]
+    runs.sort(key=lambda run: len(run.path.parts), reverse=True)  # a link leads to a longer path
+    once = {os.path.realpath(run.path): run for run in runs}
+    runs = sorted(once.values(), key=BY_PATH.get(order, BY_PATH["newest"]))
+    paths = [run.path for run in runs]
+    if order in BY_PATH:  # what is cut off need not be read
+        return list(map(read_record, runs[:limit])), paths
+    return sorted(map(read_record, runs), key=BY_FIGURE[order])[:limit], paths
 
 
-def listing(records: Sequence[RunRecord], limit: int, out: Any) -> Any:
-    """Return a table of the first records as wide as the console `out`, and notes below it."""
+def listing(shown: Sequence[RunRecord], paths: Sequence[Path], out: Any) -> Any:
+    """Return a table of runs as wide as the console `out`, and notes below it.
+
+    Args:
+        shown: the runs with a row.
+        paths: of all runs that there are.
+        out: a console.
+    """
     from rich.console import Group
     from rich.text import Text
 
-    from ..core.text import printable
-
-    shown = records[:limit]
-    home = os.path.commonpath([os.path.abspath(record.run.path.parent) for record in shown])
-    names = [os.path.relpath(record.run.path, home) for record in shown]
+    home = os.path.commonpath([os.path.abspath(path.parent) for path in paths])
+    names = [printable(os.path.relpath(record.run.path, home)) for record in shown]
     cells = {head: [cell(record) for record in shown] for head, cell in COLUMNS.items()}
     shared = what_is_shared(cells)
-    longest = max(map(len, names))
+    least = least_room(names)
     columns, room = fitting(
-        {head: column for head, column in cells.items() if head not in shared},
-        out.width,
-        min(NAME, longest),
+        {head: column for head, column in cells.items() if head not in shared}, out.width, least
     )
-    many = f"{len(shown)} of " if len(records) > limit else ""
-    title = f"{many}{len(records)} run{'s' * (len(records) > 1)}"
+    cut = len(shown) < len(paths)
+    title = f"{len(shown)} of " * cut + f"{len(paths)} run{'s' * (len(paths) > 1)}"
     title += f" in {min(os.path.relpath(home), home, key=len)}"
     if shared:
-        title += f"; all: {', '.join(f'{head} {cell}' for head, cell in shared.items())}"
-    rows = list(zip([shorten(name, room) for name in names], *columns.values(), strict=True))
+        title += f"; {'those shown' if cut else 'all'}: "
+        title += ", ".join(f"{head} {cell}" for head, cell in shared.items())
+    short = [shorten(name, max(room, least)) for name in names]
     notes = [
         f"damaged: {name}: {fault}"
         for name, record in zip(names, shown, strict=True)
         for fault in record.faults
     ]
-    if len(records) > limit:
-        notes.append(f"all of them: --limit {len(records)}")
-    table = console.laid_out(title, ["run", *columns], rows, out)
+    if cut:
+        notes.append(f"all of them: --limit {len(paths)}")
+    table = console.laid_out(
+        title, ["run", *columns], list(zip(short, *columns.values(), strict=True)), out
+    )
     return Group(table, *(Text(printable(note)) for note in notes))
 
 
+def low_listing(shown: Sequence[RunRecord], paths: Sequence[Path], out: Any) -> Any:
+    """Return a listing no higher than the console, of the first runs where it would be."""
+    while True:
+        made = listing(shown, paths, out)
+        over = len(out.render_lines(made)) - out.height
+        if over <= 0 or len(shown) == 1:
+            return made
+        shown = shown[: max(len(shown) - over, 1)]
+
+
+def least_room(names: Sequence[str]) -> int:
+    """Return the room, NAME or more, in which names differ when they are shortened."""
+    longest = max(map(cell_len, names))
+    for room in range(min(NAME, longest), longest):
+        if len({shorten(name, room) for name in names}) == len(names):
+            return room
+    return longest
+
+
 def what_is_shared(cells: Mapping[str, list[str]]) -> dict[str, str]:
-    """Return what is the same in several runs and needs no column."""
+    """Return what is known to be the same in several runs and needs no column."""
     return {
-        head: cells[head][0]
+        head: first
         for head in SHARED
-        if len(cells[head]) > 1 and len(set(cells[head])) == 1
+        for first, *others in [cells[head]]
+        if others and set(others) == {first} and first != console.UNKNOWN
     }
 
 
@@ -88,7 +131,7 @@ def fitting(cells: Cells, width: int, name: int) -> tuple[Cells, int]:
     kept: Cells = {}
     room = width - GAP
     for head, column in cells.items():
-        taken = GAP + max(map(len, [head, *column]))
+        taken = GAP + max(map(cell_len, [head, *column]))
         if room - taken < name:
             break
         kept[head] = column
@@ -100,13 +143,16 @@ def _last_if_unknown(figure: float | None, sign: int = 1) -> tuple[bool, float]:
     return figure is None, sign * (figure or 0)
 
 
-ORDERS: dict[str, Callable[[RunRecord], Any]] = {
-    "newest": lambda run: (-run.run.began, str(run.run.path)),
-    "name": lambda run: str(run.run.path),
+BY_PATH: dict[str, Callable[[Run], Any]] = {
+    "newest": lambda run: (-run.began, str(run.path)),
+    "name": lambda run: str(run.path),
+}
+BY_FIGURE: dict[str, Callable[[RunRecord], Any]] = {
     "accuracy": lambda run: _last_if_unknown(run.best("validation_accuracy"), -1),
     "rate": lambda run: _last_if_unknown(run.best("spike_rate")),
     "parameters": lambda run: _last_if_unknown(run.figure("parameters")),
 }
+ORDERS = (*BY_PATH, *BY_FIGURE)
 
 
 def _state(run: RunRecord) -> str:
@@ -122,16 +168,14 @@ def _figure(figure: float | None, form: str, scale: float = 1) -> str:
 def _setting(section: str, key: str) -> Callable[[RunRecord], str]:
     def cell(run: RunRecord) -> str:
         value = run.setting(section, key)
-        return console.UNKNOWN if value is None else shorten(str(value), 10)
+        return console.UNKNOWN if value is None else shorten(printable(str(value)), VALUE)
 
     return cell
 
 
 def _parameters(run: RunRecord) -> str:
     number = run.figure("parameters")
-    if number is None or number < 1000:
-        return _figure(number, ",")
-    return f"{number / 1e3:,.1f}k" if number < 1e6 else f"{number / 1e6:,.2f}M"
+    return console.UNKNOWN if number is None else si(number)
 
 
 def _age(run: RunRecord) -> str:
@@ -148,6 +192,7 @@ COLUMNS: dict[str, Callable[[RunRecord], str]] = {
     "state": _state,
     "best %": lambda run: _figure(run.best("validation_accuracy"), ".2f", 100),
     "by epoch": lambda run: console.curve(run.accuracies),
+    "data": _setting("data", "name"),
     "code": _setting("coding", "name"),
     "T": _setting("coding", "steps"),
     "neuron": _setting("model", "neuron"),
@@ -157,4 +202,4 @@ COLUMNS: dict[str, Callable[[RunRecord], str]] = {
     "model": _setting("model", "name"),
     "parameters": _parameters,
 }
-SHARED = ("state", "code", "T", "neuron", "model", "parameters")
+SHARED = ("state", "data", "code", "T", "neuron", "model", "parameters")

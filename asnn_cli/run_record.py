@@ -27,7 +27,7 @@ class RunRecord:
         run: its folder.
         config: tables of config.toml.
         environment: versions, machine, data; empty where the run has none.
-        summary: best and last result; empty before the end of the first epoch.
+        summary: best and last result; empty before the first epoch's is written.
         history: metrics by epoch.
         faults: what is missing or damaged.
     """
@@ -107,9 +107,9 @@ def read_record(run: Run) -> RunRecord:
             return empty
 
     record.config = read(run.config, lambda text: read_toml(text.decode()), {})
-    begun = run.metrics.exists() or run.summary.exists()  # an epoch is done
-    if begun:
+    if run.summary.exists():  # it is written after the metrics
         record.summary = read(run.summary, _summary, {})
+    if run.metrics.exists() or run.summary.exists():
         record.history = read(run.metrics, _history, [])
     if run.environment.exists():
         record.environment = read(run.environment, read_json, {})

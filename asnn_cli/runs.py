@@ -23,7 +23,6 @@ FIGURES = {  # of a result: what it is called, its scale and its form
     "seconds": ("training, s", 1, ",.1f"),
     "parameters": ("parameters", 1, ","),
 }
-ORDERS = ("newest", "name", "accuracy", "rate", "parameters")
 
 
 class _ListUnlessTold(TyperGroup):
@@ -32,15 +31,26 @@ class _ListUnlessTold(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         named = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
         if not named and not ctx.resilient_parsing:
+            _refuse_unknown_command(args)
             args = ["list", *args]
         return super().parse_args(ctx, args)
+
+
+def _refuse_unknown_command(args: list[str]) -> None:
+    from ..core.errors import DataError
+
+    if args and not args[0].startswith("-") and "/" not in args[0] and not Path(args[0]).exists():
+        raise DataError(
+            f"there is no folder {args[0]}/, and no such command",
+            remedy="give a folder that holds runs, or a command: list or diff",
+        )
 
 
 runs_app = typer.Typer(
     cls=_ListUnlessTold,
     rich_markup_mode=None,
     help="List runs with their best figures; say in what two of them differ.\n\n"
-    "Without a command: list.\n\n"
+    "Without a command: list, whose options `asnn runs list -h` shows.\n\n"
     "Examples:\n\nasnn runs\n\nasnn runs diff runs/a runs/b",
 )
 
@@ -60,7 +70,7 @@ def list_runs(
         str,
         typer.Option(
             help="newest, name, accuracy, rate or parameters; the best first.",
-            autocompletion=completion.one_of(*ORDERS),
+            autocompletion=completion.orders,
         ),
     ] = "newest",
     limit: Annotated[
@@ -89,32 +99,36 @@ def list_runs(
     """
     from ..core.errors import ConfigError
     from ..core.runs import RUNS
-    from .run_list import listing, sorted_records
+    from .run_list import listing, low_listing, sorted_records
 
     places = folders or [RUNS]
-    if watch and (as_json or not sys.stderr.isatty()):
+    out = console.stderr()
+    out.soft_wrap = False
+    if watch and (as_json or not (sys.stderr.isatty() and out.is_interactive)):
         raise ConfigError(
             "--watch draws on a terminal",
-            why="there is none" * (not as_json),
+            why="there is none that can be drawn on" * (not as_json),
             remedy="leave it out",
         )
-    records = sorted_records(places, sort)
     if as_json:
-        console.print_json({"runs": [record.as_dict() for record in records[:limit]]})
+        records, _ = sorted_records(places, sort, limit)
+        console.print_json({"runs": [record.as_dict() for record in records]})
         return
-    out = console.stderr()
-    limit = limit or MOST_SHOWN
-    shown = listing(records, limit, out)
+
+    def drawn() -> Any:
+        records, paths = sorted_records(places, sort, limit or MOST_SHOWN)
+        return (low_listing if watch else listing)(records, paths, out)
+
     if not watch:
-        out.print(shown, soft_wrap=False)
+        out.print(drawn())
         return
     from rich.live import Live
 
     try:
-        with Live(shown, console=out, auto_refresh=False) as live:
+        with Live(drawn(), console=out, auto_refresh=False) as live:
             while True:
                 time.sleep(SECONDS)
-                live.update(listing(sorted_records(places, sort), limit, out), refresh=True)
+                live.update(drawn(), refresh=True)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 
@@ -169,6 +183,9 @@ def _show_differences(found: dict[str, dict[str, Any]]) -> None:
             console.table(part, ["", "A", "B"], rows)
         else:
             console.note(f"{part}: the same")
+    if all(each["a"] is None and each["b"] is None for each in found["result"].values()):
+        console.note("result: none yet")
+        return
     rows = []
     for name, each in found["result"].items():
         what, scale, form = FIGURES[name]
@@ -178,7 +195,7 @@ def _show_differences(found: dict[str, dict[str, Any]]) -> None:
         shown.append(console.UNKNOWN if change is None else f"{scale * change:+{form}}")
         rows.append([what, *shown])
     same = ": the same" if same_result(found["result"]) else ""
-    console.table(f"result{same}", ["", "A", "B", "B − A"], rows)
+    console.table(f"result{same}", ["", "A", "B", "B - A"], rows)
 
 
 def _value(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 FOLDED = 20  # columns up to this width are never folded, so that figures stay in one piece
@@ -67,12 +68,25 @@ def lay_out(title: str, heads: Sequence[str], rows: Rows, room: int) -> Any:
 
 
 def shorten(text: str, most: int) -> str:
-    """Return both ends of a text that is longer than `most`, of which the last tells more.
+    """Return both ends of a text that is wider than `most`, of which the last tells more.
 
     >>> shorten("coding.name=hybrid,seed=0", 16)
     'codin…rid,seed=0'
     """
-    return text if len(text) <= most else f"{text[: most // 3]}…{text[most // 3 + 1 - most :]}"
+    from rich.cells import cell_len
+
+    if cell_len(text) <= most:
+        return text
+    before = most // 3
+    return f"{_begin(text, before)}…{_begin(text[::-1], most - 1 - before)[::-1]}"
+
+
+def _begin(text: str, room: int) -> str:
+    """Return as much of the start of a text as fits; some letters are two characters wide."""
+    from rich.cells import cell_len
+
+    ends = accumulate(map(cell_len, text))
+    return "".join(letter for letter, end in zip(text, ends, strict=True) if end <= room)
 
 
 def _leading(rows: Rows, least: Sequence[int], room: int) -> int:

@@ -126,7 +126,9 @@ def train(
             f"best validation accuracy {console.percent(summary['best']['validation_accuracy'])} "
             f"in epoch {summary['best']['epoch']}; {console.duration(summary['seconds'])}"
         )
-        console.note(f"validation accuracy by epoch: {console.curve(read_record(run).accuracies)}")
+        accuracies = read_record(run).accuracies
+        if len(accuracies) > 1:
+            console.note(f"validation accuracy by epoch: {console.curve(accuracies)}")
         console.note(f"run: {run.path}    next: asnn eval {run.path}")
         if as_json:
             console.print_json({"run": str(run.path), **summary})

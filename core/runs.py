@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 from .documents import read_json
 from .errors import DataError
+from .registry import nearest
 
 FORMAT = 2  # of the files of a run that say how, with what and to what end it was trained
 RUNS = Path("runs")
@@ -115,7 +117,7 @@ def find_run(path: Path | str | None = None, *, unfinished: bool = False) -> Run
         raise DataError(
             f"{path} is not a run",
             why="it is missing" if not path.exists() else "it holds no config.toml",
-            remedy=_remedy(path) or _remedy(path.parent) or "train one with `asnn train`",
+            remedy=_remedy(path),
         )
     runs = [Run(found.parent) for found in path.parent.glob("*/config.toml")]
     if unfinished:
@@ -132,7 +134,7 @@ def find_run(path: Path | str | None = None, *, unfinished: bool = False) -> Run
 
 
 def list_runs(folder: Path | str = RUNS) -> list[Run]:
-    """Return the runs in a folder and those below it, or the folder if it is a run, newest first.
+    """Return the runs in a folder and those below it, or the folder if it is a run, by path.
 
     What is in a run (its states, its teacher) is part of it. A folder is a run too where the
     configuration is missing and a result is not.
@@ -148,7 +150,7 @@ def list_runs(folder: Path | str = RUNS) -> list[Run]:
             why="" if folder.is_dir() else "there is no such folder",
             remedy="train one with `asnn train`, or give a folder that holds runs",
         )
-    return sorted(found, key=lambda run: (run.began, run.path.name), reverse=True)
+    return found
 
 
 def _runs_below(folder: Path, depth: int) -> Iterator[Run]:
@@ -162,6 +164,13 @@ def _runs_below(folder: Path, depth: int) -> Iterator[Run]:
                     yield from _runs_below(each, depth - 1)
 
 
-def _remedy(parent: Path) -> str:
-    names = sorted(found.parent.name for found in parent.glob("*/config.toml"))
-    return f"runs in {parent}/: {', '.join(names[-5:])}" if names else ""
+def _remedy(path: Path) -> str:
+    """Return what to do about a path that is no run, with a path to paste where there are runs."""
+    if (RUNS / path / "config.toml").is_file():  # as a list of runs calls it
+        return f"give its path: {shlex.quote(str(RUNS / path))}"
+    for folder in (path, path.parent, RUNS):
+        names = sorted(found.parent.name for found in folder.glob("*/config.toml"))
+        if names:
+            like = folder / (nearest(path.name, names) or names[-1])
+            return f"give the path of a run, such as {shlex.quote(str(like))}"
+    return "train one with `asnn train`"

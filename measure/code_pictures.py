@@ -25,6 +25,7 @@ A_ROW, LEAST_COLUMNS = 8, 7
 MOST_STEPS = 2 * A_ROW  # panels of one code; its raster shows all steps
 MOST_RASTER_ROWS = 100
 MOST_MARKS = 20_000
+MOST_PIXELS = 400  # a side of an image, as it is drawn
 ERRORS, COUNTS = "magma", "cividis"  # both rise in lightness, for eyes of any kind and for print
 QUIET = "#888888"
 
@@ -229,9 +230,15 @@ def _coloured(image: Tensor) -> Any:
     """Return values as colours `[H, W, 3]`, or as grey `[H, W]` if there are not three channels."""
     if len(image) != 3:
         return _pixels(image).clip(0, 1)
-    return image.detach().float().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
+    return _thinned(image).detach().float().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
 
 
 def _pixels(image: Tensor) -> Any:
     """Return the mean over channels, `[H, W]`."""
-    return image.detach().float().cpu().mean(0).numpy()
+    return _thinned(image).detach().float().cpu().mean(0).numpy()
+
+
+def _thinned(image: Tensor) -> Tensor:
+    """Return every n-th row and column of an image `[C, H, W]` of more than MOST_PIXELS a side."""
+    stride = -(-max(image.shape[1:]) // MOST_PIXELS)
+    return image[:, ::stride, ::stride]

@@ -25,22 +25,23 @@ class LayerCount:
     Attributes:
         name: of the layer.
         kind: `conv`, `linear`, `pool`, `attention` or `join`.
-        operation: `ac` where the inputs are 0 or 1, so that a weight is added; `mac` elsewhere.
+        operation: `ac` where a weight or a value is added; `mac` where a product is.
+        spikes: whether it is given spikes.
         effective: operations whose input and weight are not 0.
         dense: all operations, of any input and weight.
         events: inputs that are not 0.
-        inputs, outputs: values that it is given, and that it gives.
+        inputs: values that it is given.
         weights, zeros: number of weights, and how many of them are 0.
     """
 
     name: str
     kind: str
     operation: Operation
+    spikes: bool
     effective: Tensor
     dense: Tensor
     events: Tensor
     inputs: Tensor
-    outputs: Tensor
     weights: int
     zeros: int
 
@@ -74,6 +75,7 @@ class LayerCounter:
 
     Attributes:
         batch: effective operations and events of each sample of this batch, `[2, T, B]`.
+        lost: whether it was given something whose steps and samples cannot be told.
     """
 
     def __init__(self, wire: Wire) -> None:
@@ -81,8 +83,14 @@ class LayerCounter:
         adds = wire.spikes or wire.kind in ("pool", "join")
         self.operation: Operation = "ac" if adds else "mac"
         self.batch = torch.zeros(2, 1, 0)
-        self.total: Tensor | None = None  # [5, T]: the rows of `LayerCount`
+        self.lost = False
+        self.total: Tensor | None = None  # [4, T]: effective, events, dense, inputs
         self._fan_outs: dict[tuple[int, ...], FanOut] = {}
+
+    @property
+    def has_synapses(self) -> bool:
+        """Whether its operations read weights."""
+        return self.wire.kind in ("conv", "linear")
 
     def watch(self) -> Callable[[], None]:
         """See what the layer is given; return what ends it."""
@@ -96,7 +104,8 @@ class LayerCounter:
     def begin(self, steps: int, samples: int) -> None:
         """Prepare for a batch."""
         self.batch = torch.zeros(2, steps, samples, dtype=torch.float64)
-        self._rest = torch.zeros(3, steps, dtype=torch.float64)  # dense, inputs, outputs
+        self._rest = torch.zeros(2, steps, dtype=torch.float64)  # dense, inputs
+        self._at = self.wire.first  # the step that comes next
 
     def end(self) -> None:
         """Take in what the batch came to."""
@@ -105,20 +114,19 @@ class LayerCounter:
 
     def count(self, summed: Summed) -> LayerCount:
         """Return what was counted, over all processes."""
-        total = torch.zeros(5, 1, dtype=torch.float64) if self.total is None else self.total
-        effective, events, dense, inputs, outputs = summed(total)
-        has_synapses = self.wire.kind in ("conv", "linear")
-        weight = self.wire.layer.weight if has_synapses else torch.zeros(0)
+        total = torch.zeros(4, 1, dtype=torch.float64) if self.total is None else self.total
+        effective, events, dense, inputs = summed(total)
+        weight = self.wire.layer.weight if self.has_synapses else torch.zeros(0)
         assert isinstance(weight, Tensor)
         return LayerCount(
             name=self.wire.name,
             kind=self.wire.kind,
             operation=self.operation,
+            spikes=self.wire.spikes,
             effective=effective,
             dense=dense,
             events=events,
             inputs=inputs,
-            outputs=outputs,
             weights=weight.numel(),
             zeros=int((weight == 0).sum()),
         )
@@ -129,52 +137,64 @@ class LayerCounter:
     def _see_code(self, code: Tensor) -> None:
         stem = self.wire.stem
         assert stem is not None
-        if self.wire.spikes:
-            self._see(code[stem.analog_steps :], first=stem.analog_steps)
-        else:
-            self._see(stem.normalised(code))
+        x = code[stem.analog_steps :] if self.wire.spikes else stem.normalised(code)
+        self._see(x.flatten(2) if self.wire.kind == "linear" else x)
 
-    def _see(self, x: Tensor, first: int = 0) -> None:
-        """Count `[n B, ...]` or `[n, B, ...]`, the n steps from `first`."""
-        samples = self.batch.shape[2]
+    def _see(self, x: Tensor) -> None:
+        """Count the next n steps: `[n, B, ...]` or `[n B, ...]`, the last axes those of the layer.
+
+        Axes between belong to a sample, such as tokens. A layer that is used again begins anew.
+        """
+        steps, samples = self.batch.shape[1:]
+        axes = {"linear": 1, "conv": 3, "pool": 3}.get(self.wire.kind, x.dim() - 2)
+        by_step = x.dim() > axes + 1 and x.shape[1] == samples and len(x) <= steps
+        number = len(x) if by_step else len(x) // max(samples, 1)
         if x.numel() == 0:
             return
-        x = self._by_sample(x)
-        shape = tuple(x.shape[1:])
+        self._at = self.wire.first if self._at >= steps else self._at
+        if number == 0 or self._at + number > steps or (not by_step and len(x) % samples):
+            self.lost = True
+            return
+        rows = x.reshape(-1, *x.shape[x.dim() - axes :])
+        shape = tuple(rows.shape[1:])
         if shape not in self._fan_outs:
             self._fan_outs[shape] = FanOut(self.wire.layer, shape)
         fan_out = self._fan_outs[shape]
-        steps = slice(first, first + len(x) // samples)
-        self.batch[:, steps] += fan_out.count(x, spikes=self.wire.spikes).view(2, -1, samples).cpu()
-        each = torch.tensor([[fan_out.dense], [fan_out.inputs], [fan_out.outputs]])
-        self._rest[:, steps] += samples * each.double()
+        each = torch.tensor([fan_out.dense, fan_out.inputs], dtype=torch.float64)
+        found = fan_out.count(rows, spikes=self.wire.spikes).view(2, number, samples, -1)
+        self._take(found.sum(3), len(rows) * each)
 
-    def _by_sample(self, x: Tensor) -> Tensor:
-        """Return `[n B, C, H, W]`, or `[n B, F]` of a linear layer."""
-        if self.wire.stem is None and self.wire.kind == "linear":
-            return x.flatten(0, -2)
-        if self.wire.stem is not None or self.wire.kind == "join":
-            x = x.flatten(0, 1)
-        return x.flatten(1) if self.wire.kind == "linear" else x
+    def _take(self, found: Tensor, rest: Tensor) -> None:
+        """Add what the next steps came to.
+
+        Args:
+            found: effective operations and events, `[2, n, B]`.
+            rest: dense operations and inputs of all samples and steps, `[2]`.
+        """
+        steps = slice(self._at, self._at + found.shape[1])
+        self.batch[:, steps] += found.cpu()
+        self._rest[:, steps] += (rest / found.shape[1]).view(2, 1)
+        self._at = steps.stop
 
 
 class AttentionCounter(LayerCounter):
     """Counts Kᵀ V and Q (Kᵀ V): an operation for each pair of factors that are not 0."""
 
-    def _see(self, x: Tensor, first: int = 0) -> None:
+    def _see(self, x: Tensor) -> None:
         layer = self.wire.layer
         assert isinstance(layer, SelfAttention)
         steps, samples = x.shape[:2]
-        q, k, v = layer.split(x)  # [T B, heads, tokens, depth]
-        summed = (k.transpose(-1, -2) @ v).ne(0).sum(3)  # values that a query of a channel meets
-        first_product = k.ne(0).sum(3) * v.ne(0).sum(3)
-        second_product = q.ne(0).sum(2) * summed
-        operations = first_product.sum((1, 2)) + second_product.sum((1, 2))
-        self.batch[0] += operations.view(steps, samples).cpu()
-        self.batch[1] += x.ne(0).flatten(2).sum(2).cpu()
+        _, k, v = layer.split(x)
+        met = (k.transpose(-1, -2) @ v).ne(0).to(x.dtype).sum(3)  # by a query of each channel
+        there = x if self.wire.spikes else x.ne(0).to(x.dtype)
+        q, k, v = layer.split(there)  # [T B, heads, tokens, depth]
+        pairs = k.sum(3).double() * v.sum(3).double()
+        operations = pairs.sum((1, 2)) + (q.sum(2).double() * met.double()).sum((1, 2))
+        events = q.sum((1, 2, 3)) + k.sum((1, 2, 3)) + v.sum((1, 2, 3))
+        rows = torch.stack([operations, events.double()]).view(2, steps, samples)
         dense = 2 * q[0].numel() * q.shape[3]
-        each = torch.tensor([dense, 3 * q[0].numel(), q[0].numel()], dtype=torch.float64)
-        self._rest += samples * each.view(3, 1)
+        each = torch.tensor([dense, 3 * q[0].numel()], dtype=torch.float64)
+        self._take(rows, steps * samples * each)
 
 
 class NeuronCounter:

@@ -51,12 +51,12 @@ class Spent:
 def spent_by_layer(layer: LayerCount, table: CostTable, *, dense: bool = False) -> Spent:
     """Return what a layer of weights spends.
 
-        bytes = weight·operations + 2·value·AC + 2·event·spikes                 of spikes
-        bytes = weight·operations + value·(2·inputs + outputs)                  of values
+        bytes = (weight + 2·value)·operations + 2·event·spikes       given spikes
+        bytes = (weight + 2·value)·operations + 2·value·inputs       given values
 
-    An operation reads its weight. An accumulate reads and writes the sum that it adds to, and a
-    spike is written once and read once, as an address. Values are written once and read once, all
-    of them, and each output is written once.
+    An operation reads its weight, where there is one, and reads and writes the sum that it adds to.
+    What a layer is given is written once and read once: spikes that there are, as addresses, and
+    all values.
 
     Args:
         layer: its counts.
@@ -65,12 +65,12 @@ def spent_by_layer(layer: LayerCount, table: CostTable, *, dense: bool = False) 
     """
     size, none = table.bytes, torch.zeros_like(layer.dense)
     operations = layer.dense if dense else layer.effective
-    traffic = size.weight * operations
+    each = 2 * size.value + (size.weight if layer.synaptic else 0)
+    spikes = layer.inputs if dense else layer.events
+    given = size.event * spikes if layer.spikes else size.value * layer.inputs
+    traffic = each * operations + 2 * given
     if layer.operation == "ac":
-        spikes = layer.inputs if dense else layer.events
-        traffic = traffic + 2 * size.value * operations + 2 * size.event * spikes
         return Spent(operations, none, none, traffic)
-    traffic = traffic + size.value * (2 * layer.inputs + layer.outputs)
     return Spent(none, operations, none, traffic)
 
 
@@ -99,8 +99,8 @@ def energy_of_samples(counts: Counts, table: CostTable) -> Tensor:
     """
     size = table.bytes
     by_spikes = (
-        size.weight * (counts.ac + counts.mac)
-        + 2 * size.value * counts.ac
+        size.weight * counts.reads
+        + 2 * size.value * (counts.ac + counts.mac)
         + 2 * size.event * counts.events
     )
     total = spent(counts, table)
@@ -157,6 +157,7 @@ def _layer(layer: LayerCount, table: CostTable, n: int) -> dict[str, Any]:
         "name": layer.name,
         "kind": layer.kind,
         "operation": layer.operation,
+        "given": "spikes" if layer.spikes else "values",
         "weights": layer.weights,
         "effective": _each(layer.effective, n),
         "dense": _each(layer.dense, n),

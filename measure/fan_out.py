@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, linear
+from torch.nn.functional import avg_pool2d
+
+from ..kernels.memory import buffers
 
 EXACT = 2**24  # whole numbers up to here are exact in float32
 
@@ -24,16 +26,17 @@ class FanOut:
 
     Attributes:
         dense: operations of any input and any weight.
-        inputs, outputs: values of one sample.
+        inputs: values of one sample.
     """
 
     def __init__(self, layer: nn.Module, shape: tuple[int, ...]) -> None:
-        effective, outputs = _reached(layer, shape, every=False)
-        dense, _ = _reached(layer, shape, every=True)
-        self.dense = float(dense.sum())
-        self.inputs = effective.numel()
-        self.outputs = outputs
-        flat = _flat(effective.unsqueeze(0))[0]
+        dense = _reached(layer, shape, every=True)
+        weight = getattr(layer, "weight", None)
+        pruned = isinstance(weight, Tensor) and bool((weight == 0).any())
+        effective = _reached(layer, shape, every=False) if pruned else dense
+        self.dense = float(dense.double().sum())
+        self.inputs = dense.numel()
+        flat = _flat(effective.unsqueeze(0))[0].double()
         weights = _parts(flat)
         self._split = weights.shape[1]
         self._matrix = torch.cat([weights, _parts(torch.ones_like(flat))], 1)
@@ -46,10 +49,20 @@ class FanOut:
             spikes: whether all values are 0 or 1.
         """
         rows = _flat(x)
-        there = rows.float() if spikes else rows.ne(0).float()
+        # On CUDA products of float32 may be rounded, if the user allows it.
+        there = rows.to(torch.float64 if rows.is_cuda else torch.float32) if spikes else _mask(rows)
         self._matrix = self._matrix.to(there)
-        sums = (there @ self._matrix).double()
+        with torch.autocast(rows.device.type, enabled=False):
+            sums = (there @ self._matrix).double()
         return torch.stack([sums[:, : self._split].sum(1), sums[:, self._split :].sum(1)])
+
+
+def _mask(rows: Tensor) -> Tensor:
+    """Return 1 where a value is not 0."""
+    if rows.device.type != "cpu":
+        return rows.ne(0).to(torch.float64 if rows.is_cuda else torch.float32)
+    # Memory that is new costs more than the comparison.
+    return torch.ne(rows, 0, out=buffers.take(*rows.shape))
 
 
 def _flat(x: Tensor) -> Tensor:
@@ -57,26 +70,26 @@ def _flat(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x.flatten(1)
 
 
-def _reached(layer: nn.Module, shape: tuple[int, ...], *, every: bool) -> tuple[Tensor, int]:
-    """Return how many outputs each input reaches, and how many outputs there are."""
+def _reached(layer: nn.Module, shape: tuple[int, ...], *, every: bool) -> Tensor:
+    """Return how many outputs each input reaches, float32: whole numbers that it holds exactly."""
+    if isinstance(layer, nn.Linear):
+        return _links(layer.weight, every=every).sum(0)
+    if not isinstance(layer, nn.Conv2d | nn.AvgPool2d):
+        return torch.ones(shape)
     with torch.enable_grad():
-        x = torch.zeros(1, *shape, dtype=torch.float64, requires_grad=True)
-        y = _linked(layer, x, every=every)
-        (reached,) = torch.autograd.grad(y.sum(), x)
-    return reached[0], y.numel()
+        x = torch.zeros(1, *shape, requires_grad=True)
+        if isinstance(layer, nn.AvgPool2d):
+            window = (layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
+            y = avg_pool2d(x, *window, divisor_override=1)
+        else:
+            y = nn.Conv2d._conv_forward(layer, x, _links(layer.weight, every=every), None)
+        (reached,) = torch.autograd.grad(y, x, torch.ones_like(y))
+    return reached[0]
 
 
-def _linked(layer: nn.Module, x: Tensor, *, every: bool) -> Tensor:
-    if isinstance(layer, nn.AvgPool2d):
-        window = (layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
-        return avg_pool2d(x, *window, divisor_override=1)
-    if not isinstance(layer, nn.Conv2d | nn.Linear):
-        return x.clone()
-    weight = layer.weight.detach().cpu()
-    links = (torch.ones_like(weight) if every else weight.ne(0)).double()
-    if isinstance(layer, nn.Conv2d):
-        return nn.Conv2d._conv_forward(layer, x, links, None)
-    return linear(x.flatten(1), links)
+def _links(weight: Tensor, *, every: bool) -> Tensor:
+    weight = weight.detach().cpu()
+    return torch.ones(weight.shape) if every else weight.ne(0).float()
 
 
 def _parts(values: Tensor) -> Tensor:
@@ -84,6 +97,6 @@ def _parts(values: Tensor) -> Tensor:
     most = EXACT - float(values.max())
     before = values.cumsum(0) - values
     part = (before // most).long()
-    columns = torch.zeros(len(values), int(part.max()) + 1, dtype=torch.float32)
+    columns = torch.zeros(len(values), int(part.max()) + 1)
     columns[torch.arange(len(values)), part] = values.float()
     return columns

@@ -21,8 +21,9 @@ class Counts:
     Attributes:
         samples: N.
         layers, neurons: in order of computation.
-        ac, mac, events: of each sample at each step over all layers, `[T, N]` float64; events are
-            spikes that a layer is given.
+        ac, mac: of each sample at each step over all layers, `[T, N]` float64.
+        reads: of them, those that read a weight.
+        events: spikes that layers are given.
         parameters: their number.
         footprint: bytes of parameters and buffers.
         uncounted: names of layers with parameters that nothing is known of.
@@ -33,6 +34,7 @@ class Counts:
     neurons: list[NeuronCount]
     ac: Tensor
     mac: Tensor
+    reads: Tensor
     events: Tensor
     parameters: int
     footprint: int
@@ -88,7 +90,7 @@ class Operations:
         self._wiring = Wiring.of(network.body)
         self._counters = [_counter(wire) for wire in self._wiring.wires]
         self._ends: list[Callable[[], None]] = []
-        self._by_sample: list[Tensor] = []  # [3, T, B] of each batch: ac, mac, events
+        self._by_sample: list[Tensor] = []  # [4, T, B] of each batch, as in `Counts`
         self._samples = 0
 
     def __enter__(self) -> Operations:
@@ -121,9 +123,12 @@ class Operations:
             summed: gives the sum of a tensor over all processes, each of which calls it.
             gathered: gives `[..., N]` of the samples of all processes, in order.
         """
-        found = [counter.count(summed) for counter in self._counters]
-        none = torch.zeros(3, 1, 0, dtype=torch.float64)
-        ac, mac, events = gathered(torch.cat(self._by_sample, 2) if self._by_sample else none)
+        lost = [c.wire.name for c in self._layer_counters() if c.lost]
+        found = [c.count(summed) for c in self._counters if c.wire.name not in lost]
+        none = torch.zeros(4, 1, 0, dtype=torch.float64)
+        ac, mac, reads, events = gathered(
+            torch.cat(self._by_sample, 2) if self._by_sample else none
+        )
         tensors = (*self._network.parameters(), *self._network.buffers())
         return Counts(
             samples=int(summed(torch.tensor(self._samples))),
@@ -131,10 +136,11 @@ class Operations:
             neurons=[count for count in found if isinstance(count, NeuronCount)],
             ac=ac,
             mac=mac,
+            reads=reads,
             events=events,
             parameters=sum(value.numel() for value in self._network.parameters()),
             footprint=sum(value.numel() * value.element_size() for value in tensors),
-            uncounted=self._wiring.unknown,
+            uncounted=self._wiring.unknown + lost,
         )
 
     def _begin(self, body: nn.Module, given: tuple[Tensor, ...]) -> None:
@@ -143,18 +149,19 @@ class Operations:
 
     def _end(self, body: nn.Module, given: tuple[Tensor, ...], logits: Tensor) -> None:
         steps, samples = given[0].shape[:2]
-        sums = torch.zeros(3, steps, samples, dtype=torch.float64)
+        sums = torch.zeros(4, steps, samples, dtype=torch.float64)
         for counter in self._counters:
             counter.end()
-            if isinstance(counter, LayerCounter):
-                effective, events = counter.batch
-                if counter.operation == "ac":
-                    sums[0] += effective
-                    sums[2] += events
-                else:
-                    sums[1] += effective
+        for counter in self._layer_counters():
+            effective, events = counter.batch
+            sums[0 if counter.operation == "ac" else 1] += effective
+            sums[2] += effective if counter.has_synapses else 0
+            sums[3] += events if counter.wire.spikes else 0
         self._by_sample.append(sums)
         self._samples += samples
+
+    def _layer_counters(self) -> list[LayerCounter]:
+        return [counter for counter in self._counters if isinstance(counter, LayerCounter)]
 
 
 def _counter(wire: Wire) -> LayerCounter | NeuronCounter:

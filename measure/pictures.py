@@ -93,9 +93,9 @@ def picture_form(path: Path) -> str:
         ConfigError: it ends otherwise.
     """
     form = path.suffix[1:].lower() or FORMS[0]
-    if form not in FORMS:
+    if form not in FORMS or path == Path("-"):  # not stdout
         raise ConfigError(
             f"a picture cannot be written to {path}",
-            why=f"its name must end in {', '.join(f'.{each}' for each in FORMS)}",
+            why="its name must end in .png, .svg or .pdf",
         )
     return form

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from torch import nn
@@ -25,6 +25,7 @@ class Wire:
         kind: what it is; `join` is the sum at the end of a residual block.
         layer: the module; of a join, its shortcut.
         spikes: whether all that it is given is 0 or 1, by its place in the network.
+        first: the step, from 0, at which it is used first.
         stem: the stem whose first weights these are, None elsewhere.
     """
 
@@ -32,6 +33,7 @@ class Wire:
     kind: Kind
     layer: nn.Module
     spikes: bool = False
+    first: int = 0
     stem: Stem | None = None
 
 
@@ -64,7 +66,7 @@ class Wiring:
             case Stem():
                 return self._take_stem(name, part)
             case SpikingLayer():
-                self.wires.append(Wire(name, "neuron", part))
+                self._add(Wire(name, "neuron", part))
                 fires = getattr(part.neuron, "spiking", True)
                 return fires if part.pool is None else self._take(name, part.pool, spikes=fires)
             case OverTime():
@@ -72,30 +74,39 @@ class Wiring:
             case Readout():
                 return self._take(name, part.linear, spikes=spikes)
             case nn.Sequential():
-                for key, child in part.named_children():
+                for key, child in part._modules.items():  # a layer may stand in several places
+                    assert child is not None
                     spikes = self._take(_below(name, key), child, spikes=spikes)
                 return spikes
             case Residual():
                 return self._take_residual(name, part, spikes)
             case SelfAttention():
-                self.wires.append(Wire(name, "attention", part, spikes))
+                self._add(Wire(name, "attention", part, spikes))
                 return False
             case nn.Conv2d() | nn.Linear():
                 kind = "conv" if isinstance(part, nn.Conv2d) else "linear"
-                self.wires.append(Wire(name, kind, part, spikes))
+                self._add(Wire(name, kind, part, spikes))
                 return False
             case nn.AvgPool2d():
-                self.wires.append(Wire(name, "pool", part, spikes))
+                self._add(Wire(name, "pool", part, spikes))
                 return False
             case nn.MaxPool2d() | nn.Flatten() | nn.Identity() | nn.Dropout():
                 return spikes
             case TimeNorm() | nn.BatchNorm1d() | nn.BatchNorm2d():
                 return False  # a factor and an offset of the neuron's input
-        if not list(part.children()) and any(True for _ in part.parameters()):
+        if any(True for _ in part.parameters(recurse=False)):
             self.unknown.append(name)
         for key, child in part.named_children():
             self._take(_below(name, key), child, spikes=False)
         return False
+
+    def _add(self, wire: Wire) -> None:
+        """Add a layer; one that is used again is given spikes if it always is."""
+        for i, known in enumerate(self.wires):
+            if known.layer is wire.layer:
+                self.wires[i] = replace(known, spikes=known.spikes and wire.spikes)
+                return
+        self.wires.append(wire)
 
     def _take_stem(self, name: str, part: Stem) -> bool:
         paths = {"analog": part.analog, "spikes": part.spikes}
@@ -104,8 +115,9 @@ class Wiring:
                 continue
             begin = len(self.wires)
             self._take(_below(name, key), path, spikes=key == "spikes")
-            first = self.wires[begin]
-            self.wires[begin] = Wire(first.name, first.kind, first.layer, key == "spikes", part)
+            steps = part.analog_steps if key == "spikes" else 0
+            self.wires[begin:] = [replace(wire, first=steps) for wire in self.wires[begin:]]
+            self.wires[begin] = replace(self.wires[begin], stem=part)
         return False
 
     def _take_residual(self, name: str, part: Residual, spikes: bool) -> bool:

@@ -1,4 +1,4 @@
-"""What a shell offers: asked as shells ask, and in those that are installed."""
+"""What a shell offers: asked as bash asks, and in the shells that are installed."""
 
 import os
 import shutil
@@ -8,15 +8,17 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from asnn.cli import completion
+from asnn.cli.app import app
 
 BIN = Path(sys.executable).parent
 ROOT_COMMANDS = {"train", "sweep", "eval", "encode", "inspect", "export", "recipes", "doctor"}
 
 
 @pytest.fixture
-def here(tmp_path):
+def here(tmp_path, monkeypatch):
     """A folder with two runs, a sweep, a run elsewhere, a recipe and a picture."""
     for name in ("runs/first", "runs/second", "elsewhere/third"):
         (tmp_path / name).mkdir(parents=True)
@@ -25,6 +27,7 @@ def here(tmp_path):
     (tmp_path / "runs/sweep-digits/sweep.toml").touch()
     for name in ("mine.toml", "cat.png"):
         (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -33,15 +36,17 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PATH": path, **more}
 
 
-def offered(folder: Path, *words: str) -> list[str]:
-    """What is offered for the last of the words, by the protocol of bash."""
+def protocol(*words: str) -> dict[str, str]:
+    """The variables by which bash asks for what goes on from the last of the words."""
     asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
-    done = subprocess.run(
-        [BIN / "asnn"], cwd=folder, capture_output=True, text=True, timeout=60,
-        env=environment(_ASNN_COMPLETE="complete_bash", **asked),
-    )  # fmt: skip
-    assert done.stderr == ""
-    return done.stdout.split()
+    return {"_ASNN_COMPLETE": "complete_bash", **asked}
+
+
+def offered(*words: str) -> list[str]:
+    """What is offered for the last of the words."""
+    done = CliRunner().invoke(app, prog_name="asnn", env=protocol(*words))
+    assert done.exit_code == 0
+    return done.output.split()
 
 
 @pytest.mark.parametrize(
@@ -65,14 +70,25 @@ def offered(folder: Path, *words: str) -> list[str]:
         (["recipes", "show", "dig"], ["digits"]),
         (["recipes", "copy", "mine"], []),
         (["encode", "cat"], []),  # the shell itself completes files
+        (["eval", "--corrupt", "spike-"], ["spike-drop", "spike-jitter"]),
+        (["eval", "--corrupt", "a"], ["all"]),
+        (["eval", "--energy-table", "45nm-i"], ["45nm-int8"]),
+        (["report", "--energy-table", "m"], ["mine.toml"]),
+        (["bench", "--model", "ms-"], ["ms-resnet18", "ms-resnet18-16"]),
     ],
 )
 def test_what_is_offered(here, words, expected):
-    assert offered(here, "asnn", *words) == expected
+    assert offered("asnn", *words) == expected
 
 
 def test_commands_are_offered(here):
-    assert set(offered(here, "asnn", "")) >= ROOT_COMMANDS
+    assert set(offered("asnn", "")) >= ROOT_COMMANDS
+
+
+def test_the_program_itself_answers(here):
+    asked = environment(**protocol("asnn", "train", "mi"))
+    done = subprocess.run([BIN / "asnn"], capture_output=True, text=True, timeout=60, env=asked)
+    assert (done.stdout.split(), done.stderr) == (["mine.toml"], "")
 
 
 def test_a_list_is_completed_at_its_end():
@@ -81,14 +97,21 @@ def test_a_list_is_completed_at_its_end():
     assert complete("rate,d") == ["rate,direct", "rate,delta"]
 
 
-def test_the_names_are_those_of_the_registries():
+def test_the_names_are_those_of_the_registries(tmp_path, monkeypatch):
+    from asnn.benchmarks.networks import PLANS
     from asnn.coding import coding_registry
     from asnn.datasets.load import dataset_registry
     from asnn.learning.device import PRECISIONS
+    from asnn.measure.corruptions import corruption_registry
+    from asnn.measure.cost_tables import cost_table_names
     from asnn.sweeps.definition import SPLITS
 
     assert list(completion.CODES) == list(coding_registry.builtin)
     assert list(completion.DATASETS) == list(dataset_registry.builtin)
+    assert list(completion.CORRUPTIONS) == list(corruption_registry.builtin)
+    monkeypatch.chdir(tmp_path)  # where there is no TOML file
+    assert completion.energy_tables("") == sorted(cost_table_names())
+    assert list(completion.BENCHED) == list(PLANS)
     assert tuple(PRECISIONS) == completion.PRECISIONS
     assert completion.SPLITS == SPLITS
 
@@ -104,6 +127,7 @@ def test_a_shell_does_not_wait_for_torch():
     code = (
         "import sys; from asnn.cli import app, completion as c; "
         "c.codes(''), c.datasets(''), c.recipes(''), c.runs(''); "
+        "c.corruptions(''), c.energy_tables(''); "
         "sys.exit(bool({'torch', 'numpy', 'pydantic'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

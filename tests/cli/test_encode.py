@@ -191,6 +191,35 @@ def test_the_first_image_of_stdin_and_of_a_data_set_is_compared(cli, monkeypatch
     assert sorted(os.listdir()) == ["digits-train.codes.png", "stdin.codes.png"]
 
 
+def test_a_comparison_says_where_it_shows_the_first_of_several_images(cli, picture):
+    np.save("many.npy", np.stack([PIXELS[None], PIXELS[None] // 2]))
+    np.save("one.npy", PIXELS)
+    compare = ("--compare", "delta")
+    assert "the first image of many.npy in 4 steps" in cli("encode", "many.npy", *compare).err
+    assert "the first" not in cli("encode", "one.npy", *compare).err
+    of_data = cli("encode", "--dataset", "digits", *compare).err
+    assert "the first image of digits/test in 4 steps" in of_data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["grey.png", "--steps", "0"], "  steps: must be greater"),
+        (["grey.png", "--set", "taau=2"], "  taau: unknown key"),
+        (["grey.png", "--coding", "hybird"], "  name: unknown coding"),
+        (["grey.png", "--compare", "rate", "--steps", "0"], "  steps: must be greater"),
+        (["grey.png", "--set", "foo"], "--set 'foo' is not of the form KEY=VALUE"),
+        (["grey.png", "--set", "=3"], "--set '=3' is not of the form KEY=VALUE"),
+        (["--dataset", "digits", "--set", "data.size"], "--set 'data.size' is not of the form KEY"),
+    ],
+)
+def test_refusals_speak_of_no_recipe(cli, picture, arguments, says):
+    result = cli("encode", *arguments)
+    assert result.code == 2 and says in result.err
+    for word in ("recipe", "section", "train.", "coding."):
+        assert word not in result.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -220,7 +249,9 @@ def test_the_first_image_of_stdin_and_of_a_data_set_is_compared(cli, monkeypatch
         (["grey.png", "--seed", "99999999999999999999"], 2, "--seed"),
         (["grey.png", "--plot", "/dev/null"], 1, "it is not a regular file"),
         (["--dataset", "npz"], 2, "data set npz needs path"),
-        (["grey.png", "--plot", "p.jpg"], 2, "must end in .png, .svg, .pdf"),
+        (["grey.png", "--plot", "p.jpg"], 2, "must end in .png, .svg or .pdf"),
+        (["grey.png", "--plot", "-"], 2, "cannot be written to -"),
+        (["grey.png", "--compare", "rate", "--plot", "-"], 2, "cannot be written to -"),
         (["grey.png", "--set", "steps=5"], 2, "use --steps"),
         (["--compare", "direct"], 2, "give either a file"),
         (["grey.png", "--compare", "direct,hybird"], 2, "did you mean 'hybrid'?"),

@@ -1,8 +1,10 @@
 """Every command's help has examples, and each of them runs, here, in a folder with what it names.
 
 An example runs as it stands, but for options that are appended where it would take minutes
-otherwise: `shorter` says which. Lines with a pipe or a redirection run in bash, others in this
-process. What is in the folder: see `prepared`.
+otherwise: `shorter` says which; `brief` times few images, and the members of the search train in
+this process. Commands of asnn run in this process; bash does with their output what the example
+does. Lines that begin with another program run in bash as a whole. What is in the folder: see
+`prepared`.
 """
 
 import itertools
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +26,13 @@ from PIL import Image
 
 from asnn.benchmarks import targets
 from asnn.benchmarks.contestants import base
+from asnn.cli import eval_latency, sweep_search
 from asnn.cli.app import run
+from asnn.cli.progress import Progress
 from asnn.cli.reference import pages
 from asnn.learning import loop
+from asnn.sweeps import running
+from asnn.sweeps.member import train_member
 
 from ..datasets.conftest import idx_bytes
 from .conftest import TINY
@@ -37,7 +44,7 @@ PAGES = pages()
 EXAMPLES = [(page.path, line) for page in PAGES for line in page.examples]
 RUN = "runs/digits-20260101-120000"
 SWEEP = "runs/sweep-digits-20260101-120000"
-SHELL = {"|", ">", "<"}
+SMALL = ["--set", "train.epochs=1", "--set", "data.limit=64", "--set", "model.widths=[4,8]"]
 NETS = """\
     import snntorch
     from torch import nn
@@ -54,11 +61,10 @@ def shorter(line: str) -> list[str]:
     if words[1] == "train" and "--resume" in words:
         return ["--set", "train.epochs=3"] if "--set" in words else []
     if words[1] == "train":
-        return ["--set", "train.epochs=1", "--set", "data.limit=64"]
+        return SMALL
     if words[1] == "sweep" and "--resume" not in words:
-        few = ["--set", "train.epochs=1", "--set", "data.limit=64"]
         # A grid with seeds would be twelve processes; a sweep is trained from other examples.
-        return [*few, *(["--trials", "1"] if "--search" in words else []),
+        return [*SMALL, *(["--trials", "1"] if "--search" in words else []),
                 *(["--dry-run"] if "--seeds" in words else [])]  # fmt: skip
     if words[1] == "bench":
         few = {"--steps": "1,2", "--batch": "2"}
@@ -84,9 +90,9 @@ def prepared(tmp_path_factory):
         assert run(["train", *TINY, "--out", RUN]) == 0
         for form in ("onnx", "nir"):
             assert run(["export", RUN, "--format", form, "-o", "made"]) == 0
-        short = ["--set", "train.epochs=1", "--set", "data.limit=64"]
+        patch.setattr(running, "run_members", in_this_process)
         grid = ["--grid", "coding.name=direct", "--seeds", "1"]
-        assert run(["sweep", *grid, *short, "--out", SWEEP]) == 0
+        assert run(["sweep", *grid, *SMALL, "--out", SWEEP]) == 0
         patch.setattr(loop, "loss_of", interrupting(loop.loss_of))
         assert run(["train", *TINY, "--out", "runs/digits-20260101-130000"]) == 130
     for name in ("deploy", "export/onnx"):
@@ -105,6 +111,16 @@ def prepared(tmp_path_factory):
                 path = folder / "data" / name / "raw" / f"{part}-{kind}-ubyte"
                 path.write_bytes(idx_bytes(array))
     return folder
+
+
+def in_this_process(members, folder, split, watcher, **_):
+    """Do what the processes of a sweep do, without the seconds that each of them takes to start."""
+    for member in members:
+        with Progress(lambda: None) as progress:
+            at = folder.run(member.name)
+            assert train_member(member.recipe, at, split, progress, stop=lambda: False)
+        watcher.member_done(member, None)
+    return {}
 
 
 def interrupting(original):
@@ -138,6 +154,14 @@ def folder(prepared, tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def brief(monkeypatch):
+    """Few images and rounds where single images are timed, and a search in this process."""
+    timed = partial(eval_latency.latency, images=2, rounds=1)
+    monkeypatch.setattr(eval_latency, "latency", timed)
+    monkeypatch.setattr(sweep_search, "run_members", in_this_process)
+
+
+@pytest.fixture
 def small_bench(monkeypatch):
     """The cases of a preset on small images, and no peers but those that an example names."""
     for name in ("PAPER", "HYBRID", "SINGLE", "SHORT", "LONG"):
@@ -155,26 +179,26 @@ def add_runs(folder: Path, words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("command", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
+@pytest.mark.usefixtures("brief")
 def test_an_example_runs(command, line, folder, request, capfd):
     words = shlex.split(line)
     if words[1] == "bench" and "--against" not in words:
         request.getfixturevalue("small_bench")
     add_runs(folder, words)
-    if SHELL & set(words):
-        done = subprocess.run(["bash", "-o", "pipefail", "-c", with_shorter(line)], timeout=300)
+    if words[0] != "asnn":
+        done = subprocess.run(["bash", "-o", "pipefail", "-c", line], timeout=300)
         assert done.returncode == 0, capfd.readouterr().err
         return
     for each in line.split(" && "):
-        code = run(shlex.split(each)[1:] + shorter(each))
-        assert code == 0, capfd.readouterr().err
-
-
-def with_shorter(line: str) -> str:
-    """A pipeline, the options appended to the command of asnn in it."""
-    asnn, pipe, rest = line.partition(" | ")
-    if not asnn.startswith("asnn "):
-        return line
-    return " ".join([asnn, shlex.join(shorter(asnn)), pipe, rest])
+        asnn, *follows = re.split(r" (?=[|>] )", each, maxsplit=1)
+        capfd.readouterr()
+        code = run(shlex.split(asnn)[1:] + shorter(asnn))
+        said = capfd.readouterr()
+        assert code == 0, said.err
+        if follows:
+            told = ["bash", "-o", "pipefail", "-c", f"cat {follows[0]}"]
+            done = subprocess.run(told, input=said.out, text=True, timeout=60)
+            assert done.returncode == 0, capfd.readouterr().err
 
 
 @pytest.mark.skipif(shutil.which("jq") is None, reason="there is no jq to compare with")

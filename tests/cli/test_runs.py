@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from asnn.cli.run_list import fitting
+from asnn.cli.run_list import BY_PATH, ORDERS, fitting, least_room
 from asnn.cli.sparkline import BLOCKS, PLAIN, sparkline
+from asnn.cli.tables import shorten
 from asnn.core.runs import list_runs
+
+from .conftest import TINY
 
 ACCURACIES = [0.5, 0.9, 0.8]
 
@@ -36,7 +41,8 @@ def make(tmp_path):
         lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
         (folder / "config.toml").write_text(
             f'name = "toy"\n[coding]\nname = "{coding}"\nsteps = 4\n'
-            '[model]\nname = "lenet"\nneuron = "adaptive"\n[train]\n' + "\n".join(lines)
+            '[data]\nname = "digits"\n[model]\nname = "lenet"\nneuron = "adaptive"\n[train]\n'
+            + "\n".join(lines)
         )
         os.utime(folder / "config.toml", (1.7e9 - age, 1.7e9 - age))
         history = [metrics(accuracy, i) for i, accuracy in enumerate(accuracies, 1)]
@@ -77,6 +83,14 @@ def test_the_newest_come_first_those_of_sweeps_too(cli, make):
     ]
 
 
+def test_of_the_paths_of_a_run_the_shortest_is_listed(cli, make, tmp_path):
+    make("a")
+    make("z", age=1)
+    for name in ("loop", "zz"):
+        (tmp_path / "runs" / name).symlink_to(tmp_path / "runs")
+    assert [run["run"] for run in listed(cli)] == ["runs/a", "runs/z"]
+
+
 def test_everything_about_a_run(cli, make):
     make("a", seed=7)
     (run,) = listed(cli)
@@ -98,13 +112,83 @@ def test_the_table_tells_what_differs_and_the_title_what_does_not(cli, make):
     result = cli("runs")
     assert result.out == ""
     title, _, head, _, a, b, c, *_ = result.err.splitlines()
-    assert title == "3 runs in runs; all: T 4, neuron adaptive, model lenet"
+    assert title == "3 runs in runs; all: data digits, T 4, neuron adaptive, model lenet"
     columns = "run state best % by epoch code rate age at parameters"
     assert head.split() == columns.split()
     assert a.split()[:6] == ["a", "done", "90.00", "▁█▆", "hybrid", "0.125"]
     assert b.split()[:6] == ["b", "1/3", "25.00", "▄", "direct", "0.125"]
     assert c.split()[:4] == ["c", "0/3", "–", "hybrid"]
-    assert "87.9k" in a
+    assert "87.9 k" in a
+
+
+def test_data_sets_that_differ_have_a_column(cli, make):
+    make("a")
+    config = make("b") / "config.toml"
+    config.write_text(config.read_text().replace("digits", "fashion-mnist"))
+    title, head, rows = re.split(r"\n *\n|\n ─+", cli("runs").err)[:3]
+    assert "data" not in title and " by epoch " in head and " data " in head
+    assert "digits" in rows and "fashion-mnist" in rows
+
+
+def test_what_nobody_knows_is_not_said_of_all(cli, make, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")  # for a title of one line
+    make("a", accuracies=[])
+    make("b", accuracies=[])
+    title = cli("runs").err.splitlines()[0]
+    assert "state 0/3" in title and "parameters" not in title
+
+
+def test_the_title_of_a_list_that_is_cut_tells_what_it_speaks_of(cli, make):
+    make("new/a")
+    make("new/b", age=1)
+    make("old/c", age=2, coding="direct")
+    one, two, three = (cli("runs", "--limit", n).err.splitlines()[0] for n in "123")
+    assert one == "1 of 3 runs in runs"
+    assert two.startswith("2 of 3 runs in runs; those shown: state done, data digits, code hybrid")
+    assert three.startswith("3 runs in runs; all: state done, data digits, T 4")
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_only_an_order_by_figures_reads_the_runs_that_are_cut_off(cli, make, monkeypatch, order):
+    from asnn.cli import run_list
+
+    for i in range(5):
+        make(f"r{i}", age=i)
+    read = []
+    monkeypatch.setattr(
+        run_list,
+        "read_record",
+        lambda run, real=run_list.read_record: read.append(run) or real(run),
+    )
+    assert "2 of 5 runs" in cli("runs", "--limit", "2", "--sort", order).err
+    assert len(read) == (2 if order in BY_PATH else 5)
+
+
+def test_shortened_names_differ(cli, make):
+    names = [f"coding.name={code},model.neuron=adaptive,coding.steps=4,seed=2"
+             for code in ("hybrid", "hybrid-embedding", "embedding")]  # fmt: skip
+    for name in names:
+        make(name)
+    shown = re.findall(r"^ (coding\S+)", cli("runs").err, re.MULTILINE)
+    assert len(set(shown)) == 3 and all("…" in name for name in shown)
+    room = least_room(names)
+    assert len({shorten(name, room) for name in names}) == 3
+    assert len({shorten(name, room - 1) for name in names}) < 3
+    assert least_room(["a" * 90]) == 22 and least_room(["a"]) == 1
+
+
+def test_names_of_control_characters_and_wide_letters_keep_their_column(cli, make):
+    from rich.cells import cell_len
+
+    for name in ("\x1b[31m" * 9, "漢字" * 30, "plain"):
+        make(name)
+    lines = cli("runs").err.splitlines()
+    assert "\\x1b[31m" in "".join(lines) and "\x1b" not in "".join(lines)
+    (rule,) = [i for i, line in enumerate(lines) if "──" in line]
+    rows = lines[rule + 1 :]
+    rows = rows[: [row.strip() for row in rows].index("")]
+    assert len(rows) == 3 and max(map(cell_len, lines)) <= 80
+    assert len({cell_len(line[: line.index("▁█▆")]) for line in rows}) == 1
 
 
 def test_order_and_limit(cli, make):
@@ -117,6 +201,7 @@ def test_order_and_limit(cli, make):
 
     assert (names(), names("--sort", "name"), names("--sort", "accuracy")) == ("bac", "abc", "cba")
     assert names("list", "runs", "--limit", "2") == "ba"
+    assert names("--sort", "parameters") == "bca"  # of equal ones the newest comes first
     short = cli("runs", "--limit", "1").err
     assert "1 of 3 runs in runs" in short and "all of them: --limit 3" in short
     unknown = cli("runs", "--sort", "acuracy")
@@ -129,7 +214,6 @@ def test_order_and_limit(cli, make):
         ("config.toml", None, "config.toml: it is missing"),
         ("config.toml", b"[train", "config.toml: "),
         ("config.toml", b"\xff", "config.toml: "),
-        ("summary.json", None, "summary.json: it is missing"),
         ("summary.json", b"{", "summary.json: "),
         ("summary.json", b"[]", "summary.json: it is no JSON object"),
         ("summary.json", b'{"finished": true}', "summary.json: it tells of no best epoch"),
@@ -155,6 +239,12 @@ def test_a_damaged_run_is_listed_with_the_reason_and_spoils_no_other(
     assert shown.code == 0 and "damaged: hurt: " in shown.err and reason in shown.err
 
 
+def test_a_run_that_was_killed_before_its_first_summary_is_unfinished(cli, make):
+    (make("a") / "summary.json").unlink()  # metrics are written before
+    (run,) = listed(cli)
+    assert (run["state"], run["faults"], run["epoch"]) == ("unfinished", [], 3)
+
+
 def test_values_of_any_kind_in_a_configuration_are_listed(cli, make):
     config = make("a") / "config.toml"
     config.write_text("train = 3\n[coding]\nname = 1979-05-27\nsteps = inf\n[model]\nname = []\n")
@@ -173,6 +263,16 @@ def test_no_run_at_all(cli, tmp_path):
     assert cli("runs", "--json").code == 4
 
 
+def test_what_is_neither_a_folder_nor_a_command(cli, make):
+    make("a")
+    refused = cli("runs", "dif", "runs/a", "runs/b")
+    assert refused.code == 4
+    assert "there is no folder dif/" in refused.err and "list or diff" in refused.err
+    assert "list or diff" not in cli("runs", "list", "dif").err
+    assert cli("runs", "runs").code == 0
+    assert "asnn runs list -h" in cli("runs", "-h").out
+
+
 def test_watching_needs_a_terminal(cli, make):
     make("a")
     assert cli("runs", "--watch").code == 2
@@ -186,6 +286,14 @@ def test_a_run_that_was_trained(cli, trained, tmp_path):
     assert run["best"].items() <= summary["best"].items()
     assert (run["state"], run["parameters"]) == ("finished", summary["parameters"])
     assert (run["epoch"], run["epochs"], run["model"]) == (2, 2, "lenet")
+
+
+def test_training_draws_a_curve_of_more_than_one_epoch(cli):
+    short = [*TINY, "--set", "data.limit=64"]
+    once = cli("train", *short, "--set", "train.epochs=1", "--out", "one")
+    assert once.code == 0 and "by epoch" not in once.err
+    twice = cli("train", "--resume", "one", "--set", "train.epochs=2")
+    assert re.search(r"validation accuracy by epoch: [▁▄█]{2}\n", twice.err)
 
 
 def test_what_differs(cli, make):
@@ -211,6 +319,7 @@ def test_what_differs(cli, make):
     assert ["train.clip_norm", "1.0", "not", "set"] in rows
     assert ["validation", "accuracy,", "%", "90.00", "95.00", "+5.00"] in rows
     assert ["spike", "rate", "0.1250", "0.1250", "+0.0000"] in rows
+    assert ["A", "B", "B", "-", "A"] in rows
 
 
 def test_equal_runs_say_so(cli, make):
@@ -231,15 +340,30 @@ def test_a_difference_to_a_run_without_result_is_unknown(cli, make):
     seconds = {"a": 12.5, "b": None, "difference": None}
     assert found["result"]["seconds"] == seconds
     assert cli("runs", "diff", "runs/a", "runs/b").code == 0
+    neither = cli("runs", "diff", "runs/b", "runs/b").err
+    assert "result: none yet" in neither and "result: the same" not in neither
 
 
 def test_a_difference_needs_two_runs_with_configurations(cli, make):
     make("a")
     missing = cli("runs", "diff", "runs/a", "runs/b")
-    assert missing.code == 4 and "runs in runs/: a" in missing.err
+    assert missing.code == 4 and "such as runs/a" in missing.err
     (make("b") / "config.toml").write_text("[")
     damaged = cli("runs", "diff", "runs/a", "runs/b")
     assert damaged.code == 4 and "runs/b/config.toml cannot be read" in damaged.err
+
+
+def test_a_refusal_names_a_path_that_can_be_pasted(cli, make):
+    make("a")
+    for name in ("seed=0,x y", "sweep/seed=0,lr=1"):
+        make(name)
+        refused = cli("runs", "diff", name, "runs/a")
+        assert refused.code == 4
+        (path,) = shlex.split(refused.err.partition("give its path: ")[2])
+        assert path == f"runs/{name}" and cli("runs", "diff", path, "runs/a").code == 0
+    near = cli("runs", "diff", "runs/sweep/sed=0", "runs/a").err
+    assert "such as runs/sweep/seed=0,lr=1" in near
+    assert "such as runs/a" in cli("runs", "diff", "elsewhere/a", "runs/a").err
 
 
 def test_torch_and_numpy_are_not_imported(make, tmp_path):

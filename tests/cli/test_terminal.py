@@ -2,9 +2,11 @@
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -120,6 +122,12 @@ def test_both_ends_of_a_long_text_are_kept(most):
     assert shorten("short", 5) == "short"
 
 
+@pytest.mark.parametrize("most", range(2, 30))
+def test_wide_letters_are_shortened_to_the_width_they_take(most):
+    short = shorten("漢字かな交じり文a" * 2, most)
+    assert most - 2 <= cell_len(short) <= most
+
+
 def environment(**changes):
     kept = {"PATH", "HOME", "PYTHONPATH", "VIRTUAL_ENV", "COVERAGE_PROCESS_START"}
     return {k: v for k, v in os.environ.items() if k in kept} | {"TERM": "xterm"} | changes
@@ -141,9 +149,12 @@ def in_terminal(arguments, folder: Path, *, interrupt=False, **changes):
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs,
     )  # fmt: skip
     os.close(theirs)
-    written = b""
+    written, deadline = b"", time.monotonic() + 60
     try:
         while True:
+            if not select.select([ours], [], [], max(0, deadline - time.monotonic()))[0]:
+                process.kill()
+                pytest.fail(f"it did not end: {written.decode()}")
             piece = os.read(ours, 4096)
             if not piece:
                 break
@@ -198,3 +209,35 @@ def test_a_terminal_without_blocks_gets_plain_characters(runs):
 def test_watching_ends_with_ctrl_c(runs):
     code, written = in_terminal(["runs", "--watch"], runs, interrupt=True)
     assert code == 130 and "1 run in" in written and "Traceback" not in written
+
+
+def test_watching_draws_whole_lines_and_as_many_runs_as_there_are_lines(tmp_path):
+    for i in range(30):
+        folder = tmp_path / "runs" / f"r{i:02d}"
+        folder.mkdir(parents=True)
+        (folder / "config.toml").write_text(
+            '[data]\nname = "digits"\n[coding]\nname = "hybrid"\n[model]\nname = "lenet"\n'
+        )
+        os.utime(folder / "config.toml", (1e9 - i, 1e9 - i))
+    size = {"COLUMNS": "34", "LINES": "14"}
+    code, written = in_terminal(["runs", "--watch"], tmp_path, interrupt=True, **size)
+    text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", written).replace("\r", "")
+    last = text[text.rindex(" of 30 runs") - 2 :]
+    count = int(last.split()[0])
+    assert code == 130 and 1 < count < 14
+    assert re.findall(r"^ (r\d\d)", last, re.MULTILINE) == [f"r{i:02d}" for i in range(count)]
+    assert "model lenet" in last and "all of them: --limit 30" in last  # the title is folded
+    assert "..." not in text and len(last.rstrip().splitlines()) <= 14
+
+
+def test_a_terminal_that_cannot_be_drawn_on_is_not_watched(runs):
+    code, written = in_terminal(["runs", "--watch"], runs, TERM="dumb")
+    assert code == 2 and "there is none that can be drawn on" in written
+
+
+def test_a_difference_on_a_terminal_without_signs(runs):
+    done = subprocess.run(
+        [*ASNN, "runs", "diff", "runs/a", "runs/a"], cwd=runs, capture_output=True, check=True,
+        env=environment(PYTHONIOENCODING="ascii"),
+    )  # fmt: skip
+    assert b"B - A" in done.stderr and b"\\u2212" not in done.stderr

@@ -47,7 +47,7 @@ def test_a_run_that_is_not_there_names_those_that_are(runs):
     runs("a", age=0)
     with pytest.raises(DataError, match="runs/b is not a run: it is missing") as caught:
         find_run("runs/b")
-    assert caught.value.remedy == "runs in runs/: a"
+    assert caught.value.remedy == "give the path of a run, such as runs/a"
     with pytest.raises(DataError, match="it holds no config.toml"):
         find_run("runs")
 

@@ -10,6 +10,7 @@ from asnn.coding import create_coding
 from asnn.measure.code_pictures import (
     A_ROW,
     MOST_MARKS,
+    MOST_PIXELS,
     MOST_STEPS,
     code_figure,
     codes_figure,
@@ -95,6 +96,17 @@ def test_rasters_have_bounds():
     made = code_of(everywhere, torch.ones(1, 32, 32))
     (found,) = marks(code_figure(made))
     assert 0 < len(found) <= MOST_MARKS
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_large_image_is_drawn_from_fewer_pixels(channels):
+    picture = image(channels, 3, 2 * MOST_PIXELS + 1)
+    made = code_of(create_coding("hybrid", steps=2), picture)
+    shown = panels(code_figure(made))
+    for (drawn,) in shown.values():
+        assert drawn.shape[:2] == (1, MOST_PIXELS * 2 // 3 + 1)
+    whole = picture.permute(1, 2, 0).squeeze(-1)
+    assert np.array_equal(shown["image"][0], whole[::3, ::3])
 
 
 def test_several_codes_have_a_row_each_and_common_scales():

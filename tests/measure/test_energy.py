@@ -56,12 +56,12 @@ def test_each_term_by_hand(counts):
     total = 0.0
     for layer in counts.layers:
         done, dense_inputs = float(layer.effective.sum()), float(layer.inputs.sum())
-        if layer.operation == "ac":
-            moved = 2 * done + 2 * 8 * done + 2 * 5 * float(layer.events.sum())
-            total += 3 * done + 0.5 * moved
+        moved = (2 + 2 * 8) * done  # a weight of 2 bytes, a sum of 8, there and back
+        if layer.spikes:
+            moved += 2 * 5 * float(layer.events.sum())
         else:
-            moved = 2 * done + 8 * (2 * dense_inputs + float(layer.outputs.sum()))
-            total += 7 * done + 0.5 * moved
+            moved += 2 * 8 * dense_inputs
+        total += (3 if layer.operation == "ac" else 7) * done + 0.5 * moved
     for neurons in counts.neurons:
         updates = neurons.neurons * 9 * 4
         total += 11 * updates + 0.5 * 2 * 8 * updates

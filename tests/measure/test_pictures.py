@@ -67,7 +67,7 @@ def test_the_end_of_the_name_tells_the_form(tmp_path, name, start):
 
 
 def test_other_forms_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="its name must end in .png, .svg, .pdf"):
+    with pytest.raises(ConfigError, match="its name must end in .png, .svg or .pdf"):
         draw_schedules(tmp_path / "a.jpg", SCHEDULES)
     assert os.listdir(tmp_path) == []
 

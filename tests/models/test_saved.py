@@ -123,7 +123,7 @@ def test_runs_that_are_not_there(tmp_path):
     (tmp_path / "empty").mkdir()
     assert refused(tmp_path / "empty").why == "it holds no config.toml"
     run(tmp_path / "good", 0, 0)
-    assert refused(tmp_path / "gone").remedy == f"runs in {tmp_path}/: good"
+    assert refused(tmp_path / "gone").remedy == f"give the path of a run, such as {tmp_path}/good"
 
 
 def test_a_run_without_weights(tmp_path):
