@@ -157,8 +157,9 @@ def evaluate_run(
     if held not in ("learned", "mean"):
         raise unknown("schedules", held, ["learned", "mean"])
     rules = parse_exits(exits or [])
-    costs = read_cost_table(energy_table or DEFAULT)
-    energy = energy or energy_table is not None or twin is not None
+    costs = read_cost_table(DEFAULT if energy_table is None else energy_table)
+    # What an early answer saves is told with what the whole costs, and by which table.
+    energy = energy or bool(rules) or energy_table is not None or twin is not None
     with together() as processes:
         found = find_run(run)
         where = processes.device(find_device(device))
@@ -185,14 +186,13 @@ def evaluate_run(
             "device": where,
             "part": processes.part,
         }
-        result = evaluate(model, samples, steps=steps, count=energy or bool(rules), **options)
+        result = evaluate(model, samples, steps=steps, count=energy, **options)
         learned = schedules(model)
         sure = calibration(result.outcomes)
         content: dict[str, Any] = {}
-        if energy:
+        if result.counts is not None:
             beside = other and evaluate(other.to(where), samples, count=True, **options)
             content["energy"] = eval_energy.energy(model, result, costs, twin=beside)
-        if result.counts is not None:
             spent = energy_of_samples(result.counts, costs)
             content["exits"] = tradeoff(result.outcomes, rules, spent)
         if calibrated:
@@ -225,7 +225,8 @@ def evaluate_run(
         else:
             eval_show.show(result, learned, data.classes, content)
         if held == "learned" and processes.first:
-            _draw(found, learned, sure, content, quiet=as_json)
+            whole = steps is None and split == "test"
+            _draw(found, learned, sure, content if whole else {}, quiet=as_json)
 
 
 def _recalibrate(model: Any, data: Any, batch_size: int, device: Any) -> None:
@@ -253,7 +254,7 @@ def _check_steps(steps: int | None, total: int) -> None:
 
 
 def _draw(run: Run, learned: Any, found: Calibration, content: dict[str, Any], quiet: bool) -> None:
-    """Draw into the run what was found."""
+    """Draw into the run what was found: pictures of a run are of all steps and the test data."""
     from ..core.errors import AsnnError
     from ..measure.pictures import draw_schedules, save_figure
     from ..measure.robustness_picture import draw_robustness

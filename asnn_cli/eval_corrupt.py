@@ -32,6 +32,9 @@ def read_corruptions(texts: list[str], model: Any) -> dict[str, list[float]]:
         if text == ALL:
             wanted = {each: [] for each in known} | wanted
             continue
+        if name == ALL:
+            faults.append(f"{text}: all takes no severity")
+            continue
         severities, own = _severities(name, given.split(",") if equals else [], model)
         wanted.setdefault(name, []).extend(severities)
         faults += own

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ..measure.energy import Spent
     from ..models import SpikingNetwork
 
+OF_IMAGES = ("mean", "std")  # of the training images, of which a twin may have seen others
+
 
 def energy(
     model: SpikingNetwork, result: Evaluation, table: CostTable, *, twin: Evaluation | None
@@ -65,27 +67,33 @@ def find_twin(run: Run, named: Any, model: SpikingNetwork) -> SpikingNetwork | N
 
     Raises:
         DataError: there is no such run.
-        ConfigError: it is a spiking network, or takes other images.
+        ConfigError: it is a spiking network, has another architecture, or other classes.
     """
     from ..core.errors import ConfigError
     from ..core.runs import find_run
     from ..learning.distillation import twin_run
-    from ..models.saved import load_model
+    from ..measure.twin import twin_config
+    from ..models.saved import load_model, read_labels
 
     if named is None:
         taught = twin_run(run).model
         return load_model(taught) if taught.is_file() else None
-    twin = load_model(find_run(named).model)
-    if twin.config["neuron"] != "relu":
+    path = find_run(named).model
+    twin = load_model(path)
+    faults = [
+        f"its {key} is {twin.config.get(key)!r}, not {value!r}"
+        for key, value in twin_config(model).items()
+        if key not in OF_IMAGES and twin.config.get(key) != value
+    ]
+    if read_labels(path) != read_labels(run.model):
+        faults.append("its classes are others")
+    if faults:
         raise ConfigError(
-            f"--twin {named} is no analog network",
-            why=f"its neurons are {twin.config['neuron']}",
-            remedy="train one with --set model.neuron=relu --set coding.name=direct "
-            "--set coding.steps=1",
+            f"--twin {named} is not the analog twin of {run.path}",
+            why="; ".join(faults),
+            remedy="train one with the same recipe and --set model.neuron=relu "
+            "--set coding.name=direct --set coding.steps=1",
         )
-    same = ("in_shape", "classes")
-    if any(twin.config[key] != model.config[key] for key in same):
-        raise ConfigError(f"--twin {named} was trained for images or classes of another kind")
     return twin
 
 
@@ -110,10 +118,12 @@ def show_energy(found: dict[str, Any]) -> None:
     if neurons:
         updates = si(found["neuron_updates"])
         share = f"{100 * neurons / total:.1f}"
-        rows.append(["neurons", "updates", updates, updates, "", joules(neurons), share])
+        rows.append(["neurons", "update", updates, updates, "100.0", joules(neurons), share])
     table = found["table"]
-    heads = ["", "", "done", "dense", "%", "energy", "%"]
+    heads = ["", "", "done", "dense", "of dense, %", "energy", "of all, %"]
     console.table(f"operations and energy of one image, {table['name']}", heads, rows)
+    parts = ", ".join(f"{name} {joules(e)}" for name, e in found["picojoules_by_part"].items())
+    console.note(f"in all {joules(total)}: {parts}; {si(found['bytes_moved'], 'B')} moved")
     _show_comparison(found)
     cost = table["picojoules"]
     console.note(
@@ -160,7 +170,7 @@ def show_tradeoff(rows: list[dict[str, Any]]) -> None:
                 f"{row['steps']:.2f}",
                 f"{100 * row['accuracy']:.2f}",
                 joules(row["picojoules"]),
-                f"{100 * row['leaving'][-1]:.1f}",
+                f"{100 * row['leaving'][-1]:.1f}" if row["exit"] else "",
             ]
             for row in rows
         ],

@@ -83,6 +83,8 @@ def latency(
         }
     return {
         "ways": told | refused,
+        "device": "cpu",
+        "steps": model.coding.steps,
         "threads": torch.get_num_threads(),
         "images": len(x),
         "rounds": found.made,

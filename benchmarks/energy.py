@@ -18,17 +18,15 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any, NamedTuple
 
-from ..learning.checking import check_recipe
-from ..learning.recipe import Recipe, read_document
+from ..datasets import DataSet
 from ..measure import evaluate
 from ..measure.cost_tables import DEFAULT, CostTable, read_cost_table
 from ..measure.energy import energy_of_samples, energy_report, spent
 from ..measure.exits import Exit, tradeoff
 from ..measure.twin import dense_twin
 from ..models.network import SpikingNetwork
-from ..models.saved import load_model
 from ..sweeps.folder import RECORD, SweepFolder, find_sweep
-from ..sweeps.member import load_data
+from .runs import open_run
 
 HEADS = ("code", "neuron", "T", "n", "accuracy, %", "AC, k", "MAC, k")
 Tables = list[CostTable]
@@ -74,17 +72,14 @@ def measure(sweep: SweepFolder, costs: Tables, rule: Exit) -> tuple[Points, Spik
     model = None
     for record in sorted(sweep.path.glob(f"*/{RECORD}")):
         print(record.parent.name, file=sys.stderr)
-        run = sweep.run(record.parent.name)
-        recipe = check_recipe(read_document(run.config), source=str(run.config))
-        model = load_model(run.model)
-        found = _spending(model, recipe, costs, rule)
+        recipe, data, model = open_run(record.parent)
+        found = _spending(model, data, costs, rule)
         key = (recipe.coding.name, recipe.model.neuron, recipe.coding.steps)
         points.setdefault(key, []).append(found)
     return points, model
 
 
-def _spending(model: SpikingNetwork, recipe: Recipe, costs: Tables, rule: Exit) -> Spending:
-    data = load_data(recipe)
+def _spending(model: SpikingNetwork, data: DataSet, costs: Tables, rule: Exit) -> Spending:
     found = evaluate(
         model, data.test, classes=len(data.classes), full_scale=data.full_scale, count=True
     )

@@ -15,16 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from ..core.runs import find_run
-from ..datasets.base import Split
-from ..learning.checking import check_recipe
-from ..learning.recipe import read_document
+from ..datasets.splits import head
 from ..measure.corruptions import corruption_registry, robustness
 from ..measure.robustness_picture import draw_robustness, severity_text
-from ..models.saved import load_model
-from ..sweeps.member import load_data
+from .runs import open_run
 
 Rows = list[dict[str, Any]]
 
@@ -50,17 +44,11 @@ def main() -> None:
 
 def measure(path: Path, limit: int, data_dir: Path | None, seed: int) -> tuple[str, Rows]:
     """Return the code of a run, and what its network does under every corruption."""
-    run = find_run(path)
-    document = read_document(run.config)
-    if data_dir is not None:
-        document["data"]["dir"] = str(data_dir)
-    recipe = check_recipe(document, source=str(run.config))
-    data, model = load_data(recipe), load_model(run.model)
+    recipe, data, model = open_run(path, data_dir)
     corruptions = {name: corruption_registry.get(name) for name in corruption_registry.names()}
-    images = [data.test.images[index] for index in range(min(limit, len(data.test)))]
     rows = robustness(
         model,
-        Split(torch.stack(images), data.test.labels[:limit]),
+        head(data.test, limit),
         {name: each.severities for name, each in corruptions.items() if each.fits(model)},
         seed=seed,
         classes=len(data.classes),

@@ -13,8 +13,8 @@ def si(value: float, unit: str = "") -> str:
     >>> si(1_234_567), si(0), si(0.25), si(999.9), si(4.6e-12, "J"), si(12, "J")
     ('1.23 M', '0', '0.25', '1.00 k', '4.60 pJ', '12.0 J')
     """
-    if value == 0:
-        return f"0 {unit}".rstrip()
+    if value == 0 or (unit and not 1e-13 < abs(value) < 1e15):
+        return f"{value:.3g} {unit}".rstrip()
     exponent = math.floor(math.log10(abs(float(f"{value:.2e}"))))
     thousands = max(min(3 * (exponent // 3), 12), -12 if unit else 0)
     digits = min(max(2 - (exponent - thousands), 0), 2)

@@ -67,7 +67,10 @@ def read_cost_table(name: str = DEFAULT) -> CostTable:
     """
     path = TABLES / f"{name}.toml" if name in cost_table_names() else Path(name)
     if not path.is_file():
-        raise unknown("energy table", name, cost_table_names())
+        error = unknown("energy table", name, cost_table_names())
+        if path.suffix == ".toml":
+            error.what = f"there is no energy table {name}"
+        raise error
     try:
         return CostTable.model_validate(tomllib.loads(path.read_text("utf-8")))
     except ValidationError as error:

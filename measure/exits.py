@@ -54,7 +54,7 @@ def parse_exits(texts: list[str]) -> list[Exit]:
         raise ConfigError(
             "--exit cannot be read", why="; ".join(faults), remedy="write --exit confidence=0.9"
         )
-    return found
+    return list(dict.fromkeys(found))
 
 
 def exit_steps(outcomes: Outcomes, rule: Exit) -> Tensor:

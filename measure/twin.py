@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from ..models.factory import create_model
@@ -9,15 +11,21 @@ from ..models.network import SpikingNetwork
 from .operations import Counts, Operations
 
 
+def twin_config(model: SpikingNetwork) -> dict[str, Any]:
+    """Return the arguments of `create_model` for the ordinary network (ANN) of the same
+    architecture: rectifiers for neurons, one look at the image."""
+    config = model.config | {"coding": "direct", "coding_options": {}, "steps": 1}
+    return config | {"neuron": "relu", "neuron_options": {}, "output_scale": False}
+
+
 @torch.no_grad()
 def dense_twin(model: SpikingNetwork) -> Counts:
-    """Return what the ordinary network (ANN) of the same architecture spends on one image.
+    """Return what the analog twin spends on one image.
 
-    It has rectifiers for neurons and sees the image once. Only its `dense` counts mean something:
-    they follow from shapes, while what is effective would depend on weights, which it lacks.
+    Only its `dense` counts mean something: they follow from shapes, while what is effective would
+    depend on weights, which it lacks.
     """
-    config = model.config | {"coding": "direct", "coding_options": {}, "steps": 1}
-    config |= {"neuron": "relu", "neuron_options": {}, "output_scale": False}
+    config = twin_config(model)
     with torch.random.fork_rng([]):  # its first weights are drawn
         twin = create_model(config.pop("name"), **config).eval()
     with Operations(twin) as operations:

@@ -77,10 +77,11 @@ def test_tables_change_energy_and_not_operations(cli, trained, tmp_path):
 
 
 def test_exits_cost_less_than_all_steps(cli, trained):
-    rows = evaluated(cli, trained, "--exit", "confidence=0.1,1.0", "--exit", "confidence=0.5")
-    assert "energy" not in rows
-    early, never, middle = rows["exits"][4:]
-    first, last = rows["exits"][0], rows["exits"][3]
+    found = evaluated(cli, trained, "--exit", "confidence=0.1,1.0,0.1", "--exit", "confidence=0.5")
+    assert found["energy"]["table"]["name"] == "45nm-fp32"  # by which the rows are told
+    rows = found["exits"]
+    early, never, middle = rows[4:]  # a rule that is given twice is one
+    first, last = rows[0], rows[3]
     assert (early["steps"], early["accuracy"]) == (1, first["accuracy"])  # 1 of 10 is the least
     assert early["picojoules"] == pytest.approx(first["picojoules"])
     assert never["steps"] <= 4 and never["picojoules"] <= last["picojoules"] * (1 + 1e-12)
@@ -147,10 +148,27 @@ def test_wrong_options_are_refused_before_anything_is_evaluated(cli, trained, ar
     assert told in result.err and "evaluating" not in result.err
 
 
-def test_a_spiking_twin_is_refused(cli, trained, tmp_path):
+def test_what_is_no_twin_is_refused(cli, trained, tmp_path):
     result = cli("eval", trained, "--twin", trained)
-    assert result.code == 2 and "adaptive" in result.err
+    assert result.code == 2 and "its neuron is 'adaptive', not 'relu'" in result.err
     assert cli("eval", trained, "--twin", tmp_path / "none").code == 4
+    wider = [argument.replace("[4,8]", "[4,6]") for argument in ANN]
+    assert cli("train", *wider, "--out", "wider").code == 0
+    result = cli("eval", trained, "--twin", "wider")
+    assert result.code == 2 and "its widths is [4, 6], not [4, 8]" in result.err
+    longer = [argument.replace("steps=1", "steps=2") for argument in ANN]
+    assert cli("train", *longer, "--out", "longer").code == 0
+    assert "its steps is 2, not 1" in cli("eval", trained, "--twin", "longer").err
+
+
+def test_pictures_of_a_run_are_of_all_steps_and_the_test_data(cli, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run, ignore=shutil.ignore_patterns("*.png"))
+    for more in (["--steps", "2"], ["--split", "validation"]):
+        assert cli("eval", run, "--energy", "--calibration", *more).code == 0
+        assert not list(run.glob("tradeoff.png")) and not list(run.glob("reliability.png"))
+    assert cli("eval", run, "--energy", "--calibration").code == 0
+    assert list(run.glob("tradeoff.png")) and list(run.glob("reliability.png"))
 
 
 def test_the_teacher_is_the_twin(cli, trained, twin, tmp_path):

@@ -27,7 +27,14 @@ def test_a_bare_number(value):
 
 @pytest.mark.parametrize(
     ("picojoules", "said"),
-    [(0, "0 J"), (4.6, "4.60 pJ"), (999.6, "1.00 nJ"), (2.25e6, "2.25 µJ"), (5e10, "50.0 mJ")],
+    [
+        (0, "0 J"),
+        (1e-30, "1e-42 J"),
+        (4.6, "4.60 pJ"),
+        (999.6, "1.00 nJ"),
+        (2.25e6, "2.25 µJ"),
+        (5e10, "50.0 mJ"),
+    ],
 )
 def test_energies(picojoules, said):
     assert joules(picojoules) == said
