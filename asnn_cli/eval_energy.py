@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..measure.energy import Spent
     from ..models import SpikingNetwork
 
-OF_IMAGES = ("mean", "std")  # of the training images, of which a twin may have seen others
+OF_NO_COST = ("mean", "std", "output_scale")  # in which a twin may differ
 
 
 def energy(
@@ -83,7 +83,7 @@ def find_twin(run: Run, named: Any, model: SpikingNetwork) -> SpikingNetwork | N
     faults = [
         f"its {key} is {twin.config.get(key)!r}, not {value!r}"
         for key, value in twin_config(model).items()
-        if key not in OF_IMAGES and twin.config.get(key) != value
+        if key not in OF_NO_COST and twin.config.get(key) != value
     ]
     if read_labels(path) != read_labels(run.model):
         faults.append("its classes are others")

@@ -86,7 +86,7 @@ def test_all_faults_are_told_at_once():
             "the severity of contrast must be a number, not 'dim'",
             "spike-drop cannot corrupt the code 'direct'; all of its steps are analog",
             "the severity of quantize must be a whole number from 2 to 16, not 5.5",
-            "unknown corruption 'all'",
+            "all=1: all takes no severity",
             "the severity of blur must be a number, not ''",
         ],
         strict=True,
