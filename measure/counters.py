@@ -145,36 +145,43 @@ class LayerCounter:
 
         Axes between belong to a sample, such as tokens. A layer that is used again begins anew.
         """
-        steps, samples = self.batch.shape[1:]
+        most, samples = self.batch.shape[1:]
         axes = {"linear": 1, "conv": 3, "pool": 3}.get(self.wire.kind, x.dim() - 2)
-        by_step = x.dim() > axes + 1 and x.shape[1] == samples and len(x) <= steps
-        number = len(x) if by_step else len(x) // max(samples, 1)
+        by_step = x.dim() > axes + 1 and x.shape[1] == samples and len(x) <= most
         if x.numel() == 0:
             return
-        self._at = self.wire.first if self._at >= steps else self._at
-        if number == 0 or self._at + number > steps or (not by_step and len(x) % samples):
-            self.lost = True
+        number, rest = (len(x), 0) if by_step else divmod(len(x), samples)
+        steps = self._next(0 if rest else number)
+        if steps is None:
             return
         rows = x.reshape(-1, *x.shape[x.dim() - axes :])
         shape = tuple(rows.shape[1:])
         if shape not in self._fan_outs:
             self._fan_outs[shape] = FanOut(self.wire.layer, shape)
         fan_out = self._fan_outs[shape]
-        each = torch.tensor([fan_out.dense, fan_out.inputs], dtype=torch.float64)
         found = fan_out.count(rows, spikes=self.wire.spikes).view(2, number, samples, -1)
-        self._take(found.sum(3), len(rows) * each)
+        self._take(steps, found.sum(3), len(rows) * fan_out.dense, len(rows) * fan_out.inputs)
 
-    def _take(self, found: Tensor, rest: Tensor) -> None:
-        """Add what the next steps came to.
+    def _next(self, number: int) -> slice | None:
+        """Return the next so many steps; None, and the layer is lost, where they do not fit."""
+        begin = self.wire.first if self._at >= self.batch.shape[1] else self._at
+        if not 0 < number <= self.batch.shape[1] - begin:
+            self.lost = True
+            return None
+        self._at = begin + number
+        return slice(begin, self._at)
+
+    def _take(self, steps: slice, found: Tensor, dense: float, inputs: float) -> None:
+        """Add what some steps came to.
 
         Args:
+            steps: which.
             found: effective operations and events, `[2, n, B]`.
-            rest: dense operations and inputs of all samples and steps, `[2]`.
+            dense, inputs: dense operations and inputs of all samples and steps.
         """
-        steps = slice(self._at, self._at + found.shape[1])
         self.batch[:, steps] += found.cpu()
-        self._rest[:, steps] += (rest / found.shape[1]).view(2, 1)
-        self._at = steps.stop
+        each = torch.tensor([[dense], [inputs]], dtype=torch.float64) / found.shape[1]
+        self._rest[:, steps] += each
 
 
 class AttentionCounter(LayerCounter):
@@ -183,7 +190,10 @@ class AttentionCounter(LayerCounter):
     def _see(self, x: Tensor) -> None:
         layer = self.wire.layer
         assert isinstance(layer, SelfAttention)
-        steps, samples = x.shape[:2]
+        number, samples = x.shape[:2]
+        steps = self._next(number)
+        if steps is None:
+            return
         _, k, v = layer.split(x)
         met = (k.transpose(-1, -2) @ v).ne(0).to(x.dtype).sum(3)  # by a query of each channel
         there = x if self.wire.spikes else x.ne(0).to(x.dtype)
@@ -191,10 +201,9 @@ class AttentionCounter(LayerCounter):
         pairs = k.sum(3).double() * v.sum(3).double()
         operations = pairs.sum((1, 2)) + (q.sum(2).double() * met.double()).sum((1, 2))
         events = q.sum((1, 2, 3)) + k.sum((1, 2, 3)) + v.sum((1, 2, 3))
-        rows = torch.stack([operations, events.double()]).view(2, steps, samples)
-        dense = 2 * q[0].numel() * q.shape[3]
-        each = torch.tensor([dense, 3 * q[0].numel()], dtype=torch.float64)
-        self._take(rows, steps * samples * each)
+        found = torch.stack([operations, events.double()]).view(2, number, samples)
+        inputs = x.numel()
+        self._take(steps, found, 2 * (inputs // 3) * q.shape[3], inputs)
 
 
 class NeuronCounter:
