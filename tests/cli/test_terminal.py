@@ -147,6 +147,8 @@ def in_terminal(arguments, folder: Path, *, interrupt=False, **changes):
     process = subprocess.Popen(
         [*ASNN, *arguments], cwd=folder, env=environment(**changes),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs,
+        # The tests may run in the background of a script, where SIGINT is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     os.close(theirs)
     written, deadline = b"", time.monotonic() + 60

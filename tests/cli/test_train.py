@@ -10,6 +10,8 @@ from safetensors.torch import load_file
 
 from .conftest import TINY
 
+# By other tests that evaluate the same run.
+DRAWN = {"schedules.png", "tradeoff.png", "reliability.png", "robustness.png", "report.html"}
 FILES = {
     "config.toml",
     "environment.json",
@@ -23,7 +25,7 @@ FILES = {
 
 
 def test_a_run_holds_just_what_the_design_names(trained):
-    assert {path.name for path in trained.iterdir()} - {"schedules.png"} == FILES
+    assert {path.name for path in trained.iterdir()} - DRAWN == FILES
     # 200 samples in batches of 64: 4 steps an epoch, 2 epochs, the last two states kept.
     assert {path.name for path in (trained / "checkpoints").iterdir()} == {
         "step-4",
