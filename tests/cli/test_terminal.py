@@ -223,9 +223,10 @@ def test_watching_draws_whole_lines_and_as_many_runs_as_there_are_lines(tmp_path
         os.utime(folder / "config.toml", (1e9 - i, 1e9 - i))
     size = {"COLUMNS": "34", "LINES": "14"}
     code, written = in_terminal(["runs", "--watch"], tmp_path, interrupt=True, **size)
-    text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", written).replace("\r", "")
-    last = text[text.rindex(" of 30 runs") - 2 :]
-    count = int(last.split()[0])
+    drawn = written.replace("\r", "").replace("\x1b[2K", "\n")  # where it is drawn anew
+    text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", drawn)
+    *_, begin = re.finditer(r"^(\d+) of 30 runs", text, re.MULTILINE)
+    last, count = text[begin.start() :], int(begin[1])
     assert code == 130 and 1 < count < 14
     assert re.findall(r"^ (r\d\d)", last, re.MULTILINE) == [f"r{i:02d}" for i in range(count)]
     assert "model lenet" in last and "all of them: --limit 30" in last  # the title is folded
