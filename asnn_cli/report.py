@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from .run_record import RunRecord
 
 NAME = "report.html"
+BATCH_SIZE = 256
 
 
 def report(
@@ -70,7 +73,7 @@ def report(
             autocompletion=completion.one_of(*completion.DEVICES),
         ),
     ] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = BATCH_SIZE,
     data_dir: Annotated[
         Path | None,
         typer.Option(help="Where the data set's files are.", show_default="as in training"),
@@ -102,6 +105,7 @@ def report(
     asnn report runs/a --energy-table 45nm-int8 --json | jq '.runs[0].accuracy'
     """
     from ..core.files import make_folder, write_text
+    from ..core.registry import unknown
     from ..core.runs import find_run
     from ..core.units import size
     from ..learning.device import find_device
@@ -109,17 +113,26 @@ def report(
     from ..reports.collecting import collect
     from ..reports.page import page
     from .run_record import read_record
+    from .together import together
 
+    with together() as processes:
+        first = processes.first
+    if not first:  # one process of torchrun is enough
+        return
+    if split not in completion.SPLITS:
+        raise unknown("split", split, list(completion.SPLITS))
     table = read_cost_table(energy_table or DEFAULT)
     where = find_device(device)
-    found = [find_run(run) for run in runs or [None]]
+    named = [find_run(run) for run in runs or [None]]
+    found = list({run.path.resolve(): run for run in reversed(named)}.values())[::-1]
     target = out or _default_target(found)
-    make_folder(target.parent)
+    _check_target(target)
     records = [read_record(run) for run in found]
+    recipes = [read_recipe(run, data_dir, changes) for run in found]
+    models = [_load(run, recipe) for run, recipe in zip(found, recipes, strict=True)]
     reports = []
-    for record in records:
-        recipe = read_recipe(record.run, data_dir, changes)
-        model = _load(record.run, recipe).to(where)
+    for record, recipe, loaded in zip(records, recipes, models, strict=True):
+        model = loaded.to(where)
         data = load_data(recipe, record.run, model)
         if not as_json:
             console.note(f"evaluating {record.run.path} on {split} data ({where})")
@@ -140,6 +153,8 @@ def report(
         "--split": split if split != "test" else None,
         "--sample": sample,
         "--energy-table": energy_table,
+        "--device": device if device != "auto" else None,
+        "--batch-size": batch_size if batch_size != BATCH_SIZE else None,
         "--data-dir": data_dir,
     }
     text = page(
@@ -147,6 +162,7 @@ def report(
         command=_command([run.path for run in found], options, changes or []),
         differences=_differences(records),
     )
+    make_folder(target.parent)
     write_text(target, text)
     bytes_written = len(text.encode())
     if as_json:
@@ -176,6 +192,27 @@ def _default_target(runs: list[Run]) -> Path:
     if len(runs) == 1:
         return runs[0].path / NAME
     return RUNS / NAME if RUNS.is_dir() else Path(NAME)
+
+
+def _check_target(target: Path) -> None:
+    """Refuse a place where no page can be written, before all the work.
+
+    Raises:
+        ConfigError: it is a folder, or stdout.
+        AsnnError: its folder cannot be made, or not written to.
+    """
+    from ..core.errors import ConfigError
+    from ..core.files import cannot_write
+
+    if str(target) == "-" or target.is_dir():
+        raise ConfigError(
+            f"-o {target} is no file", why="the page is a file", remedy="name one: -o page.html"
+        )
+    above = next(each for each in target.absolute().parents if each.exists())
+    fault = 0 if os.access(above, os.W_OK) else errno.EACCES
+    fault = fault if above.is_dir() else errno.ENOTDIR
+    if fault:
+        raise cannot_write(target, OSError(fault, os.strerror(fault)))
 
 
 def _load(run: Run, recipe: Any) -> Any:

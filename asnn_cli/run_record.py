@@ -9,12 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..core.documents import read_json, read_toml
+from ..core.documents import number, read_json, read_toml
 from ..core.runs import Run
 
 Document = dict[str, Any]
 
-HUGE = 1e300  # no figure of a run is greater; some JSON texts hold integers beyond all floats
 BEST = ("validation_accuracy", "validation_loss", "epoch", "spike_rate")  # figures of an epoch
 WHOLE = ("seconds", "parameters")  # figures of a run
 
@@ -116,13 +115,6 @@ def read_record(run: Run) -> RunRecord:
     if record.state == "finished" and not run.model.is_file():
         record.faults.append(f"{run.model.name}: it is missing")
     return record
-
-
-def number(value: Any) -> int | float | None:
-    """Return a finite number as it is, and None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return value if abs(value) < HUGE else None
 
 
 def plain(value: Any) -> Any:

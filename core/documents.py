@@ -6,6 +6,8 @@ import json
 import tomllib
 from typing import Any
 
+HUGE = 1e300  # no figure is greater; some JSON texts hold integers beyond all floats
+
 
 def read_json(text: str | bytes) -> dict[str, Any]:
     """Return the object in a JSON text.
@@ -32,3 +34,10 @@ def read_toml(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+
+
+def number(value: Any) -> int | float | None:
+    """Return a finite number as it is, and None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < HUGE else None

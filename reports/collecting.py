@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from ..core.documents import read_json
 from ..core.errors import ConfigError
-from ..datasets.base import DataSet, Split
+from ..datasets.base import DataSet, Split, fingerprint
 from ..measure.cost_tables import CostTable
 from ..measure.energy import energy_of_samples, energy_report, spent
 from ..measure.evaluation import Evaluation, evaluate
@@ -28,6 +29,7 @@ from .passage import Passage, passage_of
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # of confidence, to leave early
 MOST_CONFUSIONS = 6
 MOST_PIXELS = 96  # of a side of a thumbnail
+MOST_TRIED = 16  # samples, until one is answered correctly with a code that is drawn anew
 
 Document = dict[str, Any]
 
@@ -82,6 +84,7 @@ class RunReport:
         told: by its files.
         network: the arguments of `create_model`.
         data: the data set, of which `split` was evaluated.
+        samples: fingerprint of that split.
         result: of the evaluation, operations counted.
         energy: `energy_report`.
         twin: what the ANN of the same architecture spends on an image, all inputs counted, in pJ.
@@ -98,6 +101,7 @@ class RunReport:
     network: Document
     data: DataSet
     split: str
+    samples: str
     result: Evaluation
     energy: Document
     twin: float
@@ -126,8 +130,8 @@ class RunReport:
         return len(self.result.accuracy_per_step)
 
     def figures(self) -> Document:
-        """Return the main figures, for JSON; None where the run does not tell."""
-        return {
+        """Return the main figures, for JSON; None where they are not known or no number."""
+        found = {
             "accuracy": self.result.accuracy,
             "loss": self.result.loss,
             "best_validation_accuracy": self.told.best["validation_accuracy"],
@@ -142,6 +146,7 @@ class RunReport:
             "steps": self.steps,
             "samples": self.result.samples,
         }
+        return {key: None if _no_number(value) else value for key, value in found.items()}
 
 
 def collect(
@@ -163,7 +168,8 @@ def collect(
         data: its data.
         split: which part is evaluated.
         table: of costs.
-        sample: which one is shown on its way; by default the first that is answered correctly.
+        sample: which one is shown on its way; by default the first that is answered correctly,
+            also when its code is drawn anew.
         batch_size: samples at a time.
         device: where to compute.
 
@@ -187,13 +193,14 @@ def collect(
     )
     assert result.counts is not None
     twin = spent(dense_twin(model), table, dense=True)
+    chosen, passage = _shown(model, part, result, data.full_scale, sample)
     rules = [Exit("confidence", level) for level in LEVELS]
-    chosen = (sample, "as asked for") if sample is not None else _first_right(result)
     return RunReport(
         told=told,
         network=model.config,
         data=data,
         split=split,
+        samples=fingerprint(part),
         result=result,
         energy=energy_report(result.counts, table),
         twin=sum(float(part.sum()) for part in twin.picojoules(table).values()),
@@ -201,7 +208,7 @@ def collect(
         calibration=calibration(result.outcomes),
         learned=schedules(model),
         sample=chosen,
-        passage=passage_of(model, image_of(part, chosen[0], data.full_scale)),
+        passage=passage,
         confusions=_confusions(result, part, data.full_scale),
         exports=_exports(told.path),
     )
@@ -226,11 +233,29 @@ def thumbnail(image: Tensor) -> str:
     return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"
 
 
-def _first_right(result: Evaluation) -> tuple[int, str]:
-    right = result.outcomes.right[-1]
-    if right.any():
-        return int(right.int().argmax()), "the first that is answered correctly"
-    return 0, "the first; none is answered correctly"
+def _shown(
+    model: SpikingNetwork, split: Split, result: Evaluation, full_scale: float, asked: int | None
+) -> tuple[tuple[int, str], Passage]:
+    """Return which sample is shown and why, with its passage."""
+
+    def passage(index: int) -> Passage:
+        return passage_of(model, image_of(split, index, full_scale))
+
+    if asked is not None:
+        return (asked, "as asked for"), passage(asked)
+    right = result.outcomes.right[-1].nonzero().flatten().tolist()
+    if not right:
+        return (0, "the first; none is answered correctly"), passage(0)
+    for place, index in enumerate(right[:MOST_TRIED]):
+        found = passage(index)
+        if found.answers[-1] == int(result.outcomes.labels[index]):
+            again = "" if place == 0 else ", also here"
+            return (index, f"the first that is answered correctly{again}"), found
+    return (right[0], "the first that is answered correctly"), passage(right[0])
+
+
+def _no_number(value: float | None) -> bool:
+    return value is not None and not math.isfinite(value)
 
 
 def _confusions(result: Evaluation, split: Split, full_scale: float) -> list[Confusion]:

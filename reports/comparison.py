@@ -28,7 +28,13 @@ HEADS = {
     "accumulates": "AC",
     "multiply_accumulates": "MAC",
 }
-MOST_LABEL = 28
+# What tells runs apart, in this order, and how it is said.
+TOLD_APART = {
+    "coding.name": "{}",
+    "model.neuron": "{}",
+    "coding.steps": "T {}",
+    "train.seed": "seed {}",
+}
 
 
 def comparison(
@@ -42,8 +48,12 @@ def comparison(
         differences: keys of the configuration that differ, with the value in each run.
     """
     picture = Pictures("all")
-    found = [report.figures() for report in reports]
-    best = {key: _best([each[key] for each in found], of) for key, of in COLUMNS.items()}
+    same_data = len({report.samples for report in reports}) == 1
+    found = [_figures(report) for report in reports]
+    best = {
+        key: _best([each[key] for each in found], of if same_data else None)
+        for key, of in COLUMNS.items()
+    }
     rows = [
         {
             "name": label,
@@ -55,7 +65,7 @@ def comparison(
                     "key": key,
                     "value": each[key],
                     "text": (short if of is None else FORMS[key][1])(each[key]),
-                    "best": each[key] == best[key],
+                    "best": best[key] is not None and each[key] == best[key],
                 }
                 for key, of in COLUMNS.items()
             ],
@@ -65,48 +75,68 @@ def comparison(
     return {
         "heads": [HEADS.get(key, FORMS[key][0]) for key in COLUMNS],
         "rows": rows,
-        "lead": _lead(rows),
+        "lead": _lead(rows) if same_data else "The runs were evaluated on different samples.",
         "by_step": picture(
             cost_figures.accuracy_of_runs(
-                dict(zip(labels, (r.result.accuracy_per_step for r in reports), strict=True))
+                list(zip(labels, (r.result.accuracy_per_step for r in reports), strict=True))
             )
         ),
         "tradeoff": picture(
             cost_figures.tradeoff_of_runs(
-                dict(zip(labels, (r.exits for r in reports), strict=True))
+                list(zip(labels, (r.exits for r in reports), strict=True))
             )
         ),
         "differences": [
             (key, [UNKNOWN if value is None else printable(str(value)) for value in values])
             for key, values in differences.items()
         ],
-        "same_data": len({report.data.fingerprint for report in reports}) == 1,
+        "same_data": same_data,
     }
 
 
 def labels_of(reports: Sequence[RunReport], differences: dict[str, list[Any]]) -> list[str]:
-    """Return short names that tell runs apart: by what differs, else their folders' names."""
-    for keys in (
-        [key for key in differences if key in ("coding.name", "coding.steps", "model.neuron")],
-        ["train.seed"],
-    ):
-        wanted = [key for key in keys if key in differences]
-        named = [
-            ", ".join(_said(key, differences[key][i]) for key in wanted)
-            for i in range(len(reports))
+    """Return short names that tell runs apart.
+
+    They are the settings of `TOLD_APART` that differ; where those are equal in two runs, what
+    differs in the names of their folders, or in their paths.
+    """
+    settings = [
+        [
+            form.format(UNKNOWN if differences[key][i] is None else differences[key][i])
+            for key, form in TOLD_APART.items()
+            if len(set(map(str, differences.get(key, [])))) > 1
         ]
-        if len(set(named)) == len(named) and max(map(len, named)) <= MOST_LABEL:
-            return named
-    names = [printable(report.name) for report in reports]
-    return names if len(set(names)) == len(names) else [str(report.told.path) for report in reports]
+        for i in range(len(reports))
+    ]
+    names = [report.name for report in reports]
+    paths = [str(report.told.path) for report in reports]
+    ways = (
+        [", ".join(parts) for parts in settings],
+        _what_differs(names, ","),
+        names,
+        _what_differs(paths, "/"),
+        paths,
+    )
+    said = [[printable(label) for label in labels] for labels in ways]
+    return next((each for each in said if all(each) and len(set(each)) == len(each)), said[-1])
 
 
-def _said(key: str, value: Any) -> str:
-    return printable(str(value)) if isinstance(value, str) else f"{key.partition('.')[2]} {value}"
+def _what_differs(names: Sequence[str], mark: str) -> list[str]:
+    """Return names without those of their parts that all of them have."""
+    parts = [name.split(mark) for name in names]
+    common = set.intersection(*map(set, parts))
+    return [mark.join(part for part in each if part not in common) for each in parts]
 
 
-def _best(values: Sequence[float], of: Any) -> float | None:
-    return of(values) if of is not None and len(set(values)) > 1 else None
+def _figures(report: RunReport) -> Document:
+    """Return the main figures; spikes are None where no neuron gives any."""
+    found = report.figures()
+    return found if report.result.spike_rates else {**found, "spikes_per_sample": None}
+
+
+def _best(values: Sequence[float | None], of: Any) -> float | None:
+    known = [value for value in values if value is not None]
+    return of(known) if of is not None and len(set(known)) > 1 else None
 
 
 def _lead(rows: Sequence[Document]) -> str:
@@ -119,5 +149,6 @@ def _lead(rows: Sequence[Document]) -> str:
             if row["cells"][place]["best"]
         ]
         if best:
-            said.append(f"{listed([name for name, _ in best])} is {what} ({best[0][1]})")
-    return f"{'; '.join(said)}." if said else "All runs come to the same figures."
+            verb = "is" if len(best) == 1 else "are"
+            said.append(f"{listed([name for name, _ in best])} {verb} {what} ({best[0][1]})")
+    return f"{'; '.join(said)}." if said else "All runs have the same accuracy and energy."

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from .drawing import FULL, HALF, SERIES, Drawing, line, panel, shown, some, style, write
-from .wording import energy, energy_unit, percent
+from .wording import a_line, energy, energy_unit, percent
 
 Document = dict[str, Any]
+
+MOST_IN_LEGEND = 52  # characters beside a line, in a figure of half the width
 
 
 def accuracy_by_step(accuracies: Sequence[float]) -> Drawing:
@@ -122,40 +124,49 @@ def energy_by_layer(parts: Sequence[tuple[str, float]]) -> Drawing:
     )
 
 
-def accuracy_of_runs(accuracies: dict[str, list[float]]) -> Drawing:
+def accuracy_of_runs(accuracies: Sequence[tuple[str, list[float]]]) -> Drawing:
     """Return accuracy after each step, a line for each run."""
     with style():
-        figure, axes = panel((HALF[0], 3.4))
+        figure, axes = _panel_of_runs([name for name, _ in accuracies])
         axes.set_title("Accuracy after each step, %")
-        for i, (name, values) in enumerate(accuracies.items()):
+        for i, (name, values) in enumerate(accuracies):
             steps = range(1, len(values) + 1)
-            axes.plot(steps, [100 * v for v in values], **line(i), label=shown(name))
+            axes.plot(steps, [100 * v for v in values], **line(i), label=_legend(name))
         axes.set_xlabel("steps")
         axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend()
+        figure.legend(loc="outside lower left")
     said = [
         f"{name} from {percent(values[0], 1)} to {percent(values[-1], 1)}"
-        for name, values in accuracies.items()
+        for name, values in accuracies
     ]
     return Drawing(figure, f"Accuracy from step 1 to the last: {'; '.join(said)}.")
 
 
-def tradeoff_of_runs(exits: dict[str, list[Document]]) -> Drawing:
+def tradeoff_of_runs(exits: Sequence[tuple[str, list[Document]]]) -> Drawing:
     """Return accuracy against energy after each step, a line for each run."""
-    fixed = {name: [e for e in found if e["exit"] is None] for name, found in exits.items()}
-    unit, size = energy_unit(max(e["picojoules"] for found in fixed.values() for e in found))
+    fixed = [(name, [e for e in found if e["exit"] is None]) for name, found in exits]
+    unit, size = energy_unit(max(e["picojoules"] for _, found in fixed for e in found))
     with style():
-        figure, axes = panel((HALF[0], 3.4))
+        figure, axes = _panel_of_runs([name for name, _ in exits])
         axes.set_title("Accuracy against energy, %")
-        for i, (name, found) in enumerate(fixed.items()):
+        for i, (name, found) in enumerate(fixed):
             x = [each["picojoules"] / size for each in found]
             y = [100 * each["accuracy"] for each in found]
-            axes.plot(x, y, **line(i), label=shown(name))
+            axes.plot(x, y, **line(i), label=_legend(name))
             axes.plot(x[-1:], y[-1:], **{**line(i), "markersize": 9})
         axes.set_xlabel(f"energy per image, {unit}")
-        axes.legend()
+        figure.legend(loc="outside lower left")
     said = [
         f"{name} {percent(found[-1]['accuracy'], 1)} for {energy(found[-1]['picojoules'])}"
-        for name, found in fixed.items()
+        for name, found in fixed
     ]
     return Drawing(figure, f"Accuracy and energy per image with all steps: {'; '.join(said)}.")
+
+
+def _panel_of_runs(names: Sequence[str]) -> Any:
+    """Return a figure with one panel, and room below it for a line of the legend for each run."""
+    return panel((HALF[0], 3.1 + 0.18 * len(names)))
+
+
+def _legend(name: str) -> str:
+    return shown(a_line(name, MOST_IN_LEGEND))

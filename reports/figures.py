@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.documents import number
 from ..measure.outcomes import Calibration
 from .drawing import (
     FULL,
@@ -36,9 +37,9 @@ def curves(history: Sequence[Document]) -> list[Drawing]:
     }.items():
         scale = 100 if "%" in title else 1
         lines = {
-            key.partition("_")[0]: [scale * epoch[key] for epoch in history]
+            key.partition("_")[0]: [float(scale * epoch[key]) for epoch in history]
             for key in keys
-            if all(_is_number(epoch.get(key)) for epoch in history)
+            if all(number(epoch.get(key)) is not None for epoch in history)
         }
         if history and lines:
             found.append(_curve(title, lines, len(history)))
@@ -175,7 +176,3 @@ def reliability(found: Calibration) -> Drawing:
         f"Expected calibration error {percent(found.error)}: mean confidence {percent(sure, 1)}, "
         f"accuracy {percent(right, 1)}, over {whole(samples)} samples.",
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

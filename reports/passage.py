@@ -43,12 +43,14 @@ class Passage:
         coded: the image and its code.
         layers: of neurons that spike, in order.
         answers, confidence: after each step, `[T]`.
+        random: whether the code draws other spikes each time.
     """
 
     coded: Coded
     layers: list[LayerSpikes]
     answers: list[int]
     confidence: list[float]
+    random: bool
 
 
 @torch.no_grad()
@@ -65,7 +67,7 @@ def passage_of(model: SpikingNetwork, image: Tensor) -> Passage:
             module.neuron.register_forward_hook(_adds(layers, name.removeprefix("body.")))
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        code = network.coding.encode(image.unsqueeze(0))
+        code, again = (network.coding.encode(image.unsqueeze(0)) for _ in range(2))
     so_far = running_mean(network.run(code).float())[:, 0]
     sure, answers = so_far.softmax(1).max(1)
     return Passage(
@@ -73,6 +75,7 @@ def passage_of(model: SpikingNetwork, image: Tensor) -> Passage:
         layers=layers,
         answers=answers.tolist(),
         confidence=sure.tolist(),
+        random=not torch.equal(code, again),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,16 +14,11 @@ from ..measure.code_pictures import code_figure, facts
 from . import cost_figures, figures
 from .collecting import Confusion, Document, RunReport
 from .drawing import Drawing
+from .operations_view import operations
 from .svg import inline
 from .wording import UNKNOWN, a_line, energy, listed, percent, whole
 
 MOST_CLASSES = 20  # of a confusion matrix that is shown whole
-UNITS = {
-    "mac": "MAC",
-    "ac": "AC",
-    "neuron_update": "update of a neuron",
-    "memory_byte": "byte moved",
-}
 FORMS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "accuracy": ("accuracy", percent),
     "loss": ("loss", lambda loss: f"{loss:.4f}"),
@@ -69,6 +65,7 @@ def view(report: RunReport, prefix: str) -> Document:
         "name": report.name,
         "lead": _lead(report),
         "faults": told.faults,
+        "warnings": _warnings(report),
         "figures": figure_rows(report.figures()),
         "best_epoch": told.best["epoch"],
         "split": report.split,
@@ -87,7 +84,7 @@ def view(report: RunReport, prefix: str) -> Document:
         "schedules": [picture(each) for each in figures.schedule_figures(report.learned)],
         **_passage(report, picture),
         "rates": _rates(result.spike_rates),
-        **_energy(report, picture),
+        **operations(report, picture),
         "reliability": picture(reliability),
         "calibration": reliability.says,
         "exports": [
@@ -123,6 +120,27 @@ def _lead(report: RunReport) -> str:
         f"{report.data.name} answered correctly, for {whole(result.spikes_per_sample)} spikes and "
         f"{energy(report.energy['picojoules_per_sample'])} an image."
     )
+
+
+def _warnings(report: RunReport) -> list[str]:
+    """Return what makes the figures of the page doubtful, in sentences."""
+    found = []
+    data, environment = report.data, report.told.environment.get("data")
+    trained_with = environment.get("fingerprint") if isinstance(environment, dict) else None
+    if trained_with is not None and str(trained_with) != data.fingerprint:
+        found.append(
+            f"The data are not those of the training: their fingerprint is "
+            f"{data.fingerprint[:12]}, not {printable(str(trained_with))[:12]}."
+        )
+    if not math.isfinite(report.result.loss):
+        found.append(
+            "The loss is not a finite number: weights or answers of the network are damaged, "
+            "and no figure of this page means anything."
+        )
+    if report.energy["uncounted"]:
+        names = listed([printable(name) for name in report.energy["uncounted"]])
+        found.append(f"Operations and energy lack what nothing is known of: {names}.")
+    return found
 
 
 def _exit(found: Document) -> Document:
@@ -180,7 +198,7 @@ def _passage(report: RunReport, picture: Pictures) -> Document:
         f"steps: {', '.join(facts(coded))}.",
     )
     return {
-        "sample": {"index": index, "why": why, "true": name},
+        "sample": {"index": index, "why": why, "true": name, "random": passage.random},
         "code": picture(code),
         "raster": picture(figures.raster(passage)) if passage.layers else None,
         "answers": [
@@ -200,62 +218,6 @@ def _rates(rates: dict[str, list[float]]) -> list[Document]:
         }
         for layer, by_step in rates.items()
     ]
-
-
-def _energy(report: RunReport, picture: Pictures) -> Document:
-    """Return operations and energy of all layers, in their order."""
-    found = report.energy
-    rows: list[Document] = []
-    bars: list[tuple[str, float]] = []
-    for layer, count in zip(found["layers"], report.counts.layers, strict=True):
-        operations = sum(layer["effective"])
-        inputs = float(count.inputs.sum())
-        spends = sum(layer["picojoules"])
-        rows.append(
-            {
-                "name": layer["name"],
-                "kind": layer["kind"],
-                "ac": whole(round(operations)) if layer["operation"] == "ac" else "·",
-                "mac": whole(round(operations)) if layer["operation"] == "mac" else "·",
-                "dense": whole(round(sum(layer["dense"]))),
-                "rate": f"{float(count.events.sum()) / inputs:.4f}" if inputs else UNKNOWN,
-                "energy": energy(spends),
-            }
-        )
-        bars.append((layer["name"], spends))
-    for neurons in found["neurons"]:
-        spends = sum(neurons["picojoules"])
-        if spends:
-            rows.append(
-                {
-                    "name": neurons["name"],
-                    "kind": f"neurons, {whole(round(sum(neurons['updates'])))} updates",
-                    "ac": "·",
-                    "mac": "·",
-                    "dense": "·",
-                    "rate": f"{sum(neurons['rate']) / report.steps:.4f}",
-                    "energy": energy(spends),
-                }
-            )
-            bars.append((f"{neurons['name']} (neurons)", spends))
-    costs = found["table"]["picojoules"]
-    return {
-        "operations": rows,
-        "totals": {
-            "ac": whole(round(found["accumulates"])),
-            "mac": whole(round(found["multiply_accumulates"])),
-            "dense": whole(round(sum(sum(layer["dense"]) for layer in found["layers"]))),
-            "energy": energy(found["picojoules_per_sample"]),
-        },
-        "bars": picture(cost_figures.energy_by_layer(bars)) if any(v for _, v in bars) else None,
-        "table": found["table"],
-        "formula": found["formula"],
-        "twin": energy(report.twin),
-        "costs": listed([f"{cost:g} pJ per {UNITS[of]}" for of, cost in costs.items() if cost]),
-        "sparsity": percent(found["activation_sparsity"], 1),
-        "connections": percent(found["connection_sparsity"], 1),
-        "uncounted": listed(found["uncounted"]),
-    }
 
 
 def _runtimes(folder: str, found: Document) -> list[Document]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from ..core.units import joules, si
@@ -13,12 +14,12 @@ _ENERGIES = (("mJ", 1e9), ("µJ", 1e6), ("nJ", 1e3), ("pJ", 1.0))
 
 def percent(share: float | None, digits: int = 2) -> str:
     """Return a share as `97.50 %`."""
-    return UNKNOWN if share is None else f"{100 * share:.{digits}f}{SPACE}%"
+    return UNKNOWN if share is None or math.isnan(share) else f"{100 * share:.{digits}f}{SPACE}%"
 
 
 def whole(value: float | None) -> str:
     """Return a number as `1,234`; a small one that is not whole with three digits."""
-    if value is None:
+    if value is None or math.isnan(value):
         return UNKNOWN
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"

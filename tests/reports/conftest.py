@@ -100,6 +100,7 @@ def report_of():
         coding="hybrid",
         steps=3,
         seed=0,
+        weight=4,
         **options,
     ):
         torch.manual_seed(seed)
@@ -118,7 +119,7 @@ def report_of():
         with torch.no_grad():  # so that neurons fire
             for module in model.modules():
                 if isinstance(module, torch.nn.Linear):
-                    module.weight *= 4
+                    module.weight *= weight
         files = Told(
             path=Path(path),
             config={},

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import json
+import math
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch
 from PIL import Image
 
 from asnn.core.errors import ConfigError
+from asnn.datasets.base import fingerprint
 from asnn.reports.collecting import MOST_PIXELS, thumbnail
 
 
@@ -55,6 +58,32 @@ def test_the_sample_is_the_first_that_is_answered_correctly(report_of):
     report = report_of(samples=40)
     right = report.result.outcomes.right[-1].tolist()
     assert report.sample == (right.index(True), "the first that is answered correctly")
+
+
+@pytest.mark.parametrize("coding", ["hybrid", "rate"])
+def test_the_sample_is_answered_correctly_on_the_page_too(report_of, coding):
+    again = []
+    for seed in range(12):
+        report = report_of(coding=coding, steps=2, samples=40, seed=seed)
+        index, why = report.sample
+        label = int(report.result.outcomes.labels[index])
+        assert report.passage.answers[-1] == label
+        again.append("also here" in why)
+    assert any(again) == (coding == "rate")  # where a first one was answered wrongly
+
+
+def test_figures_that_are_no_numbers_are_none(report_of):
+    report = report_of(weight=math.nan)
+    assert not math.isfinite(report.result.loss)
+    figures = report.figures()
+    assert figures["loss"] is None and figures["calibration_error"] is None
+    json.dumps(figures, allow_nan=False)
+
+
+def test_the_samples_are_those_of_the_split(report_of):
+    reports = [report_of(seed=seed) for seed in (0, 0, 1)]
+    assert len({each.samples for each in reports}) == 2
+    assert reports[0].samples == reports[1].samples == fingerprint(reports[0].data.test)
 
 
 @pytest.mark.parametrize("sample", [-1, 24])

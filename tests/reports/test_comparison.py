@@ -1,5 +1,9 @@
 """Several runs beside each other."""
 
+import dataclasses
+import re
+from pathlib import Path
+
 import pytest
 
 from asnn.reports.comparison import comparison, labels_of
@@ -7,21 +11,56 @@ from asnn.reports.comparison import comparison, labels_of
 
 @pytest.fixture(scope="module")
 def reports(report_of):
-    return [
+    found = [
         report_of(path=f"x/{i}/run", seed=i, coding=code)
         for i, code in enumerate(("hybrid", "temporal"))
+    ]
+    return [dataclasses.replace(each, samples="the same") for each in found]
+
+
+def named(report, *paths):
+    """The report of several runs, in these folders."""
+    return [
+        dataclasses.replace(report, told=dataclasses.replace(report.told, path=Path(path)))
+        for path in paths
     ]
 
 
 def test_runs_are_called_by_what_differs(reports):
     assert labels_of(reports, {"coding.name": ["hybrid", "temporal"]}) == ["hybrid", "temporal"]
     both = {"coding.name": ["a", "a"], "coding.steps": [2, 4]}
-    assert labels_of(reports, both) == ["a, steps 2", "a, steps 4"]
+    assert labels_of(reports, both) == ["T 2", "T 4"]
     assert labels_of(reports, {"train.seed": [1, 2]}) == ["seed 1", "seed 2"]
 
 
+def test_labels_hide_nothing_that_differs(reports):
+    differences = {
+        "train.seed": [0, 1, 2],
+        "coding.name": ["hybrid", "hybrid", "temporal"],
+        "coding.steps": [4, 4, 4],
+        "model.neuron": ["fixed", None, "fixed"],
+        "train.lr": [1, 2, 3],
+    }
+    assert labels_of(named(reports[0], "a", "b", "c"), differences) == [
+        "hybrid, fixed, seed 0",
+        "hybrid, –, seed 1",
+        "temporal, fixed, seed 2",
+    ]
+
+
+def test_where_settings_are_equal_the_parts_of_names_that_differ_are_taken(reports):
+    runs = named(reports[0], "s/lr=1,seed=0,x", "s/lr=2,seed=0,x", "s/lr=2,seed=1\x1b,x")
+    assert labels_of(runs, {"train.lr": [1, 2, 2], "train.seed": [0, 0, 1]}) == [
+        "lr=1,seed=0",
+        "lr=2,seed=0",
+        "lr=2,seed=1\\x1b",
+    ]
+    # Without the common part nothing would be left of the first, so names stay whole.
+    assert labels_of(named(reports[0], "a", "a,b"), {}) == ["a", "a,b"]
+
+
 def test_runs_of_one_name_are_called_by_their_path(reports):
-    assert labels_of(reports, {}) == ["x/0/run", "x/1/run"]
+    assert labels_of(reports, {}) == ["0", "1"]
 
 
 def test_the_best_of_each_figure_is_marked(reports):
@@ -38,4 +77,67 @@ def test_the_best_of_each_figure_is_marked(reports):
 def test_nothing_is_best_among_equals(reports):
     found = comparison([reports[0]] * 2, ["a", "b"], {})
     assert not any(cell["best"] for row in found["rows"] for cell in row["cells"])
-    assert found["lead"] == "All runs come to the same figures."
+    assert found["lead"] == "All runs have the same accuracy and energy."
+
+
+def test_several_are_best_together(reports):
+    a, b = reports
+    c = dataclasses.replace(a)
+    found = comparison([a, b, c], ["a", "b", "c"], {})
+    cheapest = "a and c are" if found["rows"][0]["cells"][1]["best"] else "b is"
+    assert f"{cheapest} cheapest" in found["lead"]
+    energies = [row["cells"][1]["value"] for row in found["rows"]]
+    found = comparison([c, a], ["c", "a"], {})
+    assert energies[0] == energies[2] and "cheapest" not in found["lead"]
+
+
+def test_nothing_is_best_on_different_samples(reports):
+    a, b = reports
+    for other, same in (("the same", True), ("others", False)):
+        found = comparison([a, dataclasses.replace(b, samples=other)], ["a", "b"], {})
+        assert found["same_data"] is same
+        assert any(cell["best"] for row in found["rows"] for cell in row["cells"]) is same
+        assert ("cheapest" in found["lead"]) is same
+
+
+def test_other_training_data_are_no_other_samples(reports):
+    a, b = reports
+    other = dataclasses.replace(b, data=dataclasses.replace(b.data, fingerprint="e" * 64))
+    assert comparison([a, other], ["a", "b"], {})["same_data"]
+
+
+def test_a_network_without_spikes_does_not_win_in_spikes(reports, report_of):
+    analog = report_of(path="x/ann", neuron="relu", coding="direct", steps=1)
+    analog = dataclasses.replace(analog, samples="the same")
+    found = comparison([analog, *reports], ["ann", "a", "b"], {})
+    cells = [row["cells"][2] for row in found["rows"]]
+    assert (cells[0]["text"], cells[0]["best"]) == ("–", False)
+    fewest = min(cells[1]["value"], cells[2]["value"])
+    assert [cell["best"] for cell in cells[1:]] == [cell["value"] == fewest for cell in cells[1:]]
+    alone = comparison([analog, reports[0]], ["ann", "a"], {})
+    assert not any(row["cells"][2]["best"] for row in alone["rows"])
+
+
+def test_runs_of_one_label_are_all_drawn(reports):
+    found = comparison(reports, ["same", "same"], {})
+    for figure in (found["by_step"], found["tradeoff"]):
+        assert re.search('aria-label="([^"]*)"', figure)[1].count("same ") == 2
+
+
+@pytest.mark.parametrize("count", [2, 9])
+def test_the_legend_of_long_names_covers_no_axes(count):
+    from asnn.reports import cost_figures
+
+    names = [f"{i}-" + 40 * "wide " for i in range(count)]
+    exits = [{"exit": None, "steps": t, "accuracy": 0.5, "picojoules": t} for t in (1, 2)]
+    for drawing in (
+        cost_figures.accuracy_of_runs([(name, [0.5, 0.6]) for name in names]),
+        cost_figures.tradeoff_of_runs([(name, exits) for name in names]),
+    ):
+        figure = drawing.figure
+        figure.draw_without_rendering()
+        (axes,), (legend,) = figure.axes, figure.legends
+        box, around = legend.get_window_extent(), axes.get_tightbbox()
+        assert box.y1 <= around.y0 and box.x0 >= 0 and box.x1 <= figure.bbox.x1
+        assert axes.bbox.height > 1.8 * figure.dpi
+        assert len(legend.get_texts()) == count

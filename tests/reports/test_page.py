@@ -2,11 +2,13 @@
 
 import dataclasses
 import itertools
+import math
 import re
 from pathlib import Path
 
 import pytest
 
+from asnn.measure.cost_tables import read_cost_table
 from asnn.reports.page import foldable, page
 
 pytestmark = pytest.mark.slow
@@ -203,6 +205,99 @@ def test_a_damaged_parity_file_says_so(report_of, read, tmp_path):
         (folder / "parity.json").write_text(text)
         found = read(page([report_of(path=tmp_path)], command=""))
         assert "unknown: damaged file" in found.text
+
+
+def warnings(found) -> list[str]:
+    return [tag.text for tag in found.all("p") if tag.attributes.get("class") == "fault"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({}, False),
+        ({"data": "damaged"}, False),
+        ({"data": {"fingerprint": "f" * 64}}, False),
+        ({"data": {"fingerprint": "e" * 64}}, True),
+        ({"data": {"fingerprint": [HOSTILE]}}, True),
+    ],
+)
+def test_data_that_are_not_those_of_the_training_are_told(report_of, read, environment, said):
+    found = read(page([report_of(told={"environment": environment})], command=""))
+    assert faults(found) == []
+    assert [t.partition(":")[0] for t in warnings(found)] == said * [
+        "The data are not those of the training"
+    ]
+
+
+def test_what_is_not_counted_is_told_first(report_of, read):
+    report = report_of()
+    energy = {**report.energy, "uncounted": ["a\x1b", "b"]}
+    found = read(page([dataclasses.replace(report, energy=energy)], command=""))
+    assert len(warnings(found)) == 1 and "\x1b" not in found.source
+    assert warnings(found)[0].endswith("nothing is known of: a\\x1b and b.")
+
+
+def test_a_network_that_gives_no_numbers_is_told(report_of, read):
+    found = read(page([report_of(weight=math.nan)], command=""))
+    assert warnings(found)[0].startswith("The loss is not a finite number")
+    assert not re.search(r"\bnan\b", found.text)
+    assert found.figures()["loss"] == found.figures()["calibration_error"] == ""
+    beside = read(page([report_of(), report_of(path="runs/b", weight=math.nan)], command=""))
+    assert len(warnings(beside)) == 1 and not re.search(r"\bnan\b", beside.text)
+
+
+def test_what_costs_and_what_is_left_out_is_said(one):
+    assert "attention costs one for each pair, of spikes an AC, of values a MAC" in one.text
+    assert "Operations with 0 are left out of this network's figure, and not out of the" in one.text
+
+
+@pytest.mark.parametrize(("coding", "random"), [("rate", True), ("hybrid", False)])
+def test_a_code_that_is_drawn_anew_says_so(report_of, read, coding, random):
+    found = read(page([report_of(coding=coding)], command=""))
+    assert ("Its code is drawn anew here" in found.text) == random
+
+
+def test_energy_is_that_of_the_columns(report_of, read):
+    table = read_cost_table("45nm-fp32-memory")
+    report = report_of(table=table.name, samples=1)  # of one sample all counts are whole
+    found = read(page([report], command=""))
+    start = next(
+        i for i, t in enumerate(found.tags) if t.text.startswith("Operations and energy of")
+    )
+    cells = [
+        t.text
+        for t in itertools.takewhile(lambda t: t.name != "h2", found.tags[start:])
+        if t.name in ("th", "td")
+    ]
+    heads, *rows = [cells[i : i + 10] for i in range(0, len(cells), 10)]
+    number = [{h: _number(c) for h, c in zip(heads, row, strict=True)} for row in rows]
+    *layers, total = number
+    cost = table.picojoules
+    for row in (*layers, total):
+        energy = (
+            cost.mac * row["MAC"]
+            + cost.ac * row["AC"]
+            + cost.neuron_update * row["updates"]
+            + cost.memory_byte * row["bytes"]
+        )
+        assert row["energy"] == pytest.approx(energy, rel=0.01)
+    for head in ("weights", "AC", "MAC", "if dense", "updates", "bytes"):
+        assert sum(row[head] for row in layers) == total[head] > 0
+    kinds = {row[0]: row[1:] for row in rows}
+    assert [k[0] for k in kinds.values()].count("neurons") == 2
+    assert {"linear, spikes", "linear, values"} & {k[0] for k in kinds.values()}
+    assert all(row[6] == "–" for row in rows if row[1] == "neurons")
+    parts = re.search(r"By part: synapses (.*?), neurons (.*?) and memory (.*?);", found.text)
+    assert sum(map(_number, parts.groups())) == pytest.approx(total["energy"], rel=0.01)
+    assert f"{total['bytes']:,.0f} bytes are moved" in found.text
+
+
+def _number(text: str) -> float:
+    """Return the number of a cell, energy in pJ; 0 where there is none."""
+    found = re.fullmatch(r"([\d.,]+)(?:\s(.?)J)?", text)
+    if found is None:
+        return 0
+    return float(found[1].replace(",", "")) * {"p": 1, "n": 1e3, "µ": 1e6, None: 1}[found[2]]
 
 
 def test_long_names_are_folded_at_their_parts():

@@ -57,3 +57,8 @@ def test_a_random_code_is_drawn_the_same_each_time(image):
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(6)
     assert torch.equal(passage_of(model, image).coded.steps, first.coded.steps)
+    assert first.random
+
+
+def test_a_code_without_chance_is_not_random(model, image):
+    assert not passage_of(model, image).random

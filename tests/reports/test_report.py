@@ -1,5 +1,6 @@
 """`asnn report`: the page of a run that was trained."""
 
+import contextlib
 import json
 import shlex
 import shutil
@@ -8,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from asnn.cli.app import run
+from asnn.learning.processes import Processes
+from asnn.reports.collecting import LEVELS
+from asnn.reports.wording import energy, percent
 
 pytestmark = pytest.mark.slow
 
@@ -32,11 +36,23 @@ def test_its_figures_are_those_of_the_run_and_of_eval(cli, trained, written, rea
     assert found["best_validation_accuracy"] == summary["best"]["validation_accuracy"]
     assert found["best_epoch"] == summary["best"]["epoch"]
     assert found["parameters"] == summary["parameters"]
-    code, out, _ = cli("eval", trained, "--json")
+    rules = [f"--exit=confidence={level}" for level in LEVELS]
+    code, out, _ = cli("eval", trained, "--energy", "--json", *rules)
     evaluated = json.loads(out)
     assert code == 0
     for name in ("accuracy", "loss", "spikes_per_sample", "calibration_error"):
         assert found[name] == evaluated[name]
+    for name in ("picojoules_per_sample", "accumulates", "multiply_accumulates"):
+        assert found[name] == evaluated["energy"][name] > 0
+    dense = evaluated["energy"]["ann_twin"]["dense"]
+    assert found["ann_twin_picojoules"] == dense["picojoules_per_sample"]
+    rows = [tag.text for tag in page.all("tr")]
+    assert len(evaluated["exits"]) == evaluated["steps"] + len(LEVELS)
+    for each in evaluated["exits"]:
+        told = f"{each['steps']:.2f}{percent(each['accuracy'])}{energy(each['picojoules'])}"
+        steps = f"{each['steps']:.0f} step{'s' * (each['steps'] > 1)}"
+        rule = each["exit"].replace("=", " ≥ ") if each["exit"] else steps
+        assert sum(row.startswith(rule + told) for row in rows) == 1
 
 
 def test_json_tells_the_same_figures(cli, trained, read):
@@ -62,9 +78,11 @@ def test_the_parts_of_a_run_are_on_its_page(trained, written, read):
 
 def test_the_command_on_the_page_makes_the_page_again(cli, trained, read):
     options = ("-o", "one page.html", "--sample", "3", "--set", "data.validation=0.1")
+    options += ("--device", "cpu", "--batch-size", "50")
     assert cli("report", trained, *options)[0] == 0
     first = Path("one page.html").read_text("utf-8")
     said = next(tag.text for tag in read(first).all("code") if tag.text.startswith("asnn report"))
+    assert "--device cpu --batch-size 50" in said
     assert cli(*shlex.split(said)[1:])[0] == 0
     assert Path("one page.html").read_text("utf-8") == first
 
@@ -80,6 +98,36 @@ def test_several_runs_are_compared(cli, trained, read, tmp_path):
     assert [tag.text for tag in page.all("h2")][:3] == ["Comparison", "seed 0", "seed 5"]
 
 
+def test_a_run_that_is_named_twice_is_told_once(cli, trained, read):
+    again = trained.parent / ".." / "runs" / trained.name
+    code, out, _ = cli("report", trained, again, f"{trained}/", "-o", "a.html", "--json")
+    assert code == 0
+    assert [each["run"] for each in json.loads(out)["runs"]] == [str(trained)]
+    assert read(Path("a.html").read_text("utf-8")).all("h2")[0].text == "Summary"
+
+
+def test_of_several_processes_the_first_one_writes(cli, trained, monkeypatch):
+    for rank in (0, 1):
+        processes = contextlib.nullcontext(Processes(rank, 2, rank))
+        monkeypatch.setattr("asnn.learning.processes.joined", lambda found=processes: found)
+        assert cli("report", trained, "-o", f"{rank}.html")[:2] == (0, "")
+    assert Path("0.html").exists() and not Path("1.html").exists()
+
+
+def test_a_number_beyond_all_floats_is_left_out(cli, trained, read, tmp_path):
+    other = tmp_path / "b"
+    shutil.copytree(trained, other, ignore=shutil.ignore_patterns("checkpoints", "export"))
+    lines = [json.loads(line) for line in (other / "metrics.jsonl").read_text().splitlines()]
+    lines[0] |= {"train_loss": 10**400, "validation_loss": True, "train_accuracy": 10**299}
+    (other / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert cli("report", other)[0] == 0
+    said = [
+        t.attributes["aria-label"] for t in read((other / "report.html").read_text()).all("svg")
+    ]
+    assert not any(each.startswith("Loss") for each in said)
+    assert any(each.startswith("Accuracy over 2 epochs: train from 1e+301") for each in said)
+
+
 def test_a_run_without_most_of_its_files_has_a_page(cli, trained, read, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -88,7 +136,7 @@ def test_a_run_without_most_of_its_files_has_a_page(cli, trained, read, tmp_path
     (bare / "metrics.jsonl").write_text("{damaged")
     assert cli("report", bare)[0] == 0
     page = read((bare / "report.html").read_text("utf-8"))
-    assert "metrics.jsonl" in page.text and "summary.json: it is missing" in page.text
+    assert "metrics.jsonl" in page.text
     assert page.figures()["best_validation_accuracy"] == ""
 
 
@@ -102,9 +150,28 @@ def test_a_run_without_most_of_its_files_has_a_page(cli, trained, read, tmp_path
         (["RUN", "--set", "model.name=mlp"], 2, "--set takes keys of data only"),
         (["RUN", "--set", "data.name=mnist", "--set", "data.download=false"], 4, "MNIST is not in"),
         (["RUN", "-o", __file__ + "/a.html"], 1, "could not write"),
+        (["RUN", "-o", "."], 2, "-o . is no file"),
+        (["RUN", "-o", "-"], 2, "-o - is no file"),
     ],
 )
 def test_what_cannot_be_done_is_refused(cli, trained, arguments, code, said):
-    found, out, err = cli("report", *(trained if a == "RUN" else a for a in arguments))
+    new = [] if "-o" in arguments else ["-o", "new/a.html"]
+    found, out, err = cli("report", *(trained if a == "RUN" else a for a in arguments), *new)
     assert (found, out) == (code, "")
     assert said in err
+    assert not list(Path().iterdir())
+
+
+def test_what_cannot_be_done_is_refused_before_the_work(cli, trained, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(trained / "config.toml", bare)
+    for arguments in (
+        (trained, bare),
+        (trained, "--split", "tests"),
+        (trained, "-o", "bare"),
+        (trained, "-o", "bare/config.toml/a.html"),
+    ):
+        code, _, err = cli("report", *arguments)
+        assert code in (1, 2, 4) and "evaluating" not in err
+    assert [each.name for each in tmp_path.rglob("*")] == ["bare", "config.toml"]
