@@ -23,7 +23,7 @@ one JSON object and nothing else; what is meant for people goes to stderr. There
 `asnn --install-completion` makes the shell that it is called in (bash, zsh or fish) complete
 commands, options and values from its next start on: recipes, folders of runs and sweeps, codes,
 data sets, splits, formats, devices, corruptions, tables of energy. `asnn --show-completion` prints
-what it would install; in bash `eval "$(asnn --show-completion)"` is completion for this shell alone.
+what it would install; in bash `eval "$(asnn --show-completion)"` completes in this shell alone.
 
 ## Exit codes
 
