@@ -13,9 +13,9 @@ from typing import Any, TextIO
 from ..core.errors import AsnnError
 from ..core.files import cannot_write
 from ..core.text import printable
+from ..core.units import UNKNOWN as UNKNOWN
 
 WIDTH = 80  # of lines where there is no terminal
-UNKNOWN = "–"  # in tables
 debug = False
 silent = False  # where another process of the training speaks for this one
 told: set[str] = set()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import completion, console
-from .run_data import load_data, read_recipe
+from .run_data import load_data, load_network, read_recipe
 
 if TYPE_CHECKING:
     from ..core.runs import Run
@@ -149,8 +149,7 @@ def evaluate_run(
     from ..measure.energy import energy_of_samples
     from ..measure.exits import parse_exits, tradeoff
     from ..measure.outcomes import calibration
-    from ..models.layers import use_kernels, used_kernels
-    from ..models.saved import load_model
+    from ..models.layers import used_kernels
     from . import eval_corrupt, eval_energy, eval_latency, eval_show
     from .together import together
 
@@ -163,14 +162,12 @@ def evaluate_run(
     with together() as processes:
         found = find_run(run)
         where = processes.device(find_device(device))
-        model = load_model(found.model).to(where)
+        recipe = read_recipe(found, data_dir, changes)
+        model = load_network(found, recipe).to(where)
         total = model.coding.steps
         _check_steps(steps, total)
         corruptions = eval_corrupt.read_corruptions(corrupted or [], model)
         other = eval_energy.find_twin(found, twin, model) if energy else None
-        recipe = read_recipe(found, data_dir, changes)
-        # A run may come from a machine that could do more: only the reference is insisted on.
-        use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
         data = processes.in_turn(lambda: load_data(recipe, found, model))
         samples = data.split(split)
         if held == "mean":

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from ..core.runs import Run
     from ..measure import Evaluation
     from ..measure.cost_tables import CostTable
-    from ..measure.energy import Spent
     from ..models import SpikingNetwork
 
 OF_NO_COST = ("mean", "std", "output_scale")  # in which a twin may differ
@@ -36,7 +35,7 @@ def energy(
         "dense": {
             "accumulates": float(dense.ac.sum()),
             "multiply_accumulates": float(dense.mac.sum()),
-            "picojoules_per_sample": _total(dense, table),
+            "picojoules_per_sample": dense.total(table),
             "layers": [
                 {
                     "name": layer.name,
@@ -44,7 +43,7 @@ def energy(
                     "operation": layer.operation,
                     "weights": layer.weights,
                     "dense": float(layer.dense.sum()),
-                    "picojoules": _total(spent_by_layer(layer, table, dense=True), table),
+                    "picojoules": spent_by_layer(layer, table, dense=True).total(table),
                 }
                 for layer in counts.layers
             ],
@@ -56,10 +55,6 @@ def energy(
         report = energy_report(twin.counts, table)
         found["ann_twin"]["trained"] = {"accuracy": twin.accuracy, **report}
     return found
-
-
-def _total(spent: Spent, table: CostTable) -> float:
-    return sum(float(part.sum()) for part in spent.picojoules(table).values())
 
 
 def find_twin(run: Run, named: Any, model: SpikingNetwork) -> SpikingNetwork | None:

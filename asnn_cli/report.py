@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import completion, console
-from .run_data import load_data, read_recipe
+from .run_data import load_data, load_network, read_recipe
 
 if TYPE_CHECKING:
     from ..core.runs import Run
@@ -129,7 +129,7 @@ def report(
     _check_target(target)
     records = [read_record(run) for run in found]
     recipes = [read_recipe(run, data_dir, changes) for run in found]
-    models = [_load(run, recipe) for run, recipe in zip(found, recipes, strict=True)]
+    models = [load_network(run, recipe) for run, recipe in zip(found, recipes, strict=True)]
     reports = []
     for record, recipe, loaded in zip(records, recipes, models, strict=True):
         model = loaded.to(where)
@@ -213,15 +213,6 @@ def _check_target(target: Path) -> None:
     fault = fault if above.is_dir() else errno.ENOTDIR
     if fault:
         raise cannot_write(target, OSError(fault, os.strerror(fault)))
-
-
-def _load(run: Run, recipe: Any) -> Any:
-    from ..models.layers import use_kernels
-    from ..models.saved import load_model
-
-    model = load_model(run.model)
-    use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
-    return model
 
 
 def _told(record: RunRecord) -> Told:

@@ -34,6 +34,22 @@ def read_recipe(run: Any, data_dir: Path | None = None, changes: list[str] | Non
     return check_recipe(document, source=str(run.config))
 
 
+def load_network(run: Any, recipe: Any) -> Any:
+    """Return the network of a run, computed as its recipe wants it.
+
+    A run may come from a machine that could do more: only the reference is insisted on.
+
+    Raises:
+        DataError: its weights cannot be read.
+    """
+    from ..models.layers import use_kernels
+    from ..models.saved import load_model
+
+    model = load_model(run.model)
+    use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
+    return model
+
+
 def load_data(recipe: Any, run: Any, model: Any) -> Any:
     """Load the run's data; say so where it is not what the run was trained with.
 

@@ -103,10 +103,7 @@ def table(
     """Return the lines of a table in Markdown."""
     twin = dense_twin(model)
     counted = [spent(twin, each, dense=True) for each in costs]
-    dense = [
-        sum(float(part.sum()) for part in each.picojoules(cost).values())
-        for each, cost in zip(counted, costs, strict=True)
-    ]
+    dense = [each.total(cost) for each, cost in zip(counted, costs, strict=True)]
     heads = [*HEADS, *(head for each in costs for head in (f"{each.name}, nJ", "of dense ANN"))]
     early = [f"accuracy at {rule}, %", "steps", f"{costs[0].name}, nJ"]
     lines = [f"| {' | '.join([*heads, *early])} |"]

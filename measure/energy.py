@@ -47,6 +47,10 @@ class Spent:
             "memory": cost.memory_byte * self.bytes,
         }
 
+    def total(self, table: CostTable) -> float:
+        """Return the energy of all of it, in pJ."""
+        return sum(float(part.sum()) for part in self.picojoules(table).values())
+
 
 def spent_by_layer(layer: LayerCount, table: CostTable, *, dense: bool = False) -> Spent:
     """Return what a layer of weights spends.

@@ -203,7 +203,7 @@ def collect(
         samples=fingerprint(part),
         result=result,
         energy=energy_report(result.counts, table),
-        twin=sum(float(part.sum()) for part in twin.picojoules(table).values()),
+        twin=twin.total(table),
         exits=tradeoff(result.outcomes, rules, energy_of_samples(result.counts, table)),
         calibration=calibration(result.outcomes),
         learned=schedules(model),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..core.units import UNKNOWN as UNKNOWN
 from ..core.units import joules, si
 
-UNKNOWN = "–"
 SPACE = "\N{NO-BREAK SPACE}"
 _ENERGIES = (("mJ", 1e9), ("µJ", 1e6), ("nJ", 1e3), ("pJ", 1.0))
 
