@@ -10,19 +10,19 @@ from typing import Annotated
 
 import typer
 
-from . import console
-from .bench import bench
-from .doctor import doctor
-from .encode import encode
-from .eval import evaluate_run
-from .exits import PIPE_CLOSED, exit_code, out_of_memory
-from .export import export
-from .inspect import inspect_file
-from .recipes import recipes_app
-from .report import report
-from .runs import runs_app
-from .sweep import sweep
-from .train import train
+from .commands.bench import bench
+from .commands.doctor import doctor
+from .commands.encode.command import encode
+from .commands.eval.command import evaluate_run
+from .commands.export.command import export
+from .commands.inspect import inspect_file
+from .commands.recipes import recipes_app
+from .commands.report import report
+from .commands.runs.command import runs_app
+from .commands.sweep.command import sweep
+from .commands.train import train
+from .terminal import console
+from .terminal.exits import PIPE_CLOSED, exit_code, out_of_memory
 
 app = typer.Typer(
     name="asnn",

@@ -27,9 +27,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from .baselines import CONTESTANTS, Contestant, Network, build
+from .baselines.own import Own
 from .case import Case
-from .contestants import CONTESTANTS, Contestant, Network, build
-from .contestants.own import Own
 
 CHECKED_BATCH = 4
 DRAWS = 5

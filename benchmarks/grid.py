@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ..core.errors import ConfigError
 from ..core.registry import unknown
+from .baselines import CONTESTANTS
 from .case import Case
-from .contestants import CONTESTANTS
 from .run import Job
 from .work import What
 

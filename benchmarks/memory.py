@@ -20,8 +20,8 @@ import tempfile
 from dataclasses import dataclass
 
 from ..core.errors import AsnnError
+from .baselines import Contestant
 from .case import Case
-from .contestants import Contestant
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
 LONGEST_SECONDS = 900

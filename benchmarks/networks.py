@@ -36,7 +36,7 @@ class Layer:
 
 
 def lenet_layers(in_shape: tuple[int, int, int]) -> list[Layer]:
-    """Return the layers of `asnn.models.lenet` in front of its readout."""
+    """Return the layers of `asnn.models.networks.lenet` in front of its readout."""
     channels, height, width = in_shape
     layers = []
     for outputs in LENET_WIDTHS:
@@ -47,7 +47,7 @@ def lenet_layers(in_shape: tuple[int, int, int]) -> list[Layer]:
 
 
 def mlp_layers(in_shape: tuple[int, int, int]) -> list[Layer]:
-    """Return the layers of `asnn.models.mlp` in front of its readout."""
+    """Return the layers of `asnn.models.networks.mlp` in front of its readout."""
     sizes = [in_shape[0] * in_shape[1] * in_shape[2], *MLP_FEATURES]
     return [Layer("linear", a, b) for a, b in pairwise(sizes)]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.errors import ConfigError
 from ..core.files import whole_file
-from ..measure.pictures import COLOURS
+from ..measure.figures.curves import COLOURS
 
 MARKERS = "osD^vP*Xh"
 TITLES = {"train": "training step", "inference": "inference"}

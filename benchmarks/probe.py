@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
+from .baselines import CONTESTANTS, build
 from .case import Case
-from .contestants import CONTESTANTS, build
 from .work import TrainingStep
 
 TINY_BATCH = 2

@@ -24,10 +24,10 @@ from torch import nn
 from torch.nn import functional
 
 from ..models import create_model
-from ..models.layers import Readout, SpikingLayer
-from ..models.norm import TimeNorm
-from ..models.residual import Residual
-from ..models.time import OverTime
+from ..models.layers.norm import TimeNorm
+from ..models.layers.residual import Residual
+from ..models.layers.spiking import Readout, SpikingLayer
+from ..models.layers.time import OverTime
 from .case import Case
 from .work import LEARNING_RATE
 

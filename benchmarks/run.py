@@ -14,9 +14,9 @@ import torch
 from ..core.errors import AsnnError
 from ..learning.device import processor
 from ..measure.timing import VISIT_SECONDS, Call, Rounds, Spread, WarmUp, interleave, warm_up
+from .baselines import CONTESTANTS, Network, build, unavailable
+from .baselines.base import package_version
 from .case import Case
-from .contestants import CONTESTANTS, Network, build, unavailable
-from .contestants.base import package_version
 from .equal_work import examine
 from .memory import footprint
 from .work import What, create_call

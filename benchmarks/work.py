@@ -7,8 +7,8 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
+from .baselines import Network
 from .case import Case
-from .contestants import Network
 
 What = Literal["train", "inference"]
 LEARNING_RATE = 1e-3

@@ -19,10 +19,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from ..core.arrays import FREE, RATIO, read_npz
 from ..core.documents import read_json
 from ..core.errors import DataError
 from ..core.files import ARCHIVE_ERRORS
+from ..formats.arrays import FREE, RATIO, read_npz
 
 FORMAT = 1
 

@@ -1,10 +1,10 @@
 """Where samples come from: data sets by name, their splits, batches and augmentation."""
 
-from .augment import Augment
 from .base import DataSet, Source, Split
 from .batches import Batches
 from .load import dataset_registry, load_dataset
-from .mixing import Targets
+from .transforms.augment import Augment
+from .transforms.mixing import Targets
 
 __all__ = [
     "Augment",

@@ -10,9 +10,9 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
 from ..core.errors import AsnnError, ConfigError, DataError
-from .augment import Augment
 from .base import LazyImages, Split
-from .mixing import Targets
+from .transforms.augment import Augment
+from .transforms.mixing import Targets
 
 
 class Batches:

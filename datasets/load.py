@@ -10,15 +10,15 @@ from .splits import cut, subset
 dataset_registry = Registry(
     "datasets",
     {
-        "digits": "datasets.digits:load_digits",
-        "mnist": "datasets.mnist:load_mnist",
-        "fashion-mnist": "datasets.mnist:load_fashion_mnist",
-        "kmnist": "datasets.mnist:load_kmnist",
-        "cifar10": "datasets.cifar:load_cifar10",
-        "cifar100": "datasets.cifar:load_cifar100",
-        "svhn": "datasets.svhn:load_svhn",
-        "folder": "datasets.folder:load_folder",
-        "npz": "datasets.npz:load_npz",
+        "digits": "datasets.sources.digits:load_digits",
+        "mnist": "datasets.sources.mnist:load_mnist",
+        "fashion-mnist": "datasets.sources.mnist:load_fashion_mnist",
+        "kmnist": "datasets.sources.mnist:load_kmnist",
+        "cifar10": "datasets.sources.cifar:load_cifar10",
+        "cifar100": "datasets.sources.cifar:load_cifar100",
+        "svhn": "datasets.sources.svhn:load_svhn",
+        "folder": "datasets.sources.folder:load_folder",
+        "npz": "datasets.sources.npz:load_npz",
     },
 )
 

@@ -8,9 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .exporting import Exported, export_nir, export_onnx, verify
-    from .foreign import subject_of_module
-    from .subject import Samples, Subject, random_samples, subject_of
+    from .export import Exported, export_nir, export_onnx, verify
+    from .snntorch.module import subject_of_module
+    from .source import Samples, Subject, random_samples, subject_of
 
 __all__ = [
     "Exported",
@@ -26,7 +26,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    for module in ("exporting", "subject", "foreign"):
+    for module in ("export", "source", "snntorch.module"):
         if name in __all__:
             found = import_module(f".{module}", __name__)
             if hasattr(found, name):

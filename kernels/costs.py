@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from .contract import Convolution
-from .places import DEPTH
+from .cpu.amx.layout import DEPTH
 
 Way = Literal["dense", "events", "tiles"]
 

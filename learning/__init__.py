@@ -1,9 +1,9 @@
 """Recipes, losses and the training loop."""
 
-from .checking import check_recipe
 from .loop import Observer, train
-from .overrides import override, parse_override
-from .recipe import Recipe, read_document
+from .recipe.checking import check_recipe
+from .recipe.overrides import override, parse_override
+from .recipe.schema import Recipe, read_document
 from .training import Training, prepare
 
 __all__ = [

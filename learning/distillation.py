@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from ..core.errors import DataError
-from ..core.runs import Run, find_run
 from ..datasets import DataSet
 from ..models.network import SpikingNetwork
 from ..models.saved import load_model, read_labels
-from .checking import check_recipe
+from ..records.layout import Run, find_run
 from .losses import teaching_loss
-from .recipe import Recipe
+from .recipe.checking import check_recipe
+from .recipe.schema import Recipe
 
 TWIN = "ann"
 OF_TEACHING = ("teacher", "teacher_weight", "teacher_temperature")

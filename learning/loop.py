@@ -14,22 +14,22 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..core.claims import claimed
 from ..core.files import remove_parts, write_bytes, write_json, write_text
-from ..core.runs import Run
 from ..datasets import Batches, DataSet, Targets
-from ..measure.pictures import draw_curves
+from ..measure.figures.curves import draw_curves
 from ..measure.spikes import SpikeRates
 from ..models.saved import model_bytes
-from .checkpoint import save_checkpoint
+from ..records.layout import Run
+from .checkpoints.content import save_checkpoint
+from .checkpoints.resume import check_resumable, take_up
 from .device import derived_seed, mixed_precision, seed_all
 from .distillation import TWIN, load_teacher, twin, twin_run
+from .environment import surroundings
 from .losses import OF_THE_MEAN
-from .position import Position
 from .processes import ALONE, Processes
-from .recipe import Recipe
+from .progress import Position
+from .recipe.schema import Recipe
 from .results import rank, require_finite, times, validate, write_results
-from .resuming import check_resumable, take_up
 from .schedule import learning_rate
-from .surroundings import surroundings
 from .training import Training, join_gradients, prepare, training_batches
 
 SLOW = 10  # seconds that a state may take to be written

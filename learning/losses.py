@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, mse_loss
 
 from ..core.errors import ConfigError
-from ..datasets.mixing import Targets
+from ..datasets.transforms.mixing import Targets
 
 LossName = Literal["mean", "tet"]
 

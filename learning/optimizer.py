@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..models.layers import SpikingLayer
-from ..models.neurons import AdaptiveLeaky
-from .recipe import TrainSection
+from ..models.layers.spiking import SpikingLayer
+from ..models.neurons.leaky import AdaptiveLeaky
+from .recipe.schema import TrainSection
 
 
 def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimizer:

@@ -9,9 +9,9 @@ from typing import Any
 
 from ..core.errors import AsnnError
 from ..core.files import write_json, write_text
-from ..core.runs import FORMAT
 from ..measure.evaluation import evaluate
-from ..models.layers import used_kernels
+from ..models.layers.spiking import used_kernels
+from ..records.layout import FORMAT
 from .schedule import learning_rate
 from .training import Training
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .recipe import TrainSection
+from .recipe.schema import TrainSection
 
 
 def learning_rate(train: TrainSection, step: int, steps_per_epoch: int) -> float:

@@ -10,21 +10,21 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..core.errors import ConfigError, DataError
-from ..core.runs import Run
 from ..datasets import Augment, Batches, DataSet, load_dataset
-from ..kernels.choice import missing_backend
+from ..kernels.dispatch import missing_backend
 from ..models.factory import create_model
-from ..models.layers import use_kernels
+from ..models.layers.spiking import use_kernels
+from ..models.layers.synced import synced
 from ..models.network import SpikingNetwork
-from ..models.synced import synced
+from ..records.layout import Run
 from .averaging import Average
 from .device import derived_seed, find_device
 from .distillation import TWIN, Teacher, load_teacher, twin
 from .losses import Loss
 from .optimizer import make_optimizer
-from .position import Position
 from .processes import ALONE, Processes
-from .recipe import Recipe
+from .progress import Position
+from .recipe.schema import Recipe
 
 
 @dataclass

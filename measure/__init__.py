@@ -1,7 +1,7 @@
 """What a trained network does: accuracy by step, spikes, learned schedules, what it costs."""
 
+from .cost.operations import Operations
 from .evaluation import Evaluation, evaluate
-from .operations import Operations
 from .schedules import averaged, recalibrate, schedules
 from .spikes import SpikeRates
 

@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from ..datasets.base import Split
 from ..datasets.batches import Batches
 from ..models.network import SpikingNetwork
-from .operations import Counts, Operations
+from .cost.operations import Counts, Operations
 from .outcomes import Outcomes, calibration
 from .spikes import SpikeRates
 

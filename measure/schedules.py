@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..models.layers import Readout, SpikingLayer
+from ..models.layers.spiking import Readout, SpikingLayer
 from ..models.network import SpikingNetwork
-from ..models.neurons import AdaptiveLeaky
+from ..models.neurons.leaky import AdaptiveLeaky
 
 
 def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:

@@ -8,7 +8,7 @@ from types import TracebackType
 import torch
 from torch import Tensor, nn
 
-from ..models.layers import SpikingLayer
+from ..models.layers.spiking import SpikingLayer
 
 Watcher = Callable[[Tensor, int], None]
 

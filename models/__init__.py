@@ -1,9 +1,13 @@
 """Adaptive neurons and the networks that are built of them."""
 
+import sys
+
+from . import layers
 from .factory import create_model, model_registry
-from .layers import use_kernels
+from .layers.spiking import use_kernels
 from .network import Blueprint, SpikingNetwork
-from .neurons import (
+from .networks import blocks
+from .neurons.leaky import (
     AdaptiveLeaky,
     FixedLeaky,
     LeakyOptions,
@@ -12,8 +16,8 @@ from .neurons import (
     leaky_step,
     neuron_registry,
 )
+from .neurons.surrogates import spike
 from .saved import load_run, save_model
-from .surrogates import spike
 
 __all__ = [
     "AdaptiveLeaky",
@@ -23,6 +27,7 @@ __all__ = [
     "LeakyParameters",
     "LeakyState",
     "SpikingNetwork",
+    "blocks",
     "create_model",
     "leaky_step",
     "load_run",
@@ -32,3 +37,7 @@ __all__ = [
     "spike",
     "use_kernels",
 ]
+
+# Where plug-ins written for 0.1.0 import layers from.
+sys.modules[f"{__name__}.convolution"] = layers.convolution
+sys.modules[f"{__name__}.residual"] = layers.residual

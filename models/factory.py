@@ -9,17 +9,17 @@ from ..core.errors import ConfigError
 from ..core.registry import Registry, check_options
 from .bounds import bounded
 from .network import Blueprint, SpikingNetwork
-from .neurons import neuron_registry
+from .neurons.leaky import neuron_registry
 
 model_registry = Registry(
     "models",
     {
-        "lenet": "models.lenet:lenet",
-        "mlp": "models.mlp:mlp",
-        "ms-resnet": "models.ms_resnet:ms_resnet",
-        "sew-resnet": "models.sew_resnet:sew_resnet",
-        "vgg": "models.vgg:vgg",
-        "spikformer": "models.spikformer:spikformer",
+        "lenet": "models.networks.lenet:lenet",
+        "mlp": "models.networks.mlp:mlp",
+        "ms-resnet": "models.networks.ms_resnet:ms_resnet",
+        "sew-resnet": "models.networks.sew_resnet:sew_resnet",
+        "vgg": "models.networks.vgg:vgg",
+        "spikformer": "models.networks.spikformer:spikformer",
     },
 )
 

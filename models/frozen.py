@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .convolution import AFFINE
-from .layers import Readout, SpikingLayer, Stem
-from .norm import FoldedNorm, PartedNorm, SharedNorm, TimeNorm
-from .time import OverTime
+from .layers.convolution import AFFINE
+from .layers.norm import FoldedNorm, PartedNorm, SharedNorm, TimeNorm
+from .layers.spiking import Readout, SpikingLayer, Stem
+from .layers.time import OverTime
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..coding.base import Coding
 from ..core.errors import ConfigError
 from .frozen import Snapshot, freeze
-from .layers import Readout
+from .layers.spiking import Readout
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from safetensors.torch import save
 from ..core.documents import read_json
 from ..core.errors import DataError
 from ..core.files import write_bytes
-from ..core.runs import find_run
+from ..records.layout import find_run
 from .factory import create_model
 from .network import SpikingNetwork
 

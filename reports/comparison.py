@@ -7,7 +7,7 @@ from typing import Any
 
 from ..core.text import printable
 from . import cost_figures
-from .collecting import Document, RunReport
+from .collect import Document, RunReport
 from .view import FORMS, Pictures
 from .wording import UNKNOWN, listed, short
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..measure.pictures import COLOURS
+from ..measure.figures.curves import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,7 +21,7 @@ from .drawing import (
     shown,
     style,
 )
-from .passage import Passage
+from .sample_trace import Passage
 from .wording import listed, percent, whole
 
 Document = dict[str, Any]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from markupsafe import Markup
 
 from . import cost_figures
-from .collecting import Document, RunReport
+from .collect import Document, RunReport
 from .drawing import Drawing
 from .wording import UNKNOWN, energy, listed, percent, whole
 

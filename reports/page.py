@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from ..core.text import printable
-from .collecting import RunReport
+from .collect import RunReport
 from .comparison import comparison, labels_of
 from .view import view
 

@@ -10,9 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from ..core.text import printable
-from ..measure.code_pictures import code_figure, facts
+from ..measure.figures.codes import code_figure, facts
 from . import cost_figures, figures
-from .collecting import Confusion, Document, RunReport
+from .collect import Confusion, Document, RunReport
 from .drawing import Drawing
 from .operations_view import operations
 from .svg import inline

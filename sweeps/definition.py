@@ -11,7 +11,7 @@ import tomli_w
 
 from ..core.errors import ConfigError, DataError
 from ..core.registry import unknown
-from ..learning.recipe import read_document
+from ..learning.recipe.schema import read_document
 from .grid import Axis, written, written_value
 from .ranges import Range, parse_range
 

@@ -13,7 +13,7 @@ from ..core.claims import claimed
 from ..core.documents import read_json
 from ..core.errors import ConfigError, DataError
 from ..core.files import cannot_write, write_text
-from ..core.runs import RUNS, Run
+from ..records.layout import RUNS, Run
 from .definition import Definition, differences, read_definition
 
 RECORD = "evaluation.json"  # the last file of a member: who has it is finished

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import ConfigError
-from ..learning.overrides import parse_override
+from ..learning.recipe.overrides import parse_override
 
 OPENING = {"[": "]", "{": "}", "(": ")"}
 LONGEST_NAME = 150  # of a folder; file systems take 255 bytes, and temporary names need some

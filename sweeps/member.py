@@ -11,16 +11,16 @@ import torch
 from ..core.documents import read_json
 from ..core.errors import ConfigError
 from ..core.files import write_json
-from ..core.runs import FORMAT, Run
 from ..datasets import DataSet, load_dataset
-from ..learning.checking import check_recipe
+from ..learning.checkpoints.resume import differences
 from ..learning.device import find_device, processor
 from ..learning.loop import Observer, train
-from ..learning.recipe import Recipe, read_document
-from ..learning.resuming import differences
+from ..learning.recipe.checking import check_recipe
+from ..learning.recipe.schema import Recipe, read_document
 from ..measure.evaluation import evaluate
-from ..models.layers import use_kernels
+from ..models.layers.spiking import use_kernels
 from ..models.saved import load_model
+from ..records.layout import FORMAT, Run
 from .folder import RECORD
 
 

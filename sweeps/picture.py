@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.files import whole_file
-from ..measure.pictures import COLOURS
+from ..measure.figures.curves import COLOURS
 from .grid import shown
 from .report import plus_minus, short_names
 

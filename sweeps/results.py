@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.files import write_json, write_text
-from .comparing import compare
+from .comparison import compare
 from .definition import FORMAT, Definition
 from .folder import SweepFolder
 from .grid import Point
-from .planning import Member, Plan
+from .plan import Member, Plan
 from .report import page
-from .running import Failure
+from .run import Failure
 
 FIGURES = (
     "accuracy",

@@ -17,9 +17,9 @@ from ..learning.device import derived_seed
 from .definition import Definition
 from .folder import SweepFolder
 from .grid import Point
-from .planning import Member, resolve, with_seed
+from .plan import Member, resolve, with_seed
 from .ranges import Range
-from .running import Failure
+from .run import Failure
 
 STUDY = "sweep"
 SPLIT = "validation"  # what a search may see; the test data are for `asnn eval` afterwards

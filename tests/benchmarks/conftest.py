@@ -5,7 +5,7 @@ import types
 
 import pytest
 
-from asnn.benchmarks.contestants import CONTESTANTS, Contestant
+from asnn.benchmarks.baselines import CONTESTANTS, Contestant
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from asnn.benchmarks.baselines import CONTESTANTS, build, unavailable
+from asnn.benchmarks.baselines.ann import ReluTwin
+from asnn.benchmarks.baselines.own import Own
+from asnn.benchmarks.baselines.relu import Relu
+from asnn.benchmarks.baselines.step_loop import StepLoop
 from asnn.benchmarks.case import Case
-from asnn.benchmarks.contestants import CONTESTANTS, build, unavailable
-from asnn.benchmarks.contestants.own import Own
-from asnn.benchmarks.contestants.relu import Relu
-from asnn.benchmarks.contestants.relu_twin import ReluTwin
-from asnn.benchmarks.contestants.step_loop import StepLoop
 from asnn.benchmarks.equal_work import _draw_weights, _parts, examine, wanted_of
 from asnn.benchmarks.work import create_call
 

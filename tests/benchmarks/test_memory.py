@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from asnn.benchmarks import probe
+from asnn.benchmarks.baselines import CONTESTANTS
 from asnn.benchmarks.case import Case
-from asnn.benchmarks.contestants import CONTESTANTS
 from asnn.benchmarks.memory import footprint
 from asnn.core.errors import AsnnError
 

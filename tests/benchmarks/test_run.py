@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from asnn.benchmarks import run as running
+from asnn.benchmarks.baselines import CONTESTANTS, base
+from asnn.benchmarks.baselines.relu import Relu
 from asnn.benchmarks.case import Case
-from asnn.benchmarks.contestants import CONTESTANTS, base
-from asnn.benchmarks.contestants.relu import Relu
 from asnn.benchmarks.picture import draw_costs, panels_of
 from asnn.benchmarks.run import Job, Manner, ratio, run_job, surroundings
 from asnn.core.errors import ConfigError

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from asnn.benchmarks.baselines import CONTESTANTS
 from asnn.benchmarks.case import Case
-from asnn.benchmarks.contestants import CONTESTANTS
 from asnn.benchmarks.targets import HYBRID, LONG, PAPER, SHORT, SINGLE, jobs, kept_bytes, targets
 
 

@@ -1,24 +1,12 @@
 """The command line in this process, and a run that is trained once for all tests."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from asnn.cli.app import run
-
-TINY = [
-    *("--set", "train.epochs=2", "--set", "data.limit=200"),
-    *("--set", "model.widths=[4,8]", "--set", "model.hidden=16"),
-]
-
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
+from tests.support.command_line import TINY, Result
 
 
 @pytest.fixture

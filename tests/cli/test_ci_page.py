@@ -19,9 +19,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from asnn.core.runs import Run
-
-from .jq import write_jq
+from asnn.records.layout import Run
+from tests.support.jq import write_jq
 
 pytestmark = pytest.mark.slow
 

@@ -25,18 +25,18 @@ import pytest
 from PIL import Image
 
 from asnn.benchmarks import targets
-from asnn.benchmarks.contestants import base
-from asnn.cli import eval_latency, sweep_search
+from asnn.benchmarks.baselines import base
 from asnn.cli.app import run
-from asnn.cli.progress import Progress
+from asnn.cli.commands.eval import latency as eval_latency
+from asnn.cli.commands.sweep import search as sweep_search
 from asnn.cli.reference import pages
+from asnn.cli.terminal.progress import Progress
 from asnn.learning import loop
-from asnn.sweeps import running
+from asnn.sweeps import run as running
 from asnn.sweeps.member import train_member
-
-from ..datasets.conftest import idx_bytes
-from .conftest import TINY
-from .jq import write_jq
+from tests.support.command_line import TINY
+from tests.support.idx import idx_bytes
+from tests.support.jq import write_jq
 
 pytestmark = pytest.mark.slow
 

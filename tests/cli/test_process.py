@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .conftest import TINY
+from tests.support.command_line import TINY
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from asnn.cli import exits, reference
+from asnn.cli import reference
 from asnn.cli.app import app
+from asnn.cli.terminal import exits
 
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 PAGES = reference.pages()

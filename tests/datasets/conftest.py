@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.idx import idx_bytes
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -28,14 +30,6 @@ def needs(real_data):
         return real_data
 
     return check
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    """An idx file, written from its specification."""
-    header = bytes([0, 0, 8, array.ndim])
-    for size in array.shape:
-        header += size.to_bytes(4, "big")
-    return header + array.astype(np.uint8).tobytes()
 
 
 @pytest.fixture

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from asnn.exporters import export_onnx
-from asnn.exporters.interpreter import run
-
-from .networks import images, subject
+from asnn.exporters.graph.interpreter import run
+from tests.support.exported_networks import images, subject
 
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"
 

@@ -17,21 +17,20 @@ from PIL import Image
 
 from asnn.cli.app import run
 from asnn.coding import SpikeFile, create_coding, load_spikes, save_spikes
-from asnn.core.arrays import read_npy, read_npz
 from asnn.core.errors import AsnnError
 from asnn.core.files import ARCHIVE_ERRORS
-from asnn.core.runs import Run, find_run
-from asnn.datasets.folder import load_folder
-from asnn.datasets.idx import read_idx
-from asnn.datasets.npz import load_npz
-from asnn.datasets.single import read_images
+from asnn.datasets.sources.folder import load_folder
+from asnn.datasets.sources.idx import read_idx
+from asnn.datasets.sources.npz import load_npz
+from asnn.datasets.sources.single import read_images
+from asnn.formats.arrays import read_npy, read_npz
 from asnn.learning import check_recipe, read_document
-from asnn.learning.checkpoint import newest_checkpoint
+from asnn.learning.checkpoints.content import newest_checkpoint
 from asnn.models import create_model
 from asnn.models.saved import load_model, save_model
+from asnn.records.layout import Run, find_run
 from asnn.sweeps.definition import read_definition
-
-from .conftest import EXAMPLES
+from tests.fuzz.conftest import EXAMPLES
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:the training state")]
 FUZZ = settings.get_profile("fuzz")

@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asnn.cli.app import run
-
-from .conftest import EXAMPLES
+from tests.fuzz.conftest import EXAMPLES
 
 pytestmark = pytest.mark.slow
 

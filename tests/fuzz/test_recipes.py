@@ -9,10 +9,9 @@ from asnn.cli.app import run
 from asnn.core.errors import ConfigError
 from asnn.core.text import printable
 from asnn.learning import check_recipe
-from asnn.learning.recipe import SECTIONS
-
-from . import recipes
-from .conftest import EXAMPLES
+from asnn.learning.recipe.schema import SECTIONS
+from tests.fuzz.conftest import EXAMPLES
+from tests.support import fuzzed_recipes as recipes
 
 pytestmark = pytest.mark.slow
 FUZZ = settings.get_profile("fuzz")

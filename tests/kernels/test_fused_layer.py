@@ -11,9 +11,9 @@ from torch import nn
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
 
-from asnn.models.layers import SpikingLayer, use_kernels
-from asnn.models.neurons import AdaptiveLeaky
-from asnn.models.norm import PartedNorm, create_norm
+from asnn.models.layers.norm import PartedNorm, create_norm
+from asnn.models.layers.spiking import SpikingLayer, use_kernels
+from asnn.models.neurons.leaky import AdaptiveLeaky
 
 OPTIONS = [
     {},
@@ -290,7 +290,7 @@ def test_nothing_of_the_size_of_the_membranes_is_kept():
 
 def test_vectors_of_any_width_give_the_same(monkeypatch):
     """Channels are handled by vectors as wide as the machine has; the width decides nothing."""
-    from asnn.kernels import simd
+    from asnn.kernels.cpu import simd
 
     layer = layer_of((29, 4, 4), steps=3, pool=nn.MaxPool2d(2))
     leaf = inputs(3, 4, (29, 4, 4))

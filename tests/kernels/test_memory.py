@@ -168,7 +168,7 @@ def changed(kept, copies):
 def all_buffered(monkeypatch):
     """Every result of the kernels comes from buffers, however small."""
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
-    from asnn.kernels import cpu
+    from asnn.kernels.cpu import backend as cpu
 
     fresh = Buffers()
     monkeypatch.setattr(memory, "SMALLEST", 1)

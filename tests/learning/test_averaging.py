@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from asnn.core import ConfigError
-from asnn.core.runs import Run
 from asnn.learning import check_recipe, train
 from asnn.learning.averaging import Average
 from asnn.models import create_model, load_run
+from asnn.records.layout import Run
 
 RECIPE = {
     "data": {"limit": 100},

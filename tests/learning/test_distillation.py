@@ -7,12 +7,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from asnn.core.errors import DataError
-from asnn.core.runs import Run
 from asnn.datasets import Batches
 from asnn.learning import check_recipe, prepare, train
 from asnn.learning.device import derived_seed
 from asnn.learning.distillation import twin
 from asnn.models import load_run
+from asnn.records.layout import Run
 
 RECIPE = {
     "data": {"limit": 100},

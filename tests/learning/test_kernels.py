@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from asnn.core import ConfigError
-from asnn.core.runs import Run
 from asnn.learning import check_recipe, prepare, train
-from asnn.models.convolution import SpikeConv2d
-from asnn.models.layers import SpikingLayer
+from asnn.models.layers.convolution import SpikeConv2d
+from asnn.models.layers.spiking import SpikingLayer
+from asnn.records.layout import Run
 
 pytestmark = pytest.mark.slow
 

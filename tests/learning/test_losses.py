@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asnn.core import ConfigError
-from asnn.datasets.mixing import Targets
+from asnn.datasets.transforms.mixing import Targets
 from asnn.learning import check_recipe
 from asnn.learning.losses import Loss, teaching_loss
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from asnn.core.errors import ConfigError
-from asnn.core.runs import Run
 from asnn.learning import check_recipe, train
 from asnn.learning.optimizer import decaying, make_optimizer
-from asnn.learning.recipe import TrainSection
+from asnn.learning.recipe.schema import TrainSection
 from asnn.models import create_model
+from asnn.records.layout import Run
 
 
 def network(name="lenet", **options):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from asnn.learning.recipe import TrainSection
+from asnn.learning.recipe.schema import TrainSection
 from asnn.learning.schedule import learning_rate
 
 

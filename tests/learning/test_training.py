@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from asnn.core.errors import DataError
-from asnn.core.runs import Run
 from asnn.datasets import Batches
 from asnn.learning import check_recipe, prepare, train
-from asnn.learning.checkpoint import save_checkpoint
+from asnn.learning.checkpoints.content import save_checkpoint
 from asnn.learning.device import derived_seed
 from asnn.learning.loop import train_epoch
 from asnn.models import load_run
+from asnn.records.layout import Run
 
 RECIPE = {
     "data": {"limit": 100},

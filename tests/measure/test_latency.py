@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from asnn.cli.eval_latency import EAGER, FUSED, ONNX, latency, show
+from asnn.cli.commands.eval.latency import EAGER, FUSED, ONNX, latency, show
 from asnn.datasets.base import Split
 from asnn.measure import timing
 from asnn.measure.latency import differing, time_each
 from asnn.models import create_model
-from asnn.models.layers import SpikingLayer
+from asnn.models.layers.spiking import SpikingLayer
 
 pytestmark = pytest.mark.slow
 
@@ -122,7 +122,7 @@ def test_all_ways_of_a_network_answer_the_same(coding, capsys):
 
 def test_a_changed_file_is_found(monkeypatch):
     """The negative control: onnxruntime with other weights in the readout answers otherwise."""
-    from asnn.exporters import onnx_forms
+    from asnn.exporters.onnx import forms as onnx_forms
 
     real = onnx_forms.build_models
     model = network()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asnn.core import ConfigError
-from asnn.measure.exits import Exit, exit_steps, parse_exits, tradeoff
+from asnn.measure.early_exit import Exit, exit_steps, parse_exits, tradeoff
 from asnn.measure.outcomes import Outcomes, calibration
 
 # Three samples, three steps: answers, confidence.

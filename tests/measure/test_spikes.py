@@ -6,7 +6,7 @@ from torch import nn
 
 from asnn.measure import SpikeRates
 from asnn.models import create_model
-from asnn.models.layers import SpikingLayer, use_kernels
+from asnn.models.layers.spiking import SpikingLayer, use_kernels
 
 
 class Pass(nn.Module):

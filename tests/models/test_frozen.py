@@ -15,11 +15,11 @@ from torch import nn
 from asnn.measure.spikes import SpikeRates
 from asnn.models import create_model, use_kernels
 from asnn.models.frozen import freeze
-from asnn.models.layers import SpikingLayer, used_kernels
+from asnn.models.layers.norm import FoldedNorm, PartedNorm
+from asnn.models.layers.spiking import SpikingLayer, used_kernels
+from asnn.models.layers.time import OverTime
 from asnn.models.network import SpikingNetwork
-from asnn.models.neurons import AdaptiveLeaky
-from asnn.models.norm import FoldedNorm, PartedNorm
-from asnn.models.time import OverTime
+from asnn.models.neurons.leaky import AdaptiveLeaky
 
 NEAR = 2e-5
 SIZES = {"lenet": {"widths": [16, 16], "hidden": 12}, "mlp": {"features": [14, 11]}}

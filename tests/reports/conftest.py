@@ -10,9 +10,9 @@ import torch
 
 from asnn.cli.app import run
 from asnn.datasets.base import DataSet, Split
-from asnn.measure.cost_tables import read_cost_table
+from asnn.measure.cost.tables import read_cost_table
 from asnn.models import create_model
-from asnn.reports.collecting import Told, collect
+from asnn.reports.collect import Told, collect
 
 VOID = {"meta", "link", "img", "br", "hr", "wbr"}
 

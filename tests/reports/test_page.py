@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from asnn.measure.cost_tables import read_cost_table
+from asnn.measure.cost.tables import read_cost_table
 from asnn.reports.page import foldable, page
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 from asnn.cli.app import run
 from asnn.learning.processes import Processes
-from asnn.reports.collecting import LEVELS
+from asnn.reports.collect import LEVELS
 from asnn.reports.wording import energy, percent
 
 pytestmark = pytest.mark.slow

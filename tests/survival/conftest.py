@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-SERVER = Path(__file__).parent / "server.py"
-SHIM = Path(__file__).parent / "faults.c"
+SERVER = Path(__file__).parents[1] / "support" / "server.py"
+SHIM = Path(__file__).parents[1] / "support" / "faults.c"
 
 
 @dataclass

@@ -7,23 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.support import hostile_files as hostile
+
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded by RLIMIT_AS"),
 ]
 
 
-def _load():
-    import importlib.util
-
-    place = Path(__file__).with_name("hostile_files.py")
-    spec = importlib.util.spec_from_file_location("hostile_files", place)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-hostile = _load()
 BOUNDS = {"memory": 2**30, "seconds": 20}  # above what the process has; of computing
 SMALL = ["--set", "train.epochs=1", "--set", "model.widths=[2]", "--set", "model.hidden=4"]
 

@@ -5,14 +5,14 @@ import shlex
 import numpy as np
 import pytest
 
-from asnn.cli.recipes import recipe_file
+from asnn.cli.commands.recipes import recipe_file
 from asnn.core import ConfigError, DataError
 from asnn.learning import read_document
 from asnn.sweeps import Definition, SweepFolder, find_sweep, parse_axis, read_definition
 from asnn.sweeps.definition import differences
 from asnn.sweeps.folder import make_folder
 from asnn.sweeps.member import require_same_recipe
-from asnn.sweeps.planning import make_plan
+from asnn.sweeps.plan import make_plan
 
 DIGITS = read_document(recipe_file("digits"))
 

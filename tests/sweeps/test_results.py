@@ -9,10 +9,10 @@ from PIL import Image
 from asnn.sweeps import Definition, parse_axis
 from asnn.sweeps.folder import make_folder
 from asnn.sweeps.picture import draw_results
-from asnn.sweeps.planning import Member, Plan
+from asnn.sweeps.plan import Member, Plan
 from asnn.sweeps.report import page, plus_minus, results_table, short_names
 from asnn.sweeps.results import summarise, write_results
-from asnn.sweeps.running import Failure
+from asnn.sweeps.run import Failure
 
 ACCURACY = {
     ("direct", 2): [0.90, 0.92, 0.91],

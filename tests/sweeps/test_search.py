@@ -4,13 +4,13 @@ import json
 
 import pytest
 
-from asnn.cli.recipes import recipe_file
+from asnn.cli.commands.recipes import recipe_file
 from asnn.core import ConfigError
 from asnn.learning import read_document
 from asnn.sweeps import Definition, read_definition
 from asnn.sweeps.folder import make_folder
 from asnn.sweeps.ranges import parse_range
-from asnn.sweeps.running import Failure
+from asnn.sweeps.run import Failure
 from asnn.sweeps.search import Search, require_optuna
 
 DIGITS = read_document(recipe_file("digits"))

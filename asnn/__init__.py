@@ -1,0 +1,1 @@
+"""Train, evaluate, encode and export spiking neural networks."""

@@ -1,0 +1,5 @@
+"""`python -m asnn`."""
+
+from asnn.cli.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""The verbs of `asnn`: a file or a folder for each."""

@@ -1,0 +1,139 @@
+"""`asnn doctor`: versions, devices, what is importable and what is wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from ..terminal import console
+
+PACKAGES = {
+    "torch": "torch",
+    "torchvision": "torchvision",
+    "numpy": "numpy",
+    "numba": "numba",
+    "snntorch": "snntorch",
+    "safetensors": "safetensors",
+    "pydantic": "pydantic",
+    "scikit-learn": "sklearn",
+    "matplotlib": "matplotlib",
+    "onnx": "onnx",
+    "onnxscript": "onnxscript",
+    "onnxruntime": "onnxruntime",
+    "nir": "nir",
+}
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show versions and devices, and what is wrong, with the remedy.
+
+    Exit code 1 if something that asnn needs does not work.
+
+    Examples:
+
+    asnn doctor
+    """
+    found = examine()
+    if as_json:
+        console.print_json(found)
+    else:
+        _show(found)
+    if found["problems"]:
+        raise typer.Exit(1)
+
+
+def examine() -> dict[str, Any]:
+    """Return versions, devices and problems of this installation."""
+    import platform
+    from importlib.metadata import version
+
+    packages: dict[str, str | None] = {}
+    problems: list[dict[str, str]] = []
+    for name, module in PACKAGES.items():
+        try:
+            packages[name] = _import(module)
+        except Exception as error:  # whatever an import raises is what we are here to report
+            packages[name] = None
+            problems.append(
+                {
+                    "what": f"{name} cannot be imported",
+                    "why": (str(error).splitlines() or [type(error).__name__])[0],
+                    "remedy": f"pip install --force-reinstall -c constraints.txt {name}",
+                }
+            )
+    both = _both_runtimes()
+    problems += [both] if both else []
+    return {
+        "asnn": version("asnn"),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": packages,
+        "devices": _devices() if packages["torch"] else {},
+        "problems": problems,
+    }
+
+
+def _import(module: str) -> str:
+    """Import a package as asnn itself does, and return its version."""
+    from importlib import import_module
+
+    if module == "torchvision":
+        from ...datasets.sources.torchvision_import import torchvision
+
+        return str(torchvision().__version__)
+    if module == "nir":
+        from importlib.metadata import version
+
+        import_module(module)
+        return version(module)
+    return str(getattr(import_module(module), "__version__", "unknown"))
+
+
+def _both_runtimes() -> dict[str, str] | None:
+    from importlib.metadata import distributions
+
+    names = {(dist.metadata["Name"] or "").lower() for dist in distributions()}
+    if {"onnxruntime", "onnxruntime-gpu"} <= names:
+        return {
+            "what": "onnxruntime and onnxruntime-gpu are both installed",
+            "why": "they are the same module and overwrite each other",
+            "remedy": "pip uninstall onnxruntime onnxruntime-gpu, then install one of them",
+        }
+    return None
+
+
+def _devices() -> dict[str, Any]:
+    import torch
+
+    cuda = torch.cuda.is_available()
+    return {
+        "cpu": {"threads": torch.get_num_threads()},
+        "cuda": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        if cuda
+        else [],
+        "mps": torch.backends.mps.is_available(),
+    }
+
+
+def _show(found: dict[str, Any]) -> None:
+    console.heading(f"asnn {found['asnn']}, Python {found['python']}, {found['platform']}")
+    console.table(
+        "packages",
+        ["package", "version"],
+        [[name, version or "missing"] for name, version in found["packages"].items()],
+    )
+    devices = found["devices"]
+    if devices:
+        cuda = ", ".join(devices["cuda"]) or "none"
+        console.note(
+            f"CPU with {devices['cpu']['threads']} threads; CUDA devices: {cuda}; "
+            f"MPS: {'yes' if devices['mps'] else 'no'}"
+        )
+    for problem in found["problems"]:
+        console.note(f"problem: {problem['what']}: {problem['why']}")
+        console.note(f"  → {problem['remedy']}")
+    if not found["problems"]:
+        console.note("nothing is wrong")

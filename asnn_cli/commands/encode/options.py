@@ -1,0 +1,87 @@
+"""The options of codes on the command line of `asnn encode`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Changes = list[tuple[list[str], Any]]
+
+
+def coding_changes(thresholds: str | None, variant: str | None, options: list[str]) -> Changes:
+    """Return what the command line says of `coding`, as changes of a recipe.
+
+    Raises:
+        ConfigError: a text of `--set` is no KEY=VALUE, or its key has an option of its own.
+    """
+    from ....core.errors import ConfigError
+
+    named = {"thresholds": thresholds, "variant": variant}
+    changes: Changes = [
+        (["coding", key], value) for key, value in named.items() if value is not None
+    ]
+    for keys, value in (key_and_value(option, "coding.") for option in options):
+        if keys[1:] in (["name"], ["steps"]):
+            option = {"name": "--coding", "steps": "--steps"}[keys[1]]
+            raise ConfigError(f"--set does not take {keys[1]}", remedy=f"use {option}")
+        changes.append((keys, value))
+    return changes
+
+
+def key_and_value(option: str, section: str = "") -> tuple[list[str], Any]:
+    """Return the key's parts, after those of a section, and the value of a text of `--set`.
+
+    Raises:
+        ConfigError: it is no KEY=VALUE.
+    """
+    from ....core.errors import ConfigError
+    from ....learning import parse_override
+
+    try:
+        return parse_override(f"{section}{option}")
+    except ConfigError as error:
+        raise ConfigError(
+            f"--set {option!r} is not of the form KEY=VALUE",
+            remedy="for example --set tau=2.0 or --set data.size=[8,8]",
+        ) from error
+
+
+def coding_options(coding: str, steps: int, changes: Changes) -> dict[str, Any]:
+    """Return a code's own options, checked in the same way as those of a recipe.
+
+    Raises:
+        ConfigError: the code, its number of steps or an option is not possible.
+    """
+    from ....core.errors import ConfigError
+    from ....learning import check_recipe, override
+
+    named: Changes = [(["coding", "name"], coding), (["coding", "steps"], steps)]
+    document, _ = override({}, named + changes)
+    try:
+        options = check_recipe(document, source="the code").coding.options()
+    except ConfigError as error:  # who encodes has no recipe, and no section in it
+        raise ConfigError(
+            error.what,
+            why=error.why.replace("coding.", ""),
+            remedy="`asnn encode -h` shows the options",
+        ) from error
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def shared_options(names: list[str], steps: int, changes: Changes) -> dict[str, dict[str, Any]]:
+    """Return the options of several codes by name: each gets those that it has.
+
+    Raises:
+        ConfigError: as `coding_options`, or none of the codes has an option.
+    """
+    from ....core.registry import unknown
+    from ....learning.recipe.checking import component_options
+
+    known = {name: component_options("coding", name) for name in names}
+    those = sorted(set().union(*known.values()))
+    for keys, _ in changes:
+        if keys[1] not in those:
+            raise unknown(f"option of {', '.join(names)}", keys[1], those or ["none"])
+    return {
+        name: coding_options(name, steps, [each for each in changes if each[0][1] in known[name]])
+        for name in names
+    }

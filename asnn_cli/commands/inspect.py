@@ -1,0 +1,222 @@
+"""`asnn inspect`: what is in a file or a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ...core.units import size
+from ..terminal import completion, console
+from ..terminal.tables import shorten
+
+NAME = 30  # characters of a name in a table
+VALUE = 42
+MOST_ROWS = 60
+
+
+def inspect_file(
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE|RUN",
+            help="A .onnx, .nir, .safetensors, .npz or .npy file, or the folder of a run.",
+            show_default="the newest run",
+            autocompletion=completion.runs,
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the result as one JSON object.")
+    ] = False,
+) -> None:
+    """Say what is in a file or a run, and what its readers have to know.
+
+    Files that somebody else made are read within bounds; a damaged or hostile one is refused.
+
+    Examples:
+
+    asnn inspect
+
+    asnn inspect model.nir
+
+    asnn inspect export/onnx/model.onnx --json | jq .operators
+    """
+    from ...inspection.about import inspect
+    from ...records.layout import LATEST, find_run
+
+    if path is None or (path.name == LATEST and not path.exists()):
+        path = find_run(path).path
+    found = inspect(path)
+    if as_json:
+        console.print_json(found)
+        return
+    SHOW[found["kind"]](found)
+    for warning in found["warnings"]:
+        console.note(f"warning: {_text(warning, 400)}")
+
+
+def _show_nir(found: dict[str, Any]) -> None:
+    parameters = f"{found['parameters']:,} parameters"
+    if found["stored_parameters"] != found["parameters"]:
+        parameters += f" ({found['stored_parameters']:,} stored)"
+    version = f" {found['version']}" if found["version"] else ""
+    nodes, edges = sum(found["nodes"].values()), found["edges"]
+    _head(found, f"NIR{version}", f"{nodes} nodes, {edges} edges, {parameters}")
+    _table("nodes", ["type", "number"], [[k, str(v)] for k, v in found["nodes"].items()])
+    heads = ["layer", "type", "shape", "parameters", "tau", "threshold"]
+    rows = [
+        [
+            _ends(layer["name"], 20),
+            layer["type"],
+            _text(_shape(layer["shape"]), 14),
+            f"{layer['parameters']:,}" if layer["parameters"] else ".",
+            _range(layer.get("tau") or layer.get("tau_mem")),
+            _range(layer.get("v_threshold") or layer.get("threshold")),
+        ]
+        for layer in found["layers"]
+    ]
+    used = [i for i in range(len(heads)) if i < 4 or any(row[i] != "." for row in rows)]
+    _table("layers", [heads[i] for i in used], [[row[i] for i in used] for row in rows])
+    _pairs("metadata", found["metadata"])
+
+
+def _show_onnx(found: dict[str, Any]) -> None:
+    opset = ", ".join(f"{_text(k, 20)} {v}" for k, v in found["opset"].items())
+    _head(
+        found,
+        f"ONNX (opset {opset}; IR {found['ir_version']})",
+        f"{found['nodes']:,} nodes, {found['parameters']:,} parameters",
+    )
+    rows = [
+        [_text(value["name"], NAME), side, value["type"], _shape(value["shape"])]
+        for side, key in (("input", "inputs"), ("output", "outputs"))
+        for value in found[key]
+    ]
+    _table("inputs and outputs", ["name", "", "type", "shape"], rows)
+    rows = [[_text(name, NAME), str(count)] for name, count in found["operators"].items()]
+    _table("operators", ["operator", "number"], rows)
+    _pairs("metadata", found["metadata"])
+    for name in ("producer", "doc"):
+        if found[name]:
+            console.note(f"{name}: {_text(found[name], 300)}")
+
+
+def _show_weights(found: dict[str, Any]) -> None:
+    tensors = found["tensors"]
+    _head(found, "safetensors", f"{len(tensors)} tensors, {found['parameters']:,} values")
+    rows = [
+        [_text(name, 50), tensor["dtype"], _shape(tensor["shape"])]
+        for name, tensor in tensors.items()
+    ]
+    _table("tensors", ["name", "type", "shape"], rows)
+    if found["model"]:
+        _pairs("model", found["model"])
+    _pairs("metadata", found["metadata"])
+
+
+def _show_arrays(found: dict[str, Any]) -> None:
+    arrays = found["arrays"]
+    _head(found, f"NumPy, {found['kind']}", f"{len(arrays)} arrays")
+    rows = [
+        [_text(name or "(array)", NAME), _text(array["dtype"], 12), _shape(array["shape"])]
+        for name, array in arrays.items()
+    ]
+    _table("arrays", ["name", "type", "shape"], rows)
+    if found["spikes"]:
+        console.note(f"spikes of `asnn encode`: {_text(found['spikes'], 400)}")
+
+
+def _show_run(found: dict[str, Any]) -> None:
+    state = "finished" if found["finished"] else "unfinished"
+    parameters = f", {found['parameters']:,} parameters" if "parameters" in found else ""
+    _head(found, f"run of {_text(found['recipe'], NAME)}", f"{state}{parameters}")
+    for name in ("model", "coding", "neuron"):
+        _pairs(name, found[name])
+    rows = [
+        [
+            _ends(layer["name"], 24),
+            f"{layer['parameters']:,}",
+            _text(" ".join(_weights(layer["shapes"])) or ".", 44),
+        ]
+        for layer in found["layers"]
+    ]
+    _table("layers", ["layer", "parameters", "weights"], rows)
+    _show_schedules(found.get("schedules", {}))
+    rows = [[_text(name, NAME), size(count)] for name, count in found["files"].items()]
+    _table("files", ["file", "size"], rows)
+    states = {True: "verified", False: "not verified", None: "unknown"}
+    rows = [
+        [_text(f"{export['folder']}/{name}", 50), size(count), states[export["verified"]]]
+        for export in found["exports"]
+        for name, count in export["files"].items()
+    ]
+    _table("exports", ["file", "size", "state"], rows)
+
+
+def _show_schedules(schedules: dict[str, dict[str, list[float]]]) -> None:
+    rows = [
+        [f"{_text(name, 12)} {_ends(layer, 22)}", *(f"{value:.3f}" for value in values)]
+        for layer, by_name in schedules.items()
+        for name, values in by_name.items()
+        if len(values) > 1
+    ]
+    steps = max((len(row) - 1 for row in rows), default=0)
+    shown = [row + [""] * (steps + 1 - len(row)) for row in rows]
+    _table("by step", ["", *(f"t={t}" for t in range(1, steps + 1))], shown)
+
+
+SHOW = {
+    "nir": _show_nir,
+    "onnx": _show_onnx,
+    "safetensors": _show_weights,
+    "npz": _show_arrays,
+    "npy": _show_arrays,
+    "run": _show_run,
+}
+
+
+def _head(found: dict[str, Any], kind: str, what: str) -> None:
+    console.heading(f"{_text(found['path'])}: {kind}, {what}, {size(found['size'])}")
+
+
+def _pairs(title: str, pairs: dict[str, Any]) -> None:
+    """Show named values as a table of two columns; nothing where there are none."""
+    rows = [[_text(key, NAME), _text(value, VALUE)] for key, value in pairs.items()]
+    _table(title, ["", ""], rows)
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Show a table, if it has rows."""
+    if not rows:
+        return
+    console.table(title, columns, rows[:MOST_ROWS])
+    if len(rows) > MOST_ROWS:
+        console.note(f"and {len(rows) - MOST_ROWS:,} more: --json lists all")
+
+
+def _text(value: Any, most: int = 120) -> str:
+    from ...formats.opening import clean
+
+    return clean(value, most)
+
+
+def _ends(name: Any, most: int) -> str:
+    """Return both ends of a layer's name: the block that it is in, and what it is."""
+    return shorten(_text(name, 10 * most), most)
+
+
+def _shape(shape: Sequence[Any] | None) -> str:
+    return "?" if shape is None else _text("[" + ", ".join(map(str, shape)) + "]", 24)
+
+
+def _weights(shapes: dict[str, list[int]]) -> list[str]:
+    return [_shape(shape) for name, shape in shapes.items() if name.endswith("weight")]
+
+
+def _range(values: list[float] | None) -> str:
+    if not values:
+        return "."
+    low, high = values
+    return f"{low:.4g}" if low == high else _text(f"{low:.2g}..{high:.2g}", 14)

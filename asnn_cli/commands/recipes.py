@@ -1,0 +1,146 @@
+"""`asnn recipes`: the built-in recipes, to list, show and copy."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..terminal import completion, console
+
+FOLDER = Path(__file__).parents[1] / "recipe_files"
+
+recipes_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="List, show and copy the built-in recipes.\n\nExamples:\n\nasnn recipes list",
+)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the built-in recipes, the default first."""
+    return sorted((path.stem for path in FOLDER.glob("*.toml")), key=lambda n: (n != "digits", n))
+
+
+def recipe_file(name: str) -> Path:
+    """Return the file of a recipe: a built-in one by name, any other by path.
+
+    Raises:
+        ConfigError: there is neither.
+    """
+    from ...core.registry import unknown
+
+    if name in recipe_names():
+        return FOLDER / f"{name}.toml"
+    path = Path(name)
+    if path.is_file():
+        return path
+    error = unknown("recipe", name, recipe_names())
+    if path.suffix == ".toml":
+        error.what = f"there is no recipe file {name}"
+    elif (path / "config.toml").is_file():
+        error.remedy = f"to repeat a run give its configuration: {path / 'config.toml'}"
+    raise error
+
+
+def _text(path: Path) -> str:
+    from ...core.errors import ConfigError
+
+    try:
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not a TOML file", why=str(error)) from error
+
+
+@recipes_app.command("list")
+def list_recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the built-in recipes.
+
+    Examples:
+
+    asnn recipes list
+
+    asnn recipes list --json | jq keys
+    """
+    import tomllib
+
+    described = {
+        name: tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))["description"]
+        for name in recipe_names()
+    }
+    if as_json:
+        console.print_json(described)
+        return
+    width = max(map(len, described))
+    console.emit("".join(f"{name:{width}}  {text}\n" for name, text in described.items()))
+
+
+@recipes_app.command("show")
+def show_recipe(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Recipe, such as digits.",
+            autocompletion=completion.recipe_names,
+        ),
+    ],
+    resolved: Annotated[
+        bool, typer.Option("--all", help="With every key, defaults included.")
+    ] = False,
+) -> None:
+    """Print a recipe.
+
+    Examples:
+
+    asnn recipes show digits
+
+    asnn recipes show digits --all > digits-all.toml
+    """
+    path = recipe_file(name)
+    if not resolved:
+        console.emit(_text(path))
+        return
+    from ...learning import check_recipe, read_document
+
+    console.emit(check_recipe(read_document(path), source=f"recipe {name}").toml())
+
+
+@recipes_app.command("copy")
+def copy_recipe(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="Recipe, such as digits.",
+            autocompletion=completion.recipe_names,
+        ),
+    ],
+    target: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Where to.", show_default="NAME.toml")
+    ] = None,
+) -> None:
+    """Copy a recipe to a file of your own, to change it.
+
+    Examples:
+
+    asnn recipes copy fashion-mnist mine.toml && asnn train mine.toml --data-dir data
+    """
+    from ...core.errors import ConfigError
+    from ...core.files import write_text
+
+    source = recipe_file(name)
+    target = target or Path(f"{source.stem}.toml")
+    if target.is_dir():
+        target = target / f"{source.stem}.toml"
+    if target.exists():
+        raise ConfigError(f"{target} exists already", remedy="choose another name")
+    # The recipe's own name stands before the first table; data.name and others stay.
+    head, table, rest = _text(source).partition("[")
+    head = re.sub(r'(?m)^name = ".*?"', f'name = "{target.stem}"', head)
+    write_text(target, head + table + rest)
+    console.note(f"wrote {target}; train it with: asnn train {target}")

@@ -1,0 +1,251 @@
+"""`asnn report`: a page about one run, or about several beside each other."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..terminal import completion, console
+from .run_data import load_data, load_network, read_recipe
+
+if TYPE_CHECKING:
+    from ...records.layout import Run
+    from ...records.record import RunRecord
+    from ...reports.collect import Told
+
+NAME = "report.html"
+BATCH_SIZE = 256
+
+
+def report(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="RUN...",
+            help="Folders of runs; several are compared.",
+            show_default="the newest",
+            autocompletion=completion.runs,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            metavar="FILE.html",
+            help="Where to write the page.",
+            show_default=f"RUN/{NAME}; of several, runs/{NAME}",
+        ),
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            help="test, validation or train.",
+            autocompletion=completion.one_of(*completion.SPLITS),
+        ),
+    ] = "test",
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            metavar="INDEX",
+            help="The sample that is shown on its way through the network, counted from 0.",
+            show_default="the first that is answered correctly",
+        ),
+    ] = None,
+    energy_table: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="What operations cost: a table that comes with asnn, or a TOML file.",
+            show_default="45nm-fp32",
+            autocompletion=completion.energy_tables,
+        ),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:N or mps.",
+            autocompletion=completion.one_of(*completion.DEVICES),
+        ),
+    ] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = BATCH_SIZE,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the data set's files are.", show_default="as in training"),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="data.KEY=VALUE",
+            help="Where the data are now, such as data.path=images.zip. Repeatable.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print path and main figures as one JSON object.")
+    ] = False,
+) -> None:
+    """Write a page about runs: accuracy, cost, confusions, schedules, spikes, configuration.
+
+    It is one HTML file that needs no network and no script. Each run is evaluated anew.
+
+    Examples:
+
+    asnn report
+
+    asnn report runs/a
+
+    asnn report runs/a runs/b -o compare.html
+
+    asnn report runs/a --energy-table 45nm-int8 --json | jq '.runs[0].accuracy'
+    """
+    from ...core.files import make_folder, write_text
+    from ...core.registry import unknown
+    from ...core.units import size
+    from ...learning.device import find_device
+    from ...measure.cost.tables import DEFAULT, read_cost_table
+    from ...records.layout import find_run
+    from ...records.record import read_record
+    from ...reports.collect import collect
+    from ...reports.page import page
+    from ..terminal.processes import together
+
+    with together() as processes:
+        first = processes.first
+    if not first:  # one process of torchrun is enough
+        return
+    if split not in completion.SPLITS:
+        raise unknown("split", split, list(completion.SPLITS))
+    table = read_cost_table(energy_table or DEFAULT)
+    where = find_device(device)
+    named = [find_run(run) for run in runs or [None]]
+    found = list({run.path.resolve(): run for run in reversed(named)}.values())[::-1]
+    target = out or _default_target(found)
+    _check_target(target)
+    records = [read_record(run) for run in found]
+    recipes = [read_recipe(run, data_dir, changes) for run in found]
+    models = [load_network(run, recipe) for run, recipe in zip(found, recipes, strict=True)]
+    reports = []
+    for record, recipe, loaded in zip(records, recipes, models, strict=True):
+        model = loaded.to(where)
+        data = load_data(recipe, record.run, model)
+        if not as_json:
+            console.note(f"evaluating {record.run.path} on {split} data ({where})")
+        reports.append(
+            collect(
+                _told(record),
+                model,
+                data,
+                split=split,
+                table=table,
+                sample=sample,
+                batch_size=batch_size,
+                device=where,
+            )
+        )
+    options = {
+        "-o": target,
+        "--split": split if split != "test" else None,
+        "--sample": sample,
+        "--energy-table": energy_table,
+        "--device": device if device != "auto" else None,
+        "--batch-size": batch_size if batch_size != BATCH_SIZE else None,
+        "--data-dir": data_dir,
+    }
+    text = page(
+        reports,
+        command=_command([run.path for run in found], options, changes or []),
+        differences=_differences(records),
+    )
+    make_folder(target.parent)
+    write_text(target, text)
+    bytes_written = len(text.encode())
+    if as_json:
+        console.print_json(
+            {
+                "page": str(target),
+                "bytes": bytes_written,
+                "split": split,
+                "energy_table": table.name,
+                "runs": [{"run": str(each.told.path), **each.figures()} for each in reports],
+            }
+        )
+        return
+    for each in reports:
+        figures = each.figures()
+        console.note(
+            f"{each.name}: accuracy {console.percent(figures['accuracy'])}, "
+            f"{figures['spikes_per_sample']:,.0f} spikes and "
+            f"{figures['picojoules_per_sample']:,.0f} pJ an image"
+        )
+    console.heading(f"wrote {target} ({size(bytes_written)})")
+
+
+def _default_target(runs: list[Run]) -> Path:
+    from ...records.layout import RUNS
+
+    if len(runs) == 1:
+        return runs[0].path / NAME
+    return RUNS / NAME if RUNS.is_dir() else Path(NAME)
+
+
+def _check_target(target: Path) -> None:
+    """Refuse a place where no page can be written, before all the work.
+
+    Raises:
+        ConfigError: it is a folder, or stdout.
+        AsnnError: its folder cannot be made, or not written to.
+    """
+    from ...core.errors import ConfigError
+    from ...core.files import cannot_write
+
+    if str(target) == "-" or target.is_dir():
+        raise ConfigError(
+            f"-o {target} is no file", why="the page is a file", remedy="name one: -o page.html"
+        )
+    above = next(each for each in target.absolute().parents if each.exists())
+    fault = 0 if os.access(above, os.W_OK) else errno.EACCES
+    fault = fault if above.is_dir() else errno.ENOTDIR
+    if fault:
+        raise cannot_write(target, OSError(fault, os.strerror(fault)))
+
+
+def _told(record: RunRecord) -> Told:
+    from ...reports.collect import Told
+
+    return Told(
+        path=record.run.path,
+        config=record.config,
+        environment=record.environment,
+        best={name: record.best(name) for name in ("validation_accuracy", "epoch")},
+        parameters=record.figure("parameters"),
+        history=record.history,
+        faults=record.faults,
+    )
+
+
+def _differences(records: list[RunRecord]) -> dict[str, list[Any]]:
+    """Return the keys of the configuration that differ, with the value in each run."""
+    from ...records.differences import run_differences
+
+    first, *others = records
+    found: dict[str, list[Any]] = {}
+    for i, other in enumerate(others, 1):
+        for key, each in run_differences(first, other)["configuration"].items():
+            found.setdefault(key, [each["a"]] * len(records))[i] = each["b"]
+    return found
+
+
+def _command(runs: list[Path], options: dict[str, Any], changes: list[str]) -> str:
+    """Return the command line that makes the page again."""
+    words = ["asnn", "report", *map(str, runs)]
+    for name, value in options.items():
+        words += [] if value is None else [name, str(value)]
+    for change in changes:
+        words += ["--set", change]
+    return shlex.join(words)

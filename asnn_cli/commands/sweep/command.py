@@ -1,0 +1,290 @@
+"""`asnn sweep`: a grid over recipe keys and seeds, a run for each, and what they tell together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ...terminal import completion, console
+from ...terminal.exits import FAILURE
+
+MOST_COMPARISONS_SHOWN = 12  # results.md has them all
+
+
+def sweep(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="RECIPE|FILE.toml",
+            help="A built-in recipe or a file; with --resume, the sweep to go on with.",
+            show_default="digits",
+            autocompletion=completion.recipes_or(completion.sweeps),
+        ),
+    ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--grid",
+            metavar="KEY=VALUE,VALUE...",
+            help="Vary a key; 'KEY=A,B;OTHER=C,D' varies keys together. Repeatable: the product.",
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a key for all members, such as train.epochs=20. Repeatable.",
+        ),
+    ] = None,
+    search: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--search",
+            metavar="KEY=LOW..HIGH[:log]",
+            help="Instead of --grid: seek the value with the best validation accuracy, "
+            "or among choices, KEY=A,B. Needs asnn[search]. Repeatable.",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, help="Settings that a search tries.", show_default="20"),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|A,B...",
+            help="3 is seeds 0, 1 and 2; 0,3,7 are those; '5,' is 5 alone.",
+            show_default="the recipe's",
+        ),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Trainings at a time; they share the cores.",
+            show_default="one per core, on other devices 1",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the sweep; one that holds it already is gone on with.",
+            show_default="runs/sweep-RECIPE-TIME",
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Where the data set's files are; missing ones are downloaded to it."),
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            help="auto, cpu, cuda, cuda:N or mps.",
+            show_default="auto",
+            autocompletion=completion.one_of(*completion.DEVICES),
+        ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="Evaluate on test, validation or train.",
+            show_default="test",
+            autocompletion=completion.one_of(*completion.SPLITS),
+        ),
+    ] = None,
+    skip_impossible: Annotated[
+        bool,
+        typer.Option(
+            "--skip-impossible", help="Leave out combinations that cannot be trained, and say so."
+        ),
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with a sweep: the one given, or the newest."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check and list the members, and stop.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the results as one JSON object.")
+    ] = False,
+) -> None:
+    """Train a grid of settings over several seeds, and compare them.
+
+    Each member is a run of its own in the sweep's folder, trained and evaluated in a process of
+    its own. A sweep that was stopped goes on with --resume; a finished one only writes its
+    results anew: results.json and results.md.
+
+    Examples:
+
+    asnn sweep --grid coding.name=direct,hybrid --grid model.neuron=fixed,adaptive --seeds 3
+
+    asnn sweep mnist --grid 'coding.steps=2,4;train.lr=3e-3,1e-3' --set train.epochs=5 --jobs 2
+
+    asnn sweep --resume
+
+    asnn sweep --search train.lr=1e-4..1e-2:log --search model.hidden=64..512 --trials 20
+
+    asnn sweep --resume runs/sweep-digits-20260101-120000 --json | jq '.points[].accuracy'
+    """
+    from ....core.errors import ConfigError
+    from ....sweeps.definition import read_definition
+    from ....sweeps.folder import SweepFolder, find_sweep, make_folder
+    from ....sweeps.grid import parse_axis
+    from ....sweeps.plan import make_plan
+    from ....sweeps.ranges import parse_range
+    from ....sweeps.search import require_optuna
+    from .definition import define
+    from .search import run_search
+
+    if resume:
+        others = (grid, search, trials, changes, seeds, out, data_dir, split)
+        if any(others) or skip_impossible or dry_run:
+            raise ConfigError(
+                "--resume goes on with the sweep's own definition",
+                why="options other than --device, --jobs and --json would make it another sweep",
+                remedy="leave them out, or begin anew without --resume",
+            )
+        folder = find_sweep(recipe)
+        definition = read_definition(folder.definition)
+    else:
+        folder = SweepFolder(out) if out else None
+        definition = define(
+            recipe or "digits",
+            changes=changes or [],
+            data_dir=data_dir,
+            seeds=seeds,
+            axes=tuple(parse_axis(text) for text in grid or []),
+            ranges=tuple(parse_range(text) for text in search or []),
+            trials=trials,
+            split=split,
+            skip_impossible=skip_impossible,
+        )
+    if definition.ranges:
+        require_optuna()
+
+    def finished(name: str) -> bool:
+        return folder is not None and folder.record(name, definition.split) is not None
+
+    plan = make_plan(definition, device=device, finished=finished)
+    _tell_plan(plan)
+    if dry_run:
+        _show_members(plan, definition.trials, as_json)
+        return
+    if folder is None or not resume:
+        folder = make_folder(definition, out)
+    with folder.claimed() as claim:
+        if definition.ranges:
+            jobs = jobs or _usual_jobs(plan.members)
+            results, code = run_search(definition, folder, device=device, jobs=jobs, claim=claim)
+        else:
+            results, code = _train(definition, plan, folder, jobs, claim)
+            _tell_results(results, folder)
+    if as_json:
+        console.print_json(results)
+    if code:
+        raise typer.Exit(code)
+
+
+def _tell_plan(plan: Any) -> None:
+    from ....sweeps.plan import describe
+
+    for text in plan.notices:
+        console.note(text)
+    for point, faults in plan.impossible:
+        console.note(f"left out: {describe(point)}: {'; '.join(faults)}")
+
+
+def _show_members(plan: Any, trials: int, as_json: bool) -> None:
+    if trials:
+        if as_json:
+            console.print_json({"trials": trials})
+        console.note(f"fine: {trials} trials")
+        return
+    if as_json:
+        console.print_json(
+            {
+                "members": [
+                    {"name": each.name, "settings": dict(each.point), "seed": each.seed}
+                    for each in plan.members
+                ],
+                "left_out": [
+                    {"settings": dict(point), "why": faults} for point, faults in plan.impossible
+                ],
+            }
+        )
+    else:
+        console.emit("".join(f"{member.name}\n" for member in plan.members))
+    console.note(f"fine: {len(plan.members)} trainings")
+
+
+def _train(
+    definition: Any, plan: Any, folder: Any, jobs: int | None, claim: int | None
+) -> tuple[dict[str, Any], int]:
+    """Train what is missing and write the results; return them and the exit code."""
+    from ....sweeps.member import require_same_recipe
+    from ....sweeps.picture import draw_results
+    from ....sweeps.results import read_records, summarise, write_results
+    from ....sweeps.run import run_members
+    from ...terminal.signals import StopSignals
+    from .progress import SweepProgress
+
+    kept = read_records(plan, folder, definition.split)
+    todo = [member for member in plan.members if member.name not in kept]
+    failures: dict[str, Any] = {}
+    stopped = 0
+    if todo:
+        for member in plan.members:
+            require_same_recipe(member.recipe, folder.run(member.name))
+        jobs = min(jobs or _usual_jobs(todo), len(todo))
+        progress = SweepProgress(definition, plan, folder, todo, jobs)
+        with StopSignals() as stop:
+            failures = run_members(
+                todo, folder, definition.split, progress, jobs=jobs, stop=stop, claim=claim
+            )
+        stopped = stop.exit_code if stop() else 0
+    results = summarise(definition, plan, folder, failures)
+    write_results(results, folder)
+    draw_results(folder.picture, results)
+    return results, stopped or (FAILURE if results["failed"] else 0)
+
+
+def _usual_jobs(members: list[Any]) -> int:
+    from ....learning.device import find_device
+    from ....sweeps.run import cores
+
+    kinds = {find_device(member.recipe.train.device).type for member in members}
+    return cores() if kinds == {"cpu"} else 1
+
+
+def _tell_results(results: dict[str, Any], folder: Any) -> None:
+    from ....sweeps.report import comparison_table, reasons, results_table
+
+    heads, rows = results_table(results)
+    console.table(f"{results['split']} data: mean ± deviation over seeds", heads, rows)
+    single, pooled = results["comparisons"]["single"], results["comparisons"]["pooled"]
+    if single and len(single) <= MOST_COMPARISONS_SHOWN:
+        heads, rows = comparison_table(single, results["keys"], pooled=False)
+        title = f"differences, percentage points (Holm over these {len(single)})"
+        console.table(title, heads, rows)
+    if len(pooled) < len(single):
+        heads, rows = comparison_table(pooled, results["keys"], pooled=True)
+        title = f"differences over all other settings (Holm over these {len(pooled)})"
+        console.table(title, heads, rows)
+    for why in reasons(single):
+        console.note(f"no p value: {why}")
+    for failed in results["failed"]:
+        console.note(f"failed: {failed['name']}: {failed['what']}")
+        for line in failed["why"].splitlines():
+            console.note(f"  {line}")
+        if failed["remedy"]:
+            console.note(f"  → {failed['remedy']}")
+    if results["missing"]:
+        console.note(
+            f"{len(results['missing'])} of {results['total']} are still to be trained; "
+            f"go on with: asnn sweep --resume {folder.path}"
+        )
+    console.note(f"results: {folder.report}")

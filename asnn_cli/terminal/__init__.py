@@ -1,0 +1,1 @@
+"""What the commands share: console, tables, progress, signals, exit codes, completion."""

@@ -1,0 +1,121 @@
+"""What a shell offers for a value that is begun: names, runs and recipes, without torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from glob import escape, glob
+from pathlib import Path
+
+import typer
+
+# The registries know these names too, but come with torch: a shell does not wait for it.
+CODES = ("direct", "temporal", "hybrid", "embedding", "hybrid-embedding", "rate", "latency")
+CODES += ("delta",)
+DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
+DATASETS += ("folder", "npz")
+SPLITS = ("test", "validation", "train")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("float32", "bfloat16", "float16")
+CORRUPTIONS = ("gaussian-noise", "salt-and-pepper", "blur", "contrast", "spike-drop")
+CORRUPTIONS += ("spike-jitter", "quantize", "dead-neurons")
+ENERGY_TABLES = Path(__file__).parents[2] / "measure" / "cost" / "energy_tables"
+BENCHED = ("lenet", "mlp", "ms-resnet18", "ms-resnet18-16", "spikformer")
+
+Completion = Callable[[str], list[str]]
+
+
+def one_of(*names: str) -> Completion:
+    """Return what completes one of the given names."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def list_of(complete_one: Completion) -> Completion:
+    """Return what completes the last name of a list with commas."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{name}" for name in complete_one(last)]
+
+    return complete
+
+
+def codes(incomplete: str) -> list[str]:
+    """Complete the name of a code, those of installed packages too."""
+    return one_of(*_with_plugins("codings", CODES))(incomplete)
+
+
+def orders(incomplete: str) -> list[str]:
+    """Complete the order of a list of runs."""
+    from ..commands.runs.table import ORDERS
+
+    return one_of(*ORDERS)(incomplete)
+
+
+def datasets(incomplete: str) -> list[str]:
+    """Complete the name of a data set, those of installed packages too."""
+    return one_of(*_with_plugins("datasets", DATASETS))(incomplete)
+
+
+def corruptions(incomplete: str) -> list[str]:
+    """Complete the name of a corruption, those of installed packages too, or `all`."""
+    return one_of(*_with_plugins("corruptions", CORRUPTIONS), "all")(incomplete)
+
+
+def _with_plugins(kind: str, builtin: tuple[str, ...]) -> list[str]:
+    from ...core.registry import Registry
+
+    return Registry(kind, dict.fromkeys(builtin, "")).names()
+
+
+def recipe_names(incomplete: str) -> list[str]:
+    """Complete the name of a built-in recipe."""
+    from ..commands.recipes import recipe_names
+
+    return one_of(*recipe_names())(incomplete)
+
+
+def recipes(incomplete: str) -> list[str]:
+    """Complete the name of a built-in recipe, or the path of a TOML file."""
+    return recipe_names(incomplete) + _toml_files(incomplete)
+
+
+def energy_tables(incomplete: str) -> list[str]:
+    """Complete the name of an energy table that comes with asnn, or the path of a TOML file."""
+    names = sorted(path.stem for path in ENERGY_TABLES.glob("*.toml"))
+    return one_of(*names)(incomplete) + _toml_files(incomplete)
+
+
+def runs(incomplete: str) -> list[str]:
+    """Complete the folder of a run: in `runs/`, or where the path that is begun leads."""
+    return _folders(incomplete, "config.toml")
+
+
+def sweeps(incomplete: str) -> list[str]:
+    """Complete the folder of a sweep, found as a run is."""
+    return _folders(incomplete, "sweep.toml")
+
+
+def recipes_or(resumed: Completion) -> Callable[[typer.Context, str], list[str]]:
+    """Return what completes a recipe, or after `--resume` what is gone on with."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        return (resumed if ctx.params.get("resume") else recipes)(incomplete)
+
+    return complete
+
+
+def _toml_files(incomplete: str) -> list[str]:
+    return sorted(glob(f"{escape(incomplete)}*.toml"))
+
+
+def _folders(incomplete: str, holding: str) -> list[str]:
+    from ...records.layout import RUNS
+
+    begun = incomplete if "/" in incomplete else f"{RUNS}/"
+    found = glob(f"{escape(begun)}*/{holding}")
+    return sorted(path for path in map(os.path.dirname, found) if path.startswith(incomplete))

@@ -1,0 +1,156 @@
+"""What a person reads: notes, tables and errors go to stderr; data alone goes to stdout."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from ...core.errors import AsnnError
+from ...core.files import cannot_write
+from ...core.text import printable
+from ...core.units import UNKNOWN as UNKNOWN
+
+WIDTH = 80  # of lines where there is no terminal
+debug = False
+silent = False  # where another process of the training speaks for this one
+told: set[str] = set()
+
+
+class PipeClosed(Exception):
+    """The reader of stdout has gone away; there is nothing to say about it."""
+
+
+def emit(content: str | bytes) -> None:
+    """Write data to stdout.
+
+    Raises:
+        PipeClosed: nobody reads it any more.
+        AsnnError: it is closed, or the disk behind it is full.
+    """
+    if silent:
+        return
+    if sys.stdout is None:
+        raise AsnnError("could not write stdout", why="it is closed", remedy="leave it open")
+    try:
+        if isinstance(content, bytes):
+            sys.stdout.buffer.write(content)
+        else:
+            sys.stdout.write(content)
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        silence(sys.stdout)
+        raise PipeClosed from error
+    except OSError as error:
+        silence(sys.stdout)
+        raise cannot_write(Path("stdout"), error) from error
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream that nobody reads lead nowhere: the interpreter flushes it once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def stderr(*, even_if_silent: bool = False) -> Any:
+    """Return a rich console on stderr, without colour where there is no terminal."""
+    from rich.console import Console
+
+    class Lasting(Console):
+        def on_broken_pipe(self) -> None:
+            # A training goes on although nobody watches it any more.
+            self.quiet = True
+            silence(sys.stderr)
+
+        def _write_buffer(self) -> None:
+            try:
+                super()._write_buffer()
+            except OSError as error:  # the terminal has been closed
+                if error.errno not in (errno.EIO, errno.EBADF):
+                    raise
+                self.on_broken_pipe()
+
+    quiet = silent and not even_if_silent
+    # What is kept in a file does not depend on the terminal that stdin happens to be.
+    width = None if sys.stderr.isatty() or "COLUMNS" in os.environ else WIDTH
+    return Lasting(stderr=True, highlight=False, soft_wrap=True, quiet=quiet, width=width)
+
+
+def note(text: str) -> None:
+    """Say one line."""
+    stderr().print(printable(text), markup=False)
+
+
+def heading(text: str) -> None:
+    """Say one line, set off from what follows."""
+    stderr().print(printable(text), style="bold", markup=False)
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Show a table within the width of the terminal; the first column is text, others figures."""
+    out = stderr()
+    out.print(laid_out(title, columns, rows, out), soft_wrap=False)
+
+
+def laid_out(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], out: Any) -> Any:
+    """Return a table as the console `out` shows it, nothing in it for a terminal to obey."""
+    from .tables import lay_out
+
+    cells = [list(map(printable, row)) for row in rows]
+    return lay_out(printable(title), list(map(printable, columns)), cells, out.width)
+
+
+def curve(values: Sequence[float]) -> str:
+    """Return a sparkline in characters that stderr can show."""
+    from .sparkline import BLOCKS, PLAIN, sparkline
+
+    return sparkline(values, levels=PLAIN if stderr().options.ascii_only else BLOCKS)
+
+
+def print_json(content: Any) -> None:
+    """Write one JSON object to stdout."""
+    emit(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def show_warning(message: Warning | str, *place: Any, **more: Any) -> None:
+    """Say a Python warning in one line, once, without the place in the code that it came from."""
+    if str(message) not in told:
+        told.add(str(message))
+        note(f"warning: {message}")
+
+
+def show_error(error: Exception) -> None:
+    """Say what went wrong, why, and what to do, unless the first of several processes does."""
+    if getattr(error, "of_first", False):
+        return
+    out = stderr(even_if_silent=True)
+    if not isinstance(error, AsnnError):
+        show = getattr(error, "show", None)
+        if show is not None:
+            show(file=sys.stderr)
+        else:
+            out.print(f"error: {printable(str(error))}", style="red", markup=False)
+        return
+    out.print(f"error: {printable(error.what)}", style="bold red", markup=False)
+    for line in error.why.splitlines():
+        out.print(f"  {printable(line)}", markup=False)
+    if error.remedy:
+        out.print(f"  → {printable(error.remedy)}", markup=False)
+
+
+def percent(share: float) -> str:
+    """Return a share as `97.50 %`."""
+    return f"{100 * share:.2f} %"
+
+
+def duration(seconds: float) -> str:
+    """Return a time as `42 s`, `3 min 05 s` or `2 h 04 min`."""
+    seconds = round(seconds)
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < 3600:
+        return f"{seconds // 60} min {seconds % 60:02d} s"
+    return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"

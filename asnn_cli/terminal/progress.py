@@ -1,0 +1,131 @@
+"""How a training is shown: a live line on a terminal, one plain line for each epoch elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from ...learning.loop import Training
+from .console import duration, note, percent, stderr
+
+
+class Progress:
+    """Observer of a training; a context, so that the live line ends with it."""
+
+    def __init__(self, when_started: Callable[[], None] = lambda: None) -> None:
+        self._when_started = when_started
+        self._console = stderr()
+        self._live: Any = None
+        self._task: Any = None
+        self._begin = self._last = 0.0
+        self._seen = 0  # samples of the open epoch
+        self._samples = 0  # samples since the beginning
+        self._seconds = 0.0  # spent on those, without validation
+        self._begun_at = 0  # step
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def started(self, training: Training) -> None:
+        self._when_started()
+        recipe, data = training.recipe, training.data
+        note(
+            f"{recipe.name}: {recipe.model.name} with {recipe.model.neuron} neurons, "
+            f"{training.parameters:,} parameters; code {recipe.coding.name}, "
+            f"T = {recipe.coding.steps}; {training.device}"
+        )
+        note(
+            f"{data.name}: {len(data.train):,} training, {len(data.validation):,} validation, "
+            f"{len(data.test):,} test samples; data {data.fingerprint[:12]}"
+        )
+        if training.position.step:
+            note(f"going on after step {training.position.step}")
+        note(f"writing {training.run.path}")
+        if self._live is not None:  # a teacher was trained before
+            self._live.stop()
+            self._live = None
+        self._samples, self._seconds = 0, 0.0
+        self._begun_at = training.position.step
+        self._seen = training.position.seen
+        self._begin = self._last = time.perf_counter()
+        # Not the console's own idea of a terminal: FORCE_COLOR asks for colours, not for cursors.
+        if sys.stderr.isatty():
+            self._show_live(training)
+
+    def batch_done(self, training: Training, loss: float, accuracy: float, rate: float) -> None:
+        position, now = training.position, time.perf_counter()
+        self._samples += position.seen - self._seen
+        self._seconds += now - self._last
+        self._seen, self._last = position.seen, now
+        if self._live is None:
+            return
+        self._live.update(
+            self._task,
+            completed=position.step,
+            epoch=position.epoch + 1,
+            loss=loss,
+            accuracy=percent(accuracy),
+            rate=rate,
+            speed=self._speed(),
+        )
+
+    def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
+        self._seen, self._last = 0, time.perf_counter()
+        seconds = self._last - self._begin
+        step = training.position.step
+        left = training.recipe.train.epochs * training.steps_per_epoch - step
+        line = (
+            f"epoch {metrics['epoch']}/{training.recipe.train.epochs}  "
+            f"loss {metrics['train_loss']:.4f}  "
+            f"accuracy {percent(metrics['train_accuracy'])}  "
+            f"validation {percent(metrics['validation_accuracy'])}  "
+            f"spike rate {metrics['spike_rate']:.3f}  "
+            f"{self._speed():,.0f} samples/s  "
+            f"{duration(seconds / max(step - self._begun_at, 1) * left)} left"
+        )
+        self._console.print(line, markup=False)
+
+    def _speed(self) -> float:
+        """Return samples a second of this sitting; 0 where it has trained on none yet."""
+        return self._samples / self._seconds if self._seconds else 0.0
+
+    def _show_live(self, training: Training) -> None:
+        """Show one line of at most 80 columns: loss, accuracy, spike rate, speed, time left."""
+        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Live
+
+        epochs = training.recipe.train.epochs
+        self._live = Live(
+            TextColumn(f"epoch {{task.fields[epoch]}}/{epochs}"),
+            BarColumn(bar_width=8),
+            TextColumn("loss {task.fields[loss]:.4f}"),
+            TextColumn("acc {task.fields[accuracy]}"),
+            TextColumn("rate {task.fields[rate]:.3f}"),
+            TextColumn("{task.fields[speed]:,.0f} samples/s"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._live.add_task(
+            "training",
+            total=epochs * training.steps_per_epoch,
+            completed=training.position.step,
+            epoch=training.position.epoch + 1,
+            loss=0.0,
+            accuracy="–",
+            rate=0.0,
+            speed=0.0,
+        )
+        self._live.start()

@@ -1,0 +1,83 @@
+"""Who is measured, by name."""
+
+from __future__ import annotations
+
+from .base import LINES, Contestant, Network, build, unavailable
+
+SAME_NEURON = {"leak": 0.5, "gain": 0.5, "reset": "subtract"}
+EVERYTHING = (*LINES, "ms-resnet", "spikformer")
+
+CONTESTANTS = {
+    contestant.name: contestant
+    for contestant in (
+        Contestant(
+            "asnn",
+            "asnn with fused kernels",
+            ".own:fused",
+            builds=EVERYTHING,
+            package="numba",
+            compiles=True,
+            neuron=SAME_NEURON,
+        ),
+        Contestant(
+            "asnn-reference",
+            "asnn in plain PyTorch, time folded into the batch",
+            ".own:reference",
+            builds=EVERYTHING,
+            neuron=SAME_NEURON,
+        ),
+        Contestant(
+            "step-loop",
+            "asnn's network one step at a time, as the published code runs it",
+            ".step_loop:StepLoop",
+            neuron=SAME_NEURON,
+        ),
+        Contestant(
+            "relu",
+            "ReLU for neurons, channels-last; with a static code the first block runs once",
+            ".relu:relu",
+            builds=EVERYTHING,
+            unlike="a ReLU is no spiking neuron",
+        ),
+        Contestant(
+            "relu-every-step",
+            "ReLU for neurons, channels-last; every layer runs at every step",
+            ".relu:ReluEveryStep",
+            like="relu",
+        ),
+        Contestant(
+            "spikingjelly",
+            "SpikingJelly, multi-step ParametricLIFNode, eager",
+            ".spikingjelly:eager",
+            builds=EVERYTHING,
+            package="spikingjelly",
+            neuron=SAME_NEURON,
+        ),
+        Contestant(
+            "spikingjelly-compiled",
+            "SpikingJelly, multi-step ParametricLIFNode, under torch.compile",
+            ".spikingjelly:compiled",
+            builds=EVERYTHING,
+            package="spikingjelly",
+            compiles=True,
+            slow_start=True,
+            neuron=SAME_NEURON,
+        ),
+        Contestant(
+            "snntorch",
+            "snnTorch, a loop over steps with Leaky(learn_beta=True)",
+            ".snntorch:SnnTorch",
+            package="snntorch",
+            neuron={"leak": 0.5, "gain": 1.0, "reset": "zero"},
+        ),
+        Contestant(
+            "norse",
+            "Norse, SequentialState with LIFBoxCell at every step",
+            ".norse:Norse",
+            package="norse",
+            neuron=SAME_NEURON,
+        ),
+    )
+}
+
+__all__ = ["CONTESTANTS", "Contestant", "Network", "build", "unavailable"]

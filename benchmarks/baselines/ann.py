@@ -1,0 +1,51 @@
+"""asnn's network with ReLU in place of every neuron, where the network is not a line of layers.
+
+Its convolutions are torch's, time is folded into the batch and images are channels-last; with a
+static code what stands in front of the first ReLU runs once, and everything behind it T times.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...models import create_model, use_kernels
+from ...models.layers.spiking import SpikingLayer
+from ...models.layers.time import over_time
+from ..case import Case
+from .base import Network
+
+
+class ReluTwin(Network):
+    """The ReLU network of a case; as many stems as asnn has.
+
+    Args:
+        case: the network to build.
+        matched: makes no difference.
+    """
+
+    def __init__(self, case: Case, *, matched: bool = False) -> None:
+        super().__init__()
+        self.model = create_model(**case.arguments, output_scale=False)
+        use_kernels(self.model, "reference")
+        for parent in list(self.model.modules()):
+            for name, child in list(parent.named_children()):
+                if isinstance(child, SpikingLayer):
+                    setattr(parent, name, _ReluLayer(child))
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model.mean_logits(images)
+
+
+class _ReluLayer(nn.Module):
+    """The norm and the pool of a spiking layer, and a ReLU between them."""
+
+    def __init__(self, layer: SpikingLayer) -> None:
+        super().__init__()
+        self.norm = layer.norm
+        self.pool = layer.pool
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(x if self.norm is None else self.norm(x))
+        return x if self.pool is None else over_time(self.pool, x)

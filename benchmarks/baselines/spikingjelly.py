@@ -1,0 +1,110 @@
+"""SpikingJelly 2: layers of `activation_based.layer` in multi-step mode, ParametricLIFNode.
+
+On a CPU it has one implementation of its neurons, plain torch, and no choice of backend ("CPU uses
+Torch", says its README); its training example offers `torch.compile` beside it. State is reset
+after each step, as its examples do.
+
+Its neuron, v ← v + (x - v)/τ with τ = 2 to begin with, soft reset and a sigmoid surrogate with
+α = 4, is that of asnn with leak = gain = 0.5. Networks that it ships itself are its own
+(`spikingjelly_zoo.py`).
+"""
+
+# Only the extra `bench` installs it.
+# pyright: reportMissingImports=false
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..case import Case
+from ..networks import Layer
+from .base import Network
+
+
+class SpikingJelly(Network):
+    """The network of a case in SpikingJelly; one stem, whatever the code.
+
+    Args:
+        case: what is fed.
+        net: `[T, B, C, H, W]` to logits `[T, B, classes]`, or to their mean `[B, classes]`.
+    """
+
+    def __init__(self, case: Case, net: nn.Module) -> None:
+        from spikingjelly.activation_based import functional
+
+        super().__init__()
+        self.coding = case.encoder
+        self.net = net
+        functional.set_step_mode(net, "m")
+        self._reset: Any = functional.reset_net
+        self._run: Any = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self._run(self.coding.encode(images))
+        return logits if logits.dim() == 2 else logits.mean(0)
+
+    def reset(self) -> None:
+        self._reset(self.net)
+
+
+def eager(case: Case, *, matched: bool = False) -> SpikingJelly:
+    """Return the network as it is."""
+    from . import spikingjelly_zoo as zoo
+
+    if case.plan.model == "ms-resnet":
+        return SpikingJelly(case, zoo.ms_resnet(case))
+    if case.plan.model == "spikformer":
+        return SpikingJelly(case, zoo.spikformer(case, matched=matched))
+    return SpikingJelly(case, _line(case))
+
+
+def compiled(case: Case, *, matched: bool = False) -> SpikingJelly:
+    """Return the network under `torch.compile`; as it is where results are compared."""
+    network = eager(case, matched=matched)
+    if not matched:
+        network._run = torch.compile(network.net, backend="inductor")
+    return network
+
+
+def neuron_options() -> dict[str, Any]:
+    """Return the arguments of `ParametricLIFNode`."""
+    from spikingjelly.activation_based import surrogate
+
+    return {
+        "init_tau": 2.0,
+        "decay_input": True,
+        "v_threshold": 1.0,
+        "v_reset": None,
+        "surrogate_function": surrogate.Sigmoid(alpha=4.0),
+        "detach_reset": False,
+    }
+
+
+def _line(case: Case) -> nn.Module:
+    """Return a network that is a line of layers."""
+    from spikingjelly.activation_based import layer
+
+    parts: list[nn.Module] = []
+    former = "conv"
+    for each in case.layers:
+        if each.kind == "linear" and (former == "conv"):
+            parts.append(layer.Flatten())
+        parts += _block(each)
+        former = each.kind
+    parts.append(layer.Linear(case.layers[-1].outputs, case.classes))
+    return nn.Sequential(*parts)
+
+
+def _block(each: Layer) -> list[nn.Module]:
+    from spikingjelly.activation_based import layer, neuron
+
+    node = neuron.ParametricLIFNode(**neuron_options())
+    if each.kind == "linear":
+        linear = layer.Linear(each.inputs, each.outputs, bias=False)
+        return [linear, layer.BatchNorm1d(each.outputs), node]
+    conv = layer.Conv2d(each.inputs, each.outputs, kernel_size=3, padding=1, bias=False)
+    block = [conv, layer.BatchNorm2d(each.outputs), node]
+    return [*block, layer.MaxPool2d(each.window)] if max(each.window) > 1 else block

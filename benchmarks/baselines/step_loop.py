@@ -1,0 +1,54 @@
+"""The network of asnn run one step after another, as the published code does.
+
+Every layer runs at every step in the default memory layout: also the first convolution, although
+a static code gives it the same input each time. Batch norm sees one step at a time (`shared`).
+
+Source of the form: github.com/hhx0320/ASNN.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ...models.neurons.leaky import AdaptiveLeaky
+from ..case import Case
+from .base import Network, affine, batch_norm, pool
+
+
+class StepLoop(Network):
+    """The network of a case, unfused.
+
+    Args:
+        case: the network to build.
+        matched: makes no difference; the neuron is that of asnn.
+    """
+
+    def __init__(self, case: Case, *, matched: bool = False) -> None:
+        super().__init__()
+        first, *others = case.layers
+        self.coding = case.encoder
+        self.stems = nn.ModuleList(affine(first) for _ in range(case.stems))
+        self.stem_norms = nn.ModuleList(batch_norm(first) for _ in range(case.stems))
+        self.affines = nn.ModuleList(affine(layer) for layer in others)
+        self.norms = nn.ModuleList(batch_norm(layer) for layer in others)
+        self.neurons = nn.ModuleList(AdaptiveLeaky(case.steps) for _ in case.layers)
+        self.pools = nn.ModuleList(pool(layer) for layer in case.layers)
+        self.flat = [layer.kind == "linear" for layer in case.layers]
+        self.readout = nn.Linear(case.layers[-1].outputs, case.classes)
+        self.scale = nn.Parameter(torch.ones(case.steps))
+
+    def forward(self, images: Tensor) -> Tensor:
+        code = self.coding.encode(images)
+        states = [neuron.init_leaky() for neuron in self.neurons]  # type: ignore[operator]
+        logits = []
+        for t, x in enumerate(code):
+            kind = 0 if t < self.coding.analog_steps else len(self.stems) - 1
+            affines = [self.stems[kind], *self.affines]
+            norms = [self.stem_norms[kind], *self.norms]
+            for i, (layer, norm) in enumerate(zip(affines, norms, strict=True)):
+                current = norm(layer(x.flatten(1) if self.flat[i] else x))
+                spikes, states[i] = self.neurons[i](current, states[i])
+                x = self.pools[i](spikes)
+            logits.append(self.readout(x) * self.scale[t])
+        return torch.stack(logits).mean(0)

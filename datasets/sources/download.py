@@ -1,0 +1,60 @@
+"""Downloads through torchvision: what is wanted appears whole, or the reason is given."""
+
+import contextlib
+import tarfile
+import tempfile
+from http.client import HTTPException
+from pathlib import Path
+
+from ...core.errors import DataError
+from .torchvision_import import torchvision
+
+FAILURES = (OSError, RuntimeError, RecursionError, HTTPException, EOFError, tarfile.TarError)
+"""URLError and timeouts are OSErrors; torchvision raises RuntimeError where a checksum differs."""
+
+
+def download(
+    title: str,
+    class_name: str,
+    root: Path,
+    wanted: list[str],
+    *,
+    allowed: bool,
+    **options: object,
+) -> None:
+    """Let `torchvision.datasets.<class_name>` download, and move the `wanted` paths into `root`.
+
+    It works in a temporary folder: an interrupted download leaves nothing in `root`, and files
+    that are there already stay as they are.
+
+    Raises:
+        DataError: it is not allowed, there is no network, the server failed, or `root` cannot be
+            written.
+    """
+    folders = sorted({str((root / relative).parent) for relative in wanted})
+    places = f"{', '.join(Path(relative).name for relative in wanted)} into {', '.join(folders)}"
+    if not allowed:
+        raise DataError(
+            f"{title} is not in {root}",
+            why="data.download is false, so that the network is not used",
+            remedy=f"name the right folder with --data-dir, or put {places}",
+        )
+    new = not root.exists()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as temporary:
+            getattr(torchvision().datasets, class_name)(temporary, download=True, **options)
+            for relative in wanted:
+                target = root / relative
+                if not target.exists():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    (Path(temporary) / relative).replace(target)
+    except FAILURES as error:
+        if new:
+            with contextlib.suppress(OSError):
+                root.rmdir()
+        raise DataError(
+            f"could not download {title}",
+            why=" ".join(str(error).split()) or type(error).__name__,
+            remedy=f"check the network and run again, or put {places}",
+        ) from error

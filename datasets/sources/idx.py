@@ -1,0 +1,86 @@
+"""The idx format of MNIST and its kin, plain or gzipped."""
+
+import gzip
+import io
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from ...core.errors import DataError
+from ...formats.arrays import RATIO
+
+UNSIGNED_BYTE = 0x08
+MOST = 2**28  # bytes that any file may unpack to
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+def read_idx(path: Path, dimensions: int) -> np.ndarray:
+    """Return the uint8 array of `dimensions` axes that the idx file `path` holds.
+
+    The format: two zero bytes, the type (0x08, unsigned byte), the number of axes, each axis as
+    a big-endian 32-bit count, then the values, row by row. A name that ends in .gz is unpacked
+    in memory.
+
+    Raises:
+        DataError: the file ends too early (an interrupted download), or it is corrupt.
+    """
+    start = 4 + 4 * dimensions
+    content = _content(path, start)
+    if content[:2] != b"\0\0"[: len(content)]:
+        raise corrupt(path, f"it begins with {content[:2].hex()}, an idx file with 0000")
+    if len(content) >= 4 and content[2] != UNSIGNED_BYTE:
+        raise corrupt(path, f"its values have type 0x{content[2]:02x}, expected 0x08")
+    if len(content) >= 4 and content[3] != dimensions:
+        raise corrupt(path, f"it has {content[3]} dimensions, expected {dimensions}")
+    if len(content) < start:
+        raise too_short(path, f"its header takes {start} bytes, there are {len(content)}")
+    shape = [int(size) for size in np.frombuffer(content, ">u4", dimensions, offset=4)]
+    # Python's integers: a nonsensical header must not overflow into a plausible length.
+    expected = start + math.prod(shape)
+    if len(content) < expected:
+        raise too_short(path, f"its header asks for {expected} bytes, there are {len(content)}")
+    if len(content) > expected:
+        raise corrupt(path, f"its header asks for {expected} bytes, there are {len(content)}")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+def too_short(path: Path, why: str) -> DataError:
+    """Return the error for a file that stops before its end."""
+    return DataError(
+        f"{path} ends too early",
+        why=f"{why}; probably an interrupted download",
+        remedy="delete it and run again",
+    )
+
+
+def corrupt(path: Path, why: str) -> DataError:
+    """Return the error for a file whose content cannot be right."""
+    return DataError(
+        f"{path} is corrupt or not an idx file",
+        why=why,
+        remedy="replace it with the original file, or delete it and run again to download it",
+    )
+
+
+def _content(path: Path, start: int) -> bytes:
+    """Return what the file holds, unpacked: as much as its header asks for, and one byte more."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"could not read {path}", why=error.strerror or str(error)) from error
+    if path.suffix != ".gz":
+        return raw
+    if len(raw) < 2 and GZIP_MAGIC.startswith(raw):
+        raise too_short(path, f"it has {len(raw)} bytes")
+    try:
+        with gzip.open(io.BytesIO(raw)) as stream:
+            header = stream.read(start)
+            sizes = np.frombuffer(header[: len(header) // 4 * 4], ">u4")[1:]
+            asked = min(math.prod(int(size) for size in sizes), max(MOST, RATIO * len(raw)))
+            return header + stream.read(asked + 1)
+    except EOFError as error:
+        raise too_short(path, "the gzip stream has no end") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise corrupt(path, str(error)) from error

@@ -1,0 +1,176 @@
+"""Where image files lie: in a folder, or in a zip that is never unpacked to disk."""
+
+import os
+import threading
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from ...core.errors import DataError
+from ...formats.arrays import read_member
+
+MOST_BYTES = 2**28  # of one image file
+EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
+
+
+class Store(Protocol):
+    """Image files by relative name, with `/` between the parts; picklable."""
+
+    sizes: dict[str, int]
+
+    def read(self, name: str) -> bytes: ...
+
+    def place(self, name: str) -> str: ...
+
+
+def open_store(path: str) -> Store:
+    """Return the image files under a folder or in a zip, hidden ones passed over.
+
+    Raises:
+        DataError: there is nothing at `path`, or it is neither, or the zip is damaged.
+    """
+    root = Path(path).expanduser()
+    if root.is_dir():
+        return FolderStore(root)
+    if root.is_file():
+        return ZipStore(root)
+    raise DataError(
+        f"there is no {path}",
+        why="data.path names a folder of class folders, or a zip of one",
+        remedy="check the path; it is relative to the folder in which the command runs",
+    )
+
+
+def is_image(name: str) -> bool:
+    """Tell whether `name` has the extension of an image, and no part of it is hidden."""
+    path = PurePosixPath(name)
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    return not hidden and path.suffix.lower() in EXTENSIONS
+
+
+class FolderStore:
+    """The image files under a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.sizes: dict[str, int] = {}
+        try:
+            for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
+                folders.sort()
+                for file in files:
+                    path = Path(folder, file)
+                    name = path.relative_to(root).as_posix()
+                    if is_image(name):
+                        self.sizes[name] = path.stat().st_size
+        except OSError as error:
+            raise DataError(f"could not list {root}", why=str(error)) from error
+
+    def place(self, name: str) -> str:
+        """Return how to call the file in a message."""
+        return str(self.root / name)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of the file called `name`.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        _require_bounded(self, name)
+        try:
+            return (self.root / name).read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"could not read {self.place(name)}", why=error.strerror or str(error)
+            ) from error
+
+
+class ZipStore:
+    """The image files in a zip; each process opens it for itself."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._opened: tuple[int, zipfile.ZipFile] | None = None
+        self.sizes = {
+            entry.filename: entry.file_size
+            for entry in self._zip().infolist()
+            if not entry.is_dir() and is_image(entry.filename)
+        }
+
+    def __getstate__(self) -> dict[str, object]:
+        return {"path": self.path, "sizes": self.sizes}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+        self._opened = None
+
+    def place(self, name: str) -> str:
+        """Return how to call the file in a message."""
+        return f"{self.path}:{name}"
+
+    def read(self, name: str) -> bytes:
+        """Return the content of the file called `name`.
+
+        Raises:
+            DataError: its part of the zip is damaged or cannot be unpacked.
+        """
+        _require_bounded(self, name)
+        try:
+            archive = self._zip()
+            return read_member(archive, archive.getinfo(name))
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+            raise DataError(
+                f"{self.place(name)} is damaged",
+                why=str(error),
+                remedy=f"get {self.path} again",
+            ) from error
+        except (NotImplementedError, RuntimeError, ValueError) as error:
+            raise DataError(
+                f"{self.place(name)} cannot be unpacked",
+                why=str(error),
+                remedy="make the zip anew, stored or deflated and without a password",
+            ) from error
+
+    def _zip(self) -> zipfile.ZipFile:
+        # A forked worker shares the file position of its parent's handle, so it needs its own.
+        with self._lock:
+            if self._opened is None or self._opened[0] != os.getpid():
+                self._opened = (os.getpid(), _open_zip(self.path))
+            return self._opened[1]
+
+
+def _require_bounded(store: Store, name: str) -> None:
+    if store.sizes.get(name, 0) > MOST_BYTES:
+        raise DataError(
+            f"{store.place(name)} is too large for an image",
+            why=f"it has {store.sizes[name]:,} bytes; at most {MOST_BYTES:,} are read",
+            remedy="take it out, or scale it down first",
+        )
+
+
+def _open_zip(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        with open(path, "rb") as file:
+            begins = file.read(4) == b"PK\x03\x04"
+        if begins:
+            raise DataError(
+                f"{path} ends too early",
+                why="a zip keeps its list of files at its end, and that is missing; "
+                "probably an interrupted download or copy",
+                remedy="get it again",
+            ) from error
+        raise DataError(
+            f"{path} is neither a folder nor a zip",
+            why=str(error),
+            remedy="give a folder of class folders, or a zip of one",
+        ) from error
+    except OSError as error:
+        raise DataError(f"could not read {path}", why=error.strerror or str(error)) from error
+
+
+def _raise(error: OSError) -> None:
+    raise error

@@ -1,0 +1,197 @@
+"""The frozen graph in numpy: what every exported file is held to.
+
+All arithmetic is float32, in the order in which the equations of `graph` are written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .ir import (
+    INPUT,
+    Add,
+    Array,
+    Attention,
+    ChannelScale,
+    Conv,
+    Flatten,
+    Graph,
+    Linear,
+    Neuron,
+    Node,
+    Pair,
+    Pool,
+    Product,
+    Readout,
+    window_places,
+)
+
+IMAGES_AT_ONCE = 64  # windows of a convolution take kh·kw times the memory of its input
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a graph computed.
+
+    Attributes:
+        values: of every node `[T, B, ...]`, float32.
+        distances: of every neuron, from the membrane to the threshold, v_t - threshold_t, before
+            the reset `[T, B, ...]`.
+        logits: of each step `[T, B, K]`.
+    """
+
+    values: dict[str, Array]
+    distances: dict[str, Array]
+    logits: Array
+
+
+def run(graph: Graph, code: Array) -> Trace:
+    """Return what the graph computes from a code `[T, B, C, H, W]`.
+
+    Fewer steps than the graph has are the first ones.
+    """
+    steps = len(code)
+    values: dict[str, Array] = {INPUT: np.ascontiguousarray(code, np.float32)}
+    distances: dict[str, Array] = {}
+    for node in graph.nodes:
+        inputs = [values[name] for name in node.inputs]
+        if isinstance(node, Neuron):
+            values[node.name], distances[node.name] = neuron_steps(node, inputs[0])
+        elif node.name in graph.still:
+            one = evaluate(node, [value[:1] for value in inputs])
+            values[node.name] = np.broadcast_to(one, (steps, *one.shape[1:]))
+        else:
+            values[node.name] = evaluate(node, inputs)
+    return Trace(values, distances, values[graph.output])
+
+
+def neuron_steps(node: Neuron, x: Array) -> tuple[Array, Array]:
+    """Return spikes and distances from the threshold, both like x `[T, B, C, ...]`."""
+    spikes, distances = np.empty_like(x, order="C"), np.empty_like(x, order="C")
+    v = None
+    for t in range(len(x)):
+        leak, gain, threshold, size = (
+            along_channels(part[t], x.ndim - 1)
+            for part in (node.leak, node.gain, node.threshold, node.size)
+        )
+        v = gain * x[t] if v is None else leak * v + gain * x[t]
+        distances[t] = v - threshold
+        spikes[t] = v > threshold
+        if node.reset == "subtract":
+            v = v - size * spikes[t]
+        elif node.reset == "zero":
+            v = v * (1 - spikes[t])
+    return spikes, distances
+
+
+def along_channels(values: Array, axes: int) -> Array:
+    """Return values `[C]` as `[1, C, 1, ...]`, for arrays with that many axes."""
+    return values.reshape(1, -1, *[1] * (axes - 2))
+
+
+def evaluate(node: Node, inputs: list[Array]) -> Array:
+    """Return what a layer without memory gives for `[T, B, ...]`."""
+    x = inputs[0]
+    match node:
+        case Conv() | Linear():
+            steps = len(x)
+            out: list[Any] = [None] * steps
+            for group in sorted(set(node.of_step[:steps])):
+                mine = [t for t in range(steps) if node.of_step[t] == group]
+                y = _affine(node, group, x[mine].reshape(-1, *x.shape[2:]))
+                for t, value in zip(mine, y.reshape(len(mine), -1, *y.shape[1:]), strict=True):
+                    out[t] = value
+            return np.stack(out)
+        case Readout():
+            return (x @ node.weight.T + node.bias) * node.scale[: len(x), None, None]
+        case ChannelScale():
+            shape = (len(x), 1, -1, *[1] * (x.ndim - 3))
+            return x * node.factor[: len(x)].reshape(shape) + node.offset[: len(x)].reshape(shape)
+        case Pool():
+            return pool(x, node.kind, node.kernel, node.stride, node.padding)
+        case Flatten():
+            return x.reshape(*x.shape[:2], -1)
+        case Add():
+            total = inputs[0]
+            for other in inputs[1:]:
+                total = total + other
+            return total
+        case Product():
+            first, second = inputs
+            return (1 - first if node.inverted else first) * second
+        case Attention():
+            return attention(x, node.heads, np.float32(node.scale))
+    raise TypeError(f"no arithmetic for {type(node).__name__}")
+
+
+def _affine(node: Conv | Linear, group: int, rows: Array) -> Array:
+    weight, bias = node.weights[group], node.biases[group]
+    if isinstance(node, Linear):
+        return rows @ weight.T + bias
+    return convolve(rows, weight, bias, node.stride, node.padding, node.dilation, node.groups)
+
+
+def convolve(
+    x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Array:
+    """Return the convolution of images `[N, C, H, W]`, by matrix products over their windows."""
+    images, channels = x.shape[:2]
+    outputs, _, height, width = weight.shape
+    places = [
+        window_places(*values)
+        for values in zip(x.shape[2:], (height, width), stride, padding, dilation, strict=True)
+    ]
+    out = np.empty((images, outputs, *places), np.float32)
+    ins, outs = channels // groups, outputs // groups
+    for begin in range(0, images, IMAGES_AT_ONCE):
+        part = slice(begin, begin + IMAGES_AT_ONCE)
+        views = windows(x[part], (height, width), stride, padding, dilation)
+        for group in range(groups):
+            seen = views[:, group * ins : (group + 1) * ins]
+            seen = np.moveaxis(seen, 1, 3).reshape(-1, ins * height * width)
+            of_group = slice(group * outs, (group + 1) * outs)
+            y = seen @ weight[of_group].reshape(outs, -1).T + bias[of_group]
+            out[part, of_group] = np.moveaxis(y.reshape(-1, *places, outs), 3, 1)
+    return out
+
+
+def attention(x: Array, heads: int, scale: np.float32) -> Array:
+    """Return scale Q (Kᵀ V) of each head, `[T, B, 3C, H, W]` to `[T, B, C, H, W]`.
+
+    A head's part of x is `[C / heads, H·W]`, Qᵀ and so on, so that (V Kᵀ) Q is the answer's.
+    Sums of products of spikes are whole numbers, exact in any order.
+    """
+    steps, batch, channels, height, width = x.shape
+    shape = (steps, batch, 3, heads, channels // (3 * heads), height * width)
+    q, k, v = np.moveaxis(x.reshape(shape), 2, 0)
+    out = scale * ((v @ k.swapaxes(-1, -2)) @ q)
+    return out.reshape(steps, batch, channels // 3, height, width)
+
+
+def windows(
+    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1), fill: float = 0.0
+) -> Array:
+    """Return the windows of images `[N, C, H, W]` as a view `[N, C, oh, ow, kh, kw]`."""
+    around = ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2)
+    if any(padding):
+        x = np.pad(x, around, constant_values=fill)
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    views = np.lib.stride_tricks.sliding_window_view(x, spans, axis=(2, 3))  # type: ignore[call-overload]
+    return views[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
+
+
+def pool(x: Array, kind: str, kernel: Pair, stride: Pair, padding: Pair) -> Array:
+    """Return the greatest, mean or summed value of each window of `[T, B, C, H, W]`."""
+    flat = x.reshape(-1, *x.shape[2:])
+    fill = -np.inf if kind == "max" else 0.0
+    views = windows(flat, kernel, stride, padding, fill=fill)
+    if kind == "max":
+        out = views.max((4, 5))
+    elif kind == "average":
+        out = views.mean((4, 5), dtype=np.float32)
+    else:
+        out = views.sum((4, 5), dtype=np.float32)
+    return out.reshape(*x.shape[:2], *out.shape[1:])

@@ -1,0 +1,74 @@
+"""NIR files: identical arrays stored once, and the form that older readers accept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import nir
+import numpy as np
+
+from ...core.files import whole_file
+from ..graph.ir import Array
+from .nodes import DT
+
+
+def write_nir(path: Path, graph: nir.NIRGraph, *, compat: str | None = None) -> None:
+    """Write a graph to an HDF5 file, whole or not at all.
+
+    Equal arrays become hard links to one; `nir.read` sees no difference. Nodes are read in the
+    order of the graph: importers by nirtorch take many times longer where it is another.
+
+    Args:
+        path: the file.
+        graph: what to write.
+        compat: `1.0.4`: leave out what readers of that version do not know.
+    """
+    content = graph.to_dict()
+    if compat is not None:
+        _drop_news(content)
+    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+        file.create_dataset("version", data=compat or nir.version, dtype=h5py.string_dtype())
+        _write(file.create_group("node"), content, {})
+
+
+def _write(group: h5py.Group, content: dict[str, Any], seen: dict[Any, h5py.Dataset]) -> None:
+    for key, item in content.items():
+        if isinstance(item, dict):
+            if item or key != "metadata":
+                _write(group.create_group(str(key), track_order=True), item, seen)
+        elif isinstance(item, str):
+            group.create_dataset(key, data=item, dtype=h5py.string_dtype())
+        elif isinstance(item, np.ndarray) and item.ndim and item.dtype.kind in "fiu":
+            identity = (item.dtype.str, item.shape, item.tobytes())
+            if identity in seen:
+                group[key] = seen[identity]
+            else:
+                seen[identity] = group.create_dataset(key, data=item, compression="gzip")
+        else:
+            group.create_dataset(key, data=item)
+
+
+def _drop_news(content: dict[str, Any]) -> None:
+    """Leave out what NIR 1.0.4 does not know: the value of a reset, which was always 0."""
+    content.pop("v_reset", None)
+    for item in content.values():
+        if isinstance(item, dict):
+            _drop_news(item)
+
+
+def write_golden(path: Path, values: dict[str, Array]) -> None:
+    """Write what goes into and comes out of nodes as NIRData.
+
+    Args:
+        path: the file.
+        values: by name of the node, `[B, T, ...]`, axes behind T are flattened; a graph that is
+            run once has T = 1.
+    """
+    nodes = {}
+    for name, each in values.items():
+        flat = np.ascontiguousarray(each.reshape(*each.shape[:2], -1))
+        nodes[name] = nir.NIRNodeData({"output": nir.TimeGriddedData(flat, DT)})
+    with whole_file(path) as temporary:
+        nir.write_data(temporary, nir.NIRGraphData(nodes))

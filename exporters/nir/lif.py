@@ -1,0 +1,204 @@
+"""A network in NIR with one LIF neuron a layer, where that is the truth.
+
+A LIF neuron has one time constant for all steps and resets to a value:
+
+    v ← v + dt/τ (r x - v)      H(v - v_threshold)      v ← 0 where it fires
+
+so v_t = leak v_{t-1} + gain x_t is it for τ = dt / (1 - leak), with gain / (1 - leak) folded into
+the weights in front (r = 1). It takes a constant schedule and the reset to zero. The graph is run
+once a step, on one step of the code; its output is the logits of that step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import nir
+import numpy as np
+
+from ...core.errors import ConfigError
+from ..graph.ir import INPUT, Affine, Array, ChannelScale, Graph, Neuron, Node, Readout
+from .layers import add_layer, refuse_products
+from .nodes import DT, Sketch, Style
+from .unrolled import OUTPUT
+
+REMEDY = (
+    "use --form portable; train with neuron.schedule=shared, neuron.bounded=true, "
+    "neuron.reset=zero, model.output_scale=false and a code with one stem (direct, temporal, "
+    "embedding); "
+    "or see with --allow-approximate what it costs, where weights are the same at all steps"
+)
+LEAST_LEAK, GREATEST_LEAK = 0.01, 0.99  # an approximation stays within
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why one LIF neuron a layer would not be the truth."""
+
+    layer: str
+    why: str
+
+
+def faults_of(graph: Graph) -> list[Fault]:
+    """Return everything about a graph that one LIF neuron a layer cannot say."""
+    found = []
+    for node in graph.nodes:
+        if isinstance(node, Neuron):
+            found += [Fault(node.name, why) for why in _faults_of_neuron(node, graph.steps)]
+        elif isinstance(node, Affine) and len(set(node.of_step)) > 1:
+            found.append(Fault(node.name, "its weights differ from step to step"))
+        elif isinstance(node, ChannelScale) and not _is_constant(node.factor, node.offset):
+            found.append(Fault(node.name, "it differs from step to step"))
+        elif isinstance(node, Readout) and not _is_constant(node.scale):
+            found.append(Fault(node.name, "its scale differs from step to step"))
+    return found
+
+
+def _faults_of_neuron(node: Neuron, steps: int) -> list[str]:
+    if steps == 1:
+        return []  # nothing is left of a membrane
+    found = []
+    if not _is_constant(node.leak[1:]) or not _is_constant(node.gain, node.threshold):
+        found.append("its leak, gain or threshold differs from step to step")
+    if node.reset != "zero":
+        found.append(f"its reset is {node.reset!r}, that of a LIF neuron sets the membrane")
+    leak = node.leak[1]
+    if (leak != leak[0]).any():
+        found.append("its leak differs between channels, which no importer reads rightly")
+    elif not 0 <= leak[0] < 1:
+        found.append(f"its leak {leak[0]:.4g} is no decay: it must be 0 or more, and below 1")
+    if not (node.threshold > 0).all():
+        found.append("its threshold is not above 0")
+    return found
+
+
+def _is_constant(*schedules: Array) -> bool:
+    return all(bool((values == values[:1]).all()) for values in schedules)
+
+
+def approximated(graph: Graph) -> Graph:
+    """Return the nearest graph that one LIF neuron a layer can say: means over steps and channels.
+
+    Weights of a stem that differ from step to step are refused by `build_lif`.
+    """
+    changed: dict[str, Node] = {}
+    for node in graph.nodes:
+        if isinstance(node, Neuron):
+            leak = node.leak[1:].mean() if graph.steps > 1 else node.leak.mean()
+            leak = np.full_like(node.leak[:, :1], np.clip(leak, LEAST_LEAK, GREATEST_LEAK))
+            gain, threshold = (_mean(part) for part in (node.gain, node.threshold))
+            changed[node.name] = replace(
+                node, leak=leak, gain=gain, threshold=threshold, size=threshold, reset="zero"
+            )
+        elif isinstance(node, ChannelScale):
+            factor, offset = _mean(node.factor), _mean(node.offset)
+            changed[node.name] = replace(node, factor=factor, offset=offset)
+        elif isinstance(node, Readout):
+            changed[node.name] = replace(node, scale=_mean(node.scale))
+    return graph.with_nodes(changed)
+
+
+def _mean(schedule: Array) -> Array:
+    return np.broadcast_to(schedule.mean(0, keepdims=True, dtype=np.float32), schedule.shape)
+
+
+def build_lif(graph: Graph, metadata: dict[str, object], style: Style = "portable") -> nir.NIRGraph:
+    """Return a network with one LIF neuron a layer.
+
+    Raises:
+        ConfigError: it would not be the truth.
+    """
+    refuse_products(graph)
+    faults = faults_of(graph)
+    if faults:
+        raise ConfigError(
+            f"a LIF neuron a layer cannot say what layer {faults[0].layer!r} does",
+            why="\n".join(f"{fault.layer}: {fault.why}" for fault in faults),
+            remedy=REMEDY,
+        )
+    return _Plain(graph, style).build(metadata)
+
+
+class _Plain:
+    """Walks through the graph once; the value of a layer is the names of nodes that are added."""
+
+    def __init__(self, graph: Graph, style: Style) -> None:
+        self.graph = graph
+        self.sketch = Sketch(style)
+        self.values: dict[str, tuple[str, ...]] = {}
+        self.factors = self.folded_factors()
+
+    def build(self, metadata: dict[str, object]) -> nir.NIRGraph:
+        shape = np.array(self.graph.in_shape)
+        self.values[INPUT] = (self.sketch.add(INPUT, nir.Input({"input": shape})),)
+        for node in self.graph.nodes:
+            self.values[node.name] = self.layer(node)
+        classes = np.array((self.graph.classes,))
+        last = self.values[self.graph.output][0]
+        self.sketch.add(OUTPUT, nir.Output({"output": classes}), last)
+        return self.sketch.finish(metadata)
+
+    def folded_factors(self) -> dict[str, Array]:
+        """Return what the weights of an affine layer are multiplied with, `[1]` or `[C]`: what
+        the one neuron behind it makes of its input."""
+        readers: dict[str, list[Node]] = {}
+        for node in self.graph.nodes:
+            for name in node.inputs:
+                readers.setdefault(name, []).append(node)
+        found = {}
+        for node in self.graph.nodes:
+            behind = readers.get(node.name, [])
+            if isinstance(node, Affine) and len(behind) == 1 and isinstance(behind[0], Neuron):
+                found[node.name] = self.drive(behind[0])
+        return found
+
+    def drive(self, node: Neuron) -> Array:
+        """Return the factor of a neuron's input: gain / (1 - leak) in units of the threshold."""
+        return (node.gain[0] / (1 - self.leak(node)) / self.unit(node)).astype(np.float32)
+
+    def leak(self, node: Neuron) -> np.float32:
+        return node.leak[1, 0] if self.graph.steps > 1 else np.float32(0.5)
+
+    def unit(self, node: Neuron) -> Array:
+        """Return 1, or the thresholds of the channels where they differ: a LIF layer has one."""
+        return (
+            node.threshold[0] if (node.threshold[0] != node.threshold[0, 0]).any() else np.ones(1)
+        )
+
+    def layer(self, node: Node) -> tuple[str, ...]:
+        graph, sketch, name = self.graph, self.sketch, node.name
+        sources = [self.values[source] for source in node.inputs]
+        first = sources[0]
+        before, after = graph.shapes[node.inputs[0]], graph.shapes[name]
+        match node:
+            case Affine():
+                group = node.of_step[0]
+                factor = self.factors.get(name, np.ones(1, np.float32))
+                weight = node.weights[group]
+                spread = factor.reshape(-1, *[1] * (weight.ndim - 1))
+                layer = replace(
+                    node, weights=(weight * spread,), biases=(node.biases[group] * factor,)
+                )
+                return (sketch.affine(name, layer, 0, before, *first),)
+            case Neuron():
+                if node.inputs[0] not in self.factors:
+                    drive = self.drive(node)
+                    first = (sketch.scale(f"{name}_gain", drive, after, *first),)
+                return (sketch.add(name, self.neuron(node), *first),)
+            case Readout():
+                scale = node.scale[0]
+                return (
+                    sketch.add(name, nir.Affine(node.weight * scale, node.bias * scale), *first),
+                )
+        return add_layer(sketch, graph, node, name, 0, sources)
+
+    def neuron(self, node: Neuron) -> nir.LIF:
+        ones = np.ones(self.graph.shapes[node.name], np.float32)
+        level = node.threshold[0, 0] / self.unit(node)[0]
+        return nir.LIF(
+            tau=ones * np.float32(DT / (1 - float(self.leak(node)))),
+            r=ones,
+            v_leak=ones * 0,
+            v_threshold=ones * np.float32(level),
+            v_reset=ones * 0,
+        )

@@ -1,0 +1,167 @@
+"""Primitive operations as nodes of NIR, in two styles.
+
+- `pure`: Scale and Threshold, which are what the format means.
+- `portable`: the same functions in nodes that the importers of SpikingJelly 2.0.0 and snnTorch
+  1.0.0 read: a threshold is a LIF neuron that makes one step from rest, v = dt/τ x = x/2 for
+  τ = 2 dt, against half the level, and a scale is a diagonal 1x1 convolution or linear layer.
+  Their neurons have one threshold a layer, their convolutions no groups.
+
+Two in-edges of a node are added in either order to the same float; three are not, and importers
+sum them in any order. So no neuron reads more than two.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import nir
+import numpy as np
+
+from ..graph.ir import Affine, Array, Conv, Pool, Shape
+
+Style = Literal["pure", "portable"]
+DT = 1e-4  # s, of one time step
+
+
+class Sketch:
+    """A NIR graph in the making.
+
+    Args:
+        style: which nodes stand for a scale and a threshold.
+    """
+
+    def __init__(self, style: Style) -> None:
+        self.style = style
+        self.nodes: dict[str, nir.NIRNode] = {}
+        self.edges: list[tuple[str, str]] = []
+
+    def add(self, name: str, node: nir.NIRNode, *sources: str) -> str:
+        """Add a node that reads `sources`, and return its name."""
+        assert name not in self.nodes, name
+        self.nodes[name] = node
+        self.edges += [(source, name) for source in sources]
+        return name
+
+    def scale(self, name: str, factor: Array, shape: Shape, *sources: str) -> str:
+        """y = factor x, the factor `[1]` or `[C]`, samples of that shape."""
+        if self.style == "pure":
+            return self.add(name, nir.Scale(_full(factor, shape)), *sources)
+        return self.diagonal(name, factor, np.zeros(1, np.float32), shape, *sources)
+
+    def diagonal(self, name: str, factor: Array, offset: Array, shape: Shape, *sources: str) -> str:
+        """y = factor x + offset, each `[1]` or `[C]`."""
+        matrix = np.diag(np.broadcast_to(factor, shape[:1]).astype(np.float32))
+        bias = np.array(np.broadcast_to(offset, shape[:1]), np.float32)
+        if len(shape) == 1:
+            if not bias.any():
+                return self.add(name, nir.Linear(weight=matrix), *sources)
+            return self.add(name, nir.Affine(weight=matrix, bias=bias), *sources)
+        return self.add(name, pointwise(matrix, bias, shape), *sources)
+
+    def threshold(self, name: str, level: Array, shape: Shape, *sources: str) -> str:
+        """y = H(x - level), the level `[1]` or `[C]`, above 0 in the portable style."""
+        if self.style == "pure":
+            return self.add(name, nir.Threshold(_full(level, shape)), *sources)
+        if (level != level[0]).any():  # one threshold a layer: 1, of the input in units of it
+            relative = self.scale(f"{name}_relative", 1 / level, shape, *sources)
+            return self.threshold(name, np.ones(1, np.float32), shape, relative)
+        return self.add(name, one_step_neuron(_full(level, shape)), *sources)
+
+    def greatest(self, name: str, pool: Pool, after: Shape, source: str) -> str:
+        """The greatest of each window of 0 and 1: whether their sum is above 0.
+
+        Importers leave out the padding of a sum-pool, and keep that of a mean.
+        """
+        level = np.full(1, 0.5, np.float32)
+        if self.style == "portable" and any(pool.padding):
+            mean = self.mean(f"{name}_mean", pool, source)
+            return self.threshold(name, level / math.prod(pool.kernel), after, mean)
+        node = nir.SumPool2d(
+            kernel_size=np.array(pool.kernel),
+            stride=np.array(pool.stride),
+            padding=np.array(pool.padding),
+        )
+        total = self.add(f"{name}_sum", node, source)
+        return self.threshold(name, level, after, total)
+
+    def affine(self, name: str, layer: Affine, group: int, before: Shape, *sources: str) -> str:
+        """A convolution or linear layer with one of its sets of weights."""
+        weight, bias = layer.weights[group], layer.biases[group]
+        if not isinstance(layer, Conv):
+            return self.add(name, nir.Affine(weight, bias), *sources)
+        groups = layer.groups
+        if self.style == "portable" and groups > 1:
+            weight, groups = ungrouped(weight, groups), 1
+        node = nir.Conv2d(
+            input_shape=(before[1], before[2]),
+            weight=weight,
+            stride=layer.stride,
+            padding=layer.padding,
+            dilation=layer.dilation,
+            groups=groups,
+            bias=bias,
+        )
+        return self.add(name, node, *sources)
+
+    def mean(self, name: str, pool: Pool, source: str) -> str:
+        """The mean of each window."""
+        node = nir.AvgPool2d(
+            kernel_size=np.array(pool.kernel),
+            stride=np.array(pool.stride),
+            padding=np.array(pool.padding),
+        )
+        return self.add(name, node, source)
+
+    def flatten(self, name: str, before: Shape, source: str) -> str:
+        """`[C, H, W]` to `[C·H·W]`; negative axes, or importers flatten the batch as well."""
+        shape = {"input": np.array(before)}
+        node = nir.Flatten(input_type=shape, start_dim=-len(before), end_dim=-1)
+        return self.add(name, node, source)
+
+    def finish(self, metadata: dict[str, object]) -> nir.NIRGraph:
+        """Return the graph."""
+        graph = nir.NIRGraph(self.nodes, self.edges, type_check=False)
+        graph.metadata = metadata
+        return graph
+
+
+def one_step_neuron(level: Array) -> nir.LIF:
+    """A LIF neuron whose first step from rest fires where its input is above the level."""
+    same = np.ones_like(level)
+    return nir.LIF(
+        tau=same * np.float32(2 * DT),
+        r=same,
+        v_leak=same * 0,
+        v_threshold=level / 2,
+        v_reset=same * 0,
+    )
+
+
+def pointwise(matrix: Array, bias: Array, shape: Shape) -> nir.Conv2d:
+    """A 1x1 convolution `[out, in]` of images of that shape."""
+    return nir.Conv2d(
+        input_shape=(shape[1], shape[2]),
+        weight=np.ascontiguousarray(matrix[:, :, None, None], np.float32),
+        stride=(1, 1),
+        padding=(0, 0),
+        dilation=(1, 1),
+        groups=1,
+        bias=bias,
+    )
+
+
+def ungrouped(weight: Array, groups: int) -> Array:
+    """Return the weights of a convolution in groups as those of one without, mostly zeros."""
+    outs, ins = len(weight) // groups, weight.shape[1]
+    full = np.zeros((len(weight), ins * groups, *weight.shape[2:]), np.float32)
+    for group in range(groups):
+        mine = slice(group * outs, (group + 1) * outs)
+        full[mine, group * ins : (group + 1) * ins] = weight[mine]
+    return full
+
+
+def _full(values: Array, shape: Shape) -> Array:
+    """Return `[1]` or `[C]` in the full shape of a sample, as NIR wants its parameters."""
+    spread = values.reshape(-1, *[1] * (len(shape) - 1))
+    return np.array(np.broadcast_to(spread, shape), np.float32)

@@ -1,0 +1,102 @@
+"""Building an ONNX graph by hand: every value has a name that people can read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from ..graph.ir import Array
+from ..graph.quantisation import Weights, half, quantise
+
+OPSETS = range(17, 26)
+# The format that came with the oldest of these opsets is read by all runtimes that know them.
+IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13}
+
+
+class Builder:
+    """Collects the nodes and constants of a graph.
+
+    Args:
+        weights: how weights are stored; they are float32 again when they are used.
+    """
+
+    def __init__(self, weights: Weights = "fp32") -> None:
+        self.weights: Weights = weights
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._names: set[str] = set()
+
+    def op(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """Add a node with one output called `name`, and return that name."""
+        return self.ops(kind, inputs, [name], **attributes)[0]
+
+    def ops(
+        self, kind: str, inputs: Sequence[str], names: Sequence[str], **attributes: Any
+    ) -> list[str]:
+        """Add a node with several outputs."""
+        assert not self._names.intersection(names), names
+        self._names.update(names)
+        node = helper.make_node(kind, list(inputs), list(names), name=names[0], **attributes)
+        self.nodes.append(node)
+        return list(names)
+
+    def constant(self, name: str, values: Any, dtype: Any = np.float32) -> str:
+        """Return the name of a constant; equal ones are stored once, under the first name."""
+        array = np.ascontiguousarray(values, dtype=dtype).reshape(np.shape(values))
+        key = (array.dtype.str, array.shape, array.tobytes())
+        if key not in self._constants:
+            assert name not in self._names, name
+            self._names.add(name)
+            self._constants[key] = name
+            self.initializers.append(numpy_helper.from_array(array, name))
+        return self._constants[key]
+
+    def integers(self, *values: int) -> str:
+        """Return the name of a constant `[len(values)]` of int64."""
+        return self.constant("_".join(["i", *map(str, values)]).replace("-", "m"), values, np.int64)
+
+    def weight(self, name: str, values: Array) -> str:
+        """Return the name of weights `[out, ...]`, float32 whatever they are stored as."""
+        known = (self.weights, values.shape, values.tobytes())
+        if known not in self._constants:
+            self._constants[known] = self._weight(name, values)
+        return self._constants[known]
+
+    def _weight(self, name: str, values: Array) -> str:
+        if self.weights == "int8":
+            packed = quantise(values)
+            stored = self.constant(f"{name}.int8", packed.values, np.int8)
+            scale = self.constant(f"{name}.scale", packed.scale)
+            return self.op("DequantizeLinear", [stored, scale], name, axis=0)
+        if self.weights == "fp16":
+            stored = self.constant(f"{name}.fp16", half(values), np.float16)
+            return self.op("Cast", [stored], name, to=TensorProto.FLOAT)
+        return self.constant(name, values)
+
+    def reshape(self, x: str, shape: Sequence[int], name: str) -> str:
+        """Reshape; one size may be -1."""
+        return self.op("Reshape", [x, self.integers(*shape)], name)
+
+
+def value(name: str, shape: Sequence[int | str], dtype: int = TensorProto.FLOAT) -> Any:
+    """Return the description of an input or output."""
+    return helper.make_tensor_value_info(name, dtype, list(shape))
+
+
+def model_of(graph: onnx.GraphProto, opset: int, about: dict[str, str]) -> onnx.ModelProto:
+    """Return a model of a graph, with metadata."""
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=IR_VERSIONS[opset],
+        producer_name="asnn",
+        producer_version=about["asnn"],
+        doc_string=graph.doc_string,
+    )
+    helper.set_model_props(model, about)
+    return model

@@ -1,0 +1,183 @@
+"""Codes in ONNX: from images `[N, C, H, W]` to the steps that a network sees.
+
+Each function does what `encode` of the code does, with the same thresholds in float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from onnx import TensorProto
+
+from ...coding.base import Coding
+from ...coding.delta import Delta
+from ...coding.direct import Direct
+from ...coding.hybrid import HybridEmbedding, HybridTemporal
+from ...coding.latency import Latency
+from ...coding.slots import Embedding, SlotCoding, Temporal
+from ...coding.thresholds import LAYER_NORM_EPS, QuantileThresholds
+from ...core.errors import ConfigError
+from .builder import Builder
+
+
+def add_encoder(b: Builder, coding: Coding, image: str, name: str) -> str:
+    """Add the code of `image` and return its name: `[T, N, C, H, W]`, `[1, ...]` if it is static.
+
+    Raises:
+        ConfigError: the code cannot be said in ONNX.
+    """
+    check_encoder(coding)
+    if isinstance(coding, Direct):
+        return b.op("Unsqueeze", [image, b.integers(0)], name)
+    if isinstance(coding, HybridTemporal | HybridEmbedding):
+        first = b.op("Unsqueeze", [image, b.integers(0)], f"{name}/analog")
+        others = _slots(b, coding.inner, image, f"{name}/spikes")
+        return b.op("Concat", [first, others], name, axis=0)
+    if isinstance(coding, SlotCoding):
+        return _slots(b, coding, image, name)
+    if isinstance(coding, Delta):
+        return _delta(b, coding, image, name)
+    assert isinstance(coding, Latency)
+    return _latency(b, coding, image, name)
+
+
+def check_encoder(coding: Coding) -> None:
+    """Refuse a code that ONNX cannot compute from an image.
+
+    Raises:
+        ConfigError: it is random, published with its faults, or from another package.
+    """
+    known = (Direct, Temporal, Embedding, HybridTemporal, HybridEmbedding, Delta, Latency)
+    why = ""
+    if coding.name == "rate":
+        why = "it is random, and two runtimes do not draw the same numbers"
+    elif type(coding) not in known:
+        why = "the exporter does not know how it computes"
+    elif getattr(getattr(coding, "inner", coding), "variant", "fixed") != "fixed":
+        why = "the published variant is there for comparison and is not exported"
+    if why:
+        raise ConfigError(
+            f"the code {coding.name!r} cannot be part of an ONNX file",
+            why=why,
+            remedy="export with --input spikes, and encode outside",
+        )
+
+
+def _slots(b: Builder, coding: SlotCoding, image: str, name: str) -> str:
+    thresholds = coding.thresholds
+    x = image
+    if isinstance(thresholds, QuantileThresholds):
+        x = _standardised(b, image, name)
+    rising = thresholds.rising(torch.float32).numpy()
+    if isinstance(coding, Temporal):
+        return _temporal(b, x, rising, name)
+    return _embedding(b, x, rising, coding.steps, name)
+
+
+def _standardised(b: Builder, image: str, name: str) -> str:
+    """(x - mean) / √(variance + eps) over all of an image."""
+
+    def mean(x: str, of: str) -> str:
+        # ReduceMean took its axes as an attribute before opset 18; a flat image needs none.
+        flat = b.op("Flatten", [x], f"{name}/{of}_flat", axis=1)
+        total = b.op("ReduceSum", [flat, b.integers(1)], f"{name}/{of}_sum", keepdims=1)
+        size = b.op("Shape", [flat], f"{name}/{of}_shape", start=1)
+        number = b.op("Cast", [size], f"{name}/{of}_number", to=TensorProto.FLOAT)
+        value = b.op("Div", [total, number], f"{name}/{of}_mean")
+        return b.op("Unsqueeze", [value, b.integers(2, 3)], f"{name}/{of}")
+
+    centred = b.op("Sub", [image, mean(image, "mean")], f"{name}/centred")
+    squares = b.op("Mul", [centred, centred], f"{name}/squares")
+    variance = mean(squares, "variance")
+    safe = b.op(
+        "Add", [variance, b.constant("layer_norm_eps", np.float32(LAYER_NORM_EPS))], f"{name}/safe"
+    )
+    deviation = b.op("Sqrt", [safe], f"{name}/deviation")
+    return b.op("Div", [centred, deviation], f"{name}/standardised")
+
+
+def _temporal(b: Builder, x: str, rising: np.ndarray, name: str) -> str:
+    """code_t = H(x - θ_{t+1}) - H(x - θ_t): what passes a threshold and not the one above it."""
+    falling = rising[::-1].reshape(-1, 1, 1, 1, 1)
+    passed = b.op("Greater", [x, b.constant(f"{name}.thresholds", falling)], f"{name}/passed")
+    if len(rising) == 1:
+        return b.op("Cast", [passed], name, to=TensorProto.FLOAT)
+    counts = b.op("Cast", [passed], f"{name}/count", to=TensorProto.FLOAT)
+    steps = len(rising)
+    first, others = b.ops(
+        "Split",
+        [counts, b.integers(1, steps - 1)],
+        [f"{name}/first", f"{name}/others"],
+        axis=0,
+    )
+    before, _ = b.ops(
+        "Split",
+        [counts, b.integers(steps - 1, 1)],
+        [f"{name}/before", f"{name}/last"],
+        axis=0,
+    )
+    fresh = b.op("Sub", [others, before], f"{name}/fresh")
+    return b.op("Concat", [first, fresh], name, axis=0)
+
+
+def _embedding(b: Builder, x: str, rising: np.ndarray, steps: int, name: str) -> str:
+    """The slot number in binary: thresholds are searched by halves, K = 2^T - 1 of them."""
+    table = b.constant(f"{name}.thresholds", rising)
+    below = None  # how many thresholds lie below
+    for bit in reversed(range(steps)):
+        half = b.constant(f"{name}.bit{bit}", 2**bit, np.int64)
+        at = b.constant(f"{name}.middle{bit}", 2**bit - 1, np.int64)
+        if below is not None:
+            at = b.op("Add", [below, at], f"{name}/{bit}/index")
+        threshold = b.op("Gather", [table, at], f"{name}/{bit}/threshold")
+        passed = b.op("Greater", [x, threshold], f"{name}/{bit}/passed")
+        more = b.op("Cast", [passed], f"{name}/{bit}/more", to=TensorProto.INT64)
+        more = b.op("Mul", [more, half], f"{name}/{bit}/share")
+        below = more if below is None else b.op("Add", [below, more], f"{name}/{bit}/below")
+    assert below is not None
+    # Slot K + 1 - below, and 0 where nothing lies below: 2^T - below, modulo 2^T.
+    slot = b.op("Sub", [b.constant(f"{name}.slots", 2**steps, np.int64), below], f"{name}/slot")
+    slot = b.op("Unsqueeze", [slot, b.integers(0)], f"{name}/slots")
+    powers = (2 ** np.arange(steps)).reshape(-1, 1, 1, 1, 1)
+    shifted = b.op("Div", [slot, b.constant(f"{name}.powers", powers, np.int64)], f"{name}/shifted")
+    bits = b.op("Mod", [shifted, b.constant("two", 2, np.int64)], f"{name}/bits")
+    return b.op("Cast", [bits], name, to=TensorProto.FLOAT)
+
+
+def _delta(b: Builder, coding: Delta, image: str, name: str) -> str:
+    count = torch.arange(1, coding.steps + 1, dtype=torch.float32)
+    level = count * coding.threshold if coding.threshold else count / (coding.steps + 1)
+    levels = b.constant(f"{name}.levels", level.numpy().reshape(-1, 1, 1, 1, 1))
+    passed = b.op("Greater", [image, levels], f"{name}/passed")
+    return b.op("Cast", [passed], name, to=TensorProto.FLOAT)
+
+
+def _latency(b: Builder, coding: Latency, image: str, name: str) -> str:
+    def number(of: str, value: float) -> str:
+        return b.constant(f"{name}.{of}", np.float32(value))
+
+    last = coding.steps - 1
+    if coding.linear:
+        tau = last if coding.normalize else coding.tau
+        below = b.op("Sub", [image, number("one", 1)], f"{name}/below_one")
+        time = b.op("Mul", [below, number("tau", -tau)], f"{name}/linear")
+        time = b.op("Min", [time, number("latest", -tau * (coding.threshold - 1))], f"{name}/time")
+    else:
+        floor = number("floor", coding.threshold + coding.epsilon)
+        charged = b.op("Max", [image, floor], f"{name}/charged")
+        over = b.op("Sub", [charged, number("threshold", coding.threshold)], f"{name}/over")
+        ratio = b.op("Div", [charged, over], f"{name}/ratio")
+        time = b.op("Log", [ratio], f"{name}/log")
+        time = b.op("Mul", [time, number("tau", coding.tau)], f"{name}/charge")
+        if coding.normalize:
+            time = b.op("Mul", [time, number("last", last)], f"{name}/stretched")
+            latest = coding._charge_time(torch.zeros(()))
+            time = b.op("Div", [time, number("latest", float(latest))], f"{name}/time")
+    step = b.op("Round", [time], f"{name}/step")
+    steps = np.arange(coding.steps, dtype=np.float32).reshape(-1, 1, 1, 1, 1)
+    spikes = b.op("Equal", [step, b.constant(f"{name}.steps", steps)], f"{name}/equal")
+    if coding.clip:
+        dim = b.op("Less", [image, number("threshold", coding.threshold)], f"{name}/dim")
+        seen = b.op("Not", [dim], f"{name}/seen")
+        spikes = b.op("And", [spikes, seen], f"{name}/clipped")
+    return b.op("Cast", [spikes], name, to=TensorProto.FLOAT)

@@ -1,0 +1,255 @@
+"""The forms in which a network is written to ONNX.
+
+- `sequence`: one model, a batch of images (or of encoded steps) in, logits out.
+- `stream`: two models, `init` and `step`, membranes going in and out, one step graph for all steps.
+- `scan`: one model over as many steps as are wanted, by ONNX's Scan.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from ...coding.base import Coding
+from ...core.errors import ConfigError
+from ..graph.ir import Graph
+from ..graph.quantisation import Weights
+from .builder import OPSETS, Builder, model_of, value
+from .encoder import add_encoder
+from .layers import all_steps, one_step
+
+Form = Literal["sequence", "stream", "scan"]
+Input = Literal["image", "spikes"]
+FORMS = ("sequence", "stream", "scan")
+INPUTS = ("image", "spikes")
+OPSET = 20
+BATCH = "N"
+
+
+def build_models(
+    graph: Graph,
+    coding: Coding,
+    *,
+    form: Form = "sequence",
+    input: Input = "image",
+    opset: int = OPSET,
+    weights: Weights = "fp32",
+) -> dict[str, onnx.ModelProto]:
+    """Return the models of a form by name: `model`, or `init` and `step`.
+
+    Args:
+        graph: the network.
+        coding: its code, which becomes part of the model where the input is an image.
+        form: `sequence`, `stream` or `scan`.
+        input: `image` `[N, C, H, W]` in [0, 1], or `spikes`: encoded steps `[T, N, C, H, W]`.
+        opset: version of ONNX's operators, 17 to 25.
+        weights: how weights are stored.
+
+    Raises:
+        ConfigError: the opset is not supported, or the code cannot be said in ONNX.
+    """
+    if opset not in OPSETS:
+        raise ConfigError(
+            f"opset {opset} is not supported", why=f"there are {OPSETS[0]} to {OPSETS[-1]}"
+        )
+    make = {"sequence": _sequence, "stream": _stream, "scan": _scan}[form]
+    graphs = make(graph, coding, input, weights)
+    about = _metadata(graph, form, input, weights)
+    models = {name: model_of(part, opset, about) for name, part in graphs.items()}
+    for model in models.values():
+        onnx.checker.check_model(model, full_check=True)
+    return models
+
+
+def _sequence(
+    graph: Graph, coding: Coding, input: Input, weights: Weights
+) -> dict[str, onnx.GraphProto]:
+    b = Builder(weights)
+    described, code, graph = _code(b, graph, coding, input)
+    logits = all_steps(b, graph, code)
+    outputs = _answers(b, graph, logits)
+    text = (
+        f"A spiking network over {graph.steps} time steps. `logits` is the mean of "
+        "`logits_per_step` over the steps; the greatest is the answer. "
+    )
+    return {"model": _graph(b, "asnn", text + _about_input(graph, input), [described], outputs)}
+
+
+def _code(
+    b: Builder, graph: Graph, coding: Coding, input: Input
+) -> tuple[onnx.ValueInfoProto, str, Graph]:
+    """Return the input, the code that is made of it, and the graph that reads the code."""
+    if input == "image":
+        described = value("image", [BATCH, *graph.in_shape])
+        return described, add_encoder(b, coding, "image", "code"), graph
+    described = value("steps", [graph.steps, BATCH, *graph.in_shape])
+    # Whoever encodes may give other values at each step.
+    return described, "steps", replace(graph, static=False)
+
+
+def _answers(b: Builder, graph: Graph, logits: str) -> list[onnx.ValueInfoProto]:
+    per_step = b.op("Identity", [logits], "logits_per_step")
+    total = b.op("ReduceSum", [per_step, b.integers(0)], "logits_sum", keepdims=0)
+    steps = b.constant("steps_number", np.float32(graph.steps))
+    b.op("Div", [total, steps], "logits")
+    return [
+        value("logits", [BATCH, graph.classes]),
+        value("logits_per_step", [graph.steps, BATCH, graph.classes]),
+    ]
+
+
+def _stream(
+    graph: Graph, coding: Coding, input: Input, weights: Weights
+) -> dict[str, onnx.GraphProto]:
+    graph = replace(graph, static=False)
+    return {
+        "init": _init(graph, coding, input),
+        "step": _step(graph, weights),
+    }
+
+
+def _init(graph: Graph, coding: Coding, input: Input) -> onnx.GraphProto:
+    b = Builder()
+    outputs = []
+    if input == "image":
+        source = value("image", [BATCH, *graph.in_shape])
+        code = add_encoder(b, coding, "image", "code")
+        shape = [graph.steps, BATCH, *graph.in_shape]
+        if coding.static:
+            times = b.integers(graph.steps, *[1] * (len(shape) - 1))
+            b.op("Tile", [code, times], "steps")
+        else:
+            b.op("Identity", [code], "steps")
+        outputs.append(value("steps", shape))
+        text = "Encodes images into `steps`, and gives the membranes at rest."
+    else:
+        source = value("x", [BATCH, *graph.in_shape])
+        text = "Gives the membranes at rest, as many as `x`, one step of the code, has samples."
+    batch = b.op("Shape", [source.name], "batch", start=0, end=1)
+    outputs += _membranes(b, graph, batch, "v_")
+    return _graph(b, "asnn_init", text, [source], outputs)
+
+
+def _membranes(b: Builder, graph: Graph, batch: str, prefix: str) -> list[onnx.ValueInfoProto]:
+    """Add membranes at rest for a batch of that size `[1]`, and return their descriptions."""
+    zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
+    described = []
+    for node in graph.neurons:
+        shape = graph.shapes[node.name]
+        sizes = b.op("Concat", [batch, b.integers(*shape)], f"{node.name}/sizes", axis=0)
+        b.op("ConstantOfShape", [sizes], f"{prefix}{node.name}", value=zero)
+        described.append(value(f"{prefix}{node.name}", [BATCH, *shape]))
+    return described
+
+
+def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
+    b = Builder(weights)
+    before = {node.name: f"v_{node.name}" for node in graph.neurons}
+    logits, after = one_step(b, graph, "x", "t", before)
+    b.op("Identity", [logits], "logits")
+    outputs = [value("logits", [BATCH, graph.classes])]
+    inputs = [value("t", [], TensorProto.INT64), value("x", [BATCH, *graph.in_shape])]
+    for name, membrane in after.items():
+        shape = [BATCH, *graph.shapes[name]]
+        inputs.append(value(f"v_{name}", shape))
+        b.op("Identity", [membrane], f"v_{name}_after")
+        outputs.append(value(f"v_{name}_after", shape))
+    text = (
+        f"One time step of a spiking network, t = 0 .. {graph.steps - 1}: `x` is that step of the "
+        "code, `v_*` are the membranes before it and `v_*_after` those after it. The answer so far "
+        "is the mean of the logits of all steps made."
+    )
+    return _graph(b, "asnn_step", text, inputs, outputs)
+
+
+def _scan(
+    graph: Graph, coding: Coding, input: Input, weights: Weights
+) -> dict[str, onnx.GraphProto]:
+    b = Builder(weights)
+    described, code, _ = _code(b, graph, coding, input)
+    inputs = [described]
+    graph = replace(graph, static=False)
+    if input == "image":
+        if coding.static:
+            times = b.integers(graph.steps, *[1] * (len(graph.in_shape) + 1))
+            code = b.op("Tile", [code, times], "all_steps")
+        inputs.append(value("count", [1], TensorProto.INT64))
+        code = b.op("Slice", [code, b.integers(0), "count", b.integers(0)], "wanted")
+    else:
+        inputs = [value("steps", ["steps", BATCH, *graph.in_shape])]
+    batch = b.op("Shape", [code], "batch", start=1, end=2)
+    _membranes(b, graph, batch, "rest_")
+    first = b.constant("first", 0, np.int64)
+    body = Builder(weights)
+    before = {node.name: f"v_{node.name}" for node in graph.neurons}
+    logits, after = one_step(body, graph, "x", "t", before)
+    one = body.constant("step_size", 1, np.int64)
+    names = [body.op("Add", ["t", one], "t_after")]
+    ins = [value("t", [], TensorProto.INT64)]
+    outs = [value("t_after", [], TensorProto.INT64)]
+    for name, membrane in after.items():
+        shape = [BATCH, *graph.shapes[name]]
+        ins.append(value(f"v_{name}", shape))
+        names.append(body.op("Identity", [membrane], f"v_{name}_after"))
+        outs.append(value(names[-1], shape))
+    ins.append(value("x", [BATCH, *graph.in_shape]))
+    body.op("Identity", [logits], "step_logits")
+    outs.append(value("step_logits", [BATCH, graph.classes]))
+    loop = helper.make_graph(body.nodes, "step", ins, outs, body.initializers)
+    states = [first, *(f"rest_{name}" for name in after)]
+    ends = ["last_t", *(f"v_{name}_last" for name in after), "logits_per_step"]
+    b.ops("Scan", [*states, code], ends, body=loop, num_scan_inputs=1)
+    total = b.op("ReduceSum", ["logits_per_step", b.integers(0)], "logits_sum", keepdims=0)
+    number = b.op("Shape", [code], "steps_made", start=0, end=1)
+    number = b.op("Cast", [number], "steps_number", to=TensorProto.FLOAT)
+    b.op("Div", [total, number], "logits")
+    outputs = [
+        value("logits", [BATCH, graph.classes]),
+        value("logits_per_step", ["steps", BATCH, graph.classes]),
+    ]
+    text = (
+        f"A spiking network over 1 to {graph.steps} time steps"
+        + (", `count` of them. " if input == "image" else ", as many as `steps` has. ")
+        + "Experimental. "
+    )
+    return {"model": _graph(b, "asnn_scan", text + _about_input(graph, input), inputs, outputs)}
+
+
+def _graph(
+    b: Builder,
+    name: str,
+    text: str,
+    inputs: list[onnx.ValueInfoProto],
+    outputs: list[onnx.ValueInfoProto],
+) -> onnx.GraphProto:
+    return helper.make_graph(b.nodes, name, inputs, outputs, b.initializers, doc_string=text)
+
+
+def _about_input(graph: Graph, input: Input) -> str:
+    sample = ", ".join(map(str, graph.in_shape))
+    if input == "image":
+        return f"`image` is [N, {sample}], from 0 to 1."
+    return f"`steps` is the code, [{graph.steps}, N, {sample}]."
+
+
+def _metadata(graph: Graph, form: Form, input: Input, weights: Weights) -> dict[str, str]:
+    """Return what the file says of itself: text, and JSON for what has parts."""
+    from importlib.metadata import version
+
+    about = {
+        "asnn": version("asnn"),
+        "form": form,
+        "input": input,
+        "weights": weights,
+        "steps": graph.steps,
+        **graph.about,
+    }
+    return {
+        key: item if isinstance(item, str) else json.dumps(item, sort_keys=True)
+        for key, item in about.items()
+    }

@@ -1,0 +1,42 @@
+"""Where values meet, in ONNX: sums, products and attention."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph.ir import Add, Attention, Product
+from .builder import Builder
+
+
+def joined(b: Builder, node: Add | Product, inputs: list[str]) -> str:
+    """Add a sum or a product of values; one step `[1, N, ...]` serves all of another's."""
+    if isinstance(node, Add):
+        return b.op("Sum", inputs, node.name)
+    first, second = inputs
+    if node.inverted:
+        first = b.op("Sub", [b.constant("one", np.float32(1)), first], f"{node.name}/inverted")
+    return b.op("Mul", [first, second], node.name)
+
+
+def attention(
+    b: Builder, node: Attention, x: str, before: tuple[int, ...], after: tuple[int, ...]
+) -> str:
+    """Add scale Q (Kᵀ V), each head's parts as `[channels, places]`: (V Kᵀ) Q.
+
+    Args:
+        b: what to add to.
+        node: the layer.
+        x: its input, images of any leading axes.
+        before: shape of a sample of the input.
+        after: shape of the value, with its leading axes.
+    """
+    name = node.name
+    channels, height, width = before
+    heads = (-1, 3, node.heads, channels // (3 * node.heads), height * width)
+    parts = [f"{name}/{part}" for part in ("queries", "keys", "values")]
+    by_head = b.reshape(x, heads, f"{name}/heads")
+    q, k, v = b.ops("Split", [by_head, b.integers(1, 1, 1)], parts, axis=1)
+    k = b.op("Transpose", [k], f"{name}/keys_transposed", perm=[0, 1, 2, 4, 3])
+    out = b.op("MatMul", [b.op("MatMul", [v, k], f"{name}/values_of_keys"), q], f"{name}/product")
+    scale = b.constant(f"{name}.scale", np.float32(node.scale))
+    return b.reshape(b.op("Mul", [out, scale], f"{name}/scaled"), after, name)

@@ -1,0 +1,296 @@
+"""The layers of the frozen graph in ONNX.
+
+`all_steps` computes T steps in one pass: values are `[T, N, ...]`, or `[1, N, ...]` where all
+steps are the same. `one_step` computes one step of many: values are `[N, ...]`, the step is an
+input, and so are the membranes.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import numpy as np
+from onnx import TensorProto
+
+from ..graph.ir import (
+    INPUT,
+    Add,
+    Affine,
+    Array,
+    Attention,
+    ChannelScale,
+    Conv,
+    Flatten,
+    Graph,
+    Linear,
+    Neuron,
+    Node,
+    Pool,
+    Product,
+    Readout,
+)
+from .builder import Builder
+from .joins import attention, joined
+
+
+def all_steps(b: Builder, graph: Graph, code: str) -> str:
+    """Add all layers over all steps, and return the logits `[T, N, K]`."""
+    values = {INPUT: code}
+    for node in graph.nodes:
+        inputs = [values[name] for name in node.inputs]
+        steps = 1 if node.name in graph.still else graph.steps
+        values[node.name] = _over_time(b, graph, node, inputs, steps)
+    return values[graph.output]
+
+
+def one_step(
+    b: Builder, graph: Graph, x: str, step: str, membranes: dict[str, str]
+) -> tuple[str, dict[str, str]]:
+    """Add all layers for the step of that number.
+
+    Args:
+        b: what to add to.
+        graph: the network.
+        x: one step of the code `[N, ...]`.
+        step: its number, int64, no axes.
+        membranes: of each neuron before the step.
+
+    Returns:
+        The logits `[N, K]` and the membranes after the step.
+    """
+    values, after = {INPUT: x}, {}
+    for node in graph.nodes:
+        inputs = [values[name] for name in node.inputs]
+        if isinstance(node, Neuron):
+            parts = _StepOf(b, node, step, len(graph.shapes[node.name]))
+            spikes, after[node.name] = _fire(
+                b, node, inputs[0], membranes[node.name], parts, node.name, node.name, last=False
+            )
+            values[node.name] = spikes
+        else:
+            values[node.name] = _at_step(b, graph, node, inputs, step)
+    return values[graph.output], after
+
+
+def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: int) -> str:
+    x, name = inputs[0], node.name
+    shape, before = graph.shapes[name], graph.shapes[node.inputs[0]]
+    still_input = node.inputs[0] in graph.still
+    match node:
+        case Neuron():
+            return _neuron(b, node, x, len(shape), steps, still_input)
+        case Conv() | Linear():
+            if still_input and steps > 1:
+                times = b.integers(steps, *[1] * (len(before) + 1))
+                x = b.op("Tile", [x, times], f"{name}/repeated")
+            return _affine_over_time(b, node, x, before, shape, steps)
+        case Pool():
+            flat = b.reshape(x, (-1, *before), f"{name}/images")
+            pooled = _pool(b, node, flat, f"{name}/pooled")
+            return b.reshape(pooled, (steps, -1, *shape), name)
+        case Flatten():
+            return b.reshape(x, (steps, -1, *shape), name)
+        case Add() | Product():
+            return joined(b, node, inputs)
+        case Attention():
+            return attention(b, node, x, before, (steps, -1, *shape))
+        case ChannelScale():
+            axes = (steps, 1, -1, *[1] * (len(shape) - 1))
+            factor = b.constant(f"{name}.factor", node.factor[:steps].reshape(axes))
+            offset = b.constant(f"{name}.offset", node.offset[:steps].reshape(axes))
+            return b.op("Add", [b.op("Mul", [x, factor], f"{name}/scaled"), offset], name)
+        case Readout():
+            flat = b.reshape(x, (-1, *before), f"{name}/rows")
+            weight = b.weight(f"{name}.weight", node.weight)
+            bias = b.constant(f"{name}.bias", node.bias)
+            rows = b.op("Gemm", [flat, weight, bias], f"{name}/logits", transB=1)
+            if (node.scale == 1).all():
+                return b.reshape(rows, (steps, -1, *shape), name)
+            logits = b.reshape(rows, (steps, -1, *shape), f"{name}/by_step")
+            scale = b.constant(f"{name}.scale", node.scale[:steps].reshape(-1, 1, 1))
+            return b.op("Mul", [logits, scale], name)
+    raise TypeError(f"no ONNX for {type(node).__name__}")
+
+
+def _affine_over_time(
+    b: Builder, node: Affine, x: str, before: tuple[int, ...], shape: tuple[int, ...], steps: int
+) -> str:
+    """Apply each set of weights to the steps that use it, all of them at once."""
+    runs = [(group, len(list(run))) for group, run in groupby(node.of_step[:steps])]
+    name = node.name
+    parts = [x]
+    if len(runs) > 1:
+        names = [f"{name}/part{i}" for i in range(len(runs))]
+        parts = b.ops("Split", [x, b.integers(*[n for _, n in runs])], names, axis=0)
+    results = []
+    for i, ((group, number), part) in enumerate(zip(runs, parts, strict=True)):
+        at = f"{name}/{i}" if len(runs) > 1 else name
+        flat = b.reshape(part, (-1, *before), f"{at}/rows")
+        weight = b.weight(f"{name}.weight{_suffix(node, group)}", node.weights[group])
+        bias = b.constant(f"{name}.bias{_suffix(node, group)}", node.biases[group])
+        y = _affine(b, node, flat, weight, bias, f"{at}/y")
+        last = len(runs) == 1
+        results.append(b.reshape(y, (number, -1, *shape), name if last else f"{at}/steps"))
+    return results[0] if len(runs) == 1 else b.op("Concat", results, name, axis=0)
+
+
+def _suffix(node: Affine, group: int) -> str:
+    return str(group) if len(node.weights) > 1 else ""
+
+
+def _affine(b: Builder, node: Affine, x: str, weight: str, bias: str, name: str) -> str:
+    if isinstance(node, Conv):
+        return b.op(
+            "Conv",
+            [x, weight, bias],
+            name,
+            strides=node.stride,
+            pads=[*node.padding, *node.padding],
+            dilations=node.dilation,
+            group=node.groups,
+            kernel_shape=node.weights[0].shape[2:],
+        )
+    return b.op("Gemm", [x, weight, bias], name, transB=1)
+
+
+def _pool(b: Builder, node: Pool, x: str, name: str) -> str:
+    shape = {
+        "kernel_shape": node.kernel,
+        "strides": node.stride,
+        "pads": [*node.padding, *node.padding],
+    }
+    if node.kind == "max":
+        return b.op("MaxPool", [x], name, **shape)
+    return b.op("AveragePool", [x], name, count_include_pad=1, **shape)
+
+
+def _neuron(b: Builder, node: Neuron, x: str, rank: int, steps: int, still: bool) -> str:
+    """Unroll a neuron over all steps."""
+    name = node.name
+    currents = [x] * steps
+    if not still and steps > 1:
+        names = [f"{name}/{t}/input" for t in range(steps)]
+        currents = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
+    membrane, spikes = None, []
+    for t, current in enumerate(currents):
+        parts = _StepNumber(b, node, t, rank)
+        out = f"{name}/{t}/spikes" if steps > 1 else name
+        s, membrane = _fire(
+            b, node, current, membrane, parts, f"{name}/{t}", out, last=t == steps - 1
+        )
+        spikes.append(s)
+    return spikes[0] if steps == 1 else b.op("Concat", spikes, name, axis=0)
+
+
+class _StepNumber:
+    """The parameters of a neuron at a step that is known."""
+
+    def __init__(self, b: Builder, node: Neuron, t: int, rank: int) -> None:
+        self._b, self._node, self._t, self._rank = b, node, t, rank
+
+    def __call__(self, field: str) -> str:
+        values: Array = getattr(self._node, field)[self._t]
+        return self._b.constant(f"{self._node.name}.{field}{self._t}", _shaped(values, self._rank))
+
+    def is_one(self, field: str) -> bool:
+        return bool((getattr(self._node, field)[self._t] == 1).all())
+
+
+class _StepOf:
+    """The parameters of a neuron at a step that is an input."""
+
+    def __init__(self, b: Builder, node: Neuron, step: str, rank: int) -> None:
+        self._b, self._node, self._step, self._rank = b, node, step, rank
+
+    def __call__(self, field: str) -> str:
+        values: Array = getattr(self._node, field)
+        b, name = self._b, f"{self._node.name}.{field}"
+        if (values == values[0]).all():
+            return b.constant(name, _shaped(values[0], self._rank))
+        table = b.constant(name, np.stack([_shaped(v, self._rank) for v in values]))
+        return b.op("Gather", [table, self._step], f"{self._node.name}/{field}", axis=0)
+
+    def is_one(self, field: str) -> bool:
+        return bool((getattr(self._node, field) == 1).all())
+
+
+def _shaped(values: Array, rank: int) -> Array:
+    """Return `[1]` or `[C]` so that it broadcasts against samples with that many axes."""
+    return values.reshape(-1, *[1] * (rank - 1)) if values.size > 1 else values.reshape(())
+
+
+def _fire(
+    b: Builder,
+    node: Neuron,
+    x: str,
+    before: str | None,
+    parts: _StepNumber | _StepOf,
+    at: str,
+    spikes: str,
+    *,
+    last: bool,
+) -> tuple[str, str | None]:
+    """Add one step of a neuron; return spikes and membrane, which nobody needs after the last."""
+    v = x if parts.is_one("gain") else b.op("Mul", [x, parts("gain")], f"{at}/current")
+    if before is not None:
+        kept = before
+        if not parts.is_one("leak"):
+            kept = b.op("Mul", [before, parts("leak")], f"{at}/leaked")
+        v = b.op("Add", [kept, v], f"{at}/membrane")
+    fires = b.op("Greater", [v, parts("threshold")], f"{at}/fires")
+    s = b.op("Cast", [fires], spikes, to=TensorProto.FLOAT)
+    if last or node.reset == "none":
+        return s, v
+    if node.reset == "zero":
+        silent = b.op("Sub", [b.constant("one", np.float32(1)), s], f"{at}/silent")
+        return s, b.op("Mul", [v, silent], f"{at}/reset")
+    drop = s if parts.is_one("size") else b.op("Mul", [s, parts("size")], f"{at}/drop")
+    return s, b.op("Sub", [v, drop], f"{at}/reset")
+
+
+def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str) -> str:
+    """Add a layer without memory for one step `[N, ...]`."""
+    x, name = inputs[0], node.name
+    shape = graph.shapes[name]
+    match node:
+        case Conv() | Linear():
+            used = sorted(set(node.of_step))
+            if len(used) == 1:
+                weight = b.weight(f"{name}.weight", node.weights[used[0]])
+                bias = b.constant(f"{name}.bias", node.biases[used[0]])
+                return _affine(b, node, x, weight, bias, name)
+            group = b.constant(f"{name}.of_step", node.of_step, np.int64)
+            group = b.op("Gather", [group, step], f"{name}/group", axis=0)
+            # Weights of all sets stand one behind the other, each with its own scales.
+            sets, rows = len(node.weights), len(node.weights[0])
+            weight = b.weight(f"{name}.weights", np.concatenate(node.weights))
+            weight = b.reshape(weight, (sets, rows, *node.weights[0].shape[1:]), f"{name}/sets")
+            weight = b.op("Gather", [weight, group], f"{name}/weight", axis=0)
+            bias = b.constant(f"{name}.biases", np.stack(node.biases))
+            bias = b.op("Gather", [bias, group], f"{name}/bias", axis=0)
+            return _affine(b, node, x, weight, bias, name)
+        case Pool():
+            return _pool(b, node, x, name)
+        case Flatten():
+            return b.reshape(x, (-1, *shape), name)
+        case Add() | Product():
+            return joined(b, node, inputs)
+        case Attention():
+            return attention(b, node, x, graph.shapes[node.inputs[0]], (-1, *shape))
+        case ChannelScale():
+            axes = (len(node.factor), -1, *[1] * (len(shape) - 1))
+            parts = []
+            for field, values in (("factor", node.factor), ("offset", node.offset)):
+                table = b.constant(f"{name}.{field}", values.reshape(axes))
+                parts.append(b.op("Gather", [table, step], f"{name}/{field}", axis=0))
+            return b.op("Add", [b.op("Mul", [x, parts[0]], f"{name}/scaled"), parts[1]], name)
+        case Readout():
+            weight = b.weight(f"{name}.weight", node.weight)
+            bias = b.constant(f"{name}.bias", node.bias)
+            if (node.scale == 1).all():
+                return b.op("Gemm", [x, weight, bias], name, transB=1)
+            logits = b.op("Gemm", [x, weight, bias], f"{name}/logits", transB=1)
+            scale = b.constant(f"{name}.scale", node.scale)
+            scale = b.op("Gather", [scale, step], f"{name}/scale", axis=0)
+            return b.op("Mul", [logits, scale], name)
+    raise TypeError(f"no ONNX for {type(node).__name__}")

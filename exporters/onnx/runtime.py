@@ -1,0 +1,123 @@
+"""ONNX files in onnxruntime."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from ...core.errors import AsnnError, DataError
+from ..graph.ir import Array
+
+CPU = "CPUExecutionProvider"
+CUDA = "CUDAExecutionProvider"
+
+
+class OnnxSession:
+    """A model in onnxruntime, which says what it really runs on.
+
+    Args:
+        model: path or content of a model.
+        provider: wanted; `provider` tells which one it became, since a missing one is replaced
+            without an error.
+        threads: of one operator; None leaves it to onnxruntime.
+
+    Raises:
+        DataError: onnxruntime does not take the model.
+    """
+
+    def __init__(
+        self, model: Path | bytes, provider: str = CPU, threads: int | None = None
+    ) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        if threads is not None:
+            options.intra_op_num_threads = threads
+        content = model if isinstance(model, bytes) else str(model)
+        try:
+            self._session = onnxruntime.InferenceSession(
+                content, options, providers=[provider, CPU] if provider != CPU else [CPU]
+            )
+        except Exception as error:  # its errors have no common public class
+            raise DataError("onnxruntime does not take the model", why=_line(error)) from error
+        self.provider = self._session.get_providers()[0]
+        self.inputs = [each.name for each in self._session.get_inputs()]
+        self.outputs = [each.name for each in self._session.get_outputs()]
+        self.seconds = 0.0
+
+    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """Return all outputs by name.
+
+        Raises:
+            AsnnError: onnxruntime fails.
+        """
+        started = time.perf_counter()
+        try:
+            found: list[Any] = list(self._session.run(None, inputs))
+        except Exception as error:
+            raise AsnnError("onnxruntime failed", why=_line(error)) from error
+        self.seconds += time.perf_counter() - started
+        return dict(zip(self.outputs, found, strict=True))
+
+
+def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> bytes:
+    """Return a model that gives some of its inner values as well, those that it has."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    made = {name for node in copy.graph.node for name in node.output}
+    there = {output.name for output in copy.graph.output}
+    copy.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in names
+        if name in made and name not in there
+    )
+    return copy.SerializeToString()
+
+
+def providers() -> list[str]:
+    """Return the providers worth trying here: the CPU, and CUDA where torch sees a GPU."""
+    import onnxruntime
+    import torch
+
+    found = [CPU]
+    if CUDA in onnxruntime.get_available_providers() and torch.cuda.is_available():
+        found.append(CUDA)
+    return found
+
+
+def run_stream(init: OnnxSession, step: OnnxSession, code: dict[str, Array], steps: int) -> Any:
+    """Return values of every step of the streaming form, by name, `[T, B, ...]`.
+
+    This is the loop of docs/export.md.
+
+    Args:
+        init: the session of `init`.
+        step: the session of `step`.
+        code: `{"image": ...}`, or `{"steps": [T, B, ...]}` for models that take encoded steps.
+        steps: how many to make.
+    """
+    if "image" in init.inputs:
+        state = init.run({"image": code["image"]})
+        frames = state.pop("steps")
+    else:
+        frames = code["steps"]
+        state = init.run({"x": frames[0]})
+    found: dict[str, list[Array]] = {}
+    for t in range(steps):
+        membranes = {name: state[name] for name in step.inputs if name.startswith("v_")}
+        out = step.run({"t": np.array(t, np.int64), "x": frames[t], **membranes})
+        for name in [name for name in out if name.endswith("_after")]:
+            state[name.removesuffix("_after")] = out.pop(name)
+        for name, values in out.items():
+            found.setdefault(name, []).append(values)
+    return {name: np.stack(parts) for name, parts in found.items()}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

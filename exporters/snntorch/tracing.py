@@ -1,0 +1,399 @@
+"""What a torch module with neurons of snnTorch computes in one time step.
+
+The forward is traced by torch.fx with the neurons as leaves. It makes one step, or all steps in a
+loop of its own; such a loop is unrolled in the trace, and each step must say the same: layers are
+known by what they are and read, so equal steps fall onto the nodes of the first one.
+"""
+
+from __future__ import annotations
+
+import copy
+import operator
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from snntorch import SpikingNeuron
+from torch import Tensor, fx, nn
+from torch.fx.node import map_arg
+
+from ...core.errors import AsnnError, ConfigError
+from ..graph import ir as g
+from . import functions
+from .layers import layer_of
+from .names import Names
+from .neurons import neuron_of
+from .refusal import refusal
+from .values import REST, Membrane, Pair, Path, Signal, Stack, State, leaves
+
+ONE_STEP = "give a module whose forward makes one time step"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a forward was read as.
+
+    Attributes:
+        nodes: of one step, in order.
+        output: the node that is the answer of a step.
+        path: where the answer stands in what the forward returns.
+        own_steps: how many steps the forward makes by itself; None: each call makes one.
+        by_step: whether the forward takes `[T, B, ...]`, and not one image for all steps.
+        begins_anew: whether each call of the forward begins at rest.
+        states: membranes that the forward takes, by argument: the neuron that each belongs to,
+            and where it stands in what the forward returns.
+        idle: arguments that the forward demands and does not read.
+        neurons: paths of the neurons that take part.
+    """
+
+    nodes: list[g.Node]
+    output: str
+    path: Path
+    own_steps: int | None
+    by_step: bool
+    begins_anew: bool
+    states: dict[str, tuple[str, Path]]
+    idle: list[str]
+    neurons: list[str]
+
+
+def read_module(module: nn.Module, in_shape: g.Shape) -> Reading:
+    """Return what a module computes in one step.
+
+    Args:
+        module: in evaluation mode.
+        in_shape: of one image.
+
+    Raises:
+        ConfigError: its forward cannot be traced, or the graph cannot say what it does.
+    """
+    trace = _trace(module)
+    walk = Walk(trace.root, in_shape)
+    walk.resets = trace.resets
+    for node in trace.graph.nodes:
+        if node.op == "output":
+            return walk.finish(map_arg(node.args[0], walk.values.__getitem__))
+        walk.take(node)
+    raise AssertionError("a traced forward returns")
+
+
+@dataclass
+class _Trace:
+    root: nn.Module
+    graph: fx.Graph
+    resets: bool
+
+
+class _Tracer(fx.Tracer):
+    """Traces with neurons as leaves, and remembers who was called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called: set[int] = set()
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        neuron = isinstance(m, SpikingNeuron)
+        return neuron or super().is_leaf_module(m, module_qualified_name)
+
+    def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
+        self.called.add(id(m))
+        return super().call_module(m, forward, args, kwargs)
+
+
+def _trace(module: nn.Module) -> _Trace:
+    """Return the trace of a copy, so that the module stays as it is."""
+    kind = type(module).__name__
+    # States of a training are part of its history, which cannot be copied.
+    neurons = [part for part in module.modules() if isinstance(part, SpikingNeuron)]
+    memo: dict[int, Any] = {
+        id(buffer): torch.zeros(0) for part in neurons for name, buffer in _states(part)
+    }
+    resets: list[str] = []
+    tracer = _Tracer()
+    instances = SpikingNeuron.instances
+    try:
+        root = copy.deepcopy(module, memo).eval()
+        copies = [part for part in root.modules() if isinstance(part, SpikingNeuron)]
+        rest = {id(part): dict(_states(part)) for part in copies}
+        for part in copies:
+            part.reset_mem = _recorder(part, tracer, resets)  # type: ignore[assignment]
+        SpikingNeuron.instances = copies  # those that snntorch.utils.reset would reset
+        graph = tracer.trace(root)
+    except AsnnError:
+        raise
+    except Exception as error:  # whatever a forward of somebody else raises
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ConfigError(
+            f"the forward of {kind} cannot be traced",
+            why=why,
+            remedy=f"{ONE_STEP}, with no branch or loop that depends on its input",
+        ) from error
+    finally:
+        SpikingNeuron.instances = instances
+    touched = any(
+        buffer is not rest[id(part)][name] for part in copies for name, buffer in _states(part)
+    )
+    return _Trace(root, graph, bool(resets) or touched)
+
+
+def _states(neuron: nn.Module) -> list[tuple[str, Tensor]]:
+    """Return what a neuron remembers: buffers that are not saved."""
+    kept = neuron._non_persistent_buffers_set
+    return [(name, buffer) for name, buffer in neuron.named_buffers() if name in kept]
+
+
+def _recorder(neuron: nn.Module, tracer: _Tracer, resets: list[str]) -> Callable[[], Any]:
+    def reset_mem() -> Any:
+        if id(neuron) in tracer.called:
+            raise ConfigError(
+                f"the forward resets a {type(neuron).__name__} after it has been called",
+                why="exports begin at rest once, with the first step",
+                remedy=ONE_STEP,
+            )
+        resets.append(type(neuron).__name__)
+        states = [torch.zeros(0) for _ in _states(neuron)]
+        return states[0] if len(states) == 1 else tuple(states)
+
+    return reset_mem
+
+
+@dataclass
+class Walk:
+    """Walks through the trace; each value is a signal of one step, or what is not a signal."""
+
+    root: nn.Module
+    in_shape: g.Shape
+    resets: bool = False
+    values: dict[fx.Node, Any] = field(default_factory=dict)
+    nodes: dict[str, g.Node] = field(default_factory=dict)
+    shapes: dict[str, g.Shape] = field(default_factory=dict)
+    known: dict[Any, str] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
+    calls: Counter[str] = field(default_factory=Counter)
+    states: dict[str, str] = field(default_factory=dict)
+    idle: list[str] = field(default_factory=list)
+    reads_whole: bool = False
+    reads_steps: bool = False
+
+    def __post_init__(self) -> None:
+        self.shapes[g.INPUT] = self.in_shape
+
+    def take(self, node: fx.Node) -> None:
+        """Find out what a node of the trace is."""
+        args, kwargs = map_arg((node.args, dict(node.kwargs)), self.values.__getitem__)
+        target: Any = node.target
+        if target in (operator.iadd, "add_"):
+            changed = node.args[0]
+            if isinstance(changed, fx.Node) and len(changed.users) > 1:
+                raise ConfigError(
+                    "+= in the forward cannot be exported here",
+                    why="the value that it changes in place is used elsewhere too",
+                    remedy="write x = x + y",
+                )
+        if node.op == "placeholder":
+            value: Any = State(target) if self.values else Signal(g.INPUT, None)
+            if not (node.users or node.args or target.startswith("*")):
+                self.idle.append(target)
+        elif node.op == "get_attr":
+            value = self.attribute(target)
+        elif node.op == "call_module":
+            layer = self.root.get_submodule(target)
+            if isinstance(layer, SpikingNeuron):
+                value = self.neuron(target, layer, args, kwargs)
+            else:
+                value = self.module(target, layer, args, kwargs)
+        else:
+            value = functions.call(self, target, args, kwargs)
+        self.values[node] = value
+
+    def attribute(self, target: str) -> Any:
+        owner, _, name = target.rpartition(".")
+        tensor = getattr(self.root.get_submodule(owner), name)
+        if isinstance(tensor, Tensor) and not tensor.any():
+            return REST
+        return tensor
+
+    def module(self, where: str, layer: nn.Module, args: Any, kwargs: Any) -> Signal:
+        """Take a layer without memory."""
+        x = self.only_signal(where, layer, [*args, *kwargs.values()])
+        return self.layer(where, layer, x)
+
+    def layer(self, where: str, layer: nn.Module, x: Signal, key: Any = None) -> Signal:
+        """Take a layer of one signal; layers of the same key are the same."""
+
+        def make(name: str) -> g.Node | None:
+            return layer_of(name, where, x.name, layer, self.shapes[x.name])
+
+        return self.add(where, layer, key or where, [x], make)
+
+    def add(
+        self,
+        where: str,
+        layer: object,
+        key: Any,
+        inputs: list[Signal],
+        make: Callable[[str], g.Node | None],
+    ) -> Signal:
+        """Add a node, unless an earlier step has added it."""
+        step = self.step_of(where, inputs)
+        whole = (key, *(x.name for x in inputs))
+        if whole not in self.known:
+            name = self.names.of(where, layer)
+            node = make(name)
+            self.known[whole] = inputs[0].name if node is None else name
+            if node is not None:
+                self.names.take(name)
+                self.put(node)
+        return Signal(self.known[whole], step)
+
+    def put(self, node: g.Node) -> None:
+        self.nodes[node.name] = node
+        self.shapes = g.Graph(tuple(self.nodes.values()), self.in_shape, 1).shapes
+
+    def step_of(self, where: str, inputs: list[Signal]) -> int | None:
+        self.reads_whole |= Signal(g.INPUT, None) in inputs
+        steps = {x.step for x in inputs} - {None}
+        if len(steps) > 1:
+            raise ConfigError(
+                f"{where!r} reads values of two time steps",
+                why="the graph goes forward within a step; only membranes last",
+                remedy=ONE_STEP,
+            )
+        return steps.pop() if steps else None
+
+    def neuron(self, where: str, neuron: nn.Module, args: Any, kwargs: Any) -> Signal | Pair:
+        """Take a call of a neuron: one of its steps."""
+        step = self.calls[where]
+        self.calls[where] += 1
+        x, *given = (*args, *kwargs.values())
+        x = self.only_signal(where, neuron, [x])
+        name = self.known.get(("neuron", where))
+        if name is None:
+            name = self.names.of(where, neuron)
+            self.names.take(name)
+            self.known["neuron", where] = name
+            self.put(neuron_of(name, where, x.name, neuron, self.shapes[x.name]))
+        if self.step_of(where, [x]) not in (None, step) or self.nodes[name].inputs != (x.name,):
+            raise refusal(
+                where,
+                neuron,
+                f"its call number {step + 1} does not do what the first one did, a step later",
+                "give every neuron its own layer, called once in a time step",
+            )
+        self.check_state(where, neuron, step, given)
+        spikes = Signal(name, step)
+        if neuron.init_hidden and not neuron.output:
+            return spikes
+        return Pair(spikes, Membrane(where, step))
+
+    def check_state(self, where: str, neuron: nn.Module, step: int, given: list[Any]) -> None:
+        state = given[0] if given else None
+        if state is None:
+            return
+        if neuron.init_hidden:
+            why = "with init_hidden=True it takes no membrane"
+            raise refusal(where, neuron, why, "call it with its input alone")
+        if state is REST and step == 0:
+            self.resets = True
+        elif isinstance(state, State) and step == 0:
+            self.states[state.name] = where
+        elif state != Membrane(where, step - 1):
+            why = "the membrane that it is given is not the one that it left"
+            raise refusal(where, neuron, why, "pass on the membrane that it returned")
+
+    def only_signal(self, where: str, layer: nn.Module, given: list[Any]) -> Signal:
+        if len(given) == 1 and isinstance(given[0], Signal):
+            return given[0]
+        if len(given) == 1 and isinstance(given[0], Pair):
+            why = "it is given spikes and membrane together"
+            remedy = "make the neuron in front with init_hidden=True, or take the spikes alone"
+        else:
+            why, remedy = "what it is given is not the value of one layer", ONE_STEP
+        raise refusal(where, layer, why, remedy)
+
+    def finish(self, returned: Any) -> Reading:
+        """Return the reading, now that it is known what the forward returns."""
+        found = dict(leaves(returned))
+        path, output, stacked = self.answer(found)
+        counts = set(self.calls.values())
+        if not stacked and counts != {1}:
+            raise ConfigError(
+                "the forward makes several time steps and does not return all of them",
+                why="an answer is the mean over the steps",
+                remedy=f"return torch.stack of the last layer's spikes, or {ONE_STEP}",
+            )
+        if len(counts) != 1 or (stacked and counts != {stacked}):
+            most = max(*counts, stacked)
+            raise ConfigError(
+                f"the forward does not call every neuron once in each of its {most} steps",
+                remedy=ONE_STEP,
+            )
+        if self.reads_steps and (self.reads_whole or not stacked):
+            raise ConfigError(
+                "the forward picks steps or samples out of its input",
+                why="a network is given one image, `[B, ...]`, or all its steps, `[T, B, ...]`",
+                remedy=ONE_STEP,
+            )
+        states = {}
+        for argument, neuron in self.states.items():
+            after = Membrane(neuron, max(counts) - 1)
+            places = [place for place, value in found.items() if value == after]
+            if not places and not stacked:
+                raise ConfigError(
+                    f"the forward takes {argument!r} and does not return it",
+                    why=f"it is the membrane of {neuron!r}, which the next step begins with",
+                    remedy="return it, or use init_hidden=True",
+                )
+            states[argument] = (neuron, places[0] if places else ())
+        return Reading(
+            nodes=self.used(output),
+            output=output,
+            path=path,
+            own_steps=stacked or None,
+            by_step=self.reads_steps,
+            begins_anew=self.resets,
+            states=states,
+            idle=self.idle,
+            neurons=list(self.calls),
+        )
+
+    def answer(self, found: dict[Path, Any]) -> tuple[Path, str, int]:
+        """Return where the answer stands, its node, and how many steps it holds, 0 if not stacked.
+
+        Of several signals it is the one that the others lead to.
+        """
+        signals: dict[str, tuple[Path, int]] = {}
+        for path, value in found.items():
+            if isinstance(value, Signal) and value.name != g.INPUT:
+                signals.setdefault(value.name, (path, 0))
+            elif isinstance(value, Stack) and value.name is not None:
+                signals.setdefault(value.name, (path, value.steps))
+        behind = {name: self.ancestors(name) for name in signals}
+        last = [n for n in signals if not any(n in behind[m] for m in signals if m != n)]
+        if len(last) != 1:
+            membranes = any(isinstance(value, Membrane | Stack) for value in found.values())
+            raise ConfigError(
+                f"the forward returns {'no answer' if not last else 'several answers'}",
+                why="membranes are no layer of an export"
+                if not last and membranes
+                else f"found: {', '.join(last) or 'no value of a layer'}",
+                remedy="return the spikes of the last neuron, or a linear layer behind them",
+            )
+        path, steps = signals[last[0]]
+        return path, last[0], steps
+
+    def ancestors(self, name: str) -> set[str]:
+        found: set[str] = set()
+        waiting = [name]
+        while waiting:
+            node = self.nodes.get(waiting.pop())
+            if node is not None and node.name not in found:
+                found.add(node.name)
+                waiting += node.inputs
+        return found
+
+    def used(self, output: str) -> list[g.Node]:
+        wanted = self.ancestors(output)
+        return [node for name, node in self.nodes.items() if name in wanted]

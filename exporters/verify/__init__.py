@@ -1,0 +1,1 @@
+"""Verification: does an exported file compute what the network computes?"""

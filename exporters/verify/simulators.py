@@ -1,0 +1,169 @@
+"""Simulators that we did not write, each run through its own importer of NIR."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..graph.ir import Array
+from ..nir.nodes import DT
+
+# An importer by nirtorch looks for loops at every node: its time grows with the cube of the nodes.
+MOST_NODES = 600
+
+# A function of one step `[B, ...]` that keeps its own state, beginning at rest.
+Stepper = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Simulator:
+    """An importer of NIR.
+
+    Attributes:
+        name: what `--target` calls it.
+        package: the distribution that it comes with.
+        needs: what its importer imports beside it.
+        load: reads a file and returns what makes a stepper.
+    """
+
+    name: str
+    package: str
+    needs: tuple[str, ...]
+    load: Callable[[Path], Callable[[], Stepper]]
+
+    @property
+    def missing(self) -> list[str]:
+        """What of it is not installed."""
+        found = []
+        for package in (self.package, *self.needs):
+            try:
+                version(package)
+            except PackageNotFoundError:
+                found.append(package)
+        return found
+
+    @property
+    def version(self) -> str | None:
+        """The installed version, or None where something is missing."""
+        return None if self.missing else version(self.package)
+
+    def open(self, path: Path) -> Imported:
+        """Read a file.
+
+        Raises:
+            Exception: whatever the importer raises.
+        """
+        with quiet():
+            return Imported(self.load(path))
+
+
+class Imported:
+    """A file in a simulator.
+
+    Attributes:
+        seconds: spent computing so far.
+    """
+
+    def __init__(self, begin: Callable[[], Stepper]) -> None:
+        self._begin = begin
+        self.seconds = 0.0
+
+    def run(self, steps: Array) -> Array:
+        """Return the output of each step, `[T, B, K]`, of an input `[T, B, ...]`, from rest."""
+        import torch
+
+        with quiet(), torch.no_grad():
+            started = time.perf_counter()
+            step = self._begin()
+            found = [step(torch.from_numpy(np.ascontiguousarray(x))).numpy() for x in steps]
+            self.seconds += time.perf_counter() - started
+        return np.stack(found)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep importers from printing: what they say is in the report, if it matters."""
+    logging.disable(logging.WARNING)
+    try:
+        out = io.StringIO()
+        streams = contextlib.redirect_stdout(out), contextlib.redirect_stderr(out)
+        with warnings.catch_warnings(), streams[0], streams[1]:
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def _snntorch(path: Path) -> Callable[[], Stepper]:
+    import nir
+    from snntorch.import_nir import import_from_nir
+
+    net = import_from_nir(nir.read(path))
+
+    def rest() -> None:
+        for module in net.modules():  # its neurons keep their membranes
+            if hasattr(module, "reset_mem"):
+                module.reset_mem()  # type: ignore[operator]
+
+    return _stateful(net, rest)
+
+
+def _spikingjelly(path: Path) -> Callable[[], Stepper]:
+    import nir
+    from spikingjelly.activation_based.nir_exchange import import_from_nir
+
+    with contextlib.suppress(ImportError):
+        from loguru import logger
+
+        logger.disable("spikingjelly")
+    return _stateful(import_from_nir(nir.read(path), dt=DT))
+
+
+def _norse(path: Path) -> Callable[[], Stepper]:
+    import nir
+
+    norse: Any = import_module("norse.torch")
+    return _stateful(norse.from_nir(nir.read(path), dt=DT))
+
+
+def _stateful(net: Any, rest: Callable[[], None] | None = None) -> Callable[[], Stepper]:
+    """Return steppers of a network that is given its state and returns it.
+
+    Args:
+        net: a function of a step and a state.
+        rest: brings back to rest what the network keeps beside.
+    """
+
+    def begin() -> Stepper:
+        if rest is not None:
+            rest()
+        state: list[Any] = [None]
+
+        def step(x: Any) -> Any:
+            y, state[0] = net(x, state[0])
+            return y
+
+        return step
+
+    return begin
+
+
+SIMULATORS = {
+    each.name: each
+    for each in (
+        Simulator("snntorch", "snntorch", ("nirtorch",), _snntorch),
+        Simulator("spikingjelly", "spikingjelly", ("nirtorch", "loguru"), _spikingjelly),
+        Simulator("norse", "norse", ("nirtorch",), _norse),
+    )
+}

@@ -1,0 +1,229 @@
+"""The kernels in Triton: see `contract` for what they compute.
+
+A program takes a tile of windows and channels through all steps with the membranes in registers.
+All rows of a window are in the hands of one thread: the pool needs no exchange, and what a step
+reads from the table serves them all. The backward pass runs the neurons again and keeps the
+membranes of a few steps at a time; what it needs for more of them is of the size of the running
+programs, not of the tensor.
+
+Programs of the passes are single warps, which sum over their tile without shared memory. Each has
+a place of its own for every sum, and float64 adds them up: no atomics, the same bits each time.
+Nothing is contracted to FMA, since the spikes of `backward` have to be those of `forward`, and
+both those of the equations as written.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import torch
+import triton
+from torch import Tensor
+
+from .. import contract
+from ..contract import Rule, Shape
+from .passes import backward_kernel, forward_kernel
+from .rows import finish_kernel, moments_kernel
+
+WARP = 32
+SITES = 4  # of a tile where nothing is pooled
+CHANNELS = 32  # of a tile at most: a line of the cache in float32
+ROWS = 64  # of a tile of `triton_rows`
+FORWARD_VALUES, BACKWARD_VALUES = 4, 2  # of each site that a thread has
+FORWARD_STEPS, BACKWARD_STEPS = 8, 4  # of a segment at most
+PROGRAMS = 12  # for each multiprocessor, of those that go on from tile to tile
+REGISTERS = 65536 // (WARP * PROGRAMS) // 8 * 8  # of a thread, so that they all run at once
+EXACT: dict[str, Any] = {"enable_fp_fusion": False}
+PASS: dict[str, Any] = {"num_warps": 1, **EXACT}
+
+
+class _Tiling(NamedTuple):
+    """How many windows and channels a tile has, and how many tiles there are."""
+
+    sites: int
+    windows: int
+    channels: int
+    all_windows: int
+    tiles: int
+    blocks: int
+
+
+def _tiling(shape: Shape, values: int) -> _Tiling:
+    tall, wide = shape.window
+    pooled = tall * wide
+    all_windows = shape.batch * -(-shape.height // tall) * -(-shape.width // wide)
+    channels = min(CHANNELS, triton.next_power_of_2(max(1, shape.channels)))
+    sites = pooled if pooled > 1 else SITES
+    windows = WARP * values // channels
+    tiles = -(-all_windows * pooled // (sites * windows))
+    return _Tiling(sites, windows, channels, all_windows, tiles, -(-shape.channels // channels))
+
+
+def _constants(
+    shape: Shape, rule: Rule, tiling: _Tiling, values: int, steps: int
+) -> dict[str, Any]:
+    """Return what both passes are compiled for; segments are of the same length, but the last."""
+    segments = -(-shape.steps // steps)
+    return {
+        "STEPS": shape.steps,
+        "STEP": -(-shape.steps // segments),
+        "STATIC": shape.static,
+        "PH": shape.window[0],
+        "PW": shape.window[1],
+        "RESET": rule.reset,
+        "SIZED": rule.sized,
+        "SITES": tiling.sites,
+        "WINDOWS": tiling.windows,
+        "CHANNELS": tiling.channels,
+        "VALUES": min(values, tiling.channels),
+    }
+
+
+def _programs(x: Tensor) -> int:
+    """Return how many programs run at the same time, a few where they are interpreted."""
+    if not x.is_cuda:
+        return 3
+    return PROGRAMS * torch.cuda.get_device_properties(x.device).multi_processor_count
+
+
+def _check(rows: int) -> None:
+    if rows >= 2**30:
+        raise ValueError(
+            f"{rows} rows are too many: the kernels count rows in 32 bits (take smaller batches)"
+        )
+
+
+def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
+    """Launch a kernel on the device of its first argument, if there is anything to do."""
+    if all(grid):
+        with torch.cuda.device_of(arguments[0]):
+            kernel[grid](*arguments, **constants)
+
+
+def moments(x: Tensor) -> Tensor:
+    """Return mean and biased variance of each step: `[T, R, C] -> [2, T, C]`, float64.
+
+    A program takes tile after tile: its mean first, then the squares about it, put together by
+    Chan's formula. Sums of squares of x itself would lose what a large mean leaves of them.
+    """
+    steps, rows, channels = x.shape
+    _check(rows)
+    if not x.numel():
+        return x.new_full((2, steps, channels), math.nan, dtype=torch.float64)
+    width = min(CHANNELS, triton.next_power_of_2(channels))
+    blocks = -(-channels // width)
+    share = ROWS * max(1, -(-rows // (ROWS * max(1, _programs(x) // (blocks * steps)))))
+    workers = -(-rows // share)
+    means, squares = x.new_empty(2, workers, steps, channels, dtype=torch.float32).unbind()
+    _launch(
+        moments_kernel,
+        (workers * blocks, steps),
+        x,
+        means,
+        squares,
+        rows,
+        share,
+        channels,
+        ROWS=ROWS,
+        CHANNELS=width,
+        **EXACT,
+    )
+    number = x.new_full((workers, 1, 1), share, dtype=torch.float64)
+    number[-1] = rows - (workers - 1) * share
+    means, squares = means.double(), squares.double()
+    mean = (means * number).sum(0) / rows
+    variance = (squares + (means - mean).square() * number).sum(0) / rows
+    return torch.stack((mean, variance))
+
+
+def forward(
+    x: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule, count: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Return the pooled spikes `[T, out_rows, C]`, and how many each step had before the pool."""
+    _check(shape.rows)
+    tiling = _tiling(shape, FORWARD_VALUES)
+    programs = tiling.tiles * tiling.blocks
+    spikes = x.new_empty(shape.steps, shape.out_rows, shape.channels)
+    counts = x.new_empty(programs if count else 0, shape.steps, dtype=torch.int32)
+    _launch(
+        forward_kernel,
+        (programs,),
+        x,
+        table,
+        threshold,
+        spikes,
+        counts,
+        tiling.all_windows,
+        shape.rows,
+        shape.out_rows,
+        shape.height,
+        shape.width,
+        shape.channels,
+        COUNT=count,
+        **_constants(shape, rule, tiling, FORWARD_VALUES, FORWARD_STEPS),
+        **PASS,
+    )
+    return spikes, counts.sum(0, dtype=torch.float64) if count else None
+
+
+def backward(
+    grad: Tensor, x: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule
+) -> tuple[Tensor, Tensor]:
+    """Return q, like x, and the sums over the rows `[5, T, C]`."""
+    _check(shape.rows)
+    tiling = _tiling(shape, BACKWARD_VALUES)
+    constants = _constants(shape, rule, tiling, BACKWARD_VALUES, BACKWARD_STEPS)
+    workers = min(tiling.tiles, max(1, _programs(x) // max(1, tiling.blocks)))
+    programs = workers * tiling.blocks
+    q = torch.empty_like(x)
+    wide = {"dtype": torch.float32, "device": x.device}
+    sums = torch.zeros(workers, contract.SUMS, shape.steps, shape.channels, **wide)
+    segments = -(-shape.steps // constants["STEP"])
+    kept = tiling.sites * tiling.windows * tiling.channels * segments if segments > 1 else 0
+    scratch = torch.empty(programs * kept, **wide)
+    _launch(
+        backward_kernel,
+        (programs,),
+        grad,
+        x,
+        table,
+        threshold,
+        q,
+        sums,
+        scratch,
+        rule.alpha,
+        tiling.all_windows,
+        shape.rows,
+        shape.out_rows,
+        shape.height,
+        shape.width,
+        shape.channels,
+        SURROGATE=rule.surrogate,
+        LEARNS=rule.learns_threshold,
+        maxnreg=REGISTERS,
+        **constants,
+        **PASS,
+    )
+    return q, sums.sum(0, dtype=torch.float64)
+
+
+def finish(q: Tensor, x: Tensor, mean: Tensor, offset: Tensor, slope: Tensor) -> None:
+    """Add `offset + (x - mean) slope` to q, in place."""
+    steps, rows, channels = x.shape
+    _check(rows)
+    width = min(CHANNELS, triton.next_power_of_2(max(1, channels)))
+    _launch(
+        finish_kernel,
+        (-(-rows // ROWS) * -(-channels // width), steps),
+        q,
+        x,
+        mean,
+        offset,
+        slope,
+        rows,
+        channels,
+        ROWS=ROWS,
+        CHANNELS=width,
+        **EXACT,
+    )

@@ -1,0 +1,1 @@
+"""Checkpoints: what they hold, how they are stored, and how a run is resumed."""

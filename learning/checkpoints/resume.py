@@ -1,0 +1,154 @@
+"""Going on with a run: with its own configuration, its own data, from its newest whole state."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from ...core.errors import ConfigError, DataError
+from ...core.files import write_text
+from ...records.layout import Run
+from ..environment import compare_with_former_sitting, require_same_material
+from ..processes import ALONE, Processes
+from ..recipe.checking import check_recipe
+from ..recipe.schema import SECTIONS, Recipe, read_document
+from ..results import take_back_results
+from ..training import Training
+from .content import newest_checkpoint, restore
+
+# Keys that may change between two sittings, and what a change of each does to the promise that
+# the weights are those of a training that was never interrupted.
+EPOCHS = "train.epochs"
+HARMLESS = {
+    EPOCHS: "the learning rate now follows the new number",
+    "train.device": "",
+    "train.workers": "",
+    "train.checkpoint_steps": "",
+    "train.checkpoint_minutes": "",
+    "data.dir": "",
+    "data.path": "",
+    "data.test_path": "",
+    "data.download": "",
+}
+
+
+def former_document(run: Run) -> dict[str, Any]:
+    """Return the tables of a run's configuration, unchecked, with what older ones left unsaid.
+
+    Raises:
+        DataError: it cannot be read.
+        ConfigError: it is not TOML.
+    """
+    document = read_document(run.config)
+    if isinstance(document.get("train"), dict):
+        document["train"].setdefault("decay_all", True)  # before there was the key, all decayed
+    return document
+
+
+def differences(then: Recipe, now: Recipe) -> dict[str, tuple[Any, Any]]:
+    """Return what differs between two recipes: the value then and now, by key; None is not set."""
+    old, new = then.document(), now.document()
+    return {
+        f"{section}.{key}": (old[section].get(key), new[section].get(key))
+        for section in SECTIONS
+        for key in sorted({*old[section], *new[section]})
+        if old[section].get(key) != new[section].get(key)
+    }
+
+
+def require_same_training(former: dict[str, Any], recipe: Recipe, *, source: str) -> dict[str, str]:
+    """Return which harmless keys differ from a former configuration; refuse all others.
+
+    Args:
+        former: document of a recipe.
+        recipe: what is wanted now.
+        source: what the former configuration was read from, for messages.
+
+    Raises:
+        ConfigError: another key differs; the message lists all of them.
+    """
+    table = former.get("train", {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{source}: train is no table")
+    # The former device may be one that this machine has not; it is no part of what is trained.
+    device = str(table.get("device", recipe.train.device))
+    table = {**table, "device": recipe.train.device}
+    then = check_recipe({**former, "train": table}, source=f"the former configuration {source}")
+    changed = {
+        key: f"{_text(old)} → {_text(new)}" for key, (old, new) in differences(then, recipe).items()
+    }
+    if device != recipe.train.device:
+        changed["train.device"] = f"{device!r} → {recipe.train.device!r}"
+    refused = [f"{key}: {change}" for key, change in changed.items() if key not in HARMLESS]
+    if refused:
+        raise ConfigError(
+            "a training goes on with the configuration that it began with",
+            why="\n".join(refused),
+            remedy="leave these out, or train anew without --resume; "
+            f"what may change: {', '.join(HARMLESS)}",
+        )
+    return changed
+
+
+def take_up(training: Training) -> None:
+    """Go on from the newest whole training state of the run; begin anew where there is none.
+
+    Raises:
+        ConfigError: the configuration is not the one that the state was written with, or it wants
+            fewer epochs than are done.
+        DataError: there is no whole state, or data or teacher are others.
+    """
+    run, recipe = training.run, training.recipe
+    changed = check_resumable(recipe, run, training.processes)
+    checkpoint = training.processes.from_first(lambda: newest_checkpoint(run))
+    if checkpoint is not None:
+        former = checkpoint.content.get("recipe")
+        if isinstance(former, dict):  # states of format 1 do not tell
+            changed |= require_same_training(former, recipe, source=str(checkpoint.folder))
+        if "data" in checkpoint.content:
+            require_same_material(training, checkpoint.content)
+    if training.processes.first and run.environment.exists():
+        compare_with_former_sitting(training)  # a kill may have come before it was written
+    if checkpoint is not None:
+        restore(training, checkpoint)
+    elif run.metrics.exists():
+        raise DataError(
+            f"{run.path} has no training state any more",
+            why=f"{run.metrics.name} tells of epochs that are done, {run.checkpoints} of none",
+            remedy=f"restore it, or train anew: asnn train {run.config}",
+        )
+    done = training.position.epoch + (training.position.batch > 0)
+    if recipe.train.epochs < done:
+        raise ConfigError(
+            f"{EPOCHS} is {recipe.train.epochs}",
+            why=f"{run.path} is in its epoch {done} already",
+            remedy=f"give at least {done}",
+        )
+    if not training.processes.first:
+        return
+    for key, change in changed.items():
+        effect = f": {HARMLESS[key]}" if HARMLESS[key] else ""
+        warnings.warn(f"changed since the run began: {key} {change}{effect}", stacklevel=3)
+    if changed:
+        write_text(run.config, recipe.toml())
+    if run.finished and training.position.epoch < recipe.train.epochs:
+        take_back_results(training)  # so that it can be taken up again
+
+
+def check_resumable(recipe: Recipe, run: Run, processes: Processes = ALONE) -> dict[str, str]:
+    """Return which harmless keys differ from the run's configuration; refuse all others.
+
+    Raises:
+        ConfigError: other keys differ.
+    """
+
+    def compared() -> dict[str, str]:
+        if not run.config.exists():
+            return {}
+        return require_same_training(former_document(run), recipe, source=str(run.config))
+
+    return processes.from_first(compared)
+
+
+def _text(value: Any) -> str:
+    return "not set" if value is None else repr(value)

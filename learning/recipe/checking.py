@@ -1,0 +1,231 @@
+"""Checking a recipe: every fault is found in one go, each with its key and what is allowed."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, get_type_hints
+
+import torch
+from pydantic import ValidationError, create_model
+
+from ...coding.factory import coding_registry
+from ...core.errors import AsnnError, ConfigError
+from ...core.registry import Registry, keyword_options, nearest
+from ...core.text import printable
+from ...datasets.load import dataset_registry
+from ...datasets.transforms.augment import Augment
+from ...models.factory import create_model as create_network
+from ...models.factory import model_registry
+from ...models.neurons.leaky import neuron_registry
+from ...records.layout import FORMAT
+from ..device import find_device, mixed_precision
+from .schema import (
+    SECTIONS,
+    AugmentSection,
+    CodingSection,
+    DataSection,
+    ModelSection,
+    NeuronSection,
+    Recipe,
+    Section,
+    TrainSection,
+)
+
+# Section, its class, the key that names the component, and its registry.
+NAMED: dict[str, tuple[type[Section], str, Registry]] = {
+    "data": (DataSection, "data.name", dataset_registry),
+    "coding": (CodingSection, "coding.name", coding_registry),
+    "model": (ModelSection, "model.name", model_registry),
+    "neuron": (NeuronSection, "model.neuron", neuron_registry),
+}
+
+KNOWN = (*SECTIONS, "name", "description", "format")
+
+
+def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Recipe:
+    """Return the recipe that the tables of a file describe.
+
+    Args:
+        document: tables as read from TOML.
+        source: what to call it in messages.
+
+    Raises:
+        ConfigError: it has faults; the message lists all of them.
+    """
+    faults: list[str] = []
+    tables: dict[str, dict[str, Any]] = {}
+    version = document.get("format", FORMAT)
+    if not isinstance(version, int) or not 1 <= version <= FORMAT:
+        faults.append(f"format: {version!r} is none that this asnn reads (1 to {FORMAT})")
+    for key, value in document.items():
+        if key not in KNOWN:
+            faults.append(_unknown_key(key, [*SECTIONS, "name", "description"]))
+        elif key in SECTIONS and not isinstance(value, dict):
+            faults.append(f"{key}: must be a table, not {value!r}")
+        elif key in SECTIONS:
+            tables[key] = value
+    sections = {name: _check_section(name, tables, faults) for name in SECTIONS}
+    if not re.fullmatch(r"[\w.-]+", str(document.get("name", "recipe"))):
+        faults.append(f"name: must be letters, digits, '_', '-' and '.', not {document['name']!r}")
+    if not faults:
+        recipe = Recipe(
+            name=str(document.get("name", "recipe")),
+            description=str(document.get("description", "")),
+            **sections,  # type: ignore[arg-type]
+        )
+        faults += _faults_of_parts(recipe)
+        if not faults:
+            return recipe
+    count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
+    raise ConfigError(
+        f"{source} has {count}",
+        why="\n".join(map(printable, faults)),
+        remedy="`asnn recipes show NAME --all` shows a recipe with all its keys",
+    )
+
+
+def component_options(section: str, name: str) -> dict[str, inspect.Parameter]:
+    """Return the options that the component of a section takes, by name.
+
+    Raises:
+        ConfigError: no component has that name.
+    """
+    options = keyword_options(NAMED[section][2].get(name))
+    return {key: option for key, option in options.items() if key != "steps"}
+
+
+def named_component(section: str, tables: dict[str, dict[str, Any]]) -> str:
+    """Return the name of the component that a section's options belong to."""
+    table, key = NAMED[section][1].split(".")
+    default = NAMED[table][0].model_fields[key].default
+    given = tables.get(table, {})
+    return str(given.get(key, default)) if isinstance(given, dict) else str(default)
+
+
+def _check_section(
+    name: str, tables: dict[str, dict[str, Any]], faults: list[str]
+) -> Section | None:
+    try:
+        schema = _schema(name, tables)
+    except ConfigError as error:
+        key = NAMED[name][1]
+        if not any(fault.startswith(f"{key}:") for fault in faults):
+            faults.append(_line(key, error))
+        # The options of a component that does not exist cannot be checked; the rest can.
+        base = NAMED[name][0]
+        own = {k: v for k, v in tables.get(name, {}).items() if k in base.model_fields}
+        return _validate(base, name, own, faults)
+    return _validate(schema, name, tables.get(name, {}), faults)
+
+
+def _validate(
+    schema: type[Section], name: str, table: dict[str, Any], faults: list[str]
+) -> Section | None:
+    try:
+        return schema.model_validate(table)
+    except ValidationError as error:
+        faults += [_fault(name, schema, detail) for detail in error.errors()]
+        return None
+
+
+def _schema(name: str, tables: dict[str, dict[str, Any]]) -> type[Section]:
+    if name == "train":
+        return TrainSection
+    if name == "augment":
+        return _with_options(AugmentSection, Augment, inspect.signature(Augment).parameters)
+    base, _, registry = NAMED[name]
+    component = named_component(name, tables)
+    return _with_options(base, registry.get(component), component_options(name, component))
+
+
+def _with_options(
+    base: type[Section], component: Callable[..., Any], parameters: Any
+) -> type[Section]:
+    """Return the section with the component's options as fields, typed as in its signature."""
+    hints = get_type_hints(component.__init__ if inspect.isclass(component) else component)
+    fields: dict[str, Any] = {
+        name: (
+            hints.get(name, Any),
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for name, parameter in parameters.items()
+        if name not in base.model_fields
+    }
+    schema = create_model(base.__name__, __base__=base, **fields)
+    schema.component_fields = frozenset(fields)
+    return schema
+
+
+def _faults_of_parts(recipe: Recipe) -> list[str]:
+    """Build every part without memory or data: what a part refuses is a fault of the recipe."""
+    trials: list[tuple[str, Callable[[], Any]]] = [
+        (
+            "coding",
+            lambda: coding_registry.get(recipe.coding.name)(
+                steps=recipe.coding.steps, **recipe.coding.options()
+            ),
+        ),
+        (
+            "neuron",
+            lambda: neuron_registry.get(recipe.model.neuron)(
+                recipe.coding.steps, 1, **recipe.neuron.options()
+            ),
+        ),
+        ("augment", lambda: Augment(**recipe.augment.options())),
+        ("train", recipe.train.make_loss),
+        ("train.device", lambda: find_device(recipe.train.device)),
+        (
+            "train.precision",
+            lambda: mixed_precision(find_device(recipe.train.device), recipe.train.precision),
+        ),
+    ]
+    faults = _refusals(trials)
+    if not any(fault.startswith(("coding", "neuron")) for fault in faults):
+        faults += _refusals([("model", lambda: _build_without_memory(recipe))])
+    return faults
+
+
+def _build_without_memory(recipe: Recipe) -> None:
+    with torch.device("meta"):
+        create_network(**recipe.model_arguments(), in_shape=(1, 8, 8), classes=2)
+
+
+def _refusals(trials: list[tuple[str, Callable[[], Any]]]) -> list[str]:
+    faults = []
+    for key, trial in trials:
+        try:
+            trial()
+        except (RuntimeError, OverflowError, MemoryError) as error:  # sizes beyond all measure
+            faults.append(f"{key}: cannot be built: {next(iter(str(error).splitlines()), '')}")
+        except AsnnError as error:
+            # A precision cannot be judged on a device that is itself a fault.
+            if not (key == "train.precision" and any("train.device" in f for f in faults)):
+                faults.append(_line(key, error))
+    return faults
+
+
+def _fault(section: str, schema: type[Section], detail: Any) -> str:
+    key = ".".join([section, *(str(part) for part in detail["loc"])])
+    if detail["type"] == "extra_forbidden":
+        return _unknown_key(key, [f"{section}.{name}" for name in schema.model_fields])
+    given = detail["input"]
+    if detail["type"] == "missing":
+        return f"{key}: must be given"
+    if detail["type"] == "literal_error":
+        return f"{key}: must be {detail['ctx']['expected']}, not {given!r}"
+    reason = detail["msg"].replace("Input should be", "must be").replace("Value error, ", "")
+    return f"{key}: {reason}, not {given!r}"
+
+
+def _unknown_key(key: str, known: list[str]) -> str:
+    near = nearest(key, known)
+    hint = f"; did you mean {near}?" if near else ""
+    names = ", ".join(name.rpartition(".")[2] for name in known)
+    return f"{key}: unknown key{hint} (there are: {names})"
+
+
+def _line(key: str, error: AsnnError) -> str:
+    remedy = f" ({error.remedy})" if error.remedy else ""
+    return f"{key}: {error}{remedy}"

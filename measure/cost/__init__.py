@@ -1,0 +1,1 @@
+"""What an evaluation costs: operations, and energy by tables of costs."""

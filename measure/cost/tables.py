@@ -1,0 +1,87 @@
+"""What operations cost on some hardware: tables that come with asnn, and a user's own."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ...core.errors import DataError
+from ...core.registry import unknown
+
+TABLES = Path(__file__).parent / "energy_tables"
+DEFAULT = "45nm-fp32"
+
+
+class Section(BaseModel):
+    """A part of a table; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Picojoules(Section):
+    """Energy of one of each, in pJ."""
+
+    mac: float = Field(ge=0, lt=1e12)
+    ac: float = Field(ge=0, lt=1e12)
+    neuron_update: float = Field(default=0.0, ge=0, lt=1e12)
+    memory_byte: float = Field(default=0.0, ge=0, lt=1e12)
+
+
+class Bytes(Section):
+    """Size of a weight, of a value (membrane, sum, activation), and of the address of a spike."""
+
+    weight: float = Field(default=4, gt=0, le=1024)
+    value: float = Field(default=4, gt=0, le=1024)
+    event: float = Field(default=4, gt=0, le=1024)
+
+
+class CostTable(Section):
+    """What operations cost on some hardware.
+
+        E = mac · MAC + ac · AC + neuron_update · updates + memory_byte · bytes
+
+    Attributes:
+        source: where the numbers are from.
+    """
+
+    name: str
+    description: str = ""
+    source: str = Field(min_length=1)
+    picojoules: Picojoules
+    bytes: Bytes = Bytes()
+
+
+def cost_table_names() -> list[str]:
+    """Return the names of the tables that come with asnn, the default first."""
+    return sorted((path.stem for path in TABLES.glob("*.toml")), key=lambda n: (n != DEFAULT, n))
+
+
+def read_cost_table(name: str = DEFAULT) -> CostTable:
+    """Return a table by name, or from a TOML file.
+
+    Raises:
+        ConfigError: there is neither a table nor a file of that name.
+        DataError: the file is no table.
+    """
+    path = TABLES / f"{name}.toml" if name in cost_table_names() else Path(name)
+    if not path.is_file():
+        error = unknown("energy table", name, cost_table_names())
+        if path.suffix == ".toml":
+            error.what = f"there is no energy table {name}"
+        raise error
+    try:
+        return CostTable.model_validate(tomllib.loads(path.read_text("utf-8")))
+    except ValidationError as error:
+        faults = [
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:5]
+        ]
+        why = "; ".join(faults)
+    except (OSError, ValueError) as error:
+        why = str(error)
+    raise DataError(
+        f"{path} is not an energy table",
+        why=why,
+        remedy=f"begin with a copy of {TABLES / DEFAULT}.toml",
+    )

@@ -1,0 +1,101 @@
+"""Pictures: a training's curves and learned schedules; files of pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import ConfigError
+from ...core.files import whole_file
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, which the colour-blind can tell apart.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+FORMS = ("png", "svg", "pdf")
+DPI = 110
+
+
+def draw_curves(path: Path, history: list[dict[str, Any]]) -> None:
+    """Write `curves.png`: loss, accuracy and spike rate over epochs.
+
+    Raises:
+        AsnnError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    epochs = [metrics["epoch"] for metrics in history]
+    figure = Figure(figsize=(11, 3.2), layout="constrained")
+    for axes, title in zip(figure.subplots(1, 3), ("loss", "accuracy", "spike rate"), strict=True):
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.grid(alpha=0.3)
+        if title == "spike rate":
+            rates = [metrics["spike_rate"] for metrics in history]
+            axes.plot(epochs, rates, color=COLOURS[1], marker=".")
+            axes.set_ylim(bottom=0)
+            continue
+        for part, colour in zip(("train", "validation"), COLOURS, strict=False):
+            values = [metrics[f"{part}_{title}"] for metrics in history]
+            axes.plot(epochs, values, color=colour, marker=".", label=part)
+        axes.legend(frameon=False)
+    save_figure(path, figure)
+
+
+def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> None:
+    """Draw what `measure.schedules` returns: one panel for each kind, one line for each layer.
+
+    Raises:
+        AsnnError: the file cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    kinds = sorted(
+        {kind for values in schedules.values() for kind, v in values.items() if len(v) > 1}
+    )
+    figure = Figure(figsize=(1 + 3.6 * max(len(kinds), 1), 3.2), layout="constrained")
+    panels = figure.subplots(1, max(len(kinds), 1), squeeze=False)[0]
+    for axes, kind in zip(panels, kinds, strict=False):
+        for colour, (layer, values) in zip(
+            COLOURS * len(schedules), schedules.items(), strict=False
+        ):
+            if kind in values:
+                steps = range(1, len(values[kind]) + 1)
+                axes.plot(steps, values[kind], marker="o", color=colour, label=layer)
+        axes.set_title(kind.replace("_", " "))
+        axes.set_xlabel("step")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        axes.legend(frameon=False, fontsize=8)
+    if not kinds:
+        panels[0].set_axis_off()
+        panels[0].text(0.5, 0.5, "nothing is scheduled", ha="center")
+    save_figure(path, figure)
+
+
+def save_figure(path: Path, figure: Figure) -> None:
+    """Write a figure to a file, in the form that the end of its name tells.
+
+    Raises:
+        ConfigError: as `picture_form`.
+        AsnnError: the file cannot be written.
+    """
+    form = picture_form(path)
+    with whole_file(path) as temporary:
+        figure.savefig(temporary, format=form, dpi=DPI)
+
+
+def picture_form(path: Path) -> str:
+    """Return png, svg or pdf, as a file's name ends; png where it has no suffix.
+
+    Raises:
+        ConfigError: it ends otherwise.
+    """
+    form = path.suffix[1:].lower() or FORMS[0]
+    if form not in FORMS or path == Path("-"):  # not stdout
+        raise ConfigError(
+            f"a picture cannot be written to {path}",
+            why="its name must end in .png, .svg or .pdf",
+        )
+    return form

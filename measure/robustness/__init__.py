@@ -1,0 +1,1 @@
+"""Corruptions of inputs and of networks, and accuracy under them."""

@@ -1,0 +1,207 @@
+"""A spiking layer by the fused kernels: whether they can compute it, and how they are called."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ...kernels import residual as kernels
+from ...kernels.contract import RESETS, SURROGATES, Rule, Shape
+from ...kernels.dispatch import backend, missing_backend, recording
+from ...kernels.fused_layer import Call, Segments, fused, make_table, statistics_of_evaluation
+from ..neurons.leaky import AdaptiveLeaky, FixedLeaky
+from ..neurons.surrogates import SURROGATES as DERIVATIVES
+from .norm import FoldedNorm, PartedNorm, PerStepNorm, SharedNorm, TimeNorm
+from .time import is_static, once
+
+
+class Fusible(NamedTuple):
+    """A layer that the fused kernels compute.
+
+    Attributes:
+        neuron: of the layer.
+        segments: its batch norms, in order of the steps.
+        window: of its pool; (1, 1) without one.
+    """
+
+    neuron: AdaptiveLeaky
+    segments: Segments
+    window: tuple[int, int]
+
+
+class Frozen(NamedTuple):
+    """A layer in evaluation, for inputs of one shape: all that does not depend on their values."""
+
+    backend: Any
+    shape: Shape
+    rule: Rule
+    table: Tensor
+    threshold: Tensor
+
+    def run(self, x: Tensor, *, count: bool) -> tuple[Tensor, Tensor | None]:
+        """Return spikes, and their number at each step if it was to `count`."""
+        spikes, counts = self.backend.forward(
+            _rows(x, self.shape), self.table, self.threshold, self.shape, self.rule, count
+        )
+        return _as_images(spikes, self.shape, x.dim()), counts
+
+
+def fusible(
+    x: Tensor, norm: nn.Module | None, neuron: nn.Module, pool: nn.Module | None
+) -> Fusible | str:
+    """Return how the fused kernels see a layer with the input `x`, or why they cannot take it."""
+    missing = missing_backend(x.device.type, x.dtype)
+    if missing is not None:
+        return missing
+    if recording():
+        return "a graph is recorded, which fused kernels are no part of"
+    if x.dim() not in (3, 5):
+        return f"fused kernels take [T, B, C] and [T, B, C, H, W], not {x.dim()} axes"
+    if type(neuron) not in (AdaptiveLeaky, FixedLeaky):
+        return f"there is no fused kernel for {type(neuron).__name__}"
+    if any(is_watched(part) for part in (norm, neuron, pool) if part is not None):
+        return "a hook wants to see what passes between norm, neuron and pool"
+    steps = x.shape[0]
+    segments = _segments(norm, steps)
+    if isinstance(segments, str):
+        return segments
+    window = _window(pool)
+    if window is None:
+        return f"fused kernels pool by 2, without padding, not by {pool}"
+    assert isinstance(neuron, AdaptiveLeaky)
+    return Fusible(neuron, segments, window)
+
+
+def run(x: Tensor, how: Fusible, *, count: bool) -> tuple[Tensor, Tensor | None]:
+    """Return spikes `[T, B, C, ...]`, and their number at each step if it was to `count`."""
+    neuron = how.neuron
+    neuron.check(x)
+    shape = _shape(x, how.window)
+    call = Call(backend(x.device.type), shape, _rule(neuron), how.segments, count)
+    p = neuron.parameters_of_steps()
+    spikes = fused(
+        _rows(x, shape), call, leak=p.leak, gain=p.gain, threshold=p.threshold, size=p.reset_size
+    )
+    return _as_images(spikes, shape, x.dim()), call.counts
+
+
+@torch.no_grad()
+def freeze(x: Tensor, how: Fusible) -> Frozen:
+    """Return the layer in evaluation, for inputs of the shape of `x`."""
+    neuron = how.neuron
+    neuron.check(x)
+    shape = _shape(x, how.window)
+    p = neuron.parameters_of_steps()
+    table = make_table(
+        how.segments,
+        statistics_of_evaluation(how.segments),
+        p.leak[: shape.steps],
+        p.gain[: shape.steps],
+        None if p.reset_size is None else p.reset_size[: shape.steps],
+        steps=shape.steps,
+        channels=shape.channels,
+    )
+    threshold = p.threshold.reshape(1).float()
+    return Frozen(backend(x.device.type), shape, _rule(neuron), table, threshold)
+
+
+def normed_sum(x: Tensor, norm: nn.Module, other: Tensor | None = None) -> Tensor:
+    """Return the norm of `x` `[T, B, C, H, W]`, plus `other` of the same shape if there is one; by
+    kernels where they can compute it."""
+    fits = (
+        x.dim() == 5
+        and x.device.type == "cpu"
+        and missing_backend("cpu", x.dtype) is None
+        and not recording()
+        and not is_static(x)
+        and (other is None or (other.shape == x.shape and other.dtype == x.dtype))
+        and x.shape[1] * x.shape[3] * x.shape[4] > 1  # of a single value torch has its word to say
+        and not is_watched(norm)
+    )
+    segments = _segments(norm, x.shape[0]) if fits else "they do not fit"
+    if isinstance(segments, str) or not segments:
+        out = norm(x)
+        return out if other is None else out + other
+    shape = _shape(x, (1, 1))
+    rows = kernels.normed_sum(
+        _rows(x, shape),
+        None if other is None else _rows(other, shape),
+        segments,
+        backend(x.device.type),
+    )
+    return _as_images(rows, shape, x.dim())
+
+
+def is_watched(part: nn.Module) -> bool:
+    """Return whether a hook wants to see what a module, or one within it, is given or gives."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(module, kind) for module in part.modules() for kind in kinds)
+
+
+def _segments(norm: nn.Module | None, steps: int) -> Segments | str:
+    if norm is None:
+        return []
+    parts = (norm.first, norm.others) if isinstance(norm, PartedNorm) else (norm,)
+    for part in (norm, *parts):  # what is derived from them may do something else
+        if type(part) not in (FoldedNorm, PerStepNorm, SharedNorm, PartedNorm):
+            return f"there is no fused kernel for the norm {type(part).__name__}"
+    assert isinstance(norm, TimeNorm)
+    segments: Any = norm.segments(steps)
+    plain = (nn.BatchNorm1d, nn.BatchNorm2d)
+    if sum(number for _, number in segments) != steps:
+        return "there are not as many norms as steps"
+    norms = [part for part, _ in segments]
+    if not all(type(part) in plain and part.affine for part in norms):
+        return "fused kernels take batch norms with weight and bias"
+    if not all(part.track_running_stats for part in norms):
+        return "fused kernels take batch norms with running statistics"
+    if len({(part.training, part.eps) for part in norms}) > 1:
+        return "fused kernels take batch norms that are all in the same mode"
+    return segments
+
+
+def _window(pool: nn.Module | None) -> tuple[int, int] | None:
+    """Return the window of a max-pool as the kernels know it, None where they do not."""
+    if pool is None:
+        return 1, 1
+    if type(pool) is not nn.MaxPool2d or pool.ceil_mode or pool.return_indices:
+        return None
+    window, stride, padding, dilation = (
+        (value, value) if isinstance(value, int) else tuple(value)
+        for value in (pool.kernel_size, pool.stride, pool.padding, pool.dilation)
+    )
+    fits = window == stride and padding == (0, 0) and dilation == (1, 1)
+    return window if fits and set(window) <= {1, 2} else None  # type: ignore[return-value]
+
+
+def _shape(x: Tensor, window: tuple[int, int]) -> Shape:
+    steps, batch, channels = x.shape[:3]
+    height, width = x.shape[3:] if x.dim() == 5 else (1, 1)
+    return Shape(steps, batch, height, width, channels, is_static(x), window)
+
+
+def _rows(x: Tensor, shape: Shape) -> Tensor:
+    if shape.static:
+        x = once(x).unsqueeze(0)
+    if x.dim() == 5:
+        x = x.permute(0, 1, 3, 4, 2)
+    return x.contiguous().view(-1, shape.rows, shape.channels)
+
+
+def _as_images(spikes: Tensor, shape: Shape, dims: int) -> Tensor:
+    spikes = spikes.view(shape.steps, shape.batch, *shape.pooled, shape.channels)
+    return spikes[:, :, 0, 0] if dims == 3 else spikes.permute(0, 1, 4, 2, 3)
+
+
+def _rule(neuron: AdaptiveLeaky) -> Rule:
+    options = neuron.options
+    default = DERIVATIVES[options.surrogate][1]
+    return Rule(
+        reset=RESETS.index(options.reset),
+        sized=neuron.reset_size is not None,
+        surrogate=SURROGATES.index(options.surrogate),
+        alpha=default if options.alpha is None else options.alpha,
+        learns_threshold=neuron.threshold.requires_grad,
+    )

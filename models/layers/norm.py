@@ -1,0 +1,117 @@
+"""Batch normalisation of time-major tensors, in three forms.
+
+- `folded`: one set of statistics over all T·B samples.
+- `per-step`: each step has its own statistics, running averages, weight and bias.
+- `shared`: each step is normalised by itself in training, and all feed one set of running
+  averages, as the published code does; for comparison only.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ...core.registry import unknown
+from .time import is_static, over_time
+
+Norm = Literal["folded", "per-step", "shared"]
+
+
+class TimeNorm(nn.Module):
+    """Batch norm of time-major tensors, `[T, B, C, ...] -> [T, B, C, ...]`."""
+
+    def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
+        """Return, in order, the batch norms that the first `steps` go through, each with its
+        number of steps; a norm that stands there again takes those steps apart."""
+        raise NotImplementedError
+
+
+def create_norm(form: str, channels: int, *, steps: int, image: bool) -> TimeNorm:
+    """Return batch norm for `[T, B, C, H, W]` (`image`) or `[T, B, C]`.
+
+    Raises:
+        ConfigError: the form is not known.
+    """
+    make = nn.BatchNorm2d if image else nn.BatchNorm1d
+    if form == "folded":
+        return FoldedNorm(make(channels))
+    if form == "per-step":
+        return PerStepNorm([make(channels) for _ in range(steps)])
+    if form == "shared":
+        warnings.warn(
+            "norm 'shared' averages the statistics of steps that differ, so that evaluation may "
+            "fit none of them; it is there to compare with the published code",
+            stacklevel=2,
+        )
+        return SharedNorm(make(channels))
+    raise unknown("norm", form, ["folded", "per-step", "shared"])
+
+
+class FoldedNorm(TimeNorm):
+    """Normalise all steps together; steps that are views of one are normalised once."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        if is_static(x):
+            return self.norm(x[0]).expand(x.shape)
+        return over_time(self.norm, x)
+
+    def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
+        return [(self.norm, steps)]
+
+
+class PerStepNorm(TimeNorm):
+    """Normalise step t with the t-th of `norms`."""
+
+    def __init__(self, norms: list[nn.Module]) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(norms)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([norm(step) for norm, step in zip(self.norms, x, strict=False)])
+
+    def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
+        return [(norm, 1) for norm in self.norms[:steps]]
+
+
+class SharedNorm(TimeNorm):
+    """Normalise each step by itself with one norm."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.norm(step) for step in x])
+
+    def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
+        return [(self.norm, 1)] * steps
+
+
+class PartedNorm(TimeNorm):
+    """Normalise the first `split` steps with one norm and the others with another."""
+
+    first: TimeNorm
+    others: TimeNorm
+
+    def __init__(self, split: int, first: TimeNorm, others: TimeNorm) -> None:
+        super().__init__()
+        self.split = split
+        self.first = first
+        self.others = others
+
+    def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
+        if steps <= self.split:
+            return self.first.segments(steps)
+        return [*self.first.segments(self.split), *self.others.segments(steps - self.split)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[0] <= self.split:
+            return self.first(x)
+        return torch.cat([self.first(x[: self.split]), self.others(x[self.split :])])

@@ -1,0 +1,77 @@
+"""Two paths that meet again: the block of residual networks."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from ...core.registry import unknown
+from ...kernels.dispatch import Kernels, recording
+from ...kernels.residual import fork
+from .fusing import is_watched, normed_sum
+from .norm import TimeNorm
+from .time import is_static
+
+Join = Literal["add", "and", "iand"]
+
+
+class Residual(nn.Module):
+    """y = join(main(x), shortcut(x)), time-major: `[T, B, ...] -> [T, B, ...]`.
+
+    With a of the main path and b of the shortcut:
+
+        add     a + b
+        and     a b             of spikes: both fire
+        iand    (1 - a) b       of spikes: the shortcut fires and the main path does not
+
+    Args:
+        main: layers of the main path.
+        shortcut: layers of the shortcut; none of them is the identity.
+        join: how the two meet.
+
+    Attributes:
+        kernels: `reference` is always plain torch; see `asnn.models.use_kernels`.
+
+    Raises:
+        ConfigError: `join` is none of these.
+
+    Source: the element-wise functions of SEW-ResNet, Fang et al., NeurIPS 2021.
+    """
+
+    kernels: Kernels = "auto"
+
+    def __init__(
+        self, main: nn.Sequential, shortcut: nn.Sequential | None = None, join: Join = "add"
+    ) -> None:
+        super().__init__()
+        if join not in ("add", "and", "iand"):
+            raise unknown("join", join, ["add", "and", "iand"])
+        self.main = main
+        self.shortcut = nn.Sequential() if shortcut is None else shortcut
+        self.join = join
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self._ends_in_normed_sum():
+            a, b = (x, x) if is_static(x) else fork(x)
+            b = self.shortcut(b)
+            for layer in [*self.main][:-1]:
+                a = layer(a)
+            return normed_sum(a, self.main[-1], b)
+        a, b = self.main(x), self.shortcut(x)
+        if self.join == "add":
+            return a + b
+        return a * b if self.join == "and" else (1 - a) * b
+
+    def _ends_in_normed_sum(self) -> bool:
+        return (
+            self.kernels != "reference"
+            and not recording()
+            and self.join == "add"
+            and len(self.main) > 0
+            and isinstance(self.main[-1], TimeNorm)
+            and not is_watched(self.main)
+        )
+
+    def extra_repr(self) -> str:
+        return f"join={self.join}"

@@ -1,0 +1,52 @@
+"""A network of linear layers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import nn
+
+from ...core.errors import ConfigError
+from ..layers.norm import Norm, create_norm
+from ..layers.spiking import Readout, SpikingLayer, Stem, stem_norm
+from ..layers.time import OverTime
+from ..network import Blueprint, SpikingNetwork
+
+
+def mlp(
+    plan: Blueprint,
+    *,
+    features: list[int] | None = None,
+    norm: Norm = "folded",
+) -> SpikingNetwork:
+    """Build flatten, then linear → batch norm → neuron for each entry of `features`; readout.
+
+    Args:
+        plan: shapes, code and neuron.
+        features: neurons of each layer, (256, 256) by default.
+        norm: `folded`, `per-step` or `shared` batch norm.
+
+    Raises:
+        ConfigError: a number of features is not positive.
+    """
+    features = [256, 256] if features is None else features
+    if not features or min(features) < 1:
+        raise ConfigError(f"features must be positive, not {features}")
+    channels, height, width = plan.in_shape
+    size = channels * height * width
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    for i, out in enumerate(features, start=1):
+        if i == 1:
+
+            def linear(size: int = size, out: int = out) -> nn.Module:
+                return nn.Sequential(nn.Flatten(), nn.Linear(size, out, bias=False))
+
+            layers["linear1"] = Stem(plan.coding, linear, mean=plan.mean, std=plan.std)
+            normed = stem_norm(plan.coding, norm, out, image=False)
+        else:
+            layers[f"linear{i}"] = OverTime(nn.Linear(size, out, bias=False))
+            normed = create_norm(norm, out, steps=plan.steps, image=False)
+        layers[f"spikes{i}"] = SpikingLayer(normed, plan.make_neuron(out))
+        size = out
+    layers["readout"] = Readout(size, plan.classes, steps=plan.steps, scaled=plan.scaled)
+    return SpikingNetwork(plan.coding, nn.Sequential(layers))

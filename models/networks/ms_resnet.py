@@ -1,0 +1,170 @@
+"""MS-ResNet: residual networks whose shortcuts carry membranes' inputs, not spikes."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from torch import nn
+
+from ...core.errors import ConfigError
+from ..layers.convolution import PointConv2d, SpikeConv2d
+from ..layers.norm import Norm, TimeNorm
+from ..layers.residual import Residual
+from ..layers.spiking import SpikingLayer
+from ..layers.time import OverTime
+from ..network import Blueprint, SpikingNetwork
+from . import blocks
+from .blocks import StemForm
+
+
+class Form(NamedTuple):
+    """Which blocks a depth stands for.
+
+    Attributes:
+        stages: blocks of each stage; each stage doubles the channels.
+        width: channels of the first stage.
+        hidden: features of a spiking layer in front of the readout; 0 for none.
+        deep_stem: three convolutions instead of one with a large kernel, where images are large.
+        pooled_shortcut: a shortcut that halves the size takes means of 2×2 instead of a stride.
+    """
+
+    stages: tuple[int, ...]
+    width: int = 64
+    hidden: int = 0
+    deep_stem: bool = False
+    pooled_shortcut: bool = False
+
+
+FORMS = {
+    18: Form((2, 2, 2, 2)),
+    19: Form((3, 3, 2), width=128, hidden=256),
+    34: Form((3, 4, 6, 3)),
+    104: Form((3, 8, 32, 8), deep_stem=True, pooled_shortcut=True),
+}
+
+
+def ms_resnet(
+    plan: Blueprint,
+    *,
+    depth: Literal[18, 19, 34, 104] = 18,
+    width: int | None = None,
+    stem: StemForm = "cifar",
+    norm: Norm = "folded",
+) -> SpikingNetwork:
+    """Build a stem, blocks x + norm(conv(neuron(norm(conv(neuron(x)))))), neuron, mean, readout.
+
+    Every convolution but the stem's is given spikes. The last norm of a block starts with weight
+    0, so that the block starts as its shortcut.
+
+    Args:
+        plan: shapes, code and neuron.
+        depth: 18, 34 and 104 of the paper; 19 has the wide stages (128, 256, 512 channels) and
+            the spiking layer of 256 features of tdBN's ResNet-19.
+        width: channels of the first stage; by default 64, and 128 at depth 19.
+        stem: `cifar` keeps the size in stem and first stage, `imagenet` halves it in both.
+        norm: `folded`, `per-step` or `shared` batch norm.
+
+    Raises:
+        ConfigError: an unknown depth, a width that is not positive, or at depth 104 an image whose
+            sides cannot be halved.
+
+    Source: Hu et al., "Advancing spiking neural networks towards deep residual learning",
+    arXiv 2112.08954, and github.com/Ariande1/MS-ResNet; depth 19: Zheng et al., AAAI 2021.
+    """
+    if depth not in FORMS:
+        raise ConfigError(f"depth must be 18, 19, 34 or 104, not {depth}")
+    form = FORMS[depth]
+    channels = form.width if width is None else width
+    if channels < 1:
+        raise ConfigError(f"width must be positive, not {channels}")
+    builder = _Builder(plan, form, norm, plan.in_shape[1:])
+    builder.add_stem(channels, large=stem == "imagenet")
+    for i, count in enumerate(form.stages):
+        for j in range(count):
+            halved = j == 0 and (i > 0 or stem == "imagenet")
+            builder.add_block(channels * 2**i, stride=2 if halved else 1)
+    return SpikingNetwork(plan.coding, builder.finished())
+
+
+class _Builder:
+    """Adds layers one after another, and knows the shape that they give."""
+
+    def __init__(self, plan: Blueprint, form: Form, norm: Norm, size: tuple[int, int]) -> None:
+        self.plan = plan
+        self.form = form
+        self.norm: Norm = norm
+        self.size = size
+        self.channels = 0
+        self.blocks = 0
+        self.layers: dict[str, nn.Module] = {}
+
+    def add_stem(self, channels: int, *, large: bool) -> None:
+        inputs = self.plan.in_shape[0]
+
+        def make() -> nn.Module:
+            if not large:
+                return SpikeConv2d(inputs, channels, 3, padding=1, bias=False)
+            if not self.form.deep_stem:
+                return SpikeConv2d(inputs, channels, 7, stride=2, padding=3, bias=False)
+            first = SpikeConv2d(inputs, channels, 3, stride=2, padding=1)
+            others = [SpikeConv2d(channels, channels, 3, padding=1) for _ in range(2)]
+            return nn.Sequential(first, *others)
+
+        self.layers["stem"], self.layers["norm"] = blocks.stem(self.plan, make, channels, self.norm)
+        self.channels = channels
+        if large:
+            self.size = _halved(self.size)
+
+    def add_block(self, channels: int, *, stride: int) -> None:
+        last = blocks.batch_norm(self.plan, channels, self.norm)
+        _start_at_zero(last)
+        main = blocks.sequence(
+            spikes1=blocks.neuron(self.plan, self.channels),
+            conv1=blocks.conv(self.channels, channels, stride=stride),
+            spikes2=blocks.normed_neuron(self.plan, channels, self.norm),
+            conv2=blocks.conv(channels, channels),
+            norm=last,
+        )
+        shortcut: dict[str, nn.Module] = {}
+        if stride != 1 or channels != self.channels:
+            if self.form.pooled_shortcut:
+                shortcut["pool"] = self._pool()
+                stride = 1
+            # What it is given are no spikes: the plain convolution, which does not look for them.
+            shortcut["conv"] = OverTime(PointConv2d(self.channels, channels, stride=stride))
+            shortcut["norm"] = blocks.batch_norm(self.plan, channels, self.norm)
+        self.blocks += 1
+        self.layers[f"block{self.blocks}"] = Residual(main, blocks.sequence(**shortcut))
+        if stride == 2 or "pool" in shortcut:
+            self.size = _halved(self.size)
+        self.channels = channels
+
+    def _pool(self) -> OverTime:
+        if any(side > 1 and side % 2 for side in self.size):
+            raise ConfigError(
+                f"depth 104 halves its images, which cannot be done with {self.size}",
+                remedy="use images whose sides can be halved five times, such as 224×224",
+            )
+        return OverTime(nn.AvgPool2d((min(self.size[0], 2), min(self.size[1], 2))))
+
+    def finished(self) -> nn.Sequential:
+        plan, features = self.plan, self.channels
+        self.layers["spikes"] = blocks.neuron(plan, features)
+        self.layers["mean"] = blocks.mean_over_places(self.size)
+        self.layers["flatten"] = nn.Flatten(2)
+        if self.form.hidden:
+            self.layers["linear"] = OverTime(nn.Linear(features, self.form.hidden))
+            features = self.form.hidden
+            self.layers["spikes_linear"] = SpikingLayer(None, plan.make_neuron(features))
+        self.layers["readout"] = blocks.readout(plan, features)
+        return blocks.sequence(**self.layers)
+
+
+def _halved(size: tuple[int, int]) -> tuple[int, int]:
+    return blocks.strided(size[0]), blocks.strided(size[1])
+
+
+def _start_at_zero(norm: TimeNorm) -> None:
+    for module in norm.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.zeros_(module.weight)

@@ -1,0 +1,133 @@
+"""Spikformer: a transformer whose queries, keys and values are spikes."""
+
+from __future__ import annotations
+
+import re
+
+from torch import nn
+
+from ...core.errors import ConfigError
+from ..layers.attention import SelfAttention
+from ..layers.convolution import SpikeConv2d
+from ..layers.norm import Norm
+from ..layers.residual import Residual
+from ..layers.spiking import SpikingLayer, Stem, stem_norm
+from ..layers.time import OverTime
+from ..network import Blueprint, SpikingNetwork
+from . import blocks
+from .blocks import StemForm
+
+DEEPEST = 1_000  # blocks
+HEAD = 32  # channels of a head in the published networks for CIFAR
+SCALE = 0.25
+POOLS = {"cifar": 2, "imagenet": 4}
+
+
+def spikformer(
+    plan: Blueprint,
+    *,
+    size: str = "4-384",
+    heads: int | None = None,
+    ratio: int = 4,
+    stem: StemForm = "cifar",
+    norm: Norm = "folded",
+) -> SpikingNetwork:
+    """Build a stem of convolutions, blocks of attention and two layers, mean over places, readout.
+
+    Tokens are the places of an image, and linear layers of tokens are convolutions 1×1. Queries,
+    keys and values come from one product and one layer of neurons. The attention's scale of 1/8
+    and its neurons' threshold of 1/2 in the published code are a scale of 1/4 in front of a
+    threshold of 1: leaky neurons fire alike.
+
+    Args:
+        plan: shapes, code and neuron.
+        size: `DEPTH-DIM`, such as `4-384`: number of blocks, and channels D of a token.
+        heads: of the attention; by default each has 32 channels.
+        ratio: channels within a block's two layers, as a multiple of D.
+        stem: `cifar` halves the size twice; `imagenet` four times, and its queries, keys and
+            values have no bias.
+        norm: `folded`, `per-step` or `shared` batch norm.
+
+    Raises:
+        ConfigError: a size that cannot be read, or channels that heads or stem cannot divide.
+
+    Source: Zhou et al., "Spikformer: when spiking neural network meets transformer", ICLR 2023,
+    and github.com/ZK-Zhou/spikformer.
+    """
+    found = re.fullmatch(r"([1-9]\d*)-([1-9]\d*)", size)
+    if not found:
+        raise ConfigError(
+            f"size must be DEPTH-DIM, not {size!r}",
+            remedy="for example 4-384: 4 blocks of 384 channels",
+        )
+    depth, dim = int(found[1]), int(found[2])
+    heads = max(dim // HEAD, 1) if heads is None else heads
+    if dim % 8 or heads < 1 or dim % heads:
+        raise ConfigError(
+            f"{dim} channels cannot be divided into {heads} heads and the stem's eighths",
+            remedy="choose a multiple of 32",
+        )
+    if not 1 <= depth <= DEEPEST:
+        raise ConfigError(f"{depth} blocks are not between 1 and {DEEPEST}")
+    if ratio < 1:
+        raise ConfigError(f"ratio must be at least 1, not {ratio}")
+    layers, places = _stem(plan, dim, POOLS[stem], norm)
+    for i in range(1, depth + 1):
+        layers[f"attention{i}"] = _attention(plan, dim, heads, norm, bias=stem == "cifar")
+        layers[f"mlp{i}"] = _two_layers(plan, dim, ratio * dim, norm)
+    layers["mean"] = blocks.mean_over_places(places)
+    layers["flatten"] = nn.Flatten(2)
+    layers["readout"] = blocks.readout(plan, dim)
+    return SpikingNetwork(plan.coding, blocks.sequence(**layers))
+
+
+def _stem(
+    plan: Blueprint, dim: int, pools: int, norm: Norm
+) -> tuple[dict[str, nn.Module], tuple[int, int]]:
+    """Return four convolutions, the last `pools` of them pooled, and one that tells places."""
+    layers: dict[str, nn.Module] = {}
+    channels, height, width = plan.in_shape
+    for i, outputs in enumerate((dim // 8, dim // 4, dim // 2, dim), start=1):
+        if i == 1:
+
+            def make(inputs: int = channels, outputs: int = outputs) -> nn.Module:
+                return SpikeConv2d(inputs, outputs, 3, padding=1, bias=False)
+
+            layers["conv1"] = Stem(plan.coding, make, mean=plan.mean, std=plan.std)
+            normed = stem_norm(plan.coding, norm, outputs, image=True)
+            layers["spikes1"] = SpikingLayer(normed, plan.make_neuron(outputs))
+        else:
+            layers[f"conv{i}"] = blocks.conv(channels, outputs)
+            layers[f"spikes{i}"] = blocks.normed_neuron(plan, outputs, norm)
+        if i > 4 - pools:
+            layers[f"pool{i}"] = OverTime(nn.MaxPool2d(3, stride=2, padding=1))
+            height, width = blocks.strided(height), blocks.strided(width)
+        channels = outputs
+    layers["position"] = Residual(
+        blocks.sequence(conv=blocks.conv(dim, dim), spikes=blocks.normed_neuron(plan, dim, norm))
+    )
+    return layers, (height, width)
+
+
+def _attention(plan: Blueprint, dim: int, heads: int, norm: Norm, *, bias: bool) -> Residual:
+    return Residual(
+        blocks.sequence(
+            qkv=blocks.conv(dim, 3 * dim, 1, bias=bias),
+            spikes_qkv=blocks.normed_neuron(plan, 3 * dim, norm),
+            attention=SelfAttention(heads, SCALE),
+            spikes_attention=blocks.neuron(plan, dim),
+            projection=blocks.conv(dim, dim, 1, bias=True),
+            spikes_projection=blocks.normed_neuron(plan, dim, norm),
+        )
+    )
+
+
+def _two_layers(plan: Blueprint, dim: int, hidden: int, norm: Norm) -> Residual:
+    return Residual(
+        blocks.sequence(
+            linear1=blocks.conv(dim, hidden, 1, bias=True),
+            spikes1=blocks.normed_neuron(plan, hidden, norm),
+            linear2=blocks.conv(hidden, dim, 1, bias=True),
+            spikes2=blocks.normed_neuron(plan, dim, norm),
+        )
+    )

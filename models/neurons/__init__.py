@@ -1,0 +1,25 @@
+"""Spiking neurons: a pure step, one time loop, and a thin module around them."""
+
+from .leaky import (
+    AdaptiveLeaky,
+    FixedLeaky,
+    LeakyOptions,
+    LeakyParameters,
+    LeakyState,
+    leaky_step,
+    neuron_registry,
+)
+from .relu import Relu
+from .surrogates import spike
+
+__all__ = [
+    "AdaptiveLeaky",
+    "FixedLeaky",
+    "LeakyOptions",
+    "LeakyParameters",
+    "LeakyState",
+    "Relu",
+    "leaky_step",
+    "neuron_registry",
+    "spike",
+]

@@ -1,0 +1,371 @@
+"""Spiking neurons: a pure step, one time loop, and a thin module around them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ...core.errors import ConfigError
+from ...core.registry import Registry, unknown
+from .surrogates import SURROGATES, spike
+
+Granularity = Literal["layer", "channel"]
+Schedule = Literal["per-step", "shared"]
+Reset = Literal["subtract", "zero", "none"]
+Surrogate = Literal["sigmoid", "atan", "triangular", "fast_sigmoid"]
+LEAK_BOUNDS = (0.01, 0.99)
+
+neuron_registry = Registry(
+    "neurons",
+    {
+        "adaptive": "models.neurons.leaky:AdaptiveLeaky",
+        "fixed": "models.neurons.leaky:FixedLeaky",
+        "relu": "models.neurons.relu:Relu",
+    },
+)
+
+
+class LeakyParameters(NamedTuple):
+    """What a leaky neuron computes with; schedules are `[T]` or, by channel, `[T, C]`.
+
+    Attributes:
+        leak: share of the membrane that stays from step to step.
+        gain: factor of the input.
+        threshold: θ, a scalar.
+        reset_size: r, a schedule, or None where the threshold itself is the size of the reset.
+    """
+
+    leak: Tensor
+    gain: Tensor
+    threshold: Tensor
+    reset_size: Tensor | None = None
+
+    def at(self, t: int) -> LeakyParameters:
+        """Return the parameters of step `t`."""
+        size = None if self.reset_size is None else self.reset_size[t]
+        return LeakyParameters(self.leak[t], self.gain[t], self.threshold, size)
+
+    def shaped_for(self, dims: int, dtype: torch.dtype) -> LeakyParameters:
+        """Return schedules that broadcast against `[B, C, ...]` with `dims` axes, in `dtype`."""
+
+        def shaped(schedule: Tensor) -> Tensor:
+            if schedule.dim() == 2:  # [T, C]: C stands second, behind the batch
+                schedule = schedule.view(*schedule.shape, *[1] * (dims - 2))
+            return schedule.to(dtype)
+
+        size = None if self.reset_size is None else shaped(self.reset_size)
+        return LeakyParameters(shaped(self.leak), shaped(self.gain), self.threshold.to(dtype), size)
+
+
+class LeakyOptions(NamedTuple):
+    """How a leaky neuron resets and learns: the part that is not a tensor."""
+
+    reset: Reset = "subtract"
+    surrogate: Surrogate = "sigmoid"
+    alpha: float | None = None
+
+
+class LeakyState(NamedTuple):
+    """Where a neuron stands between two steps.
+
+    Attributes:
+        v: membrane `[B, ...]`, or None before the first step, when it is 0.
+        step: number of steps made, which is the index of the next one.
+    """
+
+    v: Tensor | None
+    step: int
+
+
+def leaky_step(
+    x: Tensor, v: Tensor | None, p: LeakyParameters, options: LeakyOptions
+) -> tuple[Tensor, Tensor]:
+    """Make one step of the adaptive leaky integrate-and-fire neuron.
+
+        v_t = leak_t v_{t-1} + gain_t x_t
+        s_t = H(v_t - θ)                      with a reset size: H(v_t / r_t - θ)
+        v_t ← v_t - θ s_t                     reset `subtract`; with a reset size: v_t - r_t s_t
+        v_t ← v_t (1 - s_t)                   reset `zero`
+
+    Nothing is detached: gradients flow through the reset.
+
+    Args:
+        x: input `[B, ...]`.
+        v: membrane before the step, same shape; None is 0.
+        p: parameters of this step, broadcast against `x`.
+        options: reset rule and surrogate.
+
+    Returns:
+        Spikes (0/1) and the membrane after the reset, both like `x`.
+
+    Source: arXiv 2408.12407; the reset size is that of the author's detector
+    (github.com/hhx0320/3D-SPIKING-YOLO).
+    """
+    v = p.gain * x if v is None else p.leak * v + p.gain * x
+    scaled = v if p.reset_size is None else v / p.reset_size
+    s = spike(scaled - p.threshold, options.surrogate, options.alpha)
+    if options.reset == "subtract":
+        v = v - s * (p.threshold if p.reset_size is None else p.reset_size)
+    elif options.reset == "zero":
+        v = v * (1 - s)
+    return s, v
+
+
+def leaky_steps(x: Tensor, p: LeakyParameters, options: LeakyOptions) -> Tensor:
+    """Make all T steps from rest: input `[T, B, ...]`, spikes `[T, B, ...]`."""
+    v = None
+    spikes = []
+    for t, x_t in enumerate(x.unbind(0)):  # its backward is one stack; that of x[t] is T paddings
+        s, v = leaky_step(x_t, v, p.at(t), options)
+        spikes.append(s)
+    return torch.stack(spikes) if spikes else torch.empty_like(x)
+
+
+class AdaptiveLeaky(nn.Module):
+    """Leaky integrate-and-fire neurons whose leak and gain are learned for each time step.
+
+    Two faces of one function (see `leaky_step` for the equations):
+
+    - all steps: `spikes = neuron(x)`, `[T, B, ...] -> [T, B, ...]`, beginning at rest;
+    - step by step, as in snnTorch: `mem = neuron.init_leaky()`, then
+      `spk, mem = neuron(x_t, mem)` with `x_t` `[B, ...]`; `mem.v` is the membrane.
+
+    The module holds parameters and no state. Membranes are kept in float32 at least, whatever
+    the dtype of the input; spikes have the dtype of the input.
+
+    Args:
+        steps: number of time steps T that have parameters.
+        channels: number of channels C, needed by granularity `channel`; C is the second axis of
+            `[B, C, ...]`.
+        granularity: `layer` (a scalar for each step) or `channel` (one for each step and channel).
+        schedule: `per-step`, or `shared`: one leak and gain (and reset size) for all steps, which
+            hardware without time-varying parameters can hold.
+        reset: `subtract`, `zero` or `none`.
+        threshold: θ; 1, or 0.5 with `learn_reset_size`, which measures in units of r.
+        learn_threshold: make θ a parameter.
+        learn_reset_size: add the learnable reset size r_t, starting at 1 (reset `subtract` only).
+        leak, gain: start values.
+        learn_schedule: make leak and gain parameters; otherwise they stay as they start.
+        bounded: keep the leak from 0.01 to 0.99, where it is the decay of a LIF neuron.
+        surrogate: `sigmoid`, `atan`, `triangular` or `fast_sigmoid`.
+        alpha: steepness of the surrogate; its own default if None (sigmoid: 4).
+
+    Raises:
+        ConfigError: an option out of range, or options that contradict each other.
+
+    With leak = β and gain = 1 at every step this is `snntorch.Leaky(beta=β,
+    reset_mechanism="subtract", reset_delay=False)`, as long as no membrane is above the threshold
+    after its reset (snnTorch then resets once more before the next spike is decided).
+
+    >>> neuron = AdaptiveLeaky(steps=3, leak=0.5, gain=1.0)
+    >>> neuron(torch.tensor([[0.8], [0.8], [0.8]])).flatten().tolist()
+    [0.0, 1.0, 0.0]
+    """
+
+    leak: Tensor
+    gain: Tensor
+    threshold: Tensor
+    reset_size: Tensor | None
+
+    def __init__(
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        granularity: Granularity = "layer",
+        schedule: Schedule = "per-step",
+        reset: Reset = "subtract",
+        threshold: float | None = None,
+        learn_threshold: bool = False,
+        learn_reset_size: bool = False,
+        leak: float = 0.5,
+        gain: float = 0.5,
+        learn_schedule: bool = True,
+        bounded: bool = False,
+        surrogate: Surrogate = "sigmoid",
+        alpha: float | None = None,
+    ) -> None:
+        super().__init__()
+        _check(steps, channels, granularity, schedule, reset, learn_reset_size, surrogate)
+        for name, value in (("threshold", threshold), ("alpha", alpha)):
+            if value is not None and not value > 0:
+                raise ConfigError(f"{name} must be above 0, not {value}")
+        self.steps = steps
+        self.granularity = granularity
+        self.bounded = bounded
+        self.options = LeakyOptions(reset, surrogate, alpha)
+        shape = [steps if schedule == "per-step" else 1]
+        if granularity == "channel" and channels is not None:
+            shape.append(channels)
+        if threshold is None:
+            threshold = 0.5 if learn_reset_size else 1.0
+        self._hold("leak", torch.full(shape, float(leak)), learn_schedule)
+        self._hold("gain", torch.full(shape, float(gain)), learn_schedule)
+        self._hold("threshold", torch.tensor(float(threshold)), learn_threshold)
+        self.reset_size = nn.Parameter(torch.ones(shape)) if learn_reset_size else None
+
+    def _hold(self, name: str, value: Tensor, learned: bool) -> None:
+        # What is not learned is a buffer: it moves and is saved with the rest, but never trains.
+        if learned:
+            self.register_parameter(name, nn.Parameter(value))
+        else:
+            self.register_buffer(name, value)
+
+    def parameters_of_steps(self) -> LeakyParameters:
+        """Return leak, gain, threshold and reset size, the schedules for all T steps."""
+        size = None if self.reset_size is None else self._all(self.reset_size)
+        leak = self._all(self.kept_leak())
+        return LeakyParameters(leak, self._all(self.gain), self.threshold, size)
+
+    def kept_leak(self) -> Tensor:
+        """Return the leak within its bounds, if it has any; shaped as it is learned."""
+        return _Bounded.apply(self.leak) if self.bounded else self.leak  # type: ignore[return-value]
+
+    def _all(self, schedule: Tensor) -> Tensor:
+        """Return a schedule for all steps: a shared one stands for each of them."""
+        return schedule.expand(self.steps, *schedule.shape[1:])
+
+    def init_leaky(self) -> LeakyState:
+        """Return the state before the first step."""
+        return LeakyState(None, 0)
+
+    def forward(
+        self, x: Tensor, mem: LeakyState | None = None
+    ) -> Tensor | tuple[Tensor, LeakyState]:
+        """Make all steps of `[T, B, ...]`, or one step of `[B, ...]` from the state `mem`.
+
+        Raises:
+            ConfigError: there are more steps than the schedule has.
+            TypeError: `mem` is not a state from `init_leaky` or an earlier step.
+        """
+        if mem is None:
+            return self._all_steps(x)
+        if not isinstance(mem, LeakyState):
+            raise TypeError(
+                "mem must be a LeakyState, since a membrane alone does not say which step comes "
+                "next: begin with mem = neuron.init_leaky()"
+            )
+        self._check_steps(mem.step + 1)
+        self._check_channels(x.shape[1:])
+        wide = _membrane_dtype(x.dtype)
+        p = self.parameters_of_steps().shaped_for(x.dim(), wide).at(mem.step)
+        s, v = leaky_step(x.to(wide), mem.v, p, self.options)
+        return s.to(x.dtype), LeakyState(v, mem.step + 1)
+
+    def _all_steps(self, x: Tensor) -> Tensor:
+        self.check(x)
+        wide = _membrane_dtype(x.dtype)
+        p = self.parameters_of_steps().shaped_for(x.dim() - 1, wide)
+        return leaky_steps(x.to(wide), p, self.options).to(x.dtype)
+
+    def check(self, x: Tensor) -> None:
+        """Check that the schedules cover an input `[T, B, ...]`.
+
+        Raises:
+            ConfigError: there are more steps than the schedule has, or other channels.
+        """
+        self._check_steps(x.shape[0])
+        self._check_channels(x.shape[2:])
+
+    def _check_steps(self, steps: int) -> None:
+        if steps > self.steps:
+            raise ConfigError(
+                f"the input has {steps} steps or more, the neuron has parameters for {self.steps}",
+                why="leak and gain are learned for each step",
+                remedy=f"give at most {self.steps} steps, or build the neuron with steps={steps}",
+            )
+
+    def _check_channels(self, shape: torch.Size) -> None:
+        """Check what follows the batch in the shape of the input."""
+        channels = self.leak.shape[1:]
+        if channels and shape[:1] != channels:
+            raise ConfigError(
+                f"the neuron has parameters for {channels[0]} channels, "
+                f"the input has {shape[0] if shape else 'none'}",
+                why="granularity 'channel' counts the axis behind the batch",
+            )
+
+    def extra_repr(self) -> str:
+        return f"steps={self.steps}, granularity={self.granularity}, reset={self.options.reset}"
+
+
+class FixedLeaky(AdaptiveLeaky):
+    """`AdaptiveLeaky` with leak and gain held at 0.5: the network that adaptation is compared with.
+
+    The options are those of `AdaptiveLeaky` that choose a neuron; nothing is learned.
+    """
+
+    def __init__(
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        reset: Reset = "subtract",
+        threshold: float = 1.0,
+        leak: float = 0.5,
+        gain: float = 0.5,
+        surrogate: Surrogate = "sigmoid",
+        alpha: float | None = None,
+    ) -> None:
+        super().__init__(
+            steps,
+            channels,
+            reset=reset,
+            threshold=threshold,
+            leak=leak,
+            gain=gain,
+            learn_schedule=False,
+            surrogate=surrogate,
+            alpha=alpha,
+        )
+
+
+class _Bounded(torch.autograd.Function):
+    """The nearest value within `LEAK_BOUNDS`; a gradient that would lead further out is dropped."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        ctx.save_for_backward(value)
+        return value.clamp(*LEAK_BOUNDS)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (value,) = ctx.saved_tensors
+        low, high = LEAK_BOUNDS
+        # Descent goes against the gradient.
+        outwards = ((value <= low) & (grads[0] > 0)) | ((value >= high) & (grads[0] < 0))
+        return grads[0].masked_fill(outwards, 0.0)
+
+
+def _membrane_dtype(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype == torch.float64 else torch.float32
+
+
+def _check(
+    steps: int,
+    channels: int | None,
+    granularity: str,
+    schedule: str,
+    reset: str,
+    learn_reset_size: bool,
+    surrogate: str,
+) -> None:
+    if steps < 1:
+        raise ConfigError(f"steps must be at least 1, not {steps}")
+    if granularity not in ("layer", "channel"):
+        raise unknown("granularity", granularity, ["layer", "channel"])
+    if granularity == "channel" and channels is None:
+        raise ConfigError("granularity 'channel' needs the number of channels")
+    if schedule not in ("per-step", "shared"):
+        raise unknown("schedule", schedule, ["per-step", "shared"])
+    if reset not in ("subtract", "zero", "none"):
+        raise unknown("reset", reset, ["subtract", "zero", "none"])
+    if surrogate not in SURROGATES:
+        raise unknown("surrogate", surrogate, list(SURROGATES))
+    if learn_reset_size and reset != "subtract":
+        raise ConfigError(
+            f"learn_reset_size goes with reset 'subtract' only, not {reset!r}",
+            why="the other resets have no size",
+        )

@@ -1,0 +1,153 @@
+"""What the networks of a sweep spend: accuracy, operations and energy, beside their analog twin.
+
+    python -m studies.energy SWEEP [--twins SWEEP] [--tables NAME|FILE ...] [--exit P]
+
+evaluates every finished member of a sweep on its test images and counts its operations. It prints
+a table in Markdown, means over the seeds: accumulates and multiply-accumulates of an image and
+their energy by each table of costs, also as a share of the dense analog network's; what remains by
+the first table where an image is answered at the first step whose confidence is at least P; and,
+last, the analog network of the same architecture: dense, and as the members of another sweep
+(`model.neuron=relu`) were trained, without operations on zeros.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, NamedTuple
+
+from asnn.datasets import DataSet
+from asnn.measure import evaluate
+from asnn.measure.cost.ann import dense_twin
+from asnn.measure.cost.energy import energy_of_samples, energy_report, spent
+from asnn.measure.cost.tables import DEFAULT, CostTable, read_cost_table
+from asnn.measure.early_exit import Exit, tradeoff
+from asnn.models.network import SpikingNetwork
+from asnn.sweeps.folder import RECORD, SweepFolder, find_sweep
+from studies.runs import open_run
+
+HEADS = ("code", "neuron", "T", "n", "accuracy, %", "AC, k", "MAC, k")
+Tables = list[CostTable]
+
+
+class Spending(NamedTuple):
+    """What one network spends on an image, the mean of all test images; energy in pJ."""
+
+    accuracy: float
+    ac: float
+    mac: float
+    energies: list[float]
+    early_accuracy: float
+    early_steps: float
+    early_energy: float
+
+
+Points = dict[tuple[str, str, int], list[Spending]]
+
+
+def main() -> None:
+    """Evaluate and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m studies.energy")
+    parser.add_argument("sweep", type=Path, help="folder of a sweep")
+    parser.add_argument("--twins", type=Path, help="folder of a sweep of analog twins")
+    parser.add_argument("--tables", nargs="+", default=[DEFAULT], help="what operations cost")
+    parser.add_argument("--exit", type=float, default=0.9, help="confidence of an early answer")
+    options = parser.parse_args()
+    costs = [read_cost_table(name) for name in options.tables]
+    rule = Exit("confidence", options.exit)
+    points, model = measure(find_sweep(options.sweep), costs, rule)
+    if model is None:
+        sys.exit("no member of the sweep is finished")
+    twins: list[Spending] = []
+    if options.twins:
+        twins = [s for p in measure(find_sweep(options.twins), costs, rule)[0].values() for s in p]
+    print("\n".join(table(points, twins, model, costs, rule)))
+
+
+def measure(sweep: SweepFolder, costs: Tables, rule: Exit) -> tuple[Points, SpikingNetwork | None]:
+    """Return what the finished members spend, by code, neuron and steps, and one of them."""
+    points: Points = {}
+    model = None
+    for record in sorted(sweep.path.glob(f"*/{RECORD}")):
+        print(record.parent.name, file=sys.stderr)
+        recipe, data, model = open_run(record.parent)
+        found = _spending(model, data, costs, rule)
+        key = (recipe.coding.name, recipe.model.neuron, recipe.coding.steps)
+        points.setdefault(key, []).append(found)
+    return points, model
+
+
+def _spending(model: SpikingNetwork, data: DataSet, costs: Tables, rule: Exit) -> Spending:
+    found = evaluate(
+        model, data.test, classes=len(data.classes), full_scale=data.full_scale, count=True
+    )
+    assert found.counts is not None
+    reports = [energy_report(found.counts, each) for each in costs]
+    early = tradeoff(found.outcomes, [rule], energy_of_samples(found.counts, costs[0]))[-1]
+    return Spending(
+        found.accuracy,
+        reports[0]["accumulates"],
+        reports[0]["multiply_accumulates"],
+        [report["picojoules_per_sample"] for report in reports],
+        early["accuracy"],
+        early["steps"],
+        early["picojoules"],
+    )
+
+
+def table(
+    points: Points, twins: list[Spending], model: SpikingNetwork, costs: Tables, rule: Exit
+) -> list[str]:
+    """Return the lines of a table in Markdown."""
+    twin = dense_twin(model)
+    counted = [spent(twin, each, dense=True) for each in costs]
+    dense = [each.total(cost) for each, cost in zip(counted, costs, strict=True)]
+    heads = [*HEADS, *(head for each in costs for head in (f"{each.name}, nJ", "of dense ANN"))]
+    early = [f"accuracy at {rule}, %", "steps", f"{costs[0].name}, nJ"]
+    lines = [f"| {' | '.join([*heads, *early])} |"]
+    lines += ["| --- | --- |" + " ---: |" * (len(heads) + len(early) - 2)]
+    for (code, neuron, steps), each in sorted(points.items(), key=lambda item: item[0]):
+        lines.append(_line([code, neuron, str(steps)], each, dense))
+    ac, mac = float(counted[0].ac.sum()), float(counted[0].mac.sum())
+    bare = ["analog", "ReLU, dense", "1", "", "", _k(ac), _k(mac), *_energies(dense, dense)]
+    lines.append(f"| {' | '.join([*bare, '', '', ''])} |")
+    if twins:
+        lines.append(_line(["analog", "ReLU, without zeros", "1"], twins, dense, early=False))
+    return lines
+
+
+def _line(names: list[str], each: list[Spending], dense: list[float], *, early: bool = True) -> str:
+    cells: list[Any] = [
+        *names,
+        len(each),
+        _percent([s.accuracy for s in each]),
+        _k(fmean(s.ac for s in each)),
+        _k(fmean(s.mac for s in each)),
+        *_energies([fmean(es) for es in zip(*(s.energies for s in each), strict=True)], dense),
+    ]
+    cells += [
+        _percent([s.early_accuracy for s in each]),
+        f"{fmean(s.early_steps for s in each):.2f}",
+        f"{fmean(s.early_energy for s in each) / 1e3:,.0f}",
+    ] if early else ["", "", ""]  # fmt: skip
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _energies(energies: list[float], dense: list[float]) -> list[str]:
+    pairs = zip(energies, dense, strict=True)
+    return [text for e, of in pairs for text in (_k(e), f"{e / of:.2f}")]
+
+
+def _percent(shares: list[float]) -> str:
+    mean = f"{100 * fmean(shares):.2f}"
+    return f"{mean} ± {100 * stdev(shares):.2f}" if len(shares) > 1 else mean
+
+
+def _k(value: float) -> str:
+    return f"{value / 1e3:,.0f}"
+
+
+if __name__ == "__main__":
+    main()

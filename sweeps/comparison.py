@@ -1,0 +1,136 @@
+"""Whether differences are more than chance: paired over seeds, by Student's t, Holm's correction.
+
+A pair is two trainings that differ in one axis of the grid and have all else in common, the seed
+included. With the differences d_1..d_n of their accuracies, mean m and sample deviation s:
+
+    t = m / (s / √n),    interval = m ± t_{0.975, n-1} · s / √n,    p = 2 · P(T_{n-1} > |t|)
+
+Source: Student, "The probable error of a mean", Biometrika 6 (1908); S. Holm, "A simple
+sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6 (1979).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .definition import Definition
+from .plan import Plan
+
+CONFIDENCE = 0.95
+NO_SPREAD = 1e-12  # of shares: what rounding leaves of equal differences
+
+TOO_FEW = "fewer than 2 pairs: nothing tells how much chance there is (more --seeds)"
+ALL_EQUAL = "all differences are equal: nothing tells how much chance there is"
+
+
+def paired(differences: Sequence[float]) -> dict[str, Any]:
+    """Return mean, deviation, 95 % interval, t and p of paired differences, for JSON.
+
+    What the pairs cannot tell is None, and `why` says why: the interval and p of a single pair, or
+    of pairs whose differences are all the same.
+
+    >>> found = paired([1.0, 2.0, 3.0])
+    >>> found["difference"], round(found["t"], 4), round(found["p"], 4)
+    (2.0, 3.4641, 0.0742)
+    """
+    n = len(differences)
+    found: dict[str, Any] = {
+        "n": n,
+        "difference": statistics.fmean(differences) if n else None,
+        "deviation": statistics.stdev(differences) if n > 1 else None,
+        "low": None,
+        "high": None,
+        "t": None,
+        "p": None,
+        "why": None,
+    }
+    if n < 2:
+        return {**found, "why": TOO_FEW}
+    if found["deviation"] <= NO_SPREAD:
+        return {**found, "why": ALL_EQUAL}
+    from scipy.special import stdtr, stdtrit
+
+    error = found["deviation"] / math.sqrt(n)
+    t = found["difference"] / error
+    margin = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * error
+    found.update(low=found["difference"] - margin, high=found["difference"] + margin)
+    return {**found, "t": t, "p": 2 * float(stdtr(n - 1, -abs(t)))}
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Return p values corrected for there being several; None stays, and counts for nothing.
+
+    The k-th smallest of m, k from 0, is multiplied by m - k; none is less than one before it, and
+    none more than 1.
+
+    >>> holm([0.01, 0.5, 0.02])
+    [0.03, 0.5, 0.04]
+    """
+    order = sorted((p, place) for place, p in enumerate(values) if p is not None)
+    corrected: list[float | None] = [None] * len(values)
+    greatest = 0.0
+    for k, (p, place) in enumerate(order):
+        greatest = max(greatest, min(1.0, (len(order) - k) * p))
+        corrected[place] = greatest
+    return corrected
+
+
+def compare(
+    definition: Definition, plan: Plan, records: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[dict[str, Any]]]:
+    """Return the comparisons of a sweep: each value of an axis against the axis's first.
+
+    Args:
+        definition: of the sweep.
+        plan: its members.
+        records: of the finished members, by their names.
+
+    Returns:
+        `single`: with all other keys equal, paired over seeds; a comparison whose partner was left
+        out is missing. `pooled`: over all other settings and seeds at once. Holm's correction,
+        `p_holm`, is over the comparisons of a list.
+    """
+    accuracy: dict[int, dict[int, float]] = {}
+    for member in plan.members:
+        of_point = accuracy.setdefault(member.place, {})
+        if member.name in records:
+            of_point[member.seed] = records[member.name]["accuracy"]
+    sizes = [len(axis.values) for axis in definition.axes]
+    spots = list(itertools.product(*map(range, sizes)))
+    place_of = {spot: place for place, spot in enumerate(spots)}
+
+    single, pooled = [], []
+    for number, axis in enumerate(definition.axes):
+        points = axis.points()
+        for value in range(1, sizes[number]):
+            heading = {"from": dict(points[0]), "to": dict(points[value])}
+            together: list[float] = []
+            settings = 0
+            for spot in spots:
+                if spot[number] != 0:
+                    continue
+                before = accuracy.get(place_of[spot])
+                other = (*spot[:number], value, *spot[number + 1 :])
+                after = accuracy.get(place_of[other])
+                if before is None or after is None:
+                    continue
+                seeds = [seed for seed in definition.seeds if seed in before and seed in after]
+                differences = [after[seed] - before[seed] for seed in seeds]
+                rest = {
+                    key: setting
+                    for each, chosen in zip(definition.axes, spot, strict=True)
+                    if each is not axis
+                    for key, setting in each.points()[chosen]
+                }
+                single.append({**heading, "others": rest, "seeds": seeds, **paired(differences)})
+                together += differences
+                settings += bool(differences)
+            pooled.append({**heading, "settings": settings, **paired(together)})
+    for family in (single, pooled):
+        for found, p in zip(family, holm([each["p"] for each in family]), strict=True):
+            found["p_holm"] = p
+    return {"single": single, "pooled": pooled}

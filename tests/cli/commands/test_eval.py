@@ -1,0 +1,173 @@
+"""`asnn eval`: figures that agree with each other, and what it refuses."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from asnn.measure import evaluate
+from asnn.models import load_run
+
+
+def test_json_is_one_object_and_its_figures_agree(cli, trained):
+    result = cli("eval", trained, "--json")
+    assert result.code == 0
+    found = json.loads(result.out)
+    assert result.err == ""
+    confusion = found["confusion"]
+    right = sum(confusion[k][k] for k in range(10))
+    assert sum(map(sum, confusion)) == found["samples"] == 359
+    assert found["accuracy"] == right / 359
+    assert found["accuracy"] == pytest.approx(found["accuracy_per_step"][-1], abs=1e-6)
+    assert len(found["accuracy_per_step"]) == 4
+    assert set(found["spike_rates"]) == {"spikes1", "spikes2", "spikes3"}
+    assert all(len(rates) == 4 for rates in found["spike_rates"].values())
+    assert set(found["schedules"]["spikes1"]) == {"leak", "gain"}
+    assert len(found["schedules"]["readout"]["scale"]) == 4
+
+
+def test_it_is_the_evaluation_of_the_loaded_run(cli, trained):
+    from asnn.datasets import load_dataset
+
+    data = load_dataset("digits", limit=200)
+    mine = evaluate(load_run(trained), data.validation, classes=10, full_scale=16)
+    found = json.loads(cli("eval", trained, "--split", "validation", "--json").out)
+    assert found["accuracy"] == mine.accuracy
+    assert found["loss"] == pytest.approx(mine.loss)
+    assert (
+        found["accuracy"]
+        == json.loads((trained / "summary.json").read_text())["best"]["validation_accuracy"]
+    )
+
+
+def test_fewer_steps_are_an_early_answer(cli, trained):
+    whole = json.loads(cli("eval", trained, "--json").out)
+    early = json.loads(cli("eval", trained, "--steps", "2", "--json").out)
+    assert early["steps"] == 2
+    assert early["accuracy_per_step"] == whole["accuracy_per_step"][:2]
+    shown = cli("eval", trained, "--steps", "2")
+    assert shown.code == 0 and "t=2" in shown.err and "t=3" not in shown.err
+
+
+def test_schedules_held_at_their_mean(cli, trained, tmp_path):
+    run = tmp_path / "copy"
+    shutil.copytree(trained, run)
+    (run / "schedules.png").unlink(missing_ok=True)
+    learned = json.loads(cli("eval", trained, "--json").out)
+    assert (learned["schedules_held"], learned["recalibrated"]) == ("learned", False)
+    held = json.loads(cli("eval", run, "--schedules", "mean", "--json").out)
+    assert held["schedules_held"] == "mean"
+    for layer, by_name in held["schedules"].items():
+        for name, values in by_name.items():
+            first = 1 if name == "leak" else 0
+            mean = sum(learned["schedules"][layer][name][first:]) / (len(values) - first)
+            assert values == pytest.approx([mean] * len(values), abs=1e-6)
+    assert not (run / "schedules.png").exists()  # that picture is of what was learned
+    anew = json.loads(cli("eval", run, "--schedules", "mean", "--recalibrate", "--json").out)
+    assert anew["recalibrated"]
+    assert anew["loss"] != held["loss"]
+    assert anew == {
+        **json.loads(cli("eval", run, "--schedules", "mean", "--recalibrate", "--json").out),
+        "samples_per_second": anew["samples_per_second"],
+    }
+
+
+def test_unknown_schedules(cli, trained):
+    result = cli("eval", trained, "--schedules", "means")
+    assert result.code == 2
+    assert "unknown schedules 'means'" in result.err
+    assert "did you mean 'mean'?" in result.err
+
+
+def test_tables_go_to_stderr_and_a_plot_into_the_run(cli, trained, tmp_path):
+    run = tmp_path / "runs" / "copy"
+    shutil.copytree(trained, run)
+    result = cli("eval")
+    assert (result.code, result.out) == (0, "")
+    for text in ("accuracy so far", "leak spikes1", "gain spikes3", "scale readout", "t=4"):
+        assert text in result.err
+    assert "confusion: true class by row" in result.err
+    assert max(map(len, result.err.splitlines())) <= 120
+    assert (run / "schedules.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_newest_run_is_evaluated(cli, trained, tmp_path):
+    import os
+
+    for name, age in (("b", 10), ("a", 0), ("c", 20)):
+        run = tmp_path / "runs" / name
+        shutil.copytree(trained, run)
+        stamp = os.stat(trained / "config.toml").st_mtime - age
+        os.utime(run / "config.toml", (stamp, stamp))
+    assert json.loads(cli("eval", "--json").out)["run"] == "runs/a"
+    assert json.loads(cli("eval", "runs/latest", "--json").out)["run"] == "runs/a"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        ([], 4, ["there is no trained run in runs/", "asnn train"]),
+        (["nowhere"], 4, ["nowhere is not a run", "it is missing"]),
+        (["RUN", "--split", "tset"], 2, ["unknown split 'tset'", "did you mean 'test'?"]),
+        (["RUN", "--steps", "5"], 2, ["--steps must be from 1 to 4", "not 5"]),
+        (["RUN", "--steps", "0"], 2, ["--steps must be from 1 to 4"]),
+        (["RUN", "--batch-size", "0"], 2, ["--batch-size"]),
+        (["RUN", "--device", "cuda:99"], 2, ["is not on this machine"]),
+        (["RUN", "--data-dir", "x"], 2, ["data.dir: unknown key"]),
+    ],
+)
+def test_refusals(cli, trained, arguments, code, says):
+    result = cli("eval", *[str(trained) if a == "RUN" else a for a in arguments])
+    assert result.code == code
+    for text in says:
+        assert text in result.err
+    assert result.out == "" and "Traceback" not in result.err
+
+
+def test_damaged_weights(cli, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes()[:500])
+    result = cli("eval", run)
+    assert result.code == 4 and "model.safetensors is damaged" in result.err
+
+
+def test_data_that_do_not_fit_the_network(cli, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    config = (run / "config.toml").read_text()
+    random = np.random.default_rng(0)
+    for shape, classes, says in (
+        ((60, 6, 6), 10, "the images have the shape (1, 6, 6), the network takes (1, 8, 8)"),
+        ((60, 8, 8), 9, "the data have other classes than the network"),
+    ):
+        x, y = random.integers(0, 256, shape, dtype=np.uint8), np.arange(60) % classes
+        np.savez(tmp_path / "other.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+        (run / "config.toml").write_text(
+            config.replace('name = "digits"\nvalidation', 'name = "npz"\nvalidation')
+        )
+        result = cli("eval", run, "--set", "data.path=other.npz")
+        assert result.code == 4 and says in result.err
+    refused = cli("eval", run, "--set", "model.hidden=3")
+    assert refused.code == 2 and "--set takes keys of data only" in refused.err
+
+
+def test_tables_of_many_steps_fit_80_columns(cli):
+    from tests.support.command_line import TINY
+
+    assert cli("train", *TINY, "--set", "coding.steps=16", "--out", "a").code == 0
+    result = cli("eval", "a")
+    assert "t=16" in result.err and "…" not in result.err
+    tables = result.err.split("confusion")[0].splitlines()[1:]
+    assert max(map(len, tables)) <= 80
+
+
+def test_other_data_than_in_training_are_told(cli, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    config = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(config.replace("limit = 200", "limit = 150"))
+    result = cli("eval", run)
+    assert result.code == 0
+    assert "the data are not those of the training" in result.err

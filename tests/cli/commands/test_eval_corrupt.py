@@ -1,0 +1,162 @@
+"""What `--corrupt` asks for, what it shows, and what it does to a trained network."""
+
+import json
+import os
+
+import pytest
+from PIL import Image
+
+from asnn.cli.app import run
+from asnn.cli.commands.eval.corrupt import read_corruptions, show_robustness
+from asnn.core import AsnnError, ConfigError
+from asnn.datasets import load_dataset
+from asnn.measure import evaluate
+from asnn.measure.figures.robustness import draw_robustness
+from asnn.measure.robustness.corruptions import corruption_registry, robustness
+from asnn.models import create_model, load_run
+
+pytestmark = pytest.mark.slow
+
+NAMES = list(corruption_registry.builtin)
+OPTIONS = {"classes": 10, "full_scale": 16}
+HARD = {
+    "gaussian-noise": 0.4,
+    "salt-and-pepper": 0.3,
+    "blur": 1,
+    "contrast": 0.85,
+    "spike-drop": 0.5,
+    "spike-jitter": 2,
+    "quantize": 2,
+    "dead-neurons": 0.5,
+}
+
+
+def network(coding="hybrid"):
+    return create_model("mlp", in_shape=(1, 4, 4), classes=2, features=[3], coding=coding, steps=3)
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """A network that has learned the digits, its test data, and its rows under hard corruptions."""
+    path = tmp_path_factory.mktemp("digits") / "run"
+    settings = ("coding.name=temporal", "train.epochs=10", "model.widths=[8,16]", "model.hidden=32")
+    changes = [part for setting in settings for part in ("--set", setting)]
+    assert run(["train", *changes, "--out", str(path)]) == 0
+    model, split = load_run(path), load_dataset("digits").test
+    return model, split, robustness(model, split, {n: [s] for n, s in HARD.items()}, **OPTIONS)
+
+
+@pytest.mark.parametrize(
+    ("texts", "wanted"),
+    [
+        (["blur=1.5"], {"blur": [1.5]}),
+        (["blur=1.5,2", "contrast"], {"blur": [1.5, 2], "contrast": [0.25, 0.5, 0.6, 0.7, 0.85]}),
+        (["quantize"], {"quantize": [8, 6, 4]}),
+        (["quantize=0,3"], {"quantize": [0, 3]}),
+        (["blur=1", "blur=2"], {"blur": [1, 2]}),
+    ],
+)
+def test_what_is_asked_for(texts, wanted):
+    assert read_corruptions(texts, network()) == wanted
+
+
+def test_all_takes_what_the_network_can_suffer(capsys):
+    found = read_corruptions(["all", "blur=2"], network())
+    assert list(found) == NAMES
+    assert found["blur"] == [2]
+    assert found["quantize"] == [8, 6, 4]
+    assert capsys.readouterr().err == ""
+    found = read_corruptions(["all"], network("direct"))
+    assert list(found) == [name for name in NAMES if not name.startswith("spike")]
+    assert capsys.readouterr().err == (
+        "left out: spike-drop, spike-jitter: the code 'direct' has no spikes to corrupt\n"
+    )
+
+
+def test_all_faults_are_told_at_once():
+    texts = ["blurr=1", "contrast=0.5,2,dim", "spike-drop", "quantize=5.5", "all=1", "blur="]
+    with pytest.raises(ConfigError) as caught:
+        read_corruptions(texts, network("direct"))
+    assert caught.value.what == "--corrupt has 7 faults"
+    for line, part in zip(
+        caught.value.why.splitlines(),
+        [
+            "unknown corruption 'blurr'; did you mean 'blur'?",
+            "the severity of contrast must be from 0 to 1, not 2",
+            "the severity of contrast must be a number, not 'dim'",
+            "spike-drop cannot corrupt the code 'direct'; all of its steps are analog",
+            "the severity of quantize must be a whole number from 2 to 16, not 5.5",
+            "all=1: all takes no severity",
+            "the severity of blur must be a number, not ''",
+        ],
+        strict=True,
+    ):
+        assert part in line
+    assert "NAME=SEVERITY" in caught.value.remedy
+    assert all(name in caught.value.remedy for name in NAMES)
+
+
+def test_hard_corruptions_harm_a_trained_network(measured):
+    model, split, rows = measured
+    clean = evaluate(model, split, **OPTIONS).accuracy
+    assert clean > 0.6
+    assert {row["corruption"] for row in rows} == set(NAMES)
+    for before, after in zip(rows[::2], rows[1::2], strict=True):
+        assert before["accuracy"] == clean
+        assert after["accuracy"] < clean - 0.1, after["corruption"]
+
+
+@pytest.mark.parametrize(
+    ("name", "severities"),
+    [("salt-and-pepper", [0.3, 0.9]), ("dead-neurons", [0.5, 0.9]), ("spike-drop", [0.5, 1])],
+)
+def test_more_is_worse(measured, name, severities):
+    model, split, _ = measured
+    rows = robustness(model, split, {name: severities}, **OPTIONS)
+    clean, hard, harder = (row["accuracy"] for row in rows)
+    assert clean > hard > harder
+
+
+def test_tables_fit_and_say_what_is_lost(measured, capsys):
+    *_, rows = measured
+    show_robustness(rows)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert max(map(len, captured.err.splitlines())) <= 80
+    for clean, row in zip(rows[::2], rows[1::2], strict=True):
+        title = f"{row['corruption']}: {corruption_registry.get(row['corruption']).unit}"
+        assert title in captured.err
+        assert f"{100 * row['accuracy']:.2f}" in captured.err
+        assert f"{100 * (row['accuracy'] - clean['accuracy']):+.2f}" in captured.err
+    json.dumps(rows, allow_nan=False)
+
+
+def test_many_severities_are_shown_in_several_tables(capsys):
+    one = {"corruption": "blur", "accuracy": 1.0, "spike_rate": 0.5}
+    show_robustness([{**one, "severity": 10.25 + k if k else 0} for k in range(20)])
+    err = capsys.readouterr().err
+    assert max(map(len, err.splitlines())) <= 80
+    assert err.count("blur: deviation of the Gaussian") == 4
+    assert all(f"{10.25 + k:g}" in err for k in range(1, 20))
+
+
+def test_the_picture_has_a_panel_for_each_corruption(measured, tmp_path):
+    *_, rows = measured
+    path = tmp_path / "robustness.png"
+    sizes = []
+    for count in (1, 2, 8):
+        draw_robustness(path, {"run": rows[: 2 * count]})
+        with Image.open(path) as picture:
+            sizes.append(picture.size)
+    assert sizes[0][0] < sizes[1][0] < sizes[2][0]
+    assert sizes[1][1] < sizes[2][1]
+    draw_robustness(path, {"run": rows, "other": rows[:2]})  # with a legend
+    with Image.open(path) as picture:
+        assert picture.size == sizes[2]
+    assert os.listdir(tmp_path) == ["robustness.png"]
+
+
+def test_a_picture_that_cannot_be_written_is_told(measured, tmp_path):
+    *_, rows = measured
+    with pytest.raises(AsnnError, match="could not write"):
+        draw_robustness(tmp_path / "missing" / "robustness.png", {"run": rows})

@@ -1,0 +1,228 @@
+"""`asnn export`: a run becomes verified files; what goes wrong has its exit code."""
+
+import json
+import shutil
+
+import h5py
+import onnx
+import pytest
+
+from asnn.cli.app import run as asnn
+from asnn.exporters import export as exporting
+from tests.support.command_line import TINY
+
+pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
+
+
+@pytest.fixture(scope="module")
+def spiking(tmp_path_factory):
+    """A run whose layers all spike."""
+    folder = tmp_path_factory.mktemp("spiking") / "run"
+    settings = [*TINY, "--set", "train.epochs=6", "--set", "data.limit=700"]
+    assert asnn(["train", *settings, "--set", "train.lr=0.01", "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(spiking, tmp_path):
+    """A copy of the run, since exports are written into it."""
+    shutil.copytree(spiking, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def exported(cli, *arguments):
+    result = cli("export", *arguments, "--json")
+    assert result.code == 0, result.err
+    return json.loads(result.out)
+
+
+@pytest.mark.parametrize("format", ["onnx", "nir"])
+def test_the_whole_test_split_agrees(cli, run, format):
+    told = exported(cli, run, "--format", format)
+    assert told["verified"] is True
+    assert told["samples"] == {"from": "359 test samples of digits", "number": 359}
+    for runtime in told["runtimes"]:
+        assert runtime["greatest_logit_difference"] <= 1e-5
+        assert runtime["argmax_agreement"] == 1
+        assert runtime["agrees"]
+    assert all(told["spikes_per_sample"].values())
+    folder = run / "export" / format
+    assert sorted(path.name for path in folder.iterdir()) == (
+        ["model.onnx", "parity.json"]
+        if format == "onnx"
+        else ["model.golden.nir", "model.nir", "parity.json"]
+    )
+    parity = json.loads((folder / "parity.json").read_text())
+    assert parity["verified"] is True
+    assert parity["parity_format"] == 1
+
+
+def test_a_table_for_people(cli, run):
+    result = cli("export", run, "--format", "onnx", "--samples", "20")
+    assert result.code == 0
+    assert result.out == ""
+    assert "20 test samples of digits" in result.err
+    assert "onnxruntime" in result.err
+    assert "model.onnx" in result.err
+    assert all(len(line) <= 80 for line in result.err.splitlines() if "─" in line)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--form", "stream", "--weights", "int8"),
+        ("--form", "scan", "--input", "spikes"),
+        ("--opset", "17", "--weights", "fp16"),
+    ],
+)
+def test_forms_of_onnx(cli, run, options):
+    told = exported(cli, run, "-f", "onnx", *options, "--samples", "40", "-o", run / "out")
+    assert told["verified"] is True
+    assert len(told["files"]) == (2 if "stream" in options else 1)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--form", "pure"),
+        ("--target", "snntorch"),
+        ("--nir-compat", "1.0.4"),
+    ],
+)
+def test_forms_of_nir(cli, run, options):
+    told = exported(cli, run, "-f", "nir", *options, "--samples", "40", "-o", run / "a.nir")
+    assert told["verified"] is True
+    assert str(run / "a.nir") in told["files"]
+
+
+def test_plain_training_gives_a_plain_file(cli):
+    settings = {
+        "train.epochs": 2,
+        "data.limit": 200,
+        "model.widths": "[4,8]",
+        "model.hidden": 16,
+        "coding.name": "temporal",
+        "neuron.schedule": "shared",
+        "neuron.bounded": "true",
+        "neuron.reset": "zero",
+        "model.output_scale": "false",
+    }
+    flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    assert cli("train", *flags, "--out", "plain").code == 0
+    told = exported(cli, "plain", "-f", "nir", "--form", "lif", "--target", "spikingjelly")
+    assert told["verified"] is True
+    names = {runtime["runtime"] for runtime in told["runtimes"]}
+    assert {"torch", "numpy, from the file", "snntorch"} <= names
+    with h5py.File("plain/export/nir/model.nir") as file:
+        kinds = [node["type"][()] for node in file["node/nodes"].values()]
+        assert kinds.count(b"Conv2d") == 2
+    evaluated = json.loads(cli("eval", "plain", "--json").out)
+    assert len(evaluated["schedules"]["spikes1"]["leak"]) == 1
+
+
+def test_a_lie_is_refused_and_a_way_out_is_named(cli, run):
+    result = cli("export", run, "-f", "nir", "--form", "lif")
+    assert result.code == 2
+    assert "a LIF neuron a layer cannot say what layer" in result.err
+    assert "--allow-approximate" in result.err
+
+
+def test_a_file_that_computes_something_else(cli, run, monkeypatch):
+    genuine = exporting.build_models
+
+    def build(graph, *arguments, **options):
+        nodes = {node.name: node for node in graph.nodes}
+        leak = nodes["spikes2"].leak + 1
+        changed = type(nodes["spikes2"])(**{**vars(nodes["spikes2"]), "leak": leak})
+        return genuine(graph.with_nodes({"spikes2": changed}), *arguments, **options)
+
+    monkeypatch.setattr(exporting, "build_models", build)
+    result = cli("export", run, "--format", "onnx")
+    assert result.code == 3
+    assert "does not compute what the network does" in result.err
+    assert "layer spikes2, step 1" in result.err
+    assert "Traceback" not in result.err
+    names = sorted(path.name for path in (run / "export" / "onnx").iterdir())
+    assert names == ["model.onnx.unverified", "parity.json"]
+
+
+def test_an_earlier_export_is_checked(cli, run):
+    assert cli("export", run, "-f", "onnx", "--no-verify", "-o", "model.onnx").code == 0
+    result = cli("export", run, "--check", "model.onnx", "--json")
+    assert result.code == 0
+    assert json.loads(result.out)["verified"] is True
+    model = onnx.load("model.onnx")
+    for tensor in model.graph.initializer:
+        if tensor.name == "readout.bias":
+            values = onnx.numpy_helper.to_array(tensor) + 1
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    onnx.save(model, "model.onnx")
+    result = cli("export", run, "--check", "model.onnx")
+    assert result.code == 3
+    assert "layer readout" in result.err
+
+
+def test_silent_layers_are_told(cli, trained):
+    told = exported(cli, trained, "--format", "onnx", "-o", "silent.onnx")
+    assert told["layers_without_variety"]
+    checked = cli("export", trained, "--check", "silent.onnx")
+    assert "fires never or always here" in checked.err
+
+
+def test_an_exporter_of_another_package(cli, run, monkeypatch):
+    def export(subject, path, *, samples):
+        path.mkdir(parents=True)
+        (path / "model.txt").write_text(str(len(subject.graph.nodes)))
+        return exporting.Exported({path / "model.txt": 1}, None, None, ["not compared"])
+
+    monkeypatch.setattr(exporting, "export_text", export, raising=False)
+    monkeypatch.setitem(exporting.exporter_registry.builtin, "text", "exporters.export:export_text")
+    told = exported(cli, run, "-f", "text")
+    assert told["notes"] == ["not compared"]
+    assert (run / "export" / "text" / "model.txt").exists()
+    assert "--opset does not go with" in cli("export", run, "-f", "text", "--opset", "20").err
+
+
+def test_without_verification(cli, run):
+    told = exported(cli, run, "--format", "onnx", "--no-verify")
+    assert told["verified"] is None
+    assert told["parity"] is None
+    about = {
+        entry.key: entry.value
+        for entry in onnx.load(run / "export" / "onnx" / "model.onnx").metadata_props
+    }
+    assert about["verification"] == "skipped"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "--format is missing"),
+        (("-f", "onx"), 2, "did you mean 'onnx'?"),
+        (("-f", "onnx", "--form", "portable"), 2, "unknown --form of onnx 'portable'"),
+        (("-f", "nir", "--form", "sequence"), 2, "unknown --form of nir"),
+        (("-f", "nir", "--opset", "20"), 2, "--opset does not go with --format nir"),
+        (("-f", "nir", "--input", "image"), 2, "NIR has no nodes that encode an image"),
+        (("-f", "onnx", "--target", "norse"), 2, "--target does not go with --format onnx"),
+        (("-f", "onnx", "--opset", "12"), 2, "opset 12 is not supported"),
+        (("-f", "onnx", "--weights", "int4"), 2, "unknown --weights"),
+        (("-f", "nir", "--target", "nengo"), 2, "unknown target 'nengo'"),
+        (("-f", "nir", "--target", "norse"), 2, "norse 1.1.0 would not run this file exactly"),
+        (("-f", "nir", "--nir-compat", "0.9"), 2, "there are: 1.0.4"),
+        (("--check", "nowhere.onnx"), 4, "nowhere.onnx is not a file"),
+        (("-f", "onnx", "--check", "a.onnx"), 2, "--check goes without --format"),
+        (("-f", "onnx", "--split", "tset"), 2, "split"),
+        (("-f", "onnx", "-o", "a.nir"), 2, "a.nir would be a file of another format"),
+    ],
+)
+def test_wrong_options(cli, run, arguments, code, message):
+    result = cli("export", run, *arguments)
+    assert result.code == code
+    assert message in result.err
+    assert "Traceback" not in result.err
+
+
+def test_no_run(cli):
+    result = cli("export", "--format", "onnx")
+    assert result.code == 4
+    assert "asnn train" in result.err

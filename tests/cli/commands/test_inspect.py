@@ -1,0 +1,240 @@
+"""`asnn inspect`: what it says of files and runs, what it warns of, what it refuses."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import nir
+import numpy as np
+import pytest
+
+from tests.support import nir_and_onnx_files as foreign
+
+pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
+
+
+def tables_fit(text: str) -> bool:
+    lines = text.splitlines()
+    return all(len(line) <= 80 for line in lines if not line.startswith(("warning:", "/", "runs")))
+
+
+def test_a_run(cli, trained):
+    result = cli("inspect", trained, "--json")
+    assert (result.code, result.err) == (0, "")
+    found = json.loads(result.out)
+    assert (found["kind"], found["recipe"], found["finished"]) == ("run", "digits", True)
+    assert found["coding"]["name"] == "hybrid" and found["steps"] == 4
+    assert found["parameters"] == json.loads((trained / "summary.json").read_text())["parameters"]
+    assert found["files"]["model.safetensors"] == (trained / "model.safetensors").stat().st_size
+    shapes = {layer["name"]: layer["shapes"] for layer in found["layers"]}
+    assert shapes["conv1"]["analog.weight"] == [4, 1, 3, 3]
+    assert shapes["readout"]["linear.weight"] == [10, 16]
+
+
+def test_schedules_are_those_of_the_loaded_network(cli, trained):
+    from asnn.measure import schedules
+    from asnn.models import load_run
+
+    found = json.loads(cli("inspect", trained, "--json").out)["schedules"]
+    for layer, by_name in schedules(load_run(trained)).items():
+        for name, values in by_name.items():
+            assert found[layer][name] == pytest.approx(values)
+
+
+def test_tables_go_to_stderr_and_fit_80_columns(cli, trained):
+    foreign.write_nir(Path("m.nir"))
+    Path("m.onnx").write_bytes(foreign.onnx_model().SerializeToString())
+    Path("w.bin").write_bytes(foreign.WEIGHTS)
+    Path("a.npz").write_bytes(foreign.npz_bytes())
+    for path, says in (
+        (trained, ["digits", "leak spikes1", "t=4", "model.safetensors", "finished"]),
+        (trained / "model.safetensors", ["body.conv1.analog.weight", "lenet"]),
+        ("m.nir", ["NIR 1.0.8, 6 nodes, 5 edges", "LIF", "0.0002", "[4, 8, 8]", "dt"]),
+        ("m.onnx", ["opset ai.onnx 20", "Gemm", "[N, 3]", "16 parameters"]),
+        ("w.bin", ["safetensors, 2 tensors, 8 values", "made by"]),
+        ("a.npz", ["float64", "[2, 3]"]),
+    ):
+        result = cli("inspect", path)
+        assert (result.code, result.out) == (0, ""), result.err
+        assert all(text in result.err for text in says), result.err
+        assert tables_fit(result.err)
+
+
+def test_the_newest_run_by_default(cli, trained, tmp_path):
+    for name, age in (("old", 50), ("new", 0)):
+        shutil.copytree(trained, tmp_path / "runs" / name)
+        stamp = os.stat(trained / "config.toml").st_mtime - age
+        os.utime(tmp_path / "runs" / name / "config.toml", (stamp, stamp))
+    assert json.loads(cli("inspect", "--json").out)["path"] == "runs/new"
+    assert json.loads(cli("inspect", "runs/latest", "--json").out)["path"] == "runs/new"
+
+
+def test_exports_of_a_run_with_their_state(cli, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    for name, parity in (("onnx", {"verified": True, "samples": {"number": 5}}), ("nir", None)):
+        (run / "export" / name).mkdir(parents=True)
+        (run / "export" / name / f"model.{name}").write_bytes(b"x" * 10)
+        if parity:
+            (run / "export" / name / "parity.json").write_text(json.dumps(parity))
+    found = json.loads(cli("inspect", run, "--json").out)
+    states = {e["folder"]: (e["verified"], e["samples"]) for e in found["exports"]}
+    assert states == {"export/onnx": (True, 5), "export/nir": (None, None)}
+    assert found["warnings"] == ["the export in export/nir is not verified"]
+    assert "export/onnx/model.onnx" in cli("inspect", run).err
+
+
+def test_a_run_without_weights(cli, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    (run / "model.safetensors").unlink()
+    result = cli("inspect", run)
+    assert result.code == 0 and "warning: it has no trained weights yet" in result.err
+
+
+def test_spike_files(cli):
+    assert cli("encode", "--dataset", "digits", "--limit", "3", "-o", "s.npz").code == 0
+    found = json.loads(cli("inspect", "s.npz", "--json").out)
+    assert found["arrays"]["spikes"]["dtype"] == "uint8"
+    assert json.loads(found["spikes"])["format"] == 1
+
+
+def full(value, *shape):
+    return np.full(shape or (3,), value, np.float32)
+
+
+def lif(tau=2.0, r=1.0, **options):
+    return nir.LIF(tau * full(1), r * full(1), full(0), full(1), full(0), **options)
+
+
+def chain(*middle, size=(3,), metadata=None):
+    nodes = [nir.Input(np.array(size)), *middle, nir.Output(np.array([3]))]
+    return foreign.nir_graph(
+        {f"n{i}": node for i, node in enumerate(nodes)}, metadata=metadata or {}, type_check=False
+    )
+
+
+WARNED = {
+    "no time step": (chain(lif()), "does not say how long a time step is"),
+    "snnTorch's export": (chain(lif(tau=2e-4, r=2.0)), "reset_mechanism='subtract'"),
+    "uneven tau": (
+        chain(lif(tau=np.array([1, 2, 3], "f4"))),
+        "time constants differ within n1",
+    ),
+    "flatten from the front": (
+        chain(nir.Flatten({"input": np.array([3])}, 0, -1)),
+        "n1 flattens from the front",
+    ),
+    "unread types": (
+        chain(nir.Scale(full(2)), nir.Threshold(full(1))),
+        "snntorch 1.0.0 does not read Scale, Threshold",
+    ),
+    "delay": (chain(nir.Delay(full(1))), "spikingjelly 2.0.0 does not read Delay"),
+    "integrator": (chain(nir.IF(full(1), full(1))), "beta = 0.9"),
+    "groups": (
+        chain(nir.Conv2d((8, 8), full(1, 4, 2, 3, 3), 1, 1, 1, 2, full(0, 4)), size=(4, 8, 8)),
+        "n1 has groups",
+    ),
+    "newer than 1.0.4": (chain(lif()), "readers that insist on nir 1.0.4"),
+    "nir's type check": (chain(nir.Scale(full(2, 5))), "nir's own type check refuses it"),
+}
+SILENT = chain(
+    nir.Linear(full(1, 3, 3)), nir.Flatten({"input": np.array([3])}, -1, -1), metadata={"dt": 1e-4}
+)
+
+
+@pytest.mark.parametrize("case", WARNED)
+def test_what_readers_have_to_know(case, cli):
+    graph, says = WARNED[case]
+    nir.write("m.nir", graph)
+    assert any(
+        says in warning for warning in json.loads(cli("inspect", "m.nir", "--json").out)["warnings"]
+    )
+    assert "warning: " in cli("inspect", "m.nir").err
+
+
+def test_a_graph_that_all_read_has_no_warning(cli):
+    nir.write("m.nir", SILENT)
+    assert json.loads(cli("inspect", "m.nir", "--json").out)["warnings"] == []
+    nir.write("m.nir", chain(lif(tau=2e-4, r=2.0), metadata={"dt": 1e-4}))
+    warnings = json.loads(cli("inspect", "m.nir", "--json").out)["warnings"]
+    assert len(warnings) == 1 and "1.0.4" in warnings[0]
+
+
+def test_loops_are_told(cli):
+    graph = chain(lif(), metadata={"dt": 1e-4})
+    graph.nodes["back"] = nir.Linear(full(1, 3, 3))
+    graph.edges += [("n1", "back"), ("back", "n1")]
+    nir.write("m.nir", graph)
+    assert "it has loops" in cli("inspect", "m.nir").err
+
+
+def test_ranges_of_layers(cli):
+    nir.write("m.nir", chain(lif(tau=np.array([1, 2, 3], "f4"))))
+    found = json.loads(cli("inspect", "m.nir", "--json").out)
+    layer = found["layers"][1]
+    assert (layer["name"], layer["type"], layer["shape"]) == ("n1", "LIF", [3])
+    assert layer["tau"] == [1, 3] and layer["v_threshold"] == [1, 1]
+    assert "1..3" in cli("inspect", "m.nir").err
+
+
+def test_onnx_that_needs_more_than_onnx(cli):
+    import onnx
+
+    node = onnx.helper.make_node("Magic", ["x"], ["y"], domain="my.own", name="m")
+    model = foreign.onnx_model(nodes=[node], opset="my.own", doc_string="by hand")
+    onnx.helper.set_model_props(model, {"code": "hybrid"})
+    Path("m.onnx").write_bytes(model.SerializeToString())
+    found = json.loads(cli("inspect", "m.onnx", "--json").out)
+    assert found["operators"] == {"my.own::Magic": 1} and found["parameters"] == 16
+    assert found["metadata"] == {"code": "hybrid"} and found["doc"] == "by hand"
+    assert any("'my.own'" in warning for warning in found["warnings"])
+
+
+def test_names_of_others_are_no_markup_and_no_control_sequences(cli):
+    nodes = {"[red]": nir.Input(np.array([3])), "\x1b[2J": nir.Output(np.array([3]))}
+    nir.write("m.nir", foreign.nir_graph(nodes))
+    model = foreign.onnx_model(producer_name="[/red] \x1b[2J", doc_string="two\nlines")
+    model.metadata_props.add(key="[/bold]", value="\x1b[31m")
+    Path("m.onnx").write_bytes(model.SerializeToString())
+    for path, says in (("m.nir", "[red]"), ("m.onnx", "[/bold]"), ("m.onnx", "two lines")):
+        result = cli("inspect", path)
+        assert result.code == 0 and says in result.err and r"\x1b[2J" in result.err
+        assert "\x1b" not in result.err
+
+
+@pytest.mark.parametrize("case", foreign.HOSTILE, ids=" ".join)
+def test_hostile_files_end_with_exit_code_4(case, cli, tmp_path):
+    path = tmp_path / f"file{case[1]}"
+    foreign.HOSTILE[case][0](path)
+    result = cli("inspect", path, "--json")
+    assert result.code == 4 and result.out == ""
+    assert result.err.startswith("error: ") and "Traceback" not in result.err
+    assert len(result.err.splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nowhere.nir"], ["there is no nowhere.nir", "give the path of a file"]),
+        ([], ["there is no trained run in runs/", "asnn train"]),
+        (["."], ["is not a run", "config.toml"]),
+    ],
+)
+def test_wrong_paths(cli, arguments, says):
+    result = cli("inspect", *arguments)
+    assert result.code == 4 and all(text in result.err for text in says)
+
+
+def test_damaged_runs(cli, trained, tmp_path):
+    for name, content, says in (
+        ("config.toml", b"= nothing", "is not a readable recipe"),
+        ("model.safetensors", b"x" * 50, "is not a readable safetensors file"),
+        ("model.safetensors", foreign.WEIGHTS, "was not written by asnn"),
+    ):
+        run = tmp_path / says.replace(" ", "-")
+        shutil.copytree(trained, run)
+        (run / name).write_bytes(content)
+        result = cli("inspect", run)
+        assert result.code == 4 and says in result.err and "Traceback" not in result.err

@@ -1,0 +1,214 @@
+"""Several processes that train one network, as `torchrun` starts them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.support.command_line import TINY
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not torch.distributed.is_available(), reason="this torch has no torch.distributed"
+    ),
+]
+
+# The parts that would differ between processes are left out: what they draw is their own.
+PLAIN = [
+    *TINY,
+    "--set",
+    "augment.crop=0",
+    "--set",
+    "train.sync_norm=true",
+    "--set",
+    "train.kernels=reference",
+]
+
+
+def start(count: int, *arguments: object, cwd: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += ["--nproc-per-node", str(count), "-m", "asnn.cli", *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def together(count: int, *arguments: object, cwd: Path) -> tuple[int, str, str]:
+    process = start(count, *arguments, cwd=cwd)
+    out, err = process.communicate(timeout=240)
+    return process.returncode, out, err
+
+
+def figures(run: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        # 160 samples in batches of 61: the last has 38, and no batch can be halved.
+        ["--set", "data.limit=160", "--set", "train.batch_size=61", "--set", "train.accumulate=2"],
+        ["--set", "train.ema=0.9", "--set", "train.clip_norm=0.5", "--set", "train.loss=tet"],
+    ],
+)
+def test_two_processes_give_what_one_gives(cli, tmp_path, options):
+    assert cli("train", *PLAIN, *options, "--out", "one").code == 0
+    code, out, err = together(2, "train", *PLAIN, *options, "--out", "two", "--json", cwd=tmp_path)
+    assert code == 0, err
+    assert json.loads(out)["finished"] is True  # said once
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert one.keys() == two.keys()
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5, msg=name)
+    for mine, theirs in zip(figures(tmp_path / "two"), figures(tmp_path / "one"), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-5)
+    assert json.loads((tmp_path / "two/environment.json").read_text())["processes"] == 2
+    assert err.count("epoch 1/2") == 1
+    assert "warning" not in err.lower()
+
+
+def test_three_processes_go_on_exactly(tmp_path):
+    """With all that each process has of its own: draws, statistics of norms, their averages.
+
+    With three, sums depend on their order, which must be that of the training that was not stopped.
+    """
+    own = ["--set", "train.ema=0.9", "--set", "augment.mixup=true", "--set", "coding.name=rate"]
+    own += ["--set", "train.epochs=30"]
+    code, _, err = together(3, "train", *TINY, *own, "--out", "whole", cwd=tmp_path)
+    assert code == 0, err
+    process = start(3, "train", *TINY, *own, "--out", "parts", cwd=tmp_path)
+    wait_for(tmp_path / "parts/metrics.jsonl")
+    signal_all(process)
+    _, err = process.communicate(timeout=60)
+    assert "saved; go on with" in err, err
+    code, _, err = together(3, "train", "--resume", "parts", cwd=tmp_path)
+    assert code == 0, err
+    for name in ("model.safetensors", "metrics.jsonl"):
+        whole, parts = (tmp_path / run / name for run in ("whole", "parts"))
+        assert whole.read_bytes() == parts.read_bytes(), name
+
+
+def test_a_parameter_that_one_step_does_not_use(cli, tmp_path):
+    """With T = 1 there is no membrane to leak."""
+    one = [*PLAIN, "--set", "coding.name=direct", "--set", "coding.steps=1"]
+    assert cli("train", *one, "--out", "one").code == 0
+    code, _, err = together(2, "train", *one, "--out", "two", cwd=tmp_path)
+    assert code == 0, err
+    assert "warning" not in err.lower()
+    alone, both = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in alone:
+        torch.testing.assert_close(both[name], alone[name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_norms_that_are_not_synchronised_give_another_result(cli, tmp_path):
+    """The negative control of the comparison above."""
+    local = [*PLAIN, "--set", "train.sync_norm=false"]
+    assert cli("train", *local, "--out", "one").code == 0
+    code, _, err = together(2, "train", *local, "--out", "two", cwd=tmp_path)
+    assert code == 0, err
+    one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert any(not torch.allclose(one[n], two[n], rtol=1e-3, atol=1e-5) for n in one)
+
+
+def test_evaluation_counts_every_sample_once(cli, tmp_path, trained):
+    alone = json.loads(cli("eval", trained, "--json", "--batch-size", "50").out)
+    code, out, err = together(
+        2, "eval", trained, "--json", "--batch-size", "50", cwd=tmp_path
+    )  # 359 samples: the last batch has 9
+    assert code == 0, err
+    both = json.loads(out)
+    assert both["confusion"] == alone["confusion"] and both["samples"] == 359
+    assert both["accuracy_per_step"] == alone["accuracy_per_step"]
+    assert both["spike_rates"] == alone["spike_rates"]
+    assert both["loss"] == pytest.approx(alone["loss"])
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert path.exists()
+
+
+def signal_all(process: subprocess.Popen) -> None:
+    """Signal every process and torchrun, which passes it on, as a service manager does."""
+    ranks = [process_of_rank(rank, process.pid) for rank in range(3)]
+    for each in (*ranks, process.pid):
+        if each is not None:
+            os.kill(each, signal.SIGTERM)
+
+
+def process_of_rank(rank: int, parent: int) -> int | None:
+    """Return the process of a rank among the children of torchrun."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if f"RANK={rank}".encode() in environment and int(fields[1]) == parent:
+            return int(folder.name)
+    return None
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("rank", [0, 1])
+def test_when_a_process_is_killed_all_end_and_the_run_goes_on(tmp_path, rank):
+    options = [*TINY, "--set", "train.epochs=300", "--set", "train.checkpoint_steps=5"]
+    process = start(2, "train", *options, "--out", "run", cwd=tmp_path)
+    wait_for(tmp_path / "run/metrics.jsonl")
+    victim = process_of_rank(rank, process.pid)
+    assert victim is not None
+    os.kill(victim, signal.SIGKILL)
+    begin = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - begin < 30
+    assert process.returncode != 0
+    if rank == 1:
+        assert "another process has ended" in err
+        assert "train --resume" in err
+    done = len(figures(tmp_path / "run"))
+    more = ["--set", f"train.epochs={done + 2}"]
+    code, _, err = together(2, "train", "--resume", "run", *more, cwd=tmp_path)
+    assert code == 0, err
+    assert len(figures(tmp_path / "run")) == done + 2
+
+
+def test_a_signal_to_all_saves(tmp_path):
+    process = start(2, "train", *TINY, "--set", "train.epochs=300", "--out", "run", cwd=tmp_path)
+    wait_for(tmp_path / "run/metrics.jsonl")
+    process.send_signal(signal.SIGTERM)  # torchrun passes it on
+    _, err = process.communicate(timeout=60)
+    assert "saved; go on with" in err, err
+    assert (tmp_path / "run/checkpoints/latest").exists()
+
+
+def test_a_wrong_recipe_is_said_once(tmp_path):
+    code, _, err = together(2, "train", "--set", "train.lr=-1", cwd=tmp_path)
+    assert code != 0
+    assert err.count("train.lr") == 1
+
+
+def test_batches_that_are_too_small_are_refused(tmp_path):
+    options = [*TINY, "--set", "train.batch_size=3", "--out", "run"]
+    code, _, err = together(2, "train", *options, cwd=tmp_path)
+    assert code != 0
+    assert "3 samples are too few for 2 processes" in err

@@ -1,0 +1,352 @@
+"""Class folders on disk and in zips, in memory and lazy, and images that are not as they should."""
+
+import pickle
+import shutil
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from asnn.core.errors import ConfigError, DataError
+from asnn.datasets import Batches, load_dataset
+from asnn.datasets.sources.decode import LazyFiles
+from asnn.datasets.sources.folder import load_folder
+
+
+def packed(folder, path, inside=""):
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, f"{inside}{file.relative_to(folder).as_posix()}")
+    return str(path)
+
+
+def same(one, other):
+    for a, b in ((one.train, other.train), (one.test, other.test)):
+        a_images = torch.stack([a.images[i] for i in range(len(a))])
+        b_images = torch.stack([b.images[i] for i in range(len(b))])
+        assert torch.equal(a_images, b_images)
+        assert torch.equal(a.labels, b.labels)
+    assert one.classes == other.classes
+
+
+def test_a_tree_with_parts(tree):
+    root, pixels = tree
+    source = load_folder(path=str(root))
+    assert source.classes == ["ant", "bird"]
+    assert source.train.images.shape == (12, 3, 5, 4)
+    assert source.train.images.dtype == torch.uint8
+    assert source.train.labels.tolist() == [0] * 6 + [1] * 6
+    for index, name in ((0, "train/ant/0.png"), (11, "train/bird/5.png")):
+        np.testing.assert_array_equal(source.train.images[index].permute(1, 2, 0), pixels[name])
+    np.testing.assert_array_equal(source.test.images[2].permute(1, 2, 0), pixels["test/bird/0.png"])
+
+
+def test_a_tree_without_parts_has_no_test_part(tree):
+    root, _ = tree
+    source = load_folder(path=str(root / "train"))
+    assert source.test is None
+    assert len(source.train) == 12
+    data = load_dataset("folder", path=str(root / "train"), validation=0.25, test=0.2)
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [8, 2, 2]
+
+
+@pytest.mark.parametrize("inside", ["", "my-images/", "a/b/"])
+def test_a_zip_is_the_same_as_its_tree(tree, tmp_path, inside):
+    root, _ = tree
+    zipped = packed(root, tmp_path / "images.zip", inside)
+    before = set(tmp_path.rglob("*"))
+    same(load_folder(path=zipped), load_folder(path=str(root)))
+    assert set(tmp_path.rglob("*")) == before, "nothing is unpacked to disk"
+
+
+@pytest.mark.parametrize("test_inside", ["test/", "", "other/"])
+def test_the_test_part_in_a_zip_of_its_own(tree, tmp_path, test_inside):
+    root, _ = tree
+    train = packed(root / "train", tmp_path / "train.zip", "train/")
+    test = packed(root / "test", tmp_path / "test.zip", test_inside)
+    same(load_folder(path=train, test_path=test), load_folder(path=str(root)))
+
+
+def test_a_validation_part_is_used(tree):
+    root, _ = tree
+    shutil.copytree(root / "test", root / "val")
+    data = load_dataset("folder", path=str(root))
+    assert [len(s) for s in (data.train, data.validation, data.test)] == [12, 4, 4]
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    for label in ("train", "tram"):
+        (tmp_path / label).mkdir()
+        Image.new("L", (2, 2)).save(tmp_path / label / "a.png")
+    assert load_folder(path=str(tmp_path)).classes == ["train", "tram"]
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_lazy_is_the_same_as_in_memory(tree, tmp_path, zipped):
+    root, _ = tree
+    path = packed(root, tmp_path / "images.zip") if zipped else str(root)
+    lazy = load_folder(path=path, memory_limit=0)
+    assert isinstance(lazy.train.images, LazyFiles)
+    assert lazy.train.images.shape == (12, 3, 5, 4)
+    same(lazy, load_folder(path=path))
+    copied = pickle.loads(pickle.dumps(lazy.train.images))
+    assert torch.equal(copied[3], lazy.train.images[3])
+    view = load_dataset("folder", path=path, memory_limit=0).train.images
+    copied = pickle.loads(pickle.dumps(view))
+    assert torch.equal(copied[3], view[3])
+    assert copied.identity(3) == view.identity(3)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_lazy_batches_equal_those_in_memory(tree, tmp_path, workers):
+    root, _ = tree
+    path = packed(root, tmp_path / "images.zip")
+    made = []
+    for limit in (0, 1.0):
+        data = load_dataset("folder", path=path, memory_limit=limit)
+        state = torch.get_rng_state()
+        batches = Batches(
+            data.train,
+            batch_size=3,
+            full_scale=data.full_scale,
+            shuffle=True,
+            generator=torch.Generator().manual_seed(5),
+            workers=0 if limit else workers,
+        )
+        made.append(list(batches))
+        assert torch.equal(torch.get_rng_state(), state), "the global generator is left alone"
+    assert len(made[0]) == len(made[1]) == 3
+    for (x, targets), (other_x, other_targets) in zip(*made, strict=True):
+        assert torch.equal(x, other_x)
+        assert torch.equal(targets.first, other_targets.first)
+
+
+def test_the_fingerprint_of_lazy_images_notices_another_file(tree):
+    root, _ = tree
+    before = load_dataset("folder", path=str(root), memory_limit=0)
+    assert load_dataset("folder", path=str(root), memory_limit=0) is not before
+    again = load_dataset("folder", path=str(root), memory_limit=0)
+    assert again.fingerprint == before.fingerprint
+    (root / "test/ant/0.png").rename(root / "test/ant/9.png")
+    assert load_dataset("folder", path=str(root), memory_limit=0).fingerprint != before.fingerprint
+
+
+def test_hidden_and_other_files_are_passed_over(tree, tmp_path):
+    root, _ = tree
+    (root / "train/ant/.DS_Store").write_bytes(b"x")
+    (root / "train/ant/._0.png").write_bytes(b"x")
+    (root / "train/ant/notes.txt").write_bytes(b"x")
+    (root / "preview.png").write_bytes(b"x")
+    zipped = tmp_path / "images.zip"
+    packed(root, zipped)
+    with zipfile.ZipFile(zipped, "a") as archive:
+        archive.writestr("__MACOSX/train/ant/0.png", b"x")
+    assert len(load_folder(path=str(root)).train) == 12
+    assert len(load_folder(path=str(zipped)).train) == 12
+
+
+@pytest.mark.parametrize("suffix", ["PNG", "jpg", "jpeg", "bmp", "webp"])
+def test_formats(tmp_path, suffix):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / label / f"0.{suffix}")
+    source = load_folder(path=str(tmp_path))
+    means = source.train.images.float().mean((0, 2, 3))
+    assert means.tolist() == pytest.approx([200, 100, 50], abs=4)
+
+
+def grey_tree(tmp_path, mode="L"):
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        Image.new(mode, (3, 2), 1).save(tmp_path / label / "0.png")
+    return str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "channels"),
+    [("L", "auto", 1), ("1", "auto", 1), ("LA", "auto", 1), ("L", "rgb", 3), ("RGB", "grey", 1)],
+)
+def test_colour(tmp_path, mode, colour, channels):
+    if mode in ("LA", "RGB"):
+        for label in "ab":
+            (tmp_path / label).mkdir()
+            Image.new(mode, (3, 2)).save(tmp_path / label / "0.png")
+    else:
+        grey_tree(tmp_path, mode)
+    assert load_folder(path=str(tmp_path), colour=colour).train.images.shape == (2, channels, 2, 3)
+
+
+def test_parts_with_other_images_beside_them(tree):
+    root, _ = tree
+    shutil.copytree(root / "train/ant", root / "docs/figures")
+    with pytest.raises(DataError, match="has images beside its parts test, train: in docs"):
+        load_folder(path=str(root))
+
+
+def test_linked_class_folders_are_followed(tree, tmp_path):
+    root, _ = tree
+    (tmp_path / "linked").mkdir()
+    for label in ("ant", "bird"):
+        (tmp_path / "linked" / label).symlink_to(root / "train" / label)
+    assert len(load_folder(path=str(tmp_path / "linked")).train) == 12
+
+
+def test_one_coloured_image_makes_the_set_coloured(tmp_path):
+    path = grey_tree(tmp_path)
+    Image.new("RGB", (3, 2)).save(tmp_path / "b" / "1.png")
+    assert load_folder(path=path).train.images.shape == (3, 3, 2, 3)
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    values = np.array([[0, 255, 257], [32768, 65000, 65535]], np.uint16)
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        Image.fromarray(values).save(tmp_path / label / "0.png")
+    found = load_folder(path=str(tmp_path)).train.images
+    assert found.shape == (2, 1, 2, 3)
+    np.testing.assert_array_equal(found[0, 0], np.round(values / 257.0))
+
+
+def test_size_resizes_height_by_width(tree):
+    root, _ = tree
+    Image.new("RGB", (9, 9)).save(root / "train/ant/big.png")
+    source = load_folder(path=str(root), size=[6, 8])
+    assert source.train.images.shape == (13, 3, 6, 8)
+
+
+@pytest.mark.parametrize("memory_limit", [0, 1.0])
+def test_sizes_that_differ(tree, memory_limit):
+    root, _ = tree
+    Image.new("RGB", (9, 7)).save(root / "train/bird/big.png")
+    source = None
+    with pytest.raises(DataError, match="the images differ in size") as caught:
+        source = load_folder(path=str(root), memory_limit=memory_limit)
+        list(Batches(source.train, batch_size=4, full_scale=255, workers=0))
+    assert "0.png has 5x4" in caught.value.why
+    assert "big.png has 7x9" in caught.value.why
+    assert caught.value.remedy == "resize them with --set data.size=[5,4]"
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_an_image_that_is_not_one(tree, tmp_path, zipped):
+    root, _ = tree
+    (root / "train/bird/3.png").write_bytes(b"<html>not found</html>")
+    path = packed(root, tmp_path / "images.zip") if zipped else str(root)
+    with pytest.raises(DataError, match=r"could not decode .*train/bird/3\.png") as caught:
+        load_folder(path=path)
+    assert caught.value.why == "its content is no image that can be read"
+
+
+def test_an_image_cut_off(tree):
+    root, _ = tree
+    whole = (root / "train/bird/3.png").read_bytes()
+    (root / "train/bird/3.png").write_bytes(whole[:70])
+    with pytest.raises(DataError, match=r"could not decode .*3\.png"):
+        load_folder(path=str(root))
+
+
+def test_an_error_in_a_worker_keeps_its_parts(tree):
+    root, _ = tree
+    source = load_folder(path=str(root), memory_limit=0)
+    (root / "train/bird/3.png").unlink()
+    with pytest.raises(DataError, match=r"could not read .*train/bird/3\.png") as caught:
+        list(Batches(source.train, batch_size=4, full_scale=255, workers=1))
+    assert caught.value.why == "No such file or directory"
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+@pytest.mark.parametrize("pixels", [15, 5])  # over the limit, and over twice the limit
+def test_an_absurdly_large_image(tree, monkeypatch, pixels):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", pixels)
+    with pytest.raises(DataError, match="is too large"):
+        load_folder(path=str(tree[0]))
+
+
+def test_classes_that_differ(tree):
+    root, _ = tree
+    (root / "test/ant").rename(root / "test/cat")
+    with pytest.raises(DataError, match="train and test have different classes") as caught:
+        load_folder(path=str(root))
+    assert caught.value.why == "test lacks ant; train lacks cat"
+
+
+def test_layouts_that_are_none(tree, tmp_path):
+    root, _ = tree
+    with pytest.raises(DataError, match="has no folder train: there are: test"):
+        shutil.copytree(root / "test", tmp_path / "only" / "test")
+        load_folder(path=str(tmp_path / "only"))
+    with pytest.raises(DataError, match="has no class folders with images"):
+        load_folder(path=str(root / "train" / "ant"))
+    shutil.copytree(root / "train" / "ant", tmp_path / "single" / "ant")
+    with pytest.raises(DataError, match="has only one class, ant"):
+        load_folder(path=str(tmp_path / "single"))
+    with pytest.raises(DataError, match=r"there is no .*nowhere"):
+        load_folder(path=str(tmp_path / "nowhere"))
+    shutil.copytree(root / "train", tmp_path / "two" / "train")
+    shutil.copytree(root / "train", tmp_path / "two" / "val")
+    with pytest.raises(DataError, match="has no folder test: there are: train, validation"):
+        load_folder(path=str(root), test_path=str(tmp_path / "two"))
+
+
+def test_zips_that_are_none(tree, tmp_path):
+    root, _ = tree
+    path = tmp_path / "images.zip"
+    packed(root, path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"images\.zip ends too early") as caught:
+        load_folder(path=str(path))
+    assert "interrupted download" in caught.value.why
+    path.write_bytes(b"something else")
+    with pytest.raises(DataError, match="neither a folder nor a zip"):
+        load_folder(path=str(path))
+    damaged = bytearray(whole)
+    damaged[whole.index(b"IDAT") + 6] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(DataError, match=r"images\.zip:.*png is damaged"):
+        load_folder(path=str(path))
+
+
+def test_an_encrypted_zip(tree, tmp_path):
+    root, _ = tree
+    path = tmp_path / "images.zip"
+    packed(root, path)
+    content = bytearray(path.read_bytes())
+    place = content.find(b"PK\x01\x02")
+    while place >= 0:  # the flag of encryption, in each entry of the list of files
+        content[place + 8] |= 1
+        place = content.find(b"PK\x01\x02", place + 1)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        load_folder(path=str(path))
+
+
+@pytest.mark.parametrize("options", [{"size": [3]}, {"size": [0, 3]}, {"colour": "red"}])
+def test_wrong_options(tree, options):
+    with pytest.raises(ConfigError, match=f"{next(iter(options))} is"):
+        load_folder(path=str(tree[0]), **options)
+
+
+def test_cifar_as_jpeg_lazy(needs):
+    root = needs("cifar10/cifar10_jpeg_train.zip")
+    source = load_folder(path=str(root / "cifar10/cifar10_jpeg_train.zip"), memory_limit=0)
+    assert source.train.images.shape == (50_000, 3, 32, 32)
+    assert source.train.labels.bincount().tolist() == [5000] * 10
+    assert source.classes[0] == "airplane" and source.classes[9] == "truck"
+    assert source.test is None
+
+
+@pytest.mark.slow
+def test_cifar_as_jpeg_in_memory(needs):
+    root = needs("cifar10/cifar10_jpeg_test.zip")
+    path = str(root / "cifar10/cifar10_jpeg_train.zip")
+    test = str(root / "cifar10/cifar10_jpeg_test.zip")
+    lazy = load_folder(path=path, test_path=test, memory_limit=0)
+    source = load_folder(path=path, test_path=test)
+    assert source.test.images.shape == (10_000, 3, 32, 32)
+    assert source.train.images.dtype == torch.uint8
+    for index in (0, 12_345, 49_999):
+        assert torch.equal(source.train.images[index], lazy.train.images[index])

@@ -1,0 +1,42 @@
+"""torchvision can be used whatever build of torch is beside it."""
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+{before}
+from asnn.datasets.sources.torchvision_import import torchvision
+vision = torchvision()
+assert torchvision() is vision
+import torch
+from torchvision.transforms import v2
+from torchvision.datasets import CIFAR10
+images = torch.rand(3, 8, 8)
+grey = v2.RandomGrayscale(p=1.0)(images)
+assert torch.equal(grey[0], grey[2])
+assert vision.transforms.v2 is v2 and vision.datasets.CIFAR10 is CIFAR10
+print("fine")
+"""
+
+AFTER_A_FAILURE = """
+try:
+    import torchvision
+except RuntimeError:
+    pass
+"""
+
+
+def run(before: str) -> str:
+    program = PROGRAM.format(before=before)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_in_a_fresh_process():
+    assert run("") == "fine\n"
+
+
+def test_after_someone_elses_import_failed():
+    assert run(AFTER_A_FAILURE) == "fine\n"

@@ -1,0 +1,230 @@
+"""ONNX files compute what the graph does, in every form, and say what they are."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from asnn.coding import create_coding
+from asnn.core.errors import ConfigError
+from asnn.exporters.graph.interpreter import run
+from asnn.exporters.graph.quantisation import quantise, rounded, with_rounded_weights
+from asnn.exporters.onnx.builder import OPSETS, Builder, model_of, value
+from asnn.exporters.onnx.encoder import add_encoder
+from asnn.exporters.onnx.forms import build_models
+from asnn.exporters.onnx.runtime import OnnxSession, run_stream
+from tests.support.exported_networks import CODES, SHAPE, images, spikes_of, subject
+
+ENCODED = [
+    *((code, {"thresholds": rule}) for code in CODES[1:] for rule in ("linear", "quantile")),
+    ("direct", {}),
+    ("delta", {}),
+    ("delta", {"threshold": 0.2}),
+    ("latency", {}),
+    ("latency", {"linear": True, "clip": True}),
+    ("latency", {"normalize": False, "tau": 2.0}),
+]
+
+
+def session_of(model):
+    return OnnxSession(model.SerializeToString(), threads=1)
+
+
+def encoder(name, steps, options):
+    coding = create_coding(name, steps=steps, **options)
+    b = Builder()
+    out = add_encoder(b, coding, "image", "code")
+    graph = onnx.helper.make_graph(
+        b.nodes, "g", [value("image", ["N", *SHAPE])], [value(out, [None] * 5)], b.initializers
+    )
+    return coding, session_of(model_of(graph, 20, {"asnn": "0"}))
+
+
+@pytest.mark.parametrize("steps", [2, 4, 7])
+@pytest.mark.parametrize(("name", "options"), ENCODED)
+def test_encoders_are_the_codes(name, options, steps):
+    coding, session = encoder(name, steps, options)
+    x = images(5)
+    x[0] = torch.linspace(0, 1, x[0].numel()).view(SHAPE)  # thresholds and both ends
+    x[1, 0] = 0
+    expected = coding.encode(x).numpy()
+    found = session.run({"image": x.numpy()})["code"]
+    np.testing.assert_array_equal(np.broadcast_to(found, expected.shape), expected)
+
+
+@given(
+    x=arrays.arrays(np.float32, (1, *SHAPE), elements=st.sampled_from([i / 24 for i in range(25)]))
+)
+@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize("name", ["temporal", "embedding"])
+def test_values_on_a_threshold_belong_below_it(name, x):
+    coding, session = encoder(name, 3, {})
+    found = session.run({"image": x})["code"]
+    np.testing.assert_array_equal(found, coding.encode(torch.from_numpy(x)).numpy())
+
+
+@pytest.mark.parametrize("weights", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize("input", ["image", "spikes"])
+@pytest.mark.parametrize("form", ["sequence", "stream", "scan"])
+@pytest.mark.parametrize("coding", ["direct", "hybrid"])
+@pytest.mark.parametrize("norm", ["folded", "per-step"])
+def test_forms_compute_what_the_graph_does(coding, norm, form, input, weights):
+    out = subject(coding=coding, norm=norm)
+    graph = with_rounded_weights(out.graph, weights)
+    x = images().numpy()
+    code = np.ascontiguousarray(out.encode(x))
+    trace = run(graph, code)
+    spikes_of(trace, graph)
+    models = build_models(out.graph, out.coding, form=form, input=input, weights=weights)
+    every = {"image": x, "steps": code, "count": np.array([3])}
+    if form == "stream":
+        sessions = session_of(models["init"]), session_of(models["step"])
+        found = run_stream(*sessions, every, 3)["logits"]
+    else:
+        session = session_of(models["model"])
+        answer = session.run({name: every[name] for name in session.inputs})
+        found = answer["logits_per_step"]
+        np.testing.assert_allclose(answer["logits"], found.mean(0), atol=1e-6)
+    np.testing.assert_allclose(found, trace.logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["lenet", "mlp"])
+@pytest.mark.parametrize("reset", ["subtract", "zero", "none"])
+def test_resets(name, reset):
+    out = subject(name, neuron_options={"reset": reset, "granularity": "channel"})
+    x = images().numpy()
+    for form in ("sequence", "scan"):
+        session = session_of(build_models(out.graph, out.coding, form=form)["model"])
+        inputs = {"image": x, "count": np.array([3])}
+        found = session.run({key: inputs[key] for key in session.inputs})["logits_per_step"]
+        np.testing.assert_allclose(found, run(out.graph, out.encode(x)).logits, atol=1e-5)
+
+
+def test_the_batch_is_free():
+    out = subject()
+    session = session_of(build_models(out.graph, out.coding)["model"])
+    x = images(7).numpy()
+    together = session.run({"image": x})["logits"]
+    one = [session.run({"image": x[i : i + 1]})["logits"][0] for i in range(7)]
+    np.testing.assert_allclose(together, np.stack(one), atol=1e-5)
+    assert session.run({"image": x[:0]})["logits"].shape == (0, 4)
+
+
+@pytest.mark.parametrize("input", ["image", "spikes"])
+def test_a_scan_makes_as_many_steps_as_are_wanted(input):
+    out = subject()
+    session = session_of(build_models(out.graph, out.coding, form="scan", input=input)["model"])
+    x = images().numpy()
+    code = np.ascontiguousarray(out.encode(x))
+    for count in (1, 2):
+        inputs = {"image": x, "count": np.array([count]), "steps": code[:count]}
+        found = session.run({name: inputs[name] for name in session.inputs})
+        expected = run(out.graph, code[:count]).logits
+        np.testing.assert_allclose(found["logits_per_step"], expected, atol=1e-5)
+
+
+def test_a_stream_can_be_answered_early():
+    out = subject()
+    models = build_models(out.graph, out.coding, form="stream")
+    sessions = session_of(models["init"]), session_of(models["step"])
+    x = images().numpy()
+    found = run_stream(*sessions, {"image": x}, 2)["logits"]
+    np.testing.assert_allclose(found, run(out.graph, out.encode(x)[:2]).logits, atol=1e-5)
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_opsets(opset):
+    out = subject(coding="embedding", coding_options={"thresholds": "quantile"})
+    model = build_models(out.graph, out.coding, opset=opset)["model"]
+    assert model.opset_import[0].version == opset
+    found = session_of(model).run({"image": images().numpy()})["logits_per_step"]
+    np.testing.assert_allclose(
+        found, run(out.graph, out.encode(images().numpy())).logits, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("opset", [16, 26])
+def test_other_opsets_are_refused(opset):
+    out = subject()
+    with pytest.raises(ConfigError, match=f"opset {opset} is not supported: there are 17 to 25"):
+        build_models(out.graph, out.coding, opset=opset)
+
+
+def test_a_file_says_what_it_is():
+    out = subject()
+    model = build_models(out.graph, out.coding, weights="int8")["model"]
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    assert about["recipe"] == "test"
+    assert about["weights"] == "int8"
+    assert json.loads(about["classes"]) == list("abcd")
+    assert json.loads(about["network"])["mean"] == [0.4, 0.5]
+    assert about["steps"] == "3"
+    assert "mean of `logits_per_step`" in model.doc_string
+    shapes = {
+        each.name: [d.dim_param or d.dim_value for d in each.type.tensor_type.shape.dim]
+        for each in [*model.graph.input, *model.graph.output]
+    }
+    assert shapes == {"image": ["N", *SHAPE], "logits": ["N", 4], "logits_per_step": [3, "N", 4]}
+    names = {node.name for node in model.graph.node}
+    assert {"conv1", "spikes1/1/membrane", "spikes2", "readout"} <= names
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+    assert b"/home" not in model.SerializeToString()
+
+
+def test_equal_arrays_are_stored_once():
+    b = Builder()
+    first = b.constant("a", np.ones(3))
+    assert b.constant("b", np.ones(3)) == first
+    assert b.constant("c", np.ones((3, 1))) != first
+    assert len(b.initializers) == 2
+
+
+@pytest.mark.parametrize(
+    ("coding", "options", "why"),
+    [
+        ("rate", {}, "it is random"),
+        ("temporal", {"variant": "published"}, "published variant"),
+        ("hybrid", {"variant": "published"}, "published variant"),
+    ],
+)
+def test_codes_that_onnx_cannot_say_are_refused_with_a_way_out(coding, options, why):
+    out = subject(coding=coding, coding_options=options)
+    with pytest.raises(ConfigError, match=why) as refused:
+        build_models(out.graph, out.coding)
+    assert "--input spikes" in refused.value.remedy
+    code = np.ascontiguousarray(out.encode(images().numpy()))
+    model = build_models(out.graph, out.coding, input="spikes")["model"]
+    found = session_of(model).run({"steps": code})["logits_per_step"]
+    np.testing.assert_allclose(found, run(out.graph, code).logits, atol=1e-5)
+
+
+@given(
+    arrays.arrays(
+        np.float32, (3, 4), elements=st.floats(-100, 100, width=32, allow_subnormal=False)
+    )
+)
+def test_int8_is_within_half_a_step(weight):
+    packed = quantise(weight)
+    assert packed.values.dtype == np.int8
+    error = np.abs(packed.restored() - weight)
+    assert (error <= packed.scale[:, None] * 0.5001 + 1e-30).all()
+
+
+def test_fp16_refuses_what_it_cannot_hold():
+    with pytest.raises(ConfigError, match="too large for fp16"):
+        rounded(np.array([[1e5]], np.float32), "fp16")
+
+
+def test_rounding_touches_weights_only():
+    graph = subject().graph
+    changed = with_rounded_weights(graph, "int8")
+    for before, after in zip(graph.nodes, changed.nodes, strict=True):
+        if hasattr(before, "biases"):
+            assert all((a == b).all() for a, b in zip(before.biases, after.biases, strict=True))
+        if hasattr(before, "leak"):
+            assert before is after

@@ -1,0 +1,52 @@
+"""Kernels from numba's cache, filled by several processes: each is the one that was compiled."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
+
+COMPILE = "from asnn.kernels.cpu.tasks import _task; _task({name!r})"
+COMPARE = """
+import torch
+from asnn.models.layers import SpikingLayer, use_kernels
+from asnn.models.neurons import AdaptiveLeaky
+x = torch.randn(3, 50, 28, generator=torch.Generator().manual_seed(0))  # 16 whole, 12 more
+found = []
+for kernels in ("reference", "fused"):
+    layer = SpikingLayer(None, AdaptiveLeaky(3, 28), None)
+    use_kernels(layer, kernels)
+    leaf = x.clone().requires_grad_()
+    out = layer(leaf)
+    (out * x).sum().backward()
+    found.append((out.detach(), leaf.grad))
+(a, da), (b, db) = found
+assert torch.equal(a, b), "spikes differ"
+torch.testing.assert_close(da, db)
+"""
+
+
+def python(code, cache):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+
+
+@pytest.mark.slow
+def test_kernels_that_different_processes_compiled_are_not_taken_for_each_other(tmp_path):
+    """Each process counts its functions from one, so the two name theirs alike, but for what
+    `compiled` adds; without that, the third crashed."""
+    for part in ("wide", "whole", "rest"):  # which two are used depends on the machine
+        for way in ("forward", "backward"):
+            done = python(COMPILE.format(name=f"{way}_{part}"), tmp_path)
+            assert done.returncode == 0, done.stderr
+    filled = {path.name for path in tmp_path.rglob("*.nbc")}
+    done = python(COMPARE, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.rglob("*.nbc")} == filled, "nothing came from the cache"

@@ -1,0 +1,97 @@
+"""The Triton kernels: the cases of `triton_cases`, and what they are compiled to for a GPU.
+
+The cases run in a process of their own, since Triton has to know before its import that it is to
+interpret. With a GPU they run on it.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
+
+pytest.importorskip("triton", reason="triton is not installed")
+
+CASES = Path(__file__).parents[2] / "support" / "triton_cases.py"
+COMPILED = """
+import re
+
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from asnn.kernels.cuda.passes import backward_kernel, forward_kernel
+from asnn.kernels.cuda.rows import finish_kernel, moments_kernel
+
+TYPES = {"counts_at": "*i32", "alpha": "fp32"}
+HALF = ("x_at", "spikes_at", "grad_at", "q_at")
+
+
+def ptx_of(kernel, arch, fused=False, **constants):
+    def type_of(name):
+        if name in constants:
+            return "constexpr"
+        return TYPES.get(name, "*bf16" if name in HALF else "*fp32" if "_at" in name else "i32")
+
+    names = kernel.arg_names
+    source = ASTSource(
+        kernel,
+        {name: type_of(name) for name in names},
+        {(names.index(name),): value for name, value in constants.items()},
+    )
+    options = {"num_warps": 1, "enable_fp_fusion": fused}
+    compiled = compile(source, target=GPUTarget("cuda", arch, 32), options=options)
+    assert compiled.asm["cubin"]
+    return compiled.asm["ptx"]
+
+
+def fused_of(ptx):
+    return re.findall(r"fma\\.\\S*f32", ptx)
+
+
+both = {
+    "STEPS": 3, "STEP": 2, "STATIC": False, "PH": 2, "PW": 2, "RESET": 0, "SIZED": False,
+    "SITES": 4, "WINDOWS": 2, "CHANNELS": 32, "VALUES": 2,
+}
+forward = {**both, "COUNT": True}
+single = {**both, "channels": 1, "CHANNELS": 1, "VALUES": 1, "WINDOWS": 64, "RESET": 1}
+for arch in (80, 90):
+    assert f".target sm_{arch}" in ptx_of(forward_kernel, arch, **forward)
+    assert not fused_of(ptx_of(forward_kernel, arch, **forward))
+    assert not fused_of(ptx_of(backward_kernel, arch, SURROGATE=0, LEARNS=True, **both))
+assert fused_of(ptx_of(forward_kernel, 80, True, **forward)), "the control is not fused either"
+assert "div.rn.f32" in ptx_of(forward_kernel, 80, **{**forward, "SIZED": True})
+ptx_of(forward_kernel, 80, COUNT=False, **single)
+ptx_of(backward_kernel, 80, SURROGATE=1, LEARNS=False, **single)
+for kernel in (moments_kernel, finish_kernel):
+    ptx_of(kernel, 80, ROWS=64, CHANNELS=32)
+"""
+
+
+def run(*arguments, cache, interpreted=False):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TRITON_CACHE_DIR": str(cache)}
+    environment.pop("TRITON_INTERPRET", None)
+    if interpreted:
+        environment["TRITON_INTERPRET"] = "1"
+    done = subprocess.run(
+        [sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_kernels(tmp_path):
+    """All cases of `triton_cases`, on a GPU if there is one."""
+    pytest_of_cases = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)]
+    assert " passed" in run(
+        *pytest_of_cases, cache=tmp_path, interpreted=not torch.cuda.is_available()
+    )
+
+
+def test_kernels_compile_without_contraction(tmp_path):
+    """For GPUs of two generations, with none at hand."""
+    run("-c", COMPILED, cache=tmp_path)

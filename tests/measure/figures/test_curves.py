@@ -1,0 +1,104 @@
+"""Pictures are files of a sensible size, and appear whole or not at all."""
+
+import os
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from asnn.core import AsnnError, ConfigError
+from asnn.measure import schedules
+from asnn.measure.figures.curves import draw_curves, draw_schedules
+from asnn.models import create_model
+
+SCHEDULES = {
+    "spikes1": {"leak": [0.5, 0.6, 0.7], "gain": [0.4, 0.5, 0.9], "threshold": [1.0]},
+    "readout": {"scale": [1.0, 1.1, 1.2]},
+}
+
+
+def size_of_png(path) -> tuple[int, int]:
+    """Width and height from the header, as the PNG specification lays it down."""
+    content = path.read_bytes()
+    assert content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert content[12:16] == b"IHDR"
+    assert content[-8:-4] == b"IEND"  # whole to its last chunk
+    return struct.unpack(">II", content[16:24])
+
+
+def inked(path) -> float:
+    """Share of the picture that is not white."""
+    return float((np.asarray(Image.open(path).convert("L")) < 250).mean())
+
+
+def test_schedules_get_a_panel_for_each_kind(tmp_path):
+    widths = {}
+    for kinds in (1, 2, 3):
+        path = tmp_path / f"{kinds}.png"
+        kept = {f"kind{i}": [0.5, 0.6, 0.7] for i in range(kinds)}
+        draw_schedules(path, {"spikes1": kept})
+        widths[kinds], height = size_of_png(path)
+        assert height > 200
+        assert inked(path) > 0.01
+    assert widths[1] < widths[2] < widths[3]
+
+
+def test_schedules_of_a_network_can_be_drawn(tmp_path):
+    path = tmp_path / "schedules.png"
+    for options in ({}, {"neuron": "fixed"}, {"steps": 1, "coding": "temporal"}):
+        model = create_model(
+            "mlp", in_shape=(1, 2, 2), classes=2, features=[3] * 9, **{"steps": 3, **options}
+        )
+        draw_schedules(path, schedules(model))
+        assert size_of_png(path)[0] > 300
+    draw_schedules(path, {})
+    size_of_png(path)
+    assert os.listdir(tmp_path) == ["schedules.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "start"),
+    [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF"), ("a", b"\x89PNG")],
+)
+def test_the_end_of_the_name_tells_the_form(tmp_path, name, start):
+    draw_schedules(tmp_path / name, SCHEDULES)
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_other_forms_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="its name must end in .png, .svg or .pdf"):
+        draw_schedules(tmp_path / "a.jpg", SCHEDULES)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda path: draw_schedules(path, SCHEDULES),
+        lambda path: draw_curves(path, []),
+    ],
+    ids=["schedules", "curves"],
+)
+def test_a_missing_folder_is_told_and_nothing_is_written(tmp_path, draw):
+    with pytest.raises(AsnnError) as caught:
+        draw(tmp_path / "missing" / "picture.png")
+    assert caught.value.what == f"could not write {tmp_path / 'missing' / 'picture.png'}"
+    assert caught.value.why == "No such file or directory"
+    assert "choose another place" in caught.value.remedy
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_drawing_that_fails_keeps_the_former_picture(tmp_path, monkeypatch):
+    path = tmp_path / "schedules.png"
+    draw_schedules(path, SCHEDULES)
+    before = path.read_bytes()
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    with pytest.raises(AsnnError, match=r"could not write .*: No space left on device"):
+        draw_schedules(path, SCHEDULES)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["schedules.png"]

@@ -1,0 +1,58 @@
+"""Finding runs."""
+
+import json
+import os
+
+import pytest
+
+from asnn.core.errors import DataError
+from asnn.records.layout import find_run
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def make(name, *, age, finished=True, trained=True):
+        folder = tmp_path / "runs" / name
+        folder.mkdir(parents=True)
+        (folder / "config.toml").touch()
+        os.utime(folder / "config.toml", (1e9 - age, 1e9 - age))
+        if finished is not None:
+            (folder / "summary.json").write_text(json.dumps({"finished": finished}))
+        if trained:
+            (folder / "model.safetensors").touch()
+        return folder
+
+    return make
+
+
+def test_the_newest_trained_run(runs):
+    runs("old", age=9)
+    runs("new", age=1)
+    runs("empty", age=0, finished=None, trained=False)
+    assert find_run().path.name == "new"
+    assert find_run("runs/latest").path.name == "new"
+    assert find_run("runs/old").path.name == "old"
+
+
+def test_the_newest_unfinished_run(runs):
+    runs("done", age=0)
+    runs("half", age=5, finished=False)
+    runs("begun", age=3, finished=None, trained=False)
+    assert find_run(unfinished=True).path.name == "begun"
+
+
+def test_a_run_that_is_not_there_names_those_that_are(runs):
+    runs("a", age=0)
+    with pytest.raises(DataError, match="runs/b is not a run: it is missing") as caught:
+        find_run("runs/b")
+    assert caught.value.remedy == "give the path of a run, such as runs/a"
+    with pytest.raises(DataError, match="it holds no config.toml"):
+        find_run("runs")
+
+
+def test_a_summary_that_is_damaged_is_not_a_finished_run(runs):
+    folder = runs("a", age=0)
+    (folder / "summary.json").write_text("{")
+    assert find_run(unfinished=True).path == find_run("runs/a").path

@@ -1,0 +1,64 @@
+"""One sample on its way: the same spikes and answers as those that are counted."""
+
+import pytest
+import torch
+
+from asnn.measure.spikes import SpikeRates
+from asnn.models import create_model
+from asnn.reports.sample_trace import MOST_NEURONS, passage_of
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return create_model(
+        "lenet", in_shape=(1, 12, 12), classes=4, coding="hybrid", steps=3, widths=[6, 8], hidden=32
+    ).eval()
+
+
+@pytest.fixture
+def image():
+    return torch.rand(1, 12, 12, generator=torch.Generator().manual_seed(1))
+
+
+def test_its_spikes_are_those_that_are_counted(model, image):
+    found = passage_of(model, image)
+    with torch.no_grad(), SpikeRates(model) as rates:
+        logits = model(image.unsqueeze(0))
+    by_layer = rates.by_layer()
+    assert [layer.name for layer in found.layers] == list(by_layer)
+    for layer in found.layers:
+        assert layer.total == pytest.approx(sum(by_layer[layer.name]) * layer.neurons)
+        assert layer.spikes.shape == (3, min(layer.neurons, MOST_NEURONS))
+    for t in range(3):
+        sure = logits[: t + 1].mean(0).softmax(1)[0]
+        assert found.answers[t] == int(sure.argmax())
+        assert found.confidence[t] == pytest.approx(float(sure.max()), abs=1e-5)
+
+
+def test_of_a_small_layer_all_neurons_are_shown(model, image):
+    small = [layer for layer in passage_of(model, image).layers if layer.neurons <= MOST_NEURONS]
+    assert small
+    assert all(int(layer.spikes.sum()) == layer.total for layer in small)
+
+
+def test_the_network_is_left_as_it_is(model, image):
+    kernels = [module.kernels for module in model.modules() if hasattr(module, "kernels")]
+    passage_of(model, image)
+    assert [m.kernels for m in model.modules() if hasattr(m, "kernels")] == kernels
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_random_code_is_drawn_the_same_each_time(image):
+    model = create_model("mlp", in_shape=(1, 12, 12), classes=4, coding="rate", steps=8).eval()
+    torch.manual_seed(5)
+    state = torch.get_rng_state()
+    first = passage_of(model, image)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(6)
+    assert torch.equal(passage_of(model, image).coded.steps, first.coded.steps)
+    assert first.random
+
+
+def test_a_code_without_chance_is_not_random(model, image):
+    assert not passage_of(model, image).random

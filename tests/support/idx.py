@@ -1,0 +1,11 @@
+"""Files in the idx format of MNIST."""
+
+import numpy as np
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """An idx file, written from its specification."""
+    header = bytes([0, 0, 8, array.ndim])
+    for size in array.shape:
+        header += size.to_bytes(4, "big")
+    return header + array.astype(np.uint8).tobytes()

@@ -1,0 +1,286 @@
+"""Cases that `test_triton` runs in a process of its own: on a GPU, or in Triton's interpreter.
+
+The oracle has the equations of the contract in float64, with gradients by autograd: a spike is
+H(u) + f(u) - f(u) with gradients through the first f alone, the integral of the surrogate.
+"""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch.nn.functional import max_pool2d
+
+from asnn.kernels.contract import (
+    BIAS,
+    GAIN,
+    LEAK,
+    MEAN,
+    RESETS,
+    SCALE,
+    SIZE,
+    SUM_THRESHOLD,
+    SURROGATES,
+    Rule,
+    Shape,
+)
+from asnn.kernels.cuda import backend as cuda
+from asnn.models import AdaptiveLeaky, use_kernels
+from asnn.models.layers import fusing
+from asnn.models.layers.norm import create_norm
+from asnn.models.layers.spiking import SpikingLayer
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+ALPHAS = (4.0, 2.0, 1.0, 25.0)
+INTEGRALS = {
+    "sigmoid": lambda u, a: torch.sigmoid(a * u),
+    "atan": lambda u, a: torch.atan(math.pi / 2 * a * u) / math.pi,
+    "triangular": lambda u, a: -a * u.abs(),
+    "fast_sigmoid": lambda u, a: u / (1 + a * u.abs()),
+}
+SUBTRACT = Rule(0, False, 0, 4.0, True)
+RULES = [
+    Rule(reset, sized, surrogate, ALPHAS[surrogate], learns)
+    for surrogate in range(len(SURROGATES))
+    for reset, sized, learns in [(0, False, True), (0, True, False), (1, False, True)]
+] + [Rule(2, False, 0, 4.0, False), Rule(1, True, 1, 2.0, True), Rule(2, True, 3, 25.0, True)]
+
+
+def shaped(steps=3, static=False, window=(2, 2), *, batch=2, height=5, width=3, channels=5):
+    return Shape(steps, batch, height, width, channels, static, window)
+
+
+def inputs(shape, rule, dtype=torch.float32):
+    seeded = torch.Generator().manual_seed(1)
+    steps = 1 if shape.static else shape.steps
+    x = torch.randn(steps, shape.rows, shape.channels, generator=seeded).to(dtype)
+    table = 0.4 + torch.rand(6, shape.steps, shape.channels, generator=seeded)
+    table[MEAN] -= 0.9
+    table[LEAK] /= 2
+    if not rule.sized:
+        table[SIZE] = math.nan  # must not be read
+    threshold = torch.tensor([0.6])
+    grad = torch.randn(shape.steps, shape.out_rows, shape.channels, generator=seeded).to(dtype)
+    return grad, x, table, threshold
+
+
+def pooled(s, shape):
+    s = s.view(shape.batch, shape.height, shape.width, shape.channels).permute(0, 3, 1, 2)
+    if min(s.shape[2] // shape.window[0], s.shape[3] // shape.window[1]):
+        s = max_pool2d(s, shape.window)
+    else:
+        s = s[:, :, :0]
+    return s.permute(0, 2, 3, 1).reshape(shape.out_rows, shape.channels)
+
+
+def plain_loop(x, table, threshold, shape, rule, fire=lambda u: (u > 0).to(u.dtype), shift=None):
+    """The equations of the contract, in the dtype of the table; also the membranes before."""
+    v = torch.zeros(shape.rows, shape.channels, dtype=table.dtype)
+    spikes, counts, before = [], [], []
+    for t in range(shape.steps):
+        before.append(v)
+        y = (x[0 if shape.static else t] - table[MEAN, t]) * table[SCALE, t] + table[BIAS, t]
+        v = table[LEAK, t] * v + table[GAIN, t] * y
+        if shift is not None:
+            v = v + shift[t]
+        theta = threshold if threshold.dim() == 1 else threshold[t]
+        s = fire((v / table[SIZE, t] if rule.sized else v) - theta)
+        if RESETS[rule.reset] == "subtract":
+            v = v - s * (table[SIZE, t] if rule.sized else theta)
+        elif RESETS[rule.reset] == "zero":
+            v = v * (1 - s)
+        spikes.append(pooled(s, shape))
+        counts.append(s.sum().double())
+    return torch.stack(spikes), torch.stack(counts), torch.stack(before)
+
+
+def oracle(grad, x, table, threshold, shape, rule):
+    def fire(u):
+        assert not u.numel() or u.abs().min() > 1e-6, "take another seed: float32 could round over"
+        smooth = INTEGRALS[SURROGATES[rule.surrogate]](u, rule.alpha)
+        return (u > 0).double() + (smooth - smooth.detach())
+
+    x, table, grad = x.double(), table.double().requires_grad_(), grad.double()
+    thetas = threshold.double().expand(shape.steps, shape.channels).clone().requires_grad_()
+    shift = torch.zeros(shape.steps, shape.rows, shape.channels, dtype=torch.float64)
+    shift.requires_grad_()
+    spikes, _, before = plain_loop(x, table, thetas, shape, rule, fire, shift)
+    (spikes * grad).sum().backward()
+    g, table_grad = shift.grad, table.grad
+    table = table.detach()
+    q = table[SCALE, :, None] * table[GAIN, :, None] * g
+    nothing = torch.zeros_like(thetas)
+    sums = [
+        g.sum(1),
+        (g * (x - table[MEAN, :, None])).sum(1),
+        (g * before.detach()).sum(1),
+        thetas.grad if rule.learns_threshold else nothing,
+        table_grad[SIZE] if rule.sized else nothing,
+    ]
+    return q.sum(0, keepdim=True) if shape.static else q, torch.stack(sums)
+
+
+def kernels_of(grad, x, table, threshold, shape, rule):
+    grad, x, table, threshold = (i.to(DEVICE) for i in (grad, x, table, threshold))
+    spikes, counts = cuda.forward(x, table, threshold, shape, rule, True)
+    q, sums = cuda.backward(grad, x, table, threshold, shape, rule)
+    assert spikes.dtype == q.dtype == x.dtype
+    assert counts.dtype == sums.dtype == torch.float64
+    return spikes.cpu(), counts.cpu(), q.cpu(), sums.cpu()
+
+
+def close(found, expected, rtol):
+    scale = float(expected.abs().max()) if expected.numel() else 0.0
+    torch.testing.assert_close(found.double(), expected, rtol=rtol, atol=rtol * scale)
+
+
+def agrees(shape, rule, dtype=torch.float32, wrong_leak=1.0):
+    grad, x, table, threshold = inputs(shape, rule, dtype)
+    wrong = table.clone()
+    wrong[LEAK] *= wrong_leak
+    spikes, counts, q, sums = kernels_of(grad, x, wrong, threshold, shape, rule)
+    expected, number, _ = plain_loop(x.float(), table, threshold, shape, rule)
+    if wrong_leak == 1:
+        assert torch.equal(spikes, expected.to(dtype))
+        assert torch.equal(counts, number)
+        if shape.rows > 10:
+            assert 0.05 < number.sum() / (shape.steps * shape.rows * shape.channels) < 0.95
+    expected_q, expected_sums = oracle(grad, x, table, threshold, shape, rule)
+    close(q, expected_q, 1e-5 if dtype == torch.float32 else torch.finfo(dtype).eps)
+    for item, item_expected in zip(sums, expected_sums, strict=True):
+        close(item, item_expected, 1e-5)
+    return sums
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+def test_every_rule(rule):
+    sums = agrees(shaped(), rule)
+    assert bool(sums[SUM_THRESHOLD].any()) == rule.learns_threshold
+
+
+# Segments have 8 steps at most forward and 4 back: 5 and 9 leave a last one that is not full.
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize(
+    ("window", "steps"),
+    [((1, 1), 5), ((1, 2), 5), ((2, 1), 5), ((2, 2), 5), ((1, 1), 9), ((2, 2), 9), ((2, 2), 1)],
+)
+def test_every_window(window, steps, static):
+    agrees(shaped(steps, static, window), Rule(0, True, 0, 4.0, True) if steps == 9 else SUBTRACT)
+
+
+def test_many_steps():
+    agrees(shaped(64, batch=1, height=1, width=1, window=(1, 1), channels=2), SUBTRACT)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("static", [False, True])
+def test_half_precision(dtype, static):
+    agrees(shaped(static=static), SUBTRACT, dtype)
+
+
+@pytest.mark.parametrize("window", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("height", [1, 2])
+def test_images_smaller_than_a_window(height, window):
+    agrees(shaped(batch=1, height=height, width=1, window=window), SUBTRACT)
+
+
+@pytest.mark.parametrize("channels", [1, 33])
+def test_several_tiles_for_each_program(channels):
+    shape = shaped(2, batch=2 if channels == 33 else 40, channels=channels)
+    agrees(shape, SUBTRACT)
+    first, second = (kernels_of(*inputs(shape, SUBTRACT), shape, SUBTRACT) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_wrong_leak_would_show():
+    with pytest.raises(AssertionError):
+        agrees(shaped(), SUBTRACT, wrong_leak=1.001)
+
+
+@pytest.mark.parametrize("window", [(1, 1), (2, 2)])
+def test_empty_batch(window):
+    shape = shaped(batch=0, window=window)
+    spikes, counts, q, sums = kernels_of(*inputs(shape, SUBTRACT), shape, SUBTRACT)
+    assert spikes.shape == q.shape == (3, 0, 5)
+    assert counts.tolist() == [0, 0, 0]
+    assert sums.shape == (5, 3, 5)
+    assert not sums.any()
+
+
+def test_counts_only_if_wanted():
+    shape = shaped()
+    _, x, table, threshold = (i.to(DEVICE) for i in inputs(shape, SUBTRACT))
+    assert cuda.forward(x, table, threshold, shape, SUBTRACT, False)[1] is None
+
+
+@pytest.mark.parametrize("rows", [1, 64, 1000])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_moments(rows, dtype):
+    seeded = torch.Generator().manual_seed(0)
+    x = torch.randn(2, rows, 35, generator=seeded) + 300 * torch.rand(35, generator=seeded)
+    x = x.to(dtype)
+    found = cuda.moments(x.to(DEVICE)).cpu()
+    assert found.dtype == torch.float64
+    expected = torch.stack((x.double().mean(1), x.double().var(1, correction=0)))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    if rows == 1000 and dtype == torch.float32:
+        naive = x.square().mean(1) - x.mean(1).square()
+        assert not torch.allclose(naive.double(), expected[1], rtol=1e-3)
+
+
+def test_moments_of_nothing_are_not_numbers():
+    assert cuda.moments(torch.empty(2, 0, 3, device=DEVICE)).isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_finish(dtype):
+    seeded = torch.Generator().manual_seed(0)
+    q, x = torch.randn(2, 2, 70, 35, generator=seeded).to(dtype)
+    mean, offset, slope = torch.randn(3, 2, 35, generator=seeded)
+    found = q.clone().to(DEVICE)
+    cuda.finish(found, *(i.to(DEVICE) for i in (x, mean, offset, slope)))
+    mean, offset, slope = (i.double()[:, None] for i in (mean, offset, slope))
+    expected = q.double() + offset + (x.double() - mean) * slope
+    close(found.cpu(), expected, torch.finfo(dtype).eps)
+
+
+def test_finish_of_nothing():
+    nothing, row = torch.empty(2, 0, 3, device=DEVICE), torch.zeros(2, 3, device=DEVICE)
+    cuda.finish(nothing, nothing, row, row, row)
+
+
+def test_too_many_rows():
+    shape = shaped(batch=2**30, height=1, width=1)
+    x = torch.empty(1).expand(3, shape.rows, 5)
+    with pytest.raises(
+        ValueError, match=r"1073741824 rows are too many: .* \(take smaller batches"
+    ):
+        cuda.forward(x, x, x, shape, SUBTRACT, False)
+
+
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("norm", ["folded", "per-step"])
+def test_the_layer_on_top(monkeypatch, norm, static):
+    """What `kernels.layer` makes of the four functions, against the reference in float64."""
+    monkeypatch.setattr(fusing, "backend", lambda device: cuda)
+    torch.manual_seed(0)
+    neuron = AdaptiveLeaky(3, 5, gain=1.5, granularity="channel", learn_threshold=True)
+    pool = torch.nn.MaxPool2d(2)
+    layer = SpikingLayer(create_norm(norm, 5, steps=3, image=True), neuron, pool).to(DEVICE)
+    exact = copy.deepcopy(layer).double()
+    use_kernels(layer, "fused")
+    use_kernels(exact, "reference")
+    leaf = torch.randn(4 if static else 12, 5, 4, 5, device=DEVICE)
+    spikes, grads = [], []
+    for network, x in ((layer, leaf), (exact, leaf.double())):
+        x = x.requires_grad_()
+        out = network(x.expand(3, *x.shape) if static else x.unflatten(0, (3, 4)))
+        weight = torch.linspace(-1, 1, out.numel(), dtype=out.dtype, device=DEVICE)
+        (out.flatten() * weight).sum().backward()
+        spikes.append(out.detach().double())
+        grads.append([x.grad, *(p.grad for p in network.parameters())])
+    assert (layer.used, exact.used) == ("fused", "reference")
+    assert torch.equal(*spikes)
+    for found, expected in zip(*grads, strict=True):
+        close(found.cpu(), expected.cpu(), 1e-4)
