@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from .baselines import CONTESTANTS, Contestant, Network, build
+from .baselines import BASELINES, Baseline, Network, build
 from .baselines.own import Own
 from .case import Case
 
@@ -79,7 +79,7 @@ class Work:
     faults: list[str] = field(default_factory=list)
 
 
-def examine(contestant: Contestant, network: Network, case: Case) -> Work:
+def examine(contestant: Baseline, network: Network, case: Case) -> Work:
     """Return what `network`, built for the timing, does in comparison with the case and asnn."""
     work = Work()
     _compare_shapes(network, case, work)
@@ -121,7 +121,7 @@ def _shape(layer: Affine) -> str:
 @lru_cache
 def wanted_of(case: Case) -> Weights:
     """Return the weights of asnn's network with a single stem."""
-    affines, norms = _parts(build(CONTESTANTS["asnn-reference"], case))
+    affines, norms = _parts(build(BASELINES["asnn-reference"], case))
     second = case.stems - 1
     return _weights(affines[second:], norms[second:])
 
@@ -154,14 +154,14 @@ def _count(modules: Sequence[nn.Module]) -> int:
     return sum(p.numel() for module in modules for p in module.parameters())
 
 
-def _compare_results(contestant: Contestant, network: Network, case: Case, work: Work) -> None:
+def _compare_results(contestant: Baseline, network: Network, case: Case, work: Work) -> None:
     """Compare loss and logits with those of the contestant that it should equal."""
     work.compared_with = contestant.like
     if contestant.neuron:
         reference: Network = Own(case, "reference", contestant.neuron)
         work.compared_with += " with " + ", ".join(f"{k} {v}" for k, v in contestant.neuron.items())
     else:
-        reference = build(CONTESTANTS[contestant.like], case, matched=True)
+        reference = build(BASELINES[contestant.like], case, matched=True)
     draws = sorted(_difference(network, reference, case, seed) for seed in range(DRAWS))
     work.logits_difference, work.loss_difference = draws[AGREEING - 1]
     work.same_loss = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..core.errors import ConfigError
 from ..core.registry import unknown
-from .baselines import CONTESTANTS
+from .baselines import BASELINES
 from .case import Case
 from .run import Job
 from .work import What
@@ -29,17 +29,17 @@ def choose(against: str, base: str) -> tuple[list[str], dict[str, str]]:
     """
     asked = [name.strip() for name in against.split(",") if name.strip()]
     for name in [*asked, base]:
-        if name not in CONTESTANTS and (name != "all" or name == base):
-            raise unknown("contestant", name, ["all", *CONTESTANTS])
+        if name not in BASELINES and (name != "all" or name == base):
+            raise unknown("contestant", name, ["all", *BASELINES])
     wanted = {base, *asked}
     if "all" in asked:
-        wanted |= {name for name, each in CONTESTANTS.items() if not each.slow_start}
+        wanted |= {name for name, each in BASELINES.items() if not each.slow_start}
     left_out = {
         name: f"it compiles for minutes; ask for it by name (--against all,{name})"
-        for name in CONTESTANTS
+        for name in BASELINES
         if "all" in asked and name not in wanted
     }
-    return [name for name in CONTESTANTS if name in wanted], left_out
+    return [name for name in BASELINES if name in wanted], left_out
 
 
 def jobs_of(

@@ -20,7 +20,7 @@ import tempfile
 from dataclasses import dataclass
 
 from ..core.errors import AsnnError
-from .baselines import Contestant
+from .baselines import Baseline
 from .case import Case
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
@@ -46,7 +46,7 @@ class Footprint:
     warm_first_call_seconds: float | None
 
 
-def footprint(contestant: Contestant, case: Case, *, threads: int, steps: int = 3) -> Footprint:
+def footprint(contestant: Baseline, case: Case, *, threads: int, steps: int = 3) -> Footprint:
     """Measure a contestant in processes of its own.
 
     Args:
@@ -70,7 +70,7 @@ def footprint(contestant: Contestant, case: Case, *, threads: int, steps: int = 
     )
 
 
-def _probe(contestant: Contestant, case: Case, threads: int, steps: int, cache: str) -> dict:
+def _probe(contestant: Baseline, case: Case, threads: int, steps: int, cache: str) -> dict:
     order = {
         "contestant": contestant.name,
         "case": case.as_dict(),

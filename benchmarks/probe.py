@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from .baselines import CONTESTANTS, build
+from .baselines import BASELINES, build
 from .case import Case
 from .work import TrainingStep
 
@@ -28,7 +28,7 @@ def probe(order: dict[str, Any]) -> dict[str, Any]:
     """Build a contestant, make a first step, and look for the peak of the steps after it."""
     torch.set_num_threads(order["threads"])
     _load_torch()
-    contestant, case = CONTESTANTS[order["contestant"]], Case.from_dict(order["case"])
+    contestant, case = BASELINES[order["contestant"]], Case.from_dict(order["case"])
     begin = time.perf_counter()
     network = build(contestant, case)
     built = time.perf_counter()

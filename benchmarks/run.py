@@ -14,7 +14,7 @@ import torch
 from ..core.errors import AsnnError
 from ..learning.device import processor
 from ..measure.timing import VISIT_SECONDS, Call, Rounds, Spread, WarmUp, interleave, warm_up
-from .baselines import CONTESTANTS, Network, build, unavailable
+from .baselines import BASELINES, Network, build, unavailable
 from .baselines.base import package_version
 from .case import Case
 from .equal_work import examine
@@ -43,7 +43,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Manner:
+class TimingOptions:
     """How it is measured.
 
     Attributes:
@@ -61,7 +61,7 @@ class Manner:
     visit: float = VISIT_SECONDS
 
 
-def run_job(job: Job, manner: Manner, progress: Progress) -> dict[str, Any]:
+def run_job(job: Job, manner: TimingOptions, progress: Progress) -> dict[str, Any]:
     """Measure one case.
 
     Returns:
@@ -77,7 +77,7 @@ def run_job(job: Job, manner: Manner, progress: Progress) -> dict[str, Any]:
         networks: dict[str, Network] = {}
         progress(f"{job.case}: comparing the work of {len(job.names)}")
         for name in job.names:
-            contestant = CONTESTANTS[name]
+            contestant = BASELINES[name]
             reason = unavailable(contestant, job.case)
             if reason:
                 not_measured(name, "all", reason)
@@ -103,7 +103,7 @@ def run_job(job: Job, manner: Manner, progress: Progress) -> dict[str, Any]:
             if name in result["contestants"]:
                 progress(f"{job.case}: memory and first call of {name}")
                 try:
-                    found = footprint(CONTESTANTS[name], job.case, threads=manner.threads)
+                    found = footprint(BASELINES[name], job.case, threads=manner.threads)
                 except AsnnError as error:
                     not_measured(name, "memory", str(error))
                     continue
@@ -115,7 +115,7 @@ def _time(
     case: Case,
     what: What,
     networks: dict[str, Network],
-    manner: Manner,
+    manner: TimingOptions,
     result: dict[str, Any],
     not_measured: Callable[[str, str, str], None],
     progress: Progress,
@@ -124,14 +124,14 @@ def _time(
     calls: dict[str, Call] = {}
     warm: dict[str, WarmUp] = {}
     for name, network in networks.items():
-        if CONTESTANTS[name].slow_start:
+        if BASELINES[name].slow_start:
             progress(f"{case}: {what}, {name} compiles for a minute or so")
         call = create_call(what, network, case)
         try:
             warm[name] = warm_up(call)
         except Exception as error:
             # A peer may refuse a shape, or want a compiler that is not here; ours may not.
-            if CONTESTANTS[name].ours and not _too_few(error):
+            if BASELINES[name].ours and not _too_few(error):
                 raise
             not_measured(name, what, _first_line(error))
             continue
@@ -169,7 +169,7 @@ def ratio(case: dict[str, Any], what: str, name: str, base: str) -> Spread | Non
 
 def surroundings(names: Iterable[str]) -> dict[str, Any]:
     """Return the machine and the versions that a result depends on."""
-    wanted = {CONTESTANTS[name].package for name in names} | {"asnn", "torch", "numpy"}
+    wanted = {BASELINES[name].package for name in names} | {"asnn", "torch", "numpy"}
     return {
         "machine": {
             "processor": processor(),

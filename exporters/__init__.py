@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .export import Exported, export_nir, export_onnx, verify
-    from .snntorch.module import subject_of_module
-    from .source import Samples, Subject, random_samples, subject_of
+    from .snntorch.module import source_of_module
+    from .source import ExportSource, Samples, random_samples, source_of
 
 __all__ = [
+    "ExportSource",
     "Exported",
     "Samples",
-    "Subject",
     "export_nir",
     "export_onnx",
     "random_samples",
-    "subject_of",
-    "subject_of_module",
+    "source_of",
+    "source_of_module",
     "verify",
 ]
 

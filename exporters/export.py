@@ -25,8 +25,8 @@ from .nir.nodes import DT
 from .nir.targets import TARGETS, check_target, problems
 from .nir.unrolled import input_of, unroll
 from .onnx.forms import FORMS, INPUTS, OPSET, Form, Input, build_models
-from .paths import Place, aside
-from .source import Samples, Subject
+from .paths import ExportPaths, unverified_path
+from .source import ExportSource, Samples
 from .verify.simulators import MOST_NODES, SIMULATORS
 from .verify.verification import Report, checks_of_nir, checks_of_onnx, compare
 
@@ -61,7 +61,7 @@ class Exported:
 
 
 def export_onnx(
-    subject: Subject,
+    subject: ExportSource,
     path: Path | str,
     *,
     samples: Samples | None,
@@ -91,13 +91,13 @@ def export_onnx(
             raise unknown(f"--{kind} of onnx", name, list(known))
     if weights not in WEIGHTS:
         raise unknown("--weights", weights, list(WEIGHTS))
-    place = Place.at(Path(path), ".onnx")
+    place = ExportPaths.at(Path(path), ".onnx")
     graph = _with_note(subject.graph, samples, place)
     models = build_models(
         graph, subject.coding, form=form, input=input, opset=opset, weights=weights
     )
     ends = {"model": ".onnx", "init": "-init.onnx", "step": "-step.onnx"}
-    paths = {name: aside(place.file(ends[name])) for name in models}
+    paths = {name: unverified_path(place.file(ends[name])) for name in models}
     place.check(paths.values())
     place.make()
     for name, model in models.items():
@@ -111,7 +111,7 @@ def export_onnx(
 
 
 def verify_onnx(
-    subject: Subject, paths: Mapping[str, Path], samples: Samples, *, weights: Weights = "fp32"
+    subject: ExportSource, paths: Mapping[str, Path], samples: Samples, *, weights: Weights = "fp32"
 ) -> Report:
     """Compare ONNX files with the network, in onnxruntime.
 
@@ -135,7 +135,7 @@ def verify_onnx(
 
 
 def export_nir(
-    subject: Subject,
+    subject: ExportSource,
     path: Path | str,
     *,
     samples: Samples | None,
@@ -165,7 +165,7 @@ def export_nir(
         raise unknown("--form of nir", form, list(NIR_FORMS))
     if compat is not None and compat not in NIR_COMPATS:
         raise unknown("--nir-compat", compat, list(NIR_COMPATS))
-    place = Place.at(Path(path), ".nir")
+    place = ExportPaths.at(Path(path), ".nir")
     written, notes = subject.graph, []
     if form == "lif" and approximate:
         faults = faults_of(subject.graph)
@@ -188,7 +188,7 @@ def export_nir(
             )
     if not exact:
         notes.append("no simulator's importer reads Scale and Threshold today; portable is read")
-    paths = {"model": aside(place.file(".nir"))}
+    paths = {"model": unverified_path(place.file(".nir"))}
     place.check(paths.values())
     place.make()
     write_nir(paths["model"], sketch, compat=compat)
@@ -203,7 +203,7 @@ def export_nir(
             target=target,
             trusted=True,
         )
-        paths["golden"] = aside(place.file(".golden.nir"))
+        paths["golden"] = unverified_path(place.file(".golden.nir"))
         _write_golden(paths["golden"], subject.with_graph(written), samples, form)
     options = {"format": "nir", "form": form, "input": "spikes", "nir": compat or nir.version}
     options |= {"target": target, "approximates": approximates, "exact_in": exact}
@@ -211,7 +211,7 @@ def export_nir(
 
 
 def verify_nir(
-    subject: Subject,
+    subject: ExportSource,
     path: Path,
     samples: Samples,
     *,
@@ -251,7 +251,7 @@ def _is_asked(name: str, graph: nir.NIRGraph, target: str | None) -> bool:
     return name == target or len(graph.nodes) <= MOST_NODES
 
 
-def verify(subject: Subject, path: Path | str, samples: Samples) -> Report:
+def verify(subject: ExportSource, path: Path | str, samples: Samples) -> Report:
     """Compare a file that was exported earlier with a network.
 
     Args:
@@ -305,7 +305,7 @@ def _text(item: Any) -> str:
     return item.decode() if isinstance(item, bytes) else str(item)
 
 
-def _with_note(graph: Graph, samples: Samples | None, place: Place) -> Graph:
+def _with_note(graph: Graph, samples: Samples | None, place: ExportPaths) -> Graph:
     """Return a graph that says where its file's verification is told."""
     note = "skipped" if samples is None else f"see {place.parity.name} beside this file"
     return replace(graph, about={**graph.about, "verification": note})
@@ -328,7 +328,7 @@ def _metadata(graph: Graph, form: str, approximates: bool) -> dict[str, object]:
     return about
 
 
-def _write_golden(path: Path, subject: Subject, samples: Samples, form: str) -> None:
+def _write_golden(path: Path, subject: ExportSource, samples: Samples, form: str) -> None:
     """Write an input and the output that belongs to it, from the graph and not from the file."""
     code = subject.encode(samples.images[:GOLDEN_SAMPLES])
     logits = run(subject.graph, code).logits
@@ -340,7 +340,7 @@ def _write_golden(path: Path, subject: Subject, samples: Samples, form: str) -> 
 
 
 def _finish(
-    place: Place,
+    place: ExportPaths,
     paths: Mapping[str, Path],
     options: dict[str, Any],
     report: Report | None,

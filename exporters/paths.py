@@ -10,11 +10,11 @@ from ..core.errors import ConfigError
 from ..core.files import cannot_write
 
 ENDS = {".onnx": (".onnx", "-init.onnx", "-step.onnx"), ".nir": (".nir", ".golden.nir")}
-ASIDE = ".unverified"
+UNVERIFIED = ".unverified"
 
 
 @dataclass(frozen=True)
-class Place:
+class ExportPaths:
     """Where an export goes.
 
     Attributes:
@@ -28,7 +28,7 @@ class Place:
     stem: str = "model"
 
     @classmethod
-    def at(cls, path: Path, suffix: str) -> Place:
+    def at(cls, path: Path, suffix: str) -> ExportPaths:
         """Return the place of a file with that suffix, or in a folder.
 
         Raises:
@@ -64,7 +64,7 @@ class Place:
             ConfigError: one of them is.
         """
         for path in (*paths, self.parity):
-            name = path.with_suffix("") if path.suffix == ASIDE else path
+            name = path.with_suffix("") if path.suffix == UNVERIFIED else path
             if name.is_dir():
                 raise ConfigError(f"{name} is a folder", remedy="choose another name with -o")
 
@@ -86,6 +86,6 @@ class Place:
             raise cannot_write(self.folder, error) from error
 
 
-def aside(path: Path) -> Path:
+def unverified_path(path: Path) -> Path:
     """Return the name of a file that is not verified yet."""
-    return path.with_name(f"{path.name}{ASIDE}")
+    return path.with_name(f"{path.name}{UNVERIFIED}")

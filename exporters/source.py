@@ -34,7 +34,7 @@ class Answer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportSource:
     """A network on its way out.
 
     Attributes:
@@ -51,12 +51,12 @@ class Subject:
         """Return the code of images, `[T, B, C, H, W]`."""
         return self.coding.encode(torch.from_numpy(images)).numpy()
 
-    def with_graph(self, graph: Graph) -> Subject:
+    def with_graph(self, graph: Graph) -> ExportSource:
         """Return the subject with another graph in place of its own."""
         return replace(self, graph=graph)
 
 
-def subject_of(model: SpikingNetwork, about: dict[str, Any] | None = None) -> Subject:
+def source_of(model: SpikingNetwork, about: dict[str, Any] | None = None) -> ExportSource:
     """Return a trained network as a subject; the network itself is left as it is.
 
     Raises:
@@ -73,7 +73,7 @@ def subject_of(model: SpikingNetwork, about: dict[str, Any] | None = None) -> Su
         with torch.no_grad():
             return Answer(model.run(code), dict(spikes))
 
-    return Subject(freeze_network(model, about), model.coding, eager)
+    return ExportSource(freeze_network(model, about), model.coding, eager)
 
 
 def _keeper(kept: dict[str, Tensor], name: str) -> Callable[[Any, Any, Tensor], None]:

@@ -2,7 +2,7 @@
 
 Two bytes can stand for an empty message that takes a hundred in memory, and messages can lie in
 messages; so the fields are counted on the wire first, by the schema, and no value is read.
-Wire format: https://protobuf.dev/programming-guides/encoding/
+LayerInfo format: https://protobuf.dev/programming-guides/encoding/
 """
 
 from __future__ import annotations

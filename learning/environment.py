@@ -54,7 +54,7 @@ def require_same_material(training: Training, former: dict[str, Any]) -> None:
         )
 
 
-def compare_with_former_sitting(training: Training) -> None:
+def warn_if_environment_changed(training: Training) -> None:
     """Refuse to go on with other data or another teacher; warn where the promise of equal weights
     ends.
 

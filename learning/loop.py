@@ -20,13 +20,13 @@ from ..measure.spikes import SpikeRates
 from ..models.saved import model_bytes
 from ..records.layout import Run
 from .checkpoints.content import save_checkpoint
-from .checkpoints.resume import check_resumable, take_up
+from .checkpoints.resume import check_resumable, restore_latest
 from .device import derived_seed, mixed_precision, seed_all
 from .distillation import TWIN, load_teacher, twin, twin_run
 from .environment import surroundings
 from .losses import OF_THE_MEAN
 from .processes import ALONE, Processes
-from .progress import Position
+from .progress import TrainProgress
 from .recipe.schema import Recipe
 from .results import rank, require_finite, times, validate, write_results
 from .schedule import learning_rate
@@ -37,7 +37,7 @@ RATE_EVERY = 20  # batches between two measurements of the spike rate
 
 
 class Stopped(Exception):
-    """The training was asked to stop; the position tells where it stands."""
+    """The training was asked to stop; the progress tells where it stands."""
 
 
 class Observer(Protocol):
@@ -93,19 +93,19 @@ def train(
             if not resume and processes.first:
                 write_text(run.config, recipe.toml())
         except BaseException:
-            _leave_nothing(run, processes)
+            _remove_empty_run_dir(run, processes)
             raise
         if recipe.train.teacher == TWIN:
             if not _train_twin(training, observer, stop):
                 return None
             training.teacher = load_teacher(recipe, run, training.data, training.device)
         if resume:
-            take_up(training)
+            restore_latest(training)
         if processes.first and not run.environment.exists():
             write_json(run.environment, surroundings(training))
         join_gradients(training)
         observer.started(training)
-        training.saved = time.monotonic(), training.position.step
+        training.saved = time.monotonic(), training.progress.step
         try:
             return _train_epochs(training, observer, stop)
         except Stopped:
@@ -118,7 +118,7 @@ def _claimed(run: Run, processes: Processes) -> contextlib.AbstractContextManage
     return claimed(run.path, "a training", "two at once would write over each other")
 
 
-def _leave_nothing(run: Run, processes: Processes) -> None:
+def _remove_empty_run_dir(run: Run, processes: Processes) -> None:
     """Remove the folder of a run in which nothing has been written."""
     if processes.first:
         with contextlib.suppress(OSError):
@@ -138,7 +138,7 @@ def _train_epochs(
     Raises:
         Stopped: it was asked to stop, and the state is saved.
     """
-    recipe, run, position = training.recipe, training.run, training.position
+    recipe, run, progress = training.recipe, training.run, training.progress
 
     def in_validation() -> None:
         if _asked(training, stop):
@@ -146,25 +146,25 @@ def _train_epochs(
         if _state_is_due(training):
             _save_state(training)
 
-    for _ in range(position.epoch, recipe.train.epochs):
+    for _ in range(progress.epoch, recipe.train.epochs):
         train_epoch(training, observer, stop)
         metrics = validate(training, in_validation)
-        require_finite(metrics["validation_loss"], position.step)
-        position.times.append(times(training))
-        position.history.append(metrics)
-        position.close_epoch()
-        if position.best is None or rank(metrics) > rank(position.best):
-            position.best = metrics
+        require_finite(metrics["validation_loss"], progress.step)
+        progress.times.append(times(training))
+        progress.history.append(metrics)
+        progress.close_epoch()
+        if progress.best is None or rank(metrics) > rank(progress.best):
+            progress.best = metrics
             training.best = model_bytes(training.result, labels=training.data.classes)
             if training.processes.first:
                 write_bytes(run.model, training.best)
         _save_state(training)
         write_results(training, finished=False)
         observer.epoch_done(training, metrics)
-        if _asked(training, stop) and position.epoch < recipe.train.epochs:
+        if _asked(training, stop) and progress.epoch < recipe.train.epochs:
             raise Stopped
     if training.processes.first:
-        draw_curves(run.curves, position.history)
+        draw_curves(run.curves, progress.history)
     return write_results(training, finished=True)
 
 
@@ -176,32 +176,32 @@ def train_epoch(
     Raises:
         Stopped: it was asked to stop, and the state is saved.
     """
-    recipe, position, model = training.recipe, training.position, training.model
+    recipe, progress, model = training.recipe, training.progress, training.model
     settings, count = recipe.train, training.batches_per_epoch
     model.train()
     rate = 0.0
     begin = time.perf_counter()
     batches = training_batches(training)
-    for x, targets in _timed(batches, position):
-        place = position.batch % settings.accumulate
-        steps = place == settings.accumulate - 1 or position.batch == count - 1
+    for x, targets in _timed(batches, progress):
+        place = progress.batch % settings.accumulate
+        steps = place == settings.accumulate - 1 or progress.batch == count - 1
         # What the network draws (a rate code, dropout) depends on the place in the training alone.
-        seed_all(derived_seed(settings.seed, position.epoch, position.batch, *_own(training)))
+        seed_all(derived_seed(settings.seed, progress.epoch, progress.batch, *_own(training)))
         if place == 0:
             training.optimizer.zero_grad()
-        watched = position.batch % RATE_EVERY == 0
+        watched = progress.batch % RATE_EVERY == 0
         with _gradients_of(training, last=steps):
             with (
                 mixed_precision(training.device, settings.precision),
                 SpikeRates(model) if watched else contextlib.nullcontext() as rates,
             ):
-                logits = training.answers(x, _wants_mean(training))
+                logits = training.forward(x, _wants_mean(training))
                 loss = loss_of(training, logits, targets, x)
             weight = _weight(batches, training, len(x))
             training.scaler.scale(loss if weight == 1 else loss * weight).backward()
         rate = rate if rates is None else rates.mean()
         value = loss.item()
-        require_finite(value, position.step)
+        require_finite(value, progress.step)
         if steps:
             _step(training)
 
@@ -212,18 +212,18 @@ def train_epoch(
         loss_sum, correct, seen, asked = training.processes.summed(
             value * len(x), correct, float(len(x)), float(stop())
         )
-        position.batch += 1
-        position.seen += int(seen)
-        position.loss += loss_sum
-        position.correct += correct
+        progress.batch += 1
+        progress.seen += int(seen)
+        progress.loss += loss_sum
+        progress.correct += correct
         now = time.perf_counter()
-        position.seconds += now - begin
-        position.open_seconds += now - begin
+        progress.seconds += now - begin
+        progress.epoch_seconds += now - begin
         begin = now
         observer.batch_done(
-            training, position.loss / position.seen, position.correct / position.seen, rate
+            training, progress.loss / progress.seen, progress.correct / progress.seen, rate
         )
-        if steps and position.batch < count:
+        if steps and progress.batch < count:
             if asked:
                 _stop(training)
             if _state_is_due(training):
@@ -232,17 +232,17 @@ def train_epoch(
 
 def _step(training: Training) -> None:
     """Make one optimisation step with the gradients that there are."""
-    settings, position = training.recipe.train, training.position
+    settings, progress = training.recipe.train, training.progress
     for group in training.optimizer.param_groups:
-        group["lr"] = learning_rate(settings, position.step, training.steps_per_epoch)
+        group["lr"] = learning_rate(settings, progress.step, training.steps_per_epoch)
     if settings.clip_norm is not None:
         training.scaler.unscale_(training.optimizer)
         torch.nn.utils.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
     training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.average is not None:
-        training.average.update(position.step + 1)
-    position.step += 1
+        training.average.update(progress.step + 1)
+    progress.step += 1
 
 
 def _own(training: Training) -> tuple[int, ...]:
@@ -253,7 +253,7 @@ def _own(training: Training) -> tuple[int, ...]:
 
 def _gradients_of(training: Training, *, last: bool) -> contextlib.AbstractContextManager[Any]:
     """Let processes exchange their gradients in the last batch of a step only."""
-    answers = training.answers
+    answers = training.forward
     if last or not isinstance(answers, DistributedDataParallel):
         return contextlib.nullcontext()
     return answers.no_sync()
@@ -264,7 +264,7 @@ def _weight(batches: Batches, training: Training, samples: int) -> float:
 
     Gradients are added up over the batches of a step, and averaged over processes.
     """
-    size, batch = training.recipe.train.accumulate, training.position.batch
+    size, batch = training.recipe.train.accumulate, training.progress.batch
     first = batch - batch % size
     last = min(first + size, training.batches_per_epoch)
     total = sum(batches.size(each) for each in range(first, last))
@@ -286,7 +286,7 @@ def _state_is_due(training: Training) -> bool:
     settings, (moment, step) = training.recipe.train, training.saved
     steps = settings.checkpoint_steps
     return time.monotonic() - moment >= 60 * settings.checkpoint_minutes or (
-        steps is not None and training.position.step - step >= steps
+        steps is not None and training.progress.step - step >= steps
     )
 
 
@@ -296,11 +296,11 @@ def loss_of(training: Training, logits: Tensor, targets: Targets, x: Tensor) -> 
     return loss if training.teacher is None else training.teacher.blended(loss, logits, x)
 
 
-def _timed(batches: Batches, position: Position) -> Iterator[Any]:
-    """Yield batches, and add up how long they were waited for."""
+def _timed(batches: Batches, progress: TrainProgress) -> Iterator[Any]:
+    """Yield batches, and add up how long they were data_wait_seconds for."""
     begin = time.perf_counter()
     for batch in batches:
-        position.waited += time.perf_counter() - begin
+        progress.data_wait_seconds += time.perf_counter() - begin
         yield batch
         begin = time.perf_counter()
 
@@ -330,7 +330,7 @@ def _save_state(training: Training) -> None:
     if training.processes.first:
         save_checkpoint(training)
     end = time.monotonic()
-    training.saved = end, training.position.step
+    training.saved = end, training.progress.step
     if end - begin > SLOW:
         warnings.warn(
             f"writing the training state took {end - begin:.0f} s: the disk is slow; raise "

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass
-class Position:
+class TrainProgress:
     """How far a training has come.
 
     Attributes:
@@ -16,7 +16,8 @@ class Position:
         step: optimisation steps in all.
         loss, correct, seen: sums over the batches of the open epoch.
         seconds: time spent training, over all sittings.
-        open_seconds, waited: time spent in the open epoch, and what of it on waiting for data.
+        epoch_seconds: time spent in the open epoch.
+        data_wait_seconds: the part of it that was spent waiting for data.
         best: metrics of the epoch with the best validation accuracy.
         history: metrics of all complete epochs.
         times: how long each of them took.
@@ -29,8 +30,8 @@ class Position:
     correct: float = 0.0
     seen: int = 0
     seconds: float = 0.0
-    open_seconds: float = 0.0
-    waited: float = 0.0
+    epoch_seconds: float = 0.0
+    data_wait_seconds: float = 0.0
     best: dict[str, Any] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     times: list[dict[str, Any]] = field(default_factory=list)
@@ -39,4 +40,4 @@ class Position:
         """Count the open epoch as complete and begin the next."""
         self.epoch += 1
         self.batch, self.loss, self.correct, self.seen = 0, 0.0, 0.0, 0
-        self.open_seconds = self.waited = 0.0
+        self.epoch_seconds = self.data_wait_seconds = 0.0

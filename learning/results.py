@@ -24,7 +24,7 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
     Args:
         each_batch: called for each batch of validation data; what it raises ends the validation.
     """
-    position, settings = training.position, training.recipe.train
+    progress, settings = training.progress, training.recipe.train
     # Each process has statistics of its own share; those of the first are what is kept.
     training.processes.same_weights(training.result)
     result = evaluate(
@@ -39,11 +39,11 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
         part=training.processes.part,
     )
     return {
-        "epoch": position.epoch + 1,
-        "step": position.step,
-        "lr": learning_rate(settings, position.step - 1, training.steps_per_epoch),
-        "train_loss": position.loss / position.seen,
-        "train_accuracy": position.correct / position.seen,
+        "epoch": progress.epoch + 1,
+        "step": progress.step,
+        "lr": learning_rate(settings, progress.step - 1, training.steps_per_epoch),
+        "train_loss": progress.loss / progress.seen,
+        "train_accuracy": progress.correct / progress.seen,
         "validation_loss": result.loss,
         "validation_accuracy": result.accuracy,
         "spike_rate": result.spike_rate,
@@ -52,11 +52,11 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
 
 def times(training: Training) -> dict[str, Any]:
     """Return how long the training of the open epoch took, in all sittings, without validation."""
-    position = training.position
+    progress = training.progress
     return {
-        "epoch": position.epoch + 1,
-        "seconds": round(position.open_seconds, 3),
-        "data_seconds": round(position.waited, 3),
+        "epoch": progress.epoch + 1,
+        "seconds": round(progress.epoch_seconds, 3),
+        "data_seconds": round(progress.data_wait_seconds, 3),
     }
 
 
@@ -77,7 +77,7 @@ def rank(metrics: dict[str, Any]) -> tuple[float, float]:
 
 def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
     """Write metrics, times and summary of the epochs so far; return the summary."""
-    position = training.position
+    progress = training.progress
     summary = {
         "format": FORMAT,
         "finished": finished,
@@ -86,20 +86,20 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
         "device": str(training.device),
         "kernels": used_kernels(training.model),
         "parameters": training.parameters,
-        "seconds": round(position.seconds, 3),
-        "best": position.best,
-        "last": position.history[-1],
+        "seconds": round(progress.seconds, 3),
+        "best": progress.best,
+        "last": progress.history[-1],
     }
     if training.processes.first:
-        write_text(training.run.metrics, _lines(position.history))
-        write_text(training.run.times, _lines(position.times))
+        write_text(training.run.metrics, _lines(progress.history))
+        write_text(training.run.times, _lines(progress.times))
         write_json(training.run.summary, summary)
     return summary
 
 
-def take_back_results(training: Training) -> None:
+def truncate_results(training: Training) -> None:
     """Let the results of a run that goes on be those of the epochs that its state knows of."""
-    if training.position.history:
+    if training.progress.history:
         write_results(training, finished=False)
         return
     for path in (training.run.summary, training.run.metrics, training.run.times):

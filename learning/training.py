@@ -23,7 +23,7 @@ from .distillation import TWIN, Teacher, load_teacher, twin
 from .losses import Loss
 from .optimizer import make_optimizer
 from .processes import ALONE, Processes
-from .progress import Position
+from .progress import TrainProgress
 from .recipe.schema import Recipe
 
 
@@ -36,8 +36,8 @@ class Training:
         average: of its weights; None where the recipe wants none.
         teacher: whose answers it learns; None where there is none, and until the twin is trained.
         processes: which of how many processes this one is.
-        answers: the network as it is called in training: `answers(x, mean)` gives its logits, or
-            as one step their mean; with several processes its gradients are their average.
+        forward: the network as training calls it: `forward(x, mean)` returns its logits, or their
+            mean as one step; with several processes it averages the gradients.
         saved: when its state was last written, by the clock of `time.monotonic`, and after which
             step.
         best: the best weights so far, as `model.safetensors` holds them.
@@ -53,10 +53,10 @@ class Training:
     loss: Loss
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    position: Position
+    progress: TrainProgress
     batches_per_epoch: int
     processes: Processes
-    answers: nn.Module
+    forward: nn.Module
     saved: tuple[float, int] = (0.0, 0)
     best: bytes | None = None
 
@@ -76,7 +76,7 @@ class Training:
         return self.model if self.average is None else self.average.model
 
 
-class Answers(nn.Module):
+class TrainableForward(nn.Module):
     """A network as training calls it, in one function, for DistributedDataParallel to wrap."""
 
     def __init__(self, model: SpikingNetwork) -> None:
@@ -139,10 +139,10 @@ def prepare(
         loss=recipe.train.make_loss(),
         optimizer=make_optimizer(recipe.train, model),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == "float16"),
-        position=Position(),
+        progress=TrainProgress(),
         batches_per_epoch=0,
         processes=processes,
-        answers=Answers(model),
+        forward=TrainableForward(model),
     )
     training.batches_per_epoch = len(training_batches(training))
     if min(recipe.train.batch_size, len(data.train)) == 1:
@@ -158,13 +158,13 @@ def join_gradients(training: Training) -> None:
     each sitting: three processes or more would then add up in another order than before.
     """
     if training.processes.count > 1:
-        training.answers = DistributedDataParallel(training.answers, find_unused_parameters=True)
+        training.forward = DistributedDataParallel(training.forward, find_unused_parameters=True)
 
 
 def training_batches(training: Training) -> Batches:
     """Return the batches of the open epoch, from where it stands."""
-    recipe, position = training.recipe, training.position
-    seed = derived_seed(recipe.train.seed, position.epoch)
+    recipe, progress = training.recipe, training.progress
+    seed = derived_seed(recipe.train.seed, progress.epoch)
     return Batches(
         training.data.train,
         batch_size=recipe.train.batch_size,
@@ -173,9 +173,9 @@ def training_batches(training: Training) -> Batches:
         shuffle=True,
         generator=torch.Generator().manual_seed(seed),
         augment=Augment(**recipe.augment.options()),
-        epoch=position.epoch,
+        epoch=progress.epoch,
         workers=recipe.train.workers,
-        start=position.batch,
+        start=progress.batch,
         part=training.processes.part,
     )
 

@@ -38,7 +38,7 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
 
 def _effective(neuron: nn.Module, key: str, value: Tensor) -> Tensor:
     """Return what a neuron computes with, which for a bounded leak may not be what it has."""
-    return neuron.kept_leak() if key == "leak" and isinstance(neuron, AdaptiveLeaky) else value
+    return neuron.clamped_leak() if key == "leak" and isinstance(neuron, AdaptiveLeaky) else value
 
 
 def _by_step(schedule: Tensor) -> list[float]:
@@ -62,7 +62,7 @@ def averaged(model: SpikingNetwork) -> SpikingNetwork:
     held = copy.deepcopy(model)
     for module in held.modules():
         if isinstance(module, AdaptiveLeaky):
-            _hold_at_mean(module.leak, module.kept_leak()[1:])
+            _hold_at_mean(module.leak, module.clamped_leak()[1:])
             _hold_at_mean(module.gain, module.gain)
             if module.reset_size is not None:
                 _hold_at_mean(module.reset_size, module.reset_size)

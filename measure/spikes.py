@@ -39,9 +39,9 @@ class SpikeRates:
 
     def __enter__(self) -> SpikeRates:
         for name, layer in self._layers.items():
-            watcher = self._watcher(name)
-            layer.watchers.append(watcher)
-            self._watching.append((layer, watcher))
+            observer = self._watcher(name)
+            layer.spike_observers.append(observer)
+            self._watching.append((layer, observer))
         return self
 
     def __exit__(
@@ -50,8 +50,8 @@ class SpikeRates:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for layer, watcher in self._watching:
-            layer.watchers.remove(watcher)
+        for layer, observer in self._watching:
+            layer.spike_observers.remove(observer)
         self._watching.clear()
 
     def add_up(self, summed: Callable[[Tensor], Tensor]) -> None:

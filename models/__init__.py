@@ -5,7 +5,7 @@ import sys
 from . import layers
 from .factory import create_model, model_registry
 from .layers.spiking import use_kernels
-from .network import Blueprint, SpikingNetwork
+from .network import BuildContext, SpikingNetwork
 from .networks import blocks
 from .neurons.leaky import (
     AdaptiveLeaky,
@@ -21,7 +21,7 @@ from .saved import load_run, save_model
 
 __all__ = [
     "AdaptiveLeaky",
-    "Blueprint",
+    "BuildContext",
     "FixedLeaky",
     "LeakyOptions",
     "LeakyParameters",
@@ -38,6 +38,7 @@ __all__ = [
     "use_kernels",
 ]
 
-# Where plug-ins written for 0.1.0 import layers from.
+# Names and module paths by which plug-ins that were written for 0.1.0 import.
+Blueprint = BuildContext
 sys.modules[f"{__name__}.convolution"] = layers.convolution
 sys.modules[f"{__name__}.residual"] = layers.residual

@@ -8,7 +8,7 @@ from ..coding.factory import create_coding
 from ..core.errors import ConfigError
 from ..core.registry import Registry, check_options
 from .bounds import bounded
-from .network import Blueprint, SpikingNetwork
+from .network import BuildContext, SpikingNetwork
 from .neurons.leaky import neuron_registry
 
 model_registry = Registry(
@@ -76,7 +76,7 @@ def create_model(
     check_options("model", name, build, options)
     make = neuron_registry.get(neuron)
     check_options("neuron", neuron, make, neuron_options or {})
-    plan = Blueprint(
+    ctx = BuildContext(
         in_shape=in_shape,
         classes=classes,
         coding=create_coding(coding, steps=steps, **(coding_options or {})),
@@ -86,7 +86,7 @@ def create_model(
         std=std,
     )
     with bounded():
-        model = build(plan, **options)
+        model = build(ctx, **options)
     model.config = {
         "name": name,
         "in_shape": list(in_shape),
@@ -96,9 +96,9 @@ def create_model(
         "coding_options": coding_options or {},
         "neuron": neuron,
         "neuron_options": neuron_options or {},
-        "output_scale": plan.scaled,
-        "mean": plan.mean,
-        "std": plan.std,
+        "output_scale": ctx.scaled,
+        "mean": ctx.mean,
+        "std": ctx.std,
         **options,
     }
     return model

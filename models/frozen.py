@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .layers.convolution import AFFINE
-from .layers.norm import FoldedNorm, PartedNorm, SharedNorm, TimeNorm
+from .layers.norm import FoldedNorm, SharedNorm, SplitNorm, TimeNorm
 from .layers.spiking import Readout, SpikingLayer, Stem
 from .layers.time import OverTime
 
@@ -31,7 +31,7 @@ def freeze(body: nn.Module) -> nn.Module:
     original, body = body, copy.deepcopy(body).eval()
     for layer, other in zip(original.modules(), body.modules(), strict=True):
         if isinstance(layer, SpikingLayer) and isinstance(other, SpikingLayer):
-            other.watchers = layer.watchers  # who watches the network, watches its frozen form
+            other.spike_observers = layer.spike_observers
     for parent in list(body.modules()):
         if isinstance(parent, nn.Sequential):
             for i, (part, after) in enumerate(pairwise(list(parent)), start=1):
@@ -50,7 +50,7 @@ def _fold(part: nn.Module, norm: nn.Module | None) -> bool:
     pairs: list[tuple[nn.Module | None, nn.Module]]
     if not isinstance(norm, TimeNorm):
         return False
-    if isinstance(part, Stem) and isinstance(norm, PartedNorm):
+    if isinstance(part, Stem) and isinstance(norm, SplitNorm):
         pairs = [(part.analog, norm.first), (part.spikes, norm.others)]
     elif isinstance(part, Stem):
         pairs = [(part.analog or part.spikes, norm)]

@@ -16,7 +16,7 @@ from .layers.spiking import Readout
 
 
 @dataclass(frozen=True)
-class Blueprint:
+class BuildContext:
     """What every architecture is built from.
 
     Attributes:

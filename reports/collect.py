@@ -24,7 +24,7 @@ from ..measure.evaluation import Evaluation, evaluate
 from ..measure.outcomes import Calibration, calibration, worst_pairs
 from ..measure.schedules import schedules
 from ..models.network import SpikingNetwork
-from .sample_trace import Passage, passage_of
+from .sample_trace import SampleTrace, trace_sample
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # of confidence, to leave early
 MOST_CONFUSIONS = 6
@@ -35,7 +35,7 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Told:
+class RunFiles:
     """What the files of a run tell; what could not be read is empty, and `faults` says why.
 
     Attributes:
@@ -97,7 +97,7 @@ class RunReport:
         exports: what `parity.json` of each export holds, by its folder.
     """
 
-    told: Told
+    told: RunFiles
     network: Document
     data: DataSet
     split: str
@@ -109,7 +109,7 @@ class RunReport:
     calibration: Calibration
     learned: dict[str, dict[str, list[float]]]
     sample: tuple[int, str]
-    passage: Passage
+    passage: SampleTrace
     confusions: list[Confusion]
     exports: dict[str, Document]
 
@@ -150,7 +150,7 @@ class RunReport:
 
 
 def collect(
-    told: Told,
+    told: RunFiles,
     model: SpikingNetwork,
     data: DataSet,
     *,
@@ -235,11 +235,11 @@ def thumbnail(image: Tensor) -> str:
 
 def _shown(
     model: SpikingNetwork, split: Split, result: Evaluation, full_scale: float, asked: int | None
-) -> tuple[tuple[int, str], Passage]:
+) -> tuple[tuple[int, str], SampleTrace]:
     """Return which sample is shown and why, with its passage."""
 
-    def passage(index: int) -> Passage:
-        return passage_of(model, image_of(split, index, full_scale))
+    def passage(index: int) -> SampleTrace:
+        return trace_sample(model, image_of(split, index, full_scale))
 
     if asked is not None:
         return (asked, "as asked for"), passage(asked)

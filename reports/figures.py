@@ -21,7 +21,7 @@ from .drawing import (
     shown,
     style,
 )
-from .sample_trace import Passage
+from .sample_trace import SampleTrace
 from .wording import listed, percent, whole
 
 Document = dict[str, Any]
@@ -100,7 +100,7 @@ def _schedule(kind: str, layers: dict[str, list[float]]) -> Drawing:
     return Drawing(figure, f"{kind.capitalize()}: {'; '.join(said)}.")
 
 
-def raster(passage: Passage) -> Drawing:
+def raster(passage: SampleTrace) -> Drawing:
     """Return the spikes of one sample in all layers, side by side."""
     layers = passage.layers
     columns = min(len(layers), 4)

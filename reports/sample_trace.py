@@ -36,7 +36,7 @@ class LayerSpikes:
 
 
 @dataclass(frozen=True)
-class Passage:
+class SampleTrace:
     """What becomes of one sample.
 
     Attributes:
@@ -54,7 +54,7 @@ class Passage:
 
 
 @torch.no_grad()
-def passage_of(model: SpikingNetwork, image: Tensor) -> Passage:
+def trace_sample(model: SpikingNetwork, image: Tensor) -> SampleTrace:
     """Return the passage of one image `[C, H, W]` in [0, 1] through a network.
 
     It is computed by a copy, on the processor and by the reference kernels, which show each neuron.
@@ -70,7 +70,7 @@ def passage_of(model: SpikingNetwork, image: Tensor) -> Passage:
         code, again = (network.coding.encode(image.unsqueeze(0)) for _ in range(2))
     so_far = running_mean(network.run(code).float())[:, 0]
     sure, answers = so_far.softmax(1).max(1)
-    return Passage(
+    return SampleTrace(
         coded=code_of(network.coding, image, code[:, 0]),
         layers=layers,
         answers=answers.tolist(),

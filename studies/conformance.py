@@ -23,7 +23,7 @@ import nir
 import numpy as np
 import torch
 
-from asnn.exporters import subject_of
+from asnn.exporters import source_of
 from asnn.exporters.graph.ir import Array
 from asnn.exporters.nir.file import write_nir
 from asnn.exporters.nir.interpreter import run_nir
@@ -81,7 +81,7 @@ def _own_files() -> Iterator[Question]:
             with torch.no_grad():
                 for _ in range(10):
                     model(torch.rand(32, 1, 8, 8))
-            subject = subject_of(model)
+            subject = source_of(model)
             code = subject.encode(np.random.default_rng(0).random((BATCH, 1, 8, 8), np.float32))
             if form == "lif":
                 graph, steps = build_lif(subject.graph, {}), code

@@ -101,7 +101,7 @@ def time_exports(path: Path) -> None:
     import numpy as np
     import torch
 
-    from asnn.exporters import export_onnx, subject_of
+    from asnn.exporters import export_onnx, source_of
     from asnn.exporters.onnx.runtime import OnnxSession
     from asnn.measure.timing import interleave, warm_up
     from asnn.models.layers.spiking import use_kernels
@@ -121,7 +121,7 @@ def time_exports(path: Path) -> None:
     sizes = {}
     with tempfile.TemporaryDirectory() as folder:
         for weights in ("fp32", "fp16", "int8"):
-            subject = subject_of(load_model(run.model))
+            subject = source_of(load_model(run.model))
             to = Path(folder) / f"{weights}.onnx"
             export_onnx(subject, to, samples=None, weights=weights)
             session = OnnxSession(to, threads=torch.get_num_threads())

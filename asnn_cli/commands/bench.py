@@ -13,7 +13,7 @@ from ..terminal import completion, console
 
 if TYPE_CHECKING:
     from ...benchmarks.presets import Preset
-    from ...benchmarks.run import Job, Manner
+    from ...benchmarks.run import Job, TimingOptions
 
 UNEQUAL_WORK = 3  # a comparison that compares nothing: verification failed
 DECIDED_BY_PRESET = ["model", "coding", "steps", "batch", "in_shape", "classes", "against"]
@@ -147,14 +147,14 @@ def bench(
         raise typer.Exit(UNEQUAL_WORK)
 
 
-def _manner(rounds: int, threads: int | None, base: str, quick: bool) -> Manner:
+def _manner(rounds: int, threads: int | None, base: str, quick: bool) -> TimingOptions:
     import torch
 
-    from ...benchmarks.run import Manner
+    from ...benchmarks.run import TimingOptions
     from ...measure.timing import VISIT_SECONDS
 
     visit = 0.0 if quick else VISIT_SECONDS
-    return Manner(rounds, threads or torch.get_num_threads(), base, visit=visit)
+    return TimingOptions(rounds, threads or torch.get_num_threads(), base, visit=visit)
 
 
 def _as_options(told: dict[str, Any]) -> list[str]:
@@ -181,7 +181,7 @@ def _chosen(context: typer.Context, preset: str | None) -> Preset | None:
 
 
 def _measure(
-    jobs: list[Job], manner: Manner, command: str, not_asked: dict[str, str]
+    jobs: list[Job], manner: TimingOptions, command: str, not_asked: dict[str, str]
 ) -> dict[str, Any]:
     from ...benchmarks.run import run_job, surroundings
 

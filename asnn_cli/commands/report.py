@@ -16,7 +16,7 @@ from .run_data import load_data, load_network, read_recipe
 if TYPE_CHECKING:
     from ...records.layout import Run
     from ...records.record import RunRecord
-    from ...reports.collect import Told
+    from ...reports.collect import RunFiles
 
 NAME = "report.html"
 BATCH_SIZE = 256
@@ -215,10 +215,10 @@ def _check_target(target: Path) -> None:
         raise cannot_write(target, OSError(fault, os.strerror(fault)))
 
 
-def _told(record: RunRecord) -> Told:
-    from ...reports.collect import Told
+def _told(record: RunRecord) -> RunFiles:
+    from ...reports.collect import RunFiles
 
-    return Told(
+    return RunFiles(
         path=record.run.path,
         config=record.config,
         environment=record.environment,

@@ -165,15 +165,15 @@ def _taken_up(path: str | None, changes: list[tuple[list[str], Any]]) -> tuple[A
 def _require_harmless(keys: list[str]) -> None:
     """Refuse changes to a run that goes on, other than to keys that may change."""
     from ...core.errors import ConfigError
-    from ...learning.checkpoints.resume import HARMLESS
+    from ...learning.checkpoints.resume import RESUMABLE_KEYS
 
-    refused = [key for key in keys if key not in HARMLESS]
+    refused = [key for key in keys if key not in RESUMABLE_KEYS]
     if refused:
         raise ConfigError(
             f"--resume goes on with the run's own configuration: {', '.join(refused)}",
             why="a change would make it a different training",
             remedy="leave it out, or train anew without --resume; "
-            f"what may change: {', '.join(HARMLESS)}",
+            f"what may change: {', '.join(RESUMABLE_KEYS)}",
         )
 
 

@@ -50,22 +50,22 @@ class Progress:
             f"{data.name}: {len(data.train):,} training, {len(data.validation):,} validation, "
             f"{len(data.test):,} test samples; data {data.fingerprint[:12]}"
         )
-        if training.position.step:
-            note(f"going on after step {training.position.step}")
+        if training.progress.step:
+            note(f"going on after step {training.progress.step}")
         note(f"writing {training.run.path}")
         if self._live is not None:  # a teacher was trained before
             self._live.stop()
             self._live = None
         self._samples, self._seconds = 0, 0.0
-        self._begun_at = training.position.step
-        self._seen = training.position.seen
+        self._begun_at = training.progress.step
+        self._seen = training.progress.seen
         self._begin = self._last = time.perf_counter()
         # Not the console's own idea of a terminal: FORCE_COLOR asks for colours, not for cursors.
         if sys.stderr.isatty():
             self._show_live(training)
 
     def batch_done(self, training: Training, loss: float, accuracy: float, rate: float) -> None:
-        position, now = training.position, time.perf_counter()
+        position, now = training.progress, time.perf_counter()
         self._samples += position.seen - self._seen
         self._seconds += now - self._last
         self._seen, self._last = position.seen, now
@@ -84,7 +84,7 @@ class Progress:
     def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
         self._seen, self._last = 0, time.perf_counter()
         seconds = self._last - self._begin
-        step = training.position.step
+        step = training.progress.step
         left = training.recipe.train.epochs * training.steps_per_epoch - step
         line = (
             f"epoch {metrics['epoch']}/{training.recipe.train.epochs}  "
@@ -121,8 +121,8 @@ class Progress:
         self._task = self._live.add_task(
             "training",
             total=epochs * training.steps_per_epoch,
-            completed=training.position.step,
-            epoch=training.position.epoch + 1,
+            completed=training.progress.step,
+            epoch=training.progress.epoch + 1,
             loss=0.0,
             accuracy="–",
             rate=0.0,

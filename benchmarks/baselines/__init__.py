@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from .base import LINES, Contestant, Network, build, unavailable
+from .base import LINES, Baseline, Network, build, unavailable
 
 SAME_NEURON = {"leak": 0.5, "gain": 0.5, "reset": "subtract"}
 EVERYTHING = (*LINES, "ms-resnet", "spikformer")
 
-CONTESTANTS = {
+BASELINES = {
     contestant.name: contestant
     for contestant in (
-        Contestant(
+        Baseline(
             "asnn",
             "asnn with fused kernels",
             ".own:fused",
@@ -19,33 +19,33 @@ CONTESTANTS = {
             compiles=True,
             neuron=SAME_NEURON,
         ),
-        Contestant(
+        Baseline(
             "asnn-reference",
             "asnn in plain PyTorch, time folded into the batch",
             ".own:reference",
             builds=EVERYTHING,
             neuron=SAME_NEURON,
         ),
-        Contestant(
+        Baseline(
             "step-loop",
             "asnn's network one step at a time, as the published code runs it",
             ".step_loop:StepLoop",
             neuron=SAME_NEURON,
         ),
-        Contestant(
+        Baseline(
             "relu",
             "ReLU for neurons, channels-last; with a static code the first block runs once",
             ".relu:relu",
             builds=EVERYTHING,
             unlike="a ReLU is no spiking neuron",
         ),
-        Contestant(
+        Baseline(
             "relu-every-step",
             "ReLU for neurons, channels-last; every layer runs at every step",
             ".relu:ReluEveryStep",
             like="relu",
         ),
-        Contestant(
+        Baseline(
             "spikingjelly",
             "SpikingJelly, multi-step ParametricLIFNode, eager",
             ".spikingjelly:eager",
@@ -53,7 +53,7 @@ CONTESTANTS = {
             package="spikingjelly",
             neuron=SAME_NEURON,
         ),
-        Contestant(
+        Baseline(
             "spikingjelly-compiled",
             "SpikingJelly, multi-step ParametricLIFNode, under torch.compile",
             ".spikingjelly:compiled",
@@ -63,14 +63,14 @@ CONTESTANTS = {
             slow_start=True,
             neuron=SAME_NEURON,
         ),
-        Contestant(
+        Baseline(
             "snntorch",
             "snnTorch, a loop over steps with Leaky(learn_beta=True)",
             ".snntorch:SnnTorch",
             package="snntorch",
             neuron={"leak": 0.5, "gain": 1.0, "reset": "zero"},
         ),
-        Contestant(
+        Baseline(
             "norse",
             "Norse, SequentialState with LIFBoxCell at every step",
             ".norse:Norse",
@@ -80,4 +80,4 @@ CONTESTANTS = {
     )
 }
 
-__all__ = ["CONTESTANTS", "Contestant", "Network", "build", "unavailable"]
+__all__ = ["BASELINES", "Baseline", "Network", "build", "unavailable"]

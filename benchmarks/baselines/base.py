@@ -37,7 +37,7 @@ class Network(nn.Module):
 
 
 @dataclass(frozen=True)
-class Contestant:
+class Baseline:
     """One way to compute the network.
 
     Attributes:
@@ -70,7 +70,7 @@ class Contestant:
         return self.package in (None, "numba")
 
 
-def build(contestant: Contestant, case: Case, *, matched: bool = False, seed: int = 0) -> Network:
+def build(contestant: Baseline, case: Case, *, matched: bool = False, seed: int = 0) -> Network:
     """Build a contestant's network, with weights drawn from `seed`.
 
     Args:
@@ -87,7 +87,7 @@ def build(contestant: Contestant, case: Case, *, matched: bool = False, seed: in
         return make(case, matched=matched)
 
 
-def unavailable(contestant: Contestant, case: Case) -> str | None:
+def unavailable(contestant: Baseline, case: Case) -> str | None:
     """Return why a contestant cannot be measured with a case here, or None."""
     if case.plan.model not in contestant.builds:
         return f"it does not build {case.model}"

@@ -24,7 +24,7 @@ def neuron_of(name: str, neuron: nn.Module) -> dict[str, Any]:
     """
     if not isinstance(neuron, AdaptiveLeaky) or type(neuron) not in (AdaptiveLeaky, FixedLeaky):
         raise refusal(f"{name}.neuron", neuron, "the graph knows leaky neurons of asnn")
-    p = neuron.parameters_of_steps()
+    p = neuron.step_parameters()
 
     def columns(schedule: Tensor) -> np.ndarray:
         return array_of(schedule if schedule.dim() == 2 else schedule.unsqueeze(1))

@@ -8,13 +8,13 @@ import numpy as np
 
 from ...core.errors import ConfigError
 from ..graph.ir import Add, Attention, ChannelScale, Flatten, Graph, Node, Pool, Product, Shape
-from .nodes import Sketch
+from .nodes import NirBuilder
 
 Sources = tuple[str, ...]
 
 
 def add_layer(
-    sketch: Sketch, graph: Graph, node: Node, name: str, t: int, inputs: Sequence[Sources]
+    sketch: NirBuilder, graph: Graph, node: Node, name: str, t: int, inputs: Sequence[Sources]
 ) -> Sources:
     """Add a layer at a step; return the nodes whose sum is its value.
 
@@ -54,7 +54,9 @@ def add_layer(
     raise ConfigError(f"layer {node.name!r} ({type(node).__name__}) has no form in NIR")
 
 
-def _sum(sketch: Sketch, graph: Graph, node: Add, name: str, inputs: Sequence[Sources]) -> Sources:
+def _sum(
+    sketch: NirBuilder, graph: Graph, node: Add, name: str, inputs: Sequence[Sources]
+) -> Sources:
     """Return what is to be linked for a sum: in-edges of a node are added.
 
     A sum that one layer reads is two edges to that. One that several read, or another sum, is a
@@ -100,7 +102,7 @@ def refuse_products(graph: Graph) -> None:
         )
 
 
-def _one(sketch: Sketch, sources: Sources, shape: Shape, name: str) -> str:
+def _one(sketch: NirBuilder, sources: Sources, shape: Shape, name: str) -> str:
     """Return a single node for a sum."""
     if len(sources) == 1:
         return sources[0]

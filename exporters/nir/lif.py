@@ -19,7 +19,7 @@ import numpy as np
 from ...core.errors import ConfigError
 from ..graph.ir import INPUT, Affine, Array, ChannelScale, Graph, Neuron, Node, Readout
 from .layers import add_layer, refuse_products
-from .nodes import DT, Sketch, Style
+from .nodes import DT, NirBuilder, Style
 from .unrolled import OUTPUT
 
 REMEDY = (
@@ -124,7 +124,7 @@ class _Plain:
 
     def __init__(self, graph: Graph, style: Style) -> None:
         self.graph = graph
-        self.sketch = Sketch(style)
+        self.sketch = NirBuilder(style)
         self.values: dict[str, tuple[str, ...]] = {}
         self.factors = self.folded_factors()
 

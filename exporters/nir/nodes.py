@@ -24,7 +24,7 @@ Style = Literal["pure", "portable"]
 DT = 1e-4  # s, of one time step
 
 
-class Sketch:
+class NirBuilder:
     """A NIR graph in the making.
 
     Args:

@@ -18,7 +18,7 @@ import numpy as np
 from ...core.errors import ConfigError
 from ..graph.ir import INPUT, Affine, Array, Graph, Neuron, Node, Readout
 from .layers import add_layer, refuse_products
-from .nodes import Sketch, Style, pointwise
+from .nodes import NirBuilder, Style, pointwise
 
 OUTPUT = "output"
 
@@ -54,7 +54,7 @@ class _Unrolling:
 
     def __init__(self, graph: Graph, style: Style) -> None:
         self.graph = graph
-        self.sketch = Sketch(style)
+        self.sketch = NirBuilder(style)
         self.values: dict[str, list[tuple[str, ...]]] = {}
 
     def build(self, metadata: dict[str, object]) -> nir.NIRGraph:

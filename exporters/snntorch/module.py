@@ -14,7 +14,7 @@ from ...coding.direct import Direct
 from ...core.errors import AsnnError, ConfigError, VerificationError
 from ..graph import ir as g
 from ..graph.interpreter import run
-from ..source import Answer, Subject, random_samples
+from ..source import Answer, ExportSource, random_samples
 from ..verify.parity import Parity
 from .layers import end_with_readout, fold_norms, over_steps
 from .neurons import fires_otherwise, has_condition
@@ -28,13 +28,13 @@ HOLDS = (
 TRIAL = 4  # samples of noise that a network is run on before it is exported
 
 
-def subject_of_module(
+def source_of_module(
     module: nn.Module,
     *,
     in_shape: tuple[int, ...],
     steps: int | None = None,
     about: dict[str, Any] | None = None,
-) -> Subject:
+) -> ExportSource:
     """Return a network of torch layers and snnTorch's neurons as a subject.
 
     The network is shown the same image at every step; its answer is the mean over the steps of
@@ -55,7 +55,7 @@ def subject_of_module(
     Example:
         >>> import snntorch as snn
         >>> net = nn.Sequential(nn.Linear(8, 3), snn.Leaky(beta=0.9, init_hidden=True))
-        >>> subject_of_module(net, in_shape=(8,), steps=4).graph.classes
+        >>> source_of_module(net, in_shape=(8,), steps=4).graph.classes
         3
     """
     _check(module)
@@ -66,7 +66,7 @@ def subject_of_module(
     graph = _graph_of(module, reading, in_shape, steps, about or {})
     answer = _eager(module, reading, steps)
     # The image is shown at every step, so that one step of the code is the image.
-    subject = Subject(graph, coding, lambda code: Answer(answer(code[0])))
+    subject = ExportSource(graph, coding, lambda code: Answer(answer(code[0])))
     _try(subject, module, reading)
     return subject
 
@@ -205,7 +205,7 @@ def _watched(module: nn.Module) -> Iterator[None]:
             hook.remove()
 
 
-def _try(subject: Subject, module: nn.Module, reading: Reading) -> None:
+def _try(subject: ExportSource, module: nn.Module, reading: Reading) -> None:
     """Run the module and its graph on noise: was it read rightly?"""
     kind, graph = type(module).__name__, subject.graph
     images = random_samples(graph.in_shape, TRIAL).images

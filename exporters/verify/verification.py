@@ -26,7 +26,7 @@ from ..graph.ir import Array, Graph
 from ..nir.interpreter import run_nir
 from ..nir.unrolled import OUTPUT, input_of, step_name
 from ..onnx.runtime import CPU, OnnxSession, providers, run_stream, with_outputs
-from ..source import BATCH, Samples, Subject
+from ..source import BATCH, ExportSource, Samples
 from .parity import CODE, Parity, count_near_threshold
 from .simulators import SIMULATORS, Imported, Simulator
 
@@ -89,7 +89,7 @@ class Report:
 
 
 def compare(
-    subject: Subject,
+    subject: ExportSource,
     samples: Samples,
     checks: Sequence[Check],
     *,
@@ -159,7 +159,9 @@ def _add(check: Check, images: Array, code: Array, trace: Trace) -> None:
         check.parity.error = _line(error)
 
 
-def recoded(subject: Subject, images: Array, code: Array, found: Array, parity: Parity) -> Array:
+def recoded(
+    subject: ExportSource, images: Array, code: Array, found: Array, parity: Parity
+) -> Array:
     """Return the samples whose code differs because a value lies on a threshold, `[B]`.
 
     Quantile codes standardise an image, in which runtimes may differ by the last digit; all other
@@ -182,7 +184,7 @@ def recoded(subject: Subject, images: Array, code: Array, found: Array, parity: 
 class Eager:
     """The network itself, in torch."""
 
-    def __init__(self, graph: Graph, subject: Subject) -> None:
+    def __init__(self, graph: Graph, subject: ExportSource) -> None:
         self._eager = subject.eager
         self.parity = Parity(graph, "torch", {"version": torch.__version__})
 
@@ -209,7 +211,9 @@ class Changed:
 class OnnxSequence:
     """A model over all steps, as it is and once more with its inner values told."""
 
-    def __init__(self, model: onnx.ModelProto, path: Path, subject: Subject, provider: str) -> None:
+    def __init__(
+        self, model: onnx.ModelProto, path: Path, subject: ExportSource, provider: str
+    ) -> None:
         graph = subject.graph
         self._subject = subject
         self._plain = OnnxSession(path, provider)
@@ -239,7 +243,7 @@ class OnnxStream:
     """The models `init` and `step`, run in a loop."""
 
     def __init__(
-        self, init: Path, step: Path, model: onnx.ModelProto, subject: Subject, provider: str
+        self, init: Path, step: Path, model: onnx.ModelProto, subject: ExportSource, provider: str
     ) -> None:
         graph = subject.graph
         self._subject = subject
@@ -312,7 +316,7 @@ class NirSimulator:
 
 
 def checks_of_onnx(
-    models: Mapping[str, onnx.ModelProto], paths: Mapping[str, Path], subject: Subject
+    models: Mapping[str, onnx.ModelProto], paths: Mapping[str, Path], subject: ExportSource
 ) -> list[Check]:
     """Return the checks of ONNX files, on the CPU and on CUDA where that really runs."""
     found: list[Check] = []

@@ -27,12 +27,14 @@ from ...core.files import cannot_read, recover, write_bytes
 from ...models.saved import model_bytes
 from ...records.layout import Run
 from ..environment import material
-from ..progress import Position
+from ..progress import TrainProgress
 from ..training import Training
 from .storage import CHECKSUMS, Damaged, newest_first, read_state, set_aside, write_state
 
 FORMAT = 2
 STATE, MODEL = "state.pt", "model.safetensors"
+# Fields of `TrainProgress` that checkpoints of every format call otherwise.
+STORED_NAMES = {"epoch_seconds": "open_seconds", "data_wait_seconds": "waited"}
 AVERAGE, BEST = "average.safetensors", "best.safetensors"
 
 # What is raised by content that is readable and does not fit.
@@ -59,7 +61,7 @@ def save_checkpoint(training: Training) -> None:
         "recipe": training.recipe.document(),
         "optimizer": training.optimizer.state_dict(),
         "scaler": training.scaler.state_dict(),
-        "position": asdict(training.position),
+        "position": _stored(training.progress),
         **material(training),
     }
     buffer = io.BytesIO()
@@ -69,7 +71,7 @@ def save_checkpoint(training: Training) -> None:
         files[AVERAGE] = model_bytes(training.average.model)
     if training.best is not None:
         files[BEST] = training.best
-    write_state(training.run.checkpoints, training.position.step, files)
+    write_state(training.run.checkpoints, training.progress.step, files)
 
 
 @dataclass(frozen=True)
@@ -154,12 +156,12 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
     """
     folder, state, average = checkpoint.folder, checkpoint.content, training.average
     try:
-        position = TypeAdapter(Position).validate_python(state["position"])
+        progress = TypeAdapter(TrainProgress).validate_python(_present(state["position"]))
         if state["format"] < 2:
-            _move_times(position)
-        _require_possible(position, training.batches_per_epoch)
+            _move_times(progress)
+        _require_possible(progress, training.batches_per_epoch)
         # Where other processes went on, the last batch may have been too small for so many.
-        position.batch = min(position.batch, training.batches_per_epoch)
+        progress.batch = min(progress.batch, training.batches_per_epoch)
         _require_same_shapes(state["optimizer"], training.optimizer)
         training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
         if average is not None:
@@ -172,11 +174,24 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
             why=_reason(error),
             remedy="remove that folder to go on from the state before it",
         ) from error
-    training.position = position
-    if position.best is not None:
+    training.progress = progress
+    if progress.best is not None:
         training.best = checkpoint.files.get(BEST) or _read(training.run.model)
         if training.processes.first:
             _put_back(training.best, training.run)
+
+
+def _stored(progress: TrainProgress) -> dict[str, Any]:
+    """Return the fields of a progress by the names that files have."""
+    return {STORED_NAMES.get(name, name): value for name, value in asdict(progress).items()}
+
+
+def _present(stored: Any) -> Any:
+    """Return the fields that a file holds by the names that `TrainProgress` has."""
+    if not isinstance(stored, dict):
+        return stored
+    names = {stored: name for name, stored in STORED_NAMES.items()}
+    return {names.get(name, name): value for name, value in stored.items()}
 
 
 def _reason(error: Exception) -> str:
@@ -190,25 +205,25 @@ def _weights(content: bytes) -> dict[str, Tensor]:
     return tensors
 
 
-def _move_times(position: Position) -> None:
+def _move_times(progress: TrainProgress) -> None:
     """Bring the metrics of format 1, which told of times as well, to that of today."""
-    for metrics in position.history:
+    for metrics in progress.history:
         seconds = {key: metrics.pop(key) for key in ("seconds", "data_seconds") if key in metrics}
-        position.times.append({"epoch": metrics.get("epoch"), **seconds})
-    if position.best is not None:
-        position.best = {k: v for k, v in position.best.items() if "seconds" not in k}
+        progress.times.append({"epoch": metrics.get("epoch"), **seconds})
+    if progress.best is not None:
+        progress.best = {k: v for k, v in progress.best.items() if "seconds" not in k}
 
 
-def _require_possible(position: Position, batches: int) -> None:
-    counts = (position.epoch, position.batch, position.step, position.seen)
+def _require_possible(progress: TrainProgress, batches: int) -> None:
+    counts = (progress.epoch, progress.batch, progress.step, progress.seen)
     figures = {"epoch", "validation_accuracy", "validation_loss"}
     if (
         min(counts) < 0
-        or position.batch > batches + 1
-        or (position.batch > 0) != (position.seen > 0)
-        or position.epoch != len(position.history)
-        or (position.best is None) != (position.epoch == 0)
-        or not figures <= {*(position.best or figures)}
+        or progress.batch > batches + 1
+        or (progress.batch > 0) != (progress.seen > 0)
+        or progress.epoch != len(progress.history)
+        or (progress.best is None) != (progress.epoch == 0)
+        or not figures <= {*(progress.best or figures)}
     ):
         raise ValueError("its position in the training is none that can be")
 

@@ -8,18 +8,18 @@ from typing import Any
 from ...core.errors import ConfigError, DataError
 from ...core.files import write_text
 from ...records.layout import Run
-from ..environment import compare_with_former_sitting, require_same_material
+from ..environment import require_same_material, warn_if_environment_changed
 from ..processes import ALONE, Processes
 from ..recipe.checking import check_recipe
 from ..recipe.schema import SECTIONS, Recipe, read_document
-from ..results import take_back_results
+from ..results import truncate_results
 from ..training import Training
 from .content import newest_checkpoint, restore
 
 # Keys that may change between two sittings, and what a change of each does to the promise that
 # the weights are those of a training that was never interrupted.
 EPOCHS = "train.epochs"
-HARMLESS = {
+RESUMABLE_KEYS = {
     EPOCHS: "the learning rate now follows the new number",
     "train.device": "",
     "train.workers": "",
@@ -79,18 +79,18 @@ def require_same_training(former: dict[str, Any], recipe: Recipe, *, source: str
     }
     if device != recipe.train.device:
         changed["train.device"] = f"{device!r} → {recipe.train.device!r}"
-    refused = [f"{key}: {change}" for key, change in changed.items() if key not in HARMLESS]
+    refused = [f"{key}: {change}" for key, change in changed.items() if key not in RESUMABLE_KEYS]
     if refused:
         raise ConfigError(
             "a training goes on with the configuration that it began with",
             why="\n".join(refused),
             remedy="leave these out, or train anew without --resume; "
-            f"what may change: {', '.join(HARMLESS)}",
+            f"what may change: {', '.join(RESUMABLE_KEYS)}",
         )
     return changed
 
 
-def take_up(training: Training) -> None:
+def restore_latest(training: Training) -> None:
     """Go on from the newest whole training state of the run; begin anew where there is none.
 
     Raises:
@@ -108,7 +108,7 @@ def take_up(training: Training) -> None:
         if "data" in checkpoint.content:
             require_same_material(training, checkpoint.content)
     if training.processes.first and run.environment.exists():
-        compare_with_former_sitting(training)  # a kill may have come before it was written
+        warn_if_environment_changed(training)  # a kill may have come before it was written
     if checkpoint is not None:
         restore(training, checkpoint)
     elif run.metrics.exists():
@@ -117,7 +117,7 @@ def take_up(training: Training) -> None:
             why=f"{run.metrics.name} tells of epochs that are done, {run.checkpoints} of none",
             remedy=f"restore it, or train anew: asnn train {run.config}",
         )
-    done = training.position.epoch + (training.position.batch > 0)
+    done = training.progress.epoch + (training.progress.batch > 0)
     if recipe.train.epochs < done:
         raise ConfigError(
             f"{EPOCHS} is {recipe.train.epochs}",
@@ -127,12 +127,12 @@ def take_up(training: Training) -> None:
     if not training.processes.first:
         return
     for key, change in changed.items():
-        effect = f": {HARMLESS[key]}" if HARMLESS[key] else ""
+        effect = f": {RESUMABLE_KEYS[key]}" if RESUMABLE_KEYS[key] else ""
         warnings.warn(f"changed since the run began: {key} {change}{effect}", stacklevel=3)
     if changed:
         write_text(run.config, recipe.toml())
-    if run.finished and training.position.epoch < recipe.train.epochs:
-        take_back_results(training)  # so that it can be taken up again
+    if run.finished and training.progress.epoch < recipe.train.epochs:
+        truncate_results(training)  # so that it can be taken up again
 
 
 def check_resumable(recipe: Recipe, run: Run, processes: Processes = ALONE) -> dict[str, str]:

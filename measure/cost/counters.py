@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...models.layers.attention import SelfAttention
 from ...models.layers.spiking import SpikingLayer
 from .fan_out import FanOut
-from .layer_graph import Wire
+from .layer_graph import LayerInfo
 
 Operation = Literal["ac", "mac"]
 Summed = Callable[[Tensor], Tensor]
@@ -78,7 +78,7 @@ class LayerCounter:
         lost: whether it was given something whose steps and samples cannot be told.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: LayerInfo) -> None:
         self.wire = wire
         adds = wire.spikes or wire.kind in ("pool", "join")
         self.operation: Operation = "ac" if adds else "mac"
@@ -209,7 +209,7 @@ class AttentionCounter(LayerCounter):
 class NeuronCounter:
     """Counts what a layer of neurons gives."""
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: LayerInfo) -> None:
         assert isinstance(wire.layer, SpikingLayer)
         self.wire = wire
         self.spiking = getattr(wire.layer.neuron, "spiking", True)
@@ -221,8 +221,8 @@ class NeuronCounter:
         layer = self.wire.layer
         assert isinstance(layer, SpikingLayer)
         if self.spiking:
-            layer.watchers.append(self._add)
-            return lambda: layer.watchers.remove(self._add)
+            layer.spike_observers.append(self._add)
+            return lambda: layer.spike_observers.remove(self._add)
         return layer.neuron.register_forward_hook(
             lambda _, x, y: self._add(y.ne(0).flatten(1).sum(1), y[0].numel())
         ).remove

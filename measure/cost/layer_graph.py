@@ -17,7 +17,7 @@ Kind = Literal["conv", "linear", "pool", "attention", "join", "neuron"]
 
 
 @dataclass(frozen=True)
-class Wire:
+class LayerInfo:
     """A layer that does arithmetic.
 
     Attributes:
@@ -38,7 +38,7 @@ class Wire:
 
 
 @dataclass
-class Wiring:
+class LayerGraph:
     """The layers of a network's body, in order of computation.
 
     Spikes stay spikes in max-pools, where they are gated by spikes (`and`, `iand`) and where a
@@ -50,13 +50,13 @@ class Wiring:
         unknown: names of layers that have parameters, and that nothing is known of.
     """
 
-    wires: list[Wire] = field(default_factory=list)
+    wires: list[LayerInfo] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
     @staticmethod
-    def of(body: nn.Module) -> Wiring:
+    def of(body: nn.Module) -> LayerGraph:
         """Return the wiring of a network's body."""
-        found = Wiring()
+        found = LayerGraph()
         found._take("", body, spikes=False)
         return found
 
@@ -66,7 +66,7 @@ class Wiring:
             case Stem():
                 return self._take_stem(name, part)
             case SpikingLayer():
-                self._add(Wire(name, "neuron", part))
+                self._add(LayerInfo(name, "neuron", part))
                 fires = getattr(part.neuron, "spiking", True)
                 return fires if part.pool is None else self._take(name, part.pool, spikes=fires)
             case OverTime():
@@ -81,14 +81,14 @@ class Wiring:
             case Residual():
                 return self._take_residual(name, part, spikes)
             case SelfAttention():
-                self._add(Wire(name, "attention", part, spikes))
+                self._add(LayerInfo(name, "attention", part, spikes))
                 return False
             case nn.Conv2d() | nn.Linear():
                 kind = "conv" if isinstance(part, nn.Conv2d) else "linear"
-                self._add(Wire(name, kind, part, spikes))
+                self._add(LayerInfo(name, kind, part, spikes))
                 return False
             case nn.AvgPool2d():
-                self._add(Wire(name, "pool", part, spikes))
+                self._add(LayerInfo(name, "pool", part, spikes))
                 return False
             case nn.MaxPool2d() | nn.Flatten() | nn.Identity() | nn.Dropout():
                 return spikes
@@ -100,7 +100,7 @@ class Wiring:
             self._take(_below(name, key), child, spikes=False)
         return False
 
-    def _add(self, wire: Wire) -> None:
+    def _add(self, wire: LayerInfo) -> None:
         """Add a layer; one that is used again is given spikes if it always is."""
         for i, known in enumerate(self.wires):
             if known.layer is wire.layer:
@@ -124,7 +124,7 @@ class Wiring:
         fires = self._take(_below(name, "main"), part.main, spikes=spikes)
         other = self._take(_below(name, "shortcut"), part.shortcut, spikes=spikes)
         if part.join == "add":
-            self.wires.append(Wire(name, "join", part.shortcut, other))
+            self.wires.append(LayerInfo(name, "join", part.shortcut, other))
             return False
         return fires and other
 

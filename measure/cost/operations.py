@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...models.network import SpikingNetwork
 from .counters import AttentionCounter, LayerCount, LayerCounter, NeuronCount, NeuronCounter
-from .layer_graph import Wire, Wiring
+from .layer_graph import LayerGraph, LayerInfo
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Operations:
 
     def __init__(self, network: SpikingNetwork) -> None:
         self._network = network
-        self._wiring = Wiring.of(network.body)
+        self._wiring = LayerGraph.of(network.body)
         self._counters = [_counter(wire) for wire in self._wiring.wires]
         self._ends: list[Callable[[], None]] = []
         self._by_sample: list[Tensor] = []  # [4, T, B] of each batch, as in `Counts`
@@ -164,7 +164,7 @@ class Operations:
         return [counter for counter in self._counters if isinstance(counter, LayerCounter)]
 
 
-def _counter(wire: Wire) -> LayerCounter | NeuronCounter:
+def _counter(wire: LayerInfo) -> LayerCounter | NeuronCounter:
     if wire.kind == "neuron":
         return NeuronCounter(wire)
     return AttentionCounter(wire) if wire.kind == "attention" else LayerCounter(wire)

@@ -13,7 +13,7 @@ from ...kernels.dispatch import backend, missing_backend, recording
 from ...kernels.fused_layer import Call, Segments, fused, make_table, statistics_of_evaluation
 from ..neurons.leaky import AdaptiveLeaky, FixedLeaky
 from ..neurons.surrogates import SURROGATES as DERIVATIVES
-from .norm import FoldedNorm, PartedNorm, PerStepNorm, SharedNorm, TimeNorm
+from .norm import FoldedNorm, PerStepNorm, SharedNorm, SplitNorm, TimeNorm
 from .time import is_static, once
 
 
@@ -80,7 +80,7 @@ def run(x: Tensor, how: Fusible, *, count: bool) -> tuple[Tensor, Tensor | None]
     neuron.check(x)
     shape = _shape(x, how.window)
     call = Call(backend(x.device.type), shape, _rule(neuron), how.segments, count)
-    p = neuron.parameters_of_steps()
+    p = neuron.step_parameters()
     spikes = fused(
         _rows(x, shape), call, leak=p.leak, gain=p.gain, threshold=p.threshold, size=p.reset_size
     )
@@ -93,7 +93,7 @@ def freeze(x: Tensor, how: Fusible) -> Frozen:
     neuron = how.neuron
     neuron.check(x)
     shape = _shape(x, how.window)
-    p = neuron.parameters_of_steps()
+    p = neuron.step_parameters()
     table = make_table(
         how.segments,
         statistics_of_evaluation(how.segments),
@@ -143,9 +143,9 @@ def is_watched(part: nn.Module) -> bool:
 def _segments(norm: nn.Module | None, steps: int) -> Segments | str:
     if norm is None:
         return []
-    parts = (norm.first, norm.others) if isinstance(norm, PartedNorm) else (norm,)
+    parts = (norm.first, norm.others) if isinstance(norm, SplitNorm) else (norm,)
     for part in (norm, *parts):  # what is derived from them may do something else
-        if type(part) not in (FoldedNorm, PerStepNorm, SharedNorm, PartedNorm):
+        if type(part) not in (FoldedNorm, PerStepNorm, SharedNorm, SplitNorm):
             return f"there is no fused kernel for the norm {type(part).__name__}"
     assert isinstance(norm, TimeNorm)
     segments: Any = norm.segments(steps)

@@ -94,7 +94,7 @@ class SharedNorm(TimeNorm):
         return [(self.norm, 1)] * steps
 
 
-class PartedNorm(TimeNorm):
+class SplitNorm(TimeNorm):
     """Normalise the first `split` steps with one norm and the others with another."""
 
     first: TimeNorm

@@ -15,7 +15,7 @@ from ...core.registry import unknown
 from ...kernels.dispatch import NEEDS, Kernels, missing_backend, notice, recording
 from .convolution import PointConv2d, SpikeConv2d
 from .fusing import Frozen, Fusible, freeze, fusible, is_watched, run
-from .norm import PartedNorm, TimeNorm, create_norm
+from .norm import SplitNorm, TimeNorm, create_norm
 from .residual import Residual
 from .time import over_time
 
@@ -97,8 +97,8 @@ class SpikingLayer(nn.Module):
     Attributes:
         kernels: which kernels to use; `use_kernels` sets it for a whole network.
         used: which were used last; None before the first call.
-        watchers: called with the number of spikes at each step `[T]` (float64) and the number of
-            neurons times samples, after each call.
+        spike_observers: called after each forward pass with the number of spikes at each step
+            `[T]` (float64) and the number of neurons times samples.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class SpikingLayer(nn.Module):
         self.pool = pool
         self.kernels: Kernels = "auto"
         self.used: Literal["reference", "fused"] | None = None
-        self.watchers: list[Callable[[Tensor, int], None]] = []
+        self.spike_observers: list[Callable[[Tensor, int], None]] = []
         self._freezes = False
         self._frozen: tuple[Any, Frozen | None] = (None, None)
 
@@ -118,16 +118,16 @@ class SpikingLayer(nn.Module):
         if self._freezes and not torch.is_grad_enabled() and not recording():
             frozen = self._frozen_for(x)
             if frozen is not None:
-                spikes, counts = frozen.run(x, count=bool(self.watchers))
+                spikes, counts = frozen.run(x, count=bool(self.spike_observers))
                 return self._told(spikes, counts, x)
         how = self._fusible(x)
         if isinstance(how, Fusible):
             self.used = "fused"
-            spikes, counts = run(x, how, count=bool(self.watchers))
+            spikes, counts = run(x, how, count=bool(self.spike_observers))
             return self._told(spikes, counts, x)
         self.used = "reference"
         spikes = self.neuron(x if self.norm is None else self.norm(x))
-        if self.watchers:
+        if self.spike_observers:
             # Rates are wanted to more digits than float32 can count spikes.
             self._told(spikes, spikes.detach().flatten(1).sum(1, dtype=torch.float64), x)
         return spikes if self.pool is None else over_time(self.pool, spikes)
@@ -168,11 +168,11 @@ class SpikingLayer(nn.Module):
         return how
 
     def _told(self, spikes: Tensor, counts: Tensor | None, x: Tensor) -> Tensor:
-        """Tell the watchers, and return the spikes."""
+        """Tell the spike_observers, and return the spikes."""
         if counts is not None:
             places = x[0].numel() if len(x) else 0
-            for watcher in self.watchers:
-                watcher(counts, places)
+            for observer in self.spike_observers:
+                observer(counts, places)
         return spikes
 
 
@@ -260,7 +260,7 @@ def stem_norm(coding: Coding, form: str, channels: int, *, image: bool) -> TimeN
     analog, spikes = coding.analog_steps, coding.steps - coding.analog_steps
     if not analog or not spikes:
         return create_norm(form, channels, steps=coding.steps, image=image)
-    return PartedNorm(
+    return SplitNorm(
         analog,
         create_norm(form, channels, steps=analog, image=image),
         create_norm(form, channels, steps=spikes, image=image),

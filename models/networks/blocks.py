@@ -12,7 +12,7 @@ from ..layers.convolution import SpikeConv2d
 from ..layers.norm import Norm, TimeNorm, create_norm
 from ..layers.spiking import Readout, SpikingLayer, Stem, stem_norm
 from ..layers.time import OverTime
-from ..network import Blueprint
+from ..network import BuildContext
 
 StemForm = Literal["cifar", "imagenet"]
 
@@ -33,47 +33,51 @@ def conv(
 
 
 def stem(
-    plan: Blueprint, make: Callable[[], nn.Module], channels: int, norm: Norm
+    ctx: BuildContext, make: Callable[[], nn.Module], channels: int, norm: Norm
 ) -> tuple[Stem, TimeNorm]:
     """Return the first weights and the batch norm behind them, dual where the code is hybrid.
 
     Args:
-        plan: tells code and normalisation.
+        ctx: tells code and normalisation.
         make: builds the weights, once for each kind of step.
         channels: that they give.
         norm: form of the batch norm.
     """
     return (
-        Stem(plan.coding, make, mean=plan.mean, std=plan.std),
-        stem_norm(plan.coding, norm, channels, image=True),
+        Stem(ctx.coding, make, mean=ctx.mean, std=ctx.std),
+        stem_norm(ctx.coding, norm, channels, image=True),
     )
 
 
-def batch_norm(plan: Blueprint, channels: int, norm: Norm) -> TimeNorm:
+def batch_norm(ctx: BuildContext, channels: int, norm: Norm) -> TimeNorm:
     """Return the batch norm of images over time."""
-    return create_norm(norm, channels, steps=plan.steps, image=True)
+    return create_norm(norm, channels, steps=ctx.steps, image=True)
 
 
-def normed_neuron(plan: Blueprint, channels: int, norm: Norm) -> SpikingLayer:
+def normed_neuron(ctx: BuildContext, channels: int, norm: Norm) -> SpikingLayer:
     """Return batch norm and neuron, of images."""
-    return SpikingLayer(batch_norm(plan, channels, norm), plan.make_neuron(channels))
+    return SpikingLayer(batch_norm(ctx, channels, norm), ctx.make_neuron(channels))
 
 
-def neuron(plan: Blueprint, channels: int) -> SpikingLayer:
+def neuron(ctx: BuildContext, channels: int) -> SpikingLayer:
     """Return a neuron on its own."""
-    return SpikingLayer(None, plan.make_neuron(channels))
+    return SpikingLayer(None, ctx.make_neuron(channels))
 
 
-def mean_over_places(size: tuple[int, int]) -> OverTime:
+def global_avg_pool(size: tuple[int, int]) -> OverTime:
     """Return the mean of each channel over an image of that size."""
     return OverTime(nn.AvgPool2d(size))
 
 
-def readout(plan: Blueprint, features: int) -> Readout:
+def readout(ctx: BuildContext, features: int) -> Readout:
     """Return the layer that gives logits."""
-    return Readout(features, plan.classes, steps=plan.steps, scaled=plan.scaled)
+    return Readout(features, ctx.classes, steps=ctx.steps, scaled=ctx.scaled)
 
 
-def strided(size: int) -> int:
+def downsampled_size(size: int) -> int:
     """Return the size behind an odd kernel with stride 2 that keeps borders: ⌈size / 2⌉."""
     return (size + 1) // 2
+
+
+# Names in 0.1.0, for plug-ins that were written for it.
+mean_over_places, strided = global_avg_pool, downsampled_size

@@ -11,11 +11,11 @@ from ..layers.convolution import SpikeConv2d
 from ..layers.norm import Norm, create_norm
 from ..layers.spiking import Readout, SpikingLayer, Stem, stem_norm
 from ..layers.time import OverTime
-from ..network import Blueprint, SpikingNetwork
+from ..network import BuildContext, SpikingNetwork
 
 
 def lenet(
-    plan: Blueprint,
+    ctx: BuildContext,
     *,
     widths: list[int] | None = None,
     hidden: int = 256,
@@ -27,7 +27,7 @@ def lenet(
     would take out again. An axis that has become 1 is not pooled further.
 
     Args:
-        plan: shapes, code and neuron.
+        ctx: shapes, code and neuron.
         widths: channels of each convolution, (32, 48, 64) by default.
         hidden: features of the linear layer.
         norm: `folded`, `per-step` or `shared` batch norm.
@@ -40,7 +40,7 @@ def lenet(
     widths = [32, 48, 64] if widths is None else widths
     if not widths or min(*widths, hidden) < 1:
         raise ConfigError(f"widths and hidden must be positive, not {widths} and {hidden}")
-    channels, height, width = plan.in_shape
+    channels, height, width = ctx.in_shape
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for i, out in enumerate(widths, start=1):
 
@@ -48,18 +48,18 @@ def lenet(
             return SpikeConv2d(channels, out, 3, padding=1, bias=False)
 
         if i == 1:
-            layers["conv1"] = Stem(plan.coding, conv, mean=plan.mean, std=plan.std)
-            normed = stem_norm(plan.coding, norm, out, image=True)
+            layers["conv1"] = Stem(ctx.coding, conv, mean=ctx.mean, std=ctx.std)
+            normed = stem_norm(ctx.coding, norm, out, image=True)
         else:
             layers[f"conv{i}"] = OverTime(conv())
-            normed = create_norm(norm, out, steps=plan.steps, image=True)
+            normed = create_norm(norm, out, steps=ctx.steps, image=True)
         window = (min(height, 2), min(width, 2))
-        layers[f"spikes{i}"] = SpikingLayer(normed, plan.make_neuron(out), nn.MaxPool2d(window))
+        layers[f"spikes{i}"] = SpikingLayer(normed, ctx.make_neuron(out), nn.MaxPool2d(window))
         channels, height, width = out, height // window[0], width // window[1]
     layers["flatten"] = nn.Flatten(2)
     layers["linear"] = OverTime(nn.Linear(channels * height * width, hidden, bias=False))
     layers[f"spikes{len(widths) + 1}"] = SpikingLayer(
-        create_norm(norm, hidden, steps=plan.steps, image=False), plan.make_neuron(hidden)
+        create_norm(norm, hidden, steps=ctx.steps, image=False), ctx.make_neuron(hidden)
     )
-    layers["readout"] = Readout(hidden, plan.classes, steps=plan.steps, scaled=plan.scaled)
-    return SpikingNetwork(plan.coding, nn.Sequential(layers))
+    layers["readout"] = Readout(hidden, ctx.classes, steps=ctx.steps, scaled=ctx.scaled)
+    return SpikingNetwork(ctx.coding, nn.Sequential(layers))

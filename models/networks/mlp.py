@@ -10,11 +10,11 @@ from ...core.errors import ConfigError
 from ..layers.norm import Norm, create_norm
 from ..layers.spiking import Readout, SpikingLayer, Stem, stem_norm
 from ..layers.time import OverTime
-from ..network import Blueprint, SpikingNetwork
+from ..network import BuildContext, SpikingNetwork
 
 
 def mlp(
-    plan: Blueprint,
+    ctx: BuildContext,
     *,
     features: list[int] | None = None,
     norm: Norm = "folded",
@@ -22,7 +22,7 @@ def mlp(
     """Build flatten, then linear → batch norm → neuron for each entry of `features`; readout.
 
     Args:
-        plan: shapes, code and neuron.
+        ctx: shapes, code and neuron.
         features: neurons of each layer, (256, 256) by default.
         norm: `folded`, `per-step` or `shared` batch norm.
 
@@ -32,7 +32,7 @@ def mlp(
     features = [256, 256] if features is None else features
     if not features or min(features) < 1:
         raise ConfigError(f"features must be positive, not {features}")
-    channels, height, width = plan.in_shape
+    channels, height, width = ctx.in_shape
     size = channels * height * width
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for i, out in enumerate(features, start=1):
@@ -41,12 +41,12 @@ def mlp(
             def linear(size: int = size, out: int = out) -> nn.Module:
                 return nn.Sequential(nn.Flatten(), nn.Linear(size, out, bias=False))
 
-            layers["linear1"] = Stem(plan.coding, linear, mean=plan.mean, std=plan.std)
-            normed = stem_norm(plan.coding, norm, out, image=False)
+            layers["linear1"] = Stem(ctx.coding, linear, mean=ctx.mean, std=ctx.std)
+            normed = stem_norm(ctx.coding, norm, out, image=False)
         else:
             layers[f"linear{i}"] = OverTime(nn.Linear(size, out, bias=False))
-            normed = create_norm(norm, out, steps=plan.steps, image=False)
-        layers[f"spikes{i}"] = SpikingLayer(normed, plan.make_neuron(out))
+            normed = create_norm(norm, out, steps=ctx.steps, image=False)
+        layers[f"spikes{i}"] = SpikingLayer(normed, ctx.make_neuron(out))
         size = out
-    layers["readout"] = Readout(size, plan.classes, steps=plan.steps, scaled=plan.scaled)
-    return SpikingNetwork(plan.coding, nn.Sequential(layers))
+    layers["readout"] = Readout(size, ctx.classes, steps=ctx.steps, scaled=ctx.scaled)
+    return SpikingNetwork(ctx.coding, nn.Sequential(layers))

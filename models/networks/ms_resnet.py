@@ -12,7 +12,7 @@ from ..layers.norm import Norm, TimeNorm
 from ..layers.residual import Residual
 from ..layers.spiking import SpikingLayer
 from ..layers.time import OverTime
-from ..network import Blueprint, SpikingNetwork
+from ..network import BuildContext, SpikingNetwork
 from . import blocks
 from .blocks import StemForm
 
@@ -44,7 +44,7 @@ FORMS = {
 
 
 def ms_resnet(
-    plan: Blueprint,
+    ctx: BuildContext,
     *,
     depth: Literal[18, 19, 34, 104] = 18,
     width: int | None = None,
@@ -57,7 +57,7 @@ def ms_resnet(
     0, so that the block starts as its shortcut.
 
     Args:
-        plan: shapes, code and neuron.
+        ctx: shapes, code and neuron.
         depth: 18, 34 and 104 of the paper; 19 has the wide stages (128, 256, 512 channels) and
             the spiking layer of 256 features of tdBN's ResNet-19.
         width: channels of the first stage; by default 64, and 128 at depth 19.
@@ -77,20 +77,20 @@ def ms_resnet(
     channels = form.width if width is None else width
     if channels < 1:
         raise ConfigError(f"width must be positive, not {channels}")
-    builder = _Builder(plan, form, norm, plan.in_shape[1:])
+    builder = _Builder(ctx, form, norm, ctx.in_shape[1:])
     builder.add_stem(channels, large=stem == "imagenet")
     for i, count in enumerate(form.stages):
         for j in range(count):
             halved = j == 0 and (i > 0 or stem == "imagenet")
             builder.add_block(channels * 2**i, stride=2 if halved else 1)
-    return SpikingNetwork(plan.coding, builder.finished())
+    return SpikingNetwork(ctx.coding, builder.finished())
 
 
 class _Builder:
     """Adds layers one after another, and knows the shape that they give."""
 
-    def __init__(self, plan: Blueprint, form: Form, norm: Norm, size: tuple[int, int]) -> None:
-        self.plan = plan
+    def __init__(self, ctx: BuildContext, form: Form, norm: Norm, size: tuple[int, int]) -> None:
+        self.plan = ctx
         self.form = form
         self.norm: Norm = norm
         self.size = size
@@ -148,20 +148,20 @@ class _Builder:
         return OverTime(nn.AvgPool2d((min(self.size[0], 2), min(self.size[1], 2))))
 
     def finished(self) -> nn.Sequential:
-        plan, features = self.plan, self.channels
-        self.layers["spikes"] = blocks.neuron(plan, features)
-        self.layers["mean"] = blocks.mean_over_places(self.size)
+        ctx, features = self.plan, self.channels
+        self.layers["spikes"] = blocks.neuron(ctx, features)
+        self.layers["mean"] = blocks.global_avg_pool(self.size)
         self.layers["flatten"] = nn.Flatten(2)
         if self.form.hidden:
             self.layers["linear"] = OverTime(nn.Linear(features, self.form.hidden))
             features = self.form.hidden
-            self.layers["spikes_linear"] = SpikingLayer(None, plan.make_neuron(features))
-        self.layers["readout"] = blocks.readout(plan, features)
+            self.layers["spikes_linear"] = SpikingLayer(None, ctx.make_neuron(features))
+        self.layers["readout"] = blocks.readout(ctx, features)
         return blocks.sequence(**self.layers)
 
 
 def _halved(size: tuple[int, int]) -> tuple[int, int]:
-    return blocks.strided(size[0]), blocks.strided(size[1])
+    return blocks.downsampled_size(size[0]), blocks.downsampled_size(size[1])
 
 
 def _start_at_zero(norm: TimeNorm) -> None:

@@ -12,7 +12,7 @@ from ..layers.norm import Norm
 from ..layers.residual import Join, Residual
 from ..layers.spiking import SpikingLayer
 from ..layers.time import OverTime
-from ..network import Blueprint, SpikingNetwork
+from ..network import BuildContext, SpikingNetwork
 from . import blocks
 from .blocks import StemForm
 
@@ -20,7 +20,7 @@ STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
 def sew_resnet(
-    plan: Blueprint,
+    ctx: BuildContext,
     *,
     depth: Literal[18, 34] = 18,
     width: int = 64,
@@ -34,7 +34,7 @@ def sew_resnet(
     they are spikes.
 
     Args:
-        plan: shapes, code and neuron.
+        ctx: shapes, code and neuron.
         depth: 18 or 34.
         width: channels of the first stage; each stage doubles them.
         connect: `add`, `and` or `iand`, how a block meets its shortcut.
@@ -50,7 +50,7 @@ def sew_resnet(
         raise ConfigError(f"depth must be 18 or 34, not {depth}")
     if width < 1:
         raise ConfigError(f"width must be positive, not {width}")
-    channels, height, side = plan.in_shape
+    channels, height, side = ctx.in_shape
     large = stem == "imagenet"
 
     def make(inputs: int = channels) -> nn.Module:
@@ -58,40 +58,42 @@ def sew_resnet(
             return SpikeConv2d(inputs, width, 7, stride=2, padding=3, bias=False)
         return SpikeConv2d(inputs, width, 3, padding=1, bias=False)
 
-    first, normed = blocks.stem(plan, make, width, norm)
+    first, normed = blocks.stem(ctx, make, width, norm)
     layers: dict[str, nn.Module] = {
         "stem": first,
-        "spikes": SpikingLayer(normed, plan.make_neuron(width)),
+        "spikes": SpikingLayer(normed, ctx.make_neuron(width)),
     }
     if large:
         layers["pool"] = OverTime(nn.MaxPool2d(3, stride=2, padding=1))
-        height, side = (blocks.strided(blocks.strided(size)) for size in (height, side))
+        height, side = (
+            blocks.downsampled_size(blocks.downsampled_size(size)) for size in (height, side)
+        )
     channels, number = width, 0
     for i, count in enumerate(STAGES[depth]):
         for j in range(count):
             stride = 2 if i > 0 and j == 0 else 1
             number += 1
-            layers[f"block{number}"] = _block(plan, channels, width * 2**i, stride, connect, norm)
+            layers[f"block{number}"] = _block(ctx, channels, width * 2**i, stride, connect, norm)
             channels = width * 2**i
         if i > 0:
-            height, side = blocks.strided(height), blocks.strided(side)
-    layers["mean"] = blocks.mean_over_places((height, side))
+            height, side = blocks.downsampled_size(height), blocks.downsampled_size(side)
+    layers["mean"] = blocks.global_avg_pool((height, side))
     layers["flatten"] = nn.Flatten(2)
-    layers["readout"] = blocks.readout(plan, channels)
-    return SpikingNetwork(plan.coding, blocks.sequence(**layers))
+    layers["readout"] = blocks.readout(ctx, channels)
+    return SpikingNetwork(ctx.coding, blocks.sequence(**layers))
 
 
 def _block(
-    plan: Blueprint, inputs: int, outputs: int, stride: int, connect: Join, norm: Norm
+    ctx: BuildContext, inputs: int, outputs: int, stride: int, connect: Join, norm: Norm
 ) -> Residual:
     main = blocks.sequence(
         conv1=blocks.conv(inputs, outputs, stride=stride),
-        spikes1=blocks.normed_neuron(plan, outputs, norm),
+        spikes1=blocks.normed_neuron(ctx, outputs, norm),
         conv2=blocks.conv(outputs, outputs),
-        spikes2=blocks.normed_neuron(plan, outputs, norm),
+        spikes2=blocks.normed_neuron(ctx, outputs, norm),
     )
     shortcut: dict[str, nn.Module] = {}
     if stride != 1 or inputs != outputs:
         shortcut["conv"] = blocks.conv(inputs, outputs, 1, stride=stride)
-        shortcut["spikes"] = blocks.normed_neuron(plan, outputs, norm)
+        shortcut["spikes"] = blocks.normed_neuron(ctx, outputs, norm)
     return Residual(main, blocks.sequence(**shortcut), connect)

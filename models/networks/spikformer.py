@@ -13,7 +13,7 @@ from ..layers.norm import Norm
 from ..layers.residual import Residual
 from ..layers.spiking import SpikingLayer, Stem, stem_norm
 from ..layers.time import OverTime
-from ..network import Blueprint, SpikingNetwork
+from ..network import BuildContext, SpikingNetwork
 from . import blocks
 from .blocks import StemForm
 
@@ -24,7 +24,7 @@ POOLS = {"cifar": 2, "imagenet": 4}
 
 
 def spikformer(
-    plan: Blueprint,
+    ctx: BuildContext,
     *,
     size: str = "4-384",
     heads: int | None = None,
@@ -40,7 +40,7 @@ def spikformer(
     threshold of 1: leaky neurons fire alike.
 
     Args:
-        plan: shapes, code and neuron.
+        ctx: shapes, code and neuron.
         size: `DEPTH-DIM`, such as `4-384`: number of blocks, and channels D of a token.
         heads: of the attention; by default each has 32 channels.
         ratio: channels within a block's two layers, as a multiple of D.
@@ -71,63 +71,63 @@ def spikformer(
         raise ConfigError(f"{depth} blocks are not between 1 and {DEEPEST}")
     if ratio < 1:
         raise ConfigError(f"ratio must be at least 1, not {ratio}")
-    layers, places = _stem(plan, dim, POOLS[stem], norm)
+    layers, places = _stem(ctx, dim, POOLS[stem], norm)
     for i in range(1, depth + 1):
-        layers[f"attention{i}"] = _attention(plan, dim, heads, norm, bias=stem == "cifar")
-        layers[f"mlp{i}"] = _two_layers(plan, dim, ratio * dim, norm)
-    layers["mean"] = blocks.mean_over_places(places)
+        layers[f"attention{i}"] = _attention(ctx, dim, heads, norm, bias=stem == "cifar")
+        layers[f"mlp{i}"] = _two_layers(ctx, dim, ratio * dim, norm)
+    layers["mean"] = blocks.global_avg_pool(places)
     layers["flatten"] = nn.Flatten(2)
-    layers["readout"] = blocks.readout(plan, dim)
-    return SpikingNetwork(plan.coding, blocks.sequence(**layers))
+    layers["readout"] = blocks.readout(ctx, dim)
+    return SpikingNetwork(ctx.coding, blocks.sequence(**layers))
 
 
 def _stem(
-    plan: Blueprint, dim: int, pools: int, norm: Norm
+    ctx: BuildContext, dim: int, pools: int, norm: Norm
 ) -> tuple[dict[str, nn.Module], tuple[int, int]]:
     """Return four convolutions, the last `pools` of them pooled, and one that tells places."""
     layers: dict[str, nn.Module] = {}
-    channels, height, width = plan.in_shape
+    channels, height, width = ctx.in_shape
     for i, outputs in enumerate((dim // 8, dim // 4, dim // 2, dim), start=1):
         if i == 1:
 
             def make(inputs: int = channels, outputs: int = outputs) -> nn.Module:
                 return SpikeConv2d(inputs, outputs, 3, padding=1, bias=False)
 
-            layers["conv1"] = Stem(plan.coding, make, mean=plan.mean, std=plan.std)
-            normed = stem_norm(plan.coding, norm, outputs, image=True)
-            layers["spikes1"] = SpikingLayer(normed, plan.make_neuron(outputs))
+            layers["conv1"] = Stem(ctx.coding, make, mean=ctx.mean, std=ctx.std)
+            normed = stem_norm(ctx.coding, norm, outputs, image=True)
+            layers["spikes1"] = SpikingLayer(normed, ctx.make_neuron(outputs))
         else:
             layers[f"conv{i}"] = blocks.conv(channels, outputs)
-            layers[f"spikes{i}"] = blocks.normed_neuron(plan, outputs, norm)
+            layers[f"spikes{i}"] = blocks.normed_neuron(ctx, outputs, norm)
         if i > 4 - pools:
             layers[f"pool{i}"] = OverTime(nn.MaxPool2d(3, stride=2, padding=1))
-            height, width = blocks.strided(height), blocks.strided(width)
+            height, width = blocks.downsampled_size(height), blocks.downsampled_size(width)
         channels = outputs
     layers["position"] = Residual(
-        blocks.sequence(conv=blocks.conv(dim, dim), spikes=blocks.normed_neuron(plan, dim, norm))
+        blocks.sequence(conv=blocks.conv(dim, dim), spikes=blocks.normed_neuron(ctx, dim, norm))
     )
     return layers, (height, width)
 
 
-def _attention(plan: Blueprint, dim: int, heads: int, norm: Norm, *, bias: bool) -> Residual:
+def _attention(ctx: BuildContext, dim: int, heads: int, norm: Norm, *, bias: bool) -> Residual:
     return Residual(
         blocks.sequence(
             qkv=blocks.conv(dim, 3 * dim, 1, bias=bias),
-            spikes_qkv=blocks.normed_neuron(plan, 3 * dim, norm),
+            spikes_qkv=blocks.normed_neuron(ctx, 3 * dim, norm),
             attention=SelfAttention(heads, SCALE),
-            spikes_attention=blocks.neuron(plan, dim),
+            spikes_attention=blocks.neuron(ctx, dim),
             projection=blocks.conv(dim, dim, 1, bias=True),
-            spikes_projection=blocks.normed_neuron(plan, dim, norm),
+            spikes_projection=blocks.normed_neuron(ctx, dim, norm),
         )
     )
 
 
-def _two_layers(plan: Blueprint, dim: int, hidden: int, norm: Norm) -> Residual:
+def _two_layers(ctx: BuildContext, dim: int, hidden: int, norm: Norm) -> Residual:
     return Residual(
         blocks.sequence(
             linear1=blocks.conv(dim, hidden, 1, bias=True),
-            spikes1=blocks.normed_neuron(plan, hidden, norm),
+            spikes1=blocks.normed_neuron(ctx, hidden, norm),
             linear2=blocks.conv(hidden, dim, 1, bias=True),
-            spikes2=blocks.normed_neuron(plan, dim, norm),
+            spikes2=blocks.normed_neuron(ctx, dim, norm),
         )
     )

@@ -11,7 +11,7 @@ from ..layers.convolution import SpikeConv2d
 from ..layers.norm import Norm, create_norm
 from ..layers.spiking import SpikingLayer, Stem, stem_norm
 from ..layers.time import OverTime
-from ..network import Blueprint, SpikingNetwork
+from ..network import BuildContext, SpikingNetwork
 from . import blocks
 
 # Channels of each convolution; "pool" halves the size.
@@ -22,7 +22,7 @@ VARIANTS: dict[str, tuple[int | str, ...]] = {
 
 
 def vgg(
-    plan: Blueprint,
+    ctx: BuildContext,
     *,
     variant: Literal["11", "vggsnn"] = "11",
     width: int = 64,
@@ -35,7 +35,7 @@ def vgg(
     pooled further.
 
     Args:
-        plan: shapes, code and neuron.
+        ctx: shapes, code and neuron.
         variant: `11` pools by the greatest value; `vggsnn`, of the literature of event cameras,
             by the mean.
         width: channels of the first convolution, 64 in the published networks; the others go
@@ -54,7 +54,7 @@ def vgg(
         raise ConfigError(f"variant must be '11' or 'vggsnn', not {variant!r}")
     if min(width, *(hidden or [1])) < 1:
         raise ConfigError(f"width and hidden must be positive, not {width} and {hidden}")
-    channels, height, side = plan.in_shape
+    channels, height, side = ctx.in_shape
     layers: dict[str, nn.Module] = {}
     number = 0
     plans = VARIANTS[variant]
@@ -73,21 +73,21 @@ def vgg(
             return SpikeConv2d(channels, outputs, 3, padding=1)
 
         if number == 1:
-            layers["conv1"] = Stem(plan.coding, make, mean=plan.mean, std=plan.std)
-            normed = stem_norm(plan.coding, norm, outputs, image=True)
+            layers["conv1"] = Stem(ctx.coding, make, mean=ctx.mean, std=ctx.std)
+            normed = stem_norm(ctx.coding, norm, outputs, image=True)
         else:
             layers[f"conv{number}"] = OverTime(make())
-            normed = create_norm(norm, outputs, steps=plan.steps, image=True)
+            normed = create_norm(norm, outputs, steps=ctx.steps, image=True)
         # The greatest of spikes is computed with the neuron, in one pass.
         pooled = variant == "11" and plans[i + 1] == "pool"
         pool = nn.MaxPool2d(window) if pooled else None
-        layers[f"spikes{number}"] = SpikingLayer(normed, plan.make_neuron(outputs), pool)
+        layers[f"spikes{number}"] = SpikingLayer(normed, ctx.make_neuron(outputs), pool)
         channels = outputs
     layers["flatten"] = nn.Flatten(2)
     features = channels * height * side
     for i, outputs in enumerate(hidden or [], start=1):
         layers[f"linear{i}"] = OverTime(nn.Linear(features, outputs))
-        layers[f"spikes_linear{i}"] = blocks.neuron(plan, outputs)
+        layers[f"spikes_linear{i}"] = blocks.neuron(ctx, outputs)
         features = outputs
-    layers["readout"] = blocks.readout(plan, features)
-    return SpikingNetwork(plan.coding, blocks.sequence(**layers))
+    layers["readout"] = blocks.readout(ctx, features)
+    return SpikingNetwork(ctx.coding, blocks.sequence(**layers))

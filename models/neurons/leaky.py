@@ -213,13 +213,13 @@ class AdaptiveLeaky(nn.Module):
         else:
             self.register_buffer(name, value)
 
-    def parameters_of_steps(self) -> LeakyParameters:
+    def step_parameters(self) -> LeakyParameters:
         """Return leak, gain, threshold and reset size, the schedules for all T steps."""
         size = None if self.reset_size is None else self._all(self.reset_size)
-        leak = self._all(self.kept_leak())
+        leak = self._all(self.clamped_leak())
         return LeakyParameters(leak, self._all(self.gain), self.threshold, size)
 
-    def kept_leak(self) -> Tensor:
+    def clamped_leak(self) -> Tensor:
         """Return the leak within its bounds, if it has any; shaped as it is learned."""
         return _Bounded.apply(self.leak) if self.bounded else self.leak  # type: ignore[return-value]
 
@@ -250,14 +250,14 @@ class AdaptiveLeaky(nn.Module):
         self._check_steps(mem.step + 1)
         self._check_channels(x.shape[1:])
         wide = _membrane_dtype(x.dtype)
-        p = self.parameters_of_steps().shaped_for(x.dim(), wide).at(mem.step)
+        p = self.step_parameters().shaped_for(x.dim(), wide).at(mem.step)
         s, v = leaky_step(x.to(wide), mem.v, p, self.options)
         return s.to(x.dtype), LeakyState(v, mem.step + 1)
 
     def _all_steps(self, x: Tensor) -> Tensor:
         self.check(x)
         wide = _membrane_dtype(x.dtype)
-        p = self.parameters_of_steps().shaped_for(x.dim() - 1, wide)
+        p = self.step_parameters().shaped_for(x.dim() - 1, wide)
         return leaky_steps(x.to(wide), p, self.options).to(x.dtype)
 
     def check(self, x: Tensor) -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from asnn.benchmarks.baselines import CONTESTANTS, build, unavailable
+from asnn.benchmarks.baselines import BASELINES, build, unavailable
 from asnn.benchmarks.baselines.ann import ReluTwin
 from asnn.benchmarks.baselines.own import Own
 from asnn.benchmarks.baselines.relu import Relu
@@ -32,14 +32,14 @@ BUILDERS = ("asnn", "asnn-reference", "relu", "spikingjelly", "spikingjelly-comp
 
 
 def contestant_of(name):
-    contestant = CONTESTANTS[name]
+    contestant = BASELINES[name]
     if contestant.package:
         pytest.importorskip(contestant.package)
     return contestant
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-@pytest.mark.parametrize("name", CONTESTANTS)
+@pytest.mark.parametrize("name", BASELINES)
 def test_every_contestant_does_equal_work(name, case):
     contestant = contestant_of(name)
     work = examine(contestant, build(contestant, case), case)
@@ -81,9 +81,9 @@ def test_networks_with_other_connections_do_equal_work(name, case):
 
 @pytest.mark.parametrize("case", CONNECTED, ids=str)
 def test_who_does_not_build_a_network_says_so(case):
-    told = {name: unavailable(each, case) for name, each in CONTESTANTS.items()}
+    told = {name: unavailable(each, case) for name, each in BASELINES.items()}
     refusing = {name for name, why in told.items() if why == f"it does not build {case.model}"}
-    assert refusing == set(CONTESTANTS) - set(BUILDERS)
+    assert refusing == set(BASELINES) - set(BUILDERS)
 
 
 def test_the_weights_of_ms_resnet18():
@@ -126,7 +126,7 @@ def test_spikformer_as_spikingjelly_ships_it_does_other_work(enter, change):
     pytest.importorskip("spikingjelly")
 
     def make(case, matched):
-        network = build(CONTESTANTS["spikingjelly"], case, matched=matched)
+        network = build(BASELINES["spikingjelly"], case, matched=matched)
         for stage in network.net.patch_embed.stages:
             if change == "pools" and isinstance(stage, torch.nn.Sequential):
                 stage[0].conv_bn.block.append(torch.nn.MaxPool2d(3, 2, 1))
@@ -140,7 +140,7 @@ def test_spikformer_as_spikingjelly_ships_it_does_other_work(enter, change):
         return network
 
     case = CONNECTED[2]
-    contestant = enter("shipped", make, neuron=CONTESTANTS["spikingjelly"].neuron)
+    contestant = enter("shipped", make, neuron=BASELINES["spikingjelly"].neuron)
     work = examine(contestant, build(contestant, case), case)
     assert len(work.faults) == 1
     assert ("its weights have the shapes" in work.faults[0]) is (change == "biases")
@@ -149,10 +149,10 @@ def test_spikformer_as_spikingjelly_ships_it_does_other_work(enter, change):
 
 def test_the_second_stem_is_counted_apart():
     case = CASES[1]
-    own = examine(CONTESTANTS["step-loop"], StepLoop(case), case)
+    own = examine(BASELINES["step-loop"], StepLoop(case), case)
     # One more 3×3 convolution of one channel to 32, and its norm.
     assert own.parameters["second_stem"] == 9 * 32 + 2 * 32
-    relu = examine(CONTESTANTS["relu"], Relu(case), case)
+    relu = examine(BASELINES["relu"], Relu(case), case)
     assert relu.parameters["second_stem"] == 0 and relu.parameters["neurons"] == 0
     # leak and gain of four layers at three steps, and three scales of the readout
     assert own.parameters["neurons"] == 2 * 4 * 3 + 3
@@ -249,7 +249,7 @@ def test_gradients_agree_where_the_surrogate_does(name, case):
     """Not only the forward pass: leak = gain = 0.5, soft reset, sigmoid with α = 4 in all three."""
     contestant = contestant_of(name)
     gradients = []
-    for each in (contestant, CONTESTANTS["asnn-reference"]):
+    for each in (contestant, BASELINES["asnn-reference"]):
         network = build(each, case, matched=True).eval()
         _draw_weights(network, case, seed=3)
         functional.cross_entropy(network(case.images()), case.labels()).backward()
@@ -263,7 +263,7 @@ def test_gradients_agree_where_the_surrogate_does(name, case):
 def test_both_relu_networks_train_alike():
     grads = []
     for name in ("relu", "relu-every-step"):
-        network = build(CONTESTANTS[name], SMALL, seed=1)
+        network = build(BASELINES[name], SMALL, seed=1)
         create_call("train", network, SMALL)()
         # Those of the first step: Adam would make much of their last digits.
         grads.append({key: value.grad for key, value in network.named_parameters()})
@@ -273,7 +273,7 @@ def test_both_relu_networks_train_alike():
     assert any(value.abs().max() > 1e-3 for value in grads[0].values())
 
 
-@pytest.mark.parametrize("name", [n for n, each in CONTESTANTS.items() if not each.slow_start])
+@pytest.mark.parametrize("name", [n for n, each in BASELINES.items() if not each.slow_start])
 def test_a_training_step_learns_and_leaves_no_state(name):
     contestant = contestant_of(name)
     network = build(contestant, SMALL)
@@ -312,5 +312,5 @@ def test_torch_compiles_spikingjelly_only_for_the_timing():
 def test_snntorch_does_not_remember_our_neurons():
     snntorch = pytest.importorskip("snntorch")
     before = list(snntorch.SpikingNeuron.instances)
-    build(CONTESTANTS["snntorch"], SMALL)
+    build(BASELINES["snntorch"], SMALL)
     assert snntorch.SpikingNeuron.instances == before

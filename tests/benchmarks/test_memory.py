@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from asnn.benchmarks import probe
-from asnn.benchmarks.baselines import CONTESTANTS
+from asnn.benchmarks.baselines import BASELINES
 from asnn.benchmarks.case import Case
 from asnn.benchmarks.memory import footprint
 from asnn.core.errors import AsnnError
@@ -46,7 +46,7 @@ def test_no_peak_is_guessed_where_the_system_tells_none(tmp_path, monkeypatch):
 @pytest.mark.slow  # starts processes that load torch
 @pytest.mark.parametrize("compiles", [False, True])
 def test_footprint(monkeypatch, compiles):
-    contestant = replace(CONTESTANTS["relu"], compiles=compiles)
+    contestant = replace(BASELINES["relu"], compiles=compiles)
     found = footprint(contestant, SMALL, threads=1, steps=1)
     assert found.first_call_seconds > 0 and found.build_seconds > 0
     assert (found.warm_first_call_seconds is None) is (not compiles)
@@ -65,13 +65,13 @@ def test_the_cache_is_empty_first_and_kept_for_the_second_start(monkeypatch):
         return subprocess.CompletedProcess(command, 0, "said by a library\n" + json.dumps(answer))
 
     monkeypatch.setattr(subprocess, "run", run)
-    footprint(CONTESTANTS["asnn"], SMALL, threads=3)
+    footprint(BASELINES["asnn"], SMALL, threads=3)
     assert seen == [(3, False, "3"), (0, True, "3")]
 
 
 @pytest.mark.slow
 def test_a_failure_says_why():
     with pytest.raises(AsnnError) as failed:
-        footprint(replace(CONTESTANTS["relu"], name="nobody"), SMALL, threads=1)
+        footprint(replace(BASELINES["relu"], name="nobody"), SMALL, threads=1)
     assert failed.value.what == "nobody failed in a process of its own"
     assert failed.value.why == "KeyError: 'nobody'"

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from asnn.benchmarks import run as running
-from asnn.benchmarks.baselines import CONTESTANTS, base
+from asnn.benchmarks.baselines import BASELINES, base
 from asnn.benchmarks.baselines.relu import Relu
 from asnn.benchmarks.case import Case
 from asnn.benchmarks.picture import draw_costs, panels_of
-from asnn.benchmarks.run import Job, Manner, ratio, run_job, surroundings
+from asnn.benchmarks.run import Job, TimingOptions, ratio, run_job, surroundings
 from asnn.core.errors import ConfigError
 
 SMALL = Case(in_shape=(1, 8, 8), classes=5, steps=2, batch=3)
-MANNER = Manner(rounds=2, threads=1, base="relu", visit=0)
+MANNER = TimingOptions(rounds=2, threads=1, base="relu", visit=0)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_batch_norm_of_a_single_value_is_named():
 
 
 def test_a_base_that_is_not_there_leaves_no_ratios():
-    manner = Manner(rounds=1, threads=1, base="asnn", visit=0)
+    manner = TimingOptions(rounds=1, threads=1, base="asnn", visit=0)
     found = run_job(Job(SMALL, ("relu",), ("inference",)), manner, lambda text: None)
     assert found["contestants"]["relu"]["inference"]["ratio"] is None
 
@@ -161,7 +161,7 @@ def test_nothing_to_draw(tmp_path):
 
 
 def test_every_contestant_is_described():
-    for name, contestant in CONTESTANTS.items():
+    for name, contestant in BASELINES.items():
         assert contestant.name == name and contestant.what
-        assert contestant.like in CONTESTANTS
+        assert contestant.like in BASELINES
         assert not (contestant.unlike and contestant.neuron)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from asnn.benchmarks.baselines import CONTESTANTS
+from asnn.benchmarks.baselines import BASELINES
 from asnn.benchmarks.case import Case
 from asnn.benchmarks.targets import HYBRID, LONG, PAPER, SHORT, SINGLE, jobs, kept_bytes, targets
 
@@ -75,7 +75,7 @@ def test_the_jobs_are_those_of_the_paper():
     assert (PAPER.in_shape, PAPER.classes, PAPER.steps, PAPER.batch) == ((3, 32, 32), 100, 7, 64)
     for job in jobs():
         assert job.names[0] == "asnn"
-        assert {*job.names, *job.memory} <= set(CONTESTANTS)
+        assert {*job.names, *job.memory} <= set(BASELINES)
 
 
 def test_what_must_be_kept():

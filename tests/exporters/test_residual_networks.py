@@ -29,7 +29,7 @@ from asnn.exporters.graph.ir import (
 from asnn.exporters.graph.lowering import freeze_network
 from asnn.exporters.graph.quantisation import with_rounded_weights
 from asnn.exporters.nir.interpreter import run_nir
-from asnn.exporters.nir.nodes import Sketch
+from asnn.exporters.nir.nodes import NirBuilder
 from asnn.exporters.nir.targets import TARGETS, problems
 from asnn.exporters.nir.unrolled import OUTPUT, input_of, step_name, unroll
 from asnn.exporters.onnx.forms import build_models
@@ -458,7 +458,7 @@ class TestNir:
         assert isinstance(portable.nodes["pool_t0_mean"], nir.AvgPool2d)
         assert isinstance(pure.nodes["pool_t0_sum"], nir.SumPool2d)
         assert not problems(portable, TARGETS["snntorch"])
-        sketch = Sketch("portable")
+        sketch = NirBuilder("portable")
         sketch.add("pool_sum", pure.nodes["pool_t0_sum"])
         for target in TARGETS.values():
             assert "the padding of sum-pool 'pool_sum' would be left out" in problems(

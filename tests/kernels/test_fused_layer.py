@@ -11,7 +11,7 @@ from torch import nn
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
 
-from asnn.models.layers.norm import PartedNorm, create_norm
+from asnn.models.layers.norm import SplitNorm, create_norm
 from asnn.models.layers.spiking import SpikingLayer, use_kernels
 from asnn.models.neurons.leaky import AdaptiveLeaky
 
@@ -50,7 +50,7 @@ def layer_of(shape, *, steps, norm="folded", pool=None, **neuron):
     made = None
     if norm == "parted":
         first, others = (create_norm("folded", channels, steps=1, image=image) for _ in range(2))
-        made = PartedNorm(1, first, others)
+        made = SplitNorm(1, first, others)
     elif norm is not None:
         made = create_norm(norm, channels, steps=steps, image=image)
     return drawn(SpikingLayer(made, AdaptiveLeaky(steps, channels, **neuron), pool))
@@ -221,7 +221,7 @@ def test_flips_behind_a_batch_norm_are_few_and_near_the_threshold():
     with torch.no_grad():
         exact = copy.deepcopy(layer).double()
         y = exact.norm(leaf.detach().double().unflatten(0, (steps, batch)))
-        p = exact.neuron.parameters_of_steps()
+        p = exact.neuron.step_parameters()
         v, distance = torch.zeros_like(y[0]), []
         for t in range(steps):
             v = p.leak[t] * v + p.gain[t] * y[t]

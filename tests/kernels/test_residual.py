@@ -14,7 +14,7 @@ from asnn.models import use_kernels
 from asnn.models.layers import fusing
 from asnn.models.layers.convolution import PointConv2d
 from asnn.models.layers.fusing import normed_sum
-from asnn.models.layers.norm import PartedNorm, create_norm
+from asnn.models.layers.norm import SplitNorm, create_norm
 from asnn.models.layers.residual import Residual
 
 STEPS = 4
@@ -35,7 +35,7 @@ def norm_of(form, channels=10):
     torch.manual_seed(1)
     if form == "parted":
         parts = [create_norm("folded", channels, steps=STEPS, image=True) for _ in range(2)]
-        norm = PartedNorm(1, *parts)
+        norm = SplitNorm(1, *parts)
     else:
         norm = create_norm(form, channels, steps=STEPS, image=True)
     for value in norm.parameters():

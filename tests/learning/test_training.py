@@ -137,11 +137,11 @@ def test_an_epoch_of_fewer_batches_than_are_done_is_at_its_end(tmp_path):
     (tmp_path / "parts/config.toml").write_text(recipe.toml())
     training = prepare(recipe, Run(tmp_path / "parts"))
     train_epoch(training, Silent())
-    training.position.batch += 1
+    training.progress.batch += 1
     save_checkpoint(training)
     summary = train(recipe, Run(tmp_path / "parts"), Silent(), resume=True)
     assert summary["best"] == whole.metrics
-    training.position.batch += 1
+    training.progress.batch += 1
     shutil.rmtree(tmp_path / "parts/checkpoints")
     save_checkpoint(training)
     with pytest.raises(DataError, match="none that can be"):

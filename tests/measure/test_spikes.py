@@ -65,23 +65,23 @@ def test_nothing_ran_is_zero():
     assert (rates.by_layer(), rates.mean()) == ({}, 0.0)
 
 
-def watchers(model: nn.Module) -> int:
-    return sum(len(m.watchers) for m in model.modules() if isinstance(m, SpikingLayer))
+def spike_observers(model: nn.Module) -> int:
+    return sum(len(m.spike_observers) for m in model.modules() if isinstance(m, SpikingLayer))
 
 
 def test_watchers_are_there_while_open_and_gone_afterwards():
     model = create_model("lenet", in_shape=(1, 6, 6), classes=2, steps=3, widths=[2], hidden=3)
     x = torch.rand(2, 1, 6, 6)
     with SpikeRates(model) as rates:
-        assert watchers(model) == 2
+        assert spike_observers(model) == 2
         model(x)
     before = rates.by_layer()
-    assert watchers(model) == 0
+    assert spike_observers(model) == 0
     model(x)
     assert rates.by_layer() == before
     with pytest.raises(RuntimeError, match="stop"), SpikeRates(model):
         raise RuntimeError("stop")
-    assert watchers(model) == 0
+    assert spike_observers(model) == 0
 
 
 def test_pooling_comes_after_counting():

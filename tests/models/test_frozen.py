@@ -15,7 +15,7 @@ from torch import nn
 from asnn.measure.spikes import SpikeRates
 from asnn.models import create_model, use_kernels
 from asnn.models.frozen import freeze
-from asnn.models.layers.norm import FoldedNorm, PartedNorm
+from asnn.models.layers.norm import FoldedNorm, SplitNorm
 from asnn.models.layers.spiking import SpikingLayer, used_kernels
 from asnn.models.layers.time import OverTime
 from asnn.models.network import SpikingNetwork
@@ -67,7 +67,7 @@ def nearest_to_threshold(model, code):
     found = []
 
     def watch(neuron, args, out):
-        x, p = args[0], neuron.parameters_of_steps()
+        x, p = args[0], neuron.step_parameters()
         v = torch.zeros_like(x[0])
         for t in range(len(x)):
             v = p.leak[t] * v + p.gain[t] * x[t]
@@ -130,7 +130,7 @@ def test_other_statistics_give_other_answers():
 def test_folding_is_the_formula():
     model = network("lenet")
     frozen, norms = model.frozen().body, model.body.spikes1.norm
-    assert isinstance(norms, PartedNorm)
+    assert isinstance(norms, SplitNorm)
     pairs = [
         (model.body.conv1.analog, norms.first.norm, frozen.conv1.analog),
         (model.body.conv1.spikes, norms.others.norm, frozen.conv1.spikes),

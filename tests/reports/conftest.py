@@ -12,7 +12,7 @@ from asnn.cli.app import run
 from asnn.datasets.base import DataSet, Split
 from asnn.measure.cost.tables import read_cost_table
 from asnn.models import create_model
-from asnn.reports.collect import Told, collect
+from asnn.reports.collect import RunFiles, collect
 
 VOID = {"meta", "link", "img", "br", "hr", "wbr"}
 
@@ -120,7 +120,7 @@ def report_of():
             for module in model.modules():
                 if isinstance(module, torch.nn.Linear):
                     module.weight *= weight
-        files = Told(
+        files = RunFiles(
             path=Path(path),
             config={},
             environment={},
@@ -129,7 +129,7 @@ def report_of():
             history=[],
             faults=[],
         )
-        files = Told(**{**files.__dict__, **(told or {})})
+        files = RunFiles(**{**files.__dict__, **(told or {})})
         costs = read_cost_table(table)
         return collect(files, model, data, split="test", table=costs, sample=sample)
 

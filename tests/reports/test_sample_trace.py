@@ -5,7 +5,7 @@ import torch
 
 from asnn.measure.spikes import SpikeRates
 from asnn.models import create_model
-from asnn.reports.sample_trace import MOST_NEURONS, passage_of
+from asnn.reports.sample_trace import MOST_NEURONS, trace_sample
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def image():
 
 
 def test_its_spikes_are_those_that_are_counted(model, image):
-    found = passage_of(model, image)
+    found = trace_sample(model, image)
     with torch.no_grad(), SpikeRates(model) as rates:
         logits = model(image.unsqueeze(0))
     by_layer = rates.by_layer()
@@ -37,14 +37,14 @@ def test_its_spikes_are_those_that_are_counted(model, image):
 
 
 def test_of_a_small_layer_all_neurons_are_shown(model, image):
-    small = [layer for layer in passage_of(model, image).layers if layer.neurons <= MOST_NEURONS]
+    small = [layer for layer in trace_sample(model, image).layers if layer.neurons <= MOST_NEURONS]
     assert small
     assert all(int(layer.spikes.sum()) == layer.total for layer in small)
 
 
 def test_the_network_is_left_as_it_is(model, image):
     kernels = [module.kernels for module in model.modules() if hasattr(module, "kernels")]
-    passage_of(model, image)
+    trace_sample(model, image)
     assert [m.kernels for m in model.modules() if hasattr(m, "kernels")] == kernels
     assert not any(module._forward_hooks for module in model.modules())
 
@@ -53,12 +53,12 @@ def test_a_random_code_is_drawn_the_same_each_time(image):
     model = create_model("mlp", in_shape=(1, 12, 12), classes=4, coding="rate", steps=8).eval()
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    first = passage_of(model, image)
+    first = trace_sample(model, image)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(6)
-    assert torch.equal(passage_of(model, image).coded.steps, first.coded.steps)
+    assert torch.equal(trace_sample(model, image).coded.steps, first.coded.steps)
     assert first.random
 
 
 def test_a_code_without_chance_is_not_random(model, image):
-    assert not passage_of(model, image).random
+    assert not trace_sample(model, image).random

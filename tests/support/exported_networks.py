@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import torch
 
-from asnn.exporters import Samples, subject_of
+from asnn.exporters import Samples, source_of
 from asnn.models import create_model
 
 SHAPE = (2, 6, 6)
@@ -66,7 +66,7 @@ def samples(number=24, shape=SHAPE):
 
 
 def subject(name="lenet", **options):
-    return subject_of(network(name, **options), {"recipe": "test", "classes": list("abcd")})
+    return source_of(network(name, **options), {"recipe": "test", "classes": list("abcd")})
 
 
 def spikes_of(trace, graph):

@@ -131,11 +131,11 @@ def _in_onnxruntime(model: SpikingNetwork, *, threads: int) -> tuple[Way, str | 
         ConfigError: ONNX cannot say what a layer does.
     """
     from ....core.errors import ConfigError
-    from ....exporters import subject_of
+    from ....exporters import source_of
     from ....exporters.onnx.forms import build_models
     from ....exporters.onnx.runtime import OnnxSession
 
-    subject = subject_of(model)
+    subject = source_of(model)
     note = None
     try:
         models = build_models(subject.graph, subject.coding)

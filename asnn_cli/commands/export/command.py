@@ -298,11 +298,11 @@ def _check_there(path: Path) -> None:
 
 
 def _subject(model: Any, recipe: Any, run: Any) -> Any:
-    from ....exporters.source import subject_of
+    from ....exporters.source import source_of
     from ....models.saved import read_labels
 
     about = {"recipe": recipe.name, "data": recipe.data.name, "classes": read_labels(run.model)}
-    return subject_of(model, about)
+    return source_of(model, about)
 
 
 def _samples_for(subject: Any, path: Path | None, number: int) -> Any:

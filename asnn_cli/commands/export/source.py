@@ -113,7 +113,7 @@ def load_subject(text: str, in_shape: str | None, steps: int | None) -> Any:
         ConfigError: it cannot be found or exported, or its shape is missing.
     """
     from ....core.errors import ConfigError
-    from ....exporters.snntorch.module import subject_of_module
+    from ....exporters.snntorch.module import source_of_module
 
     asked = None if in_shape is None else parse_shape(in_shape)
     module, given = load_module(text)
@@ -128,7 +128,7 @@ def load_subject(text: str, in_shape: str | None, steps: int | None) -> Any:
             f"--in-shape {in_shape} is not the shape that {text} gives", why=f"it gives {given}"
         )
     with contextlib.redirect_stdout(sys.stderr):
-        return subject_of_module(module, in_shape=shape, steps=steps)
+        return source_of_module(module, in_shape=shape, steps=steps)
 
 
 def load_samples(path: Path, shape: tuple[int, ...], number: int) -> Any:

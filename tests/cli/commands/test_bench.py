@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asnn.benchmarks import architectures, targets
-from asnn.benchmarks.baselines import CONTESTANTS, Contestant, base
+from asnn.benchmarks.baselines import BASELINES, Baseline, base
 
 pytestmark = pytest.mark.slow
 
@@ -106,13 +106,13 @@ def test_networks_that_are_no_line_of_layers(cli, monkeypatch, model):
 
 def test_unequal_work_is_told_and_fails(cli, monkeypatch):
     """Negative control: a contestant with another neuron than it says."""
-    doubled = Contestant(
+    doubled = Baseline(
         "doubled",
         "of this test",
         ".step_loop:StepLoop",
         neuron={"leak": 0.5, "gain": 1.0, "reset": "subtract"},
     )
-    monkeypatch.setitem(CONTESTANTS, "doubled", doubled)
+    monkeypatch.setitem(BASELINES, "doubled", doubled)
     result = cli("bench", "--quick", "--base", "relu", "--against", "doubled", "--steps", "6")
     assert result.code == 3
     assert "not measured: doubled: it does not do equal work: with equal weights" in result.err

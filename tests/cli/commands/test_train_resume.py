@@ -337,7 +337,7 @@ def test_states_within_an_epoch(cli, tmp_path):
     original = loop.save_checkpoint
 
     def watched(training):
-        made.append(training.position.step)
+        made.append(training.progress.step)
         original(training)
 
     with pytest.MonkeyPatch.context() as patch:

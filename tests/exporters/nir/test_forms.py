@@ -18,7 +18,7 @@ from asnn.exporters.graph.lowering import freeze_network
 from asnn.exporters.nir.file import write_golden, write_nir
 from asnn.exporters.nir.interpreter import run_nir
 from asnn.exporters.nir.lif import approximated, build_lif, faults_of
-from asnn.exporters.nir.nodes import DT, Sketch, ungrouped
+from asnn.exporters.nir.nodes import DT, NirBuilder, ungrouped
 from asnn.exporters.nir.targets import TARGETS, check_target, problems
 from asnn.exporters.nir.unrolled import OUTPUT, input_of, step_name, unroll
 from asnn.exporters.verify.simulators import SIMULATORS
@@ -351,7 +351,7 @@ def test_average_pools_are_kept(tmp_path):
 
 
 def test_names_of_a_sketch_are_unique():
-    sketch = Sketch("pure")
+    sketch = NirBuilder("pure")
     sketch.scale("a", np.ones(1, np.float32), (2,))
     with pytest.raises(AssertionError, match="a"):
         sketch.scale("a", np.ones(1, np.float32), (2,))

@@ -19,7 +19,7 @@ from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters import export_nir, export_onnx, random_samples, verify
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Add, ChannelScale, Linear, Neuron, Readout
-from asnn.exporters.snntorch.module import subject_of_module
+from asnn.exporters.snntorch.module import source_of_module
 from asnn.exporters.verify.parity import MARGIN, margin_of
 
 pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
@@ -77,7 +77,7 @@ def test_a_neuron_fires_as_in_snntorch(reset, delay, scale, beta):
     net = nn.Sequential(nn.Linear(8, 12), neuron).eval()
     x = images((8,), 40, scale=scale)
     for steps in range(1, 7):
-        subject = subject_of_module(net, in_shape=(8,), steps=steps)
+        subject = source_of_module(net, in_shape=(8,), steps=steps)
         trace = run(subject.graph, subject.encode(x.numpy()))
         found = trace.values["leaky1"]
         expected = snntorch_spikes(net, ["1"], x, steps)["1"]
@@ -96,7 +96,7 @@ def test_membranes_do_stay_above_the_threshold():
     net = nn.Sequential(nn.Linear(8, 12), neuron).eval()
     spikes = snntorch_spikes(net, ["1"], images((8,), 40, scale=4.0), 6)["1"]
     trace = run(
-        subject_of_module(net, in_shape=(8,), steps=6).graph,
+        source_of_module(net, in_shape=(8,), steps=6).graph,
         np.repeat(images((8,), 40, scale=4.0).numpy()[None], 6, 0),
     )
     above = trace.distances["leaky1"] > 0.4  # more than a reset takes off
@@ -119,7 +119,7 @@ def test_at_once_by_subtraction_is_taken_on_its_condition():
     nn.init.normal_(second.weight, std=1.5)
     neurons = [leaky(threshold=0.4), leaky(beta=0.5, threshold=0.4, reset_delay=False)]
     net = nn.Sequential(nn.Linear(8, 12), neurons[0], second, neurons[1]).eval()
-    subject = subject_of_module(net, in_shape=(8,), steps=6)
+    subject = source_of_module(net, in_shape=(8,), steps=6)
     assert "membrane of 3 " in subject.graph.about["holds_while"]
     kept = broken = 0
     for x in images((8,), 40):
@@ -170,7 +170,7 @@ class Conv(nn.Module):
 
 def test_convolutions_norms_pools_and_a_sum():
     net = Conv()
-    subject = subject_of_module(net, in_shape=(2, 8, 8), steps=5)
+    subject = source_of_module(net, in_shape=(2, 8, 8), steps=5)
     kinds = [type(node) for node in subject.graph.nodes]
     assert kinds.count(ChannelScale) == 1  # behind a sum there is nothing to fold into
     assert Add in kinds and kinds[-1] is Readout and Linear not in kinds
@@ -247,7 +247,7 @@ def by_hand(x, steps):
     ],
 )
 def test_every_form_of_a_network_is_read_as_the_same(net, steps):
-    subject = subject_of_module(net, in_shape=(8,), steps=steps)
+    subject = source_of_module(net, in_shape=(8,), steps=steps)
     assert subject.graph.steps == 6 and subject.graph.in_shape == (8,)
     assert len(subject.graph.nodes) == 5
     x = images((8,), 60)
@@ -259,7 +259,7 @@ def test_every_form_of_a_network_is_read_as_the_same(net, steps):
 
 
 def test_a_changed_beta_is_seen():
-    subject = subject_of_module(Explicit(), in_shape=(8,), steps=6)
+    subject = source_of_module(Explicit(), in_shape=(8,), steps=6)
     node = next(n for n in subject.graph.nodes if isinstance(n, Neuron) and n.name == "lif1")
     wrong = replace(node, leak=node.leak * np.float32(0.95))
     x = images((8,), 60)
@@ -272,7 +272,7 @@ def test_a_trained_network_stays_as_it_is():
     net(images((8,))).sum().backward()  # the membrane has a history, which cannot be copied
     before = {key: value.clone() for key, value in net.state_dict().items()}
     mem = net[1].mem
-    subject_of_module(net, in_shape=(8,), steps=2)
+    source_of_module(net, in_shape=(8,), steps=2)
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
     assert net[1].mem.shape[1:] == mem.shape[1:]
     assert "reset_mem" not in vars(net[1])
@@ -382,12 +382,12 @@ REFUSED = {
 def test_what_is_refused(case):
     net, text = REFUSED[case]
     with pytest.raises(ConfigError, match=re.escape(text)):
-        subject_of_module(net, in_shape=(8,), steps=3)
+        source_of_module(net, in_shape=(8,), steps=3)
 
 
 def test_a_refusal_says_what_to_do():
     with pytest.raises(ConfigError) as caught:
-        subject_of_module(sequence(last=leaky(inhibition=True)), in_shape=(8,), steps=3)
+        source_of_module(sequence(last=leaky(inhibition=True)), in_shape=(8,), steps=3)
     assert caught.value.what == "layer '1' (Leaky) cannot be exported"
     assert caught.value.remedy == "use snn.Leaky without it"
 
@@ -395,7 +395,7 @@ def test_a_refusal_says_what_to_do():
 def test_an_answer_is_one_value_for_each_class():
     net = nn.Sequential(nn.Conv2d(1, 2, 3), leaky())
     with pytest.raises(ConfigError, match=r"answers with the shape \[2, 6, 6\]"):
-        subject_of_module(net, in_shape=(1, 8, 8), steps=2)
+        source_of_module(net, in_shape=(1, 8, 8), steps=2)
 
 
 def test_beta_of_places_is_refused_and_of_channels_taken():
@@ -404,10 +404,10 @@ def test_beta_of_places_is_refused_and_of_channels_taken():
 
     # As the last axis, the four values are columns of the image.
     with pytest.raises(ConfigError, match="differs between places of one channel"):
-        subject_of_module(net(torch.rand(4)), in_shape=(1, 8, 8), steps=2)
+        source_of_module(net(torch.rand(4)), in_shape=(1, 8, 8), steps=2)
     torch.manual_seed(0)
     taken = net(torch.rand(4, 1, 1))
-    subject = subject_of_module(taken, in_shape=(1, 8, 8), steps=5)
+    subject = source_of_module(taken, in_shape=(1, 8, 8), steps=5)
     assert subject.graph.neurons[0].leak.shape == (5, 4)
     x = images((1, 8, 8), scale=4.0)
     np.testing.assert_array_equal(
@@ -417,14 +417,14 @@ def test_beta_of_places_is_refused_and_of_channels_taken():
 
 def test_steps_of_its_own_are_not_others():
     with pytest.raises(ConfigError, match="makes 6 steps by itself, not 4"):
-        subject_of_module(Looped(), in_shape=(8,), steps=4)
+        source_of_module(Looped(), in_shape=(8,), steps=4)
     with pytest.raises(ConfigError, match="number of time steps is missing"):
-        subject_of_module(Explicit(), in_shape=(8,))
+        source_of_module(Explicit(), in_shape=(8,))
 
 
 @pytest.mark.parametrize("form", ["sequence", "stream", "scan"])
 def test_onnx_of_a_flat_network_verifies(tmp_path, form):
-    subject = subject_of_module(Explicit(), in_shape=(8,), steps=4)
+    subject = source_of_module(Explicit(), in_shape=(8,), steps=4)
     done = export_onnx(subject, tmp_path, samples=random_samples((8,), 32), form=form)
     assert done.report is not None and done.report.fault is None
     found = {parity.runtime: parity for parity in done.report.parities}
@@ -440,7 +440,7 @@ def test_many_steps_of_a_slow_leak_verify(tmp_path):
     net = nn.Sequential(
         nn.Flatten(), nn.Linear(784, 1000), leaky(beta=0.95), nn.Linear(1000, 10), leaky(beta=0.95)
     )
-    subject = subject_of_module(net, in_shape=(1, 28, 28), steps=25)
+    subject = source_of_module(net, in_shape=(1, 28, 28), steps=25)
     done = export_onnx(subject, tmp_path, samples=random_samples((1, 28, 28), 128))
     assert done.report is not None and done.report.fault is None
     for parity in done.report.parities:
@@ -452,7 +452,7 @@ def test_many_steps_of_a_slow_leak_verify(tmp_path):
 def test_margins_grow_with_the_leak():
     def margin(beta, steps):
         net = nn.Sequential(nn.Linear(8, 3), leaky(beta=beta))
-        node = subject_of_module(net, in_shape=(8,), steps=steps).graph.neurons[0]
+        node = source_of_module(net, in_shape=(8,), steps=steps).graph.neurons[0]
         return margin_of(node, np.zeros((steps, 1, 3), np.float32))
 
     assert margin(0.95, 1) == pytest.approx(MARGIN)
@@ -479,7 +479,7 @@ def test_nir_with_a_residual_sum_verifies(tmp_path, form, reset, beta):
             early = self.lif1(self.conv(x))
             return self.fc(self.pool(early + self.lif2(self.conv2(early))).flatten(1))
 
-    subject = subject_of_module(Residual(), in_shape=(1, 4, 4), steps=3)
+    subject = source_of_module(Residual(), in_shape=(1, 4, 4), steps=3)
     samples = random_samples((1, 4, 4), 32)
     assert_same(subject, torch.from_numpy(samples.images))
     done = export_nir(subject, tmp_path, samples=samples, form=form)
@@ -487,7 +487,7 @@ def test_nir_with_a_residual_sum_verifies(tmp_path, form, reset, beta):
     assert all(parity.agrees for parity in done.report.parities)
     path = next(path for path in done.files if path.name == "model.nir")
     assert verify(subject, path, samples).fault is None
-    other = subject_of_module(Residual().apply(_shift), in_shape=(1, 4, 4), steps=3)
+    other = source_of_module(Residual().apply(_shift), in_shape=(1, 4, 4), steps=3)
     assert verify(other, path, samples).fault is not None  # the file of another network
 
 

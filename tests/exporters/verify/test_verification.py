@@ -11,7 +11,7 @@ from onnx import numpy_helper
 
 from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters import export as exporting
-from asnn.exporters import export_nir, export_onnx, subject_of, verify
+from asnn.exporters import export_nir, export_onnx, source_of, verify
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Neuron
 from asnn.exporters.verify.parity import Parity, count_near_threshold, near_threshold
@@ -197,7 +197,7 @@ def test_exports_leave_the_network_as_it_is():
     model = network().train()
     use_kernels(model, "auto")
     before = copy.deepcopy(model.state_dict())
-    out = subject_of(model)
+    out = source_of(model)
     out.eager(out.coding.encode(images()))
     assert model.training
     assert model.body.spikes1.kernels == "auto"

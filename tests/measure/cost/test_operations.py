@@ -13,7 +13,7 @@ from asnn.measure import Operations, evaluate
 from asnn.measure.cost import fan_out
 from asnn.measure.cost import layer_graph as wiring
 from asnn.measure.cost.fan_out import FanOut
-from asnn.measure.cost.layer_graph import Wiring
+from asnn.measure.cost.layer_graph import LayerGraph
 from asnn.models import SpikingNetwork, create_model
 from asnn.models.layers.residual import Residual
 from asnn.models.layers.spiking import Readout, SpikingLayer, Stem
@@ -104,7 +104,7 @@ class Given:
     def __init__(self, network):
         self.seen = {}
         self.handles = []
-        for wire in Wiring.of(network.body).wires:
+        for wire in LayerGraph.of(network.body).wires:
             if wire.kind == "neuron":
                 continue
             if wire.kind == "join":
@@ -136,7 +136,7 @@ def assert_equal_to_brute_force(network, x):
         network(x)
     given.close()
     by_sample = {"ac": torch.zeros(steps, samples), "mac": torch.zeros(steps, samples)}
-    layers = {wire.name: wire.layer for wire in Wiring.of(network.body).wires}
+    layers = {wire.name: wire.layer for wire in LayerGraph.of(network.body).wires}
     for layer in found.layers:
         seen = given.seen[layer.name]
         rows = seen if layer.kind in ("join", "attention") else None
@@ -241,13 +241,13 @@ def test_strides_groups_and_dilation_within_a_network():
 
 def test_what_the_code_and_joins_make_of_spikes():
     model = create_model("sew-resnet", in_shape=(1, 8, 8), classes=3, steps=2, width=2)
-    kinds = {wire.name: wire.spikes for wire in Wiring.of(model.body).wires}
+    kinds = {wire.name: wire.spikes for wire in LayerGraph.of(model.body).wires}
     assert kinds["block1.main.conv1"]  # of spikes
     assert not kinds["block2.main.conv1"]  # of their sums
     gated = create_model(
         "sew-resnet", in_shape=(1, 8, 8), classes=3, steps=2, width=2, connect="iand"
     )
-    assert {w.name: w.spikes for w in Wiring.of(gated.body).wires}["block2.main.conv1"]
+    assert {w.name: w.spikes for w in LayerGraph.of(gated.body).wires}["block2.main.conv1"]
 
 
 def without_borders(layer, shape, *, every):
@@ -335,7 +335,7 @@ def test_hooks_and_watchers_are_gone_afterwards():
         raise ZeroDivisionError
     for module in model.modules():
         assert not module._forward_hooks and not module._forward_pre_hooks
-        assert not getattr(module, "watchers", [])
+        assert not getattr(module, "spike_observers", [])
 
 
 class Foreign(nn.Module):
@@ -477,7 +477,7 @@ def test_a_stem_of_several_layers_has_values_behind_the_first():
         width=1, stem="imagenet",
     )  # fmt: skip
     model = lively(model).eval()
-    wires = {wire.name: wire for wire in Wiring.of(model.body).wires}
+    wires = {wire.name: wire for wire in LayerGraph.of(model.body).wires}
     assert [wires[f"stem.spikes.{i}"].spikes for i in range(3)] == [True, False, False]
     with torch.no_grad(), Operations(model) as operations:
         model(images(2, 1, 32, 32))

@@ -361,7 +361,7 @@ def test_the_network_itself_is_not_touched(name):
     assert not corrupted.training
     assert model.state_dict().keys() == weights.keys()
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
-    assert not any(m.watchers for m in model.modules() if isinstance(m, SpikingLayer))
+    assert not any(m.spike_observers for m in model.modules() if isinstance(m, SpikingLayer))
     after = evaluate(model, split, **OPTIONS)
     assert (after.loss, after.spike_rates) == (before.loss, before.spike_rates)
     corrupt(model.train(), name, HARDEST[name])

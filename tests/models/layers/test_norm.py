@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from asnn.core import ConfigError
-from asnn.models.layers.norm import FoldedNorm, PartedNorm, PerStepNorm, create_norm
+from asnn.models.layers.norm import FoldedNorm, PerStepNorm, SplitNorm, create_norm
 
 T, B, C = 3, 6, 4
 
@@ -108,7 +108,7 @@ def test_folded_computes_equal_steps_once():
 def test_parted_gives_each_part_its_norm(split):
     x = steps_that_differ(True)
     first, others = batch_norm(True), batch_norm(True)
-    parted = PartedNorm(split, FoldedNorm(first), FoldedNorm(others))
+    parted = SplitNorm(split, FoldedNorm(first), FoldedNorm(others))
     y = parted(x)
     for part in (y[:split], y[split:]):
         mean, deviation = moments(part.flatten(0, 1))
@@ -124,7 +124,7 @@ def test_parted_gives_each_part_its_norm(split):
 
 def test_parted_and_per_step_count_steps_from_the_beginning_of_their_part():
     x = steps_that_differ(True)
-    parted = PartedNorm(
+    parted = SplitNorm(
         1, FoldedNorm(batch_norm(True)), PerStepNorm([batch_norm(True) for _ in range(2)])
     )
     parted(x)

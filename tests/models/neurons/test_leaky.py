@@ -313,7 +313,7 @@ def test_a_bounded_leak_stays_a_decay_and_can_come_back():
     neuron = AdaptiveLeaky(3, bounded=True)
     with torch.no_grad():
         neuron.leak.copy_(torch.tensor([-0.4, 0.7, 1.2]))
-    kept = neuron.parameters_of_steps().leak
+    kept = neuron.step_parameters().leak
     torch.testing.assert_close(kept, torch.tensor([0.01, 0.7, 0.99]))
     x = torch.rand(3, 2, 4, generator=torch.Generator().manual_seed(0))
     inside = AdaptiveLeaky(3)
@@ -321,9 +321,9 @@ def test_a_bounded_leak_stays_a_decay_and_can_come_back():
         inside.leak.copy_(kept)
     assert torch.equal(neuron(x), inside(x))
     for direction, expected in ((1.0, [0, 1, 1]), (-1.0, [-1, -1, 0])):
-        (grad,) = torch.autograd.grad(neuron.kept_leak().sum() * direction, neuron.leak)
+        (grad,) = torch.autograd.grad(neuron.clamped_leak().sum() * direction, neuron.leak)
         assert grad.tolist() == expected
-    assert (AdaptiveLeaky(3).kept_leak() == 0.5).all()
+    assert (AdaptiveLeaky(3).clamped_leak() == 0.5).all()
 
 
 def test_fixed_neuron_is_one_half_and_learns_nothing():
