@@ -1,5 +1,5 @@
 """`python -m asnn.cli`, and `python -m asnn_cli` from a checkout."""
 
-from .app import main  # pyright: ignore[reportMissingImports]
+from asnn.cli.app import main  # pyright: ignore[reportMissingImports]
 
 main()

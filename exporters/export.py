@@ -27,8 +27,8 @@ from .nir.unrolled import input_of, unroll
 from .onnx.forms import FORMS, INPUTS, OPSET, Form, Input, build_models
 from .paths import ExportPaths, unverified_path
 from .source import ExportSource, Samples
-from .verify.simulators import MOST_NODES, SIMULATORS
-from .verify.verification import Report, checks_of_nir, checks_of_onnx, compare
+from .verification.compare import Report, checks_of_nir, checks_of_onnx, compare
+from .verification.simulators import MOST_NODES, SIMULATORS
 
 # An exporter of another package is called with a subject, a path and `samples`, as these are.
 exporter_registry = Registry(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
-from ..formats.opening import MIB, clean, damaged, read_bytes
+from ..formats.opening import clean, damaged
 from ..formats.safetensors import Weights, read_configuration, read_weights
 from ..records.layout import Run, find_run
+from ..records.record import read_exports, read_record
 
 # Tensors of a network that hold what it was given, or has seen.
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "mean", "std")
@@ -25,9 +24,12 @@ def about_run(path: Path) -> dict[str, Any]:
         DataError: there is no such run, or its recipe or its weights cannot be read.
     """
     run = find_run(path)
-    recipe = _recipe(run)
-    summary = _json(run.summary) or {}
-    files = _files(run.path)
+    record = read_record(run)
+    recipe, summary = record.config, record.summary
+    fault = next((each for each in record.faults if each.startswith(run.config.name)), None)
+    if fault is not None:
+        raise damaged(run.config, fault.partition(": ")[2], what="recipe")
+    files, parities = _files(run.path), read_exports(run)
     about: dict[str, Any] = {
         "path": str(run.path),
         "kind": "run",
@@ -40,7 +42,9 @@ def about_run(path: Path) -> dict[str, Any]:
         "neuron": _table(recipe, "neuron"),
         "model": _table(recipe, "model"),
         "files": files,
-        "exports": [_export(run.path / "export" / name) for name in FORMATS],
+        "exports": [
+            _export(run.path / "export" / name, parities.get(name, {})) for name in FORMATS
+        ],
     }
     about["exports"] = [export for export in about["exports"] if export is not None]
     warnings = [
@@ -56,25 +60,9 @@ def about_run(path: Path) -> dict[str, Any]:
     return {**about, "warnings": warnings}
 
 
-def _recipe(run: Run) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_bytes(run.config, largest=MIB).decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise damaged(run.config, error, what="recipe") from error
-
-
 def _table(recipe: dict[str, Any], name: str) -> dict[str, Any]:
     found = recipe.get(name)
     return found if isinstance(found, dict) else {}
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    """Return an object from a JSON file beside the weights, None where there is none to read."""
-    try:
-        found = json.loads(read_bytes(path, largest=16 * MIB))
-    except (DataError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _files(folder: Path) -> dict[str, int]:
@@ -91,11 +79,10 @@ def _files(folder: Path) -> dict[str, int]:
     return found
 
 
-def _export(folder: Path) -> dict[str, Any] | None:
+def _export(folder: Path, parity: dict[str, Any]) -> dict[str, Any] | None:
     """Return the files of an export, and whether they were found to compute the same."""
     if not folder.is_dir():
         return None
-    parity = _json(folder / "parity.json") or {}
     verified, samples = parity.get("verified"), parity.get("samples")
     difference = parity.get("first_difference")
     return {

@@ -1,10 +1,13 @@
 """Recipes, losses and the training loop."""
 
-from .loop import Observer, train
-from .recipe.checking import check_recipe
-from .recipe.overrides import override, parse_override
-from .recipe.schema import Recipe, read_document
-from .training import Training, prepare
+from typing import TYPE_CHECKING
+
+from ..core.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .loop import Observer, train
+    from .recipe import Recipe, check_recipe, override, parse_override, read_document
+    from .training import Training, prepare
 
 __all__ = [
     "Observer",
@@ -17,3 +20,18 @@ __all__ = [
     "read_document",
     "train",
 ]
+
+# Recipes are read without the training loop.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Observer": f"{__name__}.loop",
+        "train": f"{__name__}.loop",
+        "Training": f"{__name__}.training",
+        "prepare": f"{__name__}.training",
+        **dict.fromkeys(
+            ("Recipe", "check_recipe", "override", "parse_override", "read_document"),
+            f"{__name__}.recipe",
+        ),
+    },
+)

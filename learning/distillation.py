@@ -11,8 +11,8 @@ from torch import Tensor
 from ..core.errors import DataError
 from ..datasets import DataSet
 from ..models.network import SpikingNetwork
-from ..models.saved import load_model, read_labels
-from ..records.layout import Run, find_run
+from ..records.layout import Run
+from ..records.open_run import open_run
 from .losses import teaching_loss
 from .recipe.checking import check_recipe
 from .recipe.schema import Recipe
@@ -91,9 +91,9 @@ def load_teacher(recipe: Recipe, run: Run, data: DataSet, device: torch.device) 
     """
     settings = recipe.train
     assert settings.teacher is not None
-    path = twin_run(run).model if settings.teacher == TWIN else find_run(settings.teacher).model
-    model = load_model(path)
-    shape, labels = tuple(model.config["in_shape"]), read_labels(path)
+    taught = open_run(twin_run(run) if settings.teacher == TWIN else settings.teacher)
+    path, model, labels = taught.files.model, taught.load_model(), taught.labels
+    shape = tuple(model.config["in_shape"])
     if shape != tuple(data.in_shape) or labels != list(data.classes):
         raise DataError(
             f"the teacher {path} does not know these data",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..core.errors import ConfigError, DataError
-from ..datasets import Augment, Batches, DataSet, load_dataset
+from ..datasets import Augment, Batches, DataSet
 from ..kernels.dispatch import missing_backend
 from ..models.factory import create_model
 from ..models.layers.spiking import use_kernels
@@ -99,15 +99,7 @@ def prepare(
     """
     device = processes.device(find_device(recipe.train.device))
     if data is None:
-        data = processes.in_turn(
-            lambda: load_dataset(
-                recipe.data.name,
-                validation=recipe.data.validation,
-                test=recipe.data.test,
-                limit=recipe.data.limit,
-                **recipe.data.options(),
-            )
-        )
+        data = processes.in_turn(recipe.data.load)
     _require_same_data(data, processes)
     teacher = None
     if recipe.train.teacher == TWIN:

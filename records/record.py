@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..core.documents import number, read_json, read_toml
+from ..core.documents import finite_number, read_json, read_toml
 from .layout import Run
 
 Document = dict[str, Any]
+
+MAX_BYTES = 1 << 28  # of one file beside the weights
 
 BEST = ("validation_accuracy", "validation_loss", "epoch", "spike_rate")  # figures of an epoch
 WHOLE = ("seconds", "parameters")  # figures of a run
@@ -63,11 +65,11 @@ class RunRecord:
 
     def best(self, name: str) -> int | float | None:
         """Return a figure of the best epoch; None where it is not known."""
-        return number(self.summary.get("best", {}).get(name))
+        return finite_number(self.summary.get("best", {}).get(name))
 
     def figure(self, name: str) -> int | float | None:
         """Return a figure of the whole run; None where it is not known."""
-        return number(self.summary.get(name))
+        return finite_number(self.summary.get(name))
 
     def as_dict(self) -> Document:
         """Return what a list of runs tells."""
@@ -99,7 +101,7 @@ def read_record(run: Run) -> RunRecord:
         try:
             if not path.is_file():
                 raise ValueError("it is missing")
-            return parse(path.read_bytes())
+            return parse(_read_bounded(path))
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             record.faults.append(f"{path.name}: {why}")
@@ -115,6 +117,25 @@ def read_record(run: Run) -> RunRecord:
     if record.state == "finished" and not run.model.is_file():
         record.faults.append(f"{run.model.name}: it is missing")
     return record
+
+
+def read_exports(run: Run) -> dict[str, Document]:
+    """Return `parity.json` of each export of a run, by its folder; empty where it is damaged."""
+    found = {}
+    for parity in sorted(run.path.glob("export/*/parity.json")):
+        try:
+            found[parity.parent.name] = read_json(_read_bounded(parity))
+        except (OSError, ValueError):
+            found[parity.parent.name] = {}
+    return found
+
+
+def _read_bounded(path: Path) -> bytes:
+    """Return the content of a file that is no larger than any such file can be."""
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"it has {size:,} bytes, at most {MAX_BYTES:,} are read")
+    return path.read_bytes()
 
 
 def plain(value: Any) -> Any:
@@ -142,5 +163,5 @@ def _history(text: bytes) -> list[Document]:
 
 
 def _require_accuracy(metrics: Document, where: str) -> None:
-    if number(metrics.get("validation_accuracy")) is None:
+    if finite_number(metrics.get("validation_accuracy")) is None:
         raise ValueError(f"{where} tells of no validation accuracy")

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..core.documents import read_json
 from ..core.errors import ConfigError
 from ..datasets.base import DataSet, Split, fingerprint
 from ..measure.cost.ann import dense_twin
@@ -24,6 +23,7 @@ from ..measure.evaluation import Evaluation, evaluate
 from ..measure.outcomes import Calibration, calibration, worst_pairs
 from ..measure.schedules import schedules
 from ..models.network import SpikingNetwork
+from ..records.record import RunRecord, read_exports
 from .sample_trace import SampleTrace, trace_sample
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # of confidence, to leave early
@@ -32,29 +32,6 @@ MOST_PIXELS = 96  # of a side of a thumbnail
 MOST_TRIED = 16  # samples, until one is answered correctly with a code that is drawn anew
 
 Document = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """What the files of a run tell; what could not be read is empty, and `faults` says why.
-
-    Attributes:
-        path: its folder.
-        config: tables of config.toml.
-        environment: versions, machine, data.
-        best: of the best epoch `validation_accuracy` and `epoch`; None where not known.
-        parameters: their number; None where not known.
-        history: metrics by epoch.
-        faults: what is missing or damaged.
-    """
-
-    path: Path
-    config: Document
-    environment: Document
-    best: dict[str, float | None]
-    parameters: float | None
-    history: list[Document]
-    faults: list[str]
 
 
 @dataclass(frozen=True)
@@ -81,7 +58,7 @@ class RunReport:
     """What a page tells of a run.
 
     Attributes:
-        told: by its files.
+        record: what its files say.
         network: the arguments of `create_model`.
         data: the data set, of which `split` was evaluated.
         samples: fingerprint of that split.
@@ -97,7 +74,7 @@ class RunReport:
         exports: what `parity.json` of each export holds, by its folder.
     """
 
-    told: RunFiles
+    record: RunRecord
     network: Document
     data: DataSet
     split: str
@@ -116,7 +93,12 @@ class RunReport:
     @property
     def name(self) -> str:
         """The name of its folder."""
-        return self.told.path.resolve().name
+        return self.path.resolve().name
+
+    @property
+    def path(self) -> Path:
+        """Its folder."""
+        return self.record.run.path
 
     @property
     def counts(self) -> Counts:
@@ -134,15 +116,15 @@ class RunReport:
         found = {
             "accuracy": self.result.accuracy,
             "loss": self.result.loss,
-            "best_validation_accuracy": self.told.best["validation_accuracy"],
-            "best_epoch": self.told.best["epoch"],
+            "best_validation_accuracy": self.record.best("validation_accuracy"),
+            "best_epoch": self.record.best("epoch"),
             "calibration_error": self.result.calibration_error,
             "spikes_per_sample": self.result.spikes_per_sample,
             "picojoules_per_sample": self.energy["picojoules_per_sample"],
             "ann_twin_picojoules": self.twin,
             "accumulates": self.energy["accumulates"],
             "multiply_accumulates": self.energy["multiply_accumulates"],
-            "parameters": self.told.parameters or self.energy["parameters"],
+            "parameters": self.record.figure("parameters") or self.energy["parameters"],
             "steps": self.steps,
             "samples": self.result.samples,
         }
@@ -150,7 +132,7 @@ class RunReport:
 
 
 def collect(
-    told: RunFiles,
+    record: RunRecord,
     model: SpikingNetwork,
     data: DataSet,
     *,
@@ -163,7 +145,7 @@ def collect(
     """Evaluate a run and return all that a page tells of it.
 
     Args:
-        told: what its files tell.
+        record: what its files say.
         model: its network, on `device`.
         data: its data.
         split: which part is evaluated.
@@ -196,7 +178,7 @@ def collect(
     chosen, passage = _shown(model, part, result, data.full_scale, sample)
     rules = [Exit("confidence", level) for level in LEVELS]
     return RunReport(
-        told=told,
+        record=record,
         network=model.config,
         data=data,
         split=split,
@@ -210,7 +192,7 @@ def collect(
         sample=chosen,
         passage=passage,
         confusions=_confusions(result, part, data.full_scale),
-        exports=_exports(told.path),
+        exports=read_exports(record.run),
     )
 
 
@@ -267,15 +249,4 @@ def _confusions(result: Evaluation, split: Split, full_scale: float) -> list[Con
         surest = int(torch.where(of_pair, confidence, -1.0).argmax())
         image = thumbnail(image_of(split, surest, full_scale))
         found.append(Confusion(true, answer, count, surest, float(confidence[surest]), image))
-    return found
-
-
-def _exports(path: Path) -> dict[str, Document]:
-    """Return what the verification of each export found; a file that is damaged tells nothing."""
-    found = {}
-    for parity in sorted(path.glob("export/*/parity.json")):
-        try:
-            found[parity.parent.name] = read_json(parity.read_bytes())
-        except (OSError, ValueError):
-            found[parity.parent.name] = {}
     return found

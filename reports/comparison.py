@@ -109,7 +109,7 @@ def labels_of(reports: Sequence[RunReport], differences: dict[str, list[Any]]) -
         for i in range(len(reports))
     ]
     names = [report.name for report in reports]
-    paths = [str(report.told.path) for report in reports]
+    paths = [str(report.path) for report in reports]
     ways = (
         [", ".join(parts) for parts in settings],
         _what_differs(names, ","),

@@ -58,20 +58,20 @@ def view(report: RunReport, prefix: str) -> Document:
         prefix: of ids; unique on the page.
     """
     picture = Pictures(prefix)
-    result, told = report.result, report.told
+    result, record = report.result, report.record
     reliability = figures.reliability(report.calibration)
     return {
         "id": prefix,
         "name": report.name,
         "lead": _lead(report),
-        "faults": told.faults,
+        "faults": record.faults,
         "warnings": _warnings(report),
         "figures": figure_rows(report.figures()),
-        "best_epoch": told.best["epoch"],
+        "best_epoch": record.best("epoch"),
         "split": report.split,
         "samples": result.samples,
         "data": report.data.name,
-        "curves": [picture(each) for each in figures.curves(told.history)],
+        "curves": [picture(each) for each in figures.curves(record.history)],
         "by_step": picture(cost_figures.accuracy_by_step(result.accuracy_per_step))
         if report.steps > 1
         else None,
@@ -90,10 +90,10 @@ def view(report: RunReport, prefix: str) -> Document:
         "exports": [
             row for folder, found in report.exports.items() for row in _runtimes(folder, found)
         ],
-        "config": _tables(told.config),
-        "environment": _tables(told.environment),
-        "path": str(told.path),
-        "shell_path": shlex.quote(str(told.path)),
+        "config": _tables(record.config),
+        "environment": _tables(record.environment),
+        "path": str(report.path),
+        "shell_path": shlex.quote(str(report.path)),
         "fingerprint": report.data.fingerprint,
     }
 
@@ -125,7 +125,7 @@ def _lead(report: RunReport) -> str:
 def _warnings(report: RunReport) -> list[str]:
     """Return what makes the figures of the page doubtful, in sentences."""
     found = []
-    data, environment = report.data, report.told.environment.get("data")
+    data, environment = report.data, report.record.environment.get("data")
     trained_with = environment.get("fingerprint") if isinstance(environment, dict) else None
     if trained_with is not None and str(trained_with) != data.fingerprint:
         found.append(

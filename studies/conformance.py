@@ -30,7 +30,7 @@ from asnn.exporters.nir.interpreter import run_nir
 from asnn.exporters.nir.lif import build_lif
 from asnn.exporters.nir.nodes import DT
 from asnn.exporters.nir.unrolled import OUTPUT, input_of, unroll
-from asnn.exporters.verify.simulators import SIMULATORS, Simulator
+from asnn.exporters.verification.simulators import SIMULATORS, Simulator
 from asnn.models import create_model
 
 Value = float | list[float]

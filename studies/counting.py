@@ -24,7 +24,7 @@ from asnn.datasets.splits import head
 from asnn.measure import evaluate
 from asnn.models import create_model
 from asnn.models.network import SpikingNetwork
-from studies.runs import open_run
+from asnn.records.open_run import open_run
 
 NETWORKS: list[tuple[str, tuple[int, int, int], dict[str, Any]]] = [
     ("lenet", (1, 28, 28), {}),
@@ -45,7 +45,8 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="where the data set's files are")
     options = parser.parse_args()
     if options.run is not None:
-        _, data, model = open_run(options.run, options.data_dir)
+        run = open_run(options.run, data_dir=options.data_dir)
+        data, model = run.data, run.model
         split = head(data.test, options.images)
         _tell(str(options.run), model, split, data.full_scale, options.rounds)
         return

@@ -25,8 +25,8 @@ from asnn.measure.cost.energy import energy_of_samples, energy_report, spent
 from asnn.measure.cost.tables import DEFAULT, CostTable, read_cost_table
 from asnn.measure.early_exit import Exit, tradeoff
 from asnn.models.network import SpikingNetwork
+from asnn.records.open_run import open_run
 from asnn.sweeps.folder import RECORD, SweepFolder, find_sweep
-from studies.runs import open_run
 
 HEADS = ("code", "neuron", "T", "n", "accuracy, %", "AC, k", "MAC, k")
 Tables = list[CostTable]
@@ -72,7 +72,8 @@ def measure(sweep: SweepFolder, costs: Tables, rule: Exit) -> tuple[Points, Spik
     model = None
     for record in sorted(sweep.path.glob(f"*/{RECORD}")):
         print(record.parent.name, file=sys.stderr)
-        recipe, data, model = open_run(record.parent)
+        run = open_run(record.parent)
+        recipe, data, model = run.recipe, run.data, run.model
         found = _spending(model, data, costs, rule)
         key = (recipe.coding.name, recipe.model.neuron, recipe.coding.steps)
         points.setdefault(key, []).append(found)

@@ -105,14 +105,13 @@ def time_exports(path: Path) -> None:
     from asnn.exporters.onnx.runtime import OnnxSession
     from asnn.measure.timing import interleave, warm_up
     from asnn.models.layers.spiking import use_kernels
-    from asnn.models.saved import load_model
-    from asnn.records.layout import find_run
+    from asnn.records.open_run import open_run
 
-    run = find_run(path)
-    model = load_model(run.model)
+    run = open_run(path)
+    model = run.load_model()
     image = torch.rand(1, *model.config["in_shape"])
     array = np.ascontiguousarray(image.numpy())
-    reference = load_model(run.model)
+    reference = run.load_model()
     use_kernels(reference, "reference")
     calls: dict[str, Any] = {
         "predict (fused)": lambda: model.predict(image),
@@ -121,7 +120,7 @@ def time_exports(path: Path) -> None:
     sizes = {}
     with tempfile.TemporaryDirectory() as folder:
         for weights in ("fp32", "fp16", "int8"):
-            subject = source_of(load_model(run.model))
+            subject = source_of(run.load_model())
             to = Path(folder) / f"{weights}.onnx"
             export_onnx(subject, to, samples=None, weights=weights)
             session = OnnxSession(to, threads=torch.get_num_threads())

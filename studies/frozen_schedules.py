@@ -20,17 +20,15 @@ from pathlib import Path
 
 import torch
 
-from asnn.core.files import whole_file
+from asnn.core.files import atomic_file
 from asnn.datasets import Batches, DataSet
-from asnn.learning.recipe.checking import check_recipe
-from asnn.learning.recipe.schema import Recipe, read_document
+from asnn.learning.recipe.schema import Recipe
 from asnn.measure import averaged, evaluate, recalibrate, schedules
 from asnn.measure.figures.curves import COLOURS
 from asnn.models.network import SpikingNetwork
-from asnn.models.saved import load_model
+from asnn.records.open_run import open_run
 from asnn.sweeps.comparison import paired
 from asnn.sweeps.folder import SweepFolder, find_sweep
-from asnn.sweeps.member import load_data
 
 BATCH = 256
 FORMS = ("learned", "held", "held, statistics anew")
@@ -67,16 +65,16 @@ def measure(sweep: SweepFolder) -> dict[str, Point]:
     """Return what the finished members show that have adaptive neurons, by point of the grid."""
     points: dict[str, Point] = {}
     for folder in sorted(sweep.path.glob("*/evaluation.json")):
-        run = sweep.run(folder.parent.name)
-        recipe = check_recipe(read_document(run.config), source=str(run.config))
+        run = open_run(sweep.run(folder.parent.name))
+        recipe = run.recipe
         if recipe.model.neuron != "adaptive":
             continue
         print(folder.parent.name, file=sys.stderr)
         name = f"{recipe.model.name}, {recipe.coding.name}, T = {recipe.coding.steps}"
         point = points.setdefault(name, Point())
-        model = load_model(run.model)
+        model = run.model
         point.learned.append(schedules(model))
-        for form, value in accuracies(model, load_data(recipe), recipe).items():
+        for form, value in accuracies(model, run.data, recipe).items():
             point.accuracy[form].append(value)
     return points
 
@@ -158,7 +156,7 @@ def draw(path: Path, points: dict[str, Point]) -> None:
             row[1].legend(frameon=False, fontsize=7)
     for axes in grid[-1]:
         axes.set_xlabel("step")
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 

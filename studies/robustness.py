@@ -18,7 +18,7 @@ from typing import Any
 from asnn.datasets.splits import head
 from asnn.measure.figures.robustness import draw_robustness, severity_text
 from asnn.measure.robustness.corruptions import corruption_registry, robustness
-from studies.runs import open_run
+from asnn.records.open_run import open_run
 
 Rows = list[dict[str, Any]]
 
@@ -44,7 +44,8 @@ def main() -> None:
 
 def measure(path: Path, limit: int, data_dir: Path | None, seed: int) -> tuple[str, Rows]:
     """Return the code of a run, and what its network does under every corruption."""
-    recipe, data, model = open_run(path, data_dir)
+    run = open_run(path, data_dir=data_dir)
+    recipe, data, model = run.recipe, run.data, run.model
     corruptions = {name: corruption_registry.get(name) for name in corruption_registry.names()}
     rows = robustness(
         model,

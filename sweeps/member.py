@@ -11,16 +11,14 @@ import torch
 from ..core.documents import read_json
 from ..core.errors import ConfigError
 from ..core.files import write_json
-from ..datasets import DataSet, load_dataset
 from ..learning.checkpoints.resume import differences
 from ..learning.device import find_device, processor
 from ..learning.loop import Observer, train
 from ..learning.recipe.checking import check_recipe
 from ..learning.recipe.schema import Recipe, read_document
 from ..measure.evaluation import evaluate
-from ..models.layers.spiking import use_kernels
-from ..models.saved import load_model
 from ..records.layout import FORMAT, Run
+from ..records.open_run import open_run
 from .folder import RECORD
 
 
@@ -55,9 +53,8 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
         DataError: its files or its data cannot be read.
     """
     device = find_device(recipe.train.device)
-    model = load_model(run.model).to(device)
-    use_kernels(model, "reference" if recipe.train.kernels == "reference" else "auto")
-    data = load_data(recipe)
+    opened = open_run(run)
+    model, data = opened.model.to(device), opened.data
     result = evaluate(
         model,
         data.split(split),
@@ -85,21 +82,6 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
         "validation_accuracy": summary["best"]["validation_accuracy"],
         "machine": describe_machine(device),
     }
-
-
-def load_data(recipe: Recipe) -> DataSet:
-    """Return the data of a recipe.
-
-    Raises:
-        DataError: they cannot be had.
-    """
-    return load_dataset(
-        recipe.data.name,
-        validation=recipe.data.validation,
-        test=recipe.data.test,
-        limit=recipe.data.limit,
-        **recipe.data.options(),
-    )
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:

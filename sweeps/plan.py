@@ -16,7 +16,6 @@ from ..learning.recipe.schema import Recipe
 from ..models.factory import create_model
 from .definition import Definition
 from .grid import Point, expand, folder_names, shown
-from .member import load_data
 
 MOST_POINTS_TOLD = 3  # for each fault
 
@@ -150,7 +149,7 @@ def _unfit_for_data(recipes: Mapping[int, Recipe]) -> dict[int, str]:
         by_data.setdefault(json.dumps(recipe.data.model_dump(), default=str), []).append(place)
     unfit = {}
     for places in by_data.values():
-        loaded = load_data(recipes[places[0]])
+        loaded = recipes[places[0]].data.load()
         in_shape, classes = loaded.in_shape, len(loaded.classes)
         del loaded  # before the next is loaded
         for place in places:

@@ -11,12 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..terminal import completion, console
-from .run_data import load_data, load_network, read_recipe
 
 if TYPE_CHECKING:
-    from ...records.layout import Run
+    from ...records.open_run import OpenRun
     from ...records.record import RunRecord
-    from ...reports.collect import RunFiles
 
 NAME = "report.html"
 BATCH_SIZE = 256
@@ -109,8 +107,7 @@ def report(
     from ...core.units import size
     from ...learning.device import find_device
     from ...measure.cost.tables import DEFAULT, read_cost_table
-    from ...records.layout import find_run
-    from ...records.record import read_record
+    from ...records.open_run import open_run
     from ...reports.collect import collect
     from ...reports.page import page
     from ..terminal.processes import together
@@ -123,22 +120,20 @@ def report(
         raise unknown("split", split, list(completion.SPLITS))
     table = read_cost_table(energy_table or DEFAULT)
     where = find_device(device)
-    named = [find_run(run) for run in runs or [None]]
+    named = [open_run(run, data_dir=data_dir, changes=changes or []) for run in runs or [None]]
     found = list({run.path.resolve(): run for run in reversed(named)}.values())[::-1]
     target = out or _default_target(found)
     _check_target(target)
-    records = [read_record(run) for run in found]
-    recipes = [read_recipe(run, data_dir, changes) for run in found]
-    models = [load_network(run, recipe) for run, recipe in zip(found, recipes, strict=True)]
+    for run in found:  # a run that cannot be read is refused before the first is evaluated
+        run.load()
     reports = []
-    for record, recipe, loaded in zip(records, recipes, models, strict=True):
-        model = loaded.to(where)
-        data = load_data(recipe, record.run, model)
+    for run in found:
+        model, data = run.model.to(where), run.data
         if not as_json:
-            console.note(f"evaluating {record.run.path} on {split} data ({where})")
+            console.note(f"evaluating {run.path} on {split} data ({where})")
         reports.append(
             collect(
-                _told(record),
+                run.record,
                 model,
                 data,
                 split=split,
@@ -160,7 +155,7 @@ def report(
     text = page(
         reports,
         command=_command([run.path for run in found], options, changes or []),
-        differences=_differences(records),
+        differences=_differences([run.record for run in found]),
     )
     make_folder(target.parent)
     write_text(target, text)
@@ -172,7 +167,7 @@ def report(
                 "bytes": bytes_written,
                 "split": split,
                 "energy_table": table.name,
-                "runs": [{"run": str(each.told.path), **each.figures()} for each in reports],
+                "runs": [{"run": str(each.path), **each.figures()} for each in reports],
             }
         )
         return
@@ -186,7 +181,7 @@ def report(
     console.heading(f"wrote {target} ({size(bytes_written)})")
 
 
-def _default_target(runs: list[Run]) -> Path:
+def _default_target(runs: list[OpenRun]) -> Path:
     from ...records.layout import RUNS
 
     if len(runs) == 1:
@@ -213,20 +208,6 @@ def _check_target(target: Path) -> None:
     fault = fault if above.is_dir() else errno.ENOTDIR
     if fault:
         raise cannot_write(target, OSError(fault, os.strerror(fault)))
-
-
-def _told(record: RunRecord) -> RunFiles:
-    from ...reports.collect import RunFiles
-
-    return RunFiles(
-        path=record.run.path,
-        config=record.config,
-        environment=record.environment,
-        best={name: record.best(name) for name in ("validation_accuracy", "epoch")},
-        parameters=record.figure("parameters"),
-        history=record.history,
-        faults=record.faults,
-    )
 
 
 def _differences(records: list[RunRecord]) -> dict[str, list[Any]]:

@@ -15,7 +15,7 @@ from ...core.errors import AsnnError, ConfigError, VerificationError
 from ..graph import ir as g
 from ..graph.interpreter import run
 from ..source import Answer, ExportSource, random_samples
-from ..verify.parity import Parity
+from ..verification.parity import Parity
 from .layers import end_with_readout, fold_norms, over_steps
 from .neurons import fires_otherwise, has_condition
 from .tracing import ONE_STEP, Reading, read_module

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from ...coding.base import MOST_STEPS
 from ...core.documents import read_toml
 from ...core.errors import ConfigError, DataError
+from ...datasets.base import DataSet
+from ...datasets.load import load_dataset
 from ...kernels.dispatch import Kernels
 from ...records.layout import FORMAT
 from ..losses import Loss, LossName
@@ -37,6 +39,21 @@ class DataSection(Section):
     validation: float = Field(0.1, gt=0, lt=1, description="share of training data that validates")
     test: float = Field(0.2, gt=0, lt=1, description="share that tests, where no test part exists")
     limit: int | None = Field(None, ge=1, description="train on this many samples only")
+
+    def load(self) -> DataSet:
+        """Load the data set and cut it into its splits.
+
+        Raises:
+            ConfigError: an option is not possible.
+            DataError: files are missing, damaged or too few.
+        """
+        return load_dataset(
+            self.name,
+            validation=self.validation,
+            test=self.test,
+            limit=self.limit,
+            **self.options(),
+        )
 
 
 class CodingSection(Section):

@@ -34,13 +34,14 @@ from asnn.exporters.nir.targets import TARGETS, problems
 from asnn.exporters.nir.unrolled import OUTPUT, input_of, step_name, unroll
 from asnn.exporters.onnx.forms import build_models
 from asnn.exporters.onnx.runtime import OnnxSession, run_stream
-from asnn.exporters.verify.parity import near_threshold
-from asnn.exporters.verify.simulators import MOST_NODES, SIMULATORS
-from asnn.exporters.verify.verification import compare, samples_at_once
+from asnn.exporters.verification.compare import compare, samples_at_once
+from asnn.exporters.verification.parity import near_threshold
+from asnn.exporters.verification.simulators import MOST_NODES, SIMULATORS
 from asnn.inspection.about import inspect
 from asnn.models.layers.attention import SelfAttention
 from asnn.models.layers.convolution import SpikeConv2d
-from asnn.models.layers.spiking import SpikingLayer, Stem
+from asnn.models.layers.spiking import SpikingLayer
+from asnn.models.layers.stem import Stem
 from asnn.models.saved import save_model
 from tests.support.exported_networks import SHAPE, images, network, samples, spikes_of, subject
 

@@ -1,5 +1,6 @@
 """A small run, reports of networks that were never trained, and a reader of pages."""
 
+import dataclasses
 import os
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -12,7 +13,9 @@ from asnn.cli.app import run
 from asnn.datasets.base import DataSet, Split
 from asnn.measure.cost.tables import read_cost_table
 from asnn.models import create_model
-from asnn.reports.collect import RunFiles, collect
+from asnn.records.layout import Run
+from asnn.records.record import RunRecord
+from asnn.reports.collect import collect
 
 VOID = {"meta", "link", "img", "br", "hr", "wbr"}
 
@@ -95,7 +98,7 @@ def report_of():
         samples=24,
         shape=(1, 6, 6),
         table="45nm-fp32",
-        told=None,
+        record=None,
         sample=None,
         coding="hybrid",
         steps=3,
@@ -120,18 +123,9 @@ def report_of():
             for module in model.modules():
                 if isinstance(module, torch.nn.Linear):
                     module.weight *= weight
-        files = RunFiles(
-            path=Path(path),
-            config={},
-            environment={},
-            best={"validation_accuracy": None, "epoch": None},
-            parameters=None,
-            history=[],
-            faults=[],
-        )
-        files = RunFiles(**{**files.__dict__, **(told or {})})
+        record = dataclasses.replace(RunRecord(Run(path)), **(record or {}))
         costs = read_cost_table(table)
-        return collect(files, model, data, split="test", table=costs, sample=sample)
+        return collect(record, model, data, split="test", table=costs, sample=sample)
 
     return make
 

@@ -154,7 +154,7 @@ def test_what_is_amiss_is_found(shown, written, tmp_path, more, policy, found):
 def compared(report_of, tmp_path_factory):
     """A page of two runs of which one is damaged."""
     reports = [
-        report_of(told={"faults": ["it is damaged"]}),
+        report_of(record={"faults": ["it is damaged"]}),
         report_of(path="runs/b", weight=8),
     ]
     path = tmp_path_factory.mktemp("compared") / "report.html"

@@ -2,10 +2,10 @@
 
 import dataclasses
 import re
-from pathlib import Path
 
 import pytest
 
+from asnn.records.layout import Run
 from asnn.reports.comparison import comparison, labels_of
 
 
@@ -21,7 +21,7 @@ def reports(report_of):
 def named(report, *paths):
     """The report of several runs, in these folders."""
     return [
-        dataclasses.replace(report, told=dataclasses.replace(report.told, path=Path(path)))
+        dataclasses.replace(report, record=dataclasses.replace(report.record, run=Run(path)))
         for path in paths
     ]
 

@@ -129,13 +129,15 @@ def test_the_same_reports_give_the_same_page(report_of):
 
 
 def test_what_others_named_is_escaped(report_of, read):
-    told = {
+    record = {
         "config": {"name": HOSTILE, "data": {HOSTILE: HOSTILE}},
         "environment": {"command": "\x1b[31m" + HOSTILE},
         "faults": [HOSTILE],
     }
     hostile = report_of(
-        path=f"runs/{HOSTILE.replace('/', '-')}", classes=(HOSTILE, "$\\frac{$", "_c"), told=told
+        path=f"runs/{HOSTILE.replace('/', '-')}",
+        classes=(HOSTILE, "$\\frac{$", "_c"),
+        record=record,
     )
     found = read(page([hostile], command=f"asnn report '{HOSTILE}'"))
     assert faults(found) == []
@@ -171,7 +173,7 @@ def test_several_runs_are_compared_first(several):
         ({"neuron": "fixed"}, "it has learned no schedules"),
         ({"coding": "direct", "steps": 1}, "The network has a single step"),
         ({"classes": tuple(map(str, range(21))), "samples": 42}, "only the worst confusions"),
-        ({"told": {"faults": ["metrics.jsonl: it is missing"]}}, "Damaged: metrics.jsonl"),
+        ({"record": {"faults": ["metrics.jsonl: it is missing"]}}, "Damaged: metrics.jsonl"),
         ({"sample": 5}, "Sample 5 of the test split, as asked for"),
         ({"table": "45nm-fp32-memory"}, "9.2 pJ per update of a neuron"),
         ({"shape": (3, 6, 6)}, "spikes per value"),
@@ -192,7 +194,7 @@ def test_where_no_sample_is_answered_wrongly_it_says_so(report_of, read):
 
 def test_metrics_that_are_no_numbers_are_left_out(report_of, read):
     history = [{"validation_accuracy": 0.5, "train_loss": "much", "spike_rate": float("nan")}]
-    found = read(page([report_of(told={"history": history})], command=""))
+    found = read(page([report_of(record={"history": history})], command=""))
     said = [tag.attributes["aria-label"] for tag in found.all("svg")]
     assert "Accuracy after one epoch: from 50 to 50." in said
     assert not any(s.startswith(("Loss", "Spike rate")) for s in said)
@@ -222,7 +224,7 @@ def warnings(found) -> list[str]:
     ],
 )
 def test_data_that_are_not_those_of_the_training_are_told(report_of, read, environment, said):
-    found = read(page([report_of(told={"environment": environment})], command=""))
+    found = read(page([report_of(record={"environment": environment})], command=""))
     assert faults(found) == []
     assert [t.partition(":")[0] for t in warnings(found)] == said * [
         "The data are not those of the training"

@@ -3,7 +3,7 @@
 import pytest
 
 from asnn.exporters.nir.targets import TARGETS, problems
-from asnn.exporters.verify.simulators import SIMULATORS
+from asnn.exporters.verification.simulators import SIMULATORS
 from studies.conformance import answer, questions
 
 pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment

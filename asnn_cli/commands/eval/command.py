@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...terminal import completion, console
-from ..run_data import load_data, load_network, read_recipe
 
 if TYPE_CHECKING:
     from ....measure.outcomes import Calibration
@@ -149,7 +148,7 @@ def evaluate_run(
     from ....measure.outcomes import calibration
     from ....measure.robustness.corruptions import robustness
     from ....models.layers.spiking import used_kernels
-    from ....records.layout import find_run
+    from ....records.open_run import open_run
     from ...terminal.processes import together
     from . import corrupt as eval_corrupt
     from . import energy as eval_energy
@@ -163,15 +162,15 @@ def evaluate_run(
     # What an early answer saves is told with what the whole costs, and by which table.
     energy = energy or bool(rules) or energy_table is not None or twin is not None
     with together() as processes:
-        found = find_run(run)
+        opened = open_run(run, data_dir=data_dir, changes=changes or [])
+        found = opened.files
         where = processes.device(find_device(device))
-        recipe = read_recipe(found, data_dir, changes)
-        model = load_network(found, recipe).to(where)
+        recipe, model = opened.recipe, opened.model.to(where)
         total = model.coding.steps
         _check_steps(steps, total)
         corruptions = eval_corrupt.read_corruptions(corrupted or [], model)
-        other = eval_energy.find_twin(found, twin, model) if energy else None
-        data = processes.in_turn(lambda: load_data(recipe, found, model))
+        other = eval_energy.find_twin(opened, twin, model) if energy else None
+        data = processes.in_turn(lambda: opened.data)
         samples = data.split(split)
         if held == "mean":
             model = averaged(model)

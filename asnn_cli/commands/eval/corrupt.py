@@ -43,7 +43,7 @@ def read_corruptions(texts: list[str], model: Any) -> dict[str, list[float]]:
         raise ConfigError(
             f"--corrupt has {count}",
             why="\n".join(faults),
-            remedy="give NAME, NAME=SEVERITY[,SEVERITY...] or all; there are: " + ", ".join(known),
+            remedy="give NAME, NAME=SEVERITY[,SEVERITY...] or all; choose from " + ", ".join(known),
         )
     corruptions = {name: corruption_registry.get(name) for name in wanted}
     unfit = [name for name, corruption in corruptions.items() if not corruption.fits(model)]

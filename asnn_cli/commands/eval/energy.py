@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from ....measure import Evaluation
     from ....measure.cost.tables import CostTable
     from ....models import SpikingNetwork
-    from ....records.layout import Run
+    from ....records.open_run import OpenRun
 
 OF_NO_COST = ("mean", "std", "output_scale")  # in which a twin may differ
 
@@ -57,7 +57,7 @@ def energy(
     return found
 
 
-def find_twin(run: Run, named: Any, model: SpikingNetwork) -> SpikingNetwork | None:
+def find_twin(run: OpenRun, named: Any, model: SpikingNetwork) -> SpikingNetwork | None:
     """Return the trained analog twin: the run that was named, or the one that taught this run.
 
     Raises:
@@ -67,20 +67,19 @@ def find_twin(run: Run, named: Any, model: SpikingNetwork) -> SpikingNetwork | N
     from ....core.errors import ConfigError
     from ....learning.distillation import twin_run
     from ....measure.cost.ann import twin_config
-    from ....models.saved import load_model, read_labels
-    from ....records.layout import find_run
+    from ....records.open_run import open_run
 
     if named is None:
-        taught = twin_run(run).model
-        return load_model(taught) if taught.is_file() else None
-    path = find_run(named).model
-    twin = load_model(path)
+        taught = twin_run(run.files)
+        return open_run(taught).load_model() if taught.model.is_file() else None
+    other = open_run(named)
+    twin = other.load_model()
     faults = [
         f"its {key} is {twin.config.get(key)!r}, not {value!r}"
         for key, value in twin_config(model).items()
         if key not in OF_NO_COST and twin.config.get(key) != value
     ]
-    if read_labels(path) != read_labels(run.model):
+    if other.labels != run.labels:
         faults.append("its classes are others")
     if faults:
         raise ConfigError(

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 
 from ...terminal import completion, console
-from ..run_data import load_data, read_recipe
 from .source import load_samples, load_subject
 
 ONNX_ONLY = ("opset", "weights")
@@ -150,8 +149,8 @@ def export(
     from ....exporters import export_nir, export_onnx
     from ....exporters import verify as verify_file
     from ....exporters.export import exporter_registry
-    from ....models.saved import load_model
-    from ....records.layout import find_run
+    from ....exporters.runs import samples_of, source_of_run
+    from ....records.open_run import open_run
 
     if check is None:
         _check_format(context, format, input)
@@ -173,13 +172,11 @@ def export(
         if "holds_while" in subject.graph.about:
             console.note(f"note: exact while {subject.graph.about['holds_while']}")
     else:
-        found = find_run(run)
-        model = load_model(found.model)
-        recipe = read_recipe(found, data_dir, changes)
-        subject = _subject(model, recipe, found)
-        origin, home = str(found.path), found.path
+        opened = open_run(run, data_dir=data_dir, changes=changes or [])
+        subject = source_of_run(opened)
+        origin, home = str(opened.path), opened.path
         if verify:
-            wanted = _samples(load_data(recipe, found, model), split, samples)
+            wanted = samples_of(opened.data, split, samples)
     if check is not None:
         assert wanted is not None
         _check_there(check)
@@ -245,7 +242,7 @@ def _check_format(context: typer.Context, format: str | None, input: str | None)
 
     formats = exporter_registry.names()
     if format is None:
-        raise ConfigError("--format is missing", why=f"there are: {', '.join(formats)}")
+        raise ConfigError("--format is missing", why=f"choose from {', '.join(formats)}")
     if format not in formats:
         raise unknown("--format", format, formats)
     own = {"onnx": ONNX_ONLY, "nir": NIR_ONLY}
@@ -297,39 +294,12 @@ def _check_there(path: Path) -> None:
         raise DataError(f"{path} is not a file", remedy="give an .onnx or .nir file")
 
 
-def _subject(model: Any, recipe: Any, run: Any) -> Any:
-    from ....exporters.source import source_of
-    from ....models.saved import read_labels
-
-    about = {"recipe": recipe.name, "data": recipe.data.name, "classes": read_labels(run.model)}
-    return source_of(model, about)
-
-
 def _samples_for(subject: Any, path: Path | None, number: int) -> Any:
     from ....exporters import random_samples
 
     if path is None:
         return random_samples(subject.graph.in_shape, number)
     return load_samples(path, subject.graph.in_shape, number)
-
-
-def _samples(data: Any, split: str, number: int) -> Any:
-    """Return the first samples of a split."""
-    import numpy as np
-
-    from ....datasets.batches import Batches
-    from ....exporters.source import Samples
-
-    part = data.split(split)
-    count = min(number, len(part))
-    images, labels = [], []
-    for x, y in Batches(part, batch_size=min(count, 256), full_scale=data.full_scale):
-        images.append(x.numpy())
-        labels.append(y.first.numpy())
-        if sum(map(len, labels)) >= count:
-            break
-    name = f"{count} {split} samples of {data.name}"
-    return Samples(np.concatenate(images)[:count], np.concatenate(labels)[:count], name)
 
 
 def _tell(report: Any, as_json: bool, content: dict[str, Any]) -> None:

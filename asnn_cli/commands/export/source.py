@@ -158,7 +158,7 @@ def load_samples(path: Path, shape: tuple[int, ...], number: int) -> Any:
     if "images" not in arrays:
         raise DataError(
             f"{path} has no array 'images'",
-            why=f"there are: {', '.join(arrays) or 'none'}",
+            why=f"found: {', '.join(arrays) or 'none'}",
             remedy="save it with np.savez(path, images=..., labels=...)",
         )
     images, labels = arrays["images"], arrays.get("labels")

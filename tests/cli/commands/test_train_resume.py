@@ -14,8 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from asnn.cli.terminal import signals
-from asnn.core.claims import claimed
-from asnn.learning import loop, training
+from asnn.core.folder_lock import folder_lock
+from asnn.learning import loop
+from asnn.learning.recipe import schema
 from tests.support.command_line import TINY
 
 pytestmark = pytest.mark.slow
@@ -97,9 +98,9 @@ def test_other_data_are_refused_by_the_state_too(cli, interrupted_at, monkeypatc
     interrupted_at(1)
     assert cli("train", *TINY, "--out", "b").code == 130
     (tmp_path / "b/environment.json").unlink()
-    original = training.load_dataset
+    original = schema.load_dataset
     monkeypatch.setattr(
-        training, "load_dataset", lambda *a, **o: replace(original(*a, **o), fingerprint="0" * 64)
+        schema, "load_dataset", lambda *a, **o: replace(original(*a, **o), fingerprint="0" * 64)
     )
     result = cli("train", "--resume", "b")
     assert result.code == 4
@@ -148,7 +149,7 @@ def test_a_finished_run_whose_newest_state_is_damaged_can_be_trained_for_longer(
     newest = tmp_path / "parts/checkpoints/step-4/state.pt"
     newest.write_bytes(newest.read_bytes()[:-9])
     longer = cli("train", "--resume", "parts", "--set", "train.epochs=2")
-    assert longer.code == 0 and "going on after step 3" in longer.err
+    assert longer.code == 0 and "resuming from step 3" in longer.err
     for name in ("model.safetensors", "metrics.jsonl"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
 
@@ -156,7 +157,7 @@ def test_a_finished_run_whose_newest_state_is_damaged_can_be_trained_for_longer(
 def test_the_same_signal_twice_at_once_is_one_request(cli, monkeypatch, tmp_path):
     """As from a service manager, which signals a process and its parent, which passes it on."""
     original = loop.loss_of
-    monkeypatch.setattr(signals, "TOGETHER", 60.0)
+    monkeypatch.setattr(signals, "SAME_REQUEST_SECONDS", 60.0)
 
     def counted(*arguments):
         for _ in range(2):
@@ -171,7 +172,7 @@ def test_the_same_signal_twice_at_once_is_one_request(cli, monkeypatch, tmp_path
 
 def test_a_later_signal_stops_at_once(cli, monkeypatch, tmp_path):
     original = loop.loss_of
-    monkeypatch.setattr(signals, "TOGETHER", -1.0)
+    monkeypatch.setattr(signals, "SAME_REQUEST_SECONDS", -1.0)
 
     def counted(*arguments):
         for _ in range(2):
@@ -301,7 +302,7 @@ def test_a_damaged_state_is_set_aside_for_the_one_before(
     result = cli("train", "--resume", "parts")
     assert result.code == 0
     assert "step-6 is damaged" in result.err and "kept as damaged-step-6" in result.err
-    assert "going on after step 4" in result.err
+    assert "resuming from step 4" in result.err
     assert (states / "damaged-step-6").is_dir()
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
 
@@ -392,7 +393,7 @@ def test_what_a_kill_has_left_behind_is_cleared(cli, interrupted_at, tmp_path):
     (states / ".step-6.abc.part").mkdir()
     (tmp_path / "parts/.model.safetensors.xyz.part").write_bytes(b"half")
     result = cli("train", "--resume", "parts")
-    assert result.code == 0 and "going on after step 6" in result.err
+    assert result.code == 0 and "resuming from step 6" in result.err
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
     assert not list((tmp_path / "parts").rglob(".*"))
 
@@ -405,7 +406,7 @@ def test_a_folder_with_nothing_but_leftovers_is_empty(cli, tmp_path):
 
 def test_a_refused_training_leaves_the_folder_of_the_other(cli, tmp_path):
     (tmp_path / "a").mkdir()
-    with claimed(tmp_path / "a", "a training", "why"):
+    with folder_lock(tmp_path / "a", "a training", "why"):
         assert cli("train", *TINY, "--out", "a").code == 1
     assert (tmp_path / "a").is_dir()
 
@@ -413,9 +414,9 @@ def test_a_refused_training_leaves_the_folder_of_the_other(cli, tmp_path):
 def test_two_trainings_do_not_share_a_folder(cli, interrupted_at, tmp_path):
     interrupted_at(1)
     assert cli("train", *TINY, "--out", "a").code == 130
-    with claimed(tmp_path / "a", "a training", "why"):
+    with folder_lock(tmp_path / "a", "a training", "why"):
         result = cli("train", "--resume", "a")
-    assert result.code == 1 and "a training is at work in a" in result.err
+    assert result.code == 1 and "a training is already running in a" in result.err
     assert cli("train", "--resume", "a").code == 0
 
 

@@ -21,7 +21,7 @@ from asnn.exporters.nir.lif import approximated, build_lif, faults_of
 from asnn.exporters.nir.nodes import DT, NirBuilder, ungrouped
 from asnn.exporters.nir.targets import TARGETS, check_target, problems
 from asnn.exporters.nir.unrolled import OUTPUT, input_of, step_name, unroll
-from asnn.exporters.verify.simulators import SIMULATORS
+from asnn.exporters.verification.simulators import SIMULATORS
 from tests.support.exported_networks import (
     CODES,
     PLAIN,
@@ -330,7 +330,7 @@ def test_targets_refuse_what_they_would_misread(node, target, why):
 def test_targets_take_what_they_run():
     for target in TARGETS:
         check_target(chain(lif()), target)
-    with pytest.raises(ConfigError, match="did you mean|there are: snntorch"):
+    with pytest.raises(ConfigError, match="did you mean|choose from snntorch"):
         check_target(chain(lif()), "snntorh")
 
 

@@ -1,0 +1,38 @@
+"""Trained runs as sources of exports, and samples of their data."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..datasets import Batches, DataSet
+from ..records.open_run import OpenRun
+from .source import ExportSource, Samples, source_of
+
+
+def source_of_run(run: OpenRun) -> ExportSource:
+    """Return the network of a run as a source; the file names recipe, data and classes.
+
+    Raises:
+        ConfigError: the export graph has no node for a layer.
+        DataError: the files of the run cannot be read.
+    """
+    about = {"recipe": run.recipe.name, "data": run.recipe.data.name, "classes": run.labels}
+    return source_of(run.load_model(), about)
+
+
+def samples_of(data: DataSet, split: str, number: int) -> Samples:
+    """Return the first samples of a split, to verify with.
+
+    Raises:
+        ConfigError: there is no such split.
+    """
+    part = data.split(split)
+    count = min(number, len(part))
+    images, labels = [], []
+    for x, y in Batches(part, batch_size=min(count, 256), full_scale=data.full_scale):
+        images.append(x.numpy())
+        labels.append(y.first.numpy())
+        if sum(map(len, labels)) >= count:
+            break
+    name = f"{count} {split} samples of {data.name}"
+    return Samples(np.concatenate(images)[:count], np.concatenate(labels)[:count], name)

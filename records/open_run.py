@@ -1,0 +1,214 @@
+"""A trained run, opened: its recipe, its network and its data."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..core.documents import read_json
+from ..core.errors import ConfigError, DataError
+from ..datasets import DataSet
+from ..learning.device import find_device
+from ..learning.recipe import Recipe, check_recipe, override, parse_override, read_document
+from ..measure.evaluation import Evaluation, evaluate
+from ..models.layers.spiking import use_kernels
+from ..models.network import SpikingNetwork
+from ..models.saved import load_model, read_labels
+from .layout import Run, find_run
+from .record import RunRecord, read_record
+
+
+class OpenRun:
+    """A run whose recipe, network and data are read when they are first asked for.
+
+    Args:
+        files: the folder of the run.
+        changes: keys of the section `data` with their values now.
+
+    Attributes:
+        files: the paths of the run's files.
+    """
+
+    def __init__(self, files: Run, changes: Sequence[tuple[list[str], Any]] = ()) -> None:
+        self.files = files
+        self._changes = list(changes)
+
+    @property
+    def path(self) -> Path:
+        """The folder of the run."""
+        return self.files.path
+
+    @cached_property
+    def record(self) -> RunRecord:
+        """What the files say, weights apart; a damaged or missing file is no error."""
+        return read_record(self.files)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe that the run was trained with, its data where they are now.
+
+        The device and precision of the training are replaced by `cpu` and `float32`: a run may
+        come from a machine with other devices.
+
+        Raises:
+            ConfigError: the configuration does not describe a recipe of this version.
+            DataError: it cannot be read.
+        """
+        document, _ = override(read_document(self.files.config), self._changes)
+        document.get("train", {}).update(device="cpu", precision="float32")
+        return check_recipe(document, source=str(self.files.config))
+
+    @cached_property
+    def model(self) -> SpikingNetwork:
+        """The network with its best weights, in evaluation mode, on the CPU.
+
+        It uses the kernels that the recipe names, but falls back where this machine lacks them.
+
+        Raises:
+            DataError: the weights cannot be read.
+        """
+        model = self.load_model()
+        use_kernels(model, "reference" if self.recipe.train.kernels == "reference" else "auto")
+        return model
+
+    def load_model(self) -> SpikingNetwork:
+        """Return a new copy of the network, whatever the recipe says of kernels.
+
+        Raises:
+            DataError: the weights cannot be read.
+        """
+        return load_model(self.files.model)
+
+    def load(self) -> None:
+        """Read record, recipe and network now, so that a run with a damaged file is refused here.
+
+        Raises:
+            ConfigError: the configuration does not describe a recipe of this version.
+            DataError: a file cannot be read.
+        """
+        _ = self.record, self.recipe, self.model
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """The names of the classes, as the file of the weights has them."""
+        return read_labels(self.files.model)
+
+    @cached_property
+    def data(self) -> DataSet:
+        """The data of the recipe, with a warning where they have changed since the training.
+
+        Raises:
+            DataError: they cannot be read, or have another image shape or other classes than the
+                network.
+        """
+        data = self.recipe.data.load()
+        self._warn_if_changed(data)
+        self.require_fit(data)
+        return data
+
+    def evaluate(
+        self,
+        split: str = "test",
+        *,
+        steps: int | None = None,
+        batch_size: int = 256,
+        device: str = "auto",
+        count: bool = False,
+    ) -> Evaluation:
+        """Return how the network does on a split of the data.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            steps: evaluate the first steps only.
+            batch_size: samples at a time.
+            device: `auto`, `cpu`, `cuda`, `cuda:N` or `mps`.
+            count: count operations too.
+
+        Raises:
+            ConfigError: no such split or device, or more steps than the network has.
+            DataError: the weights or the data cannot be read.
+        """
+        where: torch.device = find_device(device)
+        return evaluate(
+            self.model.to(where),
+            self.data.split(split),
+            classes=len(self.data.classes),
+            full_scale=self.data.full_scale,
+            steps=steps,
+            batch_size=batch_size,
+            device=where,
+            count=count,
+        )
+
+    def require_fit(self, data: DataSet) -> None:
+        """Refuse data that the network cannot have been trained for.
+
+        Raises:
+            DataError: the image shape or the classes differ.
+        """
+        shape = tuple(self.model.config["in_shape"])
+        remedy = "use data like those of the training, with --data-dir or --set data.path=..."
+        if data.in_shape != shape:
+            raise DataError(
+                f"the images have the shape {data.in_shape}, the network takes {shape}",
+                remedy=remedy,
+            )
+        if data.classes != self.labels:
+            raise DataError(
+                "the data have other classes than the network",
+                why=f"data: {', '.join(data.classes[:12])}; network: {', '.join(self.labels[:12])}",
+                remedy=remedy,
+            )
+
+    def _warn_if_changed(self, data: DataSet) -> None:
+        try:
+            environment = read_json(self.files.environment.read_bytes())
+            trained_with = str(environment["data"]["fingerprint"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+        if trained_with != data.fingerprint:
+            warnings.warn(
+                f"the data are not those of the training ({data.fingerprint[:12]}, "
+                f"then {trained_with[:12]}); test samples may have been trained on",
+                stacklevel=2,
+            )
+
+    def __repr__(self) -> str:
+        return f"OpenRun({str(self.path)!r})"
+
+
+def open_run(
+    path: Path | str | Run | None = None,
+    *,
+    data_dir: Path | str | None = None,
+    changes: Sequence[str] = (),
+) -> OpenRun:
+    """Open a run: `run.recipe`, `run.model`, `run.data`, `run.evaluate(split)`.
+
+    Args:
+        path: the folder of a run; None and `runs/latest` are the newest.
+        data_dir: where the files of the data set are, if they have moved.
+        changes: `data.KEY=VALUE`, other keys of data that have changed, such as
+            `data.path=images.zip`.
+
+    Raises:
+        DataError: there is no such run. What its files hold is checked when it is first used.
+        ConfigError: a change is not of data.
+
+    >>> run = open_run("runs/latest")  # doctest: +SKIP
+    >>> run.evaluate("test").accuracy  # doctest: +SKIP
+    """
+    files = path if isinstance(path, Run) else find_run(path)
+    parsed = [parse_override(text) for text in changes]
+    if any(key[0] != "data" for key, _ in parsed):
+        raise ConfigError(
+            "--set takes keys of data only", why="the rest of a run is as it was trained"
+        )
+    if data_dir is not None:
+        parsed.append((["data", "dir"], str(data_dir)))
+    return OpenRun(files, parsed)
