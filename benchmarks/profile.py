@@ -26,8 +26,9 @@ from torch.nn import functional
 from ..models import create_model
 from ..models.layers.norm import TimeNorm
 from ..models.layers.residual import Residual
-from ..models.layers.spiking import Readout, SpikingLayer
+from ..models.layers.spiking import SpikingLayer
 from ..models.layers.time import OverTime
+from ..models.readouts import Readout
 from .case import Case
 from .work import LEARNING_RATE
 

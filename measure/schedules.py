@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..models.layers.spiking import Readout, SpikingLayer
+from ..models.layers.spiking import SpikingLayer
 from ..models.network import SpikingNetwork
 from ..models.neurons.leaky import AdaptiveLeaky
+from ..models.readouts import Readout
 
 
 def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:

@@ -7,7 +7,7 @@ from .factory import create_model, model_registry
 from .layers.spiking import use_kernels
 from .network import BuildContext, SpikingNetwork
 from .networks import blocks
-from .neurons.leaky import (
+from .neurons import (
     AdaptiveLeaky,
     FixedLeaky,
     LeakyOptions,
@@ -15,8 +15,8 @@ from .neurons.leaky import (
     LeakyState,
     leaky_step,
     neuron_registry,
+    spike,
 )
-from .neurons.surrogates import spike
 from .saved import load_run, save_model
 
 __all__ = [

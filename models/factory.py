@@ -9,7 +9,7 @@ from ..core.errors import ConfigError
 from ..core.registry import Registry, check_options
 from .bounds import bounded
 from .network import BuildContext, SpikingNetwork
-from .neurons.leaky import neuron_registry
+from .neurons.registry import neuron_registry
 
 model_registry = Registry(
     "models",

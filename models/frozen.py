@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from .layers.convolution import AFFINE
 from .layers.norm import FoldedNorm, SharedNorm, SplitNorm, TimeNorm
-from .layers.spiking import Readout, SpikingLayer, Stem
+from .layers.spiking import SpikingLayer
+from .layers.stem import Stem
 from .layers.time import OverTime
+from .readouts import Readout
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..coding.base import Coding
 from ..core.errors import ConfigError
 from .frozen import Snapshot, freeze
-from .layers.spiking import Readout
+from .readouts import Readout
 
 
 @dataclass(frozen=True)

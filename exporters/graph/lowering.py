@@ -14,9 +14,11 @@ from ...models.layers.attention import SelfAttention
 from ...models.layers.convolution import AFFINE
 from ...models.layers.norm import TimeNorm
 from ...models.layers.residual import Residual
-from ...models.layers.spiking import Readout, SpikingLayer, Stem
+from ...models.layers.spiking import SpikingLayer
+from ...models.layers.stem import Stem
 from ...models.layers.time import OverTime
 from ...models.network import SpikingNetwork
+from ...models.readouts import Readout
 from . import ir as g
 from .arrays import (
     array_of,

@@ -18,7 +18,7 @@ from ...datasets.load import dataset_registry
 from ...datasets.transforms.augment import Augment
 from ...models.factory import create_model as create_network
 from ...models.factory import model_registry
-from ...models.neurons.leaky import neuron_registry
+from ...models.neurons.registry import neuron_registry
 from ...records.layout import FORMAT
 from ..device import find_device, mixed_precision
 from .schema import (
@@ -223,7 +223,7 @@ def _unknown_key(key: str, known: list[str]) -> str:
     near = nearest(key, known)
     hint = f"; did you mean {near}?" if near else ""
     names = ", ".join(name.rpartition(".")[2] for name in known)
-    return f"{key}: unknown key{hint} (there are: {names})"
+    return f"{key}: unknown key{hint} (choose from {names})"
 
 
 def _line(key: str, error: AsnnError) -> str:

@@ -10,8 +10,10 @@ from torch import nn
 from ...models.layers.attention import SelfAttention
 from ...models.layers.norm import TimeNorm
 from ...models.layers.residual import Residual
-from ...models.layers.spiking import Readout, SpikingLayer, Stem
+from ...models.layers.spiking import SpikingLayer
+from ...models.layers.stem import Stem
 from ...models.layers.time import OverTime
+from ...models.readouts import Readout
 
 Kind = Literal["conv", "linear", "pool", "attention", "join", "neuron"]
 

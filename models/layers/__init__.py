@@ -1,8 +1,10 @@
 """Layers of time-major tensors, of which networks are built."""
 
+from ..readouts import Readout
 from .convolution import SpikeConv2d
 from .residual import Residual
-from .spiking import Readout, SpikingLayer, Stem, use_kernels, used_kernels
+from .spiking import SpikingLayer, use_kernels, used_kernels
+from .stem import Stem
 
 __all__ = [
     "Readout",

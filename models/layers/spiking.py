@@ -1,4 +1,4 @@
-"""The parts that networks are built of."""
+"""A layer of spiking neurons, and the choice of its kernels."""
 
 from __future__ import annotations
 
@@ -7,81 +7,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear
 
-from ...coding.base import Coding
 from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...kernels.dispatch import NEEDS, Kernels, missing_backend, notice, recording
 from .convolution import PointConv2d, SpikeConv2d
-from .fusing import Frozen, Fusible, freeze, fusible, is_watched, run
-from .norm import SplitNorm, TimeNorm, create_norm
+from .fusing import Frozen, Fusible, freeze, fusible, run
 from .residual import Residual
 from .time import over_time
-
-
-class Stem(nn.Module):
-    """The first weights, which see the code: `[T, B, ...] -> [T, B, F, ...]`.
-
-    Analog steps and spike steps have weights of their own (the dual stem of arXiv 2408.12407).
-    Analog steps are normalised by mean and deviation, spikes are taken as they are. A static
-    code is computed once, and its steps are views of the result.
-
-    Args:
-        coding: tells which steps are analog.
-        make: builds the affine layer, for one set of weights.
-        mean, std: of each channel of the images, to normalise analog steps.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(
-        self,
-        coding: Coding,
-        make: Callable[[], nn.Module],
-        *,
-        mean: list[float],
-        std: list[float],
-    ) -> None:
-        super().__init__()
-        self.static = coding.static
-        self.analog_steps = coding.analog_steps
-        self.analog = make() if coding.analog_steps > 0 else None
-        self.spikes = make() if coding.analog_steps < coding.steps else None
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
-
-    def forward(self, code: Tensor) -> Tensor:
-        if self.static and self.analog is not None:
-            once = self.analog(_channels_last(self.normalised(code)[0]))
-            return once.expand(code.shape[0], *once.shape)
-        if self.spikes is None or code.shape[0] <= self.analog_steps:
-            assert self.analog is not None
-            out = self.analog(_channels_last(self.normalised(code).flatten(0, 1)))
-        elif self.analog is None:
-            out = self.spikes(_channels_last(code.flatten(0, 1)))
-        else:
-            out = self._both(code, self.analog, self.spikes)
-        return out.unflatten(0, code.shape[:2])
-
-    def _both(self, code: Tensor, analog: nn.Module, spikes: nn.Module) -> Tensor:
-        first = analog(_channels_last(self.normalised(code).flatten(0, 1)))
-        others = _channels_last(code[self.analog_steps :].flatten(0, 1))
-        if type(spikes) is SpikeConv2d and not is_watched(spikes):
-            return spikes.behind(first, others)
-        return torch.cat([first, spikes(others)])
-
-    def normalised(self, code: Tensor) -> Tensor:
-        """Return what the analog weights are given: the analog steps of a code `[T, B, ...]`, of a
-        static one the first, by mean and deviation."""
-        return (code[: 1 if self.static else self.analog_steps] - self.mean) / self.std
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    """Return images with their channels next to each other in memory, as convolutions and kernels
-    are fastest; what follows keeps that order."""
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 class SpikingLayer(nn.Module):
@@ -198,70 +131,3 @@ def used_kernels(model: nn.Module) -> str | None:
     """Return which kernels computed last: `fused`, `reference`, `mixed`; None before any call."""
     used = {module.used for module in model.modules() if isinstance(module, SpikingLayer)}
     return used.pop() if len(used) == 1 else "mixed" if used else None
-
-
-class Readout(nn.Module):
-    """logits_t = scale_t (W s_t + b): spikes `[T, B, F]` to logits of each step `[T, B, K]`.
-
-    Args:
-        features: F.
-        classes: K.
-        steps: number of time steps T.
-        scaled: give each step a learnable scale, starting at 1.
-    """
-
-    def __init__(self, features: int, classes: int, *, steps: int, scaled: bool) -> None:
-        super().__init__()
-        self.linear = nn.Linear(features, classes)
-        self.scale = nn.Parameter(torch.ones(steps)) if scaled else None
-        self._freezes = False
-        self._frozen: tuple[int, Tensor, Tensor] | None = None
-
-    def freeze(self) -> None:
-        """Keep what the mean without gradients needs, from the next call on; for good."""
-        self._freezes = True
-
-    def forward(self, spikes: Tensor) -> Tensor:
-        logits = self.linear(spikes)
-        if self.scale is None:
-            return logits
-        return logits * self.scale[: logits.shape[0]].view(-1, 1, 1)
-
-    def mean(self, spikes: Tensor) -> Tensor:
-        """Return the mean of the logits over the steps, `[B, K]`.
-
-        The readout is linear, so the spikes are averaged before it and not the logits after it:
-        1/T Σ_t scale_t (W s_t + b) = W (1/T Σ_t scale_t s_t) + b (1/T Σ_t scale_t).
-        """
-        if self.scale is None:
-            return self.linear(spikes.mean(0))
-        shares, bias = self._shares(len(spikes))
-        average = (shares.to(spikes.dtype) @ spikes.flatten(1)).view(spikes.shape[1:])
-        return linear(average, self.linear.weight, bias)
-
-    def _shares(self, steps: int) -> tuple[Tensor, Tensor]:
-        """Return scale_t / T of the first steps, and the bias times their sum."""
-        kept = self._frozen  # once, for another thread may put its own there
-        if kept is not None and kept[0] == steps:
-            return kept[1:]
-        assert self.scale is not None
-        shares = self.scale[:steps] / steps
-        found = shares, self.linear.bias * shares.sum()
-        if self._freezes and not torch.is_grad_enabled():
-            self._frozen = (steps, *found)
-        return found
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_frozen": None}
-
-
-def stem_norm(coding: Coding, form: str, channels: int, *, image: bool) -> TimeNorm:
-    """Return the batch norm behind a stem: one for analog steps, another for spike steps."""
-    analog, spikes = coding.analog_steps, coding.steps - coding.analog_steps
-    if not analog or not spikes:
-        return create_norm(form, channels, steps=coding.steps, image=image)
-    return SplitNorm(
-        analog,
-        create_norm(form, channels, steps=analog, image=image),
-        create_norm(form, channels, steps=spikes, image=image),
-    )

@@ -10,9 +10,11 @@ from torch import nn
 
 from ..layers.convolution import SpikeConv2d
 from ..layers.norm import Norm, TimeNorm, create_norm
-from ..layers.spiking import Readout, SpikingLayer, Stem, stem_norm
+from ..layers.spiking import SpikingLayer
+from ..layers.stem import Stem, stem_norm
 from ..layers.time import OverTime
 from ..network import BuildContext
+from ..readouts import Readout
 
 StemForm = Literal["cifar", "imagenet"]
 

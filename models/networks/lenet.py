@@ -9,9 +9,11 @@ from torch import nn
 from ...core.errors import ConfigError
 from ..layers.convolution import SpikeConv2d
 from ..layers.norm import Norm, create_norm
-from ..layers.spiking import Readout, SpikingLayer, Stem, stem_norm
+from ..layers.spiking import SpikingLayer
+from ..layers.stem import Stem, stem_norm
 from ..layers.time import OverTime
 from ..network import BuildContext, SpikingNetwork
+from ..readouts import Readout
 
 
 def lenet(

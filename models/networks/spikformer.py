@@ -11,7 +11,8 @@ from ..layers.attention import SelfAttention
 from ..layers.convolution import SpikeConv2d
 from ..layers.norm import Norm
 from ..layers.residual import Residual
-from ..layers.spiking import SpikingLayer, Stem, stem_norm
+from ..layers.spiking import SpikingLayer
+from ..layers.stem import Stem, stem_norm
 from ..layers.time import OverTime
 from ..network import BuildContext, SpikingNetwork
 from . import blocks

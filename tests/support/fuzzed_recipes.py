@@ -6,7 +6,7 @@ from asnn.coding.factory import coding_registry
 from asnn.learning.recipe.checking import component_options
 from asnn.learning.recipe.schema import SECTIONS, TrainSection
 from asnn.models.factory import model_registry
-from asnn.models.neurons.leaky import neuron_registry
+from asnn.models.neurons.registry import neuron_registry
 
 ANYTHING = st.one_of(
     st.integers(-3, 70),

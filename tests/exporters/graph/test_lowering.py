@@ -13,7 +13,8 @@ from asnn.exporters.graph.interpreter import convolve, neuron_steps, pool, run
 from asnn.exporters.graph.ir import Conv, Graph, Linear, Neuron, Pool
 from asnn.exporters.graph.lowering import freeze_network
 from asnn.models.layers.spiking import SpikingLayer
-from asnn.models.neurons.leaky import AdaptiveLeaky, LeakyOptions, LeakyParameters, leaky_step
+from asnn.models.neurons.functional.leaky import LeakyOptions, LeakyParameters, leaky_step
+from asnn.models.neurons.leaky import AdaptiveLeaky
 from tests.support.exported_networks import CODES, images, network, spikes_of
 
 OPTIONS = [

@@ -16,10 +16,12 @@ from asnn.measure.cost.fan_out import FanOut
 from asnn.measure.cost.layer_graph import LayerGraph
 from asnn.models import SpikingNetwork, create_model
 from asnn.models.layers.residual import Residual
-from asnn.models.layers.spiking import Readout, SpikingLayer, Stem
+from asnn.models.layers.spiking import SpikingLayer
+from asnn.models.layers.stem import Stem
 from asnn.models.layers.time import OverTime
 from asnn.models.networks import blocks
 from asnn.models.neurons.leaky import FixedLeaky
+from asnn.models.readouts import Readout
 from tests.support import brute_force
 
 pytestmark = pytest.mark.slow

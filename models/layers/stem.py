@@ -1,0 +1,89 @@
+"""The first layer of a network, whose input is the code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ...coding.base import Coding
+from .convolution import SpikeConv2d
+from .fusing import is_watched
+from .norm import SplitNorm, TimeNorm, create_norm
+
+
+class Stem(nn.Module):
+    """The first weights, which see the code: `[T, B, ...] -> [T, B, F, ...]`.
+
+    Analog steps and spike steps have weights of their own (the dual stem of arXiv 2408.12407).
+    Analog steps are normalised by mean and deviation, spikes are taken as they are. A static
+    code is computed once, and its steps are views of the result.
+
+    Args:
+        coding: tells which steps are analog.
+        make: builds the affine layer, for one set of weights.
+        mean, std: of each channel of the images, to normalise analog steps.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        coding: Coding,
+        make: Callable[[], nn.Module],
+        *,
+        mean: list[float],
+        std: list[float],
+    ) -> None:
+        super().__init__()
+        self.static = coding.static
+        self.analog_steps = coding.analog_steps
+        self.analog = make() if coding.analog_steps > 0 else None
+        self.spikes = make() if coding.analog_steps < coding.steps else None
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+
+    def forward(self, code: Tensor) -> Tensor:
+        if self.static and self.analog is not None:
+            once = self.analog(_channels_last(self.normalised(code)[0]))
+            return once.expand(code.shape[0], *once.shape)
+        if self.spikes is None or code.shape[0] <= self.analog_steps:
+            assert self.analog is not None
+            out = self.analog(_channels_last(self.normalised(code).flatten(0, 1)))
+        elif self.analog is None:
+            out = self.spikes(_channels_last(code.flatten(0, 1)))
+        else:
+            out = self._both(code, self.analog, self.spikes)
+        return out.unflatten(0, code.shape[:2])
+
+    def _both(self, code: Tensor, analog: nn.Module, spikes: nn.Module) -> Tensor:
+        first = analog(_channels_last(self.normalised(code).flatten(0, 1)))
+        others = _channels_last(code[self.analog_steps :].flatten(0, 1))
+        if type(spikes) is SpikeConv2d and not is_watched(spikes):
+            return spikes.behind(first, others)
+        return torch.cat([first, spikes(others)])
+
+    def normalised(self, code: Tensor) -> Tensor:
+        """Return what the analog weights are given: the analog steps of a code `[T, B, ...]`, of a
+        static one the first, by mean and deviation."""
+        return (code[: 1 if self.static else self.analog_steps] - self.mean) / self.std
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Return images with their channels next to each other in memory, as convolutions and kernels
+    are fastest; what follows keeps that order."""
+    return x.contiguous(memory_format=torch.channels_last)
+
+
+def stem_norm(coding: Coding, form: str, channels: int, *, image: bool) -> TimeNorm:
+    """Return the batch norm behind a stem: one for analog steps, another for spike steps."""
+    analog, spikes = coding.analog_steps, coding.steps - coding.analog_steps
+    if not analog or not spikes:
+        return create_norm(form, channels, steps=coding.steps, image=image)
+    return SplitNorm(
+        analog,
+        create_norm(form, channels, steps=analog, image=image),
+        create_norm(form, channels, steps=spikes, image=image),
+    )

@@ -1,0 +1,1 @@
+"""Neurons as pure functions: one step from input and state to spikes and state."""

@@ -1,0 +1,109 @@
+"""The leaky integrate-and-fire neuron: one step, and the loop over all of them."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ..surrogates import spike
+
+Reset = Literal["subtract", "zero", "none"]
+Surrogate = Literal["sigmoid", "atan", "triangular", "fast_sigmoid"]
+
+
+class LeakyParameters(NamedTuple):
+    """What a leaky neuron computes with; schedules are `[T]` or, by channel, `[T, C]`.
+
+    Attributes:
+        leak: share of the membrane that stays from step to step.
+        gain: factor of the input.
+        threshold: θ, a scalar.
+        reset_size: r, a schedule, or None where the threshold itself is the size of the reset.
+    """
+
+    leak: Tensor
+    gain: Tensor
+    threshold: Tensor
+    reset_size: Tensor | None = None
+
+    def at(self, t: int) -> LeakyParameters:
+        """Return the parameters of step `t`."""
+        size = None if self.reset_size is None else self.reset_size[t]
+        return LeakyParameters(self.leak[t], self.gain[t], self.threshold, size)
+
+    def shaped_for(self, dims: int, dtype: torch.dtype) -> LeakyParameters:
+        """Return schedules that broadcast against `[B, C, ...]` with `dims` axes, in `dtype`."""
+
+        def shaped(schedule: Tensor) -> Tensor:
+            if schedule.dim() == 2:  # [T, C]: C stands second, behind the batch
+                schedule = schedule.view(*schedule.shape, *[1] * (dims - 2))
+            return schedule.to(dtype)
+
+        size = None if self.reset_size is None else shaped(self.reset_size)
+        return LeakyParameters(shaped(self.leak), shaped(self.gain), self.threshold.to(dtype), size)
+
+
+class LeakyOptions(NamedTuple):
+    """How a leaky neuron resets and learns: the part that is not a tensor."""
+
+    reset: Reset = "subtract"
+    surrogate: Surrogate = "sigmoid"
+    alpha: float | None = None
+
+
+class LeakyState(NamedTuple):
+    """Where a neuron stands between two steps.
+
+    Attributes:
+        v: membrane `[B, ...]`, or None before the first step, when it is 0.
+        step: number of steps made, which is the index of the next one.
+    """
+
+    v: Tensor | None
+    step: int
+
+
+def leaky_step(
+    x: Tensor, v: Tensor | None, p: LeakyParameters, options: LeakyOptions
+) -> tuple[Tensor, Tensor]:
+    """Make one step of the adaptive leaky integrate-and-fire neuron.
+
+        v_t = leak_t v_{t-1} + gain_t x_t
+        s_t = H(v_t - θ)                      with a reset size: H(v_t / r_t - θ)
+        v_t ← v_t - θ s_t                     reset `subtract`; with a reset size: v_t - r_t s_t
+        v_t ← v_t (1 - s_t)                   reset `zero`
+
+    Nothing is detached: gradients flow through the reset.
+
+    Args:
+        x: input `[B, ...]`.
+        v: membrane before the step, same shape; None is 0.
+        p: parameters of this step, broadcast against `x`.
+        options: reset rule and surrogate.
+
+    Returns:
+        Spikes (0/1) and the membrane after the reset, both like `x`.
+
+    Source: arXiv 2408.12407; the reset size is that of the author's detector
+    (github.com/hhx0320/3D-SPIKING-YOLO).
+    """
+    v = p.gain * x if v is None else p.leak * v + p.gain * x
+    scaled = v if p.reset_size is None else v / p.reset_size
+    s = spike(scaled - p.threshold, options.surrogate, options.alpha)
+    if options.reset == "subtract":
+        v = v - s * (p.threshold if p.reset_size is None else p.reset_size)
+    elif options.reset == "zero":
+        v = v * (1 - s)
+    return s, v
+
+
+def leaky_steps(x: Tensor, p: LeakyParameters, options: LeakyOptions) -> Tensor:
+    """Make all T steps from rest: input `[T, B, ...]`, spikes `[T, B, ...]`."""
+    v = None
+    spikes = []
+    for t, x_t in enumerate(x.unbind(0)):  # its backward is one stack; that of x[t] is T paddings
+        s, v = leaky_step(x_t, v, p.at(t), options)
+        spikes.append(s)
+    return torch.stack(spikes) if spikes else torch.empty_like(x)

@@ -1,0 +1,64 @@
+"""Readouts: from the spikes of the last layer to logits of each step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+
+class Readout(nn.Module):
+    """logits_t = scale_t (W s_t + b): spikes `[T, B, F]` to logits of each step `[T, B, K]`.
+
+    Args:
+        features: F.
+        classes: K.
+        steps: number of time steps T.
+        scaled: give each step a learnable scale, starting at 1.
+    """
+
+    def __init__(self, features: int, classes: int, *, steps: int, scaled: bool) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features, classes)
+        self.scale = nn.Parameter(torch.ones(steps)) if scaled else None
+        self._freezes = False
+        self._frozen: tuple[int, Tensor, Tensor] | None = None
+
+    def freeze(self) -> None:
+        """Keep what the mean without gradients needs, from the next call on; for good."""
+        self._freezes = True
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        logits = self.linear(spikes)
+        if self.scale is None:
+            return logits
+        return logits * self.scale[: logits.shape[0]].view(-1, 1, 1)
+
+    def mean(self, spikes: Tensor) -> Tensor:
+        """Return the mean of the logits over the steps, `[B, K]`.
+
+        The readout is linear, so the spikes are averaged before it and not the logits after it:
+        1/T Σ_t scale_t (W s_t + b) = W (1/T Σ_t scale_t s_t) + b (1/T Σ_t scale_t).
+        """
+        if self.scale is None:
+            return self.linear(spikes.mean(0))
+        shares, bias = self._shares(len(spikes))
+        average = (shares.to(spikes.dtype) @ spikes.flatten(1)).view(spikes.shape[1:])
+        return linear(average, self.linear.weight, bias)
+
+    def _shares(self, steps: int) -> tuple[Tensor, Tensor]:
+        """Return scale_t / T of the first steps, and the bias times their sum."""
+        kept = self._frozen  # once, for another thread may put its own there
+        if kept is not None and kept[0] == steps:
+            return kept[1:]
+        assert self.scale is not None
+        shares = self.scale[:steps] / steps
+        found = shares, self.linear.bias * shares.sum()
+        if self._freezes and not torch.is_grad_enabled():
+            self._frozen = (steps, *found)
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_frozen": None}
