@@ -1,4 +1,4 @@
-"""The `asnn` command: its verbs, and what becomes of an error."""
+"""The `asnn` command: its subcommands and its exit code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train, evaluate, encode and export adaptive spiking networks with hybrid coding.\n\n"
     "Examples:\n\nasnn train && asnn eval",
-    epilog="Exit codes: 0 fine, 1 failure, "
+    epilog="Exit codes: 0 success, 1 failure, "
     "2 usage or configuration, 3 verification failed, 4 bad data or file, 130/143 interrupted.",
 )
 app.command("train")(train)
@@ -49,8 +49,8 @@ app.command("bench")(bench)
 app.command("doctor")(doctor)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         console.emit(f"asnn {version('asnn')}\n")
@@ -62,7 +62,7 @@ def root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_show_version, is_eager=True, help="Print the version and stop."
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
     debug: Annotated[
@@ -75,7 +75,7 @@ def root(
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; only a bug raises."""
     console.debug = console.silent = False
-    console.told.clear()
+    console.shown_warnings.clear()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = console.show_warning
@@ -83,7 +83,7 @@ def run(arguments: list[str] | None = None) -> int:
     except console.PipeClosed:
         return PIPE_CLOSED
     except SystemExit as ended:
-        # typer's own answer to a reader of its help that goes away is 1.
+        # typer exits with 1 when the reader of its help closes the pipe.
         return PIPE_CLOSED if ended.code == 1 else int(ended.code or 0)
     except Exception as error:
         error = out_of_memory(error) or error
@@ -99,6 +99,6 @@ def run(arguments: list[str] | None = None) -> int:
 
 def main() -> None:
     """Entry point of the `asnn` command."""
-    # A stream that the caller has closed is None; what is said to people may go nowhere.
+    # A stream that the caller has closed is None; messages are then discarded.
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     sys.exit(run())

@@ -29,7 +29,7 @@ def bench(
         str,
         typer.Option(
             help="lenet, mlp, ms-resnet18, ms-resnet18-16 or spikformer.",
-            autocompletion=completion.one_of(*completion.BENCHED),
+            autocompletion=completion.one_of(*completion.BENCH_MODELS),
         ),
     ] = "lenet",
     coding: Annotated[

@@ -8,41 +8,14 @@ from typing import Annotated
 
 import typer
 
+from ..recipe_files import recipe_file, recipe_names
 from ..terminal import completion, console
-
-FOLDER = Path(__file__).parents[1] / "recipe_files"
 
 recipes_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="List, show and copy the built-in recipes.\n\nExamples:\n\nasnn recipes list",
 )
-
-
-def recipe_names() -> list[str]:
-    """Return the names of the built-in recipes, the default first."""
-    return sorted((path.stem for path in FOLDER.glob("*.toml")), key=lambda n: (n != "digits", n))
-
-
-def recipe_file(name: str) -> Path:
-    """Return the file of a recipe: a built-in one by name, any other by path.
-
-    Raises:
-        ConfigError: there is neither.
-    """
-    from ...core.registry import unknown
-
-    if name in recipe_names():
-        return FOLDER / f"{name}.toml"
-    path = Path(name)
-    if path.is_file():
-        return path
-    error = unknown("recipe", name, recipe_names())
-    if path.suffix == ".toml":
-        error.what = f"there is no recipe file {name}"
-    elif (path / "config.toml").is_file():
-        error.remedy = f"to repeat a run give its configuration: {path / 'config.toml'}"
-    raise error
 
 
 def _text(path: Path) -> str:
@@ -69,8 +42,7 @@ def list_recipes(
     import tomllib
 
     described = {
-        name: tomllib.loads((FOLDER / f"{name}.toml").read_text("utf-8"))["description"]
-        for name in recipe_names()
+        name: tomllib.loads(_text(recipe_file(name)))["description"] for name in recipe_names()
     }
     if as_json:
         console.print_json(described)

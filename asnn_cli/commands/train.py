@@ -136,9 +136,9 @@ def train(
 
 def _new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Any:
     from ...learning import check_recipe, override, read_document
-    from .recipes import recipe_file
+    from ..recipe_files import DEFAULT, recipe_file
 
-    name = name or "digits"
+    name = name or DEFAULT
     document = read_document(recipe_file(name))
     document.setdefault("name", Path(name).stem)
     changed, notices = override(document, changes)
@@ -204,11 +204,11 @@ def _claim_folder(out: Path | None, name: str) -> Path:
     import time
 
     from ...core.errors import ConfigError
-    from ...core.files import cannot_write, flush_folder, is_part, make_folder
+    from ...core.files import cannot_write, fsync_folder, is_partial_write, make_folder
     from ...records.layout import RUNS
 
     if out is not None:
-        if out.is_dir() and not all(is_part(path) for path in out.iterdir()):
+        if out.is_dir() and not all(is_partial_write(path) for path in out.iterdir()):
             raise ConfigError(
                 f"{out} is not empty",
                 why="a run is never written over another",
@@ -222,7 +222,7 @@ def _claim_folder(out: Path | None, name: str) -> Path:
         folder = RUNS / (stem if again == 1 else f"{stem}-{again}")
         try:
             folder.mkdir()  # who makes it has it, however many begin in one second
-            flush_folder(RUNS)
+            fsync_folder(RUNS)
             return folder
         except FileExistsError:
             continue

@@ -1,1 +1,1 @@
-"""What the commands share: console, tables, progress, signals, exit codes, completion."""
+"""Shared by the commands: console, tables, progress, signals, exit codes, completion."""

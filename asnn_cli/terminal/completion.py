@@ -1,4 +1,4 @@
-"""What a shell offers for a value that is begun: names, runs and recipes, without torch."""
+"""Shell completion of values: names, runs and recipes, without importing torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 import typer
 
-# The registries know these names too, but come with torch: a shell does not wait for it.
+from ..recipe_files import recipe_names as builtin_recipes
+
+# The registries have these names too, but importing them imports torch, which takes seconds.
 CODES = ("direct", "temporal", "hybrid", "embedding", "hybrid-embedding", "rate", "latency")
 CODES += ("delta",)
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
@@ -20,13 +22,13 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 CORRUPTIONS = ("gaussian-noise", "salt-and-pepper", "blur", "contrast", "spike-drop")
 CORRUPTIONS += ("spike-jitter", "quantize", "dead-neurons")
 ENERGY_TABLES = Path(__file__).parents[2] / "measure" / "cost" / "energy_tables"
-BENCHED = ("lenet", "mlp", "ms-resnet18", "ms-resnet18-16", "spikformer")
+BENCH_MODELS = ("lenet", "mlp", "ms-resnet18", "ms-resnet18-16", "spikformer")
 
 Completion = Callable[[str], list[str]]
 
 
 def one_of(*names: str) -> Completion:
-    """Return what completes one of the given names."""
+    """Return a completion of one of the given names."""
 
     def complete(incomplete: str) -> list[str]:
         return [name for name in names if name.startswith(incomplete)]
@@ -35,7 +37,7 @@ def one_of(*names: str) -> Completion:
 
 
 def list_of(complete_one: Completion) -> Completion:
-    """Return what completes the last name of a list with commas."""
+    """Return a completion of the last name of a list with commas."""
 
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
@@ -45,24 +47,17 @@ def list_of(complete_one: Completion) -> Completion:
 
 
 def codes(incomplete: str) -> list[str]:
-    """Complete the name of a code, those of installed packages too."""
+    """Complete the name of a code, including those of installed packages."""
     return one_of(*_with_plugins("codings", CODES))(incomplete)
 
 
-def orders(incomplete: str) -> list[str]:
-    """Complete the order of a list of runs."""
-    from ..commands.runs.table import ORDERS
-
-    return one_of(*ORDERS)(incomplete)
-
-
 def datasets(incomplete: str) -> list[str]:
-    """Complete the name of a data set, those of installed packages too."""
+    """Complete the name of a data set, including those of installed packages."""
     return one_of(*_with_plugins("datasets", DATASETS))(incomplete)
 
 
 def corruptions(incomplete: str) -> list[str]:
-    """Complete the name of a corruption, those of installed packages too, or `all`."""
+    """Complete the name of a corruption, including those of installed packages, or `all`."""
     return one_of(*_with_plugins("corruptions", CORRUPTIONS), "all")(incomplete)
 
 
@@ -74,9 +69,7 @@ def _with_plugins(kind: str, builtin: tuple[str, ...]) -> list[str]:
 
 def recipe_names(incomplete: str) -> list[str]:
     """Complete the name of a built-in recipe."""
-    from ..commands.recipes import recipe_names
-
-    return one_of(*recipe_names())(incomplete)
+    return one_of(*builtin_recipes())(incomplete)
 
 
 def recipes(incomplete: str) -> list[str]:
@@ -91,17 +84,17 @@ def energy_tables(incomplete: str) -> list[str]:
 
 
 def runs(incomplete: str) -> list[str]:
-    """Complete the folder of a run: in `runs/`, or where the path that is begun leads."""
+    """Complete the folder of a run: in `runs/`, or below the folder typed so far."""
     return _folders(incomplete, "config.toml")
 
 
 def sweeps(incomplete: str) -> list[str]:
-    """Complete the folder of a sweep, found as a run is."""
+    """Complete the folder of a sweep, found in the same way as a run."""
     return _folders(incomplete, "sweep.toml")
 
 
 def recipes_or(resumed: Completion) -> Callable[[typer.Context, str], list[str]]:
-    """Return what completes a recipe, or after `--resume` what is gone on with."""
+    """Return a completion of a recipe, or after `--resume` of what is resumed."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
         return (resumed if ctx.params.get("resume") else recipes)(incomplete)
@@ -113,9 +106,10 @@ def _toml_files(incomplete: str) -> list[str]:
     return sorted(glob(f"{escape(incomplete)}*.toml"))
 
 
-def _folders(incomplete: str, holding: str) -> list[str]:
+def _folders(incomplete: str, file: str) -> list[str]:
+    """Return the folders that contain a file and whose path begins with `incomplete`."""
     from ...records.layout import RUNS
 
-    begun = incomplete if "/" in incomplete else f"{RUNS}/"
-    found = glob(f"{escape(begun)}*/{holding}")
+    prefix = incomplete if "/" in incomplete else f"{RUNS}/"
+    found = glob(f"{escape(prefix)}*/{file}")
     return sorted(path for path in map(os.path.dirname, found) if path.startswith(incomplete))

@@ -1,4 +1,4 @@
-"""What a person reads: notes, tables and errors go to stderr; data alone goes to stdout."""
+"""Output: notes, tables and errors for people go to stderr, data alone to stdout."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ...core.units import UNKNOWN as UNKNOWN
 
 WIDTH = 80  # of lines where there is no terminal
 debug = False
-silent = False  # where another process of the training speaks for this one
-told: set[str] = set()
+silent = False  # in all processes of a distributed training but the first
+shown_warnings: set[str] = set()
 
 
 class PipeClosed(Exception):
-    """The reader of stdout has gone away; there is nothing to say about it."""
+    """The reader of stdout has closed it; the program ends without a message."""
 
 
 def emit(content: str | bytes) -> None:
     """Write data to stdout.
 
     Raises:
-        PipeClosed: nobody reads it any more.
+        PipeClosed: its reader has closed it.
         AsnnError: it is closed, or the disk behind it is full.
     """
     if silent:
@@ -51,17 +51,17 @@ def emit(content: str | bytes) -> None:
 
 
 def silence(stream: TextIO) -> None:
-    """Let a stream that nobody reads lead nowhere: the interpreter flushes it once more at exit."""
+    """Redirect a closed stream to /dev/null, since the interpreter flushes it once more at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def stderr(*, even_if_silent: bool = False) -> Any:
-    """Return a rich console on stderr, without colour where there is no terminal."""
+    """Return a rich console on stderr, without colour if that is no terminal."""
     from rich.console import Console
 
-    class Lasting(Console):
+    class TolerantConsole(Console):
         def on_broken_pipe(self) -> None:
-            # A training goes on although nobody watches it any more.
+            # A training continues when the reader of its progress is gone.
             self.quiet = True
             silence(sys.stderr)
 
@@ -74,29 +74,29 @@ def stderr(*, even_if_silent: bool = False) -> Any:
                 self.on_broken_pipe()
 
     quiet = silent and not even_if_silent
-    # What is kept in a file does not depend on the terminal that stdin happens to be.
+    # A file has the same width wherever it is written: rich would ask the terminal of stdin.
     width = None if sys.stderr.isatty() or "COLUMNS" in os.environ else WIDTH
-    return Lasting(stderr=True, highlight=False, soft_wrap=True, quiet=quiet, width=width)
+    return TolerantConsole(stderr=True, highlight=False, soft_wrap=True, quiet=quiet, width=width)
 
 
 def note(text: str) -> None:
-    """Say one line."""
+    """Print one line."""
     stderr().print(printable(text), markup=False)
 
 
 def heading(text: str) -> None:
-    """Say one line, set off from what follows."""
+    """Print one bold line."""
     stderr().print(printable(text), style="bold", markup=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Show a table within the width of the terminal; the first column is text, others figures."""
+    """Print a table that fits the terminal; the first column is text, the others are figures."""
     out = stderr()
     out.print(laid_out(title, columns, rows, out), soft_wrap=False)
 
 
 def laid_out(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], out: Any) -> Any:
-    """Return a table as the console `out` shows it, nothing in it for a terminal to obey."""
+    """Return a table that fits the console `out`, its control characters escaped."""
     from .tables import lay_out
 
     cells = [list(map(printable, row)) for row in rows]
@@ -104,7 +104,7 @@ def laid_out(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], 
 
 
 def curve(values: Sequence[float]) -> str:
-    """Return a sparkline in characters that stderr can show."""
+    """Return a sparkline in characters that stderr can encode."""
     from .sparkline import BLOCKS, PLAIN, sparkline
 
     return sparkline(values, levels=PLAIN if stderr().options.ascii_only else BLOCKS)
@@ -115,15 +115,15 @@ def print_json(content: Any) -> None:
     emit(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def show_warning(message: Warning | str, *place: Any, **more: Any) -> None:
-    """Say a Python warning in one line, once, without the place in the code that it came from."""
-    if str(message) not in told:
-        told.add(str(message))
+def show_warning(message: Warning | str, *location: Any, **more: Any) -> None:
+    """Print a Python warning in one line, once, without its location in the code."""
+    if str(message) not in shown_warnings:
+        shown_warnings.add(str(message))
         note(f"warning: {message}")
 
 
 def show_error(error: Exception) -> None:
-    """Say what went wrong, why, and what to do, unless the first of several processes does."""
+    """Print what went wrong, why and what to do, unless the first process of several prints it."""
     if getattr(error, "of_first", False):
         return
     out = stderr(even_if_silent=True)

@@ -1,4 +1,4 @@
-"""Exit codes, and which error has which."""
+"""Exit codes, and the exit code of each error."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ FAILURE = 1
 USAGE = 2
 UNVERIFIED = 3
 DATA = 4
-PIPE_CLOSED = 141  # as the shell says of a tool whose reader went away
+PIPE_CLOSED = 141  # 128 + SIGPIPE, as a shell reports it
 
 
 def out_of_memory(error: Exception) -> AsnnError | None:
-    """Return what to say where there was not enough memory; None where that was not it."""
+    """Return the error to show if memory ran out; None for any other error."""
     text = next(iter(str(error).splitlines()), "")
     of_torch = isinstance(error, RuntimeError) and ("allocate" in text or "out of memory" in text)
     if not (of_torch or isinstance(error, MemoryError)):

@@ -1,4 +1,4 @@
-"""Commands that several processes carry out together, as `torchrun` starts them."""
+"""Commands that `torchrun` runs in several processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from . import console
 
 @contextlib.contextmanager
 def together() -> Iterator[Any]:
-    """Join the processes of `torchrun`, if there are any; only the first one speaks."""
+    """Join the processes of `torchrun`, if there are any; only the first one prints."""
     from ...learning.processes import joined
 
     with joined() as processes:

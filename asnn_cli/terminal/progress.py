@@ -1,4 +1,4 @@
-"""How a training is shown: a live line on a terminal, one plain line for each epoch elsewhere."""
+"""Progress of a training: a live line on a terminal, one plain line for each epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .console import duration, note, percent, stderr
 
 
 class Progress:
-    """Observer of a training; a context, so that the live line ends with it."""
+    """Observer of a training; a context manager, which removes the live line at its end."""
 
     def __init__(self, when_started: Callable[[], None] = lambda: None) -> None:
         self._when_started = when_started
@@ -21,10 +21,10 @@ class Progress:
         self._live: Any = None
         self._task: Any = None
         self._begin = self._last = 0.0
-        self._seen = 0  # samples of the open epoch
-        self._samples = 0  # samples since the beginning
+        self._seen = 0  # samples of the current epoch
+        self._samples = 0  # samples in this session
         self._seconds = 0.0  # spent on those, without validation
-        self._begun_at = 0  # step
+        self._first_step = 0  # of this session
 
     def __enter__(self) -> Progress:
         return self
@@ -51,30 +51,30 @@ class Progress:
             f"{len(data.test):,} test samples; data {data.fingerprint[:12]}"
         )
         if training.progress.step:
-            note(f"going on after step {training.progress.step}")
+            note(f"resuming from step {training.progress.step}")
         note(f"writing {training.run.path}")
-        if self._live is not None:  # a teacher was trained before
+        if self._live is not None:  # of the teacher, which was trained before
             self._live.stop()
             self._live = None
         self._samples, self._seconds = 0, 0.0
-        self._begun_at = training.progress.step
+        self._first_step = training.progress.step
         self._seen = training.progress.seen
         self._begin = self._last = time.perf_counter()
-        # Not the console's own idea of a terminal: FORCE_COLOR asks for colours, not for cursors.
+        # rich takes FORCE_COLOR for a terminal, but that asks for colours, not for a live line.
         if sys.stderr.isatty():
             self._show_live(training)
 
     def batch_done(self, training: Training, loss: float, accuracy: float, rate: float) -> None:
-        position, now = training.progress, time.perf_counter()
-        self._samples += position.seen - self._seen
+        progress, now = training.progress, time.perf_counter()
+        self._samples += progress.seen - self._seen
         self._seconds += now - self._last
-        self._seen, self._last = position.seen, now
+        self._seen, self._last = progress.seen, now
         if self._live is None:
             return
         self._live.update(
             self._task,
-            completed=position.step,
-            epoch=position.epoch + 1,
+            completed=progress.step,
+            epoch=progress.epoch + 1,
             loss=loss,
             accuracy=percent(accuracy),
             rate=rate,
@@ -93,12 +93,12 @@ class Progress:
             f"validation {percent(metrics['validation_accuracy'])}  "
             f"spike rate {metrics['spike_rate']:.3f}  "
             f"{self._speed():,.0f} samples/s  "
-            f"{duration(seconds / max(step - self._begun_at, 1) * left)} left"
+            f"{duration(seconds / max(step - self._first_step, 1) * left)} left"
         )
         self._console.print(line, markup=False)
 
     def _speed(self) -> float:
-        """Return samples a second of this sitting; 0 where it has trained on none yet."""
+        """Return samples per second in this session; 0 before the first."""
         return self._samples / self._seconds if self._seconds else 0.0
 
     def _show_live(self, training: Training) -> None:

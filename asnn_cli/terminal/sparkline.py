@@ -1,4 +1,4 @@
-"""Series of figures drawn in a few characters."""
+"""Series of numbers drawn in a few characters."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from itertools import pairwise
 from statistics import fmean
 
 BLOCKS = "▁▂▃▄▅▆▇█"
-PLAIN = "_.-~=+*#"  # where the terminal knows no blocks
+PLAIN = "_.-~=+*#"  # for terminals that cannot encode blocks
 
 
 def sparkline(values: Sequence[float], width: int = 8, *, levels: str = BLOCKS) -> str:
-    """Return a series as characters, each the mean of its share of the values.
+    """Return a series as characters, each the mean of consecutive values.
 
-    The lowest level is the least of these means and the highest the greatest; a series that stays
-    the same lies in the middle.
+    The lowest level is the least of these means, the highest level the greatest; a constant series
+    has the middle level.
 
     >>> sparkline([0.1, 0.5, 0.9])
     '▁▅█'
 
     Args:
-        values: finite figures, in order.
-        width: most characters; fewer values have one each.
+        values: finite numbers, in order.
+        width: most characters; fewer values have one character each.
         levels: characters from low to high.
     """
     count = min(width, len(values))
@@ -33,5 +33,5 @@ def sparkline(values: Sequence[float], width: int = 8, *, levels: str = BLOCKS) 
     return "".join(levels[_nearest((m - low) / (high - low), len(levels))] for m in means)
 
 
-def _nearest(share: float, levels: int) -> int:
-    return int(share * (levels - 1) + 0.5)
+def _nearest(fraction: float, levels: int) -> int:
+    return int(fraction * (levels - 1) + 0.5)

@@ -1,4 +1,4 @@
-"""Tables that fit their width: long text is folded, and what is left over goes below."""
+"""Tables that fit the terminal: long text is folded, surplus columns are shown below."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-FOLDED = 20  # columns up to this width are never folded, so that figures stay in one piece
+MAX_UNFOLDED = 20  # columns up to this width are never folded, so that figures stay in one piece
 GAP = 2  # between columns, and around the table
 
 Rows = Sequence[Sequence[str]]
@@ -15,17 +15,17 @@ Rows = Sequence[Sequence[str]]
 
 @dataclass(frozen=True)
 class Part:
-    """Some columns of a table, by their places, and how wide each is shown."""
+    """Some columns of a table, by index, and their widths in characters."""
 
     columns: list[int]
     widths: list[int]
 
 
 def fit(heads: Sequence[str], rows: Rows, room: int) -> list[Part]:
-    """Return the parts of a table, one below the other, of which none is wider than `room`.
+    """Split a table into parts, to be shown one below the other, none wider than `room`.
 
-    Columns that are wider than FOLDED are folded, the widest first. Where that is not enough the
-    others go into further parts, each of which begins with the columns that tell the rows apart.
+    Columns wider than MAX_UNFOLDED are folded, the widest first. If that is not enough, further
+    parts take the remaining columns; each begins with the columns that identify a row.
 
     Args:
         heads: of the columns.
@@ -34,22 +34,22 @@ def fit(heads: Sequence[str], rows: Rows, room: int) -> list[Part]:
     """
     from rich.cells import cell_len
 
-    most = max(1, min(FOLDED, room // 2 - GAP))
-    whole, least = [], []
+    limit = max(1, min(MAX_UNFOLDED, room // 2 - GAP))
+    full, minimum = [], []  # widths
     for head, *cells in zip(heads, *rows, strict=True):
         widest = max(map(cell_len, cells), default=0)
         word = max(map(cell_len, head.split()), default=0)
-        whole.append(max(widest, cell_len(head), 1))
-        least.append(max(min(most, max(widest, word)), 1))
-    leading = _leading(rows, least, room - most - GAP)
+        full.append(max(widest, cell_len(head), 1))
+        minimum.append(max(min(limit, max(widest, word)), 1))
+    leading = _leading(rows, minimum, room - limit - GAP)
     return [
-        Part(columns, _levelled([whole[i] for i in columns], [least[i] for i in columns], room))
-        for columns in _packed(least, leading, room)
+        Part(columns, _widths([full[i] for i in columns], [minimum[i] for i in columns], room))
+        for columns in _packed(minimum, leading, room)
     ]
 
 
 def lay_out(title: str, heads: Sequence[str], rows: Rows, room: int) -> Any:
-    """Return a table as rich shows it; the first column is text, the others are figures."""
+    """Return a table for rich; the first column is text, the others are figures."""
     from rich.box import SIMPLE
     from rich.console import Group
     from rich.table import Table
@@ -67,43 +67,43 @@ def lay_out(title: str, heads: Sequence[str], rows: Rows, room: int) -> Any:
     return Group(*([Text(title, style="bold")] if title else []), *shown)
 
 
-def shorten(text: str, most: int) -> str:
-    """Return both ends of a text that is wider than `most`, of which the last tells more.
+def shorten(text: str, width: int) -> str:
+    """Return both ends of a text wider than `width`; more of the last, which is more specific.
 
     >>> shorten("coding.name=hybrid,seed=0", 16)
     'codin…rid,seed=0'
     """
     from rich.cells import cell_len
 
-    if cell_len(text) <= most:
+    if cell_len(text) <= width:
         return text
-    before = most // 3
-    return f"{_begin(text, before)}…{_begin(text[::-1], most - 1 - before)[::-1]}"
+    before = width // 3
+    return f"{_begin(text, before)}…{_begin(text[::-1], width - 1 - before)[::-1]}"
 
 
 def _begin(text: str, room: int) -> str:
-    """Return as much of the start of a text as fits; some letters are two characters wide."""
+    """Return as much of the start of a text as fits; some characters are two cells wide."""
     from rich.cells import cell_len
 
     ends = accumulate(map(cell_len, text))
     return "".join(letter for letter, end in zip(text, ends, strict=True) if end <= room)
 
 
-def _leading(rows: Rows, least: Sequence[int], room: int) -> int:
-    """Return how many of the first columns tell the rows apart; 1 where they would fill `room`."""
-    for count in range(1, len(least)):
-        if sum(least[:count]) + GAP * count > room:
+def _leading(rows: Rows, minimum: Sequence[int], room: int) -> int:
+    """Return how many of the first columns identify a row; 1 if they would fill `room`."""
+    for count in range(1, len(minimum)):
+        if sum(minimum[:count]) + GAP * count > room:
             break
         if len({tuple(row[:count]) for row in rows}) == len(rows):
             return count
     return 1
 
 
-def _packed(least: Sequence[int], leading: int, room: int) -> Iterator[list[int]]:
-    """Yield the columns of each part: the leading ones, and as many others as there is room for."""
-    columns = list(range(min(leading, len(least))))
-    for i in range(leading, len(least)):
-        full = sum(least[j] for j in columns) + least[i] + GAP * (len(columns) + 1) > room
+def _packed(minimum: Sequence[int], leading: int, room: int) -> Iterator[list[int]]:
+    """Yield the columns of each part: the leading ones, and as many others as fit."""
+    columns = list(range(min(leading, len(minimum))))
+    for i in range(leading, len(minimum)):
+        full = sum(minimum[j] for j in columns) + minimum[i] + GAP * (len(columns) + 1) > room
         if full and len(columns) > leading:
             yield columns
             columns = list(range(leading))
@@ -111,11 +111,11 @@ def _packed(least: Sequence[int], leading: int, room: int) -> Iterator[list[int]
     yield columns
 
 
-def _levelled(whole: Sequence[int], least: Sequence[int], room: int) -> list[int]:
-    """Return the widths of columns, the widest of which are cut to one level that fits `room`."""
-    widths = list(whole)
-    for level in range(max(whole, default=0), -1, -1):
-        widths = [max(low, min(high, level)) for low, high in zip(least, whole, strict=True)]
+def _widths(full: Sequence[int], minimum: Sequence[int], room: int) -> list[int]:
+    """Return the widths of columns, the widest reduced to a common width so that all fit `room`."""
+    widths = list(full)
+    for level in range(max(full, default=0), -1, -1):
+        widths = [max(low, min(high, level)) for low, high in zip(minimum, full, strict=True)]
         if sum(widths) + GAP * len(widths) <= room:
             break
     return widths

@@ -101,7 +101,7 @@ def test_kills_at_random_moments(server, undisturbed):
             )  # fmt: skip
             assert ended.signal is not None or is_through(ended), ended.said
             kills += ended.signal is not None
-            found = re.search(r"going on after step (\d+)", ended.said)
+            found = re.search(r"resuming from step (\d+)", ended.said)
             begun_at |= {int(found[1])} if found else set()
         if ended is None or not is_through(ended):
             finish(server, run, workers=chance.choice([0, 2]))

@@ -55,7 +55,7 @@ def test_a_folder_that_is_moved_away(tmp_path):
     assert "the folder is missing or was removed" in said
     (tmp_path / "elsewhere").rename(tmp_path / "run")
     again = resumed(tmp_path)
-    assert again.returncode == 0 and "going on after step" in again.stderr, again.stderr
+    assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr
 
 
 def test_a_folder_that_becomes_read_only(tmp_path):
@@ -77,7 +77,7 @@ def test_a_folder_that_becomes_read_only(tmp_path):
     else:
         (run / "checkpoints").chmod(0o700)
     again = resumed(tmp_path)
-    assert again.returncode == 0 and "going on after step" in again.stderr, again.stderr
+    assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr
 
 
 def test_files_may_grow_no_further(tmp_path):
@@ -89,7 +89,7 @@ def test_files_may_grow_no_further(tmp_path):
     assert "could not write" in said and "File too large" in said and "Traceback" not in said
     assert len(list((tmp_path / "run/checkpoints").glob("step-*"))) == 2
     again = resumed(tmp_path)
-    assert again.returncode == 0 and "going on after step" in again.stderr, again.stderr
+    assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr
 
 
 MOUNTS = ["unshare", "--map-root-user", "--mount", "sh", "-c"]  # seen by these processes alone
@@ -141,7 +141,7 @@ def test_a_disk_that_is_full_or_read_only(tmp_path, fault, reason, mend):
     first, second = ((tmp_path / name).read_text() for name in ("first", "second"))
     assert (tmp_path / "code").read_text().split() == ["1", "0"], first + second
     assert "could not write" in first and reason in first and "Traceback" not in first
-    assert "going on after step" in second
+    assert "resuming from step" in second
     assert ".part" not in (tmp_path / "left").read_text()
 
 
@@ -159,4 +159,4 @@ def test_no_more_open_files(tmp_path):
     assert process.returncode == 1
     assert "Too many open files" in said and "Traceback" not in said
     again = resumed(tmp_path)
-    assert again.returncode == 0 and "going on after step" in again.stderr, again.stderr
+    assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr

@@ -5,7 +5,7 @@ import shlex
 import numpy as np
 import pytest
 
-from asnn.cli.commands.recipes import recipe_file
+from asnn.cli.recipe_files import recipe_file
 from asnn.core import ConfigError, DataError
 from asnn.learning import read_document
 from asnn.sweeps import Definition, SweepFolder, find_sweep, parse_axis, read_definition

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from asnn.cli.commands.recipes import recipe_file
+from asnn.cli.recipe_files import recipe_file
 from asnn.core import ConfigError
 from asnn.learning import read_document
 from asnn.sweeps import Definition, read_definition

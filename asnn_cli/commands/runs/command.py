@@ -1,4 +1,4 @@
-"""`asnn runs`: the runs that there are, with their best figures, and in what two of them differ."""
+"""`asnn runs`: list runs with their best figures, and compare two of them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ....records.sorting import ORDERS
 from ...terminal import completion, console
 
-MOST_SHOWN = 20
+MAX_SHOWN = 20
 INTERRUPTED = 130
-SECONDS = 2.0  # between two looks of --watch
-FIGURES = {  # of a result: what it is called, its scale and its form
+WATCH_SECONDS = 2.0  # between two drawings of --watch
+FIGURES = {  # key of a result: its name, scale and format
     "validation_accuracy": ("validation accuracy, %", 100, ".2f"),
     "validation_loss": ("validation loss", 1, ".4f"),
     "epoch": ("best epoch", 1, ","),
@@ -25,8 +26,8 @@ FIGURES = {  # of a result: what it is called, its scale and its form
 }
 
 
-class _ListUnlessTold(TyperGroup):
-    """A group whose command is `list` where none is named."""
+class _ListByDefault(TyperGroup):
+    """A group that runs its command `list` if none is named."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         named = args and (args[0] in self.commands or args[0] in ctx.help_option_names)
@@ -47,10 +48,10 @@ def _refuse_unknown_command(args: list[str]) -> None:
 
 
 runs_app = typer.Typer(
-    cls=_ListUnlessTold,
+    cls=_ListByDefault,
     rich_markup_mode=None,
-    help="List runs with their best figures; say in what two of them differ.\n\n"
-    "Without a command: list, whose options `asnn runs list -h` shows.\n\n"
+    help="List runs with their best figures, or compare two of them.\n\n"
+    "Without a command it lists; `asnn runs list -h` shows the options.\n\n"
     "Examples:\n\nasnn runs\n\nasnn runs diff runs/a runs/b",
 )
 
@@ -69,8 +70,8 @@ def list_runs(
     sort: Annotated[
         str,
         typer.Option(
-            help="newest, name, accuracy, rate or parameters; the best first.",
-            autocompletion=completion.orders,
+            help="newest, name, accuracy, rate or parameters; the best run first.",
+            autocompletion=completion.one_of(*ORDERS),
         ),
     ] = "newest",
     limit: Annotated[
@@ -78,7 +79,7 @@ def list_runs(
         typer.Option(min=1, help="How many to list.", show_default="20, with --json all"),
     ] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Draw the list anew every two seconds, until Ctrl-C.")
+        bool, typer.Option("--watch", help="Redraw the list every two seconds, until Ctrl-C.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print everything as one JSON object.")
@@ -86,8 +87,8 @@ def list_runs(
 ) -> None:
     """List runs, newest first: best validation accuracy, accuracy by epoch, spike rate, settings.
 
-    What is the same in all of them stands in the title, and what the terminal is too narrow for
-    is left out; --json has everything.
+    Values that all runs share are in the title; columns that do not fit the terminal are left
+    out. --json has everything.
 
     Examples:
 
@@ -99,25 +100,26 @@ def list_runs(
     """
     from ....core.errors import ConfigError
     from ....records.layout import RUNS
-    from .table import listing, low_listing, sorted_records
+    from ....records.sorting import sorted_records
+    from .table import listing, listing_within_height
 
-    places = folders or [RUNS]
+    searched = folders or [RUNS]
     out = console.stderr()
     out.soft_wrap = False
     if watch and (as_json or not (sys.stderr.isatty() and out.is_interactive)):
         raise ConfigError(
-            "--watch draws on a terminal",
-            why="there is none that can be drawn on" * (not as_json),
+            "--watch needs a terminal",
+            why="stderr is no terminal that can be drawn on" * (not as_json),
             remedy="leave it out",
         )
     if as_json:
-        records, _ = sorted_records(places, sort, limit)
+        records, _ = sorted_records(searched, sort, limit)
         console.print_json({"runs": [record.as_dict() for record in records]})
         return
 
     def drawn() -> Any:
-        records, paths = sorted_records(places, sort, limit or MOST_SHOWN)
-        return (low_listing if watch else listing)(records, paths, out)
+        records, paths = sorted_records(searched, sort, limit or MAX_SHOWN)
+        return (listing_within_height if watch else listing)(records, paths, out)
 
     if not watch:
         out.print(drawn())
@@ -127,7 +129,7 @@ def list_runs(
     try:
         with Live(drawn(), console=out, auto_refresh=False) as live:
             while True:
-                time.sleep(SECONDS)
+                time.sleep(WATCH_SECONDS)
                 live.update(drawn(), refresh=True)
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
@@ -143,9 +145,9 @@ def diff_runs(
         bool, typer.Option("--json", help="Print the result as one JSON object.")
     ] = False,
 ) -> None:
-    """Say in what two runs differ: configuration, environment and result.
+    """Compare two runs: configuration, environment and result.
 
-    Differences of the result are B less A. The exit code is 0 whether they differ or not.
+    Differences of the result are B - A. The exit code is 0 whether they differ or not.
 
     Examples:
 
@@ -154,8 +156,8 @@ def diff_runs(
     asnn runs diff runs/a runs/b --json | jq .configuration
     """
     from ....core.errors import DataError
-    from ....records.layout import find_run
     from ....records.differences import run_differences
+    from ....records.layout import find_run
     from ....records.record import read_record
 
     records = [read_record(find_run(path)) for path in (a, b)]
@@ -188,12 +190,12 @@ def _show_differences(found: dict[str, dict[str, Any]]) -> None:
         return
     rows = []
     for name, each in found["result"].items():
-        what, scale, form = FIGURES[name]
+        label, scale, form = FIGURES[name]
         values = (each["a"], each["b"])
         shown = [console.UNKNOWN if x is None else f"{scale * x:{form}}" for x in values]
         change = each["difference"]
         shown.append(console.UNKNOWN if change is None else f"{scale * change:+{form}}")
-        rows.append([what, *shown])
+        rows.append([label, *shown])
     same = ": the same" if same_result(found["result"]) else ""
     console.table(f"result{same}", ["", "A", "B", "B - A"], rows)
 

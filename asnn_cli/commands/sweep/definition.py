@@ -9,7 +9,7 @@ from ....learning import parse_override, read_document
 from ....sweeps.definition import Definition
 from ....sweeps.grid import Axis, parse_seeds
 from ....sweeps.ranges import Range
-from ..recipes import recipe_file
+from ...recipe_files import recipe_file
 
 USUAL_TRIALS = 20
 

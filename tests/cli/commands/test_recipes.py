@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from asnn.cli.commands import doctor
-from asnn.cli.commands.recipes import FOLDER, recipe_names
+from asnn.cli.recipe_files import FOLDER, recipe_names
 from asnn.learning import check_recipe, override, read_document
 from asnn.models import create_model
 

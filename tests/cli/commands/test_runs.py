@@ -1,4 +1,4 @@
-"""`asnn runs`: the list, what is damaged in it, and in what two runs differ."""
+"""`asnn runs`: the list, damaged runs in it, and the differences of two runs."""
 
 import json
 import os
@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from asnn.cli.commands.runs.table import BY_PATH, ORDERS, fitting, least_room
+from asnn.cli.commands.runs.table import fitting, min_name_room
 from asnn.cli.terminal.sparkline import BLOCKS, PLAIN, sparkline
 from asnn.cli.terminal.tables import shorten
+from asnn.records import sorting
 from asnn.records.layout import list_runs
+from asnn.records.sorting import BY_PATH, ORDERS
 from tests.support.command_line import TINY
 
 ACCURACIES = [0.5, 0.9, 0.8]
@@ -65,7 +67,7 @@ def listed(cli, *arguments):
     return json.loads(result.out)["runs"]
 
 
-def test_the_newest_come_first_those_of_sweeps_too(cli, make):
+def test_the_newest_runs_come_first_those_of_sweeps_too(cli, make):
     make("old", age=30)
     make("sweep-toy/seed=0", age=10)
     make("mine/sweep/seed=1", age=20)
@@ -82,7 +84,7 @@ def test_the_newest_come_first_those_of_sweeps_too(cli, make):
     ]
 
 
-def test_of_the_paths_of_a_run_the_shortest_is_listed(cli, make, tmp_path):
+def test_the_shortest_path_to_a_run_is_listed(cli, make, tmp_path):
     make("a")
     make("z", age=1)
     for name in ("loop", "zz"):
@@ -90,7 +92,7 @@ def test_of_the_paths_of_a_run_the_shortest_is_listed(cli, make, tmp_path):
     assert [run["run"] for run in listed(cli)] == ["runs/a", "runs/z"]
 
 
-def test_everything_about_a_run(cli, make):
+def test_json_has_everything_about_a_run(cli, make):
     make("a", seed=7)
     (run,) = listed(cli)
     assert run["best"] == {
@@ -104,7 +106,7 @@ def test_everything_about_a_run(cli, make):
     assert expected.items() <= run.items()
 
 
-def test_the_table_tells_what_differs_and_the_title_what_does_not(cli, make):
+def test_columns_show_what_differs_and_the_title_what_is_shared(cli, make):
     make("a")
     make("b", coding="direct", accuracies=[0.25], age=5)
     make("c", accuracies=[], age=9)
@@ -120,7 +122,7 @@ def test_the_table_tells_what_differs_and_the_title_what_does_not(cli, make):
     assert "87.9 k" in a
 
 
-def test_data_sets_that_differ_have_a_column(cli, make):
+def test_different_data_sets_have_a_column(cli, make):
     make("a")
     config = make("b") / "config.toml"
     config.write_text(config.read_text().replace("digits", "fashion-mnist"))
@@ -129,7 +131,7 @@ def test_data_sets_that_differ_have_a_column(cli, make):
     assert "digits" in rows and "fashion-mnist" in rows
 
 
-def test_what_nobody_knows_is_not_said_of_all(cli, make, monkeypatch):
+def test_unknown_values_are_not_in_the_title(cli, make, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")  # for a title of one line
     make("a", accuracies=[])
     make("b", accuracies=[])
@@ -137,7 +139,7 @@ def test_what_nobody_knows_is_not_said_of_all(cli, make, monkeypatch):
     assert "state 0/3" in title and "parameters" not in title
 
 
-def test_the_title_of_a_list_that_is_cut_tells_what_it_speaks_of(cli, make):
+def test_the_title_of_a_shortened_list_says_which_runs_it_describes(cli, make):
     make("new/a")
     make("new/b", age=1)
     make("old/c", age=2, coding="direct")
@@ -148,16 +150,14 @@ def test_the_title_of_a_list_that_is_cut_tells_what_it_speaks_of(cli, make):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_only_an_order_by_figures_reads_the_runs_that_are_cut_off(cli, make, monkeypatch, order):
-    from asnn.cli.commands.runs import table as run_list
-
+def test_only_an_order_by_figures_reads_runs_beyond_the_limit(cli, make, monkeypatch, order):
     for i in range(5):
         make(f"r{i}", age=i)
     read = []
     monkeypatch.setattr(
-        run_list,
+        sorting,
         "read_record",
-        lambda run, real=run_list.read_record: read.append(run) or real(run),
+        lambda run, real=sorting.read_record: read.append(run) or real(run),
     )
     assert "2 of 5 runs" in cli("runs", "--limit", "2", "--sort", order).err
     assert len(read) == (2 if order in BY_PATH else 5)
@@ -170,10 +170,10 @@ def test_shortened_names_differ(cli, make):
         make(name)
     shown = re.findall(r"^ (coding\S+)", cli("runs").err, re.MULTILINE)
     assert len(set(shown)) == 3 and all("…" in name for name in shown)
-    room = least_room(names)
+    room = min_name_room(names)
     assert len({shorten(name, room) for name in names}) == 3
     assert len({shorten(name, room - 1) for name in names}) < 3
-    assert least_room(["a" * 90]) == 22 and least_room(["a"]) == 1
+    assert min_name_room(["a" * 90]) == 22 and min_name_room(["a"]) == 1
 
 
 def test_names_of_control_characters_and_wide_letters_keep_their_column(cli, make):
@@ -202,7 +202,7 @@ def test_order_and_limit(cli, make):
     assert names("list", "runs", "--limit", "2") == "ba"
     assert names("--sort", "parameters") == "bca"  # of equal ones the newest comes first
     short = cli("runs", "--limit", "1").err
-    assert "1 of 3 runs in runs" in short and "all of them: --limit 3" in short
+    assert "1 of 3 runs in runs" in short and "to list all: --limit 3" in short
     unknown = cli("runs", "--sort", "acuracy")
     assert unknown.code == 2 and "did you mean 'accuracy'?" in unknown.err
 
@@ -214,7 +214,7 @@ def test_order_and_limit(cli, make):
         ("config.toml", b"[train", "config.toml: "),
         ("config.toml", b"\xff", "config.toml: "),
         ("summary.json", b"{", "summary.json: "),
-        ("summary.json", b"[]", "summary.json: it is no JSON object"),
+        ("summary.json", b"[]", "summary.json: it is not a JSON object"),
         ("summary.json", b'{"finished": true}', "summary.json: it tells of no best epoch"),
         ("summary.json", b'{"best": {"validation_accuracy": NaN}}', "no validation accuracy"),
         ("metrics.jsonl", None, "metrics.jsonl: it is missing"),
@@ -225,15 +225,15 @@ def test_order_and_limit(cli, make):
         ("model.safetensors", None, "model.safetensors: it is missing"),
     ],
 )
-def test_a_damaged_run_is_listed_with_the_reason_and_spoils_no_other(
+def test_a_damaged_run_is_listed_with_the_reason_and_affects_no_other(
     cli, make, name, content, reason
 ):
-    whole = make("whole", age=5)
+    intact = make("intact", age=5)
     path = make("hurt") / name
     path.unlink() if content is None else path.write_bytes(content)
     hurt, other = sorted(listed(cli), key=lambda run: run["run"])
     assert hurt["state"] == "damaged" and reason in hurt["faults"][0]
-    assert (other["run"], other["state"]) == (f"runs/{whole.name}", "finished")
+    assert (other["run"], other["state"]) == (f"runs/{intact.name}", "finished")
     shown = cli("runs")
     assert shown.code == 0 and "damaged: hurt: " in shown.err and reason in shown.err
 
@@ -262,7 +262,7 @@ def test_no_run_at_all(cli, tmp_path):
     assert cli("runs", "--json").code == 4
 
 
-def test_what_is_neither_a_folder_nor_a_command(cli, make):
+def test_an_argument_that_is_neither_a_folder_nor_a_command(cli, make):
     make("a")
     refused = cli("runs", "dif", "runs/a", "runs/b")
     assert refused.code == 4
@@ -274,7 +274,8 @@ def test_what_is_neither_a_folder_nor_a_command(cli, make):
 
 def test_watching_needs_a_terminal(cli, make):
     make("a")
-    assert cli("runs", "--watch").code == 2
+    refused = cli("runs", "--watch")
+    assert refused.code == 2 and "--watch needs a terminal" in refused.err
     assert cli("runs", "--watch", "--json").code == 2
 
 
@@ -295,7 +296,7 @@ def test_training_draws_a_curve_of_more_than_one_epoch(cli):
     assert re.search(r"validation accuracy by epoch: [▁▄█]{2}\n", twice.err)
 
 
-def test_what_differs(cli, make):
+def test_differences_of_two_runs(cli, make):
     make("a", lr=0.1, clip_norm=1.0)
     make("b", lr=0.2, accuracies=[0.5, 0.95, 0.8])
     (Path("runs/b/environment.json")).write_text(
@@ -352,7 +353,7 @@ def test_a_difference_needs_two_runs_with_configurations(cli, make):
     assert damaged.code == 4 and "runs/b/config.toml cannot be read" in damaged.err
 
 
-def test_a_refusal_names_a_path_that_can_be_pasted(cli, make):
+def test_a_refusal_names_a_path_to_paste(cli, make):
     make("a")
     for name in ("seed=0,x y", "sweep/seed=0,lr=1"):
         make(name)
@@ -390,7 +391,7 @@ def test_a_sparkline_spans_all_levels():
     assert sparkline([]) == ""
 
 
-def test_a_sparkline_of_many_values_shows_the_mean_of_each_share():
+def test_a_sparkline_of_many_values_shows_the_mean_of_each_group():
     # Eight shares of 10 values; the mean of share k is 10 k + 4.5, in equal distances.
     assert sparkline(range(80)) == BLOCKS
     # Shares of 1, 2, 2 and 2 values: means 0, 7, 3, 0.

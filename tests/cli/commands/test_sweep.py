@@ -312,7 +312,7 @@ def test_a_sweep_that_is_stopped_goes_on(tmp_path, number, monkeypatch):
     until(lambda: all(list(path.parent.glob("checkpoints/step-*")) for path in begun))
     done = resume(tmp_path)
     assert done.returncode == 0, done.stderr
-    assert b"going on after step" in (tmp_path / "s/logs/seed=1.log").read_bytes()
+    assert b"resuming from step" in (tmp_path / "s/logs/seed=1.log").read_bytes()
     if number == signal.SIGINT:
         whole = [*ASNN, "train", *TINY, *options[:2], "--seed", "1", "--out", "whole"]
         assert subprocess.run(whole, cwd=tmp_path, capture_output=True).returncode == 0
@@ -325,6 +325,6 @@ def resume(folder: Path) -> subprocess.CompletedProcess:
     deadline = time.monotonic() + 60
     while True:
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=120)
-        if b"a sweep is at work in s" not in done.stderr or time.monotonic() > deadline:
+        if b"a sweep is already running in s" not in done.stderr or time.monotonic() > deadline:
             return done
         time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""What a shell offers: asked as bash asks, and in the shells that are installed."""
+"""Shell completion: through the protocol of bash, and in the shells that are installed."""
 
 import os
 import shutil
@@ -37,13 +37,13 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def protocol(*words: str) -> dict[str, str]:
-    """The variables by which bash asks for what goes on from the last of the words."""
-    asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
-    return {"_ASNN_COMPLETE": "complete_bash", **asked}
+    """The variables by which bash requests completions of the last word."""
+    request = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+    return {"_ASNN_COMPLETE": "complete_bash", **request}
 
 
 def offered(*words: str) -> list[str]:
-    """What is offered for the last of the words."""
+    """The completions of the last word."""
     done = CliRunner().invoke(app, prog_name="asnn", env=protocol(*words))
     assert done.exit_code == 0
     return done.output.split()
@@ -77,21 +77,21 @@ def offered(*words: str) -> list[str]:
         (["bench", "--model", "ms-"], ["ms-resnet18", "ms-resnet18-16"]),
     ],
 )
-def test_what_is_offered(here, words, expected):
+def test_values_are_completed(here, words, expected):
     assert offered("asnn", *words) == expected
 
 
-def test_commands_are_offered(here):
+def test_commands_are_completed(here):
     assert set(offered("asnn", "")) >= ROOT_COMMANDS
 
 
-def test_the_program_itself_answers(here):
-    asked = environment(**protocol("asnn", "train", "mi"))
-    done = subprocess.run([BIN / "asnn"], capture_output=True, text=True, timeout=60, env=asked)
+def test_the_installed_program_completes(here):
+    variables = environment(**protocol("asnn", "train", "mi"))
+    done = subprocess.run([BIN / "asnn"], capture_output=True, text=True, timeout=60, env=variables)
     assert (done.stdout.split(), done.stderr) == (["mine.toml"], "")
 
 
-def test_a_list_is_completed_at_its_end():
+def test_the_last_item_of_a_list_is_completed():
     complete = completion.list_of(completion.one_of("direct", "delta", "rate"))
     assert complete("") == ["direct", "delta", "rate"]
     assert complete("rate,d") == ["rate,direct", "rate,delta"]
@@ -104,6 +104,7 @@ def test_the_names_are_those_of_the_registries(tmp_path, monkeypatch):
     from asnn.learning.device import PRECISIONS
     from asnn.measure.cost.tables import cost_table_names
     from asnn.measure.robustness.corruptions import corruption_registry
+    from asnn.records.sorting import ORDERS
     from asnn.sweeps.definition import SPLITS
 
     assert list(completion.CODES) == list(coding_registry.builtin)
@@ -111,19 +112,20 @@ def test_the_names_are_those_of_the_registries(tmp_path, monkeypatch):
     assert list(completion.CORRUPTIONS) == list(corruption_registry.builtin)
     monkeypatch.chdir(tmp_path)  # where there is no TOML file
     assert completion.energy_tables("") == sorted(cost_table_names())
-    assert list(completion.BENCHED) == list(PLANS)
+    assert list(completion.BENCH_MODELS) == list(PLANS)
     assert tuple(PRECISIONS) == completion.PRECISIONS
     assert completion.SPLITS == SPLITS
+    assert offered("asnn", "runs", "list", "--sort", "") == list(ORDERS)
 
 
-def test_codes_of_installed_packages_are_offered(monkeypatch):
+def test_codes_of_installed_packages_are_completed(monkeypatch):
     from asnn.core.registry import Registry
 
     monkeypatch.setattr(Registry, "_external", {"phase": None})
     assert completion.codes("p") == ["phase"]
 
 
-def test_a_shell_does_not_wait_for_torch():
+def test_completion_does_not_import_torch():
     code = (
         "import sys; from asnn.cli import app; from asnn.cli.terminal import completion as c; "
         "c.codes(''), c.datasets(''), c.recipes(''), c.runs(''); "
@@ -134,14 +136,14 @@ def test_a_shell_does_not_wait_for_torch():
 
 
 SHELLS = {
-    # A script that loads what `--show-completion` gives, and asks as a press of the tab key does.
+    # Each loads the script of `--show-completion` and requests completions as the tab key does.
     "bash": """\
         eval "$(asnn --show-completion)"
         COMP_WORDS=(asnn tr) COMP_CWORD=1
         $(complete -p asnn | grep -o '_[a-z_]*completion') asnn
         echo "${COMPREPLY[@]}"
     """,
-    # There is no tab key without a terminal: what is called is what `compdef` has registered.
+    # Without a terminal there is no tab key: call the function that `compdef` registered.
     "zsh": """\
         compdef() { called=$1; }
         _arguments() { echo "$1" | grep -o train | head -1; }
@@ -157,7 +159,7 @@ SHELLS = {
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_in_the_shell_itself(here, shell):
+def test_completion_in_the_shell(here, shell):
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     done = subprocess.run(
@@ -175,7 +177,7 @@ def test_in_the_shell_itself(here, shell):
         ("fish", ".config/fish/completions/asnn.fish"),
     ],
 )
-def test_what_is_installed_is_what_is_shown(here, shell, file):
+def test_the_installed_script_is_the_shown_script(here, shell, file):
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     script = "asnn --install-completion >/dev/null; asnn --show-completion"

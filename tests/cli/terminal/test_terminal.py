@@ -1,4 +1,4 @@
-"""Tables fit the width, and colours come where they are wanted."""
+"""Tables fit the terminal; colours and live drawing appear on terminals only."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from hypothesis import given
 from rich.cells import cell_len
 
 from asnn.cli.terminal import console
-from asnn.cli.terminal.tables import FOLDED, fit, shorten
+from asnn.cli.terminal.tables import MAX_UNFOLDED, fit, shorten
 
 ASNN = [sys.executable, "-c", "from asnn.cli.app import main; main()"]
 NAMES = st.text("abc.=,1_ 漢", max_size=90)
@@ -41,7 +41,7 @@ def shown(heads, rows, capsys):
 
 
 @given(tables())
-def test_no_table_is_wider_than_80_columns_and_no_figure_is_lost(table):
+def test_no_table_is_wider_than_80_columns_and_every_figure_is_shown(table):
     heads, rows = table
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("COLUMNS", raising=False)
@@ -50,14 +50,14 @@ def test_no_table_is_wider_than_80_columns_and_no_figure_is_lost(table):
     for _, *figures in rows:
         missing = [f for f in figures if not any(f in line for line in lines)]
         assert not missing
-    # What is folded is whole as well: no letter of a name is lost, those of repeated ones apart.
+    # Folded names are complete: every letter is shown as often as it occurs.
     letters = "".join(lines)
     for name in [*heads, *(row[0] for row in rows)]:
         assert all(letters.count(c) >= name.count(c) for c in set(name) - {" "})
 
 
 def _printed(heads, rows):
-    """Print a table to a file in the place of stderr; its lines."""
+    """Print a table to a file instead of stderr and return its lines."""
     import io
 
     former, sys.stderr = sys.stderr, io.StringIO()
@@ -69,7 +69,7 @@ def _printed(heads, rows):
 
 
 @given(tables(), st.integers(8, 120))
-def test_the_parts_of_a_table_hold_every_column_and_fit_any_room(table, room):
+def test_the_parts_of_a_table_have_every_column_and_fit_any_width(table, room):
     heads, rows = table
     parts = fit(heads, rows, room)
     assert set().union(*(part.columns for part in parts)) == set(range(len(heads)))
@@ -79,7 +79,7 @@ def test_the_parts_of_a_table_hold_every_column_and_fit_any_room(table, room):
         assert min(part.widths) > 0
 
 
-def test_long_names_are_folded_before_anything_is_moved(monkeypatch, capsys):
+def test_long_names_are_folded_before_columns_are_moved(monkeypatch, capsys):
     monkeypatch.delenv("COLUMNS", raising=False)
     heads = ["", *(f"t={t}" for t in range(1, 8))]
     text = shown(heads, [["spike rate block3.main.spikes2", *["0.1234"] * 7]], capsys)
@@ -88,44 +88,44 @@ def test_long_names_are_folded_before_anything_is_moved(monkeypatch, capsys):
     assert "block3.main.spikes2" in text
 
 
-def test_a_table_of_many_columns_goes_on_below_with_what_tells_its_rows_apart():
+def test_surplus_columns_are_shown_below_with_the_columns_that_identify_a_row():
     heads = ["code", "neuron", *(f"figure {i}" for i in range(12))]
     rows = [[c, n, *["12345.67"] * 12] for c in ("direct", "hybrid") for n in ("fixed", "adaptive")]
     first, second = fit(heads, rows, 80)
     assert first.columns == [0, 1, *range(2, 8)] and second.columns == [0, 1, *range(8, 14)]
-    assert fit(["a", "b"], [], 80)[0].columns == [0, 1]  # no rows, nothing to tell apart
+    assert fit(["a", "b"], [], 80)[0].columns == [0, 1]  # without rows
 
 
 def test_figures_are_never_folded():
-    (part,) = fit(["name", "figure"], [["x" * 200, "1" * FOLDED]], 80)
-    assert part.widths == [80 - FOLDED - 4, FOLDED]
+    (part,) = fit(["name", "figure"], [["x" * 200, "1" * MAX_UNFOLDED]], 80)
+    assert part.widths == [80 - MAX_UNFOLDED - 4, MAX_UNFOLDED]
 
 
-def test_the_width_is_that_of_COLUMNS_where_it_is_set(monkeypatch, capsys):
+def test_COLUMNS_sets_the_width(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "50")
     text = shown(["name", "value"], [["x" * 200, "y" * 70]], capsys)
     assert max(map(len, text.splitlines())) == 50
     assert (text.count("x"), text.count("y")) == (200, 70)
 
 
-def test_names_from_data_are_text_and_no_markup(capsys):
+def test_names_from_data_are_not_interpreted_as_markup(capsys):
     text = shown(["[bold]name"], [["[red]x[/]"], ["\x1b[31m"]], capsys)
     assert "[bold]name" in text and "[red]x[/]" in text and "\\x1b[31m" in text
 
 
-@pytest.mark.parametrize("most", [3, 9, 16])
-def test_both_ends_of_a_long_text_are_kept(most):
+@pytest.mark.parametrize("width", [3, 9, 16])
+def test_both_ends_of_a_long_text_are_kept(width):
     text = "coding.name=hybrid,seed=0"
-    short = shorten(text, most)
+    short = shorten(text, width)
     head, tail = short.split("…")
-    assert len(short) == most and text.startswith(head) and text.endswith(tail) and tail
+    assert len(short) == width and text.startswith(head) and text.endswith(tail) and tail
     assert shorten("short", 5) == "short"
 
 
-@pytest.mark.parametrize("most", range(2, 30))
-def test_wide_letters_are_shortened_to_the_width_they_take(most):
-    short = shorten("漢字かな交じり文a" * 2, most)
-    assert most - 2 <= cell_len(short) <= most
+@pytest.mark.parametrize("width", range(2, 30))
+def test_wide_characters_count_as_two(width):
+    short = shorten("漢字かな交じり文a" * 2, width)
+    assert width - 2 <= cell_len(short) <= width
 
 
 def environment(**changes):
@@ -141,7 +141,7 @@ def runs(tmp_path, trained):
 
 
 def in_terminal(arguments, folder: Path, *, interrupt=False, **changes):
-    """Run asnn with a terminal for stderr; its exit code and what it wrote there."""
+    """Run asnn with a terminal as stderr; return its exit code and what it wrote there."""
     pty = pytest.importorskip("pty")
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -164,7 +164,7 @@ def in_terminal(arguments, folder: Path, *, interrupt=False, **changes):
             if interrupt and b"run" in written:
                 process.send_signal(signal.SIGINT)
                 interrupt = False
-    except OSError:  # Linux says so of a terminal whose other end is closed
+    except OSError:  # on Linux, when the other end of the terminal is closed
         pass
     finally:
         os.close(ours)
@@ -192,7 +192,7 @@ def test_colour_on_a_terminal(tmp_path, changes, coloured, escapes):
 
 
 @pytest.mark.parametrize(("changes", "escapes"), [({}, False), ({"FORCE_COLOR": "1"}, True)])
-def test_no_escape_sequences_where_there_is_no_terminal(runs, changes, escapes):
+def test_no_escape_sequences_without_a_terminal(runs, changes, escapes):
     done = subprocess.run(
         [*ASNN, "runs"], cwd=runs, env=environment(**changes), capture_output=True, check=True
     )
@@ -213,7 +213,7 @@ def test_watching_ends_with_ctrl_c(runs):
     assert code == 130 and "1 run in" in written and "Traceback" not in written
 
 
-def test_watching_draws_whole_lines_and_as_many_runs_as_there_are_lines(tmp_path):
+def test_watching_draws_complete_lines_and_as_many_runs_as_fit(tmp_path):
     for i in range(30):
         folder = tmp_path / "runs" / f"r{i:02d}"
         folder.mkdir(parents=True)
@@ -223,22 +223,22 @@ def test_watching_draws_whole_lines_and_as_many_runs_as_there_are_lines(tmp_path
         os.utime(folder / "config.toml", (1e9 - i, 1e9 - i))
     size = {"COLUMNS": "34", "LINES": "14"}
     code, written = in_terminal(["runs", "--watch"], tmp_path, interrupt=True, **size)
-    drawn = written.replace("\r", "").replace("\x1b[2K", "\n")  # where it is drawn anew
+    drawn = written.replace("\r", "").replace("\x1b[2K", "\n")  # at each redrawing
     text = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", drawn)
     *_, begin = re.finditer(r"^(\d+) of 30 runs", text, re.MULTILINE)
     last, count = text[begin.start() :], int(begin[1])
     assert code == 130 and 1 < count < 14
     assert re.findall(r"^ (r\d\d)", last, re.MULTILINE) == [f"r{i:02d}" for i in range(count)]
-    assert "model lenet" in last and "all of them: --limit 30" in last  # the title is folded
+    assert "model lenet" in last and "to list all: --limit 30" in last  # the title is folded
     assert "..." not in text and len(last.rstrip().splitlines()) <= 14
 
 
-def test_a_terminal_that_cannot_be_drawn_on_is_not_watched(runs):
+def test_watching_needs_a_terminal_that_can_be_drawn_on(runs):
     code, written = in_terminal(["runs", "--watch"], runs, TERM="dumb")
-    assert code == 2 and "there is none that can be drawn on" in written
+    assert code == 2 and "no terminal that can be drawn on" in written
 
 
-def test_a_difference_on_a_terminal_without_signs(runs):
+def test_a_difference_is_shown_in_ascii(runs):
     done = subprocess.run(
         [*ASNN, "runs", "diff", "runs/a", "runs/a"], cwd=runs, capture_output=True, check=True,
         env=environment(PYTHONIOENCODING="ascii"),
