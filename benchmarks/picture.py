@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
-from ..core.files import whole_file
+from ..core.files import atomic_file
 from ..measure.figures.curves import COLOURS
 
 MARKERS = "osD^vP*Xh"
@@ -69,7 +69,7 @@ def draw_costs(path: Path, results: list[dict[str, Any]]) -> None:
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_axis_off()
     grid[0][0].legend(frameon=False, fontsize=8)
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130)
 
 

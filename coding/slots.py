@@ -45,7 +45,7 @@ class SlotCoding(Coding):
     ) -> None:
         super().__init__(steps=steps)
         if variant not in ("fixed", "published"):
-            raise ConfigError(f"unknown variant {variant!r}", why="there are: fixed, published")
+            raise ConfigError(f"unknown variant {variant!r}", why="choose from fixed, published")
         if variant == "published" and thresholds != "linear":
             raise ConfigError(
                 "variant 'published' goes with linear thresholds only",

@@ -117,7 +117,7 @@ def create_thresholds(rule: ThresholdRule, slots: int) -> LinearThresholds | Qua
         return LinearThresholds(slots)
     if rule == "quantile":
         return QuantileThresholds(slots)
-    raise ConfigError(f"unknown thresholds {rule!r}", why="there are: linear, quantile")
+    raise ConfigError(f"unknown thresholds {rule!r}", why="choose from linear, quantile")
 
 
 def _falling(slots: int, dtype: torch.dtype, device: torch.device | str | None = None) -> Tensor:

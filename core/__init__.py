@@ -1,4 +1,4 @@
-"""What every other part stands on: errors, registries of names, files that appear whole."""
+"""The base of every other package: errors, registries of names, atomic writes."""
 
 from .errors import AsnnError, ConfigError, DataError
 from .registry import Registry, nearest

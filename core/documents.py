@@ -1,4 +1,4 @@
-"""JSON and TOML that somebody else may have written: a table, or a ValueError with the reason."""
+"""JSON and TOML of unknown origin: a table, or a ValueError with the reason."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ import json
 import tomllib
 from typing import Any
 
-HUGE = 1e300  # no figure is greater; some JSON texts hold integers beyond all floats
+MAX_NUMBER = 1e300  # JSON integers may exceed the range of a float
 
 
 def read_json(text: str | bytes) -> dict[str, Any]:
     """Return the object in a JSON text.
 
     Raises:
-        ValueError: it is no JSON, or no object, or nested beyond reason.
+        ValueError: it is not JSON, not an object, or nested too deeply.
     """
     try:
-        found = json.loads(text)
+        document = json.loads(text)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-    if not isinstance(found, dict):
-        raise ValueError("it is no JSON object")
-    return found
+    if not isinstance(document, dict):
+        raise ValueError("it is not a JSON object")
+    return document
 
 
 def read_toml(text: str) -> dict[str, Any]:
     """Return the tables of a TOML text.
 
     Raises:
-        ValueError: it is no TOML, or nested beyond reason, or holds a number of too many digits.
+        ValueError: it is not TOML, is nested too deeply, or has a number with too many digits.
     """
     try:
         return tomllib.loads(text)
@@ -36,8 +36,8 @@ def read_toml(text: str) -> dict[str, Any]:
         raise ValueError("it is nested too deeply") from error
 
 
-def number(value: Any) -> int | float | None:
-    """Return a finite number as it is, and None for anything else."""
+def finite_number(value: Any) -> int | float | None:
+    """Return `value` if it is a finite number, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if abs(value) < HUGE else None
+    return value if abs(value) < MAX_NUMBER else None

@@ -8,7 +8,7 @@ class AsnnError(Exception):
 
     Args:
         what: what went wrong, one line.
-        why: the reason, where it is known.
+        why: the reason, if known.
         remedy: what the user can do.
     """
 
@@ -20,18 +20,18 @@ class AsnnError(Exception):
 
 
 class ConfigError(AsnnError, ValueError):
-    """A name, an option or a combination of options that cannot be used."""
+    """An invalid name, option or combination of options."""
 
 
 class DataError(AsnnError):
-    """Data or a file that is missing, damaged or not what it should be."""
+    """A missing, damaged or invalid file or data set."""
 
 
 class VerificationError(AsnnError):
-    """An exported file that does not compute what the network does.
+    """An exported file whose outputs differ from those of the network.
 
     Attributes:
-        content: what the verification found, for JSON; None where it was not told.
+        content: the results of the verification, for JSON; None if there are none.
     """
 
     content: dict[str, object] | None = None

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and outlast a machine that stops."""
+"""Atomic writes that survive a power failure, and the errors of files that cannot be used."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from typing import Any
 
 from .errors import AsnnError
 
-PART, FORMER = ".part", ".former"
+PARTIAL, PREVIOUS = ".part", ".former"  # suffixes of temporary names
 
-# What reading a damaged .npz raises, at one place or another of zipfile, zlib and numpy.
+# The exceptions that zipfile, zlib and numpy raise on a damaged .npz.
 ARCHIVE_ERRORS = (
     OSError,
     EOFError,
@@ -33,31 +33,31 @@ ARCHIVE_ERRORS = (
     zlib.error,
 )
 
-# What helps when the operating system refuses to write.
+# What to do when the operating system refuses a write, by errno.
 REMEDIES = {
-    errno.ENOSPC: "free some space, or choose another place with --out or -o",
-    errno.EDQUOT: "free some of your quota, or choose another place with --out or -o",
-    errno.EFBIG: "raise the limit (ulimit -f), or choose another place with --out or -o",
-    errno.EACCES: "give yourself permission, or choose another place with --out or -o",
-    errno.EPERM: "give yourself permission, or choose another place with --out or -o",
-    errno.EROFS: "the disk is read-only: choose another place with --out or -o",
-    errno.ENOENT: "the folder is missing or was removed: make it, or choose another place",
+    errno.ENOSPC: "free some space, or choose another path with --out or -o",
+    errno.EDQUOT: "free some of your quota, or choose another path with --out or -o",
+    errno.EFBIG: "raise the limit (ulimit -f), or choose another path with --out or -o",
+    errno.EACCES: "give yourself permission, or choose another path with --out or -o",
+    errno.EPERM: "give yourself permission, or choose another path with --out or -o",
+    errno.EROFS: "the disk is read-only: choose another path with --out or -o",
+    errno.ENOENT: "the folder is missing or was removed: make it, or choose another path",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or lower train.workers",
     errno.ENFILE: "the machine has too many files open: close some programs",
-    errno.EIO: "the disk fails: choose another place with --out or -o",
+    errno.EIO: "the disk fails: choose another path with --out or -o",
 }
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and move it there once the block is through.
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
-    If the block fails, the temporary file is removed and `path` keeps its former content.
+    If the block fails, the temporary file is removed and `path` keeps its previous content.
 
     Raises:
         AsnnError: the operating system refuses (no such folder, no permission, disk full).
     """
-    target = Path(os.path.realpath(path))  # a link is kept, and what it leads to is replaced
+    target = Path(os.path.realpath(path))  # a link stays, its target is replaced
     if target.exists() and not target.is_file():
         raise AsnnError(
             f"could not write {path}",
@@ -66,30 +66,31 @@ def whole_file(path: Path) -> Iterator[Path]:
         )
     temporary = None
     try:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=PART)
+        handle, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL
+        )
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        # mkstemp makes files private; what we keep has the permissions of any new file.
+        # mkstemp makes files private; the result gets the permissions of any new file.
         temporary.chmod(0o666 & ~_umask())
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
         temporary.replace(target)
-        flush_folder(target.parent)
+        fsync_folder(target.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
-            with contextlib.suppress(OSError):  # what refuses to write may refuse this as well
+            with contextlib.suppress(OSError):  # a full or read-only disk may refuse this too
                 temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`, and move it there once the block is through.
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path` when the block succeeds.
 
-    Files in it are flushed when they are written (`write_bytes` does), the folder before it is
-    moved.
+    The block must fsync the files that it writes, as `write_bytes` does.
 
     Raises:
         AsnnError: the operating system refuses.
@@ -98,23 +99,23 @@ def whole_folder(path: Path) -> Iterator[Path]:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PART))
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL))
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        flush_folder(temporary)
+        fsync_folder(temporary)
         if path.exists():
-            # Out of the way first, so that one of the two is whole at any moment.
-            former = temporary.with_suffix(FORMER)
-            path.replace(former)
+            # The old folder moves away first, so that one complete folder exists at any moment.
+            previous = temporary.with_suffix(PREVIOUS)
+            path.replace(previous)
             try:
                 temporary.replace(path)
             except OSError:
-                former.replace(path)
+                previous.replace(path)
                 raise
-            shutil.rmtree(former, ignore_errors=True)
+            shutil.rmtree(previous, ignore_errors=True)
         else:
             temporary.replace(path)
-        flush_folder(path.parent)
+        fsync_folder(path.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
@@ -123,7 +124,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it that are missing, unless it is there.
+    """Make a folder and its missing parents; do nothing if it exists.
 
     Raises:
         AsnnError: the operating system refuses.
@@ -132,50 +133,50 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
         for each in missing:
-            flush_folder(each.parent)
+            fsync_folder(each.parent)
     except OSError as error:
         raise cannot_write(path, error) from error
 
 
 def recover(parent: Path) -> None:
-    """Put folders in `parent` back that a kill in `whole_folder` has left out of the way, and
-    remove what was half written."""
-    for former in parent.glob(f".*{FORMER}"):
-        path = parent / former.name[1:].rsplit(".", 2)[0]
+    """Restore the folders in `parent` that a kill in `atomic_folder` has moved away, and remove
+    partial writes."""
+    for previous in parent.glob(f".*{PREVIOUS}"):
+        path = parent / previous.name[1:].rsplit(".", 2)[0]
         with contextlib.suppress(OSError):
             if not path.exists():
-                former.replace(path)
-    remove_parts(parent)
+                previous.replace(path)
+    remove_partial_writes(parent)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what writes that were killed have left behind in a folder that is nobody else's."""
-    for part in [*folder.glob(f".*{PART}"), *folder.glob(f".*{FORMER}")]:
+def remove_partial_writes(folder: Path) -> None:
+    """Remove what killed writes have left in a folder that no other process writes to."""
+    for left in [*folder.glob(f".*{PARTIAL}"), *folder.glob(f".*{PREVIOUS}")]:
         with contextlib.suppress(OSError):
-            if part.is_dir():
-                shutil.rmtree(part, ignore_errors=True)
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
             else:
-                part.unlink()
+                left.unlink()
 
 
-def is_part(path: Path) -> bool:
-    """Tell whether a file is what a write that was killed has left behind."""
-    return path.name.startswith(".") and path.suffix in (PART, FORMER)
+def is_partial_write(path: Path) -> bool:
+    """Return whether a path was left by a killed write."""
+    return path.name.startswith(".") and path.suffix in (PARTIAL, PREVIOUS)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
-    with whole_file(path) as temporary:
+    """Write `content` to `path` atomically."""
+    with atomic_file(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write `content` to `path` as UTF-8, whole or not at all."""
+    """Write `content` to `path` as UTF-8, atomically."""
     write_bytes(path, content.encode())
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write `content` to `path` as indented JSON, whole or not at all."""
+    """Write `content` to `path` as indented JSON, atomically."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
@@ -184,7 +185,7 @@ def cannot_write(path: Path, error: OSError) -> AsnnError:
     return AsnnError(
         f"could not write {path}",
         why=error.strerror or str(error),
-        remedy=REMEDIES.get(error.errno or 0, "choose another place with --out or -o"),
+        remedy=REMEDIES.get(error.errno or 0, "choose another path with --out or -o"),
     )
 
 
@@ -193,13 +194,13 @@ def cannot_read(path: Path, error: OSError, *, remedy: str) -> AsnnError:
     return AsnnError(f"could not read {path}", why=error.strerror or str(error), remedy=remedy)
 
 
-def flush_folder(path: Path) -> None:
-    """Let a folder's entries reach the disk, where the file system can do that."""
+def fsync_folder(path: Path) -> None:
+    """Write a folder's entries to the disk, where the file system supports it."""
     if os.name != "posix":
         return
     try:
         handle = os.open(path, os.O_RDONLY)
-    except PermissionError:  # one may write to a folder that one may not read
+    except PermissionError:  # a folder can be writable and not readable
         return
     try:
         os.fsync(handle)

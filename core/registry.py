@@ -1,4 +1,4 @@
-"""Names that a user may type, open to other packages through entry points."""
+"""Components by name; other packages add theirs through entry points."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 
 def nearest(name: str, choices: Iterable[str]) -> str | None:
-    """Return the choice that is spelt most like `name`, or None if none is near."""
-    import difflib  # not at the top: `asnn --help` has no use for it
+    """Return the choice whose spelling is closest to `name`, None if none is close."""
+    import difflib  # not at the top: `asnn --help` does not need it
 
     found = difflib.get_close_matches(name.lower(), list(choices), n=1, cutoff=0.5)
     return found[0] if found else None
@@ -25,8 +25,8 @@ def nearest(name: str, choices: Iterable[str]) -> str | None:
 class Registry:
     """The components of one kind, by name.
 
-    Built-in components are given as `"module:attribute"` and imported when they are asked for;
-    an installed package adds its own through the entry point group `asnn.<kind>`.
+    Built-in components are given as `"module:attribute"` and imported by `get`; an installed
+    package adds its own through the entry point group `asnn.<kind>`.
 
     Args:
         kind: the plural that names the entry point group, such as `codings`.
@@ -51,7 +51,7 @@ class Registry:
         """Return the component called `name`.
 
         Raises:
-            ConfigError: no component has that name; the message lists all and the nearest.
+            ConfigError: no component has that name; the message lists all names and the closest.
         """
         if name in self.builtin:
             module, attribute = self.builtin[name].split(":")
@@ -59,26 +59,26 @@ class Registry:
         if name in self._external:
             try:
                 return self._external[name].load()
-            except Exception as error:  # what another package raises when imported is its own
+            except Exception as error:  # an import of another package may raise anything
                 raise ConfigError(
                     f"{self.kind.rstrip('s')} {name!r} cannot be loaded",
                     why=f"{self._external[name].value}: {error}",
-                    remedy="mend or remove the package that adds it",
+                    remedy="repair or remove the package that adds it",
                 ) from error
         raise unknown(self.kind.rstrip("s"), name, self.names())
 
 
 def keyword_options(component: Any) -> dict[str, inspect.Parameter]:
-    """Return the keyword-only parameters of a component, which are its options, by name."""
+    """Return the options of a component, its keyword-only parameters, by name."""
     parameters = inspect.signature(component).parameters
     return {name: each for name, each in parameters.items() if each.kind is each.KEYWORD_ONLY}
 
 
 def check_options(kind: str, name: str, component: Any, options: Iterable[str]) -> None:
-    """Refuse options that a component's signature does not have.
+    """Refuse options that are not in a component's signature.
 
     Raises:
-        ConfigError: an option is unknown; the message lists all and the nearest.
+        ConfigError: an option is unknown; the message lists all options and the closest.
     """
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(component).parameters.values()):
         return
@@ -93,6 +93,6 @@ def unknown(kind: str, name: object, choices: list[str]) -> ConfigError:
     near = nearest(str(name), choices)
     return ConfigError(
         f"unknown {kind} {name!r}",
-        why=f"there are: {', '.join(choices)}",
+        why=f"choose from {', '.join(choices)}",
         remedy=f"did you mean {near!r}?" if near else "",
     )

@@ -43,7 +43,7 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(
-            f"unknown device {name!r}", why="there are: auto, cpu, cuda, cuda:N, mps"
+            f"unknown device {name!r}", why="choose from auto, cpu, cuda, cuda:N, mps"
         ) from error
     if device.type == "cuda":
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -59,7 +59,7 @@ def find_device(name: str) -> torch.device:
         )
     elif device.type not in ("cpu", "mps"):
         raise ConfigError(
-            f"device {name!r} is not supported", why="there are: auto, cpu, cuda, cuda:N, mps"
+            f"device {name!r} is not supported", why="choose from auto, cpu, cuda, cuda:N, mps"
         )
     return device
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from ..core.claims import claimed
-from ..core.files import remove_parts, write_bytes, write_json, write_text
+from ..core.files import remove_partial_writes, write_bytes, write_json, write_text
+from ..core.folder_lock import folder_lock
 from ..datasets import Batches, DataSet, Targets
 from ..measure.figures.curves import draw_curves
 from ..measure.spikes import SpikeRates
@@ -85,7 +85,7 @@ def train(
     """
     with _claimed(run, processes):
         if processes.first:
-            remove_parts(run.path)
+            remove_partial_writes(run.path)
         if resume:
             check_resumable(recipe, run, processes)
         try:
@@ -115,7 +115,7 @@ def train(
 def _claimed(run: Run, processes: Processes) -> contextlib.AbstractContextManager[Any]:
     if not processes.first:
         return contextlib.nullcontext()
-    return claimed(run.path, "a training", "two at once would write over each other")
+    return folder_lock(run.path, "a training", "two at once would write over each other")
 
 
 def _remove_empty_run_dir(run: Run, processes: Processes) -> None:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.documents import number
+from ..core.documents import finite_number
 from ..measure.outcomes import Calibration
 from .drawing import (
     FULL,
@@ -39,7 +39,7 @@ def curves(history: Sequence[Document]) -> list[Drawing]:
         lines = {
             key.partition("_")[0]: [float(scale * epoch[key]) for epoch in history]
             for key in keys
-            if all(number(epoch.get(key)) is not None for epoch in history)
+            if all(finite_number(epoch.get(key)) is not None for epoch in history)
         }
         if history and lines:
             found.append(_curve(title, lines, len(history)))

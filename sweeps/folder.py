@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ..core.claims import claimed
 from ..core.documents import read_json
 from ..core.errors import ConfigError, DataError
 from ..core.files import cannot_write, write_text
+from ..core.folder_lock import folder_lock
 from ..records.layout import RUNS, Run
 from .definition import Definition, differences, read_definition
 
@@ -61,14 +61,14 @@ class SweepFolder:
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def claimed(self) -> contextlib.AbstractContextManager[int | None]:
+    def lock(self) -> contextlib.AbstractContextManager[int | None]:
         """Keep other processes from working in the folder; give the descriptor that does it.
 
         Raises:
             AsnnError: somebody is at work in it already.
         """
         why = "two at once would train the same members"
-        return claimed(self.path, "a sweep", why, with_children=True)
+        return folder_lock(self.path, "a sweep", why, inheritable=True)
 
 
 def make_folder(definition: Definition, out: Path | None) -> SweepFolder:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.files import whole_file
+from ..core.files import atomic_file
 from ..measure.figures.curves import COLOURS
 from .grid import shown
 from .report import plus_minus, short_names
@@ -41,7 +41,7 @@ def draw_results(path: Path, results: dict[str, Any]) -> None:
     seeds = len(results["seeds"])
     axes.set_title(f"{results['recipe']}: {results['split']} data, {_seeds(seeds)}", fontsize=10)
     axes.grid(alpha=0.3)
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 

@@ -93,7 +93,7 @@ def run_members(
         watcher: is told how it goes.
         jobs: number of processes.
         stop: asked ten times a second.
-        claim: a descriptor that the processes inherit, see `SweepFolder.claimed`.
+        claim: a descriptor that the processes inherit, see `SweepFolder.lock`.
 
     Raises:
         AsnnError: a process cannot be started.

@@ -45,13 +45,13 @@ def load_folder(
     if size is not None and (len(size) != 2 or min(size) < 1):
         raise ConfigError(f"size is {size}", why="it is [height, width], both positive")
     if colour not in ("auto", "grey", "rgb"):
-        raise ConfigError(f"colour is {colour!r}", why="there are: auto, grey, rgb")
+        raise ConfigError(f"colour is {colour!r}", why="choose from auto, grey, rgb")
     store = open_store(path)
     parts = _parts(store, path)
     if "train" not in parts:
         raise DataError(
             f"{path} has no folder train",
-            why=f"there are: {', '.join(parts)}",
+            why=f"found: {', '.join(parts)}",
             remedy="add it, or give that path as data.test_path and the training images as "
             "data.path",
         )
@@ -116,7 +116,7 @@ def _test_part(parts: dict[str, dict[str, list[str]]], path: str) -> dict[str, l
         return next(iter(parts.values()))
     raise DataError(
         f"{path} has no folder test",
-        why=f"there are: {', '.join(parts)}",
+        why=f"found: {', '.join(parts)}",
         remedy="give the folder of the test images itself as data.test_path",
     )
 

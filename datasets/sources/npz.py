@@ -82,7 +82,7 @@ def _require(path: str, arrays: dict[str, Any], part: str) -> None:
     missing = [name for name in (f"x_{part}", f"y_{part}") if name not in arrays]
     if missing:
         there = ", ".join(arrays) or "none at all"
-        raise _bad(path, f"has no array {' and no '.join(missing)}", f"there are: {there}", _SAVE)
+        raise _bad(path, f"has no array {' and no '.join(missing)}", f"found: {there}", _SAVE)
 
 
 def _split(path: str, arrays: dict[str, np.ndarray], part: str) -> Split:

@@ -85,7 +85,7 @@ def _from_archive(arrays: dict[str, np.ndarray], name: str) -> Given:
     if "x" not in arrays and len(arrays) != 1:
         raise DataError(
             f"{name} has no array x",
-            why=f"there are: {', '.join(list(arrays)[:8]) or 'no arrays at all'}",
+            why=f"found: {', '.join(list(arrays)[:8]) or 'no arrays at all'}",
             remedy="name the images x, or save them alone; for a data set with x_train and x_test "
             "use --dataset npz --path FILE, for a zip of pictures --dataset folder --path FILE",
         )

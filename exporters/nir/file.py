@@ -9,7 +9,7 @@ import h5py
 import nir
 import numpy as np
 
-from ...core.files import whole_file
+from ...core.files import atomic_file
 from ..graph.ir import Array
 from .nodes import DT
 
@@ -28,7 +28,7 @@ def write_nir(path: Path, graph: nir.NIRGraph, *, compat: str | None = None) -> 
     content = graph.to_dict()
     if compat is not None:
         _drop_news(content)
-    with whole_file(path) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("version", data=compat or nir.version, dtype=h5py.string_dtype())
         _write(file.create_group("node"), content, {})
 
@@ -70,5 +70,5 @@ def write_golden(path: Path, values: dict[str, Array]) -> None:
     for name, each in values.items():
         flat = np.ascontiguousarray(each.reshape(*each.shape[:2], -1))
         nodes[name] = nir.NIRNodeData({"output": nir.TimeGriddedData(flat, DT)})
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         nir.write_data(temporary, nir.NIRGraphData(nodes))

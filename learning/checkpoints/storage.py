@@ -16,11 +16,11 @@ from ...core.documents import read_json
 from ...core.errors import AsnnError
 from ...core.files import (
     PART,
+    atomic_folder,
     cannot_read,
     cannot_write,
-    flush_folder,
-    remove_parts,
-    whole_folder,
+    fsync_folder,
+    remove_partial_writes,
     write_bytes,
     write_json,
     write_text,
@@ -50,11 +50,11 @@ def write_state(checkpoints: Path, step: int, files: dict[str, bytes]) -> None:
     try:
         if not checkpoints.exists():
             checkpoints.mkdir()  # but not the run's folder, should that have gone
-            flush_folder(checkpoints.parent)
+            fsync_folder(checkpoints.parent)
     except OSError as error:
         raise cannot_write(checkpoints, error) from error
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-    with whole_folder(checkpoints / f"step-{step}") as folder:
+    with atomic_folder(checkpoints / f"step-{step}") as folder:
         for name, content in files.items():
             write_bytes(folder / name, content)
         write_json(folder / CHECKSUMS, {"format": FORMAT, "sha256": sums})
@@ -63,7 +63,7 @@ def write_state(checkpoints: Path, step: int, files: dict[str, bytes]) -> None:
         # Out of sight first: what is half removed must not be taken for whole.
         with contextlib.suppress(OSError):
             old.rename(old.with_name(f".{old.name}.old{PART}"))
-    remove_parts(checkpoints)
+    remove_partial_writes(checkpoints)
 
 
 def newest_first(checkpoints: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError
-from ...core.files import whole_file
+from ...core.files import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -82,7 +82,7 @@ def save_figure(path: Path, figure: Figure) -> None:
         AsnnError: the file cannot be written.
     """
     form = picture_form(path)
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(temporary, format=form, dpi=DPI)
 
 

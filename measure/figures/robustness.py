@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...core.files import whole_file
+from ...core.files import atomic_file
 from .curves import COLOURS
 
 MARKERS = "osD^vP*"
@@ -59,7 +59,7 @@ def draw_robustness(path: Path, rows: Mapping[str, list[dict[str, Any]]]) -> Non
         figure.legend(
             handles=longest.lines, loc="outside lower center", ncols=len(rows), frameon=False
         )
-    with whole_file(path) as temporary:
+    with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
 

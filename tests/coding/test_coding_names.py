@@ -64,7 +64,7 @@ def test_unknown_name_lists_all_and_the_nearest(typed, near):
     with pytest.raises(ConfigError) as caught:
         create_coding(typed, steps=4)
     assert caught.value.what == f"unknown coding {typed!r}"
-    assert caught.value.why == f"there are: {', '.join(coding_registry.names())}"
+    assert caught.value.why == f"choose from {', '.join(coding_registry.names())}"
     assert all(name in caught.value.why for name in NAMES)
     assert caught.value.remedy == f"did you mean {near!r}?"
 

@@ -111,6 +111,6 @@ def test_too_many_embedding_steps_are_refused():
 def test_unknown_variant_and_thresholds_are_refused(name):
     with pytest.raises(ConfigError) as caught:
         create_coding(name, steps=3, variant="publish")
-    assert str(caught.value) == "unknown variant 'publish': there are: fixed, published"
-    with pytest.raises(ConfigError, match="unknown thresholds 'log': there are: linear, quantile"):
+    assert str(caught.value) == "unknown variant 'publish': choose from fixed, published"
+    with pytest.raises(ConfigError, match="unknown thresholds 'log': choose from linear, quantile"):
         create_coding(name, steps=3, thresholds="log")

@@ -144,4 +144,4 @@ def test_unknown_rule_lists_the_rules():
     with pytest.raises(ConfigError) as caught:
         create_thresholds("quantiles", 4)
     assert caught.value.what == "unknown thresholds 'quantiles'"
-    assert caught.value.why == "there are: linear, quantile"
+    assert caught.value.why == "choose from linear, quantile"

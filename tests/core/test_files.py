@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Atomic writes."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from asnn.core.errors import AsnnError
-from asnn.core.files import whole_file, whole_folder, write_bytes, write_json, write_text
+from asnn.core.files import atomic_file, atomic_folder, write_bytes, write_json, write_text
 
 
 def test_content_and_permissions(tmp_path):
@@ -18,9 +18,9 @@ def test_content_and_permissions(tmp_path):
     assert mode == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
 
-def test_a_failure_leaves_the_former_content_and_no_other_file(tmp_path):
+def test_a_failure_keeps_the_old_content_and_leaves_no_other_file(tmp_path):
     write_bytes(tmp_path / "a", b"before")
-    with pytest.raises(ZeroDivisionError), whole_file(tmp_path / "a") as temporary:
+    with pytest.raises(ZeroDivisionError), atomic_file(tmp_path / "a") as temporary:
         temporary.write_bytes(b"half")
         raise ZeroDivisionError
     assert (tmp_path / "a").read_bytes() == b"before"
@@ -38,28 +38,28 @@ def test_a_full_disk(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_appears_whole(tmp_path):
-    with whole_folder(tmp_path / "deep" / "state") as folder:
+def test_a_folder_is_written_atomically(tmp_path):
+    with atomic_folder(tmp_path / "deep" / "state") as folder:
         (folder / "a").write_text("1")
         assert not (tmp_path / "deep" / "state").exists()
     assert (tmp_path / "deep/state/a").read_text() == "1"
     (tmp_path / "plain").mkdir()
     assert (tmp_path / "deep/state").stat().st_mode == (tmp_path / "plain").stat().st_mode
-    with whole_folder(tmp_path / "deep" / "state") as folder:
+    with atomic_folder(tmp_path / "deep" / "state") as folder:
         (folder / "a").write_text("1")
-    with pytest.raises(ZeroDivisionError), whole_folder(tmp_path / "deep" / "state") as folder:
+    with pytest.raises(ZeroDivisionError), atomic_folder(tmp_path / "deep" / "state") as folder:
         (folder / "b").write_text("2")
         raise ZeroDivisionError
     assert os.listdir(tmp_path / "deep") == ["state"]
     assert os.listdir(tmp_path / "deep/state") == ["a"]
 
 
-def test_no_such_folder(tmp_path):
+def test_a_missing_folder(tmp_path):
     with pytest.raises(AsnnError, match="could not write .*: No such file or directory"):
         write_bytes(tmp_path / "no" / "a", b"")
 
 
-def test_json_is_never_nan(tmp_path):
+def test_json_without_nan(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "a", {"x": float("nan")})
     assert os.listdir(tmp_path) == []

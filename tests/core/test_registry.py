@@ -1,4 +1,4 @@
-"""Names: what is known, what is near, and what other packages add."""
+"""Registries: known names, the closest name, and components of other packages."""
 
 from importlib.metadata import EntryPoint
 
@@ -21,25 +21,25 @@ def test_an_unknown_name_lists_all_and_is_never_corrected():
     with pytest.raises(ConfigError) as caught:
         registry.get("oen")
     assert caught.value.what == "unknown thing 'oen'"
-    assert caught.value.why == "there are: one, two"
+    assert caught.value.why == "choose from one, two"
     assert caught.value.remedy == "did you mean 'one'?"
 
 
 @pytest.mark.parametrize("registry", [dataset_registry, model_registry, neuron_registry])
-def test_every_built_in_name_leads_somewhere(registry):
+def test_every_built_in_name_can_be_imported(registry):
     for name in registry.names():
         assert callable(registry.get(name))
 
 
 def test_another_package_adds_a_component(monkeypatch):
-    asked = []
+    groups = []
 
     def points(group):
-        asked.append(group)
+        groups.append(group)
         return [EntryPoint("theirs", "math:sqrt", group)]
 
     monkeypatch.setattr("importlib.metadata.entry_points", points)
     registry = Registry("things", {"one": "core.registry:nearest"})
     assert registry.names() == ["one", "theirs"]
     assert registry.get("theirs")(9) == 3
-    assert asked == ["asnn.things"]
+    assert groups == ["asnn.things"]

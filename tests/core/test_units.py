@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers with SI prefixes."""
 
 import math
 
@@ -12,7 +12,7 @@ SIZES = {prefix: 10.0**exponent for exponent, prefix in PREFIXES.items()}
 
 
 @given(st.floats(1e-11, 1e14))
-def test_a_number_is_read_back_within_half_a_digit(value):
+def test_three_digits_are_within_half_a_digit_of_the_value(value):
     number, _, unit = si(value, "J").partition(" ")
     assert float(number) * SIZES[unit.removesuffix("J")] == pytest.approx(value, rel=0.0051)
     assert 1 <= float(number) < 1000
@@ -20,13 +20,13 @@ def test_a_number_is_read_back_within_half_a_digit(value):
 
 
 @given(st.floats(1, 1e14))
-def test_a_bare_number(value):
+def test_a_number_without_a_unit(value):
     number, _, prefix = si(value).partition(" ")
     assert math.isclose(float(number) * SIZES[prefix], value, rel_tol=0.0051)
 
 
 @pytest.mark.parametrize(
-    ("picojoules", "said"),
+    ("picojoules", "expected"),
     [
         (0, "0 J"),
         (1e-30, "1e-42 J"),
@@ -36,12 +36,12 @@ def test_a_bare_number(value):
         (5e10, "50.0 mJ"),
     ],
 )
-def test_energies(picojoules, said):
-    assert joules(picojoules) == said
+def test_energies(picojoules, expected):
+    assert joules(picojoules) == expected
 
 
 @pytest.mark.parametrize(
-    ("count", "said"), [(0, "0 B"), (999, "999 B"), (66_812, "66.8 kB"), (1_240_000, "1.2 MB")]
+    ("count", "expected"), [(0, "0 B"), (999, "999 B"), (66_812, "66.8 kB"), (1_240_000, "1.2 MB")]
 )
-def test_sizes(count, said):
-    assert size(count) == said
+def test_sizes(count, expected):
+    assert size(count) == expected

@@ -131,20 +131,20 @@ def test_workers_end_with_an_error_of_the_pool(run, tmp_path):
 
 def test_a_folder_is_claimed_once(tmp_path):
     folder = make_folder(Definition("x", {}), tmp_path / "a")
-    with folder.claimed() as claim:
+    with folder.lock() as claim:
         assert claim is not None
         with (
-            pytest.raises(AsnnError, match="a sweep is at work in"),
-            SweepFolder(tmp_path / "a").claimed(),
+            pytest.raises(AsnnError, match="a sweep is already running in"),
+            SweepFolder(tmp_path / "a").lock(),
         ):
             pass
         # A worker that outlives its sweep keeps the folder.
         orphan = subprocess.Popen(["sleep", "60"], pass_fds=(claim,))
     try:
-        with pytest.raises(AsnnError, match="a sweep is at work in"), folder.claimed():
+        with pytest.raises(AsnnError, match="a sweep is already running in"), folder.lock():
             pass
     finally:
         orphan.kill()
         orphan.wait()
-    with folder.claimed():
+    with folder.lock():
         pass

@@ -176,7 +176,7 @@ def sweep(
         return
     if folder is None or not resume:
         folder = make_folder(definition, out)
-    with folder.claimed() as claim:
+    with folder.lock() as claim:
         if definition.ranges:
             jobs = jobs or _usual_jobs(plan.members)
             results, code = run_search(definition, folder, device=device, jobs=jobs, claim=claim)

@@ -275,7 +275,7 @@ def test_classes_that_differ(tree):
 
 def test_layouts_that_are_none(tree, tmp_path):
     root, _ = tree
-    with pytest.raises(DataError, match="has no folder train: there are: test"):
+    with pytest.raises(DataError, match="has no folder train: found: test"):
         shutil.copytree(root / "test", tmp_path / "only" / "test")
         load_folder(path=str(tmp_path / "only"))
     with pytest.raises(DataError, match="has no class folders with images"):
@@ -287,7 +287,7 @@ def test_layouts_that_are_none(tree, tmp_path):
         load_folder(path=str(tmp_path / "nowhere"))
     shutil.copytree(root / "train", tmp_path / "two" / "train")
     shutil.copytree(root / "train", tmp_path / "two" / "val")
-    with pytest.raises(DataError, match="has no folder test: there are: train, validation"):
+    with pytest.raises(DataError, match="has no folder test: found: train, validation"):
         load_folder(path=str(root), test_path=str(tmp_path / "two"))
 
 

@@ -113,9 +113,9 @@ def at(index, value):
 
 
 BAD = [
-    (good(y_train=None), "has no array y_train", "there are: x_train, x_test, y_test"),
+    (good(y_train=None), "has no array y_train", "found: x_train, x_test, y_test"),
     (good(x_train=None, y_train=None), "has no array x_train and no y_train", "x_test, y_test"),
-    (good(y_test=None), "has no array y_test", "there are: x_train, y_train, x_test"),
+    (good(y_test=None), "has no array y_test", "found: x_train, y_train, x_test"),
     (good(x_validation=np.zeros((1, 3, 4))), "has no array y_validation", "there are"),
     (good(x_train=at(7, np.nan)), "has NaN in x_train", "1 values, the first in image 7"),
     (good(x_train=at(3, np.inf)), "has infinite values in x_train", "the first in image 3"),

@@ -85,7 +85,7 @@ def test_a_missing_folder_is_told_and_nothing_is_written(tmp_path, draw):
         draw(tmp_path / "missing" / "picture.png")
     assert caught.value.what == f"could not write {tmp_path / 'missing' / 'picture.png'}"
     assert caught.value.why == "No such file or directory"
-    assert "choose another place" in caught.value.remedy
+    assert "choose another path" in caught.value.remedy
     assert os.listdir(tmp_path) == []
 
 

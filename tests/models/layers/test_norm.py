@@ -136,5 +136,5 @@ def test_parted_and_per_step_count_steps_from_the_beginning_of_their_part():
 def test_unknown_form():
     with pytest.raises(ConfigError) as caught:
         create_norm("perstep", C, steps=T, image=True)
-    assert str(caught.value) == "unknown norm 'perstep': there are: folded, per-step, shared"
+    assert str(caught.value) == "unknown norm 'perstep': choose from folded, per-step, shared"
     assert caught.value.remedy == "did you mean 'per-step'?"

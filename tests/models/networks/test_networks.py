@@ -329,8 +329,8 @@ def test_layers_are_pooled_until_an_axis_is_one():
         ({"widths": []}, "widths and hidden must be positive, not [] and 5"),
         ({"widths": [3, 0]}, "widths and hidden must be positive, not [3, 0] and 5"),
         ({"hidden": 0}, "widths and hidden must be positive, not [3, 4] and 0"),
-        ({"norm": "batch"}, "unknown norm 'batch': there are: folded, per-step, shared"),
-        ({"neuron": "lif"}, "unknown neuron 'lif': there are: adaptive, fixed, relu"),
+        ({"norm": "batch"}, "unknown norm 'batch': choose from folded, per-step, shared"),
+        ({"neuron": "lif"}, "unknown neuron 'lif': choose from adaptive, fixed, relu"),
         ({"coding": "hybrid", "steps": 1}, "the code 'hybrid' needs 2 steps or more, not 1"),
     ],
 )
@@ -351,7 +351,7 @@ def test_unknown_model():
     with pytest.raises(ConfigError) as caught:
         create_model("lenett", in_shape=(1, 8, 8), classes=10)
     assert caught.value.what == "unknown model 'lenett'"
-    assert caught.value.why == "there are: lenet, mlp, ms-resnet, sew-resnet, vgg, spikformer"
+    assert caught.value.why == "choose from lenet, mlp, ms-resnet, sew-resnet, vgg, spikformer"
     assert caught.value.remedy == "did you mean 'lenet'?"
 
 

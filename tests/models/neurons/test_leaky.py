@@ -341,12 +341,12 @@ def test_fixed_neuron_is_one_half_and_learns_nothing():
     [
         ({"steps": 0}, "steps must be at least 1, not 0"),
         ({"granularity": "channel"}, "granularity 'channel' needs the number of channels"),
-        ({"schedule": "none"}, "unknown schedule 'none': there are: per-step, shared"),
-        ({"granularity": "pixel"}, "unknown granularity 'pixel': there are: layer, channel"),
-        ({"reset": "substract"}, "unknown reset 'substract': there are: subtract, zero, none"),
+        ({"schedule": "none"}, "unknown schedule 'none': choose from per-step, shared"),
+        ({"granularity": "pixel"}, "unknown granularity 'pixel': choose from layer, channel"),
+        ({"reset": "substract"}, "unknown reset 'substract': choose from subtract, zero, none"),
         (
             {"surrogate": "arctan"},
-            "unknown surrogate 'arctan': there are: sigmoid, atan, triangular, fast_sigmoid",
+            "unknown surrogate 'arctan': choose from sigmoid, atan, triangular, fast_sigmoid",
         ),
         ({"alpha": 0.0}, "alpha must be above 0, not 0.0"),
         (

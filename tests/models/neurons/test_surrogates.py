@@ -116,6 +116,6 @@ def test_unknown_surrogate():
     with pytest.raises(ConfigError) as caught:
         spike(torch.zeros(1), "sigmoyd")
     assert str(caught.value) == (
-        "unknown surrogate 'sigmoyd': there are: sigmoid, atan, triangular, fast_sigmoid"
+        "unknown surrogate 'sigmoyd': choose from sigmoid, atan, triangular, fast_sigmoid"
     )
     assert caught.value.remedy == "did you mean 'sigmoid'?"
