@@ -1,11 +1,8 @@
-"""Exports that prove that they compute the same.
+"""Exports that prove that they compute the same."""
 
-What writes and verifies needs torch and is imported when it is asked for; what reads and inspects
-files does without.
-"""
+from typing import TYPE_CHECKING
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from ..core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .export import Exported, export_nir, export_onnx, verify
@@ -24,11 +21,14 @@ __all__ = [
     "verify",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    for module in ("export", "source", "snntorch.module"):
-        if name in __all__:
-            found = import_module(f".{module}", __name__)
-            if hasattr(found, name):
-                return getattr(found, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# What exports and verifies needs torch; what reads files does without.
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        **dict.fromkeys(("Exported", "export_nir", "export_onnx", "verify"), f"{__name__}.export"),
+        **dict.fromkeys(
+            ("ExportSource", "Samples", "random_samples", "source_of"), f"{__name__}.source"
+        ),
+        "source_of_module": f"{__name__}.snntorch.module",
+    },
+)

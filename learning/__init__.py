@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 from ..core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .loop import Observer, train
+    from .loop import train
+    from .observer import Observer, SilentObserver
     from .recipe import Recipe, check_recipe, override, parse_override, read_document
     from .training import Training, prepare
 
 __all__ = [
     "Observer",
     "Recipe",
+    "SilentObserver",
     "Training",
     "check_recipe",
     "override",
@@ -25,7 +27,8 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "Observer": f"{__name__}.loop",
+        "Observer": f"{__name__}.observer",
+        "SilentObserver": f"{__name__}.observer",
         "train": f"{__name__}.loop",
         "Training": f"{__name__}.training",
         "prepare": f"{__name__}.training",

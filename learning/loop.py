@@ -6,7 +6,7 @@ import contextlib
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from .device import derived_seed, mixed_precision, seed_all
 from .distillation import TWIN, load_teacher, twin, twin_run
 from .environment import surroundings
 from .losses import OF_THE_MEAN
+from .observer import Observer
 from .processes import ALONE, Processes
 from .progress import TrainProgress
 from .recipe.schema import Recipe
@@ -38,19 +39,6 @@ RATE_EVERY = 20  # batches between two measurements of the spike rate
 
 class Stopped(Exception):
     """The training was asked to stop; the progress tells where it stands."""
-
-
-class Observer(Protocol):
-    """Who is told how a training goes."""
-
-    def started(self, training: Training) -> None:
-        """All is loaded and built; training begins or goes on."""
-
-    def batch_done(self, training: Training, loss: float, accuracy: float, rate: float) -> None:
-        """A step is made; loss and accuracy are those of the open epoch so far."""
-
-    def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
-        """An epoch is validated and saved."""
 
 
 def train(

@@ -88,6 +88,7 @@ def train(
     """
     from ...core.errors import ConfigError
     from ...learning import check_recipe, parse_override
+    from ...records.create import create_run
     from ...records.layout import Run
     from ...records.record import read_record
     from ..terminal.processes import together
@@ -116,7 +117,7 @@ def train(
             run, checked = _taken_up(recipe, wanted)
             return run.path, checked.document()
         checked = _new_recipe(recipe, wanted)
-        return _claim_folder(out, checked.name), checked.document()
+        return create_run(out, checked.name).path, checked.document()
 
     with together() as processes:
         path, document = processes.from_first(place)
@@ -191,44 +192,6 @@ def _interrupted_run(path: str | None, *, longer: bool) -> Any:
             f"--set {EPOCHS}=N, or train anew without --resume",
         )
     return run
-
-
-def _claim_folder(out: Path | None, name: str) -> Path:
-    """Make a folder for the run and return it; an existing one must be empty.
-
-    Raises:
-        ConfigError: the folder holds something.
-        AsnnError: it cannot be made.
-    """
-    import itertools
-    import time
-
-    from ...core.errors import ConfigError
-    from ...core.files import cannot_write, fsync_folder, is_partial_write, make_folder
-    from ...records.layout import RUNS
-
-    if out is not None:
-        if out.is_dir() and not all(is_partial_write(path) for path in out.iterdir()):
-            raise ConfigError(
-                f"{out} is not empty",
-                why="a run is never written over another",
-                remedy=f"choose another --out, or go on with it: asnn train --resume {out}",
-            )
-        make_folder(out)
-        return out
-    make_folder(RUNS)
-    stem = f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-    for again in itertools.count(1):
-        folder = RUNS / (stem if again == 1 else f"{stem}-{again}")
-        try:
-            folder.mkdir()  # who makes it has it, however many begin in one second
-            fsync_folder(RUNS)
-            return folder
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise cannot_write(folder, error) from error
-    raise AssertionError("the count has no end")
 
 
 def _train(recipe: Any, run: Any, resume: bool, processes: Any) -> dict[str, Any]:

@@ -1,0 +1,185 @@
+"""The functions of `import asnn`: train, evaluate, export and verify in one call each.
+
+They take a run by its folder or opened, and choose what the commands choose by default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from asnn.core.errors import ConfigError
+from asnn.exporters import (
+    Exported,
+    ExportSource,
+    Samples,
+    export,
+    random_samples,
+    source_of,
+)
+from asnn.exporters.runs import samples_of, source_of_run
+from asnn.learning import Recipe, check_recipe, override, read_document
+from asnn.learning import train as fit
+from asnn.learning.observer import SilentObserver
+from asnn.measure import Evaluation
+from asnn.models import SpikingNetwork
+from asnn.records.create import create_run
+from asnn.records.open_run import OpenRun, open_run
+
+SAMPLES = 256  # to verify an export with
+NOISE_SAMPLES = 64  # where a network has no data
+
+Source = OpenRun | SpikingNetwork | ExportSource | Path | str
+
+
+def train(
+    recipe: Recipe | Mapping[str, Any] | Path | str = "digits",
+    *,
+    out: Path | str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    resume: Path | str | None = None,
+    observer: Any = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> OpenRun:
+    """Train a recipe and return its run.
+
+    Args:
+        recipe: the name of a built-in recipe, a TOML file, its tables, or a checked recipe.
+        out: the folder of the run, empty or missing; `runs/<name>-<time>` by default.
+        changes: keys with their values, such as `{"train.epochs": 10, "train.seed": 1}`.
+        resume: the folder of an interrupted run, which is trained to its end; without `recipe`,
+            `out` and `changes`.
+        observer: called back as training goes on, see `asnn.learning.Observer`; by default nothing
+            is shown.
+        stop: called after each step; once it returns true, a checkpoint is saved and the run
+            returned as it is: `run.files.finished` is then false.
+
+    Raises:
+        ConfigError: the recipe has faults, `out` is not empty, or the run to resume is finished.
+        AsnnError: the data cannot be read, or the run cannot be written.
+
+    >>> run = train("digits", changes={"train.epochs": 1})  # doctest: +SKIP
+    """
+    if resume is not None:
+        return _resume(resume, observer, stop)
+    checked = _checked(recipe, changes or {})
+    run = create_run(out, checked.name)
+    fit(checked, run, observer or SilentObserver(), stop=stop)
+    return open_run(run)
+
+
+def _resume(path: Path | str, observer: Any, stop: Callable[[], bool]) -> OpenRun:
+    from asnn.learning.checkpoints.resume import former_document
+    from asnn.records.layout import find_run
+
+    run = find_run(path, unfinished=True)
+    if run.finished:
+        raise ConfigError(f"{run.path} is finished already", remedy=f"asnn.open_run({path!r})")
+    document = former_document(run)
+    document.setdefault("name", run.path.name)
+    checked = check_recipe(document, source=f"the configuration {run.config}")
+    fit(checked, run, observer or SilentObserver(), resume=True, stop=stop)
+    return open_run(run)
+
+
+def _checked(recipe: Recipe | Mapping[str, Any] | Path | str, changes: Mapping[str, Any]) -> Recipe:
+    from asnn.cli.recipe_files import recipe_file
+
+    if isinstance(recipe, Recipe):
+        document, name = recipe.document(), recipe.name
+    elif isinstance(recipe, Mapping):
+        document, name = dict(recipe), str(recipe.get("name", "recipe"))
+    else:
+        document, name = read_document(recipe_file(str(recipe))), Path(recipe).stem
+    document.setdefault("name", name)
+    changed, _ = override(document, [(key.split("."), value) for key, value in changes.items()])
+    return check_recipe(changed, source=f"recipe {name}")
+
+
+def evaluate(
+    run: OpenRun | Path | str | None = None, split: str = "test", **options: Any
+) -> Evaluation:
+    """Return how the network of a run does on a split of its data.
+
+    Args:
+        run: opened, or its folder; the newest by default.
+        split: `train`, `validation` or `test`.
+        options: `steps`, `batch_size`, `device`, `count`, as `OpenRun.evaluate` takes them.
+
+    Raises:
+        AsnnError: the run or its data cannot be read, or an option is not possible.
+    """
+    return (run if isinstance(run, OpenRun) else open_run(run)).evaluate(split, **options)
+
+
+def export_onnx(
+    source: Source, path: Path | str, *, samples: Samples | int | None = SAMPLES, **options: Any
+) -> Exported:
+    """Write a network to ONNX and verify that the file computes the same.
+
+    Args:
+        source: a run, opened or by its folder; a network of `create_model`; or an `ExportSource`,
+            which `asnn.exporters.source_of_module` makes of a torch module with snnTorch neurons.
+        path: a `.onnx` file, or a folder.
+        samples: how many test samples of the run to verify with (random images where the source is
+            no run), samples of your own, or None to write without verification.
+        options: `form`, `input`, `opset`, `weights`, as `asnn.exporters.export_onnx` takes them.
+
+    Raises:
+        ConfigError: an option is not possible, or ONNX cannot express a layer exactly.
+        VerificationError: the file computes something else; it is renamed `*.unverified`.
+    """
+    found = _source(source)
+    return export.export_onnx(found, path, samples=_samples(source, found, samples), **options)
+
+
+def export_nir(
+    source: Source, path: Path | str, *, samples: Samples | int | None = SAMPLES, **options: Any
+) -> Exported:
+    """Write a network to NIR and verify that the file computes the same.
+
+    Args:
+        source, path, samples: as `export_onnx` takes them, the file `.nir`.
+        options: `form`, `compat`, `target`, `approximate`, as `asnn.exporters.export_nir` takes
+            them.
+
+    Raises:
+        ConfigError: an option is not possible, or NIR cannot express a layer exactly.
+        VerificationError: the file computes something else; it is renamed `*.unverified`.
+    """
+    found = _source(source)
+    return export.export_nir(found, path, samples=_samples(source, found, samples), **options)
+
+
+def verify(source: Source, path: Path | str, *, samples: Samples | int = SAMPLES) -> Any:
+    """Compare an exported file with a network; the report's `verified` says whether they agree.
+
+    Args:
+        source, samples: as `export_onnx` takes them.
+        path: an `.onnx` or `.nir` file.
+
+    Raises:
+        DataError: the file is damaged, or not of this network.
+    """
+    found = _source(source)
+    chosen = _samples(source, found, samples)
+    assert chosen is not None
+    return export.verify(found, Path(path), chosen)
+
+
+def _source(source: Source) -> ExportSource:
+    if isinstance(source, ExportSource):
+        return source
+    if isinstance(source, SpikingNetwork):
+        return source_of(source)
+    return source_of_run(source if isinstance(source, OpenRun) else open_run(source))
+
+
+def _samples(source: Source, found: ExportSource, samples: Samples | int | None) -> Samples | None:
+    if samples is None or isinstance(samples, Samples):
+        return samples
+    if isinstance(source, SpikingNetwork | ExportSource):
+        return random_samples(found.graph.in_shape, min(samples, NOISE_SAMPLES))
+    run = source if isinstance(source, OpenRun) else open_run(source)
+    return samples_of(run.data, "test", samples)
