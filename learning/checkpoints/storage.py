@@ -15,7 +15,7 @@ from pathlib import Path
 from ...core.documents import read_json
 from ...core.errors import AsnnError
 from ...core.files import (
-    PART,
+    PARTIAL,
     atomic_folder,
     cannot_read,
     cannot_write,
@@ -62,7 +62,7 @@ def write_state(checkpoints: Path, step: int, files: dict[str, bytes]) -> None:
     for old in newest_first(checkpoints)[KEPT:]:
         # Out of sight first: what is half removed must not be taken for whole.
         with contextlib.suppress(OSError):
-            old.rename(old.with_name(f".{old.name}.old{PART}"))
+            old.rename(old.with_name(f".{old.name}.old{PARTIAL}"))
     remove_partial_writes(checkpoints)
 
 
