@@ -3,12 +3,17 @@
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+import torch
+
+from asnn.coding import create_coding
+from asnn.models import AdaptiveLeaky, BuildContext
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +25,7 @@ CODE_AND_DATA = '''
 
 
     class Alternating(Coding):
-        """The image at even steps, what it lacks to 1 at odd ones."""
+        """The image at even steps, its complement at odd ones."""
 
         name = "alternating"
 
@@ -40,7 +45,7 @@ CODE_AND_DATA = '''
 
 
     def bars(*, samples: int = 120) -> Source:
-        """Bars that stand or lie, in noise."""
+        """Vertical and horizontal bars in noise."""
         generator = torch.Generator().manual_seed(0)
         images = torch.rand(samples, 1, 6, 6, generator=generator) * 0.3
         labels = torch.arange(samples) % 2
@@ -50,7 +55,7 @@ CODE_AND_DATA = '''
         return Source(
             Split(images[part:], labels[part:]),
             Split(images[:part], labels[:part]),
-            classes=["lying", "standing"],
+            classes=["horizontal", "vertical"],
         )
 '''
 
@@ -78,16 +83,16 @@ def example_of_contributing() -> str:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """A folder as an installer leaves it behind: a package and what is known of it."""
+    """A folder like site-packages with an installed package: its modules and its metadata."""
     folder = tmp_path_factory.mktemp("site")
-    package, known = folder / "outsider", folder / "outsider-1.0.dist-info"
-    for path in (package, known):
+    package, metadata = folder / "outsider", folder / "outsider-1.0.dist-info"
+    for path in (package, metadata):
         path.mkdir()
     (package / "__init__.py").write_text("")
     (package / "shortcut_net.py").write_text(example_of_contributing())
     (package / "parts.py").write_text(textwrap.dedent(CODE_AND_DATA))
-    (known / "METADATA").write_text("Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n")
-    (known / "entry_points.txt").write_text(textwrap.dedent(ENTRY_POINTS))
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(textwrap.dedent(ENTRY_POINTS))
     return folder
 
 
@@ -118,14 +123,14 @@ def test_it_trains_evaluates_and_exports(installed, tmp_path):
     assert (found["data"], found["coding"], found["samples"]) == ("bars", "alternating", 40)
     assert found["accuracy"] > 0.9  # a bar in noise is easily seen
     assert set(found["spike_rates"]) == {"spikes1", "spikes2", "block.main.spikes"}
-    # What a code of theirs computes, no file can hold: the network is given its steps.
+    # The files cannot contain a coding of another package: their input is the encoded steps.
     for form in (["onnx", "--input", "spikes"], ["nir"]):
         exported = asnn(tmp_path, installed, "export", "run", "--format", *form, "--json")
         assert exported.returncode == 0, exported.stderr
 
 
 @pytest.mark.slow
-def test_its_options_are_checked_like_ours(installed, tmp_path):
+def test_its_options_are_checked_like_built_in_ones(installed, tmp_path):
     wrong = ["--set", "model.widht=6", "--set", "coding.strength=2"]
     refused = asnn(tmp_path, installed, "train", *CHOICE, *wrong, "--dry-run")
     assert refused.returncode == 2
@@ -140,3 +145,27 @@ def test_without_the_package_the_names_are_unknown(installed, tmp_path):
     assert refused.returncode == 2
     for text in ("unknown model 'shortcut-net'", "unknown coding 'alternating'", "'bars'"):
         assert text in refused.stderr
+
+
+def test_the_example_of_0_1_0_builds_the_same_network(tmp_path):
+    """Its import paths and names, all changed since, are those of packages written for 0.1.0."""
+    (tmp_path / "example.py").write_text(example_of_contributing())
+    context = BuildContext(
+        in_shape=(1, 6, 6),
+        classes=2,
+        coding=create_coding("hybrid", steps=3),
+        make_neuron=lambda channels: AdaptiveLeaky(3, channels),
+        scaled=True,
+        mean=[0.0],
+        std=[1.0],
+    )
+    old, new = (
+        runpy.run_path(str(path))["shortcut_net"](context, width=4).eval()
+        for path in (Path(__file__).with_name("plugin_of_0_1_0.py"), tmp_path / "example.py")
+    )
+    old.load_state_dict(new.state_dict())
+    x = torch.rand(5, 1, 6, 6, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        logits = old(x)
+        assert logits.shape == (3, 5, 2)
+        assert torch.equal(logits, new(x))
