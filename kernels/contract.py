@@ -2,7 +2,7 @@
 
 A layer is seen as rows of channels, `[T, R, C]` with the channels last and R = B·H·W (R = B
 without space), contiguous; a static input is `[1, R, C]`, the same at every step. A backend is a
-module with these functions (`cpu`, `cuda`):
+module with these functions (`cpu.backend`, `cuda.backend`):
 
     moments(x) -> [2, Tx, C]
         mean and biased variance of each step over its rows, float64.
@@ -10,12 +10,13 @@ module with these functions (`cpu`, `cuda`):
         runs every neuron over all steps, and pools. `counts` `[T]`, float64, is the number of
         spikes before the pool, or None where `count` is false.
     backward(grad, x, table, threshold, shape, rule) -> q, sums
-        runs it again and back: see below.
+        runs the neurons again and differentiates: see below.
     finish(q, x, mean, offset, slope) -> None
         q ← q + offset + (x - mean) slope, in place; mean, offset, slope are `[Tx, C]` float32.
 
-`table` `[6, T, C]`, float32, holds what a neuron computes with: `MEAN`, `SCALE`, `BIAS`, `LEAK`,
-`GAIN`, `SIZE`; `threshold` is float32 with one value. For every row and channel, from v = 0:
+`table` `[6, T, C]`, float32, holds the parameters of each step and channel: `MEAN`, `SCALE`,
+`BIAS`, `LEAK`, `GAIN`, `SIZE`; `threshold` is float32 with one value. For every row and channel,
+from v = 0:
 
     y_t = (x_t - MEAN_t) SCALE_t + BIAS_t
     v_t = LEAK_t v_{t-1} + GAIN_t y_t                  rounded as written, never contracted
@@ -26,14 +27,14 @@ module with these functions (`cpu`, `cuda`):
     v_t ← v_t                `none`
 
 The pool takes the maximum over its window; rows that do not fill a window have no output. Its
-gradient goes to the first spike of the window, or to its first place where none spiked, as
-`torch.max_pool2d` has it.
+gradient goes to the first spike of the window, or to its first pixel where none spiked, as in
+`torch.max_pool2d`.
 
 `backward` returns, with g_t = ∂L/∂v_t before the reset:
 
     q    like x: SCALE_t GAIN_t g_t; summed over t where x is static
     sums [5, T, C], float64, over rows: g_t, g_t (x_t - MEAN_t), g_t v_{t-1} (after its reset),
-         ∂L/∂θ, ∂L/∂SIZE_t; the last two are 0 where the rule does not ask for them
+         ∂L/∂θ, ∂L/∂SIZE_t; the last two are 0 where the rule has no such gradient
 """
 
 from __future__ import annotations
@@ -46,19 +47,16 @@ TABLE = 6
 SUM_G, SUM_GX, SUM_GV, SUM_THRESHOLD, SUM_SIZE = range(5)
 SUMS = 5
 
-RESETS = ("subtract", "zero", "none")
-SURROGATES = ("sigmoid", "atan", "triangular", "fast_sigmoid")
-
 
 class Rule(NamedTuple):
-    """How a neuron resets and what its spikes are differentiated as.
+    """How a neuron resets, and the derivative of its spikes.
 
     Attributes:
-        reset: index into `RESETS`.
-        sized: whether a reset size stands in the table.
-        surrogate: index into `SURROGATES`.
+        reset: code of a rule in `rules.RESETS`.
+        sized: whether the table holds a reset size.
+        surrogate: code of a surrogate in `rules.SURROGATES`.
         alpha: steepness of the surrogate.
-        learns_threshold: whether ∂L/∂θ is wanted.
+        learns_threshold: whether to compute ∂L/∂θ.
     """
 
     reset: int
@@ -70,11 +68,11 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True)
 class Shape:
-    """What the rows of `[T, R, C]` are.
+    """Sizes behind the rows of `[T, R, C]`.
 
     Attributes:
         steps: T.
-        batch, height, width: R = batch · height · width; the width runs fastest.
+        batch, height, width: R = batch · height · width; the width varies fastest.
         channels: C.
         static: x is `[1, R, C]` and the same at every step.
         window: (height, width) of the pool, each 1 or 2; (1, 1) is no pool.
@@ -106,7 +104,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A convolution of images `[N, H, W, in]` without groups or dilation.
+    """Sizes of a convolution of images `[N, H, W, in]` without groups or dilation.
 
     Attributes:
         images: N.

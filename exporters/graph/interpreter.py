@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ...kernels.rules import RESETS
 from .ir import (
     INPUT,
     Add,
@@ -80,10 +81,7 @@ def neuron_steps(node: Neuron, x: Array) -> tuple[Array, Array]:
         v = gain * x[t] if v is None else leak * v + gain * x[t]
         distances[t] = v - threshold
         spikes[t] = v > threshold
-        if node.reset == "subtract":
-            v = v - size * spikes[t]
-        elif node.reset == "zero":
-            v = v * (1 - spikes[t])
+        v = RESETS[node.reset].formula(v, spikes[t], size)
     return spikes, distances
 
 

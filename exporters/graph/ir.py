@@ -15,13 +15,13 @@ from typing import Any, Literal
 import numpy as np
 
 from ...core.errors import ConfigError
+from ...kernels.rules import ResetName
 
 INPUT = "input"
 
 Array = np.ndarray
 Shape = tuple[int, ...]
 Pair = tuple[int, int]
-Reset = Literal["subtract", "zero", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ class Neuron(Node):
     gain: Array
     threshold: Array
     size: Array
-    reset: Reset = "subtract"
+    reset: ResetName = "subtract"
 
 
 @dataclass(frozen=True, kw_only=True)

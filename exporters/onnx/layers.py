@@ -244,6 +244,7 @@ def _fire(
     if node.reset == "zero":
         silent = b.op("Sub", [b.constant("one", np.float32(1)), s], f"{at}/silent")
         return s, b.op("Mul", [v, silent], f"{at}/reset")
+    assert node.reset == "subtract", f"ONNX has no form for the reset {node.reset!r}"
     drop = s if parts.is_one("size") else b.op("Mul", [s, parts("size")], f"{at}/drop")
     return s, b.op("Sub", [v, drop], f"{at}/reset")
 

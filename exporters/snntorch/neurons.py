@@ -30,7 +30,7 @@ from .refusal import refusal
 # Stands for a leak of 0 under a delayed reset: what it keeps of a membrane is lost in rounding,
 # and a power of two scales the size of the reset without any.
 LEAST_LEAK = 2.0**-40
-STATES = ("subtract", "zero", "none")
+RESET_NAMES = {code: name for name, code in SpikingNeuron.reset_dict.items()}
 METHODS = {"subtract": "_base_sub", "zero": "_base_zero", "none": "_base_int"}
 
 
@@ -48,7 +48,7 @@ def neuron_of(name: str, where: str, source: str, neuron: nn.Module, shape: g.Sh
         ConfigError: the graph has no neuron that computes the same.
     """
     leaky = _checked(where, neuron)
-    reset = STATES[int(leaky.reset_mechanism_val)]
+    reset = RESET_NAMES[int(leaky.reset_mechanism_val)]
     leak = _by_channel(where, leaky, "beta", shape).clip(0, 1)
     threshold = _by_channel(where, leaky, "threshold", shape)
     if not (threshold >= 0).all():
@@ -77,7 +77,7 @@ def neuron_of(name: str, where: str, source: str, neuron: nn.Module, shape: g.Sh
 def has_condition(neuron: nn.Module) -> bool:
     """Return whether a neuron is the graph's only while no membrane stays above its threshold."""
     at_once = not getattr(neuron, "reset_delay", True)
-    return at_once and int(neuron.reset_mechanism_val) == STATES.index("subtract")  # type: ignore[arg-type]
+    return at_once and int(neuron.reset_mechanism_val) == SpikingNeuron.reset_dict["subtract"]  # type: ignore[arg-type]
 
 
 def fires_otherwise(neuron: nn.Module, x: Tensor) -> bool:
@@ -122,7 +122,7 @@ def _strangeness(neuron: Any) -> str:
         return "state_quant: the graph has no quantised membranes"
     if bool((neuron.graded_spikes_factor != 1).any()):
         return "graded_spikes_factor: spikes of the graph are 0 and 1"
-    reset = STATES[int(neuron.reset_mechanism_val)]
+    reset = RESET_NAMES[int(neuron.reset_mechanism_val)]
     runs = getattr(neuron.state_function, "__name__", "")
     if runs != METHODS[reset]:
         return f"its reset_mechanism was changed to {reset!r} later, which snnTorch heeds only half"

@@ -19,6 +19,7 @@ import math
 import numpy as np
 
 from ..contract import SUMS
+from ..rules import ATAN, SIGMOID, SUBTRACT, TRIANGULAR, ZERO
 from .simd import (
     add_lanes,
     compiled,
@@ -131,15 +132,15 @@ def _make(lanes):
     @compiled
     def derivative(u, surrogate, alpha):
         one = constant(1.0)
-        if surrogate == 0:  # σ(z)(1 - σ(z)) is even: with e^-|z| nothing overflows
+        if surrogate == SIGMOID:  # σ(z)(1 - σ(z)) is even: with e^-|z| nothing overflows
             z = abs(u) * alpha
             limit = constant(80.0)
             e = exp_of_minus(select(z < limit, z, limit))
             return alpha * e / ((one + e) * (one + e))
-        if surrogate == 1:
+        if surrogate == ATAN:
             z = constant(math.pi / 2) * alpha * u
             return constant(0.5) * alpha / (one + z * z)
-        if surrogate == 2:
+        if surrogate == TRIANGULAR:
             return select(u < constant(0.0), alpha, constant(0.0) - alpha)
         z = alpha * abs(u) + one
         return one / (z * z)
@@ -254,7 +255,7 @@ def _make(lanes):
             d3 = before(d3, g3, v3, size, reset) * derivative(u3, surrogate, alpha)
             if sized or learns_threshold:
                 of_amount = zero
-                if reset == 0:
+                if reset == SUBTRACT:
                     of_amount = zero - (
                         (select(s0, g0, zero) + select(s1, g1, zero))
                         + (select(s2, g2, zero) + select(s3, g3, zero))
@@ -267,7 +268,7 @@ def _make(lanes):
                     d0, d1, d2, d3 = d0 / size, d1 / size, d2 / size, d3 / size
                 else:
                     add_to(sums, 3 * rest + k, of_amount - shift)
-            if reset == 1:
+            if reset == ZERO:
                 g0, g1 = select(s0, zero, g0), select(s1, zero, g1)
                 g2, g3 = select(s2, zero, g2), select(s3, zero, g3)
             g0, g1, g2, g3 = g0 + d0, g1 + d1, g2 + d2, g3 + d3
@@ -437,9 +438,9 @@ def distance(v, size, threshold, sized):
 @compiled
 def after(v, s, amount, zero, reset):
     """The membrane after its reset."""
-    if reset == 0:
+    if reset == SUBTRACT:
         return v - select(s, amount, zero)
-    if reset == 1:
+    if reset == ZERO:
         return select(s, zero, v)
     return v
 
@@ -447,9 +448,9 @@ def after(v, s, amount, zero, reset):
 @compiled
 def before(d, g, v, amount, reset):
     """∂L/∂s of a spike with gradient `d` of its own, through the reset too."""
-    if reset == 0:
+    if reset == SUBTRACT:
         return d - amount * g
-    if reset == 1:
+    if reset == ZERO:
         return d - v * g
     return d
 

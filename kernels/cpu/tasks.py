@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numba import cfunc, types
 
-from .. import contract
+from .. import contract, rules
 from . import columns, events, passes, simd, threads
 from .amx import convolution as tiles
 from .amx import instructions as amx
 from .amx import layout as places
 
-SOURCES = (contract, simd, amx, passes, columns, events, places, tiles)
+SOURCES = (contract, rules, simd, amx, passes, columns, events, places, tiles)
 
 
 @cache

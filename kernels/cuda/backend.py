@@ -1,15 +1,15 @@
 """The kernels in Triton: see `contract` for what they compute.
 
 A program takes a tile of windows and channels through all steps with the membranes in registers.
-All rows of a window are in the hands of one thread: the pool needs no exchange, and what a step
-reads from the table serves them all. The backward pass runs the neurons again and keeps the
-membranes of a few steps at a time; what it needs for more of them is of the size of the running
-programs, not of the tensor.
+One thread has all rows of a window: the pool needs no exchange between threads, and they share the
+parameters that a step reads from the table. The backward pass runs the neurons again and keeps the
+membranes of a few steps at a time; its memory grows with the number of running programs, not with
+the tensor.
 
-Programs of the passes are single warps, which sum over their tile without shared memory. Each has
-a place of its own for every sum, and float64 adds them up: no atomics, the same bits each time.
-Nothing is contracted to FMA, since the spikes of `backward` have to be those of `forward`, and
-both those of the equations as written.
+Programs of the passes are single warps, which sum over their tile without shared memory. Each
+writes its own partial sums, which are added in float64: no atomics, the same bits each time.
+Nothing is contracted to FMA, since `backward` must find the same spikes as `forward`, and both must
+find those of the equations as written.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from .passes import backward_kernel, forward_kernel
 from .rows import finish_kernel, moments_kernel
 
 WARP = 32
-SITES = 4  # of a tile where nothing is pooled
-CHANNELS = 32  # of a tile at most: a line of the cache in float32
-ROWS = 64  # of a tile of `triton_rows`
-FORWARD_VALUES, BACKWARD_VALUES = 4, 2  # of each site that a thread has
+SITES = 4  # of a tile without a pool
+CHANNELS = 32  # of a tile at most: a cache line in float32
+ROWS = 64  # of a tile of `rows`
+FORWARD_VALUES, BACKWARD_VALUES = 4, 2  # channels of a site in one thread
 FORWARD_STEPS, BACKWARD_STEPS = 8, 4  # of a segment at most
-PROGRAMS = 12  # for each multiprocessor, of those that go on from tile to tile
-REGISTERS = 65536 // (WARP * PROGRAMS) // 8 * 8  # of a thread, so that they all run at once
+PROGRAMS = 12  # for each multiprocessor, where a program takes several tiles
+REGISTERS = 65536 // (WARP * PROGRAMS) // 8 * 8  # of a thread, so that all programs run at once
 EXACT: dict[str, Any] = {"enable_fp_fusion": False}
 PASS: dict[str, Any] = {"num_warps": 1, **EXACT}
 
 
 class _Tiling(NamedTuple):
-    """How many windows and channels a tile has, and how many tiles there are."""
+    """Sizes of a tile, and the numbers of tiles (of windows) and blocks (of channels)."""
 
     sites: int
     windows: int
@@ -50,9 +50,9 @@ class _Tiling(NamedTuple):
 
 
 def _tiling(shape: Shape, values: int) -> _Tiling:
-    tall, wide = shape.window
-    pooled = tall * wide
-    all_windows = shape.batch * -(-shape.height // tall) * -(-shape.width // wide)
+    pool_h, pool_w = shape.window
+    pooled = pool_h * pool_w
+    all_windows = shape.batch * -(-shape.height // pool_h) * -(-shape.width // pool_w)
     channels = min(CHANNELS, triton.next_power_of_2(max(1, shape.channels)))
     sites = pooled if pooled > 1 else SITES
     windows = WARP * values // channels
@@ -63,14 +63,14 @@ def _tiling(shape: Shape, values: int) -> _Tiling:
 def _constants(
     shape: Shape, rule: Rule, tiling: _Tiling, values: int, steps: int
 ) -> dict[str, Any]:
-    """Return what both passes are compiled for; segments are of the same length, but the last."""
+    """Return the compile-time constants of both passes. Only the last segment may be shorter."""
     segments = -(-shape.steps // steps)
     return {
         "STEPS": shape.steps,
         "STEP": -(-shape.steps // segments),
         "STATIC": shape.static,
-        "PH": shape.window[0],
-        "PW": shape.window[1],
+        "POOL_H": shape.window[0],
+        "POOL_W": shape.window[1],
         "RESET": rule.reset,
         "SIZED": rule.sized,
         "SITES": tiling.sites,
@@ -81,7 +81,7 @@ def _constants(
 
 
 def _programs(x: Tensor) -> int:
-    """Return how many programs run at the same time, a few where they are interpreted."""
+    """Return how many programs run at the same time; a few in Triton's interpreter."""
     if not x.is_cuda:
         return 3
     return PROGRAMS * torch.cuda.get_device_properties(x.device).multi_processor_count
@@ -95,7 +95,7 @@ def _check(rows: int) -> None:
 
 
 def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: Any) -> None:
-    """Launch a kernel on the device of its first argument, if there is anything to do."""
+    """Launch a kernel on the device of its first argument, unless the grid is empty."""
     if all(grid):
         with torch.cuda.device_of(arguments[0]):
             kernel[grid](*arguments, **constants)
@@ -104,8 +104,8 @@ def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any, **constants: An
 def moments(x: Tensor) -> Tensor:
     """Return mean and biased variance of each step: `[T, R, C] -> [2, T, C]`, float64.
 
-    A program takes tile after tile: its mean first, then the squares about it, put together by
-    Chan's formula. Sums of squares of x itself would lose what a large mean leaves of them.
+    A program joins the mean and squares of its tiles by Chan's formula. Sums of squares of x itself
+    would lose their digits to a large mean.
     """
     steps, rows, channels = x.shape
     _check(rows)
@@ -113,8 +113,8 @@ def moments(x: Tensor) -> Tensor:
         return x.new_full((2, steps, channels), math.nan, dtype=torch.float64)
     width = min(CHANNELS, triton.next_power_of_2(channels))
     blocks = -(-channels // width)
-    share = ROWS * max(1, -(-rows // (ROWS * max(1, _programs(x) // (blocks * steps)))))
-    workers = -(-rows // share)
+    rows_each = ROWS * max(1, -(-rows // (ROWS * max(1, _programs(x) // (blocks * steps)))))
+    workers = -(-rows // rows_each)
     means, squares = x.new_empty(2, workers, steps, channels, dtype=torch.float32).unbind()
     _launch(
         moments_kernel,
@@ -123,14 +123,14 @@ def moments(x: Tensor) -> Tensor:
         means,
         squares,
         rows,
-        share,
+        rows_each,
         channels,
         ROWS=ROWS,
         CHANNELS=width,
         **EXACT,
     )
-    number = x.new_full((workers, 1, 1), share, dtype=torch.float64)
-    number[-1] = rows - (workers - 1) * share
+    number = x.new_full((workers, 1, 1), rows_each, dtype=torch.float64)
+    number[-1] = rows - (workers - 1) * rows_each
     means, squares = means.double(), squares.double()
     mean = (means * number).sum(0) / rows
     variance = (squares + (means - mean).square() * number).sum(0) / rows
@@ -140,7 +140,7 @@ def moments(x: Tensor) -> Tensor:
 def forward(
     x: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule, count: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the pooled spikes `[T, out_rows, C]`, and how many each step had before the pool."""
+    """Return the pooled spikes `[T, out_rows, C]`, and their number per step before the pool."""
     _check(shape.rows)
     tiling = _tiling(shape, FORWARD_VALUES)
     programs = tiling.tiles * tiling.blocks
@@ -177,11 +177,11 @@ def backward(
     workers = min(tiling.tiles, max(1, _programs(x) // max(1, tiling.blocks)))
     programs = workers * tiling.blocks
     q = torch.empty_like(x)
-    wide = {"dtype": torch.float32, "device": x.device}
-    sums = torch.zeros(workers, contract.SUMS, shape.steps, shape.channels, **wide)
+    float32: Any = {"dtype": torch.float32, "device": x.device}
+    sums = torch.zeros(workers, contract.SUMS, shape.steps, shape.channels, **float32)
     segments = -(-shape.steps // constants["STEP"])
-    kept = tiling.sites * tiling.windows * tiling.channels * segments if segments > 1 else 0
-    scratch = torch.empty(programs * kept, **wide)
+    membranes = tiling.sites * tiling.windows * tiling.channels * segments if segments > 1 else 0
+    scratch = torch.empty(programs * membranes, **float32)
     _launch(
         backward_kernel,
         (programs,),

@@ -1,9 +1,9 @@
-"""All steps of the neurons, forward and back: the two kernels that `cuda` launches.
+"""All steps of the neurons, forward and backward: the two kernels that `backend` launches.
 
-`x_at` and the like are where a tensor begins; STEP steps make a segment, which is unrolled.
+`x_ptr` and the like point to tensors. STEP steps make a segment, which is unrolled.
 """
 
-# What is below is Triton's language, which a type checker of Python takes for something else.
+# Below is Triton's language, which a type checker of Python takes for something else.
 # pyright: reportGeneralTypeIssues=false, reportAttributeAccessIssue=false
 # pyright: reportOperatorIssue=false
 
@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 from .. import contract
-from .tile import adjoint, channels_of, charge, distance, first_of, neuron_at, places, step
+from .tile import adjoint, channels_of, charge, distance, first_of, offsets_of, parameters_at, step
 
 SUMS = tl.constexpr(contract.SUMS)
 SUM_G = tl.constexpr(contract.SUM_G)
@@ -25,11 +25,11 @@ SUM_SIZE = tl.constexpr(contract.SUM_SIZE)
 
 @triton.jit(do_not_specialize=["windows", "rows", "out_rows"])
 def forward_kernel(
-    x_at,
-    table_at,
-    threshold_at,
-    spikes_at,
-    counts_at,
+    x_ptr,
+    table_ptr,
+    threshold_ptr,
+    spikes_ptr,
+    counts_ptr,
     windows,
     rows,
     out_rows,
@@ -39,8 +39,8 @@ def forward_kernel(
     STEPS: tl.constexpr,
     STEP: tl.constexpr,
     STATIC: tl.constexpr,
-    PH: tl.constexpr,
-    PW: tl.constexpr,
+    POOL_H: tl.constexpr,
+    POOL_W: tl.constexpr,
     RESET: tl.constexpr,
     SIZED: tl.constexpr,
     COUNT: tl.constexpr,
@@ -49,44 +49,44 @@ def forward_kernel(
     CHANNELS: tl.constexpr,
     VALUES: tl.constexpr,
 ):
-    """Take one tile through all steps, and store its spikes and how many there were."""
+    """Take one tile through all steps, and store its spikes and, with COUNT, their number."""
     program, blocks = tl.program_id(0), tl.cdiv(channels, CHANNELS)
     c = channels_of(program % blocks, CHANNELS, VALUES)
-    place, there, out, full = places(
-        program // blocks, c, windows, height, width, channels, PH, PW, SITES, WINDOWS
+    offset, mask, out, out_mask = offsets_of(
+        program // blocks, c, windows, height, width, channels, POOL_H, POOL_W, SITES, WINDOWS
     )
     c = tl.broadcast_to(c, (1, WINDOWS, CHANNELS))
-    table, known = table_at + c, c < channels
-    theta = tl.load(threshold_at)
+    table, channel_mask = table_ptr + c, c < channels
+    theta = tl.load(threshold_ptr)
     stride = (0 if STATIC else 1) * rows.to(tl.int64) * channels
     out_stride = out_rows.to(tl.int64) * channels
-    stored = tl.where(full, STEPS, 0)  # steps of each place that the output has
+    out_steps = tl.where(out_mask, STEPS, 0)  # steps that each window stores
     v = tl.zeros((SITES, WINDOWS, CHANNELS), tl.float32)
     for begin in range(0, STEPS, STEP):
         for k in tl.static_range(STEP):
-            t = tl.minimum(begin + k, STEPS - 1)  # the last segment may have steps too many
-            neuron = neuron_at(table, known, t, channels, STEPS, SIZED)
-            v, fired = step(v, x_at + t * stride + place, there, neuron, theta, RESET, SIZED)
+            t = tl.minimum(begin + k, STEPS - 1)  # the last segment may be shorter
+            neuron = parameters_at(table, channel_mask, t, channels, STEPS, SIZED)
+            v, fired = step(v, x_ptr + t * stride + offset, mask, neuron, theta, RESET, SIZED)
             spikes = fired
-            if PH * PW > 1:
+            if POOL_H * POOL_W > 1:
                 spikes = first_of(fired, SITES) < SITES
-            spikes = spikes.to(tl.float32).to(spikes_at.dtype.element_ty)
-            tl.store(spikes_at + t * out_stride + out, spikes, mask=begin + k < stored)
+            spikes = spikes.to(tl.float32).to(spikes_ptr.dtype.element_ty)
+            tl.store(spikes_ptr + t * out_stride + out, spikes, mask=begin + k < out_steps)
             if COUNT:
-                number = tl.sum((fired & there).to(tl.int32))
-                counts = counts_at + program.to(tl.int64) * STEPS + t
+                number = tl.sum((fired & mask).to(tl.int32))
+                counts = counts_ptr + program.to(tl.int64) * STEPS + t
                 tl.store(counts, number, mask=begin + k < STEPS)
 
 
 @triton.jit(do_not_specialize=["windows", "rows", "out_rows"])
 def backward_kernel(
-    grad_at,
-    x_at,
-    table_at,
-    threshold_at,
-    q_at,
-    sums_at,
-    scratch_at,
+    grad_ptr,
+    x_ptr,
+    table_ptr,
+    threshold_ptr,
+    q_ptr,
+    sums_ptr,
+    scratch_ptr,
     alpha,
     windows,
     rows,
@@ -97,8 +97,8 @@ def backward_kernel(
     STEPS: tl.constexpr,
     STEP: tl.constexpr,
     STATIC: tl.constexpr,
-    PH: tl.constexpr,
-    PW: tl.constexpr,
+    POOL_H: tl.constexpr,
+    POOL_W: tl.constexpr,
     RESET: tl.constexpr,
     SIZED: tl.constexpr,
     SURROGATE: tl.constexpr,
@@ -108,93 +108,95 @@ def backward_kernel(
     CHANNELS: tl.constexpr,
     VALUES: tl.constexpr,
 ):
-    """Take tile after tile through all steps and back, and add to the sums of this program.
+    """Take tile after tile forward and backward through all steps, and add to this program's sums.
 
-    Within a segment the membranes before each step stay in registers. Where there are several
-    segments, a first pass leaves the membranes that they begin with in the scratch.
+    Within a segment the membranes before each step stay in registers. With several segments,
+    a first pass stores the membranes at their beginnings in the scratch.
     """
     SEGMENTS: tl.constexpr = (STEPS + STEP - 1) // STEP
     TILE: tl.constexpr = SITES * WINDOWS * CHANNELS
     program, blocks = tl.program_id(0), tl.cdiv(channels, CHANNELS)
     worker, workers = program // blocks, tl.num_programs(0) // blocks
     c = channels_of(program % blocks, CHANNELS, VALUES)
-    wide_c = tl.broadcast_to(c, (1, WINDOWS, CHANNELS))
-    table, known = table_at + wide_c, wide_c < channels
-    theta = tl.load(threshold_at)
+    all_c = tl.broadcast_to(c, (1, WINDOWS, CHANNELS))
+    table, channel_mask = table_ptr + all_c, all_c < channels
+    theta = tl.load(threshold_ptr)
     stride = (0 if STATIC else 1) * rows.to(tl.int64) * channels
     out_stride = out_rows.to(tl.int64) * channels
     column = program % blocks * CHANNELS + tl.arange(0, CHANNELS)
-    sums = sums_at + worker.to(tl.int64) * SUMS * STEPS * channels + column
-    summed = tl.where(column < channels, STEPS, 0)
+    sums = sums_ptr + worker.to(tl.int64) * SUMS * STEPS * channels + column
+    sum_steps = tl.where(column < channels, STEPS, 0)
     item = STEPS * channels
     rest = tl.zeros((SITES, WINDOWS, CHANNELS), tl.float32)
     site, window = tl.arange(0, SITES)[:, None, None], tl.arange(0, WINDOWS)[None, :, None]
-    own = (site * WINDOWS + window) * CHANNELS + tl.arange(0, CHANNELS)[None, None, :]
-    own = tl.max_contiguous(own, (1, 1, VALUES))  # as in `channels_of`
-    begins = scratch_at + program.to(tl.int64) * SEGMENTS * TILE + own
-    for tile in range(worker, tl.cdiv(windows * PH * PW, SITES * WINDOWS), workers):
-        place, there, out, full = places(
-            tile, c, windows, height, width, channels, PH, PW, SITES, WINDOWS
+    within = (site * WINDOWS + window) * CHANNELS + tl.arange(0, CHANNELS)[None, None, :]
+    within = tl.max_contiguous(within, (1, 1, VALUES))  # as in `channels_of`
+    checkpoints = scratch_ptr + program.to(tl.int64) * SEGMENTS * TILE + within
+    for tile in range(worker, tl.cdiv(windows * POOL_H * POOL_W, SITES * WINDOWS), workers):
+        offset, mask, out, out_mask = offsets_of(
+            tile, c, windows, height, width, channels, POOL_H, POOL_W, SITES, WINDOWS
         )
-        stored, had = tl.where(there, STEPS, 0), tl.where(full, STEPS, 0)
+        in_steps, out_steps = tl.where(mask, STEPS, 0), tl.where(out_mask, STEPS, 0)
         if SEGMENTS > 1:
             v = rest
-            tl.store(begins, v)
+            tl.store(checkpoints, v)
             for segment in range(1, SEGMENTS):
                 for k in range(STEP):
                     t = (segment - 1) * STEP + k
-                    neuron = neuron_at(table, known, t, channels, STEPS, SIZED)
-                    v, _ = step(v, x_at + t * stride + place, there, neuron, theta, RESET, SIZED)
-                tl.store(begins + segment * TILE, v)
-            tl.debug_barrier()  # in case that threads do not load what they stored themselves
+                    neuron = parameters_at(table, channel_mask, t, channels, STEPS, SIZED)
+                    v, _ = step(v, x_ptr + t * stride + offset, mask, neuron, theta, RESET, SIZED)
+                tl.store(checkpoints + segment * TILE, v)
+            tl.debug_barrier()  # threads may load what others stored
         d = rest  # ∂L/∂v_t after the reset
         total = rest  # of q, where x is static
         for back in range(SEGMENTS):
             begin = (SEGMENTS - 1 - back) * STEP
             v = rest
             if SEGMENTS > 1:
-                v = tl.load(begins + (SEGMENTS - 1 - back) * TILE)
+                v = tl.load(checkpoints + (SEGMENTS - 1 - back) * TILE)
             before = (v,)
             for k in tl.static_range(STEP - 1):
-                t = tl.minimum(begin + k, STEPS - 1)  # the last segment may have steps too many
-                neuron = neuron_at(table, known, t, channels, STEPS, SIZED)
-                v, _ = step(v, x_at + t * stride + place, there, neuron, theta, RESET, SIZED)
+                t = tl.minimum(begin + k, STEPS - 1)  # the last segment may be shorter
+                neuron = parameters_at(table, channel_mask, t, channels, STEPS, SIZED)
+                v, _ = step(v, x_ptr + t * stride + offset, mask, neuron, theta, RESET, SIZED)
                 before = before + (v,)  # noqa: RUF005 - Triton has no unpacking here
             for k in tl.static_range(STEP - 1, -1, -1):
                 t = tl.minimum(begin + k, STEPS - 1)
-                neuron = neuron_at(table, known, t, channels, STEPS, SIZED)
+                neuron = parameters_at(table, channel_mask, t, channels, STEPS, SIZED)
                 mean, scale, _, leak, gain, _ = neuron
-                x = tl.load(x_at + t * stride + place, mask=there, other=0.0).to(tl.float32)
+                x = tl.load(x_ptr + t * stride + offset, mask=mask, other=0.0).to(tl.float32)
                 v = charge(before[k], x, neuron)
-                grad = tl.load(grad_at + t * out_stride + out, mask=begin + k < had, other=0.0)
-                of_spike = grad.to(tl.float32)
-                if PH * PW > 1:  # to the first that fired, to the first of all if none did
+                grad = tl.load(
+                    grad_ptr + t * out_stride + out, mask=begin + k < out_steps, other=0.0
+                )
+                grad_s = grad.to(tl.float32)
+                if POOL_H * POOL_W > 1:  # to the first that fired, or the first of all
                     first = first_of(distance(v, neuron, theta, SIZED) > 0.0, SITES)
-                    of_spike = tl.where(site == first % SITES, of_spike, 0.0)
-                g, of_theta, of_size = adjoint(
-                    v, d, of_spike, neuron, theta, alpha, RESET, SIZED, SURROGATE
+                    grad_s = tl.where(site == first % SITES, grad_s, 0.0)
+                g, grad_theta, grad_size = adjoint(
+                    v, d, grad_s, neuron, theta, alpha, RESET, SIZED, SURROGATE
                 )
                 d = leak * g
                 q = scale * gain * g
                 if STATIC:
                     total += q
                 else:
-                    q = q.to(q_at.dtype.element_ty)
-                    tl.store(q_at + t * stride + place, q, mask=begin + k < stored)
-                to, some = sums + t * channels, begin + k < summed
-                _add(to + SUM_G * item, g, some)
-                _add(to + SUM_GX * item, g * (x - mean), some)
-                _add(to + SUM_GV * item, g * before[k], some)
+                    q = q.to(q_ptr.dtype.element_ty)
+                    tl.store(q_ptr + t * stride + offset, q, mask=begin + k < in_steps)
+                to, summed = sums + t * channels, begin + k < sum_steps
+                _add(to + SUM_G * item, g, summed)
+                _add(to + SUM_GX * item, g * (x - mean), summed)
+                _add(to + SUM_GV * item, g * before[k], summed)
                 if LEARNS:
-                    _add(to + SUM_THRESHOLD * item, of_theta, some)
+                    _add(to + SUM_THRESHOLD * item, grad_theta, summed)
                 if SIZED:
-                    _add(to + SUM_SIZE * item, of_size, some)
+                    _add(to + SUM_SIZE * item, grad_size, summed)
         if STATIC:
-            tl.store(q_at + place, total.to(q_at.dtype.element_ty), mask=there)
+            tl.store(q_ptr + offset, total.to(q_ptr.dtype.element_ty), mask=mask)
 
 
 @triton.jit
-def _add(to, value, some):
-    """Add the sum of a tile for each channel to what this program has at `to`."""
+def _add(to, value, mask):
+    """Add the sum of a tile for each channel to this program's sum at `to`."""
     value = tl.sum(tl.sum(value, 0), 0)
-    tl.store(to, tl.load(to, mask=some, other=0.0) + value, mask=some)
+    tl.store(to, tl.load(to, mask=mask, other=0.0) + value, mask=mask)

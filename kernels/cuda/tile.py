@@ -1,7 +1,7 @@
-"""One step of the neurons of a tile, and its adjoint, for the passes of `triton_passes`.
+"""One step of the neurons of a tile, and its adjoint, for `passes`.
 
-A tile is `[sites, windows, channels]`: the sites are the rows of a pooled window, or neighbours
-where nothing is pooled. `neuron` is what a step has in the table, each `[1, windows, channels]`.
+A tile is `[sites, windows, channels]`: the sites are the rows of a pooled window, or neighbouring
+rows without a pool. `neuron` holds the parameters of a step, each `[1, windows, channels]`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import triton
 import triton.language as tl
 
-from .. import contract
+from .. import contract, rules
 
 HALF_PI = tl.constexpr(math.pi / 2)
 MEAN = tl.constexpr(contract.MEAN)
@@ -20,71 +20,76 @@ BIAS = tl.constexpr(contract.BIAS)
 LEAK = tl.constexpr(contract.LEAK)
 GAIN = tl.constexpr(contract.GAIN)
 SIZE = tl.constexpr(contract.SIZE)
+SUBTRACT = tl.constexpr(rules.SUBTRACT)
+ZERO = tl.constexpr(rules.ZERO)
+SIGMOID = tl.constexpr(rules.SIGMOID)
+ATAN = tl.constexpr(rules.ATAN)
+TRIANGULAR = tl.constexpr(rules.TRIANGULAR)
 
 
 @triton.jit
 def channels_of(block, CHANNELS: tl.constexpr, VALUES: tl.constexpr):
     """Return the channels of a tile, `[1, 1, CHANNELS]`."""
     c = block * CHANNELS + tl.arange(0, CHANNELS)[None, None, :]
-    # A thread takes this many neighbours and no more, so that all sites of them are its own.
+    # A thread takes this many neighbours and no more, and all their sites.
     return tl.max_contiguous(c, (1, 1, VALUES))
 
 
 @triton.jit
-def places(
+def offsets_of(
     tile,
     c,
     windows,
     height,
     width,
     channels,
-    PH: tl.constexpr,
-    PW: tl.constexpr,
+    POOL_H: tl.constexpr,
+    POOL_W: tl.constexpr,
     SITES: tl.constexpr,
     WINDOWS: tl.constexpr,
 ):
-    """Return the place of every site in a step of x, and whether there is something; then the
-    same of the windows in a step of the output."""
+    """Return offsets and mask of the sites within a step of x, and of the windows within a step of
+    the output."""
     site = tl.arange(0, SITES)[:, None, None]
     window = tl.arange(0, WINDOWS)[None, :, None]
-    if PH * PW == 1:
+    if POOL_H * POOL_W == 1:
         row = (tile * SITES + site) * WINDOWS + window
-        there = row < windows
-        out, full = row, there
+        mask = row < windows
+        out, out_mask = row, mask
     else:
         window += tile * WINDOWS
-        columns, lines = (width + PW - 1) // PW, (height + PH - 1) // PH
-        column, line = window % columns, window // columns % lines
-        image = window // columns // lines
-        y, x = line * PH + site // PW, column * PW + site % PW
+        across, down = (width + POOL_W - 1) // POOL_W, (height + POOL_H - 1) // POOL_H
+        out_x, out_y = window % across, window // across % down
+        image = window // across // down
+        y, x = out_y * POOL_H + site // POOL_W, out_x * POOL_W + site % POOL_W
         row = (image * height + y) * width + x
-        there = (window < windows) & (y < height) & (x < width)
-        out = (image * (height // PH) + line) * (width // PW) + column
-        full = (window < windows) & (line < height // PH) & (column < width // PW)
-    known = c < channels
-    # Counted in 64 bits: a tensor may have more than 2³¹ values.
-    place, out_place = row.to(tl.int64) * channels + c, out.to(tl.int64) * channels + c
-    return place, there & known, out_place, full & known
+        mask = (window < windows) & (y < height) & (x < width)
+        out = (image * (height // POOL_H) + out_y) * (width // POOL_W) + out_x
+        out_mask = (window < windows) & (out_y < height // POOL_H) & (out_x < width // POOL_W)
+    channel_mask = c < channels
+    # In 64 bits: a tensor may have more than 2³¹ values.
+    offset, out_offset = row.to(tl.int64) * channels + c, out.to(tl.int64) * channels + c
+    return offset, mask & channel_mask, out_offset, out_mask & channel_mask
 
 
 @triton.jit
-def neuron_at(table, known, t, channels, STEPS: tl.constexpr, SIZED: tl.constexpr):
+def parameters_at(table, channel_mask, t, channels, STEPS: tl.constexpr, SIZED: tl.constexpr):
     """Return mean, scale, bias, leak, gain and reset size of step t.
 
-    Every window reads them for itself, from the cache: read once for all windows they would have
-    to be handed from thread to thread.
+    Every window reads them itself, from the cache: read once for all windows, they would have to
+    be passed between threads.
     """
     table += t * channels
     item = STEPS * channels
-    # 1 where there is nothing, since membranes are divided by the size.
-    mean = tl.load(table + MEAN * item, mask=known, other=1.0)
-    scale = tl.load(table + SCALE * item, mask=known, other=1.0)
-    bias = tl.load(table + BIAS * item, mask=known, other=1.0)
-    leak = tl.load(table + LEAK * item, mask=known, other=1.0)
-    gain = tl.load(table + GAIN * item, mask=known, other=1.0)
+    # 1 outside the channels, since membranes are divided by the size.
+    mean = tl.load(table + MEAN * item, mask=channel_mask, other=1.0)
+    scale = tl.load(table + SCALE * item, mask=channel_mask, other=1.0)
+    bias = tl.load(table + BIAS * item, mask=channel_mask, other=1.0)
+    leak = tl.load(table + LEAK * item, mask=channel_mask, other=1.0)
+    gain = tl.load(table + GAIN * item, mask=channel_mask, other=1.0)
     size = gain
     if SIZED:
-        size = tl.load(table + SIZE * item, mask=known, other=1.0)
+        size = tl.load(table + SIZE * item, mask=channel_mask, other=1.0)
     return mean, scale, bias, leak, gain, size
 
 
@@ -104,14 +109,14 @@ def distance(v, neuron, theta, SIZED: tl.constexpr):
 
 
 @triton.jit
-def step(v, x, there, neuron, theta, RESET: tl.constexpr, SIZED: tl.constexpr):
-    """Return the membrane after a step with what is at `x`, and whether it fired."""
-    v = charge(v, tl.load(x, mask=there, other=0.0).to(tl.float32), neuron)
+def step(v, x, mask, neuron, theta, RESET: tl.constexpr, SIZED: tl.constexpr):
+    """Return the membrane after a step with the input at `x`, and whether it fired."""
+    v = charge(v, tl.load(x, mask=mask, other=0.0).to(tl.float32), neuron)
     fired = distance(v, neuron, theta, SIZED) > 0.0
     s = fired.to(tl.float32)
-    if RESET == 0:
+    if RESET == SUBTRACT:
         v = v - s * (neuron[5] if SIZED else theta)
-    elif RESET == 1:
+    elif RESET == ZERO:
         v = v * (1.0 - s)
     return v, fired
 
@@ -126,13 +131,13 @@ def first_of(fired, SITES: tl.constexpr):
 @triton.jit
 def derivative(u, alpha, SURROGATE: tl.constexpr):
     """Return ds/du."""
-    if SURROGATE == 0:  # σ(z) (1 - σ(z)) is even: with e^-|z| nothing overflows
+    if SURROGATE == SIGMOID:  # σ(z) (1 - σ(z)) is even: with e^-|z| nothing overflows
         e = tl.exp(-tl.abs(alpha * u))
         d = alpha * e / ((1.0 + e) * (1.0 + e))
-    elif SURROGATE == 1:
+    elif SURROGATE == ATAN:
         z = HALF_PI * alpha * u
         d = 0.5 * alpha / (1.0 + z * z)
-    elif SURROGATE == 2:
+    elif SURROGATE == TRIANGULAR:
         d = tl.where(u < 0.0, alpha, -alpha)
     else:
         z = alpha * tl.abs(u) + 1.0
@@ -144,7 +149,7 @@ def derivative(u, alpha, SURROGATE: tl.constexpr):
 def adjoint(
     v,
     d,
-    of_spike,
+    grad_s,
     neuron,
     theta,
     alpha,
@@ -157,24 +162,24 @@ def adjoint(
     Args:
         v: membrane before its reset.
         d: gradient of the membrane after it.
-        of_spike: gradient of the spike, but for what it does to the membrane.
+        grad_s: gradient of the spike, without its effect on the membrane.
     """
     size = neuron[5]
     u = distance(v, neuron, theta, SIZED)
     s = (u > 0.0).to(tl.float32)
-    of_amount = tl.zeros_like(v)  # the amount is what `subtract` takes off
-    if RESET == 0:
-        of_spike = of_spike - (size if SIZED else theta) * d
-        of_amount = -s * d
-    elif RESET == 1:
-        of_spike = of_spike - v * d
+    grad_amount = tl.zeros_like(v)  # of the amount that `subtract` takes off
+    if RESET == SUBTRACT:
+        grad_s = grad_s - (size if SIZED else theta) * d
+        grad_amount = -s * d
+    elif RESET == ZERO:
+        grad_s = grad_s - v * d
         d = d * (1.0 - s)
-    e = of_spike * derivative(u, alpha, SURROGATE)
+    e = grad_s * derivative(u, alpha, SURROGATE)
     if SIZED:
         inverse = 1.0 / size
-        of_theta, of_size = -e, of_amount - e * v * (inverse * inverse)
+        grad_theta, grad_size = -e, grad_amount - e * v * (inverse * inverse)
         g = d + e * inverse
     else:
-        of_theta, of_size = of_amount - e, of_amount
+        grad_theta, grad_size = grad_amount - e, grad_amount
         g = d + e
-    return g, of_theta, of_size
+    return g, grad_theta, grad_size

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels import residual as kernels
-from ...kernels.contract import RESETS, SURROGATES, Rule, Shape
+from ...kernels.contract import Rule, Shape
 from ...kernels.dispatch import backend, missing_backend, recording
 from ...kernels.fused_layer import Call, Segments, fused, make_table, statistics_of_evaluation
+from ...kernels.rules import RESETS, SURROGATES
 from ..neurons.leaky import AdaptiveLeaky, FixedLeaky
-from ..neurons.surrogates import SURROGATES as DERIVATIVES
 from .norm import FoldedNorm, PerStepNorm, SharedNorm, SplitNorm, TimeNorm
 from .time import is_static, once
 
@@ -197,11 +197,11 @@ def _as_images(spikes: Tensor, shape: Shape, dims: int) -> Tensor:
 
 def _rule(neuron: AdaptiveLeaky) -> Rule:
     options = neuron.options
-    default = DERIVATIVES[options.surrogate][1]
+    surrogate = SURROGATES[options.surrogate]
     return Rule(
-        reset=RESETS.index(options.reset),
+        reset=RESETS[options.reset].code,
         sized=neuron.reset_size is not None,
-        surrogate=SURROGATES.index(options.surrogate),
-        alpha=default if options.alpha is None else options.alpha,
+        surrogate=surrogate.code,
+        alpha=surrogate.alpha if options.alpha is None else options.alpha,
         learns_threshold=neuron.threshold.requires_grad,
     )

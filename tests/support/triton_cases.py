@@ -1,7 +1,7 @@
 """Cases that `test_triton` runs in a process of its own: on a GPU, or in Triton's interpreter.
 
-The oracle has the equations of the contract in float64, with gradients by autograd: a spike is
-H(u) + f(u) - f(u) with gradients through the first f alone, the integral of the surrogate.
+The oracle computes the equations of the contract in float64, with gradients by autograd: a spike is
+H(u) + f(u) - f(u), where only the first f, the integral of the surrogate, has a gradient.
 """
 
 import copy
@@ -16,34 +16,44 @@ from asnn.kernels.contract import (
     GAIN,
     LEAK,
     MEAN,
-    RESETS,
     SCALE,
     SIZE,
     SUM_THRESHOLD,
-    SURROGATES,
     Rule,
     Shape,
 )
 from asnn.kernels.cuda import backend as cuda
+from asnn.kernels.rules import RESETS, SURROGATES
 from asnn.models import AdaptiveLeaky, use_kernels
 from asnn.models.layers import fusing
 from asnn.models.layers.norm import create_norm
 from asnn.models.layers.spiking import SpikingLayer
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
-ALPHAS = (4.0, 2.0, 1.0, 25.0)
 INTEGRALS = {
     "sigmoid": lambda u, a: torch.sigmoid(a * u),
     "atan": lambda u, a: torch.atan(math.pi / 2 * a * u) / math.pi,
     "triangular": lambda u, a: -a * u.abs(),
     "fast_sigmoid": lambda u, a: u / (1 + a * u.abs()),
 }
-SUBTRACT = Rule(0, False, 0, 4.0, True)
+
+
+def rule_of(reset, *, sized=False, surrogate="sigmoid", learns=True):
+    code, _, alpha = SURROGATES[surrogate]
+    return Rule(RESETS[reset].code, sized, code, alpha, learns)
+
+
+SUBTRACT = rule_of("subtract")
+# Every reset and every surrogate of the table, so that a new name fails here without its kernel.
 RULES = [
-    Rule(reset, sized, surrogate, ALPHAS[surrogate], learns)
-    for surrogate in range(len(SURROGATES))
-    for reset, sized, learns in [(0, False, True), (0, True, False), (1, False, True)]
-] + [Rule(2, False, 0, 4.0, False), Rule(1, True, 1, 2.0, True), Rule(2, True, 3, 25.0, True)]
+    *(rule_of(reset, surrogate=name) for name in SURROGATES for reset in RESETS),
+    *(rule_of("subtract", sized=True, surrogate=name, learns=False) for name in SURROGATES),
+    rule_of("none", learns=False),
+    rule_of("zero", sized=True, surrogate="atan"),
+    rule_of("none", sized=True, surrogate="fast_sigmoid"),
+]
+RESET_OF_CODE = {reset.code: reset for reset in RESETS.values()}
+SURROGATE_OF_CODE = {surrogate.code: name for name, surrogate in SURROGATES.items()}
 
 
 def shaped(steps=3, static=False, window=(2, 2), *, batch=2, height=5, width=3, channels=5):
@@ -74,7 +84,7 @@ def pooled(s, shape):
 
 
 def plain_loop(x, table, threshold, shape, rule, fire=lambda u: (u > 0).to(u.dtype), shift=None):
-    """The equations of the contract, in the dtype of the table; also the membranes before."""
+    """Return spikes, counts and the membranes before each step, in the dtype of the table."""
     v = torch.zeros(shape.rows, shape.channels, dtype=table.dtype)
     spikes, counts, before = [], [], []
     for t in range(shape.steps):
@@ -85,10 +95,8 @@ def plain_loop(x, table, threshold, shape, rule, fire=lambda u: (u > 0).to(u.dty
             v = v + shift[t]
         theta = threshold if threshold.dim() == 1 else threshold[t]
         s = fire((v / table[SIZE, t] if rule.sized else v) - theta)
-        if RESETS[rule.reset] == "subtract":
-            v = v - s * (table[SIZE, t] if rule.sized else theta)
-        elif RESETS[rule.reset] == "zero":
-            v = v * (1 - s)
+        size = table[SIZE, t] if rule.sized else theta
+        v = RESET_OF_CODE[rule.reset].formula(v, s, size)
         spikes.append(pooled(s, shape))
         counts.append(s.sum().double())
     return torch.stack(spikes), torch.stack(counts), torch.stack(before)
@@ -97,7 +105,7 @@ def plain_loop(x, table, threshold, shape, rule, fire=lambda u: (u > 0).to(u.dty
 def oracle(grad, x, table, threshold, shape, rule):
     def fire(u):
         assert not u.numel() or u.abs().min() > 1e-6, "take another seed: float32 could round over"
-        smooth = INTEGRALS[SURROGATES[rule.surrogate]](u, rule.alpha)
+        smooth = INTEGRALS[SURROGATE_OF_CODE[rule.surrogate]](u, rule.alpha)
         return (u > 0).double() + (smooth - smooth.detach())
 
     x, table, grad = x.double(), table.double().requires_grad_(), grad.double()
@@ -165,7 +173,7 @@ def test_every_rule(rule):
     [((1, 1), 5), ((1, 2), 5), ((2, 1), 5), ((2, 2), 5), ((1, 1), 9), ((2, 2), 9), ((2, 2), 1)],
 )
 def test_every_window(window, steps, static):
-    agrees(shaped(steps, static, window), Rule(0, True, 0, 4.0, True) if steps == 9 else SUBTRACT)
+    agrees(shaped(steps, static, window), rule_of("subtract", sized=steps == 9))
 
 
 def test_many_steps():
@@ -262,7 +270,7 @@ def test_too_many_rows():
 @pytest.mark.parametrize("static", [False, True])
 @pytest.mark.parametrize("norm", ["folded", "per-step"])
 def test_the_layer_on_top(monkeypatch, norm, static):
-    """What `kernels.layer` makes of the four functions, against the reference in float64."""
+    """`kernels.fused_layer` on the four functions, against the reference in float64."""
     monkeypatch.setattr(fusing, "backend", lambda device: cuda)
     torch.manual_seed(0)
     neuron = AdaptiveLeaky(3, 5, gain=1.5, granularity="channel", learn_threshold=True)

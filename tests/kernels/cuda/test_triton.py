@@ -1,7 +1,7 @@
-"""The Triton kernels: the cases of `triton_cases`, and what they are compiled to for a GPU.
+"""The Triton kernels: the cases of `triton_cases`, and their machine code for a GPU.
 
-The cases run in a process of their own, since Triton has to know before its import that it is to
-interpret. With a GPU they run on it.
+The cases run in a process of their own, since Triton chooses its interpreter at its import. With a
+GPU they run on it.
 """
 
 import os
@@ -26,16 +26,17 @@ from triton.compiler import ASTSource
 
 from asnn.kernels.cuda.passes import backward_kernel, forward_kernel
 from asnn.kernels.cuda.rows import finish_kernel, moments_kernel
+from asnn.kernels.rules import ATAN, SIGMOID, SUBTRACT, ZERO
 
-TYPES = {"counts_at": "*i32", "alpha": "fp32"}
-HALF = ("x_at", "spikes_at", "grad_at", "q_at")
+TYPES = {"counts_ptr": "*i32", "alpha": "fp32"}
+HALF = ("x_ptr", "spikes_ptr", "grad_ptr", "q_ptr")
 
 
 def ptx_of(kernel, arch, fused=False, **constants):
     def type_of(name):
         if name in constants:
             return "constexpr"
-        return TYPES.get(name, "*bf16" if name in HALF else "*fp32" if "_at" in name else "i32")
+        return TYPES.get(name, "*bf16" if name in HALF else "*fp32" if "_ptr" in name else "i32")
 
     names = kernel.arg_names
     source = ASTSource(
@@ -54,19 +55,19 @@ def fused_of(ptx):
 
 
 both = {
-    "STEPS": 3, "STEP": 2, "STATIC": False, "PH": 2, "PW": 2, "RESET": 0, "SIZED": False,
-    "SITES": 4, "WINDOWS": 2, "CHANNELS": 32, "VALUES": 2,
+    "STEPS": 3, "STEP": 2, "STATIC": False, "POOL_H": 2, "POOL_W": 2, "RESET": SUBTRACT,
+    "SIZED": False, "SITES": 4, "WINDOWS": 2, "CHANNELS": 32, "VALUES": 2,
 }
 forward = {**both, "COUNT": True}
-single = {**both, "channels": 1, "CHANNELS": 1, "VALUES": 1, "WINDOWS": 64, "RESET": 1}
+single = {**both, "channels": 1, "CHANNELS": 1, "VALUES": 1, "WINDOWS": 64, "RESET": ZERO}
 for arch in (80, 90):
     assert f".target sm_{arch}" in ptx_of(forward_kernel, arch, **forward)
     assert not fused_of(ptx_of(forward_kernel, arch, **forward))
-    assert not fused_of(ptx_of(backward_kernel, arch, SURROGATE=0, LEARNS=True, **both))
+    assert not fused_of(ptx_of(backward_kernel, arch, SURROGATE=SIGMOID, LEARNS=True, **both))
 assert fused_of(ptx_of(forward_kernel, 80, True, **forward)), "the control is not fused either"
 assert "div.rn.f32" in ptx_of(forward_kernel, 80, **{**forward, "SIZED": True})
 ptx_of(forward_kernel, 80, COUNT=False, **single)
-ptx_of(backward_kernel, 80, SURROGATE=1, LEARNS=False, **single)
+ptx_of(backward_kernel, 80, SURROGATE=ATAN, LEARNS=False, **single)
 for kernel in (moments_kernel, finish_kernel):
     ptx_of(kernel, 80, ROWS=64, CHANNELS=32)
 """
@@ -93,5 +94,5 @@ def test_kernels(tmp_path):
 
 
 def test_kernels_compile_without_contraction(tmp_path):
-    """For GPUs of two generations, with none at hand."""
+    """For GPUs of two generations, without a GPU."""
     run("-c", COMPILED, cache=tmp_path)

@@ -9,8 +9,8 @@ import snntorch.surrogate
 import torch
 
 from asnn.core import ConfigError
+from asnn.kernels.rules import SURROGATES
 from asnn.models import spike
-from asnn.models.neurons.surrogates import SURROGATES
 
 NAMES = ["sigmoid", "atan", "triangular", "fast_sigmoid"]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]

@@ -1,0 +1,100 @@
+"""Reset rules and surrogate gradients: their names, codes, formulas and defaults, once for all.
+
+The reference neuron and the interpreter of the export graph compute with the formulas. The numba
+and the Triton kernels know a rule by its code and have arithmetic of their own, which the tests
+compare with the formula. The mathematics of the surrogates is that of `snntorch.surrogate`, under
+the same names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+ResetName = Literal["subtract", "zero", "none"]
+SurrogateName = Literal["sigmoid", "atan", "triangular", "fast_sigmoid"]
+
+
+class Reset(NamedTuple):
+    """What a spike does to the membrane.
+
+    Attributes:
+        code: the number by which compiled kernels know it.
+        formula: `(v, s, size) -> v` after the reset, of tensors or arrays; `size` is the threshold
+            θ, or the reset size where the neuron has one.
+    """
+
+    code: int
+    formula: Callable[[Any, Any, Any], Any]
+
+
+class Surrogate(NamedTuple):
+    """The derivative ds/du that stands in for that of the spike s = H(u).
+
+    Attributes:
+        code: the number by which compiled kernels know it.
+        formula: `(u, alpha) -> ds/du`.
+        alpha: default steepness: the ASNN paper's for sigmoid, snnTorch's for the others.
+    """
+
+    code: int
+    formula: Callable[[Tensor, float], Tensor]
+    alpha: float
+
+
+def subtract(v: Any, s: Any, size: Any) -> Any:
+    """v - size s."""
+    return v - size * s
+
+
+def zero(v: Any, s: Any, size: Any) -> Any:
+    """v (1 - s)."""
+    return v * (1 - s)
+
+
+def none(v: Any, s: Any, size: Any) -> Any:
+    """The membrane as it is."""
+    return v
+
+
+def sigmoid(u: Tensor, alpha: float) -> Tensor:
+    """ds/du = α σ(αu) (1 - σ(αu))."""
+    s = torch.sigmoid(alpha * u)
+    return alpha * s * (1 - s)
+
+
+def atan(u: Tensor, alpha: float) -> Tensor:
+    """ds/du = (α/2) / (1 + (π/2 · αu)²)."""
+    return alpha / 2 / (1 + (math.pi / 2 * alpha * u).square())
+
+
+def triangular(u: Tensor, alpha: float) -> Tensor:
+    """ds/du = α for u < 0, -α for u >= 0, as in snnTorch."""
+    return torch.where(u < 0, alpha, -alpha).to(u.dtype)
+
+
+def fast_sigmoid(u: Tensor, alpha: float) -> Tensor:
+    """ds/du = 1 / (1 + α|u|)²."""
+    return (alpha * u.abs() + 1).square().reciprocal()
+
+
+RESETS: dict[str, Reset] = {
+    "subtract": Reset(0, subtract),
+    "zero": Reset(1, zero),
+    "none": Reset(2, none),
+}
+SURROGATES: dict[str, Surrogate] = {
+    "sigmoid": Surrogate(0, sigmoid, 4.0),
+    "atan": Surrogate(1, atan, 2.0),
+    "triangular": Surrogate(2, triangular, 1.0),
+    "fast_sigmoid": Surrogate(3, fast_sigmoid, 25.0),
+}
+
+# The codes as numbers, which compilers of kernels take for constants.
+SUBTRACT, ZERO = RESETS["subtract"].code, RESETS["zero"].code
+SIGMOID, ATAN = SURROGATES["sigmoid"].code, SURROGATES["atan"].code
+TRIANGULAR, FAST_SIGMOID = SURROGATES["triangular"].code, SURROGATES["fast_sigmoid"].code
