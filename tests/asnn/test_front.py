@@ -62,6 +62,7 @@ def test_python_m_asnn():
     assert done.stdout == f"asnn {asnn.__version__}\n"
 
 
+@pytest.mark.slow
 def test_train_gives_the_bytes_of_the_command(tmp_path, monkeypatch):
     from asnn.cli.app import run as command
 
@@ -132,3 +133,15 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     for function in (asnn.open_run, asnn.evaluate, asnn.load_run):
         with pytest.raises(DataError, match="is not a run"):
             function(tmp_path / "nothing")
+
+
+def test_the_page_about_python_runs(tmp_path, monkeypatch, capsys):
+    text = (ROOT / "docs/python.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    tiny = '"data.limit": 100, "model.widths": [4, 8], "model.hidden": 16, "train.epochs": 1'
+    assert '"train.epochs": 2' in code
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code.replace('"train.epochs": 2', tiny), "docs/python.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("None\n")
+    for name in set(dir(asnn)) - {"__version__"}:
+        assert f"`{name}" in text, f"the page does not name {name}"

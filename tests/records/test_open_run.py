@@ -94,6 +94,7 @@ def test_data_of_another_shape_or_other_classes_are_refused(trained):
         run.require_fit(dataclasses.replace(data, train=wide))
 
 
+@pytest.mark.filterwarnings("ignore:the data are not those of the training")
 def test_only_keys_of_data_may_change(trained):
     assert len(open_run(trained, changes=["data.limit=50"]).data.train) == 50
     moved = open_run(trained, data_dir="elsewhere")
