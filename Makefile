@@ -1,10 +1,10 @@
-# Two commands do all the set-up: `make demo` and `make test`.
-# A machine needs Python 3.11 or newer, pip and make; everything else goes into .venv.
+# Each command installs what it needs into .venv first, if it is not there yet.
+# The machine needs Python 3.11 or newer, pip and make.
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin
-# Test processes of one thread each: sooner done than one process with as many threads.
+# Several test processes with one thread each are faster than one process with several threads.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 WORKERS = OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
@@ -13,18 +13,18 @@ WORKERS = OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses $(JOBS) --dis
 help:
 	@echo "make demo    install, train the digits recipe, evaluate, export, encode a sample"
 	@echo "make test    install, run the whole test suite with coverage"
-	@echo "make quick   the tests that take no more than a few seconds each"
+	@echo "make quick   install, run the tests that take no more than a few seconds each"
 	@echo "make lint    ruff and type checks"
 	@echo "make clean   remove the environment and caches; runs stay"
 
-# The stamp is newer than what it was made from until one of them changes: nothing is reinstalled.
-$(VENV)/installed: pyproject.toml constraints.txt
+# A stamp file: make installs again only when one of these has changed. `asnn/__init__.py` holds the version.
+$(VENV)/installed: pyproject.toml constraints.txt asnn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "asnn needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.11")'
 	@echo "== installing asnn into $(VENV) (once; some minutes)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
-	@# SpikingJelly's importer of NIR and NeuroBench's count of operations, which the tests compare
-	@# with, need none of their many dependencies.
+	@# The tests compare with SpikingJelly's importer of NIR and NeuroBench's count of operations, which
+	@# need none of the many dependencies of these packages.
 	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'spikingjelly==2.0.0' 'loguru>=0.7,<1' 'neurobench==2.3.0'
 	@touch $@
 
