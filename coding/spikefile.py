@@ -22,7 +22,7 @@ import numpy as np
 from ..core.documents import read_json
 from ..core.errors import DataError
 from ..core.files import ARCHIVE_ERRORS
-from ..formats.arrays import FREE, RATIO, read_npz
+from ..formats.arrays import MAX_RATIO, MAX_UNPACKED, read_npz
 
 FORMAT = 1
 
@@ -89,7 +89,8 @@ def load_spikes(source: Path | str | bytes) -> SpikeFile:
         count = math.prod(spike_shape)
         if min(spike_shape) < 0 or analog_steps < 0 or arrays["spikes"].size != (count + 7) // 8:
             raise ValueError("the number of bits does not fit the shape")
-        if math.prod(shape) * 4 > max(FREE, RATIO * sum(a.nbytes for a in arrays.values())):
+        stored = sum(array.nbytes for array in arrays.values())
+        if math.prod(shape) * 4 > max(MAX_UNPACKED, MAX_RATIO * stored):
             raise ValueError(f"a code of shape {list(shape)} takes too much memory")
         code = np.unpackbits(arrays["spikes"], count=count).reshape(spike_shape)
         if analog_steps:

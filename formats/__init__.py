@@ -1,1 +1,1 @@
-"""Files that somebody else made, read within bounds of time and memory, without running code."""
+"""Readers for files of unknown origin: bounded in time and memory, and no code is run."""

@@ -1,7 +1,6 @@
-"""NumPy's files from people whom one does not know: no pickles, and no more memory than they hold.
+"""NumPy arrays and archives, without pickles and without unbounded memory.
 
-numpy itself allocates what a header asks for before it looks at what is there, and unpacks a zip
-however large it becomes.
+numpy itself allocates what a header states before it reads the data, and unpacks a zip of any size.
 """
 
 from __future__ import annotations
@@ -15,32 +14,35 @@ from typing import IO, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-MOST_ARRAYS = 10_000
+from .errors import InvalidFile
+
+MAX_ARRAYS = 10_000
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-FREE = 2**30  # bytes that any archive may unpack to
-PIECE = 2**20
-RATIO = 200  # and beyond, how many bytes each of its own may become
+# An archive may unpack to 1 GiB, a large one to 200 times its size.
+MAX_UNPACKED = 2**30
+MAX_RATIO = 200
+BLOCK = 2**20
 
 
 def read_npz(source: Path | BinaryIO) -> dict[str, np.ndarray]:
     """Return the arrays of an .npz file by name.
 
     Raises:
-        ValueError: it holds Python objects, too many arrays, arrays that are not what their
-            headers say, or it unpacks to more than a gigabyte and 200 times its own size.
+        InvalidFile: it holds Python objects, too many arrays, arrays that differ from their
+            headers, or it unpacks to more than 1 GiB and 200 times its size.
         OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError: it
             cannot be read, or is damaged.
     """
     with zipfile.ZipFile(source) as archive:
         entries = [each for each in archive.infolist() if each.filename.endswith(".npy")]
-        if len(entries) > MOST_ARRAYS:
-            raise ValueError(f"it holds {len(entries)} arrays; at most {MOST_ARRAYS} are read")
+        if len(entries) > MAX_ARRAYS:
+            raise InvalidFile(f"it holds {len(entries)} arrays; at most {MAX_ARRAYS} are read")
         packed = source.stat().st_size if isinstance(source, Path) else source.seek(0, 2)
-        whole = sum(entry.file_size for entry in entries)
-        if whole > max(FREE, RATIO * packed):
-            raise ValueError(
-                f"its {packed:,} bytes unpack to {whole:,}; at most {RATIO} times as many, or "
-                f"{FREE:,}, are unpacked"
+        unpacked = sum(entry.file_size for entry in entries)
+        if unpacked > max(MAX_UNPACKED, MAX_RATIO * packed):
+            raise InvalidFile(
+                f"its {packed:,} bytes unpack to {unpacked:,}; at most {MAX_RATIO} times as many, "
+                f"or {MAX_UNPACKED:,}, are unpacked"
             )
         names = (entry.filename.removesuffix(".npy") for entry in entries)
         return {
@@ -50,32 +52,34 @@ def read_npz(source: Path | BinaryIO) -> dict[str, np.ndarray]:
 
 
 def read_member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """Return a file of a zip, unpacked no further than to the size that its entry tells.
+    """Return a member of a zip, unpacked up to the size that its entry states.
 
     Raises:
-        ValueError: it is packed in another way than deflated, or is larger than its entry tells.
-        Whatever zipfile raises.
+        InvalidFile: its compression is not deflate.
+        zipfile.BadZipFile: the checksum differs, as it does for a member that is larger than its
+            entry states.
+        zlib.error, EOFError, NotImplementedError, RuntimeError: it cannot be unpacked.
     """
     if entry.compress_type not in METHODS:
-        raise ValueError(f"{entry.filename} is neither stored nor deflated")
+        raise InvalidFile(f"{entry.filename} is neither stored nor deflated")
     with archive.open(entry) as file:
-        pieces = []
+        blocks = []
         left = entry.file_size
         while left > 0:
-            piece = file.read(min(left, PIECE))  # a read of all would unpack all before it counts
-            if not piece:
+            block = file.read(min(left, BLOCK))  # read() would unpack all data before it counts
+            if not block:
                 break
-            pieces.append(piece)
-            left -= len(piece)
+            blocks.append(block)
+            left -= len(block)
         file.read(1)  # compares the checksum
-    return b"".join(pieces)
+    return b"".join(blocks)
 
 
 def read_npy(content: bytes) -> np.ndarray:
     """Return the array in the bytes of an .npy file.
 
     Raises:
-        ValueError: it holds Python objects, or is not what its header says.
+        InvalidFile: it holds Python objects, or its data differ from its header.
     """
     return _read(io.BytesIO(content))
 
@@ -83,17 +87,19 @@ def read_npy(content: bytes) -> np.ndarray:
 def _read(file: IO[bytes]) -> np.ndarray:
     try:
         version = npy.read_magic(file)
-        header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-        shape, fortran, dtype = header(file)
-    except Exception as error:  # numpy parses headers as Python, and raises what that raises
-        raise ValueError(f"the header of an array cannot be read: {error}") from error
+        read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, fortran, dtype = read_header(file)
+    except Exception as error:  # numpy evaluates the header as Python and raises anything
+        raise InvalidFile(f"the header of an array cannot be read: {error}") from error
     if dtype.hasobject:
-        raise ValueError("an array holds Python objects; allow_pickle is never set")
+        raise InvalidFile("an array holds Python objects; allow_pickle is never set")
     if dtype.itemsize == 0:
-        raise ValueError("an array holds values of no size")
+        raise InvalidFile("an array holds values of no size")
     content = file.read()
-    wanted = math.prod(shape) * dtype.itemsize
-    if len(content) != wanted or min(shape, default=0) < 0:
-        raise ValueError(f"an array of shape {list(shape)} has {len(content)} bytes, not {wanted}")
-    array = np.frombuffer(content, dtype) if wanted else np.zeros(math.prod(shape), dtype)
+    expected = math.prod(shape) * dtype.itemsize
+    if len(content) != expected or min(shape, default=0) < 0:
+        raise InvalidFile(
+            f"an array of shape {list(shape)} has {len(content)} bytes, not {expected}"
+        )
+    array = np.frombuffer(content, dtype) if expected else np.zeros(math.prod(shape), dtype)
     return array.reshape(shape, order="F" if fortran else "C").copy()

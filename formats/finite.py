@@ -1,13 +1,13 @@
-"""Whether values are numbers."""
+"""Tests for NaN and infinity."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def is_finite(array: np.ndarray) -> bool:
-    """Return whether all values are finite, without an array of that size beside it."""
+def all_finite(array: np.ndarray) -> bool:
+    """Return whether all values are finite, without a mask of the array's size."""
     if array.dtype.kind not in "fc" or array.size == 0:
         return True
-    # The extremes are NaN or infinite where any value is.
+    # One NaN makes both extremes NaN; one infinity is an extreme itself.
     return bool(np.isfinite(array.min()) and np.isfinite(array.max()))

@@ -1,4 +1,4 @@
-"""Names and arrays of an HDF5 file, read by a child process that may fail in place of this one."""
+"""Groups and datasets of an HDF5 file, read by a child process, because the library may crash."""
 
 from __future__ import annotations
 
@@ -17,140 +17,147 @@ import numpy as np
 
 from ..core.errors import DataError
 from . import hdf5_scan
-from .hdf5_scan import Leaf, Refused, Scan
-from .opening import GIB, MIB, check_file, damaged
+from .errors import InvalidFile, unreadable
+from .files import GIB, MIB, check_file
+from .hdf5_scan import DatasetInfo, Scan
 
-# What a file may declare: this much whatever its size, and more only as it is larger itself.
-DECLARED = 128 * MIB
-DECLARED_BY_SIZE = 64
-DECLARED_AT_MOST = 2 * GIB
-SECONDS = 1.0  # of processor time, for a file of any size
-BYTES_A_SECOND = 10e6  # and more for a larger one; the slowest machine inflates faster
-PATIENCE = 20  # seconds of the clock beyond that, where processor time cannot be limited
+# A file may declare 128 MiB of data, a large one 64 times its size, none more than 2 GiB.
+MAX_DECLARED_SMALL = 128 * MIB
+MAX_DECLARED_RATIO = 64
+MAX_DECLARED = 2 * GIB
+MAX_SECONDS = 1.0  # of processor time, for a small file
+BYTES_PER_SECOND = 10e6  # a larger file gets more time; the slowest machine unpacks faster
+WALL_SECONDS = 20  # the timeout beyond that, where processor time cannot be limited
 
 
 @dataclass(frozen=True)
-class Contents:
-    """What an HDF5 file holds.
+class Hdf5Contents:
+    """The part of an HDF5 file that NIR uses.
 
     Attributes:
-        tree: a group is a dict; a dataset a string, a number or an array. A dataset that is linked
-            from several places is one array, which cannot be written to.
-        version: what the file says of the library that wrote it, or None.
+        tree: the group `node`: a group is a dict, a dataset a string, a number or an array. A
+            dataset with several links is one read-only array.
+        version: the version of the library that wrote the file, or None.
     """
 
     tree: dict[str, Any]
     version: str | None
 
 
-def read_hdf5(path: Path | str, *, trusted: bool = False) -> Contents:
-    """Return what lies under `node` in an HDF5 file.
+def read_hdf5(path: Path | str, *, trusted: bool = False) -> Hdf5Contents:
+    """Return the group `node` of an HDF5 file.
 
     Args:
         path: the file.
-        trusted: this process wrote it a moment ago: read it here, without a child.
+        trusted: read it in this process; for files that this process has just written.
 
     Raises:
-        DataError: the file is missing, damaged, or asks for what no network needs: links, values
-            in other files, shapes far beyond its size, cycles.
+        DataError: the file is missing, damaged, or has features that no network needs: soft links,
+            values in other files, shapes far beyond its size, cycles.
     """
     size = check_file(path)
-    budget = DECLARED_AT_MOST if trusted else _budget(size)
+    budget = MAX_DECLARED if trusted else _budget(size)
     try:
-        tree, values, uses = _read_here(path, budget) if trusted else _read_apart(path, size)
+        tree, values, links = _read_here(path, budget) if trusted else _read_in_child(path, size)
     except DataError:
         raise
-    except Exception as error:  # of the library there is no list of what it may raise
-        raise damaged(path, hdf5_scan.reason(error), what="NIR file") from error
+    except Exception as error:  # the library documents no list of its exceptions
+        raise unreadable(path, hdf5_scan.reason(error), what="NIR file") from error
     if not isinstance(tree.get("node"), dict):
-        why = "it holds no group `node`, where a graph lies; recorded data are not read"
-        raise damaged(path, why, what="NIR file")
-    for value, count in zip(values, uses, strict=True):
+        why = "it has no group `node` with a graph; recorded data are not read"
+        raise unreadable(path, why, what="NIR file")
+    for value, count in zip(values, links, strict=True):
         if count > 1 and isinstance(value, np.ndarray):
             value.flags.writeable = False
     version = tree.get("version")
     version = values[version] if isinstance(version, int) else None
-    return Contents(_filled(tree["node"], values), version if isinstance(version, str) else None)
+    return Hdf5Contents(
+        _with_values(tree["node"], values), version if isinstance(version, str) else None
+    )
 
 
 def _budget(size: int) -> int:
-    return min(DECLARED_AT_MOST, max(DECLARED, DECLARED_BY_SIZE * size))
+    return min(MAX_DECLARED, max(MAX_DECLARED_SMALL, MAX_DECLARED_RATIO * size))
 
 
 def _read_here(path: Path | str, budget: int) -> tuple[dict, list[Any], list[int]]:
     with hdf5_scan.open_hdf5(os.fspath(path)) as file:
         scan = Scan(file, budget)
-        found = [_value(leaf, scan.values(i)) for i, leaf in enumerate(scan.leaves)]
-        return scan.tree, found, _uses(scan.tree, len(found))
+        found = [_value(info, scan.values(i)) for i, info in enumerate(scan.datasets)]
+        return scan.tree, found, _count_links(scan.tree, len(found))
 
 
-def _read_apart(path: Path | str, size: int) -> tuple[dict, list[Any], list[int]]:
-    budget, seconds = _budget(size), SECONDS + size / BYTES_A_SECOND
-    command = [sys.executable, "-P", hdf5_scan.__file__, os.path.abspath(path)]
-    with subprocess.Popen(
-        [*command, str(budget), str(seconds)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-    ) as child:
-        watch = threading.Timer(seconds + PATIENCE, child.kill)
-        watch.start()
+def _read_in_child(path: Path | str, size: int) -> tuple[dict, list[Any], list[int]]:
+    seconds = MAX_SECONDS + size / BYTES_PER_SECOND
+    with start_child(os.path.abspath(path), _budget(size), seconds) as child:
+        timeout = threading.Timer(seconds + WALL_SECONDS, child.kill)
+        timeout.start()
         try:
             assert child.stdout is not None
             return _receive(child.stdout)
         except EOFError as error:
             child.wait()
-            raise Refused(_why(child.returncode, seconds)) from error
+            raise InvalidFile(_why_ended(child.returncode, seconds)) from error
         finally:
-            watch.cancel()
+            timeout.cancel()
             with contextlib.suppress(OSError):
                 child.kill()
 
 
-def _why(code: int, seconds: float) -> str:
-    """Say why a child ended without a last word."""
+def start_child(path: str, budget: int, seconds: float) -> subprocess.Popen[bytes]:
+    """Start a process that writes the frames of a file to its stdout, see `hdf5_scan.serve`."""
+    return subprocess.Popen(
+        [sys.executable, "-P", hdf5_scan.__file__, path, str(budget), str(seconds)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
+
+
+def _why_ended(code: int, seconds: float) -> str:
+    """Return why a child ended before its last frame."""
     if code in (-signal.SIGKILL, -getattr(signal, "SIGPROF", signal.SIGKILL)):
-        return f"the HDF5 library was not done with it after {seconds:.1f} s"
+        return f"the HDF5 library did not finish within {seconds:.1f} s"
     return "the HDF5 library failed on it"
 
 
 def _receive(stream: IO[bytes]) -> tuple[dict, list[Any], list[int]]:
-    """Return the tree, the values, and how often each is linked, from the frames of a child.
+    """Return the tree, the values, and the number of links to each, from the frames of a child.
 
     Raises:
-        Refused: the child says why.
-        EOFError: it ended too soon.
+        InvalidFile: the child refuses the file.
+        EOFError: the frames end too early.
     """
-    body = json.loads(_exactly(stream, _head(stream, b"M")))
-    leaves = [Leaf(leaf["dtype"], tuple(leaf["shape"])) for leaf in body["leaves"]]
+    body = json.loads(_read_exactly(stream, _read_head(stream, b"M")))
+    infos = [DatasetInfo(info["dtype"], tuple(info["shape"])) for info in body["datasets"]]
     values = []
-    for leaf in leaves:
-        length = _head(stream, b"D")
-        if leaf.strings:
-            values.append(_value(leaf, json.loads(_exactly(stream, length))))
+    for info in infos:
+        length = _read_head(stream, b"D")
+        if info.is_text:
+            values.append(_value(info, json.loads(_read_exactly(stream, length))))
             continue
-        array = np.empty(leaf.shape, leaf.dtype)
+        array = np.empty(info.shape, info.dtype)
         if length != array.nbytes:
             raise EOFError
         if length:
             _fill(stream, array.reshape(-1).view(np.uint8).data)
-        values.append(_value(leaf, array))
-    _head(stream, b"E")
-    return body["tree"], values, _uses(body["tree"], len(values))
+        values.append(_value(info, array))
+    _read_head(stream, b"E")
+    return body["tree"], values, _count_links(body["tree"], len(values))
 
 
-def _head(stream: IO[bytes], letter: bytes) -> int:
-    head = _exactly(stream, 9)
+def _read_head(stream: IO[bytes], letter: bytes) -> int:
+    head = _read_exactly(stream, 9)
     length = int.from_bytes(head[1:], "little")
     if head[:1] == b"R":
-        raise Refused(_exactly(stream, length).decode())
+        raise InvalidFile(_read_exactly(stream, length).decode())
     if head[:1] != letter:
         raise EOFError
     return length
 
 
-def _exactly(stream: IO[bytes], length: int) -> bytes:
+def _read_exactly(stream: IO[bytes], length: int) -> bytes:
     body = stream.read(length)
     if len(body) < length:
         raise EOFError
@@ -166,31 +173,32 @@ def _fill(stream: IO[bytes], view: memoryview) -> None:
         done += count
 
 
-def _value(leaf: Leaf, found: Any) -> Any:
+def _value(info: DatasetInfo, found: Any) -> Any:
     """Return a value as `nir.read` does: a scalar as a scalar, strings as `str`."""
-    if leaf.strings:
-        if leaf.shape == ():
+    if info.is_text:
+        if info.shape == ():
             return found[0]
         texts = np.empty(len(found), object)
         texts[:] = found
-        return texts.reshape(leaf.shape)
-    return found[()] if leaf.shape == () else found
+        return texts.reshape(info.shape)
+    return found[()] if info.shape == () else found
 
 
-def _uses(tree: dict, count: int) -> list[int]:
-    uses = [0] * count
+def _count_links(tree: dict, count: int) -> list[int]:
+    links = [0] * count
     waiting: list[Any] = [tree]
     while waiting:
         found = waiting.pop()
         if isinstance(found, dict):
             waiting.extend(found.values())
         else:
-            uses[found] += 1
-    return uses
+            links[found] += 1
+    return links
 
 
-def _filled(tree: dict, values: list[Any]) -> dict[str, Any]:
+def _with_values(tree: dict, values: list[Any]) -> dict[str, Any]:
+    """Return the tree with values in place of their indices."""
     return {
-        name: _filled(found, values) if isinstance(found, dict) else values[found]
+        name: _with_values(found, values) if isinstance(found, dict) else values[found]
         for name, found in tree.items()
     }

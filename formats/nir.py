@@ -1,4 +1,4 @@
-"""NIR graphs that somebody else made."""
+"""NIR graphs from any writer."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.errors import DataError
+from .errors import InvalidFile, sanitize, unreadable
 from .hdf5 import read_hdf5
-from .node_fields import Fault, check_graph
-from .opening import clean, damaged
+from .node_schema import check_graph
 
 if TYPE_CHECKING:
     import nir
 
-MOST_EDGES_TYPED = 2000  # the type check of nir takes time by the square of them
+MAX_EDGES_TYPED = 2000  # nir's type check takes time quadratic in the number of edges
 
 
 @dataclass(frozen=True)
 class NirFile:
-    """A NIR graph and what its file says beside it.
+    """A NIR graph with the version of its file and the result of the type check.
 
     Attributes:
-        graph: the graph; shapes are inferred where the type check went through.
-        version: of the nir that wrote it, or None.
-        untyped: why nir's own type check refuses the graph, or empty.
+        graph: the graph, with inferred shapes if it passes nir's type check.
+        version: the version of nir that wrote it, or None.
+        type_error: why nir's type check refuses the graph, or empty.
     """
 
     graph: nir.NIRGraph
     version: str | None
-    untyped: str
+    type_error: str
 
 
 def read_nir(path: Path | str, *, trusted: bool = False) -> nir.NIRGraph:
-    """Return the graph in a NIR file of nir 1.0, whoever wrote it.
+    """Return the graph in a NIR file of nir 1.0.
 
-    Unlike `nir.read` this opens no link, reads no more than a bounded amount, and refuses values
-    that mean nothing. Arrays that the file stores once are one array, which cannot be written to.
+    Unlike `nir.read` this follows no soft links, reads a bounded amount, and refuses invalid
+    values. Nodes that share a dataset of the file share one read-only array.
 
     Args:
         path: the file.
-        trusted: this process wrote it: read it here; otherwise a child process reads it, since the
-            HDF5 library loops for ever over some damaged files.
+        trusted: read the file in this process, because this process has written it; otherwise a
+            child process reads it, since the HDF5 library loops for ever on some damaged files.
 
     Raises:
-        DataError: the file is missing, damaged or hostile, or holds what no network has: an unknown
-            type of node, an edge to nowhere, NaN, a time constant of zero.
+        DataError: the file is missing, damaged, hostile or invalid: an unknown type of node, an
+            edge to a missing node, NaN, a time constant of zero.
     """
     return read_nir_file(path, trusted=trusted).graph
 
 
 def read_nir_file(path: Path | str, *, trusted: bool = False) -> NirFile:
-    """Return the graph in a NIR file, with the file's version and the type check's answer.
+    """Return the graph in a NIR file, its version, and the result of nir's type check.
 
     Raises:
         DataError: as `read_nir`.
@@ -60,30 +60,30 @@ def read_nir_file(path: Path | str, *, trusted: bool = False) -> NirFile:
     contents = read_hdf5(path, trusted=trusted)
     try:
         check_graph(contents.tree)
-        graph, untyped = _graph(contents.tree)
+        graph, type_error = _graph(contents.tree)
     except DataError:
         raise
-    except Fault as error:
-        raise damaged(path, error, what="NIR file") from error
-    except Exception as error:  # nir asserts, indexes and divides by what the file says
-        why = clean(error) or type(error).__name__
-        raise damaged(path, why, what="NIR file") from error
-    return NirFile(graph, contents.version, untyped)
+    except InvalidFile as error:
+        raise unreadable(path, error, what="NIR file") from error
+    except Exception as error:  # nir does not check what it reads
+        why = sanitize(error) or type(error).__name__
+        raise unreadable(path, why, what="NIR file") from error
+    return NirFile(graph, contents.version, type_error)
 
 
 def _graph(tree: dict[str, Any]) -> tuple[nir.NIRGraph, str]:
-    """Return the graph, typed if it can be, and why not if it cannot."""
+    """Return the graph, and why nir's type check refuses it, or an empty string."""
     from nir import NIRGraph
 
-    untyped = f"it has more than {MOST_EDGES_TYPED:,} edges"
+    type_error = f"it has more than {MAX_EDGES_TYPED:,} edges"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if _edge_count(tree) <= MOST_EDGES_TYPED:
+        if _edge_count(tree) <= MAX_EDGES_TYPED:
             try:
-                return NIRGraph.from_dict(_marked(tree, True)), ""
+                return NIRGraph.from_dict(_with_type_check(tree, True)), ""
             except Exception as error:
-                untyped = clean(error) or type(error).__name__
-        return NIRGraph.from_dict(_marked(tree, False)), untyped
+                type_error = sanitize(error) or type(error).__name__
+        return NIRGraph.from_dict(_with_type_check(tree, False)), type_error
 
 
 def _edge_count(tree: dict[str, Any]) -> int:
@@ -91,25 +91,27 @@ def _edge_count(tree: dict[str, Any]) -> int:
     return len(tree["edges"]) + sum(map(_edge_count, inner))
 
 
-def _marked(tree: dict[str, Any], type_check: bool) -> dict[str, Any]:
-    """Return a copy, which nir may change, that says whether types are checked."""
+def _with_type_check(tree: dict[str, Any], type_check: bool) -> dict[str, Any]:
+    """Return a copy, which nir may modify, with the option `type_check` in each graph."""
     nodes = {
-        name: _marked(node, type_check) if node["type"] == "NIRGraph" else _plain(node)
+        name: _with_type_check(node, type_check)
+        if node["type"] == "NIRGraph"
+        else _normalized(node)
         for name, node in tree["nodes"].items()
     }
     return {**tree, "nodes": nodes, "type_check": type_check}
 
 
-def _plain(node: dict[str, Any]) -> dict[str, Any]:
-    """Return a copy of a node as nir wants it.
+def _normalized(node: dict[str, Any]) -> dict[str, Any]:
+    """Return a copy of a node as nir expects it.
 
-    Shapes are whole numbers (an empty one is stored as floats), and a convolution that does not
-    say how large its images are says so.
+    Shapes become integers (an empty one is stored as floats), and a convolution without an input
+    shape gets None.
     """
     shapes = {
         name: node[name].astype(int)
         for name in ("shape", "input_type")
         if name in node and hasattr(node[name], "astype")
     }
-    unsaid = {"input_shape": None} if node["type"] in ("Conv1d", "Conv2d") else {}
-    return {**unsaid, **node, **shapes}
+    default = {"input_shape": None} if node["type"] in ("Conv1d", "Conv2d") else {}
+    return {**default, **node, **shapes}

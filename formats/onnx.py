@@ -1,4 +1,4 @@
-"""ONNX models that somebody else made."""
+"""ONNX models from any writer."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .finite import is_finite
-from .opening import clean, damaged, read_bytes
-from .protobuf import Malformed, check_message
+from .errors import InvalidFile, sanitize, unreadable
+from .files import read_bytes
+from .finite import all_finite
+from .protobuf import check_message
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
-# Bits of one value, and the field that holds values where they are not raw.
-STORED = {
+# Bits of one value, and the field for values that are not in `raw_data`.
+STORAGE = {
     "FLOAT": (32, "float_data"),
     "DOUBLE": (64, "double_data"),
     "FLOAT16": (16, "int32_data"),
@@ -46,17 +47,13 @@ STORED = {
 }
 
 
-class Fault(ValueError):
-    """A tensor or a node that no model has."""
-
-
 def read_onnx(path: Path | str) -> ModelProto:
-    """Return the model in an ONNX file, whoever wrote it; nothing in it is run.
+    """Return the model in an ONNX file; nothing in it is run.
 
     Raises:
-        DataError: the file is missing, damaged or hostile: it keeps tensors in other files, states
-            shapes that its data do not have, holds NaN, has cycles or inputs from nowhere, or is of
-            a version that the installed onnx does not know.
+        DataError: the file is missing, damaged, hostile or invalid: tensors in other files, data
+            that do not have the stated shape, NaN, cycles, undefined inputs, or a version that the
+            installed onnx does not support.
     """
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
@@ -68,19 +65,19 @@ def read_onnx(path: Path | str) -> ModelProto:
         model = ModelProto.FromString(data)
         _check(model)
         _validate(data)
-    except (Fault, Malformed) as error:
-        raise damaged(path, error, what="ONNX model") from error
+    except InvalidFile as error:
+        raise unreadable(path, error, what="ONNX model") from error
     except ValidationError as error:
-        raise damaged(path, str(error).split("\n\n")[0], what="ONNX model") from error
+        raise unreadable(path, str(error).split("\n\n")[0], what="ONNX model") from error
     except DecodeError as error:
-        raise damaged(path, "its bytes are not a protobuf message", what="ONNX model") from error
+        raise unreadable(path, "its bytes are not a protobuf message", what="ONNX model") from error
     except (ValueError, TypeError, RuntimeError, MemoryError) as error:
-        raise damaged(path, error or type(error).__name__, what="ONNX model") from error
+        raise unreadable(path, error or type(error).__name__, what="ONNX model") from error
     return model
 
 
 def _validate(data: bytes) -> None:
-    """Let onnx check operators, types, order and names, without inferring shapes."""
+    """Check operators, types, order and names by onnx, without shape inference."""
     from onnx.checker import check_model
 
     check_model(data)
@@ -90,13 +87,13 @@ def _check(model: ModelProto) -> None:
     from onnx import IR_VERSION
 
     if not model.HasField("graph"):
-        raise Fault("it holds no graph")
+        raise InvalidFile("it holds no graph")
     if not 1 <= model.ir_version <= IR_VERSION:
-        raise Fault(
-            f"it is of version {model.ir_version}; this onnx reads versions 1 to {IR_VERSION}"
+        raise InvalidFile(
+            f"its IR version is {model.ir_version}; the installed onnx reads 1 to {IR_VERSION}"
         )
     for name, tensor in tensors(model):
-        _check_tensor(clean(name, 60), tensor)
+        _check_tensor(sanitize(name, 60), tensor)
 
 
 def graphs(model: ModelProto) -> Iterator[GraphProto]:
@@ -106,14 +103,14 @@ def graphs(model: ModelProto) -> Iterator[GraphProto]:
         part for info in model.training_info for part in (info.initialization, info.algorithm)
     ]
     inner = [node for function in model.functions for node in function.node]
-    waiting += [graph for node in inner for graph in _inner(node)]
+    waiting += [graph for node in inner for graph in _subgraphs(node)]
     while waiting:
         graph = waiting.pop()
         yield graph
-        waiting += [found for node in graph.node for found in _inner(node)]
+        waiting += [found for node in graph.node for found in _subgraphs(node)]
 
 
-def _inner(node: NodeProto) -> list[GraphProto]:
+def _subgraphs(node: NodeProto) -> list[GraphProto]:
     found = []
     for attribute in node.attribute:
         found += [attribute.g] if attribute.HasField("g") else []
@@ -122,39 +119,39 @@ def _inner(node: NodeProto) -> list[GraphProto]:
 
 
 def tensors(model: ModelProto) -> Iterator[tuple[str, TensorProto]]:
-    """Yield every tensor that a model stores, with a name for it."""
+    """Yield every tensor of a model with its name."""
     for graph in graphs(model):
         for tensor in graph.initializer:
             yield tensor.name, tensor
         for sparse in graph.sparse_initializer:
-            yield from _sparse(sparse)
+            yield from _sparse_tensors(sparse)
         for node in graph.node:
-            yield from _of_node(node)
+            yield from _node_tensors(node)
     for function in model.functions:
         for node in function.node:
-            yield from _of_node(node)
+            yield from _node_tensors(node)
         for attribute in function.attribute_proto:
-            yield from _of_attribute(function.name, attribute)
+            yield from _attribute_tensors(function.name, attribute)
 
 
-def _of_node(node: NodeProto) -> Iterator[tuple[str, TensorProto]]:
+def _node_tensors(node: NodeProto) -> Iterator[tuple[str, TensorProto]]:
     for attribute in node.attribute:
-        yield from _of_attribute(node.name or node.op_type, attribute)
+        yield from _attribute_tensors(node.name or node.op_type, attribute)
 
 
-def _of_attribute(name: str, attribute: Any) -> Iterator[tuple[str, TensorProto]]:
+def _attribute_tensors(name: str, attribute: Any) -> Iterator[tuple[str, TensorProto]]:
     name = f"{name}.{attribute.name}"
     if attribute.HasField("t"):
         yield name, attribute.t
     for tensor in attribute.tensors:
         yield name, tensor
     for sparse in [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []:
-        yield from _sparse(sparse)
+        yield from _sparse_tensors(sparse)
     for sparse in attribute.sparse_tensors:
-        yield from _sparse(sparse)
+        yield from _sparse_tensors(sparse)
 
 
-def _sparse(sparse: Any) -> Iterator[tuple[str, TensorProto]]:
+def _sparse_tensors(sparse: Any) -> Iterator[tuple[str, TensorProto]]:
     yield sparse.values.name, sparse.values
     yield f"{sparse.values.name} (indices)", sparse.indices
 
@@ -163,45 +160,45 @@ def _check_tensor(name: str, tensor: TensorProto) -> None:
     from onnx import TensorProto
 
     if tensor.data_location == TensorProto.EXTERNAL or len(tensor.external_data):
-        places = [pair.value for pair in tensor.external_data if pair.key == "location"]
-        where = clean(places[0], 80) if places else "another file"
-        raise Fault(f"the tensor {name!r} lies in {where!r}, outside the file")
+        locations = [pair.value for pair in tensor.external_data if pair.key == "location"]
+        where = sanitize(locations[0], 80) if locations else "another file"
+        raise InvalidFile(f"the tensor {name!r} is stored in {where!r}, outside the file")
     kinds = {number: kind for kind, number in TensorProto.DataType.items()}
     kind = kinds.get(tensor.data_type, "")
-    if kind not in STORED:
-        raise Fault(f"the tensor {name!r} has the unknown type {tensor.data_type}")
+    if kind not in STORAGE:
+        raise InvalidFile(f"the tensor {name!r} has the unknown type {tensor.data_type}")
     shape, count = list(tensor.dims), 1
     for size in shape:
         count *= size
     if any(size < 0 for size in shape):
-        raise Fault(f"the tensor {name!r} has the shape {clean(shape, 60)}")
-    bits, field = STORED[kind]
+        raise InvalidFile(f"the tensor {name!r} has the shape {sanitize(shape, 60)}")
+    bits, field = STORAGE[kind]
     expected = -(-count * bits // 8)
     if tensor.HasField("raw_data") and bits:
-        there = len(tensor.raw_data)
+        found = len(tensor.raw_data)
     else:
-        there, expected = len(getattr(tensor, field)), _values(kind, count)
-    if there != expected:
-        raise Fault(
-            f"the tensor {name!r} states the shape {clean(shape, 60)} and holds "
-            f"{there:,} bytes or values, not {expected:,}"
+        found, expected = len(getattr(tensor, field)), _field_length(kind, count)
+    if found != expected:
+        raise InvalidFile(
+            f"the tensor {name!r} states the shape {sanitize(shape, 60)} and holds "
+            f"{found:,} bytes or values, not {expected:,}"
         )
-    if not _finite(tensor, kind):
-        raise Fault(f"the tensor {name!r} holds NaN")
+    if _has_nan(tensor, kind):
+        raise InvalidFile(f"the tensor {name!r} holds NaN")
 
 
-def _values(kind: str, count: int) -> int:
-    """Return how many values the typed field of a tensor has."""
+def _field_length(kind: str, count: int) -> int:
+    """Return the length of the typed field of a tensor with `count` values."""
     if kind.startswith("COMPLEX"):
         return 2 * count
     packed = {"UINT4": 2, "INT4": 2, "FLOAT4E2M1": 2, "UINT2": 4, "INT2": 4}.get(kind, 1)
     return -(-count // packed)
 
 
-def _finite(tensor: TensorProto, kind: str) -> bool:
-    """Return whether no value is NaN; infinities are legitimate, as masks."""
+def _has_nan(tensor: TensorProto, kind: str) -> bool:
+    """Return whether a value is NaN; infinities are valid, as masks."""
     if kind not in ("FLOAT", "DOUBLE", "FLOAT16", "BFLOAT16"):
-        return True
+        return False
     if tensor.HasField("raw_data"):
         dtype = {"FLOAT": "<f4", "DOUBLE": "<f8"}.get(kind, "<u2")
         values = np.frombuffer(tensor.raw_data, dtype)
@@ -215,4 +212,4 @@ def _finite(tensor: TensorProto, kind: str) -> bool:
         values = values.view(np.float16)
     elif kind == "BFLOAT16":
         values = (values.astype(np.uint32) << 16).view(np.float32)
-    return is_finite(values) or not bool(np.isnan(values).any())
+    return not all_finite(values) and bool(np.isnan(values).any())

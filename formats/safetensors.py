@@ -1,6 +1,6 @@
-"""Weights in safetensors files that somebody else made, by their header, without torch.
+"""Tensors of safetensors files from any writer, without torch.
 
-Format: https://huggingface.co/docs/safetensors, eight bytes of length, a JSON header, the values.
+Format: eight bytes of length, a JSON header, the data; https://huggingface.co/docs/safetensors.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import DataError
-from .finite import is_finite
-from .opening import MIB, clean, damaged, read_bytes, refuse_pickle
+from .errors import InvalidFile, sanitize, unreadable
+from .files import MIB, read_bytes
+from .finite import all_finite
+from .kinds import refuse_pickle
 
-LONGEST_HEADER = 8 * MIB
-MOST_AXES = 32
+MAX_HEADER = 8 * MIB
+MAX_DIMS = 32
 BITS = {
     name: bits
     for bits, names in {
@@ -35,13 +37,9 @@ DTYPES = {name: f"<{name[0].lower()}{bits // 8}" for name, bits in BITS.items() 
 DTYPES |= {"BOOL": "?", "U8": "u1", "I8": "i1", "BF16": "<u2"}
 
 
-class Fault(ValueError):
-    """A header that no such file has."""
-
-
 @dataclass(frozen=True)
-class Stored:
-    """A tensor in the file: where its values begin and end, counted from the end of the header."""
+class TensorInfo:
+    """Type, shape and data offsets of a tensor, counted from the end of the header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -59,23 +57,23 @@ class Weights:
 
     Attributes:
         metadata: strings by name.
-        tensors: where each tensor lies.
-        data: the values, as they lie in the file.
+        tensors: type, shape and offsets of each tensor.
+        data: the bytes of all tensors.
     """
 
     metadata: dict[str, str]
-    tensors: dict[str, Stored]
+    tensors: dict[str, TensorInfo]
     data: memoryview
 
     def array(self, name: str) -> np.ndarray | None:
-        """Return a tensor, BF16 as float32; None for types that numpy has not."""
-        stored = self.tensors[name]
-        if stored.dtype not in DTYPES:
+        """Return a tensor, BF16 as float32; None for types that numpy does not have."""
+        info = self.tensors[name]
+        if info.dtype not in DTYPES:
             return None
-        values = np.frombuffer(self.data[stored.begin : stored.end], DTYPES[stored.dtype])
-        if stored.dtype == "BF16":
+        values = np.frombuffer(self.data[info.begin : info.end], DTYPES[info.dtype])
+        if info.dtype == "BF16":
             values = (values.astype(np.uint32) << 16).view(np.float32)
-        return values.reshape(stored.shape)
+        return values.reshape(info.shape)
 
 
 def read_weights(path: Path | str) -> Weights:
@@ -83,7 +81,8 @@ def read_weights(path: Path | str) -> Weights:
 
     Raises:
         DataError: the file is missing, damaged or hostile: a header longer than the file, tensors
-            that overlap or lie outside, a shape that its bytes do not have, NaN; or it is a pickle.
+            that overlap or end outside the file, data that do not have the stated shape, NaN; or it
+            is a pickle.
     """
     content = read_bytes(path)
     refuse_pickle(path, content[:64])
@@ -91,95 +90,95 @@ def read_weights(path: Path | str) -> Weights:
         weights = _parse(content)
         for name in weights.tensors:
             _check_values(weights, name)
-    except (Fault, ValueError, RecursionError, MemoryError) as error:
+    except (ValueError, RecursionError, MemoryError) as error:
         why = "its header is nested too deep" if isinstance(error, RecursionError) else error
-        raise damaged(path, why, what="safetensors file") from error
+        raise unreadable(path, why, what="safetensors file") from error
     return weights
 
 
 def _parse(content: bytes) -> Weights:
     if len(content) < 10:
-        raise Fault("it is shorter than any header")
+        raise InvalidFile("it is shorter than any header")
     length = int.from_bytes(content[:8], "little")
     if length > len(content) - 8:
-        raise Fault(f"its header has {length:,} bytes, the file {len(content):,}")
-    if length > LONGEST_HEADER:
-        raise Fault(f"its header has {length:,} bytes, at most {LONGEST_HEADER:,} are read")
+        raise InvalidFile(f"its header has {length:,} bytes, the file {len(content):,}")
+    if length > MAX_HEADER:
+        raise InvalidFile(f"its header has {length:,} bytes, at most {MAX_HEADER:,} are read")
     try:
-        header = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=_once)
+        header = json.loads(content[8 : 8 + length].decode(), object_pairs_hook=_unique_names)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise Fault("its header is not JSON") from error
+        raise InvalidFile("its header is not JSON") from error
     if not isinstance(header, dict):
-        raise Fault("its header names no tensors")
+        raise InvalidFile("its header names no tensors")
     metadata = header.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
-        raise Fault("its metadata are not strings by name")
+        raise InvalidFile("its metadata are not strings by name")
     data = memoryview(content)[8 + length :]
-    found = {name: _stored(clean(name, 60), entry) for name, entry in header.items()}
-    _check_places(found, len(data))
+    found = {name: _tensor_info(sanitize(name, 60), entry) for name, entry in header.items()}
+    _check_offsets(found, len(data))
     return Weights(metadata, found, data)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise Fault("a name stands twice in its header")
+        raise InvalidFile("a name stands twice in its header")
     return found
 
 
-def _stored(name: str, entry: Any) -> Stored:
+def _tensor_info(name: str, entry: Any) -> TensorInfo:
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
-        raise Fault(f"the tensor {name!r} is not described by dtype, shape and data_offsets")
-    dtype, shape, places = entry["dtype"], entry["shape"], entry["data_offsets"]
+        raise InvalidFile(f"the tensor {name!r} is not described by dtype, shape and data_offsets")
+    dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in BITS:
-        raise Fault(f"the tensor {name!r} has the unknown type {clean(dtype, 40)!r}")
-    if not _whole(shape) or len(shape) > MOST_AXES:
-        raise Fault(f"the tensor {name!r} has the shape {clean(shape, 60)}")
-    if not _whole(places) or len(places) != 2 or places[0] > places[1]:
-        raise Fault(f"the tensor {name!r} has the offsets {clean(places, 60)}")
-    stored = Stored(dtype, tuple(shape), *places)
-    if stored.count * BITS[dtype] != 8 * (stored.end - stored.begin):
-        raise Fault(
-            f"the tensor {name!r} states {dtype} {clean(shape, 60)} and has "
-            f"{stored.end - stored.begin:,} bytes"
+        raise InvalidFile(f"the tensor {name!r} has the unknown type {sanitize(dtype, 40)!r}")
+    if not _are_sizes(shape) or len(shape) > MAX_DIMS:
+        raise InvalidFile(f"the tensor {name!r} has the shape {sanitize(shape, 60)}")
+    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise InvalidFile(f"the tensor {name!r} has the offsets {sanitize(offsets, 60)}")
+    info = TensorInfo(dtype, tuple(shape), *offsets)
+    if info.count * BITS[dtype] != 8 * (info.end - info.begin):
+        raise InvalidFile(
+            f"the tensor {name!r} states {dtype} {sanitize(shape, 60)} and has "
+            f"{info.end - info.begin:,} bytes"
         )
-    return stored
+    return info
 
 
-def _whole(values: Any) -> bool:
+def _are_sizes(values: Any) -> bool:
     return isinstance(values, list) and all(
         type(value) is int and 0 <= value < 1 << 60 for value in values
     )
 
 
-def _check_places(found: dict[str, Stored], size: int) -> None:
-    """Check that the tensors follow each other without overlap and fill the file, as they must."""
+def _check_offsets(found: dict[str, TensorInfo], size: int) -> None:
+    """Check that the tensors fill the file without gaps and overlaps, as the format requires."""
     end = 0
-    for name, stored in sorted(found.items(), key=lambda item: (item[1].begin, item[1].end)):
-        if stored.end > size:
-            raise Fault(
-                f"the tensor {clean(name, 60)!r} ends at byte {stored.end:,} of {size:,}: the file "
-                "was cut off"
+    for name, info in sorted(found.items(), key=lambda item: (item[1].begin, item[1].end)):
+        if info.end > size:
+            raise InvalidFile(
+                f"the tensor {sanitize(name, 60)!r} ends at byte {info.end:,} of {size:,}: "
+                "the file was cut off"
             )
-        if stored.begin != end:
-            what = "overlaps another" if stored.begin < end else "follows a gap"
-            raise Fault(f"the tensor {clean(name, 60)!r} {what}")
-        end = stored.end
+        if info.begin != end:
+            what = "overlaps another" if info.begin < end else "follows a gap"
+            raise InvalidFile(f"the tensor {sanitize(name, 60)!r} {what}")
+        end = info.end
     if end != size:
-        raise Fault(f"{size - end:,} bytes belong to no tensor")
+        raise InvalidFile(f"{size - end:,} bytes belong to no tensor")
 
 
 def _check_values(weights: Weights, name: str) -> None:
     values = weights.array(name) if weights.tensors[name].dtype[0] in "FBC" else None
-    if values is not None and not is_finite(values):
-        raise Fault(f"the tensor {clean(name, 60)!r} holds values that are not finite")
+    if values is not None and not all_finite(values):
+        raise InvalidFile(f"the tensor {sanitize(name, 60)!r} holds values that are not finite")
 
 
 def read_configuration(weights: Weights) -> dict[str, Any] | None:
-    """Return what asnn wrote into the header of a model file, or None where another wrote it.
+    """Return the description of the network in a model file of asnn, None in other files.
 
     Raises:
-        DataError: it is not what asnn writes.
+        DataError: the description is invalid.
     """
     text = weights.metadata.get("asnn")
     if text is None:

@@ -1,1 +1,5 @@
-"""What `asnn inspect` says of a file or a run, as plain values that go into JSON."""
+"""The contents of a file or a run, as plain values for JSON."""
+
+from .dispatch import inspect
+
+__all__ = ["inspect"]

@@ -1,4 +1,4 @@
-"""What is in a NIR graph, and what its readers make of it."""
+"""The contents of a NIR graph, and what its importers read differently."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..exporters.nir.targets import TARGETS
+from ..formats.errors import sanitize
 from ..formats.nir import NirFile, read_nir_file
-from ..formats.node_fields import PARAMETERS
-from ..formats.opening import clean
+from ..formats.node_schema import PARAMETERS
 
 if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 TIMED = ("LI", "LIF", "CubaLI", "CubaLIF")
 SPIKING = ("IF", "LIF", "CubaLIF")
 SNNTORCH_DT = 1e-4
-OLD_READERS = (1, 0, 4)  # sinabs 3.1.3 and rockpool 3.1.0 insist on it
-SHOWN_FIRST = 3
+MAX_VERSION_PINNED = (1, 0, 4)  # sinabs 3.1.3 and rockpool 3.1.0 require this version
+MAX_NAMES = 3
 
 Named = list[tuple[str, "NIRNode"]]
 
 
-def about_nir(path: Path) -> dict[str, Any]:
+def inspect_nir(path: Path) -> dict[str, Any]:
     """Return nodes, shapes, time constants, parameters and metadata of a NIR graph.
 
     Raises:
@@ -42,7 +42,7 @@ def about_nir(path: Path) -> dict[str, Any]:
         "edges": len(graph.edges),
         "parameters": sum(array.size for array in arrays),
         "stored_parameters": sum({id(array): array.size for array in arrays}.values()),
-        "layers": [_layer(name, graph) for name in order(graph)],
+        "layers": [_layer(name, graph) for name in topological_order(graph)],
         "metadata": _plain(graph.metadata),
         "warnings": warnings_about(file),
     }
@@ -53,28 +53,28 @@ def _type(node: NIRNode) -> str:
 
 
 def _nodes(graph: NIRGraph, prefix: str = "") -> Iterator[tuple[str, NIRNode]]:
-    """Yield nodes by name, those of graphs in the graph too."""
+    """Yield nodes by name, including those of nested graphs."""
     for name, node in graph.nodes.items():
         yield prefix + name, node
         if _type(node) == "NIRGraph":
             yield from _nodes(node, f"{prefix}{name}/")  # type: ignore[arg-type]
 
 
-def order(graph: NIRGraph) -> list[str]:
-    """Return the names of nodes, each after its inputs as far as loops allow."""
-    missing = dict.fromkeys(graph.nodes, 0)
-    after: dict[str, list[str]] = {name: [] for name in graph.nodes}
+def topological_order(graph: NIRGraph) -> list[str]:
+    """Return the names of nodes in topological order; nodes in or after loops come last."""
+    inputs = dict.fromkeys(graph.nodes, 0)
+    targets: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for source, target in graph.edges:
-        missing[target] += 1
-        after[source].append(target)
-    ready = [name for name, count in missing.items() if count == 0]
+        inputs[target] += 1
+        targets[source].append(target)
+    ready = [name for name, count in inputs.items() if count == 0]
     found = []
     while ready:
         name = ready.pop()
         found.append(name)
-        for target in after[name]:
-            missing[target] -= 1
-            if missing[target] == 0:
+        for target in targets[name]:
+            inputs[target] -= 1
+            if inputs[target] == 0:
                 ready.append(target)
     done = set(found)
     return found + [name for name in graph.nodes if name not in done]
@@ -108,7 +108,7 @@ def _layer(name: str, graph: NIRGraph) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return metadata as values that go into JSON."""
+    """Return metadata as values for JSON."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray) and value.size > 64:
@@ -123,19 +123,19 @@ def _plain(value: Any) -> Any:
 
 
 def warnings_about(file: NirFile) -> list[str]:
-    """Return what somebody who reads the file elsewhere has to know, one line each."""
+    """Return what differs between importers of the file, one line each."""
     nodes = list(_nodes(file.graph))
-    found = [f"nir's own type check refuses it: {file.untyped}"] if file.untyped else []
+    found = [f"nir's own type check refuses it: {file.type_error}"] if file.type_error else []
     found += [text for check in CHECKS for text in check(file, nodes)]
     return found
 
 
 def _without_dt(file: NirFile, nodes: Named) -> Iterator[str]:
     timed = _of_type(nodes, TIMED)
-    told = [file.graph.metadata, *(node.metadata for _, node in timed)]
-    if timed and not any("dt" in metadata for metadata in told):
+    all_metadata = [file.graph.metadata, *(node.metadata for _, node in timed)]
+    if timed and not any("dt" in metadata for metadata in all_metadata):
         yield (
-            "it does not say how long a time step is: snnTorch and SpikingJelly take 1e-4 s, "
+            "it does not state the length of a time step: snnTorch and SpikingJelly take 1e-4 s, "
             "Norse 1e-3 s"
         )
 
@@ -144,8 +144,8 @@ def _soft_reset(file: NirFile, nodes: Named) -> Iterator[str]:
     spiking = _of_type(nodes, ("LIF", "CubaLIF"))
     if spiking and not file.graph.metadata and all(_like_snntorch(node) for _, node in spiking):
         yield (
-            "it looks like an export of snnTorch, which says reset to 0 whatever the network does: "
-            "if it was trained with reset_mechanism='subtract', this file does not say so"
+            "it looks like an export of snnTorch, which always writes reset to 0: "
+            "if it was trained with reset_mechanism='subtract', the file does not record it"
         )
 
 
@@ -158,16 +158,16 @@ def _like_snntorch(node: Any) -> bool:
     )
 
 
-def _uneven_times(file: NirFile, nodes: Named) -> Iterator[str]:
-    uneven = [name for name, node in _of_type(nodes, ("LIF",)) if not _even(node.tau)]  # type: ignore[attr-defined]
-    if uneven:
+def _varying_time_constants(file: NirFile, nodes: Named) -> Iterator[str]:
+    varying = [name for name, node in _of_type(nodes, ("LIF",)) if not _constant(node.tau)]  # type: ignore[attr-defined]
+    if varying:
         yield (
-            f"time constants differ within {_names(uneven)}: SpikingJelly refuses that, and "
+            f"time constants differ within {_names(varying)}: SpikingJelly refuses that, and "
             "snnTorch computes something else unless r = tau / dt"
         )
 
 
-def _even(values: np.ndarray) -> bool:
+def _constant(values: np.ndarray) -> bool:
     return values.size == 0 or bool(values.min() == values.max())
 
 
@@ -175,25 +175,25 @@ def _flatten_from_front(file: NirFile, nodes: Named) -> Iterator[str]:
     front = [name for name, node in _of_type(nodes, ("Flatten",)) if node.start_dim >= 0]  # type: ignore[attr-defined]
     if front:
         yield (
-            f"{_names(front)} flattens from the front, where snnTorch and Norse count the batch: "
-            "negative axes mean the same to all"
+            f"{_names(front)} flattens from the front: snnTorch and Norse count the batch as an axis "
+            "there, negative axes mean the same everywhere"
         )
 
 
-def _unread(file: NirFile, nodes: Named) -> Iterator[str]:
+def _unsupported_types(file: NirFile, nodes: Named) -> Iterator[str]:
     types = {_type(node) for _, node in nodes}
     for name, target in TARGETS.items():
-        strange = types - {kind.__name__ for kind in target.reads}
-        if strange:
-            yield f"{name} {target.version} does not read {', '.join(sorted(strange))}"
+        unsupported = types - {kind.__name__ for kind in target.reads}
+        if unsupported:
+            yield f"{name} {target.version} does not read {', '.join(sorted(unsupported))}"
 
 
-def _integrators(file: NirFile, nodes: Named) -> Iterator[str]:
+def _if_neurons(file: NirFile, nodes: Named) -> Iterator[str]:
     if _of_type(nodes, ("IF",)):
         yield "snnTorch reads IF as a leaky neuron with beta = 0.9"
 
 
-def _groups(file: NirFile, nodes: Named) -> Iterator[str]:
+def _grouped_convolutions(file: NirFile, nodes: Named) -> Iterator[str]:
     grouped = [
         name
         for name, node in _of_type(nodes, ("Conv1d", "Conv2d"))
@@ -205,21 +205,21 @@ def _groups(file: NirFile, nodes: Named) -> Iterator[str]:
 
 def _loops(file: NirFile, nodes: Named) -> Iterator[str]:
     for graph in [file.graph, *(node for _, node in _of_type(nodes, ("NIRGraph",)))]:
-        places = {name: place for place, name in enumerate(order(graph))}  # type: ignore[arg-type]
-        if any(places[a] >= places[b] for a, b in graph.edges):  # type: ignore[attr-defined]
-            yield "it has loops, and NIR does not say whether a loop takes a time step"
+        position = {name: index for index, name in enumerate(topological_order(graph))}  # type: ignore[arg-type]
+        if any(position[a] >= position[b] for a, b in graph.edges):  # type: ignore[attr-defined]
+            yield "it has loops, and NIR does not specify whether a loop takes a time step"
             return
 
 
-def _too_new(file: NirFile, nodes: Named) -> Iterator[str]:
+def _newer_than_1_0_4(file: NirFile, nodes: Named) -> Iterator[str]:
     try:
         version = tuple(int(part) for part in (file.version or "").split("."))
     except ValueError:
         return
-    told = any(node.metadata for _, node in nodes if _type(node) != "NIRGraph")
-    if version > OLD_READERS and (told or _of_type(nodes, SPIKING)):
+    has_metadata = any(node.metadata for _, node in nodes if _type(node) != "NIRGraph")
+    if version > MAX_VERSION_PINNED and (has_metadata or _of_type(nodes, SPIKING)):
         yield (
-            f"it was written by nir {clean(file.version, 20)}: readers that insist on nir 1.0.4 "
+            f"it was written by nir {sanitize(file.version, 20)}: readers that require nir 1.0.4 "
             "(sinabs 3.1.3, rockpool 3.1.0) fail on v_reset and on metadata of nodes"
         )
 
@@ -227,13 +227,13 @@ def _too_new(file: NirFile, nodes: Named) -> Iterator[str]:
 CHECKS = (
     _without_dt,
     _soft_reset,
-    _uneven_times,
+    _varying_time_constants,
     _flatten_from_front,
-    _unread,
-    _integrators,
-    _groups,
+    _unsupported_types,
+    _if_neurons,
+    _grouped_convolutions,
     _loops,
-    _too_new,
+    _newer_than_1_0_4,
 )
 
 
@@ -242,5 +242,5 @@ def _of_type(nodes: Named, types: tuple[str, ...]) -> Named:
 
 
 def _names(names: list[str]) -> str:
-    shown = ", ".join(clean(name, 40) for name in names[:SHOWN_FIRST])
-    return shown if len(names) <= SHOWN_FIRST else f"{shown} and {len(names) - SHOWN_FIRST} more"
+    shown = ", ".join(sanitize(name, 40) for name in names[:MAX_NAMES])
+    return shown if len(names) <= MAX_NAMES else f"{shown} and {len(names) - MAX_NAMES} more"

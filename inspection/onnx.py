@@ -1,4 +1,4 @@
-"""What is in an ONNX model."""
+"""The contents of an ONNX model."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 STANDARD = ("", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training")
 
 
-def about_onnx(path: Path) -> dict[str, Any]:
+def inspect_onnx(path: Path) -> dict[str, Any]:
     """Return versions, inputs, outputs, operators and parameters of an ONNX model.
 
     Raises:
         DataError: as `read_onnx`.
     """
     model = read_onnx(path)
-    stored = [tensor for graph in graphs(model) for tensor in graph.initializer]
-    given = {tensor.name for tensor in model.graph.initializer}
+    initializers = [tensor for graph in graphs(model) for tensor in graph.initializer]
+    defaults = {tensor.name for tensor in model.graph.initializer}
     operators = Counter(
         f"{node.domain}::{node.op_type}" if node.domain not in STANDARD[:2] else node.op_type
         for graph in graphs(model)
@@ -33,12 +33,12 @@ def about_onnx(path: Path) -> dict[str, Any]:
         "ir_version": model.ir_version,
         "opset": {opset.domain or "ai.onnx": opset.version for opset in model.opset_import},
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
-        "inputs": [_value(value) for value in model.graph.input if value.name not in given],
+        "inputs": [_value(value) for value in model.graph.input if value.name not in defaults],
         "outputs": [_value(value) for value in model.graph.output],
         "nodes": sum(operators.values()),
         "operators": dict(operators.most_common()),
-        "parameters": sum(math.prod(tensor.dims) for tensor in stored),
-        "tensors": len(stored),
+        "parameters": sum(math.prod(tensor.dims) for tensor in initializers),
+        "tensors": len(initializers),
         "metadata": {pair.key: pair.value for pair in model.metadata_props},
         "doc": model.doc_string,
         "warnings": _warnings(model),
@@ -72,16 +72,16 @@ def _warnings(model: ModelProto) -> list[str]:
     found = []
     used = {node.domain for graph in graphs(model) for node in graph.node}
     own = sorted({function.domain for function in model.functions})
-    strange = sorted(used - set(STANDARD) - set(own))
-    if strange:
+    unknown = sorted(used - set(STANDARD) - set(own))
+    if unknown:
         found.append(
-            f"it needs operators from elsewhere, {', '.join(map(repr, strange))}: onnxruntime runs "
-            "it only with the library that has them"
+            f"it needs operators of {', '.join(map(repr, unknown))}: onnxruntime runs it only with "
+            "the library that has them"
         )
     if model.functions:
-        found.append(f"it brings {len(model.functions)} functions of its own")
+        found.append(f"it defines {len(model.functions)} functions")
     if model.training_info:
-        found.append("it holds a training step beside the network")
+        found.append("it holds a training step in addition to the network")
     fixed = [
         value.name
         for value in model.graph.input

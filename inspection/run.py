@@ -1,4 +1,4 @@
-"""What is in the folder of a run."""
+"""The contents of a run's folder."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
-from ..formats.opening import clean, damaged
+from ..formats.errors import sanitize, unreadable
 from ..formats.safetensors import Weights, read_configuration, read_weights
 from ..records.layout import Run, find_run
 from ..records.record import read_exports, read_record
 
-# Tensors of a network that hold what it was given, or has seen.
+# Tensors that training does not learn: running statistics, and moments of the data.
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "mean", "std")
-PATHS = ("main", "shortcut")
+BRANCHES = ("main", "shortcut")  # of a residual block
 FORMATS = ("onnx", "nir")
 
 
-def about_run(path: Path) -> dict[str, Any]:
+def inspect_run(path: Path) -> dict[str, Any]:
     """Return recipe, network, learned schedules, files and exports of a run.
 
     Raises:
@@ -26,11 +26,11 @@ def about_run(path: Path) -> dict[str, Any]:
     run = find_run(path)
     record = read_record(run)
     recipe, summary = record.config, record.summary
-    fault = next((each for each in record.faults if each.startswith(run.config.name)), None)
-    if fault is not None:
-        raise damaged(run.config, fault.partition(": ")[2], what="recipe")
+    error = next((each for each in record.faults if each.startswith(run.config.name)), None)
+    if error is not None:
+        raise unreadable(run.config, error.partition(": ")[2], what="recipe")
     files, parities = _files(run.path), read_exports(run)
-    about: dict[str, Any] = {
+    found: dict[str, Any] = {
         "path": str(run.path),
         "kind": "run",
         "size": sum(files.values()),
@@ -46,18 +46,18 @@ def about_run(path: Path) -> dict[str, Any]:
             _export(run.path / "export" / name, parities.get(name, {})) for name in FORMATS
         ],
     }
-    about["exports"] = [export for export in about["exports"] if export is not None]
+    found["exports"] = [export for export in found["exports"] if export is not None]
     warnings = [
         f"the export in {export['folder']} is not verified"
-        for export in about["exports"]
+        for export in found["exports"]
         if not export["verified"]
     ]
     if not run.model.is_file():
-        return {**about, "layers": [], "warnings": [*warnings, "it has no trained weights yet"]}
-    about |= _network(run)
+        return {**found, "layers": [], "warnings": [*warnings, "it has no trained weights yet"]}
+    found |= _network(run)
     if isinstance(summary.get("parameters"), int):
-        about["parameters"] = summary["parameters"]
-    return {**about, "warnings": warnings}
+        found["parameters"] = summary["parameters"]
+    return {**found, "warnings": warnings}
 
 
 def _table(recipe: dict[str, Any], name: str) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _table(recipe: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _files(folder: Path) -> dict[str, int]:
-    """Return sizes by name; a link is not followed, and a folder within is one entry."""
+    """Return sizes by name; links are not followed, and a folder is one entry with its total."""
     found = {}
     for entry in sorted(folder.iterdir()):
         if entry.is_symlink():
@@ -80,7 +80,7 @@ def _files(folder: Path) -> dict[str, int]:
 
 
 def _export(folder: Path, parity: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the files of an export, and whether they were found to compute the same."""
+    """Return the files of an export, and the result of its verification; None without a folder."""
     if not folder.is_dir():
         return None
     verified, samples = parity.get("verified"), parity.get("samples")
@@ -90,34 +90,34 @@ def _export(folder: Path, parity: dict[str, Any]) -> dict[str, Any] | None:
         "files": _files(folder),
         "verified": verified if isinstance(verified, bool) else None,
         "samples": samples.get("number") if isinstance(samples, dict) else None,
-        "first_difference": None if difference is None else clean(difference),
+        "first_difference": None if difference is None else sanitize(difference),
     }
 
 
 def _network(run: Run) -> dict[str, Any]:
     weights = read_weights(run.model)
-    found = read_configuration(weights)
-    if found is None:
+    configuration = read_configuration(weights)
+    if configuration is None:
         raise DataError(
             f"{run.model} was not written by asnn", why="its header does not describe a network"
         )
-    model = found["model"]
+    model = configuration["model"]
     return {
         "network": model,
         "in_shape": model.get("in_shape"),
         "classes": model.get("classes"),
         "steps": model.get("steps"),
-        "labels": found.get("labels") or [],
+        "labels": configuration.get("labels") or [],
         "parameters": sum(
-            stored.count for name, stored in weights.tensors.items() if _learned(name, model)
+            info.count for name, info in weights.tensors.items() if _is_learned(name, model)
         ),
         "layers": _layers(weights, model),
         "schedules": _schedules(weights),
     }
 
 
-def _learned(name: str, model: dict[str, Any]) -> bool:
-    """Return whether training changes a tensor by its gradients."""
+def _is_learned(name: str, model: dict[str, Any]) -> bool:
+    """Return whether a tensor is a parameter that training learns."""
     owner, _, last = name.rpartition(".")
     if not owner.endswith(".neuron"):
         return last not in STATISTICS
@@ -129,31 +129,31 @@ def _learned(name: str, model: dict[str, Any]) -> bool:
 def _layers(weights: Weights, model: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the tensors of each layer, by name."""
     found: dict[str, dict[str, Any]] = {}
-    for name, stored in sorted(weights.tensors.items()):
-        layer, tensor = _place(name)
+    for name, info in sorted(weights.tensors.items()):
+        layer, tensor = _split_name(name)
         entry = found.setdefault(layer, {"name": layer, "parameters": 0, "shapes": {}})
-        entry["shapes"][tensor] = list(stored.shape)
-        entry["parameters"] += stored.count if _learned(name, model) else 0
+        entry["shapes"][tensor] = list(info.shape)
+        entry["parameters"] += info.count if _is_learned(name, model) else 0
     return list(found.values())
 
 
-def _place(name: str) -> tuple[str, str]:
-    """Return the layer that a tensor belongs to, and what it is called there.
+def _split_name(name: str) -> tuple[str, str]:
+    """Return the layer of a tensor, and its name in that layer.
 
-    Paths of a block are called `main` and `shortcut`, and their layers stand behind that.
+    A layer in a branch of a block includes the branch: `block1.main.conv1`.
     """
     parts = name.removeprefix("body.").split(".")
     end = 1
-    while end + 1 < len(parts) and parts[end] in PATHS:
+    while end + 1 < len(parts) and parts[end] in BRANCHES:
         end += 2
     return ".".join(parts[:end]), ".".join(parts[end:])
 
 
 def _schedules(weights: Weights) -> dict[str, dict[str, list[float]]]:
-    """Return what neurons and readout do at each step; means over channels where they differ."""
+    """Return the parameters of neurons and readout by step, as means over channels."""
     found: dict[str, dict[str, list[float]]] = {}
     for name in sorted(weights.tensors):
-        layer, tensor = _place(name)
+        layer, tensor = _split_name(name)
         key = tensor.removeprefix("neuron.")
         values = weights.array(name)
         if values is None or not (tensor.startswith("neuron.") or name == "body.readout.scale"):

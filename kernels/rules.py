@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # `asnn inspect` reads the export graph's types without torch
+    from torch import Tensor
 
 ResetName = Literal["subtract", "zero", "none"]
 SurrogateName = Literal["sigmoid", "atan", "triangular", "fast_sigmoid"]
@@ -63,7 +63,7 @@ def none(v: Any, s: Any, size: Any) -> Any:
 
 def sigmoid(u: Tensor, alpha: float) -> Tensor:
     """ds/du = α σ(αu) (1 - σ(αu))."""
-    s = torch.sigmoid(alpha * u)
+    s = (alpha * u).sigmoid()
     return alpha * s * (1 - s)
 
 
@@ -74,6 +74,8 @@ def atan(u: Tensor, alpha: float) -> Tensor:
 
 def triangular(u: Tensor, alpha: float) -> Tensor:
     """ds/du = α for u < 0, -α for u >= 0, as in snnTorch."""
+    import torch
+
     return torch.where(u < 0, alpha, -alpha).to(u.dtype)
 
 

@@ -43,7 +43,7 @@ def inspect_file(
 
     asnn inspect export/onnx/model.onnx --json | jq .operators
     """
-    from ...inspection.about import inspect
+    from ...inspection import inspect
     from ...records.layout import LATEST, find_run
 
     if path is None or (path.name == LATEST and not path.exists()):
@@ -197,9 +197,9 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
 
 
 def _text(value: Any, most: int = 120) -> str:
-    from ...formats.opening import clean
+    from ...formats.errors import sanitize
 
-    return clean(value, most)
+    return sanitize(value, most)
 
 
 def _ends(name: Any, most: int) -> str:

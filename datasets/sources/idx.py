@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import DataError
-from ...formats.arrays import RATIO
+from ...formats.arrays import MAX_RATIO
 
 UNSIGNED_BYTE = 0x08
-MOST = 2**28  # bytes that any file may unpack to
+MAX_UNPACKED = 2**28  # bytes; a larger file may unpack to MAX_RATIO times its size
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -65,7 +65,7 @@ def corrupt(path: Path, why: str) -> DataError:
 
 
 def _content(path: Path, start: int) -> bytes:
-    """Return what the file holds, unpacked: as much as its header asks for, and one byte more."""
+    """Return the unpacked content: as many bytes as the header states, and one more if any."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -78,8 +78,9 @@ def _content(path: Path, start: int) -> bytes:
         with gzip.open(io.BytesIO(raw)) as stream:
             header = stream.read(start)
             sizes = np.frombuffer(header[: len(header) // 4 * 4], ">u4")[1:]
-            asked = min(math.prod(int(size) for size in sizes), max(MOST, RATIO * len(raw)))
-            return header + stream.read(asked + 1)
+            limit = max(MAX_UNPACKED, MAX_RATIO * len(raw))
+            expected = min(math.prod(int(size) for size in sizes), limit)
+            return header + stream.read(expected + 1)
     except EOFError as error:
         raise too_short(path, "the gzip stream has no end") from error
     except (gzip.BadGzipFile, zlib.error) as error:

@@ -37,7 +37,7 @@ from asnn.exporters.onnx.runtime import OnnxSession, run_stream
 from asnn.exporters.verification.compare import compare, samples_at_once
 from asnn.exporters.verification.parity import near_threshold
 from asnn.exporters.verification.simulators import MOST_NODES, SIMULATORS
-from asnn.inspection.about import inspect
+from asnn.inspection import inspect
 from asnn.models.layers.attention import SelfAttention
 from asnn.models.layers.convolution import SpikeConv2d
 from asnn.models.layers.spiking import SpikingLayer

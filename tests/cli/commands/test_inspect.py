@@ -1,4 +1,4 @@
-"""`asnn inspect`: what it says of files and runs, what it warns of, what it refuses."""
+"""`asnn inspect`: tables and JSON of files and runs, warnings, refusals."""
 
 import json
 import os
@@ -9,9 +9,9 @@ import nir
 import numpy as np
 import pytest
 
-from tests.support import nir_and_onnx_files as foreign
-
-pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
+from tests.support import format_files
+from tests.support.forked import forked_scan as forked_scan
+from tests.support.hostile_formats import HOSTILE
 
 
 def tables_fit(text: str) -> bool:
@@ -43,10 +43,10 @@ def test_schedules_are_those_of_the_loaded_network(cli, trained):
 
 
 def test_tables_go_to_stderr_and_fit_80_columns(cli, trained):
-    foreign.write_nir(Path("m.nir"))
-    Path("m.onnx").write_bytes(foreign.onnx_model().SerializeToString())
-    Path("w.bin").write_bytes(foreign.WEIGHTS)
-    Path("a.npz").write_bytes(foreign.npz_bytes())
+    format_files.write_nir(Path("m.nir"))
+    Path("m.onnx").write_bytes(format_files.onnx_model().SerializeToString())
+    Path("w.bin").write_bytes(format_files.WEIGHTS)
+    Path("a.npz").write_bytes(format_files.npz_bytes())
     for path, says in (
         (trained, ["digits", "leak spikes1", "t=4", "model.safetensors", "finished"]),
         (trained / "model.safetensors", ["body.conv1.analog.weight", "lenet"]),
@@ -100,102 +100,26 @@ def test_spike_files(cli):
     assert json.loads(found["spikes"])["format"] == 1
 
 
-def full(value, *shape):
-    return np.full(shape or (3,), value, np.float32)
+def test_warnings_are_shown(cli):
+    integrator = nir.IF(*np.ones((2, 3), "f4"))
+    nodes = {"in": nir.Input(np.array([3])), "if": integrator, "out": nir.Output(np.array([3]))}
+    nir.write("m.nir", format_files.nir_graph(nodes))
+    result = cli("inspect", "m.nir")
+    assert result.code == 0 and "warning: snnTorch reads IF as a leaky neuron" in result.err
 
 
-def lif(tau=2.0, r=1.0, **options):
-    return nir.LIF(tau * full(1), r * full(1), full(0), full(1), full(0), **options)
-
-
-def chain(*middle, size=(3,), metadata=None):
-    nodes = [nir.Input(np.array(size)), *middle, nir.Output(np.array([3]))]
-    return foreign.nir_graph(
-        {f"n{i}": node for i, node in enumerate(nodes)}, metadata=metadata or {}, type_check=False
-    )
-
-
-WARNED = {
-    "no time step": (chain(lif()), "does not say how long a time step is"),
-    "snnTorch's export": (chain(lif(tau=2e-4, r=2.0)), "reset_mechanism='subtract'"),
-    "uneven tau": (
-        chain(lif(tau=np.array([1, 2, 3], "f4"))),
-        "time constants differ within n1",
-    ),
-    "flatten from the front": (
-        chain(nir.Flatten({"input": np.array([3])}, 0, -1)),
-        "n1 flattens from the front",
-    ),
-    "unread types": (
-        chain(nir.Scale(full(2)), nir.Threshold(full(1))),
-        "snntorch 1.0.0 does not read Scale, Threshold",
-    ),
-    "delay": (chain(nir.Delay(full(1))), "spikingjelly 2.0.0 does not read Delay"),
-    "integrator": (chain(nir.IF(full(1), full(1))), "beta = 0.9"),
-    "groups": (
-        chain(nir.Conv2d((8, 8), full(1, 4, 2, 3, 3), 1, 1, 1, 2, full(0, 4)), size=(4, 8, 8)),
-        "n1 has groups",
-    ),
-    "newer than 1.0.4": (chain(lif()), "readers that insist on nir 1.0.4"),
-    "nir's type check": (chain(nir.Scale(full(2, 5))), "nir's own type check refuses it"),
-}
-SILENT = chain(
-    nir.Linear(full(1, 3, 3)), nir.Flatten({"input": np.array([3])}, -1, -1), metadata={"dt": 1e-4}
-)
-
-
-@pytest.mark.parametrize("case", WARNED)
-def test_what_readers_have_to_know(case, cli):
-    graph, says = WARNED[case]
-    nir.write("m.nir", graph)
-    assert any(
-        says in warning for warning in json.loads(cli("inspect", "m.nir", "--json").out)["warnings"]
-    )
-    assert "warning: " in cli("inspect", "m.nir").err
-
-
-def test_a_graph_that_all_read_has_no_warning(cli):
-    nir.write("m.nir", SILENT)
-    assert json.loads(cli("inspect", "m.nir", "--json").out)["warnings"] == []
-    nir.write("m.nir", chain(lif(tau=2e-4, r=2.0), metadata={"dt": 1e-4}))
-    warnings = json.loads(cli("inspect", "m.nir", "--json").out)["warnings"]
-    assert len(warnings) == 1 and "1.0.4" in warnings[0]
-
-
-def test_loops_are_told(cli):
-    graph = chain(lif(), metadata={"dt": 1e-4})
-    graph.nodes["back"] = nir.Linear(full(1, 3, 3))
-    graph.edges += [("n1", "back"), ("back", "n1")]
-    nir.write("m.nir", graph)
-    assert "it has loops" in cli("inspect", "m.nir").err
-
-
-def test_ranges_of_layers(cli):
-    nir.write("m.nir", chain(lif(tau=np.array([1, 2, 3], "f4"))))
-    found = json.loads(cli("inspect", "m.nir", "--json").out)
-    layer = found["layers"][1]
-    assert (layer["name"], layer["type"], layer["shape"]) == ("n1", "LIF", [3])
-    assert layer["tau"] == [1, 3] and layer["v_threshold"] == [1, 1]
+def test_ranges_of_layers_are_shown(cli):
+    tau, one = np.array([1, 2, 3], "f4"), np.ones(3, "f4")
+    lif = nir.LIF(tau, one, 0 * one, one, 0 * one)
+    nodes = {"in": nir.Input(np.array([3])), "lif": lif, "out": nir.Output(np.array([3]))}
+    nir.write("m.nir", format_files.nir_graph(nodes))
     assert "1..3" in cli("inspect", "m.nir").err
 
 
-def test_onnx_that_needs_more_than_onnx(cli):
-    import onnx
-
-    node = onnx.helper.make_node("Magic", ["x"], ["y"], domain="my.own", name="m")
-    model = foreign.onnx_model(nodes=[node], opset="my.own", doc_string="by hand")
-    onnx.helper.set_model_props(model, {"code": "hybrid"})
-    Path("m.onnx").write_bytes(model.SerializeToString())
-    found = json.loads(cli("inspect", "m.onnx", "--json").out)
-    assert found["operators"] == {"my.own::Magic": 1} and found["parameters"] == 16
-    assert found["metadata"] == {"code": "hybrid"} and found["doc"] == "by hand"
-    assert any("'my.own'" in warning for warning in found["warnings"])
-
-
-def test_names_of_others_are_no_markup_and_no_control_sequences(cli):
+def test_names_in_files_are_printed_without_markup_and_control_sequences(cli):
     nodes = {"[red]": nir.Input(np.array([3])), "\x1b[2J": nir.Output(np.array([3]))}
-    nir.write("m.nir", foreign.nir_graph(nodes))
-    model = foreign.onnx_model(producer_name="[/red] \x1b[2J", doc_string="two\nlines")
+    nir.write("m.nir", format_files.nir_graph(nodes))
+    model = format_files.onnx_model(producer_name="[/red] \x1b[2J", doc_string="two\nlines")
     model.metadata_props.add(key="[/bold]", value="\x1b[31m")
     Path("m.onnx").write_bytes(model.SerializeToString())
     for path, says in (("m.nir", "[red]"), ("m.onnx", "[/bold]"), ("m.onnx", "two lines")):
@@ -204,10 +128,11 @@ def test_names_of_others_are_no_markup_and_no_control_sequences(cli):
         assert "\x1b" not in result.err
 
 
-@pytest.mark.parametrize("case", foreign.HOSTILE, ids=" ".join)
+@pytest.mark.usefixtures("forked_scan")
+@pytest.mark.parametrize("case", HOSTILE, ids=" ".join)
 def test_hostile_files_end_with_exit_code_4(case, cli, tmp_path):
     path = tmp_path / f"file{case[1]}"
-    foreign.HOSTILE[case][0](path)
+    HOSTILE[case][0](path)
     result = cli("inspect", path, "--json")
     assert result.code == 4 and result.out == ""
     assert result.err.startswith("error: ") and "Traceback" not in result.err
@@ -231,7 +156,7 @@ def test_damaged_runs(cli, trained, tmp_path):
     for name, content, says in (
         ("config.toml", b"= nothing", "is not a readable recipe"),
         ("model.safetensors", b"x" * 50, "is not a readable safetensors file"),
-        ("model.safetensors", foreign.WEIGHTS, "was not written by asnn"),
+        ("model.safetensors", format_files.WEIGHTS, "was not written by asnn"),
     ):
         run = tmp_path / says.replace(" ", "-")
         shutil.copytree(trained, run)

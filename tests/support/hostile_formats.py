@@ -1,120 +1,37 @@
-"""Files as others make them: whole ones, and what damage or malice makes of them."""
+"""Invalid and hostile NIR, ONNX, safetensors and NumPy files, each with a part of its message."""
 
 import gzip
-import io
-import itertools
-import json
 import os
 import pickle
-import struct
-import zipfile
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import h5py
-import nir
 import numpy as np
 import onnx
+import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from asnn.core import DataError
+from asnn.inspection import inspect
 
-def full(value, shape=(4, 8, 8)):
-    return np.full(shape, value, np.float32)
-
-
-def nir_nodes() -> dict[str, nir.NIRNode]:
-    random = np.random.default_rng(0)
-    return {
-        "input": nir.Input(np.array([1, 8, 8])),
-        "conv": nir.Conv2d(
-            (8, 8), random.normal(size=(4, 1, 3, 3)).astype("f4"), 1, 1, 1, 1, full(0, 4)
-        ),
-        "lif": nir.LIF(full(2e-4), full(1), full(0), full(1), full(0)),
-        "flatten": nir.Flatten({"input": np.array([4, 8, 8])}, -3, -1),
-        "affine": nir.Affine(random.normal(size=(10, 256)).astype("f4"), full(0, 10)),
-        "output": nir.Output(np.array([10])),
-    }
-
-
-def nir_graph(nodes=None, **options) -> nir.NIRGraph:
-    nodes = nodes or nir_nodes()
-    names = list(nodes)
-    return nir.NIRGraph(nodes, list(itertools.pairwise(names)), **options)
-
-
-def write_nir(path: Path) -> Path:
-    nir.write(path, nir_graph(metadata={"dt": 1e-4}))
-    return path
-
-
-def nir_bytes(folder: Path) -> bytes:
-    return write_nir(folder / "whole.nir").read_bytes()
-
-
-def onnx_model(tensors=None, nodes=None, opset="", **options) -> onnx.ModelProto:
-    tensors = tensors or [
-        numpy_helper.from_array(np.arange(12, dtype=np.float32).reshape(4, 3), "w"),
-        numpy_helper.from_array(np.zeros(4, np.float32), "b"),
-    ]
-    nodes = nodes or [
-        helper.make_node("Gemm", ["x", "w", "b"], ["u"], name="gemm", transB=1),
-        helper.make_node("Relu", ["u"], ["y"], name="relu"),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
-        tensors,
-    )
-    sets = [helper.make_opsetid("", 20), *([helper.make_opsetid(opset, 1)] if opset else [])]
-    return helper.make_model(graph, opset_imports=sets, ir_version=10, **options)
-
-
-def safetensors(entries: dict, data: bytes, length: int | None = None) -> bytes:
-    header = json.dumps(entries).encode()
-    return (len(header) if length is None else length).to_bytes(8, "little") + header + data
-
-
-def entry(begin: int, end: int, shape: list, dtype: str = "F32") -> dict:
-    return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
-
-
-WEIGHTS = safetensors(
-    {"a": entry(0, 24, [2, 3]), "b": entry(24, 32, [2]), "__metadata__": {"made by": "hand"}},
-    np.arange(8, dtype="<f4").tobytes(),
+from .format_files import (
+    WEIGHTS,
+    entry,
+    full,
+    npy_bytes,
+    npz_bytes,
+    onnx_model,
+    safetensors,
+    write_nir,
+    zip_bytes,
 )
 
 
-def npz_bytes(**arrays) -> bytes:
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **(arrays or {"x": np.arange(6.0), "y": np.zeros((2, 3), int)}))
-    return stream.getvalue()
-
-
-def zip_bytes(members: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    return stream.getvalue()
-
-
-def npy_bytes(header: str, data: bytes = b"") -> bytes:
-    text = header.encode()
-    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + data
-
-
-WHOLE = {
-    "nir": ("whole.nir", write_nir),
-    "onnx": ("whole.onnx", lambda path: path.write_bytes(onnx_model().SerializeToString())),
-    "safetensors": ("whole.safetensors", lambda path: path.write_bytes(WEIGHTS)),
-    "npz": ("whole.npz", lambda path: path.write_bytes(npz_bytes())),
-}
-
-
 def _nir_with(change):
-    """A NIR file that a change to its open HDF5 has been made to."""
+    """Return a function that writes a NIR file and modifies it as an open HDF5 file."""
 
     def write(path: Path) -> None:
         write_nir(path)
@@ -144,7 +61,7 @@ def _group_cycle(file):
     file["node/nodes/lif/metadata"] = file["node/nodes"]
 
 
-def _laughs(file):
+def _billion_laughs(file):
     group = file["node"].create_group("metadata/a")
     for _ in range(30):
         inner = group.create_group("a")
@@ -152,7 +69,7 @@ def _laughs(file):
         group = inner
 
 
-def _deep(file):
+def _deep_groups(file):
     group = file["node/metadata"]
     for _ in range(500):
         group = group.create_group("g")
@@ -180,7 +97,7 @@ def _huge(**options):
     return _nir_with(change)
 
 
-def _nested(file):
+def _deep_graphs(file):
     group = file["node/nodes"]
     for _ in range(12):
         inner = group.create_group("inner")
@@ -188,33 +105,37 @@ def _nested(file):
         group = inner.create_group("nodes")
 
 
-def _drop(name: str):
+def _nir_without(name: str):
     return _nir_with(lambda file: file.__delitem__(name))
 
 
 LIF, AFFINE, EDGES = "node/nodes/lif", "node/nodes/affine", "node/edges"
 STRINGS = h5py.string_dtype()
+TOO_LARGE = "too large for a file of this size"
 HOSTILE_NIR = {
     "external link": (_linked(AFFINE, h5py.ExternalLink("other.nir", "/node")), "another file"),
     "soft link": (_linked(AFFINE, h5py.SoftLink("/version")), "soft link"),
     "soft link cycle": (_linked(AFFINE, h5py.SoftLink("/node/nodes/affine")), "soft link"),
     "soft root": (_linked("node", h5py.SoftLink("/node")), "soft link"),
     "hard link cycle": (_nir_with(_group_cycle), "linked twice, or holds itself"),
-    "billion laughs": (_nir_with(_laughs), "linked twice"),
-    "deep groups": (_nir_with(_deep), "nested more than"),
-    "deep graphs": (_nir_with(_nested), "nested more than"),
+    "billion laughs": (_nir_with(_billion_laughs), "linked twice"),
+    "deep groups": (_nir_with(_deep_groups), "nested more than"),
+    "deep graphs": (_nir_with(_deep_graphs), "nested more than"),
     "virtual dataset": (_nir_with(_virtual), "in other files"),
     "external storage": (_nir_with(_external), "in other files"),
-    "1 TiB, chunked": (_huge(chunks=(1 << 16,), compression="gzip"), "more than such a file holds"),
-    "1 TiB, contiguous": (_huge(), "more than such a file holds"),
-    "zeros that inflate": (
-        _replaced(f"{AFFINE}/weight", np.zeros(1 << 28, "u1"), compression="gzip"),
-        "more than such a file holds",
+    "1 TiB, chunked": (
+        _huge(chunks=(1 << 16,), compression="gzip"),
+        TOO_LARGE,
+    ),
+    "1 TiB, contiguous": (_huge(), TOO_LARGE),
+    "compressed zeros": (
+        _replaced(f"{AFFINE}/weight", np.zeros(160 << 20, "u1"), compression="gzip"),
+        TOO_LARGE,
     ),
     "NaN": (_replaced(f"{AFFINE}/weight", np.full((10, 256), np.nan)), "not finite"),
     "infinity": (_replaced(f"{LIF}/r", full(np.inf)), "not finite"),
-    "negative tau": (_replaced(f"{LIF}/tau", full(-1)), "a time that cannot be"),
-    "tau of zero": (_replaced(f"{LIF}/tau", full(0)), "a time that cannot be"),
+    "negative tau": (_replaced(f"{LIF}/tau", full(-1)), "which is no valid time"),
+    "tau of zero": (_replaced(f"{LIF}/tau", full(0)), "which is no valid time"),
     "complex": (_replaced(f"{LIF}/r", full(1).astype("c8")), "has the type complex64"),
     "text for a number": (_replaced(f"{LIF}/r", "one", dtype=STRINGS), "is not a number"),
     "a compound type": (
@@ -228,23 +149,29 @@ HOSTILE_NIR = {
     "stride of zero": (_replaced("node/nodes/conv/stride", [0, 0]), "is [0, 0]"),
     "odd padding": (_replaced("node/nodes/conv/padding", "all", dtype=STRINGS), "is 'all'"),
     "groups": (_replaced("node/nodes/conv/groups", 3), "4 outputs in 3 groups"),
-    "half a stride": (_replaced("node/nodes/conv/stride", 0.5), "whole numbers"),
+    "half a stride": (_replaced("node/nodes/conv/stride", 0.5), "does not hold integers"),
     "negative shape": (_replaced("node/nodes/input/shape", [1, -8, 8]), "is [1, -8, 8]"),
-    "vast shape": (_replaced("node/nodes/input/shape", [2**30, 2**30]), "more than a layer holds"),
+    "vast shape": (
+        _replaced("node/nodes/input/shape", [2**30, 2**30]),
+        "more than 2,147,483,648 values",
+    ),
     "unknown type": (_replaced(f"{LIF}/type", "Magic", dtype=STRINGS), "unknown type 'Magic'"),
-    "no type": (_drop(f"{LIF}/type"), "has no type"),
-    "no tau": (_drop(f"{LIF}/tau"), "has no tau"),
+    "no type": (_nir_without(f"{LIF}/type"), "has no type"),
+    "no tau": (_nir_without(f"{LIF}/tau"), "has no tau"),
     "unknown field": (_nir_with(lambda f: f[LIF].create_dataset("x", data=1)), "unknown field"),
-    "missing node": (_drop(LIF), "which is not there"),
-    "edge to nowhere": (_replaced(EDGES, [["input", "x"]], dtype=STRINGS), "which is not there"),
-    "double edge": (_replaced(EDGES, [["input", "conv"]] * 2, dtype=STRINGS), "is double"),
+    "missing node": (_nir_without(LIF), "which is missing"),
+    "edge to a missing node": (
+        _replaced(EDGES, [["input", "x"]], dtype=STRINGS),
+        "which is missing",
+    ),
+    "double edge": (_replaced(EDGES, [["input", "conv"]] * 2, dtype=STRINGS), "is stored twice"),
     "edges of numbers": (_replaced(EDGES, np.zeros((3, 2))), "not pairs of names"),
     "no input": (
         _nir_with(lambda f: [f.__delitem__("node/nodes/input"), f.__delitem__(EDGES)]),
         "no Input node",
     ),
-    "no nodes": (_drop("node/nodes"), "has no nodes"),
-    "no node group": (_drop("node"), "no group `node`"),
+    "no nodes": (_nir_without("node/nodes"), "has no nodes"),
+    "no node group": (_nir_without("node"), "no group `node`"),
     "node is an array": (_replaced("node", np.zeros(3)), "no group `node`"),
     "a control sequence": (_replaced(f"{LIF}/type", "\x1b[2J", dtype=STRINGS), r"\x1b[2J"),
 }
@@ -270,14 +197,14 @@ def _onnx_with(tensor=None, **options):
     return lambda path: path.write_bytes(onnx_model(tensors, **options).SerializeToString())
 
 
-def _outside() -> TensorProto:
+def _external_tensor() -> TensorProto:
     tensor = _tensor(data_location=TensorProto.EXTERNAL)
     tensor.ClearField("raw_data")
     tensor.external_data.add(key="location", value="../../etc/passwd")
     return tensor
 
 
-def _attribute(tensor: TensorProto):
+def _onnx_with_constant(tensor: TensorProto):
     node = helper.make_node("Constant", [], ["y"], name="c")
     node.attribute.add(name="value", type=onnx.AttributeProto.TENSOR).t.CopyFrom(tensor)
     return _onnx_with(nodes=[node])
@@ -309,7 +236,7 @@ def _packed_numbers(path: Path, count: int = 20 << 20) -> None:
     path.write_bytes(b"\x08\x0a\x3a" + _varint(len(graph)) + graph)
 
 
-def _changed(**fields):
+def _onnx_with_fields(**fields):
     def write(path: Path) -> None:
         model = onnx_model()
         for name, value in fields.items():
@@ -326,11 +253,11 @@ def _relu(*names):
 
 
 HOSTILE_ONNX = {
-    "data outside": (_onnx_with(_outside()), "'../../etc/passwd', outside the file"),
-    "constant outside": (_attribute(_outside()), "outside the file"),
+    "data outside": (_onnx_with(_external_tensor()), "'../../etc/passwd', outside the file"),
+    "constant outside": (_onnx_with_constant(_external_tensor()), "outside the file"),
     "more values than stated": (_onnx_with(_tensor(dims=[2, 2])), "states the shape [2, 2]"),
     "fewer values than stated": (_onnx_with(_tensor(dims=[1 << 38])), "states the shape"),
-    "dims that overflow": (_onnx_with(_tensor(dims=[1 << 62] * 4)), "states the shape"),
+    "overflowing dims": (_onnx_with(_tensor(dims=[1 << 62] * 4)), "states the shape"),
     "negative dims": (_onnx_with(_tensor(dims=[-4, -3])), "has the shape [-4, -3]"),
     "unknown tensor type": (_onnx_with(_tensor(data_type=77)), "unknown type 77"),
     "NaN in weights": (
@@ -338,27 +265,28 @@ HOSTILE_ONNX = {
         "holds NaN",
     ),
     "NaN in a constant": (
-        _attribute(numpy_helper.from_array(np.array([np.nan], np.float16), "c")),
+        _onnx_with_constant(numpy_helper.from_array(np.array([np.nan], np.float16), "c")),
         "holds NaN",
     ),
     "cycle": (_onnx_with(nodes=_relu(("u", "y"), ("y", "u"))), "topological"),
-    "input from nowhere": (_onnx_with(nodes=_relu(("q", "y"))), "q"),
+    "undefined input": (_onnx_with(nodes=_relu(("q", "y"))), "q"),
     "unknown operator": (_onnx_with(nodes=[helper.make_node("Magic", ["x"], ["y"])]), "Magic"),
-    "newer version": (_changed(ir_version=99), "it is of version 99"),
-    "no graph": (_changed(graph=None), "it holds no graph"),
-    "no opset": (_changed(opset_import=None), "opset"),
+    "newer version": (_onnx_with_fields(ir_version=99), "its IR version is 99"),
+    "no graph": (_onnx_with_fields(graph=None), "it holds no graph"),
+    "no opset": (_onnx_with_fields(opset_import=None), "opset"),
     "deep graphs": (_nested_graphs, "nested more than"),
     "a million empty nodes": (_empty_nodes, "more than 400,000 fields"),
-    "numbers that grow": (_packed_numbers, "packed numbers"),
+    "packed varints": (_packed_numbers, "packed numbers"),
     "text": (lambda path: path.write_text("hello, world\n" * 20), "is not a readable ONNX model"),
 }
 
 
-def _bytes(content: bytes):
-    return lambda path: path.write_bytes(content)
+def _bytes(content: bytes | Callable[[], bytes]):
+    """Return a function that writes `content`, made when first needed where it is a function."""
+    return lambda path: path.write_bytes(content() if callable(content) else content)
 
 
-def _half(**changes) -> bytes:
+def _weights_with(**changes) -> bytes:
     return safetensors({"a": {**entry(0, 8, [2]), **changes}}, bytes(8))
 
 
@@ -366,10 +294,10 @@ HOSTILE_WEIGHTS = {
     "header of an exabyte": (_bytes(safetensors({}, b"", 1 << 60)), "its header has"),
     "header beyond the file": (_bytes(safetensors({}, b"", 999)), "its header has 999 bytes"),
     "header of 20 MB": (
-        _bytes((20 << 20).to_bytes(8, "little") + b"{" + b" " * (20 << 20)),
+        _bytes(lambda: (20 << 20).to_bytes(8, "little") + b"{" + b" " * (20 << 20)),
         "at most 8,388,608 are read",
     ),
-    "header that is no JSON": (_bytes(b"\x08" + bytes(7) + b"{notjson" + bytes(8)), "not JSON"),
+    "header that is not JSON": (_bytes(b"\x08" + bytes(7) + b"{notjson" + bytes(8)), "not JSON"),
     "header nested deep": (
         _bytes((99_999).to_bytes(8, "little") + b'{"a":' + b"[" * 99_994),
         "nested too deep",
@@ -387,15 +315,18 @@ HOSTILE_WEIGHTS = {
         _bytes(safetensors({"a": entry(0, 4, [1]), "b": entry(8, 12, [1])}, bytes(12))),
         "follows a gap",
     ),
-    "bytes of nobody": (_bytes(safetensors({"a": entry(0, 4, [1])}, bytes(12))), "no tensor"),
+    "bytes of no tensor": (_bytes(safetensors({"a": entry(0, 4, [1])}, bytes(12))), "no tensor"),
     "cut off": (_bytes(WEIGHTS[:-4]), "was cut off"),
-    "offsets outside": (_bytes(_half(data_offsets=[1 << 40, (1 << 40) + 8])), "was cut off"),
-    "offsets backwards": (_bytes(_half(data_offsets=[8, 0])), "has the offsets"),
-    "offset of text": (_bytes(_half(data_offsets=["0", "8"])), "has the offsets"),
-    "shape that lies": (_bytes(_half(shape=[1 << 40])), "has 8 bytes"),
-    "negative shape": (_bytes(_half(shape=[-1, -2])), "has the shape"),
-    "shape of truths": (_bytes(_half(shape=[True, 2])), "has the shape"),
-    "unknown type": (_bytes(_half(dtype="F31")), "unknown type 'F31'"),
+    "offsets outside": (
+        _bytes(_weights_with(data_offsets=[1 << 40, (1 << 40) + 8])),
+        "was cut off",
+    ),
+    "offsets backwards": (_bytes(_weights_with(data_offsets=[8, 0])), "has the offsets"),
+    "offsets of text": (_bytes(_weights_with(data_offsets=["0", "8"])), "has the offsets"),
+    "shape that does not fit": (_bytes(_weights_with(shape=[1 << 40])), "has 8 bytes"),
+    "negative shape": (_bytes(_weights_with(shape=[-1, -2])), "has the shape"),
+    "shape of booleans": (_bytes(_weights_with(shape=[True, 2])), "has the shape"),
+    "unknown type": (_bytes(_weights_with(dtype="F31")), "unknown type 'F31'"),
     "no shape": (_bytes(safetensors({"a": {"dtype": "F32"}}, b"")), "is not described by"),
     "NaN": (_bytes(safetensors({"a": entry(0, 8, [2])}, b"\xff" * 8)), "not finite"),
     "NaN in bfloat16": (
@@ -406,38 +337,46 @@ HOSTILE_WEIGHTS = {
 }
 
 
-def _pt(path: Path) -> None:
+def _torch_file(path: Path) -> None:
     torch.save({"weight": torch.ones(3)}, path)
 
 
-def _old_pt(path: Path) -> None:
+def _legacy_torch_file(path: Path) -> None:
     torch.save({"weight": torch.ones(3)}, path, _use_new_zipfile_serialization=False)
 
 
 NPY = "{'descr': '<f8', 'fortran_order': False, 'shape': (3,), }"
+
+
+@cache
+def _zip_bomb() -> bytes:
+    return npz_bytes(x=np.zeros(300 << 20, "u1"))
+
+
+@cache
+def _many_members() -> bytes:
+    return zip_bytes({f"{i:090}.npy": b"" for i in range(16_000)})
+
+
 OBJECTS = npz_bytes(x=np.array([{}], object))
-ZEROS = npz_bytes(x=np.zeros(400 << 20, "u1"))
 HOSTILE_ARRAYS = {
-    "a torch file": (_pt, "is a pickle"),
-    "an old torch file": (_old_pt, "is a pickle"),
+    "a torch file": (_torch_file, "is a pickle"),
+    "an old torch file": (_legacy_torch_file, "is a pickle"),
     "a pickle": (_bytes(pickle.dumps({"weight": [1.0]})), "is a pickle"),
     "objects in an archive": (_bytes(OBJECTS), "is a pickle"),
     "objects in an array": (_bytes(npy_bytes(NPY.replace("<f8", "|O"), bytes(24))), "is a pickle"),
     "a pickle in an archive": (_bytes(zip_bytes({"x.npy": pickle.dumps([1])})), "is a pickle"),
-    "zip bomb": (_bytes(ZEROS), "unpacks to"),
-    "a name that climbs": (_bytes(zip_bytes({"../x.npy": npy_bytes(NPY)})), "out of a folder"),
+    "zip bomb": (_bytes(_zip_bomb), "unpacks to"),
+    "a relative name": (_bytes(zip_bytes({"../x.npy": npy_bytes(NPY)})), "out of a folder"),
     "an absolute name": (_bytes(zip_bytes({"/etc/x.npy": npy_bytes(NPY)})), "out of a folder"),
     "a member of text": (_bytes(zip_bytes({"x.txt": b"hello"})), "is not an array"),
     "an empty archive": (_bytes(zip_bytes({})), "holds no arrays"),
     "an archive cut off": (_bytes(npz_bytes()[:-30]), "was cut off"),
-    "too many members": (
-        _bytes(zip_bytes({f"{i:090}.npy": b"" for i in range(16_000)})),
-        "list of members",
-    ),
-    "shape of an array that lies": (_bytes(npy_bytes(NPY, bytes(16))), "has 16 bytes"),
+    "too many members": (_bytes(_many_members), "list of members"),
+    "shape of an array that does not fit": (_bytes(npy_bytes(NPY, bytes(16))), "has 16 bytes"),
     "1 TiB of an array": (_bytes(npy_bytes(NPY.replace("3,", "1 << 37,"))), "cannot be read"),
     "negative shape of an array": (_bytes(npy_bytes(NPY.replace("3,", "-3,"))), "has the shape"),
-    "code for a header": (_bytes(npy_bytes("__import__('os').abort()")), "cannot be read"),
+    "code in a header": (_bytes(npy_bytes("__import__('os').abort()")), "cannot be read"),
     "a header nested deep": (_bytes(npy_bytes("(" * 5000)), "cannot be read"),
     "gzip": (_bytes(gzip.compress(b"x" * 99)), "compressed with gzip"),
     "nothing": (_bytes(b""), "is empty"),
@@ -447,7 +386,7 @@ HOSTILE_ARRAYS = {
     "a folder": (Path.mkdir, "is not a run"),
     "a pipe": (os.mkfifo, "not a regular file"),
     "a device": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
-    "a link to nowhere": (lambda path: path.symlink_to("nowhere"), "there is no"),
+    "a broken link": (lambda path: path.symlink_to("missing"), "there is no"),
 }
 HOSTILE = {
     **{(name, ".nir"): case for name, case in HOSTILE_NIR.items()},
@@ -455,3 +394,14 @@ HOSTILE = {
     **{(name, ".safetensors"): case for name, case in HOSTILE_WEIGHTS.items()},
     **{(name, ".bin"): case for name, case in HOSTILE_ARRAYS.items()},
 }
+
+
+def check_refused(case: tuple[str, str], folder: Path) -> None:
+    """Write a file of `HOSTILE`; it must be refused in one printable line with its message."""
+    write, message = HOSTILE[case]
+    path = folder / f"file{case[1]}"
+    write(path)
+    with pytest.raises(DataError) as caught:
+        inspect(path)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value) and str(caught.value).isprintable()

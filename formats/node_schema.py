@@ -1,4 +1,4 @@
-"""What a NIR node may hold: the fields of each type, their shapes, and the range of values."""
+"""The schema of NIR nodes: the fields of each type, their shapes and ranges."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from .finite import is_finite
-from .opening import clean
+from .errors import InvalidFile, sanitize
+from .finite import all_finite
 
-DEEPEST_GRAPH = 8
-MOST_NODES = 100_000
-LARGEST_SHAPE = 1 << 31  # values in one layer
+MAX_DEPTH = 8
+MAX_NODES = 100_000
+MAX_LAYER = 1 << 31  # values in one layer
 
 _NEURON = {"v_leak": "values", "v_reset": "values", "v_threshold": "values", "r": "values"}
 _WINDOW = {"stride": "positive", "padding": "padding"}
@@ -23,7 +23,7 @@ _CONV = {
     "groups": "positive",
     "input_shape": "shape",
 }
-# For each type its fields, and what each may be. `values` are finite numbers.
+# The fields of each type, and the rule of each field. `values` are finite numbers.
 FIELDS: dict[str, dict[str, str]] = {
     "Input": {"shape": "shape"},
     "Output": {"shape": "shape"},
@@ -34,7 +34,7 @@ FIELDS: dict[str, dict[str, str]] = {
     "Conv2d": _CONV,
     "SumPool2d": {"kernel_size": "positive", **_WINDOW},
     "AvgPool2d": {"kernel_size": "positive", **_WINDOW},
-    "Flatten": {"start_dim": "whole", "end_dim": "whole", "input_type": "shape"},
+    "Flatten": {"start_dim": "integer", "end_dim": "integer", "input_type": "shape"},
     "Delay": {"delay": "not negative"},
     "Threshold": {"threshold": "values"},
     "I": {"r": "values"},
@@ -51,72 +51,69 @@ FIELDS: dict[str, dict[str, str]] = {
     "CubaLIF": {"tau_mem": "time", "tau_syn": "time", **_NEURON, "w_in": "values"},
 }
 OPTIONAL = {"v_reset", "input_shape", "input_type", "w_in"}
-# Fields that count as parameters of a network.
+# Fields that are parameters of a network.
 PARAMETERS = {"weight", "bias", "scale", "delay", "threshold", "r", "tau", "tau_mem", "tau_syn"}
 PARAMETERS |= {"v_leak", "v_reset", "v_threshold", "w_in"}
 
 
-class Fault(ValueError):
-    """A node or an edge that no network has."""
-
-
 def check_graph(graph: dict[str, Any]) -> None:
-    """Check a graph as it lies in a file, and the graphs inside it.
+    """Check the tree of a file as a graph, and the graphs inside it; edges become pairs of names.
 
     Raises:
-        Fault: what is wrong, and where.
+        InvalidFile: the first field that breaks the schema.
     """
-    count = _check(graph, "", DEEPEST_GRAPH)
+    count = _check(graph, "", MAX_DEPTH)
     if count == 0:
-        raise Fault("it holds no nodes")
+        raise InvalidFile("it holds no nodes")
     types = {node.get("type") for node in graph["nodes"].values()}
     for end in ("Input", "Output"):
         if end not in types:
-            raise Fault(f"it has no {end} node")
+            raise InvalidFile(f"it has no {end} node")
 
 
-def _check(graph: dict[str, Any], where: str, depth: int) -> int:
-    name = f"the graph {where}" if where else "the graph"
+def _check(graph: dict[str, Any], path: str, depth: int) -> int:
+    name = f"the graph {path}" if path else "the graph"
     if graph.get("type") != "NIRGraph":
-        raise Fault(f"{name} has the type {clean(graph.get('type'), 40)!r}, not NIRGraph")
+        raise InvalidFile(f"{name} has the type {sanitize(graph.get('type'), 40)!r}, not NIRGraph")
     if depth == 0:
-        raise Fault(f"graphs are nested more than {DEEPEST_GRAPH} deep")
+        raise InvalidFile(f"graphs are nested more than {MAX_DEPTH} deep")
     unknown = set(graph) - {"type", "nodes", "edges", "metadata"}
     if unknown:
-        raise Fault(f"{name} has the unknown field {clean(sorted(unknown)[0], 40)!r}")
+        raise InvalidFile(f"{name} has the unknown field {sanitize(sorted(unknown)[0], 40)!r}")
     nodes = graph.get("nodes")
     if not isinstance(nodes, dict):
-        raise Fault(f"{name} has no nodes")
+        raise InvalidFile(f"{name} has no nodes")
     count = 0
     for key, node in nodes.items():
-        path = f"{where}/{key}" if where else key
+        node_path = f"{path}/{key}" if path else key
         if isinstance(node, dict) and node.get("type") == "NIRGraph":
-            count += _check(node, path, depth - 1)
+            count += _check(node, node_path, depth - 1)
         else:
-            _check_node(clean(path, 80), node)
+            _check_node(sanitize(node_path, 80), node)
         count += 1
-    if count > MOST_NODES:
-        raise Fault(f"it has {count:,} nodes, more than {MOST_NODES:,}")
+    if count > MAX_NODES:
+        raise InvalidFile(f"it has {count:,} nodes, more than {MAX_NODES:,}")
     _check_metadata(graph, name)
     graph["edges"] = _edges(graph.get("edges"), nodes, name)
     return count
 
 
 def _edges(edges: Any, nodes: dict[str, Any], name: str) -> list[tuple[str, str]]:
-    """Return edges as pairs of names, each of which is a node."""
+    """Return edges as pairs of node names."""
     edges = np.asarray(() if edges is None else edges)
     if edges.size == 0:
         return []
     if edges.ndim != 2 or edges.shape[1] != 2 or edges.dtype != object:
-        raise Fault(f"the edges of {name} are not pairs of names")
+        raise InvalidFile(f"the edges of {name} are not pairs of names")
     pairs: list[tuple[str, str]] = [(str(a), str(b)) for a, b in edges.tolist()]
     seen = set()
     for pair in pairs:
         for end in pair:
             if end not in nodes:
-                raise Fault(f"an edge names the node {clean(end, 60)!r}, which is not there")
+                raise InvalidFile(f"an edge names the node {sanitize(end, 60)!r}, which is missing")
         if pair in seen:
-            raise Fault(f"the edge from {clean(pair[0], 40)!r} to {clean(pair[1], 40)!r} is double")
+            source, target = (sanitize(end, 40) for end in pair)
+            raise InvalidFile(f"the edge from {source!r} to {target!r} is stored twice")
         seen.add(pair)
     return pairs
 
@@ -124,18 +121,19 @@ def _edges(edges: Any, nodes: dict[str, Any], name: str) -> list[tuple[str, str]
 def _check_node(name: str, node: Any) -> None:
     kind = node.get("type") if isinstance(node, dict) else None
     if not isinstance(kind, str):
-        raise Fault(f"the node {name!r} has no type")
+        raise InvalidFile(f"the node {name!r} has no type")
     if kind not in FIELDS:
-        raise Fault(f"the node {name!r} has the unknown type {clean(kind, 40)!r}")
+        raise InvalidFile(f"the node {name!r} has the unknown type {sanitize(kind, 40)!r}")
     fields = FIELDS[kind]
     unknown = set(node) - set(fields) - {"type", "metadata"}
     if unknown:
-        raise Fault(f"{kind} {name!r} has the unknown field {clean(sorted(unknown)[0], 40)!r}")
+        field = sanitize(sorted(unknown)[0], 40)
+        raise InvalidFile(f"{kind} {name!r} has the unknown field {field!r}")
     for field, rule in fields.items():
         if field in node:
             _check_field(f"{field} of {kind} {name!r}", node[field], rule)
         elif field not in OPTIONAL:
-            raise Fault(f"{kind} {name!r} has no {field}")
+            raise InvalidFile(f"{kind} {name!r} has no {field}")
     _check_metadata(node, f"{kind} {name!r}")
     _check_shapes(f"{kind} {name!r}", kind, node)
 
@@ -143,33 +141,34 @@ def _check_node(name: str, node: Any) -> None:
 def _check_field(what: str, value: Any, rule: str) -> None:
     if rule == "padding" and isinstance(value, str):
         if value not in ("same", "valid"):
-            raise Fault(f"{what} is {clean(value, 40)!r}")
+            raise InvalidFile(f"{what} is {sanitize(value, 40)!r}")
         return
     if isinstance(value, dict | str):
-        raise Fault(f"{what} is not a number")
+        raise InvalidFile(f"{what} is not a number")
     array = np.asarray(value)
     if array.dtype.kind not in "iuf":
-        raise Fault(f"{what} has the type {array.dtype}")
-    if not is_finite(array):
-        raise Fault(f"{what} holds values that are not finite")
+        raise InvalidFile(f"{what} has the type {array.dtype}")
+    if not all_finite(array):
+        raise InvalidFile(f"{what} holds values that are not finite")
     if rule == "values":
         return
     if rule in ("time", "not negative"):
         if array.size and (array.min() < 0 or (rule == "time" and array.min() == 0)):
-            raise Fault(f"{what} holds {array.min():g}, a time that cannot be")
+            raise InvalidFile(f"{what} holds {array.min():g}, which is no valid time")
         return
     if array.size > 64 or np.any(array != np.trunc(array)):
-        raise Fault(f"{what} does not hold whole numbers")
-    least = {"positive": 1, "padding": 0, "shape": 1, "whole": -64}[rule]
-    if array.size and (array.min() < least or array.max() > LARGEST_SHAPE):
-        raise Fault(f"{what} is {clean(array.tolist(), 60)}")
-    if rule == "shape" and np.prod(array.astype(float)) > LARGEST_SHAPE:
-        raise Fault(f"{what} is {clean(array.tolist(), 60)}, more than a layer holds")
+        raise InvalidFile(f"{what} does not hold integers")
+    minimum = {"positive": 1, "padding": 0, "shape": 1, "integer": -64}[rule]
+    if array.size and (array.min() < minimum or array.max() > MAX_LAYER):
+        raise InvalidFile(f"{what} is {sanitize(array.tolist(), 60)}")
+    if rule == "shape" and np.prod(array.astype(float)) > MAX_LAYER:
+        shape = sanitize(array.tolist(), 60)
+        raise InvalidFile(f"{what} is {shape}, more than {MAX_LAYER:,} values")
 
 
 def _check_metadata(node: dict[str, Any], what: str) -> None:
     if not isinstance(node.get("metadata", {}), dict):
-        raise Fault(f"the metadata of {what} are not named values")
+        raise InvalidFile(f"the metadata of {what} are not named values")
 
 
 def _check_shapes(what: str, kind: str, node: dict[str, Any]) -> None:
@@ -177,16 +176,16 @@ def _check_shapes(what: str, kind: str, node: dict[str, Any]) -> None:
         shape, bias = np.shape(node["weight"]), np.shape(node.get("bias", 0))
         axes = {"Conv1d": 3, "Conv2d": 4}.get(kind)
         if len(shape) < 2 or 0 in shape or (axes is not None and len(shape) != axes):
-            raise Fault(f"the weight of {what} has the shape {list(shape)}")
+            raise InvalidFile(f"the weight of {what} has the shape {list(shape)}")
         outputs = shape[0] if axes else shape[-2]
         if "bias" in node and bias[-1:] != (outputs,):
-            raise Fault(f"the bias of {what} has the shape {list(bias)}, not [{outputs}]")
+            raise InvalidFile(f"the bias of {what} has the shape {list(bias)}, not [{outputs}]")
         groups = int(np.max(node.get("groups", 1)))
         if outputs % groups:
-            raise Fault(f"{what} has {outputs} outputs in {groups} groups")
+            raise InvalidFile(f"{what} has {outputs} outputs in {groups} groups")
     values = [f for f, rule in FIELDS[kind].items() if rule in ("values", "time") and f in node]
     if {"r", "v_leak", "v_threshold"} & set(values):
         shapes = {np.shape(node[field]) for field in values if field != "w_in"}
         if len(shapes) > 1:
             shown = ", ".join(str(list(shape)) for shape in sorted(shapes))
-            raise Fault(f"the parameters of {what} have different shapes: {shown}")
+            raise InvalidFile(f"the parameters of {what} have different shapes: {shown}")

@@ -1,0 +1,77 @@
+"""Inspection of a path by its kind, and of the two kinds without a module of their own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ..formats.array_headers import read_array_headers, read_text
+from ..formats.kinds import detect_kind
+from ..formats.safetensors import Weights, read_configuration, read_weights
+
+
+def inspect(path: Path | str) -> dict[str, Any]:
+    """Return the contents of a file or a run; its kind is detected from the content.
+
+    Every result has `path`, `kind` (`run`, `nir`, `onnx`, `safetensors`, `npz` or `npy`), `size`
+    in bytes and `warnings`. torch is not imported, and nothing in a file is run.
+
+    Raises:
+        DataError: the path is missing, of an unknown kind, damaged or hostile.
+    """
+    path = Path(path)
+    if path.is_dir():
+        from .run import inspect_run
+
+        return inspect_run(path)
+    kind = detect_kind(path)
+    if kind == "nir":
+        from .nir import inspect_nir
+
+        found = inspect_nir(path)
+    elif kind == "onnx":
+        from .onnx import inspect_onnx
+
+        found = inspect_onnx(path)
+    elif kind == "safetensors":
+        found = inspect_weights(read_weights(path))
+    else:
+        found = inspect_arrays(path)
+    return {"path": str(path), "kind": kind, "size": os.path.getsize(path), **found}
+
+
+def inspect_weights(weights: Weights) -> dict[str, Any]:
+    """Return the tensors of a safetensors file, and the network that its header describes."""
+    configuration = read_configuration(weights)
+    by_asnn = configuration is not None
+    warnings = [] if by_asnn else ["asnn did not write it: its header does not describe a network"]
+    return {
+        "model": configuration["model"] if by_asnn else None,
+        "labels": configuration.get("labels") or [] if by_asnn else [],
+        "parameters": sum(info.count for info in weights.tensors.values()),
+        "tensors": {
+            name: {"dtype": info.dtype, "shape": list(info.shape)}
+            for name, info in weights.tensors.items()
+        },
+        "metadata": {k: v for k, v in weights.metadata.items() if k != "asnn" or not by_asnn},
+        "warnings": warnings,
+    }
+
+
+def inspect_arrays(path: Path) -> dict[str, Any]:
+    """Return the arrays of a NumPy file, and the metadata of a spike file."""
+    arrays = read_array_headers(path)
+    is_spike_file = {"spikes", "shape", "meta"} <= {array.name for array in arrays}
+    return {
+        "arrays": {
+            array.name: {
+                "dtype": str(array.dtype),
+                "shape": list(array.shape),
+                "bytes": array.bytes,
+            }
+            for array in arrays
+        },
+        "spikes": read_text(path, "meta") if is_spike_file else None,
+        "warnings": [],
+    }
