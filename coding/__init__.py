@@ -1,4 +1,4 @@
-"""How values become spikes over T steps.
+"""Codes: images `[B, ...]` as T steps `[T, B, ...]` of spikes or analog values.
 
 >>> import torch
 >>> code = create_coding("temporal", steps=4)

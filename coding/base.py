@@ -1,4 +1,4 @@
-"""What every code can do."""
+"""The interface of a code."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import Tensor
 from ..core.errors import ConfigError
 
 Moments = tuple[Tensor, Tensor]
-MOST_STEPS = 10_000
+MAX_STEPS = 10_000
 
 
-def wide(x: Tensor) -> Tensor:
-    """Return `x` in at least float32: sums and logarithms lose too much in half precision."""
+def at_least_float32(x: Tensor) -> Tensor:
+    """Return `x` in at least float32: sums and logarithms are inexact in half precision."""
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
@@ -26,10 +26,10 @@ class Coding:
         ConfigError: `steps` is less than `min_steps`, or more than 10,000.
 
     Attributes:
-        name: what a user calls the code.
-        analog_steps: how many steps, from the first, carry analog values and not spikes.
-        static: whether all steps are equal, so that work on one serves for all.
-        min_steps: the fewest steps that the code can work with.
+        name: the name in recipes.
+        analog_steps: the number of leading steps that hold analog values instead of spikes.
+        static: whether all steps are equal, so that layers without state compute one step only.
+        min_steps: the smallest number of steps.
     """
 
     name: str = ""
@@ -38,9 +38,9 @@ class Coding:
     min_steps: int = 1
 
     def __init__(self, *, steps: int) -> None:
-        if type(steps) is not int or steps > MOST_STEPS:
+        if type(steps) is not int or steps > MAX_STEPS:
             raise ConfigError(
-                f"steps must be a whole number up to {MOST_STEPS}, not {steps!r}",
+                f"steps must be an integer up to {MAX_STEPS}, not {steps!r}",
             )
         if steps < self.min_steps:
             raise ConfigError(
@@ -53,12 +53,12 @@ class Coding:
         raise NotImplementedError
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
-        """Return the images `[B, ...]` that the code `[T, B, ...]` still tells.
+        """Return the images `[B, ...]` reconstructed from the code `[T, B, ...]`.
 
         Args:
-            code: what `encode` returned.
-            moments: mean and deviation of each image, from `moments`, for the codes that keep
-                standardised values only. Without them such a code gives standardised values.
+            code: the result of `encode`.
+            moments: mean and standard deviation of each image, from `moments`. Without them a code
+                of standardised values returns standardised values.
 
         Raises:
             ConfigError: the code has no decoder.
@@ -66,13 +66,13 @@ class Coding:
         raise ConfigError(f"the code {self.name!r} cannot be decoded")
 
     def moments(self, x: Tensor) -> Moments | None:
-        """Return what `decode` needs beside the code to give back pixels, or None."""
+        """Return the `moments` that `decode` needs to return pixels, or None."""
         return None
 
     def count_spikes(self, code: Tensor) -> Tensor:
-        """Return how many spikes each sample of the code `[T, B, ...]` spends, as `[B]` float64.
+        """Return the number of spikes of each sample of the code `[T, B, ...]`, `[B]` float64.
 
-        Analog steps carry values and not spikes, so they count nothing.
+        Analog steps hold no spikes and are not counted.
         """
         spikes = code[self.analog_steps :]
         return spikes.transpose(0, 1).flatten(1).sum(1, dtype=torch.float64)

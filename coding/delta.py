@@ -1,4 +1,4 @@
-"""The delta code: a spike for every step δ by which the value exceeds what was sent so far."""
+"""The delta code: a spike whenever the value exceeds the transmitted sum by δ."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coding, Moments, wide
+from .base import Coding, Moments, at_least_float32
 
 
 class Delta(Coding):
     """Delta modulation with feedback of a constant signal that begins at 0.
 
-    What was sent after t spikes is t δ, so code[t] = H(x - (t + 1) δ): a value spends as many
-    spikes as it holds steps δ, without a gap from the first step on.
+    After t spikes the transmitted sum is t δ, so code[t] = H(x - (t + 1) δ): a value fires at each
+    step from the first until its sum is reached.
 
     Args:
         steps: number of time steps T.
-        threshold: δ; 1/(T + 1) by default, so that [0, 1] just fills T steps.
+        threshold: δ; 1/(T + 1) by default, so that [0, 1] uses all T steps.
 
     Raises:
         ConfigError: `threshold` is not above 0.
 
     Source: the step-forward scheme of Petro, Kasabov and Kiss, IEEE TNNLS 31 (2020). Without the
-    feedback, as `snntorch.spikegen.delta` does for sequences, an image that stands still spikes
-    at the first step only.
+    feedback, as `snntorch.spikegen.delta` does for sequences, a constant image spikes at
+    the first step only.
     """
 
     name = "delta"
@@ -36,12 +36,12 @@ class Delta(Coding):
         self.threshold = threshold
 
     def encode(self, x: Tensor) -> Tensor:
-        values = wide(x)
+        values = at_least_float32(x)
         count = torch.arange(1, self.steps + 1, dtype=values.dtype, device=x.device)
         level = count * self.threshold if self.threshold else count / (self.steps + 1)
         return (values > level.view(-1, *[1] * x.dim())).to(x.dtype)
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
-        """Return the middle of the interval that the number of spikes n tells, (n + 1/2) δ."""
+        """Return the middle of the interval of values with n spikes, (n + 1/2) δ."""
         delta = self.threshold or 1 / (self.steps + 1)
         return (code.sum(0) + 0.5) * delta

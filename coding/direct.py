@@ -10,7 +10,7 @@ from .base import Coding, Moments
 class Direct(Coding):
     """Repeat the analog image: code[t] = x for every t.
 
-    The steps are views of one image; nothing is copied.
+    The steps are views of one image, not copies.
     """
 
     name = "direct"

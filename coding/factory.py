@@ -1,4 +1,4 @@
-"""Codes by name."""
+"""The registry of codes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def create_coding(name: str, *, steps: int, **options: Any) -> Coding:
         name: `direct`, `temporal`, `hybrid`, `embedding`, `hybrid-embedding`, `rate`, `latency`,
             `delta`, or a code that an installed package adds.
         steps: number of time steps T.
-        options: the code's own, such as `thresholds="quantile"`.
+        options: options of the code, such as `thresholds="quantile"`.
 
     Raises:
-        ConfigError: the name, the number of steps or an option is not possible.
+        ConfigError: an unknown name, or an invalid number of steps or option.
     """
     coding = coding_registry.get(name)
     check_options("coding", name, coding, options)

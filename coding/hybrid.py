@@ -1,4 +1,4 @@
-"""Hybrid codes: the analog image first, spikes after.
+"""Hybrid codes: the analog image at the first step, spikes at the others.
 
 Source: arXiv 2408.12407.
 """
@@ -14,12 +14,12 @@ from .thresholds import ThresholdRule
 
 
 class Hybrid(Coding):
-    """code[0] = x, code[1:] = the code of T - 1 steps that `inner` makes of x.
+    """code[0] = x, code[1:] = `inner.encode(x)` with T - 1 steps.
 
     Args:
         steps: number of time steps T, at least 2.
-        thresholds: `linear` or `quantile`, for the steps of spikes.
-        variant: `fixed`, or `published` for the faults of the published code.
+        thresholds: `linear` or `quantile`, for the spike steps.
+        variant: `fixed`, or `published` for the published code with its bugs.
 
     Raises:
         ConfigError: fewer than 2 steps, or an option that the inner code refuses.

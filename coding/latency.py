@@ -1,4 +1,4 @@
-"""The latency code: time to first spike of an integrator that the value charges."""
+"""The latency code: the time to the first spike of an integrator with the value as input."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coding, Moments, wide
+from .base import Coding, Moments, at_least_float32
 
 
 class Latency(Coding):
     """One spike at t = τ ln(x / (x - θ)), or with `linear` at t = τ (1 - x), rounded.
 
-    Values at or below θ fire last (with `clip` not at all). With `normalize` the latest spike
-    falls on the last step: τ is replaced by (T - 1) / ln((θ + ε)/ε), linear by T - 1. Equal to
-    `snntorch.spikegen.latency`, which normalises by the latest spike of the batch at hand, for
-    every batch that holds a value at or below θ; here a sample's code does not depend on its
-    neighbours in the batch. Without `normalize`, spikes after the last step are lost.
+    Values at or below θ fire last (with `clip` not at all). `normalize` moves the latest possible
+    spike to the last step: τ becomes (T - 1) / ln((θ + ε)/ε), or T - 1 with `linear`.
+    `snntorch.spikegen.latency` normalises by the latest spike in the batch; the two agree on every
+    batch with a value at or below θ, and here a sample's code does not depend on the other samples
+    of the batch. Without `normalize`, spikes after the last step are lost.
 
     Args:
         steps: number of time steps T.
@@ -55,8 +55,8 @@ class Latency(Coding):
         self.clip = clip
 
     def encode(self, x: Tensor) -> Tensor:
-        # ε vanishes beside θ in half precision, and ln(x / 0) would follow.
-        values = wide(x)
+        # In half precision θ + ε rounds to θ, and `_charge_time` would divide by 0.
+        values = at_least_float32(x)
         time = (self._linear_time(values) if self.linear else self._log_time(values)).round()
         t = torch.arange(self.steps, device=x.device).view(-1, *[1] * x.dim())
         spikes = time == t
@@ -65,9 +65,9 @@ class Latency(Coding):
         return spikes.to(x.dtype)
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
-        """Return the value that fires at the time of the spike; 0 where there is none."""
+        """Return the value whose spike time is that of the first spike; 0 without a spike."""
         fired, time = code.max(dim=0)
-        # e^t outgrows half precision.
+        # e^t overflows half precision.
         time = time.double()
         if self.linear:
             tau = max(self.steps - 1, 1) if self.normalize else self.tau

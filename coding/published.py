@@ -1,8 +1,8 @@
-"""What the author's published code computes, faults included, so that it can be compared.
+"""The codes as the author's published implementation computes them, with its bugs.
 
-Source: github.com/hhx0320/ASNN. Its faults: values are compared with `>=` after those that have
-fired were set to 0, so that every threshold at or below 0 makes everything fire again; and the
-thresholds fall by 1/n, where n is the number of steps, whatever the number of slots.
+Source: github.com/hhx0320/ASNN. Its bugs: values that have fired are set to 0 and compared again
+with `>=`, so at a threshold at or below 0 all values fire again; the thresholds fall by 1/n with n
+the number of steps, whatever the number of slots.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ def published_planes(x: Tensor, planes: Tensor, divisor: int) -> Tensor:
 
     Args:
         x: images `[B, ...]`.
-        planes: which steps slot i adds to, `[T, K]`.
+        planes: 1 where slot i fires at step t, `[T, K]`.
         divisor: n.
 
     Returns:
-        `[T, B, ...]`; counts, where several slots add to one step.
+        `[T, B, ...]`; counts where several slots fire at one step.
     """
     code = x.new_zeros(planes.shape[0], *x.shape)
     left = x

@@ -14,8 +14,8 @@ class Rate(Coding):
 
     Args:
         steps: number of time steps T.
-        seed: draw every call from this seed, so that the same images always get the same spikes;
-            by default torch's global generator is used, and each call draws anew.
+        seed: seed of every call, so that equal images get equal spikes; by default each call
+            draws from torch's global generator.
 
     Raises:
         ConfigError: `seed` is out of range.

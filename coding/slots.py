@@ -1,7 +1,6 @@
-"""Codes that give each value one slot: `temporal` and `embedding`.
+"""Codes that assign each value to a slot: `temporal` and `embedding`.
 
-Source: arXiv 2408.12407, with the faults of the published code mended; `variant="published"`
-computes what that code computes.
+Source: arXiv 2408.12407, without the bugs of the published code; `variant="published"` has them.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from .published import published_planes
 from .thresholds import ThresholdRule, create_thresholds
 
 Variant = Literal["fixed", "published"]
-MOST_EMBEDDING_STEPS = 16
+MAX_EMBEDDING_STEPS = 16
 
 
 class SlotCoding(Coding):
@@ -26,14 +25,14 @@ class SlotCoding(Coding):
     Args:
         steps: number of time steps T.
         thresholds: `linear` or `quantile`.
-        variant: `fixed`, or `published` for the faults of the published code.
+        variant: `fixed`, or `published` for the published code with its bugs.
 
     Raises:
         ConfigError: too few or too many steps, or `published` with other thresholds than linear.
 
     Attributes:
-        divisor: the number n in the published code's θ_i = 1 - i/n; T, unless this code is a part
-            of a longer one.
+        divisor: n in the published thresholds θ_i = 1 - i/n; T, or that of the hybrid code around
+            this one.
     """
 
     def __init__(
@@ -48,8 +47,8 @@ class SlotCoding(Coding):
             raise ConfigError(f"unknown variant {variant!r}", why="choose from fixed, published")
         if variant == "published" and thresholds != "linear":
             raise ConfigError(
-                "variant 'published' goes with linear thresholds only",
-                why="the published code compares with 1 - i/n and nothing else",
+                "variant 'published' needs linear thresholds",
+                why="the published code has no other thresholds",
                 remedy='set thresholds = "linear" or variant = "fixed"',
             )
         self.slots = self._slots_in(steps)
@@ -70,7 +69,7 @@ class SlotCoding(Coding):
 
     @staticmethod
     def _slots_in(steps: int) -> int:
-        """Return the number of slots that `steps` steps can tell apart."""
+        """Return the number of slots K of a code with `steps` steps."""
         raise NotImplementedError
 
     def _steps_of(self, slot: Tensor) -> Tensor:
@@ -78,11 +77,11 @@ class SlotCoding(Coding):
         raise NotImplementedError
 
     def _slot_of(self, code: Tensor) -> Tensor:
-        """Return the slots that T steps tell, the inverse of `_steps_of`."""
+        """Return the slots of T steps, the inverse of `_steps_of`."""
         raise NotImplementedError
 
     def _planes(self) -> Tensor:
-        """Return what slots 1..K look like, `[T, K]`."""
+        """Return the steps of slots 1..K, `[T, K]`."""
         return self._steps_of(torch.arange(1, self.slots + 1))
 
 
@@ -100,7 +99,7 @@ class Temporal(SlotCoding):
         return slot == t.view(-1, *[1] * slot.dim())
 
     def _slot_of(self, code: Tensor) -> Tensor:
-        # The published variant may fire twice; the first spike is the one that tells the value.
+        # The published variant may fire twice; the first spike carries the value.
         fired, first = code.max(dim=0)
         return torch.where(fired > 0, first + 1, torch.zeros_like(first))
 
@@ -121,9 +120,9 @@ class Embedding(SlotCoding):
         variant: Variant = "fixed",
     ) -> None:
         super().__init__(steps=steps, thresholds=thresholds, variant=variant)
-        if steps > MOST_EMBEDDING_STEPS:
+        if steps > MAX_EMBEDDING_STEPS:
             raise ConfigError(
-                f"steps must be at most {MOST_EMBEDDING_STEPS} for embedding, not {steps}",
+                f"steps must be at most {MAX_EMBEDDING_STEPS} for embedding, not {steps}",
                 why=f"{steps} binary digits are finer than any image",
             )
 

@@ -1,10 +1,10 @@
-"""Spike files: what `asnn encode` writes, a NumPy archive that any tool can open.
+"""Spike files, the output of `asnn encode`: a NumPy archive that any tool can open.
 
 Arrays of the file:
     spikes  uint8, the spike steps `[Ts, B, ...]` as packed bits (numpy.packbits of the flat array)
     shape   int64, the shape of the whole code `[T, B, ...]`
-    analog  float32 `[Ta, B, ...]`, the analog steps, where the code has some
-    labels  int64 `[B]`, where they are known
+    analog  float32 `[Ta, B, ...]`, the analog steps, if the code has any
+    labels  int64 `[B]`, if known
     meta    JSON: format, code, options, steps, analog_steps, thresholds, version, source
 """
 
@@ -32,8 +32,8 @@ class SpikeFile:
     """The contents of a spike file.
 
     Attributes:
-        code: `[T, B, ...]`; uint8 where all steps are spikes, float32 where some are analog.
-        meta: how the code was made.
+        code: `[T, B, ...]`; uint8 if all steps are spikes, float32 if some are analog.
+        meta: code, options and steps.
         labels: `[B]`, or None.
     """
 
@@ -46,15 +46,15 @@ def save_spikes(target: BinaryIO, file: SpikeFile) -> None:
     """Write a spike file to an open binary stream.
 
     Raises:
-        DataError: a spike step holds other values than 0 and 1.
+        DataError: a spike step holds values other than 0 and 1.
     """
     analog_steps = int(file.meta.get("analog_steps", 0))
-    # The direct code repeats one image: it is kept once.
-    kept = 1 if file.meta.get("static") else analog_steps
+    # The direct code repeats one image, which is stored once.
+    stored = 1 if file.meta.get("static") else analog_steps
     spikes = file.code[analog_steps:]
     if not np.isin(spikes, (0, 1)).all():
         raise DataError(
-            "the code holds values other than 0 and 1, which packed bits cannot carry",
+            "the code holds values other than 0 and 1, which packed bits cannot store",
             why="the published embedding counts spikes instead of giving binary digits",
             remedy="write .npy instead",
         )
@@ -64,14 +64,14 @@ def save_spikes(target: BinaryIO, file: SpikeFile) -> None:
         "meta": np.asarray(json.dumps({**file.meta, "format": FORMAT})),
     }
     if analog_steps:
-        arrays["analog"] = file.code[:kept].astype(np.float32)
+        arrays["analog"] = file.code[:stored].astype(np.float32)
     if file.labels is not None:
         arrays["labels"] = np.asarray(file.labels, dtype=np.int64)
     np.savez(target, **arrays)
 
 
 def load_spikes(source: Path | str | bytes) -> SpikeFile:
-    """Read a spike file, from a path or from its bytes.
+    """Return the contents of a spike file, from a path or from bytes.
 
     Raises:
         DataError: it is not a spike file, or it is damaged.
@@ -89,8 +89,8 @@ def load_spikes(source: Path | str | bytes) -> SpikeFile:
         count = math.prod(spike_shape)
         if min(spike_shape) < 0 or analog_steps < 0 or arrays["spikes"].size != (count + 7) // 8:
             raise ValueError("the number of bits does not fit the shape")
-        stored = sum(array.nbytes for array in arrays.values())
-        if math.prod(shape) * 4 > max(MAX_UNPACKED, MAX_RATIO * stored):
+        available = sum(array.nbytes for array in arrays.values())
+        if math.prod(shape) * 4 > max(MAX_UNPACKED, MAX_RATIO * available):
             raise ValueError(f"a code of shape {list(shape)} takes too much memory")
         code = np.unpackbits(arrays["spikes"], count=count).reshape(spike_shape)
         if analog_steps:

@@ -1,4 +1,4 @@
-"""Falling thresholds: every value belongs to the slot of the first one that it passes.
+"""Descending thresholds: a value belongs to the slot of the first threshold that it exceeds.
 
 K slots have K thresholds θ_1 > θ_2 > ... > θ_K, and slot i holds the values
 θ_i < x <= θ_{i-1} (θ_0 = ∞).
@@ -12,29 +12,29 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Moments, wide
+from .base import Moments, at_least_float32
 
 ThresholdRule = Literal["linear", "quantile"]
 LAYER_NORM_EPS = 1e-5
 
 
 class LinearThresholds:
-    """θ_i = 1 - i/K on the pixels as they are; an exact 0 belongs to no slot."""
+    """θ_i = 1 - i/K on the pixels; an exact 0 belongs to no slot."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
 
     def table(self) -> Tensor:
         """Return θ_1 .. θ_K as float64 `[K]`."""
-        return _falling(self.slots, torch.float64)
+        return _descending(self.slots, torch.float64)
 
     def slot(self, x: Tensor) -> Tensor:
-        """Return each value's slot 1..K, or 0 where it is in none; same shape, int64."""
-        return _slot(x, self.rising(x.dtype).to(x.device))
+        """Return the slot 1..K of each value, 0 for none; same shape, int64."""
+        return _slot(x, self.boundaries(x.dtype).to(x.device))
 
-    def rising(self, dtype: torch.dtype) -> Tensor:
-        """Return θ_K .. θ_1 `[K]`, what pixels are compared with."""
-        return _falling(self.slots, dtype).flip(0)
+    def boundaries(self, dtype: torch.dtype) -> Tensor:
+        """Return θ_K .. θ_1 `[K]`, the boundaries for pixels."""
+        return _descending(self.slots, dtype).flip(0)
 
     def moments(self, x: Tensor) -> Moments | None:
         """Return None: the pixels are not standardised."""
@@ -47,12 +47,11 @@ class LinearThresholds:
 
 
 class QuantileThresholds:
-    """θ_i = σ(Φ⁻¹(1 - i/K)), θ_K = 0, on standardised images: normal data fills slots equally.
+    """θ_i = σ(Φ⁻¹(1 - i/K)), θ_K = 0, on standardised images: normal data fills all slots equally.
 
-    The image goes through a LayerNorm without learned parameters over all axes but the first,
-    then σ. Because σ rises strictly, σ(z) > θ_i is the same as z > Φ⁻¹(1 - i/K); the comparison
-    is made on z, so that it is exact where σ would saturate or underflow, and every finite
-    value has a slot.
+    The image is normalised by a LayerNorm without parameters over all axes but the first. Since σ
+    is strictly increasing, σ(z) > θ_i is equivalent to z > Φ⁻¹(1 - i/K); z is compared, because σ
+    saturates and underflows. Every finite value has a slot.
     """
 
     def __init__(self, slots: int) -> None:
@@ -60,20 +59,20 @@ class QuantileThresholds:
 
     def table(self) -> Tensor:
         """Return θ_1 .. θ_K as float64 `[K]`."""
-        return torch.sigmoid(self._normal_quantiles(_falling(self.slots, torch.float64)))
+        return torch.sigmoid(self._normal_quantiles(_descending(self.slots, torch.float64)))
 
     def slot(self, x: Tensor) -> Tensor:
-        """Return each value's slot 1..K; same shape, int64."""
+        """Return the slot 1..K of each value; same shape, int64."""
         z = self._standardise(x)
-        return _slot(z, self.rising(z.dtype).to(z.device))
+        return _slot(z, self.boundaries(z.dtype).to(z.device))
 
-    def rising(self, dtype: torch.dtype) -> Tensor:
-        """Return σ⁻¹(θ_K) .. σ⁻¹(θ_1) `[K]`, what standardised pixels are compared with."""
-        return self._normal_quantiles(_falling(self.slots, torch.float64)).flip(0).to(dtype)
+    def boundaries(self, dtype: torch.dtype) -> Tensor:
+        """Return σ⁻¹(θ_K) .. σ⁻¹(θ_1) `[K]`, the boundaries for standardised pixels."""
+        return self._normal_quantiles(_descending(self.slots, torch.float64)).flip(0).to(dtype)
 
     def moments(self, x: Tensor) -> Moments | None:
-        """Return mean and deviation of each image `[B, ...]`, shaped `[B, 1, ...]`."""
-        flat = wide(x).reshape(len(x), x[0].numel() if len(x) else 1)
+        """Return mean and standard deviation of each image `[B, ...]`, shaped `[B, 1, ...]`."""
+        flat = at_least_float32(x).reshape(len(x), x[0].numel() if len(x) else 1)
         mean = flat.mean(1)
         variance = (flat - mean.unsqueeze(1)).square().mean(1)
         shape = (x.shape[0],) + (1,) * (x.dim() - 1)
@@ -89,16 +88,16 @@ class QuantileThresholds:
         return z.to(dtype)
 
     def distance(self, x: Tensor) -> Tensor:
-        """Return how far each standardised pixel is from the nearest threshold, like `x`."""
+        """Return the distance of each standardised pixel from the nearest threshold, like `x`."""
         z = self._standardise(x)
-        rising = self.rising(z.dtype).to(z.device)
-        above = torch.bucketize(z, rising).clamp(max=len(rising) - 1)
-        to_above, to_below = rising[above] - z, z - rising[(above - 1).clamp(min=0)]
+        boundaries = self.boundaries(z.dtype).to(z.device)
+        above = torch.bucketize(z, boundaries).clamp(max=len(boundaries) - 1)
+        to_above, to_below = boundaries[above] - z, z - boundaries[(above - 1).clamp(min=0)]
         return torch.minimum(to_above.abs(), to_below.abs())
 
     def _standardise(self, x: Tensor) -> Tensor:
-        x = wide(x)
-        if x.dim() == 1:  # one value an image: it equals its mean
+        x = at_least_float32(x)
+        if x.dim() == 1:  # an image of one value equals its mean
             return torch.zeros_like(x)
         return torch.nn.functional.layer_norm(x, x.shape[1:], eps=LAYER_NORM_EPS)
 
@@ -108,10 +107,10 @@ class QuantileThresholds:
 
 
 def create_thresholds(rule: ThresholdRule, slots: int) -> LinearThresholds | QuantileThresholds:
-    """Return the thresholds of `slots` slots under a rule.
+    """Return the thresholds of `slots` slots by the name of their rule.
 
     Raises:
-        ConfigError: the rule is not known.
+        ConfigError: the rule is unknown.
     """
     if rule == "linear":
         return LinearThresholds(slots)
@@ -120,14 +119,14 @@ def create_thresholds(rule: ThresholdRule, slots: int) -> LinearThresholds | Qua
     raise ConfigError(f"unknown thresholds {rule!r}", why="choose from linear, quantile")
 
 
-def _falling(slots: int, dtype: torch.dtype, device: torch.device | str | None = None) -> Tensor:
-    """Return (K-1)/K, ..., 1/K, 0, each rounded once, so that equal fractions compare equal."""
-    wide = dtype if dtype in (torch.float32, torch.float64) else torch.float32
-    counts = torch.arange(slots - 1, -1, -1, dtype=wide, device=device)
+def _descending(slots: int, dtype: torch.dtype, device: torch.device | str | None = None) -> Tensor:
+    """Return (K-1)/K, ..., 1/K, 0, each rounded once, so that equal fractions are equal floats."""
+    counting = dtype if dtype in (torch.float32, torch.float64) else torch.float32
+    counts = torch.arange(slots - 1, -1, -1, dtype=counting, device=device)
     return (counts / slots).to(dtype)
 
 
-def _slot(x: Tensor, rising: Tensor) -> Tensor:
-    """Return K + 1 - (number of thresholds below x), and 0 where there is none."""
-    below = torch.bucketize(x.contiguous(), rising)
-    return torch.where(below > 0, rising.numel() + 1 - below, torch.zeros_like(below))
+def _slot(x: Tensor, boundaries: Tensor) -> Tensor:
+    """Return K + 1 - (number of thresholds below x), 0 if there is none."""
+    below = torch.bucketize(x.contiguous(), boundaries)
+    return torch.where(below > 0, boundaries.numel() + 1 - below, torch.zeros_like(below))

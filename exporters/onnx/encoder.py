@@ -1,6 +1,6 @@
-"""Codes in ONNX: from images `[N, C, H, W]` to the steps that a network sees.
+"""Encoders in ONNX: from images `[N, C, H, W]` to the steps that a network reads.
 
-Each function does what `encode` of the code does, with the same thresholds in float32.
+Each function computes `encode` of its coding, with the same thresholds in float32.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .builder import Builder
 
 
 def add_encoder(b: Builder, coding: Coding, image: str, name: str) -> str:
-    """Add the code of `image` and return its name: `[T, N, C, H, W]`, `[1, ...]` if it is static.
+    """Add the encoder and return the name of the code, `[T, N, C, H, W]`, `[1, ...]` if static.
 
     Raises:
-        ConfigError: the code cannot be said in ONNX.
+        ConfigError: the coding has no form in ONNX.
     """
     check_encoder(coding)
     if isinstance(coding, Direct):
@@ -42,19 +42,19 @@ def add_encoder(b: Builder, coding: Coding, image: str, name: str) -> str:
 
 
 def check_encoder(coding: Coding) -> None:
-    """Refuse a code that ONNX cannot compute from an image.
+    """Refuse a coding that ONNX cannot compute from an image.
 
     Raises:
-        ConfigError: it is random, published with its faults, or from another package.
+        ConfigError: it is random, a published variant, or from another package.
     """
     known = (Direct, Temporal, Embedding, HybridTemporal, HybridEmbedding, Delta, Latency)
     why = ""
     if coding.name == "rate":
         why = "it is random, and two runtimes do not draw the same numbers"
     elif type(coding) not in known:
-        why = "the exporter does not know how it computes"
+        why = "the exporter has no ONNX form of it"
     elif getattr(getattr(coding, "inner", coding), "variant", "fixed") != "fixed":
-        why = "the published variant is there for comparison and is not exported"
+        why = "the published variant is for comparison and is not exported"
     if why:
         raise ConfigError(
             f"the code {coding.name!r} cannot be part of an ONNX file",
@@ -68,7 +68,7 @@ def _slots(b: Builder, coding: SlotCoding, image: str, name: str) -> str:
     x = image
     if isinstance(thresholds, QuantileThresholds):
         x = _standardised(b, image, name)
-    rising = thresholds.rising(torch.float32).numpy()
+    rising = thresholds.boundaries(torch.float32).numpy()
     if isinstance(coding, Temporal):
         return _temporal(b, x, rising, name)
     return _embedding(b, x, rising, coding.steps, name)
@@ -97,7 +97,7 @@ def _standardised(b: Builder, image: str, name: str) -> str:
 
 
 def _temporal(b: Builder, x: str, rising: np.ndarray, name: str) -> str:
-    """code_t = H(x - θ_{t+1}) - H(x - θ_t): what passes a threshold and not the one above it."""
+    """code_t = H(x - θ_{t+1}) - H(x - θ_t): above one threshold and not above the next."""
     falling = rising[::-1].reshape(-1, 1, 1, 1, 1)
     passed = b.op("Greater", [x, b.constant(f"{name}.thresholds", falling)], f"{name}/passed")
     if len(rising) == 1:
@@ -121,9 +121,9 @@ def _temporal(b: Builder, x: str, rising: np.ndarray, name: str) -> str:
 
 
 def _embedding(b: Builder, x: str, rising: np.ndarray, steps: int, name: str) -> str:
-    """The slot number in binary: thresholds are searched by halves, K = 2^T - 1 of them."""
+    """The slot number in binary: a binary search over the K = 2^T - 1 thresholds."""
     table = b.constant(f"{name}.thresholds", rising)
-    below = None  # how many thresholds lie below
+    below = None  # the number of thresholds below x
     for bit in reversed(range(steps)):
         half = b.constant(f"{name}.bit{bit}", 2**bit, np.int64)
         at = b.constant(f"{name}.middle{bit}", 2**bit - 1, np.int64)
@@ -135,7 +135,7 @@ def _embedding(b: Builder, x: str, rising: np.ndarray, steps: int, name: str) ->
         more = b.op("Mul", [more, half], f"{name}/{bit}/share")
         below = more if below is None else b.op("Add", [below, more], f"{name}/{bit}/below")
     assert below is not None
-    # Slot K + 1 - below, and 0 where nothing lies below: 2^T - below, modulo 2^T.
+    # Slot K + 1 - below, and 0 if no threshold is below: (2^T - below) modulo 2^T.
     slot = b.op("Sub", [b.constant(f"{name}.slots", 2**steps, np.int64), below], f"{name}/slot")
     slot = b.op("Unsqueeze", [slot, b.integers(0)], f"{name}/slots")
     powers = (2 ** np.arange(steps)).reshape(-1, 1, 1, 1, 1)

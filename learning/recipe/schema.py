@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...coding.base import MOST_STEPS
+from ...coding.base import MAX_STEPS
 from ...core.documents import read_toml
 from ...core.errors import ConfigError, DataError
 from ...datasets.base import DataSet
@@ -60,7 +60,7 @@ class CodingSection(Section):
     """How images become spikes; further keys are the code's own."""
 
     name: str = Field("hybrid", description="code")
-    steps: int = Field(4, ge=1, le=MOST_STEPS, description="time steps T")
+    steps: int = Field(4, ge=1, le=MAX_STEPS, description="time steps T")
 
 
 class NeuronSection(Section):

@@ -1,4 +1,4 @@
-"""Spike files that are damaged or forged: a DataError, whatever is wrong with them."""
+"""Damaged and forged spike files raise DataError and nothing else."""
 
 import io
 import json
@@ -19,20 +19,20 @@ def spike_file() -> bytes:
     return stream.getvalue()
 
 
-def test_a_flipped_bit_is_never_another_error():
-    whole = spike_file()
-    escaped = set()
-    for place in range(len(whole)):
+def test_a_flipped_bit_raises_no_other_error():
+    valid = spike_file()
+    other_errors = set()
+    for index in range(len(valid)):
         for bit in range(8):
-            damaged = bytearray(whole)
-            damaged[place] ^= 1 << bit
+            damaged = bytearray(valid)
+            damaged[index] ^= 1 << bit
             try:
                 load_spikes(bytes(damaged))
             except DataError:
                 pass
             except Exception as error:
-                escaped.add(type(error).__name__)
-    assert escaped == set()
+                other_errors.add(type(error).__name__)
+    assert other_errors == set()
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_flipped_bit_is_never_another_error():
     ],
     ids=str,
 )
-def test_arrays_that_do_not_fit(changes):
+def test_inconsistent_arrays(changes):
     arrays = {
         "spikes": np.packbits(np.array([1, 0, 1, 1], np.uint8)),
         "shape": np.array([2, 2]),

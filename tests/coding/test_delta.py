@@ -11,7 +11,7 @@ from asnn.core import ConfigError
 
 
 def modulate(value: Fraction, delta: Fraction, steps: int) -> list[int]:
-    """Send δ whenever the value is more than δ above what was sent so far."""
+    """Return delta modulation with feedback: a spike adds δ to the transmitted sum."""
     sent, spikes = Fraction(0), []
     for _ in range(steps):
         fires = value - sent > delta
@@ -22,7 +22,7 @@ def modulate(value: Fraction, delta: Fraction, steps: int) -> list[int]:
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 14, 16])
 def test_equals_feedback_modulation_on_all_grey_levels(steps):
-    # With T = 2, 4, 14 and 16, T + 1 divides 255: some grey levels are whole multiples of δ.
+    # With T = 2, 4, 14 and 16, T + 1 divides 255: some grey levels are multiples of δ.
     x = torch.arange(256) / 255
     code = create_coding("delta", steps=steps).encode(x).T.int().tolist()
     assert code == [modulate(Fraction(k, 255), Fraction(1, steps + 1), steps) for k in range(256)]
@@ -30,8 +30,8 @@ def test_equals_feedback_modulation_on_all_grey_levels(steps):
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("delta", [0.0625, 0.25, 0.5])
-def test_own_threshold_equals_feedback_modulation(delta, dtype):
-    # Halves and their products are exact in every dtype.
+def test_a_given_threshold_equals_feedback_modulation(delta, dtype):
+    # Multiples of 1/32 are exact in every dtype.
     levels = range(33)
     x = (torch.arange(33) / 32).to(dtype)
     code = create_coding("delta", steps=6, threshold=delta).encode(x)
@@ -40,21 +40,21 @@ def test_own_threshold_equals_feedback_modulation(delta, dtype):
     assert code.T.int().tolist() == expected
 
 
-def test_a_signal_that_stands_still_keeps_firing_as_snntorchs_does_not():
-    # Without feedback a constant signal differs from its predecessor at the first step alone.
+def test_a_constant_signal_keeps_firing_unlike_in_snntorch():
+    # Without feedback a constant signal changes at the first step only.
     x = torch.full((6, 1), 0.9)
     assert spikegen.delta(x, threshold=0.2).sum() < 2
     assert create_coding("delta", steps=6, threshold=0.2).encode(x[0]).sum() == 4  # ⌈0.9/0.2⌉ - 1
 
 
 @pytest.mark.parametrize("steps", [1, 3, 4, 9])
-def test_half_a_step_is_lost_and_no_more(steps):
+def test_the_decoding_error_is_at_most_half_of_delta(steps):
     coding = create_coding("delta", steps=steps)
     x = torch.arange(256, dtype=torch.float64) / 255
     code = coding.encode(x)
     assert torch.equal(coding.count_spikes(code), code.sum(0))
     error = (coding.decode(code) - x).abs().max().item()
-    # Zero decodes to δ/2 exactly, so the bound is reached.
+    # Zero decodes to δ/2, which reaches the bound.
     assert error == pytest.approx(1 / (steps + 1) / 2, abs=1e-12)
 
 

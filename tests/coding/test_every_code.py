@@ -1,4 +1,4 @@
-"""What holds for every code: shapes, dtype, nothing NaN, names, decoding, counting."""
+"""Properties of every code: shapes, dtype, finite values, decoding, counting."""
 
 import math
 
@@ -11,12 +11,12 @@ from asnn.coding import Coding, coding_registry, create_coding
 from asnn.coding.thresholds import LAYER_NORM_EPS
 from asnn.core import ConfigError
 
-SLOTTED = ["temporal", "hybrid", "embedding", "hybrid-embedding"]
+SLOT_CODES = ["temporal", "hybrid", "embedding", "hybrid-embedding"]
 CODES = [
     ("direct", {}),
-    *((name, {}) for name in SLOTTED),
-    *((name, {"thresholds": "quantile"}) for name in SLOTTED),
-    *((name, {"variant": "published"}) for name in SLOTTED),
+    *((name, {}) for name in SLOT_CODES),
+    *((name, {"thresholds": "quantile"}) for name in SLOT_CODES),
+    *((name, {"variant": "published"}) for name in SLOT_CODES),
     ("rate", {}),
     ("rate", {"seed": 3}),
     ("latency", {}),
@@ -33,8 +33,8 @@ def each(codes):
 
 
 every_code = each(CODES)
-# Chance falls on a batch as a whole, and in the order of its memory.
-every_certain_code = each([code for code in CODES if code[0] != "rate"])
+# Random numbers are drawn for a batch at once, in the order of its memory.
+every_deterministic_code = each([code for code in CODES if code[0] != "rate"])
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 SHAPES = [(3,), (2, 1, 1, 1), (2, 3, 4, 5), (1, 7), (0, 1, 4, 4), (0,)]
 
@@ -66,31 +66,31 @@ def test_shape_dtype_and_values(name, options, shape, dtype):
 
 @every_code
 @pytest.mark.parametrize("value", [0.0, 0.1, 0.5, 1.0])
-def test_constant_images_are_never_nan(name, options, value):
+def test_constant_images_are_finite(name, options, value):
     coding = create_coding(name, steps=4, **options)
     for shape in [(2, 1, 3, 3), (2, 1, 1, 1), (2,)]:
         x = torch.full(shape, value)
         code = coding.encode(x)
         assert code.isfinite().all()
-        # Equal values have equal codes, whatever the code (but chance).
+        # Equal values have equal codes, except random ones.
         if name != "rate":
             assert (code.flatten(1) == code.flatten(1)[:, :1]).all()
-        if (name, options) not in DECODER_LESS:
+        if (name, options) not in WITHOUT_DECODER:
             assert coding.decode(code, coding.moments(x)).isfinite().all()
 
 
-DECODER_LESS = [("embedding", {"variant": "published"})]
+WITHOUT_DECODER = [("embedding", {"variant": "published"})]
 
 
 @every_code
 def test_empty_batch_decodes_to_an_empty_batch(name, options):
     coding = create_coding(name, steps=3, **options)
     x = torch.zeros(0, 1, 4, 4)
-    if (name, options) not in DECODER_LESS:
+    if (name, options) not in WITHOUT_DECODER:
         assert coding.decode(coding.encode(x), coding.moments(x)).shape == x.shape
 
 
-@every_certain_code
+@every_deterministic_code
 def test_memory_layout_does_not_matter(name, options):
     coding = create_coding(name, steps=3, **options)
     x = image(4, 3, 5, 2)
@@ -99,23 +99,23 @@ def test_memory_layout_does_not_matter(name, options):
 
 
 @every_code
-def test_input_is_left_as_it_is(name, options):
+def test_the_input_is_not_modified(name, options):
     x = image(2, 1, 4, 4)
     create_coding(name, steps=3, **options).encode(x)
     assert torch.equal(x, image(2, 1, 4, 4))
 
 
-@every_certain_code
+@every_deterministic_code
 def test_images_do_not_depend_on_their_batch(name, options):
     coding = create_coding(name, steps=4, **options)
     x = image(3, 2, 4, 4)
-    alone = torch.cat([coding.encode(one[None]) for one in x], dim=1)
-    assert torch.equal(coding.encode(x), alone)
+    single = torch.cat([coding.encode(one[None]) for one in x], dim=1)
+    assert torch.equal(coding.encode(x), single)
 
 
 @every_code
 @pytest.mark.parametrize("steps", [0, -1])
-def test_no_steps_are_refused(name, options, steps):
+def test_fewer_than_one_step_is_refused(name, options, steps):
     with pytest.raises(ConfigError, match=rf"the code '{name}' needs \d steps? or more, not"):
         create_coding(name, steps=steps, **options)
 
@@ -146,7 +146,7 @@ def test_direct_is_a_view_of_the_image():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(("name", "steps"), [("temporal", 1), ("temporal", 7), ("embedding", 5)])
-def test_linear_slots_lose_half_a_slot_and_no_more(name, steps, dtype):
+def test_the_decoding_error_of_linear_slots_is_at_most_half_a_slot(name, steps, dtype):
     coding = create_coding(name, steps=steps)
     slots = 2**steps - 1 if name == "embedding" else steps
     x = torch.cat([torch.arange(256) / 255, image(1000)]).to(dtype)
@@ -155,7 +155,7 @@ def test_linear_slots_lose_half_a_slot_and_no_more(name, steps, dtype):
     error = (decoded - x).abs()
     assert error[x == 0].max() == 0
     assert error.max() <= 1 / (2 * slots) + 1e-6
-    # Half of the bound is not enough: the check would notice a table that is finer by half.
+    # The bound is tight: a table twice as fine would stay below half of it.
     assert error.max() > 1 / (4 * slots)
 
 
@@ -169,7 +169,7 @@ def test_quantile_decoding_is_the_median_of_the_slot(name, steps):
     mean = flat.mean(1, keepdim=True)
     deviation = ((flat - mean).square().mean(1, keepdim=True) + LAYER_NORM_EPS).sqrt()
     z = ((flat - mean) / deviation).numpy()
-    # Slot i holds p from 1 - i/K to 1 - (i-1)/K of a normal distribution; its median is between.
+    # Slot i holds p from 1 - i/K to 1 - (i-1)/K of a normal distribution; this is its median.
     slot = slots - np.floor(norm.cdf(z) * slots)
     median = norm.ppf(1 - (slot - 0.5) / slots)
     np.testing.assert_allclose(coding.decode(code).flatten(1), median, atol=1e-9)
@@ -183,15 +183,15 @@ def test_linear_codes_need_no_moments():
     assert create_coding("rate", steps=3).moments(image(2, 4)) is None
 
 
-def test_a_code_without_decoder_says_so():
-    class Mute(Coding):
-        name = "mute"
+def test_a_code_without_a_decoder_refuses_to_decode():
+    class Undecodable(Coding):
+        name = "undecodable"
 
     with pytest.raises(ConfigError) as caught:
-        Mute(steps=2).decode(torch.zeros(2, 1))
-    assert str(caught.value) == "the code 'mute' cannot be decoded"
+        Undecodable(steps=2).decode(torch.zeros(2, 1))
+    assert str(caught.value) == "the code 'undecodable' cannot be decoded"
     with pytest.raises(NotImplementedError):
-        Mute(steps=2).encode(torch.zeros(1))
+        Undecodable(steps=2).encode(torch.zeros(1))
 
 
 @pytest.mark.parametrize("thresholds", ["linear", "quantile"])

@@ -1,4 +1,4 @@
-"""Half precision: what is summed or exponentiated on the way must not overflow or round."""
+"""Half precision: sums and exponentials do not overflow or lose precision."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from asnn.coding import create_coding
 
 
-def test_latency_in_half_precision_decodes_to_numbers():
+def test_latency_in_half_precision_decodes_to_finite_values():
     coding = create_coding("latency", steps=5)
     x = torch.tensor([[0.0, 0.3, 1.0]], dtype=torch.float16)
     assert coding.decode(coding.encode(x)).isfinite().all()

@@ -1,4 +1,4 @@
-"""Hybrid codes: the analog image, then the inner code over one step less."""
+"""Hybrid codes: the analog image, then the inner code over T - 1 steps."""
 
 import pytest
 import torch
@@ -21,10 +21,10 @@ def test_first_step_is_the_image_and_the_rest_the_inner_code(name, inner, steps,
     code = create_coding(name, steps=steps, thresholds=rule).encode(x)
     assert torch.equal(code[0], x)
     assert torch.equal(code[1:], create_coding(inner, steps=steps - 1, thresholds=rule).encode(x))
-    # As many slots as all steps together would give is the published code's second fault.
+    # The published code's second bug: slots for T steps instead of T - 1.
     if steps > 2:
-        whole = create_coding(inner, steps=steps, thresholds=rule).encode(x)
-        assert not torch.equal(code[1:], whole[: steps - 1])
+        full = create_coding(inner, steps=steps, thresholds=rule).encode(x)
+        assert not torch.equal(code[1:], full[: steps - 1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

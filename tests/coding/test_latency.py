@@ -11,7 +11,7 @@ from asnn.core import ConfigError
 
 
 def pixels() -> torch.Tensor:
-    """All grey levels of eight bits, a zero among them, and random values between."""
+    """Return all 8-bit grey levels, including 0, and random values."""
     grey = torch.arange(256) / 255
     between = torch.rand(1024, generator=torch.Generator().manual_seed(0))
     return torch.cat([grey, between]).reshape(4, 1, 20, 16)
@@ -38,13 +38,13 @@ def test_normalised_equals_snntorch(steps, tau, threshold, linear, clip):
 @pytest.mark.parametrize("steps", [1, 2, 4, 9])
 def test_unnormalised_equals_snntorch(steps, tau, threshold, linear, clip):
     options = {"tau": tau, "threshold": threshold, "linear": linear, "clip": clip}
-    # With `bypass`, snnTorch loses the spikes that come too late instead of refusing.
+    # With `bypass`, snnTorch drops late spikes instead of raising an error.
     expected = spikegen.latency(pixels(), num_steps=steps, bypass=True, **options)
     code = create_coding("latency", steps=steps, normalize=False, **options).encode(pixels())
     assert torch.equal(code, expected)
 
 
-def test_options_matter():
+def test_each_option_changes_the_code():
     base = create_coding("latency", steps=9).encode(pixels())
     for options in ({"linear": True}, {"threshold": 0.2}, {"clip": True}, {"normalize": False}):
         assert not torch.equal(create_coding("latency", steps=9, **options).encode(pixels()), base)
@@ -55,12 +55,12 @@ def test_code_of_an_image_does_not_depend_on_its_batch(linear):
     coding = create_coding("latency", steps=9, linear=linear)
     x = pixels()
     x[1] = 0.5 + x[1] / 2  # an image without dark pixels
-    alone = torch.cat([coding.encode(image[None]) for image in x], dim=1)
-    assert torch.equal(coding.encode(x), alone)
+    single = torch.cat([coding.encode(image[None]) for image in x], dim=1)
+    assert torch.equal(coding.encode(x), single)
 
 
 def test_snntorch_depends_on_the_batch():
-    # The documented difference, and proof that the tests above can fail.
+    # The documented difference, and a negative control of the test above.
     bright = 0.5 + pixels() / 2
     code = create_coding("latency", steps=9).encode(bright)
     assert not torch.equal(code, spikegen.latency(bright, num_steps=9, normalize=True))
@@ -82,8 +82,8 @@ def test_times_worked_out_by_hand():
 
 @pytest.mark.parametrize("linear", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_the_code_of_the_values_that_it_holds(dtype, linear):
-    # ε = 1e-7 vanishes beside θ in half precision; without care the time would be infinite.
+def test_half_precision_equals_float32_on_the_same_values(dtype, linear):
+    # In half precision θ + 1e-7 rounds to θ, where the time is infinite.
     x = pixels().to(dtype)
     coding = create_coding("latency", steps=9, linear=linear)
     code = coding.encode(x)
@@ -93,7 +93,7 @@ def test_half_precision_is_the_code_of_the_values_that_it_holds(dtype, linear):
 
 
 @pytest.mark.parametrize("linear", [False, True])
-def test_a_value_fires_once_and_a_clipped_one_never(linear):
+def test_a_value_fires_once_and_a_clipped_value_never(linear):
     x = pixels()
     assert (create_coding("latency", steps=7, linear=linear).encode(x).sum(0) == 1).all()
     clipped = create_coding("latency", steps=7, linear=linear, clip=True).encode(x).sum(0)
@@ -103,14 +103,14 @@ def test_a_value_fires_once_and_a_clipped_one_never(linear):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("linear", [False, True])
 @pytest.mark.parametrize("steps", [1, 2, 5, 16])
-def test_what_is_decoded_has_the_same_code(steps, linear, dtype):
+def test_the_decoded_value_has_the_same_code(steps, linear, dtype):
     coding = create_coding("latency", steps=steps, linear=linear, clip=True)
     code = coding.encode(pixels().to(dtype))
     decoded = coding.decode(code)
     assert decoded.dtype == dtype
     assert torch.equal(decoded == 0, code.sum(0) == 0)
     assert ((decoded >= 0) & (decoded <= 1)).all()
-    # bfloat16 cannot hold θ + 1e-7, from which the latest spikes come.
+    # bfloat16 cannot represent θ + 1e-7, the value of the latest spike.
     if dtype != torch.bfloat16:
         assert torch.equal(coding.encode(decoded), code)
 

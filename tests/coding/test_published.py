@@ -1,4 +1,4 @@
-"""`variant="published"` against another implementation, from the faults in docs/codes.md."""
+"""`variant="published"` against a second implementation of the bugs in docs/codes.md."""
 
 import numpy as np
 import pytest
@@ -7,24 +7,24 @@ import torch
 from asnn.coding import create_coding
 from asnn.core import ConfigError
 
-# Pixels of eight bits, so that many lie exactly on a threshold.
+# 8-bit pixels, many of them exactly on a threshold.
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 2, 5, 4)).astype(np.float32) / 255
 PIXELS[0, 0, 0] = (0.0, 1.0, 0.5, 0.25)
 
 
 def naive(x: np.ndarray, *, planes: list[list[int]], steps: int, divisor: int) -> np.ndarray:
-    """For each value: at slot i it fires if what is left is >= 1 - i/n; then nothing is left.
+    """Return the code by a loop: a value fires at slot i if it is >= 1 - i/n and becomes 0.
 
-    `planes[i - 1]` are the steps that slot i adds to.
+    `planes[i - 1]` are the steps at which slot i fires.
     """
     code = np.zeros((steps, *x.shape), np.float32)
-    for place in np.ndindex(x.shape):
-        left = x[place]
+    for index in np.ndindex(x.shape):
+        left = x[index]
         for i, members in enumerate(planes, start=1):
             if left >= np.float32(1 - i / divisor):
                 left = np.float32(0)
                 for t in members:
-                    code[(t, *place)] += 1
+                    code[(t, *index)] += 1
     return code
 
 
@@ -47,7 +47,7 @@ def test_temporal(steps):
     np.testing.assert_array_equal(encode("temporal", steps), expected)
     assert (encode("temporal", steps)[-1] == 1).all()
     if steps > 1:
-        # What fires before the last step fires twice: that is the fault.
+        # The bug: a value that fires before the last step fires twice.
         assert (encode("temporal", steps).sum(0).max()) == 2
 
 
@@ -57,7 +57,7 @@ def test_hybrid(steps):
     np.testing.assert_array_equal(code[0], PIXELS)
     expected = naive(PIXELS, planes=one_step_each(steps - 1), steps=steps - 1, divisor=steps)
     np.testing.assert_array_equal(code[1:], expected)
-    # 1 - i/T is 1/T at least, so values below never fire and the others once.
+    # The lowest threshold is 1/T: smaller values never fire, the others once.
     np.testing.assert_array_equal(code[1:].sum(0), np.float32(1 - (steps - 1) / steps) <= PIXELS)
 
 
@@ -75,12 +75,12 @@ def test_hybrid_embedding(steps):
     np.testing.assert_array_equal(code[1:], expected)
 
 
-def test_embedding_steps_hold_counts_up_to_eight():
+def test_embedding_steps_hold_counts_up_to_8():
     # Four binary digits: each is set in 8 of the 15 slots, and slots 8 to 15 all fire.
     assert encode("embedding", 4).max() == 8
 
 
-def test_a_strict_comparison_would_be_another_code():
+def test_the_strict_comparison_of_the_fixed_variant_differs():
     fixed = create_coding("temporal", steps=5).encode(torch.from_numpy(PIXELS)).numpy()
     assert (fixed[:-1] != encode("temporal", 5)[:-1]).any()
 
@@ -89,8 +89,8 @@ def test_a_strict_comparison_would_be_another_code():
 def test_quantile_thresholds_are_refused(name):
     with pytest.raises(ConfigError) as caught:
         create_coding(name, steps=3, variant="published", thresholds="quantile")
-    assert caught.value.what == "variant 'published' goes with linear thresholds only"
-    assert caught.value.why == "the published code compares with 1 - i/n and nothing else"
+    assert caught.value.what == "variant 'published' needs linear thresholds"
+    assert caught.value.why == "the published code has no other thresholds"
     assert caught.value.remedy == 'set thresholds = "linear" or variant = "fixed"'
 
 

@@ -1,4 +1,4 @@
-"""The rate code: snnTorch's numbers, seeds, and means within sampling error."""
+"""The rate code: equal to snnTorch's, reproducible with a seed, with the right mean."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def test_equals_snntorch_under_the_same_seed(steps, shape):
         assert not torch.equal(create_coding("rate", steps=steps).encode(x), expected)
 
 
-def test_with_its_own_seed_the_same_images_get_the_same_spikes():
+def test_with_a_seed_equal_images_get_equal_spikes():
     x = image(2, 1, 6, 6)
     coding = create_coding("rate", steps=3, seed=5)
     code = coding.encode(x)
@@ -34,7 +34,7 @@ def test_with_its_own_seed_the_same_images_get_the_same_spikes():
     assert not torch.equal(unseeded.encode(x), unseeded.encode(x))
 
 
-def test_own_seed_leaves_the_global_generator_alone():
+def test_a_seed_does_not_use_the_global_generator():
     before = torch.get_rng_state()
     create_coding("rate", steps=3, seed=5).encode(image(2, 1, 6, 6))
     assert torch.equal(torch.get_rng_state(), before)
@@ -43,7 +43,7 @@ def test_own_seed_leaves_the_global_generator_alone():
 
 
 def sigmas(code: torch.Tensor, p: float) -> float:
-    """How far the mean of Bernoulli samples is from p, in standard deviations."""
+    """Return the distance of the mean of Bernoulli samples from p, in standard deviations."""
     return abs(code.mean().item() - p) / (p * (1 - p) / code.numel()) ** 0.5
 
 
@@ -56,9 +56,9 @@ def test_mean_is_the_value_within_sampling_error(p):
     assert sigmas(code[1:10] * code[11:], p * p) < 5
 
 
-def test_certain_values_are_certain():
+def test_0_and_1_are_deterministic():
     code = create_coding("rate", steps=50).encode(torch.tensor([[0.0, 1.0, -0.3, 1.7]]))
-    assert code.mean(0).tolist() == [[0.0, 1.0, 0.0, 1.0]]  # outside [0, 1] as at its ends
+    assert code.mean(0).tolist() == [[0.0, 1.0, 0.0, 1.0]]  # values are clamped to [0, 1]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -19,13 +19,13 @@ def images(elements) -> st.SearchStrategy[np.ndarray]:
 
 
 def thresholds(steps: int) -> list[np.float32]:
-    # Small integers divided in double and rounded to float32 are rounded correctly.
+    # Division in double and rounding to float32 is correctly rounded for small integers.
     return [np.float32((steps - i) / steps) for i in range(1, steps + 1)]
 
 
 @st.composite
 def near_thresholds(draw) -> tuple[int, np.ndarray]:
-    """A number of steps, and values of which many are on a threshold or next to one."""
+    """Draw a number of steps, and values many of which are on or next to a threshold."""
     steps = draw(st.integers(1, 12))
     table = thresholds(steps)
     one = np.float32(1)
@@ -36,12 +36,12 @@ def near_thresholds(draw) -> tuple[int, np.ndarray]:
 
 
 def naive_temporal(x: np.ndarray, steps: int) -> np.ndarray:
-    """One loop for each value: the first threshold that it is strictly above."""
+    """Return the code by a loop: a value fires at the first threshold that it exceeds."""
     code = np.zeros((steps, *x.shape), np.float32)
-    for place in np.ndindex(x.shape):
+    for index in np.ndindex(x.shape):
         for t, threshold in enumerate(thresholds(steps)):
-            if x[place] > threshold:
-                code[(t, *place)] = 1
+            if x[index] > threshold:
+                code[(t, *index)] = 1
                 break
     return code
 
@@ -60,9 +60,9 @@ def test_temporal_equals_a_naive_loop_and_fires_once(case):
 def test_quantile_codes_fire_for_every_value(x, steps, name):
     code = create_coding(name, steps=steps, thresholds="quantile").encode(torch.from_numpy(x))
     assert torch.isin(code, torch.tensor([0.0, 1.0])).all()
-    spent = code.sum(0)
-    # One spike each; for embedding at least one, since no slot has the number 0.
-    assert (spent == 1).all() if name == "temporal" else (spent >= 1).all()
+    count = code.sum(0)
+    # Embedding fires at least once, since no slot has the number 0.
+    assert (count == 1).all() if name == "temporal" else (count >= 1).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -85,8 +85,8 @@ def test_embedding_planes_are_the_binary_digits_of_the_slot(steps):
         assert "".join(str(int(bit)) for bit in code[:, k]) == digits
 
 
-def test_most_significant_first_would_be_another_code():
-    # Brightness 1 has slot 1: its only digit stands at step 0.
+def test_the_least_significant_digit_is_first():
+    # The value 1 has slot 1, whose only digit is at step 0.
     assert create_coding("embedding", steps=3).encode(torch.ones(1)).flatten().tolist() == [1, 0, 0]
 
 
@@ -96,8 +96,8 @@ def test_quantile_embedding_numbers_the_slots_of_quantile_temporal(steps):
     x = torch.rand(2, 1, 9, 9, generator=torch.Generator().manual_seed(0))
     bits = create_coding("embedding", steps=steps, thresholds="quantile").encode(x)
     number = sum(2**t * bits[t] for t in range(steps))
-    once = create_coding("temporal", steps=count, thresholds="quantile").encode(x)
-    assert torch.equal(number, once.argmax(0) + 1.0)
+    temporal = create_coding("temporal", steps=count, thresholds="quantile").encode(x)
+    assert torch.equal(number, temporal.argmax(0) + 1.0)
 
 
 def test_too_many_embedding_steps_are_refused():

@@ -1,4 +1,4 @@
-"""Spike files: every code comes back, and whatever is not one is refused as such."""
+"""Spike files: every code is restored exactly, and other files are refused."""
 
 import io
 import json
@@ -25,7 +25,7 @@ CODES = [
 ]
 
 
-def written(file: SpikeFile) -> bytes:
+def saved(file: SpikeFile) -> bytes:
     stream = io.BytesIO()
     save_spikes(stream, file)
     return stream.getvalue()
@@ -39,15 +39,15 @@ def sample(name: str = "hybrid", steps: int = 3) -> SpikeFile:
 
 
 def archive(**arrays) -> bytes:
-    """A NumPy archive with the arrays of a spike file, some of them replaced."""
-    good = {
+    """Return a NumPy archive with the arrays of a spike file, some of them replaced."""
+    valid = {
         "spikes": np.packbits(np.array([1, 0, 1, 1], np.uint8)),
         "shape": np.array([2, 2]),
         "meta": np.asarray(json.dumps({"analog_steps": 0, "format": 1})),
     }
     stream = io.BytesIO()
-    kept = {key: value for key, value in {**good, **arrays}.items() if value is not None}
-    np.savez(stream, **kept)
+    present = {key: value for key, value in {**valid, **arrays}.items() if value is not None}
+    np.savez(stream, **present)
     return stream.getvalue()
 
 
@@ -61,7 +61,7 @@ def archive(**arrays) -> bytes:
     ),
     st.booleans(),
 )
-def test_what_was_saved_comes_back(name, steps, x, labelled):
+def test_a_saved_file_is_restored(name, steps, x, labelled):
     coding = create_coding(name, steps=steps)
     code = coding.encode(torch.from_numpy(x)).numpy()
     labels = np.arange(len(x)) if labelled else None
@@ -71,7 +71,7 @@ def test_what_was_saved_comes_back(name, steps, x, labelled):
         "analog_steps": coding.analog_steps,
         "static": coding.static,
     }
-    found = load_spikes(written(SpikeFile(code, meta, labels)))
+    found = load_spikes(saved(SpikeFile(code, meta, labels)))
     np.testing.assert_array_equal(found.code, code)
     assert found.code.shape == code.shape
     assert found.code.dtype == (np.float32 if coding.analog_steps else np.uint8)
@@ -82,9 +82,9 @@ def test_what_was_saved_comes_back(name, steps, x, labelled):
         np.testing.assert_array_equal(found.labels, labels)
 
 
-def test_file_is_as_documented(tmp_path):
+def test_the_file_format(tmp_path):
     path = tmp_path / "spikes.npz"
-    path.write_bytes(written(sample()))
+    path.write_bytes(saved(sample()))
     with np.load(path, allow_pickle=False) as arrays:
         assert sorted(arrays.files) == ["analog", "labels", "meta", "shape", "spikes"]
         assert arrays["shape"].tolist() == [3, 2, 1, 3, 3]
@@ -97,19 +97,19 @@ def test_file_is_as_documented(tmp_path):
     np.testing.assert_array_equal(load_spikes(str(path)).code, sample().code)
 
 
-def test_static_code_is_kept_once():
-    small, large = (len(written(sample("direct", steps))) for steps in (2, 200))
-    assert large - small < 10  # no more than the digits of the number of steps
+def test_a_static_code_is_stored_once():
+    small, large = (len(saved(sample("direct", steps))) for steps in (2, 200))
+    assert large - small < 10  # the digits of the number of steps
 
 
-def test_counts_do_not_fit_into_bits():
+def test_counts_are_refused():
     coding = create_coding("embedding", steps=4, variant="published")
     code = coding.encode(torch.rand(1, 1, 4, 4)).numpy()
     stream = io.BytesIO()
     with pytest.raises(DataError) as caught:
         save_spikes(stream, SpikeFile(code, {"analog_steps": 0}))
     assert caught.value.what == (
-        "the code holds values other than 0 and 1, which packed bits cannot carry"
+        "the code holds values other than 0 and 1, which packed bits cannot store"
     )
     assert "counts spikes" in caught.value.why
     assert caught.value.remedy == "write .npy instead"
@@ -123,9 +123,9 @@ def refused(content) -> DataError:
 
 
 def test_every_truncation_is_refused():
-    whole = written(sample())
-    for length in range(0, len(whole), 7):
-        error = refused(whole[:length])
+    valid = saved(sample())
+    for length in range(0, len(valid), 7):
+        error = refused(valid[:length])
     assert error.what == "spike file is not a readable spike file"
     assert error.why
     assert error.remedy == "make it again with `asnn encode`"
@@ -161,12 +161,12 @@ def test_random_bytes_are_refused(content):
     ],
     ids=str,
 )
-def test_arrays_that_do_not_fit_are_refused(arrays):
+def test_inconsistent_arrays_are_refused(arrays):
     assert load_spikes(archive()).code.tolist() == [[1, 0], [1, 1]]
     refused(archive(**arrays))
 
 
-def test_foreign_files_are_refused(tmp_path):
+def test_other_files_are_refused(tmp_path):
     missing = tmp_path / "missing.npz"
     assert refused(missing).what == f"{missing} is not a readable spike file"
     refused(tmp_path)

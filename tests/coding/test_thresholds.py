@@ -13,7 +13,7 @@ DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 
 
 def slots_of_pixels(count: int) -> list[int]:
-    """Slot of every pixel k/255: the first i with k/255 > 1 - i/K, in integers; 0 for none."""
+    """Return the slot of each pixel k/255, the first i with k/255 > 1 - i/K, by integers."""
     return [
         next((i for i in range(1, count + 1) if k * count > 255 * (count - i)), 0)
         for k in range(256)
@@ -21,56 +21,56 @@ def slots_of_pixels(count: int) -> list[int]:
 
 
 def pixels(dtype: torch.dtype) -> torch.Tensor:
-    wide = torch.float64 if dtype == torch.float64 else torch.float32
-    return (torch.arange(256, dtype=wide) / 255).to(dtype)
+    counting = torch.float64 if dtype == torch.float64 else torch.float32
+    return (torch.arange(256, dtype=counting) / 255).to(dtype)
 
 
 def standardised(x: np.ndarray) -> np.ndarray:
-    """LayerNorm over all axes but the first, with the ε of torch's (1e-5), in float64."""
+    """Return LayerNorm over all axes but the first, ε = 1e-5 as in torch, in float64."""
     axes = tuple(range(1, x.ndim))
     centred = x - x.mean(axes, keepdims=True)
     return centred / np.sqrt(centred.var(axes, keepdims=True) + 1e-5)
 
 
-def farthest_sigma(slot: torch.Tensor, count: int) -> float:
-    """How many standard deviations the fullest or emptiest slot is from its equal share."""
+def max_deviation_in_sigma(slot: torch.Tensor, count: int) -> float:
+    """Return the largest deviation of a slot's count from K equal shares, in σ."""
     found = np.bincount(slot.flatten().numpy(), minlength=count + 1)[1:]
     n = slot.numel()
     return float(np.abs(found - n / count).max() / np.sqrt(n / count * (1 - 1 / count)))
 
 
-def test_linear_table_falls_to_zero_by_equal_steps():
+def test_the_linear_table_descends_to_0_in_equal_steps():
     assert LinearThresholds(4).table().tolist() == [0.75, 0.5, 0.25, 0.0]
     assert LinearThresholds(1).table().tolist() == [0.0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 10, 15, 31, 51, 255])
-def test_linear_slots_of_all_pixels_are_those_of_integer_arithmetic(count, dtype):
-    # 3, 5, 15, 51 and 255 divide 255: there some pixels lie on a threshold exactly.
+def test_linear_slots_of_all_pixels_equal_integer_arithmetic(count, dtype):
+    # 3, 5, 15, 51 and 255 divide 255: some pixels lie exactly on a threshold.
     assert LinearThresholds(count).slot(pixels(dtype)).tolist() == slots_of_pixels(count)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("count", [1, 3, 5, 15, 17])
-def test_half_precision_pixels_on_a_threshold_belong_to_the_later_slot(count, dtype):
-    # These divide 255, so a pixel is on a threshold or 1/255 away, which both dtypes resolve.
+def test_half_precision_pixels_on_a_threshold_have_the_later_slot(count, dtype):
+    # These divide 255: a pixel is on a threshold or 1/255 away, which both dtypes resolve.
     assert LinearThresholds(count).slot(pixels(dtype)).tolist() == slots_of_pixels(count)
 
 
-def test_a_comparison_with_equality_would_give_other_slots():
+def test_a_comparison_with_equality_gives_other_slots():
     for count in (3, 5, 15):
         with_equality = [
             next(i for i in range(1, count + 1) if k * count >= 255 * (count - i))
             for k in range(256)
         ]
         found = LinearThresholds(count).slot(pixels(torch.float32)).tolist()
-        # It is the thresholds themselves that differ: one pixel for each.
+        # One pixel differs for each threshold, the pixel on it.
         assert sum(a != b for a, b in zip(found, with_equality, strict=True)) == count
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_values_above_one_take_the_first_slot_and_negative_ones_none(dtype):
+def test_values_above_1_have_the_first_slot_and_negative_ones_none(dtype):
     x = torch.tensor([2.0, 1.0, 0.0, -0.5], dtype=dtype)
     assert LinearThresholds(5).slot(x).tolist() == [1, 1, 0, 0]
 
@@ -80,7 +80,7 @@ def test_smallest_positive_value_has_a_slot():
     assert LinearThresholds(7).slot(tiny).tolist() == [7]
 
 
-def test_quantile_table_of_seven_slots_is_the_papers():
+def test_the_quantile_table_of_7_slots_is_that_of_the_paper():
     # The table of arXiv 2408.12407 for K = 7, to its four digits.
     paper = [0.7441, 0.6378, 0.5449, 0.4551, 0.3622, 0.2559, 0.0]
     found = QuantileThresholds(7).table()
@@ -97,39 +97,39 @@ def test_quantile_table_is_the_sigmoid_of_normal_quantiles(count):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 15])
-def test_quantile_slots_are_the_first_threshold_that_the_sigmoid_passes(count):
+def test_quantile_slots_are_the_first_threshold_below_the_sigmoid(count):
     x = np.random.default_rng(count).random((3, 2, 5, 4))
     values = expit(standardised(x))
     table = expit(norm.ppf(1 - np.arange(1, count + 1) / count))
     expected = np.empty(x.shape, int)
-    for place in np.ndindex(x.shape):
-        expected[place] = next(i for i, t in enumerate(table, start=1) if values[place] > t)
+    for index in np.ndindex(x.shape):
+        expected[index] = next(i for i, t in enumerate(table, start=1) if values[index] > t)
     slot = QuantileThresholds(count).slot(torch.from_numpy(x))
     assert slot.tolist() == expected.tolist()
 
 
-def test_quantile_slots_stand_each_image_on_its_own():
+def test_quantile_slots_do_not_depend_on_the_batch():
     x = torch.rand(4, 1, 6, 6, generator=torch.Generator().manual_seed(0))
     rule = QuantileThresholds(5)
     together = rule.slot(x)
     assert together.tolist() == torch.cat([rule.slot(image[None]) for image in x]).tolist()
-    # Contrast and brightness do not matter, as long as ε = 1e-5 is small beside the variance.
+    # Contrast and brightness do not matter while ε = 1e-5 is small against the variance.
     assert (rule.slot(40 * x + 3) != together).float().mean() < 0.02
 
 
 @pytest.mark.parametrize("count", [4, 7])
 def test_normal_data_fills_quantile_slots_equally(count):
     x = torch.randn(1, 1, 400, 400, generator=torch.Generator().manual_seed(3))
-    assert farthest_sigma(QuantileThresholds(count).slot(x), count) < 5
+    assert max_deviation_in_sigma(QuantileThresholds(count).slot(x), count) < 5
 
 
 @pytest.mark.parametrize("count", [4, 7])
-def test_the_check_of_equal_slots_tells_other_data_and_other_thresholds(count):
+def test_other_data_and_other_thresholds_fill_slots_unequally(count):
     seeded = torch.Generator().manual_seed(3)
     uniform = torch.rand(1, 1, 400, 400, generator=seeded)
-    assert farthest_sigma(QuantileThresholds(count).slot(uniform), count) > 5
+    assert max_deviation_in_sigma(QuantileThresholds(count).slot(uniform), count) > 5
     normal = torch.sigmoid(torch.randn(1, 1, 400, 400, generator=seeded))
-    assert farthest_sigma(LinearThresholds(count).slot(normal), count) > 5
+    assert max_deviation_in_sigma(LinearThresholds(count).slot(normal), count) > 5
 
 
 def test_quantile_moments_are_mean_and_deviation_of_each_image():

@@ -146,7 +146,7 @@ def test_runs_have_names_of_their_own(cli, tmp_path, monkeypatch):
         (["--set", "neuron.reset=softly"], ["must be 'subtract', 'zero' or 'none', not 'softly'"]),
         (["--set", "model.widths=[0]"], ["widths and hidden must be positive"]),
         (["--set", "coding.variant=published", "--set", "coding.thresholds=quantile"],
-         ["variant 'published' goes with linear thresholds only"]),
+         ["variant 'published' needs linear thresholds"]),
         (["--set", "train=3"], ["not of the form section.key=value"]),
         (["--device", "cuda:99"], ["device 'cuda:99' is not on this machine"]),
         (["--device", "gpu"], ["unknown device 'gpu'"]),

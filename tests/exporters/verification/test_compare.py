@@ -215,7 +215,7 @@ def test_a_pixel_on_a_threshold_may_lie_on_either_side(tmp_path):
     assert recoded(out, x, code, found, parity).tolist() == [False] * 3 + [True] + [False] * 4
     assert "code: the encoder differs for 1 samples" in parity.verdict
     z = out.coding.thresholds._standardise(torch.from_numpy(x))
-    theta = out.coding.thresholds.rising(torch.float32)
+    theta = out.coding.thresholds.boundaries(torch.float32)
     nearest = (z.unsqueeze(-1) - theta).abs().min(-1).values
     torch.testing.assert_close(out.coding.thresholds.distance(torch.from_numpy(x)), nearest)
     sample, *place = np.unravel_index(int(nearest.argmin()), nearest.shape)
