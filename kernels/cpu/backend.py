@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..contract import SUMS, Rule, Shape
 from ..memory import buffers
-from . import columns, passes, simd
+from . import batch_norm, passes, simd
 from .amx.instructions import has_tiles as has_tiles
 from .convolutions import (
     convolve as convolve,
@@ -29,13 +29,13 @@ from .convolutions import (
     weights_as_tiles as weights_as_tiles,
 )
 from .simd import has_wide_registers as has_wide_registers
-from .tasks import run
+from .threads import run
 
 
 def moments(x: Tensor) -> Tensor:
     """Return mean and biased variance `[2, Tx, C]`, float64."""
     means, squares = _over_rows("moments", x, {}, sums=True).double().unbind(2)
-    # Chan's formula joins the blocks.
+    # Chan's formula combines the blocks.
     shares = _shares(x.shape[1])
     mean = shares @ means
     between = shares @ (means - mean.unsqueeze(1)).square()
@@ -50,15 +50,15 @@ def normed(
     x and other are `[T, R, C]`, mean, scale and offset `[T, C]`.
     """
     out = buffers.take(*x.shape)
-    parts = {"OTHER": other, "OUT": out, "MEAN": mean, "SCALE": scale, "OFFSET": offset}
-    _over_rows("normed", x, parts)
+    tensors = {"addend": other, "out": out, "mean": mean, "scale": scale, "offset": offset}
+    _over_rows("normed", x, tensors)
     return out
 
 
 def products(grad: Tensor, x: Tensor, mean: Tensor) -> Tensor:
     """Return sums over rows of grad and of grad (x - mean), `[2, T, C]`, float64."""
-    found = _over_rows("products", x, {"GRAD": grad, "MEAN": mean}, sums=True)
-    return found.sum(1, dtype=torch.float64).transpose(0, 1)
+    sums = _over_rows("products", x, {"grad": grad, "mean": mean}, sums=True)
+    return sums.sum(1, dtype=torch.float64).transpose(0, 1)
 
 
 def normed_back(
@@ -66,53 +66,54 @@ def normed_back(
 ) -> Tensor:
     """Return scale grad + offset + (x - mean) slope, `[T, R, C]`."""
     out = buffers.take(*x.shape)
-    parts = {"MEAN": mean, "SCALE": scale, "OFFSET": offset, "SLOPE": slope}
-    _over_rows("normed_back", x, {"GRAD": grad, "OUT": out, **parts})
+    tensors = {"mean": mean, "scale": scale, "offset": offset, "slope": slope}
+    _over_rows("normed_backward", x, {"grad": grad, "out": out, **tensors})
     return out
 
 
 def _over_rows(
     task: str, x: Tensor, tensors: dict[str, Tensor | None], *, sums: bool = False
 ) -> Tensor:
-    """Run a task of `columns` over blocks of rows; return their sums `[T, blocks, 2, C]`."""
+    """Run a task of `batch_norm` over blocks of rows; return their sums `[T, blocks, 2, C]`."""
     steps, rows, channels = x.shape
-    chunks = -(-rows // columns.ROWS_A_BLOCK)
-    parts = x.new_empty(steps, chunks, 2, channels) if sums else x.new_empty(0)
-    args = np.zeros(columns.ARGUMENTS, np.int64)
-    args[columns.BLOCKS], args[columns.CHUNKS] = steps * chunks, chunks
-    args[columns.ROWS], args[columns.CHANNELS] = rows, channels
-    args[columns.X], args[columns.PARTS] = x.data_ptr(), parts.data_ptr()
+    chunks = -(-rows // batch_norm.ROWS_A_BLOCK)
+    of_blocks = x.new_empty(steps, chunks, 2, channels) if sums else x.new_empty(0)
+    args = np.zeros((), batch_norm.ARGUMENTS)
+    args["blocks"], args["chunks"] = steps * chunks, chunks
+    args["rows"], args["channels"] = rows, channels
+    args["x"], args["sums"] = x.data_ptr(), of_blocks.data_ptr()
     for name, tensor in tensors.items():
-        args[getattr(columns, name)] = 0 if tensor is None else tensor.data_ptr()
+        args[name] = 0 if tensor is None else tensor.data_ptr()
     if x.numel():
         run(task, args, steps * chunks)
-    return parts
+    return of_blocks
 
 
 @lru_cache(maxsize=256)
 def _shares(rows: int) -> Tensor:
-    """Return how large a share of the rows each block of `moments` has."""
-    sizes = torch.full((-(-rows // columns.ROWS_A_BLOCK),), float(columns.ROWS_A_BLOCK)).double()
-    if rows % columns.ROWS_A_BLOCK:
-        sizes[-1] = rows % columns.ROWS_A_BLOCK
+    """Return the share of the rows that each block of `moments` has."""
+    block = batch_norm.ROWS_A_BLOCK
+    sizes = torch.full((-(-rows // block),), float(block)).double()
+    if rows % block:
+        sizes[-1] = rows % block
     return sizes / rows
 
 
 def forward(
     x: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule, count: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Return spikes `[T, out rows, C]` and, where wanted, their number at each step."""
+    """Return spikes `[T, out rows, C]` and, with `count`, their number at each step."""
     out = buffers.take(shape.steps, shape.out_rows, shape.channels)
     args = _arguments(x, out, table, threshold, shape, rule)
     counts = torch.zeros(shape.steps, dtype=torch.float64) if count else None
     for part in _parts(shape):
         blocks = _choose(args, part)
         if counts is None:  # the address stays 0
-            run(f"forward_{part.name}", args, blocks)
+            run(f"forward_{part.lanes}", args, blocks)
             continue
         of_blocks = x.new_zeros(blocks, shape.steps)
-        args[passes.COUNTS] = of_blocks.data_ptr()
-        run(f"forward_{part.name}", args, blocks)
+        args["counts"] = of_blocks.data_ptr()
+        run(f"forward_{part.lanes}", args, blocks)
         counts += of_blocks.sum(0, dtype=torch.float64)
     return out, counts
 
@@ -124,76 +125,75 @@ def backward(
     q = buffers.take(*x.shape)
     args = _arguments(x, grad, table, threshold, shape, rule)
     sums = x.new_zeros(_chunks(args), SUMS, shape.steps, shape.channels)
-    alpha = np.array([rule.alpha], np.float32)
-    args[passes.Q], args[passes.SUMS_AT] = q.data_ptr(), sums.data_ptr()
-    args[passes.ALPHA] = alpha.ctypes.data
+    args["q"], args["sums"] = q.data_ptr(), sums.data_ptr()
+    args["alpha"] = rule.alpha
     step = 4 * passes.CHANNELS_A_BLOCK
-    args[passes.NEAR_GRAD] = step * (1 if shape.static else shape.steps)
-    args[passes.NEAR] = args[passes.NEAR_GRAD] + step * shape.steps
+    grad_offset = step * (1 if shape.static else shape.steps)
+    args["grad_offset"], args["scratch_values"] = grad_offset, grad_offset + step * shape.steps
     for part in _parts(shape):
-        run(f"backward_{part.name}", args, _choose(args, part))
+        run(f"backward_{part.lanes}", args, _choose(args, part))
     return q, sums.sum(0, dtype=torch.float64)
 
 
 def finish(q: Tensor, x: Tensor, mean: Tensor, offset: Tensor, slope: Tensor) -> None:
-    """Add to q what batch norm's statistics pass on, in place."""
-    parts = {"MEAN": mean, "SCALE": torch.ones_like(mean), "OFFSET": offset, "SLOPE": slope}
-    _over_rows("normed_back", x, {"GRAD": q, "OUT": q, **parts})
+    """Add to q the gradient that passes through batch norm's statistics, in place."""
+    tensors = {"mean": mean, "scale": torch.ones_like(mean), "offset": offset, "slope": slope}
+    _over_rows("normed_backward", x, {"grad": q, "out": q, **tensors})
 
 
 def _arguments(
     x: Tensor, out: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule
 ) -> np.ndarray:
-    """Return what a pass finds at its address, but for the channels that it is to take."""
-    tall, wide = shape.window
-    if tall * wide == 1:
+    """Return the argument struct of a pass, without the channels that a task computes."""
+    window_height, window_width = shape.window
+    if window_height * window_width == 1:
         windows = -(-shape.rows // 4)
     else:
-        windows = shape.batch * -(-shape.height // tall) * -(-shape.width // wide)
-    args = np.zeros(passes.ARGUMENTS, np.int64)
-    args[passes.WINDOWS] = windows
-    args[passes.X], args[passes.OUT] = x.data_ptr(), out.data_ptr()
-    args[passes.TABLE], args[passes.THRESHOLD] = table.data_ptr(), threshold.data_ptr()
-    args[passes.STEPS] = shape.steps
-    args[passes.STRIDE] = 0 if shape.static else shape.rows * shape.channels
-    args[passes.ROWS], args[passes.OUT_ROWS] = shape.rows, shape.out_rows
-    args[passes.CHANNELS] = shape.channels
-    args[passes.HEIGHT], args[passes.WIDTH] = shape.height, shape.width
-    args[passes.WINDOW_HEIGHT], args[passes.WINDOW_WIDTH] = shape.window
-    args[passes.RESET], args[passes.SIZED] = rule.reset, rule.sized
-    args[passes.SURROGATE], args[passes.LEARNS_THRESHOLD] = rule.surrogate, rule.learns_threshold
+        windows = shape.batch * -(-shape.height // window_height) * -(-shape.width // window_width)
+    args = np.zeros((), passes.ARGUMENTS)
+    args["windows"] = windows
+    args["x"], args["out"] = x.data_ptr(), out.data_ptr()
+    args["table"], args["threshold"] = table.data_ptr(), threshold.data_ptr()
+    args["steps"] = shape.steps
+    args["step_stride"] = 0 if shape.static else shape.rows * shape.channels
+    args["rows"], args["out_rows"] = shape.rows, shape.out_rows
+    args["channels"] = shape.channels
+    args["height"], args["width"] = shape.height, shape.width
+    args["window_height"], args["window_width"] = shape.window
+    args["reset"], args["sized"] = rule.reset, rule.sized
+    args["surrogate"], args["learns_threshold"] = rule.surrogate, rule.learns_threshold
     return args
 
 
 class _Part(NamedTuple):
-    """Channels that one task takes: as many as fill vectors of one width."""
+    """Channels that one task computes: as many as fill vectors of one width."""
 
-    name: str
+    lanes: int
     first: int
-    last: int
+    end: int
 
 
 def _parts(shape: Shape) -> list[_Part]:
     parts, first = [], 0
-    for name, lanes in passes.LANES.items():
-        if name == "wide" and not simd.has_wide_registers():
+    for lanes in passes.LANES:
+        if lanes == 16 and not simd.has_wide_registers():
             continue  # twice as many registers as there are would be needed
-        last = shape.channels - (shape.channels - first) % lanes
-        if last > first:
-            parts.append(_Part(name, first, last))
-        first = last
+        end = shape.channels - (shape.channels - first) % lanes
+        if end > first:
+            parts.append(_Part(lanes, first, end))
+        first = end
     return parts
 
 
 def _chunks(args: np.ndarray) -> int:
-    return -(-int(args[passes.WINDOWS]) // passes.WINDOWS_A_BLOCK)
+    return -(-int(args["windows"]) // passes.WINDOWS_A_BLOCK)
 
 
 def _choose(args: np.ndarray, part: _Part) -> int:
-    """Prepare the arguments for some of the channels; return the number of blocks."""
-    channel_blocks = -(-(part.last - part.first) // passes.CHANNELS_A_BLOCK)
-    args[passes.NEXT] = 0
-    args[passes.FIRST_CHANNEL], args[passes.LAST_CHANNEL] = part.first, part.last
-    args[passes.CHANNEL_BLOCKS] = channel_blocks
-    args[passes.BLOCKS] = _chunks(args) * channel_blocks
-    return int(args[passes.BLOCKS])
+    """Set the channels that a task computes; return the number of blocks."""
+    channel_blocks = -(-(part.end - part.first) // passes.CHANNELS_A_BLOCK)
+    blocks = _chunks(args) * channel_blocks
+    args["next_block"] = 0
+    args["first_channel"], args["end_channel"] = part.first, part.end
+    args["channel_blocks"], args["blocks"] = channel_blocks, blocks
+    return blocks

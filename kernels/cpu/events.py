@@ -1,9 +1,9 @@
-"""Convolution that follows the spikes, compiled by numba: where little is active, little is done.
+"""Convolution that costs as much as its input has active values, compiled by numba.
 
 Each image is first compressed to lists, for each pixel, of its active channels and their values.
-An output pixel adds up the weights of what is active in its window; a weight gradient adds up
-the gradients of the output pixels that an active input reaches. Output channels lie in vector
-registers, so that their number is a multiple of `OUT_LANES`.
+An output pixel adds up the weights of the active values in its window; a weight gradient adds up
+the gradients of the output pixels that an active value reaches. Output channels lie in vector
+registers, so their number is a multiple of `OUT_LANES`.
 """
 
 # numba infers the types, and gives the intrinsics their first argument.
@@ -24,174 +24,175 @@ from .simd import (
     lowest_bit,
     multiply_add,
     pointer,
-    read,
     read_byte,
     splat,
     store,
+    struct_at,
 )
 
 OUT_LANES = 16
 
-# What a task finds at its address. Images are [N, height, width, channels], weights
-# [in, kernel height, kernel width, out].
-(
-    NEXT,  # the next block, shared by the threads
-    BLOCKS,
-    IMAGES_A_BLOCK,
-    IMAGES,
-    X,
-    MARKS,  # or one byte for each value, 0 or 1; where these are not there, 0
-    OTHERS,  # how many values are neither 0 nor 1
-    WEIGHT,
-    BIAS,  # or 0
-    OUT,  # or its gradient
-    SUMS,  # gradients of the weights, for each block
-    IN,
-    OUT_CHANNELS,
-    HEIGHT,
-    WIDTH,
-    OUT_HEIGHT,
-    OUT_WIDTH,
-    KERNEL_HEIGHT,
-    KERNEL_WIDTH,
-    STRIDE_Y,
-    STRIDE_X,
-    PADDING_Y,
-    PADDING_X,
-    SCRATCH,  # memory for each thread
-    SCRATCH_BYTES,
-    TAKEN,  # by how many threads
-    ARGUMENTS,
-) = range(27)
+# Layout of the kernel argument struct. Addresses are int64, images [N, height, width, channels],
+# weights [in, kernel_h, kernel_w, out].
+ARGUMENTS = np.dtype(
+    [
+        ("next_block", np.int64),  # counter that the threads share
+        ("next_scratch", np.int64),  # another one
+        ("not_binary_count", np.int64),  # of values that are neither 0 nor 1, see `compress`
+        ("blocks", np.int64),
+        ("block_images", np.int64),
+        ("images", np.int64),
+        ("x", np.int64),  # float32, or 0
+        ("spikes", np.int64),  # uint8, or 0
+        ("weight", np.int64),
+        ("bias", np.int64),  # or 0
+        ("out", np.int64),  # or its gradient
+        ("sums", np.int64),  # gradients of the weights, for each block
+        ("in_channels", np.int64),
+        ("out_channels", np.int64),
+        ("height", np.int64),
+        ("width", np.int64),
+        ("out_height", np.int64),
+        ("out_width", np.int64),
+        ("kernel_h", np.int64),
+        ("kernel_w", np.int64),
+        ("stride_y", np.int64),
+        ("stride_x", np.int64),
+        ("padding_y", np.int64),
+        ("padding_x", np.int64),
+        ("scratch", np.int64),  # memory of all threads
+        ("scratch_bytes", np.int64),  # of one thread
+    ]
+)
 
 
 @compiled
-def compress(x, pixels, channels, row, starts, rows, values):
-    """List what is active: `rows` is channel times `row`, where its weights begin.
+def compress(x, pixels, channels, weight_row, starts, offsets, values):
+    """List the active values and their weights' offsets: channel times `weight_row`.
 
-    Returns how many values are neither 0 nor 1, or how many vectors hold such a value.
+    Returns 0 if all values are 0 or 1, else how many of the vectors and single values are not.
     """
-    number, others = 0, 0
+    count, not_binary = 0, 0
     vectors = channels // OUT_LANES * OUT_LANES
     for pixel in range(pixels):
-        starts[pixel] = number
+        starts[pixel] = count
         at = pixel * channels
         for c in range(0, vectors, OUT_LANES):
             vector = load(OUT_LANES, x, at + c)
             bits = bits_other_than(vector, np.float32(0))
-            others += (bits & bits_other_than(vector, np.float32(1))) != 0
+            not_binary += (bits & bits_other_than(vector, np.float32(1))) != 0
             while bits != 0:
                 lane = lowest_bit(bits)
                 bits &= bits - 1
-                rows[number] = (c + lane) * row
-                values[number] = add_lanes(load(1, x, at + c + lane))
-                number += 1
+                offsets[count] = (c + lane) * weight_row
+                values[count] = add_lanes(load(1, x, at + c + lane))
+                count += 1
         for c in range(vectors, channels):
             value = add_lanes(load(1, x, at + c))
-            rows[number] = c * row
-            values[number] = value
-            number += value != 0
-            others += (value != 0) & (value != 1)
-    starts[pixels] = number
-    return others
+            offsets[count] = c * weight_row
+            values[count] = value
+            count += value != 0
+            not_binary += (value != 0) & (value != 1)
+    starts[pixels] = count
+    return not_binary
 
 
 @compiled
-def compress_marks(marks, pixels, channels, row, starts, rows, values):
-    """The same from one byte for each value, 0 or 1."""
-    number = 0
+def compress_spikes(spikes, pixels, channels, weight_row, starts, offsets, values):
+    """List the active values of uint8 spikes, 0 or 1."""
+    count = 0
     vectors = channels // OUT_LANES * OUT_LANES
     for pixel in range(pixels):
-        starts[pixel] = number
+        starts[pixel] = count
         at = pixel * channels
         for c in range(0, vectors, OUT_LANES):
-            bits = bits_of_bytes(OUT_LANES, marks, at + c)
+            bits = bits_of_bytes(OUT_LANES, spikes, at + c)
             while bits != 0:
-                rows[number] = (c + lowest_bit(bits)) * row
-                values[number] = 1
-                number += 1
+                offsets[count] = (c + lowest_bit(bits)) * weight_row
+                values[count] = 1
+                count += 1
                 bits &= bits - 1
         for c in range(vectors, channels):
-            rows[number] = c * row
-            values[number] = 1
-            number += read_byte(marks, at + c)
-    starts[pixels] = number
+            offsets[count] = c * weight_row
+            values[count] = 1
+            count += read_byte(spikes, at + c)
+    starts[pixels] = count
 
 
-def _make(number):
-    """Return the loops over `number` vectors of output channels, 1 to 4."""
+def _make(vectors):
+    """Return the loops over `vectors` vectors of output channels, 1 to 4."""
 
     @compiled
-    def gather(args, image, c, starts, rows, values):
-        """out[y, x] = Σ over the window and what is active in it, of value times weights."""
-        weight, channels = read(args, WEIGHT), read(args, OUT_CHANNELS)
-        height, width = read(args, HEIGHT), read(args, WIDTH)
-        kernel_height, kernel_width = read(args, KERNEL_HEIGHT), read(args, KERNEL_WIDTH)
-        out_height, out_width = read(args, OUT_HEIGHT), read(args, OUT_WIDTH)
-        out = read(args, OUT) + 4 * image * out_height * out_width * channels
+    def gather(args, image, c, starts, offsets, values):
+        """out[y, x] = Σ value weight, over the active values in the window."""
+        weight, channels = args.weight, args.out_channels
+        height, width = args.height, args.width
+        kernel_h, kernel_w = args.kernel_h, args.kernel_w
+        out_height, out_width = args.out_height, args.out_width
+        out = args.out + 4 * image * out_height * out_width * channels
         zero = splat(OUT_LANES, np.float32(0))
-        bias = read(args, BIAS)
+        bias = args.bias
         first = load(OUT_LANES, bias, c) if bias != 0 else zero
-        second = load(OUT_LANES, bias, c + 16) if bias != 0 and number > 1 else zero
-        third = load(OUT_LANES, bias, c + 32) if bias != 0 and number > 2 else zero
-        fourth = load(OUT_LANES, bias, c + 48) if bias != 0 and number > 3 else zero
+        second = load(OUT_LANES, bias, c + 16) if bias != 0 and vectors > 1 else zero
+        third = load(OUT_LANES, bias, c + 32) if bias != 0 and vectors > 2 else zero
+        fourth = load(OUT_LANES, bias, c + 48) if bias != 0 and vectors > 3 else zero
         for oy in range(out_height):
-            top = oy * read(args, STRIDE_Y) - read(args, PADDING_Y)
-            line = oy * out_width * channels + c
+            top = oy * args.stride_y - args.padding_y
+            row = oy * out_width * channels + c
             for ox in range(out_width):
-                put(out, line + ox * channels, first, second, third, fourth)
-            # One line of the kernel at a time, so that its weights stay in the first cache.
-            for ky in range(max(0, -top), min(kernel_height, height - top)):
+                put(out, row + ox * channels, first, second, third, fourth)
+            # One row of the kernel at a time, so that its weights stay in the first cache.
+            for ky in range(max(0, -top), min(kernel_h, height - top)):
                 above = (top + ky) * width
                 for ox in range(out_width):
-                    left = ox * read(args, STRIDE_X) - read(args, PADDING_X)
-                    at = line + ox * channels
+                    left = ox * args.stride_x - args.padding_x
+                    at = row + ox * channels
                     a = load(OUT_LANES, out, at)
-                    b = load(OUT_LANES, out, at + 16) if number > 1 else zero
-                    d = load(OUT_LANES, out, at + 32) if number > 2 else zero
-                    e = load(OUT_LANES, out, at + 48) if number > 3 else zero
-                    for kx in range(max(0, -left), min(kernel_width, width - left)):
-                        begin = (ky * kernel_width + kx) * channels + c
+                    b = load(OUT_LANES, out, at + 16) if vectors > 1 else zero
+                    d = load(OUT_LANES, out, at + 32) if vectors > 2 else zero
+                    e = load(OUT_LANES, out, at + 48) if vectors > 3 else zero
+                    for kx in range(max(0, -left), min(kernel_w, width - left)):
+                        begin = (ky * kernel_w + kx) * channels + c
                         pixel = above + left + kx
                         for i in range(starts[pixel], starts[pixel + 1]):
-                            w = begin + rows[i]
+                            w = begin + offsets[i]
                             value = splat(OUT_LANES, values[i])
                             a = multiply_add(value, load(OUT_LANES, weight, w), a)
-                            if number > 1:
+                            if vectors > 1:
                                 b = multiply_add(value, load(OUT_LANES, weight, w + 16), b)
-                            if number > 2:
+                            if vectors > 2:
                                 d = multiply_add(value, load(OUT_LANES, weight, w + 32), d)
-                            if number > 3:
+                            if vectors > 3:
                                 e = multiply_add(value, load(OUT_LANES, weight, w + 48), e)
                     put(out, at, a, b, d, e)
 
     @compiled
     def put(out, at, a, b, d, e):
         store(out, at, a)
-        if number > 1:
+        if vectors > 1:
             store(out, at + 16, b)
-        if number > 2:
+        if vectors > 2:
             store(out, at + 32, d)
-        if number > 3:
+        if vectors > 3:
             store(out, at + 48, e)
 
     @compiled
-    def scatter(args, image, c, sums, starts, rows, values):
-        """sums[in, ky, kx] += value times the gradient of the output pixels that it reaches."""
-        channels = read(args, OUT_CHANNELS)
-        height, width = read(args, HEIGHT), read(args, WIDTH)
-        kernel_width = read(args, KERNEL_WIDTH)
-        out_height, out_width = read(args, OUT_HEIGHT), read(args, OUT_WIDTH)
-        grad = read(args, OUT) + 4 * image * out_height * out_width * channels
-        for ky in range(read(args, KERNEL_HEIGHT)):
-            for kx in range(kernel_width):  # one tap at a time, so that its sums stay near
-                begin = (ky * kernel_width + kx) * channels + c
+    def scatter(args, image, c, sums, starts, offsets, values):
+        """sums[in, ky, kx] += value grad, of the output pixels that an active value reaches."""
+        channels = args.out_channels
+        height, width = args.height, args.width
+        kernel_w = args.kernel_w
+        out_height, out_width = args.out_height, args.out_width
+        grad = args.out + 4 * image * out_height * out_width * channels
+        for ky in range(args.kernel_h):
+            for kx in range(kernel_w):  # one tap at a time: its sums stay in the cache
+                begin = (ky * kernel_w + kx) * channels + c
                 for oy in range(out_height):
-                    y = oy * read(args, STRIDE_Y) - read(args, PADDING_Y) + ky
+                    y = oy * args.stride_y - args.padding_y + ky
                     if y < 0 or y >= height:
                         continue
                     for ox in range(out_width):
-                        x = ox * read(args, STRIDE_X) - read(args, PADDING_X) + kx
+                        x = ox * args.stride_x - args.padding_x + kx
                         if x < 0 or x >= width:
                             continue
                         pixel = y * width + x
@@ -200,20 +201,20 @@ def _make(number):
                             continue
                         at = (oy * out_width + ox) * channels + c
                         a = load(OUT_LANES, grad, at)
-                        b = load(OUT_LANES, grad, at + 16) if number > 1 else a
-                        d = load(OUT_LANES, grad, at + 32) if number > 2 else a
-                        e = load(OUT_LANES, grad, at + 48) if number > 3 else a
+                        b = load(OUT_LANES, grad, at + 16) if vectors > 1 else a
+                        d = load(OUT_LANES, grad, at + 32) if vectors > 2 else a
+                        e = load(OUT_LANES, grad, at + 48) if vectors > 3 else a
                         for i in range(first, last):
-                            to = begin + rows[i]
+                            to = begin + offsets[i]
                             value = splat(OUT_LANES, values[i])
                             store(sums, to, multiply_add(value, a, load(OUT_LANES, sums, to)))
-                            if number > 1:
+                            if vectors > 1:
                                 to += 16
                                 store(sums, to, multiply_add(value, b, load(OUT_LANES, sums, to)))
-                            if number > 2:
+                            if vectors > 2:
                                 to += 16
                                 store(sums, to, multiply_add(value, d, load(OUT_LANES, sums, to)))
-                            if number > 3:
+                            if vectors > 3:
                                 to += 16
                                 store(sums, to, multiply_add(value, e, load(OUT_LANES, sums, to)))
 
@@ -227,57 +228,60 @@ gather_four, scatter_four = _make(4)
 
 
 @compiled
-def clear(address, number):
-    for i in range(0, number, OUT_LANES):
+def clear(address, count):
+    for i in range(0, count, OUT_LANES):
         store(address, i, splat(OUT_LANES, np.float32(0)))
 
 
 @compiled
-def blocks_of(args, backward):
-    """Take blocks of images until none is left."""
-    channels, out_channels = read(args, IN), read(args, OUT_CHANNELS)
-    pixels = read(args, HEIGHT) * read(args, WIDTH)
-    taps = read(args, KERNEL_HEIGHT) * read(args, KERNEL_WIDTH)
-    row = taps * out_channels
-    scratch = read(args, SCRATCH)
-    scratch += read(args, SCRATCH_BYTES) * fetch_and_add(args + 8 * TAKEN, 1)
+def run_blocks(address, backward):
+    """Compute block after block of images until none is left.
+
+    The result is the output, or with `backward` the gradient of the weights.
+    """
+    args = struct_at(address, ARGUMENTS, 0)
+    channels, out_channels = args.in_channels, args.out_channels
+    pixels = args.height * args.width
+    taps = args.kernel_h * args.kernel_w
+    weight_row = taps * out_channels
+    scratch = args.scratch + args.scratch_bytes * fetch_and_add(args, "next_scratch", 1)
     starts = carray(pointer(scratch), (pixels + 1,), np.int64)
-    rows = carray(pointer(scratch + 8 * (pixels + 1)), (pixels * channels + 1,), np.int64)
+    offsets = carray(pointer(scratch + 8 * (pixels + 1)), (pixels * channels + 1,), np.int64)
     begin = scratch + 8 * (pixels + 1 + pixels * channels + 1)
     values = carray(pointer(begin), (pixels * channels + 1,), np.float32)
     while True:
-        block = fetch_and_add(args + 8 * NEXT, 1)
-        if block >= read(args, BLOCKS):
+        block = fetch_and_add(args, "next_block", 1)
+        if block >= args.blocks:
             return
-        begin = block * read(args, IMAGES_A_BLOCK)
-        sums = read(args, SUMS) + 4 * block * channels * row
+        begin = block * args.block_images
+        sums = args.sums + 4 * block * channels * weight_row
         if backward:
-            clear(sums, channels * row)
-        for image in range(begin, min(read(args, IMAGES), begin + read(args, IMAGES_A_BLOCK))):
-            if read(args, MARKS) != 0:
-                marks = read(args, MARKS) + image * pixels * channels
-                compress_marks(marks, pixels, channels, row, starts, rows, values)
+            clear(sums, channels * weight_row)
+        for image in range(begin, min(args.images, begin + args.block_images)):
+            if args.spikes != 0:
+                spikes = args.spikes + image * pixels * channels
+                compress_spikes(spikes, pixels, channels, weight_row, starts, offsets, values)
             else:
-                x = read(args, X) + 4 * image * pixels * channels
-                others = compress(x, pixels, channels, row, starts, rows, values)
-                if others > 0:
-                    fetch_and_add(args + 8 * OTHERS, others)
+                x = args.x + 4 * image * pixels * channels
+                not_binary = compress(x, pixels, channels, weight_row, starts, offsets, values)
+                if not_binary > 0:
+                    fetch_and_add(args, "not_binary_count", not_binary)
             for c in range(0, out_channels, 4 * OUT_LANES):
-                left = (out_channels - c) // OUT_LANES
+                vectors = (out_channels - c) // OUT_LANES
                 if backward:
-                    if left == 1:
-                        scatter_one(args, image, c, sums, starts, rows, values)
-                    elif left == 2:
-                        scatter_two(args, image, c, sums, starts, rows, values)
-                    elif left == 3:
-                        scatter_three(args, image, c, sums, starts, rows, values)
+                    if vectors == 1:
+                        scatter_one(args, image, c, sums, starts, offsets, values)
+                    elif vectors == 2:
+                        scatter_two(args, image, c, sums, starts, offsets, values)
+                    elif vectors == 3:
+                        scatter_three(args, image, c, sums, starts, offsets, values)
                     else:
-                        scatter_four(args, image, c, sums, starts, rows, values)
-                elif left == 1:
-                    gather_one(args, image, c, starts, rows, values)
-                elif left == 2:
-                    gather_two(args, image, c, starts, rows, values)
-                elif left == 3:
-                    gather_three(args, image, c, starts, rows, values)
+                        scatter_four(args, image, c, sums, starts, offsets, values)
+                elif vectors == 1:
+                    gather_one(args, image, c, starts, offsets, values)
+                elif vectors == 2:
+                    gather_two(args, image, c, starts, offsets, values)
+                elif vectors == 3:
+                    gather_three(args, image, c, starts, offsets, values)
                 else:
-                    gather_four(args, image, c, starts, rows, values)
+                    gather_four(args, image, c, starts, offsets, values)

@@ -1,12 +1,9 @@
-"""The two passes of the CPU kernels, compiled by numba: all steps forward, and back again.
+"""Forward and backward pass of the fused layer on the CPU, compiled by numba.
 
 Four rows at a time go through all steps with their membranes in registers: the four of a 2×2
-window, or four neighbours where nothing is pooled. Where fewer are left, the first stands in for
-the missing ones, which have no gradient and are not stored. Threads take blocks of windows and
-channels; a block adds to sums of its own, so that the result does not depend on who took it.
-
-Each task has one argument, the address of an int64 array that says where things are and how many
-there are.
+window, or four neighbours without a pool. Where fewer are left, the first replaces the missing
+ones, which have no gradient and are not stored. Threads take blocks of windows and channels; each
+block has its own sums, so that the result does not depend on the number of threads.
 """
 
 # numba infers the types, and gives the intrinsics their first argument.
@@ -27,89 +24,90 @@ from .simd import (
     load,
     multiply_add,
     raise_exponent,
-    read,
     select,
     splat,
     store,
+    struct_at,
 )
 
-# One register of AVX-512; one of AVX, or two of SSE or NEON; one by one.
-LANES = {"wide": 16, "whole": 8, "rest": 1}
+LANES = (16, 8, 1)  # one register of AVX-512; one of AVX2, or two of SSE or NEON; single values
 CHANNELS_A_BLOCK = 64
 WINDOWS_A_BLOCK = 64
 LOG2_E = math.log2(math.e)
 LN_2 = math.log(2)
-ROUNDING = 1.5 * 2**23  # added to a float32, it rounds to a whole number
+ROUNDING = 1.5 * 2**23  # added to a float32, it rounds to an integer
 
-# What a task finds at its address.
-(
-    NEXT,  # the next block, shared by the threads
-    BLOCKS,
-    CHANNEL_BLOCKS,
-    FIRST_CHANNEL,  # those from here on...
-    LAST_CHANNEL,  # ... up to here, their number a multiple of the lanes
-    WINDOWS,
-    X,
-    TABLE,
-    THRESHOLD,
-    OUT,  # spikes, or their gradient
-    COUNTS,
-    Q,
-    SUMS_AT,
-    ALPHA,
-    STEPS,
-    STRIDE,  # of x between two steps, in values: 0 where x is static
-    ROWS,
-    OUT_ROWS,
-    CHANNELS,
-    HEIGHT,
-    WIDTH,
-    WINDOW_HEIGHT,
-    WINDOW_WIDTH,
-    RESET,
-    SIZED,
-    SURROGATE,
-    LEARNS_THRESHOLD,
-    NEAR,  # values that a thread keeps near: x, or q, from 0 on, and gradients
-    NEAR_GRAD,  # where the gradients begin
-    ARGUMENTS,
-) = range(30)
+# Layout of the kernel argument struct. Addresses are int64.
+ARGUMENTS = np.dtype(
+    [
+        ("next_block", np.int64),  # counter that the threads share
+        ("blocks", np.int64),
+        ("channel_blocks", np.int64),
+        ("first_channel", np.int64),
+        ("end_channel", np.int64),  # first_channel plus a multiple of the lanes
+        ("windows", np.int64),
+        ("x", np.int64),
+        ("table", np.int64),
+        ("threshold", np.int64),
+        ("out", np.int64),  # spikes, or their gradient
+        ("counts", np.int64),  # or 0
+        ("q", np.int64),
+        ("sums", np.int64),
+        ("steps", np.int64),
+        ("step_stride", np.int64),  # of x, in values: 0 where x is static
+        ("rows", np.int64),
+        ("out_rows", np.int64),
+        ("channels", np.int64),
+        ("height", np.int64),
+        ("width", np.int64),
+        ("window_height", np.int64),
+        ("window_width", np.int64),
+        ("reset", np.int64),
+        ("sized", np.int64),
+        ("surrogate", np.int64),
+        ("learns_threshold", np.int64),
+        ("grad_offset", np.int64),  # of the gradients in the scratch memory, behind x or q
+        ("scratch_values", np.int64),  # of x or q and the gradients
+        ("alpha", np.float32),
+    ]
+)
 
 
 @compiled
-def place_of(args, window):
-    """Return the rows of a window, how many are real, and its row of the output or -1."""
-    height, width = read(args, HEIGHT), read(args, WIDTH)
-    tall, wide = read(args, WINDOW_HEIGHT), read(args, WINDOW_WIDTH)
-    if tall * wide == 1:
+def rows_of(args, window):
+    """Return the four rows of a window, how many of them exist, and its output row or -1."""
+    height, width = args.height, args.width
+    window_height, window_width = args.window_height, args.window_width
+    if window_height * window_width == 1:
         first = window * 4
-        real = min(4, read(args, ROWS) - first)
-        second = first + 1 if real > 1 else first
-        third = first + 2 if real > 2 else first
-        fourth = first + 3 if real > 3 else first
-        return first, second, third, fourth, real, first
-    columns = (width + wide - 1) // wide
-    lines = (height + tall - 1) // tall
-    image, place = divmod(window, lines * columns)
-    line, column = divmod(place, columns)
-    top, left = line * tall, column * wide
+        count = min(4, args.rows - first)
+        second = first + 1 if count > 1 else first
+        third = first + 2 if count > 2 else first
+        fourth = first + 3 if count > 3 else first
+        return first, second, third, fourth, count, first
+    across = (width + window_width - 1) // window_width
+    down = (height + window_height - 1) // window_height
+    image, index = divmod(window, down * across)
+    window_y, window_x = divmod(index, across)
+    top, left = window_y * window_height, window_x * window_width
     first = (image * height + top) * width + left
-    right = wide == 2 and left + 1 < width
-    below = tall == 2 and top + 1 < height
-    out = -1
-    if top + tall <= height and left + wide <= width:
-        out = (image * (height // tall) + line) * (width // wide) + column
-    if right and below:
-        return first, first + 1, first + width, first + width + 1, 4, out
-    if right:
-        return first, first + 1, first, first, 2, out
-    if below:
-        return first, first + width, first, first, 2, out
-    return first, first, first, first, 1, out
+    has_right = window_width == 2 and left + 1 < width
+    has_below = window_height == 2 and top + 1 < height
+    out_row = -1
+    if top + window_height <= height and left + window_width <= width:
+        out_height, out_width = height // window_height, width // window_width
+        out_row = (image * out_height + window_y) * out_width + window_x
+    if has_right and has_below:
+        return first, first + 1, first + width, first + width + 1, 4, out_row
+    if has_right:
+        return first, first + 1, first, first, 2, out_row
+    if has_below:
+        return first, first + width, first, first, 2, out_row
+    return first, first, first, first, 1, out_row
 
 
 def _make(lanes):
-    """Return the two passes over all blocks, `lanes` channels at a time."""
+    """Return both passes over all blocks, `lanes` channels at a time."""
 
     @compiled
     def constant(value):
@@ -146,14 +144,14 @@ def _make(lanes):
         return one / (z * z)
 
     @compiled
-    def forward(args, c, counts, r0, r1, r2, r3, real, place):
-        x, table, out = read(args, X), read(args, TABLE), read(args, OUT)
-        steps, stride = read(args, STEPS), read(args, STRIDE)
-        channels, out_rows = read(args, CHANNELS), read(args, OUT_ROWS)
-        reset, sized = read(args, RESET), read(args, SIZED) != 0
-        pooled = read(args, WINDOW_HEIGHT) * read(args, WINDOW_WIDTH) > 1
+    def forward(args, c, counts, r0, r1, r2, r3, row_count, out_row):
+        x, table, out = args.x, args.table, args.out
+        steps, stride = args.steps, args.step_stride
+        channels, out_rows = args.channels, args.out_rows
+        reset, sized = args.reset, args.sized != 0
+        pooled = args.window_height * args.window_width > 1
         zero, one = constant(0.0), constant(1.0)
-        threshold = constant(value_at(read(args, THRESHOLD), 0))
+        threshold = constant(value_at(args.threshold, 0))
         v0, v1, v2, v3 = zero, zero, zero, zero
         rest = steps * channels
         for t in range(steps):
@@ -171,45 +169,45 @@ def _make(lanes):
             s1 = distance(v1, size, threshold, sized) > zero
             s2 = distance(v2, size, threshold, sized) > zero
             s3 = distance(v3, size, threshold, sized) > zero
-            v0 = after(v0, s0, size, zero, reset)
-            v1 = after(v1, s1, size, zero, reset)
-            v2 = after(v2, s2, size, zero, reset)
-            v3 = after(v3, s3, size, zero, reset)
-            to = (t * out_rows + place) * channels + c
+            v0 = after_reset(v0, s0, size, zero, reset)
+            v1 = after_reset(v1, s1, size, zero, reset)
+            v2 = after_reset(v2, s2, size, zero, reset)
+            v3 = after_reset(v3, s3, size, zero, reset)
+            to = (t * out_rows + out_row) * channels + c
             if pooled:
-                if place >= 0:
+                if out_row >= 0:
                     store(out, to, select(s0 | s1 | s2 | s3, one, zero))
             else:
                 store(out, to, select(s0, one, zero))
-                if real > 1:
+                if row_count > 1:
                     store(out, to + channels, select(s1, one, zero))
-                if real > 2:
+                if row_count > 2:
                     store(out, to + 2 * channels, select(s2, one, zero))
-                if real > 3:
+                if row_count > 3:
                     store(out, to + 3 * channels, select(s3, one, zero))
             if counts != 0:
                 number = select(s0, one, zero)
-                if real > 1:
+                if row_count > 1:
                     number = number + select(s1, one, zero)
-                if real > 2:
+                if row_count > 2:
                     number = number + select(s2, one, zero)
-                if real > 3:
+                if row_count > 3:
                     number = number + select(s3, one, zero)
                 add_at(counts, t, add_lanes(number))
 
     @compiled
-    def backward(args, c, at, sums, near, membranes):
-        """Go through all steps and back; `near` holds x and its gradients, at channel `at`."""
-        table, grad = read(args, TABLE), near + 4 * read(args, NEAR_GRAD)
-        steps, channels = read(args, STEPS), read(args, CHANNELS)
-        moves = 0 if read(args, STRIDE) == 0 else 4 * CHANNELS_A_BLOCK
-        reset, sized = read(args, RESET), read(args, SIZED) != 0
-        pooled = read(args, WINDOW_HEIGHT) * read(args, WINDOW_WIDTH) > 1
-        surrogate = read(args, SURROGATE)
-        learns_threshold = read(args, LEARNS_THRESHOLD) != 0
+    def backward(args, c, at, sums, scratch, membranes):
+        """Turn x in `scratch`, at channel `at`, into q: forward over all steps, then backward."""
+        table, grad = args.table, scratch + 4 * args.grad_offset
+        steps, channels = args.steps, args.channels
+        step_values = 0 if args.step_stride == 0 else 4 * CHANNELS_A_BLOCK
+        reset, sized = args.reset, args.sized != 0
+        pooled = args.window_height * args.window_width > 1
+        surrogate = args.surrogate
+        learns_threshold = args.learns_threshold != 0
         zero = constant(0.0)
-        alpha = constant(value_at(read(args, ALPHA), 0))
-        threshold = constant(value_at(read(args, THRESHOLD), 0))
+        alpha = constant(args.alpha)
+        threshold = constant(value_at(args.threshold, 0))
         rest = steps * channels
         v0, v1, v2, v3 = zero, zero, zero, zero
         for t in range(steps):
@@ -218,16 +216,16 @@ def _make(lanes):
             bias = load(lanes, table, 2 * rest + k)
             leak, gain = load(lanes, table, 3 * rest + k), load(lanes, table, 4 * rest + k)
             size = load(lanes, table, 5 * rest + k) if sized else threshold
-            x0, x1, x2, x3 = load_four(near, t * moves + at, CHANNELS_A_BLOCK)
+            x0, x1, x2, x3 = load_four(scratch, t * step_values + at, CHANNELS_A_BLOCK)
             v0 = leak * v0 + gain * ((x0 - mean) * scale + bias)
             v1 = leak * v1 + gain * ((x1 - mean) * scale + bias)
             v2 = leak * v2 + gain * ((x2 - mean) * scale + bias)
             v3 = leak * v3 + gain * ((x3 - mean) * scale + bias)
             store_four(membranes, t * 4 * lanes, lanes, v0, v1, v2, v3)
-            v0 = after(v0, distance(v0, size, threshold, sized) > zero, size, zero, reset)
-            v1 = after(v1, distance(v1, size, threshold, sized) > zero, size, zero, reset)
-            v2 = after(v2, distance(v2, size, threshold, sized) > zero, size, zero, reset)
-            v3 = after(v3, distance(v3, size, threshold, sized) > zero, size, zero, reset)
+            v0 = after_reset(v0, distance(v0, size, threshold, sized) > zero, size, zero, reset)
+            v1 = after_reset(v1, distance(v1, size, threshold, sized) > zero, size, zero, reset)
+            v2 = after_reset(v2, distance(v2, size, threshold, sized) > zero, size, zero, reset)
+            v3 = after_reset(v3, distance(v3, size, threshold, sized) > zero, size, zero, reset)
         q0, q1, q2, q3 = zero, zero, zero, zero
         g0, g1, g2, g3 = zero, zero, zero, zero  # ∂L/∂v_t after the reset
         v0, v1, v2, v3 = load_four(membranes, (steps - 1) * 4 * lanes, lanes)
@@ -249,10 +247,10 @@ def _make(lanes):
                 d3 = select(s0 | s1 | s2, zero, select(s3, d, zero))
             else:
                 d0, d1, d2, d3 = load_four(grad, t * 4 * CHANNELS_A_BLOCK + at, CHANNELS_A_BLOCK)
-            d0 = before(d0, g0, v0, size, reset) * derivative(u0, surrogate, alpha)
-            d1 = before(d1, g1, v1, size, reset) * derivative(u1, surrogate, alpha)
-            d2 = before(d2, g2, v2, size, reset) * derivative(u2, surrogate, alpha)
-            d3 = before(d3, g3, v3, size, reset) * derivative(u3, surrogate, alpha)
+            d0 = spike_gradient(d0, g0, v0, size, reset) * derivative(u0, surrogate, alpha)
+            d1 = spike_gradient(d1, g1, v1, size, reset) * derivative(u1, surrogate, alpha)
+            d2 = spike_gradient(d2, g2, v2, size, reset) * derivative(u2, surrogate, alpha)
+            d3 = spike_gradient(d3, g3, v3, size, reset) * derivative(u3, surrogate, alpha)
             if sized or learns_threshold:
                 of_amount = zero
                 if reset == SUBTRACT:
@@ -272,7 +270,7 @@ def _make(lanes):
                 g0, g1 = select(s0, zero, g0), select(s1, zero, g1)
                 g2, g3 = select(s2, zero, g2), select(s3, zero, g3)
             g0, g1, g2, g3 = g0 + d0, g1 + d1, g2 + d2, g3 + d3
-            x0, x1, x2, x3 = load_four(near, t * moves + at, CHANNELS_A_BLOCK)
+            x0, x1, x2, x3 = load_four(scratch, t * step_values + at, CHANNELS_A_BLOCK)
             add_to(sums, k, (g0 + g1) + (g2 + g3))
             add_to(
                 sums,
@@ -282,17 +280,17 @@ def _make(lanes):
             )
             if t > 0:
                 v0, v1, v2, v3 = load_four(membranes, (t - 1) * 4 * lanes, lanes)
-                former = load(lanes, table, 5 * rest + k - channels) if sized else threshold
-                p0 = after(v0, distance(v0, former, threshold, sized) > zero, former, zero, reset)
-                p1 = after(v1, distance(v1, former, threshold, sized) > zero, former, zero, reset)
-                p2 = after(v2, distance(v2, former, threshold, sized) > zero, former, zero, reset)
-                p3 = after(v3, distance(v3, former, threshold, sized) > zero, former, zero, reset)
+                size = load(lanes, table, 5 * rest + k - channels) if sized else threshold
+                p0 = after_reset(v0, distance(v0, size, threshold, sized) > zero, size, zero, reset)
+                p1 = after_reset(v1, distance(v1, size, threshold, sized) > zero, size, zero, reset)
+                p2 = after_reset(v2, distance(v2, size, threshold, sized) > zero, size, zero, reset)
+                p3 = after_reset(v3, distance(v3, size, threshold, sized) > zero, size, zero, reset)
                 back = multiply_add(g0, p0, g1 * p1) + multiply_add(g2, p2, g3 * p3)
                 add_to(sums, 2 * rest + k, back)
-            if moves > 0:  # x_t is not needed any more: q_t takes its place
+            if step_values > 0:  # q_t overwrites x_t, which is no longer needed
                 store_four(
-                    near,
-                    t * moves + at,
+                    scratch,
+                    t * step_values + at,
                     CHANNELS_A_BLOCK,
                     factor * g0,
                     factor * g1,
@@ -303,8 +301,8 @@ def _make(lanes):
                 q0, q1 = multiply_add(factor, g0, q0), multiply_add(factor, g1, q1)
                 q2, q3 = multiply_add(factor, g2, q2), multiply_add(factor, g3, q3)
             g0, g1, g2, g3 = leak * g0, leak * g1, leak * g2, leak * g3
-        if moves == 0:
-            store_four(near, at, CHANNELS_A_BLOCK, q0, q1, q2, q3)
+        if step_values == 0:
+            store_four(scratch, at, CHANNELS_A_BLOCK, q0, q1, q2, q3)
 
     @compiled
     def load_four(address, at, stride):
@@ -323,13 +321,13 @@ def _make(lanes):
         store(address, at + 3 * stride, d)
 
     @compiled
-    def copy(to, at, source, index, number):
-        for c in range(0, number, lanes):
+    def copy(to, at, source, index, count):
+        for c in range(0, count, lanes):
             store(to, at + c, load(lanes, source, index + c))
 
     @compiled
-    def clear(to, at, number):
-        for c in range(0, number, lanes):
+    def clear(to, at, count):
+        for c in range(0, count, lanes):
             store(to, at + c, constant(0.0))
 
     @compiled
@@ -337,107 +335,109 @@ def _make(lanes):
         store(address, index, load(lanes, address, index) + value)
 
     @compiled
-    def fetch(args, near, begin, number, r0, r1, r2, r3, real, place):
-        """Bring x and the gradients of a window together.
+    def pack(args, scratch, begin, count, r0, r1, r2, r3, row_count, out_row):
+        """Copy x and the gradients of a window into the scratch memory.
 
-        Steps lie far apart in memory, often by a multiple of what a cache is wide, so that they
-        drive each other out of it: each line is fetched once, whole.
+        Steps lie far apart in memory, often by a multiple of the cache's way size, so that they
+        evict each other: each cache line is read once, completely.
         """
-        x, grad, channels = read(args, X), read(args, OUT), read(args, CHANNELS)
-        stride, near_grad = read(args, STRIDE), read(args, NEAR_GRAD)
-        pooled = read(args, WINDOW_HEIGHT) * read(args, WINDOW_WIDTH) > 1
-        for t in range(read(args, STEPS)):
+        x, grad, channels = args.x, args.out, args.channels
+        stride, grad_offset = args.step_stride, args.grad_offset
+        pooled = args.window_height * args.window_width > 1
+        for t in range(args.steps):
             if t == 0 or stride > 0:
                 at = t * 4 * CHANNELS_A_BLOCK
                 source = t * stride + begin
-                copy(near, at, x, source + r0 * channels, number)
-                copy(near, at + CHANNELS_A_BLOCK, x, source + r1 * channels, number)
-                copy(near, at + 2 * CHANNELS_A_BLOCK, x, source + r2 * channels, number)
-                copy(near, at + 3 * CHANNELS_A_BLOCK, x, source + r3 * channels, number)
-            source = (t * read(args, OUT_ROWS) + place) * channels + begin
+                copy(scratch, at, x, source + r0 * channels, count)
+                copy(scratch, at + CHANNELS_A_BLOCK, x, source + r1 * channels, count)
+                copy(scratch, at + 2 * CHANNELS_A_BLOCK, x, source + r2 * channels, count)
+                copy(scratch, at + 3 * CHANNELS_A_BLOCK, x, source + r3 * channels, count)
+            source = (t * args.out_rows + out_row) * channels + begin
             if pooled:
-                copy(near, near_grad + t * CHANNELS_A_BLOCK, grad, source, number)
+                copy(scratch, grad_offset + t * CHANNELS_A_BLOCK, grad, source, count)
             else:
-                at = near_grad + t * 4 * CHANNELS_A_BLOCK
+                at = grad_offset + t * 4 * CHANNELS_A_BLOCK
                 for row in range(4):
-                    if row < real:
-                        copy(near, at, grad, source + row * channels, number)
+                    if row < row_count:
+                        copy(scratch, at, grad, source + row * channels, count)
                     else:
-                        clear(near, at, number)
+                        clear(scratch, at, count)
                     at += CHANNELS_A_BLOCK
 
     @compiled
-    def bring_back(args, near, begin, number, r0, r1, r2, r3, real, place):
-        """Store q of the rows that are real: from `near`, or 0 where nothing came back."""
-        q, channels, stride = read(args, Q), read(args, CHANNELS), read(args, STRIDE)
-        for t in range(read(args, STEPS) if stride > 0 else 1):
-            for row in range(real):
+    def unpack(args, scratch, begin, count, r0, r1, r2, r3, row_count, out_row):
+        """Store q of the rows that exist: from the scratch memory, or 0 without a gradient."""
+        q, channels, stride = args.q, args.channels, args.step_stride
+        for t in range(args.steps if stride > 0 else 1):
+            for row in range(row_count):
                 r = r0 if row == 0 else (r1 if row == 1 else (r2 if row == 2 else r3))
                 to = t * stride + r * channels + begin
-                if place < 0:
-                    clear(q, to, number)
+                if out_row < 0:
+                    clear(q, to, count)
                 else:
-                    copy(q, to, near, (t * 4 + row) * CHANNELS_A_BLOCK, number)
+                    copy(q, to, scratch, (t * 4 + row) * CHANNELS_A_BLOCK, count)
 
     @compiled
-    def forward_blocks(args):
-        """Take blocks until none is left, forward."""
-        blocks, channel_blocks = read(args, BLOCKS), read(args, CHANNEL_BLOCKS)
-        windows, last = read(args, WINDOWS), read(args, LAST_CHANNEL)
-        counts = read(args, COUNTS)
+    def forward_blocks(address):
+        """Run the forward pass of block after block until none is left."""
+        args = struct_at(address, ARGUMENTS, 0)
+        blocks, channel_blocks = args.blocks, args.channel_blocks
+        windows, end = args.windows, args.end_channel
+        counts = args.counts
         while True:
-            block = fetch_and_add(args + 8 * NEXT, 1)
+            block = fetch_and_add(args, "next_block", 1)
             if block >= blocks:
                 return
             chunk, part = divmod(block, channel_blocks)
-            begin = read(args, FIRST_CHANNEL) + part * CHANNELS_A_BLOCK
-            count = counts + 4 * block * read(args, STEPS) if counts != 0 else 0
+            begin = args.first_channel + part * CHANNELS_A_BLOCK
+            block_counts = counts + 4 * block * args.steps if counts != 0 else 0
             for window in range(
                 chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)
             ):
-                r0, r1, r2, r3, real, place = place_of(args, window)
-                for c in range(begin, min(last, begin + CHANNELS_A_BLOCK), lanes):
-                    forward(args, c, count, r0, r1, r2, r3, real, place)
+                r0, r1, r2, r3, row_count, out_row = rows_of(args, window)
+                for c in range(begin, min(end, begin + CHANNELS_A_BLOCK), lanes):
+                    forward(args, c, block_counts, r0, r1, r2, r3, row_count, out_row)
 
     @compiled
-    def backward_blocks(args):
-        """Take blocks until none is left, back."""
-        blocks, channel_blocks = read(args, BLOCKS), read(args, CHANNEL_BLOCKS)
-        windows, channels, steps = read(args, WINDOWS), read(args, CHANNELS), read(args, STEPS)
-        memory = np.empty(read(args, NEAR) + steps * 4 * lanes, np.float32)
-        near = memory.ctypes.data
-        membranes = near + 4 * read(args, NEAR)
+    def backward_blocks(address):
+        """Run the backward pass of block after block until none is left."""
+        args = struct_at(address, ARGUMENTS, 0)
+        blocks, channel_blocks = args.blocks, args.channel_blocks
+        windows, channels, steps = args.windows, args.channels, args.steps
+        memory = np.empty(args.scratch_values + steps * 4 * lanes, np.float32)
+        scratch = memory.ctypes.data
+        membranes = scratch + 4 * args.scratch_values
         while True:
-            block = fetch_and_add(args + 8 * NEXT, 1)
+            block = fetch_and_add(args, "next_block", 1)
             if block >= blocks:
-                memory[0] = 0  # numba frees an array after its last use, and an address is none
+                memory[0] = 0  # a use: numba frees an array after its last one
                 return
             chunk, part = divmod(block, channel_blocks)
-            begin = read(args, FIRST_CHANNEL) + part * CHANNELS_A_BLOCK
-            number = min(read(args, LAST_CHANNEL) - begin, CHANNELS_A_BLOCK)
-            sums = read(args, SUMS_AT) + 4 * chunk * SUMS * steps * channels
+            begin = args.first_channel + part * CHANNELS_A_BLOCK
+            count = min(args.end_channel - begin, CHANNELS_A_BLOCK)
+            sums = args.sums + 4 * chunk * SUMS * steps * channels
             for window in range(
                 chunk * WINDOWS_A_BLOCK, min(windows, (chunk + 1) * WINDOWS_A_BLOCK)
             ):
-                r0, r1, r2, r3, real, place = place_of(args, window)
-                if place >= 0:
-                    fetch(args, near, begin, number, r0, r1, r2, r3, real, place)
-                    for c in range(0, number, lanes):
-                        backward(args, begin + c, c, sums, near, membranes)
-                bring_back(args, near, begin, number, r0, r1, r2, r3, real, place)
+                r0, r1, r2, r3, row_count, out_row = rows_of(args, window)
+                if out_row >= 0:
+                    pack(args, scratch, begin, count, r0, r1, r2, r3, row_count, out_row)
+                    for c in range(0, count, lanes):
+                        backward(args, begin + c, c, sums, scratch, membranes)
+                unpack(args, scratch, begin, count, r0, r1, r2, r3, row_count, out_row)
 
     return forward_blocks, backward_blocks
 
 
 @compiled
 def distance(v, size, threshold, sized):
-    """How far a membrane is above the threshold, in units of the reset size if there is one."""
+    """Return v - θ, or v / size - θ with a reset size."""
     return v / size - threshold if sized else v - threshold
 
 
 @compiled
-def after(v, s, amount, zero, reset):
-    """The membrane after its reset."""
+def after_reset(v, s, amount, zero, reset):
+    """Return the membrane after its reset."""
     if reset == SUBTRACT:
         return v - select(s, amount, zero)
     if reset == ZERO:
@@ -446,8 +446,8 @@ def after(v, s, amount, zero, reset):
 
 
 @compiled
-def before(d, g, v, amount, reset):
-    """∂L/∂s of a spike with gradient `d` of its own, through the reset too."""
+def spike_gradient(d, g, v, amount, reset):
+    """Return ∂L/∂s of a spike: `d`, its own gradient, and what the reset adds."""
     if reset == SUBTRACT:
         return d - amount * g
     if reset == ZERO:
@@ -465,6 +465,6 @@ def add_at(address, index, value):
     store(address, index, splat(1, np.float32(value_at(address, index) + value)))
 
 
-forward_wide, backward_wide = _make(LANES["wide"])
-forward_whole, backward_whole = _make(LANES["whole"])
-forward_rest, backward_rest = _make(LANES["rest"])
+forward_16, backward_16 = _make(16)
+forward_8, backward_8 = _make(8)
+forward_1, backward_1 = _make(1)

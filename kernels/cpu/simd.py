@@ -233,15 +233,33 @@ _operator(operator.or_, Mask, Mask, ir.IRBuilder.or_)
 
 
 @intrinsic
-def fetch_and_add(typing: Any, address: Any, value: Any) -> Any:
-    """fetch_and_add(address, value): add to an int64 that several threads share; return it as
-    it was."""
+def struct_at(typing: Any, address: Any, dtype: Any, index: Any) -> Any:
+    """struct_at(address, dtype, index): that element of an array of a structured NumPy dtype,
+    whose fields are read by name."""
+    struct = dtype.dtype
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(arguments[0], ADDRESS.as_pointer())
-        return builder.atomic_rmw("add", place, arguments[1], "monotonic")
+        offset = builder.mul(arguments[2], ir.Constant(ADDRESS, struct.size))
+        pointer = context.get_value_type(struct)
+        return builder.inttoptr(builder.add(arguments[0], offset), pointer)
 
-    return types.int64(types.int64, types.int64), emit
+    return struct(types.int64, dtype, types.int64), emit
+
+
+@intrinsic
+def fetch_and_add(typing: Any, struct: Any, field: Any, value: Any) -> Any:
+    """fetch_and_add(struct, field, value): add to an int64 field that the threads share; return
+    its former value."""
+    if not isinstance(field, types.StringLiteral):
+        raise RequireLiteralValue("the name of a field must be a literal")
+    offset = ir.Constant(ADDRESS, struct.offset(field.literal_value))
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = builder.add(builder.ptrtoint(arguments[0], ADDRESS), offset)
+        counter = builder.inttoptr(address, ADDRESS.as_pointer())
+        return builder.atomic_rmw("add", counter, arguments[2], "monotonic")
+
+    return types.int64(struct, field, types.int64), emit
 
 
 @intrinsic

@@ -1,4 +1,7 @@
-"""Tasks of the CPU: compiled by numba at their first use, and kept in its cache."""
+"""Tasks: kernels as C functions of one address, compiled at their first use and kept in a cache.
+
+The address is that of the kernel argument struct, whose layout stands beside each kernel.
+"""
 
 from __future__ import annotations
 
@@ -6,105 +9,109 @@ import zlib
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 from numba import cfunc, types
 
 from .. import contract, rules
-from . import columns, events, passes, simd, threads
-from .amx import convolution as tiles
-from .amx import instructions as amx
-from .amx import layout as places
+from . import batch_norm, events, passes, simd
+from .amx import convolution as amx_convolution
+from .amx import instructions, layout, packing
 
-SOURCES = (contract, rules, simd, amx, passes, columns, events, places, tiles)
+SOURCES = (
+    contract,
+    rules,
+    simd,
+    passes,
+    batch_norm,
+    events,
+    instructions,
+    layout,
+    packing,
+    amx_convolution,
+)
+TILE_KERNELS = amx_convolution.make_kernels(instructions)
 
 
 @cache
-def _task(name: str) -> int:
+def address_of(name: str) -> int:
     """Compile a task, or load it from numba's cache, and return its address."""
-    # numba looks for changes in this file alone. As a constant of the task, the checksum of all
-    # sources keeps it from taking code that an earlier version left in the cache.
+    # For its cache numba looks for changes in this file alone. The checksum of all sources, as a
+    # constant of the task, makes a change in another file a miss as well.
     sources = _checksum()
 
     def moments(address: int) -> None:
         if sources:
-            columns.moments_blocks(address)
+            batch_norm.moments_blocks(address)
 
     def products(address: int) -> None:
         if sources:
-            columns.products_blocks(address)
+            batch_norm.products_blocks(address)
 
     def normed(address: int) -> None:
         if sources:
-            columns.normed_blocks(address)
+            batch_norm.normed_blocks(address)
 
-    def normed_back(address: int) -> None:
+    def normed_backward(address: int) -> None:
         if sources:
-            columns.normed_back_blocks(address)
+            batch_norm.normed_backward_blocks(address)
 
-    def forward_wide(address: int) -> None:
+    def forward_16(address: int) -> None:
         if sources:
-            passes.forward_wide(address)
+            passes.forward_16(address)
 
-    def backward_wide(address: int) -> None:
+    def backward_16(address: int) -> None:
         if sources:
-            passes.backward_wide(address)
+            passes.backward_16(address)
 
-    def forward_whole(address: int) -> None:
+    def forward_8(address: int) -> None:
         if sources:
-            passes.forward_whole(address)
+            passes.forward_8(address)
 
-    def forward_rest(address: int) -> None:
+    def forward_1(address: int) -> None:
         if sources:
-            passes.forward_rest(address)
+            passes.forward_1(address)
 
-    def backward_whole(address: int) -> None:
+    def backward_8(address: int) -> None:
         if sources:
-            passes.backward_whole(address)
+            passes.backward_8(address)
 
-    def backward_rest(address: int) -> None:
+    def backward_1(address: int) -> None:
         if sources:
-            passes.backward_rest(address)
+            passes.backward_1(address)
 
-    def convolve(address: int) -> None:
+    def convolve_events(address: int) -> None:
         if sources:
-            events.blocks_of(address, False)
+            events.run_blocks(address, False)
 
-    def convolve_back(address: int) -> None:
+    def weight_grad_events(address: int) -> None:
         if sources:
-            events.blocks_of(address, True)
+            events.run_blocks(address, True)
 
-    def weights_as_tiles(address: int) -> None:
+    def pack_weights(address: int) -> None:
         if sources:
-            tiles.weight_blocks(address)
+            TILE_KERNELS.pack_weights(address)
 
-    def convolve_by_tiles(address: int) -> None:
+    def convolve_tiles(address: int) -> None:
         if sources:
-            tiles.convolve_blocks(address)
+            TILE_KERNELS.convolve(address)
 
-    def convolve_back_by_tiles(address: int) -> None:
+    def weight_grad_tiles(address: int) -> None:
         if sources:
-            tiles.gradient_blocks(address)
+            TILE_KERNELS.weight_gradients(address)
 
-    tasks = [moments, products, normed, normed_back, convolve, convolve_back]
-    tasks += [weights_as_tiles, convolve_by_tiles, convolve_back_by_tiles]
-    tasks += [forward_wide, forward_whole, forward_rest]
-    tasks += [backward_wide, backward_whole, backward_rest]
+    tasks = [moments, products, normed, normed_backward, convolve_events, weight_grad_events]
+    tasks += [pack_weights, convolve_tiles, weight_grad_tiles]
+    tasks += [forward_16, forward_8, forward_1]
+    tasks += [backward_16, backward_8, backward_1]
     task = {task.__name__: task for task in tasks}[name]
     kind = types.void(types.int64)
     try:
         compiled = cfunc(kind, cache=True)(task)
-    except RuntimeError:  # no folder that a cache could be written to
+    except RuntimeError:  # no folder for a cache can be written to
         compiled = cfunc(kind)(task)
     return int(compiled.address or 0)
 
 
+@cache
 def _checksum() -> int:
     files = [Path(module.__file__ or "") for module in SOURCES]
     return zlib.crc32(b"".join(file.read_bytes() for file in files)) | 1
-
-
-def run(name: str, args: np.ndarray, blocks: int) -> None:
-    """Run a task on its blocks, on as many threads as torch uses; `args` is what it finds at its
-    address."""
-    if blocks:
-        threads.run(_task(name), args.ctypes.data, blocks=blocks)

@@ -1,11 +1,11 @@
-"""Running compiled tasks on as many threads as torch uses.
+"""Run compiled tasks on as many threads as torch uses.
 
 A task is a compiled function of one address. Every thread calls it with the same address, and
 takes block after block from a shared counter until none is left.
 
-Where torch's OpenMP is libgomp, tasks run on torch's own threads, which may still be spinning
-after torch's last loop: a second pool would have to fight them for the cores. Elsewhere they run
-on Python threads, which ctypes lets go of the interpreter.
+Where torch's OpenMP is libgomp, tasks run on torch's own threads, which may be spinning after
+torch's last loop: a second pool would compete with them for the cores. Elsewhere they run on
+Python threads; ctypes releases the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -17,17 +17,23 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from .tasks import address_of
 
-def run(task: int, address: int, *, blocks: int) -> None:
-    """Call a task on at most `torch.get_num_threads()` threads, and no more than blocks.
+
+def run(name: str, args: np.ndarray, blocks: int) -> None:
+    """Run a task on at most `torch.get_num_threads()` threads, and no more than blocks.
 
     Args:
-        task: address of a C function of one address.
-        address: what it works on.
-        blocks: number of blocks that there are to take.
+        name: of the task.
+        args: its argument struct.
+        blocks: number of blocks of work; with 0 nothing is run.
     """
+    if not blocks:
+        return
+    task, address = address_of(name), args.ctypes.data
     threads = min(torch.get_num_threads(), blocks)
     if threads <= 1:
         _callable(task)(address)

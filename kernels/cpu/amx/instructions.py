@@ -1,4 +1,4 @@
-"""Tiles of Intel's AMX for numba, and what prepares bfloat16 values for them.
+"""Instructions of Intel's AMX for numba, and of the packing of bfloat16 values for them.
 
 A tile is a register of up to 16 rows of 64 bytes; a machine has eight, by number. A product of
 tiles multiplies bfloat16 and adds up in float32:
@@ -7,7 +7,7 @@ tiles multiplies bfloat16 and adds up in float32:
 
 with the rows of b in pairs: row k/2 of its tile holds b[k, 0], b[k + 1, 0], b[k, 1], ...
 
-A float32 has 24 significant bits and a bfloat16 8: it is the sum of three of them, without a rest.
+A float32 has 24 significant bits and a bfloat16 8: it is the sum of three of them, exactly.
 """
 
 from __future__ import annotations
@@ -67,16 +67,15 @@ def _call(builder: Any, name: str, result: Any, arguments: list[Any]) -> Any:
 
 @intrinsic
 def configure(typing: Any, address: Any) -> Any:
-    """configure(address): let this thread use its eight tiles whole; `address` has 64 bytes to
-    write on."""
+    """configure(address): give this thread eight tiles of full size; 64 bytes at `address` are
+    overwritten."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         # palette 1; the bytes of a row of each tile from byte 16 on, its rows from byte 48 on
         table = [1] + [0] * 15 + [ROW_BYTES, 0] * TILES + [0] * 16 + [ROWS] * TILES + [0] * 8
         assert len(table) == _CONFIGURATION
         kind = ir.VectorType(BYTE, _CONFIGURATION)
-        place = builder.inttoptr(arguments[0], kind.as_pointer())
-        builder.store(ir.Constant(kind, table), place, align=1)
+        builder.store(ir.Constant(kind, table), _at(builder, arguments[0], kind), align=1)
         pointer = builder.inttoptr(arguments[0], POINTER)
         _call(builder, "llvm.x86.ldtilecfg", ir.VoidType(), [pointer])
         return context.get_dummy_value()
@@ -86,7 +85,7 @@ def configure(typing: Any, address: Any) -> Any:
 
 @intrinsic
 def release(typing: Any) -> Any:
-    """release(): this thread is done with its tiles."""
+    """release(): give the tiles of this thread back."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         _call(builder, "llvm.x86.tilerelease", ir.VoidType(), [])
@@ -97,7 +96,7 @@ def release(typing: Any) -> Any:
 
 @intrinsic
 def clear_tile(typing: Any, tile: Any) -> Any:
-    """clear_tile(tile): all zeros."""
+    """clear_tile(tile): fill it with zeros."""
     number = _literal(tile)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -107,7 +106,7 @@ def clear_tile(typing: Any, tile: Any) -> Any:
     return types.void(tile), emit
 
 
-def _moving(name: str, tile: Any) -> Any:
+def _move(name: str, tile: Any) -> Any:
     number = _literal(tile)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -120,14 +119,14 @@ def _moving(name: str, tile: Any) -> Any:
 
 @intrinsic
 def load_tile(typing: Any, tile: Any, address: Any, stride: Any) -> Any:
-    """load_tile(tile, address, stride): its 16 rows, `stride` bytes from one to the next."""
-    return _moving("llvm.x86.tileloadd64", tile)
+    """load_tile(tile, address, stride): load 16 rows, `stride` bytes from one to the next."""
+    return _move("llvm.x86.tileloadd64", tile)
 
 
 @intrinsic
 def store_tile(typing: Any, tile: Any, address: Any, stride: Any) -> Any:
-    """store_tile(tile, address, stride): its 16 rows, `stride` bytes from one to the next."""
-    return _moving("llvm.x86.tilestored64", tile)
+    """store_tile(tile, address, stride): store 16 rows, `stride` bytes from one to the next."""
+    return _move("llvm.x86.tilestored64", tile)
 
 
 @intrinsic
@@ -144,39 +143,39 @@ def multiply_tiles(typing: Any, acc: Any, a: Any, b: Any) -> Any:
 
 @intrinsic
 def rounded(typing: Any, value: Any) -> Any:
-    """rounded(value): the nearest bfloat16 of each lane, as float32; a NaN stays one."""
+    """rounded(value): the nearest bfloat16 of each lane, as float32; a NaN stays a NaN."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole = ir.VectorType(INT, value.count)
-        bits = builder.bitcast(arguments[0], whole)
-        nothing = builder.fcmp_unordered("uno", arguments[0], arguments[0])
-        quiet = ir.Constant(whole, [0x7FC00000] * value.count)
-        bits = builder.add(bits, ir.Constant(whole, [0x8000] * value.count))
-        bits = builder.and_(bits, ir.Constant(whole, [0xFFFF0000] * value.count))
-        bits = builder.select(nothing, quiet, bits)
+        integers = ir.VectorType(INT, value.count)
+        bits = builder.bitcast(arguments[0], integers)
+        nan = builder.fcmp_unordered("uno", arguments[0], arguments[0])
+        quiet = ir.Constant(integers, [0x7FC00000] * value.count)
+        bits = builder.add(bits, ir.Constant(integers, [0x8000] * value.count))
+        bits = builder.and_(bits, ir.Constant(integers, [0xFFFF0000] * value.count))
+        bits = builder.select(nan, quiet, bits)
         return builder.bitcast(bits, ir.VectorType(FLOAT, value.count))
 
     return value(value), emit
 
 
 def _halves(builder: Any, value: Any, count: int) -> Any:
-    """Return the upper halves of float32 lanes: what they are as bfloat16."""
-    whole = ir.VectorType(INT, count)
-    bits = builder.lshr(builder.bitcast(value, whole), ir.Constant(whole, [16] * count))
+    """Return the upper halves of float32 lanes, which are bfloat16."""
+    integers = ir.VectorType(INT, count)
+    bits = builder.lshr(builder.bitcast(value, integers), ir.Constant(integers, [16] * count))
     return builder.trunc(bits, ir.VectorType(HALF, count))
 
 
-def _place(builder: Any, address: Any, kind: Any) -> Any:
+def _at(builder: Any, address: Any, kind: Any) -> Any:
     return builder.inttoptr(address, kind.as_pointer())
 
 
 @intrinsic
 def store_halves(typing: Any, address: Any, value: Any) -> Any:
-    """store_halves(address, value): lanes that are bfloat16, two bytes each."""
+    """store_halves(address, value): store lanes that are bfloat16, two bytes each."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         halves = _halves(builder, arguments[1], value.count)
-        builder.store(halves, _place(builder, arguments[0], halves.type), align=2)
+        builder.store(halves, _at(builder, arguments[0], halves.type), align=2)
         return context.get_dummy_value()
 
     return types.void(types.int64, value), emit
@@ -184,15 +183,16 @@ def store_halves(typing: Any, address: Any, value: Any) -> Any:
 
 @intrinsic
 def store_pairs(typing: Any, address: Any, even: Any, odd: Any) -> Any:
-    """store_pairs(address, even, odd): even[0], odd[0], even[1], ... as bfloat16: a row of b."""
+    """store_pairs(address, even, odd): store a row of b, even[0], odd[0], even[1], ... as
+    bfloat16."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole = ir.VectorType(INT, even.count)
-        low, high = (builder.bitcast(value, whole) for value in arguments[1:])
-        low = builder.lshr(low, ir.Constant(whole, [16] * even.count))
-        high = builder.and_(high, ir.Constant(whole, [0xFFFF0000] * even.count))
+        integers = ir.VectorType(INT, even.count)
+        low, high = (builder.bitcast(value, integers) for value in arguments[1:])
+        low = builder.lshr(low, ir.Constant(integers, [16] * even.count))
+        high = builder.and_(high, ir.Constant(integers, [0xFFFF0000] * even.count))
         both = builder.or_(low, high)
-        builder.store(both, _place(builder, arguments[0], whole), align=4)
+        builder.store(both, _at(builder, arguments[0], integers), align=4)
         return context.get_dummy_value()
 
     return types.void(types.int64, even, even), emit
@@ -200,15 +200,15 @@ def store_pairs(typing: Any, address: Any, even: Any, odd: Any) -> Any:
 
 @intrinsic
 def gather(typing: Any, address: Any, stride: Any) -> Any:
-    """gather(address, stride): 16 float32 values, `stride` values from one to the next."""
+    """gather(address, stride): load 16 float32, `stride` values from one to the next."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole, vector = ir.VectorType(INT, 16), ir.VectorType(FLOAT, 16)
-        step = builder.trunc(arguments[1], INT)
-        steps = builder.insert_element(ir.Constant(whole, ir.Undefined), step, ir.Constant(INT, 0))
-        steps = builder.shuffle_vector(steps, steps, ir.Constant(whole, [0] * 16))
-        index = builder.mul(steps, ir.Constant(whole, list(range(16))))
-        everywhere = ir.Constant(ir.VectorType(ir.IntType(1), 16), [1] * 16)
+        integers, vector = ir.VectorType(INT, 16), ir.VectorType(FLOAT, 16)
+        step, undefined = builder.trunc(arguments[1], INT), ir.Constant(integers, ir.Undefined)
+        steps = builder.insert_element(undefined, step, ir.Constant(INT, 0))
+        steps = builder.shuffle_vector(steps, steps, ir.Constant(integers, [0] * 16))
+        index = builder.mul(steps, ir.Constant(integers, list(range(16))))
+        all_lanes = ir.Constant(ir.VectorType(ir.IntType(1), 16), [1] * 16)
         return _call(
             builder,
             "llvm.x86.avx512.mask.gather.dps.512",
@@ -217,7 +217,7 @@ def gather(typing: Any, address: Any, stride: Any) -> Any:
                 ir.Constant(vector, [0.0] * 16),
                 builder.inttoptr(arguments[0], POINTER),
                 index,
-                everywhere,
+                all_lanes,
                 ir.Constant(INT, 4),
             ],
         )
@@ -226,17 +226,17 @@ def gather(typing: Any, address: Any, stride: Any) -> Any:
 
 
 @intrinsic
-def store_marks(typing: Any, address: Any, value: Any) -> Any:
-    """store_marks(address, value): lanes as int8; what is neither 0 nor 1 gives anything."""
+def store_spikes(typing: Any, address: Any, value: Any) -> Any:
+    """store_spikes(address, value): store lanes that are 0 or 1 as int8."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        # 1.0 is 0x3F800000: bit 23 of the float tells it from 0, and it saves a conversion.
-        whole = ir.VectorType(INT, value.count)
-        bits = builder.bitcast(arguments[1], whole)
-        bits = builder.lshr(bits, ir.Constant(whole, [23] * value.count))
-        bits = builder.and_(bits, ir.Constant(whole, [1] * value.count))
-        marks = builder.trunc(bits, ir.VectorType(BYTE, value.count))
-        builder.store(marks, _place(builder, arguments[0], marks.type), align=1)
+        # 1.0 is 0x3F800000: bit 23 distinguishes it from 0.0, which saves a conversion.
+        integers = ir.VectorType(INT, value.count)
+        bits = builder.bitcast(arguments[1], integers)
+        bits = builder.lshr(bits, ir.Constant(integers, [23] * value.count))
+        bits = builder.and_(bits, ir.Constant(integers, [1] * value.count))
+        spikes = builder.trunc(bits, ir.VectorType(BYTE, value.count))
+        builder.store(spikes, _at(builder, arguments[0], spikes.type), align=1)
         return context.get_dummy_value()
 
     return types.void(types.int64, value), emit
@@ -244,11 +244,11 @@ def store_marks(typing: Any, address: Any, value: Any) -> Any:
 
 @intrinsic
 def transpose_halves(typing: Any, size: Any, rows: Any, offset: Any, to: Any, stride: Any) -> Any:
-    """transpose_halves(size, rows, offset, to, stride): 16×16 values to their other order.
+    """transpose_halves(size, rows, offset, to, stride): transpose 16×16 values.
 
-    `rows` holds the addresses of 16 rows; of each, 16 values of `size` bytes (4: float32 that are
-    bfloat16, 1: uint8) are taken from byte `offset` on. Column j goes to `to + j stride`, two
-    bytes a value.
+    `rows` holds the addresses of 16 rows; each gives 16 values of `size` bytes (4: float32 that are
+    bfloat16, 1: uint8) from byte `offset` on. Column j is stored at `to + j stride`, two bytes a
+    value.
     """
     if not isinstance(size, types.IntegerLiteral):
         raise RequireLiteralValue("the size of a value must be a literal")
@@ -258,11 +258,11 @@ def transpose_halves(typing: Any, size: Any, rows: Any, offset: Any, to: Any, st
         _, rows_at, offset_at, to_at, stride_at = arguments
         values = []
         for i in range(16):
-            place = builder.add(rows_at, ir.Constant(ADDRESS, 8 * i))
-            row = builder.load(_place(builder, place, ADDRESS))
+            entry = builder.add(rows_at, ir.Constant(ADDRESS, 8 * i))
+            row = builder.load(_at(builder, entry, ADDRESS))
             row = builder.add(row, offset_at)
             kind = ir.VectorType(FLOAT if bytes_a_value == 4 else BYTE, 16)
-            value = builder.load(_place(builder, row, kind), align=bytes_a_value)
+            value = builder.load(_at(builder, row, kind), align=bytes_a_value)
             if bytes_a_value == 1:
                 value = builder.uitofp(value, ir.VectorType(FLOAT, 16))
             values.append(_halves(builder, value, 16))
@@ -278,7 +278,7 @@ def transpose_halves(typing: Any, size: Any, rows: Any, offset: Any, to: Any, st
             ]
         for j, value in enumerate(values):
             column = builder.add(to_at, builder.mul(stride_at, ir.Constant(ADDRESS, j)))
-            builder.store(value, _place(builder, column, value.type), align=2)
+            builder.store(value, _at(builder, column, value.type), align=2)
         return context.get_dummy_value()
 
     signature = types.void(size, types.int64, types.int64, types.int64, types.int64)
@@ -287,11 +287,11 @@ def transpose_halves(typing: Any, size: Any, rows: Any, offset: Any, to: Any, st
 
 @intrinsic
 def write(typing: Any, address: Any, index: Any, value: Any) -> Any:
-    """write(address, index, value): the int64 at `index`."""
+    """write(address, index, value): store an int64 at `index`."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte = builder.add(arguments[0], builder.mul(arguments[1], ir.Constant(ADDRESS, 8)))
-        builder.store(arguments[2], _place(builder, byte, ADDRESS))
+        builder.store(arguments[2], _at(builder, byte, ADDRESS))
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), emit

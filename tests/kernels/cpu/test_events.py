@@ -47,7 +47,7 @@ def by_kernels(x, weight, bias, *, stride=(1, 1), padding=(0, 0), before=None, p
     shape = Convolution(
         number, tuple(size), (channels, out), tuple(kernel), tuple(stride), tuple(padding)
     )
-    return spike_convolution(x, weight, bias, before=before, backend=cpu, shape=shape, paths=paths)
+    return spike_convolution(x, weight, bias, prefix=before, backend=cpu, shape=shape, paths=paths)
 
 
 def by_torch(x, weight, bias, *, stride=(1, 1), padding=(0, 0), before=None):
@@ -360,7 +360,7 @@ def test_each_density_takes_its_path(calls, density, taken, with_before):
         own = layer_of(padding=1)
         own.weight, own.bias = nn.Parameter(weight), nn.Parameter(bias)
         leaves = (own.weight, own.bias)
-        out = own.behind(before, x)
+        out = own.appended(before, x)
         # answer() reads the gradients of what it gave.
         for leaf, parameter in zip((weight, bias), leaves, strict=True):
             parameter.register_hook(lambda grad, leaf=leaf: setattr(leaf, "grad", grad))
@@ -385,7 +385,7 @@ def test_empty_batch(with_before):
     layer = layer_of(padding=1)
     x = torch.empty(0, 64, 6, 5, requires_grad=True)
     before = drawn(2, 64, 6, 5) if with_before else None
-    out = layer.behind(before, x)
+    out = layer.appended(before, x)
     assert out.shape == (2 if with_before else 0, 64, 6, 5)
     out.sum().backward()
     assert x.grad.shape == x.shape
@@ -450,10 +450,10 @@ def test_weights_that_do_not_learn_are_brought_into_order_once(stride):
     for _ in range(2):  # the second time with what was kept
         with torch.no_grad():
             torch.testing.assert_close(layer(x), nn.Conv2d.forward(layer, x), rtol=1e-5, atol=1e-5)
-        kept = layer._kept
+        kept = layer._cached
     layer.weight.mul_(2)
     torch.testing.assert_close(layer(x), nn.Conv2d.forward(layer, x), rtol=1e-5, atol=1e-5)
-    assert kept is None or layer._kept is not kept
+    assert kept is None or layer._cached is not kept
 
 
 def test_weights_that_learned_in_between_are_brought_into_order_anew():
