@@ -32,7 +32,7 @@ script; in bash `eval "$(asnn --show-completion)"` enables it in the current she
 | 0 | success |
 | 1 | failure: a full disk, a training that diverged, a broken installation (`asnn doctor`) |
 | 2 | usage or configuration: an unknown name, key or option, a value out of range |
-| 3 | verification failed: an exported file does not compute what the network computes |
+| 3 | verification failed: an exported file does not compute what the network does |
 | 4 | bad data or file: missing, damaged or of another kind |
 | 130, 143 | stopped by SIGINT; by SIGTERM or SIGHUP; the checkpoint is saved |
 | 141 | the reader of stdout closed it, as in `asnn ... \\| head` |

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..measure.encoding import Coded, code_of
+from ..measure.encoding import EncodedImage, code_of
 from ..measure.evaluation import running_mean
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
@@ -46,7 +46,7 @@ class SampleTrace:
         random: whether the code draws other spikes each time.
     """
 
-    coded: Coded
+    coded: EncodedImage
     layers: list[LayerSpikes]
     answers: list[int]
     confidence: list[float]

@@ -1,4 +1,4 @@
-"""`asnn bench`: speed and memory of asnn beside its peers."""
+"""`asnn bench`: speed and memory of asnn compared with other libraries."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from ...benchmarks.presets import Preset
     from ...benchmarks.run import Job, TimingOptions
 
-UNEQUAL_WORK = 3  # a comparison that compares nothing: verification failed
-DECIDED_BY_PRESET = ["model", "coding", "steps", "batch", "in_shape", "classes", "against"]
-DECIDED_BY_PRESET += ["base", "what"]
-# `--quick` finds out whether everything runs, in seconds; its figures mean nothing.
+UNEQUAL_WORK = 3  # exit code: a baseline does not compute the same network
+SET_BY_PRESET = ["model", "coding", "steps", "batch", "in_shape", "classes", "against"]
+SET_BY_PRESET += ["base", "what"]
+# `--quick` checks in seconds that everything runs; its figures mean nothing.
 DEFAULTS = {"steps": "4", "batch": "64", "in_shape": "3x32x32", "rounds": "7"}
 QUICK = {"steps": "2", "batch": "4", "in_shape": "3x8x8", "rounds": "2"}
 
@@ -46,9 +46,9 @@ def bench(
     ] = None,
     classes: Annotated[int, typer.Option(min=2, help="Number of classes.")] = 100,
     against: Annotated[
-        str, typer.Option(metavar="NAME,NAME...", help="Who is measured beside the base, or all.")
+        str, typer.Option(metavar="NAME,NAME...", help="Baselines to measure, or all.")
     ] = "all",
-    base: Annotated[str, typer.Option(help="Whom the others are compared with.")] = "asnn",
+    base: Annotated[str, typer.Option(help="The baseline that times are relative to.")] = "asnn",
     what: Annotated[str, typer.Option(help="train, inference or both.")] = "both",
     rounds: Annotated[
         int | None,
@@ -61,16 +61,17 @@ def bench(
     ] = None,
     memory: Annotated[
         bool,
-        typer.Option(help="Measure peak memory and first call, each in a process of its own."),
+        typer.Option(help="Measure peak memory and first call, each in a separate process."),
     ] = True,
     preset: Annotated[
         str | None,
         typer.Option(
-            help="paper or architectures: what asnn promises, and whether this machine sees it."
+            help="paper or architectures: the targets of asnn, and whether this machine meets them."
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Tiny shapes, two rounds, no memory: does it run?")
+        bool,
+        typer.Option("--quick", help="Tiny shapes, two rounds, no memory: a quick check."),
     ] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw the cost against T.")
@@ -83,10 +84,10 @@ def bench(
         bool, typer.Option("--json", help="Print the result as one JSON object.")
     ] = False,
 ) -> None:
-    """Measure training steps and inference of asnn beside its peers, interleaved.
+    """Measure training steps and inference of asnn and other libraries in interleaved rounds.
 
-    Everyone computes the same network; that is checked before anything is timed. A peer that is
-    not installed (pip install 'asnn[bench]') is named as not measured.
+    All compute the same network, which is checked before anything is timed. A library that is not
+    installed (pip install 'asnn[bench]') is listed as not measured.
 
     Examples:
 
@@ -103,51 +104,51 @@ def bench(
     from ...benchmarks.grid import choose, jobs_of
     from ...core.files import write_json
 
-    usual = QUICK if quick else DEFAULTS
-    steps = usual["steps"] if steps is None else steps
-    batch = usual["batch"] if batch is None else batch
-    in_shape = usual["in_shape"] if in_shape is None else in_shape
-    chosen = _chosen(context, preset)
+    defaults = QUICK if quick else DEFAULTS
+    steps = defaults["steps"] if steps is None else steps
+    batch = defaults["batch"] if batch is None else batch
+    in_shape = defaults["in_shape"] if in_shape is None else in_shape
+    chosen = _read_preset(context, preset)
     if rounds is None:
-        rounds = chosen.rounds if chosen and not quick else int(usual["rounds"])
+        rounds = chosen.rounds if chosen and not quick else int(defaults["rounds"])
     memory = memory and not quick
-    manner = _manner(rounds, threads, base, quick)
+    timing = _timing_options(rounds, threads, base, quick)
     if chosen:
-        jobs, not_asked = chosen.jobs(), {}
-        told: dict[str, Any] = {"preset": preset}
+        jobs, left_out = chosen.jobs(), {}
+        options: dict[str, Any] = {"preset": preset}
     else:
-        names, not_asked = choose(against, base)
-        told = {"model": model, "coding": coding, "steps": steps, "batch": batch}
-        told |= {"in_shape": in_shape, "classes": classes, "what": what}
-        jobs = jobs_of(names, **told)
-        told |= {"against": ",".join(names), "base": base}
-    told |= {"rounds": rounds, "threads": manner.threads}
+        names, left_out = choose(against, base)
+        options = {"model": model, "coding": coding, "steps": steps, "batch": batch}
+        options |= {"in_shape": in_shape, "classes": classes, "what": what}
+        jobs = jobs_of(names, **options)
+        options |= {"against": ",".join(names), "base": base}
+    options |= {"rounds": rounds, "threads": timing.threads}
     if not memory:
         jobs = [replace(job, memory=()) for job in jobs]
-    command = " ".join(["asnn bench", *_as_options(told)])
+    command = " ".join(["asnn bench", *_as_words(options)])
     command += ("" if memory else " --no-memory") + (" --quick" if quick else "")
 
-    result = _measure(jobs, manner, command, not_asked)
+    result = _measure(jobs, timing, command, left_out)
     if chosen:
         result["targets"] = [target.as_dict() for target in chosen.targets(result["cases"])]
     if as_json:
         console.print_json(result)
     else:
-        _show(result, manner.base)
+        _show(result, timing.base)
     if output:
         write_json(output, result)
         console.note(f"results: {output}")
     if plot:
-        from ...benchmarks.picture import draw_costs
+        from ...benchmarks.figure import draw_costs
 
         draw_costs(plot, result["cases"])
         console.note(f"plot: {plot}")
     if any(case.get("unequal_work") for case in result["cases"]):
-        console.note("warning: who does other work is not measured; the comparison is incomplete")
+        console.note("warning: baselines that compute something else are not measured")
         raise typer.Exit(UNEQUAL_WORK)
 
 
-def _manner(rounds: int, threads: int | None, base: str, quick: bool) -> TimingOptions:
+def _timing_options(rounds: int, threads: int | None, base: str, quick: bool) -> TimingOptions:
     import torch
 
     from ...benchmarks.run import TimingOptions
@@ -157,48 +158,52 @@ def _manner(rounds: int, threads: int | None, base: str, quick: bool) -> TimingO
     return TimingOptions(rounds, threads or torch.get_num_threads(), base, visit=visit)
 
 
-def _as_options(told: dict[str, Any]) -> list[str]:
-    """Return options as they are typed."""
-    return [f"--{name.replace('_', '-')} {shlex.quote(str(each))}" for name, each in told.items()]
+def _as_words(options: dict[str, Any]) -> list[str]:
+    """Return options as on a command line."""
+    return [f"--{name.replace('_', '-')} {shlex.quote(str(v))}" for name, v in options.items()]
 
 
-def _chosen(context: typer.Context, preset: str | None) -> Preset | None:
-    """Return the preset that is asked for, and refuse options that it decides."""
+def _read_preset(context: typer.Context, preset: str | None) -> Preset | None:
+    """Return the preset, and refuse options that it sets.
+
+    Raises:
+        ConfigError: there is no such preset, or an option contradicts it.
+    """
     from ...benchmarks.presets import preset_of
     from ...core.errors import ConfigError
 
     if preset is None:
         return None
-    for name in DECIDED_BY_PRESET:
+    for name in SET_BY_PRESET:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
             raise ConfigError(
                 f"--{name.replace('_', '-')} and --preset contradict each other",
-                why="a preset decides what is measured",
+                why="the preset sets it",
                 remedy="leave one of them out",
             )
     return preset_of(preset)
 
 
 def _measure(
-    jobs: list[Job], manner: TimingOptions, command: str, not_asked: dict[str, str]
+    jobs: list[Job], timing: TimingOptions, command: str, left_out: dict[str, str]
 ) -> dict[str, Any]:
-    from ...benchmarks.run import run_job, surroundings
+    from ...benchmarks.run import environment, run_job
 
-    everyone = {name for job in jobs for name in job.names}
+    names = {name for job in jobs for name in job.names}
     cases = []
     for i, job in enumerate(jobs, start=1):
         cases.append(
-            run_job(job, manner, lambda text, i=i: console.note(f"[{i}/{len(jobs)}] {text}"))
+            run_job(job, timing, lambda text, i=i: console.note(f"[{i}/{len(jobs)}] {text}"))
         )
     return {
         "command": command,
-        **surroundings(everyone),
-        "threads": manner.threads,
-        "rounds": manner.rounds,
-        "base": manner.base,
+        **environment(names),
+        "threads": timing.threads,
+        "rounds": timing.rounds,
+        "base": timing.base,
         "cases": cases,
-        "not_asked": not_asked,
+        "not_asked": left_out,
     }
 
 
@@ -224,8 +229,8 @@ def _show(result: dict[str, Any], base: str) -> None:
     console.note(f"made with: {result['command']}")
 
 
-def _show_times(title: str, contestants: dict[str, Any], what: str, base: str) -> None:
-    timed = {name: each[what] for name, each in contestants.items() if what in each}
+def _show_times(title: str, baselines: dict[str, Any], what: str, base: str) -> None:
+    timed = {name: each[what] for name, each in baselines.items() if what in each}
     if not timed:
         return
     rows = []
@@ -238,17 +243,17 @@ def _show_times(title: str, contestants: dict[str, Any], what: str, base: str) -
         rows.append([*row, _figure(each["samples_per_second"])])
     heads = ["", "ms", "quartiles", f"× {base}", "quartiles", "images/s"]
     console.table(title, heads, rows)
-    any_one = next(iter(timed.values()))
-    made, quiet = any_one["rounds_made"], any_one["rounds_quiet"]
-    if quiet is not None and quiet < len(any_one["rounds_s"]):
+    first = next(iter(timed.values()))  # the rounds of all are the same
+    made, quiet = first["rounds_made"], first["rounds_quiet"]
+    if quiet is not None and quiet < len(first["rounds_s"]):
         console.note(
             f"warning: other processes disturbed {made - quiet} of {made} rounds; all are counted"
         )
 
 
-def _show_memory(title: str, contestants: dict[str, Any]) -> None:
+def _show_memory(title: str, baselines: dict[str, Any]) -> None:
     rows = []
-    for name, each in contestants.items():
+    for name, each in baselines.items():
         if "memory" in each:
             found = each["memory"]
             growth, warm = found["peak_growth"], found["warm_first_call_seconds"]
@@ -273,17 +278,17 @@ def _show_targets(targets: list[dict[str, Any]]) -> None:
         unit = "" if each["unit"] == "×" else f" {each['unit']}"
         measured = "–" if each["measured"] is None else f"{_figure(each['measured'])}{unit}"
         spread = f"{each['spread'][0]:.2f}–{each['spread'][1]:.2f}" if each["spread"] else ""
-        verdict = {True: "yes", False: "NO", None: "–"}[each["met"]]
-        promised = f"{sign} {_figure(each['promised'])}{unit}"
-        rows.append([each["what"], promised, measured, spread, verdict])
-    console.table("targets", ["", "promised", "measured", "quartiles", "met"], rows)
+        met = {True: "yes", False: "NO", None: "–"}[each["met"]]
+        target = f"{sign} {_figure(each['promised'])}{unit}"
+        rows.append([each["what"], target, measured, spread, met])
+    console.table("targets", ["", "target", "measured", "quartiles", "met"], rows)
     for each in targets:
         if each["note"]:
             console.note(f"{each['what']}: {each['note']}")
 
 
 def _figure(value: float) -> str:
-    """Return a figure with three digits, or all of its whole ones."""
+    """Return a number with three digits, or with all digits before the point."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,4 +1,4 @@
-"""`asnn doctor`: versions, devices, what is importable and what is wrong."""
+"""`asnn doctor`: check the installation: versions, devices, imports."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ PACKAGES = {
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show versions and devices, and what is wrong, with the remedy.
+    """Check the installation: versions, devices, and problems with their remedies.
 
-    Exit code 1 if something that asnn needs does not work.
+    Exit code 1 if there is a problem.
 
     Examples:
 
@@ -55,7 +55,7 @@ def examine() -> dict[str, Any]:
     for name, module in PACKAGES.items():
         try:
             packages[name] = _import(module)
-        except Exception as error:  # whatever an import raises is what we are here to report
+        except Exception as error:  # an import may raise anything
             packages[name] = None
             problems.append(
                 {
@@ -77,7 +77,7 @@ def examine() -> dict[str, Any]:
 
 
 def _import(module: str) -> str:
-    """Import a package as asnn itself does, and return its version."""
+    """Import a package in the same way as asnn, and return its version."""
     from importlib import import_module
 
     if module == "torchvision":
@@ -136,4 +136,4 @@ def _show(found: dict[str, Any]) -> None:
         console.note(f"problem: {problem['what']}: {problem['why']}")
         console.note(f"  → {problem['remedy']}")
     if not found["problems"]:
-        console.note("nothing is wrong")
+        console.note("No problems found.")

@@ -1,4 +1,4 @@
-"""`asnn inspect`: what is in a file or a run."""
+"""`asnn inspect`: show the contents of a file or a run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ...core.units import size
 from ..terminal import completion, console
 from ..terminal.tables import shorten
 
-NAME = 30  # characters of a name in a table
-VALUE = 42
-MOST_ROWS = 60
+MAX_NAME = 30  # characters in a table
+MAX_VALUE = 42
+MAX_ROWS = 60
 
 
 def inspect_file(
@@ -31,9 +31,9 @@ def inspect_file(
         bool, typer.Option("--json", help="Print the result as one JSON object.")
     ] = False,
 ) -> None:
-    """Say what is in a file or a run, and what its readers have to know.
+    """Show the contents of a file or a run, and warn about what its readers may not support.
 
-    Files that somebody else made are read within bounds; a damaged or hostile one is refused.
+    Files are read within bounds of time and memory; damaged and hostile ones are refused.
 
     Examples:
 
@@ -90,12 +90,12 @@ def _show_onnx(found: dict[str, Any]) -> None:
         f"{found['nodes']:,} nodes, {found['parameters']:,} parameters",
     )
     rows = [
-        [_text(value["name"], NAME), side, value["type"], _shape(value["shape"])]
+        [_text(value["name"], MAX_NAME), side, value["type"], _shape(value["shape"])]
         for side, key in (("input", "inputs"), ("output", "outputs"))
         for value in found[key]
     ]
     _table("inputs and outputs", ["name", "", "type", "shape"], rows)
-    rows = [[_text(name, NAME), str(count)] for name, count in found["operators"].items()]
+    rows = [[_text(name, MAX_NAME), str(count)] for name, count in found["operators"].items()]
     _table("operators", ["operator", "number"], rows)
     _pairs("metadata", found["metadata"])
     for name in ("producer", "doc"):
@@ -120,7 +120,7 @@ def _show_arrays(found: dict[str, Any]) -> None:
     arrays = found["arrays"]
     _head(found, f"NumPy, {found['kind']}", f"{len(arrays)} arrays")
     rows = [
-        [_text(name or "(array)", NAME), _text(array["dtype"], 12), _shape(array["shape"])]
+        [_text(name or "(array)", MAX_NAME), _text(array["dtype"], 12), _shape(array["shape"])]
         for name, array in arrays.items()
     ]
     _table("arrays", ["name", "type", "shape"], rows)
@@ -131,7 +131,7 @@ def _show_arrays(found: dict[str, Any]) -> None:
 def _show_run(found: dict[str, Any]) -> None:
     state = "finished" if found["finished"] else "unfinished"
     parameters = f", {found['parameters']:,} parameters" if "parameters" in found else ""
-    _head(found, f"run of {_text(found['recipe'], NAME)}", f"{state}{parameters}")
+    _head(found, f"run of {_text(found['recipe'], MAX_NAME)}", f"{state}{parameters}")
     for name in ("model", "coding", "neuron"):
         _pairs(name, found[name])
     rows = [
@@ -144,7 +144,7 @@ def _show_run(found: dict[str, Any]) -> None:
     ]
     _table("layers", ["layer", "parameters", "weights"], rows)
     _show_schedules(found.get("schedules", {}))
-    rows = [[_text(name, NAME), size(count)] for name, count in found["files"].items()]
+    rows = [[_text(name, MAX_NAME), size(count)] for name, count in found["files"].items()]
     _table("files", ["file", "size"], rows)
     states = {True: "verified", False: "not verified", None: "unknown"}
     rows = [
@@ -177,13 +177,13 @@ SHOW = {
 }
 
 
-def _head(found: dict[str, Any], kind: str, what: str) -> None:
-    console.heading(f"{_text(found['path'])}: {kind}, {what}, {size(found['size'])}")
+def _head(found: dict[str, Any], kind: str, contents: str) -> None:
+    console.heading(f"{_text(found['path'])}: {kind}, {contents}, {size(found['size'])}")
 
 
 def _pairs(title: str, pairs: dict[str, Any]) -> None:
-    """Show named values as a table of two columns; nothing where there are none."""
-    rows = [[_text(key, NAME), _text(value, VALUE)] for key, value in pairs.items()]
+    """Show named values as a table of two columns, if there are any."""
+    rows = [[_text(key, MAX_NAME), _text(value, MAX_VALUE)] for key, value in pairs.items()]
     _table(title, ["", ""], rows)
 
 
@@ -191,20 +191,20 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
     """Show a table, if it has rows."""
     if not rows:
         return
-    console.table(title, columns, rows[:MOST_ROWS])
-    if len(rows) > MOST_ROWS:
-        console.note(f"and {len(rows) - MOST_ROWS:,} more: --json lists all")
+    console.table(title, columns, rows[:MAX_ROWS])
+    if len(rows) > MAX_ROWS:
+        console.note(f"and {len(rows) - MAX_ROWS:,} more: --json lists all")
 
 
-def _text(value: Any, most: int = 120) -> str:
+def _text(value: Any, width: int = 120) -> str:
     from ...formats.errors import sanitize
 
-    return sanitize(value, most)
+    return sanitize(value, width)
 
 
-def _ends(name: Any, most: int) -> str:
-    """Return both ends of a layer's name: the block that it is in, and what it is."""
-    return shorten(_text(name, 10 * most), most)
+def _ends(name: Any, width: int) -> str:
+    """Return both ends of a layer's name: its block and its own name."""
+    return shorten(_text(name, 10 * width), width)
 
 
 def _shape(shape: Sequence[Any] | None) -> str:

@@ -1,4 +1,4 @@
-"""`asnn recipes`: the built-in recipes, to list, show and copy."""
+"""`asnn recipes`: list, show and copy the built-in recipes."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ def show_recipe(
             autocompletion=completion.recipe_names,
         ),
     ],
-    resolved: Annotated[
-        bool, typer.Option("--all", help="With every key, defaults included.")
-    ] = False,
+    resolved: Annotated[bool, typer.Option("--all", help="Every key, including defaults.")] = False,
 ) -> None:
     """Print a recipe.
 
@@ -93,10 +91,10 @@ def copy_recipe(
         ),
     ],
     target: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="Where to.", show_default="NAME.toml")
+        Path | None, typer.Argument(metavar="FILE", help="The new file.", show_default="NAME.toml")
     ] = None,
 ) -> None:
-    """Copy a recipe to a file of your own, to change it.
+    """Copy a recipe to a new file, to change it.
 
     Examples:
 
@@ -111,7 +109,7 @@ def copy_recipe(
         target = target / f"{source.stem}.toml"
     if target.exists():
         raise ConfigError(f"{target} exists already", remedy="choose another name")
-    # The recipe's own name stands before the first table; data.name and others stay.
+    # Before the first table stands the name of the recipe; data.name and others are not changed.
     head, table, rest = _text(source).partition("[")
     head = re.sub(r'(?m)^name = ".*?"', f'name = "{target.stem}"', head)
     write_text(target, head + table + rest)

@@ -1,4 +1,4 @@
-"""`asnn report`: a page about one run, or about several beside each other."""
+"""`asnn report`: write a page about one run, or compare several."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def report(
             "-o",
             "--out",
             metavar="FILE.html",
-            help="Where to write the page.",
+            help="The page.",
             show_default=f"RUN/{NAME}; of several, runs/{NAME}",
         ),
     ] = None,
@@ -51,15 +51,15 @@ def report(
         int | None,
         typer.Option(
             metavar="INDEX",
-            help="The sample that is shown on its way through the network, counted from 0.",
-            show_default="the first that is answered correctly",
+            help="The sample whose spikes are shown layer by layer, counted from 0.",
+            show_default="the first with a correct prediction",
         ),
     ] = None,
     energy_table: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="What operations cost: a table that comes with asnn, or a TOML file.",
+            help="Energy of operations: a built-in table, or a TOML file.",
             show_default="45nm-fp32",
             autocompletion=completion.energy_tables,
         ),
@@ -81,7 +81,7 @@ def report(
         typer.Option(
             "--set",
             metavar="data.KEY=VALUE",
-            help="Where the data are now, such as data.path=images.zip. Repeatable.",
+            help="New location of the data, such as data.path=images.zip. Repeatable.",
         ),
     ] = None,
     as_json: Annotated[
@@ -90,7 +90,7 @@ def report(
 ) -> None:
     """Write a page about runs: accuracy, cost, confusions, schedules, spikes, configuration.
 
-    It is one HTML file that needs no network and no script. Each run is evaluated anew.
+    The page is one HTML file without scripts or external files. Each run is evaluated again.
 
     Examples:
 
@@ -114,17 +114,18 @@ def report(
 
     with together() as processes:
         first = processes.first
-    if not first:  # one process of torchrun is enough
+    if not first:  # of several processes one writes the page
         return
     if split not in completion.SPLITS:
         raise unknown("split", split, list(completion.SPLITS))
     table = read_cost_table(energy_table or DEFAULT)
     where = find_device(device)
     named = [open_run(run, data_dir=data_dir, changes=changes or []) for run in runs or [None]]
-    found = list({run.path.resolve(): run for run in reversed(named)}.values())[::-1]
+    by_path = {run.path.resolve(): run for run in reversed(named)}  # each run once
+    found = list(by_path.values())[::-1]
     target = out or _default_target(found)
     _check_target(target)
-    for run in found:  # a run that cannot be read is refused before the first is evaluated
+    for run in found:  # an unreadable run is refused before any is evaluated
         run.load()
     reports = []
     for run in found:
@@ -190,18 +191,18 @@ def _default_target(runs: list[OpenRun]) -> Path:
 
 
 def _check_target(target: Path) -> None:
-    """Refuse a place where no page can be written, before all the work.
+    """Refuse a path to which the page cannot be written, before the evaluation.
 
     Raises:
         ConfigError: it is a folder, or stdout.
-        AsnnError: its folder cannot be made, or not written to.
+        AsnnError: its folder cannot be made or written to.
     """
     from ...core.errors import ConfigError
     from ...core.files import cannot_write
 
     if str(target) == "-" or target.is_dir():
         raise ConfigError(
-            f"-o {target} is no file", why="the page is a file", remedy="name one: -o page.html"
+            f"-o {target} is not a file", why="the page is a file", remedy="give one: -o page.html"
         )
     above = next(each for each in target.absolute().parents if each.exists())
     fault = 0 if os.access(above, os.W_OK) else errno.EACCES
@@ -211,7 +212,7 @@ def _check_target(target: Path) -> None:
 
 
 def _differences(records: list[RunRecord]) -> dict[str, list[Any]]:
-    """Return the keys of the configuration that differ, with the value in each run."""
+    """Return the keys of the configuration that differ between runs, with the value in each run."""
     from ...records.differences import run_differences
 
     first, *others = records
@@ -223,7 +224,7 @@ def _differences(records: list[RunRecord]) -> dict[str, list[Any]]:
 
 
 def _command(runs: list[Path], options: dict[str, Any], changes: list[str]) -> str:
-    """Return the command line that makes the page again."""
+    """Return the command line that writes the page again."""
     words = ["asnn", "report", *map(str, runs)]
     for name, value in options.items():
         words += [] if value is None else [name, str(value)]

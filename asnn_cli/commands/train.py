@@ -1,13 +1,18 @@
-"""`asnn train`: from a recipe to a run directory."""
+"""`asnn train`: train a network and write its run."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..terminal import completion, console
+
+if TYPE_CHECKING:
+    from ...learning import Recipe
+    from ...learning.processes import Processes
+    from ...records.layout import Run
 
 
 def train(
@@ -15,7 +20,7 @@ def train(
         str | None,
         typer.Argument(
             metavar="RECIPE|FILE.toml",
-            help="A built-in recipe or a file; with --resume, the run to go on with.",
+            help="A built-in recipe or a file; with --resume, the run to resume.",
             show_default="digits",
             autocompletion=completion.recipes_or(completion.runs),
         ),
@@ -54,13 +59,11 @@ def train(
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Where the data set's files are; missing ones are downloaded to it."),
+        typer.Option(help="Folder of the data set's files; missing ones are downloaded to it."),
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", help="Go on with an interrupted run: the one given, or the newest."
-        ),
+        typer.Option("--resume", help="Resume an interrupted run: the given one, or the newest."),
     ] = False,
     dry_run: Annotated[
         bool,
@@ -72,7 +75,7 @@ def train(
         bool, typer.Option("--json", help="Print the summary as one JSON object.")
     ] = False,
 ) -> None:
-    """Train a network and write its run directory.
+    """Train a network and write its run.
 
     Examples:
 
@@ -99,28 +102,28 @@ def train(
         "train.precision": precision,
         "data.dir": str(data_dir) if data_dir else None,
     }
-    wanted = [parse_override(text) for text in changes or []]
-    wanted += [(key.split("."), value) for key, value in flags.items() if value is not None]
+    overrides = [parse_override(text) for text in changes or []]
+    overrides += [(key.split("."), value) for key, value in flags.items() if value is not None]
     if resume and (out or dry_run):
         raise ConfigError(
-            "--resume goes on in the run's own folder",
+            "--resume continues in the run's own folder",
             why=f"{'--out' if out else '--dry-run'} would make it another training",
             remedy="leave it out, or train anew without --resume",
         )
     if dry_run:
-        _show_dry_run(_new_recipe(recipe, wanted), as_json)
+        _show_dry_run(_new_recipe(recipe, overrides), as_json)
         return
 
-    def place() -> tuple[Any, dict[str, Any]]:
-        """Return the run's folder and its recipe."""
+    def begin() -> tuple[Path, dict[str, Any]]:
+        """Return the folder of the run and its recipe; the first process decides for all."""
         if resume:
-            run, checked = _taken_up(recipe, wanted)
+            run, checked = _resumed_run(recipe, overrides)
             return run.path, checked.document()
-        checked = _new_recipe(recipe, wanted)
+        checked = _new_recipe(recipe, overrides)
         return create_run(out, checked.name).path, checked.document()
 
     with together() as processes:
-        path, document = processes.from_first(place)
+        path, document = processes.from_first(begin)
         run = Run(path)
         summary = _train(check_recipe(document), run, resume, processes)
         console.note(
@@ -135,7 +138,7 @@ def train(
             console.print_json({"run": str(run.path), **summary})
 
 
-def _new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Any:
+def _new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Recipe:
     from ...learning import check_recipe, override, read_document
     from ..recipe_files import DEFAULT, recipe_file
 
@@ -149,13 +152,13 @@ def _new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Any:
     return checked
 
 
-def _taken_up(path: str | None, changes: list[tuple[list[str], Any]]) -> tuple[Any, Any]:
-    """Return the run to go on with and its recipe, harmless keys changed."""
+def _resumed_run(path: str | None, changes: list[tuple[list[str], Any]]) -> tuple[Run, Recipe]:
+    """Return the run to resume and its recipe, with changes to keys that may change."""
     from ...learning import check_recipe, override
     from ...learning.checkpoints.resume import EPOCHS, former_document
 
     keys = [".".join(key) for key, _ in changes]
-    _require_harmless(keys)
+    _require_resumable(keys)
     run = _interrupted_run(path, longer=EPOCHS in keys)
     document = former_document(run)
     document.setdefault("name", run.path.name)
@@ -163,23 +166,23 @@ def _taken_up(path: str | None, changes: list[tuple[list[str], Any]]) -> tuple[A
     return run, check_recipe(changed, source=f"the configuration {run.config}")
 
 
-def _require_harmless(keys: list[str]) -> None:
-    """Refuse changes to a run that goes on, other than to keys that may change."""
+def _require_resumable(keys: list[str]) -> None:
+    """Refuse changes to keys on which the weights depend."""
     from ...core.errors import ConfigError
     from ...learning.checkpoints.resume import RESUMABLE_KEYS
 
     refused = [key for key in keys if key not in RESUMABLE_KEYS]
     if refused:
         raise ConfigError(
-            f"--resume goes on with the run's own configuration: {', '.join(refused)}",
+            f"--resume uses the run's own configuration: {', '.join(refused)}",
             why="a change would make it a different training",
             remedy="leave it out, or train anew without --resume; "
             f"what may change: {', '.join(RESUMABLE_KEYS)}",
         )
 
 
-def _interrupted_run(path: str | None, *, longer: bool) -> Any:
-    """Return the run to go on with, a finished one only where it is to be trained for longer."""
+def _interrupted_run(path: str | None, *, longer: bool) -> Run:
+    """Return the run to resume; a finished one only if it is to be trained for longer."""
     from ...core.errors import ConfigError
     from ...learning.checkpoints.resume import EPOCHS
     from ...records.layout import find_run
@@ -194,7 +197,7 @@ def _interrupted_run(path: str | None, *, longer: bool) -> Any:
     return run
 
 
-def _train(recipe: Any, run: Any, resume: bool, processes: Any) -> dict[str, Any]:
+def _train(recipe: Recipe, run: Run, resume: bool, processes: Processes) -> dict[str, Any]:
     from ...learning import train as fit
     from ..terminal.progress import Progress
     from ..terminal.signals import StopSignals
@@ -202,12 +205,12 @@ def _train(recipe: Any, run: Any, resume: bool, processes: Any) -> dict[str, Any
     with StopSignals(armed=False, silent=console.silent) as stop, Progress(stop.arm) as progress:
         summary = fit(recipe, run, progress, resume=resume, stop=stop, processes=processes)
     if summary is None:
-        console.note(f"saved; go on with: asnn train --resume {run.path}")
+        console.note(f"saved; resume with: asnn train --resume {run.path}")
         raise typer.Exit(stop.exit_code)
     return summary
 
 
-def _show_dry_run(recipe: Any, as_json: bool) -> None:
+def _show_dry_run(recipe: Recipe, as_json: bool) -> None:
     """Load the data, build the network, and print the resolved recipe on stdout."""
     from ...learning import prepare
     from ...records.layout import RUNS, Run
@@ -225,6 +228,6 @@ def _show_dry_run(recipe: Any, as_json: bool) -> None:
     else:
         console.emit(recipe.toml())
     console.note(
-        f"fine: {training.parameters:,} parameters, {training.steps_per_epoch} steps an epoch "
-        f"on {training.device}"
+        f"the recipe is valid: {training.parameters:,} parameters, "
+        f"{training.steps_per_epoch} steps per epoch on {training.device}"
     )

@@ -24,10 +24,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asnn.benchmarks import targets
+from asnn.benchmarks import single_image, targets
 from asnn.benchmarks.baselines import base
 from asnn.cli.app import run
-from asnn.cli.commands.eval import latency as eval_latency
 from asnn.cli.commands.sweep import search as sweep_search
 from asnn.cli.reference import pages
 from asnn.cli.terminal.progress import Progress
@@ -156,8 +155,8 @@ def folder(prepared, tmp_path, monkeypatch):
 @pytest.fixture
 def brief(monkeypatch):
     """Few images and rounds where single images are timed, and a search in this process."""
-    timed = partial(eval_latency.latency, images=2, rounds=1)
-    monkeypatch.setattr(eval_latency, "latency", timed)
+    timed = partial(single_image.latency, images=2, rounds=1)
+    monkeypatch.setattr(single_image, "latency", timed)
     monkeypatch.setattr(sweep_search, "run_members", in_this_process)
 
 

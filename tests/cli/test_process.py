@@ -243,7 +243,7 @@ def test_a_signal_saves_and_resume_goes_on(tmp_path, number, code):
     process.send_signal(number)
     _, spoken = process.communicate(timeout=30)
     assert process.returncode == code
-    assert b"saved; go on with" in spoken and b"Traceback" not in spoken
+    assert b"saved; resume with" in spoken and b"Traceback" not in spoken
     assert list((tmp_path / "run/checkpoints").glob("step-*/state.pt"))
 
 
@@ -271,5 +271,5 @@ def test_a_signal_to_the_whole_group_saves(tmp_path):
     os.killpg(process.pid, signal.SIGTERM)
     _, spoken = process.communicate(timeout=30)
     assert process.returncode == 143, spoken
-    assert b"saved; go on with" in spoken and b"error" not in spoken
+    assert b"saved; resume with" in spoken and b"error" not in spoken
     assert b"not writable" not in spoken

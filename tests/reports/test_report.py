@@ -150,8 +150,8 @@ def test_a_run_without_most_of_its_files_has_a_page(cli, trained, read, tmp_path
         (["RUN", "--set", "model.name=mlp"], 2, "--set takes keys of data only"),
         (["RUN", "--set", "data.name=mnist", "--set", "data.download=false"], 4, "MNIST is not in"),
         (["RUN", "-o", __file__ + "/a.html"], 1, "could not write"),
-        (["RUN", "-o", "."], 2, "-o . is no file"),
-        (["RUN", "-o", "-"], 2, "-o - is no file"),
+        (["RUN", "-o", "."], 2, "-o . is not a file"),
+        (["RUN", "-o", "-"], 2, "-o . is not a file"),
     ],
 )
 def test_what_cannot_be_done_is_refused(cli, trained, arguments, code, said):

@@ -1,4 +1,4 @@
-"""`asnn encode`: images to spikes."""
+"""`asnn encode`: encode images into spikes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 from ...terminal import completion, console
 
 if TYPE_CHECKING:
-    from ....measure.encoding import Encoded
+    from ....measure.encoding import EncodedImages
 
 
 def encode(
@@ -38,12 +38,13 @@ def encode(
     variant: Annotated[
         str | None,
         typer.Option(
-            help="fixed, or published: the published code's faults.", show_default="fixed"
+            help="fixed, or published: with the errors of the published code.",
+            show_default="fixed",
         ),
     ] = None,
     seed: Annotated[
         int,
-        typer.Option(min=0, max=2**63 - 1, help="Of a code that draws random numbers."),
+        typer.Option(min=0, max=2**63 - 1, help="Seed of random codes."),
     ] = 0,
     options: Annotated[
         list[str] | None,
@@ -68,7 +69,7 @@ def encode(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="The first N images only.", show_default="all")
+        int | None, typer.Option(min=1, help="Encode only the first N images.", show_default="all")
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the data set's files are.")] = None,
     path: Annotated[
@@ -92,8 +93,8 @@ def encode(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Draw the first image, its steps, what is decoded and its error, and where it "
-            "fires: a .png, .svg or .pdf file.",
+            help="Draw the first image, its steps, the decoded image, its error and its spikes: "
+            "a .png, .svg or .pdf file.",
             show_default="none; INPUT.codes.png with --compare",
         ),
     ] = None,
@@ -101,16 +102,16 @@ def encode(
         str | None,
         typer.Option(
             metavar="CODE,CODE...",
-            help="Draw the first image in several codes and compare them; nothing else is "
-            "written. An option of codes goes to those that have it.",
+            help="Draw the first image in several codes and compare them; write nothing else. "
+            "Each code gets the options that it knows.",
             autocompletion=completion.list_of(completion.codes),
         ),
     ] = None,
     decode: Annotated[
-        bool, typer.Option("--decode", help="Reconstruct the images and tell the error.")
+        bool, typer.Option("--decode", help="Decode the spikes and report the error.")
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was made as one JSON object.")
+        bool, typer.Option("--json", help="Print the result as one JSON object.")
     ] = False,
 ) -> None:
     """Encode images into spikes over T time steps.
@@ -129,19 +130,19 @@ def encode(
 
     from ....coding import create_coding
     from ....measure.encoding import encode_all
-    from ....measure.figures.curves import picture_form
+    from ....measure.figures.curves import figure_format
     from .compare import compare_codes
     from .input import Input
     from .options import coding_changes, coding_options
 
-    of_data = tuple(text for text in options or [] if text.startswith("data."))
-    given = Input(source, dataset, split, data_dir, path, of_data)
-    own = [text for text in options or [] if text not in of_data]
-    changes = coding_changes(thresholds, variant, own)
+    data_options = tuple(text for text in options or [] if text.startswith("data."))
+    images = Input(source, dataset, split, data_dir, path, data_options)
+    code_options = [text for text in options or [] if text not in data_options]
+    changes = coding_changes(thresholds, variant, code_options)
     if plot is not None:
-        picture_form(plot)
+        figure_format(plot)
     if compare is not None:
-        _refuse_beside_compare(
+        _require_compare_alone(
             {
                 "--coding": coding,
                 "--output": output,
@@ -150,22 +151,22 @@ def encode(
                 "--decode": decode or None,
             }
         )
-        found = compare_codes(compare, given, steps=steps, changes=changes, seed=seed, plot=plot)
+        found = compare_codes(compare, images, steps=steps, changes=changes, seed=seed, plot=plot)
         if as_json:
             console.print_json(found)
         return
     coding = coding or "hybrid"
     form = form or ("npy" if (output or "").endswith(".npy") else "npz")
-    target = _target(source, f"{given.stem}.{coding}.{form}", output, as_json)
-    chosen = coding_options(coding, steps, changes)
-    code = create_coding(coding, steps=steps, **chosen)
-    batches, name = given.batches(limit)
+    target = _target(source, f"{images.stem}.{coding}.{form}", output, as_json)
+    checked = coding_options(coding, steps, changes)
+    code = create_coding(coding, steps=steps, **checked)
+    batches, name = images.batches(limit)
     torch.manual_seed(seed)
-    made = encode_all(code, batches, decode=decode)
+    encoded = encode_all(code, batches, decode=decode)
     meta = {
         "coding": coding,
         "steps": steps,
-        "options": chosen,
+        "options": checked,
         "analog_steps": code.analog_steps,
         "static": code.static,
         "thresholds": _threshold_table(code),
@@ -173,38 +174,38 @@ def encode(
         "source": name,
     }
     if target is not None:
-        _write(target, form, made, meta)
+        _write(target, form, encoded, meta)
     if plot is not None:
-        _draw(plot, code, made)
-    figures = made.figures()
-    _tell(figures, target, plot)
+        _draw(plot, code, encoded)
+    figures = encoded.figures()
+    _show(figures, target, plot)
     if as_json:
         console.print_json(
             {**meta, **figures, "output": target, "plot": str(plot) if plot else None}
         )
 
 
-def _refuse_beside_compare(given: dict[str, Any]) -> None:
+def _require_compare_alone(options: dict[str, Any]) -> None:
     from ....core.errors import ConfigError
 
-    for option, value in given.items():
+    for option, value in options.items():
         if value is not None:
             raise ConfigError(
                 f"{option} does not go with --compare",
-                why="it draws one image in the codes that it names, and writes nothing else",
+                why="--compare draws one image in the codes that it names, and writes nothing else",
             )
 
 
 def _target(source: str | None, default: str, output: str | None, as_json: bool) -> str | None:
-    """Return where the code goes: a file's path, or `-`.
+    """Return the output: the path of a file, `-` for stdout, or None for no output.
 
     Raises:
-        ConfigError: it cannot go there.
+        ConfigError: it cannot be written there.
     """
     from ....core.errors import ConfigError
 
     if output is None and source == "-":
-        if as_json:  # stdout is taken: the code is only described
+        if as_json:  # stdout is taken by the JSON object
             return None
         output = "-"
     output = output or default
@@ -232,7 +233,7 @@ def _threshold_table(code: Any) -> list[float] | None:
     return slots.thresholds.table().tolist()
 
 
-def _write(target: str, form: str, made: Encoded, meta: dict[str, Any]) -> None:
+def _write(target: str, form: str, encoded: EncodedImages, meta: dict[str, Any]) -> None:
     import io
 
     import numpy as np
@@ -242,24 +243,24 @@ def _write(target: str, form: str, made: Encoded, meta: dict[str, Any]) -> None:
 
     buffer = io.BytesIO()
     if form == "npy":
-        np.save(buffer, made.code.numpy())
+        np.save(buffer, encoded.code.numpy())
     else:
-        labels = None if made.labels is None else made.labels.numpy()
-        save_spikes(buffer, SpikeFile(made.code.numpy(), meta, labels))
+        labels = None if encoded.labels is None else encoded.labels.numpy()
+        save_spikes(buffer, SpikeFile(encoded.code.numpy(), meta, labels))
     if target == "-":
         console.emit(buffer.getvalue())
     else:
         write_bytes(Path(target), buffer.getvalue())
 
 
-def _draw(plot: Path, code: Any, made: Encoded) -> None:
+def _draw(plot: Path, code: Any, encoded: EncodedImages) -> None:
     from ....measure.encoding import code_of
     from ....measure.figures.codes import draw_code
 
-    draw_code(plot, code_of(code, made.first[0], made.code[:, 0]))
+    draw_code(plot, code_of(code, encoded.first[0], encoded.code[:, 0]))
 
 
-def _tell(figures: dict[str, Any], target: str | None, plot: Path | None) -> None:
+def _show(figures: dict[str, Any], target: str | None, plot: Path | None) -> None:
     console.note(
         f"{figures['images']} images to {figures['shape']}, "
         f"{figures['spikes_per_image']:,.1f} spikes per image, "

@@ -13,52 +13,45 @@ if TYPE_CHECKING:
 
 
 def compare_codes(
-    listed: str, given: Input, *, steps: int, changes: Changes, seed: int, plot: Path | None
+    listed: str, source: Input, *, steps: int, changes: Changes, seed: int, plot: Path | None
 ) -> dict[str, Any]:
-    """Draw the first image in several codes, show a table, and return what JSON holds.
+    """Draw the first image in several codes, show a table, and return the JSON object.
 
     Args:
-        listed: names of codes, with commas.
-        given: where the image comes from.
-        steps: number of time steps T, of all codes.
-        changes: options of codes; each code gets those that it has.
-        seed: of codes that draw random numbers.
-        plot: the picture's file; `INPUT.codes.png` for None.
+        listed: names of codes, separated by commas.
+        source: where the image comes from.
+        steps: number of time steps T of all codes.
+        changes: options of codes; each code gets the options that it knows.
+        seed: of random codes.
+        plot: file of the picture; `INPUT.codes.png` for None.
 
     Raises:
-        ConfigError: a code, an option or the number of steps is not possible.
+        ConfigError: a code or an option is unknown, or a code cannot have so many steps.
         DataError: the image is missing or damaged.
         AsnnError: the picture cannot be written.
     """
-    import torch
-
-    from ....coding import create_coding
-    from ....measure.encoding import code_of
+    from ....measure.code_comparison import encode_with_each
     from ....measure.figures.codes import draw_codes
     from .options import shared_options
 
-    names = _names(listed)
-    options = shared_options(names, steps, changes)
-    batches, source = given.batches(limit=2)
+    options = shared_options(_names(listed), steps, changes)
+    batches, name = source.batches(limit=2)
     image, *others = next(iter(batches))[0]
-    codes = []
-    for name in names:
-        torch.manual_seed(seed)
-        codes.append(code_of(create_coding(name, steps=steps, **options[name]), image))
-    plot = plot or Path(f"{given.stem}.codes.png")
-    draw_codes(plot, codes)
+    codes = encode_with_each(image, options, steps=steps, seed=seed)
+    plot = plot or Path(f"{source.stem}.codes.png")
+    draw_codes(plot, list(codes.values()))
     found = {
-        name: {
-            "options": options[name],
-            "analog_steps": coded.coding.analog_steps,
-            **coded.figures(),
+        code: {
+            "options": options[code],
+            "analog_steps": encoded.coding.analog_steps,
+            **encoded.figures(),
         }
-        for name, coded in zip(names, codes, strict=True)
+        for code, encoded in codes.items()
     }
     which = "the first image of " if others else ""
-    _show(found, f"{which}{source} in {steps} steps")
+    _show(found, f"{which}{name} in {steps} steps")
     console.note(f"wrote {plot}")
-    about = {"source": source, "shape": list(image.shape), "steps": steps, "seed": seed}
+    about = {"source": name, "shape": list(image.shape), "steps": steps, "seed": seed}
     return {**about, "codes": found, "plot": str(plot)}
 
 

@@ -1,4 +1,4 @@
-"""What `asnn encode` reads: a file, stdin, or a data set."""
+"""The input of `asnn encode`: a file, stdin, or a data set."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from .options import key_and_value
 
-BATCH = 512
+BATCH_SIZE = 512
 SPLIT = "test"
 
 
@@ -20,10 +20,10 @@ class Input:
     Attributes:
         source: a file, or `-` for stdin; None with a data set.
         dataset: name of a data set; None with a file.
-        split, data_dir, path, options: of the data set, options as `data.KEY=VALUE`.
+        split, data_dir, path, options: of the data set; options as `data.KEY=VALUE`.
 
     Raises:
-        ConfigError: what is given does not go together.
+        ConfigError: there is no source, or more than one, or an option of data sets with a file.
     """
 
     source: str | None
@@ -46,38 +46,38 @@ class Input:
 
     @property
     def stem(self) -> str:
-        """What the names of files made of it begin with."""
+        """The beginning of the names of output files."""
         if self.dataset is not None:
             return f"{self.dataset}-{self.split or SPLIT}"
         return "stdin" if self.source == "-" else Path(str(self.source)).stem
 
     def batches(self, limit: int | None = None) -> tuple[Any, str]:
-        """Return batches of (images `[B, C, H, W]` in [0, 1], labels or None), and their name.
+        """Return batches of images `[B, C, H, W]` in [0, 1] with labels or None, and their name.
 
         Args:
-            limit: the first images only.
+            limit: only so many images.
 
         Raises:
-            ConfigError: the data set or an option of it is unknown.
+            ConfigError: the data set or one of its options is unknown.
             DataError: a file is missing or damaged.
         """
         if self.dataset is None:
             from ....datasets.sources.single import read_images
 
             name = "stdin" if self.source == "-" else str(self.source)
-            given = read_images(_read(str(self.source)), name)
-            labels = given.labels[:limit] if given.labels is not None else None
-            return [(given.images[:limit], labels)], Path(name).name
+            found = read_images(_read(str(self.source)), name)
+            labels = found.labels[:limit] if found.labels is not None else None
+            return [(found.images[:limit], labels)], Path(name).name
         from ....datasets import Batches, load_dataset
         from ....datasets.splits import head
 
         split = self.split or SPLIT
-        places = {"dir": self.data_dir, "path": self.path}
-        options: dict[str, Any] = {key: str(place) for key, place in places.items() if place}
+        paths = {"dir": self.data_dir, "path": self.path}
+        options: dict[str, Any] = {key: str(path) for key, path in paths.items() if path}
         options |= {key[1]: value for key, value in map(key_and_value, self.options)}
         data = load_dataset(self.dataset, **options)
         chosen = head(data.split(split), limit)
-        batches = Batches(chosen, batch_size=BATCH, full_scale=data.full_scale)
+        batches = Batches(chosen, batch_size=BATCH_SIZE, full_scale=data.full_scale)
         return ((x, targets.first) for x, targets in batches), f"{self.dataset}/{split}"
 
 

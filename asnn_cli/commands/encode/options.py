@@ -8,10 +8,10 @@ Changes = list[tuple[list[str], Any]]
 
 
 def coding_changes(thresholds: str | None, variant: str | None, options: list[str]) -> Changes:
-    """Return what the command line says of `coding`, as changes of a recipe.
+    """Return the options of codes on the command line as changes of a recipe.
 
     Raises:
-        ConfigError: a text of `--set` is no KEY=VALUE, or its key has an option of its own.
+        ConfigError: a value of `--set` is not KEY=VALUE, or its key has an option of its own.
     """
     from ....core.errors import ConfigError
 
@@ -28,10 +28,10 @@ def coding_changes(thresholds: str | None, variant: str | None, options: list[st
 
 
 def key_and_value(option: str, section: str = "") -> tuple[list[str], Any]:
-    """Return the key's parts, after those of a section, and the value of a text of `--set`.
+    """Return the key, split at dots and below a section, and the value of `--set KEY=VALUE`.
 
     Raises:
-        ConfigError: it is no KEY=VALUE.
+        ConfigError: it is not of this form.
     """
     from ....core.errors import ConfigError
     from ....learning import parse_override
@@ -46,10 +46,10 @@ def key_and_value(option: str, section: str = "") -> tuple[list[str], Any]:
 
 
 def coding_options(coding: str, steps: int, changes: Changes) -> dict[str, Any]:
-    """Return a code's own options, checked in the same way as those of a recipe.
+    """Return the options of a code, checked in the same way as in a recipe.
 
     Raises:
-        ConfigError: the code, its number of steps or an option is not possible.
+        ConfigError: the code or an option is unknown, or a value or the number of steps is wrong.
     """
     from ....core.errors import ConfigError
     from ....learning import check_recipe, override
@@ -58,7 +58,7 @@ def coding_options(coding: str, steps: int, changes: Changes) -> dict[str, Any]:
     document, _ = override({}, named + changes)
     try:
         options = check_recipe(document, source="the code").coding.options()
-    except ConfigError as error:  # who encodes has no recipe, and no section in it
+    except ConfigError as error:  # the user wrote no recipe: without its section names
         raise ConfigError(
             error.what,
             why=error.why.replace("coding.", ""),
@@ -68,19 +68,19 @@ def coding_options(coding: str, steps: int, changes: Changes) -> dict[str, Any]:
 
 
 def shared_options(names: list[str], steps: int, changes: Changes) -> dict[str, dict[str, Any]]:
-    """Return the options of several codes by name: each gets those that it has.
+    """Return the options of several codes by name: each gets the options that it knows.
 
     Raises:
-        ConfigError: as `coding_options`, or none of the codes has an option.
+        ConfigError: as `coding_options`, or none of the codes knows an option.
     """
     from ....core.registry import unknown
     from ....learning.recipe.checking import component_options
 
     known = {name: component_options("coding", name) for name in names}
-    those = sorted(set().union(*known.values()))
+    all_known = sorted(set().union(*known.values()))
     for keys, _ in changes:
-        if keys[1] not in those:
-            raise unknown(f"option of {', '.join(names)}", keys[1], those or ["none"])
+        if keys[1] not in all_known:
+            raise unknown(f"option of {', '.join(names)}", keys[1], all_known or ["none"])
     return {
         name: coding_options(name, steps, [each for each in changes if each[0][1] in known[name]])
         for name in names

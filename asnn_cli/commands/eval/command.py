@@ -1,17 +1,13 @@
-"""`asnn eval`: what a trained network does."""
+"""`asnn eval`: evaluate a trained network."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ...terminal import completion, console
-
-if TYPE_CHECKING:
-    from ....measure.outcomes import Calibration
-    from ....records.layout import Run
 
 
 def evaluate_run(
@@ -33,9 +29,7 @@ def evaluate_run(
     ] = "test",
     steps: Annotated[
         int | None,
-        typer.Option(
-            "--steps", help="Use the first steps only: an early answer.", show_default="all"
-        ),
+        typer.Option("--steps", help="Evaluate after this many steps only.", show_default="all"),
     ] = None,
     device: Annotated[
         str,
@@ -54,41 +48,43 @@ def evaluate_run(
         typer.Option(
             "--set",
             metavar="data.KEY=VALUE",
-            help="Where the data are now, such as data.path=images.zip. Repeatable.",
+            help="New location of the data, such as data.path=images.zip. Repeatable.",
         ),
     ] = None,
-    held: Annotated[
+    schedule: Annotated[
         str,
         typer.Option(
             "--schedules",
-            help="learned, or mean: each held at its mean over the steps.",
+            help="learned, or mean: each replaced by its mean over the steps.",
         ),
     ] = "learned",
-    anew: Annotated[
+    recalibrated: Annotated[
         bool,
         typer.Option(
             "--recalibrate",
-            help="Estimate the statistics of batch norms anew, on training data.",
+            help="Estimate the statistics of batch norms again, on training data.",
         ),
     ] = False,
     energy: Annotated[
-        bool, typer.Option("--energy", help="Count operations, and tell what they cost.")
+        bool, typer.Option("--energy", help="Count operations and estimate their energy.")
     ] = False,
     energy_table: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="What operations cost: 45nm-fp32, 45nm-int8, 45nm-fp32-memory, or a TOML file.",
+            help="Energy of operations: 45nm-fp32, 45nm-int8, 45nm-fp32-memory, or a TOML file.",
             show_default="45nm-fp32",
             autocompletion=completion.energy_tables,
         ),
     ] = None,
-    twin: Annotated[
+    ann: Annotated[
         Path | None,
         typer.Option(
+            "--ann",
+            "--twin",
             metavar="RUN",
-            help="A trained ANN of the same architecture, to compare energy with.",
-            show_default="the run's teacher, if it is one",
+            help="The trained ANN counterpart, of the same architecture, to compare energy with.",
+            show_default="the run's teacher, if it has one",
             autocompletion=completion.runs,
         ),
     ] = None,
@@ -97,7 +93,7 @@ def evaluate_run(
         typer.Option(
             "--exit",
             metavar="confidence=P[,P...]",
-            help="Answer at the first step with that confidence. Repeatable.",
+            help="Early exit at the first step with that confidence. Repeatable.",
         ),
     ] = None,
     calibrated: Annotated[
@@ -115,7 +111,7 @@ def evaluate_run(
     ] = None,
     timed: Annotated[
         bool,
-        typer.Option("--latency", help="Time single images at all steps, computed in three ways."),
+        typer.Option("--latency", help="Time single images: eager, fused, in onnxruntime."),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the result as one JSON object.")
@@ -123,7 +119,7 @@ def evaluate_run(
 ) -> None:
     """Evaluate a trained network: accuracy by step, confusion, spikes, learned schedules.
 
-    And what it costs and withstands: energy, early exits, time, calibration, corruptions.
+    On request: energy, early exits, calibration, corruptions, latency.
 
     Examples:
 
@@ -139,45 +135,46 @@ def evaluate_run(
 
     asnn eval --json | jq .accuracy
     """
+    from ....benchmarks.single_image import latency
     from ....core.registry import unknown
+    from ....learning.counterpart import find_ann
     from ....learning.device import find_device
-    from ....measure import averaged, evaluate, schedules
+    from ....measure import evaluate, frozen_schedules, schedules
+    from ....measure.cost.ann_comparison import energy_beside_ann
     from ....measure.cost.energy import energy_of_samples
     from ....measure.cost.tables import DEFAULT, read_cost_table
-    from ....measure.early_exit import parse_exits, tradeoff
+    from ....measure.early_exit import parse_exit_rules, tradeoff
     from ....measure.outcomes import calibration
     from ....measure.robustness.corruptions import robustness
     from ....models.layers.spiking import used_kernels
     from ....records.open_run import open_run
     from ...terminal.processes import together
-    from . import corrupt as eval_corrupt
-    from . import energy as eval_energy
-    from . import latency as eval_latency
-    from . import show as eval_show
+    from .corrupt import read_corruptions
+    from .pictures import draw_pictures
+    from .show import show_evaluation
 
-    if held not in ("learned", "mean"):
-        raise unknown("schedules", held, ["learned", "mean"])
-    rules = parse_exits(exits or [])
-    costs = read_cost_table(DEFAULT if energy_table is None else energy_table)
-    # What an early answer saves is told with what the whole costs, and by which table.
-    energy = energy or bool(rules) or energy_table is not None or twin is not None
+    if schedule not in ("learned", "mean"):
+        raise unknown("schedules", schedule, ["learned", "mean"])
+    rules = parse_exit_rules(exits or [])
+    table = read_cost_table(DEFAULT if energy_table is None else energy_table)
+    # Early exits are reported with the energy that they save, by the same table.
+    energy = energy or bool(rules) or energy_table is not None or ann is not None
     with together() as processes:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
-        found = opened.files
         where = processes.device(find_device(device))
-        recipe, model = opened.recipe, opened.model.to(where)
-        total = model.coding.steps
-        _check_steps(steps, total)
-        corruptions = eval_corrupt.read_corruptions(corrupted or [], model)
-        other = eval_energy.find_twin(opened, twin, model) if energy else None
+        model = opened.model.to(where)
+        _check_steps(steps, model.coding.steps)
+        corruptions = read_corruptions(corrupted or [], model)
+        ann_model = find_ann(opened, ann) if energy else None
         data = processes.in_turn(lambda: opened.data)
         samples = data.split(split)
-        if held == "mean":
-            model = averaged(model)
-        if anew:
+        if schedule == "mean":
+            model = frozen_schedules(model)
+        if recalibrated:
             _recalibrate(model, data, batch_size, where)
+
         if not as_json:
-            console.note(f"evaluating {found.path} on {split} data ({where})")
+            console.note(f"evaluating {opened.path} on {split} data ({where})")
         options: dict[str, Any] = {
             "classes": len(data.classes),
             "full_scale": data.full_scale,
@@ -186,46 +183,48 @@ def evaluate_run(
             "part": processes.part,
         }
         result = evaluate(model, samples, steps=steps, count=energy, **options)
-        learned = schedules(model)
-        sure = calibration(result.outcomes)
+        confidence = calibration(result.outcomes)
         content: dict[str, Any] = {}
         if result.counts is not None:
-            beside = other and evaluate(other.to(where), samples, count=True, **options)
-            content["energy"] = eval_energy.energy(model, result, costs, twin=beside)
-            spent = energy_of_samples(result.counts, costs)
+            ann_result = ann_model and evaluate(ann_model.to(where), samples, count=True, **options)
+            content["energy"] = energy_beside_ann(model, result, table, ann_result)
+            spent = energy_of_samples(result.counts, table)
             content["exits"] = tradeoff(result.outcomes, rules, spent)
         if calibrated:
-            content["calibration"] = sure.bins
+            content["calibration"] = confidence.bins
         if corruptions:
             content["corruption"] = robustness(
                 model, samples, corruptions, clean=result, steps=steps, **options
             )
         if timed and processes.first:
-            content["latency"] = eval_latency.latency(model, samples, full_scale=data.full_scale)
+            content["latency"] = latency(model, samples, full_scale=data.full_scale)
+
+        learned = schedules(model)
         if as_json:
             console.print_json(
                 {
-                    "run": str(found.path),
+                    "run": str(opened.path),
                     "data": data.name,
                     "split": split,
                     "fingerprint": data.fingerprint,
-                    "steps": steps or total,
-                    "coding": recipe.coding.name,
+                    "steps": steps or model.coding.steps,
+                    "coding": opened.recipe.coding.name,
                     "device": str(where),
                     "kernels": used_kernels(model.frozen()),
                     "classes": data.classes,
                     **result.as_dict(),
                     "schedules": learned,
-                    "schedules_held": held,
-                    "recalibrated": anew,
+                    "schedules_held": schedule,
+                    "recalibrated": recalibrated,
                     **content,
                 }
             )
         else:
-            eval_show.show(result, learned, data.classes, content)
-        if held == "learned" and processes.first:
-            whole = steps is None and split == "test"
-            _draw(found, learned, sure, content if whole else {}, quiet=as_json)
+            show_evaluation(result, learned, data.classes, content)
+        if schedule == "learned" and processes.first:
+            # Pictures of a run show all steps and the test data.
+            drawn = content if steps is None and split == "test" else {}
+            draw_pictures(opened.files, learned, confidence, drawn, quiet=as_json)
 
 
 def _recalibrate(model: Any, data: Any, batch_size: int, device: Any) -> None:
@@ -239,7 +238,7 @@ def _recalibrate(model: Any, data: Any, batch_size: int, device: Any) -> None:
         batch_size=batch_size,
         full_scale=data.full_scale,
         device=device,
-        shuffle=True,  # for samples may lie class by class
+        shuffle=True,  # the samples may be sorted by class
         generator=torch.Generator().manual_seed(0),
     )
     recalibrate(model, batches)
@@ -250,31 +249,3 @@ def _check_steps(steps: int | None, total: int) -> None:
 
     if steps is not None and not 1 <= steps <= total:
         raise ConfigError(f"--steps must be from 1 to {total}, the steps of the run, not {steps}")
-
-
-def _draw(run: Run, learned: Any, found: Calibration, content: dict[str, Any], quiet: bool) -> None:
-    """Draw into the run what was found: pictures of a run are of all steps and the test data."""
-    from ....core.errors import AsnnError
-    from ....measure.figures.curves import draw_schedules, save_figure
-    from ....measure.figures.robustness import draw_robustness
-    from ....reports.cost_figures import tradeoff_figure
-    from ....reports.figures import reliability
-
-    drawn = {run.schedules: lambda path: draw_schedules(path, learned)}
-    if "exits" in content:
-        drawn[run.tradeoff] = lambda path: save_figure(
-            path, tradeoff_figure(content["exits"]).figure
-        )
-    if "calibration" in content:
-        drawn[run.reliability] = lambda path: save_figure(path, reliability(found).figure)
-    if "corruption" in content:
-        rows = {run.path.name: content["corruption"]}
-        drawn[run.robustness] = lambda path: draw_robustness(path, rows)
-    for path, draw in drawn.items():
-        try:
-            draw(path)
-        except AsnnError as failed:  # a run may lie on a read-only disk; its figures are told
-            console.note(f"warning: {failed}")
-            return
-        if not quiet:
-            console.note(f"drawn: {path}")

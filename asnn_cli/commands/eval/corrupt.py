@@ -1,4 +1,4 @@
-"""`asnn eval --corrupt`: what is asked for, and the tables."""
+"""`asnn eval --corrupt`: its values, and its tables."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Any
 from ...terminal import console
 
 ALL = "all"
-SEVERITIES_A_TABLE = 6  # what fits 80 columns
+SEVERITIES_PER_TABLE = 6  # fits 80 columns
 
 
 def read_corruptions(texts: list[str], model: Any) -> dict[str, list[float]]:
-    """Return the severities of each corruption that `--corrupt` asks for, by its name.
+    """Return the severities of each corruption in the values of `--corrupt`, by its name.
 
-    A corruption that is named without a severity has its own ones. `all` is every corruption that
-    the network can suffer; what it leaves out is told.
+    A corruption without a severity gets its default ones. `all` means every corruption that
+    applies to the network; a note names the others.
 
     Raises:
-        ConfigError: a name, a severity, or a corruption of this network is not possible; the
-            message lists all faults.
+        ConfigError: a corruption is unknown or does not apply to the network, or a severity is
+            out of range; the message lists all faults.
     """
     from ....core.errors import ConfigError
     from ....measure.robustness.corruptions import corruption_registry
 
     known = corruption_registry.names()
-    wanted: dict[str, list[float]] = {}
+    requested: dict[str, list[float]] = {}
     faults: list[str] = []
     for text in texts:
         name, equals, given = text.partition("=")
         if text == ALL:
-            wanted = {each: [] for each in known} | wanted
+            requested = {each: [] for each in known} | requested
             continue
         if name == ALL:
             faults.append(f"{text}: all takes no severity")
             continue
-        severities, own = _severities(name, given.split(",") if equals else [], model)
-        wanted.setdefault(name, []).extend(severities)
-        faults += own
+        severities, wrong = _severities(name, given.split(",") if equals else [], model)
+        requested.setdefault(name, []).extend(severities)
+        faults += wrong
     if faults:
         count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
         raise ConfigError(
@@ -45,21 +45,20 @@ def read_corruptions(texts: list[str], model: Any) -> dict[str, list[float]]:
             why="\n".join(faults),
             remedy="give NAME, NAME=SEVERITY[,SEVERITY...] or all; choose from " + ", ".join(known),
         )
-    corruptions = {name: corruption_registry.get(name) for name in wanted}
-    unfit = [name for name, corruption in corruptions.items() if not corruption.fits(model)]
-    if unfit:
-        console.note(
-            f"left out: {', '.join(unfit)}: the code {model.coding.name!r} has no spikes to corrupt"
-        )
+    corruptions = {name: corruption_registry.get(name) for name in requested}
+    excluded = [name for name, corruption in corruptions.items() if not corruption.fits(model)]
+    if excluded:
+        code = model.coding.name
+        console.note(f"left out: {', '.join(excluded)}: the code {code!r} has no spikes to corrupt")
     return {
         name: given or list(corruptions[name].severities)
-        for name, given in wanted.items()
-        if name not in unfit
+        for name, given in requested.items()
+        if name not in excluded
     }
 
 
 def _severities(name: str, texts: list[str], model: Any) -> tuple[list[float], list[str]]:
-    """Return the severities that are given for a corruption, and the faults."""
+    """Return the severities of one value of `--corrupt`, and the faults in it."""
     from ....core.errors import ConfigError
     from ....measure.robustness.corruptions import check_corruption
 
@@ -81,7 +80,7 @@ def _severities(name: str, texts: list[str], model: Any) -> tuple[list[float], l
 
 
 def show_robustness(rows: list[dict[str, Any]]) -> None:
-    """Show what `measure.robustness` returns: a table for each corruption, clean first."""
+    """Show the rows of `measure.robustness`: a table for each corruption, clean data first."""
     from ....measure.figures.robustness import severity_text
     from ....measure.robustness.corruptions import corruption_registry
 
@@ -89,9 +88,9 @@ def show_robustness(rows: list[dict[str, Any]]) -> None:
         found = list(group)
         clean = found[0]["accuracy"]
         title = f"{name}: {corruption_registry.get(name).unit}"
-        for begin in range(0, len(found), SEVERITIES_A_TABLE):
-            part = found[begin : begin + SEVERITIES_A_TABLE]
-            against = [
+        for begin in range(0, len(found), SEVERITIES_PER_TABLE):
+            part = found[begin : begin + SEVERITIES_PER_TABLE]
+            changes = [
                 f"{100 * (row['accuracy'] - clean):+.2f}" if row["severity"] else "" for row in part
             ]
             console.table(
@@ -99,7 +98,7 @@ def show_robustness(rows: list[dict[str, Any]]) -> None:
                 ["", *(severity_text(row["severity"]) for row in part)],
                 [
                     ["accuracy, %", *(f"{100 * row['accuracy']:.2f}" for row in part)],
-                    ["against clean", *against],
+                    ["against clean", *changes],
                     ["spike rate", *(f"{row['spike_rate']:.4f}" for row in part)],
                 ],
             )

@@ -1,19 +1,19 @@
-"""What `asnn eval` tells people: tables by step, confusion, calibration."""
+"""Tables of `asnn eval`: by step, confusion, calibration."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ...terminal import console
-from . import corrupt as eval_corrupt
-from . import energy as eval_energy
-from . import latency as eval_latency
+from .corrupt import show_robustness
+from .energy import show_energy, show_tradeoff
+from .latency import show_latency
 
-MOST_CLASSES_SHOWN = 10
+MAX_CLASSES_SHOWN = 10
 ERRORS_SHOWN = 5
 
 
-def show(
+def show_evaluation(
     result: Any,
     learned: dict[str, dict[str, list[float]]],
     classes: list[str],
@@ -22,23 +22,23 @@ def show(
     """Show an evaluation.
 
     Args:
-        result: of the split.
+        result: the evaluation.
         learned: schedules by layer and name.
-        classes: their names.
-        content: what else was asked for, as it stands in the JSON object.
+        classes: names of the classes.
+        content: the optional parts, as in the JSON object.
     """
     _show_steps(result, learned)
     _show_confusion(result.confusion, classes)
     if "energy" in content:
-        eval_energy.show_energy(content["energy"])
+        show_energy(content["energy"])
     if "exits" in content:
-        eval_energy.show_tradeoff(content["exits"])
+        show_tradeoff(content["exits"])
     if "calibration" in content:
         _show_calibration(content["calibration"], result.calibration_error)
     if "corruption" in content:
-        eval_corrupt.show_robustness(content["corruption"])
+        show_robustness(content["corruption"])
     if "latency" in content:
-        eval_latency.show(content["latency"])
+        show_latency(content["latency"])
     console.heading(
         f"accuracy {console.percent(result.accuracy)} of {result.samples:,} samples, "
         f"loss {result.loss:.4f}, spike rate {result.spike_rate:.4f}, "
@@ -58,25 +58,25 @@ def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None
             if len(values) > 1:
                 figures[f"{name} {layer}"] = [f"{value:.3f}" for value in values]
     steps = len(result.accuracy_per_step)
-    rows = [[name, *values[:steps]] for name, values in figures.items()]  # schedules know all steps
+    rows = [[name, *values[:steps]] for name, values in figures.items()]  # schedules have all steps
     console.table("by step", ["", *(f"t={t}" for t in range(1, steps + 1))], rows)
 
 
 def _show_confusion(confusion: list[list[int]], classes: list[str]) -> None:
-    """Show how often each class was answered for each; of many classes the worst errors."""
+    """Show the confusion matrix, or the most frequent errors where there are many classes."""
     from ....measure.outcomes import worst_pairs
 
-    if len(classes) <= MOST_CLASSES_SHOWN:
+    if len(classes) <= MAX_CLASSES_SHOWN:
         rows = [
             [name[:12], *(str(count) if count else "." for count in row)]
             for name, row in zip(classes, confusion, strict=True)
         ]
         heads = [name[:5] for name in classes]
-        console.table("confusion: true class by row, answer by column", ["", *heads], rows)
+        console.table("confusion: true class by row, predicted class by column", ["", *heads], rows)
     else:
         errors = worst_pairs(confusion)[:ERRORS_SHOWN]
-        rows = [[classes[true], classes[answer], str(count)] for count, true, answer in errors]
-        console.table("most frequent errors", ["true", "answered", "samples"], rows)
+        rows = [[classes[true], classes[other], str(count)] for count, true, other in errors]
+        console.table("most frequent errors", ["true", "predicted", "samples"], rows)
 
 
 def _show_calibration(bins: list[dict[str, Any]], error: float) -> None:

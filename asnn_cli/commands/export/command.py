@@ -1,4 +1,4 @@
-"""`asnn export`: a trained network as a file for other runtimes, with proof."""
+"""`asnn export`: write a trained network for other runtimes and verify the file."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from ...terminal import completion, console
-from .source import load_samples, load_subject
+from .options import (
+    is_given,
+    parse_shape,
+    require_check_alone,
+    require_file,
+    require_format,
+    require_origin,
+)
 
-ONNX_ONLY = ("opset", "weights")
-NIR_ONLY = ("target", "nir_compat", "allow_approximate")
-RUN_ONLY = {"run": "RUN", "split": "--split", "data_dir": "--data-dir", "changes": "--set"}
-FROM_ONLY = {"in_shape": "--in-shape", "steps": "--steps", "samples_from": "--samples-from"}
 NOISE_SAMPLES = 64
 
 
@@ -49,7 +52,7 @@ def export(
         str | None,
         typer.Option(
             "--input",
-            help="image, with the encoder inside (onnx only), or spikes: encoded steps.",
+            help="image, with the code in the file (onnx only), or spikes: encoded steps.",
             show_default="image for onnx, spikes for nir",
         ),
     ] = None,
@@ -62,11 +65,12 @@ def export(
         typer.Option(help="nir: an importer that must run it exactly: snntorch, spikingjelly..."),
     ] = None,
     nir_compat: Annotated[
-        str | None, typer.Option(help="nir: 1.0.4 writes what readers of that version take.")
+        str | None,
+        typer.Option(help="nir: 1.0.4 writes files for readers of that version."),
     ] = None,
     allow_approximate: Annotated[
         bool,
-        typer.Option("--allow-approximate", help="nir: let lif come near, and say what it costs."),
+        typer.Option("--allow-approximate", help="nir: allow an inexact lif; report the error."),
     ] = False,
     output: Annotated[
         Path | None,
@@ -78,14 +82,15 @@ def export(
         ),
     ] = None,
     verify: Annotated[
-        bool, typer.Option("--verify/--no-verify", help="Run the file and compare.")
+        bool,
+        typer.Option("--verify/--no-verify", help="Run the file and compare the results."),
     ] = True,
     check: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write nothing; compare an earlier export with RUN."),
     ] = None,
     samples: Annotated[
-        int, typer.Option(min=1, help="Verify on this many samples of the split, at most.")
+        int, typer.Option(min=1, help="Verify on at most this many samples of the split.")
     ] = 512,
     split: Annotated[
         str,
@@ -103,7 +108,7 @@ def export(
         typer.Option(
             "--set",
             metavar="data.KEY=VALUE",
-            help="Where the data are now, such as data.path=images.zip. Repeatable.",
+            help="New location of the data, such as data.path=images.zip. Repeatable.",
         ),
     ] = None,
     source: Annotated[
@@ -111,7 +116,7 @@ def export(
         typer.Option(
             "--from",
             metavar="MODULE:FUNCTION",
-            help="Instead of RUN: a function that returns a network of snnTorch.",
+            help="Instead of RUN: a function that returns an snnTorch network.",
         ),
     ] = None,
     in_shape: Annotated[
@@ -129,9 +134,9 @@ def export(
         bool, typer.Option("--json", help="Print the result as one JSON object.")
     ] = False,
 ) -> None:
-    """Export a trained network to ONNX or NIR, and prove that the file computes the same.
+    """Export a trained network to ONNX or NIR, and verify that the file computes the same.
 
-    Exit code 3: it does not; the file is then kept as *.unverified.
+    Exit code 3 if it does not; the file is then kept as *.unverified.
 
     Examples:
 
@@ -145,169 +150,102 @@ def export(
 
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
     """
-    from ....core.errors import ConfigError, VerificationError
-    from ....exporters import export_nir, export_onnx
-    from ....exporters import verify as verify_file
-    from ....exporters.export import exporter_registry
+    from ....core.errors import VerificationError
+    from ....exporters import random_samples
     from ....exporters.runs import samples_of, source_of_run
+    from ....exporters.samples import load_samples
+    from ....exporters.snntorch.user_module import source_of_function
     from ....records.open_run import open_run
 
     if check is None:
-        _check_format(context, format, input)
-    elif format is not None or output is not None or not verify:
-        raise ConfigError(
-            "--check goes without --format, -o and --no-verify", why="it writes nothing"
-        )
+        format = require_format(context, format, input)
     else:
-        _check_alone(context)
-    _check_origin(context, source)
-    wanted = None
-    if source is not None:
-        subject = load_subject(source, in_shape, steps)
-        origin, home = source, Path()
-        if verify:
-            asked = _is_given(context, "samples")
-            number = samples if asked or samples_from is not None else NOISE_SAMPLES
-            wanted = _samples_for(subject, samples_from, number)
-        if "holds_while" in subject.graph.about:
-            console.note(f"note: exact while {subject.graph.about['holds_while']}")
-    else:
+        require_check_alone(context, format=format, output=output, verify=verify)
+    require_origin(context, source)
+
+    if source is None:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
-        subject = source_of_run(opened)
-        origin, home = str(opened.path), opened.path
-        if verify:
-            wanted = samples_of(opened.data, split, samples)
-    if check is not None:
-        assert wanted is not None
-        _check_there(check)
-        console.note(f"comparing {check} with {origin} on {wanted.name}")
-        report = verify_file(subject, check, wanted)
-        _tell(report, as_json, {"file": str(check), **report.as_dict()})
-        if report.fault is not None:
-            raise VerificationError(
-                f"{check} does not compute what the network does", why=report.fault
+        network, origin, folder = source_of_run(opened), str(opened.path), opened.path
+        verified_on = samples_of(opened.data, split, samples) if verify else None
+    else:
+        network = source_of_function(source, in_shape=parse_shape(in_shape), steps=steps)
+        origin, folder = source, Path()
+        shape, verified_on = network.graph.in_shape, None
+        if verify and samples_from is not None:
+            verified_on = load_samples(samples_from, shape, samples)
+        elif verify:
+            verified_on = random_samples(
+                shape, samples if is_given(context, "samples") else NOISE_SAMPLES
             )
+        if "holds_while" in network.graph.about:
+            console.note(f"note: exact while {network.graph.about['holds_while']}")
+
+    if check is not None:
+        _check(check, network, origin, verified_on, as_json)
         return
     assert format is not None
-    place = output or home / "export" / format
-    on = f", verifying on {wanted.name}" if wanted is not None else ""
-    console.note(f"exporting {origin} to {format.upper()}{on}")
+    verifying = f", verifying on {verified_on.name}" if verified_on is not None else ""
+    console.note(f"exporting {origin} to {format.upper()}{verifying}")
+    path = output or folder / "export" / format
+    options: dict[str, Any] = {}
+    if format == "onnx":
+        options = {"form": form or "sequence", "input": input or "image"}
+        options |= {"opset": opset, "weights": weights}
+    elif format == "nir":
+        options = {"form": form or "portable", "compat": nir_compat, "target": target}
+        options |= {"approximate": allow_approximate}
     try:
-        if format == "onnx":
-            result = export_onnx(
-                subject,
-                place,
-                samples=wanted,
-                form=form or "sequence",  # type: ignore[arg-type]
-                input=input or "image",  # type: ignore[arg-type]
-                opset=opset,
-                weights=weights,  # type: ignore[arg-type]
-            )
-        elif format == "nir":
-            result = export_nir(
-                subject,
-                place,
-                samples=wanted,
-                form=form or "portable",  # type: ignore[arg-type]
-                compat=nir_compat,
-                target=target,
-                approximate=allow_approximate,
-            )
-        else:
-            result = exporter_registry.get(format)(subject, place, samples=wanted)
+        result = _exporter(format)(network, path, samples=verified_on, **options)
     except VerificationError as error:
         if as_json and error.content is not None:
             console.print_json(error.content)
         raise
-    files = {str(path): size for path, size in result.files.items()}
-    parity = None if result.parity is None else str(result.parity)
-    content: dict[str, Any] = {"files": files, "parity": parity, "notes": result.notes}
-    if result.report is not None:
-        content |= result.report.as_dict()
-    else:
-        content["verified"] = None
+
     for note in result.notes:
         console.note(f"note: {note}")
-    _tell(result.report, as_json, content)
-    if not as_json:
-        for path, size in files.items():
-            console.heading(f"{path}  {size / 1000:,.1f} kB")
+    files = {str(file): size for file, size in result.files.items()}
+    if as_json:
+        parity = None if result.parity is None else str(result.parity)
+        report = {"verified": None} if result.report is None else result.report.as_dict()
+        console.print_json({"files": files, "parity": parity, "notes": result.notes, **report})
+        return
+    if result.report is not None:
+        _show(result.report)
+    for file, size in files.items():
+        console.heading(f"{file}  {size / 1000:,.1f} kB")
 
 
-def _check_format(context: typer.Context, format: str | None, input: str | None) -> None:
-    """Refuse options that do not go with the format."""
-    from ....core.errors import ConfigError
-    from ....core.registry import unknown
+def _exporter(format: str) -> Any:
+    from ....exporters import export_nir, export_onnx
     from ....exporters.export import exporter_registry
 
-    formats = exporter_registry.names()
-    if format is None:
-        raise ConfigError("--format is missing", why=f"choose from {', '.join(formats)}")
-    if format not in formats:
-        raise unknown("--format", format, formats)
-    own = {"onnx": ONNX_ONLY, "nir": NIR_ONLY}
-    others = [name for other, names in own.items() if other != format for name in names]
-    for name in others:
-        if _is_given(context, name):
-            option = name.replace("_", "-")
-            raise ConfigError(f"--{option} does not go with --format {format}")
-    if format == "nir" and input == "image":
-        raise ConfigError(
-            "--input image does not go with --format nir",
-            why="NIR has no nodes that encode an image",
-            remedy="encode with `asnn encode`, or export to onnx",
-        )
+    ours = {"onnx": export_onnx, "nir": export_nir}
+    return ours[format] if format in ours else exporter_registry.get(format)
 
 
-def _check_alone(context: typer.Context) -> None:
-    """Refuse options of an export beside --check: the file says itself what it is."""
-    from ....core.errors import ConfigError
+def _check(file: Path, network: Any, origin: str, samples: Any, as_json: bool) -> None:
+    """Compare an earlier export with the network.
 
-    for name in ("form", "input", *ONNX_ONLY, *NIR_ONLY):
-        if _is_given(context, name):
-            option = name.replace("_", "-")
-            raise ConfigError(f"--{option} does not go with --check", why="the file tells it")
+    Raises:
+        DataError: there is no such file, or it cannot be read.
+        VerificationError: it computes something else.
+    """
+    from ....core.errors import VerificationError
+    from ....exporters import verify
 
-
-def _check_origin(context: typer.Context, source: str | None) -> None:
-    """Refuse options of runs with --from, and those of --from without it."""
-    from ....core.errors import ConfigError
-
-    for name, option in (RUN_ONLY if source is not None else FROM_ONLY).items():
-        if _is_given(context, name):
-            if source is None:
-                raise ConfigError(f"{option} goes with --from", why="a run knows it by itself")
-            raise ConfigError(
-                f"{option} does not go with --from", why="the network comes from a function"
-            )
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _check_there(path: Path) -> None:
-    from ....core.errors import DataError
-
-    if not path.is_file():
-        raise DataError(f"{path} is not a file", remedy="give an .onnx or .nir file")
-
-
-def _samples_for(subject: Any, path: Path | None, number: int) -> Any:
-    from ....exporters import random_samples
-
-    if path is None:
-        return random_samples(subject.graph.in_shape, number)
-    return load_samples(path, subject.graph.in_shape, number)
-
-
-def _tell(report: Any, as_json: bool, content: dict[str, Any]) -> None:
+    require_file(file)
+    console.note(f"comparing {file} with {origin} on {samples.name}")
+    report = verify(network, file, samples)
     if as_json:
-        console.print_json(content)
-        return
-    if report is None:
-        return
+        console.print_json({"file": str(file), **report.as_dict()})
+    else:
+        _show(report)
+    if report.fault is not None:
+        raise VerificationError(f"{file} does not compute what the network does", why=report.fault)
+
+
+def _show(report: Any) -> None:
+    """Show how each runtime compares with the network."""
     rows = []
     for parity in report.parities:
         found = parity.as_dict()
@@ -327,4 +265,7 @@ def _tell(report: Any, as_json: bool, content: dict[str, Any]) -> None:
     for name, value in report.accuracy.items():
         console.note(f"accuracy of the {name} on these samples: {console.percent(value)}")
     for name in report.quiet:
-        console.note(f"warning: {name} fires never or always here, so little is compared behind it")
+        console.note(
+            f"warning: {name} fires never or always on these samples, so that later layers are "
+            "hardly tested"
+        )

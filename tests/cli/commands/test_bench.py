@@ -1,4 +1,4 @@
-"""`asnn bench`: what it prints, and what it refuses. No time is asserted."""
+"""`asnn bench`: its output and its refusals. No time is asserted."""
 
 import json
 from dataclasses import replace
@@ -27,13 +27,13 @@ def test_json_is_one_object(cli):
     assert cases == [(2, 1), (2, 2)]
     for case in found["cases"]:
         assert list(case["contestants"]) == ["step-loop", "relu"]
-        for contestant in case["contestants"].values():
-            assert set(contestant) == {"what", "work", "train", "inference"}
-    assert "rounds of 2 contestants" in result.err and "quartiles" not in result.err
+        for baseline in case["contestants"].values():
+            assert set(baseline) == {"what", "work", "train", "inference"}
+    assert "rounds of 2 baselines" in result.err and "quartiles" not in result.err
     assert torch.get_num_threads() == threads
 
 
-def test_the_command_that_is_told_repeats_it(cli):
+def test_the_reported_command_repeats_the_measurement(cli):
     first = json.loads(cli(*QUICK, "--what", "inference", "--json").out)
     program, *arguments = first["command"].split()
     assert program == "asnn"
@@ -71,7 +71,7 @@ def test_memory_and_first_call(cli, monkeypatch):
     assert "--no-memory" not in result.err
 
 
-def test_a_missing_peer_is_named(cli, monkeypatch):
+def test_a_library_that_is_not_installed_is_named(cli, monkeypatch):
     monkeypatch.setattr(base, "find_spec", lambda name: None)
     result = cli(*QUICK[:-4], "--against", "norse", "--what", "inference")
     assert result.code == 0
@@ -91,7 +91,7 @@ def test_all_names_what_it_leaves_out(cli, monkeypatch):
 
 
 @pytest.mark.parametrize("model", ["ms-resnet18-16", "spikformer"])
-def test_networks_that_are_no_line_of_layers(cli, monkeypatch, model):
+def test_networks_that_are_not_sequential(cli, monkeypatch, model):
     monkeypatch.setattr(base, "find_spec", lambda name: None)
     command = [*QUICK[:4], "--against", "step-loop,norse,spikingjelly", "--threads", "1"]
     found = json.loads(cli(*command, "--model", model, "--what", "train", "--json").out)
@@ -104,8 +104,8 @@ def test_networks_that_are_no_line_of_layers(cli, monkeypatch, model):
     }
 
 
-def test_unequal_work_is_told_and_fails(cli, monkeypatch):
-    """Negative control: a contestant with another neuron than it says."""
+def test_unequal_work_is_reported_and_fails(cli, monkeypatch):
+    """Negative control: a baseline with another neuron than it declares."""
     doubled = Baseline(
         "doubled",
         "of this test",
@@ -116,14 +116,14 @@ def test_unequal_work_is_told_and_fails(cli, monkeypatch):
     result = cli("bench", "--quick", "--base", "relu", "--against", "doubled", "--steps", "6")
     assert result.code == 3
     assert "not measured: doubled: it does not do equal work: with equal weights" in result.err
-    assert "the comparison is incomplete" in result.err
+    assert "baselines that compute something else are not measured" in result.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--against", "nors"], ["unknown contestant 'nors'", "did you mean 'norse'?"]),
-        (["--base", "rellu"], ["unknown contestant 'rellu'", "did you mean 'relu'?"]),
+        (["--against", "nors"], ["unknown baseline 'nors'", "did you mean 'norse'?"]),
+        (["--base", "rellu"], ["unknown baseline 'rellu'", "did you mean 'relu'?"]),
         (["--what", "training"], ["unknown choice of --what 'training'", "did you mean 'train'?"]),
         (["--model", "vgg"], ["unknown model to measure 'vgg'", "lenet, mlp, ms-resnet18, "]),
         (["--model", "spikformr"], ["did you mean 'spikformer'?"]),
@@ -150,7 +150,7 @@ def test_refusals(cli, arguments, says):
 
 
 def test_a_preset_shows_its_targets(cli, monkeypatch):
-    """The paper's cases are made small; which promise is kept says nothing then."""
+    """The cases of the paper are made small, so whether a target is met means nothing."""
     monkeypatch.setenv("COLUMNS", "80")
     for name in ("PAPER", "HYBRID", "SINGLE", "SHORT", "LONG"):
         small = replace(getattr(targets, name), in_shape=(1, 8, 8))

@@ -326,8 +326,8 @@ def truncated_png() -> bytes:
         (npz(a=np.zeros((4, 4)), b=np.zeros((4, 4))), "has no array x"),
         (npz(x=np.zeros((2, 1, 4, 4)), y=np.zeros(3, int)), "there are 2 images"),
         (npz(x=np.zeros((2, 1, 4, 4)))[:-30], "cannot be read"),
-        (zipped("a.txt", b"hello"), "no arrays at all"),
-        (npz(spikes=np.zeros(3), meta=np.array("{}")), "holds spikes already"),
+        (zipped("a.txt", b"hello"), "found: no arrays"),
+        (npz(spikes=np.zeros(3), meta=np.array("{}")), "is a spike file"),
     ],
 )
 def test_input_that_is_not_what_it_should_be(cli, tmp_path, content, says):

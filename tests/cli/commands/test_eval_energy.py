@@ -112,8 +112,8 @@ def test_what_people_see(cli, trained, twin):
     )  # fmt: skip
     assert result.code == 0 and result.out == ""
     for text in (
-        "operations and energy of one image, 45nm-fp32", "conv1.analog", "ANN twin, dense",
-        "ANN twin, without zeros", "E = mac·MAC", "Horowitz", "confidence=0.9", "calibration",
+        "operations and energy of one image, 45nm-fp32", "conv1.analog", "ANN, dense",
+        "ANN, without zeros", "E = mac·MAC", "Horowitz", "confidence=0.9", "calibration",
         "tradeoff.png", "reliability.png",
     ):  # fmt: skip
         assert text in result.err, text

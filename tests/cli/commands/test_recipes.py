@@ -23,7 +23,7 @@ def test_the_list_begins_with_the_default(cli):
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_every_recipe_is_sound_commented_and_named_as_its_file(name):
+def test_every_recipe_is_valid_commented_and_named_as_its_file(name):
     document = read_document(FOLDER / f"{name}.toml")
     recipe = check_recipe(document)
     assert recipe.name == name and recipe.description
@@ -106,10 +106,10 @@ def test_doctor_finds_nothing_wrong(cli):
     found = json.loads(result.out)
     assert (result.code, found["problems"]) == (0, [])
     assert found["packages"]["torch"] and found["packages"]["onnxruntime"]
-    assert "nothing is wrong" in cli("doctor").err
+    assert "No problems found." in cli("doctor").err
 
 
-def test_doctor_tells_what_is_wrong_and_the_remedy(cli, monkeypatch):
+def test_doctor_shows_problems_and_remedies(cli, monkeypatch):
     monkeypatch.setitem(doctor.PACKAGES, "nir", "no_such_module")
     result = cli("doctor")
     assert result.code == 1

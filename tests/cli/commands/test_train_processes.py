@@ -98,7 +98,7 @@ def test_three_processes_go_on_exactly(tmp_path):
     wait_for(tmp_path / "parts/metrics.jsonl")
     signal_all(process)
     _, err = process.communicate(timeout=60)
-    assert "saved; go on with" in err, err
+    assert "saved; resume with" in err, err
     code, _, err = together(3, "train", "--resume", "parts", cwd=tmp_path)
     assert code == 0, err
     for name in ("model.safetensors", "metrics.jsonl"):
@@ -197,7 +197,7 @@ def test_a_signal_to_all_saves(tmp_path):
     wait_for(tmp_path / "run/metrics.jsonl")
     process.send_signal(signal.SIGTERM)  # torchrun passes it on
     _, err = process.communicate(timeout=60)
-    assert "saved; go on with" in err, err
+    assert "saved; resume with" in err, err
     assert (tmp_path / "run/checkpoints/latest").exists()
 
 

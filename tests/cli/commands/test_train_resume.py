@@ -57,7 +57,7 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
     interrupted_at(step)
     stopped = cli("train", *TINY, *options, "--out", "parts")
     assert stopped.code == 130
-    assert "saved; go on with: asnn train --resume parts" in stopped.err
+    assert "saved; resume with: asnn train --resume parts" in stopped.err
     assert cli("train", "--resume", "parts").code == 0
     assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
 
@@ -167,7 +167,7 @@ def test_the_same_signal_twice_at_once_is_one_request(cli, monkeypatch, tmp_path
 
     monkeypatch.setattr(loop, "loss_of", counted)
     stopped = cli("train", *TINY, "--out", "a")
-    assert stopped.code == 143 and "saved; go on with" in stopped.err
+    assert stopped.code == 143 and "saved; resume with" in stopped.err
 
 
 def test_a_later_signal_stops_at_once(cli, monkeypatch, tmp_path):
@@ -267,7 +267,7 @@ def test_what_resume_refuses(cli, trained):
     assert finished.code == 2 and "is finished already" in finished.err
     changed = cli("train", "--resume", trained, "--seed", "3", "--set", "train.lr=1")
     assert changed.code == 2
-    assert "goes on with the run's own configuration: train.lr, train.seed" in changed.err
+    assert "uses the run's own configuration: train.lr, train.seed" in changed.err
     assert "what may change: train.epochs, train.device" in changed.err
     elsewhere = cli("train", "--resume", trained, "--out", "b")
     assert elsewhere.code == 2 and "--out would make it another training" in elsewhere.err
@@ -472,7 +472,7 @@ def test_a_training_with_its_twin_goes_on(cli, interrupted_at, tmp_path, step):
     interrupted_at(step)
     stopped = cli("train", *options, "--out", "parts")
     assert stopped.code == 130
-    assert "saved; go on with: asnn train --resume parts" in stopped.err
+    assert "saved; resume with: asnn train --resume parts" in stopped.err
     assert cli("train", "--resume", "parts").code == 0
     for name in ("model.safetensors", "teacher/model.safetensors"):
         one, other = load_file(Path("whole", name)), load_file(Path("parts", name))

@@ -98,7 +98,7 @@ def test_the_last_item_of_a_list_is_completed():
 
 
 def test_the_names_are_those_of_the_registries(tmp_path, monkeypatch):
-    from asnn.benchmarks.networks import PLANS
+    from asnn.benchmarks.networks import NETWORKS
     from asnn.coding import coding_registry
     from asnn.datasets.load import dataset_registry
     from asnn.learning.device import PRECISIONS
@@ -112,7 +112,7 @@ def test_the_names_are_those_of_the_registries(tmp_path, monkeypatch):
     assert list(completion.CORRUPTIONS) == list(corruption_registry.builtin)
     monkeypatch.chdir(tmp_path)  # where there is no TOML file
     assert completion.energy_tables("") == sorted(cost_table_names())
-    assert list(completion.BENCH_MODELS) == list(PLANS)
+    assert list(completion.BENCH_MODELS) == list(NETWORKS)
     assert tuple(PRECISIONS) == completion.PRECISIONS
     assert completion.SPLITS == SPLITS
     assert offered("asnn", "runs", "list", "--sort", "") == list(ORDERS)

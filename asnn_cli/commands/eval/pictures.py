@@ -1,0 +1,51 @@
+"""Pictures that `asnn eval` draws into the folder of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ....core.errors import AsnnError
+from ....measure.figures.curves import draw_schedules, save_figure
+from ....measure.figures.robustness import draw_robustness
+from ....measure.outcomes import Calibration
+from ....records.layout import Run
+from ....reports.cost_figures import tradeoff_figure
+from ....reports.figures import reliability
+from ...terminal import console
+
+
+def draw_pictures(
+    run: Run,
+    learned: dict[str, dict[str, list[float]]],
+    calibration: Calibration,
+    content: dict[str, Any],
+    *,
+    quiet: bool,
+) -> None:
+    """Draw the learned schedules, and the optional parts of an evaluation that have a picture.
+
+    Args:
+        run: the folder.
+        learned: schedules by layer and name.
+        calibration: confidence and accuracy.
+        content: the optional parts, as in the JSON object.
+        quiet: do not name the files.
+    """
+    drawings = {run.schedules: lambda path: draw_schedules(path, learned)}
+    if "exits" in content:
+        drawings[run.tradeoff] = lambda path: save_figure(
+            path, tradeoff_figure(content["exits"]).figure
+        )
+    if "calibration" in content:
+        drawings[run.reliability] = lambda path: save_figure(path, reliability(calibration).figure)
+    if "corruption" in content:
+        rows = {run.path.name: content["corruption"]}
+        drawings[run.robustness] = lambda path: draw_robustness(path, rows)
+    for path, draw in drawings.items():
+        try:
+            draw(path)
+        except AsnnError as failed:  # the disk may be read-only
+            console.note(f"warning: {failed}")
+            return
+        if not quiet:
+            console.note(f"drawn: {path}")

@@ -1,0 +1,106 @@
+"""Which options of `asnn export` go together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from ....core.errors import ConfigError, DataError
+from ....core.registry import unknown
+
+ONNX_ONLY = ("opset", "weights")
+NIR_ONLY = ("target", "nir_compat", "allow_approximate")
+RUN_ONLY = {"run": "RUN", "split": "--split", "data_dir": "--data-dir", "changes": "--set"}
+FROM_ONLY = {"in_shape": "--in-shape", "steps": "--steps", "samples_from": "--samples-from"}
+
+
+def require_format(context: typer.Context, format: str | None, input: str | None) -> str:
+    """Return the format, and refuse options of other formats.
+
+    Raises:
+        ConfigError: the format is missing or unknown, or an option does not go with it.
+    """
+    from ....exporters.export import exporter_registry
+
+    formats = exporter_registry.names()
+    if format is None:
+        raise ConfigError("--format is missing", why=f"choose from {', '.join(formats)}")
+    if format not in formats:
+        raise unknown("--format", format, formats)
+    own = {"onnx": ONNX_ONLY, "nir": NIR_ONLY}
+    for name in (name for other, names in own.items() if other != format for name in names):
+        if is_given(context, name):
+            raise ConfigError(f"--{name.replace('_', '-')} does not go with --format {format}")
+    if format == "nir" and input == "image":
+        raise ConfigError(
+            "--input image does not go with --format nir",
+            why="NIR has no nodes that encode an image",
+            remedy="encode with `asnn encode`, or export to onnx",
+        )
+    return format
+
+
+def require_check_alone(
+    context: typer.Context, *, format: str | None, output: Path | None, verify: bool
+) -> None:
+    """Refuse options of an export beside --check.
+
+    Raises:
+        ConfigError: an option does not go with --check.
+    """
+    if format is not None or output is not None or not verify:
+        raise ConfigError(
+            "--check goes without --format, -o and --no-verify", why="it writes nothing"
+        )
+    for name in ("form", "input", *ONNX_ONLY, *NIR_ONLY):
+        if is_given(context, name):
+            option = name.replace("_", "-")
+            raise ConfigError(
+                f"--{option} does not go with --check", why="the file itself specifies it"
+            )
+
+
+def require_origin(context: typer.Context, source: str | None) -> None:
+    """Refuse options of a run with --from, and options of --from without it.
+
+    Raises:
+        ConfigError: an option does not go with the origin of the network.
+    """
+    for name, option in (RUN_ONLY if source is not None else FROM_ONLY).items():
+        if is_given(context, name):
+            if source is None:
+                raise ConfigError(f"{option} goes with --from", why="a run specifies it itself")
+            raise ConfigError(
+                f"{option} does not go with --from", why="the network comes from a function"
+            )
+
+
+def require_file(path: Path) -> None:
+    """Refuse a path that is not a file.
+
+    Raises:
+        DataError: there is no such file.
+    """
+    if not path.is_file():
+        raise DataError(f"{path} is not a file", remedy="give an .onnx or .nir file")
+
+
+def is_given(context: typer.Context, name: str) -> bool:
+    """Return whether a parameter stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def parse_shape(text: str | None) -> tuple[int, ...] | None:
+    """Return a shape such as 1x28x28 or 784; None for None.
+
+    Raises:
+        ConfigError: the text is no such shape.
+    """
+    if text is None:
+        return None
+    sizes = text.lower().split("x")
+    if len(sizes) not in (1, 3) or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        raise ConfigError(f"--in-shape takes CxHxW or F, such as 1x28x28 or 784, not {text!r}")
+    return tuple(int(size) for size in sizes)

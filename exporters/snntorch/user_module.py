@@ -1,0 +1,121 @@
+"""A network that a function of the user returns: `MODULE:FUNCTION`."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ...core.errors import ConfigError
+from ..source import ExportSource
+from .module import source_of_module
+
+EXAMPLE = "write it as MODULE:FUNCTION, such as nets:make for make() in nets.py"
+
+
+def load_module(text: str) -> tuple[nn.Module, tuple[int, ...] | None]:
+    """Return the network that a function returns, and its input shape if it returns one.
+
+    What the function prints goes to stderr.
+
+    Args:
+        text: MODULE:FUNCTION; the module is imported from the current directory.
+
+    Raises:
+        ConfigError: there is no such function, it fails, or it returns something else.
+    """
+    module_name, colon, name = text.partition(":")
+    if not (colon and name and module_name.replace(".", "").isidentifier()):
+        raise ConfigError(f"--from {text!r} names no function", remedy=EXAMPLE)
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    with contextlib.redirect_stdout(sys.stderr):
+        module = _call(
+            f"could not import {module_name!r}", lambda: importlib.import_module(module_name)
+        )
+        make: Any = getattr(module, name, None)
+        if make is None:
+            names = sorted(key for key, value in vars(module).items() if callable(value))
+            raise ConfigError(
+                f"{module_name!r} has no function {name!r}",
+                why=f"it has: {', '.join(names[:12]) or 'none'}",
+            )
+        if not isinstance(make, nn.Module):
+            if not callable(make):
+                raise ConfigError(f"{text} is not a function but {type(make).__name__}")
+            make = _call(f"{text} failed", make)
+    shape = None
+    if isinstance(make, tuple) and len(make) == 2:
+        make, returned = make
+        shape = _shape_of(text, returned)
+    if not isinstance(make, nn.Module):
+        raise ConfigError(
+            f"{text} returns {type(make).__name__}, not a torch module",
+            remedy="return the network, or (network, in_shape)",
+        )
+    return make, shape
+
+
+def _call(what: str, function: Callable[[], Any]) -> Any:
+    """Call code of the user; an error of any kind becomes a ConfigError of one line."""
+    try:
+        return function()
+    except (Exception, SystemExit) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        if trace is not None and not isinstance(error, ImportError):
+            why += f" ({Path(trace.tb_frame.f_code.co_filename).name}, line {trace.tb_lineno})"
+        remedy = ""
+        if isinstance(error, ModuleNotFoundError):
+            remedy = f"run asnn in the folder that contains it, or install it; {EXAMPLE}"
+        raise ConfigError(what, why=why, remedy=remedy) from error
+
+
+def _shape_of(text: str, returned: Any) -> tuple[int, ...]:
+    if isinstance(returned, int):
+        returned = (returned,)
+    sizes = tuple(returned) if isinstance(returned, tuple | list) else ()
+    if len(sizes) not in (1, 3) or not all(type(size) is int and size > 0 for size in sizes):
+        raise ConfigError(
+            f"{text} returns the shape {returned!r}",
+            remedy="give (C, H, W) or (F,), without the batch",
+        )
+    return sizes
+
+
+def source_of_function(
+    text: str, *, in_shape: tuple[int, ...] | None = None, steps: int | None = None
+) -> ExportSource:
+    """Return the network that a function returns as the source of an export.
+
+    Args:
+        text: MODULE:FUNCTION.
+        in_shape: of one image, (C, H, W) or (F,); None if the function returns it.
+        steps: T; None if the network loops over its steps itself.
+
+    Raises:
+        ConfigError: the network cannot be loaded or exported, or its shape is missing.
+        VerificationError: the export graph does not compute what the network computes.
+    """
+    module, returned = load_module(text)
+    shape = in_shape or returned
+    if shape is None:
+        raise ConfigError(
+            "the shape of the input is missing",
+            remedy="give --in-shape CxHxW (or F), or return (network, in_shape)",
+        )
+    if returned is not None and shape != returned:
+        raise ConfigError(
+            f"--in-shape {'x'.join(map(str, shape))} is not the shape that {text} returns",
+            why=f"it returns {returned}",
+        )
+    with contextlib.redirect_stdout(sys.stderr):
+        return source_of_module(module, in_shape=shape, steps=steps)

@@ -1,0 +1,46 @@
+"""The trained ANN counterpart of a run, to compare its energy with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..core.errors import ConfigError
+from ..measure.cost.ann import ann_config
+from ..models.network import SpikingNetwork
+from ..records.open_run import OpenRun, open_run
+from .distillation import ann_counterpart_run
+
+FREE = ("mean", "std", "output_scale")  # arguments that change no count of operations
+
+
+def find_ann(run: OpenRun, path: Path | None) -> SpikingNetwork | None:
+    """Return the trained ANN counterpart: the run at `path`, or the run's own teacher.
+
+    Args:
+        run: the run of the spiking network.
+        path: the folder of the counterpart; for None its teacher, or None if it has none.
+
+    Raises:
+        DataError: there is no such run.
+        ConfigError: it is a spiking network, has another architecture, or other classes.
+    """
+    if path is None:
+        teacher = ann_counterpart_run(run.files)
+        return open_run(teacher).load_model() if teacher.model.is_file() else None
+    other = open_run(path)
+    ann = other.load_model()
+    faults = [
+        f"its {key} is {ann.config.get(key)!r}, not {value!r}"
+        for key, value in ann_config(run.model).items()
+        if key not in FREE and ann.config.get(key) != value
+    ]
+    if other.labels != run.labels:
+        faults.append("it has other classes")
+    if faults:
+        raise ConfigError(
+            f"--ann {path} is not the ANN counterpart of {run.path}",
+            why="; ".join(faults),
+            remedy="train one with the same recipe and --set model.neuron=relu "
+            "--set coding.name=direct --set coding.steps=1",
+        )
+    return ann

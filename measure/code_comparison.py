@@ -1,0 +1,33 @@
+"""One image in several codes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..coding import create_coding
+from .encoding import EncodedImage, code_of
+
+
+def encode_with_each(
+    image: Tensor, options: Mapping[str, Mapping[str, Any]], *, steps: int, seed: int
+) -> dict[str, EncodedImage]:
+    """Return an image encoded with several codes, by their names.
+
+    Args:
+        image: `[C, H, W]` in [0, 1].
+        options: of each code, by its name.
+        steps: T, the same for all codes.
+        seed: random codes start from it, each of them.
+
+    Raises:
+        ConfigError: a code cannot have these options or this number of steps.
+    """
+    encoded = {}
+    for name, own in options.items():
+        torch.manual_seed(seed)
+        encoded[name] = code_of(create_coding(name, steps=steps, **own), image)
+    return encoded

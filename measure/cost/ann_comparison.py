@@ -1,0 +1,59 @@
+"""The energy report of a network together with that of its ANN counterpart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...models.network import SpikingNetwork
+from ..evaluation import Evaluation
+from .ann import dense_ann_counts
+from .energy import energy_report, layer_cost, total_cost
+from .tables import CostTable
+
+
+def energy_beside_ann(
+    model: SpikingNetwork, result: Evaluation, table: CostTable, ann: Evaluation | None = None
+) -> dict[str, Any]:
+    """Return the energy report of a network, with that of its ANN counterpart as `ann_twin`.
+
+    Args:
+        model: the network.
+        result: its evaluation, with counted operations.
+        table: energy of each operation.
+        ann: the evaluation of the trained counterpart on the same images, with counted operations.
+
+    Returns:
+        `energy_report` and `ann_twin`: `dense` are all operations of the counterpart, which follow
+        from the architecture; `trained` is the report of `ann`, which skips inputs that are 0, or
+        None.
+    """
+    assert result.counts is not None
+    trained = None
+    if ann is not None:
+        assert ann.counts is not None
+        trained = {"accuracy": ann.accuracy, **energy_report(ann.counts, table)}
+    return {
+        **energy_report(result.counts, table),
+        "ann_twin": {"dense": _dense(model, table), "trained": trained},
+    }
+
+
+def _dense(model: SpikingNetwork, table: CostTable) -> dict[str, Any]:
+    counts = dense_ann_counts(model)
+    total = total_cost(counts, table, dense=True)
+    return {
+        "accumulates": float(total.ac.sum()),
+        "multiply_accumulates": float(total.mac.sum()),
+        "picojoules_per_sample": total.total(table),
+        "layers": [
+            {
+                "name": layer.name,
+                "kind": layer.kind,
+                "operation": layer.operation,
+                "weights": layer.weights,
+                "dense": float(layer.dense.sum()),
+                "picojoules": layer_cost(layer, table, dense=True).total(table),
+            }
+            for layer in counts.layers
+        ],
+    }
