@@ -1,1 +1,1 @@
-"""Speed and memory of asnn beside its peers."""
+"""Speed and memory of asnn and of other libraries."""

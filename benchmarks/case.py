@@ -1,4 +1,4 @@
-"""What is measured: one network with one code on one batch."""
+"""A case: one network with one code on one batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..coding.base import Coding
 from ..coding.factory import create_coding
 from ..core.errors import ConfigError
 from ..core.registry import unknown
-from .networks import PLANS, Layer, Plan
+from .networks import NETWORKS, Layer, NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Case:
     """One network with one code on one batch.
 
     Attributes:
-        model: name of a network of `networks.PLANS`.
+        model: a name in `networks.NETWORKS`.
         in_shape: (C, H, W) of the images.
         classes: number of classes.
         coding: name of a code.
@@ -29,7 +29,7 @@ class Case:
         batch: images in a batch.
 
     Raises:
-        ConfigError: no such model or code, or a number that is not possible.
+        ConfigError: the model or code is unknown, or a number is invalid.
     """
 
     model: str = "lenet"
@@ -40,58 +40,58 @@ class Case:
     batch: int = 64
 
     def __post_init__(self) -> None:
-        if self.model not in PLANS:
-            raise unknown("model to measure", self.model, list(PLANS))
+        if self.model not in NETWORKS:
+            raise unknown("model to measure", self.model, list(NETWORKS))
         if len(self.in_shape) != 3 or min(*self.in_shape, self.batch) < 1 or self.classes < 2:
             raise ConfigError(
                 f"shape {self.in_shape}, batch {self.batch} and {self.classes} classes "
                 "do not make a case",
                 remedy="give a shape such as 3x32x32, a batch of 1 or more and 2 classes or more",
             )
-        _ = self.encoder  # refuses names and steps that are not possible
+        _ = self.encoder  # refuses invalid names and steps
 
     @cached_property
     def encoder(self) -> Coding:
-        """The code, which every contestant is fed from."""
+        """The code, which is the same for every baseline."""
         return create_coding(self.coding, steps=self.steps)
 
     @property
-    def plan(self) -> Plan:
-        """What the network is."""
-        return PLANS[self.model]
+    def spec(self) -> NetworkSpec:
+        """The network."""
+        return NETWORKS[self.model]
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers in front of the readout, of a network that is a line of them.
+        """The layers before the readout of a sequential network.
 
         Raises:
-            ValueError: it is none.
+            ValueError: the network is not sequential.
         """
-        if self.plan.layers is None:
-            raise ValueError(f"{self.model} is not a line of layers")
-        return self.plan.layers(self.in_shape)
+        if self.spec.layers is None:
+            raise ValueError(f"{self.model} is not sequential")
+        return self.spec.layers(self.in_shape)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `create_model` that build asnn's network."""
+        """The arguments of `create_model` for asnn's network."""
         return {
-            "name": self.plan.model,
+            "name": self.spec.model,
             "in_shape": self.in_shape,
             "classes": self.classes,
             "coding": self.coding,
             "steps": self.steps,
-            **self.plan.options,
+            **self.spec.options,
         }
 
-    def compared(self, batch: int) -> Case:
-        """Return the case on which results are compared: a small batch, images not too large."""
+    def for_comparison(self, batch: int) -> Case:
+        """Return the case for the comparison of results: a small batch of small images."""
         channels, *sides = self.in_shape
-        height, width = (min(side, self.plan.largest_compared or side) for side in sides)
+        height, width = (min(side, self.spec.max_compared_size or side) for side in sides)
         return replace(self, batch=batch, in_shape=(channels, height, width))
 
     @property
     def stems(self) -> int:
-        """How many first layers the network of the paper has: one for each kind of step."""
+        """Number of first layers of asnn's network: one for each kind of step."""
         return 2 if 0 < self.encoder.analog_steps < self.steps else 1
 
     def images(self, seed: int = 0) -> Tensor:
@@ -110,7 +110,7 @@ class Case:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Case:
-        """Return the case that `as_dict` told."""
+        """Return the case of a result of `as_dict`."""
         return cls(**{**fields, "in_shape": tuple(fields["in_shape"])})
 
     def __str__(self) -> str:

@@ -1,20 +1,19 @@
-"""Whether two networks do the same work, before their times are compared.
+"""Whether two networks do equal work, compared before their times are compared.
 
-Three questions, each answered with figures:
+Three checks, each with figures:
 
-- Have they the same weights? Shapes of all affine layers and batch norms, and which of the former
-  have a bias, are compared one by one with those of asnn's network, in the order of the modules.
-  A linear layer and a convolution whose kernel is 1 wide are the same. What a network has beyond
-  them is counted and told: the second stem that asnn has with a mixed code, parameters of neurons,
-  scales of the readout.
-- Do they answer in the same shape?
-- Do they compute the same? Both are given the same random weights and running statistics, in
-  evaluation mode, where every form of batch norm is the same; the loss of the first step and the
-  logits are compared, of the forward pass that is trained and of the call for inference.
+- Weights. The shapes of all affine layers and batch norms, and which affine layers have a bias, are
+  compared one by one with those of asnn's network, in the order of the modules. A linear layer
+  equals a convolution with a kernel of size 1. Further parameters are counted and reported: the
+  second stem that asnn has with a mixed code, parameters of neurons, scales of the readout.
+- The shape of the output.
+- Results. Both networks get the same random weights and running statistics, in evaluation mode,
+  where all forms of batch norm are equal. The loss of the first step and the logits are compared,
+  for the forward pass of training and for the call for inference.
 
-Rounding can flip a spike, and networks of spikes are sensitive: one flip, or 1 % more leak, moves
-the logits by a good part of their deviation. So five draws are compared, and two of them have to
-agree to rounding: a flip is an accident of one draw, another function differs in all.
+Rounding can flip a spike, and spiking networks are sensitive: one flip, or 1 % more leak, changes
+the logits by a large part of their standard deviation. Therefore five draws are compared, and two
+of them must agree up to rounding: a flip happens in single draws, another function differs in all.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .baselines import BASELINES, Baseline, Network, build
-from .baselines.own import Own
+from .baselines.own import AsnnNetwork
 from .case import Case
 
-CHECKED_BATCH = 4
+COMPARED_BATCH = 4
 DRAWS = 5
-AGREEING = 2
+MIN_AGREEING = 2
 LOSS_TOLERANCE = 1e-4
 LOGITS_TOLERANCE = 1e-3  # of their deviation
 
@@ -43,10 +42,10 @@ Norm = nn.modules.batchnorm._BatchNorm
 
 @dataclass(frozen=True)
 class Weights:
-    """What the affine layers and batch norms of a network look like, in order.
+    """The shapes of the affine layers and batch norms of a network, in order.
 
     Attributes:
-        shapes: of the weights, outputs × inputs × kernel where it is not 1 wide, and the bias.
+        shapes: outputs × inputs × kernel (without a kernel of size 1) and the bias, as text.
         channels: of the batch norms.
     """
 
@@ -56,17 +55,17 @@ class Weights:
 
 @dataclass
 class Work:
-    """What a network was found to do.
+    """The result of the checks for one network.
 
     Attributes:
-        parameters: values learned in `weights`, `norms`, `second_stem` and `neurons` (all else).
+        parameters: number in `weights`, `norms`, `second_stem` and `neurons` (all others).
         output_shape: shape of the mean logits.
-        same_loss: whether the loss of the first step is equal, or None where `reason` forbids.
-        loss_difference: by how much the losses differ, in the worst of the draws that agree best.
-        logits_difference: the same of the logits, in their standard deviations.
-        compared_with: whose loss it is.
-        reason: why nothing was compared.
-        faults: what is not as it must be; empty for equal work.
+        same_loss: whether the loss of the first step is equal; None if not compared (`reason`).
+        loss_difference: largest difference of the loss, over the draws that agree best.
+        logits_difference: the same for the logits, in units of their standard deviation.
+        compared_with: the network of the comparison.
+        reason: why results were not compared.
+        faults: what is not equal; empty for equal work.
     """
 
     parameters: dict[str, int] = field(default_factory=dict)
@@ -79,28 +78,28 @@ class Work:
     faults: list[str] = field(default_factory=list)
 
 
-def examine(contestant: Baseline, network: Network, case: Case) -> Work:
-    """Return what `network`, built for the timing, does in comparison with the case and asnn."""
+def examine(baseline: Baseline, network: Network, case: Case) -> Work:
+    """Compare `network`, built for the timing, with the case and with asnn's network."""
     work = Work()
     _compare_shapes(network, case, work)
     if work.faults:
         return work
-    checked = case.compared(CHECKED_BATCH)
-    matched = build(contestant, checked, matched=True)
-    work.output_shape = list(_logits(matched, checked).shape)
-    if work.output_shape != [checked.batch, case.classes]:
-        work.faults.append(f"it answers {work.output_shape} for a batch of {checked.batch}")
-    elif contestant.unlike:
-        work.reason = contestant.unlike
-    elif contestant.like == contestant.name:
-        work.reason = "it is what the others are compared with"
+    compared = case.for_comparison(COMPARED_BATCH)
+    matched = build(baseline, compared, matched=True)
+    work.output_shape = list(_logits(matched, compared).shape)
+    if work.output_shape != [compared.batch, case.classes]:
+        work.faults.append(f"its output is {work.output_shape} for a batch of {compared.batch}")
+    elif baseline.no_reference:
+        work.reason = baseline.no_reference
+    elif baseline.reference == baseline.name:
+        work.reason = "the others are compared with it"
     else:
-        _compare_results(contestant, matched, checked, work)
+        _compare_results(baseline, matched, compared, work)
     return work
 
 
 def _parts(network: nn.Module) -> tuple[list[Affine], list[Norm]]:
-    """Return affine layers and batch norms in their order, the stems first."""
+    """Return affine layers and batch norms in order, the stems first."""
     modules = list(network.modules())
     return (
         [module for module in modules if isinstance(module, Affine)],
@@ -119,7 +118,7 @@ def _shape(layer: Affine) -> str:
 
 
 @lru_cache
-def wanted_of(case: Case) -> Weights:
+def expected_weights(case: Case) -> Weights:
     """Return the weights of asnn's network with a single stem."""
     affines, norms = _parts(build(BASELINES["asnn-reference"], case))
     second = case.stems - 1
@@ -127,24 +126,27 @@ def wanted_of(case: Case) -> Weights:
 
 
 def _compare_shapes(network: Network, case: Case, work: Work) -> None:
-    """Compare weights with those of asnn, and count parameters."""
+    """Compare weights with those of asnn's network, and count parameters."""
     affines, norms = _parts(network)
-    wanted, found = wanted_of(case), _weights(affines, norms)
-    # With a mixed code the first layer may be there twice, for analog steps and for spikes.
+    expected, found = expected_weights(case), _weights(affines, norms)
+    # With a mixed code the first layer may exist twice, for analog steps and for spikes.
     first = slice(0, case.stems - 1)
-    if found.shapes not in (wanted.shapes, wanted.shapes[first] + wanted.shapes):
+    if found.shapes not in (expected.shapes, expected.shapes[first] + expected.shapes):
         work.faults.append(
-            f"its weights have the shapes {', '.join(found.shapes)}, not {', '.join(wanted.shapes)}"
+            f"its weights have the shapes {', '.join(found.shapes)}, "
+            f"not {', '.join(expected.shapes)}"
         )
-    if found.channels not in (wanted.channels, wanted.channels[first] + wanted.channels):
-        work.faults.append(f"its batch norms have {found.channels} channels, not {wanted.channels}")
+    if found.channels not in (expected.channels, expected.channels[first] + expected.channels):
+        work.faults.append(
+            f"its batch norms have {found.channels} channels, not {expected.channels}"
+        )
     second_stem = [
-        *affines[: len(affines) - len(wanted.shapes)],
-        *norms[: len(norms) - len(wanted.channels)],
+        *affines[: len(affines) - len(expected.shapes)],
+        *norms[: len(norms) - len(expected.channels)],
     ]
     work.parameters = {
-        "weights": _count(affines[-len(wanted.shapes) :]),
-        "norms": _count(norms[-len(wanted.channels) :]),
+        "weights": _count(affines[-len(expected.shapes) :]),
+        "norms": _count(norms[-len(expected.channels) :]),
         "second_stem": _count(second_stem),
         "neurons": _count([network]) - _count([*affines, *norms]),
     }
@@ -154,16 +156,16 @@ def _count(modules: Sequence[nn.Module]) -> int:
     return sum(p.numel() for module in modules for p in module.parameters())
 
 
-def _compare_results(contestant: Baseline, network: Network, case: Case, work: Work) -> None:
-    """Compare loss and logits with those of the contestant that it should equal."""
-    work.compared_with = contestant.like
-    if contestant.neuron:
-        reference: Network = Own(case, "reference", contestant.neuron)
-        work.compared_with += " with " + ", ".join(f"{k} {v}" for k, v in contestant.neuron.items())
+def _compare_results(baseline: Baseline, network: Network, case: Case, work: Work) -> None:
+    """Compare loss and logits with those of the reference of the baseline."""
+    work.compared_with = baseline.reference
+    if baseline.neuron:
+        reference: Network = AsnnNetwork(case, "reference", baseline.neuron)
+        work.compared_with += " with " + ", ".join(f"{k} {v}" for k, v in baseline.neuron.items())
     else:
-        reference = build(BASELINES[contestant.like], case, matched=True)
+        reference = build(BASELINES[baseline.reference], case, matched=True)
     draws = sorted(_difference(network, reference, case, seed) for seed in range(DRAWS))
-    work.logits_difference, work.loss_difference = draws[AGREEING - 1]
+    work.logits_difference, work.loss_difference = draws[MIN_AGREEING - 1]
     work.same_loss = (
         work.loss_difference <= LOSS_TOLERANCE and work.logits_difference <= LOGITS_TOLERANCE
     )
@@ -175,27 +177,28 @@ def _compare_results(contestant: Baseline, network: Network, case: Case, work: W
 
 
 def _difference(network: Network, reference: Network, case: Case, seed: int) -> tuple[float, float]:
-    """Return by how much logits (in their deviations) and loss differ for the weights of a draw."""
+    """Return the differences of logits (in standard deviations) and loss for one draw."""
     for each in (network, reference):
         _draw_weights(each, case, seed)
-    wanted, labels = _logits(reference, case, seed), case.labels(seed)
-    loss = functional.cross_entropy(wanted, labels)
-    by = (0.0, 0.0)
+    expected, labels = _logits(reference, case, seed), case.labels(seed)
+    loss = functional.cross_entropy(expected, labels)
+    largest = (0.0, 0.0)
     for predict in (False, True):
         mine = _logits(network, case, seed, predict=predict)
-        spread = (mine - wanted).square().mean().sqrt() / wanted.std().clamp_min(1e-6)
-        by = max(by, (spread.item(), abs((functional.cross_entropy(mine, labels) - loss).item())))
-    return by
+        spread = (mine - expected).square().mean().sqrt() / expected.std().clamp_min(1e-6)
+        loss_difference = abs((functional.cross_entropy(mine, labels) - loss).item())
+        largest = max(largest, (spread.item(), loss_difference))
+    return largest
 
 
 def _draw_weights(network: nn.Module, case: Case, seed: int) -> None:
-    """Give a network the weights and running statistics of a seed, both stems the same."""
+    """Set weights and running statistics drawn from a seed, the same for both stems."""
     affines, norms = _parts(network)
-    wanted = wanted_of(case)
-    for modules, layers in ((affines, wanted.shapes), (norms, wanted.channels)):
+    expected = expected_weights(case)
+    for modules, layers in ((affines, expected.shapes), (norms, expected.channels)):
         for i, module in enumerate(modules):
-            place = max(i - (len(modules) - len(layers)), 0)
-            generator = torch.Generator().manual_seed(1000 * seed + place)
+            index = max(i - (len(modules) - len(layers)), 0)
+            generator = torch.Generator().manual_seed(1000 * seed + index)
             with torch.no_grad():
                 _draw(module, generator)
 
@@ -211,14 +214,14 @@ def _draw(module: Affine | Norm, generator: torch.Generator) -> None:
         module.running_mean.copy_(uniform(module.running_mean, -0.1, 0.1))
         module.running_var.copy_(uniform(module.running_var, 0.1, 0.4))
         return
-    reach = 1.5 / module.weight[0].numel() ** 0.5
-    module.weight.copy_(uniform(module.weight, -reach, reach))
+    bound = 1.5 / module.weight[0].numel() ** 0.5
+    module.weight.copy_(uniform(module.weight, -bound, bound))
     if module.bias is not None:
-        module.bias.copy_(uniform(module.bias, -reach, reach))
+        module.bias.copy_(uniform(module.bias, -bound, bound))
 
 
 def _logits(network: Network, case: Case, seed: int = 0, *, predict: bool = False) -> Tensor:
-    """Return mean logits in evaluation mode; a code that draws draws the same for everyone."""
+    """Return mean logits in evaluation mode; a random code draws the same for every network."""
     network.eval()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""What a person asks for, as jobs: who takes part, and in which cases."""
+"""Jobs from the options of `asnn bench`: which baselines, and which cases."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from ..core.registry import unknown
 from .baselines import BASELINES
 from .case import Case
 from .run import Job
-from .work import What
+from .work import CallKind
 
-WHAT: dict[str, tuple[What, ...]] = {
+CALLS: dict[str, tuple[CallKind, ...]] = {
     "train": ("train",),
     "inference": ("inference",),
     "both": ("train", "inference"),
@@ -18,28 +18,28 @@ EXAMPLES = {",": "1,4,16", "x": "3x32x32"}
 
 
 def choose(against: str, base: str) -> tuple[list[str], dict[str, str]]:
-    """Return who takes part, and why others of `all` do not.
+    """Return the names of the baselines, and why others are left out of `all`.
 
     Args:
-        against: names with commas between them; `all` is everyone who starts at once.
-        base: takes part as well.
+        against: names separated by commas; `all` are those that start without long compilation.
+        base: included in any case.
 
     Raises:
-        ConfigError: nobody has that name.
+        ConfigError: a name is unknown.
     """
-    asked = [name.strip() for name in against.split(",") if name.strip()]
-    for name in [*asked, base]:
+    requested = [name.strip() for name in against.split(",") if name.strip()]
+    for name in [*requested, base]:
         if name not in BASELINES and (name != "all" or name == base):
-            raise unknown("contestant", name, ["all", *BASELINES])
-    wanted = {base, *asked}
-    if "all" in asked:
-        wanted |= {name for name, each in BASELINES.items() if not each.slow_start}
+            raise unknown("baseline", name, ["all", *BASELINES])
+    chosen = {base, *requested}
+    if "all" in requested:
+        chosen |= {name for name, each in BASELINES.items() if not each.slow_start}
     left_out = {
         name: f"it compiles for minutes; ask for it by name (--against all,{name})"
         for name in BASELINES
-        if "all" in asked and name not in wanted
+        if "all" in requested and name not in chosen
     }
-    return [name for name in BASELINES if name in wanted], left_out
+    return [name for name in BASELINES if name in chosen], left_out
 
 
 def jobs_of(
@@ -53,28 +53,27 @@ def jobs_of(
     classes: int,
     what: str,
 ) -> list[Job]:
-    """Return a job for each batch and number of steps.
+    """Return a job for each batch size and number of steps.
 
     Raises:
-        ConfigError: an option is not possible.
+        ConfigError: an option is invalid.
     """
-    if what not in WHAT:
-        raise unknown("choice of --what", what, list(WHAT))
+    if what not in CALLS:
+        raise unknown("choice of --what", what, list(CALLS))
     shape = tuple(whole_numbers("--in-shape", in_shape, "x"))
     cases = [
         Case(model, shape, classes, coding, t, b)  # type: ignore[arg-type]
         for b in whole_numbers("--batch", batch, ",")
         for t in whole_numbers("--steps", steps, ",")
     ]
-    everyone = tuple(names)
-    return [Job(case, everyone, WHAT[what], everyone) for case in cases]
+    return [Job(case, tuple(names), CALLS[what], tuple(names)) for case in cases]
 
 
 def whole_numbers(option: str, text: str, separator: str) -> list[int]:
     """Return the numbers of an option.
 
     Raises:
-        ConfigError: there is something else.
+        ConfigError: the option holds anything else.
     """
     try:
         return [int(part) for part in text.split(separator)]

@@ -1,13 +1,13 @@
-"""Peak memory of a training step, and the cost of the first call, each in a process of its own.
+"""Peak memory of a training step, and the time of the first call, each in a separate process.
 
-A process that has measured one contestant keeps its memory and its compiled code, so each gets a
-fresh one (`probe.py`). It builds the network and makes one tiny step, which loads and compiles
-what a step needs and creates the state of the optimiser; that step is the first call. Then the
-system's record of the peak is reset, a few steps are made, and the growth is the new peak less
-what was resident before: activations, gradients and all that a step takes for itself.
+A process keeps the memory and the compiled code of everything it has run, so each baseline gets a
+new one (`probe.py`). It builds the network and makes one small step, which loads and compiles
+everything a step needs and creates the optimizer state; that step is the first call. Then the
+system's record of the peak is reset, a few steps are made, and the growth is the new peak minus the
+memory that was resident before: activations, gradients and temporary tensors.
 
-A contestant that compiles is started twice, with an empty cache on disk and with the cache that
-the first start has left.
+A baseline that compiles is started twice, first with an empty cache on disk and then with the cache
+of the first start.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from .baselines import Baseline
 from .case import Case
 
 CACHES = ("NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")
-LONGEST_SECONDS = 900
+TIMEOUT_SECONDS = 900
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """What a contestant costs beside time; a figure that could not be had is None.
+    """Memory and first calls of a baseline.
 
     Attributes:
-        peak_growth: bytes by which training steps raise the resident memory.
-        reason: why there is no peak.
-        build_seconds: imports (beyond torch) and construction.
-        first_call_seconds: the first training step, with nothing compiled yet.
-        warm_first_call_seconds: the same with the cache on disk; None where nothing is compiled.
+        peak_growth: bytes by which training steps raise the resident memory; None if unknown.
+        reason: why the peak is unknown.
+        build_seconds: imports (other than torch) and construction.
+        first_call_seconds: the first training step, with an empty cache.
+        warm_first_call_seconds: the same with the cache on disk; None if nothing is compiled.
     """
 
     peak_growth: int | None
@@ -46,57 +46,57 @@ class Footprint:
     warm_first_call_seconds: float | None
 
 
-def footprint(contestant: Baseline, case: Case, *, threads: int, steps: int = 3) -> Footprint:
-    """Measure a contestant in processes of its own.
+def footprint(baseline: Baseline, case: Case, *, threads: int, steps: int = 3) -> Footprint:
+    """Measure a baseline in separate processes.
 
     Args:
-        contestant: who.
-        case: what is trained.
-        threads: of torch, and of what follows it.
-        steps: training steps over which the peak is looked for.
+        baseline: to measure.
+        case: to train.
+        threads: of torch and OpenMP.
+        steps: training steps over which the peak is measured.
 
     Raises:
-        AsnnError: the process failed, or took too long.
+        AsnnError: the process failed or took too long.
     """
     with tempfile.TemporaryDirectory(prefix="asnn-bench-") as cache:
-        told = _probe(contestant, case, threads, steps, cache)
-        again = _probe(contestant, case, threads, 0, cache) if contestant.compiles else None
+        cold = _probe(baseline, case, threads, steps, cache)
+        warm = _probe(baseline, case, threads, 0, cache) if baseline.compiles else None
     return Footprint(
-        told["peak_growth"],
-        told["reason"],
-        told["build_seconds"],
-        told["first_call_seconds"],
-        again["first_call_seconds"] if again else None,
+        cold["peak_growth"],
+        cold["reason"],
+        cold["build_seconds"],
+        cold["first_call_seconds"],
+        warm["first_call_seconds"] if warm else None,
     )
 
 
-def _probe(contestant: Baseline, case: Case, threads: int, steps: int, cache: str) -> dict:
-    order = {
-        "contestant": contestant.name,
+def _probe(baseline: Baseline, case: Case, threads: int, steps: int, cache: str) -> dict:
+    request = {
+        "baseline": baseline.name,
         "case": case.as_dict(),
         "threads": threads,
         "steps": steps,
     }
-    surroundings = {
+    environment = {
         **os.environ,
         **{name: os.path.join(cache, name.lower()) for name in CACHES},
         "OMP_NUM_THREADS": str(threads),
     }
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "asnn.benchmarks.probe", json.dumps(order)],
+            [sys.executable, "-m", "asnn.benchmarks.probe", json.dumps(request)],
             capture_output=True,
             text=True,
-            env=surroundings,
-            timeout=LONGEST_SECONDS,
+            env=environment,
+            timeout=TIMEOUT_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
         raise AsnnError(
-            f"{contestant.name} was not done within {LONGEST_SECONDS} s", why=str(case)
+            f"{baseline.name} was not done within {TIMEOUT_SECONDS} s", why=str(case)
         ) from error
-    # The last line is ours; a library may print above it.
+    # The last line is the result; a library may print before it.
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise AsnnError(f"{contestant.name} failed in a process of its own", why=said[-1])
+        raise AsnnError(f"{baseline.name} failed in a separate process", why=said[-1])
     return json.loads(lines[-1])

@@ -1,4 +1,4 @@
-"""Cases and promises that belong together, by name: `asnn bench --preset NAME`."""
+"""Presets of cases and targets: `asnn bench --preset NAME`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .run import Job
 
 @dataclass(frozen=True)
 class Preset:
-    """What is measured, and what it must show.
+    """Measurements and their targets.
 
     Attributes:
-        jobs: returns what has to be measured.
-        targets: returns every promise with what was found.
-        rounds: interleaved rounds where nobody asks for a number.
+        jobs: returns the measurements.
+        targets: returns every target with its result.
+        rounds: default number of interleaved rounds.
     """
 
     jobs: Callable[[], list[Job]]
@@ -28,7 +28,7 @@ class Preset:
 
 PRESETS = {
     "paper": Preset(targets.jobs, targets.targets, rounds=7),
-    # A step of the largest network takes seconds.
+    # Few, because a step of the largest network takes seconds.
     "architectures": Preset(architectures.jobs, architectures.targets, rounds=3),
 }
 
@@ -37,7 +37,7 @@ def preset_of(name: str) -> Preset:
     """Return a preset.
 
     Raises:
-        ConfigError: none has that name.
+        ConfigError: the name is unknown.
     """
     if name not in PRESETS:
         raise unknown("preset", name, list(PRESETS))

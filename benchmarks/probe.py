@@ -1,6 +1,6 @@
-"""What `memory.py` runs in a process of its own: `python -m asnn.benchmarks.probe ORDER`.
+"""The process that `memory.py` starts: `python -m asnn.benchmarks.probe REQUEST`.
 
-ORDER is a JSON object; the answer is one line of JSON.
+REQUEST is a JSON object; the result is one line of JSON.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from .case import Case
 from .work import TrainingStep
 
 TINY_BATCH = 2
-OWN = Path("/proc/self")
+PROC = Path("/proc/self")
 
 
-def probe(order: dict[str, Any]) -> dict[str, Any]:
-    """Build a contestant, make a first step, and look for the peak of the steps after it."""
-    torch.set_num_threads(order["threads"])
+def probe(request: dict[str, Any]) -> dict[str, Any]:
+    """Build a baseline, make the first step, and measure the peak of the steps after it."""
+    torch.set_num_threads(request["threads"])
     _load_torch()
-    contestant, case = BASELINES[order["contestant"]], Case.from_dict(order["case"])
+    baseline, case = BASELINES[request["baseline"]], Case.from_dict(request["case"])
     begin = time.perf_counter()
-    network = build(contestant, case)
+    network = build(baseline, case)
     built = time.perf_counter()
-    # What compiles for one shape would compile within the steps that are watched.
-    first = case if contestant.slow_start else replace(case, batch=TINY_BATCH)
+    # A baseline that compiles for each shape must not compile again in the measured steps.
+    first = case if baseline.slow_start else replace(case, batch=TINY_BATCH)
     step = TrainingStep(network, first)
     step()
     called = time.perf_counter()
-    growth, reason = None, "no step was watched"
-    if order["steps"]:
+    growth, reason = None, "no step was measured"
+    if request["steps"]:
         step.images, step.labels = case.images(), case.labels()
-        growth, reason = peak_growth(step, order["steps"])
+        growth, reason = peak_growth(step, request["steps"])
     return {
         "peak_growth": growth,
         "reason": reason,
@@ -50,7 +50,7 @@ def probe(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _load_torch() -> None:
-    """Train one weight: what torch loads for its first step is nobody's cost."""
+    """Train one weight, so that loading torch is not counted for any baseline."""
     layer = torch.nn.Linear(1, 1)
     optimizer = torch.optim.Adam(layer.parameters(), fused=True)
     layer(torch.ones(1, 1)).sum().backward()
@@ -58,22 +58,22 @@ def _load_torch() -> None:
 
 
 def peak_growth(step: TrainingStep, steps: int) -> tuple[int | None, str]:
-    """Return by how many bytes the steps raise the resident memory, or None and why not."""
+    """Return by how many bytes the steps raise the resident memory, or None and the reason."""
     step.optimizer.zero_grad()
     gc.collect()
-    _give_back_freed_memory()
+    _trim_heap()
     try:
-        (OWN / "clear_refs").write_text("5")  # the peak is what is resident now
+        (PROC / "clear_refs").write_text("5")  # resets the peak to the resident memory
         before = _status("VmRSS")
         for _ in range(steps):
             step()
         return _status("VmHWM") - before, ""
     except (OSError, KeyError) as error:
-        return None, f"the system does not tell a peak ({error})"
+        return None, f"the system does not report a peak ({error})"
 
 
-def _give_back_freed_memory() -> None:
-    """Return freed pages to the system: they would hide as much of the growth (glibc only)."""
+def _trim_heap() -> None:
+    """Return freed pages to the system (glibc only); reusing them would hide growth."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):
@@ -81,12 +81,12 @@ def _give_back_freed_memory() -> None:
 
 
 def _status(field: str) -> int:
-    """Return a figure of /proc/self/status in bytes.
+    """Return a field of /proc/self/status in bytes.
 
     Raises:
-        OSError, KeyError: the system does not have it.
+        OSError, KeyError: the field does not exist.
     """
-    lines = (OWN / "status").read_text().splitlines()
+    lines = (PROC / "status").read_text().splitlines()
     values = dict(line.split(":", 1) for line in lines if ":" in line)
     return int(values[field].split()[0]) * 1024
 

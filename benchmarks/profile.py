@@ -3,11 +3,11 @@
     python -m asnn.benchmarks.profile [--model lenet] [--coding direct] [--steps 7] [--batch 64]
                                       [--repeats 30] [--kinds]
 
-A layer's time forward is from its call to its return; its time back is from the moment at which
-the gradient of its output is known to that at which the gradient of its input is; with a static
-code the first layer's is part of the second's, since the gradient passes by its repeated output.
-Where two paths meet, `join` is their sum. With `--kinds` the layers of a kind are added up.
-Medians over steps that run alone in the process, in Markdown.
+The forward time of a layer is from its call to its return; the backward time is from the gradient
+of its output to the gradient of its input. With a static code the backward time of the first layer
+is part of that of the second, because the output of the first is repeated. `join` is the sum of two
+paths. `--kinds` adds up layers of the same kind. The output is a Markdown table of medians over
+steps.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ Table = dict[str, tuple[float, float]]
 
 
 def parts_of(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the layers by name; those of two paths, then the `Residual` in which they meet.
+    """Yield the layers by name; for two paths, their layers and then the `Residual` that adds them.
 
-    The readout is left out: with a hook it would no longer be computed behind the mean.
+    The readout is left out: a hook on it would disable the mean over time before it.
     """
     for name, child in module.named_children():
         if isinstance(child, nn.Sequential):
-            # Most layers are of the main path: their names do without it.
+            # Most layers are in the main path; their names omit it.
             inner = "" if isinstance(module, Residual) and name == "main" else f"{name}."
             yield from parts_of(child, prefix + inner)
         elif isinstance(child, Residual):
@@ -54,7 +54,7 @@ def parts_of(module: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Modu
 
 
 def kind_of(part: nn.Module) -> str:
-    """Return what the times of a part are added up under."""
+    """Return the name of the kind of a layer."""
     inner = part.layer if isinstance(part, OverTime) else part
     if isinstance(inner, nn.Conv2d):
         return f"convolutions {inner.kernel_size[0]}×{inner.kernel_size[1]}"
@@ -66,11 +66,11 @@ def kind_of(part: nn.Module) -> str:
 
 
 class Stamps:
-    """Times of one training step, by layer.
+    """Times of one training step by layer.
 
     Attributes:
         forward: seconds of each layer.
-        starts: when each layer's backward pass began, in order.
+        starts: start of the backward pass of each layer, in order.
     """
 
     def __init__(self, body: nn.Module) -> None:
@@ -92,7 +92,7 @@ class Stamps:
 
     def _after(self, name: str) -> Callable[..., None]:
         def hook(_: nn.Module, __: Any, output: torch.Tensor) -> None:
-            # A join has no hook in front of it: it begins where its last layer ends.
+            # A join has no forward pre-hook: it starts when its last layer ends.
             now = time.perf_counter()
             self.forward[name], self._last = now - self._last, now
             output.register_hook(lambda _: self.starts.append((name, time.perf_counter())))
@@ -101,7 +101,7 @@ class Stamps:
 
 
 def profile(case: Case, *, repeats: int = REPEATS, kinds: bool = False) -> Table:
-    """Return seconds forward and back of each layer, or kind of layer, and of what is beside."""
+    """Return forward and backward seconds of each layer (or kind of layer) and of other parts."""
     model = create_model(**case.arguments).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
     images, labels = case.images(), case.labels()
@@ -118,10 +118,10 @@ def profile(case: Case, *, repeats: int = REPEATS, kinds: bool = False) -> Table
         optimizer.step()
         last = time.perf_counter()
         ends = [start for _, start in stamps.starts[1:]] + [end]
-        back = {name: stop - at for (name, at), stop in zip(stamps.starts, ends, strict=True)}
+        backward = {name: stop - at for (name, at), stop in zip(stamps.starts, ends, strict=True)}
         for name, seconds in stamps.forward.items():
-            found[name].append((seconds, back.get(name, 0.0)))
-        layers = sum(stamps.forward.values()), sum(back.values())
+            found[name].append((seconds, backward.get(name, 0.0)))
+        layers = sum(stamps.forward.values()), sum(backward.values())
         found["code, readout, loss"].append((turn - begin - layers[0], end - turn - layers[1]))
         found["optimiser"].append((last - end, 0.0))
         found["all"].append((turn - begin + last - end, end - turn))
@@ -135,10 +135,10 @@ def profile(case: Case, *, repeats: int = REPEATS, kinds: bool = False) -> Table
 def _by_kind(table: Table, body: nn.Module) -> Table:
     kinds = {name: kind_of(part) for name, part in parts_of(body)}
     added: Table = {}
-    for name, (forward, back) in table.items():
+    for name, (forward, backward) in table.items():
         kind = kinds.get(name, name)
         before = added.get(kind, (0.0, 0.0))
-        added[kind] = before[0] + forward, before[1] + back
+        added[kind] = before[0] + forward, before[1] + backward
     return added
 
 
@@ -152,12 +152,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument("--kinds", action="store_true")
     options = vars(parser.parse_args())
-    manner = {name: options.pop(name) for name in ("repeats", "kinds")}
-    found = profile(Case(**options), **manner)
-    print("| layer | forward, ms | back, ms |")
+    timing = {name: options.pop(name) for name in ("repeats", "kinds")}
+    found = profile(Case(**options), **timing)
+    print("| layer | forward, ms | backward, ms |")
     print("|---|---|---|")
-    for name, (forward, back) in found.items():
-        print(f"| {name} | {1000 * forward:.1f} | {1000 * back:.1f} |")
+    for name, (forward, backward) in found.items():
+        print(f"| {name} | {1000 * forward:.1f} | {1000 * backward:.1f} |")
 
 
 if __name__ == "__main__":

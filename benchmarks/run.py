@@ -1,4 +1,4 @@
-"""Measuring: who takes part in a case, what each does, and what it costs."""
+"""Measurement of a case: checks of equal work, times and memory of each baseline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .baselines.base import package_version
 from .case import Case
 from .equal_work import examine
 from .memory import footprint
-from .work import What, create_call
+from .work import CallKind, create_call
 
 PACKAGES = ("asnn", "torch", "numpy", "numba", "spikingjelly", "snntorch", "norse")
 Progress = Callable[[str], None]
@@ -30,28 +30,28 @@ class Job:
     """One case to measure.
 
     Attributes:
-        case: the network.
-        names: who takes part.
+        case: the network, code and batch.
+        names: of the baselines.
         what: `train`, `inference`, or both.
-        memory: whose peak memory and first call are measured.
+        memory: names of the baselines whose peak memory and first call are measured.
     """
 
     case: Case
     names: tuple[str, ...]
-    what: tuple[What, ...]
+    what: tuple[CallKind, ...]
     memory: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class TimingOptions:
-    """How it is measured.
+    """How calls are timed.
 
     Attributes:
         rounds: interleaved rounds for each case and call.
         threads: of torch.
-        base: whom the others are compared with.
+        base: name of the baseline with which the others are compared.
         seed: of the order within a round.
-        visit: seconds that one visit of a contestant should last at least.
+        visit: seconds that a visit of one baseline should last at least.
     """
 
     rounds: int = 7
@@ -61,32 +61,33 @@ class TimingOptions:
     visit: float = VISIT_SECONDS
 
 
-def run_job(job: Job, manner: TimingOptions, progress: Progress) -> dict[str, Any]:
+def run_job(job: Job, options: TimingOptions, progress: Progress) -> dict[str, Any]:
     """Measure one case.
 
     Returns:
-        What JSON holds: `case`; `contestants`, each with `what`, `work`, and as far as measured
-        `train`, `inference` and `memory`; `not_measured`, each with its reason.
+        Plain values for JSON: `case`; `contestants`, the baselines, each with `what` (its
+        description), `work`, and `train`, `inference` and `memory` if measured; `not_measured`
+        with the reasons.
     """
     result: dict[str, Any] = {"case": job.case.as_dict(), "contestants": {}, "not_measured": []}
 
     def not_measured(name: str, part: str, why: str) -> None:
         result["not_measured"].append({"contestant": name, "part": part, "why": why})
 
-    with threads(manner.threads):
+    with threads(options.threads):
         networks: dict[str, Network] = {}
         progress(f"{job.case}: comparing the work of {len(job.names)}")
         for name in job.names:
-            contestant = BASELINES[name]
-            reason = unavailable(contestant, job.case)
+            baseline = BASELINES[name]
+            reason = unavailable(baseline, job.case)
             if reason:
                 not_measured(name, "all", reason)
                 continue
             try:
-                network = build(contestant, job.case)
-                work = examine(contestant, network, job.case)
+                network = build(baseline, job.case)
+                work = examine(baseline, network, job.case)
             except Exception as error:
-                if contestant.ours:
+                if baseline.ours:
                     raise
                 not_measured(name, "all", _first_line(error))
                 continue
@@ -95,15 +96,15 @@ def run_job(job: Job, manner: TimingOptions, progress: Progress) -> dict[str, An
                 result["unequal_work"] = True
                 continue
             networks[name] = network
-            result["contestants"][name] = {"what": contestant.what, "work": asdict(work)}
+            result["contestants"][name] = {"what": baseline.description, "work": asdict(work)}
         for what in job.what:
-            _time(job.case, what, networks, manner, result, not_measured, progress)
+            _time(job.case, what, networks, options, result, not_measured, progress)
         networks.clear()
         for name in job.memory:
             if name in result["contestants"]:
                 progress(f"{job.case}: memory and first call of {name}")
                 try:
-                    found = footprint(BASELINES[name], job.case, threads=manner.threads)
+                    found = footprint(BASELINES[name], job.case, threads=options.threads)
                 except AsnnError as error:
                     not_measured(name, "memory", str(error))
                     continue
@@ -113,9 +114,9 @@ def run_job(job: Job, manner: TimingOptions, progress: Progress) -> dict[str, An
 
 def _time(
     case: Case,
-    what: What,
+    what: CallKind,
     networks: dict[str, Network],
-    manner: TimingOptions,
+    options: TimingOptions,
     result: dict[str, Any],
     not_measured: Callable[[str, str, str], None],
     progress: Progress,
@@ -130,23 +131,23 @@ def _time(
         try:
             warm[name] = warm_up(call)
         except Exception as error:
-            # A peer may refuse a shape, or want a compiler that is not here; ours may not.
-            if BASELINES[name].ours and not _too_few(error):
+            # Another library may refuse a shape or need a compiler; asnn's own baselines may not.
+            if BASELINES[name].ours and not _is_single_value(error):
                 raise
             not_measured(name, what, _first_line(error))
             continue
         calls[name] = call
     if not calls:
         return
-    progress(f"{case}: {what}, {manner.rounds} rounds of {len(calls)} contestants")
-    rounds = interleave(calls, warm, rounds=manner.rounds, seed=manner.seed, visit=manner.visit)
+    progress(f"{case}: {what}, {options.rounds} rounds of {len(calls)} baselines")
+    rounds = interleave(calls, warm, rounds=options.rounds, seed=options.seed, visit=options.visit)
     for name in calls:
-        told = _told(rounds, name, manner.base if manner.base in calls else None, case.batch)
-        told["first_call_s"] = warm[name].first
-        result["contestants"][name][what] = told
+        timing = _timing(rounds, name, options.base if options.base in calls else None, case.batch)
+        timing["first_call_s"] = warm[name].first
+        result["contestants"][name][what] = timing
 
 
-def _told(rounds: Rounds, name: str, base: str | None, batch: int) -> dict[str, Any]:
+def _timing(rounds: Rounds, name: str, base: str | None, batch: int) -> dict[str, Any]:
     spread = rounds.spread(name)
     return {
         "seconds": asdict(spread),
@@ -159,17 +160,17 @@ def _told(rounds: Rounds, name: str, base: str | None, batch: int) -> dict[str, 
 
 
 def ratio(case: dict[str, Any], what: str, name: str, base: str) -> Spread | None:
-    """Return how many times longer `name` takes than `base` in a result, or None."""
+    """Return how many times longer `name` takes than `base`, or None if one was not timed."""
     timed = [case["contestants"].get(each, {}).get(what) for each in (name, base)]
     if None in timed:
         return None
-    seconds = {each: told["rounds_s"] for each, told in zip((name, base), timed, strict=True)}
+    seconds = {each: timing["rounds_s"] for each, timing in zip((name, base), timed, strict=True)}
     return Rounds(seconds, 0, None).ratio(name, base)
 
 
-def surroundings(names: Iterable[str]) -> dict[str, Any]:
-    """Return the machine and the versions that a result depends on."""
-    wanted = {BASELINES[name].package for name in names} | {"asnn", "torch", "numpy"}
+def environment(names: Iterable[str]) -> dict[str, Any]:
+    """Return the machine and the package versions of a result."""
+    packages = {BASELINES[name].package for name in names} | {"asnn", "torch", "numpy"}
     return {
         "machine": {
             "processor": processor(),
@@ -177,13 +178,13 @@ def surroundings(names: Iterable[str]) -> dict[str, Any]:
             "platform": platform.platform(),
             "python": platform.python_version(),
         },
-        "versions": {name: package_version(name) for name in PACKAGES if name in wanted},
+        "versions": {name: package_version(name) for name in PACKAGES if name in packages},
     }
 
 
 @contextmanager
 def threads(number: int):
-    """Let torch compute with `number` threads, and as before afterwards."""
+    """Set the number of torch's threads, and restore it afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -192,8 +193,8 @@ def threads(number: int):
         torch.set_num_threads(before)
 
 
-def _too_few(error: Exception) -> bool:
-    """Return whether batch norm had a single value to train with: that is the case, not a bug."""
+def _is_single_value(error: Exception) -> bool:
+    """Return whether batch norm had a single value per channel: a limit of the case, not a bug."""
     return "more than 1 value per channel" in str(error)
 
 

@@ -1,4 +1,4 @@
-"""What asnn promises, and whether this machine sees it: `asnn bench --preset paper`.
+"""Targets of speed and memory: `asnn bench --preset paper`.
 
 The network is the LeNet of the paper: 3×32×32, 100 classes, T = 7, batch 64, float32.
 """
@@ -23,16 +23,16 @@ FLOAT = 4
 
 @dataclass(frozen=True)
 class Target:
-    """A promise and what was measured.
+    """A target and the measured value.
 
     Attributes:
         what: the quantity.
-        bound: whether the promise is a least or a most.
-        promised: the figure.
+        bound: whether the target is a minimum or a maximum.
+        promised: its value.
         unit: `×` or `MB`.
-        measured: what came out, or None where it could not be measured.
-        spread: its quartiles, where it is a ratio.
-        note: why there is no figure, or what else to know.
+        measured: the measured value, or None if it could not be measured.
+        spread: quartiles of a ratio.
+        note: why there is no value, or further information.
     """
 
     what: str
@@ -45,7 +45,7 @@ class Target:
 
     @property
     def met(self) -> bool | None:
-        """Whether the promise is kept, or None where it could not be measured."""
+        """Whether the target is met, or None if it could not be measured."""
         if self.measured is None:
             return None
         if self.bound == "at least":
@@ -53,12 +53,12 @@ class Target:
         return self.measured <= self.promised
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields and the verdict, for JSON."""
+        """Return the fields and `met`, for JSON."""
         return {**vars(self), "spread": list(self.spread) if self.spread else None, "met": self.met}
 
 
 def jobs() -> list[Job]:
-    """Return what has to be measured for the targets."""
+    """Return the measurements that the targets need."""
     both = ("train", "inference")
     return [
         Job(
@@ -72,16 +72,18 @@ def jobs() -> list[Job]:
 
 
 def targets(results: list[dict[str, Any]]) -> list[Target]:
-    """Return every promise with what `run_job` found for the jobs."""
+    """Return every target with the results of `run_job` for the jobs."""
     found = {Case.from_dict(result["case"]): result for result in results}
 
-    def times(what: str, case: Case, part: str, slower: str, least: float) -> Target:
+    def times(what: str, case: Case, part: str, slower: str, minimum: float) -> Target:
         spread = ratio(found[case], part, slower, "asnn")
-        return of_ratio(f"{what}: {slower} / asnn", "at least", least, spread, found[case], slower)
+        return of_ratio(
+            f"{what}: {slower} / asnn", "at least", minimum, spread, found[case], slower
+        )
 
-    def share(what: str, case: Case, part: str, other: str, most: float) -> Target:
+    def share(what: str, case: Case, part: str, other: str, maximum: float) -> Target:
         spread = ratio(found[case], part, "asnn", other)
-        return of_ratio(f"{what}: asnn / {other}", "at most", most, spread, found[case], other)
+        return of_ratio(f"{what}: asnn / {other}", "at most", maximum, spread, found[case], other)
 
     return [
         times("train direct", PAPER, "train", "step-loop", 4),
@@ -98,14 +100,15 @@ def targets(results: list[dict[str, Any]]) -> list[Target]:
 
 
 def kept_bytes(case: Case, spike_bytes: int = FLOAT) -> int:
-    """Return what a training step has to keep of a case until its backward pass.
+    """Return the bytes that a training step must keep until its backward pass.
 
-    The outputs of the affine layers, from which membranes are computed again, and the inputs of
-    the affine layers, for the gradients of their weights: the code, and spikes behind each pool.
-    What a static code gives is kept once. The readout's input is averaged over time first.
+    They are the outputs of the affine layers, from which membranes are recomputed, and the inputs
+    of the affine layers, for the gradients of their weights: the code, and spikes after each pool.
+    With a static code the input and the output of the first layer are kept once. The readout's
+    input is averaged over time first.
 
     Args:
-        case: what is trained.
+        case: to train.
         spike_bytes: bytes of one spike; a convolution of PyTorch keeps its input in float32.
     """
     static = case.encoder.static
@@ -129,25 +132,25 @@ def of_ratio(
     result: dict[str, Any],
     other: str,
 ) -> Target:
-    """Return a promise of a ratio, or why a result does not have it."""
+    """Return a target for a ratio, with the reason if the ratio was not measured."""
     if spread is None:
         return Target(what, bound, promised, "×", None, note=_why(result, other))
     return Target(what, bound, promised, "×", spread.median, (spread.low, spread.high))
 
 
-def _of_memory(what: str, most: float, result: dict[str, Any]) -> Target:
+def _of_memory(what: str, maximum: float, result: dict[str, Any]) -> Target:
     growth, why = _growth(result)
-    return Target(what, "at most", most, "MB", growth, note=why)
+    return Target(what, "at most", maximum, "MB", growth, note=why)
 
 
 def _of_growth(short: dict[str, Any], long: dict[str, Any]) -> Target:
-    """Return by how much more memory T = 32 takes than T = 8, and what it has to keep."""
+    """Return the target for the additional memory of T = 32 over T = 8."""
     (before, why), (after, _) = _growth(short), _growth(long)
     needed = (kept_bytes(LONG) - kept_bytes(SHORT)) / MB
-    bytewise = (kept_bytes(LONG, 1) - kept_bytes(SHORT, 1)) / MB
+    needed_as_bytes = (kept_bytes(LONG, 1) - kept_bytes(SHORT, 1)) / MB
     note = (
         f"{needed:.0f} MB of layer outputs and float32 spikes have to be kept "
-        f"({bytewise:.0f} MB with spikes in one byte)"
+        f"({needed_as_bytes:.0f} MB with spikes in one byte)"
     )
     if before is None or after is None:
         return Target("peak growth T 8 to 32", "at most", needed, "MB", None, note=f"{why}; {note}")
@@ -164,6 +167,6 @@ def _growth(result: dict[str, Any]) -> tuple[float | None, str]:
 
 
 def _why(result: dict[str, Any], name: str) -> str:
-    """Return why a contestant, or asnn, was not measured."""
+    """Return why a baseline or asnn was not measured."""
     reasons = {each["contestant"]: each["why"] for each in result["not_measured"]}
     return reasons.get(name) or reasons.get("asnn") or "not measured"

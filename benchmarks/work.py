@@ -1,4 +1,4 @@
-"""The two calls that are measured: a training step and an inference."""
+"""The calls that are measured: a training step and an inference."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from torch.nn import functional
 from .baselines import Network
 from .case import Case
 
-What = Literal["train", "inference"]
+CallKind = Literal["train", "inference"]
 LEARNING_RATE = 1e-3
 
 
 class TrainingStep:
-    """Forget the gradients, forward, cross-entropy of the mean logits, backward, Adam.
+    """Zero the gradients, forward, cross-entropy of the mean logits, backward, Adam.
 
-    The same optimiser, in torch's fused form, for every contestant.
+    Every baseline uses the same optimizer, in torch's fused form.
     """
 
     def __init__(self, network: Network, case: Case) -> None:
@@ -37,7 +37,7 @@ class Inference:
 
     def __init__(self, network: Network, case: Case) -> None:
         self.network = network.eval()
-        # Whoever infers has no gradients left of a training step.
+        # Gradients of an earlier training step would make `predict` fold norms at each call.
         self.network.zero_grad(set_to_none=True)
         self.images = case.images()
 
@@ -45,6 +45,6 @@ class Inference:
         self.network.predict(self.images)
 
 
-def create_call(what: What, network: Network, case: Case) -> TrainingStep | Inference:
-    """Return what is to be timed, ready to be called again and again."""
-    return TrainingStep(network, case) if what == "train" else Inference(network, case)
+def create_call(call: CallKind, network: Network, case: Case) -> TrainingStep | Inference:
+    """Return the call to be timed; it can be repeated."""
+    return TrainingStep(network, case) if call == "train" else Inference(network, case)

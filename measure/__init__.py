@@ -1,16 +1,16 @@
-"""What a trained network does: accuracy by step, spikes, learned schedules, what it costs."""
+"""Measurements of a trained network: accuracy by step, spikes, learned schedules, cost."""
 
 from .cost.operations import Operations
 from .evaluation import Evaluation, evaluate
-from .schedules import averaged, recalibrate, schedules
+from .schedules import frozen_schedules, recalibrate, schedules
 from .spikes import SpikeRates
 
 __all__ = [
     "Evaluation",
     "Operations",
     "SpikeRates",
-    "averaged",
     "evaluate",
+    "frozen_schedules",
     "recalibrate",
     "schedules",
 ]

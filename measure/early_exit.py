@@ -1,4 +1,4 @@
-"""Answers before the last step: what they gain and what they cost."""
+"""Early exit: predict before the last step; accuracy and energy of each rule."""
 
 from __future__ import annotations
 
@@ -11,45 +11,45 @@ from torch import Tensor
 from ..core.errors import ConfigError
 from .outcomes import Outcomes
 
-RULES = ("confidence",)
+CRITERIA = ("confidence",)
 
 
 @dataclass(frozen=True)
-class Exit:
-    """A rule by which a sample is answered.
+class ExitRule:
+    """A rule for early exit.
 
     Attributes:
-        rule: what it looks at; `confidence`, the probability of the answer so far.
-        least: it is answered at the first step where that is at least so much, at the last step
-            otherwise.
+        criterion: the quantity; `confidence` is the probability of the prediction so far.
+        threshold: a sample exits at the first step at which the quantity is at least this, or at
+            the last step.
     """
 
-    rule: str
-    least: float
+    criterion: str
+    threshold: float
 
     def __str__(self) -> str:
-        return f"{self.rule}={self.least:g}"
+        return f"{self.criterion}={self.threshold:g}"
 
 
-def parse_exits(texts: list[str]) -> list[Exit]:
+def parse_exit_rules(texts: list[str]) -> list[ExitRule]:
     """Return the rules in texts such as `confidence=0.9` or `confidence=0.8,0.9`.
 
     Raises:
-        ConfigError: a text is no rule; all faults at once.
+        ConfigError: a text is not a rule; the message lists every such text.
     """
     found, faults = [], []
     for text in texts:
-        rule, _, values = text.partition("=")
+        criterion, _, values = text.partition("=")
         try:
-            levels = [float(value) for value in values.split(",")]
+            thresholds = [float(value) for value in values.split(",")]
         except ValueError:
-            levels = []
-        if rule not in RULES:
-            faults.append(f"{text!r}: the rule is not one of {', '.join(RULES)}")
-        elif not levels or not all(0 < level <= 1 for level in levels):
+            thresholds = []
+        if criterion not in CRITERIA:
+            faults.append(f"{text!r}: the rule is not one of {', '.join(CRITERIA)}")
+        elif not thresholds or not all(0 < threshold <= 1 for threshold in thresholds):
             faults.append(f"{text!r}: a probability above 0, up to 1, must follow the =")
         else:
-            found += [Exit(rule, level) for level in levels]
+            found += [ExitRule(criterion, threshold) for threshold in thresholds]
     if faults:
         raise ConfigError(
             "--exit cannot be read", why="; ".join(faults), remedy="write --exit confidence=0.9"
@@ -57,42 +57,43 @@ def parse_exits(texts: list[str]) -> list[Exit]:
     return list(dict.fromkeys(found))
 
 
-def exit_steps(outcomes: Outcomes, rule: Exit) -> Tensor:
-    """Return at which step each sample is answered, counted from 0, `[N]`."""
-    sure = outcomes.confidence >= rule.least
-    sure[-1] = True
-    return sure.int().argmax(0)
+def exit_steps(outcomes: Outcomes, rule: ExitRule) -> Tensor:
+    """Return the step at which each sample exits, counted from 0, `[N]`."""
+    exits = outcomes.confidence >= rule.threshold
+    exits[-1] = True
+    return exits.int().argmax(0)
 
 
 def tradeoff(
-    outcomes: Outcomes, rules: list[Exit], energy: Tensor | None = None
+    outcomes: Outcomes, rules: list[ExitRule], energy: Tensor | None = None
 ) -> list[dict[str, Any]]:
     """Return accuracy, mean steps and energy of every fixed number of steps and of every rule.
 
     Args:
         outcomes: of the split.
-        rules: to leave early.
-        energy: of each sample at each step, `[T, N]`; what a sample that has left would have spent
-            later is not counted.
+        rules: for early exit.
+        energy: of each sample at each step, `[T, N]`; steps after the exit are not counted.
 
     Returns:
         For each: `exit` (None for fixed steps), `steps` (mean), `accuracy`, `leaving` (the share of
-        samples that leaves at each step), and `picojoules` of a sample (None without `energy`).
+        samples that exit at each step), and `picojoules` of a sample (None without `energy`).
     """
-    total, samples = outcomes.answers.shape
+    total, samples = outcomes.predictions.shape
     fixed = [(None, torch.full((samples,), t)) for t in range(total)]
     ruled = [(rule, exit_steps(outcomes, rule)) for rule in rules]
-    spent = None if energy is None else energy.cumsum(0)
+    cumulative = None if energy is None else energy.cumsum(0)
     found = []
-    for rule, at in fixed + ruled:
-        here = at.view(1, -1)
+    for rule, steps in fixed + ruled:
+        index = steps.view(1, -1)
         found.append(
             {
                 "exit": None if rule is None else str(rule),
-                "steps": float((at + 1).double().mean()),
-                "accuracy": float(outcomes.right.gather(0, here).double().mean()),
-                "leaving": (torch.bincount(at, minlength=total) / samples).tolist(),
-                "picojoules": None if spent is None else float(spent.gather(0, here).mean()),
+                "steps": float((steps + 1).double().mean()),
+                "accuracy": float(outcomes.correct.gather(0, index).double().mean()),
+                "leaving": (torch.bincount(steps, minlength=total) / samples).tolist(),
+                "picojoules": (
+                    None if cumulative is None else float(cumulative.gather(0, index).mean())
+                ),
             }
         )
     return found

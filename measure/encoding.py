@@ -1,4 +1,4 @@
-"""What a code makes of images: the code itself, its spikes, and what can be decoded from it."""
+"""Encoded images: their spikes, and the errors of the images decoded from them."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from ..core.errors import ConfigError
 
 
 @dataclass
-class Encoded:
-    """The code of many images.
+class EncodedImages:
+    """Many images, encoded.
 
     Attributes:
-        code: `[T, N, C, H, W]`; uint8 where all steps are 0 or 1, float32 otherwise.
+        code: `[T, N, C, H, W]`; uint8 if all values are 0 or 1, float32 otherwise.
         labels: `[N]`, or None.
         first: the first image, `[1, C, H, W]`.
-        spikes: spikes in all.
-        squares, greatest: sum of the squared errors of the decoded images and the greatest
-            error, or None where nothing was decoded.
+        spikes: total number of spikes.
+        squared_error, max_error: sum of the squared errors of the decoded images and the largest
+            absolute error; None if nothing was decoded.
     """
 
     code: Tensor
     labels: Tensor | None
     first: Tensor
     spikes: float
-    squares: float | None
-    greatest: float | None
+    squared_error: float | None
+    max_error: float | None
 
     def figures(self) -> dict[str, Any]:
-        """Return shape, spikes per image and value, and the errors where images were decoded."""
+        """Return shape, spikes per image and per value, and the errors if images were decoded."""
         images = self.code.shape[1]
         values = math.prod(self.code.shape[1:])
         found: dict[str, Any] = {
@@ -44,21 +44,21 @@ class Encoded:
             "spikes_per_image": self.spikes / images,
             "spikes_per_pixel": self.spikes / values,
         }
-        if self.squares is not None:
-            assert self.greatest is not None
-            found |= _errors(self.squares / values, self.greatest)
+        if self.squared_error is not None:
+            assert self.max_error is not None
+            found |= _errors(self.squared_error / values, self.max_error)
         return found
 
 
 @dataclass(frozen=True)
-class Coded:
-    """One image and what a code makes of it.
+class EncodedImage:
+    """One image, encoded and decoded.
 
     Attributes:
         coding: the code.
         image: `[C, H, W]` in [0, 1].
-        steps: `[T, C, H, W]`: `coding.analog_steps` of values, then spikes.
-        decoded: `[C, H, W]`, or None where the code has no decoder.
+        steps: `[T, C, H, W]`: `coding.analog_steps` steps of values, then steps of spikes.
+        decoded: `[C, H, W]`, or None if the code has no decoder.
     """
 
     coding: Coding
@@ -67,18 +67,18 @@ class Coded:
     decoded: Tensor | None
 
     def spikes(self) -> Tensor:
-        """Return how often each value fires, `[C, H, W]`."""
+        """Return the number of spikes of each value, `[C, H, W]`."""
         return self.steps[self.coding.analog_steps :].sum(0)
 
     def error(self) -> Tensor | None:
-        """Return |decoded - image| `[C, H, W]`, or None where nothing is decoded."""
+        """Return |decoded - image| `[C, H, W]`, or None without a decoder."""
         return None if self.decoded is None else (self.decoded - self.image).abs()
 
     def figures(self) -> dict[str, Any]:
-        """Return spikes for each value, their first step, the errors, and whether it is `exact`.
+        """Return spikes per value, the mean first step, the errors, and whether it is `exact`.
 
-        `first_spike` is the mean over the values that fire, from step 1 on; None if none does.
-        What tells of errors is None where nothing is decoded.
+        `first_spike` is the mean over the values that fire, counted from step 1; None if none
+        does. The errors and `exact` are None without a decoder.
         """
         found: dict[str, Any] = {
             "spikes_per_pixel": float(self.spikes().double().mean()),
@@ -99,13 +99,13 @@ class Coded:
         return float(times.mean()) + analog + 1 if len(times) else None
 
 
-def code_of(coding: Coding, image: Tensor, steps: Tensor | None = None) -> Coded:
-    """Return what a code makes of one image.
+def code_of(coding: Coding, image: Tensor, steps: Tensor | None = None) -> EncodedImage:
+    """Return one image, encoded and decoded.
 
     Args:
         coding: the code.
         image: `[C, H, W]` in [0, 1].
-        steps: `[T, C, H, W]`, where the image is encoded already.
+        steps: `[T, C, H, W]`, the encoded image; by default `coding` encodes it.
     """
     x = image.unsqueeze(0)
     code = coding.encode(x) if steps is None else steps.unsqueeze(1).to(x.dtype)
@@ -113,52 +113,52 @@ def code_of(coding: Coding, image: Tensor, steps: Tensor | None = None) -> Coded
         decoded = coding.decode(code, coding.moments(x))[0]
     except ConfigError:
         decoded = None
-    return Coded(coding, image, code[:, 0], decoded)
+    return EncodedImage(coding, image, code[:, 0], decoded)
 
 
-def _errors(mean_square: float, greatest: float) -> dict[str, Any]:
-    """Return the errors of what is decoded.
+def _errors(mean_squared_error: float, max_error: float) -> dict[str, Any]:
+    """Return the errors of decoded images.
 
-    `psnr_db` is -20 log10(RMSE), for values in [0, 1]; None where decoding is exact.
+    `psnr_db` is -20 log10(RMSE), for values in [0, 1]; None if decoding is exact.
     """
-    rmse = math.sqrt(mean_square)
+    rmse = math.sqrt(mean_squared_error)
     psnr = -20 * math.log10(rmse) if rmse > 0 else None
-    return {"rmse": rmse, "greatest_error": greatest, "psnr_db": psnr}
+    return {"rmse": rmse, "greatest_error": max_error, "psnr_db": psnr}
 
 
 def encode_all(
     coding: Coding, batches: Iterable[tuple[Tensor, Tensor | None]], *, decode: bool = False
-) -> Encoded:
-    """Encode batches of images one after another, so that memory holds the result and one batch.
+) -> EncodedImages:
+    """Encode batches one after another; memory holds the result and one batch.
 
     Args:
         coding: the code.
         batches: images `[B, C, H, W]` in [0, 1] with labels `[B]` or None; at least one batch.
-        decode: reconstruct the images and compare.
+        decode: decode the images and compute the errors.
 
     Raises:
-        ConfigError: `decode` is asked of a code that has no decoder.
+        ConfigError: `decode` was requested, and the code has no decoder.
     """
     codes, labels, first = [], [], None
-    spikes, squares, greatest = 0.0, 0.0, 0.0
+    spikes, squared_error, max_error = 0.0, 0.0, 0.0
     for x, y in batches:
         code = coding.encode(x)
         first = x[:1] if first is None else first
         spikes += float(coding.count_spikes(code).double().sum())
         if decode:
             error = (coding.decode(code, coding.moments(x)) - x).double()
-            squares += float(error.square().sum())
-            greatest = max(greatest, float(error.abs().max()))
+            squared_error += float(error.square().sum())
+            max_error = max(max_error, float(error.abs().max()))
         binary = coding.analog_steps == 0 and bool((code <= 1).all())
         codes.append(code.to(torch.uint8) if binary else code)
         if y is not None:
             labels.append(y)
     assert first is not None, "there are no images"
-    return Encoded(
+    return EncodedImages(
         code=torch.cat(codes, dim=1),
         labels=torch.cat(labels) if labels else None,
         first=first,
         spikes=spikes,
-        squares=squares if decode else None,
-        greatest=greatest if decode else None,
+        squared_error=squared_error if decode else None,
+        max_error=max_error if decode else None,
     )

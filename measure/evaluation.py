@@ -1,4 +1,4 @@
-"""Accuracy and what comes with it, on one split of a data set."""
+"""Evaluation on one split of a data set: accuracy, loss, spike rates, operations."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from .spikes import SpikeRates
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network does on a split.
+    """Results of a network on a split.
 
     Attributes:
         samples: number of samples N.
-        accuracy: share of samples whose class is right, by the mean of the logits over all steps.
+        accuracy: share of correct predictions, by the mean of the logits over all steps.
         loss: cross-entropy of that mean.
         accuracy_per_step: accuracy of the mean over the steps 1..t, for each t.
-        confusion: `[classes][classes]`, counts by true class (row) and answer (column).
-        spike_rate: spikes for each neuron, sample and step.
+        confusion: `[classes][classes]`, counts by true class (row) and prediction (column).
+        spike_rate: spikes per neuron, sample and step.
         spike_rates: the same for each layer and step.
-        spikes_per_sample: number of spikes for each sample, over all layers and steps.
-        samples_per_second: throughput, data preparation included.
-        calibration_error: how far confidence is from accuracy, see `calibration`.
-        outcomes: answer and confidence of each sample after each step.
-        counts: operations and events, where they were to be counted.
+        spikes_per_sample: number of spikes per sample, over all layers and steps.
+        samples_per_second: throughput, including data loading.
+        calibration_error: expected calibration error, see `calibration`.
+        outcomes: prediction and confidence of each sample after each step.
+        counts: operations and events; None if they were not counted.
     """
 
     samples: int
@@ -53,9 +53,9 @@ class Evaluation:
     counts: Counts | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, for JSON: figures of the split, not of each sample."""
-        left_out = ("outcomes", "counts")
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in left_out}
+        """Return plain values for JSON, without those of each sample."""
+        omitted = ("outcomes", "counts")
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in omitted}
 
 
 @torch.no_grad()
@@ -73,27 +73,27 @@ def evaluate(
     part: tuple[int, int] = (0, 1),
     count: bool = False,
 ) -> Evaluation:
-    """Return the evaluation of a network on a split, by its `frozen()` form.
+    """Return the evaluation of a network on a split, computed by its `frozen()` form.
 
-    A code that draws random numbers draws the same ones each time. The state of the random
-    generators is put back afterwards; the network is not touched.
+    A random code draws the same numbers each time. The state of the random generators is restored
+    afterwards; the network is not changed.
 
     Args:
         model: network on `device`.
         split: samples and labels.
         classes: number of classes.
-        full_scale: the stored value that means 1.
-        batch_size: samples at a time.
-        device: where to compute.
+        full_scale: the stored value that stands for 1.
+        batch_size: samples per batch.
+        device: of the network.
         steps: use only the first steps.
-        workers: processes that load samples which are not in memory.
-        each_batch: called for each batch; what it raises ends the evaluation.
-        part: rank and number of processes that share the samples; torch.distributed adds up what
-            they find, so that each returns the evaluation of the whole split.
-        count: count operations too.
+        workers: processes that load samples from disk.
+        each_batch: called before each batch; an exception from it ends the evaluation.
+        part: rank and number of processes that share the samples; they exchange their counts by
+            torch.distributed, so that each returns the evaluation of the whole split.
+        count: also count operations.
 
     Raises:
-        ConfigError: the network does not have that many steps.
+        ConfigError: `steps` is more than the network has.
     """
     batches = Batches(
         split,
@@ -103,8 +103,8 @@ def evaluate(
         workers=workers,
         part=part,
     )
-    none = torch.zeros(steps or model.coding.steps, 0)
-    outcomes = [Outcomes(none[0].long(), none.long(), none)]
+    empty = torch.zeros(steps or model.coding.steps, 0)
+    batch_outcomes = [Outcomes(empty[0].long(), empty.long(), empty)]
     loss = torch.zeros(1, dtype=torch.float64)
     begin = time.perf_counter()
     network = model.frozen()
@@ -116,33 +116,33 @@ def evaluate(
         torch.manual_seed(0)
         for x, targets in batches:
             each_batch()
-            if len(x) == 0:  # a last batch smaller than there are processes
+            if len(x) == 0:  # the last batch has fewer samples than there are processes
                 continue
             logits = network(x, steps)
-            so_far = running_mean(logits.float())
-            outcomes.append(Outcomes.of(so_far, targets.first))
-            loss += float(cross_entropy(so_far[-1], targets.first, reduction="sum"))
-    add_up, gathered = _same, _same
+            mean_logits = running_mean(logits.float())
+            batch_outcomes.append(Outcomes.of(mean_logits, targets.first))
+            loss += float(cross_entropy(mean_logits[-1], targets.first, reduction="sum"))
+    reduce, gather = _identity, _identity
     if part[1] > 1:
-        add_up, gathered = summed, _Gathered(batches.places())
-        loss = summed(loss)
-        rates.add_up(summed)
-    whole = Outcomes.joined(outcomes, gathered)
-    samples = len(whole.labels)
+        reduce, gather = sum_over_processes, _Gather(batches.sample_indices())
+        loss = sum_over_processes(loss)
+        rates.all_reduce(sum_over_processes)
+    outcomes = Outcomes.concatenate(batch_outcomes, gather)
+    samples = len(outcomes.labels)
     seconds = time.perf_counter() - begin
     return Evaluation(
         samples=samples,
-        accuracy=int(whole.right[-1].sum()) / max(samples, 1),
+        accuracy=int(outcomes.correct[-1].sum()) / max(samples, 1),
         loss=float(loss) / max(samples, 1),
-        accuracy_per_step=(whole.right.sum(1) / max(samples, 1)).tolist(),
-        confusion=whole.confusion(classes),
+        accuracy_per_step=(outcomes.correct.sum(1) / max(samples, 1)).tolist(),
+        confusion=outcomes.confusion(classes),
         spike_rate=rates.mean(),
         spike_rates=rates.by_layer(),
         spikes_per_sample=rates.total() / max(samples, 1),
         samples_per_second=samples / seconds,
-        calibration_error=calibration(whole).error,
-        outcomes=whole,
-        counts=None if operations is None else operations.counts(add_up, gathered),
+        calibration_error=calibration(outcomes).error,
+        outcomes=outcomes,
+        counts=None if operations is None else operations.counts(reduce, gather),
     )
 
 
@@ -152,32 +152,32 @@ def running_mean(logits: torch.Tensor) -> torch.Tensor:
     return logits.cumsum(0) / counts
 
 
-def summed(found: torch.Tensor) -> torch.Tensor:
+def sum_over_processes(value: torch.Tensor) -> torch.Tensor:
     """Return the sum of a tensor over all processes."""
-    total = found.clone()
+    total = value.clone()
     distributed.all_reduce(total)
     return total
 
 
-class _Gathered:
-    """Gives what all processes have of their samples, in the order of the split.
+class _Gather:
+    """Concatenates the samples of all processes, in the order of the split.
 
     Args:
-        places: where the samples of this process stand in the split.
+        indices: of the samples of this process in the split.
     """
 
-    def __init__(self, places: torch.Tensor) -> None:
-        self._order = _all(places, 0).argsort()
+    def __init__(self, indices: torch.Tensor) -> None:
+        self._order = _concatenate(indices, 0).argsort()
 
-    def __call__(self, found: torch.Tensor) -> torch.Tensor:
-        return _all(found, -1)[..., self._order]
+    def __call__(self, value: torch.Tensor) -> torch.Tensor:
+        return _concatenate(value, -1)[..., self._order]
 
 
-def _all(found: torch.Tensor, axis: int) -> torch.Tensor:
+def _concatenate(value: torch.Tensor, axis: int) -> torch.Tensor:
     parts: list[Any] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(parts, found)
+    distributed.all_gather_object(parts, value)
     return torch.cat(parts, axis)
 
 
-def _same(found: torch.Tensor) -> torch.Tensor:
-    return found
+def _identity(value: torch.Tensor) -> torch.Tensor:
+    return value

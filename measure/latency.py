@@ -1,4 +1,4 @@
-"""What one image costs in time: ways to compute the same answer, timed against each other."""
+"""Time of one image: several implementations of a network, timed and compared."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from torch import Tensor
 
 from .timing import VISIT_SECONDS, Call, Rounds, interleave, warm_up
 
-Way = Callable[[Tensor], Any]  # an image [1, C, H, W] to logits [1, K], a tensor or an array
+# From an image [1, C, H, W] to logits [1, K], a tensor or an array.
+Implementation = Callable[[Tensor], Any]
 
 
 def time_each(
-    ways: Mapping[str, Way],
+    implementations: Mapping[str, Implementation],
     images: Tensor,
     *,
     rounds: int,
     visit: float = VISIT_SECONDS,
 ) -> Rounds:
-    """Time ways to answer, one image at a time, in interleaved rounds (`timing`).
+    """Time implementations, one image at a time, in interleaved rounds (`timing`).
 
     Args:
-        ways: what to time, by name.
-        images: `[N, C, H, W]`; each visit of a way goes through all of them.
-        rounds: how many rounds to make; disturbed ones are made again.
+        implementations: by name.
+        images: `[N, C, H, W]`; each call goes through all of them.
+        rounds: how many rounds to make; disturbed ones are repeated.
         visit: seconds that a visit should last at least.
 
     Returns:
-        Rounds whose seconds are those of one image: the mean over a visit.
+        Rounds whose seconds are those of one image: the mean over the images.
     """
     singles = images.split(1)
-    calls = {name: _through(way, singles) for name, way in ways.items()}
+    calls = {name: _over_images(each, singles) for name, each in implementations.items()}
     warm = {name: warm_up(call) for name, call in calls.items()}
     found = interleave(calls, warm, rounds=rounds, visit=visit)
     seconds = {
@@ -43,34 +44,37 @@ def time_each(
     return replace(found, seconds=seconds)
 
 
-def differing(ways: Mapping[str, Way], images: Tensor, *, base: str) -> dict[str, int]:
-    """Return on how many images each way answers another class than the way `base`.
+def differing(
+    implementations: Mapping[str, Implementation], images: Tensor, *, base: str
+) -> dict[str, int]:
+    """Return for how many images each implementation predicts another class than `base`.
 
-    A code that draws random numbers draws the same ones for all ways.
+    A random code draws the same numbers for all implementations.
 
     Args:
-        ways: what is compared, by name.
+        implementations: by name.
         images: `[N, C, H, W]`.
-        base: the name of the way that the others are held to.
+        base: the name of the implementation with which the others are compared.
     """
-    answers = {
-        name: [_answer(way, image) for image in images.split(1)] for name, way in ways.items()
+    predictions = {
+        name: [_predict(each, image) for image in images.split(1)]
+        for name, each in implementations.items()
     }
     return {
-        name: sum(a != b for a, b in zip(mine, answers[base], strict=True))
-        for name, mine in answers.items()
+        name: sum(a != b for a, b in zip(mine, predictions[base], strict=True))
+        for name, mine in predictions.items()
     }
 
 
-def _through(way: Way, singles: tuple[Tensor, ...]) -> Call:
+def _over_images(implementation: Implementation, singles: tuple[Tensor, ...]) -> Call:
     def call() -> None:
         for image in singles:
-            way(image)
+            implementation(image)
 
     return call
 
 
-def _answer(way: Way, image: Tensor) -> int:
+def _predict(implementation: Implementation, image: Tensor) -> int:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        return int(np.asarray(way(image)).argmax())
+        return int(np.asarray(implementation(image)).argmax())

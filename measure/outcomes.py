@@ -1,4 +1,4 @@
-"""What a network answers to each sample after each step, and how sure it is."""
+"""The prediction for each sample after each step, its confidence, and calibration."""
 
 from __future__ import annotations
 
@@ -14,68 +14,70 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Answers to all samples of a split, in its order.
+    """Predictions for all samples of a split, in its order.
 
     Attributes:
         labels: `[N]`.
-        answers: `[T, N]`, the class with the greatest mean of logits over the steps 1..t.
-        confidence: `[T, N]` float32, the probability of that answer by softmax of the mean.
+        predictions: `[T, N]`, the class with the largest mean of logits over the steps 1..t.
+        confidence: `[T, N]` float32, the probability of that class by softmax of the mean.
     """
 
     labels: Tensor
-    answers: Tensor
+    predictions: Tensor
     confidence: Tensor
 
     @staticmethod
-    def of(so_far: Tensor, labels: Tensor) -> Outcomes:
+    def of(mean_logits: Tensor, labels: Tensor) -> Outcomes:
         """Return the outcomes of one batch.
 
         Args:
-            so_far: mean of the logits over the steps 1..t, `[T, B, K]`.
+            mean_logits: means of the logits over the steps 1..t, `[T, B, K]`.
             labels: `[B]`.
         """
-        # Not the argmax of the softmax, in which logits can round to the same.
-        return Outcomes(labels.cpu(), so_far.argmax(2).cpu(), so_far.softmax(2).amax(2).cpu())
+        # Not the argmax of the softmax, in which different logits can round to the same value.
+        return Outcomes(
+            labels.cpu(), mean_logits.argmax(2).cpu(), mean_logits.softmax(2).amax(2).cpu()
+        )
 
     @staticmethod
-    def joined(batches: list[Outcomes], gathered: Callable[[Tensor], Tensor]) -> Outcomes:
+    def concatenate(batches: list[Outcomes], gather: Callable[[Tensor], Tensor]) -> Outcomes:
         """Return the outcomes of all batches.
 
         Args:
             batches: one or more.
-            gathered: gives `[..., N]` of the samples of all processes, in order.
+            gather: returns `[..., N]` for the samples of all processes, in order.
         """
         return Outcomes(
-            gathered(torch.cat([batch.labels for batch in batches])),
-            gathered(torch.cat([batch.answers for batch in batches], 1)),
-            gathered(torch.cat([batch.confidence for batch in batches], 1)),
+            gather(torch.cat([batch.labels for batch in batches])),
+            gather(torch.cat([batch.predictions for batch in batches], 1)),
+            gather(torch.cat([batch.confidence for batch in batches], 1)),
         )
 
     @property
-    def right(self) -> Tensor:
-        """Which answers are right, `[T, N]`."""
-        return self.answers == self.labels
+    def correct(self) -> Tensor:
+        """Which predictions are correct, `[T, N]`."""
+        return self.predictions == self.labels
 
     def confusion(self, classes: int) -> list[list[int]]:
-        """Return counts by true class (row) and last answer (column)."""
-        pairs = self.labels * classes + self.answers[-1]
+        """Return counts by true class (row) and prediction at the last step (column)."""
+        pairs = self.labels * classes + self.predictions[-1]
         return torch.bincount(pairs, minlength=classes**2).view(classes, classes).tolist()
 
 
 def worst_pairs(confusion: list[list[int]]) -> list[tuple[int, int, int]]:
-    """Return (count, true class, answer) of all errors that were made, the most frequent first."""
+    """Return (count, true class, predicted class) of all errors, the most frequent first."""
     errors = [
-        (count, true, answer)
+        (count, true, predicted)
         for true, row in enumerate(confusion)
-        for answer, count in enumerate(row)
-        if count and answer != true
+        for predicted, count in enumerate(row)
+        if count and predicted != true
     ]
     return sorted(errors, key=lambda error: -error[0])
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Whether a network is right as often as it is sure.
+    """How far accuracy is from confidence: the expected calibration error
 
         ECE = Σ_b n_b / N |accuracy_b - confidence_b|
 
@@ -83,8 +85,8 @@ class Calibration:
 
     Attributes:
         error: ECE, from 0 to 1.
-        bins: of each bin `low`, `high`, `samples`, and mean `confidence` and `accuracy`, None where
-            it is empty.
+        bins: `low`, `high`, `samples`, and mean `confidence` and `accuracy` of each bin; the means
+            of an empty bin are None.
 
     Source: Guo et al., ICML 2017, with M = 15.
     """
@@ -95,12 +97,12 @@ class Calibration:
 
 def calibration(outcomes: Outcomes, bins: int = BINS) -> Calibration:
     """Return how well the last step's confidence is calibrated."""
-    confidence, right = outcomes.confidence[-1].double(), outcomes.right[-1].double()
-    number = (confidence * bins).ceil().long().clamp(1, bins) - 1
-    samples = torch.bincount(number, minlength=bins)
-    sure = torch.bincount(number, confidence, minlength=bins)
-    hits = torch.bincount(number, right, minlength=bins)
-    error = float((hits - sure).abs().sum()) / max(len(right), 1)
+    confidence, correct = outcomes.confidence[-1].double(), outcomes.correct[-1].double()
+    bin_of = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    samples = torch.bincount(bin_of, minlength=bins)
+    confidence_sums = torch.bincount(bin_of, confidence, minlength=bins)
+    correct_counts = torch.bincount(bin_of, correct, minlength=bins)
+    error = float((correct_counts - confidence_sums).abs().sum()) / max(len(correct), 1)
     found = []
     for i in range(bins):
         n = int(samples[i])
@@ -109,8 +111,8 @@ def calibration(outcomes: Outcomes, bins: int = BINS) -> Calibration:
                 "low": i / bins,
                 "high": (i + 1) / bins,
                 "samples": n,
-                "confidence": float(sure[i]) / n if n else None,
-                "accuracy": float(hits[i]) / n if n else None,
+                "confidence": float(confidence_sums[i]) / n if n else None,
+                "accuracy": float(correct_counts[i]) / n if n else None,
             }
         )
     return Calibration(error, found)

@@ -1,4 +1,4 @@
-"""What a network has learned about time: leak and gain of every layer at every step."""
+"""Learned schedules: leak and gain of every layer at every step."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..models.readouts import Readout
 
 
 def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
-    """Return, for each neuron layer, its schedules by name; means over channels where they differ.
+    """Return the schedules of each neuron layer by name; schedules by channel as channel means.
 
-    The readout is listed with its `scale`, where it has one. Learned thresholds are schedules of
-    one value.
+    The readout is listed with its `scale`, if it has one. A learned threshold is a schedule of one
+    value.
     """
     found: dict[str, dict[str, list[float]]] = {}
     for name, module in model.named_modules():
@@ -38,7 +38,7 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
 
 
 def _effective(neuron: nn.Module, key: str, value: Tensor) -> Tensor:
-    """Return what a neuron computes with, which for a bounded leak may not be what it has."""
+    """Return the value that the neuron computes with: a bounded leak is clamped."""
     return neuron.clamped_leak() if key == "leak" and isinstance(neuron, AdaptiveLeaky) else value
 
 
@@ -50,41 +50,41 @@ def _by_step(schedule: Tensor) -> list[float]:
 
 
 @torch.no_grad()
-def averaged(model: SpikingNetwork) -> SpikingNetwork:
-    """Return a copy whose schedules are each held at their mean over the steps.
+def frozen_schedules(model: SpikingNetwork) -> SpikingNetwork:
+    """Return a copy in which each schedule is replaced by its mean over the steps.
 
-    It asks what a network loses that may no longer change with time. For all t
+    Its accuracy shows whether the change of the schedules over time matters. For all t
 
         leak_t ← 1/(T-1) Σ_{t>1} leak_t     gain_t ← 1/T Σ_t gain_t     scale_t ← 1/T Σ_t scale_t
 
-    and the size of the reset as the gain: the leak of the first step meets no membrane, so that it
-    has learned nothing. Channels keep means of their own.
+    and the reset size as the gain. The leak of step 1 is left out because it multiplies a membrane
+    of 0 and is not learned. Means are taken for each channel.
     """
-    held = copy.deepcopy(model)
-    for module in held.modules():
+    frozen = copy.deepcopy(model)
+    for module in frozen.modules():
         if isinstance(module, AdaptiveLeaky):
-            _hold_at_mean(module.leak, module.clamped_leak()[1:])
-            _hold_at_mean(module.gain, module.gain)
+            _fill_with_mean(module.leak, module.clamped_leak()[1:])
+            _fill_with_mean(module.gain, module.gain)
             if module.reset_size is not None:
-                _hold_at_mean(module.reset_size, module.reset_size)
+                _fill_with_mean(module.reset_size, module.reset_size)
         elif isinstance(module, Readout) and module.scale is not None:
-            _hold_at_mean(module.scale, module.scale)
-    return held
+            _fill_with_mean(module.scale, module.scale)
+    return frozen
 
 
-def _hold_at_mean(schedule: Tensor, over: Tensor) -> None:
+def _fill_with_mean(schedule: Tensor, values: Tensor) -> None:
     if len(schedule) > 1:
-        schedule.copy_(over.mean(0, keepdim=True).expand_as(schedule))
+        schedule.copy_(values.mean(0, keepdim=True).expand_as(schedule))
 
 
 @torch.no_grad()
 def recalibrate(model: SpikingNetwork, batches: Iterable[tuple[Tensor, Any]]) -> None:
-    """Estimate the statistics of all batch norms anew, as means over batches of training data.
+    """Estimate the statistics of all batch norms again, as means over batches of training data.
 
-    Statistics belong to the schedules that they were collected under.
+    The statistics of batch norms depend on the schedules.
     """
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
+    momentums = [norm.momentum for norm in norms]
     was_training = model.training
     for norm in norms:
         norm.reset_running_stats()
@@ -92,6 +92,6 @@ def recalibrate(model: SpikingNetwork, batches: Iterable[tuple[Tensor, Any]]) ->
     model.train()
     for x, _ in batches:
         model.mean_logits(x)
-    for norm, momentum in zip(norms, momenta, strict=True):
+    for norm, momentum in zip(norms, momentums, strict=True):
         norm.momentum = momentum
     model.train(was_training)

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 from ..models.layers.spiking import SpikingLayer
 
-Watcher = Callable[[Tensor, int], None]
+SpikeObserver = Callable[[Tensor, int], None]
 
 
 class SpikeRates:
     """Count spikes of each layer and step while the context is open.
 
     The rate of layer l at step t is the number of spikes over the number of neurons and samples.
-    Layers that make no spikes (ReLU) are left out.
+    Layers without spikes (ReLU) are left out.
 
     >>> from asnn.models import create_model
     >>> model = create_model("mlp", in_shape=(1, 2, 2), classes=2, steps=3)
@@ -34,14 +34,14 @@ class SpikeRates:
             if isinstance(module, SpikingLayer) and getattr(module.neuron, "spiking", True)
         }
         self._spikes: dict[str, Tensor] = {}
-        self._places: dict[str, int] = {}
-        self._watching: list[tuple[SpikingLayer, Watcher]] = []
+        self._outputs: dict[str, int] = {}  # neurons × samples
+        self._attached: list[tuple[SpikingLayer, SpikeObserver]] = []
 
     def __enter__(self) -> SpikeRates:
         for name, layer in self._layers.items():
-            observer = self._watcher(name)
+            observer = self._observer(name)
             layer.spike_observers.append(observer)
-            self._watching.append((layer, observer))
+            self._attached.append((layer, observer))
         return self
 
     def __exit__(
@@ -50,25 +50,25 @@ class SpikeRates:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for layer, observer in self._watching:
+        for layer, observer in self._attached:
             layer.spike_observers.remove(observer)
-        self._watching.clear()
+        self._attached.clear()
 
-    def add_up(self, summed: Callable[[Tensor], Tensor]) -> None:
-        """Take in what other processes have counted.
+    def all_reduce(self, sum_over_processes: Callable[[Tensor], Tensor]) -> None:
+        """Add the counts of all processes.
 
         Args:
-            summed: gives the sum of a tensor over all processes, each of which calls it.
+            sum_over_processes: returns the sum of a tensor; every process must call it.
         """
         for name in self._layers:
             if name in self._spikes:
-                self._spikes[name] = summed(self._spikes[name])
-                self._places[name] = int(summed(torch.tensor(self._places[name])))
+                self._spikes[name] = sum_over_processes(self._spikes[name])
+                self._outputs[name] = int(sum_over_processes(torch.tensor(self._outputs[name])))
 
     def by_layer(self) -> dict[str, list[float]]:
         """Return the rate of each layer at each step."""
         return {
-            name: (spikes / max(self._places[name], 1)).tolist()
+            name: (spikes / max(self._outputs[name], 1)).tolist()
             for name, spikes in self._spikes.items()
         }
 
@@ -78,15 +78,15 @@ class SpikeRates:
 
     def mean(self) -> float:
         """Return the rate over all neurons and steps; 0 before anything has run."""
-        places = sum(self._places[name] * len(count) for name, count in self._spikes.items())
-        return self.total() / places if places else 0.0
+        outputs = sum(self._outputs[name] * len(count) for name, count in self._spikes.items())
+        return self.total() / outputs if outputs else 0.0
 
-    def _watcher(self, name: str) -> Watcher:
-        def watch(counts: Tensor, places: int) -> None:
+    def _observer(self, name: str) -> SpikeObserver:
+        def observe(counts: Tensor, outputs: int) -> None:
             by_step = counts.cpu()
             if name in self._spikes:
                 by_step = by_step + self._spikes[name]
             self._spikes[name] = by_step
-            self._places[name] = self._places.get(name, 0) + places
+            self._outputs[name] = self._outputs.get(name, 0) + outputs
 
-        return watch
+        return observe

@@ -14,11 +14,11 @@ from torch import Tensor
 
 from ..core.errors import ConfigError
 from ..datasets.base import DataSet, Split, fingerprint
-from ..measure.cost.ann import dense_twin
-from ..measure.cost.energy import energy_of_samples, energy_report, spent
+from ..measure.cost.ann import dense_ann_counts
+from ..measure.cost.energy import energy_of_samples, energy_report, total_cost
 from ..measure.cost.operations import Counts
 from ..measure.cost.tables import CostTable
-from ..measure.early_exit import Exit, tradeoff
+from ..measure.early_exit import ExitRule, tradeoff
 from ..measure.evaluation import Evaluation, evaluate
 from ..measure.outcomes import Calibration, calibration, worst_pairs
 from ..measure.schedules import schedules
@@ -174,9 +174,9 @@ def collect(
         count=True,
     )
     assert result.counts is not None
-    twin = spent(dense_twin(model), table, dense=True)
+    twin = total_cost(dense_ann_counts(model), table, dense=True)
     chosen, passage = _shown(model, part, result, data.full_scale, sample)
-    rules = [Exit("confidence", level) for level in LEVELS]
+    rules = [ExitRule("confidence", level) for level in LEVELS]
     return RunReport(
         record=record,
         network=model.config,
@@ -225,7 +225,7 @@ def _shown(
 
     if asked is not None:
         return (asked, "as asked for"), passage(asked)
-    right = result.outcomes.right[-1].nonzero().flatten().tolist()
+    right = result.outcomes.correct[-1].nonzero().flatten().tolist()
     if not right:
         return (0, "the first; none is answered correctly"), passage(0)
     for place, index in enumerate(right[:MOST_TRIED]):
@@ -241,7 +241,7 @@ def _no_number(value: float | None) -> bool:
 
 
 def _confusions(result: Evaluation, split: Split, full_scale: float) -> list[Confusion]:
-    labels, answers = result.outcomes.labels, result.outcomes.answers[-1]
+    labels, answers = result.outcomes.labels, result.outcomes.predictions[-1]
     confidence = result.outcomes.confidence[-1]
     found = []
     for count, true, answer in worst_pairs(result.confusion)[:MOST_CONFUSIONS]:

@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 from asnn.datasets import DataSet
 from asnn.measure import evaluate
-from asnn.measure.cost.ann import dense_twin
-from asnn.measure.cost.energy import energy_of_samples, energy_report, spent
+from asnn.measure.cost.ann import dense_ann_counts
+from asnn.measure.cost.energy import energy_of_samples, energy_report, total_cost
 from asnn.measure.cost.tables import DEFAULT, CostTable, read_cost_table
-from asnn.measure.early_exit import Exit, tradeoff
+from asnn.measure.early_exit import ExitRule, tradeoff
 from asnn.models.network import SpikingNetwork
 from asnn.records.open_run import open_run
 from asnn.sweeps.folder import RECORD, SweepFolder, find_sweep
@@ -56,7 +56,7 @@ def main() -> None:
     parser.add_argument("--exit", type=float, default=0.9, help="confidence of an early answer")
     options = parser.parse_args()
     costs = [read_cost_table(name) for name in options.tables]
-    rule = Exit("confidence", options.exit)
+    rule = ExitRule("confidence", options.exit)
     points, model = measure(find_sweep(options.sweep), costs, rule)
     if model is None:
         sys.exit("no member of the sweep is finished")
@@ -66,7 +66,7 @@ def main() -> None:
     print("\n".join(table(points, twins, model, costs, rule)))
 
 
-def measure(sweep: SweepFolder, costs: Tables, rule: Exit) -> tuple[Points, SpikingNetwork | None]:
+def measure(sweep: SweepFolder, costs: Tables, rule: ExitRule) -> tuple[Points, SpikingNetwork | None]:
     """Return what the finished members spend, by code, neuron and steps, and one of them."""
     points: Points = {}
     model = None
@@ -80,7 +80,7 @@ def measure(sweep: SweepFolder, costs: Tables, rule: Exit) -> tuple[Points, Spik
     return points, model
 
 
-def _spending(model: SpikingNetwork, data: DataSet, costs: Tables, rule: Exit) -> Spending:
+def _spending(model: SpikingNetwork, data: DataSet, costs: Tables, rule: ExitRule) -> Spending:
     found = evaluate(
         model, data.test, classes=len(data.classes), full_scale=data.full_scale, count=True
     )
@@ -99,11 +99,11 @@ def _spending(model: SpikingNetwork, data: DataSet, costs: Tables, rule: Exit) -
 
 
 def table(
-    points: Points, twins: list[Spending], model: SpikingNetwork, costs: Tables, rule: Exit
+    points: Points, twins: list[Spending], model: SpikingNetwork, costs: Tables, rule: ExitRule
 ) -> list[str]:
     """Return the lines of a table in Markdown."""
-    twin = dense_twin(model)
-    counted = [spent(twin, each, dense=True) for each in costs]
+    twin = dense_ann_counts(model)
+    counted = [total_cost(twin, each, dense=True) for each in costs]
     dense = [each.total(cost) for each, cost in zip(counted, costs, strict=True)]
     heads = [*HEADS, *(head for each in costs for head in (f"{each.name}, nJ", "of dense ANN"))]
     early = [f"accuracy at {rule}, %", "steps", f"{costs[0].name}, nJ"]

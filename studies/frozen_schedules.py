@@ -23,7 +23,7 @@ import torch
 from asnn.core.files import atomic_file
 from asnn.datasets import Batches, DataSet
 from asnn.learning.recipe.schema import Recipe
-from asnn.measure import averaged, evaluate, recalibrate, schedules
+from asnn.measure import evaluate, frozen_schedules, recalibrate, schedules
 from asnn.measure.figures.curves import COLOURS
 from asnn.models.network import SpikingNetwork
 from asnn.records.open_run import open_run
@@ -81,8 +81,8 @@ def measure(sweep: SweepFolder) -> dict[str, Point]:
 
 def accuracies(model: SpikingNetwork, data: DataSet, recipe: Recipe) -> dict[str, float]:
     """Return the accuracy on test data, by form."""
-    held = averaged(model)
-    anew = averaged(model)
+    held = frozen_schedules(model)
+    anew = frozen_schedules(model)
     recalibrate(
         anew,
         Batches(

@@ -1,20 +1,20 @@
-"""Who is measured, by name."""
+"""Baselines by name: asnn itself, plain networks, and other libraries."""
 
 from __future__ import annotations
 
-from .base import LINES, Baseline, Network, build, unavailable
+from .base import SEQUENTIAL, Baseline, Network, build, unavailable
 
 SAME_NEURON = {"leak": 0.5, "gain": 0.5, "reset": "subtract"}
-EVERYTHING = (*LINES, "ms-resnet", "spikformer")
+ALL_NETWORKS = (*SEQUENTIAL, "ms-resnet", "spikformer")
 
 BASELINES = {
-    contestant.name: contestant
-    for contestant in (
+    baseline.name: baseline
+    for baseline in (
         Baseline(
             "asnn",
             "asnn with fused kernels",
             ".own:fused",
-            builds=EVERYTHING,
+            builds=ALL_NETWORKS,
             package="numba",
             compiles=True,
             neuron=SAME_NEURON,
@@ -23,7 +23,7 @@ BASELINES = {
             "asnn-reference",
             "asnn in plain PyTorch, time folded into the batch",
             ".own:reference",
-            builds=EVERYTHING,
+            builds=ALL_NETWORKS,
             neuron=SAME_NEURON,
         ),
         Baseline(
@@ -36,20 +36,20 @@ BASELINES = {
             "relu",
             "ReLU for neurons, channels-last; with a static code the first block runs once",
             ".relu:relu",
-            builds=EVERYTHING,
-            unlike="a ReLU is no spiking neuron",
+            builds=ALL_NETWORKS,
+            no_reference="ReLU is not a spiking neuron",
         ),
         Baseline(
             "relu-every-step",
             "ReLU for neurons, channels-last; every layer runs at every step",
             ".relu:ReluEveryStep",
-            like="relu",
+            reference="relu",
         ),
         Baseline(
             "spikingjelly",
             "SpikingJelly, multi-step ParametricLIFNode, eager",
             ".spikingjelly:eager",
-            builds=EVERYTHING,
+            builds=ALL_NETWORKS,
             package="spikingjelly",
             neuron=SAME_NEURON,
         ),
@@ -57,7 +57,7 @@ BASELINES = {
             "spikingjelly-compiled",
             "SpikingJelly, multi-step ParametricLIFNode, under torch.compile",
             ".spikingjelly:compiled",
-            builds=EVERYTHING,
+            builds=ALL_NETWORKS,
             package="spikingjelly",
             compiles=True,
             slow_start=True,

@@ -1,7 +1,7 @@
-"""asnn's network with ReLU in place of every neuron, where the network is not a line of layers.
+"""The ANN counterpart, with ReLU for neurons, of networks that are not sequential.
 
-Its convolutions are torch's, time is folded into the batch and images are channels-last; with a
-static code what stands in front of the first ReLU runs once, and everything behind it T times.
+Its convolutions are torch's, time is folded into the batch and images are channels-last. With a
+static code the layers before the first ReLU run once, and all others T times.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ..case import Case
 from .base import Network
 
 
-class ReluTwin(Network):
-    """The ReLU network of a case; as many stems as asnn has.
+class AnnCounterpart(Network):
+    """The ANN counterpart of a case, with as many stems as asnn's network.
 
     Args:
         case: the network to build.
-        matched: makes no difference.
+        matched: not used.
     """
 
     def __init__(self, case: Case, *, matched: bool = False) -> None:

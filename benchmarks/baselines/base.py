@@ -1,4 +1,4 @@
-"""What a contestant is, and how one is built."""
+"""Baselines and their networks."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 from ..case import Case
 from ..networks import Layer
 
-# Networks that are a line of layers, which everyone builds.
-LINES = ("lenet", "mlp")
+# Sequential networks, which every baseline builds.
+SEQUENTIAL = ("lenet", "mlp")
 
 
 class Network(nn.Module):
-    """A contestant's network for one case.
+    """A baseline's network for one case.
 
     `forward` takes images `[B, C, H, W]` in [0, 1] and returns the mean of the logits over the
-    steps, `[B, classes]`. The code is computed inside, since that is part of the work.
+    steps, `[B, classes]`. Encoding is part of it, because its time counts.
     """
 
     def predict(self, images: Tensor) -> Tensor:
@@ -33,65 +33,65 @@ class Network(nn.Module):
         return logits
 
     def reset(self) -> None:
-        """Forget what a step has left behind, where a library keeps state in its modules."""
+        """Reset the state of a library that keeps it in its modules."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """One way to compute the network.
+    """One implementation of the network.
 
     Attributes:
-        name: what a user types.
-        what: one line about it.
-        source: `"module:attribute"` of what builds it, called with a case and `matched`.
-        builds: the networks of `create_model` that it can be.
-        package: what has to be installed.
+        name: for `--against` and `--base`.
+        description: in one line.
+        source: `"module:attribute"` of its builder, which takes a case and `matched`.
+        builds: the networks of `create_model` that it supports.
+        package: that must be installed.
         compiles: whether its first call compiles code that a cache on disk may keep.
-        slow_start: compiles for a minute or so for each shape, and is measured only when named.
-        neuron: options of `AdaptiveLeaky` that give the neuron it has when built `matched`.
-        like: the contestant that computes the same function; `asnn-reference` by default.
-        unlike: why no contestant computes the same function.
+        slow_start: compiles for a minute or so for each shape; measured only if named.
+        neuron: options of `AdaptiveLeaky` that equal its neuron if built with `matched`.
+        reference: the baseline that computes the same function.
+        no_reference: why no baseline computes the same function.
     """
 
     name: str
-    what: str
+    description: str
     source: str
-    builds: tuple[str, ...] = LINES
+    builds: tuple[str, ...] = SEQUENTIAL
     package: str | None = None
     compiles: bool = False
     slow_start: bool = False
     neuron: dict[str, Any] = field(default_factory=dict)
-    like: str = "asnn-reference"
-    unlike: str = ""
+    reference: str = "asnn-reference"
+    no_reference: str = ""
 
     @property
     def ours(self) -> bool:
-        """Whether it is written here altogether, so that its failure is a bug of ours."""
+        """Whether it is part of asnn, so that a failure is a bug of asnn."""
         return self.package in (None, "numba")
 
 
-def build(contestant: Baseline, case: Case, *, matched: bool = False, seed: int = 0) -> Network:
-    """Build a contestant's network, with weights drawn from `seed`.
+def build(baseline: Baseline, case: Case, *, matched: bool = False, seed: int = 0) -> Network:
+    """Build a baseline's network, with weights drawn from `seed`.
 
     Args:
-        contestant: who.
+        baseline: to build.
         case: the network to build.
-        matched: with the neuron that `contestant.neuron` describes and nothing compiled, for the
-            comparison of results; otherwise as its documentation recommends, for the timing.
+        matched: with the neuron of `baseline.neuron` and without compilation, for the comparison
+            of results; otherwise as its documentation recommends, for the timing.
         seed: of the weights.
     """
-    module, attribute = contestant.source.split(":")
+    module, attribute = baseline.source.split(":")
     make = getattr(import_module(module, __package__), attribute)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make(case, matched=matched)
 
 
-def unavailable(contestant: Baseline, case: Case) -> str | None:
-    """Return why a contestant cannot be measured with a case here, or None."""
-    if case.plan.model not in contestant.builds:
+def unavailable(baseline: Baseline, case: Case) -> str | None:
+    """Return why a baseline cannot be measured with a case here, or None."""
+    if case.spec.model not in baseline.builds:
         return f"it does not build {case.model}"
-    package = contestant.package
+    package = baseline.package
     if package is None or find_spec(package) is not None:
         return None
     extra = "asnn" if package == "numba" else "asnn[bench]"
@@ -119,5 +119,5 @@ def batch_norm(layer: Layer) -> nn.Module:
 
 
 def pool(layer: Layer) -> nn.Module:
-    """Return the max-pool, which does nothing where the window is 1."""
+    """Return the max-pool, or the identity if the window is 1."""
     return nn.MaxPool2d(layer.window) if max(layer.window) > 1 else nn.Identity()

@@ -1,7 +1,8 @@
-"""Norse: `SequentialState` called at every step with the state of the last, as its README has it.
+"""Norse: `SequentialState`, called at every step with the last state, as in its README.
 
-The neuron is `LIFBoxCell`, the one of its neurons without a synaptic current: the cheapest, and
-asnn's with leak = gain = 0.5 for dt / τ = 0.5 and reset by subtraction. It learns nothing.
+The neuron is `LIFBoxCell`, its only neuron without a synaptic current and the cheapest. With
+dt / τ = 0.5 and reset by subtraction it equals asnn's with leak = gain = 0.5. It has no learned
+parameters.
 """
 
 # Only the extra `bench` installs it.
@@ -15,15 +16,15 @@ from torch import Tensor, nn
 from ..case import Case
 from .base import Network, affine, batch_norm, pool
 
-STEP = 1e-3  # s, its default
+STEP = 1e-3  # seconds, the default of Norse
 
 
 class Norse(Network):
-    """The network of a case in Norse; one stem, whatever the code.
+    """The network of a case in Norse; one stem for every code.
 
     Args:
         case: the network to build.
-        matched: makes no difference.
+        matched: not used.
     """
 
     def __init__(self, case: Case, *, matched: bool = False) -> None:

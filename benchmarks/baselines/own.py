@@ -1,4 +1,4 @@
-"""asnn itself, with its fused kernels and with its reference."""
+"""asnn itself, with fused and with reference kernels."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from ..case import Case
 from .base import Network
 
 
-class Own(Network):
-    """A network of `create_model`; how it computes is told by `kernels`.
+class AsnnNetwork(Network):
+    """A network of `create_model` with the given kernels.
 
     Args:
         case: the network to build.
@@ -30,11 +30,11 @@ class Own(Network):
         return self.model.predict(images)
 
 
-def fused(case: Case, *, matched: bool = False) -> Own:
+def fused(case: Case, *, matched: bool = False) -> AsnnNetwork:
     """Return the network with fused kernels."""
-    return Own(case, "fused")
+    return AsnnNetwork(case, "fused")
 
 
-def reference(case: Case, *, matched: bool = False) -> Own:
+def reference(case: Case, *, matched: bool = False) -> AsnnNetwork:
     """Return the network in plain PyTorch."""
-    return Own(case, "reference")
+    return AsnnNetwork(case, "reference")

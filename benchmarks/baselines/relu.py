@@ -1,10 +1,9 @@
-"""The same network with ReLU in place of every neuron: what a plain network costs.
+"""The same sequential network with ReLU in place of every neuron: the cost of a plain network.
 
-Time is folded into the batch and images are channels-last. A ReLU keeps nothing from step to
-step, so with a static code the whole first block (convolution, norm, ReLU, pool) gives the same
-at every step; `Relu` computes it once and repeats its result T times, `ReluEveryStep` does not.
-From the second block on both run over T·B images, since that is what they stand beside. Networks
-that are not a line of layers have their ReLU in `relu_twin.py`.
+Time is folded into the batch and images are channels-last. ReLU has no state, so with a static code
+the first block (convolution, norm, ReLU, pool) has the same output at every step: `Relu` computes
+it once and repeats it T times, `ReluEveryStep` does not. From the second block on both run over
+T·B images, like the spiking network. For other networks see `ann.py`.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from .base import Network, affine, batch_norm, pool
 
 
 class Relu(Network):
-    """The ReLU network of a case; one stem, whatever the code.
+    """The ReLU network of a case; one stem for every code.
 
     Args:
         case: the network to build.
-        matched: makes no difference.
+        matched: not used.
     """
 
     first_block_once = True
@@ -52,21 +51,21 @@ class Relu(Network):
             x = first(_channels_last(self.coding.encode(images).flatten(0, 1)))
         for block in others:
             x = block(x)
-        # The readout is affine: the mean over steps in front of it gives the mean of its logits.
+        # The readout is affine, so the mean over steps can be taken before it.
         return self.readout(x.unflatten(0, (steps, -1)).mean(0))
 
 
 class ReluEveryStep(Relu):
-    """The ReLU network whose first block runs over T·B images as well."""
+    """The ReLU network whose first block also runs over T·B images."""
 
     first_block_once = False
 
 
 def relu(case: Case, *, matched: bool = False) -> Network:
     """Return the ReLU network of any case."""
-    from .ann import ReluTwin
+    from .ann import AnnCounterpart
 
-    return Relu(case) if case.plan.layers else ReluTwin(case)
+    return Relu(case) if case.spec.layers else AnnCounterpart(case)
 
 
 def _channels_last(images: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
-"""snnTorch 1: a loop over steps that hands each neuron's membrane on, as its tutorials have it.
+"""snnTorch 1: a loop over steps that passes on each neuron's membrane, as in its tutorials.
 
 The timed network has the tutorials' neuron, `Leaky(beta=0.5, learn_beta=True)` with the fast
-sigmoid, reset by subtraction one step late. Built `matched` it resets to zero at once, which is
-exactly asnn's neuron with leak 0.5, gain 1 and reset `zero`; its subtraction is asnn's only as
-long as no membrane stays above the threshold.
+sigmoid, and resets by subtraction one step later. With `matched` it resets to zero immediately,
+which equals asnn's neuron with leak 0.5, gain 1 and reset `zero`; its subtraction equals asnn's
+only while no membrane stays above the threshold.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .base import Network, affine, batch_norm, pool
 
 
 class SnnTorch(Network):
-    """The network of a case in snnTorch; one stem, whatever the code.
+    """The network of a case in snnTorch; one stem for every code.
 
     Args:
         case: the network to build.
-        matched: reset to zero at once.
+        matched: reset to zero immediately.
     """
 
     def __init__(self, case: Case, *, matched: bool = False) -> None:
@@ -39,7 +39,7 @@ class SnnTorch(Network):
             )
             for _ in case.layers
         )
-        # snnTorch keeps every neuron alive in a list, for resets that are not used here.
+        # snnTorch keeps every neuron in a global list, for resets that are not used here.
         del snntorch.SpikingNeuron.instances[registered:]
         self.pools = nn.ModuleList(pool(layer) for layer in case.layers)
         self.flat = [layer.kind == "linear" for layer in case.layers]

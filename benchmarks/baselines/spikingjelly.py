@@ -1,12 +1,11 @@
 """SpikingJelly 2: layers of `activation_based.layer` in multi-step mode, ParametricLIFNode.
 
-On a CPU it has one implementation of its neurons, plain torch, and no choice of backend ("CPU uses
-Torch", says its README); its training example offers `torch.compile` beside it. State is reset
-after each step, as its examples do.
+On a CPU its neurons have one backend, plain torch ("CPU uses Torch", says its README); its training
+example also offers `torch.compile`. State is reset after each step, as in its examples.
 
-Its neuron, v ← v + (x - v)/τ with τ = 2 to begin with, soft reset and a sigmoid surrogate with
-α = 4, is that of asnn with leak = gain = 0.5. Networks that it ships itself are its own
-(`spikingjelly_zoo.py`).
+Its neuron, v ← v + (x - v)/τ with initial τ = 2, soft reset and a sigmoid surrogate with α = 4,
+equals asnn's with leak = gain = 0.5. `spikingjelly_zoo.py` holds the networks that SpikingJelly
+ships itself.
 """
 
 # Only the extra `bench` installs it.
@@ -25,10 +24,10 @@ from .base import Network
 
 
 class SpikingJelly(Network):
-    """The network of a case in SpikingJelly; one stem, whatever the code.
+    """The network of a case in SpikingJelly; one stem for every code.
 
     Args:
-        case: what is fed.
+        case: with the code.
         net: `[T, B, C, H, W]` to logits `[T, B, classes]`, or to their mean `[B, classes]`.
     """
 
@@ -51,18 +50,18 @@ class SpikingJelly(Network):
 
 
 def eager(case: Case, *, matched: bool = False) -> SpikingJelly:
-    """Return the network as it is."""
+    """Return the network without compilation."""
     from . import spikingjelly_zoo as zoo
 
-    if case.plan.model == "ms-resnet":
+    if case.spec.model == "ms-resnet":
         return SpikingJelly(case, zoo.ms_resnet(case))
-    if case.plan.model == "spikformer":
+    if case.spec.model == "spikformer":
         return SpikingJelly(case, zoo.spikformer(case, matched=matched))
-    return SpikingJelly(case, _line(case))
+    return SpikingJelly(case, _sequential(case))
 
 
 def compiled(case: Case, *, matched: bool = False) -> SpikingJelly:
-    """Return the network under `torch.compile`; as it is where results are compared."""
+    """Return the network under `torch.compile`; without it if `matched`."""
     network = eager(case, matched=matched)
     if not matched:
         network._run = torch.compile(network.net, backend="inductor")
@@ -83,17 +82,17 @@ def neuron_options() -> dict[str, Any]:
     }
 
 
-def _line(case: Case) -> nn.Module:
-    """Return a network that is a line of layers."""
+def _sequential(case: Case) -> nn.Module:
+    """Return a sequential network."""
     from spikingjelly.activation_based import layer
 
     parts: list[nn.Module] = []
-    former = "conv"
+    previous = "conv"
     for each in case.layers:
-        if each.kind == "linear" and (former == "conv"):
+        if each.kind == "linear" and previous == "conv":
             parts.append(layer.Flatten())
         parts += _block(each)
-        former = each.kind
+        previous = each.kind
     parts.append(layer.Linear(case.layers[-1].outputs, case.classes))
     return nn.Sequential(*parts)
 

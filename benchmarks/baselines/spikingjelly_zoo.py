@@ -1,9 +1,8 @@
 """The networks that SpikingJelly ships itself, `spikingjelly.activation_based.model`.
 
-Both are built by its own classes, with the neuron of the other contestants; what differs from
-asnn's network is made equal by its own means, and told where it is done. Its Spikformer computes
-queries, keys and values in one product, and Q (Kᵀ V), as its tutorial recommends over the published
-code.
+Both are built from its own classes, with the neuron of the other baselines; differences from asnn's
+network are removed by SpikingJelly's own means and documented below. Its Spikformer computes
+queries, keys and values in one product, and Q (Kᵀ V), as its tutorial recommends.
 """
 
 # Only the extra `bench` installs it.
@@ -18,17 +17,17 @@ from torch import nn
 
 from ..case import Case
 
-HEAD = 32  # channels of a head of attention
+HEAD_CHANNELS = 32
 SCALE = 0.25
-# Its neurons fire at the threshold, asnn's above it. Attention sums spikes, so that membranes do
-# meet the threshold exactly; with this scale those stay below it, and no other changes its side.
+# Its neurons fire at the threshold, asnn's only above it. Attention sums spikes, so membranes reach
+# the threshold exactly; this scale keeps those below it and changes no other comparison.
 MATCHED_SCALE = SCALE * (1 - 1e-6)
 
 
 def ms_resnet(case: Case) -> nn.Module:
-    """Return its MS-ResNet-18 for small images: a 3×3 stem, and a first stage that keeps the size.
+    """Return its MS-ResNet-18 for small images: a 3×3 stem, and a first stage without stride.
 
-    Its own `max_resnet18` for CIFAR sets both in the same way. It returns the mean of the logits.
+    Its own `max_resnet18` for CIFAR does the same. It returns the mean of the logits.
     """
     from spikingjelly.activation_based import neuron
     from spikingjelly.activation_based.model.ms_resnet import MSResNet
@@ -43,7 +42,7 @@ def ms_resnet(case: Case) -> nn.Module:
         in_channels=case.in_shape[0],
         num_classes=case.classes,
         layers=(2, 2, 2, 2),
-        base_channels=case.plan.options["width"],
+        base_channels=case.spec.options["width"],
         stem_kernel_size=3,
         stem_stride=1,
         spiking_neuron=neuron.ParametricLIFNode,
@@ -52,21 +51,21 @@ def ms_resnet(case: Case) -> nn.Module:
 
 
 def spikformer(case: Case, *, matched: bool = False) -> nn.Module:
-    """Return its Spikformer for patches of 4×4, as the code published for CIFAR has it.
+    """Return its Spikformer for patches of 4×4, changed to match the code published for CIFAR.
 
-    Unlike its own, that code pools spikes instead of what the neurons are given, and its linear
-    layers have biases. The attention's scale of 1/4 before a threshold of 1 is its 1/8 before 1/2.
+    The published code pools spikes instead of the inputs of neurons, and its linear layers have
+    biases. A scale of 1/4 in the attention with threshold 1 equals 1/8 with threshold 1/2.
 
     Args:
         case: the network to build.
-        matched: attention that does not fire at the threshold itself.
+        matched: attention does not fire at the threshold.
     """
     from spikingjelly.activation_based import layer, neuron
     from spikingjelly.activation_based.model.spikformer import Spikformer
 
     from .spikingjelly import neuron_options
 
-    depth, dim = map(int, case.plan.options["size"].split("-"))
+    depth, dim = map(int, case.spec.options["size"].split("-"))
     channels, height, width = case.in_shape
     net: Any = Spikformer(
         T=case.steps,
@@ -76,7 +75,7 @@ def spikformer(case: Case, *, matched: bool = False) -> nn.Module:
         patch_size=4,
         num_classes=case.classes,
         embed_dims=dim,
-        num_heads=max(dim // HEAD, 1),
+        num_heads=max(dim // HEAD_CHANNELS, 1),
         depths=depth,
         spiking_neuron=neuron.ParametricLIFNode,
         **neuron_options(),

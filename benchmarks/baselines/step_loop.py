@@ -1,9 +1,9 @@
-"""The network of asnn run one step after another, as the published code does.
+"""The network of asnn run one step after another, like the published code.
 
-Every layer runs at every step in the default memory layout: also the first convolution, although
-a static code gives it the same input each time. Batch norm sees one step at a time (`shared`).
+Every layer runs at every step in the default memory layout, including the first convolution, whose
+input does not change with a static code. Batch norm runs on one step at a time (`shared`).
 
-Source of the form: github.com/hhx0320/ASNN.
+Source of the loop: github.com/hhx0320/ASNN.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from .base import Network, affine, batch_norm, pool
 
 
 class StepLoop(Network):
-    """The network of a case, unfused.
+    """The network of a case as a loop over steps.
 
     Args:
         case: the network to build.
-        matched: makes no difference; the neuron is that of asnn.
+        matched: not used; the neuron is that of asnn.
     """
 
     def __init__(self, case: Case, *, matched: bool = False) -> None:

@@ -1,1 +1,1 @@
-"""What an evaluation costs: operations, and energy by tables of costs."""
+"""The cost of an evaluation: operations, and energy by tables of costs."""

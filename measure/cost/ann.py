@@ -1,4 +1,4 @@
-"""The analog twin of a network, to compare its cost with."""
+"""The ANN counterpart of a network, with which its cost is compared."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from ...models.network import SpikingNetwork
 from .operations import Counts, Operations
 
 
-def twin_config(model: SpikingNetwork) -> dict[str, Any]:
-    """Return the arguments of `create_model` for the ordinary network (ANN) of the same
-    architecture: rectifiers for neurons, one look at the image."""
+def ann_config(model: SpikingNetwork) -> dict[str, Any]:
+    """Return the arguments of `create_model` for the ANN counterpart: the same architecture with
+    ReLU in place of the neurons and a single step."""
     config = model.config | {"coding": "direct", "coding_options": {}, "steps": 1}
     return config | {"neuron": "relu", "neuron_options": {}, "output_scale": False}
 
 
 @torch.no_grad()
-def dense_twin(model: SpikingNetwork) -> Counts:
-    """Return what the analog twin spends on one image.
+def dense_ann_counts(model: SpikingNetwork) -> Counts:
+    """Return the operations of the ANN counterpart for one image.
 
-    Only its `dense` counts mean something: they follow from shapes, while what is effective would
-    depend on weights, which it lacks.
+    Only the `dense` counts are meaningful: they follow from shapes. The effective ones would depend
+    on weights, and the counterpart is not trained.
     """
-    config = twin_config(model)
-    with torch.random.fork_rng([]):  # its first weights are drawn
-        twin = create_model(config.pop("name"), **config).eval()
-    with Operations(twin) as operations:
-        twin(torch.zeros(1, *model.config["in_shape"]))
+    config = ann_config(model)
+    with torch.random.fork_rng([]):  # its initial weights are random
+        ann = create_model(config.pop("name"), **config).eval()
+    with Operations(ann) as operations:
+        ann(torch.zeros(1, *model.config["in_shape"]))
     return operations.counts()

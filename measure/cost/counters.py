@@ -1,4 +1,4 @@
-"""Counting what passes through one layer."""
+"""Counters of the operations of one layer."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from .fan_out import FanOut
 from .layer_graph import LayerInfo
 
 Operation = Literal["ac", "mac"]
-Summed = Callable[[Tensor], Tensor]
+Reduce = Callable[[Tensor], Tensor]  # the sum of a tensor over all processes
 
 
 @dataclass(frozen=True)
 class LayerCount:
-    """What one layer spends, by step; sums over all samples, whole numbers, `[T]` float64.
+    """Operations of one layer by step: sums over all samples, integers, `[T]` float64.
 
     Attributes:
         name: of the layer.
         kind: `conv`, `linear`, `pool`, `attention` or `join`.
-        operation: `ac` where a weight or a value is added; `mac` where a product is.
-        spikes: whether it is given spikes.
-        effective: operations whose input and weight are not 0.
-        dense: all operations, of any input and weight.
-        events: inputs that are not 0.
-        inputs: values that it is given.
-        weights, zeros: number of weights, and how many of them are 0.
+        operation: `ac` if it adds weights or values, `mac` if it adds products.
+        spikes: whether its input is spikes.
+        effective: operations with nonzero input and nonzero weight.
+        dense: all operations, whatever the input and the weights.
+        events: nonzero inputs.
+        inputs: all inputs.
+        weights, zeros: number of weights, and of weights equal to 0.
     """
 
     name: str
@@ -47,20 +47,20 @@ class LayerCount:
 
     @property
     def synaptic(self) -> bool:
-        """Whether it has synapses: weights that are learned."""
+        """Whether it has learned weights."""
         return self.weights > 0
 
 
 @dataclass(frozen=True)
 class NeuronCount:
-    """What one layer of neurons does, by step; sums over all samples, `[T]` float64.
+    """Activity of one layer of neurons by step: sums over all samples, `[T]` float64.
 
     Attributes:
         name: of the layer.
-        spiking: whether it has membranes and gives spikes; a rectifier has none.
-        neurons: number of neurons of one sample.
-        active: outputs that are not 0.
-        updates: of membranes; each neuron makes one at each step.
+        spiking: whether it has membranes and spikes; ReLU has neither.
+        neurons: number of neurons per sample.
+        active: nonzero outputs.
+        updates: of membranes, one per neuron and step.
     """
 
     name: str
@@ -71,58 +71,59 @@ class NeuronCount:
 
 
 class LayerCounter:
-    """Counts what a layer with weights, or one that sums, is given.
+    """Counts the operations of a layer with weights or of a sum, from its input.
 
     Attributes:
-        batch: effective operations and events of each sample of this batch, `[2, T, B]`.
-        lost: whether it was given something whose steps and samples cannot be told.
+        info: the layer.
+        batch: effective operations and events of each sample of the current batch, `[2, T, B]`.
+        uncountable: whether the shape of an input did not show its steps and samples.
     """
 
-    def __init__(self, wire: LayerInfo) -> None:
-        self.wire = wire
-        adds = wire.spikes or wire.kind in ("pool", "join")
+    def __init__(self, info: LayerInfo) -> None:
+        self.info = info
+        adds = info.spikes or info.kind in ("pool", "join")
         self.operation: Operation = "ac" if adds else "mac"
         self.batch = torch.zeros(2, 1, 0)
-        self.lost = False
+        self.uncountable = False
         self.total: Tensor | None = None  # [4, T]: effective, events, dense, inputs
         self._fan_outs: dict[tuple[int, ...], FanOut] = {}
 
     @property
     def has_synapses(self) -> bool:
         """Whether its operations read weights."""
-        return self.wire.kind in ("conv", "linear")
+        return self.info.kind in ("conv", "linear")
 
-    def watch(self) -> Callable[[], None]:
-        """See what the layer is given; return what ends it."""
-        stem, layer = self.wire.stem, self.wire.layer
+    def attach(self) -> Callable[[], None]:
+        """Observe the layer's input; return the function that detaches the observer."""
+        stem, layer = self.info.stem, self.info.layer
         if stem is not None:
-            return stem.register_forward_pre_hook(lambda _, x: self._see_code(x[0])).remove
-        if self.wire.kind == "join":
-            return layer.register_forward_hook(self._see_given).remove
-        return layer.register_forward_pre_hook(lambda _, x: self._see(x[0])).remove
+            return stem.register_forward_pre_hook(lambda _, x: self._count_code(x[0])).remove
+        if self.info.kind == "join":
+            return layer.register_forward_hook(self._count_output).remove
+        return layer.register_forward_pre_hook(lambda _, x: self._count(x[0])).remove
 
     def begin(self, steps: int, samples: int) -> None:
         """Prepare for a batch."""
         self.batch = torch.zeros(2, steps, samples, dtype=torch.float64)
-        self._rest = torch.zeros(2, steps, dtype=torch.float64)  # dense, inputs
-        self._at = self.wire.first  # the step that comes next
+        self._batch_totals = torch.zeros(2, steps, dtype=torch.float64)  # dense, inputs
+        self._next_step = self.info.first
 
     def end(self) -> None:
-        """Take in what the batch came to."""
-        rows = torch.cat([self.batch.sum(2), self._rest])
+        """Add the counts of the batch to the total."""
+        rows = torch.cat([self.batch.sum(2), self._batch_totals])
         self.total = rows if self.total is None else self.total + rows
 
-    def count(self, summed: Summed) -> LayerCount:
-        """Return what was counted, over all processes."""
+    def count(self, reduce: Reduce) -> LayerCount:
+        """Return the counts, over all processes."""
         total = torch.zeros(4, 1, dtype=torch.float64) if self.total is None else self.total
-        effective, events, dense, inputs = summed(total)
-        weight = self.wire.layer.weight if self.has_synapses else torch.zeros(0)
+        effective, events, dense, inputs = reduce(total)
+        weight = self.info.layer.weight if self.has_synapses else torch.zeros(0)
         assert isinstance(weight, Tensor)
         return LayerCount(
-            name=self.wire.name,
-            kind=self.wire.kind,
+            name=self.info.name,
+            kind=self.info.kind,
             operation=self.operation,
-            spikes=self.wire.spikes,
+            spikes=self.info.spikes,
             effective=effective,
             dense=dense,
             events=events,
@@ -131,94 +132,97 @@ class LayerCounter:
             zeros=int((weight == 0).sum()),
         )
 
-    def _see_given(self, layer: nn.Module, x: tuple[Tensor, ...], y: Tensor) -> None:
-        self._see(y)
+    def _count_output(self, layer: nn.Module, x: tuple[Tensor, ...], y: Tensor) -> None:
+        self._count(y)
 
-    def _see_code(self, code: Tensor) -> None:
-        stem = self.wire.stem
+    def _count_code(self, code: Tensor) -> None:
+        stem = self.info.stem
         assert stem is not None
-        x = code[stem.analog_steps :] if self.wire.spikes else stem.normalised(code)
-        self._see(x.flatten(2) if self.wire.kind == "linear" else x)
+        x = code[stem.analog_steps :] if self.info.spikes else stem.normalised(code)
+        self._count(x.flatten(2) if self.info.kind == "linear" else x)
 
-    def _see(self, x: Tensor) -> None:
+    def _count(self, x: Tensor) -> None:
         """Count the next n steps: `[n, B, ...]` or `[n B, ...]`, the last axes those of the layer.
 
-        Axes between belong to a sample, such as tokens. A layer that is used again begins anew.
+        Axes in between, such as tokens, belong to a sample. If a layer is used again, counting
+        restarts at its first step.
         """
-        most, samples = self.batch.shape[1:]
-        axes = {"linear": 1, "conv": 3, "pool": 3}.get(self.wire.kind, x.dim() - 2)
-        by_step = x.dim() > axes + 1 and x.shape[1] == samples and len(x) <= most
+        max_steps, samples = self.batch.shape[1:]
+        axes = {"linear": 1, "conv": 3, "pool": 3}.get(self.info.kind, x.dim() - 2)
+        by_step = x.dim() > axes + 1 and x.shape[1] == samples and len(x) <= max_steps
         if x.numel() == 0:
             return
-        number, rest = (len(x), 0) if by_step else divmod(len(x), samples)
-        steps = self._next(0 if rest else number)
+        number, remainder = (len(x), 0) if by_step else divmod(len(x), samples)
+        steps = self._advance(0 if remainder else number)
         if steps is None:
             return
         rows = x.reshape(-1, *x.shape[x.dim() - axes :])
         shape = tuple(rows.shape[1:])
         if shape not in self._fan_outs:
-            self._fan_outs[shape] = FanOut(self.wire.layer, shape)
+            self._fan_outs[shape] = FanOut(self.info.layer, shape)
         fan_out = self._fan_outs[shape]
-        found = fan_out.count(rows, spikes=self.wire.spikes).view(2, number, samples, -1)
-        self._take(steps, found.sum(3), len(rows) * fan_out.dense, len(rows) * fan_out.inputs)
+        found = fan_out.count(rows, spikes=self.info.spikes).view(2, number, samples, -1)
+        self._add(steps, found.sum(3), len(rows) * fan_out.dense, len(rows) * fan_out.inputs)
 
-    def _next(self, number: int) -> slice | None:
-        """Return the next so many steps; None, and the layer is lost, where they do not fit."""
-        begin = self.wire.first if self._at >= self.batch.shape[1] else self._at
-        if not 0 < number <= self.batch.shape[1] - begin:
-            self.lost = True
+    def _advance(self, number: int) -> slice | None:
+        """Return the next `number` steps; if they do not fit, None: the layer is uncountable."""
+        max_steps = self.batch.shape[1]
+        begin = self.info.first if self._next_step >= max_steps else self._next_step
+        if not 0 < number <= max_steps - begin:
+            self.uncountable = True
             return None
-        self._at = begin + number
-        return slice(begin, self._at)
+        self._next_step = begin + number
+        return slice(begin, self._next_step)
 
-    def _take(self, steps: slice, found: Tensor, dense: float, inputs: float) -> None:
-        """Add what some steps came to.
+    def _add(self, steps: slice, found: Tensor, dense: float, inputs: float) -> None:
+        """Add the counts of some steps.
 
         Args:
-            steps: which.
+            steps: of the counts.
             found: effective operations and events, `[2, n, B]`.
-            dense, inputs: dense operations and inputs of all samples and steps.
+            dense, inputs: dense operations and inputs, over all samples and these steps.
         """
         self.batch[:, steps] += found.cpu()
         each = torch.tensor([[dense], [inputs]], dtype=torch.float64) / found.shape[1]
-        self._rest[:, steps] += each
+        self._batch_totals[:, steps] += each
 
 
 class AttentionCounter(LayerCounter):
-    """Counts Kᵀ V and Q (Kᵀ V): an operation for each pair of factors that are not 0."""
+    """Counts Kᵀ V and Q (Kᵀ V): one operation for each pair of nonzero factors."""
 
-    def _see(self, x: Tensor) -> None:
-        layer = self.wire.layer
+    def _count(self, x: Tensor) -> None:
+        layer = self.info.layer
         assert isinstance(layer, SelfAttention)
         number, samples = x.shape[:2]
-        steps = self._next(number)
+        steps = self._advance(number)
         if steps is None:
             return
         _, k, v = layer.split(x)
-        met = (k.transpose(-1, -2) @ v).ne(0).to(x.dtype).sum(3)  # by a query of each channel
-        there = x if self.wire.spikes else x.ne(0).to(x.dtype)
-        q, k, v = layer.split(there)  # [T B, heads, tokens, depth]
+        # Nonzero entries of Kᵀ V that a query of each channel meets.
+        kv_nonzero = (k.transpose(-1, -2) @ v).ne(0).to(x.dtype).sum(3)
+        nonzero = x if self.info.spikes else x.ne(0).to(x.dtype)
+        q, k, v = layer.split(nonzero)  # [T B, heads, tokens, depth]
         pairs = k.sum(3).double() * v.sum(3).double()
-        operations = pairs.sum((1, 2)) + (q.sum(2).double() * met.double()).sum((1, 2))
+        operations = pairs.sum((1, 2)) + (q.sum(2).double() * kv_nonzero.double()).sum((1, 2))
         events = q.sum((1, 2, 3)) + k.sum((1, 2, 3)) + v.sum((1, 2, 3))
         found = torch.stack([operations, events.double()]).view(2, number, samples)
         inputs = x.numel()
-        self._take(steps, found, 2 * (inputs // 3) * q.shape[3], inputs)
+        self._add(steps, found, 2 * (inputs // 3) * q.shape[3], inputs)
 
 
 class NeuronCounter:
-    """Counts what a layer of neurons gives."""
+    """Counts the outputs of a layer of neurons."""
 
-    def __init__(self, wire: LayerInfo) -> None:
-        assert isinstance(wire.layer, SpikingLayer)
-        self.wire = wire
-        self.spiking = getattr(wire.layer.neuron, "spiking", True)
+    def __init__(self, info: LayerInfo) -> None:
+        assert isinstance(info.layer, SpikingLayer)
+        self.info = info
+        self.spiking = getattr(info.layer.neuron, "spiking", True)
         self.neurons = 0
-        self.total: Tensor | None = None  # [2, T]: active, places
+        self.total: Tensor | None = None  # [2, T]: active, all outputs
 
-    def watch(self) -> Callable[[], None]:
-        """See what the neurons give; return what ends it."""
-        layer = self.wire.layer
+    def attach(self) -> Callable[[], None]:
+        """Observe the layer's output; return the function that detaches the observer."""
+        layer = self.info.layer
         assert isinstance(layer, SpikingLayer)
         if self.spiking:
             layer.spike_observers.append(self._add)
@@ -232,21 +236,21 @@ class NeuronCounter:
         self._samples = samples
 
     def end(self) -> None:
-        """Take in what the batch came to."""
+        """End a batch; `_add` has counted it already."""
 
-    def _add(self, active: Tensor, places: int) -> None:
-        found = torch.stack([active.double().cpu(), torch.full((len(active),), float(places))])
-        self.neurons = places // max(self._samples, 1)
+    def _add(self, active: Tensor, outputs: int) -> None:
+        found = torch.stack([active.double().cpu(), torch.full((len(active),), float(outputs))])
+        self.neurons = outputs // max(self._samples, 1)
         self.total = found if self.total is None else self.total + found
 
-    def count(self, summed: Summed) -> NeuronCount:
-        """Return what was counted, over all processes."""
+    def count(self, reduce: Reduce) -> NeuronCount:
+        """Return the counts, over all processes."""
         total = torch.zeros(2, 1, dtype=torch.float64) if self.total is None else self.total
-        active, places = summed(total)
+        active, outputs = reduce(total)
         return NeuronCount(
-            name=self.wire.name,
+            name=self.info.name,
             spiking=self.spiking,
             neurons=self.neurons,
             active=active,
-            updates=places if self.spiking else torch.zeros_like(places),
+            updates=outputs if self.spiking else torch.zeros_like(outputs),
         )

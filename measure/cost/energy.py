@@ -1,4 +1,4 @@
-"""Energy from counted operations, by a table of what each costs."""
+"""Energy of counted operations, by a table of costs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ FORMULA = "E = mac·MAC + ac·AC + neuron_update·updates + memory_byte·bytes"
 
 
 @dataclass(frozen=True)
-class Spent:
-    """What something spends, by step: `[T]`, or of each sample `[T, N]`.
+class Cost:
+    """Operations and memory traffic by step, `[T]`, or by step and sample, `[T, N]`.
 
     Attributes:
         ac, mac: accumulates and multiply-accumulates.
@@ -30,8 +30,8 @@ class Spent:
     updates: Tensor
     bytes: Tensor
 
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(
             self.ac + other.ac,
             self.mac + other.mac,
             self.updates + other.updates,
@@ -40,90 +40,89 @@ class Spent:
 
     def picojoules(self, table: CostTable) -> dict[str, Tensor]:
         """Return the energy of synapses (all sums and products), neurons and memory, in pJ."""
-        cost = table.picojoules
+        each = table.picojoules
         return {
-            "synapses": cost.mac * self.mac + cost.ac * self.ac,
-            "neurons": cost.neuron_update * self.updates,
-            "memory": cost.memory_byte * self.bytes,
+            "synapses": each.mac * self.mac + each.ac * self.ac,
+            "neurons": each.neuron_update * self.updates,
+            "memory": each.memory_byte * self.bytes,
         }
 
     def total(self, table: CostTable) -> float:
-        """Return the energy of all of it, in pJ."""
+        """Return the total energy, in pJ."""
         return sum(float(part.sum()) for part in self.picojoules(table).values())
 
 
-def spent_by_layer(layer: LayerCount, table: CostTable, *, dense: bool = False) -> Spent:
-    """Return what a layer of weights spends.
+def layer_cost(layer: LayerCount, table: CostTable, *, dense: bool = False) -> Cost:
+    """Return the cost of a layer.
 
-        bytes = (weight + 2·value)·operations + 2·event·spikes       given spikes
-        bytes = (weight + 2·value)·operations + 2·value·inputs       given values
+        bytes = (weight + 2·value)·operations + 2·event·spikes       input spikes
+        bytes = (weight + 2·value)·operations + 2·value·inputs       input values
 
-    An operation reads its weight, where there is one, and reads and writes the sum that it adds to.
-    What a layer is given is written once and read once: spikes that there are, as addresses, and
-    all values.
+    An operation reads its weight, if it has one, and reads and writes the sum it adds to. The input
+    is written once and read once: spikes as addresses, values all of them.
 
     Args:
         layer: its counts.
-        table: tells the sizes.
-        dense: without leaving out inputs and weights that are 0.
+        table: of costs, with the sizes.
+        dense: count operations on inputs and weights of 0 too.
     """
-    size, none = table.bytes, torch.zeros_like(layer.dense)
+    size, zero = table.bytes, torch.zeros_like(layer.dense)
     operations = layer.dense if dense else layer.effective
-    each = 2 * size.value + (size.weight if layer.synaptic else 0)
+    per_operation = 2 * size.value + (size.weight if layer.synaptic else 0)
     spikes = layer.inputs if dense else layer.events
-    given = size.event * spikes if layer.spikes else size.value * layer.inputs
-    traffic = each * operations + 2 * given
+    inputs = size.event * spikes if layer.spikes else size.value * layer.inputs
+    traffic = per_operation * operations + 2 * inputs
     if layer.operation == "ac":
-        return Spent(operations, none, none, traffic)
-    return Spent(none, operations, none, traffic)
+        return Cost(operations, zero, zero, traffic)
+    return Cost(zero, operations, zero, traffic)
 
 
-def spent_by_neurons(layer: NeuronCount, table: CostTable) -> Spent:
-    """Return what a layer of neurons spends: an update reads and writes a membrane."""
-    none = torch.zeros_like(layer.updates)
-    return Spent(none, none, layer.updates, 2 * table.bytes.value * layer.updates)
+def neuron_cost(layer: NeuronCount, table: CostTable) -> Cost:
+    """Return the cost of a layer of neurons: an update reads and writes a membrane."""
+    zero = torch.zeros_like(layer.updates)
+    return Cost(zero, zero, layer.updates, 2 * table.bytes.value * layer.updates)
 
 
-def spent(counts: Counts, table: CostTable, *, dense: bool = False) -> Spent:
-    """Return what a network spends on all samples, by step."""
-    none = torch.zeros(counts.steps, dtype=torch.float64)
-    total = Spent(none, none, none, none)
+def total_cost(counts: Counts, table: CostTable, *, dense: bool = False) -> Cost:
+    """Return the cost of a network for all samples, by step."""
+    zero = torch.zeros(counts.steps, dtype=torch.float64)
+    total = Cost(zero, zero, zero, zero)
     for layer in counts.layers:
-        total += spent_by_layer(layer, table, dense=dense)
+        total += layer_cost(layer, table, dense=dense)
     for neurons in counts.neurons:
-        total += spent_by_neurons(neurons, table)
+        total += neuron_cost(neurons, table)
     return total
 
 
 def energy_of_samples(counts: Counts, table: CostTable) -> Tensor:
     """Return the energy of each sample at each step, `[T, N]`, in pJ.
 
-    Their sum over the samples is that of `spent`: what does not depend on spikes is the same for
-    all of them.
+    The sum over samples is the energy of `total_cost`: the part that does not depend on spikes is
+    shared equally among the samples.
     """
     size = table.bytes
-    by_spikes = (
+    spike_bytes = (
         size.weight * counts.reads
         + 2 * size.value * (counts.ac + counts.mac)
         + 2 * size.event * counts.events
     )
-    total = spent(counts, table)
-    same = (total.bytes - by_spikes.sum(1)) / max(counts.samples, 1)
+    total = total_cost(counts, table)
+    equal_bytes = (total.bytes - spike_bytes.sum(1)) / max(counts.samples, 1)
     updates = total.updates / max(counts.samples, 1)
-    each = Spent(
-        counts.ac, counts.mac, updates.view(-1, 1), by_spikes + same.view(-1, 1)
+    each = Cost(
+        counts.ac, counts.mac, updates.view(-1, 1), spike_bytes + equal_bytes.view(-1, 1)
     ).picojoules(table)
     return each["synapses"] + each["neurons"] + each["memory"]
 
 
 def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
-    """Return operations, traffic and energy as plain values, each the mean of a sample.
+    """Return operations, traffic and energy as plain values, each the mean over samples.
 
-    Beside totals, what NeuroBench calls effective and dense synaptic operations (of convolutions
-    and linear layers), sparsity and footprint; and each layer by step.
+    Besides totals: the effective and dense synaptic operations of NeuroBench (of convolutions and
+    linear layers), its sparsity and footprint, and each layer by step.
     """
     n = max(counts.samples, 1)
-    total = spent(counts, table)
+    total = total_cost(counts, table)
     parts = {key: float(value.sum()) / n for key, value in total.picojoules(table).items()}
     synaptic = [layer for layer in counts.layers if layer.synaptic]
 
@@ -135,7 +134,7 @@ def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
         "formula": FORMULA,
         "picojoules_per_sample": sum(parts.values()),
         "picojoules_by_part": parts,
-        "picojoules_by_step": _each(sum(total.picojoules(table).values()), n),
+        "picojoules_by_step": _mean(sum(total.picojoules(table).values()), n),
         "accumulates": float(total.ac.sum()) / n,
         "multiply_accumulates": float(total.mac.sum()) / n,
         "synaptic_operations": {
@@ -156,33 +155,33 @@ def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
 
 
 def _layer(layer: LayerCount, table: CostTable, n: int) -> dict[str, Any]:
-    costs = spent_by_layer(layer, table)
+    cost = layer_cost(layer, table)
     return {
         "name": layer.name,
         "kind": layer.kind,
         "operation": layer.operation,
         "given": "spikes" if layer.spikes else "values",
         "weights": layer.weights,
-        "effective": _each(layer.effective, n),
-        "dense": _each(layer.dense, n),
-        "events": _each(layer.events, n),
-        "bytes": _each(costs.bytes, n),
-        "picojoules": _each(sum(costs.picojoules(table).values()), n),
+        "effective": _mean(layer.effective, n),
+        "dense": _mean(layer.dense, n),
+        "events": _mean(layer.events, n),
+        "bytes": _mean(cost.bytes, n),
+        "picojoules": _mean(sum(cost.picojoules(table).values()), n),
     }
 
 
 def _neurons(layer: NeuronCount, table: CostTable, n: int) -> dict[str, Any]:
-    costs = spent_by_neurons(layer, table)
+    cost = neuron_cost(layer, table)
     return {
         "name": layer.name,
         "neurons": layer.neurons,
         "spiking": layer.spiking,
-        "rate": _each(layer.active, n * max(layer.neurons, 1)),
-        "updates": _each(layer.updates, n),
-        "bytes": _each(costs.bytes, n),
-        "picojoules": _each(sum(costs.picojoules(table).values()), n),
+        "rate": _mean(layer.active, n * max(layer.neurons, 1)),
+        "updates": _mean(layer.updates, n),
+        "bytes": _mean(cost.bytes, n),
+        "picojoules": _mean(sum(cost.picojoules(table).values()), n),
     }
 
 
-def _each(values: Any, n: int) -> list[float]:
+def _mean(values: Any, n: int) -> list[float]:
     return (values / n).tolist()

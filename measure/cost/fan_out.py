@@ -1,4 +1,4 @@
-"""How many outputs an input reaches, exactly."""
+"""Fan-out: the exact number of outputs that an input contributes to."""
 
 from __future__ import annotations
 
@@ -8,72 +8,72 @@ from torch.nn.functional import avg_pool2d
 
 from ...kernels.memory import buffers
 
-EXACT = 2**24  # whole numbers up to here are exact in float32
+MAX_EXACT = 2**24  # integers up to here are exact in float32
 
 
 class FanOut:
-    """How many operations each input of a layer costs, and the sum of them over given inputs.
+    """The number of operations that each input of a layer causes, and their sum over an input.
 
         fan_out_i = Σ_o [w_{o,i} ≠ 0]        effective = Σ_i [x_i ≠ 0] fan_out_i
 
-    over the outputs o that exist: it is the gradient of Σ y by x with every weight replaced by 1
-    or 0, so that strides, zeros around an image, groups and dilation are those of the layer itself.
-    The sum over i is one product of matrices, in parts so small that float32 is exact.
+    over the outputs o. It is computed as the gradient of Σ y by x with every weight replaced by 1
+    or 0, so that stride, padding, groups and dilation are those of the layer itself. The sum over i
+    is one matrix product, split into parts so small that float32 is exact.
 
     Args:
-        layer: convolution, linear layer or mean pool; anything else passes each value on once.
+        layer: convolution, linear layer or mean pool; any other layer has a fan-out of 1.
         shape: of one sample, (C, H, W) or (F).
 
     Attributes:
-        dense: operations of any input and any weight.
-        inputs: values of one sample.
+        dense: operations per sample, whatever the input and the weights.
+        inputs: values per sample.
     """
 
     def __init__(self, layer: nn.Module, shape: tuple[int, ...]) -> None:
-        dense = _reached(layer, shape, every=True)
+        dense = _fan_out(layer, shape, dense=True)
         weight = getattr(layer, "weight", None)
         pruned = isinstance(weight, Tensor) and bool((weight == 0).any())
-        effective = _reached(layer, shape, every=False) if pruned else dense
+        effective = _fan_out(layer, shape, dense=False) if pruned else dense
         self.dense = float(dense.double().sum())
         self.inputs = dense.numel()
         flat = _flat(effective.unsqueeze(0))[0].double()
-        weights = _parts(flat)
-        self._split = weights.shape[1]
-        self._matrix = torch.cat([weights, _parts(torch.ones_like(flat))], 1)
+        operations = _exact_columns(flat)
+        self._split = operations.shape[1]
+        self._matrix = torch.cat([operations, _exact_columns(torch.ones_like(flat))], 1)
 
     def count(self, x: Tensor, *, spikes: bool) -> Tensor:
-        """Return effective operations and inputs that are not 0, of each sample, `[2, N]` float64.
+        """Return effective operations and nonzero inputs of each sample, `[2, N]` float64.
 
         Args:
             x: `[N, C, H, W]` or `[N, F]`.
             spikes: whether all values are 0 or 1.
         """
         rows = _flat(x)
-        # On CUDA products of float32 may be rounded, if the user allows it.
-        there = rows.to(torch.float64 if rows.is_cuda else torch.float32) if spikes else _mask(rows)
-        self._matrix = self._matrix.to(there)
+        # CUDA may round products of float32 (TF32), if the user allows it.
+        mask = rows.to(torch.float64 if rows.is_cuda else torch.float32) if spikes else _mask(rows)
+        self._matrix = self._matrix.to(mask)
         with torch.autocast(rows.device.type, enabled=False):
-            sums = (there @ self._matrix).double()
+            sums = (mask @ self._matrix).double()
         return torch.stack([sums[:, : self._split].sum(1), sums[:, self._split :].sum(1)])
 
 
 def _mask(rows: Tensor) -> Tensor:
-    """Return 1 where a value is not 0."""
+    """Return 1 for each nonzero value, 0 for the others."""
     if rows.device.type != "cpu":
         return rows.ne(0).to(torch.float64 if rows.is_cuda else torch.float32)
-    # Memory that is new costs more than the comparison.
+    # Fresh memory would cost more than the comparison.
     return torch.ne(rows, 0, out=buffers.take(*rows.shape))
 
 
 def _flat(x: Tensor) -> Tensor:
-    """Return `[N, L]`, in the order in which images lie in memory: channels next to each other."""
+    """Return `[N, L]`; images in channels-last order, as they are in memory."""
     return x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x.flatten(1)
 
 
-def _reached(layer: nn.Module, shape: tuple[int, ...], *, every: bool) -> Tensor:
-    """Return how many outputs each input reaches, float32: whole numbers that it holds exactly."""
+def _fan_out(layer: nn.Module, shape: tuple[int, ...], *, dense: bool) -> Tensor:
+    """Return the fan-out of each input, float32 (exact integers)."""
     if isinstance(layer, nn.Linear):
-        return _links(layer.weight, every=every).sum(0)
+        return _links(layer.weight, dense=dense).sum(0)
     if not isinstance(layer, nn.Conv2d | nn.AvgPool2d):
         return torch.ones(shape)
     with torch.enable_grad():
@@ -82,21 +82,21 @@ def _reached(layer: nn.Module, shape: tuple[int, ...], *, every: bool) -> Tensor
             window = (layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
             y = avg_pool2d(x, *window, divisor_override=1)
         else:
-            y = nn.Conv2d._conv_forward(layer, x, _links(layer.weight, every=every), None)
-        (reached,) = torch.autograd.grad(y, x, torch.ones_like(y))
-    return reached[0]
+            y = nn.Conv2d._conv_forward(layer, x, _links(layer.weight, dense=dense), None)
+        (fan_out,) = torch.autograd.grad(y, x, torch.ones_like(y))
+    return fan_out[0]
 
 
-def _links(weight: Tensor, *, every: bool) -> Tensor:
+def _links(weight: Tensor, *, dense: bool) -> Tensor:
     weight = weight.detach().cpu()
-    return torch.ones(weight.shape) if every else weight.ne(0).float()
+    return torch.ones(weight.shape) if dense else weight.ne(0).float()
 
 
-def _parts(values: Tensor) -> Tensor:
-    """Return `[L, G]`: values in G columns, the sum of each so small that it is exact."""
-    most = EXACT - float(values.max())
+def _exact_columns(values: Tensor) -> Tensor:
+    """Return `[L, G]`: the values distributed over G columns whose sums are exact in float32."""
+    max_sum = MAX_EXACT - float(values.max())
     before = values.cumsum(0) - values
-    part = (before // most).long()
-    columns = torch.zeros(len(values), int(part.max()) + 1)
-    columns[torch.arange(len(values)), part] = values.float()
+    column = (before // max_sum).long()
+    columns = torch.zeros(len(values), int(column.max()) + 1)
+    columns[torch.arange(len(values)), column] = values.float()
     return columns

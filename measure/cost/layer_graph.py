@@ -1,4 +1,4 @@
-"""What a network computes with, layer by layer, and whether a layer is given spikes or values."""
+"""The layers of a network that do arithmetic, and whether their inputs are spikes or values."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class LayerInfo:
 
     Attributes:
         name: of the layer, below the body.
-        kind: what it is; `join` is the sum at the end of a residual block.
-        layer: the module; of a join, its shortcut.
-        spikes: whether all that it is given is 0 or 1, by its place in the network.
-        first: the step, from 0, at which it is used first.
-        stem: the stem whose first weights these are, None elsewhere.
+        kind: of the layer; `join` is the sum at the end of a residual block.
+        layer: the module; for a join, its shortcut.
+        spikes: whether every input is 0 or 1, by the layer's position in the network.
+        first: the first step, from 0, at which it is used.
+        stem: the stem, if this is its first layer; None otherwise.
     """
 
     name: str
@@ -43,45 +43,44 @@ class LayerInfo:
 class LayerGraph:
     """The layers of a network's body, in order of computation.
 
-    Spikes stay spikes in max-pools, where they are gated by spikes (`and`, `iand`) and where a
-    tensor only changes its shape; sums and means of spikes are values. What stands within a part
-    of another package counts as given values.
+    The output of a max-pool, of a gate (`and`, `iand`) or of a reshape of spikes is spikes; sums
+    and means of spikes are values. Layers inside a module of another package have values as input.
 
     Attributes:
-        wires: what does arithmetic.
-        unknown: names of layers that have parameters, and that nothing is known of.
+        layers: those that do arithmetic.
+        unknown: names of other modules with parameters, whose arithmetic is not counted.
     """
 
-    wires: list[LayerInfo] = field(default_factory=list)
+    layers: list[LayerInfo] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
     @staticmethod
     def of(body: nn.Module) -> LayerGraph:
-        """Return the wiring of a network's body."""
+        """Return the graph of a network's body."""
         found = LayerGraph()
-        found._take("", body, spikes=False)
+        found._visit("", body, spikes=False)
         return found
 
-    def _take(self, name: str, part: nn.Module, *, spikes: bool) -> bool:
-        """Add a part that is given spikes, or values; return whether it gives spikes."""
+    def _visit(self, name: str, part: nn.Module, *, spikes: bool) -> bool:
+        """Add a part with spikes or values as input; return whether its output is spikes."""
         match part:
             case Stem():
-                return self._take_stem(name, part)
+                return self._visit_stem(name, part)
             case SpikingLayer():
                 self._add(LayerInfo(name, "neuron", part))
                 fires = getattr(part.neuron, "spiking", True)
-                return fires if part.pool is None else self._take(name, part.pool, spikes=fires)
+                return fires if part.pool is None else self._visit(name, part.pool, spikes=fires)
             case OverTime():
-                return self._take(name, part.layer, spikes=spikes)
+                return self._visit(name, part.layer, spikes=spikes)
             case Readout():
-                return self._take(name, part.linear, spikes=spikes)
+                return self._visit(name, part.linear, spikes=spikes)
             case nn.Sequential():
-                for key, child in part._modules.items():  # a layer may stand in several places
+                for key, child in part._modules.items():  # a layer may be in it more than once
                     assert child is not None
-                    spikes = self._take(_below(name, key), child, spikes=spikes)
+                    spikes = self._visit(_below(name, key), child, spikes=spikes)
                 return spikes
             case Residual():
-                return self._take_residual(name, part, spikes)
+                return self._visit_residual(name, part, spikes)
             case SelfAttention():
                 self._add(LayerInfo(name, "attention", part, spikes))
                 return False
@@ -95,38 +94,38 @@ class LayerGraph:
             case nn.MaxPool2d() | nn.Flatten() | nn.Identity() | nn.Dropout():
                 return spikes
             case TimeNorm() | nn.BatchNorm1d() | nn.BatchNorm2d():
-                return False  # a factor and an offset of the neuron's input
+                return False  # scales and shifts the neuron's input
         if any(True for _ in part.parameters(recurse=False)):
             self.unknown.append(name)
         for key, child in part.named_children():
-            self._take(_below(name, key), child, spikes=False)
+            self._visit(_below(name, key), child, spikes=False)
         return False
 
-    def _add(self, wire: LayerInfo) -> None:
-        """Add a layer; one that is used again is given spikes if it always is."""
-        for i, known in enumerate(self.wires):
-            if known.layer is wire.layer:
-                self.wires[i] = replace(known, spikes=known.spikes and wire.spikes)
+    def _add(self, info: LayerInfo) -> None:
+        """Add a layer; if it is used again, its input is spikes only if every input is."""
+        for i, known in enumerate(self.layers):
+            if known.layer is info.layer:
+                self.layers[i] = replace(known, spikes=known.spikes and info.spikes)
                 return
-        self.wires.append(wire)
+        self.layers.append(info)
 
-    def _take_stem(self, name: str, part: Stem) -> bool:
+    def _visit_stem(self, name: str, part: Stem) -> bool:
         paths = {"analog": part.analog, "spikes": part.spikes}
         for key, path in paths.items():
             if path is None:
                 continue
-            begin = len(self.wires)
-            self._take(_below(name, key), path, spikes=key == "spikes")
-            steps = part.analog_steps if key == "spikes" else 0
-            self.wires[begin:] = [replace(wire, first=steps) for wire in self.wires[begin:]]
-            self.wires[begin] = replace(self.wires[begin], stem=part)
+            begin = len(self.layers)
+            self._visit(_below(name, key), path, spikes=key == "spikes")
+            first = part.analog_steps if key == "spikes" else 0
+            self.layers[begin:] = [replace(info, first=first) for info in self.layers[begin:]]
+            self.layers[begin] = replace(self.layers[begin], stem=part)
         return False
 
-    def _take_residual(self, name: str, part: Residual, spikes: bool) -> bool:
-        fires = self._take(_below(name, "main"), part.main, spikes=spikes)
-        other = self._take(_below(name, "shortcut"), part.shortcut, spikes=spikes)
+    def _visit_residual(self, name: str, part: Residual, spikes: bool) -> bool:
+        fires = self._visit(_below(name, "main"), part.main, spikes=spikes)
+        other = self._visit(_below(name, "shortcut"), part.shortcut, spikes=spikes)
         if part.join == "add":
-            self.wires.append(LayerInfo(name, "join", part.shortcut, other))
+            self.layers.append(LayerInfo(name, "join", part.shortcut, other))
             return False
         return fires and other
 

@@ -1,4 +1,4 @@
-"""How many operations a network spends, counted from what really passes through it."""
+"""Operations of a network, counted from the activations of its layers."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .layer_graph import LayerGraph, LayerInfo
 
 @dataclass(frozen=True)
 class Counts:
-    """What a network spends on a split.
+    """Operations of a network on a split.
 
     Attributes:
         samples: N.
         layers, neurons: in order of computation.
-        ac, mac: of each sample at each step over all layers, `[T, N]` float64.
-        reads: of them, those that read a weight.
-        events: spikes that layers are given.
-        parameters: their number.
+        ac, mac: accumulates and multiply-accumulates over all layers, `[T, N]` float64.
+        reads: the part of them that reads a weight, `[T, N]`.
+        events: spikes in the inputs of layers, `[T, N]`.
+        parameters: number of parameters.
         footprint: bytes of parameters and buffers.
-        uncounted: names of layers with parameters that nothing is known of.
+        uncounted: names of layers with parameters whose operations are not counted.
     """
 
     samples: int
@@ -46,10 +46,10 @@ class Counts:
         return len(self.ac)
 
     def activation_sparsity(self) -> float:
-        """Return the share of outputs of neurons that are 0."""
-        places = sum(layer.neurons for layer in self.neurons) * self.samples * self.steps
+        """Return the share of neuron outputs that are 0."""
+        outputs = sum(layer.neurons for layer in self.neurons) * self.samples * self.steps
         active = sum(float(layer.active.sum()) for layer in self.neurons)
-        return 1 - active / places if places else 0.0
+        return 1 - active / outputs if outputs else 0.0
 
     def connection_sparsity(self) -> float:
         """Return the share of weights that are 0."""
@@ -60,18 +60,19 @@ class Counts:
 class Operations:
     """Count the operations of a network while the context is open.
 
-    An input x_i that is not 0 costs an operation for each weight that is not 0 on its way to an
-    output that exists: with strides, zeros around an image, groups and dilation as they are,
+    A nonzero input x_i costs one operation for each nonzero weight that connects it to an output,
+    with the layer's own stride, padding, groups and dilation:
 
         effective_t = Σ_i [x_{t,i} ≠ 0] Σ_o [w_{o,i} ≠ 0]
 
-    It is an accumulate (`ac`) where the layer is given spikes, a multiply-accumulate (`mac`) where
-    it is given values. `dense` counts all inputs and weights. Mean pools accumulate; a residual
-    sum accumulates its shortcut; attention of spikes accumulates Kᵀ V and then Q (Kᵀ V). Biases,
-    max-pools and gates of spikes cost nothing here. A static code is weighed once, at step 1.
+    The operation is an accumulate (`ac`) if the input is spikes, a multiply-accumulate (`mac`) if
+    it is values. `dense` counts all inputs and weights. Mean pools accumulate; a residual sum
+    accumulates its shortcut; attention of spikes accumulates Kᵀ V and then Q (Kᵀ V). Biases,
+    max-pools and gates of spikes are not counted. The first layer is counted once, at step 1, if
+    the code is static.
 
     Args:
-        network: usually `frozen()`: norms are folded into weights, as in what is deployed.
+        network: usually `frozen()`, in which norms are folded into weights as for deployment.
 
     Source: effective and dense synaptic operations as NeuroBench counts them (Yik et al., Nature
     Communications 2025).
@@ -87,17 +88,17 @@ class Operations:
 
     def __init__(self, network: SpikingNetwork) -> None:
         self._network = network
-        self._wiring = LayerGraph.of(network.body)
-        self._counters = [_counter(wire) for wire in self._wiring.wires]
-        self._ends: list[Callable[[], None]] = []
+        self._graph = LayerGraph.of(network.body)
+        self._counters = [_counter(info) for info in self._graph.layers]
+        self._detach: list[Callable[[], None]] = []
         self._by_sample: list[Tensor] = []  # [4, T, B] of each batch, as in `Counts`
         self._samples = 0
 
     def __enter__(self) -> Operations:
         body = self._network.body
-        self._ends = [
+        self._detach = [
             body.register_forward_pre_hook(self._begin).remove,
-            *(counter.watch() for counter in self._counters),
+            *(counter.attach() for counter in self._counters),
             body.register_forward_hook(self._end).remove,
         ]
         return self
@@ -108,30 +109,28 @@ class Operations:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for end in self._ends:
-            end()
-        self._ends = []
+        for detach in self._detach:
+            detach()
+        self._detach = []
 
     def counts(
         self,
-        summed: Callable[[Tensor], Tensor] = lambda found: found,
-        gathered: Callable[[Tensor], Tensor] = lambda found: found,
+        reduce: Callable[[Tensor], Tensor] = lambda value: value,
+        gather: Callable[[Tensor], Tensor] = lambda value: value,
     ) -> Counts:
-        """Return what was counted.
+        """Return the counts.
 
         Args:
-            summed: gives the sum of a tensor over all processes, each of which calls it.
-            gathered: gives `[..., N]` of the samples of all processes, in order.
+            reduce: returns the sum of a tensor over all processes; every process calls it.
+            gather: returns `[..., N]` for the samples of all processes, in order.
         """
-        lost = [c.wire.name for c in self._layer_counters() if c.lost]
-        found = [c.count(summed) for c in self._counters if c.wire.name not in lost]
-        none = torch.zeros(4, 1, 0, dtype=torch.float64)
-        ac, mac, reads, events = gathered(
-            torch.cat(self._by_sample, 2) if self._by_sample else none
-        )
+        uncountable = [c.info.name for c in self._layer_counters() if c.uncountable]
+        found = [c.count(reduce) for c in self._counters if c.info.name not in uncountable]
+        empty = torch.zeros(4, 1, 0, dtype=torch.float64)
+        ac, mac, reads, events = gather(torch.cat(self._by_sample, 2) if self._by_sample else empty)
         tensors = (*self._network.parameters(), *self._network.buffers())
         return Counts(
-            samples=int(summed(torch.tensor(self._samples))),
+            samples=int(reduce(torch.tensor(self._samples))),
             layers=[count for count in found if isinstance(count, LayerCount)],
             neurons=[count for count in found if isinstance(count, NeuronCount)],
             ac=ac,
@@ -140,15 +139,15 @@ class Operations:
             events=events,
             parameters=sum(value.numel() for value in self._network.parameters()),
             footprint=sum(value.numel() * value.element_size() for value in tensors),
-            uncounted=self._wiring.unknown + lost,
+            uncounted=self._graph.unknown + uncountable,
         )
 
-    def _begin(self, body: nn.Module, given: tuple[Tensor, ...]) -> None:
+    def _begin(self, body: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         for counter in self._counters:
-            counter.begin(*given[0].shape[:2])
+            counter.begin(*inputs[0].shape[:2])
 
-    def _end(self, body: nn.Module, given: tuple[Tensor, ...], logits: Tensor) -> None:
-        steps, samples = given[0].shape[:2]
+    def _end(self, body: nn.Module, inputs: tuple[Tensor, ...], logits: Tensor) -> None:
+        steps, samples = inputs[0].shape[:2]
         sums = torch.zeros(4, steps, samples, dtype=torch.float64)
         for counter in self._counters:
             counter.end()
@@ -156,7 +155,7 @@ class Operations:
             effective, events = counter.batch
             sums[0 if counter.operation == "ac" else 1] += effective
             sums[2] += effective if counter.has_synapses else 0
-            sums[3] += events if counter.wire.spikes else 0
+            sums[3] += events if counter.info.spikes else 0
         self._by_sample.append(sums)
         self._samples += samples
 
@@ -164,7 +163,7 @@ class Operations:
         return [counter for counter in self._counters if isinstance(counter, LayerCounter)]
 
 
-def _counter(wire: LayerInfo) -> LayerCounter | NeuronCounter:
-    if wire.kind == "neuron":
-        return NeuronCounter(wire)
-    return AttentionCounter(wire) if wire.kind == "attention" else LayerCounter(wire)
+def _counter(info: LayerInfo) -> LayerCounter | NeuronCounter:
+    if info.kind == "neuron":
+        return NeuronCounter(info)
+    return AttentionCounter(info) if info.kind == "attention" else LayerCounter(info)

@@ -1,4 +1,4 @@
-"""What operations cost on some hardware: tables that come with asnn, and a user's own."""
+"""Tables of the cost of operations on some hardware, built in or from a TOML file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ DEFAULT = "45nm-fp32"
 
 
 class Section(BaseModel):
-    """A part of a table; unknown keys are refused."""
+    """A section of a table; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Picojoules(Section):
-    """Energy of one of each, in pJ."""
+    """Energy of one operation of each kind, in pJ."""
 
     mac: float = Field(ge=0, lt=1e12)
     ac: float = Field(ge=0, lt=1e12)
@@ -30,7 +30,7 @@ class Picojoules(Section):
 
 
 class Bytes(Section):
-    """Size of a weight, of a value (membrane, sum, activation), and of the address of a spike."""
+    """Bytes of a weight, of a value (membrane, sum, activation), and of the address of a spike."""
 
     weight: float = Field(default=4, gt=0, le=1024)
     value: float = Field(default=4, gt=0, le=1024)
@@ -38,12 +38,12 @@ class Bytes(Section):
 
 
 class CostTable(Section):
-    """What operations cost on some hardware.
+    """The cost of operations on some hardware.
 
         E = mac · MAC + ac · AC + neuron_update · updates + memory_byte · bytes
 
     Attributes:
-        source: where the numbers are from.
+        source: of the numbers.
     """
 
     name: str
@@ -54,7 +54,7 @@ class CostTable(Section):
 
 
 def cost_table_names() -> list[str]:
-    """Return the names of the tables that come with asnn, the default first."""
+    """Return the names of the built-in tables, the default first."""
     return sorted((path.stem for path in TABLES.glob("*.toml")), key=lambda n: (n != DEFAULT, n))
 
 
@@ -62,8 +62,8 @@ def read_cost_table(name: str = DEFAULT) -> CostTable:
     """Return a table by name, or from a TOML file.
 
     Raises:
-        ConfigError: there is neither a table nor a file of that name.
-        DataError: the file is no table.
+        ConfigError: no table and no file has that name.
+        DataError: the file is not a valid table.
     """
     path = TABLES / f"{name}.toml" if name in cost_table_names() else Path(name)
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""Pictures: a training's curves and learned schedules; files of pictures."""
+"""Figures of training curves and learned schedules, and files of figures."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ...core.files import atomic_file
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which the colour-blind can tell apart.
+# The palette of Okabe and Ito, which is safe for colour-blind readers.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-FORMS = ("png", "svg", "pdf")
+FORMATS = ("png", "svg", "pdf")
 DPI = 110
 
 
@@ -44,7 +44,7 @@ def draw_curves(path: Path, history: list[dict[str, Any]]) -> None:
 
 
 def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> None:
-    """Draw what `measure.schedules` returns: one panel for each kind, one line for each layer.
+    """Draw the result of `measure.schedules`: a panel for each schedule, a line for each layer.
 
     Raises:
         AsnnError: the file cannot be written.
@@ -75,27 +75,27 @@ def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> 
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure to a file, in the form that the end of its name tells.
+    """Write a figure to a file, in the format of its suffix.
 
     Raises:
-        ConfigError: as `picture_form`.
+        ConfigError: see `figure_format`.
         AsnnError: the file cannot be written.
     """
-    form = picture_form(path)
+    format = figure_format(path)
     with atomic_file(path) as temporary:
-        figure.savefig(temporary, format=form, dpi=DPI)
+        figure.savefig(temporary, format=format, dpi=DPI)
 
 
-def picture_form(path: Path) -> str:
-    """Return png, svg or pdf, as a file's name ends; png where it has no suffix.
+def figure_format(path: Path) -> str:
+    """Return png, svg or pdf by the suffix of a file; png without suffix.
 
     Raises:
-        ConfigError: it ends otherwise.
+        ConfigError: the suffix is another one, or the file is `-` (stdout).
     """
-    form = path.suffix[1:].lower() or FORMS[0]
-    if form not in FORMS or path == Path("-"):  # not stdout
+    format = path.suffix[1:].lower() or FORMATS[0]
+    if format not in FORMATS or path == Path("-"):
         raise ConfigError(
             f"a picture cannot be written to {path}",
             why="its name must end in .png, .svg or .pdf",
         )
-    return form
+    return format

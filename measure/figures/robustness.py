@@ -1,4 +1,4 @@
-"""Accuracy against severity, drawn."""
+"""Figure of accuracy against severity."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from ...core.files import atomic_file
 from .curves import COLOURS
 
 MARKERS = "osD^vP*"
-MOST_COLUMNS = 4
+MAX_COLUMNS = 4
 
 
 def draw_robustness(path: Path, rows: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Draw what `robustness` returns: a panel for each corruption, a line for each network.
+    """Draw the rows of `robustness`: a panel for each corruption, a line for each network.
 
-    Severities stand side by side in their order, whatever their distance: bits go down as damage
-    goes up.
+    Severities are evenly spaced in their order, because the number of bits falls as damage rises.
 
     Args:
         path: the PNG file.
-        rows: of each network, by what to call it; at least one row in all.
+        rows: of each network, by its label; at least one row.
 
     Raises:
         AsnnError: the file cannot be written.
@@ -29,16 +28,16 @@ def draw_robustness(path: Path, rows: Mapping[str, list[dict[str, Any]]]) -> Non
     from matplotlib.figure import Figure
 
     panels = list(dict.fromkeys(row["corruption"] for each in rows.values() for row in each))
-    columns = min(len(panels), MOST_COLUMNS)
+    columns = min(len(panels), MAX_COLUMNS)
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(1 + 2.6 * columns, 0.6 + 2.4 * lines), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False, sharey=True)
     for axes, name in zip(grid.flat, panels, strict=False):
-        places: dict[float, int] = {}
+        positions: dict[float, int] = {}
         for i, (label, found) in enumerate(rows.items()):
             mine = [row for row in found if row["corruption"] == name]
             axes.plot(
-                [places.setdefault(row["severity"], len(places)) for row in mine],
+                [positions.setdefault(row["severity"], len(positions)) for row in mine],
                 [100 * row["accuracy"] for row in mine],
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
@@ -46,7 +45,7 @@ def draw_robustness(path: Path, rows: Mapping[str, list[dict[str, Any]]]) -> Non
                 linewidth=1.3,
                 label=label,
             )
-        axes.set_xticks(list(places.values()), [severity_text(s) for s in places], fontsize=8)
+        axes.set_xticks(list(positions.values()), [severity_text(s) for s in positions], fontsize=8)
         axes.set_title(name, fontsize=9)
         axes.set_ylim(0, 100)
         axes.grid(alpha=0.3)
@@ -64,5 +63,5 @@ def draw_robustness(path: Path, rows: Mapping[str, list[dict[str, Any]]]) -> Non
 
 
 def severity_text(severity: float) -> str:
-    """Return a severity for a heading; 0 is called clean."""
+    """Return a severity as text; 0 is `clean`."""
     return f"{severity:g}" if severity else "clean"

@@ -1,4 +1,4 @@
-"""How a network stands what goes wrong: corruptions by name, and accuracy against severity."""
+"""Corruptions by name, and the accuracy of a network against their severity."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ corruption_registry = Registry(
 
 @dataclass(frozen=True)
 class Corruption:
-    """One thing that can go wrong, by degrees.
+    """A corruption of inputs or of the network, with its severities.
 
     Attributes:
-        apply: `(network, severity, seed) -> network` of the same interface; it leaves the network
-            that it is given as it was.
-        unit: what a severity counts; 0 is always the clean network.
-        severities: those that are tried by default, from mild to hard.
-        least, most: the range of severities beside 0; by default a share.
-        whole: whether a severity is a whole number.
-        of_spikes: whether it is done to the spikes of a code, so that the code must have some.
+        apply: `(network, severity, seed) -> network` with the same interface; it does not change
+            its argument.
+        unit: of the severity; severity 0 is always the clean network.
+        severities: the defaults, from mild to severe.
+        least, most: the range of severities other than 0; by default that of a share.
+        whole: whether a severity must be an integer.
+        of_spikes: whether it changes the spikes of a code; the code must then have spikes.
     """
 
     apply: Callable[[SpikingNetwork, float, int], SpikingNetwork]
@@ -50,16 +50,16 @@ class Corruption:
     of_spikes: bool = False
 
     def fits(self, model: SpikingNetwork) -> bool:
-        """Return whether a network has what is to be corrupted."""
+        """Return whether it applies to a network."""
         return not self.of_spikes or model.coding.analog_steps < model.coding.steps
 
 
 def check_corruption(model: SpikingNetwork, name: str, severity: float) -> Corruption:
-    """Return the corruption of that name, if a network can suffer it to that severity.
+    """Return the corruption of that name, if it applies to the network with that severity.
 
     Raises:
-        ConfigError: there is none of that name, the severity is out of its range, or the code of
-            the network has no spikes to corrupt.
+        ConfigError: the name is unknown, the severity is out of range, or the corruption needs
+            spikes and the code of the network has none.
     """
     corruption = corruption_registry.get(name)
     if not corruption.fits(model):
@@ -81,16 +81,16 @@ def check_corruption(model: SpikingNetwork, name: str, severity: float) -> Corru
 def corrupt(model: SpikingNetwork, name: str, severity: float, seed: int = 0) -> SpikingNetwork:
     """Return the network with its input, code, weights or neurons corrupted.
 
-    It answers like any other: `evaluate` measures it unchanged. The network itself stays as it was,
-    and is returned where the severity is 0.
+    `evaluate` takes it like any other network. The argument is not changed; with severity 0 it is
+    returned itself.
 
     Args:
         model: the network.
         name: `gaussian-noise`, `salt-and-pepper`, `blur`, `contrast`, `spike-drop`,
             `spike-jitter`, `quantize`, `dead-neurons`, or one that an installed package adds.
         severity: in the unit of the corruption.
-        seed: of what is drawn. What befalls a sample is a function of the seed and the sample,
-            whatever the batch; what befalls a network is a function of the seed alone.
+        seed: of the random numbers. The corruption of a sample depends on the seed and the sample,
+            not on the batch; that of the network depends on the seed alone.
 
     Raises:
         ConfigError: see `check_corruption`.
@@ -108,32 +108,33 @@ def robustness(
     clean: Evaluation | None = None,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Return what a network does on a split under corruptions.
+    """Return the accuracy, loss and spikes of a network on a split under corruptions.
 
     Args:
         model: the network.
         split: samples and labels.
         severities: of each corruption, by its name.
-        seed: of what is drawn.
-        clean: the evaluation of the network itself, if it is at hand.
+        seed: of the random numbers.
+        clean: the evaluation of the clean network, if it is already known.
         options: of `evaluate`.
 
     Returns:
-        For each corruption the clean network (severity 0), then each severity, in order:
-        `corruption`, `severity`, `accuracy`, `loss`, `spike_rate`, `spikes_per_sample`.
+        Rows with `corruption`, `severity`, `accuracy`, `loss`, `spike_rate` and
+        `spikes_per_sample`: for each corruption first the clean network (severity 0), then each
+        severity in order.
 
     Raises:
-        ConfigError: see `check_corruption`; before anything is evaluated.
+        ConfigError: see `check_corruption`; raised before anything is evaluated.
     """
-    wanted = {name: list(dict.fromkeys([0, *given])) for name, given in severities.items()}
-    for name, given in wanted.items():
-        for severity in given:
+    requested = {name: list(dict.fromkeys([0, *levels])) for name, levels in severities.items()}
+    for name, levels in requested.items():
+        for severity in levels:
             check_corruption(model, name, severity)
     if clean is None:
         clean = evaluate(model, split, **options)
     rows = []
-    for name, given in wanted.items():
-        for severity in given:
+    for name, levels in requested.items():
+        for severity in levels:
             found = clean
             if severity:
                 found = evaluate(corrupt(model, name, severity, seed), split, **options)

@@ -1,7 +1,6 @@
-"""Corruptions of the network itself: weights of few bits, and neurons that never fire.
+"""Corruptions of the network: weights of few bits, and neurons that never fire.
 
-Both are done to a copy of the frozen network, which has its norms folded into the weights, as it
-is deployed.
+Both change a copy of the frozen network, in which norms are folded into weights as for deployment.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from .corruptions import Corruption
 
 @torch.no_grad()
 def quantized(model: SpikingNetwork, bits: float, seed: int = 0) -> SpikingNetwork:
-    """Return a copy whose weights of convolutions and linear layers hold so many bits.
+    """Return a copy whose convolutions and linear layers have weights of `bits` bits.
 
-    Symmetric, with a scale for each output channel i, Q = 2^(bits - 1) - 1:
+    Symmetric, with a scale for each output channel i and Q = 2^(bits - 1) - 1:
 
         d_i = max_j |W_ij| / Q        W_ij ← d_i round(W_ij / d_i)
 
-    With 8 bits these are the weights of `asnn export --weights int8`. Biases, norms that could not
-    be folded, leak, gain and threshold keep their precision; `seed` changes nothing.
+    With 8 bits these are the weights of `asnn export --weights int8`. Biases, norms that cannot be
+    folded, leak, gain and threshold keep their precision. `seed` is not used.
     """
     corrupted = copy.deepcopy(model.frozen())
     for layer in corrupted.modules():
@@ -34,25 +33,25 @@ def quantized(model: SpikingNetwork, bits: float, seed: int = 0) -> SpikingNetwo
     return corrupted
 
 
-def _quantized(weight: Tensor, greatest: int) -> Tensor:
-    d = weight.abs().amax(tuple(range(1, weight.dim())), keepdim=True) / greatest
+def _quantized(weight: Tensor, q_max: int) -> Tensor:
+    d = weight.abs().amax(tuple(range(1, weight.dim())), keepdim=True) / q_max
     d = d.masked_fill(d == 0, 1)
-    return d * (weight / d).round().clamp(-greatest, greatest)
+    return d * (weight / d).round().clamp(-q_max, q_max)
 
 
 def with_dead_neurons(model: SpikingNetwork, share: float, seed: int = 0) -> SpikingNetwork:
     """Return a copy in which a share of the neurons of each layer never fires.
 
-    Which ones is drawn from the seed, for all samples and steps alike, and more of them hold those
-    of a smaller share. A neuron is one value of `[C, H, W]`, in front of the pool of its layer. The
-    reference computes such a layer, not the fused kernels.
+    They are drawn from the seed, are the same for all samples and steps, and include those of any
+    smaller share. A neuron is one value of `[C, H, W]` before the layer's pool. The layer runs with
+    the reference kernels.
     """
     corrupted = copy.deepcopy(model.frozen())
     generator = torch.Generator().manual_seed(seed)
     for layer in corrupted.modules():
         if isinstance(layer, SpikingLayer):
-            own = int(torch.randint(2**62, (), generator=generator))
-            layer.neuron = PartlyDead(layer.neuron, share, own)
+            layer_seed = int(torch.randint(2**62, (), generator=generator))
+            layer.neuron = PartlyDead(layer.neuron, share, layer_seed)
             layer.kernels = "reference"
     return corrupted
 
@@ -72,7 +71,7 @@ class PartlyDead(nn.Module):
         return spikes * self.alive(spikes.shape[2:]).to(spikes)
 
     def alive(self, shape: torch.Size) -> Tensor:
-        """Return 1 for each neuron `[C, ...]` that can fire, 0 for the others."""
+        """Return 1 for each neuron `[C, ...]` that can fire, 0 for each dead one."""
         generator = torch.Generator().manual_seed(self.seed)
         order = torch.randperm(shape.numel(), generator=generator)
         alive = torch.ones(shape.numel())

@@ -1,4 +1,4 @@
-"""A contestant that is built in a test."""
+"""A baseline that is defined in a test."""
 
 import sys
 import types
@@ -10,14 +10,14 @@ from asnn.benchmarks.baselines import BASELINES, Baseline
 
 @pytest.fixture
 def enter(monkeypatch):
-    """Let `make(case, matched=...)` take part under a name."""
+    """Register `make(case, matched=...)` as a baseline."""
 
     def enter(name: str, make, **options) -> Baseline:
-        module = types.ModuleType("contestant_of_a_test")
+        module = types.ModuleType("baseline_of_a_test")
         module.make = make  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "contestant_of_a_test", module)
-        contestant = Baseline(name, "of a test", "contestant_of_a_test:make", **options)
-        monkeypatch.setitem(BASELINES, name, contestant)
-        return contestant
+        monkeypatch.setitem(sys.modules, "baseline_of_a_test", module)
+        baseline = Baseline(name, "of a test", "baseline_of_a_test:make", **options)
+        monkeypatch.setitem(BASELINES, name, baseline)
+        return baseline
 
     return enter

@@ -1,4 +1,4 @@
-"""The promises of newer networks, on results that the test makes up."""
+"""Targets of deep networks, with invented results."""
 
 from asnn.benchmarks.architectures import CASES, jobs, targets
 from asnn.benchmarks.presets import PRESETS
@@ -6,9 +6,9 @@ from asnn.benchmarks.presets import PRESETS
 
 def result_of(case, seconds, missing=()):
     """A result with constant times."""
-    contestants = {name: {"train": {"rounds_s": [each, each]}} for name, each in seconds.items()}
+    baselines = {name: {"train": {"rounds_s": [each, each]}} for name, each in seconds.items()}
     why = [{"contestant": name, "part": "all", "why": "it is not installed"} for name in missing]
-    return {"case": case.as_dict(), "contestants": contestants, "not_measured": why}
+    return {"case": case.as_dict(), "contestants": baselines, "not_measured": why}
 
 
 def test_verdicts():

@@ -1,10 +1,10 @@
-"""Cases: what they refuse, and that their layers are those of asnn's models."""
+"""Cases: their layers are those of asnn's models; invalid cases."""
 
 import pytest
 import torch
 
 from asnn.benchmarks.case import Case
-from asnn.benchmarks.networks import PLANS
+from asnn.benchmarks.networks import NETWORKS
 from asnn.core.errors import ConfigError
 from asnn.models import create_model
 
@@ -26,21 +26,23 @@ def test_the_layers_are_those_of_the_model(model, shape):
 def test_arguments_build_the_network():
     case = Case("ms-resnet18-16", (2, 9, 9), 4, "rate", 2, 3)
     network = create_model(**case.arguments)
-    wanted = {"name": "ms-resnet", "depth": 18, "width": 16, "in_shape": [2, 9, 9], "classes": 4}
-    assert wanted.items() <= network.config.items()
-    with pytest.raises(ValueError, match="ms-resnet18-16 is not a line of layers"):
+    expected = {"name": "ms-resnet", "depth": 18, "width": 16, "in_shape": [2, 9, 9], "classes": 4}
+    assert expected.items() <= network.config.items()
+    with pytest.raises(ValueError, match="ms-resnet18-16 is not sequential"):
         _ = case.layers
 
 
-def test_results_are_compared_on_small_images_where_weights_allow():
+def test_results_are_compared_on_small_images_if_no_weight_depends_on_the_size():
     large = Case("spikformer", (3, 32, 4), 5, "rate", 2, 64)
-    assert large.compared(4) == Case("spikformer", (3, 8, 4), 5, "rate", 2, 4)
-    # The linear layer of a lenet has weights for each place.
-    assert Case(batch=64).compared(4) == Case(batch=4)
+    assert large.for_comparison(4) == Case("spikformer", (3, 8, 4), 5, "rate", 2, 4)
+    # The linear layer of a lenet has weights for each pixel.
+    assert Case(batch=64).for_comparison(4) == Case(batch=4)
 
 
-@pytest.mark.parametrize("model", [name for name, plan in PLANS.items() if plan.largest_compared])
-def test_no_weight_depends_on_the_images_of_these(model):
+@pytest.mark.parametrize(
+    "model", [name for name, spec in NETWORKS.items() if spec.max_compared_size]
+)
+def test_no_weight_depends_on_the_size_of_images(model):
     shapes = [
         [p.shape for p in create_model(**Case(model, (1, side, side)).arguments).parameters()]
         for side in (8, 16)
@@ -60,7 +62,7 @@ def test_stems():
     assert Case(coding="direct").stems == Case(coding="rate").stems == 1
 
 
-def test_json_and_back():
+def test_json_round_trip():
     case = Case("mlp", (1, 2, 3), 4, "hybrid", 5, 6)
     assert Case.from_dict(case.as_dict()) == case
     assert str(case) == "mlp 1×2×3, hybrid, T = 5, batch 6"

@@ -18,7 +18,7 @@ SMALL = Case(in_shape=(1, 8, 8), classes=5, steps=2, batch=3)
 
 
 class Allocates:
-    """A step that takes so many bytes, and gives them back."""
+    """A step that allocates and frees a number of bytes."""
 
     def __init__(self, size):
         self.size = size
@@ -28,50 +28,64 @@ class Allocates:
         torch.ones(self.size, dtype=torch.uint8)
 
 
-def test_peak_growth_is_what_a_step_takes():
+def test_peak_growth_equals_the_allocation():
     growth, reason = probe.peak_growth(Allocates(200_000_000), 2)  # type: ignore[arg-type]
     if growth is None:
         pytest.skip(reason)
     assert 195_000_000 < growth < 260_000_000
     small, _ = probe.peak_growth(Allocates(1_000_000), 2)  # type: ignore[arg-type]
-    assert small is not None and small < 50_000_000  # the former peak is forgotten
+    assert small is not None and small < 50_000_000  # the earlier peak is reset
 
 
-def test_no_peak_is_guessed_where_the_system_tells_none(tmp_path, monkeypatch):
-    monkeypatch.setattr(probe, "OWN", tmp_path / "none")
+def test_unknown_peak_is_none_with_a_reason(tmp_path, monkeypatch):
+    monkeypatch.setattr(probe, "PROC", tmp_path / "none")
     growth, reason = probe.peak_growth(Allocates(10), 1)  # type: ignore[arg-type]
-    assert growth is None and reason.startswith("the system does not tell a peak")
+    assert growth is None and reason.startswith("the system does not report a peak")
 
 
-@pytest.mark.slow  # starts processes that load torch
-@pytest.mark.parametrize("compiles", [False, True])
-def test_footprint(monkeypatch, compiles):
-    contestant = replace(BASELINES["relu"], compiles=compiles)
-    found = footprint(contestant, SMALL, threads=1, steps=1)
+@pytest.mark.slow  # starts two processes that load torch
+def test_footprint_of_real_processes():
+    baseline = replace(BASELINES["relu"], compiles=True)
+    found = footprint(baseline, SMALL, threads=1, steps=1)
     assert found.first_call_seconds > 0 and found.build_seconds > 0
-    assert (found.warm_first_call_seconds is None) is (not compiles)
+    assert found.warm_first_call_seconds > 0
     assert found.peak_growth is None or found.peak_growth >= 0
 
 
-def test_the_cache_is_empty_first_and_kept_for_the_second_start(monkeypatch):
+@pytest.fixture
+def probes(monkeypatch):
+    """Replace the processes of the probe; return (steps, cache exists, threads) of each start."""
     seen = []
 
     def run(command, *, env, **options):
         cache = env["NUMBA_CACHE_DIR"]
-        order = json.loads(command[-1])
-        seen.append((order["steps"], Path(cache).exists(), env["OMP_NUM_THREADS"]))
+        request = json.loads(command[-1])
+        seen.append((request["steps"], Path(cache).exists(), env["OMP_NUM_THREADS"]))
+        if request["baseline"] == "nobody":
+            error = "Traceback (most recent call last):\nKeyError: 'nobody'\n"
+            return subprocess.CompletedProcess(command, 1, "", error)
         Path(cache).mkdir(exist_ok=True)
-        answer = {"peak_growth": 1, "reason": "", "build_seconds": 1, "first_call_seconds": 2}
-        return subprocess.CompletedProcess(command, 0, "said by a library\n" + json.dumps(answer))
+        result = {"peak_growth": 1, "reason": "", "build_seconds": 1, "first_call_seconds": 2}
+        return subprocess.CompletedProcess(command, 0, "said by a library\n" + json.dumps(result))
 
     monkeypatch.setattr(subprocess, "run", run)
-    footprint(BASELINES["asnn"], SMALL, threads=3)
-    assert seen == [(3, False, "3"), (0, True, "3")]
+    return seen
 
 
-@pytest.mark.slow
-def test_a_failure_says_why():
+def test_second_start_keeps_the_cache_of_the_first(probes):
+    found = footprint(BASELINES["asnn"], SMALL, threads=3)
+    assert probes == [(3, False, "3"), (0, True, "3")]
+    assert found.warm_first_call_seconds == 2
+
+
+def test_baseline_that_does_not_compile_is_started_once(probes):
+    found = footprint(replace(BASELINES["relu"], compiles=False), SMALL, threads=1, steps=1)
+    assert probes == [(1, False, "1")]
+    assert found.warm_first_call_seconds is None
+
+
+def test_failed_process_gives_its_last_line(probes):
     with pytest.raises(AsnnError) as failed:
         footprint(replace(BASELINES["relu"], name="nobody"), SMALL, threads=1)
-    assert failed.value.what == "nobody failed in a process of its own"
+    assert failed.value.what == "nobody failed in a separate process"
     assert failed.value.why == "KeyError: 'nobody'"

@@ -1,4 +1,4 @@
-"""The profile tells every layer, and its parts add up."""
+"""The profile lists every layer, and its parts add up."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from asnn.models import create_model
 TOGETHER = ["code, readout, loss", "optimiser", "all"]
 
 
-def test_every_layer_is_told():
+def test_every_layer_is_listed():
     case = Case(model="mlp", coding="hybrid", steps=2, batch=4, in_shape=(1, 4, 4), classes=3)
     found = profile(case, repeats=2)
     layers = ["linear1", "spikes1", "linear2", "spikes2"]
@@ -42,7 +42,7 @@ def test_kinds_are_the_sums_of_their_layers():
         *("convolutions 1×1", "SelfAttention", "neurons", "AvgPool2d", "Flatten", *TOGETHER),
     ]
     layers = [times for name, times in found.items() if name not in ("optimiser", "all")]
-    forward, back = (sum(times) for times in zip(*layers, strict=True))
+    forward, backward = (sum(times) for times in zip(*layers, strict=True))
     # Medians of parts: their sum is near that of all, not equal to it.
     assert 0.5 < (forward + found["optimiser"][0]) / found["all"][0] < 2
-    assert 0.5 < back / found["all"][1] < 2
+    assert 0.5 < backward / found["all"][1] < 2

@@ -1,4 +1,4 @@
-"""The promises, on results that the test makes up."""
+"""Targets, with invented results."""
 
 import json
 from dataclasses import replace
@@ -13,14 +13,14 @@ from asnn.benchmarks.targets import HYBRID, LONG, PAPER, SHORT, SINGLE, jobs, ke
 def result_of(case, *, train=None, inference=None, peak=None, missing=()):
     """A result with constant times."""
     timed = {"train": train or {}, "inference": inference or {}}
-    contestants = {"asnn": {}}
+    baselines = {"asnn": {}}
     for what, seconds in timed.items():
         for name, each in seconds.items():
-            contestants.setdefault(name, {})[what] = {"rounds_s": [each, each]}
+            baselines.setdefault(name, {})[what] = {"rounds_s": [each, each]}
     if peak is not None:
-        contestants["asnn"]["memory"] = {"peak_growth": peak, "reason": ""}
+        baselines["asnn"]["memory"] = {"peak_growth": peak, "reason": ""}
     why = [{"contestant": name, "part": "all", "why": "it is not installed"} for name in missing]
-    return {"case": case.as_dict(), "contestants": contestants, "not_measured": why}
+    return {"case": case.as_dict(), "contestants": baselines, "not_measured": why}
 
 
 def results(**changes):
@@ -64,7 +64,7 @@ def test_verdicts():
     json.dumps([target.as_dict() for target in targets(results())], allow_nan=False)
 
 
-def test_nothing_measured_is_no_verdict():
+def test_targets_without_measurements_are_none():
     empty = [result_of(case) for case in (PAPER, HYBRID, SINGLE, SHORT, LONG)]
     assert {target.met for target in targets(empty)} == {None}
     assert all(target.note for target in targets(empty))
@@ -78,8 +78,8 @@ def test_the_jobs_are_those_of_the_paper():
         assert {*job.names, *job.memory} <= set(BASELINES)
 
 
-def test_what_must_be_kept():
-    """A linear network by hand: 2 images of 3 values, layers of 256, 256 features, T = 5."""
+def test_kept_bytes_by_hand():
+    """2 images of 3 values, layers of 256 and 256 features, T = 5."""
     case = Case(model="mlp", in_shape=(3, 1, 1), classes=2, coding="direct", steps=5, batch=2)
     image = 2 * 3 * 4
     first_output, second_output = 2 * 256 * 4, 5 * 2 * 256 * 4

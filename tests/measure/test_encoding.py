@@ -1,4 +1,4 @@
-"""Encoding in batches is encoding, and its figures are what a loop over values counts."""
+"""Encoding in batches equals encoding at once; figures equal a loop over values."""
 
 import math
 
@@ -16,19 +16,19 @@ LABELS = torch.arange(7)
 @pytest.mark.parametrize("name", ["direct", "temporal", "hybrid", "embedding", "delta"])
 def test_batches_make_no_difference(name):
     coding = create_coding(name, steps=3)
-    whole = encode_all(coding, [(IMAGES, LABELS)], decode=True)
+    once = encode_all(coding, [(IMAGES, LABELS)], decode=True)
     parts = encode_all(coding, zip(IMAGES.split(3), LABELS.split(3), strict=True), decode=True)
-    assert torch.equal(whole.code, parts.code)
-    assert torch.equal(whole.code.float(), coding.encode(IMAGES))
-    assert torch.equal(whole.labels, parts.labels)
-    first, second = whole.figures(), parts.figures()
+    assert torch.equal(once.code, parts.code)
+    assert torch.equal(once.code.float(), coding.encode(IMAGES))
+    assert torch.equal(once.labels, parts.labels)
+    first, second = once.figures(), parts.figures()
     assert first["shape"] == second["shape"]
     for key in ("spikes_per_image", "spikes_per_pixel", "rmse", "greatest_error"):
         assert first[key] == pytest.approx(second[key])
-    assert whole.code.dtype == (torch.float32 if coding.analog_steps else torch.uint8)
+    assert once.code.dtype == (torch.float32 if coding.analog_steps else torch.uint8)
 
 
-def test_figures_are_counted():
+def test_figures_equal_a_loop_over_values():
     coding = create_coding("temporal", steps=3)
     found = encode_all(coding, [(IMAGES, None)], decode=True).figures()
     decoded = coding.decode(coding.encode(IMAGES))
@@ -44,7 +44,7 @@ def test_figures_are_counted():
     assert found["spikes_per_pixel"] == int((IMAGES > 0).sum()) / IMAGES.numel()
 
 
-def test_counts_are_kept_as_they_are():
+def test_counts_above_one_are_kept():
     coding = create_coding("embedding", steps=4, variant="published")
     made = encode_all(coding, [(IMAGES, None)])
     assert made.code.max() > 1 and torch.equal(made.code, coding.encode(IMAGES))
@@ -53,7 +53,7 @@ def test_counts_are_kept_as_they_are():
         encode_all(coding, [(IMAGES, None)], decode=True)
 
 
-def test_one_image_has_the_figures_of_a_batch_of_one():
+def test_figures_of_one_image_equal_those_of_a_batch_of_one():
     for name in ("direct", "temporal", "hybrid", "latency", "delta"):
         coding = create_coding(name, steps=3)
         one = code_of(coding, IMAGES[0])
@@ -65,7 +65,7 @@ def test_one_image_has_the_figures_of_a_batch_of_one():
         assert figures["exact"] is (name in ("direct", "hybrid"))
 
 
-def test_the_first_spike_is_what_a_loop_over_steps_finds():
+def test_first_spike_equals_a_loop_over_steps():
     for name in ("delta", "hybrid", "embedding"):
         coding = create_coding(name, steps=5)
         one = code_of(coding, IMAGES[0])
@@ -77,7 +77,7 @@ def test_the_first_spike_is_what_a_loop_over_steps_finds():
     assert code_of(create_coding("direct", steps=5), IMAGES[0]).figures()["first_spike"] is None
 
 
-def test_steps_that_are_given_are_not_encoded_again():
+def test_given_steps_are_not_encoded_again():
     coding = create_coding("rate", steps=4)
     steps = coding.encode(IMAGES[:1])[:, 0]
     one = code_of(coding, IMAGES[0], steps.to(torch.uint8))
@@ -86,7 +86,7 @@ def test_steps_that_are_given_are_not_encoded_again():
     assert torch.equal(one.error(), (steps.mean(0) - IMAGES[0]).abs())
 
 
-def test_what_cannot_be_decoded_has_no_error():
+def test_code_without_decoder_has_no_error():
     one = code_of(create_coding("embedding", steps=3, variant="published"), IMAGES[0])
     assert one.decoded is None and one.error() is None
     found = one.figures()

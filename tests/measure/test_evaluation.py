@@ -39,7 +39,7 @@ def samples() -> Split:
 
 
 def naive(model, split, steps, full_scale=255.0):
-    """Everything by Python's numbers, one sample at a time."""
+    """All results in Python floats, one sample at a time."""
     neurons = {
         name.removeprefix("body.").removesuffix(".neuron"): module
         for name, module in model.named_modules()
@@ -65,16 +65,16 @@ def naive(model, split, steps, full_scale=255.0):
             logits = model(pixels.float()[None])[:steps, 0].double().tolist()
         for t in range(steps):
             mean = [sum(step[c] for step in logits[: t + 1]) / (t + 1) for c in range(CLASSES)]
-            answer = max(range(CLASSES), key=mean.__getitem__)
-            hits[t] += answer == label
-        confusion[label][answer] += 1
+            prediction = max(range(CLASSES), key=mean.__getitem__)
+            hits[t] += prediction == label
+        confusion[label][prediction] += 1
         loss -= math.log(math.exp(mean[label]) / sum(math.exp(value) for value in mean))
     for handle in handles:
         handle.remove()
     rates = {n: [c / (SAMPLES * sizes[n]) for c in counts[n]] for n in counts}
     total = sum(sum(c) for c in counts.values())
-    places = sum(SAMPLES * sizes[n] * steps for n in counts)
-    return hits, confusion, loss / SAMPLES, rates, total / places, total
+    outputs = sum(SAMPLES * sizes[n] * steps for n in counts)
+    return hits, confusion, loss / SAMPLES, rates, total / outputs, total
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, 23, 100])
@@ -94,21 +94,21 @@ def test_equals_a_naive_loop(coding, batch_size):
     assert found.spike_rate == pytest.approx(rate, rel=1e-9)
     assert found.spikes_per_sample == spikes / SAMPLES
     assert found.samples_per_second > 0
-    # The network must not be so poor that these numbers could be those of any network.
+    # A silent or perfect network would not show much.
     assert 0.02 < rate < 0.9
     assert 0 < found.accuracy < 1
 
 
-def test_confusion_counts_truth_in_rows():
+def test_confusion_has_true_classes_in_rows():
     model, split = network(), samples()
     found = evaluate(model, split, classes=CLASSES, full_scale=255.0)
     true = [sum(row) for row in found.confusion]
     assert true == split.labels.bincount(minlength=CLASSES).tolist()
     assert sum(found.confusion[c][c] for c in range(CLASSES)) / SAMPLES == found.accuracy
-    answers = model.predict(split.images.float() / 255).argmax(1)
+    predictions = model.predict(split.images.float() / 255).argmax(1)
     columns = [sum(column) for column in zip(*found.confusion, strict=True)]
-    assert columns == answers.bincount(minlength=CLASSES).tolist()
-    assert true != columns  # else rows and columns could be exchanged unseen
+    assert columns == predictions.bincount(minlength=CLASSES).tolist()
+    assert true != columns  # otherwise swapped rows and columns would not be found
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4])
@@ -133,7 +133,7 @@ def test_full_scale_and_float_images():
     assert other.loss != pytest.approx(found.loss, rel=1e-3)
 
 
-def test_random_codes_draw_the_same_each_time_and_leave_chance_as_it_was():
+def test_random_codes_draw_the_same_each_time_and_the_random_state_is_kept():
     model, split = network(coding="rate"), samples()
     results = []
     for seed in (1, 2):
@@ -143,20 +143,20 @@ def test_random_codes_draw_the_same_each_time_and_leave_chance_as_it_was():
         assert torch.equal(torch.get_rng_state(), before)
         results.append({**found.as_dict(), "samples_per_second": None})
     assert results[0] == results[1]
-    # Without that care the logits differ.
+    # Negative control: two passes of the network differ.
     x = split.images.float() / 255
     assert not torch.equal(model(x), model(x))
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_mode_and_weights_are_as_they_were(training):
+def test_mode_and_weights_are_kept(training):
     model, split = network(), samples()
     model.train(training)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     found = evaluate(model, split, classes=CLASSES, full_scale=255.0)
     assert model.training is training
     assert all(module.training is training for module in model.modules())
-    # Evaluation mode during the evaluation: no statistics of batch norm are learned from it.
+    # The evaluation does not update the statistics of batch norms.
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     expected = evaluate(model.eval(), split, classes=CLASSES, full_scale=255.0)
     assert found.loss == expected.loss
@@ -164,9 +164,9 @@ def test_mode_and_weights_are_as_they_were(training):
 
 def test_as_dict_is_plain_json():
     found = evaluate(network(), samples(), classes=CLASSES, full_scale=255.0)
-    told = json.loads(json.dumps(found.as_dict(), allow_nan=False))
-    assert told == found.as_dict()
-    assert list(told) == [
+    plain = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    assert plain == found.as_dict()
+    assert list(plain) == [
         "samples",
         "accuracy",
         "loss",
@@ -180,7 +180,7 @@ def test_as_dict_is_plain_json():
     ]
 
 
-def test_empty_split_is_zero_and_not_nan():
+def test_empty_split_gives_zeros_and_not_nan():
     empty = Split(torch.zeros(0, 1, 6, 6), torch.zeros(0, dtype=torch.long))
     found = evaluate(network(), empty, classes=CLASSES, full_scale=255.0)
     assert (found.samples, found.accuracy, found.loss, found.spike_rate) == (0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""An evaluation leaves network and generators as they were, and repeats itself."""
+"""An evaluation does not change the network or the random state, and can be repeated."""
 
 import pytest
 import torch
@@ -27,27 +27,27 @@ def network(**options):
     )
 
 
-def test_rate_with_its_own_seed_is_evaluated_the_same_each_time():
+def test_seeded_rate_code_gives_the_same_result_each_time():
     model = network(coding="rate", coding_options={"seed": 0})
     losses = [evaluate(model, samples(), classes=3, full_scale=255.0).loss for _ in range(2)]
     assert losses[0] == losses[1]
 
 
-def test_mode_is_put_back_after_a_failure():
+def test_mode_is_restored_after_a_failure():
     model = network().train()
     with pytest.raises(RuntimeError):
         evaluate(model, samples(5), classes=3, full_scale=255.0)
     assert model.training
 
 
-def test_a_layer_that_was_frozen_stays_frozen():
+def test_norm_in_evaluation_mode_stays_in_it():
     model = network().train()
     model.body.spikes1.norm.eval()
     evaluate(model, samples(), classes=3, full_scale=255.0)
     assert not model.body.spikes1.norm.training
 
 
-def test_more_steps_than_there_are_are_refused():
+def test_too_many_steps_are_refused():
     with pytest.raises(AsnnError):
         evaluate(network(), samples(), classes=3, full_scale=255.0, steps=5)
     with pytest.raises(AsnnError):

@@ -1,9 +1,9 @@
-"""What a network has learned about time, as plain numbers."""
+"""Learned schedules as plain numbers, and schedules replaced by their mean."""
 
 import pytest
 import torch
 
-from asnn.measure import averaged, recalibrate, schedules
+from asnn.measure import frozen_schedules, recalibrate, schedules
 from asnn.models import create_model
 
 
@@ -24,7 +24,7 @@ def test_every_layer_and_the_readout_by_name():
     }
 
 
-def test_channels_are_averaged():
+def test_schedules_by_channel_are_given_as_channel_means():
     model = network(neuron_options={"granularity": "channel"})
     with torch.no_grad():
         model.body.spikes1.neuron.gain.copy_(
@@ -33,7 +33,7 @@ def test_channels_are_averaged():
     assert schedules(model)["spikes1"]["gain"] == [1.0, 3.0, -0.25]
 
 
-def test_fixed_neurons_have_schedules_and_no_scale():
+def test_fixed_neurons_have_schedules_but_no_scale():
     found = schedules(network(neuron="fixed"))
     assert list(found) == ["spikes1", "spikes2"]
     assert found["spikes1"] == {"leak": [0.5] * 3, "gain": [0.5] * 3}
@@ -46,12 +46,12 @@ def test_fixed_neurons_have_schedules_and_no_scale():
         ({"learn_reset_size": True}, "reset_size", [1.0, 1.0, 1.0]),
     ],
 )
-def test_what_else_is_learned(options, name, values):
+def test_other_learned_parameters(options, name, values):
     assert schedules(network(neuron_options=options))["spikes1"][name] == values
     assert name not in schedules(network())["spikes1"]
 
 
-def test_numbers_are_plain_and_cut_off_from_the_network():
+def test_numbers_are_plain_copies():
     model = network()
     found = schedules(model)
     assert all(type(v) is float for layer in found.values() for k in layer.values() for v in k)
@@ -60,52 +60,48 @@ def test_numbers_are_plain_and_cut_off_from_the_network():
     assert found["readout"]["scale"] == [1.0, 1.0, 1.0]
 
 
-def test_averaged_schedules_by_hand():
+def test_frozen_schedules_by_hand():
     model = network(neuron_options={"learn_reset_size": True})
     neuron = model.body.spikes1.neuron
     with torch.no_grad():
-        neuron.leak.copy_(torch.tensor([9.0, 0.25, 0.75]))  # the first meets no membrane
+        neuron.leak.copy_(torch.tensor([9.0, 0.25, 0.75]))  # the membrane of step 1 is 0
         neuron.gain.copy_(torch.tensor([0.0, 0.5, 2.5]))
         neuron.reset_size.copy_(torch.tensor([1.0, 2.0, 6.0]))
         model.body.readout.scale.copy_(torch.tensor([2.0, 0.5, 0.5]))
-    found = schedules(averaged(model))
+    found = schedules(frozen_schedules(model))
     assert found["spikes1"] == {
         "leak": [0.5] * 3,
         "gain": [1.0] * 3,
         "reset_size": [3.0] * 3,
     }
     assert found["readout"] == {"scale": [1.0] * 3}
-    assert schedules(model)["spikes1"]["gain"] == [
-        0.0,
-        0.5,
-        2.5,
-    ]  # the network itself keeps its own
+    assert schedules(model)["spikes1"]["gain"] == [0.0, 0.5, 2.5]  # the network is not changed
 
 
-def test_averaged_channels_stay_apart():
+def test_frozen_schedules_keep_channels_separate():
     model = network(neuron_options={"granularity": "channel"})
     gain = model.body.spikes1.neuron.gain
     with torch.no_grad():
         gain.copy_(torch.tensor([[0.0, 1.0, 2.0], [3.0, 3.0, 3.0], [0.0, 2.0, 1.0]]))
-    held = averaged(model).body.spikes1.neuron.gain
-    assert torch.equal(held, torch.tensor([[1.0, 2.0, 2.0]] * 3))
+    frozen = frozen_schedules(model).body.spikes1.neuron.gain
+    assert torch.equal(frozen, torch.tensor([[1.0, 2.0, 2.0]] * 3))
 
 
 @pytest.mark.parametrize(
     "options", [{"neuron": "fixed"}, {"neuron_options": {"schedule": "shared"}}]
 )
-def test_what_does_not_change_with_time_is_its_own_mean(options):
+def test_constant_schedules_are_their_own_mean(options):
     model = network(output_scale=False, **options).eval()
     x = torch.rand(8, 1, 2, 2)
-    assert torch.equal(averaged(model)(x), model(x))
+    assert torch.equal(frozen_schedules(model)(x), model(x))
 
 
-def test_a_network_of_one_step_keeps_its_schedule():
+def test_network_of_one_step_keeps_its_schedule():
     model = create_model("mlp", in_shape=(1, 2, 2), classes=2, steps=1, coding="direct")
-    assert schedules(averaged(model)) == schedules(model)
+    assert schedules(frozen_schedules(model)) == schedules(model)
 
 
-def test_recalibration_gives_the_means_of_batches():
+def test_recalibration_gives_means_over_batches():
     torch.manual_seed(0)
     model = network(neuron="fixed", coding="direct").eval()
     batches = [(torch.rand(8, 1, 2, 2), None) for _ in range(5)]
@@ -113,7 +109,7 @@ def test_recalibration_gives_the_means_of_batches():
     inputs = [model.body.linear1.analog(x).detach() for x, _ in batches]
     norm = model.body.spikes1.norm.norm
     torch.testing.assert_close(norm.running_mean, torch.stack([x.mean(0) for x in inputs]).mean(0))
-    # The variance that is kept is that of the T·B samples that a batch has over time.
+    # The running variance is that of the T·B samples of a batch over time.
     repeated = [x.repeat(3, 1) for x in inputs]
     torch.testing.assert_close(
         norm.running_var, torch.stack([x.var(0) for x in repeated]).mean(0), rtol=0.2, atol=1e-3

@@ -1,4 +1,4 @@
-"""Spike rates: hand-counted, over several calls, and no hook left behind."""
+"""Spike rates: counted by hand, over several calls; observers are removed."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from asnn.models.layers.spiking import SpikingLayer, use_kernels
 
 
 class Pass(nn.Module):
-    """A neuron that hands on what it gets, so that the spikes are known."""
+    """A neuron that returns its input, so that the spikes are known."""
 
     def forward(self, x):
         return x
@@ -33,7 +33,7 @@ def test_rates_by_hand():
     assert rates.total() == 2 * (4 + 1)
 
 
-def test_calls_add_up():
+def test_calls_accumulate():
     model = two_layers()
     with SpikeRates(model) as rates:
         model(FIRST)
@@ -43,7 +43,7 @@ def test_calls_add_up():
     assert rates.mean() == 9 / 16
 
 
-def test_layers_of_different_size_weigh_by_their_neurons():
+def test_layers_are_weighted_by_their_neurons():
     model = two_layers()
     with SpikeRates(model) as rates:
         model[0](torch.ones(1, 1, 3))
@@ -59,7 +59,7 @@ def test_half_precision_spikes_are_counted_exactly():
     assert rates.by_layer()["0"] == [1.0]
 
 
-def test_nothing_ran_is_zero():
+def test_rates_are_zero_before_anything_ran():
     with SpikeRates(two_layers()) as rates:
         pass
     assert (rates.by_layer(), rates.mean()) == ({}, 0.0)
@@ -69,7 +69,7 @@ def spike_observers(model: nn.Module) -> int:
     return sum(len(m.spike_observers) for m in model.modules() if isinstance(m, SpikingLayer))
 
 
-def test_watchers_are_there_while_open_and_gone_afterwards():
+def test_observers_are_attached_while_open_and_removed_afterwards():
     model = create_model("lenet", in_shape=(1, 6, 6), classes=2, steps=3, widths=[2], hidden=3)
     x = torch.rand(2, 1, 6, 6)
     with SpikeRates(model) as rates:
@@ -84,7 +84,7 @@ def test_watchers_are_there_while_open_and_gone_afterwards():
     assert spike_observers(model) == 0
 
 
-def test_pooling_comes_after_counting():
+def test_spikes_are_counted_before_pooling():
     model = nn.Sequential(SpikingLayer(Pass(), Pass(), nn.MaxPool2d(2)))
     x = torch.zeros(1, 1, 1, 2, 2)
     x[..., 0, 0] = 1

@@ -1,4 +1,4 @@
-"""Timing against a clock that the test holds."""
+"""Timing with a clock that the test controls."""
 
 import gc
 from types import SimpleNamespace
@@ -10,7 +10,7 @@ from asnn.measure.timing import Disturbance, Rounds, Spread, WarmUp, interleave,
 
 
 class Clock:
-    """Time passes only where a call says so."""
+    """A clock that advances only by the calls."""
 
     def __init__(self):
         self.now = 0.0
@@ -32,6 +32,7 @@ def clock(monkeypatch):
     fake = SimpleNamespace(perf_counter=lambda: clock.now, process_time=lambda: 0.0)
     monkeypatch.setattr(timing, "time", fake)
     monkeypatch.setattr(timing, "_busy_seconds", lambda: None)
+    monkeypatch.setattr(gc, "collect", lambda: 0)  # 0.3 s each with all of torch loaded
     return clock
 
 
@@ -40,7 +41,7 @@ def test_quartiles():
     assert Spread.of([7.0]) == Spread(7, 7, 7)
 
 
-def test_warm_up_tells_the_first_call_apart(clock):
+def test_warm_up_separates_the_first_call(clock):
     seconds = iter([9.0, 2.0, 1.0])
     assert warm_up(clock.takes("a", seconds)) == WarmUp(first=9, steady=1)
 
@@ -55,29 +56,29 @@ def test_medians_and_ratios(clock):
 
 
 def test_a_ratio_is_taken_within_each_round():
-    """A machine that slows down for both leaves the ratio alone, and the medians' ratio not."""
+    """A slow round changes the ratio of medians, but not the ratio within rounds."""
     found = Rounds({"a": [1.0, 10.0, 1.0], "b": [2.0, 20.0, 20.0]}, 3, None)
     assert found.ratio("b", "a").median == 2
     assert found.spread("b").median / found.spread("a").median == 20
 
 
-def test_each_round_visits_everyone_once_in_an_order_of_its_own(clock):
+def test_each_round_visits_every_call_once_in_a_shuffled_order(clock):
     calls = {name: clock.takes(name, 1.0) for name in "abcd"}
     warm = {name: WarmUp(0, 1) for name in calls}
     interleave(calls, warm, rounds=6, visit=0, seed=3)
-    visits = clock.calls[::2]  # one call is to settle, one is timed
+    visits = clock.calls[::2]  # one untimed run, one timed run
     rounds = [visits[i : i + 4] for i in range(0, 24, 4)]
     assert all(sorted(order) == list("abcd") for order in rounds)
     assert len({tuple(order) for order in rounds}) > 2
-    former, clock.calls = clock.calls, []
+    before, clock.calls = clock.calls, []
     interleave(calls, warm, rounds=6, visit=0, seed=3)
-    assert clock.calls == former
+    assert clock.calls == before
 
 
 def test_short_calls_are_repeated_and_the_first_of_a_visit_is_not_timed(clock):
     def seconds():
         while True:
-            yield 100.0  # what the neighbour has left behind
+            yield 100.0  # cold caches
             for _ in range(5):
                 yield 0.1
 
@@ -87,13 +88,13 @@ def test_short_calls_are_repeated_and_the_first_of_a_visit_is_not_timed(clock):
     assert len(clock.calls) == 2 * (1 + 5)
 
 
-def test_the_garbage_collector_rests_while_the_clock_runs(clock):
+def test_garbage_collector_is_off_while_timing(clock):
     interleave({"a": clock.takes("a", 1.0)}, {"a": WarmUp(0, 1)}, rounds=1, visit=0)
     assert clock.collecting == [True, False]
     assert gc.isenabled()
 
 
-def test_the_garbage_collector_works_again_after_a_failure(clock):
+def test_garbage_collector_is_on_again_after_a_failure(clock):
     def fails():
         raise RuntimeError("boom")
 
@@ -102,7 +103,7 @@ def test_the_garbage_collector_works_again_after_a_failure(clock):
     assert gc.isenabled()
 
 
-def test_disturbed_rounds_are_made_again(clock, monkeypatch):
+def test_disturbed_rounds_are_repeated(clock, monkeypatch):
     verdicts = iter([True, False, True, False, True])
     monkeypatch.setattr(Disturbance, "was_quiet", lambda self: next(verdicts))
     seconds = iter([0, 1.0, 0, 50.0, 0, 2.0, 0, 50.0, 0, 3.0])
@@ -112,7 +113,7 @@ def test_disturbed_rounds_are_made_again(clock, monkeypatch):
     assert (found.made, found.quiet) == (5, 3)
 
 
-def test_all_rounds_count_where_it_is_never_quiet(clock, monkeypatch):
+def test_all_rounds_count_if_none_is_quiet(clock, monkeypatch):
     monkeypatch.setattr(Disturbance, "was_quiet", lambda self: False)
     found = interleave({"a": clock.takes("a", 1.0)}, {"a": WarmUp(0, 1)}, rounds=3, visit=0)
     assert len(found.seconds["a"]) == found.made == 6
@@ -121,22 +122,22 @@ def test_all_rounds_count_where_it_is_never_quiet(clock, monkeypatch):
 
 @pytest.mark.parametrize(("others", "quiet"), [(0.0, True), (0.3, True), (3.0, False)])
 def test_disturbance(clock, monkeypatch, others, quiet):
-    """Ten seconds on two processors, of which we take twelve seconds of computing."""
+    """Ten seconds on two processors, twelve seconds of them used by this process."""
     busy, own = iter([100.0, 112.0 + others]), iter([5.0, 17.0])
     monkeypatch.setattr(timing, "_busy_seconds", lambda: next(busy))
     monkeypatch.setattr(timing.time, "process_time", lambda: next(own))
     monkeypatch.setattr(timing.os, "cpu_count", lambda: 2)
-    watch = Disturbance()
+    disturbance = Disturbance()
     clock.now += 10
-    assert watch.was_quiet() is quiet
+    assert disturbance.was_quiet() is quiet
 
 
-def test_busy_seconds_are_read_from_the_system(tmp_path, monkeypatch):
+def test_busy_seconds_are_read_from_proc_stat(tmp_path, monkeypatch):
     stat = tmp_path / "stat"
     stat.write_text("cpu  100 200 300 9999 9999 10 20 30 5 5\ncpu0 1 2 3\n")
     monkeypatch.setattr(timing, "STAT", stat)
     monkeypatch.setattr(timing.os, "sysconf", lambda name: 100)
-    # all but idle and waiting; guests are part of user
+    # without idle and iowait; guest time is part of user time
     assert timing._busy_seconds() == pytest.approx((100 + 200 + 300 + 10 + 20 + 30) / 100)
     monkeypatch.setattr(timing, "STAT", tmp_path / "none")
     assert timing._busy_seconds() is None

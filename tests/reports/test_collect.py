@@ -40,7 +40,7 @@ def test_a_large_image_is_made_smaller():
 
 def test_the_worst_confusions_come_first(report_of):
     report = report_of(samples=60, classes=tuple("abcde"))
-    labels, answers = report.result.outcomes.labels, report.result.outcomes.answers[-1]
+    labels, answers = report.result.outcomes.labels, report.result.outcomes.predictions[-1]
     confidence = report.result.outcomes.confidence[-1]
     counts = [each.count for each in report.confusions]
     assert counts == sorted(counts, reverse=True) and counts
@@ -56,7 +56,7 @@ def test_the_worst_confusions_come_first(report_of):
 
 def test_the_sample_is_the_first_that_is_answered_correctly(report_of):
     report = report_of(samples=40)
-    right = report.result.outcomes.right[-1].tolist()
+    right = report.result.outcomes.correct[-1].tolist()
     assert report.sample == (right.index(True), "the first that is answered correctly")
 
 

@@ -1,4 +1,4 @@
-"""Energy: the formula, term by term, and tables that are refused."""
+"""Energy: the formula term by term, and invalid tables."""
 
 import pytest
 import torch
@@ -6,8 +6,8 @@ import torch
 from asnn.core import ConfigError, DataError
 from asnn.datasets.base import Split
 from asnn.measure import evaluate
-from asnn.measure.cost.ann import dense_twin
-from asnn.measure.cost.energy import energy_of_samples, energy_report, spent
+from asnn.measure.cost.ann import dense_ann_counts
+from asnn.measure.cost.energy import energy_of_samples, energy_report, total_cost
 from asnn.measure.cost.tables import CostTable, cost_table_names, read_cost_table
 from asnn.models import create_model
 
@@ -44,7 +44,7 @@ def test_published_costs():
         assert table.name == name and "Horowitz" in table.source
 
 
-def test_the_default_is_the_formula_of_the_papers(counts):
+def test_default_table_is_the_formula_of_the_papers(counts):
     mac = sum(float(c.effective.sum()) for c in counts.layers if c.operation == "mac")
     ac = sum(float(c.effective.sum()) for c in counts.layers if c.operation == "ac")
     found = energy_report(counts, read_cost_table())
@@ -55,13 +55,13 @@ def test_the_default_is_the_formula_of_the_papers(counts):
 def test_each_term_by_hand(counts):
     total = 0.0
     for layer in counts.layers:
-        done, dense_inputs = float(layer.effective.sum()), float(layer.inputs.sum())
-        moved = (2 + 2 * 8) * done  # a weight of 2 bytes, a sum of 8, there and back
+        operations = float(layer.effective.sum())
+        moved = (2 + 2 * 8) * operations  # a weight of 2 bytes, and a sum of 8 read and written
         if layer.spikes:
             moved += 2 * 5 * float(layer.events.sum())
         else:
-            moved += 2 * 8 * dense_inputs
-        total += (3 if layer.operation == "ac" else 7) * done + 0.5 * moved
+            moved += 2 * 8 * float(layer.inputs.sum())
+        total += (3 if layer.operation == "ac" else 7) * operations + 0.5 * moved
     for neurons in counts.neurons:
         updates = neurons.neurons * 9 * 4
         total += 11 * updates + 0.5 * 2 * 8 * updates
@@ -75,44 +75,44 @@ def test_each_term_by_hand(counts):
 
 
 @pytest.mark.parametrize("table", [ODD, *map(read_cost_table, cost_table_names())])
-def test_samples_add_up_to_the_whole(counts, table):
+def test_energies_of_samples_sum_to_the_total(counts, table):
     each = energy_of_samples(counts, table)
     assert each.shape == (4, 9)
-    whole = sum(spent(counts, table).picojoules(table).values())
-    torch.testing.assert_close(each.sum(1), whole, rtol=1e-12, atol=0)
+    total = sum(total_cost(counts, table).picojoules(table).values())
+    torch.testing.assert_close(each.sum(1), total, rtol=1e-12, atol=0)
     assert len({round(value, 6) for value in each.sum(0).tolist()}) > 1  # images differ
 
 
-def test_neurobench_names_are_those_of_layers_with_weights(counts):
+def test_synaptic_operations_are_those_of_layers_with_weights(counts):
     found = energy_report(counts, ODD)["synaptic_operations"]
     layers = [c for c in counts.layers if c.kind in ("conv", "linear")]
     assert found["dense"] == sum(float(c.dense.sum()) for c in layers) / 9
     assert 0 < found["effective_acs"] + found["effective_macs"] < found["dense"]
 
 
-def test_dense_twin_is_the_formula_of_shapes():
+def test_dense_ann_counts_follow_from_shapes():
     model = create_model(
         "lenet", in_shape=(2, 8, 8), classes=3, coding="temporal", steps=4, widths=[3, 4], hidden=6
     )
-    twin = dense_twin(model)
+    ann = dense_ann_counts(model)
 
-    def same_padding(size, inputs, outputs):  # 3×3 kernels: what stands on the border has 2 of 3
+    def same_padding(size, inputs, outputs):  # 3×3 kernels: pixels on the border meet 2 of 3
         return inputs * outputs * (3 * size - 2) ** 2
 
     expected = same_padding(8, 2, 3) + same_padding(4, 3, 4) + 4 * 2 * 2 * 6 + 6 * 3
-    dense = spent(twin, read_cost_table(), dense=True)
+    dense = total_cost(ann, read_cost_table(), dense=True)
     assert float(dense.mac.sum()) == expected
     assert float(dense.ac.sum()) == 0
 
 
-def test_dense_twin_leaves_random_numbers_alone():
+def test_dense_ann_counts_keep_the_random_state():
     model = create_model("mlp", in_shape=(1, 2, 2), classes=2)
     state = torch.random.get_rng_state()
-    dense_twin(model)
+    dense_ann_counts(model)
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-def test_own_table(tmp_path):
+def test_table_from_a_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text('name = "mine"\nsource = "me"\n[picojoules]\nmac = 1\nac = 0.5\n')
     table = read_cost_table(str(path))
@@ -120,7 +120,7 @@ def test_own_table(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "fault"),
     [
         ("", "name"),
         ("name = 3", "source"),
@@ -133,16 +133,16 @@ def test_own_table(tmp_path):
         ("\udcff", "utf-8"),
     ],
 )
-def test_a_table_that_is_none_is_refused(tmp_path, text, told):
+def test_invalid_table_is_refused(tmp_path, text, fault):
     path = tmp_path / "bad.toml"
     path.write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(DataError) as error:
         read_cost_table(str(path))
-    assert told in error.value.why
+    assert fault in error.value.why
     assert "45nm-fp32.toml" in error.value.remedy
 
 
-def test_an_unknown_table_names_the_nearest():
+def test_unknown_table_names_the_nearest():
     with pytest.raises(ConfigError) as error:
         read_cost_table("45nm-fp23")
     assert "45nm-fp32" in error.value.remedy

@@ -1,4 +1,4 @@
-"""Drawings of codes show the values that they are drawn from, each in its panel."""
+"""Figures of codes: each panel shows its values."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from asnn.coding import create_coding
 from asnn.measure.encoding import code_of
 from asnn.measure.figures.codes import (
-    A_ROW,
-    MOST_MARKS,
-    MOST_PIXELS,
-    MOST_STEPS,
+    MAX_MARKS,
+    MAX_PIXELS,
+    MAX_STEPS,
+    PANELS_PER_ROW,
     code_figure,
     codes_figure,
     draw_code,
@@ -26,13 +26,13 @@ def image(channels=1, height=9, width=7):
     return torch.rand(channels, height, width, generator=generator)
 
 
-def coded(name, channels=1, steps=4, **options):
-    torch.manual_seed(1)  # other numbers than the image's
+def encoded(name, channels=1, steps=4, **options):
+    torch.manual_seed(1)  # differs from the seed of the image
     return code_of(create_coding(name, steps=steps, **options), image(channels))
 
 
 def panels(figure):
-    """Every array that a figure shows, by the title above it, in the order of drawing."""
+    """Every array of a figure by title, in the order of drawing."""
     found = {}
     for axes in figure.axes:
         for drawn in axes.images:
@@ -41,13 +41,13 @@ def panels(figure):
 
 
 def marks(figure):
-    """Steps of the marks of each raster."""
+    """(step, row) of the marks of each raster."""
     rasters = [axes for axes in figure.axes if axes.get_title() == "spikes by step"]
     return [axes.collections[0].get_offsets().data for axes in rasters]
 
 
 def test_panels_hold_the_values():
-    made = coded("temporal")
+    made = encoded("temporal")
     shown = panels(code_figure(made))
     assert list(shown) == [
         "image", *(f"t = {t}" for t in (1, 2, 3, 4)), "decoded", "error", "spikes per pixel"
@@ -61,20 +61,20 @@ def test_panels_hold_the_values():
 
 
 def test_the_raster_marks_every_spike():
-    made = coded("delta", steps=6)
+    made = encoded("delta", steps=6)
     (found,) = marks(code_figure(made))
     expected = [
         (t + 1, pixel) for pixel, values in enumerate(made.steps.flatten(1).T.tolist())
         for t, value in enumerate(values) if value
     ]  # fmt: skip
     assert sorted(map(tuple, found.tolist())) == sorted(expected)
-    # Analog values are no spikes, and the steps keep their numbers behind them.
-    (found,) = marks(code_figure(coded("hybrid", steps=4)))
+    # The analog step has no marks; later steps keep their numbers.
+    (found,) = marks(code_figure(encoded("hybrid", steps=4)))
     assert set(found[:, 0]) == {2, 3, 4}
 
 
-def test_colours_where_values_are_analog_and_means_of_channels_elsewhere():
-    made = coded("hybrid", channels=3)
+def test_analog_values_in_colour_and_spikes_as_means_over_channels():
+    made = encoded("hybrid", channels=3)
     shown = panels(code_figure(made))
     for title in ("image", "t = 1, analog", "decoded"):
         assert np.array_equal(shown[title][0], made.image.permute(1, 2, 0))
@@ -83,34 +83,34 @@ def test_colours_where_values_are_analog_and_means_of_channels_elsewhere():
     assert not shown["error"][0].any()
 
 
-def test_steps_that_are_too_many_are_evenly_spread():
-    figure = code_figure(coded("rate", steps=46))
+def test_many_steps_are_evenly_spaced():
+    figure = code_figure(encoded("rate", steps=46))
     shown = [title for title in panels(figure) if title.startswith("t = ")]
-    assert shown == [f"t = {1 + 3 * i}" for i in range(MOST_STEPS)]
-    assert {t for t, _ in marks(figure)[0].tolist()} == set(range(1, 47))  # the raster has all
+    assert shown == [f"t = {1 + 3 * i}" for i in range(MAX_STEPS)]
+    assert {t for t, _ in marks(figure)[0].tolist()} == set(range(1, 47))  # the raster shows all
 
 
-def test_rasters_have_bounds():
-    """A mark for each of a million spikes would fill a file and no eye."""
+def test_rasters_have_a_limit():
+    """A mark for each of a million spikes would make a large, unreadable file."""
     everywhere = create_coding("rate", steps=1000)
     made = code_of(everywhere, torch.ones(1, 32, 32))
     (found,) = marks(code_figure(made))
-    assert 0 < len(found) <= MOST_MARKS
+    assert 0 < len(found) <= MAX_MARKS
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_large_image_is_drawn_from_fewer_pixels(channels):
-    picture = image(channels, 3, 2 * MOST_PIXELS + 1)
+def test_large_images_are_downsampled(channels):
+    picture = image(channels, 3, 2 * MAX_PIXELS + 1)
     made = code_of(create_coding("hybrid", steps=2), picture)
     shown = panels(code_figure(made))
     for (drawn,) in shown.values():
-        assert drawn.shape[:2] == (1, MOST_PIXELS * 2 // 3 + 1)
-    whole = picture.permute(1, 2, 0).squeeze(-1)
-    assert np.array_equal(shown["image"][0], whole[::3, ::3])
+        assert drawn.shape[:2] == (1, MAX_PIXELS * 2 // 3 + 1)
+    expected = picture.permute(1, 2, 0).squeeze(-1)[::3, ::3]
+    assert np.array_equal(shown["image"][0], expected)
 
 
 def test_several_codes_have_a_row_each_and_common_scales():
-    codes = [coded(name, steps=6) for name in ("direct", "temporal", "rate", "hybrid")]
+    codes = [encoded(name, steps=6) for name in ("direct", "temporal", "rate", "hybrid")]
     figure = codes_figure(codes)
     shown = panels(figure)
     for title, values in (("error", [made.error() for made in codes]),
@@ -122,8 +122,8 @@ def test_several_codes_have_a_row_each_and_common_scales():
     said = {text.get_text() for axes in figure.axes for text in axes.texts}
     for made in codes:
         assert made.coding.name in said and "\n".join(facts(made)) in said
-    rows = codes_figure([coded("rate", steps=50)]).axes
-    assert sum(axes.get_title().startswith("t = ") for axes in rows) == A_ROW
+    rows = codes_figure([encoded("rate", steps=50)]).axes
+    assert sum(axes.get_title().startswith("t = ") for axes in rows) == PANELS_PER_ROW
 
 
 def black():
@@ -133,13 +133,13 @@ def black():
 @pytest.mark.parametrize(
     ("made", "said"),
     [
-        (coded("direct"), ["no spikes", "decoded exactly"]),
+        (encoded("direct"), ["no spikes", "decoded exactly"]),
         (black(), ["no spikes", "decoded exactly"]),
-        (coded("embedding", variant="published"), ["cannot be decoded"]),
+        (encoded("embedding", variant="published"), ["cannot be decoded"]),
     ],
     ids=["direct", "black", "published"],
 )
-def test_silent_exact_and_undecodable_codes_say_so(made, said):
+def test_facts_of_silent_exact_and_undecodable_codes(made, said):
     found = facts(made)
     assert found[-len(said) :] == said
     figure = code_figure(made)
@@ -148,8 +148,7 @@ def test_silent_exact_and_undecodable_codes_say_so(made, said):
 
 
 def test_facts_are_figures():
-    """Values 0.9 and 0.3 in the halves (1/2, 1] and (0, 1/2]: one spike each, at steps 1 and 2;
-    decoded as 3/4 and 1/4."""
+    """0.9 and 0.3 lie in (1/2, 1] and (0, 1/2]: one spike each, decoded as 3/4 and 1/4."""
     made = code_of(create_coding("temporal", steps=2), torch.tensor([[[0.9, 0.3, 0.0]]]))
     rmse = ((0.15**2 + 0.05**2) / 3) ** 0.5
     assert facts(made) == [

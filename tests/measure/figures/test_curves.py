@@ -1,4 +1,4 @@
-"""Pictures are files of a sensible size, and appear whole or not at all."""
+"""Figures are files of a sensible size and are written atomically."""
 
 import os
 import struct
@@ -19,16 +19,16 @@ SCHEDULES = {
 
 
 def size_of_png(path) -> tuple[int, int]:
-    """Width and height from the header, as the PNG specification lays it down."""
+    """Width and height from the header of the PNG specification."""
     content = path.read_bytes()
     assert content[:8] == b"\x89PNG\r\n\x1a\n"
     assert content[12:16] == b"IHDR"
-    assert content[-8:-4] == b"IEND"  # whole to its last chunk
+    assert content[-8:-4] == b"IEND"  # the last chunk
     return struct.unpack(">II", content[16:24])
 
 
 def inked(path) -> float:
-    """Share of the picture that is not white."""
+    """Share of the figure that is not white."""
     return float((np.asarray(Image.open(path).convert("L")) < 250).mean())
 
 
@@ -61,12 +61,12 @@ def test_schedules_of_a_network_can_be_drawn(tmp_path):
     ("name", "start"),
     [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF"), ("a", b"\x89PNG")],
 )
-def test_the_end_of_the_name_tells_the_form(tmp_path, name, start):
+def test_suffix_selects_the_format(tmp_path, name, start):
     draw_schedules(tmp_path / name, SCHEDULES)
     assert (tmp_path / name).read_bytes().startswith(start)
 
 
-def test_other_forms_are_refused(tmp_path):
+def test_other_formats_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="its name must end in .png, .svg or .pdf"):
         draw_schedules(tmp_path / "a.jpg", SCHEDULES)
     assert os.listdir(tmp_path) == []
@@ -80,7 +80,7 @@ def test_other_forms_are_refused(tmp_path):
     ],
     ids=["schedules", "curves"],
 )
-def test_a_missing_folder_is_told_and_nothing_is_written(tmp_path, draw):
+def test_missing_folder_is_an_error_and_nothing_is_written(tmp_path, draw):
     with pytest.raises(AsnnError) as caught:
         draw(tmp_path / "missing" / "picture.png")
     assert caught.value.what == f"could not write {tmp_path / 'missing' / 'picture.png'}"
@@ -89,7 +89,7 @@ def test_a_missing_folder_is_told_and_nothing_is_written(tmp_path, draw):
     assert os.listdir(tmp_path) == []
 
 
-def test_a_drawing_that_fails_keeps_the_former_picture(tmp_path, monkeypatch):
+def test_failed_drawing_keeps_the_previous_file(tmp_path, monkeypatch):
     path = tmp_path / "schedules.png"
     draw_schedules(path, SCHEDULES)
     before = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Each corruption against its formula, and what all of them keep."""
+"""Each corruption against its formula, and properties of all corruptions."""
 
 import math
 
@@ -17,7 +17,7 @@ from asnn.exporters.graph.quantisation import quantise
 from asnn.measure import evaluate
 from asnn.measure.robustness.corruptions import corrupt, corruption_registry, robustness
 from asnn.measure.robustness.inputs import (
-    Chance,
+    SampleRandom,
     blur,
     contrast,
     gaussian_noise,
@@ -65,8 +65,8 @@ def samples():
     return Split(images(SAMPLES, 1, 8, 8), labels)
 
 
-def chance(x, key="a 0"):
-    return Chance(x, key)
+def random(x, key="a 0"):
+    return SampleRandom(x, key)
 
 
 def share(values):
@@ -79,22 +79,22 @@ def share(values):
 @pytest.mark.parametrize("sigma", [0.04, 0.1])
 def test_gaussian_noise_has_its_deviation_and_stays_in_range(sigma):
     grey = torch.full((40, 1, 32, 32), 0.5) + images(40, 1, 1, 1) * 0.01
-    noise = gaussian_noise(grey, sigma, chance(grey)) - grey
+    noise = gaussian_noise(grey, sigma, random(grey)) - grey
     n = noise.numel()
     assert noise.mean().abs() < 5 * sigma / math.sqrt(n)
     assert noise.std().item() == pytest.approx(sigma, rel=5 / math.sqrt(2 * n))
-    # Pixels and images have noise of their own.
+    # The noise of pixels and images is independent.
     assert torch.corrcoef(noise.flatten(1)).fill_diagonal_(0).abs().max() < 0.2
     white = torch.ones(1, 1, 32, 32)
-    noisy = gaussian_noise(white, sigma, chance(white))
+    noisy = gaussian_noise(white, sigma, random(white))
     assert (noisy.min() < 1, noisy.max() <= 1) == (True, True)
-    assert share(noisy == 1) == pytest.approx(0.5, abs=0.1)  # what was added is cut off
+    assert share(noisy == 1) == pytest.approx(0.5, abs=0.1)  # values above 1 are clipped
 
 
 @pytest.mark.parametrize("p", [0.07, 0.5, 1.0])
-def test_salt_and_pepper_come_in_equal_shares_and_leave_the_rest(p):
+def test_salt_and_pepper_have_equal_shares_and_other_values_are_kept(p):
     x = 0.1 + 0.8 * images(40, 3, 20, 20)
-    out = salt_and_pepper(x, p, chance(x))
+    out = salt_and_pepper(x, p, random(x))
     tolerance = 5 * math.sqrt(p / 2 / x.numel())
     assert share(out == 1) == pytest.approx(p / 2, abs=tolerance)
     assert share(out == 0) == pytest.approx(p / 2, abs=tolerance)
@@ -109,10 +109,10 @@ def test_salt_and_pepper_come_in_equal_shares_and_leave_the_rest(p):
     st.sampled_from([1, 3]),
     st.sampled_from([0.05, 0.4, 1.0, 3.3]),
 )
-def test_blur_is_that_of_scipy(height, width, channels, sigma):
+def test_blur_equals_scipy(height, width, channels, sigma):
     x = images(2, channels, height, width).double()
-    wanted = gaussian_filter(x.numpy(), sigma, mode="nearest", truncate=4.0, axes=(2, 3))
-    np.testing.assert_allclose(blur(x, sigma, chance(x)).numpy(), wanted, atol=1e-12)
+    expected = gaussian_filter(x.numpy(), sigma, mode="nearest", truncate=4.0, axes=(2, 3))
+    np.testing.assert_allclose(blur(x, sigma, random(x)).numpy(), expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("lost", [0.25, 0.85, 1.0])
@@ -120,17 +120,17 @@ def test_contrast_shrinks_towards_the_mean_of_each_channel(lost):
     x = images(5, 3, 6, 7).double()
     values = x.numpy()
     mean = values.mean(axis=(2, 3), keepdims=True)
-    wanted = (values - mean) * (1 - lost) + mean
-    np.testing.assert_allclose(contrast(x, lost, chance(x)).numpy(), wanted, atol=1e-12)
+    expected = (values - mean) * (1 - lost) + mean
+    np.testing.assert_allclose(contrast(x, lost, random(x)).numpy(), expected, atol=1e-12)
 
 
 # Spikes
 
 
 @pytest.mark.parametrize("p", [0.05, 0.5, 1.0])
-def test_a_share_of_the_spikes_is_dropped_and_none_is_added(p):
+def test_spikes_are_dropped_and_none_is_added(p):
     spikes = (images(30, 4, 3, 16, 16) < 0.4).float()
-    kept = spike_drop(spikes, p, chance(spikes))
+    kept = spike_drop(spikes, p, random(spikes))
     assert ((kept == spikes) | (kept == 0)).all()
     n = int(spikes.sum())
     assert kept.sum().item() / n == pytest.approx(1 - p, abs=5 * math.sqrt(p * (1 - p) / n))
@@ -138,22 +138,22 @@ def test_a_share_of_the_spikes_is_dropped_and_none_is_added(p):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 5), st.floats(0.1, 4), st.integers(0, 9))
-def test_spikes_move_as_in_a_loop_over_them(steps, width, sigma, seed):
+def test_jitter_equals_a_loop_over_spikes(steps, width, sigma, seed):
     spikes = (images(2, steps, 1, 2, width, seed=seed) < 0.5).float()
-    moved = spike_jitter(spikes, sigma, chance(spikes))
-    shift = chance(spikes).normal(spikes)
-    wanted = torch.zeros_like(spikes)
+    moved = spike_jitter(spikes, sigma, random(spikes))
+    shift = random(spikes).normal(spikes)
+    expected = torch.zeros_like(spikes)
     for b, t, c, i, j in spikes.nonzero().tolist():
         to = t + round(sigma * shift[b, t, c, i, j].item())
-        wanted[b, min(max(to, 0), steps - 1), c, i, j] = 1
-    assert torch.equal(moved, wanted)
+        expected[b, min(max(to, 0), steps - 1), c, i, j] = 1
+    assert torch.equal(moved, expected)
 
 
 def test_shifts_are_rounded_normal_numbers():
     spikes = torch.zeros(40, 21, 1, 20, 20)
     spikes[:, 10] = 1
-    spikes[:, 0, 0, 0, 0] = torch.arange(40) % 2  # or the images would be equal
-    moved = spike_jitter(spikes, 1.5, chance(torch.arange(40.0))).sum((0, 2, 3, 4))
+    spikes[:, 0, 0, 0, 0] = torch.arange(40) % 2  # so that images differ
+    moved = spike_jitter(spikes, 1.5, random(torch.arange(40.0))).sum((0, 2, 3, 4))
     n = 40 * 400
     for t in range(4, 17):
         low, high = ((t - 10 + half) / 1.5 / math.sqrt(2) for half in (-0.5, 0.5))
@@ -162,7 +162,7 @@ def test_shifts_are_rounded_normal_numbers():
 
 
 @pytest.mark.parametrize("name", ["temporal", "hybrid"])
-def test_a_code_of_single_spikes_keeps_their_number_when_they_move(name):
+def test_jitter_keeps_the_number_of_single_spikes(name):
     model = network(coding=name)
     x = images(9, 1, 8, 8)
     clean = model.coding.encode(x)
@@ -175,7 +175,7 @@ def test_a_code_of_single_spikes_keeps_their_number_when_they_move(name):
 
 @pytest.mark.parametrize("name", ["spike-drop", "spike-jitter"])
 @pytest.mark.parametrize("coding", ["hybrid", "hybrid-embedding", "temporal", "rate"])
-def test_analog_steps_are_not_touched_and_spikes_stay_spikes(name, coding):
+def test_analog_steps_are_kept_and_spikes_are_binary(name, coding):
     model = network(coding=coding, coding_options={"seed": 0} if coding == "rate" else {})
     x = images(4, 1, 8, 8)
     clean, code = (m.coding.encode(x) for m in (model, corrupt(model, name, 0.5)))
@@ -196,48 +196,48 @@ def test_a_static_code_stays_static(name):
     assert code.stride(0) == 0
     change = {"blur": blur, "contrast": contrast}.get(name)
     if change:
-        assert torch.equal(code[0], change(x, HARDEST[name], chance(x)))
+        assert torch.equal(code[0], change(x, HARDEST[name], random(x)))
 
 
-# Chance
+# Random numbers
 
 
 @pytest.mark.parametrize("name", NAMES[:6])
-def test_what_befalls_a_sample_is_its_own(name):
+def test_corruption_of_a_sample_does_not_depend_on_the_batch(name):
     model = network(coding="temporal")
     code = corrupt(model, name, HARDEST[name], seed=3).coding.encode
     x = images(7, 1, 8, 8)
-    whole = code(x)
-    assert torch.equal(whole, torch.cat([code(x[:2]), code(x[2:])], dim=1))
-    assert torch.equal(whole.flip(1), code(x.flip(0)))
-    assert torch.equal(whole, corrupt(model, name, HARDEST[name], seed=3).coding.encode(x))
+    together = code(x)
+    assert torch.equal(together, torch.cat([code(x[:2]), code(x[2:])], dim=1))
+    assert torch.equal(together.flip(1), code(x.flip(0)))
+    assert torch.equal(together, corrupt(model, name, HARDEST[name], seed=3).coding.encode(x))
     other = corrupt(model, name, HARDEST[name], seed=4).coding.encode(x)
-    assert torch.equal(whole, other) == (name in ("blur", "contrast"))  # which draw nothing
+    assert torch.equal(together, other) == (name in ("blur", "contrast"))  # which are not random
 
 
-def test_a_stronger_corruption_is_more_of_the_same():
+def test_stronger_corruption_extends_a_weaker_one():
     x = images(5, 1, 9, 9)
     for change in (salt_and_pepper, spike_drop):
-        weak, strong = (change(x, severity, chance(x)) for severity in (0.2, 0.5))
+        weak, strong = (change(x, severity, random(x)) for severity in (0.2, 0.5))
         changed = weak != x
         assert torch.equal(strong[changed], weak[changed])
         assert (strong != x).sum() > changed.sum() > 0
-    weak, strong = (gaussian_noise(x, sigma, chance(x)) - x for sigma in (1e-3, 1e-2))
+    weak, strong = (gaussian_noise(x, sigma, random(x)) - x for sigma in (1e-3, 1e-2))
     inside = (x > 0.1) & (x < 0.9)
     torch.testing.assert_close(strong[inside], 10 * weak[inside], atol=1e-5, rtol=1e-2)
 
 
-def test_corruptions_draw_apart_and_compose():
+def test_corruptions_are_independent_and_compose():
     x = images(4, 1, 9, 9)
-    assert not torch.equal(chance(x, "a 0").uniform(x), chance(x, "b 0").uniform(x))
+    assert not torch.equal(random(x, "a 0").uniform(x), random(x, "b 0").uniform(x))
     model = network(coding="temporal")
     both = corrupt(corrupt(model, "contrast", 0.5), "spike-drop", 0.3).coding.encode(x)
-    dim = model.coding.encode(contrast(x, 0.5, chance(x))).transpose(0, 1)
-    wanted = spike_drop(dim, 0.3, chance(x, "spike-drop 0")).transpose(0, 1)
-    assert torch.equal(both, wanted)
+    dim = model.coding.encode(contrast(x, 0.5, random(x))).transpose(0, 1)
+    expected = spike_drop(dim, 0.3, random(x, "spike-drop 0")).transpose(0, 1)
+    assert torch.equal(both, expected)
 
 
-def test_no_samples_are_no_error():
+def test_empty_batch():
     x = torch.empty(0, 1, 8, 8)
     for name in NAMES[:6]:
         code = corrupt(network(), name, HARDEST[name]).coding.encode(x)
@@ -247,12 +247,12 @@ def test_no_samples_are_no_error():
 # The network itself
 
 
-def plainly_quantized(weight, bits):
-    """Row by row, number by number, in float64."""
-    greatest = 2 ** (bits - 1) - 1
+def quantized_by_hand(weight, bits):
+    """Row by row, value by value, in float64."""
+    q_max = 2 ** (bits - 1) - 1
     rows = []
     for row in weight.astype(np.float64).reshape(len(weight), -1):
-        d = max(abs(row)) / greatest or 1.0
+        d = max(abs(row)) / q_max or 1.0
         rows.append([d * float(np.rint(value / d)) for value in row])
     return np.array(rows).reshape(weight.shape)
 
@@ -263,25 +263,25 @@ def affine(model):
 
 @pytest.mark.parametrize("bits", [8, 6, 4, 2])
 @pytest.mark.parametrize("name", ["lenet", "ms-resnet"])
-def test_weights_are_those_of_a_plain_quantisation(bits, name):
+def test_quantized_weights_by_hand(bits, name):
     model = network(name, **({} if name == "lenet" else {"width": 4}))
     frozen = affine(model.frozen())
     found = affine(corrupt(model, "quantize", bits))
     assert found.keys() == frozen.keys()
     for each, layer in found.items():
         weight, got = frozen[each].weight.numpy(), layer.weight.numpy()
-        np.testing.assert_allclose(got, plainly_quantized(weight, bits), rtol=1e-5, atol=1e-7)
-        other = plainly_quantized(weight, bits + 1)
+        np.testing.assert_allclose(got, quantized_by_hand(weight, bits), rtol=1e-5, atol=1e-7)
+        other = quantized_by_hand(weight, bits + 1)
         assert not np.allclose(got, other, rtol=1e-5, atol=1e-7) or not weight.any()
         for row in got.reshape(len(got), -1):
             assert len(np.unique(row)) <= 2**bits - 1
-        if bits == 8:  # what an int8 file holds
+        if bits == 8:  # the weights of an int8 file
             np.testing.assert_array_equal(got, quantise(weight).restored())
         if layer.bias is not None:
             assert torch.equal(layer.bias, frozen[each].bias)
 
 
-def test_a_channel_of_zeros_stays_zero():
+def test_quantized_channel_of_zeros_stays_zero():
     model = network()
     with torch.no_grad():
         model.body.readout.linear.weight[1] = 0
@@ -291,7 +291,7 @@ def test_a_channel_of_zeros_stays_zero():
 
 
 def spikes_before_pools(model, x):
-    """What the neurons of each layer fire, `[T, B, ...]`."""
+    """The spikes of the neurons of each layer, `[T, B, ...]`."""
     seen, handles = {}, []
     for name, module in model.named_modules():
         if isinstance(module, SpikingLayer):
@@ -304,7 +304,7 @@ def spikes_before_pools(model, x):
 
 
 @torch.no_grad()
-def test_dead_neurons_never_fire_and_the_others_as_before():
+def test_dead_neurons_never_fire_and_others_are_not_changed():
     model = network(coding="direct")
     x = images(200, 1, 8, 8)
     clean = spikes_before_pools(model.frozen(), x)
@@ -318,8 +318,8 @@ def test_dead_neurons_never_fire_and_the_others_as_before():
         assert dead.sum() == round(0.25 * shape.numel())
         assert not found[name][:, :, dead].any()
         assert found[name][:, :, ~dead].any()
-        assert clean[name][:, :, dead].any()  # else it would show nothing
-        if name == "body.spikes1":  # whose input is the same
+        assert clean[name][:, :, dead].any()  # otherwise it would not show anything
+        if name == "body.spikes1":  # the only layer with unchanged input
             assert torch.equal(found[name][:, :, ~dead], clean[name][:, :, ~dead])
 
 
@@ -339,19 +339,19 @@ def test_dead_neurons_are_nested_and_differ_by_seed_and_layer():
 
 
 @torch.no_grad()
-def test_a_network_of_the_dead_answers_with_its_biases():
+def test_logits_without_live_neurons_are_the_biases():
     model = network()
     logits = corrupt(model, "dead-neurons", 1.0)(images(3, 1, 8, 8))
     readout = model.body.readout
-    wanted = readout.linear.bias * readout.scale.view(-1, 1, 1)
-    torch.testing.assert_close(logits, wanted.expand_as(logits))
+    expected = readout.linear.bias * readout.scale.view(-1, 1, 1)
+    torch.testing.assert_close(logits, expected.expand_as(logits))
 
 
-# What all of them keep
+# All corruptions
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_network_itself_is_not_touched(name):
+def test_the_network_is_not_changed(name):
     model, split = network(), samples()
     weights = {key: value.clone() for key, value in model.state_dict().items()}
     before = evaluate(model, split, **OPTIONS)
@@ -370,20 +370,20 @@ def test_the_network_itself_is_not_touched(name):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("coding", ["hybrid", "rate"])
-def test_rows_begin_clean_and_do_not_depend_on_the_batch(name, coding):
+def test_rows_start_clean_and_do_not_depend_on_the_batch(name, coding):
     options = {"coding_options": {"seed": 0}} if coding == "rate" else {}
     model, split = network(coding=coding, **options), samples()
-    wanted = {name: [HARDEST[name]]}
-    rows = robustness(model, split, wanted, **OPTIONS)
+    expected = {name: [HARDEST[name]]}
+    rows = robustness(model, split, expected, **OPTIONS)
     clean = evaluate(model, split, **OPTIONS)
     assert [row["severity"] for row in rows] == [0, HARDEST[name]]
     assert {row["corruption"] for row in rows} == {name}
     for key in ("accuracy", "loss", "spike_rate", "spikes_per_sample"):
         assert rows[0][key] == getattr(clean, key)
     assert rows[1]["loss"] != clean.loss
-    assert rows == robustness(model, split, wanted, clean=clean, **OPTIONS)
-    if coding != "rate":  # whose own chance falls on a batch as a whole
-        again = robustness(model, split, wanted, batch_size=5, **OPTIONS)
+    assert rows == robustness(model, split, expected, clean=clean, **OPTIONS)
+    if coding != "rate":  # a rate code draws for a whole batch
+        again = robustness(model, split, expected, batch_size=5, **OPTIONS)
         assert again[1]["loss"] == pytest.approx(rows[1]["loss"], rel=1e-5)
         assert again[1]["spike_rate"] == pytest.approx(rows[1]["spike_rate"], rel=1e-9)
 
@@ -393,7 +393,7 @@ def test_seeds_repeat_and_differ(name):
     model, split = network(), samples()
     losses = []
     for seed in (0, 0, 1):
-        torch.manual_seed(len(losses))  # the global generator has no part in it
+        torch.manual_seed(len(losses))  # the global generator is not used
         rows = robustness(model, split, {name: [HARDEST[name]]}, seed=seed, **OPTIONS)
         losses.append(rows[1]["loss"])
     assert losses[0] == losses[1] != losses[2]
@@ -409,7 +409,7 @@ def test_seeds_repeat_and_differ(name):
         ("lenet", {"norm": "per-step"}),
     ],
 )
-def test_every_kind_of_network_can_be_corrupted(architecture, options):
+def test_every_architecture_can_be_corrupted(architecture, options):
     model, split = network(architecture, **options), samples()
     for name in NAMES:
         if corruption_registry.get(name).fits(model):
@@ -452,7 +452,7 @@ def test_severity_0_is_the_network_itself():
         assert len(severities) == (3 if name == "quantize" else 5)
 
 
-def test_codes_without_spikes_are_known():
+def test_spike_corruptions_apply_to_codes_with_spikes():
     for coding in ("direct", "temporal", "hybrid"):
         fits = corruption_registry.get("spike-drop").fits(network(coding=coding))
         assert fits == (create_coding(coding, steps=STEPS).analog_steps < STEPS)

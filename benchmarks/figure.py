@@ -1,4 +1,4 @@
-"""Cost against the number of steps, drawn."""
+"""Figure of cost against the number of steps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ TITLES = {"train": "training step", "inference": "inference"}
 
 
 def draw_costs(path: Path, results: list[dict[str, Any]]) -> None:
-    """Draw milliseconds against T, both logarithmic: a line for each contestant.
+    """Draw milliseconds against T, both logarithmic: a line for each baseline.
 
-    There is a panel for each network, code, batch and call.
+    There is a panel for each network, code, batch and kind of call.
 
     Args:
         path: the PNG file.
-        results: what `run_job` returned.
+        results: of `run_job`.
 
     Raises:
         ConfigError: nothing was timed.
@@ -39,7 +39,7 @@ def draw_costs(path: Path, results: list[dict[str, Any]]) -> None:
     names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
     for axes, (title, lines) in zip(grid.flat, panels.items(), strict=False):
         for name, points in lines.items():
-            place = names.index(name)
+            index = names.index(name)
             axes.errorbar(
                 [steps for steps, *_ in points],
                 [ms for _, ms, _, _ in points],
@@ -47,11 +47,11 @@ def draw_costs(path: Path, results: list[dict[str, Any]]) -> None:
                     [ms - low for _, ms, low, _ in points],
                     [high - ms for _, ms, _, high in points],
                 ],
-                # There are more contestants than colours: marker and dashes tell them apart too.
-                color=COLOURS[place % len(COLOURS)],
-                marker=MARKERS[place % len(MARKERS)],
-                linestyle="-" if place < len(COLOURS) else "--",
-                linewidth=2.2 if place == 0 else 1.3,
+                # There are more baselines than colours; marker and dashes distinguish them too.
+                color=COLOURS[index % len(COLOURS)],
+                marker=MARKERS[index % len(MARKERS)],
+                linestyle="-" if index < len(COLOURS) else "--",
+                linewidth=2.2 if index == 0 else 1.3,
                 markersize=5,
                 capsize=2,
                 label=name,
@@ -77,14 +77,14 @@ Point = tuple[int, float, float, float]
 
 
 def panels_of(results: list[dict[str, Any]]) -> dict[str, dict[str, list[Point]]]:
-    """Return title, then contestant, then (T, median, lower and upper quartile) in ms."""
+    """Return (T, median, lower and upper quartile) in ms, by title and baseline."""
     panels: dict[str, dict[str, list[Point]]] = {}
     for result in sorted(results, key=lambda result: result["case"]["steps"]):
         case = result["case"]
-        for name, contestant in result["contestants"].items():
+        for name, baseline in result["contestants"].items():
             for what, title in TITLES.items():
-                if what in contestant:
-                    spread = contestant[what]["seconds"]
+                if what in baseline:
+                    spread = baseline[what]["seconds"]
                     heading = f"{case['model']}, {case['coding']}, batch {case['batch']}: {title}"
                     ms = [1e3 * spread[key] for key in ("median", "low", "high")]
                     lines = panels.setdefault(heading, {})
