@@ -1,9 +1,11 @@
 """Fused kernels: batch norm, neuron over all steps and max-pool in one pass.
 
+- `rules`: reset rules and surrogates, with their codes;
 - `contract`: what a backend computes;
-- `layer`: the differentiable function on top;
-- `convolution`: convolutions that follow the spikes, on the CPU;
-- `choice`: which kernels can compute;
-- `cpu` (with `passes`, `columns`, `events`, `simd`, `threads`, `memory`): numba;
-- `cuda` (with `triton_passes`, `triton_tile`, `triton_rows`): Triton.
+- `dispatch`: which kernels compute;
+- `fused_layer`, `residual`, `convolution`: the differentiable functions, with `statistics` of batch
+  norms, `costs` of convolutions, and `memory` that is reused;
+- `operators`: the same functions as operators of torch;
+- `cpu`: the numba backend, with AMX in `cpu.amx`;
+- `cuda`: the Triton backend.
 """

@@ -1,29 +1,44 @@
-"""Which kernels compute: the one place where that is decided."""
+"""Which kernels compute, and whether as registered operators: decided here and nowhere else."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
+from torch import Tensor, nn
 
 Kernels = Literal["auto", "reference", "fused"]
 
-NEEDS = {"cpu": "numba", "cuda": "triton"}
-LEAST = {"numba": (0, 61), "triton": (3, 3)}
+PACKAGES = {"cpu": "numba", "cuda": "triton"}
+MIN_VERSIONS = {"numba": (0, 61), "triton": (3, 3)}
 DTYPES = {
     "cpu": (torch.float32,),
     "cuda": (torch.float32, torch.bfloat16, torch.float16),
 }
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
+
+def _constant(function: _Function) -> _Function:
+    """Let torch.compile call a function while it traces, and take the result as a constant.
+
+    This is `torch.compiler.assume_constant_result` without its import of torch._dynamo, which takes
+    longer than all other imports.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
+@_constant
 def missing_backend(device: str, dtype: torch.dtype) -> str | None:
     """Return why there is no fused kernel for tensors of a device and dtype; None if there is."""
-    if device not in NEEDS:
+    if device not in PACKAGES:
         return f"there are no fused kernels for {device}"
     if dtype not in DTYPES[device]:
         return f"fused kernels do not compute in {str(dtype).removeprefix('torch.')} on {device}"
@@ -35,34 +50,59 @@ def backend(device: str) -> Any:
     return import_module(f".{device}.backend", __package__)
 
 
-def recording() -> bool:
-    """Return whether torch writes down what is computed, for which it wants its own operations."""
-    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined]
+def is_traced(x: Tensor) -> bool:
+    """Return whether operators on `x` are recorded or replaced, and not only computed.
+
+    So it is while torch compiles, exports or traces, for fake tensors and other subclasses, and
+    under dispatch modes. All of them see registered operators, and not what a kernel reads through
+    a pointer.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined]
+        or type(x) not in (Tensor, nn.Parameter)
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
+
+
+def needs_aten() -> bool:
+    """Return whether the graph that torch records may hold torch's own operators only.
+
+    So it is for `torch.jit.trace`, whose graphs run without asnn, and for the ONNX exporters.
+    """
+    return torch.jit.is_tracing() or (  # type: ignore[attr-defined]
+        torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export()
+    )
+
+
+@_constant
+def warn_slow_reference(reason: str) -> None:
+    """Warn, once in a process, that the slower reference is used."""
+    _warn_once(reason)
 
 
 @cache
-def notice(reason: str) -> None:
-    """Say once in a process why the slower reference is used."""
+def _warn_once(reason: str) -> None:
     warnings.warn(
         f"{reason}: the slower reference kernels are used; `train.kernels=reference` asks for them "
         "without this notice",
-        stacklevel=2,
+        stacklevel=3,
     )
 
 
 @cache
 def _unusable(device: str) -> str | None:
     """Return why the backend of a device cannot be used, None if it can."""
-    package = NEEDS[device]
+    package = PACKAGES[device]
     if not _installed(package):
         return f"{package} is not installed (pip install {package})"
     try:
         found = version(package)
-        if tuple(int(part) for part in found.split(".")[:2]) < LEAST[package]:
-            least = ".".join(str(part) for part in LEAST[package])
-            return f"{package} {found} is too old, {least} is needed"
+        if tuple(int(part) for part in found.split(".")[:2]) < MIN_VERSIONS[package]:
+            minimum = ".".join(str(part) for part in MIN_VERSIONS[package])
+            return f"{package} {found} is too old, {minimum} is needed"
         backend(device)
-    except Exception as error:  # whatever the import of a broken installation raises
+    except Exception as error:  # a broken installation may raise anything at its import
         return f"{package} does not work here ({type(error).__name__}: {error})"
     return None
 

@@ -1,20 +1,20 @@
-"""Batch norm, spiking neuron over all steps and max-pool as one function with its gradient.
+"""Batch norm, spiking neuron over all steps and max-pool as one differentiable function.
 
-What a backend computes row by row stands in `contract`; here is what lies between the rows:
-statistics of the norm, and gradients from sums. Nothing of the size of the membranes is kept for
-the backward pass but the input.
+`contract` defines what a backend computes row by row. This file adds the parameters of each step
+and the gradients from sums over rows. For the backward pass it saves the input, and nothing else of
+its size: no membranes.
+
+Eager code calls the function directly; where torch traces, as the operator of `operators`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from .contract import (
     BIAS,
@@ -32,171 +32,107 @@ from .contract import (
     Rule,
     Shape,
 )
-
-Segments = list[tuple[_BatchNorm, int]]
+from .dispatch import is_traced
+from .rules import RESETS, SURROGATES
+from .statistics import Norms, Segments, grouping_of, norms_of, through_statistics
 
 
 @dataclass
 class Call:
-    """One call of a fused layer: what is not a tensor with a gradient.
+    """One call of a fused layer: its arguments that are not tensors.
 
     Attributes:
         backend: module with the four functions of `contract`.
         shape: of the rows.
         rule: of the neuron.
-        segments: batch norms and the number of steps of each, in order; empty without a norm.
-        count: whether spikes are to be counted.
-        counts: their number at each step `[T]`, float64, once the call is made.
+        norm_steps: number of steps of each batch norm; empty without a norm.
+        by_batch: whether the norms use the statistics of the batch.
+        count: whether to count spikes.
+        counts: their number at each step `[T]`, float64, after the call.
     """
 
     backend: Any
     shape: Shape
     rule: Rule
-    segments: Segments
-    count: bool = False
+    norm_steps: tuple[int, ...]
+    by_batch: bool
+    count: bool
     counts: Tensor | None = None
 
 
 def fused(
     x: Tensor,
-    call: Call,
+    segments: Segments,
+    shape: Shape,
     *,
+    reset: str,
+    surrogate: str,
+    alpha: float,
     leak: Tensor,
     gain: Tensor,
     threshold: Tensor,
-    size: Tensor | None = None,
-) -> Tensor:
-    """Return spikes `[T, out rows, C]` of rows `[Tx, R, C]`, Tx = 1 where the input is static.
+    size: Tensor | None,
+    count: bool,
+    kernels: Any,
+) -> tuple[Tensor, Tensor | None]:
+    """Return spikes `[T, out rows, C]` of rows `[Tx, R, C]`, and their number at each step.
 
     Args:
-        x: contiguous input.
-        call: how; its `counts` are filled in.
+        x: contiguous input; Tx = 1 where it is static.
+        segments: batch norms and the number of steps of each, in order; empty without a norm.
+        shape: of the rows.
+        reset, surrogate: names in `rules`.
+        alpha: steepness of the surrogate.
         leak, gain: `[T]` or `[T, C]`.
         threshold: θ, one value.
-        size: reset size, like leak.
+        size: reset size, like leak; or None.
+        count: whether to count the spikes.
+        kernels: the backend.
     """
-    steps, channels = call.shape.steps, call.shape.channels
-
-    def expanded(schedule: Tensor) -> Tensor:
-        return by_channel(schedule[:steps]).expand(steps, channels)
-
-    norms = [norm for norm, _ in call.segments]
-    weight = torch.stack([norm.weight for norm in norms]) if norms else None
-    bias = torch.stack([norm.bias for norm in norms]) if norms else None
-    return _Fused.apply(  # type: ignore[return-value]
+    norms = norms_of(x, segments, kernels, static=shape.static)
+    tensors = (
         x,
-        weight,
-        bias,
-        expanded(leak),
-        expanded(gain),
-        None if size is None else expanded(size),
+        *((None,) * 4 if norms is None else norms[:4]),
+        _expanded(leak, shape),
+        _expanded(gain, shape),
+        None if size is None else _expanded(size, shape),
         threshold.reshape(1),
-        call,
     )
-
-
-class Statistics(NamedTuple):
-    """Mean and deviation √(variance + eps) of each norm, `[G, C]`, float64."""
-
-    mean: Tensor
-    deviation: Tensor
-
-
-class _Fused(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor | None,
-        bias: Tensor | None,
-        leak: Tensor,
-        gain: Tensor,
-        size: Tensor | None,
-        threshold: Tensor,
-        call: Call,
-    ) -> Tensor:
-        # In evaluation the statistics are constants, without a gradient.
-        ctx.normalises = bool(call.segments) and call.segments[0][0].training
-        if ctx.normalises:
-            statistics = statistics_of_batch(
-                x, call.segments, _grouping(call, x.device), call.backend, static=call.shape.static
-            )
-        else:
-            statistics = statistics_of_evaluation(call.segments)
-        steps, channels = call.shape.steps, call.shape.channels
-        table = make_table(
-            call.segments, statistics, leak, gain, size, steps=steps, channels=channels
+    norm_steps, by_batch = ((), False) if norms is None else norms[4:]
+    learns_threshold = threshold.requires_grad
+    if is_traced(x):
+        spikes, counts, _ = torch.ops.asnn.fused_layer(
+            *tensors,
+            batch=shape.batch,
+            height=shape.height,
+            width=shape.width,
+            window=shape.window,
+            static=shape.static,
+            norm_steps=norm_steps,
+            by_batch=by_batch,
+            reset=reset,
+            surrogate=surrogate,
+            alpha=alpha,
+            learns_threshold=learns_threshold,
+            count=count,
         )
-        spikes, call.counts = call.backend.forward(
-            x, table, threshold.float(), call.shape, call.rule, call.count
-        )
-        ctx.call = call
-        deviation = None if statistics is None else statistics.deviation
-        ctx.save_for_backward(x, table, threshold, deviation)
-        return spikes
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, table, threshold, deviation = ctx.saved_tensors
-        call: Call = ctx.call
-        shape = call.shape
-        q, sums = call.backend.backward(
-            grads[0].contiguous(), x, table, threshold.float(), shape, call.rule
-        )
-        mean, scale, bias, _, gain, _ = table.double().unbind(0)
-        of_gain = scale * sums[SUM_GX] + bias * sums[SUM_G]
-        of_weight = of_bias = None
-        if call.segments:
-            grouping = _grouping(call, x.device)
-            # ∂L/∂y and ∂L/∂y · (x - mean), over the rows and steps of each norm
-            of_y = grouping.add @ (gain * sums[SUM_G])
-            of_yx = grouping.add @ (gain * sums[SUM_GX])
-            of_bias, of_weight = of_y.float(), (of_yx / deviation).float()
-            if ctx.normalises:
-                slope, offset = through_statistics(
-                    grouping, shape.static, scale, deviation, of_y, of_yx
-                )
-                call.backend.finish(
-                    q, x, mean[: len(x)].float().contiguous(), offset.float(), slope.float()
-                )
-        return (
-            q,
-            of_weight,
-            of_bias,
-            sums[SUM_GV].float(),
-            of_gain.float(),
-            sums[SUM_SIZE].float() if call.rule.sized else None,
-            sums[SUM_THRESHOLD].sum().float().reshape(1) if call.rule.learns_threshold else None,
-            None,
-        )
+        return spikes, counts if count else None
+    rule = rule_of(
+        reset, surrogate, alpha, sized=size is not None, learns_threshold=learns_threshold
+    )
+    call = Call(kernels, shape, rule, norm_steps, by_batch, count)
+    return _Fused.apply(*tensors, call), call.counts  # type: ignore[return-value]
 
 
-def make_table(
-    segments: Segments,
-    statistics: Statistics | None,
-    leak: Tensor,
-    gain: Tensor,
-    size: Tensor | None,
-    *,
-    steps: int,
-    channels: int,
-) -> Tensor:
-    """Return the table of `contract`, `[6, T, C]`, of schedules `[T]` or `[T, C]`."""
-    table = leak.new_empty(TABLE, steps, channels, dtype=torch.float32)
-    if statistics is None:
-        table[MEAN], table[SCALE], table[BIAS] = 0, 1, 0
-    begin = 0
-    for group, (norm, number) in enumerate(segments):
-        assert statistics is not None
-        part = slice(begin, begin + number)
-        table[MEAN, part] = statistics.mean[group]
-        table[SCALE, part] = norm.weight / statistics.deviation[group]
-        table[BIAS, part] = norm.bias
-        begin += number
-    table[LEAK], table[GAIN] = by_channel(leak), by_channel(gain)
-    table[SIZE] = 1 if size is None else by_channel(size)
-    return table
+def rule_of(
+    reset: str, surrogate: str, alpha: float, *, sized: bool, learns_threshold: bool
+) -> Rule:
+    """Return the rule with the codes of these names."""
+    return Rule(RESETS[reset].code, sized, SURROGATES[surrogate].code, alpha, learns_threshold)
+
+
+def _expanded(schedule: Tensor, shape: Shape) -> Tensor:
+    return by_channel(schedule[: shape.steps]).expand(shape.steps, shape.channels)
 
 
 def by_channel(schedule: Tensor) -> Tensor:
@@ -204,102 +140,102 @@ def by_channel(schedule: Tensor) -> Tensor:
     return schedule if schedule.dim() == 2 else schedule.unsqueeze(1)
 
 
-def statistics_of_evaluation(segments: Segments) -> Statistics | None:
-    """Return the running statistics of the norms; None where there are none."""
-    if not segments:
-        return None
-    means = torch.stack([norm.running_mean for norm, _ in segments])  # type: ignore[misc]
-    spreads = torch.stack([norm.running_var for norm, _ in segments])  # type: ignore[misc]
-    return Statistics(means.double(), (spreads.double() + segments[0][0].eps).sqrt())
+def make_table(
+    norms: Norms | None, leak: Tensor, gain: Tensor, size: Tensor | None, *, shape: Shape
+) -> Tensor:
+    """Return the table of `contract`, `[6, T, C]`, of schedules `[T]` or `[T, C]`."""
+    table = leak.new_empty(TABLE, shape.steps, shape.channels, dtype=torch.float32)
+    if norms is None:
+        table[MEAN], table[SCALE], table[BIAS] = 0, 1, 0
+    else:
+        begin = 0
+        for group, number in enumerate(norms.steps):
+            part = slice(begin, begin + number)
+            table[MEAN, part] = norms.mean[group]
+            table[SCALE, part] = norms.weight[group] / norms.deviation[group]
+            table[BIAS, part] = norms.bias[group]
+            begin += number
+    table[LEAK], table[GAIN] = by_channel(leak), by_channel(gain)
+    table[SIZE] = 1 if size is None else by_channel(size)
+    return table
 
 
-def statistics_of_batch(
-    x: Tensor, segments: Segments, grouping: Grouping, backend: Any, *, static: bool = False
-) -> Statistics:
-    """Return the statistics of the batch, and count them into the running ones."""
-    mean, spread = backend.moments(x)
-    group_mean = grouping.average @ mean
-    if not static:
-        spread = spread + (mean - group_mean[grouping.of_step]).square()
-    group_spread = grouping.average @ spread
-    for group, (norm, steps) in enumerate(segments):
-        _count_in(
-            norm, group_mean[group], group_spread[group], x.shape[1] * (1 if static else steps)
-        )
-    return Statistics(group_mean, (group_spread + segments[0][0].eps).sqrt())
+def fused_forward(
+    call: Call,
+    x: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor | None,
+    deviation: Tensor | None,
+    leak: Tensor,
+    gain: Tensor,
+    size: Tensor | None,
+    threshold: Tensor,
+) -> tuple[Tensor, Tensor | None, Tensor]:
+    """Return spikes, their number at each step, and the table."""
+    norms = None
+    if weight is not None and bias is not None and mean is not None and deviation is not None:
+        norms = Norms(weight, bias, mean, deviation, call.norm_steps, call.by_batch)
+    table = make_table(norms, leak, gain, size, shape=call.shape)
+    spikes, counts = call.backend.forward(
+        x, table, threshold.float(), call.shape, call.rule, call.count
+    )
+    return spikes, counts, table
 
 
-@torch.no_grad()
-def _count_in(norm: _BatchNorm, mean: Tensor, spread: Tensor, number: int) -> None:
-    """Move the running statistics of a norm towards those of a batch, as torch does."""
-    if norm.running_mean is None or norm.running_var is None:
-        return
-    factor = norm.momentum
-    if norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
-        if factor is None:
-            factor = 1 / int(norm.num_batches_tracked)
-    norm.running_mean.lerp_(mean.to(norm.running_mean), factor or 0.0)
-    unbiased = spread * (number / (number - 1))
-    norm.running_var.lerp_(unbiased.to(norm.running_var), factor or 0.0)
+def fused_backward(
+    call: Call,
+    grad: Tensor,
+    x: Tensor,
+    table: Tensor,
+    threshold: Tensor,
+    deviation: Tensor | None,
+) -> tuple[Tensor | None, ...]:
+    """Return the gradients of x, weight, bias, leak, gain, size and threshold."""
+    shape, rule = call.shape, call.rule
+    q, sums = call.backend.backward(grad, x, table, threshold.float(), shape, rule)
+    mean, scale, bias, _, gain, _ = table.double().unbind(0)
+    gain_grad = scale * sums[SUM_GX] + bias * sums[SUM_G]
+    weight_grad = bias_grad = None
+    if deviation is not None:
+        grouping = grouping_of(call.norm_steps, shape.rows, static=shape.static, device=x.device)
+        # Σ ∂L/∂y and Σ ∂L/∂y (x - mean), over the rows and steps of each norm
+        y_grad = grouping.add @ (gain * sums[SUM_G])
+        yx_grad = grouping.add @ (gain * sums[SUM_GX])
+        bias_grad, weight_grad = y_grad.float(), (yx_grad / deviation).float()
+        if call.by_batch:
+            slope, offset = through_statistics(
+                grouping, shape.static, scale, deviation, y_grad, yx_grad
+            )
+            call.backend.finish(
+                q, x, mean[: len(x)].float().contiguous(), offset.float(), slope.float()
+            )
+    return (
+        q,
+        weight_grad,
+        bias_grad,
+        sums[SUM_GV].float(),
+        gain_grad.float(),
+        sums[SUM_SIZE].float() if rule.sized else None,
+        sums[SUM_THRESHOLD].sum().float().reshape(1) if rule.learns_threshold else None,
+    )
 
 
-class Grouping(NamedTuple):
-    """Which steps go through which of G norms, as tensors that sums and gathers take.
+class _Fused(torch.autograd.Function):
+    """The function for eager code: without the dispatcher, which costs more than a small layer."""
 
-    Attributes:
-        of_step: the norm of each step, `[T]`.
-        first: the first step of each norm, `[G]`.
-        average: mean of what was computed at each step over those of a norm, `[G, Tx]`, float64.
-        add: sum over the steps of a norm, `[G, T]`, float64.
-        numbers: of rows that each norm has seen, `[G, 1]`, float64.
-    """
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *args: Any) -> Tensor:
+        *tensors, call = args
+        spikes, call.counts, table = fused_forward(call, x, *tensors)
+        ctx.call = call
+        ctx.save_for_backward(x, table, tensors[-1], tensors[3])
+        return spikes
 
-    of_step: Tensor
-    first: Tensor
-    average: Tensor
-    add: Tensor
-    numbers: Tensor
-
-
-def _grouping(call: Call, device: torch.device) -> Grouping:
-    shape = call.shape
-    return grouping_of(call.segments, shape.rows, static=shape.static, device=device)
-
-
-def grouping_of(segments: Segments, rows: int, *, static: bool, device: torch.device) -> Grouping:
-    """Return which steps go through which norms, of inputs with that many rows a step."""
-    return _grouping_of(tuple(steps for _, steps in segments), rows, static, device)
-
-
-@lru_cache(maxsize=256)
-def _grouping_of(
-    groups: tuple[int, ...], rows: int, static: bool, device: torch.device
-) -> Grouping:
-    sizes = torch.tensor(groups)
-    of_step = torch.arange(len(groups)).repeat_interleave(sizes)
-    add = (of_step == torch.arange(len(groups)).unsqueeze(1)).double()
-    # With a static input every norm sees the one step that there is.
-    seen = torch.ones(len(groups), 1, dtype=torch.float64) if static else add
-    numbers = seen.sum(1, keepdim=True)
-    found = (of_step, sizes.cumsum(0) - sizes, seen / numbers, add, rows * numbers)
-    return Grouping(*(tensor.to(device) for tensor in found))
-
-
-def through_statistics(
-    grouping: Grouping,
-    static: bool,
-    scale: Tensor,
-    deviation: Tensor,
-    of_y: Tensor,
-    of_yx: Tensor,
-) -> tuple[Tensor, Tensor]:
-    """Return slope and offset `[Tx, C]` of what the batch's own mean and variance pass on.
-
-    ∂L/∂x = scale (∂L/∂y - 1/n Σ ∂L/∂y - (x - mean) / (n deviation²) Σ ∂L/∂y (x - mean))
-    """
-    share = -scale[grouping.first] / grouping.numbers
-    offset, slope = share * of_y, share * of_yx / deviation.square()
-    if static:  # every norm saw the same input
-        return slope.sum(0, keepdim=True), offset.sum(0, keepdim=True)
-    return slope[grouping.of_step], offset[grouping.of_step]
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        x, table, threshold, deviation = ctx.saved_tensors
+        found = fused_backward(ctx.call, grads[0].contiguous(), x, table, threshold, deviation)
+        x_grad, weight, bias, leak, gain, size, threshold_grad = found
+        return x_grad, weight, bias, None, None, leak, gain, size, threshold_grad, None

@@ -1,27 +1,23 @@
-"""Both ends of a residual block as functions with their gradients, on a CPU.
+"""Both ends of a residual block as differentiable functions: the fork, and norm and sum on a CPU.
 
-The results are large and short-lived, and go into memory that is used again.
+Their results are large and short-lived, and reuse memory.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .fused_layer import (
-    Segments,
-    grouping_of,
-    statistics_of_batch,
-    statistics_of_evaluation,
-    through_statistics,
-)
+from .dispatch import is_traced
 from .memory import buffers
+from .statistics import Segments, grouping_of, norms_of, through_statistics
 
 
-def normed_sum(x: Tensor, other: Tensor | None, segments: Segments, backend: Any) -> Tensor:
+def normed_sum(x: Tensor, other: Tensor | None, segments: Segments, kernels: Any) -> Tensor:
     """Return batch norm of rows `[T, R, C]`, plus `other` if there is one.
 
         y_t = (x_t - mean_t) / √(variance_t + eps) weight_t + bias_t + other_t
@@ -30,59 +26,87 @@ def normed_sum(x: Tensor, other: Tensor | None, segments: Segments, backend: Any
         x: contiguous rows.
         other: rows of the same shape, or None.
         segments: batch norms and the number of steps of each, in order.
-        backend: module with `moments`, `normed`, `products` and `normed_back`.
+        kernels: module with `moments`, `normed`, `products` and `normed_back`.
     """
-    weight = torch.stack([norm.weight for norm, _ in segments])
-    bias = torch.stack([norm.bias for norm, _ in segments])
-    return _NormedSum.apply(x, weight, bias, other, segments, backend)  # type: ignore[return-value]
+    norms = norms_of(x, segments, kernels)
+    assert norms is not None
+    tensors = (x, other, *norms[:4])
+    if is_traced(x):
+        out, *_ = torch.ops.asnn.normed_sum(
+            *tensors, norm_steps=norms.steps, by_batch=norms.by_batch
+        )
+        return out
+    return _NormedSum.apply(*tensors, norms.steps, norms.by_batch, kernels)  # type: ignore[return-value]
+
+
+def sum_forward(
+    x: Tensor,
+    other: Tensor | None,
+    weight: Tensor,
+    bias: Tensor,
+    mean: Tensor,
+    deviation: Tensor,
+    *,
+    norm_steps: Sequence[int],
+    kernels: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the sum, and mean and scale of each step `[T, C]`, float32."""
+    grouping = grouping_of(norm_steps, x.shape[1], static=False, device=x.device)
+    norm_of_step = grouping.norm_of_step
+    mean = mean[norm_of_step].float()
+    scale = (weight / deviation)[norm_of_step].float()
+    offset = bias[norm_of_step].float().contiguous()
+    return kernels.normed(x, mean, scale, offset, other=other), mean, scale
+
+
+def sum_backward(
+    grad: Tensor,
+    x: Tensor,
+    mean: Tensor,
+    scale: Tensor,
+    deviation: Tensor,
+    *,
+    norm_steps: Sequence[int],
+    by_batch: bool,
+    kernels: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of x, weight and bias; that of `other` is `grad`."""
+    grouping = grouping_of(norm_steps, x.shape[1], static=False, device=x.device)
+    sums = kernels.products(grad, x, mean)
+    bias_grad, yx_grad = (grouping.add @ part for part in sums)
+    offset = slope = torch.zeros_like(mean)
+    if by_batch:
+        found = through_statistics(grouping, False, scale.double(), deviation, bias_grad, yx_grad)
+        slope, offset = (part.float() for part in found)
+    x_grad = kernels.normed_back(grad, x, mean, scale, offset, slope)
+    return x_grad, (yx_grad / deviation).float(), bias_grad.float()
 
 
 class _NormedSum(torch.autograd.Function):
+    """The function for eager code."""
+
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        other: Tensor | None,
-        segments: Segments,
-        backend: Any,
-    ) -> Tensor:
-        ctx.backend = backend
-        ctx.normalises = segments[0][0].training
-        ctx.grouping = grouping_of(segments, x.shape[1], static=False, device=x.device)
-        if ctx.normalises:
-            statistics = statistics_of_batch(x, segments, ctx.grouping, backend)
-        else:
-            statistics = statistics_of_evaluation(segments)
-            assert statistics is not None
-        of_step = ctx.grouping.of_step
-        mean = statistics.mean[of_step].float()
-        scale = (weight / statistics.deviation)[of_step].float()
-        ctx.save_for_backward(x, mean, scale, statistics.deviation)
-        return backend.normed(x, mean, scale, bias[of_step].float().contiguous(), other=other)
+    def forward(ctx: Any, *args: Any) -> Tensor:
+        *tensors, norm_steps, by_batch, kernels = args
+        out, mean, scale = sum_forward(*tensors, norm_steps=norm_steps, kernels=kernels)
+        ctx.options = {"norm_steps": norm_steps, "by_batch": by_batch, "kernels": kernels}
+        x, *_, deviation = tensors
+        ctx.save_for_backward(x, mean, scale, deviation)
+        return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        x, mean, scale, deviation = ctx.saved_tensors
-        grad = grads[0].contiguous()
-        sums = ctx.backend.products(grad, x, mean)
-        of_bias, of_yx = (ctx.grouping.add @ part for part in sums)
-        offset = slope = torch.zeros_like(mean)
-        if ctx.normalises:
-            found = through_statistics(
-                ctx.grouping, False, scale.double(), deviation, of_bias, of_yx
-            )
-            slope, offset = (part.float() for part in found)
-        of_x = ctx.backend.normed_back(grad, x, mean, scale, offset, slope)
-        of_weight = (of_yx / deviation).float()
-        of_other = grads[0] if ctx.needs_input_grad[3] else None
-        return of_x, of_weight, of_bias.float(), of_other, None, None
+        found = sum_backward(grads[0].contiguous(), *ctx.saved_tensors, **ctx.options)
+        x_grad, weight_grad, bias_grad = found
+        other_grad = grads[0] if ctx.needs_input_grad[1] else None
+        return x_grad, other_grad, weight_grad, bias_grad, None, None, None, None, None
 
 
 def fork(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return x twice, for two paths; their gradients are added up."""
+    """Return x twice, for two paths; their gradients are added."""
+    if is_traced(x):
+        return x, x
     return _Fork.apply(x)  # type: ignore[return-value]
 
 
@@ -95,15 +119,15 @@ class _Fork(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        one, two = grads
-        if one is None or two is None:
-            return two if one is None else one
-        buffered = one.device.type == "cpu" and one.dtype == torch.float32
-        if not buffered or one.stride() != two.stride():
-            return one + two
-        order = sorted(range(one.dim()), key=one.stride, reverse=True)
-        if not one.permute(order).is_contiguous():
-            return one + two
-        out = buffers.take(*(one.shape[axis] for axis in order))
-        torch.add(one.permute(order), two.permute(order), out=out)
-        return out.permute([order.index(axis) for axis in range(one.dim())])
+        first, second = grads
+        if first is None or second is None:
+            return second if first is None else first
+        reuses_memory = first.device.type == "cpu" and first.dtype == torch.float32
+        if not reuses_memory or first.stride() != second.stride():
+            return first + second
+        order = sorted(range(first.dim()), key=first.stride, reverse=True)
+        if not first.permute(order).is_contiguous():
+            return first + second
+        out = buffers.take(*(first.shape[axis] for axis in order))
+        torch.add(first.permute(order), second.permute(order), out=out)
+        return out.permute([order.index(axis) for axis in range(first.dim())])

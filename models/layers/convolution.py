@@ -11,35 +11,46 @@ from ...kernels.contract import Convolution
 from ...kernels.convolution import (
     DENSE,
     OUT_MULTIPLE,
-    every,
+    packed,
     paths_for,
-    prepared,
     spike_convolution,
+    subsampled,
 )
 from ...kernels.costs import Machine, Way
-from ...kernels.dispatch import Kernels, backend, missing_backend, recording
+from ...kernels.dispatch import Kernels, backend, is_traced, missing_backend, needs_aten
 
 
 class SpikeConv2d(nn.Conv2d):
-    """A convolution of spikes: on a CPU it computes where they are, or by tiles of short values.
+    """A convolution of spikes: on a CPU it computes only where they are, or by tiles of bfloat16.
 
-    The function, the parameters and their names are those of `nn.Conv2d`. Where the input turns
-    out to be dense, and on other devices, it is `nn.Conv2d`.
+    The function, the parameters and their names are those of `nn.Conv2d`. With a dense input, and
+    on other devices, it is `nn.Conv2d`.
 
     Attributes:
         kernels: `reference` is always `nn.Conv2d`; see `asnn.models.use_kernels`.
     """
 
     kernels: Kernels = "auto"
-    _kept: tuple[Tensor, tuple[int, int, Way], Tensor] | None = None
+    _cached: tuple[Tensor, tuple[int, int, Way], Tensor] | None = None
 
     def forward(self, input: Tensor) -> Tensor:
-        return self.behind(None, input)
+        return self.appended(None, input)
 
-    def behind(self, before: Tensor | None, x: Tensor) -> Tensor:
-        """Return the convolution of `x`, behind images that are there already: `[N, ...]`."""
+    def appended(self, prefix: Tensor | None, x: Tensor) -> Tensor:
+        """Return the convolution of `x`, appended to the images `prefix` as by `torch.cat`."""
         if not self._follows_spikes(x):
-            return self._dense(before, x)
+            return self._dense(prefix, x)
+        if is_traced(x):
+            out, _ = torch.ops.asnn.spike_convolution(
+                x,
+                self.weight,
+                self.bias,
+                prefix,
+                stride=_pair(self.stride),
+                padding=_pair(self.padding),
+                learns=torch.is_grad_enabled(),
+            )
+            return out
         images, channels, height, width = x.shape
         shape = Convolution(
             images,
@@ -53,44 +64,44 @@ class SpikeConv2d(nn.Conv2d):
         machine = Machine(kernels.has_wide_registers(), kernels.has_tiles())
         paths = paths_for(shape, x, machine=machine, learns=torch.is_grad_enabled())
         if paths == DENSE:
-            return self._dense(before, x)
+            return self._dense(prefix, x)
         return spike_convolution(
             x,
             self.weight,
             self.bias,
-            before=before,
+            prefix=prefix,
             backend=kernels,
             shape=shape,
             paths=paths,
-            ready=self._ready(paths.forward, kernels),
+            packed_weight=self._packed(paths.forward, kernels),
         )
 
-    def _dense(self, before: Tensor | None, x: Tensor) -> Tensor:
+    def _dense(self, prefix: Tensor | None, x: Tensor) -> Tensor:
         out = super().forward(x)
-        return out if before is None else torch.cat([before, out])
+        return out if prefix is None else torch.cat([prefix, out])
 
-    def _ready(self, way: Way, kernels: Any) -> Tensor | None:
-        """Return the weights as kernels read them, kept while nothing can learn."""
+    def _packed(self, way: Way, kernels: Any) -> Tensor | None:
+        """Return the weights in the layout of the kernels, cached while they do not learn."""
         weight = self.weight
-        if weight.requires_grad or weight.is_inference():  # it may change without a trace
-            self._kept = None
+        if weight.requires_grad or weight.is_inference():  # their changes are not all counted
+            self._cached = None
             return None
         if way == "dense":
             return None
         state: tuple[int, int, Way] = (weight._version, weight.data_ptr(), way)
-        kept = self._kept
-        if kept is None or kept[0] is not weight or kept[1] != state:
-            ready = prepared(weight, way, kernels, _pair(self.stride))
-            kept = self._kept = (weight, state, ready)
-        return kept[2]
+        cached = self._cached
+        if cached is None or cached[0] is not weight or cached[1] != state:
+            layout = packed(weight, way, kernels, _pair(self.stride))
+            cached = self._cached = (weight, state, layout)
+        return cached[2]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None}
+        return {**self.__dict__, "_cached": None}
 
     def _follows_spikes(self, x: Tensor) -> bool:
         return (
             self.kernels != "reference"
-            and not recording()
+            and not needs_aten()
             and x.dim() == 4
             and x.numel() > 0
             and x.shape[1] == self.in_channels
@@ -114,10 +125,10 @@ class SpikeConv2d(nn.Conv2d):
 
 
 class PointConv2d(nn.Conv2d):
-    """A convolution of single places, which leaves out those that its stride skips beforehand.
+    """A 1×1 convolution, which removes the pixels that its stride skips first.
 
     The function, the parameters and their names are those of `nn.Conv2d` with a 1×1 kernel, whose
-    gradient torch computes slowly where the stride is not 1.
+    gradient is slow in torch with a stride other than 1.
 
     Attributes:
         kernels: `reference` is always `nn.Conv2d`; see `asnn.models.use_kernels`.
@@ -129,13 +140,13 @@ class PointConv2d(nn.Conv2d):
         super().__init__(inputs, outputs, 1, stride=stride, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        if self.kernels == "reference" or recording() or input.dim() != 4:
+        if self.kernels == "reference" or needs_aten() or input.dim() != 4:
             return super().forward(input)
-        x = every(input, _pair(self.stride)) if max(self.stride) > 1 else input
+        x = subsampled(input, _pair(self.stride)) if max(self.stride) > 1 else input
         return nn.functional.conv2d(x, self.weight, self.bias)
 
 
-# Layers that are W x + b and nothing else.
+# Layers that compute W x + b and nothing else.
 AFFINE = (nn.Linear, nn.Conv2d, SpikeConv2d, PointConv2d)
 
 

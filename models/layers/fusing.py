@@ -1,4 +1,4 @@
-"""A spiking layer by the fused kernels: whether they can compute it, and how they are called."""
+"""A spiking layer by the fused kernels: whether they support it, and how they are called."""
 
 from __future__ import annotations
 
@@ -7,18 +7,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ...kernels import operators as operators  # registers them
 from ...kernels import residual as kernels
 from ...kernels.contract import Rule, Shape
-from ...kernels.dispatch import backend, missing_backend, recording
-from ...kernels.fused_layer import Call, Segments, fused, make_table, statistics_of_evaluation
-from ...kernels.rules import RESETS, SURROGATES
+from ...kernels.dispatch import backend, is_traced, missing_backend, needs_aten
+from ...kernels.fused_layer import fused, make_table, rule_of
+from ...kernels.rules import SURROGATES
+from ...kernels.statistics import Segments, evaluation_norms
 from ..neurons.leaky import AdaptiveLeaky, FixedLeaky
 from .norm import FoldedNorm, PerStepNorm, SharedNorm, SplitNorm, TimeNorm
-from .time import is_static, once
+from .time import is_static, unexpanded
 
 
 class Fusible(NamedTuple):
-    """A layer that the fused kernels compute.
+    """A layer that the fused kernels support.
 
     Attributes:
         neuron: of the layer.
@@ -32,7 +34,7 @@ class Fusible(NamedTuple):
 
 
 class Frozen(NamedTuple):
-    """A layer in evaluation, for inputs of one shape: all that does not depend on their values."""
+    """A layer in evaluation for inputs of one shape: everything that does not depend on values."""
 
     backend: Any
     shape: Shape
@@ -41,7 +43,7 @@ class Frozen(NamedTuple):
     threshold: Tensor
 
     def run(self, x: Tensor, *, count: bool) -> tuple[Tensor, Tensor | None]:
-        """Return spikes, and their number at each step if it was to `count`."""
+        """Return spikes, and with `count` their number at each step."""
         spikes, counts = self.backend.forward(
             _rows(x, self.shape), self.table, self.threshold, self.shape, self.rule, count
         )
@@ -51,18 +53,18 @@ class Frozen(NamedTuple):
 def fusible(
     x: Tensor, norm: nn.Module | None, neuron: nn.Module, pool: nn.Module | None
 ) -> Fusible | str:
-    """Return how the fused kernels see a layer with the input `x`, or why they cannot take it."""
+    """Return the layer as the kernels see it for the input `x`, or why they do not support it."""
     missing = missing_backend(x.device.type, x.dtype)
     if missing is not None:
         return missing
-    if recording():
-        return "a graph is recorded, which fused kernels are no part of"
+    if needs_aten():
+        return "torch records a graph of its own operators only"
     if x.dim() not in (3, 5):
         return f"fused kernels take [T, B, C] and [T, B, C, H, W], not {x.dim()} axes"
     if type(neuron) not in (AdaptiveLeaky, FixedLeaky):
         return f"there is no fused kernel for {type(neuron).__name__}"
     if any(is_watched(part) for part in (norm, neuron, pool) if part is not None):
-        return "a hook wants to see what passes between norm, neuron and pool"
+        return "a hook observes the values between norm, neuron and pool"
     steps = x.shape[0]
     segments = _segments(norm, steps)
     if isinstance(segments, str):
@@ -75,49 +77,65 @@ def fusible(
 
 
 def run(x: Tensor, how: Fusible, *, count: bool) -> tuple[Tensor, Tensor | None]:
-    """Return spikes `[T, B, C, ...]`, and their number at each step if it was to `count`."""
-    neuron = how.neuron
+    """Return spikes `[T, B, C, ...]`, and with `count` their number at each step."""
+    neuron, options = how.neuron, how.neuron.options
     neuron.check(x)
     shape = _shape(x, how.window)
-    call = Call(backend(x.device.type), shape, _rule(neuron), how.segments, count)
     p = neuron.step_parameters()
-    spikes = fused(
-        _rows(x, shape), call, leak=p.leak, gain=p.gain, threshold=p.threshold, size=p.reset_size
+    spikes, counts = fused(
+        _rows(x, shape),
+        how.segments,
+        shape,
+        reset=options.reset,
+        surrogate=options.surrogate,
+        alpha=_alpha(neuron),
+        leak=p.leak,
+        gain=p.gain,
+        threshold=p.threshold,
+        size=p.reset_size,
+        count=count,
+        kernels=None if is_traced(x) else backend(x.device.type),
     )
-    return _as_images(spikes, shape, x.dim()), call.counts
+    return _as_images(spikes, shape, x.dim()), counts
 
 
 @torch.no_grad()
 def freeze(x: Tensor, how: Fusible) -> Frozen:
     """Return the layer in evaluation, for inputs of the shape of `x`."""
-    neuron = how.neuron
+    neuron, options = how.neuron, how.neuron.options
     neuron.check(x)
     shape = _shape(x, how.window)
     p = neuron.step_parameters()
     table = make_table(
-        how.segments,
-        statistics_of_evaluation(how.segments),
+        evaluation_norms(how.segments) if how.segments else None,
         p.leak[: shape.steps],
         p.gain[: shape.steps],
         None if p.reset_size is None else p.reset_size[: shape.steps],
-        steps=shape.steps,
-        channels=shape.channels,
+        shape=shape,
     )
-    threshold = p.threshold.reshape(1).float()
-    return Frozen(backend(x.device.type), shape, _rule(neuron), table, threshold)
+    rule = rule_of(
+        options.reset,
+        options.surrogate,
+        _alpha(neuron),
+        sized=p.reset_size is not None,
+        learns_threshold=False,
+    )
+    return Frozen(backend(x.device.type), shape, rule, table, p.threshold.reshape(1).float())
 
 
 def normed_sum(x: Tensor, norm: nn.Module, other: Tensor | None = None) -> Tensor:
-    """Return the norm of `x` `[T, B, C, H, W]`, plus `other` of the same shape if there is one; by
-    kernels where they can compute it."""
+    """Return the norm of `x` `[T, B, C, H, W]`, plus `other` of the same shape if there is one.
+
+    The kernels compute it where they support it.
+    """
     fits = (
         x.dim() == 5
         and x.device.type == "cpu"
         and missing_backend("cpu", x.dtype) is None
-        and not recording()
+        and not needs_aten()
         and not is_static(x)
         and (other is None or (other.shape == x.shape and other.dtype == x.dtype))
-        and x.shape[1] * x.shape[3] * x.shape[4] > 1  # of a single value torch has its word to say
+        and x.shape[1] * x.shape[3] * x.shape[4] > 1  # torch refuses a single value
         and not is_watched(norm)
     )
     segments = _segments(norm, x.shape[0]) if fits else "they do not fit"
@@ -129,13 +147,13 @@ def normed_sum(x: Tensor, norm: nn.Module, other: Tensor | None = None) -> Tenso
         _rows(x, shape),
         None if other is None else _rows(other, shape),
         segments,
-        backend(x.device.type),
+        None if is_traced(x) else backend(x.device.type),
     )
     return _as_images(rows, shape, x.dim())
 
 
 def is_watched(part: nn.Module) -> bool:
-    """Return whether a hook wants to see what a module, or one within it, is given or gives."""
+    """Return whether a module, or one within it, has a hook."""
     kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     return any(getattr(module, kind) for module in part.modules() for kind in kinds)
 
@@ -144,14 +162,14 @@ def _segments(norm: nn.Module | None, steps: int) -> Segments | str:
     if norm is None:
         return []
     parts = (norm.first, norm.others) if isinstance(norm, SplitNorm) else (norm,)
-    for part in (norm, *parts):  # what is derived from them may do something else
+    for part in (norm, *parts):  # a subclass may compute something else
         if type(part) not in (FoldedNorm, PerStepNorm, SharedNorm, SplitNorm):
             return f"there is no fused kernel for the norm {type(part).__name__}"
     assert isinstance(norm, TimeNorm)
     segments: Any = norm.segments(steps)
     plain = (nn.BatchNorm1d, nn.BatchNorm2d)
     if sum(number for _, number in segments) != steps:
-        return "there are not as many norms as steps"
+        return "the number of norms is not that of the steps"
     norms = [part for part, _ in segments]
     if not all(type(part) in plain and part.affine for part in norms):
         return "fused kernels take batch norms with weight and bias"
@@ -163,7 +181,7 @@ def _segments(norm: nn.Module | None, steps: int) -> Segments | str:
 
 
 def _window(pool: nn.Module | None) -> tuple[int, int] | None:
-    """Return the window of a max-pool as the kernels know it, None where they do not."""
+    """Return the window of a max-pool that the kernels support; None for other pools."""
     if pool is None:
         return 1, 1
     if type(pool) is not nn.MaxPool2d or pool.ceil_mode or pool.return_indices:
@@ -184,7 +202,7 @@ def _shape(x: Tensor, window: tuple[int, int]) -> Shape:
 
 def _rows(x: Tensor, shape: Shape) -> Tensor:
     if shape.static:
-        x = once(x).unsqueeze(0)
+        x = unexpanded(x).unsqueeze(0)
     if x.dim() == 5:
         x = x.permute(0, 1, 3, 4, 2)
     return x.contiguous().view(-1, shape.rows, shape.channels)
@@ -195,13 +213,6 @@ def _as_images(spikes: Tensor, shape: Shape, dims: int) -> Tensor:
     return spikes[:, :, 0, 0] if dims == 3 else spikes.permute(0, 1, 4, 2, 3)
 
 
-def _rule(neuron: AdaptiveLeaky) -> Rule:
-    options = neuron.options
-    surrogate = SURROGATES[options.surrogate]
-    return Rule(
-        reset=RESETS[options.reset].code,
-        sized=neuron.reset_size is not None,
-        surrogate=surrogate.code,
-        alpha=surrogate.alpha if options.alpha is None else options.alpha,
-        learns_threshold=neuron.threshold.requires_grad,
-    )
+def _alpha(neuron: AdaptiveLeaky) -> float:
+    alpha = neuron.options.alpha
+    return SURROGATES[neuron.options.surrogate].alpha if alpha is None else alpha

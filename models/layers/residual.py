@@ -1,4 +1,4 @@
-"""Two paths that meet again: the block of residual networks."""
+"""The block of residual networks: two paths that meet again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ...core.registry import unknown
-from ...kernels.dispatch import Kernels, recording
+from ...kernels.dispatch import Kernels, needs_aten
 from ...kernels.residual import fork
 from .fusing import is_watched, normed_sum
 from .norm import TimeNorm
@@ -19,7 +19,7 @@ Join = Literal["add", "and", "iand"]
 class Residual(nn.Module):
     """y = join(main(x), shortcut(x)), time-major: `[T, B, ...] -> [T, B, ...]`.
 
-    With a of the main path and b of the shortcut:
+    With a from the main path and b from the shortcut:
 
         add     a + b
         and     a b             of spikes: both fire
@@ -27,14 +27,14 @@ class Residual(nn.Module):
 
     Args:
         main: layers of the main path.
-        shortcut: layers of the shortcut; none of them is the identity.
-        join: how the two meet.
+        shortcut: layers of the shortcut; without layers it is the identity.
+        join: how they meet.
 
     Attributes:
         kernels: `reference` is always plain torch; see `asnn.models.use_kernels`.
 
     Raises:
-        ConfigError: `join` is none of these.
+        ConfigError: `join` is unknown.
 
     Source: the element-wise functions of SEW-ResNet, Fang et al., NeurIPS 2021.
     """
@@ -66,7 +66,7 @@ class Residual(nn.Module):
     def _ends_in_normed_sum(self) -> bool:
         return (
             self.kernels != "reference"
-            and not recording()
+            and not needs_aten()
             and self.join == "add"
             and len(self.main) > 0
             and isinstance(self.main[-1], TimeNorm)

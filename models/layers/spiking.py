@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ...core.errors import ConfigError
 from ...core.registry import unknown
-from ...kernels.dispatch import NEEDS, Kernels, missing_backend, notice, recording
+from ...kernels.dispatch import PACKAGES, Kernels, is_traced, missing_backend, warn_slow_reference
 from .convolution import PointConv2d, SpikeConv2d
 from .fusing import Frozen, Fusible, freeze, fusible, run
 from .residual import Residual
@@ -20,16 +20,16 @@ from .time import over_time
 class SpikingLayer(nn.Module):
     """Batch norm, neuron over all steps, optional pooling: `[T, B, C, ...] -> [T, B, C, ...]`.
 
-    The fused kernels compute it in one pass where they can, and the parts themselves elsewhere.
+    The fused kernels compute it in one pass where they support it, and its modules elsewhere.
 
     Args:
-        norm: of time-major tensors; None leaves the input as it is.
+        norm: of time-major tensors; None for no norm.
         neuron: `[T, B, C, ...] -> [T, B, C, ...]`.
         pool: layer of `[B, C, H, W]`.
 
     Attributes:
-        kernels: which kernels to use; `use_kernels` sets it for a whole network.
-        used: which were used last; None before the first call.
+        kernels: which kernels to use; `use_kernels` sets it for all layers of a network.
+        used: the kernels of the last call; None before the first call.
         spike_observers: called after each forward pass with the number of spikes at each step
             `[T]` (float64) and the number of neurons times samples.
     """
@@ -48,31 +48,36 @@ class SpikingLayer(nn.Module):
         self._frozen: tuple[Any, Frozen | None] = (None, None)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self._freezes and not torch.is_grad_enabled() and not recording():
+        if self._freezes and not torch.is_grad_enabled() and not is_traced(x):
             frozen = self._frozen_for(x)
             if frozen is not None:
                 spikes, counts = frozen.run(x, count=bool(self.spike_observers))
-                return self._told(spikes, counts, x)
+                self._notify(counts, x)
+                return spikes
         how = self._fusible(x)
         if isinstance(how, Fusible):
             self.used = "fused"
             spikes, counts = run(x, how, count=bool(self.spike_observers))
-            return self._told(spikes, counts, x)
+            self._notify(counts, x)
+            return spikes
         self.used = "reference"
         spikes = self.neuron(x if self.norm is None else self.norm(x))
         if self.spike_observers:
-            # Rates are wanted to more digits than float32 can count spikes.
-            self._told(spikes, spikes.detach().flatten(1).sum(1, dtype=torch.float64), x)
+            # float32 counts exactly up to 2²⁴ only.
+            self._notify(spikes.detach().flatten(1).sum(1, dtype=torch.float64), x)
         return spikes if self.pool is None else over_time(self.pool, spikes)
 
     def freeze(self) -> None:
-        """Keep what evaluation without gradients needs, from the next call on; for good."""
+        """Cache, from the next call without gradients on, everything that depends on weights only.
+
+        A layer cannot be unfrozen.
+        """
         self._freezes = True
 
     def _frozen_for(self, x: Tensor) -> Frozen | None:
         key = (x.shape, x.stride(0) == 0, x.dtype, x.device, self.kernels)
-        kept, frozen = self._frozen  # once, for another thread may put its own there
-        if kept != key:
+        cached, frozen = self._frozen  # read once: another thread may write it
+        if cached != key:
             how = self._fusible(x)
             self.used = "fused" if isinstance(how, Fusible) else "reference"
             frozen = freeze(x, how) if isinstance(how, Fusible) else None
@@ -84,10 +89,10 @@ class SpikingLayer(nn.Module):
 
     def _fusible(self, x: Tensor) -> Fusible | str:
         if self.kernels == "reference":
-            return "the reference is asked for"
+            return "kernels are 'reference'"
         values = x[0].numel() // max(x.shape[2], 1) if x.dim() > 2 and len(x) else 0
         if values == 0 or (values == 1 and self.training and self.norm is not None):
-            return "nothing, or a single value, has no statistics"  # the norm has its own words
+            return "no value, or a single one, has no statistics"  # the norm raises the error
         how = fusible(x, self.norm, self.neuron, self.pool)
         if isinstance(how, str):
             if self.kernels == "fused":
@@ -96,25 +101,23 @@ class SpikingLayer(nn.Module):
                     why=how,
                     remedy="use kernels 'auto', which takes the reference there",
                 )
-            if missing_backend(x.device.type, torch.float32) == how and x.device.type in NEEDS:
-                notice(how)
+            if missing_backend(x.device.type, torch.float32) == how and x.device.type in PACKAGES:
+                warn_slow_reference(how)
         return how
 
-    def _told(self, spikes: Tensor, counts: Tensor | None, x: Tensor) -> Tensor:
-        """Tell the spike_observers, and return the spikes."""
+    def _notify(self, counts: Tensor | None, x: Tensor) -> None:
         if counts is not None:
-            places = x[0].numel() if len(x) else 0
+            neurons = x[0].numel() if len(x) else 0
             for observer in self.spike_observers:
-                observer(counts, places)
-        return spikes
+                observer(counts, neurons)
 
 
 def use_kernels(model: nn.Module, kernels: str) -> None:
-    """Choose the kernels of all spiking layers of a network, and of the convolutions of spikes.
+    """Choose the kernels of all spiking layers of a network, and of its convolutions of spikes.
 
-    - `auto`: fused where they can compute the layer, the reference elsewhere;
-    - `fused`: fused, and an error where they cannot (an empty batch, and the single value that a
-      norm refuses, are left to the reference);
+    - `auto`: fused where they support the layer, the reference elsewhere;
+    - `fused`: fused, and an error where they do not support the layer (an empty batch, and the
+      single value that a norm refuses, always take the reference);
     - `reference`: plain torch, on every device, in every dtype.
 
     Raises:
@@ -128,6 +131,6 @@ def use_kernels(model: nn.Module, kernels: str) -> None:
 
 
 def used_kernels(model: nn.Module) -> str | None:
-    """Return which kernels computed last: `fused`, `reference`, `mixed`; None before any call."""
+    """Return the kernels of the last call: `fused`, `reference`, `mixed`; None before any call."""
     used = {module.used for module in model.modules() if isinstance(module, SpikingLayer)}
     return used.pop() if len(used) == 1 else "mixed" if used else None

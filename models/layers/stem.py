@@ -1,4 +1,4 @@
-"""The first layer of a network, whose input is the code."""
+"""The first layer of a network: its input is the encoded image."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from .norm import SplitNorm, TimeNorm, create_norm
 
 
 class Stem(nn.Module):
-    """The first weights, which see the code: `[T, B, ...] -> [T, B, F, ...]`.
+    """The first affine layer: encoded images `[T, B, ...] -> [T, B, F, ...]`.
 
-    Analog steps and spike steps have weights of their own (the dual stem of arXiv 2408.12407).
-    Analog steps are normalised by mean and deviation, spikes are taken as they are. A static
-    code is computed once, and its steps are views of the result.
+    Analog steps and spike steps have separate weights (the dual stem of arXiv 2408.12407).
+    Analog steps are normalised by mean and standard deviation, spikes are not. The output of a
+    static coding is computed for one step and expanded.
 
     Args:
-        coding: tells which steps are analog.
-        make: builds the affine layer, for one set of weights.
-        mean, std: of each channel of the images, to normalise analog steps.
+        coding: gives the number of analog steps.
+        make: builds the affine layer, once for each set of weights.
+        mean, std: of each image channel, to normalise analog steps.
     """
 
     mean: Tensor
@@ -47,8 +47,8 @@ class Stem(nn.Module):
 
     def forward(self, code: Tensor) -> Tensor:
         if self.static and self.analog is not None:
-            once = self.analog(_channels_last(self.normalised(code)[0]))
-            return once.expand(code.shape[0], *once.shape)
+            one_step = self.analog(_channels_last(self.normalised(code)[0]))
+            return one_step.expand(code.shape[0], *one_step.shape)
         if self.spikes is None or code.shape[0] <= self.analog_steps:
             assert self.analog is not None
             out = self.analog(_channels_last(self.normalised(code).flatten(0, 1)))
@@ -59,26 +59,26 @@ class Stem(nn.Module):
         return out.unflatten(0, code.shape[:2])
 
     def _both(self, code: Tensor, analog: nn.Module, spikes: nn.Module) -> Tensor:
-        first = analog(_channels_last(self.normalised(code).flatten(0, 1)))
-        others = _channels_last(code[self.analog_steps :].flatten(0, 1))
+        head = analog(_channels_last(self.normalised(code).flatten(0, 1)))
+        tail = _channels_last(code[self.analog_steps :].flatten(0, 1))
         if type(spikes) is SpikeConv2d and not is_watched(spikes):
-            return spikes.behind(first, others)
-        return torch.cat([first, spikes(others)])
+            return spikes.appended(head, tail)
+        return torch.cat([head, spikes(tail)])
 
     def normalised(self, code: Tensor) -> Tensor:
-        """Return what the analog weights are given: the analog steps of a code `[T, B, ...]`, of a
-        static one the first, by mean and deviation."""
+        """Return the input of the analog weights: the analog steps of a code `[T, B, ...]` (of a
+        static code the first), normalised by mean and standard deviation."""
         return (code[: 1 if self.static else self.analog_steps] - self.mean) / self.std
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """Return images with their channels next to each other in memory, as convolutions and kernels
-    are fastest; what follows keeps that order."""
+    """Return images in channels_last memory format, in which convolutions and kernels are fastest;
+    the layers after it keep the format."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
 def stem_norm(coding: Coding, form: str, channels: int, *, image: bool) -> TimeNorm:
-    """Return the batch norm behind a stem: one for analog steps, another for spike steps."""
+    """Return the batch norm after a stem: one for analog steps, another for spike steps."""
     analog, spikes = coding.analog_steps, coding.steps - coding.analog_steps
     if not analog or not spikes:
         return create_norm(form, channels, steps=coding.steps, image=image)

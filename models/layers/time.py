@@ -6,23 +6,27 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from ...kernels.dispatch import is_traced
+
 
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Apply a layer without memory to all steps in one call: `[T, B, ...] -> [T, B, ...]`."""
+    """Apply a stateless layer to all steps in one call: `[T, B, ...] -> [T, B, ...]`."""
     return layer(x.flatten(0, 1)).unflatten(0, x.shape[:2])
 
 
 def is_static(x: Tensor) -> bool:
-    """Return whether all steps of `[T, B, ...]` are views of a single one."""
+    """Return whether all steps of `[T, B, ...]` are views of one step."""
     return x.shape[0] > 1 and x.stride(0) == 0
 
 
-def once(x: Tensor) -> Tensor:
-    """Return the one step that all steps of a static `[T, B, ...]` are views of.
+def unexpanded(x: Tensor) -> Tensor:
+    """Return the step `[B, ...]` that all steps of a static `[T, B, ...]` are views of.
 
-    It is the tensor that was expanded itself, if it can be had: a gradient that went back through
-    the first of T steps would be padded with T - 1 steps of zeros and summed.
+    It is the tensor before `expand`, if `x` refers to it and nothing is traced: the gradient of
+    `x[0]` would be padded with T - 1 steps of zeros and summed.
     """
+    if is_traced(x):
+        return x[0]
     base = x._base
     if (
         base is not None
@@ -35,7 +39,7 @@ def once(x: Tensor) -> Tensor:
 
 
 class OverTime(nn.Module):
-    """A layer without memory, applied to all steps at once."""
+    """A stateless layer, applied to all steps at once."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()

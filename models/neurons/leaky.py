@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...core.errors import ConfigError
 from ...core.registry import unknown
+from ...kernels.rules import RESETS, SURROGATES
 from .functional.leaky import (
     LeakyOptions,
     LeakyParameters,
@@ -18,7 +19,6 @@ from .functional.leaky import (
     leaky_step,
     leaky_steps,
 )
-from .surrogates import SURROGATES
 
 Granularity = Literal["layer", "channel"]
 Schedule = Literal["per-step", "shared"]
@@ -262,8 +262,8 @@ def _check(
         raise ConfigError("granularity 'channel' needs the number of channels")
     if schedule not in ("per-step", "shared"):
         raise unknown("schedule", schedule, ["per-step", "shared"])
-    if reset not in ("subtract", "zero", "none"):
-        raise unknown("reset", reset, ["subtract", "zero", "none"])
+    if reset not in RESETS:
+        raise unknown("reset", reset, list(RESETS))
     if surrogate not in SURROGATES:
         raise unknown("surrogate", surrogate, list(SURROGATES))
     if learn_reset_size and reset != "subtract":

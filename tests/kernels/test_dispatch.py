@@ -96,10 +96,10 @@ def test_without_numba_the_reference_computes_and_says_so_once():
 
 
 def test_the_notice_names_the_package_that_is_missing():
-    choice.notice.cache_clear()
+    choice._warn_once.cache_clear()
     with pytest.warns(UserWarning, match="triton is not installed"):
-        choice.notice("triton is not installed")
-    choice.notice.cache_clear()
+        choice.warn_slow_reference("triton is not installed")
+    choice._warn_once.cache_clear()
 
 
 class TheirNeuron(AdaptiveLeaky):
@@ -167,11 +167,11 @@ STRANGE = {
     "overlapping pool": (layer_of(pool=nn.MaxPool2d(2, stride=1)), "pool by 2, without padding"),
     "padded pool": (layer_of(pool=nn.MaxPool2d(2, padding=1)), "pool by 2, without padding"),
     "ceiling pool": (layer_of(pool=nn.MaxPool2d(2, ceil_mode=True)), "pool by 2"),
-    "hook on norm": (watched("norm"), "a hook wants to see"),
-    "hook on neuron": (watched("neuron"), "a hook wants to see"),
-    "hook on pool": (watched("pool"), "a hook wants to see"),
-    "hook on gradients": (watched("neuron", "register_full_backward_hook"), "a hook wants to see"),
-    "hook inside": (with_hook_inside(), "a hook wants to see"),
+    "hook on norm": (watched("norm"), "a hook observes"),
+    "hook on neuron": (watched("neuron"), "a hook observes"),
+    "hook on pool": (watched("pool"), "a hook observes"),
+    "hook on gradients": (watched("neuron", "register_full_backward_hook"), "a hook observes"),
+    "hook inside": (with_hook_inside(), "a hook observes"),
 }
 
 

@@ -10,7 +10,7 @@ from asnn.kernels import memory
 from asnn.kernels.memory import Buffers
 from asnn.models import create_model, use_kernels
 
-SIZE = memory.SMALLEST
+SIZE = memory.MIN_SIZE
 
 
 def saved_for_backward(tensor):
@@ -62,10 +62,10 @@ def test_small_ones_are_plain():
     buffers = Buffers()
     tensor = buffers.take(SIZE - 1)
     assert tensor.shape == (SIZE - 1,)
-    assert buffers.held == 0
+    assert buffers.nbytes == 0
     assert buffers.take(0, 3).shape == (0, 3)
     assert buffers.take(2, SIZE // 2).shape == (2, SIZE // 2)
-    assert buffers.held == 4 * SIZE
+    assert buffers.nbytes == 4 * SIZE
 
 
 def test_requests_of_a_third_of_a_buffer_and_no_less_are_served_by_it():
@@ -87,30 +87,30 @@ def test_the_smallest_buffer_that_fits_is_taken():
 
 
 def test_what_nobody_wants_is_forgotten_after_patience_and_what_is_held_is_not(monkeypatch):
-    monkeypatch.setattr(memory, "PATIENCE", 4)
+    monkeypatch.setattr(memory, "MAX_IDLE_REQUESTS", 4)
     buffers = Buffers()
     held = buffers.take(SIZE).fill_(3)
     buffers.take(SIZE)  # and free
     for _ in range(4):
         buffers.take(2 * SIZE)
     buffers.take(4 * SIZE)  # only what is new makes room
-    assert buffers.held == 4 * (1 + 2 + 4) * SIZE
+    assert buffers.nbytes == 4 * (1 + 2 + 4) * SIZE
     assert (held == 3).all()
 
 
 def test_within_patience_nothing_is_forgotten(monkeypatch):
     """The negative control of the test above."""
-    monkeypatch.setattr(memory, "PATIENCE", 6)
+    monkeypatch.setattr(memory, "MAX_IDLE_REQUESTS", 6)
     buffers = Buffers()
     buffers.take(SIZE)
     for _ in range(4):
         buffers.take(2 * SIZE)
     buffers.take(4 * SIZE)
-    assert buffers.held == 4 * (1 + 2 + 4) * SIZE
+    assert buffers.nbytes == 4 * (1 + 2 + 4) * SIZE
 
 
 def test_threads_never_share_a_buffer(monkeypatch):
-    monkeypatch.setattr(memory, "SMALLEST", 8)
+    monkeypatch.setattr(memory, "MIN_SIZE", 8)
     buffers = Buffers()
 
     def work(number):
@@ -121,7 +121,7 @@ def test_threads_never_share_a_buffer(monkeypatch):
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
-    assert buffers.held <= 4 * 3 * 64 * 4  # a name keeps its old tensor until the new one is there
+    assert buffers.nbytes <= 4 * 3 * 64 * 4  # a name keeps its tensor until it has the next
 
 
 def network():
@@ -171,7 +171,7 @@ def all_buffered(monkeypatch):
     from asnn.kernels.cpu import backend as cpu
 
     fresh = Buffers()
-    monkeypatch.setattr(memory, "SMALLEST", 1)
+    monkeypatch.setattr(memory, "MIN_SIZE", 1)
     monkeypatch.setattr(cpu, "buffers", fresh)
     return fresh
 
@@ -180,7 +180,7 @@ def test_what_a_training_step_gave_stays_as_it_was(all_buffered):
     kept, copies = steps_kept_and_copied(network())
     assert len(kept) > 20
     assert changed(kept, copies) == []
-    assert all_buffered.held > 0
+    assert all_buffered.nbytes > 0
 
 
 def test_buffers_given_away_too_early_are_noticed(all_buffered, monkeypatch):
@@ -204,8 +204,8 @@ def test_large_results_of_a_training_step_stay_as_they_were():
         for hook in hooks:
             hook.remove()
         kept.append((outs, [out.detach().clone() for out in outs]))
-    assert memory.buffers.held > 0
-    assert max(out.numel() for out in kept[0][0]) >= memory.SMALLEST
+    assert memory.buffers.nbytes > 0
+    assert max(out.numel() for out in kept[0][0]) >= memory.MIN_SIZE
     assert all(changed(*pair) == [] for pair in kept)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ....kernels.rules import RESETS
+from ....kernels.rules import ResetName as Reset
+from ....kernels.rules import SurrogateName as Surrogate
 from ..surrogates import spike
-
-Reset = Literal["subtract", "zero", "none"]
-Surrogate = Literal["sigmoid", "atan", "triangular", "fast_sigmoid"]
 
 
 class LeakyParameters(NamedTuple):
@@ -92,11 +92,8 @@ def leaky_step(
     v = p.gain * x if v is None else p.leak * v + p.gain * x
     scaled = v if p.reset_size is None else v / p.reset_size
     s = spike(scaled - p.threshold, options.surrogate, options.alpha)
-    if options.reset == "subtract":
-        v = v - s * (p.threshold if p.reset_size is None else p.reset_size)
-    elif options.reset == "zero":
-        v = v * (1 - s)
-    return s, v
+    size = p.threshold if p.reset_size is None else p.reset_size
+    return s, RESETS[options.reset].formula(v, s, size)
 
 
 def leaky_steps(x: Tensor, p: LeakyParameters, options: LeakyOptions) -> Tensor:
