@@ -1,4 +1,4 @@
-"""Where to compute, how precisely, and with which random numbers."""
+"""Device, precision, random seeds, and the versions and machine of a result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def find_device(name: str) -> torch.device:
     """Return the device called `name`; `auto` is a CUDA device, else MPS, else the CPU.
 
     Raises:
-        ConfigError: the name is none, or the machine has no such device.
+        ConfigError: the name is unknown, or the machine has no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -51,7 +51,7 @@ def find_device(name: str) -> torch.device:
             raise ConfigError(
                 f"device {name!r} is not on this machine",
                 why=f"torch {torch.__version__} finds {count} CUDA devices",
-                remedy="use --device auto or --device cpu; `asnn doctor` tells more",
+                remedy="use --device auto or --device cpu; `asnn doctor` shows more",
             )
     elif device.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError(
@@ -68,7 +68,7 @@ def mixed_precision(device: torch.device, precision: str) -> contextlib.Abstract
     """Return the autocast context of a precision; membranes stay float32 in all of them.
 
     Raises:
-        ConfigError: the device does not compute in that precision.
+        ConfigError: the device does not support that precision.
     """
     if precision == "float32":
         return contextlib.nullcontext()
@@ -84,10 +84,10 @@ def mixed_precision(device: torch.device, precision: str) -> contextlib.Abstract
 def derived_seed(*parts: int) -> int:
     """Return a seed that is a function of all `parts`, such as seed, epoch and batch.
 
-    What is random in training depends on these alone, never on what was drawn before, so that a
-    training that goes on in the middle draws what it would have drawn.
+    Random numbers in training depend on these alone, never on earlier ones, so a resumed training
+    draws the same numbers as one that was not interrupted.
     """
-    # The length comes first, because SeedSequence takes (0,) and (0, 0) for the same.
+    # The length is included because SeedSequence gives the same for (0,) and (0, 0).
     sequence = np.random.SeedSequence((len(parts), *parts))
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
@@ -99,8 +99,8 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Return the versions and the machine that a result was made with."""
+def versions_and_machine(device: torch.device) -> dict[str, Any]:
+    """Return the versions and the machine of this process, for `environment.json`."""
     return {
         "packages": {name: _version(name) for name in PACKAGES},
         "python": platform.python_version(),
@@ -117,7 +117,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """Return what the processor is called."""
+    """Return the model name of the processor."""
     try:
         for line in Path("/proc/cpuinfo").read_text().splitlines():
             if line.startswith("model name"):

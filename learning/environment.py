@@ -1,4 +1,4 @@
-"""What a training ran on, with which data; and whether that is still so when it goes on."""
+"""Versions, machine, data and teacher of a training; whether a resumed one has the same."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from ..core.documents import read_json
 from ..core.errors import DataError
 from ..datasets import DataSet
 from ..records.layout import FORMAT
-from .device import environment
+from .device import versions_and_machine
 from .training import Training
 
 
-def surroundings(training: Training) -> dict[str, Any]:
-    """Return what `environment.json` holds: versions, machine, data and the teacher's weights."""
+def environment(training: Training) -> dict[str, Any]:
+    """Return the content of `environment.json`."""
     return {
         "format": FORMAT,
-        **environment(training.device),
+        **versions_and_machine(training.device),
         "processes": training.processes.count,
-        **material(training),
+        **data_and_teacher(training),
     }
 
 
-def material(training: Training) -> dict[str, Any]:
-    """Return what tells which data and which teacher a training has."""
+def data_and_teacher(training: Training) -> dict[str, Any]:
+    """Return the fingerprints of the data and of the teacher."""
     found: dict[str, Any] = {"data": _describe(training.data)}
     return found if training.teacher is None else {**found, "teacher": training.teacher.fingerprint}
 
 
-def require_same_material(training: Training, former: dict[str, Any]) -> None:
-    """Refuse to go on with other data or another teacher.
+def require_same_data_and_teacher(training: Training, former: dict[str, Any]) -> None:
+    """Refuse to resume with other data or another teacher.
 
     Args:
-        training: as it is now.
-        former: what holds the former `material`.
+        training: the resumed training.
+        former: a document with the former `data_and_teacher`.
 
     Raises:
-        DataError: data or teacher are others.
+        DataError: data or teacher have changed.
     """
-    run, now = training.run, material(training)
+    run, now = training.run, data_and_teacher(training)
     if former.get("data") != now["data"]:
         raise DataError(
             f"the data are not those that {run.path} began with",
@@ -55,20 +55,19 @@ def require_same_material(training: Training, former: dict[str, Any]) -> None:
 
 
 def warn_if_environment_changed(training: Training) -> None:
-    """Refuse to go on with other data or another teacher; warn where the promise of equal weights
-    ends.
+    """Warn if versions or machine have changed, so that the weights may differ in some bits.
 
     Raises:
-        DataError: data or teacher are others, or the run does not tell which it had.
+        DataError: data or teacher have changed, or `environment.json` cannot be read.
     """
     path = training.run.environment
     try:
         former = read_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read", why=str(error)) from error
-    now = surroundings(training)
-    require_same_material(training, former)
-    former = {"processes": 1, "processor": now["processor"]} | former  # format 1 knew neither
+    now = environment(training)
+    require_same_data_and_teacher(training, former)
+    former = {"processes": 1, "processor": now["processor"]} | former  # format 1 has neither
     keys = ("packages", "python", "threads", "device", "device_name", "processor", "processes")
     changed = [key for key in keys if former.get(key) != now[key]]
     if changed:

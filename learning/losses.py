@@ -1,4 +1,4 @@
-"""Losses of logits for each step."""
+"""Losses of the logits of all steps."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..datasets.transforms.mixing import Targets
 
 LossName = Literal["mean", "tet"]
 
-# Losses that need no more than the mean of the logits over the steps, which costs less.
-OF_THE_MEAN = frozenset({"mean"})
+# Losses that need only the mean of the logits over the steps, which is cheaper to compute.
+MEAN_LOSSES = frozenset({"mean"})
 
 
 def mean_loss(logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
@@ -25,7 +25,7 @@ def mean_loss(logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
     Args:
         logits: `[T, B, classes]`.
         target: `[B]`.
-        label_smoothing: share of the target that is spread over all classes.
+        label_smoothing: part of the target that is spread over all classes.
     """
     return cross_entropy(logits.mean(0), target, label_smoothing=label_smoothing)
 
@@ -49,22 +49,22 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
 
 @dataclass(frozen=True)
 class Loss:
-    """What a training makes small.
+    """The training loss.
 
         L = (1 - λ) L_labels + λ 1/(T B K) Σ_t,b,k (logits_t,b,k - φ)²
 
-    with L_labels the loss called `name`; of mixed images, weighted over both targets:
+    with L_labels the loss called `name`. Mixed images have two targets:
     m L_labels(y_1) + (1 - m) L_labels(y_2), with m the weight of the first image. The second
-    term keeps the logits of single steps from running away.
+    term bounds the logits of single steps.
 
     Args:
         name: `mean` or `tet`.
-        label_smoothing: share of the target that is spread over all classes.
-        tet_lambda: λ, in [0, 1]; of `tet` only.
+        label_smoothing: part of the target that is spread over all classes.
+        tet_lambda: λ, in [0, 1]; with `tet` only.
         tet_phi: φ, the threshold of the neurons in the paper.
 
     Raises:
-        ConfigError: a λ without `tet`.
+        ConfigError: λ without `tet`.
 
     Source: Deng et al., ICLR 2022 (arXiv 2202.11946), equations 12 and 13.
     """
@@ -78,7 +78,7 @@ class Loss:
         if self.tet_lambda and self.name != "tet":
             raise ConfigError(
                 f"tet_lambda is {self.tet_lambda}, the loss is {self.name!r}",
-                why="the regulariser belongs to the loss of single steps",
+                why="the regularizer belongs to the loss of single steps",
                 remedy="set train.loss=tet, or leave train.tet_lambda out",
             )
 
@@ -91,29 +91,29 @@ class Loss:
             loss = targets.weight * loss + (1 - targets.weight) * second
         if not self.tet_lambda:
             return loss
-        far = mse_loss(logits, torch.full_like(logits, self.tet_phi))
-        return (1 - self.tet_lambda) * loss + self.tet_lambda * far
+        regularizer = mse_loss(logits, torch.full_like(logits, self.tet_phi))
+        return (1 - self.tet_lambda) * loss + self.tet_lambda * regularizer
 
     def _of_labels(self, logits: Tensor, target: Tensor) -> Tensor:
         return LOSSES[self.name](logits, target, self.label_smoothing)
 
 
-def teaching_loss(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
-    """Return how far each step's answer is from the teacher's, τ² KL(teacher ‖ student):
+def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """Return τ² KL(teacher ‖ student), the mean over the steps of the student:
 
         τ² 1/T Σ_t 1/B Σ_b Σ_k p_b,k (log p_b,k - log q_t,b,k)
-        p_b = softmax(taught_b / τ)        q_t,b = softmax(logits_t,b / τ)
+        p_b = softmax(teacher_b / τ)        q_t,b = softmax(logits_t,b / τ)
 
-    τ² makes up for gradients that fall with 1/τ².
+    τ² compensates for gradients proportional to 1/τ².
 
     Args:
         logits: of the student, `[T, B, K]`.
-        taught: of the teacher, `[B, K]`: the same for each step of the student.
+        teacher_logits: `[B, K]`, the same for each step of the student.
         temperature: τ > 0.
 
     Source: Hinton et al., arXiv 1503.02531, for each step of the student.
     """
-    p = (taught.float() / temperature).log_softmax(-1).expand(logits.shape)
+    p = (teacher_logits.float() / temperature).log_softmax(-1).expand(logits.shape)
     q = (logits.float() / temperature).log_softmax(-1)
-    apart = kl_div(q.flatten(0, 1), p.flatten(0, 1), reduction="batchmean", log_target=True)
-    return temperature**2 * apart
+    kl = kl_div(q.flatten(0, 1), p.flatten(0, 1), reduction="batchmean", log_target=True)
+    return temperature**2 * kl

@@ -1,4 +1,4 @@
-"""The optimiser of a recipe, and which weights decay."""
+"""The optimizer of a recipe, and which parameters decay."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from .recipe.schema import TrainSection
 
 
 def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimizer:
-    """Return the optimiser of a recipe; the learning rate is set at each step.
+    """Return the optimizer of a recipe; its learning rate is set before each step.
 
-    With a weight decay it has two groups: first the weights that decay, then those that do not.
+    With a weight decay it has two groups: parameters that decay, then those that do not.
     """
     groups = _groups(train, model)
-    fused = groups[0]["params"][0].device.type in ("cpu", "cuda", "mps")  # one loop over all
+    fused = groups[0]["params"][0].device.type in ("cpu", "cuda", "mps")
     if train.optimizer == "sgd":
         return torch.optim.SGD(groups, train.lr, momentum=train.momentum, fused=fused)
     kind = torch.optim.Adam if train.optimizer == "adam" else torch.optim.AdamW
@@ -26,14 +26,14 @@ def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimiz
 
 
 def decaying(model: nn.Module) -> list[nn.Parameter]:
-    """Return the weights that decay: those of convolutions, linear layers and their like.
+    """Return the parameters that decay: weights of convolutions, linear layers and the like.
 
-    These are the learned tensors of two axes and more that do not belong to a neuron. A decay
-    makes products smaller, and where a batch norm follows it sets the size of the steps; a bias,
-    a norm's weight, a scale of the readout have no such use for it, and a leak, gain, threshold
-    or reset size would be drawn to 0, which no neuron is meant to be.
+    These are the parameters of two axes and more that do not belong to a neuron. Weight decay
+    regularizes products, and before a batch norm sets the effective learning rate. It has no such
+    effect on a bias, the weight of a norm or the scale of the readout, and would pull leak, gain,
+    threshold and reset size to 0.
 
-    Source: the practice of arXiv 1812.01187, section 3.1, and of timm.
+    Source: arXiv 1812.01187, section 3.1, and timm.
     """
     neurons = {id(p) for module in _neurons(model) for p in module.parameters()}
     learned = [p for p in model.parameters() if p.requires_grad]
@@ -46,12 +46,12 @@ def _neurons(model: nn.Module) -> list[nn.Module]:
 
 
 def _groups(train: TrainSection, model: nn.Module) -> list[dict[str, Any]]:
-    every = [p for p in model.parameters() if p.requires_grad]
+    learned = [p for p in model.parameters() if p.requires_grad]
     if not train.weight_decay or train.decay_all:
-        return [{"params": every, "weight_decay": train.weight_decay}]
+        return [{"params": learned, "weight_decay": train.weight_decay}]
     weights = decaying(model)
-    chosen = {id(p) for p in weights}
-    others = [p for p in every if id(p) not in chosen]
+    decays = {id(p) for p in weights}
+    others = [p for p in learned if id(p) not in decays]
     groups: list[dict[str, Any]] = [
         {"params": weights, "weight_decay": train.weight_decay},
         {"params": others, "weight_decay": 0.0},

@@ -1,8 +1,8 @@
-"""Several processes that train one network, each on its share of every batch.
+"""Distributed training: several processes train one network, each on its part of every batch.
 
-`torchrun` starts them and tells each its rank in the environment. The first one writes; what it
-alone can know, it tells the others. Collectives are torch.distributed's: nccl between GPUs, gloo
-between CPUs.
+`torchrun` starts them and sets the rank of each in its environment. The first process writes files,
+and broadcasts what only it knows. The collectives are those of torch.distributed: nccl between
+GPUs, gloo between CPUs.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many processes this one is.
+    """The rank of this process and the number of processes.
 
     Attributes:
-        rank: among all, from 0; the first one writes.
+        rank: among all processes, from 0.
         count: of all processes.
-        local_rank: among those of this machine, from 0; says which GPU is its own.
+        local_rank: among the processes of this machine, from 0; the index of its GPU.
     """
 
     rank: int = 0
@@ -37,19 +37,19 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this process writes and speaks."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     @property
     def part(self) -> tuple[int, int]:
-        """Which share of each batch is this process's: its rank, and how many there are."""
+        """The part of each batch for this process: rank and number of processes."""
         return self.rank, self.count
 
     def device(self, found: torch.device) -> torch.device:
-        """Return the device of this process, where the recipe names `found` for all.
+        """Return the device of this process; `found` is that of the recipe.
 
         Raises:
-            ConfigError: it is one that several processes cannot use.
+            ConfigError: several processes cannot use it.
         """
         if self.count == 1 or found.type == "cpu":
             return found
@@ -63,26 +63,26 @@ class Processes:
             raise ConfigError(
                 f"process {self.rank} has no GPU of its own",
                 why=f"this machine has {torch.cuda.device_count()}",
-                remedy="start no more processes on it than that, or use --device cpu",
+                remedy="start at most as many processes on it, or use --device cpu",
             )
         return torch.device("cuda", self.local_rank)
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """Return, in all processes, what `make` gives in the first; raise what it raises there."""
+        """Call `make` in the first process; return its result, or raise its error, in all."""
         if self.count == 1:
             return make()
-        told: list[Any] = [None]
+        message: list[Any] = [None]
         if self.first:
             try:
-                told = [(make(), None)]
+                message = [(make(), None)]
             except Exception as error:
-                told = [(None, error)]
-        distributed.broadcast_object_list(told)
-        made, error = told[0]
+                message = [(None, error)]
+        distributed.broadcast_object_list(message)
+        made, error = message[0]
         if error is None:
             return made
         if not self.first:
-            error.of_first = True  # which says what it is, so that it is said once
+            error.of_first = True  # the first process prints it; the others do not
         raise error
 
     def summed(self, *values: float) -> list[float]:
@@ -94,9 +94,9 @@ class Processes:
         return sums.tolist()
 
     def in_turn(self, load: Callable[[], T]) -> T:
-        """Return what `load` gives: first in one process of each machine, then in its others.
+        """Return the result of `load`, called in one process of each machine, then in the others.
 
-        So what is missing is fetched once, and is whole when the others look for it.
+        Missing files are downloaded once, and are complete when the others look for them.
         """
         if self.count == 1:
             return load()
@@ -108,7 +108,7 @@ class Processes:
         return load()
 
     def same_weights(self, model: nn.Module) -> None:
-        """Let a network have the parameters and statistics that it has in the first process."""
+        """Broadcast the parameters and buffers of a network from the first process."""
         if self.count > 1:
             for tensor in [*model.parameters(), *model.buffers()]:
                 distributed.broadcast(tensor.detach(), 0)
@@ -119,11 +119,11 @@ ALONE = Processes()
 
 @contextlib.contextmanager
 def joined() -> Iterator[Processes]:
-    """Join the processes that `torchrun` has started, if it has; leave them at the end.
+    """Join the process group that `torchrun` has started, if any, and leave it at the end.
 
     Raises:
-        ConfigError: the environment names a rank that cannot be.
-        AsnnError: the others cannot be reached, or one of them has ended.
+        ConfigError: the environment has an impossible rank.
+        AsnnError: the other processes cannot be reached, or one has ended.
     """
     processes = _from_environment()
     if processes.count == 1:
@@ -133,7 +133,7 @@ def joined() -> Iterator[Processes]:
     if on_gpus:
         torch.cuda.set_device(processes.local_rank % torch.cuda.device_count())
     try:
-        # Both, for the objects and flags of a training lie in the memory of the CPU.
+        # Both: objects and flags are broadcast from CPU memory.
         distributed.init_process_group("cpu:gloo,cuda:nccl" if on_gpus else "gloo")
     except (ValueError, RuntimeError) as error:
         raise AsnnError(
@@ -144,18 +144,18 @@ def joined() -> Iterator[Processes]:
     try:
         yield processes
     except RuntimeError as error:
-        if not _of_a_collective(error):
+        if not _is_collective_error(error):
             raise
         raise AsnnError(
             "another process has ended",
             why=_reason(error),
-            remedy="see what it said; a training goes on with `train --resume` and its folder",
+            remedy="see its message; resume a training with `train --resume` and its folder",
         ) from error
     finally:
         distributed.destroy_process_group()
 
 
-def _of_a_collective(error: RuntimeError) -> bool:
+def _is_collective_error(error: RuntimeError) -> bool:
     signs = ("gloo", "nccl", "connection closed", "connection reset", "broken pipe")
     text = str(error).lower()
     return isinstance(error, distributed.DistError) or any(sign in text for sign in signs)
@@ -173,7 +173,7 @@ def _from_environment() -> Processes:
         rank, count = int(given["RANK"]), int(given["WORLD_SIZE"])
         local = int(given["LOCAL_RANK"] or rank)
     except ValueError as error:
-        raise ConfigError(f"RANK, WORLD_SIZE or LOCAL_RANK is no number: {given}") from error
+        raise ConfigError(f"RANK, WORLD_SIZE or LOCAL_RANK is not a number: {given}") from error
     if not 0 <= rank < count or local < 0:
         raise ConfigError(f"there is no process {rank} of {count}: {given}")
     return Processes(rank, count, local)

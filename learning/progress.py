@@ -1,4 +1,4 @@
-"""How far a training has come: where it stands in its data, and what it has found so far."""
+"""The progress of a training: its position in the data, and its results so far."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 
 @dataclass
 class TrainProgress:
-    """How far a training has come.
+    """The progress of a training. The current epoch is the one after `epoch` complete ones.
 
     Attributes:
-        epoch: epochs that are complete.
-        batch: batches that are complete in the epoch after those.
-        step: optimisation steps in all.
-        loss, correct, seen: sums over the batches of the open epoch.
-        seconds: time spent training, over all sittings.
-        epoch_seconds: time spent in the open epoch.
-        data_wait_seconds: the part of it that was spent waiting for data.
+        epoch: number of complete epochs.
+        batch: number of complete batches in the current epoch.
+        step: number of optimization steps in all epochs.
+        loss, correct, seen: sums over the batches of the current epoch.
+        seconds: training time, over all sessions.
+        epoch_seconds: training time in the current epoch.
+        data_wait_seconds: the part of it spent waiting for data.
         best: metrics of the epoch with the best validation accuracy.
         history: metrics of all complete epochs.
-        times: how long each of them took.
+        times: training times of all complete epochs.
     """
 
     epoch: int = 0
@@ -37,7 +37,7 @@ class TrainProgress:
     times: list[dict[str, Any]] = field(default_factory=list)
 
     def close_epoch(self) -> None:
-        """Count the open epoch as complete and begin the next."""
+        """Count the current epoch as complete and begin the next."""
         self.epoch += 1
         self.batch, self.loss, self.correct, self.seen = 0, 0.0, 0.0, 0
         self.epoch_seconds = self.data_wait_seconds = 0.0

@@ -1,4 +1,4 @@
-"""What an epoch came to, and what of it is written into the run."""
+"""The metrics of an epoch, and the files of a run that hold them."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .training import Training
 
 
 def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, Any]:
-    """Return the metrics of the open epoch, once all of its batches are done.
+    """Return the metrics of the current epoch, after its last batch.
 
-    They are a function of recipe and data alone; how long it took is in `times`.
+    They depend on recipe and data alone; times are in `epoch_times`.
 
     Args:
-        each_batch: called for each batch of validation data; what it raises ends the validation.
+        each_batch: called after each batch of validation data; an exception ends the validation.
     """
     progress, settings = training.progress, training.recipe.train
-    # Each process has statistics of its own share; those of the first are what is kept.
+    # Batch norm statistics differ between processes; those of the first are saved.
     training.processes.same_weights(training.result)
     result = evaluate(
         training.result,
@@ -50,8 +50,8 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
     }
 
 
-def times(training: Training) -> dict[str, Any]:
-    """Return how long the training of the open epoch took, in all sittings, without validation."""
+def epoch_times(training: Training) -> dict[str, Any]:
+    """Return the training time of the current epoch, over all sessions, without validation."""
     progress = training.progress
     return {
         "epoch": progress.epoch + 1,
@@ -61,7 +61,7 @@ def times(training: Training) -> dict[str, Any]:
 
 
 def require_finite(loss: float, step: int) -> None:
-    """Raise an AsnnError where a loss is no number any more."""
+    """Raise an AsnnError if a loss is not finite."""
     if not math.isfinite(loss):
         raise AsnnError(
             f"the loss is {loss} at step {step}",
@@ -70,13 +70,13 @@ def require_finite(loss: float, step: int) -> None:
         )
 
 
-def rank(metrics: dict[str, Any]) -> tuple[float, float]:
-    """Return what decides which epoch is best, the greater the better."""
+def score(metrics: dict[str, Any]) -> tuple[float, float]:
+    """Return the validation accuracy and the negative loss: the best epoch has the largest pair."""
     return metrics["validation_accuracy"], -metrics["validation_loss"]
 
 
 def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
-    """Write metrics, times and summary of the epochs so far; return the summary."""
+    """Write metrics, times and summary of all complete epochs; return the summary."""
     progress = training.progress
     summary = {
         "format": FORMAT,
@@ -98,7 +98,7 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
 
 
 def truncate_results(training: Training) -> None:
-    """Let the results of a run that goes on be those of the epochs that its state knows of."""
+    """Rewrite the results of a resumed run to the epochs of its checkpoint."""
     if training.progress.history:
         write_results(training, finished=False)
         return

@@ -1,4 +1,4 @@
-"""Learning rates as functions of the step alone, so that there is no state to lose."""
+"""Learning rates as functions of the step alone: there is no state to save."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .recipe.schema import TrainSection
 def learning_rate(train: TrainSection, step: int, steps_per_epoch: int) -> float:
     """Return the learning rate of a step, counted from 0 over the whole training.
 
-    Warm-up rises linearly to `lr` over `warmup_epochs`. Then, with p the share of the remaining
+    Warm-up rises linearly to `lr` over `warmup_epochs`. Then, with p the fraction of the remaining
     steps that is done:
         cosine    final_lr + (lr - final_lr) (1 + cos(π p)) / 2
         step      lr · decay_factor^⌊epoch / decay_epochs⌋
@@ -20,7 +20,7 @@ def learning_rate(train: TrainSection, step: int, steps_per_epoch: int) -> float
     if step < warmup:
         return train.lr * (step + 1) / warmup
     if train.schedule == "cosine":
-        final_lr = min(train.final_lr, train.lr)  # a small lr must not rise to the default end
+        final_lr = min(train.final_lr, train.lr)  # a small lr must not rise to the default
         rest = max(train.epochs * steps_per_epoch - warmup, 1)
         done = min((step - warmup) / rest, 1.0)
         return final_lr + (train.lr - final_lr) * (1 + math.cos(math.pi * done)) / 2

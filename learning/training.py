@@ -1,4 +1,4 @@
-"""All that takes part in a training, made ready from a recipe."""
+"""Builds what one training needs (data, model, optimizer, teacher) from a recipe."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ..datasets import Augment, Batches, DataSet
 from ..kernels.dispatch import missing_backend
 from ..models.factory import create_model
 from ..models.layers.spiking import use_kernels
-from ..models.layers.synced import synced
+from ..models.layers.synced import sync_norms
 from ..models.network import SpikingNetwork
 from ..records.layout import Run
 from .averaging import Average
 from .device import derived_seed, find_device
-from .distillation import TWIN, Teacher, load_teacher, twin
+from .distillation import ANN, Teacher, ann_counterpart, load_teacher
 from .losses import Loss
 from .optimizer import make_optimizer
 from .processes import ALONE, Processes
@@ -29,18 +29,17 @@ from .recipe.schema import Recipe
 
 @dataclass
 class Training:
-    """All that takes part in one training.
+    """The parts and the progress of one training.
 
     Attributes:
         model: the network that is trained.
-        average: of its weights; None where the recipe wants none.
-        teacher: whose answers it learns; None where there is none, and until the twin is trained.
-        processes: which of how many processes this one is.
-        forward: the network as training calls it: `forward(x, mean)` returns its logits, or their
+        average: of its weights; None without `train.ema`.
+        teacher: None without `train.teacher`, and until the ANN counterpart is trained.
+        processes: the rank of this process and the number of processes.
+        forward: the network as training calls it: `forward(x, mean)` returns the logits, or their
             mean as one step; with several processes it averages the gradients.
-        saved: when its state was last written, by the clock of `time.monotonic`, and after which
-            step.
-        best: the best weights so far, as `model.safetensors` holds them.
+        saved: `time.monotonic()` and step of the last checkpoint.
+        best: content of `model.safetensors` with the best weights so far.
     """
 
     recipe: Recipe
@@ -62,27 +61,27 @@ class Training:
 
     @property
     def parameters(self) -> int:
-        """Number of values that are learned."""
+        """Number of trainable values."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
     @property
     def steps_per_epoch(self) -> int:
-        """Number of optimisation steps of an epoch."""
+        """Number of optimization steps in an epoch."""
         return -(-self.batches_per_epoch // self.recipe.train.accumulate)
 
     @property
     def result(self) -> SpikingNetwork:
-        """The network that is validated and kept: the average of the weights where there is one."""
+        """The network that is validated and saved: the average of the weights, if there is one."""
         return self.model if self.average is None else self.average.model
 
 
 class TrainableForward(nn.Module):
-    """A network as training calls it, in one function, for DistributedDataParallel to wrap."""
+    """Both ways to call a network in one `forward`, for DistributedDataParallel to wrap."""
 
     def __init__(self, model: SpikingNetwork) -> None:
         super().__init__()
         self.model = model
-        # DistributedDataParallel warns where it was to look for unused ones and has found none.
+        # DistributedDataParallel with find_unused_parameters warns if none is unused.
         self.unused = nn.Parameter(torch.zeros(()))
 
     def forward(self, x: Tensor, mean: bool) -> Tensor:
@@ -92,18 +91,18 @@ class TrainableForward(nn.Module):
 def prepare(
     recipe: Recipe, run: Run, processes: Processes = ALONE, data: DataSet | None = None
 ) -> Training:
-    """Load the data, unless they are given, and build the network and its optimiser.
+    """Load the data, unless given, and build the network and its optimizer.
 
     Raises:
-        AsnnError: the data cannot be had, or the network does not fit it.
+        AsnnError: the data cannot be loaded, or the network does not fit them.
     """
     device = processes.device(find_device(recipe.train.device))
     if data is None:
         data = processes.in_turn(recipe.data.load)
     _require_same_data(data, processes)
     teacher = None
-    if recipe.train.teacher == TWIN:
-        twin(recipe)  # what cannot be built is told before anything is written
+    if recipe.train.teacher == ANN:
+        ann_counterpart(recipe)  # if it cannot be built, fail before anything is written
     elif recipe.train.teacher is not None:
         teacher = load_teacher(recipe, run, data, device)
     mean, std = data.moments()
@@ -117,9 +116,9 @@ def prepare(
     ).to(device)
     use_kernels(model, recipe.train.kernels)
     if recipe.train.kernels != "reference":
-        missing_backend(device.type, torch.float32)  # imports it now rather than within a step
+        missing_backend(device.type, torch.float32)  # imports it before the first step
     if recipe.train.sync_norm and processes.count > 1:
-        synced(model)
+        sync_norms(model)
     training = Training(
         recipe=recipe,
         run=run,
@@ -143,18 +142,18 @@ def prepare(
 
 
 def join_gradients(training: Training) -> None:
-    """Let all processes have the weights of the first, and from now on the same gradients.
+    """Broadcast the weights of the first process, and average all gradients from now on.
 
-    With `find_unused_parameters` a leak that T = 1 never uses is no error; and gradients stay in
-    the buckets that they begin with, where torch would else regroup them after the first step of
-    each sitting: three processes or more would then add up in another order than before.
+    `find_unused_parameters` allows a leak that T = 1 never uses. It also keeps the gradients in
+    their initial buckets: torch would otherwise regroup them after the first step of each session,
+    and three or more processes would then add them in another order.
     """
     if training.processes.count > 1:
         training.forward = DistributedDataParallel(training.forward, find_unused_parameters=True)
 
 
 def training_batches(training: Training) -> Batches:
-    """Return the batches of the open epoch, from where it stands."""
+    """Return the remaining batches of the current epoch."""
     recipe, progress = training.recipe, training.progress
     seed = derived_seed(recipe.train.seed, progress.epoch)
     return Batches(
@@ -173,7 +172,7 @@ def training_batches(training: Training) -> Batches:
 
 
 def _require_same_data(data: DataSet, processes: Processes) -> None:
-    """Refuse data that are not those of the first process, or too few to share."""
+    """Refuse data other than those of the first process, or fewer samples than processes."""
     if processes.from_first(lambda: data.fingerprint) != data.fingerprint:
         raise DataError(
             f"the data of process {processes.rank} are not those of the first",
@@ -189,13 +188,13 @@ def _require_same_data(data: DataSet, processes: Processes) -> None:
 
 
 def _try_single_sample(training: Training) -> None:
-    """Refuse batches of one sample where a batch norm needs two; on a copy, for it changes it."""
+    """Refuse batches of one sample if a batch norm needs two; tried on a copy of the network."""
     image = torch.zeros(1, *training.data.in_shape, device=training.device)
     try:
         copy.deepcopy(training.model).train()(image)
     except ValueError as error:
         raise ConfigError(
             "batches of one sample cannot train this network",
-            why=f"batch norm needs more than one value to normalise: {error}",
+            why=f"batch norm needs more than one value to normalize: {error}",
             remedy="raise train.batch_size or data.limit, or use model.norm=folded",
         ) from error

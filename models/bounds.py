@@ -1,4 +1,4 @@
-"""A limit of how many parts a network may have: a line of a recipe can ask for millions."""
+"""A limit on the modules of a network: a line of a recipe can ask for millions."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from torch.nn.modules.module import register_module_module_registration_hook
 
 from ..core.errors import ConfigError
 
-MOST_PARTS = 50_000  # an MS-ResNet-104 with norms of its own for each of 100 steps has 11,400
+MAX_MODULES = 50_000  # an MS-ResNet-104 with a norm for each of 100 steps has 11,400
 
 
 @contextlib.contextmanager
 def bounded() -> Iterator[None]:
-    """Refuse to build a network of more than `MOST_PARTS` modules within this context.
+    """Refuse to build a network of more than `MAX_MODULES` modules within this context.
 
     Raises:
         ConfigError: it has more.
     """
-    parts = 0
+    modules = 0
 
-    def count(module: nn.Module, name: str, part: nn.Module) -> None:
-        nonlocal parts
-        parts += 1
-        if parts > MOST_PARTS:
+    def count(module: nn.Module, name: str, child: nn.Module) -> None:
+        nonlocal modules
+        modules += 1
+        if modules > MAX_MODULES:
             raise ConfigError(
-                f"the network has more than {MOST_PARTS:,} parts",
-                why="layers, and with norm 'per-step' a norm for each step of each of them",
+                f"the network has more than {MAX_MODULES:,} modules",
+                why="layers, and with norm 'per-step' a norm for each step of each layer",
                 remedy="use fewer steps or layers, or norm 'folded'",
             )
 

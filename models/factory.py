@@ -42,20 +42,20 @@ def create_model(
     """Return the network called `name`.
 
     Args:
-        name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, or a model that an
-            installed package adds.
+        name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, or a model of an
+            installed package.
         in_shape: (C, H, W) of the images.
         classes: number of classes.
         coding: name of the code, with `coding_options`.
         steps: number of time steps T.
         neuron: name of the neuron, with `neuron_options`.
         output_scale: learnable scale of the logits at each step; by default with every neuron
-            but `fixed`.
-        mean, std: of each channel of the images, which normalise analog steps; 0 and 1 by default.
-        options: the model's own, such as `widths`.
+            except `fixed`.
+        mean, std: of each image channel, to normalise analog steps; 0 and 1 by default.
+        options: keyword options of the model, such as `widths`.
 
     Raises:
-        ConfigError: a name or an option is not possible.
+        ConfigError: a name or an option is not valid.
 
     >>> model = create_model("lenet", in_shape=(1, 8, 8), classes=10, coding="hybrid", steps=4)
     >>> import torch

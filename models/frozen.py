@@ -1,4 +1,7 @@
-"""Networks for inference: batch norm folded into the weights before it, schedules packed."""
+"""Frozen networks, for inference: batch norm folded into the weights before it, schedules packed.
+
+`freeze` here means what it means in `torch.jit.freeze`.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,16 @@ from .readouts import Readout
 
 @torch.no_grad()
 def freeze(body: nn.Module) -> nn.Module:
-    """Return a copy for evaluation without gradients, with every norm folded that can be.
+    """Return a copy for evaluation without gradients, with batch norms folded where possible.
 
     A convolution or linear layer with weights W and bias b, in front of a norm with running mean
     m, variance v, weight w and bias β, becomes one layer:
 
         W' = W w / √(v + eps)        b' = (b - m) w / √(v + eps) + β
 
-    Norms that differ from step to step (`per-step`) stay where they are; so do those that do not
-    follow an affine layer directly. The answers are those of the network itself but for rounding,
-    which can move a membrane across the threshold.
+    `per-step` norms stay, and so does a norm that does not directly follow an affine layer. The
+    logits equal those of the network up to rounding, which can move a membrane across the
+    threshold.
     """
     original, body = body, copy.deepcopy(body).eval()
     for layer, other in zip(original.modules(), body.modules(), strict=True):
@@ -36,10 +39,10 @@ def freeze(body: nn.Module) -> nn.Module:
             other.spike_observers = layer.spike_observers
     for parent in list(body.modules()):
         if isinstance(parent, nn.Sequential):
-            for i, (part, after) in enumerate(pairwise(list(parent)), start=1):
-                if isinstance(after, SpikingLayer) and _fold(part, after.norm):
+            for i, (layer, after) in enumerate(pairwise(list(parent)), start=1):
+                if isinstance(after, SpikingLayer) and _fold(layer, after.norm):
                     after.norm = None
-                elif _fold(part, after):
+                elif _fold(layer, after):
                     parent[i] = nn.Identity()
     for layer in body.modules():
         if isinstance(layer, SpikingLayer | Readout):
@@ -47,17 +50,17 @@ def freeze(body: nn.Module) -> nn.Module:
     return body.requires_grad_(False)
 
 
-def _fold(part: nn.Module, norm: nn.Module | None) -> bool:
-    """Fold a norm into the part in front of it, if both are of a kind to do so; tell whether."""
+def _fold(layer: nn.Module, norm: nn.Module | None) -> bool:
+    """Fold a norm into the layer before it if their types allow it; return whether they did."""
     pairs: list[tuple[nn.Module | None, nn.Module]]
     if not isinstance(norm, TimeNorm):
         return False
-    if isinstance(part, Stem) and isinstance(norm, SplitNorm):
-        pairs = [(part.analog, norm.first), (part.spikes, norm.others)]
-    elif isinstance(part, Stem):
-        pairs = [(part.analog or part.spikes, norm)]
-    elif isinstance(part, OverTime):
-        pairs = [(part.layer, norm)]
+    if isinstance(layer, Stem) and isinstance(norm, SplitNorm):
+        pairs = [(layer.analog, norm.first), (layer.spikes, norm.others)]
+    elif isinstance(layer, Stem):
+        pairs = [(layer.analog or layer.spikes, norm)]
+    elif isinstance(layer, OverTime):
+        pairs = [(layer.layer, norm)]
     else:
         return False
     found = [(_affine(module), _plain(norm)) for module, norm in pairs]
@@ -70,14 +73,14 @@ def _fold(part: nn.Module, norm: nn.Module | None) -> bool:
 
 
 def _affine(module: nn.Module | None) -> nn.Conv2d | nn.Linear | None:
-    """Return the affine layer that a module ends with."""
+    """Return the affine layer at the end of a module, None if there is none."""
     if isinstance(module, nn.Sequential) and len(module):
         module = module[-1]
     return module if type(module) in AFFINE else None  # type: ignore[return-value]
 
 
 def _plain(norm: nn.Module) -> nn.BatchNorm2d | nn.BatchNorm1d | None:
-    """Return the batch norm that all steps go through, if there is just one."""
+    """Return the batch norm that is shared by all steps, None if there is none."""
     if type(norm) not in (FoldedNorm, SharedNorm):
         return None
     assert isinstance(norm, FoldedNorm | SharedNorm)
@@ -96,7 +99,7 @@ def _fold_pair(affine: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | nn.BatchNor
 def folded_weights(
     affine: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | nn.BatchNorm1d
 ) -> tuple[Tensor, Tensor]:
-    """Return weight and bias of an affine layer with the norm behind it folded in, see `freeze`."""
+    """Return weight and bias of an affine layer with the norm after it folded in, see `freeze`."""
     assert norm.running_mean is not None and norm.running_var is not None
     mean, variance = norm.running_mean.double(), norm.running_var.double()
     factor = norm.weight.double() / (variance + norm.eps).sqrt()
@@ -107,35 +110,35 @@ def folded_weights(
 
 
 class Snapshot:
-    """What a network consisted of at some time, to see whether it still does.
+    """The parameters, buffers and modules of a network, to see later whether one has changed.
 
-    It looks at every weight, statistic and part, at hooks and at the choice of kernels, without
-    walking through names: that would take longer than a small network.
+    It compares hooks and the choice of kernels too. It does not walk through names: that would
+    take longer than a forward pass of a small network.
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._held: list[tuple[dict[str, Any], str, Any]] = []
+        self._entries: list[tuple[dict[str, Any], str, Any]] = []
         self._tensors: list[tuple[Tensor, int, int]] = []
         self._sizes: list[tuple[Any, int]] = []
-        parts = [model]
-        for part in parts:  # which grows
-            for held in (part._parameters, part._buffers, part._modules):
-                self._sizes.append((held, len(held)))
-                self._held += [(held, key, value) for key, value in held.items()]
-                tensors = [value for value in held.values() if isinstance(value, Tensor)]
+        modules = [model]
+        for module in modules:  # the list grows
+            for entries in (module._parameters, module._buffers, module._modules):
+                self._sizes.append((entries, len(entries)))
+                self._entries += [(entries, key, value) for key, value in entries.items()]
+                tensors = [value for value in entries.values() if isinstance(value, Tensor)]
                 self._tensors += [(value, value.data_ptr(), value._version) for value in tensors]
-            for hooks in (part._forward_hooks, part._forward_pre_hooks):
+            for hooks in (module._forward_hooks, module._forward_pre_hooks):
                 self._sizes.append((hooks, len(hooks)))
-            if "kernels" in part.__dict__:
-                self._held.append((part.__dict__, "kernels", part.__dict__["kernels"]))
-            parts += [child for child in part._modules.values() if child is not None]
+            if "kernels" in module.__dict__:
+                self._entries.append((module.__dict__, "kernels", module.__dict__["kernels"]))
+            modules += [child for child in module._modules.values() if child is not None]
 
-    def holds(self) -> bool:
+    def is_current(self) -> bool:
         """Return whether nothing has changed since."""
         return (
-            all(held.get(key) is value for held, key, value in self._held)
-            and all(len(held) == size for held, size in self._sizes)
+            all(entries.get(key) is value for entries, key, value in self._entries)
+            and all(len(entries) == size for entries, size in self._sizes)
             and all(t._version == version and t.data_ptr() == p for t, p, version in self._tensors)
-            # torch does not count the steps of its fused optimisers, which need gradients.
+            # torch does not count the steps of its fused optimizers, which need gradients.
             and all(t.grad is None for t, _, _ in self._tensors)
         )

@@ -1,4 +1,4 @@
-"""A spiking network: a code, a body, logits for each step."""
+"""A spiking network: a coding, a body, logits of each step."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from .readouts import Readout
 
 @dataclass(frozen=True)
 class BuildContext:
-    """What every architecture is built from.
+    """The arguments that every architecture is built from.
 
     Attributes:
         in_shape: (C, H, W) of the images.
         classes: number of classes.
-        coding: the code in front.
+        coding: from images to time steps.
         make_neuron: builds a neuron layer for a number of channels.
         scaled: whether the readout has a learnable scale for each step.
-        mean, std: of each channel of the images.
+        mean, std: of each image channel.
     """
 
     in_shape: tuple[int, int, int]
@@ -46,24 +46,46 @@ class SpikingNetwork(nn.Module):
     """Images `[B, C, H, W]` in [0, 1] to logits of each step `[T, B, classes]`.
 
     Args:
-        coding: turns images into steps.
-        body: everything from the stem to the readout, time-major throughout.
-
-    Attributes:
-        config: the arguments of `create_model` that build this network again.
+        coding: from images to time steps.
+        body: from the stem to the readout, time-major throughout.
     """
-
-    config: dict[str, Any]
 
     def __init__(self, coding: Coding, body: nn.Module) -> None:
         super().__init__()
         self.coding = coding
         self.body = body
+        self._config: dict[str, Any] | None = None
         self._frozen: tuple[Snapshot, SpikingNetwork] | None = None
         self._is_frozen = False
 
+    @property
+    def config(self) -> dict[str, Any]:
+        """The arguments of `create_model` that build this network again.
+
+        Raises:
+            ConfigError: the network was not built by `create_model`.
+        """
+        if self._config is None:
+            raise ConfigError(
+                "this network was not built by create_model",
+                why="files of networks hold the arguments that build them again",
+                remedy="register the function that builds it as an entry point of `asnn.models` "
+                "(CONTRIBUTING) and call create_model with its name; or save its state_dict with "
+                "torch.save",
+            )
+        return self._config
+
+    @property
+    def has_config(self) -> bool:
+        """Whether `create_model` built this network, so that it has a `config`."""
+        return self._config is not None
+
+    @config.setter
+    def config(self, config: dict[str, Any]) -> None:
+        self._config = config
+
     def train(self, mode: bool = True) -> SpikingNetwork:
-        """Set the mode, and forget the frozen copy."""
+        """Set the mode, and drop the frozen copy."""
         self._frozen = None
         return super().train(mode)
 
@@ -71,12 +93,12 @@ class SpikingNetwork(nn.Module):
         """Return logits `[T, B, classes]`; with `steps`, of the first steps only.
 
         Raises:
-            ConfigError: the network does not have that many steps.
+            ConfigError: the network has fewer steps.
         """
         return self.run(self._encode(x, steps))
 
     def run(self, code: Tensor) -> Tensor:
-        """Return logits of images that are encoded already, `[T, B, C, H, W]`."""
+        """Return logits of encoded images `[T, B, C, H, W]`."""
         if torch.is_grad_enabled():
             self._frozen = None
         return self.body(code)
@@ -91,11 +113,11 @@ class SpikingNetwork(nn.Module):
     def mean_logits(self, x: Tensor, steps: int | None = None) -> Tensor:
         """Return the mean of the logits over the steps, `[B, classes]`.
 
-        It is `forward(x, steps).mean(0)` but for rounding, and cheaper: a readout is linear, so
-        that time is averaged before it.
+        It equals `forward(x, steps).mean(0)` up to rounding, and is cheaper: a readout is linear,
+        so the mean is taken before it.
 
         Raises:
-            ConfigError: the network does not have that many steps.
+            ConfigError: the network has fewer steps.
         """
         code = self._encode(x, steps)
         *layers, last = self.body if isinstance(self.body, nn.Sequential) else [self.body]
@@ -107,37 +129,37 @@ class SpikingNetwork(nn.Module):
 
     @torch.no_grad()
     def predict(self, x: Tensor, steps: int | None = None) -> Tensor:
-        """Return the mean of the logits over the steps so far, `[B, classes]`.
+        """Return the mean of the logits over the first `steps`, `[B, classes]`.
 
-        In evaluation mode it is computed by `frozen()`.
+        In evaluation mode `frozen()` computes it.
         """
         return (self if self.training else self.frozen()).mean_logits(x, steps)
 
     def frozen(self) -> SpikingNetwork:
-        """Return this network for inference: norms folded into the weights, nothing learns.
+        """Return a copy for inference: norms folded into the weights, no gradients.
 
-        The copy is kept, and made anew when a weight has changed: after a pass that may have been
-        for a gradient (torch does not count the steps of its fused optimisers), after `train()`
-        and `eval()`, and where torch counts a change. It does not count those through `.data`.
+        The copy is cached, and made again after a weight has changed: after a forward pass with
+        gradients enabled (torch does not count the steps of its fused optimizers), after `train()`
+        and `eval()`, and after each change that torch counts. Changes through `.data` are not
+        counted.
         """
         if self._is_frozen:
             return self
-        kept = self._frozen
-        if kept is None or not kept[0].holds():
+        cached = self._frozen
+        if cached is None or not cached[0].is_current():
             copy = SpikingNetwork(self.coding, freeze(self.body)).eval()
             copy._is_frozen = True
-            if hasattr(self, "config"):
-                copy.config = self.config
-            kept = self._frozen = (Snapshot(self), copy)
-        return kept[1]
+            copy._config = self._config
+            cached = self._frozen = (Snapshot(self), copy)
+        return cached[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        # For copies and pickles: a snapshot is of this network and of no other.
+        # For copies and pickles: a snapshot belongs to this network alone.
         return {**self.__dict__, "_frozen": None}
 
 
 def _is_hooked(module: nn.Module) -> bool:
-    """Return whether somebody wants to see what a module is given and gives."""
+    """Return whether a module has hooks."""
     return bool(
         module._forward_hooks
         or module._forward_pre_hooks

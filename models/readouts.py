@@ -1,4 +1,4 @@
-"""Readouts: from the spikes of the last layer to logits of each step."""
+"""Readouts: from the spikes of the last layer to the logits of each step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Readout(nn.Module):
         self._frozen: tuple[int, Tensor, Tensor] | None = None
 
     def freeze(self) -> None:
-        """Keep what the mean without gradients needs, from the next call on; for good."""
+        """Cache the scales of `mean`, from the next call without gradients on.
+
+        A readout cannot be unfrozen.
+        """
         self._freezes = True
 
     def forward(self, spikes: Tensor) -> Tensor:
@@ -39,23 +42,23 @@ class Readout(nn.Module):
     def mean(self, spikes: Tensor) -> Tensor:
         """Return the mean of the logits over the steps, `[B, K]`.
 
-        The readout is linear, so the spikes are averaged before it and not the logits after it:
+        The readout is linear, so the mean of the spikes is taken before it:
         1/T Σ_t scale_t (W s_t + b) = W (1/T Σ_t scale_t s_t) + b (1/T Σ_t scale_t).
         """
         if self.scale is None:
             return self.linear(spikes.mean(0))
-        shares, bias = self._shares(len(spikes))
-        average = (shares.to(spikes.dtype) @ spikes.flatten(1)).view(spikes.shape[1:])
+        step_weights, bias = self._step_weights(len(spikes))
+        average = (step_weights.to(spikes.dtype) @ spikes.flatten(1)).view(spikes.shape[1:])
         return linear(average, self.linear.weight, bias)
 
-    def _shares(self, steps: int) -> tuple[Tensor, Tensor]:
+    def _step_weights(self, steps: int) -> tuple[Tensor, Tensor]:
         """Return scale_t / T of the first steps, and the bias times their sum."""
-        kept = self._frozen  # once, for another thread may put its own there
-        if kept is not None and kept[0] == steps:
-            return kept[1:]
+        cached = self._frozen  # read once: another thread may write it
+        if cached is not None and cached[0] == steps:
+            return cached[1:]
         assert self.scale is not None
-        shares = self.scale[:steps] / steps
-        found = shares, self.linear.bias * shares.sum()
+        step_weights = self.scale[:steps] / steps
+        found = step_weights, self.linear.bias * step_weights.sum()
         if self._freezes and not torch.is_grad_enabled():
             self._frozen = (steps, *found)
         return found

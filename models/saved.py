@@ -1,4 +1,4 @@
-"""Trained networks in a file: safetensors, with what rebuilds the network in its header."""
+"""Networks in a file: safetensors, whose header holds the arguments that build the network."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from .factory import create_model
 from .network import SpikingNetwork
 
 FORMAT = 1
-MOST = 10**6  # a number in a description that no file is too small for
+MAX_NUMBER = 10**6  # a configuration may have numbers up to this, however small its file
 
 
 def save_model(path: Path, model: SpikingNetwork, *, labels: list[str] | None = None) -> None:
-    """Write weights and configuration to `path`, whole or not at all.
+    """Write weights and configuration to `path`, completely or not at all.
 
     Args:
         path: the file, usually `model.safetensors`.
@@ -30,13 +30,14 @@ def save_model(path: Path, model: SpikingNetwork, *, labels: list[str] | None = 
         labels: names of the classes.
 
     Raises:
+        ConfigError: the network was not built by `create_model`.
         AsnnError: the file cannot be written.
     """
     write_bytes(path, model_bytes(model, labels=labels))
 
 
 def model_bytes(model: SpikingNetwork, *, labels: list[str] | None = None) -> bytes:
-    """Return what `save_model` writes."""
+    """Return the bytes that `save_model` writes."""
     header = {"format": FORMAT, "model": model.config, "labels": labels or []}
     tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
     return save(tensors, metadata={"asnn": json.dumps(header)})
@@ -53,15 +54,16 @@ def load_model(path: Path) -> SpikingNetwork:
         config = dict(header["model"])
         config["in_shape"] = tuple(config["in_shape"])
         name = config.pop("name")
-        # Without memory first: a header can ask for more than the file could ever hold.
-        _require_bounded(config, most=max(MOST, sum(value.numel() for value in tensors.values())))
+        # Without memory first: a header can ask for more than the file holds.
+        stored = sum(value.numel() for value in tensors.values())
+        _require_bounded(config, max(MAX_NUMBER, stored))
         with torch.device("meta"):
             _require_same_tensors(create_model(name, **config).state_dict(), tensors)
         model = create_model(name, **config)
         model.load_state_dict(tensors)
     except (RuntimeError, KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
         raise DataError(
-            f"{path} does not fit the network that it names",
+            f"{path} does not fit the network in its header",
             why=str(error),
             remedy="train the run again, or restore the file",
         ) from error
@@ -71,22 +73,25 @@ def load_model(path: Path) -> SpikingNetwork:
     return model.eval()
 
 
-def _require_bounded(value: Any, *, most: int) -> None:
-    """Refuse a description with a number that no network of so many values can have."""
+def _require_bounded(value: Any, limit: int) -> None:
+    """Refuse a configuration with a number above the limit."""
     if isinstance(value, dict):
         value = list(value.values())
     if isinstance(value, list | tuple):
         for each in value:
-            _require_bounded(each, most=most)
-    elif isinstance(value, int) and abs(value) > most:
-        raise ValueError(f"{value} in its description is more than the file can hold")
+            _require_bounded(each, limit)
+    elif isinstance(value, int) and abs(value) > limit:
+        raise ValueError(f"{value} in its configuration is more than the file can hold")
 
 
-def _require_same_tensors(wanted: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
-    if wanted.keys() != found.keys():
-        missing, more = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
-        raise ValueError(f"missing: {missing[:5]}, of no use: {more[:5]}")
-    for name, value in wanted.items():
+def _require_same_tensors(
+    expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]
+) -> None:
+    if expected.keys() != found.keys():
+        missing = sorted(expected.keys() - found.keys())
+        unexpected = sorted(found.keys() - expected.keys())
+        raise ValueError(f"missing: {missing[:5]}, unexpected: {unexpected[:5]}")
+    for name, value in expected.items():
         if value.shape != found[name].shape:
             raise ValueError(
                 f"{name} has the shape {list(found[name].shape)}, not {list(value.shape)}"
@@ -108,7 +113,7 @@ def load_run(path: Path | str | None = None) -> SpikingNetwork:
 
 
 def read_labels(path: Path) -> list[str]:
-    """Return the names of the classes that a model file carries.
+    """Return the names of the classes in the header of a model file.
 
     Raises:
         DataError: the file cannot be read.

@@ -1,1 +1,1 @@
-"""Checkpoints: what they hold, how they are stored, and how a run is resumed."""
+"""Checkpoints: their content, their files, when they are written, and how a run is resumed."""

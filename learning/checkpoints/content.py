@@ -1,10 +1,9 @@
-"""What a training state holds: all that decides what comes next.
+"""The content of a checkpoint: everything on which the rest of the training depends.
 
-`model.safetensors` are the weights after N steps, `average.safetensors` their average where the
-recipe keeps one, `best.safetensors` the best weights so far, and `state.pt` the optimiser, the
-position in the data, the results so far and the recipe, as tensors and plain values only.
-What is random is a function of seed, epoch, batch and process, so that no generator needs to be
-kept.
+`model.safetensors` holds the weights after N steps, `average.safetensors` their average (with
+`train.ema`), `best.safetensors` the best weights so far, and `state.pt` the optimizer, the progress
+and the recipe, as tensors and plain values. Random numbers are a function of seed, epoch, batch and
+process, so no state of a generator is saved.
 """
 
 from __future__ import annotations
@@ -26,19 +25,26 @@ from ...core.errors import DataError
 from ...core.files import cannot_read, recover, write_bytes
 from ...models.saved import model_bytes
 from ...records.layout import Run
-from ..environment import material
+from ..environment import data_and_teacher
 from ..progress import TrainProgress
 from ..training import Training
-from .storage import CHECKSUMS, Damaged, newest_first, read_state, set_aside, write_state
+from .storage import (
+    CHECKSUMS,
+    Damaged,
+    newest_first,
+    quarantine,
+    read_checkpoint,
+    write_checkpoint,
+)
 
 FORMAT = 2
 STATE, MODEL = "state.pt", "model.safetensors"
-# Fields of `TrainProgress` that checkpoints of every format call otherwise.
-STORED_NAMES = {"epoch_seconds": "open_seconds", "data_wait_seconds": "waited"}
 AVERAGE, BEST = "average.safetensors", "best.safetensors"
+# Fields of `TrainProgress` that have other names in files.
+STORED_NAMES = {"epoch_seconds": "open_seconds", "data_wait_seconds": "waited"}
 
-# What is raised by content that is readable and does not fit.
-UNFIT = (
+# Raised when the content can be read but does not fit the training.
+MISMATCH_ERRORS = (
     RuntimeError,
     KeyError,
     IndexError,
@@ -51,18 +57,18 @@ UNFIT = (
 
 
 def save_checkpoint(training: Training) -> None:
-    """Write the training state, and remove all but the last two.
+    """Write a checkpoint, and remove all but the last two.
 
     Raises:
-        AsnnError: it cannot be written; what was there stays.
+        AsnnError: it cannot be written; earlier checkpoints are kept.
     """
     state = {
         "format": FORMAT,
         "recipe": training.recipe.document(),
         "optimizer": training.optimizer.state_dict(),
         "scaler": training.scaler.state_dict(),
-        "position": _stored(training.progress),
-        **material(training),
+        "position": _to_stored(training.progress),
+        **data_and_teacher(training),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -71,17 +77,17 @@ def save_checkpoint(training: Training) -> None:
         files[AVERAGE] = model_bytes(training.average.model)
     if training.best is not None:
         files[BEST] = training.best
-    write_state(training.run.checkpoints, training.progress.step, files)
+    write_checkpoint(training.run.checkpoints, training.progress.step, files)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A training state that is whole.
+    """A valid checkpoint.
 
     Attributes:
-        folder: where it lies.
-        content: what `state.pt` holds.
-        files: contents of the others, by name.
+        folder: its path.
+        content: of `state.pt`.
+        files: contents of the other files, by name.
     """
 
     folder: Path
@@ -90,28 +96,28 @@ class Checkpoint:
 
 
 def newest_checkpoint(run: Run) -> Checkpoint | None:
-    """Return the newest whole training state of a run; None where there is none yet.
+    """Return the newest valid checkpoint of a run, None if there is none yet.
 
-    A damaged state is set aside, with a warning, and the one before it is taken.
+    A damaged checkpoint is quarantined, with a warning, and the one before it is tried.
 
     Raises:
-        DataError: all states are damaged, or the newest is of a newer format, or is as it was
-            written and cannot be read all the same.
-        AsnnError: a state cannot be read now.
+        DataError: all checkpoints are damaged, or the newest has a newer format, or has correct
+            checksums and cannot be read.
+        AsnnError: a checkpoint cannot be read at the moment.
     """
     damage = []
     recover(run.checkpoints)
     for folder in newest_first(run.checkpoints):
         try:
-            files = read_state(folder)
+            files = read_checkpoint(folder)
             summed = files.pop(CHECKSUMS, None) is not None
             return Checkpoint(folder, _content(folder, files, summed=summed), files)
         except Damaged as fault:
-            set_aside(folder, str(fault))
+            quarantine(folder, str(fault))
             damage.append(f"{folder.name}: {fault}")
     if damage:
         raise DataError(
-            f"no training state of {run.path} is whole",
+            f"no checkpoint of {run.path} is valid",
             why="; ".join(damage),
             remedy=f"train anew: asnn train {run.config}",
         )
@@ -128,13 +134,13 @@ def _content(folder: Path, files: dict[str, bytes], *, summed: bool) -> dict[str
         version = int(state["format"])
     except MemoryError:
         raise
-    except Exception as error:  # torch's reader raises what it likes on damaged files
+    except Exception as error:  # torch.load raises many types on damaged files
         if summed:
             raise DataError(
                 f"{folder / STATE} cannot be read",
                 why=_reason(error),
                 remedy="environment.json of the run names the versions that wrote it; or remove "
-                f"{folder} to go on from the state before it",
+                f"{folder} to resume from the checkpoint before it",
             ) from error
         raise Damaged(f"{STATE} cannot be read: {_reason(error)}") from error
     if version >= 2 and not summed:
@@ -149,18 +155,18 @@ def _content(folder: Path, files: dict[str, bytes], *, summed: bool) -> dict[str
 
 
 def restore(training: Training, checkpoint: Checkpoint) -> None:
-    """Put a state into what is trained, and its best weights into the run.
+    """Restore a training from a checkpoint, and `model.safetensors` of the run.
 
     Raises:
-        DataError: it does not fit what is trained.
+        DataError: the checkpoint does not fit the training.
     """
     folder, state, average = checkpoint.folder, checkpoint.content, training.average
     try:
-        progress = TypeAdapter(TrainProgress).validate_python(_present(state["position"]))
+        progress = TypeAdapter(TrainProgress).validate_python(_from_stored(state["position"]))
         if state["format"] < 2:
-            _move_times(progress)
-        _require_possible(progress, training.batches_per_epoch)
-        # Where other processes went on, the last batch may have been too small for so many.
+            _upgrade_format_1(progress)
+        _require_consistent(progress, training.batches_per_epoch)
+        # With more processes than before, the last batch may be too small and left out.
         progress.batch = min(progress.batch, training.batches_per_epoch)
         _require_same_shapes(state["optimizer"], training.optimizer)
         training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
@@ -168,30 +174,30 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
             average.model.load_state_dict(_weights(checkpoint.files[AVERAGE]))
         training.optimizer.load_state_dict(state["optimizer"])
         training.scaler.load_state_dict(state["scaler"])
-    except UNFIT as error:
+    except MISMATCH_ERRORS as error:
         raise DataError(
-            f"the training state {folder} does not fit the run",
+            f"the checkpoint {folder} does not fit the run",
             why=_reason(error),
-            remedy="remove that folder to go on from the state before it",
+            remedy="remove that folder to resume from the checkpoint before it",
         ) from error
     training.progress = progress
     if progress.best is not None:
         training.best = checkpoint.files.get(BEST) or _read(training.run.model)
         if training.processes.first:
-            _put_back(training.best, training.run)
+            _restore_best(training.best, training.run)
 
 
-def _stored(progress: TrainProgress) -> dict[str, Any]:
-    """Return the fields of a progress by the names that files have."""
+def _to_stored(progress: TrainProgress) -> dict[str, Any]:
+    """Return the fields of `progress` by their names in files."""
     return {STORED_NAMES.get(name, name): value for name, value in asdict(progress).items()}
 
 
-def _present(stored: Any) -> Any:
-    """Return the fields that a file holds by the names that `TrainProgress` has."""
-    if not isinstance(stored, dict):
-        return stored
+def _from_stored(fields: Any) -> Any:
+    """Return the fields of a file by their names in `TrainProgress`."""
+    if not isinstance(fields, dict):
+        return fields  # refused with the other mismatches
     names = {stored: name for name, stored in STORED_NAMES.items()}
-    return {names.get(name, name): value for name, value in stored.items()}
+    return {names.get(name, name): value for name, value in fields.items()}
 
 
 def _reason(error: Exception) -> str:
@@ -205,8 +211,8 @@ def _weights(content: bytes) -> dict[str, Tensor]:
     return tensors
 
 
-def _move_times(progress: TrainProgress) -> None:
-    """Bring the metrics of format 1, which told of times as well, to that of today."""
+def _upgrade_format_1(progress: TrainProgress) -> None:
+    """Move the times out of the metrics, where format 1 had them."""
     for metrics in progress.history:
         seconds = {key: metrics.pop(key) for key in ("seconds", "data_seconds") if key in metrics}
         progress.times.append({"epoch": metrics.get("epoch"), **seconds})
@@ -214,24 +220,25 @@ def _move_times(progress: TrainProgress) -> None:
         progress.best = {k: v for k, v in progress.best.items() if "seconds" not in k}
 
 
-def _require_possible(progress: TrainProgress, batches: int) -> None:
+def _require_consistent(progress: TrainProgress, batches: int) -> None:
     counts = (progress.epoch, progress.batch, progress.step, progress.seen)
-    figures = {"epoch", "validation_accuracy", "validation_loss"}
+    metrics = {"epoch", "validation_accuracy", "validation_loss"}
     if (
         min(counts) < 0
         or progress.batch > batches + 1
         or (progress.batch > 0) != (progress.seen > 0)
         or progress.epoch != len(progress.history)
         or (progress.best is None) != (progress.epoch == 0)
-        or not figures <= {*(progress.best or figures)}
+        or not metrics <= {*(progress.best or metrics)}
     ):
-        raise ValueError("its position in the training is none that can be")
+        raise ValueError("its position in the training is impossible")
 
 
 def _require_plain(content: io.BytesIO) -> None:
-    """Refuse a state that would unpack to more than it is, or is made of more than tensors.
+    """Refuse a `state.pt` that is compressed, or whose pickle names more than tensors.
 
-    torch packs nothing; and of what it lets a pickle call, `bytearray` makes any size of nothing.
+    torch.save does not compress. Of the functions that torch.load allows a pickle to call,
+    `bytearray` allocates any size from a few bytes.
     """
     with zipfile.ZipFile(content) as archive:
         entries = archive.infolist()
@@ -244,19 +251,19 @@ def _require_plain(content: io.BytesIO) -> None:
                 if code.name in ("INST", "OBJ", "STACK_GLOBAL") or (
                     code.name == "GLOBAL" and not _is_tensors(str(argument))
                 ):
-                    raise ValueError(f"it names {argument}, which no training state does")
+                    raise ValueError(f"it names {argument}, which no checkpoint does")
     content.seek(0)
 
 
 def _is_tensors(name: str) -> bool:
-    """Tell whether a global of a pickle, `module name`, is what torch writes for tensors."""
+    """Return whether a global of a pickle, `module name`, is one that torch writes for tensors."""
     return name in ("torch._utils _rebuild_tensor_v2", "collections OrderedDict") or (
         name.startswith("torch ") and name.endswith("Storage")
     )
 
 
-def _put_back(best: bytes, run: Run) -> None:
-    """Let the run have the best weights of a state, should it have lost them or others."""
+def _restore_best(best: bytes, run: Run) -> None:
+    """Write the best weights of a checkpoint to the run, unless it has the same."""
     try:
         same = run.model.read_bytes() == best
     except OSError:
@@ -273,7 +280,7 @@ def _read(path: Path) -> bytes:
 
 
 def _require_same_shapes(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """Refuse moments of other shapes than their parameters, which torch takes as they are."""
+    """Refuse optimizer states of other shapes than their parameters: torch does not check."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, entry in saved["state"].items():
         for name, value in entry.items():

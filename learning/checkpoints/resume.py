@@ -1,4 +1,4 @@
-"""Going on with a run: with its own configuration, its own data, from its newest whole state."""
+"""Resuming a run: its own configuration, its own data, its newest valid checkpoint."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from ...core.errors import ConfigError, DataError
 from ...core.files import write_text
 from ...records.layout import Run
-from ..environment import require_same_material, warn_if_environment_changed
+from ..environment import require_same_data_and_teacher, warn_if_environment_changed
 from ..processes import ALONE, Processes
 from ..recipe.checking import check_recipe
 from ..recipe.schema import SECTIONS, Recipe, read_document
@@ -16,8 +16,8 @@ from ..results import truncate_results
 from ..training import Training
 from .content import newest_checkpoint, restore
 
-# Keys that may change between two sittings, and what a change of each does to the promise that
-# the weights are those of a training that was never interrupted.
+# Keys that may change when a run is resumed, each with the effect on the weights compared with a
+# training that was never interrupted.
 EPOCHS = "train.epochs"
 RESUMABLE_KEYS = {
     EPOCHS: "the learning rate now follows the new number",
@@ -33,7 +33,7 @@ RESUMABLE_KEYS = {
 
 
 def former_document(run: Run) -> dict[str, Any]:
-    """Return the tables of a run's configuration, unchecked, with what older ones left unsaid.
+    """Return the tables of a run's configuration, unchecked, with keys that older versions lacked.
 
     Raises:
         DataError: it cannot be read.
@@ -41,12 +41,12 @@ def former_document(run: Run) -> dict[str, Any]:
     """
     document = read_document(run.config)
     if isinstance(document.get("train"), dict):
-        document["train"].setdefault("decay_all", True)  # before there was the key, all decayed
+        document["train"].setdefault("decay_all", True)  # without the key, all decayed
     return document
 
 
 def differences(then: Recipe, now: Recipe) -> dict[str, tuple[Any, Any]]:
-    """Return what differs between two recipes: the value then and now, by key; None is not set."""
+    """Return the keys that differ, each with both values; None for a value that is not set."""
     old, new = then.document(), now.document()
     return {
         f"{section}.{key}": (old[section].get(key), new[section].get(key))
@@ -57,20 +57,20 @@ def differences(then: Recipe, now: Recipe) -> dict[str, tuple[Any, Any]]:
 
 
 def require_same_training(former: dict[str, Any], recipe: Recipe, *, source: str) -> dict[str, str]:
-    """Return which harmless keys differ from a former configuration; refuse all others.
+    """Return the changes of resumable keys from a former configuration; refuse all others.
 
     Args:
         former: document of a recipe.
-        recipe: what is wanted now.
-        source: what the former configuration was read from, for messages.
+        recipe: the present recipe.
+        source: name of the former configuration in messages.
 
     Raises:
-        ConfigError: another key differs; the message lists all of them.
+        ConfigError: other keys differ; the message lists all of them.
     """
     table = former.get("train", {})
     if not isinstance(table, dict):
-        raise ConfigError(f"{source}: train is no table")
-    # The former device may be one that this machine has not; it is no part of what is trained.
+        raise ConfigError(f"{source}: train is not a table")
+    # The former device may not exist on this machine, and does not change the training.
     device = str(table.get("device", recipe.train.device))
     table = {**table, "device": recipe.train.device}
     then = check_recipe({**former, "train": table}, source=f"the former configuration {source}")
@@ -82,7 +82,7 @@ def require_same_training(former: dict[str, Any], recipe: Recipe, *, source: str
     refused = [f"{key}: {change}" for key, change in changed.items() if key not in RESUMABLE_KEYS]
     if refused:
         raise ConfigError(
-            "a training goes on with the configuration that it began with",
+            "a training resumes with the configuration that it began with",
             why="\n".join(refused),
             remedy="leave these out, or train anew without --resume; "
             f"what may change: {', '.join(RESUMABLE_KEYS)}",
@@ -91,30 +91,31 @@ def require_same_training(former: dict[str, Any], recipe: Recipe, *, source: str
 
 
 def restore_latest(training: Training) -> None:
-    """Go on from the newest whole training state of the run; begin anew where there is none.
+    """Restore the newest valid checkpoint of the run; without one, begin anew.
 
     Raises:
-        ConfigError: the configuration is not the one that the state was written with, or it wants
-            fewer epochs than are done.
-        DataError: there is no whole state, or data or teacher are others.
+        ConfigError: the configuration differs from that of the checkpoint, or has fewer epochs
+            than are done.
+        DataError: no checkpoint is valid, or data or teacher have changed.
     """
     run, recipe = training.run, training.recipe
     changed = check_resumable(recipe, run, training.processes)
     checkpoint = training.processes.from_first(lambda: newest_checkpoint(run))
     if checkpoint is not None:
         former = checkpoint.content.get("recipe")
-        if isinstance(former, dict):  # states of format 1 do not tell
+        if isinstance(former, dict):  # format 1 does not have it
             changed |= require_same_training(former, recipe, source=str(checkpoint.folder))
         if "data" in checkpoint.content:
-            require_same_material(training, checkpoint.content)
+            require_same_data_and_teacher(training, checkpoint.content)
+    # A kill may have come before environment.json was written.
     if training.processes.first and run.environment.exists():
-        warn_if_environment_changed(training)  # a kill may have come before it was written
+        warn_if_environment_changed(training)
     if checkpoint is not None:
         restore(training, checkpoint)
     elif run.metrics.exists():
         raise DataError(
-            f"{run.path} has no training state any more",
-            why=f"{run.metrics.name} tells of epochs that are done, {run.checkpoints} of none",
+            f"{run.path} has lost its checkpoints",
+            why=f"{run.metrics.name} has epochs, {run.checkpoints} has no checkpoint",
             remedy=f"restore it, or train anew: asnn train {run.config}",
         )
     done = training.progress.epoch + (training.progress.batch > 0)
@@ -132,22 +133,22 @@ def restore_latest(training: Training) -> None:
     if changed:
         write_text(run.config, recipe.toml())
     if run.finished and training.progress.epoch < recipe.train.epochs:
-        truncate_results(training)  # so that it can be taken up again
+        truncate_results(training)  # now the run is unfinished and can be resumed
 
 
 def check_resumable(recipe: Recipe, run: Run, processes: Processes = ALONE) -> dict[str, str]:
-    """Return which harmless keys differ from the run's configuration; refuse all others.
+    """Return the changes of resumable keys from the run's configuration; refuse all others.
 
     Raises:
         ConfigError: other keys differ.
     """
 
-    def compared() -> dict[str, str]:
+    def changes() -> dict[str, str]:
         if not run.config.exists():
             return {}
         return require_same_training(former_document(run), recipe, source=str(run.config))
 
-    return processes.from_first(compared)
+    return processes.from_first(changes)
 
 
 def _text(value: Any) -> str:

@@ -1,8 +1,8 @@
-"""Training states on disk: folders `checkpoints/step-N/` that are whole, or set aside.
+"""Checkpoints on disk: folders `checkpoints/step-N/` that are complete, or quarantined.
 
-A state is written into a hidden folder, file by file, each flushed, with a checksum of every file;
-then the folder is moved to its name, and `checkpoints/latest` comes to name it. Whatever moment a
-process or a machine stops at, the newest state that bears its name is whole.
+A checkpoint is written into a hidden folder, each file flushed, with a checksum of every file; then
+the folder is renamed to `step-N` and its name is written to `checkpoints/latest`. If the process or
+the machine stops at any moment, the newest folder `step-N` is complete.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ FORMAT = 1  # of checksums.json
 
 
 class Damaged(Exception):
-    """A training state that cannot be used, with the reason."""
+    """A checkpoint that cannot be used, with the reason."""
 
 
-def write_state(checkpoints: Path, step: int, files: dict[str, bytes]) -> None:
-    """Write the state after a step, and remove all but the last two.
+def write_checkpoint(checkpoints: Path, step: int, files: dict[str, bytes]) -> None:
+    """Write the checkpoint of a step, and remove all but the last two.
 
     Args:
-        checkpoints: the folder of all states, in a folder that exists.
-        step: steps made.
+        checkpoints: the folder of all checkpoints; its parent exists.
+        step: number of optimization steps.
         files: contents by name.
 
     Raises:
-        AsnnError: it cannot be written; the states that were there stay.
+        AsnnError: it cannot be written; earlier checkpoints are kept.
     """
     try:
         if not checkpoints.exists():
-            checkpoints.mkdir()  # but not the run's folder, should that have gone
+            checkpoints.mkdir()  # without parents: the folder of the run may be gone
             fsync_folder(checkpoints.parent)
     except OSError as error:
         raise cannot_write(checkpoints, error) from error
@@ -60,34 +60,34 @@ def write_state(checkpoints: Path, step: int, files: dict[str, bytes]) -> None:
         write_json(folder / CHECKSUMS, {"format": FORMAT, "sha256": sums})
     write_text(checkpoints / LATEST, f"step-{step}\n")
     for old in newest_first(checkpoints)[KEPT:]:
-        # Out of sight first: what is half removed must not be taken for whole.
+        # Rename first: a folder that is half removed must not look complete.
         with contextlib.suppress(OSError):
             old.rename(old.with_name(f".{old.name}.old{PARTIAL}"))
     remove_partial_writes(checkpoints)
 
 
 def newest_first(checkpoints: Path) -> list[Path]:
-    """Return the folders of all states, whole or not, the one after the most steps first."""
+    """Return the folders of all checkpoints, valid or not, the latest step first."""
     found = [path for path in checkpoints.glob("step-*") if path.name[5:].isdecimal()]
     return sorted(found, key=lambda path: int(path.name[5:]), reverse=True)
 
 
-def read_state(state: Path) -> dict[str, bytes]:
-    """Return the files of a state by name, once each is as it was written.
+def read_checkpoint(folder: Path) -> dict[str, bytes]:
+    """Return the files of a checkpoint by name, after comparing their checksums.
 
-    A state from before there were checksums is taken as it is.
+    Checkpoints of format 1 have no checksums and are not compared.
 
     Raises:
         Damaged: a file is missing or has changed.
-        AsnnError: it cannot be read now; that says nothing about what it holds.
+        AsnnError: it cannot be read at the moment; it may be valid.
     """
     try:
-        files = {path.name: path.read_bytes() for path in state.iterdir() if path.is_file()}
+        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Damaged(error.strerror or str(error)) from error
     except OSError as error:
-        remedy = "nothing has been changed: mend that, and resume again"
-        raise cannot_read(state, error, remedy=remedy) from error
+        remedy = "nothing has been changed: fix that, and resume again"
+        raise cannot_read(folder, error, remedy=remedy) from error
     content = files.get(CHECKSUMS)
     if content is None:
         return files
@@ -95,30 +95,34 @@ def read_state(state: Path) -> dict[str, bytes]:
         sums = dict(read_json(content)["sha256"])
     except (ValueError, KeyError, TypeError) as error:
         raise Damaged(f"{CHECKSUMS} cannot be read: {error}") from error
-    for name, total in sums.items():
+    for name, checksum in sums.items():
         if name not in files:
             raise Damaged(f"{name} is missing")
-        if hashlib.sha256(files[name]).hexdigest() != total:
-            raise Damaged(f"{name} is not what was written")
+        if hashlib.sha256(files[name]).hexdigest() != checksum:
+            raise Damaged(f"{name} has changed since it was written")
     return files
 
 
-def set_aside(state: Path, reason: str) -> None:
-    """Rename a damaged state so that nothing takes it for one, and say so."""
-    place = state.with_name(f"damaged-{state.name}")
+def quarantine(folder: Path, reason: str) -> None:
+    """Rename a damaged checkpoint to `damaged-step-N`, with a warning.
+
+    Raises:
+        AsnnError: it cannot be renamed.
+    """
+    target = folder.with_name(f"damaged-{folder.name}")
     count = 1
-    while place.exists():
+    while target.exists():
         count += 1
-        place = state.with_name(f"damaged-{state.name}-{count}")
+        target = folder.with_name(f"damaged-{folder.name}-{count}")
     try:
-        state.rename(place)
+        folder.rename(target)
     except OSError as error:
         raise AsnnError(
-            f"the training state {state} is damaged, and cannot be set aside",
+            f"the checkpoint {folder} is damaged, and cannot be renamed",
             why=f"{reason}; {error.strerror or error}",
-            remedy=f"remove the folder {state} to go on from the state before it",
+            remedy=f"remove the folder {folder} to resume from the checkpoint before it",
         ) from error
     warnings.warn(
-        f"the training state {state} is damaged ({reason}): it is kept as {place.name}",
+        f"the checkpoint {folder} is damaged ({reason}): it is kept as {target.name}",
         stacklevel=3,
     )

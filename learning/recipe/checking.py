@@ -1,4 +1,4 @@
-"""Checking a recipe: every fault is found in one go, each with its key and what is allowed."""
+"""Checking a recipe: all faults are reported together, each with its key and what is allowed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from .schema import (
     TrainSection,
 )
 
-# Section, its class, the key that names the component, and its registry.
+# By section: its class, the key with the name of its component, and the registry.
 NAMED: dict[str, tuple[type[Section], str, Registry]] = {
     "data": (DataSection, "data.name", dataset_registry),
     "coding": (CodingSection, "coding.name", coding_registry),
@@ -49,7 +49,7 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
 
     Args:
         document: tables as read from TOML.
-        source: what to call it in messages.
+        source: name of the recipe in messages.
 
     Raises:
         ConfigError: it has faults; the message lists all of them.
@@ -58,7 +58,7 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
     tables: dict[str, dict[str, Any]] = {}
     version = document.get("format", FORMAT)
     if not isinstance(version, int) or not 1 <= version <= FORMAT:
-        faults.append(f"format: {version!r} is none that this asnn reads (1 to {FORMAT})")
+        faults.append(f"format: {version!r} is not a format that this asnn reads (1 to {FORMAT})")
     for key, value in document.items():
         if key not in KNOWN:
             faults.append(_unknown_key(key, [*SECTIONS, "name", "description"]))
@@ -75,7 +75,7 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
             description=str(document.get("description", "")),
             **sections,  # type: ignore[arg-type]
         )
-        faults += _faults_of_parts(recipe)
+        faults += _component_faults(recipe)
         if not faults:
             return recipe
     count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
@@ -87,17 +87,17 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
 
 
 def component_options(section: str, name: str) -> dict[str, inspect.Parameter]:
-    """Return the options that the component of a section takes, by name.
+    """Return the options of a section's component, by name.
 
     Raises:
-        ConfigError: no component has that name.
+        ConfigError: there is no component of that name.
     """
     options = keyword_options(NAMED[section][2].get(name))
     return {key: option for key, option in options.items() if key != "steps"}
 
 
 def named_component(section: str, tables: dict[str, dict[str, Any]]) -> str:
-    """Return the name of the component that a section's options belong to."""
+    """Return the name of the component that has the options of a section."""
     table, key = NAMED[section][1].split(".")
     default = NAMED[table][0].model_fields[key].default
     given = tables.get(table, {})
@@ -113,7 +113,7 @@ def _check_section(
         key = NAMED[name][1]
         if not any(fault.startswith(f"{key}:") for fault in faults):
             faults.append(_line(key, error))
-        # The options of a component that does not exist cannot be checked; the rest can.
+        # The options of an unknown component cannot be checked; the other keys can.
         base = NAMED[name][0]
         own = {k: v for k, v in tables.get(name, {}).items() if k in base.model_fields}
         return _validate(base, name, own, faults)
@@ -143,7 +143,7 @@ def _schema(name: str, tables: dict[str, dict[str, Any]]) -> type[Section]:
 def _with_options(
     base: type[Section], component: Callable[..., Any], parameters: Any
 ) -> type[Section]:
-    """Return the section with the component's options as fields, typed as in its signature."""
+    """Return the section class with the component's options as fields, typed by its signature."""
     hints = get_type_hints(component.__init__ if inspect.isclass(component) else component)
     fields: dict[str, Any] = {
         name: (
@@ -158,8 +158,8 @@ def _with_options(
     return schema
 
 
-def _faults_of_parts(recipe: Recipe) -> list[str]:
-    """Build every part without memory or data: what a part refuses is a fault of the recipe."""
+def _component_faults(recipe: Recipe) -> list[str]:
+    """Build every component, without memory or data; return their errors as faults."""
     trials: list[tuple[str, Callable[[], Any]]] = [
         (
             "coding",
@@ -181,9 +181,9 @@ def _faults_of_parts(recipe: Recipe) -> list[str]:
             lambda: mixed_precision(find_device(recipe.train.device), recipe.train.precision),
         ),
     ]
-    faults = _refusals(trials)
+    faults = _errors(trials)
     if not any(fault.startswith(("coding", "neuron")) for fault in faults):
-        faults += _refusals([("model", lambda: _build_without_memory(recipe))])
+        faults += _errors([("model", lambda: _build_without_memory(recipe))])
     return faults
 
 
@@ -192,15 +192,15 @@ def _build_without_memory(recipe: Recipe) -> None:
         create_network(**recipe.model_arguments(), in_shape=(1, 8, 8), classes=2)
 
 
-def _refusals(trials: list[tuple[str, Callable[[], Any]]]) -> list[str]:
+def _errors(trials: list[tuple[str, Callable[[], Any]]]) -> list[str]:
     faults = []
     for key, trial in trials:
         try:
             trial()
-        except (RuntimeError, OverflowError, MemoryError) as error:  # sizes beyond all measure
+        except (RuntimeError, OverflowError, MemoryError) as error:  # from huge sizes
             faults.append(f"{key}: cannot be built: {next(iter(str(error).splitlines()), '')}")
         except AsnnError as error:
-            # A precision cannot be judged on a device that is itself a fault.
+            # The precision cannot be checked without a valid device.
             if not (key == "train.precision" and any("train.device" in f for f in faults)):
                 faults.append(_line(key, error))
     return faults

@@ -1,4 +1,4 @@
-"""`--set key=value`: changes to a recipe, and what follows from them."""
+"""`--set key=value`: changes to a recipe."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .checking import NAMED, component_options, named_component
 def parse_override(text: str) -> tuple[list[str], Any]:
     """Return the key's parts and the value of `section.key=value`.
 
-    The value is read as TOML (numbers, true, [lists], "text"); what is not TOML is text.
+    The value is read as TOML (numbers, true, [lists], "text"), and as text if it is not TOML.
 
     Raises:
         ConfigError: there is no `=` or no section.
@@ -36,9 +36,9 @@ def override(
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the document with each change (key's parts, value) applied, and notices for the user.
 
-    Where a change names another component (`coding.name=direct`), options of the former one that
-    the new one does not have are left out, each with a notice; options that the changes
-    themselves set are kept, so that a fault in them shows.
+    If a change selects another component (`coding.name=direct`), options that only the former one
+    has are left out, each with a notice. Options set by `changes` are kept, so that a mistake in
+    them is reported.
 
     Raises:
         ConfigError: a key leads through something that is not a table.
@@ -72,7 +72,7 @@ def _leave_out_options(
     try:
         known = {*NAMED[section][0].model_fields, *component_options(section, new)}
         former = component_options(section, old)
-    except ConfigError:  # an unknown name is reported with all other faults
+    except ConfigError:  # an unknown name is reported by check_recipe
         return []
     stale = [
         key for key in table if key in former and key not in known and (section, key) not in given

@@ -1,4 +1,4 @@
-"""Recipes: what a training does, as typed sections that are checked all at once."""
+"""Recipes: the configuration of a training, as typed sections."""
 
 from __future__ import annotations
 
@@ -22,29 +22,33 @@ SECTIONS = ("data", "coding", "neuron", "model", "augment", "train")
 
 
 class Section(BaseModel):
-    """One table of a recipe. The options of the component it names are fields of their own."""
+    """One table of a recipe; the options of its component are fields too."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     component_fields: ClassVar[frozenset[str]] = frozenset()
 
     def options(self) -> dict[str, Any]:
-        """Return the component's own options."""
+        """Return the options of the component."""
         return {name: getattr(self, name) for name in sorted(self.component_fields)}
 
 
 class DataSection(Section):
-    """Where samples come from; further keys are the data set's own."""
+    """The data set and its splits; other keys are options of the data set."""
 
     name: str = Field("digits", description="data set")
-    validation: float = Field(0.1, gt=0, lt=1, description="share of training data that validates")
-    test: float = Field(0.2, gt=0, lt=1, description="share that tests, where no test part exists")
+    validation: float = Field(
+        0.1, gt=0, lt=1, description="fraction of training data for validation"
+    )
+    test: float = Field(
+        0.2, gt=0, lt=1, description="fraction for testing, if there is no test part"
+    )
     limit: int | None = Field(None, ge=1, description="train on this many samples only")
 
     def load(self) -> DataSet:
         """Load the data set and cut it into its splits.
 
         Raises:
-            ConfigError: an option is not possible.
+            ConfigError: an option is not valid.
             DataError: files are missing, damaged or too few.
         """
         return load_dataset(
@@ -57,32 +61,32 @@ class DataSection(Section):
 
 
 class CodingSection(Section):
-    """How images become spikes; further keys are the code's own."""
+    """How images become spikes; other keys are options of the coding."""
 
     name: str = Field("hybrid", description="code")
     steps: int = Field(4, ge=1, le=MAX_STEPS, description="time steps T")
 
 
 class NeuronSection(Section):
-    """How neurons compute; all keys are those of the neuron that `model.neuron` names."""
+    """Options of the neuron `model.neuron`."""
 
 
 class ModelSection(Section):
-    """The network; further keys are the model's own."""
+    """The network; other keys are options of the model."""
 
     name: str = Field("lenet", description="architecture")
     neuron: str = Field("adaptive", description="neuron")
     output_scale: bool | None = Field(
-        None, description="learnable scale of the logits at each step; with all neurons but fixed"
+        None, description="learnable scale of the logits at each step; default: except with fixed"
     )
 
 
 class AugmentSection(Section):
-    """Changes to training images; its keys are those of `asnn.datasets.Augment`."""
+    """Augmentation of training images; the keys are options of `asnn.datasets.Augment`."""
 
 
 class TrainSection(Section):
-    """Optimisation."""
+    """Optimization."""
 
     epochs: int = Field(10, ge=1)
     batch_size: int = Field(64, ge=1)
@@ -91,44 +95,44 @@ class TrainSection(Section):
     final_lr: float = Field(1e-5, ge=0, description="learning rate at the end of the cosine")
     schedule: Literal["cosine", "step", "constant"] = "cosine"
     warmup_epochs: float = Field(0.0, ge=0)
-    decay_epochs: int = Field(30, ge=1, description="schedule step: epochs between two falls")
-    decay_factor: float = Field(0.1, gt=0, le=1, description="schedule step: factor of a fall")
+    decay_epochs: int = Field(30, ge=1, description="schedule step: epochs between two decays")
+    decay_factor: float = Field(0.1, gt=0, le=1, description="schedule step: factor of a decay")
     weight_decay: float = Field(0.0, ge=0, description="of weights, not of norms, biases, neurons")
-    decay_all: bool = Field(False, description="weight_decay is of all parameters")
+    decay_all: bool = Field(False, description="weight_decay applies to all parameters")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     loss: LossName = Field("mean", description="of the mean over steps, or tet: mean of the steps'")
-    tet_lambda: float = Field(0.0, ge=0, le=1, description="of tet: weight of its regulariser")
-    tet_phi: float = Field(1.0, description="of tet: where its regulariser draws the logits to")
+    tet_lambda: float = Field(0.0, ge=0, le=1, description="of tet: weight of its regularizer")
+    tet_phi: float = Field(1.0, description="of tet: target of the logits in its regularizer")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     teacher: str | None = Field(
-        None, min_length=1, description="ann: the analog twin, trained first; or a run's folder"
+        None, min_length=1, description="ann: the ANN counterpart, trained first; or a run's folder"
     )
-    teacher_weight: float = Field(0.5, ge=0, le=1, description="of the teacher's answers, α")
-    teacher_temperature: float = Field(2.0, gt=0, description="that softens all answers, τ")
-    clip_norm: float | None = Field(None, gt=0, description="greatest norm of the gradient")
+    teacher_weight: float = Field(
+        0.5, ge=0, le=1, description="weight of the teacher's predictions, α"
+    )
+    teacher_temperature: float = Field(2.0, gt=0, description="of both softmaxes, τ")
+    clip_norm: float | None = Field(None, gt=0, description="maximum norm of the gradient")
     ema: float | None = Field(
-        None, gt=0, lt=1, description="decay of the average of the weights, which is what is kept"
+        None, gt=0, lt=1, description="decay of the average of the weights, which is then saved"
     )
-    accumulate: int = Field(1, ge=1, description="batches whose gradients make one step")
+    accumulate: int = Field(1, ge=1, description="batches per optimization step")
     sync_norm: bool = Field(
-        False, description="batch norms see the samples of all processes, not of each by itself"
+        False, description="batch norm statistics over all processes, not of each one"
     )
-    checkpoint_minutes: float = Field(
-        5.0, gt=0, description="longest time between two training states"
-    )
+    checkpoint_minutes: float = Field(5.0, gt=0, description="maximum time between two checkpoints")
     checkpoint_steps: int | None = Field(
-        None, ge=1, description="optimisation steps between two training states"
+        None, ge=1, description="optimization steps between two checkpoints"
     )
     seed: int = Field(0, ge=0, lt=2**63)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     workers: int = Field(0, ge=0, description="processes that load samples not in memory")
     kernels: Kernels = Field(
-        "auto", description="fused, reference, or auto: fused where they can compute a layer"
+        "auto", description="fused, reference, or auto: fused where they support a layer"
     )
 
     def make_loss(self) -> Loss:
-        """Return the loss that these settings describe.
+        """Return the loss of these settings.
 
         Raises:
             ConfigError: they contradict each other.
@@ -141,7 +145,7 @@ class Recipe:
     """A checked recipe.
 
     Attributes:
-        name: what its runs are called.
+        name: beginning of the names of its runs.
         description: one line.
     """
 
@@ -155,7 +159,7 @@ class Recipe:
     train: TrainSection
 
     def document(self) -> dict[str, Any]:
-        """Return all keys with their values, defaults included, as TOML can hold them."""
+        """Return all keys that are set, defaults included, as a TOML document."""
         return {
             "name": self.name,
             "description": self.description,
@@ -163,9 +167,9 @@ class Recipe:
         }
 
     def toml(self) -> str:
-        """Return the recipe as TOML, its format first, which read again gives the same recipe.
+        """Return the recipe as TOML, with its format; read again, it gives the same recipe.
 
-        TOML has no null: keys that are not set stand as comments.
+        TOML has no null: keys that are not set are comments.
         """
         document = self.document()
         head = {k: v for k, v in document.items() if not isinstance(v, dict)}
@@ -180,7 +184,7 @@ class Recipe:
         return text
 
     def model_arguments(self) -> dict[str, Any]:
-        """Return the arguments of `create_model` that the recipe decides."""
+        """Return the arguments of `create_model` that are in the recipe."""
         return {
             "name": self.model.name,
             "coding": self.coding.name,

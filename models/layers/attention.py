@@ -1,4 +1,4 @@
-"""Attention between spikes."""
+"""Self-attention on spikes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ...core.errors import ConfigError
 class SelfAttention(nn.Module):
     """scale Q Kᵀ V of each step and head, without softmax: `[T, B, 3C, H, W] -> [T, B, C, H, W]`.
 
-    The N = H·W places are tokens. Channels hold the queries, then the keys, then the values, and
-    within each the heads one after another. Spikes make every sum a whole number, so that
-    Q (Kᵀ V), which is computed, equals (Q Kᵀ) V exactly; it costs N d² where that costs N² d.
+    The N = H·W pixels are tokens. Channels hold the queries, then the keys, then the values; each
+    of them holds the heads one after another. With spikes every sum is a whole number, so
+    Q (Kᵀ V), which is computed, equals (Q Kᵀ) V exactly; it costs N d² instead of N² d.
 
     Args:
-        heads: number of heads; it must divide C.
+        heads: number of heads; must divide C.
         scale: factor of the product.
 
     Raises:

@@ -2,8 +2,8 @@
 
 - `folded`: one set of statistics over all T·B samples.
 - `per-step`: each step has its own statistics, running averages, weight and bias.
-- `shared`: each step is normalised by itself in training, and all feed one set of running
-  averages, as the published code does; for comparison only.
+- `shared`: in training each step is normalised with its own statistics, and all steps update one
+  set of running averages, as in the published code; for comparison only.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ class TimeNorm(nn.Module):
     """Batch norm of time-major tensors, `[T, B, C, ...] -> [T, B, C, ...]`."""
 
     def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
-        """Return, in order, the batch norms that the first `steps` go through, each with its
-        number of steps; a norm that stands there again takes those steps apart."""
+        """Return the batch norms of the first `steps` in order, each with its number of steps.
+
+        A norm may appear more than once: each entry is normalised with statistics of its own.
+        """
         raise NotImplementedError
 
 
@@ -33,7 +35,7 @@ def create_norm(form: str, channels: int, *, steps: int, image: bool) -> TimeNor
     """Return batch norm for `[T, B, C, H, W]` (`image`) or `[T, B, C]`.
 
     Raises:
-        ConfigError: the form is not known.
+        ConfigError: the form is unknown.
     """
     make = nn.BatchNorm2d if image else nn.BatchNorm1d
     if form == "folded":
@@ -42,8 +44,8 @@ def create_norm(form: str, channels: int, *, steps: int, image: bool) -> TimeNor
         return PerStepNorm([make(channels) for _ in range(steps)])
     if form == "shared":
         warnings.warn(
-            "norm 'shared' averages the statistics of steps that differ, so that evaluation may "
-            "fit none of them; it is there to compare with the published code",
+            "norm 'shared' averages the statistics of steps that differ, so in evaluation the "
+            "averages may fit no step; use it only to compare with the published code",
             stacklevel=2,
         )
         return SharedNorm(make(channels))
@@ -51,7 +53,7 @@ def create_norm(form: str, channels: int, *, steps: int, image: bool) -> TimeNor
 
 
 class FoldedNorm(TimeNorm):
-    """Normalise all steps together; steps that are views of one are normalised once."""
+    """Normalise all steps together; of a static input, one step stands for all."""
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
@@ -81,7 +83,7 @@ class PerStepNorm(TimeNorm):
 
 
 class SharedNorm(TimeNorm):
-    """Normalise each step by itself with one norm."""
+    """Normalise each step with its own statistics, and one set of running averages."""
 
     def __init__(self, norm: nn.Module) -> None:
         super().__init__()
@@ -95,16 +97,17 @@ class SharedNorm(TimeNorm):
 
 
 class SplitNorm(TimeNorm):
-    """Normalise the first `split` steps with one norm and the others with another."""
+    """Normalise the first `split` steps with `head` and the later steps with `tail`."""
 
     first: TimeNorm
     others: TimeNorm
 
-    def __init__(self, split: int, first: TimeNorm, others: TimeNorm) -> None:
+    def __init__(self, split: int, head: TimeNorm, tail: TimeNorm) -> None:
         super().__init__()
         self.split = split
-        self.first = first
-        self.others = others
+        # These names are part of the keys in saved weights.
+        self.first = head
+        self.others = tail
 
     def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
         if steps <= self.split:

@@ -1,4 +1,4 @@
-"""Batch norms whose statistics are those of all processes that train together."""
+"""Batch norm with statistics over all processes of a distributed training."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class SyncedNorm(_BatchNorm):
 
         y = (x - mean) / √(variance + eps) weight + bias
 
-    In training, mean and (biased) variance are those of the samples of all processes together,
-    however many each has; in evaluation it is an ordinary batch norm. torch's own SyncBatchNorm
-    computes on GPUs only.
+    In training, mean and (biased) variance are over the samples of all processes, which may have
+    different numbers of them; in evaluation it is an ordinary batch norm. `torch.nn.SyncBatchNorm`
+    supports GPUs only.
 
     Args:
-        norm: whose parameters and running statistics it takes over.
+        norm: the batch norm whose parameters and running statistics it uses.
     """
 
     def __init__(self, norm: _BatchNorm) -> None:
@@ -40,27 +40,27 @@ class SyncedNorm(_BatchNorm):
         others = [axis for axis in range(x.dim()) if axis != 1]
         count = x.new_tensor([x.numel() / x.shape[1]])
         sums, count = _sum(torch.cat([x.sum(others), count])).tensor_split([-1])
-        mean = _along(sums / count, x)
+        mean = _per_channel(sums / count, x)
         variance = _sum((x - mean).square().sum(others)) / count
         with torch.no_grad():
-            self._keep(mean.flatten(), variance * count / (count - 1).clamp(min=1))
-        scale = _along(self.weight / (variance + self.eps).sqrt(), x)
-        return ((x - mean) * scale + _along(self.bias, x)).to(input.dtype)
+            self._update_running(mean.flatten(), variance * count / (count - 1).clamp(min=1))
+        scale = _per_channel(self.weight / (variance + self.eps).sqrt(), x)
+        return ((x - mean) * scale + _per_channel(self.bias, x)).to(input.dtype)
 
-    def _keep(self, mean: Tensor, variance: Tensor) -> None:
-        """Let the running statistics follow, as torch's do."""
+    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
+        """Update the running statistics as `torch.nn.BatchNorm2d` does."""
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
-        share = self.momentum
-        if share is None:
-            share = 1.0 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, share)
-        self.running_var.lerp_(variance, share)
+        momentum = self.momentum
+        if momentum is None:
+            momentum = 1.0 / float(self.num_batches_tracked)
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance, momentum)
 
 
-def synced(model: nn.Module) -> None:
-    """Replace the batch norms of a network by ones that see the samples of all processes."""
+def sync_norms(model: nn.Module) -> None:
+    """Replace the batch norms of a network by `SyncedNorm`, in place."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, _BatchNorm) and not isinstance(child, SyncedNorm):
@@ -83,10 +83,10 @@ class _Sum(torch.autograd.Function):
 
 
 def _sum(values: Tensor) -> Tensor:
-    """Return the sum over all processes; its gradient is the sum of all their gradients."""
+    """Return the sum over all processes; its gradient is the sum of their gradients."""
     return _Sum.apply(values)  # type: ignore[return-value]
 
 
-def _along(values: Tensor, x: Tensor) -> Tensor:
-    """Return values of channels in the shape that broadcasts over x `[N, C, ...]`."""
+def _per_channel(values: Tensor, x: Tensor) -> Tensor:
+    """Return values `[C]` in the shape that broadcasts over x `[N, C, ...]`."""
     return values.view(1, -1, *[1] * (x.dim() - 2))

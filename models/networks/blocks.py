@@ -1,4 +1,4 @@
-"""What networks of convolutions have in common: stem, layers over time, head."""
+"""Building blocks of convolutional networks: stem, layers over time, readout."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ StemForm = Literal["cifar", "imagenet"]
 
 
 def sequence(**layers: nn.Module) -> nn.Sequential:
-    """Return layers one after another, by name."""
+    """Return a sequence of named layers."""
     return nn.Sequential(OrderedDict(layers))
 
 
 def conv(
     inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, bias: bool = False
 ) -> OverTime:
-    """Return a convolution of spikes over time, with zeros around the image: an odd kernel keeps
-    its size, but for the stride."""
+    """Return a convolution of spikes over time, padded by half its kernel: an odd kernel with
+    stride 1 keeps the size of the image."""
     return OverTime(
         SpikeConv2d(inputs, outputs, kernel, stride=stride, padding=kernel // 2, bias=bias)
     )
@@ -37,12 +37,12 @@ def conv(
 def stem(
     ctx: BuildContext, make: Callable[[], nn.Module], channels: int, norm: Norm
 ) -> tuple[Stem, TimeNorm]:
-    """Return the first weights and the batch norm behind them, dual where the code is hybrid.
+    """Return the stem and the batch norm after it, both dual with a hybrid code.
 
     Args:
-        ctx: tells code and normalisation.
-        make: builds the weights, once for each kind of step.
-        channels: that they give.
+        ctx: gives coding, mean and std.
+        make: builds the affine layer, once for each kind of step (analog, spikes).
+        channels: output channels.
         norm: form of the batch norm.
     """
     return (
@@ -52,34 +52,34 @@ def stem(
 
 
 def batch_norm(ctx: BuildContext, channels: int, norm: Norm) -> TimeNorm:
-    """Return the batch norm of images over time."""
+    """Return batch norm of `[T, B, C, H, W]`."""
     return create_norm(norm, channels, steps=ctx.steps, image=True)
 
 
 def normed_neuron(ctx: BuildContext, channels: int, norm: Norm) -> SpikingLayer:
-    """Return batch norm and neuron, of images."""
+    """Return batch norm and neuron of `[T, B, C, H, W]`."""
     return SpikingLayer(batch_norm(ctx, channels, norm), ctx.make_neuron(channels))
 
 
 def neuron(ctx: BuildContext, channels: int) -> SpikingLayer:
-    """Return a neuron on its own."""
+    """Return a neuron without a norm."""
     return SpikingLayer(None, ctx.make_neuron(channels))
 
 
 def global_avg_pool(size: tuple[int, int]) -> OverTime:
-    """Return the mean of each channel over an image of that size."""
+    """Return the mean of each channel over images of `size`."""
     return OverTime(nn.AvgPool2d(size))
 
 
 def readout(ctx: BuildContext, features: int) -> Readout:
-    """Return the layer that gives logits."""
+    """Return the readout: features to logits."""
     return Readout(features, ctx.classes, steps=ctx.steps, scaled=ctx.scaled)
 
 
 def downsampled_size(size: int) -> int:
-    """Return the size behind an odd kernel with stride 2 that keeps borders: ⌈size / 2⌉."""
+    """Return the size after a padded odd kernel with stride 2: ⌈size / 2⌉."""
     return (size + 1) // 2
 
 
-# Names in 0.1.0, for plug-ins that were written for it.
+# Names in 0.1.0, for plug-ins.
 mean_over_places, strided = global_avg_pool, downsampled_size

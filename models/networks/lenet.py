@@ -25,11 +25,11 @@ def lenet(
 ) -> SpikingNetwork:
     """Build conv 3×3 → batch norm → neuron → max-pool 2, for each width; linear; readout.
 
-    The convolutions and linear layers in front of a batch norm have no bias, which the norm
-    would take out again. An axis that has become 1 is not pooled further.
+    The convolutions and linear layers before a batch norm have no bias: the norm would subtract
+    it. An axis of size 1 is not pooled.
 
     Args:
-        ctx: shapes, code and neuron.
+        ctx: shapes, coding and neuron.
         widths: channels of each convolution, (32, 48, 64) by default.
         hidden: features of the linear layer.
         norm: `folded`, `per-step` or `shared` batch norm.

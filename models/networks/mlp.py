@@ -24,7 +24,7 @@ def mlp(
     """Build flatten, then linear → batch norm → neuron for each entry of `features`; readout.
 
     Args:
-        ctx: shapes, code and neuron.
+        ctx: shapes, coding and neuron.
         features: neurons of each layer, (256, 256) by default.
         norm: `folded`, `per-step` or `shared` batch norm.
 

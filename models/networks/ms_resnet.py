@@ -1,4 +1,4 @@
-"""MS-ResNet: residual networks whose shortcuts carry membranes' inputs, not spikes."""
+"""MS-ResNet: residual networks whose shortcuts carry the inputs of neurons, not spikes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .blocks import StemForm
 
 
 class Form(NamedTuple):
-    """Which blocks a depth stands for.
+    """The blocks of a depth.
 
     Attributes:
         stages: blocks of each stage; each stage doubles the channels.
         width: channels of the first stage.
-        hidden: features of a spiking layer in front of the readout; 0 for none.
-        deep_stem: three convolutions instead of one with a large kernel, where images are large.
-        pooled_shortcut: a shortcut that halves the size takes means of 2×2 instead of a stride.
+        hidden: features of a spiking layer before the readout; 0 for none.
+        deep_stem: with stem `imagenet`, three convolutions instead of one with a large kernel.
+        pooled_shortcut: shortcuts halve the size by average pooling 2×2 instead of a stride.
     """
 
     stages: tuple[int, ...]
@@ -53,11 +53,11 @@ def ms_resnet(
 ) -> SpikingNetwork:
     """Build a stem, blocks x + norm(conv(neuron(norm(conv(neuron(x)))))), neuron, mean, readout.
 
-    Every convolution but the stem's is given spikes. The last norm of a block starts with weight
-    0, so that the block starts as its shortcut.
+    The input of every convolution of a main path is spikes. The last norm of a block starts with
+    weight 0, so the block starts as its shortcut.
 
     Args:
-        ctx: shapes, code and neuron.
+        ctx: shapes, coding and neuron.
         depth: 18, 34 and 104 of the paper; 19 has the wide stages (128, 256, 512 channels) and
             the spiking layer of 256 features of tdBN's ResNet-19.
         width: channels of the first stage; by default 64, and 128 at depth 19.
@@ -65,8 +65,8 @@ def ms_resnet(
         norm: `folded`, `per-step` or `shared` batch norm.
 
     Raises:
-        ConfigError: an unknown depth, a width that is not positive, or at depth 104 an image whose
-            sides cannot be halved.
+        ConfigError: an unknown depth, a width that is not positive, or at depth 104 an image with
+            an odd side.
 
     Source: Hu et al., "Advancing spiking neural networks towards deep residual learning",
     arXiv 2112.08954, and github.com/Ariande1/MS-ResNet; depth 19: Zheng et al., AAAI 2021.
@@ -83,14 +83,14 @@ def ms_resnet(
         for j in range(count):
             halved = j == 0 and (i > 0 or stem == "imagenet")
             builder.add_block(channels * 2**i, stride=2 if halved else 1)
-    return SpikingNetwork(ctx.coding, builder.finished())
+    return SpikingNetwork(ctx.coding, builder.build())
 
 
 class _Builder:
-    """Adds layers one after another, and knows the shape that they give."""
+    """Adds layers one after another, and keeps the shape of their output."""
 
     def __init__(self, ctx: BuildContext, form: Form, norm: Norm, size: tuple[int, int]) -> None:
-        self.plan = ctx
+        self.ctx = ctx
         self.form = form
         self.norm: Norm = norm
         self.size = size
@@ -99,7 +99,7 @@ class _Builder:
         self.layers: dict[str, nn.Module] = {}
 
     def add_stem(self, channels: int, *, large: bool) -> None:
-        inputs = self.plan.in_shape[0]
+        inputs = self.ctx.in_shape[0]
 
         def make() -> nn.Module:
             if not large:
@@ -110,18 +110,18 @@ class _Builder:
             others = [SpikeConv2d(channels, channels, 3, padding=1) for _ in range(2)]
             return nn.Sequential(first, *others)
 
-        self.layers["stem"], self.layers["norm"] = blocks.stem(self.plan, make, channels, self.norm)
+        self.layers["stem"], self.layers["norm"] = blocks.stem(self.ctx, make, channels, self.norm)
         self.channels = channels
         if large:
             self.size = _halved(self.size)
 
     def add_block(self, channels: int, *, stride: int) -> None:
-        last = blocks.batch_norm(self.plan, channels, self.norm)
+        last = blocks.batch_norm(self.ctx, channels, self.norm)
         _start_at_zero(last)
         main = blocks.sequence(
-            spikes1=blocks.neuron(self.plan, self.channels),
+            spikes1=blocks.neuron(self.ctx, self.channels),
             conv1=blocks.conv(self.channels, channels, stride=stride),
-            spikes2=blocks.normed_neuron(self.plan, channels, self.norm),
+            spikes2=blocks.normed_neuron(self.ctx, channels, self.norm),
             conv2=blocks.conv(channels, channels),
             norm=last,
         )
@@ -130,9 +130,9 @@ class _Builder:
             if self.form.pooled_shortcut:
                 shortcut["pool"] = self._pool()
                 stride = 1
-            # What it is given are no spikes: the plain convolution, which does not look for them.
+            # Its input is not spikes: a convolution that does not look for them.
             shortcut["conv"] = OverTime(PointConv2d(self.channels, channels, stride=stride))
-            shortcut["norm"] = blocks.batch_norm(self.plan, channels, self.norm)
+            shortcut["norm"] = blocks.batch_norm(self.ctx, channels, self.norm)
         self.blocks += 1
         self.layers[f"block{self.blocks}"] = Residual(main, blocks.sequence(**shortcut))
         if stride == 2 or "pool" in shortcut:
@@ -147,8 +147,8 @@ class _Builder:
             )
         return OverTime(nn.AvgPool2d((min(self.size[0], 2), min(self.size[1], 2))))
 
-    def finished(self) -> nn.Sequential:
-        ctx, features = self.plan, self.channels
+    def build(self) -> nn.Sequential:
+        ctx, features = self.ctx, self.channels
         self.layers["spikes"] = blocks.neuron(ctx, features)
         self.layers["mean"] = blocks.global_avg_pool(self.size)
         self.layers["flatten"] = nn.Flatten(2)

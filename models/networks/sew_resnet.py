@@ -34,10 +34,10 @@ def sew_resnet(
     they are spikes.
 
     Args:
-        ctx: shapes, code and neuron.
+        ctx: shapes, coding and neuron.
         depth: 18 or 34.
         width: channels of the first stage; each stage doubles them.
-        connect: `add`, `and` or `iand`, how a block meets its shortcut.
+        connect: `add`, `and` or `iand`: how a block is joined with its shortcut.
         stem: `cifar` keeps the size; `imagenet` halves it twice, by a stride and a max-pool.
         norm: `folded`, `per-step` or `shared` batch norm.
 

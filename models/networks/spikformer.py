@@ -18,7 +18,7 @@ from ..network import BuildContext, SpikingNetwork
 from . import blocks
 from .blocks import StemForm
 
-DEEPEST = 1_000  # blocks
+MAX_DEPTH = 1_000  # blocks
 HEAD = 32  # channels of a head in the published networks for CIFAR
 SCALE = 0.25
 POOLS = {"cifar": 2, "imagenet": 4}
@@ -33,24 +33,24 @@ def spikformer(
     stem: StemForm = "cifar",
     norm: Norm = "folded",
 ) -> SpikingNetwork:
-    """Build a stem of convolutions, blocks of attention and two layers, mean over places, readout.
+    """Build a stem of convolutions, blocks of attention and two layers, mean over pixels, readout.
 
-    Tokens are the places of an image, and linear layers of tokens are convolutions 1×1. Queries,
-    keys and values come from one product and one layer of neurons. The attention's scale of 1/8
-    and its neurons' threshold of 1/2 in the published code are a scale of 1/4 in front of a
-    threshold of 1: leaky neurons fire alike.
+    Tokens are the pixels of the stem's output, and linear layers of tokens are 1×1 convolutions.
+    Queries, keys and values come from one convolution and one layer of neurons. The published code
+    has an attention scale of 1/8 and a threshold of 1/2; here they are 1/4 and 1, which gives the
+    same spikes.
 
     Args:
-        ctx: shapes, code and neuron.
+        ctx: shapes, coding and neuron.
         size: `DEPTH-DIM`, such as `4-384`: number of blocks, and channels D of a token.
-        heads: of the attention; by default each has 32 channels.
-        ratio: channels within a block's two layers, as a multiple of D.
+        heads: number of attention heads; by default each has 32 channels.
+        ratio: channels between a block's two layers, as a multiple of D.
         stem: `cifar` halves the size twice; `imagenet` four times, and its queries, keys and
             values have no bias.
         norm: `folded`, `per-step` or `shared` batch norm.
 
     Raises:
-        ConfigError: a size that cannot be read, or channels that heads or stem cannot divide.
+        ConfigError: a size of another form, or channels that heads or stem cannot divide.
 
     Source: Zhou et al., "Spikformer: when spiking neural network meets transformer", ICLR 2023,
     and github.com/ZK-Zhou/spikformer.
@@ -68,15 +68,15 @@ def spikformer(
             f"{dim} channels cannot be divided into {heads} heads and the stem's eighths",
             remedy="choose a multiple of 32",
         )
-    if not 1 <= depth <= DEEPEST:
-        raise ConfigError(f"{depth} blocks are not between 1 and {DEEPEST}")
+    if not 1 <= depth <= MAX_DEPTH:
+        raise ConfigError(f"{depth} blocks are not between 1 and {MAX_DEPTH}")
     if ratio < 1:
         raise ConfigError(f"ratio must be at least 1, not {ratio}")
-    layers, places = _stem(ctx, dim, POOLS[stem], norm)
+    layers, grid = _stem(ctx, dim, POOLS[stem], norm)
     for i in range(1, depth + 1):
         layers[f"attention{i}"] = _attention(ctx, dim, heads, norm, bias=stem == "cifar")
         layers[f"mlp{i}"] = _two_layers(ctx, dim, ratio * dim, norm)
-    layers["mean"] = blocks.global_avg_pool(places)
+    layers["mean"] = blocks.global_avg_pool(grid)
     layers["flatten"] = nn.Flatten(2)
     layers["readout"] = blocks.readout(ctx, dim)
     return SpikingNetwork(ctx.coding, blocks.sequence(**layers))
@@ -85,7 +85,10 @@ def spikformer(
 def _stem(
     ctx: BuildContext, dim: int, pools: int, norm: Norm
 ) -> tuple[dict[str, nn.Module], tuple[int, int]]:
-    """Return four convolutions, the last `pools` of them pooled, and one that tells places."""
+    """Return the stem and the size of its output.
+
+    It has four convolutions, of which the last `pools` are pooled, and one for the position.
+    """
     layers: dict[str, nn.Module] = {}
     channels, height, width = ctx.in_shape
     for i, outputs in enumerate((dim // 8, dim // 4, dim // 2, dim), start=1):

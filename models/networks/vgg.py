@@ -30,19 +30,17 @@ def vgg(
     hidden: list[int] | None = None,
     norm: Norm = "folded",
 ) -> SpikingNetwork:
-    """Build conv 3×3 → batch norm → neuron, a pool here and there; linear → neuron; readout.
+    """Build conv 3×3 → batch norm → neuron, with pools in between; linear → neuron; readout.
 
-    Convolutions have a bias, as in the published networks. An axis that has become 1 is not
-    pooled further.
+    Convolutions have a bias, as in the published networks. An axis of size 1 is not pooled.
 
     Args:
-        ctx: shapes, code and neuron.
-        variant: `11` pools by the greatest value; `vggsnn`, of the literature of event cameras,
-            by the mean.
-        width: channels of the first convolution, 64 in the published networks; the others go
+        ctx: shapes, coding and neuron.
+        variant: `11` has max-pools; `vggsnn`, from work on event cameras, average pools.
+        width: channels of the first convolution, 64 in the published networks; the others scale
             with it.
-        hidden: features of linear layers with neurons; (4096, 4096) in the VGG-11 for ImageNet,
-            none by default.
+        hidden: features of linear layers with neurons, none by default; [4096, 4096] in the VGG-11
+            for ImageNet.
         norm: `folded`, `per-step` or `shared` batch norm of the convolutions.
 
     Raises:
@@ -58,8 +56,8 @@ def vgg(
     channels, height, side = ctx.in_shape
     layers: dict[str, nn.Module] = {}
     number = 0
-    plans = VARIANTS[variant]
-    for i, entry in enumerate(plans):
+    entries = VARIANTS[variant]
+    for i, entry in enumerate(entries):
         window = (min(height, 2), min(side, 2))
         if entry == "pool":
             if variant == "vggsnn":
@@ -79,8 +77,8 @@ def vgg(
         else:
             layers[f"conv{number}"] = OverTime(make())
             normed = create_norm(norm, outputs, steps=ctx.steps, image=True)
-        # The greatest of spikes is computed with the neuron, in one pass.
-        pooled = variant == "11" and plans[i + 1] == "pool"
+        # The fused kernels compute neuron and max-pool in one pass.
+        pooled = variant == "11" and entries[i + 1] == "pool"
         pool = nn.MaxPool2d(window) if pooled else None
         layers[f"spikes{number}"] = SpikingLayer(normed, ctx.make_neuron(outputs), pool)
         channels = outputs

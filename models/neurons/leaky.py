@@ -1,4 +1,4 @@
-"""Modules around the leaky integrate-and-fire step: they hold its parameters, and no state."""
+"""Leaky integrate-and-fire neurons as modules: they hold parameters, and no state."""
 
 from __future__ import annotations
 
@@ -28,38 +28,38 @@ LEAK_BOUNDS = (0.01, 0.99)
 class AdaptiveLeaky(nn.Module):
     """Leaky integrate-and-fire neurons whose leak and gain are learned for each time step.
 
-    Two faces of one function (see `leaky_step` for the equations):
+    The same function in two forms (see `leaky_step` for the equations):
 
-    - all steps: `spikes = neuron(x)`, `[T, B, ...] -> [T, B, ...]`, beginning at rest;
+    - all steps: `spikes = neuron(x)`, `[T, B, ...] -> [T, B, ...]`, from rest;
     - step by step, as in snnTorch: `mem = neuron.init_leaky()`, then
       `spk, mem = neuron(x_t, mem)` with `x_t` `[B, ...]`; `mem.v` is the membrane.
 
-    The module holds parameters and no state. Membranes are kept in float32 at least, whatever
-    the dtype of the input; spikes have the dtype of the input.
+    The module holds parameters and no state. Membranes are float32, or float64 with float64 input;
+    spikes have the dtype of the input.
 
     Args:
-        steps: number of time steps T that have parameters.
-        channels: number of channels C, needed by granularity `channel`; C is the second axis of
+        steps: number of time steps T.
+        channels: number of channels C, required by granularity `channel`; C is the second axis of
             `[B, C, ...]`.
         granularity: `layer` (a scalar for each step) or `channel` (one for each step and channel).
-        schedule: `per-step`, or `shared`: one leak and gain (and reset size) for all steps, which
-            hardware without time-varying parameters can hold.
+        schedule: `per-step`, or `shared`: one leak and gain (and reset size) for all steps, for
+            hardware without time-varying parameters.
         reset: `subtract`, `zero` or `none`.
-        threshold: θ; 1, or 0.5 with `learn_reset_size`, which measures in units of r.
+        threshold: θ; 1, or with `learn_reset_size` 0.5, in units of r.
         learn_threshold: make θ a parameter.
         learn_reset_size: add the learnable reset size r_t, starting at 1 (reset `subtract` only).
         leak, gain: start values.
-        learn_schedule: make leak and gain parameters; otherwise they stay as they start.
-        bounded: keep the leak from 0.01 to 0.99, where it is the decay of a LIF neuron.
+        learn_schedule: make leak and gain parameters; otherwise they keep their start values.
+        bounded: keep the leak between 0.01 and 0.99, where it is the decay of a LIF neuron.
         surrogate: `sigmoid`, `atan`, `triangular` or `fast_sigmoid`.
-        alpha: steepness of the surrogate; its own default if None (sigmoid: 4).
+        alpha: steepness of the surrogate; the default of the surrogate if None (sigmoid: 4).
 
     Raises:
         ConfigError: an option out of range, or options that contradict each other.
 
     With leak = β and gain = 1 at every step this is `snntorch.Leaky(beta=β,
     reset_mechanism="subtract", reset_delay=False)`, as long as no membrane is above the threshold
-    after its reset (snnTorch then resets once more before the next spike is decided).
+    after its reset (snnTorch then resets again before it decides the next spike).
 
     >>> neuron = AdaptiveLeaky(steps=3, leak=0.5, gain=1.0)
     >>> neuron(torch.tensor([[0.8], [0.8], [0.8]])).flatten().tolist()
@@ -103,30 +103,30 @@ class AdaptiveLeaky(nn.Module):
             shape.append(channels)
         if threshold is None:
             threshold = 0.5 if learn_reset_size else 1.0
-        self._hold("leak", torch.full(shape, float(leak)), learn_schedule)
-        self._hold("gain", torch.full(shape, float(gain)), learn_schedule)
-        self._hold("threshold", torch.tensor(float(threshold)), learn_threshold)
+        self._register("leak", torch.full(shape, float(leak)), learn_schedule)
+        self._register("gain", torch.full(shape, float(gain)), learn_schedule)
+        self._register("threshold", torch.tensor(float(threshold)), learn_threshold)
         self.reset_size = nn.Parameter(torch.ones(shape)) if learn_reset_size else None
 
-    def _hold(self, name: str, value: Tensor, learned: bool) -> None:
-        # What is not learned is a buffer: it moves and is saved with the rest, but never trains.
+    def _register(self, name: str, value: Tensor, learned: bool) -> None:
+        # As a buffer it is moved and saved with the module, and never trained.
         if learned:
             self.register_parameter(name, nn.Parameter(value))
         else:
             self.register_buffer(name, value)
 
     def step_parameters(self) -> LeakyParameters:
-        """Return leak, gain, threshold and reset size, the schedules for all T steps."""
+        """Return the parameters of all T steps."""
         size = None if self.reset_size is None else self._all(self.reset_size)
         leak = self._all(self.clamped_leak())
         return LeakyParameters(leak, self._all(self.gain), self.threshold, size)
 
     def clamped_leak(self) -> Tensor:
-        """Return the leak within its bounds, if it has any; shaped as it is learned."""
+        """Return the leak, clamped if `bounded`, in the shape of its parameter."""
         return _Bounded.apply(self.leak) if self.bounded else self.leak  # type: ignore[return-value]
 
     def _all(self, schedule: Tensor) -> Tensor:
-        """Return a schedule for all steps: a shared one stands for each of them."""
+        """Return a schedule for all steps: a shared one is expanded."""
         return schedule.expand(self.steps, *schedule.shape[1:])
 
     def init_leaky(self) -> LeakyState:
@@ -136,7 +136,7 @@ class AdaptiveLeaky(nn.Module):
     def forward(
         self, x: Tensor, mem: LeakyState | None = None
     ) -> Tensor | tuple[Tensor, LeakyState]:
-        """Make all steps of `[T, B, ...]`, or one step of `[B, ...]` from the state `mem`.
+        """Compute all steps of `[T, B, ...]`, or one step of `[B, ...]` from the state `mem`.
 
         Raises:
             ConfigError: there are more steps than the schedule has.
@@ -146,21 +146,21 @@ class AdaptiveLeaky(nn.Module):
             return self._all_steps(x)
         if not isinstance(mem, LeakyState):
             raise TypeError(
-                "mem must be a LeakyState, since a membrane alone does not say which step comes "
-                "next: begin with mem = neuron.init_leaky()"
+                "mem must be a LeakyState, since a membrane alone does not have the index of the "
+                "next step: begin with mem = neuron.init_leaky()"
             )
         self._check_steps(mem.step + 1)
         self._check_channels(x.shape[1:])
-        wide = _membrane_dtype(x.dtype)
-        p = self.step_parameters().shaped_for(x.dim(), wide).at(mem.step)
-        s, v = leaky_step(x.to(wide), mem.v, p, self.options)
+        dtype = _membrane_dtype(x.dtype)
+        p = self.step_parameters().shaped_for(x.dim(), dtype).at(mem.step)
+        s, v = leaky_step(x.to(dtype), mem.v, p, self.options)
         return s.to(x.dtype), LeakyState(v, mem.step + 1)
 
     def _all_steps(self, x: Tensor) -> Tensor:
         self.check(x)
-        wide = _membrane_dtype(x.dtype)
-        p = self.step_parameters().shaped_for(x.dim() - 1, wide)
-        return leaky_steps(x.to(wide), p, self.options).to(x.dtype)
+        dtype = _membrane_dtype(x.dtype)
+        p = self.step_parameters().shaped_for(x.dim() - 1, dtype)
+        return leaky_steps(x.to(dtype), p, self.options).to(x.dtype)
 
     def check(self, x: Tensor) -> None:
         """Check that the schedules cover an input `[T, B, ...]`.
@@ -180,13 +180,13 @@ class AdaptiveLeaky(nn.Module):
             )
 
     def _check_channels(self, shape: torch.Size) -> None:
-        """Check what follows the batch in the shape of the input."""
+        """Check the shape `[C, ...]` of an input without steps and batch."""
         channels = self.leak.shape[1:]
         if channels and shape[:1] != channels:
             raise ConfigError(
                 f"the neuron has parameters for {channels[0]} channels, "
                 f"the input has {shape[0] if shape else 'none'}",
-                why="granularity 'channel' counts the axis behind the batch",
+                why="with granularity 'channel' the axis after the batch is the channels",
             )
 
     def extra_repr(self) -> str:
@@ -194,9 +194,9 @@ class AdaptiveLeaky(nn.Module):
 
 
 class FixedLeaky(AdaptiveLeaky):
-    """`AdaptiveLeaky` with leak and gain held at 0.5: the network that adaptation is compared with.
+    """`AdaptiveLeaky` with leak and gain fixed at 0.5: the baseline without adaptation.
 
-    The options are those of `AdaptiveLeaky` that choose a neuron; nothing is learned.
+    It has the options of `AdaptiveLeaky` without those for learning.
     """
 
     def __init__(
@@ -225,7 +225,7 @@ class FixedLeaky(AdaptiveLeaky):
 
 
 class _Bounded(torch.autograd.Function):
-    """The nearest value within `LEAK_BOUNDS`; a gradient that would lead further out is dropped."""
+    """Clamp to `LEAK_BOUNDS`; a gradient that would move a value further out is set to 0."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:

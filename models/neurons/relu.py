@@ -1,4 +1,4 @@
-"""Rectified linear units in the place of neurons, for the analog twin of a network."""
+"""Rectified linear units instead of spiking neurons, for the ANN counterpart of a network."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from torch import Tensor, nn
 
 
 class Relu(nn.Module):
-    """max(x, 0), each step for itself: `[T, B, C, ...] -> [T, B, C, ...]`.
+    """max(x, 0) of each step: `[T, B, C, ...] -> [T, B, C, ...]`.
 
-    It makes no spikes and knows no time: no membrane, no schedules. A network of it with a direct
-    code and one step is the ordinary network (ANN) of the same architecture. The fused kernels
-    do not compute it, spike rates leave it out, and it cannot be exported.
+    It has no state and no schedules, and its output is not spikes. With a direct code and one step
+    it makes the ANN of the same architecture. There is no fused kernel for it, spike rates leave
+    it out, and it cannot be exported.
 
     Args:
-        steps, channels: of the layer; they change nothing.
+        steps, channels: ignored; every neuron is built with them.
     """
 
-    spiking = False  # what counts spikes leaves it out
+    spiking = False  # spike rates leave it out
 
     def __init__(self, steps: int, channels: int | None = None) -> None:
         super().__init__()

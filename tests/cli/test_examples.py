@@ -30,8 +30,8 @@ from asnn.cli.app import run
 from asnn.cli.commands.sweep import search as sweep_search
 from asnn.cli.reference import pages
 from asnn.cli.terminal.progress import Progress
-from asnn.learning import loop
-from asnn.sweeps import run as running
+from asnn.learning import epoch
+from asnn.sweeps import pool as running
 from asnn.sweeps.member import train_member
 from tests.support.command_line import TINY
 from tests.support.idx import idx_bytes
@@ -92,7 +92,7 @@ def prepared(tmp_path_factory):
         patch.setattr(running, "run_members", in_this_process)
         grid = ["--grid", "coding.name=direct", "--seeds", "1"]
         assert run(["sweep", *grid, *SMALL, "--out", SWEEP]) == 0
-        patch.setattr(loop, "loss_of", interrupting(loop.loss_of))
+        patch.setattr(epoch, "loss_of", interrupting(epoch.loss_of))
         assert run(["train", *TINY, "--out", "runs/digits-20260101-130000"]) == 130
     for name in ("deploy", "export/onnx"):
         (folder / name).mkdir(parents=True)

@@ -32,7 +32,7 @@ from asnn.records.layout import Run, find_run
 from asnn.sweeps.definition import read_definition
 from tests.fuzz.conftest import EXAMPLES
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:the training state")]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:the checkpoint")]
 FUZZ = settings.get_profile("fuzz")
 
 
@@ -199,7 +199,7 @@ def finished(tmp_path_factory) -> Path:
 
 @settings(FUZZ, max_examples=EXAMPLES)
 @given(damage=mutations())
-def test_a_training_state_is_set_aside_or_whole(finished, damage, tmp_path_factory):
+def test_a_checkpoint_is_quarantined_or_valid(finished, damage, tmp_path_factory):
     folder = tmp_path_factory.mktemp("state")
     shutil.copytree(finished, folder / "run")
     made = Run(folder / "run")
@@ -210,7 +210,7 @@ def test_a_training_state_is_set_aside_or_whole(finished, damage, tmp_path_facto
     try:
         newest_checkpoint(made)
     except AsnnError as error:
-        assert "is whole" in str(error) or "format" in str(error)
+        assert "is valid" in str(error) or "format" in str(error)
 
 
 @settings(FUZZ, max_examples=max(3, EXAMPLES // 30))

@@ -1,7 +1,8 @@
-"""The average of the weights: its rule, what is validated and kept, and going on with it."""
+"""The average of the weights: its formula, validation and saving, and resuming with it."""
 
 import copy
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from asnn.learning import check_recipe, train
 from asnn.learning.averaging import Average
 from asnn.models import create_model, load_run
 from asnn.records.layout import Run
+from tests.support.trainings import KeepTraining, StopAfter
 
 RECIPE = {
     "data": {"limit": 100},
@@ -67,7 +69,7 @@ def test_the_average_is_that_of_the_formula(tmp_path):
     assert any("running_mean" in name for name in recorder.averages[-1])
 
 
-def test_it_does_not_change_what_is_trained(tmp_path):
+def test_it_does_not_change_the_trained_weights(tmp_path):
     with_it, without = Recorder(), Recorder()
     for recorder, ema, folder in ((with_it, 0.9, "a"), (without, None, "b")):
         (tmp_path / folder).mkdir()
@@ -81,7 +83,7 @@ def test_it_does_not_change_what_is_trained(tmp_path):
     assert without.training.result is without.training.model
 
 
-def test_the_average_is_validated_and_kept(tmp_path):
+def test_the_average_is_validated_and_saved(tmp_path):
     recorder = Recorder()
     summary = train(recipe_of(epochs=4), Run(tmp_path), recorder)
     best = summary["best"]["epoch"] - 1
@@ -96,8 +98,7 @@ def test_the_average_is_validated_and_kept(tmp_path):
     assert not torch.equal(saved.state_dict()["body.readout.linear.weight"], weights)
 
 
-def test_each_epoch_is_validated_with_the_average_of_then(tmp_path):
-    """The frozen form of a network is kept, and must not outlive a change of the average."""
+def test_the_frozen_copy_of_the_average_follows_its_updates():
     model = create_model("mlp", in_shape=(1, 4, 4), classes=3, steps=2, features=[8])
     average = Average(model, 0.5)
     x = torch.rand(6, 1, 4, 4)
@@ -111,46 +112,38 @@ def test_each_epoch_is_validated_with_the_average_of_then(tmp_path):
     assert torch.equal(after, copy.deepcopy(average.model).predict(x))
 
 
-class Stopping:
-    def __init__(self, calls):
-        self.left = calls
+OPTIONS = {"weight_decay": 0.01, "optimizer": "adamw", "clip_norm": 1.0}
 
-    def __call__(self):
-        self.left -= 1
-        return self.left <= 0
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """The best weights of a training with `OPTIONS`."""
+    path = tmp_path_factory.mktemp("uninterrupted")
+    train(recipe_of(**OPTIONS), Run(path), KeepTraining())
+    return load_run(path).state_dict()
 
 
 @pytest.mark.parametrize("calls", [2, 4, 7])
-def test_an_interrupted_average_goes_on_bit_for_bit(tmp_path, calls):
-    options = {"weight_decay": 0.01, "optimizer": "adamw", "clip_norm": 1.0}
-    for folder in ("whole", "parts"):
-        (tmp_path / folder).mkdir()
-    train(recipe_of(**options), Run(tmp_path / "whole"), Recorder())
-    run = Run(tmp_path / "parts")
-    assert train(recipe_of(**options), run, Recorder(), stop=Stopping(calls)) is None
-    recorder = Recorder()
-    train(recipe_of(**options), run, recorder, resume=True)
-    whole, parts = load_run(tmp_path / "whole"), load_run(run.path)
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, parts.state_dict()[name])
+def test_an_interrupted_average_resumes_bit_for_bit(tmp_path, uninterrupted, calls):
+    run = Run(tmp_path)
+    assert train(recipe_of(**OPTIONS), run, KeepTraining(), stop=StopAfter(calls)) is None
+    train(recipe_of(**OPTIONS), run, KeepTraining(), resume=True)
+    resumed = load_run(tmp_path).state_dict()
+    assert all(torch.equal(value, resumed[name]) for name, value in uninterrupted.items())
 
 
-def test_an_average_that_was_lost_is_another_result(tmp_path):
-    """The negative control: the weights in place of their average do not end the same."""
-    for folder in ("whole", "parts"):
-        (tmp_path / folder).mkdir()
-    train(recipe_of(epochs=1), Run(tmp_path / "whole"), Recorder())
-    run = Run(tmp_path / "parts")
-    assert train(recipe_of(epochs=1), run, Recorder(), stop=Stopping(2)) is None
-    state = run.checkpoints / "step-2"
-    (state / "average.safetensors").write_bytes((state / "model.safetensors").read_bytes())
-    sums = json.loads((state / "checksums.json").read_text())
+def test_without_its_average_a_resumed_training_ends_differently(tmp_path, uninterrupted):
+    """The negative control: the average in the checkpoint is replaced by the weights."""
+    run = Run(tmp_path)
+    assert train(recipe_of(**OPTIONS), run, KeepTraining(), stop=StopAfter(2)) is None
+    checkpoint = run.checkpoints / "step-2"
+    shutil.copy(checkpoint / "model.safetensors", checkpoint / "average.safetensors")
+    sums = json.loads((checkpoint / "checksums.json").read_text())
     sums["sha256"]["average.safetensors"] = sums["sha256"]["model.safetensors"]
-    (state / "checksums.json").write_text(json.dumps(sums))
-    train(recipe_of(epochs=1), run, Recorder(), resume=True)
+    (checkpoint / "checksums.json").write_text(json.dumps(sums))
+    train(recipe_of(**OPTIONS), run, KeepTraining(), resume=True)
     name = "body.readout.linear.weight"
-    whole, parts = load_run(tmp_path / "whole"), load_run(run.path)
-    assert not torch.equal(whole.state_dict()[name], parts.state_dict()[name])
+    assert not torch.equal(uninterrupted[name], load_run(tmp_path).state_dict()[name])
 
 
 @pytest.mark.parametrize("decay", [0.0, 1.0, -0.5])

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from asnn.core import ConfigError
-from asnn.learning.device import derived_seed, environment, find_device, mixed_precision
+from asnn.learning.device import derived_seed, find_device, mixed_precision, versions_and_machine
 
 
-def test_auto_is_something_that_computes():
+def test_auto_is_a_device_that_computes():
     assert float(torch.ones(2, device=find_device("auto")).sum()) == 2
 
 
@@ -18,7 +18,7 @@ def test_unknown_devices():
             find_device(name)
 
 
-def test_mixed_precision_computes_in_it():
+def test_mixed_precision_computes_in_its_dtype():
     cpu = torch.device("cpu")
     for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         with mixed_precision(cpu, precision):
@@ -27,16 +27,16 @@ def test_mixed_precision_computes_in_it():
         mixed_precision(cpu, "float16")
 
 
-def test_derived_seeds_differ_by_each_part_and_stay():
+def test_derived_seeds_differ_by_each_part_and_are_pinned():
     seeds = {derived_seed(*parts) for parts in ((0,), (1,), (0, 0), (0, 1), (1, 0), (0, 0, 1))}
     assert len(seeds) == 6
-    # Pinned: what a seed draws is part of what a run promises.
+    # A run promises the same random numbers for the same seed.
     assert derived_seed(0) == 3717377837946358015
     assert derived_seed(0, 1, 2) == 1419556851746930036
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
-def test_the_environment_names_versions_and_machine():
-    found = environment(torch.device("cpu"))
+def test_versions_and_machine():
+    found = versions_and_machine(torch.device("cpu"))
     assert found["packages"]["torch"] == torch.__version__
     assert found["device"] == "cpu" and found["threads"] >= 1

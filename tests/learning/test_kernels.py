@@ -1,4 +1,4 @@
-"""`train.kernels`: it reaches the network, is recorded, and repeats bit for bit."""
+"""`train.kernels`: applied to the network, recorded, and repeatable bit for bit."""
 
 import json
 import tomllib
@@ -11,8 +11,7 @@ from asnn.learning import check_recipe, prepare, train
 from asnn.models.layers.convolution import SpikeConv2d
 from asnn.models.layers.spiking import SpikingLayer
 from asnn.records.layout import Run
-
-pytestmark = pytest.mark.slow
+from tests.support.trainings import KeepTraining
 
 RECIPE = {
     "data": {"limit": 96},
@@ -22,34 +21,23 @@ RECIPE = {
 }
 
 
-class Silent:
-    def started(self, training):
-        self.training = training
-
-    def batch_done(self, training, loss, accuracy, rate):
-        pass
-
-    def epoch_done(self, training, metrics):
-        pass
-
-
 def recipe_of(**options):
     return check_recipe({**RECIPE, "train": {**RECIPE["train"], **options}})
 
 
 def weights_of(path, **options):
     path.mkdir()
-    observer = Silent()
+    observer = KeepTraining()
     train(recipe_of(**options), Run(path), observer)
     return observer.training.model.state_dict()
 
 
 @pytest.mark.parametrize("kernels", ["auto", "fused", "reference"])
-def test_the_choice_reaches_every_layer(tmp_path, kernels):
+def test_the_choice_is_applied_to_every_layer(tmp_path, kernels):
     model = prepare(recipe_of(kernels=kernels), Run(tmp_path)).model
-    parts = [m for m in model.modules() if isinstance(m, SpikingLayer | SpikeConv2d)]
-    assert len(parts) == 6
-    assert {part.kernels for part in parts} == {kernels}
+    layers = [m for m in model.modules() if isinstance(m, SpikingLayer | SpikeConv2d)]
+    assert len(layers) == 6
+    assert {layer.kernels for layer in layers} == {kernels}
 
 
 def test_auto_is_the_default():
@@ -59,17 +47,17 @@ def test_auto_is_the_default():
 @pytest.mark.parametrize(
     ("kernels", "used"), [("auto", "fused"), ("fused", "fused"), ("reference", "reference")]
 )
-def test_a_run_records_the_choice_and_what_was_used(tmp_path, kernels, used):
+def test_a_run_records_the_chosen_and_the_used_kernels(tmp_path, kernels, used):
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
-    summary = train(recipe_of(kernels=kernels), Run(tmp_path), Silent())
+    summary = train(recipe_of(kernels=kernels), Run(tmp_path), KeepTraining())
     assert summary["kernels"] == used
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     config = tomllib.loads((tmp_path / "config.toml").read_text())
     assert config["train"]["kernels"] == kernels
 
 
-def test_a_run_tells_how_long_data_were_waited_for(tmp_path):
-    train(recipe_of(), Run(tmp_path), Silent())
+def test_a_run_records_the_time_spent_waiting_for_data(tmp_path):
+    train(recipe_of(), Run(tmp_path), KeepTraining())
     lines = [json.loads(line) for line in (tmp_path / "times.jsonl").read_text().splitlines()]
     assert len(lines) == 2
     assert all(0 <= line["data_seconds"] <= line["seconds"] for line in lines)
@@ -84,11 +72,11 @@ def test_another_choice_is_refused():
 @pytest.mark.parametrize("loss", ["mean", "tet"])
 def test_fused_training_repeats_bit_for_bit(tmp_path, loss):
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
-    once = weights_of(tmp_path / "a", kernels="fused", loss=loss)
+    first = weights_of(tmp_path / "a", kernels="fused", loss=loss)
     again = weights_of(tmp_path / "b", kernels="fused", loss=loss)
-    assert all(torch.equal(value, again[name]) for name, value in once.items())
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
     other = weights_of(tmp_path / "c", kernels="fused", loss=loss, seed=1)  # the negative control
-    assert not torch.equal(once["body.conv2.layer.weight"], other["body.conv2.layer.weight"])
+    assert not torch.equal(first["body.conv2.layer.weight"], other["body.conv2.layer.weight"])
 
 
 def test_the_losses_are_not_the_same(tmp_path):
@@ -99,20 +87,20 @@ def test_the_losses_are_not_the_same(tmp_path):
 @pytest.mark.parametrize("loss", ["mean", "tet"])
 def test_fused_training_learns(tmp_path, loss):
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
-    summary = train(recipe_of(kernels="fused", loss=loss, epochs=8), Run(tmp_path), Silent())
+    summary = train(recipe_of(kernels="fused", loss=loss, epochs=8), Run(tmp_path), KeepTraining())
     assert summary["last"]["train_accuracy"] > 0.6
     assert summary["last"]["train_loss"] < 2.0  # of ln 10 = 2.30 at first
 
 
 @pytest.mark.parametrize("loss", ["mean", "tet"])
 def test_the_first_loss_is_that_of_the_reference(tmp_path, loss):
-    """One step of the whole data: before it learns, rounding alone tells the kernels apart."""
+    """One step on all data: before the first update, the kernels differ by rounding alone."""
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
     options = {"loss": loss, "epochs": 1, "batch_size": 96}
     fused, reference = (
-        train(recipe_of(kernels=kernels, **options), Run(tmp_path), Silent())
+        train(recipe_of(kernels=kernels, **options), Run(tmp_path), KeepTraining())
         for kernels in ("fused", "reference")
     )
     assert (fused["kernels"], reference["kernels"]) == ("fused", "reference")
-    # A flip of one of 30,000 neurons changes the loss of one sample of 96.
+    # A spike flip in one of 30,000 neurons changes the loss of one sample of 96.
     assert fused["last"]["train_loss"] == pytest.approx(reference["last"]["train_loss"], rel=2e-3)

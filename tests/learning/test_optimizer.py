@@ -1,4 +1,4 @@
-"""Which weights decay: by name, by what a step does to them, and in states of former runs."""
+"""Which parameters decay: by name, by a step, and in checkpoints of former runs."""
 
 import pytest
 import torch
@@ -9,6 +9,7 @@ from asnn.learning.optimizer import decaying, make_optimizer
 from asnn.learning.recipe.schema import TrainSection
 from asnn.models import create_model
 from asnn.records.layout import Run
+from tests.support.trainings import KeepTraining
 
 
 def network(name="lenet", **options):
@@ -35,8 +36,8 @@ def test_convolutions_and_linear_layers_decay_and_nothing_else():
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 @pytest.mark.parametrize("decay_all", [False, True])
-def test_a_step_without_gradient_shows_who_decays(optimizer, decay_all):
-    """p ← p - lr · decay · p, in both optimisers where the gradient is 0."""
+def test_a_step_with_gradient_0_is_weight_decay_alone(optimizer, decay_all):
+    """p ← p - lr · decay · p, in both optimizers."""
     model = network()
     train = TrainSection(optimizer=optimizer, lr=0.1, weight_decay=0.5, decay_all=decay_all)
     chosen = {id(p) for p in decaying(model)}
@@ -49,7 +50,7 @@ def test_a_step_without_gradient_shows_who_decays(optimizer, decay_all):
         torch.testing.assert_close(p.detach(), before[name] * factor, rtol=1e-6, atol=1e-7)
 
 
-def test_without_decay_there_is_one_group_as_ever():
+def test_without_decay_there_is_one_group():
     model = network()
     for optimizer in ("adam", "adamw", "sgd"):
         groups = make_optimizer(TrainSection(optimizer=optimizer), model).param_groups
@@ -64,19 +65,12 @@ RECIPE = {
 }  # fmt: skip
 
 
-class Silent:
-    def started(self, training):
-        pass
-
-    batch_done = epoch_done = lambda self, *_: None
-
-
-def test_the_state_of_a_former_run_is_told(tmp_path):
-    """Its one group of parameters cannot become two; with decay_all it goes on."""
+def test_decay_all_cannot_change_when_a_run_is_resumed(tmp_path):
+    """One group of parameters cannot become two; with decay_all unchanged the run resumes."""
     former = check_recipe(RECIPE)
-    assert train(former, Run(tmp_path), Silent(), stop=lambda: True) is None
+    assert train(former, Run(tmp_path), KeepTraining(), stop=lambda: True) is None
     now = check_recipe({**RECIPE, "train": {**RECIPE["train"], "decay_all": False}})
     with pytest.raises(ConfigError) as caught:
-        train(now, Run(tmp_path), Silent(), resume=True)
+        train(now, Run(tmp_path), KeepTraining(), resume=True)
     assert "train.decay_all: True → False" in caught.value.why
-    assert train(former, Run(tmp_path), Silent(), resume=True)["finished"]
+    assert train(former, Run(tmp_path), KeepTraining(), resume=True)["finished"]

@@ -1,4 +1,4 @@
-"""Learning rates against their formulas."""
+"""Learning rates, compared with torch and with their formulas."""
 
 import math
 
@@ -19,7 +19,7 @@ def test_cosine_is_torchs_cosine():
         scheduler.step()
 
 
-def test_warm_up_rises_linearly_and_meets_the_cosine():
+def test_warm_up_rises_linearly_before_the_cosine():
     train = TrainSection(epochs=4, lr=0.8, final_lr=0.0, warmup_epochs=2)
     rates = [learning_rate(train, step, 4) for step in range(16)]
     assert rates[:8] == pytest.approx([0.1 * (step + 1) for step in range(8)])

@@ -1,4 +1,4 @@
-"""What the loop does to a network, checked against a loop written out by hand."""
+"""The training loop, compared with a loop written out by hand; its files; what it refuses."""
 
 import hashlib
 import json
@@ -13,9 +13,10 @@ from asnn.datasets import Batches
 from asnn.learning import check_recipe, prepare, train
 from asnn.learning.checkpoints.content import save_checkpoint
 from asnn.learning.device import derived_seed
-from asnn.learning.loop import train_epoch
+from asnn.learning.epoch import train_epoch
 from asnn.models import load_run
 from asnn.records.layout import Run
+from tests.support.trainings import KeepTraining
 
 RECIPE = {
     "data": {"limit": 100},
@@ -25,27 +26,13 @@ RECIPE = {
 }
 
 
-class Silent:
-    def __init__(self):
-        self.rates = []
-
-    def started(self, training):
-        self.training = training
-
-    def batch_done(self, training, loss, accuracy, rate):
-        self.rates.append(rate)
-
-    def epoch_done(self, training, metrics):
-        self.metrics = metrics
-
-
 def with_options(**train):
     return check_recipe({**RECIPE, "train": {**RECIPE["train"], **train}})
 
 
 def test_the_loop_equals_a_loop_written_out(tmp_path):
     recipe = with_options()
-    observer = Silent()
+    observer = KeepTraining()
     train(recipe, Run(tmp_path), observer)
     data = observer.training.data
 
@@ -69,16 +56,18 @@ def test_the_loop_equals_a_loop_written_out(tmp_path):
 
 def test_the_saved_weights_are_those_of_the_best_epoch(tmp_path):
     recipe = with_options(epochs=4, lr=0.05)
-    kept = {}
+    by_epoch = {}
 
-    class Watching(Silent):
+    class KeepWeights(KeepTraining):
         def epoch_done(self, training, metrics):
-            kept[metrics["epoch"]] = {k: v.clone() for k, v in training.model.state_dict().items()}
+            by_epoch[metrics["epoch"]] = {
+                k: v.clone() for k, v in training.model.state_dict().items()
+            }
 
-    summary = train(recipe, Run(tmp_path), Watching())
+    summary = train(recipe, Run(tmp_path), KeepWeights())
     saved = load_run(tmp_path).state_dict()
     best = summary["best"]["epoch"]
-    for epoch, weights in kept.items():
+    for epoch, weights in by_epoch.items():
         same = all(torch.equal(saved[name], weights[name]) for name in saved)
         assert same == (epoch == best)
 
@@ -88,7 +77,7 @@ def test_clipping_bounds_the_step_of_sgd(tmp_path):
     recipe = with_options(optimizer="sgd", momentum=0.0, lr=1.0, epochs=1, batch_size=100,
                           clip_norm=0.001)  # fmt: skip
     before = prepare(recipe, Run(tmp_path)).model
-    observer = Silent()
+    observer = KeepTraining()
     train(recipe, Run(tmp_path), observer)
     after = dict(observer.training.model.named_parameters())
     moved = np.sqrt(
@@ -97,65 +86,64 @@ def test_clipping_bounds_the_step_of_sgd(tmp_path):
     assert moved == pytest.approx(0.001, rel=1e-3)
 
 
-def test_the_test_split_is_not_touched(tmp_path, monkeypatch):
+def test_the_test_split_is_not_used(tmp_path, monkeypatch):
     seen = []
     original = Batches.__init__
 
-    def watch(self, split, **options):
+    def record(self, split, **options):
         seen.append(split)
         original(self, split, **options)
 
-    monkeypatch.setattr(Batches, "__init__", watch)
-    observer = Silent()
+    monkeypatch.setattr(Batches, "__init__", record)
+    observer = KeepTraining()
     train(with_options(), Run(tmp_path), observer)
     data = observer.training.data
     assert any(split is data.validation for split in seen)
     assert not any(split is data.test for split in seen)
 
 
-def test_a_state_of_a_newer_format_is_refused(tmp_path):
-    train(with_options(), Run(tmp_path), Silent())
+def test_a_checkpoint_of_a_newer_format_is_refused(tmp_path):
+    train(with_options(), Run(tmp_path), KeepTraining())
     newest = tmp_path / "checkpoints" / (tmp_path / "checkpoints/latest").read_text().strip()
     state = torch.load(newest / "state.pt", weights_only=True)
     torch.save({**state, "format": 99}, newest / "state.pt")
     sums = newest / "checksums.json"
-    total = hashlib.sha256((newest / "state.pt").read_bytes()).hexdigest()
     changed = json.loads(sums.read_text())
-    changed["sha256"]["state.pt"] = total
+    changed["sha256"]["state.pt"] = hashlib.sha256((newest / "state.pt").read_bytes()).hexdigest()
     sums.write_text(json.dumps(changed))
     with pytest.raises(DataError, match="has format 99: this asnn reads formats up to 2"):
-        train(with_options(), Run(tmp_path), Silent(), resume=True)
+        train(with_options(), Run(tmp_path), KeepTraining(), resume=True)
 
 
-def test_an_epoch_of_fewer_batches_than_are_done_is_at_its_end(tmp_path):
-    """As where more processes go on, for which the last batch is too small."""
+def test_an_epoch_with_fewer_batches_than_are_done_is_complete(tmp_path):
+    """As when more processes resume, for which the last batch is too small."""
     recipe = with_options(epochs=1)
-    for name in ("whole", "parts"):
+    for name in ("uninterrupted", "resumed"):
         (tmp_path / name).mkdir()
-    whole = Silent()
-    train(recipe, Run(tmp_path / "whole"), whole)
-    (tmp_path / "parts/config.toml").write_text(recipe.toml())
-    training = prepare(recipe, Run(tmp_path / "parts"))
-    train_epoch(training, Silent())
+    uninterrupted = KeepTraining()
+    train(recipe, Run(tmp_path / "uninterrupted"), uninterrupted)
+    (tmp_path / "resumed/config.toml").write_text(recipe.toml())
+    training = prepare(recipe, Run(tmp_path / "resumed"))
+    train_epoch(training, KeepTraining())
     training.progress.batch += 1
     save_checkpoint(training)
-    summary = train(recipe, Run(tmp_path / "parts"), Silent(), resume=True)
-    assert summary["best"] == whole.metrics
+    summary = train(recipe, Run(tmp_path / "resumed"), KeepTraining(), resume=True)
+    assert summary["best"] == uninterrupted.metrics
     training.progress.batch += 1
-    shutil.rmtree(tmp_path / "parts/checkpoints")
+    shutil.rmtree(tmp_path / "resumed/checkpoints")
     save_checkpoint(training)
-    with pytest.raises(DataError, match="none that can be"):
-        train(with_options(epochs=2), Run(tmp_path / "parts"), Silent(), resume=True)
+    with pytest.raises(DataError, match="its position in the training is impossible"):
+        train(with_options(epochs=2), Run(tmp_path / "resumed"), KeepTraining(), resume=True)
 
 
-def test_resume_before_the_first_state_begins_anew(tmp_path):
+def test_resuming_before_the_first_checkpoint_begins_anew(tmp_path):
     recipe = with_options()
     (tmp_path / "config.toml").write_text(recipe.toml())
-    assert train(recipe, Run(tmp_path), Silent(), resume=True)["finished"]
+    assert train(recipe, Run(tmp_path), KeepTraining(), resume=True)["finished"]
 
 
 def test_bfloat16_trains_and_keeps_float32_weights(tmp_path):
-    observer = Silent()
+    observer = KeepTraining()
     summary = train(with_options(precision="bfloat16", epochs=1), Run(tmp_path), observer)
     assert np.isfinite(summary["last"]["train_loss"])
     assert {p.dtype for p in observer.training.model.parameters()} == {torch.float32}

@@ -1,4 +1,4 @@
-"""Options and file headers that no network has."""
+"""Options and file headers that no network has are refused."""
 
 import json
 

@@ -1,8 +1,8 @@
-"""Networks for inference: the answers of evaluation mode, and never those of older weights.
+"""Frozen networks: they predict as the network in evaluation mode, never from older weights.
 
-Folding rounds differently, which may move a membrane across the threshold. In float64 it cannot
-in practice, and all logits are compared. In float32 the membranes of a float64 run are worked out
-here, and the samples compared in which none comes within `NEAR` of the threshold.
+Folding rounds differently, which may move a membrane across the threshold. In float64 this does
+not happen in practice, and all logits are compared. In float32 only those samples are compared in
+which no membrane of a float64 forward pass comes within `MARGIN` of the threshold.
 """
 
 import copy
@@ -21,12 +21,12 @@ from asnn.models.layers.time import OverTime
 from asnn.models.network import SpikingNetwork
 from asnn.models.neurons.leaky import AdaptiveLeaky
 
-NEAR = 2e-5
+MARGIN = 2e-5
 SIZES = {"lenet": {"widths": [16, 16], "hidden": 12}, "mlp": {"features": [14, 11]}}
 
 
 def network(name="mlp", *, coding="hybrid", norm="folded", steps=3, **options):
-    """A network in evaluation mode, with statistics and parameters of its own."""
+    """A network in evaluation mode, with random statistics and parameters."""
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "norm 'shared'")
@@ -56,17 +56,17 @@ def image(number=12, seed=0):
 
 
 def code_of(model, x):
-    torch.manual_seed(5)  # for a code that draws
+    torch.manual_seed(5)  # for a random code
     return model.coding.encode(x)
 
 
-def nearest_to_threshold(model, code):
-    """Return for each sample how near any membrane of a float64 run comes to its threshold."""
+def distance_to_threshold(model, code):
+    """Return the least distance of a membrane to its threshold in float64, for each sample."""
     exact = copy.deepcopy(model).double()
     use_kernels(exact, "reference")
     found = []
 
-    def watch(neuron, args, out):
+    def record(neuron, args, out):
         x, p = args[0], neuron.step_parameters()
         v = torch.zeros_like(x[0])
         for t in range(len(x)):
@@ -76,7 +76,7 @@ def nearest_to_threshold(model, code):
 
     for layer in exact.modules():
         if isinstance(layer, SpikingLayer):
-            layer.neuron.register_forward_hook(watch)
+            layer.neuron.register_forward_hook(record)
     with torch.no_grad():
         exact.run(code.double())
     return torch.stack(found).amin(0)
@@ -92,24 +92,26 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "coding", "norm"), CASES)
 @pytest.mark.parametrize("steps", [3, 2, 1])
-def test_in_float64_the_answers_are_those_of_evaluation(name, coding, norm, steps):
+def test_in_float64_the_logits_equal_those_of_evaluation_mode(name, coding, norm, steps):
     model = network(name, coding=coding, norm=norm).double()
     code = code_of(model, image().double())[:steps]
     with torch.no_grad():
         expected = model.run(code)
-    assert expected.std(1).min() > 1e-3  # the samples differ: there are spikes
+    assert expected.std(1).min() > 1e-3  # the logits of the samples differ: there are spikes
     torch.testing.assert_close(model.frozen().run(code), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("name", "coding", "norm"), CASES)
 @pytest.mark.parametrize("kernels", ["fused", "reference"])
-def test_in_float32_they_are_where_no_membrane_is_near_the_threshold(name, coding, norm, kernels):
+def test_in_float32_they_are_equal_where_no_membrane_is_near_the_threshold(
+    name, coding, norm, kernels
+):
     if kernels == "fused":
         pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
     model = network(name, coding=coding, norm=norm)
     use_kernels(model, kernels)
     code = code_of(model, image(24))
-    clear = nearest_to_threshold(model, code) > NEAR
+    clear = distance_to_threshold(model, code) > MARGIN
     assert clear.sum() >= 12
     with torch.no_grad():
         expected = model.run(code)
@@ -118,7 +120,7 @@ def test_in_float32_they_are_where_no_membrane_is_near_the_threshold(name, codin
     assert used_kernels(model) == used_kernels(model.frozen()) == kernels
 
 
-def test_other_statistics_give_other_answers():
+def test_other_statistics_give_other_logits():
     """The negative control of the tests above."""
     model, other = network().double(), network().double()
     other.body.spikes1.norm.others.norm.running_var.mul_(1.2)
@@ -150,7 +152,7 @@ def test_folding_is_the_formula():
     assert frozen.spikes1.norm is frozen.spikes2.norm is frozen.spikes3.norm is None
 
 
-def test_a_bias_in_front_of_the_norm_is_folded_too():
+def test_a_bias_before_the_norm_is_folded_too():
     norm = nn.BatchNorm1d(2)
     body = nn.Sequential(
         OverTime(nn.Linear(3, 2)), SpikingLayer(FoldedNorm(norm), AdaptiveLeaky(1))
@@ -167,7 +169,7 @@ def test_a_bias_in_front_of_the_norm_is_folded_too():
     torch.testing.assert_close(freeze(body)[0].layer.weight, weight)
 
 
-def test_norms_of_each_step_stay_where_they_are():
+def test_per_step_norms_are_not_folded():
     model = network(norm="per-step", coding="temporal")
     assert model.frozen().body.spikes1.norm is not None
     assert torch.equal(model.frozen().body.linear1.spikes[-1].weight,
@@ -180,7 +182,7 @@ def replace(model):
 
 
 def replace_after_deleting(model):
-    """The new weight may lie where the old one did."""
+    """The new weight may have the memory address of the old one."""
     value = model.body.linear2.layer.weight.detach() * 2
     del model.body.linear2.layer.weight
     model.body.linear2.layer.weight = nn.Parameter(value)
@@ -255,7 +257,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_it_is_renewed_when_the_network_changes(change):
+def test_the_frozen_copy_is_renewed_when_the_network_changes(change):
     model = network()
     x = image()
     former, before = model.frozen(), model.predict(x)
@@ -268,7 +270,7 @@ def test_it_is_renewed_when_the_network_changes(change):
     assert model.frozen() is not former
 
 
-def test_it_is_renewed_when_the_kernels_change():
+def test_the_frozen_copy_is_renewed_when_the_kernels_change():
     model = network("lenet")
     former = model.frozen()
     use_kernels(model, "reference")
@@ -277,7 +279,7 @@ def test_it_is_renewed_when_the_kernels_change():
     assert {m.kernels for m in now.modules() if hasattr(m, "kernels")} == {"reference"}
 
 
-def test_it_is_kept_while_nothing_changes():
+def test_the_frozen_copy_is_kept_while_nothing_changes():
     model = network("lenet")
     frozen = model.frozen()
     model.predict(image())
@@ -289,7 +291,7 @@ def test_it_is_kept_while_nothing_changes():
     assert model.frozen() is frozen
 
 
-def test_a_copy_has_a_frozen_form_of_its_own():
+def test_a_deep_copy_has_its_own_frozen_copy():
     model = network()
     model.frozen()
     other = copy.deepcopy(model)
@@ -297,7 +299,7 @@ def test_a_copy_has_a_frozen_form_of_its_own():
     assert not torch.equal(other.predict(image()), model.predict(image()))
 
 
-def test_the_network_itself_is_left_as_it_was():
+def test_freezing_does_not_change_the_network():
     model = network("lenet")
     state = {name: value.clone() for name, value in model.state_dict().items()}
     names = [name for name, _ in model.named_modules()]
@@ -313,18 +315,18 @@ def test_the_network_itself_is_left_as_it_was():
     assert frozen.config == model.config and not frozen.training
     training = network("lenet").train()
     training.frozen()
-    assert all(part.training for part in training.modules())
+    assert all(module.training for module in training.modules())
 
 
-def test_predict_in_training_mode_has_the_statistics_of_the_batch():
+def test_predict_in_training_mode_uses_the_statistics_of_the_batch():
     model, x = network().train(), image()
-    other, still = copy.deepcopy(model), copy.deepcopy(model).eval()
+    other, evaluating = copy.deepcopy(model), copy.deepcopy(model).eval()
     found = model.predict(x)
     torch.testing.assert_close(found, other(x).mean(0).detach(), rtol=1e-5, atol=1e-5)
-    assert not torch.allclose(found, still.predict(x), atol=1e-3)
+    assert not torch.allclose(found, evaluating.predict(x), atol=1e-3)
     statistics = model.body.spikes1.norm.first.norm.running_mean
     torch.testing.assert_close(statistics, other.body.spikes1.norm.first.norm.running_mean)
-    assert not torch.equal(statistics, still.body.spikes1.norm.first.norm.running_mean)
+    assert not torch.equal(statistics, evaluating.body.spikes1.norm.first.norm.running_mean)
 
 
 @pytest.mark.parametrize("name", list(SIZES))
@@ -336,7 +338,7 @@ def test_mean_logits_are_the_mean_of_the_logits(name, scaled, steps):
     expected = model(x, steps)
     torch.testing.assert_close(model.mean_logits(x, steps), expected.mean(0), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(model.predict(x, steps), expected.mean(0).detach())
-    if steps != 1:  # the negative control: the steps do differ
+    if steps != 1:  # the negative control: the steps differ
         assert not torch.allclose(expected[0], expected.mean(0))
 
 
@@ -351,7 +353,7 @@ def test_gradients_of_mean_logits_are_those_of_the_mean(scaled):
         torch.testing.assert_close(parameter.grad, expected[key].grad, rtol=1e-8, atol=1e-10)
 
 
-def test_a_body_that_ends_otherwise_is_averaged_afterwards():
+def test_without_a_readout_at_the_end_the_logits_are_averaged():
     model = network()
     model.body.append(nn.Identity())
     torch.testing.assert_close(model.mean_logits(image()), model(image()).mean(0))
@@ -359,13 +361,13 @@ def test_a_body_that_ends_otherwise_is_averaged_afterwards():
 
 def test_hooks_are_called_in_predict():
     model, seen = network(), []
-    model.predict(image())  # there is a frozen form already
+    model.predict(image())  # makes the frozen copy
     model.body.spikes2.register_forward_hook(lambda *_: seen.append("layer"))
     model.predict(image())
     assert seen == ["layer"]
 
 
-def test_a_fused_optimiser_is_noticed_in_evaluation_mode():
+def test_a_step_of_a_fused_optimizer_is_noticed_in_evaluation_mode():
     model, x = network(), image()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
     model(x).square().sum().backward()
@@ -379,14 +381,14 @@ def test_a_fused_optimiser_is_noticed_in_evaluation_mode():
 
 def test_frozen_networks_can_be_copied_and_frozen_again():
     model, x = network("lenet"), image()
-    answer = model.predict(x)
-    assert torch.equal(copy.deepcopy(model).predict(x), answer)
+    expected = model.predict(x)
+    assert torch.equal(copy.deepcopy(model).predict(x), expected)
     frozen = copy.deepcopy(model.frozen())
     assert frozen.frozen() is frozen
-    assert torch.equal(frozen.predict(x), answer)
+    assert torch.equal(frozen.predict(x), expected)
 
 
-def test_who_watches_the_network_sees_predict():
+def test_spike_observers_are_notified_by_predict():
     model, x = network("lenet"), image()
     model.predict(x)
     with SpikeRates(model) as rates:
@@ -397,7 +399,7 @@ def test_who_watches_the_network_sees_predict():
     assert rates.by_layer() == first
 
 
-def test_a_network_without_a_configuration_predicts():
+def test_a_network_built_by_hand_predicts():
     made = network()
     assert SpikingNetwork(made.coding, made.body).eval().predict(image()).shape[0] == len(image())
 
@@ -408,9 +410,9 @@ def test_torch_export_records_the_reference():
     torch.testing.assert_close(program.module()(x), model(x), rtol=1e-4, atol=1e-4)
 
 
-def test_hooks_on_the_readout_see_what_the_mean_is_made_of():
+def test_hooks_on_the_readout_see_the_logits_of_the_mean():
     model, x, seen = network("lenet"), image(), []
     expected = model.mean_logits(x)
-    model.body.readout.register_forward_hook(lambda module, given, out: seen.append(out))
+    model.body.readout.register_forward_hook(lambda module, inputs, out: seen.append(out))
     torch.testing.assert_close(model.mean_logits(x), expected)
     assert len(seen) == 1 and seen[0].dim() == 3

@@ -1,4 +1,4 @@
-"""Model files: what was saved comes back bit for bit, and damage is named."""
+"""Model files: weights are restored bit for bit, and damage is reported."""
 
 import json
 import os
@@ -7,8 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from asnn.core import AsnnError, DataError
-from asnn.models import create_model, load_run, save_model
+from asnn.coding import create_coding
+from asnn.core import AsnnError, ConfigError, DataError
+from asnn.models import SpikingNetwork, create_model, load_run, save_model
 from asnn.models.saved import load_model, read_labels
 
 
@@ -27,7 +28,7 @@ def network(**options):
             **options,
         },
     )
-    for _ in range(3):  # statistics of batch norm that are not those of a new network
+    for _ in range(3):  # statistics of batch norm other than those of a new network
         model(torch.rand(4, *model.config["in_shape"]))
     return model.eval()
 
@@ -114,7 +115,7 @@ def refused(path) -> DataError:
     return caught.value
 
 
-def test_runs_that_are_not_there(tmp_path):
+def test_missing_runs(tmp_path):
     error = refused(tmp_path / "latest")
     assert error.what == f"there is no trained run in {tmp_path}/"
     assert "asnn train" in error.remedy
@@ -135,9 +136,9 @@ def test_a_run_without_weights(tmp_path):
 
 def test_every_truncation_is_damage(saved):
     path, _ = saved
-    whole = path.read_bytes()
-    for length in [0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 1]:
-        path.write_bytes(whole[:length])
+    content = path.read_bytes()
+    for length in [0, 1, 7, 8, 9, 100, len(content) // 2, len(content) - 1]:
+        path.write_bytes(content[:length])
         error = refused(path)
         assert error.what == f"{path} is damaged"
         assert error.why
@@ -154,7 +155,7 @@ def header(**changes) -> dict[str, str]:
     return {"asnn": json.dumps({"format": 1, "model": network().config, "labels": [], **changes})}
 
 
-def test_foreign_safetensors(saved):
+def test_safetensors_of_other_programs(saved):
     path, model = saved
     for metadata in (None, {"format": "pt"}):
         save_file(model.state_dict(), path, metadata=metadata)
@@ -190,7 +191,7 @@ def test_values_that_are_not_finite(saved):
     [
         ({"classes": 4}, "body.readout.linear.weight has the shape"),
         ({"steps": 5}, "body.spikes1.neuron.leak has the shape"),
-        ({"coding": "temporal"}, "of no use: "),
+        ({"coding": "temporal"}, "unexpected: "),
         ({"coding": "hybird"}, "unknown coding 'hybird'"),
         ({"widths": [3, 0]}, "widths and hidden must be positive"),
         ({"depth": 3}, "unknown option of model lenet 'depth'"),
@@ -201,7 +202,7 @@ def test_weights_that_do_not_fit_the_network(saved, changes, why):
     path, model = saved
     save_file(model.state_dict(), path, metadata=header(model={**model.config, **changes}))
     error = refused(path)
-    assert error.what == f"{path} does not fit the network that it names"
+    assert error.what == f"{path} does not fit the network in its header"
     assert why in error.why
 
 
@@ -211,6 +212,19 @@ def test_missing_weights(saved):
     del state["body.readout.linear.bias"]
     save_file(state, path, metadata=header())
     assert "body.readout.linear.bias" in refused(path).why
+
+
+def test_a_network_built_by_hand_is_refused_with_what_to_do(tmp_path):
+    built = network()
+    model = SpikingNetwork(create_coding("hybrid", steps=3), built.body)
+    with pytest.raises(ConfigError) as caught:
+        save_model(tmp_path / "model.safetensors", model)
+    assert caught.value.what == "this network was not built by create_model"
+    assert "entry point of `asnn.models`" in caught.value.remedy
+    assert os.listdir(tmp_path) == []
+    model.config = built.config  # the control
+    save_model(tmp_path / "model.safetensors", model)
+    assert load_model(tmp_path / "model.safetensors").config["name"] == "lenet"
 
 
 def test_an_interrupted_save_keeps_the_former_file(saved, monkeypatch):

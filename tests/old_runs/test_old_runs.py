@@ -1,4 +1,4 @@
-"""Runs that former versions wrote are evaluated, taken up and inspected; newer ones are refused."""
+"""Runs of former versions are evaluated, resumed and inspected; newer formats are refused."""
 
 import json
 import shutil
@@ -25,22 +25,22 @@ def lines(path: Path) -> list[dict]:
 
 
 def test_a_finished_run_is_evaluated_and_inspected(old, capsys):
-    told = json.loads((old / "finished/summary.json").read_text())
+    summary = json.loads((old / "finished/summary.json").read_text())
     assert run(["eval", str(old / "finished"), "--split", "validation", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["accuracy"] == pytest.approx(told["best"]["validation_accuracy"])
+    assert found["accuracy"] == pytest.approx(summary["best"]["validation_accuracy"])
     assert run(["inspect", str(old / "finished")]) == 0
 
 
-def test_an_interrupted_run_is_taken_up(old):
-    """To the very epochs of the one that was not, and to weights that are those but for rounding:
-    the machine and its versions may be others."""
+def test_an_interrupted_run_is_resumed(old):
+    """It ends with the epochs of the finished run, and with its weights up to rounding: machine and
+    versions may differ."""
     assert run(["train", "--resume", str(old / "interrupted")]) == 0
-    whole = load_file(old / "finished/model.safetensors")
-    parts = load_file(old / "interrupted/model.safetensors")
-    assert whole.keys() == parts.keys()
-    for name in whole:
-        assert whole[name].sub(parts[name]).abs().max() < 1e-2, name
+    finished = load_file(old / "finished/model.safetensors")
+    resumed = load_file(old / "interrupted/model.safetensors")
+    assert finished.keys() == resumed.keys()
+    for name in finished:
+        assert finished[name].sub(resumed[name]).abs().max() < 1e-2, name
     metrics = lines(old / "interrupted/metrics.jsonl")
     assert [each["epoch"] for each in metrics] == [1, 2]
     assert metrics[0].keys() == metrics[1].keys() and "seconds" not in metrics[0]
@@ -57,4 +57,4 @@ def test_a_newer_format_is_refused(old, capsys):
         lines = [line for line in config.read_text().splitlines() if not line.startswith("format")]
         config.write_text("\n".join(["format = 99", *lines]))
         assert run([*command, str(old / name)]) == 2
-        assert "format: 99 is none that this asnn reads" in capsys.readouterr().err
+        assert "format: 99 is not a format that this asnn reads" in capsys.readouterr().err

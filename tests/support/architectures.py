@@ -1,4 +1,4 @@
-"""Networks of the literature in small, whose layers all spike."""
+"""Small versions of the published architectures, in which all layers spike."""
 
 import torch
 from torch import nn
@@ -23,7 +23,7 @@ SMALL = {
 
 
 def small(case, *, in_shape=(3, 16, 16), classes=5, steps=3, coding="direct", **options):
-    """A small network of the case, as it is created."""
+    """A small network of the case, as `create_model` returns it."""
     name, own = SMALL[case]
     torch.manual_seed(0)
     return create_model(
@@ -31,11 +31,11 @@ def small(case, *, in_shape=(3, 16, 16), classes=5, steps=3, coding="direct", **
     )
 
 
-def settled(model, *, seed=1, bias=1.0):
-    """The network in float64 and evaluation mode, every value drawn, its statistics those of data.
+def calibrated(model, *, seed=1, bias=1.0):
+    """The network in float64 and evaluation mode, with random parameters and statistics of data.
 
-    The norms' biases are drawn up to `bias`: what is to be joined by `and` has to spike
-    much. In float64 two orders of the same sums cannot decide a spike differently by rounding.
+    The biases of norms are drawn up to `bias`: paths joined by `and` have to spike often. In
+    float64 two orders of the same sums cannot decide a spike differently by rounding.
     """
     model = model.double().train()
     generator = torch.Generator().manual_seed(seed)
@@ -52,7 +52,7 @@ def settled(model, *, seed=1, bias=1.0):
                 module.weight.copy_(drawn(module.weight, 1.0, 2.5))
                 module.bias.copy_(drawn(module.bias, 0.0, bias))
                 module.momentum = None  # the mean over the batches that follow
-        for _ in range(12):
+        for _ in range(4):
             model(images(8, model.config["in_shape"], generator))
     return model.eval()
 
@@ -63,7 +63,7 @@ def images(number, shape=(3, 16, 16), generator=None):
 
 
 def rates(model, x):
-    """The spike rate of each layer, which all have to say something."""
+    """The spike rate of each layer."""
     with SpikeRates(model) as counted, torch.no_grad():
         model(x)
     return {name: sum(values) / len(values) for name, values in counted.by_layer().items()}

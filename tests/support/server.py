@@ -1,6 +1,6 @@
-"""Reads command lines as JSON from stdin, runs each in a forked child, tells how it ended.
+"""Reads command lines as JSON from stdin, runs each in a forked child, prints how it ended.
 
-Importing torch takes seconds and forking none: so fifty killed trainings fit into a test.
+Importing torch takes seconds and a fork does not: so fifty killed trainings fit into a test.
 """
 
 import contextlib
@@ -16,21 +16,21 @@ import tempfile
 import traceback
 from pathlib import Path
 
-import torch  # noqa: F401  # before the children need it
+import torch  # noqa: F401  # so that the children need not import it
 
 import asnn.learning.loop  # noqa: F401
 from asnn.cli.app import run
 
 
-def child(order, said):
-    os.dup2(said, 2)
+def child(order, err):
+    os.dup2(err, 2)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    for dotted in order.get("without", ["asnn.learning.loop.draw_curves"]):  # it takes the longest
+    for dotted in order.get("without", ["asnn.learning.loop.draw_curves"]):  # the slowest part
         module, _, name = dotted.rpartition(".")
         setattr(importlib.import_module(module), name, lambda *arguments: None)
     if "memory" in order:
-        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (held + order["memory"],) * 2)
+        mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (mapped + order["memory"],) * 2)
         used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
         resource.setrlimit(resource.RLIMIT_CPU, (used + order["seconds"],) * 2)
     if "folder" in order:
@@ -44,7 +44,7 @@ def child(order, said):
 
 
 def warm_up():
-    """Train once here, so that the children find all modules imported and kernels loaded."""
+    """Train once, so that all modules are imported and all kernels loaded in the children."""
     tiny = ["--set", "train.epochs=1", "--set", "data.limit=40", "--set", "model.widths=[4,8]"]
     tiny += ["--set", "model.hidden=16", "--set", "train.ema=0.9", "--set", "augment.mixup=true"]
     with (
@@ -59,13 +59,13 @@ def main():
     warm_up()
     for line in sys.stdin:
         order = json.loads(line)
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as err:
             pid = os.fork()
             if pid == 0:
                 code = 70
                 with contextlib.suppress(BaseException):
                     try:
-                        code = child(order, said.fileno())
+                        code = child(order, err.fileno())
                     except BaseException:
                         traceback.print_exc()
                         raise
@@ -76,8 +76,8 @@ def main():
                 os.close(ended)
                 os.kill(pid, signal.SIGKILL)
             _, status = os.waitpid(pid, 0)
-            said.seek(0)
-            text = said.read().decode(errors="replace")
+            err.seek(0)
+            text = err.read().decode(errors="replace")
         changes = 0
         if "CHANGES " in text:
             text, _, number = text.rpartition("\nCHANGES ")
@@ -87,7 +87,7 @@ def main():
                 {
                     "code": os.WEXITSTATUS(status) if os.WIFEXITED(status) else None,
                     "signal": os.WTERMSIG(status) if os.WIFSIGNALED(status) else None,
-                    "said": text,
+                    "err": text,
                     "changes": changes,
                 }
             ),

@@ -1,4 +1,4 @@
-"""A process that trains in children of its own: quick to begin, and to be killed."""
+"""A process that trains in forked children, which start quickly and can be killed."""
 
 import json
 import os
@@ -16,12 +16,12 @@ SHIM = Path(__file__).parents[1] / "support" / "faults.c"
 
 @dataclass
 class Ended:
-    """How a child has ended: by a signal's number, or with an exit code; and what it said."""
+    """How a child ended: its exit code or the number of the signal; and its stderr."""
 
     code: int | None
     signal: int | None
-    said: str
-    changes: int  # calls that have changed files below the armed folder
+    err: str
+    changes: int  # number of calls that changed files below `folder`
 
 
 class Server:
@@ -46,17 +46,17 @@ class Server:
         Args:
             arguments: of the command line.
             order: `after`: seconds until the child is killed; `folder`, `at`, `error`: fail at
-                that change to a file below the folder; `without`: functions that are to do nothing,
-                by their dotted names, instead of drawing curves; `memory`, `seconds`: how much more
-                address space and processor time it may have.
+                change number `at` to a file below `folder`; `without`: dotted names of functions
+                that do nothing, by default the one that draws curves; `memory`, `seconds`: limits
+                of additional address space and processor time.
         """
         assert self._process.stdin is not None and self._process.stdout is not None
         line = json.dumps({"arguments": [str(each) for each in arguments], **order})
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
-        answer = self._process.stdout.readline()
-        assert answer, "the server has ended"
-        return Ended(**json.loads(answer))
+        reply = self._process.stdout.readline()
+        assert reply, "the server has ended"
+        return Ended(**json.loads(reply))
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -79,7 +79,7 @@ def shim(tmp_path_factory) -> Path | None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, shim):
-    """A server in a folder of its own; `server.folder` is where."""
+    """A server with its own folder, `server.folder`."""
     folder = tmp_path_factory.mktemp("server")
     made = Server(folder, shim)
     made.folder = folder  # type: ignore[attr-defined]

@@ -20,17 +20,17 @@ SMALL = ["--set", "train.epochs=1", "--set", "model.widths=[2]", "--set", "model
 
 
 def refused(server, folder: Path, *arguments: object, codes: tuple[int, ...] = (2, 4)) -> str:
-    """Run a command that has to refuse its file; return what it said."""
+    """Run a command that has to refuse its file; return its message."""
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     above = {path.name for path in folder.parent.iterdir()}
     ended = server(*arguments, **BOUNDS)
     assert ended.code in codes, (arguments, ended)
-    assert "Traceback" not in ended.said and ended.said.startswith("error: "), ended.said
-    assert all(line.isprintable() for line in ended.said.splitlines())
+    assert "Traceback" not in ended.err and ended.err.startswith("error: "), ended.err
+    assert all(line.isprintable() for line in ended.err.splitlines())
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     assert {path.name for path in folder.parent.iterdir()} == above
     assert not list(server.folder.rglob("ESCAPED*"))
-    return ended.said
+    return ended.err
 
 
 @pytest.fixture
@@ -119,8 +119,8 @@ def test_a_training_state(server, folder, undisturbed_run, name):
         STATES[name](state / "state.pt")
     ended = server("train", "--resume", run, **BOUNDS)
     assert ended.code == 4, ended
-    assert "Traceback" not in ended.said and "error: " in ended.said
-    assert (name == "bytes") == ("it names __builtin__ bytearray" in ended.said)
+    assert "Traceback" not in ended.err and "error: " in ended.err
+    assert (name == "bytes") == ("it names __builtin__ bytearray" in ended.err)
     assert not list(server.folder.rglob("ESCAPED*"))
 
 
@@ -128,7 +128,7 @@ def test_a_training_state(server, folder, undisturbed_run, name):
 def undisturbed_run(server) -> Path:
     run = server.folder / "whole"
     ended = server("train", *SMALL, "--set", "data.limit=60", "--out", run)
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.err
     return run
 
 

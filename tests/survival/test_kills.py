@@ -1,4 +1,4 @@
-"""A training that is killed any number of times ends as one that was not, byte for byte.
+"""A training that is killed any number of times ends with the same bytes as one that is not.
 
 With ASNN_LONG=1 there are fifty kills, and every system call of a write fails in turn (four minutes
 more); without, fifteen, and every third.
@@ -50,48 +50,48 @@ def same(one: Path, other: Path) -> bool:
 
 
 def finish(server, run: Path, *, workers: int = 0, **order) -> str:
-    """Resume until the training is through; return what the last sitting said."""
+    """Resume the training to its end; return its messages."""
     ended = server("train", "--resume", run, "--set", f"train.workers={workers}", **order)
-    assert is_through(ended), ended.said
-    return ended.said
+    assert is_finished(ended), ended.err
+    return ended.err
 
 
-def is_through(ended) -> bool:
-    """Tell whether the training has come to its end, in this sitting or just before a kill."""
-    return ended.code == 0 or (ended.code == 2 and "is finished already" in ended.said)
+def is_finished(ended) -> bool:
+    """Return whether the training is finished, in this session or just before a kill."""
+    return ended.code == 0 or (ended.code == 2 and "is finished already" in ended.err)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(server, images) -> Path:
-    """The folder of a training that nothing has happened to, with data that workers decode."""
+def uninterrupted(server, images) -> Path:
+    """The run of an uninterrupted training, with data that workers decode."""
     recipe = ["--set", "data.name=folder", "--set", f"data.path={images}"]
-    recipe += ["--set", "data.memory_limit=0"]  # or they would be decoded once and for all
-    run = server.folder / "undisturbed"
+    recipe += ["--set", "data.memory_limit=0"]  # otherwise they are decoded once
+    run = server.folder / "uninterrupted"
     ended = server("train", "digits", *recipe, *SMALL, "--out", run)
-    assert ended.code == 0, ended.said
+    assert ended.code == 0, ended.err
     return run
 
 
-def begun(server, undisturbed: Path, name: str) -> Path:
-    """Return a run of the same configuration that has yet to make its first step."""
+def begun(server, uninterrupted: Path, name: str) -> Path:
+    """Return a run of the same configuration before its first step."""
     run = server.folder / name
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir()
-    shutil.copy(undisturbed / "config.toml", run)
+    shutil.copy(uninterrupted / "config.toml", run)
     return run
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments(server, undisturbed):
-    """Each sitting is killed after a random time, with 0 or 2 workers; the last is not."""
+def test_kills_at_random_moments(server, uninterrupted):
+    """Each session is killed after a random time, with 0 or 2 workers; the last is not."""
     chance = random.Random(0)
     kills = 0
     begin = time.monotonic()
-    finish(server, begun(server, undisturbed, "timed"))
+    finish(server, begun(server, uninterrupted, "timed"))
     whole = time.monotonic() - begin
     begun_at = set()
     while kills < KILLS:
-        run = begun(server, undisturbed, "killed")
+        run = begun(server, uninterrupted, "killed")
         ended = None
         while kills < KILLS and (ended is None or ended.signal is not None):
             ended = server(
@@ -99,63 +99,64 @@ def test_kills_at_random_moments(server, undisturbed):
                 "--set", f"train.workers={chance.choice([0, 2])}",
                 after=whole * chance.uniform(0.1, 1.1),
             )  # fmt: skip
-            assert ended.signal is not None or is_through(ended), ended.said
+            assert ended.signal is not None or is_finished(ended), ended.err
             kills += ended.signal is not None
-            found = re.search(r"resuming from step (\d+)", ended.said)
+            found = re.search(r"resuming from step (\d+)", ended.err)
             begun_at |= {int(found[1])} if found else set()
-        if ended is None or not is_through(ended):
+        if ended is None or not is_finished(ended):
             finish(server, run, workers=chance.choice([0, 2]))
-        assert same(run, undisturbed)
-    # The kills came all over the training: within epochs, and at their ends.
+        assert same(run, uninterrupted)
+    # Kills came at different moments: within epochs, and at their ends.
     assert len(begun_at) >= (5 if LONG else 2) and any(step % 5 for step in begun_at), begun_at
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seeded", [True, False])
-def test_the_control_without_the_seeds_of_each_step(server, shim, seeded):
-    """With a generator left out, a killed training ends elsewhere, and the comparison sees it."""
+def test_without_the_seeds_of_each_step_the_bytes_differ(server, shim, seeded):
+    """The negative control of the comparison; `seeded` is its control."""
     if shim is None:
         pytest.skip("the fault-injection library needs Linux and a C compiler")
     recipe = ["digits", *SMALL, "--set", "data.limit=160", "--set", "coding.name=rate"]
-    how = {} if seeded else {"without": ["asnn.learning.loop.seed_all"]}
-    whole, parts = (server.folder / f"{name}-{seeded}" for name in ("whole", "parts"))
+    how = {} if seeded else {"without": ["asnn.learning.epoch.seed_all"]}
+    whole, killed = (server.folder / f"{name}-{seeded}" for name in ("uninterrupted", "seeds"))
     assert server("train", *recipe, "--out", whole, **how).code == 0
-    state = str(parts / "checkpoints/step-7")
-    assert server("train", *recipe, "--out", parts, folder=state, at=1, **how).signal is not None
-    finish(server, parts, **how)
-    assert same(whole, parts) is seeded
+    checkpoint = str(killed / "checkpoints/step-7")
+    ended = server("train", *recipe, "--out", killed, folder=checkpoint, at=1, **how)
+    assert ended.signal is not None
+    finish(server, killed, **how)
+    assert same(whole, killed) is seeded
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("error", [0, errno.ENOSPC, errno.EIO, errno.EMFILE])
 def test_a_write_that_fails_at_each_system_call(server, shim, error):
-    """Killed (0), or refused by the disk, at single changes to files of the run."""
+    """A training that is killed (0), or whose write fails, at each change to a file of the run."""
     if shim is None:
         pytest.skip("the fault-injection library needs Linux and a C compiler")
     recipe = ["digits", *SMALL, "--set", "data.limit=160", "--set", "train.epochs=1"]
-    undisturbed, half = server.folder / f"one-{error}", server.folder / f"half-{error}"
-    assert server("train", *recipe, "--out", undisturbed).code == 0
-    state = str(half / "checkpoints/.step-5")  # the last
-    assert server("train", *recipe, "--out", half, folder=state, at=1).signal is not None
+    uninterrupted, half = server.folder / f"one-{error}", server.folder / f"half-{error}"
+    assert server("train", *recipe, "--out", uninterrupted).code == 0
+    checkpoint = str(half / "checkpoints/.step-5")  # the last
+    assert server("train", *recipe, "--out", half, folder=checkpoint, at=1).signal is not None
     counted = server.folder / "counted"
     shutil.rmtree(counted, ignore_errors=True)
     shutil.copytree(half, counted)
     ended = server("train", "--resume", counted, folder=str(counted))
     assert ended.code == 0 and ended.changes > 40
-    assert same(counted, undisturbed)
+    assert same(counted, uninterrupted)
     for at in range(1, ended.changes + 1, STRIDES[bool(error)]):
         run = server.folder / "failing"
         shutil.rmtree(run, ignore_errors=True)
         shutil.copytree(half, run)
         failed = server("train", "--resume", run, folder=str(run), at=at, error=error)
         if error == 0:
-            assert failed.signal is not None, (at, failed.said)
+            assert failed.signal is not None, (at, failed.err)
         else:
-            assert failed.code in (0, 1), (at, failed.said)
-            assert "Traceback" not in failed.said, (at, failed.said)
+            assert failed.code in (0, 1), (at, failed.err)
+            assert "Traceback" not in failed.err, (at, failed.err)
             if failed.code:
-                assert "could not write" in failed.said or "cannot be" in failed.said, failed.said
+                assert "could not write" in failed.err or "cannot be" in failed.err, failed.err
         if failed.code != 0:
-            said = finish(server, run)
-            assert "damaged" not in said, (at, said)
-        assert same(run, undisturbed), at
+            err = finish(server, run)
+            assert "damaged" not in err, (at, err)
+        assert same(run, uninterrupted), at

@@ -1,4 +1,4 @@
-"""Trainings whose folder cannot be written to any more say so and keep what they have."""
+"""A training whose folder cannot be written to any more reports it and keeps its checkpoints."""
 
 import os
 import resource
@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
-
 TINY = [
     *("--set", "train.epochs=400", "--set", "data.limit=200", "--set", "train.checkpoint_steps=3"),
     *("--set", "model.widths=[4,8]", "--set", "model.hidden=16"),
@@ -19,7 +17,7 @@ TINY = [
 
 
 def begun(tmp_path: Path, **options) -> subprocess.Popen:
-    """A training that has written its first epoch."""
+    """Start a training and wait until its first epoch is written."""
     process = subprocess.Popen(
         [sys.executable, "-m", "asnn.cli", "train", *TINY, "--out", "run"],
         cwd=tmp_path,
@@ -46,18 +44,20 @@ def resumed(tmp_path: Path) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_moved_away(tmp_path):
     process = begun(tmp_path)
     (tmp_path / "run").rename(tmp_path / "elsewhere")
-    _, said = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "could not write" in said and "Traceback" not in said
-    assert "the folder is missing or was removed" in said
+    assert "could not write" in err and "Traceback" not in err
+    assert "the folder is missing or was removed" in err
     (tmp_path / "elsewhere").rename(tmp_path / "run")
     again = resumed(tmp_path)
     assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_that_becomes_read_only(tmp_path):
     process = begun(tmp_path)
     run = tmp_path / "run"
@@ -68,9 +68,9 @@ def test_a_folder_that_becomes_read_only(tmp_path):
     else:
         (run / "checkpoints").chmod(0o500)
         reason = "Permission denied"
-    _, said = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "could not write" in said and reason in said and "Traceback" not in said
+    assert "could not write" in err and reason in err and "Traceback" not in err
     if os.geteuid() == 0:
         (run / "checkpoints").unlink()
         shutil.move(tmp_path / "kept", run / "checkpoints")
@@ -80,13 +80,14 @@ def test_a_folder_that_becomes_read_only(tmp_path):
     assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr
 
 
-def test_files_may_grow_no_further(tmp_path):
-    """As on a full disk: the states before it stay, and the run goes on once there is room."""
+@pytest.mark.slow
+def test_a_limit_on_the_size_of_files(tmp_path):
+    """As on a full disk: earlier checkpoints are kept, and the run can be resumed afterwards."""
     process = begun(tmp_path)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
-    _, said = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "could not write" in said and "File too large" in said and "Traceback" not in said
+    assert "could not write" in err and "File too large" in err and "Traceback" not in err
     assert len(list((tmp_path / "run/checkpoints").glob("step-*"))) == 2
     again = resumed(tmp_path)
     assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr
@@ -102,11 +103,12 @@ def may_mount() -> bool:
     return tried.returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("fault", "reason", "mend"),
+    ("fault", "reason", "repair"),
     [
         (
-            # All that is left, but a little less than a state needs.
+            # Leaves less space than a checkpoint needs.
             "head -c 4M /dev/zero > disk/ballast",
             "No space left on device",
             "rm disk/ballast",
@@ -118,10 +120,10 @@ def may_mount() -> bool:
         ),
     ],
 )
-def test_a_disk_that_is_full_or_read_only(tmp_path, fault, reason, mend):
-    """A disk of 2 MB of its own; the training goes on where it was once the disk is mended."""
+def test_a_disk_that_is_full_or_read_only(tmp_path, fault, reason, repair):
+    """A separate disk of 2 MB; the training resumes from its checkpoint afterwards."""
     if not may_mount():
-        pytest.skip("may not mount a disk of its own")
+        pytest.skip("may not mount a disk")
     asnn = f"{sys.executable} -m asnn.cli"
     tiny = " ".join(f"'{word}'" for word in TINY)
     script = f"""
@@ -131,7 +133,7 @@ def test_a_disk_that_is_full_or_read_only(tmp_path, fault, reason, mend):
         {fault}
         wait $!
         echo $? > code
-        {mend}
+        {repair}
         done=$(wc -l < disk/run/metrics.jsonl)
         {asnn} train --resume disk/run --set train.epochs=$((done + 2)) 2> second
         echo $? >> code
@@ -145,18 +147,19 @@ def test_a_disk_that_is_full_or_read_only(tmp_path, fault, reason, mend):
     assert ".part" not in (tmp_path / "left").read_text()
 
 
+@pytest.mark.slow
 def test_no_more_open_files(tmp_path):
     process = begun(tmp_path)
     if not Path("/proc").exists():
         process.kill()
         pytest.skip("counts open files in /proc")
-    held = 10**6
-    for _ in range(50):  # the least of many looks: some see a file that is being written
-        held = min(held, len(os.listdir(f"/proc/{process.pid}/fd")))
+    opened = 10**6
+    for _ in range(50):  # the minimum: at some moments a file is being written
+        opened = min(opened, len(os.listdir(f"/proc/{process.pid}/fd")))
         time.sleep(0.01)
-    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (held, held))
-    _, said = process.communicate(timeout=60)
+    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (opened, opened))
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "Too many open files" in said and "Traceback" not in said
+    assert "Too many open files" in err and "Traceback" not in err
     again = resumed(tmp_path)
     assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr

@@ -1,4 +1,4 @@
-"""The leaky integrate-and-fire neuron: one step, and the loop over all of them."""
+"""The leaky integrate-and-fire neuron: one step, and the loop over all steps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from ..surrogates import spike
 
 
 class LeakyParameters(NamedTuple):
-    """What a leaky neuron computes with; schedules are `[T]` or, by channel, `[T, C]`.
+    """Parameters of a leaky neuron; schedules are `[T]` or, for each channel, `[T, C]`.
 
     Attributes:
-        leak: share of the membrane that stays from step to step.
-        gain: factor of the input.
+        leak: factor of the membrane from step to step, a schedule.
+        gain: factor of the input, a schedule.
         threshold: θ, a scalar.
-        reset_size: r, a schedule, or None where the threshold itself is the size of the reset.
+        reset_size: r, a schedule; None to reset by the threshold.
     """
 
     leak: Tensor
@@ -37,7 +37,7 @@ class LeakyParameters(NamedTuple):
         """Return schedules that broadcast against `[B, C, ...]` with `dims` axes, in `dtype`."""
 
         def shaped(schedule: Tensor) -> Tensor:
-            if schedule.dim() == 2:  # [T, C]: C stands second, behind the batch
+            if schedule.dim() == 2:  # [T, C]: C is the axis after the batch
                 schedule = schedule.view(*schedule.shape, *[1] * (dims - 2))
             return schedule.to(dtype)
 
@@ -46,7 +46,7 @@ class LeakyParameters(NamedTuple):
 
 
 class LeakyOptions(NamedTuple):
-    """How a leaky neuron resets and learns: the part that is not a tensor."""
+    """Options of a leaky neuron that are not tensors: reset rule and surrogate gradient."""
 
     reset: Reset = "subtract"
     surrogate: Surrogate = "sigmoid"
@@ -54,11 +54,11 @@ class LeakyOptions(NamedTuple):
 
 
 class LeakyState(NamedTuple):
-    """Where a neuron stands between two steps.
+    """The state of a leaky neuron between two steps.
 
     Attributes:
-        v: membrane `[B, ...]`, or None before the first step, when it is 0.
-        step: number of steps made, which is the index of the next one.
+        v: membrane `[B, ...]`; None, which stands for 0, before the first step.
+        step: index of the next step.
     """
 
     v: Tensor | None
@@ -68,7 +68,7 @@ class LeakyState(NamedTuple):
 def leaky_step(
     x: Tensor, v: Tensor | None, p: LeakyParameters, options: LeakyOptions
 ) -> tuple[Tensor, Tensor]:
-    """Make one step of the adaptive leaky integrate-and-fire neuron.
+    """Compute one step of the adaptive leaky integrate-and-fire neuron.
 
         v_t = leak_t v_{t-1} + gain_t x_t
         s_t = H(v_t - θ)                      with a reset size: H(v_t / r_t - θ)
@@ -97,10 +97,10 @@ def leaky_step(
 
 
 def leaky_steps(x: Tensor, p: LeakyParameters, options: LeakyOptions) -> Tensor:
-    """Make all T steps from rest: input `[T, B, ...]`, spikes `[T, B, ...]`."""
+    """Compute all T steps from rest: input `[T, B, ...]`, spikes `[T, B, ...]`."""
     v = None
     spikes = []
-    for t, x_t in enumerate(x.unbind(0)):  # its backward is one stack; that of x[t] is T paddings
+    for t, x_t in enumerate(x.unbind(0)):  # its backward is one stack, that of x[t] T paddings
         s, v = leaky_step(x_t, v, p.at(t), options)
         spikes.append(s)
     return torch.stack(spikes) if spikes else torch.empty_like(x)

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from tests.support.command_line import TINY
 
-# By other tests that evaluate the same run.
-DRAWN = {"schedules.png", "tradeoff.png", "reliability.png", "robustness.png", "report.html"}
+# Written by other tests that evaluate the same run.
+FIGURES = {"schedules.png", "tradeoff.png", "reliability.png", "robustness.png", "report.html"}
 FILES = {
     "config.toml",
     "environment.json",
@@ -24,9 +24,9 @@ FILES = {
 }
 
 
-def test_a_run_holds_just_what_the_design_names(trained):
-    assert {path.name for path in trained.iterdir()} - DRAWN == FILES
-    # 200 samples in batches of 64: 4 steps an epoch, 2 epochs, the last two states kept.
+def test_files_of_a_run(trained):
+    assert {path.name for path in trained.iterdir()} - FIGURES == FILES
+    # 200 samples in batches of 64: 4 steps an epoch, 2 epochs, the last two checkpoints kept.
     assert {path.name for path in (trained / "checkpoints").iterdir()} == {
         "step-4",
         "step-8",
@@ -55,11 +55,11 @@ def test_metrics_and_summary_agree(trained):
 
 
 def test_train_prints_nothing_on_stdout_and_one_object_with_json(cli):
-    quiet = cli("train", *TINY, "--out", "a")
-    assert (quiet.code, quiet.out) == (0, "")
-    assert "epoch 2/2" in quiet.err and "samples/s" in quiet.err and "spike rate" in quiet.err
-    spoken = cli("train", *TINY, "--out", "b", "--json")
-    assert json.loads(spoken.out)["run"] == "b"
+    result = cli("train", *TINY, "--out", "a")
+    assert (result.code, result.out) == (0, "")
+    assert "epoch 2/2" in result.err and "samples/s" in result.err and "spike rate" in result.err
+    result = cli("train", *TINY, "--out", "b", "--json")
+    assert json.loads(result.out)["run"] == "b"
 
 
 def test_the_resolved_configuration_repeats_the_run(cli, trained):
@@ -78,7 +78,7 @@ def test_another_seed_trains_other_weights(cli, trained):
     assert not torch.equal(first["body.conv2.layer.weight"], second["body.conv2.layer.weight"])
 
 
-def test_options_end_in_the_configuration(cli):
+def test_options_are_written_to_the_configuration(cli):
     result = cli(
         *("train", *TINY, "--out", "a", "--seed", "3", "--device", "cpu"),
         *("--precision", "bfloat16", "--set", "train.loss=tet", "--set", "train.clip_norm=1.0"),
@@ -96,7 +96,7 @@ def test_options_end_in_the_configuration(cli):
 def test_options_of_a_former_component_are_left_out_with_a_notice(cli):
     result = cli("train", *TINY, "--set", "model.name=mlp", "--set", "model.features=[8]",
                  "--set", "model.neuron=fixed", "--out", "a")  # fmt: skip
-    # model.widths was given by hand (TINY): it is a fault, not something to leave out silently.
+    # TINY sets model.widths: that is a fault, and not left out silently.
     assert result.code == 2
     assert "model.widths: unknown key" in result.err
     result = cli("train", "--set", "model.name=mlp", "--dry-run")
@@ -173,7 +173,7 @@ def test_faults_of_the_configuration(cli, tmp_path, arguments, says):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
-def test_cuda_where_there_is_none(cli):
+def test_cuda_on_a_machine_without_it(cli):
     result = cli("train", "--device", "cuda")
     assert result.code == 2
     assert "device 'cuda' is not on this machine" in result.err
@@ -181,14 +181,14 @@ def test_cuda_where_there_is_none(cli):
 
 
 @pytest.mark.parametrize("text", ["data = 'digits'", "model = 'lenet'", "train = 3"])
-def test_a_section_that_is_no_table(cli, tmp_path, text):
+def test_a_section_that_is_not_a_table(cli, tmp_path, text):
     (tmp_path / "bad.toml").write_text(text)
     result = cli("train", "bad.toml", "--set", "coding.steps=3")
     assert result.code == 2
     assert "must be a table, not" in result.err
 
 
-def test_all_faults_of_a_file_are_told_at_once(cli, tmp_path):
+def test_all_faults_of_a_file_are_reported_together(cli, tmp_path):
     (tmp_path / "bad.toml").write_text(
         "[coding]\nname = 'temporel'\nsteps = 0\n"
         "[train]\nepochs = 'many'\nbatch = 3\n"
@@ -215,7 +215,7 @@ def test_a_file_that_is_not_toml(cli, tmp_path):
     assert "bad.toml is not a TOML file" in result.err
 
 
-def test_a_run_is_never_written_over_another(cli, trained):
+def test_a_run_does_not_overwrite_another(cli, trained):
     before = (trained / "model.safetensors").read_bytes()
     result = cli("train", "--out", trained)
     assert result.code == 2
@@ -223,7 +223,7 @@ def test_a_run_is_never_written_over_another(cli, trained):
     assert (trained / "model.safetensors").read_bytes() == before
 
 
-def test_a_folder_that_cannot_be_made(cli, tmp_path):
+def test_a_folder_that_cannot_be_created(cli, tmp_path):
     (tmp_path / "file").write_text("")
     result = cli("train", *TINY, "--out", "file/run")
     assert result.code == 1
@@ -245,7 +245,7 @@ def test_debug_shows_the_traceback_and_keeps_the_exit_code(cli):
 
 @pytest.mark.parametrize("more", [["train.lr=1e25", "train.optimizer=sgd"], ["train.lr=1e30"]])
 def test_a_validation_that_is_not_finite_leaves_no_weights(cli, tmp_path, more):
-    """One step an epoch: the first loss is fine, and the step ruins the weights."""
+    """One step an epoch: the first loss is finite, and the weights after the step are not."""
     changes = [word for text in more for word in ("--set", text)]
     result = cli("train", *TINY, "--set", "data.limit=64", *changes, "--out", "a")
     assert result.code == 1

@@ -1,4 +1,4 @@
-"""Which kernels compute, as the command line takes and tells it."""
+"""The choice of kernels on the command line, and the kernels that `asnn eval` reports."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ def test_a_wrong_choice_of_kernels_is_a_fault_of_the_recipe(cli, tmp_path):
 @pytest.mark.parametrize(
     ("kernels", "used"), [("auto", "fused"), ("fused", "fused"), ("reference", "reference")]
 )
-def test_eval_tells_which_kernels_computed(cli, trained, tmp_path, kernels, used):
+def test_eval_reports_the_kernels_that_computed(cli, trained, tmp_path, kernels, used):
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
     run = tmp_path / "run"
     shutil.copytree(trained, run)

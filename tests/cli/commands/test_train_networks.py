@@ -1,4 +1,4 @@
-"""Every architecture goes through the same commands: train, resume, evaluate, export."""
+"""The same commands for every architecture: train, resume, evaluate, export."""
 
 import json
 import os
@@ -6,9 +6,7 @@ import signal
 
 import pytest
 
-from asnn.learning import loop
-
-pytestmark = pytest.mark.slow
+from asnn.learning import epoch
 
 NETWORKS = {
     "ms-resnet": ["model.width=4"],
@@ -18,15 +16,16 @@ NETWORKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_architecture_from_training_to_export(cli, monkeypatch, tmp_path, name):
     keys = [f"model.name={name}", *NETWORKS[name], "coding.steps=2", "data.limit=96"]
     keys += ["train.epochs=2", "train.batch_size=32", "augment.crop=1"]
     recipe = [word for key in keys for word in ("--set", key)]
-    whole = cli("train", *recipe, "--out", "whole")
-    assert whole.code == 0, whole.err
+    uninterrupted = cli("train", *recipe, "--out", "uninterrupted")
+    assert uninterrupted.code == 0, uninterrupted.err
 
-    made, original = [], loop.loss_of
+    made, original = [], epoch.loss_of
 
     def interrupted(*arguments):
         made.append(None)
@@ -35,18 +34,18 @@ def test_an_architecture_from_training_to_export(cli, monkeypatch, tmp_path, nam
         return original(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "loss_of", interrupted)
-        assert cli("train", *recipe, "--out", "parts").code == 143
-    assert cli("train", "--resume", "parts").code == 0
+        patch.setattr(epoch, "loss_of", interrupted)
+        assert cli("train", *recipe, "--out", "resumed").code == 143
+    assert cli("train", "--resume", "resumed").code == 0
     for file in ("model.safetensors", "metrics.jsonl"):
-        parts = (tmp_path / "parts" / file).read_bytes()
-        assert parts == (tmp_path / "whole" / file).read_bytes(), file
+        resumed = (tmp_path / "resumed" / file).read_bytes()
+        assert resumed == (tmp_path / "uninterrupted" / file).read_bytes(), file
 
-    told = json.loads(cli("eval", "parts", "--json").out)
-    assert told["samples"] == 359 and 0 < told["spike_rate"] < 1
-    onnx = cli("export", "parts", "--format", "onnx", "--samples", "40", "--json")
+    evaluation = json.loads(cli("eval", "resumed", "--json").out)
+    assert evaluation["samples"] == 359 and 0 < evaluation["spike_rate"] < 1
+    onnx = cli("export", "resumed", "--format", "onnx", "--samples", "40", "--json")
     assert onnx.code == 0 and json.loads(onnx.out)["verified"] is True, onnx.err
-    nir = cli("export", "parts", "--format", "nir", "--samples", "40", "--json")
+    nir = cli("export", "resumed", "--format", "nir", "--samples", "40", "--json")
     if name == "spikformer":
         assert nir.code == 2 and "multiplies queries, keys and values" in nir.err
     else:

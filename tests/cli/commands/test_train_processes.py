@@ -1,4 +1,4 @@
-"""Several processes that train one network, as `torchrun` starts them."""
+"""Distributed training: several processes, started by `torchrun`."""
 
 import json
 import os
@@ -14,14 +14,11 @@ from safetensors.torch import load_file
 
 from tests.support.command_line import TINY
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(
-        not torch.distributed.is_available(), reason="this torch has no torch.distributed"
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    not torch.distributed.is_available(), reason="this torch has no torch.distributed"
+)
 
-# The parts that would differ between processes are left out: what they draw is their own.
+# Without random numbers and norms that differ between processes.
 PLAIN = [
     *TINY,
     "--set",
@@ -52,7 +49,7 @@ def together(count: int, *arguments: object, cwd: Path) -> tuple[int, str, str]:
     return process.returncode, out, err
 
 
-def figures(run: Path) -> list[dict[str, float]]:
+def metrics(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
 
@@ -60,6 +57,7 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "model.safetensors")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -69,45 +67,47 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
         ["--set", "train.ema=0.9", "--set", "train.clip_norm=0.5", "--set", "train.loss=tet"],
     ],
 )
-def test_two_processes_give_what_one_gives(cli, tmp_path, options):
+def test_two_processes_train_the_weights_of_one(cli, tmp_path, options):
     assert cli("train", *PLAIN, *options, "--out", "one").code == 0
     code, out, err = together(2, "train", *PLAIN, *options, "--out", "two", "--json", cwd=tmp_path)
     assert code == 0, err
-    assert json.loads(out)["finished"] is True  # said once
+    assert json.loads(out)["finished"] is True  # printed once
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert one.keys() == two.keys()
     for name in one:
         torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-5, msg=name)
-    for mine, theirs in zip(figures(tmp_path / "two"), figures(tmp_path / "one"), strict=True):
+    for mine, theirs in zip(metrics(tmp_path / "two"), metrics(tmp_path / "one"), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-3, abs=1e-5)
     assert json.loads((tmp_path / "two/environment.json").read_text())["processes"] == 2
     assert err.count("epoch 1/2") == 1
     assert "warning" not in err.lower()
 
 
-def test_three_processes_go_on_exactly(tmp_path):
-    """With all that each process has of its own: draws, statistics of norms, their averages.
+@pytest.mark.slow
+def test_three_processes_resume_exactly(tmp_path):
+    """With everything that differs between processes: random numbers and statistics of norms.
 
-    With three, sums depend on their order, which must be that of the training that was not stopped.
+    With three, sums depend on their order, which must be that of the uninterrupted training.
     """
     own = ["--set", "train.ema=0.9", "--set", "augment.mixup=true", "--set", "coding.name=rate"]
     own += ["--set", "train.epochs=30"]
-    code, _, err = together(3, "train", *TINY, *own, "--out", "whole", cwd=tmp_path)
+    code, _, err = together(3, "train", *TINY, *own, "--out", "uninterrupted", cwd=tmp_path)
     assert code == 0, err
-    process = start(3, "train", *TINY, *own, "--out", "parts", cwd=tmp_path)
-    wait_for(tmp_path / "parts/metrics.jsonl")
+    process = start(3, "train", *TINY, *own, "--out", "resumed", cwd=tmp_path)
+    wait_for(tmp_path / "resumed/metrics.jsonl")
     signal_all(process)
     _, err = process.communicate(timeout=60)
     assert "saved; resume with" in err, err
-    code, _, err = together(3, "train", "--resume", "parts", cwd=tmp_path)
+    code, _, err = together(3, "train", "--resume", "resumed", cwd=tmp_path)
     assert code == 0, err
     for name in ("model.safetensors", "metrics.jsonl"):
-        whole, parts = (tmp_path / run / name for run in ("whole", "parts"))
-        assert whole.read_bytes() == parts.read_bytes(), name
+        expected, found = (tmp_path / run / name for run in ("uninterrupted", "resumed"))
+        assert expected.read_bytes() == found.read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_parameter_that_one_step_does_not_use(cli, tmp_path):
-    """With T = 1 there is no membrane to leak."""
+    """With T = 1 the leak is not used."""
     one = [*PLAIN, "--set", "coding.name=direct", "--set", "coding.steps=1"]
     assert cli("train", *one, "--out", "one").code == 0
     code, _, err = together(2, "train", *one, "--out", "two", cwd=tmp_path)
@@ -118,6 +118,7 @@ def test_a_parameter_that_one_step_does_not_use(cli, tmp_path):
         torch.testing.assert_close(both[name], alone[name], rtol=1e-3, atol=1e-5, msg=name)
 
 
+@pytest.mark.slow
 def test_norms_that_are_not_synchronised_give_another_result(cli, tmp_path):
     """The negative control of the comparison above."""
     local = [*PLAIN, "--set", "train.sync_norm=false"]
@@ -128,6 +129,7 @@ def test_norms_that_are_not_synchronised_give_another_result(cli, tmp_path):
     assert any(not torch.allclose(one[n], two[n], rtol=1e-3, atol=1e-5) for n in one)
 
 
+@pytest.mark.slow
 def test_evaluation_counts_every_sample_once(cli, tmp_path, trained):
     alone = json.loads(cli("eval", trained, "--json", "--batch-size", "50").out)
     code, out, err = together(
@@ -149,7 +151,7 @@ def wait_for(path: Path) -> None:
 
 
 def signal_all(process: subprocess.Popen) -> None:
-    """Signal every process and torchrun, which passes it on, as a service manager does."""
+    """Signal every process and torchrun, which forwards it, as a service manager does."""
     ranks = [process_of_rank(rank, process.pid) for rank in range(3)]
     for each in (*ranks, process.pid):
         if each is not None:
@@ -169,9 +171,10 @@ def process_of_rank(rank: int, parent: int) -> int | None:
     return None
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("rank", [0, 1])
-def test_when_a_process_is_killed_all_end_and_the_run_goes_on(tmp_path, rank):
+def test_when_a_process_is_killed_all_end_and_the_run_can_be_resumed(tmp_path, rank):
     options = [*TINY, "--set", "train.epochs=300", "--set", "train.checkpoint_steps=5"]
     process = start(2, "train", *options, "--out", "run", cwd=tmp_path)
     wait_for(tmp_path / "run/metrics.jsonl")
@@ -185,28 +188,31 @@ def test_when_a_process_is_killed_all_end_and_the_run_goes_on(tmp_path, rank):
     if rank == 1:
         assert "another process has ended" in err
         assert "train --resume" in err
-    done = len(figures(tmp_path / "run"))
+    done = len(metrics(tmp_path / "run"))
     more = ["--set", f"train.epochs={done + 2}"]
     code, _, err = together(2, "train", "--resume", "run", *more, cwd=tmp_path)
     assert code == 0, err
-    assert len(figures(tmp_path / "run")) == done + 2
+    assert len(metrics(tmp_path / "run")) == done + 2
 
 
-def test_a_signal_to_all_saves(tmp_path):
+@pytest.mark.slow
+def test_a_signal_to_all_processes_writes_a_checkpoint(tmp_path):
     process = start(2, "train", *TINY, "--set", "train.epochs=300", "--out", "run", cwd=tmp_path)
     wait_for(tmp_path / "run/metrics.jsonl")
-    process.send_signal(signal.SIGTERM)  # torchrun passes it on
+    process.send_signal(signal.SIGTERM)  # torchrun forwards it
     _, err = process.communicate(timeout=60)
     assert "saved; resume with" in err, err
     assert (tmp_path / "run/checkpoints/latest").exists()
 
 
-def test_a_wrong_recipe_is_said_once(tmp_path):
+@pytest.mark.slow
+def test_faults_of_a_recipe_are_printed_once(tmp_path):
     code, _, err = together(2, "train", "--set", "train.lr=-1", cwd=tmp_path)
     assert code != 0
     assert err.count("train.lr") == 1
 
 
+@pytest.mark.slow
 def test_batches_that_are_too_small_are_refused(tmp_path):
     options = [*TINY, "--set", "train.batch_size=3", "--out", "run"]
     code, _, err = together(2, "train", *options, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Interrupted trainings: the state is saved, the exit code tells, and the end is the same."""
+"""Interrupted trainings: a checkpoint, an exit code, and after resuming the same result."""
 
 import errno
 import json
@@ -13,34 +13,73 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from asnn.cli.app import run
 from asnn.cli.terminal import signals
 from asnn.core.folder_lock import folder_lock
-from asnn.learning import loop
+from asnn.learning import epoch, loop
+from asnn.learning.checkpoints import autosave
 from asnn.learning.recipe import schema
 from tests.support.command_line import TINY
 
-pytestmark = pytest.mark.slow
+
+def signal_at(patch: pytest.MonkeyPatch, step: int, number: int = signal.SIGINT) -> None:
+    """Send this process a signal in a training step."""
+    made = 0
+    original = epoch.loss_of
+
+    def counted(*arguments):
+        nonlocal made
+        made += 1
+        if made == step:
+            patch.setattr(epoch, "loss_of", original)
+            os.kill(os.getpid(), number)
+        return original(*arguments)
+
+    patch.setattr(epoch, "loss_of", counted)
 
 
 @pytest.fixture
 def interrupted_at(monkeypatch):
-    """Send this process a signal after a number of training steps."""
+    """Send this process a signal in a training step."""
+    return lambda *arguments: signal_at(monkeypatch, *arguments)
 
-    def arrange(step: int, number: int = signal.SIGINT) -> None:
-        made = 0
-        original = loop.loss_of
 
-        def counted(*arguments):
-            nonlocal made
-            made += 1
-            if made == step:
-                monkeypatch.setattr(loop, "loss_of", original)
-                os.kill(os.getpid(), number)
-            return original(*arguments)
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory, trained):
+    """Train with options, once for all tests; return the run."""
+    runs = {(): trained}
 
-        monkeypatch.setattr(loop, "loss_of", counted)
+    def train(*options: str) -> Path:
+        if options not in runs:
+            path = tmp_path_factory.mktemp("uninterrupted") / "run"
+            assert run(["train", *TINY, *options, "--out", str(path)]) == 0
+            runs[options] = path
+        return runs[options]
 
-    return arrange
+    return train
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """Train until a signal in a step, once for all tests; return the run."""
+    runs: dict[int, Path] = {}
+
+    def train(step: int) -> Path:
+        if step not in runs:
+            path = tmp_path_factory.mktemp("stopped") / "run"
+            with pytest.MonkeyPatch.context() as patch:
+                signal_at(patch, step)
+                assert run(["train", *TINY, "--out", str(path)]) == 130
+            runs[step] = path
+        return runs[step]
+
+    return train
+
+
+@pytest.fixture
+def stopped_at(stopped, tmp_path):
+    """Copy a run that was stopped in a step into the folder `a`."""
+    return lambda step: Path(shutil.copytree(stopped(step), tmp_path / "a"))
 
 
 @pytest.mark.parametrize("options", [[], ["--set", "coding.name=rate", "--set", "augment.crop=1",
@@ -49,38 +88,37 @@ def interrupted_at(monkeypatch):
                                           "--set", "train.weight_decay=0.01",
                                           "--set", "augment.mixup=true"]])  # fmt: skip
 @pytest.mark.parametrize("step", [2, 4, 6])
-def test_an_interrupted_training_ends_as_one_that_was_not(
-    cli, interrupted_at, tmp_path, options, step
+def test_an_interrupted_training_ends_with_the_same_bytes(
+    cli, interrupted_at, uninterrupted, tmp_path, options, step
 ):
-    """Stopped in the middle of an epoch (2, 6) and before its validation (4): 4 steps an epoch."""
-    assert cli("train", *TINY, *options, "--out", "whole").code == 0
+    """Stopped within an epoch (2, 6) and before its validation (4): 4 steps an epoch."""
     interrupted_at(step)
-    stopped = cli("train", *TINY, *options, "--out", "parts")
-    assert stopped.code == 130
-    assert "saved; resume with: asnn train --resume parts" in stopped.err
-    assert cli("train", "--resume", "parts").code == 0
-    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+    result = cli("train", *TINY, *options, "--out", "a")
+    assert result.code == 130
+    assert "saved; resume with: asnn train --resume a" in result.err
+    assert cli("train", "--resume", "a").code == 0
+    assert_equal_runs(uninterrupted(*options), tmp_path / "a")
 
 
 def assert_equal_runs(one: Path, other: Path) -> None:
-    """Byte for byte, but for what tells of time and place."""
+    """Compare the files that depend on the recipe alone, byte for byte."""
     for name in ("model.safetensors", "metrics.jsonl", "config.toml"):
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
-def test_a_signal_counts_when_an_epoch_is_one_batch(cli, interrupted_at, tmp_path):
-    tiny = [*TINY, "--set", "data.limit=32"]
-    assert cli("train", *tiny, "--out", "whole").code == 0
+def test_a_signal_is_heeded_when_an_epoch_is_one_batch(
+    cli, interrupted_at, uninterrupted, tmp_path
+):
+    one_batch = ["--set", "data.limit=32"]
     interrupted_at(1)
-    assert cli("train", *tiny, "--out", "parts").code == 130
-    assert not (tmp_path / "parts/summary.json").exists()
-    assert cli("train", "--resume", "parts").code == 0
-    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+    assert cli("train", *TINY, *one_batch, "--out", "a").code == 130
+    assert not (tmp_path / "a/summary.json").exists()
+    assert cli("train", "--resume", "a").code == 0
+    assert_equal_runs(uninterrupted(*one_batch), tmp_path / "a")
 
 
-def test_other_data_are_refused(cli, interrupted_at, tmp_path):
-    interrupted_at(1)
-    assert cli("train", *TINY, "--out", "a").code == 130
+def test_other_data_are_refused(cli, stopped_at, tmp_path):
+    stopped_at(1)
     environment = json.loads((tmp_path / "a/environment.json").read_text())
     environment["data"]["fingerprint"] = "0" * 64
     (tmp_path / "a/environment.json").write_text(json.dumps(environment))
@@ -89,15 +127,13 @@ def test_other_data_are_refused(cli, interrupted_at, tmp_path):
     assert "the data are not those that a began with" in result.err
 
 
-def test_other_data_are_refused_by_the_state_too(cli, interrupted_at, monkeypatch, tmp_path):
-    """`environment.json` may be gone; the state knows which data it was trained with."""
-    interrupted_at(1)
-    assert cli("train", *TINY, "--out", "a").code == 130
-    (tmp_path / "a/environment.json").unlink()
+def test_other_data_are_refused_without_environment_json_too(
+    cli, stopped_at, monkeypatch, tmp_path
+):
+    """The checkpoint has the fingerprint of the data as well."""
+    (stopped_at(1) / "environment.json").unlink()
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
     assert cli("train", "--resume", "a").code == 0
-    interrupted_at(1)
-    assert cli("train", *TINY, "--out", "b").code == 130
-    (tmp_path / "b/environment.json").unlink()
     original = schema.load_dataset
     monkeypatch.setattr(
         schema, "load_dataset", lambda *a, **o: replace(original(*a, **o), fingerprint="0" * 64)
@@ -107,9 +143,8 @@ def test_other_data_are_refused_by_the_state_too(cli, interrupted_at, monkeypatc
     assert "the data are not those that b began with" in result.err
 
 
-def test_another_processor_is_warned_of(cli, interrupted_at, tmp_path):
-    interrupted_at(1)
-    assert cli("train", *TINY, "--out", "a").code == 130
+def test_another_processor_is_warned_of(cli, stopped_at, tmp_path):
+    stopped_at(1)
     environment = json.loads((tmp_path / "a/environment.json").read_text())
     environment["processor"] = "another"
     (tmp_path / "a/environment.json").write_text(json.dumps(environment))
@@ -119,11 +154,11 @@ def test_another_processor_is_warned_of(cli, interrupted_at, tmp_path):
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "it failed"), MemoryError("too much")])
-def test_what_cannot_be_read_now_is_not_damaged(cli, interrupted_at, monkeypatch, tmp_path, error):
-    """Every state keeps its name, and the training goes on once it can be read."""
-    assert cli("train", *TINY, "--out", "whole").code == 0
-    interrupted_at(6)
-    assert cli("train", *TINY, "--out", "parts").code == 130
+def test_a_checkpoint_that_cannot_be_read_now_is_not_damaged(
+    cli, stopped_at, trained, tmp_path, error
+):
+    """Every checkpoint keeps its name, and the training resumes once they can be read."""
+    stopped_at(6)
 
     def failing(*arguments, **options):
         raise error
@@ -133,30 +168,32 @@ def test_what_cannot_be_read_now_is_not_damaged(cli, interrupted_at, monkeypatch
             patch.setattr(Path, "read_bytes", failing)
         else:
             patch.setattr(torch, "load", failing)
-        assert cli("train", "--resume", "parts").code == 1
-    states = sorted(path.name for path in (tmp_path / "parts/checkpoints").iterdir())
-    assert states == ["latest", "step-4", "step-6"]
-    assert cli("train", "--resume", "parts").code == 0
-    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+        assert cli("train", "--resume", "a").code == 1
+    names = sorted(path.name for path in (tmp_path / "a/checkpoints").iterdir())
+    assert names == ["latest", "step-4", "step-6"]
+    assert cli("train", "--resume", "a").code == 0
+    assert_equal_runs(trained, tmp_path / "a")
 
 
-def test_a_finished_run_whose_newest_state_is_damaged_can_be_trained_for_longer(cli, tmp_path):
-    """The state before it is of the first epoch, so there are no results yet."""
-    tiny = [*TINY, "--set", "train.schedule=constant"]
-    assert cli("train", *tiny, "--out", "whole").code == 0
+def test_a_finished_run_whose_newest_checkpoint_is_damaged_can_be_trained_for_longer(
+    cli, uninterrupted, tmp_path
+):
+    """The checkpoint before it is in the first epoch, without results."""
+    constant = ["--set", "train.schedule=constant"]
     short = ["--set", "train.epochs=1", "--set", "train.checkpoint_steps=1"]
-    assert cli("train", *tiny, *short, "--out", "parts").code == 0
-    newest = tmp_path / "parts/checkpoints/step-4/state.pt"
+    assert cli("train", *TINY, *constant, *short, "--out", "a").code == 0
+    newest = tmp_path / "a/checkpoints/step-4/state.pt"
     newest.write_bytes(newest.read_bytes()[:-9])
-    longer = cli("train", "--resume", "parts", "--set", "train.epochs=2")
+    longer = cli("train", "--resume", "a", "--set", "train.epochs=2")
     assert longer.code == 0 and "resuming from step 3" in longer.err
     for name in ("model.safetensors", "metrics.jsonl"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+        expected = (uninterrupted(*constant) / name).read_bytes()
+        assert (tmp_path / "a" / name).read_bytes() == expected
 
 
 def test_the_same_signal_twice_at_once_is_one_request(cli, monkeypatch, tmp_path):
     """As from a service manager, which signals a process and its parent, which passes it on."""
-    original = loop.loss_of
+    original = epoch.loss_of
     monkeypatch.setattr(signals, "SAME_REQUEST_SECONDS", 60.0)
 
     def counted(*arguments):
@@ -165,34 +202,35 @@ def test_the_same_signal_twice_at_once_is_one_request(cli, monkeypatch, tmp_path
             time.sleep(0.2)
         return original(*arguments)
 
-    monkeypatch.setattr(loop, "loss_of", counted)
-    stopped = cli("train", *TINY, "--out", "a")
-    assert stopped.code == 143 and "saved; resume with" in stopped.err
+    monkeypatch.setattr(epoch, "loss_of", counted)
+    result = cli("train", *TINY, "--out", "a")
+    assert result.code == 143 and "saved; resume with" in result.err
 
 
 def test_a_later_signal_stops_at_once(cli, monkeypatch, tmp_path):
-    original = loop.loss_of
+    original = epoch.loss_of
     monkeypatch.setattr(signals, "SAME_REQUEST_SECONDS", -1.0)
 
     def counted(*arguments):
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.2)  # two at once may count as one, and Python looks for them in between
+            time.sleep(0.2)  # two at once may count as one, and Python handles them in between
         return original(*arguments)
 
-    monkeypatch.setattr(loop, "loss_of", counted)
-    former = signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests run in
+    monkeypatch.setattr(epoch, "loss_of", counted)
+    former = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # independent of how the tests run
     try:
-        stopped = cli("train", *TINY, "--out", "a")
+        result = cli("train", *TINY, "--out", "a")
     finally:
         signal.signal(signal.SIGINT, former)
-    assert stopped.code == 130 and "saved" not in stopped.err
+    assert result.code == 130 and "saved" not in result.err
     assert not list((tmp_path / "a").glob("checkpoints/step-*"))
 
 
-def test_a_configuration_that_was_edited_is_refused_with_its_keys(cli, interrupted_at, tmp_path):
-    interrupted_at(1)
-    assert cli("train", *TINY, "--out", "a").code == 130
+def test_a_configuration_that_was_edited_is_refused_with_its_keys(cli, stopped_at, tmp_path):
+    stopped_at(1)
     config = (tmp_path / "a/config.toml").read_text()
     edited = config.replace("limit = 200", "limit = 190").replace("hidden = 16", "hidden = 24")
     (tmp_path / "a/config.toml").write_text(edited)
@@ -203,9 +241,8 @@ def test_a_configuration_that_was_edited_is_refused_with_its_keys(cli, interrupt
     assert cli("train", "--resume", "a").code == 0
 
 
-def test_keys_that_may_change(cli, interrupted_at, tmp_path):
-    interrupted_at(1)
-    assert cli("train", *TINY, "--out", "a").code == 130
+def test_keys_that_may_change(cli, stopped_at, tmp_path):
+    stopped_at(1)
     changes = ["--set", "train.epochs=3", "--set", "train.checkpoint_steps=2", "--device", "cpu"]
     result = cli("train", "--resume", "a", *changes)
     assert result.code == 0
@@ -219,9 +256,8 @@ def test_keys_that_may_change(cli, interrupted_at, tmp_path):
     assert shorter.code == 2 and "a is in its epoch 4 already" in shorter.err
 
 
-def test_another_thread_count_is_warned_of(cli, interrupted_at, tmp_path):
-    interrupted_at(1)
-    assert cli("train", *TINY, "--out", "a").code == 130
+def test_another_thread_count_is_warned_of(cli, stopped_at, tmp_path):
+    stopped_at(1)
     environment = json.loads((tmp_path / "a/environment.json").read_text())
     environment["threads"] += 1
     (tmp_path / "a/environment.json").write_text(json.dumps(environment))
@@ -232,7 +268,7 @@ def test_another_thread_count_is_warned_of(cli, interrupted_at, tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_sigterm_and_sighup_exit_with_143(cli, interrupted_at, number):
-    former = signal.signal(number, signal.SIG_DFL)  # whatever the tests were started with
+    former = signal.signal(number, signal.SIG_DFL)  # independent of how the tests run
     try:
         interrupted_at(1, number)
         assert cli("train", *TINY, "--out", "a").code == 143
@@ -290,92 +326,83 @@ def flipped(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", ["state.pt", "model.safetensors", "checksums.json"])
-def test_a_damaged_state_is_set_aside_for_the_one_before(
-    cli, interrupted_at, tmp_path, name, damage
+def test_a_damaged_checkpoint_is_quarantined_and_the_one_before_restored(
+    cli, stopped_at, trained, tmp_path, name, damage
 ):
-    assert cli("train", *TINY, "--out", "whole").code == 0
-    interrupted_at(6)
-    assert cli("train", *TINY, "--out", "parts").code == 130
-    states = tmp_path / "parts/checkpoints"
-    assert (states / "latest").read_text() == "step-6\n"
-    DAMAGE[damage](states / "step-6" / name)
-    result = cli("train", "--resume", "parts")
+    checkpoints = stopped_at(6) / "checkpoints"
+    assert (checkpoints / "latest").read_text() == "step-6\n"
+    DAMAGE[damage](checkpoints / "step-6" / name)
+    result = cli("train", "--resume", "a")
     assert result.code == 0
     assert "step-6 is damaged" in result.err and "kept as damaged-step-6" in result.err
     assert "resuming from step 4" in result.err
-    assert (states / "damaged-step-6").is_dir()
-    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+    assert (checkpoints / "damaged-step-6").is_dir()
+    assert_equal_runs(trained, tmp_path / "a")
 
 
-def test_where_all_states_are_damaged_it_says_so(cli, interrupted_at, tmp_path):
-    interrupted_at(6)
-    assert cli("train", *TINY, "--out", "a").code == 130
-    states = list((tmp_path / "a/checkpoints").glob("step-*/state.pt"))
-    assert len(states) == 2
-    for state in states:
-        state.write_bytes(b"")
+def test_a_run_whose_checkpoints_are_all_damaged_is_refused(cli, stopped_at):
+    files = list((stopped_at(6) / "checkpoints").glob("step-*/state.pt"))
+    assert len(files) == 2
+    for file in files:
+        file.write_bytes(b"")
     result = cli("train", "--resume", "a")
     assert result.code == 4
-    assert "no training state of a is whole" in result.err
+    assert "no checkpoint of a is valid" in result.err
     assert "train anew: asnn train a/config.toml" in result.err
 
 
-def test_best_weights_that_were_lost_come_back(cli, interrupted_at, tmp_path):
-    assert cli("train", *TINY, "--out", "whole").code == 0
-    for damage in DAMAGE.values():
-        interrupted_at(6)
-        assert cli("train", *TINY, "--out", "parts").code == 130
-        damage(tmp_path / "parts/model.safetensors")
-        assert cli("train", "--resume", "parts").code == 0
-        assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
-        shutil.rmtree(tmp_path / "parts")
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_best_weights_are_restored_from_the_checkpoint(
+    cli, stopped_at, trained, tmp_path, damage
+):
+    DAMAGE[damage](stopped_at(6) / "model.safetensors")
+    assert cli("train", "--resume", "a").code == 0
+    assert_equal_runs(trained, tmp_path / "a")
 
 
-def test_states_within_an_epoch(cli, tmp_path):
+def test_checkpoints_within_an_epoch(cli, trained, tmp_path):
     """Every third step, the last two kept; the training is the same."""
-    assert cli("train", *TINY, "--out", "whole").code == 0
     made = []
-    original = loop.save_checkpoint
+    original = autosave.save_checkpoint
 
-    def watched(training):
+    def record(training):
         made.append(training.progress.step)
         original(training)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "save_checkpoint", watched)
+        patch.setattr(autosave, "save_checkpoint", record)
         options = ["--set", "train.checkpoint_steps=3"]
-        assert cli("train", *TINY, *options, "--out", "parts").code == 0
+        assert cli("train", *TINY, *options, "--out", "some").code == 0
         assert made == [3, 4, 7, 8]
         made.clear()
         options = ["--set", "train.checkpoint_minutes=1e-9"]
         assert cli("train", *TINY, *options, "--out", "often").code == 0
         assert made == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8]  # and in validation
-    left = sorted(path.name for path in (tmp_path / "parts/checkpoints").iterdir())
-    assert left == ["latest", "step-7", "step-8"]
+    names = sorted(path.name for path in (tmp_path / "some/checkpoints").iterdir())
+    assert names == ["latest", "step-7", "step-8"]
     for name in ("model.safetensors", "metrics.jsonl"):
-        whole = (tmp_path / "whole" / name).read_bytes()
-        assert whole == (tmp_path / "parts" / name).read_bytes()
-        assert whole == (tmp_path / "often" / name).read_bytes()
+        expected = (trained / name).read_bytes()
+        assert expected == (tmp_path / "some" / name).read_bytes()
+        assert expected == (tmp_path / "often" / name).read_bytes()
 
 
-def test_a_slow_disk_is_told(cli, monkeypatch):
-    monkeypatch.setattr(loop, "SLOW", -1)
+def test_a_slow_disk_is_warned_of(cli, monkeypatch):
+    monkeypatch.setattr(autosave, "SLOW_SECONDS", -1)
     result = cli("train", *TINY, "--out", "a")
     assert result.code == 0 and "the disk is slow; raise train.checkpoint_minutes" in result.err
 
 
-def test_a_run_that_lost_its_states_does_not_begin_anew(cli, interrupted_at, tmp_path):
-    interrupted_at(6)
-    assert cli("train", *TINY, "--out", "a").code == 130
+def test_a_run_that_lost_its_checkpoints_does_not_begin_anew(cli, stopped_at, tmp_path):
+    stopped_at(6)
     before = (tmp_path / "a/model.safetensors").read_bytes()
     shutil.rmtree(tmp_path / "a/checkpoints")
     result = cli("train", "--resume", "a")
-    assert result.code == 4 and "a has no training state any more" in result.err
+    assert result.code == 4 and "a has lost its checkpoints" in result.err
     assert (tmp_path / "a/model.safetensors").read_bytes() == before
 
 
-def test_a_longer_training_that_is_interrupted_can_be_taken_up(cli, interrupted_at, tmp_path):
-    assert cli("train", *TINY, "--out", "runs/a").code == 0
+def test_an_interrupted_longer_training_can_be_resumed(cli, interrupted_at, trained, tmp_path):
+    shutil.copytree(trained, tmp_path / "runs/a")
     interrupted_at(2)
     longer = ["--set", "train.epochs=4"]
     assert cli("train", "--resume", "runs/a", *longer).code == 130
@@ -383,44 +410,40 @@ def test_a_longer_training_that_is_interrupted_can_be_taken_up(cli, interrupted_
     assert len((tmp_path / "runs/a/metrics.jsonl").read_text().splitlines()) == 4
 
 
-def test_what_a_kill_has_left_behind_is_cleared(cli, interrupted_at, tmp_path):
-    """Half-written files of the run, and a state that was being replaced."""
-    assert cli("train", *TINY, "--out", "whole").code == 0
-    interrupted_at(6)
-    assert cli("train", *TINY, "--out", "parts").code == 130
-    states = tmp_path / "parts/checkpoints"
-    (states / "step-6").rename(states / ".step-6.abc.former")
-    (states / ".step-6.abc.part").mkdir()
-    (tmp_path / "parts/.model.safetensors.xyz.part").write_bytes(b"half")
-    result = cli("train", "--resume", "parts")
+def test_partial_files_of_a_killed_training_are_removed(cli, stopped_at, trained, tmp_path):
+    """Half-written files of the run, and a checkpoint that was being replaced."""
+    checkpoints = stopped_at(6) / "checkpoints"
+    (checkpoints / "step-6").rename(checkpoints / ".step-6.abc.former")
+    (checkpoints / ".step-6.abc.part").mkdir()
+    (tmp_path / "a/.model.safetensors.xyz.part").write_bytes(b"half")
+    result = cli("train", "--resume", "a")
     assert result.code == 0 and "resuming from step 6" in result.err
-    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
-    assert not list((tmp_path / "parts").rglob(".*"))
+    assert_equal_runs(trained, tmp_path / "a")
+    assert not list((tmp_path / "a").rglob(".*"))
 
 
-def test_a_folder_with_nothing_but_leftovers_is_empty(cli, tmp_path):
+def test_a_folder_with_partial_files_only_is_empty(cli, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/.config.toml.xyz.part").write_text("half")
     assert cli("train", *TINY, "--out", "a").code == 0
 
 
-def test_a_refused_training_leaves_the_folder_of_the_other(cli, tmp_path):
+def test_a_refused_training_keeps_the_folder_of_the_running_one(cli, tmp_path):
     (tmp_path / "a").mkdir()
     with folder_lock(tmp_path / "a", "a training", "why"):
         assert cli("train", *TINY, "--out", "a").code == 1
     assert (tmp_path / "a").is_dir()
 
 
-def test_two_trainings_do_not_share_a_folder(cli, interrupted_at, tmp_path):
-    interrupted_at(1)
-    assert cli("train", *TINY, "--out", "a").code == 130
+def test_two_trainings_do_not_share_a_folder(cli, stopped_at, tmp_path):
+    stopped_at(1)
     with folder_lock(tmp_path / "a", "a training", "why"):
         result = cli("train", "--resume", "a")
     assert result.code == 1 and "a training is already running in a" in result.err
     assert cli("train", "--resume", "a").code == 0
 
 
-def test_a_signal_before_there_is_anything_to_save(cli, monkeypatch, tmp_path):
+def test_a_signal_before_the_first_step(cli, monkeypatch, tmp_path):
     original = loop.prepare
 
     def slow(*arguments):
@@ -432,9 +455,7 @@ def test_a_signal_before_there_is_anything_to_save(cli, monkeypatch, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
-def test_a_signal_in_validation(cli, monkeypatch, tmp_path):
-    """It does not wait for the end of it."""
-    assert cli("train", *TINY, "--out", "whole").code == 0
+def test_a_signal_in_validation_stops_before_its_end(cli, trained, tmp_path):
     original = loop.validate
 
     def signalled(*arguments):
@@ -443,39 +464,39 @@ def test_a_signal_in_validation(cli, monkeypatch, tmp_path):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "validate", signalled)
-        assert cli("train", *TINY, "--out", "parts").code == 130
-    assert not (tmp_path / "parts/metrics.jsonl").exists()
-    assert cli("train", "--resume", "parts").code == 0
-    assert_equal_runs(tmp_path / "whole", tmp_path / "parts")
+        assert cli("train", *TINY, "--out", "a").code == 130
+    assert not (tmp_path / "a/metrics.jsonl").exists()
+    assert cli("train", "--resume", "a").code == 0
+    assert_equal_runs(trained, tmp_path / "a")
 
 
-def test_a_run_from_before_decay_all_goes_on_as_it_began(cli, interrupted_at, tmp_path):
-    """Its configuration lacks the key, and its optimiser lets all parameters decay."""
-    options = [*TINY, "--set", "train.weight_decay=0.1", "--set", "train.decay_all=true"]
-    assert cli("train", *options, "--out", "whole").code == 0
+def test_a_run_without_the_key_decay_all_resumes_with_it_on(
+    cli, interrupted_at, uninterrupted, tmp_path
+):
+    """Before the key existed, all parameters decayed."""
+    options = ["--set", "train.weight_decay=0.1", "--set", "train.decay_all=true"]
     interrupted_at(2)
-    assert cli("train", *options, "--out", "parts").code == 130
-    config = tmp_path / "parts/config.toml"
+    assert cli("train", *TINY, *options, "--out", "a").code == 130
+    config = tmp_path / "a/config.toml"
     lines = config.read_text().splitlines()
     config.write_text("\n".join(line for line in lines if not line.startswith("decay_all")))
-    assert cli("train", "--resume", "parts").code == 0
-    whole, parts = load_file("whole/model.safetensors"), load_file("parts/model.safetensors")
-    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert cli("train", "--resume", "a").code == 0
+    expected = load_file(uninterrupted(*options) / "model.safetensors")
+    resumed = load_file("a/model.safetensors")
+    assert all(torch.equal(expected[name], resumed[name]) for name in expected)
 
 
 @pytest.mark.parametrize("step", [3, 11])
-def test_a_training_with_its_twin_goes_on(cli, interrupted_at, tmp_path, step):
-    """Stopped in the training of the teacher (8 steps), and in the student's."""
-    options = [*TINY, "--set", "train.teacher=ann"]
-    whole = cli("train", *options, "--out", "whole")
-    assert whole.code == 0 and "lenet with relu neurons" in whole.err
+def test_a_training_with_its_ann_counterpart_resumes(cli, interrupted_at, uninterrupted, step):
+    """Stopped in the training of the teacher (8 steps), and in that of the student."""
+    options = ["--set", "train.teacher=ann"]
     interrupted_at(step)
-    stopped = cli("train", *options, "--out", "parts")
-    assert stopped.code == 130
-    assert "saved; resume with: asnn train --resume parts" in stopped.err
-    assert cli("train", "--resume", "parts").code == 0
+    result = cli("train", *TINY, *options, "--out", "a")
+    assert result.code == 130 and "lenet with relu neurons" in result.err
+    assert "saved; resume with: asnn train --resume a" in result.err
+    assert cli("train", "--resume", "a").code == 0
     for name in ("model.safetensors", "teacher/model.safetensors"):
-        one, other = load_file(Path("whole", name)), load_file(Path("parts", name))
+        one, other = load_file(uninterrupted(*options) / name), load_file(Path("a", name))
         assert all(torch.equal(one[key], other[key]) for key in one)
-    result = cli("eval", "parts/teacher", "--json")
+    result = cli("eval", "a/teacher", "--json")
     assert result.code == 0 and json.loads(result.out)["spike_rates"] == {}

@@ -28,7 +28,7 @@ def test_options_are_those_of_the_component():
     }  # fmt: skip
 
 
-def test_a_component_of_another_package_brings_its_options(monkeypatch):
+def test_options_of_a_component_of_another_package(monkeypatch):
     from asnn.coding import coding_registry
 
     class Theirs(Coding):
@@ -59,23 +59,23 @@ def test_a_component_of_another_package_brings_its_options(monkeypatch):
         ("a.b=/data/it's", "/data/it's"),
     ],
 )  # fmt: skip
-def test_values_of_set(text, value):
+def test_values_of_overrides(text, value):
     assert parse_override(text) == (["a", "b"], value)
 
 
 @pytest.mark.parametrize("text", ["a", "a.b", "a=3", "=3", ".b=3", "a.=3"])
-def test_what_set_refuses(text):
+def test_overrides_of_another_form_are_refused(text):
     with pytest.raises(ConfigError, match="not of the form section.key=value"):
         parse_override(text)
 
 
-def test_a_change_leaves_the_document_as_it_was():
+def test_override_does_not_change_its_document():
     before = {"train": {"epochs": 3}}
     after, notices = changed("train.epochs=5", document=before)
     assert (before["train"]["epochs"], after["train"]["epochs"], notices) == (3, 5, [])
 
 
-def test_another_component_drops_the_formers_options_with_a_notice():
+def test_another_component_drops_options_of_the_former_with_a_notice():
     document = {"coding": {"name": "hybrid", "thresholds": "quantile"},
                 "neuron": {"granularity": "channel", "reset": "zero"}}  # fmt: skip
     after, notices = changed("coding.name=direct", "model.neuron=fixed", document=document)
@@ -85,7 +85,7 @@ def test_another_component_drops_the_formers_options_with_a_notice():
         "coding.thresholds is left out: 'direct' has no such option",
         "neuron.granularity is left out: 'fixed' has no such option",
     ]
-    # What is given by hand stays, and is a fault.
+    # An option that the changes set is kept, and is a fault.
     after, notices = changed("coding.name=direct", "coding.thresholds=linear", document=document)
     assert after["coding"]["thresholds"] == "linear" and notices == []
 
@@ -95,7 +95,7 @@ def test_a_key_through_a_value_is_refused():
         changed("train.epochs.x=3", document={"train": {"epochs": 3}})
 
 
-def test_a_section_that_is_no_table():
+def test_a_section_that_is_not_a_table():
     with pytest.raises(ConfigError) as caught:
         check_recipe({"train": 3})
     assert caught.value.why == "train: must be a table, not 3"
@@ -120,7 +120,7 @@ def test_a_data_set_that_needs_a_path():
         max_size=4,
     )
 )  # fmt: skip
-def test_any_document_is_a_recipe_or_a_told_fault(document):
+def test_any_document_is_a_recipe_or_reported_as_faulty(document):
     try:
         recipe = check_recipe(document)
     except ConfigError as error:

@@ -12,7 +12,7 @@ from asnn.models.layers.norm import FoldedNorm, PerStepNorm, SplitNorm, create_n
 T, B, C = 3, 6, 4
 
 
-def steps_that_differ(image: bool) -> torch.Tensor:
+def different_steps(image: bool) -> torch.Tensor:
     """Steps with means 0, 5, 10 and deviations 1, 2, 3: no common average fits them."""
     shape = (T, B, C, 3, 2) if image else (T, B, C)
     x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
@@ -32,7 +32,7 @@ def moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.mark.parametrize("image", [True, False])
 def test_folded_has_the_statistics_of_all_steps(image):
-    x = steps_that_differ(image)
+    x = different_steps(image)
     norm, expected = create_norm("folded", C, steps=T, image=image), batch_norm(image)
     torch.testing.assert_close(norm(x), expected(x.flatten(0, 1)).unflatten(0, (T, B)))
     torch.testing.assert_close(norm.norm.running_mean, expected.running_mean)
@@ -43,7 +43,7 @@ def test_folded_has_the_statistics_of_all_steps(image):
 
 @pytest.mark.parametrize("image", [True, False])
 def test_per_step_has_statistics_of_each_step(image):
-    x = steps_that_differ(image)
+    x = different_steps(image)
     norm = create_norm("per-step", C, steps=T, image=image)
     y = norm(x)
     for t in range(T):
@@ -61,13 +61,13 @@ def test_per_step_has_statistics_of_each_step(image):
 
 def test_folded_does_not_have_statistics_of_each_step():
     # The negative control of the test above.
-    y = create_norm("folded", C, steps=T, image=True)(steps_that_differ(True))
+    y = create_norm("folded", C, steps=T, image=True)(different_steps(True))
     assert all(moments(y[t])[0].abs().min() > 0.1 for t in (0, 2))
 
 
 @pytest.mark.parametrize("image", [True, False])
-def test_shared_is_one_norm_called_step_after_step(image):
-    x = steps_that_differ(image)
+def test_shared_is_one_norm_called_for_each_step(image):
+    x = different_steps(image)
     with pytest.warns(UserWarning, match="norm 'shared' averages the statistics of steps"):
         norm = create_norm("shared", C, steps=T, image=image)
     expected = batch_norm(image)
@@ -85,7 +85,7 @@ def test_other_forms_do_not_warn(form):
 
 
 def test_per_step_takes_fewer_steps():
-    x = steps_that_differ(True)
+    x = different_steps(True)
     norm = create_norm("per-step", C, steps=T, image=True).eval()
     torch.testing.assert_close(norm(x[:2]), norm(x)[:2])
 
@@ -94,7 +94,7 @@ def test_folded_computes_equal_steps_once():
     norm = FoldedNorm(nn.BatchNorm2d(C))
     seen = []
     norm.norm.register_forward_hook(lambda module, inputs, y: seen.append(inputs[0].shape))
-    x = steps_that_differ(True)[0]
+    x = different_steps(True)[0]
     static = x.expand(T, *x.shape)
     y = norm(static)
     assert seen == [x.shape]
@@ -105,32 +105,38 @@ def test_folded_computes_equal_steps_once():
 
 
 @pytest.mark.parametrize("split", [1, 2])
-def test_parted_gives_each_part_its_norm(split):
-    x = steps_that_differ(True)
-    first, others = batch_norm(True), batch_norm(True)
-    parted = SplitNorm(split, FoldedNorm(first), FoldedNorm(others))
-    y = parted(x)
+def test_split_applies_one_norm_to_each_part(split):
+    x = different_steps(True)
+    head, tail = batch_norm(True), batch_norm(True)
+    norm = SplitNorm(split, head=FoldedNorm(head), tail=FoldedNorm(tail))
+    y = norm(x)
     for part in (y[:split], y[split:]):
         mean, deviation = moments(part.flatten(0, 1))
         torch.testing.assert_close(mean, torch.zeros(C), atol=1e-5, rtol=0)
         torch.testing.assert_close(deviation, torch.ones(C), atol=1e-3, rtol=0)
     means = [moments(part.flatten(0, 1))[0] / 10 for part in (x[:split], x[split:])]
-    torch.testing.assert_close(first.running_mean, means[0])
-    torch.testing.assert_close(others.running_mean, means[1])
-    # Stopping before the second part leaves it out altogether.
-    parted.eval()
-    torch.testing.assert_close(parted(x[:split]), parted(x)[:split])
+    torch.testing.assert_close(head.running_mean, means[0])
+    torch.testing.assert_close(tail.running_mean, means[1])
+    # With no more steps than `split` the tail is not called.
+    norm.eval()
+    torch.testing.assert_close(norm(x[:split]), norm(x)[:split])
 
 
-def test_parted_and_per_step_count_steps_from_the_beginning_of_their_part():
-    x = steps_that_differ(True)
-    parted = SplitNorm(
+def test_the_names_in_saved_weights_are_those_of_version_0_1():
+    norm = SplitNorm(1, head=FoldedNorm(batch_norm(True)), tail=FoldedNorm(batch_norm(True)))
+    names = {name.rpartition(".")[0] for name in norm.state_dict()}
+    assert names == {"first.norm", "others.norm"}
+
+
+def test_a_per_step_tail_counts_steps_from_the_split():
+    x = different_steps(True)
+    norm = SplitNorm(
         1, FoldedNorm(batch_norm(True)), PerStepNorm([batch_norm(True) for _ in range(2)])
     )
-    parted(x)
+    norm(x)
     for t in (1, 2):
         expected = moments(x[t])[0] / 10
-        torch.testing.assert_close(parted.others.norms[t - 1].running_mean, expected)
+        torch.testing.assert_close(norm.others.norms[t - 1].running_mean, expected)
 
 
 def test_unknown_form():

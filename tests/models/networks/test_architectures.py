@@ -1,5 +1,5 @@
-"""ResNets, VGGs and Spikformers: their sizes against published ones, their mathematics against
-SpikingJelly's own networks and against loops over steps."""
+"""ResNets, VGGs and Spikformers: their numbers of parameters compared with published ones, their
+logits with those of SpikingJelly's networks and of loops over steps."""
 
 import copy
 
@@ -15,9 +15,7 @@ from asnn.models import create_model
 from asnn.models.layers.attention import SelfAttention
 from asnn.models.layers.residual import Residual
 from asnn.models.layers.spiking import used_kernels
-from tests.support.architectures import SMALL, images, rates, settled, small
-
-pytestmark = pytest.mark.slow
+from tests.support.architectures import SMALL, calibrated, images, rates, small
 
 IMAGENET = {"in_shape": (3, 224, 224), "classes": 1000, "stem": "imagenet"}
 CIFAR = {"in_shape": (3, 32, 32), "classes": 10}
@@ -29,7 +27,7 @@ def parameters_of(name, **options):
     return sum(p.numel() for p in model.parameters())
 
 
-# Figures in millions are cut off behind the second digit, as the papers print them.
+# In millions, cut off after the second digit as in the papers.
 PUBLISHED = [
     # Hu et al., arXiv 2112.08954, table of results on ImageNet
     ("ms-resnet", {"depth": 18, **IMAGENET}, 11.69),
@@ -66,8 +64,8 @@ def conv_weights(*layers):
 
 
 def test_parameters_of_depth_104_as_its_code_builds_it():
-    """The paper's 77.28 M is that of the network with the 7×7 stem of the other depths; its code
-    has three convolutions with biases in the stem and one norm behind them."""
+    """The 77.28 M of the paper are those of the 7×7 stem of the other depths; its code has three
+    convolutions with biases in the stem and one norm after them."""
     stages = zip((3, 8, 32, 8), (64, 64, 128, 256), (64, 128, 256, 512), strict=True)
     body = sum(
         conv_weights((i, o, 3, 0), (o, o, 3, 0), (i, o, 1, 0))
@@ -81,8 +79,8 @@ def test_parameters_of_depth_104_as_its_code_builds_it():
 
 
 def test_parameters_of_the_wide_resnet19():
-    """tdBN's ResNet-19 by its table of layers: 12.70 M with 256 features in front of the readout;
-    the 12.63 M that are told of it (Spikformer's table 3) are those of 128 features."""
+    """tdBN's ResNet-19 by its table of layers: 12.70 M with 256 features before the readout; the
+    12.63 M in Spikformer's table 3 are those of 128 features."""
     stages = zip((3, 3, 2), (128, 128, 256), (128, 256, 512), strict=True)
     body = sum(
         conv_weights((i, o, 3, 0), (o, o, 3, 0))
@@ -102,6 +100,7 @@ def test_parameters_of_vggsnn():
     assert parameters_of("vgg", variant="vggsnn", in_shape=(2, 48, 48), classes=10) == wanted
 
 
+@pytest.mark.slow
 def test_adaptive_neurons_add_two_schedules_a_layer_and_the_scale():
     for case, (name, own) in SMALL.items():
         model = small(case, steps=3)
@@ -130,9 +129,10 @@ def test_other_shapes(case, shape):
     assert model.eval()(x[:0]).shape == (3, 0, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SMALL)
-def test_all_layers_spike_and_the_frozen_network_answers_alike(case):
-    model = settled(small(case, coding="hybrid", in_shape=(3, 32, 32)))
+def test_all_layers_spike_and_the_frozen_network_predicts_the_same(case):
+    model = calibrated(small(case, coding="hybrid", in_shape=(3, 32, 32)))
     x = images(4, (3, 32, 32))
     assert min(rates(model, x).values()) > 0, rates(model, x)
     with torch.no_grad():
@@ -140,7 +140,7 @@ def test_all_layers_spike_and_the_frozen_network_answers_alike(case):
     torch.testing.assert_close(model.predict(x), logits, rtol=1e-9, atol=1e-9)
     norms = [m for m in model.frozen().modules() if isinstance(m, nn.BatchNorm2d)]
     assert not norms
-    with torch.no_grad():  # every norm counts
+    with torch.no_grad():  # the negative control
         for module in model.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.running_mean += 0.3
@@ -175,7 +175,7 @@ AFFINE_AND_NORMS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d)
 
 
 def copy_weights(model, peer):
-    """Copy weights and statistics in the order of the layers; all that is learned must be there."""
+    """Copy weights and statistics in the order of the layers; both must have the same layers."""
     mine, theirs = (
         [module for module in net.modules() if isinstance(module, AFFINE_AND_NORMS)]
         for net in (model, peer)
@@ -197,7 +197,7 @@ def gradients(net, call, x, labels):
 
 
 def assert_same_network(model, peer, call, x):
-    """Logits in evaluation, and the gradients of a training step."""
+    """Compare logits in evaluation mode, and the gradients of a training step."""
     functional = pytest.importorskip("spikingjelly.activation_based.functional")
     copy_weights(model, peer)
     assert min(rates(model, x).values()) > 0
@@ -217,9 +217,10 @@ def assert_same_network(model, peer, call, x):
         torch.testing.assert_close(ours, other, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("connect", ["add", "and", "iand"])
 def test_sew_resnet_is_that_of_spikingjelly(connect):
-    torchvision()  # which SpikingJelly's file imports
+    torchvision()  # imported by SpikingJelly's file
     peers = pytest.importorskip("spikingjelly.activation_based.model.sew_resnet")
     functional = pytest.importorskip("spikingjelly.activation_based.functional")
     neuron, options = spikingjelly_neuron()
@@ -229,12 +230,12 @@ def test_sew_resnet_is_that_of_spikingjelly(connect):
     functional.set_step_mode(peer, "m")
     torch.manual_seed(0)
     model = create_model(
-        "sew-resnet", in_shape=(3, 32, 32), classes=5, steps=3, coding="direct", neuron="fixed",
+        "sew-resnet", in_shape=(3, 16, 16), classes=5, steps=3, coding="direct", neuron="fixed",
         stem="imagenet", connect=connect,
     )  # fmt: skip
-    x = images(3, (3, 32, 32))
+    x = images(3, (3, 16, 16))
     assert_same_network(
-        settled(model, bias=3.0), peer, lambda x: peer(x.expand(3, *x.shape)).mean(0), x
+        calibrated(model, bias=3.0), peer, lambda x: peer(x.expand(3, *x.shape)).mean(0), x
     )
 
 
@@ -258,11 +259,11 @@ def test_ms_resnet_is_that_of_spikingjelly(depth, layers, stem):
         "ms-resnet", in_shape=(3, 32, 32), classes=5, steps=3, coding="direct", neuron="fixed",
         depth=depth, width=4, stem=stem,
     )  # fmt: skip
-    assert_same_network(settled(model), peer, peer, images(3, (3, 32, 32)))
+    assert_same_network(calibrated(model), peer, peer, images(3, (3, 32, 32)))
 
 
 class Loop:
-    """A network in evaluation, as functions of torch on every step, from its state alone."""
+    """A network in evaluation mode, computed step by step from its state_dict alone."""
 
     def __init__(self, model):
         self.state = model.state_dict()
@@ -292,14 +293,14 @@ class Loop:
     def normed(self, name, x, inner="norm.norm"):
         return self.neuron(f"{name}.neuron", self.norm(f"{name}.{inner}", x))
 
-    def answer(self, spikes):
+    def prediction(self, spikes):
         logits = self.affine("body.readout.linear", spikes)
         return (logits * self.state["body.readout.scale"].view(-1, 1, 1)).mean(0)
 
 
 def test_spikformer_by_its_definition():
-    """Queries, keys and values apart, (Q Kᵀ) V / 8, and a threshold of 1/2 behind them."""
-    model = settled(small("spikformer", in_shape=(3, 16, 16)))
+    """Separate queries, keys and values, (Q Kᵀ) V / 8, then a threshold of 1/2."""
+    model = calibrated(small("spikformer", in_shape=(3, 16, 16)))
     x = images(3)
     assert min(rates(model, x).values()) > 0
     net = Loop(model)
@@ -328,7 +329,7 @@ def test_spikformer_by_its_definition():
         path = f"body.mlp{i}.main"
         hidden = net.normed(f"{path}.spikes1", net.affine(f"{path}.linear1.layer", out))
         out = out + net.normed(f"{path}.spikes2", net.affine(f"{path}.linear2.layer", hidden))
-    wanted = net.answer(out.mean((-1, -2)))
+    wanted = net.prediction(out.mean((-1, -2)))
     with torch.no_grad():
         torch.testing.assert_close(model.mean_logits(x), wanted, rtol=1e-9, atol=1e-9)
 
@@ -336,7 +337,7 @@ def test_spikformer_by_its_definition():
 @pytest.mark.parametrize("variant", ["11", "vggsnn"])
 def test_vgg_by_its_definition(variant):
     case = "vgg11" if variant == "11" else "vggsnn"
-    model = settled(small(case, in_shape=(3, 32, 32)))
+    model = calibrated(small(case, in_shape=(3, 32, 32)))
     x = images(3, (3, 32, 32))
     assert min(rates(model, x).values()) > 0
     net = Loop(model)
@@ -352,11 +353,11 @@ def test_vgg_by_its_definition(variant):
     if variant == "11":
         out = net.neuron("body.spikes_linear1.neuron", net.affine("body.linear1.layer", out))
     with torch.no_grad():
-        torch.testing.assert_close(model.mean_logits(x), net.answer(out), rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(model.mean_logits(x), net.prediction(out), rtol=1e-9, atol=1e-9)
 
 
 def test_depth_104_has_three_convolutions_in_its_stem_and_pools_its_shortcuts():
-    model = settled(small("ms-resnet104", in_shape=(3, 32, 32)))
+    model = calibrated(small("ms-resnet104", in_shape=(3, 32, 32)))
     x, net = images(2, (3, 32, 32)), Loop(model)
     out = x.expand(3, *x.shape)
     for i, stride in enumerate((2, 1, 1)):
@@ -421,7 +422,7 @@ class _Give(nn.Module):
 
 
 def test_copies_and_states_carry_over():
-    model = settled(small("spikformer", coding="hybrid"))
+    model = calibrated(small("spikformer", coding="hybrid"))
     other = create_model(**{**copy.deepcopy(model.config), "in_shape": (3, 16, 16)}).double()
     other.load_state_dict(model.state_dict())
     x = images(2)

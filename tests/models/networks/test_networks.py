@@ -27,8 +27,8 @@ def image(*shape: int) -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
 
 
-def settled(model):
-    """The network in float64 and evaluation mode, its statistics and parameters no longer plain.
+def calibrated(model):
+    """The network in float64 and evaluation mode, with random parameters and statistics of data.
 
     In float64 two orders of the same sums cannot decide a spike differently by rounding.
     """
@@ -38,7 +38,7 @@ def settled(model):
         for name, parameter in model.named_parameters():
             parameter.mul_(1 + 0.3 * torch.rand_like(parameter))
             if name.endswith("gain"):
-                parameter.mul_(4)  # a small network would be silent otherwise, and equal to others
+                parameter.mul_(4)  # otherwise a small network does not spike
         channels, height, width = model.config["in_shape"]
         for _ in range(20):
             model(torch.rand(16, channels, height, width, dtype=torch.float64))
@@ -48,7 +48,7 @@ def settled(model):
 @pytest.mark.parametrize("name", ["lenet", "mlp"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("coding", CODES)
-def test_logits_for_every_code_and_shape(coding, shape, name):
+def test_logits_for_every_coding_and_shape(coding, shape, name):
     model = small(name, in_shape=shape, coding=coding)
     logits = model(image(2, *shape))
     assert logits.shape == (3, 2, 4)
@@ -167,7 +167,7 @@ NORM_PATHS = {
 
 @pytest.mark.parametrize(("coding", "norm"), list(NORM_PATHS))
 def test_folding_time_equals_a_loop_over_steps(coding, norm):
-    model = settled(small(coding=coding, norm=norm, classes=3, steps=4))
+    model = calibrated(small(coding=coding, norm=norm, classes=3, steps=4))
     x = image(5, 2, 6, 5).double()
     with torch.no_grad():
         code = model.coding.encode(x)
@@ -180,18 +180,18 @@ def test_folding_time_equals_a_loop_over_steps(coding, norm):
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("name", ["lenet", "mlp"])
-def test_direct_code_computed_once_equals_computing_every_step(name, training):
-    once = settled(small(name, coding="direct", mean=[0.4, 0.6], std=[0.2, 0.3]))
-    once.train(training)
-    every = copy.deepcopy(once)
+def test_a_static_stem_equals_one_computed_at_every_step(name, training):
+    static = calibrated(small(name, coding="direct", mean=[0.4, 0.6], std=[0.2, 0.3]))
+    static.train(training)
+    every = copy.deepcopy(static)
     x = image(6, 2, 6, 5).double()
-    code = once.coding.encode(x)
+    code = static.coding.encode(x)
     every.body[0].static = False
-    found, expected = once.run(code), every.run(code.contiguous())
+    found, expected = static.run(code), every.run(code.contiguous())
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
     found.square().sum().backward()
     expected.square().sum().backward()
-    for mine, theirs in zip(once.parameters(), every.parameters(), strict=True):
+    for mine, theirs in zip(static.parameters(), every.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-5, atol=1e-8)
 
 
@@ -207,15 +207,15 @@ def test_direct_code_runs_the_stem_on_one_step_only(name):
 @pytest.mark.parametrize("coding", ["direct", "temporal", "hybrid", "delta"])
 @pytest.mark.parametrize("norm", ["folded", "per-step"])
 def test_fewer_steps_are_the_first_logits(coding, norm):
-    model = settled(small(coding=coding, norm=norm, steps=4))
+    model = calibrated(small(coding=coding, norm=norm, steps=4))
     x = image(5, 2, 6, 5).double()
-    whole = model(x)
+    logits = model(x)
     for steps in (1, 2, 3, 4):
-        torch.testing.assert_close(model(x, steps), whole[:steps], rtol=0, atol=1e-9)
+        torch.testing.assert_close(model(x, steps), logits[:steps], rtol=0, atol=1e-9)
         torch.testing.assert_close(
-            model.predict(x, steps), sum(whole[:steps]) / steps, rtol=0, atol=1e-9
+            model.predict(x, steps), sum(logits[:steps]) / steps, rtol=0, atol=1e-9
         )
-    torch.testing.assert_close(model.predict(x), whole.mean(0))
+    torch.testing.assert_close(model.predict(x), logits.mean(0))
     assert not model.predict(x).requires_grad
 
 
@@ -228,8 +228,8 @@ def test_fewer_steps_are_the_first_logits(coding, norm):
         ({"neuron": "fixed", "output_scale": True}, True),
     ],
 )
-def test_output_scale_comes_with_adaptation(options, scaled):
-    model = settled(small(**options))
+def test_the_default_output_scale_depends_on_the_neuron(options, scaled):
+    model = calibrated(small(**options))
     names = [name for name, _ in model.named_parameters() if name.endswith("scale")]
     assert names == ["body.readout.scale"] * scaled
     assert model.config["output_scale"] is scaled
@@ -247,7 +247,7 @@ def test_output_scale_comes_with_adaptation(options, scaled):
 @pytest.mark.parametrize("coding", ["hybrid", "hybrid-embedding"])
 @pytest.mark.parametrize("name", ["lenet", "mlp"])
 def test_hybrid_codes_have_two_stems(name, coding):
-    model = settled(small(name, coding=coding))
+    model = calibrated(small(name, coding=coding))
     stem = model.body[0]
     x = image(5, 2, 6, 5).double()
     before = stem(model.coding.encode(x))
@@ -264,7 +264,7 @@ def test_hybrid_codes_have_two_stems(name, coding):
     ("coding", "analog", "spikes"),
     [("direct", True, False), ("temporal", False, True), ("hybrid", True, True)],
 )
-def test_a_stem_has_no_weights_without_steps_for_them(coding, analog, spikes):
+def test_a_stem_has_weights_for_its_kinds_of_steps_only(coding, analog, spikes):
     stem = small(coding=coding).body[0]
     assert (stem.analog is not None, stem.spikes is not None) == (analog, spikes)
 
@@ -272,7 +272,7 @@ def test_a_stem_has_no_weights_without_steps_for_them(coding, analog, spikes):
 @pytest.mark.parametrize("coding", ["direct", "hybrid", "temporal"])
 def test_mean_and_deviation_normalise_analog_steps_only(coding):
     x = image(5, 2, 6, 5).double()
-    plain = settled(small(coding=coding))
+    plain = calibrated(small(coding=coding))
     normalised = small(coding=coding, mean=[0.4, 0.6], std=[0.2, 0.5]).double().eval()
     state = plain.state_dict()
     kept = {k: v for k, v in state.items() if not k.endswith((".mean", ".std"))}
@@ -291,8 +291,8 @@ def test_mean_and_deviation_normalise_analog_steps_only(coding):
     assert torch.equal(by_hand, code) == (coding == "temporal")
 
 
-def test_each_step_has_the_statistics_that_its_norm_says():
-    # Dark images: nothing fires at the first steps of a temporal code, most at the last.
+def test_per_step_norms_have_statistics_of_each_step_in_a_network():
+    # Dark images: a temporal code has no spikes at its first steps, and most at the last.
     x = image(32, 2, 6, 5) ** 3
     for form in ("per-step", "folded"):
         model = small(coding="temporal", norm=form)

@@ -59,7 +59,7 @@ def test_spikes_are_equal_and_gradients_agree(beta, reset, surrogate):
     spikes, gradient = with_gradient(ours, inputs(), **options)
     expected, expected_gradient = with_gradient(theirs, inputs(), **options)
     if beta > 0:
-        assert 0.02 < expected.mean() < 0.9  # else the comparison would say little
+        assert 0.02 < expected.mean() < 0.9  # so that the comparison covers both
     assert torch.equal(spikes, expected)
     torch.testing.assert_close(gradient, expected_gradient, rtol=1e-6, atol=1e-6)
 

@@ -1,4 +1,4 @@
-"""Gradients of the neuron against a float64 autograd reference.
+"""Gradients of the neuron, compared with a float64 autograd reference.
 
 The reference writes a spike as H(u) + f(u) - f(u) with gradients through the first f alone, where
 f is the integral of the surrogate derivative: autograd then finds the derivative by itself.
@@ -108,7 +108,7 @@ def test_gradients_of_input_and_all_parameters(granularity, reset, sized, surrog
 @pytest.mark.parametrize(
     ("reset", "sized"), [("subtract", False), ("zero", False), ("subtract", True)]
 )
-def test_a_detached_reset_would_show(reset, sized):
+def test_the_comparison_fails_with_a_detached_reset(reset, sized):
     found, expected = gradients_of_both("layer", reset, "sigmoid", sized, detached=True)
     assert not torch.allclose(found["x"], expected["x"], rtol=1e-3, atol=1e-3)
 

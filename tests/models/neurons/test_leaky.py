@@ -1,4 +1,4 @@
-"""The adaptive neuron: traces worked out by hand, two faces of one function, refusals."""
+"""The adaptive neuron: traces worked out by hand, two forms of one function, refusals."""
 
 import gc
 import weakref
@@ -25,13 +25,13 @@ from asnn.models import (
 def with_schedules(neuron: AdaptiveLeaky, **schedules) -> AdaptiveLeaky:
     with torch.no_grad():
         for name, values in schedules.items():
-            held = getattr(neuron, name)
-            held.copy_(torch.tensor(values, dtype=held.dtype).reshape(held.shape))
+            value = getattr(neuron, name)
+            value.copy_(torch.tensor(values, dtype=value.dtype).reshape(value.shape))
     return neuron
 
 
 def trace(neuron: AdaptiveLeaky, x: torch.Tensor) -> tuple[list, list]:
-    """Spikes and membranes after the reset, from the face that makes single steps."""
+    """Spikes and membranes after the reset, computed step by step."""
     mem, spikes, membranes = neuron.init_leaky(), [], []
     for step in x:
         s, mem = neuron(step, mem)
@@ -40,7 +40,7 @@ def trace(neuron: AdaptiveLeaky, x: torch.Tensor) -> tuple[list, list]:
     return torch.stack(spikes).tolist(), torch.stack(membranes).tolist()
 
 
-# On the input 3/2, 1/2, 1. The first leak has nothing to act on.
+# For the input 3/2, 1/2, 1. The first leak multiplies a membrane of 0.
 SCHEDULES = {"leak": [0.5, 0.25, 1.0], "gain": [1.0, 2.0, 0.5]}
 INPUT = torch.tensor([[1.5], [0.5], [1.0]])
 
@@ -86,7 +86,7 @@ def test_trace_with_a_schedule_for_each_channel():
     # Channel 2: v = 1/2;  1/8 + 2 = 17/8 fires -> 9/8.
     x = torch.ones(2, 1, 2)
     assert trace(neuron, x) == ([[[0, 0]], [[1, 1]]], [[[1.0, 0.5]], [[0.5, 1.125]]])
-    # The same for images: channels stand behind the batch, places behind the channels.
+    # The same for images: channels follow the batch, pixels follow the channels.
     image = torch.ones(2, 3, 2, 4, 5)
     assert torch.equal(neuron(image), neuron(x)[..., None, None].expand(2, 3, 2, 4, 5))
 
@@ -153,11 +153,11 @@ VARIANTS = [
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 @pytest.mark.parametrize("shape", [(2, 3), (2, 3, 4, 4), (0, 3, 4, 4)], ids=str)
-def test_the_two_faces_agree_bit_for_bit(shape, options):
+def test_both_forms_agree_bit_for_bit(shape, options):
     neuron = random_neuron(5, 3, **options)
     x = 2 * torch.rand(5, *shape, generator=torch.Generator().manual_seed(1))
-    whole = x.clone().requires_grad_()
-    spikes = neuron(whole)
+    all_steps = x.clone().requires_grad_()
+    spikes = neuron(all_steps)
     spikes.sum().backward()
     gradients = {name: p.grad.clone() for name, p in neuron.named_parameters()}
     neuron.zero_grad()
@@ -170,7 +170,7 @@ def test_the_two_faces_agree_bit_for_bit(shape, options):
     torch.stack(steps).sum().backward()
     assert mem.step == 5
     assert torch.equal(torch.stack(steps), spikes)
-    assert torch.equal(single.grad, whole.grad)
+    assert torch.equal(single.grad, all_steps.grad)
     for name, parameter in neuron.named_parameters():
         torch.testing.assert_close(parameter.grad, gradients[name], rtol=1e-5, atol=1e-6)
     if spikes.numel():
@@ -204,8 +204,8 @@ def test_memory_layout_does_not_matter(options):
     x = 2 * torch.rand(2, 5, 3, 4, generator=torch.Generator().manual_seed(1)).permute(3, 0, 2, 1)
     assert not x.is_contiguous()
     assert torch.equal(neuron(x), neuron(x.contiguous()))
-    still = x[:1].expand(4, -1, -1, -1)
-    assert torch.equal(neuron(still), neuron(still.contiguous()))
+    static = x[:1].expand(4, -1, -1, -1)
+    assert torch.equal(neuron(static), neuron(static.contiguous()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -219,7 +219,7 @@ def test_spikes_have_the_inputs_dtype_and_membranes_at_least_float32(dtype):
 
 
 def test_half_precision_input_loses_nothing_in_the_membrane():
-    # A sum of ones in bfloat16 stands still at 256, since 257 rounds back to it.
+    # A sum of ones in bfloat16 stops at 256, since 257 is rounded to 256.
     assert torch.tensor(256, dtype=torch.bfloat16) + 1 == 256
     neuron = AdaptiveLeaky(262, leak=1.0, gain=1.0, threshold=258.5)
     spikes = neuron(torch.ones(262, 1, dtype=torch.bfloat16)).flatten()
@@ -248,11 +248,11 @@ def test_a_membrane_alone_is_not_a_state():
     assert "begin with mem = neuron.init_leaky()" in str(caught.value)
 
 
-def test_a_state_says_where_it_stands():
+def test_a_state_has_the_index_of_its_step():
     neuron = with_schedules(AdaptiveLeaky(3), **SCHEDULES)
     assert neuron.init_leaky() == LeakyState(None, 0)
     _, first = neuron(INPUT[0], neuron.init_leaky())
-    # A state is a value: going on from it twice gives the same twice.
+    # A state is a value: using it twice gives the same result twice.
     again = [neuron(INPUT[1], first) for _ in range(2)]
     assert torch.equal(again[0][1].v, again[1][1].v)
     assert first.step == 1
@@ -271,7 +271,7 @@ def test_a_state_says_where_it_stands():
         ({"learn_schedule": False}, {}),
     ],
 )
-def test_what_is_learned(options, expected):
+def test_learned_parameters(options, expected):
     neuron = AdaptiveLeaky(4, 6, **options)
     assert {name: tuple(p.shape) for name, p in neuron.named_parameters()} == expected
     # arXiv 2408.12407: leak and gain start at 0.5, reset sizes at 1, compared with 0.5.
@@ -285,7 +285,7 @@ def test_what_is_learned(options, expected):
 
 
 @pytest.mark.parametrize("options", [{}, {"granularity": "channel", "learn_reset_size": True}])
-def test_a_shared_schedule_is_one_that_does_not_change(options):
+def test_a_shared_schedule_equals_a_constant_one(options):
     shared = AdaptiveLeaky(4, 6, schedule="shared", **options)
     each = AdaptiveLeaky(4, 6, **options)
     x = torch.rand(4, 2, 6, generator=torch.Generator().manual_seed(0)).mul(4).requires_grad_()
@@ -298,7 +298,7 @@ def test_a_shared_schedule_is_one_that_does_not_change(options):
         (neuron(x) * weight).sum().backward()
     assert shared(x).sum() > 0
     assert torch.equal(shared(x), each(x))
-    # What one value is given is what all of its steps are given.
+    # The gradient of a shared value is the sum over its steps.
     for name in ("leak", "gain"):
         of_steps = getattr(each, name).grad.sum(0, keepdim=True)
         torch.testing.assert_close(getattr(shared, name).grad, of_steps)
@@ -309,16 +309,16 @@ def test_a_shared_schedule_is_one_that_does_not_change(options):
     assert torch.equal(torch.stack(spikes), shared(x))
 
 
-def test_a_bounded_leak_stays_a_decay_and_can_come_back():
+def test_a_bounded_leak_is_clamped_and_its_gradient_leads_back():
     neuron = AdaptiveLeaky(3, bounded=True)
     with torch.no_grad():
         neuron.leak.copy_(torch.tensor([-0.4, 0.7, 1.2]))
-    kept = neuron.step_parameters().leak
-    torch.testing.assert_close(kept, torch.tensor([0.01, 0.7, 0.99]))
+    clamped = neuron.step_parameters().leak
+    torch.testing.assert_close(clamped, torch.tensor([0.01, 0.7, 0.99]))
     x = torch.rand(3, 2, 4, generator=torch.Generator().manual_seed(0))
     inside = AdaptiveLeaky(3)
     with torch.no_grad():
-        inside.leak.copy_(kept)
+        inside.leak.copy_(clamped)
     assert torch.equal(neuron(x), inside(x))
     for direction, expected in ((1.0, [0, 1, 1]), (-1.0, [-1, -1, 0])):
         (grad,) = torch.autograd.grad(neuron.clamped_leak().sum() * direction, neuron.leak)
@@ -371,7 +371,7 @@ def test_neurons_by_name():
     assert caught.value.remedy == "did you mean 'adaptive'?"
 
 
-def test_a_dropped_network_is_freed_and_nowhere_listed():
+def test_a_deleted_network_is_freed_and_not_registered_with_snntorch():
     before = len(snntorch.SpikingNeuron.instances)
     model = create_model("mlp", in_shape=(1, 2, 2), classes=2, features=[3], steps=3)
     model(torch.rand(2, 1, 2, 2)).sum().backward()
@@ -382,7 +382,7 @@ def test_a_dropped_network_is_freed_and_nowhere_listed():
     assert all(found() is None for found in dropped)
 
 
-def test_running_changes_nothing_in_the_module():
+def test_a_forward_pass_does_not_change_the_module():
     neuron = AdaptiveLeaky(3)
     before = {name: value.clone() for name, value in neuron.state_dict().items()}
     attributes = set(vars(neuron))

@@ -1,4 +1,4 @@
-"""ReLU in the place of neurons."""
+"""ReLU instead of spiking neurons: the ANN counterpart of a network."""
 
 import pytest
 import torch
@@ -10,14 +10,14 @@ from asnn.models import create_model, use_kernels
 from asnn.models.neurons.relu import Relu
 
 
-def twin(**options):
+def ann(**options):
     return create_model(
         "lenet", in_shape=(1, 8, 8), classes=3, coding="direct", steps=1, neuron="relu",
         output_scale=False, widths=[4, 16], hidden=8, **options,
     )  # fmt: skip
 
 
-def test_it_is_max_of_x_and_nought_in_time_major():
+def test_it_is_the_maximum_of_x_and_0():
     x = torch.randn(3, 2, 4, 5, 5)
     found = Relu(3, 4)(x)
     assert torch.equal(found, torch.where(x > 0, x, torch.zeros(())))
@@ -25,10 +25,10 @@ def test_it_is_max_of_x_and_nought_in_time_major():
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_a_network_of_it_is_the_ordinary_network(training):
+def test_a_network_with_relu_is_an_ann(training):
     """conv → batch norm → ReLU → max-pool twice, linear → batch norm → ReLU, linear."""
     torch.manual_seed(0)
-    model = twin().train(training)
+    model = ann().train(training)
     x = torch.rand(6, 1, 8, 8)
     w = model.state_dict()
     out = x
@@ -54,8 +54,8 @@ def norm(x, w, layer, training):
     return scaled * w[f"{prefix}.weight"].view(shape) + w[f"{prefix}.bias"].view(shape)
 
 
-def test_it_makes_no_spikes():
-    model = twin()
+def test_spike_rates_leave_it_out():
+    model = ann()
     with SpikeRates(model) as rates:
         model(torch.rand(4, 1, 8, 8))
     assert rates.by_layer() == {} and rates.mean() == 0 and rates.total() == 0
@@ -66,7 +66,7 @@ def test_it_makes_no_spikes():
 
 
 def test_fused_kernels_do_not_compute_it():
-    model = twin()
+    model = ann()
     use_kernels(model, "fused")
     with pytest.raises(ConfigError, match="fused kernel for Relu"):
         model(torch.rand(4, 1, 8, 8))

@@ -1,0 +1,150 @@
+"""One epoch of training: forward, backward and optimizer steps over its batches."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from ..datasets import Batches, Targets
+from ..measure.spikes import SpikeRates
+from .checkpoints.autosave import save_and_stop, save_if_due
+from .device import derived_seed, mixed_precision, seed_all
+from .losses import MEAN_LOSSES
+from .observer import Observer
+from .progress import TrainProgress
+from .results import require_finite
+from .schedule import learning_rate
+from .training import Training, training_batches
+
+RATE_EVERY = 20  # batches between two measurements of the spike rate
+
+
+def train_epoch(
+    training: Training, observer: Observer, stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Train on the remaining batches of the current epoch.
+
+    Raises:
+        Stopped: `stop` returned true, and a checkpoint is written.
+    """
+    recipe, progress, model = training.recipe, training.progress, training.model
+    settings, count = recipe.train, training.batches_per_epoch
+    model.train()
+    rate = 0.0
+    begin = time.perf_counter()
+    batches = training_batches(training)
+    for x, targets in _timed(batches, progress):
+        accumulated = progress.batch % settings.accumulate  # batches of this step so far
+        ends_step = accumulated == settings.accumulate - 1 or progress.batch == count - 1
+        # Random numbers of the network (a rate code, dropout) depend on the position alone.
+        seed_all(derived_seed(settings.seed, progress.epoch, progress.batch, *_rank_seed(training)))
+        if accumulated == 0:
+            training.optimizer.zero_grad()
+        measure_rate = progress.batch % RATE_EVERY == 0
+        with _gradient_sync(training, ends_step):
+            with (
+                mixed_precision(training.device, settings.precision),
+                SpikeRates(model) if measure_rate else contextlib.nullcontext() as rates,
+            ):
+                logits = training.forward(x, _needs_mean_only(training))
+                loss = loss_of(training, logits, targets, x)
+            weight = _loss_weight(batches, training, len(x))
+            training.scaler.scale(loss if weight == 1 else loss * weight).backward()
+        rate = rate if rates is None else rates.mean()
+        value = loss.item()
+        require_finite(value, progress.step)
+        if ends_step:
+            _optimizer_step(training)
+
+        loss_sum, correct, seen, stop_requested = training.processes.summed(
+            value * len(x), _correct(logits, targets), float(len(x)), float(stop())
+        )
+        progress.batch += 1
+        progress.seen += int(seen)
+        progress.loss += loss_sum
+        progress.correct += correct
+        now = time.perf_counter()
+        progress.seconds += now - begin
+        progress.epoch_seconds += now - begin
+        begin = now
+        observer.batch_done(
+            training, progress.loss / progress.seen, progress.correct / progress.seen, rate
+        )
+        if ends_step and progress.batch < count:
+            if stop_requested:
+                save_and_stop(training)
+            save_if_due(training)
+
+
+def loss_of(training: Training, logits: Tensor, targets: Targets, x: Tensor) -> Tensor:
+    """Return the loss of a batch: of its labels, and of the teacher if there is one."""
+    loss = training.loss(logits, targets)
+    return loss if training.teacher is None else training.teacher.blended(loss, logits, x)
+
+
+def _optimizer_step(training: Training) -> None:
+    settings, progress = training.recipe.train, training.progress
+    for group in training.optimizer.param_groups:
+        group["lr"] = learning_rate(settings, progress.step, training.steps_per_epoch)
+    if settings.clip_norm is not None:
+        training.scaler.unscale_(training.optimizer)
+        torch.nn.utils.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
+    training.scaler.step(training.optimizer)
+    training.scaler.update()
+    if training.average is not None:
+        training.average.update(progress.step + 1)
+    progress.step += 1
+
+
+@torch.no_grad()
+def _correct(logits: Tensor, targets: Targets) -> float:
+    """Return the number of correct predictions, of mixed images weighted over both targets."""
+    predictions = logits.mean(0).argmax(1)
+    first, second = (float((predictions == y).sum()) for y in (targets.first, targets.second))
+    return targets.weight * first + (1 - targets.weight) * second
+
+
+def _rank_seed(training: Training) -> tuple[int, ...]:
+    """Return the part of the seed that differs between processes; none for the first."""
+    rank = training.processes.rank
+    return (rank,) if rank else ()
+
+
+def _gradient_sync(training: Training, ends_step: bool) -> contextlib.AbstractContextManager[Any]:
+    """Average gradients over processes in the last batch of a step only."""
+    forward = training.forward
+    if ends_step or not isinstance(forward, DistributedDataParallel):
+        return contextlib.nullcontext()
+    return forward.no_sync()
+
+
+def _loss_weight(batches: Batches, training: Training, samples: int) -> float:
+    """Return the factor of a batch's mean loss with which all samples of a step weigh the same.
+
+    Gradients are summed over the batches of a step, and averaged over processes.
+    """
+    size, batch = training.recipe.train.accumulate, training.progress.batch
+    first = batch - batch % size
+    last = min(first + size, training.batches_per_epoch)
+    total = sum(batches.size(each) for each in range(first, last))
+    return training.processes.count * samples / total
+
+
+def _needs_mean_only(training: Training) -> bool:
+    """Return whether the loss needs only the mean of the logits over steps."""
+    return training.recipe.train.loss in MEAN_LOSSES and training.teacher is None
+
+
+def _timed(batches: Batches, progress: TrainProgress) -> Iterator[Any]:
+    """Yield batches, and add the time spent waiting for them to `data_wait_seconds`."""
+    begin = time.perf_counter()
+    for batch in batches:
+        progress.data_wait_seconds += time.perf_counter() - begin
+        yield batch
+        begin = time.perf_counter()
