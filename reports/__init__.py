@@ -1,1 +1,1 @@
-"""A page that people read: what a run is, what it does and what it costs, in one HTML file."""
+"""The report: one HTML page about one or several runs."""

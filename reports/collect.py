@@ -1,16 +1,13 @@
-"""All that a page tells of one run, as plain data."""
+"""The content of a page about one run, as plain data."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..core.errors import ConfigError
 from ..datasets.base import DataSet, Split, fingerprint
@@ -25,28 +22,28 @@ from ..measure.schedules import schedules
 from ..models.network import SpikingNetwork
 from ..records.record import RunRecord, read_exports
 from .sample_trace import SampleTrace, trace_sample
+from .thumbnails import image_of, thumbnail
 
-LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # of confidence, to leave early
-MOST_CONFUSIONS = 6
-MOST_PIXELS = 96  # of a side of a thumbnail
-MOST_TRIED = 16  # samples, until one is answered correctly with a code that is drawn anew
+CONFIDENCE_LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # for early exit
+MAX_CONFUSIONS = 6
+MAX_TRIES = 16  # samples, until a random code gives a correct prediction again
 
 Document = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """A pair of classes that is confused, with the sample in which the network is most sure.
+    """A pair of classes that is confused, with the most confident of its samples.
 
     Attributes:
-        true, answer: classes.
-        count: samples of `true` that are answered so.
-        sample, confidence: the most confident of them.
-        image: of it, as a `data:` address.
+        true, predicted: classes.
+        count: samples of class `true` predicted as `predicted`.
+        sample, confidence: of the most confident one.
+        image: of that sample, as a `data:` address.
     """
 
     true: int
-    answer: int
+    predicted: int
     count: int
     sample: int
     confidence: float
@@ -55,23 +52,24 @@ class Confusion:
 
 @dataclass(frozen=True)
 class RunReport:
-    """What a page tells of a run.
+    """The content of a page about a run.
 
     Attributes:
-        record: what its files say.
+        record: of the run's files.
         network: the arguments of `create_model`.
-        data: the data set, of which `split` was evaluated.
+        data: the data set.
+        split: which part of it was evaluated.
         samples: fingerprint of that split.
-        result: of the evaluation, operations counted.
-        energy: `energy_report`.
-        twin: what the ANN of the same architecture spends on an image, all inputs counted, in pJ.
-        exits: `tradeoff` of fixed steps and of confidence.
+        result: of the evaluation, with counted operations.
+        energy: of `energy_report`.
+        ann_picojoules: energy of the dense ANN counterpart per image.
+        tradeoff: of fixed steps and of confidence levels.
         calibration: of the last step.
-        learned: schedules by layer.
-        sample: which one is shown on its way, and why that one.
-        passage: its way.
+        schedules: by layer.
+        sample: index of the sample that is traced, and the reason for its choice.
+        trace: of that sample.
         confusions: the most frequent ones.
-        exports: what `parity.json` of each export holds, by its folder.
+        exports: the content of `parity.json` of each export, by folder.
     """
 
     record: RunRecord
@@ -81,12 +79,12 @@ class RunReport:
     samples: str
     result: Evaluation
     energy: Document
-    twin: float
-    exits: list[Document]
+    ann_picojoules: float
+    tradeoff: list[Document]
     calibration: Calibration
-    learned: dict[str, dict[str, list[float]]]
+    schedules: dict[str, dict[str, list[float]]]
     sample: tuple[int, str]
-    passage: SampleTrace
+    trace: SampleTrace
     confusions: list[Confusion]
     exports: dict[str, Document]
 
@@ -102,7 +100,7 @@ class RunReport:
 
     @property
     def counts(self) -> Counts:
-        """What was counted."""
+        """The counted operations."""
         assert self.result.counts is not None
         return self.result.counts
 
@@ -112,7 +110,7 @@ class RunReport:
         return len(self.result.accuracy_per_step)
 
     def figures(self) -> Document:
-        """Return the main figures, for JSON; None where they are not known or no number."""
+        """Return the main figures for JSON; None if unknown or not finite."""
         found = {
             "accuracy": self.result.accuracy,
             "loss": self.result.loss,
@@ -121,14 +119,17 @@ class RunReport:
             "calibration_error": self.result.calibration_error,
             "spikes_per_sample": self.result.spikes_per_sample,
             "picojoules_per_sample": self.energy["picojoules_per_sample"],
-            "ann_twin_picojoules": self.twin,
+            "ann_twin_picojoules": self.ann_picojoules,
             "accumulates": self.energy["accumulates"],
             "multiply_accumulates": self.energy["multiply_accumulates"],
             "parameters": self.record.figure("parameters") or self.energy["parameters"],
             "steps": self.steps,
             "samples": self.result.samples,
         }
-        return {key: None if _no_number(value) else value for key, value in found.items()}
+        return {
+            key: None if value is not None and not math.isfinite(value) else value
+            for key, value in found.items()
+        }
 
 
 def collect(
@@ -142,21 +143,21 @@ def collect(
     batch_size: int = 256,
     device: torch.device | str = "cpu",
 ) -> RunReport:
-    """Evaluate a run and return all that a page tells of it.
+    """Evaluate a run and return the content of its page.
 
     Args:
-        record: what its files say.
+        record: of the run's files.
         model: its network, on `device`.
         data: its data.
-        split: which part is evaluated.
+        split: the part to evaluate.
         table: of costs.
-        sample: which one is shown on its way; by default the first that is answered correctly,
-            also when its code is drawn anew.
-        batch_size: samples at a time.
-        device: where to compute.
+        sample: index of the sample to trace; by default the first that is classified correctly,
+            also by its trace if the code is random.
+        batch_size: samples per batch.
+        device: of the network.
 
     Raises:
-        ConfigError: there is no such split or sample.
+        ConfigError: the split or the sample does not exist.
     """
     part = data.split(split)
     if sample is not None and not 0 <= sample < len(part):
@@ -174,9 +175,8 @@ def collect(
         count=True,
     )
     assert result.counts is not None
-    twin = total_cost(dense_ann_counts(model), table, dense=True)
-    chosen, passage = _shown(model, part, result, data.full_scale, sample)
-    rules = [ExitRule("confidence", level) for level in LEVELS]
+    traced, trace = _trace(model, part, result, data.full_scale, sample)
+    rules = [ExitRule("confidence", level) for level in CONFIDENCE_LEVELS]
     return RunReport(
         record=record,
         network=model.config,
@@ -185,68 +185,49 @@ def collect(
         samples=fingerprint(part),
         result=result,
         energy=energy_report(result.counts, table),
-        twin=twin.total(table),
-        exits=tradeoff(result.outcomes, rules, energy_of_samples(result.counts, table)),
+        ann_picojoules=total_cost(dense_ann_counts(model), table, dense=True).total(table),
+        tradeoff=tradeoff(result.outcomes, rules, energy_of_samples(result.counts, table)),
         calibration=calibration(result.outcomes),
-        learned=schedules(model),
-        sample=chosen,
-        passage=passage,
+        schedules=schedules(model),
+        sample=traced,
+        trace=trace,
         confusions=_confusions(result, part, data.full_scale),
         exports=read_exports(record.run),
     )
 
 
-def image_of(split: Split, index: int, full_scale: float) -> Tensor:
-    """Return one image `[C, H, W]` in [0, 1]."""
-    image = split.images[index]
-    return image.float() / full_scale if image.dtype == torch.uint8 else image.float()
-
-
-def thumbnail(image: Tensor) -> str:
-    """Return an image as the `data:` address of a small PNG; grey unless it has three channels."""
-    from PIL import Image
-
-    values = (image.clamp(0, 1) * 255).round().to(torch.uint8)
-    pixels = values.permute(1, 2, 0) if len(values) == 3 else image.mean(0).clamp(0, 1) * 255
-    picture = Image.fromarray(pixels.round().to(torch.uint8).numpy())
-    picture.thumbnail((MOST_PIXELS, MOST_PIXELS))
-    written = io.BytesIO()
-    picture.save(written, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(written.getvalue()).decode()}"
-
-
-def _shown(
-    model: SpikingNetwork, split: Split, result: Evaluation, full_scale: float, asked: int | None
+def _trace(
+    model: SpikingNetwork,
+    split: Split,
+    result: Evaluation,
+    full_scale: float,
+    requested: int | None,
 ) -> tuple[tuple[int, str], SampleTrace]:
-    """Return which sample is shown and why, with its passage."""
+    """Return the index of the traced sample with the reason for its choice, and its trace."""
 
-    def passage(index: int) -> SampleTrace:
+    def trace(index: int) -> SampleTrace:
         return trace_sample(model, image_of(split, index, full_scale))
 
-    if asked is not None:
-        return (asked, "as asked for"), passage(asked)
-    right = result.outcomes.correct[-1].nonzero().flatten().tolist()
-    if not right:
-        return (0, "the first; none is answered correctly"), passage(0)
-    for place, index in enumerate(right[:MOST_TRIED]):
-        found = passage(index)
-        if found.answers[-1] == int(result.outcomes.labels[index]):
-            again = "" if place == 0 else ", also here"
-            return (index, f"the first that is answered correctly{again}"), found
-    return (right[0], "the first that is answered correctly"), passage(right[0])
-
-
-def _no_number(value: float | None) -> bool:
-    return value is not None and not math.isfinite(value)
+    if requested is not None:
+        return (requested, "as requested"), trace(requested)
+    correct = result.outcomes.correct[-1].nonzero().flatten().tolist()
+    if not correct:
+        return (0, "the first; none is classified correctly"), trace(0)
+    for tries, index in enumerate(correct[:MAX_TRIES]):
+        found = trace(index)
+        if found.predictions[-1] == int(result.outcomes.labels[index]):
+            again = "" if tries == 0 else ", also here"
+            return (index, f"the first that is classified correctly{again}"), found
+    return (correct[0], "the first that is classified correctly"), trace(correct[0])
 
 
 def _confusions(result: Evaluation, split: Split, full_scale: float) -> list[Confusion]:
-    labels, answers = result.outcomes.labels, result.outcomes.predictions[-1]
+    labels, predictions = result.outcomes.labels, result.outcomes.predictions[-1]
     confidence = result.outcomes.confidence[-1]
     found = []
-    for count, true, answer in worst_pairs(result.confusion)[:MOST_CONFUSIONS]:
-        of_pair = (labels == true) & (answers == answer)
-        surest = int(torch.where(of_pair, confidence, -1.0).argmax())
-        image = thumbnail(image_of(split, surest, full_scale))
-        found.append(Confusion(true, answer, count, surest, float(confidence[surest]), image))
+    for count, true, predicted in worst_pairs(result.confusion)[:MAX_CONFUSIONS]:
+        of_pair = (labels == true) & (predictions == predicted)
+        index = int(torch.where(of_pair, confidence, -1.0).argmax())
+        image = thumbnail(image_of(split, index, full_scale))
+        found.append(Confusion(true, predicted, count, index, float(confidence[index]), image))
     return found

@@ -1,4 +1,4 @@
-"""What the page shows of several runs beside each other."""
+"""The comparison of several runs on the page."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from ..core.text import printable
 from . import cost_figures
 from .collect import Document, RunReport
-from .view import FORMS, Pictures
-from .wording import UNKNOWN, listed, short
+from .view import MAIN_FIGURES, SvgWriter
+from .wording import UNKNOWN, listed, short_number
 
-# Main figures in the table, and which of them is best; None where that is no question.
+# Main figures in the table, and which value is best; None if none is better.
 COLUMNS: dict[str, Any] = {
     "accuracy": max,
     "picojoules_per_sample": min,
@@ -28,8 +28,8 @@ HEADS = {
     "accumulates": "AC",
     "multiply_accumulates": "MAC",
 }
-# What tells runs apart, in this order, and how it is said.
-TOLD_APART = {
+# Settings that make a label, in this order, and their form.
+LABEL_SETTINGS = {
     "coding.name": "{}",
     "model.neuron": "{}",
     "coding.steps": "T {}",
@@ -40,14 +40,14 @@ TOLD_APART = {
 def comparison(
     reports: Sequence[RunReport], labels: Sequence[str], differences: dict[str, list[Any]]
 ) -> Document:
-    """Return what the template of a comparison is given.
+    """Return the values for the template of a comparison.
 
     Args:
         reports: two or more.
-        labels: what they are called.
+        labels: of the reports.
         differences: keys of the configuration that differ, with the value in each run.
     """
-    picture = Pictures("all")
+    svg = SvgWriter("all")
     same_data = len({report.samples for report in reports}) == 1
     found = [_figures(report) for report in reports]
     best = {
@@ -64,7 +64,7 @@ def comparison(
                 {
                     "key": key,
                     "value": each[key],
-                    "text": (short if of is None else FORMS[key][1])(each[key]),
+                    "text": (short_number if of is None else MAIN_FIGURES[key][1])(each[key]),
                     "best": best[key] is not None and each[key] == best[key],
                 }
                 for key, of in COLUMNS.items()
@@ -73,17 +73,17 @@ def comparison(
         for label, report, each in zip(labels, reports, found, strict=True)
     ]
     return {
-        "heads": [HEADS.get(key, FORMS[key][0]) for key in COLUMNS],
+        "heads": [HEADS.get(key, MAIN_FIGURES[key][0]) for key in COLUMNS],
         "rows": rows,
         "lead": _lead(rows) if same_data else "The runs were evaluated on different samples.",
-        "by_step": picture(
+        "by_step": svg(
             cost_figures.accuracy_of_runs(
                 list(zip(labels, (r.result.accuracy_per_step for r in reports), strict=True))
             )
         ),
-        "tradeoff": picture(
+        "tradeoff": svg(
             cost_figures.tradeoff_of_runs(
-                list(zip(labels, (r.exits for r in reports), strict=True))
+                list(zip(labels, (r.tradeoff for r in reports), strict=True))
             )
         ),
         "differences": [
@@ -95,41 +95,41 @@ def comparison(
 
 
 def labels_of(reports: Sequence[RunReport], differences: dict[str, list[Any]]) -> list[str]:
-    """Return short names that tell runs apart.
+    """Return short, distinct names of runs.
 
-    They are the settings of `TOLD_APART` that differ; where those are equal in two runs, what
-    differs in the names of their folders, or in their paths.
+    They are the settings of `LABEL_SETTINGS` that differ; if those are equal in two runs, the parts
+    that differ in the names of their folders or in their paths.
     """
     settings = [
         [
             form.format(UNKNOWN if differences[key][i] is None else differences[key][i])
-            for key, form in TOLD_APART.items()
+            for key, form in LABEL_SETTINGS.items()
             if len(set(map(str, differences.get(key, [])))) > 1
         ]
         for i in range(len(reports))
     ]
     names = [report.name for report in reports]
     paths = [str(report.path) for report in reports]
-    ways = (
+    candidates = (
         [", ".join(parts) for parts in settings],
-        _what_differs(names, ","),
+        _differing_parts(names, ","),
         names,
-        _what_differs(paths, "/"),
+        _differing_parts(paths, "/"),
         paths,
     )
-    said = [[printable(label) for label in labels] for labels in ways]
-    return next((each for each in said if all(each) and len(set(each)) == len(each)), said[-1])
+    texts = [[printable(label) for label in labels] for labels in candidates]
+    return next((each for each in texts if all(each) and len(set(each)) == len(each)), texts[-1])
 
 
-def _what_differs(names: Sequence[str], mark: str) -> list[str]:
-    """Return names without those of their parts that all of them have."""
-    parts = [name.split(mark) for name in names]
+def _differing_parts(names: Sequence[str], separator: str) -> list[str]:
+    """Return names without the parts that all of them share."""
+    parts = [name.split(separator) for name in names]
     common = set.intersection(*map(set, parts))
-    return [mark.join(part for part in each if part not in common) for each in parts]
+    return [separator.join(part for part in each if part not in common) for each in parts]
 
 
 def _figures(report: RunReport) -> Document:
-    """Return the main figures; spikes are None where no neuron gives any."""
+    """Return the main figures; spikes are None for a network without spiking neurons."""
     found = report.figures()
     return found if report.result.spike_rates else {**found, "spikes_per_sample": None}
 
@@ -140,15 +140,17 @@ def _best(values: Sequence[float | None], of: Any) -> float | None:
 
 
 def _lead(rows: Sequence[Document]) -> str:
-    """Return in words which runs are best at what."""
-    said = []
-    for place, what in ((0, "most accurate"), (1, "cheapest")):
+    """Return in words which runs are the most accurate and the cheapest."""
+    sentences = []
+    for column, what in ((0, "most accurate"), (1, "cheapest")):
         best = [
-            (row["name"], row["cells"][place]["text"])
+            (row["name"], row["cells"][column]["text"])
             for row in rows
-            if row["cells"][place]["best"]
+            if row["cells"][column]["best"]
         ]
         if best:
             verb = "is" if len(best) == 1 else "are"
-            said.append(f"{listed([name for name, _ in best])} {verb} {what} ({best[0][1]})")
-    return f"{'; '.join(said)}." if said else "All runs have the same accuracy and energy."
+            sentences.append(f"{listed([name for name, _ in best])} {verb} {what} ({best[0][1]})")
+    return (
+        f"{'; '.join(sentences)}." if sentences else "All runs have the same accuracy and energy."
+    )

@@ -1,27 +1,27 @@
-"""Figures of accuracy and what it costs, of one run and of several."""
+"""Figures of accuracy and cost, of one run and of several."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from .drawing import FULL, HALF, SERIES, Drawing, line, panel, shown, some, style, write
-from .wording import a_line, energy, energy_unit, percent
+from .drawing import FULL, HALF, SERIES, Drawing, as_label, labelled, line, panel, style, write
+from .wording import energy, energy_unit, percent, truncate
 
 Document = dict[str, Any]
 
-MOST_IN_LEGEND = 52  # characters beside a line, in a figure of half the width
+MAX_LEGEND = 52  # characters of a label, in a figure of half the width
 
 
 def accuracy_by_step(accuracies: Sequence[float]) -> Drawing:
-    """Return accuracy after each step."""
+    """Return a figure of accuracy after each step."""
     with style():
         figure, axes = panel(HALF)
         axes.set_title("Accuracy after each step, %")
         steps = range(1, len(accuracies) + 1)
         values = [100 * value for value in accuracies]
         axes.plot(steps, values, **line(0))
-        for t, value in some(list(zip(steps, values, strict=True))):
+        for t, value in labelled(list(zip(steps, values, strict=True))):
             write(axes, f"{value:.1f}", (t, value), (0, 7), "center")
         axes.set_xlabel("steps")
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -33,16 +33,16 @@ def accuracy_by_step(accuracies: Sequence[float]) -> Drawing:
     )
 
 
-def tradeoff_figure(exits: Sequence[Document]) -> Drawing:
-    """Return accuracy against energy, by fixed steps and by leaving early."""
-    unit, size = energy_unit(max(each["picojoules"] for each in exits))
+def tradeoff_figure(tradeoff: Sequence[Document]) -> Drawing:
+    """Return a figure of accuracy against energy, for fixed steps and for early exit."""
+    unit, size = energy_unit(max(each["picojoules"] for each in tradeoff))
     kinds = {
-        "fixed number of steps": [each for each in exits if each["exit"] is None],
-        "leaving when confident": [each for each in exits if each["exit"] is not None],
+        "fixed number of steps": [each for each in tradeoff if each["exit"] is None],
+        "early exit by confidence": [each for each in tradeoff if each["exit"] is not None],
     }
-    reach = tuple(
-        span * (max(each[key] for each in exits) - min(each[key] for each in exits))
-        for key, span in (("picojoules", 0.06 / size), ("accuracy", 100 * 0.06))
+    spacing = tuple(
+        fraction * (max(each[key] for each in tradeoff) - min(each[key] for each in tradeoff))
+        for key, fraction in (("picojoules", 0.06 / size), ("accuracy", 100 * 0.06))
     )
     with style():
         figure, axes = panel(HALF)
@@ -58,58 +58,58 @@ def tradeoff_figure(exits: Sequence[Document]) -> Drawing:
                 if i == 0
                 else [each["exit"].partition("=")[2] for each in points]
             )
-            for name, at, height in _apart(list(zip(names, x, y, strict=True)), reach):
-                shift, side = ((5, -10), "left") if i == 0 else ((-6, 5), "right")
-                write(axes, name, (at, height), shift, side)
+            for name, at, height in _spaced(list(zip(names, x, y, strict=True)), spacing):
+                offset, ha = ((5, -10), "left") if i == 0 else ((-6, 5), "right")
+                write(axes, name, (at, height), offset, ha)
         axes.set_xlabel(f"energy per image, {unit}")
         axes.margins(x=0.14, y=0.16)
         axes.legend()
     fixed, early = kinds.values()
-    whole_way = fixed[-1]
-    says = (
-        f"Accuracy against energy. All {len(fixed)} steps: {percent(whole_way['accuracy'], 1)} for "
-        f"{energy(whole_way['picojoules'])} an image."
+    all_steps = fixed[-1]
+    alt = (
+        f"Accuracy against energy. All {len(fixed)} steps: {percent(all_steps['accuracy'], 1)} for "
+        f"{energy(all_steps['picojoules'])} an image."
     )
     if early:
         best = max(early, key=lambda each: (each["accuracy"], -each["picojoules"]))
-        says += (
-            f" Leaving at {best['exit'].replace('=', ' ')}: {percent(best['accuracy'], 1)} for "
+        alt += (
+            f" Early exit at {best['exit'].replace('=', ' ')}: {percent(best['accuracy'], 1)} for "
             f"{energy(best['picojoules'])} and {best['steps']:.2f} steps on average."
         )
-    return Drawing(figure, says)
+    return Drawing(figure, alt)
 
 
-def _apart(points: list[Any], reach: tuple[float, ...]) -> list[Any]:
-    """Return points (name, x, y) whose names do not cover each other, the last one among them."""
+def _spaced(points: list[Any], spacing: tuple[float, ...]) -> list[Any]:
+    """Return points (name, x, y) whose labels do not overlap, including the last one."""
     kept: list[Any] = []
     for point in reversed(points):
-        if all(abs(point[1] - x) > reach[0] or abs(point[2] - y) > reach[1] for _, x, y in kept):
+        if all(
+            abs(point[1] - x) > spacing[0] or abs(point[2] - y) > spacing[1] for _, x, y in kept
+        ):
             kept.append(point)
     return kept
 
 
 def energy_by_layer(parts: Sequence[tuple[str, float]]) -> Drawing:
-    """Return a bar for each layer.
+    """Return a figure with a bar for each layer.
 
     Args:
-        parts: names and picojoules per image.
+        parts: names, and picojoules per image.
     """
     total = sum(value for _, value in parts)
     unit, size = energy_unit(max(value for _, value in parts))
     with style():
         figure, axes = panel((FULL, 0.7 + 0.28 * len(parts)))
         axes.set_title(f"Energy per image by layer, {unit}")
-        names = [shown(name) for name, _ in parts]
+        names = [as_label(name) for name, _ in parts]
         values = [value / size for _, value in parts]
-        places = range(len(parts))
-        axes.barh(places, values, color=SERIES[0], height=0.66)
-        axes.set_yticks(places, names)
+        rows = range(len(parts))
+        axes.barh(rows, values, color=SERIES[0], height=0.66)
+        axes.set_yticks(rows, names)
         axes.set_ylim(len(parts) - 0.4, -0.6)
-        for place, (_, value) in zip(places, parts, strict=True):
+        for row, (_, value) in zip(rows, parts, strict=True):
             share = percent(value / total if total else 0, 1)
-            write(
-                axes, f"{energy(value)}, {share}", (value / size, place), (5, 0), "left", "center"
-            )
+            write(axes, f"{energy(value)}, {share}", (value / size, row), (5, 0), "left", "center")
         axes.grid(axis="y", visible=False)
         axes.spines["left"].set_visible(False)
         axes.tick_params(axis="y", length=0)
@@ -125,7 +125,7 @@ def energy_by_layer(parts: Sequence[tuple[str, float]]) -> Drawing:
 
 
 def accuracy_of_runs(accuracies: Sequence[tuple[str, list[float]]]) -> Drawing:
-    """Return accuracy after each step, a line for each run."""
+    """Return a figure of accuracy after each step, with a line for each run."""
     with style():
         figure, axes = _panel_of_runs([name for name, _ in accuracies])
         axes.set_title("Accuracy after each step, %")
@@ -142,12 +142,12 @@ def accuracy_of_runs(accuracies: Sequence[tuple[str, list[float]]]) -> Drawing:
     return Drawing(figure, f"Accuracy from step 1 to the last: {'; '.join(said)}.")
 
 
-def tradeoff_of_runs(exits: Sequence[tuple[str, list[Document]]]) -> Drawing:
-    """Return accuracy against energy after each step, a line for each run."""
-    fixed = [(name, [e for e in found if e["exit"] is None]) for name, found in exits]
+def tradeoff_of_runs(tradeoffs: Sequence[tuple[str, list[Document]]]) -> Drawing:
+    """Return a figure of accuracy against energy after each step, with a line for each run."""
+    fixed = [(name, [e for e in found if e["exit"] is None]) for name, found in tradeoffs]
     unit, size = energy_unit(max(e["picojoules"] for _, found in fixed for e in found))
     with style():
-        figure, axes = _panel_of_runs([name for name, _ in exits])
+        figure, axes = _panel_of_runs([name for name, _ in tradeoffs])
         axes.set_title("Accuracy against energy, %")
         for i, (name, found) in enumerate(fixed):
             x = [each["picojoules"] / size for each in found]
@@ -164,9 +164,9 @@ def tradeoff_of_runs(exits: Sequence[tuple[str, list[Document]]]) -> Drawing:
 
 
 def _panel_of_runs(names: Sequence[str]) -> Any:
-    """Return a figure with one panel, and room below it for a line of the legend for each run."""
+    """Return a figure with one panel and space below it for a legend with a line for each run."""
     return panel((HALF[0], 3.1 + 0.18 * len(names)))
 
 
 def _legend(name: str) -> str:
-    return shown(a_line(name, MOST_IN_LEGEND))
+    return as_label(truncate(name, MAX_LEGEND))

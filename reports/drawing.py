@@ -1,4 +1,4 @@
-"""How figures of a page are drawn: their style, and what tells lines apart."""
+"""The style of the figures of a page."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, QUIET, LINE = "#000000", "#888888", "#dddddd"
-SERIES = COLOURS[:-1]  # the last is that of ink
+SERIES = COLOURS[:-1]  # the last colour is that of text
 MARKERS = "osD^vP"
 LINES = ("-", "--", "-.", ":")
 HALF = (4.7, 2.9)  # inches: two of them stand side by side
 FULL = 9.6
-MOST_LABELLED = 8  # points of a line
+MAX_LABELLED = 8  # points per line
 
 _STYLE: dict[Any, Any] = {
-    "text.parse_math": False,  # names are other people's, and no formulas
+    "text.parse_math": False,  # names of runs and layers are not formulas
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
@@ -50,15 +50,15 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, and in words what is seen on it."""
+    """A figure with its text alternative."""
 
     figure: Figure
-    says: str
+    alt: str
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in the style of the page."""
+    """Set the style of the page."""
     from matplotlib import rc_context
 
     with rc_context(_STYLE):
@@ -66,10 +66,12 @@ def style() -> Iterator[None]:
 
 
 def line(i: int) -> dict[str, Any]:
-    """Return how line number i is drawn: colour, marker and dashes tell it apart."""
+    """Return colour, marker and dashes of line number i."""
     return {
         "color": SERIES[i % len(SERIES)],
-        "marker": MARKERS[(i + i // len(SERIES)) % len(MARKERS)],  # other ones in each round
+        "marker": MARKERS[
+            (i + i // len(SERIES)) % len(MARKERS)
+        ],  # others after each round of colours
         "linestyle": LINES[i % len(LINES)],
         "markeredgecolor": INK,
         "markeredgewidth": 0.6,
@@ -77,7 +79,7 @@ def line(i: int) -> dict[str, Any]:
 
 
 def panel(size: tuple[float, float]) -> tuple[Figure, Any]:
-    """Return a figure with one panel; its size in inches."""
+    """Return a figure with one panel; the size is in inches."""
     figure, (axes,) = panels(size, 1, 1)
     return figure, axes
 
@@ -85,7 +87,7 @@ def panel(size: tuple[float, float]) -> tuple[Figure, Any]:
 def panels(
     size: tuple[float, float], rows: int, columns: int, heights: Sequence[float] | None = None
 ) -> tuple[Figure, list[Any]]:
-    """Return a figure with panels in rows, whose heights may differ."""
+    """Return a figure with a grid of panels; `heights` are relative heights of the rows."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
@@ -95,20 +97,20 @@ def panels(
 def write(
     axes: Axes,
     text: str,
-    place: tuple[float, float],
-    shift: tuple[float, float],
-    side: str,
-    level: str = "baseline",
+    point: tuple[float, float],
+    offset: tuple[float, float],
+    ha: str,
+    va: str = "baseline",
 ) -> None:
-    """Write a text beside a point, so many points of print off it."""
-    axes.annotate(text, place, shift, textcoords="offset points", ha=side, va=level, fontsize=8)
+    """Write a text beside a data point, at an offset in typographic points."""
+    axes.annotate(text, point, offset, textcoords="offset points", ha=ha, va=va, fontsize=8)
 
 
-def some(points: list[Any]) -> list[Any]:
-    """Return the points of a line that are labelled: all, or the first and the last."""
-    return points if len(points) <= MOST_LABELLED else [points[0], points[-1]]
+def labelled(points: list[Any]) -> list[Any]:
+    """Return the points of a line to label: all, or the first and the last of many."""
+    return points if len(points) <= MAX_LABELLED else [points[0], points[-1]]
 
 
-def shown(name: str) -> str:
-    """Return a name that matplotlib shows: it leaves out those that begin with an underscore."""
+def as_label(name: str) -> str:
+    """Return a name as a label; matplotlib would hide one that begins with an underscore."""
     return f"\u200b{name}" if name.startswith("_") else name

@@ -1,4 +1,4 @@
-"""Figures of one run, each with what is seen on it in words."""
+"""Figures of one run, each with a text alternative."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .drawing import (
     QUIET,
     SERIES,
     Drawing,
+    as_label,
     line,
     panel,
     panels,
-    shown,
     style,
 )
 from .sample_trace import SampleTrace
-from .wording import listed, percent, whole
+from .wording import listed, number, percent
 
 Document = dict[str, Any]
 
 
 def curves(history: Sequence[Document]) -> list[Drawing]:
-    """Return loss, accuracy and spike rate by epoch, those that are known."""
+    """Return figures of loss, accuracy and spike rate by epoch, if known."""
     found = []
     for title, keys in {
         "Loss": ("train_loss", "validation_loss"),
@@ -66,10 +66,10 @@ def _curve(title: str, lines: dict[str, list[float]], epochs: int) -> Drawing:
     return Drawing(figure, f"{name} {over}: {listed(parts)}.")
 
 
-def schedule_figures(learned: dict[str, dict[str, list[float]]]) -> list[Drawing]:
-    """Return one figure for each kind of schedule that changes with the step in some layer."""
+def schedule_figures(schedules: dict[str, dict[str, list[float]]]) -> list[Drawing]:
+    """Return a figure for each kind of schedule that changes with the step in any layer."""
     kinds: dict[str, dict[str, list[float]]] = {}
-    for layer, values in learned.items():
+    for layer, values in schedules.items():
         for kind, by_step in values.items():
             if len(by_step) > 1:
                 kinds.setdefault(kind, {})[layer] = by_step
@@ -86,7 +86,7 @@ def _schedule(kind: str, layers: dict[str, list[float]]) -> Drawing:
         figure, axes = panel((0.75 * FULL, 1 + 0.2 * len(layers)) if many else (HALF[0], 2.7))
         axes.set_title(f"{kind.capitalize()} by step")
         for i, (layer, values) in enumerate(layers.items()):
-            axes.plot(range(1, len(values) + 1), values, **line(i), label=shown(layer))
+            axes.plot(range(1, len(values) + 1), values, **line(i), label=as_label(layer))
         axes.set_xlabel("step")
         axes.xaxis.get_major_locator().set_params(integer=True)
         if many:
@@ -100,18 +100,18 @@ def _schedule(kind: str, layers: dict[str, list[float]]) -> Drawing:
     return Drawing(figure, f"{kind.capitalize()}: {'; '.join(said)}.")
 
 
-def raster(passage: SampleTrace) -> Drawing:
-    """Return the spikes of one sample in all layers, side by side."""
-    layers = passage.layers
+def raster(trace: SampleTrace) -> Drawing:
+    """Return a raster of the spikes of one sample for each layer."""
+    layers = trace.layers
     columns = min(len(layers), 4)
     rows = -(-len(layers) // columns)
-    steps = len(passage.answers)
+    steps = len(trace.predictions)
     with style():
         figure, grid = panels((FULL, 0.3 + 2.9 * rows), rows, columns)
         for axes, layer in zip(grid, layers, strict=False):
             t, neuron = layer.spikes.nonzero(as_tuple=True)
             drawn = layer.spikes.shape[1]
-            # One path for all: a dash from t - 0.4 to t + 0.4, a gap, and so on.
+            # One path for all spikes: a dash from t - 0.4 to t + 0.4, a gap, and so on.
             gap = [math.nan] * len(t)
             x = [
                 v
@@ -121,7 +121,7 @@ def raster(passage: SampleTrace) -> Drawing:
             y = [v for n in neuron.tolist() for v in (n + 1, n + 1, math.nan)]
             width = max(0.8, min(4, 120 / max(drawn, 1)))
             axes.plot(x, y, color=SERIES[0], linewidth=width, solid_capstyle="butt")
-            axes.set_title(shown(layer.name))
+            axes.set_title(as_label(layer.name))
             axes.set_xlim(0.5, steps + 0.5)
             axes.set_ylim(drawn + 0.5, 0.5)
             axes.grid(visible=False)
@@ -137,17 +137,17 @@ def raster(passage: SampleTrace) -> Drawing:
 
 
 def reliability(found: Calibration) -> Drawing:
-    """Return accuracy by confidence, with the number of samples below."""
-    full = [each for each in found.bins if each["samples"]]
-    samples = sum(each["samples"] for each in full)
+    """Return accuracy by confidence, with the share of samples below."""
+    filled = [each for each in found.bins if each["samples"]]
+    samples = sum(each["samples"] for each in filled)
     width = 1 / len(found.bins)
     with style():
         figure, (axes, below) = panels((HALF[0], 3.6), 2, 1, heights=(3, 1))
         axes.set_title("Accuracy by confidence")
         axes.plot((0, 1), (0, 1), color=QUIET, linestyle="--", linewidth=1.2, label="calibrated")
         axes.bar(
-            [each["low"] for each in full],
-            [each["accuracy"] for each in full],
+            [each["low"] for each in filled],
+            [each["accuracy"] for each in filled],
             width,
             align="edge",
             color=SERIES[0],
@@ -155,24 +155,25 @@ def reliability(found: Calibration) -> Drawing:
             linewidth=0.6,
         )
         axes.plot(
-            [each["confidence"] for each in full],
-            [each["accuracy"] for each in full],
+            [each["confidence"] for each in filled],
+            [each["accuracy"] for each in filled],
             **{**line(1), "linestyle": ""},
             label="mean of a bin",
         )
         axes.set_ylim(0, 1.02)
         axes.tick_params(labelbottom=False)
         axes.legend(loc="upper left")
-        shares = [each["samples"] / samples for each in full]
-        below.bar([each["low"] for each in full], shares, width, align="edge", color=QUIET)
+        shares = [each["samples"] / samples for each in filled]
+        below.bar([each["low"] for each in filled], shares, width, align="edge", color=QUIET)
         below.set_title("Share of samples")
         below.set_xlabel("confidence")
         for each in (axes, below):
             each.set_xlim(0, 1.02)
-    sure = sum(each["confidence"] * each["samples"] for each in full) / samples
-    right = sum(each["accuracy"] * each["samples"] for each in full) / samples
+    confidence = sum(each["confidence"] * each["samples"] for each in filled) / samples
+    accuracy = sum(each["accuracy"] * each["samples"] for each in filled) / samples
     return Drawing(
         figure,
-        f"Expected calibration error {percent(found.error)}: mean confidence {percent(sure, 1)}, "
-        f"accuracy {percent(right, 1)}, over {whole(samples)} samples.",
+        f"Expected calibration error {percent(found.error)}: mean confidence "
+        f"{percent(confidence, 1)}, accuracy {percent(accuracy, 1)}, "
+        f"over {number(samples)} samples.",
     )

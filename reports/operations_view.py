@@ -1,4 +1,4 @@
-"""What the page shows of operations and energy: a row for each layer, and what they come to."""
+"""Operations and energy on the page: a row for each layer, and totals."""
 
 from __future__ import annotations
 
@@ -9,47 +9,47 @@ from markupsafe import Markup
 from . import cost_figures
 from .collect import Document, RunReport
 from .drawing import Drawing
-from .wording import UNKNOWN, energy, listed, percent, whole
+from .wording import UNKNOWN, energy, listed, number, percent
 
 UNITS = {
     "mac": "MAC",
     "ac": "AC",
-    "neuron_update": "update of a neuron",
+    "neuron_update": "neuron update",
     "memory_byte": "byte moved",
 }
 
 
-def operations(report: RunReport, picture: Callable[[Drawing], Markup]) -> Document:
-    """Return operations and energy of all layers, in their order.
+def operations(report: RunReport, svg: Callable[[Drawing], Markup]) -> Document:
+    """Return operations and energy of all layers in order.
 
     Args:
-        report: all that is known of the run.
-        picture: draws a figure.
+        report: of the run.
+        svg: returns a figure as SVG.
     """
     found = report.energy
     rows: list[Document] = []
     bars: list[tuple[str, float]] = []
     for layer, count in zip(found["layers"], report.counts.layers, strict=True):
-        done = sum(layer["effective"])
+        effective = sum(layer["effective"])
         inputs = float(count.inputs.sum())
-        spends = sum(layer["picojoules"])
+        picojoules = sum(layer["picojoules"])
         rows.append(
             {
                 "name": layer["name"],
                 "kind": f"{layer['kind']}, {layer['given']}",
-                "weights": whole(layer["weights"]) if layer["weights"] else "·",
-                "ac": whole(round(done)) if layer["operation"] == "ac" else "·",
-                "mac": whole(round(done)) if layer["operation"] == "mac" else "·",
-                "dense": whole(round(sum(layer["dense"]))),
+                "weights": number(layer["weights"]) if layer["weights"] else "·",
+                "ac": number(round(effective)) if layer["operation"] == "ac" else "·",
+                "mac": number(round(effective)) if layer["operation"] == "mac" else "·",
+                "dense": number(round(sum(layer["dense"]))),
                 "rate": f"{float(count.events.sum()) / inputs:.4f}" if inputs else UNKNOWN,
                 "updates": "·",
-                "bytes": whole(round(sum(layer["bytes"]))),
-                "energy": energy(spends),
+                "bytes": number(round(sum(layer["bytes"]))),
+                "energy": energy(picojoules),
             }
         )
-        bars.append((layer["name"], spends))
+        bars.append((layer["name"], picojoules))
     for neurons in found["neurons"]:
-        spends, updates = sum(neurons["picojoules"]), sum(neurons["updates"])
+        picojoules, updates = sum(neurons["picojoules"]), sum(neurons["updates"])
         if updates:
             rows.append(
                 {
@@ -60,30 +60,30 @@ def operations(report: RunReport, picture: Callable[[Drawing], Markup]) -> Docum
                     "mac": "·",
                     "dense": "·",
                     "rate": UNKNOWN,
-                    "updates": whole(round(updates)),
-                    "bytes": whole(round(sum(neurons["bytes"]))),
-                    "energy": energy(spends),
+                    "updates": number(round(updates)),
+                    "bytes": number(round(sum(neurons["bytes"]))),
+                    "energy": energy(picojoules),
                 }
             )
-        if spends:
-            bars.append((f"{neurons['name']} (neurons)", spends))
+        if picojoules:
+            bars.append((f"{neurons['name']} (neurons)", picojoules))
     costs = found["table"]["picojoules"]
     return {
         "operations": rows,
         "totals": {
-            "ac": whole(round(found["accumulates"])),
-            "mac": whole(round(found["multiply_accumulates"])),
-            "dense": whole(round(sum(sum(layer["dense"]) for layer in found["layers"]))),
-            "weights": whole(sum(layer["weights"] for layer in found["layers"])),
-            "updates": whole(round(found["neuron_updates"])),
-            "bytes": whole(round(found["bytes_moved"])),
+            "ac": number(round(found["accumulates"])),
+            "mac": number(round(found["multiply_accumulates"])),
+            "dense": number(round(sum(sum(layer["dense"]) for layer in found["layers"]))),
+            "weights": number(sum(layer["weights"] for layer in found["layers"])),
+            "updates": number(round(found["neuron_updates"])),
+            "bytes": number(round(found["bytes_moved"])),
             "energy": energy(found["picojoules_per_sample"]),
         },
         "parts": listed([f"{of} {energy(e)}" for of, e in found["picojoules_by_part"].items()]),
-        "bars": picture(cost_figures.energy_by_layer(bars)) if any(v for _, v in bars) else None,
+        "bars": svg(cost_figures.energy_by_layer(bars)) if any(v for _, v in bars) else None,
         "table": found["table"],
         "formula": found["formula"],
-        "twin": energy(report.twin),
+        "ann": energy(report.ann_picojoules),
         "costs": listed([f"{cost:g} pJ per {UNITS[of]}" for of, cost in costs.items() if cost]),
         "sparsity": percent(found["activation_sparsity"], 1),
         "connections": percent(found["connection_sparsity"], 1),

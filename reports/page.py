@@ -1,4 +1,4 @@
-"""One HTML file that needs nothing beside it: no network, no fonts, no script."""
+"""The page: one HTML file without external files, fonts or scripts."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ VERSIONS = ("asnn", "torch", "matplotlib")
 def page(
     reports: Sequence[RunReport], *, command: str, differences: dict[str, list[Any]] | None = None
 ) -> str:
-    """Return the page of one run, or of several with their comparison first.
+    """Return the page of one run, or of several runs with a comparison first.
 
-    The same reports give the same bytes. All text that comes from runs and data is escaped.
+    The same reports give the same bytes. All text from runs and data is escaped.
 
     Args:
         reports: one or more.
-        command: what makes the page again.
+        command: that reproduces the page.
         differences: keys of the configuration that differ, with the value in each run.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -38,7 +38,7 @@ def page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["foldable"] = foldable
+    environment.filters["breakable"] = breakable
     several = len(reports) > 1
     labels = labels_of(reports, differences or {})
     title = f"{len(reports)} runs compared" if several else printable(reports[0].name)
@@ -52,6 +52,6 @@ def page(
     )
 
 
-def foldable(name: str) -> Markup:
-    """Return a long name that is folded where its parts end."""
+def breakable(name: str) -> Markup:
+    """Return a name with line-break opportunities after its parts."""
     return Markup("<wbr>").join(escape(part) for part in re.findall(r"[^,/]*[,/]?", name) if part)

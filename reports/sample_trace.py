@@ -1,4 +1,4 @@
-"""One sample on its way through all layers."""
+"""The trace of one sample: its code, the spikes of all layers, and the predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..measure.evaluation import running_mean
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
 
-MOST_NEURONS = 160  # of a layer; others are left out of the raster, evenly
+MAX_NEURONS = 160  # per layer, in the raster
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class LayerSpikes:
 
     Attributes:
         name: of the layer.
-        neurons: how many it has.
-        total: spikes of all of them.
-        spikes: `[T, n]` of evenly spread ones, 0 or 1.
+        neurons: number of neurons.
+        total: number of spikes of all neurons.
+        spikes: `[T, n]` of at most `MAX_NEURONS` evenly spaced neurons, 0 or 1.
     """
 
     name: str
@@ -37,54 +37,55 @@ class LayerSpikes:
 
 @dataclass(frozen=True)
 class SampleTrace:
-    """What becomes of one sample.
+    """The code, spikes and predictions of one sample.
 
     Attributes:
-        coded: the image and its code.
-        layers: of neurons that spike, in order.
-        answers, confidence: after each step, `[T]`.
-        random: whether the code draws other spikes each time.
+        encoded: the image and its code.
+        layers: of spiking neurons, in order.
+        predictions, confidence: after each step, `[T]`.
+        random: whether the code is random.
     """
 
-    coded: EncodedImage
+    encoded: EncodedImage
     layers: list[LayerSpikes]
-    answers: list[int]
+    predictions: list[int]
     confidence: list[float]
     random: bool
 
 
 @torch.no_grad()
 def trace_sample(model: SpikingNetwork, image: Tensor) -> SampleTrace:
-    """Return the passage of one image `[C, H, W]` in [0, 1] through a network.
+    """Return the trace of one image `[C, H, W]` in [0, 1] through a network.
 
-    It is computed by a copy, on the processor and by the reference kernels, which show each neuron.
+    A copy of the network computes it on the CPU with the reference kernels, in which the spikes of
+    each neuron can be recorded.
     """
     network = copy.deepcopy(model).cpu().eval()
     use_kernels(network, "reference")
     layers: list[LayerSpikes] = []
     for name, module in network.named_modules():
         if isinstance(module, SpikingLayer) and getattr(module.neuron, "spiking", True):
-            module.neuron.register_forward_hook(_adds(layers, name.removeprefix("body.")))
+            module.neuron.register_forward_hook(_recorder(layers, name.removeprefix("body.")))
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         code, again = (network.coding.encode(image.unsqueeze(0)) for _ in range(2))
-    so_far = running_mean(network.run(code).float())[:, 0]
-    sure, answers = so_far.softmax(1).max(1)
+    mean_logits = running_mean(network.run(code).float())[:, 0]
+    confidence, predictions = mean_logits.softmax(1).max(1)
     return SampleTrace(
-        coded=code_of(network.coding, image, code[:, 0]),
+        encoded=code_of(network.coding, image, code[:, 0]),
         layers=layers,
-        answers=answers.tolist(),
-        confidence=sure.tolist(),
+        predictions=predictions.tolist(),
+        confidence=confidence.tolist(),
         random=not torch.equal(code, again),
     )
 
 
-def _adds(layers: list[LayerSpikes], name: str) -> Callable[[Any, Any, Tensor], None]:
+def _recorder(layers: list[LayerSpikes], name: str) -> Callable[[Any, Any, Tensor], None]:
     return lambda neuron, x, spikes: layers.append(_layer(name, spikes))
 
 
 def _layer(name: str, spikes: Tensor) -> LayerSpikes:
-    each = spikes[:, 0].flatten(1)
-    neurons = each.shape[1]
-    places = torch.linspace(0, neurons - 1, min(neurons, MOST_NEURONS), dtype=torch.float64)
-    return LayerSpikes(name, neurons, int(each.sum()), each[:, places.round().long()])
+    of_sample = spikes[:, 0].flatten(1)
+    neurons = of_sample.shape[1]
+    shown = torch.linspace(0, neurons - 1, min(neurons, MAX_NEURONS), dtype=torch.float64)
+    return LayerSpikes(name, neurons, int(of_sample.sum()), of_sample[:, shown.round().long()])

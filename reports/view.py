@@ -1,4 +1,4 @@
-"""What the page shows of one run: figures drawn, numbers in words."""
+"""One run on the page: figures as SVG, numbers as text."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from .collect import Confusion, Document, RunReport
 from .drawing import Drawing
 from .operations_view import operations
 from .svg import inline
-from .wording import UNKNOWN, a_line, energy, listed, percent, whole
+from .wording import UNKNOWN, energy, listed, number, percent, truncate
 
-MOST_CLASSES = 20  # of a confusion matrix that is shown whole
-FORMS: dict[str, tuple[str, Callable[[Any], str]]] = {
+MAX_CLASSES = 20  # of a confusion matrix on the page
+MAIN_FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
     "accuracy": ("accuracy", percent),
     "loss": ("loss", lambda loss: f"{loss:.4f}"),
     "best_validation_accuracy": ("best validation accuracy", percent),
     "calibration_error": ("expected calibration error", percent),
     "picojoules_per_sample": ("energy per image", energy),
     "ann_twin_picojoules": ("the same network as an ANN", energy),
-    "spikes_per_sample": ("spikes per image", whole),
-    "accumulates": ("accumulates (AC)", whole),
-    "multiply_accumulates": ("multiply-accumulates (MAC)", whole),
-    "parameters": ("parameters", whole),
+    "spikes_per_sample": ("spikes per image", number),
+    "accumulates": ("accumulates (AC)", number),
+    "multiply_accumulates": ("multiply-accumulates (MAC)", number),
+    "parameters": ("parameters", number),
 }
 
 
-class Pictures:
-    """Draws figures for a page, each with ids of its own.
+class SvgWriter:
+    """Writes figures of a page as SVG, each with its own ids.
 
     Args:
-        prefix: of the ids; unique on the page.
+        prefix: of ids, unique on the page.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -51,13 +51,13 @@ class Pictures:
 
 
 def view(report: RunReport, prefix: str) -> Document:
-    """Return what the template of a run is given.
+    """Return the values for the template of a run.
 
     Args:
-        report: all that is known of the run.
-        prefix: of ids; unique on the page.
+        report: of the run.
+        prefix: of ids, unique on the page.
     """
-    picture = Pictures(prefix)
+    svg = SvgWriter(prefix)
     result, record = report.result, report.record
     reliability = figures.reliability(report.calibration)
     return {
@@ -71,22 +71,22 @@ def view(report: RunReport, prefix: str) -> Document:
         "split": report.split,
         "samples": result.samples,
         "data": report.data.name,
-        "curves": [picture(each) for each in figures.curves(record.history)],
-        "by_step": picture(cost_figures.accuracy_by_step(result.accuracy_per_step))
+        "curves": [svg(each) for each in figures.curves(record.history)],
+        "by_step": svg(cost_figures.accuracy_by_step(result.accuracy_per_step))
         if report.steps > 1
         else None,
-        "tradeoff": picture(cost_figures.tradeoff_figure(report.exits))
+        "tradeoff": svg(cost_figures.tradeoff_figure(report.tradeoff))
         if report.steps > 1
         else None,
-        "exits": [_exit(each) for each in report.exits],
+        "early_exit": [_exit(each) for each in report.tradeoff],
         "confusion": _matrix(report),
         "confusions": [_confusion(each, report.data.classes) for each in report.confusions],
-        "schedules": [picture(each) for each in figures.schedule_figures(report.learned)],
-        **_passage(report, picture),
+        "schedules": [svg(each) for each in figures.schedule_figures(report.schedules)],
+        **_trace(report, svg),
         "rates": _rates(result.spike_rates),
-        **operations(report, picture),
-        "reliability": picture(reliability),
-        "calibration": reliability.says,
+        **operations(report, svg),
+        "reliability": svg(reliability),
+        "calibration": reliability.alt,
         "exports": [
             row for folder, found in report.exports.items() for row in _runtimes(folder, found)
         ],
@@ -99,7 +99,7 @@ def view(report: RunReport, prefix: str) -> Document:
 
 
 def figure_rows(found: Document) -> list[Document]:
-    """Return the main figures with what they are called, as they are and in words."""
+    """Return the main figures with labels, as values and as text."""
     return [
         {
             "key": key,
@@ -107,7 +107,7 @@ def figure_rows(found: Document) -> list[Document]:
             "value": found[key],
             "text": UNKNOWN if found[key] is None else form(found[key]),
         }
-        for key, (label, form) in FORMS.items()
+        for key, (label, form) in MAIN_FIGURES.items()
     ]
 
 
@@ -117,13 +117,13 @@ def _lead(report: RunReport) -> str:
     return (
         f"{network['name']} with {network['neuron']} neurons, {network['coding']} code, {steps}: "
         f"{percent(result.accuracy)} of {result.samples:,} {report.split} samples of "
-        f"{report.data.name} answered correctly, for {whole(result.spikes_per_sample)} spikes and "
-        f"{energy(report.energy['picojoules_per_sample'])} an image."
+        f"{report.data.name} classified correctly, for {number(result.spikes_per_sample)} spikes "
+        f"and {energy(report.energy['picojoules_per_sample'])} an image."
     )
 
 
 def _warnings(report: RunReport) -> list[str]:
-    """Return what makes the figures of the page doubtful, in sentences."""
+    """Return warnings about the figures of the page."""
     found = []
     data, environment = report.data, report.record.environment.get("data")
     trained_with = environment.get("fingerprint") if isinstance(environment, dict) else None
@@ -134,12 +134,12 @@ def _warnings(report: RunReport) -> list[str]:
         )
     if not math.isfinite(report.result.loss):
         found.append(
-            "The loss is not a finite number: weights or answers of the network are damaged, "
+            "The loss is not a finite number: weights or logits of the network are damaged, "
             "and no figure of this page means anything."
         )
     if report.energy["uncounted"]:
         names = listed([printable(name) for name in report.energy["uncounted"]])
-        found.append(f"Operations and energy lack what nothing is known of: {names}.")
+        found.append(f"Operations and energy do not include layers of unknown type: {names}.")
     return found
 
 
@@ -156,64 +156,65 @@ def _exit(found: Document) -> Document:
 
 
 def _matrix(report: RunReport) -> list[Document] | None:
-    """Return the rows of the confusion matrix; None where there are too many classes."""
+    """Return the rows of the confusion matrix; None if there are too many classes."""
     classes = report.data.classes
-    if len(classes) > MOST_CLASSES:
+    if len(classes) > MAX_CLASSES:
         return None
     found = []
     for i, (name, row) in enumerate(zip(classes, report.result.confusion, strict=True)):
         total = max(sum(row), 1)
         cells = [
-            {"text": str(n) if n else "·", "share": _share((n / total) ** 0.5), "right": i == j}
+            {"text": str(n) if n else "·", "share": _share((n / total) ** 0.5), "correct": i == j}
             for j, n in enumerate(row)
         ]
-        right = percent(row[i] / total, 1) if sum(row) else UNKNOWN
-        found.append({"name": printable(name), "cells": cells, "right": right})
+        correct = percent(row[i] / total, 1) if sum(row) else UNKNOWN
+        found.append({"name": printable(name), "cells": cells, "correct": correct})
     return found
 
 
 def _confusion(found: Confusion, classes: Sequence[str]) -> Document:
-    true, answer = printable(classes[found.true]), printable(classes[found.answer])
-    sure = percent(found.confidence, 0)
+    true, predicted = printable(classes[found.true]), printable(classes[found.predicted])
+    confidence = percent(found.confidence, 0)
+    alt = f"Sample {found.sample}: {true}, predicted as {predicted} with confidence {confidence}"
     return {
         "image": found.image,
         "true": true,
-        "answer": answer,
+        "predicted": predicted,
         "count": found.count,
-        "sure": sure,
+        "confidence": confidence,
         "sample": found.sample,
-        "says": f"Sample {found.sample}: {true}, answered {answer} with confidence {sure}",
+        "alt": alt,
     }
 
 
-def _passage(report: RunReport, picture: Pictures) -> Document:
-    """Return the code of the sample that is shown, its spikes and its answers."""
-    passage, classes = report.passage, report.data.classes
+def _trace(report: RunReport, svg: SvgWriter) -> Document:
+    """Return the code, the spikes and the predictions of the traced sample."""
+    trace, classes = report.trace, report.data.classes
     index, why = report.sample
-    coded = passage.coded
+    encoded = trace.encoded
     name = printable(classes[int(report.result.outcomes.labels[index])])
     code = Drawing(
-        code_figure(coded),
-        f"Sample {index}, {a_line(name)}, in the code {coded.coding.name} of {len(coded.steps)} "
-        f"steps: {', '.join(facts(coded))}.",
+        code_figure(encoded),
+        f"Sample {index}, {truncate(name)}, in the code {encoded.coding.name} of "
+        f"{len(encoded.steps)} steps: {', '.join(facts(encoded))}.",
     )
     return {
-        "sample": {"index": index, "why": why, "true": name, "random": passage.random},
-        "code": picture(code),
-        "raster": picture(figures.raster(passage)) if passage.layers else None,
-        "answers": [
-            {"answer": printable(classes[answer]), "confidence": percent(sure, 1)}
-            for answer, sure in zip(passage.answers, passage.confidence, strict=True)
+        "sample": {"index": index, "why": why, "true": name, "random": trace.random},
+        "code": svg(code),
+        "raster": svg(figures.raster(trace)) if trace.layers else None,
+        "predictions": [
+            {"predicted": printable(classes[predicted]), "confidence": percent(confidence, 1)}
+            for predicted, confidence in zip(trace.predictions, trace.confidence, strict=True)
         ],
     }
 
 
 def _rates(rates: dict[str, list[float]]) -> list[Document]:
-    most = max((value for by_step in rates.values() for value in by_step), default=0) or 1
+    largest = max((value for by_step in rates.values() for value in by_step), default=0) or 1
     return [
         {
             "layer": layer,
-            "cells": [{"text": f"{v:.4f}", "share": _share(v / most)} for v in by_step],
+            "cells": [{"text": f"{v:.4f}", "share": _share(v / largest)} for v in by_step],
             "mean": f"{sum(by_step) / len(by_step):.4f}",
         }
         for layer, by_step in rates.items()
@@ -221,7 +222,7 @@ def _rates(rates: dict[str, list[float]]) -> list[Document]:
 
 
 def _runtimes(folder: str, found: Document) -> list[Document]:
-    """Return a row for each runtime that an export was compared in; what is damaged says so."""
+    """Return a row for each runtime of an export; a damaged file gives a row that says so."""
     form = printable(str(found.get("form", UNKNOWN)))
     try:
         return [
@@ -229,7 +230,7 @@ def _runtimes(folder: str, found: Document) -> list[Document]:
                 "folder": folder,
                 "form": form,
                 "runtime": printable(str(each["runtime"])),
-                "samples": whole(float(each["samples"])),
+                "samples": number(float(each["samples"])),
                 "difference": UNKNOWN
                 if each["greatest_logit_difference"] is None
                 else f"{float(each['greatest_logit_difference']):.1e}",
@@ -244,7 +245,7 @@ def _runtimes(folder: str, found: Document) -> list[Document]:
 
 
 def _tables(document: Document) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the tables of a document; what stands in none comes first, without a name."""
+    """Return the tables of a document; top-level keys come first, without a name."""
     single = [(k, _text(v)) for k, v in document.items() if not isinstance(v, dict)]
     tables = [
         (printable(name), [(printable(k), _text(v)) for k, v in table.items()])

@@ -17,8 +17,8 @@ def percent(share: float | None, digits: int = 2) -> str:
     return UNKNOWN if share is None or math.isnan(share) else f"{100 * share:.{digits}f}{SPACE}%"
 
 
-def whole(value: float | None) -> str:
-    """Return a number as `1,234`; a small one that is not whole with three digits."""
+def number(value: float | None) -> str:
+    """Return a number as `1,234`; a small fraction with three digits."""
     if value is None or math.isnan(value):
         return UNKNOWN
     if value == int(value) or abs(value) >= 100:
@@ -26,13 +26,13 @@ def whole(value: float | None) -> str:
     return f"{value:.3g}"
 
 
-def short(value: float) -> str:
-    """Return a number in three digits, as `1.74 M`."""
+def short_number(value: float) -> str:
+    """Return a number with three digits, as `1.74 M`."""
     return si(value).replace(" ", SPACE)
 
 
 def energy_unit(picojoules: float) -> tuple[str, float]:
-    """Return the unit in which an energy is a number of few digits, and its size in pJ."""
+    """Return the unit for an energy, and its size in pJ."""
     return next((unit for unit in _ENERGIES if picojoules >= unit[1]), _ENERGIES[-1])
 
 
@@ -46,6 +46,6 @@ def listed(words: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def a_line(text: str, most: int = 60) -> str:
-    """Return a name that fits a line of a figure."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def truncate(text: str, max_length: int = 60) -> str:
+    """Return a name that fits in a line of a figure."""
+    return text if len(text) <= max_length else f"{text[: max_length - 1]}…"

@@ -1,4 +1,4 @@
-"""The page in headless Chromium: nothing is loaded, nothing is amiss, everybody can read it."""
+"""The page in headless Chromium: it loads nothing, has no errors, and is accessible."""
 
 import importlib
 import json
@@ -10,7 +10,7 @@ import pytest
 
 from asnn.reports import page as pages
 
-NEEDED = "ASNN_NEEDS_BROWSER" in os.environ  # what is missing is a failure, not skipped
+NEEDED = "ASNN_NEEDS_BROWSER" in os.environ  # a missing browser is a failure, not a skip
 playwright = (importlib.import_module if NEEDED else pytest.importorskip)("playwright.sync_api")
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -29,9 +29,9 @@ ARGUMENTS = [
 READ = ("body", ".lead", ".muted", "caption", "figcaption", "thead th", "a:not(.skip)", "dt", "dd")
 READ += (".formula", ".heat td", "svg text", "h1", "h2", "th", "td", "summary", "code")
 COMPARED = (*READ, "h3", ".best", ".fault")
-LEAST_CONTRAST = 4.5  # WCAG 2.2, AA, for text of any size
+MIN_CONTRAST = 4.5  # WCAG 2.2, AA, for text of any size
 
-# Colours of text, and of all that lies behind it, from the front to the back.
+# Colours of text and of its backgrounds, from front to back.
 COLOURS = """selectors => selectors.flatMap(selector =>
   [...document.querySelectorAll(selector)].slice(0, 400).map(element => {
     const style = getComputedStyle(element), behind = [];
@@ -54,7 +54,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def shown(browser):
-    """Return what opens a page, and gathers what is wrong with it."""
+    """Return a function that opens a page and collects its errors."""
 
     def show(path, *, width=1280, script=True, **options):
         context = browser.new_context(
@@ -101,7 +101,7 @@ def contrast(front, back) -> float:
 
 
 def behind(colours: list[str]) -> tuple[float, ...]:
-    """The colour that is seen through layers, from the front to the back."""
+    """The visible colour of layers, from front to back."""
     seen = (1.0, 1.0, 1.0)
     for colour in reversed(colours):
         *over, opacity = channels(colour)
@@ -111,14 +111,14 @@ def behind(colours: list[str]) -> tuple[float, ...]:
 
 def test_contrast_is_that_of_wcag():
     assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
-    grey = 0x77 / 255  # just below AA on white, by every checker
+    grey = 0x77 / 255  # just below AA on white
     assert contrast((grey,) * 3, (1, 1, 1)) == pytest.approx(4.48, abs=0.005)
     assert behind(["rgba(0, 0, 0, 0.5)", "rgb(255, 255, 255)"]) == (0.5, 0.5, 0.5)
 
 
 @pytest.mark.parametrize("width", [320, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_loaded_and_nothing_is_amiss(shown, written, width, scheme):
+def test_page_loads_nothing_and_has_no_errors(shown, written, width, scheme):
     page, wrong = shown(written, width=width, color_scheme=scheme)
     assert wrong == []
     assert page.title() == "a – asnn report"
@@ -141,7 +141,7 @@ POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
         ('<div style="width: 1500px">wide</div>', True, "too wide: "),
     ],
 )
-def test_what_is_amiss_is_found(shown, written, tmp_path, more, policy, found):
+def test_negative_control_errors_are_found(shown, written, tmp_path, more, policy, found):
     text = written.read_text("utf-8").replace("</main>", f"{more}</main>")
     tampered = tmp_path / "tampered.html"
     tampered.write_text(text if policy else POLICY.sub("", text), "utf-8")
@@ -164,7 +164,7 @@ def compared(report_of, tmp_path_factory):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("which", "read"), [("written", READ), ("compared", COMPARED)])
-def test_all_text_stands_out_from_what_is_behind_it(request, shown, which, read, scheme):
+def test_text_has_enough_contrast(request, shown, which, read, scheme):
     page, _ = shown(request.getfixturevalue(which), color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
     faint = []
@@ -173,22 +173,22 @@ def test_all_text_stands_out_from_what_is_behind_it(request, shown, which, read,
     measured = page.evaluate(COLOURS, list(read))
     assert {selector for selector, *_ in measured} == set(read)
     for selector, colour, layers, text in measured:
-        # On a picture of no error: white on black pixels, which have no colour here.
+        # "none" on the error map: white on the black pixels of an image.
         if (selector, colour, text.strip()) == ("svg text", "rgb(255, 255, 255)", "none"):
             continue
         *front, opacity = channels(colour)
         ratio = contrast(front, behind(layers))
-        if opacity < 1 or ratio < LEAST_CONTRAST:
+        if opacity < 1 or ratio < MIN_CONTRAST:
             faint.append((selector, text[:40], colour, round(ratio, 2)))
     assert faint == []
 
 
-def test_faint_text_is_found(shown, written, tmp_path):
+def test_negative_control_faint_text_is_found(shown, written, tmp_path):
     faint = tmp_path / "faint.html"
     faint.write_text(written.read_text("utf-8").replace("--muted: #57606a", "--muted: #888888"))
     page, _ = shown(faint, color_scheme="light")
     (_, colour, layers, _), *_ = page.evaluate(COLOURS, [".lead"])
-    assert contrast(channels(colour)[:3], behind(layers)) < LEAST_CONTRAST
+    assert contrast(channels(colour)[:3], behind(layers)) < MIN_CONTRAST
 
 
 def test_without_script_it_shows_the_figures_of_the_run(shown, written):
@@ -207,7 +207,7 @@ def test_without_script_it_shows_the_figures_of_the_run(shown, written):
     assert figure("parameters") == f"{summary['parameters']:,}"
 
 
-def test_it_is_read_and_walked_through_by_keyboard(shown, written):
+def test_keyboard_and_landmarks(shown, written):
     page, _ = shown(written)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
@@ -221,7 +221,7 @@ def test_it_is_read_and_walked_through_by_keyboard(shown, written):
     )
 
 
-def test_in_print_it_is_light_and_shows_what_is_folded(shown, written):
+def test_print_is_light_and_shows_folded_parts(shown, written):
     page, _ = shown(written, color_scheme="dark")
     page.emulate_media(media="print", color_scheme="dark")
     ground = behind([page.evaluate("getComputedStyle(document.body).backgroundColor")])
@@ -231,7 +231,7 @@ def test_in_print_it_is_light_and_shows_what_is_folded(shown, written):
     assert page.locator(".pairs").first.bounding_box()["height"] > 0
 
 
-def test_a_comparison_is_as_good(shown, trained, tmp_path, browser):
+def test_comparison_has_no_errors(shown, trained, tmp_path, browser):
     from asnn.cli.app import run
 
     other = tmp_path / "b"

@@ -1,4 +1,4 @@
-"""What is collected for a page."""
+"""The content of a page about one run."""
 
 import base64
 import io
@@ -12,7 +12,7 @@ from PIL import Image
 
 from asnn.core.errors import ConfigError
 from asnn.datasets.base import fingerprint
-from asnn.reports.collect import MOST_PIXELS, thumbnail
+from asnn.reports.thumbnails import MAX_PIXELS, thumbnail
 
 
 def decoded(address: str):
@@ -22,25 +22,25 @@ def decoded(address: str):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_small_image_keeps_its_pixels(channels):
+def test_thumbnail_of_a_small_image_keeps_its_pixels(channels):
     pixels = torch.randint(0, 256, (channels, 5, 7))
     found = decoded(thumbnail(pixels / 255))
     expected = pixels.permute(1, 2, 0).numpy()
     assert np.array_equal(found, expected if channels == 3 else expected[:, :, 0])
 
 
-def test_of_two_channels_the_mean_is_shown():
+def test_thumbnail_of_two_channels_is_their_mean():
     found = decoded(thumbnail(torch.tensor([[[0.2]], [[0.6]]])))
     assert found.tolist() == [[102]]
 
 
-def test_a_large_image_is_made_smaller():
-    assert decoded(thumbnail(torch.rand(3, 300, 200))).shape == (MOST_PIXELS, 64, 3)
+def test_thumbnail_has_a_maximum_size():
+    assert decoded(thumbnail(torch.rand(3, 300, 200))).shape == (MAX_PIXELS, 64, 3)
 
 
 def test_the_worst_confusions_come_first(report_of):
     report = report_of(samples=60, classes=tuple("abcde"))
-    labels, answers = report.result.outcomes.labels, report.result.outcomes.predictions[-1]
+    labels, predictions = report.result.outcomes.labels, report.result.outcomes.predictions[-1]
     confidence = report.result.outcomes.confidence[-1]
     counts = [each.count for each in report.confusions]
     assert counts == sorted(counts, reverse=True) and counts
@@ -49,30 +49,30 @@ def test_the_worst_confusions_come_first(report_of):
     )
     assert wrong >= sum(counts)
     for each in report.confusions:
-        pair = (labels == each.true) & (answers == each.answer)
+        pair = (labels == each.true) & (predictions == each.predicted)
         assert each.count == int(pair.sum()) and pair[each.sample]
         assert each.confidence == pytest.approx(float(confidence[pair].max()))
 
 
-def test_the_sample_is_the_first_that_is_answered_correctly(report_of):
+def test_the_traced_sample_is_the_first_that_is_classified_correctly(report_of):
     report = report_of(samples=40)
-    right = report.result.outcomes.correct[-1].tolist()
-    assert report.sample == (right.index(True), "the first that is answered correctly")
+    correct = report.result.outcomes.correct[-1].tolist()
+    assert report.sample == (correct.index(True), "the first that is classified correctly")
 
 
 @pytest.mark.parametrize("coding", ["hybrid", "rate"])
-def test_the_sample_is_answered_correctly_on_the_page_too(report_of, coding):
+def test_the_traced_sample_is_classified_correctly_by_its_trace_too(report_of, coding):
     again = []
     for seed in range(12):
         report = report_of(coding=coding, steps=2, samples=40, seed=seed)
         index, why = report.sample
         label = int(report.result.outcomes.labels[index])
-        assert report.passage.answers[-1] == label
+        assert report.trace.predictions[-1] == label
         again.append("also here" in why)
-    assert any(again) == (coding == "rate")  # where a first one was answered wrongly
+    assert any(again) == (coding == "rate")  # a first one was misclassified by its trace
 
 
-def test_figures_that_are_no_numbers_are_none(report_of):
+def test_figures_that_are_not_finite_are_none(report_of):
     report = report_of(weight=math.nan)
     assert not math.isfinite(report.result.loss)
     figures = report.figures()
@@ -80,24 +80,24 @@ def test_figures_that_are_no_numbers_are_none(report_of):
     json.dumps(figures, allow_nan=False)
 
 
-def test_the_samples_are_those_of_the_split(report_of):
+def test_samples_are_identified_by_the_split(report_of):
     reports = [report_of(seed=seed) for seed in (0, 0, 1)]
     assert len({each.samples for each in reports}) == 2
     assert reports[0].samples == reports[1].samples == fingerprint(reports[0].data.test)
 
 
 @pytest.mark.parametrize("sample", [-1, 24])
-def test_a_sample_that_is_not_there_is_refused(report_of, sample):
+def test_missing_sample_is_refused(report_of, sample):
     with pytest.raises(ConfigError, match="there is no sample"):
         report_of(sample=sample)
 
 
-def test_the_energy_of_all_steps_is_that_of_the_operations(report_of):
+def test_energy_of_all_steps_equals_that_of_the_operations(report_of):
     report = report_of(table="45nm-fp32-memory")
-    whole = [each for each in report.exits if each["exit"] is None][-1]
-    assert whole["picojoules"] == pytest.approx(report.energy["picojoules_per_sample"])
+    all_steps = [each for each in report.tradeoff if each["exit"] is None][-1]
+    assert all_steps["picojoules"] == pytest.approx(report.energy["picojoules_per_sample"])
 
 
-def test_the_twin_is_a_dense_network_that_sees_the_image_once(report_of):
+def test_ann_counterpart_is_dense_with_a_single_step(report_of):
     report = report_of(coding="temporal", shape=(1, 6, 6))  # of 36 values, 20 and 10 neurons
-    assert report.twin == pytest.approx(4.6 * (36 * 20 + 20 * 10 + 10 * 3))
+    assert report.ann_picojoules == pytest.approx(4.6 * (36 * 20 + 20 * 10 + 10 * 3))

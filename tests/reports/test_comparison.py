@@ -1,4 +1,4 @@
-"""Several runs beside each other."""
+"""The comparison of several runs."""
 
 import dataclasses
 import re
@@ -7,6 +7,8 @@ import pytest
 
 from asnn.records.layout import Run
 from asnn.reports.comparison import comparison, labels_of
+
+pytestmark = pytest.mark.usefixtures("stub_figures")
 
 
 @pytest.fixture(scope="module")
@@ -19,21 +21,21 @@ def reports(report_of):
 
 
 def named(report, *paths):
-    """The report of several runs, in these folders."""
+    """Copies of a report with these folders."""
     return [
         dataclasses.replace(report, record=dataclasses.replace(report.record, run=Run(path)))
         for path in paths
     ]
 
 
-def test_runs_are_called_by_what_differs(reports):
+def test_labels_are_the_settings_that_differ(reports):
     assert labels_of(reports, {"coding.name": ["hybrid", "temporal"]}) == ["hybrid", "temporal"]
     both = {"coding.name": ["a", "a"], "coding.steps": [2, 4]}
     assert labels_of(reports, both) == ["T 2", "T 4"]
     assert labels_of(reports, {"train.seed": [1, 2]}) == ["seed 1", "seed 2"]
 
 
-def test_labels_hide_nothing_that_differs(reports):
+def test_labels_include_all_settings_that_differ(reports):
     differences = {
         "train.seed": [0, 1, 2],
         "coding.name": ["hybrid", "hybrid", "temporal"],
@@ -48,39 +50,39 @@ def test_labels_hide_nothing_that_differs(reports):
     ]
 
 
-def test_where_settings_are_equal_the_parts_of_names_that_differ_are_taken(reports):
+def test_labels_are_the_parts_of_names_that_differ_if_settings_are_equal(reports):
     runs = named(reports[0], "s/lr=1,seed=0,x", "s/lr=2,seed=0,x", "s/lr=2,seed=1\x1b,x")
     assert labels_of(runs, {"train.lr": [1, 2, 2], "train.seed": [0, 0, 1]}) == [
         "lr=1,seed=0",
         "lr=2,seed=0",
         "lr=2,seed=1\\x1b",
     ]
-    # Without the common part nothing would be left of the first, so names stay whole.
+    # Without the common part the first name would be empty, so full names are used.
     assert labels_of(named(reports[0], "a", "a,b"), {}) == ["a", "a,b"]
 
 
-def test_runs_of_one_name_are_called_by_their_path(reports):
+def test_labels_of_equal_names_are_parts_of_paths(reports):
     assert labels_of(reports, {}) == ["0", "1"]
 
 
 def test_the_best_of_each_figure_is_marked(reports):
     found = comparison(reports, ["a", "b"], {})
     best = {"accuracy": max, "picojoules_per_sample": min, "spikes_per_sample": min}
-    for place, (key, of) in enumerate(best.items()):
+    for column, (key, of) in enumerate(best.items()):
         values = [report.figures()[key] for report in reports]
-        marked = [row["cells"][place]["best"] for row in found["rows"]]
+        marked = [row["cells"][column]["best"] for row in found["rows"]]
         differ = values[0] != values[1]
         assert differ or key == "accuracy"
         assert marked == [differ and value == of(values) for value in values]
 
 
-def test_nothing_is_best_among_equals(reports):
+def test_equal_values_are_not_marked(reports):
     found = comparison([reports[0]] * 2, ["a", "b"], {})
     assert not any(cell["best"] for row in found["rows"] for cell in row["cells"])
     assert found["lead"] == "All runs have the same accuracy and energy."
 
 
-def test_several_are_best_together(reports):
+def test_several_runs_can_be_best(reports):
     a, b = reports
     c = dataclasses.replace(a)
     found = comparison([a, b, c], ["a", "b", "c"], {})
@@ -91,7 +93,7 @@ def test_several_are_best_together(reports):
     assert energies[0] == energies[2] and "cheapest" not in found["lead"]
 
 
-def test_nothing_is_best_on_different_samples(reports):
+def test_different_samples_are_not_compared(reports):
     a, b = reports
     for other, same in (("the same", True), ("others", False)):
         found = comparison([a, dataclasses.replace(b, samples=other)], ["a", "b"], {})
@@ -100,13 +102,13 @@ def test_nothing_is_best_on_different_samples(reports):
         assert ("cheapest" in found["lead"]) is same
 
 
-def test_other_training_data_are_no_other_samples(reports):
+def test_other_training_data_do_not_change_the_samples(reports):
     a, b = reports
     other = dataclasses.replace(b, data=dataclasses.replace(b.data, fingerprint="e" * 64))
     assert comparison([a, other], ["a", "b"], {})["same_data"]
 
 
-def test_a_network_without_spikes_does_not_win_in_spikes(reports, report_of):
+def test_network_without_spikes_is_not_best_in_spikes(reports, report_of):
     analog = report_of(path="x/ann", neuron="relu", coding="direct", steps=1)
     analog = dataclasses.replace(analog, samples="the same")
     found = comparison([analog, *reports], ["ann", "a", "b"], {})
@@ -118,14 +120,14 @@ def test_a_network_without_spikes_does_not_win_in_spikes(reports, report_of):
     assert not any(row["cells"][2]["best"] for row in alone["rows"])
 
 
-def test_runs_of_one_label_are_all_drawn(reports):
+def test_runs_with_equal_labels_are_all_drawn(reports):
     found = comparison(reports, ["same", "same"], {})
     for figure in (found["by_step"], found["tradeoff"]):
         assert re.search('aria-label="([^"]*)"', figure)[1].count("same ") == 2
 
 
 @pytest.mark.parametrize("count", [2, 9])
-def test_the_legend_of_long_names_covers_no_axes(count):
+def test_legend_of_long_names_does_not_cover_the_axes(count):
     from asnn.reports import cost_figures
 
     names = [f"{i}-" + 40 * "wide " for i in range(count)]

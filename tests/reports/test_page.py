@@ -1,4 +1,4 @@
-"""What stands on a page, read as HTML."""
+"""The page, parsed as HTML."""
 
 import dataclasses
 import itertools
@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from asnn.measure.cost.tables import read_cost_table
-from asnn.reports.page import foldable, page
-
-pytestmark = pytest.mark.slow
+from asnn.reports.page import breakable, page
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -33,7 +31,7 @@ def each(request):
 
 
 def faults(found) -> list[str]:
-    """What would make a page load something, run something, or hard to read by ear."""
+    """What makes a page load or run something, or unreadable for a screen reader."""
     wrong = [f"<{tag.name}>" for tag in found.all("script", "iframe", "object", "embed", "base")]
     for tag in found.tags:
         wrong += [f"{tag.name} {key}" for key in tag.attributes if key.startswith("on")]
@@ -50,7 +48,7 @@ def faults(found) -> list[str]:
     return wrong
 
 
-def test_a_page_needs_nothing_beside_it(each):
+def test_page_has_no_external_parts(each):
     assert faults(each) == []
     policy = next(t for t in each.all("meta") if "http-equiv" in t.attributes)
     assert "default-src 'none'" in policy.attributes["content"]
@@ -68,11 +66,11 @@ def test_a_page_needs_nothing_beside_it(each):
         "<style>p { background: url(//example.org) }</style>",
     ],
 )
-def test_what_does_not_belong_on_a_page_is_found(one, read, more):
+def test_negative_control_external_parts_are_found(one, read, more):
     assert faults(read(one.source.replace("</main>", f"{more}</main>"))) != []
 
 
-def test_it_has_a_language_a_title_landmarks_and_a_way_past_them(each):
+def test_language_title_landmarks_and_skip_link(each):
     assert each.all("html")[0].attributes["lang"] == "en"
     assert each.all("title")[0].text.endswith("– asnn report")
     for name in ("header", "nav", "main", "h1"):
@@ -86,7 +84,7 @@ def test_headings_are_in_order(each):
     assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
 
 
-def test_ids_are_unique_and_each_reference_leads_somewhere(each):
+def test_ids_are_unique_and_references_exist(each):
     ids = [tag.attributes["id"] for tag in each.tags if "id" in tag.attributes]
     assert len(set(ids)) == len(ids)
     wanted = {
@@ -98,7 +96,7 @@ def test_ids_are_unique_and_each_reference_leads_somewhere(each):
     assert wanted <= set(ids)
 
 
-def test_tables_have_captions_and_scopes_and_figures_their_words(each):
+def test_tables_have_captions_and_scopes_and_figures_have_roles(each):
     assert len(each.all("table")) == len(each.all("caption")) > 4
     assert all(tag.text.strip() for tag in each.all("caption"))
     assert all("scope" in tag.attributes for tag in each.all("th"))
@@ -106,10 +104,11 @@ def test_tables_have_captions_and_scopes_and_figures_their_words(each):
     assert all(tag.attributes["role"] == "img" for tag in each.all("svg"))
 
 
-def test_schedules_are_drawn_where_they_change_with_the_step(report_of, read):
+@pytest.mark.usefixtures("stub_figures")
+def test_schedules_that_change_with_the_step_are_drawn(report_of, read):
     report = report_of()
-    learned = {"spikes1": {"leak": [0.5, 0.7, 0.9], "gain": [0.5] * 3}}
-    found = read(page([dataclasses.replace(report, learned=learned)], command=""))
+    schedules = {"spikes1": {"leak": [0.5, 0.7, 0.9], "gain": [0.5] * 3}}
+    found = read(page([dataclasses.replace(report, schedules=schedules)], command=""))
     said = [tag.attributes["aria-label"] for tag in found.all("svg")]
     assert "Leak: spikes1 from 0.50 at step 1 to 0.90 at step 3." in said
     assert not any(s.startswith("Gain") for s in said)
@@ -123,12 +122,13 @@ def test_text_of_figures_stays_text(one):
     )
 
 
+@pytest.mark.slow
 def test_the_same_reports_give_the_same_page(report_of):
     made = [page([report_of()], command="asnn report") for _ in range(2)]
     assert made[0] == made[1]
 
 
-def test_what_others_named_is_escaped(report_of, read):
+def test_names_are_escaped(report_of, read):
     record = {
         "config": {"name": HOSTILE, "data": {HOSTILE: HOSTILE}},
         "environment": {"command": "\x1b[31m" + HOSTILE},
@@ -147,6 +147,7 @@ def test_what_others_named_is_escaped(report_of, read):
     assert "$\\frac{$" in found.text
 
 
+@pytest.mark.slow
 def test_a_hostile_name_in_a_comparison_is_escaped(report_of, read):
     names = ["runs/_a", f"runs/{HOSTILE.replace('/', '-')}"]
     reports = [report_of(path=name) for name in names]
@@ -157,42 +158,45 @@ def test_a_hostile_name_in_a_comparison_is_escaped(report_of, read):
 
 def test_several_runs_are_compared_first(several):
     heads = [tag.text for tag in several.all("h2")]
-    assert heads == ["Comparison", "seed 0", "seed 1", "This page again"]
+    assert heads == ["Comparison", "seed 0", "seed 1", "Reproduce this page"]
     assert len(several.all("details")) == 2 * 3
     assert "train.seed" in several.text
 
 
+@pytest.mark.usefixtures("stub_figures")
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ({}, "The run holds no metrics of its epochs."),
         ({}, "The run has no verified export yet."),
         ({}, "The run holds no configuration."),
-        ({"neuron": "relu", "coding": "direct"}, "No layer of this network gives spikes."),
+        ({"neuron": "relu", "coding": "direct"}, "No layer of this network has spikes."),
         ({"neuron": "relu", "coding": "direct"}, "there is no raster"),
-        ({"neuron": "fixed"}, "it has learned no schedules"),
+        ({"neuron": "fixed"}, "it has no learned schedules"),
         ({"coding": "direct", "steps": 1}, "The network has a single step"),
         ({"classes": tuple(map(str, range(21))), "samples": 42}, "only the worst confusions"),
         ({"record": {"faults": ["metrics.jsonl: it is missing"]}}, "Damaged: metrics.jsonl"),
-        ({"sample": 5}, "Sample 5 of the test split, as asked for"),
-        ({"table": "45nm-fp32-memory"}, "9.2 pJ per update of a neuron"),
+        ({"sample": 5}, "Sample 5 of the test split, as requested"),
+        ({"table": "45nm-fp32-memory"}, "9.2 pJ per neuron update"),
         ({"shape": (3, 6, 6)}, "spikes per value"),
         ({"shape": (2, 6, 6), "coding": "rate"}, "in the code rate of 3 steps"),
     ],
 )
-def test_a_part_that_is_missing_leaves_a_sentence(report_of, read, options, sentence):
+def test_missing_part_leaves_a_sentence(report_of, read, options, sentence):
     found = read(page([report_of(**options)], command="asnn report"))
     assert faults(found) == []
     said = found.text + " ".join(tag.attributes["aria-label"] for tag in found.all("svg"))
     assert sentence in said
 
 
-def test_where_no_sample_is_answered_wrongly_it_says_so(report_of, read):
+@pytest.mark.usefixtures("stub_figures")
+def test_no_misclassified_sample_leaves_a_sentence(report_of, read):
     found = dataclasses.replace(report_of(), confusions=[])
-    assert "No sample is answered wrongly." in read(page([found], command="")).text
+    assert "No sample is misclassified." in read(page([found], command="")).text
 
 
-def test_metrics_that_are_no_numbers_are_left_out(report_of, read):
+@pytest.mark.usefixtures("stub_figures")
+def test_metrics_that_are_not_numbers_are_omitted(report_of, read):
     history = [{"validation_accuracy": 0.5, "train_loss": "much", "spike_rate": float("nan")}]
     found = read(page([report_of(record={"history": history})], command=""))
     said = [tag.attributes["aria-label"] for tag in found.all("svg")]
@@ -200,7 +204,8 @@ def test_metrics_that_are_no_numbers_are_left_out(report_of, read):
     assert not any(s.startswith(("Loss", "Spike rate")) for s in said)
 
 
-def test_a_damaged_parity_file_says_so(report_of, read, tmp_path):
+@pytest.mark.usefixtures("stub_figures")
+def test_damaged_parity_file_is_reported(report_of, read, tmp_path):
     folder = tmp_path / "export" / "onnx"
     folder.mkdir(parents=True)
     for text in ("{", '{"runtimes": [{}]}', '{"runtimes": 3}'):
@@ -213,6 +218,7 @@ def warnings(found) -> list[str]:
     return [tag.text for tag in found.all("p") if tag.attributes.get("class") == "fault"]
 
 
+@pytest.mark.usefixtures("stub_figures")
 @pytest.mark.parametrize(
     ("environment", "said"),
     [
@@ -223,7 +229,7 @@ def warnings(found) -> list[str]:
         ({"data": {"fingerprint": [HOSTILE]}}, True),
     ],
 )
-def test_data_that_are_not_those_of_the_training_are_told(report_of, read, environment, said):
+def test_other_data_than_in_training_are_a_warning(report_of, read, environment, said):
     found = read(page([report_of(record={"environment": environment})], command=""))
     assert faults(found) == []
     assert [t.partition(":")[0] for t in warnings(found)] == said * [
@@ -231,15 +237,17 @@ def test_data_that_are_not_those_of_the_training_are_told(report_of, read, envir
     ]
 
 
-def test_what_is_not_counted_is_told_first(report_of, read):
+@pytest.mark.usefixtures("stub_figures")
+def test_uncounted_layers_are_a_warning(report_of, read):
     report = report_of()
     energy = {**report.energy, "uncounted": ["a\x1b", "b"]}
     found = read(page([dataclasses.replace(report, energy=energy)], command=""))
     assert len(warnings(found)) == 1 and "\x1b" not in found.source
-    assert warnings(found)[0].endswith("nothing is known of: a\\x1b and b.")
+    assert warnings(found)[0].endswith("layers of unknown type: a\\x1b and b.")
 
 
-def test_a_network_that_gives_no_numbers_is_told(report_of, read):
+@pytest.mark.usefixtures("stub_figures")
+def test_nonfinite_loss_is_a_warning(report_of, read):
     found = read(page([report_of(weight=math.nan)], command=""))
     assert warnings(found)[0].startswith("The loss is not a finite number")
     assert not re.search(r"\bnan\b", found.text)
@@ -248,20 +256,25 @@ def test_a_network_that_gives_no_numbers_is_told(report_of, read):
     assert len(warnings(beside)) == 1 and not re.search(r"\bnan\b", beside.text)
 
 
-def test_what_costs_and_what_is_left_out_is_said(one):
+def test_counting_rules_are_explained(one):
     assert "attention costs one for each pair, of spikes an AC, of values a MAC" in one.text
-    assert "Operations with 0 are left out of this network's figure, and not out of the" in one.text
+    assert (
+        "Operations with 0 are not counted for this network, but for the ANN counterpart"
+        in one.text
+    )
 
 
+@pytest.mark.usefixtures("stub_figures")
 @pytest.mark.parametrize(("coding", "random"), [("rate", True), ("hybrid", False)])
-def test_a_code_that_is_drawn_anew_says_so(report_of, read, coding, random):
+def test_random_code_is_reported(report_of, read, coding, random):
     found = read(page([report_of(coding=coding)], command=""))
-    assert ("Its code is drawn anew here" in found.text) == random
+    assert ("Its code is random and drawn again here" in found.text) == random
 
 
-def test_energy_is_that_of_the_columns(report_of, read):
+@pytest.mark.usefixtures("stub_figures")
+def test_energy_follows_from_the_columns(report_of, read):
     table = read_cost_table("45nm-fp32-memory")
-    report = report_of(table=table.name, samples=1)  # of one sample all counts are whole
+    report = report_of(table=table.name, samples=1)  # counts of one sample are integers
     found = read(page([report], command=""))
     start = next(
         i for i, t in enumerate(found.tags) if t.text.startswith("Operations and energy of")
@@ -295,16 +308,16 @@ def test_energy_is_that_of_the_columns(report_of, read):
 
 
 def _number(text: str) -> float:
-    """Return the number of a cell, energy in pJ; 0 where there is none."""
+    """Return the number of a cell, energy in pJ; 0 if it has none."""
     found = re.fullmatch(r"([\d.,]+)(?:\s(.?)J)?", text)
     if found is None:
         return 0
     return float(found[1].replace(",", "")) * {"p": 1, "n": 1e3, "µ": 1e6, None: 1}[found[2]]
 
 
-def test_long_names_are_folded_at_their_parts():
-    assert foldable("a=1,b=<2>,c") == "a=1,<wbr>b=&lt;2&gt;,<wbr>c"
-    assert foldable("") == ""
+def test_long_names_can_break_after_their_parts():
+    assert breakable("a=1,b=<2>,c") == "a=1,<wbr>b=&lt;2&gt;,<wbr>c"
+    assert breakable("") == ""
 
 
 def test_templates_are_installed():

@@ -10,10 +10,8 @@ import pytest
 
 from asnn.cli.app import run
 from asnn.learning.processes import Processes
-from asnn.reports.collect import LEVELS
+from asnn.reports.collect import CONFIDENCE_LEVELS
 from asnn.reports.wording import energy, percent
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -29,14 +27,14 @@ def cli(tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_its_figures_are_those_of_the_run_and_of_eval(cli, trained, written, read):
+def test_figures_equal_those_of_the_run_and_of_eval(cli, trained, written, read):
     page = read(written.read_text("utf-8"))
     found = {name: float(value) for name, value in page.figures().items()}
     summary = json.loads((trained / "summary.json").read_text())
     assert found["best_validation_accuracy"] == summary["best"]["validation_accuracy"]
     assert found["best_epoch"] == summary["best"]["epoch"]
     assert found["parameters"] == summary["parameters"]
-    rules = [f"--exit=confidence={level}" for level in LEVELS]
+    rules = [f"--exit=confidence={level}" for level in CONFIDENCE_LEVELS]
     code, out, _ = cli("eval", trained, "--energy", "--json", *rules)
     evaluated = json.loads(out)
     assert code == 0
@@ -47,22 +45,23 @@ def test_its_figures_are_those_of_the_run_and_of_eval(cli, trained, written, rea
     dense = evaluated["energy"]["ann_twin"]["dense"]
     assert found["ann_twin_picojoules"] == dense["picojoules_per_sample"]
     rows = [tag.text for tag in page.all("tr")]
-    assert len(evaluated["exits"]) == evaluated["steps"] + len(LEVELS)
+    assert len(evaluated["exits"]) == evaluated["steps"] + len(CONFIDENCE_LEVELS)
     for each in evaluated["exits"]:
-        told = f"{each['steps']:.2f}{percent(each['accuracy'])}{energy(each['picojoules'])}"
+        cells = f"{each['steps']:.2f}{percent(each['accuracy'])}{energy(each['picojoules'])}"
         steps = f"{each['steps']:.0f} step{'s' * (each['steps'] > 1)}"
         rule = each["exit"].replace("=", " ≥ ") if each["exit"] else steps
-        assert sum(row.startswith(rule + told) for row in rows) == 1
+        assert sum(row.startswith(rule + cells) for row in rows) == 1
 
 
-def test_json_tells_the_same_figures(cli, trained, read):
+@pytest.mark.slow
+def test_json_has_the_same_figures(cli, trained, read):
     code, out, err = cli("report", trained, "-o", "new/a.html", "--json")
     assert (code, err) == (0, "")
-    told = json.loads(out)
+    printed = json.loads(out)
     page = read(Path("new/a.html").read_text("utf-8"))
-    assert told["page"] == "new/a.html"
-    assert told["bytes"] == Path("new/a.html").stat().st_size < 1_500_000
-    (figures,) = told["runs"]
+    assert printed["page"] == "new/a.html"
+    assert printed["bytes"] == Path("new/a.html").stat().st_size < 1_500_000
+    (figures,) = printed["runs"]
     for name, value in page.figures().items():
         assert float(value) == figures[name]
 
@@ -76,7 +75,9 @@ def test_the_parts_of_a_run_are_on_its_page(trained, written, read):
     assert len(page.all("img")) == 6
 
 
-def test_the_command_on_the_page_makes_the_page_again(cli, trained, read):
+@pytest.mark.slow
+@pytest.mark.usefixtures("stub_figures")
+def test_the_command_on_the_page_reproduces_it(cli, trained, read):
     options = ("-o", "one page.html", "--sample", "3", "--set", "data.validation=0.1")
     options += ("--device", "cpu", "--batch-size", "50")
     assert cli("report", trained, *options)[0] == 0
@@ -87,6 +88,8 @@ def test_the_command_on_the_page_makes_the_page_again(cli, trained, read):
     assert Path("one page.html").read_text("utf-8") == first
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("stub_figures")
 def test_several_runs_are_compared(cli, trained, read, tmp_path):
     other = tmp_path / "b"
     shutil.copytree(trained, other, ignore=shutil.ignore_patterns("checkpoints", "export"))
@@ -98,7 +101,9 @@ def test_several_runs_are_compared(cli, trained, read, tmp_path):
     assert [tag.text for tag in page.all("h2")][:3] == ["Comparison", "seed 0", "seed 5"]
 
 
-def test_a_run_that_is_named_twice_is_told_once(cli, trained, read):
+@pytest.mark.slow
+@pytest.mark.usefixtures("stub_figures")
+def test_run_that_is_named_twice_is_shown_once(cli, trained, read):
     again = trained.parent / ".." / "runs" / trained.name
     code, out, _ = cli("report", trained, again, f"{trained}/", "-o", "a.html", "--json")
     assert code == 0
@@ -106,7 +111,9 @@ def test_a_run_that_is_named_twice_is_told_once(cli, trained, read):
     assert read(Path("a.html").read_text("utf-8")).all("h2")[0].text == "Summary"
 
 
-def test_of_several_processes_the_first_one_writes(cli, trained, monkeypatch):
+@pytest.mark.slow
+@pytest.mark.usefixtures("stub_figures")
+def test_only_the_first_process_writes(cli, trained, monkeypatch):
     for rank in (0, 1):
         processes = contextlib.nullcontext(Processes(rank, 2, rank))
         monkeypatch.setattr("asnn.learning.processes.joined", lambda found=processes: found)
@@ -114,7 +121,9 @@ def test_of_several_processes_the_first_one_writes(cli, trained, monkeypatch):
     assert Path("0.html").exists() and not Path("1.html").exists()
 
 
-def test_a_number_beyond_all_floats_is_left_out(cli, trained, read, tmp_path):
+@pytest.mark.slow
+@pytest.mark.usefixtures("stub_figures")
+def test_number_too_large_for_a_float_is_omitted(cli, trained, read, tmp_path):
     other = tmp_path / "b"
     shutil.copytree(trained, other, ignore=shutil.ignore_patterns("checkpoints", "export"))
     lines = [json.loads(line) for line in (other / "metrics.jsonl").read_text().splitlines()]
@@ -128,6 +137,8 @@ def test_a_number_beyond_all_floats_is_left_out(cli, trained, read, tmp_path):
     assert any(each.startswith("Accuracy over 2 epochs: train from 1e+301") for each in said)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("stub_figures")
 def test_a_run_without_most_of_its_files_has_a_page(cli, trained, read, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
@@ -151,10 +162,10 @@ def test_a_run_without_most_of_its_files_has_a_page(cli, trained, read, tmp_path
         (["RUN", "--set", "data.name=mnist", "--set", "data.download=false"], 4, "MNIST is not in"),
         (["RUN", "-o", __file__ + "/a.html"], 1, "could not write"),
         (["RUN", "-o", "."], 2, "-o . is not a file"),
-        (["RUN", "-o", "-"], 2, "-o . is not a file"),
+        (["RUN", "-o", "-"], 2, "-o - is not a file"),
     ],
 )
-def test_what_cannot_be_done_is_refused(cli, trained, arguments, code, said):
+def test_invalid_arguments_are_refused(cli, trained, arguments, code, said):
     new = [] if "-o" in arguments else ["-o", "new/a.html"]
     found, out, err = cli("report", *(trained if a == "RUN" else a for a in arguments), *new)
     assert (found, out) == (code, "")
@@ -162,7 +173,7 @@ def test_what_cannot_be_done_is_refused(cli, trained, arguments, code, said):
     assert not list(Path().iterdir())
 
 
-def test_what_cannot_be_done_is_refused_before_the_work(cli, trained, tmp_path):
+def test_invalid_arguments_are_refused_before_the_evaluation(cli, trained, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
     shutil.copy(trained / "config.toml", bare)

@@ -1,11 +1,11 @@
-"""One sample on its way: the same spikes and answers as those that are counted."""
+"""The trace of one sample equals the counted spikes and the predictions."""
 
 import pytest
 import torch
 
 from asnn.measure.spikes import SpikeRates
 from asnn.models import create_model
-from asnn.reports.sample_trace import MOST_NEURONS, trace_sample
+from asnn.reports.sample_trace import MAX_NEURONS, trace_sample
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def image():
     return torch.rand(1, 12, 12, generator=torch.Generator().manual_seed(1))
 
 
-def test_its_spikes_are_those_that_are_counted(model, image):
+def test_spikes_equal_the_counted_spikes(model, image):
     found = trace_sample(model, image)
     with torch.no_grad(), SpikeRates(model) as rates:
         logits = model(image.unsqueeze(0))
@@ -29,20 +29,20 @@ def test_its_spikes_are_those_that_are_counted(model, image):
     assert [layer.name for layer in found.layers] == list(by_layer)
     for layer in found.layers:
         assert layer.total == pytest.approx(sum(by_layer[layer.name]) * layer.neurons)
-        assert layer.spikes.shape == (3, min(layer.neurons, MOST_NEURONS))
+        assert layer.spikes.shape == (3, min(layer.neurons, MAX_NEURONS))
     for t in range(3):
-        sure = logits[: t + 1].mean(0).softmax(1)[0]
-        assert found.answers[t] == int(sure.argmax())
-        assert found.confidence[t] == pytest.approx(float(sure.max()), abs=1e-5)
+        probabilities = logits[: t + 1].mean(0).softmax(1)[0]
+        assert found.predictions[t] == int(probabilities.argmax())
+        assert found.confidence[t] == pytest.approx(float(probabilities.max()), abs=1e-5)
 
 
-def test_of_a_small_layer_all_neurons_are_shown(model, image):
-    small = [layer for layer in trace_sample(model, image).layers if layer.neurons <= MOST_NEURONS]
+def test_small_layers_show_all_neurons(model, image):
+    small = [layer for layer in trace_sample(model, image).layers if layer.neurons <= MAX_NEURONS]
     assert small
     assert all(int(layer.spikes.sum()) == layer.total for layer in small)
 
 
-def test_the_network_is_left_as_it_is(model, image):
+def test_the_network_is_not_changed(model, image):
     kernels = [module.kernels for module in model.modules() if hasattr(module, "kernels")]
     trace_sample(model, image)
     assert [m.kernels for m in model.modules() if hasattr(m, "kernels")] == kernels
@@ -56,9 +56,9 @@ def test_a_random_code_is_drawn_the_same_each_time(image):
     first = trace_sample(model, image)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(6)
-    assert torch.equal(trace_sample(model, image).coded.steps, first.coded.steps)
+    assert torch.equal(trace_sample(model, image).encoded.steps, first.encoded.steps)
     assert first.random
 
 
-def test_a_code_without_chance_is_not_random(model, image):
+def test_deterministic_code_is_not_random(model, image):
     assert not trace_sample(model, image).random

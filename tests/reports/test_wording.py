@@ -1,4 +1,4 @@
-"""Numbers in words."""
+"""Numbers as text."""
 
 import pytest
 
@@ -17,14 +17,14 @@ def test_energies(picojoules, said):
     ("value", "said"), [(12, "12"), (1234.4, "1,234"), (12.345, "12.3"), (None, "–"), (0.0, "0")]
 )
 def test_numbers(value, said):
-    assert wording.whole(value) == said
+    assert wording.number(value) == said
 
 
 @pytest.mark.parametrize(
     ("value", "said"), [(999, "999"), (1000, "1.00 k"), (215168, "215 k"), (1.742e6, "1.74 M")]
 )
 def test_numbers_in_short(value, said):
-    assert wording.short(value) == said.replace(" ", "\N{NO-BREAK SPACE}")
+    assert wording.short_number(value) == said.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def test_lists_and_long_names():
@@ -34,4 +34,4 @@ def test_lists_and_long_names():
         "a and b",
         "a, b and c",
     ]
-    assert wording.a_line("abcdef", 4) == "abc…"
+    assert wording.truncate("abcdef", 4) == "abc…"
