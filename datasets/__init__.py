@@ -1,4 +1,4 @@
-"""Where samples come from: data sets by name, their splits, batches and augmentation."""
+"""Data sets by name, their splits, batches and augmentation."""
 
 from .base import DataSet, Source, Split
 from .batches import Batches

@@ -1,4 +1,4 @@
-"""What a data set is: splits of images and labels, and a fingerprint that says which."""
+"""Data sets: splits of images and labels, and a fingerprint of their content."""
 
 import hashlib
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from torch import Tensor
 from ..core.registry import unknown
 
 MOMENT_SAMPLES = 5_000
-"""How many samples of a lazy training split the mean and deviation are taken from."""
+"""Samples of a lazy training split for its mean and standard deviation."""
 
 CHUNK = 4_096
 
 
 @runtime_checkable
 class LazyImages(Protocol):
-    """Images that are decoded when asked for; picklable, for the workers of a DataLoader.
+    """Images that are decoded at access; picklable, for the workers of a DataLoader.
 
-    An object that also has `identity(index) -> str` (a name and a size, say) is fingerprinted
-    by that instead of by its pixels.
+    If an object also has `identity(index) -> str` (such as name and size of a file), its
+    fingerprint is computed from that instead of the pixels.
     """
 
     shape: tuple[int, ...]
@@ -43,9 +43,9 @@ class Split:
 
 @dataclass(frozen=True)
 class Source:
-    """What a loader returns; the parts that are None are cut from the training part.
+    """The result of a loader; parts that are None are cut from the training part.
 
-    `full_scale` is the uint8 value that means 1.0.
+    `full_scale` is the uint8 value of 1.0.
     """
 
     train: Split
@@ -57,7 +57,7 @@ class Source:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Three disjoint splits of one source, ready to be batched."""
+    """Three disjoint splits of one source."""
 
     name: str
     train: Split
@@ -77,7 +77,7 @@ class DataSet:
         """Return the split called `train`, `validation` or `test`.
 
         Raises:
-            ConfigError: it has another name.
+            ConfigError: an unknown name.
         """
         splits = {"train": self.train, "validation": self.validation, "test": self.test}
         if name not in splits:
@@ -85,10 +85,10 @@ class DataSet:
         return splits[name]
 
     def moments(self) -> tuple[list[float], list[float]]:
-        """Return mean and standard deviation per channel of the training images in [0, 1] units.
+        """Return mean and standard deviation of the training images in [0, 1], by channel.
 
-        A lazy split is sampled: 5,000 images spread evenly. A constant channel has deviation 1,
-        so that dividing by it is harmless.
+        A lazy split is sampled at 5,000 equally spaced images. A constant channel has deviation 1,
+        so that division by it is safe.
         """
         images = self.train.images
         channels = images.shape[1]
@@ -103,7 +103,7 @@ class DataSet:
             seen += values[:, 0].numel()
         mean = total / seen
         deviation = (squares / seen - mean.square()).clamp(min=0).sqrt()
-        # Below one millionth is rounding, not contrast: a step of uint8 is 1/255.
+        # Below 1e-6 is rounding: a step of uint8 is 1/255.
         deviation[deviation < 1e-6] = 1.0
         return mean.tolist(), deviation.tolist()
 
@@ -111,7 +111,7 @@ class DataSet:
 def fingerprint(*splits: Split) -> str:
     """Return the sha256 over labels and pixel bytes of the splits, in order.
 
-    Lazy images count by their identity, which spares decoding all of them.
+    Lazy images enter by their identity, so that none is decoded.
     """
     digest = hashlib.sha256()
     for split in splits:
@@ -134,6 +134,6 @@ def _chunks(images: Tensor | LazyImages):
         yield from images.split(CHUNK)
         return
     count = min(MOMENT_SAMPLES, len(images))
-    chosen = [place * len(images) // count for place in range(count)]
+    chosen = [number * len(images) // count for number in range(count)]
     for start in range(0, count, 256):
         yield torch.stack([images[index] for index in chosen[start : start + 256]])

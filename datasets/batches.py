@@ -1,4 +1,4 @@
-"""Batches of one epoch: indexed tensors where the data is in memory, workers where it is not."""
+"""Batches of one epoch, from tensors in memory or from images that workers decode."""
 
 import contextlib
 import signal
@@ -18,29 +18,29 @@ from .transforms.mixing import Targets
 class Batches:
     """Yields `(x, targets)`: float32 images `[B, C, H, W]` in [0, 1] and their targets.
 
-    The order, and one seed per batch for its augmentation, are drawn from `generator` when the
-    iteration begins. So an epoch taken up at batch `start`, with the generator as it was at the
-    beginning of that epoch, goes on exactly as it would have.
+    The order, and one seed per batch for its augmentation, are drawn from `generator` at the start
+    of the iteration. So an epoch resumed at batch `start`, with the generator state of the
+    beginning of that epoch, yields the same batches as without the interruption.
 
     Args:
-        split: where the samples come from.
+        split: the samples.
         batch_size: samples per batch; the last batch may be smaller.
-        full_scale: the uint8 value that means 1.0.
-        device: where the batches are wanted.
-        shuffle: a new order each time; a last batch of a single sample is then left out (batch
-            norm cannot train on it), unless it is the only one.
-        generator: on the CPU; torch's global one where it is None.
-        augment: changes of the images.
+        full_scale: the uint8 value of 1.0.
+        device: the device of the batches.
+        shuffle: a new order each epoch; drops a last batch of one sample, which batch norm cannot
+            train on, unless it is the only batch.
+        generator: on the CPU; torch's global generator by default.
+        augment: augmentation of the images.
         epoch: counted from 0, for augmentation that depends on it.
-        workers: processes that decode lazy images; 0 decodes in this one.
-        start: leave out that many batches without loading them.
-        part: rank and number of processes: of each batch, only the share of this process, sizes
-            as equal as can be. With `shuffle`, a last batch with less than two samples for each
-            is left out, unless it is the only one.
+        workers: processes that decode lazy images; 0 decodes in this process.
+        start: the number of batches to skip without loading them.
+        part: (rank, world size): yield only the share of this process of each batch, in sizes that
+            differ by at most one. With `shuffle`, drops a last batch with less than two samples
+            per process, unless it is the only batch.
 
     Raises:
         ConfigError: `batch_size` is not positive, `start` or `workers` is negative, or a batch
-            has not a sample (to train on, two) for each process.
+            has less than one sample (two in training) per process.
         DataError: a lazy image cannot be decoded.
     """
 
@@ -59,13 +59,13 @@ class Batches:
         start: int = 0,
         part: tuple[int, int] = (0, 1),
     ) -> None:
-        for key, value, least in (
+        for key, value, minimum in (
             ("batch_size", batch_size, 1),
             ("workers", workers, 0),
             ("start", start, 0),
         ):
-            if value < least:
-                raise ConfigError(f"{key} is {value}", why=f"it must be at least {least}")
+            if value < minimum:
+                raise ConfigError(f"{key} is {value}", why=f"it must be at least {minimum}")
         self.split = split
         self.batch_size = batch_size
         self.device = torch.device(device)
@@ -76,14 +76,15 @@ class Batches:
         self.workers = workers
         self.start = start
         self.rank, self.processes = part
-        each = 2 if shuffle else 1
-        if self.processes > 1 and min(batch_size, len(split)) < each * self.processes:
+        per_process = 2 if shuffle else 1
+        if self.processes > 1 and min(batch_size, len(split)) < per_process * self.processes:
             raise ConfigError(
                 f"{min(batch_size, len(split))} samples are too few for {self.processes} processes",
-                why=f"each needs {each} of a batch" + (", for batch norm" if shuffle else ""),
+                why=f"each needs {per_process} of a batch"
+                + (", for batch norm" if shuffle else ""),
                 remedy="use larger batches or more samples, or start fewer processes",
             )
-        # On the device, because CUDA multiplies by the reciprocal of a plain number: another bit.
+        # A tensor, because CUDA divides by a Python number through its reciprocal, inexactly.
         self.full_scale = torch.tensor(full_scale, dtype=torch.float32, device=self.device)
 
     def __len__(self) -> int:
@@ -100,7 +101,7 @@ class Batches:
         if self.augment is not None:
             seeds = torch.randint(2**62, (count,), generator=self.generator).tolist()
         shares = [index.tensor_split(self.processes)[self.rank] for index in chosen[self.start :]]
-        # Each process draws numbers of its own; the first one those of a process that is alone.
+        # Rank 0 draws what a single process draws, the other ranks other numbers.
         seeds = [seed + self.rank for seed in seeds[self.start :]]
         indices = tuple(shares)
         for index, images, seed in zip(indices, self._images(indices), seeds, strict=True):
@@ -114,18 +115,18 @@ class Batches:
             )
 
     def _batches_per_epoch(self) -> int:
-        whole, rest = divmod(len(self.split), self.batch_size)
-        if 0 < rest < 2 * self.processes and whole > 0 and self.shuffle:
-            return whole
-        return whole + (rest > 0)
+        full, rest = divmod(len(self.split), self.batch_size)
+        if 0 < rest < 2 * self.processes and full > 0 and self.shuffle:
+            return full
+        return full + (rest > 0)
 
-    def places(self) -> Tensor:
-        """Return where in the split the samples of this process stand; they are not shuffled."""
+    def sample_indices(self) -> Tensor:
+        """Return the indices in the split of this process's samples, without shuffling."""
         batches = torch.arange(len(self.split)).split(self.batch_size)[self.start :]
         return torch.cat([batch.tensor_split(self.processes)[self.rank] for batch in batches])
 
     def size(self, batch: int) -> int:
-        """Return the number of samples of a batch of the epoch, over all processes."""
+        """Return the number of samples of a batch over all processes."""
         return min(self.batch_size, len(self.split) - batch * self.batch_size)
 
     def _images(self, indices: tuple[Tensor, ...]) -> Iterator[Tensor]:
@@ -136,15 +137,15 @@ class Batches:
 
     def _to_device(self, values: Tensor) -> Tensor:
         if self.device.type == "cuda":
-            # Only a copy from pinned memory leaves the CPU free to fetch the next batch.
+            # Only a copy from pinned memory is asynchronous.
             return values.pin_memory().to(self.device, non_blocking=True)
         return values.to(self.device)
 
 
 class _Samples:
-    """The face of lazy images that a DataLoader wants: one batch at a time.
+    """Lazy images with the interface of a DataLoader's data set, one batch per access.
 
-    An error comes back as a value: raised in a worker it would lose its parts on the way.
+    An error is returned as a value: a DataLoader re-raises one from a worker without its fields.
     """
 
     def __init__(self, images: LazyImages) -> None:
@@ -155,33 +156,33 @@ class _Samples:
 
     def __getitems__(self, indices: list[int]) -> Tensor | DataError:
         try:
-            # A process may have no share in the last batch.
+            # A process's share of the last batch may be empty.
             return torch.stack([self.images[index] for index in indices or [0]])[: len(indices)]
         except DataError as error:
             return error
 
 
-def _as_it_is(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch
 
 
 @contextlib.contextmanager
-def _signals_held() -> Iterator[None]:
-    """Let workers that are started within never see the signals that ask a training to stop.
+def _blocked_signals() -> Iterator[None]:
+    """Block SIGINT, SIGTERM and SIGHUP, so that workers started in the block ignore them.
 
-    A signal to the whole group, as from `timeout` or a service manager, would end them, and with
-    them the step that the training has yet to finish. They end when it does.
+    A signal to the process group, as from `timeout` or a service manager, would end the workers
+    before the training has finished its step. They end with the training.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    former = signal.pthread_sigmask(
+    previous = signal.pthread_sigmask(
         signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     )
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def _decoded(images: LazyImages, indices: tuple[Tensor, ...], workers: int) -> Iterator[Tensor]:
@@ -189,12 +190,13 @@ def _decoded(images: LazyImages, indices: tuple[Tensor, ...], workers: int) -> I
         _Samples(images),  # type: ignore[arg-type]
         batch_sampler=[index.tolist() for index in indices],
         num_workers=workers,
-        collate_fn=_as_it_is,
-        # Its own, or each epoch would draw a number from the global one.
+        collate_fn=_identity,
+        # Otherwise each epoch would draw a number from the global generator.
         generator=torch.Generator(),
     )
+    decoded: Any = None
     try:
-        with _signals_held():
+        with _blocked_signals():
             decoded = iter(loader)
         for batch in decoded:
             if isinstance(batch, DataError):
@@ -208,3 +210,7 @@ def _decoded(images: LazyImages, indices: tuple[Tensor, ...], workers: int) -> I
             why=next(iter(str(error).splitlines()), ""),
             remedy="lower train.workers, or raise the limits of memory and open files",
         ) from error
+    finally:
+        # A traceback may keep this frame and with it the iterator, whose workers ignore SIGTERM:
+        # at its exit the process would wait for them for ever.
+        decoded = None

@@ -1,4 +1,4 @@
-"""From a name and its options to a data set in three splits."""
+"""The registry of data sets, and their three splits."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ dataset_registry = Registry(
     },
 )
 
-TEST_CUT, VALIDATION_CUT = 1, 2
+TEST_CUT, VALIDATION_CUT = 1, 2  # the random stream of each cut
 
 
 def load_dataset(
@@ -39,24 +39,23 @@ def load_dataset(
 
     Args:
         name: a name of `dataset_registry`.
-        validation: the share of the training part that is kept for validation; not used where
-            the source brings a validation part.
-        test: the share that is kept for testing, cut before validation; not used where the
-            source brings a test part.
-        limit: train on that many samples only, classes in proportion; validation and test stay
-            whole.
+        validation: the share of the training part for validation; not used if the source has a
+            validation part.
+        test: the share for testing, cut before validation; not used if the source has a test part.
+        limit: the number of training samples, classes in proportion; validation and test are not
+            reduced.
         options: the keyword parameters of the loader.
 
     Raises:
         ConfigError: an unknown name or option, or a share outside (0, 1).
-        DataError: files that are missing, damaged or too few.
+        DataError: missing or damaged files, or too few samples.
     """
     loader = dataset_registry.get(name)
     for key, share in (("validation", validation), ("test", test)):
         if not 0 < share < 1:
             raise ConfigError(
                 f"{key} is {share}",
-                why="it is a share of the samples, between 0 and 1, both excluded",
+                why="it is a share of the samples, above 0 and below 1",
                 remedy=f"choose for example --set data.{key}=0.1",
             )
     if limit is not None and limit < 1:
@@ -68,16 +67,16 @@ def load_dataset(
     _check_options(name, loader, options)
     source: Source = loader(**options)
 
-    train, tested, validated = source.train, source.test, source.validation
-    if tested is None:
-        train, tested = cut(train, test, TEST_CUT)
-    if validated is None:
-        train, validated = cut(train, validation, VALIDATION_CUT)
-    for part, split in (("validation", validated), ("test", tested)):
+    train, test_part, validation_part = source.train, source.test, source.validation
+    if test_part is None:
+        train, test_part = cut(train, test, TEST_CUT)
+    if validation_part is None:
+        train, validation_part = cut(train, validation, VALIDATION_CUT)
+    for part, split in (("validation", validation_part), ("test", test_part)):
         if len(split) == 0:
             raise DataError(
                 f"{name} has too few samples to cut a {part} part from",
-                why=f"every class has a single one ({len(train)} in all)",
+                why=f"every class has a single sample ({len(train)} in all)",
                 remedy=f"give more samples, or a {part} part of its own",
             )
     if limit is not None:
@@ -85,11 +84,11 @@ def load_dataset(
     return DataSet(
         name=name,
         train=train,
-        validation=validated,
-        test=tested,
+        validation=validation_part,
+        test=test_part,
         classes=source.classes,
         full_scale=source.full_scale,
-        fingerprint=fingerprint(train, validated, tested),
+        fingerprint=fingerprint(train, validation_part, test_part),
     )
 
 
@@ -99,6 +98,6 @@ def _check_options(name: str, loader: Any, options: dict[str, Any]) -> None:
         if parameter.default is parameter.empty and key not in options:
             raise ConfigError(
                 f"data set {name} needs {key}",
-                why="it cannot be found without",
+                why="the data cannot be found without it",
                 remedy=f"give --set data.{key}=...",
             )

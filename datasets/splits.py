@@ -1,4 +1,4 @@
-"""Cutting one split into disjoint, stratified parts, the same in every run."""
+"""Stratified, disjoint parts of a split, the same in every run."""
 
 import numpy as np
 import torch
@@ -7,11 +7,11 @@ from torch import Tensor
 from .base import LazyImages, Split
 
 SEED = 1797
-"""Fixed for ever: runs with different seeds must see the same three splits."""
+"""Never changes: runs with different seeds have the same three splits."""
 
 
-class View:
-    """Some of the images of a lazy object, chosen by index."""
+class LazySubset:
+    """Lazy images at given indices of other lazy images."""
 
     def __init__(self, images: LazyImages, indices: Tensor) -> None:
         self.images = images
@@ -34,48 +34,48 @@ def take(split: Split, indices: Tensor) -> Split:
     """Return the samples of `split` at `indices` `[M]`."""
     if isinstance(split.images, Tensor):
         return Split(split.images[indices], split.labels[indices])
-    return Split(View(split.images, indices), split.labels[indices])
+    return Split(LazySubset(split.images, indices), split.labels[indices])
 
 
 def cut(split: Split, fraction: float, part: int) -> tuple[Split, Split]:
-    """Cut a stratified `fraction` off `split`, and return (what is left, what was cut off).
+    """Return `split` without a stratified `fraction`, and that fraction.
 
-    Every class gives its rounded share: at least one sample, and never its last one. `part`
-    numbers the cuts of one source, so that they draw independently.
+    Each class gives its rounded share, at least one sample and never its last. `part` numbers the
+    cuts of one source, so that their random numbers are independent.
     """
     random = np.random.default_rng([SEED, part])
     labels = split.labels.numpy()
-    away = np.zeros(len(labels), dtype=bool)
+    is_cut = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
         share = max(1, int(fraction * len(members) + 0.5))
-        away[members[: min(share, len(members) - 1)]] = True
+        is_cut[members[: min(share, len(members) - 1)]] = True
     return (
-        take(split, torch.from_numpy(np.flatnonzero(~away))),
-        take(split, torch.from_numpy(np.flatnonzero(away))),
+        take(split, torch.from_numpy(np.flatnonzero(~is_cut))),
+        take(split, torch.from_numpy(np.flatnonzero(is_cut))),
     )
 
 
 def head(split: Split, count: int | None) -> Split:
-    """Return the first `count` samples of `split` in its own order; all of them for None."""
+    """Return the first `count` samples of `split`, all of them for None."""
     if count is None or count >= len(split):
         return split
     return take(split, torch.arange(count))
 
 
 def subset(split: Split, limit: int) -> Split:
-    """Return `limit` samples of `split`: the head of a fixed order that mixes the classes evenly.
+    """Return `limit` samples of `split`, classes in proportion.
 
-    A smaller limit keeps a subset of what a larger one keeps.
+    They are the first of a fixed order, so a smaller limit gives a subset of a larger one.
     """
     if limit >= len(split):
         return split
     random = np.random.default_rng([SEED, 0])
     labels = split.labels.numpy()
-    place = np.empty(len(labels))
+    rank = np.empty(len(labels))
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
-        # Spread over [0, 1): whatever length the head has, each class has its share in it.
-        place[members] = (np.arange(len(members)) + random.random()) / len(members)
-    kept = np.sort(np.argsort(place, kind="stable")[:limit])
+        # Each class is equally spaced over [0, 1), so that any first part has its share of it.
+        rank[members] = (np.arange(len(members)) + random.random()) / len(members)
+    kept = np.sort(np.argsort(rank, kind="stable")[:limit])
     return take(split, torch.from_numpy(kept))

@@ -17,8 +17,8 @@ from .torchvision_import import torchvision
 def load_cifar10(*, dir: str = "data", download: bool = True) -> Source:
     """Return CIFAR-10, uint8 `[N, 3, 32, 32]`, from `<dir>/cifar-10-batches-py` or its archive.
 
-    Files that are there are used without network; missing ones are downloaded, unless `download`
-    is false.
+    Existing files are used without network; missing ones are downloaded, unless `download` is
+    false.
 
     Raises:
         DataError: the files are damaged, or missing and cannot be downloaded.
@@ -40,8 +40,8 @@ def _load(class_name: str, title: str, root: Path, download: bool) -> Source:
     try:
         train = cls(root, train=True)
     except RuntimeError:
-        # Its one message covers absent and damaged files; the user needs to know which.
-        _mend(cls, class_name, title, root, download)
+        # torchvision has one message for missing and damaged files; ours tells them apart.
+        _unpack_or_download(cls, class_name, title, root, download)
         train = _open(cls, title, root, train=True)
     test = _open(cls, title, root, train=False)
     return Source(_split(train), _split(test), list(train.classes))
@@ -58,18 +58,18 @@ def _open(cls: Any, title: str, root: Path, **options: bool) -> Any:
         ) from error
 
 
-def _mend(cls: Any, class_name: str, title: str, root: Path, download: bool) -> None:
+def _unpack_or_download(cls: Any, class_name: str, title: str, root: Path, download: bool) -> None:
     archive, folder = root / cls.filename, root / cls.base_folder
     if archive.is_file():
         _check_archive(archive, title, cls.tgz_md5)
-        # The checksum being right, torchvision unpacks it without network.
+        # With a valid checksum torchvision unpacks it without network.
         _open(cls, title, root, train=True, download=True)
         return
     present = [path for path in _batch_files(cls, folder) if path.is_file()]
     if present and len(present) == len(_batch_files(cls, folder)):
         raise DataError(
             f"the files of {title} in {folder} are corrupt",
-            why="they are all there, but not all have their published checksum",
+            why="no file is missing, but not all have their published checksum",
             remedy=f"delete {folder} and run again",
         )
     if present:
@@ -91,7 +91,7 @@ def _check_archive(archive: Path, title: str, checksum: str) -> None:
     try:
         if torchvision().datasets.utils.check_integrity(archive, checksum):
             return
-        # Not what it should be: the gzip stream's own length and checksum tell in what way.
+        # The gzip stream has its own length and checksum, which tell truncation from corruption.
         with gzip.open(archive) as stream:
             while stream.read(1 << 20):
                 pass

@@ -1,4 +1,4 @@
-"""The digits that scikit-learn carries: 1,797 images of 8x8, no network and no files."""
+"""The digits data set of scikit-learn: 1,797 images of 8x8, without network and files."""
 
 import torch
 

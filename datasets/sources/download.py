@@ -1,4 +1,4 @@
-"""Downloads through torchvision: what is wanted appears whole, or the reason is given."""
+"""Downloads by torchvision, complete or not at all."""
 
 import contextlib
 import tarfile
@@ -22,22 +22,22 @@ def download(
     allowed: bool,
     **options: object,
 ) -> None:
-    """Let `torchvision.datasets.<class_name>` download, and move the `wanted` paths into `root`.
+    """Download by `torchvision.datasets.<class_name>` and move the `wanted` paths into `root`.
 
-    It works in a temporary folder: an interrupted download leaves nothing in `root`, and files
-    that are there already stay as they are.
+    The download goes to a temporary folder: if it is interrupted, nothing is left in `root`.
+    Existing files are kept.
 
     Raises:
-        DataError: it is not allowed, there is no network, the server failed, or `root` cannot be
-            written.
+        DataError: downloads are not allowed, there is no network, the server fails, or `root`
+            cannot be written.
     """
     folders = sorted({str((root / relative).parent) for relative in wanted})
-    places = f"{', '.join(Path(relative).name for relative in wanted)} into {', '.join(folders)}"
+    files = f"{', '.join(Path(relative).name for relative in wanted)} into {', '.join(folders)}"
     if not allowed:
         raise DataError(
             f"{title} is not in {root}",
-            why="data.download is false, so that the network is not used",
-            remedy=f"name the right folder with --data-dir, or put {places}",
+            why="data.download is false, so the network is not used",
+            remedy=f"name the right folder with --data-dir, or put {files}",
         )
     new = not root.exists()
     try:
@@ -56,5 +56,5 @@ def download(
         raise DataError(
             f"could not download {title}",
             why=" ".join(str(error).split()) or type(error).__name__,
-            remedy=f"check the network and run again, or put {places}",
+            remedy=f"check the network and run again, or put {files}",
         ) from error

@@ -1,4 +1,4 @@
-"""A user's own images: a folder for each class, on disk or in a zip."""
+"""Images in class folders, on disk or in a zip."""
 
 from pathlib import PurePosixPath
 from typing import Literal
@@ -7,7 +7,7 @@ import torch
 
 from ...core.errors import ConfigError, DataError
 from ..base import Source, Split
-from .decode import Decoder, LazyFiles, decode_all, modes, open_image
+from .decode import Decoder, LazyFiles, are_grey, decode_all, open_image
 from .store import EXTENSIONS, Store, open_store
 
 PARTS = {"train": "train", "test": "test", "validation": "validation", "val": "validation"}
@@ -25,17 +25,16 @@ def load_folder(
 ) -> Source:
     """Return the images of class folders, uint8 `[N, C, H, W]`, classes in alphabetical order.
 
-    The layout is `<class>/image.png` or `train/<class>/image.png` (with `test/` and
-    `validation/` beside `train/`, where there are such parts), in a folder or a zip. Images are
-    PNG, JPEG, BMP or WebP; other and hidden files are passed over.
+    The layout is `<class>/image.png` or `train/<class>/image.png` (optionally with `test/` and
+    `validation/` beside `train/`), in a folder or a zip. Images are PNG, JPEG, BMP or WebP; other
+    and hidden files are ignored.
 
     Args:
         path: the folder or zip.
         test_path: another folder or zip with the test part.
-        size: [height, width] to bring every image to.
-        colour: "auto" is grey where all of 100 images, spread evenly, are.
-        memory_limit: up to that many GiB of pixels are held in memory; beyond, images are
-            decoded when they are needed.
+        size: [height, width] to resize every image to.
+        colour: "auto" is grey if 100 equally spaced images are.
+        memory_limit: GiB of pixels that are kept in memory; larger sets are decoded at access.
 
     Raises:
         ConfigError: a size that is not two positive numbers, an unknown colour.
@@ -76,16 +75,16 @@ def load_folder(
 
 
 def _parts(store: Store, path: str) -> dict[str, dict[str, list[str]]]:
-    """Return part -> class -> sorted image names; without part folders all is `train`."""
+    """Return part -> class -> sorted image names; without part folders all images are `train`."""
     names = {name: PurePosixPath(name).parts for name in sorted(store.sizes)}
-    # Many archives hold everything in one folder named after themselves.
+    # Many archives have a single top folder with their own name.
     while len(tops := {parts[0] for parts in names.values()}) == 1 and not tops & PARTS.keys():
         if any(len(parts) < 3 for parts in names.values()):
             break
         names = {name: parts[1:] for name, parts in names.items()}
     inside = {name: parts for name, parts in names.items() if len(parts) > 1}
     tops = {parts[0] for parts in inside.values()}
-    # A class may be called train or test too; then its images lie directly in it.
+    # A class may be called train or test; then its images are directly in it.
     deep = {parts[0] for parts in inside.values() if len(parts) > 2}
     flat = {parts[0] for parts in inside.values() if len(parts) == 2}
     in_parts = bool(tops & deep & PARTS.keys()) and not tops & flat & PARTS.keys()
@@ -93,7 +92,7 @@ def _parts(store: Store, path: str) -> dict[str, dict[str, list[str]]]:
         raise DataError(
             f"{path} has images beside its parts {', '.join(sorted(tops & PARTS.keys()))}",
             why=f"in {', '.join(sorted(tops - PARTS.keys()))}",
-            remedy="take them out, or give the folder of the training images as data.path",
+            remedy="move them elsewhere, or give the folder of the training images as data.path",
         )
     found: dict[str, dict[str, list[str]]] = {}
     for name, parts in inside.items():
@@ -126,7 +125,7 @@ def _classes(parts: dict[str, dict[str, list[str]]], path: str) -> list[str]:
     if len(classes) < 2:
         raise DataError(
             f"{path} has only one class, {classes[0]}",
-            why="there is nothing to tell apart",
+            why="classification needs two classes or more",
             remedy="put the images of each class into a folder named after it",
         )
     for part, by_class in parts.items():
@@ -145,13 +144,13 @@ def _classes(parts: dict[str, dict[str, list[str]]], path: str) -> list[str]:
 def _shape(
     store: Store, names: list[str], size: list[int] | None, colour: str
 ) -> tuple[tuple[int, int, int], str]:
-    """Return (channels, height, width), and the name of the image that it was taken from."""
-    # Spread evenly: the first in order are all of one class.
+    """Return (channels, height, width), and the name of the image that has that size."""
+    # Equally spaced, since the first images are all of one class.
     count = min(COLOUR_SAMPLES, len(names))
-    sample = [names[place * len(names) // count] for place in range(count)]
+    sample = [names[number * len(names) // count] for number in range(count)]
     if colour == "auto":
-        colour = "grey" if all(modes(store, sample)) else "rgb"
+        colour = "grey" if all(are_grey(store, sample)) else "rgb"
     channels = 1 if colour == "grey" else 3
     first = open_image(store, sample[0])
     height, width = size or (first.height, first.width)
-    return (channels, height, width), store.place(sample[0])
+    return (channels, height, width), store.display_name(sample[0])

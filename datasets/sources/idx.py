@@ -1,4 +1,4 @@
-"""The idx format of MNIST and its kin, plain or gzipped."""
+"""The idx format of MNIST, plain or gzipped."""
 
 import gzip
 import io
@@ -24,7 +24,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     in memory.
 
     Raises:
-        DataError: the file ends too early (an interrupted download), or it is corrupt.
+        DataError: the file is truncated or corrupt.
     """
     start = 4 + 4 * dimensions
     content = _content(path, start)
@@ -35,19 +35,19 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     if len(content) >= 4 and content[3] != dimensions:
         raise corrupt(path, f"it has {content[3]} dimensions, expected {dimensions}")
     if len(content) < start:
-        raise too_short(path, f"its header takes {start} bytes, there are {len(content)}")
+        raise too_short(path, f"its header has {start} bytes, the file {len(content)}")
     shape = [int(size) for size in np.frombuffer(content, ">u4", dimensions, offset=4)]
-    # Python's integers: a nonsensical header must not overflow into a plausible length.
+    # Python integers: an invalid header must not overflow to a plausible length.
     expected = start + math.prod(shape)
     if len(content) < expected:
-        raise too_short(path, f"its header asks for {expected} bytes, there are {len(content)}")
+        raise too_short(path, f"its header states {expected} bytes, the file has {len(content)}")
     if len(content) > expected:
-        raise corrupt(path, f"its header asks for {expected} bytes, there are {len(content)}")
+        raise corrupt(path, f"its header states {expected} bytes, the file has {len(content)}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 def too_short(path: Path, why: str) -> DataError:
-    """Return the error for a file that stops before its end."""
+    """Return the error for a truncated file."""
     return DataError(
         f"{path} ends too early",
         why=f"{why}; probably an interrupted download",
@@ -56,7 +56,7 @@ def too_short(path: Path, why: str) -> DataError:
 
 
 def corrupt(path: Path, why: str) -> DataError:
-    """Return the error for a file whose content cannot be right."""
+    """Return the error for a file with invalid content."""
     return DataError(
         f"{path} is corrupt or not an idx file",
         why=why,

@@ -1,4 +1,4 @@
-"""MNIST and the sets that share its format, in torchvision's folder layout."""
+"""MNIST and data sets in its format, in torchvision's folder layout."""
 
 from pathlib import Path
 
@@ -22,11 +22,11 @@ FASHION = [
 def load_mnist(*, dir: str = "data", download: bool = True) -> Source:
     """Return MNIST's 60,000 and 10,000 grey images `[N, 1, 28, 28]` from `<dir>/MNIST/raw`.
 
-    Files that are there are used without network; missing ones are downloaded, unless `download`
-    is false.
+    Existing files are used without network; missing ones are downloaded, unless `download` is
+    false.
 
     Raises:
-        DataError: a file is cut off or corrupt, or missing and cannot be downloaded.
+        DataError: a file is truncated or corrupt, or missing and cannot be downloaded.
     """
     return _load("MNIST", dir, [str(digit) for digit in range(10)], download)
 
@@ -76,7 +76,7 @@ def _split(folder: Path, images_file: str, labels_file: str, classes: list[str])
     if labels.max() >= len(classes):
         raise corrupt(labels_path, f"label {labels.max()}, but there are {len(classes)} classes")
     return Split(
-        # A copy, because what was read is not writable, and torch warns about that.
+        # A copy, because the array is read-only and torch warns about that.
         torch.from_numpy(images.copy()).unsqueeze(1),
         torch.from_numpy(labels.astype("int64")),
     )

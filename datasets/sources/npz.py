@@ -1,4 +1,4 @@
-"""A user's own arrays in one .npz file."""
+"""Arrays in one .npz file."""
 
 import zipfile
 import zlib
@@ -17,14 +17,14 @@ LAYOUT = "[N, H, W] or [N, C, H, W]"
 
 
 def load_npz(*, path: str) -> Source:
-    """Return the arrays `x_train`, `y_train` and, where given, `x_test`, `y_test` of a file.
+    """Return the arrays `x_train`, `y_train` and, if present, `x_test`, `y_test` of a file.
 
     Images are `[N, H, W]` or `[N, C, H, W]`, uint8 or floats in [0, 1]; labels are `[N]`,
-    integers 0..K-1, each with a training sample. `x_validation` and `y_validation` take the place
-    of the part that is otherwise cut from the training samples; `classes` names the K classes.
+    integers 0..K-1, each with a training sample. `x_validation` and `y_validation` are used
+    instead of a part of the training samples; `classes` names the K classes.
 
     Raises:
-        DataError: the file is not an .npz, or an array is missing or not as said above.
+        DataError: the file is not an .npz, or an array is missing or invalid.
     """
     arrays = _read(Path(path).expanduser())
     for part in ("train", "test", "validation"):
@@ -52,7 +52,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         with open(path, "rb") as file:
             magic = file.read(4)
         if magic != b"PK\x03\x04":
-            raise _bad(path, "is not an .npz file", "it is no zip archive", _SAVE)
+            raise _bad(path, "is not an .npz file", "it is not a zip archive", _SAVE)
         return read_npz(path)
     except OSError as error:
         raise _bad(path, "could not be read", error.strerror or str(error)) from error
@@ -81,8 +81,8 @@ def _bad(path: Any, what: str, why: str, remedy: str = "") -> DataError:
 def _require(path: str, arrays: dict[str, Any], part: str) -> None:
     missing = [name for name in (f"x_{part}", f"y_{part}") if name not in arrays]
     if missing:
-        there = ", ".join(arrays) or "none at all"
-        raise _bad(path, f"has no array {' and no '.join(missing)}", f"found: {there}", _SAVE)
+        present = ", ".join(arrays) or "none"
+        raise _bad(path, f"has no array {' and no '.join(missing)}", f"found: {present}", _SAVE)
 
 
 def _split(path: str, arrays: dict[str, np.ndarray], part: str) -> Split:
@@ -189,7 +189,7 @@ def _check_contiguous(path: str, present: np.ndarray, names: list[str] | None, c
             "number the classes 0, 1, 2, ... without gaps",
         )
     if expected < 2:
-        raise _bad(path, "has only one class", "y_train is 0 throughout", "give two or more")
+        raise _bad(path, "has only one class", "y_train is always 0", "give two or more")
 
 
 def _check_like_training(path: str, part: str, split: Split, train: Split, count: int) -> None:
@@ -201,10 +201,10 @@ def _check_like_training(path: str, part: str, split: Split, train: Split, count
             "use the labels of the training samples",
         )
     if split.images.shape[1:] != train.images.shape[1:]:
-        here, there = list(split.images.shape[1:]), list(train.images.shape[1:])
+        found, expected = list(split.images.shape[1:]), list(train.images.shape[1:])
         raise _bad(
             path,
             f"has images of another size in x_{part}",
-            f"{here}, those in x_train are {there}",
+            f"{found}, those in x_train are {expected}",
             "give all images the same shape [C, H, W]",
         )

@@ -1,4 +1,4 @@
-"""Images that are given one file at a time: a picture, or an array of pictures."""
+"""One file of images: a picture, or an array of pictures."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ LAYOUTS = "[H, W], [C, H, W] with 1 or 3 channels, or [B, C, H, W]"
 
 
 @dataclass(frozen=True)
-class Given:
-    """What a file holds: images `[B, C, H, W]` in [0, 1], labels `[B]` where it has some."""
+class LabelledImages:
+    """Images `[B, C, H, W]` in [0, 1], and labels `[B]` if the file has them."""
 
     images: Tensor
     labels: Tensor | None = None
 
 
-def read_images(content: bytes, name: str) -> Given:
+def read_images(content: bytes, name: str) -> LabelledImages:
     """Return the images in the bytes of a PNG, JPEG, BMP, WebP, `.npy` or `.npz` file.
 
     Arrays are `[H, W]`, `[C, H, W]` with 1 or 3 channels, or `[B, C, H, W]`; uint8, or floats in
@@ -35,15 +35,15 @@ def read_images(content: bytes, name: str) -> Given:
 
     Args:
         content: the file's bytes.
-        name: what to call it in messages.
+        name: the name of the file in messages.
 
     Raises:
-        DataError: it is none of these, or it is damaged.
+        DataError: the file is of another kind, invalid or damaged.
     """
     if not content:
         raise DataError(f"{name} is empty", remedy="give an image, an .npy or an .npz file")
     if content.startswith(NPY):
-        return Given(_pixels(_load(content, name), name))
+        return LabelledImages(_pixels(_load(content, name), name))
     if content.startswith(ZIP):
         return _from_archive(_load(content, name), name)
     store: Any = _Bytes(content, name)
@@ -51,12 +51,12 @@ def read_images(content: bytes, name: str) -> Given:
     grey = image.mode in GREY or image.mode.startswith("I;16")
     decoder = Decoder(store, 1 if grey else 3, (image.height, image.width), False, name)
     pixels = torch.from_numpy(decoder.pixels(name).copy())
-    return Given(pixels.unsqueeze(0).float() / 255)
+    return LabelledImages(pixels.unsqueeze(0).float() / 255)
 
 
 @dataclass(frozen=True)
 class _Bytes:
-    """One file in memory, with the face of a `Store`."""
+    """One file in memory, with the interface of a `Store`."""
 
     content: bytes
     name: str
@@ -64,7 +64,7 @@ class _Bytes:
     def read(self, name: str) -> bytes:
         return self.content
 
-    def place(self, name: str) -> str:
+    def display_name(self, name: str) -> str:
         return self.name
 
 
@@ -79,19 +79,19 @@ def _load(content: bytes, name: str) -> Any:
         ) from error
 
 
-def _from_archive(arrays: dict[str, np.ndarray], name: str) -> Given:
+def _from_archive(arrays: dict[str, np.ndarray], name: str) -> LabelledImages:
     if "spikes" in arrays and "meta" in arrays:
-        raise DataError(f"{name} holds spikes already", remedy="give the images themselves")
+        raise DataError(f"{name} is a spike file", remedy="give the images instead")
     if "x" not in arrays and len(arrays) != 1:
         raise DataError(
             f"{name} has no array x",
-            why=f"found: {', '.join(list(arrays)[:8]) or 'no arrays at all'}",
+            why=f"found: {', '.join(list(arrays)[:8]) or 'no arrays'}",
             remedy="name the images x, or save them alone; for a data set with x_train and x_test "
             "use --dataset npz --path FILE, for a zip of pictures --dataset folder --path FILE",
         )
     images = _pixels(arrays.get("x", next(iter(arrays.values()))), name)
     if "y" not in arrays:
-        return Given(images)
+        return LabelledImages(images)
     labels = arrays["y"]
     if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
         raise DataError(
@@ -99,7 +99,7 @@ def _from_archive(arrays: dict[str, np.ndarray], name: str) -> Given:
             why=f"there are {len(images)} images",
             remedy="give every image one integer label",
         )
-    return Given(images, torch.from_numpy(labels.astype(np.int64)))
+    return LabelledImages(images, torch.from_numpy(labels.astype(np.int64)))
 
 
 def _pixels(array: np.ndarray, name: str) -> Tensor:

@@ -1,4 +1,4 @@
-"""Where image files lie: in a folder, or in a zip that is never unpacked to disk."""
+"""Image files in a folder, or in a zip that is not unpacked to disk."""
 
 import os
 import threading
@@ -10,25 +10,25 @@ from typing import Protocol
 from ...core.errors import DataError
 from ...formats.arrays import read_member
 
-MOST_BYTES = 2**28  # of one image file
+MAX_BYTES = 2**28  # of one image file
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 
 
 class Store(Protocol):
-    """Image files by relative name, with `/` between the parts; picklable."""
+    """Image files by their relative POSIX path; picklable."""
 
     sizes: dict[str, int]
 
     def read(self, name: str) -> bytes: ...
 
-    def place(self, name: str) -> str: ...
+    def display_name(self, name: str) -> str: ...
 
 
 def open_store(path: str) -> Store:
-    """Return the image files under a folder or in a zip, hidden ones passed over.
+    """Return the image files under a folder or in a zip, without hidden ones.
 
     Raises:
-        DataError: there is nothing at `path`, or it is neither, or the zip is damaged.
+        DataError: `path` is missing, neither a folder nor a zip, or a damaged zip.
     """
     root = Path(path).expanduser()
     if root.is_dir():
@@ -43,7 +43,7 @@ def open_store(path: str) -> Store:
 
 
 def is_image(name: str) -> bool:
-    """Tell whether `name` has the extension of an image, and no part of it is hidden."""
+    """Return whether `name` has the suffix of an image and no hidden part."""
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
     return not hidden and path.suffix.lower() in EXTENSIONS
@@ -66,8 +66,8 @@ class FolderStore:
         except OSError as error:
             raise DataError(f"could not list {root}", why=str(error)) from error
 
-    def place(self, name: str) -> str:
-        """Return how to call the file in a message."""
+    def display_name(self, name: str) -> str:
+        """Return the name of a file in messages."""
         return str(self.root / name)
 
     def read(self, name: str) -> bytes:
@@ -81,12 +81,12 @@ class FolderStore:
             return (self.root / name).read_bytes()
         except OSError as error:
             raise DataError(
-                f"could not read {self.place(name)}", why=error.strerror or str(error)
+                f"could not read {self.display_name(name)}", why=error.strerror or str(error)
             ) from error
 
 
 class ZipStore:
-    """The image files in a zip; each process opens it for itself."""
+    """The image files in a zip, which each process opens separately."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -106,15 +106,15 @@ class ZipStore:
         self._lock = threading.Lock()
         self._opened = None
 
-    def place(self, name: str) -> str:
-        """Return how to call the file in a message."""
+    def display_name(self, name: str) -> str:
+        """Return the name of a file in messages."""
         return f"{self.path}:{name}"
 
     def read(self, name: str) -> bytes:
         """Return the content of the file called `name`.
 
         Raises:
-            DataError: its part of the zip is damaged or cannot be unpacked.
+            DataError: it is damaged or cannot be unpacked.
         """
         _require_bounded(self, name)
         try:
@@ -122,19 +122,19 @@ class ZipStore:
             return read_member(archive, archive.getinfo(name))
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
             raise DataError(
-                f"{self.place(name)} is damaged",
+                f"{self.display_name(name)} is damaged",
                 why=str(error),
                 remedy=f"get {self.path} again",
             ) from error
         except (NotImplementedError, RuntimeError, ValueError) as error:
             raise DataError(
-                f"{self.place(name)} cannot be unpacked",
+                f"{self.display_name(name)} cannot be unpacked",
                 why=str(error),
-                remedy="make the zip anew, stored or deflated and without a password",
+                remedy="create the zip again, stored or deflated and without a password",
             ) from error
 
     def _zip(self) -> zipfile.ZipFile:
-        # A forked worker shares the file position of its parent's handle, so it needs its own.
+        # A forked worker must not share its parent's file position.
         with self._lock:
             if self._opened is None or self._opened[0] != os.getpid():
                 self._opened = (os.getpid(), _open_zip(self.path))
@@ -142,11 +142,11 @@ class ZipStore:
 
 
 def _require_bounded(store: Store, name: str) -> None:
-    if store.sizes.get(name, 0) > MOST_BYTES:
+    if store.sizes.get(name, 0) > MAX_BYTES:
         raise DataError(
-            f"{store.place(name)} is too large for an image",
-            why=f"it has {store.sizes[name]:,} bytes; at most {MOST_BYTES:,} are read",
-            remedy="take it out, or scale it down first",
+            f"{store.display_name(name)} is too large for an image",
+            why=f"it has {store.sizes[name]:,} bytes; at most {MAX_BYTES:,} are read",
+            remedy="remove it, or scale it down first",
         )
 
 
@@ -155,11 +155,11 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:
         with open(path, "rb") as file:
-            begins = file.read(4) == b"PK\x03\x04"
-        if begins:
+            is_zip = file.read(4) == b"PK\x03\x04"
+        if is_zip:
             raise DataError(
                 f"{path} ends too early",
-                why="a zip keeps its list of files at its end, and that is missing; "
+                why="the list of files at the end of the zip is missing; "
                 "probably an interrupted download or copy",
                 remedy="get it again",
             ) from error

@@ -19,8 +19,8 @@ MAT_HEADER = 128
 def load_svhn(*, dir: str = "data", download: bool = True) -> Source:
     """Return SVHN, uint8 `[N, 3, 32, 32]`, from `<dir>/train_32x32.mat` and `test_32x32.mat`.
 
-    Files that are there are used without network; missing ones are downloaded, unless `download`
-    is false.
+    Existing files are used without network; missing ones are downloaded, unless `download` is
+    false.
 
     Raises:
         DataError: the files are damaged, or missing and cannot be downloaded.
@@ -38,7 +38,7 @@ def _split(root: Path, part: str, download: bool) -> Split:
     try:
         data = cls(root, split=part)
     except FAILURES as error:
-        if path.is_file() and _stops_early(path):
+        if path.is_file() and _is_truncated(path):
             raise DataError(
                 f"{path} ends too early",
                 why="its last array is cut off; probably an interrupted download",
@@ -53,18 +53,18 @@ def _split(root: Path, part: str, download: bool) -> Split:
     return Split(images, torch.from_numpy(np.asarray(data.labels, dtype=np.int64)))
 
 
-def _stops_early(path: Path) -> bool:
-    """Tell whether the arrays of a MATLAB 5 file reach beyond its end.
+def _is_truncated(path: Path) -> bool:
+    """Return whether the arrays of a MATLAB 5 file end beyond the end of the file.
 
-    Such a file is a header and a row of elements, each of which begins with its type and length.
+    The file is a header and a sequence of elements, each beginning with its type and length.
     """
     size = path.stat().st_size
     with open(path, "rb") as file:
         header = file.read(MAT_HEADER)
         if not b"MATLAB 5.0 MAT-file".startswith(header[:19]):
             return False
-        place = MAT_HEADER
-        while place + 8 <= size:
-            file.seek(place)
-            place += 8 + struct.unpack("<II", file.read(8))[1]
-    return place != size
+        offset = MAT_HEADER
+        while offset + 8 <= size:
+            file.seek(offset)
+            offset += 8 + struct.unpack("<II", file.read(8))[1]
+    return offset != size

@@ -1,8 +1,8 @@
-"""The one place where torchvision is imported.
+"""The only import of torchvision.
 
-Its wheels are built for CUDA. Beside a CPU build of torch their compiled operators cannot be
-loaded, and the import fails while it looks up two of them, although nothing used here needs
-either. Declaring the two is enough for the data sets and transforms to work.
+Its wheels are built for CUDA. With a CPU build of torch their compiled operators cannot be loaded,
+and the import fails at two of them that nothing here uses. With these two declared, the data sets
+and transforms work.
 """
 
 import importlib
@@ -14,7 +14,7 @@ import torch
 MISSING = "torchvision::nms does not exist"
 SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
-# The operators live as long as the object that declared them.
+# A declared operator lives as long as its Library object.
 _declared: list[torch.library.Library] = []
 
 

@@ -1,4 +1,4 @@
-"""Random erasing: a black rectangle somewhere in an image."""
+"""Random erasing: a black rectangle at a random position."""
 
 import math
 
@@ -11,13 +11,13 @@ TRIES = 10
 
 
 def erase(x: Tensor, probability: float, generator: Generator | None = None) -> Tensor:
-    """Return images `[B, C, H, W]`, each with that probability with a rectangle set to 0.
+    """Return images `[B, C, H, W]`, each with probability `probability` with a rectangle of 0.
 
-    A rectangle has an area of a·H·W with a ~ U(0.02, 1/3) and a ratio of height to width of
-    exp(U(log 0.3, log 10/3)), and lies anywhere within the image. Of ten draws the first that
-    fits into the image is taken; where none does, the image stays as it is.
+    The rectangle has the area a·H·W with a ~ U(0.02, 1/3) and the ratio of height to width
+    exp(U(log 0.3, log 10/3)), at a uniform position. The first of ten draws that fits into the
+    image is used; if none fits, the image is unchanged.
 
-    Source: arXiv 1708.04896, with the erased part black (RE-0 there); limits as in timm.
+    Source: arXiv 1708.04896, variant RE-0; limits as in timm.
     """
     count, _, height, width = x.shape
     chosen = torch.rand(count, generator=generator) < probability
@@ -25,17 +25,17 @@ def erase(x: Tensor, probability: float, generator: Generator | None = None) -> 
     log_ratio = torch.empty(count, TRIES).uniform_(
         math.log(RATIO[0]), math.log(RATIO[1]), generator=generator
     )
-    places = torch.rand(2, count, generator=generator)
-    tall = (area * log_ratio.exp()).sqrt().round().long()
-    wide = (area / log_ratio.exp()).sqrt().round().long()
-    fits = (tall < height) & (wide < width) & (tall > 0) & (wide > 0)
-    first = fits.int().argmax(1, keepdim=True)  # of equal values the first
+    position = torch.rand(2, count, generator=generator)
+    erased_h = (area * log_ratio.exp()).sqrt().round().long()
+    erased_w = (area / log_ratio.exp()).sqrt().round().long()
+    fits = (erased_h < height) & (erased_w < width) & (erased_h > 0) & (erased_w > 0)
+    first = fits.int().argmax(1, keepdim=True)  # argmax returns the first of equal values
     chosen &= fits.any(1)
-    tall, wide = tall.gather(1, first)[:, 0], wide.gather(1, first)[:, 0]
-    top = (places[0] * (height - tall + 1)).long()
-    left = (places[1] * (width - wide + 1)).long()
+    erased_h, erased_w = erased_h.gather(1, first)[:, 0], erased_w.gather(1, first)[:, 0]
+    top = (position[0] * (height - erased_h + 1)).long()
+    left = (position[1] * (width - erased_w + 1)).long()
     rows, columns = torch.arange(height), torch.arange(width)
-    inside_rows = (rows >= top[:, None]) & (rows < (top + tall)[:, None])
-    inside_columns = (columns >= left[:, None]) & (columns < (left + wide)[:, None])
+    inside_rows = (rows >= top[:, None]) & (rows < (top + erased_h)[:, None])
+    inside_columns = (columns >= left[:, None]) & (columns < (left + erased_w)[:, None])
     erased = chosen[:, None, None] & inside_rows[:, :, None] & inside_columns[:, None, :]
     return x.masked_fill(erased[:, None].to(x.device), 0.0)

@@ -1,4 +1,4 @@
-"""Mirroring, cropping and turning images, each sample of a batch by its own amount."""
+"""Flip, crop and rotation of a batch, with parameters for each sample."""
 
 import torch
 from torch import Tensor
@@ -6,14 +6,14 @@ from torch.nn import functional as F
 
 
 def flip(x: Tensor, chosen: Tensor) -> Tensor:
-    """Return images `[B, C, H, W]`, those where `chosen` `[B]` is true mirrored left and right."""
+    """Return images `[B, C, H, W]`, mirrored horizontally where `chosen` `[B]` is true."""
     return torch.where(chosen[:, None, None, None], x.flip(-1), x)
 
 
 def crop(x: Tensor, margin: int, top: Tensor, left: Tensor) -> Tensor:
-    """Return windows of the size of `x` `[B, C, H, W]` out of `x` padded by `margin` zeros.
+    """Return crops of `x` `[B, C, H, W]` padded by `margin` zeros, in the size of `x`.
 
-    `top` and `left` `[B]` are where each window begins, 0..2*margin.
+    `top` and `left` `[B]` are the offsets of the crops, 0..2*margin.
     """
     height, width = x.shape[-2:]
     padded = F.pad(x, (margin,) * 4)
@@ -25,16 +25,16 @@ def crop(x: Tensor, margin: int, top: Tensor, left: Tensor) -> Tensor:
 
 
 def rotate(x: Tensor, degrees: Tensor) -> Tensor:
-    """Return images `[B, C, H, W]` turned counter-clockwise by `degrees` `[B]` about the centre.
+    """Return images `[B, C, H, W]` rotated counter-clockwise by `degrees` `[B]` about the centre.
 
-    Bilinear, in pixels (a square stays a square in an oblong image), zeros where nothing was.
+    Bilinear, in pixels (a square stays a square if H ≠ W), zeros outside the image.
     """
     height, width = x.shape[-2:]
     angle = torch.deg2rad(degrees)
-    cos, sin, none = angle.cos(), angle.sin(), torch.zeros_like(angle)
-    # affine_grid measures both axes from -1 to 1; the ratios turn that into equal pixels.
-    rows = [torch.stack([cos, -sin * height / width, none], -1)]
-    rows.append(torch.stack([sin * width / height, cos, none], -1))
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    # affine_grid scales both axes to [-1, 1]; the ratios make pixels square again.
+    rows = [torch.stack([cos, -sin * height / width, zero], -1)]
+    rows.append(torch.stack([sin * width / height, cos, zero], -1))
     theta = torch.stack(rows, 1).to(x.dtype)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

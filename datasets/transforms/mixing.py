@@ -1,4 +1,4 @@
-"""Two images in one, and two labels: mixup blends them, cutmix pastes a rectangle."""
+"""Mixup and cutmix: two images in one, with two weighted labels."""
 
 import math
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 
 class Targets(NamedTuple):
-    """Labels `[B]` of a batch: `weight` parts of `first` and `1 - weight` parts of `second`."""
+    """Labels `[B]` of a batch: `first` with `weight`, `second` with `1 - weight`."""
 
     first: Tensor
     second: Tensor
@@ -17,10 +17,10 @@ class Targets(NamedTuple):
 
 
 def draw_weight(alpha: float | None, generator: Generator | None = None) -> float:
-    """Return λ ~ Beta(α, α), or ~ U(0, 1) where α is None (which is Beta(1, 1))."""
+    """Return λ ~ Beta(α, α), or λ ~ U(0, 1) = Beta(1, 1) without α."""
     if alpha is None:
         return float(torch.rand((), generator=generator))
-    # torch draws from Beta with its global generator only.
+    # torch's Beta distribution uses the global generator only.
     seed = int(torch.randint(2**62, (), generator=generator))
     return float(np.random.default_rng(seed).beta(alpha, alpha))
 
@@ -28,7 +28,7 @@ def draw_weight(alpha: float | None, generator: Generator | None = None) -> floa
 def mixup(
     x: Tensor, y: Tensor, alpha: float | None, generator: Generator | None = None
 ) -> tuple[Tensor, Targets]:
-    """Return λ x + (1 - λ) x[π] for images `[B, C, H, W]`, one λ and permutation π a batch.
+    """Return λ x + (1 - λ) x[π] for images `[B, C, H, W]`, with one λ and permutation π.
 
     Source: arXiv 1710.09412.
     """
@@ -40,11 +40,11 @@ def mixup(
 def cutmix(
     x: Tensor, y: Tensor, alpha: float | None, generator: Generator | None = None
 ) -> tuple[Tensor, Targets]:
-    """Return images `[B, C, H, W]` with one rectangle, the same in a batch, out of x[π].
+    """Return images `[B, C, H, W]` with a rectangle from x[π], the same for the whole batch.
 
-    The rectangle is √(1 - λ) of the height and of the width about a pixel drawn at random, less
-    what would lie outside the image. The weight of the first label is the share of pixels that
-    are its own, and not λ, which the rounding and the cutting at the rim change.
+    The rectangle has √(1 - λ) of the height and the width, a random centre, and is clipped at the
+    border. The weight of the first label is its share of the pixels, which differs from λ by
+    rounding and clipping.
 
     Source: arXiv 1905.04899, algorithm 1.
     """

@@ -1,4 +1,4 @@
-"""torchvision's transforms (v2) by name, and its two policies of many: one image at a time."""
+"""torchvision's transforms v2 by name, AutoAugment and RandAugment, on one image at a time."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ..sources.torchvision_import import torchvision
 
-UNFIT = {
+UNSUPPORTED = {
     "MixUp": "it needs labels; use mixup=true",
     "CutMix": "it needs labels; use cutmix=true",
     "Compose": "list the transforms one after another instead",
@@ -20,14 +20,14 @@ UNFIT = {
     "Lambda": "it contains a function",
 }
 POLICIES = ("cifar10", "imagenet", "svhn")
-STRONGEST = 10
+MAX_MAGNITUDE = 10
 
 
-def named_transform(entry: str | dict[str, Any]) -> Any:
-    """Return the transform that a name, or a table with `name` and its arguments, describes.
+def create_transform(entry: str | dict[str, Any]) -> Any:
+    """Return the transform of a name, or of a table with `name` and arguments.
 
     Raises:
-        ConfigError: there is none of that name, or it cannot be made or used here.
+        ConfigError: an unknown or unsupported name, or invalid arguments.
     """
     arguments = {"name": entry} if isinstance(entry, str) else dict(entry)
     name: Any = arguments.pop("name", None)
@@ -37,10 +37,10 @@ def named_transform(entry: str | dict[str, Any]) -> Any:
         for key, value in vars(v2).items()
         if isinstance(value, type) and issubclass(value, v2.Transform) and value is not v2.Transform
     ]
-    if isinstance(name, str) and name in UNFIT:
-        raise ConfigError(f"transform {name} cannot be used here", why=UNFIT[name])
+    if isinstance(name, str) and name in UNSUPPORTED:
+        raise ConfigError(f"transform {name} cannot be used here", why=UNSUPPORTED[name])
     if name not in names:
-        raise unknown("transform", name, sorted(set(names) - UNFIT.keys()))
+        raise unknown("transform", name, sorted(set(names) - UNSUPPORTED.keys()))
     try:
         return getattr(v2, name)(**arguments)
     except (TypeError, ValueError) as error:
@@ -48,10 +48,9 @@ def named_transform(entry: str | dict[str, Any]) -> Any:
 
 
 def rand_augment(operations: int, magnitude: int) -> Any:
-    """Return torchvision's RandAugment: so many operations out of 14, all of one magnitude.
+    """Return torchvision's RandAugment: `operations` out of 14, all with one magnitude.
 
-    The magnitude counts from 0 to 10, the strongest, as in the paper and in timm; torchvision
-    itself counts to 30 unless it is told otherwise.
+    The magnitude is 0 to 10 as in the paper and in timm; torchvision's default scale ends at 30.
 
     Source: arXiv 1909.13719.
     """
@@ -59,16 +58,16 @@ def rand_augment(operations: int, magnitude: int) -> Any:
     return v2.RandAugment(
         operations,
         magnitude,
-        STRONGEST + 1,
+        MAX_MAGNITUDE + 1,
         interpolation=v2.InterpolationMode.BILINEAR,
     )
 
 
 def auto_augment(policy: str) -> Any:
-    """Return torchvision's AutoAugment with the policy that was found on a data set.
+    """Return torchvision's AutoAugment with the policy of a data set.
 
     Raises:
-        ConfigError: there is no such policy.
+        ConfigError: an unknown policy.
 
     Source: arXiv 1805.09501.
     """
@@ -78,14 +77,14 @@ def auto_augment(policy: str) -> Any:
     return v2.AutoAugment(v2.AutoAugmentPolicy(policy), interpolation=v2.InterpolationMode.BILINEAR)
 
 
-def transformed(x: Tensor, pipeline: Sequence[Any], generator: Generator | None) -> Tensor:
-    """Return images `[B, C, H, W]`, each put through all transforms of the pipeline.
+def apply_transforms(x: Tensor, pipeline: Sequence[Any], generator: Generator | None) -> Tensor:
+    """Return images `[B, C, H, W]` after all transforms of the pipeline.
 
-    torchvision's transforms know only torch's global generators: these are seeded from
-    `generator` (on the CPU) for the time, and put back.
+    torchvision's transforms use torch's global generators, which are seeded from `generator` (on
+    the CPU) and restored afterwards.
 
     Raises:
-        ConfigError: a transform cannot take such images, or changes their shape or type.
+        ConfigError: a transform does not support the images, or changes their shape or type.
     """
     seed = int(torch.randint(2**62, (), generator=generator))
     images = []
@@ -93,7 +92,7 @@ def transformed(x: Tensor, pipeline: Sequence[Any], generator: Generator | None)
         torch.manual_seed(seed)
         for image in x:
             for transform in pipeline:
-                before, image = image, _applied(transform, image)
+                before, image = image, _apply(transform, image)
                 if image.shape != before.shape or image.dtype != before.dtype:
                     raise ConfigError(
                         f"transform {type(transform).__name__} cannot be used here",
@@ -105,7 +104,7 @@ def transformed(x: Tensor, pipeline: Sequence[Any], generator: Generator | None)
     return torch.stack(images)
 
 
-def _applied(transform: Any, image: Tensor) -> Tensor:
+def _apply(transform: Any, image: Tensor) -> Tensor:
     try:
         return transform(image)
     except (ValueError, TypeError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""What several tests of data sets need: idx files, image trees, the real data if it is there."""
+"""Small idx files and image trees, and the published data if present."""
 
 import gzip
 import os
@@ -21,7 +21,7 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def needs(real_data):
-    """Skip a test unless the given files of the real data are there."""
+    """Skip a test if one of the given files of the published data is missing."""
 
     def check(*names: str) -> Path:
         for name in names:
@@ -34,7 +34,7 @@ def needs(real_data):
 
 @pytest.fixture
 def mnist_like(tmp_path):
-    """A small data set in MNIST's layout: (its root, its folder, the four arrays)."""
+    """A small data set in MNIST's layout: (root, folder, the four arrays)."""
     random = np.random.default_rng(0)
     arrays = {
         "train-images-idx3-ubyte": random.integers(0, 256, (60, 6, 5)),

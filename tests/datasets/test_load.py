@@ -1,4 +1,4 @@
-"""The three splits: fixed, stratified, disjoint, recorded by a fingerprint."""
+"""The three splits: fixed, stratified, disjoint, identified by a fingerprint."""
 
 import hashlib
 import inspect
@@ -10,13 +10,13 @@ import torch
 from asnn.core.errors import ConfigError, DataError
 from asnn.datasets import DataSet, Source, Split, dataset_registry, load_dataset
 from asnn.datasets.base import fingerprint
-from asnn.datasets.splits import SEED, View, cut, subset
+from asnn.datasets.splits import SEED, LazySubset, cut, subset
 
 DIGITS = "74386c679ba2664ef9b4f906ec96a7c3eb4a06ef86540742ecce1967d9d731b5"
 
 
 def numbered(labels) -> Split:
-    """Images of one pixel whose value is their own number, so that they can be followed."""
+    """Return images of one pixel whose value is the number of the sample."""
     count = len(labels)
     return Split(
         torch.arange(count, dtype=torch.float32).reshape(count, 1, 1, 1) / count,
@@ -33,7 +33,7 @@ def digits() -> DataSet:
     return load_dataset("digits")
 
 
-def test_digits_are_those_of_scikit_learn(digits):
+def test_digits_equal_those_of_scikit_learn(digits):
     from sklearn.datasets import load_digits
 
     reference = load_digits()
@@ -55,7 +55,7 @@ def test_digits_splits_are_pinned_and_stratified(digits):
     assert ((digits.validation.labels.bincount() - 0.1 * rest).abs() <= 1).all()
 
 
-def test_the_fingerprint_is_the_hash_it_is_said_to_be(digits):
+def test_the_fingerprint_is_the_documented_hash(digits):
     digest = hashlib.sha256()
     for split in (digits.train, digits.validation, digits.test):
         digest.update(split.labels.numpy().astype("<i8").tobytes())
@@ -63,18 +63,18 @@ def test_the_fingerprint_is_the_hash_it_is_said_to_be(digits):
     assert digits.fingerprint == digest.hexdigest()
 
 
-def test_the_fingerprint_notices_each_part(digits):
+def test_the_fingerprint_depends_on_each_split(digits):
     parts = [digits.train, digits.validation, digits.test]
-    for place, part in enumerate(parts):
+    for index, part in enumerate(parts):
         images, labels = part.images.clone(), part.labels.clone()
         images[-1, 0, 0, 0] += 1
         labels[0] = (labels[0] + 1) % 10
         for changed in (Split(images, part.labels), Split(part.images, labels)):
-            others = [*parts[:place], changed, *parts[place + 1 :]]
+            others = [*parts[:index], changed, *parts[index + 1 :]]
             assert fingerprint(*others) != digits.fingerprint
 
 
-def test_splits_do_not_follow_the_global_seeds(digits):
+def test_splits_do_not_depend_on_global_seeds(digits):
     torch.manual_seed(99)
     np.random.seed(99)
     assert load_dataset("digits").fingerprint == digits.fingerprint
@@ -84,15 +84,15 @@ def test_splits_do_not_follow_the_global_seeds(digits):
 def test_a_cut_is_disjoint_complete_and_stratified(fraction):
     labels = np.repeat([0, 1, 2, 3], [1, 2, 37, 200])
     split = numbered(labels[np.random.default_rng(0).permutation(len(labels))])
-    kept, away = cut(split, fraction, 1)
-    assert sorted(numbers(kept, 240) + numbers(away, 240)) == list(range(240))
-    counts = away.labels.bincount(minlength=4).tolist()
+    kept, removed = cut(split, fraction, 1)
+    assert sorted(numbers(kept, 240) + numbers(removed, 240)) == list(range(240))
+    counts = removed.labels.bincount(minlength=4).tolist()
     assert counts[:2] == [0, 1], "a class keeps its last sample, and gives one where it has two"
     assert counts[2] == pytest.approx(37 * fraction, abs=0.5)
     assert counts[3] == pytest.approx(200 * fraction, abs=0.5)
 
 
-def test_the_head_of_a_limit_is_stratified_and_nested():
+def test_limits_are_stratified_and_nested():
     labels = np.repeat([0, 1], [300, 100])
     split = numbered(labels)
     before: set[int] = set()
@@ -105,7 +105,7 @@ def test_the_head_of_a_limit_is_stratified_and_nested():
     assert subset(split, 400) is split
 
 
-def test_limit_changes_training_alone(digits):
+def test_a_limit_reduces_the_training_part_only(digits):
     small = load_dataset("digits", limit=50)
     assert len(small.train) == 50
     assert small.train.labels.bincount(minlength=10).min() >= 4
@@ -133,54 +133,54 @@ def test_a_constant_channel_has_deviation_one():
 
 
 class Lazy:
-    """Lazy images over a tensor, without an identity of their own."""
+    """Lazy images over a tensor, without `identity`."""
 
     def __init__(self, images):
         self.images = images
         self.shape = tuple(images.shape)
-        self.asked = []
+        self.accessed = []
 
     def __len__(self):
         return len(self.images)
 
     def __getitem__(self, index):
-        self.asked.append(index)
+        self.accessed.append(index)
         return self.images[index]
 
 
-def test_lazy_images_are_cut_by_index_and_hashed_by_pixels():
+def test_lazy_images_are_cut_by_index_and_hashed_by_pixel():
     images = torch.randint(0, 256, (60, 1, 2, 2), dtype=torch.uint8)
     labels = torch.arange(60) % 3
-    kept, away = cut(Split(Lazy(images), labels), 0.2, 1)
-    kept_in_memory, away_in_memory = cut(Split(images, labels), 0.2, 1)
-    assert isinstance(kept.images, View)
+    kept, removed = cut(Split(Lazy(images), labels), 0.2, 1)
+    kept_in_memory, removed_in_memory = cut(Split(images, labels), 0.2, 1)
+    assert isinstance(kept.images, LazySubset)
     assert kept.images.shape == (48, 1, 2, 2)
-    assert fingerprint(kept, away) == fingerprint(kept_in_memory, away_in_memory)
+    assert fingerprint(kept, removed) == fingerprint(kept_in_memory, removed_in_memory)
 
 
-def test_moments_of_lazy_images_take_five_thousand_spread_evenly():
+def test_moments_of_lazy_images_use_5000_equally_spaced():
     images = torch.zeros(20_000, 1, 1, 1, dtype=torch.uint8)
-    images[::4] = 255  # 0, 4, 8, ...: just those that an even spread of 5,000 takes
+    images[::4] = 255  # 0, 4, 8, ...: the 5,000 equally spaced ones
     lazy = Lazy(images)
     split = Split(lazy, torch.zeros(20_000, dtype=torch.int64))
     mean, _ = DataSet("x", split, split, split, ["a"], 255.0, "").moments()
-    assert lazy.asked == list(range(0, 20_000, 4))
+    assert lazy.accessed == list(range(0, 20_000, 4))
     assert mean == [1.0]
 
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 1.5, float("nan")])
 @pytest.mark.parametrize("key", ["validation", "test"])
-def test_a_share_outside_its_range(key, share):
+def test_a_share_out_of_range(key, share):
     with pytest.raises(ConfigError, match=f"{key} is {share}"):
         load_dataset("digits", **{key: share})
 
 
-def test_a_limit_of_nothing():
+def test_a_limit_of_0():
     with pytest.raises(ConfigError, match="limit is 0"):
         load_dataset("digits", limit=0)
 
 
-def test_an_unknown_name_lists_and_suggests():
+def test_an_unknown_name_gets_a_suggestion():
     with pytest.raises(ConfigError, match="unknown dataset 'minst'") as caught:
         load_dataset("minst")
     assert "fashion-mnist" in caught.value.why
@@ -195,17 +195,17 @@ def test_options_are_those_of_the_loader():
         load_dataset("npz")
 
 
-def test_a_third_partys_loader_takes_what_it_likes(monkeypatch):
+def test_a_loader_of_another_package_may_take_any_option(monkeypatch):
     def loader(**options):
         assert options == {"anything": 1}
         return Source(numbered([0, 1] * 20), None, ["a", "b"])
 
     monkeypatch.setattr(dataset_registry, "get", lambda name: loader)
-    data = load_dataset("theirs", anything=1)
+    data = load_dataset("external", anything=1)
     assert [len(s) for s in (data.train, data.validation, data.test)] == [28, 4, 8]
 
 
-def test_each_builtin_loader_says_its_options_by_its_signature():
+def test_the_options_of_each_built_in_loader_are_in_its_signature():
     for name in dataset_registry.builtin:
         for parameter in inspect.signature(dataset_registry.get(name)).parameters.values():
             assert parameter.kind is parameter.KEYWORD_ONLY
@@ -219,5 +219,5 @@ def test_too_few_samples_to_cut(tmp_path):
         load_dataset("npz", path=str(path))
 
 
-def test_the_seed_of_the_splits_is_part_of_the_contract():
+def test_the_seed_of_the_splits_does_not_change():
     assert SEED == 1797

@@ -1,4 +1,4 @@
-"""CIFAR and SVHN through torchvision: present, absent, cut off, damaged."""
+"""CIFAR and SVHN by torchvision: complete, missing, truncated, damaged."""
 
 import gzip
 import hashlib
@@ -20,7 +20,7 @@ COUNT = 20
 
 
 def cifar_files(fine: bool) -> tuple[dict[str, bytes], np.ndarray]:
-    """Batch files as published, pickled dictionaries of rows of 3,072 bytes, but fewer rows."""
+    """Return batch files in the published format, pickled rows of 3,072 bytes, with few rows."""
     random = np.random.default_rng(3)
     names = ["train", "test"] if fine else [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
     rows = random.integers(0, 256, (len(names), COUNT, 3072), dtype=np.uint8)
@@ -42,7 +42,7 @@ def md5(content: bytes) -> str:
 
 @pytest.fixture(params=["cifar10", "cifar100"])
 def cifar(request, monkeypatch, tmp_path):
-    """A small CIFAR whose checksums torchvision is told: (name, root, archive, folder, rows)."""
+    """A small CIFAR with its checksums in torchvision: (name, root, archive, folder, rows)."""
     files, rows = cifar_files(fine=request.param == "cifar100")
     cls = getattr(torchvision().datasets, request.param.upper())
     sums = {name: md5(content) for name, content in files.items()}
@@ -84,15 +84,15 @@ def test_cifar_from_its_archive_and_then_its_folder(cifar):
     assert torch.equal(load(name, root, download=False).test.images, source.test.images)
 
 
-def test_cifar_archive_cut_off_or_damaged(cifar):
+def test_cifar_archive_truncated_or_damaged(cifar):
     name, root, archive, _, _ = cifar
-    whole = archive.read_bytes()
-    archive.write_bytes(whole[: len(whole) // 2])
+    valid = archive.read_bytes()
+    archive.write_bytes(valid[: len(valid) // 2])
     with pytest.raises(DataError, match="ends too early") as caught:
         load(name, root)
     assert str(archive) in caught.value.what
     assert "interrupted download" in caught.value.why
-    archive.write_bytes(whole[:-8] + bytes(4) + whole[-4:])
+    archive.write_bytes(valid[:-8] + bytes(4) + valid[-4:])
     with pytest.raises(DataError, match="corrupt or not the archive of CIFAR"):
         load(name, root)
     archive.write_bytes(gzip.compress(b"another archive"))
@@ -138,7 +138,7 @@ def test_cifar_without_network(cifar):
 
 @pytest.fixture
 def svhn(monkeypatch, tmp_path):
-    """A small SVHN whose checksums torchvision is told: (root, images `[H, W, C, N]`)."""
+    """A small SVHN with its checksums in torchvision: (root, images `[H, W, C, N]`)."""
     from scipy.io import savemat
 
     random = np.random.default_rng(4)
@@ -154,7 +154,7 @@ def svhn(monkeypatch, tmp_path):
     return tmp_path, images
 
 
-def test_svhn_calls_ten_zero(svhn):
+def test_svhn_label_10_is_class_0(svhn):
     root, images = svhn
     source = load("svhn", root)
     np.testing.assert_array_equal(source.train.images[7].permute(1, 2, 0), images[..., 7])
@@ -163,17 +163,17 @@ def test_svhn_calls_ten_zero(svhn):
     assert data.validation.labels.bincount().tolist() == [1] * 10
 
 
-def test_svhn_cut_off_damaged_or_absent(svhn, monkeypatch):
+def test_svhn_truncated_damaged_or_missing(svhn, monkeypatch):
     root, _ = svhn
     path = root / "test_32x32.mat"
-    whole = path.read_bytes()
-    for length in (50, 130, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:length])
+    valid = path.read_bytes()
+    for length in (50, 130, len(valid) // 2, len(valid) - 1):
+        path.write_bytes(valid[:length])
         with pytest.raises(DataError, match="ends too early") as caught:
             load("svhn", root)
         assert str(path) in caught.value.what
-    damaged = bytearray(whole)
-    damaged[len(whole) // 2] ^= 1
+    damaged = bytearray(valid)
+    damaged[len(valid) // 2] ^= 1
     path.write_bytes(damaged)
     with pytest.raises(DataError, match="corrupt or not the file of SVHN"):
         load("svhn", root)

@@ -1,4 +1,4 @@
-"""MNIST's layout: files that are there, missing, cut off; downloads that fail."""
+"""MNIST's layout: existing, missing and truncated files, and failed downloads."""
 
 import gzip
 import shutil
@@ -17,7 +17,7 @@ from tests.support.idx import idx_bytes
 
 @pytest.fixture
 def offline(monkeypatch):
-    """torchvision's classes as they are where there is no network; counts the attempts."""
+    """torchvision's data sets without network; the list of attempted downloads."""
     attempts = []
 
     def refuse(root, **options):
@@ -49,7 +49,7 @@ def test_reads_gz_and_plain_files_without_network(mnist_like, offline):
     ("loader", "folder"),
     [(load_mnist, "MNIST"), (load_fashion_mnist, "FashionMNIST"), (load_kmnist, "KMNIST")],
 )
-def test_no_network_says_why_and_where_to_put_the_files(tmp_path, offline, loader, folder):
+def test_without_network_the_error_says_where_to_put_the_files(tmp_path, offline, loader, folder):
     root = tmp_path / "data"
     with pytest.raises(DataError, match=f"could not download {folder}") as caught:
         loader(dir=str(root))
@@ -60,7 +60,7 @@ def test_no_network_says_why_and_where_to_put_the_files(tmp_path, offline, loade
     assert not root.exists(), "a failed download leaves nothing behind"
 
 
-def test_the_network_is_not_used_where_it_is_not_allowed(tmp_path, offline):
+def test_the_network_is_not_used_if_downloads_are_not_allowed(tmp_path, offline):
     with pytest.raises(DataError, match="MNIST is not in .*: data.download is false") as caught:
         load_mnist(dir=str(tmp_path), download=False)
     assert (
@@ -69,7 +69,7 @@ def test_the_network_is_not_used_where_it_is_not_allowed(tmp_path, offline):
     assert offline == []
 
 
-def test_missing_files_are_downloaded_and_those_there_are_kept(mnist_like, monkeypatch):
+def test_missing_files_are_downloaded_and_existing_ones_kept(mnist_like, monkeypatch):
     root, folder, _ = mnist_like
     published = root.parent / "published"
     shutil.copytree(folder, published)
@@ -77,9 +77,9 @@ def test_missing_files_are_downloaded_and_those_there_are_kept(mnist_like, monke
     time = kept.stat().st_mtime_ns
     (folder / "t10k-images-idx3-ubyte.gz").unlink()
 
-    def fetch(place, *, download):
+    def fetch(folder, *, download):
         assert download
-        shutil.copytree(published, f"{place}/MNIST/raw")
+        shutil.copytree(published, f"{folder}/MNIST/raw")
 
     monkeypatch.setattr(torchvision().datasets, "MNIST", fetch)
     assert len(load_mnist(dir=str(root)).test) == 20
@@ -92,8 +92,8 @@ def test_an_interrupted_download_leaves_no_partial_file(mnist_like, monkeypatch)
     for path in folder.iterdir():
         path.unlink()
 
-    def stop(place, *, download):
-        with open(f"{place}/part", "wb") as file:
+    def stop(folder, *, download):
+        with open(f"{folder}/part", "wb") as file:
             file.write(b"half")
         raise KeyboardInterrupt
 
@@ -103,15 +103,15 @@ def test_an_interrupted_download_leaves_no_partial_file(mnist_like, monkeypatch)
     assert [path for path in root.rglob("*") if path.is_file()] == []
 
 
-def test_a_truncated_gzip_is_told_from_a_corrupt_one(mnist_like):
+def test_truncated_and_corrupt_gzip_have_different_errors(mnist_like):
     root, folder, _ = mnist_like
     path = folder / "train-images-idx3-ubyte.gz"
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
+    valid = path.read_bytes()
+    path.write_bytes(valid[: len(valid) // 2])
     with pytest.raises(DataError, match="ends too early") as early:
         load_mnist(dir=str(root))
     assert str(path) in early.value.what
-    damaged = bytearray(whole)
+    damaged = bytearray(valid)
     damaged[-5] ^= 0xFF  # the checksum
     path.write_bytes(damaged)
     with pytest.raises(DataError, match="corrupt") as corrupt:
@@ -127,7 +127,7 @@ def test_a_truncated_gzip_is_told_from_a_corrupt_one(mnist_like):
         ("train-images-idx3-ubyte", np.zeros((60, 5, 5)), "do not fit together"),
     ],
 )
-def test_files_that_do_not_belong_together(mnist_like, file, array, message):
+def test_inconsistent_files(mnist_like, file, array, message):
     root, folder, _ = mnist_like
     (folder / f"{file}.gz").write_bytes(gzip.compress(idx_bytes(array)))
     with pytest.raises(DataError, match=message):
@@ -165,7 +165,7 @@ def test_published_fashion_mnist(needs):
     assert source.train.labels.bincount().tolist() == [6000] * 10
     assert source.test.labels.bincount().tolist() == [1000] * 10
     assert source.classes[int(source.train.labels[0])] == "Ankle boot"
-    # Mean and deviation as commonly published for the whole training part.
+    # Mean and deviation as commonly published for the full training part.
     values = source.train.images.double() / 255
     assert values.mean().item() == pytest.approx(0.2860, abs=5e-5)
     assert values.std().item() == pytest.approx(0.3530, abs=5e-5)

@@ -1,4 +1,4 @@
-"""A user's arrays: what is read as it was written, and what is refused and how."""
+"""Arrays in an .npz file: exact values, and the message of each refusal."""
 
 import io
 import tempfile
@@ -16,7 +16,7 @@ from asnn.datasets import load_dataset
 from asnn.datasets.sources.npz import load_npz
 
 
-def good(**changes) -> dict[str, np.ndarray]:
+def altered(**changes) -> dict[str, np.ndarray]:
     random = np.random.default_rng(0)
     arrays = {
         "x_train": random.integers(0, 256, (12, 1, 3, 4), dtype=np.uint8),
@@ -55,17 +55,17 @@ shapes = st.one_of(
     st.data(),
 )
 @settings(max_examples=60, deadline=None)
-def test_reads_back_images_and_labels(shape, dtype, compressed, order, data):
+def test_images_and_labels_are_read_exactly(shape, dtype, compressed, order, data):
     unit = st.integers(0, 255) if dtype == "u1" else st.floats(0, 1, width=16)
     images = data.draw(hnp.arrays(np.dtype(dtype), (6, *shape), elements=unit))
     labels = np.arange(6, dtype=data.draw(st.sampled_from(["u1", "i4", "i8"]))) % 3
     arrays = {"x_train": np.asarray(images, order=order), "y_train": labels}
     source = load(packed(compressed, **arrays))
-    wanted = images if dtype == "u1" else images.astype(np.float32)
+    expected = images if dtype == "u1" else images.astype(np.float32)
     if len(shape) == 2:
-        wanted = wanted[:, None]
+        expected = expected[:, None]
     assert source.train.images.dtype == (torch.uint8 if dtype == "u1" else torch.float32)
-    np.testing.assert_array_equal(source.train.images.numpy(), wanted)
+    np.testing.assert_array_equal(source.train.images.numpy(), expected)
     assert source.train.labels.dtype == torch.int64
     assert source.train.labels.tolist() == labels.tolist()
     assert source.test is None
@@ -75,7 +75,7 @@ def test_reads_back_images_and_labels(shape, dtype, compressed, order, data):
 @given(st.data(), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_every_truncation_is_refused(data, compressed):
-    content = packed(compressed, **good())
+    content = packed(compressed, **altered())
     cut = data.draw(st.integers(0, len(content) - 1))
     with pytest.raises(DataError, match=r"mine\.npz (ends too early|is not an \.npz)"):
         load(content[:cut])
@@ -84,21 +84,21 @@ def test_every_truncation_is_refused(data, compressed):
 @given(st.data(), st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_a_flipped_bit_is_never_read_as_other_values(data, compressed):
-    content = bytearray(packed(compressed, **good()))
+    content = bytearray(packed(compressed, **altered()))
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
     try:
         source = load(bytes(content))
     except DataError as error:
         assert "mine.npz" in error.what
         return
-    # A flip of a date or of a name that is not asked for changes no value.
-    np.testing.assert_array_equal(source.train.images.numpy(), good()["x_train"])
+    # A flip in a date or an unused name changes no value.
+    np.testing.assert_array_equal(source.train.images.numpy(), altered()["x_train"])
 
 
-def test_class_names_and_a_validation_part_of_its_own(tmp_path):
+def test_class_names_and_a_validation_part(tmp_path):
     names = np.array(["ant", "bee", "cat"])
-    extra = {"x_validation": good()["x_test"][:3], "y_validation": np.array([2, 1, 0])}
-    np.savez(tmp_path / "all.npz", **good(classes=names, **extra))
+    extra = {"x_validation": altered()["x_test"][:3], "y_validation": np.array([2, 1, 0])}
+    np.savez(tmp_path / "all.npz", **altered(classes=names, **extra))
     data = load_dataset("npz", path=str(tmp_path / "all.npz"))
     assert data.classes == ["ant", "bee", "cat"]
     assert len(data.train) == 12
@@ -112,41 +112,89 @@ def at(index, value):
     return array
 
 
-BAD = [
-    (good(y_train=None), "has no array y_train", "found: x_train, x_test, y_test"),
-    (good(x_train=None, y_train=None), "has no array x_train and no y_train", "x_test, y_test"),
-    (good(y_test=None), "has no array y_test", "found: x_train, y_train, x_test"),
-    (good(x_validation=np.zeros((1, 3, 4))), "has no array y_validation", "there are"),
-    (good(x_train=at(7, np.nan)), "has NaN in x_train", "1 values, the first in image 7"),
-    (good(x_train=at(3, np.inf)), "has infinite values in x_train", "the first in image 3"),
-    (good(x_train=at(0, 1.5)), r"has values outside \[0, 1\] in x_train", "from 0.5 to 1.5"),
-    (good(x_train=at(0, -2)), r"has values outside \[0, 1\] in x_train", "from -2 to 0.5"),
-    (good(y_train=np.zeros(11, int)), "x_train and y_train of different lengths", "12 images, 11"),
-    (good(y_train=np.zeros(12)), "labels in y_train that are not integers", "float64"),
-    (good(y_train=np.arange(12) - 1), "labels out of range in y_train", "label -1 at index 0"),
-    (good(y_train=np.full(12, 2**63, "u8")), "labels out of range in y_train", "9223372036854"),
-    (good(y_train=np.zeros((12, 3), int)), "is not one label per image", r"[12, 3]"),
-    (good(y_test=np.full(6, 3)), "wrong label range in y_test", "label 3, but y_train has 0..2"),
-    (good(y_train=np.repeat([0, 2], 6)), "no training sample of class 1", "go up to 2, 2 of"),
-    (good(y_train=np.full(12, 10**9)), "no training sample of class 0", "go up to 1000000000"),
-    (good(y_train=np.zeros(12, int), y_test=np.zeros(6, int)), "only one class", "throughout"),
-    (good(x_train=np.zeros((12, 4, 4, 3), "u1")), "channels last", "expected [N, C, H, W]"),
-    (good(x_train=np.zeros((12, 9))), r"x_train of shape \[12, 9\]", "images are [N, H, W]"),
-    (good(x_train=np.zeros((0, 3, 4))), "an empty x_train", "[0, 3, 4]"),
-    (good(x_train=np.zeros((12, 3, 4), int)), "x_train of type int64", "uint8 (0..255) or floats"),
-    (good(x_test=np.zeros((6, 1, 3, 5), "u1")), "another size in x_test", "x_train are [1, 3, 4]"),
-    (good(classes=np.array(["a", "b"])), "too few names in classes", "labels go up to 2"),
+INVALID = [
+    (altered(y_train=None), "has no array y_train", "found: x_train, x_test, y_test"),
     (
-        good(classes=np.array(["a", "b", "c", "d"])),
+        altered(x_train=None, y_train=None),
+        "has no array x_train and no y_train",
+        "x_test, y_test",
+    ),
+    (altered(y_test=None), "has no array y_test", "found: x_train, y_train, x_test"),
+    (altered(x_validation=np.zeros((1, 3, 4))), "has no array y_validation", "found: "),
+    (altered(x_train=at(7, np.nan)), "has NaN in x_train", "1 values, the first in image 7"),
+    (altered(x_train=at(3, np.inf)), "has infinite values in x_train", "the first in image 3"),
+    (
+        altered(x_train=at(0, 1.5)),
+        r"has values outside \[0, 1\] in x_train",
+        "from 0.5 to 1.5",
+    ),
+    (altered(x_train=at(0, -2)), r"has values outside \[0, 1\] in x_train", "from -2 to 0.5"),
+    (
+        altered(y_train=np.zeros(11, int)),
+        "x_train and y_train of different lengths",
+        "12 images, 11",
+    ),
+    (altered(y_train=np.zeros(12)), "labels in y_train that are not integers", "float64"),
+    (
+        altered(y_train=np.arange(12) - 1),
+        "labels out of range in y_train",
+        "label -1 at index 0",
+    ),
+    (
+        altered(y_train=np.full(12, 2**63, "u8")),
+        "labels out of range in y_train",
+        "9223372036854",
+    ),
+    (altered(y_train=np.zeros((12, 3), int)), "is not one label per image", r"[12, 3]"),
+    (
+        altered(y_test=np.full(6, 3)),
+        "wrong label range in y_test",
+        "label 3, but y_train has 0..2",
+    ),
+    (
+        altered(y_train=np.repeat([0, 2], 6)),
+        "no training sample of class 1",
+        "go up to 2, 2 of",
+    ),
+    (
+        altered(y_train=np.full(12, 10**9)),
+        "no training sample of class 0",
+        "go up to 1000000000",
+    ),
+    (
+        altered(y_train=np.zeros(12, int), y_test=np.zeros(6, int)),
+        "only one class",
+        "always 0",
+    ),
+    (altered(x_train=np.zeros((12, 4, 4, 3), "u1")), "channels last", "expected [N, C, H, W]"),
+    (
+        altered(x_train=np.zeros((12, 9))),
+        r"x_train of shape \[12, 9\]",
+        "images are [N, H, W]",
+    ),
+    (altered(x_train=np.zeros((0, 3, 4))), "an empty x_train", "[0, 3, 4]"),
+    (
+        altered(x_train=np.zeros((12, 3, 4), int)),
+        "x_train of type int64",
+        "uint8 (0..255) or floats",
+    ),
+    (
+        altered(x_test=np.zeros((6, 1, 3, 5), "u1")),
+        "another size in x_test",
+        "x_train are [1, 3, 4]",
+    ),
+    (altered(classes=np.array(["a", "b"])), "too few names in classes", "labels go up to 2"),
+    (
+        altered(classes=np.array(["a", "b", "c", "d"])),
         r"no training sample of class 3 \(d\)",
         "go up to 2",
     ),
-    (good(x_train=np.array([{}] * 12)), "holds an object array", "they can run code"),
+    (altered(x_train=np.array([{}] * 12)), "holds an object array", "they can run code"),
 ]
 
 
-@pytest.mark.parametrize(("arrays", "what", "why"), BAD, ids=[case[1] for case in BAD])
-def test_bad_arrays_are_refused_by_name(arrays, what, why):
+@pytest.mark.parametrize(("arrays", "what", "why"), INVALID, ids=[case[1] for case in INVALID])
+def test_invalid_arrays_are_refused_by_name(arrays, what, why):
     with pytest.raises(DataError, match=what) as caught:
         load(packed(**arrays))
     assert "mine.npz" in caught.value.what
@@ -154,13 +202,13 @@ def test_bad_arrays_are_refused_by_name(arrays, what, why):
     assert caught.value.remedy
 
 
-def test_channels_last_says_how_to_transpose():
+def test_the_error_for_channels_last_has_the_transposition():
     with pytest.raises(DataError) as caught:
-        load(packed(**good(x_train=np.zeros((12, 4, 4, 3), "u1"))))
+        load(packed(**altered(x_train=np.zeros((12, 4, 4, 3), "u1"))))
     assert "x_train.transpose(0, 3, 1, 2)" in caught.value.remedy
 
 
-def test_files_that_are_no_npz(tmp_path):
+def test_files_that_are_not_npz(tmp_path):
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(DataError, match=r"one\.npy is not an \.npz file") as caught:
         load_npz(path=str(tmp_path / "one.npy"))
@@ -171,9 +219,9 @@ def test_files_that_are_no_npz(tmp_path):
         load_npz(path=str(tmp_path))
 
 
-def test_a_damaged_value_is_called_corruption():
-    content = bytearray(packed(**good()))
-    content[content.index(good()["x_train"].tobytes()) + 20] ^= 1
+def test_a_damaged_value_is_reported_as_corruption():
+    content = bytearray(packed(**altered()))
+    content[content.index(altered()["x_train"].tobytes()) + 20] ^= 1
     with pytest.raises(DataError, match=r"mine\.npz is corrupt") as caught:
         load(bytes(content))
     assert "CRC" in caught.value.why

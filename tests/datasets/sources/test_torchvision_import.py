@@ -1,7 +1,9 @@
-"""torchvision can be used whatever build of torch is beside it."""
+"""torchvision can be used with a CPU build of torch."""
 
 import subprocess
 import sys
+
+import pytest
 
 PROGRAM = """
 import sys
@@ -34,9 +36,11 @@ def run(before: str) -> str:
     return done.stdout
 
 
-def test_in_a_fresh_process():
+@pytest.mark.slow  # a process that imports torch
+def test_in_a_new_process():
     assert run("") == "fine\n"
 
 
-def test_after_someone_elses_import_failed():
+@pytest.mark.slow
+def test_after_a_failed_import():
     assert run(AFTER_A_FAILURE) == "fine\n"

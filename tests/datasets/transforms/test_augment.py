@@ -1,4 +1,4 @@
-"""Augmentation against slow references that handle one sample at a time."""
+"""Augmentation compared with slow implementations on one sample at a time."""
 
 import numpy as np
 import pytest
@@ -26,8 +26,8 @@ def test_flip_mirrors_the_chosen():
     chosen = torch.tensor([True, False, True, True, False])
     found = flip(x, chosen)
     for index in range(5):
-        wanted = x[index].numpy()[:, :, ::-1] if chosen[index] else x[index].numpy()
-        np.testing.assert_array_equal(found[index], wanted)
+        expected = x[index].numpy()[:, :, ::-1] if chosen[index] else x[index].numpy()
+        np.testing.assert_array_equal(found[index], expected)
 
 
 def test_crop_is_a_slice_of_the_padded_image():
@@ -37,18 +37,18 @@ def test_crop_is_a_slice_of_the_padded_image():
     for index in range(5):
         padded = np.pad(x[index].numpy(), ((0, 0), (margin, margin), (margin, margin)))
         row, column = int(top[index]), int(left[index])
-        wanted = padded[:, row : row + 6, column : column + 7]
-        np.testing.assert_array_equal(found[index], wanted)
+        expected = padded[:, row : row + 6, column : column + 7]
+        np.testing.assert_array_equal(found[index], expected)
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 3])
-def test_quarter_turns_of_a_square_are_rot90(turns):
+def test_quarter_rotations_of_a_square_equal_rot90(turns):
     x = images(height=6, width=6)
     found = rotate(x, torch.full((5,), 90.0 * turns))
     torch.testing.assert_close(found, torch.rot90(x, turns, (-2, -1)), atol=1e-5, rtol=0)
 
 
-def test_a_turn_is_counter_clockwise_and_not_the_other_way():
+def test_rotation_is_counter_clockwise():
     x = torch.zeros(1, 1, 5, 5)
     x[0, 0, 2, 4] = 1.0  # at the right
     found = rotate(x, torch.tensor([90.0]))
@@ -57,7 +57,7 @@ def test_a_turn_is_counter_clockwise_and_not_the_other_way():
 
 
 def slow_rotation(image: np.ndarray, degrees: float) -> np.ndarray:
-    """Each output pixel looks up where it came from, in pixels about the centre, y upwards."""
+    """Return the rotation by a loop over output pixels, about the centre, y upwards."""
     _, height, width = image.shape
     out = np.zeros(image.shape)
     cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
@@ -65,7 +65,7 @@ def slow_rotation(image: np.ndarray, degrees: float) -> np.ndarray:
     for row in range(height):
         for column in range(width):
             right, up = column - middle[1], middle[0] - row
-            # Back by the angle: the inverse of a counter-clockwise turn.
+            # The source is rotated clockwise.
             source_right, source_up = cos * right + sin * up, -sin * right + cos * up
             y, x = middle[0] - source_up, middle[1] + source_right
             for near_y in (int(np.floor(y)), int(np.floor(y)) + 1):
@@ -82,11 +82,11 @@ def test_rotation_against_a_slow_reference(shape):
     degrees = torch.tensor([0.0, 12.5, 25.0, 77.0, -140.0], dtype=torch.float64)
     found = rotate(x, degrees)
     for index in range(5):
-        wanted = slow_rotation(x[index].numpy(), float(degrees[index]))
-        np.testing.assert_allclose(found[index], wanted, atol=1e-9)
+        expected = slow_rotation(x[index].numpy(), float(degrees[index]))
+        np.testing.assert_allclose(found[index], expected, atol=1e-9)
 
 
-def test_mixup_blends_grey_levels_and_names_both_labels():
+def test_mixup_blends_images_and_returns_both_labels():
     x, y = images(), labels()
     mixed, targets = Augment(mixup=True).apply(x, y, epoch=0, generator=seeded(3))
     assert 0 <= targets.weight <= 1
@@ -94,8 +94,8 @@ def test_mixup_blends_grey_levels_and_names_both_labels():
     # The labels are 0..4, so the second ones are the permutation itself.
     other = targets.second
     assert sorted(other.tolist()) == y.tolist()
-    wanted = targets.weight * x + (1 - targets.weight) * x[other]
-    torch.testing.assert_close(mixed, wanted, atol=0, rtol=0)
+    expected = targets.weight * x + (1 - targets.weight) * x[other]
+    torch.testing.assert_close(mixed, expected, atol=0, rtol=0)
 
 
 def test_mixup_weights_are_uniform():
@@ -104,8 +104,8 @@ def test_mixup_weights_are_uniform():
     augment = Augment(mixup=True)
     weights = [augment.apply(x, y, epoch=0, generator=generator)[1].weight for _ in range(2000)]
     # Kolmogorov-Smirnov against U(0, 1): 1.95 / sqrt(n) is the 0.1 % level.
-    place = np.arange(1, 2001) / 2000
-    assert np.abs(np.sort(weights) - place).max() < 1.95 / np.sqrt(2000)
+    uniform = np.arange(1, 2001) / 2000
+    assert np.abs(np.sort(weights) - uniform).max() < 1.95 / np.sqrt(2000)
 
 
 @pytest.mark.parametrize(("epoch", "on"), [(0, True), (144, True), (145, False), (200, False)])
@@ -116,7 +116,7 @@ def test_mixup_is_off_from_its_epoch(epoch, on):
     assert (targets.weight < 1) is on
 
 
-def test_nothing_asked_nothing_changed_nothing_drawn():
+def test_without_options_nothing_is_changed_or_drawn():
     generator = seeded()
     before = generator.get_state()
     x, targets = Augment().apply(images(), labels(), epoch=0, generator=generator)
@@ -125,12 +125,12 @@ def test_nothing_asked_nothing_changed_nothing_drawn():
     assert torch.equal(generator.get_state(), before)
 
 
-def test_samples_are_changed_each_for_itself_over_the_whole_range():
+def test_each_sample_has_its_own_random_parameters():
     x = torch.zeros(4000, 1, 5, 5)
     x[:, 0, 2, 2] = 1.0
     found, _ = Augment(crop=2).apply(x, labels(4000), epoch=0, generator=seeded())
-    places = found.flatten(1).argmax(1)
-    counts = places.bincount(minlength=25)
+    pixel = found.flatten(1).argmax(1)
+    counts = pixel.bincount(minlength=25)
     assert counts.min() > 100, "each of the 25 offsets, about 160 times each"
     x = torch.zeros(4000, 1, 1, 2)
     x[..., 0] = 1.0
@@ -139,8 +139,8 @@ def test_samples_are_changed_each_for_itself_over_the_whole_range():
     assert abs(found[..., 1].sum().item() - 2000) < 5 * 31.7
 
 
-def test_rotation_draws_from_nought_to_its_limit():
-    # A far pixel at the right of a wide image: its height after the turn tells the angle.
+def test_rotation_draws_from_0_to_its_limit():
+    # The angle is that of a bright pixel at the right after the rotation.
     x = torch.zeros(500, 1, 41, 41)
     x[:, 0, 19:22, 36:39] = 1.0
     found, _ = Augment(rotation=25.0).apply(x, labels(500), epoch=0, generator=seeded())
@@ -157,7 +157,7 @@ def test_rotation_draws_from_nought_to_its_limit():
 ALL = Augment(flip=True, crop=2, rotation=20, mixup=True, transforms=["RandomHorizontalFlip"])
 
 
-def test_the_generator_decides_everything():
+def test_results_depend_on_the_generator_only():
     x, y = images(8), labels(8)
     torch.manual_seed(1)
     one, targets = ALL.apply(x, y, epoch=0, generator=seeded(7))
@@ -168,7 +168,7 @@ def test_the_generator_decides_everything():
     assert not torch.equal(one, ALL.apply(x, y, epoch=0, generator=seeded(8))[0])
 
 
-def test_the_global_generator_is_left_alone():
+def test_the_global_generator_is_not_used():
     state = torch.get_rng_state()
     ALL.apply(images(8), labels(8), epoch=0, generator=seeded(7))
     assert torch.equal(torch.get_rng_state(), state)
@@ -193,7 +193,7 @@ def test_transforms_by_name_and_with_arguments():
         assert upright or torch.allclose(found[index, 0], grey.flip(0), atol=1e-3)
 
 
-def test_an_entry_is_left_as_it_was_given():
+def test_an_entry_is_not_modified():
     entry = {"name": "RandomErasing", "p": 0.25}
     Augment(transforms=[entry])
     assert entry == {"name": "RandomErasing", "p": 0.25}
@@ -210,14 +210,14 @@ def test_an_entry_is_left_as_it_was_given():
         ("Compose", "transform Compose cannot be used here"),
     ],
 )
-def test_transforms_that_are_refused(entry, message):
+def test_invalid_transforms_are_refused(entry, message):
     with pytest.raises(ConfigError, match=message) as caught:
         Augment(transforms=[entry])
     if entry == "RandomGreyscale":
         assert "'RandomGrayscale'" in caught.value.remedy
 
 
-def test_a_transform_that_changes_the_shape():
+def test_a_transform_that_changes_the_shape_is_refused():
     augment = Augment(transforms=[{"name": "Resize", "size": [3, 3]}])
     with pytest.raises(ConfigError, match="transform Resize cannot be used here") as caught:
         augment.apply(images(), labels(), epoch=0, generator=seeded())
@@ -233,7 +233,7 @@ def test_values_out_of_range(option):
         Augment(**option)
 
 
-def test_pydantic_reads_it():
+def test_pydantic_validates_it():
     from pydantic import TypeAdapter, ValidationError
 
     adapter = TypeAdapter(Augment)

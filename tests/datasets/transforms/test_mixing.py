@@ -1,4 +1,4 @@
-"""Mixup and cutmix: weights by their distributions, pixels and labels by counting."""
+"""Mixup and cutmix: the distribution of weights, and pixels and labels by counting."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def seeded(seed=0):
 
 
 def plain_images(count, channels, height, width):
-    """Images that are everywhere their own number, so that each pixel tells where it is from."""
+    """Return images whose pixels all have the number of the image."""
     return torch.arange(float(count)).view(-1, 1, 1, 1).expand(count, channels, height, width)
 
 
@@ -25,18 +25,18 @@ def plain_images(count, channels, height, width):
 def test_weights_are_drawn_from_beta(alpha):
     generator = seeded(1)
     found = [draw_weight(alpha, generator) for _ in range(2000)]
-    wanted = stats.beta(alpha or 1, alpha or 1)
-    assert stats.kstest(found, wanted.cdf).pvalue > 1e-3
-    # The negative control: the test tells these from another Beta.
+    expected = stats.beta(alpha or 1, alpha or 1)
+    assert stats.kstest(found, expected.cdf).pvalue > 1e-3
+    # Negative control: another Beta distribution is rejected.
     assert stats.kstest(found, stats.beta(2, 2).cdf).pvalue < 1e-3
 
 
-def test_mixup_with_its_own_alpha():
+def test_mixup_with_alpha():
     x, y = torch.rand(6, 3, 4, 4, generator=seeded()), torch.arange(6)
     mixed, targets = Augment(mixup=True, mixup_alpha=0.5).apply(x, y, epoch=0, generator=seeded(3))
-    wanted = targets.weight * x + (1 - targets.weight) * x[targets.second]
-    torch.testing.assert_close(mixed, wanted, atol=0, rtol=0)
-    # A recipe from before the key draws what it always drew.
+    expected = targets.weight * x + (1 - targets.weight) * x[targets.second]
+    torch.testing.assert_close(mixed, expected, atol=0, rtol=0)
+    # Recipes without the key draw the same numbers as before it existed.
     plain = Augment(mixup=True).apply(x, y, epoch=0, generator=seeded(3))[1].weight
     assert plain == float(torch.rand((), generator=seeded(3))) != targets.weight
 
@@ -54,7 +54,7 @@ def test_the_weight_of_cutmix_is_the_share_of_pixels(count, channels, height, wi
     x, y = plain_images(count, channels, height, width), torch.arange(count)
     kept = x.clone()
     mixed, targets = cutmix(x, y, alpha, seeded(seed))
-    assert torch.equal(x, kept), "the batch itself stays as it was"
+    assert torch.equal(x, kept), "the batch is not modified"
     assert sorted(targets.second.tolist()) == y.tolist()
     for index in range(count):
         first, second = float(index), float(targets.second[index])
@@ -64,7 +64,7 @@ def test_the_weight_of_cutmix_is_the_share_of_pixels(count, channels, height, wi
             assert share == pytest.approx(targets.weight, abs=1e-12)
 
 
-def test_cutmix_pastes_one_rectangle_at_one_place():
+def test_cutmix_pastes_one_rectangle():
     x, y = plain_images(5, 2, 12, 9), torch.arange(5)
     sizes = set()
     for seed in range(60):
@@ -76,9 +76,9 @@ def test_cutmix_pastes_one_rectangle_at_one_place():
         one = pasted[moved][0, 0]
         assert (pasted[moved] == one).all(), "the same pixels in all channels and samples"
         rows, columns = one.any(1).nonzero()[:, 0], one.any(0).nonzero()[:, 0]
-        tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
-        assert int(one.sum()) == tall * wide, "a rectangle without holes"
-        sizes.add((tall, wide))
+        height, width = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+        assert int(one.sum()) == height * width, "a rectangle without holes"
+        sizes.add((height, width))
     assert len(sizes) > 10
 
 
@@ -89,28 +89,28 @@ def test_the_rectangle_of_cutmix_has_the_size_of_the_paper(monkeypatch):
     x = plain_images(4, 1, 16, 16)
     mixed, targets = cutmix(x, torch.arange(4), None, seeded(2))
     moved = int((targets.second != torch.arange(4)).nonzero()[0])
-    wanted = torch.zeros(16, 16, dtype=torch.bool)
-    wanted[4:12, 4:12] = True
-    assert torch.equal(mixed[moved, 0] != x[moved, 0], wanted)
+    expected = torch.zeros(16, 16, dtype=torch.bool)
+    expected[4:12, 4:12] = True
+    assert torch.equal(mixed[moved, 0] != x[moved, 0], expected)
     assert targets.weight == 0.75
 
 
 def kinds_of(augment, batches=400):
-    """Return how many batches were blended, and how many had something pasted."""
+    """Return the numbers of blended batches and of all others."""
     x, y = plain_images(4, 1, 16, 16), torch.arange(4)
-    whole = {float(value) for value in range(4)}
+    pure = {float(value) for value in range(4)}
     blended = 0
     generator = seeded(5)
     for _ in range(batches):
         mixed, _ = augment.apply(x, y, epoch=0, generator=generator)
-        blended += not set(mixed.unique().tolist()) <= whole
+        blended += not set(mixed.unique().tolist()) <= pure
     return blended, batches - blended
 
 
-def test_both_together_share_the_batches_with_equal_chances():
+def test_both_together_have_equal_probability():
     blended, pasted = kinds_of(Augment(mixup=True, cutmix=True))
-    # Half of 400 within four standard deviations of √400/2 = 10; a batch whose permutation moves
-    # nothing (one of 24) looks like neither and is counted as pasted.
+    # Half of 400 within four standard deviations of √400/2 = 10; a batch with the identity as its
+    # permutation (one of 24) is unchanged and counted as pasted.
     assert 150 < blended < 240 and pasted == 400 - blended
     assert kinds_of(Augment(cutmix=True))[0] == 0
     assert kinds_of(Augment(mixup=True))[0] > 350
@@ -128,7 +128,7 @@ def test_one_epoch_ends_all_mixing(options):
         assert torch.equal(same, x) and targets.weight == 1.0
 
 
-def test_mixing_depends_on_the_generator_alone():
+def test_mixing_depends_on_the_generator_only():
     augment = Augment(mixup=True, cutmix=True, mixup_alpha=0.5, cutmix_alpha=1.0)
     x, y = torch.rand(6, 3, 8, 8), torch.arange(6)
     np.random.seed(0)
@@ -147,7 +147,7 @@ def test_alphas_out_of_range(option):
         Augment(**option)
 
 
-def test_an_empty_batch_is_mixed_too():
+def test_an_empty_batch():
     for mix in (mixup, cutmix):
         x, targets = mix(torch.zeros(0, 1, 4, 4), torch.zeros(0), None, seeded())
         assert len(x) == len(targets.second) == 0
