@@ -119,8 +119,9 @@ def export_onnx(
     """Write a network to ONNX and verify that the file computes the same.
 
     Args:
-        source: a run, opened or by its folder; a network of `create_model`; or an `ExportSource`,
-            which `asnn.exporters.source_of_module` makes of a torch module with snnTorch neurons.
+        source: a run, opened or by its folder; a network of `create_model`, or another
+            `SpikingNetwork` with samples of your own; or an `ExportSource`, which
+            `asnn.exporters.source_of_module` makes of a torch module with snnTorch neurons.
         path: a `.onnx` file, or a folder.
         samples: how many test samples of the run to verify with (random images where the source is
             no run), samples of your own, or None to write without verification.
@@ -130,7 +131,7 @@ def export_onnx(
         ConfigError: an option is not possible, or ONNX cannot express a layer exactly.
         VerificationError: the file computes something else; it is renamed `*.unverified`.
     """
-    found = _source(source)
+    found = _source(source, samples)
     return export.export_onnx(found, path, samples=_samples(source, found, samples), **options)
 
 
@@ -148,7 +149,7 @@ def export_nir(
         ConfigError: an option is not possible, or NIR cannot express a layer exactly.
         VerificationError: the file computes something else; it is renamed `*.unverified`.
     """
-    found = _source(source)
+    found = _source(source, samples)
     return export.export_nir(found, path, samples=_samples(source, found, samples), **options)
 
 
@@ -162,17 +163,18 @@ def verify(source: Source, path: Path | str, *, samples: Samples | int = SAMPLES
     Raises:
         DataError: the file is damaged, or not of this network.
     """
-    found = _source(source)
+    found = _source(source, samples)
     chosen = _samples(source, found, samples)
     assert chosen is not None
     return export.verify(found, Path(path), chosen)
 
 
-def _source(source: Source) -> ExportSource:
+def _source(source: Source, samples: Samples | int | None) -> ExportSource:
     if isinstance(source, ExportSource):
         return source
     if isinstance(source, SpikingNetwork):
-        return source_of(source)
+        by_hand = isinstance(samples, Samples) and not source.has_config
+        return source_of(source, in_shape=samples.images.shape[1:] if by_hand else None)
     return source_of_run(source if isinstance(source, OpenRun) else open_run(source))
 
 

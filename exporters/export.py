@@ -1,4 +1,4 @@
-"""Writing a network to a file, and proving that the file computes the same."""
+"""Exports: write a network to a file, and verify that the file computes the same."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .graph.interpreter import run
 from .graph.ir import Graph
 from .graph.quantisation import WEIGHTS, Weights, with_rounded_weights
 from .nir.file import write_golden, write_nir
-from .nir.lif import approximated, build_lif, faults_of
+from .nir.lif import approximated, build_lif, inexact_layers
 from .nir.nodes import DT
 from .nir.targets import TARGETS, check_target, problems
 from .nir.unrolled import input_of, unroll
@@ -28,9 +28,9 @@ from .onnx.forms import FORMS, INPUTS, OPSET, Form, Input, build_models
 from .paths import ExportPaths, unverified_path
 from .source import ExportSource, Samples
 from .verification.compare import Report, checks_of_nir, checks_of_onnx, compare
-from .verification.simulators import MOST_NODES, SIMULATORS
+from .verification.simulators import MAX_NODES, SIMULATORS
 
-# An exporter of another package is called with a subject, a path and `samples`, as these are.
+# An exporter of another package is called like these, with a source, a path and `samples`.
 exporter_registry = Registry(
     "exporters",
     {"onnx": "exporters.export:export_onnx", "nir": "exporters.export:export_nir"},
@@ -45,13 +45,13 @@ PARITY_FORMAT = 1  # of parity.json
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export has written.
+    """The result of an export.
 
     Attributes:
         files: paths with their sizes in bytes.
-        report: of the verification; None where it was not wanted.
+        report: of the verification; None without one.
         parity: path of the report.
-        notes: what the user is to know.
+        notes: for the user, one line each.
     """
 
     files: dict[Path, int]
@@ -61,7 +61,7 @@ class Exported:
 
 
 def export_onnx(
-    subject: ExportSource,
+    source: ExportSource,
     path: Path | str,
     *,
     samples: Samples | None,
@@ -73,17 +73,17 @@ def export_onnx(
     """Write a network to ONNX, read it back and compare it with the network.
 
     Args:
-        subject: the network.
+        source: the network.
         path: a `.onnx` file, or a folder.
-        samples: to verify with; None writes without a verification, and says so in the file.
+        samples: to verify with; None writes without verification, which the metadata records.
         form: `sequence`, `stream` (two files) or `scan`.
         input: `image` with the encoder inside, or `spikes`: encoded steps.
         opset: version of ONNX's operators, 17 to 25.
-        weights: `fp32`, `fp16` or `int8`; what is not fp32 is held to the same rounded weights, and
-            the change from fp32 is told.
+        weights: `fp32`, `fp16` or `int8`; a file with rounded weights is compared with the network
+            of the same rounded weights, and the change from fp32 is reported.
 
     Raises:
-        ConfigError: an option is unknown, or the network cannot be said in ONNX.
+        ConfigError: an option is unknown, or the network has no form in ONNX.
         VerificationError: the file computes something else; it is renamed `*.unverified`.
     """
     for kind, name, known in (("form", form, FORMS), ("input", input, INPUTS)):
@@ -91,51 +91,51 @@ def export_onnx(
             raise unknown(f"--{kind} of onnx", name, list(known))
     if weights not in WEIGHTS:
         raise unknown("--weights", weights, list(WEIGHTS))
-    place = ExportPaths.at(Path(path), ".onnx")
-    graph = _with_note(subject.graph, samples, place)
+    paths = ExportPaths.at(Path(path), ".onnx")
+    graph = _with_note(source.graph, samples, paths)
     models = build_models(
-        graph, subject.coding, form=form, input=input, opset=opset, weights=weights
+        graph, source.coding, form=form, input=input, opset=opset, weights=weights
     )
-    ends = {"model": ".onnx", "init": "-init.onnx", "step": "-step.onnx"}
-    paths = {name: unverified_path(place.file(ends[name])) for name in models}
-    place.check(paths.values())
-    place.make()
+    endings = {"model": ".onnx", "init": "-init.onnx", "step": "-step.onnx"}
+    files = {name: unverified_path(paths.file(endings[name])) for name in models}
+    paths.check(files.values())
+    paths.make()
     for name, model in models.items():
-        write_bytes(paths[name], model.SerializeToString())
+        write_bytes(files[name], model.SerializeToString())
     notes = ["the form scan is experimental"] if form == "scan" else []
     report = None
     if samples is not None:
-        report = verify_onnx(subject, paths, samples, weights=weights)
+        report = verify_onnx(source, files, samples, weights=weights)
     options = {"format": "onnx", "form": form, "input": input, "opset": opset, "weights": weights}
-    return _finish(place, paths, options, report, notes)
+    return _finish(paths, files, options, report, notes)
 
 
 def verify_onnx(
-    subject: ExportSource, paths: Mapping[str, Path], samples: Samples, *, weights: Weights = "fp32"
+    source: ExportSource, files: Mapping[str, Path], samples: Samples, *, weights: Weights = "fp32"
 ) -> Report:
     """Compare ONNX files with the network, in onnxruntime.
 
     Args:
-        subject: the network.
-        paths: `model`, or `init` and `step`.
+        source: the network.
+        files: paths of `model`, or of `init` and `step`.
         samples: to compare on.
         weights: how the files store weights.
 
     Raises:
         DataError: a file is damaged or hostile.
     """
-    rounded = subject.with_graph(with_rounded_weights(subject.graph, weights))
-    models = {name: read_onnx(path) for name, path in paths.items()}
+    rounded = source.with_graph(with_rounded_weights(source.graph, weights))
+    models = {name: read_onnx(path) for name, path in files.items()}
     return compare(
         rounded,
         samples,
-        checks_of_onnx(models, paths, rounded),
-        original=None if weights == "fp32" else subject.graph,
+        checks_of_onnx(models, files, rounded),
+        original=None if weights == "fp32" else source.graph,
     )
 
 
 def export_nir(
-    subject: ExportSource,
+    source: ExportSource,
     path: Path | str,
     *,
     samples: Samples | None,
@@ -146,72 +146,72 @@ def export_nir(
 ) -> Exported:
     """Write a network to NIR, read it back and compare it with the network.
 
-    Beside the file, `*.golden.nir` holds an input and the output that belongs to it, as NIRData.
+    Beside the file, `*.golden.nir` holds inputs and expected outputs, as NIRData.
 
     Args:
-        subject: the network.
+        source: the network.
         path: a `.nir` file, or a folder.
-        samples: to verify with; None writes without a verification, and says so in the file.
+        samples: to verify with; None writes without verification, which the metadata records.
         form: `pure` and `portable` unroll time in space, exactly; `lif` has one LIF neuron a layer.
         compat: `1.0.4`: for readers of that version.
         target: an importer that must run the file exactly.
-        approximate: let `lif` stand for schedules and resets that it cannot say; the loss is told.
+        approximate: replace schedules and resets that `lif` cannot express; the loss is reported.
 
     Raises:
-        ConfigError: an option is unknown, or the network cannot be said in that form.
+        ConfigError: an option is unknown, or the network has no exact form of that kind.
         VerificationError: the file computes something else; it is renamed `*.unverified`.
     """
     if form not in NIR_FORMS:
         raise unknown("--form of nir", form, list(NIR_FORMS))
     if compat is not None and compat not in NIR_COMPATS:
         raise unknown("--nir-compat", compat, list(NIR_COMPATS))
-    place = ExportPaths.at(Path(path), ".nir")
-    written, notes = subject.graph, []
+    paths = ExportPaths.at(Path(path), ".nir")
+    written, notes = source.graph, []
     if form == "lif" and approximate:
-        faults = faults_of(subject.graph)
-        written = approximated(subject.graph) if faults else written
-        notes += [f"approximated: {fault.layer}: {fault.why}" for fault in faults]
-    approximates = written is not subject.graph
-    about = _metadata(_with_note(written, samples, place), form, approximates)
-    sketch = build_lif(written, about) if form == "lif" else unroll(written, form, about)
+        inexact = inexact_layers(source.graph)
+        written = approximated(source.graph) if inexact else written
+        notes += [f"approximated: {each.layer}: {each.why}" for each in inexact]
+    approximates = written is not source.graph
+    about = _metadata(_with_note(written, samples, paths), form, approximates)
+    graph = build_lif(written, about) if form == "lif" else unroll(written, form, about)
     if target is not None:
-        check_target(sketch, target)
-    exact = [name for name, facts in TARGETS.items() if not problems(sketch, facts)]
+        check_target(graph, target)
+    exact = [name for name, facts in TARGETS.items() if not problems(graph, facts)]
     for name in exact if samples is not None else ():
         if SIMULATORS[name].missing:
-            lacks = " ".join(SIMULATORS[name].missing)
-            notes.append(f"{name} could run it, and is not asked: pip install {lacks}")
-        elif not _is_asked(name, sketch, target):
+            missing = " ".join(SIMULATORS[name].missing)
+            notes.append(f"{name} could run it and is left out: pip install {missing}")
+        elif not _is_run(name, graph, target):
             notes.append(
-                f"{name} could run it, and is not asked: its importer would take long for "
-                f"{len(sketch.nodes):,} nodes; --target {name} asks it"
+                f"{name} could run it and is left out: its importer would take long for "
+                f"{len(graph.nodes):,} nodes; --target {name} runs it"
             )
     if not exact:
         notes.append("no simulator's importer reads Scale and Threshold today; portable is read")
-    paths = {"model": unverified_path(place.file(".nir"))}
-    place.check(paths.values())
-    place.make()
-    write_nir(paths["model"], sketch, compat=compat)
+    files = {"model": unverified_path(paths.file(".nir"))}
+    paths.check(files.values())
+    paths.make()
+    write_nir(files["model"], graph, compat=compat)
     report = None
     if samples is not None:
         report = verify_nir(
-            subject.with_graph(written),
-            paths["model"],
+            source.with_graph(written),
+            files["model"],
             samples,
             form=form,
-            original=subject.graph if approximates else None,
+            original=source.graph if approximates else None,
             target=target,
             trusted=True,
         )
-        paths["golden"] = unverified_path(place.file(".golden.nir"))
-        _write_golden(paths["golden"], subject.with_graph(written), samples, form)
+        files["golden"] = unverified_path(paths.file(".golden.nir"))
+        _write_golden(files["golden"], source.with_graph(written), samples, form)
     options = {"format": "nir", "form": form, "input": "spikes", "nir": compat or nir.version}
     options |= {"target": target, "approximates": approximates, "exact_in": exact}
-    return _finish(place, paths, options, report, notes)
+    return _finish(paths, files, options, report, notes)
 
 
 def verify_nir(
-    subject: ExportSource,
+    source: ExportSource,
     path: Path,
     samples: Samples,
     *,
@@ -220,18 +220,18 @@ def verify_nir(
     target: str | None = None,
     trusted: bool = False,
 ) -> Report:
-    """Compare a NIR file with the network: from the file alone, and in every simulator at hand.
+    """Compare a NIR file with the network: in our interpreter and in every installed simulator.
 
-    Simulators are not asked about graphs that their importers would take long for.
+    Simulators are left out for graphs of more than `MAX_NODES` nodes, which they import slowly.
 
     Args:
-        subject: the network, with the graph that the file is held to.
+        source: the network, with the graph that the file is compared with.
         path: the file.
         samples: to compare on.
         form: of the file.
         original: the graph before an approximation.
-        target: a simulator to ask however large the graph is.
-        trusted: whether the file was written just now, by us.
+        target: a simulator to run however large the graph is.
+        trusted: whether this process has just written the file.
 
     Raises:
         DataError: the file is damaged or hostile.
@@ -240,27 +240,27 @@ def verify_nir(
     exact = [
         name
         for name, facts in TARGETS.items()
-        if _is_asked(name, read, target) and not problems(read, facts)
+        if _is_run(name, read, target) and not problems(read, facts)
     ]
-    checks = checks_of_nir(read, path, subject.graph, form=form, exact=exact)
-    return compare(subject, samples, checks, original=original)
+    checks = checks_of_nir(read, path, source.graph, form=form, exact=exact)
+    return compare(source, samples, checks, original=original)
 
 
-def _is_asked(name: str, graph: nir.NIRGraph, target: str | None) -> bool:
-    """Return whether a simulator is to run a graph, if it is there and would run it exactly."""
-    return name == target or len(graph.nodes) <= MOST_NODES
+def _is_run(name: str, graph: nir.NIRGraph, target: str | None) -> bool:
+    """Return whether to run a graph in a simulator that is installed and would be exact."""
+    return name == target or len(graph.nodes) <= MAX_NODES
 
 
-def verify(subject: ExportSource, path: Path | str, samples: Samples) -> Report:
-    """Compare a file that was exported earlier with a network.
+def verify(source: ExportSource, path: Path | str, samples: Samples) -> Report:
+    """Compare an earlier export with a network.
 
     Args:
-        subject: the network.
-        path: an `.onnx` or `.nir` file that asnn wrote; of a stream, either of its two.
+        source: the network.
+        path: an `.onnx` or `.nir` file of asnn; for a stream, either of its two files.
         samples: to compare on.
 
     Raises:
-        ConfigError: the file does not say in which form it is.
+        ConfigError: the metadata of the file do not state its form.
         DataError: it is damaged or hostile.
     """
     path = Path(path)
@@ -269,22 +269,22 @@ def verify(subject: ExportSource, path: Path | str, samples: Samples) -> Report:
         about = read_nir(path).metadata
         form = _text(about.get("form"))
         if form not in NIR_FORMS:
-            raise _unlabelled(path)
+            raise _unknown_form(path)
         approximates = _text(about.get("approximates")) == "True"
-        held = approximated(subject.graph) if approximates else subject.graph
-        original = subject.graph if approximates else None
-        return verify_nir(subject.with_graph(held), path, samples, form=form, original=original)  # type: ignore[arg-type]
+        graph = approximated(source.graph) if approximates else source.graph
+        original = source.graph if approximates else None
+        return verify_nir(source.with_graph(graph), path, samples, form=form, original=original)  # type: ignore[arg-type]
     about = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
     if about.get("form") not in FORMS or about.get("weights") not in WEIGHTS:
-        raise _unlabelled(path)
-    paths = {"model": path}
+        raise _unknown_form(path)
+    files = {"model": path}
     if about["form"] == "stream":
-        paths = _of_stream(path)
-    return verify_onnx(subject, paths, samples, weights=about["weights"])  # type: ignore[arg-type]
+        files = _files_of_stream(path)
+    return verify_onnx(source, files, samples, weights=about["weights"])  # type: ignore[arg-type]
 
 
-def _of_stream(path: Path) -> dict[str, Path]:
-    """Return both files of a stream, of either of them."""
+def _files_of_stream(path: Path) -> dict[str, Path]:
+    """Return both files of a stream, given either of them."""
     for part in ("init", "step"):
         stem, found, rest = path.name.rpartition(f"-{part}.onnx")
         if found:
@@ -295,9 +295,9 @@ def _of_stream(path: Path) -> dict[str, Path]:
     )
 
 
-def _unlabelled(path: Path) -> ConfigError:
+def _unknown_form(path: Path) -> ConfigError:
     return ConfigError(
-        f"{path} does not say what it holds", why="its metadata are not those of an export of asnn"
+        f"{path} does not state its form", why="its metadata are not those of an export of asnn"
     )
 
 
@@ -305,21 +305,23 @@ def _text(item: Any) -> str:
     return item.decode() if isinstance(item, bytes) else str(item)
 
 
-def _with_note(graph: Graph, samples: Samples | None, place: ExportPaths) -> Graph:
-    """Return a graph that says where its file's verification is told."""
-    note = "skipped" if samples is None else f"see {place.parity.name} beside this file"
+def _with_note(graph: Graph, samples: Samples | None, paths: ExportPaths) -> Graph:
+    """Return the graph with metadata that point to the verification report."""
+    note = "skipped" if samples is None else f"see {paths.parity.name} beside this file"
     return replace(graph, about={**graph.about, "verification": note})
 
 
 def _metadata(graph: Graph, form: str, approximates: bool) -> dict[str, object]:
     resets = sorted({node.reset for node in graph.neurons})
-    once = form != "lif"
+    unrolled = form != "lif"
     about: dict[str, object] = {
         "asnn": version("asnn"),
         "form": form,
         "dt": DT,
         "steps": graph.steps,
-        "runs": "once, on all steps as channels" if once else "once a step; answer: mean of logits",
+        "runs": "once, on all steps as channels"
+        if unrolled
+        else "once a step; output: mean of the logits",
         "reset": ", ".join(resets),
         "approximates": str(approximates),
     }
@@ -328,46 +330,45 @@ def _metadata(graph: Graph, form: str, approximates: bool) -> dict[str, object]:
     return about
 
 
-def _write_golden(path: Path, subject: ExportSource, samples: Samples, form: str) -> None:
-    """Write an input and the output that belongs to it, from the graph and not from the file."""
-    code = subject.encode(samples.images[:GOLDEN_SAMPLES])
-    logits = run(subject.graph, code).logits
+def _write_golden(path: Path, source: ExportSource, samples: Samples, form: str) -> None:
+    """Write inputs and expected outputs, computed from the graph and not from the file."""
+    code = source.encode(samples.images[:GOLDEN_SAMPLES])
+    logits = run(source.graph, code).logits
     if form == "lif":
         inputs, outputs = code.swapaxes(0, 1), logits.swapaxes(0, 1)
     else:
-        inputs, outputs = input_of(subject.graph, code)[:, None], logits.mean(0)[:, None]
+        inputs, outputs = input_of(source.graph, code)[:, None], logits.mean(0)[:, None]
     write_golden(path, {"input": inputs, "output": outputs})
 
 
 def _finish(
-    place: ExportPaths,
-    paths: Mapping[str, Path],
+    paths: ExportPaths,
+    files: Mapping[str, Path],
     options: dict[str, Any],
     report: Report | None,
     notes: list[str],
 ) -> Exported:
-    """Write the report, and give the files their names if they are what they should be."""
-    final = {path: path.with_suffix("") for path in paths.values()}
+    """Write the report; give the files their names unless the verification failed."""
+    final = {path: path.with_suffix("") for path in files.values()}
     sizes = {name: path.stat().st_size for path, name in final.items()}
     if report is None:
-        place.parity.unlink(missing_ok=True)  # of an earlier export
-        notes = [*notes, "not verified, as asked for"]
+        paths.parity.unlink(missing_ok=True)  # of an earlier export
+        notes = [*notes, "not verified, as requested"]
     else:
-        files = {path.name: size for path, size in sizes.items()}
         content = {"parity_format": PARITY_FORMAT, "asnn": version("asnn"), **options}
-        content |= {"files": files, "notes": notes}
+        content |= {"files": {path.name: size for path, size in sizes.items()}, "notes": notes}
         content |= report.as_dict()
-        write_json(place.parity, content)
+        write_json(paths.parity, content)
         if report.fault is not None:
-            place.clear(())  # an earlier export would pass for this one
+            paths.clear(())  # an earlier export would look like this one
             error = VerificationError(
                 f"the {options['format'].upper()} file does not compute what the network does",
                 why=report.fault,
-                remedy=f"it is kept as {next(iter(final))}; all differences are in {place.parity}",
+                remedy=f"it is kept as {next(iter(final))}; all differences are in {paths.parity}",
             )
-            error.content = {**content, "parity": str(place.parity)}
+            error.content = {**content, "parity": str(paths.parity)}
             raise error
-    place.clear(final.values())
+    paths.clear(final.values())
     for path, name in final.items():
         path.replace(name)
-    return Exported(sizes, report, None if report is None else place.parity, notes)
+    return Exported(sizes, report, None if report is None else paths.parity, notes)

@@ -1,4 +1,4 @@
-"""Where the files of an export lie, and what they are called until they are verified."""
+"""The files of an export: their folder, and their names before and after verification."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from pathlib import Path
 from ..core.errors import ConfigError
 from ..core.files import cannot_write
 
-ENDS = {".onnx": (".onnx", "-init.onnx", "-step.onnx"), ".nir": (".nir", ".golden.nir")}
+ENDINGS = {".onnx": (".onnx", "-init.onnx", "-step.onnx"), ".nir": (".nir", ".golden.nir")}
 UNVERIFIED = ".unverified"
 
 
 @dataclass(frozen=True)
 class ExportPaths:
-    """Where an export goes.
+    """The paths of an export.
 
     Attributes:
         folder: of all its files.
         suffix: of the format.
-        stem: what their names begin with.
+        stem: the common beginning of the file names.
     """
 
     folder: Path
@@ -29,7 +29,7 @@ class ExportPaths:
 
     @classmethod
     def at(cls, path: Path, suffix: str) -> ExportPaths:
-        """Return the place of a file with that suffix, or in a folder.
+        """Return the paths of an export to a file with that suffix, or to a folder.
 
         Raises:
             ConfigError: the path names a file of another format.
@@ -38,7 +38,7 @@ class ExportPaths:
             raise ConfigError("an export cannot go to stdout", why="it is several files")
         if path.suffix.lower() == suffix:
             return cls(path.parent, suffix, path.stem)
-        if path.suffix.lower() in ENDS:
+        if path.suffix.lower() in ENDINGS:
             raise ConfigError(
                 f"{path} would be a file of another format",
                 why=f"this one ends with {suffix}",
@@ -46,22 +46,22 @@ class ExportPaths:
             )
         return cls(path, suffix)
 
-    def file(self, end: str) -> Path:
-        """Return the path of a file whose name ends so."""
-        return self.folder / f"{self.stem}{end}"
+    def file(self, ending: str) -> Path:
+        """Return the path of the file with that ending."""
+        return self.folder / f"{self.stem}{ending}"
 
     @property
     def parity(self) -> Path:
-        """Where the verification is told."""
+        """The path of the verification report."""
         if self.folder.name == self.suffix.removeprefix("."):  # RUN/export/FORMAT
             return self.folder / "parity.json"
         return self.file(f"{self.suffix}.parity.json")
 
     def check(self, paths: Iterable[Path]) -> None:
-        """Refuse names that are taken by folders.
+        """Refuse names that folders have.
 
         Raises:
-            ConfigError: one of them is.
+            ConfigError: there is a folder of one of these names.
         """
         for path in (*paths, self.parity):
             name = path.with_suffix("") if path.suffix == UNVERIFIED else path
@@ -69,13 +69,13 @@ class ExportPaths:
                 raise ConfigError(f"{name} is a folder", remedy="choose another name with -o")
 
     def clear(self, written: Iterable[Path]) -> None:
-        """Remove what an earlier export of this format has left under these names."""
-        for end in ENDS[self.suffix]:
-            if self.file(end) not in written:
-                self.file(end).unlink(missing_ok=True)
+        """Remove the files of an earlier export with these names that were not written again."""
+        for ending in ENDINGS[self.suffix]:
+            if self.file(ending) not in written:
+                self.file(ending).unlink(missing_ok=True)
 
     def make(self) -> None:
-        """Make the folder.
+        """Create the folder.
 
         Raises:
             AsnnError: the operating system refuses.
@@ -87,5 +87,5 @@ class ExportPaths:
 
 
 def unverified_path(path: Path) -> Path:
-    """Return the name of a file that is not verified yet."""
+    """Return the path of a file until it is verified."""
     return path.with_name(f"{path.name}{UNVERIFIED}")

@@ -21,7 +21,7 @@ def source_of_run(run: OpenRun) -> ExportSource:
 
 
 def samples_of(data: DataSet, split: str, number: int) -> Samples:
-    """Return the first samples of a split, to verify with.
+    """Return the first samples of a split, for verification.
 
     Raises:
         ConfigError: there is no such split.

@@ -1,4 +1,4 @@
-"""What is exported: a frozen graph, its code, and the network that it was made of."""
+"""The source of an export: the export graph, its coding, and the network it was lowered from."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from ..coding.base import Coding
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
 from .graph.ir import Array, Graph
-from .graph.lowering import freeze_network
+from .graph.lowering import lower_network
 
 BATCH = 64
 
 
-class Answer(NamedTuple):
-    """What a network gives.
+class NetworkOutput(NamedTuple):
+    """The output of a network in torch.
 
     Attributes:
         logits: of each step `[T, B, K]`.
-        spikes: of each layer `[T, B, ...]`, by the name that the graph has for it; None where the
-            network does not tell.
+        spikes: of each layer `[T, B, ...]`, by the name of its node; None if they are not recorded.
     """
 
     logits: Tensor
@@ -35,52 +34,62 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class ExportSource:
-    """A network on its way out.
+    """A network to export.
 
     Attributes:
-        graph: what exporters write and verifications compare with.
-        coding: makes the steps that the graph reads out of images.
-        eager: the network itself, on a code `[T, B, C, H, W]`.
+        graph: exporters write it, and verification compares with it.
+        coding: from images to the steps that the graph reads.
+        eager: the network in torch, called with a code `[T, B, C, H, W]`.
     """
 
     graph: Graph
     coding: Coding
-    eager: Callable[[Tensor], Answer]
+    eager: Callable[[Tensor], NetworkOutput]
 
     def encode(self, images: Array) -> Array:
         """Return the code of images, `[T, B, C, H, W]`."""
         return self.coding.encode(torch.from_numpy(images)).numpy()
 
     def with_graph(self, graph: Graph) -> ExportSource:
-        """Return the subject with another graph in place of its own."""
+        """Return the source with another graph."""
         return replace(self, graph=graph)
 
 
-def source_of(model: SpikingNetwork, about: dict[str, Any] | None = None) -> ExportSource:
-    """Return a trained network as a subject; the network itself is left as it is.
+def source_of(
+    model: SpikingNetwork,
+    about: dict[str, Any] | None = None,
+    *,
+    in_shape: tuple[int, ...] | None = None,
+) -> ExportSource:
+    """Return a trained network as the source of exports; the network itself is not changed.
+
+    Args:
+        model: the network.
+        about: metadata for the file, beside the network's configuration.
+        in_shape: (C, H, W) of one image, needed if `create_model` did not build the network.
 
     Raises:
-        ConfigError: the graph cannot say what a layer does.
+        ConfigError: the graph has no node for a layer, or the shape of the input is unknown.
     """
     model = copy.deepcopy(model).cpu().float().eval()
-    use_kernels(model, "reference")  # what the fused kernels are held to as well
+    use_kernels(model, "reference")  # which the fused kernels are compared with as well
     spikes: dict[str, Tensor] = {}
     for name, layer in model.body.named_modules():
         if isinstance(layer, SpikingLayer):
-            layer.neuron.register_forward_hook(_keeper(spikes, name))
+            layer.neuron.register_forward_hook(_recorder(spikes, name))
 
-    def eager(code: Tensor) -> Answer:
+    def eager(code: Tensor) -> NetworkOutput:
         with torch.no_grad():
-            return Answer(model.run(code), dict(spikes))
+            return NetworkOutput(model.run(code), dict(spikes))
 
-    return ExportSource(freeze_network(model, about), model.coding, eager)
+    return ExportSource(lower_network(model, about, in_shape=in_shape), model.coding, eager)
 
 
-def _keeper(kept: dict[str, Tensor], name: str) -> Callable[[Any, Any, Tensor], None]:
-    def keep(_: Any, __: Any, output: Tensor) -> None:
-        kept[name] = output
+def _recorder(spikes: dict[str, Tensor], name: str) -> Callable[[Any, Any, Tensor], None]:
+    def record(_: Any, __: Any, output: Tensor) -> None:
+        spikes[name] = output
 
-    return keep
+    return record
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,7 @@ class Samples:
 
     Attributes:
         images: `[N, C, H, W]`, float32, from 0 to 1.
-        labels: `[N]`, or None where nobody knows them.
+        labels: `[N]`, or None if unknown.
         name: where they come from.
     """
 
@@ -101,13 +110,13 @@ class Samples:
         return len(self.images)
 
     def batches(self, size: int = BATCH) -> Iterator[tuple[Array, slice]]:
-        """Give the images in batches of `size`, each with its place."""
+        """Yield the images in batches of `size`, each with its slice of the samples."""
         for begin in range(0, len(self.images), size):
-            place = slice(begin, begin + size)
-            yield np.ascontiguousarray(self.images[place], np.float32), place
+            part = slice(begin, begin + size)
+            yield np.ascontiguousarray(self.images[part], np.float32), part
 
 
 def random_samples(shape: tuple[int, ...], number: int = 64, seed: int = 0) -> Samples:
-    """Return samples of uniform noise, for a network that has no data."""
+    """Return samples of uniform noise, for a network without data."""
     images = np.random.default_rng(seed).random((number, *shape), np.float32)
     return Samples(images, None, f"uniform noise (seed {seed})")

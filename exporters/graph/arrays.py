@@ -1,4 +1,4 @@
-"""What single layers of a network become in the frozen graph: arrays, windows, refusals."""
+"""Single layers of a network as fields of the export graph: arrays and windows, or a refusal."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def neuron_of(name: str, neuron: nn.Module) -> dict[str, Any]:
     """Return leak, gain, threshold, size and reset of a neuron, as `graph.Neuron` has them.
 
     Raises:
-        ConfigError: the graph does not know the neuron, or it has learned what has no threshold.
+        ConfigError: the graph has no such neuron, or a learned reset size has no threshold.
     """
     if not isinstance(neuron, AdaptiveLeaky) or type(neuron) not in (AdaptiveLeaky, FixedLeaky):
-        raise refusal(f"{name}.neuron", neuron, "the graph knows leaky neurons of asnn")
+        raise refusal(f"{name}.neuron", neuron, "the graph has only the leaky neurons of asnn")
     p = neuron.step_parameters()
 
     def columns(schedule: Tensor) -> np.ndarray:
@@ -53,10 +53,10 @@ def neuron_of(name: str, neuron: nn.Module) -> dict[str, Any]:
 
 
 def norms_of(name: str, norm: nn.Module, steps: int) -> list[nn.Module]:
-    """Return the batch norm that each step goes through.
+    """Return the batch norm of each step.
 
     Raises:
-        ConfigError: it is none over time, or one without running statistics and weights.
+        ConfigError: it is not a batch norm over time, or has no running statistics or weights.
     """
     if not isinstance(norm, TimeNorm):
         raise refusal(name, norm, "it is not a batch norm over time")
@@ -64,12 +64,12 @@ def norms_of(name: str, norm: nn.Module, steps: int) -> list[nn.Module]:
     for each in found:
         fits = type(each) in (nn.BatchNorm1d, nn.BatchNorm2d) and each.affine
         if not (fits and each.running_mean is not None):
-            raise refusal(name, each, "it keeps no running statistics and weights")
+            raise refusal(name, each, "it has no running statistics or no weights")
     return found
 
 
 def weights_of(layer: nn.Module, norm: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return weight and bias of an affine layer, with the norm behind it if there is one."""
+    """Return weight and bias of an affine layer, with the norm after it folded in if given."""
     assert isinstance(layer, nn.Conv2d | nn.Linear)
     if norm is None:
         return array_of(layer.weight), bias_of(layer)
@@ -78,7 +78,7 @@ def weights_of(layer: nn.Module, norm: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def scale_of(norm: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return factor and offset of a norm in evaluation."""
+    """Return factor and offset of a norm in evaluation mode."""
     factor = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
     offset = norm.bias.double() - norm.running_mean.double() * factor
     return factor.numpy(), offset.numpy()
@@ -88,7 +88,7 @@ def geometry_of(name: str, conv: nn.Conv2d) -> dict[str, Any]:
     """Return stride, padding, dilation and groups of a convolution.
 
     Raises:
-        ConfigError: it is padded with something else than a number of zeros.
+        ConfigError: its padding is not a number of zeros.
     """
     if conv.padding_mode != "zeros" or isinstance(conv.padding, str):
         raise refusal(name, conv, "its padding is not a number of zeros")
@@ -106,13 +106,13 @@ def pool_of(name: str, pool: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, Any]:
     Raises:
         ConfigError: the graph has no such window.
     """
-    greatest = isinstance(pool, nn.MaxPool2d)
-    if pool.ceil_mode or (greatest and (pool.return_indices or _pair(pool.dilation) != (1, 1))):
-        raise refusal(name, pool, "it rounds up, spreads its window or returns indices")
-    if not greatest and (pool.divisor_override or not pool.count_include_pad):
-        raise refusal(name, pool, "it divides by something else than the size of its window")
+    is_max = isinstance(pool, nn.MaxPool2d)
+    if pool.ceil_mode or (is_max and (pool.return_indices or _pair(pool.dilation) != (1, 1))):
+        raise refusal(name, pool, "it rounds up, has a dilation or returns indices")
+    if not is_max and (pool.divisor_override or not pool.count_include_pad):
+        raise refusal(name, pool, "it does not divide by the size of its window")
     return {
-        "kind": "max" if greatest else "average",
+        "kind": "max" if is_max else "average",
         "kernel": _pair(pool.kernel_size),
         "stride": _pair(pool.stride),
         "padding": _pair(pool.padding),
@@ -127,7 +127,7 @@ def bias_of(layer: nn.Conv2d | nn.Linear) -> np.ndarray:
 
 
 def array_of(tensor: Tensor) -> np.ndarray:
-    """Return a tensor in float32, as an array of its own."""
+    """Return a tensor as a new float32 array."""
     return np.array(tensor.detach().float().cpu().contiguous().numpy())
 
 
@@ -137,10 +137,10 @@ def f32(values: np.ndarray) -> np.ndarray:
 
 
 def check_finite(graph: g.Graph) -> None:
-    """Refuse a graph with a parameter that is not a number.
+    """Refuse a graph with a parameter that is not finite.
 
     Raises:
-        ConfigError: which, of which layer.
+        ConfigError: names the parameter and its layer.
     """
     for node in graph.nodes:
         for field, value in vars(node).items():
@@ -151,7 +151,7 @@ def check_finite(graph: g.Graph) -> None:
 
 
 def refusal(name: str, module: object, why: str) -> ConfigError:
-    """Return the error of a layer that the graph cannot say."""
+    """Return the error for a layer that cannot be lowered."""
     return ConfigError(
         f"layer {name!r} ({type(module).__name__}) cannot be exported", why=why, remedy=REMEDY
     )

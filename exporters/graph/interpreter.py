@@ -1,6 +1,6 @@
-"""The frozen graph in numpy: what every exported file is held to.
+"""The export graph in numpy: the reference that every exported file is compared with.
 
-All arithmetic is float32, in the order in which the equations of `graph` are written.
+All arithmetic is float32, in the order of the equations in `ir`.
 """
 
 from __future__ import annotations
@@ -27,20 +27,19 @@ from .ir import (
     Pool,
     Product,
     Readout,
-    window_places,
+    output_size,
 )
 
-IMAGES_AT_ONCE = 64  # windows of a convolution take kh·kw times the memory of its input
+CHUNK = 64  # images; windows of a convolution take kh·kw times the memory of its input
 
 
 @dataclass(frozen=True)
 class Trace:
-    """What a graph computed.
+    """The values of a graph for a batch.
 
     Attributes:
         values: of every node `[T, B, ...]`, float32.
-        distances: of every neuron, from the membrane to the threshold, v_t - threshold_t, before
-            the reset `[T, B, ...]`.
+        distances: v_t - threshold_t of every neuron before the reset, `[T, B, ...]`.
         logits: of each step `[T, B, K]`.
     """
 
@@ -50,9 +49,9 @@ class Trace:
 
 
 def run(graph: Graph, code: Array) -> Trace:
-    """Return what the graph computes from a code `[T, B, C, H, W]`.
+    """Return the values of all nodes for a code `[T, B, C, H, W]`.
 
-    Fewer steps than the graph has are the first ones.
+    A code of fewer steps than the graph has runs the first steps.
     """
     steps = len(code)
     values: dict[str, Array] = {INPUT: np.ascontiguousarray(code, np.float32)}
@@ -61,7 +60,7 @@ def run(graph: Graph, code: Array) -> Trace:
         inputs = [values[name] for name in node.inputs]
         if isinstance(node, Neuron):
             values[node.name], distances[node.name] = neuron_steps(node, inputs[0])
-        elif node.name in graph.still:
+        elif node.name in graph.time_invariant:
             one = evaluate(node, [value[:1] for value in inputs])
             values[node.name] = np.broadcast_to(one, (steps, *one.shape[1:]))
         else:
@@ -70,7 +69,7 @@ def run(graph: Graph, code: Array) -> Trace:
 
 
 def neuron_steps(node: Neuron, x: Array) -> tuple[Array, Array]:
-    """Return spikes and distances from the threshold, both like x `[T, B, C, ...]`."""
+    """Return spikes and distances to the threshold, both of the shape of x, `[T, B, C, ...]`."""
     spikes, distances = np.empty_like(x, order="C"), np.empty_like(x, order="C")
     v = None
     for t in range(len(x)):
@@ -86,21 +85,21 @@ def neuron_steps(node: Neuron, x: Array) -> tuple[Array, Array]:
 
 
 def along_channels(values: Array, axes: int) -> Array:
-    """Return values `[C]` as `[1, C, 1, ...]`, for arrays with that many axes."""
+    """Reshape values `[C]` to `[1, C, 1, ...]`, `axes` axes in all."""
     return values.reshape(1, -1, *[1] * (axes - 2))
 
 
 def evaluate(node: Node, inputs: list[Array]) -> Array:
-    """Return what a layer without memory gives for `[T, B, ...]`."""
+    """Return the value of a stateless layer for inputs `[T, B, ...]`."""
     x = inputs[0]
     match node:
         case Conv() | Linear():
             steps = len(x)
             out: list[Any] = [None] * steps
             for group in sorted(set(node.of_step[:steps])):
-                mine = [t for t in range(steps) if node.of_step[t] == group]
-                y = _affine(node, group, x[mine].reshape(-1, *x.shape[2:]))
-                for t, value in zip(mine, y.reshape(len(mine), -1, *y.shape[1:]), strict=True):
+                own = [t for t in range(steps) if node.of_step[t] == group]
+                y = _affine(node, group, x[own].reshape(-1, *x.shape[2:]))
+                for t, value in zip(own, y.reshape(len(own), -1, *y.shape[1:]), strict=True):
                     out[t] = value
             return np.stack(out)
         case Readout():
@@ -135,32 +134,32 @@ def _affine(node: Conv | Linear, group: int, rows: Array) -> Array:
 def convolve(
     x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Array:
-    """Return the convolution of images `[N, C, H, W]`, by matrix products over their windows."""
+    """Return the convolution of images `[N, C, H, W]`, as matrix products over their windows."""
     images, channels = x.shape[:2]
     outputs, _, height, width = weight.shape
-    places = [
-        window_places(*values)
+    size = [
+        output_size(*values)
         for values in zip(x.shape[2:], (height, width), stride, padding, dilation, strict=True)
     ]
-    out = np.empty((images, outputs, *places), np.float32)
+    out = np.empty((images, outputs, *size), np.float32)
     ins, outs = channels // groups, outputs // groups
-    for begin in range(0, images, IMAGES_AT_ONCE):
-        part = slice(begin, begin + IMAGES_AT_ONCE)
+    for begin in range(0, images, CHUNK):
+        part = slice(begin, begin + CHUNK)
         views = windows(x[part], (height, width), stride, padding, dilation)
         for group in range(groups):
-            seen = views[:, group * ins : (group + 1) * ins]
-            seen = np.moveaxis(seen, 1, 3).reshape(-1, ins * height * width)
+            rows = views[:, group * ins : (group + 1) * ins]
+            rows = np.moveaxis(rows, 1, 3).reshape(-1, ins * height * width)
             of_group = slice(group * outs, (group + 1) * outs)
-            y = seen @ weight[of_group].reshape(outs, -1).T + bias[of_group]
-            out[part, of_group] = np.moveaxis(y.reshape(-1, *places, outs), 3, 1)
+            y = rows @ weight[of_group].reshape(outs, -1).T + bias[of_group]
+            out[part, of_group] = np.moveaxis(y.reshape(-1, *size, outs), 3, 1)
     return out
 
 
 def attention(x: Array, heads: int, scale: np.float32) -> Array:
     """Return scale Q (Kᵀ V) of each head, `[T, B, 3C, H, W]` to `[T, B, C, H, W]`.
 
-    A head's part of x is `[C / heads, H·W]`, Qᵀ and so on, so that (V Kᵀ) Q is the answer's.
-    Sums of products of spikes are whole numbers, exact in any order.
+    A head's channels are `[C / heads, H·W]`, that is Qᵀ, Kᵀ and Vᵀ, so (V Kᵀ) Q is the transposed
+    result. Sums of products of spikes are whole numbers, exact in any order.
     """
     steps, batch, channels, height, width = x.shape
     shape = (steps, batch, 3, heads, channels // (3 * heads), height * width)
@@ -182,7 +181,7 @@ def windows(
 
 
 def pool(x: Array, kind: str, kernel: Pair, stride: Pair, padding: Pair) -> Array:
-    """Return the greatest, mean or summed value of each window of `[T, B, C, H, W]`."""
+    """Return the maximum, mean or sum of each window of `[T, B, C, H, W]`."""
     flat = x.reshape(-1, *x.shape[2:])
     fill = -np.inf if kind == "max" else 0.0
     views = windows(flat, kernel, stride, padding, fill=fill)

@@ -1,6 +1,6 @@
-"""The frozen graph: a trained network as a short list of primitive layers, without torch.
+"""The export graph: a trained network as a short list of primitive layers, without torch.
 
-Every exporter writes from it, and every verification compares with what the interpreter
+Every exporter writes this graph, and every verification compares with what the interpreter
 (`asnn.exporters.graph.interpreter`) computes from it. All arrays are float32. A node's value is
 time-major, `[T, B, ...]`; shapes in the graph are those of one sample at one step.
 """
@@ -42,9 +42,9 @@ class Affine(Node):
     """y_t = W_g x_t + b_g with g = of_step[t]: steps may have weights of their own.
 
     Attributes:
-        weights: of each of G sets, the output axis first.
-        biases: of each set, `[out]`.
-        of_step: which set each of the T steps uses.
+        weights: G arrays, the output axis first.
+        biases: G arrays `[out]`.
+        of_step: for each of the T steps, the index of its weights and bias.
     """
 
     weights: tuple[Array, ...]
@@ -54,7 +54,7 @@ class Affine(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(Affine):
-    """A convolution of images, weights `[out, in / groups, kh, kw]`, zeros around the image."""
+    """A 2D convolution with zero padding, weights `[out, in / groups, kh, kw]`."""
 
     stride: Pair = (1, 1)
     padding: Pair = (0, 0)
@@ -69,7 +69,7 @@ class Linear(Affine):
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelScale(Node):
-    """y_t = factor_t x_t + offset_t, each `[T, C]`, C the first axis of a sample."""
+    """y_t = factor_t x_t + offset_t, factor and offset `[T, C]`, C the first axis of a sample."""
 
     factor: Array
     offset: Array
@@ -77,7 +77,7 @@ class ChannelScale(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Pool(Node):
-    """The greatest or the mean value of each window; the mean counts zeros of the padding."""
+    """Max or average pooling; the average includes the zeros of the padding."""
 
     kind: Literal["max", "average"]
     kernel: Pair
@@ -97,10 +97,10 @@ class Add(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Product(Node):
-    """a b of two inputs, element by element, or (1 - a) b.
+    """The elementwise product a b of two inputs, or (1 - a) b.
 
     Attributes:
-        inverted: whether 1 - a takes the place of a, the first input.
+        inverted: whether the first input is 1 - a instead of a.
     """
 
     inverted: bool = False
@@ -110,11 +110,11 @@ class Product(Node):
 class Attention(Node):
     """scale Q Kᵀ V of each head at each step, without softmax: `[3C, H, W]` to `[C, H, W]`.
 
-    The places of an image are tokens. Channels hold the queries, then the keys, then the values,
-    and within each the heads one after another. Q (Kᵀ V) is what is computed.
+    Pixels are tokens. Channels hold the queries, then the keys, then the values, and within each
+    the heads one after another. It is computed as Q (Kᵀ V).
 
     Attributes:
-        heads: how many, each of C / heads channels.
+        heads: the number of heads, each with C / heads channels.
         scale: factor of the product.
     """
 
@@ -124,7 +124,7 @@ class Attention(Node):
 
 @dataclass(frozen=True, kw_only=True)
 class Neuron(Node):
-    """Leaky integrate-and-fire with parameters of each step, beginning at rest.
+    """Leaky integrate-and-fire with parameters for each step, from rest.
 
         v_t = leak_t v_{t-1} + gain_t x_t
         s_t = H(v_t - threshold_t)              H(0) = 0
@@ -133,7 +133,7 @@ class Neuron(Node):
 
     Attributes:
         leak, gain, threshold, size: `[T, 1]` or `[T, C]`, C the first axis of a sample.
-        reset: what a spike does to the membrane.
+        reset: how a spike resets the membrane.
     """
 
     leak: Array
@@ -157,11 +157,11 @@ class Graph:
     """A network for inference.
 
     Attributes:
-        nodes: in an order in which each follows its inputs; the last gives logits `[K]`.
+        nodes: in topological order; the last returns logits `[K]`.
         in_shape: of one step of the code, usually (C, H, W).
         steps: T.
         static: whether the code is the same at every step.
-        about: what a reader wants to know: code, classes, normalisation, recipe.
+        about: metadata for the file: code, classes, normalisation, recipe.
     """
 
     nodes: tuple[Node, ...]
@@ -172,7 +172,7 @@ class Graph:
 
     @property
     def output(self) -> str:
-        """The name of the node that gives the logits."""
+        """The name of the node that returns the logits."""
         return self.nodes[-1].name
 
     @cached_property
@@ -180,22 +180,22 @@ class Graph:
         """The shape of one sample at one step, of every node and of `input`.
 
         Raises:
-            ConfigError: a node cannot take what its inputs give.
+            ConfigError: the inputs of a node have a shape that it does not accept.
         """
         shapes: dict[str, Shape] = {INPUT: self.in_shape}
         for node in self.nodes:
             missing = [name for name in node.inputs if name not in shapes]
             if missing:
-                raise ConfigError(f"layer {node.name!r} reads {missing[0]!r}, which is not there")
+                raise ConfigError(f"layer {node.name!r} reads {missing[0]!r}, which does not exist")
             shapes[node.name] = _shape(node, [shapes[name] for name in node.inputs])
         return shapes
 
     @cached_property
-    def still(self) -> frozenset[str]:
-        """The nodes whose value is the same at every step, so that one computation serves all."""
+    def time_invariant(self) -> frozenset[str]:
+        """The nodes whose value is the same at every step, so that it is computed once."""
         found = {INPUT} if self.static else set()
         for node in self.nodes:
-            if found.issuperset(node.inputs) and _is_steady(node):
+            if found.issuperset(node.inputs) and _is_time_invariant(node):
                 found.add(node.name)
         return frozenset(found)
 
@@ -210,7 +210,7 @@ class Graph:
         return self.shapes[self.output][0]
 
     def is_binary(self, name: str) -> bool:
-        """Return whether a node gives 0 and 1 only, whatever the input."""
+        """Return whether the value of a node is 0 or 1 for every input."""
         node = next((node for node in self.nodes if node.name == name), None)
         if isinstance(node, Product):
             return all(self.is_binary(each) for each in node.inputs)
@@ -219,12 +219,12 @@ class Graph:
         return isinstance(node, Neuron)
 
     def with_nodes(self, nodes: Mapping[str, Node]) -> Graph:
-        """Return the graph with some nodes replaced by name."""
+        """Return the graph with the nodes of these names replaced."""
         return replace(self, nodes=tuple(nodes.get(node.name, node) for node in self.nodes))
 
 
-def _is_steady(node: Node) -> bool:
-    """Return whether a node does the same at every step."""
+def _is_time_invariant(node: Node) -> bool:
+    """Return whether a node computes the same at every step."""
     if isinstance(node, Affine):
         return len(set(node.of_step)) == 1
     if isinstance(node, ChannelScale):
@@ -232,8 +232,8 @@ def _is_steady(node: Node) -> bool:
     return isinstance(node, Pool | Flatten | Add | Product | Attention)
 
 
-def window_places(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """Return how many places a window takes along an axis."""
+def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """Return the output size of a convolution or pool along an axis."""
     return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
 
 
@@ -241,55 +241,57 @@ def _shape(node: Node, inputs: list[Shape]) -> Shape:
     shape = inputs[0]
     match node:
         case Conv():
-            _demand(len(shape) == 3, node, shape, "an image")
+            _require(len(shape) == 3, node, shape, "an image")
             channels = node.weights[0].shape[1] * node.groups
-            _demand(shape[0] == channels, node, shape, f"{channels} channels")
+            _require(shape[0] == channels, node, shape, f"{channels} channels")
             kernel = node.weights[0].shape[2:]
-            out = _places(shape, kernel, node.stride, node.padding, node.dilation)
-            _demand(min(out) > 0, node, shape, "an image as large as its kernel")
+            out = _output_size(shape, kernel, node.stride, node.padding, node.dilation)
+            _require(min(out) > 0, node, shape, "an image as large as its kernel")
             return (node.weights[0].shape[0], *out)
         case Linear():
             features = node.weights[0].shape[1]
-            _demand(shape == (features,), node, shape, f"{features} features")
+            _require(shape == (features,), node, shape, f"{features} features")
             return (node.weights[0].shape[0],)
         case Readout():
-            _demand(shape == (node.weight.shape[1],), node, shape, f"{node.weight.shape[1]} values")
-            return (node.weight.shape[0],)
+            classes, features = node.weight.shape
+            _require(shape == (features,), node, shape, f"{features} features")
+            return (classes,)
         case Pool():
-            _demand(len(shape) == 3, node, shape, "an image")
-            out = _places(shape, node.kernel, node.stride, node.padding, (1, 1))
-            _demand(min(out) > 0, node, shape, "an image as large as its window")
+            _require(len(shape) == 3, node, shape, "an image")
+            out = _output_size(shape, node.kernel, node.stride, node.padding, (1, 1))
+            _require(min(out) > 0, node, shape, "an image as large as its window")
             return (shape[0], *out)
         case Flatten():
             return (int(np.prod(shape)),)
         case Add() | Product():
-            _demand(all(other == shape for other in inputs), node, inputs, "inputs of one shape")
+            _require(all(other == shape for other in inputs), node, inputs, "inputs of one shape")
             if isinstance(node, Product):
-                _demand(len(inputs) == 2, node, f"{len(inputs)}", "two inputs")
+                _require(len(inputs) == 2, node, f"{len(inputs)}", "two inputs")
             return shape
         case Attention():
-            _demand(len(shape) == 3, node, shape, "an image")
+            _require(len(shape) == 3, node, shape, "an image")
             each = 3 * node.heads
-            _demand(shape[0] % each == 0, node, shape, f"channels that {each} divides")
+            _require(shape[0] % each == 0, node, shape, f"a multiple of {each} channels")
             return (shape[0] // 3, *shape[1:])
         case Neuron():
             channels = node.leak.shape[1]
-            _demand(channels in (1, shape[0]), node, shape, f"{channels} channels")
+            _require(channels in (1, shape[0]), node, shape, f"{channels} channels")
             return shape
         case ChannelScale():
-            _demand(node.factor.shape[1] == shape[0], node, shape, "other channels")
+            channels = node.factor.shape[1]
+            _require(channels == shape[0], node, shape, f"{channels} channels")
             return shape
     raise ConfigError(f"layer {node.name!r} is of an unknown kind, {type(node).__name__}")
 
 
-def _places(shape: Shape, kernel: Any, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
+def _output_size(shape: Shape, kernel: Any, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
     height, width = (
-        window_places(*values)
+        output_size(*values)
         for values in zip(shape[1:], kernel, stride, padding, dilation, strict=True)
     )
     return height, width
 
 
-def _demand(fits: bool, node: Node, shape: Any, wants: str) -> None:
+def _require(fits: bool, node: Node, shape: Any, expected: str) -> None:
     if not fits:
-        raise ConfigError(f"layer {node.name!r} wants {wants}, and gets {shape}")
+        raise ConfigError(f"layer {node.name!r} expects {expected}, not {shape}")

@@ -1,4 +1,4 @@
-"""From a trained network to the frozen graph: norms folded, schedules laid out, torch left."""
+"""Lowering: a trained network as an export graph, with norms folded and schedules as arrays."""
 
 from __future__ import annotations
 
@@ -35,93 +35,124 @@ from .arrays import (
 )
 
 
-def freeze_network(model: SpikingNetwork, about: dict[str, Any] | None = None) -> g.Graph:
-    """Return the graph of a network in evaluation mode.
+def lower_network(
+    model: SpikingNetwork,
+    about: dict[str, Any] | None = None,
+    *,
+    in_shape: tuple[int, ...] | None = None,
+) -> g.Graph:
+    """Return the export graph of a network in evaluation mode.
 
-    Norms are folded into the affine layer in front of them, W' = W w / √(v + eps), each step with
-    the statistics that are its own; what the norm folds in is computed in float64. Layers are
-    called what they are called below `body`, such as `block1.main.spikes1`; where paths meet,
-    the block's name is that of their sum or product.
+    Norms are folded in float64 into the affine layer before them, W' = W w / √(v + eps), with the
+    statistics of each step. A node has the name of its layer below `body`, such as
+    `block1.main.spikes1`; the sum or product at the end of a block has the name of the block.
 
     Args:
-        model: the network; its mode does not matter.
-        about: what the graph is to say of itself beside the network's configuration.
+        model: the network, in any mode.
+        about: metadata beside the network's configuration.
+        in_shape: (C, H, W) of one image, for a network that `create_model` did not build.
 
     Raises:
-        ConfigError: the graph cannot say what a layer does.
+        ConfigError: the graph has no node for a layer, or the shape of the input is unknown.
     """
+    shape = _in_shape(model, in_shape)
     with torch.no_grad():
-        nodes = _Walk(model.coding.steps).nodes_of(model)
-    c, h, w = model.config["in_shape"]
-    config = {key: value for key, value in model.config.items() if key != "in_shape"}
-    found = g.Graph(
+        nodes = _Lowering(model.coding.steps).nodes_of(model)
+    graph = g.Graph(
         tuple(nodes),
-        in_shape=(c, h, w),
+        in_shape=shape,
         steps=model.coding.steps,
         static=model.coding.static,
-        about={"network": config, **(about or {})},
+        about={"network": _description(model), **(about or {})},
     )
-    check_finite(found)
-    assert found.shapes  # every layer takes what it is given
-    return found
+    check_finite(graph)
+    assert graph.shapes  # every layer accepts its input
+    return graph
 
 
-class _Waiting(NamedTuple):
-    """An affine layer of which it is not known yet whether a norm follows to fold it with.
+def _in_shape(model: SpikingNetwork, given: tuple[int, ...] | None) -> tuple[int, int, int]:
+    built = tuple(model.config["in_shape"]) if model.has_config else None
+    shape = built if given is None else tuple(given)
+    if shape is None:
+        raise ConfigError(
+            "the shape of the input is unknown",
+            why="the network was not built by create_model, and its layers do not give the size "
+            "of an image",
+            remedy="pass in_shape=(C, H, W) of one image to asnn.exporters.source_of",
+        )
+    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ConfigError(
+            f"in_shape is {shape}", remedy="give (C, H, W) of one image, without the batch"
+        )
+    if built not in (None, shape):
+        raise ConfigError(f"in_shape is {shape}", why=f"the network was built for {built}")
+    channels, height, width = shape
+    return channels, height, width
+
+
+def _description(model: SpikingNetwork) -> dict[str, Any]:
+    if not model.has_config:
+        return {"from": "SpikingNetwork", "coding": model.coding.name, "steps": model.coding.steps}
+    return {key: value for key, value in model.config.items() if key != "in_shape"}
+
+
+class _Pending(NamedTuple):
+    """An affine layer that is not added yet, since a norm may follow and be folded into it.
 
     Attributes:
         name: of the layer.
-        layers: that compute each of the steps.
+        layers: the module of each step.
     """
 
     name: str
     layers: list[nn.Module]
 
 
-class _Walk:
-    """Walks through a body, layer by layer.
+class _Lowering:
+    """Lowers a body, layer by layer.
 
     Attributes:
+        nodes: of the graph so far.
         at: the node that the next layer reads.
-        waiting: a layer between that node and the next one.
+        pending: the affine layer before the next one, if it is not added yet.
     """
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
         self.nodes: list[g.Node] = []
         self.at = g.INPUT
-        self.waiting: _Waiting | None = None
+        self.pending: _Pending | None = None
 
     def nodes_of(self, model: SpikingNetwork) -> list[g.Node]:
         if not isinstance(model.body, nn.Sequential):
             raise refusal("body", model.body, "it is not a sequence of layers")
-        self.take_all("", model.body)
-        self.settle()
+        self.lower_all("", model.body)
+        self.flush_pending()
         if not self.nodes or not isinstance(self.nodes[-1], g.Readout):
             raise ConfigError(
-                "the network does not end with a readout", why="logits are read there"
+                "the network does not end with a readout", why="its output are the logits"
             )
         return self.nodes
 
-    def take_all(self, prefix: str, parts: nn.Sequential) -> None:
+    def lower_all(self, prefix: str, parts: nn.Sequential) -> None:
         """Add layers one after another."""
         for name, part in parts.named_children():
-            self.take(f"{prefix}{name}", part)
+            self.lower(f"{prefix}{name}", part)
 
-    def take(self, name: str, part: nn.Module) -> None:
-        """Add a part of the body that goes over time."""
+    def lower(self, name: str, part: nn.Module) -> None:
+        """Add a part of the body, a module from `[T, B, ...]` to `[T, B, ...]`."""
         if isinstance(part, SpikingLayer):
-            return self.take_spiking(name, part)
+            return self.lower_spiking(name, part)
         if isinstance(part, TimeNorm):
-            return self.take_norm(name, name, part)
+            return self.lower_norm(name, name, part)
         if isinstance(part, nn.Sequential):
-            return self.take_all(f"{name}.", part)
-        self.settle()
+            return self.lower_all(f"{name}.", part)
+        self.flush_pending()
         match part:
             case Residual():
-                return self.take_residual(name, part)
+                return self.lower_residual(name, part)
             case Stem():
-                return self.take_stem(name, part)
+                return self.lower_stem(name, part)
             case SelfAttention():
                 return self.add(g.Attention, name, heads=part.heads, scale=float(part.scale))
             case Readout():
@@ -129,29 +160,29 @@ class _Walk:
                 weight, bias = array_of(part.linear.weight), bias_of(part.linear)
                 return self.add(g.Readout, name, weight=weight, bias=bias, scale=f32(scale))
             case OverTime():
-                return self.take_plain(name, [part.layer] * self.steps)
+                return self.lower_stateless(name, [part.layer] * self.steps)
             case nn.Flatten(start_dim=2, end_dim=-1):
                 return self.add(g.Flatten, name)
             case nn.Identity() | nn.Dropout():
-                return None  # nothing, in evaluation
-        raise refusal(name, part, "the graph does not know how it goes over time")
+                return None  # the identity in evaluation mode
+        raise refusal(name, part, "the graph has no node for it")
 
-    def take_residual(self, name: str, part: Residual) -> None:
+    def lower_residual(self, name: str, part: Residual) -> None:
         begin = self.at
-        main = self.take_path(f"{name}.main.", part.main)
+        main = self.lower_path(f"{name}.main.", part.main)
         self.at = begin
-        shortcut = self.take_path(f"{name}.shortcut.", part.shortcut)
+        shortcut = self.lower_path(f"{name}.shortcut.", part.shortcut)
         if part.join == "add":
             return self.add(g.Add, name, (main, shortcut))
         return self.add(g.Product, name, (main, shortcut), inverted=part.join == "iand")
 
-    def take_path(self, prefix: str, parts: nn.Sequential) -> str:
-        """Add a path to where it meets another, and return the node that it ends with."""
-        self.take_all(prefix, parts)
-        self.settle()
+    def lower_path(self, prefix: str, parts: nn.Sequential) -> str:
+        """Add a path of a residual block and return its last node."""
+        self.lower_all(prefix, parts)
+        self.flush_pending()
         return self.at
 
-    def take_stem(self, name: str, stem: Stem) -> None:
+    def lower_stem(self, name: str, stem: Stem) -> None:
         analog = stem.analog_steps
         mean, std = (part.flatten().double().numpy() for part in (stem.mean, stem.std))
         if analog and not ((mean == 0).all() and (std == 1).all()):
@@ -159,61 +190,61 @@ class _Walk:
             factor[:analog], offset[:analog] = 1 / std, -mean / std
             self.add(g.ChannelScale, "normalise", factor=f32(factor), offset=f32(offset))
         layers = [stem.analog] * analog + [stem.spikes] * (self.steps - analog)
-        self.take_plain(name, [layer for layer in layers if layer is not None])
+        self.lower_stateless(name, [layer for layer in layers if layer is not None])
 
-    def take_plain(self, name: str, layers: list[nn.Module]) -> None:
-        """Add what has no memory, `layers` for each of the steps."""
+    def lower_stateless(self, name: str, layers: list[nn.Module]) -> None:
+        """Add a stateless layer, given as the module of each step."""
         first = layers[0]
         if any(type(layer) is not type(first) for layer in layers):
             raise refusal(name, first, "its steps have layers of different kinds")
         if isinstance(first, nn.Sequential):
-            return self.take_sequence(name, layers)
-        self.settle()
+            return self.lower_sequence(name, layers)
+        self.flush_pending()
         if isinstance(first, nn.Flatten) and first.start_dim == 1 and first.end_dim == -1:
             return self.add(g.Flatten, name)
         if isinstance(first, nn.MaxPool2d | nn.AvgPool2d):
             return self.add(g.Pool, name, **pool_of(name, first))
         if isinstance(first, nn.Identity | nn.Dropout):
-            return None  # nothing, in evaluation
+            return None  # the identity in evaluation mode
         if type(first) in AFFINE:
-            self.waiting = _Waiting(name, layers)
+            self.pending = _Pending(name, layers)
             return None
         raise refusal(name, first, "the graph has no such layer")
 
-    def take_sequence(self, name: str, sequences: list[Any]) -> None:
-        """Add layers one after another, each step with those of its own; the last has the name."""
+    def lower_sequence(self, name: str, sequences: list[Any]) -> None:
+        """Add the layers of a sequence for each step; the last one has the name of the sequence."""
         if len({len(sequence) for sequence in sequences}) > 1:
             raise refusal(name, sequences[0], "its steps have different numbers of layers")
         for i, layers in enumerate(zip(*sequences, strict=True), start=1):
             kind = type(layers[0]).__name__.lower().removeprefix("spike")
             last = i == len(sequences[0])
-            self.take_plain(name if last else f"{name}.{kind}{i}", list(layers))
+            self.lower_stateless(name if last else f"{name}.{kind}{i}", list(layers))
 
-    def take_spiking(self, name: str, layer: SpikingLayer) -> None:
+    def lower_spiking(self, name: str, layer: SpikingLayer) -> None:
         if layer.norm is not None:
-            self.take_norm(f"{name}.norm", f"{name}_norm", layer.norm)
-        self.settle()
+            self.lower_norm(f"{name}.norm", f"{name}_norm", layer.norm)
+        self.flush_pending()
         self.add(g.Neuron, name, **neuron_of(name, layer.neuron))
         if layer.pool is not None:
             if not isinstance(layer.pool, nn.MaxPool2d | nn.AvgPool2d):
                 raise refusal(f"{name}.pool", layer.pool, "the graph has no such pool")
             self.add(g.Pool, f"{name}_pool", **pool_of(f"{name}_pool", layer.pool))
 
-    def take_norm(self, path: str, name: str, norm: nn.Module) -> None:
-        """Fold a norm into the layer that waits; where none does it is a layer itself."""
+    def lower_norm(self, path: str, name: str, norm: nn.Module) -> None:
+        """Fold a norm into the pending layer; without one, add it as a node of its own."""
         norms = norms_of(path, norm, self.steps)
-        if self.waiting is not None:
-            return self.settle(norms)
+        if self.pending is not None:
+            return self.flush_pending(norms)
         scales = [scale_of(norm) for norm in norms]
         factor, offset = (f32(np.stack(part)) for part in zip(*scales, strict=True))
         return self.add(g.ChannelScale, name, factor=factor, offset=offset)
 
-    def settle(self, norms: list[Any] | None = None) -> None:
-        """Add the affine layer that waits, each step folded with its norm."""
-        if self.waiting is None:
+    def flush_pending(self, norms: list[Any] | None = None) -> None:
+        """Add the pending affine layer, with the norm of each step folded in."""
+        if self.pending is None:
             return
-        name, layers = self.waiting
-        self.waiting = None
+        name, layers = self.pending
+        self.pending = None
         sets: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         of_step = []
         for layer, norm in zip(layers, norms or [None] * self.steps, strict=True):
@@ -240,6 +271,6 @@ class _Walk:
         /,
         **options: Any,
     ) -> None:
-        """Add a node that reads `inputs`, or the one before it."""
+        """Add a node that reads `inputs`, by default the node before it."""
         self.nodes.append(make(name=name, inputs=inputs or (self.at,), **options))
         self.at = name

@@ -1,4 +1,4 @@
-"""Weights in fewer bits: how they are rounded, for the file and for what it is held to."""
+"""Weights in fewer bits, rounded the same for the file and for the graph to compare with."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ class Quantised(NamedTuple):
 
 def quantise(weight: Array) -> Quantised:
     """Return weights `[out, ...]` in int8: scale = max |w| / 127 of each output, symmetric."""
-    greatest = np.abs(weight).reshape(len(weight), -1).max(1, initial=0)
-    scale = np.where(greatest > 0, greatest / 127, 1).astype(np.float32)
+    largest = np.abs(weight).reshape(len(weight), -1).max(1, initial=0)
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
     shape = (-1, *[1] * (weight.ndim - 1))
     values = np.clip(np.rint(weight / scale.reshape(shape)), -127, 127).astype(np.int8)
     return Quantised(values, scale)
 
 
 def rounded(weight: Array, kind: Weights) -> Array:
-    """Return weights as a file of that kind restores them, in float32.
+    """Return weights as the runtime restores them from a file of that kind, in float32.
 
     Raises:
         ConfigError: a weight is too large for 16 bits.
@@ -62,14 +62,14 @@ def half(weight: Array) -> Array:
     if np.abs(weight).max(initial=0) > np.finfo(np.float16).max:
         raise ConfigError(
             "a weight is too large for fp16",
-            why=f"the greatest is {np.abs(weight).max():.3g}, fp16 ends at 65504",
+            why=f"the largest is {np.abs(weight).max():.3g}, the limit of fp16 is 65504",
             remedy="use --weights fp32 or int8",
         )
     return weight.astype(np.float16)
 
 
 def with_rounded_weights(graph: Graph, kind: Weights) -> Graph:
-    """Return the graph that a file of that kind computes; biases and schedules stay float32."""
+    """Return the graph with the weights of a file of that kind; biases and schedules stay."""
     if kind == "fp32":
         return graph
     changed: dict[str, Node] = {}

@@ -1,1 +1,1 @@
-"""NIR: writing the export graph as a NIR graph, and computing what a file says."""
+"""NIR: the export graph as a NIR graph, and an interpreter of NIR files."""

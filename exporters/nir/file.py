@@ -15,19 +15,19 @@ from .nodes import DT
 
 
 def write_nir(path: Path, graph: nir.NIRGraph, *, compat: str | None = None) -> None:
-    """Write a graph to an HDF5 file, whole or not at all.
+    """Write a graph to an HDF5 file, completely or not at all.
 
-    Equal arrays become hard links to one; `nir.read` sees no difference. Nodes are read in the
-    order of the graph: importers by nirtorch take many times longer where it is another.
+    Equal arrays become hard links to one; `nir.read` sees no difference. The file keeps the order
+    of the nodes, without which importers by nirtorch take many times longer.
 
     Args:
         path: the file.
         graph: what to write.
-        compat: `1.0.4`: leave out what readers of that version do not know.
+        compat: `1.0.4` leaves out fields that readers of that version do not accept.
     """
     content = graph.to_dict()
     if compat is not None:
-        _drop_news(content)
+        _drop_new_fields(content)
     with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
         file.create_dataset("version", data=compat or nir.version, dtype=h5py.string_dtype())
         _write(file.create_group("node"), content, {})
@@ -50,21 +50,21 @@ def _write(group: h5py.Group, content: dict[str, Any], seen: dict[Any, h5py.Data
             group.create_dataset(key, data=item)
 
 
-def _drop_news(content: dict[str, Any]) -> None:
-    """Leave out what NIR 1.0.4 does not know: the value of a reset, which was always 0."""
+def _drop_new_fields(content: dict[str, Any]) -> None:
+    """Remove `v_reset`, which NIR 1.0.4 does not have; it is always 0 here."""
     content.pop("v_reset", None)
     for item in content.values():
         if isinstance(item, dict):
-            _drop_news(item)
+            _drop_new_fields(item)
 
 
 def write_golden(path: Path, values: dict[str, Array]) -> None:
-    """Write what goes into and comes out of nodes as NIRData.
+    """Write the values of nodes as NIRData.
 
     Args:
         path: the file.
-        values: by name of the node, `[B, T, ...]`, axes behind T are flattened; a graph that is
-            run once has T = 1.
+        values: by name of the node, `[B, T, ...]`, where the axes after T are flattened; T = 1 for
+            a graph that is run once.
     """
     nodes = {}
     for name, each in values.items():

@@ -1,4 +1,4 @@
-"""NIR in numpy: what a file means, computed from the file alone.
+"""An interpreter of NIR in numpy, which computes a graph from its file alone.
 
 Equations in discrete time with step dt (forward Euler), as NIR's documentation gives them:
 
@@ -6,9 +6,9 @@ Equations in discrete time with step dt (forward Euler), as NIR's documentation 
     LIF    the same, then y = H(v - v_threshold), v ← v_reset where y = 1
     I      v ← v + dt r x                                         y = v
     IF     the same with threshold and reset
-    CubaLI, CubaLIF    i ← i + dt/τ_syn (w_in x - i), and i takes the place of x
+    CubaLI, CubaLIF    i ← i + dt/τ_syn (w_in x - i), and i instead of x
 
-All arithmetic is float32. Several in-edges are added.
+All arithmetic is float32. The input of a node is the sum over its in-edges.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from .nodes import DT
 
 
 def run_nir(graph: nir.NIRGraph, steps: Array, dt: float = DT) -> dict[str, Array]:
-    """Return the values of all nodes over time, `[T, B, ...]`, of an input `[T, B, ...]`.
+    """Return the values of all nodes over time, `[T, B, ...]`, for an input `[T, B, ...]`.
 
     Raises:
-        DataError: the graph has a cycle, more than one input, or a node without arithmetic here.
+        DataError: the graph has a cycle, or a node that is not supported here.
     """
     order = _order(graph)
     sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
@@ -62,11 +62,11 @@ def _order(graph: nir.NIRGraph) -> list[str]:
     except CycleError as error:
         raise DataError(
             "the NIR graph has a cycle",
-            why="NIR does not say how long a loop takes: " + " → ".join(error.args[1][:5]),
+            why="NIR does not define the delay of a loop: " + " → ".join(error.args[1][:5]),
         ) from error
-    lone = [n for n in order if not before[n] and not isinstance(graph.nodes[n], nir.Input)]
-    if lone:
-        raise DataError(f"node {lone[0]!r} of the NIR graph has no input")
+    unconnected = [n for n in order if not before[n] and not isinstance(graph.nodes[n], nir.Input)]
+    if unconnected:
+        raise DataError(f"node {unconnected[0]!r} of the NIR graph has no input")
     return order
 
 
@@ -122,7 +122,7 @@ def _neuron(name: str, node: Any, x: Array, state: dict[str, Any], dt: float) ->
 
 
 def _flatten(node: nir.Flatten, x: Array) -> Array:
-    """Axes are those of a sample; negative ones count from the end."""
+    """Flatten axes of a sample; negative ones count from the end."""
     rank = x.ndim - 1
     start, end = (int(d) + rank if d < 0 else int(d) for d in (node.start_dim, node.end_dim))
     shape = x.shape[1:]

@@ -1,12 +1,12 @@
-"""A network in NIR with one LIF neuron a layer, where that is the truth.
+"""A network in NIR with one LIF node a layer, where exact.
 
-A LIF neuron has one time constant for all steps and resets to a value:
+A LIF node has one time constant for all steps and resets to a value:
 
     v ← v + dt/τ (r x - v)      H(v - v_threshold)      v ← 0 where it fires
 
-so v_t = leak v_{t-1} + gain x_t is it for τ = dt / (1 - leak), with gain / (1 - leak) folded into
-the weights in front (r = 1). It takes a constant schedule and the reset to zero. The graph is run
-once a step, on one step of the code; its output is the logits of that step.
+It equals v_t = leak v_{t-1} + gain x_t for τ = dt / (1 - leak), with gain / (1 - leak) folded into
+the weights before it (r = 1), if the schedule is constant and the reset is to zero. The graph is
+run once a step, on one step of the code; its output is the logits of that step.
 """
 
 from __future__ import annotations
@@ -26,47 +26,47 @@ REMEDY = (
     "use --form portable; train with neuron.schedule=shared, neuron.bounded=true, "
     "neuron.reset=zero, model.output_scale=false and a code with one stem (direct, temporal, "
     "embedding); "
-    "or see with --allow-approximate what it costs, where weights are the same at all steps"
+    "or, if the weights are the same at all steps, use --allow-approximate and see the loss"
 )
-LEAST_LEAK, GREATEST_LEAK = 0.01, 0.99  # an approximation stays within
+MIN_LEAK, MAX_LEAK = 0.01, 0.99  # of an approximation
 
 
 @dataclass(frozen=True)
-class Fault:
-    """Why one LIF neuron a layer would not be the truth."""
+class InexactLayer:
+    """A layer that one LIF node cannot express exactly, and the reason."""
 
     layer: str
     why: str
 
 
-def faults_of(graph: Graph) -> list[Fault]:
-    """Return everything about a graph that one LIF neuron a layer cannot say."""
+def inexact_layers(graph: Graph) -> list[InexactLayer]:
+    """Return the layers that one LIF node each cannot express exactly."""
     found = []
     for node in graph.nodes:
         if isinstance(node, Neuron):
-            found += [Fault(node.name, why) for why in _faults_of_neuron(node, graph.steps)]
+            found += [InexactLayer(node.name, why) for why in _inexact_because(node, graph.steps)]
         elif isinstance(node, Affine) and len(set(node.of_step)) > 1:
-            found.append(Fault(node.name, "its weights differ from step to step"))
+            found.append(InexactLayer(node.name, "its weights differ from step to step"))
         elif isinstance(node, ChannelScale) and not _is_constant(node.factor, node.offset):
-            found.append(Fault(node.name, "it differs from step to step"))
+            found.append(InexactLayer(node.name, "it differs from step to step"))
         elif isinstance(node, Readout) and not _is_constant(node.scale):
-            found.append(Fault(node.name, "its scale differs from step to step"))
+            found.append(InexactLayer(node.name, "its scale differs from step to step"))
     return found
 
 
-def _faults_of_neuron(node: Neuron, steps: int) -> list[str]:
+def _inexact_because(node: Neuron, steps: int) -> list[str]:
     if steps == 1:
-        return []  # nothing is left of a membrane
+        return []  # one step from rest has neither leak nor reset
     found = []
     if not _is_constant(node.leak[1:]) or not _is_constant(node.gain, node.threshold):
         found.append("its leak, gain or threshold differs from step to step")
     if node.reset != "zero":
-        found.append(f"its reset is {node.reset!r}, that of a LIF neuron sets the membrane")
+        found.append(f"its reset is {node.reset!r}, that of a LIF node sets the membrane")
     leak = node.leak[1]
     if (leak != leak[0]).any():
-        found.append("its leak differs between channels, which no importer reads rightly")
+        found.append("its leak differs between channels, which no importer reads correctly")
     elif not 0 <= leak[0] < 1:
-        found.append(f"its leak {leak[0]:.4g} is no decay: it must be 0 or more, and below 1")
+        found.append(f"its leak {leak[0]:.4g} is not a decay: it must be 0 or more, and below 1")
     if not (node.threshold > 0).all():
         found.append("its threshold is not above 0")
     return found
@@ -77,15 +77,15 @@ def _is_constant(*schedules: Array) -> bool:
 
 
 def approximated(graph: Graph) -> Graph:
-    """Return the nearest graph that one LIF neuron a layer can say: means over steps and channels.
+    """Return a graph that one LIF node a layer expresses exactly: means over steps and channels.
 
-    Weights of a stem that differ from step to step are refused by `build_lif`.
+    `build_lif` refuses weights that differ from step to step.
     """
     changed: dict[str, Node] = {}
     for node in graph.nodes:
         if isinstance(node, Neuron):
             leak = node.leak[1:].mean() if graph.steps > 1 else node.leak.mean()
-            leak = np.full_like(node.leak[:, :1], np.clip(leak, LEAST_LEAK, GREATEST_LEAK))
+            leak = np.full_like(node.leak[:, :1], np.clip(leak, MIN_LEAK, MAX_LEAK))
             gain, threshold = (_mean(part) for part in (node.gain, node.threshold))
             changed[node.name] = replace(
                 node, leak=leak, gain=gain, threshold=threshold, size=threshold, reset="zero"
@@ -103,70 +103,77 @@ def _mean(schedule: Array) -> Array:
 
 
 def build_lif(graph: Graph, metadata: dict[str, object], style: Style = "portable") -> nir.NIRGraph:
-    """Return a network with one LIF neuron a layer.
+    """Return a network with one LIF node a layer.
 
     Raises:
-        ConfigError: it would not be the truth.
+        ConfigError: it would not be exact.
     """
     refuse_products(graph)
-    faults = faults_of(graph)
-    if faults:
+    inexact = inexact_layers(graph)
+    if inexact:
         raise ConfigError(
-            f"a LIF neuron a layer cannot say what layer {faults[0].layer!r} does",
-            why="\n".join(f"{fault.layer}: {fault.why}" for fault in faults),
+            f"one LIF node cannot express layer {inexact[0].layer!r} exactly",
+            why="\n".join(f"{each.layer}: {each.why}" for each in inexact),
             remedy=REMEDY,
         )
-    return _Plain(graph, style).build(metadata)
+    return _LifGraph(graph, style).build(metadata)
 
 
-class _Plain:
-    """Walks through the graph once; the value of a layer is the names of nodes that are added."""
+class _LifGraph:
+    """Adds one layer after another.
+
+    Attributes:
+        values: for each layer, the names of the NIR nodes whose sum is its value.
+        factors: of the weights of an affine layer, see `folded_factors`.
+    """
 
     def __init__(self, graph: Graph, style: Style) -> None:
         self.graph = graph
-        self.sketch = NirBuilder(style)
+        self.builder = NirBuilder(style)
         self.values: dict[str, tuple[str, ...]] = {}
         self.factors = self.folded_factors()
 
     def build(self, metadata: dict[str, object]) -> nir.NIRGraph:
         shape = np.array(self.graph.in_shape)
-        self.values[INPUT] = (self.sketch.add(INPUT, nir.Input({"input": shape})),)
+        self.values[INPUT] = (self.builder.add(INPUT, nir.Input({"input": shape})),)
         for node in self.graph.nodes:
             self.values[node.name] = self.layer(node)
         classes = np.array((self.graph.classes,))
         last = self.values[self.graph.output][0]
-        self.sketch.add(OUTPUT, nir.Output({"output": classes}), last)
-        return self.sketch.finish(metadata)
+        self.builder.add(OUTPUT, nir.Output({"output": classes}), last)
+        return self.builder.finish(metadata)
 
     def folded_factors(self) -> dict[str, Array]:
-        """Return what the weights of an affine layer are multiplied with, `[1]` or `[C]`: what
-        the one neuron behind it makes of its input."""
+        """Return the input factor of the neuron after each affine layer, `[1]` or `[C]`.
+
+        It is folded into the weights of affine layers that only that neuron reads.
+        """
         readers: dict[str, list[Node]] = {}
         for node in self.graph.nodes:
             for name in node.inputs:
                 readers.setdefault(name, []).append(node)
         found = {}
         for node in self.graph.nodes:
-            behind = readers.get(node.name, [])
-            if isinstance(node, Affine) and len(behind) == 1 and isinstance(behind[0], Neuron):
-                found[node.name] = self.drive(behind[0])
+            after = readers.get(node.name, [])
+            if isinstance(node, Affine) and len(after) == 1 and isinstance(after[0], Neuron):
+                found[node.name] = self.input_factor(after[0])
         return found
 
-    def drive(self, node: Neuron) -> Array:
-        """Return the factor of a neuron's input: gain / (1 - leak) in units of the threshold."""
+    def input_factor(self, node: Neuron) -> Array:
+        """Return the factor of a neuron's input: gain / (1 - leak), in units of `unit`."""
         return (node.gain[0] / (1 - self.leak(node)) / self.unit(node)).astype(np.float32)
 
     def leak(self, node: Neuron) -> np.float32:
         return node.leak[1, 0] if self.graph.steps > 1 else np.float32(0.5)
 
     def unit(self, node: Neuron) -> Array:
-        """Return 1, or the thresholds of the channels where they differ: a LIF layer has one."""
+        """Return 1, or the thresholds of the channels if they differ: a LIF layer has one."""
         return (
             node.threshold[0] if (node.threshold[0] != node.threshold[0, 0]).any() else np.ones(1)
         )
 
     def layer(self, node: Node) -> tuple[str, ...]:
-        graph, sketch, name = self.graph, self.sketch, node.name
+        graph, builder, name = self.graph, self.builder, node.name
         sources = [self.values[source] for source in node.inputs]
         first = sources[0]
         before, after = graph.shapes[node.inputs[0]], graph.shapes[name]
@@ -175,22 +182,22 @@ class _Plain:
                 group = node.of_step[0]
                 factor = self.factors.get(name, np.ones(1, np.float32))
                 weight = node.weights[group]
-                spread = factor.reshape(-1, *[1] * (weight.ndim - 1))
+                by_output = factor.reshape(-1, *[1] * (weight.ndim - 1))
                 layer = replace(
-                    node, weights=(weight * spread,), biases=(node.biases[group] * factor,)
+                    node, weights=(weight * by_output,), biases=(node.biases[group] * factor,)
                 )
-                return (sketch.affine(name, layer, 0, before, *first),)
+                return (builder.affine(name, layer, 0, before, *first),)
             case Neuron():
                 if node.inputs[0] not in self.factors:
-                    drive = self.drive(node)
-                    first = (sketch.scale(f"{name}_gain", drive, after, *first),)
-                return (sketch.add(name, self.neuron(node), *first),)
+                    factor = self.input_factor(node)
+                    first = (builder.scale(f"{name}_gain", factor, after, *first),)
+                return (builder.add(name, self.neuron(node), *first),)
             case Readout():
                 scale = node.scale[0]
                 return (
-                    sketch.add(name, nir.Affine(node.weight * scale, node.bias * scale), *first),
+                    builder.add(name, nir.Affine(node.weight * scale, node.bias * scale), *first),
                 )
-        return add_layer(sketch, graph, node, name, 0, sources)
+        return add_layer(builder, graph, node, name, 0, sources)
 
     def neuron(self, node: Neuron) -> nir.LIF:
         ones = np.ones(self.graph.shapes[node.name], np.float32)

@@ -1,13 +1,13 @@
 """Primitive operations as nodes of NIR, in two styles.
 
-- `pure`: Scale and Threshold, which are what the format means.
+- `pure`: Scale and Threshold, as the format defines them.
 - `portable`: the same functions in nodes that the importers of SpikingJelly 2.0.0 and snnTorch
-  1.0.0 read: a threshold is a LIF neuron that makes one step from rest, v = dt/τ x = x/2 for
-  τ = 2 dt, against half the level, and a scale is a diagonal 1x1 convolution or linear layer.
-  Their neurons have one threshold a layer, their convolutions no groups.
+  1.0.0 read: a threshold is the first step of a LIF neuron from rest, v = dt/τ x = x/2 for
+  τ = 2 dt, with half the threshold; a scale is a diagonal 1x1 convolution or linear layer.
+  Neurons have one threshold a layer, convolutions have no groups.
 
-Two in-edges of a node are added in either order to the same float; three are not, and importers
-sum them in any order. So no neuron reads more than two.
+The sum of two in-edges is the same float in either order; the sum of three is not, and importers
+sum in any order. So no neuron has more than two in-edges.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ DT = 1e-4  # s, of one time step
 
 
 class NirBuilder:
-    """A NIR graph in the making.
+    """Builds a NIR graph, node by node.
 
     Args:
-        style: which nodes stand for a scale and a threshold.
+        style: which nodes a scale and a threshold become.
     """
 
     def __init__(self, style: Style) -> None:
@@ -63,19 +63,19 @@ class NirBuilder:
         """y = H(x - level), the level `[1]` or `[C]`, above 0 in the portable style."""
         if self.style == "pure":
             return self.add(name, nir.Threshold(_full(level, shape)), *sources)
-        if (level != level[0]).any():  # one threshold a layer: 1, of the input in units of it
+        if (level != level[0]).any():  # one threshold a layer: 1, for the input over its level
             relative = self.scale(f"{name}_relative", 1 / level, shape, *sources)
             return self.threshold(name, np.ones(1, np.float32), shape, relative)
         return self.add(name, one_step_neuron(_full(level, shape)), *sources)
 
-    def greatest(self, name: str, pool: Pool, after: Shape, source: str) -> str:
-        """The greatest of each window of 0 and 1: whether their sum is above 0.
+    def max_pool(self, name: str, pool: Pool, after: Shape, source: str) -> str:
+        """The maximum of each window of 0 and 1: whether its sum is above 0.
 
-        Importers leave out the padding of a sum-pool, and keep that of a mean.
+        Importers ignore the padding of a sum-pool, and respect that of an average pool.
         """
         level = np.full(1, 0.5, np.float32)
         if self.style == "portable" and any(pool.padding):
-            mean = self.mean(f"{name}_mean", pool, source)
+            mean = self.average_pool(f"{name}_mean", pool, source)
             return self.threshold(name, level / math.prod(pool.kernel), after, mean)
         node = nir.SumPool2d(
             kernel_size=np.array(pool.kernel),
@@ -104,7 +104,7 @@ class NirBuilder:
         )
         return self.add(name, node, *sources)
 
-    def mean(self, name: str, pool: Pool, source: str) -> str:
+    def average_pool(self, name: str, pool: Pool, source: str) -> str:
         """The mean of each window."""
         node = nir.AvgPool2d(
             kernel_size=np.array(pool.kernel),
@@ -114,7 +114,7 @@ class NirBuilder:
         return self.add(name, node, source)
 
     def flatten(self, name: str, before: Shape, source: str) -> str:
-        """`[C, H, W]` to `[C·H·W]`; negative axes, or importers flatten the batch as well."""
+        """`[C, H, W]` to `[C·H·W]`, by negative axes: importers count the batch too."""
         shape = {"input": np.array(before)}
         node = nir.Flatten(input_type=shape, start_dim=-len(before), end_dim=-1)
         return self.add(name, node, source)
@@ -127,7 +127,7 @@ class NirBuilder:
 
 
 def one_step_neuron(level: Array) -> nir.LIF:
-    """A LIF neuron whose first step from rest fires where its input is above the level."""
+    """A LIF neuron that fires in its first step from rest where its input is above the level."""
     same = np.ones_like(level)
     return nir.LIF(
         tau=same * np.float32(2 * DT),
@@ -152,16 +152,16 @@ def pointwise(matrix: Array, bias: Array, shape: Shape) -> nir.Conv2d:
 
 
 def ungrouped(weight: Array, groups: int) -> Array:
-    """Return the weights of a convolution in groups as those of one without, mostly zeros."""
+    """Return the weights of a grouped convolution for one without groups, mostly zeros."""
     outs, ins = len(weight) // groups, weight.shape[1]
     full = np.zeros((len(weight), ins * groups, *weight.shape[2:]), np.float32)
     for group in range(groups):
-        mine = slice(group * outs, (group + 1) * outs)
-        full[mine, group * ins : (group + 1) * ins] = weight[mine]
+        rows = slice(group * outs, (group + 1) * outs)
+        full[rows, group * ins : (group + 1) * ins] = weight[rows]
     return full
 
 
 def _full(values: Array, shape: Shape) -> Array:
-    """Return `[1]` or `[C]` in the full shape of a sample, as NIR wants its parameters."""
-    spread = values.reshape(-1, *[1] * (len(shape) - 1))
-    return np.array(np.broadcast_to(spread, shape), np.float32)
+    """Broadcast `[1]` or `[C]` to the shape of a sample, as parameters of NIR nodes."""
+    by_channel = values.reshape(-1, *[1] * (len(shape) - 1))
+    return np.array(np.broadcast_to(by_channel, shape), np.float32)

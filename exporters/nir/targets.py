@@ -1,7 +1,7 @@
-"""Which importer runs which NIR file exactly, from what was found by running them.
+"""Which importer runs which NIR file exactly, as measured by running them.
 
-`asnn export --target NAME` refuses a file that its importer would misread; docs/conformance.md is
-the table that these facts were taken from, and names the command that makes it again.
+`asnn export --target NAME` refuses a file that the importer would misread. These facts are from
+the table in docs/conformance.md, which names the command that measures it again.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Target:
     """An importer of NIR.
 
     Attributes:
-        version: that the facts are of.
-        reads: node types that it has.
-        unrolled: whether it runs a graph with several paths between two nodes rightly.
-        any_r: whether it takes the factor r of a neuron's input into account.
-        uneven: whether neurons of a layer may have their own time constants and thresholds.
-        shortest: the shortest time constant, in steps, is above this.
+        version: of the importer that was measured.
+        reads: node types that it reads.
+        unrolled: whether it correctly runs a graph with several paths between two nodes.
+        any_r: whether it applies the factor r of a neuron's input.
+        uneven: whether the neurons of a layer may differ in time constant and threshold.
+        min_tau: time constants must be above this, in steps.
     """
 
     version: str
@@ -39,13 +39,13 @@ class Target:
     unrolled: bool = True
     any_r: bool = True
     uneven: bool = False
-    shortest: float = 0.0
+    min_tau: float = 0.0
 
 
 TARGETS = {
-    # It reads a graph in a graph where that is a recurrent layer.
+    # It reads a nested graph as a recurrent layer.
     "snntorch": Target("1.0.0", (*PARTS, nir.AvgPool2d, nir.NIRGraph)),
-    "spikingjelly": Target("2.0.0", (*PARTS, nir.AvgPool2d, nir.Conv1d, nir.IF), shortest=1.0),
+    "spikingjelly": Target("2.0.0", (*PARTS, nir.AvgPool2d, nir.Conv1d, nir.IF), min_tau=1.0),
     "norse": Target("1.1.0", (*PARTS, nir.IF), unrolled=False, any_r=False, uneven=True),
 }
 
@@ -54,7 +54,7 @@ def find_target(name: str) -> Target:
     """Return a target by name.
 
     Raises:
-        ConfigError: there is none of that name.
+        ConfigError: there is no target of that name.
     """
     if name not in TARGETS:
         raise unknown("target", name, list(TARGETS))
@@ -62,12 +62,12 @@ def find_target(name: str) -> Target:
 
 
 def problems(graph: nir.NIRGraph, target: Target) -> list[str]:
-    """Return why an importer would not run a graph exactly; empty if it would."""
+    """Return the reasons why an importer would not run a graph exactly; empty if it would."""
     found = []
     kinds = {type(node) for node in graph.nodes.values()}
-    strange = sorted(kind.__name__ for kind in kinds if kind not in target.reads)
-    if strange:
-        found.append(f"it does not read {', '.join(strange)}")
+    unread = sorted(kind.__name__ for kind in kinds if kind not in target.reads)
+    if unread:
+        found.append(f"it does not read {', '.join(unread)}")
     sources = [source for source, _ in graph.edges]
     if not target.unrolled and len(sources) != len(set(sources)):
         found.append("it runs nodes depth first, which is wrong where paths part and meet again")
@@ -75,9 +75,9 @@ def problems(graph: nir.NIRGraph, target: Target) -> list[str]:
         if isinstance(node, nir.Conv2d) and int(node.groups) != 1:
             found.append(f"convolution {name!r} has groups")
         elif isinstance(node, nir.Flatten) and node.start_dim >= 0:
-            found.append(f"{name!r} flattens from the front, where it counts the batch")
+            found.append(f"{name!r} counts its axes from the front, where it counts the batch")
         elif isinstance(node, nir.SumPool2d) and np.any(node.padding):
-            found.append(f"the padding of sum-pool {name!r} would be left out")
+            found.append(f"the padding of sum-pool {name!r} would be ignored")
         elif isinstance(node, nir.LIF):
             found += [f"neuron {name!r} {why}" for why in _problems_of_neuron(node, target)]
     return list(dict.fromkeys(found))
@@ -90,11 +90,11 @@ def _problems_of_neuron(node: nir.LIF, target: Target) -> list[str]:
     if not target.uneven and np.unique(node.v_threshold).size > 1:
         found.append("has several thresholds")
     if not target.any_r and not np.allclose(node.r, 1):
-        found.append("has r other than 1, which it leaves out")
+        found.append("has r other than 1, which it ignores")
     if np.any(node.v_leak) or np.any(node.v_reset):
-        found.append("rests or resets at another value than 0")
-    if not (node.tau > target.shortest * DT).all():
-        found.append("has a time constant of no more than a step")
+        found.append("rests at or resets to another value than 0")
+    if not (node.tau > target.min_tau * DT).all():
+        found.append("has a time constant of one step or less")
     return found
 
 
@@ -110,5 +110,5 @@ def check_target(graph: nir.NIRGraph, name: str) -> None:
         raise ConfigError(
             f"{name} {target.version} would not run this file exactly",
             why="\n".join(found[:5]),
-            remedy="choose another --form or --target: docs/conformance.md tells which runs what",
+            remedy="choose another --form or --target: docs/conformance.md lists which runs what",
         )

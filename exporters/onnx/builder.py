@@ -1,4 +1,4 @@
-"""Building an ONNX graph by hand: every value has a name that people can read."""
+"""Builds an ONNX graph node by node, with readable names for all values."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ..graph.ir import Array
 from ..graph.quantisation import Weights, half, quantise
 
 OPSETS = range(17, 26)
-# The format that came with the oldest of these opsets is read by all runtimes that know them.
+# The IR version that was released with each opset: all runtimes of that opset read it.
 IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13}
 
 
 class Builder:
-    """Collects the nodes and constants of a graph.
+    """Collects the nodes and initializers of a graph.
 
     Args:
-        weights: how weights are stored; they are float32 again when they are used.
+        weights: how weights are stored; they are cast to float32 before use.
     """
 
     def __init__(self, weights: Weights = "fp32") -> None:
@@ -46,7 +46,7 @@ class Builder:
         return list(names)
 
     def constant(self, name: str, values: Any, dtype: Any = np.float32) -> str:
-        """Return the name of a constant; equal ones are stored once, under the first name."""
+        """Return the name of a constant; equal constants are stored once, under the first name."""
         array = np.ascontiguousarray(values, dtype=dtype).reshape(np.shape(values))
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self._constants:
@@ -61,7 +61,7 @@ class Builder:
         return self.constant("_".join(["i", *map(str, values)]).replace("-", "m"), values, np.int64)
 
     def weight(self, name: str, values: Array) -> str:
-        """Return the name of weights `[out, ...]`, float32 whatever they are stored as."""
+        """Return the name of weights `[out, ...]`, float32 however they are stored."""
         known = (self.weights, values.shape, values.tobytes())
         if known not in self._constants:
             self._constants[known] = self._weight(name, values)
@@ -79,12 +79,12 @@ class Builder:
         return self.constant(name, values)
 
     def reshape(self, x: str, shape: Sequence[int], name: str) -> str:
-        """Reshape; one size may be -1."""
+        """Add a Reshape; one size may be -1."""
         return self.op("Reshape", [x, self.integers(*shape)], name)
 
 
 def value(name: str, shape: Sequence[int | str], dtype: int = TensorProto.FLOAT) -> Any:
-    """Return the description of an input or output."""
+    """Return the ValueInfo of an input or output."""
     return helper.make_tensor_value_info(name, dtype, list(shape))
 
 

@@ -1,8 +1,9 @@
-"""The forms in which a network is written to ONNX.
+"""The forms of a network in ONNX.
 
-- `sequence`: one model, a batch of images (or of encoded steps) in, logits out.
-- `stream`: two models, `init` and `step`, membranes going in and out, one step graph for all steps.
-- `scan`: one model over as many steps as are wanted, by ONNX's Scan.
+- `sequence`: one model from a batch of images (or of encoded steps) to logits.
+- `stream`: two models, `init` and `step`; membranes are inputs and outputs of `step`, which is the
+  same graph for all steps.
+- `scan`: one model over any number of steps, with ONNX's Scan.
 """
 
 from __future__ import annotations
@@ -44,18 +45,18 @@ def build_models(
 
     Args:
         graph: the network.
-        coding: its code, which becomes part of the model where the input is an image.
+        coding: becomes part of the model if the input is an image.
         form: `sequence`, `stream` or `scan`.
         input: `image` `[N, C, H, W]` in [0, 1], or `spikes`: encoded steps `[T, N, C, H, W]`.
         opset: version of ONNX's operators, 17 to 25.
         weights: how weights are stored.
 
     Raises:
-        ConfigError: the opset is not supported, or the code cannot be said in ONNX.
+        ConfigError: the opset is not supported, or the coding has no form in ONNX.
     """
     if opset not in OPSETS:
         raise ConfigError(
-            f"opset {opset} is not supported", why=f"there are {OPSETS[0]} to {OPSETS[-1]}"
+            f"opset {opset} is not supported", why=f"supported are {OPSETS[0]} to {OPSETS[-1]}"
         )
     make = {"sequence": _sequence, "stream": _stream, "scan": _scan}[form]
     graphs = make(graph, coding, input, weights)
@@ -70,29 +71,29 @@ def _sequence(
     graph: Graph, coding: Coding, input: Input, weights: Weights
 ) -> dict[str, onnx.GraphProto]:
     b = Builder(weights)
-    described, code, graph = _code(b, graph, coding, input)
+    info, code, graph = _code(b, graph, coding, input)
     logits = all_steps(b, graph, code)
-    outputs = _answers(b, graph, logits)
+    outputs = _outputs(b, graph, logits)
     text = (
         f"A spiking network over {graph.steps} time steps. `logits` is the mean of "
-        "`logits_per_step` over the steps; the greatest is the answer. "
+        "`logits_per_step` over the steps; the largest is the predicted class. "
     )
-    return {"model": _graph(b, "asnn", text + _about_input(graph, input), [described], outputs)}
+    return {"model": _graph(b, "asnn", text + _about_input(graph, input), [info], outputs)}
 
 
 def _code(
     b: Builder, graph: Graph, coding: Coding, input: Input
 ) -> tuple[onnx.ValueInfoProto, str, Graph]:
-    """Return the input, the code that is made of it, and the graph that reads the code."""
+    """Return the input, the code computed from it, and the graph that reads the code."""
     if input == "image":
-        described = value("image", [BATCH, *graph.in_shape])
-        return described, add_encoder(b, coding, "image", "code"), graph
-    described = value("steps", [graph.steps, BATCH, *graph.in_shape])
-    # Whoever encodes may give other values at each step.
-    return described, "steps", replace(graph, static=False)
+        info = value("image", [BATCH, *graph.in_shape])
+        return info, add_encoder(b, coding, "image", "code"), graph
+    info = value("steps", [graph.steps, BATCH, *graph.in_shape])
+    # A code from outside may differ from step to step.
+    return info, "steps", replace(graph, static=False)
 
 
-def _answers(b: Builder, graph: Graph, logits: str) -> list[onnx.ValueInfoProto]:
+def _outputs(b: Builder, graph: Graph, logits: str) -> list[onnx.ValueInfoProto]:
     per_step = b.op("Identity", [logits], "logits_per_step")
     total = b.op("ReduceSum", [per_step, b.integers(0)], "logits_sum", keepdims=0)
     steps = b.constant("steps_number", np.float32(graph.steps))
@@ -126,25 +127,25 @@ def _init(graph: Graph, coding: Coding, input: Input) -> onnx.GraphProto:
         else:
             b.op("Identity", [code], "steps")
         outputs.append(value("steps", shape))
-        text = "Encodes images into `steps`, and gives the membranes at rest."
+        text = "Encodes images into `steps`, and returns the membranes at rest."
     else:
         source = value("x", [BATCH, *graph.in_shape])
-        text = "Gives the membranes at rest, as many as `x`, one step of the code, has samples."
+        text = "Returns the membranes at rest for the batch size of `x`, one step of the code."
     batch = b.op("Shape", [source.name], "batch", start=0, end=1)
     outputs += _membranes(b, graph, batch, "v_")
     return _graph(b, "asnn_init", text, [source], outputs)
 
 
 def _membranes(b: Builder, graph: Graph, batch: str, prefix: str) -> list[onnx.ValueInfoProto]:
-    """Add membranes at rest for a batch of that size `[1]`, and return their descriptions."""
+    """Add membranes at rest for a batch size `[1]`, and return their ValueInfos."""
     zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
-    described = []
+    infos = []
     for node in graph.neurons:
         shape = graph.shapes[node.name]
         sizes = b.op("Concat", [batch, b.integers(*shape)], f"{node.name}/sizes", axis=0)
         b.op("ConstantOfShape", [sizes], f"{prefix}{node.name}", value=zero)
-        described.append(value(f"{prefix}{node.name}", [BATCH, *shape]))
-    return described
+        infos.append(value(f"{prefix}{node.name}", [BATCH, *shape]))
+    return infos
 
 
 def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
@@ -161,8 +162,8 @@ def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
         outputs.append(value(f"v_{name}_after", shape))
     text = (
         f"One time step of a spiking network, t = 0 .. {graph.steps - 1}: `x` is that step of the "
-        "code, `v_*` are the membranes before it and `v_*_after` those after it. The answer so far "
-        "is the mean of the logits of all steps made."
+        "code, `v_*` are the membranes before it and `v_*_after` those after it. The output so far "
+        "is the mean of the logits of the steps run."
     )
     return _graph(b, "asnn_step", text, inputs, outputs)
 
@@ -171,8 +172,8 @@ def _scan(
     graph: Graph, coding: Coding, input: Input, weights: Weights
 ) -> dict[str, onnx.GraphProto]:
     b = Builder(weights)
-    described, code, _ = _code(b, graph, coding, input)
-    inputs = [described]
+    info, code, _ = _code(b, graph, coding, input)
+    inputs = [info]
     graph = replace(graph, static=False)
     if input == "image":
         if coding.static:
@@ -238,7 +239,7 @@ def _about_input(graph: Graph, input: Input) -> str:
 
 
 def _metadata(graph: Graph, form: Form, input: Input, weights: Weights) -> dict[str, str]:
-    """Return what the file says of itself: text, and JSON for what has parts."""
+    """Return the metadata of the file: text, and JSON for nested values."""
     from importlib.metadata import version
 
     about = {

@@ -1,4 +1,4 @@
-"""Where values meet, in ONNX: sums, products and attention."""
+"""Layers of several inputs in ONNX: sums, products and attention."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .builder import Builder
 
 
 def joined(b: Builder, node: Add | Product, inputs: list[str]) -> str:
-    """Add a sum or a product of values; one step `[1, N, ...]` serves all of another's."""
+    """Add a sum or a product; a time-invariant input `[1, N, ...]` broadcasts over the steps."""
     if isinstance(node, Add):
         return b.op("Sum", inputs, node.name)
     first, second = inputs
@@ -21,14 +21,14 @@ def joined(b: Builder, node: Add | Product, inputs: list[str]) -> str:
 def attention(
     b: Builder, node: Attention, x: str, before: tuple[int, ...], after: tuple[int, ...]
 ) -> str:
-    """Add scale Q (Kᵀ V), each head's parts as `[channels, places]`: (V Kᵀ) Q.
+    """Add scale Q (Kᵀ V), with the parts of each head as `[channels, pixels]`: (V Kᵀ) Q.
 
     Args:
-        b: what to add to.
+        b: the builder.
         node: the layer.
-        x: its input, images of any leading axes.
+        x: its input, images with any leading axes.
         before: shape of a sample of the input.
-        after: shape of the value, with its leading axes.
+        after: shape of the output, with its leading axes.
     """
     name = node.name
     channels, height, width = before

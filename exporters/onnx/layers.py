@@ -1,8 +1,8 @@
-"""The layers of the frozen graph in ONNX.
+"""The layers of the export graph in ONNX.
 
-`all_steps` computes T steps in one pass: values are `[T, N, ...]`, or `[1, N, ...]` where all
-steps are the same. `one_step` computes one step of many: values are `[N, ...]`, the step is an
-input, and so are the membranes.
+`all_steps` computes T steps in one pass: values are `[T, N, ...]`, or `[1, N, ...]` if they are
+time-invariant. `one_step` computes one step: values are `[N, ...]`, and the step and the membranes
+are inputs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def all_steps(b: Builder, graph: Graph, code: str) -> str:
     values = {INPUT: code}
     for node in graph.nodes:
         inputs = [values[name] for name in node.inputs]
-        steps = 1 if node.name in graph.still else graph.steps
+        steps = 1 if node.name in graph.time_invariant else graph.steps
         values[node.name] = _over_time(b, graph, node, inputs, steps)
     return values[graph.output]
 
@@ -46,13 +46,13 @@ def all_steps(b: Builder, graph: Graph, code: str) -> str:
 def one_step(
     b: Builder, graph: Graph, x: str, step: str, membranes: dict[str, str]
 ) -> tuple[str, dict[str, str]]:
-    """Add all layers for the step of that number.
+    """Add all layers for one step.
 
     Args:
-        b: what to add to.
+        b: the builder.
         graph: the network.
         x: one step of the code `[N, ...]`.
-        step: its number, int64, no axes.
+        step: its number, a scalar int64.
         membranes: of each neuron before the step.
 
     Returns:
@@ -62,7 +62,7 @@ def one_step(
     for node in graph.nodes:
         inputs = [values[name] for name in node.inputs]
         if isinstance(node, Neuron):
-            parts = _StepOf(b, node, step, len(graph.shapes[node.name]))
+            parts = _ParametersByStep(b, node, step, len(graph.shapes[node.name]))
             spikes, after[node.name] = _fire(
                 b, node, inputs[0], membranes[node.name], parts, node.name, node.name, last=False
             )
@@ -75,12 +75,12 @@ def one_step(
 def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: int) -> str:
     x, name = inputs[0], node.name
     shape, before = graph.shapes[name], graph.shapes[node.inputs[0]]
-    still_input = node.inputs[0] in graph.still
+    repeated = node.inputs[0] in graph.time_invariant
     match node:
         case Neuron():
-            return _neuron(b, node, x, len(shape), steps, still_input)
+            return _neuron(b, node, x, len(shape), steps, repeated)
         case Conv() | Linear():
-            if still_input and steps > 1:
+            if repeated and steps > 1:
                 times = b.integers(steps, *[1] * (len(before) + 1))
                 x = b.op("Tile", [x, times], f"{name}/repeated")
             return _affine_over_time(b, node, x, before, shape, steps)
@@ -115,7 +115,7 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
 def _affine_over_time(
     b: Builder, node: Affine, x: str, before: tuple[int, ...], shape: tuple[int, ...], steps: int
 ) -> str:
-    """Apply each set of weights to the steps that use it, all of them at once."""
+    """Apply each set of weights to its steps in one operation."""
     runs = [(group, len(list(run))) for group, run in groupby(node.of_step[:steps])]
     name = node.name
     parts = [x]
@@ -164,16 +164,16 @@ def _pool(b: Builder, node: Pool, x: str, name: str) -> str:
     return b.op("AveragePool", [x], name, count_include_pad=1, **shape)
 
 
-def _neuron(b: Builder, node: Neuron, x: str, rank: int, steps: int, still: bool) -> str:
+def _neuron(b: Builder, node: Neuron, x: str, rank: int, steps: int, repeated: bool) -> str:
     """Unroll a neuron over all steps."""
     name = node.name
     currents = [x] * steps
-    if not still and steps > 1:
+    if not repeated and steps > 1:
         names = [f"{name}/{t}/input" for t in range(steps)]
         currents = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
     membrane, spikes = None, []
     for t, current in enumerate(currents):
-        parts = _StepNumber(b, node, t, rank)
+        parts = _ParametersAtStep(b, node, t, rank)
         out = f"{name}/{t}/spikes" if steps > 1 else name
         s, membrane = _fire(
             b, node, current, membrane, parts, f"{name}/{t}", out, last=t == steps - 1
@@ -182,8 +182,8 @@ def _neuron(b: Builder, node: Neuron, x: str, rank: int, steps: int, still: bool
     return spikes[0] if steps == 1 else b.op("Concat", spikes, name, axis=0)
 
 
-class _StepNumber:
-    """The parameters of a neuron at a step that is known."""
+class _ParametersAtStep:
+    """The parameters of a neuron at a fixed step, as constants."""
 
     def __init__(self, b: Builder, node: Neuron, t: int, rank: int) -> None:
         self._b, self._node, self._t, self._rank = b, node, t, rank
@@ -196,8 +196,8 @@ class _StepNumber:
         return bool((getattr(self._node, field)[self._t] == 1).all())
 
 
-class _StepOf:
-    """The parameters of a neuron at a step that is an input."""
+class _ParametersByStep:
+    """The parameters of a neuron at a step that is an input of the graph."""
 
     def __init__(self, b: Builder, node: Neuron, step: str, rank: int) -> None:
         self._b, self._node, self._step, self._rank = b, node, step, rank
@@ -215,7 +215,7 @@ class _StepOf:
 
 
 def _shaped(values: Array, rank: int) -> Array:
-    """Return `[1]` or `[C]` so that it broadcasts against samples with that many axes."""
+    """Reshape `[1]` or `[C]` to broadcast against samples with `rank` axes."""
     return values.reshape(-1, *[1] * (rank - 1)) if values.size > 1 else values.reshape(())
 
 
@@ -224,13 +224,13 @@ def _fire(
     node: Neuron,
     x: str,
     before: str | None,
-    parts: _StepNumber | _StepOf,
+    parts: _ParametersAtStep | _ParametersByStep,
     at: str,
     spikes: str,
     *,
     last: bool,
 ) -> tuple[str, str | None]:
-    """Add one step of a neuron; return spikes and membrane, which nobody needs after the last."""
+    """Add one step of a neuron; return spikes and membrane, without the reset at the last step."""
     v = x if parts.is_one("gain") else b.op("Mul", [x, parts("gain")], f"{at}/current")
     if before is not None:
         kept = before
@@ -250,7 +250,7 @@ def _fire(
 
 
 def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str) -> str:
-    """Add a layer without memory for one step `[N, ...]`."""
+    """Add a stateless layer for one step `[N, ...]`."""
     x, name = inputs[0], node.name
     shape = graph.shapes[name]
     match node:
@@ -262,7 +262,7 @@ def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str)
                 return _affine(b, node, x, weight, bias, name)
             group = b.constant(f"{name}.of_step", node.of_step, np.int64)
             group = b.op("Gather", [group, step], f"{name}/group", axis=0)
-            # Weights of all sets stand one behind the other, each with its own scales.
+            # All sets of weights are stacked into one initializer, each with its own scales.
             sets, rows = len(node.weights), len(node.weights[0])
             weight = b.weight(f"{name}.weights", np.concatenate(node.weights))
             weight = b.reshape(weight, (sets, rows, *node.weights[0].shape[1:]), f"{name}/sets")

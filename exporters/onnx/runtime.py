@@ -1,4 +1,4 @@
-"""ONNX files in onnxruntime."""
+"""Runs ONNX files in onnxruntime."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ CUDA = "CUDAExecutionProvider"
 
 
 class OnnxSession:
-    """A model in onnxruntime, which says what it really runs on.
+    """A model in onnxruntime.
 
     Args:
         model: path or content of a model.
-        provider: wanted; `provider` tells which one it became, since a missing one is replaced
-            without an error.
-        threads: of one operator; None leaves it to onnxruntime.
+        provider: preferred; onnxruntime replaces a missing one without an error, so the attribute
+            `provider` is the one in use.
+        threads: of one operator; None for onnxruntime's default.
 
     Raises:
-        DataError: onnxruntime does not take the model.
+        DataError: onnxruntime does not accept the model.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class OnnxSession:
                 content, options, providers=[provider, CPU] if provider != CPU else [CPU]
             )
         except Exception as error:  # its errors have no common public class
-            raise DataError("onnxruntime does not take the model", why=_line(error)) from error
+            raise DataError("onnxruntime does not accept the model", why=_line(error)) from error
         self.provider = self._session.get_providers()[0]
         self.inputs = [each.name for each in self._session.get_inputs()]
         self.outputs = [each.name for each in self._session.get_outputs()]
@@ -67,21 +67,21 @@ class OnnxSession:
 
 
 def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> bytes:
-    """Return a model that gives some of its inner values as well, those that it has."""
+    """Return a model with intermediate values as further outputs, those of the names it has."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    made = {name for node in copy.graph.node for name in node.output}
-    there = {output.name for output in copy.graph.output}
+    values = {name for node in copy.graph.node for name in node.output}
+    outputs = {output.name for output in copy.graph.output}
     copy.graph.output.extend(
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
         for name in names
-        if name in made and name not in there
+        if name in values and name not in outputs
     )
     return copy.SerializeToString()
 
 
 def providers() -> list[str]:
-    """Return the providers worth trying here: the CPU, and CUDA where torch sees a GPU."""
+    """Return the providers to verify on: the CPU, and CUDA if torch finds a GPU."""
     import onnxruntime
     import torch
 
@@ -92,15 +92,15 @@ def providers() -> list[str]:
 
 
 def run_stream(init: OnnxSession, step: OnnxSession, code: dict[str, Array], steps: int) -> Any:
-    """Return values of every step of the streaming form, by name, `[T, B, ...]`.
+    """Run the streaming form and return the values of every step by name, `[T, B, ...]`.
 
     This is the loop of docs/export.md.
 
     Args:
         init: the session of `init`.
         step: the session of `step`.
-        code: `{"image": ...}`, or `{"steps": [T, B, ...]}` for models that take encoded steps.
-        steps: how many to make.
+        code: `{"image": ...}`, or `{"steps": [T, B, ...]}` for models whose input is spikes.
+        steps: the number of steps to run.
     """
     if "image" in init.inputs:
         state = init.run({"image": code["image"]})

@@ -1,1 +1,1 @@
-"""The snnTorch importer: torch modules with snnTorch neurons, as sources of exports."""
+"""The snnTorch importer: torch modules with snnTorch neurons as sources of exports."""

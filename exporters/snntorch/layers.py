@@ -1,7 +1,7 @@
-"""Layers of torch as nodes of the graph: of one step, until `over_steps` lays them out.
+"""Layers of torch as nodes of the graph, for one step; `over_steps` repeats them for T steps.
 
-A batch norm becomes a scale of channels in float64, which `fold_norms` folds into the affine layer
-in front of it, W' = W w / √(v + eps), where that layer feeds nothing else.
+A batch norm becomes a scale of channels in float64. `fold_norms` folds it into the affine layer
+before it, W' = W w / √(v + eps), if nothing else reads that layer.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .refusal import refusal
 
 
 def layer_of(name: str, where: str, source: str, layer: nn.Module, shape: g.Shape) -> g.Node | None:
-    """Return a layer without memory as a node; None where it does nothing in evaluation.
+    """Return a stateless layer as a node; None if it is the identity in evaluation mode.
 
     Args:
         name: of the node.
@@ -37,7 +37,7 @@ def layer_of(name: str, where: str, source: str, layer: nn.Module, shape: g.Shap
         return None
     if isinstance(layer, nn.Flatten):
         if layer.start_dim != 1 or layer.end_dim not in (-1, len(shape)):
-            raise refusal(where, layer, "it does not flatten whole samples", "use nn.Flatten()")
+            raise refusal(where, layer, "it does not flatten complete samples", "use nn.Flatten()")
         return g.Flatten(**at) if len(shape) > 1 else None
     if isinstance(layer, nn.Linear) and kind is nn.Linear:
         return g.Linear(**at, **_affine(layer))
@@ -59,7 +59,7 @@ def layer_of(name: str, where: str, source: str, layer: nn.Module, shape: g.Shap
 
 
 def fold_norms(nodes: Sequence[g.Node]) -> list[g.Node]:
-    """Return the nodes with every norm folded into the affine layer that feeds it alone."""
+    """Fold every norm into the affine layer before it, if no other layer reads that one."""
     readers: dict[str, int] = {}
     for node in nodes:
         for source in node.inputs:
@@ -68,25 +68,25 @@ def fold_norms(nodes: Sequence[g.Node]) -> list[g.Node]:
     renamed: dict[str, str] = {}
     for node in nodes:
         node = replace(node, inputs=tuple(renamed.get(name, name) for name in node.inputs))
-        front = kept.get(node.inputs[0])
+        before = kept.get(node.inputs[0])
         if (
             isinstance(node, g.ChannelScale)
-            and isinstance(front, g.Affine)
-            and readers[front.name] == 1
+            and isinstance(before, g.Affine)
+            and readers[before.name] == 1
         ):
             factor, offset = node.factor[0], node.offset[0]
-            weight = front.weights[0] * factor.reshape(-1, *[1] * (front.weights[0].ndim - 1))
-            bias = front.biases[0] * factor + offset
-            kept[front.name] = replace(front, weights=(_f32(weight),), biases=(_f32(bias),))
-            renamed[node.name] = front.name
-            readers[front.name] = readers.get(node.name, 0)
+            weight = before.weights[0] * factor.reshape(-1, *[1] * (before.weights[0].ndim - 1))
+            bias = before.biases[0] * factor + offset
+            kept[before.name] = replace(before, weights=(_f32(weight),), biases=(_f32(bias),))
+            renamed[node.name] = before.name
+            readers[before.name] = readers.get(node.name, 0)
         else:
             kept[node.name] = node
     return list(kept.values())
 
 
 def end_with_readout(nodes: list[g.Node], output: str, shape: g.Shape) -> list[g.Node]:
-    """Return the nodes with a readout last: the last linear layer, or an identity behind all."""
+    """Return the nodes with a readout at the end: the last linear layer, or an added identity."""
     last = nodes[-1]
     if isinstance(last, g.Linear) and last.name == output:
         weight, bias = last.weights[0], last.biases[0]
@@ -101,7 +101,7 @@ def end_with_readout(nodes: list[g.Node], output: str, shape: g.Shape) -> list[g
 
 
 def over_steps(node: g.Node, steps: int) -> g.Node:
-    """Return a node of one step as the same at each of T steps, in float32."""
+    """Repeat a node of one step for T steps, in float32."""
     if isinstance(node, g.Affine):
         return replace(node, of_step=(0,) * steps)
     names = {
@@ -109,8 +109,8 @@ def over_steps(node: g.Node, steps: int) -> g.Node:
         g.Neuron: ("leak", "gain", "threshold", "size"),
         g.Readout: ("scale",),
     }.get(type(node), ())
-    laid = {name: _f32(np.repeat(getattr(node, name), steps, axis=0)) for name in names}
-    return replace(node, **laid)
+    repeated = {name: _f32(np.repeat(getattr(node, name), steps, axis=0)) for name in names}
+    return replace(node, **repeated)
 
 
 def _affine(layer: nn.Conv2d | nn.Linear) -> dict[str, Any]:
@@ -140,7 +140,7 @@ def _geometry(where: str, conv: nn.Conv2d) -> dict[str, Any]:
 def _norm(where: str, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> tuple[g.Array, g.Array]:
     """Return factor and offset of a norm in evaluation, float64."""
     if norm.running_mean is None or norm.running_var is None:
-        why = "it keeps no running statistics: what it does depends on the other samples"
+        why = "it has no running statistics: its output depends on the other samples"
         raise refusal(where, norm, why, "train with track_running_stats=True")
     mean, variance = norm.running_mean.double(), norm.running_var.double()
     factor = 1 / (variance + norm.eps).sqrt()
@@ -157,10 +157,10 @@ def _pool(where: str, pool: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, Any]:
         raise refusal(where, pool, "ceil_mode: it rounds sizes up", "use ceil_mode=False")
     if isinstance(pool, nn.MaxPool2d):
         if pool.return_indices or _pair(pool.dilation) != (1, 1):
-            why = "it returns indices or spreads its window"
+            why = "it returns indices or has a dilation"
             raise refusal(where, pool, why, "use return_indices=False and dilation=1")
     elif pool.divisor_override or (_pair(pool.padding) != (0, 0) and not pool.count_include_pad):
-        why = "it divides by something else than the size of its window"
+        why = "it does not divide by the size of its window"
         raise refusal(where, pool, why, "use count_include_pad=True and no divisor")
     return {
         "kind": "max" if isinstance(pool, nn.MaxPool2d) else "average",
@@ -172,15 +172,15 @@ def _pool(where: str, pool: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, Any]:
 
 def _adaptive(where: str, pool: nn.AdaptiveAvgPool2d, shape: g.Shape) -> dict[str, Any]:
     size = pool.output_size
-    wanted = (size, size) if isinstance(size, int) or size is None else tuple(size)
+    sizes = (size, size) if isinstance(size, int) or size is None else tuple(size)
     fits = len(shape) == 3
     windows = []
-    for there, out in zip(shape[1:], wanted, strict=False):
-        out = there if out is None else int(out)
-        fits = fits and there % out == 0
-        windows.append(there // out)
+    for before, after in zip(shape[1:], sizes, strict=False):
+        after = before if after is None else int(after)
+        fits = fits and before % after == 0
+        windows.append(before // after)
     if not fits:
-        why = f"{list(wanted)} places of an image {list(shape)} are windows of unequal size"
+        why = f"an image {list(shape)} to {list(sizes)} takes windows of unequal size"
         raise refusal(where, pool, why, "pool to sizes that divide the image")
     return {"kind": "average", "kernel": tuple(windows), "stride": tuple(windows)}
 

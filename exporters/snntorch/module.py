@@ -1,4 +1,4 @@
-"""A torch module with neurons of snnTorch, made without asnn, as a subject of exports."""
+"""A torch module with snnTorch neurons, built without asnn, as the source of exports."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ...coding.direct import Direct
 from ...core.errors import AsnnError, ConfigError, VerificationError
 from ..graph import ir as g
 from ..graph.interpreter import run
-from ..source import Answer, ExportSource, random_samples
+from ..source import ExportSource, NetworkOutput, random_samples
 from ..verification.parity import Parity
 from .layers import end_with_readout, fold_norms, over_steps
-from .neurons import fires_otherwise, has_condition
-from .tracing import ONE_STEP, Reading, read_module
-from .values import at
+from .neurons import has_condition, violates_condition
+from .tracing import ONE_STEP, TracedForward, trace_module
+from .values import item_at
 
-HOLDS = (
+CONDITION = (
     "no membrane of {} that a reset leaves above its threshold comes to between once and twice the "
     "threshold in the next step"
 )
-TRIAL = 4  # samples of noise that a network is run on before it is exported
+NOISE_SAMPLES = 4  # on which a network is compared with its graph
 
 
 def source_of_module(
@@ -35,22 +35,22 @@ def source_of_module(
     steps: int | None = None,
     about: dict[str, Any] | None = None,
 ) -> ExportSource:
-    """Return a network of torch layers and snnTorch's neurons as a subject.
+    """Return a network of torch layers and snnTorch neurons as the source of exports.
 
-    The network is shown the same image at every step; its answer is the mean over the steps of
-    what its last layer gives: spikes of a neuron, or values of a linear layer. The module's forward
-    makes one step, with `init_hidden=True` or with membranes that it takes and returns, or all
-    steps in a loop of its own, of which it returns `torch.stack`. It is put into evaluation mode.
+    The input of the network is the same image at every step. Its output is the mean over the steps
+    of its last layer: spikes of a neuron, or values of a linear layer. The forward runs one step,
+    with `init_hidden=True` or with membranes as arguments and return values, or it runs all steps
+    in a loop of its own and returns their `torch.stack`. The module is set to evaluation mode.
 
     Args:
         module: the network, its weights float32.
         in_shape: of one image, (C, H, W) or (F,).
-        steps: T; None where the forward loops over its steps itself.
-        about: what the graph is to say of itself beside the module's name.
+        steps: T; None if the forward loops over the steps itself.
+        about: metadata for the file, beside the name of the module.
 
     Raises:
-        ConfigError: the graph cannot say what the module does, or the number of steps is missing.
-        VerificationError: the graph does not compute what the module does, on noise.
+        ConfigError: the graph has no node for a layer, or the number of steps is missing.
+        VerificationError: graph and module differ on noise.
 
     Example:
         >>> import snntorch as snn
@@ -60,30 +60,30 @@ def source_of_module(
     """
     _check(module)
     module.eval()
-    reading = read_module(module, in_shape)
-    steps = _steps_of(reading, steps)
+    traced = trace_module(module, in_shape)
+    steps = _steps_of(traced, steps)
     coding = Direct(steps=steps)
-    graph = _graph_of(module, reading, in_shape, steps, about or {})
-    answer = _eager(module, reading, steps)
-    # The image is shown at every step, so that one step of the code is the image.
-    subject = ExportSource(graph, coding, lambda code: Answer(answer(code[0])))
-    _try(subject, module, reading)
-    return subject
+    graph = _graph_of(module, traced, in_shape, steps, about or {})
+    eager = _eager(module, traced, steps)
+    # Every step of the code is the image.
+    source = ExportSource(graph, coding, lambda code: NetworkOutput(eager(code[0])))
+    _check_on_noise(source, module, traced)
+    return source
 
 
 def _check(module: nn.Module) -> None:
-    """Refuse a module that cannot be what is wanted, whatever its forward does."""
+    """Refuse a module that cannot be exported, whatever its forward computes."""
     kind = type(module).__name__
     if not any(isinstance(part, SpikingNeuron) for part in module.modules()):
         raise ConfigError(
-            f"{kind} holds no neuron of snnTorch", remedy="give a network with snn.Leaky neurons"
+            f"{kind} has no neuron of snnTorch", remedy="give a network with snn.Leaky neurons"
         )
     if isinstance(module, SpikingNeuron):
-        raise ConfigError(f"{kind} is a neuron and no network", remedy="put it in nn.Sequential")
+        raise ConfigError(f"{kind} is a neuron, not a network", remedy="put it in nn.Sequential")
     for name, part in module.named_modules():
         if part._forward_hooks or part._forward_pre_hooks:
             raise ConfigError(
-                f"layer {name!r} has hooks, which can change what it computes",
+                f"layer {name!r} has hooks, which can change its output",
                 remedy="remove them (weight norms too: torch.nn.utils.remove_weight_norm)",
             )
     for name, tensor in module.state_dict().items():
@@ -95,25 +95,25 @@ def _check(module: nn.Module) -> None:
             raise ConfigError(f"{name} is not finite", remedy="train again, or load other weights")
 
 
-def _steps_of(reading: Reading, steps: int | None) -> int:
-    own = reading.own_steps
+def _steps_of(traced: TracedForward, steps: int | None) -> int:
+    own = traced.own_steps
     if own is not None:
         if steps not in (None, own):
             raise ConfigError(
                 f"the forward makes {own} steps by itself, not {steps}",
-                remedy=f"leave the number of steps away, or {ONE_STEP}",
+                remedy=f"omit the number of steps, or {ONE_STEP}",
             )
         return own
     if steps is None:
         raise ConfigError(
             "the number of time steps is missing",
             why="the forward makes one step",
-            remedy="say --steps",
+            remedy="give --steps",
         )
-    if reading.begins_anew and steps > 1:
+    if traced.starts_from_rest and steps > 1:
         raise ConfigError(
-            "the forward makes one step and begins at rest each time",
-            why="nothing would last from step to step",
+            "the forward makes one step and starts from rest in each call",
+            why="no membrane would last from step to step",
             remedy="take the membranes and return them, use init_hidden=True without a reset in "
             "the forward, or loop over the steps in it",
         )
@@ -121,72 +121,72 @@ def _steps_of(reading: Reading, steps: int | None) -> int:
 
 
 def _graph_of(
-    module: nn.Module, reading: Reading, in_shape: g.Shape, steps: int, about: dict[str, Any]
+    module: nn.Module, traced: TracedForward, in_shape: g.Shape, steps: int, about: dict[str, Any]
 ) -> g.Graph:
-    shape = g.Graph(tuple(reading.nodes), in_shape, 1).shapes[reading.output]
+    shape = g.Graph(tuple(traced.nodes), in_shape, 1).shapes[traced.output]
     if len(shape) != 1:
         raise ConfigError(
-            f"the network answers with the shape {list(shape)}",
-            why="an answer is one value for each class",
+            f"the output of the network has the shape {list(shape)}",
+            why="the output is one value for each class",
             remedy="flatten, and end with a linear layer or its neuron",
         )
-    nodes = reading.nodes
-    if nodes[-1].name != reading.output:
-        raise AssertionError("the answer follows all that it needs")
+    nodes = traced.nodes
+    if nodes[-1].name != traced.output:
+        raise AssertionError("the output is the last node")
     nodes = fold_norms(nodes)
     nodes = end_with_readout(nodes, nodes[-1].name, shape)
     network = {"from": "snntorch", "module": type(module).__name__}
-    told: dict[str, Any] = {"network": network, **about}
-    conditional = [name for name in reading.neurons if has_condition(module.get_submodule(name))]
+    about = {"network": network, **about}
+    conditional = [name for name in traced.neurons if has_condition(module.get_submodule(name))]
     if conditional:
-        told["holds_while"] = HOLDS.format(", ".join(conditional))
-    laid = tuple(over_steps(node, steps) for node in nodes)
-    graph = g.Graph(laid, in_shape=in_shape, steps=steps, static=True, about=told)
-    assert graph.shapes  # every layer takes what it is given
+        about["holds_while"] = CONDITION.format(", ".join(conditional))
+    repeated = tuple(over_steps(node, steps) for node in nodes)
+    graph = g.Graph(repeated, in_shape=in_shape, steps=steps, static=True, about=about)
+    assert graph.shapes  # every layer accepts its input
     return graph
 
 
-def _eager(module: nn.Module, reading: Reading, steps: int) -> Callable[[Tensor], Tensor]:
-    """Return the module as a function of images `[B, ...]` that gives `[T, B, K]`, from rest."""
+def _eager(module: nn.Module, traced: TracedForward, steps: int) -> Callable[[Tensor], Tensor]:
+    """Return the module as a function from images `[B, ...]` to `[T, B, K]`, from rest."""
 
     def eager(images: Tensor) -> Tensor:
         device = next((p.device for p in [*module.parameters(), *module.buffers()]), None)
         x = images if device is None else images.to(device)
-        with torch.no_grad(), _watched(module):
+        with torch.no_grad(), _conditions_checked(module):
             for part in module.modules():
                 if isinstance(part, SpikingNeuron):
                     part.reset_mem()  # type: ignore[operator]
-            states: dict[str, Any] = dict.fromkeys(reading.idle)
-            for argument, (neuron, _) in reading.states.items():
+            states: dict[str, Any] = dict.fromkeys(traced.unused)
+            for argument, (neuron, _) in traced.states.items():
                 states[argument] = module.get_submodule(neuron).mem
-            if reading.own_steps is not None:
-                code = x.expand(steps, *x.shape) if reading.by_step else x
-                return at(module(code, **states), reading.path).cpu()
+            if traced.own_steps is not None:
+                code = x.expand(steps, *x.shape) if traced.by_step else x
+                return item_at(module(code, **states), traced.path).cpu()
             found = []
             for _ in range(steps):
                 returned = module(x, **states)
-                found.append(at(returned, reading.path))
-                for argument, (_, place) in reading.states.items():
-                    states[argument] = at(returned, place)
+                found.append(item_at(returned, traced.path))
+                for argument, (_, path) in traced.states.items():
+                    states[argument] = item_at(returned, path)
             return torch.stack(found).cpu()
 
     return eager
 
 
 @contextlib.contextmanager
-def _watched(module: nn.Module) -> Iterator[None]:
-    """See to it that neurons which the graph says under a condition keep to it.
+def _conditions_checked(module: nn.Module) -> Iterator[None]:
+    """Check the neurons that are exact under a condition only.
 
     Raises:
-        VerificationError: one of them does not.
+        VerificationError: a neuron violates its condition.
     """
 
-    def watch(name: str) -> Callable[[nn.Module, Any], None]:
-        def check(neuron: nn.Module, given: Any) -> None:
-            if fires_otherwise(neuron, given[0]):
+    def check_of(name: str) -> Callable[[nn.Module, Any], None]:
+        def check(neuron: nn.Module, inputs: Any) -> None:
+            if violates_condition(neuron, inputs[0]):
                 raise VerificationError(
-                    f"layer {name!r} fires otherwise than the exported neuron on these samples",
-                    why="snnTorch's reset_delay=False takes the threshold off twice where a "
+                    f"layer {name!r} does not fire like the exported neuron on these samples",
+                    why="snnTorch's reset_delay=False subtracts the threshold twice where a "
                     "membrane stays above it",
                     remedy="train with reset_delay=True, or with reset_mechanism='zero'",
                 )
@@ -194,7 +194,7 @@ def _watched(module: nn.Module) -> Iterator[None]:
         return check
 
     hooks = [
-        part.register_forward_pre_hook(watch(name))
+        part.register_forward_pre_hook(check_of(name))
         for name, part in module.named_modules()
         if isinstance(part, SpikingNeuron) and has_condition(part)
     ]
@@ -205,32 +205,34 @@ def _watched(module: nn.Module) -> Iterator[None]:
             hook.remove()
 
 
-def _try(subject: ExportSource, module: nn.Module, reading: Reading) -> None:
-    """Run the module and its graph on noise: was it read rightly?"""
-    kind, graph = type(module).__name__, subject.graph
-    images = random_samples(graph.in_shape, TRIAL).images
+def _check_on_noise(source: ExportSource, module: nn.Module, traced: TracedForward) -> None:
+    """Compare the module with its graph on noise."""
+    kind, graph = type(module).__name__, source.graph
+    images = random_samples(graph.in_shape, NOISE_SAMPLES).images
     try:
-        code = subject.encode(images)
-        logits = subject.eager(torch.from_numpy(code)).logits.numpy()
+        code = source.encode(images)
+        logits = source.eager(torch.from_numpy(code)).logits.numpy()
     except VerificationError:
-        return  # noise breaks a condition that samples may keep
+        return  # noise violates a condition that samples may meet
     except AsnnError:
         raise
-    except Exception as error:  # whatever a forward of somebody else raises
+    except Exception as error:  # of the user's forward
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ConfigError(
             f"{kind} fails on images of the shape {list(graph.in_shape)}",
             why=why,
-            remedy="give the shape that it takes, without the batch",
+            remedy="give the shape of its input, without the batch",
         ) from error
-    wanted = (graph.steps, TRIAL, graph.classes)
-    if logits.shape != wanted:
-        raise ConfigError(f"{kind} answers with {list(logits.shape)}, not {list(wanted)}")
+    expected = (graph.steps, NOISE_SAMPLES, graph.classes)
+    if logits.shape != expected:
+        raise ConfigError(
+            f"the output of {kind} has the shape {list(logits.shape)}, not {list(expected)}"
+        )
     parity = Parity(graph, kind)
     parity.add(run(graph, code), logits.mean(0))
-    if parity.fault is not None:
+    if parity.first_mismatch is not None:
         raise VerificationError(
-            f"{kind} computes something else than the graph that was made of it",
-            why=str(parity.fault),
+            f"{kind} and the graph lowered from it differ",
+            why=str(parity.first_mismatch),
             remedy=ONE_STEP,
         )

@@ -1,4 +1,4 @@
-"""How the import of a foreign network says that it cannot take a layer."""
+"""The error for a layer that the snnTorch importer does not support."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from ...core.errors import ConfigError
 
 
 def refusal(where: str, layer: object, why: str, remedy: str = "") -> ConfigError:
-    """Return the refusal of a layer.
+    """Return the error for a layer.
 
     Args:
         where: its path in the network.
         layer: the layer.
-        why: what stands against it.
+        why: the reason.
         remedy: what to do instead.
     """
     kind = type(layer).__name__

@@ -1,8 +1,8 @@
-"""What a torch module with neurons of snnTorch computes in one time step.
+"""Traces a torch module with snnTorch neurons, and lowers one time step to nodes of the graph.
 
-The forward is traced by torch.fx with the neurons as leaves. It makes one step, or all steps in a
-loop of its own; such a loop is unrolled in the trace, and each step must say the same: layers are
-known by what they are and read, so equal steps fall onto the nodes of the first one.
+torch.fx traces the forward with the neurons as leaves. It runs one step, or all steps in a loop of
+its own. The trace unrolls such a loop, and all steps must be equal: a call of the same layer on the
+same input is the same node, so the later steps map to the nodes of the first.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from .layers import layer_of
 from .names import Names
 from .neurons import neuron_of
 from .refusal import refusal
-from .values import REST, Membrane, Pair, Path, Signal, Stack, State, leaves
+from .values import REST, Membrane, NeuronOutput, Path, Signal, Stack, State, leaves
 
 ONE_STEP = "give a module whose forward makes one time step"
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What a forward was read as.
+class TracedForward:
+    """A forward, lowered to nodes.
 
     Attributes:
         nodes: of one step, in order.
-        output: the node that is the answer of a step.
-        path: where the answer stands in what the forward returns.
-        own_steps: how many steps the forward makes by itself; None: each call makes one.
-        by_step: whether the forward takes `[T, B, ...]`, and not one image for all steps.
-        begins_anew: whether each call of the forward begins at rest.
-        states: membranes that the forward takes, by argument: the neuron that each belongs to,
-            and where it stands in what the forward returns.
-        idle: arguments that the forward demands and does not read.
-        neurons: paths of the neurons that take part.
+        output: the node with the output of a step.
+        path: of the output in the value that the forward returns.
+        own_steps: the number of steps of a loop in the forward; None if each call runs one step.
+        by_step: whether the forward takes `[T, B, ...]` instead of one image for all steps.
+        starts_from_rest: whether each call of the forward starts from rest.
+        states: for each argument that is a membrane, its neuron and the path of the new membrane
+            in the value that the forward returns.
+        unused: required arguments that the forward does not read.
+        neurons: paths of the neurons in use.
     """
 
     nodes: list[g.Node]
@@ -53,29 +53,29 @@ class Reading:
     path: Path
     own_steps: int | None
     by_step: bool
-    begins_anew: bool
+    starts_from_rest: bool
     states: dict[str, tuple[str, Path]]
-    idle: list[str]
+    unused: list[str]
     neurons: list[str]
 
 
-def read_module(module: nn.Module, in_shape: g.Shape) -> Reading:
-    """Return what a module computes in one step.
+def trace_module(module: nn.Module, in_shape: g.Shape) -> TracedForward:
+    """Return one step of a module as nodes.
 
     Args:
         module: in evaluation mode.
         in_shape: of one image.
 
     Raises:
-        ConfigError: its forward cannot be traced, or the graph cannot say what it does.
+        ConfigError: its forward cannot be traced, or the graph has no node for a layer.
     """
     trace = _trace(module)
-    walk = Walk(trace.root, in_shape)
-    walk.resets = trace.resets
+    lowering = FxLowering(trace.root, in_shape)
+    lowering.resets = trace.resets
     for node in trace.graph.nodes:
         if node.op == "output":
-            return walk.finish(map_arg(node.args[0], walk.values.__getitem__))
-        walk.take(node)
+            return lowering.finish(map_arg(node.args[0], lowering.values.__getitem__))
+        lowering.lower(node)
     raise AssertionError("a traced forward returns")
 
 
@@ -87,7 +87,7 @@ class _Trace:
 
 
 class _Tracer(fx.Tracer):
-    """Traces with neurons as leaves, and remembers who was called."""
+    """Traces with neurons as leaves, and records which were called."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,9 +103,9 @@ class _Tracer(fx.Tracer):
 
 
 def _trace(module: nn.Module) -> _Trace:
-    """Return the trace of a copy, so that the module stays as it is."""
+    """Trace a copy, so that the module does not change."""
     kind = type(module).__name__
-    # States of a training are part of its history, which cannot be copied.
+    # Membranes of a training have an autograd history, which cannot be copied.
     neurons = [part for part in module.modules() if isinstance(part, SpikingNeuron)]
     memo: dict[int, Any] = {
         id(buffer): torch.zeros(0) for part in neurons for name, buffer in _states(part)
@@ -123,7 +123,7 @@ def _trace(module: nn.Module) -> _Trace:
         graph = tracer.trace(root)
     except AsnnError:
         raise
-    except Exception as error:  # whatever a forward of somebody else raises
+    except Exception as error:  # of the user's forward
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ConfigError(
             f"the forward of {kind} cannot be traced",
@@ -139,9 +139,9 @@ def _trace(module: nn.Module) -> _Trace:
 
 
 def _states(neuron: nn.Module) -> list[tuple[str, Tensor]]:
-    """Return what a neuron remembers: buffers that are not saved."""
-    kept = neuron._non_persistent_buffers_set
-    return [(name, buffer) for name, buffer in neuron.named_buffers() if name in kept]
+    """Return the state of a neuron: its buffers that are not persistent."""
+    names = neuron._non_persistent_buffers_set
+    return [(name, buffer) for name, buffer in neuron.named_buffers() if name in names]
 
 
 def _recorder(neuron: nn.Module, tracer: _Tracer, resets: list[str]) -> Callable[[], Any]:
@@ -149,7 +149,7 @@ def _recorder(neuron: nn.Module, tracer: _Tracer, resets: list[str]) -> Callable
         if id(neuron) in tracer.called:
             raise ConfigError(
                 f"the forward resets a {type(neuron).__name__} after it has been called",
-                why="exports begin at rest once, with the first step",
+                why="exports start from rest once, in the first step",
                 remedy=ONE_STEP,
             )
         resets.append(type(neuron).__name__)
@@ -160,8 +160,8 @@ def _recorder(neuron: nn.Module, tracer: _Tracer, resets: list[str]) -> Callable
 
 
 @dataclass
-class Walk:
-    """Walks through the trace; each value is a signal of one step, or what is not a signal."""
+class FxLowering:
+    """Lowers the nodes of a trace one after another; the values are those of `values`."""
 
     root: nn.Module
     in_shape: g.Shape
@@ -173,15 +173,15 @@ class Walk:
     names: Names = field(default_factory=Names)
     calls: Counter[str] = field(default_factory=Counter)
     states: dict[str, str] = field(default_factory=dict)
-    idle: list[str] = field(default_factory=list)
-    reads_whole: bool = False
+    unused: list[str] = field(default_factory=list)
+    reads_image: bool = False
     reads_steps: bool = False
 
     def __post_init__(self) -> None:
         self.shapes[g.INPUT] = self.in_shape
 
-    def take(self, node: fx.Node) -> None:
-        """Find out what a node of the trace is."""
+    def lower(self, node: fx.Node) -> None:
+        """Compute the value of a node of the trace."""
         args, kwargs = map_arg((node.args, dict(node.kwargs)), self.values.__getitem__)
         target: Any = node.target
         if target in (operator.iadd, "add_"):
@@ -195,7 +195,7 @@ class Walk:
         if node.op == "placeholder":
             value: Any = State(target) if self.values else Signal(g.INPUT, None)
             if not (node.users or node.args or target.startswith("*")):
-                self.idle.append(target)
+                self.unused.append(target)
         elif node.op == "get_attr":
             value = self.attribute(target)
         elif node.op == "call_module":
@@ -216,12 +216,12 @@ class Walk:
         return tensor
 
     def module(self, where: str, layer: nn.Module, args: Any, kwargs: Any) -> Signal:
-        """Take a layer without memory."""
+        """Lower a call of a stateless layer."""
         x = self.only_signal(where, layer, [*args, *kwargs.values()])
         return self.layer(where, layer, x)
 
     def layer(self, where: str, layer: nn.Module, x: Signal, key: Any = None) -> Signal:
-        """Take a layer of one signal; layers of the same key are the same."""
+        """Lower a layer of one signal; layers with the same key are the same layer."""
 
         def make(name: str) -> g.Node | None:
             return layer_of(name, where, x.name, layer, self.shapes[x.name])
@@ -238,33 +238,35 @@ class Walk:
     ) -> Signal:
         """Add a node, unless an earlier step has added it."""
         step = self.step_of(where, inputs)
-        whole = (key, *(x.name for x in inputs))
-        if whole not in self.known:
+        identity = (key, *(x.name for x in inputs))
+        if identity not in self.known:
             name = self.names.of(where, layer)
             node = make(name)
-            self.known[whole] = inputs[0].name if node is None else name
+            self.known[identity] = inputs[0].name if node is None else name
             if node is not None:
-                self.names.take(name)
+                self.names.reserve(name)
                 self.put(node)
-        return Signal(self.known[whole], step)
+        return Signal(self.known[identity], step)
 
     def put(self, node: g.Node) -> None:
         self.nodes[node.name] = node
         self.shapes = g.Graph(tuple(self.nodes.values()), self.in_shape, 1).shapes
 
     def step_of(self, where: str, inputs: list[Signal]) -> int | None:
-        self.reads_whole |= Signal(g.INPUT, None) in inputs
+        self.reads_image |= Signal(g.INPUT, None) in inputs
         steps = {x.step for x in inputs} - {None}
         if len(steps) > 1:
             raise ConfigError(
                 f"{where!r} reads values of two time steps",
-                why="the graph goes forward within a step; only membranes last",
+                why="layers read values of the same step; only membranes last",
                 remedy=ONE_STEP,
             )
         return steps.pop() if steps else None
 
-    def neuron(self, where: str, neuron: nn.Module, args: Any, kwargs: Any) -> Signal | Pair:
-        """Take a call of a neuron: one of its steps."""
+    def neuron(
+        self, where: str, neuron: nn.Module, args: Any, kwargs: Any
+    ) -> Signal | NeuronOutput:
+        """Lower a call of a neuron, which is one of its steps."""
         step = self.calls[where]
         self.calls[where] += 1
         x, *given = (*args, *kwargs.values())
@@ -272,21 +274,21 @@ class Walk:
         name = self.known.get(("neuron", where))
         if name is None:
             name = self.names.of(where, neuron)
-            self.names.take(name)
+            self.names.reserve(name)
             self.known["neuron", where] = name
             self.put(neuron_of(name, where, x.name, neuron, self.shapes[x.name]))
         if self.step_of(where, [x]) not in (None, step) or self.nodes[name].inputs != (x.name,):
             raise refusal(
                 where,
                 neuron,
-                f"its call number {step + 1} does not do what the first one did, a step later",
+                f"its call number {step + 1} does not repeat the first one a step later",
                 "give every neuron its own layer, called once in a time step",
             )
         self.check_state(where, neuron, step, given)
         spikes = Signal(name, step)
         if neuron.init_hidden and not neuron.output:
             return spikes
-        return Pair(spikes, Membrane(where, step))
+        return NeuronOutput(spikes, Membrane(where, step))
 
     def check_state(self, where: str, neuron: nn.Module, step: int, given: list[Any]) -> None:
         state = given[0] if given else None
@@ -300,28 +302,30 @@ class Walk:
         elif isinstance(state, State) and step == 0:
             self.states[state.name] = where
         elif state != Membrane(where, step - 1):
-            why = "the membrane that it is given is not the one that it left"
+            why = "its membrane argument is not the membrane that it returned last"
             raise refusal(where, neuron, why, "pass on the membrane that it returned")
 
     def only_signal(self, where: str, layer: nn.Module, given: list[Any]) -> Signal:
         if len(given) == 1 and isinstance(given[0], Signal):
             return given[0]
-        if len(given) == 1 and isinstance(given[0], Pair):
-            why = "it is given spikes and membrane together"
-            remedy = "make the neuron in front with init_hidden=True, or take the spikes alone"
+        if len(given) == 1 and isinstance(given[0], NeuronOutput):
+            why = "its input is spikes and membrane together"
+            remedy = (
+                "create the neuron before it with init_hidden=True, or pass on the spikes alone"
+            )
         else:
-            why, remedy = "what it is given is not the value of one layer", ONE_STEP
+            why, remedy = "its input is not the value of one layer", ONE_STEP
         raise refusal(where, layer, why, remedy)
 
-    def finish(self, returned: Any) -> Reading:
-        """Return the reading, now that it is known what the forward returns."""
+    def finish(self, returned: Any) -> TracedForward:
+        """Return the lowered forward, given the value that it returns."""
         found = dict(leaves(returned))
-        path, output, stacked = self.answer(found)
+        path, output, stacked = self.output_of(found)
         counts = set(self.calls.values())
         if not stacked and counts != {1}:
             raise ConfigError(
                 "the forward makes several time steps and does not return all of them",
-                why="an answer is the mean over the steps",
+                why="the output of an export is the mean over the steps",
                 remedy=f"return torch.stack of the last layer's spikes, or {ONE_STEP}",
             )
         if len(counts) != 1 or (stacked and counts != {stacked}):
@@ -330,39 +334,39 @@ class Walk:
                 f"the forward does not call every neuron once in each of its {most} steps",
                 remedy=ONE_STEP,
             )
-        if self.reads_steps and (self.reads_whole or not stacked):
+        if self.reads_steps and (self.reads_image or not stacked):
             raise ConfigError(
-                "the forward picks steps or samples out of its input",
-                why="a network is given one image, `[B, ...]`, or all its steps, `[T, B, ...]`",
+                "the forward selects steps or samples of its input",
+                why="the input of a network is an image, `[B, ...]`, or all steps, `[T, B, ...]`",
                 remedy=ONE_STEP,
             )
         states = {}
         for argument, neuron in self.states.items():
             after = Membrane(neuron, max(counts) - 1)
-            places = [place for place, value in found.items() if value == after]
-            if not places and not stacked:
+            paths = [path for path, value in found.items() if value == after]
+            if not paths and not stacked:
                 raise ConfigError(
                     f"the forward takes {argument!r} and does not return it",
-                    why=f"it is the membrane of {neuron!r}, which the next step begins with",
+                    why=f"it is the membrane of {neuron!r}, which the next step needs",
                     remedy="return it, or use init_hidden=True",
                 )
-            states[argument] = (neuron, places[0] if places else ())
-        return Reading(
+            states[argument] = (neuron, paths[0] if paths else ())
+        return TracedForward(
             nodes=self.used(output),
             output=output,
             path=path,
             own_steps=stacked or None,
             by_step=self.reads_steps,
-            begins_anew=self.resets,
+            starts_from_rest=self.resets,
             states=states,
-            idle=self.idle,
+            unused=self.unused,
             neurons=list(self.calls),
         )
 
-    def answer(self, found: dict[Path, Any]) -> tuple[Path, str, int]:
-        """Return where the answer stands, its node, and how many steps it holds, 0 if not stacked.
+    def output_of(self, found: dict[Path, Any]) -> tuple[Path, str, int]:
+        """Return path and node of the output, and its number of stacked steps, 0 if not stacked.
 
-        Of several signals it is the one that the others lead to.
+        Of several signals, the output is the one that depends on all others.
         """
         signals: dict[str, tuple[Path, int]] = {}
         for path, value in found.items():
@@ -370,16 +374,16 @@ class Walk:
                 signals.setdefault(value.name, (path, 0))
             elif isinstance(value, Stack) and value.name is not None:
                 signals.setdefault(value.name, (path, value.steps))
-        behind = {name: self.ancestors(name) for name in signals}
-        last = [n for n in signals if not any(n in behind[m] for m in signals if m != n)]
+        before = {name: self.ancestors(name) for name in signals}
+        last = [n for n in signals if not any(n in before[m] for m in signals if m != n)]
         if len(last) != 1:
             membranes = any(isinstance(value, Membrane | Stack) for value in found.values())
             raise ConfigError(
-                f"the forward returns {'no answer' if not last else 'several answers'}",
-                why="membranes are no layer of an export"
+                f"the forward returns {'no output' if not last else 'several outputs'}",
+                why="membranes are not outputs of an export"
                 if not last and membranes
                 else f"found: {', '.join(last) or 'no value of a layer'}",
-                remedy="return the spikes of the last neuron, or a linear layer behind them",
+                remedy="return the spikes of the last neuron, or a linear layer after them",
             )
         path, steps = signals[last[0]]
         return path, last[0], steps

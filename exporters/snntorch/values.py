@@ -1,4 +1,4 @@
-"""What the values in a traced forward are."""
+"""The values in a traced forward, as the importer represents them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Signal:
 
     Attributes:
         name: of the node, or `input`.
-        step: the time step that it belongs to; None: any, it rests on the image alone.
+        step: its time step; None if it depends on the image alone, at every step the same.
     """
 
     name: str
@@ -24,14 +24,14 @@ class Signal:
 
 @dataclass(frozen=True)
 class Membrane:
-    """What a neuron remembers after a step."""
+    """The membrane of a neuron after a step."""
 
     neuron: str
     step: int
 
 
 @dataclass(frozen=True)
-class Pair:
+class NeuronOutput:
     """Spikes and membrane, as a neuron returns them."""
 
     spikes: Signal
@@ -40,7 +40,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Stack:
-    """A layer's values over all steps; the name is None where it is no node's."""
+    """The values of a node over all steps, stacked; the name is None for membranes."""
 
     name: str | None
     steps: int
@@ -48,26 +48,26 @@ class Stack:
 
 @dataclass(frozen=True)
 class State:
-    """A membrane that the forward is given."""
+    """A membrane that the forward takes as an argument."""
 
     name: str
 
 
 @dataclass(frozen=True)
-class Mark:
-    """Something that there is one of."""
+class Sentinel:
+    """A value that is known by its name alone."""
 
     name: str
 
 
-REST = Mark("a membrane at rest")
-SIZE = Mark("the shape of a batch")
-BATCH = Mark("the number of samples")
+REST = Sentinel("a membrane at rest")
+SIZE = Sentinel("the shape of a batch")
+BATCH = Sentinel("the number of samples")
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Give every value inside of another one, with the indices that lead to it."""
-    if isinstance(value, Pair):
+    """Yield every leaf of nested tuples, lists and dicts, with its path of indices."""
+    if isinstance(value, NeuronOutput):
         yield (*path, 0), value.spikes
         yield (*path, 1), value.membrane
     elif isinstance(value, tuple | list):
@@ -80,8 +80,8 @@ def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
         yield path, value
 
 
-def at(value: Any, path: Path) -> Any:
-    """Return the value that the indices lead to."""
+def item_at(value: Any, path: Path) -> Any:
+    """Return the value at a path of indices."""
     for index in path:
         value = value[index]
     return value

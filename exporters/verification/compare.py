@@ -1,7 +1,7 @@
-"""Whether a written file computes what the network does, in every runtime at hand.
+"""Compares an exported file with its network, in every installed runtime.
 
-The file is read back and run on real samples; what it computes is compared with the frozen graph,
-layer by layer where the runtime tells, and the graph with the network that it was made of.
+The file is read back and run on real samples. Its outputs are compared with the export graph, layer
+by layer if the runtime gives layers, and the graph with the network that it was lowered from.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from ..nir.unrolled import OUTPUT, input_of, step_name
 from ..onnx.runtime import CPU, OnnxSession, providers, run_stream, with_outputs
 from ..source import BATCH, ExportSource, Samples
 from .parity import CODE, Parity, count_near_threshold
-from .simulators import SIMULATORS, Imported, Simulator
+from .simulators import SIMULATORS, ImportedNetwork, Simulator
 
-# Of a standardised pixel from a code's threshold: sums over a whole image come before it.
+# Distance of a standardised pixel to a threshold of the code: the standardisation sums an image.
 CODE_MARGIN = 5e-6
-MEMORY = 1 << 30  # bytes, about, for values of layers
+MEMORY = 1 << 30  # bytes, approximate, for values of layers
 
 
 class Check(Protocol):
-    """One comparison with the graph."""
+    """A runtime that is compared with the graph."""
 
     parity: Parity
 
@@ -47,15 +47,15 @@ class Check(Protocol):
 
 @dataclass(frozen=True)
 class Report:
-    """What a verification found.
+    """The result of a verification.
 
     Attributes:
         parities: of every runtime.
-        samples: what was compared on.
-        accuracy: of the graph, by name, where the classes are known.
-        near_threshold: membranes within 1e-6 of the threshold, by layer.
+        samples: that were compared.
+        accuracy: of the graph, and of the original network before a change, if labels are known.
+        near_threshold: number of membranes within 1e-6 of the threshold, by layer.
         spikes: for each sample, by layer.
-        quiet: layers that fire never or always on these samples, so that little is compared there.
+        quiet: layers that fire never or always on these samples, which proves little of them.
     """
 
     parities: list[Parity]
@@ -67,16 +67,21 @@ class Report:
 
     @property
     def fault(self) -> str | None:
-        """The first difference that makes the file unverified."""
+        """The first difference that makes the file unverified; None if it is verified."""
         for parity in self.parities:
             if parity.gates and not parity.agrees:
                 return f"{parity.runtime}: {parity.verdict}"
         return None
 
+    @property
+    def verified(self) -> bool:
+        """Whether the file computes the same as the network in every runtime."""
+        return self.fault is None
+
     def as_dict(self) -> dict[str, Any]:
-        """Return what `parity.json` holds."""
+        """Return the content of `parity.json`."""
         return {
-            "verified": self.fault is None,
+            "verified": self.verified,
             "first_difference": self.fault,
             "samples": {"from": self.samples.name, "number": len(self.samples)},
             "accuracy": self.accuracy,
@@ -89,7 +94,7 @@ class Report:
 
 
 def compare(
-    subject: ExportSource,
+    source: ExportSource,
     samples: Samples,
     checks: Sequence[Check],
     *,
@@ -98,31 +103,31 @@ def compare(
     """Run all checks over all samples.
 
     Args:
-        subject: what the file was written from; its graph is what the file is held to.
+        source: the network, with the graph that the file is compared with.
         samples: to compare on.
         checks: the runtimes.
         original: the graph before weights were rounded or schedules approximated, if they were;
-            the network is then held to this one, and the loss is measured.
+            the network is then compared with it, and the loss is measured.
     """
     if not len(samples):
         raise ConfigError("there are no samples to compare on", remedy="give one or more")
-    network = Eager(original or subject.graph, subject)
-    changed = None if original is None else Changed(original)
-    rights = {"graph": 0, "original": 0}
+    network = EagerNetwork(original or source.graph, source)
+    loss = None if original is None else OriginalGraph(original)
+    correct = {"graph": 0, "original": 0}
     near: dict[str, int] = {}
-    quiet = {node.name for node in subject.graph.neurons}  # fires never, or always
-    spikes: dict[str, float] = {node.name: 0.0 for node in subject.graph.neurons}
-    for images, place in samples.batches(samples_at_once(subject.graph)):
-        code = subject.encode(images)  # once: a random code would draw anew
-        trace = run(subject.graph, code)
+    quiet = {node.name for node in source.graph.neurons}  # fires never, or always
+    spikes: dict[str, float] = {node.name: 0.0 for node in source.graph.neurons}
+    for images, part in samples.batches(batch_size_for(source.graph)):
+        code = source.encode(images)  # once: a random code differs in each call
+        trace = run(source.graph, code)
         before = trace if original is None else run(original, code)
         network.add(images, code, before)
-        if changed is not None:
-            changed.add_traces(before, trace)
+        if loss is not None:
+            loss.add_traces(before, trace)
         for check in checks:
             if check.parity.error is None:
                 _add(check, images, code, trace)
-        for name, count in count_near_threshold(subject.graph, trace).items():
+        for name, count in count_near_threshold(source.graph, trace).items():
             near[name] = near.get(name, 0) + count
         for name in spikes:
             spikes[name] += float(trace.values[name].sum(dtype=np.float64)) / len(samples)
@@ -130,29 +135,32 @@ def compare(
             if name in quiet and bool((values != values.flat[0]).any()):
                 quiet.discard(name)
         if samples.labels is not None:
-            labels = samples.labels[place]
-            rights["graph"] += int((trace.logits.mean(0).argmax(1) == labels).sum())
-            rights["original"] += int((before.logits.mean(0).argmax(1) == labels).sum())
+            labels = samples.labels[part]
+            correct["graph"] += int((trace.logits.mean(0).argmax(1) == labels).sum())
+            correct["original"] += int((before.logits.mean(0).argmax(1) == labels).sum())
     accuracy = {}
     if samples.labels is not None and len(samples):
-        accuracy["graph"] = rights["graph"] / len(samples)
+        accuracy["graph"] = correct["graph"] / len(samples)
         if original is not None:
-            accuracy["network"] = rights["original"] / len(samples)
+            accuracy["network"] = correct["original"] / len(samples)
     parities = [network.parity, *(check.parity for check in checks)]
-    parities += [] if changed is None else [changed.parity]
+    parities += [] if loss is None else [loss.parity]
     return Report(parities, samples, accuracy, near, spikes, [n for n in spikes if n in quiet])
 
 
-def samples_at_once(graph: Graph) -> int:
-    """Return how many samples to compare together: the values of all layers are held thrice, of
-    the graph, of the network or the file, and of what is compared."""
+def batch_size_for(graph: Graph) -> int:
+    """Return the number of samples to compare together.
+
+    The values of all layers are in memory three times: of the graph, of the network or the file,
+    and as their difference.
+    """
     values = sum(math.prod(shape) for shape in graph.shapes.values())
     values += sum(math.prod(graph.shapes[node.name]) for node in graph.neurons)  # distances
     return max(1, min(BATCH, MEMORY // (3 * 4 * values * graph.steps)))
 
 
 def _add(check: Check, images: Array, code: Array, trace: Trace) -> None:
-    """Compare a batch; a file that is of another network may not even run."""
+    """Compare a batch; the file of another network may not even run."""
     try:
         check.add(images, code, trace)
     except (AsnnError, KeyError, ValueError, IndexError) as error:
@@ -160,45 +168,45 @@ def _add(check: Check, images: Array, code: Array, trace: Trace) -> None:
 
 
 def recoded(
-    subject: ExportSource, images: Array, code: Array, found: Array, parity: Parity
+    source: ExportSource, images: Array, code: Array, found: Array, parity: Parity
 ) -> Array:
-    """Return the samples whose code differs because a value lies on a threshold, `[B]`.
+    """Return the samples whose code in a runtime differs at a pixel on a threshold, `[B]`.
 
-    Quantile codes standardise an image, in which runtimes may differ by the last digit; all other
-    codes compare pixels as they are, in which they may not.
+    Quantile codes standardise an image, where runtimes may differ in the last digit. All other
+    codes compare pixels as they are, so that any difference is a mismatch.
     """
     differs = np.broadcast_to(found, code.shape) != code
     samples = differs.reshape(len(code), len(images), -1).any((0, 2))
     if not samples.any():
         return samples
-    thresholds = getattr(getattr(subject.coding, "inner", subject.coding), "thresholds", None)
+    thresholds = getattr(getattr(source.coding, "inner", source.coding), "thresholds", None)
     near = np.zeros(images.shape, bool)
     if isinstance(thresholds, QuantileThresholds):
         near = thresholds.distance(torch.from_numpy(images)).numpy() <= CODE_MARGIN
     wrong = (differs.any(0) & ~near).reshape(len(images), -1).any(1)
     if wrong.any():
-        parity.blame_encoder(int(wrong.sum()))
+        parity.add_encoder_mismatch(int(wrong.sum()))
     return samples
 
 
-class Eager:
-    """The network itself, in torch."""
+class EagerNetwork:
+    """The network in torch."""
 
-    def __init__(self, graph: Graph, subject: ExportSource) -> None:
-        self._eager = subject.eager
+    def __init__(self, graph: Graph, source: ExportSource) -> None:
+        self._eager = source.eager
         self.parity = Parity(graph, "torch", {"version": torch.__version__})
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         started = time.perf_counter()
-        answer = self._eager(torch.from_numpy(code))
+        output = self._eager(torch.from_numpy(code))
         self.parity.seconds += time.perf_counter() - started
-        spikes = answer.spikes
+        spikes = output.spikes
         layers = None if spikes is None else {k: v.numpy() for k, v in spikes.items()}
-        self.parity.add(trace, answer.logits.numpy().mean(0), layers)
+        self.parity.add(trace, output.logits.numpy().mean(0), layers)
 
 
-class Changed:
-    """What rounding or approximation has changed, against the original graph; for information."""
+class OriginalGraph:
+    """The loss by rounding or approximation, relative to the original graph; for information."""
 
     def __init__(self, graph: Graph) -> None:
         self.parity = Parity(graph, "before the change", gates=False)
@@ -209,17 +217,17 @@ class Changed:
 
 
 class OnnxSequence:
-    """A model over all steps, as it is and once more with its inner values told."""
+    """A model over all steps: as written, and a copy with intermediate values as outputs."""
 
     def __init__(
-        self, model: onnx.ModelProto, path: Path, subject: ExportSource, provider: str
+        self, model: onnx.ModelProto, path: Path, source: ExportSource, provider: str
     ) -> None:
-        graph = subject.graph
-        self._subject = subject
-        self._plain = OnnxSession(path, provider)
-        told = with_outputs(model, [CODE, *(node.name for node in graph.nodes)])
-        self._told = OnnxSession(told, provider)
-        self.parity = Parity(graph, "onnxruntime", _about_session(self._plain))
+        graph = source.graph
+        self._source = source
+        self._session = OnnxSession(path, provider)
+        traced = with_outputs(model, [CODE, *(node.name for node in graph.nodes)])
+        self._traced = OnnxSession(traced, provider)
+        self.parity = Parity(graph, "onnxruntime", _about_session(self._session))
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         every = {
@@ -227,46 +235,46 @@ class OnnxSequence:
             "steps": np.ascontiguousarray(code),
             "count": np.array([len(code)], np.int64),
         }
-        inputs = {name: every[name] for name in self._plain.inputs}
-        answer = self._plain.run(inputs)["logits"]
-        self.parity.seconds = self._plain.seconds
-        layers = self._told.run(inputs)
-        # What is inside of a Scan cannot be told.
-        told = any(node.name in layers for node in self.parity.graph.neurons)
-        otherwise = None
+        inputs = {name: every[name] for name in self._session.inputs}
+        logits = self._session.run(inputs)["logits"]
+        self.parity.seconds = self._session.seconds
+        layers = self._traced.run(inputs)
+        # Values inside a Scan cannot become outputs.
+        has_spikes = any(node.name in layers for node in self.parity.graph.neurons)
+        differ = None
         if CODE in layers:
-            otherwise = recoded(self._subject, images, code, layers[CODE], self.parity)
-        self.parity.add(trace, answer, layers if told else None, recoded=otherwise)
+            differ = recoded(self._source, images, code, layers[CODE], self.parity)
+        self.parity.add(trace, logits, layers if has_spikes else None, recoded=differ)
 
 
 class OnnxStream:
     """The models `init` and `step`, run in a loop."""
 
     def __init__(
-        self, init: Path, step: Path, model: onnx.ModelProto, subject: ExportSource, provider: str
+        self, init: Path, step: Path, model: onnx.ModelProto, source: ExportSource, provider: str
     ) -> None:
-        graph = subject.graph
-        self._subject = subject
+        graph = source.graph
+        self._source = source
         self._init = OnnxSession(init, provider)
-        self._plain = OnnxSession(step, provider)
-        told = with_outputs(model, [node.name for node in graph.nodes])
-        self._told = OnnxSession(told, provider)
-        self.parity = Parity(graph, "onnxruntime", _about_session(self._plain))
+        self._session = OnnxSession(step, provider)
+        traced = with_outputs(model, [node.name for node in graph.nodes])
+        self._traced = OnnxSession(traced, provider)
+        self.parity = Parity(graph, "onnxruntime", _about_session(self._session))
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         inputs = {"image": images, "steps": np.ascontiguousarray(code)}
-        answer = run_stream(self._init, self._plain, inputs, len(code))["logits"].mean(0)
-        self.parity.seconds = self._init.seconds + self._plain.seconds
-        layers = run_stream(self._init, self._told, inputs, len(code))
-        otherwise = None
+        logits = run_stream(self._init, self._session, inputs, len(code))["logits"].mean(0)
+        self.parity.seconds = self._init.seconds + self._session.seconds
+        layers = run_stream(self._init, self._traced, inputs, len(code))
+        differ = None
         if "image" in self._init.inputs:
             encoded = self._init.run({"image": images})["steps"]
-            otherwise = recoded(self._subject, images, code, encoded, self.parity)
-        self.parity.add(trace, answer, layers, recoded=otherwise)
+            differ = recoded(self._source, images, code, encoded, self.parity)
+        self.parity.add(trace, logits, layers, recoded=differ)
 
 
-class NirAlone:
-    """A NIR graph in numpy, from the file alone."""
+class NirInterpreter:
+    """A NIR file in our interpreter, from the file alone."""
 
     def __init__(self, read: nir.NIRGraph, graph: Graph, *, unrolled: bool) -> None:
         self._read, self._unrolled = read, unrolled
@@ -279,22 +287,22 @@ class NirAlone:
         if self._unrolled:
             found = run_nir(self._read, input_of(graph, code)[None])
             layers = _of_steps(graph, found)
-            answer = found[OUTPUT][0]
+            logits = found[OUTPUT][0]
         else:
             found = run_nir(self._read, code)
             layers = {node.name: found[node.name] for node in graph.neurons}
-            answer = found[OUTPUT].mean(0)
+            logits = found[OUTPUT].mean(0)
         self.parity.seconds += time.perf_counter() - started
-        self.parity.add(trace, answer, layers)
+        self.parity.add(trace, logits, layers)
 
 
 class NirSimulator:
-    """A NIR file in a simulator that we did not write."""
+    """A NIR file in a simulator of another project."""
 
     def __init__(self, simulator: Simulator, path: Path, graph: Graph, *, unrolled: bool) -> None:
         self._unrolled = unrolled
         self.parity = Parity(graph, simulator.name, {"version": simulator.version})
-        self._net: Imported | None = None
+        self._net: ImportedNetwork | None = None
         try:
             self._net = simulator.open(path)
         except Exception as error:  # whatever another package raises
@@ -304,29 +312,29 @@ class NirSimulator:
         assert self._net is not None
         steps = input_of(self.parity.graph, code)[None] if self._unrolled else code
         try:
-            answer = self._net.run(steps).mean(0)
+            logits = self._net.run(steps).mean(0)
         except Exception as error:  # whatever another package raises
             self.parity.error = f"run failed: {_line(error)}"
             return
         self.parity.seconds = self._net.seconds
-        if answer.shape != trace.logits.shape[1:]:
-            self.parity.error = f"it answers with the shape {answer.shape}"
+        if logits.shape != trace.logits.shape[1:]:
+            self.parity.error = f"its output has the shape {logits.shape}"
             return
-        self.parity.add(trace, answer)
+        self.parity.add(trace, logits)
 
 
 def checks_of_onnx(
-    models: Mapping[str, onnx.ModelProto], paths: Mapping[str, Path], subject: ExportSource
+    models: Mapping[str, onnx.ModelProto], paths: Mapping[str, Path], source: ExportSource
 ) -> list[Check]:
-    """Return the checks of ONNX files, on the CPU and on CUDA where that really runs."""
+    """Return the checks of ONNX files, on the CPU and on CUDA if onnxruntime really uses it."""
     found: list[Check] = []
     for provider in providers():
         if "step" in models:
             check: Check = OnnxStream(
-                paths["init"], paths["step"], models["step"], subject, provider
+                paths["init"], paths["step"], models["step"], source, provider
             )
         else:
-            check = OnnxSequence(models["model"], paths["model"], subject, provider)
+            check = OnnxSequence(models["model"], paths["model"], source, provider)
         if check.parity.about["provider"] == provider or provider == CPU:
             found.append(check)
     return found
@@ -335,17 +343,17 @@ def checks_of_onnx(
 def checks_of_nir(
     read: nir.NIRGraph, path: Path, graph: Graph, *, form: str, exact: Sequence[str]
 ) -> list[Check]:
-    """Return the checks of a NIR file: the file alone, then every installed simulator.
+    """Return the checks of a NIR file: our interpreter, then every installed simulator.
 
     Args:
         read: the graph in the file.
         path: the file.
-        graph: what it is held to.
+        graph: the reference.
         form: `pure`, `portable` or `lif`.
-        exact: simulators that must agree; of the others it is told what they compute.
+        exact: names of the simulators that run the file exactly, according to their targets.
     """
     unrolled = form != "lif"
-    checks: list[Check] = [NirAlone(read, graph, unrolled=unrolled)]
+    checks: list[Check] = [NirInterpreter(read, graph, unrolled=unrolled)]
     for simulator in SIMULATORS.values():
         if simulator.version is None or simulator.name not in exact:
             continue
@@ -354,11 +362,11 @@ def checks_of_nir(
 
 
 def _of_steps(graph: Graph, found: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the values of layers over time, `[T, B, ...]`, of a graph unrolled in space."""
+    """Return the values of layers over time, `[T, B, ...]`, from a graph unrolled in space."""
     layers = {}
     for node in graph.nodes:
         names = [step_name(graph, node.name, t) for t in range(graph.steps)]
-        # The readout's steps are shares of the mean.
+        # The steps of the readout are divided by T, as terms of the mean.
         if node.name != graph.output and all(name in found for name in names):
             layers[node.name] = np.stack([found[name][0] for name in names])
     return layers

@@ -1,9 +1,9 @@
-"""Whether two computations of one graph agree, and if not, where they part.
+"""Compares a runtime with the export graph, and finds the first difference.
 
-Two runtimes add the same floats in another order, so values differ in the last digits, and a
-membrane that comes that close to its threshold may fire in one and not in the other. Such a flip
-is explained by its margin; what follows from it in the same sample is not held against the file.
-Every other difference is a fault, told with the first layer and step that it is seen in.
+Two runtimes add the same floats in different orders, so values differ in the last digits, and a
+membrane that close to its threshold may fire in one and not in the other. Such a flip is explained
+by its margin, and later differences in the same sample are excused. Every other difference is a
+mismatch, reported with its first layer and step.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from ..graph.interpreter import Trace
 from ..graph.ir import Affine, Array, ChannelScale, Graph, Neuron, Readout
 
 TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values above 1
-EXCUSED = 0.05  # share of samples that flips at the threshold may explain, or two of them
-CODE = "code"  # what faults call the encoder
-MARGIN = 1e-6  # of a membrane from its threshold after one step, relative to inputs above 1
+MAX_EXPLAINED = 0.05  # share of samples with flips at the threshold; two are always allowed
+CODE = "code"  # the name of the encoder in mismatches
+MARGIN = 1e-6  # of a membrane to its threshold after one step, relative to inputs above 1
 
 
 @dataclass(frozen=True)
-class Fault:
-    """The first difference that rounding does not explain.
+class Mismatch:
+    """A difference that rounding does not explain.
 
     Attributes:
-        layer: where it is.
-        step: first step, from 0; None where the runtime does not tell.
-        text: what differs.
+        layer: the first that differs.
+        step: the first that differs, from 0; None if the runtime does not give values by step.
+        text: describes the difference.
     """
 
     layer: str
@@ -44,17 +44,20 @@ class Fault:
 
 @dataclass
 class Parity:
-    """The comparison of one runtime with the graph, gathered over batches.
+    """The comparison of one runtime with the graph, accumulated over batches.
 
     Attributes:
-        graph: what it is held to.
+        graph: the reference.
         runtime: its name, with version and device in `about`.
-        gates: whether a fault makes the file unverified.
-        samples, agreements: compared, and with the same answer.
-        logit_difference: the greatest, of samples without a flip.
-        mismatches: spikes that differ, by layer and step, where the runtime tells spikes.
-        explained: samples with a flip that its margin explains.
-        fault: the first that nothing explains.
+        gates: whether a mismatch makes the file unverified.
+        samples: number of samples compared.
+        agreements: number of samples with the same prediction.
+        logit_difference: the largest, over samples without a flip.
+        spike_mismatches: number of spikes that differ, by layer and step, if it gives spikes.
+        explained: number of samples with a flip that its margin explains.
+        first_mismatch: the first that is not explained.
+        seconds: spent in the runtime.
+        error: of the runtime, if it failed.
     """
 
     graph: Graph
@@ -64,9 +67,9 @@ class Parity:
     samples: int = 0
     agreements: int = 0
     logit_difference: float = 0.0
-    mismatches: dict[str, Array] = field(default_factory=dict)
+    spike_mismatches: dict[str, Array] = field(default_factory=dict)
     explained: int = 0
-    fault: Fault | None = None
+    first_mismatch: Mismatch | None = None
     seconds: float = 0.0
     error: str | None = None
 
@@ -81,19 +84,18 @@ class Parity:
         """Compare a batch.
 
         Args:
-            trace: what the graph computed.
-            mean_logits: what the runtime answered, `[B, K]`.
-            layers: values of layers that it tells, `[T, B, ...]`, or `[1, B, ...]` where all steps
-                are the same.
-            recoded: samples in which the runtime's own encoder has put a value that lies on a
-                threshold into the next slot, `[B]`.
+            trace: values of the graph.
+            mean_logits: output of the runtime, `[B, K]`.
+            layers: values of layers in the runtime, `[T, B, ...]`, or `[1, B, ...]` if they are
+                time-invariant; None if it gives logits only.
+            recoded: samples whose code in the runtime differs at a pixel on a threshold, `[B]`.
         """
         expected = trace.logits.mean(0)
         if mean_logits.shape != expected.shape:
-            self._blame_at(self.graph.output, None, _shapes(mean_logits, expected))
+            self._record(self.graph.output, None, _shapes(mean_logits, expected))
             return
         batch = len(expected)
-        # The step from which on a sample is excused, T where it is not.
+        # The step from which a sample is excused; T if it is not.
         excused = np.full(batch, len(trace.logits))
         if recoded is not None:
             excused[recoded] = 0
@@ -103,7 +105,7 @@ class Parity:
                 continue
             value = trace.values[node.name]
             if found.shape not in (value.shape, (1, *value.shape[1:])):
-                self._blame_at(node.name, None, _shapes(found, value))
+                self._record(node.name, None, _shapes(found, value))
                 return
             if isinstance(node, Neuron):
                 self._compare_spikes(node, trace, found, excused)
@@ -111,14 +113,17 @@ class Parity:
                 self._compare_values(node.name, value, found, excused)
         flipped = excused < len(trace.logits)
         difference = np.abs(mean_logits - expected).max(1)
-        # A NaN is a difference.
+        # NaN counts as a difference.
         far = ~(difference <= TOLERANCE * np.maximum(1, np.abs(expected).max(1)))
         if layers is None:
-            # Spikes are not told: a flip shows in the logits alone.
+            # Without spikes, a flip shows in the logits alone.
             flipped |= far & near_threshold(self.graph, trace)
-        self._blame(~flipped & far, self.graph.output, None, "the logits differ", difference)
-        steady = difference[~flipped]
-        self.logit_difference = max([self.logit_difference, *np.nan_to_num(steady, nan=np.inf)])
+        wrong = ~flipped & far
+        if wrong.any():
+            text = f"the logits differ by up to {difference[wrong].max():.3g}"
+            self._record(self.graph.output, None, text)
+        unflipped = difference[~flipped]
+        self.logit_difference = max([self.logit_difference, *np.nan_to_num(unflipped, nan=np.inf)])
         self.samples += batch
         self.explained += int(flipped.sum())
         self.agreements += int((mean_logits.argmax(1) == expected.argmax(1)).sum())
@@ -127,7 +132,7 @@ class Parity:
         expected = trace.values[node.name]
         differs = _by_sample(np.broadcast_to(found, expected.shape) != expected)
         counts = differs.sum((1, 2))
-        self.mismatches[node.name] = self.mismatches.get(node.name, 0) + counts
+        self.spike_mismatches[node.name] = self.spike_mismatches.get(node.name, 0) + counts
         if not counts.any():
             return
         distance = _by_sample(np.abs(trace.distances[node.name]))
@@ -136,15 +141,15 @@ class Parity:
             step = int(differs[:, sample].any(1).argmax())
             if step >= excused[sample]:
                 continue
-            places = differs[step, sample]
-            farthest = float(distance[step, sample][places].max())
+            flips = differs[step, sample]
+            farthest = float(distance[step, sample][flips].max())
             if farthest <= margin[sample]:
                 excused[sample] = step
                 continue
-            self._blame_at(
+            self._record(
                 node.name,
                 step,
-                f"{int(places.sum())} spikes differ in a sample, with the membrane up to "
+                f"{int(flips.sum())} spikes differ in a sample, with the membrane up to "
                 f"{farthest:.3g} from the threshold",
             )
 
@@ -155,44 +160,40 @@ class Parity:
         far = ~(difference <= allowed) & (steps < excused)
         if far.any():
             step = int(far.any(1).argmax())
-            self._blame_at(name, step, f"values differ by up to {difference[far].max():.3g}")
+            self._record(name, step, f"values differ by up to {difference[far].max():.3g}")
 
-    def blame_encoder(self, samples: int) -> None:
-        """Note that a runtime's own encoder differs for that many samples."""
-        self._blame_at(CODE, None, f"the encoder differs for {samples} samples")
+    def add_encoder_mismatch(self, samples: int) -> None:
+        """Record that the encoder of the runtime differs for a number of samples."""
+        self._record(CODE, None, f"the encoder differs for {samples} samples")
 
-    def _blame(self, who: Array, layer: str, step: int | None, text: str, by: Array) -> None:
-        if who.any():
-            self._blame_at(layer, step, f"{text} by up to {by[who].max():.3g}")
-
-    def _blame_at(self, layer: str, step: int | None, text: str) -> None:
+    def _record(self, layer: str, step: int | None, text: str) -> None:
         order = [CODE, *(node.name for node in self.graph.nodes)]
-        fault = Fault(layer, step, text)
-        if self.fault is None or order.index(layer) < order.index(self.fault.layer):
-            self.fault = fault
+        first = self.first_mismatch
+        if first is None or order.index(layer) < order.index(first.layer):
+            self.first_mismatch = Mismatch(layer, step, text)
 
     @property
     def agrees(self) -> bool:
-        """Whether the runtime computes what the graph does."""
-        return self.fault is None and self.error is None and not self._excuses_too_much
+        """Whether the runtime computes the same as the graph."""
+        return self.first_mismatch is None and self.error is None and not self._explains_too_much
 
     @property
-    def _excuses_too_much(self) -> bool:
-        return self.explained > min(max(2, EXCUSED * self.samples), self.samples / 4)
+    def _explains_too_much(self) -> bool:
+        return self.explained > min(max(2, MAX_EXPLAINED * self.samples), self.samples / 4)
 
     @property
     def verdict(self) -> str | None:
-        """The first difference, or what else makes the runtime disagree; None if it agrees."""
-        if self.fault is not None:
-            return str(self.fault)
-        if self._excuses_too_much:
+        """The first mismatch, or another reason why the runtime disagrees; None if it agrees."""
+        if self.first_mismatch is not None:
+            return str(self.first_mismatch)
+        if self._explains_too_much:
             return (
                 f"{self.explained} samples differ by spikes at the threshold, too many for chance"
             )
         return self.error
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what `parity.json` holds of it."""
+        """Return the entry of `parity.json`."""
         done = max(self.samples, 1)
         return {
             "runtime": self.runtime,
@@ -202,7 +203,9 @@ class Parity:
             "samples": self.samples,
             "greatest_logit_difference": _finite(self.logit_difference),
             "argmax_agreement": self.agreements / done,
-            "spike_mismatches": {k: v.astype(int).tolist() for k, v in self.mismatches.items()},
+            "spike_mismatches": {
+                name: counts.astype(int).tolist() for name, counts in self.spike_mismatches.items()
+            },
             "explained_samples": self.explained,
             "ms_per_sample": round(1000 * self.seconds / done, 4),
             "first_difference": self.verdict,
@@ -215,25 +218,25 @@ def _finite(value: float) -> float | None:
 
 
 def margin_of(node: Neuron, currents: Array) -> Array:
-    """Return how near to the threshold rounding may flip a spike of each sample, `[B]`.
+    """Return the margin for each sample within which rounding may flip a spike, `[B]`.
 
-    A membrane sums what rounding does to gain · input over the steps, each times the leaks since:
-    up to 1 / (1 - leak) times that of one step.
+    A membrane sums the rounding errors of gain · input over the steps, each times the leaks since:
+    up to 1 / (1 - leak) times the error of one step.
 
     Args:
         node: the neuron.
         currents: its input, `[T, B, ...]`.
     """
-    reach = total = np.ones(node.leak.shape[1], np.float64)
+    growth = total = np.ones(node.leak.shape[1], np.float64)
     for leak in node.leak[1 : len(currents)].astype(np.float64):
         total = 1 + np.abs(leak) * total
-        reach = np.maximum(reach, total)
-    greatest = np.abs(_by_sample(currents)).max(axis=(0, 2), initial=0).astype(np.float64)
-    return MARGIN * reach.max() * np.maximum(1.0, np.abs(node.gain).max() * greatest)
+        growth = np.maximum(growth, total)
+    largest = np.abs(_by_sample(currents)).max(axis=(0, 2), initial=0).astype(np.float64)
+    return MARGIN * growth.max() * np.maximum(1.0, np.abs(node.gain).max() * largest)
 
 
 def near_threshold(graph: Graph, trace: Trace) -> Array:
-    """Return which samples have a membrane within the margin of its threshold, `[B]`."""
+    """Return the samples with a membrane within the margin of its threshold, `[B]`."""
     near = np.zeros(trace.logits.shape[1], bool)
     for node in graph.neurons:
         distance = _by_sample(np.abs(trace.distances[node.name])).min(axis=(0, 2), initial=np.inf)
@@ -242,7 +245,7 @@ def near_threshold(graph: Graph, trace: Trace) -> Array:
 
 
 def count_near_threshold(graph: Graph, trace: Trace, margin: float = MARGIN) -> dict[str, int]:
-    """Return how many membranes come within `margin` of the threshold, by layer."""
+    """Return the number of membranes within `margin` of the threshold, by layer."""
     return {
         node.name: int((np.abs(trace.distances[node.name]) <= margin).sum())
         for node in graph.neurons
@@ -254,5 +257,5 @@ def _shapes(found: Array, expected: Array) -> str:
 
 
 def _by_sample(values: Array) -> Array:
-    """Return `[T, B, ...]` as `[T, B, places]`."""
+    """Reshape `[T, B, ...]` to `[T, B, F]`."""
     return values.reshape(*values.shape[:2], -1)

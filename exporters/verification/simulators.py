@@ -1,4 +1,4 @@
-"""Simulators that we did not write, each run through its own importer of NIR."""
+"""Simulators of other projects, each with its own importer of NIR."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ import numpy as np
 from ..graph.ir import Array
 from ..nir.nodes import DT
 
-# An importer by nirtorch looks for loops at every node: its time grows with the cube of the nodes.
-MOST_NODES = 600
+# Importers by nirtorch search loops at every node: their time grows with the cube of the nodes.
+MAX_NODES = 600
 
-# A function of one step `[B, ...]` that keeps its own state, beginning at rest.
+# A function of one step `[B, ...]` that keeps its state, from rest.
 Stepper = Callable[[Any], Any]
 
 
@@ -31,10 +31,10 @@ class Simulator:
     """An importer of NIR.
 
     Attributes:
-        name: what `--target` calls it.
-        package: the distribution that it comes with.
-        needs: what its importer imports beside it.
-        load: reads a file and returns what makes a stepper.
+        name: for `--target`.
+        package: its distribution.
+        needs: other distributions that its importer imports.
+        load: reads a file and returns a function that returns a stepper.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Simulator:
 
     @property
     def missing(self) -> list[str]:
-        """What of it is not installed."""
+        """The distributions that are not installed."""
         found = []
         for package in (self.package, *self.needs):
             try:
@@ -55,20 +55,20 @@ class Simulator:
 
     @property
     def version(self) -> str | None:
-        """The installed version, or None where something is missing."""
+        """The installed version; None if a distribution is missing."""
         return None if self.missing else version(self.package)
 
-    def open(self, path: Path) -> Imported:
+    def open(self, path: Path) -> ImportedNetwork:
         """Read a file.
 
         Raises:
-            Exception: whatever the importer raises.
+            Exception: any error of the importer.
         """
         with quiet():
-            return Imported(self.load(path))
+            return ImportedNetwork(self.load(path))
 
 
-class Imported:
+class ImportedNetwork:
     """A file in a simulator.
 
     Attributes:
@@ -93,7 +93,7 @@ class Imported:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep importers from printing: what they say is in the report, if it matters."""
+    """Suppress the output of importers; the report has their errors."""
     logging.disable(logging.WARNING)
     try:
         out = io.StringIO()
@@ -111,12 +111,12 @@ def _snntorch(path: Path) -> Callable[[], Stepper]:
 
     net = import_from_nir(nir.read(path))
 
-    def rest() -> None:
+    def reset() -> None:
         for module in net.modules():  # its neurons keep their membranes
             if hasattr(module, "reset_mem"):
                 module.reset_mem()  # type: ignore[operator]
 
-    return _stateful(net, rest)
+    return _stateful(net, reset)
 
 
 def _spikingjelly(path: Path) -> Callable[[], Stepper]:
@@ -137,17 +137,17 @@ def _norse(path: Path) -> Callable[[], Stepper]:
     return _stateful(norse.from_nir(nir.read(path), dt=DT))
 
 
-def _stateful(net: Any, rest: Callable[[], None] | None = None) -> Callable[[], Stepper]:
-    """Return steppers of a network that is given its state and returns it.
+def _stateful(net: Any, reset: Callable[[], None] | None = None) -> Callable[[], Stepper]:
+    """Return a function that returns a stepper, for a network that takes and returns its state.
 
     Args:
         net: a function of a step and a state.
-        rest: brings back to rest what the network keeps beside.
+        reset: resets the state that modules of the network keep themselves.
     """
 
     def begin() -> Stepper:
-        if rest is not None:
-            rest()
+        if reset is not None:
+            reset()
         state: list[Any] = [None]
 
         def step(x: Any) -> Any:

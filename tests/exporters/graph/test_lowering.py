@@ -1,4 +1,4 @@
-"""The frozen graph computes what the network does, and refuses what it cannot say."""
+"""The export graph computes the same as the network, or lowering refuses a layer."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from torch.nn import functional
 from asnn.core.errors import ConfigError
 from asnn.exporters.graph.interpreter import convolve, neuron_steps, pool, run
 from asnn.exporters.graph.ir import Conv, Graph, Linear, Neuron, Pool
-from asnn.exporters.graph.lowering import freeze_network
+from asnn.exporters.graph.lowering import lower_network
 from asnn.models.layers.spiking import SpikingLayer
 from asnn.models.neurons.functional.leaky import LeakyOptions, LeakyParameters, leaky_step
 from asnn.models.neurons.leaky import AdaptiveLeaky
@@ -29,9 +29,9 @@ OPTIONS = [
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o) or "default")
 @pytest.mark.parametrize("coding", CODES)
 @pytest.mark.parametrize("name", ["lenet", "mlp"])
-def test_graph_computes_what_the_network_does(name, coding, options, norm):
+def test_graph_equals_the_network(name, coding, options, norm):
     model = network(name, coding=coding, norm=norm, neuron_options=options)
-    graph = freeze_network(model)
+    graph = lower_network(model)
     x = images()
     trace = run(graph, model.coding.encode(x).numpy())
     spikes_of(trace, graph)
@@ -41,18 +41,18 @@ def test_graph_computes_what_the_network_does(name, coding, options, norm):
 
 def test_graph_of_one_step():
     model = network("lenet", coding="temporal", steps=1)
-    trace = run(freeze_network(model), model.coding.encode(images()).numpy())
+    trace = run(lower_network(model), model.coding.encode(images()).numpy())
     with torch.no_grad():
         np.testing.assert_allclose(trace.logits, model(images()).numpy(), atol=1e-6)
 
 
-def test_a_changed_leak_is_seen():
+def test_a_changed_leak_changes_the_graph():
     model = network()
-    graph = freeze_network(model)
+    graph = lower_network(model)
     code = model.coding.encode(images()).numpy()
     before = run(graph, code).logits
     model.body.spikes1.neuron.leak.data[1] += 0.3
-    assert np.abs(run(freeze_network(model), code).logits - before).max() > 1e-3
+    assert np.abs(run(lower_network(model), code).logits - before).max() > 1e-3
 
 
 @given(
@@ -101,7 +101,7 @@ def test_pools_are_those_of_torch(size, kernel, stride, kind):
     seed=st.integers(0, 100),
 )
 @settings(max_examples=60, deadline=None)
-def test_neuron_is_the_published_step(steps, channels, by_channel, reset, seed):
+def test_neuron_equals_the_published_step(steps, channels, by_channel, reset, seed):
     rng = np.random.default_rng(seed)
     shape = (steps, channels if by_channel else 1)
     leak, gain = rng.uniform(-0.5, 1.5, shape), rng.uniform(0, 2, shape)
@@ -114,27 +114,27 @@ def test_neuron_is_the_published_step(steps, channels, by_channel, reset, seed):
     spikes, distances = neuron_steps(node, x)
     v = None
     for t in range(steps):
-        wide = [torch.from_numpy(part[t]).view(1, -1, 1) for part in (leak, gain)]
-        p = LeakyParameters(*wide, torch.tensor(0.8))
+        columns = [torch.from_numpy(part[t]).view(1, -1, 1) for part in (leak, gain)]
+        p = LeakyParameters(*columns, torch.tensor(0.8))
         s, v = leaky_step(torch.from_numpy(x[t]), v, p, LeakyOptions(reset))
         np.testing.assert_array_equal(spikes[t], s.numpy())
         np.testing.assert_array_equal(spikes[t], distances[t] > 0)
 
 
-def test_static_layers_are_computed_once():
-    graph = freeze_network(network(coding="direct"))
-    assert graph.still == {"input", "normalise", "conv1"}
-    assert freeze_network(network(coding="hybrid")).still == frozenset()
+def test_layers_of_a_static_code_are_time_invariant():
+    graph = lower_network(network(coding="direct"))
+    assert graph.time_invariant == {"input", "normalise", "conv1"}
+    assert lower_network(network(coding="hybrid")).time_invariant == frozenset()
 
 
 def test_a_neuron_of_another_kind_is_refused():
-    class Odd(AdaptiveLeaky):
+    class Other(AdaptiveLeaky):
         pass
 
     model = network()
-    model.body.spikes2.neuron = Odd(3)
-    with pytest.raises(ConfigError, match="layer 'spikes2.neuron' \\(Odd\\) cannot be exported"):
-        freeze_network(model)
+    model.body.spikes2.neuron = Other(3)
+    with pytest.raises(ConfigError, match="layer 'spikes2.neuron' \\(Other\\) cannot be exported"):
+        lower_network(model)
 
 
 @pytest.mark.parametrize(
@@ -149,30 +149,28 @@ def test_a_neuron_of_another_kind_is_refused():
         (lambda b: b.pop(-1), "does not end with a readout"),
     ],
 )
-def test_what_the_graph_cannot_say_is_refused(change, message):
+def test_layers_without_a_node_are_refused(change, message):
     model = network()
     change(model.body)
     with pytest.raises(ConfigError, match=message):
-        freeze_network(model)
+        lower_network(model)
 
 
 def test_a_negative_reset_size_is_refused():
     model = network(neuron_options={"learn_reset_size": True})
     model.body.spikes1.neuron.reset_size.data[0] = -0.1
     with pytest.raises(ConfigError, match="not above 0"):
-        freeze_network(model)
+        lower_network(model)
 
 
-def test_layers_between_norm_and_weights_keep_the_norm_apart():
-    """A norm that follows no affine layer becomes a scale of its own."""
+def test_a_norm_after_no_affine_layer_is_a_scale():
     model = network("lenet")
     model.body.conv2 = nn.Identity()
-    graph = None
     layer = model.body.spikes2
     assert isinstance(layer, SpikingLayer)
     model.body.spikes2.norm.norm = nn.BatchNorm2d(5).eval()
     model.body.linear.layer = nn.Linear(5, 12, bias=False)
-    graph = freeze_network(model)
+    graph = lower_network(model)
     assert "spikes2_norm" in graph.shapes
     with torch.no_grad():
         expected = model(images()).numpy()
@@ -191,7 +189,7 @@ def test_layers_between_norm_and_weights_keep_the_norm_apart():
                 biases=(np.ones(2, np.float32),),
                 of_step=(0,),
             ),
-            "wants 3 features",
+            "expects 3 features",
         ),
         (
             Conv(
@@ -201,7 +199,7 @@ def test_layers_between_norm_and_weights_keep_the_norm_apart():
                 biases=(np.ones(2, np.float32),),
                 of_step=(0,),
             ),
-            "wants 3 channels",
+            "expects 3 channels",
         ),
         (
             Pool(name="a", inputs=("input",), kind="max", kernel=(9, 9), stride=(1, 1)),
@@ -209,10 +207,10 @@ def test_layers_between_norm_and_weights_keep_the_norm_apart():
         ),
         (
             Pool(name="a", inputs=("b",), kind="max", kernel=(1, 1), stride=(1, 1)),
-            "reads 'b', which is not there",
+            "reads 'b', which does not exist",
         ),
     ],
 )
-def test_layers_that_do_not_fit_are_refused(node, message):
+def test_layers_that_do_not_accept_their_input_are_refused(node, message):
     with pytest.raises(ConfigError, match=message):
         assert Graph((node,), (2, 4, 4), 1).shapes

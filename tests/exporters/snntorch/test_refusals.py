@@ -1,0 +1,140 @@
+"""Networks that the importer refuses, with what, why and what to do."""
+
+import re
+
+import pytest
+import snntorch as snn
+import torch
+import torch.nn.functional as F
+from snntorch import utils
+from torch import nn
+
+from asnn.core.errors import ConfigError
+from asnn.exporters.snntorch.module import source_of_module
+from tests.support.snn_modules import Explicit, Looped, leaky
+
+
+def sequence(*layers, last=None):
+    return nn.Sequential(*layers, nn.Linear(8, 3), last or leaky())
+
+
+def forward(function, **parts):
+    """A module with a given forward."""
+
+    class Made(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc, self.lif = nn.Linear(8, 3), leaky()
+            for name, part in parts.items():
+                setattr(self, name, part)
+
+        def forward(self, x):
+            return function(self, x)
+
+    return Made()
+
+
+def changed_later():
+    net = sequence()
+    net[-1].reset_mechanism = "zero"
+    return net
+
+
+def looped_badly(net, x):
+    spikes, mem = [], net.out.reset_mem()
+    for step in range(3):
+        spk, new = net.out(net.fc(x), mem)
+        mem = new if step else mem
+        spikes.append(spk)
+    return torch.stack(spikes)
+
+
+def last_only(net, x):
+    for _ in range(3):
+        spk = net.lif(net.fc(x))
+    return spk
+
+
+def reset_each_time(net, x):
+    utils.reset(net)
+    return net.lif(net.fc(x))
+
+
+def of_membrane(net, x):
+    return net.out(net.fc(x))[1]
+
+
+def branching(net, x):
+    return net.lif(net.fc(x if x.sum() > 0 else -x))
+
+
+def recurrent(net, x):
+    first = net.lif(net.fc(x))
+    return torch.stack([first, net.lif(net.fc(x) + first)])
+
+
+REFUSED = {
+    "no neuron": (nn.Sequential(nn.Linear(8, 3)), "has no neuron of snnTorch"),
+    "a neuron alone": (leaky(), "a neuron, not a network"),
+    "synaptic": (sequence(last=snn.Synaptic(0.9, 0.8, init_hidden=True)), "no synaptic current"),
+    "recurrent": (
+        sequence(last=snn.RLeaky(0.9, linear_features=3, init_hidden=True)),
+        "no recurrent connections",
+    ),
+    "lapicque": (sequence(last=snn.Lapicque(0.9, init_hidden=True)), "exports support Leaky alone"),
+    "inhibition": (sequence(last=leaky(inhibition=True)), "inhibition"),
+    "quantised": (sequence(last=leaky(state_quant=lambda x: x)), "state_quant"),
+    "graded": (sequence(last=leaky(graded_spikes_factor=2.0)), "graded_spikes_factor"),
+    "no spikes": (sequence(last=leaky(spike_grad=torch.sigmoid)), "spike_grad"),
+    "changed later": (changed_later(), "later changed to 'zero'"),
+    "below zero": (sequence(last=leaky(threshold=-1.0)), "its threshold is -1"),
+    "beta of others": (sequence(last=leaky(beta=torch.rand(5))), "its beta has the shape"),
+    "relu": (sequence(nn.ReLU()), "layer '0' (ReLU)"),
+    "relu function": (forward(lambda m, x: m.lif(F.relu(m.fc(x)))), "relu in the forward"),
+    "a factor": (forward(lambda m, x: m.lif(m.fc(x) * 2)), "mul in the forward"),
+    "a constant": (forward(lambda m, x: m.lif(m.fc(x) + 1)), "adds the values of two layers"),
+    "a branch": (forward(branching), "cannot be traced"),
+    "a pair": (sequence(last=nn.Sequential(snn.Leaky(0.9), nn.Linear(3, 3))), "spikes and memb"),
+    "a membrane": (forward(of_membrane, out=snn.Leaky(0.9)), "returns no output"),
+    "two outputs": (forward(lambda m, x: (m.lif(m.fc(x)), m.two(x)), two=nn.Linear(8, 2)), "two"),
+    "the last step": (forward(last_only), "does not return all of them"),
+    "feedback": (forward(recurrent), "does not repeat the first one"),
+    "another state": (
+        forward(looped_badly, out=snn.Leaky(0.9)),
+        "is not the membrane",
+    ),
+    "anew": (forward(reset_each_time), "starts from rest in each call"),
+    "statistics": (
+        sequence(nn.BatchNorm1d(8, track_running_stats=False)),
+        "no running statistics",
+    ),
+    "double": (sequence().double(), "float64"),
+    "another shape": (sequence(nn.Linear(9, 8)), "expects 9 features"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_networks_that_are_refused(case):
+    net, text = REFUSED[case]
+    with pytest.raises(ConfigError, match=re.escape(text)):
+        source_of_module(net, in_shape=(8,), steps=3)
+
+
+def test_a_refusal_has_a_remedy():
+    with pytest.raises(ConfigError) as caught:
+        source_of_module(sequence(last=leaky(inhibition=True)), in_shape=(8,), steps=3)
+    assert caught.value.what == "layer '1' (Leaky) cannot be exported"
+    assert caught.value.remedy == "use snn.Leaky without it"
+
+
+def test_an_output_is_one_value_for_each_class():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), leaky())
+    with pytest.raises(ConfigError, match=r"output of the network has the shape \[2, 6, 6\]"):
+        source_of_module(net, in_shape=(1, 8, 8), steps=2)
+
+
+def test_other_steps_than_those_of_a_loop_are_refused():
+    with pytest.raises(ConfigError, match="makes 6 steps by itself, not 4"):
+        source_of_module(Looped(), in_shape=(8,), steps=4)
+    with pytest.raises(ConfigError, match="number of time steps is missing"):
+        source_of_module(Explicit(), in_shape=(8,))

@@ -1,0 +1,146 @@
+"""`asnn export --from MODULE:FUNCTION`: the example of the page, samples of files, refusals."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PAGE = Path(__file__).parents[3] / "docs" / "export-snntorch.md"
+
+FUNCTIONS = """
+
+def number():
+    return 3
+
+
+def fails():
+    raise KeyError('weights')
+
+
+def flat():
+    print('loading')
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(8, 3), snn.Leaky(0.9, init_hidden=True))
+
+
+def careless():
+    torch.manual_seed(0)
+    options = {'init_hidden': True, 'threshold': 0.7}
+    second = nn.Linear(9, 9)
+    nn.init.normal_(second.weight)
+    return nn.Sequential(
+        nn.Linear(8, 9), snn.Leaky(0.9, **options),
+        second, snn.Leaky(0.9, reset_delay=False, **options),
+    )
+"""
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch, capsys):
+    """Run `asnn export ARGUMENTS` in a folder with the networks of the page."""
+    from asnn.cli.app import run as asnn
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in ("nets", "broken"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    (tmp_path / "nets.py").write_text(block("python") + FUNCTIONS)
+    (tmp_path / "broken.py").write_text("import not_there\n")
+
+    def asnn_export(*arguments):
+        capsys.readouterr()
+        code = asnn(["export", *map(str, arguments)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    yield asnn_export
+    for name in ("nets", "broken"):
+        sys.modules.pop(name, None)
+
+
+def block(language):
+    """The code block of the page in a language."""
+    found = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.slow
+def test_the_example_of_the_page_runs(call, tmp_path):
+    for line in block("sh").splitlines():
+        command, what, *arguments = shlex.split(line)
+        assert (command, what) == ("asnn", "export")
+        code, out, err = call(*arguments)
+        assert (code, out) == (0, ""), err
+    assert {path.name for path in (tmp_path / "export/onnx").iterdir()} == {
+        *("model.onnx", "parity.json")
+    }
+    assert {path.name for path in (tmp_path / "export/nir").iterdir()} == {
+        *("model.nir", "model.golden.nir", "parity.json")
+    }
+
+
+def test_samples_of_a_file(call, tmp_path):
+    rng = np.random.default_rng(0)
+    x = rng.random((9, 8), np.float32)
+    np.savez(tmp_path / "samples.npz", images=x, labels=np.arange(9) % 3)
+    np.save(tmp_path / "samples.npy", x)
+    flat = ("--from", "nets:flat", "--in-shape", "8", "--steps", "3", "-f", "onnx")
+    code, out, err = call(*flat, "--samples-from", "samples.npz", "--json")
+    assert code == 0 and '"number": 9' in out and '"from": "9 samples of samples.npz"' in out
+    assert out.startswith("{") and "loading" in err
+    code, _, err = call(*flat, "--samples-from", "samples.npy", "--samples", "5")
+    assert code == 0 and "5 samples of samples.npy" in err
+    assert call(*flat[:-2], "--check", "export/onnx/model.onnx")[0] == 0
+    for name, array, text in (
+        ("bytes.npy", (x * 255).astype(np.uint8), "images of type uint8"),
+        ("wide.npy", rng.random((9, 7), np.float32), "images of the shape [9, 7]"),
+        ("nan.npy", x * np.float32(np.nan), "not finite"),
+    ):
+        np.save(tmp_path / name, array)
+        code, _, err = call(*flat, "--samples-from", name)
+        assert code == 4 and text in err
+    np.savez(tmp_path / "other.npz", x=x)
+    assert call(*flat, "--samples-from", "other.npz")[0] == 4
+    (tmp_path / "text.npz").write_text("no archive")
+    code, _, err = call(*flat, "--samples-from", "text.npz")
+    assert code == 4 and "could not be read" in err
+
+
+def test_samples_that_break_the_condition_end_with_code_3(call, tmp_path):
+    np.save(tmp_path / "large.npy", 6 * np.random.default_rng(0).random((40, 8), np.float32))
+    careless = ("--from", "nets:careless", "--in-shape", "8", "--steps", "5", "-f", "onnx")
+    code, _, err = call(*careless, "--samples-from", "large.npy")
+    assert code == 3 and "does not fire like the exported neuron" in err
+    assert "note: exact while no membrane of 3" in err
+    assert not (tmp_path / "export/onnx/model.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        ("--from nets -f onnx", "names no function"),
+        ("--from nets:nothing -f onnx", "has no function 'nothing'"),
+        ("--from elsewhere:make -f onnx", "could not import 'elsewhere'"),
+        ("--from broken:make -f onnx", "No module named 'not_there'"),
+        ("--from nets:number -f onnx", "returns int, not a torch module"),
+        ("--from nets:fails -f onnx", "KeyError: 'weights' (nets.py, line"),
+        ("--from nets:flat -f onnx --steps 2", "shape of the input is missing"),
+        ("--from nets:flat -f onnx --in-shape 8", "number of time steps is missing"),
+        ("--from nets:flat -f onnx --in-shape 8x8 --steps 2", "takes CxHxW or F"),
+        ("--from nets:make -f onnx --in-shape 1x9x9", "is not the shape that nets:make returns"),
+        ("--from nets:make -f onnx --steps 5", "makes 8 steps by itself"),
+        ("runs/x --from nets:make -f onnx", "RUN does not go with --from"),
+        ("--from nets:make -f onnx --split train", "--split does not go with --from"),
+        ("-f onnx --steps 3", "--steps goes with --from"),
+        ("-f onnx --samples-from x.npy", "--samples-from goes with --from"),
+        ("--from nets:make -f nir --form lif", "its reset is 'subtract'"),
+    ],
+)
+def test_options_that_are_refused(call, tmp_path, arguments, text):
+    code, out, err = call(*arguments.split())
+    assert (code, out) == (2, "") and text in err and "Traceback" not in err
+    assert not (tmp_path / "export").exists()
