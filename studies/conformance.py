@@ -1,10 +1,10 @@
-"""Which importer of NIR runs what, found by running it.
+"""Which importer of NIR runs which graph exactly, measured by running them.
 
     python -m studies.conformance [-o docs/conformance.md]
 
-Files that asnn writes, and a set of small graphs that each ask one question, go through every
-importer that is installed; what comes out is compared with our interpreter of NIR, which follows
-the equations in NIR's documentation. `exporters.targets` is written from this table.
+Every installed importer reads and runs files of asnn and a set of small graphs. Their outputs are
+compared with our interpreter of NIR, which follows the equations in NIR's documentation.
+`exporters/nir/targets.py` is written from this table.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ SIZES: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Question:
-    """A graph, and what it is fed with.
+class Case:
+    """A graph with an input.
 
     Attributes:
-        name: what is asked.
+        name: its row in the table.
         graph: the graph.
         steps: its input, `[T, B, ...]`.
     """
@@ -57,14 +57,14 @@ class Question:
     steps: Array
 
 
-def questions() -> list[Question]:
-    """Return what importers are asked."""
-    return [*_own_files(), *_neurons(), *_layers(), *_wirings()]
+def cases() -> list[Case]:
+    """Return the graphs of the table."""
+    return [*_exports(), *_neurons(), *_layers(), *_connections()]
 
 
-def _own_files() -> Iterator[Question]:
+def _exports() -> Iterator[Case]:
     torch.manual_seed(0)
-    plain: dict[str, Any] = {"schedule": "shared", "reset": "zero"}
+    constant: dict[str, Any] = {"schedule": "shared", "reset": "zero"}
     for name in ("lenet", "mlp"):
         for form in ("portable", "pure", "lif"):
             model = create_model(
@@ -73,7 +73,7 @@ def _own_files() -> Iterator[Question]:
                 classes=4,
                 coding="temporal" if form == "lif" else "hybrid",
                 steps=4,
-                neuron_options={"gain": 2.0, **(plain if form == "lif" else {})},
+                neuron_options={"gain": 2.0, **(constant if form == "lif" else {})},
                 output_scale=form != "lif",
                 **SIZES[name],
             )
@@ -81,14 +81,14 @@ def _own_files() -> Iterator[Question]:
             with torch.no_grad():
                 for _ in range(10):
                     model(torch.rand(32, 1, 8, 8))
-            subject = source_of(model)
-            code = subject.encode(np.random.default_rng(0).random((BATCH, 1, 8, 8), np.float32))
+            source = source_of(model)
+            code = source.encode(np.random.default_rng(0).random((BATCH, 1, 8, 8), np.float32))
             if form == "lif":
-                graph, steps = build_lif(subject.graph, {}), code
+                graph, steps = build_lif(source.graph, {}), code
             else:
-                graph = unroll(subject.graph, form, {})
-                steps = input_of(subject.graph, code)[None]
-            yield Question(f"`asnn export --form {form}`, {name}", graph, steps)
+                graph = unroll(source.graph, form, {})
+                steps = input_of(source.graph, code)[None]
+            yield Case(f"`asnn export --form {form}`, {name}", graph, steps)
 
 
 def _noise(*shape: int, high: float = 2.0) -> Array:
@@ -127,10 +127,10 @@ def _lif(
     )
 
 
-def _neurons() -> Iterator[Question]:
+def _neurons() -> Iterator[Case]:
     x = _noise(4)
     different = [2.0, 3.0, 4.0, 5.0]
-    asked: dict[str, nir.NIRNode] = {
+    nodes: dict[str, nir.NIRNode] = {
         "LIF, hard reset, r = 1": _lif(),
         "LIF, r = τ/dt": _lif(r=2.0, v_threshold=1.2),
         "LIF, r = 1, a τ for each neuron": _lif(tau=different),
@@ -151,14 +151,14 @@ def _neurons() -> Iterator[Question]:
         "LI": nir.LI(tau=_full(2 * DT), r=_full(1.0), v_leak=_full(0.0)),
         "Threshold": nir.Threshold(_full(1.0)),
     }
-    for name, node in asked.items():
-        yield Question(name, _chain((4,), node), x)
-    edge = np.full((STEPS, BATCH, 4), 1.0, np.float32)
-    at_once = _lif(tau=2.0, r=2.0, v_threshold=1.0)
-    yield Question("LIF exactly at its threshold stays silent", _chain((4,), at_once), edge[:1])
+    for name, node in nodes.items():
+        yield Case(name, _chain((4,), node), x)
+    ones = np.ones((1, BATCH, 4), np.float32)
+    one_step = _lif(tau=2.0, r=2.0, v_threshold=1.0)
+    yield Case("LIF exactly at its threshold does not fire", _chain((4,), one_step), ones)
 
 
-def _layers() -> Iterator[Question]:
+def _layers() -> Iterator[Case]:
     rng = np.random.default_rng(2)
 
     def weights(*shape: int) -> Array:
@@ -175,10 +175,10 @@ def _layers() -> Iterator[Question]:
         return nir.Conv2d(input_shape=(6, 6), weight=weight, bias=bias, **{**fields, **changes})
 
     flat, image = _noise(4), _noise(2, 6, 6)
-    yield Question("Linear", _chain((4,), nir.Linear(weights(3, 4)), out=(3,)), flat)
+    yield Case("Linear", _chain((4,), nir.Linear(weights(3, 4)), out=(3,)), flat)
     affine = nir.Affine(weights(3, 4), weights(3))
-    yield Question("Affine", _chain((4,), affine, out=(3,)), flat)
-    yield Question("Scale", _chain((4,), nir.Scale(weights(4))), flat)
+    yield Case("Affine", _chain((4,), affine, out=(3,)), flat)
+    yield Case("Scale", _chain((4,), nir.Scale(weights(4))), flat)
     convs = {
         "Conv2d": (conv(weights(3, 2, 3, 3)), (3, 6, 6)),
         "Conv2d, stride 2, dilation 2": (
@@ -188,19 +188,19 @@ def _layers() -> Iterator[Question]:
         "Conv2d in groups": (conv(weights(4, 1, 3, 3), groups=2), (4, 6, 6)),
     }
     for name, (node, out) in convs.items():
-        yield Question(name, _chain((2, 6, 6), node, out=out), image)
+        yield Case(name, _chain((2, 6, 6), node, out=out), image)
     two, none = np.array([2, 2]), np.array([0, 0])
     for name, kind in (("AvgPool2d", nir.AvgPool2d), ("SumPool2d", nir.SumPool2d)):
         node = kind(kernel_size=two, stride=two, padding=none)
-        yield Question(name, _chain((2, 6, 6), node, out=(2, 3, 3)), image)
+        yield Case(name, _chain((2, 6, 6), node, out=(2, 3, 3)), image)
     for start, end in ((-3, -1), (0, 2)):
         shape = {"input": np.array([2, 6, 6])}
         node = nir.Flatten(input_type=shape, start_dim=start, end_dim=end)
         name = f"Flatten, start_dim {start}, end_dim {end}"
-        yield Question(name, _chain((2, 6, 6), node, out=(72,)), image)
+        yield Case(name, _chain((2, 6, 6), node, out=(72,)), image)
 
 
-def _wirings() -> Iterator[Question]:
+def _connections() -> Iterator[Case]:
     rng = np.random.default_rng(3)
     x = _noise(4)
     layers = {
@@ -212,28 +212,28 @@ def _wirings() -> Iterator[Question]:
         "output": nir.Output({"output": np.array([4])}),
     }
     diamond = [("input", "a"), ("a", "b"), ("a", "c"), ("b", "output"), ("c", "output")]
-    yield Question(
-        "two paths that part and meet",
+    yield Case(
+        "two paths that split and join",
         nir.NIRGraph({**ends, **layers}, diamond, type_check=False),
         x,
     )
     skip = [("input", "a"), ("a", "b"), ("b", "c"), ("a", "c"), ("c", "output")]
-    yield Question("a skip connection", nir.NIRGraph({**ends, **layers}, skip, type_check=False), x)
+    yield Case("a skip connection", nir.NIRGraph({**ends, **layers}, skip, type_check=False), x)
 
 
-def answer(simulator: Simulator, question: Question) -> str:
-    """Return `exact`, by how much the answer differs, or how the importer refuses."""
-    expected = run_nir(question.graph, question.steps)[OUTPUT]
+def measure(simulator: Simulator, case: Case) -> str:
+    """Return `exact`, the difference of the output, or how the importer refuses."""
+    expected = run_nir(case.graph, case.steps)[OUTPUT]
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "question.nir"
-        write_nir(path, question.graph)
+        path = Path(folder) / "case.nir"
+        write_nir(path, case.graph)
         try:
             net = simulator.open(path)
-        except Exception as error:  # whatever another package raises
+        except Exception as error:  # of another package
             return f"refused ({type(error).__name__})"
         try:
-            found = net.run(question.steps)
-        except Exception as error:  # whatever another package raises
+            found = net.run(case.steps)
+        except Exception as error:  # of another package
             return f"fails when run ({type(error).__name__})"
     if found.shape != expected.shape:
         return f"wrong shape {found.shape[1:]}"
@@ -250,8 +250,8 @@ def table() -> str:
     lines = [
         "# Conformance",
         "",
-        "Which importer of NIR runs what, each asked with a file of its own; `exact` is within",
-        f"1e-5 of NIR's equations over {STEPS} steps (unrolled files are run once). Made by",
+        "Which importer of NIR runs which graph, each read from a file; `exact` is within 1e-5 of",
+        f"NIR's equations over {STEPS} steps (unrolled files are run once). Measured by",
         "",
         "    python -m studies.conformance -o docs/conformance.md",
         "",
@@ -261,9 +261,9 @@ def table() -> str:
         "| | " + " | ".join(heads) + " |",
         "|---" * (len(heads) + 1) + "|",
     ]
-    for question in questions():
-        cells = [answer(each, question) for each in installed]
-        lines.append(f"| {question.name} | " + " | ".join(cells) + " |")
+    for case in cases():
+        cells = [measure(each, case) for each in installed]
+        lines.append(f"| {case.name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

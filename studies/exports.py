@@ -1,11 +1,11 @@
-"""Every kind of network exported and verified, and how fast the files run.
+"""Exports and verifies every kind of network, and times the files.
 
     python -m studies.exports --data-dir DIR [--samples 1000] [--limit 1000]
 
-trains small networks on Fashion-MNIST (few samples and epochs: what is tested is that files
+trains small networks on Fashion-MNIST (few samples and epochs, since the table shows that files
 compute the same, not how good a network is), exports each to ONNX and NIR, verifies both on test
-images, and prints a table in Markdown. `--speed RUN` times one run instead: a single image in
-onnxruntime and by `predict`.
+images, and prints a table in Markdown. `--speed RUN` times single images instead, in onnxruntime
+and by `predict`, for the network of a run.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ def main() -> None:
 
 
 def cases() -> Iterator[tuple[str, str, int, str]]:
-    """Give model, code, steps and granularity of every network."""
+    """Yield model, code, steps and granularity of every network."""
     for model in MODELS:
         for code in CODES:
             for steps in STEPS:
                 if steps == 1 and code.startswith("hybrid"):
-                    continue  # an analog step and no spikes
+                    continue  # it would have an analog step and no spikes
                 for granularity in GRANULARITIES:
                     yield model, code, steps, granularity
 
 
 def matrix(data_dir: Path | None, samples: int, limit: int) -> None:
-    """Print one line for each network; end at a file that was not verified."""
+    """Print one line for each network; stop at the first file that fails verification."""
     heads = ["network", "code", "T", "granularity", "spikes an image, by layer", "accuracy, %"]
     heads += ["onnx: flips", "logits ±", "nir: flips", "logits ±"]
     print("|", " | ".join(heads), "|")
@@ -79,8 +79,8 @@ def matrix(data_dir: Path | None, samples: int, limit: int) -> None:
                 report = _asnn("export", str(run), "--format", format, f"--samples={samples}")
                 found = [each for each in report["runtimes"] if each["runtime"] != "torch"]
                 flips = sum(sum(map(sum, each["spike_mismatches"].values())) for each in found)
-                worst = max(each["greatest_logit_difference"] for each in found)
-                cells += [str(flips), f"{worst:.1e}"]
+                largest = max(each["greatest_logit_difference"] for each in found)
+                cells += [str(flips), f"{largest:.1e}"]
             spikes = ", ".join(f"{n:,.0f}" for n in report["spikes_per_sample"].values())
             accuracy = f"{100 * report['accuracy']['graph']:.1f}"
         row = [model, code, str(steps), granularity, spikes, accuracy, *cells]
@@ -88,7 +88,7 @@ def matrix(data_dir: Path | None, samples: int, limit: int) -> None:
 
 
 def _asnn(verb: str, *arguments: str) -> dict[str, Any]:
-    """Run a command and return what it prints as JSON."""
+    """Run a command with --json and return its output."""
     command = [sys.executable, "-m", "asnn.cli", verb, *arguments, "--json"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     if ended.returncode:
@@ -97,7 +97,7 @@ def _asnn(verb: str, *arguments: str) -> dict[str, Any]:
 
 
 def time_exports(path: Path) -> None:
-    """Print the time of one image at a time: onnxruntime, `predict`, and plain eager torch."""
+    """Print the time of a single image: onnxruntime, `predict`, and eager torch."""
     import numpy as np
     import torch
 
@@ -120,16 +120,16 @@ def time_exports(path: Path) -> None:
     sizes = {}
     with tempfile.TemporaryDirectory() as folder:
         for weights in ("fp32", "fp16", "int8"):
-            subject = source_of(run.load_model())
-            to = Path(folder) / f"{weights}.onnx"
-            export_onnx(subject, to, samples=None, weights=weights)
-            session = OnnxSession(to, threads=torch.get_num_threads())
-            sizes[f"onnxruntime, {weights}"] = to.stat().st_size
+            source = source_of(run.load_model())
+            file = Path(folder) / f"{weights}.onnx"
+            export_onnx(source, file, samples=None, weights=weights)
+            session = OnnxSession(file, threads=torch.get_num_threads())
+            sizes[f"onnxruntime, {weights}"] = file.stat().st_size
             calls[f"onnxruntime, {weights}"] = lambda s=session: s.run({"image": array})
         warm = {name: warm_up(call) for name, call in calls.items()}
         found = interleave(calls, warm, rounds=SPEED_ROUNDS)
     base = "predict (reference)"
-    print("| one image | ms | times faster than predict (reference) | quartiles | file, kB |")
+    print("| one image | ms | speed-up over predict (reference) | quartiles | file, kB |")
     print("|---|---|---|---|---|")
     for name in calls:
         took, ratio = found.spread(name), found.ratio(base, name)
