@@ -1,4 +1,4 @@
-"""Sweeps: a grid over recipe keys and seeds, each member a run, and what the members tell."""
+"""Sweeps: a grid over recipe keys and seeds; each member is a run; results and comparisons."""
 
 from .definition import Definition, read_definition
 from .folder import SweepFolder, find_sweep

@@ -1,7 +1,7 @@
-"""Whether differences are more than chance: paired over seeds, by Student's t, Holm's correction.
+"""Significance of differences: paired over seeds, Student's t-test, Holm's correction.
 
-A pair is two trainings that differ in one axis of the grid and have all else in common, the seed
-included. With the differences d_1..d_n of their accuracies, mean m and sample deviation s:
+A pair is two trainings that differ in one axis of the grid only; the seed is the same. With the
+differences d_1..d_n of their accuracies, mean m and sample deviation s:
 
     t = m / (s / √n),    interval = m ± t_{0.975, n-1} · s / √n,    p = 2 · P(T_{n-1} > |t|)
 
@@ -21,17 +21,17 @@ from .definition import Definition
 from .plan import Plan
 
 CONFIDENCE = 0.95
-NO_SPREAD = 1e-12  # of shares: what rounding leaves of equal differences
+NO_SPREAD = 1e-12  # of shares: rounding errors of equal differences
 
-TOO_FEW = "fewer than 2 pairs: nothing tells how much chance there is (more --seeds)"
-ALL_EQUAL = "all differences are equal: nothing tells how much chance there is"
+TOO_FEW = "fewer than 2 pairs: their spread is unknown (more --seeds)"
+ALL_EQUAL = "all differences are equal: they have no spread"
 
 
 def paired(differences: Sequence[float]) -> dict[str, Any]:
     """Return mean, deviation, 95 % interval, t and p of paired differences, for JSON.
 
-    What the pairs cannot tell is None, and `why` says why: the interval and p of a single pair, or
-    of pairs whose differences are all the same.
+    The interval, t and p of a single pair, or of pairs with equal differences, are None; `why` is
+    the reason.
 
     >>> found = paired([1.0, 2.0, 3.0])
     >>> found["difference"], round(found["t"], 4), round(found["p"], 4)
@@ -62,74 +62,74 @@ def paired(differences: Sequence[float]) -> dict[str, Any]:
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
-    """Return p values corrected for there being several; None stays, and counts for nothing.
+    """Return p values corrected for multiple comparisons; None stays None and is not counted.
 
-    The k-th smallest of m, k from 0, is multiplied by m - k; none is less than one before it, and
-    none more than 1.
+    The k-th smallest of m, k from 0, is multiplied by m - k; each is at least the one before it and
+    at most 1.
 
     >>> holm([0.01, 0.5, 0.02])
     [0.03, 0.5, 0.04]
     """
-    order = sorted((p, place) for place, p in enumerate(values) if p is not None)
+    order = sorted((p, index) for index, p in enumerate(values) if p is not None)
     corrected: list[float | None] = [None] * len(values)
-    greatest = 0.0
-    for k, (p, place) in enumerate(order):
-        greatest = max(greatest, min(1.0, (len(order) - k) * p))
-        corrected[place] = greatest
+    largest = 0.0
+    for k, (p, index) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - k) * p))
+        corrected[index] = largest
     return corrected
 
 
 def compare(
     definition: Definition, plan: Plan, records: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, list[dict[str, Any]]]:
-    """Return the comparisons of a sweep: each value of an axis against the axis's first.
+    """Return the comparisons of a sweep: each value of an axis with the first one.
 
     Args:
         definition: of the sweep.
         plan: its members.
-        records: of the finished members, by their names.
+        records: of the finished members, by name.
 
     Returns:
-        `single`: with all other keys equal, paired over seeds; a comparison whose partner was left
-        out is missing. `pooled`: over all other settings and seeds at once. Holm's correction,
-        `p_holm`, is over the comparisons of a list.
+        `single`: with all other keys equal, paired over seeds; a comparison is missing if a point
+        was left out. `pooled`: over all other settings and seeds. `p_holm` is corrected over the
+        comparisons of its list.
     """
     accuracy: dict[int, dict[int, float]] = {}
     for member in plan.members:
-        of_point = accuracy.setdefault(member.place, {})
+        of_point = accuracy.setdefault(member.index, {})
         if member.name in records:
             of_point[member.seed] = records[member.name]["accuracy"]
     sizes = [len(axis.values) for axis in definition.axes]
-    spots = list(itertools.product(*map(range, sizes)))
-    place_of = {spot: place for place, spot in enumerate(spots)}
+    coordinates = list(itertools.product(*map(range, sizes)))
+    index_of = {each: index for index, each in enumerate(coordinates)}
 
     single, pooled = [], []
     for number, axis in enumerate(definition.axes):
         points = axis.points()
         for value in range(1, sizes[number]):
             heading = {"from": dict(points[0]), "to": dict(points[value])}
-            together: list[float] = []
+            all_differences: list[float] = []
             settings = 0
-            for spot in spots:
-                if spot[number] != 0:
+            for first in coordinates:
+                if first[number] != 0:
                     continue
-                before = accuracy.get(place_of[spot])
-                other = (*spot[:number], value, *spot[number + 1 :])
-                after = accuracy.get(place_of[other])
+                before = accuracy.get(index_of[first])
+                other = (*first[:number], value, *first[number + 1 :])
+                after = accuracy.get(index_of[other])
                 if before is None or after is None:
                     continue
                 seeds = [seed for seed in definition.seeds if seed in before and seed in after]
                 differences = [after[seed] - before[seed] for seed in seeds]
-                rest = {
+                others = {
                     key: setting
-                    for each, chosen in zip(definition.axes, spot, strict=True)
+                    for each, chosen in zip(definition.axes, first, strict=True)
                     if each is not axis
                     for key, setting in each.points()[chosen]
                 }
-                single.append({**heading, "others": rest, "seeds": seeds, **paired(differences)})
-                together += differences
+                single.append({**heading, "others": others, "seeds": seeds, **paired(differences)})
+                all_differences += differences
                 settings += bool(differences)
-            pooled.append({**heading, "settings": settings, **paired(together)})
+            pooled.append({**heading, "settings": settings, **paired(all_differences)})
     for family in (single, pooled):
         for found, p in zip(family, holm([each["p"] for each in family]), strict=True):
             found["p_holm"] = p

@@ -1,4 +1,4 @@
-"""What a sweep is: a recipe, changes to it, axes, seeds and a split; and the file that says so."""
+"""The definition of a sweep: recipe, changes, axes, seeds and split; and its file `sweep.toml`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import tomli_w
 from ..core.errors import ConfigError, DataError
 from ..core.registry import unknown
 from ..learning.recipe.schema import read_document
-from .grid import Axis, written, written_value
+from .grid import Axis, axis_text, value_text
 from .ranges import Range, parse_range
 
 FORMAT = 1
@@ -21,18 +21,18 @@ SPLITS = ("test", "validation", "train")
 
 @dataclass(frozen=True)
 class Definition:
-    """What is trained, and on what it is evaluated.
+    """The trainings of a sweep, and the split on which they are evaluated.
 
     Attributes:
-        source: what the user called the recipe: a name or a file.
-        document: the recipe's tables, before any change.
+        source: the recipe as the user wrote it: a name or a file.
+        document: the recipe's tables without changes.
         changes: of `--set`, for all members.
         axes: of `--grid`.
         seeds: of `--seeds`.
         split: on which the members are evaluated.
         skip_impossible: leave out combinations that cannot be trained.
-        ranges: of `--search`: keys whose values are sought rather than gone through.
-        trials: how many settings a search tries.
+        ranges: of `--search`: keys whose values are searched.
+        trials: number of settings that a search tries.
     """
 
     source: str
@@ -59,22 +59,22 @@ class Definition:
                     f"{key} is in {option} and in --set", remedy="leave one of them out"
                 )
             if key == "train.seed":
-                raise ConfigError(f"train.seed is no key for {option}", remedy="use --seeds")
+                raise ConfigError(f"train.seed is not a key for {option}", remedy="use --seeds")
             if key == "train.device":
-                raise ConfigError(f"train.device is no key for {option}", remedy="use --device")
+                raise ConfigError(f"train.device is not a key for {option}", remedy="use --device")
 
     @property
     def keys(self) -> list[str]:
-        """The varied keys, in their order."""
+        """The varied keys, in order."""
         return [key for axis in self.axes for key in axis.keys] + [r.key for r in self.ranges]
 
     @property
     def name(self) -> str:
-        """What the recipe is called."""
+        """The name of the recipe."""
         return str(dict(self.changes).get("name", self.document.get("name", "recipe")))
 
     def tables(self) -> dict[str, Any]:
-        """Return the definition as TOML can hold it."""
+        """Return the definition as tables for TOML."""
         return {
             "format": FORMAT,
             "source": self.source,
@@ -100,19 +100,19 @@ class Definition:
         return tomli_w.dumps(self.tables())
 
     def command(self) -> str:
-        """Return the command that makes the sweep anew."""
+        """Return the command that reproduces the sweep."""
         words = ["asnn", "sweep", self.source]
         for axis in self.axes:
-            words += ["--grid", written(axis)]
+            words += ["--grid", axis_text(axis)]
         for each in self.ranges:
             words += ["--search", str(each)]
         words += ["--trials", str(self.trials)] if self.ranges else []
         for key, value in self.changes:
-            words += ["--set", f"{key}={written_value(value)}"]
+            words += ["--set", f"{key}={value_text(value)}"]
         count = list(self.seeds) == list(range(len(self.seeds)))
         seeds = ",".join(map(str, self.seeds))
         words += ["--seeds", str(len(self.seeds)) if count else f"{seeds},"]
-        # A search is always by validation data.
+        # A search always uses validation data.
         words += ["--split", self.split] if self.split != "test" and not self.ranges else []
         words += ["--skip-impossible"] if self.skip_impossible else []
         return shlex.join(words)
@@ -151,12 +151,12 @@ def read_definition(path: Path) -> Definition:
 
 
 def differences(before: Definition, after: Definition) -> list[str]:
-    """Return what differs between two definitions, a line each; the recipe's name for it may."""
+    """Return the differences of two definitions, one per line; `source` may differ."""
     lines = []
-    former, present = before.tables(), after.tables()
+    old_tables, new_tables = before.tables(), after.tables()
     for key in ("split", "seeds", "skip_impossible", "set", "grid", "trials", "search", "recipe"):
-        then, now = former.get(key), present.get(key)
+        then, now = old_tables.get(key), new_tables.get(key)
         if then != now:
-            told = "" if key == "recipe" else f": then {then}, now {now}"
-            lines.append(f"{key} differs{told}")
+            values = "" if key == "recipe" else f": then {then}, now {now}"
+            lines.append(f"{key} differs{values}")
     return lines

@@ -1,4 +1,4 @@
-"""The folder of a sweep: its files, who may work in it, and how it is found."""
+"""The folder of a sweep: its files, its lock, and how it is found."""
 
 from __future__ import annotations
 
@@ -16,37 +16,37 @@ from ..core.folder_lock import folder_lock
 from ..records.layout import RUNS, Run
 from .definition import Definition, differences, read_definition
 
-RECORD = "evaluation.json"  # the last file of a member: who has it is finished
+RECORD = "evaluation.json"  # the last file of a member; a member with it is finished
 
 
 class SweepFolder:
-    """The folder of one sweep and the names of what is in it; `<member>/` is a run each."""
+    """The folder of one sweep and the paths in it; each `<member>/` is a run."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
 
     @property
     def definition(self) -> Path:
-        """What is swept."""
+        """The definition."""
         return self.path / "sweep.toml"
 
     @property
     def results(self) -> Path:
-        """Members, means and comparisons."""
+        """The results: members, means and comparisons."""
         return self.path / "results.json"
 
     @property
     def report(self) -> Path:
-        """The same for people."""
+        """The results as a page."""
         return self.path / "results.md"
 
     @property
-    def picture(self) -> Path:
-        """The same to look at."""
+    def figure(self) -> Path:
+        """The results as a figure."""
         return self.path / "results.png"
 
     def log(self, member: str) -> Path:
-        """What a member's process has said."""
+        """The log of a member's process."""
         return self.path / "logs" / f"{member}.log"
 
     def run(self, member: str) -> Run:
@@ -54,7 +54,7 @@ class SweepFolder:
         return Run(self.path / member)
 
     def record(self, member: str, split: str) -> dict[str, Any] | None:
-        """Return what a finished member does on a split; None where it is not, or on another."""
+        """Return the evaluation of a finished member on a split; None if there is none."""
         try:
             record = read_json((self.path / member / RECORD).read_bytes())
             return record if record["split"] == split and "accuracy" in record else None
@@ -72,14 +72,14 @@ class SweepFolder:
 
 
 def make_folder(definition: Definition, out: Path | None) -> SweepFolder:
-    """Return the folder of a sweep, `sweep.toml` in it: a new one, or one of the same definition.
+    """Return the folder of a sweep with its `sweep.toml`: a new one, or one of the same definition.
 
     Args:
         definition: of the sweep.
         out: the folder; None makes `runs/sweep-<recipe>-<time>`.
 
     Raises:
-        ConfigError: the folder holds a sweep of another definition, or other things.
+        ConfigError: the folder holds another sweep or other files.
         AsnnError: it cannot be made.
     """
     folder = SweepFolder(out if out is not None else _new_folder(definition.name))
@@ -89,7 +89,7 @@ def make_folder(definition: Definition, out: Path | None) -> SweepFolder:
             raise ConfigError(
                 f"{folder.path} holds another sweep",
                 why="\n".join(changed),
-                remedy="choose another --out, or go on with that one: "
+                remedy="choose another --out, or resume that one: "
                 f"asnn sweep --resume {folder.path}",
             )
         return folder
@@ -119,14 +119,14 @@ def find_sweep(path: Path | str | None = None) -> SweepFolder:
             raise DataError(
                 f"{path} is not a sweep",
                 why="it is missing" if not folder.path.exists() else "it holds no sweep.toml",
-                remedy="begin one with `asnn sweep RECIPE --grid key=value,value`",
+                remedy="start one with `asnn sweep RECIPE --grid key=value,value`",
             )
         return folder
     found = [SweepFolder(each.parent) for each in RUNS.glob("*/sweep.toml")]
     if not found:
         raise DataError(
             f"there is no sweep in {RUNS}/",
-            remedy="begin one with `asnn sweep RECIPE --grid key=value,value`, or give its folder",
+            remedy="start one with `asnn sweep RECIPE --grid key=value,value`, or give its folder",
         )
     return max(found, key=lambda each: (os.stat(each.definition).st_mtime_ns, each.path.name))
 
@@ -136,7 +136,7 @@ def _new_folder(name: str) -> Path:
     for again in itertools.count(1):
         path = RUNS / (stem if again == 1 else f"{stem}-{again}")
         try:
-            path.mkdir(parents=True)  # who makes it has it
+            path.mkdir(parents=True)  # fails if another process made it
             return path
         except FileExistsError:
             continue

@@ -1,4 +1,4 @@
-"""What a grid is: axes of recipe keys and their values, read from what a person types."""
+"""Grids: axes of recipe keys and their values, parsed from options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ..core.errors import ConfigError
 from ..learning.recipe.overrides import parse_override
 
 OPENING = {"[": "]", "{": "}", "(": ")"}
-LONGEST_NAME = 150  # of a folder; file systems take 255 bytes, and temporary names need some
+# Of a folder. File systems allow 255 bytes, and temporary names are longer.
+MAX_NAME_LENGTH = 150
 
 Setting = tuple[str, Any]
 Point = tuple[Setting, ...]
@@ -22,30 +23,30 @@ Point = tuple[Setting, ...]
 
 @dataclass(frozen=True)
 class Axis:
-    """Recipe keys that change together, and the values that they take one after the other.
+    """Recipe keys that change together, and their values.
 
     Attributes:
         keys: such as `("coding.name",)`.
-        values: one tuple for each place on the axis, a value for each key.
+        values: one tuple for each point of the axis, with a value for each key.
     """
 
     keys: tuple[str, ...]
     values: tuple[tuple[Any, ...], ...]
 
     def points(self) -> list[Point]:
-        """Return the settings of each place on the axis."""
+        """Return the settings of each point of the axis."""
         return [tuple(zip(self.keys, values, strict=True)) for values in self.values]
 
 
 def parse_axis(text: str) -> Axis:
     """Return the axis of `key=v1,v2`, or of `key=v1,v2;other=w1,w2` for keys that change together.
 
-    Values are read as `--set` reads them. Commas and semicolons inside brackets or quotes part
-    nothing.
+    Values are parsed like those of `--set`. Commas and semicolons inside brackets or quotes do not
+    separate values.
 
     Raises:
         ConfigError: a key or a value is missing or given twice, or keys that change together have
-            unlike numbers of values.
+            different numbers of values.
     """
     keys: list[str] = []
     columns: list[list[Any]] = []
@@ -71,7 +72,7 @@ def parse_axis(text: str) -> Axis:
             f"{key} {len(column)}" for key, column in zip(keys, columns, strict=True)
         )
         raise ConfigError(
-            f"--grid {text!r} has unlike numbers of values",
+            f"--grid {text!r} has different numbers of values",
             why=f"keys that change together need as many values each: {counts}",
             remedy="give them in two --grid options to have every combination",
         )
@@ -84,7 +85,7 @@ def parse_seeds(text: str) -> list[int]:
     """Return the seeds of `3` (0, 1, 2), of `0,3,7`, or of `5,` (just 5).
 
     Raises:
-        ConfigError: it is none of these.
+        ConfigError: the text has another form.
     """
     bare = text.strip()
     pieces = [piece.strip() for piece in bare.removesuffix(",").split(",")]
@@ -95,39 +96,39 @@ def parse_seeds(text: str) -> list[int]:
         if numbers and len(set(numbers)) == len(numbers):
             return numbers
     raise ConfigError(
-        f"--seeds {text!r} says no seeds",
+        f"--seeds {text!r} is not valid",
         why="it is a number of seeds (3 means 0, 1 and 2) or different seeds with commas",
         remedy="for example --seeds 3, --seeds 0,3,7, or --seeds 5, for seed 5 alone",
     )
 
 
 def expand(axes: Sequence[Axis]) -> list[Point]:
-    """Return every combination of the axes' places, the last axis fastest."""
-    chosen = itertools.product(*(axis.points() for axis in axes))
-    return [tuple(itertools.chain.from_iterable(places)) for places in chosen]
+    """Return every combination of the axes' points; the last axis changes fastest."""
+    combinations = itertools.product(*(axis.points() for axis in axes))
+    return [tuple(itertools.chain.from_iterable(points)) for points in combinations]
 
 
 def folder_names(points: Sequence[Point]) -> list[str]:
-    """Return a folder name for each point: readable, safe on every file system, all different.
+    """Return a folder name for each point: readable, portable, and unique.
 
     >>> folder_names([(("coding.name", "direct"),), (("model.widths", [4, 8]),)])
     ['coding.name=direct', 'model.widths=4-8']
     """
     names = [",".join(f"{key}={_safe(value)}" for key, value in point) for point in points]
     names = [re.sub(r"[^\w.,=+-]", "_", name, flags=re.ASCII) for name in names]
-    folded = [name.casefold() for name in names]  # some file systems do not tell A from a
+    folded = [name.casefold() for name in names]  # some file systems ignore case
     return [
-        f"{name[: LONGEST_NAME - 9]}~{_digest(point)}"
-        if folded.count(other) > 1 or len(name) > LONGEST_NAME
+        f"{name[: MAX_NAME_LENGTH - 9]}~{_digest(point)}"
+        if folded.count(other) > 1 or len(name) > MAX_NAME_LENGTH
         else name
         for name, other, point in zip(names, folded, points, strict=True)
     ]
 
 
-def shown(value: Any) -> str:
-    """Return a value as a person writes it.
+def display(value: Any) -> str:
+    """Return a value for people to read.
 
-    >>> shown("hybrid"), shown([4, 8]), shown(True), shown(0.001)
+    >>> display("hybrid"), display([4, 8]), display(True), display(0.001)
     ('hybrid', '[4, 8]', 'true', '0.001')
     """
     if isinstance(value, str):
@@ -135,8 +136,8 @@ def shown(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
-def written(axis: Axis) -> str:
-    """Return the axis as `parse_axis` reads it."""
+def axis_text(axis: Axis) -> str:
+    """Return the text that `parse_axis` parses to the axis."""
     columns = zip(*axis.values, strict=True)
     return ";".join(
         f"{key}={','.join(_literal(value) for value in column)}"
@@ -144,17 +145,17 @@ def written(axis: Axis) -> str:
     )
 
 
-def written_value(value: Any) -> str:
-    """Return a value as `--set` reads it."""
+def value_text(value: Any) -> str:
+    """Return the text that `--set` parses to the value."""
     if isinstance(value, str) and parse_override(f"a.b={value}")[1] == value == value.strip():
         return value
     return _toml(value)
 
 
 def _literal(value: Any) -> str:
-    plain = written_value(value)
-    parted = isinstance(value, str) and (not plain or set(plain) & set(",;[](){}\"'"))
-    return _toml(value) if parted else plain
+    plain = value_text(value)
+    ambiguous = isinstance(value, str) and (not plain or set(plain) & set(",;[](){}\"'"))
+    return _toml(value) if ambiguous else plain
 
 
 def _toml(value: Any) -> str:
@@ -164,7 +165,7 @@ def _toml(value: Any) -> str:
         pairs = (f"{json.dumps(key)}={_toml(each)}" for key, each in value.items())
         return f"{{{','.join(pairs)}}}"
     if isinstance(value, str):
-        # TOML has the escapes of JSON, and wants one more character escaped.
+        # TOML strings have the escapes of JSON, and must also escape DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -174,7 +175,7 @@ def _toml(value: Any) -> str:
 def _safe(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "-".join(_safe(each) for each in value)
-    return shown(value).replace(",", "_").replace("=", "_")
+    return display(value).replace(",", "_").replace("=", "_")
 
 
 def _digest(point: Point) -> str:
@@ -182,45 +183,45 @@ def _digest(point: Point) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def _split(text: str, mark: str, whole: str) -> list[str]:
-    """Part the text at each `mark` that stands outside brackets and quotes."""
-    parts, begin, place = [], 0, 0
+def _split(text: str, separator: str, option: str) -> list[str]:
+    """Split the text at each `separator` outside brackets and quotes."""
+    parts, begin, index = [], 0, 0
     closing: list[str] = []
-    while place < len(text):
-        letter = text[place]
+    while index < len(text):
+        letter = text[index]
         if letter in "\"'":
-            end = _end_of_quote(text, place)
+            end = _end_of_quote(text, index)
             if end is None:
-                raise _unclosed(letter, whole)
-            place = end
+                raise _unclosed(letter, option)
+            index = end
         elif letter in OPENING:
             closing.append(OPENING[letter])
         elif closing and letter == closing[-1]:
             closing.pop()
-        elif letter == mark and not closing:
-            parts.append(text[begin:place])
-            begin = place + 1
-        place += 1
+        elif letter == separator and not closing:
+            parts.append(text[begin:index])
+            begin = index + 1
+        index += 1
     if closing:
-        raise _unclosed(next(k for k, v in OPENING.items() if v == closing[-1]), whole)
+        raise _unclosed(next(k for k, v in OPENING.items() if v == closing[-1]), option)
     return [*parts, text[begin:]]
 
 
 def _end_of_quote(text: str, begin: int) -> int | None:
-    place = begin + 1
-    while place < len(text):
-        if text[place] == "\\" and text[begin] == '"':
-            place += 1
-        elif text[place] == text[begin]:
-            return place
-        place += 1
+    index = begin + 1
+    while index < len(text):
+        if text[index] == "\\" and text[begin] == '"':
+            index += 1
+        elif text[index] == text[begin]:
+            return index
+        index += 1
     return None
 
 
-def _unclosed(letter: str, whole: str) -> ConfigError:
+def _unclosed(letter: str, option: str) -> ConfigError:
     return ConfigError(
-        f"--grid {whole!r} has an unclosed {letter}",
-        remedy="close it; a shell may have taken quotes away: put the whole in single quotes",
+        f"--grid {option!r} has an unclosed {letter}",
+        remedy="close it; a shell may have removed quotes: put the option in single quotes",
     )
 
 

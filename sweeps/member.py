@@ -1,4 +1,4 @@
-"""One member of a sweep: trained, or gone on with, then evaluated; its record is written last."""
+"""One member of a sweep: trained or resumed, then evaluated; its record is written last."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from .folder import RECORD
 def train_member(
     recipe: Recipe, run: Run, split: str, observer: Observer, *, stop: Callable[[], bool]
 ) -> bool:
-    """Train a member of a sweep from where it stands and evaluate it; return whether it is done.
+    """Train or resume a member of a sweep and evaluate it; return whether it is finished.
 
     Args:
-        recipe: checked.
-        run: its folder: missing, empty, interrupted or finished.
-        split: what it is evaluated on.
-        observer: is told how the training goes.
-        stop: asked after each step; once true, the state is saved and False returned.
+        recipe: of the member, checked.
+        run: its folder, which may be missing, empty, interrupted or finished.
+        split: on which it is evaluated.
+        observer: of the training.
+        stop: called after each step; once it is true, a checkpoint is saved and False returned.
 
     Raises:
-        AsnnError: it cannot be trained or evaluated.
+        AsnnError: the training or the evaluation failed.
     """
     if not run.finished:
         run.path.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def train_member(
 
 
 def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
-    """Return what a finished member does on a split, and what its training took.
+    """Return the evaluation of a finished member on a split, with figures of its training.
 
     Raises:
         DataError: its files or its data cannot be read.
@@ -64,7 +64,7 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
         device=device,
         workers=recipe.train.workers,
     ).as_dict()
-    del result["confusion"]  # a hundred classes have ten thousand figures; `asnn eval` tells them
+    del result["confusion"]  # 10,000 figures for 100 classes; `asnn eval` shows them
     summary = read_json(run.summary.read_bytes())
     return {
         "format": FORMAT,
@@ -85,7 +85,7 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
 
 
 def describe_machine(device: torch.device) -> dict[str, Any]:
-    """Return what the figures of speed depend on."""
+    """Return the hardware and software that figures of speed depend on."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
     return {
         "device": name,
@@ -97,10 +97,10 @@ def describe_machine(device: torch.device) -> dict[str, Any]:
 
 
 def require_same_recipe(recipe: Recipe, run: Run) -> None:
-    """Refuse a folder whose training is not the member's; the device may be another.
+    """Refuse a folder with another training than the member's; only the device may differ.
 
     Raises:
-        ConfigError: it has another configuration.
+        ConfigError: the configuration differs.
     """
     if not run.config.exists():
         return
@@ -115,5 +115,5 @@ def require_same_recipe(recipe: Recipe, run: Run) -> None:
                 f"{key}: there {there!r}, in the sweep {here!r}"
                 for key, (there, here) in changed.items()
             ),
-            remedy="sweep anew in another --out, or move that folder away to train it again",
+            remedy="start a new sweep in another --out, or move that folder to train it again",
         )

@@ -1,4 +1,4 @@
-"""From a definition to members whose recipes are all checked before anything is trained."""
+"""The plan of a sweep: its members, with recipes that are checked before anything is trained."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from ..learning.recipe.overrides import override
 from ..learning.recipe.schema import Recipe
 from ..models.factory import create_model
 from .definition import Definition
-from .grid import Point, expand, folder_names, shown
+from .grid import Point, display, expand, folder_names
 
-MOST_POINTS_TOLD = 3  # for each fault
+MAX_POINTS_SHOWN = 3  # for each fault
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,13 @@ class Member:
 
     Attributes:
         name: of its folder.
-        place: of its point in the grid.
+        index: of its point in the grid.
         point: the varied keys and their values.
         recipe: checked, with the member's seed.
     """
 
     name: str
-    place: int
+    index: int
     point: Point
     recipe: Recipe
 
@@ -44,7 +44,7 @@ class Member:
 
 @dataclass
 class Plan:
-    """The members of a sweep, the points that are left out and why, and notices for the user."""
+    """The members of a sweep, the points left out with their faults, and notices for the user."""
 
     members: list[Member] = field(default_factory=list)
     impossible: list[tuple[Point, list[str]]] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Plan:
 
     def points(self) -> list[Point]:
         """Return the points that are trained, in the grid's order."""
-        return list({member.place: member.point for member in self.members}.values())
+        return list({member.index: member.point for member in self.members}.values())
 
 
 def make_plan(
@@ -61,66 +61,66 @@ def make_plan(
     device: str | None = None,
     finished: Callable[[str], bool] = lambda name: False,
 ) -> Plan:
-    """Return the members of a sweep: the data are there, and every network can be built for them.
+    """Return the plan of a sweep, after checking that data exist and every network can be built.
 
-    Nothing is trained and nothing written. Data sets that are not on this machine are downloaded,
-    once, before processes that train could do so at the same time.
+    Nothing is trained or written. Missing data sets are downloaded here, once, and not by several
+    training processes at the same time.
 
     Args:
         definition: of the sweep.
-        device: where to train, instead of the recipe's own device.
-        finished: whether the member of a name needs no training, and therefore no data.
+        device: for training, instead of the recipe's own.
+        finished: whether the member of a name is finished and does not need its data.
 
     Raises:
-        ConfigError: points cannot be trained and are not to be left out, or no point can.
-        DataError: data cannot be had.
+        ConfigError: a point cannot be trained and is not to be skipped, or no point can.
+        DataError: data cannot be loaded.
     """
     plan = Plan()
     points = expand(definition.axes)
     names = folder_names(points)
     recipes: dict[int, Recipe] = {}
-    for place, point in enumerate(points):
+    for index, point in enumerate(points):
         try:
-            recipes[place], notices = resolve(definition, point, device)
+            recipes[index], notices = resolve(definition, point, device)
             plan.notices += [text for text in notices if text not in plan.notices]
         except ConfigError as error:
             plan.impossible.append((point, error.why.splitlines() or [str(error)]))
-    to_come = {
-        place: recipe
-        for place, recipe in recipes.items()
-        if not all(finished(_member_name(names[place], seed)) for seed in definition.seeds)
+    unfinished = {
+        index: recipe
+        for index, recipe in recipes.items()
+        if not all(finished(_member_name(names[index], seed)) for seed in definition.seeds)
     }
-    for place, fault in _unfit_for_data(to_come).items():
-        plan.impossible.append((points[place], [fault]))
-        del recipes[place]
+    for index, fault in _unfit_for_data(unfinished).items():
+        plan.impossible.append((points[index], [fault]))
+        del recipes[index]
     if plan.impossible and (not definition.skip_impossible or not recipes):
         raise _impossible(plan.impossible, len(points))
     plan.members = [
         Member(
-            name=_member_name(names[place], seed),
-            place=place,
-            point=points[place],
+            name=_member_name(names[index], seed),
+            index=index,
+            point=points[index],
             recipe=with_seed(recipe, seed),
         )
-        # All points of one seed before the next: a sweep that is stopped can be compared.
+        # All points of one seed before the next, so that a stopped sweep can be compared.
         for seed in definition.seeds
-        for place, recipe in recipes.items()
+        for index, recipe in recipes.items()
     ]
     return plan
 
 
 def describe(point: Point) -> str:
-    """Return a point as a person reads it."""
-    return ", ".join(f"{key}={shown(value)}" for key, value in point) or "the recipe"
+    """Return a point as text."""
+    return ", ".join(f"{key}={display(value)}" for key, value in point) or "the recipe"
 
 
 def resolve(
     definition: Definition, point: Point, device: str | None = None
 ) -> tuple[Recipe, list[str]]:
-    """Return the checked recipe of a point, with the first of the seeds, and notices for the user.
+    """Return the checked recipe of a point with the first seed, and notices for the user.
 
     Raises:
-        ConfigError: it has faults.
+        ConfigError: the recipe has faults.
     """
     settings = [*definition.changes, *point]
     settings += [("train.device", device)] if device else []
@@ -143,22 +143,22 @@ def _member_name(point: str, seed: int) -> str:
 
 
 def _unfit_for_data(recipes: Mapping[int, Recipe]) -> dict[int, str]:
-    """Return which recipes' networks cannot be built for their data, and why."""
+    """Return the faults of recipes whose network cannot be built for their data."""
     by_data: dict[str, list[int]] = {}
-    for place, recipe in recipes.items():
-        by_data.setdefault(json.dumps(recipe.data.model_dump(), default=str), []).append(place)
+    for index, recipe in recipes.items():
+        by_data.setdefault(json.dumps(recipe.data.model_dump(), default=str), []).append(index)
     unfit = {}
-    for places in by_data.values():
-        loaded = recipes[places[0]].data.load()
+    for indices in by_data.values():
+        loaded = recipes[indices[0]].data.load()
         in_shape, classes = loaded.in_shape, len(loaded.classes)
-        del loaded  # before the next is loaded
-        for place in places:
-            arguments = recipes[place].model_arguments()
+        del loaded  # before the next one is loaded
+        for index in indices:
+            arguments = recipes[index].model_arguments()
             try:
                 with torch.device("meta"):
                     create_model(**arguments, in_shape=in_shape, classes=classes)
             except AsnnError as error:
-                unfit[place] = f"model: {error}"
+                unfit[index] = f"model: {error}"
     return unfit
 
 
@@ -172,9 +172,9 @@ def _impossible(found: list[tuple[Point, list[str]]], total: int) -> ConfigError
         if len(points) == total:
             lines.append(fault)
             continue
-        more = len(points) - MOST_POINTS_TOLD
+        more = len(points) - MAX_POINTS_SHOWN
         also = f" and {more} more" if more > 0 else ""
-        lines.append(f"{'; '.join(points[:MOST_POINTS_TOLD])}{also}: {fault}")
+        lines.append(f"{'; '.join(points[:MAX_POINTS_SHOWN])}{also}: {fault}")
     count = "the only combination" if total == 1 else f"{len(found)} of {total} combinations"
     some = len(found) < total
     return ConfigError(

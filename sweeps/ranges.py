@@ -1,4 +1,4 @@
-"""What a search looks through: ranges of numbers, and choices."""
+"""Ranges of a search: intervals of numbers, and choices."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import ConfigError
-from .grid import parse_axis, written
+from .grid import axis_text, parse_axis
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 RANGE = re.compile(rf"\s*({NUMBER})\s*\.\.\s*({NUMBER})\s*(:log)?\s*")
@@ -15,14 +15,14 @@ RANGE = re.compile(rf"\s*({NUMBER})\s*\.\.\s*({NUMBER})\s*(:log)?\s*")
 
 @dataclass(frozen=True)
 class Range:
-    """A recipe key and where its value lies: between two numbers, or among choices.
+    """A recipe key with an interval or with choices for its value.
 
     Attributes:
         key: such as `train.lr`.
-        low, high: both included; whole numbers if both are. None for choices.
-        log: whether orders of magnitude count alike.
-        choices: the values; empty for numbers.
-        text: as `parse_range` reads it.
+        low, high: bounds, both included; for integers both are integers. None for choices.
+        log: whether the scale is logarithmic.
+        choices: the values; empty for an interval.
+        text: that `parse_range` parses.
     """
 
     key: str
@@ -44,7 +44,7 @@ def parse_range(text: str) -> Range:
     (0.0001, 0.01, True)
 
     Raises:
-        ConfigError: it is neither, or the range is empty.
+        ConfigError: the text has another form, or the interval is empty.
     """
     key, equals, value = text.partition("=")
     found = RANGE.fullmatch(value)
@@ -61,7 +61,7 @@ def parse_range(text: str) -> Range:
             raise ConfigError(f"--search {text!r} is empty: {low} is not less than {high}")
         if found[3] and low <= 0:
             raise ConfigError(
-                f"--search {text!r} begins at {low}", why="orders of magnitude begin above 0"
+                f"--search {text!r} begins at {low}", why="a logarithmic scale begins above 0"
             )
         return Range(key.strip(), text, low, high, log=bool(found[3]))
     try:
@@ -78,7 +78,7 @@ def parse_range(text: str) -> Range:
             f"--search {text!r} has several keys", remedy="give each a --search of its own"
         )
     choices = tuple(value for (value,) in axis.values)
-    return Range(name, written(axis), choices=choices)
+    return Range(name, axis_text(axis), choices=choices)
 
 
 def _number(text: str) -> float | int:

@@ -1,4 +1,4 @@
-"""What the members of a sweep tell together: derived from their records, at any time anew."""
+"""The results of a sweep, derived from the records of its members."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .definition import FORMAT, Definition
 from .folder import SweepFolder
 from .grid import Point
 from .plan import Member, Plan
-from .report import page
-from .run import Failure
+from .pool import Failure
+from .results_page import page
 
 FIGURES = (
     "accuracy",
@@ -29,7 +29,7 @@ Records = dict[str, dict[str, Any]]
 
 
 def read_records(plan: Plan, folder: SweepFolder, split: str) -> Records:
-    """Return the records of the members that are finished, by their names."""
+    """Return the records of the finished members, by name."""
     found = {member.name: folder.record(member.name, split) for member in plan.members}
     return {name: record for name, record in found.items() if record is not None}
 
@@ -40,7 +40,7 @@ def summarise(
     folder: SweepFolder,
     failures: Mapping[str, Failure],
 ) -> dict[str, Any]:
-    """Return the results of a sweep, as `results.json` holds them."""
+    """Return the results of a sweep, the content of `results.json`."""
     records = read_records(plan, folder, definition.split)
     groups = by_point(plan, records)
     return {
@@ -86,17 +86,17 @@ def write_results(results: dict[str, Any], folder: SweepFolder) -> None:
 def by_point(
     plan: Plan, records: Records
 ) -> list[tuple[Point, list[tuple[Member, dict[str, Any]]]]]:
-    """Return the points in the grid's order, each with its finished members and their records."""
+    """Return the points in grid order, each with its finished members and their records."""
     groups: dict[int, tuple[Point, list[tuple[Member, dict[str, Any]]]]] = {}
-    for member in sorted(plan.members, key=lambda each: each.place):
-        _, members = groups.setdefault(member.place, (member.point, []))
+    for member in sorted(plan.members, key=lambda each: each.index):
+        _, members = groups.setdefault(member.index, (member.point, []))
         if member.name in records:
             members.append((member, records[member.name]))
     return list(groups.values())
 
 
 def spread(values: Sequence[float]) -> dict[str, float | None]:
-    """Return the mean and the sample standard deviation, None where there are too few values."""
+    """Return the mean and the sample standard deviation; None for too few values."""
     return {
         "mean": statistics.fmean(values) if values else None,
         "deviation": statistics.stdev(values) if len(values) > 1 else None,

@@ -1,8 +1,8 @@
 """Search: settings that Optuna suggests one after the other, by validation accuracy alone.
 
-The study lies in the sweep's folder, `search.journal`. A trial is a member `trial-N`; one that was
-interrupted is gone on with, and one whose training failed has failed for good: a learning rate at
-which training diverges is an answer too.
+The study is the file `search.journal` in the sweep's folder. A trial is a member `trial-N`. An
+interrupted trial is resumed; a trial whose training failed stays failed, because a learning rate at
+which training diverges is a result too.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from .definition import Definition
 from .folder import SweepFolder
 from .grid import Point
 from .plan import Member, resolve, with_seed
+from .pool import Failure
 from .ranges import Range
-from .run import Failure
 
 STUDY = "sweep"
-SPLIT = "validation"  # what a search may see; the test data are for `asnn eval` afterwards
+SPLIT = "validation"  # the data of a search; test data are for `asnn eval` afterwards
 
 
 def require_optuna() -> Any:
@@ -38,7 +38,7 @@ def require_optuna() -> Any:
         raise ConfigError(
             "--search needs Optuna, which is not installed",
             why=str(error),
-            remedy="pip install 'asnn[search]', or go through values with --grid",
+            remedy="pip install 'asnn[search]', or list values with --grid",
         ) from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna
@@ -51,7 +51,7 @@ class Search:
     Args:
         definition: with ranges and a number of trials.
         folder: of the sweep.
-        device: where to train, instead of the recipe's own device.
+        device: for training, instead of the recipe's own.
 
     Raises:
         ConfigError: Optuna is not installed.
@@ -78,19 +78,21 @@ class Search:
         }
 
     def members(self) -> Iterator[Member]:
-        """Yield the members to train: interrupted ones first, then new ones, each asked for when
-        the one before has its place."""
+        """Yield the members to train: interrupted ones first, then new ones.
+
+        A new one is suggested when it is taken, with the results until then.
+        """
         states = self._optuna.trial.TrialState
         for trial in self._study.get_trials(states=(states.RUNNING,)):
             member = self._member(trial.number, trial.params)
-            if member is not None and not self._told(member):
+            if member is not None and not self._tell_result(member):
                 yield member
         while (number := len(self._study.get_trials(deepcopy=False))) < self.definition.trials:
-            # What is drawn depends on the seed and the trial alone: a search that goes on draws
-            # what it would have drawn, not once more what it began with.
+            # The random numbers depend only on the seed and the trial, so that a resumed search
+            # suggests what it would have suggested without the interruption.
             self._study.sampler = self._optuna.samplers.TPESampler(
                 seed=derived_seed(self.definition.seeds[0], number) % 2**32,
-                constant_liar=True,  # trials that run side by side should not be alike
+                constant_liar=True,  # so that parallel trials differ
             )
             trial = self._study.ask(self._distributions)
             member = self._member(trial.number, trial.params)
@@ -98,11 +100,11 @@ class Search:
                 yield member
 
     def tell(self, member: Member, failure: Failure | None) -> None:
-        """Take note of what came of a member."""
-        if failure is None and self._told(member):
+        """Record the outcome of a member."""
+        if failure is None and self._tell_result(member):
             return
         self.failures[member.name] = failure or Failure("its evaluation is missing")
-        self._fail(member.place, self.failures[member.name].what)
+        self._fail(member.index, self.failures[member.name].what)
 
     def results(self) -> list[dict[str, Any]]:
         """Return the trials, the best first: name, settings, state, validation accuracy, why."""
@@ -119,11 +121,11 @@ class Search:
         ]
         return sorted(trials, key=lambda each: -(each["validation_accuracy"] or 0.0))
 
-    def _told(self, member: Member) -> bool:
-        """Tell the study what a finished member is worth; return whether it is finished."""
+    def _tell_result(self, member: Member) -> bool:
+        """Tell the study the result of a finished member; return whether it is finished."""
         record = self.folder.record(member.name, SPLIT)
         if record is not None:
-            self._study.tell(member.place, record["validation_accuracy"])
+            self._study.tell(member.index, record["validation_accuracy"])
         return record is not None
 
     def _fail(self, number: int, why: str) -> None:
@@ -131,7 +133,7 @@ class Search:
         self._study.tell(number, state=self._optuna.trial.TrialState.FAIL)
 
     def _member(self, number: int, parameters: dict[str, Any]) -> Member | None:
-        """Return the member of a trial; None, and the trial fails, where it cannot be trained."""
+        """Return the member of a trial; None, and the trial fails, if it cannot be trained."""
         point = self._point(parameters)
         try:
             recipe, _ = resolve(self.definition, point, self.device)
@@ -153,10 +155,10 @@ def _name(number: int) -> str:
     return f"trial-{number:04d}"
 
 
-def _distribution(optuna: Any, wanted: Range) -> Any:
+def _distribution(optuna: Any, range_: Range) -> Any:
     kinds = optuna.distributions
-    if wanted.choices:
-        # By their places, for a choice may be a list.
-        return kinds.CategoricalDistribution(range(len(wanted.choices)))
-    kind = kinds.IntDistribution if isinstance(wanted.low, int) else kinds.FloatDistribution
-    return kind(wanted.low, wanted.high, log=wanted.log)
+    if range_.choices:
+        # By index, because a choice may be a list.
+        return kinds.CategoricalDistribution(range(len(range_.choices)))
+    kind = kinds.IntDistribution if isinstance(range_.low, int) else kinds.FloatDistribution
+    return kind(range_.low, range_.high, log=range_.log)

@@ -31,12 +31,12 @@ def test_students_own_example():
     assert found["why"] is None
 
 
-def test_pairing_is_what_finds_it():
-    """The negative control: with the pairs torn apart the same values tell less."""
-    whole = paired([b - a for a, b in zip(FIRST, SECOND, strict=True)])
-    torn = paired([b - a for a, b in zip(FIRST, sorted(SECOND, reverse=True), strict=True)])
-    assert torn["difference"] == pytest.approx(whole["difference"])
-    assert torn["p"] > 0.1 > whole["p"]
+def test_negative_control_unpaired_values():
+    """The same values in other pairs are not significant."""
+    pairs = paired([b - a for a, b in zip(FIRST, SECOND, strict=True)])
+    shuffled = paired([b - a for a, b in zip(FIRST, sorted(SECOND, reverse=True), strict=True)])
+    assert shuffled["difference"] == pytest.approx(pairs["difference"])
+    assert shuffled["p"] > 0.1 > pairs["p"]
 
 
 @given(
@@ -58,7 +58,7 @@ def test_equals_scipy(pairs):
     ("differences", "why"),
     [([], TOO_FEW), ([0.1], TOO_FEW), ([0.0, 0.0], ALL_EQUAL), ([0.3 - 0.1, 0.2, 0.2], ALL_EQUAL)],
 )
-def test_what_cannot_be_told_is_none(differences, why):
+def test_too_few_pairs_and_no_spread(differences, why):
     found = paired(differences)
     assert found["why"] == why
     assert [found[key] for key in ("t", "p", "low", "high")] == [None] * 4
@@ -74,28 +74,28 @@ def test_holm_as_in_r():
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_lies_between_the_plain_and_bonferroni(values):
+def test_holm_lies_between_uncorrected_and_bonferroni(values):
     for plain, corrected in zip(values, holm(values), strict=True):
         assert plain <= corrected <= min(1.0, len(values) * plain)
 
 
 def sweep_of(grid, seeds, accuracy, left_out=()):
-    """A plan and records: `accuracy(settings, seed)` says what each member does."""
+    """A plan and records; `accuracy(settings, seed)` is the accuracy of a member."""
     axes = tuple(parse_axis(text) for text in grid)
     definition = Definition("test", {}, axes=axes, seeds=tuple(seeds))
     plan, records = Plan(), {}
-    for place, point in enumerate(expand(axes)):
-        if place in left_out:
+    for index, point in enumerate(expand(axes)):
+        if index in left_out:
             continue
         for seed in seeds:
-            name = f"{place}-{seed}"
-            plan.members.append(Member(name, place, point, _Seeded(seed)))
+            name = f"{index}-{seed}"
+            plan.members.append(Member(name, index, point, _Seeded(seed)))
             records[name] = {"accuracy": accuracy(dict(point), seed)}
     return definition, plan, records
 
 
 class _Seeded:
-    """As much of a recipe as is compared."""
+    """The part of a recipe that is compared."""
 
     def __init__(self, seed):
         self.train = type("Train", (), {"seed": seed})
@@ -109,19 +109,19 @@ def accuracy(settings, seed):
 GRID = ["coding.name=direct,hybrid", "coding.steps=2,3,4"]
 
 
-def test_a_value_is_compared_with_the_first_of_its_key_and_all_else_equal():
+def test_values_are_compared_with_the_first_one_with_all_else_equal():
     definition, plan, records = sweep_of(GRID, [0, 1, 5], accuracy)
     found = compare(definition, plan, records)
-    told = [(each["from"], each["to"], each["others"]) for each in found["single"]]
+    settings = [(each["from"], each["to"], each["others"]) for each in found["single"]]
     name = ({"coding.name": "direct"}, {"coding.name": "hybrid"})
-    assert told == [
+    assert settings == [
         *((*name, {"coding.steps": steps}) for steps in (2, 3, 4)),
         ({"coding.steps": 2}, {"coding.steps": 3}, {"coding.name": "direct"}),
         ({"coding.steps": 2}, {"coding.steps": 3}, {"coding.name": "hybrid"}),
         ({"coding.steps": 2}, {"coding.steps": 4}, {"coding.name": "direct"}),
         ({"coding.steps": 2}, {"coding.steps": 4}, {"coding.name": "hybrid"}),
     ]
-    # The noise does not depend on the code, so that just the effect is left of each pair.
+    # The noise does not depend on the code, so each difference is the effect itself.
     for each in found["single"][:3]:
         assert each["difference"] == pytest.approx(0.1) and each["why"] == ALL_EQUAL
     by_hand = [
@@ -147,13 +147,13 @@ def test_pooled_takes_all_pairs():
     ]
     assert four["difference"] == pytest.approx(sum(by_hand) / 4)
     assert four["t"] == pytest.approx(statistics.mean(by_hand) / (statistics.stdev(by_hand) / 2))
-    # Holm over the two that have a p at all.
+    # Holm over the two with a p value.
     smaller, greater = sorted([three["p"], four["p"]])
     corrected = sorted([three["p_holm"], four["p_holm"]])
     assert corrected == pytest.approx([min(1, 2 * smaller), max(greater, min(1, 2 * smaller))])
 
 
-def test_partners_that_are_missing_make_no_pairs():
+def test_missing_members_make_no_pairs():
     definition, plan, records = sweep_of(GRID, [0, 1, 2], accuracy, left_out=[3])  # hybrid, 2 steps
     del records["1-1"]  # direct, 3 steps, seed 1 has failed
     found = compare(definition, plan, records)

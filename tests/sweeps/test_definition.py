@@ -1,4 +1,4 @@
-"""Definitions as files and commands; plans, whose members are checked before any is trained."""
+"""Definitions as files and commands; plans with checked members."""
 
 import shlex
 
@@ -22,7 +22,7 @@ def define(*grid, changes=(), **options):
     return Definition("digits", DIGITS, changes=tuple(changes), axes=axes, **options)
 
 
-def test_a_definition_is_read_as_it_was_written(tmp_path):
+def test_definition_file_round_trip(tmp_path):
     made = define(
         "model.widths=[4,8],[8]",
         "coding.steps=2,4;train.lr=1e-3,0.1",
@@ -37,7 +37,7 @@ def test_a_definition_is_read_as_it_was_written(tmp_path):
     assert found == made and differences(found, made) == []
 
 
-def test_the_command_says_it_all():
+def test_command_contains_the_definition():
     made = define(
         "model.widths=[4,8],[8]",
         "coding.steps=2,4;train.lr=1e-3,0.1",
@@ -73,7 +73,7 @@ def test_differences_are_named():
         ([], {"split": "tests"}, "did you mean 'test'"),
     ],
 )
-def test_what_is_no_sweep(grid, options, says):
+def test_invalid_definitions(grid, options, says):
     with pytest.raises(ConfigError) as caught:
         define(*grid, **options)
     assert says in f"{caught.value} {caught.value.remedy}"
@@ -87,7 +87,7 @@ def test_what_is_no_sweep(grid, options, says):
         ("x: 1", "does not define a sweep"),
     ],
 )
-def test_a_damaged_definition(tmp_path, content, says):
+def test_damaged_definition_files(tmp_path, content, says):
     (tmp_path / "sweep.toml").write_text(content)
     with pytest.raises(DataError, match=says):
         read_definition(tmp_path / "sweep.toml")
@@ -108,7 +108,7 @@ def test_members_and_their_recipes():
     assert len(plan.points()) == 4
 
 
-def test_all_impossible_points_are_told_together():
+def test_all_impossible_points_are_reported_together():
     with pytest.raises(ConfigError) as caught:
         make_plan(define("coding.name=direct,hybrid", "coding.steps=1,2", "train.lr=1e-3,-1"))
     assert str(caught.value).startswith("5 of 8 combinations cannot be trained")
@@ -117,7 +117,7 @@ def test_all_impossible_points_are_told_together():
     assert caught.value.remedy == "--skip-impossible leaves them out"
 
 
-def test_impossible_points_are_left_out_where_that_is_wanted():
+def test_impossible_points_can_be_skipped():
     grid = ["coding.name=direct,hybrid", "coding.steps=1,2"]
     plan = make_plan(define(*grid, skip_impossible=True))
     assert [dict(point) for point, _ in plan.impossible] == [
@@ -128,8 +128,8 @@ def test_impossible_points_are_left_out_where_that_is_wanted():
         make_plan(define("coding.nme=a,b", skip_impossible=True))
 
 
-def test_a_network_is_built_for_the_data_that_it_is_to_see(tmp_path):
-    """MS-ResNet-104 halves its images; a recipe alone does not know that they are 12x12."""
+def test_networks_are_checked_with_their_data(tmp_path):
+    """MS-ResNet-104 halves its images, and only the data set shows that they are 12x12."""
     images = np.zeros((60, 1, 12, 12), np.uint8)
     np.savez(tmp_path / "x.npz", x_train=images, y_train=np.arange(60) % 3)
     data = {"data.name": "npz", "data.path": str(tmp_path / "x.npz"), "augment.crop": 0}
@@ -142,14 +142,14 @@ def test_a_network_is_built_for_the_data_that_it_is_to_see(tmp_path):
     assert faults == ["model: depth 104 halves its images, which cannot be done with (3, 3)"]
 
 
-def test_data_that_are_missing_are_not_asked_for_when_all_is_finished():
+def test_finished_members_do_not_need_their_data():
     made = define(changes=[("data.name", "npz"), ("data.path", "none.npz")])
     with pytest.raises(DataError, match="none.npz"):
         make_plan(made)
     assert len(make_plan(made, finished=lambda name: name == "seed=0").members) == 1
 
 
-def test_a_folder_is_one_sweep(tmp_path):
+def test_folder_holds_a_single_sweep(tmp_path):
     made = define("coding.steps=2,3")
     folder = make_folder(made, tmp_path / "a")
     assert make_folder(made, tmp_path / "a").path == folder.path
@@ -161,7 +161,7 @@ def test_a_folder_is_one_sweep(tmp_path):
         make_folder(made, tmp_path / "b")
 
 
-def test_the_newest_sweep_is_found(tmp_path, monkeypatch):
+def test_newest_sweep_is_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="there is no sweep in runs/"):
         find_sweep()
@@ -173,11 +173,11 @@ def test_the_newest_sweep_is_found(tmp_path, monkeypatch):
         find_sweep("runs")
 
 
-def test_a_folder_that_holds_another_training_is_refused(tmp_path):
+def test_folder_with_another_training_is_refused(tmp_path):
     member = make_plan(define("coding.steps=2,3")).members[0]
     folder = SweepFolder(tmp_path)
     run = folder.run(member.name)
-    require_same_recipe(member.recipe, run)  # there is nothing yet
+    require_same_recipe(member.recipe, run)  # the folder is missing
     run.path.mkdir()
     run.config.write_text(member.recipe.toml())
     require_same_recipe(member.recipe, run)

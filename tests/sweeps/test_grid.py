@@ -1,4 +1,4 @@
-"""Grids as people type them: values, commas inside values, names of folders."""
+"""Grids from options: values, commas inside values, folder names."""
 
 import re
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asnn.core import ConfigError
 from asnn.sweeps import Axis, parse_axis, parse_seeds
-from asnn.sweeps.grid import expand, folder_names, shown, written, written_value
+from asnn.sweeps.grid import axis_text, display, expand, folder_names, value_text
 
 
 @pytest.mark.parametrize(
@@ -26,10 +26,10 @@ from asnn.sweeps.grid import expand, folder_names, shown, written, written_value
         ("a.b=x,y;c.d=1,2", ("a.b", "c.d"), (("x", 1), ("y", 2))),
     ],
 )
-def test_what_an_axis_says(text, keys, values):
+def test_parsed_axes(text, keys, values):
     axis = parse_axis(text)
     assert (axis.keys, axis.values) == (keys, values)
-    # True is 1 to Python, and is not to a recipe.
+    # True equals 1 in Python, but not in a recipe.
     assert [[type(v) for v in row] for row in axis.values] == [
         [type(v) for v in row] for row in values
     ]
@@ -47,17 +47,17 @@ def test_what_an_axis_says(text, keys, values):
         ("a.b=x,", "has an empty value"),
         ("a.b=[1,2", "has an unclosed ["),
         ("a.b='x", "has an unclosed '"),
-        ("a.b=x,y;c.d=1", "unlike numbers of values: .*a.b 2, c.d 1"),
+        ("a.b=x,y;c.d=1", "different numbers of values: .*a.b 2, c.d 1"),
         ("a.b=x;a.b=y", "names a key twice"),
         ("a.b=x,y,x", "has a value twice"),
     ],
 )
-def test_what_is_no_axis(text, says):
+def test_invalid_axes(text, says):
     with pytest.raises(ConfigError, match=says.replace("[", r"\[") if "unclosed" in says else says):
         parse_axis(text)
 
 
-def test_equal_rows_are_a_fault_and_equal_columns_are_not():
+def test_equal_rows_are_refused_and_equal_columns_are_not():
     assert parse_axis("a.b=x,x;c.d=1,2").values == (("x", 1), ("x", 2))
     assert parse_axis("a.b=1,true").values == ((1,), (True,))
 
@@ -69,22 +69,22 @@ settings = scalars | st.lists(scalars, max_size=3)
 
 
 @given(st.lists(settings, min_size=1, max_size=4, unique_by=repr), st.booleans())
-def test_an_axis_is_read_as_it_is_written(values, together):
+def test_axis_text_round_trip(values, together):
     keys = ("train.one", "train.two") if together else ("train.one",)
-    axis = Axis(keys, tuple((value, place)[: len(keys)] for place, value in enumerate(values)))
-    assert repr(parse_axis(written(axis))) == repr(axis)
+    axis = Axis(keys, tuple((value, index)[: len(keys)] for index, value in enumerate(values)))
+    assert repr(parse_axis(axis_text(axis))) == repr(axis)
 
 
 @given(settings)
-def test_a_value_is_read_as_it_is_written(value):
+def test_value_text_round_trip(value):
     from asnn.learning import parse_override
 
-    found = parse_override(f"a.b={written_value(value)}")[1]
+    found = parse_override(f"a.b={value_text(value)}")[1]
     assert (found, type(found)) == (value, type(value))
 
 
 @given(st.text(max_size=30))
-def test_no_text_breaks_the_reader(text):
+def test_parser_accepts_or_refuses_any_text(text):
     try:
         axis = parse_axis(f"a.b={text}")
     except ConfigError:
@@ -101,8 +101,8 @@ def test_seeds(text, seeds):
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "a", "1,1", "1,,2", ",", "99999999"])
-def test_what_are_no_seeds(text):
-    with pytest.raises(ConfigError, match="says no seeds"):
+def test_invalid_seeds(text):
+    with pytest.raises(ConfigError, match="is not valid"):
         parse_seeds(text)
 
 
@@ -117,7 +117,7 @@ def test_the_product_of_two_axes():
     assert expand([]) == [()]
 
 
-def test_names_of_folders_by_hand():
+def test_folder_names_by_hand():
     points = expand([parse_axis("model.widths=[4,8],[16]"), parse_axis("train.lr=1e-3,0.5")])
     assert folder_names(points) == [
         "model.widths=4-8,train.lr=0.001",
@@ -125,13 +125,13 @@ def test_names_of_folders_by_hand():
         "model.widths=16,train.lr=0.001",
         "model.widths=16,train.lr=0.5",
     ]
-    unlike = folder_names([(("a.b", "x/y"),), (("a.b", "x_y"),), (("a.b", "X_y"),)])
-    assert all(re.fullmatch(r"a\.b=[xX]_y~[0-9a-f]{8}", name) for name in unlike)
-    assert len(set(unlike)) == 3
+    similar = folder_names([(("a.b", "x/y"),), (("a.b", "x_y"),), (("a.b", "X_y"),)])
+    assert all(re.fullmatch(r"a\.b=[xX]_y~[0-9a-f]{8}", name) for name in similar)
+    assert len(set(similar)) == 3
 
 
 @given(st.lists(st.tuples(texts, settings), min_size=1, max_size=5, unique_by=repr))
-def test_names_of_folders_are_safe_and_differ(pairs):
+def test_folder_names_are_portable_and_unique(pairs):
     points = [(("data.path", text), ("train.x", value)) for text, value in pairs]
     names = folder_names(points)
     assert len({name.casefold() for name in names}) == len(names)
@@ -140,8 +140,8 @@ def test_names_of_folders_are_safe_and_differ(pairs):
         assert not set(name) & set('/\\:*?"<>| \t\0[]{}') and name not in ("", ".", "..")
 
 
-def test_how_values_are_shown():
-    assert [shown(value) for value in ("x", 1, 0.5, True, ["a", 2])] == [
+def test_displayed_values():
+    assert [display(value) for value in ("x", 1, 0.5, True, ["a", 2])] == [
         "x",
         "1",
         "0.5",

@@ -1,4 +1,4 @@
-"""Results, derived from records: figures by hand, the page, the picture."""
+"""Results derived from records: values by hand, the page, the figure."""
 
 import json
 import statistics
@@ -7,12 +7,12 @@ import pytest
 from PIL import Image
 
 from asnn.sweeps import Definition, parse_axis
+from asnn.sweeps.figure import draw_results
 from asnn.sweeps.folder import make_folder
-from asnn.sweeps.picture import draw_results
 from asnn.sweeps.plan import Member, Plan
-from asnn.sweeps.report import page, plus_minus, results_table, short_names
+from asnn.sweeps.pool import Failure
 from asnn.sweeps.results import summarise, write_results
-from asnn.sweeps.run import Failure
+from asnn.sweeps.results_page import page, plus_minus, results_table, short_names
 
 ACCURACY = {
     ("direct", 2): [0.90, 0.92, 0.91],
@@ -51,22 +51,22 @@ def record(accuracy, seed, steps):
 
 @pytest.fixture
 def sweep(tmp_path):
-    """Write the members' records; `missing` of them are not there. Definition, plan, folder."""
+    """Write the records of the members except `missing`; return definition, plan and folder."""
 
     def make(*grid, missing=()):
         axes = tuple(parse_axis(text) for text in grid)
         definition = Definition("digits", {"name": "digits"}, axes=axes, seeds=(0, 1, 2))
         folder = make_folder(definition, tmp_path / "sweep")
-        plan, place = Plan(), 0
+        plan, index = Plan(), 0
         from asnn.sweeps.grid import expand
 
-        for place, point in enumerate(expand(axes)):
+        for index, point in enumerate(expand(axes)):
             settings = dict(point)
             code = settings.get("coding.name", "direct")
             steps = settings.get("coding.steps", 4)
             for seed in range(3):
-                name = f"{place}-{seed}"
-                plan.members.append(Member(name, place, point, Recipe(seed)))
+                name = f"{index}-{seed}"
+                plan.members.append(Member(name, index, point, Recipe(seed)))
                 if name not in missing:
                     (folder.path / name).mkdir()
                     content = record(ACCURACY[code, steps][seed], seed, steps)
@@ -97,7 +97,7 @@ def test_means_and_deviations(sweep):
     json.dumps(results, allow_nan=False)
 
 
-def test_members_that_are_missing_or_have_failed(sweep):
+def test_missing_and_failed_members(sweep):
     made = sweep(*GRID, missing=["0-1", "0-2", "3-0", "3-1", "3-2"])
     made[1].impossible.append(((("coding.steps", 1),), ["needs 2 steps"]))
     results = summarise(*made, {"0-1": Failure("it broke", "because", "mend it")})
@@ -109,16 +109,16 @@ def test_members_that_are_missing_or_have_failed(sweep):
         {"name": "0-1", "what": "it broke", "why": "because", "remedy": "mend it"}
     ]
     text = page(results)
-    assert "4 members are still to be trained" in text
+    assert "4 members are not trained yet" in text
     assert "Failed: 0-1: it broke." in text
     assert "- coding.steps=1: needs 2 steps" in text
     assert "| hybrid | 4 | 0 | – | – | – |" in text
     assert "fewer than 2 pairs" in text
     json.dumps(results, allow_nan=False)
-    draw_results(made[2].picture, results)
+    draw_results(made[2].figure, results)
 
 
-def test_records_of_another_split_do_not_count(sweep):
+def test_records_of_another_split_are_not_used(sweep):
     definition, plan, folder = sweep(*GRID)
     path = folder.path / "0-0/evaluation.json"
     path.write_text(path.read_text().replace('"test"', '"train"'))
@@ -127,7 +127,7 @@ def test_records_of_another_split_do_not_count(sweep):
     assert results["missing"] == ["0-0", "0-1"] and results["points"][0]["n"] == 1
 
 
-def test_the_page_says_what_it_rests_on(sweep):
+def test_page_lists_the_conditions(sweep):
     definition, plan, folder = sweep(*GRID)
     write_results(summarise(definition, plan, folder, {}), folder)
     text = folder.report.read_text()
@@ -158,11 +158,11 @@ def test_tables_fit_a_terminal(sweep):
 @pytest.mark.parametrize(
     "grid", [GRID, ("coding.name=direct,hybrid",), ("coding.steps=2,4;train.lr=1,2",), ()]
 )
-def test_a_picture_for_every_kind_of_grid(sweep, grid):
+def test_figure_of_every_kind_of_grid(sweep, grid):
     definition, plan, folder = sweep(*grid)
     results = summarise(definition, plan, folder, {})
-    draw_results(folder.picture, results)
-    with Image.open(folder.picture) as image:
+    draw_results(folder.figure, results)
+    with Image.open(folder.figure) as image:
         assert image.format == "PNG" and image.width > 600
         colours = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
     assert (0, 0x72, 0xB2) in colours  # the first of the palette

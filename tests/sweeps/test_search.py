@@ -1,4 +1,4 @@
-"""Search: ranges as people type them, and trials that Optuna suggests, without training."""
+"""Search: ranges from options, and trials of Optuna, without training."""
 
 import json
 
@@ -9,8 +9,8 @@ from asnn.core import ConfigError
 from asnn.learning import read_document
 from asnn.sweeps import Definition, read_definition
 from asnn.sweeps.folder import make_folder
+from asnn.sweeps.pool import Failure
 from asnn.sweeps.ranges import parse_range
-from asnn.sweeps.run import Failure
 from asnn.sweeps.search import Search, require_optuna
 
 DIGITS = read_document(recipe_file("digits"))
@@ -29,7 +29,7 @@ DIGITS = read_document(recipe_file("digits"))
 def test_ranges(text, low, high, log):
     found = parse_range(text)
     assert (found.low, found.high, found.log, found.choices) == (low, high, log, ())
-    # Whole numbers are sought among whole numbers, where both ends are whole.
+    # The interval is one of integers if both bounds are integers.
     assert (type(found.low), type(found.high)) == (type(low), type(high))
 
 
@@ -50,7 +50,7 @@ def test_choices():
         ("a.b=1,2;c.d=3,4", "has several keys"),
     ],
 )
-def test_what_is_no_range(text, says):
+def test_invalid_ranges(text, says):
     with pytest.raises(ConfigError, match=says):
         parse_range(text)
 
@@ -68,13 +68,13 @@ def define(*searches, trials=6):
 SEARCHES = ("train.lr=1e-4..1e-2:log", "model.hidden=8..32", "model.widths=[4,8],[16]")
 
 
-def test_a_definition_is_read_as_it_was_written(tmp_path):
+def test_definition_file_round_trip(tmp_path):
     made = define(*SEARCHES)
     (tmp_path / "sweep.toml").write_text(made.toml())
     assert read_definition(tmp_path / "sweep.toml") == made
     assert "--search train.lr=1e-4..1e-2:log" in made.command()
     assert "--trials 6" in made.command() and "--split" not in made.command()
-    with pytest.raises(ConfigError, match="train.seed is no key for --search"):
+    with pytest.raises(ConfigError, match="train.seed is not a key for --search"):
         define("train.seed=1..5")
 
 
@@ -99,8 +99,8 @@ def searched(tmp_path, **options):
     return Search(definition, folder), folder
 
 
-def worth(member):
-    """The nearer to a rate of 1e-3, the better."""
+def score(member):
+    """The nearer to a learning rate of 1e-3, the better."""
     import math
 
     return 1 - abs(math.log10(member.recipe.train.lr) + 3) / 2
@@ -111,7 +111,7 @@ def test_trials_lie_in_their_ranges_and_the_best_comes_first(tmp_path):
     members = []
     for member in search.members():
         members.append(member)
-        finish(folder, member, worth(member))
+        finish(folder, member, score(member))
         search.tell(member, None)
     assert [member.name for member in members] == [f"trial-{i:04d}" for i in range(6)]
     for member in members:
@@ -120,20 +120,20 @@ def test_trials_lie_in_their_ranges_and_the_best_comes_first(tmp_path):
         assert member.recipe.model.options()["widths"] in ([4, 8], [16])
         assert member.seed == 0
     results = search.results()
-    best = max(members, key=worth)
+    best = max(members, key=score)
     assert results[0]["name"] == best.name
-    assert results[0]["validation_accuracy"] == pytest.approx(worth(best))
+    assert results[0]["validation_accuracy"] == pytest.approx(score(best))
     assert results[0]["settings"] == dict(best.point)
     assert search.failures == {}
 
 
-def test_an_interrupted_search_goes_on(tmp_path):
+def test_interrupted_search_is_resumed(tmp_path):
     search, folder = searched(tmp_path)
     coming = search.members()
     first, second, third = (next(coming) for _ in range(3))
     finish(folder, first, 0.5)
     search.tell(first, None)
-    finish(folder, second, 0.7)  # killed before it was told
+    finish(folder, second, 0.7)  # killed before the study had the result
     again, _ = searched(tmp_path)
     members = []
     for member in again.members():
@@ -146,34 +146,34 @@ def test_an_interrupted_search_goes_on(tmp_path):
     assert list(searched(tmp_path)[0].members()) == []
 
 
-def points_of(search, folder, most=99):
+def points_of(search, folder, limit=99):
     points = []
-    for member, _ in zip(search.members(), range(most), strict=False):
-        finish(folder, member, worth(member))
+    for member, _ in zip(search.members(), range(limit), strict=False):
+        finish(folder, member, score(member))
         search.tell(member, None)
         points.append(member.point)
     return points
 
 
-def test_an_interrupted_search_draws_what_it_would_have_drawn(tmp_path):
-    """Beyond the ten trials that are random, to those that learn from the others."""
+def test_interrupted_search_suggests_the_same_trials(tmp_path):
+    """Beyond the ten random trials, up to those that depend on earlier ones."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
-    whole = points_of(*searched(tmp_path / "a", trials=14))
+    uninterrupted = points_of(*searched(tmp_path / "a", trials=14))
     parts = [
         point for _ in range(3) for point in points_of(*searched(tmp_path / "b", trials=14), 5)
     ]
-    assert whole == parts
-    assert len({str(point) for point in whole}) == 14
+    assert uninterrupted == parts
+    assert len({str(point) for point in uninterrupted}) == 14
 
 
-def test_a_trial_that_fails_has_failed_and_the_search_goes_on(tmp_path):
+def test_failed_trial_stays_failed_and_the_search_continues(tmp_path):
     search, folder = searched(tmp_path, trials=3)
     for member in search.members():
         if member.name == "trial-0001":
             search.tell(member, Failure("the loss is nan"))
         elif member.name == "trial-0002":
-            search.tell(member, None)  # it says that it is done, and left nothing
+            search.tell(member, None)  # finished without a record
         else:
             finish(folder, member, 0.3)
             search.tell(member, None)
@@ -185,7 +185,7 @@ def test_a_trial_that_fails_has_failed_and_the_search_goes_on(tmp_path):
     }
 
 
-def test_settings_that_cannot_be_trained_are_failed_trials(tmp_path):
+def test_impossible_settings_are_failed_trials(tmp_path):
     pytest.importorskip("optuna")
     definition = define("coding.name=hybrid,direct", "coding.steps=1..2", trials=12)
     search = Search(definition, make_folder(definition, tmp_path / "s"))

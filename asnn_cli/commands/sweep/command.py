@@ -1,4 +1,4 @@
-"""`asnn sweep`: a grid over recipe keys and seeds, a run for each, and what they tell together."""
+"""`asnn sweep`: a run for each point of a grid and each seed, and their comparison."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from ...terminal import completion, console
 from ...terminal.exits import FAILURE
 
-MOST_COMPARISONS_SHOWN = 12  # results.md has them all
+MAX_COMPARISONS_SHOWN = 12  # results.md has all
 
 
 def sweep(
@@ -18,7 +18,7 @@ def sweep(
         str | None,
         typer.Argument(
             metavar="RECIPE|FILE.toml",
-            help="A built-in recipe or a file; with --resume, the sweep to go on with.",
+            help="A built-in recipe or a file; with --resume, the sweep to resume.",
             show_default="digits",
             autocompletion=completion.recipes_or(completion.sweeps),
         ),
@@ -44,19 +44,19 @@ def sweep(
         typer.Option(
             "--search",
             metavar="KEY=LOW..HIGH[:log]",
-            help="Instead of --grid: seek the value with the best validation accuracy, "
+            help="Instead of --grid: search the value with the best validation accuracy, "
             "or among choices, KEY=A,B. Needs asnn[search]. Repeatable.",
         ),
     ] = None,
     trials: Annotated[
         int | None,
-        typer.Option(min=1, help="Settings that a search tries.", show_default="20"),
+        typer.Option(min=1, help="Number of trials of a search.", show_default="20"),
     ] = None,
     seeds: Annotated[
         str | None,
         typer.Option(
             metavar="N|A,B...",
-            help="3 is seeds 0, 1 and 2; 0,3,7 are those; '5,' is 5 alone.",
+            help="3 means seeds 0, 1 and 2; 0,3,7 and '5,' list seeds.",
             show_default="the recipe's",
         ),
     ] = None,
@@ -64,20 +64,20 @@ def sweep(
         int | None,
         typer.Option(
             min=1,
-            help="Trainings at a time; they share the cores.",
+            help="Trainings at the same time; they share the cores.",
             show_default="one per core, on other devices 1",
         ),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the sweep; one that holds it already is gone on with.",
+            help="Folder of the sweep; if it contains the same sweep, that is resumed.",
             show_default="runs/sweep-RECIPE-TIME",
         ),
     ] = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Where the data set's files are; missing ones are downloaded to it."),
+        typer.Option(help="Folder of the data set's files; missing ones are downloaded to it."),
     ] = None,
     device: Annotated[
         str | None,
@@ -98,12 +98,13 @@ def sweep(
     skip_impossible: Annotated[
         bool,
         typer.Option(
-            "--skip-impossible", help="Leave out combinations that cannot be trained, and say so."
+            "--skip-impossible",
+            help="Leave out and list combinations that cannot be trained.",
         ),
     ] = False,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with a sweep: the one given, or the newest."),
+        typer.Option("--resume", help="Resume a sweep: the given one, or the newest."),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check and list the members, and stop.")
@@ -114,9 +115,9 @@ def sweep(
 ) -> None:
     """Train a grid of settings over several seeds, and compare them.
 
-    Each member is a run of its own in the sweep's folder, trained and evaluated in a process of
-    its own. A sweep that was stopped goes on with --resume; a finished one only writes its
-    results anew: results.json and results.md.
+    Each member is a run in the sweep's folder, trained and evaluated in its own process. --resume
+    continues a stopped sweep, and writes the results of a finished one again: results.json and
+    results.md.
 
     Examples:
 
@@ -131,29 +132,32 @@ def sweep(
     asnn sweep --resume runs/sweep-digits-20260101-120000 --json | jq '.points[].accuracy'
     """
     from ....core.errors import ConfigError
+    from ....sweeps.define import define
     from ....sweeps.definition import read_definition
     from ....sweeps.folder import SweepFolder, find_sweep, make_folder
     from ....sweeps.grid import parse_axis
     from ....sweeps.plan import make_plan
     from ....sweeps.ranges import parse_range
     from ....sweeps.search import require_optuna
-    from .definition import define
+    from ...recipe_files import DEFAULT, recipe_file
     from .search import run_search
 
     if resume:
         others = (grid, search, trials, changes, seeds, out, data_dir, split)
         if any(others) or skip_impossible or dry_run:
             raise ConfigError(
-                "--resume goes on with the sweep's own definition",
+                "--resume uses the sweep's own definition",
                 why="options other than --device, --jobs and --json would make it another sweep",
-                remedy="leave them out, or begin anew without --resume",
+                remedy="leave them out, or start a new sweep without --resume",
             )
         folder = find_sweep(recipe)
         definition = read_definition(folder.definition)
     else:
         folder = SweepFolder(out) if out else None
+        recipe = recipe or DEFAULT
         definition = define(
-            recipe or "digits",
+            recipe,
+            recipe_file(recipe),
             changes=changes or [],
             data_dir=data_dir,
             seeds=seeds,
@@ -170,26 +174,28 @@ def sweep(
         return folder is not None and folder.record(name, definition.split) is not None
 
     plan = make_plan(definition, device=device, finished=finished)
-    _tell_plan(plan)
+    _show_plan(plan)
     if dry_run:
         _show_members(plan, definition.trials, as_json)
         return
     if folder is None or not resume:
         folder = make_folder(definition, out)
-    with folder.lock() as claim:
+    with folder.lock() as lock_fd:
         if definition.ranges:
-            jobs = jobs or _usual_jobs(plan.members)
-            results, code = run_search(definition, folder, device=device, jobs=jobs, claim=claim)
+            jobs = jobs or _default_jobs(plan.members)
+            results, code = run_search(
+                definition, folder, device=device, jobs=jobs, lock_fd=lock_fd
+            )
         else:
-            results, code = _train(definition, plan, folder, jobs, claim)
-            _tell_results(results, folder)
+            results, code = _train(definition, plan, folder, jobs, lock_fd)
+            _show_results(results, folder)
     if as_json:
         console.print_json(results)
     if code:
         raise typer.Exit(code)
 
 
-def _tell_plan(plan: Any) -> None:
+def _show_plan(plan: Any) -> None:
     from ....sweeps.plan import describe
 
     for text in plan.notices:
@@ -202,7 +208,7 @@ def _show_members(plan: Any, trials: int, as_json: bool) -> None:
     if trials:
         if as_json:
             console.print_json({"trials": trials})
-        console.note(f"fine: {trials} trials")
+        console.note(f"the search is valid: {trials} trials")
         return
     if as_json:
         console.print_json(
@@ -218,17 +224,17 @@ def _show_members(plan: Any, trials: int, as_json: bool) -> None:
         )
     else:
         console.emit("".join(f"{member.name}\n" for member in plan.members))
-    console.note(f"fine: {len(plan.members)} trainings")
+    console.note(f"the sweep is valid: {len(plan.members)} trainings")
 
 
 def _train(
-    definition: Any, plan: Any, folder: Any, jobs: int | None, claim: int | None
+    definition: Any, plan: Any, folder: Any, jobs: int | None, lock_fd: int | None
 ) -> tuple[dict[str, Any], int]:
-    """Train what is missing and write the results; return them and the exit code."""
+    """Train the missing members and write the results; return them and the exit code."""
+    from ....sweeps.figure import draw_results
     from ....sweeps.member import require_same_recipe
-    from ....sweeps.picture import draw_results
+    from ....sweeps.pool import run_members
     from ....sweeps.results import read_records, summarise, write_results
-    from ....sweeps.run import run_members
     from ...terminal.signals import StopSignals
     from .progress import SweepProgress
 
@@ -239,34 +245,34 @@ def _train(
     if todo:
         for member in plan.members:
             require_same_recipe(member.recipe, folder.run(member.name))
-        jobs = min(jobs or _usual_jobs(todo), len(todo))
+        jobs = min(jobs or _default_jobs(todo), len(todo))
         progress = SweepProgress(definition, plan, folder, todo, jobs)
         with StopSignals() as stop:
             failures = run_members(
-                todo, folder, definition.split, progress, jobs=jobs, stop=stop, claim=claim
+                todo, folder, definition.split, progress, jobs=jobs, stop=stop, lock_fd=lock_fd
             )
         stopped = stop.exit_code if stop() else 0
     results = summarise(definition, plan, folder, failures)
     write_results(results, folder)
-    draw_results(folder.picture, results)
+    draw_results(folder.figure, results)
     return results, stopped or (FAILURE if results["failed"] else 0)
 
 
-def _usual_jobs(members: list[Any]) -> int:
+def _default_jobs(members: list[Any]) -> int:
     from ....learning.device import find_device
-    from ....sweeps.run import cores
+    from ....sweeps.pool import cores
 
     kinds = {find_device(member.recipe.train.device).type for member in members}
     return cores() if kinds == {"cpu"} else 1
 
 
-def _tell_results(results: dict[str, Any], folder: Any) -> None:
-    from ....sweeps.report import comparison_table, reasons, results_table
+def _show_results(results: dict[str, Any], folder: Any) -> None:
+    from ....sweeps.results_page import comparison_table, reasons, results_table
 
     heads, rows = results_table(results)
     console.table(f"{results['split']} data: mean ± deviation over seeds", heads, rows)
     single, pooled = results["comparisons"]["single"], results["comparisons"]["pooled"]
-    if single and len(single) <= MOST_COMPARISONS_SHOWN:
+    if single and len(single) <= MAX_COMPARISONS_SHOWN:
         heads, rows = comparison_table(single, results["keys"], pooled=False)
         title = f"differences, percentage points (Holm over these {len(single)})"
         console.table(title, heads, rows)
@@ -284,7 +290,7 @@ def _tell_results(results: dict[str, Any], folder: Any) -> None:
             console.note(f"  → {failed['remedy']}")
     if results["missing"]:
         console.note(
-            f"{len(results['missing'])} of {results['total']} are still to be trained; "
-            f"go on with: asnn sweep --resume {folder.path}"
+            f"{len(results['missing'])} of {results['total']} are not trained yet; "
+            f"resume with: asnn sweep --resume {folder.path}"
         )
     console.note(f"results: {folder.report}")

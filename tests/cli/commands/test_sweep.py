@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from asnn.records.layout import find_run
-from asnn.sweeps import run as pool
+from asnn.sweeps import pool
 
 pytestmark = pytest.mark.slow
 
@@ -98,7 +98,7 @@ def test_a_member_is_the_run_that_train_makes(swept, cli):
 
 
 def test_threads_are_counted_by_torch_itself(swept):
-    from asnn.sweeps.run import cores
+    from asnn.sweeps.pool import cores
 
     folder, _ = swept
     for member in members(folder / "runs/s"):
@@ -179,20 +179,20 @@ def test_impossible_members(cli, tmp_path):
     [
         (["--grid", "steps"], 2, "is not of the form section.key=value,value"),
         (["--grid", "coding.steps=2,3", "--set", "coding.steps=4"], 2, "in --grid and in --set"),
-        (["--seeds", "x"], 2, "says no seeds"),
+        (["--seeds", "x"], 2, "is not valid"),
         (["--seeds", "2", "--set", "train.seed=3"], 2, "train.seed is set beside --seeds"),
         (["--grid", "train.lr=1,1"], 2, "has a value twice"),
         (["--split", "tset"], 2, "did you mean 'test'"),
         (["nothing"], 2, "unknown recipe 'nothing'"),
         (["--resume"], 4, "there is no sweep in runs/"),
         (["--resume", "nowhere"], 4, "nowhere is not a sweep"),
-        (["--resume", "--seeds", "3"], 2, "goes on with the sweep's own definition"),
+        (["--resume", "--seeds", "3"], 2, "uses the sweep's own definition"),
         (["--set", "data.name=npz", "--set", "data.path=none.npz"], 4, "none.npz"),
         (["--jobs", "0"], 2, "jobs"),
         (["--trials", "3"], 2, "--trials goes with --search only"),
         (["--search", "train.lr=1..0"], 2, "is empty"),
         (["--search", "train.lr=1..2", "--grid", "coding.steps=2,3"], 2, "neither --grid nor"),
-        (["--search", "train.lr=1..2", "--split", "test"], 2, "does not look at test data"),
+        (["--search", "train.lr=1..2", "--split", "test"], 2, "does not use test data"),
         (["--search", "train.lr=1..2", "--seeds", "2"], 2, "takes a single seed"),
     ],
 )
@@ -272,7 +272,7 @@ def test_a_signal_while_members_are_trained(cli, tmp_path, monkeypatch):
     result = cli("sweep", *TINY, "--out", "s", "--json")
     thread.join()
     assert result.code == 143
-    assert "1 of 1 are still to be trained; go on with: asnn sweep --resume s" in result.err
+    assert "1 of 1 are not trained yet; resume with: asnn sweep --resume s" in result.err
     assert json.loads(result.out)["missing"] == ["seed=0"]
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
@@ -306,7 +306,7 @@ def test_a_sweep_that_is_stopped_goes_on(tmp_path, number, monkeypatch):
     assert process.returncode == {signal.SIGKILL: -signal.SIGKILL}.get(number, 128 + number)
     assert b"Traceback" not in said
     if number != signal.SIGKILL:
-        assert b"go on with: asnn sweep --resume s" in said
+        assert b"resume with: asnn sweep --resume s" in said
         assert "seed=1" in json.loads((tmp_path / "s/results.json").read_text())["missing"]
     # Members whose sweep was killed save and stop by themselves; until then nobody else may work.
     until(lambda: all(list(path.parent.glob("checkpoints/step-*")) for path in begun))

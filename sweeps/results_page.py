@@ -1,16 +1,16 @@
-"""The results for people: rows of a table, and the page `results.md`."""
+"""The results as rows of tables and as the page `results.md`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .grid import shown
+from .grid import display
 
 Rows = list[list[str]]
 
 
 def short_names(keys: list[str]) -> list[str]:
-    """Return the keys without their sections, where that leaves them different.
+    """Return the keys without their sections, if they stay distinct.
 
     >>> short_names(["coding.steps", "coding.name", "model.name"])
     ['steps', 'coding.name', 'model.name']
@@ -24,7 +24,7 @@ def results_table(results: dict[str, Any]) -> tuple[list[str], Rows]:
     heads = [*short_names(results["keys"]), "n", "accuracy, %", "spikes", "training, s"]
     rows = []
     for point in results["points"]:
-        settings = [shown(point["settings"][key]) for key in results["keys"]]
+        settings = [display(point["settings"][key]) for key in results["keys"]]
         rows.append(
             [
                 *settings,
@@ -43,9 +43,9 @@ def comparison_table(
     """Return the head and the rows of a table of differences, in percentage points.
 
     Args:
-        comparisons: a list of those that `compare` returns.
+        comparisons: one of the lists of `compare`.
         keys: all varied keys.
-        pooled: whether they are over all other settings.
+        pooled: whether the comparisons are over all other settings.
     """
     names = dict(zip(keys, short_names(keys), strict=True))
     heads = ["change", "settings" if pooled else "with", "n", "difference", "95 % interval"]
@@ -73,7 +73,7 @@ def reasons(comparisons: list[dict[str, Any]]) -> list[str]:
 
 
 def plus_minus(spread: dict[str, float | None], scale: float, digits: int) -> str:
-    """Return `97.50 ± 0.31`, without the deviation where there is none."""
+    """Return `97.50 ± 0.31`, without the deviation if it is None."""
     mean, deviation = spread["mean"], spread["deviation"]
     text = _figure(mean, scale, digits)
     return text if deviation is None else f"{text} ± {_figure(deviation, scale, digits)}"
@@ -93,7 +93,7 @@ def page(results: dict[str, Any]) -> str:
 
 
 def markdown_table(heads: list[str], rows: Rows) -> str:
-    """Return a table of markdown, figures to the right."""
+    """Return a table in Markdown with figures aligned right."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
     return "\n".join(
         f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
@@ -126,13 +126,13 @@ def _comparisons(comparisons: dict[str, list[dict[str, Any]]], keys: list[str]) 
 
 
 def _change(before: dict[str, Any], after: dict[str, Any], names: dict[str, str]) -> str:
-    # A single key says what it is; several are too long a name for a column.
+    # Several keys would be too long for a column.
     name = "".join(names[key] for key in before) + " " if len(before) == 1 else ""
     return f"{name}{_values(before)} → {_values(after)}"
 
 
 def _values(settings: dict[str, Any]) -> str:
-    return ", ".join(shown(value) for value in settings.values())
+    return ", ".join(display(value) for value in settings.values())
 
 
 def _signed(share: float | None) -> str:
@@ -146,27 +146,27 @@ def _probability(p: float | None) -> str:
 
 
 def _unfinished(results: dict[str, Any]) -> list[str]:
-    said = []
+    sentences = []
     if results["missing"]:
-        said.append(f"Not finished: {len(results['missing'])} members are still to be trained.")
+        sentences.append(f"Not finished: {len(results['missing'])} members are not trained yet.")
     if results["failed"]:
         failed = "; ".join(f"{each['name']}: {each['what']}" for each in results["failed"])
-        said.append(f"Failed: {failed}.")
+        sentences.append(f"Failed: {failed}.")
     if results["left_out"]:
         lines = [
-            f"- {', '.join(f'{k}={shown(v)}' for k, v in each['settings'].items())}: "
+            f"- {', '.join(f'{k}={display(v)}' for k, v in each['settings'].items())}: "
             f"{'; '.join(each['why'])}"
             for each in results["left_out"]
         ]
-        said.append("Left out, because it cannot be trained:\n\n" + "\n".join(lines))
-    return said
+        sentences.append("Left out, because it cannot be trained:\n\n" + "\n".join(lines))
+    return sentences
 
 
 def _conditions(results: dict[str, Any]) -> str:
     members = results["members"]
 
     def of_all(*path: str) -> str:
-        """Return the values that members have, the varied ones all of them."""
+        """Return the distinct values of all members."""
         found = []
         for member in members:
             value: Any = member

@@ -1,4 +1,4 @@
-"""`results.png`: accuracy with its deviation; against steps, where steps are varied."""
+"""`results.png`: accuracy with its deviation; against steps if steps are varied."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.files import atomic_file
 from ..measure.figures.curves import COLOURS
-from .grid import shown
-from .report import plus_minus, short_names
+from .grid import display
+from .results_page import plus_minus, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,8 +21,8 @@ Points = list[dict[str, Any]]
 def draw_results(path: Path, results: dict[str, Any]) -> None:
     """Draw the means over seeds with bars of one sample deviation each.
 
-    Where `coding.steps` is varied, against steps, a line for each setting of the other keys;
-    elsewhere a row for each point of the grid, a colour for each value of the first key.
+    If `coding.steps` is varied: against steps, with a line for each setting of the other keys.
+    Otherwise: a row for each point of the grid, with a colour for each value of the first key.
 
     Raises:
         AsnnError: the file cannot be written.
@@ -46,19 +46,19 @@ def draw_results(path: Path, results: dict[str, Any]) -> None:
 
 
 def _draw_lines(axes: Axes, points: Points, results: dict[str, Any]) -> None:
-    moving = next(keys for keys in results["axes"] if STEPS in keys)
-    others = [key for key in results["keys"] if key not in moving]
+    step_keys = next(keys for keys in results["axes"] if STEPS in keys)
+    others = [key for key in results["keys"] if key not in step_keys]
     lines: dict[str, Points] = {}
     for point in points:
         lines.setdefault(_label(point, others), []).append(point)
     steps = sorted({point["settings"][STEPS] for point in points})
-    # Side by side, so that bars of equal accuracy do not hide one another.
-    apart = 0.012 * (steps[-1] - steps[0]) if steps else 0
+    # Shifted, so that bars of equal accuracy do not hide each other.
+    spacing = 0.012 * (steps[-1] - steps[0]) if steps else 0
     for number, (label, line) in enumerate(lines.items()):
         line = sorted(line, key=lambda point: point["settings"][STEPS])
-        aside = apart * (number - (len(lines) - 1) / 2)
+        offset = spacing * (number - (len(lines) - 1) / 2)
         axes.errorbar(
-            [point["settings"][STEPS] + aside for point in line],
+            [point["settings"][STEPS] + offset for point in line],
             [100 * point["accuracy"]["mean"] for point in line],
             [100 * (point["accuracy"]["deviation"] or 0) for point in line],
             color=COLOURS[number % len(COLOURS)],
@@ -107,7 +107,7 @@ def _label(point: dict[str, Any], keys: list[str]) -> str:
     settings = []
     for key, name in zip(keys, short_names(keys), strict=True):
         value = point["settings"][key]
-        settings.append(value if isinstance(value, str) else f"{name} {shown(value)}")
+        settings.append(value if isinstance(value, str) else f"{name} {display(value)}")
     return ", ".join(settings) or "all"
 
 

@@ -1,4 +1,4 @@
-"""The pool of processes, with workers that are quicker than trainings."""
+"""The pool of processes, with workers that do not train."""
 
 import json
 import os
@@ -9,17 +9,14 @@ import time
 import pytest
 
 from asnn.core import AsnnError
-from asnn.sweeps import Definition, SweepFolder
-from asnn.sweeps import run as pool
+from asnn.sweeps import Definition, SweepFolder, pool
 from asnn.sweeps.folder import make_folder
 from asnn.sweeps.plan import Member
 
-pytestmark = pytest.mark.slow
-
 WORKER = """
 import json, os, signal, sys, time
-order = json.load(sys.stdin)
-what = order["recipe"]["what"]
+task = json.load(sys.stdin)
+what = task["recipe"]["what"]
 began = time.monotonic()
 if what == "error":
     print(json.dumps({"error": {"what": "it broke", "why": "because", "remedy": "mend it"}}))
@@ -33,8 +30,8 @@ if what == "waits":
     time.sleep(60)
 time.sleep(0.3)
 environment = {name: os.environ[name] for name in sys.argv[1:]}
-with open(order["run"] + ".json", "w") as file:
-    json.dump({"began": began, "ended": time.monotonic(), **environment, **order}, file)
+with open(task["run"] + ".json", "w") as file:
+    json.dump({"began": began, "ended": time.monotonic(), **environment, **task}, file)
 """
 
 
@@ -46,7 +43,7 @@ class Recipe:
         return {"what": self.what}
 
 
-class Watcher:
+class Observer:
     def __init__(self):
         self.done = []
         self.most = 0
@@ -64,43 +61,43 @@ def run(tmp_path, monkeypatch):
 
     def call(*what, jobs=2, stop=lambda: False):
         members = [Member(f"m{i}", i, (), Recipe(each)) for i, each in enumerate(what)]
-        watcher = Watcher()
+        observer = Observer()
         failures = pool.run_members(
-            members, SweepFolder(tmp_path), "test", watcher, jobs=jobs, stop=stop
+            members, SweepFolder(tmp_path), "test", observer, jobs=jobs, stop=stop
         )
-        return failures, watcher
+        return failures, observer
 
     return call
 
 
-def told(folder):
+def written(folder):
     return [json.loads(path.read_text()) for path in sorted(folder.glob("m*.json"))]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_no_more_than_so_many_at_a_time(run, tmp_path, jobs):
-    failures, watcher = run(*["fine"] * 4, jobs=jobs)
-    assert failures == {} and sorted(watcher.done) == ["m0", "m1", "m2", "m3"]
-    times = [(each["began"], each["ended"]) for each in told(tmp_path)]
+def test_at_most_jobs_members_at_a_time(run, tmp_path, jobs):
+    failures, observer = run(*["fine"] * 4, jobs=jobs)
+    assert failures == {} and sorted(observer.done) == ["m0", "m1", "m2", "m3"]
+    times = [(each["began"], each["ended"]) for each in written(tmp_path)]
     together = max(sum(b <= begin < e for b, e in times) for begin, _ in times)
-    assert together <= jobs and watcher.most == jobs
+    assert together <= jobs and observer.most == jobs
 
 
-def test_threads_are_the_share_of_the_cores(run, tmp_path, monkeypatch):
+def test_threads_are_a_share_of_the_cores(run, tmp_path, monkeypatch):
     monkeypatch.setattr(pool, "cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert [pool.threads_each(jobs) for jobs in (1, 2, 3, 8, 9)] == [8, 4, 2, 1, 1]
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert [pool.threads_each(jobs) for jobs in (1, 2, 3)] == [3, 3, 2]
     run("fine", jobs=2)
-    (order,) = told(tmp_path)
-    assert {order[name] for name in pool.THREADS} == {"3"} and order["threads"] == 3
-    assert order["parent"] == os.getpid()
+    (task,) = written(tmp_path)
+    assert {task[name] for name in pool.THREADS} == {"3"} and task["threads"] == 3
+    assert task["parent"] == os.getpid()
 
 
-def test_one_that_fails_stops_no_other(run):
-    failures, watcher = run("error", "bug", "dies", "fine")
-    assert sorted(watcher.done) == ["m0", "m1", "m2", "m3"]
+def test_failure_does_not_stop_other_members(run):
+    failures, observer = run("error", "bug", "dies", "fine")
+    assert sorted(observer.done) == ["m0", "m1", "m2", "m3"]
     assert failures["m0"] == pool.Failure("it broke", "because", "mend it")
     assert failures["m1"].what == "its process ended with 1"
     assert failures["m1"].why == "ValueError: a bug" and "m1.log" in failures["m1"].remedy
@@ -108,15 +105,15 @@ def test_one_that_fails_stops_no_other(run):
     assert "m3" not in failures
 
 
-def test_a_stop_asks_those_at_work_and_begins_no_other(run, tmp_path):
+def test_stop_signals_running_members_and_starts_no_other(run, tmp_path):
     begin = time.monotonic()
-    failures, watcher = run("waits", "waits", "fine", stop=lambda: time.monotonic() > begin + 1)
+    failures, observer = run("waits", "waits", "fine", stop=lambda: time.monotonic() > begin + 1)
     assert time.monotonic() - begin < 20
-    assert failures == {} and watcher.done == [] and told(tmp_path) == []
+    assert failures == {} and observer.done == [] and written(tmp_path) == []
 
 
-def test_workers_end_with_an_error_of_the_pool(run, tmp_path):
-    class Broken(Watcher):
+def test_workers_end_after_an_error_of_the_pool(run, tmp_path):
+    class Broken(Observer):
         def waiting(self, running):
             raise RuntimeError("stop")
 
@@ -129,17 +126,17 @@ def test_workers_end_with_an_error_of_the_pool(run, tmp_path):
     assert time.monotonic() - begin < 20
 
 
-def test_a_folder_is_claimed_once(tmp_path):
+def test_folder_is_locked_once(tmp_path):
     folder = make_folder(Definition("x", {}), tmp_path / "a")
-    with folder.lock() as claim:
-        assert claim is not None
+    with folder.lock() as lock_fd:
+        assert lock_fd is not None
         with (
             pytest.raises(AsnnError, match="a sweep is already running in"),
             SweepFolder(tmp_path / "a").lock(),
         ):
             pass
-        # A worker that outlives its sweep keeps the folder.
-        orphan = subprocess.Popen(["sleep", "60"], pass_fds=(claim,))
+        # A worker that outlives its sweep keeps the lock.
+        orphan = subprocess.Popen(["sleep", "60"], pass_fds=(lock_fd,))
     try:
         with pytest.raises(AsnnError, match="a sweep is already running in"), folder.lock():
             pass

@@ -1,4 +1,4 @@
-"""Members in processes of their own, several at a time; one that fails stops no other."""
+"""The pool of processes that train members; a failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from ..core.files import cannot_write
 from .folder import SweepFolder
 from .plan import Member
 
-# -P: a file in the working directory that is called like one of ours' is not imported instead.
+# -P: do not import modules from the working directory.
 WORKER = [sys.executable, "-P", "-m", "asnn.cli.commands.sweep.member"]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 POLL = 0.1  # seconds
 
 
-class Watcher(Protocol):
-    """Who is told how a sweep goes."""
+class SweepObserver(Protocol):
+    """Observer of a sweep."""
 
     def member_done(self, member: Member, failure: Failure | None) -> None:
-        """A member is trained and evaluated, or has failed."""
+        """Called when a member is finished or has failed."""
 
     def waiting(self, running: Sequence[Member]) -> None:
-        """Called again and again while members are trained."""
+        """Called several times a second while members are trained."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a member failed: what, why and what to do, as an `AsnnError` says it."""
+    """The failure of a member: what, why and what to do, like an `AsnnError`."""
 
     what: str
     why: str = ""
@@ -63,82 +63,82 @@ def cores() -> int:
 
 
 def threads_each(jobs: int) -> int:
-    """Return the threads of each of `jobs` processes: their share of the cores, 1 at the least.
+    """Return the threads of each of `jobs` processes: its share of the cores, at least 1.
 
-    Who has set OMP_NUM_THREADS gets no more than that.
+    OMP_NUM_THREADS is an upper limit.
     """
     share = max(1, cores() // jobs)
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(share, int(asked)) if asked.isdecimal() and int(asked) > 0 else share
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(limit)) if limit.isdecimal() and int(limit) > 0 else share
 
 
 def run_members(
     members: Iterable[Member],
     folder: SweepFolder,
     split: str,
-    watcher: Watcher,
+    observer: SweepObserver,
     *,
     jobs: int,
     stop: Callable[[], bool],
-    claim: int | None = None,
+    lock_fd: int | None = None,
 ) -> dict[str, Failure]:
     """Train and evaluate members, `jobs` at a time; return the failures by name.
 
-    Once `stop` is true no other is begun, and those at work are asked to save and stop.
+    Once `stop` is true no member is started, and running ones are stop_sent to save and stop.
 
     Args:
-        members: those that are not finished; the next is asked for when there is room for it.
+        members: not finished; the next one is taken when a process is free.
         folder: of the sweep.
-        split: what they are evaluated on.
-        watcher: is told how it goes.
+        split: on which they are evaluated.
+        observer: of the sweep.
         jobs: number of processes.
-        stop: asked ten times a second.
-        claim: a descriptor that the processes inherit, see `SweepFolder.lock`.
+        stop: called ten times a second.
+        lock_fd: a descriptor that the processes inherit, see `SweepFolder.lock`.
 
     Raises:
         AsnnError: a process cannot be started.
     """
-    coming, working = iter(members), list[Worker]()
+    queue, working = iter(members), list[Worker]()
     failures: dict[str, Failure] = {}
-    threads, asked, more = threads_each(jobs), False, True
+    threads, stop_sent, more = threads_each(jobs), False, True
     try:
         while working or (more and not stop()):
             while more and len(working) < jobs and not stop():
-                member = next(coming, None)
+                member = next(queue, None)
                 more = member is not None
                 if member is not None:
-                    working.append(_start(member, folder, split, threads, claim))
-            if stop() and not asked:
-                asked = True
+                    working.append(_start(member, folder, split, threads, lock_fd))
+            if stop() and not stop_sent:
+                stop_sent = True
                 for worker in working:
                     worker.process.send_signal(signal.SIGTERM)
             for worker in [each for each in working if each.process.poll() is not None]:
                 working.remove(worker)
                 failure = _outcome(worker)
-                if failure is not None and asked:
-                    continue  # it was told to stop
+                if failure is not None and stop_sent:
+                    continue  # because it was stopped
                 if failure is not None:
                     failures[worker.member.name] = failure
-                watcher.member_done(worker.member, failure)
-            watcher.waiting([worker.member for worker in working])
+                observer.member_done(worker.member, failure)
+            observer.waiting([worker.member for worker in working])
             time.sleep(POLL)
     finally:
-        for worker in working:  # only where something went wrong here
+        for worker in working:  # only after an error in this process
             worker.process.kill()
             worker.process.communicate()
     return failures
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Return the environment of a process that computes with so many threads."""
+    """Return the environment variables of a process with `threads` threads."""
     return {**os.environ, **dict.fromkeys(THREADS, str(threads))}
 
 
 def _start(
-    member: Member, folder: SweepFolder, split: str, threads: int, claim: int | None
+    member: Member, folder: SweepFolder, split: str, threads: int, lock_fd: int | None
 ) -> Worker:
     log = folder.log(member.name)
-    order = {
+    task = {
         "run": str(folder.run(member.name).path),
         "recipe": member.recipe.document(),
         "split": split,
@@ -155,38 +155,38 @@ def _start(
                 stderr=errors,
                 text=True,
                 env=environment(threads),
-                pass_fds=() if claim is None else (claim,),
-                # Ctrl-C in a terminal reaches this process alone, which tells the members itself.
+                pass_fds=() if lock_fd is None else (lock_fd,),
+                # Ctrl-C in a terminal reaches only this process, which stops the members itself.
                 start_new_session=True,
             )
     except OSError as error:
         raise cannot_write(log, error) from error
     assert process.stdin is not None
     try:
-        process.stdin.write(json.dumps(order))
+        process.stdin.write(json.dumps(task))
         process.stdin.close()
-    except BrokenPipeError:  # it has ended already; how is found out as for any other
+    except BrokenPipeError:  # it has ended already; `_outcome` finds the reason
         pass
     process.stdin = None
     return Worker(member, process, log)
 
 
 def _outcome(worker: Worker) -> Failure | None:
-    """Return why an ended process failed; None where it did what it should."""
+    """Return why an ended process failed; None if it succeeded."""
     assert worker.process.stdout is not None
-    said = worker.process.stdout.read()
+    output = worker.process.stdout.read()
     worker.process.stdout.close()
     code = worker.process.wait()
     if code == 0:
         return None
     try:
-        return Failure(**json.loads(said.splitlines()[-1])["error"])
+        return Failure(**json.loads(output.splitlines()[-1])["error"])
     except (ValueError, IndexError, KeyError, TypeError):
         pass
-    how = f"was stopped by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+    ending = f"was stopped by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
     if code == 130:
-        how = "was stopped"
-    return Failure(f"its process {how}", _last_line(worker.log), f"see {worker.log}")
+        ending = "was stopped"
+    return Failure(f"its process {ending}", _last_line(worker.log), f"see {worker.log}")
 
 
 def _last_line(log: Path) -> str:
