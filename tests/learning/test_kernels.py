@@ -69,6 +69,7 @@ def test_another_choice_is_refused():
     assert "train.kernels" in caught.value.why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["mean", "tet"])
 def test_fused_training_repeats_bit_for_bit(tmp_path, loss):
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
@@ -84,6 +85,7 @@ def test_the_losses_are_not_the_same(tmp_path):
     assert not torch.equal(mean["body.readout.linear.weight"], tet["body.readout.linear.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["mean", "tet"])
 def test_fused_training_learns(tmp_path, loss):
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")

@@ -87,19 +87,19 @@ def test_clipping_bounds_the_step_of_sgd(tmp_path):
 
 
 def test_the_test_split_is_not_used(tmp_path, monkeypatch):
-    seen = []
+    splits = []
     original = Batches.__init__
 
     def record(self, split, **options):
-        seen.append(split)
+        splits.append(split)
         original(self, split, **options)
 
     monkeypatch.setattr(Batches, "__init__", record)
     observer = KeepTraining()
     train(with_options(), Run(tmp_path), observer)
     data = observer.training.data
-    assert any(split is data.validation for split in seen)
-    assert not any(split is data.test for split in seen)
+    assert any(split is data.validation for split in splits)
+    assert not any(split is data.test for split in splits)
 
 
 def test_a_checkpoint_of_a_newer_format_is_refused(tmp_path):

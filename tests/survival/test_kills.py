@@ -88,7 +88,7 @@ def test_kills_at_random_moments(server, uninterrupted):
     kills = 0
     begin = time.monotonic()
     finish(server, begun(server, uninterrupted, "timed"))
-    whole = time.monotonic() - begin
+    duration = time.monotonic() - begin
     begun_at = set()
     while kills < KILLS:
         run = begun(server, uninterrupted, "killed")
@@ -97,7 +97,7 @@ def test_kills_at_random_moments(server, uninterrupted):
             ended = server(
                 "train", "--resume", run,
                 "--set", f"train.workers={chance.choice([0, 2])}",
-                after=whole * chance.uniform(0.1, 1.1),
+                after=duration * chance.uniform(0.1, 1.1),
             )  # fmt: skip
             assert ended.signal is not None or is_finished(ended), ended.err
             kills += ended.signal is not None
@@ -118,13 +118,13 @@ def test_without_the_seeds_of_each_step_the_bytes_differ(server, shim, seeded):
         pytest.skip("the fault-injection library needs Linux and a C compiler")
     recipe = ["digits", *SMALL, "--set", "data.limit=160", "--set", "coding.name=rate"]
     how = {} if seeded else {"without": ["asnn.learning.epoch.seed_all"]}
-    whole, killed = (server.folder / f"{name}-{seeded}" for name in ("uninterrupted", "seeds"))
-    assert server("train", *recipe, "--out", whole, **how).code == 0
+    expected, killed = (server.folder / f"{name}-{seeded}" for name in ("expected", "killed"))
+    assert server("train", *recipe, "--out", expected, **how).code == 0
     checkpoint = str(killed / "checkpoints/step-7")
     ended = server("train", *recipe, "--out", killed, folder=checkpoint, at=1, **how)
     assert ended.signal is not None
     finish(server, killed, **how)
-    assert same(whole, killed) is seeded
+    assert same(expected, killed) is seeded
 
 
 @pytest.mark.slow

@@ -280,7 +280,7 @@ def test_learned_parameters(options, expected):
     assert neuron.threshold == (0.5 if "learn_reset_size" in options else 1)
     if "learn_reset_size" in options:
         assert (neuron.reset_size == 1).all()
-    # What is not learned is saved all the same.
+    # Values that are not learned are saved too.
     assert {"leak", "gain", "threshold"} <= set(neuron.state_dict())
 
 
