@@ -69,7 +69,7 @@ def paths_for(shape: Convolution, x: Tensor, *, machine: Machine, learns: bool) 
 def packed(weight: Tensor, way: Way, backend: Any, stride: tuple[int, int]) -> Tensor:
     """Return weights `[out, in, kh, kw]` in the layout that the kernels of a way read."""
     if way == "tiles":
-        return backend.weights_as_tiles(weight.detach(), stride, back=False)
+        return backend.pack_weights(weight.detach(), stride, backward=False)
     return _transposed(weight.detach().flatten(1)) if way == "events" else weight
 
 
@@ -144,12 +144,14 @@ def forward(
         bias = None if bias is None else bias.contiguous()
         number = 0 if prefix is None else len(prefix)
         if paths.forward == "events":
-            out, is_bfloat16 = backend.convolve(rows, packed_weight, bias, shape, before=number)
+            out, is_bfloat16 = backend.convolve_events(
+                rows, packed_weight, bias, shape, prefix=number
+            )
             rows = rows.to(torch.uint8) if mark and is_bfloat16 else rows
         else:
             marks = _bytes(*rows.shape) if mark else None
-            out, is_bfloat16, is_binary = backend.convolve_by_tiles(
-                rows, packed_weight, bias, shape, marks=marks, before=number
+            out, is_bfloat16, is_binary = backend.convolve_tiles(
+                rows, packed_weight, bias, shape, spikes=marks, prefix=number
             )
             rows = marks if marks is not None and is_binary else rows
             out = out if is_bfloat16 else None  # the kernel computes bfloat16 values only
@@ -200,12 +202,12 @@ def backward(
         )  # fmt: skip
     grad_rows = grad.permute(0, 2, 3, 1)
     if of_x and paths.inputs == "tiles":
-        tiles = backend.weights_as_tiles(weight, shape.stride, back=True)
-        found, *_ = backend.convolve_by_tiles(grad_rows, tiles, None, shape, back=True)
+        tiles = backend.pack_weights(weight, shape.stride, backward=True)
+        found, *_ = backend.convolve_tiles(grad_rows, tiles, None, shape, backward=True)
         x_grad = found.permute(0, 3, 1, 2)
     if of_weight and paths.weights != "dense":
         by_tiles = paths.weights == "tiles"
-        kernel = backend.convolve_back_by_tiles if by_tiles else backend.convolve_back
+        kernel = backend.weight_grad_tiles if by_tiles else backend.weight_grad_events
         taps = kernel(grad_rows, rows, shape)
         weight_grad = _transposed(taps.flatten(0, 2)).view(weight.shape)
     return x_grad, weight_grad

@@ -13,6 +13,8 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..core.errors import ConfigError
+
 Kernels = Literal["auto", "reference", "fused"]
 
 PACKAGES = {"cpu": "numba", "cuda": "triton"}
@@ -102,6 +104,8 @@ def _unusable(device: str) -> str | None:
             minimum = ".".join(str(part) for part in MIN_VERSIONS[package])
             return f"{package} {found} is too old, {minimum} is needed"
         backend(device)
+    except ConfigError:  # of ASNN_CPU_ISA
+        raise
     except Exception as error:  # a broken installation may raise anything at its import
         return f"{package} does not work here ({type(error).__name__}: {error})"
     return None

@@ -26,7 +26,7 @@ def normed_sum(x: Tensor, other: Tensor | None, segments: Segments, kernels: Any
         x: contiguous rows.
         other: rows of the same shape, or None.
         segments: batch norms and the number of steps of each, in order.
-        kernels: module with `moments`, `normed`, `products` and `normed_back`.
+        kernels: module with `moments`, `normed`, `products` and `normed_backward`.
     """
     norms = norms_of(x, segments, kernels)
     assert norms is not None
@@ -78,7 +78,7 @@ def sum_backward(
     if by_batch:
         found = through_statistics(grouping, False, scale.double(), deviation, bias_grad, yx_grad)
         slope, offset = (part.float() for part in found)
-    x_grad = kernels.normed_back(grad, x, mean, scale, offset, slope)
+    x_grad = kernels.normed_backward(grad, x, mean, scale, offset, slope)
     return x_grad, (yx_grad / deviation).float(), bias_grad.float()
 
 

@@ -11,24 +11,24 @@ from torch import Tensor
 
 from ..contract import SUMS, Rule, Shape
 from ..memory import buffers
-from . import batch_norm, passes, simd
-from .amx.instructions import has_tiles as has_tiles
+from . import batch_norm, passes
+from .amx.check import has_tiles as has_tiles
 from .convolutions import (
-    convolve as convolve,
+    convolve_events as convolve_events,
 )
 from .convolutions import (
-    convolve_back as convolve_back,
+    convolve_tiles as convolve_tiles,
 )
 from .convolutions import (
-    convolve_back_by_tiles as convolve_back_by_tiles,
+    pack_weights as pack_weights,
 )
 from .convolutions import (
-    convolve_by_tiles as convolve_by_tiles,
+    weight_grad_events as weight_grad_events,
 )
 from .convolutions import (
-    weights_as_tiles as weights_as_tiles,
+    weight_grad_tiles as weight_grad_tiles,
 )
-from .simd import has_wide_registers as has_wide_registers
+from .isa import has_wide_registers as has_wide_registers
 from .threads import run
 
 
@@ -61,7 +61,7 @@ def products(grad: Tensor, x: Tensor, mean: Tensor) -> Tensor:
     return sums.sum(1, dtype=torch.float64).transpose(0, 1)
 
 
-def normed_back(
+def normed_backward(
     grad: Tensor, x: Tensor, mean: Tensor, scale: Tensor, offset: Tensor, slope: Tensor
 ) -> Tensor:
     """Return scale grad + offset + (x - mean) slope, `[T, R, C]`."""
@@ -176,7 +176,7 @@ class _Part(NamedTuple):
 def _parts(shape: Shape) -> list[_Part]:
     parts, first = [], 0
     for lanes in passes.LANES:
-        if lanes == 16 and not simd.has_wide_registers():
+        if lanes == 16 and not has_wide_registers():
             continue  # twice as many registers as there are would be needed
         end = shape.channels - (shape.channels - first) % lanes
         if end > first:

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from ..contract import Convolution
 from ..memory import Buffers, buffers
-from . import events, threads
+from . import events, isa, threads
 from .amx import calls
-from .amx import instructions as amx
 
 IMAGES_A_BLOCK = 16  # at least, where weight gradients are gathered
 MAX_SUMS = 2**22  # values of the weight gradients of all blocks
@@ -21,21 +20,21 @@ MAX_SUMS = 2**22  # values of the weight gradients of all blocks
 scratches = Buffers()
 
 
-def convolve(
+def convolve_events(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
     shape: Convolution,
     *,
-    before: int = 0,
+    prefix: int = 0,
 ) -> tuple[Tensor, bool]:
     """Return the convolution of images `[N, H, W, in]` with weights `[in, kh, kw, out]`.
 
-    It costs as much as x has values that are not 0. The result has room for `before` images in
+    It costs as much as x has values that are not 0. The result has room for `prefix` images in
     front. Also returns whether all values are 0 or 1.
     """
-    out = buffers.take(before + shape.images, *shape.out, shape.channels[1])
-    args = _event_arguments(out[before:], shape, shape.images)
+    out = buffers.take(prefix + shape.images, *shape.out, shape.channels[1])
+    args = _event_arguments(out[prefix:], shape, shape.images)
     args["x"], args["weight"] = x.data_ptr(), weight.data_ptr()
     args["bias"] = 0 if bias is None else bias.data_ptr()
     scratch = _give_scratch(args, _list_bytes(shape))
@@ -44,7 +43,7 @@ def convolve(
     return out, int(args["not_binary_count"]) == 0
 
 
-def convolve_back(grad: Tensor, x: Tensor, shape: Convolution) -> Tensor:
+def weight_grad_events(grad: Tensor, x: Tensor, shape: Convolution) -> Tensor:
     """Return the gradient of the weights, `[in, kh, kw, out]`; `x` may be uint8, 0 and 1."""
     args = _event_arguments(grad, shape, _sum_blocks(shape))
     args["spikes" if x.dtype == torch.uint8 else "x"] = x.data_ptr()
@@ -102,69 +101,69 @@ def _total(sums: Tensor) -> Tensor:
     return sums[0]
 
 
-def weights_as_tiles(weight: Tensor, stride: tuple[int, int], *, back: bool) -> Tensor:
-    """Return weights `[out, in, kh, kw]` packed for `convolve_by_tiles` with that stride.
+def pack_weights(weight: Tensor, stride: tuple[int, int], *, backward: bool) -> Tensor:
+    """Return weights `[out, in, kh, kw]` packed for `convolve_tiles` with that stride.
 
-    With `back` they lead from a gradient of the output to that of the input.
+    With `backward` they lead from a gradient of the output to that of the input.
     """
     shape, strides = tuple(weight.shape), weight.stride()
-    packed = buffers.take(*calls.packed_shape(shape, stride, backward=back))
+    packed = buffers.take(*calls.packed_shape(shape, stride, backward=backward))
     call = calls.pack_weights(
         weight.data_ptr(),
         packed.data_ptr(),
         shape=shape,
         strides=strides,
         stride=stride,
-        backward=back,
+        backward=backward,
     )
     threads.run("pack_weights", call.args, call.blocks)
     return packed
 
 
-def convolve_by_tiles(
+def convolve_tiles(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
     shape: Convolution,
     *,
-    back: bool = False,
-    marks: Tensor | None = None,
-    before: int = 0,
+    backward: bool = False,
+    spikes: Tensor | None = None,
+    prefix: int = 0,
 ) -> tuple[Tensor, bool, bool]:
-    """Return the convolution of images `[N, H, W, in]` with weights of `weights_as_tiles`.
+    """Return the convolution of images `[N, H, W, in]` with weights of `pack_weights`.
 
     Args:
         x: contiguous images of spikes: values that are bfloat16.
         weight: packed weights.
         bias: `[out]` or None.
         shape: of the convolution.
-        back: whether x is a gradient of the output, of any values, and the result that of the
+        backward: whether x is a gradient of the output, of any values, and the result that of the
             input.
-        marks: uint8 like x, to be filled with its values.
-        before: images for which there is room in front.
+        spikes: uint8 like x, to be filled with its values.
+        prefix: images for which there is room in front.
 
     Returns:
-        the result; whether it is exact: without `back` it is not where a value of x has more
+        the result; whether it is exact: without `backward` it is not where a value of x has more
         significant bits than a bfloat16; and whether the uint8 values are exact: all are 0 or 1.
     """
     _require_tiles()
-    size, channels = (shape.size, shape.channels[0]) if back else (shape.out, shape.channels[1])
-    out = buffers.take(before + shape.images, *size, channels)
+    size, channels = (shape.size, shape.channels[0]) if backward else (shape.out, shape.channels[1])
+    out = buffers.take(prefix + shape.images, *size, channels)
     call = calls.convolve(
         x.data_ptr(),
         weight.data_ptr(),
         0 if bias is None else bias.data_ptr(),
-        out[before:].data_ptr(),
+        out[prefix:].data_ptr(),
         shape=shape,
-        spikes=0 if marks is None else marks.data_ptr(),
-        backward=back,
+        spikes=0 if spikes is None else spikes.data_ptr(),
+        backward=backward,
         threads=torch.get_num_threads(),
     )
     _run(call, "convolve_tiles")
     return out, int(call.args["not_bf16_count"]) == 0, int(call.args["not_binary_count"]) == 0
 
 
-def convolve_back_by_tiles(grad: Tensor, x: Tensor, shape: Convolution) -> Tensor:
+def weight_grad_tiles(grad: Tensor, x: Tensor, shape: Convolution) -> Tensor:
     """Return the gradient of the weights, `[in, kh, kw, out]`, for an x whose values are bfloat16.
 
     x may be uint8.
@@ -185,8 +184,8 @@ def convolve_back_by_tiles(grad: Tensor, x: Tensor, shape: Convolution) -> Tenso
 
 
 def _require_tiles() -> None:
-    if not amx.has_tiles():  # which asks the system for them as well
-        raise RuntimeError("there is no AMX that this process may use")
+    if isa.used() != "amx":  # which asks the system for the tiles as well
+        raise RuntimeError("this process may not use AMX")
 
 
 def _run(call: calls.Call, task: str) -> None:

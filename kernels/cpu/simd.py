@@ -13,14 +13,17 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
-from functools import cache
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import njit
 from numba.core import cgutils, types
 from numba.core.errors import RequireLiteralValue
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
+
+from . import isa
+
+isa.cap_numba()  # before the first kernel is compiled
 
 _named: Counter[str] = Counter()
 
@@ -39,12 +42,6 @@ def compiled(kernel: Any) -> Any:
     _named[name] += 1
     # Kernels are called by each other only: wrappers for Python would take time to compile.
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(kernel)  # type: ignore[call-overload]
-
-
-@cache
-def has_wide_registers() -> bool:
-    """Return whether the machine has registers of 16 float32 values, and 32 of them."""
-    return bool(binding.get_host_cpu_features().get("avx512f"))
 
 
 FLOAT = ir.FloatType()

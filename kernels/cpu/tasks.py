@@ -5,7 +5,9 @@ The address is that of the kernel argument struct, whose layout stands beside ea
 
 from __future__ import annotations
 
+import ctypes
 import zlib
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -36,7 +38,7 @@ def address_of(name: str) -> int:
     """Compile a task, or load it from numba's cache, and return its address."""
     # For its cache numba looks for changes in this file alone. The checksum of all sources, as a
     # constant of the task, makes a change in another file a miss as well.
-    sources = _checksum()
+    sources = checksum()
 
     def moments(address: int) -> None:
         if sources:
@@ -112,6 +114,13 @@ def address_of(name: str) -> int:
 
 
 @cache
-def _checksum() -> int:
+def checksum() -> int:
+    """Return a number that changes with the source of the kernels."""
     files = [Path(module.__file__ or "") for module in SOURCES]
     return zlib.crc32(b"".join(file.read_bytes() for file in files)) | 1
+
+
+@cache
+def c_function(address: int) -> Callable[[int], None]:
+    """Return a compiled task as a function of Python, which releases the interpreter's lock."""
+    return ctypes.CFUNCTYPE(None, ctypes.c_int64)(address)

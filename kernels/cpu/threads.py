@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .tasks import address_of
+from .tasks import address_of, c_function
 
 
 def run(name: str, args: np.ndarray, blocks: int) -> None:
@@ -36,22 +36,17 @@ def run(name: str, args: np.ndarray, blocks: int) -> None:
     task, address = address_of(name), args.ctypes.data
     threads = min(torch.get_num_threads(), blocks)
     if threads <= 1:
-        _callable(task)(address)
+        c_function(task)(address)
         return
     fork = _openmp_of_torch()
     if fork is not None:
         fork(task, address, threads, 0)
         return
-    function = _callable(task)
+    function = c_function(task)
     others = [_pool(threads - 1).submit(function, address) for _ in range(threads - 1)]
     function(address)
     for other in others:
         other.result()
-
-
-@cache
-def _callable(task: int) -> Callable[[int], None]:
-    return ctypes.CFUNCTYPE(None, ctypes.c_int64)(task)
 
 
 @cache

@@ -290,13 +290,13 @@ def test_nothing_of_the_size_of_the_membranes_is_kept():
 
 def test_vectors_of_any_width_give_the_same(monkeypatch):
     """Channels are handled by vectors as wide as the machine has; the width decides nothing."""
-    from asnn.kernels.cpu import simd
+    from asnn.kernels.cpu import backend as cpu
 
     layer = layer_of((29, 4, 4), steps=3, pool=nn.MaxPool2d(2))
     leaf = inputs(3, 4, (29, 4, 4))
     found = []
-    for wide in (False, simd.has_wide_registers()):
-        monkeypatch.setattr(simd, "has_wide_registers", lambda wide=wide: wide)
+    for wide in (False, cpu.has_wide_registers()):
+        monkeypatch.setattr(cpu, "has_wide_registers", lambda wide=wide: wide)
         spikes, grads, _ = answer(layer, leaf, "fused", steps=3)
         found.append((spikes, grads))
     assert torch.equal(found[0][0], found[1][0])

@@ -12,13 +12,9 @@ A float32 has 24 significant bits and a bfloat16 8: it is the sum of three of th
 
 from __future__ import annotations
 
-import ctypes
-import platform
-import sys
-from functools import cache
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.errors import RequireLiteralValue
 from numba.extending import intrinsic
@@ -32,24 +28,7 @@ ROWS = 16  # of a tile
 TILES = 8
 ROW_BYTES = 64
 
-_ARCH_PRCTL = 158  # of Linux on x86-64
-_REQUEST_PERMISSION = 0x1023
-_TILE_DATA = 18
 _CONFIGURATION = 64  # bytes
-
-
-@cache
-def has_tiles() -> bool:
-    """Return whether the machine has AMX with bfloat16, and the system lets this process use it."""
-    features = binding.get_host_cpu_features()
-    if not all(features.get(name) for name in ("amx-tile", "amx-bf16", "avx512bw", "avx512vl")):
-        return False
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        return False
-    try:
-        return ctypes.CDLL(None).syscall(_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA) == 0
-    except (OSError, AttributeError):
-        return False
 
 
 def _literal(kind: Any) -> Any:

@@ -225,7 +225,7 @@ def calls(monkeypatch):
 
         return spy
 
-    for name in ("convolve", "convolve_back"):
+    for name in ("convolve_events", "weight_grad_events"):
         monkeypatch.setattr(cpu, name, spied(name, getattr(cpu, name)))
     return found
 
@@ -341,9 +341,9 @@ def test_what_tiles_do_not_fit(shape):
 @pytest.mark.parametrize(
     ("density", "taken"),
     [
-        (0.0, ["convolve", "convolve_back"]),
-        (limit(FORWARD) - 0.02, ["convolve", "convolve_back"]),
-        ((limit(FORWARD) + limit(WEIGHTS)) / 2, ["convolve_back"]),
+        (0.0, ["convolve_events", "weight_grad_events"]),
+        (limit(FORWARD) - 0.02, ["convolve_events", "weight_grad_events"]),
+        ((limit(FORWARD) + limit(WEIGHTS)) / 2, ["weight_grad_events"]),
         (limit(WEIGHTS) + 0.02, []),
         (1.0, []),
     ],
@@ -376,7 +376,7 @@ def test_dense_images_behind_a_silent_first_one(calls):
     layer, x = layer_of(padding=1), images(16, 64, 6, 6, density=1.0)
     x[0] = 0
     out = layer(x)
-    assert calls == ["convolve"]
+    assert calls == ["convolve_events"]
     torch.testing.assert_close(out, nn.Conv2d.forward(layer, x), rtol=1e-5, atol=1e-5)
 
 
@@ -440,7 +440,7 @@ def test_reference_autocast_and_a_single_image_are_torchs_convolution(calls):
     assert calls == []
     use_kernels(layer, "auto")
     layer(x)
-    assert calls == ["convolve"]  # the negative control
+    assert calls == ["convolve_events"]  # the negative control
 
 
 @pytest.mark.parametrize("stride", [1, 2])
