@@ -1,11 +1,11 @@
-"""What counting costs: `evaluate` with and without it, interleaved.
+"""The cost of counting operations: `evaluate` with and without it, interleaved.
 
     python -m studies.counting [RUN] [--rounds 5] [--images 1024] [--data-dir DIR]
 
-times an evaluation with `count` and without, one after the other in each round, and prints the
-median without and the median of the ratios within rounds: of a run's network on its first test
-images, or, without RUN, of one network of each architecture (hybrid code, T = 4), not trained,
-with offsets drawn for its batch norms so that its neurons fire, on random images.
+times an evaluation with and without `count`, one after the other in each round. It prints the
+median time without counting and the median of the ratios within rounds: for the network of a run on
+its first test images, or, without RUN, for one untrained network of each architecture (hybrid code,
+T = 4) on random images, with random offsets of its batch norms that make its neurons fire.
 """
 
 from __future__ import annotations
@@ -48,16 +48,16 @@ def main() -> None:
         run = open_run(options.run, data_dir=options.data_dir)
         data, model = run.data, run.model
         split = head(data.test, options.images)
-        _tell(str(options.run), model, split, data.full_scale, options.rounds)
+        _time(str(options.run), model, split, data.full_scale, options.rounds)
         return
     for name, shape, more in NETWORKS:
         model = lively(name, shape, more)
         split = Split(torch.rand(options.images, *shape), torch.arange(options.images) % 10)
-        _tell(name, model, split, 1.0, options.rounds)
+        _time(name, model, split, 1.0, options.rounds)
 
 
 def lively(name: str, shape: tuple[int, int, int], options: dict[str, Any]) -> SpikingNetwork:
-    """Return a network that is not trained and whose neurons fire."""
+    """Return an untrained network whose neurons fire."""
     torch.manual_seed(0)
     model = create_model(name, in_shape=shape, classes=10, coding="hybrid", steps=4, **options)
     for module in model.modules():
@@ -67,7 +67,7 @@ def lively(name: str, shape: tuple[int, int, int], options: dict[str, Any]) -> S
     return model.eval()
 
 
-def _tell(name: str, model: SpikingNetwork, split: Split, full_scale: float, rounds: int) -> None:
+def _time(name: str, model: SpikingNetwork, split: Split, full_scale: float, rounds: int) -> None:
     classes = int(split.labels.max()) + 1
 
     def seconds(count: bool) -> float:
@@ -75,10 +75,10 @@ def _tell(name: str, model: SpikingNetwork, split: Split, full_scale: float, rou
         evaluate(model, split, classes=classes, full_scale=full_scale, count=count)
         return time.perf_counter() - begin
 
-    seconds(True)  # kernels are compiled, weights prepared
+    seconds(True)  # compiles kernels and folds norms
     times = [(seconds(False), seconds(True)) for _ in range(rounds)]
     plain = median(each for each, _ in times)
-    ratio = median(counting / alone for alone, counting in times)
+    ratio = median(with_count / without for without, with_count in times)
     print(f"{name}: {plain:.3f} s for {len(split)} images, counting {ratio:.2f} times that")
 
 

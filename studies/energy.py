@@ -1,13 +1,13 @@
-"""What the networks of a sweep spend: accuracy, operations and energy, beside their analog twin.
+"""Accuracy, operations and energy of the networks of a sweep, and of their ANN counterparts.
 
     python -m studies.energy SWEEP [--twins SWEEP] [--tables NAME|FILE ...] [--exit P]
 
-evaluates every finished member of a sweep on its test images and counts its operations. It prints
-a table in Markdown, means over the seeds: accumulates and multiply-accumulates of an image and
-their energy by each table of costs, also as a share of the dense analog network's; what remains by
-the first table where an image is answered at the first step whose confidence is at least P; and,
-last, the analog network of the same architecture: dense, and as the members of another sweep
-(`model.neuron=relu`) were trained, without operations on zeros.
+evaluates every finished member of a sweep on its test images and counts its operations. It prints a
+table in Markdown, means over the seeds: accumulates and multiply-accumulates of an image and their
+energy by each table of costs, also as a share of that of the dense ANN counterpart; accuracy, steps
+and energy (by the first table) with early exit at confidence P; and, last, the ANN counterpart:
+dense, and without operations on zeros as trained in another sweep (`--twins`, a sweep with
+`model.neuron=relu`).
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ HEADS = ("code", "neuron", "T", "n", "accuracy, %", "AC, k", "MAC, k")
 Tables = list[CostTable]
 
 
-class Spending(NamedTuple):
-    """What one network spends on an image, the mean of all test images; energy in pJ."""
+class Cost(NamedTuple):
+    """Cost per image of one network, means over all test images; energy in pJ."""
 
     accuracy: float
     ac: float
@@ -44,50 +44,53 @@ class Spending(NamedTuple):
     early_energy: float
 
 
-Points = dict[tuple[str, str, int], list[Spending]]
+Points = dict[tuple[str, str, int], list[Cost]]
 
 
 def main() -> None:
     """Evaluate and print the table."""
     parser = argparse.ArgumentParser(prog="python -m studies.energy")
     parser.add_argument("sweep", type=Path, help="folder of a sweep")
-    parser.add_argument("--twins", type=Path, help="folder of a sweep of analog twins")
-    parser.add_argument("--tables", nargs="+", default=[DEFAULT], help="what operations cost")
-    parser.add_argument("--exit", type=float, default=0.9, help="confidence of an early answer")
+    parser.add_argument("--twins", type=Path, help="folder of a sweep of ANN counterparts")
+    parser.add_argument("--tables", nargs="+", default=[DEFAULT], help="tables of costs")
+    parser.add_argument("--exit", type=float, default=0.9, help="confidence for early exit")
     options = parser.parse_args()
     costs = [read_cost_table(name) for name in options.tables]
     rule = ExitRule("confidence", options.exit)
     points, model = measure(find_sweep(options.sweep), costs, rule)
     if model is None:
         sys.exit("no member of the sweep is finished")
-    twins: list[Spending] = []
+    anns: list[Cost] = []
     if options.twins:
-        twins = [s for p in measure(find_sweep(options.twins), costs, rule)[0].values() for s in p]
-    print("\n".join(table(points, twins, model, costs, rule)))
+        ann_points, _ = measure(find_sweep(options.twins), costs, rule)
+        anns = [cost for of_point in ann_points.values() for cost in of_point]
+    print("\n".join(table(points, anns, model, costs, rule)))
 
 
-def measure(sweep: SweepFolder, costs: Tables, rule: ExitRule) -> tuple[Points, SpikingNetwork | None]:
-    """Return what the finished members spend, by code, neuron and steps, and one of them."""
+def measure(
+    sweep: SweepFolder, costs: Tables, rule: ExitRule
+) -> tuple[Points, SpikingNetwork | None]:
+    """Return the costs of the finished members by code, neuron and steps, and one network."""
     points: Points = {}
     model = None
     for record in sorted(sweep.path.glob(f"*/{RECORD}")):
         print(record.parent.name, file=sys.stderr)
         run = open_run(record.parent)
         recipe, data, model = run.recipe, run.data, run.model
-        found = _spending(model, data, costs, rule)
+        found = _cost(model, data, costs, rule)
         key = (recipe.coding.name, recipe.model.neuron, recipe.coding.steps)
         points.setdefault(key, []).append(found)
     return points, model
 
 
-def _spending(model: SpikingNetwork, data: DataSet, costs: Tables, rule: ExitRule) -> Spending:
+def _cost(model: SpikingNetwork, data: DataSet, costs: Tables, rule: ExitRule) -> Cost:
     found = evaluate(
         model, data.test, classes=len(data.classes), full_scale=data.full_scale, count=True
     )
     assert found.counts is not None
     reports = [energy_report(found.counts, each) for each in costs]
     early = tradeoff(found.outcomes, [rule], energy_of_samples(found.counts, costs[0]))[-1]
-    return Spending(
+    return Cost(
         found.accuracy,
         reports[0]["accumulates"],
         reports[0]["multiply_accumulates"],
@@ -99,11 +102,11 @@ def _spending(model: SpikingNetwork, data: DataSet, costs: Tables, rule: ExitRul
 
 
 def table(
-    points: Points, twins: list[Spending], model: SpikingNetwork, costs: Tables, rule: ExitRule
+    points: Points, anns: list[Cost], model: SpikingNetwork, costs: Tables, rule: ExitRule
 ) -> list[str]:
     """Return the lines of a table in Markdown."""
-    twin = dense_ann_counts(model)
-    counted = [total_cost(twin, each, dense=True) for each in costs]
+    ann = dense_ann_counts(model)
+    counted = [total_cost(ann, each, dense=True) for each in costs]
     dense = [each.total(cost) for each, cost in zip(counted, costs, strict=True)]
     heads = [*HEADS, *(head for each in costs for head in (f"{each.name}, nJ", "of dense ANN"))]
     early = [f"accuracy at {rule}, %", "steps", f"{costs[0].name}, nJ"]
@@ -114,12 +117,12 @@ def table(
     ac, mac = float(counted[0].ac.sum()), float(counted[0].mac.sum())
     bare = ["analog", "ReLU, dense", "1", "", "", _k(ac), _k(mac), *_energies(dense, dense)]
     lines.append(f"| {' | '.join([*bare, '', '', ''])} |")
-    if twins:
-        lines.append(_line(["analog", "ReLU, without zeros", "1"], twins, dense, early=False))
+    if anns:
+        lines.append(_line(["analog", "ReLU, without zeros", "1"], anns, dense, early=False))
     return lines
 
 
-def _line(names: list[str], each: list[Spending], dense: list[float], *, early: bool = True) -> str:
+def _line(names: list[str], each: list[Cost], dense: list[float], *, early: bool = True) -> str:
     cells: list[Any] = [
         *names,
         len(each),

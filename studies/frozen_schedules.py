@@ -1,12 +1,12 @@
-"""Whether learned schedules matter: a sweep's networks with each schedule held at its mean.
+"""Whether learned schedules matter: the networks of a sweep with each schedule at its mean.
 
     python -m studies.frozen_schedules SWEEP [--picture FILE.png]
 
-evaluates every finished member of a sweep that has schedules of its own three times: as it was
-trained; with leak, gain and scale each held at its mean over the steps; and so held, with the
-statistics of its batch norms estimated anew on its training data, for these belong to the schedules
-that they were collected under. It prints a table in Markdown, and draws what was learned: the mean
-over seeds of leak and gain, by layer and step.
+evaluates every finished member of a sweep with adaptive neurons three times: as trained; with
+frozen schedules (leak, gain and scale replaced by their means over the steps); and with frozen
+schedules and the statistics of batch norms estimated again on the training data, because they
+depend on the schedules. It prints a table in Markdown, and draws the learned leak and gain, means
+over the seeds, by layer and step.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from asnn.sweeps.comparison import paired
 from asnn.sweeps.folder import SweepFolder, find_sweep
 
 BATCH = 256
-FORMS = ("learned", "held", "held, statistics anew")
+FORMS = ("learned", "frozen", "frozen, new statistics")
 
 
 @dataclass
 class Point:
-    """What the members of one point of the grid have shown, a value for each seed.
+    """Results of the members of one point of the grid, a value for each seed.
 
     Attributes:
         accuracy: by form.
-        learned: schedules of each seed, as `measure.schedules` gives them.
+        learned: the result of `measure.schedules` for each seed.
     """
 
     accuracy: dict[str, list[float]] = field(default_factory=lambda: {form: [] for form in FORMS})
@@ -48,21 +48,21 @@ class Point:
 
 
 def main() -> None:
-    """Evaluate, print the table, and draw the picture if one is wanted."""
+    """Evaluate, print the table, and draw the figure if requested."""
     parser = argparse.ArgumentParser(prog="python -m studies.frozen_schedules")
     parser.add_argument("sweep", type=Path, help="folder of a sweep")
     parser.add_argument("--picture", type=Path, help="draw the learned schedules")
     options = parser.parse_args()
     points = measure(find_sweep(options.sweep))
     if not points:
-        sys.exit("no finished member has schedules of its own: sweep model.neuron=adaptive")
+        sys.exit("no finished member has learned schedules: sweep model.neuron=adaptive")
     print("\n".join(table(points)))
     if options.picture:
         draw(options.picture, points)
 
 
 def measure(sweep: SweepFolder) -> dict[str, Point]:
-    """Return what the finished members show that have adaptive neurons, by point of the grid."""
+    """Return the results of finished members with adaptive neurons, by point of the grid."""
     points: dict[str, Point] = {}
     for folder in sorted(sweep.path.glob("*/evaluation.json")):
         run = open_run(sweep.run(folder.parent.name))
@@ -81,10 +81,10 @@ def measure(sweep: SweepFolder) -> dict[str, Point]:
 
 def accuracies(model: SpikingNetwork, data: DataSet, recipe: Recipe) -> dict[str, float]:
     """Return the accuracy on test data, by form."""
-    held = frozen_schedules(model)
-    anew = frozen_schedules(model)
+    frozen = frozen_schedules(model)
+    recalibrated = frozen_schedules(model)
     recalibrate(
-        anew,
+        recalibrated,
         Batches(
             data.train,
             batch_size=recipe.train.batch_size,
@@ -101,18 +101,18 @@ def accuracies(model: SpikingNetwork, data: DataSet, recipe: Recipe) -> dict[str
             full_scale=data.full_scale,
             batch_size=BATCH,
         ).accuracy
-        for form, network in zip(FORMS, (model, held, anew), strict=True)
+        for form, network in zip(FORMS, (model, frozen, recalibrated), strict=True)
     }
 
 
 def table(points: dict[str, Point]) -> list[str]:
-    """Return the lines of a table in Markdown: accuracies, and what holding costs."""
-    heads = ["network", "n", *(f"{form}, %" for form in FORMS), "cost of holding, points"]
+    """Return the lines of a table in Markdown: accuracies, and the cost of freezing."""
+    heads = ["network", "n", *(f"{form}, %" for form in FORMS), "cost of freezing, points"]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for name, point in points.items():
         cells = [_percent(point.accuracy[form]) for form in FORMS]
         pairs = zip(point.accuracy[FORMS[0]], point.accuracy[FORMS[2]], strict=True)
-        cost = paired([learned - anew for learned, anew in pairs])
+        cost = paired([learned - frozen for learned, frozen in pairs])
         interval = ""
         if cost["low"] is not None:
             interval = f" ({100 * cost['low']:+.2f} to {100 * cost['high']:+.2f})"
@@ -142,7 +142,7 @@ def draw(path: Path, points: dict[str, Point]) -> None:
             for i, layer in enumerate(layers):
                 mean = _mean(learned[layer][kind] for learned in point.learned)
                 steps = range(1, len(mean) + 1)
-                # The leak of the first step meets no membrane, and stays as it began.
+                # The leak of step 1 is not learned, because the membrane is 0 then.
                 first = 1 if kind == "leak" else 0
                 axes.plot(
                     steps[first:], mean[first:], marker="o", label=layer,

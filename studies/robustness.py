@@ -1,11 +1,11 @@
-"""Accuracy against severity, by code: several runs under every corruption, side by side.
+"""Accuracy against severity by code: several runs under every corruption.
 
     python -m studies.robustness RUN... [--limit 2000] [--data-dir DIR] [--seed 0]
         [--picture FILE.png]
 
 evaluates the network of each run on the first images of its test data, clean and under every
-corruption that it can suffer. It prints a table in Markdown, a column for each run under the name
-of its code; runs of the same code are told apart by their folders.
+corruption that applies to it. It prints a table in Markdown, with a column for each run under the
+name of its code; further runs of a code have the names of their folders.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ Rows = list[dict[str, Any]]
 
 
 def main() -> None:
-    """Evaluate, print the table, and draw the picture if one is wanted."""
+    """Evaluate, print the table, and draw the figure if requested."""
     parser = argparse.ArgumentParser(prog="python -m studies.robustness")
     parser.add_argument("runs", nargs="+", type=Path, metavar="RUN")
     parser.add_argument("--limit", type=int, default=2000, help="test images")
     parser.add_argument("--data-dir", type=Path, help="where the data set's files are")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
+    parser.add_argument("--seed", type=int, default=0, help="of the random numbers")
     parser.add_argument("--picture", type=Path, help="draw accuracy against severity")
     options = parser.parse_args()
     found: dict[str, Rows] = {}
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def measure(path: Path, limit: int, data_dir: Path | None, seed: int) -> tuple[str, Rows]:
-    """Return the code of a run, and what its network does under every corruption."""
+    """Return the code of a run, and the accuracy of its network under every corruption."""
     run = open_run(path, data_dir=data_dir)
     recipe, data, model = run.recipe, run.data, run.model
     corruptions = {name: corruption_registry.get(name) for name in corruption_registry.names()}
@@ -65,7 +65,7 @@ def table(found: dict[str, Rows]) -> list[str]:
     accuracies: dict[tuple[str, float], dict[str, float]] = {}
     for label, rows in found.items():
         for row in rows:
-            # The clean network stands once, above all corruptions.
+            # The clean network has one row, above all corruptions.
             key = (row["corruption"] if row["severity"] else "", row["severity"])
             accuracies.setdefault(key, {})[label] = row["accuracy"]
     order = ["", *corruption_registry.names()]

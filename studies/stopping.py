@@ -1,11 +1,11 @@
-"""How long a training takes to stop: signals at random moments, each followed by `--resume`.
+"""The time that a training needs to stop: signals at random times, each followed by `--resume`.
 
     python -m studies.stopping [--signals 20] [--within 40] [--seed 0] -- RECIPE [--set ...]
 
-The moments are within so many seconds of the first line of the training, which comes before its
-first step, so that steps, validations and the writing of states are all hit. It says, as JSON on
-stdout, how many seconds passed until the process had ended. The exit code is 1 where a training has
-not ended with 130 or 143 and a state from which the next could go on.
+The signals come within so many seconds of the first line of the training, which it prints before
+its first step, so that they hit steps, validations and checkpoints. It prints as JSON how many
+seconds passed until the process ended. The exit code is 1 if a training did not end with 130 or 143
+and a checkpoint from which it could be resumed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 143}
 
 
 def main() -> None:
-    """Stop and resume a training so many times, and say how long each stop took."""
+    """Stop and resume a training repeatedly, and print how long each stop took."""
     parser = argparse.ArgumentParser(prog="python -m studies.stopping")
     parser.add_argument("--signals", type=int, default=20)
     parser.add_argument("--within", type=float, default=40.0, help="seconds")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--seed", type=int, default=0, help="of the times")
     parser.add_argument("recipe", nargs="+", help="of `asnn train`, with its options")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def stopping(
-    recipe: list[str], run: Path, signals: int, within: float, chance: random.Random
+    recipe: list[str], run: Path, signals: int, within: float, random_: random.Random
 ) -> dict[str, Any]:
     """Return how long each stop took, and how it ended."""
     words = [*recipe, "--out", str(run)]
@@ -59,19 +59,19 @@ def stopping(
             text=True,
         )
         assert process.stderr is not None
-        said = _until(process.stderr, "writing ")
-        time.sleep(chance.uniform(0, within))
-        number = chance.choice(list(SIGNALS))
+        output = _until(process.stderr, "writing ")
+        time.sleep(random_.uniform(0, within))
+        number = random_.choice(list(SIGNALS))
         begin = time.monotonic()
         process.send_signal(number)
-        said += process.stderr.read()
+        output += process.stderr.read()
         code = process.wait()
         stops.append(
             {
                 "signal": number.name,
                 "seconds": round(time.monotonic() - begin, 2),
                 "as_promised": code == SIGNALS[number],
-                "said": said.strip().splitlines()[-1:],
+                "said": output.strip().splitlines()[-1:],
             }
         )
         if any(run.glob("checkpoints/step-*/state.pt")):
@@ -90,13 +90,13 @@ def stopping(
 
 
 def _until(stream: Any, beginning: str) -> str:
-    """Read lines until one begins so; return them."""
-    said = ""
+    """Read lines until one starts with `beginning`; return them."""
+    output = ""
     for line in stream:
-        said += line
+        output += line
         if line.startswith(beginning):
             break
-    return said
+    return output
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Accuracy against severity, by code: the table by hand, and two runs side by side."""
+"""Accuracy against severity by code: the table by hand, and two runs."""
 
 import sys
 
@@ -28,7 +28,7 @@ def test_the_table_by_hand():
 
 
 @pytest.mark.slow
-def test_two_runs_side_by_side(tmp_path, monkeypatch, capsys):
+def test_two_runs(tmp_path, monkeypatch, capsys):
     tiny = ["data.limit=80", "train.epochs=1", "model.widths=[4]", "model.hidden=8"]
     changes = [part for each in tiny for part in ("--set", each)]
     runs = [str(tmp_path / name) for name in ("direct", "temporal")]
