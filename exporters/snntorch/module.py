@@ -132,7 +132,7 @@ def _graph_of(
         )
     nodes = traced.nodes
     if nodes[-1].name != traced.output:
-        raise AssertionError("the output is the last node")
+        raise AssertionError("the output must be the last node")
     nodes = fold_norms(nodes)
     nodes = end_with_readout(nodes, nodes[-1].name, shape)
     network = {"from": "snntorch", "module": type(module).__name__}

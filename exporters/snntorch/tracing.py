@@ -161,7 +161,18 @@ def _recorder(neuron: nn.Module, tracer: _Tracer, resets: list[str]) -> Callable
 
 @dataclass
 class FxLowering:
-    """Lowers the nodes of a trace one after another; the values are those of `values`."""
+    """Lowers the nodes of a trace one after another.
+
+    Attributes:
+        resets: whether the forward resets membranes in each call.
+        values: of the nodes of the trace, as `values` defines them.
+        nodes, shapes: of the graph so far, for one step.
+        known: names of nodes by layer and inputs.
+        calls: number of calls of each neuron.
+        states: neurons of the membranes that are arguments.
+        unused: required arguments that the forward does not read.
+        reads_image, reads_steps: whether layers read the input itself, or steps of it.
+    """
 
     root: nn.Module
     in_shape: g.Shape

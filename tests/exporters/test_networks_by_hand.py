@@ -20,7 +20,7 @@ def built_by_hand(**options):
 
 
 @pytest.mark.parametrize("format", ["onnx", "nir"])
-def test_it_is_exported_and_verified(tmp_path, format):
+def test_it_is_exported_and_verified(tmp_path, no_simulators, format):
     model = built_by_hand()
     assert not model.has_config
     source = source_of(model, in_shape=SHAPE)

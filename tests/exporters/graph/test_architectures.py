@@ -25,7 +25,7 @@ from tests.support.exported_networks import (
 
 
 @pytest.mark.parametrize("norm", ["folded", pytest.param("per-step", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("coding", ["direct", "hybrid"])
+@pytest.mark.parametrize("coding", ["hybrid", pytest.param("direct", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_graph_equals_the_network(name, coding, norm):
     granularity = "layer" if norm == "folded" else "channel"

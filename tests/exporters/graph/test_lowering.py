@@ -25,7 +25,9 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("norm", ["folded", "per-step", "shared"])
+@pytest.mark.parametrize(
+    "norm", ["folded", *(pytest.param(n, marks=pytest.mark.slow) for n in ("per-step", "shared"))]
+)
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(o) or "default")
 @pytest.mark.parametrize("coding", CODES)
 @pytest.mark.parametrize("name", ["lenet", "mlp"])

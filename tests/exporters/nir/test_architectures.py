@@ -59,8 +59,7 @@ def test_files_are_verified_in_simulators(exported, name):
 
 
 @pytest.mark.slow
-def test_a_deep_network_is_verified(exported, monkeypatch):
-    monkeypatch.setattr(exporting, "MAX_NODES", 0)  # the importers would take seconds
+def test_a_deep_network_is_verified(exported, no_simulators):
     report = exported("nir", *architecture_source("ms-34")).result.report
     assert report.verified
     assert report.parities[0].explained <= 1

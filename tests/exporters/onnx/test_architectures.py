@@ -12,7 +12,8 @@ from asnn.exporters.onnx.runtime import OnnxSession, run_stream
 from asnn.exporters.verification.parity import near_threshold
 from tests.support.exported_networks import ARCHITECTURES, architecture_source
 
-DEEP = [pytest.param(name, marks=pytest.mark.slow) for name in ("ms-104", "sew-34")]
+QUICK = ["ms", "sew-iand", "spikformer"]
+SLOW = [name for name in ARCHITECTURES if name not in QUICK] + ["ms-104", "sew-34"]
 
 
 def session_of(model):
@@ -26,7 +27,9 @@ def assert_close_where_clear(found, graph, trace):
     np.testing.assert_allclose(found[:, clear], trace.logits[:, clear], atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [*ARCHITECTURES, *DEEP])
+@pytest.mark.parametrize(
+    "name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+)
 def test_files_are_verified(exported, name):
     source, some = architecture_source(name)
     report = exported("onnx", source, some).result.report

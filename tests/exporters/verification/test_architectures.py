@@ -28,6 +28,7 @@ def tampered(monkeypatch, initializer, by):
     monkeypatch.setattr(exporting, "build_models", build)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "initializer", "layer"),
     [
@@ -46,6 +47,7 @@ def test_a_changed_initializer_is_named(tmp_path, monkeypatch, name, initializer
     assert f"layer {layer}, step 0" in refused.value.why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("edge", "layer"),
     [
@@ -53,7 +55,7 @@ def test_a_changed_initializer_is_named(tmp_path, monkeypatch, name, initializer
         (("block7_t0", "spikes_t0_gain"), "layer spikes, step 0"),
     ],
 )
-def test_a_missing_edge_is_found(tmp_path, monkeypatch, edge, layer):
+def test_a_missing_edge_is_found(tmp_path, monkeypatch, no_simulators, edge, layer):
     genuine = exporting.write_nir
 
     def write(path, graph, **options):
@@ -61,13 +63,13 @@ def test_a_missing_edge_is_found(tmp_path, monkeypatch, edge, layer):
         genuine(path, graph, **options)
 
     monkeypatch.setattr(exporting, "write_nir", write)
-    monkeypatch.setattr(exporting, "MAX_NODES", 0)
     source, some = architecture_source("ms")
     with pytest.raises(VerificationError) as refused:
         export_nir(source, tmp_path, samples=some)
     assert layer in refused.value.why
 
 
+@pytest.mark.slow
 def test_another_product_is_found(exported):
     (source, some), (other, _) = architecture_source("sew-and"), architecture_source("sew-iand")
     path = exported("onnx", source, None).folder / "model.onnx"

@@ -20,12 +20,6 @@ from asnn.models import use_kernels
 from tests.support.exported_networks import CONSTANT_SCHEDULE, images, make_source, network, samples
 
 
-@pytest.fixture
-def no_simulators(monkeypatch):
-    """Verify NIR files in our interpreter alone, which names layers and steps."""
-    monkeypatch.setattr(exporting, "MAX_NODES", 0)
-
-
 @pytest.mark.parametrize("format", ["onnx", "nir"])
 def test_exports_are_verified(exported, format):
     export = exported(format, make_source("mlp"), samples())
@@ -280,7 +274,7 @@ def test_an_approximation_reports_its_loss(exported, no_simulators):
     assert verify(source, export.folder / "model.nir", samples()).verified
 
 
-def test_an_exact_export_approximates_nothing(exported):
+def test_an_exact_export_approximates_nothing(exported, no_simulators):
     source = make_source(**CONSTANT_SCHEDULE)
     export = exported("nir", source, samples(), form="lif", approximate=True)
     assert export.parity["approximates"] is False
