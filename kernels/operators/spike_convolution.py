@@ -78,7 +78,7 @@ def _fake_spike_convolution(
     learns: bool,
 ) -> tuple[Tensor, Tensor]:
     shape = _convolution_of(x, weight, stride, padding)
-    images = shape.images + (0 if prefix is None else len(prefix))
+    images = shape.images + (0 if prefix is None else prefix.shape[0])
     rows = x.new_empty(images, *shape.out, shape.channels[1])
     return rows.permute(0, 3, 1, 2), x.new_empty(3, dtype=torch.int64)
 
@@ -142,7 +142,7 @@ def _spike_convolution_context(
     ctx.mark_non_differentiable(decision)
     ctx.set_materialize_grads(False)
     ctx.options = {name: keyword_only_inputs[name] for name in ("stride", "padding")}
-    ctx.prefix = 0 if prefix is None else len(prefix)
+    ctx.prefix = 0 if prefix is None else prefix.shape[0]
     ctx.save_for_backward(x, weight, decision)
 
 
