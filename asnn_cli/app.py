@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import traceback
 import warnings
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -72,6 +73,11 @@ def root(
     console.debug = debug
 
 
+@functools.cache  # to build it takes longer than most commands that the tests run
+def _command() -> Any:
+    return typer.main.get_command(app)
+
+
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; only a bug raises."""
     console.debug = console.silent = False
@@ -79,7 +85,7 @@ def run(arguments: list[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = console.show_warning
-            result = app(args=arguments, standalone_mode=False)
+            result = _command()(args=arguments, standalone_mode=False)
     except console.PipeClosed:
         return PIPE_CLOSED
     except SystemExit as ended:
