@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ...core.errors import ConfigError
 from ..terminal import console
 
 PACKAGES = {
@@ -19,7 +20,6 @@ PACKAGES = {
     "scikit-learn": "sklearn",
     "matplotlib": "matplotlib",
     "onnx": "onnx",
-    "onnxscript": "onnxscript",
     "onnxruntime": "onnxruntime",
     "nir": "nir",
 }
@@ -66,12 +66,17 @@ def examine() -> dict[str, Any]:
             )
     both = _both_runtimes()
     problems += [both] if both else []
+    kernels = None
+    if packages["torch"] and packages["numba"]:
+        kernels, problem = _cpu_kernels()
+        problems += [problem] if problem else []
     return {
         "asnn": version("asnn"),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": packages,
         "devices": _devices() if packages["torch"] else {},
+        "kernels": {"cpu": kernels},
         "problems": problems,
     }
 
@@ -118,6 +123,22 @@ def _devices() -> dict[str, Any]:
     }
 
 
+def _cpu_kernels() -> tuple[dict[str, Any] | None, dict[str, str] | None]:
+    """Return which instruction set the CPU kernels use and why, or the problem with them."""
+    try:
+        from ...kernels.cpu.amx.check import describe
+
+        return describe(), None
+    except ConfigError as error:
+        return None, {"what": error.what, "why": error.why, "remedy": error.remedy}
+    except Exception as error:  # an import may raise anything
+        return None, {
+            "what": "the CPU kernels do not work",
+            "why": (str(error).splitlines() or [type(error).__name__])[0],
+            "remedy": "pip install --force-reinstall -c constraints.txt numba",
+        }
+
+
 def _show(found: dict[str, Any]) -> None:
     console.heading(f"asnn {found['asnn']}, Python {found['python']}, {found['platform']}")
     console.table(
@@ -132,6 +153,9 @@ def _show(found: dict[str, Any]) -> None:
             f"CPU with {devices['cpu']['threads']} threads; CUDA devices: {cuda}; "
             f"MPS: {'yes' if devices['mps'] else 'no'}"
         )
+    kernels = found["kernels"]["cpu"]
+    if kernels:
+        console.note(f"CPU kernels use {kernels['used']}: {kernels['why']}")
     for problem in found["problems"]:
         console.note(f"problem: {problem['what']}: {problem['why']}")
         console.note(f"  → {problem['remedy']}")

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .tasks import address_of, c_function
+from . import tasks
 
 
 def run(name: str, args: np.ndarray, blocks: int) -> None:
@@ -33,16 +33,16 @@ def run(name: str, args: np.ndarray, blocks: int) -> None:
     """
     if not blocks:
         return
-    task, address = address_of(name), args.ctypes.data
+    task, address = tasks.address_of(name), args.ctypes.data
     threads = min(torch.get_num_threads(), blocks)
     if threads <= 1:
-        c_function(task)(address)
+        tasks.c_function(task)(address)
         return
     fork = _openmp_of_torch()
     if fork is not None:
         fork(task, address, threads, 0)
         return
-    function = c_function(task)
+    function = tasks.c_function(task)
     others = [_pool(threads - 1).submit(function, address) for _ in range(threads - 1)]
     function(address)
     for other in others:

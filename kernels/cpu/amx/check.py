@@ -73,6 +73,27 @@ def _warn_once(why: str) -> None:
     )
 
 
+def describe() -> dict[str, Any]:
+    """Return which instruction set the CPU kernels use, and why, as `asnn doctor` shows it.
+
+    The AMX kernels are checked if they were not, and would be used.
+
+    Raises:
+        ConfigError: `ASNN_CPU_ISA` is not an instruction set.
+    """
+    used, best, cap = isa.used(), isa.machine(), isa.cap()
+    why = [f"this machine has {best}", f"{isa.VARIABLE} is {cap or 'not set'}"]
+    if isa.LEVELS.index(used) < min(isa.LEVELS.index(each) for each in (best, cap or best)):
+        why.append("numba's own variables (NUMBA_CPU_NAME and others) allow less")
+    result = "not run"
+    if used == "amx":
+        found = verdict()
+        result = "passed" if found.passed else f"failed ({found.why})"
+        used = used if found.passed else "avx512"
+    why.append(f"the check of AMX against torch: {result}")
+    return {"used": used, "machine": best, "cap": cap, "amx_check": result, "why": "; ".join(why)}
+
+
 def verdict() -> Verdict:
     """Return the verdict for this machine: the one that is kept, or that of a new check."""
     with _lock:

@@ -6,7 +6,6 @@ The child imports neither torch nor anything else that the kernels do not need.
 from __future__ import annotations
 
 import os
-import resource
 import signal
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -14,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...contract import Convolution
-from .. import isa
-from ..tasks import address_of, c_function
+from .. import isa, tasks
 from . import calls
 
 SHAPES = (  # all widths of the products, phases, runs of taps, and positions beside an edge
@@ -129,7 +127,7 @@ def _run(task: str, call: calls.Call) -> None:
     scratch = np.zeros(call.scratch_bytes + 64, np.uint8)
     call.args["scratch"] = -(-_address(scratch) // 64) * 64
     call.args["scratch_bytes"] = call.scratch_bytes
-    c_function(address_of(task))(_address(call.args))
+    tasks.c_function(tasks.address_of(task))(_address(call.args))
 
 
 def _address(array: np.ndarray) -> int:
@@ -159,6 +157,8 @@ def from_bytes(content: bytes) -> Iterator[Results]:
 
 def main(timeout: int) -> None:
     """Write the results of all cases to stdout; end the process after so many seconds."""
+    import resource  # of Unix, as AMX is used on Linux only
+
     signal.alarm(timeout)  # in case nobody is left to end it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with os.fdopen(os.dup(1), "wb") as stdout:

@@ -1,4 +1,7 @@
-"""Convolution by tiles against torch's in float64: as exact as float32, for spikes of any shape."""
+"""Convolution by tiles against torch's in float64: as exact as float32, for spikes of any shape.
+
+Without AMX the kernels run with emulated tiles, on one thread.
+"""
 
 import pytest
 import torch
@@ -14,8 +17,18 @@ from asnn.kernels.costs import fits_tiles
 from asnn.kernels.cpu import backend as cpu
 from asnn.kernels.cpu.amx import calls
 from asnn.models.layers.convolution import SpikeConv2d
+from tests.support.emulated_tiles import emulate
 
-pytestmark = pytest.mark.skipif(not cpu.has_tiles(), reason="the machine has no AMX")
+HAS_TILES = cpu.has_tiles()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def tiles():
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        if not HAS_TILES:
+            emulate(monkeypatch)
+        yield
+
 
 TILES = Paths("tiles", "tiles", "tiles")
 
@@ -188,6 +201,7 @@ def test_small_weights_and_large_ones_beside_each_other():
     assert worst.max() < LIMITS["out"]
 
 
+@pytest.mark.skipif(not HAS_TILES, reason="emulated tiles are for one thread")
 @strides
 def test_same_bits_on_any_number_of_threads(stride):
     x, weight = spikes(33, 32, *(9 * s for s in stride)), drawn(48, 32, 3, 3)
