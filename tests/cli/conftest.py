@@ -1,17 +1,19 @@
-"""The command line in this process, and a run that is trained once for all tests."""
+"""The command line in this process, as a warm program, and a run shared by all tests."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from asnn.cli.app import run
 from tests.support.command_line import TINY, Result
+from tests.support.warm import WarmProgram, warm_program
 
 
 @pytest.fixture
 def cli(tmp_path, monkeypatch, capsys):
-    """Run `asnn ARGUMENTS` in an empty folder; what it printed and its exit code."""
+    """Run `asnn ARGUMENTS` in an empty folder; return what it printed and its exit code."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: str) -> Result:
@@ -34,3 +36,10 @@ def trained(tmp_path_factory) -> Path:
     finally:
         os.chdir(former)
     return folder / "runs" / "tiny"
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmProgram]:
+    """`asnn` as a program for shells, whose processes need not import torch."""
+    with warm_program() as program:
+        yield program

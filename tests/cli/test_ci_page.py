@@ -1,9 +1,10 @@
-"""The pipelines of docs/ci.md run as they stand.
+"""The pipelines of docs/ci.md run unchanged.
 
-What stands in for something else: `pip` notes what it was asked to install, GitHub's `uses:` and
-GitLab's caches and artifacts are not there, and `${{ ... }}` is in them alone. The network is
-trained once, by GitHub's step, since the command is the same everywhere. In the tests of what a
-pipeline decides, and under `make`, a program in the place of `asnn` answers what it is told to.
+Substitutes: `pip` logs its arguments; GitHub's `uses:` and GitLab's caches and artifacts are
+missing, and `${{ ... }}` occurs only in them. The network is trained once, by GitHub's step, since
+the command is the same in all pipelines; the training that is killed is a real process, later
+commands are forked from a warm one. In the tests of the checks, and under `make`, a script takes
+the place of `asnn` and prints a given result.
 """
 
 import json
@@ -21,8 +22,6 @@ import yaml
 
 from asnn.records.layout import Run
 from tests.support.jq import write_jq
-
-pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).parents[2] / "docs" / "ci.md"
 BLOCKS = dict(re.findall(r"<!-- (\S+) -->\n```\w+\n(.*?)```", PAGE.read_text("utf-8"), re.S))
@@ -52,7 +51,7 @@ ASNN = """\
 echo "$@" >> asnn.log
 case "$1" in
   train) mkdir -p runs/ci; exit "${TRAIN:-0}" ;;
-  eval | runs) cat answer.json ;;
+  eval | runs) cat result.json ;;
   export) exit "${EXPORT:-0}" ;;
 esac
 """
@@ -81,16 +80,16 @@ def bash(text: str, folder: Path, **more: str) -> subprocess.CompletedProcess:
 
 
 def ends(name: str, folder: Path, **more: str) -> int:
-    """The exit code of a pipeline, which is that of the first step that fails."""
+    """The exit code of a pipeline: that of the first step that fails."""
     codes = (bash(text, folder, **more).returncode for text in SCRIPTS[name])
     return next((code for code in codes if code), 0)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A checkout in which GitHub's step `Train` was killed once, and came to its end then.
+def trained(tmp_path_factory, warm):
+    """A checkout in which GitHub's step `Train` was killed once, and was finished by a second job.
 
-    The folder of the run was there at first, and empty, as after a job that was killed at once.
+    The folder of the run existed before, and was empty, as after a job that was killed at once.
     """
     folder = tmp_path_factory.mktemp("job")
     (folder / "runs/ci").mkdir(parents=True)
@@ -98,13 +97,14 @@ def trained(tmp_path_factory):
         ["bash", "-euo", "pipefail", "-c", STEPS["Train"]], cwd=folder, start_new_session=True,
         env=environment(folder / ".programs"), stderr=subprocess.PIPE,
     )  # fmt: skip
-    waited = time.monotonic()
+    start = time.monotonic()
     while not (folder / "runs/ci/checkpoints/latest").exists():
-        assert step.poll() is None and time.monotonic() - waited < 300
+        assert step.poll() is None and time.monotonic() - start < 300
         time.sleep(0.02)
     os.killpg(step.pid, signal.SIGKILL)
     assert step.communicate() and step.returncode == -signal.SIGKILL
     assert not Run(folder / "runs/ci").finished
+    (folder / ".programs/asnn").symlink_to(warm.asnn)
     again = bash(STEPS["Train"], folder)
     assert again.returncode == 0, again.stderr
     assert "epoch 10/10" in again.stderr and "epoch 1/10" not in again.stderr
@@ -112,9 +112,11 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture
-def job(trained, tmp_path):
+def job(trained, warm, tmp_path):
     """A checkout in which the network is trained already."""
     shutil.copytree(trained / "runs", tmp_path / "runs")
+    (tmp_path / ".programs").mkdir()
+    (tmp_path / ".programs/asnn").symlink_to(warm.asnn)
     return tmp_path
 
 
@@ -122,13 +124,15 @@ def test_every_pipeline_trains_the_same_network():
     assert all(f"asnn {BEGIN}\n" in text for text in BLOCKS.values())
 
 
-def test_a_killed_job_goes_on(trained):
+@pytest.mark.slow
+def test_a_killed_job_is_resumed(trained):
     lines = (trained / "runs/ci/metrics.jsonl").read_text().splitlines()
     assert [each["epoch"] for each in map(json.loads, lines)] == list(range(1, 11))
     again = bash(STEPS["Train"], trained)
     assert (again.returncode, again.stdout) == (0, "true\ntrained already\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_pipeline_runs(job, name):
     shutil.copytree(job / "runs/ci", job / "baseline")
@@ -147,10 +151,10 @@ def test_a_pipeline_runs(job, name):
 
 
 @pytest.fixture
-def pretended(tmp_path):
-    """A checkout with a program in the place of asnn, which answers as a good network would."""
+def substitute(tmp_path):
+    """A checkout with a script in the place of asnn, which prints the results of a good network."""
     executable(tmp_path / ".programs/asnn", ASNN)
-    (tmp_path / "answer.json").write_text(json.dumps(GOOD))
+    (tmp_path / "result.json").write_text(json.dumps(GOOD))
     (tmp_path / "baseline").mkdir()
     return tmp_path
 
@@ -160,35 +164,35 @@ def pretended(tmp_path):
     ("files", "expected"),
     [
         (None, BEGIN),
-        ({}, BEGIN),  # killed when no more than the folder was made
+        ({}, BEGIN),  # killed when only the folder existed
         ({"config.toml": ""}, "train --resume runs/ci"),
         ({"config.toml": "", "summary.json": '{"finished": false}'}, "train --resume runs/ci"),
         ({"config.toml": "", "summary.json": '{"finished": true}'}, None),
     ],
 )
-def test_a_training_begins_goes_on_or_is_finished(pretended, name, files, expected):
+def test_a_training_is_started_resumed_or_kept(substitute, name, files, expected):
     if files is not None:
-        (pretended / "runs/ci").mkdir(parents=True)
+        (substitute / "runs/ci").mkdir(parents=True)
         for file, text in files.items():
-            (pretended / "runs/ci" / file).write_text(text)
-    assert ends(name, pretended) == 0
-    asked = (pretended / "asnn.log").read_text().splitlines()
-    assert [each for each in asked if each.startswith("train")] == ([expected] if expected else [])
-    # What training refuses, such as a configuration that was edited, fails the job.
-    assert ends(name, pretended, TRAIN="2") == (2 if expected else 0)
+            (substitute / "runs/ci" / file).write_text(text)
+    assert ends(name, substitute) == 0
+    called = (substitute / "asnn.log").read_text().splitlines()
+    assert [line for line in called if line.startswith("train")] == ([expected] if expected else [])
+    # The job fails if the training is refused, as with an edited configuration.
+    assert ends(name, substitute, TRAIN="2") == (2 if expected else 0)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
-def test_the_makefile_runs(pretended):
-    (pretended / "Makefile").write_text(BLOCKS["Makefile"])
-    assert bash("make check", pretended).returncode == 0
+def test_the_makefile_runs(substitute):
+    (substitute / "Makefile").write_text(BLOCKS["Makefile"])
+    assert bash("make check", substitute).returncode == 0
     evaluate = "eval runs/ci --json"
-    assert (pretended / "asnn.log").read_text().splitlines() == [BEGIN, evaluate]
-    shutil.copy(pretended / "answer.json", pretended / "runs/ci/summary.json")
-    assert bash("make check", pretended).returncode == 0
-    assert (pretended / "asnn.log").read_text().splitlines() == [BEGIN, evaluate, evaluate]
-    (pretended / "answer.json").write_text(json.dumps({**GOOD, "accuracy": 0.85}))
-    assert bash("make check", pretended).returncode == 2  # make's own, whatever has failed
+    assert (substitute / "asnn.log").read_text().splitlines() == [BEGIN, evaluate]
+    shutil.copy(substitute / "result.json", substitute / "runs/ci/summary.json")
+    assert bash("make check", substitute).returncode == 0
+    assert (substitute / "asnn.log").read_text().splitlines() == [BEGIN, evaluate, evaluate]
+    (substitute / "result.json").write_text(json.dumps({**GOOD, "accuracy": 0.85}))
+    assert bash("make check", substitute).returncode == 2  # the exit code of make for any failure
 
 
 @pytest.mark.parametrize(
@@ -202,10 +206,10 @@ def test_the_makefile_runs(pretended):
         ({}, 3, 3),
     ],
 )
-def test_a_gate_fails_the_job(pretended, change, export, code):
-    """The network passes every gate, or one of them not."""
-    (pretended / "answer.json").write_text(json.dumps({**GOOD, **change}))
-    ended = {name: ends(name, pretended, EXPORT=str(export)) for name in SCRIPTS}
+def test_a_failed_check_fails_the_job(substitute, change, export, code):
+    """The network passes every check, or fails one."""
+    (substitute / "result.json").write_text(json.dumps({**GOOD, **change}))
+    ended = {name: ends(name, substitute, EXPORT=str(export)) for name in SCRIPTS}
     everywhere = not change or "accuracy" in change
     assert ended["GitHub"] == code
     assert ended["GitLab"] == (code if everywhere else 0)

@@ -1,10 +1,9 @@
-"""Every command's help has examples, and each of them runs, here, in a folder with what it names.
+"""The help of every command has examples, and each example runs in a folder with its files.
 
-An example runs as it stands, but for options that are appended where it would take minutes
-otherwise: `shorter` says which; `brief` times few images, and the members of the search train in
-this process. Commands of asnn run in this process; bash does with their output what the example
-does. Lines that begin with another program run in bash as a whole. What is in the folder: see
-`prepared`.
+An example that would take minutes gets further options from `shorter`; fixture `brief` shortens
+timing and trains the members of sweeps in this process. Commands of asnn run in this process, and
+bash passes on their output; lines that begin with another program run in bash. `prepared` makes the
+folder.
 """
 
 import itertools
@@ -16,7 +15,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -24,23 +22,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asnn.benchmarks import single_image, targets
+from asnn.benchmarks import single_image
 from asnn.benchmarks.baselines import base
 from asnn.cli.app import run
 from asnn.cli.commands.sweep import search as sweep_search
 from asnn.cli.reference import pages
 from asnn.cli.terminal.progress import Progress
 from asnn.learning import epoch
-from asnn.sweeps import pool as running
+from asnn.sweeps import pool
 from asnn.sweeps.member import train_member
 from tests.support.command_line import TINY
 from tests.support.idx import idx_bytes
 from tests.support.jq import write_jq
-
-pytestmark = pytest.mark.slow
+from tests.support.small_bench import make_paper_small
 
 PAGES = pages()
-EXAMPLES = [(page.path, line) for page in PAGES for line in page.examples]
+EXAMPLES = list(dict.fromkeys(line for page in PAGES for line in page.examples))
 RUN = "runs/digits-20260101-120000"
 SWEEP = "runs/sweep-digits-20260101-120000"
 SMALL = ["--set", "train.epochs=1", "--set", "data.limit=64", "--set", "model.widths=[4,8]"]
@@ -55,14 +52,14 @@ NETS = """\
 
 
 def shorter(line: str) -> list[str]:
-    """What is appended to a command, so that it takes seconds."""
+    """Options that make a command take seconds."""
     words = shlex.split(line)
     if words[1] == "train" and "--resume" in words:
         return ["--set", "train.epochs=3"] if "--set" in words else []
     if words[1] == "train":
         return SMALL
     if words[1] == "sweep" and "--resume" not in words:
-        # A grid with seeds would be twelve processes; a sweep is trained from other examples.
+        # A grid with seeds has twelve members; other examples train a sweep.
         return [*SMALL, *(["--trials", "1"] if "--search" in words else []),
                 *(["--dry-run"] if "--seeds" in words else [])]  # fmt: skip
     if words[1] == "bench":
@@ -81,7 +78,7 @@ def test_every_command_has_an_example_of_its_own():
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
-    """The folder that examples speak of: runs, a sweep, data, a picture, recipes, exports."""
+    """The folder of the examples: runs, a sweep, data, a picture, recipes, exports."""
     folder = tmp_path_factory.mktemp("examples")
     random = np.random.default_rng(0)
     with pytest.MonkeyPatch.context() as patch:
@@ -89,7 +86,7 @@ def prepared(tmp_path_factory):
         assert run(["train", *TINY, "--out", RUN]) == 0
         for form in ("onnx", "nir"):
             assert run(["export", RUN, "--format", form, "-o", "made"]) == 0
-        patch.setattr(running, "run_members", in_this_process)
+        patch.setattr(pool, "run_members", in_this_process)
         grid = ["--grid", "coding.name=direct", "--seeds", "1"]
         assert run(["sweep", *grid, *SMALL, "--out", SWEEP]) == 0
         patch.setattr(epoch, "loss_of", interrupting(epoch.loss_of))
@@ -113,7 +110,7 @@ def prepared(tmp_path_factory):
 
 
 def in_this_process(members, folder, split, watcher, **_):
-    """Do what the processes of a sweep do, without the seconds that each of them takes to start."""
+    """Train members as the processes of a sweep do, without the seconds that a process needs."""
     for member in members:
         with Progress(lambda: None) as progress:
             at = folder.run(member.name)
@@ -123,13 +120,13 @@ def in_this_process(members, folder, split, watcher, **_):
 
 
 def interrupting(original):
-    """The loss, and Ctrl-C in the fourth step."""
-    made = 0
+    """The loss, with Ctrl-C in the fourth step."""
+    step = 0
 
     def counted(*arguments):
-        nonlocal made
-        made += 1
-        if made == 4:
+        nonlocal step
+        step += 1
+        if step == 4:
             os.kill(os.getpid(), signal.SIGINT)
         return original(*arguments)
 
@@ -138,7 +135,7 @@ def interrupting(original):
 
 @pytest.fixture
 def folder(prepared, tmp_path, monkeypatch):
-    """A copy of the prepared folder, which is the current one; quick to compute in."""
+    """A copy of the prepared folder, as the current one."""
     copy = tmp_path / "here"
     shutil.copytree(prepared, copy, copy_function=shutil.copy2)
     programs = tmp_path / "bin"
@@ -154,32 +151,32 @@ def folder(prepared, tmp_path, monkeypatch):
 
 @pytest.fixture
 def brief(monkeypatch):
-    """Few images and rounds where single images are timed, and a search in this process."""
+    """Few images and rounds for latency; members of sweeps are trained in this process."""
     timed = partial(single_image.latency, images=2, rounds=1)
     monkeypatch.setattr(single_image, "latency", timed)
     monkeypatch.setattr(sweep_search, "run_members", in_this_process)
+    monkeypatch.setattr(pool, "run_members", in_this_process)
 
 
 @pytest.fixture
 def small_bench(monkeypatch):
-    """The cases of a preset on small images, and no peers but those that an example names."""
-    for name in ("PAPER", "HYBRID", "SINGLE", "SHORT", "LONG"):
-        small = replace(getattr(targets, name), in_shape=(1, 8, 8))
-        monkeypatch.setattr(targets, name, small)
+    """Small cases of the preset, and only the baselines that an example names."""
+    make_paper_small(monkeypatch)
     monkeypatch.setattr(base, "find_spec", lambda name: True if name == "numba" else None)
 
 
 def add_runs(folder: Path, words: list[str]) -> None:
-    """Put the trained run wherever an example takes one from."""
+    """Copy the trained run to each folder of a run that an example reads."""
     for before, word in itertools.pairwise(words):
-        made = before in ("--out", "-o", "--output") or Path(word).name == "latest"
-        if re.fullmatch(r"runs/[^/.]+", word) and not made and not (folder / word).exists():
+        written = before in ("--out", "-o", "--output") or Path(word).name == "latest"
+        if re.fullmatch(r"runs/[^/.]+", word) and not written and not (folder / word).exists():
             shutil.copytree(folder / RUN, folder / word)
 
 
-@pytest.mark.parametrize(("command", "line"), EXAMPLES, ids=[line for _, line in EXAMPLES])
+@pytest.mark.slow
+@pytest.mark.parametrize("line", EXAMPLES)
 @pytest.mark.usefixtures("brief")
-def test_an_example_runs(command, line, folder, request, capfd):
+def test_an_example_runs(line, folder, request, capfd):
     words = shlex.split(line)
     if words[1] == "bench" and "--against" not in words:
         request.getfixturevalue("small_bench")
@@ -192,15 +189,15 @@ def test_an_example_runs(command, line, folder, request, capfd):
         asnn, *follows = re.split(r" (?=[|>] )", each, maxsplit=1)
         capfd.readouterr()
         code = run(shlex.split(asnn)[1:] + shorter(asnn))
-        said = capfd.readouterr()
-        assert code == 0, said.err
+        printed = capfd.readouterr()
+        assert code == 0, printed.err
         if follows:
-            told = ["bash", "-o", "pipefail", "-c", f"cat {follows[0]}"]
-            done = subprocess.run(told, input=said.out, text=True, timeout=60)
+            command = ["bash", "-o", "pipefail", "-c", f"cat {follows[0]}"]
+            done = subprocess.run(command, input=printed.out, text=True, timeout=60)
             assert done.returncode == 0, capfd.readouterr().err
 
 
-@pytest.mark.skipif(shutil.which("jq") is None, reason="there is no jq to compare with")
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 @pytest.mark.parametrize(
     "words",
     [
@@ -215,7 +212,7 @@ def test_an_example_runs(command, line, folder, request, capfd):
         ".e",
     ],
 )
-def test_the_replacement_of_jq_does_what_jq_does(tmp_path, words):
+def test_the_substitute_of_jq_agrees_with_jq(tmp_path, words):
     write_jq(tmp_path)
     given = b'{"a": 0.5, "b": [{"c": 1}, {"c": 3}], "d": "x"}'
     done = [

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from asnn.coding import create_coding
+from asnn.coding import coding_registry, create_coding
+from asnn.datasets.load import dataset_registry
 from asnn.models import AdaptiveLeaky, BuildContext
+from asnn.models.factory import model_registry
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,12 +98,20 @@ def installed(tmp_path_factory):
     return folder
 
 
-def asnn(folder, site, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(site)} if site else dict(os.environ)
-    return subprocess.run(
-        [sys.executable, "-m", "asnn.cli", *map(str, arguments)],
-        cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+@pytest.fixture
+def package(installed, monkeypatch):
+    """The package is found, as by a process that starts after its installation."""
+    monkeypatch.syspath_prepend(installed)
+    forget_entry_points()
+    yield
+    forget_entry_points()
+    for name in [name for name in sys.modules if name.partition(".")[0] == "outsider"]:
+        del sys.modules[name]
+
+
+def forget_entry_points():
+    for registry in (model_registry, coding_registry, dataset_registry):
+        vars(registry).pop("_external", None)
 
 
 CHOICE = [
@@ -112,39 +122,45 @@ CHOICE = [
 ]
 
 
-@pytest.mark.slow
-def test_it_trains_evaluates_and_exports(installed, tmp_path):
-    trained = asnn(tmp_path, installed, "train", *CHOICE, "--out", "run", "--json")
-    assert trained.returncode == 0, trained.stderr
-    assert json.loads(trained.stdout)["finished"]
-    result = asnn(tmp_path, installed, "eval", "run", "--json")
-    assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
+def test_it_trains_evaluates_and_exports(cli, package):
+    trained = cli("train", *CHOICE, "--out", "run", "--json")
+    assert trained.code == 0, trained.err
+    assert json.loads(trained.out)["finished"]
+    result = cli("eval", "run", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
     assert (found["data"], found["coding"], found["samples"]) == ("bars", "alternating", 40)
     assert found["accuracy"] > 0.9  # a bar in noise is easily seen
     assert set(found["spike_rates"]) == {"spikes1", "spikes2", "block.main.spikes"}
     # The files cannot contain a coding of another package: their input is the encoded steps.
     for form in (["onnx", "--input", "spikes"], ["nir"]):
-        exported = asnn(tmp_path, installed, "export", "run", "--format", *form, "--json")
-        assert exported.returncode == 0, exported.stderr
+        exported = cli("export", "run", "--format", *form, "--json")
+        assert exported.code == 0, exported.err
 
 
-@pytest.mark.slow
-def test_its_options_are_checked_like_built_in_ones(installed, tmp_path):
+def test_its_options_are_checked_like_built_in_ones(cli, package):
     wrong = ["--set", "model.widht=6", "--set", "coding.strength=2"]
-    refused = asnn(tmp_path, installed, "train", *CHOICE, *wrong, "--dry-run")
-    assert refused.returncode == 2
-    assert "model.widht: unknown key; did you mean model.width?" in refused.stderr
-    refused = asnn(tmp_path, installed, "train", *CHOICE, "--set", "coding.strength=2", "--dry-run")
-    assert "strength must be above 0 and at most 1, not 2" in refused.stderr
+    refused = cli("train", *CHOICE, *wrong, "--dry-run")
+    assert refused.code == 2
+    assert "model.widht: unknown key; did you mean model.width?" in refused.err
+    refused = cli("train", *CHOICE, "--set", "coding.strength=2", "--dry-run")
+    assert "strength must be above 0 and at most 1, not 2" in refused.err
 
 
-@pytest.mark.slow
-def test_without_the_package_the_names_are_unknown(installed, tmp_path):
-    refused = asnn(tmp_path, None, "train", *CHOICE, "--dry-run")
-    assert refused.returncode == 2
+def test_a_new_process_finds_the_package(installed, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "asnn.cli", "train", *CHOICE, "--dry-run"], cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(installed)}, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b'name = "alternating"' in done.stdout
+
+
+def test_without_the_package_the_names_are_unknown(cli):
+    refused = cli("train", *CHOICE, "--dry-run")
+    assert refused.code == 2
     for text in ("unknown model 'shortcut-net'", "unknown coding 'alternating'", "'bars'"):
-        assert text in refused.stderr
+        assert text in refused.err
 
 
 def test_the_example_of_0_1_0_builds_the_same_network(tmp_path):

@@ -1,4 +1,4 @@
-"""`asnn` as a process: pipes, closed streams, full disks, other people's packages."""
+"""`asnn` as a process: pipes, closed streams, signals, full disks, packages of the user."""
 
 import fcntl
 import json
@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import resource
+import select
 import signal
 import struct
 import subprocess
@@ -19,8 +20,6 @@ import pytest
 from PIL import Image
 
 from tests.support.command_line import TINY
-
-pytestmark = pytest.mark.slow
 
 ASNN = [sys.executable, "-m", "asnn.cli"]
 SHELL_ASNN = f"{sys.executable} -m asnn.cli"
@@ -43,12 +42,21 @@ def test_help_needs_no_torch():
     assert b"train" in done.stdout and b"encode" in done.stdout
 
 
-def test_train_and_eval_in_a_pipeline(tmp_path):
+@pytest.mark.slow
+def test_train_and_eval_without_a_reader_of_stderr(tmp_path):
+    """A training continues when nobody reads its progress, and a pipeline goes on to `eval`."""
     tiny = " ".join(f"'{word}'" for word in TINY)
     script = f"{SHELL_ASNN} train {tiny} && {SHELL_ASNN} eval --json"
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=write, timeout=120
+    )
+    os.close(write)
+    assert done.returncode == 0
     assert 0 <= json.loads(done.stdout)["accuracy"] <= 1
+    (summary,) = tmp_path.glob("runs/*/summary.json")
+    assert json.loads(summary.read_text())["finished"] is True
 
 
 def test_from_stdin_to_stdout(tmp_path):
@@ -78,7 +86,13 @@ def test_closed_stdout(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-@pytest.mark.parametrize("verb", ["recipes list", "encode --dataset digits --limit 9 -o -"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "recipes list",
+        pytest.param("encode --dataset digits --limit 9 -o -", marks=pytest.mark.slow),
+    ],
+)
 def test_a_full_disk_behind_stdout(tmp_path, verb):
     script = f"{SHELL_ASNN} {verb} > /dev/full"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=60)
@@ -91,56 +105,28 @@ def test_a_full_disk_behind_stdout(tmp_path, verb):
     [
         ["--help"],
         ["recipes", "show", "cifar100"],
-        ["encode", "--dataset", "digits", "-o", "-"],
+        pytest.param(["encode", "--dataset", "digits", "-o", "-"], marks=pytest.mark.slow),
         ["recipes", "list", "--json"],
     ],
 )
-def test_a_reader_that_goes_away_is_no_error_to_speak_of(tmp_path, arguments):
+def test_a_closed_pipe_is_no_error(tmp_path, arguments):
     read, write = os.pipe()
     os.close(read)
     process = subprocess.Popen(
         [*ASNN, *arguments], cwd=tmp_path, stdout=write, stderr=subprocess.PIPE
     )
     os.close(write)
-    _, spoken = process.communicate(timeout=60)
-    # What a command says of its work is fine; of the pipe it says nothing.
-    assert b"Broken" not in spoken and b"Traceback" not in spoken and b"error" not in spoken
+    _, printed = process.communicate(timeout=60)
+    # Notes of the command may be there, but none about the pipe.
+    assert b"Broken" not in printed and b"Traceback" not in printed and b"error" not in printed
     assert process.returncode == 141
 
 
-def test_a_training_goes_on_when_nobody_watches(tmp_path):
-    read, write = os.pipe()
-    os.close(read)
-    process = subprocess.Popen([*ASNN, "train", *TINY, "--out", "run"], cwd=tmp_path, stderr=write)
-    os.close(write)
-    assert process.wait(timeout=60) == 0
-    assert json.loads((tmp_path / "run/summary.json").read_text())["finished"] is True
-
-
-def test_a_terminal_shows_a_live_line_that_fits(tmp_path):
+@pytest.mark.slow
+def test_a_terminal_shows_a_live_line_and_may_be_closed(tmp_path):
+    """The training continues without it; SIGHUP, which a shell then sends, saves and ends it."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    process = subprocess.Popen(
-        [*ASNN, "train", *TINY, "--set", "train.epochs=20", "--out", "run"],
-        cwd=tmp_path, stderr=slave, env={**os.environ, "TERM": "xterm"},
-    )  # fmt: skip
-    os.close(slave)
-    shown = b""
-    while True:
-        try:
-            shown += os.read(master, 65536)
-        except OSError:  # the other end is closed
-            break
-    assert process.wait(timeout=60) == 0
-    plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode()
-    live = [line for line in re.split(r"[\r\n]+", plain) if "acc " in line and "/20" in line]
-    assert live and all("loss" in line and "samples/s" in line for line in live)
-    assert any(re.search(r"\d:\d\d:\d\d\s*$", line) for line in live), "the time left is cut off"
-
-
-def test_a_terminal_that_is_closed(tmp_path):
-    """The training goes on without it; SIGHUP, which a shell sends then, saves and ends it."""
-    master, slave = pty.openpty()
     process = subprocess.Popen(
         [*ASNN, "train", *TINY, "--set", "train.epochs=2000", "--out", "run"],
         cwd=tmp_path, stderr=slave, env={**os.environ, "TERM": "xterm"},
@@ -158,7 +144,15 @@ def test_a_terminal_that_is_closed(tmp_path):
             assert time.monotonic() < deadline and process.poll() is None
             time.sleep(0.05)
 
-    until(lambda: epochs() > 0)
+    shown = b""
+    while epochs() < 3:
+        assert select.select([master], [], [], 60)[0], "nothing is shown"
+        shown += os.read(master, 65536)
+    plain = re.sub(rb"\x1b\[[0-9;?]*[A-Za-z]", b"", shown).decode()
+    lines = [line for line in re.split(r"[\r\n]+", plain)[:-1] if "acc " in line]
+    live = [line for line in lines if "/2000" in line]
+    assert live and all("loss" in line and "samples/s" in line for line in live)
+    assert any(re.search(r"\d:\d\d:\d\d\s*$", line) for line in live), "the time left is cut off"
     os.close(master)
     before = epochs()
     until(lambda: epochs() > before + 3)
@@ -171,6 +165,7 @@ def no_space() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -184,12 +179,13 @@ def test_a_file_that_cannot_be_written_in_full(tmp_path, arguments):
     assert done.returncode == 1
     assert b"could not write a." in done.stderr and b"Traceback" not in done.stderr
     left = {path.name for path in tmp_path.iterdir()}
-    assert left <= {"a.npz"}  # whole, written before the plot failed
+    assert left <= {"a.npz"}  # complete, written before the plot failed
     if "--plot" not in arguments:
         assert left == set()
 
 
-def test_a_training_that_cannot_be_written_keeps_what_it_has(tmp_path):
+@pytest.mark.slow
+def test_a_training_on_a_full_disk_keeps_its_files(tmp_path):
     done = asnn("train", *TINY, "--out", "run", cwd=tmp_path, preexec_fn=no_space)
     assert done.returncode == 1
     assert b"could not write" in done.stderr and b"Traceback" not in done.stderr
@@ -206,16 +202,17 @@ def test_a_folder_without_permission(tmp_path):
     assert done.returncode == 1 and b"Permission denied" in done.stderr
 
 
-def test_packages_of_the_user_disturb_nothing(tmp_path):
+@pytest.mark.slow
+def test_packages_of_the_user_are_not_imported(tmp_path):
     names = ("models", "exporters", "coding", "learning", "datasets", "measure", "core")
-    for place in (tmp_path, tmp_path / "path"):
+    for folder in (tmp_path, tmp_path / "path"):
         for name in names:
-            (place / name).mkdir(parents=True)
-            (place / name / "__init__.py").write_text("raise RuntimeError('the user\\'s own')")
+            (folder / name).mkdir(parents=True)
+            (folder / name / "__init__.py").write_text("raise RuntimeError('the user\\'s own')")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "path")}
-    done = asnn("train", *TINY, "--out", "run", cwd=tmp_path, env=environment)
+    done = asnn("train", *TINY, "--dry-run", cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr
-    # The negative control: the user's packages really are the ones that would be found.
+    # Negative control: an import of these names does find the packages of the user.
     control = subprocess.run(
         [sys.executable, "-c", "import models"], cwd=tmp_path, env=environment, capture_output=True
     )
@@ -230,8 +227,8 @@ def test_python_m_from_a_checkout():
     assert done.returncode == 0 and done.stdout.startswith(b"asnn ")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_resume_goes_on(tmp_path, number, code):
+@pytest.mark.slow
+def test_a_signal_saves(tmp_path):
     process = subprocess.Popen(
         [*ASNN, "train", *TINY, "--set", "train.epochs=500", "--out", "run"],
         cwd=tmp_path,
@@ -240,22 +237,23 @@ def test_a_signal_saves_and_resume_goes_on(tmp_path, number, code):
     deadline = time.monotonic() + 60
     while not (tmp_path / "run/metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(number)
-    _, spoken = process.communicate(timeout=30)
-    assert process.returncode == code
-    assert b"saved; resume with" in spoken and b"Traceback" not in spoken
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert b"saved; resume with" in printed and b"Traceback" not in printed
     assert list((tmp_path / "run/checkpoints").glob("step-*/state.pt"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes")
-def test_a_signal_to_the_whole_group_saves(tmp_path):
-    """As from `timeout` or a service manager: workers that load samples do not die of it."""
+def test_a_signal_to_the_process_group_saves(tmp_path):
+    """As from `timeout` or a service manager: it does not end the data workers."""
     generator = np.random.default_rng(0)
     for index in range(120):
-        place = tmp_path / f"images/{index % 2}"
-        place.mkdir(parents=True, exist_ok=True)
+        folder = tmp_path / f"images/{index % 2}"
+        folder.mkdir(parents=True, exist_ok=True)
         pixels = generator.integers(0, 255, (32, 32), dtype=np.uint8)
-        Image.fromarray(pixels).save(place / f"{index}.png")
+        Image.fromarray(pixels).save(folder / f"{index}.png")
     data = ["--set", "data.name=folder", "--set", "data.path=images"]
     data += ["--set", "data.memory_limit=0", "--set", "data.limit=100"]
     data += ["--set", "train.workers=2", "--set", "train.epochs=500", "--set", "train.batch_size=8"]
@@ -269,7 +267,7 @@ def test_a_signal_to_the_whole_group_saves(tmp_path):
     while not (tmp_path / "run/metrics.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGTERM)
-    _, spoken = process.communicate(timeout=30)
-    assert process.returncode == 143, spoken
-    assert b"saved; resume with" in spoken and b"error" not in spoken
-    assert b"not writable" not in spoken
+    _, printed = process.communicate(timeout=30)
+    assert process.returncode == 143, printed
+    assert b"saved; resume with" in printed and b"error" not in printed
+    assert b"not writable" not in printed

@@ -1,4 +1,4 @@
-"""What an `asnn` command printed, and options of a small training."""
+"""The output of an `asnn` command, and options of a small training."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The little of jq that examples use, in a file that can be run: for machines without jq.
+"""The part of jq that examples use, as a program for machines without jq.
 
 `jq [-e] [-r] '.a.b[].c >= 0.5' [FILE]`, `.a[-1]`, `keys`.
 """
@@ -31,7 +31,7 @@ sys.exit("-e" in sys.argv and values[-1] in (None, False))
 
 
 def write_jq(folder: Path) -> None:
-    """Write the file `jq` to a folder."""
+    """Write the program `jq` to a folder."""
     path = folder / "jq"
     path.write_text(SOURCE)
     path.chmod(0o755)

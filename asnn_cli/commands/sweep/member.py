@@ -1,7 +1,7 @@
-"""The process of one member of a sweep: `asnn sweep` starts it, and a person never does.
+"""The process of one member of a sweep, which `asnn sweep` starts.
 
-It reads an order as one JSON object from stdin and writes what came of it as another to stdout;
-what the training says goes to stderr, which is the member's log.
+It reads its task as one JSON object from stdin and writes the outcome as another to stdout; the
+progress of the training goes to stderr, which is the member's log.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ INTERRUPTED = 130
 
 
 def main() -> int:
-    """Carry out the order on stdin and return the exit code; only a bug raises."""
-    order = json.load(sys.stdin)
+    """Train the member described on stdin and return the exit code; only a bug raises."""
+    task = json.load(sys.stdin)
     with warnings.catch_warnings():
         warnings.showwarning = console.show_warning
         try:
-            done = carry_out(order)
+            done = train(task)
         except SystemExit:  # a signal before there was anything to save
             done = False
         except Exception as error:
@@ -34,19 +34,19 @@ def main() -> int:
                 raise
             console.show_error(error)
             why, remedy = getattr(error, "why", ""), getattr(error, "remedy", "")
-            told = {"what": getattr(error, "what", str(error)), "why": why, "remedy": remedy}
-            _answer({"error": told})
+            what = getattr(error, "what", str(error))
+            _report({"error": {"what": what, "why": why, "remedy": remedy}})
             return code
-    _answer({"done": done})
+    _report({"done": done})
     return 0 if done else INTERRUPTED
 
 
-def carry_out(order: dict[str, Any]) -> bool:
-    """Train and evaluate the member; return whether it came to its end.
+def train(task: dict[str, Any]) -> bool:
+    """Train and evaluate the member; return whether it is finished.
 
     Args:
-        order: `run`: the member's folder; `recipe`: its document; `split`: what it is evaluated
-            on; `threads`; `parent`: the process without which nobody waits for it.
+        task: `run`: the member's folder; `recipe`: its document; `split`: evaluated on it;
+            `threads`; `parent`: the process of the sweep.
     """
     import torch
 
@@ -56,22 +56,22 @@ def carry_out(order: dict[str, Any]) -> bool:
     from ...terminal.progress import Progress
     from ...terminal.signals import StopSignals
 
-    torch.set_num_threads(order["threads"])
-    recipe = check_recipe(order["recipe"], source="the member")
+    torch.set_num_threads(task["threads"])
+    recipe = check_recipe(task["recipe"], source="the member")
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopSignals(armed=False))
         progress = stack.enter_context(Progress(stop.arm))
         return train_member(
             recipe,
-            Run(order["run"]),
-            order["split"],
+            Run(task["run"]),
+            task["split"],
             progress,
-            # A member whose sweep has been killed saves and stops as well.
-            stop=lambda: stop() or os.getppid() != order["parent"],
+            # A member whose sweep was killed saves and stops as well.
+            stop=lambda: stop() or os.getppid() != task["parent"],
         )
 
 
-def _answer(content: dict[str, Any]) -> None:
+def _report(content: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(content) + "\n")
     sys.stdout.flush()
 

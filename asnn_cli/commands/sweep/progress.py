@@ -1,4 +1,4 @@
-"""How a sweep is shown: a line for each member that has ended, and what is left."""
+"""Progress of a sweep: a line for each member that has ended, and the number left."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from ....sweeps.definition import Definition
 from ....sweeps.folder import SweepFolder
 from ....sweeps.plan import Member, Plan
+from ....sweeps.pool import Failure, threads_each
 from ....sweeps.results import summarise, write_results
-from ....sweeps.run import Failure, threads_each
 from ...terminal.console import duration, note, percent
 
-SILENCE = 600  # seconds without a line before one says that work goes on
+MAX_SILENCE = 600  # seconds without a line; then one shows that members are trained
 
 
 class SweepProgress:
-    """Watcher of a sweep that is trained; the results are written after each member."""
+    """Observer of a sweep, which also writes the results after each member."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class SweepProgress:
         self._definition, self._plan, self._folder = definition, plan, folder
         self._left = list(todo)
         self._failures: dict[str, Failure] = {}
-        self._begin = self._told = time.monotonic()
+        self._begin = self._shown_at = time.monotonic()
         kept = len(plan.members) - len(todo)
         before = f" ({kept} more {'is' if kept == 1 else 'are'} finished)" if kept else ""
         threads = threads_each(jobs)
@@ -38,42 +38,39 @@ class SweepProgress:
             f"{threads} thread{'s' * (threads > 1)} each; writing {folder.path}"
         )
         self._epochs = sum(member.recipe.train.epochs for member in todo)
-        self._made_before = {member.name: self._epochs_made(member) for member in todo}
+        self._epochs_before = sum(map(self._epochs_done, todo))
 
     def member_done(self, member: Member, failure: Failure | None) -> None:
         self._left.remove(member)
         if failure is None:
             record = self._folder.record(member.name, self._definition.split) or {}
             accuracy, seconds = record.get("accuracy", 0.0), record.get("training_seconds", 0.0)
-            self._say(f"{member.name}: {percent(accuracy)} in {duration(seconds)}")
+            self._show(f"{member.name}: {percent(accuracy)} in {duration(seconds)}")
         else:
             self._failures[member.name] = failure
-            self._say(f"{member.name}: failed: {failure.what}")
+            self._show(f"{member.name}: failed: {failure.what}")
         write_results(
             summarise(self._definition, self._plan, self._folder, self._failures), self._folder
         )
 
     def waiting(self, running: Sequence[Member]) -> None:
-        if time.monotonic() - self._told > SILENCE:
-            self._say(f"{len(running)} at work")
+        if time.monotonic() - self._shown_at > MAX_SILENCE:
+            self._show(f"{len(running)} in training")
 
-    def _say(self, text: str) -> None:
-        self._told = time.monotonic()
+    def _show(self, text: str) -> None:
+        self._shown_at = time.monotonic()
         left = f"{len(self._left)} left{self._estimate()}" if self._left else "none left"
         note(f"{text}; {left}")
 
     def _estimate(self) -> str:
-        """Return how long the rest takes, if epochs to come take as long as those made did."""
-        to_come = sum(
-            member.recipe.train.epochs - self._epochs_made(member) for member in self._left
-        )
-        before = sum(self._made_before.values())
-        made = self._epochs - before - to_come
-        if made <= 0 or to_come <= 0:
+        """Return the time left, if the remaining epochs take as long as those trained so far."""
+        left = sum(member.recipe.train.epochs - self._epochs_done(member) for member in self._left)
+        done = self._epochs - self._epochs_before - left
+        if done <= 0 or left <= 0:
             return ""
-        return f", about {duration((time.monotonic() - self._begin) * to_come / made)}"
+        return f", about {duration((time.monotonic() - self._begin) * left / done)}"
 
-    def _epochs_made(self, member: Member) -> int:
+    def _epochs_done(self, member: Member) -> int:
         try:
             with open(self._folder.run(member.name).metrics, "rb") as lines:
                 return sum(1 for _ in lines)

@@ -6,10 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from asnn.benchmarks import architectures, targets
+from asnn.benchmarks import architectures
 from asnn.benchmarks.baselines import BASELINES, Baseline, base
-
-pytestmark = pytest.mark.slow
+from tests.support.small_bench import make_paper_small
 
 QUICK = ["bench", "--quick", "--base", "relu", "--against", "step-loop", "--threads", "1"]
 
@@ -33,6 +32,7 @@ def test_json_is_one_object(cli):
     assert torch.get_num_threads() == threads
 
 
+@pytest.mark.slow
 def test_the_reported_command_repeats_the_measurement(cli):
     first = json.loads(cli(*QUICK, "--what", "inference", "--json").out)
     program, *arguments = first["command"].split()
@@ -42,6 +42,7 @@ def test_the_reported_command_repeats_the_measurement(cli):
     assert again["cases"][0]["case"] == first["cases"][0]["case"]
 
 
+@pytest.mark.slow
 def test_tables_fit_80_columns(cli, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     result = cli(*QUICK)
@@ -61,6 +62,7 @@ def test_files(cli, tmp_path):
     assert (tmp_path / "cost.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_memory_and_first_call(cli, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     small = ["--in-shape", "1x8x8", "--steps", "1", "--batch", "2", "--rounds", "1"]
@@ -149,12 +151,11 @@ def test_refusals(cli, arguments, says):
     assert "Traceback" not in result.err
 
 
+@pytest.mark.slow
 def test_a_preset_shows_its_targets(cli, monkeypatch):
     """The cases of the paper are made small, so whether a target is met means nothing."""
     monkeypatch.setenv("COLUMNS", "80")
-    for name in ("PAPER", "HYBRID", "SINGLE", "SHORT", "LONG"):
-        small = replace(getattr(targets, name), in_shape=(1, 8, 8))
-        monkeypatch.setattr(targets, name, small)
+    make_paper_small(monkeypatch)
     monkeypatch.setattr(base, "find_spec", lambda name: None if name != "numba" else True)
     result = cli("bench", "--preset", "paper", "--quick", "-o", "paper.json")
     assert result.code == 0
@@ -165,18 +166,19 @@ def test_a_preset_shows_its_targets(cli, monkeypatch):
     assert "train direct: spikingjelly / asnn: spikingjelly is not installed" in table
 
 
+@pytest.mark.slow
 def test_the_preset_of_architectures(cli, monkeypatch):
     pytest.importorskip("spikingjelly")
     small = [replace(case, in_shape=(1, 8, 8), steps=2, batch=2) for case in architectures.CASES]
-    monkeypatch.setattr(architectures, "CASES", small[2:])
+    chosen = [("ms-resnet18-16", "direct"), ("spikformer", "hybrid")]
+    cases = [case for case in small if (case.model, case.coding) in chosen]
+    monkeypatch.setattr(architectures, "CASES", cases)
     result = cli("bench", "--preset", "architectures", "--quick", "--threads", "1", "--json")
     assert result.code == 0
     found = json.loads(result.out)
     assert found["command"].startswith("asnn bench --preset architectures --rounds 2 ")
     assert [target["what"] for target in found["targets"]] == [
-        f"{model} {coding}: spikingjelly / asnn"
-        for model in ("ms-resnet18-16", "spikformer")
-        for coding in ("direct", "hybrid")
+        f"{model} {coding}: spikingjelly / asnn" for model, coding in chosen
     ]
     assert all(target["measured"] > 0 and not target["note"] for target in found["targets"])
     for case in found["cases"]:

@@ -120,10 +120,10 @@ def test_plain_training_gives_a_plain_file(cli):
     assert len(evaluated["schedules"]["spikes1"]["leak"]) == 1
 
 
-def test_a_lie_is_refused_and_a_way_out_is_named(cli, run):
+def test_an_inexact_export_is_refused_and_an_alternative_named(cli, run):
     result = cli("export", run, "-f", "nir", "--form", "lif")
     assert result.code == 2
-    assert "a LIF neuron a layer cannot say what layer" in result.err
+    assert "one LIF node cannot express layer" in result.err
     assert "--allow-approximate" in result.err
 
 

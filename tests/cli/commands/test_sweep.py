@@ -1,4 +1,4 @@
-"""`asnn sweep`: members as runs, going on, what it refuses; as a process, stopped and killed."""
+"""`asnn sweep`: members are runs, resuming, refusals; as a process, stopped and killed."""
 
 import json
 import os
@@ -14,8 +14,7 @@ import pytest
 
 from asnn.records.layout import find_run
 from asnn.sweeps import pool
-
-pytestmark = pytest.mark.slow
+from tests.support.warm import WarmProgram
 
 TINY = [
     *("--set", "train.epochs=1", "--set", "data.limit=60"),
@@ -26,11 +25,11 @@ GRID = ["--grid", "coding.name=direct,hybrid"]
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    """The folder above a finished sweep of two members, in `runs/`; and what the command said."""
+def swept(tmp_path_factory, warm):
+    """The folder above `runs/s`, a finished sweep of two members; and the ended process."""
     folder = tmp_path_factory.mktemp("swept")
     done = subprocess.run(
-        [*ASNN, "sweep", *GRID, *TINY, "--jobs", "2", "--out", "runs/s", "--json"],
+        [warm.asnn, "sweep", *GRID, *TINY, "--jobs", "2", "--out", "runs/s", "--json"],
         cwd=folder,
         capture_output=True,
         timeout=120,
@@ -74,15 +73,15 @@ def test_stdout_is_the_results_and_nothing_else(swept):
     assert "no p value: fewer than 2 pairs" in said
 
 
-def test_a_record_is_what_eval_says(swept, cli):
+def test_a_record_has_the_results_of_eval(swept, cli):
     folder, _ = swept
     for member in members(folder / "runs/s"):
-        told = json.loads(cli("eval", member, "--json").out)
+        found = json.loads(cli("eval", member, "--json").out)
         record = json.loads((member / "evaluation.json").read_text())
         for key in ("accuracy", "accuracy_per_step", "loss", "spikes_per_sample"):
-            assert record[key] == pytest.approx(told[key], rel=1e-6), key
+            assert record[key] == pytest.approx(found[key], rel=1e-6), key
         for key in ("samples", "fingerprint", "split", "data"):
-            assert record[key] == told[key], key
+            assert record[key] == found[key], key
         summary = json.loads((member / "summary.json").read_text())
         assert record["training_seconds"] == summary["seconds"]
         assert record["parameters"] == summary["parameters"]
@@ -102,11 +101,11 @@ def test_threads_are_counted_by_torch_itself(swept):
 
     folder, _ = swept
     for member in members(folder / "runs/s"):
-        told = json.loads((member / "environment.json").read_text())
-        assert told["threads"] == min(2, max(1, cores() // 2))
+        found = json.loads((member / "environment.json").read_text())
+        assert found["threads"] == min(2, max(1, cores() // 2))
 
 
-def test_a_finished_sweep_writes_its_results_anew(swept, cli, tmp_path, monkeypatch):
+def test_a_finished_sweep_writes_its_results_again(swept, cli, tmp_path, monkeypatch):
     folder, _ = swept
     monkeypatch.chdir(folder)
     before = (folder / "runs/s/results.json").read_bytes()
@@ -129,7 +128,7 @@ def test_a_sweep_is_not_taken_for_a_run(swept, monkeypatch, cli):
     assert find_run("runs/s/coding.name=direct,seed=0").finished
 
 
-def test_the_command_of_the_page_is_the_same_sweep(swept, cli, tmp_path):
+def test_the_command_on_the_page_repeats_the_sweep(swept, cli, tmp_path):
     folder, _ = swept
     words = shlex.split(json.loads((folder / "runs/s/results.json").read_text())["command"])
     assert words[0] == "asnn"
@@ -147,8 +146,8 @@ def test_dry_run_lists_the_members_and_writes_nothing(cli, tmp_path):
         "coding.steps=2,seed=5",
         "coding.steps=3,seed=5",
     ]
-    told = json.loads(cli("sweep", *grid, "--dry-run", "--json").out)
-    assert told["members"][3] == {
+    found = json.loads(cli("sweep", *grid, "--dry-run", "--json").out)
+    assert found["members"][3] == {
         "name": "coding.steps=3,seed=5",
         "settings": {"coding.steps": 3},
         "seed": 5,
@@ -156,7 +155,7 @@ def test_dry_run_lists_the_members_and_writes_nothing(cli, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_options_of_a_former_component_are_left_out_with_a_notice(cli):
+def test_options_of_the_replaced_component_are_left_out_with_a_note(cli):
     result = cli("sweep", "--grid", "model.name=lenet,mlp", "--dry-run")
     assert result.code == 0
     assert "model.widths is left out: 'mlp' has no such option" in result.err
@@ -196,14 +195,14 @@ def test_impossible_members(cli, tmp_path):
         (["--search", "train.lr=1..2", "--seeds", "2"], 2, "takes a single seed"),
     ],
 )
-def test_what_it_refuses(cli, tmp_path, arguments, code, says):
+def test_refusals(cli, tmp_path, arguments, code, says):
     result = cli("sweep", *arguments)
     assert (result.code, result.out) == (code, "")
     assert says in result.err and "Traceback" not in result.err
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_recipes_own_seed_is_used_where_none_is_given(cli):
+def test_the_seed_of_the_recipe_is_the_default(cli):
     assert cli("sweep", "--dry-run").out == "seed=0\n"
     assert cli("sweep", "--set", "train.seed=4", "--dry-run").out == "seed=4\n"
 
@@ -222,44 +221,46 @@ def test_search_without_optuna(cli, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_search_ends_with_the_best_trial_on_validation_data(cli, tmp_path):
+def test_a_search_finds_the_best_trial_on_validation_data(cli, warm, tmp_path, monkeypatch):
     pytest.importorskip("optuna")
+    monkeypatch.setattr(pool, "WORKER", [str(warm.worker)])
     words = ["sweep", *TINY, "--search", "train.lr=1e-4..1e-2:log", "--trials", "2"]
     dry = cli(*words, "--dry-run", "--json")
     assert json.loads(dry.out) == {"trials": 2} and list(tmp_path.iterdir()) == []
     result = cli(*words, "--out", "s", "--json")
     assert result.code == 0, result.err
-    told = json.loads(result.out)
-    assert told == json.loads((tmp_path / "s/results.json").read_text())
-    assert [each["state"] for each in told["trials"]] == ["complete"] * 2
-    for each in told["trials"]:
+    found = json.loads(result.out)
+    assert found == json.loads((tmp_path / "s/results.json").read_text())
+    assert [each["state"] for each in found["trials"]] == ["complete"] * 2
+    for each in found["trials"]:
         run = tmp_path / "s" / each["name"]
         summary = json.loads((run / "summary.json").read_text())
         assert each["validation_accuracy"] == summary["best"]["validation_accuracy"]
         assert json.loads((run / "evaluation.json").read_text())["split"] == "validation"
-    assert told["best"] == told["trials"][0]
+    assert found["best"] == found["trials"][0]
     assert "2 left" not in result.err and "0 left" in result.err
-    assert f"next: asnn eval s/{told['best']['name']}" in result.err
+    assert f"next: asnn eval s/{found['best']['name']}" in result.err
     again = cli("sweep", "--resume", "s", "--json")
-    assert again.code == 0 and json.loads(again.out) == told
+    assert again.code == 0 and json.loads(again.out) == found
 
 
-def test_a_member_that_fails_is_told(cli, tmp_path):
+def test_a_member_that_fails_is_reported(cli, warm, monkeypatch):
+    monkeypatch.setattr(pool, "WORKER", [str(warm.worker)])
     grid = ["--grid", "train.lr=1e-3,1e30", "--set", "train.optimizer=sgd"]
     result = cli("sweep", *grid, *TINY, "--out", "s", "--json")
     assert result.code == 1
-    told = json.loads(result.out)
-    (failed,) = told["failed"]
+    found = json.loads(result.out)
+    (failed,) = found["failed"]
     assert failed["name"] == "train.lr=1e+30,seed=0"
     assert "nan" in failed["what"] or "inf" in failed["what"]
     assert "lower train.lr" in failed["remedy"]
-    assert [each["n"] for each in told["points"]] == [1, 0]
+    assert [each["n"] for each in found["points"]] == [1, 0]
     assert "failed: train.lr=1e+30,seed=0: the loss is" in result.err
     assert "Traceback" not in result.err
 
 
 def test_a_signal_while_members_are_trained(cli, tmp_path, monkeypatch):
-    """With a worker that waits; what members do with a signal is tested below."""
+    """With a worker that waits; the signals of members are tested below."""
     waits = "import sys, time; sys.stdin.read(); open(sys.argv[1], 'w'); time.sleep(60)"
     monkeypatch.setattr(pool, "WORKER", [sys.executable, "-c", waits, str(tmp_path / "begun")])
 
@@ -289,9 +290,10 @@ def weights(member: Path) -> bytes:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_sweep_that_is_stopped_goes_on(tmp_path, number, monkeypatch):
-    """Two members at a time are stopped in the middle, and end as one that never was stopped."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # one training has the same threads alone
+@pytest.mark.slow
+def test_a_stopped_sweep_is_resumed(tmp_path, warm, number, monkeypatch):
+    """Two members are stopped during training, and end as an uninterrupted training."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as many threads as a training alone
     options = ["--set", "train.epochs=15", "--seeds", "2"]
     process = subprocess.Popen(
         [*ASNN, "sweep", *TINY, *options, "--jobs", "2", "--out", "s"],
@@ -308,20 +310,20 @@ def test_a_sweep_that_is_stopped_goes_on(tmp_path, number, monkeypatch):
     if number != signal.SIGKILL:
         assert b"resume with: asnn sweep --resume s" in said
         assert "seed=1" in json.loads((tmp_path / "s/results.json").read_text())["missing"]
-    # Members whose sweep was killed save and stop by themselves; until then nobody else may work.
+    # Members whose sweep was killed save and stop by themselves; until then they lock the sweep.
     until(lambda: all(list(path.parent.glob("checkpoints/step-*")) for path in begun))
-    done = resume(tmp_path)
+    done = resume(warm, tmp_path)
     assert done.returncode == 0, done.stderr
     assert b"resuming from step" in (tmp_path / "s/logs/seed=1.log").read_bytes()
     if number == signal.SIGINT:
-        whole = [*ASNN, "train", *TINY, *options[:2], "--seed", "1", "--out", "whole"]
-        assert subprocess.run(whole, cwd=tmp_path, capture_output=True).returncode == 0
-        assert weights(tmp_path / "whole") == weights(tmp_path / "s/seed=1")
+        alone = [warm.asnn, "train", *TINY, *options[:2], "--seed", "1", "--out", "alone"]
+        assert subprocess.run(alone, cwd=tmp_path, capture_output=True).returncode == 0
+        assert weights(tmp_path / "alone") == weights(tmp_path / "s/seed=1")
 
 
-def resume(folder: Path) -> subprocess.CompletedProcess:
-    """Go on with the sweep, once no member of the former sitting is at work any more."""
-    command = [*ASNN, "sweep", "--resume", "s", "--jobs", "2"]
+def resume(warm: WarmProgram, folder: Path) -> subprocess.CompletedProcess:
+    """Resume the sweep, once its former members have ended."""
+    command = [warm.asnn, "sweep", "--resume", "s", "--jobs", "2"]
     deadline = time.monotonic() + 60
     while True:
         done = subprocess.run(command, cwd=folder, capture_output=True, timeout=120)
