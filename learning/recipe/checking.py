@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -92,7 +93,11 @@ def component_options(section: str, name: str) -> dict[str, inspect.Parameter]:
     Raises:
         ConfigError: there is no component of that name.
     """
-    options = keyword_options(NAMED[section][2].get(name))
+    return _options(NAMED[section][2].get(name))
+
+
+def _options(component: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    options = keyword_options(component)
     return {key: option for key, option in options.items() if key != "steps"}
 
 
@@ -134,16 +139,16 @@ def _schema(name: str, tables: dict[str, dict[str, Any]]) -> type[Section]:
     if name == "train":
         return TrainSection
     if name == "augment":
-        return _with_options(AugmentSection, Augment, inspect.signature(Augment).parameters)
+        return _with_options(AugmentSection, Augment)
     base, _, registry = NAMED[name]
-    component = named_component(name, tables)
-    return _with_options(base, registry.get(component), component_options(name, component))
+    return _with_options(base, registry.get(named_component(name, tables)))
 
 
-def _with_options(
-    base: type[Section], component: Callable[..., Any], parameters: Any
-) -> type[Section]:
+@functools.cache  # pydantic takes milliseconds to create a class
+def _with_options(base: type[Section], component: Callable[..., Any]) -> type[Section]:
     """Return the section class with the component's options as fields, typed by its signature."""
+    is_augment = component is Augment
+    parameters = inspect.signature(Augment).parameters if is_augment else _options(component)
     hints = get_type_hints(component.__init__ if inspect.isclass(component) else component)
     fields: dict[str, Any] = {
         name: (

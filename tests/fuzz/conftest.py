@@ -1,6 +1,7 @@
-"""How much is tried: ASNN_FUZZ is the number of examples of each test, 10000 for a long run."""
+"""The number of examples: ASNN_FUZZ for each test, 10000 for a long run."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,3 +20,11 @@ settings.register_profile(
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def _without_rendering(monkeypatch):
+    """Build figures and do not render them: that takes longer than a small training."""
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.savefig", lambda self, path, **options: Path(path).touch()
+    )

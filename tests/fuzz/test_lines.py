@@ -1,4 +1,4 @@
-"""Whatever is typed, there is an answer and no traceback."""
+"""Any command line ends with an exit code and a message, without a traceback."""
 
 import pytest
 from hypothesis import given, settings
@@ -6,8 +6,6 @@ from hypothesis import strategies as st
 
 from asnn.cli.app import run
 from tests.fuzz.conftest import EXAMPLES
-
-pytestmark = pytest.mark.slow
 
 VERBS = ["train", "eval", "encode", "export", "inspect", "recipes", "sweep", "doctor", "bench"]
 KEYS = [
@@ -31,18 +29,19 @@ WORDS = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(settings.get_profile("fuzz"), max_examples=4 * EXAMPLES)
 @given(st.sampled_from(VERBS), st.lists(WORDS, max_size=5))
-def test_a_line_gets_an_answer(capsys, verb, words):
+def test_any_line_ends_without_a_traceback(capsys, verb, words):
     if verb == "train" and "--dry-run" not in words:
-        words = ["--dry-run", *words]  # what is right would train
+        words = ["--dry-run", *words]  # a valid line would train
     if verb == "sweep":
         words = ["--dry-run", *words]
     if verb in ("bench", "doctor"):
         words = ["--nothing", *words]  # before a word that ends the options
     code = run([verb, *words])
-    said = capsys.readouterr()
+    captured = capsys.readouterr()
     assert code in (0, 1, 2, 3, 4), (verb, words)
-    assert "Traceback" not in said.err
+    assert "Traceback" not in captured.err
     if code:
-        assert said.err.strip(), (verb, words)
+        assert captured.err.strip(), (verb, words)

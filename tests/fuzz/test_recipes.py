@@ -1,4 +1,4 @@
-"""Whatever a recipe says, it trains, or is refused with the keys that are at fault."""
+"""Any recipe trains, or is refused with the invalid keys."""
 
 import json
 
@@ -13,13 +13,13 @@ from asnn.learning.recipe.schema import SECTIONS
 from tests.fuzz.conftest import EXAMPLES
 from tests.support import fuzzed_recipes as recipes
 
-pytestmark = pytest.mark.slow
 FUZZ = settings.get_profile("fuzz")
 
 
+@pytest.mark.slow
 @settings(FUZZ, max_examples=4 * EXAMPLES)
 @given(recipes.documents())
-def test_a_recipe_is_checked_or_refused_with_its_keys(document):
+def test_a_recipe_is_valid_or_refused_with_its_keys(document):
     try:
         recipe = check_recipe(document)
     except ConfigError as error:
@@ -32,9 +32,10 @@ def test_a_recipe_is_checked_or_refused_with_its_keys(document):
     assert again.document() == recipe.document()
 
 
+@pytest.mark.slow
 @settings(FUZZ, max_examples=max(10, EXAMPLES // 5))
 @given(recipes.trainable())
-def test_a_recipe_trains_is_saved_loaded_and_evaluated(tmp_path_factory, document):
+def test_a_recipe_trains_and_its_run_is_evaluated(tmp_path_factory, document):
     folder = tmp_path_factory.mktemp("fuzz")
     try:
         recipe = check_recipe(document)
