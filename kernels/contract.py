@@ -68,7 +68,7 @@ class Rule(NamedTuple):
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes behind the rows of `[T, R, C]`.
+    """Sizes of the rows `[T, R, C]`.
 
     Attributes:
         steps: T.

@@ -230,7 +230,7 @@ class _SpikeConvolution(torch.autograd.Function):
     ) -> Tensor:
         mark = paths.weights != "dense" and ctx.needs_input_grad[1]
         found = forward(x, weight, bias, prefix, backend, shape, paths, packed_weight, mark=mark)
-        ctx.backend, ctx.shape, ctx.paths = backend, shape, paths_back(paths, found)
+        ctx.backend, ctx.shape, ctx.paths = backend, shape, backward_paths(paths, found)
         ctx.prefix = 0 if prefix is None else len(prefix)
         ctx.save_for_backward(found.rows, weight)
         return found.out
@@ -250,7 +250,7 @@ class _SpikeConvolution(torch.autograd.Function):
         return x_grad, weight_grad, bias_grad, prefix_grad, None, None, None, None
 
 
-def paths_back(paths: Paths, found: Result) -> Paths:
+def backward_paths(paths: Paths, found: Result) -> Paths:
     """Return the paths of the backward pass: tiles need values that are known to be bfloat16."""
     if paths.weights == "tiles" and not found.is_bfloat16:
         return paths._replace(weights="dense")

@@ -25,7 +25,7 @@ def define(name: str, schema: str, function: Any, fake: Any) -> Any:
 
 
 def refuse_second_derivative(ctx: Any, *grads: Any) -> Any:
-    """Take the place of the gradient of a backward operator."""
+    """The gradient of a backward operator."""
     raise RuntimeError(
         "the fused kernels have no second derivative: use kernels 'reference' for it"
     )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..contract import Convolution
-from ..convolution import DENSE, Paths, backward, forward, paths_back, paths_for
+from ..convolution import DENSE, Paths, backward, backward_paths, forward, paths_for
 from ..costs import Machine
 from ..dispatch import backend
 from .definition import define, empty_like, refuse_second_derivative
@@ -54,7 +54,7 @@ def _spike_convolution(
         out = out if prefix is None else torch.cat([prefix, out])
     else:
         found = forward(x, weight, bias, prefix, kernels, shape, paths)
-        out, paths = found.out, paths_back(paths, found)
+        out, paths = found.out, backward_paths(paths, found)
     return _channels_last(out), torch.tensor([WAYS.index(way) for way in paths])
 
 

@@ -61,16 +61,16 @@ def network(kernels):
     model = create_model("lenet", in_shape=(1, 8, 8), classes=2, steps=3, widths=[16, 16], hidden=4)
     use_kernels(model, kernels)
     return model
-with warnings.catch_warnings(record=True) as told:
+with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     reference = network("reference")(x)
-    found["silent"] = not told
+    found["silent"] = not caught
     for _ in range(2):
         model = network("auto")
         found["equal"] = torch.equal(model(x), reference)
         model(x).sum().backward()
         model.eval().predict(x)
-    found["told"] = [str(warning.message) for warning in told]
+    found["warnings"] = [str(warning.message) for warning in caught]
     found["used"] = used_kernels(model)
 try:
     network("fused")(x)
@@ -84,7 +84,7 @@ def test_without_numba_the_reference_computes_and_says_so_once():
     found = in_a_process_of_its_own(MISSING)
     assert found["used"] == "reference"
     assert found["equal"] and found["silent"]
-    assert found["told"] == [
+    assert found["warnings"] == [
         "numba is not installed (pip install numba): the slower reference kernels are used; "
         "`train.kernels=reference` asks for them without this notice"
     ]

@@ -31,8 +31,8 @@ OPTIONS = [
 ]
 
 
-def drawn(module, seed=0):
-    """Give every parameter and statistic a value of its own."""
+def randomised(module, seed=0):
+    """Draw every parameter and statistic at random."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in [*module.named_parameters(), *module.named_buffers()]:
@@ -48,12 +48,12 @@ def drawn(module, seed=0):
 def layer_of(shape, *, steps, norm="folded", pool=None, **neuron):
     channels, image = shape[0], len(shape) == 3
     made = None
-    if norm == "parted":
-        first, others = (create_norm("folded", channels, steps=1, image=image) for _ in range(2))
-        made = SplitNorm(1, first, others)
+    if norm == "split":
+        head, tail = (create_norm("folded", channels, steps=1, image=image) for _ in range(2))
+        made = SplitNorm(1, head, tail)
     elif norm is not None:
         made = create_norm(norm, channels, steps=steps, image=image)
-    return drawn(SpikingLayer(made, AdaptiveLeaky(steps, channels, **neuron), pool))
+    return randomised(SpikingLayer(made, AdaptiveLeaky(steps, channels, **neuron), pool))
 
 
 def inputs(steps, batch, shape, *, static=False, seed=1):
@@ -64,14 +64,14 @@ def inputs(steps, batch, shape, *, static=False, seed=1):
     return x.requires_grad_()
 
 
-def answer(layer, leaf, kernels, *, steps, static=False, dtype=torch.float32):
-    """Return spikes, gradients by name, and the layer after one pass forward and back."""
+def run_once(layer, leaf, kernels, *, steps, static=False, dtype=torch.float32):
+    """Return spikes, gradients by name, and the layer, after one forward and backward pass."""
     layer = copy.deepcopy(layer).to(dtype)
     use_kernels(layer, kernels)
     leaf = leaf.detach().to(dtype)
     if kernels == "reference":
-        # torch 2.13 differentiates its batch norm wrongly where N = H = 1, the input lies in
-        # channels-last order and the gradient does not.
+        # torch 2.13 has a wrong gradient of batch norm where N = H = 1, the input is in
+        # channels-last order and the gradient is not.
         leaf = leaf.contiguous()
     leaf.requires_grad_()
     x = leaf.expand(steps, *leaf.shape) if static else leaf.unflatten(0, (steps, -1))
@@ -83,10 +83,10 @@ def answer(layer, leaf, kernels, *, steps, static=False, dtype=torch.float32):
     return spikes.detach(), {"input": leaf.grad, **grads}, layer
 
 
-def assert_close(found, expected, tolerance=1e-4, beside=None):
-    """Relative to the largest of the same name in any norm: values may cancel to nothing.
+def assert_close(found, expected, tolerance=1e-4, reference_grads=None):
+    """Compare relative to the largest of the same name in any norm: values may cancel to 0.
 
-    With gradients `beside`, up to ten times their own distance is allowed as well.
+    With `reference_grads`, ten times their own distance is allowed as well.
     """
     largest = {}
     for name, value in expected.items():
@@ -94,14 +94,14 @@ def assert_close(found, expected, tolerance=1e-4, beside=None):
             kind = name.rpartition(".")[2]
             largest[kind] = max(largest.get(kind, 1e-12), value.abs().max().item())
     for name, value in expected.items():
-        if value is None:  # leak has no part in the first step
+        if value is None:  # the leak has no effect in the first step
             assert found[name] is None or not found[name].any(), name
         elif value.numel():
             scale = largest[name.rpartition(".")[2]]
             worst = distance(found[name], value) / scale
             allowed = tolerance
-            if beside is not None and beside[name] is not None:
-                allowed = max(tolerance, 10 * distance(beside[name], value) / scale)
+            if reference_grads is not None and reference_grads[name] is not None:
+                allowed = max(tolerance, 10 * distance(reference_grads[name], value) / scale)
             assert worst <= allowed, f"{name}: {worst:.2e}"
 
 
@@ -114,24 +114,24 @@ def distance(a, b):
 def test_spikes_of_the_same_normalised_input_are_equal_bit_for_bit(options, pool):
     layer = layer_of((13, 5, 6), steps=5, norm=None, pool=pool, **options)
     leaf = inputs(5, 3, (13, 5, 6))
-    fused, *_ = answer(layer, leaf, "fused", steps=5)
-    reference, *_ = answer(layer, leaf, "reference", steps=5)
+    fused, *_ = run_once(layer, leaf, "fused", steps=5)
+    reference, *_ = run_once(layer, leaf, "reference", steps=5)
     assert torch.equal(fused, reference)
     assert 0.02 < fused.mean() < 0.98
 
 
-def test_a_slightly_wrong_leak_is_noticed():
+def test_a_leak_that_is_slightly_wrong_is_noticed():
     """The negative control of the test above."""
     layer = layer_of((13, 8, 8), steps=5, norm=None)
     leaf = inputs(5, 8, (13, 8, 8))
-    reference, *_ = answer(layer, leaf, "reference", steps=5)
+    reference, *_ = run_once(layer, leaf, "reference", steps=5)
     with torch.no_grad():
         layer.neuron.leak[2] += 1e-3
-    wrong, grads, _ = answer(layer, leaf, "fused", steps=5)
+    wrong, grads, _ = run_once(layer, leaf, "fused", steps=5)
     assert not torch.equal(wrong, reference)
-    _, expected, _ = answer(layer, leaf, "reference", steps=5, dtype=torch.float64)
+    _, expected, _ = run_once(layer, leaf, "reference", steps=5, dtype=torch.float64)
     layer.neuron.leak.data[2] -= 1e-3
-    _, expected, _ = answer(layer, leaf, "reference", steps=5, dtype=torch.float64)
+    _, expected, _ = run_once(layer, leaf, "reference", steps=5, dtype=torch.float64)
     with pytest.raises(AssertionError):
         assert_close(grads, expected)
 
@@ -142,13 +142,13 @@ def test_a_slightly_wrong_leak_is_noticed():
     [
         ((8, 6, 6), nn.MaxPool2d(2), "folded", False, True),
         ((8, 6, 6), nn.MaxPool2d(2), "folded", True, True),
-        ((9, 5, 7), nn.MaxPool2d(2), "parted", False, True),
+        ((9, 5, 7), nn.MaxPool2d(2), "split", False, True),
         ((11,), None, "per-step", False, True),
         ((11,), None, "per-step", True, True),
         ((3, 1, 5), nn.MaxPool2d((1, 2)), "shared", False, True),
         ((3, 5, 1), nn.MaxPool2d((2, 1)), "shared", True, True),
         ((17,), None, "folded", False, False),
-        ((8, 4, 4), nn.MaxPool2d(2), "parted", False, False),
+        ((8, 4, 4), nn.MaxPool2d(2), "split", False, False),
         ((8, 4, 4), None, "per-step", True, False),
         ((8, 4, 4), None, None, False, True),
         ((5, 3, 3), nn.MaxPool2d(2), None, True, True),
@@ -162,8 +162,8 @@ def test_gradients_agree_with_the_reference_in_float64(
     with pytest.warns(UserWarning) if norm == "shared" else contextlib.nullcontext():
         layer = layer_of(shape, steps=steps, norm=norm, pool=pool, **options).train(training)
     leaf = inputs(steps, 6, shape, static=static)
-    spikes, grads, after = answer(layer, leaf, "fused", steps=steps, static=static)
-    expected_spikes, expected, expected_after = answer(
+    spikes, grads, after = run_once(layer, leaf, "fused", steps=steps, static=static)
+    expected_spikes, expected, expected_after = run_once(
         layer, leaf, "reference", steps=steps, static=static, dtype=torch.float64
     )
     assert torch.equal(spikes.double(), expected_spikes)
@@ -189,7 +189,7 @@ def test_any_shape(data):
     norm = data.draw(st.sampled_from(["folded", "per-step", None]))
     static = data.draw(st.booleans()) and steps > 1
     values = batch * (shape[1] * shape[2] if image else 1)
-    # The reference refuses to normalise a single value, and has no statistics of none.
+    # The reference refuses to normalise a single value, and an empty batch has no statistics.
     assume(norm is None or values > 1)
     layer = layer_of(shape, steps=steps, norm=norm, pool=pool)
     leaf = inputs(steps, batch, shape, static=static)
@@ -198,24 +198,24 @@ def test_any_shape(data):
         empty = leaf.expand(steps, *leaf.shape) if static else leaf.view(steps, 0, *shape)
         assert layer(empty).shape[:2] == (steps, 0)
         return
-    spikes, grads, _ = answer(layer, leaf, "fused", steps=steps, static=static)
-    expected_spikes, expected, _ = answer(
+    spikes, grads, _ = run_once(layer, leaf, "fused", steps=steps, static=static)
+    expected_spikes, expected, _ = run_once(
         layer, leaf, "reference", steps=steps, static=static, dtype=torch.float64
     )
     assume(torch.equal(spikes.double(), expected_spikes))
-    plain_spikes, plain, _ = answer(layer, leaf, "reference", steps=steps, static=static)
+    plain_spikes, plain, _ = run_once(layer, leaf, "reference", steps=steps, static=static)
     assume(torch.equal(plain_spikes, spikes))
     # Sums may cancel, and the norm of a few equal values is ill-conditioned: then the reference
     # is not exact in float32 either.
-    assert_close(grads, expected, 1e-4, beside=plain)
+    assert_close(grads, expected, 1e-4, reference_grads=plain)
 
 
-def test_flips_behind_a_batch_norm_are_few_and_near_the_threshold():
+def test_flips_after_a_batch_norm_are_few_and_near_the_threshold():
     steps, batch, shape = 6, 32, (24, 16, 16)
     layer = layer_of(shape, steps=steps)
     leaf = inputs(steps, batch, shape)
-    fused, *_ = answer(layer, leaf, "fused", steps=steps)
-    reference, *_ = answer(layer, leaf, "reference", steps=steps)
+    fused, *_ = run_once(layer, leaf, "fused", steps=steps)
+    reference, *_ = run_once(layer, leaf, "reference", steps=steps)
     differ = fused != reference
     # Membranes of the reference in float64, each neuron up to its first flip.
     with torch.no_grad():
@@ -235,9 +235,9 @@ def test_flips_behind_a_batch_norm_are_few_and_near_the_threshold():
 def test_same_input_same_threads_same_bits():
     layer = layer_of((24, 9, 9), steps=5, pool=nn.MaxPool2d(2))
     leaf = inputs(5, 7, (24, 9, 9))
-    _, once, _ = answer(layer, leaf, "fused", steps=5)
-    _, again, _ = answer(layer, leaf, "fused", steps=5)
-    assert all(torch.equal(once[name], again[name]) for name in once)
+    _, first, _ = run_once(layer, leaf, "fused", steps=5)
+    _, second, _ = run_once(layer, leaf, "fused", steps=5)
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
 def test_the_number_of_threads_does_not_matter():
@@ -248,7 +248,7 @@ def test_the_number_of_threads_does_not_matter():
         results = []
         for number in (1, 2, 5):
             torch.set_num_threads(number)
-            results.append(answer(layer, leaf, "fused", steps=5)[:2])
+            results.append(run_once(layer, leaf, "fused", steps=5)[:2])
     finally:
         torch.set_num_threads(threads)
     for spikes, grads in results[1:]:
@@ -256,12 +256,12 @@ def test_the_number_of_threads_does_not_matter():
         assert all(torch.equal(grads[name], results[0][1][name]) for name in grads)
 
 
-def test_the_input_may_lie_in_any_order_in_memory():
+def test_the_input_may_have_any_memory_format():
     layer = layer_of((9, 6, 6), steps=3, pool=nn.MaxPool2d(2))
     leaf = inputs(3, 4, (9, 6, 6))
-    spikes, grads, _ = answer(layer, leaf, "fused", steps=3)
+    spikes, grads, _ = run_once(layer, leaf, "fused", steps=3)
     plain = leaf.detach().contiguous().requires_grad_()
-    also, also_grads, _ = answer(layer, plain, "fused", steps=3)
+    also, also_grads, _ = run_once(layer, plain, "fused", steps=3)
     assert torch.equal(spikes, also)
     assert_close(also_grads, grads, 1e-6)
 
@@ -269,27 +269,27 @@ def test_the_input_may_lie_in_any_order_in_memory():
 def test_fewer_steps_than_the_schedule():
     layer = layer_of((9, 6, 6), steps=6, norm="per-step")
     leaf = inputs(4, 4, (9, 6, 6))
-    spikes, grads, _ = answer(layer, leaf, "fused", steps=4)
-    expected_spikes, expected, _ = answer(layer, leaf, "reference", steps=4, dtype=torch.float64)
+    spikes, grads, _ = run_once(layer, leaf, "fused", steps=4)
+    expected_spikes, expected, _ = run_once(layer, leaf, "reference", steps=4, dtype=torch.float64)
     assert torch.equal(spikes.double(), expected_spikes)
     assert_close(grads, expected)
 
 
-def test_nothing_of_the_size_of_the_membranes_is_kept():
+def test_nothing_of_the_size_of_the_membranes_is_saved():
     steps, batch, shape = 8, 4, (16, 8, 8)
     layer = layer_of(shape, steps=steps)
     x = inputs(steps, batch, shape).unflatten(0, (steps, -1))
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: (kept.append(t), t)[1], lambda t: t):
+    saved = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: (saved.append(t), t)[1], lambda t: t):
         use_kernels(layer, "fused")
         layer(x)
-    large = [t for t in kept if t.numel() >= x.numel()]
+    large = [t for t in saved if t.numel() >= x.numel()]
     assert len(large) == 1
     assert large[0].data_ptr() == x.data_ptr()
 
 
 def test_vectors_of_any_width_give_the_same(monkeypatch):
-    """Channels are handled by vectors as wide as the machine has; the width decides nothing."""
+    """The width of the vectors of channels depends on the machine; the result does not."""
     from asnn.kernels.cpu import backend as cpu
 
     layer = layer_of((29, 4, 4), steps=3, pool=nn.MaxPool2d(2))
@@ -297,7 +297,7 @@ def test_vectors_of_any_width_give_the_same(monkeypatch):
     found = []
     for wide in (False, cpu.has_wide_registers()):
         monkeypatch.setattr(cpu, "has_wide_registers", lambda wide=wide: wide)
-        spikes, grads, _ = answer(layer, leaf, "fused", steps=3)
+        spikes, grads, _ = run_once(layer, leaf, "fused", steps=3)
         found.append((spikes, grads))
     assert torch.equal(found[0][0], found[1][0])
     for name, value in found[0][1].items():

@@ -1,4 +1,4 @@
-"""Memory that is used again: never while anything can still read it."""
+"""Memory is reused, and never while anything can read it."""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
@@ -36,19 +36,19 @@ HOLDERS = {
 
 
 @pytest.mark.parametrize("hold", HOLDERS.values(), ids=HOLDERS)
-def test_a_buffer_is_free_when_the_last_tensor_on_it_is_gone(hold):
+def test_a_buffer_is_free_when_the_last_tensor_on_it_is_deleted(hold):
     buffers = Buffers()
     tensor = buffers.take(SIZE)
-    place = tensor.data_ptr()
-    held = hold(tensor)
+    address = tensor.data_ptr()
+    reference = hold(tensor)
     del tensor
     other = buffers.take(SIZE)
-    assert other.data_ptr() != place
-    del held
-    assert buffers.take(SIZE).data_ptr() == place
+    assert other.data_ptr() != address
+    del reference
+    assert buffers.take(SIZE).data_ptr() == address
 
 
-def test_what_a_product_saved_is_what_its_gradient_sees():
+def test_a_tensor_saved_by_a_product_is_not_overwritten():
     buffers = Buffers()
     factor = torch.ones((), requires_grad=True)
     loss = (buffers.take(SIZE).fill_(2) * factor).sum()
@@ -58,7 +58,7 @@ def test_what_a_product_saved_is_what_its_gradient_sees():
     assert factor.grad == 2 * SIZE
 
 
-def test_small_ones_are_plain():
+def test_small_tensors_are_not_buffered():
     buffers = Buffers()
     tensor = buffers.take(SIZE - 1)
     assert tensor.shape == (SIZE - 1,)
@@ -68,17 +68,17 @@ def test_small_ones_are_plain():
     assert buffers.nbytes == 4 * SIZE
 
 
-def test_requests_of_a_third_of_a_buffer_and_no_less_are_served_by_it():
+def test_a_buffer_serves_requests_down_to_a_third_of_its_size():
     buffers, large = Buffers(), 4 * SIZE
-    place = buffers.take(large).data_ptr()
+    address = buffers.take(large).data_ptr()
     smaller = buffers.take(2, large // 4)
-    assert (smaller.data_ptr(), smaller.shape) == (place, (2, large // 4))
+    assert (smaller.data_ptr(), smaller.shape) == (address, (2, large // 4))
     del smaller
-    assert buffers.take(large // 3 - 1).data_ptr() != place
-    assert buffers.take(large + 1).data_ptr() != place
+    assert buffers.take(large // 3 - 1).data_ptr() != address
+    assert buffers.take(large + 1).data_ptr() != address
 
 
-def test_the_smallest_buffer_that_fits_is_taken():
+def test_a_request_takes_the_smallest_buffer_that_fits():
     buffers = Buffers()
     both = [buffers.take(SIZE + 1000), buffers.take(SIZE)]
     small = both[1].data_ptr()
@@ -86,19 +86,19 @@ def test_the_smallest_buffer_that_fits_is_taken():
     assert buffers.take(SIZE).data_ptr() == small
 
 
-def test_what_nobody_wants_is_forgotten_after_patience_and_what_is_held_is_not(monkeypatch):
+def test_idle_buffers_are_released_and_buffers_in_use_are_not(monkeypatch):
     monkeypatch.setattr(memory, "MAX_IDLE_REQUESTS", 4)
     buffers = Buffers()
-    held = buffers.take(SIZE).fill_(3)
+    used = buffers.take(SIZE).fill_(3)
     buffers.take(SIZE)  # and free
     for _ in range(4):
         buffers.take(2 * SIZE)
-    buffers.take(4 * SIZE)  # only what is new makes room
+    buffers.take(4 * SIZE)  # a new buffer releases idle ones
     assert buffers.nbytes == 4 * (1 + 2 + 4) * SIZE
-    assert (held == 3).all()
+    assert (used == 3).all()
 
 
-def test_within_patience_nothing_is_forgotten(monkeypatch):
+def test_buffers_that_were_used_lately_are_not_released(monkeypatch):
     """The negative control of the test above."""
     monkeypatch.setattr(memory, "MAX_IDLE_REQUESTS", 6)
     buffers = Buffers()
@@ -138,7 +138,7 @@ def image(seed):
 
 
 def steps_kept_and_copied(model):
-    """Train three steps; return all tensors of the first, and copies made before the second."""
+    """Train three steps; return the tensors of the first, and copies from before the second."""
     kept = []
     hooks = [
         part.register_forward_hook(lambda part, args, out: kept.extend([*args, out]))
@@ -166,7 +166,7 @@ def changed(kept, copies):
 
 @pytest.fixture
 def all_buffered(monkeypatch):
-    """Every result of the kernels comes from buffers, however small."""
+    """Every result of the kernels comes from buffers, of any size."""
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
     from asnn.kernels.cpu import backend as cpu
 
@@ -176,20 +176,20 @@ def all_buffered(monkeypatch):
     return fresh
 
 
-def test_what_a_training_step_gave_stays_as_it_was(all_buffered):
+def test_tensors_of_a_training_step_do_not_change_later(all_buffered):
     kept, copies = steps_kept_and_copied(network())
     assert len(kept) > 20
     assert changed(kept, copies) == []
     assert all_buffered.nbytes > 0
 
 
-def test_buffers_given_away_too_early_are_noticed(all_buffered, monkeypatch):
+def test_buffers_that_are_freed_too_early_are_noticed(all_buffered, monkeypatch):
     """The negative control of the test above."""
     monkeypatch.setattr(Buffers, "_is_free", lambda self, index: True)
     assert changed(*steps_kept_and_copied(network()))
 
 
-def test_large_results_of_a_training_step_stay_as_they_were():
+def test_large_tensors_of_a_training_step_do_not_change_later():
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
     torch.manual_seed(0)
     model = create_model(

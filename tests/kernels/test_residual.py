@@ -1,4 +1,4 @@
-"""Both ends of a residual block against torch's own operations in float64."""
+"""Both ends of a residual block against operations of torch in float64."""
 
 import copy
 
@@ -18,7 +18,7 @@ from asnn.models.layers.norm import SplitNorm, create_norm
 from asnn.models.layers.residual import Residual
 
 STEPS = 4
-FORMS = ["folded", "per-step", "shared", "parted"]
+FORMS = ["folded", "per-step", "shared", "split"]
 
 
 def drawn(*shape, seed=0):
@@ -26,14 +26,14 @@ def drawn(*shape, seed=0):
 
 
 def images(channels=10, size=(5, 3), seed=0):
-    """Channels last, as convolutions give them."""
+    """Time-major images, channels last as from convolutions."""
     x = drawn(STEPS, 3, *size, channels, seed=seed) * 2 + 1
     return x.permute(0, 1, 4, 2, 3)
 
 
 def norm_of(form, channels=10):
     torch.manual_seed(1)
-    if form == "parted":
+    if form == "split":
         parts = [create_norm("folded", channels, steps=STEPS, image=True) for _ in range(2)]
         norm = SplitNorm(1, *parts)
     else:
@@ -43,7 +43,7 @@ def norm_of(form, channels=10):
     return norm
 
 
-def answer(function, norm, x, other, dtype):
+def run_once(function, norm, x, other, dtype):
     """Return the result, all gradients, and the running statistics."""
     norm = copy.deepcopy(norm).to(dtype)
     x, other = (v.detach().to(dtype).requires_grad_() for v in (x, other))
@@ -54,7 +54,7 @@ def answer(function, norm, x, other, dtype):
     return found | {name: value.clone() for name, value in norm.named_buffers()}
 
 
-def plain(x, norm, other):
+def by_torch(x, norm, other):
     return norm(x) + other
 
 
@@ -77,15 +77,15 @@ def assert_close(found, expected):
 def test_norm_and_sum_are_those_of_torch(form, training, channels):
     norm = norm_of(form, channels).train(training)
     x, other = images(channels), images(channels, seed=5)
-    found = answer(normed_sum, norm, x, other, torch.float32)
-    assert_close(found, answer(plain, norm, x, other, torch.float64))
+    found = run_once(normed_sum, norm, x, other, torch.float32)
+    assert_close(found, run_once(by_torch, norm, x, other, torch.float64))
 
 
 def test_many_rows():
-    """More than a block of them, and a last block that is not full."""
+    """More than a block, and a last block that is not full."""
     norm, x, other = norm_of("folded"), images(size=(17, 13)), images(size=(17, 13), seed=5)
-    found = answer(normed_sum, norm, x, other, torch.float32)
-    assert_close(found, answer(plain, norm, x, other, torch.float64))
+    found = run_once(normed_sum, norm, x, other, torch.float32)
+    assert_close(found, run_once(by_torch, norm, x, other, torch.float64))
 
 
 def test_without_a_sum():
@@ -97,7 +97,7 @@ def test_without_a_sum():
     assert leaf.grad is not None and mine.norm.weight.grad is not None
 
 
-def test_fewer_norms_than_steps_are_left_to_torch():
+def test_torch_computes_with_fewer_norms_than_steps():
     norm = create_norm("per-step", 10, steps=2, image=True).eval()
     x = images()
     assert torch.equal(normed_sum(x, norm), norm(x))
@@ -114,14 +114,14 @@ def test_two_paths_on_another_device():
 def test_another_sum_is_noticed(change):
     """The negative control of the tests above."""
     norm, x, other = norm_of("per-step"), images(), images(seed=5)
-    found = answer(normed_sum, norm, x, other, torch.float32)
+    found = run_once(normed_sum, norm, x, other, torch.float32)
     with pytest.raises(AssertionError):
-        assert_close(found, answer(plain, norm, x, change(other), torch.float64))
+        assert_close(found, run_once(by_torch, norm, x, change(other), torch.float64))
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    """How often the kernels computed a norm and a sum."""
+    """The calls of the kernels for a norm and a sum."""
     found, kernel = [], normed.normed_sum
 
     def spy(*args):
@@ -132,13 +132,13 @@ def calls(monkeypatch):
     return found
 
 
-def test_what_the_kernels_cannot_do_is_torchs(calls):
+def test_torch_computes_what_the_kernels_do_not_support(calls):
     norm, x = norm_of("folded"), images()
     static = x[:1].expand(x.shape)
     doubles = copy.deepcopy(norm).double()
     torch.testing.assert_close(
         normed_sum(x.double(), doubles, x.double()),
-        plain(x.double(), copy.deepcopy(doubles), x.double()),
+        by_torch(x.double(), copy.deepcopy(doubles), x.double()),
     )
     normed_sum(static, norm, x)
     with torch.autocast("cpu", torch.bfloat16):
@@ -177,7 +177,7 @@ def test_a_block_is_the_same_by_kernels_and_by_torch(calls):
 
 
 @pytest.mark.parametrize("watched", ["main", "main.0", "main.1", "main.1.norm"])
-def test_a_hook_within_a_block_sees_what_passes(calls, watched):
+def test_a_hook_within_a_block_sees_the_values(calls, watched):
     model, seen = block(), []
     model.get_submodule(watched).register_forward_hook(lambda m, a, out: seen.append(out))
     model(images())
@@ -185,7 +185,7 @@ def test_a_hook_within_a_block_sees_what_passes(calls, watched):
 
 
 @pytest.mark.parametrize("join", ["and", "iand"])
-def test_products_are_torchs(calls, join):
+def test_torch_computes_products(calls, join):
     model, x = block(join), images()
     a, b = model.main(x), model.shortcut(x)
     model = block(join)
@@ -194,7 +194,7 @@ def test_products_are_torchs(calls, join):
 
 
 @pytest.mark.parametrize("order", ["channels last", "contiguous", "mixed"])
-def test_gradients_of_two_paths_are_added_up(order):
+def test_gradients_of_two_paths_are_added(order):
     x = images() if order == "channels last" else images().contiguous()
     weights = drawn(*x.shape, seed=3), drawn(*x.shape, seed=4)
     if order != "contiguous":
@@ -213,7 +213,7 @@ def test_one_path_alone():
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_convolution_of_single_places_is_torchs(stride, dtype):
+def test_a_1x1_convolution_is_that_of_torch(stride, dtype):
     torch.manual_seed(0)
     mine = PointConv2d(5, 7, stride=stride).to(dtype)
     other = nn.Conv2d(5, 7, 1, stride=stride, bias=False).to(dtype)

@@ -166,7 +166,7 @@ def test_every_rule(rule):
     assert bool(sums[SUM_THRESHOLD].any()) == rule.learns_threshold
 
 
-# Segments have 8 steps at most forward and 4 back: 5 and 9 leave a last one that is not full.
+# Segments have up to 8 steps forward and 4 backward: of 5 and 9 steps the last is not full.
 @pytest.mark.parametrize("static", [False, True])
 @pytest.mark.parametrize(
     ("window", "steps"),

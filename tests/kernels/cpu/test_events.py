@@ -256,7 +256,7 @@ def test_what_each_way_costs(share):
         assert cost("dense", shape, costs, share, NO_TILES) == pytest.approx(dense)
         narrow = cost("dense", shape, costs, share, NO_TILES._replace(wide=False))
         assert narrow == pytest.approx(NARROW * dense)
-        events = places * (costs.place + 64 * costs.read + 64 * costs.written)
+        events = places * (costs.pixel + 64 * costs.read + 64 * costs.written)
         events += share * costs.spike[0] * products
         assert cost("events", shape, costs, share, NO_TILES) == pytest.approx(events)
         tiles = 64 * places * (costs.tile_read + costs.tile_written)

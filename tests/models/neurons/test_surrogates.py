@@ -1,4 +1,4 @@
-"""Surrogate gradients against snnTorch's and against their formulas, value by value."""
+"""Surrogate gradients against those of snnTorch and against their formulas, value by value."""
 
 import functools
 import math
@@ -43,7 +43,7 @@ def grid(dtype: torch.dtype = torch.float64) -> torch.Tensor:
 
 def gradient(function, u: torch.Tensor) -> torch.Tensor:
     u = u.clone().requires_grad_()
-    # A gradient from above that is not 1, so that leaving it out would show.
+    # The incoming gradient is not 1, so that its omission would be noticed.
     (function(u) * 3).sum().backward()
     return u.grad
 
@@ -93,7 +93,7 @@ def test_gradient_keeps_dtype_and_stays_finite(name, dtype):
 
 
 def test_snntorchs_sigmoid_overflows_where_ours_does_not():
-    # Why ours is written with σ and not with exp; also a control for the test above.
+    # The reason why ours is written with σ and not with exp; a control of the test above.
     u = torch.tensor([-100.0])
     assert gradient(THEIRS["sigmoid"](4.0), u).isnan().all()
     assert gradient(lambda u: spike(u, "sigmoid", 4.0), u).tolist() == pytest.approx([0])
