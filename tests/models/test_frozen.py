@@ -404,7 +404,7 @@ def test_a_network_built_by_hand_predicts():
     assert SpikingNetwork(made.coding, made.body).eval().predict(image()).shape[0] == len(image())
 
 
-def test_torch_export_records_the_reference():
+def test_torch_export_gives_the_same_logits():
     model, x = network("lenet"), image()
     program = torch.export.export(model, (x,))
     torch.testing.assert_close(program.module()(x), model(x), rtol=1e-4, atol=1e-4)
