@@ -1,11 +1,13 @@
 """The instruction set of the CPU kernels: the machine's best, or less by `ASNN_CPU_ISA`.
 
-| value     | asnn's own vectors       | numba compiles for                      | AMX tiles |
-|-----------|--------------------------|-----------------------------------------|-----------|
-| `generic` | 8 values, split by LLVM  | the baseline of the architecture (SSE2) | no        |
-| `avx2`    | 8 values                 | this machine without AVX-512            | no        |
-| `avx512`  | 16 values                | this machine                            | no        |
-| `amx`     | 16 values                | this machine                            | yes       |
+| value     | vectors of the fused layer | numba compiles for                      | AMX tiles |
+|-----------|----------------------------|-----------------------------------------|-----------|
+| `generic` | 8 values                   | the baseline of the architecture (SSE2) | no        |
+| `avx2`    | 8 values                   | this machine without AVX-512            | no        |
+| `avx512`  | 16 values                  | this machine                            | no        |
+| `amx`     | 16 values                  | this machine                            | yes       |
+
+LLVM splits vectors that are longer than the registers.
 
 A value above the machine's best is no error. As with oneDNN's `ONEDNN_MAX_CPU_ISA`, the environment
 is read once, when the kernels are first imported. torch's own operations are not affected.
@@ -130,9 +132,9 @@ def cap_numba() -> None:
     config.CPU_NAME, config.CPU_FEATURES = name, features
     if _compiled_for() != features:
         warnings.warn(
-            f"{VARIABLE}={cap()} limits asnn's own vectors only: numba had compiled other "
-            "functions before asnn's kernels were imported; import asnn.kernels.cpu.isa first, or "
-            "set NUMBA_CPU_NAME and NUMBA_CPU_FEATURES",
+            f"{VARIABLE}={cap()} limits the fused layer's vectors and AMX only: numba had "
+            "compiled other functions before asnn's kernels were imported; import "
+            "asnn.kernels.cpu.simd first, or set NUMBA_CPU_NAME and NUMBA_CPU_FEATURES",
             stacklevel=2,
         )
 

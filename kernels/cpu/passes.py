@@ -260,8 +260,8 @@ def _make(lanes):
                     )
                 shift = (d0 + d1) + (d2 + d3)
                 if sized:
-                    back = (d0 * v0 + d1 * v1) + (d2 * v2 + d3 * v3)
-                    add_to(sums, 4 * rest + k, of_amount - back / (size * size))
+                    moment = (d0 * v0 + d1 * v1) + (d2 * v2 + d3 * v3)
+                    add_to(sums, 4 * rest + k, of_amount - moment / (size * size))
                     add_to(sums, 3 * rest + k, zero - shift)
                     d0, d1, d2, d3 = d0 / size, d1 / size, d2 / size, d3 / size
                 else:
@@ -285,8 +285,8 @@ def _make(lanes):
                 p1 = after_reset(v1, distance(v1, size, threshold, sized) > zero, size, zero, reset)
                 p2 = after_reset(v2, distance(v2, size, threshold, sized) > zero, size, zero, reset)
                 p3 = after_reset(v3, distance(v3, size, threshold, sized) > zero, size, zero, reset)
-                back = multiply_add(g0, p0, g1 * p1) + multiply_add(g2, p2, g3 * p3)
-                add_to(sums, 2 * rest + k, back)
+                decayed = multiply_add(g0, p0, g1 * p1) + multiply_add(g2, p2, g3 * p3)
+                add_to(sums, 2 * rest + k, decayed)
             if step_values > 0:  # q_t overwrites x_t, which is no longer needed
                 store_four(
                     scratch,

@@ -1,12 +1,12 @@
 """Vectors of float32 for numba: explicit SIMD, on raw addresses.
 
-A `Lanes` value is a vector register (or several: LLVM splits what the machine does not have). The
-arithmetic operators round every operation as written: nothing is contracted into a fused
-multiply-add, so that spikes are those of the plain implementation bit for bit. Comparison gives
-a `Mask`. Addresses are int64, indices count float32 values.
+A `Lanes` value is a vector register, or several: LLVM splits vectors that are too long for the
+machine. The arithmetic operators round every operation as written: nothing is contracted into a
+fused multiply-add, so that spikes are bit for bit those of the plain implementation. A comparison
+gives a `Mask`. Addresses are int64, indices count float32 values.
 
-The number of lanes is part of the type, so that one kernel is compiled for whole vectors and
-for single values, which handle the channels that do not fill a vector.
+The number of lanes is part of the type: the same kernel is compiled for vectors, and for single
+values, which compute the channels that do not fill a vector.
 """
 
 from __future__ import annotations
@@ -29,18 +29,19 @@ _named: Counter[str] = Counter()
 
 
 def compiled(kernel: Any) -> Any:
-    """Let numba compile a kernel where another one calls it, under a name that it has alone.
+    """Let numba compile a kernel where another one calls it, under a unique name.
 
     In object code numba names a function by its qualified name and by a number that counts the
     functions of the process. Where a factory makes several kernels of one name, two processes can
-    give different ones the same symbol; in a third that loads both from the cache, the linker
-    would take the first for either. How often a name was made before is part of it here: kernels
-    are made when their modules are imported, so that it is the same in all processes.
+    give different ones the same symbol; in a third process that loads both from the cache, the
+    linker would use the first for both. So a number is added to the name here: how many kernels of
+    that name were made before. Kernels are made when their modules are imported, so the number is
+    the same in all processes.
     """
     name = f"{kernel.__module__}.{kernel.__qualname__}"
     kernel.__qualname__ += f"_{_named[name]}"
     _named[name] += 1
-    # Kernels are called by each other only: wrappers for Python would take time to compile.
+    # Only kernels call kernels: wrappers for Python would take time to compile.
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(kernel)  # type: ignore[call-overload]
 
 
@@ -95,7 +96,7 @@ def _splat(builder: Any, value: Any, count: int) -> Any:
 
 @intrinsic
 def load(typing: Any, count: Any, address: Any, index: Any) -> Any:
-    """load(count, address, index): the `count` values from `index` on."""
+    """load(count, address, index): load `count` values from `index` on."""
     if not isinstance(count, types.IntegerLiteral):
         raise RequireLiteralValue("the number of lanes must be a literal")
     kind = Lanes(count.literal_value)
@@ -108,11 +109,11 @@ def load(typing: Any, count: Any, address: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, address: Any, index: Any, value: Any) -> Any:
-    """store(address, index, value): write the values from `index` on."""
+    """store(address, index, value): store a vector from `index` on."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _pointer(builder, arguments[0], arguments[1], _vector(value))
-        builder.store(arguments[2], place, align=4)
+        to = _pointer(builder, arguments[0], arguments[1], _vector(value))
+        builder.store(arguments[2], to, align=4)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, value), emit
@@ -120,7 +121,7 @@ def store(typing: Any, address: Any, index: Any, value: Any) -> Any:
 
 @intrinsic
 def splat(typing: Any, count: Any, value: Any) -> Any:
-    """splat(count, value): the same value in every lane."""
+    """splat(count, value): a vector with the same value in every lane."""
     if not isinstance(count, types.IntegerLiteral):
         raise RequireLiteralValue("the number of lanes must be a literal")
     kind = Lanes(count.literal_value)
@@ -133,7 +134,7 @@ def splat(typing: Any, count: Any, value: Any) -> Any:
 
 @intrinsic
 def select(typing: Any, mask: Any, yes: Any, no: Any) -> Any:
-    """select(mask, yes, no): lane by lane."""
+    """select(mask, yes, no): `yes` where the mask is true, `no` elsewhere."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.select(*arguments)
@@ -158,8 +159,10 @@ def add_lanes(typing: Any, value: Any) -> Any:
 
 @intrinsic
 def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
-    """multiply_add(a, b, c): a b + c, rounded once where the machine can do that; never where
-    spikes depend on it."""
+    """multiply_add(a, b, c): a b + c, rounded once where the machine has that instruction.
+
+    Not for what decides on a spike of the fused layer.
+    """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         vector = _vector(a)
@@ -177,13 +180,13 @@ def multiply_add(typing: Any, a: Any, b: Any, c: Any) -> Any:
 def raise_exponent(typing: Any, value: Any, shifted: Any) -> Any:
     """raise_exponent(value, shifted): value 2^k, with k the low bits of `shifted`'s fraction.
 
-    Adding 1.5 · 2^23 to a number rounds it to a whole k and leaves k in just these bits.
+    Adding 1.5 · 2^23 to a number rounds it to an integer k, which these bits hold.
     """
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        whole = ir.VectorType(INT, value.count)
-        bits = [builder.bitcast(argument, whole) for argument in arguments]
-        exponent = builder.shl(bits[1], ir.Constant(whole, [23] * value.count))
+        integers = ir.VectorType(INT, value.count)
+        bits = [builder.bitcast(argument, integers) for argument in arguments]
+        exponent = builder.shl(bits[1], ir.Constant(integers, [23] * value.count))
         return builder.bitcast(builder.add(bits[0], exponent), _vector(value))
 
     return value(value, value), emit
@@ -261,7 +264,7 @@ def fetch_and_add(typing: Any, struct: Any, field: Any, value: Any) -> Any:
 
 @intrinsic
 def read(typing: Any, address: Any, index: Any) -> Any:
-    """read(address, index): the int64 at `index`."""
+    """read(address, index): load the int64 at `index`."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         byte = builder.add(arguments[0], builder.mul(arguments[1], ir.Constant(ADDRESS, 8)))
@@ -272,18 +275,18 @@ def read(typing: Any, address: Any, index: Any) -> Any:
 
 @intrinsic
 def read_byte(typing: Any, address: Any, index: Any) -> Any:
-    """read_byte(address, index): the uint8 at `index`, as int64."""
+    """read_byte(address, index): load the uint8 at `index`, as int64."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(builder.add(*arguments), ir.IntType(8).as_pointer())
-        return builder.zext(builder.load(place), ADDRESS)
+        byte = builder.inttoptr(builder.add(*arguments), ir.IntType(8).as_pointer())
+        return builder.zext(builder.load(byte), ADDRESS)
 
     return types.int64(types.int64, types.int64), emit
 
 
 @intrinsic
 def pointer(typing: Any, address: Any) -> Any:
-    """pointer(address): what `numba.carray` makes an array of."""
+    """pointer(address): the argument of `numba.carray`."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
@@ -297,8 +300,8 @@ def _bits(builder: Any, mask: Any, count: int) -> Any:
 
 @intrinsic
 def bits_other_than(typing: Any, value: Any, number: Any) -> Any:
-    """bits_other_than(value, number): a bit for each lane, from the lowest on, that is not
-    `number`."""
+    """bits_other_than(value, number): an int64 with a bit for each lane, set where the lane is not
+    `number`; lane 0 is the lowest bit."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         other = _splat(builder, arguments[1], value.count)
@@ -309,14 +312,14 @@ def bits_other_than(typing: Any, value: Any, number: Any) -> Any:
 
 @intrinsic
 def bits_of_bytes(typing: Any, count: Any, address: Any, index: Any) -> Any:
-    """bits_of_bytes(count, address, index): a bit for each of `count` uint8 that is not 0."""
+    """bits_of_bytes(count, address, index): a bit for each of `count` uint8, set if it is not 0."""
     if not isinstance(count, types.IntegerLiteral):
         raise RequireLiteralValue("the number of bytes must be a literal")
     kind = ir.VectorType(ir.IntType(8), count.literal_value)
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = builder.inttoptr(builder.add(*arguments[1:]), kind.as_pointer())
-        some = builder.icmp_unsigned("!=", builder.load(place, align=1), ir.Constant(kind, None))
+        begin = builder.inttoptr(builder.add(*arguments[1:]), kind.as_pointer())
+        some = builder.icmp_unsigned("!=", builder.load(begin, align=1), ir.Constant(kind, None))
         return _bits(builder, some, kind.count)
 
     return types.int64(count, types.int64, types.int64), emit
@@ -324,7 +327,7 @@ def bits_of_bytes(typing: Any, count: Any, address: Any, index: Any) -> Any:
 
 @intrinsic
 def lowest_bit(typing: Any, bits: Any) -> Any:
-    """lowest_bit(bits): the place of the lowest bit that is set; one of them is."""
+    """lowest_bit(bits): the index of the lowest bit that is set; one must be."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))

@@ -1,4 +1,4 @@
-"""Kernels from numba's cache, filled by several processes: each is the one that was compiled."""
+"""numba's cache, filled by several processes: each kernel that is loaded is the right one."""
 
 import os
 import subprocess
@@ -39,9 +39,9 @@ def python(code, cache):
 
 
 @pytest.mark.slow
-def test_kernels_that_different_processes_compiled_are_not_taken_for_each_other(tmp_path):
-    """Each process counts its functions from one, so the two name theirs alike, but for what
-    `compiled` adds; without that, the third crashed."""
+def test_kernels_of_different_processes_are_not_confused(tmp_path):
+    """Each process numbers its functions from one: without the name that `compiled` adds, two of
+    them give the same name to different functions, and a third crashed."""
     for lanes in (16, 8, 1):  # which two are used depends on the machine
         for way in ("forward", "backward"):
             done = python(COMPILE.format(name=f"{way}_{lanes}"), tmp_path)

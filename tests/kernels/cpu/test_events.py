@@ -1,4 +1,4 @@
-"""The convolution of spikes against torch's in float64: output, gradients, and which path."""
+"""Convolutions of spikes compared with torch's in float64: outputs, gradients, and their path."""
 
 import copy
 
@@ -30,7 +30,7 @@ def drawn(*shape, seed=0):
 
 
 def images(number, channels, height, width, *, density=0.2, spikes=False):
-    """Images each of which has just that share of values that are not 0."""
+    """Return images with exactly that share of nonzero values in each."""
     size = channels * height * width
     keys = torch.rand(number, size, generator=torch.Generator().manual_seed(3))
     active = keys.argsort(1) < round(density * size)
@@ -42,29 +42,29 @@ EVENTS = Paths("events", "events", "dense")
 TILES = Paths("tiles", "tiles", "tiles")
 
 
-def by_kernels(x, weight, bias, *, stride=(1, 1), padding=(0, 0), before=None, paths=EVENTS):
+def by_kernels(x, weight, bias, *, stride=(1, 1), padding=(0, 0), prefix=None, paths=EVENTS):
     (out, channels, *kernel), (number, _, *size) = weight.shape, x.shape
     shape = Convolution(
         number, tuple(size), (channels, out), tuple(kernel), tuple(stride), tuple(padding)
     )
-    return spike_convolution(x, weight, bias, prefix=before, backend=cpu, shape=shape, paths=paths)
+    return spike_convolution(x, weight, bias, prefix=prefix, backend=cpu, shape=shape, paths=paths)
 
 
-def by_torch(x, weight, bias, *, stride=(1, 1), padding=(0, 0), before=None):
+def by_torch(x, weight, bias, *, stride=(1, 1), padding=(0, 0), prefix=None):
     out = conv2d(x, weight, bias, stride, padding)
-    return out if before is None else torch.cat([before, out])
+    return out if prefix is None else torch.cat([prefix, out])
 
 
-def answer(function, tensors, dtype, **options):
+def outputs_of(function, tensors, dtype, **options):
     """Return output and gradients of a weighted sum of it, by name."""
     leaves = {
         name: None if tensor is None else tensor.detach().to(dtype).requires_grad_()
         for name, tensor in tensors.items()
     }
-    before = leaves.pop("before", None)
-    out = function(*leaves.values(), before=before, **options)
+    prefix = leaves.pop("prefix", None)
+    out = function(*leaves.values(), prefix=prefix, **options)
     (out * drawn(*out.shape, seed=7).to(dtype)).sum().backward()
-    leaves["before"] = before
+    leaves["prefix"] = prefix
     grads = {name: leaf.grad for name, leaf in leaves.items() if leaf is not None}
     return {"out": out.detach(), **grads}
 
@@ -78,10 +78,10 @@ def assert_close(found, expected):
             assert worst < 1e-5, f"{name}: {worst:.1e}"
 
 
-def assert_same_function(x, weight, bias=None, *, before=None, **options):
-    tensors = {"x": x, "weight": weight, "bias": bias, "before": before}
-    found = answer(by_kernels, tensors, torch.float32, **options)
-    assert_close(found, answer(by_torch, tensors, torch.float64, **options))
+def assert_same_function(x, weight, bias=None, *, prefix=None, **options):
+    tensors = {"x": x, "weight": weight, "bias": bias, "prefix": prefix}
+    found = outputs_of(by_kernels, tensors, torch.float32, **options)
+    assert_close(found, outputs_of(by_torch, tensors, torch.float64, **options))
 
 
 @pytest.mark.parametrize("out", [16, 32, 48, 64, 80, 96, 112, 160])
@@ -114,16 +114,16 @@ def test_no_active_value_few_and_all(density, spikes):
 
 
 @pytest.mark.parametrize("value", [2.0, -1.0, 0.5, 1 + 2**-20, 256.0])
-@pytest.mark.parametrize("place", [0, 13, 39])
-def test_one_value_among_spikes_is_not_taken_for_one(value, place):
+@pytest.mark.parametrize("image", [0, 13, 39])
+def test_another_value_among_spikes_is_not_taken_for_1(value, image):
     """Spikes may be kept in a byte for the backward pass, other values may not."""
     x = images(40, 3, 5, 5, spikes=True)
-    x[place, 2, 4, 4] = value
+    x[image, 2, 4, 4] = value
     weight = drawn(16, 3, 3, 3)
     assert_same_function(x, weight)
-    # The negative control: the gradient of the weights sees that value.
+    # The negative control: the gradient of the weights depends on that value.
     found, ones = (
-        answer(by_kernels, {"x": y, "weight": weight, "bias": None}, torch.float32)["weight"]
+        outputs_of(by_kernels, {"x": y, "weight": weight, "bias": None}, torch.float32)["weight"]
         for y in (x, (x != 0).float())
     )
     assert not torch.equal(found, ones)
@@ -133,7 +133,7 @@ def test_spikes_changed_after_the_forward_pass_are_noticed():
     for order in (torch.contiguous_format, torch.channels_last):
         x = images(4, 3, 6, 6, spikes=True).contiguous(memory_format=order)
         weight = drawn(16, 3, 3, 3).requires_grad_()
-        expected = answer(by_kernels, {"x": x, "weight": weight, "bias": None}, torch.float32)
+        expected = outputs_of(by_kernels, {"x": x, "weight": weight, "bias": None}, torch.float32)
         out = by_kernels(x, weight, None)
         x.zero_()
         try:
@@ -148,9 +148,9 @@ def test_more_images_than_blocks():
     assert_same_function(images(70, 2, 3, 3), drawn(16, 2, 2, 2))
 
 
-def test_images_in_front():
-    before = drawn(3, 16, 5, 5)
-    assert_same_function(images(4, 2, 5, 5), drawn(16, 2, 3, 3), before=before, padding=(1, 1))
+def test_a_prefix_of_images():
+    prefix = drawn(3, 16, 5, 5)
+    assert_same_function(images(4, 2, 5, 5), drawn(16, 2, 3, 3), prefix=prefix, padding=(1, 1))
 
 
 @settings(deadline=None, max_examples=80)
@@ -175,9 +175,10 @@ def test_any_shape(data):
     )
     weight = drawn(out, channels, *kernel)
     tensors = {"x": x, "weight": weight, "bias": bias}
-    found = answer(by_kernels, tensors, torch.float32, stride=stride, padding=padding, paths=paths)
-    expected = answer(by_torch, tensors, torch.float64, stride=stride, padding=padding)
-    # Gradients may cancel to nothing where there is little to add up.
+    options = {"stride": stride, "padding": padding}
+    found = outputs_of(by_kernels, tensors, torch.float32, paths=paths, **options)
+    expected = outputs_of(by_torch, tensors, torch.float64, **options)
+    # Sums of few gradients may cancel.
     assume(all(value.abs().max() > 1e-2 or not value.any() for value in expected.values()))
     assert_close(found, expected)
 
@@ -195,38 +196,38 @@ def test_any_shape(data):
 def test_another_convolution_is_noticed(wrong, options):
     """The negative control of the tests above."""
     tensors = {"x": images(4, 3, 6, 6), "weight": drawn(32, 3, 3, 3), "bias": None}
-    found = answer(by_kernels, tensors, torch.float32)
+    found = outputs_of(by_kernels, tensors, torch.float32)
     others = {**tensors, "weight": wrong(tensors["weight"])}
     with pytest.raises(AssertionError):
-        assert_close(found, answer(by_torch, others, torch.float64, **options))
+        assert_close(found, outputs_of(by_torch, others, torch.float64, **options))
 
 
-def test_only_the_gradients_that_are_asked_for():
+def test_only_the_requested_gradients():
     x, weight = images(4, 3, 6, 6), drawn(16, 3, 3, 3)
-    whole = answer(by_kernels, {"x": x, "weight": weight, "bias": None}, torch.float32)
+    everything = outputs_of(by_kernels, {"x": x, "weight": weight, "bias": None}, torch.float32)
     for name in ("x", "weight"):
         leaves = {"x": x.clone(), "weight": weight.clone()}
         leaves[name].requires_grad_()
         out = by_kernels(leaves["x"], leaves["weight"], None)
         (out * drawn(*out.shape, seed=7)).sum().backward()
-        assert torch.equal(leaves[name].grad, whole[name])
+        assert torch.equal(leaves[name].grad, everything[name])
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    """The kernels that were called, in order, on a machine without tiles."""
+    """The names of the kernels that are called, in order, on a machine without tiles."""
     found = []
     monkeypatch.setattr(cpu, "has_tiles", lambda: False)
 
-    def spied(name, kernel):
-        def spy(*args, **options):
+    def recorded(name, kernel):
+        def record(*args, **options):
             found.append(name)
             return kernel(*args, **options)
 
-        return spy
+        return record
 
     for name in ("convolve_events", "weight_grad_events"):
-        monkeypatch.setattr(cpu, name, spied(name, getattr(cpu, name)))
+        monkeypatch.setattr(cpu, name, recorded(name, getattr(cpu, name)))
     return found
 
 
@@ -247,26 +248,26 @@ WITH_TILES = Machine(wide=True, tiles=True)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.4])
-def test_what_each_way_costs(share):
-    """By the formulas, written out for one layer: 64 to 64 channels, 3×3, 20 images of 8×8."""
-    shape, places = shape_of(64, 64, 8), 20 * 64
-    products = places * 64 * 64 * 9
+def test_the_cost_of_each_way(share):
+    """The formulas for one layer: 64 to 64 channels, 3×3, 20 images of 8×8."""
+    shape, pixels = shape_of(64, 64, 8), 20 * 64
+    products = pixels * 64 * 64 * 9
     for costs in (FORWARD, WEIGHTS):
         dense = costs.dense[0] * products
         assert cost("dense", shape, costs, share, NO_TILES) == pytest.approx(dense)
         narrow = cost("dense", shape, costs, share, NO_TILES._replace(wide=False))
         assert narrow == pytest.approx(NARROW * dense)
-        events = places * (costs.pixel + 64 * costs.read + 64 * costs.written)
+        events = pixels * (costs.pixel + 64 * costs.read + 64 * costs.written)
         events += share * costs.spike[0] * products
         assert cost("events", shape, costs, share, NO_TILES) == pytest.approx(events)
-        tiles = 64 * places * (costs.tile_read + costs.tile_written)
+        tiles = 64 * pixels * (costs.tile_read + costs.tile_written)
         tiles += 20 * 9 * 9 * 9 * 64 * 64 * costs.tile + 9 * 64 * 64 * costs.tile_weight
         assert cost("tiles", shape, costs, share, WITH_TILES) == pytest.approx(tiles)
         assert cost("tiles", shape, costs, share, NO_TILES) == float("inf")
 
 
-def test_rows_of_the_kernel_are_filled_up_to_a_tile():
-    """Three taps of 16 channels are 48 values, and take 64."""
+def test_rows_of_the_kernel_are_padded_to_a_tile():
+    """Three taps of 16 channels are 48 values, which are padded to 64."""
     sixteen = shape_of(16, 32, 8)
     found = cost("tiles", sixteen, FORWARD, 0.0, WITH_TILES)
     products = 20 * 9 * 9 * 3 * 64 * 32
@@ -274,8 +275,8 @@ def test_rows_of_the_kernel_are_filled_up_to_a_tile():
     assert found == pytest.approx(products * FORWARD.tile + others)
 
 
-def test_of_a_stride_the_places_of_the_output_are_counted():
-    """Of three taps of 16 channels in a line the outer two are a run of 32, one is filled up."""
+def test_with_a_stride_the_pixels_of_the_output_count():
+    """Of three taps of 16 channels in a row, the outer two are a run of 32; one is padded."""
     strided = shape_of(16, 32, 8, stride=2)
     found = cost("tiles", strided, FORWARD, 0.0, WITH_TILES)
     products = 20 * 5 * 5 * 3 * (32 + 32) * 32
@@ -285,7 +286,7 @@ def test_of_a_stride_the_places_of_the_output_are_counted():
 
 
 def limit(costs):
-    """The share up to which events are cheaper than the dense convolution of 64 channels."""
+    """Return the share up to which events are cheaper than the dense convolution."""
     machine = Machine(cpu.has_wide_registers(), tiles=False)
     none, all_ = (
         cost("events", shape_of(64, 64, 8), costs, share, machine) for share in (0.0, 1.0)
@@ -294,7 +295,7 @@ def limit(costs):
 
 
 def test_where_events_pay():
-    """Wide layers of few spikes; not narrow ones, and not where a value meets one weight only."""
+    """In wide layers with few spikes; not in narrow ones, nor with a 1×1 kernel."""
     silent, busy = torch.zeros(20, 64, 8, 8), torch.ones(20, 64, 8, 8)
     learning = {"machine": NO_TILES, "learns": True}
     assert paths_for(shape_of(64, 64, 8), silent, **learning) == EVENTS
@@ -306,7 +307,7 @@ def test_where_events_pay():
 
 
 def test_where_tiles_pay():
-    """Wherever the size stays, but for few spikes and for values that are no spikes."""
+    """Wherever they fit, except for few spikes and for values that are no spikes."""
     shape, spikes = shape_of(64, 64, 8), images(20, 64, 8, 8, density=0.5, spikes=True)
     learning = {"machine": WITH_TILES, "learns": True}
     assert paths_for(shape, spikes, **learning) == TILES
@@ -331,7 +332,7 @@ def test_where_tiles_pay():
     ],
     ids=["odd size", "stride", "one stride", "in", "out", "padding", "even kernel", "one side"],
 )
-def test_what_tiles_do_not_fit(shape):
+def test_shapes_that_tiles_do_not_fit(shape):
     assert not fits_tiles(shape)
     assert fits_tiles(shape_of(64, 64, 8))
     assert fits_tiles(shape_of(64, 64, 8, stride=2))
@@ -348,31 +349,31 @@ def test_what_tiles_do_not_fit(shape):
         (1.0, []),
     ],
 )
-@pytest.mark.parametrize("with_before", [False, True], ids=["alone", "behind"])
-def test_each_density_takes_its_path(calls, density, taken, with_before):
+@pytest.mark.parametrize("with_prefix", [False, True], ids=["alone", "prefix"])
+def test_each_density_takes_its_path(calls, density, taken, with_prefix):
     layer = layer_of(padding=1)
     x = images(20, 64, 8, 8, density=density)
     assert share_active(x) == pytest.approx(density, abs=0.01)
-    before = drawn(2, 64, 8, 8) if with_before else None
-    tensors = {"x": x, "weight": layer.weight, "bias": layer.bias, "before": before}
+    prefix = drawn(2, 64, 8, 8) if with_prefix else None
+    tensors = {"x": x, "weight": layer.weight, "bias": layer.bias, "prefix": prefix}
 
-    def module(x, weight, bias, *, before):
+    def module(x, weight, bias, *, prefix):
         own = layer_of(padding=1)
         own.weight, own.bias = nn.Parameter(weight), nn.Parameter(bias)
         leaves = (own.weight, own.bias)
-        out = own.appended(before, x)
-        # answer() reads the gradients of what it gave.
+        out = own.appended(prefix, x)
+        # The caller reads the gradients of the tensors that it gave.
         for leaf, parameter in zip((weight, bias), leaves, strict=True):
             parameter.register_hook(lambda grad, leaf=leaf: setattr(leaf, "grad", grad))
         return out
 
-    found = answer(module, tensors, torch.float32)
+    found = outputs_of(module, tensors, torch.float32)
     assert calls == taken
-    assert_close(found, answer(by_torch, tensors, torch.float64, padding=(1, 1)))
+    assert_close(found, outputs_of(by_torch, tensors, torch.float64, padding=(1, 1)))
 
 
-def test_dense_images_behind_a_silent_first_one(calls):
-    """A sample tells the density: where it misleads, the result is right all the same."""
+def test_dense_images_after_a_silent_first_one(calls):
+    """The density is estimated from a sample; where it is wrong, the result is correct."""
     layer, x = layer_of(padding=1), images(16, 64, 6, 6, density=1.0)
     x[0] = 0
     out = layer(x)
@@ -380,13 +381,13 @@ def test_dense_images_behind_a_silent_first_one(calls):
     torch.testing.assert_close(out, nn.Conv2d.forward(layer, x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("with_before", [False, True], ids=["alone", "behind"])
-def test_empty_batch(with_before):
+@pytest.mark.parametrize("with_prefix", [False, True], ids=["alone", "prefix"])
+def test_empty_batch(with_prefix):
     layer = layer_of(padding=1)
     x = torch.empty(0, 64, 6, 5, requires_grad=True)
-    before = drawn(2, 64, 6, 5) if with_before else None
-    out = layer.appended(before, x)
-    assert out.shape == (2 if with_before else 0, 64, 6, 5)
+    prefix = drawn(2, 64, 6, 5) if with_prefix else None
+    out = layer.appended(prefix, x)
+    assert out.shape == (2 if with_prefix else 0, 64, 6, 5)
     out.sum().backward()
     assert x.grad.shape == x.shape
     assert not layer.weight.grad.any()
@@ -394,7 +395,7 @@ def test_empty_batch(with_before):
 
 def bits_of(**options):
     tensors = {"x": images(33, 5, 8, 8), "weight": drawn(80, 5, 3, 3), "bias": drawn(80)}
-    return answer(by_kernels, tensors, torch.float32, padding=(1, 1))
+    return outputs_of(by_kernels, tensors, torch.float32, padding=(1, 1))
 
 
 def test_same_input_same_bits_on_any_number_of_threads():
@@ -403,7 +404,7 @@ def test_same_input_same_bits_on_any_number_of_threads():
         for number in (1, 2, 5):
             torch.set_num_threads(number)
             found = bits_of()
-            # The gradient of the input is torch's own.
+            # torch computes the gradient of the input.
             assert all(torch.equal(found[name], once[name]) for name in ("out", "weight"))
     finally:
         torch.set_num_threads(threads)
@@ -422,7 +423,7 @@ def test_same_input_same_bits_on_any_number_of_threads():
     ],
     ids=["24 channels", "groups", "dilation", "same", "circular", "float64", "bfloat16"],
 )
-def test_what_the_kernels_cannot_do_is_torchs_convolution(calls, layer, dtype):
+def test_torch_computes_what_the_kernels_do_not_support(calls, layer, dtype):
     x = images(4, 64, 8, 8, density=0.1).to(dtype)
     out = layer(x)
     out.sum().backward()
@@ -430,7 +431,7 @@ def test_what_the_kernels_cannot_do_is_torchs_convolution(calls, layer, dtype):
     assert torch.equal(out, nn.Conv2d.forward(layer, x))
 
 
-def test_reference_autocast_and_a_single_image_are_torchs_convolution(calls):
+def test_torch_computes_the_reference_autocast_and_a_single_image(calls):
     layer, x = layer_of(padding=1), images(4, 64, 8, 8, density=0.05)
     with torch.autocast("cpu", torch.bfloat16):
         assert layer(x).dtype == torch.bfloat16
@@ -444,10 +445,10 @@ def test_reference_autocast_and_a_single_image_are_torchs_convolution(calls):
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_weights_that_do_not_learn_are_brought_into_order_once(stride):
+def test_frozen_weights_are_packed_once(stride):
     layer = layer_of(padding=1, stride=stride).requires_grad_(False)
     x = images(8, 64, 8, 8, spikes=True)
-    for _ in range(2):  # the second time with what was kept
+    for _ in range(2):  # the second time with the packed weights of the first
         with torch.no_grad():
             torch.testing.assert_close(layer(x), nn.Conv2d.forward(layer, x), rtol=1e-5, atol=1e-5)
         kept = layer._cached
@@ -456,7 +457,7 @@ def test_weights_that_do_not_learn_are_brought_into_order_once(stride):
     assert kept is None or layer._cached is not kept
 
 
-def test_weights_that_learned_in_between_are_brought_into_order_anew():
+def test_weights_that_learned_in_between_are_packed_again():
     layer = layer_of(padding=1).requires_grad_(False)
     x = images(8, 64, 8, 8, spikes=True)
     with torch.no_grad():

@@ -123,7 +123,7 @@ def test_the_refusal_reaches_the_user(processor, monkeypatch):
     dispatch._unusable.cache_clear()
 
 
-def test_a_cap_that_comes_too_late_is_told():
+def test_a_cap_that_comes_too_late_warns():
     code = """
 import warnings
 from numba import njit
@@ -141,9 +141,9 @@ print(*[warning.message for warning in caught])
         check=True,
     )
     assert done.stdout == (
-        "ASNN_CPU_ISA=generic limits asnn's own vectors only: numba had compiled other functions "
-        "before asnn's kernels were imported; import asnn.kernels.cpu.isa first, or set "
-        "NUMBA_CPU_NAME and NUMBA_CPU_FEATURES\n"
+        "ASNN_CPU_ISA=generic limits the fused layer's vectors and AMX only: numba had compiled "
+        "other functions before asnn's kernels were imported; import asnn.kernels.cpu.simd first, "
+        "or set NUMBA_CPU_NAME and NUMBA_CPU_FEATURES\n"
     )
 
 

@@ -22,7 +22,7 @@ def set_threads():
 
 @pytest.fixture
 def forks(monkeypatch):
-    """How many threads torch's OpenMP was asked for, call by call."""
+    """The number of threads of each call of torch's OpenMP."""
     real, found = threads._openmp_of_torch(), []
     if real is None:
         pytest.skip("torch's OpenMP is not libgomp")
@@ -37,7 +37,7 @@ def forks(monkeypatch):
 
 @pytest.fixture
 def pools(monkeypatch):
-    """No OpenMP; how many workers were asked for, call by call."""
+    """The number of workers of each call, without OpenMP."""
     real, found = threads._pool, []
 
     def pool(workers):
@@ -50,7 +50,7 @@ def pools(monkeypatch):
 
 
 def step():
-    """Every kernel once: logits, gradients and statistics of a training step."""
+    """Return logits, gradients and statistics of a training step: every kernel runs."""
     torch.manual_seed(0)
     model = create_model("lenet", in_shape=(2, 20, 20), classes=3, steps=3, widths=[16, 32],
                          hidden=40)  # fmt: skip
@@ -66,7 +66,7 @@ def equal(a, b):
 
 
 def test_openmp_gives_the_bits_of_one_thread(set_threads, forks):
-    # torch's own convolutions add up in another order on more threads; the kernels do not.
+    # With more threads torch's convolutions add up in another order; the kernels do not.
     layer = kernels_alone()
     set_threads(1)
     alone = layer()
@@ -97,7 +97,7 @@ def test_python_threads_equal_openmp(set_threads, forks, monkeypatch):
 
 
 def kernels_alone():
-    """Return a function of nothing that goes through the kernels and nothing of torch's."""
+    """Return a function that computes with the kernels alone, without torch's operators."""
     torch.manual_seed(0)
     x = torch.randn(3, 900, 20)
     spikes = (torch.rand(40, 4, 8, 8) < 0.2).float()
@@ -165,7 +165,7 @@ def test_a_task_compiles_where_no_cache_can_be_written(monkeypatch):
 
 
 def test_openmp_of_torch_is_found_where_it_is_libgomp():
-    """Else the tests of OpenMP above would all be skipped unseen."""
+    """Otherwise the tests of OpenMP above would be skipped unnoticed."""
     maps = Path("/proc/self/maps")
     if not maps.exists() or "libgomp" not in maps.read_text():
         pytest.skip("torch's OpenMP is not libgomp, or this system does not say")

@@ -1,4 +1,4 @@
-"""The check of the AMX kernels: what it finds, what it keeps, and what the user is told."""
+"""The check of the AMX kernels: its verdicts, which of them are kept, and the warning."""
 
 import json
 import subprocess
@@ -226,7 +226,7 @@ def test_without_a_home_each_process_checks(checks, monkeypatch):
     assert check.verdict().passed
 
 
-def test_a_failed_check_is_told_once(checks, monkeypatch, cache_folder):
+def test_a_failed_check_warns_once(checks, monkeypatch, cache_folder):
     monkeypatch.setattr(isa, "used", lambda: "amx")
     checks += [FAILED]
     with pytest.warns(UserWarning) as caught:

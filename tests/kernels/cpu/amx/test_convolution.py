@@ -1,4 +1,4 @@
-"""Convolution by tiles against torch's in float64: as exact as float32, for spikes of any shape.
+"""Convolutions by tiles compared with torch's in float64: as exact as float32, for spikes.
 
 Without AMX the kernels run with emulated tiles, on one thread.
 """
@@ -42,20 +42,20 @@ def spikes(*shape, share=0.2, seed=1):
     return (keys < share).float()
 
 
-def by_tiles(x, weight, bias=None, *, before=None, stride=(1, 1)):
+def by_tiles(x, weight, bias=None, *, prefix=None, stride=(1, 1)):
     (out, channels, *kernel), (number, _, *size) = weight.shape, x.shape
     padding = tuple(k // 2 for k in kernel)
     shape = Convolution(number, tuple(size), (channels, out), tuple(kernel), stride, padding)
     assert fits_tiles(shape)
-    return spike_convolution(x, weight, bias, prefix=before, backend=cpu, shape=shape, paths=TILES)
+    return spike_convolution(x, weight, bias, prefix=prefix, backend=cpu, shape=shape, paths=TILES)
 
 
-def by_torch(x, weight, bias=None, *, before=None, stride=(1, 1)):
+def by_torch(x, weight, bias=None, *, prefix=None, stride=(1, 1)):
     out = conv2d(x, weight, bias, stride, padding=tuple(k // 2 for k in weight.shape[2:]))
-    return out if before is None else torch.cat([before, out])
+    return out if prefix is None else torch.cat([prefix, out])
 
 
-def answer(function, dtype, *, stride=(1, 1), **tensors):
+def outputs_of(function, dtype, *, stride=(1, 1), **tensors):
     """Return output and gradients of a weighted sum of it, by name."""
     leaves = {
         name: None if tensor is None else tensor.detach().to(dtype).requires_grad_()
@@ -75,14 +75,14 @@ def errors(found, expected):
     }
 
 
-# Sums of float32 that are added up in another order; gradients are rounded to 2⁻¹⁷ before.
-LIMITS = {"out": 2e-6, "bias": 2e-6, "before": 0, "x": 1.5e-5, "weight": 1.5e-5}
+# Sums of float32 that are added up in another order; gradients are rounded to 2⁻¹⁷.
+LIMITS = {"out": 2e-6, "bias": 2e-6, "prefix": 0, "x": 1.5e-5, "weight": 1.5e-5}
 
 
 def assert_same_function(**options):
     found, expected = (
-        answer(by_tiles, torch.float32, **options),
-        answer(by_torch, torch.float64, **options),
+        outputs_of(by_tiles, torch.float32, **options),
+        outputs_of(by_torch, torch.float64, **options),
     )
     assert found.keys() == expected.keys()
     for name, error in errors(found, expected).items():
@@ -119,12 +119,12 @@ def test_kernels_and_sizes(kernel, size, stride):
 @strides
 @pytest.mark.parametrize("number", [1, 2, 31, 70])
 def test_numbers_of_images(number, stride):
-    x, before = spikes(number, 16, *(5 * s for s in stride)), drawn(2, 16, 5, 5)
-    assert_same_function(x=x, weight=drawn(16, 16, 3, 3), before=before, stride=stride)
+    x, prefix = spikes(number, 16, *(5 * s for s in stride)), drawn(2, 16, 5, 5)
+    assert_same_function(x=x, weight=drawn(16, 16, 3, 3), prefix=prefix, stride=stride)
 
 
 @strides
-def test_a_block_of_images_that_fits_the_cache_in_parts(stride):
+def test_a_block_that_is_packed_in_chunks(stride):
     assert_same_function(x=spikes(9, 256, 20, 20), weight=drawn(16, 256, 3, 3), stride=stride)
 
 
@@ -161,20 +161,20 @@ def test_other_values_are_not_computed_by_tiles(value, stride):
         assert_same_function(x=x, weight=weight, stride=stride)
 
 
-def test_three_numbers_are_a_float32_and_two_are_not(monkeypatch):
+def test_three_terms_are_a_float32_and_two_are_not(monkeypatch):
     """The negative control of the limit above."""
     tensors = {"x": spikes(4, 64, 8, 8), "weight": drawn(32, 64, 3, 3)}
-    expected = answer(by_torch, torch.float64, **tensors)
-    assert errors(answer(by_tiles, torch.float32, **tensors), expected)["out"] < LIMITS["out"]
+    expected = outputs_of(by_torch, torch.float64, **tensors)
+    assert errors(outputs_of(by_tiles, torch.float32, **tensors), expected)["out"] < LIMITS["out"]
     monkeypatch.setattr(calls, "EXACT_TERMS", calls.GRAD_TERMS)
-    assert errors(answer(by_tiles, torch.float32, **tensors), expected)["out"] > LIMITS["out"]
+    assert errors(outputs_of(by_tiles, torch.float32, **tensors), expected)["out"] > LIMITS["out"]
 
 
 def test_the_forward_pass_is_no_worse_than_float32():
     tensors = {"x": spikes(16, 128, 8, 8), "weight": drawn(64, 128, 3, 3)}
-    expected = answer(by_torch, torch.float64, **tensors)
+    expected = outputs_of(by_torch, torch.float64, **tensors)
     mine, plain = (
-        errors(answer(function, torch.float32, **tensors), expected)["out"]
+        errors(outputs_of(function, torch.float32, **tensors), expected)["out"]
         for function in (by_tiles, by_torch)
     )
     assert mine < 3 * plain
@@ -188,12 +188,12 @@ def test_the_forward_pass_is_no_worse_than_float32():
 )
 def test_another_convolution_is_noticed(wrong, stride):
     x, weight = spikes(4, 16, 6, 6), drawn(32, 16, 3, 3)
-    found = answer(by_tiles, torch.float32, x=x, weight=weight, stride=stride)
-    expected = answer(by_torch, torch.float64, x=x, weight=wrong(weight), stride=stride)
+    found = outputs_of(by_tiles, torch.float32, x=x, weight=weight, stride=stride)
+    expected = outputs_of(by_torch, torch.float64, x=x, weight=wrong(weight), stride=stride)
     assert all(error > 0.1 for name, error in errors(found, expected).items() if name != "weight")
 
 
-def test_small_weights_and_large_ones_beside_each_other():
+def test_weights_of_different_sizes():
     weight = drawn(16, 16, 3, 3) * 10.0 ** torch.arange(-12, 4).float().view(16, 1, 1, 1)
     found = by_tiles(spikes(2, 16, 6, 6), weight)
     expected = by_torch(spikes(2, 16, 6, 6).double(), weight.double())
@@ -206,19 +206,19 @@ def test_small_weights_and_large_ones_beside_each_other():
 def test_same_bits_on_any_number_of_threads(stride):
     x, weight = spikes(33, 32, *(9 * s for s in stride)), drawn(48, 32, 3, 3)
     options = {"x": x, "weight": weight, "bias": drawn(48), "stride": stride}
-    once, threads = answer(by_tiles, torch.float32, **options), torch.get_num_threads()
+    once, threads = outputs_of(by_tiles, torch.float32, **options), torch.get_num_threads()
     try:
         for number in (1, 2, 5):
             torch.set_num_threads(number)
-            found = answer(by_tiles, torch.float32, **options)
-            # The gradient of the bias is torch's own.
+            found = outputs_of(by_tiles, torch.float32, **options)
+            # torch computes the gradient of the bias.
             assert all(torch.equal(found[name], once[name]) for name in ("out", "x", "weight"))
     finally:
         torch.set_num_threads(threads)
 
 
 @strides
-def test_spikes_are_kept_in_a_byte_and_other_values_whole(stride):
+def test_spikes_are_kept_as_bytes_and_other_values_as_floats(stride):
     x, weight = spikes(4, 16, 6, 6), drawn(32, 16, 3, 3).requires_grad_()
     for images, dtype in ((x, torch.uint8), (2 * x, torch.float32)):
         kept = by_tiles(images, weight, stride=stride).grad_fn.saved_tensors[0]
@@ -233,8 +233,8 @@ def test_without_gradients_nothing_is_kept():
 
 
 @strides
-def test_a_layer_that_cannot_learn(stride):
-    """It may keep its weights as tiles."""
+def test_a_frozen_layer(stride):
+    """It may keep its packed weights."""
     layer = SpikeConv2d(16, 128, 3, stride=stride, padding=1).requires_grad_(False)
     x = spikes(64, 16, 16, 16, share=0.5)
     for _ in range(2):
@@ -243,7 +243,7 @@ def test_a_layer_that_cannot_learn(stride):
 
 
 @pytest.mark.parametrize("bits", [-1, 0x7FFFFFFF, 0x7FC00000, 0x7F800001])
-def test_a_gradient_that_is_no_number_stays_none(bits):
+def test_a_gradient_that_is_nan_stays_nan(bits):
     x, weight = spikes(2, 16, 4, 4).requires_grad_(), drawn(16, 16, 3, 3).requires_grad_()
     x.data[:] = 1
     out = by_tiles(x, weight)
