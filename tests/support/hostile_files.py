@@ -1,4 +1,4 @@
-"""Files that are made to hurt: each with the name that it is given and its content."""
+"""Hostile images, data sets, weights and recipes: file name and content of each."""
 
 import gzip
 import io
@@ -18,7 +18,7 @@ def header(shape: str, descr: str = "'|u1'", version: bytes = b"\x01\x00") -> by
     return b"\x93NUMPY" + version + struct.pack("<H", len(text)) + text
 
 
-def whole(array: np.ndarray) -> bytes:
+def npy_file(array: np.ndarray) -> bytes:
     stream = io.BytesIO()
     npy.write_array(stream, array, allow_pickle=True)
     return stream.getvalue()
@@ -33,24 +33,27 @@ def archive(members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> by
 
 
 def zeros(size: int) -> bytes:
-    """A raw deflate stream of that many zeros, made without making them all at once."""
+    """Return a raw deflate stream of `size` zeros, a multiple of 1 MiB.
+
+    After a full flush a deflate stream starts anew, so one compressed block can be repeated.
+    """
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    pieces = [packer.compress(bytes(2**20)) for _ in range(size // 2**20)]
-    return b"".join([*pieces, packer.flush()])
+    block = packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return block * (size // 2**20) + packer.flush()
 
 
-def bomb(name: str, size: int, told: int) -> bytes:
-    """A zip with one file of zeros, whose entry tells another size than it has."""
+def bomb(name: str, size: int, stated: int) -> bytes:
+    """Return a zip with one file of `size` zeros, whose entry states another size."""
     content = zeros(size)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as made:
         made.writestr(name, content)
     raw = bytearray(stream.getvalue())
-    for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
-        place = raw.index(mark)
-        raw[place + at : place + at + 2] = struct.pack("<H", zipfile.ZIP_DEFLATED)
-        sizes = place + at + 10  # compressed size, then the size that it unpacks to
-        raw[sizes : sizes + 8] = struct.pack("<II", len(content), told)
+    for signature, offset in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        method = raw.index(signature) + offset
+        raw[method : method + 2] = struct.pack("<H", zipfile.ZIP_DEFLATED)
+        sizes = method + 10  # compressed and uncompressed size
+        raw[sizes : sizes + 8] = struct.pack("<II", len(content), stated)
     return bytes(raw)
 
 
@@ -77,11 +80,11 @@ def data_set(**changes: object) -> bytes:
         "y_train": np.arange(8) % 2,
         **changes,
     }
-    return archive({f"{name}.npy": whole(np.asarray(value)) for name, value in arrays.items()})
+    return archive({f"{name}.npy": npy_file(np.asarray(value)) for name, value in arrays.items()})
 
 
 def weights(config: dict[str, object], tensors: dict[str, tuple[list[int], bytes]]) -> bytes:
-    """A safetensors file with the description of a network."""
+    """Return a safetensors file with the description of a network."""
     table: dict[str, object] = {
         "__metadata__": {"asnn": json.dumps({"format": 1, "model": config, "labels": []})}
     }
@@ -109,7 +112,7 @@ SAFE_TENSOR = {"a": ([1], bytes(4))}
 
 
 class Runs:
-    """Unpickled, it would run a command."""
+    """An object that runs a command when it is unpickled."""
 
     def __reduce__(self):
         import os
@@ -122,26 +125,28 @@ IMAGES = {
     "giant-shape.npy": header("(1000000, 1000000, 1000000)"),
     "no-size.npy": header("(100000000000,)", "'<U0'"),
     "negative.npy": header("(-1, 4, 4)"),
-    "objects.npy": whole(np.array([Runs()], object)),
+    "objects.npy": npy_file(np.array([Runs()], object)),
     "code.npy": header("__import__('os').system('touch ESCAPED')"),
     "nested.npy": header("(" * 3000),
     "version.npy": header("(4, 4)", version=b"\x09\x09"),
     "record.npy": header("(4, 4)", "[('a', '<f4'), ('b', '<f4')]") + bytes(128),
     "odd-type.npy": header("(4, 4)", "('<f4',)") + bytes(64),
     "subarray.npy": header("(1,)", "('<f4', (100000, 100000, 100))"),
-    "complex.npy": whole(np.zeros((4, 4), complex)),
-    "nan.npy": whole(np.full((4, 4), np.nan)),
-    "beyond.npy": whole(np.full((4, 4), 7.0)),
-    "empty.npy": whole(np.zeros((0, 4, 4), np.uint8)),
-    "cut.npy": whole(np.zeros((4, 4), np.uint8))[:-3],
-    "dates.npy": whole(np.zeros((4, 4), "datetime64[s]")),
-    "lie.npz": bomb("x.npy", 2**30, 4096),
+    "complex.npy": npy_file(np.zeros((4, 4), complex)),
+    "nan.npy": npy_file(np.full((4, 4), np.nan)),
+    "beyond.npy": npy_file(np.full((4, 4), 7.0)),
+    "empty.npy": npy_file(np.zeros((0, 4, 4), np.uint8)),
+    "cut.npy": npy_file(np.zeros((4, 4), np.uint8))[:-3],
+    "dates.npy": npy_file(np.zeros((4, 4), "datetime64[s]")),
+    "wrong-size.npz": bomb("x.npy", 2**30, 4096),
     "bomb.npz": bomb("x.npy", 2**31, 2**31),
-    "lzma.npz": archive({"x.npy": whole(np.zeros((4, 4), np.uint8))}, zipfile.ZIP_LZMA),
+    "lzma.npz": archive({"x.npy": npy_file(np.zeros((4, 4), np.uint8))}, zipfile.ZIP_LZMA),
     "many.npz": archive({f"{i}.npy": b"" for i in range(10_001)}, zipfile.ZIP_STORED),
     "no-arrays.npz": archive({"x.txt": b"hello"}),
-    "objects.npz": archive({"x.npy": whole(np.array([Runs()], object))}),
-    "outside.npz": archive({"../../ESCAPED.npy": whole(np.zeros((4, 4), np.uint8)), "y.npy": b""}),
+    "objects.npz": archive({"x.npy": npy_file(np.array([Runs()], object))}),
+    "outside.npz": archive(
+        {"../../ESCAPED.npy": npy_file(np.zeros((4, 4), np.uint8)), "y.npy": b""}
+    ),
     "pixels.png": png(2**31 - 1, 2**31 - 1),
     "many-pixels.png": png(60_000, 60_000, zlib.compress(bytes(100))),
     "cut.png": png(8, 8, zlib.compress(bytes(30)))[:40],
@@ -166,9 +171,9 @@ DATA_SETS = {
     "few.npz": data_set(y_train=np.arange(3) % 2),
     "nan.npz": data_set(x_train=np.full((8, 4, 4), np.nan)),
     "objects.npz": data_set(x_train=np.array([Runs()] * 8, object)),
-    "no-images.npz": archive({"y_train.npy": whole(np.arange(8))}),
+    "no-images.npz": archive({"y_train.npy": npy_file(np.arange(8))}),
     "one-class.npz": data_set(y_train=np.zeros(8, int)),
-    "lie.npz": bomb("x_train.npy", 2**30, 4096),
+    "wrong-size.npz": bomb("x_train.npy", 2**30, 4096),
 }
 
 FOLDERS = {
@@ -176,7 +181,7 @@ FOLDERS = {
     "absolute.zip": archive({"/ESCAPED/a.png": png(4, 4), "/tmp/b.png": png(4, 4)}),
     "escapes.zip": archive({"a/\x1b]0;owned\x07\x1b[2J.png": b"hello", "b/1.png": b"hello"}),
     "bomb.zip": archive({"a/1.png": png(60_000, 60_000), "b/2.png": png(60_000, 60_000)}),
-    "lie.zip": bomb("a/1.png", 2**30, 4096),
+    "wrong-size.zip": bomb("a/1.png", 2**30, 4096),
     "huge.zip": bomb("a/1.png", 2**20, 2**32 - 2),
     "lzma.zip": archive({"a/1.png": png(4, 4), "b/1.png": png(4, 4)}, zipfile.ZIP_LZMA),
     "texts.zip": archive({"a/1.png": b"hello", "b/2.png": b"world"}),
@@ -199,7 +204,7 @@ DIGITS = {
     "flat": idx((784,), bytes(784)),
     "text": b"hello, world",
     "nothing": b"",
-    "bomb": gzip.compress(idx((2**16, 2**15, 1))) + gzip.compress(bytes(2**26)) * 40,
+    "bomb": gzip.compress(idx((2**16, 2**15, 1))) + gzip.compress(bytes(2**24)) * 80,
 }
 
 NETWORKS = {

@@ -4,7 +4,7 @@ import numpy as np
 
 
 def idx_bytes(array: np.ndarray) -> bytes:
-    """An idx file, written from its specification."""
+    """Return an idx file, written from the specification."""
     header = bytes([0, 0, 8, array.ndim])
     for size in array.shape:
         header += size.to_bytes(4, "big")

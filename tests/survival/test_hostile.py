@@ -1,4 +1,4 @@
-"""Files of strangers: refused with exit code 2 or 4, in bounds, and nothing written elsewhere."""
+"""Hostile files are refused with exit code 2 or 4, within limits, and nothing else is written."""
 
 import shutil
 import sys
@@ -9,26 +9,22 @@ import torch
 
 from tests.support import hostile_files as hostile
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded by RLIMIT_AS"),
-]
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_AS limits the memory")
 
-
-BOUNDS = {"memory": 2**30, "seconds": 20}  # above what the process has; of computing
+LIMITS = {"memory": 2**30, "seconds": 20}  # bytes above what the process has; processor time
 SMALL = ["--set", "train.epochs=1", "--set", "model.widths=[2]", "--set", "model.hidden=4"]
 
 
 def refused(server, folder: Path, *arguments: object, codes: tuple[int, ...] = (2, 4)) -> str:
-    """Run a command that has to refuse its file; return its message."""
+    """Run a command that must refuse its file; return its message."""
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
-    above = {path.name for path in folder.parent.iterdir()}
-    ended = server(*arguments, **BOUNDS)
+    siblings = {path.name for path in folder.parent.iterdir()}
+    ended = server(*arguments, **LIMITS)
     assert ended.code in codes, (arguments, ended)
     assert "Traceback" not in ended.err and ended.err.startswith("error: "), ended.err
     assert all(line.isprintable() for line in ended.err.splitlines())
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
-    assert {path.name for path in folder.parent.iterdir()} == above
+    assert {path.name for path in folder.parent.iterdir()} == siblings
     assert not list(server.folder.rglob("ESCAPED*"))
     return ended.err
 
@@ -48,7 +44,7 @@ def test_an_image(server, folder, name):
 
 
 @pytest.mark.parametrize("name", hostile.DATA_SETS)
-def test_a_data_set_of_arrays(server, folder, name):
+def test_arrays_of_a_data_set(server, folder, name):
     (folder / name).write_bytes(hostile.DATA_SETS[name])
     data = ["--set", "data.name=npz", "--set", f"data.path={folder / name}"]
     refused(server, folder, "train", *SMALL, *data, "--out", folder / "run")
@@ -62,7 +58,7 @@ def test_a_zip_of_images(server, folder, name):
 
 
 @pytest.mark.parametrize("name", hostile.DIGITS)
-def test_files_in_the_format_of_mnist(server, folder, name):
+def test_idx_files(server, folder, name):
     raw = folder / "MNIST/raw"
     raw.mkdir(parents=True)
     ending = ".gz" if name == "bomb" else ""
@@ -74,8 +70,8 @@ def test_files_in_the_format_of_mnist(server, folder, name):
 
 
 @pytest.mark.parametrize("name", hostile.NETWORKS)
-def test_weights(server, folder, undisturbed_run, name):
-    run = Path(shutil.copytree(undisturbed_run, folder / "run"))
+def test_weights(server, folder, valid_run, name):
+    run = Path(shutil.copytree(valid_run, folder / "run"))
     (run / "model.safetensors").write_bytes(hostile.NETWORKS[name])
     refused(server, folder, "eval", run)
 
@@ -96,8 +92,8 @@ class Bytes:
         return bytearray, (self.size,)
 
 
-STATES = {
-    # What torch lets a pickle call makes any size of nothing.
+CHECKPOINTS = {
+    # torch's unpickler allows a call of bytearray, which allocates any size.
     "bytes": lambda path: torch.save({"format": 1, "position": Bytes(2**28)}, path),
     "pickle": lambda path: path.write_bytes(hostile.pickle.dumps(hostile.Runs())),
     "torch": lambda path: torch.save({"format": 1, "position": hostile.Runs()}, path),
@@ -110,14 +106,14 @@ STATES = {
 }
 
 
-@pytest.mark.parametrize("name", STATES)
-def test_a_training_state(server, folder, undisturbed_run, name):
-    run = Path(shutil.copytree(undisturbed_run, folder / "run"))
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_a_checkpoint(server, folder, valid_run, name):
+    run = Path(shutil.copytree(valid_run, folder / "run"))
     (run / "summary.json").unlink()
     for state in (run / "checkpoints").glob("step-*"):
         (state / "checksums.json").unlink()
-        STATES[name](state / "state.pt")
-    ended = server("train", "--resume", run, **BOUNDS)
+        CHECKPOINTS[name](state / "state.pt")
+    ended = server("train", "--resume", run, **LIMITS)
     assert ended.code == 4, ended
     assert "Traceback" not in ended.err and "error: " in ended.err
     assert (name == "bytes") == ("it names __builtin__ bytearray" in ended.err)
@@ -125,13 +121,13 @@ def test_a_training_state(server, folder, undisturbed_run, name):
 
 
 @pytest.fixture(scope="module")
-def undisturbed_run(server) -> Path:
-    run = server.folder / "whole"
+def valid_run(server) -> Path:
+    run = server.folder / "valid"
     ended = server("train", *SMALL, "--set", "data.limit=60", "--out", run)
     assert ended.code == 0, ended.err
     return run
 
 
-def test_there_are_a_hundred_of_them():
+def test_a_hundred_files_are_tried():
     kinds = (hostile.IMAGES, hostile.DATA_SETS, hostile.FOLDERS, hostile.DIGITS)
-    assert sum(map(len, (*kinds, hostile.NETWORKS, hostile.RECIPES, STATES))) >= 100
+    assert sum(map(len, (*kinds, hostile.NETWORKS, hostile.RECIPES, CHECKPOINTS))) >= 100
