@@ -119,7 +119,7 @@ def energy_by_layer(parts: Sequence[tuple[str, float]]) -> Drawing:
     share = percent(top[1] / total if total else 0, 1)
     return Drawing(
         figure,
-        f"Energy per image by layer, {energy(total)} in all. {top[0]} spends most: "
+        f"Energy per image by layer, {energy(total)} in all. {top[0]} needs most: "
         f"{energy(top[1])}, {share}.",
     )
 

@@ -13,8 +13,6 @@ from asnn.benchmarks.case import Case
 from asnn.benchmarks.equal_work import _draw_weights, _parts, examine, expected_weights
 from asnn.benchmarks.work import create_call
 
-pytestmark = pytest.mark.slow
-
 SMALL = Case(in_shape=(2, 8, 8), classes=5, steps=3, batch=3)
 CASES = [
     SMALL,
@@ -38,6 +36,7 @@ def baseline_of(name):
     return baseline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=str)
 @pytest.mark.parametrize("name", BASELINES)
 def test_sequential_networks_do_equal_work(name, case):
@@ -62,6 +61,7 @@ def test_sequential_networks_do_equal_work(name, case):
         assert work.loss_difference <= 1e-4 and work.logits_difference <= 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CONNECTED, ids=str)
 @pytest.mark.parametrize("name", BUILDERS)
 def test_other_networks_do_equal_work(name, case):

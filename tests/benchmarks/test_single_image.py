@@ -29,7 +29,14 @@ def split():
     return Split(pixels, torch.zeros(len(pixels), dtype=torch.int64))
 
 
-@pytest.mark.parametrize("coding", ["direct", "hybrid", "rate"])
+@pytest.mark.parametrize(
+    "coding",
+    [
+        pytest.param("direct", marks=pytest.mark.slow),
+        "hybrid",
+        pytest.param("rate", marks=pytest.mark.slow),
+    ],
+)
 def test_all_ways_predict_the_same(coding, capsys):
     model = network(coding)
     found = latency(model, split(), full_scale=255, images=4, rounds=1)

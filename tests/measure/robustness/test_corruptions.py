@@ -28,8 +28,6 @@ from asnn.measure.robustness.inputs import (
 from asnn.models import create_model
 from asnn.models.layers.spiking import SpikingLayer
 
-pytestmark = pytest.mark.slow
-
 CLASSES, SAMPLES, STEPS = 3, 24, 4
 NAMES = list(corruption_registry.builtin)
 HARDEST = {name: corruption_registry.get(name).severities[-1] for name in NAMES}
