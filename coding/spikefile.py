@@ -2,7 +2,7 @@
 
 Arrays of the file:
     spikes  uint8, the spike steps `[Ts, B, ...]` as packed bits (numpy.packbits of the flat array)
-    shape   int64, the shape of the whole code `[T, B, ...]`
+    shape   int64, the shape of the full code `[T, B, ...]`
     analog  float32 `[Ta, B, ...]`, the analog steps, if the code has any
     labels  int64 `[B]`, if known
     meta    JSON: format, code, options, steps, analog_steps, thresholds, version, source

@@ -52,7 +52,7 @@ def read_array_headers(path: Path | str) -> list[ArrayInfo]:
     Memory holds one block at a time, and nothing is unpickled.
 
     Raises:
-        DataError: the file is missing, damaged or hostile: Python objects in place of numbers,
+        DataError: the file is missing, damaged or hostile: Python objects instead of numbers,
             names that lead out of a folder, an archive that unpacks to too much.
     """
     size = check_file(path)
@@ -96,7 +96,7 @@ def _read_members(file: BinaryIO, size: int) -> Iterator[ArrayInfo]:
         _check_declared_size(infos, size)
         names = [info.filename for info in infos]
         if len(set(names)) < len(names):
-            raise InvalidFile("a name stands twice in it")
+            raise InvalidFile("a name occurs twice in it")
         for info in infos:
             _check_name(info.filename)
             if info.flag_bits & 1:

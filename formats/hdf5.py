@@ -197,7 +197,7 @@ def _count_links(tree: dict, count: int) -> list[int]:
 
 
 def _with_values(tree: dict, values: list[Any]) -> dict[str, Any]:
-    """Return the tree with values in place of their indices."""
+    """Return the tree with each index replaced by its value."""
     return {
         name: _with_values(found, values) if isinstance(found, dict) else values[found]
         for name, found in tree.items()

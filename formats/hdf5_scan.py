@@ -184,7 +184,7 @@ def open_hdf5(path: str) -> h5py.File:
 def reason(error: BaseException) -> str:
     """Return the library's message in one line."""
     if isinstance(error, RecursionError | MemoryError):
-        return "it asks for more memory than such a file needs"
+        return "it needs more memory than the limit"
     return " ".join(str(error).split()) or type(error).__name__
 
 

@@ -122,7 +122,7 @@ def _parse(content: bytes) -> Weights:
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise InvalidFile("a name stands twice in its header")
+        raise InvalidFile("a name occurs twice in its header")
     return found
 
 

@@ -37,7 +37,7 @@ def download(
         raise DataError(
             f"{title} is not in {root}",
             why="data.download is false, so the network is not used",
-            remedy=f"name the right folder with --data-dir, or put {files}",
+            remedy=f"name its folder with --data-dir, or put {files}",
         )
     new = not root.exists()
     try:

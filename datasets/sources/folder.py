@@ -90,7 +90,7 @@ def _parts(store: Store, path: str) -> dict[str, dict[str, list[str]]]:
     in_parts = bool(tops & deep & PARTS.keys()) and not tops & flat & PARTS.keys()
     if in_parts and tops - PARTS.keys():
         raise DataError(
-            f"{path} has images beside its parts {', '.join(sorted(tops & PARTS.keys()))}",
+            f"{path} has images outside its parts {', '.join(sorted(tops & PARTS.keys()))}",
             why=f"in {', '.join(sorted(tops - PARTS.keys()))}",
             remedy="move them elsewhere, or give the folder of the training images as data.path",
         )

@@ -44,7 +44,7 @@ def create_transform(entry: str | dict[str, Any]) -> Any:
     try:
         return getattr(v2, name)(**arguments)
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"transform {name} cannot be made", why=str(error)) from error
+        raise ConfigError(f"transform {name} cannot be created", why=str(error)) from error
 
 
 def rand_augment(operations: int, magnitude: int) -> Any:

@@ -1,4 +1,4 @@
-"""The rate code: equal to snnTorch's, reproducible with a seed, with the right mean."""
+"""The rate code: equal to snnTorch's, reproducible with a seed, with mean x."""
 
 import pytest
 import torch

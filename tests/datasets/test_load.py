@@ -87,7 +87,7 @@ def test_a_cut_is_disjoint_complete_and_stratified(fraction):
     kept, removed = cut(split, fraction, 1)
     assert sorted(numbers(kept, 240) + numbers(removed, 240)) == list(range(240))
     counts = removed.labels.bincount(minlength=4).tolist()
-    assert counts[:2] == [0, 1], "a class keeps its last sample, and gives one where it has two"
+    assert counts[:2] == [0, 1], "a class keeps its last sample and gives one of two"
     assert counts[2] == pytest.approx(37 * fraction, abs=0.5)
     assert counts[3] == pytest.approx(200 * fraction, abs=0.5)
 

@@ -1,3 +1,3 @@
-"""A child process for each HDF5 file, forked where a test does not ask for a real one."""
+"""The fixture that reads HDF5 files in forked children."""
 
 from tests.support.forked import forked_scan as forked_scan

@@ -29,7 +29,7 @@ CPU_SECONDS = 20
 
 
 class ForkedScan:
-    """What `hdf5.start_child` returns, with a forked child in place of a new Python process."""
+    """The result of `hdf5.start_child`, with a forked child instead of a new Python process."""
 
     def __init__(self, path: str, budget: int, seconds: float) -> None:
         reader, writer = CONTEXT.Pipe(duplex=False)

@@ -282,7 +282,7 @@ HOSTILE_ONNX = {
 
 
 def _bytes(content: bytes | Callable[[], bytes]):
-    """Return a function that writes `content`, made when first needed where it is a function."""
+    """Return a function that writes `content`, or the result of `content()`."""
     return lambda path: path.write_bytes(content() if callable(content) else content)
 
 
@@ -305,7 +305,7 @@ HOSTILE_WEIGHTS = {
     "a list": (_bytes((2).to_bytes(8, "little") + b"[]"), "names no tensors"),
     "name twice": (
         _bytes((15).to_bytes(8, "little") + b'{"a":{},"a":{}}'),
-        "a name stands twice",
+        "a name occurs twice",
     ),
     "overlap": (
         _bytes(safetensors({"a": entry(0, 8, [2]), "b": entry(4, 12, [2])}, bytes(12))),

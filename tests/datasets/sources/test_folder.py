@@ -180,10 +180,10 @@ def test_colour(tmp_path, mode, colour, channels):
     assert load_folder(path=str(tmp_path), colour=colour).train.images.shape == (2, channels, 2, 3)
 
 
-def test_parts_with_other_images_beside_them(tree):
+def test_images_outside_the_parts(tree):
     root, _ = tree
     shutil.copytree(root / "train/ant", root / "docs/figures")
-    with pytest.raises(DataError, match="has images beside its parts test, train: in docs"):
+    with pytest.raises(DataError, match="has images outside its parts test, train: in docs"):
         load_folder(path=str(root))
 
 

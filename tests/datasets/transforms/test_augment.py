@@ -204,8 +204,8 @@ def test_an_entry_is_not_modified():
     [
         ("RandomGreyscale", "unknown transform 'RandomGreyscale'"),
         ({"p": 0.5}, "unknown transform None"),
-        ({"name": "RandomErasing", "q": 1}, "transform RandomErasing cannot be made"),
-        ({"name": "RandomErasing", "p": 7}, "transform RandomErasing cannot be made"),
+        ({"name": "RandomErasing", "q": 1}, "transform RandomErasing cannot be created"),
+        ({"name": "RandomErasing", "p": 7}, "transform RandomErasing cannot be created"),
         ("CutMix", "transform CutMix cannot be used here"),
         ("Compose", "transform Compose cannot be used here"),
     ],
