@@ -11,6 +11,14 @@ from tests.support.command_line import TINY, Result
 from tests.support.warm import WarmProgram, warm_program
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that need the warm program as slow: it takes seconds to start."""
+    for item in items:
+        if "warm" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture
 def cli(tmp_path, monkeypatch, capsys):
     """Run `asnn ARGUMENTS` in an empty folder; return what it printed and its exit code."""

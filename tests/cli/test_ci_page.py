@@ -124,7 +124,6 @@ def test_every_pipeline_trains_the_same_network():
     assert all(f"asnn {BEGIN}\n" in text for text in BLOCKS.values())
 
 
-@pytest.mark.slow
 def test_a_killed_job_is_resumed(trained):
     lines = (trained / "runs/ci/metrics.jsonl").read_text().splitlines()
     assert [each["epoch"] for each in map(json.loads, lines)] == list(range(1, 11))
@@ -132,7 +131,6 @@ def test_a_killed_job_is_resumed(trained):
     assert (again.returncode, again.stdout) == (0, "true\ntrained already\n")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_pipeline_runs(job, name):
     shutil.copytree(job / "runs/ci", job / "baseline")

@@ -1,4 +1,4 @@
-"""`asnn eval`: figures that agree with each other, and what it refuses."""
+"""`asnn eval`: consistent results, and refusals."""
 
 import json
 import shutil
@@ -16,9 +16,9 @@ def test_json_is_one_object_and_its_figures_agree(cli, trained):
     found = json.loads(result.out)
     assert result.err == ""
     confusion = found["confusion"]
-    right = sum(confusion[k][k] for k in range(10))
+    correct = sum(confusion[k][k] for k in range(10))
     assert sum(map(sum, confusion)) == found["samples"] == 359
-    assert found["accuracy"] == right / 359
+    assert found["accuracy"] == correct / 359
     assert found["accuracy"] == pytest.approx(found["accuracy_per_step"][-1], abs=1e-6)
     assert len(found["accuracy_per_step"]) == 4
     assert set(found["spike_rates"]) == {"spikes1", "spikes2", "spikes3"}
@@ -41,16 +41,16 @@ def test_it_is_the_evaluation_of_the_loaded_run(cli, trained):
     )
 
 
-def test_fewer_steps_are_an_early_answer(cli, trained):
-    whole = json.loads(cli("eval", trained, "--json").out)
+def test_fewer_steps(cli, trained):
+    complete = json.loads(cli("eval", trained, "--json").out)
     early = json.loads(cli("eval", trained, "--steps", "2", "--json").out)
     assert early["steps"] == 2
-    assert early["accuracy_per_step"] == whole["accuracy_per_step"][:2]
+    assert early["accuracy_per_step"] == complete["accuracy_per_step"][:2]
     shown = cli("eval", trained, "--steps", "2")
     assert shown.code == 0 and "t=2" in shown.err and "t=3" not in shown.err
 
 
-def test_schedules_held_at_their_mean(cli, trained, tmp_path):
+def test_schedules_replaced_by_their_mean(cli, trained, tmp_path):
     run = tmp_path / "copy"
     shutil.copytree(trained, run)
     (run / "schedules.png").unlink(missing_ok=True)
@@ -63,7 +63,7 @@ def test_schedules_held_at_their_mean(cli, trained, tmp_path):
             first = 1 if name == "leak" else 0
             mean = sum(learned["schedules"][layer][name][first:]) / (len(values) - first)
             assert values == pytest.approx([mean] * len(values), abs=1e-6)
-    assert not (run / "schedules.png").exists()  # that picture is of what was learned
+    assert not (run / "schedules.png").exists()  # it shows learned schedules
     anew = json.loads(cli("eval", run, "--schedules", "mean", "--recalibrate", "--json").out)
     assert anew["recalibrated"]
     assert anew["loss"] != held["loss"]
@@ -163,7 +163,7 @@ def test_tables_of_many_steps_fit_80_columns(cli):
     assert max(map(len, tables)) <= 80
 
 
-def test_other_data_than_in_training_are_told(cli, trained, tmp_path):
+def test_a_warning_that_the_data_have_changed(cli, trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)
     config = (run / "config.toml").read_text()

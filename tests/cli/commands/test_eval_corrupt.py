@@ -1,4 +1,4 @@
-"""What `--corrupt` asks for, what it shows, and what it does to a trained network."""
+"""`asnn eval --corrupt`: its values, its tables, and its effect on a trained network."""
 
 import json
 import os
@@ -14,8 +14,6 @@ from asnn.measure import evaluate
 from asnn.measure.figures.robustness import draw_robustness
 from asnn.measure.robustness.corruptions import corruption_registry, robustness
 from asnn.models import create_model, load_run
-
-pytestmark = pytest.mark.slow
 
 NAMES = list(corruption_registry.builtin)
 OPTIONS = {"classes": 10, "full_scale": 16}
@@ -37,7 +35,7 @@ def network(coding="hybrid"):
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
-    """A network that has learned the digits, its test data, and its rows under hard corruptions."""
+    """A network trained on the digits, its test data, and its results under hard corruptions."""
     path = tmp_path_factory.mktemp("digits") / "run"
     settings = ("coding.name=temporal", "train.epochs=10", "model.widths=[8,16]", "model.hidden=32")
     changes = [part for setting in settings for part in ("--set", setting)]
@@ -47,7 +45,7 @@ def measured(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("texts", "wanted"),
+    ("texts", "expected"),
     [
         (["blur=1.5"], {"blur": [1.5]}),
         (["blur=1.5,2", "contrast"], {"blur": [1.5, 2], "contrast": [0.25, 0.5, 0.6, 0.7, 0.85]}),
@@ -56,11 +54,11 @@ def measured(tmp_path_factory):
         (["blur=1", "blur=2"], {"blur": [1, 2]}),
     ],
 )
-def test_what_is_asked_for(texts, wanted):
-    assert read_corruptions(texts, network()) == wanted
+def test_values_of_the_option(texts, expected):
+    assert read_corruptions(texts, network()) == expected
 
 
-def test_all_takes_what_the_network_can_suffer(capsys):
+def test_all_means_every_corruption_that_applies(capsys):
     found = read_corruptions(["all", "blur=2"], network())
     assert list(found) == NAMES
     assert found["blur"] == [2]
@@ -73,7 +71,7 @@ def test_all_takes_what_the_network_can_suffer(capsys):
     )
 
 
-def test_all_faults_are_told_at_once():
+def test_all_faults_are_reported_at_once():
     texts = ["blurr=1", "contrast=0.5,2,dim", "spike-drop", "quantize=5.5", "all=1", "blur="]
     with pytest.raises(ConfigError) as caught:
         read_corruptions(texts, network("direct"))
@@ -117,7 +115,7 @@ def test_more_is_worse(measured, name, severities):
     assert clean > hard > harder
 
 
-def test_tables_fit_and_say_what_is_lost(measured, capsys):
+def test_tables_fit_and_show_the_loss_of_accuracy(measured, capsys):
     *_, rows = measured
     show_robustness(rows)
     captured = capsys.readouterr()
@@ -131,7 +129,7 @@ def test_tables_fit_and_say_what_is_lost(measured, capsys):
     json.dumps(rows, allow_nan=False)
 
 
-def test_many_severities_are_shown_in_several_tables(capsys):
+def test_many_severities_are_split_into_several_tables(capsys):
     one = {"corruption": "blur", "accuracy": 1.0, "spike_rate": 0.5}
     show_robustness([{**one, "severity": 10.25 + k if k else 0} for k in range(20)])
     err = capsys.readouterr().err
@@ -156,7 +154,7 @@ def test_the_picture_has_a_panel_for_each_corruption(measured, tmp_path):
     assert os.listdir(tmp_path) == ["robustness.png"]
 
 
-def test_a_picture_that_cannot_be_written_is_told(measured, tmp_path):
+def test_a_picture_that_cannot_be_written_is_an_error(measured, tmp_path):
     *_, rows = measured
     with pytest.raises(AsnnError, match="could not write"):
         draw_robustness(tmp_path / "missing" / "robustness.png", {"run": rows})

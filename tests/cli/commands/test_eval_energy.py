@@ -1,4 +1,4 @@
-"""`asnn eval --energy`, `--exit` and `--calibration`: what it tells, and what it refuses."""
+"""`asnn eval --energy`, `--exit` and `--calibration`: results and refusals."""
 
 import json
 import shutil
@@ -7,9 +7,7 @@ import pytest
 
 from asnn.measure.cost.energy import FORMULA
 
-pytestmark = pytest.mark.slow
-
-ANN = [
+ANN_OPTIONS = [
     *("--set", "model.neuron=relu", "--set", "coding.name=direct", "--set", "coding.steps=1"),
     *("--set", "train.epochs=1", "--set", "data.limit=200"),
     *("--set", "model.widths=[4,8]", "--set", "model.hidden=16"),
@@ -17,12 +15,12 @@ ANN = [
 
 
 @pytest.fixture(scope="module")
-def twin(tmp_path_factory):
-    """A trained ANN of the architecture of `trained`."""
+def ann(tmp_path_factory):
+    """The trained ANN counterpart of `trained`."""
     from asnn.cli.app import run
 
     folder = tmp_path_factory.mktemp("ann") / "run"
-    assert run(["train", *ANN, "--out", str(folder)]) == 0
+    assert run(["train", *ANN_OPTIONS, "--out", str(folder)]) == 0
     return folder
 
 
@@ -52,7 +50,7 @@ def test_energy_agrees_with_itself_and_with_plain_eval(cli, trained):
     assert (last["accuracy"], last["steps"]) == (found["accuracy"], 4)
     assert last["picojoules"] == pytest.approx(energy["picojoules_per_sample"])
     dense = energy["ann_twin"]["dense"]
-    # 3×3 kernels over 8×8 and 4×4 places, with a border; 8·2·2 values to 16 to 10.
+    # 3×3 kernels over 8×8 and 4×4 pixels, with padding; 8·2·2 values to 16 to 10.
     assert dense["multiply_accumulates"] == 4 * 22**2 + 4 * 8 * 10**2 + 32 * 16 + 160
     layers = {layer["name"]: layer["dense"] for layer in dense["layers"]}
     assert layers == {"conv1.analog": 1936, "conv2": 3200, "linear": 512, "readout": 160}
@@ -78,9 +76,9 @@ def test_tables_change_energy_and_not_operations(cli, trained, tmp_path):
 
 def test_exits_cost_less_than_all_steps(cli, trained):
     found = evaluated(cli, trained, "--exit", "confidence=0.1,1.0,0.1", "--exit", "confidence=0.5")
-    assert found["energy"]["table"]["name"] == "45nm-fp32"  # by which the rows are told
+    assert found["energy"]["table"]["name"] == "45nm-fp32"  # of these rows
     rows = found["exits"]
-    early, never, middle = rows[4:]  # a rule that is given twice is one
+    early, never, middle = rows[4:]  # a repeated rule counts once
     first, last = rows[0], rows[3]
     assert (early["steps"], early["accuracy"]) == (1, first["accuracy"])  # 1 of 10 is the least
     assert early["picojoules"] == pytest.approx(first["picojoules"])
@@ -89,15 +87,18 @@ def test_exits_cost_less_than_all_steps(cli, trained):
 
 
 def test_fewer_steps_spend_what_the_first_steps_spend(cli, trained):
-    whole = evaluated(cli, trained, "--energy")
+    complete = evaluated(cli, trained, "--energy")
     early = evaluated(cli, trained, "--energy", "--steps", "2")
-    assert early["energy"]["picojoules_by_step"] == whole["energy"]["picojoules_by_step"][:2]
-    assert early["exits"] == [{**row, "leaving": row["leaving"][:2]} for row in whole["exits"][:2]]
+    assert early["energy"]["picojoules_by_step"] == complete["energy"]["picojoules_by_step"][:2]
+    assert early["exits"] == [
+        {**row, "leaving": row["leaving"][:2]} for row in complete["exits"][:2]
+    ]
 
 
-def test_a_trained_twin_is_measured_on_the_same_images(cli, trained, twin):
-    found = evaluated(cli, trained, "--twin", twin)["energy"]["ann_twin"]
-    alone = evaluated(cli, twin, "--energy")
+def test_a_trained_ann_is_measured_on_the_same_images(cli, trained, ann):
+    found = evaluated(cli, trained, "--ann", ann)["energy"]["ann_twin"]
+    assert evaluated(cli, trained, "--twin", ann)["energy"]["ann_twin"] == found  # its old name
+    alone = evaluated(cli, ann, "--energy")
     assert found["trained"]["accuracy"] == alone["accuracy"]
     for key in ("multiply_accumulates", "picojoules_per_sample", "activation_sparsity"):
         assert found["trained"][key] == alone["energy"][key]
@@ -106,9 +107,9 @@ def test_a_trained_twin_is_measured_on_the_same_images(cli, trained, twin):
     assert found["dense"]["multiply_accumulates"] == alone["energy"]["synaptic_operations"]["dense"]
 
 
-def test_what_people_see(cli, trained, twin):
+def test_the_tables(cli, trained, ann):
     result = cli(
-        "eval", trained, "--energy", "--twin", twin, "--exit", "confidence=0.9", "--calibration"
+        "eval", trained, "--energy", "--ann", ann, "--exit", "confidence=0.9", "--calibration"
     )  # fmt: skip
     assert result.code == 0 and result.out == ""
     for text in (
@@ -134,7 +135,7 @@ def test_calibration_in_json(cli, trained):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "says"),
     [
         (["--energy-table", "45nm"], "45nm-fp32"),
         (["--energy-table", "missing.toml"], "missing.toml"),
@@ -142,23 +143,23 @@ def test_calibration_in_json(cli, trained):
         (["--exit", "entropy=0.5"], "entropy"),
     ],
 )
-def test_wrong_options_are_refused_before_anything_is_evaluated(cli, trained, arguments, told):
+def test_wrong_options_are_refused_before_anything_is_evaluated(cli, trained, arguments, says):
     result = cli("eval", trained, *arguments)
     assert result.code == 2
-    assert told in result.err and "evaluating" not in result.err
+    assert says in result.err and "evaluating" not in result.err
 
 
-def test_what_is_no_twin_is_refused(cli, trained, tmp_path):
-    result = cli("eval", trained, "--twin", trained)
+def test_another_network_is_refused_as_the_ann_counterpart(cli, trained, tmp_path):
+    result = cli("eval", trained, "--ann", trained)
     assert result.code == 2 and "its neuron is 'adaptive', not 'relu'" in result.err
-    assert cli("eval", trained, "--twin", tmp_path / "none").code == 4
-    wider = [argument.replace("[4,8]", "[4,6]") for argument in ANN]
+    assert cli("eval", trained, "--ann", tmp_path / "none").code == 4
+    wider = [argument.replace("[4,8]", "[4,6]") for argument in ANN_OPTIONS]
     assert cli("train", *wider, "--out", "wider").code == 0
-    result = cli("eval", trained, "--twin", "wider")
+    result = cli("eval", trained, "--ann", "wider")
     assert result.code == 2 and "its widths is [4, 6], not [4, 8]" in result.err
-    longer = [argument.replace("steps=1", "steps=2") for argument in ANN]
+    longer = [argument.replace("steps=1", "steps=2") for argument in ANN_OPTIONS]
     assert cli("train", *longer, "--out", "longer").code == 0
-    assert "its steps is 2, not 1" in cli("eval", trained, "--twin", "longer").err
+    assert "its steps is 2, not 1" in cli("eval", trained, "--ann", "longer").err
 
 
 def test_pictures_of_a_run_are_of_all_steps_and_the_test_data(cli, trained, tmp_path):
@@ -171,15 +172,15 @@ def test_pictures_of_a_run_are_of_all_steps_and_the_test_data(cli, trained, tmp_
     assert list(run.glob("tradeoff.png")) and list(run.glob("reliability.png"))
 
 
-def test_the_teacher_is_the_twin(cli, trained, twin, tmp_path):
+def test_the_teacher_is_the_ann_counterpart(cli, trained, ann, tmp_path):
     run = tmp_path / "taught"
     shutil.copytree(trained, run)
-    shutil.copytree(twin, run / "teacher")
+    shutil.copytree(ann, run / "teacher")
     found = evaluated(cli, run, "--energy")["energy"]["ann_twin"]
-    assert found["trained"]["accuracy"] == evaluated(cli, twin)["accuracy"]
+    assert found["trained"]["accuracy"] == evaluated(cli, ann)["accuracy"]
 
 
-def test_a_bad_table_is_bad_data(cli, trained, tmp_path):
+def test_a_file_that_is_no_energy_table_is_refused(cli, trained, tmp_path):
     (tmp_path / "t.toml").write_text("mac = 1")
     result = cli("eval", trained, "--energy-table", "t.toml")
     assert result.code == 4 and "not an energy table" in result.err

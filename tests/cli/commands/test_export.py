@@ -1,4 +1,4 @@
-"""`asnn export`: a run becomes verified files; what goes wrong has its exit code."""
+"""`asnn export`: verified files of a run, and the exit codes of failures."""
 
 import json
 import shutil
@@ -10,8 +10,6 @@ import pytest
 from asnn.cli.app import run as asnn
 from asnn.exporters import export as exporting
 from tests.support.command_line import TINY
-
-pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
 
 
 @pytest.fixture(scope="module")
@@ -37,15 +35,15 @@ def exported(cli, *arguments):
 
 
 @pytest.mark.parametrize("format", ["onnx", "nir"])
-def test_the_whole_test_split_agrees(cli, run, format):
-    told = exported(cli, run, "--format", format)
-    assert told["verified"] is True
-    assert told["samples"] == {"from": "359 test samples of digits", "number": 359}
-    for runtime in told["runtimes"]:
+def test_all_test_samples_agree(cli, run, format):
+    found = exported(cli, run, "--format", format)
+    assert found["verified"] is True
+    assert found["samples"] == {"from": "359 test samples of digits", "number": 359}
+    for runtime in found["runtimes"]:
         assert runtime["greatest_logit_difference"] <= 1e-5
         assert runtime["argmax_agreement"] == 1
         assert runtime["agrees"]
-    assert all(told["spikes_per_sample"].values())
+    assert all(found["spikes_per_sample"].values())
     folder = run / "export" / format
     assert sorted(path.name for path in folder.iterdir()) == (
         ["model.onnx", "parity.json"]
@@ -76,9 +74,9 @@ def test_a_table_for_people(cli, run):
     ],
 )
 def test_forms_of_onnx(cli, run, options):
-    told = exported(cli, run, "-f", "onnx", *options, "--samples", "40", "-o", run / "out")
-    assert told["verified"] is True
-    assert len(told["files"]) == (2 if "stream" in options else 1)
+    found = exported(cli, run, "-f", "onnx", *options, "--samples", "40", "-o", run / "out")
+    assert found["verified"] is True
+    assert len(found["files"]) == (2 if "stream" in options else 1)
 
 
 @pytest.mark.parametrize(
@@ -90,9 +88,9 @@ def test_forms_of_onnx(cli, run, options):
     ],
 )
 def test_forms_of_nir(cli, run, options):
-    told = exported(cli, run, "-f", "nir", *options, "--samples", "40", "-o", run / "a.nir")
-    assert told["verified"] is True
-    assert str(run / "a.nir") in told["files"]
+    found = exported(cli, run, "-f", "nir", *options, "--samples", "40", "-o", run / "a.nir")
+    assert found["verified"] is True
+    assert str(run / "a.nir") in found["files"]
 
 
 def test_plain_training_gives_a_plain_file(cli):
@@ -109,9 +107,9 @@ def test_plain_training_gives_a_plain_file(cli):
     }
     flags = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     assert cli("train", *flags, "--out", "plain").code == 0
-    told = exported(cli, "plain", "-f", "nir", "--form", "lif", "--target", "spikingjelly")
-    assert told["verified"] is True
-    names = {runtime["runtime"] for runtime in told["runtimes"]}
+    found = exported(cli, "plain", "-f", "nir", "--form", "lif", "--target", "spikingjelly")
+    assert found["verified"] is True
+    names = {runtime["runtime"] for runtime in found["runtimes"]}
     assert {"torch", "numpy, from the file", "snntorch"} <= names
     with h5py.File("plain/export/nir/model.nir") as file:
         kinds = [node["type"][()] for node in file["node/nodes"].values()]
@@ -127,7 +125,7 @@ def test_an_inexact_export_is_refused_and_an_alternative_named(cli, run):
     assert "--allow-approximate" in result.err
 
 
-def test_a_file_that_computes_something_else(cli, run, monkeypatch):
+def test_a_file_that_computes_something_else_is_refused(cli, run, monkeypatch):
     genuine = exporting.build_models
 
     def build(graph, *arguments, **options):
@@ -162,9 +160,9 @@ def test_an_earlier_export_is_checked(cli, run):
     assert "layer readout" in result.err
 
 
-def test_silent_layers_are_told(cli, trained):
-    told = exported(cli, trained, "--format", "onnx", "-o", "silent.onnx")
-    assert told["layers_without_variety"]
+def test_silent_layers_are_reported(cli, trained):
+    found = exported(cli, trained, "--format", "onnx", "-o", "silent.onnx")
+    assert found["layers_without_variety"]
     checked = cli("export", trained, "--check", "silent.onnx")
     assert "fires never or always on these samples" in checked.err
 
@@ -177,16 +175,16 @@ def test_an_exporter_of_another_package(cli, run, monkeypatch):
 
     monkeypatch.setattr(exporting, "export_text", export, raising=False)
     monkeypatch.setitem(exporting.exporter_registry.builtin, "text", "exporters.export:export_text")
-    told = exported(cli, run, "-f", "text")
-    assert told["notes"] == ["not compared"]
+    found = exported(cli, run, "-f", "text")
+    assert found["notes"] == ["not compared"]
     assert (run / "export" / "text" / "model.txt").exists()
     assert "--opset does not go with" in cli("export", run, "-f", "text", "--opset", "20").err
 
 
 def test_without_verification(cli, run):
-    told = exported(cli, run, "--format", "onnx", "--no-verify")
-    assert told["verified"] is None
-    assert told["parity"] is None
+    found = exported(cli, run, "--format", "onnx", "--no-verify")
+    assert found["verified"] is None
+    assert found["parity"] is None
     about = {
         entry.key: entry.value
         for entry in onnx.load(run / "export" / "onnx" / "model.onnx").metadata_props

@@ -290,7 +290,6 @@ def weights(member: Path) -> bytes:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-@pytest.mark.slow
 def test_a_stopped_sweep_is_resumed(tmp_path, warm, number, monkeypatch):
     """Two members are stopped during training, and end as an uninterrupted training."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as many threads as a training alone
