@@ -1,9 +1,7 @@
-"""A small run, reports of untrained networks, and a parser of pages."""
+"""A small run, and reports of untrained networks."""
 
 import dataclasses
 import os
-from dataclasses import dataclass, field
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -17,75 +15,6 @@ from asnn.models import create_model
 from asnn.records.layout import Run
 from asnn.records.record import RunRecord
 from asnn.reports.collect import collect
-
-VOID = {"meta", "link", "img", "br", "hr", "wbr"}
-
-
-@dataclass
-class Tag:
-    name: str
-    attributes: dict
-    text: str = ""
-    parents: tuple = ()
-
-
-@dataclass
-class Page:
-    """The elements of an HTML text, in order."""
-
-    source: str
-    tags: list[Tag] = field(default_factory=list)
-
-    def all(self, *names: str) -> list[Tag]:
-        return [tag for tag in self.tags if tag.name in names]
-
-    def figures(self) -> dict[str, str]:
-        """The main figures of the first run, as values."""
-        found = {}
-        for tag in self.all("data"):
-            found.setdefault(tag.attributes["data-figure"], tag.attributes["value"])
-        return found
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.tags[0].text.split())
-
-
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[Tag] = []
-        self.open: list[Tag] = []
-
-    def handle_starttag(self, tag, attrs):
-        found = Tag(tag, dict(attrs), parents=tuple(each.name for each in self.open))
-        self.tags.append(found)
-        if tag not in VOID:
-            self.open.append(found)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append(Tag(tag, dict(attrs), parents=tuple(each.name for each in self.open)))
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open[-1].name == tag, f"</{tag}> ends nothing"
-        self.open.pop()
-
-    def handle_data(self, data):
-        for tag in self.open:
-            tag.text += data
-
-
-@pytest.fixture(scope="session")
-def read():
-    """Return a function that parses a page and checks that each tag is closed."""
-
-    def page(source: str) -> Page:
-        reader = _Reader()
-        reader.feed(source)
-        assert reader.open == []
-        return Page(source, reader.tags)
-
-    return page
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from asnn.cli.app import run
 from asnn.learning.processes import Processes
 from asnn.reports.collect import CONFIDENCE_LEVELS
 from asnn.reports.wording import energy, percent
+from tests.support.html import read_page
 
 
 @pytest.fixture
@@ -27,8 +28,8 @@ def cli(tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_figures_equal_those_of_the_run_and_of_eval(cli, trained, written, read):
-    page = read(written.read_text("utf-8"))
+def test_figures_equal_those_of_the_run_and_of_eval(cli, trained, written):
+    page = read_page(written.read_text("utf-8"))
     found = {name: float(value) for name, value in page.figures().items()}
     summary = json.loads((trained / "summary.json").read_text())
     assert found["best_validation_accuracy"] == summary["best"]["validation_accuracy"]
@@ -54,11 +55,11 @@ def test_figures_equal_those_of_the_run_and_of_eval(cli, trained, written, read)
 
 
 @pytest.mark.slow
-def test_json_has_the_same_figures(cli, trained, read):
+def test_json_has_the_same_figures(cli, trained):
     code, out, err = cli("report", trained, "-o", "new/a.html", "--json")
     assert (code, err) == (0, "")
     printed = json.loads(out)
-    page = read(Path("new/a.html").read_text("utf-8"))
+    page = read_page(Path("new/a.html").read_text("utf-8"))
     assert printed["page"] == "new/a.html"
     assert printed["bytes"] == Path("new/a.html").stat().st_size < 1_500_000
     (figures,) = printed["runs"]
@@ -66,8 +67,8 @@ def test_json_has_the_same_figures(cli, trained, read):
         assert float(value) == figures[name]
 
 
-def test_the_parts_of_a_run_are_on_its_page(trained, written, read):
-    page = read(written.read_text("utf-8"))
+def test_the_parts_of_a_run_are_on_its_page(trained, written):
+    page = read_page(written.read_text("utf-8"))
     data = json.loads((trained / "environment.json").read_text())["data"]
     for said in ("onnxruntime", "batch_size", "data digits", data["fingerprint"][:12]):
         assert said in page.text
@@ -77,12 +78,14 @@ def test_the_parts_of_a_run_are_on_its_page(trained, written, read):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
-def test_the_command_on_the_page_reproduces_it(cli, trained, read):
+def test_the_command_on_the_page_reproduces_it(cli, trained):
     options = ("-o", "one page.html", "--sample", "3", "--set", "data.validation=0.1")
     options += ("--device", "cpu", "--batch-size", "50")
     assert cli("report", trained, *options)[0] == 0
     first = Path("one page.html").read_text("utf-8")
-    said = next(tag.text for tag in read(first).all("code") if tag.text.startswith("asnn report"))
+    said = next(
+        tag.text for tag in read_page(first).all("code") if tag.text.startswith("asnn report")
+    )
     assert "--device cpu --batch-size 50" in said
     assert cli(*shlex.split(said)[1:])[0] == 0
     assert Path("one page.html").read_text("utf-8") == first
@@ -90,25 +93,25 @@ def test_the_command_on_the_page_reproduces_it(cli, trained, read):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
-def test_several_runs_are_compared(cli, trained, read, tmp_path):
+def test_several_runs_are_compared(cli, trained, tmp_path):
     other = tmp_path / "b"
     shutil.copytree(trained, other, ignore=shutil.ignore_patterns("checkpoints", "export"))
     text = (other / "config.toml").read_text()
     (other / "config.toml").write_text(text.replace("seed = 0", "seed = 5"))
     code, _, err = cli("report", trained, other)
     assert code == 0 and "wrote report.html" in err
-    page = read(Path("report.html").read_text("utf-8"))
+    page = read_page(Path("report.html").read_text("utf-8"))
     assert [tag.text for tag in page.all("h2")][:3] == ["Comparison", "seed 0", "seed 5"]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
-def test_run_that_is_named_twice_is_shown_once(cli, trained, read):
+def test_run_that_is_named_twice_is_shown_once(cli, trained):
     again = trained.parent / ".." / "runs" / trained.name
     code, out, _ = cli("report", trained, again, f"{trained}/", "-o", "a.html", "--json")
     assert code == 0
     assert [each["run"] for each in json.loads(out)["runs"]] == [str(trained)]
-    assert read(Path("a.html").read_text("utf-8")).all("h2")[0].text == "Summary"
+    assert read_page(Path("a.html").read_text("utf-8")).all("h2")[0].text == "Summary"
 
 
 @pytest.mark.slow
@@ -123,7 +126,7 @@ def test_only_the_first_process_writes(cli, trained, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
-def test_number_too_large_for_a_float_is_omitted(cli, trained, read, tmp_path):
+def test_number_too_large_for_a_float_is_omitted(cli, trained, tmp_path):
     other = tmp_path / "b"
     shutil.copytree(trained, other, ignore=shutil.ignore_patterns("checkpoints", "export"))
     lines = [json.loads(line) for line in (other / "metrics.jsonl").read_text().splitlines()]
@@ -131,7 +134,8 @@ def test_number_too_large_for_a_float_is_omitted(cli, trained, read, tmp_path):
     (other / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert cli("report", other)[0] == 0
     said = [
-        t.attributes["aria-label"] for t in read((other / "report.html").read_text()).all("svg")
+        t.attributes["aria-label"]
+        for t in read_page((other / "report.html").read_text()).all("svg")
     ]
     assert not any(each.startswith("Loss") for each in said)
     assert any(each.startswith("Accuracy over 2 epochs: train from 1e+301") for each in said)
@@ -139,14 +143,14 @@ def test_number_too_large_for_a_float_is_omitted(cli, trained, read, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
-def test_a_run_without_most_of_its_files_has_a_page(cli, trained, read, tmp_path):
+def test_a_run_without_most_of_its_files_has_a_page(cli, trained, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
     for name in ("config.toml", "model.safetensors"):
         shutil.copy(trained / name, bare)
     (bare / "metrics.jsonl").write_text("{damaged")
     assert cli("report", bare)[0] == 0
-    page = read((bare / "report.html").read_text("utf-8"))
+    page = read_page((bare / "report.html").read_text("utf-8"))
     assert "metrics.jsonl" in page.text
     assert page.figures()["best_validation_accuracy"] == ""
 
