@@ -150,7 +150,7 @@ def plain(value: Any) -> Any:
 def _summary(text: bytes) -> Document:
     found = read_json(text)
     if not isinstance(found.get("best"), dict):
-        raise ValueError("it tells of no best epoch")
+        raise ValueError("it has no best epoch")
     _require_accuracy(found["best"], "the best epoch")
     return found
 
@@ -164,4 +164,4 @@ def _history(text: bytes) -> list[Document]:
 
 def _require_accuracy(metrics: Document, where: str) -> None:
     if finite_number(metrics.get("validation_accuracy")) is None:
-        raise ValueError(f"{where} tells of no validation accuracy")
+        raise ValueError(f"{where} has no validation accuracy")

@@ -109,7 +109,7 @@ def copy_recipe(
         target = target / f"{source.stem}.toml"
     if target.exists():
         raise ConfigError(f"{target} exists already", remedy="choose another name")
-    # Before the first table stands the name of the recipe; data.name and others are not changed.
+    # Only before the first table: data.name and other names are not changed.
     head, table, rest = _text(source).partition("[")
     head = re.sub(r'(?m)^name = ".*?"', f'name = "{target.stem}"', head)
     write_text(target, head + table + rest)

@@ -44,7 +44,7 @@ def test_help_needs_no_torch():
 
 @pytest.mark.slow
 def test_train_and_eval_without_a_reader_of_stderr(tmp_path):
-    """A training continues when nobody reads its progress, and a pipeline goes on to `eval`."""
+    """A training continues when nobody reads its progress, and `eval` follows it."""
     tiny = " ".join(f"'{word}'" for word in TINY)
     script = f"{SHELL_ASNN} train {tiny} && {SHELL_ASNN} eval --json"
     read, write = os.pipe()

@@ -1,4 +1,4 @@
-"""docs/cli.md is what the commands say of themselves."""
+"""docs/cli.md is generated from the help of the commands."""
 
 import os
 import re
@@ -43,19 +43,19 @@ def test_every_command_has_a_page():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path)
-def test_a_page_says_all_that_the_help_says(page, capsys):
-    """Every word of the help, but for those that belong to help itself."""
+def test_a_page_has_all_words_of_the_help(page, capsys):
+    """Except the words that belong to the option --help itself."""
     words = [*page.path.split()[1:], "--help"]
     get_command(app)(words, prog_name="asnn", terminal_width=9999, standalone_mode=False)
-    said = capsys.readouterr().out
+    shown = capsys.readouterr().out
     rows = [part for row in page.arguments + page.options for part in row]
     below = [f"{other.path} {other.text}" for other in PAGES if other.path.startswith(page.path)]
-    told = " ".join([page.synopsis, *page.examples, *rows, *below])
+    page_words = " ".join([page.synopsis, *page.examples, *rows, *below])
     frame = (
         "Usage Options Arguments Commands Examples default -h --help Show this message and exit. "
     )
     frame += "str int path range list Path"
-    assert split(said) - split(told) <= split(frame)
+    assert split(shown) - split(page_words) <= split(frame)
 
 
 def split(text: str) -> set[str]:

@@ -87,7 +87,7 @@ def require_file(path: Path) -> None:
 
 
 def is_given(context: typer.Context, name: str) -> bool:
-    """Return whether a parameter stands on the command line."""
+    """Return whether a parameter is given on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 

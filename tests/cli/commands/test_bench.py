@@ -77,8 +77,8 @@ def test_a_library_that_is_not_installed_is_named(cli, monkeypatch):
     monkeypatch.setattr(base, "find_spec", lambda name: None)
     result = cli(*QUICK[:-4], "--against", "norse", "--what", "inference")
     assert result.code == 0
-    wanted = "not measured: norse: norse is not installed (pip install 'asnn[bench]')"
-    assert wanted in result.err
+    expected = "not measured: norse: norse is not installed (pip install 'asnn[bench]')"
+    assert expected in result.err
 
 
 def test_all_names_what_it_leaves_out(cli, monkeypatch):

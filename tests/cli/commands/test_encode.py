@@ -1,4 +1,4 @@
-"""`asnn encode`: what it reads, writes and refuses."""
+"""`asnn encode`: input, output and refusals."""
 
 import io
 import json
@@ -33,12 +33,11 @@ def test_a_picture_becomes_a_spike_file(cli, picture, coding):
     result = cli("encode", picture, "--coding", coding, "--steps", "5")
     assert (result.code, result.out) == (0, "")
     file = load_spikes(Path(f"grey.{coding}.npz"))
-    wanted = expected(PIXELS[None, None], coding, steps=5)
-    assert np.array_equal(file.code, wanted)
+    assert np.array_equal(file.code, expected(PIXELS[None, None], coding, steps=5))
     assert file.meta["coding"] == coding and file.meta["steps"] == 5
 
 
-def test_spikes_are_packed_and_the_analog_step_lies_apart(cli, picture):
+def test_spikes_are_packed_and_the_analog_step_is_stored_separately(cli, picture):
     cli("encode", picture, "--coding", "hybrid", "--steps", "4", "-o", "a.npz")
     with np.load("a.npz") as archive:
         assert archive["spikes"].dtype == np.uint8
@@ -71,20 +70,20 @@ def test_colour_and_arrays(cli, tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [">f4", "f2", "f8", np.longdouble])
-def test_floats_of_any_kind(cli, dtype):
+def test_every_float_type(cli, dtype):
     np.save("x.npy", (PIXELS / 255).astype(dtype))
     assert cli("encode", "x.npy", "--coding", "direct", "-o", "a.npy").code == 0
     assert np.abs(np.load("a.npy")[0, 0, 0] - PIXELS / 255).max() < 1e-3
 
 
-def test_a_link_is_kept_and_its_target_written(cli, picture):
+def test_output_is_written_through_a_link(cli, picture):
     Path("real.npz").touch()
     Path("link.npz").symlink_to("real.npz")
     assert cli("encode", picture, "-o", "link.npz").code == 0
     assert Path("link.npz").is_symlink() and Path("real.npz").stat().st_size > 0
 
 
-def test_pictures_of_several_sizes_are_resized_as_asked(cli, tmp_path):
+def test_pictures_of_several_sizes_are_resized(cli, tmp_path):
     for part in ("train", "test"):
         for name in "ab":
             (tmp_path / "set" / part / name).mkdir(parents=True)
@@ -114,7 +113,7 @@ def test_a_data_set_with_labels_plot_and_error(cli):
     assert load_spikes(Path("digits-test.temporal.npz")).labels.shape == (5,)
 
 
-def test_an_exact_code_says_so(cli, picture):
+def test_an_exact_code(cli, picture):
     result = cli("encode", picture, "--coding", "hybrid", "--decode", "--json")
     assert json.loads(result.out)["psnr_db"] is None
     assert "exact" in result.err
@@ -156,7 +155,7 @@ def test_several_codes_are_compared_and_nothing_else_is_written(cli, picture):
     assert "grey.png in 8 steps" in result.err and "wrote grey.codes.png" in result.err
 
 
-def test_a_comparison_tells_what_each_code_alone_tells(cli, picture):
+def test_a_comparison_has_the_results_of_each_code_alone(cli, picture):
     names = ["temporal", "hybrid", "rate", "delta"]
     arguments = ("--steps", "5", "--seed", "3", "--json")
     found = json.loads(cli("encode", picture, "--compare", ",".join(names), *arguments).out)
@@ -169,7 +168,7 @@ def test_a_comparison_tells_what_each_code_alone_tells(cli, picture):
             assert found["codes"][name][key] == pytest.approx(expected[key])
 
 
-def test_an_option_goes_to_the_codes_that_have_it(cli, picture):
+def test_each_code_gets_the_options_that_it_knows(cli, picture):
     result = cli(
         *("encode", picture, "--compare", "direct,temporal,latency", "--thresholds", "quantile"),
         *("--set", "tau=2.5", "--json", "--plot", "p.svg"),
@@ -191,7 +190,7 @@ def test_the_first_image_of_stdin_and_of_a_data_set_is_compared(cli, monkeypatch
     assert sorted(os.listdir()) == ["digits-train.codes.png", "stdin.codes.png"]
 
 
-def test_a_comparison_says_where_it_shows_the_first_of_several_images(cli, picture):
+def test_a_comparison_names_the_first_of_several_images(cli, picture):
     np.save("many.npy", np.stack([PIXELS[None], PIXELS[None] // 2]))
     np.save("one.npy", PIXELS)
     compare = ("--compare", "delta")
@@ -213,7 +212,7 @@ def test_a_comparison_says_where_it_shows_the_first_of_several_images(cli, pictu
         (["--dataset", "digits", "--set", "data.size"], "--set 'data.size' is not of the form KEY"),
     ],
 )
-def test_refusals_speak_of_no_recipe(cli, picture, arguments, says):
+def test_refusals_do_not_mention_recipes(cli, picture, arguments, says):
     result = cli("encode", *arguments)
     assert result.code == 2 and says in result.err
     for word in ("recipe", "section", "train.", "coding."):
@@ -330,7 +329,7 @@ def truncated_png() -> bytes:
         (npz(spikes=np.zeros(3), meta=np.array("{}")), "is a spike file"),
     ],
 )
-def test_input_that_is_not_what_it_should_be(cli, tmp_path, content, says):
+def test_invalid_input(cli, tmp_path, content, says):
     (tmp_path / "input").write_bytes(content)
     result = cli("encode", "input", "-o", "a.npz")
     assert result.code == 4

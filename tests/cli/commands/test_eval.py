@@ -56,20 +56,21 @@ def test_schedules_replaced_by_their_mean(cli, trained, tmp_path):
     (run / "schedules.png").unlink(missing_ok=True)
     learned = json.loads(cli("eval", trained, "--json").out)
     assert (learned["schedules_held"], learned["recalibrated"]) == ("learned", False)
-    held = json.loads(cli("eval", run, "--schedules", "mean", "--json").out)
-    assert held["schedules_held"] == "mean"
-    for layer, by_name in held["schedules"].items():
+    frozen = json.loads(cli("eval", run, "--schedules", "mean", "--json").out)
+    assert frozen["schedules_held"] == "mean"
+    for layer, by_name in frozen["schedules"].items():
         for name, values in by_name.items():
             first = 1 if name == "leak" else 0
             mean = sum(learned["schedules"][layer][name][first:]) / (len(values) - first)
             assert values == pytest.approx([mean] * len(values), abs=1e-6)
     assert not (run / "schedules.png").exists()  # it shows learned schedules
-    anew = json.loads(cli("eval", run, "--schedules", "mean", "--recalibrate", "--json").out)
-    assert anew["recalibrated"]
-    assert anew["loss"] != held["loss"]
-    assert anew == {
-        **json.loads(cli("eval", run, "--schedules", "mean", "--recalibrate", "--json").out),
-        "samples_per_second": anew["samples_per_second"],
+    arguments = ("eval", run, "--schedules", "mean", "--recalibrate", "--json")
+    recalibrated = json.loads(cli(*arguments).out)
+    assert recalibrated["recalibrated"]
+    assert recalibrated["loss"] != frozen["loss"]
+    assert recalibrated == {
+        **json.loads(cli(*arguments).out),
+        "samples_per_second": recalibrated["samples_per_second"],
     }
 
 
