@@ -44,6 +44,7 @@ script; in bash `eval "$(asnn --show-completion)"` enables it in the current she
 | `NO_COLOR` | no colours, even on a terminal |
 | `COLUMNS` | width of tables and help, in characters |
 | `OMP_NUM_THREADS` | number of threads |
+| `ASNN_CPU_ISA` | limit of the CPU kernels: `generic`, `avx2`, `avx512` or `amx` |
 
 ## Commands
 

@@ -74,7 +74,7 @@ def report(
     batch_size: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = BATCH_SIZE,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Where the data set's files are.", show_default="as in training"),
+        typer.Option(help="Folder of the data set's files.", show_default="as in training"),
     ] = None,
     changes: Annotated[
         list[str] | None,

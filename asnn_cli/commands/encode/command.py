@@ -71,7 +71,7 @@ def encode(
     limit: Annotated[
         int | None, typer.Option(min=1, help="Encode only the first N images.", show_default="all")
     ] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Where the data set's files are.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
     path: Annotated[
         Path | None, typer.Option(help="File or folder of the data sets npz and folder.")
     ] = None,

@@ -101,7 +101,7 @@ def export(
     ] = "test",
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Where the data set's files are.", show_default="as in training"),
+        typer.Option(help="Folder of the data set's files.", show_default="as in training"),
     ] = None,
     changes: Annotated[
         list[str] | None,
