@@ -5,10 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.support.warm import WarmProgram, warm_program
 
 SERVER = Path(__file__).parents[1] / "support" / "server.py"
 SHIM = Path(__file__).parents[1] / "support" / "faults.c"
@@ -32,7 +35,7 @@ class Server:
         if shim is not None:
             environment["LD_PRELOAD"] = str(shim)
         self._process = subprocess.Popen(
-            [sys.executable, str(SERVER)],
+            [sys.executable, "-P", str(SERVER)],  # -P: without its folder, which has an html.py
             cwd=folder,
             env=environment,
             stdin=subprocess.PIPE,
@@ -85,3 +88,10 @@ def server(tmp_path_factory, shim):
     made.folder = folder  # type: ignore[attr-defined]
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[WarmProgram]:
+    """`asnn` as a program, whose processes need not import torch."""
+    with warm_program() as program:
+        yield program

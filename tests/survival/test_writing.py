@@ -10,56 +10,70 @@ from pathlib import Path
 
 import pytest
 
+PROC = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for a process in /proc")
 TINY = [
     *("--set", "train.epochs=400", "--set", "data.limit=200", "--set", "train.checkpoint_steps=3"),
     *("--set", "model.widths=[4,8]", "--set", "model.hidden=16"),
 ]
 
 
-def begun(tmp_path: Path, **options) -> subprocess.Popen:
-    """Start a training and wait until its first epoch is written."""
+@pytest.fixture
+def training(warm, tmp_path):
+    """A process of a training that has written its first epoch."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "asnn.cli", "train", *TINY, "--out", "run"],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
+        [warm.asnn, "train", *TINY, "--out", "run"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 120
     while not (tmp_path / "run/metrics.jsonl").exists():
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    return process
+    yield process
+    process.terminate()
+    process.communicate()
 
 
-def resumed(tmp_path: Path) -> subprocess.CompletedProcess:
-    done = len((tmp_path / "run/metrics.jsonl").read_text().splitlines())
-    command = ["train", "--resume", "run", "--set", f"train.epochs={done + 2}"]
-    return subprocess.run(
-        [sys.executable, "-m", "asnn.cli", *command],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+@pytest.fixture
+def resumed(warm, tmp_path):
+    """Resume the training for two more epochs."""
+
+    def resume() -> subprocess.CompletedProcess:
+        done = len((tmp_path / "run/metrics.jsonl").read_text().splitlines())
+        return subprocess.run(
+            [warm.asnn, "train", "--resume", "run", "--set", f"train.epochs={done + 2}"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    return resume
 
 
-@pytest.mark.slow
-def test_a_folder_that_is_moved_away(tmp_path):
-    process = begun(tmp_path)
+def forked(training: subprocess.Popen, folder: Path) -> int:
+    """Return the process that trains: the one in the folder of its client."""
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        try:
+            found = int(link.parent.name)
+            if link.readlink() == folder and found != training.pid:
+                return found
+        except OSError:
+            continue
+    raise AssertionError("the training has ended")
+
+
+def test_a_folder_that_is_moved_away(training, resumed, tmp_path):
     (tmp_path / "run").rename(tmp_path / "elsewhere")
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    _, err = training.communicate(timeout=60)
+    assert training.returncode == 1
     assert "could not write" in err and "Traceback" not in err
     assert "the folder is missing or was removed" in err
     (tmp_path / "elsewhere").rename(tmp_path / "run")
-    again = resumed(tmp_path)
+    again = resumed()
     assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr
 
 
 @pytest.mark.slow
-def test_a_folder_that_becomes_read_only(tmp_path):
-    process = begun(tmp_path)
+def test_a_folder_that_becomes_read_only(training, resumed, tmp_path):
     run = tmp_path / "run"
     if os.geteuid() == 0:  # permissions do not stop root; a file in the place of a folder does
         shutil.move(run / "checkpoints", tmp_path / "kept")
@@ -68,28 +82,29 @@ def test_a_folder_that_becomes_read_only(tmp_path):
     else:
         (run / "checkpoints").chmod(0o500)
         reason = "Permission denied"
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    _, err = training.communicate(timeout=60)
+    assert training.returncode == 1
     assert "could not write" in err and reason in err and "Traceback" not in err
     if os.geteuid() == 0:
         (run / "checkpoints").unlink()
         shutil.move(tmp_path / "kept", run / "checkpoints")
     else:
         (run / "checkpoints").chmod(0o700)
-    again = resumed(tmp_path)
+    again = resumed()
     assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr
 
 
 @pytest.mark.slow
-def test_a_limit_on_the_size_of_files(tmp_path):
+@PROC
+def test_a_limit_on_the_size_of_files(training, resumed, tmp_path):
     """As on a full disk: earlier checkpoints are kept, and the run can be resumed afterwards."""
-    process = begun(tmp_path)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    trainer = forked(training, tmp_path)
+    resource.prlimit(trainer, resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+    _, err = training.communicate(timeout=60)
+    assert training.returncode == 1
     assert "could not write" in err and "File too large" in err and "Traceback" not in err
     assert len(list((tmp_path / "run/checkpoints").glob("step-*"))) == 2
-    again = resumed(tmp_path)
+    again = resumed()
     assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr
 
 
@@ -148,18 +163,17 @@ def test_a_disk_that_is_full_or_read_only(tmp_path, fault, reason, repair):
 
 
 @pytest.mark.slow
-def test_no_more_open_files(tmp_path):
-    process = begun(tmp_path)
-    if not Path("/proc").exists():
-        process.kill()
-        pytest.skip("counts open files in /proc")
-    opened = 10**6
-    for _ in range(50):  # the minimum: at some moments a file is being written
-        opened = min(opened, len(os.listdir(f"/proc/{process.pid}/fd")))
+@PROC
+def test_no_more_open_files(training, resumed, tmp_path):
+    trainer = forked(training, tmp_path)
+    free = 10**6
+    for _ in range(50):  # the lowest number that is ever free: a file may be open for writing
+        opened = {int(name) for name in os.listdir(f"/proc/{trainer}/fd")}
+        free = min(free, *({*range(len(opened) + 1)} - opened))
         time.sleep(0.01)
-    resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (opened, opened))
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 1
+    resource.prlimit(trainer, resource.RLIMIT_NOFILE, (free, free))
+    _, err = training.communicate(timeout=60)
+    assert training.returncode == 1
     assert "Too many open files" in err and "Traceback" not in err
-    again = resumed(tmp_path)
+    again = resumed()
     assert again.returncode == 0 and "resuming from step" in again.stderr, again.stderr

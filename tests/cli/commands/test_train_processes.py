@@ -1,8 +1,9 @@
-"""Distributed training: several processes, started by `torchrun`."""
+"""Distributed training: several processes, started by `torchrun` or as it starts them."""
 
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ PLAIN = [
 ]
 
 
-def start(count: int, *arguments: object, cwd: Path) -> subprocess.Popen:
+def torchrun(count: int, *arguments: object, cwd: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", str(count), "-m", "asnn.cli", *map(str, arguments)]
     return subprocess.Popen(
@@ -43,10 +44,32 @@ def start(count: int, *arguments: object, cwd: Path) -> subprocess.Popen:
     )
 
 
-def together(count: int, *arguments: object, cwd: Path) -> tuple[int, str, str]:
-    process = start(count, *arguments, cwd=cwd)
-    out, err = process.communicate(timeout=240)
-    return process.returncode, out, err
+@pytest.fixture
+def together(warm, tmp_path):
+    """Run `asnn ARGUMENTS` in forked processes with the environment that torchrun sets."""
+
+    def run(count: int, *arguments: object) -> tuple[int, str, str]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+        processes = [
+            subprocess.Popen(
+                [warm.asnn, *map(str, arguments)],
+                cwd=tmp_path,
+                env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank),
+                     "WORLD_SIZE": str(count)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(count)
+        ]  # fmt: skip
+        outputs = [process.communicate(timeout=240) for process in processes]
+        code = max(process.returncode for process in processes)
+        return code, "".join(out for out, _ in outputs), "".join(err for _, err in outputs)
+
+    return run
 
 
 def metrics(run: Path) -> list[dict[str, float]]:
@@ -57,7 +80,6 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "model.safetensors")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -67,9 +89,9 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
         ["--set", "train.ema=0.9", "--set", "train.clip_norm=0.5", "--set", "train.loss=tet"],
     ],
 )
-def test_two_processes_train_the_weights_of_one(cli, tmp_path, options):
+def test_two_processes_train_the_weights_of_one(cli, together, tmp_path, options):
     assert cli("train", *PLAIN, *options, "--out", "one").code == 0
-    code, out, err = together(2, "train", *PLAIN, *options, "--out", "two", "--json", cwd=tmp_path)
+    code, out, err = together(2, "train", *PLAIN, *options, "--out", "two", "--json")
     assert code == 0, err
     assert json.loads(out)["finished"] is True  # printed once
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
@@ -84,21 +106,21 @@ def test_two_processes_train_the_weights_of_one(cli, tmp_path, options):
 
 
 @pytest.mark.slow
-def test_three_processes_resume_exactly(tmp_path):
+def test_three_processes_resume_exactly(together, tmp_path):
     """With everything that differs between processes: random numbers and statistics of norms.
 
     With three, sums depend on their order, which must be that of the uninterrupted training.
     """
     own = ["--set", "train.ema=0.9", "--set", "augment.mixup=true", "--set", "coding.name=rate"]
-    own += ["--set", "train.epochs=30"]
-    code, _, err = together(3, "train", *TINY, *own, "--out", "uninterrupted", cwd=tmp_path)
+    own += ["--set", "train.epochs=16"]
+    code, _, err = together(3, "train", *TINY, *own, "--out", "uninterrupted")
     assert code == 0, err
-    process = start(3, "train", *TINY, *own, "--out", "resumed", cwd=tmp_path)
+    process = torchrun(3, "train", *TINY, *own, "--out", "resumed", cwd=tmp_path)
     wait_for(tmp_path / "resumed/metrics.jsonl")
     signal_all(process)
     _, err = process.communicate(timeout=60)
     assert "saved; resume with" in err, err
-    code, _, err = together(3, "train", "--resume", "resumed", cwd=tmp_path)
+    code, _, err = together(3, "train", "--resume", "resumed")
     assert code == 0, err
     for name in ("model.safetensors", "metrics.jsonl"):
         expected, found = (tmp_path / run / name for run in ("uninterrupted", "resumed"))
@@ -106,11 +128,11 @@ def test_three_processes_resume_exactly(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_parameter_that_one_step_does_not_use(cli, tmp_path):
+def test_a_parameter_that_one_step_does_not_use(cli, together, tmp_path):
     """With T = 1 the leak is not used."""
     one = [*PLAIN, "--set", "coding.name=direct", "--set", "coding.steps=1"]
     assert cli("train", *one, "--out", "one").code == 0
-    code, _, err = together(2, "train", *one, "--out", "two", cwd=tmp_path)
+    code, _, err = together(2, "train", *one, "--out", "two")
     assert code == 0, err
     assert "warning" not in err.lower()
     alone, both = weights(tmp_path / "one"), weights(tmp_path / "two")
@@ -119,22 +141,20 @@ def test_a_parameter_that_one_step_does_not_use(cli, tmp_path):
 
 
 @pytest.mark.slow
-def test_norms_that_are_not_synchronised_give_another_result(cli, tmp_path):
+def test_norms_that_are_not_synchronised_give_another_result(cli, together, tmp_path):
     """The negative control of the comparison above."""
     local = [*PLAIN, "--set", "train.sync_norm=false"]
     assert cli("train", *local, "--out", "one").code == 0
-    code, _, err = together(2, "train", *local, "--out", "two", cwd=tmp_path)
+    code, _, err = together(2, "train", *local, "--out", "two")
     assert code == 0, err
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert any(not torch.allclose(one[n], two[n], rtol=1e-3, atol=1e-5) for n in one)
 
 
-@pytest.mark.slow
-def test_evaluation_counts_every_sample_once(cli, tmp_path, trained):
+def test_evaluation_counts_every_sample_once(cli, together, trained):
     alone = json.loads(cli("eval", trained, "--json", "--batch-size", "50").out)
-    code, out, err = together(
-        2, "eval", trained, "--json", "--batch-size", "50", cwd=tmp_path
-    )  # 359 samples: the last batch has 9
+    # 359 samples: the last batch has 9.
+    code, out, err = together(2, "eval", trained, "--json", "--batch-size", "50")
     assert code == 0, err
     both = json.loads(out)
     assert both["confusion"] == alone["confusion"] and both["samples"] == 359
@@ -174,9 +194,9 @@ def process_of_rank(rank: int, parent: int) -> int | None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("rank", [0, 1])
-def test_when_a_process_is_killed_all_end_and_the_run_can_be_resumed(tmp_path, rank):
+def test_when_a_process_is_killed_all_end_and_the_run_can_be_resumed(together, tmp_path, rank):
     options = [*TINY, "--set", "train.epochs=300", "--set", "train.checkpoint_steps=5"]
-    process = start(2, "train", *options, "--out", "run", cwd=tmp_path)
+    process = torchrun(2, "train", *options, "--out", "run", cwd=tmp_path)
     wait_for(tmp_path / "run/metrics.jsonl")
     victim = process_of_rank(rank, process.pid)
     assert victim is not None
@@ -190,14 +210,14 @@ def test_when_a_process_is_killed_all_end_and_the_run_can_be_resumed(tmp_path, r
         assert "train --resume" in err
     done = len(metrics(tmp_path / "run"))
     more = ["--set", f"train.epochs={done + 2}"]
-    code, _, err = together(2, "train", "--resume", "run", *more, cwd=tmp_path)
+    code, _, err = together(2, "train", "--resume", "run", *more)
     assert code == 0, err
     assert len(metrics(tmp_path / "run")) == done + 2
 
 
 @pytest.mark.slow
 def test_a_signal_to_all_processes_writes_a_checkpoint(tmp_path):
-    process = start(2, "train", *TINY, "--set", "train.epochs=300", "--out", "run", cwd=tmp_path)
+    process = torchrun(2, "train", *TINY, "--set", "train.epochs=300", "--out", "run", cwd=tmp_path)
     wait_for(tmp_path / "run/metrics.jsonl")
     process.send_signal(signal.SIGTERM)  # torchrun forwards it
     _, err = process.communicate(timeout=60)
@@ -205,16 +225,14 @@ def test_a_signal_to_all_processes_writes_a_checkpoint(tmp_path):
     assert (tmp_path / "run/checkpoints/latest").exists()
 
 
-@pytest.mark.slow
-def test_faults_of_a_recipe_are_printed_once(tmp_path):
-    code, _, err = together(2, "train", "--set", "train.lr=-1", cwd=tmp_path)
+def test_faults_of_a_recipe_are_printed_once(together):
+    code, _, err = together(2, "train", "--set", "train.lr=-1")
     assert code != 0
     assert err.count("train.lr") == 1
 
 
-@pytest.mark.slow
-def test_batches_that_are_too_small_are_refused(tmp_path):
+def test_batches_that_are_too_small_are_refused(together):
     options = [*TINY, "--set", "train.batch_size=3", "--out", "run"]
-    code, _, err = together(2, "train", *options, cwd=tmp_path)
+    code, _, err = together(2, "train", *options)
     assert code != 0
     assert "3 samples are too few for 2 processes" in err
