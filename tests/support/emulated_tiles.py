@@ -1,7 +1,7 @@
 """The tile instructions of `asnn.kernels.cpu.amx.instructions`, emulated for any processor.
 
-The kernels that are made with them have everything of the real ones, packing and layout included,
-but the instructions. The tiles lie in memory that the whole process shares: one thread only.
+Kernels that are made with them differ from the real ones in these instructions only. The tiles lie
+in memory that the process shares, so one thread may use them at a time.
 """
 
 from functools import cache
