@@ -32,7 +32,6 @@ from .contract import (
     Rule,
     Shape,
 )
-from .dispatch import is_traced
 from .rules import RESETS, SURROGATES
 from .statistics import Norms, Segments, grouping_of, norms_of, through_statistics
 
@@ -87,7 +86,7 @@ def fused(
         threshold: θ, one value.
         size: reset size, like leak; or None.
         count: whether to count the spikes.
-        kernels: the backend.
+        kernels: the backend; None while torch traces, to call the operator.
     """
     norms = norms_of(x, segments, kernels, static=shape.static)
     tensors = (
@@ -100,7 +99,7 @@ def fused(
     )
     norm_steps, by_batch = ((), False) if norms is None else norms[4:]
     learns_threshold = threshold.requires_grad
-    if is_traced(x):
+    if kernels is None:
         spikes, counts, _ = torch.ops.asnn.fused_layer(
             *tensors,
             batch=shape.batch,
@@ -147,13 +146,15 @@ def make_table(
     table = leak.new_empty(TABLE, shape.steps, shape.channels, dtype=torch.float32)
     if norms is None:
         table[MEAN], table[SCALE], table[BIAS] = 0, 1, 0
+    elif len(norms.steps) == 1:
+        table[MEAN], table[BIAS] = norms.mean, norms.bias
+        table[SCALE] = norms.weight / norms.deviation
     else:
-        begin = 0
+        scale, begin = norms.weight / norms.deviation, 0
         for group, number in enumerate(norms.steps):
             part = slice(begin, begin + number)
-            table[MEAN, part] = norms.mean[group]
-            table[SCALE, part] = norms.weight[group] / norms.deviation[group]
-            table[BIAS, part] = norms.bias[group]
+            table[MEAN, part], table[BIAS, part] = norms.mean[group], norms.bias[group]
+            table[SCALE, part] = scale[group]
             begin += number
     table[LEAK], table[GAIN] = by_channel(leak), by_channel(gain)
     table[SIZE] = 1 if size is None else by_channel(size)

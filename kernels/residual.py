@@ -26,12 +26,13 @@ def normed_sum(x: Tensor, other: Tensor | None, segments: Segments, kernels: Any
         x: contiguous rows.
         other: rows of the same shape, or None.
         segments: batch norms and the number of steps of each, in order.
-        kernels: module with `moments`, `normed`, `products` and `normed_backward`.
+        kernels: module with `moments`, `normed`, `products` and `normed_backward`; None while torch
+            traces, to call the operator.
     """
     norms = norms_of(x, segments, kernels)
     assert norms is not None
     tensors = (x, other, *norms[:4])
-    if is_traced(x):
+    if kernels is None:
         out, *_ = torch.ops.asnn.normed_sum(
             *tensors, norm_steps=norms.steps, by_batch=norms.by_batch
         )

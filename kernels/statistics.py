@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from .dispatch import is_traced
-
 # Batch norms and the number of steps of each, in order.
 Segments = list[tuple[_BatchNorm, int]]
 
@@ -38,14 +36,15 @@ class Norms(NamedTuple):
 def norms_of(x: Tensor, segments: Segments, kernels: Any, *, static: bool = False) -> Norms | None:
     """Return the norms that rows `[Tx, R, C]` go through; None without norms.
 
-    In training they are normalised by the batch, and the running statistics follow.
+    In training they are normalised by the batch, and the running statistics follow. `kernels` is
+    the backend, or None while torch traces.
     """
     if not segments:
         return None
     if not segments[0][0].training:
         return evaluation_norms(segments)
     steps = tuple(number for _, number in segments)
-    if is_traced(x):
+    if kernels is None:
         mean, variance = torch.ops.asnn.norm_statistics(x.detach(), norm_steps=steps, static=static)
     else:
         mean, variance = batch_statistics(x, steps, kernels, static=static)
@@ -58,16 +57,23 @@ def norms_of(x: Tensor, segments: Segments, kernels: Any, *, static: bool = Fals
 
 def evaluation_norms(segments: Segments) -> Norms:
     """Return the norms with their running statistics."""
-    means = torch.stack([norm.running_mean for norm, _ in segments])  # type: ignore[misc]
-    variances = torch.stack([norm.running_var for norm, _ in segments])  # type: ignore[misc]
-    deviation = (variances.double() + segments[0][0].eps).sqrt()
+    means: Any = [norm.running_mean for norm, _ in segments]
+    variances: Any = [norm.running_var for norm, _ in segments]
+    deviation = (_stacked(variances).double() + segments[0][0].eps).sqrt()
     steps = tuple(number for _, number in segments)
-    return Norms(*_affine(segments), means.double(), deviation, steps, by_batch=False)
+    return Norms(*_affine(segments), _stacked(means).double(), deviation, steps, by_batch=False)
 
 
 def _affine(segments: Segments) -> tuple[Tensor, Tensor]:
-    weight = torch.stack([norm.weight for norm, _ in segments])
-    return weight, torch.stack([norm.bias for norm, _ in segments])
+    return (
+        _stacked([norm.weight for norm, _ in segments]),
+        _stacked([norm.bias for norm, _ in segments]),
+    )
+
+
+def _stacked(tensors: list[Tensor]) -> Tensor:
+    # A view is cheaper, which counts in small layers.
+    return tensors[0].unsqueeze(0) if len(tensors) == 1 else torch.stack(tensors)
 
 
 def batch_statistics(
