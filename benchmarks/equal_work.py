@@ -1,4 +1,4 @@
-"""Whether two networks do equal work, compared before their times are compared.
+"""Whether two networks do equal work, checked before their times are compared.
 
 Three checks, each with figures:
 

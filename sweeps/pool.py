@@ -84,7 +84,7 @@ def run_members(
 ) -> dict[str, Failure]:
     """Train and evaluate members, `jobs` at a time; return the failures by name.
 
-    Once `stop` is true no member is started, and running ones are stop_sent to save and stop.
+    Once `stop` is true no member is started, and running ones are asked to save and stop.
 
     Args:
         members: not finished; the next one is taken when a process is free.
