@@ -65,7 +65,7 @@ class SweepFolder:
         """Keep other processes from working in the folder; give the descriptor that does it.
 
         Raises:
-            AsnnError: somebody is at work in it already.
+            AsnnError: another process uses it.
         """
         why = "two at once would train the same members"
         return folder_lock(self.path, "a sweep", why, inheritable=True)
