@@ -175,8 +175,8 @@ def _flatten_from_front(file: NirFile, nodes: Named) -> Iterator[str]:
     front = [name for name, node in _of_type(nodes, ("Flatten",)) if node.start_dim >= 0]  # type: ignore[attr-defined]
     if front:
         yield (
-            f"{_names(front)} flattens from the front: snnTorch and Norse count the batch as an axis "
-            "there, negative axes mean the same everywhere"
+            f"{_names(front)} flattens from the front: snnTorch and Norse count the batch as an "
+            "axis there, negative axes mean the same everywhere"
         )
 
 
