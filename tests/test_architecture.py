@@ -26,6 +26,7 @@ def structure():
     return read_structure()
 
 
+@pytest.mark.slow
 def test_no_arrow_runs_back(structure):
     assert structure.backward() == []
 

@@ -27,6 +27,7 @@ def test_every_folder_is_a_package_of_the_wheel():
     assert sorted(found) == sorted(PROJECT["tool"]["setuptools"]["packages"])
 
 
+@pytest.mark.slow
 def test_what_is_imported_is_declared():
     """Every package that the code imports is a dependency, or of an extra where it is optional."""
     names = {

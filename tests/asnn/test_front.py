@@ -104,6 +104,7 @@ def test_evaluate_opened_or_by_folder(run):
     assert run.evaluate(steps=1).accuracy == pytest.approx(opened.accuracy_per_step[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("export", [asnn.export_onnx, asnn.export_nir])
 def test_exports_are_verified(export, run, tmp_path):
     suffix = ".onnx" if export is asnn.export_onnx else ".nir"

@@ -80,6 +80,7 @@ def test_ann_counterpart_has_no_spiking_neurons(case):
     torch.testing.assert_close(network(case.images()), body(code).mean(0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_spikingjelly_is_compiled_only_for_the_timing():
     baseline = baseline_of("spikingjelly-compiled")
     timed, matched = build(baseline, SMALL), build(baseline, SMALL, matched=True)

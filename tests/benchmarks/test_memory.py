@@ -28,6 +28,7 @@ class Allocates:
         torch.ones(self.size, dtype=torch.uint8)
 
 
+@pytest.mark.slow
 def test_peak_growth_equals_the_allocation():
     growth, reason = probe.peak_growth(Allocates(200_000_000), 2)  # type: ignore[arg-type]
     if growth is None:

@@ -23,6 +23,7 @@ def result():
     return run_job(job, OPTIONS, lambda text: None)
 
 
+@pytest.mark.slow
 def test_structure(result):
     json.dumps(result, allow_nan=False)
     assert result["case"] == SMALL.as_dict()
@@ -56,6 +57,7 @@ def test_number_of_threads_is_restored():
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.slow
 def test_missing_library_has_a_reason(monkeypatch):
     monkeypatch.setattr(base, "find_spec", lambda name: None)
     found = run_job(Job(SMALL, ("relu", "norse"), ("inference",)), OPTIONS, lambda text: None)
@@ -69,6 +71,7 @@ def test_missing_library_has_a_reason(monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_failing_library_has_a_reason_and_others_are_measured(enter):
     def broken(case, matched):
         raise ImportError("No module named 'what_it_needs'")
@@ -88,6 +91,7 @@ def test_failure_of_asnn_is_raised(enter):
         run_job(Job(SMALL, ("broken",), ("train",)), OPTIONS, lambda text: None)
 
 
+@pytest.mark.slow
 def test_unequal_work_is_not_measured(enter):
     def other(case, matched):
         network = Relu(case)

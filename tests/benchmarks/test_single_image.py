@@ -29,6 +29,7 @@ def split():
     return Split(pixels, torch.zeros(len(pixels), dtype=torch.int64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "coding",
     [
@@ -59,6 +60,7 @@ def test_all_ways_predict_the_same(coding, capsys):
     assert all(len(line) <= 80 for line in shown.splitlines() if not line.startswith(ONNX))
 
 
+@pytest.mark.slow
 def test_other_weights_are_found(monkeypatch):
     """Negative control: onnxruntime with another readout bias predicts otherwise."""
     real = single_image.build_models
@@ -77,6 +79,7 @@ def test_other_weights_are_found(monkeypatch):
     assert found["ways"][FUSED]["differing"] == 0
 
 
+@pytest.mark.slow
 def test_network_that_cannot_be_exported_has_a_reason(capsys):
     found = latency(network("direct", "relu"), split(), full_scale=255, images=2, rounds=1)
     assert "milliseconds" in found["ways"][FUSED]
@@ -87,6 +90,7 @@ def test_network_that_cannot_be_exported_has_a_reason(capsys):
     assert "onnxruntime is not timed: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_network_is_not_changed():
     model = network()
     before = {key: value.clone() for key, value in model.state_dict().items()}

@@ -157,6 +157,7 @@ def substitute(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
 @pytest.mark.parametrize(
     ("files", "expected"),
@@ -193,6 +194,7 @@ def test_the_makefile_runs(substitute):
     assert bash("make check", substitute).returncode == 2  # the exit code of make for any failure
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "export", "code"),
     [

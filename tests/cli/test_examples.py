@@ -197,6 +197,7 @@ def test_an_example_runs(line, folder, request, capfd):
             assert done.returncode == 0, capfd.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 @pytest.mark.parametrize(
     "words",

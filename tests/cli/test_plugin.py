@@ -147,6 +147,7 @@ def test_its_options_are_checked_like_built_in_ones(cli, package):
     assert "strength must be above 0 and at most 1, not 2" in refused.err
 
 
+@pytest.mark.slow
 def test_a_new_process_finds_the_package(installed, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "asnn.cli", "train", *CHOICE, "--dry-run"], cwd=tmp_path,

@@ -59,6 +59,7 @@ def test_train_and_eval_without_a_reader_of_stderr(tmp_path):
     assert json.loads(summary.read_text())["finished"] is True
 
 
+@pytest.mark.slow
 def test_from_stdin_to_stdout(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (1, 6, 6), dtype=np.uint8)
     np.save(tmp_path / "x.npy", pixels)
@@ -70,6 +71,7 @@ def test_from_stdin_to_stdout(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"x.npy"}
 
 
+@pytest.mark.slow
 def test_closed_stdin(tmp_path):
     done = subprocess.run(
         ["bash", "-c", f"{SHELL_ASNN} encode - <&-"], cwd=tmp_path, capture_output=True, timeout=60

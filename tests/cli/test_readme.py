@@ -4,9 +4,12 @@ import re
 import shutil
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parents[2] / "README.md"
 
 
+@pytest.mark.slow
 def test_the_python_example_runs(trained, tmp_path, monkeypatch, capsys):
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.S)
     shutil.copytree(trained, tmp_path / "runs/digits")

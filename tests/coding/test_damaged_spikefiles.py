@@ -19,6 +19,7 @@ def spike_file() -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_raises_no_other_error():
     valid = spike_file()
     other_errors = set()

@@ -8,6 +8,7 @@ from tests.support.format_files import npz_bytes
 from tests.support.hostile_formats import HOSTILE, check_refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in HOSTILE if case[1] == ".bin"], ids=" ".join)
 def test_hostile_files_are_refused_in_one_line(case, tmp_path):
     check_refused(case, tmp_path)

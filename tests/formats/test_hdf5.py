@@ -13,6 +13,7 @@ from tests.support import damage
 from tests.support.format_files import write_nir
 
 
+@pytest.mark.slow
 def test_a_library_that_hangs_is_stopped(tmp_path, monkeypatch):
     path = write_nir(tmp_path / "file.nir")
     child = tmp_path / "child.py"
@@ -32,6 +33,7 @@ def test_a_library_that_hangs_is_stopped(tmp_path, monkeypatch):
         read_nir(path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_scan")
 @settings(damage.SETTINGS, max_examples=40)
 @given(flips=damage.BIT_FLIPS, keep=damage.KEPT_SHARE)

@@ -24,6 +24,7 @@ COSTLY = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc exists on Linux only")
 @pytest.mark.parametrize("case", COSTLY, ids=" ".join)
 def test_the_costliest_files_take_little_time_and_memory(case, tmp_path):
@@ -36,6 +37,7 @@ def test_the_costliest_files_take_little_time_and_memory(case, tmp_path):
     assert result.kilobytes < 500_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["onnx", "safetensors", "npz"])
 @settings(damage.SETTINGS, max_examples=300)
 @given(flips=damage.BIT_FLIPS, keep=damage.KEPT_SHARE)

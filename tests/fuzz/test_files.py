@@ -164,6 +164,7 @@ READERS = {
 }
 
 
+@pytest.mark.slow
 @settings(FUZZ, max_examples=EXAMPLES)
 @pytest.mark.parametrize("reader", READERS)
 @given(damage=mutations())
@@ -180,6 +181,7 @@ def valid_file(reader: str) -> bytes:
     return READERS[reader][1]()
 
 
+@pytest.mark.slow
 @settings(FUZZ, max_examples=EXAMPLES)
 @given(damage=mutations())
 def test_numpy_files_raise_documented_errors(damage):
@@ -239,6 +241,7 @@ def test_a_damaged_file_of_a_run(finished, name, damage, tmp_path_factory):
         assert (folder / "run" / weights).read_bytes() == (finished / weights).read_bytes()
 
 
+@pytest.mark.slow
 @settings(FUZZ, max_examples=EXAMPLES)
 @given(damage=mutations())
 def test_a_damaged_sweep(damage):

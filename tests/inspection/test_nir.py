@@ -52,6 +52,7 @@ WARNED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", WARNED)
 def test_differences_between_importers_are_warned_of(case, tmp_path):
     graph, message = WARNED[case]

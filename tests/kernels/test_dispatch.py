@@ -42,6 +42,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_numba_is_imported_at_its_first_use():
     pytest.importorskip("numba")
     found = in_a_process_of_its_own(IMPORTS)
@@ -80,6 +81,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 def test_without_numba_the_reference_computes_and_says_so_once():
     found = in_a_process_of_its_own(MISSING)
     assert found["used"] == "reference"

@@ -175,6 +175,7 @@ def test_gradients_agree_with_the_reference_in_float64(
     }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
 def test_any_shape(data):

@@ -138,6 +138,7 @@ OPERATORS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATORS)
 def test_operators_are_what_torch_expects(name):
     """All of opcheck: schema, autograd registration, fake tensors, tracing with both kinds of
@@ -357,6 +358,7 @@ def test_a_compiled_network_trains_as_in_eager_mode():
     assert_same_bits(found, trained_once(model, images()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["layer", "static", "learned", "residual", "convolution"])
 def test_a_compiled_layer_gives_the_spikes_and_gradients_of_eager_mode(name):
     module, x, _ = MODULES[name]
@@ -396,6 +398,7 @@ def operators_of(program):
     return {node.target._schema.name for node in program.graph.nodes if "asnn" in str(node.target)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "size", "operators"),
     [
@@ -455,6 +458,7 @@ def test_the_first_call_of_a_process_may_be_a_compiled_one():
     subprocess.run([sys.executable, "-c", COMPILED_FIRST], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 @pytest.mark.parametrize(("make", "size"), [(lenet, 12), (ms_resnet, 8)])
 def test_fake_tensors_have_the_shapes_and_dtypes_of_real_ones(make, size, training):

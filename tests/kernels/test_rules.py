@@ -171,6 +171,7 @@ def exported(reset, tmp_path):
     export_nir(source, tmp_path / "model.nir", samples=samples())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reset", RESETS)
 def test_exported_files_follow_the_table(tmp_path, reset):
     if reset == "zero":  # NIR has no product of two signals

@@ -48,6 +48,7 @@ def snapshot(model):
     return {name: value.clone() for name, value in model.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_the_average_is_that_of_the_formula(tmp_path):
     recorder = Recorder()
     train(recipe_of(), Run(tmp_path), recorder)
@@ -69,6 +70,7 @@ def test_the_average_is_that_of_the_formula(tmp_path):
     assert any("running_mean" in name for name in recorder.averages[-1])
 
 
+@pytest.mark.slow
 def test_it_does_not_change_the_trained_weights(tmp_path):
     with_it, without = Recorder(), Recorder()
     for recorder, ema, folder in ((with_it, 0.9, "a"), (without, None, "b")):
@@ -83,6 +85,7 @@ def test_it_does_not_change_the_trained_weights(tmp_path):
     assert without.training.result is without.training.model
 
 
+@pytest.mark.slow
 def test_the_average_is_validated_and_saved(tmp_path):
     recorder = Recorder()
     summary = train(recipe_of(epochs=4), Run(tmp_path), recorder)
@@ -123,6 +126,7 @@ def uninterrupted(tmp_path_factory):
     return load_run(path).state_dict()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", [2, 4, 7])
 def test_an_interrupted_average_resumes_bit_for_bit(tmp_path, uninterrupted, calls):
     run = Run(tmp_path)
@@ -132,6 +136,7 @@ def test_an_interrupted_average_resumes_bit_for_bit(tmp_path, uninterrupted, cal
     assert all(torch.equal(value, resumed[name]) for name, value in uninterrupted.items())
 
 
+@pytest.mark.slow
 def test_without_its_average_a_resumed_training_ends_differently(tmp_path, uninterrupted):
     """The negative control: the average in the checkpoint is replaced by the weights."""
     run = Run(tmp_path)

@@ -72,6 +72,7 @@ def test_the_ann_counterpart_has_relu_and_one_step():
     assert recipe.name == "recipe-teacher"
 
 
+@pytest.mark.slow
 def test_the_ann_counterpart_is_trained_first_as_an_ordinary_run(tmp_path, taught):
     path, observer = taught
     assert observer.names == ["recipe-teacher", "recipe"]
@@ -84,6 +85,7 @@ def test_the_ann_counterpart_is_trained_first_as_an_ordinary_run(tmp_path, taugh
     assert len(environment["teacher"]) == 64
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["mean", "tet"])
 def test_the_loop_equals_a_loop_written_out(tmp_path, plain_run, loss):
     """(1 - α) times the loss of labels plus α τ² KL at each step, means over steps and samples."""
@@ -120,6 +122,7 @@ def test_the_loop_equals_a_loop_written_out(tmp_path, plain_run, loss):
     assert float((plain[name] - theirs[name]).abs().max()) > 0.005, "the negative control"
 
 
+@pytest.mark.slow
 def test_with_weight_0_the_teacher_has_no_effect(tmp_path, plain_run):
     recipe = recipe_of(str(plain_run), loss="tet", teacher_weight=0.0)
     train(recipe, folder(tmp_path / "a"), KeepTraining())
@@ -127,12 +130,14 @@ def test_with_weight_0_the_teacher_has_no_effect(tmp_path, plain_run):
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
 
 
+@pytest.mark.slow
 def test_the_teacher_is_not_trained(tmp_path, plain_run):
     observer = KeepTraining()
     train(recipe_of(str(plain_run), epochs=1), Run(tmp_path), observer)
     assert same(observer.training.teacher.model.state_dict(), weights(plain_run))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", [3, 10, 12, 16])
 def test_an_interrupted_training_resumes_in_teacher_or_student(tmp_path, taught, calls):
     """An epoch calls `stop` 6 times (4 batches, 1 of validation, its end), the teacher 12 times."""
@@ -158,6 +163,7 @@ def test_resuming_with_another_teacher_is_refused(tmp_path, plain_run, taught):
         train(recipe, run, KeepTraining(), resume=True)
 
 
+@pytest.mark.slow
 def test_teachers_that_cannot_teach(tmp_path):
     with pytest.raises(DataError, match="is not a run"):
         prepare(recipe_of(str(tmp_path / "nowhere")), Run(tmp_path))

@@ -44,6 +44,7 @@ def test_auto_is_the_default():
     assert recipe_of().train.kernels == "auto"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernels", "used"), [("auto", "fused"), ("fused", "fused"), ("reference", "reference")]
 )
@@ -56,6 +57,7 @@ def test_a_run_records_the_chosen_and_the_used_kernels(tmp_path, kernels, used):
     assert config["train"]["kernels"] == kernels
 
 
+@pytest.mark.slow
 def test_a_run_records_the_time_spent_waiting_for_data(tmp_path):
     train(recipe_of(), Run(tmp_path), KeepTraining())
     lines = [json.loads(line) for line in (tmp_path / "times.jsonl").read_text().splitlines()]
@@ -80,6 +82,7 @@ def test_fused_training_repeats_bit_for_bit(tmp_path, loss):
     assert not torch.equal(first["body.conv2.layer.weight"], other["body.conv2.layer.weight"])
 
 
+@pytest.mark.slow
 def test_the_losses_are_not_the_same(tmp_path):
     mean, tet = (weights_of(tmp_path / loss, loss=loss) for loss in ("mean", "tet"))
     assert not torch.equal(mean["body.readout.linear.weight"], tet["body.readout.linear.weight"])
@@ -94,6 +97,7 @@ def test_fused_training_learns(tmp_path, loss):
     assert summary["last"]["train_loss"] < 2.0  # of ln 10 = 2.30 at first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["mean", "tet"])
 def test_the_first_loss_is_that_of_the_reference(tmp_path, loss):
     """One step on all data: before the first update, the kernels differ by rounding alone."""

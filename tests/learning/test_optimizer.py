@@ -65,6 +65,7 @@ RECIPE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_decay_all_cannot_change_when_a_run_is_resumed(tmp_path):
     """One group of parameters cannot become two; with decay_all unchanged the run resumes."""
     former = check_recipe(RECIPE)

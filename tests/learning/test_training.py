@@ -30,6 +30,7 @@ def with_options(**train):
     return check_recipe({**RECIPE, "train": {**RECIPE["train"], **train}})
 
 
+@pytest.mark.slow
 def test_the_loop_equals_a_loop_written_out(tmp_path):
     recipe = with_options()
     observer = KeepTraining()
@@ -54,6 +55,7 @@ def test_the_loop_equals_a_loop_written_out(tmp_path):
     assert observer.rates and all(0 <= rate <= 1 for rate in observer.rates)
 
 
+@pytest.mark.slow
 def test_the_saved_weights_are_those_of_the_best_epoch(tmp_path):
     recipe = with_options(epochs=4, lr=0.05)
     by_epoch = {}
@@ -86,6 +88,7 @@ def test_clipping_bounds_the_step_of_sgd(tmp_path):
     assert moved == pytest.approx(0.001, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_test_split_is_not_used(tmp_path, monkeypatch):
     splits = []
     original = Batches.__init__
@@ -102,6 +105,7 @@ def test_the_test_split_is_not_used(tmp_path, monkeypatch):
     assert not any(split is data.test for split in splits)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_a_newer_format_is_refused(tmp_path):
     train(with_options(), Run(tmp_path), KeepTraining())
     newest = tmp_path / "checkpoints" / (tmp_path / "checkpoints/latest").read_text().strip()
@@ -115,6 +119,7 @@ def test_a_checkpoint_of_a_newer_format_is_refused(tmp_path):
         train(with_options(), Run(tmp_path), KeepTraining(), resume=True)
 
 
+@pytest.mark.slow
 def test_an_epoch_with_fewer_batches_than_are_done_is_complete(tmp_path):
     """As when more processes resume, for which the last batch is too small."""
     recipe = with_options(epochs=1)
@@ -136,12 +141,14 @@ def test_an_epoch_with_fewer_batches_than_are_done_is_complete(tmp_path):
         train(with_options(epochs=2), Run(tmp_path / "resumed"), KeepTraining(), resume=True)
 
 
+@pytest.mark.slow
 def test_resuming_before_the_first_checkpoint_begins_anew(tmp_path):
     recipe = with_options()
     (tmp_path / "config.toml").write_text(recipe.toml())
     assert train(recipe, Run(tmp_path), KeepTraining(), resume=True)["finished"]
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_and_keeps_float32_weights(tmp_path):
     observer = KeepTraining()
     summary = train(with_options(precision="bfloat16", epochs=1), Run(tmp_path), observer)

@@ -77,6 +77,7 @@ def naive(model, split, steps, full_scale=255.0):
     return hits, confusion, loss / SAMPLES, rates, total / outputs, total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 5, 23, 100])
 @pytest.mark.parametrize("coding", ["hybrid", "direct"])
 def test_equals_a_naive_loop(coding, batch_size):

@@ -30,6 +30,7 @@ def now(monkeypatch):
     return clock
 
 
+@pytest.mark.slow
 def test_seconds_are_those_of_one_image(now):
     seen = []
 

@@ -28,6 +28,7 @@ def each(request):
     return request.getfixturevalue(request.param)
 
 
+@pytest.mark.slow
 def test_page_has_no_external_parts(each):
     assert faults(each) == []
     policy = next(t for t in each.all("meta") if "http-equiv" in t.attributes)
@@ -98,6 +99,7 @@ def test_the_same_reports_give_the_same_page(report_of):
     assert made[0] == made[1]
 
 
+@pytest.mark.slow
 def test_names_are_escaped(report_of):
     record = {
         "config": {"name": HOSTILE, "data": {HOSTILE: HOSTILE}},

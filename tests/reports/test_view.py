@@ -24,6 +24,7 @@ def test_schedules_that_change_with_the_step_are_drawn(report_of):
     assert not any(s.startswith("Gain") for s in said)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 @pytest.mark.parametrize(
     ("options", "sentence"),
@@ -65,6 +66,7 @@ def test_metrics_that_are_not_numbers_are_omitted(report_of):
     assert not any(s.startswith(("Loss", "Spike rate")) for s in said)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 def test_damaged_parity_file_is_reported(report_of, tmp_path):
     folder = tmp_path / "export" / "onnx"
@@ -79,6 +81,7 @@ def warnings(found) -> list[str]:
     return [tag.text for tag in found.all("p") if tag.attributes.get("class") == "fault"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 @pytest.mark.parametrize(
     ("environment", "said"),
@@ -107,6 +110,7 @@ def test_uncounted_layers_are_a_warning(report_of):
     assert warnings(found)[0].endswith("layers of unknown type: a\\x1b and b.")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 def test_nonfinite_loss_is_a_warning(report_of):
     found = read_page(page([report_of(weight=math.nan)], command=""))

@@ -37,6 +37,7 @@ def folder(server):
     shutil.rmtree(made.parent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.IMAGES)
 def test_an_image(server, folder, name):
     (folder / name).write_bytes(hostile.IMAGES[name])
@@ -50,6 +51,7 @@ def test_arrays_of_a_data_set(server, folder, name):
     refused(server, folder, "train", *SMALL, *data, "--out", folder / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.FOLDERS)
 def test_a_zip_of_images(server, folder, name):
     (folder / name).write_bytes(hostile.FOLDERS[name])
@@ -69,6 +71,7 @@ def test_idx_files(server, folder, name):
     refused(server, folder, "train", *SMALL, *data, "--out", folder / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.NETWORKS)
 def test_weights(server, folder, valid_run, name):
     run = Path(shutil.copytree(valid_run, folder / "run"))
@@ -128,6 +131,7 @@ def valid_run(server) -> Path:
     return run
 
 
+@pytest.mark.slow
 def test_a_hundred_files_are_tried():
     kinds = (hostile.IMAGES, hostile.DATA_SETS, hostile.FOLDERS, hostile.DIGITS)
     assert sum(map(len, (*kinds, hostile.NETWORKS, hostile.RECIPES, CHECKPOINTS))) >= 100

@@ -128,6 +128,7 @@ def test_impossible_points_can_be_skipped():
         make_plan(define("coding.nme=a,b", skip_impossible=True))
 
 
+@pytest.mark.slow
 def test_networks_are_checked_with_their_data(tmp_path):
     """MS-ResNet-104 halves its images, and only the data set shows that they are 12x12."""
     images = np.zeros((60, 1, 12, 12), np.uint8)

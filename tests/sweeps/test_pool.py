@@ -74,6 +74,7 @@ def written(folder):
     return [json.loads(path.read_text()) for path in sorted(folder.glob("m*.json"))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_at_most_jobs_members_at_a_time(run, tmp_path, jobs):
     failures, observer = run(*["fine"] * 4, jobs=jobs)

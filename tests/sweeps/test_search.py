@@ -155,6 +155,7 @@ def points_of(search, folder, limit=99):
     return points
 
 
+@pytest.mark.slow
 def test_interrupted_search_suggests_the_same_trials(tmp_path):
     """Beyond the ten random trials, up to those that depend on earlier ones."""
     (tmp_path / "a").mkdir()

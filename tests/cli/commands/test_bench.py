@@ -13,6 +13,7 @@ from tests.support.small_bench import make_paper_small
 QUICK = ["bench", "--quick", "--base", "relu", "--against", "step-loop", "--threads", "1"]
 
 
+@pytest.mark.slow
 def test_json_is_one_object(cli):
     threads = torch.get_num_threads()
     result = cli(*QUICK, "--steps", "1,2", "--batch", "2", "--coding", "rate", "--json")
@@ -55,6 +56,7 @@ def test_tables_fit_80_columns(cli, monkeypatch):
         assert text in result.err
 
 
+@pytest.mark.slow
 def test_files(cli, tmp_path):
     result = cli(*QUICK, "--what", "train", "-o", "bench.json", "--plot", "cost.png", "--json")
     assert result.code == 0
@@ -73,6 +75,7 @@ def test_memory_and_first_call(cli, monkeypatch):
     assert "--no-memory" not in result.err
 
 
+@pytest.mark.slow
 def test_a_library_that_is_not_installed_is_named(cli, monkeypatch):
     monkeypatch.setattr(base, "find_spec", lambda name: None)
     result = cli(*QUICK[:-4], "--against", "norse", "--what", "inference")
@@ -81,6 +84,7 @@ def test_a_library_that_is_not_installed_is_named(cli, monkeypatch):
     assert expected in result.err
 
 
+@pytest.mark.slow
 def test_all_names_what_it_leaves_out(cli, monkeypatch):
     monkeypatch.setattr(base, "find_spec", lambda name: None)
     found = json.loads(cli("bench", "--quick", "--what", "inference", "--json").out)
@@ -92,6 +96,7 @@ def test_all_names_what_it_leaves_out(cli, monkeypatch):
     assert list(found["not_asked"]) == ["spikingjelly-compiled"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["ms-resnet18-16", "spikformer"])
 def test_networks_that_are_not_sequential(cli, monkeypatch, model):
     monkeypatch.setattr(base, "find_spec", lambda name: None)
@@ -106,6 +111,7 @@ def test_networks_that_are_not_sequential(cli, monkeypatch, model):
     }
 
 
+@pytest.mark.slow
 def test_unequal_work_is_reported_and_fails(cli, monkeypatch):
     """Negative control: a baseline with another neuron than it declares."""
     doubled = Baseline(

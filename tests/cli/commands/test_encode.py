@@ -155,6 +155,7 @@ def test_several_codes_are_compared_and_nothing_else_is_written(cli, picture):
     assert "grey.png in 8 steps" in result.err and "wrote grey.codes.png" in result.err
 
 
+@pytest.mark.slow
 def test_a_comparison_has_the_results_of_each_code_alone(cli, picture):
     names = ["temporal", "hybrid", "rate", "delta"]
     arguments = ("--steps", "5", "--seed", "3", "--json")
@@ -168,6 +169,7 @@ def test_a_comparison_has_the_results_of_each_code_alone(cli, picture):
             assert found["codes"][name][key] == pytest.approx(expected[key])
 
 
+@pytest.mark.slow
 def test_each_code_gets_the_options_that_it_knows(cli, picture):
     result = cli(
         *("encode", picture, "--compare", "direct,temporal,latency", "--thresholds", "quantile"),

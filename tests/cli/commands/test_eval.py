@@ -41,6 +41,7 @@ def test_it_is_the_evaluation_of_the_loaded_run(cli, trained):
     )
 
 
+@pytest.mark.slow
 def test_fewer_steps(cli, trained):
     complete = json.loads(cli("eval", trained, "--json").out)
     early = json.loads(cli("eval", trained, "--steps", "2", "--json").out)
@@ -154,6 +155,7 @@ def test_data_that_do_not_fit_the_network(cli, trained, tmp_path):
     assert refused.code == 2 and "--set takes keys of data only" in refused.err
 
 
+@pytest.mark.slow
 def test_tables_of_many_steps_fit_80_columns(cli):
     from tests.support.command_line import TINY
 

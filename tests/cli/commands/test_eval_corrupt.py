@@ -94,6 +94,7 @@ def test_all_faults_are_reported_at_once():
     assert all(name in caught.value.remedy for name in NAMES)
 
 
+@pytest.mark.slow
 def test_hard_corruptions_harm_a_trained_network(measured):
     model, split, rows = measured
     clean = evaluate(model, split, **OPTIONS).accuracy
@@ -138,6 +139,7 @@ def test_many_severities_are_split_into_several_tables(capsys):
     assert all(f"{10.25 + k:g}" in err for k in range(1, 20))
 
 
+@pytest.mark.slow
 def test_the_picture_has_a_panel_for_each_corruption(measured, tmp_path):
     *_, rows = measured
     path = tmp_path / "robustness.png"

@@ -30,6 +30,7 @@ def evaluated(cli, *arguments):
     return json.loads(result.out)
 
 
+@pytest.mark.slow
 def test_energy_agrees_with_itself_and_with_plain_eval(cli, trained):
     plain = evaluated(cli, trained)
     assert {"energy", "exits", "calibration", "corruption", "latency"}.isdisjoint(plain)
@@ -60,6 +61,7 @@ def test_energy_agrees_with_itself_and_with_plain_eval(cli, trained):
     assert energy["ann_twin"]["trained"] is None
 
 
+@pytest.mark.slow
 def test_tables_change_energy_and_not_operations(cli, trained, tmp_path):
     own = tmp_path / "own.toml"
     own.write_text('name = "own"\nsource = "test"\n[picojoules]\nmac = 0\nac = 2\n')
@@ -86,6 +88,7 @@ def test_exits_cost_less_than_all_steps(cli, trained):
     assert early["steps"] <= middle["steps"] <= never["steps"]
 
 
+@pytest.mark.slow
 def test_fewer_steps_spend_what_the_first_steps_spend(cli, trained):
     complete = evaluated(cli, trained, "--energy")
     early = evaluated(cli, trained, "--energy", "--steps", "2")
@@ -95,6 +98,7 @@ def test_fewer_steps_spend_what_the_first_steps_spend(cli, trained):
     ]
 
 
+@pytest.mark.slow
 def test_a_trained_ann_is_measured_on_the_same_images(cli, trained, ann):
     found = evaluated(cli, trained, "--ann", ann)["energy"]["ann_twin"]
     assert evaluated(cli, trained, "--twin", ann)["energy"]["ann_twin"] == found  # its old name
@@ -124,6 +128,7 @@ def test_the_tables(cli, trained, ann):
     assert (trained / "reliability.png").stat().st_size > 1000
 
 
+@pytest.mark.slow
 def test_calibration_in_json(cli, trained):
     found = evaluated(cli, trained, "--calibration")
     assert sum(b["samples"] for b in found["calibration"]) == found["samples"]
@@ -149,6 +154,7 @@ def test_wrong_options_are_refused_before_anything_is_evaluated(cli, trained, ar
     assert says in result.err and "evaluating" not in result.err
 
 
+@pytest.mark.slow
 def test_another_network_is_refused_as_the_ann_counterpart(cli, trained, tmp_path):
     result = cli("eval", trained, "--ann", trained)
     assert result.code == 2 and "its neuron is 'adaptive', not 'relu'" in result.err
@@ -162,6 +168,7 @@ def test_another_network_is_refused_as_the_ann_counterpart(cli, trained, tmp_pat
     assert "its steps is 2, not 1" in cli("eval", trained, "--ann", "longer").err
 
 
+@pytest.mark.slow
 def test_pictures_of_a_run_are_of_all_steps_and_the_test_data(cli, trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run, ignore=shutil.ignore_patterns("*.png"))

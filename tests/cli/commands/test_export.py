@@ -34,6 +34,7 @@ def exported(cli, *arguments):
     return json.loads(result.out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "nir"])
 def test_all_test_samples_agree(cli, run, format):
     found = exported(cli, run, "--format", format)
@@ -79,6 +80,7 @@ def test_forms_of_onnx(cli, run, options):
     assert len(found["files"]) == (2 if "stream" in options else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -93,6 +95,7 @@ def test_forms_of_nir(cli, run, options):
     assert str(run / "a.nir") in found["files"]
 
 
+@pytest.mark.slow
 def test_plain_training_gives_a_plain_file(cli):
     settings = {
         "train.epochs": 2,

@@ -288,6 +288,7 @@ def test_a_run_that_was_trained(cli, trained, tmp_path):
     assert (run["epoch"], run["epochs"], run["model"]) == (2, 2, "lenet")
 
 
+@pytest.mark.slow
 def test_training_draws_a_curve_of_more_than_one_epoch(cli):
     short = [*TINY, "--set", "data.limit=64"]
     once = cli("train", *short, "--set", "train.epochs=1", "--out", "one")

@@ -82,6 +82,7 @@ def stopped_at(stopped, tmp_path):
     return lambda step: Path(shutil.copytree(stopped(step), tmp_path / "a"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--set", "coding.name=rate", "--set", "augment.crop=1",
                                           "--set", "train.ema=0.9", "--set", "augment.cutmix=true",
                                           "--set", "augment.randaugment=1",
@@ -106,6 +107,7 @@ def assert_equal_runs(one: Path, other: Path) -> None:
         assert (one / name).read_bytes() == (other / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_signal_is_heeded_when_an_epoch_is_one_batch(
     cli, interrupted_at, uninterrupted, tmp_path
 ):
@@ -153,6 +155,7 @@ def test_another_processor_is_warned_of(cli, stopped_at, tmp_path):
     assert "warning: processor differ" in result.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "it failed"), MemoryError("too much")])
 def test_a_checkpoint_that_cannot_be_read_now_is_not_damaged(
     cli, stopped_at, trained, tmp_path, error
@@ -175,6 +178,7 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_damaged(
     assert_equal_runs(trained, tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_a_finished_run_whose_newest_checkpoint_is_damaged_can_be_trained_for_longer(
     cli, uninterrupted, tmp_path
 ):
@@ -229,6 +233,7 @@ def test_a_later_signal_stops_at_once(cli, monkeypatch, tmp_path):
     assert not list((tmp_path / "a").glob("checkpoints/step-*"))
 
 
+@pytest.mark.slow
 def test_a_configuration_that_was_edited_is_refused_with_its_keys(cli, stopped_at, tmp_path):
     stopped_at(1)
     config = (tmp_path / "a/config.toml").read_text()
@@ -241,6 +246,7 @@ def test_a_configuration_that_was_edited_is_refused_with_its_keys(cli, stopped_a
     assert cli("train", "--resume", "a").code == 0
 
 
+@pytest.mark.slow
 def test_keys_that_may_change(cli, stopped_at, tmp_path):
     stopped_at(1)
     changes = ["--set", "train.epochs=3", "--set", "train.checkpoint_steps=2", "--device", "cpu"]
@@ -286,6 +292,7 @@ def test_under_nohup_the_end_of_the_terminal_is_ignored(cli, interrupted_at):
         signal.signal(signal.SIGHUP, former)
 
 
+@pytest.mark.slow
 def test_resume_alone_takes_the_newest_unfinished_run(cli, interrupted_at, tmp_path):
     interrupted_at(1)
     assert cli("train", *TINY, "--out", "runs/open").code == 130
@@ -324,6 +331,7 @@ def flipped(content: bytes) -> bytes:
     return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("name", ["state.pt", "model.safetensors", "checksums.json"])
 def test_a_damaged_checkpoint_is_quarantined_and_the_one_before_restored(
@@ -351,6 +359,7 @@ def test_a_run_whose_checkpoints_are_all_damaged_is_refused(cli, stopped_at):
     assert "train anew: asnn train a/config.toml" in result.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_damaged_best_weights_are_restored_from_the_checkpoint(
     cli, stopped_at, trained, tmp_path, damage
@@ -360,6 +369,7 @@ def test_damaged_best_weights_are_restored_from_the_checkpoint(
     assert_equal_runs(trained, tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_checkpoints_within_an_epoch(cli, trained, tmp_path):
     """Every third step, the last two kept; the training is the same."""
     made = []
@@ -470,6 +480,7 @@ def test_a_signal_in_validation_stops_before_its_end(cli, trained, tmp_path):
     assert_equal_runs(trained, tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_a_run_without_the_key_decay_all_resumes_with_it_on(
     cli, interrupted_at, uninterrupted, tmp_path
 ):
@@ -486,6 +497,7 @@ def test_a_run_without_the_key_decay_all_resumes_with_it_on(
     assert all(torch.equal(expected[name], resumed[name]) for name in expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [3, 11])
 def test_a_training_with_its_ann_counterpart_resumes(cli, interrupted_at, uninterrupted, step):
     """Stopped in the training of the teacher (8 steps), and in that of the student."""

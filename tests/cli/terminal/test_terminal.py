@@ -175,6 +175,7 @@ def in_terminal(arguments, folder: Path, *, interrupt=False, **changes):
 COLOUR = re.compile(r"\x1b\[[\d;]*3[0-7]m|\x1b\[3[0-7]")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "coloured", "escapes"),
     [

@@ -333,6 +333,7 @@ def test_wrong_options(tree, options):
         load_folder(path=str(tree[0]), **options)
 
 
+@pytest.mark.slow
 def test_cifar_as_jpeg_lazy(needs):
     root = needs("cifar10/cifar10_jpeg_train.zip")
     source = load_folder(path=str(root / "cifar10/cifar10_jpeg_train.zip"), memory_limit=0)

@@ -143,6 +143,7 @@ def test_no_images(mnist_like):
         load_mnist(dir=str(root))
 
 
+@pytest.mark.slow
 def test_published_mnist(needs):
     root = needs("MNIST/raw/train-images-idx3-ubyte.gz")
     source = load_mnist(dir=str(root))
@@ -159,6 +160,7 @@ def test_published_mnist(needs):
     assert (len(data.train), len(data.validation), len(data.test)) == (500, 6000, 10_000)
 
 
+@pytest.mark.slow
 def test_published_fashion_mnist(needs):
     root = needs("FashionMNIST/raw/train-images-idx3-ubyte.gz")
     source = load_fashion_mnist(dir=str(root))

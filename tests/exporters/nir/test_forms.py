@@ -190,6 +190,7 @@ def test_sums_are_edges(tmp_path, importer):
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_equal_arrays_are_stored_once(tmp_path):
     graph = unroll(make_source().graph, "portable", {"dt": DT})
     linked, plain = tmp_path / "linked.nir", tmp_path / "plain.nir"

@@ -113,6 +113,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", REFUSED)
 def test_networks_that_are_refused(case):
     net, text = REFUSED[case]

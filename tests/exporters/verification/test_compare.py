@@ -68,6 +68,7 @@ def changes(name, by=0.5):
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["sequence", "stream"])
 @pytest.mark.parametrize(
     ("constant", "layer"),
@@ -121,6 +122,7 @@ def test_a_changed_threshold_is_named(tmp_path, monkeypatch):
     assert "layer spikes1, step 0" in refused.value.why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("node", "field", "layer"),
     [
@@ -159,6 +161,7 @@ def test_a_failed_export_removes_the_earlier_one(tmp_path, monkeypatch):
     assert not (tmp_path / "model.onnx").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "options", "names"),
     [
@@ -176,6 +179,7 @@ def test_an_earlier_export_can_be_checked_again(exported, no_simulators, format,
     assert not verify(other, export.folder / names[0], samples()).verified
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [{"name": "mlp"}, {"coding": "direct"}, {"steps": 4}], ids=str)
 @pytest.mark.parametrize("format", ["onnx", "nir"])
 def test_a_file_of_another_network_is_refused(exported, no_simulators, format, other):
@@ -262,6 +266,7 @@ def test_rounded_weights_are_compared_with_the_same_and_the_loss_is_reported(exp
     assert loss.logit_difference > 0
 
 
+@pytest.mark.slow
 def test_an_approximation_reports_its_loss(exported, no_simulators):
     source = make_source(coding="temporal")
     export = exported("nir", source, samples(), form="lif", approximate=True)

@@ -153,6 +153,7 @@ def test_a_prefix_of_images():
     assert_same_function(images(4, 2, 5, 5), drawn(16, 2, 3, 3), prefix=prefix, padding=(1, 1))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80)
 @given(data=st.data())
 def test_any_shape(data):

@@ -123,6 +123,7 @@ def test_the_refusal_reaches_the_user(processor, monkeypatch):
     dispatch._unusable.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_cap_that_comes_too_late_warns():
     code = """
 import warnings

@@ -140,6 +140,7 @@ def test_no_blocks_no_call(set_threads, forks, monkeypatch):
     assert forks == []
 
 
+@pytest.mark.slow
 def test_a_task_compiles_where_no_cache_can_be_written(monkeypatch):
     real, tried = tasks.cfunc, []
 

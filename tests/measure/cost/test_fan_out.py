@@ -1,5 +1,6 @@
 """Fan-out: each count equals a loop over every input and every weight that it meets."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -61,6 +62,7 @@ def test_mean_pool(kernel, stride, padding, seed):
     assert dense == brute_force.operations(x[0], layer, dense=True)
 
 
+@pytest.mark.slow
 def test_sums_beyond_float32_are_exact():
     # 400 x 99,999 operations a sample, an odd number that float32 cannot hold.
     layer = nn.Linear(401, 99_999, bias=False)

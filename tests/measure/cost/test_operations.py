@@ -98,6 +98,7 @@ def test_lenet_of_every_kind_of_stem(code):
     assert all(kinds[name] == "ac" for name in ("conv2", "linear", "readout"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernels", ["reference", "auto"])
 @pytest.mark.parametrize(
     ("name", "options"),

@@ -60,6 +60,7 @@ def test_panels_hold_the_values():
     assert np.array_equal(shown["spikes per pixel"][0], made.steps.sum(0)[0])
 
 
+@pytest.mark.slow
 def test_the_raster_marks_every_spike():
     made = encoded("delta", steps=6)
     (found,) = marks(code_figure(made))
@@ -109,6 +110,7 @@ def test_large_images_are_downsampled(channels):
     assert np.array_equal(shown["image"][0], expected)
 
 
+@pytest.mark.slow
 def test_several_codes_have_a_row_each_and_common_scales():
     codes = [encoded(name, steps=6) for name in ("direct", "temporal", "rate", "hybrid")]
     figure = codes_figure(codes)

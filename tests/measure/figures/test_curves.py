@@ -32,6 +32,7 @@ def inked(path) -> float:
     return float((np.asarray(Image.open(path).convert("L")) < 250).mean())
 
 
+@pytest.mark.slow
 def test_schedules_get_a_panel_for_each_kind(tmp_path):
     widths = {}
     for kinds in (1, 2, 3):
@@ -44,6 +45,7 @@ def test_schedules_get_a_panel_for_each_kind(tmp_path):
     assert widths[1] < widths[2] < widths[3]
 
 
+@pytest.mark.slow
 def test_schedules_of_a_network_can_be_drawn(tmp_path):
     path = tmp_path / "schedules.png"
     for options in ({}, {"neuron": "fixed"}, {"steps": 1, "coding": "temporal"}):
@@ -57,6 +59,7 @@ def test_schedules_of_a_network_can_be_drawn(tmp_path):
     assert os.listdir(tmp_path) == ["schedules.png"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "start"),
     [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF"), ("a", b"\x89PNG")],
@@ -72,6 +75,7 @@ def test_other_formats_are_refused(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "draw",
     [

@@ -31,6 +31,7 @@ def test_the_network_is_not_changed(name):
     assert all(module.training for module in model.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("coding", ["hybrid", "rate"])
 def test_rows_start_clean_and_do_not_depend_on_the_batch(name, coding):
@@ -62,6 +63,7 @@ def test_seeds_repeat_and_differ(name):
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "options"),
     [

@@ -26,6 +26,7 @@ def affine(model):
     return {n: m for n, m in model.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [8, 6, 4, 2])
 @pytest.mark.parametrize("name", ["lenet", "ms-resnet"])
 def test_quantized_weights_by_hand(bits, name):

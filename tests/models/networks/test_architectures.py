@@ -110,6 +110,7 @@ def test_adaptive_neurons_add_two_schedules_a_layer_and_the_scale():
         assert sum(p.numel() for p in model.parameters()) == fixed + 2 * 3 * layers + 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", list(coding_registry.builtin))
 @pytest.mark.parametrize("case", ["ms-resnet19", "sew-iand", "vgg11", "spikformer"])
 def test_every_code_trains_every_kind_of_network(case, coding):
@@ -120,6 +121,7 @@ def test_every_code_trains_every_kind_of_network(case, coding):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", SMALL)
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 16, 32)], ids=str)
 def test_other_shapes(case, shape):

@@ -204,6 +204,7 @@ def test_direct_code_runs_the_stem_on_one_step_only(name):
     assert seen == [6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", ["direct", "temporal", "hybrid", "delta"])
 @pytest.mark.parametrize("norm", ["folded", "per-step"])
 def test_fewer_steps_are_the_first_logits(coding, norm):

@@ -371,6 +371,7 @@ def test_neurons_by_name():
     assert caught.value.remedy == "did you mean 'adaptive'?"
 
 
+@pytest.mark.slow
 def test_a_deleted_network_is_freed_and_not_registered_with_snntorch():
     before = len(snntorch.SpikingNeuron.instances)
     model = create_model("mlp", in_shape=(1, 2, 2), classes=2, features=[3], steps=3)

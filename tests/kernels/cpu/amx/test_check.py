@@ -47,6 +47,7 @@ def writing(path):
     return child(code)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(isa.used() != "amx", reason="this process may not use AMX")
 def test_the_kernels_of_this_machine_pass():
     assert check.check() == check.Verdict(True)
@@ -69,6 +70,7 @@ def test_emulated_kernels_give_the_bits_of_the_real_ones(monkeypatch):
             assert np.array_equal(a, b), name
 
 
+@pytest.mark.slow
 def test_the_child_does_not_import_torch():
     code = f"import sys, {probe.__name__}; print('torch' in sys.modules)"
     assert subprocess.run(child(code), capture_output=True, text=True).stdout == "False\n"
