@@ -34,7 +34,7 @@ Source = OpenRun | SpikingNetwork | ExportSource | Path | str
 
 
 def train(
-    recipe: Recipe | Mapping[str, Any] | Path | str = "digits",
+    recipe: Recipe | Mapping[str, Any] | Path | str | None = None,
     *,
     out: Path | str | None = None,
     changes: Mapping[str, Any] | None = None,
@@ -45,7 +45,8 @@ def train(
     """Train a recipe and return its run.
 
     Args:
-        recipe: the name of a built-in recipe, a TOML file, its tables, or a checked recipe.
+        recipe: the name of a built-in recipe (`digits` by default), a TOML file, its tables, or a
+            checked recipe.
         out: the folder of the run, empty or missing; `runs/<name>-<time>` by default.
         changes: keys with their values, such as `{"train.epochs": 10, "train.seed": 1}`.
         resume: the folder of an interrupted run, which is trained to its end; without `recipe`,
@@ -62,8 +63,14 @@ def train(
     >>> run = train("digits", changes={"train.epochs": 1})  # doctest: +SKIP
     """
     if resume is not None:
+        if recipe is not None or out is not None or changes:
+            raise ConfigError(
+                "resume goes without recipe, out and changes",
+                why="a run is resumed in its own folder, with its own configuration",
+                remedy="leave them out, or train a new run without resume",
+            )
         return _resume(resume, observer, stop)
-    checked = _checked(recipe, changes or {})
+    checked = _checked("digits" if recipe is None else recipe, changes or {})
     run = create_run(out, checked.name)
     fit(checked, run, observer or SilentObserver(), stop=stop)
     return open_run(run)
@@ -131,8 +138,8 @@ def export_onnx(
         ConfigError: an option is not possible, or ONNX cannot express a layer exactly.
         VerificationError: the file computes something else; it is renamed `*.unverified`.
     """
-    found = _source(source, samples)
-    return export.export_onnx(found, path, samples=_samples(source, found, samples), **options)
+    found, chosen = _resolve(source, samples)
+    return export.export_onnx(found, path, samples=chosen, **options)
 
 
 def export_nir(
@@ -149,8 +156,8 @@ def export_nir(
         ConfigError: an option is not possible, or NIR cannot express a layer exactly.
         VerificationError: the file computes something else; it is renamed `*.unverified`.
     """
-    found = _source(source, samples)
-    return export.export_nir(found, path, samples=_samples(source, found, samples), **options)
+    found, chosen = _resolve(source, samples)
+    return export.export_nir(found, path, samples=chosen, **options)
 
 
 def verify(source: Source, path: Path | str, *, samples: Samples | int = SAMPLES) -> Any:
@@ -163,25 +170,25 @@ def verify(source: Source, path: Path | str, *, samples: Samples | int = SAMPLES
     Raises:
         DataError: the file is damaged, or not of this network.
     """
-    found = _source(source, samples)
-    chosen = _samples(source, found, samples)
-    assert chosen is not None
+    found, chosen = _resolve(source, samples)
+    if chosen is None:
+        raise ConfigError(
+            "verify needs samples",
+            why="a file and a network are compared on them",
+            remedy="leave samples out, or give their number or an asnn.exporters.Samples",
+        )
     return export.verify(found, Path(path), chosen)
 
 
-def _source(source: Source, samples: Samples | int | None) -> ExportSource:
-    if isinstance(source, ExportSource):
-        return source
+def _resolve(source: Source, samples: Samples | int | None) -> tuple[ExportSource, Samples | None]:
+    """Return what is exported, and the samples to verify it with; a folder is opened once."""
+    if not isinstance(source, ExportSource | SpikingNetwork):
+        run = source if isinstance(source, OpenRun) else open_run(source)
+        chosen = samples_of(run.data, "test", samples) if isinstance(samples, int) else samples
+        return source_of_run(run), chosen
     if isinstance(source, SpikingNetwork):
         by_hand = isinstance(samples, Samples) and not source.has_config
-        return source_of(source, in_shape=samples.images.shape[1:] if by_hand else None)
-    return source_of_run(source if isinstance(source, OpenRun) else open_run(source))
-
-
-def _samples(source: Source, found: ExportSource, samples: Samples | int | None) -> Samples | None:
-    if samples is None or isinstance(samples, Samples):
-        return samples
-    if isinstance(source, SpikingNetwork | ExportSource):
-        return random_samples(found.graph.in_shape, min(samples, NOISE_SAMPLES))
-    run = source if isinstance(source, OpenRun) else open_run(source)
-    return samples_of(run.data, "test", samples)
+        source = source_of(source, in_shape=samples.images.shape[1:] if by_hand else None)
+    if isinstance(samples, int):
+        samples = random_samples(source.graph.in_shape, min(samples, NOISE_SAMPLES))
+    return source, samples

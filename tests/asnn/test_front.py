@@ -146,3 +146,14 @@ def test_the_page_about_python_runs(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.endswith("None\n")
     for name in set(dir(asnn)) - {"__version__"}:
         assert f"`{name}" in text, f"the page does not name {name}"
+
+
+@pytest.mark.parametrize("more", [{"recipe": "digits"}, {"out": "x"}, {"changes": CHANGES}])
+def test_a_resumed_run_keeps_its_configuration(run, more):
+    with pytest.raises(ConfigError, match="resume goes without recipe, out and changes"):
+        asnn.train(resume=run.path, **more)
+
+
+def test_verifying_without_samples_is_refused(run, tmp_path):
+    with pytest.raises(ConfigError, match="verify needs samples"):
+        asnn.verify(run, tmp_path / "model.onnx", samples=None)
