@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..terminal import completion, console
+from ..terminal import completion, console, options
 
 if TYPE_CHECKING:
     from ...benchmarks.presets import Preset
@@ -80,9 +80,7 @@ def bench(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write the JSON to a file."),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object.")
-    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Measure training steps and inference of asnn and other libraries in interleaved rounds.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from ...core.errors import ConfigError
-from ..terminal import console
+from ..terminal import console, options
 
 PACKAGES = {
     "torch": "torch",
@@ -26,7 +26,7 @@ PACKAGES = {
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Check the installation: versions, devices, and problems with their remedies.
 

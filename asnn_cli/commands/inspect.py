@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ...core.units import size
-from ..terminal import completion, console
+from ..terminal import completion, console, options
 from ..terminal.tables import shorten
 
 MAX_NAME = 30  # characters in a table
@@ -27,9 +27,7 @@ def inspect_file(
             autocompletion=completion.runs,
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object.")
-    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Show the contents of a file or a run, and warn about what its readers may not support.
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..recipe_files import recipe_file, recipe_names
-from ..terminal import completion, console
+from ..terminal import completion, console, options
 
 recipes_app = typer.Typer(
     no_args_is_help=True,
@@ -29,7 +29,7 @@ def _text(path: Path) -> str:
 
 @recipes_app.command("list")
 def list_recipes(
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """List the built-in recipes.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..terminal import completion, console
+from ..terminal import completion, console, options
 
 if TYPE_CHECKING:
     from ...records.open_run import OpenRun
@@ -40,13 +40,7 @@ def report(
             show_default=f"RUN/{NAME}; of several, runs/{NAME}",
         ),
     ] = None,
-    split: Annotated[
-        str,
-        typer.Option(
-            help="test, validation or train.",
-            autocompletion=completion.one_of(*completion.SPLITS),
-        ),
-    ] = "test",
+    split: options.Split = "test",
     sample: Annotated[
         int | None,
         typer.Option(
@@ -55,35 +49,11 @@ def report(
             show_default="the first with a correct prediction",
         ),
     ] = None,
-    energy_table: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="Energy of operations: a built-in table, or a TOML file.",
-            show_default="45nm-fp32",
-            autocompletion=completion.energy_tables,
-        ),
-    ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            help="auto, cpu, cuda, cuda:N or mps.",
-            autocompletion=completion.one_of(*completion.DEVICES),
-        ),
-    ] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = BATCH_SIZE,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the data set's files.", show_default="as in training"),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="data.KEY=VALUE",
-            help="New location of the data, such as data.path=images.zip. Repeatable.",
-        ),
-    ] = None,
+    energy_table: options.EnergyTable = None,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = BATCH_SIZE,
+    data_dir: options.DataDir = None,
+    changes: options.DataChanges = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print path and main figures as one JSON object.")
     ] = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..terminal import completion, console
+from ..terminal import completion, console, options
 
 if TYPE_CHECKING:
     from ...learning import Recipe
@@ -41,14 +41,7 @@ def train(
         ),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same as --set train.seed=N.")] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, cpu, cuda, cuda:N or mps.",
-            show_default="auto",
-            autocompletion=completion.one_of(*completion.DEVICES),
-        ),
-    ] = None,
+    device: options.RecipeDevice = None,
     precision: Annotated[
         str | None,
         typer.Option(
@@ -57,10 +50,7 @@ def train(
             autocompletion=completion.one_of(*completion.PRECISIONS),
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the data set's files; missing ones are downloaded to it."),
-    ] = None,
+    data_dir: options.RecipeDataDir = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Resume an interrupted run: the given one, or the newest."),

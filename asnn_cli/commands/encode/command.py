@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ...terminal import completion, console
+from ...terminal import completion, console, options
 
 if TYPE_CHECKING:
     from ....measure.encoding import EncodedImages
@@ -110,9 +110,7 @@ def encode(
     decode: Annotated[
         bool, typer.Option("--decode", help="Decode the spikes and report the error.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object.")
-    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Encode images into spikes over T time steps.
 

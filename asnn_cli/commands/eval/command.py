@@ -7,50 +7,20 @@ from typing import Annotated, Any
 
 import typer
 
-from ...terminal import completion, console
+from ...terminal import completion, console, options
 
 
 def evaluate_run(
-    run: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="RUN",
-            help="Folder of a run.",
-            show_default="the newest",
-            autocompletion=completion.runs,
-        ),
-    ] = None,
-    split: Annotated[
-        str,
-        typer.Option(
-            help="test, validation or train.",
-            autocompletion=completion.one_of(*completion.SPLITS),
-        ),
-    ] = "test",
+    run: options.RunFolder = None,
+    split: options.Split = "test",
     steps: Annotated[
         int | None,
         typer.Option("--steps", help="Evaluate after this many steps only.", show_default="all"),
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            help="auto, cpu, cuda, cuda:N or mps.",
-            autocompletion=completion.one_of(*completion.DEVICES),
-        ),
-    ] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples at a time.")] = 256,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the data set's files.", show_default="as in training"),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="data.KEY=VALUE",
-            help="New location of the data, such as data.path=images.zip. Repeatable.",
-        ),
-    ] = None,
+    device: options.Device = "auto",
+    batch_size: options.BatchSize = 256,
+    data_dir: options.DataDir = None,
+    changes: options.DataChanges = None,
     schedule: Annotated[
         str,
         typer.Option(
@@ -68,15 +38,7 @@ def evaluate_run(
     energy: Annotated[
         bool, typer.Option("--energy", help="Count operations and estimate their energy.")
     ] = False,
-    energy_table: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="Energy of operations: 45nm-fp32, 45nm-int8, 45nm-fp32-memory, or a TOML file.",
-            show_default="45nm-fp32",
-            autocompletion=completion.energy_tables,
-        ),
-    ] = None,
+    energy_table: options.EnergyTable = None,
     ann: Annotated[
         Path | None,
         typer.Option(
@@ -113,9 +75,7 @@ def evaluate_run(
         bool,
         typer.Option("--latency", help="Time single images: eager, fused, in onnxruntime."),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object.")
-    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Evaluate a trained network: accuracy by step, confusion, spikes, learned schedules.
 

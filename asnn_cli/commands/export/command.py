@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...terminal import completion, console
+from ...terminal import completion, console, options
 from .options import (
     is_given,
     parse_shape,
@@ -22,15 +22,7 @@ NOISE_SAMPLES = 64
 
 def export(
     context: typer.Context,
-    run: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="RUN",
-            help="Folder of a run.",
-            show_default="the newest",
-            autocompletion=completion.runs,
-        ),
-    ] = None,
+    run: options.RunFolder = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -92,25 +84,9 @@ def export(
     samples: Annotated[
         int, typer.Option(min=1, help="Verify on at most this many samples of the split.")
     ] = 512,
-    split: Annotated[
-        str,
-        typer.Option(
-            help="test, validation or train.",
-            autocompletion=completion.one_of(*completion.SPLITS),
-        ),
-    ] = "test",
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the data set's files.", show_default="as in training"),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="data.KEY=VALUE",
-            help="New location of the data, such as data.path=images.zip. Repeatable.",
-        ),
-    ] = None,
+    split: options.Split = "test",
+    data_dir: options.DataDir = None,
+    changes: options.DataChanges = None,
     source: Annotated[
         str | None,
         typer.Option(
@@ -130,9 +106,7 @@ def export(
             metavar="FILE", help="--from: .npz (images, labels) or .npy.", show_default="noise"
         ),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object.")
-    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Export a trained network to ONNX or NIR, and verify that the file computes the same.
 

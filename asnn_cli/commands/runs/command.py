@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from ....records.sorting import ORDERS
-from ...terminal import completion, console
+from ...terminal import completion, console, options
 
 MAX_SHOWN = 20
 INTERRUPTED = 130
@@ -81,9 +81,7 @@ def list_runs(
     watch: Annotated[
         bool, typer.Option("--watch", help="Redraw the list every two seconds, until Ctrl-C.")
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print everything as one JSON object.")
-    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """List runs, newest first: best validation accuracy, accuracy by epoch, spike rate, settings.
 
@@ -141,9 +139,7 @@ def diff_runs(
     b: Annotated[
         Path, typer.Argument(metavar="B", help="Another.", autocompletion=completion.runs)
     ],
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as one JSON object.")
-    ] = False,
+    as_json: options.Json = False,
 ) -> None:
     """Compare two runs: configuration, environment and result.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...terminal import completion, console
+from ...terminal import completion, console, options
 from ...terminal.exits import FAILURE
 
 MAX_COMPARISONS_SHOWN = 12  # results.md has all
@@ -75,18 +75,8 @@ def sweep(
             show_default="runs/sweep-RECIPE-TIME",
         ),
     ] = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the data set's files; missing ones are downloaded to it."),
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            help="auto, cpu, cuda, cuda:N or mps.",
-            show_default="auto",
-            autocompletion=completion.one_of(*completion.DEVICES),
-        ),
-    ] = None,
+    data_dir: options.RecipeDataDir = None,
+    device: options.RecipeDevice = None,
     split: Annotated[
         str | None,
         typer.Option(
