@@ -56,7 +56,7 @@ lint: $(VENV)/installed-dev
 	@echo "== ruff and basedpyright"
 	@$(RUN)/ruff check .
 	@$(RUN)/ruff format --check .
-	@$(RUN)/basedpyright
+	@$(RUN)/python -m studies.types
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -187,8 +187,10 @@ def _resolve(source: Source, samples: Samples | int | None) -> tuple[ExportSourc
         chosen = samples_of(run.data, "test", samples) if isinstance(samples, int) else samples
         return source_of_run(run), chosen
     if isinstance(source, SpikingNetwork):
-        by_hand = isinstance(samples, Samples) and not source.has_config
-        source = source_of(source, in_shape=samples.images.shape[1:] if by_hand else None)
+        shape = None
+        if isinstance(samples, Samples) and not source.has_config:  # a network built by hand
+            shape = samples.images.shape[1:]
+        source = source_of(source, in_shape=shape)
     if isinstance(samples, int):
         samples = random_samples(source.graph.in_shape, min(samples, NOISE_SAMPLES))
     return source, samples
