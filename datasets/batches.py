@@ -18,30 +18,31 @@ from .transforms.mixing import Targets
 class Batches:
     """Yields `(x, targets)`: float32 images `[B, C, H, W]` in [0, 1] and their targets.
 
-    The order, and one seed per batch for its augmentation, are drawn from `generator` at the start
-    of the iteration. So an epoch resumed at batch `start`, with the generator state of the
-    beginning of that epoch, yields the same batches as without the interruption.
+    At the start of the iteration, `generator` draws the order of the samples and one augmentation
+    seed per batch. An epoch that is resumed at batch `start`, with the generator in the state that
+    it had when the epoch began, therefore yields the same batches as an uninterrupted epoch.
 
     Args:
         split: the samples.
         batch_size: samples per batch; the last batch may be smaller.
-        full_scale: the uint8 value of 1.0.
+        full_scale: the uint8 value that becomes 1.0.
         device: the device of the batches.
-        shuffle: a new order each epoch; drops a last batch of one sample, which batch norm cannot
+        shuffle: use a random order, and drop a last batch of one sample, which batch norm cannot
             train on, unless it is the only batch.
-        generator: on the CPU; torch's global generator by default.
-        augment: augmentation of the images.
+        generator: a generator on the CPU; by default torch's global generator.
+        augment: augmentation of the images; None for none.
         epoch: counted from 0, for augmentation that depends on it.
         workers: processes that decode lazy images; 0 decodes in this process.
         start: the number of batches to skip without loading them.
-        part: (rank, world size): yield only the share of this process of each batch, in sizes that
-            differ by at most one. With `shuffle`, drops a last batch with less than two samples
-            per process, unless it is the only batch.
+        part: (rank, world size): yield only this process's share of each batch; the sizes of the
+            shares differ by at most one. With `shuffle`, a last batch with fewer than two samples
+            per process is dropped, unless it is the only batch.
 
     Raises:
-        ConfigError: `batch_size` is not positive, `start` or `workers` is negative, or a batch
-            has less than one sample (two in training) per process.
+        ConfigError: `batch_size` is not positive, `start` or `workers` is negative, or with
+            several processes a batch has fewer than one sample (two with `shuffle`) per process.
         DataError: a lazy image cannot be decoded.
+        AsnnError: a worker process has failed.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Batches:
                 + (", for batch norm" if shuffle else ""),
                 remedy="use larger batches or more samples, or start fewer processes",
             )
-        # A tensor, because CUDA divides by a Python number through its reciprocal, inexactly.
+        # A tensor: CUDA would multiply by the rounded reciprocal of a Python number.
         self.full_scale = torch.tensor(full_scale, dtype=torch.float32, device=self.device)
 
     def __len__(self) -> int:
@@ -101,7 +102,7 @@ class Batches:
         if self.augment is not None:
             seeds = torch.randint(2**62, (count,), generator=self.generator).tolist()
         shares = [index.tensor_split(self.processes)[self.rank] for index in chosen[self.start :]]
-        # Rank 0 draws what a single process draws, the other ranks other numbers.
+        # Rank 0 has the seeds of a single process; the other ranks have different seeds.
         seeds = [seed + self.rank for seed in seeds[self.start :]]
         indices = tuple(shares)
         for index, images, seed in zip(indices, self._images(indices), seeds, strict=True):
@@ -121,7 +122,7 @@ class Batches:
         return full + (rest > 0)
 
     def sample_indices(self) -> Tensor:
-        """Return the indices in the split of this process's samples, without shuffling."""
+        """Return the indices of this process's samples in the split, in unshuffled order."""
         batches = torch.arange(len(self.split)).split(self.batch_size)[self.start :]
         return torch.cat([batch.tensor_split(self.processes)[self.rank] for batch in batches])
 
@@ -143,9 +144,9 @@ class Batches:
 
 
 class _Samples:
-    """Lazy images with the interface of a DataLoader's data set, one batch per access.
+    """Lazy images as a data set for a DataLoader, read one batch at a time.
 
-    An error is returned as a value: a DataLoader re-raises one from a worker without its fields.
+    An error is returned, not raised: a DataLoader re-raises a worker's error without its fields.
     """
 
     def __init__(self, images: LazyImages) -> None:
@@ -156,7 +157,7 @@ class _Samples:
 
     def __getitems__(self, indices: list[int]) -> Tensor | DataError:
         try:
-            # A process's share of the last batch may be empty.
+            # This process's share of the last batch may be empty; image 0 then gives the shape.
             return torch.stack([self.images[index] for index in indices or [0]])[: len(indices)]
         except DataError as error:
             return error
@@ -170,8 +171,8 @@ def _identity(batch: Any) -> Any:
 def _blocked_signals() -> Iterator[None]:
     """Block SIGINT, SIGTERM and SIGHUP, so that workers started in the block ignore them.
 
-    A signal to the process group, as from `timeout` or a service manager, would end the workers
-    before the training has finished its step. They end with the training.
+    Otherwise a signal to the process group, as from `timeout` or a service manager, would end the
+    workers before the training has finished its step. The workers end with the training.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield
@@ -191,7 +192,7 @@ def _decoded(images: LazyImages, indices: tuple[Tensor, ...], workers: int) -> I
         batch_sampler=[index.tolist() for index in indices],
         num_workers=workers,
         collate_fn=_identity,
-        # Otherwise each epoch would draw a number from the global generator.
+        # Without it, each epoch would draw a number from the global generator.
         generator=torch.Generator(),
     )
     decoded: Any = None
@@ -211,6 +212,6 @@ def _decoded(images: LazyImages, indices: tuple[Tensor, ...], workers: int) -> I
             remedy="lower train.workers, or raise the limits of memory and open files",
         ) from error
     finally:
-        # A traceback may keep this frame and with it the iterator, whose workers ignore SIGTERM:
-        # at its exit the process would wait for them for ever.
+        # Drop the iterator, so that its workers end even if a traceback keeps this frame alive.
+        # They ignore SIGTERM, so the process would otherwise wait for them forever at its exit.
         decoded = None

@@ -1,4 +1,4 @@
-"""Exports: write a network to a file, and verify that the file computes the same."""
+"""Exports a network to a file, and verifies that the file computes the same as the network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .source import ExportSource, Samples
 from .verification.compare import Report, checks_of_nir, checks_of_onnx, compare
 from .verification.simulators import MAX_NODES, SIMULATORS
 
-# An exporter of another package is called like these, with a source, a path and `samples`.
+# An exporter from another package has the same signature: a source, a path and `samples`.
 exporter_registry = Registry(
     "exporters",
     {"onnx": "exporters.export:export_onnx", "nir": "exporters.export:export_nir"},
@@ -48,10 +48,10 @@ class Exported:
     """The result of an export.
 
     Attributes:
-        files: paths with their sizes in bytes.
-        report: of the verification; None without one.
-        parity: path of the report.
-        notes: for the user, one line each.
+        files: the written paths with their sizes in bytes.
+        report: the verification report; None if the file was not verified.
+        parity: path of the report, `parity.json`; None without a report.
+        notes: remarks for the user, one line each.
     """
 
     files: dict[Path, int]
@@ -77,14 +77,14 @@ def export_onnx(
         path: a `.onnx` file, or a folder.
         samples: to verify with; None writes without verification, which the metadata records.
         form: `sequence`, `stream` (two files) or `scan`.
-        input: `image` with the encoder inside, or `spikes`: encoded steps.
+        input: `image`, with the encoder in the file, or `spikes`, the encoded steps.
         opset: version of ONNX's operators, 17 to 25.
         weights: `fp32`, `fp16` or `int8`; a file with rounded weights is compared with the network
             of the same rounded weights, and the change from fp32 is reported.
 
     Raises:
-        ConfigError: an option is unknown, or the network has no form in ONNX.
-        VerificationError: the file computes something else; it is renamed `*.unverified`.
+        ConfigError: an option is unknown, or the network cannot be written to ONNX.
+        VerificationError: the file computes something else; it keeps the name `*.unverified`.
     """
     for kind, name, known in (("form", form, FORMS), ("input", input, INPUTS)):
         if name not in known:
@@ -152,14 +152,17 @@ def export_nir(
         source: the network.
         path: a `.nir` file, or a folder.
         samples: to verify with; None writes without verification, which the metadata records.
-        form: `pure` and `portable` unroll time in space, exactly; `lif` has one LIF neuron a layer.
-        compat: `1.0.4`: for readers of that version.
+        form: `pure` and `portable` unroll time into channels, exactly; `lif` has one LIF node per
+            layer.
+        compat: `1.0.4` writes a file that nir 1.0.4 can read; None for the installed version.
         target: an importer that must run the file exactly.
-        approximate: replace schedules and resets that `lif` cannot express; the loss is reported.
+        approximate: replace schedules and resets that `lif` cannot express; the report compares
+            the result with the original network.
 
     Raises:
-        ConfigError: an option is unknown, or the network has no exact form of that kind.
-        VerificationError: the file computes something else; it is renamed `*.unverified`.
+        ConfigError: an option is unknown, the network has no exact form of that kind, or `target`
+            would not run the file exactly.
+        VerificationError: the file computes something else; it keeps the name `*.unverified`.
     """
     if form not in NIR_FORMS:
         raise unknown("--form of nir", form, list(NIR_FORMS))
@@ -220,17 +223,18 @@ def verify_nir(
     target: str | None = None,
     trusted: bool = False,
 ) -> Report:
-    """Compare a NIR file with the network: in our interpreter and in every installed simulator.
+    """Compare a NIR file with the network, in our interpreter and in installed simulators.
 
-    Simulators are left out for graphs of more than `MAX_NODES` nodes, which they import slowly.
+    Simulators that would not run the file exactly are left out. So are all but `target` for graphs
+    of more than `MAX_NODES` nodes, which they import slowly.
 
     Args:
         source: the network, with the graph that the file is compared with.
         path: the file.
         samples: to compare on.
-        form: of the file.
-        original: the graph before an approximation.
-        target: a simulator to run however large the graph is.
+        form: the form of the file.
+        original: the graph before an approximation; None if the file is exact.
+        target: a simulator to run even if the graph is large.
         trusted: whether this process has just written the file.
 
     Raises:
@@ -247,7 +251,7 @@ def verify_nir(
 
 
 def _is_run(name: str, graph: nir.NIRGraph, target: str | None) -> bool:
-    """Return whether to run a graph in a simulator that is installed and would be exact."""
+    """Return whether a simulator runs a graph of this size; the target always runs it."""
     return name == target or len(graph.nodes) <= MAX_NODES
 
 
@@ -256,7 +260,7 @@ def verify(source: ExportSource, path: Path | str, samples: Samples) -> Report:
 
     Args:
         source: the network.
-        path: an `.onnx` or `.nir` file of asnn; for a stream, either of its two files.
+        path: an `.onnx` or `.nir` file that asnn wrote; for a stream, either of its two files.
         samples: to compare on.
 
     Raises:
@@ -306,7 +310,7 @@ def _text(item: Any) -> str:
 
 
 def _with_note(graph: Graph, samples: Samples | None, paths: ExportPaths) -> Graph:
-    """Return the graph with metadata that point to the verification report."""
+    """Return the graph with metadata that name the verification report, or say there is none."""
     note = "skipped" if samples is None else f"see {paths.parity.name} beside this file"
     return replace(graph, about={**graph.about, "verification": note})
 
@@ -331,7 +335,7 @@ def _metadata(graph: Graph, form: str, approximates: bool) -> dict[str, object]:
 
 
 def _write_golden(path: Path, source: ExportSource, samples: Samples, form: str) -> None:
-    """Write inputs and expected outputs, computed from the graph and not from the file."""
+    """Write inputs, and expected outputs that are computed from the graph, not from the file."""
     code = source.encode(samples.images[:GOLDEN_SAMPLES])
     logits = run(source.graph, code).logits
     if form == "lif":
@@ -348,7 +352,7 @@ def _finish(
     report: Report | None,
     notes: list[str],
 ) -> Exported:
-    """Write the report; give the files their names unless the verification failed."""
+    """Write the report; give the files their final names unless the verification failed."""
     final = {path: path.with_suffix("") for path in files.values()}
     sizes = {name: path.stat().st_size for path, name in final.items()}
     if report is None:
@@ -360,7 +364,7 @@ def _finish(
         content |= report.as_dict()
         write_json(paths.parity, content)
         if report.fault is not None:
-            paths.clear(())  # an earlier export would look like this one
+            paths.clear(())  # files of an earlier export would pass for this one
             error = VerificationError(
                 f"the {options['format'].upper()} file does not compute what the network does",
                 why=report.fault,

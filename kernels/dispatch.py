@@ -1,4 +1,4 @@
-"""Which kernels compute, and whether as registered operators: decided here and nowhere else."""
+"""Which backend serves a device and dtype, and when torch must see registered operators."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def _constant(function: _Function) -> _Function:
-    """Let torch.compile call a function while it traces, and take the result as a constant.
+    """Let torch.compile call a function while it traces, and treat the result as a constant.
 
-    This is `torch.compiler.assume_constant_result` without its import of torch._dynamo, which takes
-    longer than all other imports.
+    This does what `torch.compiler.assume_constant_result` does, without importing torch._dynamo,
+    which takes longer than all other imports.
     """
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]
     return function
@@ -48,16 +48,16 @@ def missing_backend(device: str, dtype: torch.dtype) -> str | None:
 
 
 def backend(device: str) -> Any:
-    """Return the backend for a device; numba or triton are imported here, at the first use."""
+    """Return the backend of a device; the first call imports numba or triton."""
     return import_module(f".{device}.backend", __package__)
 
 
 def is_traced(x: Tensor) -> bool:
-    """Return whether operators on `x` are recorded or replaced, and not only computed.
+    """Return whether torch records or replaces operators on `x`, rather than only computing them.
 
-    So it is while torch compiles, exports or traces, for fake tensors and other subclasses, and
-    under dispatch modes. All of them see registered operators, and not what a kernel reads through
-    a pointer.
+    This is true while torch compiles, exports or traces, for fake tensors and other subclasses,
+    and under dispatch modes. All of these see registered operators, but not what a kernel reads
+    through a pointer.
     """
     return (
         torch.compiler.is_compiling()
@@ -68,9 +68,9 @@ def is_traced(x: Tensor) -> bool:
 
 
 def needs_aten() -> bool:
-    """Return whether the graph that torch records may hold torch's own operators only.
+    """Return whether torch records a graph that may hold only torch's own operators.
 
-    So it is for `torch.jit.trace`, whose graphs run without asnn, and for the ONNX exporters.
+    This is true for `torch.jit.trace`, whose graphs run without asnn, and for ONNX export.
     """
     return torch.jit.is_tracing() or (  # type: ignore[attr-defined]
         torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export()
@@ -104,7 +104,7 @@ def _unusable(device: str) -> str | None:
             minimum = ".".join(str(part) for part in MIN_VERSIONS[package])
             return f"{package} {found} is too old, {minimum} is needed"
         backend(device)
-    except ConfigError:  # of ASNN_CPU_ISA
+    except ConfigError:  # ASNN_CPU_ISA has an invalid value
         raise
     except Exception as error:  # a broken installation may raise anything at its import
         return f"{package} does not work here ({type(error).__name__}: {error})"

@@ -1,4 +1,4 @@
-"""A training from a recipe to a run directory, top to bottom; `epoch.py` trains one epoch."""
+"""Trains a recipe and writes its run directory; `epoch.py` trains one epoch."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ def train(
     processes: Processes = ALONE,
     data: DataSet | None = None,
 ) -> dict[str, Any] | None:
-    """Train a recipe and write its run directory; return the summary.
+    """Train a recipe and write its run directory; return the summary, or None if stopped.
 
     The best weights are chosen on validation data; the test split is not used. With
-    `train.teacher = "ann"` the ANN counterpart is trained first, in `teacher/` of the run.
+    `train.teacher = "ann"`, the ANN counterpart is trained first, in the run's folder `teacher/`.
 
     Args:
         recipe: a checked recipe.
         run: an empty run directory, or with `resume` that of an interrupted training.
         observer: called as the training proceeds.
-        resume: start from the newest checkpoint.
-        stop: called after each step, and in validation; when it returns true, a checkpoint is
-            written and None returned.
-        processes: the rank of this process and their number; the first writes files.
-        data: of the recipe, if already loaded.
+        resume: start from the newest checkpoint, or from the beginning if there is none.
+        stop: called after each batch, in training and in validation; once it returns true, the
+            training ends after the current step, writes a checkpoint and returns None.
+        processes: the rank of this process and the number of processes; rank 0 writes files.
+        data: the data set of the recipe, if it is already loaded.
 
     Raises:
         ConfigError: with `resume`, the recipe is not that of the run.
@@ -87,10 +87,10 @@ def train(
 def _train_epochs(
     training: Training, observer: Observer, stop: Callable[[], bool]
 ) -> dict[str, Any]:
-    """Train the current epoch and all after it; return the summary.
+    """Train the current and all later epochs; return the summary.
 
     Raises:
-        Stopped: `stop` returned true, and a checkpoint is written.
+        Stopped: `stop` returned true; a checkpoint has been written.
     """
     recipe, run, progress = training.recipe, training.run, training.progress
 

@@ -26,12 +26,12 @@ class Evaluation:
 
     Attributes:
         samples: number of samples N.
-        accuracy: share of correct predictions, by the mean of the logits over all steps.
-        loss: cross-entropy of that mean.
+        accuracy: share of correct predictions; the mean of the logits over all steps predicts.
+        loss: cross-entropy of that mean, averaged over samples.
         accuracy_per_step: accuracy of the mean over the steps 1..t, for each t.
         confusion: `[classes][classes]`, counts by true class (row) and prediction (column).
         spike_rate: spikes per neuron, sample and step.
-        spike_rates: the same for each layer and step.
+        spike_rates: spikes per neuron and sample, for each layer and step.
         spikes_per_sample: number of spikes per sample, over all layers and steps.
         samples_per_second: throughput, including data loading.
         calibration_error: expected calibration error, see `calibration`.
@@ -53,7 +53,7 @@ class Evaluation:
     counts: Counts | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, without those of each sample."""
+        """Return plain values for JSON, without `outcomes` and `counts`."""
         omitted = ("outcomes", "counts")
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in omitted}
 
@@ -73,22 +73,22 @@ def evaluate(
     part: tuple[int, int] = (0, 1),
     count: bool = False,
 ) -> Evaluation:
-    """Return the evaluation of a network on a split, computed by its `frozen()` form.
+    """Evaluate a network on a split; the copy that `model.frozen()` returns computes it.
 
-    A random code draws the same numbers each time. The state of the random generators is restored
-    afterwards; the network is not changed.
+    A random code draws the same numbers in each evaluation. The state of the random generators is
+    restored afterwards; the network is not changed.
 
     Args:
         model: network on `device`.
         split: samples and labels.
         classes: number of classes.
-        full_scale: the stored value that stands for 1.
+        full_scale: the uint8 value that becomes 1.0.
         batch_size: samples per batch.
-        device: of the network.
-        steps: use only the first steps.
+        device: the device of the network.
+        steps: number of leading steps to use; all by default.
         workers: processes that load samples from disk.
         each_batch: called before each batch; an exception from it ends the evaluation.
-        part: rank and number of processes that share the samples; they exchange their counts by
+        part: (rank, world size) of the processes that share the samples; they exchange results by
             torch.distributed, so that each returns the evaluation of the whole split.
         count: also count operations.
 
@@ -116,7 +116,7 @@ def evaluate(
         torch.manual_seed(0)
         for x, targets in batches:
             each_batch()
-            if len(x) == 0:  # the last batch has fewer samples than there are processes
+            if len(x) == 0:  # a last batch with fewer samples than processes
                 continue
             logits = network(x, steps)
             mean_logits = running_mean(logits.float())
@@ -163,7 +163,7 @@ class _Gather:
     """Concatenates the samples of all processes, in the order of the split.
 
     Args:
-        indices: of the samples of this process in the split.
+        indices: the indices of this process's samples in the split.
     """
 
     def __init__(self, indices: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""A layer of spiking neurons, and the choice of its kernels."""
+"""`SpikingLayer`: norm, neuron and pool, computed by the fused or the reference kernels."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from .time import over_time
 class SpikingLayer(nn.Module):
     """Batch norm, neuron over all steps, optional pooling: `[T, B, C, ...] -> [T, B, C, ...]`.
 
-    The fused kernels compute it in one pass where they support it, and its modules elsewhere.
+    The fused kernels compute the layer in one pass if they support it; otherwise its modules run
+    one after the other.
 
     Args:
-        norm: of time-major tensors; None for no norm.
+        norm: batch norm of `[T, B, C, ...]`; None for no norm.
         neuron: `[T, B, C, ...] -> [T, B, C, ...]`.
-        pool: layer of `[B, C, H, W]`.
+        pool: pooling of `[B, C, H, W]`, applied to each step; None for no pooling.
 
     Attributes:
         kernels: which kernels to use; `use_kernels` sets it for all layers of a network.
         used: the kernels of the last call; None before the first call.
-        spike_observers: called after each forward pass with the number of spikes at each step
-            `[T]` (float64) and the number of neurons times samples.
+        spike_observers: called in each forward pass with the number of spikes at each step `[T]`
+            (float64), before pooling, and the number of neurons times the number of samples.
     """
 
     def __init__(
@@ -68,9 +69,9 @@ class SpikingLayer(nn.Module):
         return spikes if self.pool is None else over_time(self.pool, spikes)
 
     def freeze(self) -> None:
-        """Cache, from the next call without gradients on, everything that depends on weights only.
+        """Cache everything that depends on the weights only, from the next call without gradients.
 
-        A layer cannot be unfrozen.
+        The weights must not change afterwards: a layer cannot be unfrozen.
         """
         self._freezes = True
 
@@ -113,15 +114,15 @@ class SpikingLayer(nn.Module):
 
 
 def use_kernels(model: nn.Module, kernels: str) -> None:
-    """Choose the kernels of all spiking layers of a network, and of its convolutions of spikes.
+    """Set the kernels of a network: spiking layers, their convolutions and residual blocks.
 
-    - `auto`: fused where they support the layer, the reference elsewhere;
-    - `fused`: fused, and an error where they do not support the layer (an empty batch, and the
-      single value that a norm refuses, always take the reference);
+    - `auto`: the fused kernels for layers that they support, the reference for all others;
+    - `fused`: the fused kernels, and an error from a spiking layer that they do not support; an
+      empty batch, and a single value that a norm refuses, still use the reference;
     - `reference`: plain torch, on every device, in every dtype.
 
     Raises:
-        ConfigError: the choice is none of these.
+        ConfigError: `kernels` is none of these.
     """
     if kernels not in ("auto", "reference", "fused"):
         raise unknown("kernels", kernels, ["auto", "reference", "fused"])
@@ -131,6 +132,6 @@ def use_kernels(model: nn.Module, kernels: str) -> None:
 
 
 def used_kernels(model: nn.Module) -> str | None:
-    """Return the kernels of the last call: `fused`, `reference`, `mixed`; None before any call."""
+    """Return the kernels of the last call: `fused`, `reference` or `mixed`; None before it."""
     used = {module.used for module in model.modules() if isinstance(module, SpikingLayer)}
     return used.pop() if len(used) == 1 else "mixed" if used else None

@@ -10,7 +10,7 @@ import typer
 from ...terminal import completion, console, options
 from ...terminal.exits import FAILURE
 
-MAX_COMPARISONS_SHOWN = 12  # results.md has all
+MAX_COMPARISONS_SHOWN = 12  # results.md shows all of them
 
 
 def sweep(
@@ -28,7 +28,7 @@ def sweep(
         typer.Option(
             "--grid",
             metavar="KEY=VALUE,VALUE...",
-            help="Vary a key; 'KEY=A,B;OTHER=C,D' varies keys together. Repeatable: the product.",
+            help="Vary a key; 'KEY=A,B;OTHER=C,D' varies keys together. Repeat for a product grid.",
         ),
     ] = None,
     changes: Annotated[
@@ -44,8 +44,8 @@ def sweep(
         typer.Option(
             "--search",
             metavar="KEY=LOW..HIGH[:log]",
-            help="Instead of --grid: search the value with the best validation accuracy, "
-            "or among choices, KEY=A,B. Needs asnn[search]. Repeatable.",
+            help="Instead of --grid: search a range, or choices KEY=A,B, for the best validation "
+            "accuracy. Needs asnn[search]. Repeatable.",
         ),
     ] = None,
     trials: Annotated[
@@ -105,9 +105,9 @@ def sweep(
 ) -> None:
     """Train a grid of settings over several seeds, and compare them.
 
-    Each member is a run in the sweep's folder, trained and evaluated in its own process. --resume
-    continues a stopped sweep, and writes the results of a finished one again: results.json and
-    results.md.
+    Each member is a run in the sweep's folder, trained and evaluated in its own process. The
+    results are results.json, results.md and, of a grid, results.png. --resume trains the members
+    that a stopped sweep lacks; for a finished sweep it only writes the results again.
 
     Examples:
 
