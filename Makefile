@@ -13,7 +13,7 @@ WORKERS = OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses $(JOBS) --dis
 help:
 	@echo "make demo    install, train the digits recipe, evaluate, export, encode a sample"
 	@echo "make test    install, run the whole test suite with coverage"
-	@echo "make quick   install, run the tests that take no more than a few seconds each"
+	@echo "make quick   install, run all tests but the slow ones"
 	@echo "make lint    ruff and type checks"
 	@echo "make clean   remove the environment and caches; runs stay"
 

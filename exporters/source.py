@@ -72,7 +72,7 @@ def source_of(
         ConfigError: the graph has no node for a layer, or the shape of the input is unknown.
     """
     model = copy.deepcopy(model).cpu().float().eval()
-    use_kernels(model, "reference")  # which the fused kernels are compared with as well
+    use_kernels(model, "reference")
     spikes: dict[str, Tensor] = {}
     for name, layer in model.body.named_modules():
         if isinstance(layer, SpikingLayer):

@@ -22,7 +22,7 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
     They depend on recipe and data alone; times are in `epoch_times`.
 
     Args:
-        each_batch: called after each batch of validation data; an exception ends the validation.
+        each_batch: called before each batch of validation data; an exception ends the validation.
     """
     progress, settings = training.progress, training.recipe.train
     # Batch norm statistics differ between processes; those of the first are saved.

@@ -93,7 +93,7 @@ class SpikingLayer(nn.Module):
             return "kernels are 'reference'"
         values = x[0].numel() // max(x.shape[2], 1) if x.dim() > 2 and len(x) else 0
         if values == 0 or (values == 1 and self.training and self.norm is not None):
-            return "no value, or a single one, has no statistics"  # the norm raises the error
+            return "a batch norm needs two values or more"
         how = fusible(x, self.norm, self.neuron, self.pool)
         if isinstance(how, str):
             if self.kernels == "fused":

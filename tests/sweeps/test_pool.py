@@ -106,6 +106,7 @@ def test_failure_does_not_stop_other_members(run):
     assert "m3" not in failures
 
 
+@pytest.mark.slow
 def test_stop_signals_running_members_and_starts_no_other(run, tmp_path):
     begin = time.monotonic()
     failures, observer = run("waits", "waits", "fine", stop=lambda: time.monotonic() > begin + 1)

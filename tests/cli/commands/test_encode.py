@@ -182,6 +182,7 @@ def test_each_code_gets_the_options_that_it_knows(cli, picture):
     assert Path("p.svg").read_text().startswith("<?xml")
 
 
+@pytest.mark.slow
 def test_the_first_image_of_stdin_and_of_a_data_set_is_compared(cli, monkeypatch):
     content = io.BytesIO(npy(np.stack([PIXELS[None], PIXELS[None] // 2])))
     stdin = io.TextIOWrapper(content)

@@ -40,6 +40,7 @@ def test_only_a_black_rectangle_changes(count, channels, height, width, seed):
     assert all(h * w == pixels for h, w, pixels in boxes(masks))
 
 
+@pytest.mark.slow
 def test_areas_ratios_and_positions_are_those_of_the_paper():
     height = width = 64
     found = erase(torch.ones(3000, 1, height, width), 1.0, seeded())

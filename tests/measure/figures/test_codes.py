@@ -91,6 +91,7 @@ def test_many_steps_are_evenly_spaced():
     assert {t for t, _ in marks(figure)[0].tolist()} == set(range(1, 47))  # the raster shows all
 
 
+@pytest.mark.slow
 def test_rasters_have_a_limit():
     """A mark for each of a million spikes would make a large, unreadable file."""
     everywhere = create_coding("rate", steps=1000)

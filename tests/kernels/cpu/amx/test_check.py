@@ -53,6 +53,7 @@ def test_the_kernels_of_this_machine_pass():
     assert check.check() == check.Verdict(True)
 
 
+@pytest.mark.slow
 def test_emulated_kernels_pass(monkeypatch):
     emulate(monkeypatch)
     content = b"".join(probe.to_bytes(probe.compute(case)) for case in probe.cases())

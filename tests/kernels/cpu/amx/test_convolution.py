@@ -123,11 +123,13 @@ def test_numbers_of_images(number, stride):
     assert_same_function(x=x, weight=drawn(16, 16, 3, 3), prefix=prefix, stride=stride)
 
 
+@pytest.mark.slow
 @strides
 def test_a_block_that_is_packed_in_chunks(stride):
     assert_same_function(x=spikes(9, 256, 20, 20), weight=drawn(16, 256, 3, 3), stride=stride)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(data=st.data())
 def test_any_shape(data):
@@ -232,6 +234,7 @@ def test_without_gradients_nothing_is_kept():
     assert torch.equal(found, by_tiles(spikes(4, 16, 6, 6), drawn(32, 16, 3, 3)))
 
 
+@pytest.mark.slow
 @strides
 def test_a_frozen_layer(stride):
     """It may keep its packed weights."""
