@@ -1,0 +1,131 @@
+"""The arrays of an HDF5 file in one of two layouts; runs in the child process alone.
+
+SHD and SSC: `spikes/times` and `spikes/units`, arrays of arrays; `labels`; `extra/keys`.
+DSEC: `events/t`, `x`, `y`, `p`; `t_offset`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import numpy as np
+from h5py import h5z  # pyright: ignore[reportAttributeAccessIssue]
+
+from ...hdf5_scan import FILTERS
+
+BLOSC = 32001  # of DSEC; the HDF5 library loads it from HDF5_PLUGIN_PATH where it is installed
+ROWS = 256  # of arrays of arrays, read at once
+MAX_NAMES = 100_000
+
+
+def read(path: str, budget: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Return the arrays of the layout that the file has, and its name.
+
+    Raises:
+        ValueError: it has neither, or a dataset is no plain array in this file.
+        Exception: of the HDF5 library, which documents no list of them.
+    """
+    with h5py.File(path, "r") as file:
+        names = sorted(file)[:20]
+        if "spikes" in names:
+            return _spikes(file, budget)
+        if "events" in names:
+            return _events(file, budget)
+        shown = ", ".join(names) or "nothing"
+        raise ValueError(f"it has neither `spikes` (SHD) nor `events` (DSEC), but {shown}")
+
+
+def _events(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    datasets = [_dataset(file, f"events/{name}") for name in "txyp"]
+    if sum(len(each) * each.dtype.itemsize for each in datasets) > budget:
+        raise ValueError("its events are too many for a file of this size")
+    arrays = {
+        name: _plain(each[()], each.name) for name, each in zip("txyp", datasets, strict=True)
+    }
+    if "t_offset" in file:
+        arrays["t_offset"] = _plain(_dataset(file, "t_offset", 0)[()], "t_offset")
+    return arrays, {"layout": "DSEC"}
+
+
+def _spikes(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    arrays = {}
+    for name in ("times", "units"):
+        dataset = _dataset(file, f"spikes/{name}")
+        arrays[name], arrays[f"{name}_offsets"], used = _ragged(dataset, budget)
+        budget -= used
+    notes: dict[str, Any] = {"layout": "SHD"}
+    if "labels" in file:
+        labels = _dataset(file, "labels")
+        if len(labels) > len(arrays["times_offsets"]):
+            raise ValueError("it has more labels than recordings")
+        arrays["labels"] = _plain(labels[()], "labels")
+    if "extra" in file and "keys" in file["extra"]:  # pyright: ignore[reportOperatorIssue]
+        keys = _dataset(file, "extra/keys")
+        if len(keys) > MAX_NAMES or h5py.check_string_dtype(keys.dtype) is None:
+            raise ValueError("extra/keys is no list of names of classes")
+        notes["keys"] = [str(key) for key in np.asarray(keys.asstr()[()])]
+    return arrays, notes
+
+
+def _ragged(dataset: h5py.Dataset, budget: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the arrays of a dataset one after another, their offsets, and their bytes.
+
+    Rows may share their values in the file, so what they need together is counted as it is read.
+    """
+    inner = h5py.check_vlen_dtype(dataset.dtype)
+    if inner is None:
+        raise ValueError(f"{dataset.name} is no array of arrays, but {dataset.dtype}")
+    used = 16 * len(dataset)
+    if used > budget:
+        raise ValueError(f"{dataset.name} has too many rows for a file of this size")
+    rows: list[np.ndarray] = []
+    for start in range(0, len(dataset), ROWS):
+        part = dataset[start : start + ROWS]
+        rows.extend(part)
+        used += sum(row.nbytes for row in part)
+        if used > budget:
+            raise ValueError(f"{dataset.name} is too large for a file of this size")
+    lengths = [len(row) for row in rows]
+    values = np.concatenate(rows) if rows else np.zeros(0, inner)
+    return _plain(values, dataset.name), np.cumsum([0, *lengths], dtype=np.int64), used
+
+
+def _dataset(file: h5py.File, path: str, dimensions: int = 1) -> h5py.Dataset:
+    """Return a dataset, by hard links alone, whose values lie in this file."""
+    group, *parents = file, *path.split("/")
+    for name in parents:
+        if not isinstance(group, h5py.Group) or name not in group:
+            raise ValueError(f"it has no {path}")
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{path} is a link to elsewhere")
+        group = group[name]
+    if not isinstance(group, h5py.Dataset) or group.shape is None:
+        raise ValueError(f"{path} is no dataset")
+    if group.is_virtual or group.external:
+        raise ValueError(f"{path} keeps its values in other files")
+    if group.ndim != dimensions:
+        raise ValueError(f"{path} has {group.ndim} dimensions, not {dimensions}")
+    _check_filters(group, path)
+    return group
+
+
+def _check_filters(dataset: h5py.Dataset, path: str) -> None:
+    creation = dataset.id.get_create_plist()
+    for index in range(creation.get_nfilters()):
+        number = creation.get_filter(index)[0]
+        if number == BLOSC and not h5z.filter_avail(BLOSC):
+            raise ValueError(
+                f"{path} is compressed by Blosc, which HDF5 does not find: set HDF5_PLUGIN_PATH to "
+                "its plugin, or write the file with gzip"
+            )
+        if number not in (*FILTERS, BLOSC):
+            raise ValueError(f"{path} is compressed by an unknown filter, {number}")
+
+
+def _plain(values: Any, name: Any) -> np.ndarray:
+    """Return whole numbers or floats, refuse everything else."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
+        raise ValueError(f"{name} holds no numbers, but {array.dtype}")
+    return array
