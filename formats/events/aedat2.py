@@ -16,8 +16,7 @@ from .recording import Recording, check_whole
 MAGIC = b"#!AER-DAT2"
 MAX_HEADER = 1 << 24  # newer files keep all preferences of jAER there
 COCHLEA_ADDRESSES = 1 << 10
-DVS128_ADDRESSES = 1 << 15
-EXTERNAL = 1 << 15  # an edge at the camera's sync input
+EXTERNAL = 1 << 15  # the bit above a pixel of DVS128: an edge at the sync input
 
 Chip = Literal["dvs128", "cochlea"]
 
@@ -54,7 +53,7 @@ def decode(content: bytes, *, chip: Chip | None = None) -> Recording:
         _check(addresses, COCHLEA_ADDRESSES, "a cochlea")
         x = addresses.astype(np.int32)
         return Recording(t, x, np.zeros_like(x), np.ones(len(x), np.uint8))
-    _check(addresses, EXTERNAL | DVS128_ADDRESSES << 1, "a DVS128")
+    _check(addresses, 2 * EXTERNAL, "a DVS128")
     external = (addresses & EXTERNAL) != 0
     if external.any():
         addresses, t = addresses[~external], t[~external]

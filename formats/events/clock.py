@@ -6,18 +6,19 @@ import numpy as np
 
 
 def unwrap(values: np.ndarray, period: int) -> np.ndarray:
-    """Return a counter without its wraps, int64: each step is the shorter way round.
+    """Return a counter without its wraps, int64.
 
-    So a large drop is a wrap, and a small drop is a clock that steps back, also across a wrap.
+    A clock may step back a little, also across a wrap: a step is back if it is at most 1/16 of the
+    period, and else goes on.
 
-        u[0] = v[0],  u[i] - u[i - 1] = (v[i] - v[i - 1] + period/2) mod period - period/2
+        u[0] = v[0],  u[i] - u[i - 1] = (v[i] - v[i - 1] + period/16) mod period - period/16
 
     >>> unwrap(np.array([4094, 4095, 0, 4095]), 4096)
     array([4094, 4095, 4096, 4095])
     """
     values = values.astype(np.int64)
     if len(values) > 1:
-        steps = (np.diff(values) + period // 2) % period - period // 2
+        steps = (np.diff(values) + period // 16) % period - period // 16
         np.cumsum(steps, out=steps)
         values[1:] = values[0] + steps
     return values

@@ -21,9 +21,9 @@ from .columns import check_whole_numbers, event_columns
 from .recording import Recordings, Size
 
 COLUMNS = ("t", "x", "y", "p")
-# A file may unpack to 64 MiB, a large one to 32 times its size; N-MNIST to 2.3 times.
-MAX_UNPACKED = 64 * MIB
-MAX_RATIO = 32
+# A file may unpack to 32 MiB, a large one to 16 times its size; N-MNIST to 2.3 times.
+MAX_UNPACKED = 32 * MIB
+MAX_RATIO = 16
 MAX_SIDE = 1 << 24
 
 
@@ -50,7 +50,10 @@ def _read(source: BinaryIO) -> Recordings:
         if unpacked > max(MAX_UNPACKED, MAX_RATIO * packed):
             raise InvalidFile(f"its {packed:,} bytes unpack to {unpacked:,}")
         arrays = read_npz(source)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+    except InvalidFile:
+        raise
+    # Positions in a damaged archive can be negative, which Python's zipfile meets as ValueError.
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
         raise InvalidFile(f"its archive is damaged: {error}") from error
     except (NotImplementedError, RuntimeError) as error:
         raise InvalidFile(f"its archive cannot be unpacked: {error}") from error

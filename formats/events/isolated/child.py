@@ -15,9 +15,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from .limits import limit_memory, limit_time
+from .limits import BASE_MEMORY, limit_memory, limit_time
 
-BASE_MEMORY = 64 << 20  # for the library itself and for names
 READERS = {"AEDAT 4": ".aedat4_library", "HDF5": ".hdf5_layouts"}
 
 Found = tuple[dict[str, np.ndarray], dict[str, Any]]

@@ -6,6 +6,7 @@ DSEC: `events/t`, `x`, `y`, `p`; `t_offset`.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import h5py
@@ -13,6 +14,7 @@ import numpy as np
 from h5py import h5z  # pyright: ignore[reportAttributeAccessIssue]
 
 from ...hdf5_scan import FILTERS
+from .limits import BASE_MEMORY, limit_memory
 
 BLOSC = 32001  # of DSEC; the HDF5 library loads it from HDF5_PLUGIN_PATH where it is installed
 ROWS = 256  # of arrays of arrays, read at once
@@ -29,7 +31,7 @@ def read(path: str, budget: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]
     with h5py.File(path, "r") as file:
         names = sorted(file)[:20]
         if "spikes" in names:
-            return _spikes(file, budget)
+            return _spikes(file, os.path.getsize(path))
         if "events" in names:
             return _events(file, budget)
         shown = ", ".join(names) or "nothing"
@@ -49,6 +51,9 @@ def _events(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[s
 
 
 def _spikes(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    # Arrays of arrays are not compressed. More than the file's own size are rows that share their
+    # values, and the library reads some hundred rows before they can be counted.
+    limit_memory(BASE_MEMORY + 4 * budget)
     arrays = {}
     for name in ("times", "units"):
         dataset = _dataset(file, f"spikes/{name}")
@@ -69,16 +74,13 @@ def _spikes(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[s
 
 
 def _ragged(dataset: h5py.Dataset, budget: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Return the arrays of a dataset one after another, their offsets, and their bytes.
-
-    Rows may share their values in the file, so what they need together is counted as it is read.
-    """
+    """Return the arrays of a dataset one after another, their offsets, and their bytes."""
     inner = h5py.check_vlen_dtype(dataset.dtype)
     if inner is None:
         raise ValueError(f"{dataset.name} is no array of arrays, but {dataset.dtype}")
-    used = 16 * len(dataset)
-    if used > budget:
+    if 16 * len(dataset) > budget:
         raise ValueError(f"{dataset.name} has too many rows for a file of this size")
+    used = 0
     rows: list[np.ndarray] = []
     for start in range(0, len(dataset), ROWS):
         part = dataset[start : start + ROWS]

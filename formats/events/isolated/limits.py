@@ -10,6 +10,8 @@ import contextlib
 import os
 import signal
 
+BASE_MEMORY = 64 << 20  # for a library itself and for names
+
 
 def limit_time(seconds: float) -> None:
     """End this process after so much processor time, where the platform has such a timer."""

@@ -124,3 +124,30 @@ def shd(path: Path, spikes, labels, keys, *, dtype="f8"):
         file["labels"] = np.array(labels, "u2")
         file["extra/keys"] = np.array(keys, "S10")
     return path
+
+
+def aedat4(events, *, size=(240, 320), packet=1000, streams=("EVTS",)):
+    """Encode without compression, the tables of FlatBuffers laid out by hand."""
+    nodes = "".join(
+        f'<node name="{number}" path="/mainloop/Recorder/outInfo/{number}/">'
+        '<attr key="compression" type="string">NONE</attr>'
+        f'<attr key="typeIdentifier" type="string">{kind}</attr>'
+        f'<node name="info" path="/mainloop/Recorder/outInfo/{number}/info/">'
+        f'<attr key="sizeX" type="int">{size[1]}</attr>'
+        f'<attr key="sizeY" type="int">{size[0]}</attr></node></node>'
+        for number, kind in enumerate(streams)
+    )
+    xml = (
+        '<dv version="2.0"><node name="outInfo" path="/mainloop/Recorder/outInfo/">'
+        f"{nodes}</node></dv>"
+    ).encode()
+    # A root offset, a table of three fields of which the third is a string, and the string.
+    header = struct.pack("<I4s5H2xiII", 20, b"IOHE", 10, 8, 0, 0, 4, 12, 4, len(xml)) + xml + b"\0"
+    parts = [b"#!AER-DAT4.0\r\n", struct.pack("<I", len(header)), header]
+    for start in range(0, len(events), packet):
+        part = events[start : start + packet]
+        # The same with one field, a vector of structs.
+        body = struct.pack("<I4s3H2xiI4xI", 16, b"EVTS", 6, 8, 4, 8, 8, len(part))
+        body += b"".join(struct.pack("<qhhB3x", *event) for event in part)
+        parts.append(struct.pack("<iiI", 0, len(body) + 4, len(body)) + body)
+    return b"".join(parts)
