@@ -79,8 +79,8 @@ def _columns(
     counts = np.ones(len(where), np.int64)
 
     masks = np.where(kinds[where] == VECT_8, values & 0xFF, values)[is_vector].astype("<u2")
-    bits = np.unpackbits(masks.view(np.uint8), bitorder="little")
-    counts[is_vector] = bits.reshape(-1, 16).sum(1, dtype=np.int64)
+    bits = np.unpackbits(masks.view(np.uint8), bitorder="little").reshape(-1, 16)
+    counts[is_vector] = bits.sum(1, dtype=np.int64)
     if int(counts.sum()) > MAX_EVENTS:
         raise InvalidFile(f"it holds more than {MAX_EVENTS:,} events")
 
@@ -91,7 +91,7 @@ def _columns(
         at = where[is_vector]
         offset = moved[at] - WIDTHS[kinds[at]] - moved[latest_base]
         begin = (words[latest_base] & 0x7FF) + offset
-        last = 15 - np.argmax(bits.reshape(-1, 16)[:, ::-1], axis=1)
+        last = 15 - np.argmax(bits[:, ::-1], axis=1)
         beyond = (begin + last >= MAX_WIDTH) & (masks > 0)
         if beyond.any():
             byte = start + 2 * int(at[np.argmax(beyond)])
@@ -99,7 +99,7 @@ def _columns(
         first[is_vector] = np.minimum(begin, MAX_WIDTH)  # of a mask of no events: anywhere
         on[is_vector] = words[latest_base] >> 11 & 1
 
-    word = np.repeat(np.arange(len(where)), counts)
+    word = np.repeat(np.arange(len(where), dtype=np.int32), counts)
     column = first[word]
-    column[is_vector[word]] += (np.flatnonzero(bits) % 16).astype(np.int32)
+    column[is_vector[word]] += np.broadcast_to(np.arange(16, dtype=np.uint8), bits.shape)[bits > 0]
     return word, column, on[word]

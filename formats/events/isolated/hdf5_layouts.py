@@ -11,7 +11,7 @@ from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5z  # pyright: ignore[reportAttributeAccessIssue]
+from h5py import h5l, h5z  # pyright: ignore[reportAttributeAccessIssue]
 
 from ...hdf5_scan import FILTERS
 from .limits import BASE_MEMORY, limit_memory
@@ -29,12 +29,12 @@ def read(path: str, budget: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]
         Exception: of the HDF5 library, which documents no list of them.
     """
     with h5py.File(path, "r") as file:
-        names = sorted(file)[:20]
+        names = list(file)
         if "spikes" in names:
             return _spikes(file, os.path.getsize(path))
         if "events" in names:
             return _events(file, budget)
-        shown = ", ".join(names) or "nothing"
+        shown = ", ".join(names[:20]) or "nothing"
         raise ValueError(f"it has neither `spikes` (SHD) nor `events` (DSEC), but {shown}")
 
 
@@ -45,8 +45,9 @@ def _events(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[s
     arrays = {
         name: _plain(each[()], each.name) for name, each in zip("txyp", datasets, strict=True)
     }
-    if "t_offset" in file:
-        arrays["t_offset"] = _plain(_dataset(file, "t_offset", 0)[()], "t_offset")
+    offset = _find(file, "t_offset", 0)
+    if offset is not None:
+        arrays["t_offset"] = _plain(offset[()], "t_offset")
     return arrays, {"layout": "DSEC"}
 
 
@@ -60,13 +61,13 @@ def _spikes(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[s
         arrays[name], arrays[f"{name}_offsets"], used = _ragged(dataset, budget)
         budget -= used
     notes: dict[str, Any] = {"layout": "SHD"}
-    if "labels" in file:
-        labels = _dataset(file, "labels")
+    labels = _find(file, "labels")
+    if labels is not None:
         if len(labels) > len(arrays["times_offsets"]):
             raise ValueError("it has more labels than recordings")
         arrays["labels"] = _plain(labels[()], "labels")
-    if "extra" in file and "keys" in file["extra"]:  # pyright: ignore[reportOperatorIssue]
-        keys = _dataset(file, "extra/keys")
+    keys = _find(file, "extra/keys")
+    if keys is not None:
         if len(keys) > MAX_NAMES or h5py.check_string_dtype(keys.dtype) is None:
             raise ValueError("extra/keys is no list of names of classes")
         notes["keys"] = [str(key) for key in np.asarray(keys.asstr()[()])]
@@ -93,23 +94,34 @@ def _ragged(dataset: h5py.Dataset, budget: int) -> tuple[np.ndarray, np.ndarray,
     return _plain(values, dataset.name), np.cumsum([0, *lengths], dtype=np.int64), used
 
 
-def _dataset(file: h5py.File, path: str, dimensions: int = 1) -> h5py.Dataset:
-    """Return a dataset, by hard links alone, whose values lie in this file."""
-    group, *parents = file, *path.split("/")
-    for name in parents:
-        if not isinstance(group, h5py.Group) or name not in group:
-            raise ValueError(f"it has no {path}")
-        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+def _dataset(file: h5py.File, path: str) -> h5py.Dataset:
+    """Return a dataset of one dimension, whose values lie in this file."""
+    found = _find(file, path)
+    if found is None:
+        raise ValueError(f"it has no {path}")
+    return found
+
+
+def _find(file: h5py.File, path: str, dimensions: int = 1) -> h5py.Dataset | None:
+    """Return a dataset whose values lie in this file, or None if there is none.
+
+    Each link is asked for its type first: following it could open another file, or wait for a pipe.
+    """
+    found = file
+    for name in path.split("/"):
+        if not isinstance(found, h5py.Group) or not found.id.links.exists(name.encode()):
+            return None
+        if found.id.links.get_info(name.encode()).type != h5l.TYPE_HARD:
             raise ValueError(f"{path} is a link to elsewhere")
-        group = group[name]
-    if not isinstance(group, h5py.Dataset) or group.shape is None:
+        found = found[name]
+    if not isinstance(found, h5py.Dataset) or found.shape is None:
         raise ValueError(f"{path} is no dataset")
-    if group.is_virtual or group.external:
+    if found.is_virtual or found.external:
         raise ValueError(f"{path} keeps its values in other files")
-    if group.ndim != dimensions:
-        raise ValueError(f"{path} has {group.ndim} dimensions, not {dimensions}")
-    _check_filters(group, path)
-    return group
+    if found.ndim != dimensions:
+        raise ValueError(f"{path} has {found.ndim} dimensions, not {dimensions}")
+    _check_filters(found, path)
+    return found
 
 
 def _check_filters(dataset: h5py.Dataset, path: str) -> None:

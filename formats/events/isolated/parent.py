@@ -25,7 +25,7 @@ T = TypeVar("T")
 # The arrays of a file may have 32 MiB, those of a large one 16 times its size.
 MAX_SMALL = 32 * MIB
 MAX_RATIO = 16
-MAX_SECONDS = 1.0  # of processor time, for a small file
+MAX_SECONDS = 0.5  # of processor time, for a small file
 BYTES_PER_SECOND = 10e6  # a larger file gets more time
 WALL_SECONDS = 20  # the timeout beyond that, where processor time cannot be limited
 MAX_LINE = 16 * MIB  # of names

@@ -1,10 +1,10 @@
 """Damaged and hostile files are refused with a reason or read whole: soon, and in little memory."""
 
 import functools
+import os
 import resource
 import subprocess
 import sys
-import time
 
 import h5py
 import numpy as np
@@ -38,15 +38,20 @@ def damaged_copies(content, count=COPIES):
         yield bytes(changed)
 
 
+def processor_seconds():
+    """Return what this process and its children have used, however busy the machine is."""
+    return sum(os.times()[:4])
+
+
 def check(name, content):
     """Return whether a file is read; what is read must be a recording, and soon."""
-    start = time.perf_counter()
+    start = processor_seconds()
     try:
         found = decode_recording(name, content)
     except DataError as error:
         assert str(error).isprintable() and error.why
         found = None
-    assert time.perf_counter() - start < MAX_SECONDS
+    assert processor_seconds() - start < MAX_SECONDS
     if found is None:
         return False
     assert isinstance(found, Recording)
@@ -156,6 +161,11 @@ def hostile_hdf5(kind, path):
         elif kind == "text":
             for name in "txyp":
                 file[f"events/{name}"] = np.array([b"1"])
+        elif kind == "a link to a pipe":
+            os.mkfifo(path.with_suffix(".pipe"))
+            for name in ("times", "units"):
+                file.create_dataset(f"spikes/{name}", (1,), h5py.vlen_dtype(np.dtype("f4")))
+            file["extra"] = h5py.ExternalLink(str(path.with_suffix(".pipe")), "/")
         elif kind == "another layout":
             file["data/spikes"] = [1]
     if kind == "rows that share their values":
@@ -181,6 +191,7 @@ def share_rows(path):
         ("zeros, zipped", "events are too many for a file of this size"),
         ("rows that share their values", "memory allocation failed|too large for a file"),
         ("a link to another file", "events/t is a link to elsewhere"),
+        ("a link to a pipe", "extra/keys is a link to elsewhere"),
         ("a soft link", "events/t is a link to elsewhere"),
         ("values in another file", "events/t keeps its values in other files"),
         ("a group in place of an array", "events/t is no dataset"),
@@ -190,10 +201,10 @@ def share_rows(path):
 )
 def test_hostile_hdf5_is_refused(kind, why, tmp_path):
     path = hostile_hdf5(kind, tmp_path / "a.h5")
-    start = time.perf_counter()
+    start = processor_seconds()
     with pytest.raises(DataError, match=why):
         read_recordings(path)
-    assert time.perf_counter() - start < MAX_SECONDS
+    assert processor_seconds() - start < MAX_SECONDS
 
 
 MEASURED = """
