@@ -70,7 +70,7 @@ def _spikes(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[s
     if keys is not None:
         if len(keys) > MAX_NAMES or h5py.check_string_dtype(keys.dtype) is None:
             raise ValueError("extra/keys is no list of names of classes")
-        notes["keys"] = [str(key) for key in np.asarray(keys.asstr()[()])]
+        notes["keys"] = [_text(key) for key in np.asarray(keys[()])]
     return arrays, notes
 
 
@@ -135,6 +135,11 @@ def _check_filters(dataset: h5py.Dataset, path: str) -> None:
             )
         if number not in (*FILTERS, BLOSC):
             raise ValueError(f"{path} is compressed by an unknown filter, {number}")
+
+
+def _text(key: bytes | str) -> str:
+    """Return a name of a class; files say ASCII and hold UTF-8."""
+    return key.decode("utf-8", "backslashreplace") if isinstance(key, bytes) else str(key)
 
 
 def _plain(values: Any, name: Any) -> np.ndarray:

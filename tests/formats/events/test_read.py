@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from asnn.core import DataError
-from asnn.formats.events import aedat4, decode_recording, isolated, read_recording
+from asnn.formats.events import aedat4, decode_recording, isolated, nmnist, read_recording
 from tests.formats.events import encoders
 from tests.formats.events.test_formulas import rows
 
@@ -71,6 +71,28 @@ def test_without_the_library_the_extra_is_named(monkeypatch):
         decode_recording("a.aedat4", encoders.aedat4(EVENT))
     assert caught.value.why == "the package aedat is not installed"
     assert caught.value.remedy == "pip install 'asnn[events]'"
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (MemoryError(), "its events need more memory than there is"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+    ],
+)
+def test_the_machine_may_fail_too(error, why, monkeypatch):
+    def fail(content):
+        raise error
+
+    monkeypatch.setattr(nmnist, "decode", fail)
+    with pytest.raises(DataError) as caught:
+        decode_recording("a.bin", bytes(5))
+    assert caught.value.why == why
+
+
+def test_a_header_without_an_end_is_no_format():
+    with pytest.raises(DataError, match="header does not end within 65,536 bytes"):
+        decode_recording("a.raw", b"% " + bytes(1 << 17))
 
 
 @pytest.mark.slow
