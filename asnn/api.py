@@ -184,13 +184,15 @@ def _resolve(source: Source, samples: Samples | int | None) -> tuple[ExportSourc
     """Return what is exported, and the samples to verify it with; a folder is opened once."""
     if not isinstance(source, ExportSource | SpikingNetwork):
         run = source if isinstance(source, OpenRun) else open_run(source)
-        chosen = samples_of(run.data, "test", samples) if isinstance(samples, int) else samples
-        return source_of_run(run), chosen
+        found = source_of_run(run)
+        if isinstance(samples, int):
+            samples = samples_of(run.data, "test", samples, found)
+        return found, samples
     if isinstance(source, SpikingNetwork):
         shape = None
         if isinstance(samples, Samples) and not source.has_config:  # a network built by hand
             shape = samples.images.shape[1:]
         source = source_of(source, in_shape=shape)
     if isinstance(samples, int):
-        samples = random_samples(source.graph.in_shape, min(samples, NOISE_SAMPLES))
+        samples = random_samples(source.sample_shape, min(samples, NOISE_SAMPLES))
     return source, samples

@@ -6,9 +6,12 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
+from .samples import PLURALS, SampleSpec
 
 Moments = tuple[Tensor, Tensor]
 MAX_STEPS = 10_000
+FIRST_CHOICE = {"image": "hybrid", "events": "frames", "series": "given"}
+"""The code to name to somebody whose samples do not fit another."""
 
 
 def at_least_float32(x: Tensor) -> Tensor:
@@ -17,7 +20,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 class Coding:
-    """A code turns a batch of images into T steps: `[B, ...] -> [T, B, ...]`.
+    """A code turns a batch of samples into T steps: `[B, ...] -> [T, B, ...]`.
 
     Args:
         steps: number of time steps T.
@@ -30,9 +33,13 @@ class Coding:
         analog_steps: the number of leading steps that hold analog values instead of spikes.
         static: whether all steps are equal, so that layers without state compute one step only.
         min_steps: the smallest number of steps.
+        takes: the kinds of samples that it encodes.
+        spec: the samples that it is bound to, None before `bind`.
     """
 
     name: str = ""
+    takes: frozenset[str] = frozenset({"image"})
+    spec: SampleSpec | None = None
     analog_steps: int = 0
     static: bool = False
     min_steps: int = 1
@@ -48,8 +55,29 @@ class Coding:
             )
         self.steps = steps
 
+    def bind(self, spec: SampleSpec) -> None:
+        """Prepare the code for samples of a data set.
+
+        Raises:
+            ConfigError: it does not encode samples of that kind, or not these.
+        """
+        if spec.kind not in self.takes:
+            kinds = " or ".join(PLURALS[kind] for kind in sorted(self.takes))
+            raise ConfigError(
+                f"the code {self.name!r} takes {kinds}, not {PLURALS[spec.kind]}",
+                remedy=f"set coding.name={FIRST_CHOICE[spec.kind]}",
+            )
+        self.spec = spec
+
+    def step_shape(self, spec: SampleSpec) -> tuple[int, ...]:
+        """Return the shape of one step of the code of such samples, without batch."""
+        return spec.shape
+
     def encode(self, x: Tensor) -> Tensor:
-        """Return the code of images `[B, ...]` in [0, 1] as `[T, B, ...]`, in the dtype of `x`."""
+        """Return the code of samples, such as images `[B, ...]` in [0, 1], as `[T, B, ...]`.
+
+        Images are encoded in their own dtype.
+        """
         raise NotImplementedError
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:

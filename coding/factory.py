@@ -18,6 +18,10 @@ coding_registry = Registry(
         "rate": "coding.rate:Rate",
         "latency": "coding.latency:Latency",
         "delta": "coding.delta:Delta",
+        "frames": "coding.event_frames:Frames",
+        "voxel": "coding.event_frames:Voxel",
+        "time-surface": "coding.event_frames:TimeSurface",
+        "given": "coding.given:Given",
     },
 )
 
@@ -26,8 +30,9 @@ def create_coding(name: str, *, steps: int, **options: Any) -> Coding:
     """Return the code called `name` over `steps` time steps.
 
     Args:
-        name: `direct`, `temporal`, `hybrid`, `embedding`, `hybrid-embedding`, `rate`, `latency`,
-            `delta`, or a code that an installed package adds.
+        name: of images `direct`, `temporal`, `hybrid`, `embedding`, `hybrid-embedding`, `rate`,
+            `latency`, `delta`; of events `frames`, `voxel`, `time-surface`; of series `given`; or
+            a code that an installed package adds.
         steps: number of time steps T.
         options: options of the code, such as `thresholds="quantile"`.
 

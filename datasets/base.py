@@ -1,13 +1,16 @@
-"""Data sets: splits of images and labels, and a fingerprint of their content."""
+"""Data sets: splits of samples and targets, and a fingerprint of their content."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from ..coding.samples import EventBatch, EventList, SampleSpec
 from ..core.registry import unknown
+from .events import Events
 
 MOMENT_SAMPLES = 5_000
 """Samples of a lazy training split for its mean and standard deviation."""
@@ -16,36 +19,51 @@ CHUNK = 4_096
 
 
 @runtime_checkable
-class LazyImages(Protocol):
-    """Images that are decoded at access; picklable, for the workers of a DataLoader.
+class LazyInputs(Protocol):
+    """Samples that are decoded at access; picklable, for the workers of a DataLoader.
 
-    If an object also has `identity(index) -> str` (such as name and size of a file), its
-    fingerprint is computed from that instead of the pixels.
+    A sample is an image or a series (a tensor), or the events of a recording. If an object also
+    has `identity(index) -> str` (such as name and size of a file), its fingerprint is computed
+    from that instead of the values.
     """
 
     shape: tuple[int, ...]
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int, /) -> Tensor: ...
+    def __getitem__(self, index: int, /) -> Tensor | EventList: ...
+
+
+Inputs = Tensor | LazyInputs | Events
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images `[N, C, H, W]`, uint8 or float32 in [0, 1], in memory or lazy, with labels `[N]`."""
+    """The samples of a part of a data set, in memory or lazy, with a target each.
 
-    images: Tensor | LazyImages
-    labels: Tensor
+    Attributes:
+        inputs: images `[N, C, H, W]`, uint8 or float32 in [0, 1]; series `[N, T, ...]` float32; or
+            N recordings of events.
+        targets: classes `[N]` int64, classes of each step `[N, T]` int64 with -1 for none, or real
+            values `[N, ...]` float32.
+    """
+
+    inputs: Inputs
+    targets: Tensor
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
 
 
 @dataclass(frozen=True)
 class Source:
     """The result of a loader; parts that are None are cut from the training part.
 
-    `full_scale` is the uint8 value of 1.0.
+    Attributes:
+        train, test, validation: the parts.
+        classes: their names; empty if the targets are real values.
+        full_scale: the uint8 value of 1.0 in images.
+        spec: kind and shape of the samples; images of the training part's shape by default.
     """
 
     train: Split
@@ -53,6 +71,7 @@ class Source:
     classes: list[str]
     full_scale: float = 255.0
     validation: Split | None = None
+    spec: SampleSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -66,12 +85,12 @@ class DataSet:
     classes: list[str]
     full_scale: float
     fingerprint: str
+    spec: SampleSpec
 
     @property
-    def in_shape(self) -> tuple[int, int, int]:
-        """The shape `(C, H, W)` of one image."""
-        channels, height, width = self.train.images.shape[1:]
-        return int(channels), int(height), int(width)
+    def in_shape(self) -> tuple[int, ...]:
+        """The shape of one step of a sample, without time: (C, H, W) of an image."""
+        return self.spec.shape
 
     def split(self, name: str) -> Split:
         """Return the split called `train`, `validation` or `test`.
@@ -84,23 +103,26 @@ class DataSet:
             raise unknown("split", name, list(splits))
         return splits[name]
 
-    def moments(self) -> tuple[list[float], list[float]]:
-        """Return mean and standard deviation of the training images in [0, 1], by channel.
+    def moments(self) -> tuple[list[float], list[float]] | None:
+        """Return mean and standard deviation of the training samples, by channel or feature.
 
-        A lazy split is sampled at 5,000 equally spaced images. A constant channel has deviation 1,
-        so that division by it is safe.
+        Images are in [0, 1]. A lazy split is sampled at 5,000 equally spaced samples. A constant
+        channel has deviation 1, so that division by it is safe. Events have no moments, None: a
+        pixel without events stays 0.
         """
-        images = self.train.images
-        channels = images.shape[1]
-        total, squares = torch.zeros(2, channels, dtype=torch.float64)
+        if self.spec.kind == "events":
+            return None
+        channel = 2 if self.spec.kind == "series" else 1
+        total, squares = torch.zeros(2, self.spec.shape[0], dtype=torch.float64)
         seen = 0
-        for chunk in _chunks(images):
+        for chunk in _chunks(self.train.inputs):
             values = chunk.double()
             if chunk.dtype == torch.uint8:
                 values /= self.full_scale
-            total += values.sum((0, 2, 3))
-            squares += values.square().sum((0, 2, 3))
-            seen += values[:, 0].numel()
+            axes = [axis for axis in range(values.dim()) if axis != channel]
+            total += values.sum(axes)
+            squares += values.square().sum(axes)
+            seen += values.numel() // values.shape[channel]
         mean = total / seen
         deviation = (squares / seen - mean.square()).clamp(min=0).sqrt()
         # Below 1e-6 is rounding: a step of uint8 is 1/255.
@@ -109,31 +131,52 @@ class DataSet:
 
 
 def fingerprint(*splits: Split) -> str:
-    """Return the sha256 over labels and pixel bytes of the splits, in order.
+    """Return the sha256 over targets and samples of the splits, in order.
 
-    Lazy images enter by their identity, so that none is decoded.
+    Lazy samples enter by their identity, so that none is decoded.
     """
     digest = hashlib.sha256()
     for split in splits:
-        digest.update(split.labels.contiguous().numpy().data)
-        if isinstance(split.images, Tensor):
-            for chunk in split.images.split(CHUNK):
+        digest.update(split.targets.contiguous().numpy().data)
+        if isinstance(split.inputs, Events):
+            split.inputs.update(digest)
+            continue
+        if isinstance(split.inputs, Tensor):
+            for chunk in split.inputs.split(CHUNK):
                 digest.update(chunk.contiguous().numpy().data)
             continue
-        identity = getattr(split.images, "identity", None)
+        identity = getattr(split.inputs, "identity", None)
         for index in range(len(split)):
             if identity is not None:
                 digest.update(f"{identity(index)}\n".encode())
             else:
-                digest.update(split.images[index].contiguous().numpy().data)
+                digest.update(_tensor(split.inputs[index]).contiguous().numpy().data)
     return digest.hexdigest()
 
 
-def _chunks(images: Tensor | LazyImages):
-    if isinstance(images, Tensor):
-        yield from images.split(CHUNK)
+def _chunks(inputs: Inputs) -> Iterator[Tensor]:
+    if isinstance(inputs, Tensor):
+        yield from inputs.split(CHUNK)
         return
-    count = min(MOMENT_SAMPLES, len(images))
-    chosen = [number * len(images) // count for number in range(count)]
+    assert not isinstance(inputs, Events)
+    count = min(MOMENT_SAMPLES, len(inputs))
+    chosen = [number * len(inputs) // count for number in range(count)]
     for start in range(0, count, 256):
-        yield torch.stack([images[index] for index in chosen[start : start + 256]])
+        yield torch.stack([_tensor(inputs[index]) for index in chosen[start : start + 256]])
+
+
+def _tensor(sample: Any) -> Tensor:
+    assert isinstance(sample, Tensor), "lazy events have an identity"
+    return sample
+
+
+def sample_at(split: Split, index: int) -> Any:
+    """Return one sample: an image, a series, or a batch of one recording of events."""
+    if isinstance(split.inputs, Events):
+        return split.inputs.batch(torch.tensor([index]))
+    found = split.inputs[index]
+    if isinstance(found, Tensor):
+        return found
+    spec: SampleSpec = split.inputs.spec  # type: ignore[union-attr]
+    assert spec.duration is not None
+    return EventBatch.of([found], spec.shape, spec.duration)

@@ -1,4 +1,4 @@
-"""Batches of one epoch, from tensors in memory or from images that workers decode."""
+"""Batches of one epoch, from samples in memory or from samples that workers decode."""
 
 import contextlib
 import signal
@@ -9,14 +9,19 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
+from ..coding.samples import Batch, EventBatch, SampleSpec
 from ..core.errors import AsnnError, ConfigError, DataError
-from .base import LazyImages, Split
+from .base import LazyInputs, Split
+from .events import Events
 from .transforms.augment import Augment
 from .transforms.mixing import Targets
 
 
 class Batches:
-    """Yields `(x, targets)`: float32 images `[B, C, H, W]` in [0, 1] and their targets.
+    """Yields `(x, targets)`: a batch of samples and their targets.
+
+    Images are float32 `[B, C, H, W]` in [0, 1], series float32 `[B, T, ...]`, recordings of events
+    an `EventBatch`.
 
     At the start of the iteration, `generator` draws the order of the samples and one augmentation
     seed per batch. An epoch that is resumed at batch `start`, with the generator in the state that
@@ -91,7 +96,7 @@ class Batches:
     def __len__(self) -> int:
         return max(0, self._batches_per_epoch() - self.start)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Targets]]:
+    def __iter__(self) -> Iterator[tuple[Batch, Targets]]:
         count = self._batches_per_epoch()
         if self.shuffle:
             order = torch.randperm(len(self.split), generator=self.generator)
@@ -105,8 +110,12 @@ class Batches:
         # Rank 0 has the seeds of a single process; the other ranks have different seeds.
         seeds = [seed + self.rank for seed in seeds[self.start :]]
         indices = tuple(shares)
-        for index, images, seed in zip(indices, self._images(indices), seeds, strict=True):
-            x, y = self._to_device(images), self._to_device(self.split.labels[index])
+        for index, inputs, seed in zip(indices, self._inputs(indices), seeds, strict=True):
+            y = self._to_device(self.split.targets[index])
+            if isinstance(inputs, EventBatch):
+                yield inputs.to(self.device), Targets(y, y, 1.0)
+                continue
+            x = self._to_device(inputs)
             x = x.float() / self.full_scale if x.dtype == torch.uint8 else x.float()
             if self.augment is None:
                 yield x, Targets(y, y, 1.0)
@@ -130,11 +139,13 @@ class Batches:
         """Return the number of samples of a batch over all processes."""
         return min(self.batch_size, len(self.split) - batch * self.batch_size)
 
-    def _images(self, indices: tuple[Tensor, ...]) -> Iterator[Tensor]:
-        images = self.split.images
-        if isinstance(images, Tensor):
-            return (images[index] for index in indices)
-        return _decoded(images, indices, self.workers)
+    def _inputs(self, indices: tuple[Tensor, ...]) -> Iterator[Batch]:
+        inputs = self.split.inputs
+        if isinstance(inputs, Events):
+            return (inputs.batch(index) for index in indices)
+        if isinstance(inputs, Tensor):
+            return (inputs[index] for index in indices)
+        return _decoded(inputs, indices, self.workers)
 
     def _to_device(self, values: Tensor) -> Tensor:
         if self.device.type == "cuda":
@@ -144,23 +155,28 @@ class Batches:
 
 
 class _Samples:
-    """Lazy images as a data set for a DataLoader, read one batch at a time.
+    """Lazy samples as a data set for a DataLoader, read one batch at a time.
 
     An error is returned, not raised: a DataLoader re-raises a worker's error without its fields.
     """
 
-    def __init__(self, images: LazyImages) -> None:
-        self.images = images
+    def __init__(self, inputs: LazyInputs) -> None:
+        self.inputs = inputs
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.inputs)
 
-    def __getitems__(self, indices: list[int]) -> Tensor | DataError:
+    def __getitems__(self, indices: list[int]) -> Batch | DataError:
         try:
-            # This process's share of the last batch may be empty; image 0 then gives the shape.
-            return torch.stack([self.images[index] for index in indices or [0]])[: len(indices)]
+            # This process's share of the last batch may be empty; sample 0 then gives the shape.
+            found = [self.inputs[index] for index in indices or [0]]
         except DataError as error:
             return error
+        if isinstance(found[0], Tensor):
+            return torch.stack(found)[: len(indices)]  # type: ignore[arg-type]
+        spec: SampleSpec = self.inputs.spec  # type: ignore[attr-defined]
+        assert spec.duration is not None
+        return EventBatch.of(found[: len(indices)], spec.shape, spec.duration)  # type: ignore[arg-type]
 
 
 def _identity(batch: Any) -> Any:
@@ -186,9 +202,9 @@ def _blocked_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-def _decoded(images: LazyImages, indices: tuple[Tensor, ...], workers: int) -> Iterator[Tensor]:
+def _decoded(inputs: LazyInputs, indices: tuple[Tensor, ...], workers: int) -> Iterator[Batch]:
     loader: DataLoader[Any] = DataLoader(
-        _Samples(images),  # type: ignore[arg-type]
+        _Samples(inputs),  # type: ignore[arg-type]
         batch_sampler=[index.tolist() for index in indices],
         num_workers=workers,
         collate_fn=_identity,

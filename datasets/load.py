@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from ..coding.samples import SampleSpec
 from ..core.errors import ConfigError, DataError
 from ..core.registry import Registry, check_options, keyword_options
 from .base import DataSet, Source, fingerprint
@@ -10,15 +11,18 @@ from .splits import cut, subset
 dataset_registry = Registry(
     "datasets",
     {
-        "digits": "datasets.sources.digits:load_digits",
-        "mnist": "datasets.sources.mnist:load_mnist",
-        "fashion-mnist": "datasets.sources.mnist:load_fashion_mnist",
-        "kmnist": "datasets.sources.mnist:load_kmnist",
-        "cifar10": "datasets.sources.cifar:load_cifar10",
-        "cifar100": "datasets.sources.cifar:load_cifar100",
-        "svhn": "datasets.sources.svhn:load_svhn",
-        "folder": "datasets.sources.folder:load_folder",
-        "npz": "datasets.sources.npz:load_npz",
+        "digits": "datasets.sources.images.digits:load_digits",
+        "mnist": "datasets.sources.images.mnist:load_mnist",
+        "fashion-mnist": "datasets.sources.images.mnist:load_fashion_mnist",
+        "kmnist": "datasets.sources.images.mnist:load_kmnist",
+        "cifar10": "datasets.sources.images.cifar:load_cifar10",
+        "cifar100": "datasets.sources.images.cifar:load_cifar100",
+        "svhn": "datasets.sources.images.svhn:load_svhn",
+        "folder": "datasets.sources.images.folder:load_folder",
+        "npz": "datasets.sources.images.npz:load_npz",
+        "events-npz": "datasets.sources.events.npz:load_events_npz",
+        "wav-folder": "datasets.sources.series.wav_folder:load_wav_folder",
+        "qtdb": "datasets.sources.series.qtdb:load_qtdb",
     },
 )
 
@@ -89,6 +93,7 @@ def load_dataset(
         classes=source.classes,
         full_scale=source.full_scale,
         fingerprint=fingerprint(train, validation_part, test_part),
+        spec=source.spec or SampleSpec("image", tuple(map(int, train.inputs.shape[1:]))),
     )
 
 

@@ -4,47 +4,54 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .base import LazyImages, Split
+from ..coding.samples import EventList
+from .base import LazyInputs, Split
+from .events import Events
 
 SEED = 1797
 """Never changes: runs with different seeds have the same three splits."""
 
 
 class LazySubset:
-    """Lazy images at given indices of other lazy images."""
+    """Lazy samples at given indices of other lazy samples."""
 
-    def __init__(self, images: LazyImages, indices: Tensor) -> None:
-        self.images = images
+    def __init__(self, inputs: LazyInputs, indices: Tensor) -> None:
+        self.inputs = inputs
         self.indices = indices.tolist()
-        self.shape = (len(self.indices), *images.shape[1:])
-        if hasattr(images, "identity"):
+        self.shape = (len(self.indices), *inputs.shape[1:])
+        if hasattr(inputs, "identity"):
             self.identity = self._identity
+        if hasattr(inputs, "spec"):
+            self.spec = inputs.spec  # type: ignore[attr-defined]
 
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> Tensor:
-        return self.images[self.indices[index]]
+    def __getitem__(self, index: int) -> Tensor | EventList:
+        return self.inputs[self.indices[index]]
 
     def _identity(self, index: int) -> str:
-        return self.images.identity(self.indices[index])  # type: ignore[attr-defined]
+        return self.inputs.identity(self.indices[index])  # type: ignore[attr-defined]
 
 
 def take(split: Split, indices: Tensor) -> Split:
     """Return the samples of `split` at `indices` `[M]`."""
-    if isinstance(split.images, Tensor):
-        return Split(split.images[indices], split.labels[indices])
-    return Split(LazySubset(split.images, indices), split.labels[indices])
+    if isinstance(split.inputs, Tensor):
+        return Split(split.inputs[indices], split.targets[indices])
+    if isinstance(split.inputs, Events):
+        return Split(split.inputs.take(indices), split.targets[indices])
+    return Split(LazySubset(split.inputs, indices), split.targets[indices])
 
 
 def cut(split: Split, fraction: float, part: int) -> tuple[Split, Split]:
     """Return `split` without a stratified `fraction`, and that fraction.
 
-    Each class gives its rounded share, at least one sample and never its last. `part` numbers the
-    cuts of one source, so that their random numbers are independent.
+    Each class gives its rounded share, at least one sample and never its last; samples without one
+    class each are of one stratum. `part` numbers the cuts of one source, so that their random
+    numbers are independent.
     """
     random = np.random.default_rng([SEED, part])
-    labels = split.labels.numpy()
+    labels = _strata(split)
     is_cut = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
@@ -71,7 +78,7 @@ def subset(split: Split, limit: int) -> Split:
     if limit >= len(split):
         return split
     random = np.random.default_rng([SEED, 0])
-    labels = split.labels.numpy()
+    labels = _strata(split)
     rank = np.empty(len(labels))
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
@@ -79,3 +86,9 @@ def subset(split: Split, limit: int) -> Split:
         rank[members] = (np.arange(len(members)) + random.random()) / len(members)
     kept = np.sort(np.argsort(rank, kind="stable")[:limit])
     return take(split, torch.from_numpy(kept))
+
+
+def _strata(split: Split) -> np.ndarray:
+    """Return the class of each sample, 0 for all if a sample has labels of steps or real values."""
+    one_class = split.targets.dim() == 1 and not split.targets.is_floating_point()
+    return split.targets.numpy() if one_class else np.zeros(len(split), np.int64)

@@ -66,7 +66,7 @@ def export_onnx(
     *,
     samples: Samples | None,
     form: Form = "sequence",
-    input: Input = "image",
+    input: Input | None = None,
     opset: int = OPSET,
     weights: Weights = "fp32",
 ) -> Exported:
@@ -77,7 +77,8 @@ def export_onnx(
         path: a `.onnx` file, or a folder.
         samples: to verify with; None writes without verification, which the metadata records.
         form: `sequence`, `stream` (two files) or `scan`.
-        input: `image`, with the encoder in the file, or `spikes`, the encoded steps.
+        input: `image`, with the encoder in the file, or `spikes`, the encoded steps; `image` by
+            default if the network takes images.
         opset: version of ONNX's operators, 17 to 25.
         weights: `fp32`, `fp16` or `int8`; a file with rounded weights is compared with the network
             of the same rounded weights, and the change from fp32 is reported.
@@ -86,6 +87,8 @@ def export_onnx(
         ConfigError: an option is unknown, or the network cannot be written to ONNX.
         VerificationError: the file computes something else; it keeps the name `*.unverified`.
     """
+    if input is None:
+        input = "image" if source.takes_images else "spikes"
     for kind, name, known in (("form", form, FORMS), ("input", input, INPUTS)):
         if name not in known:
             raise unknown(f"--{kind} of onnx", name, list(known))

@@ -20,8 +20,8 @@ def source_of_run(run: OpenRun) -> ExportSource:
     return source_of(run.load_model(), about)
 
 
-def samples_of(data: DataSet, split: str, number: int) -> Samples:
-    """Return the first samples of a split, for verification.
+def samples_of(data: DataSet, split: str, number: int, source: ExportSource) -> Samples:
+    """Return the first samples of a split, to verify the export of `source` with.
 
     Raises:
         ConfigError: there is no such split.
@@ -30,7 +30,8 @@ def samples_of(data: DataSet, split: str, number: int) -> Samples:
     count = min(number, len(part))
     images, labels = [], []
     for x, y in Batches(part, batch_size=min(count, 256), full_scale=data.full_scale):
-        images.append(x.numpy())
+        code = x if source.takes_images else source.coding.encode(x).transpose(0, 1)  # type: ignore[arg-type]
+        images.append(code.numpy())  # type: ignore[union-attr]
         labels.append(y.first.numpy())
         if sum(map(len, labels)) >= count:
             break

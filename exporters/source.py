@@ -38,7 +38,7 @@ class ExportSource:
 
     Attributes:
         graph: exporters write it, and verification compares with it.
-        coding: from images to the steps that the graph reads.
+        coding: from samples to the steps that the graph reads.
         eager: the network in torch, called with a code `[T, B, C, H, W]`.
     """
 
@@ -46,9 +46,22 @@ class ExportSource:
     coding: Coding
     eager: Callable[[Tensor], NetworkOutput]
 
-    def encode(self, images: Array) -> Array:
-        """Return the code of images, `[T, B, C, H, W]`."""
-        return self.coding.encode(torch.from_numpy(images)).numpy()
+    @property
+    def takes_images(self) -> bool:
+        """Whether the samples are images; otherwise they are encoded: `[N, T, ...]`."""
+        return "image" in self.coding.takes
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """The shape of one sample to verify with."""
+        shape = self.graph.in_shape
+        return shape if self.takes_images else (self.graph.steps, *shape)
+
+    def encode(self, samples: Array) -> Array:
+        """Return the code of samples, `[T, B, ...]`."""
+        if not self.takes_images:
+            return samples.swapaxes(0, 1)
+        return self.coding.encode(torch.from_numpy(samples)).numpy()
 
     def with_graph(self, graph: Graph) -> ExportSource:
         """Return the source with another graph."""
@@ -94,10 +107,11 @@ def _recorder(spikes: dict[str, Tensor], name: str) -> Callable[[Any, Any, Tenso
 
 @dataclass(frozen=True)
 class Samples:
-    """Images with their classes, to verify with.
+    """Samples with their classes, to verify with.
 
     Attributes:
-        images: `[N, C, H, W]`, float32, from 0 to 1.
+        images: images `[N, C, H, W]`, float32, from 0 to 1; or encoded samples `[N, T, ...]` of a
+            network that takes events or series.
         labels: `[N]`, or None if unknown.
         name: where they come from.
     """

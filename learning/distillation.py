@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..coding.factory import coding_registry
+from ..coding.samples import Batch
 from ..core.errors import DataError
 from ..datasets import DataSet
 from ..models.network import SpikingNetwork
@@ -46,13 +48,13 @@ class Teacher:
     temperature: float
     fingerprint: str
 
-    def blended(self, loss: Tensor, logits: Tensor, x: Tensor) -> Tensor:
+    def blended(self, loss: Tensor, logits: Tensor, x: Batch) -> Tensor:
         """Return L.
 
         Args:
             loss: L_labels.
             logits: of the student, `[T, B, K]`.
-            x: the images `[B, C, H, W]`.
+            x: the samples, such as images `[B, C, H, W]`.
         """
         distillation = distillation_loss(logits, self.model.predict(x), self.temperature)
         return (1 - self.weight) * loss + self.weight * distillation
@@ -61,15 +63,19 @@ class Teacher:
 def ann_counterpart(recipe: Recipe) -> Recipe:
     """Return the recipe of the ANN counterpart: the same network with ReLU, one step, direct code.
 
-    Data, augmentation, seed and optimization are those of the recipe.
+    A network of events or series keeps its code: the counterpart sees the same steps, and its
+    prediction is the mean of its logits over them. Data, augmentation, seed and optimization are
+    those of the recipe.
 
     Raises:
         ConfigError: the network cannot be built this way.
     """
     document = recipe.document()
     document["name"] = f"{recipe.name}-teacher"
-    document["description"] = f"ANN counterpart of {recipe.name}: ReLU, one step"
-    document["coding"] = {"name": "direct", "steps": 1}
+    document["description"] = f"ANN counterpart of {recipe.name}: ReLU"
+    if "image" in coding_registry.get(recipe.coding.name).takes:
+        document["description"] += ", one step"
+        document["coding"] = {"name": "direct", "steps": 1}
     document["neuron"] = {}
     document["model"] |= {"neuron": "relu", "output_scale": False}
     document["train"]["kernels"] = "auto"  # `fused` has none of ReLU

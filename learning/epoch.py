@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from ..coding.samples import Batch
 from ..datasets import Batches, Targets
 from ..measure.spikes import SpikeRates
 from .checkpoints.autosave import save_and_stop, save_if_due
@@ -82,7 +83,7 @@ def train_epoch(
             save_if_due(training)
 
 
-def loss_of(training: Training, logits: Tensor, targets: Targets, x: Tensor) -> Tensor:
+def loss_of(training: Training, logits: Tensor, targets: Targets, x: Batch) -> Tensor:
     """Return the loss of a batch: of its labels, and of the teacher if there is one."""
     loss = training.loss(logits, targets)
     return loss if training.teacher is None else training.teacher.blended(loss, logits, x)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..coding.samples import Batch
 from ..core.errors import ConfigError, DataError
 from ..datasets import Augment, Batches, DataSet
 from ..kernels.dispatch import missing_backend
@@ -84,7 +85,7 @@ class TrainableForward(nn.Module):
         # DistributedDataParallel with find_unused_parameters warns if none is unused.
         self.unused = nn.Parameter(torch.zeros(()))
 
-    def forward(self, x: Tensor, mean: bool) -> Tensor:
+    def forward(self, x: Batch, mean: bool) -> Tensor:
         return self.model.mean_logits(x).unsqueeze(0) if mean else self.model(x)
 
 
@@ -105,12 +106,13 @@ def prepare(
         ann_counterpart(recipe)  # if it cannot be built, fail before anything is written
     elif recipe.train.teacher is not None:
         teacher = load_teacher(recipe, run, data, device)
-    mean, std = data.moments()
+    mean, std = data.moments() or (None, None)
     torch.manual_seed(derived_seed(recipe.train.seed))
     model = create_model(
         **recipe.model_arguments(),
         in_shape=data.in_shape,
         classes=len(data.classes),
+        sample=data.spec,
         mean=mean,
         std=std,
     ).to(device)
@@ -189,9 +191,11 @@ def _require_same_data(data: DataSet, processes: Processes) -> None:
 
 def _try_single_sample(training: Training) -> None:
     """Refuse batches of one sample if a batch norm needs two; tried on a copy of the network."""
-    image = torch.zeros(1, *training.data.in_shape, device=training.device)
+    step = training.model.step_shape
+    assert step is not None
+    code = torch.zeros(training.recipe.coding.steps, 1, *step, device=training.device)
     try:
-        copy.deepcopy(training.model).train()(image)
+        copy.deepcopy(training.model).train().run(code)
     except ValueError as error:
         raise ConfigError(
             "batches of one sample cannot train this network",

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from ..coding.samples import Batch
 from .timing import VISIT_SECONDS, Call, Rounds, interleave, warm_up
 
-# From an image [1, C, H, W] to logits [1, K], a tensor or an array.
-Implementation = Callable[[Tensor], Any]
+# From a batch of one sample, such as an image [1, C, H, W], to logits [1, K], a tensor or an array.
+Implementation = Callable[[Any], Any]
 
 
 def time_each(
     implementations: Mapping[str, Implementation],
-    images: Tensor,
+    images: Batch,
     *,
     rounds: int,
     visit: float = VISIT_SECONDS,
@@ -27,7 +27,7 @@ def time_each(
 
     Args:
         implementations: by name.
-        images: `[N, C, H, W]`; each call goes through all of them.
+        images: N samples, such as images `[N, C, H, W]`; each call goes through all of them.
         rounds: how many rounds to make; disturbed ones are repeated.
         visit: seconds that a visit should last at least.
 
@@ -45,7 +45,7 @@ def time_each(
 
 
 def differing(
-    implementations: Mapping[str, Implementation], images: Tensor, *, base: str
+    implementations: Mapping[str, Implementation], images: Batch, *, base: str
 ) -> dict[str, int]:
     """Return for how many images each implementation predicts another class than `base`.
 
@@ -53,7 +53,7 @@ def differing(
 
     Args:
         implementations: by name.
-        images: `[N, C, H, W]`.
+        images: N samples, such as images `[N, C, H, W]`.
         base: the name of the implementation with which the others are compared.
     """
     predictions = {
@@ -66,7 +66,7 @@ def differing(
     }
 
 
-def _over_images(implementation: Implementation, singles: tuple[Tensor, ...]) -> Call:
+def _over_images(implementation: Implementation, singles: Sequence[Batch]) -> Call:
     def call() -> None:
         for image in singles:
             implementation(image)
@@ -74,7 +74,7 @@ def _over_images(implementation: Implementation, singles: tuple[Tensor, ...]) ->
     return call
 
 
-def _predict(implementation: Implementation, image: Tensor) -> int:
+def _predict(implementation: Implementation, image: Batch) -> int:
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         return int(np.asarray(implementation(image)).argmax())

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..coding.samples import Batch
 from ..models.layers.spiking import SpikingLayer
 from ..models.network import SpikingNetwork
 from ..models.neurons.leaky import AdaptiveLeaky
@@ -78,7 +79,7 @@ def _fill_with_mean(schedule: Tensor, values: Tensor) -> None:
 
 
 @torch.no_grad()
-def recalibrate(model: SpikingNetwork, batches: Iterable[tuple[Tensor, Any]]) -> None:
+def recalibrate(model: SpikingNetwork, batches: Iterable[tuple[Batch, Any]]) -> None:
     """Estimate the statistics of all batch norms again, as means over batches of training data.
 
     The statistics of batch norms depend on the schedules.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..coding.factory import create_coding
+from ..coding.samples import SampleSpec
 from ..core.errors import ConfigError
 from ..core.registry import Registry, check_options
 from .bounds import bounded
@@ -27,8 +28,9 @@ model_registry = Registry(
 def create_model(
     name: str,
     *,
-    in_shape: tuple[int, int, int],
+    in_shape: tuple[int, ...],
     classes: int,
+    sample: SampleSpec | dict[str, Any] | None = None,
     coding: str = "hybrid",
     steps: int = 4,
     coding_options: dict[str, Any] | None = None,
@@ -44,14 +46,17 @@ def create_model(
     Args:
         name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, or a model of an
             installed package.
-        in_shape: (C, H, W) of the images.
+        in_shape: of one step of the samples: (C, H, W) of images, (2, H, W) of the sensor of
+            events, (F,) or (C, H, W) of series.
         classes: number of classes.
+        sample: kind of the samples, of the same shape; images by default.
         coding: name of the code, with `coding_options`.
         steps: number of time steps T.
         neuron: name of the neuron, with `neuron_options`.
         output_scale: learnable scale of the logits at each step; by default with every neuron
             except `fixed`.
-        mean, std: of each image channel, to normalise analog steps; 0 and 1 by default.
+        mean, std: of each channel or feature of a step, to normalise analog steps; 0 and 1 by
+            default.
         options: keyword options of the model, such as `widths`.
 
     Raises:
@@ -64,9 +69,12 @@ def create_model(
     """
     if classes < 2:
         raise ConfigError(f"classes must be at least 2, not {classes}")
-    if len(in_shape) != 3 or min(in_shape) < 1:
-        raise ConfigError(f"in_shape must be (channels, height, width), not {in_shape}")
-    channels = in_shape[0]
+    in_shape = tuple(in_shape)
+    spec = _spec(in_shape, sample)
+    code = create_coding(coding, steps=steps, **(coding_options or {}))
+    code.bind(spec)
+    step_shape = code.step_shape(spec)
+    channels = step_shape[0]
     mean, std = mean or [0.0] * channels, std or [1.0] * channels
     if len(mean) != channels or len(std) != channels or not min(std) > 0:
         raise ConfigError(
@@ -77,9 +85,9 @@ def create_model(
     make = neuron_registry.get(neuron)
     check_options("neuron", neuron, make, neuron_options or {})
     ctx = BuildContext(
-        in_shape=in_shape,
+        in_shape=step_shape,
         classes=classes,
-        coding=create_coding(coding, steps=steps, **(coding_options or {})),
+        coding=code,
         make_neuron=lambda channels: make(steps, channels, **(neuron_options or {})),
         scaled=neuron != "fixed" if output_scale is None else output_scale,
         mean=mean,
@@ -101,4 +109,22 @@ def create_model(
         "std": ctx.std,
         **options,
     }
+    if spec.kind != "image":
+        model.config["sample"] = spec.document()
     return model
+
+
+def _spec(in_shape: tuple[int, ...], sample: SampleSpec | dict[str, Any] | None) -> SampleSpec:
+    """Return the spec of the samples, whose steps have the shape `in_shape`."""
+    if sample is None:
+        if len(in_shape) != 3 or min(in_shape) < 1:
+            raise ConfigError(f"in_shape must be (channels, height, width), not {in_shape}")
+        return SampleSpec("image", in_shape)
+    if isinstance(sample, dict):
+        try:
+            sample = SampleSpec.from_document(sample)
+        except (TypeError, ValueError, KeyError) as error:
+            raise ConfigError(f"sample is {sample}", why=str(error)) from error
+    if sample.shape != in_shape:
+        raise ConfigError(f"in_shape is {in_shape}, the samples have the shape {sample.shape}")
+    return sample

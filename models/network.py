@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..coding.base import Coding
+from ..coding.samples import Batch, SampleSpec
 from ..core.errors import ConfigError
 from .frozen import Snapshot, freeze
 from .readouts import Readout
@@ -20,15 +21,15 @@ class BuildContext:
     """The arguments that every architecture is built from.
 
     Attributes:
-        in_shape: (C, H, W) of the images.
+        in_shape: of one step of the code: (C, H, W), or (F,) of a series of features.
         classes: number of classes.
-        coding: from images to time steps.
+        coding: from samples to time steps.
         make_neuron: builds a neuron layer for a number of channels.
         scaled: whether the readout has a learnable scale for each step.
         mean, std: of each image channel.
     """
 
-    in_shape: tuple[int, int, int]
+    in_shape: tuple[int, ...]
     classes: int
     coding: Coding
     make_neuron: Callable[[int], nn.Module]
@@ -41,12 +42,28 @@ class BuildContext:
         """Number of time steps T."""
         return self.coding.steps
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """The shape (C, H, W) of one step of the code, for networks of convolutions.
+
+        Raises:
+            ConfigError: a step holds features without rows and columns.
+        """
+        if len(self.in_shape) != 3:
+            raise ConfigError(
+                f"this network convolves steps of shape (C, H, W), not {self.in_shape}",
+                why="a series of features has no rows and columns",
+                remedy="choose model.name=mlp",
+            )
+        channels, height, width = self.in_shape
+        return channels, height, width
+
 
 class SpikingNetwork(nn.Module):
-    """Images `[B, C, H, W]` in [0, 1] to logits of each step `[T, B, classes]`.
+    """Samples, such as images `[B, C, H, W]` in [0, 1], to logits of each step `[T, B, classes]`.
 
     Args:
-        coding: from images to time steps.
+        coding: from samples to time steps.
         body: from the stem to the readout, time-major throughout.
     """
 
@@ -84,12 +101,22 @@ class SpikingNetwork(nn.Module):
     def config(self, config: dict[str, Any]) -> None:
         self._config = config
 
+    @property
+    def sample(self) -> SampleSpec | None:
+        """The samples that the network takes; None if it was not built by `create_model`."""
+        return self.coding.spec
+
+    @property
+    def step_shape(self) -> tuple[int, ...] | None:
+        """The shape of one step of the code; None if `create_model` did not build the network."""
+        return None if self.sample is None else self.coding.step_shape(self.sample)
+
     def train(self, mode: bool = True) -> SpikingNetwork:
         """Set the mode, and drop the frozen copy."""
         self._frozen = None
         return super().train(mode)
 
-    def forward(self, x: Tensor, steps: int | None = None) -> Tensor:
+    def forward(self, x: Batch, steps: int | None = None) -> Tensor:
         """Return logits `[T, B, classes]`; with `steps`, of the first steps only.
 
         Raises:
@@ -98,19 +125,19 @@ class SpikingNetwork(nn.Module):
         return self.run(self._encode(x, steps))
 
     def run(self, code: Tensor) -> Tensor:
-        """Return logits of encoded images `[T, B, C, H, W]`."""
+        """Return logits of encoded samples `[T, B, ...]`."""
         if torch.is_grad_enabled():
             self._frozen = None
         return self.body(code)
 
-    def _encode(self, x: Tensor, steps: int | None) -> Tensor:
+    def _encode(self, x: Batch, steps: int | None) -> Tensor:
         if torch.is_grad_enabled():
             self._frozen = None
         if steps is not None and not 1 <= steps <= self.coding.steps:
             raise ConfigError(f"steps must be from 1 to {self.coding.steps}, not {steps}")
-        return self.coding.encode(x)[:steps]
+        return self.coding.encode(x)[:steps]  # type: ignore[arg-type]
 
-    def mean_logits(self, x: Tensor, steps: int | None = None) -> Tensor:
+    def mean_logits(self, x: Batch, steps: int | None = None) -> Tensor:
         """Return the mean of the logits over the steps, `[B, classes]`.
 
         It equals `forward(x, steps).mean(0)` up to rounding, and is cheaper: a readout is linear,
@@ -128,7 +155,7 @@ class SpikingNetwork(nn.Module):
         return self.run(code).mean(0)
 
     @torch.no_grad()
-    def predict(self, x: Tensor, steps: int | None = None) -> Tensor:
+    def predict(self, x: Batch, steps: int | None = None) -> Tensor:
         """Return the mean of the logits over the first `steps`, `[B, classes]`.
 
         In evaluation mode `frozen()` computes it.

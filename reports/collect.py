@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
+from ..coding.samples import EventBatch
 from ..core.errors import ConfigError
-from ..datasets.base import DataSet, Split, fingerprint
+from ..datasets.base import DataSet, Split, fingerprint, sample_at
 from ..measure.cost.ann import dense_ann_counts
 from ..measure.cost.energy import energy_of_samples, energy_report, total_cost
 from ..measure.cost.operations import Counts
@@ -206,7 +207,12 @@ def _trace(
     """Return the index of the traced sample with the reason for its choice, and its trace."""
 
     def trace(index: int) -> SampleTrace:
-        return trace_sample(model, image_of(split, index, full_scale))
+        image = image_of(split, index, full_scale)
+        if "image" in model.coding.takes:
+            return trace_sample(model, image)
+        sample = sample_at(split, index)
+        batch = sample if isinstance(sample, EventBatch) else sample.unsqueeze(0)
+        return trace_sample(model, image, batch)
 
     if requested is not None:
         return (requested, "as requested"), trace(requested)

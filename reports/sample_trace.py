@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..coding.samples import Batch
 from ..measure.encoding import EncodedImage, code_of
 from ..measure.evaluation import running_mean
 from ..models.layers.spiking import SpikingLayer, use_kernels
@@ -54,8 +55,13 @@ class SampleTrace:
 
 
 @torch.no_grad()
-def trace_sample(model: SpikingNetwork, image: Tensor) -> SampleTrace:
-    """Return the trace of one image `[C, H, W]` in [0, 1] through a network.
+def trace_sample(model: SpikingNetwork, image: Tensor, sample: Batch | None = None) -> SampleTrace:
+    """Return the trace of one sample through a network.
+
+    Args:
+        model: the network.
+        image: `[C, H, W]` in [0, 1]: the sample, or a picture of it.
+        sample: a batch of the sample alone; by default of the image.
 
     A copy of the network computes it on the CPU with the reference kernels, in which the spikes of
     each neuron can be recorded.
@@ -68,7 +74,8 @@ def trace_sample(model: SpikingNetwork, image: Tensor) -> SampleTrace:
             module.neuron.register_forward_hook(_recorder(layers, name.removeprefix("body.")))
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
-        code, again = (network.coding.encode(image.unsqueeze(0)) for _ in range(2))
+        batch: Any = image.unsqueeze(0) if sample is None else sample
+        code, again = (network.coding.encode(batch) for _ in range(2))
     mean_logits = running_mean(network.run(code).float())[:, 0]
     confidence, predictions = mean_logits.softmax(1).max(1)
     return SampleTrace(

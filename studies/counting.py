@@ -68,7 +68,7 @@ def lively(name: str, shape: tuple[int, int, int], options: dict[str, Any]) -> S
 
 
 def _time(name: str, model: SpikingNetwork, split: Split, full_scale: float, rounds: int) -> None:
-    classes = int(split.labels.max()) + 1
+    classes = int(split.targets.max()) + 1
 
     def seconds(count: bool) -> float:
         begin = time.perf_counter()

@@ -86,7 +86,7 @@ def _import(module: str) -> str:
     from importlib import import_module
 
     if module == "torchvision":
-        from ...datasets.sources.torchvision_import import torchvision
+        from ...datasets.sources.images.torchvision_import import torchvision
 
         return str(torchvision().__version__)
     if module == "nir":

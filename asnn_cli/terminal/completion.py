@@ -13,9 +13,9 @@ from ..recipe_files import recipe_names as builtin_recipes
 
 # The registries have these names too, but importing them imports torch, which takes seconds.
 CODES = ("direct", "temporal", "hybrid", "embedding", "hybrid-embedding", "rate", "latency")
-CODES += ("delta",)
+CODES += ("delta", "frames", "voxel", "time-surface", "given")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
-DATASETS += ("folder", "npz")
+DATASETS += ("folder", "npz", "events-npz", "wav-folder", "qtdb")
 SPLITS = ("test", "validation", "train")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16", "float16")

@@ -1,21 +1,22 @@
-"""Image files in a folder, or in a zip that is not unpacked to disk."""
+"""Files of samples in a folder, or in a zip that is not unpacked to disk."""
 
 import os
 import threading
 import zipfile
 import zlib
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from ...core.errors import DataError
 from ...formats.arrays import read_member
 
-MAX_BYTES = 2**28  # of one image file
+MAX_BYTES = 2**28  # of one file
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 
 
 class Store(Protocol):
-    """Image files by their relative POSIX path; picklable."""
+    """Files by their relative POSIX path; picklable."""
 
     sizes: dict[str, int]
 
@@ -24,17 +25,17 @@ class Store(Protocol):
     def display_name(self, name: str) -> str: ...
 
 
-def open_store(path: str) -> Store:
-    """Return the image files under a folder or in a zip, without hidden ones.
+def open_store(path: str, suffixes: Collection[str] = EXTENSIONS) -> Store:
+    """Return the files with one of the suffixes under a folder or in a zip, without hidden ones.
 
     Raises:
         DataError: `path` is missing, neither a folder nor a zip, or a damaged zip.
     """
     root = Path(path).expanduser()
     if root.is_dir():
-        return FolderStore(root)
+        return FolderStore(root, suffixes)
     if root.is_file():
-        return ZipStore(root)
+        return ZipStore(root, suffixes)
     raise DataError(
         f"there is no {path}",
         why="data.path names a folder of class folders, or a zip of one",
@@ -42,17 +43,17 @@ def open_store(path: str) -> Store:
     )
 
 
-def is_image(name: str) -> bool:
-    """Return whether `name` has the suffix of an image and no hidden part."""
+def has_suffix(name: str, suffixes: Collection[str]) -> bool:
+    """Return whether `name` has one of the suffixes and no hidden part."""
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return not hidden and path.suffix.lower() in EXTENSIONS
+    return not hidden and path.suffix.lower() in suffixes
 
 
 class FolderStore:
-    """The image files under a folder."""
+    """The files under a folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, suffixes: Collection[str] = EXTENSIONS) -> None:
         self.root = root
         self.sizes: dict[str, int] = {}
         try:
@@ -61,7 +62,7 @@ class FolderStore:
                 for file in files:
                     path = Path(folder, file)
                     name = path.relative_to(root).as_posix()
-                    if is_image(name):
+                    if has_suffix(name, suffixes):
                         self.sizes[name] = path.stat().st_size
         except OSError as error:
             raise DataError(f"could not list {root}", why=str(error)) from error
@@ -86,16 +87,16 @@ class FolderStore:
 
 
 class ZipStore:
-    """The image files in a zip, which each process opens separately."""
+    """The files in a zip, which each process opens separately."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, suffixes: Collection[str] = EXTENSIONS) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._opened: tuple[int, zipfile.ZipFile] | None = None
         self.sizes = {
             entry.filename: entry.file_size
             for entry in self._zip().infolist()
-            if not entry.is_dir() and is_image(entry.filename)
+            if not entry.is_dir() and has_suffix(entry.filename, suffixes)
         }
 
     def __getstate__(self) -> dict[str, object]:
@@ -144,7 +145,7 @@ class ZipStore:
 def _require_bounded(store: Store, name: str) -> None:
     if store.sizes.get(name, 0) > MAX_BYTES:
         raise DataError(
-            f"{store.display_name(name)} is too large for an image",
+            f"{store.display_name(name)} is too large for one sample",
             why=f"it has {store.sizes[name]:,} bytes; at most {MAX_BYTES:,} are read",
             remedy="remove it, or scale it down first",
         )

@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from ...core.errors import ConfigError
 from ...core.registry import unknown
-from ..sources.torchvision_import import torchvision
+from ..sources.images.torchvision_import import torchvision
 
 UNSUPPORTED = {
     "MixUp": "it needs labels; use mixup=true",

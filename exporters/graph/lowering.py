@@ -70,8 +70,8 @@ def lower_network(
     return graph
 
 
-def _in_shape(model: SpikingNetwork, given: tuple[int, ...] | None) -> tuple[int, int, int]:
-    built = tuple(model.config["in_shape"]) if model.has_config else None
+def _in_shape(model: SpikingNetwork, given: tuple[int, ...] | None) -> tuple[int, ...]:
+    built = model.step_shape if model.has_config else None
     shape = built if given is None else tuple(given)
     if shape is None:
         raise ConfigError(
@@ -80,14 +80,15 @@ def _in_shape(model: SpikingNetwork, given: tuple[int, ...] | None) -> tuple[int
             "of an image",
             remedy="pass in_shape=(C, H, W) of one image to asnn.exporters.source_of",
         )
-    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+    if built not in (None, shape):
+        raise ConfigError(f"in_shape is {shape}", why=f"the network was built for {built}")
+    if built is None and (
+        len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape)
+    ):
         raise ConfigError(
             f"in_shape is {shape}", remedy="give (C, H, W) of one image, without the batch"
         )
-    if built not in (None, shape):
-        raise ConfigError(f"in_shape is {shape}", why=f"the network was built for {built}")
-    channels, height, width = shape
-    return channels, height, width
+    return shape
 
 
 def _description(model: SpikingNetwork) -> dict[str, Any]:

@@ -49,7 +49,9 @@ def check_encoder(coding: Coding) -> None:
     """
     known = (Direct, Temporal, Embedding, HybridTemporal, HybridEmbedding, Delta, Latency)
     why = ""
-    if coding.name == "rate":
+    if "image" not in coding.takes:
+        why = "its samples are not images"
+    elif coding.name == "rate":
         why = "it is random, and two runtimes do not draw the same numbers"
     elif type(coding) not in known:
         why = "the exporter has no ONNX form of it"

@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError, create_model
 
 from ...coding.factory import coding_registry
+from ...coding.samples import SampleSpec
 from ...core.errors import AsnnError, ConfigError
 from ...core.registry import Registry, keyword_options, nearest
 from ...core.text import printable
@@ -193,8 +194,16 @@ def _component_faults(recipe: Recipe) -> list[str]:
 
 
 def _build_without_memory(recipe: Recipe) -> None:
+    """Build the network for small samples of a kind that its code takes; the data are unknown."""
+    takes = coding_registry.get(recipe.coding.name).takes
+    specs = {
+        "image": SampleSpec("image", (1, 8, 8)),
+        "events": SampleSpec("events", (2, 8, 8), duration=1_000_000),
+        "series": SampleSpec("series", (1, 8, 8), steps=recipe.coding.steps),
+    }
+    spec = next(specs[kind] for kind in specs if kind in takes)
     with torch.device("meta"):
-        create_network(**recipe.model_arguments(), in_shape=(1, 8, 8), classes=2)
+        create_network(**recipe.model_arguments(), in_shape=spec.shape, classes=2, sample=spec)
 
 
 def _errors(trials: list[tuple[str, Callable[[], Any]]]) -> list[str]:

@@ -13,14 +13,16 @@ from .operations import Counts, Operations
 
 def ann_config(model: SpikingNetwork) -> dict[str, Any]:
     """Return the arguments of `create_model` for the ANN counterpart: the same architecture with
-    ReLU in place of the neurons and a single step."""
-    config = model.config | {"coding": "direct", "coding_options": {}, "steps": 1}
-    return config | {"neuron": "relu", "neuron_options": {}, "output_scale": False}
+    ReLU in place of the neurons, and a single step; samples that bring time keep their steps."""
+    config = model.config | {"neuron": "relu", "neuron_options": {}, "output_scale": False}
+    if "image" not in model.coding.takes:
+        return config
+    return config | {"coding": "direct", "coding_options": {}, "steps": 1}
 
 
 @torch.no_grad()
 def dense_ann_counts(model: SpikingNetwork) -> Counts:
-    """Return the operations of the ANN counterpart for one image.
+    """Return the operations of the ANN counterpart for one sample.
 
     Only the `dense` counts are meaningful: they follow from shapes. The effective ones would depend
     on weights, and the counterpart is not trained.
@@ -29,5 +31,6 @@ def dense_ann_counts(model: SpikingNetwork) -> Counts:
     with torch.random.fork_rng([]):  # its initial weights are random
         ann = create_model(config.pop("name"), **config).eval()
     with Operations(ann) as operations:
-        ann(torch.zeros(1, *model.config["in_shape"]))
+        assert ann.step_shape is not None
+        ann.run(torch.zeros(ann.coding.steps, 1, *ann.step_shape))
     return operations.counts()

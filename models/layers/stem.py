@@ -1,4 +1,4 @@
-"""The first layer of a network: its input is the encoded image."""
+"""The first layer of a network: its input is the encoded sample."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .norm import SplitNorm, TimeNorm, create_norm
 
 
 class Stem(nn.Module):
-    """The first affine layer: encoded images `[T, B, ...] -> [T, B, F, ...]`.
+    """The first affine layer: encoded samples `[T, B, ...] -> [T, B, F, ...]`.
 
     Analog steps and spike steps have separate weights (the dual stem of arXiv 2408.12407).
     Analog steps are normalised by mean and standard deviation, spikes are not. The output of a
@@ -23,7 +23,8 @@ class Stem(nn.Module):
     Args:
         coding: gives the number of analog steps.
         make: builds the affine layer, once for each set of weights.
-        mean, std: of each image channel, to normalise analog steps.
+        mean, std: of each channel, to normalise analog steps.
+        rank: axes of one step, 3 of (C, H, W), 1 of (F,).
     """
 
     mean: Tensor
@@ -36,14 +37,15 @@ class Stem(nn.Module):
         *,
         mean: list[float],
         std: list[float],
+        rank: int = 3,
     ) -> None:
         super().__init__()
         self.static = coding.static
         self.analog_steps = coding.analog_steps
         self.analog = make() if coding.analog_steps > 0 else None
         self.spikes = make() if coding.analog_steps < coding.steps else None
-        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1))
+        self.register_buffer("mean", torch.tensor(mean).view(-1, *[1] * (rank - 1)))
+        self.register_buffer("std", torch.tensor(std).view(-1, *[1] * (rank - 1)))
 
     def forward(self, code: Tensor) -> Tensor:
         if self.static and self.analog is not None:
@@ -74,7 +76,7 @@ class Stem(nn.Module):
 def _channels_last(x: Tensor) -> Tensor:
     """Return images in channels_last memory format, in which convolutions and kernels are fastest;
     the layers after it keep the format."""
-    return x.contiguous(memory_format=torch.channels_last)
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x.contiguous()
 
 
 def stem_norm(coding: Coding, form: str, channels: int, *, image: bool) -> TimeNorm:

@@ -42,7 +42,7 @@ def lenet(
     widths = [32, 48, 64] if widths is None else widths
     if not widths or min(*widths, hidden) < 1:
         raise ConfigError(f"widths and hidden must be positive, not {widths} and {hidden}")
-    channels, height, width = ctx.in_shape
+    channels, height, width = ctx.image_shape
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for i, out in enumerate(widths, start=1):
 

@@ -6,6 +6,7 @@ from collections import OrderedDict
 
 from torch import nn
 
+from ...coding.samples import flat_size
 from ...core.errors import ConfigError
 from ..layers.norm import Norm, create_norm
 from ..layers.spiking import SpikingLayer
@@ -34,8 +35,7 @@ def mlp(
     features = [256, 256] if features is None else features
     if not features or min(features) < 1:
         raise ConfigError(f"features must be positive, not {features}")
-    channels, height, width = ctx.in_shape
-    size = channels * height * width
+    size = flat_size(ctx.in_shape)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for i, out in enumerate(features, start=1):
         if i == 1:
@@ -43,7 +43,8 @@ def mlp(
             def linear(size: int = size, out: int = out) -> nn.Module:
                 return nn.Sequential(nn.Flatten(), nn.Linear(size, out, bias=False))
 
-            layers["linear1"] = Stem(ctx.coding, linear, mean=ctx.mean, std=ctx.std)
+            rank = len(ctx.in_shape)
+            layers["linear1"] = Stem(ctx.coding, linear, mean=ctx.mean, std=ctx.std, rank=rank)
             normed = stem_norm(ctx.coding, norm, out, image=False)
         else:
             layers[f"linear{i}"] = OverTime(nn.Linear(size, out, bias=False))

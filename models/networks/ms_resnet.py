@@ -77,7 +77,7 @@ def ms_resnet(
     channels = form.width if width is None else width
     if channels < 1:
         raise ConfigError(f"width must be positive, not {channels}")
-    builder = _Builder(ctx, form, norm, ctx.in_shape[1:])
+    builder = _Builder(ctx, form, norm, ctx.image_shape[1:])
     builder.add_stem(channels, large=stem == "imagenet")
     for i, count in enumerate(form.stages):
         for j in range(count):
@@ -99,7 +99,7 @@ class _Builder:
         self.layers: dict[str, nn.Module] = {}
 
     def add_stem(self, channels: int, *, large: bool) -> None:
-        inputs = self.ctx.in_shape[0]
+        inputs = self.ctx.image_shape[0]
 
         def make() -> nn.Module:
             if not large:

@@ -50,7 +50,7 @@ def sew_resnet(
         raise ConfigError(f"depth must be 18 or 34, not {depth}")
     if width < 1:
         raise ConfigError(f"width must be positive, not {width}")
-    channels, height, side = ctx.in_shape
+    channels, height, side = ctx.image_shape
     large = stem == "imagenet"
 
     def make(inputs: int = channels) -> nn.Module:

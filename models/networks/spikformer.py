@@ -90,7 +90,7 @@ def _stem(
     It has four convolutions, of which the last `pools` are pooled, and one for the position.
     """
     layers: dict[str, nn.Module] = {}
-    channels, height, width = ctx.in_shape
+    channels, height, width = ctx.image_shape
     for i, outputs in enumerate((dim // 8, dim // 4, dim // 2, dim), start=1):
         if i == 1:
 

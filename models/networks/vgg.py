@@ -53,7 +53,7 @@ def vgg(
         raise ConfigError(f"variant must be '11' or 'vggsnn', not {variant!r}")
     if min(width, *(hidden or [1])) < 1:
         raise ConfigError(f"width and hidden must be positive, not {width} and {hidden}")
-    channels, height, side = ctx.in_shape
+    channels, height, side = ctx.image_shape
     layers: dict[str, nn.Module] = {}
     number = 0
     entries = VARIANTS[variant]

@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from asnn.coding import Coding, coding_registry, create_coding
+from asnn.coding import Coding, create_coding
 from asnn.coding.thresholds import LAYER_NORM_EPS
 from asnn.core import ConfigError
+from tests.support.samples import IMAGE_CODES
 
 SLOT_CODES = ["temporal", "hybrid", "embedding", "hybrid-embedding"]
 CODES = [
@@ -43,8 +44,8 @@ def image(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_every_built_in_code_is_tested_here():
-    assert {name for name, _ in CODES} == set(coding_registry.builtin)
+def test_every_built_in_code_of_images_is_tested_here():
+    assert {name for name, _ in CODES} == set(IMAGE_CODES)
 
 
 @every_code

@@ -15,6 +15,10 @@ NAMES = [
     "rate",
     "latency",
     "delta",
+    "frames",
+    "voxel",
+    "time-surface",
+    "given",
 ]
 
 PLUGIN_CODE = """

@@ -92,8 +92,8 @@ class Counting:
 
 def test_skipped_batches_are_not_loaded():
     complete = split(20)
-    lazy = Counting(complete.images)
-    made = Batches(Split(lazy, complete.labels), batch_size=5, full_scale=255, start=2)
+    lazy = Counting(complete.inputs)
+    made = Batches(Split(lazy, complete.targets), batch_size=5, full_scale=255, start=2)
     assert numbers(made) == list(range(10, 20))
     assert lazy.accessed == list(range(10, 20))
 
@@ -124,9 +124,9 @@ def test_augmentation_gets_the_epoch():
 
 def test_the_images_of_the_split_are_not_modified():
     complete = split(16)
-    before = complete.images.clone()
+    before = complete.inputs.clone()
     list(Batches(complete, batch_size=4, full_scale=255, shuffle=True, augment=ALL))
-    assert torch.equal(complete.images, before)
+    assert torch.equal(complete.inputs, before)
 
 
 @pytest.mark.parametrize("option", [{"start": -1}, {"workers": -1}])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from asnn.coding.samples import SampleSpec
 from asnn.core.errors import ConfigError, DataError
 from asnn.datasets import DataSet, Source, Split, dataset_registry, load_dataset
 from asnn.datasets.base import fingerprint
@@ -24,8 +25,13 @@ def numbered(labels) -> Split:
     )
 
 
+def of_one_split(split: Split) -> DataSet:
+    spec = SampleSpec("image", tuple(split.inputs.shape[1:]))
+    return DataSet("x", split, split, split, ["a"], 255.0, "", spec)
+
+
 def numbers(split: Split, count: int) -> list[int]:
-    return (split.images.flatten() * count).round().long().tolist()
+    return (split.inputs.flatten() * count).round().long().tolist()
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +45,8 @@ def test_digits_equal_those_of_scikit_learn(digits):
     reference = load_digits()
     assert digits.in_shape == (1, 8, 8)
     assert digits.full_scale == 16
-    assert digits.train.images.dtype == torch.uint8
-    found = torch.cat([s.images for s in (digits.train, digits.validation, digits.test)])
+    assert digits.train.inputs.dtype == torch.uint8
+    found = torch.cat([s.inputs for s in (digits.train, digits.validation, digits.test)])
     assert sorted(map(bytes, found.flatten(1).numpy())) == sorted(
         map(bytes, reference.data.astype(np.uint8))
     )
@@ -48,28 +54,28 @@ def test_digits_equal_those_of_scikit_learn(digits):
 
 def test_digits_splits_are_pinned_and_stratified(digits):
     assert digits.fingerprint == DIGITS
-    total = sum(s.labels.bincount() for s in (digits.train, digits.validation, digits.test))
+    total = sum(s.targets.bincount() for s in (digits.train, digits.validation, digits.test))
     assert total.sum() == 1797
-    assert ((digits.test.labels.bincount() - 0.2 * total).abs() <= 1).all()
-    rest = total - digits.test.labels.bincount()
-    assert ((digits.validation.labels.bincount() - 0.1 * rest).abs() <= 1).all()
+    assert ((digits.test.targets.bincount() - 0.2 * total).abs() <= 1).all()
+    rest = total - digits.test.targets.bincount()
+    assert ((digits.validation.targets.bincount() - 0.1 * rest).abs() <= 1).all()
 
 
 def test_the_fingerprint_is_the_documented_hash(digits):
     digest = hashlib.sha256()
     for split in (digits.train, digits.validation, digits.test):
-        digest.update(split.labels.numpy().astype("<i8").tobytes())
-        digest.update(split.images.numpy().tobytes())
+        digest.update(split.targets.numpy().astype("<i8").tobytes())
+        digest.update(split.inputs.numpy().tobytes())
     assert digits.fingerprint == digest.hexdigest()
 
 
 def test_the_fingerprint_depends_on_each_split(digits):
     parts = [digits.train, digits.validation, digits.test]
     for index, part in enumerate(parts):
-        images, labels = part.images.clone(), part.labels.clone()
+        images, labels = part.inputs.clone(), part.targets.clone()
         images[-1, 0, 0, 0] += 1
         labels[0] = (labels[0] + 1) % 10
-        for changed in (Split(images, part.labels), Split(part.images, labels)):
+        for changed in (Split(images, part.targets), Split(part.inputs, labels)):
             others = [*parts[:index], changed, *parts[index + 1 :]]
             assert fingerprint(*others) != digits.fingerprint
 
@@ -86,7 +92,7 @@ def test_a_cut_is_disjoint_complete_and_stratified(fraction):
     split = numbered(labels[np.random.default_rng(0).permutation(len(labels))])
     kept, removed = cut(split, fraction, 1)
     assert sorted(numbers(kept, 240) + numbers(removed, 240)) == list(range(240))
-    counts = removed.labels.bincount(minlength=4).tolist()
+    counts = removed.targets.bincount(minlength=4).tolist()
     assert counts[:2] == [0, 1], "a class keeps its last sample and gives one of two"
     assert counts[2] == pytest.approx(37 * fraction, abs=0.5)
     assert counts[3] == pytest.approx(200 * fraction, abs=0.5)
@@ -99,7 +105,7 @@ def test_limits_are_stratified_and_nested():
     for limit in (4, 40, 200, 399):
         head = subset(split, limit)
         assert len(head) == limit
-        assert head.labels.bincount()[0] == pytest.approx(0.75 * limit, abs=1)
+        assert head.targets.bincount()[0] == pytest.approx(0.75 * limit, abs=1)
         assert before <= set(numbers(head, 400))
         before = set(numbers(head, 400))
     assert subset(split, 400) is split
@@ -108,15 +114,15 @@ def test_limits_are_stratified_and_nested():
 def test_a_limit_reduces_the_training_part_only(digits):
     small = load_dataset("digits", limit=50)
     assert len(small.train) == 50
-    assert small.train.labels.bincount(minlength=10).min() >= 4
-    assert torch.equal(small.validation.images, digits.validation.images)
-    assert torch.equal(small.test.images, digits.test.images)
+    assert small.train.targets.bincount(minlength=10).min() >= 4
+    assert torch.equal(small.validation.inputs, digits.validation.inputs)
+    assert torch.equal(small.test.inputs, digits.test.inputs)
     assert small.fingerprint != digits.fingerprint
 
 
 def test_moments_against_numpy(digits):
     mean, deviation = digits.moments()
-    values = digits.train.images.numpy() / 16.0
+    values = digits.train.inputs.numpy() / 16.0
     assert mean == pytest.approx([values.mean()], rel=1e-12)
     assert deviation == pytest.approx([values.std()], rel=1e-9)
 
@@ -126,7 +132,7 @@ def test_a_constant_channel_has_deviation_one():
     images = torch.rand(50, 2, 3, 3, generator=random)
     images[:, 1] = 0.3
     split = Split(images, torch.zeros(50, dtype=torch.int64))
-    mean, deviation = DataSet("x", split, split, split, ["a"], 255.0, "").moments()
+    mean, deviation = of_one_split(split).moments()
     assert mean[1] == pytest.approx(0.3)
     assert deviation[1] == 1.0
     assert deviation[0] == pytest.approx(images[:, 0].double().std(correction=0).item())
@@ -153,8 +159,8 @@ def test_lazy_images_are_cut_by_index_and_hashed_by_pixel():
     labels = torch.arange(60) % 3
     kept, removed = cut(Split(Lazy(images), labels), 0.2, 1)
     kept_in_memory, removed_in_memory = cut(Split(images, labels), 0.2, 1)
-    assert isinstance(kept.images, LazySubset)
-    assert kept.images.shape == (48, 1, 2, 2)
+    assert isinstance(kept.inputs, LazySubset)
+    assert kept.inputs.shape == (48, 1, 2, 2)
     assert fingerprint(kept, removed) == fingerprint(kept_in_memory, removed_in_memory)
 
 
@@ -163,7 +169,7 @@ def test_moments_of_lazy_images_use_5000_equally_spaced():
     images[::4] = 255  # 0, 4, 8, ...: the 5,000 equally spaced ones
     lazy = Lazy(images)
     split = Split(lazy, torch.zeros(20_000, dtype=torch.int64))
-    mean, _ = DataSet("x", split, split, split, ["a"], 255.0, "").moments()
+    mean, _ = of_one_split(split).moments()
     assert lazy.accessed == list(range(0, 20_000, 4))
     assert mean == [1.0]
 

@@ -20,10 +20,10 @@ from asnn.cli.app import run
 from asnn.coding import SpikeFile, create_coding, load_spikes, save_spikes
 from asnn.core.errors import AsnnError
 from asnn.core.files import ARCHIVE_ERRORS
-from asnn.datasets.sources.folder import load_folder
-from asnn.datasets.sources.idx import read_idx
-from asnn.datasets.sources.npz import load_npz
-from asnn.datasets.sources.single import read_images
+from asnn.datasets.sources.images.folder import load_folder
+from asnn.datasets.sources.images.idx import read_idx
+from asnn.datasets.sources.images.npz import load_npz
+from asnn.datasets.sources.images.single import read_images
 from asnn.formats.arrays import read_npy, read_npz
 from asnn.learning import check_recipe, read_document
 from asnn.learning.checkpoints.content import newest_checkpoint

@@ -94,7 +94,7 @@ def test_the_average_is_validated_and_saved(tmp_path):
     for name, value in saved.state_dict().items():
         assert torch.equal(value, recorder.averages[best][name])
     data = recorder.training.data.validation
-    x, y = data.images[:].float() / 16, data.labels
+    x, y = data.inputs[:].float() / 16, data.targets
     found = float((saved.predict(x).argmax(1) == y).double().mean())
     assert found == pytest.approx(summary["best"]["validation_accuracy"])
     weights = recorder.steps[4 * (best + 1)]["body.readout.linear.weight"]

@@ -59,7 +59,7 @@ def naive(model, split, steps, full_scale=255.0):
     handles = [m.register_forward_hook(counter(name)) for name, m in neurons.items()]
     hits, loss = [0] * steps, 0.0
     confusion = [[0] * CLASSES for _ in range(CLASSES)]
-    for image, label in zip(split.images, split.labels.tolist(), strict=True):
+    for image, label in zip(split.inputs, split.targets.tolist(), strict=True):
         pixels = image.double() / full_scale if image.dtype == torch.uint8 else image
         with torch.no_grad():
             logits = model(pixels.float()[None])[:steps, 0].double().tolist()
@@ -104,9 +104,9 @@ def test_confusion_has_true_classes_in_rows():
     model, split = network(), samples()
     found = evaluate(model, split, classes=CLASSES, full_scale=255.0)
     true = [sum(row) for row in found.confusion]
-    assert true == split.labels.bincount(minlength=CLASSES).tolist()
+    assert true == split.targets.bincount(minlength=CLASSES).tolist()
     assert sum(found.confusion[c][c] for c in range(CLASSES)) / SAMPLES == found.accuracy
-    predictions = model.predict(split.images.float() / 255).argmax(1)
+    predictions = model.predict(split.inputs.float() / 255).argmax(1)
     columns = [sum(column) for column in zip(*found.confusion, strict=True)]
     assert columns == predictions.bincount(minlength=CLASSES).tolist()
     assert true != columns  # otherwise swapped rows and columns would not be found
@@ -127,7 +127,7 @@ def test_full_scale_and_float_images():
     model, split = network(), samples()
     options = {"classes": CLASSES, "full_scale": 255.0}
     found = evaluate(model, split, **options)
-    floats = evaluate(model, Split(split.images.float() / 255, split.labels), **options)
+    floats = evaluate(model, Split(split.inputs.float() / 255, split.targets), **options)
     assert floats.loss == pytest.approx(found.loss, rel=1e-6)
     other = evaluate(model, split, classes=CLASSES, full_scale=510.0)
     assert other.loss == pytest.approx(naive(model, split, STEPS, full_scale=510.0)[2], rel=1e-5)
@@ -145,7 +145,7 @@ def test_random_codes_draw_the_same_each_time_and_the_random_state_is_kept():
         results.append({**found.as_dict(), "samples_per_second": None})
     assert results[0] == results[1]
     # Negative control: two passes of the network differ.
-    x = split.images.float() / 255
+    x = split.inputs.float() / 255
     assert not torch.equal(model(x), model(x))
 
 

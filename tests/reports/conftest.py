@@ -9,6 +9,7 @@ import torch
 from markupsafe import Markup
 
 from asnn.cli.app import run
+from asnn.coding.samples import SampleSpec
 from asnn.datasets.base import DataSet, Split
 from asnn.measure.cost.tables import read_cost_table
 from asnn.models import create_model
@@ -39,7 +40,16 @@ def report_of():
         torch.manual_seed(seed)
         labels = torch.arange(samples) % len(classes)
         split = Split(torch.randint(0, 256, (samples, *shape), dtype=torch.uint8), labels)
-        data = DataSet("random", split, split, split, list(classes), 255.0, "f" * 64)
+        data = DataSet(
+            "random",
+            split,
+            split,
+            split,
+            list(classes),
+            255.0,
+            "f" * 64,
+            SampleSpec("image", shape),
+        )
         model = create_model(
             "mlp",
             in_shape=shape,

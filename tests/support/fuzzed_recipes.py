@@ -7,6 +7,7 @@ from asnn.learning.recipe.checking import component_options
 from asnn.learning.recipe.schema import SECTIONS, TrainSection
 from asnn.models.factory import model_registry
 from asnn.models.neurons.registry import neuron_registry
+from tests.support.samples import IMAGE_CODES
 
 ANYTHING = st.one_of(
     st.integers(-3, 70),
@@ -67,7 +68,7 @@ def documents(draw):
 def trainable(draw):
     """Recipes of small networks on the digits that every check lets through, mostly."""
     model = draw(st.sampled_from(sorted(SMALL_MODELS)))
-    code = draw(st.sampled_from(coding_registry.names()))
+    code = draw(st.sampled_from(IMAGE_CODES))
     return {
         "data": {"name": "digits", "limit": draw(st.integers(2, 70))},
         "coding": {"name": code, "steps": draw(st.integers(1, 5))},

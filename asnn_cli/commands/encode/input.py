@@ -62,7 +62,7 @@ class Input:
             DataError: a file is missing or damaged.
         """
         if self.dataset is None:
-            from ....datasets.sources.single import read_images
+            from ....datasets.sources.images.single import read_images
 
             name = "stdin" if self.source == "-" else str(self.source)
             found = read_images(_read(str(self.source)), name)

@@ -140,7 +140,7 @@ def export(
     if source is None:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
         network, origin, folder = source_of_run(opened), str(opened.path), opened.path
-        verified_on = samples_of(opened.data, split, samples) if verify else None
+        verified_on = samples_of(opened.data, split, samples, network) if verify else None
     else:
         network = source_of_function(source, in_shape=parse_shape(in_shape), steps=steps)
         origin, folder = source, Path()
@@ -163,7 +163,7 @@ def export(
     path = output or folder / "export" / format
     options: dict[str, Any] = {}
     if format == "onnx":
-        options = {"form": form or "sequence", "input": input or "image"}
+        options = {"form": form or "sequence", "input": input}
         options |= {"opset": opset, "weights": weights}
     elif format == "nir":
         options = {"form": form or "portable", "compat": nir_compat, "target": target}

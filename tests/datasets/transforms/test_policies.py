@@ -5,7 +5,7 @@ import torch
 
 from asnn.core.errors import ConfigError
 from asnn.datasets import Augment
-from asnn.datasets.sources.torchvision_import import torchvision
+from asnn.datasets.sources.images.torchvision_import import torchvision
 from asnn.datasets.transforms.policies import auto_augment, rand_augment
 
 

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, batch_norm, conv2d, linear, max_pool2d
 
-from asnn.coding import coding_registry
 from asnn.core import ConfigError
-from asnn.datasets.sources.torchvision_import import torchvision
+from asnn.datasets.sources.images.torchvision_import import torchvision
 from asnn.models import create_model
 from asnn.models.layers.attention import SelfAttention
 from asnn.models.layers.residual import Residual
 from asnn.models.layers.spiking import used_kernels
 from tests.support.architectures import SMALL, calibrated, images, rates, small
+from tests.support.samples import CODES, batch_of, spec_for
 
 IMAGENET = {"in_shape": (3, 224, 224), "classes": 1000, "stem": "imagenet"}
 CIFAR = {"in_shape": (3, 32, 32), "classes": 10}
@@ -111,11 +111,12 @@ def test_adaptive_neurons_add_two_schedules_a_layer_and_the_scale():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("coding", list(coding_registry.builtin))
+@pytest.mark.parametrize("coding", CODES)
 @pytest.mark.parametrize("case", ["ms-resnet19", "sew-iand", "vgg11", "spikformer"])
 def test_every_code_trains_every_kind_of_network(case, coding):
-    model = small(case, coding=coding, in_shape=(2, 8, 8))
-    logits = model(images(2, (2, 8, 8)).float())
+    spec = spec_for(coding, (2, 8, 8), steps=3)
+    model = small(case, coding=coding, in_shape=spec.shape, sample=spec)
+    logits = model(batch_of(spec, 2))
     assert logits.shape == (3, 2, 5)
     logits.square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())

@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch.nn.functional import batch_norm, conv2d, linear, max_pool2d
 
-from asnn.coding import coding_registry
 from asnn.core import ConfigError
 from asnn.models import create_model
+from tests.support.samples import CODES, IMAGE_CODES, batch_of, spec_for
 
-CODES = list(coding_registry.builtin)
 SHAPES = [(1, 8, 8), (3, 32, 32), (1, 1, 1), (2, 5, 9)]
 SMALL = {"lenet": {"widths": [3, 4], "hidden": 5}, "mlp": {"features": [6, 5]}}
 
@@ -49,13 +48,14 @@ def calibrated(model):
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("coding", CODES)
 def test_logits_for_every_coding_and_shape(coding, shape, name):
-    model = small(name, in_shape=shape, coding=coding)
-    logits = model(image(2, *shape))
+    spec = spec_for(coding, shape, steps=3)
+    model = small(name, in_shape=spec.shape, coding=coding, sample=spec)
+    logits = model(batch_of(spec, 2))
     assert logits.shape == (3, 2, 4)
     assert logits.isfinite().all()
     logits.square().sum().backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-    assert model.eval()(image(0, *shape)).shape == (3, 0, 4)
+    assert model.eval()(batch_of(spec, 0)).shape == (3, 0, 4)
 
 
 @pytest.mark.filterwarnings("ignore:norm 'shared'")
@@ -74,7 +74,7 @@ def test_shared_norm_warns():
 
 
 def test_single_step():
-    for coding in set(CODES) - {"hybrid", "hybrid-embedding"}:
+    for coding in set(IMAGE_CODES) - {"hybrid", "hybrid-embedding"}:
         assert small(steps=1, coding=coding)(image(2, 2, 6, 5)).shape == (1, 2, 4)
 
 

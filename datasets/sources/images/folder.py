@@ -5,10 +5,10 @@ from typing import Literal
 
 import torch
 
-from ...core.errors import ConfigError, DataError
-from ..base import Source, Split
+from ....core.errors import ConfigError, DataError
+from ...base import Source, Split
+from ..store import EXTENSIONS, Store, open_store
 from .decode import Decoder, LazyFiles, are_grey, decode_all, open_image
-from .store import EXTENSIONS, Store, open_store
 
 PARTS = {"train": "train", "test": "test", "validation": "validation", "val": "validation"}
 COLOUR_SAMPLES = 100

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...core.errors import DataError
-from ...core.files import ARCHIVE_ERRORS
-from ...formats.arrays import read_npy, read_npz
+from ....core.errors import DataError
+from ....core.files import ARCHIVE_ERRORS
+from ....formats.arrays import read_npy, read_npz
 from .decode import GREY, Decoder, open_image
 
 NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from ...core.errors import DataError
-from ..base import Source, Split
+from ....core.errors import DataError
+from ...base import Source, Split
 from .download import download as fetch
 from .idx import corrupt, read_idx
 
@@ -50,11 +50,11 @@ def _load(name: str, dir: str, classes: list[str], download: bool) -> Source:
         fetch(name, name, root, [f"{name}/raw/{file}.gz" for file in FILES], allowed=download)
     train = _split(folder, *TRAIN, classes)
     test = _split(folder, *TEST, classes)
-    if train.images.shape[1:] != test.images.shape[1:]:
+    if train.inputs.shape[1:] != test.inputs.shape[1:]:
         raise DataError(
             f"the images in {folder} do not fit together",
-            why=f"those for training are {tuple(train.images.shape[2:])}, "
-            f"those for testing {tuple(test.images.shape[2:])}",
+            why=f"those for training are {tuple(train.inputs.shape[2:])}, "
+            f"those for testing {tuple(test.inputs.shape[2:])}",
             remedy="put the four files of one data set there",
         )
     return Source(train, test, classes)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from asnn.core.errors import DataError
-from asnn.datasets.sources.idx import read_idx
+from asnn.datasets.sources.images.idx import read_idx
 from tests.support.idx import idx_bytes
 
 arrays = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5))

@@ -10,8 +10,8 @@ import torch
 
 from asnn.core.errors import DataError
 from asnn.datasets import load_dataset
-from asnn.datasets.sources.mnist import load_fashion_mnist, load_kmnist, load_mnist
-from asnn.datasets.sources.torchvision_import import torchvision
+from asnn.datasets.sources.images.mnist import load_fashion_mnist, load_kmnist, load_mnist
+from asnn.datasets.sources.images.torchvision_import import torchvision
 from tests.support.idx import idx_bytes
 
 
@@ -36,11 +36,11 @@ def test_reads_gz_and_plain_files_without_network(mnist_like, offline):
     (folder / plain).write_bytes(idx_bytes(arrays[plain]))
     source = load_mnist(dir=str(root))
     np.testing.assert_array_equal(
-        source.train.images.numpy()[:, 0], arrays["train-images-idx3-ubyte"]
+        source.train.inputs.numpy()[:, 0], arrays["train-images-idx3-ubyte"]
     )
-    np.testing.assert_array_equal(source.test.images.numpy()[:, 0], arrays[plain])
-    assert source.train.images.dtype == torch.uint8
-    assert source.test.labels.tolist() == arrays["t10k-labels-idx1-ubyte"].tolist()
+    np.testing.assert_array_equal(source.test.inputs.numpy()[:, 0], arrays[plain])
+    assert source.train.inputs.dtype == torch.uint8
+    assert source.test.targets.tolist() == arrays["t10k-labels-idx1-ubyte"].tolist()
     assert source.full_scale == 255
     assert offline == []
 
@@ -147,13 +147,13 @@ def test_no_images(mnist_like):
 def test_published_mnist(needs):
     root = needs("MNIST/raw/train-images-idx3-ubyte.gz")
     source = load_mnist(dir=str(root))
-    assert source.train.labels[:5].tolist() == [5, 0, 4, 1, 9]
-    assert source.train.images.shape == (60_000, 1, 28, 28)
+    assert source.train.targets[:5].tolist() == [5, 0, 4, 1, 9]
+    assert source.train.inputs.shape == (60_000, 1, 28, 28)
     # Published class counts (LeCun et al.).
-    assert source.train.labels.bincount().tolist() == [
+    assert source.train.targets.bincount().tolist() == [
         *(5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)
     ]
-    assert source.test.labels.bincount().tolist() == [
+    assert source.test.targets.bincount().tolist() == [
         *(980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009)
     ]
     data = load_dataset("mnist", dir=str(root), limit=500)
@@ -164,10 +164,10 @@ def test_published_mnist(needs):
 def test_published_fashion_mnist(needs):
     root = needs("FashionMNIST/raw/train-images-idx3-ubyte.gz")
     source = load_fashion_mnist(dir=str(root))
-    assert source.train.labels.bincount().tolist() == [6000] * 10
-    assert source.test.labels.bincount().tolist() == [1000] * 10
-    assert source.classes[int(source.train.labels[0])] == "Ankle boot"
+    assert source.train.targets.bincount().tolist() == [6000] * 10
+    assert source.test.targets.bincount().tolist() == [1000] * 10
+    assert source.classes[int(source.train.targets[0])] == "Ankle boot"
     # Mean and deviation as commonly published for the full training part.
-    values = source.train.images.double() / 255
+    values = source.train.inputs.double() / 255
     assert values.mean().item() == pytest.approx(0.2860, abs=5e-5)
     assert values.std().item() == pytest.approx(0.3530, abs=5e-5)

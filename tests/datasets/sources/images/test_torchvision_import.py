@@ -8,7 +8,7 @@ import pytest
 PROGRAM = """
 import sys
 {before}
-from asnn.datasets.sources.torchvision_import import torchvision
+from asnn.datasets.sources.images.torchvision_import import torchvision
 vision = torchvision()
 assert torchvision() is vision
 import torch

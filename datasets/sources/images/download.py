@@ -6,7 +6,7 @@ import tempfile
 from http.client import HTTPException
 from pathlib import Path
 
-from ...core.errors import DataError
+from ....core.errors import DataError
 from .torchvision_import import torchvision
 
 FAILURES = (OSError, RuntimeError, RecursionError, HTTPException, EOFError, tarfile.TarError)

@@ -11,8 +11,8 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from ...core.errors import DataError
-from .store import Store
+from ....core.errors import DataError
+from ..store import Store
 
 GREY = {"1", "L", "LA", "I"}
 """PIL's modes without colour, except the 16-bit ones, whose names begin with I;16."""

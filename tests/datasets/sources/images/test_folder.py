@@ -12,8 +12,8 @@ from PIL import Image
 
 from asnn.core.errors import ConfigError, DataError
 from asnn.datasets import Batches, load_dataset
-from asnn.datasets.sources.decode import LazyFiles
-from asnn.datasets.sources.folder import load_folder
+from asnn.datasets.sources.images.decode import LazyFiles
+from asnn.datasets.sources.images.folder import load_folder
 
 
 def packed(folder, path, inside=""):
@@ -26,10 +26,10 @@ def packed(folder, path, inside=""):
 
 def same(one, other):
     for a, b in ((one.train, other.train), (one.test, other.test)):
-        a_images = torch.stack([a.images[i] for i in range(len(a))])
-        b_images = torch.stack([b.images[i] for i in range(len(b))])
+        a_images = torch.stack([a.inputs[i] for i in range(len(a))])
+        b_images = torch.stack([b.inputs[i] for i in range(len(b))])
         assert torch.equal(a_images, b_images)
-        assert torch.equal(a.labels, b.labels)
+        assert torch.equal(a.targets, b.targets)
     assert one.classes == other.classes
 
 
@@ -37,12 +37,12 @@ def test_a_tree_with_parts(tree):
     root, pixels = tree
     source = load_folder(path=str(root))
     assert source.classes == ["ant", "bird"]
-    assert source.train.images.shape == (12, 3, 5, 4)
-    assert source.train.images.dtype == torch.uint8
-    assert source.train.labels.tolist() == [0] * 6 + [1] * 6
+    assert source.train.inputs.shape == (12, 3, 5, 4)
+    assert source.train.inputs.dtype == torch.uint8
+    assert source.train.targets.tolist() == [0] * 6 + [1] * 6
     for index, name in ((0, "train/ant/0.png"), (11, "train/bird/5.png")):
-        np.testing.assert_array_equal(source.train.images[index].permute(1, 2, 0), pixels[name])
-    np.testing.assert_array_equal(source.test.images[2].permute(1, 2, 0), pixels["test/bird/0.png"])
+        np.testing.assert_array_equal(source.train.inputs[index].permute(1, 2, 0), pixels[name])
+    np.testing.assert_array_equal(source.test.inputs[2].permute(1, 2, 0), pixels["test/bird/0.png"])
 
 
 def test_a_tree_without_parts_has_no_test_part(tree):
@@ -90,12 +90,12 @@ def test_lazy_images_equal_those_in_memory(tree, tmp_path, zipped):
     root, _ = tree
     path = packed(root, tmp_path / "images.zip") if zipped else str(root)
     lazy = load_folder(path=path, memory_limit=0)
-    assert isinstance(lazy.train.images, LazyFiles)
-    assert lazy.train.images.shape == (12, 3, 5, 4)
+    assert isinstance(lazy.train.inputs, LazyFiles)
+    assert lazy.train.inputs.shape == (12, 3, 5, 4)
     same(lazy, load_folder(path=path))
-    copied = pickle.loads(pickle.dumps(lazy.train.images))
-    assert torch.equal(copied[3], lazy.train.images[3])
-    subset = load_dataset("folder", path=path, memory_limit=0).train.images
+    copied = pickle.loads(pickle.dumps(lazy.train.inputs))
+    assert torch.equal(copied[3], lazy.train.inputs[3])
+    subset = load_dataset("folder", path=path, memory_limit=0).train.inputs
     copied = pickle.loads(pickle.dumps(subset))
     assert torch.equal(copied[3], subset[3])
     assert copied.identity(3) == subset.identity(3)
@@ -155,7 +155,7 @@ def test_formats(tmp_path, suffix):
         (tmp_path / label).mkdir()
         Image.new("RGB", (8, 8), (200, 100, 50)).save(tmp_path / label / f"0.{suffix}")
     source = load_folder(path=str(tmp_path))
-    means = source.train.images.float().mean((0, 2, 3))
+    means = source.train.inputs.float().mean((0, 2, 3))
     assert means.tolist() == pytest.approx([200, 100, 50], abs=4)
 
 
@@ -177,7 +177,7 @@ def test_colour(tmp_path, mode, colour, channels):
             Image.new(mode, (3, 2)).save(tmp_path / label / "0.png")
     else:
         grey_tree(tmp_path, mode)
-    assert load_folder(path=str(tmp_path), colour=colour).train.images.shape == (2, channels, 2, 3)
+    assert load_folder(path=str(tmp_path), colour=colour).train.inputs.shape == (2, channels, 2, 3)
 
 
 def test_images_outside_the_parts(tree):
@@ -198,7 +198,7 @@ def test_linked_class_folders_are_followed(tree, tmp_path):
 def test_one_coloured_image_makes_the_set_coloured(tmp_path):
     path = grey_tree(tmp_path)
     Image.new("RGB", (3, 2)).save(tmp_path / "b" / "1.png")
-    assert load_folder(path=path).train.images.shape == (3, 3, 2, 3)
+    assert load_folder(path=path).train.inputs.shape == (3, 3, 2, 3)
 
 
 def test_16_bits_are_scaled_and_not_clipped(tmp_path):
@@ -206,7 +206,7 @@ def test_16_bits_are_scaled_and_not_clipped(tmp_path):
     for label in "ab":
         (tmp_path / label).mkdir()
         Image.fromarray(values).save(tmp_path / label / "0.png")
-    found = load_folder(path=str(tmp_path)).train.images
+    found = load_folder(path=str(tmp_path)).train.inputs
     assert found.shape == (2, 1, 2, 3)
     np.testing.assert_array_equal(found[0, 0], np.round(values / 257.0))
 
@@ -215,7 +215,7 @@ def test_size_resizes_height_by_width(tree):
     root, _ = tree
     Image.new("RGB", (9, 9)).save(root / "train/ant/big.png")
     source = load_folder(path=str(root), size=[6, 8])
-    assert source.train.images.shape == (13, 3, 6, 8)
+    assert source.train.inputs.shape == (13, 3, 6, 8)
 
 
 @pytest.mark.parametrize("memory_limit", [0, 1.0])
@@ -337,8 +337,8 @@ def test_wrong_options(tree, options):
 def test_cifar_as_jpeg_lazy(needs):
     root = needs("cifar10/cifar10_jpeg_train.zip")
     source = load_folder(path=str(root / "cifar10/cifar10_jpeg_train.zip"), memory_limit=0)
-    assert source.train.images.shape == (50_000, 3, 32, 32)
-    assert source.train.labels.bincount().tolist() == [5000] * 10
+    assert source.train.inputs.shape == (50_000, 3, 32, 32)
+    assert source.train.targets.bincount().tolist() == [5000] * 10
     assert source.classes[0] == "airplane" and source.classes[9] == "truck"
     assert source.test is None
 
@@ -360,8 +360,8 @@ def test_cifar_as_jpeg_in_memory(needs, tmp_path):
     test = str(root / "cifar10/cifar10_jpeg_test.zip")
     lazy = load_folder(path=train, test_path=test, memory_limit=0)
     source = load_folder(path=train, test_path=test)
-    assert source.train.images.shape == (10, 3, 32, 32)
-    assert source.test.images.shape == (10_000, 3, 32, 32)
-    assert source.train.images.dtype == torch.uint8
+    assert source.train.inputs.shape == (10, 3, 32, 32)
+    assert source.test.inputs.shape == (10_000, 3, 32, 32)
+    assert source.train.inputs.dtype == torch.uint8
     for index in (0, 1_234, 9_999):
-        assert torch.equal(source.test.images[index], lazy.test.images[index])
+        assert torch.equal(source.test.inputs[index], lazy.test.inputs[index])

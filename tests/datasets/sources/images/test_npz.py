@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 
 from asnn.core.errors import DataError
 from asnn.datasets import load_dataset
-from asnn.datasets.sources.npz import load_npz
+from asnn.datasets.sources.images.npz import load_npz
 
 
 def altered(**changes) -> dict[str, np.ndarray]:
@@ -64,10 +64,10 @@ def test_images_and_labels_are_read_exactly(shape, dtype, compressed, order, dat
     expected = images if dtype == "u1" else images.astype(np.float32)
     if len(shape) == 2:
         expected = expected[:, None]
-    assert source.train.images.dtype == (torch.uint8 if dtype == "u1" else torch.float32)
-    np.testing.assert_array_equal(source.train.images.numpy(), expected)
-    assert source.train.labels.dtype == torch.int64
-    assert source.train.labels.tolist() == labels.tolist()
+    assert source.train.inputs.dtype == (torch.uint8 if dtype == "u1" else torch.float32)
+    np.testing.assert_array_equal(source.train.inputs.numpy(), expected)
+    assert source.train.targets.dtype == torch.int64
+    assert source.train.targets.tolist() == labels.tolist()
     assert source.test is None
     assert source.classes == ["0", "1", "2"]
 
@@ -92,7 +92,7 @@ def test_a_flipped_bit_is_never_read_as_other_values(data, compressed):
         assert "mine.npz" in error.what
         return
     # A flip in a date or an unused name changes no value.
-    np.testing.assert_array_equal(source.train.images.numpy(), altered()["x_train"])
+    np.testing.assert_array_equal(source.train.inputs.numpy(), altered()["x_train"])
 
 
 def test_class_names_and_a_validation_part(tmp_path):
@@ -102,7 +102,7 @@ def test_class_names_and_a_validation_part(tmp_path):
     data = load_dataset("npz", path=str(tmp_path / "all.npz"))
     assert data.classes == ["ant", "bee", "cat"]
     assert len(data.train) == 12
-    assert data.validation.labels.tolist() == [2, 1, 0]
+    assert data.validation.targets.tolist() == [2, 1, 0]
     assert len(data.test) == 6
 
 

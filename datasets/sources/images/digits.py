@@ -2,8 +2,8 @@
 
 import torch
 
-from ..base import Source, Split
-from ..splits import cut
+from ...base import Source, Split
+from ...splits import cut
 
 TEST_SHARE = 0.2
 TEST_CUT = 1

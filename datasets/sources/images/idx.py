@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.errors import DataError
-from ...formats.arrays import MAX_RATIO
+from ....core.errors import DataError
+from ....formats.arrays import MAX_RATIO
 
 UNSIGNED_BYTE = 0x08
 MAX_UNPACKED = 2**28  # bytes; a larger file may unpack to MAX_RATIO times its size

@@ -14,7 +14,7 @@ import torch
 
 from asnn.core.errors import DataError
 from asnn.datasets import load_dataset
-from asnn.datasets.sources.torchvision_import import torchvision
+from asnn.datasets.sources.images.torchvision_import import torchvision
 
 COUNT = 20
 
@@ -75,13 +75,13 @@ def load(name, root, **options):
 def test_cifar_from_its_archive_and_then_its_folder(cifar):
     name, root, archive, _, rows = cifar
     source = load(name, root)
-    assert source.train.images.dtype == torch.uint8
-    np.testing.assert_array_equal(source.train.images.numpy(), rows[:-1].reshape(-1, 3, 32, 32))
-    np.testing.assert_array_equal(source.test.images.numpy(), rows[-1])
-    assert source.test.labels.tolist() == [i % len(source.classes) for i in range(COUNT)]
+    assert source.train.inputs.dtype == torch.uint8
+    np.testing.assert_array_equal(source.train.inputs.numpy(), rows[:-1].reshape(-1, 3, 32, 32))
+    np.testing.assert_array_equal(source.test.inputs.numpy(), rows[-1])
+    assert source.test.targets.tolist() == [i % len(source.classes) for i in range(COUNT)]
     assert source.classes[1] == "class 1"
     archive.unlink()
-    assert torch.equal(load(name, root, download=False).test.images, source.test.images)
+    assert torch.equal(load(name, root, download=False).test.inputs, source.test.inputs)
 
 
 def test_cifar_archive_truncated_or_damaged(cifar):
@@ -157,10 +157,10 @@ def svhn(monkeypatch, tmp_path):
 def test_svhn_label_10_is_class_0(svhn):
     root, images = svhn
     source = load("svhn", root)
-    np.testing.assert_array_equal(source.train.images[7].permute(1, 2, 0), images[..., 7])
-    assert source.train.labels[:11].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
+    np.testing.assert_array_equal(source.train.inputs[7].permute(1, 2, 0), images[..., 7])
+    assert source.train.targets[:11].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]
     data = load_dataset("svhn", dir=str(root), validation=0.25)
-    assert data.validation.labels.bincount().tolist() == [1] * 10
+    assert data.validation.targets.bincount().tolist() == [1] * 10
 
 
 def test_svhn_truncated_damaged_or_missing(svhn, monkeypatch):

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from ...core.errors import DataError
-from ..base import Source, Split
+from ....core.errors import DataError
+from ...base import Source, Split
 from .download import FAILURES
 from .download import download as fetch
 from .torchvision_import import torchvision

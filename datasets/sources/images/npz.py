@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...core.errors import DataError
-from ...formats.arrays import read_npz
-from ..base import Source, Split
+from ....core.errors import DataError
+from ....formats.arrays import read_npz
+from ...base import Source, Split
 
 REQUIRED = ("x_train", "y_train")
 LAYOUT = "[N, H, W] or [N, C, H, W]"
@@ -31,7 +31,7 @@ def load_npz(*, path: str) -> Source:
         if part == "train" or {f"x_{part}", f"y_{part}"} & arrays.keys():
             _require(path, arrays, part)
     train = _split(path, arrays, "train")
-    present = np.unique(train.labels.numpy())
+    present = np.unique(train.targets.numpy())
     names = _class_names(path, arrays.get("classes"), count=int(present[-1]) + 1)
     _check_contiguous(path, present, names, int(present[-1]) + 1)
     parts: dict[str, Split | None] = {"test": None, "validation": None}
@@ -193,15 +193,15 @@ def _check_contiguous(path: str, present: np.ndarray, names: list[str] | None, c
 
 
 def _check_like_training(path: str, part: str, split: Split, train: Split, count: int) -> None:
-    if len(split) == 0 or split.labels.max() >= count:
+    if len(split) == 0 or split.targets.max() >= count:
         raise _bad(
             path,
             f"has a wrong label range in y_{part}",
-            f"label {split.labels.max()}, but y_train has 0..{count - 1}",
+            f"label {split.targets.max()}, but y_train has 0..{count - 1}",
             "use the labels of the training samples",
         )
-    if split.images.shape[1:] != train.images.shape[1:]:
-        found, expected = list(split.images.shape[1:]), list(train.images.shape[1:])
+    if split.inputs.shape[1:] != train.inputs.shape[1:]:
+        found, expected = list(split.inputs.shape[1:]), list(train.inputs.shape[1:])
         raise _bad(
             path,
             f"has images of another size in x_{part}",

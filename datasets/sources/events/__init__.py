@@ -1,0 +1,1 @@
+"""Data sets of events: recordings of event cameras, spike lists of audio."""
