@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from ..coding.samples import PLURALS
 from ..core.documents import read_json
 from ..core.errors import ConfigError, DataError
 from ..datasets import DataSet
@@ -149,13 +150,19 @@ class OpenRun:
         """Refuse data that the network cannot have been trained for.
 
         Raises:
-            DataError: the image shape or the classes differ.
+            DataError: the kind or shape of the samples, or the classes differ.
         """
         shape = tuple(self.model.config["in_shape"])
+        takes = "image" if self.model.sample is None else self.model.sample.kind
         remedy = "use data like those of the training, with --data-dir or --set data.path=..."
+        if data.spec.kind != takes:
+            raise DataError(
+                f"the samples are {PLURALS[data.spec.kind]}, the network takes {PLURALS[takes]}",
+                remedy=remedy,
+            )
         if data.in_shape != shape:
             raise DataError(
-                f"the images have the shape {data.in_shape}, the network takes {shape}",
+                f"the {PLURALS[takes]} have the shape {data.in_shape}, the network takes {shape}",
                 remedy=remedy,
             )
         if data.classes != self.labels:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from asnn.coding.samples import SampleSpec
 from asnn.core import ConfigError, DataError
 from asnn.measure import evaluate
 from asnn.models import load_run
@@ -89,9 +90,9 @@ def test_data_of_another_shape_or_other_classes_are_refused(trained):
     run.require_fit(data)
     with pytest.raises(DataError, match="other classes"):
         run.require_fit(dataclasses.replace(data, classes=data.classes[::-1]))
-    wide = dataclasses.replace(data.train, images=torch.zeros(100, 1, 9, 8, dtype=torch.uint8))
+    wide = dataclasses.replace(data, spec=SampleSpec("image", (1, 9, 8)))
     with pytest.raises(DataError, match="shape"):
-        run.require_fit(dataclasses.replace(data, train=wide))
+        run.require_fit(wide)
 
 
 @pytest.mark.filterwarnings("ignore:the data are not those of the training")
