@@ -1,0 +1,152 @@
+"""Parts and classes of a data set, by the folders of its files."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import torch
+from torch import Tensor
+
+from ...core.errors import DataError
+from .store import Store, open_store
+
+PARTS = {"train": "train", "test": "test", "validation": "validation", "val": "validation"}
+ByClass = dict[str, list[str]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The files of a part, in the order of their classes.
+
+    Attributes:
+        store: where they are.
+        names: of the files in the store.
+        targets: the number of the class of each, int64 `[N]`.
+    """
+
+    store: Store
+    names: list[str]
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts of a data set, `train` and perhaps `test` and `validation`, and its classes."""
+
+    parts: dict[str, Part]
+    classes: list[str]
+
+    @property
+    def train(self) -> Part:
+        """The training part."""
+        return self.parts["train"]
+
+
+def read_layout(
+    path: str, test_path: str | None, *, suffixes: Collection[str], noun: str
+) -> Layout:
+    """Return the files of class folders, classes in alphabetical order.
+
+    The layout is `<class>/<file>` or `train/<class>/<file>` (optionally with `test/` and
+    `validation/` beside `train/`), in a folder or a zip.
+
+    Args:
+        path: the folder or zip.
+        test_path: another folder or zip with the test part.
+        suffixes: of the files; others are ignored.
+        noun: what a file holds, in messages: "image".
+
+    Raises:
+        DataError: no class folders, one class only, classes that differ between parts.
+    """
+    store = open_store(path, suffixes)
+    found = _parts(store, path, suffixes, noun)
+    if "train" not in found:
+        raise DataError(
+            f"{path} has no folder train",
+            why=f"found: {', '.join(found)}",
+            remedy=f"add it, or give that path as data.test_path and the training {noun}s as "
+            "data.path",
+        )
+    stores = dict.fromkeys(found, store)
+    if test_path is not None:
+        stores["test"] = open_store(test_path, suffixes)
+        found["test"] = _test_part(
+            _parts(stores["test"], test_path, suffixes, noun), test_path, noun
+        )
+    classes = _classes(found, path, noun)
+    parts = {}
+    for part, by_class in found.items():
+        names = [name for label in classes for name in by_class[label]]
+        targets = [index for index, label in enumerate(classes) for _ in by_class[label]]
+        parts[part] = Part(stores[part], names, torch.tensor(targets, dtype=torch.int64))
+    return Layout(parts, classes)
+
+
+def _parts(store: Store, path: str, suffixes: Collection[str], noun: str) -> dict[str, ByClass]:
+    """Return part -> class -> sorted file names; without part folders all files are `train`."""
+    names = {name: PurePosixPath(name).parts for name in sorted(store.sizes)}
+    # Many archives have a single top folder with their own name.
+    while len(tops := {parts[0] for parts in names.values()}) == 1 and not tops & PARTS.keys():
+        if any(len(parts) < 3 for parts in names.values()):
+            break
+        names = {name: parts[1:] for name, parts in names.items()}
+    inside = {name: parts for name, parts in names.items() if len(parts) > 1}
+    tops = {parts[0] for parts in inside.values()}
+    # A class may be called train or test; then its files are directly in it.
+    deep = {parts[0] for parts in inside.values() if len(parts) > 2}
+    flat = {parts[0] for parts in inside.values() if len(parts) == 2}
+    in_parts = bool(tops & deep & PARTS.keys()) and not tops & flat & PARTS.keys()
+    if in_parts and tops - PARTS.keys():
+        raise DataError(
+            f"{path} has {noun}s outside its parts {', '.join(sorted(tops & PARTS.keys()))}",
+            why=f"in {', '.join(sorted(tops - PARTS.keys()))}",
+            remedy=f"move them elsewhere, or give the folder of the training {noun}s as data.path",
+        )
+    found: dict[str, ByClass] = {}
+    for name, parts in inside.items():
+        part = PARTS[parts[0]] if in_parts else "train"
+        label = parts[1] if in_parts else parts[0]
+        found.setdefault(part, {}).setdefault(label, []).append(name)
+    if not found:
+        raise DataError(
+            f"{path} has no class folders with {noun}s",
+            why=f"looked for <class>/<{noun}> with {', '.join(sorted(suffixes))}",
+            remedy=f"put the {noun}s of each class into a folder named after it",
+        )
+    return found
+
+
+def _test_part(parts: dict[str, ByClass], path: str, noun: str) -> ByClass:
+    if "test" in parts:
+        return parts["test"]
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    raise DataError(
+        f"{path} has no folder test",
+        why=f"found: {', '.join(parts)}",
+        remedy=f"give the folder of the test {noun}s itself as data.test_path",
+    )
+
+
+def _classes(parts: dict[str, ByClass], path: str, noun: str) -> list[str]:
+    classes = sorted(parts["train"])
+    if len(classes) < 2:
+        raise DataError(
+            f"{path} has only one class, {classes[0]}",
+            why="classification needs two classes or more",
+            remedy=f"put the {noun}s of each class into a folder named after it",
+        )
+    for part, by_class in parts.items():
+        lacking, extra = set(classes) - set(by_class), set(by_class) - set(classes)
+        if lacking or extra:
+            differences = [f"{part} lacks {', '.join(sorted(lacking))}"] * bool(lacking)
+            differences += [f"train lacks {', '.join(sorted(extra))}"] * bool(extra)
+            raise DataError(
+                f"train and {part} have different classes",
+                why="; ".join(differences),
+                remedy="give both the same class folders",
+            )
+    return classes
