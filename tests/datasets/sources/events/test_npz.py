@@ -63,7 +63,7 @@ def test_a_test_part_shares_sensor_and_duration(tmp_path):
         ({"labels": np.array([0, 2, 0, 2])}, "number the classes without gaps"),
         ({"t": None}, "has no array t"),
         ({"offsets": np.array([0, 9])}, "offsets do not go up"),
-        ({"t": arrays()["t"].astype(np.int64) - 2}, "before the beginning of a recording"),
+        ({"t": arrays()["t"].astype(np.int64) - 2}, "before the beginning of the recording"),
     ],
 )
 def test_refused_files(tmp_path, changes, text):
@@ -75,7 +75,8 @@ def test_refused_files(tmp_path, changes, text):
 def test_events_outside_the_sensor_are_refused(tmp_path):
     with pytest.raises(DataError, match="outside a sensor of 2x2") as refused:
         load_events_npz(path=saved(tmp_path / "a.npz"), size=[2, 2])
-    assert "the first in recording 1, at x = 2, y = 0" in refused.value.why
+    assert refused.value.what.startswith("recording 1 of ")
+    assert refused.value.why == "1 of them, the first at x = 2, y = 0"
 
 
 @pytest.mark.parametrize("options", [{"size": [0, 3]}, {"size": [3]}, {"duration": -1}])
