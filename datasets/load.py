@@ -24,6 +24,7 @@ dataset_registry = Registry(
         "shd": "datasets.sources.events.shd:load_shd",
         "events-folder": "datasets.sources.events.folder:load_events_folder",
         "events-npz": "datasets.sources.events.npz:load_events_npz",
+        "series-npz": "datasets.sources.series.npz:load_series_npz",
         "wav-folder": "datasets.sources.series.wav_folder:load_wav_folder",
         "qtdb": "datasets.sources.series.qtdb:load_qtdb",
     },
