@@ -73,6 +73,10 @@ class Coding:
         """Return the shape of one step of the code of such samples, without batch."""
         return spec.shape
 
+    def step_targets(self, targets: Tensor) -> Tensor:
+        """Return the targets `[B, T, ...]` of the steps of the code, of those of a sample's own."""
+        return targets[:, : self.steps]
+
     def encode(self, x: Tensor) -> Tensor:
         """Return the code of samples, such as images `[B, ...]` in [0, 1], as `[T, B, ...]`.
 

@@ -61,6 +61,24 @@ class Given(Coding):
         starts = [size * t for t in range(self.steps)]
         return [slice(a, b) for a, b in zip(starts, [*starts[1:], length], strict=True)]
 
+    def step_targets(self, targets: Tensor) -> Tensor:
+        """Return the target of the last step of each window that has one.
+
+        A window of labels -1, or of NaN, keeps it.
+        """
+        if self.fit in ("exact", "crop"):
+            return super().step_targets(targets)
+        missing = targets.isnan() if targets.is_floating_point() else targets == -1
+        parts = []
+        for part in self.windows(targets.shape[1]):
+            window, known = targets[:, part], ~missing[:, part]
+            count = window.shape[1]
+            order = torch.arange(1, count + 1).view(1, -1, *[1] * (window.dim() - 2))
+            last = (known * order.to(window.device)).amax(1, keepdim=True)
+            index = torch.where(last > 0, last, count) - 1
+            parts.append(window.gather(1, index).squeeze(1))
+        return torch.stack(parts, 1)
+
     def encode(self, x: Tensor) -> Tensor:
         code = x.transpose(0, 1)
         if self.fit in ("exact", "crop"):

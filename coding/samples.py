@@ -86,10 +86,17 @@ class SampleSpec:
 class EventList(Protocol):
     """The events of one recording, as NumPy arrays of equal length."""
 
-    t: np.ndarray
-    x: np.ndarray
-    y: np.ndarray
-    p: np.ndarray
+    @property
+    def t(self) -> np.ndarray: ...
+
+    @property
+    def x(self) -> np.ndarray: ...
+
+    @property
+    def y(self) -> np.ndarray: ...
+
+    @property
+    def p(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from .base import DataSet, Source, Split
 from .batches import Batches
 from .load import dataset_registry, load_dataset
 from .transforms.augment import Augment
+from .transforms.by_kind import make_augment
 from .transforms.mixing import Targets
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "Targets",
     "dataset_registry",
     "load_dataset",
+    "make_augment",
 ]

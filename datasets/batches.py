@@ -13,7 +13,7 @@ from ..coding.samples import Batch, EventBatch, SampleSpec
 from ..core.errors import AsnnError, ConfigError, DataError
 from .base import LazyInputs, Split
 from .events import Events
-from .transforms.augment import Augment
+from .transforms.base import Augmentation, sample_generators
 from .transforms.mixing import Targets
 
 
@@ -24,8 +24,10 @@ class Batches:
     an `EventBatch`.
 
     At the start of the iteration, `generator` draws the order of the samples and one augmentation
-    seed per batch. An epoch that is resumed at batch `start`, with the generator in the state that
-    it had when the epoch began, therefore yields the same batches as an uninterrupted epoch.
+    seed per batch; the first of them is also the seed of the epoch, from which each sample has a
+    generator of its own. An epoch that is resumed at batch `start`, with the generator in the
+    state that it had when the epoch began, therefore yields the same batches as an uninterrupted
+    epoch.
 
     Args:
         split: the samples.
@@ -35,7 +37,7 @@ class Batches:
         shuffle: use a random order, and drop a last batch of one sample, which batch norm cannot
             train on, unless it is the only batch.
         generator: a generator on the CPU; by default torch's global generator.
-        augment: augmentation of the images; None for none.
+        augment: augmentation of the samples, from `make_augment`; None for none.
         epoch: counted from 0, for augmentation that depends on it.
         workers: processes that decode lazy images; 0 decodes in this process.
         start: the number of batches to skip without loading them.
@@ -59,7 +61,7 @@ class Batches:
         device: str | torch.device = "cpu",
         shuffle: bool = False,
         generator: Generator | None = None,
-        augment: Augment | None = None,
+        augment: Augmentation | None = None,
         epoch: int = 0,
         workers: int = 0,
         start: int = 0,
@@ -106,22 +108,24 @@ class Batches:
         seeds = [0] * count
         if self.augment is not None:
             seeds = torch.randint(2**62, (count,), generator=self.generator).tolist()
+        # It does not depend on the number of batches, so neither do the generators of the samples.
+        epoch_seed = seeds[0] if seeds else 0
         shares = [index.tensor_split(self.processes)[self.rank] for index in chosen[self.start :]]
         # Rank 0 has the seeds of a single process; the other ranks have different seeds.
         seeds = [seed + self.rank for seed in seeds[self.start :]]
         indices = tuple(shares)
         for index, inputs, seed in zip(indices, self._inputs(indices), seeds, strict=True):
             y = self._to_device(self.split.targets[index])
-            if isinstance(inputs, EventBatch):
-                yield inputs.to(self.device), Targets(y, y, 1.0)
-                continue
-            x = self._to_device(inputs)
-            x = x.float() / self.full_scale if x.dtype == torch.uint8 else x.float()
+            x = self._on_device(inputs)
             if self.augment is None:
                 yield x, Targets(y, y, 1.0)
                 continue
             yield self.augment.apply(
-                x, y, epoch=self.epoch, generator=torch.Generator().manual_seed(seed)
+                x,
+                y,
+                epoch=self.epoch,
+                generator=torch.Generator().manual_seed(seed),
+                samples=sample_generators(epoch_seed, index),
             )
 
     def _batches_per_epoch(self) -> int:
@@ -146,6 +150,12 @@ class Batches:
         if isinstance(inputs, Tensor):
             return (inputs[index] for index in indices)
         return _decoded(inputs, indices, self.workers)
+
+    def _on_device(self, inputs: Batch) -> Batch:
+        if isinstance(inputs, EventBatch):
+            return inputs.to(self.device)
+        x = self._to_device(inputs)
+        return x.float() / self.full_scale if x.dtype == torch.uint8 else x.float()
 
     def _to_device(self, values: Tensor) -> Tensor:
         if self.device.type == "cuda":

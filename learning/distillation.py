@@ -15,7 +15,7 @@ from ..datasets import DataSet
 from ..models.network import SpikingNetwork
 from ..records.layout import Run
 from ..records.open_run import open_run
-from .losses import distillation_loss
+from ..tasks.losses import distillation_loss
 from .recipe.checking import check_recipe
 from .recipe.schema import Recipe
 

@@ -16,7 +16,6 @@ from ..datasets import Batches, Targets
 from ..measure.spikes import SpikeRates
 from .checkpoints.autosave import save_and_stop, save_if_due
 from .device import derived_seed, mixed_precision, seed_all
-from .losses import MEAN_LOSSES
 from .observer import Observer
 from .progress import TrainProgress
 from .results import require_finite
@@ -63,19 +62,19 @@ def train_epoch(
         if ends_step:
             _optimizer_step(training)
 
-        loss_sum, correct, seen, stop_requested = training.processes.summed(
-            value * len(x), _correct(logits, targets), float(len(x)), float(stop())
+        loss_sum, score, seen, stop_requested = training.processes.summed(
+            value * len(x), training.task.score(logits, targets), float(len(x)), float(stop())
         )
         progress.batch += 1
         progress.seen += int(seen)
         progress.loss += loss_sum
-        progress.correct += correct
+        progress.score += score
         now = time.perf_counter()
         progress.seconds += now - begin
         progress.epoch_seconds += now - begin
         begin = now
         observer.batch_done(
-            training, progress.loss / progress.seen, progress.correct / progress.seen, rate
+            training, progress.loss / progress.seen, progress.score / progress.seen, rate
         )
         if ends_step and progress.batch < count:
             if stop_requested:
@@ -85,7 +84,7 @@ def train_epoch(
 
 def loss_of(training: Training, logits: Tensor, targets: Targets, x: Batch) -> Tensor:
     """Return the loss of a batch: of its labels, and of the teacher if there is one."""
-    loss = training.loss(logits, targets)
+    loss = training.task.loss(logits, targets)
     return loss if training.teacher is None else training.teacher.blended(loss, logits, x)
 
 
@@ -101,14 +100,6 @@ def _optimizer_step(training: Training) -> None:
     if training.average is not None:
         training.average.update(progress.step + 1)
     progress.step += 1
-
-
-@torch.no_grad()
-def _correct(logits: Tensor, targets: Targets) -> float:
-    """Return the number of correct predictions, of mixed images weighted over both targets."""
-    predictions = logits.mean(0).argmax(1)
-    first, second = (float((predictions == y).sum()) for y in (targets.first, targets.second))
-    return targets.weight * first + (1 - targets.weight) * second
 
 
 def _rank_seed(training: Training) -> tuple[int, ...]:
@@ -138,8 +129,8 @@ def _loss_weight(batches: Batches, training: Training, samples: int) -> float:
 
 
 def _needs_mean_only(training: Training) -> bool:
-    """Return whether the loss needs only the mean of the logits over steps."""
-    return training.recipe.train.loss in MEAN_LOSSES and training.teacher is None
+    """Return whether the loss needs only the mean of the outputs over the steps."""
+    return training.task.needs_mean_only and training.teacher is None
 
 
 def _timed(batches: Batches, progress: TrainProgress) -> Iterator[Any]:

@@ -21,7 +21,7 @@ from .epoch import train_epoch
 from .observer import Observer
 from .processes import ALONE, Processes
 from .recipe.schema import Recipe
-from .results import epoch_times, require_finite, score, validate, write_results
+from .results import epoch_times, rank, require_finite, validate, write_results
 from .training import Training, join_gradients, prepare
 
 
@@ -93,6 +93,7 @@ def _train_epochs(
         Stopped: `stop` returned true; a checkpoint has been written.
     """
     recipe, run, progress = training.recipe, training.run, training.progress
+    metric = training.task.primary
 
     def in_validation() -> None:
         if _stop_requested(training, stop):
@@ -106,7 +107,7 @@ def _train_epochs(
         progress.times.append(epoch_times(training))
         progress.history.append(metrics)
         progress.close_epoch()
-        if progress.best is None or score(metrics) > score(progress.best):
+        if progress.best is None or rank(metrics, metric) > rank(progress.best, metric):
             progress.best = metrics
             training.best = model_bytes(training.result, labels=training.data.classes)
             if training.processes.first:
@@ -117,7 +118,7 @@ def _train_epochs(
         if _stop_requested(training, stop) and progress.epoch < recipe.train.epochs:
             raise Stopped
     if training.processes.first:
-        draw_curves(run.curves, progress.history)
+        draw_curves(run.curves, progress.history, metric)
     return write_results(training, finished=True)
 
 

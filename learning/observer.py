@@ -14,8 +14,8 @@ class Observer(Protocol):
     def started(self, training: Training) -> None:
         """Everything is loaded and built; the first or the next epoch begins."""
 
-    def batch_done(self, training: Training, loss: float, accuracy: float, rate: float) -> None:
-        """A batch is trained; loss and accuracy are means over the epoch so far."""
+    def batch_done(self, training: Training, loss: float, score: float, rate: float) -> None:
+        """A batch is trained; loss and score (the primary metric) are means over the epoch so far."""
 
     def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
         """An epoch is trained, validated and saved."""
@@ -27,7 +27,7 @@ class SilentObserver:
     def started(self, training: Training) -> None:
         """Do nothing."""
 
-    def batch_done(self, training: Training, loss: float, accuracy: float, rate: float) -> None:
+    def batch_done(self, training: Training, loss: float, score: float, rate: float) -> None:
         """Do nothing."""
 
     def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:

@@ -14,11 +14,12 @@ class TrainProgress:
         epoch: number of complete epochs.
         batch: number of complete batches in the current epoch.
         step: number of optimization steps in all epochs.
-        loss, correct, seen: sums over the batches of the current epoch.
+        loss, score, seen: sums over the samples of the current epoch; `score` of the task's primary
+            metric.
         seconds: training time, over all sessions.
         epoch_seconds: training time in the current epoch.
         data_wait_seconds: the part of it spent waiting for data.
-        best: metrics of the epoch with the best validation accuracy.
+        best: metrics of the best epoch on validation data.
         history: metrics of all complete epochs.
         times: training times of all complete epochs.
     """
@@ -27,7 +28,7 @@ class TrainProgress:
     batch: int = 0
     step: int = 0
     loss: float = 0.0
-    correct: float = 0.0
+    score: float = 0.0
     seen: int = 0
     seconds: float = 0.0
     epoch_seconds: float = 0.0
@@ -39,5 +40,5 @@ class TrainProgress:
     def close_epoch(self) -> None:
         """Count the current epoch as complete and begin the next."""
         self.epoch += 1
-        self.batch, self.loss, self.correct, self.seen = 0, 0.0, 0.0, 0
+        self.batch, self.loss, self.score, self.seen = 0, 0.0, 0.0, 0
         self.epoch_seconds = self.data_wait_seconds = 0.0

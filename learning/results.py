@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.errors import AsnnError
 from ..core.files import write_json, write_text
+from ..core.metric import Metric
 from ..measure.evaluation import evaluate
 from ..models.layers.spiking import used_kernels
 from ..records.layout import FORMAT
@@ -24,13 +25,13 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
     Args:
         each_batch: called before each batch of validation data; an exception ends the validation.
     """
-    progress, settings = training.progress, training.recipe.train
+    progress, settings, task = training.progress, training.recipe.train, training.task
     # Batch norm statistics differ between processes; those of the first are saved.
     training.processes.same_weights(training.result)
     result = evaluate(
         training.result,
         training.data.validation,
-        classes=len(training.data.classes),
+        task=training.task,
         full_scale=training.data.full_scale,
         batch_size=max(settings.batch_size, 256),
         device=training.device,
@@ -43,9 +44,9 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
         "step": progress.step,
         "lr": learning_rate(settings, progress.step - 1, training.steps_per_epoch),
         "train_loss": progress.loss / progress.seen,
-        "train_accuracy": progress.correct / progress.seen,
+        f"train_{task.primary.name}": progress.score / progress.seen,
         "validation_loss": result.loss,
-        "validation_accuracy": result.accuracy,
+        **{f"validation_{name}": result.values[name] for name in task.tracked},
         "spike_rate": result.spike_rate,
     }
 
@@ -70,9 +71,10 @@ def require_finite(loss: float, step: int) -> None:
         )
 
 
-def score(metrics: dict[str, Any]) -> tuple[float, float]:
-    """Return the validation accuracy and the negative loss: the best epoch has the largest pair."""
-    return metrics["validation_accuracy"], -metrics["validation_loss"]
+def rank(metrics: dict[str, Any], metric: Metric) -> tuple[float, float]:
+    """Return the rank of the primary metric and the negative loss on validation data: the best
+    epoch has the greatest pair."""
+    return metric.rank(metrics[f"validation_{metric.name}"]), -metrics["validation_loss"]
 
 
 def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
@@ -83,6 +85,7 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
         "finished": finished,
         "recipe": training.recipe.name,
         "seed": training.recipe.train.seed,
+        "metric": training.task.primary.document(),
         "device": str(training.device),
         "kernels": used_kernels(training.model),
         "parameters": training.parameters,

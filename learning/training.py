@@ -11,17 +11,17 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..coding.samples import Batch
 from ..core.errors import ConfigError, DataError
-from ..datasets import Augment, Batches, DataSet
+from ..datasets import Batches, DataSet, make_augment
 from ..kernels.dispatch import missing_backend
 from ..models.factory import create_model
 from ..models.layers.spiking import use_kernels
 from ..models.layers.synced import sync_norms
 from ..models.network import SpikingNetwork
 from ..records.layout import Run
+from ..tasks.base import Task
 from .averaging import Average
 from .device import derived_seed, find_device
 from .distillation import ANN, Teacher, ann_counterpart, load_teacher
-from .losses import Loss
 from .optimizer import make_optimizer
 from .processes import ALONE, Processes
 from .progress import TrainProgress
@@ -35,6 +35,7 @@ class Training:
     Attributes:
         model: the network that is trained.
         average: of its weights; None without `train.ema`.
+        task: loss and figures.
         teacher: None without `train.teacher`, and until the ANN counterpart is trained.
         processes: the rank of this process and the number of processes.
         forward: the network as training calls it: `forward(x, mean)` returns the logits, or their
@@ -50,7 +51,7 @@ class Training:
     model: SpikingNetwork
     average: Average | None
     teacher: Teacher | None
-    loss: Loss
+    task: Task
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     progress: TrainProgress
@@ -101,6 +102,13 @@ def prepare(
     if data is None:
         data = processes.in_turn(recipe.data.load)
     _require_same_data(data, processes)
+    task = recipe.make_task(data)
+    if recipe.train.teacher is not None and not task.classes:
+        raise ConfigError(
+            f"a teacher is for tasks of classes, not for {task.name}",
+            why="the student learns the teacher's probabilities",
+            remedy="leave train.teacher out",
+        )
     teacher = None
     if recipe.train.teacher == ANN:
         ann_counterpart(recipe)  # if it cannot be built, fail before anything is written
@@ -111,7 +119,7 @@ def prepare(
     model = create_model(
         **recipe.model_arguments(),
         in_shape=data.in_shape,
-        classes=len(data.classes),
+        classes=task.outputs,
         sample=data.spec,
         mean=mean,
         std=std,
@@ -129,7 +137,7 @@ def prepare(
         model=model,
         average=None if recipe.train.ema is None else Average(model, recipe.train.ema),
         teacher=teacher,
-        loss=recipe.train.make_loss(),
+        task=task,
         optimizer=make_optimizer(recipe.train, model),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == "float16"),
         progress=TrainProgress(),
@@ -165,7 +173,7 @@ def training_batches(training: Training) -> Batches:
         device=training.device,
         shuffle=True,
         generator=torch.Generator().manual_seed(seed),
-        augment=Augment(**recipe.augment.options()),
+        augment=make_augment(training.data.spec, recipe.augment.options()),
         epoch=progress.epoch,
         workers=recipe.train.workers,
         start=progress.batch,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .outcomes import Outcomes
+from ..tasks.outcomes import Outcomes
 
 CRITERIA = ("confidence",)
 

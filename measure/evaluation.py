@@ -1,4 +1,4 @@
-"""Evaluation on one split of a data set: accuracy, loss, spike rates, operations."""
+"""Evaluation on one split of a data set: figures of the task, spike rates, operations."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import Any
 
 import torch
 from torch import distributed
-from torch.nn.functional import cross_entropy
 
+from ..core.errors import ConfigError
 from ..datasets.base import Split
 from ..datasets.batches import Batches
 from ..models.network import SpikingNetwork
+from ..tasks.base import Task
+from ..tasks.classification import Classification
+from ..tasks.outcomes import Outcomes
 from .cost.operations import Counts, Operations
-from .outcomes import Outcomes, calibration
 from .spikes import SpikeRates
 
 
@@ -26,36 +28,97 @@ class Evaluation:
 
     Attributes:
         samples: number of samples N.
-        accuracy: share of correct predictions; the mean of the logits over all steps predicts.
-        loss: cross-entropy of that mean, averaged over samples.
-        accuracy_per_step: accuracy of the mean over the steps 1..t, for each t.
-        confusion: `[classes][classes]`, counts by true class (row) and prediction (column).
+        values: the figures of the task by name; `loss` is among them. Of classification also
+            `accuracy` (of the mean of the logits over all steps), `accuracy_per_step` (of the mean
+            over the steps 1..t, for each t), `confusion` `[classes][classes]` (counts by true class
+            and prediction) and `calibration_error` (see `calibration`).
         spike_rate: spikes per neuron, sample and step.
         spike_rates: spikes per neuron and sample, for each layer and step.
         spikes_per_sample: number of spikes per sample, over all layers and steps.
         samples_per_second: throughput, including data loading.
-        calibration_error: expected calibration error, see `calibration`.
-        outcomes: prediction and confidence of each sample after each step.
+        outcomes: prediction and confidence of each sample after each step; None if the task has not
+            one class a sample.
         counts: operations and events; None if they were not counted.
     """
 
     samples: int
-    accuracy: float
-    loss: float
-    accuracy_per_step: list[float]
-    confusion: list[list[int]]
+    values: dict[str, Any]
     spike_rate: float
     spike_rates: dict[str, list[float]]
     spikes_per_sample: float
     samples_per_second: float
-    calibration_error: float
-    outcomes: Outcomes
+    outcomes: Outcomes | None = None
     counts: Counts | None = None
+
+    @property
+    def loss(self) -> float:
+        """The loss of the task."""
+        return self.values["loss"]
+
+    @property
+    def accuracy(self) -> float:
+        """The share of correct predictions.
+
+        Raises:
+            ConfigError: the task has none.
+        """
+        return self._value("accuracy")
+
+    @property
+    def accuracy_per_step(self) -> list[float]:
+        """Accuracy of the mean of the logits over the steps 1..t, for each t.
+
+        Raises:
+            ConfigError: the task has none.
+        """
+        return self._value("accuracy_per_step")
+
+    @property
+    def confusion(self) -> list[list[int]]:
+        """Counts by true class (row) and prediction (column).
+
+        Raises:
+            ConfigError: the task has none.
+        """
+        return self._value("confusion")
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error.
+
+        Raises:
+            ConfigError: the task has none.
+        """
+        return self._value("calibration_error")
+
+    @property
+    def class_outcomes(self) -> Outcomes:
+        """The prediction for each sample after each step.
+
+        Raises:
+            ConfigError: the task has not one class a sample.
+        """
+        if self.outcomes is None:
+            raise ConfigError("this result has no class for each sample")
+        return self.outcomes
+
+    def _value(self, name: str) -> Any:
+        if name not in self.values:
+            raise ConfigError(
+                f"this result has no {name}",
+                why=f"its task gives {', '.join(self.values)}",
+                remedy="read the figures of the task in `values`",
+            )
+        return self.values[name]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, without `outcomes` and `counts`."""
-        omitted = ("outcomes", "counts")
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in omitted}
+        omitted = ("samples", "values", "outcomes", "counts")
+        return {
+            "samples": self.samples,
+            **self.values,
+            **{f.name: getattr(self, f.name) for f in fields(self) if f.name not in omitted},
+        }
 
 
 @torch.no_grad()
@@ -63,8 +126,9 @@ def evaluate(
     model: SpikingNetwork,
     split: Split,
     *,
-    classes: int,
     full_scale: float,
+    classes: int = 0,
+    task: Task | None = None,
     batch_size: int = 256,
     device: torch.device | str = "cpu",
     steps: int | None = None,
@@ -81,7 +145,8 @@ def evaluate(
     Args:
         model: network on `device`.
         split: samples and labels.
-        classes: number of classes.
+        classes: number of classes of a classification, instead of a task.
+        task: what the network is asked; classification by default.
         full_scale: the uint8 value that becomes 1.0.
         batch_size: samples per batch.
         device: the device of the network.
@@ -103,9 +168,8 @@ def evaluate(
         workers=workers,
         part=part,
     )
-    empty = torch.zeros(steps or model.coding.steps, 0)
-    batch_outcomes = [Outcomes(empty[0].long(), empty.long(), empty)]
-    loss = torch.zeros(1, dtype=torch.float64)
+    task = task or Classification.of(classes)
+    meter = task.meter(steps or model.coding.steps)
     begin = time.perf_counter()
     network = model.frozen()
     generators = [torch.device(device)] if torch.device(device).type == "cuda" else []
@@ -118,38 +182,23 @@ def evaluate(
             each_batch()
             if len(x) == 0:  # a last batch with fewer samples than processes
                 continue
-            logits = network(x, steps)
-            mean_logits = running_mean(logits.float())
-            batch_outcomes.append(Outcomes.of(mean_logits, targets.first))
-            loss += float(cross_entropy(mean_logits[-1], targets.first, reduction="sum"))
+            meter.add(network(x, steps), targets.first)
     reduce, gather = _identity, _identity
     if part[1] > 1:
         reduce, gather = sum_over_processes, _Gather(batches.sample_indices())
-        loss = sum_over_processes(loss)
         rates.all_reduce(sum_over_processes)
-    outcomes = Outcomes.concatenate(batch_outcomes, gather)
-    samples = len(outcomes.labels)
+    found = meter.result(reduce, gather)
     seconds = time.perf_counter() - begin
     return Evaluation(
-        samples=samples,
-        accuracy=int(outcomes.correct[-1].sum()) / max(samples, 1),
-        loss=float(loss) / max(samples, 1),
-        accuracy_per_step=(outcomes.correct.sum(1) / max(samples, 1)).tolist(),
-        confusion=outcomes.confusion(classes),
+        samples=found.samples,
+        values=found.values,
         spike_rate=rates.mean(),
         spike_rates=rates.by_layer(),
-        spikes_per_sample=rates.total() / max(samples, 1),
-        samples_per_second=samples / seconds,
-        calibration_error=calibration(outcomes).error,
-        outcomes=outcomes,
+        spikes_per_sample=rates.total() / max(found.samples, 1),
+        samples_per_second=found.samples / seconds,
+        outcomes=found.outcomes,
         counts=None if operations is None else operations.counts(reduce, gather),
     )
-
-
-def running_mean(logits: torch.Tensor) -> torch.Tensor:
-    """Return the mean over the steps 1..t, for each t: `[T, B, K]`."""
-    counts = torch.arange(1, len(logits) + 1, device=logits.device).view(-1, 1, 1)
-    return logits.cumsum(0) / counts
 
 
 def sum_over_processes(value: torch.Tensor) -> torch.Tensor:

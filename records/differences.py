@@ -11,7 +11,8 @@ def run_differences(a: RunRecord, b: RunRecord) -> dict[str, dict[str, Document]
     A value that is not set, or not known, is None; so is a difference (b less a) where one of the
     two is.
     """
-    figures = {name: (a.best(name), b.best(name)) for name in BEST}
+    metrics = dict.fromkeys((a.metric_key, b.metric_key))
+    figures = {name: (a.best(name), b.best(name)) for name in (*metrics, *BEST)}
     figures |= {name: (a.figure(name), b.figure(name)) for name in WHOLE}
     return {
         "configuration": _differing(a.config, b.config),

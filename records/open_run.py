@@ -20,6 +20,7 @@ from ..measure.evaluation import Evaluation, evaluate
 from ..models.layers.spiking import use_kernels
 from ..models.network import SpikingNetwork
 from ..models.saved import load_model, read_labels
+from ..tasks.base import Task
 from .layout import Run, find_run
 from .record import RunRecord, read_record
 
@@ -112,6 +113,15 @@ class OpenRun:
         self.require_fit(data)
         return data
 
+    @cached_property
+    def task(self) -> Task:
+        """What the network is asked: the task of the recipe, bound to the data.
+
+        Raises:
+            DataError: the targets of the data are not those of the task.
+        """
+        return self.recipe.make_task(self.data)
+
     def evaluate(
         self,
         split: str = "test",
@@ -138,7 +148,7 @@ class OpenRun:
         return evaluate(
             self.model.to(where),
             self.data.split(split),
-            classes=len(self.data.classes),
+            task=self.task,
             full_scale=self.data.full_scale,
             steps=steps,
             batch_size=batch_size,

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..core.documents import finite_number, read_json, read_toml
+from ..core.metric import Metric
 from .layout import Run
 
 Document = dict[str, Any]
 
 MAX_BYTES = 1 << 28  # of one file beside the weights
 
-BEST = ("validation_accuracy", "validation_loss", "epoch", "spike_rate")  # figures of an epoch
+BEST = ("validation_loss", "epoch", "spike_rate")  # figures of an epoch beside the metric
 WHOLE = ("seconds", "parameters")  # figures of a run
 
 
@@ -54,9 +55,19 @@ class RunRecord:
         return epochs if isinstance(epochs, int) else 0
 
     @property
-    def accuracies(self) -> list[float]:
-        """Validation accuracy by epoch."""
-        return [epoch["validation_accuracy"] for epoch in self.history]
+    def metric(self) -> Metric:
+        """The primary metric of the task."""
+        return Metric.from_document(self.summary.get("metric"))
+
+    @property
+    def metric_key(self) -> str:
+        """The key of the metric of validation data in the figures of an epoch."""
+        return f"validation_{self.metric.name}"
+
+    @property
+    def metric_by_epoch(self) -> list[float]:
+        """The metric of validation data by epoch."""
+        return [epoch[self.metric_key] for epoch in self.history]
 
     def setting(self, section: str, key: str) -> Any:
         """Return the value of a key of the configuration; None where it is not set."""
@@ -87,9 +98,9 @@ class RunRecord:
             "model": self.setting("model", "name"),
             "epoch": len(self.history),
             "epochs": self.epochs,
-            "best": {name: self.best(name) for name in BEST},
+            "best": {name: self.best(name) for name in (self.metric_key, *BEST)},
             **{name: self.figure(name) for name in WHOLE},
-            "validation_accuracy": self.accuracies,
+            self.metric_key: self.metric_by_epoch,
         }
 
 
@@ -111,7 +122,7 @@ def read_record(run: Run) -> RunRecord:
     if run.summary.exists():  # it is written after the metrics
         record.summary = read(run.summary, _summary, {})
     if run.metrics.exists() or run.summary.exists():
-        record.history = read(run.metrics, _history, [])
+        record.history = read(run.metrics, lambda text: _history(text, record.metric), [])
     if run.environment.exists():
         record.environment = read(run.environment, read_json, {})
     if record.state == "finished" and not run.model.is_file():
@@ -151,17 +162,17 @@ def _summary(text: bytes) -> Document:
     found = read_json(text)
     if not isinstance(found.get("best"), dict):
         raise ValueError("it has no best epoch")
-    _require_accuracy(found["best"], "the best epoch")
+    _require_metric(found["best"], Metric.from_document(found.get("metric")), "the best epoch")
     return found
 
 
-def _history(text: bytes) -> list[Document]:
+def _history(text: bytes, metric: Metric) -> list[Document]:
     lines = [read_json(line) for line in text.splitlines()]
     for i, line in enumerate(lines, 1):
-        _require_accuracy(line, f"line {i}")
+        _require_metric(line, metric, f"line {i}")
     return lines
 
 
-def _require_accuracy(metrics: Document, where: str) -> None:
-    if finite_number(metrics.get("validation_accuracy")) is None:
-        raise ValueError(f"{where} has no validation accuracy")
+def _require_metric(metrics: Document, metric: Metric, where: str) -> None:
+    if finite_number(metrics.get(f"validation_{metric.name}")) is None:
+        raise ValueError(f"{where} has no validation {metric.title}")

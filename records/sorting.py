@@ -16,12 +16,19 @@ def _unknown_last(figure: float | None, sign: int = 1) -> tuple[bool, float]:
     return figure is None, sign * (figure or 0)
 
 
+def _best_last(run: RunRecord) -> tuple[str, bool, float]:
+    """Order by metric, then the best first: values of different metrics do not compare."""
+    value = run.best(run.metric_key)
+    return (run.metric.name, value is None, 0 if value is None else -run.metric.rank(value))
+
+
 BY_PATH: dict[str, Callable[[Run], Any]] = {
     "newest": lambda run: (-run.began, str(run.path)),
     "name": lambda run: str(run.path),
 }
 BY_FIGURE: dict[str, Callable[[RunRecord], Any]] = {
     "accuracy": lambda run: _unknown_last(run.best("validation_accuracy"), -1),
+    "metric": _best_last,
     "rate": lambda run: _unknown_last(run.best("spike_rate")),
     "parameters": lambda run: _unknown_last(run.figure("parameters")),
 }

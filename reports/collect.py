@@ -18,10 +18,10 @@ from ..measure.cost.operations import Counts
 from ..measure.cost.tables import CostTable
 from ..measure.early_exit import ExitRule, tradeoff
 from ..measure.evaluation import Evaluation, evaluate
-from ..measure.outcomes import Calibration, calibration, worst_pairs
 from ..measure.schedules import schedules
 from ..models.network import SpikingNetwork
 from ..records.record import RunRecord, read_exports
+from ..tasks.outcomes import Calibration, calibration, worst_pairs
 from .sample_trace import SampleTrace, trace_sample
 from .thumbnails import image_of, thumbnail
 
@@ -187,8 +187,8 @@ def collect(
         result=result,
         energy=energy_report(result.counts, table),
         ann_picojoules=total_cost(dense_ann_counts(model), table, dense=True).total(table),
-        tradeoff=tradeoff(result.outcomes, rules, energy_of_samples(result.counts, table)),
-        calibration=calibration(result.outcomes),
+        tradeoff=tradeoff(result.class_outcomes, rules, energy_of_samples(result.counts, table)),
+        calibration=calibration(result.class_outcomes),
         schedules=schedules(model),
         sample=traced,
         trace=trace,
@@ -216,20 +216,20 @@ def _trace(
 
     if requested is not None:
         return (requested, "as requested"), trace(requested)
-    correct = result.outcomes.correct[-1].nonzero().flatten().tolist()
+    correct = result.class_outcomes.correct[-1].nonzero().flatten().tolist()
     if not correct:
         return (0, "the first; none is classified correctly"), trace(0)
     for tries, index in enumerate(correct[:MAX_TRIES]):
         found = trace(index)
-        if found.predictions[-1] == int(result.outcomes.labels[index]):
+        if found.predictions[-1] == int(result.class_outcomes.labels[index]):
             again = "" if tries == 0 else ", also here"
             return (index, f"the first that is classified correctly{again}"), found
     return (correct[0], "the first that is classified correctly"), trace(correct[0])
 
 
 def _confusions(result: Evaluation, split: Split, full_scale: float) -> list[Confusion]:
-    labels, predictions = result.outcomes.labels, result.outcomes.predictions[-1]
-    confidence = result.outcomes.confidence[-1]
+    labels, predictions = result.class_outcomes.labels, result.class_outcomes.predictions[-1]
+    confidence = result.class_outcomes.confidence[-1]
     found = []
     for count, true, predicted in worst_pairs(result.confusion)[:MAX_CONFUSIONS]:
         of_pair = (labels == true) & (predictions == predicted)

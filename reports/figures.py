@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..core.documents import finite_number
-from ..measure.outcomes import Calibration
+from ..tasks.outcomes import Calibration
 from .drawing import (
     FULL,
     HALF,

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from ..coding.samples import Batch
 from ..measure.encoding import EncodedImage, code_of
-from ..measure.evaluation import running_mean
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
+from ..tasks.outcomes import running_mean
 
 MAX_NEURONS = 160  # per layer, in the raster
 

@@ -192,7 +192,7 @@ def _trace(report: RunReport, svg: SvgWriter) -> Document:
     trace, classes = report.trace, report.data.classes
     index, why = report.sample
     encoded = trace.encoded
-    name = printable(classes[int(report.result.outcomes.labels[index])])
+    name = printable(classes[int(report.result.class_outcomes.labels[index])])
     code = Drawing(
         code_figure(encoded),
         f"Sample {index}, {truncate(name)}, in the code {encoded.coding.name} of "

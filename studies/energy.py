@@ -89,7 +89,7 @@ def _cost(model: SpikingNetwork, data: DataSet, costs: Tables, rule: ExitRule) -
     )
     assert found.counts is not None
     reports = [energy_report(found.counts, each) for each in costs]
-    early = tradeoff(found.outcomes, [rule], energy_of_samples(found.counts, costs[0]))[-1]
+    early = tradeoff(found.class_outcomes, [rule], energy_of_samples(found.counts, costs[0]))[-1]
     return Cost(
         found.accuracy,
         reports[0]["accumulates"],

@@ -58,13 +58,13 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
     result = evaluate(
         model,
         data.split(split),
-        classes=len(data.classes),
+        task=recipe.make_task(data),
         full_scale=data.full_scale,
         batch_size=max(recipe.train.batch_size, 256),
         device=device,
         workers=recipe.train.workers,
     ).as_dict()
-    del result["confusion"]  # 10,000 figures for 100 classes; `asnn eval` shows them
+    result.pop("confusion", None)  # 10,000 figures for 100 classes; `asnn eval` shows them
     summary = read_json(run.summary.read_bytes())
     return {
         "format": FORMAT,

@@ -116,13 +116,15 @@ def train(
         path, document = processes.from_first(begin)
         run = Run(path)
         summary = _train(check_recipe(document), run, resume, processes)
+        record = read_record(run)
+        metric, best = record.metric, summary["best"]
         console.note(
-            f"best validation accuracy {console.percent(summary['best']['validation_accuracy'])} "
-            f"in epoch {summary['best']['epoch']}; {console.duration(summary['seconds'])}"
+            f"best validation {metric.title} {metric.text(best[record.metric_key])} "
+            f"in epoch {best['epoch']}; {console.duration(summary['seconds'])}"
         )
-        accuracies = read_record(run).accuracies
-        if len(accuracies) > 1:
-            console.note(f"validation accuracy by epoch: {console.curve(accuracies)}")
+        if len(record.metric_by_epoch) > 1:
+            curve = console.curve(record.metric_by_epoch)
+            console.note(f"validation {metric.title} by epoch: {curve}")
         console.note(f"run: {run.path}    next: asnn eval {run.path}")
         if as_json:
             console.print_json({"run": str(run.path), **summary})

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from ...learning.loop import Training
-from .console import duration, note, percent, stderr
+from .console import duration, note, stderr
 
 
 class Progress:
@@ -64,7 +64,7 @@ class Progress:
         if sys.stderr.isatty():
             self._show_live(training)
 
-    def batch_done(self, training: Training, loss: float, accuracy: float, rate: float) -> None:
+    def batch_done(self, training: Training, loss: float, score: float, rate: float) -> None:
         progress, now = training.progress, time.perf_counter()
         self._samples += progress.seen - self._seen
         self._seconds += now - self._last
@@ -76,7 +76,7 @@ class Progress:
             completed=progress.step,
             epoch=progress.epoch + 1,
             loss=loss,
-            accuracy=percent(accuracy),
+            score=training.task.primary.text(score),
             rate=rate,
             speed=self._speed(),
         )
@@ -86,11 +86,12 @@ class Progress:
         seconds = self._last - self._begin
         step = training.progress.step
         left = training.recipe.train.epochs * training.steps_per_epoch - step
+        metric = training.task.primary
         line = (
             f"epoch {metrics['epoch']}/{training.recipe.train.epochs}  "
             f"loss {metrics['train_loss']:.4f}  "
-            f"accuracy {percent(metrics['train_accuracy'])}  "
-            f"validation {percent(metrics['validation_accuracy'])}  "
+            f"{metric.title} {metric.text(metrics[f'train_{metric.name}'])}  "
+            f"validation {metric.text(metrics[f'validation_{metric.name}'])}  "
             f"spike rate {metrics['spike_rate']:.3f}  "
             f"{self._speed():,.0f} samples/s  "
             f"{duration(seconds / max(step - self._first_step, 1) * left)} left"
@@ -102,16 +103,18 @@ class Progress:
         return self._samples / self._seconds if self._seconds else 0.0
 
     def _show_live(self, training: Training) -> None:
-        """Show one line of at most 80 columns: loss, accuracy, spike rate, speed, time left."""
+        """Show one line of at most 80 columns: loss, metric, spike rate, speed, time left."""
         from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Live
 
         epochs = training.recipe.train.epochs
+        metric = training.task.primary.name
+        name = "acc" if metric == "accuracy" else metric
         self._live = Live(
             TextColumn(f"epoch {{task.fields[epoch]}}/{epochs}"),
             BarColumn(bar_width=8),
             TextColumn("loss {task.fields[loss]:.4f}"),
-            TextColumn("acc {task.fields[accuracy]}"),
+            TextColumn(f"{name} {{task.fields[score]}}"),
             TextColumn("rate {task.fields[rate]:.3f}"),
             TextColumn("{task.fields[speed]:,.0f} samples/s"),
             TimeRemainingColumn(),
@@ -124,7 +127,7 @@ class Progress:
             completed=training.progress.step,
             epoch=training.progress.epoch + 1,
             loss=0.0,
-            accuracy="–",
+            score="–",
             rate=0.0,
             speed=0.0,
         )

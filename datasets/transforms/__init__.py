@@ -1,1 +1,1 @@
-"""Random changes of training images."""
+"""Random changes of training samples: images, events and series."""

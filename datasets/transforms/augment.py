@@ -1,6 +1,7 @@
-"""Random augmentation of training batches."""
+"""Random augmentation of training batches of images."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -8,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor
 
+from ...coding.samples import SampleSpec
 from ...core.errors import ConfigError
 from .erasing import erase
 from .geometry import crop, flip, rotate
@@ -23,7 +25,7 @@ from .policies import (
 
 @dataclass(frozen=True)
 class Augment:
-    """Augmentation of a training batch, in this order.
+    """Augmentation of a training batch of images, in this order.
 
     Flip, rotation, crop, AutoAugment, RandAugment, transforms, erasing, then mixing. As in timm,
     erasing is the last operation on a single image, so that no other fills or moves the rectangle.
@@ -89,12 +91,22 @@ class Augment:
             pipeline.append(rand_augment(self.randaugment, self.randaugment_magnitude))
         return pipeline + [create_transform(entry) for entry in self.transforms]
 
+    def check(self, spec: SampleSpec) -> None:
+        """Accept all images: a transform that does not support them is refused by `apply`."""
+
     def apply(
-        self, x: Tensor, y: Tensor, *, epoch: int, generator: Generator | None = None
+        self,
+        x: Tensor,
+        y: Tensor,
+        *,
+        epoch: int,
+        generator: Generator | None = None,
+        samples: Iterable[Generator] = (),
     ) -> tuple[Tensor, Targets]:
         """Return augmented images `[B, C, H, W]` in [0, 1] and the targets for labels `[B]`.
 
-        All random numbers are drawn from `generator` (on the CPU); disabled operations draw none.
+        All random numbers are drawn from `generator` (on the CPU), none from `samples`; disabled
+        operations draw none.
 
         Raises:
             ConfigError: a transform does not support the images, or changes their shape or type.

@@ -41,7 +41,7 @@ FORMAT = 2
 STATE, MODEL = "state.pt", "model.safetensors"
 AVERAGE, BEST = "average.safetensors", "best.safetensors"
 # Fields of `TrainProgress` that have other names in files.
-STORED_NAMES = {"epoch_seconds": "open_seconds", "data_wait_seconds": "waited"}
+STORED_NAMES = {"epoch_seconds": "open_seconds", "data_wait_seconds": "waited", "score": "correct"}
 
 # Raised when the content can be read but does not fit the training.
 MISMATCH_ERRORS = (
@@ -165,7 +165,7 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         progress = TypeAdapter(TrainProgress).validate_python(_from_stored(state["position"]))
         if state["format"] < 2:
             _upgrade_format_1(progress)
-        _require_consistent(progress, training.batches_per_epoch)
+        _require_consistent(progress, training.batches_per_epoch, training.task.primary.name)
         # With more processes than before, the last batch may be too small and left out.
         progress.batch = min(progress.batch, training.batches_per_epoch)
         _require_same_shapes(state["optimizer"], training.optimizer)
@@ -220,9 +220,9 @@ def _upgrade_format_1(progress: TrainProgress) -> None:
         progress.best = {k: v for k, v in progress.best.items() if "seconds" not in k}
 
 
-def _require_consistent(progress: TrainProgress, batches: int) -> None:
+def _require_consistent(progress: TrainProgress, batches: int, primary: str) -> None:
     counts = (progress.epoch, progress.batch, progress.step, progress.seen)
-    metrics = {"epoch", "validation_accuracy", "validation_loss"}
+    metrics = {"epoch", f"validation_{primary}", "validation_loss"}
     if (
         min(counts) < 0
         or progress.batch > batches + 1

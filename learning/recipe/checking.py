@@ -17,11 +17,12 @@ from ...core.errors import AsnnError, ConfigError
 from ...core.registry import Registry, keyword_options, nearest
 from ...core.text import printable
 from ...datasets.load import dataset_registry
-from ...datasets.transforms.augment import Augment
+from ...datasets.transforms.by_kind import augment_kind, augment_options
 from ...models.factory import create_model as create_network
 from ...models.factory import model_registry
 from ...models.neurons.registry import neuron_registry
 from ...records.layout import FORMAT
+from ...tasks.factory import create_task, task_registry
 from ..device import find_device, mixed_precision
 from .schema import (
     SECTIONS,
@@ -32,6 +33,7 @@ from .schema import (
     NeuronSection,
     Recipe,
     Section,
+    TaskSection,
     TrainSection,
 )
 
@@ -41,6 +43,7 @@ NAMED: dict[str, tuple[type[Section], str, Registry]] = {
     "coding": (CodingSection, "coding.name", coding_registry),
     "model": (ModelSection, "model.name", model_registry),
     "neuron": (NeuronSection, "model.neuron", neuron_registry),
+    "task": (TaskSection, "task.name", task_registry),
 }
 
 KNOWN = (*SECTIONS, "name", "description", "format")
@@ -140,7 +143,7 @@ def _schema(name: str, tables: dict[str, dict[str, Any]]) -> type[Section]:
     if name == "train":
         return TrainSection
     if name == "augment":
-        return _with_options(AugmentSection, Augment)
+        return _augment_schema()
     base, _, registry = NAMED[name]
     return _with_options(base, registry.get(named_component(name, tables)))
 
@@ -148,8 +151,7 @@ def _schema(name: str, tables: dict[str, dict[str, Any]]) -> type[Section]:
 @functools.cache  # pydantic takes milliseconds to create a class
 def _with_options(base: type[Section], component: Callable[..., Any]) -> type[Section]:
     """Return the section class with the component's options as fields, typed by its signature."""
-    is_augment = component is Augment
-    parameters = inspect.signature(Augment).parameters if is_augment else _options(component)
+    parameters = _options(component)
     hints = get_type_hints(component.__init__ if inspect.isclass(component) else component)
     fields: dict[str, Any] = {
         name: (
@@ -160,6 +162,15 @@ def _with_options(base: type[Section], component: Callable[..., Any]) -> type[Se
         if name not in base.model_fields
     }
     schema = create_model(base.__name__, __base__=base, **fields)
+    schema.component_fields = frozenset(fields)
+    return schema
+
+
+@functools.cache
+def _augment_schema() -> type[Section]:
+    """Return the section class with the options of all kinds of samples as fields."""
+    fields: dict[str, Any] = augment_options()
+    schema = create_model(AugmentSection.__name__, __base__=AugmentSection, **fields)
     schema.component_fields = frozenset(fields)
     return schema
 
@@ -179,7 +190,11 @@ def _component_faults(recipe: Recipe) -> list[str]:
                 recipe.coding.steps, 1, **recipe.neuron.options()
             ),
         ),
-        ("augment", lambda: Augment(**recipe.augment.options())),
+        (
+            "augment",
+            lambda: augment_kind(sample_kind(recipe.coding.name), recipe.augment.options()),
+        ),
+        ("task", lambda: create_task(recipe.task.name, **recipe.task.options())),
         ("train", recipe.train.make_loss),
         ("train.device", lambda: find_device(recipe.train.device)),
         (
@@ -193,15 +208,24 @@ def _component_faults(recipe: Recipe) -> list[str]:
     return faults
 
 
+def sample_kind(coding: str) -> str:
+    """Return the kind of samples that a code takes; of several, the first.
+
+    Raises:
+        ConfigError: there is no code of that name.
+    """
+    takes = coding_registry.get(coding).takes
+    return next(kind for kind in ("image", "events", "series") if kind in takes)
+
+
 def _build_without_memory(recipe: Recipe) -> None:
     """Build the network for small samples of a kind that its code takes; the data are unknown."""
-    takes = coding_registry.get(recipe.coding.name).takes
     specs = {
         "image": SampleSpec("image", (1, 8, 8)),
         "events": SampleSpec("events", (2, 8, 8), duration=1_000_000),
         "series": SampleSpec("series", (1, 8, 8), steps=recipe.coding.steps),
     }
-    spec = next(specs[kind] for kind in specs if kind in takes)
+    spec = specs[sample_kind(recipe.coding.name)]
     with torch.device("meta"):
         create_network(**recipe.model_arguments(), in_shape=spec.shape, classes=2, sample=spec)
 
@@ -242,4 +266,5 @@ def _unknown_key(key: str, known: list[str]) -> str:
 
 def _line(key: str, error: AsnnError) -> str:
     remedy = f" ({error.remedy})" if error.remedy else ""
-    return f"{key}: {error}{remedy}"
+    where = "" if str(error).startswith(f"{key}.") else f"{key}: "
+    return f"{where}{error}{remedy}"

@@ -10,15 +10,18 @@ import tomli_w
 from pydantic import BaseModel, ConfigDict, Field
 
 from ...coding.base import MAX_STEPS
+from ...coding.factory import create_coding
 from ...core.documents import read_toml
 from ...core.errors import ConfigError, DataError
 from ...datasets.base import DataSet
 from ...datasets.load import load_dataset
 from ...kernels.dispatch import Kernels
 from ...records.layout import FORMAT
-from ..losses import Loss, LossName
+from ...tasks.base import Task
+from ...tasks.factory import create_task
+from ...tasks.losses import Loss, LossName
 
-SECTIONS = ("data", "coding", "neuron", "model", "augment", "train")
+SECTIONS = ("data", "coding", "neuron", "model", "task", "augment", "train")
 
 
 class Section(BaseModel):
@@ -81,8 +84,14 @@ class ModelSection(Section):
     )
 
 
+class TaskSection(Section):
+    """What the network is asked; other keys are options of the task."""
+
+    name: str = Field("classification", description="task")
+
+
 class AugmentSection(Section):
-    """Augmentation of training images; the keys are options of `asnn.datasets.Augment`."""
+    """Augmentation of training samples; the keys are the options of all kinds of samples."""
 
 
 class TrainSection(Section):
@@ -155,6 +164,7 @@ class Recipe:
     coding: CodingSection
     neuron: NeuronSection
     model: ModelSection
+    task: TaskSection
     augment: AugmentSection
     train: TrainSection
 
@@ -182,6 +192,20 @@ class Recipe:
                     about = f": {field.description}" if field.description else ""
                     text += f"# {key} is not set{about}\n"
         return text
+
+    def make_task(self, data: DataSet) -> Task:
+        """Return the task of the recipe, bound to the data.
+
+        Raises:
+            ConfigError: the code does not take the samples.
+            DataError: the targets of the data are not those of the task.
+        """
+        coding = create_coding(self.coding.name, steps=self.coding.steps, **self.coding.options())
+        coding.bind(data.spec)
+        task = create_task(self.task.name, **self.task.options())
+        task.use_loss(self.train.make_loss())
+        task.bind(data, coding)
+        return task
 
     def model_arguments(self) -> dict[str, Any]:
         """Return the arguments of `create_model` that are in the recipe."""

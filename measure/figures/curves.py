@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError
 from ...core.files import atomic_file
+from ...core.metric import ACCURACY, Metric
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,8 +18,8 @@ FORMATS = ("png", "svg", "pdf")
 DPI = 110
 
 
-def draw_curves(path: Path, history: list[dict[str, Any]]) -> None:
-    """Write `curves.png`: loss, accuracy and spike rate over epochs.
+def draw_curves(path: Path, history: list[dict[str, Any]], metric: Metric = ACCURACY) -> None:
+    """Write `curves.png`: loss, primary metric and spike rate over epochs.
 
     Raises:
         AsnnError: the file cannot be written.
@@ -27,17 +28,18 @@ def draw_curves(path: Path, history: list[dict[str, Any]]) -> None:
 
     epochs = [metrics["epoch"] for metrics in history]
     figure = Figure(figsize=(11, 3.2), layout="constrained")
-    for axes, title in zip(figure.subplots(1, 3), ("loss", "accuracy", "spike rate"), strict=True):
-        axes.set_title(title)
+    keys = ("loss", metric.name, "spike_rate")
+    for axes, key in zip(figure.subplots(1, 3), keys, strict=True):
+        axes.set_title(key.replace("_", " "))
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
-        if title == "spike rate":
+        if key == "spike_rate":
             rates = [metrics["spike_rate"] for metrics in history]
             axes.plot(epochs, rates, color=COLOURS[1], marker=".")
             axes.set_ylim(bottom=0)
             continue
         for part, colour in zip(("train", "validation"), COLOURS, strict=False):
-            values = [metrics[f"{part}_{title}"] for metrics in history]
+            values = [metrics[f"{part}_{key}"] for metrics in history]
             axes.plot(epochs, values, color=colour, marker=".", label=part)
         axes.legend(frameon=False)
     save_figure(path, figure)

@@ -173,11 +173,11 @@ def test_as_dict_is_plain_json():
         "loss",
         "accuracy_per_step",
         "confusion",
+        "calibration_error",
         "spike_rate",
         "spike_rates",
         "spikes_per_sample",
         "samples_per_second",
-        "calibration_error",
     ]
 
 

@@ -104,10 +104,10 @@ def evaluate_run(
     from ....measure.cost.energy import energy_of_samples
     from ....measure.cost.tables import DEFAULT, read_cost_table
     from ....measure.early_exit import parse_exit_rules, tradeoff
-    from ....measure.outcomes import calibration
     from ....measure.robustness.corruptions import robustness
     from ....models.layers.spiking import used_kernels
     from ....records.open_run import open_run
+    from ....tasks.outcomes import calibration
     from ...terminal.processes import together
     from .corrupt import read_corruptions
     from .pictures import draw_pictures
@@ -126,6 +126,7 @@ def evaluate_run(
         _check_steps(steps, model.coding.steps)
         corruptions = read_corruptions(corrupted or [], model)
         ann_model = find_ann(opened, ann) if energy else None
+        _check_task(opened.task.name, exits=rules, calibration=calibrated, corrupt=corruptions)
         data = processes.in_turn(lambda: opened.data)
         samples = data.split(split)
         if schedule == "mean":
@@ -136,21 +137,23 @@ def evaluate_run(
         if not as_json:
             console.note(f"evaluating {opened.path} on {split} data ({where})")
         options: dict[str, Any] = {
-            "classes": len(data.classes),
+            "task": opened.task,
             "full_scale": data.full_scale,
             "batch_size": batch_size,
             "device": where,
             "part": processes.part,
         }
         result = evaluate(model, samples, steps=steps, count=energy, **options)
-        confidence = calibration(result.outcomes)
+        outcomes = result.outcomes
+        confidence = None if outcomes is None else calibration(outcomes)
         content: dict[str, Any] = {}
         if result.counts is not None:
             ann_result = ann_model and evaluate(ann_model.to(where), samples, count=True, **options)
             content["energy"] = energy_beside_ann(model, result, table, ann_result)
             spent = energy_of_samples(result.counts, table)
-            content["exits"] = tradeoff(result.outcomes, rules, spent)
-        if calibrated:
+            if outcomes is not None:
+                content["exits"] = tradeoff(outcomes, rules, spent)
+        if calibrated and confidence is not None:
             content["calibration"] = confidence.bins
         if corruptions:
             content["corruption"] = robustness(
@@ -171,6 +174,7 @@ def evaluate_run(
                     "coding": opened.recipe.coding.name,
                     "device": str(where),
                     "kernels": used_kernels(model.frozen()),
+                    "task": opened.task.name,
                     "classes": data.classes,
                     **result.as_dict(),
                     "schedules": learned,
@@ -180,7 +184,7 @@ def evaluate_run(
                 }
             )
         else:
-            show_evaluation(result, learned, data.classes, content)
+            show_evaluation(result, learned, opened.task, content)
         if schedule == "learned" and processes.first:
             # Pictures of a run show all steps and the test data.
             drawn = content if steps is None and split == "test" else {}
@@ -202,6 +206,19 @@ def _recalibrate(model: Any, data: Any, batch_size: int, device: Any) -> None:
         generator=torch.Generator().manual_seed(0),
     )
     recalibrate(model, batches)
+
+
+def _check_task(task: str, **requested: Any) -> None:
+    """Refuse what only classification of samples has."""
+    from ....core.errors import ConfigError
+
+    for option, given in requested.items():
+        if given and task != "classification":
+            raise ConfigError(
+                f"--{option.replace('exits', 'exit')} is for classification, the task is {task}",
+                why="it compares the classes of samples",
+                remedy=f"leave --{option.replace('exits', 'exit')} out",
+            )
 
 
 def _check_steps(steps: int | None, total: int) -> None:

@@ -7,17 +7,17 @@ from typing import Any
 from ....core.errors import AsnnError
 from ....measure.figures.curves import draw_schedules, save_figure
 from ....measure.figures.robustness import draw_robustness
-from ....measure.outcomes import Calibration
 from ....records.layout import Run
 from ....reports.cost_figures import tradeoff_figure
 from ....reports.figures import reliability
+from ....tasks.outcomes import Calibration
 from ...terminal import console
 
 
 def draw_pictures(
     run: Run,
     learned: dict[str, dict[str, list[float]]],
-    calibration: Calibration,
+    calibration: Calibration | None,
     content: dict[str, Any],
     *,
     quiet: bool,
@@ -27,7 +27,7 @@ def draw_pictures(
     Args:
         run: the folder.
         learned: schedules by layer and name.
-        calibration: confidence and accuracy.
+        calibration: confidence and accuracy; None if the task has none.
         content: the optional parts, as in the JSON object.
         quiet: do not name the files.
     """
@@ -36,7 +36,7 @@ def draw_pictures(
         drawings[run.tradeoff] = lambda path: save_figure(
             path, tradeoff_figure(content["exits"]).figure
         )
-    if "calibration" in content:
+    if "calibration" in content and calibration is not None:
         drawings[run.reliability] = lambda path: save_figure(path, reliability(calibration).figure)
     if "corruption" in content:
         rows = {run.path.name: content["corruption"]}

@@ -11,12 +11,13 @@ from .latency import show_latency
 
 MAX_CLASSES_SHOWN = 10
 ERRORS_SHOWN = 5
+MAX_STEPS_SHOWN = 64
 
 
 def show_evaluation(
     result: Any,
     learned: dict[str, dict[str, list[float]]],
-    classes: list[str],
+    task: Any,
     content: dict[str, Any],
 ) -> None:
     """Show an evaluation.
@@ -24,11 +25,14 @@ def show_evaluation(
     Args:
         result: the evaluation.
         learned: schedules by layer and name.
-        classes: names of the classes.
+        task: what the network was asked.
         content: the optional parts, as in the JSON object.
     """
     _show_steps(result, learned)
-    _show_confusion(result.confusion, classes)
+    if "confusion" in result.values:
+        _show_confusion(result.confusion, task.classes)
+    if result.outcomes is None:
+        _show_metrics(result.values, task)
     if "energy" in content:
         show_energy(content["energy"])
     if "exits" in content:
@@ -39,8 +43,9 @@ def show_evaluation(
         show_robustness(content["corruption"])
     if "latency" in content:
         show_latency(content["latency"])
+    metric = task.primary
     console.heading(
-        f"accuracy {console.percent(result.accuracy)} of {result.samples:,} samples, "
+        f"{metric.title} {metric.text(result.values[metric.name])} of {result.samples:,} samples, "
         f"loss {result.loss:.4f}, spike rate {result.spike_rate:.4f}, "
         f"{result.samples_per_second:,.0f} samples/s"
     )
@@ -48,23 +53,44 @@ def show_evaluation(
 
 def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None:
     """Show accuracy, spike rates and learned schedules by step."""
-    figures: dict[str, list[str]] = {
-        "accuracy so far, %": [f"{100 * value:.2f}" for value in result.accuracy_per_step]
-    }
+    steps = len(next(iter(result.spike_rates.values()), []))
+    figures: dict[str, list[str]] = {}
+    if "accuracy_per_step" in result.values:
+        steps = len(result.accuracy_per_step)
+        figures["accuracy so far, %"] = [f"{100 * v:.2f}" for v in result.accuracy_per_step]
+    if steps > MAX_STEPS_SHOWN:
+        return  # a table of a hundred columns shows nothing; --json has all steps
     for layer, rates in result.spike_rates.items():
         figures[f"spike rate {layer}"] = [f"{rate:.4f}" for rate in rates]
     for layer, by_name in learned.items():
         for name, values in by_name.items():
             if len(values) > 1:
                 figures[f"{name} {layer}"] = [f"{value:.3f}" for value in values]
-    steps = len(result.accuracy_per_step)
     rows = [[name, *values[:steps]] for name, values in figures.items()]  # schedules have all steps
     console.table("by step", ["", *(f"t={t}" for t in range(1, steps + 1))], rows)
 
 
+def _show_metrics(values: dict[str, Any], task: Any) -> None:
+    """Show the metrics of a task that are one number, or one for each class."""
+    rows = []
+    for name, value in values.items():
+        if isinstance(value, int | float) or value is None:
+            rows.append([name.replace("_", " "), _text(value)])
+        elif name.endswith("_per_class"):
+            rows += [
+                [f"{name.removesuffix('_per_class')} of {label}", _text(each)]
+                for label, each in zip(task.classes, value, strict=True)
+            ]
+    console.table("metrics", ["", "value"], rows)
+
+
+def _text(value: float | None) -> str:
+    return console.UNKNOWN if value is None else f"{value:,.4g}"
+
+
 def _show_confusion(confusion: list[list[int]], classes: list[str]) -> None:
     """Show the confusion matrix, or the most frequent errors where there are many classes."""
-    from ....measure.outcomes import worst_pairs
+    from ....tasks.outcomes import worst_pairs
 
     if len(classes) <= MAX_CLASSES_SHOWN:
         rows = [

@@ -186,7 +186,8 @@ def _show_differences(found: dict[str, dict[str, Any]]) -> None:
         return
     rows = []
     for name, each in found["result"].items():
-        label, scale, form = FIGURES[name]
+        other = (name.replace("_", " "), 1, ".4g")  # the metric of another task
+        label, scale, form = FIGURES.get(name, other)
         values = (each["a"], each["b"])
         shown = [console.UNKNOWN if x is None else f"{scale * x:{form}}" for x in values]
         change = each["difference"]

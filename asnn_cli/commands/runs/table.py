@@ -12,6 +12,7 @@ from rich.cells import cell_len
 
 from ....core.text import printable
 from ....core.units import si
+from ....core.metric import ACCURACY
 from ....records.record import RunRecord
 from ...terminal import console
 from ...terminal.tables import GAP, shorten
@@ -126,6 +127,14 @@ def _setting(section: str, key: str) -> Callable[[RunRecord], str]:
     return cell
 
 
+def _best(run: RunRecord) -> str:
+    """Return the best value on validation data; of another metric than accuracy with its name."""
+    value, metric = run.best(run.metric_key), run.metric
+    if value is None:
+        return console.UNKNOWN
+    return f"{100 * value:.2f}" if metric == ACCURACY else f"{metric.name} {metric.text(value)}"
+
+
 def _parameters(run: RunRecord) -> str:
     number = run.figure("parameters")
     return console.UNKNOWN if number is None else si(number)
@@ -143,8 +152,8 @@ def _age(run: RunRecord) -> str:
 # The most important columns come first: a narrow terminal does not show the last ones.
 COLUMNS: dict[str, Callable[[RunRecord], str]] = {
     "state": _state,
-    "best %": lambda run: _figure(run.best("validation_accuracy"), ".2f", 100),
-    "by epoch": lambda run: console.curve(run.accuracies),
+    "best %": _best,
+    "by epoch": lambda run: console.curve(run.metric_by_epoch),
     "data": _setting("data", "name"),
     "code": _setting("coding", "name"),
     "T": _setting("coding", "steps"),

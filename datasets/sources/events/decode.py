@@ -16,6 +16,7 @@ from ..store import Store
 from .fit import MAX_TIME, check_fits, in_order, narrowed
 
 Start = Literal["first", "zero"]
+BLOCK = 2**26  # bytes
 
 
 @dataclass(frozen=True)
@@ -78,30 +79,53 @@ class LazyRecordings:
 
 
 class Joiner:
-    """Collects the events of recordings, one after another."""
+    """Collects the events of recordings, one after another.
+
+    Attributes:
+        bytes: of all events so far.
+    """
 
     def __init__(self, recordings: Iterable[Recording] = ()) -> None:
-        self._columns: dict[str, list[np.ndarray]] = {name: [] for name in "txyp"}
         self.bytes = 0
+        self._counts: list[int] = []
+        self._blocks: dict[str, list[np.ndarray]] = {name: [] for name in "txyp"}
+        self._pending: list[Recording] = []
+        self._pending_bytes = 0
         for recording in recordings:
             self.add(recording)
 
     def add(self, recording: Recording) -> None:
         """Append a recording."""
-        for name, parts in self._columns.items():
-            parts.append(getattr(recording, name))
-            self.bytes += parts[-1].nbytes
+        size = sum(getattr(recording, name).nbytes for name in "txyp")
+        self.bytes += size
+        self._counts.append(len(recording))
+        self._pending.append(recording)
+        self._pending_bytes += size
+        if self._pending_bytes > BLOCK:
+            self._join()
 
     def events(self, spec: SampleSpec) -> Events:
         """Return all recordings that were added, and forget them."""
         assert spec.duration is not None and len(spec.shape) == 3
-        count = np.array([len(each) for each in self._columns["t"]], np.int64)
+        self._join()
         # One column at a time, so that no more than one of them is there twice.
-        columns = {name: np.concatenate(self._columns.pop(name)) for name in "txyp"}
+        columns = {name: np.concatenate(self._blocks.pop(name)) for name in "txyp"}
+        count = np.array(self._counts, np.int64)
         start = np.cumsum(count) - count
         return Events(
             **columns, start=start, count=count, sensor=spec.shape, duration=spec.duration
         )
+
+    def _join(self) -> None:
+        """Turn what is pending into one large array a column.
+
+        The memory of large arrays is returned when they are freed, that of small ones is not.
+        """
+        if not self._pending:
+            return
+        for name, blocks in self._blocks.items():
+            blocks.append(np.concatenate([getattr(each, name) for each in self._pending]))
+        self._pending, self._pending_bytes = [], 0
 
 
 def _since_first(name: str, recording: Recording) -> Recording:

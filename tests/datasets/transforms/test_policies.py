@@ -6,6 +6,7 @@ import torch
 from asnn.core.errors import ConfigError
 from asnn.datasets import Augment
 from asnn.datasets.sources.images.torchvision_import import torchvision
+from asnn.datasets.transforms.by_kind import augment_kind
 from asnn.datasets.transforms.policies import auto_augment, rand_augment
 
 
@@ -110,7 +111,7 @@ def test_recipes_accept_them():
     texts = ["augment.randaugment=2", "augment.autoaugment=cifar10", "augment.erasing=0.25",
              "augment.cutmix=true", "augment.cutmix_alpha=1.0"]  # fmt: skip
     recipe = check_recipe(override({}, [parse_override(text) for text in texts])[0])
-    assert Augment(**recipe.augment.options()) == Augment(
+    assert augment_kind("image", recipe.augment.options()) == Augment(
         randaugment=2, autoaugment="cifar10", erasing=0.25, cutmix=True, cutmix_alpha=1.0
     )
     with pytest.raises(ConfigError) as caught:

@@ -15,6 +15,7 @@ from asnn.core import ConfigError, DataError
 from asnn.datasets import Batches, load_dataset
 from asnn.datasets.events import Events
 from asnn.datasets.sources.class_folders import read_layout
+from asnn.datasets.sources.events import decode
 from asnn.datasets.sources.events.decode import LazyRecordings
 from asnn.datasets.sources.events.folder import SUFFIXES, load_events_folder
 from tests.datasets.sources.events.test_nmnist import all_rows, rows
@@ -125,6 +126,14 @@ def test_a_test_part_and_a_validation_part(tmp_path):
 event = st.tuples(
     st.integers(0, 2**23 - 1), st.integers(0, 9), st.integers(0, 6), st.integers(0, 1)
 )
+
+
+def test_blocks_of_recordings_are_joined(tmp_path, monkeypatch):
+    path = tree(tmp_path, two_classes(EVENTS))
+    expected = all_rows(load_events_folder(path=path).train)
+    for block in (0, 7 * 4, 7 * 4 + 1):  # each recording alone, by twos
+        monkeypatch.setattr(decode, "BLOCK", block)
+        assert all_rows(load_events_folder(path=path).train) == expected
 
 
 @pytest.mark.slow

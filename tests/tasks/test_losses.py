@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from asnn.core import ConfigError
 from asnn.datasets.transforms.mixing import Targets
 from asnn.learning import check_recipe
-from asnn.learning.losses import Loss, distillation_loss
+from asnn.tasks.losses import Loss, distillation_loss
 
 LOGITS = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 FIRST = torch.tensor([0, 1, 2, 3, 0])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from asnn.core import ConfigError
 from asnn.measure.early_exit import ExitRule, exit_steps, parse_exit_rules, tradeoff
-from asnn.measure.outcomes import Outcomes, calibration
+from asnn.tasks.outcomes import Outcomes, calibration
 
 # Three samples, three steps.
 LABELS = torch.tensor([0, 1, 2])

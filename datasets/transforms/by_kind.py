@@ -1,0 +1,90 @@
+"""Which class augments which kind of samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+from ...coding.samples import PLURALS, SampleSpec
+from ...core.errors import ConfigError
+from ...core.registry import unknown
+from .augment import Augment
+from .base import Augmentation
+from .events import EventAugment
+from .series import SeriesAugment
+
+BY_KIND: dict[str, type[Any]] = {
+    "image": Augment,
+    "events": EventAugment,
+    "series": SeriesAugment,
+}
+
+
+def augment_options() -> dict[str, tuple[Any, Any]]:
+    """Return type and default of the options of all kinds, by name.
+
+    Kinds that share an option give it the same type and default.
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for each in BY_KIND.values():
+        hints = get_type_hints(each)
+        found |= {field.name: (hints[field.name], field.default) for field in fields(each)}
+    return found
+
+
+def options_of(kind: str) -> list[str]:
+    """Return the names of the options of a kind."""
+    return [field.name for field in fields(BY_KIND[kind])]
+
+
+def make_augment(spec: SampleSpec, options: Mapping[str, Any]) -> Augmentation:
+    """Return the augmentation of the samples of a data set.
+
+    Args:
+        spec: of the samples.
+        options: of any kind; those of other kinds at their default.
+
+    Raises:
+        ConfigError: an option of another kind, an unknown one, one that is out of range or does not
+            fit the samples.
+    """
+    augment = augment_kind(spec.kind, options)
+    augment.check(spec)
+    return augment
+
+
+def augment_kind(kind: str, options: Mapping[str, Any]) -> Augmentation:
+    """Return the augmentation of a kind of samples, as `make_augment`, but for the size.
+
+    Raises:
+        ConfigError: an option of another kind, an unknown one, or one that is out of range.
+    """
+    known = augment_options()
+    own = options_of(kind)
+    others: list[str] = []
+    for key, value in options.items():
+        if key not in known:
+            raise unknown("option of augment", key, list(known))
+        # A recipe read from a file has lists for tuples.
+        plain = tuple(value) if isinstance(value, list) else value
+        if key not in own and plain != known[key][1]:
+            others.append(key)
+    if others:
+        raise ConfigError(
+            f"{_what_they_augment(others)}, the samples are {PLURALS[kind]}",
+            why=f"{PLURALS[kind]} take {', '.join(own)}",
+            remedy="leave the others out",
+        )
+    return BY_KIND[kind](**{key: value for key, value in options.items() if key in own})
+
+
+def _what_they_augment(keys: list[str]) -> str:
+    by_kinds: dict[str, list[str]] = {}
+    for key in keys:
+        kinds = " and ".join(PLURALS[kind] for kind in BY_KIND if key in options_of(kind))
+        by_kinds.setdefault(kinds, []).append(f"augment.{key}")
+    return ", ".join(
+        f"{' and '.join(names)} {'augments' if len(names) == 1 else 'augment'} {kinds}"
+        for kinds, names in by_kinds.items()
+    )

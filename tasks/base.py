@@ -1,0 +1,135 @@
+"""The interface of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from ..coding.base import Coding
+from ..core.errors import DataError
+from ..core.metric import ACCURACY, Metric
+from ..datasets.base import DataSet
+from ..datasets.transforms.mixing import Targets
+from .losses import Loss
+from .outcomes import Outcomes
+
+Gather = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a meter found.
+
+    Attributes:
+        samples: number of samples N.
+        values: metrics by name, plain values for JSON; `loss` and the primary metric are among
+            them.
+        outcomes: the prediction for each sample after each step, if the task has one class a
+            sample.
+    """
+
+    samples: int
+    values: dict[str, Any] = field(default_factory=dict)
+    outcomes: Outcomes | None = None
+
+
+class Meter:
+    """Collects the outputs of a split, batch by batch; there may be no batch."""
+
+    def add(self, outputs: Tensor, targets: Tensor) -> None:
+        """Add the outputs `[T, B, K]` of a batch with its targets."""
+        raise NotImplementedError
+
+    def result(self, total: Gather, gather: Gather) -> Result:
+        """Return the metrics of all batches.
+
+        Args:
+            total: returns the sum of a tensor over all processes.
+            gather: returns `[..., N]` for the samples of all processes, in the order of the split.
+        """
+        raise NotImplementedError
+
+
+class Task:
+    """What a network is asked: the target, the loss, the metrics, and which of them decides.
+
+    A subclass declares its options as keyword parameters. `bind` is called with the data before
+    anything else.
+
+    Attributes:
+        name: the name in recipes.
+        primary: the metric that chooses the best epoch and ranks runs.
+        tracked: names of the metrics that are computed after each epoch.
+        needs_mean_only: whether loss and score need only the mean of the outputs over the steps,
+            which is cheaper to compute; the outputs are then `[1, B, K]`.
+        outputs: number of outputs K, set by `bind`.
+        classes: names of the classes, set by `bind`; empty if the task has none.
+    """
+
+    name: ClassVar[str] = ""
+    primary: Metric = ACCURACY
+    tracked: tuple[str, ...] = ("accuracy",)
+    needs_mean_only: bool = False
+    outputs: int = 0
+    classes: list[str]
+
+    def bind(self, data: DataSet, coding: Coding) -> None:
+        """Take what the task needs to know of the data and of the code.
+
+        Raises:
+            DataError: the targets are not those of the task.
+        """
+        raise NotImplementedError
+
+    def use_loss(self, loss: Loss) -> None:
+        """Take the loss of classes that `[train]` describes, if the task uses one."""
+
+    def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
+        """Return the mean loss of outputs `[T, B, K]` for the targets of B samples."""
+        raise NotImplementedError
+
+    def score(self, outputs: Tensor, targets: Targets) -> float:
+        """Return the sum of the primary metric over the B samples of a batch, for progress."""
+        raise NotImplementedError
+
+    def meter(self, steps: int) -> Meter:
+        """Return an empty meter of outputs of so many steps."""
+        raise NotImplementedError
+
+
+def wrong_target(task: str, needs: str, data: DataSet, has: str) -> DataError:
+    """Return the error for a data set whose targets are not those of a task."""
+    return DataError(
+        f"the task {task} needs {needs}, the data set {data.name} has {has}",
+        remedy=f"set task.name={target_kind(data)}",
+    )
+
+
+def target_kind(data: DataSet) -> str:
+    """Return the name of the task that fits the targets of a data set."""
+    targets = data.train.targets
+    if targets.is_floating_point():
+        return "regression"
+    return "classification" if targets.dim() == 1 else "step-classification"
+
+
+TARGETS = {
+    "classification": "one class a sample",
+    "step-classification": "a class for each step",
+    "regression": "real values",
+}
+"""What the targets are that fit each built-in task."""
+
+
+def require_target(task: str, data: DataSet) -> None:
+    """Refuse targets of another kind than those of a built-in task.
+
+    Raises:
+        DataError: with the task that fits.
+    """
+    found = target_kind(data)
+    if found != task:
+        raise wrong_target(task, TARGETS[task], data, TARGETS[found])

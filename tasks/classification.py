@@ -1,0 +1,82 @@
+"""Classification: one class for each sample."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from ..coding.base import Coding
+from ..datasets.base import DataSet
+from ..datasets.transforms.mixing import Targets
+from .base import Gather, Meter, Result, Task, require_target
+from .losses import MEAN_LOSSES, Loss
+from .outcomes import Outcomes, calibration, running_mean
+
+
+class Classification(Task):
+    """One class for each sample: the greatest mean of the logits over the steps.
+
+    Its metrics are `accuracy`, `loss` (cross-entropy of the mean over all steps),
+    `accuracy_per_step` (of the mean over the steps 1..t), `confusion` (counts by true class and
+    prediction) and `calibration_error`.
+    """
+
+    name = "classification"
+
+    def __init__(self) -> None:
+        self.classes = []
+        self.use_loss(Loss())
+
+    @staticmethod
+    def of(classes: int) -> Classification:
+        """Return the task of numbered classes, without data."""
+        task = Classification()
+        task.classes, task.outputs = [str(number) for number in range(classes)], classes
+        return task
+
+    def bind(self, data: DataSet, coding: Coding) -> None:
+        require_target(self.name, data)
+        self.classes, self.outputs = data.classes, len(data.classes)
+
+    def use_loss(self, loss: Loss) -> None:
+        self._loss = loss
+        self.needs_mean_only = loss.name in MEAN_LOSSES
+
+    def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
+        return self._loss(outputs, targets)
+
+    @torch.no_grad()
+    def score(self, outputs: Tensor, targets: Targets) -> float:
+        """Return the number of correct predictions, of mixed samples weighted over both targets."""
+        predictions = outputs.mean(0).argmax(1)
+        first, second = (float((predictions == y).sum()) for y in (targets.first, targets.second))
+        return targets.weight * first + (1 - targets.weight) * second
+
+    def meter(self, steps: int) -> Meter:
+        return _ClassMeter(self.outputs, steps)
+
+
+class _ClassMeter(Meter):
+    def __init__(self, classes: int, steps: int) -> None:
+        self._classes = classes
+        empty = torch.zeros(steps, 0)
+        self._batches = [Outcomes(empty[0].long(), empty.long(), empty)]
+        self._loss = torch.zeros(1, dtype=torch.float64)
+
+    def add(self, outputs: Tensor, targets: Tensor) -> None:
+        mean_logits = running_mean(outputs.float())
+        self._batches.append(Outcomes.of(mean_logits, targets))
+        self._loss += float(cross_entropy(mean_logits[-1], targets, reduction="sum"))
+
+    def result(self, total: Gather, gather: Gather) -> Result:
+        outcomes = Outcomes.concatenate(self._batches, gather)
+        samples = len(outcomes.labels)
+        values = {
+            "accuracy": int(outcomes.correct[-1].sum()) / max(samples, 1),
+            "loss": float(total(self._loss)) / max(samples, 1),
+            "accuracy_per_step": (outcomes.correct.sum(1) / max(samples, 1)).tolist(),
+            "confusion": outcomes.confusion(self._classes),
+            "calibration_error": calibration(outcomes).error,
+        }
+        return Result(samples, values, outcomes)
