@@ -38,6 +38,18 @@ def options_of(kind: str) -> list[str]:
     return [field.name for field in fields(BY_KIND[kind])]
 
 
+def options_of_others(kind: str, options: Mapping[str, Any]) -> list[str]:
+    """Return the names of the options that augment other kinds and are not at their default."""
+    found = []
+    for key, (_, default) in augment_options().items():
+        value = options.get(key, default)
+        # A recipe read from a file has lists for tuples.
+        plain = tuple(value) if isinstance(value, list) else value
+        if key not in options_of(kind) and plain != default:
+            found.append(key)
+    return found
+
+
 def make_augment(spec: SampleSpec, options: Mapping[str, Any]) -> Augmentation:
     """Return the augmentation of the samples of a data set.
 
@@ -60,16 +72,11 @@ def augment_kind(kind: str, options: Mapping[str, Any]) -> Augmentation:
     Raises:
         ConfigError: an option of another kind, an unknown one, or one that is out of range.
     """
-    known = augment_options()
-    own = options_of(kind)
-    others: list[str] = []
-    for key, value in options.items():
+    own, known = options_of(kind), list(augment_options())
+    for key in options:
         if key not in known:
-            raise unknown("option of augment", key, list(known))
-        # A recipe read from a file has lists for tuples.
-        plain = tuple(value) if isinstance(value, list) else value
-        if key not in own and plain != known[key][1]:
-            others.append(key)
+            raise unknown("option of augment", key, known)
+    others = options_of_others(kind, options)
     if others:
         raise ConfigError(
             f"{_what_they_augment(others)}, the samples are {PLURALS[kind]}",

@@ -110,11 +110,11 @@ class EventAugment:
         drawn = [torch.rand(NUMBERS, generator=each, dtype=torch.float64) for each in samples]
         share, right, down, mirror, swap, stretch = torch.stack(drawn, 1)
         if self.drop:
-            kept = [
+            stays = [
                 torch.rand(count, generator=each) >= self.drop * share[i]
                 for i, (count, each) in enumerate(zip(x.counts().tolist(), samples, strict=True))
             ]
-            x = x.kept(torch.cat(kept).to(x.device))
+            x = kept(x, torch.cat(stays).to(x.device))
         if self.shift:
             offsets = [((2 * self.shift + 1) * u).long() - self.shift for u in (right, down)]
             x = shift(x, *(each.to(x.device) for each in offsets))
@@ -140,7 +140,13 @@ def shift(events: EventBatch, right: Tensor, down: Tensor) -> EventBatch:
     x = events.x + right[events.sample] if width > 1 else events.x
     y = events.y + down[events.sample] if height > 1 else events.y
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return replace(events, x=x, y=y).kept(inside)
+    return kept(replace(events, x=x, y=y), inside)
+
+
+def kept(events: EventBatch, chosen: Tensor) -> EventBatch:
+    """Return the batch with the events where the mask `chosen` `[E]` is true."""
+    # One search for all columns: indexing each with the mask takes twice the time.
+    return events.kept(chosen.nonzero().squeeze(1))
 
 
 def flip(events: EventBatch, chosen: Tensor) -> EventBatch:
@@ -170,11 +176,13 @@ def exchange(events: EventBatch, other: Tensor, begin: int, end: int) -> tuple[E
 
     `other` is a permutation. The second value is the share of the events that stay.
     """
+    if not len(events.t):
+        return events, 1.0
     inside = (events.t >= begin) & (events.t < end)
     # An event of recording π(b) in the window goes to b.
     sample = torch.where(inside, other.argsort()[events.sample], events.sample)
-    order = events.t.argsort(stable=True)
-    order = order[sample[order].argsort(stable=True)]
+    times = events.t - events.t.min()
+    order = (sample * (times.max() + 1) + times).argsort(stable=True)
     counted = events.t < events.duration
     total = int(counted.sum())
     weight = int((counted & ~inside).sum()) / total if total else 1.0

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from ...coding.samples import PLURALS
 from ...core.documents import read_toml
 from ...core.errors import ConfigError
-from .checking import NAMED, component_options, named_component
+from ...datasets.transforms.by_kind import options_of_others
+from .checking import NAMED, component_options, named_component, sample_kind
 
 
 def parse_override(text: str) -> tuple[list[str], Any]:
@@ -37,8 +39,8 @@ def override(
     """Return the document with each change (key's parts, value) applied, and notices for the user.
 
     If a change selects another component (`coding.name=direct`), options that only the former one
-    has are left out, each with a notice. Options set by `changes` are kept, so that a mistake in
-    them is reported.
+    has are left out, each with a notice; so are options of `augment` for other samples than the
+    new code takes. Options set by `changes` are kept, so that a mistake in them is reported.
 
     Raises:
         ConfigError: a key leads through something that is not a table.
@@ -56,7 +58,7 @@ def override(
     notices = []
     for section in NAMED:
         notices += _leave_out_options(section, document, changed, given)
-    return changed, notices
+    return changed, notices + _leave_out_augmentation(document, changed, given)
 
 
 def _leave_out_options(
@@ -80,3 +82,24 @@ def _leave_out_options(
     for key in stale:
         del table[key]
     return [f"{section}.{key} is left out: {new!r} has no such option" for key in stale]
+
+
+def _leave_out_augmentation(
+    before: dict[str, Any], after: dict[str, Any], given: set[tuple[str, ...]]
+) -> list[str]:
+    new = named_component("coding", after)
+    table = after.get("augment")
+    try:
+        kind, former = sample_kind(new), sample_kind(named_component("coding", before))
+    except ConfigError:  # an unknown name is reported by check_recipe
+        return []
+    if kind == former or not isinstance(table, dict):
+        return []
+    stale = [key for key in options_of_others(kind, table) if ("augment", key) not in given]
+    for key in stale:
+        del table[key]
+    takes = PLURALS[kind]
+    return [
+        f"augment.{key} is left out: it does not augment {takes}, which {new!r} takes"
+        for key in stale
+    ]

@@ -118,9 +118,7 @@ def test_the_second_epoch_of_a_generator_gives_other_samples(data):
 def test_equal_samples_at_other_places_change_differently():
     x = torch.rand(1, STEPS, 4).expand(COUNT, -1, -1)
     augment = DATA["series"].augment
-    made = Batches(
-        Split(x, torch.arange(COUNT)), batch_size=COUNT, full_scale=1.0, augment=augment
-    )
+    made = Batches(Split(x, torch.arange(COUNT)), batch_size=COUNT, full_scale=1.0, augment=augment)
     ((found, _),) = list(made)
     assert len({each.numpy().tobytes() for each in found}) == COUNT
 

@@ -123,7 +123,9 @@ def test_the_share_of_dropped_events():
     count = recordings * events_each
     one = torch.ones(count, dtype=torch.long)
     sample = torch.arange(recordings).repeat_interleave(events_each)
-    events = EventBatch(torch.arange(count) % events_each, one, one, one, sample, recordings, SENSOR, 100)
+    events = EventBatch(
+        torch.arange(count) % events_each, one, one, one, sample, recordings, SENSOR, 100
+    )
     found, _ = augmented(events, drop=drop)
     share = 1 - found.counts() / events_each
     of_events = (drop / 2 - drop**2 / 3) / events_each

@@ -36,7 +36,9 @@ def test_options_of_another_kind_are_faults_with_their_names():
     why = faults(EVENTS | {"augment": {"crop": 1, "shift": 2}})
     assert "augment.crop augments images, the samples are events: events take flip, shift" in why
     assert "augment: augment" not in why
-    assert "augment.shift augments events, the samples are images" in faults({"augment": {"shift": 2}})
+    assert "augment.shift augments events, the samples are images" in faults(
+        {"augment": {"shift": 2}}
+    )
 
 
 @pytest.mark.parametrize(
@@ -57,12 +59,13 @@ def changed(document, *texts):
 
 
 def test_a_code_of_other_samples_leaves_out_what_the_file_augments():
-    document = {"augment": {"crop": 1, "flip": True}}
+    document = {"augment": {"crop": 1, "flip": True, "rotation": 0.0, "transforms": []}}
     events, notices = changed(document, "coding.name=frames", "augment.shift=2")
-    assert events["augment"] == {"flip": True, "shift": 2}
-    assert notices == ["augment.crop is left out: 'frames' takes no samples that it augments"]
+    assert events["augment"] == {"flip": True, "rotation": 0.0, "transforms": [], "shift": 2}
+    assert notices == ["augment.crop is left out: it does not augment events, which 'frames' takes"]
     # What the user sets is kept, so that a mistake in it is reported.
     events, notices = changed(document, "coding.name=frames", "augment.crop=2")
     assert events["augment"]["crop"] == 2 and notices == []
-    images, notices = changed(document, "coding.name=direct")
-    assert images["augment"] == document["augment"] and notices == []
+    for other in ("direct", "unknown"):
+        images, notices = changed(document, f"coding.name={other}")
+        assert images["augment"] == document["augment"] and notices == []
