@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ....coding.samples import EventList, SampleSpec
+from ....coding.samples import SampleSpec
 from ....core.errors import DataError
 from ....formats.events import Recording, decode_recording
 from ...events import Events
@@ -68,9 +68,8 @@ class LazyRecordings:
     def __len__(self) -> int:
         return len(self.names)
 
-    def __getitem__(self, index: int) -> EventList:
-        # The protocol asks for attributes that can be set, which those of a frozen class cannot.
-        return self.decoder.recording(self.names[index])  # type: ignore[return-value]
+    def __getitem__(self, index: int) -> Recording:
+        return self.decoder.recording(self.names[index])
 
     def identity(self, index: int) -> str:
         """Return name and size of the file and how it is read, for the fingerprint."""

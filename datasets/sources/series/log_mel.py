@@ -2,42 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
+from ....core.errors import ConfigError
 from ....formats.errors import InvalidFile
+
+MAX_SAMPLES = 2**26
+"""Of a recording after resampling, 70 minutes at 16 kHz; 0.5 GiB."""
 
 FLOOR = 1e-6
 """Added to the energy of a band before its logarithm: silence of 16 bits is below it."""
-
-
-def read_wav(content: bytes) -> tuple[np.ndarray, int]:
-    """Return the samples `[N]` in [-1, 1], channels averaged, and the rate in Hz of a WAV file.
-
-    Raises:
-        InvalidFile: it is no WAV file, damaged, empty, or of a compressed kind.
-    """
-    from scipy.io import wavfile
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", wavfile.WavFileWarning)  # chunks of metadata
-            rate, samples = wavfile.read(io.BytesIO(content))
-    except Exception as error:  # scipy documents no list of its exceptions
-        raise InvalidFile(f"{error}" or type(error).__name__) from error
-    if samples.size == 0:
-        raise InvalidFile("it holds no samples")
-    if samples.dtype == np.uint8:
-        samples = (samples.astype(np.float64) - 128) / 128
-    elif samples.dtype.kind == "i":
-        samples = samples / float(np.iinfo(samples.dtype).max + 1)
-    samples = samples.astype(np.float64)
-    if not np.isfinite(samples).all():
-        raise InvalidFile("it holds samples that are not finite")
-    return (samples.mean(1) if samples.ndim == 2 else samples), int(rate)
 
 
 @dataclass(frozen=True)
@@ -56,6 +33,9 @@ class LogMel:
         hop: time between two windows in ms.
         low, high: lowest and highest frequency in Hz; `high` is half the rate by default.
 
+    Raises:
+        ConfigError: a band holds none of the frequencies of a window.
+
     Source: Davis and Mermelstein, IEEE TASSP 28 (1980); the mel scale of O'Shaughnessy (1987).
     """
 
@@ -66,16 +46,44 @@ class LogMel:
     low: float = 20.0
     high: float | None = None
 
+    def __post_init__(self) -> None:
+        if not self.low < self.highest <= self.rate / 2:
+            raise ConfigError(
+                f"no mel bands fit between {self.low:g} and {self.highest:g} Hz",
+                why=f"audio of {self.rate} samples per second has frequencies up to "
+                f"{self.rate / 2:g} Hz",
+                remedy="set a higher data.rate",
+            )
+        empty = np.flatnonzero(self.filters.max(1) <= 0)
+        if len(empty):
+            edges = self.edges
+            raise ConfigError(
+                f"{len(empty)} of {self.bands} mel bands are narrower than a window resolves",
+                why=f"the first goes from {edges[empty[0]]:.0f} to {edges[empty[0] + 2]:.0f} Hz, "
+                f"and the frequencies of a window are {self.rate / self.size:.0f} Hz apart",
+                remedy="set fewer data.bands, or a longer data.window",
+            )
+
     @property
     def size(self) -> int:
         """The samples of a window."""
         return max(2, round(self.rate * self.window / 1000))
 
+    @property
+    def highest(self) -> float:
+        """The highest frequency in Hz."""
+        return self.rate / 2 if self.high is None else self.high
+
+    @property
+    def edges(self) -> np.ndarray:
+        """The frequencies in Hz where bands begin, have their centre and end, `[bands + 2]`."""
+        points = np.linspace(_mel(self.low), _mel(self.highest), self.bands + 2)
+        return 700 * (10 ** (points / 2595) - 1)
+
+    @cached_property
     def filters(self) -> np.ndarray:
-        """Return the weights `[bands, size // 2 + 1]`."""
-        high = self.rate / 2 if self.high is None else self.high
-        points = np.linspace(_mel(self.low), _mel(high), self.bands + 2)
-        edges = 700 * (10 ** (points / 2595) - 1)
+        """The weights `[bands, size // 2 + 1]`."""
+        edges = self.edges
         frequencies = np.fft.rfftfreq(self.size, 1 / self.rate)
         left, centre, right = (each[:, None] for each in (edges[:-2], edges[1:-1], edges[2:]))
         rising = (frequencies - left) / (centre - left)
@@ -91,7 +99,15 @@ class LogMel:
             steps: number of windows.
             stretch: space the windows equally over the recording; otherwise they begin every `hop`,
                 silence is appended, and what is longer is cut.
+
+        Raises:
+            InvalidFile: more than 2²⁶ samples after resampling.
         """
+        if len(samples) * self.rate > MAX_SAMPLES * rate:
+            raise InvalidFile(
+                f"it lasts {len(samples) / rate:,.0f} s; at most "
+                f"{MAX_SAMPLES // self.rate:,} s are read at {self.rate} samples per second"
+            )
         if rate != self.rate:
             from scipy.signal import resample_poly
 
@@ -107,7 +123,7 @@ class LogMel:
         padded[: len(samples)] = samples
         frames = padded[starts[:, None] + np.arange(size)] * np.hanning(size + 1)[:-1]
         energy = np.abs(np.fft.rfft(frames)) ** 2 / size
-        return np.log(FLOOR + energy @ self.filters().T).astype(np.float32)
+        return np.log(FLOOR + energy @ self.filters.T).astype(np.float32)
 
 
 def _mel(frequency: float) -> float:

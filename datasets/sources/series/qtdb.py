@@ -8,6 +8,7 @@ import torch
 
 from ....coding.samples import SampleSpec
 from ....core.errors import DataError
+from ....formats.errors import sanitize
 from ....formats.files import check_file
 from ...base import Source, Split
 
@@ -45,6 +46,12 @@ def load_qtdb(*, path: str = "data/qtdb_ecg") -> Source:
 
 
 def _split(path: Path) -> Split:
+    if not path.exists():
+        raise DataError(
+            f"there is no {path}",
+            why="data.path names the folder with QTDB_train.mat and QTDB_test.mat",
+            remedy="get both from github.com/byin-cwi/Efficient-spiking-networks",
+        )
     check_file(path, max_size=MAX_BYTES)
     from scipy.io import loadmat
 
@@ -52,14 +59,14 @@ def _split(path: Path) -> Split:
         content: dict[str, Any] = loadmat(path, variable_names=["x", "y"])
         x, y = content["x"], content["y"]
     except KeyError as error:
-        raise _bad(path, f"it has no array {error}") from error
+        raise _bad(path, f"it has no array {error.args[0]}") from error
     except Exception as error:  # scipy documents no list of its exceptions
-        raise _bad(path, str(error) or type(error).__name__) from error
+        raise _bad(path, sanitize(error) or type(error).__name__) from error
     if x.ndim != 3 or y.ndim != 3 or x.shape[:2] != y.shape[:2] or y.shape[2] != len(CLASSES):
         raise _bad(path, f"x has the shape {list(x.shape)}, y {list(y.shape)}")
     if x.size == 0 or x.dtype.kind not in "iuf" or not np.isin(x, (-1, 0, 1)).all():
         raise _bad(path, "x holds other values than -1, 0 and 1")
-    if not np.isin(y, (0, 1)).all() or (y.sum(2) > 1).any():
+    if y.dtype.kind not in "biuf" or not np.isin(y, (0, 1)).all() or (y.sum(2) > 1).any():
         raise _bad(path, "a row of y is neither one-hot nor zero")
     spikes = np.concatenate([x > 0, x < 0], 2).astype(np.float32)
     labels = np.where(y.any(2), y.argmax(2), -1)

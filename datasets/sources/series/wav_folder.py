@@ -7,12 +7,17 @@ from typing import Literal
 import numpy as np
 import torch
 
+from ....coding.base import MAX_STEPS
 from ....coding.samples import SampleSpec
 from ....core.errors import ConfigError, DataError
 from ....formats.errors import InvalidFile, sanitize
 from ...base import Source, Split
 from ..store import Store, open_store
-from .log_mel import LogMel, read_wav
+from .log_mel import LogMel
+from .wav import MAX_RATE, MIN_RATE, read_wav
+
+MAX_BANDS = 512
+MAX_WINDOW = 1000.0  # ms
 
 
 def load_wav_folder(
@@ -32,7 +37,7 @@ def load_wav_folder(
     Args:
         path: a folder or a zip.
         labels: `folder`: the class is the folder of the file; `prefix`: the part of its name
-            before the first `_`.
+            before the first `_`. Files without either are ignored, as hidden ones are.
         test_names: a regular expression; files whose path it finds are the test part.
         steps: number of frames T.
         fit: `pad` appends silence to short recordings and cuts long ones; `stretch` spaces the
@@ -43,14 +48,11 @@ def load_wav_folder(
 
     Raises:
         ConfigError: a value out of range, or no regular expression.
-        DataError: no WAV files, one class only, a damaged file, an empty test part.
+        DataError: no WAV files, one class only, a damaged file, an empty test part, a class
+            without training files.
     """
-    for key, value in (("steps", steps), ("rate", rate), ("bands", bands)):
-        if value < 1:
-            raise ConfigError(f"{key} is {value}", why="it must be at least 1")
-    for key, value in (("window", window), ("hop", hop)):
-        if not value > 0:
-            raise ConfigError(f"{key} is {value} ms", why="it must be above 0")
+    _check_options(labels, fit, steps, rate, bands, window, hop)
+    features = LogMel(rate, bands, window, hop)
     try:
         is_test = re.compile(test_names) if test_names else None
     except re.error as error:
@@ -68,23 +70,59 @@ def load_wav_folder(
             + ("its folder" if labels == "folder" else "its name up to the first `_`"),
             remedy="two classes or more are needed; set data.labels to folder or prefix",
         )
-    features = LogMel(rate, bands, window, hop)
-    kept = [i for i, label in enumerate(found) if label]
-    x = np.stack([_frames(store, names[i], features, steps, fit) for i in kept])
-    y = np.array([classes.index(found[i]) for i in kept])
-    test = np.array([bool(is_test and is_test.search(names[i])) for i in kept])
-    if is_test and (test.all() or not test.any()):
-        raise DataError(
-            f"data.test_names finds {int(test.sum())} of the {len(test)} files of {path}",
-            why="both training and test need files",
-            remedy="change the regular expression",
-        )
+    kept = [name for name, label in zip(names, found, strict=True) if label]
+    y = np.array([classes.index(label) for label in found if label], np.int64)
+    test = np.array([bool(is_test and is_test.search(name)) for name in kept])
+    if is_test:
+        _check_parts(path, test, y, classes)
+    x = np.empty((len(kept), steps, bands), np.float32)
+    for row, name in zip(x, kept, strict=True):
+        row[:] = _frames(store, name, features, steps, fit)
 
     def split(chosen: np.ndarray) -> Split:
         return Split(torch.from_numpy(x[chosen]), torch.from_numpy(y[chosen]))
 
     spec = SampleSpec("series", (bands,), steps=steps)
     return Source(split(~test), split(test) if is_test else None, classes, spec=spec)
+
+
+def _check_options(
+    labels: str, fit: str, steps: int, rate: int, bands: int, window: float, hop: float
+) -> None:
+    for key, value, choices in (
+        ("labels", labels, ("folder", "prefix")),
+        ("fit", fit, ("pad", "stretch")),
+    ):
+        if value not in choices:
+            raise ConfigError(f"{key} is {value!r}", why=f"choose from {', '.join(choices)}")
+    for key, value, low, high in (
+        ("steps", steps, 1, MAX_STEPS),
+        ("rate", rate, MIN_RATE, MAX_RATE),
+        ("bands", bands, 1, MAX_BANDS),
+    ):
+        if not low <= value <= high:
+            raise ConfigError(f"{key} is {value}", why=f"it must be from {low} to {high}")
+    for key, value in (("window", window), ("hop", hop)):
+        if not 0 < value <= MAX_WINDOW:
+            raise ConfigError(
+                f"{key} is {value} ms", why=f"it must be above 0 and at most {MAX_WINDOW:g}"
+            )
+
+
+def _check_parts(path: str, test: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
+    if test.all() or not test.any():
+        raise DataError(
+            f"data.test_names finds {int(test.sum())} of the {len(test)} files of {path}",
+            why="both training and test need files",
+            remedy="change the regular expression",
+        )
+    for number, name in enumerate(classes):
+        if number not in labels[~test]:
+            raise DataError(
+                f"{path} has no training file of the class {sanitize(name)}",
+                why="data.test_names finds all of them",
+                remedy="change the regular expression",
+            )
 
 
 def _label(name: str, labels: str) -> str:
@@ -97,10 +135,10 @@ def _label(name: str, labels: str) -> str:
 def _frames(store: Store, name: str, features: LogMel, steps: int, fit: str) -> np.ndarray:
     try:
         samples, rate = read_wav(store.read(name))
+        return features(samples, rate, steps, stretch=fit == "stretch")
     except InvalidFile as error:
         raise DataError(
             f"{store.display_name(name)} cannot be read",
             why=sanitize(error),
             remedy="restore it, or save it as an uncompressed WAV file",
         ) from error
-    return features(samples, rate, steps, stretch=fit == "stretch")
