@@ -68,12 +68,13 @@ class EventAugment:
             ConfigError: a shift beyond the sensor, or no polarity to exchange.
         """
         polarities, *sides = spec.shape
-        longest = max(sides)
-        if self.shift >= longest:
+        # Along a side of one pixel nothing moves.
+        shortest = min((side for side in sides if side > 1), default=1)
+        if self.shift >= shortest:
             raise ConfigError(
-                f"augment.shift is {self.shift}, the longer side of the sensor {longest} pixels",
+                f"augment.shift is {self.shift}, the shorter side of the sensor {shortest} pixels",
                 why="a recording could lose all its events",
-                remedy=f"set augment.shift to less than {longest}",
+                remedy=f"set augment.shift to less than {shortest}",
             )
         if self.polarity_flip and polarities == 1:
             raise ConfigError(

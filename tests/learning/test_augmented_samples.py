@@ -62,5 +62,5 @@ def test_recordings_are_a_function_of_seed_epoch_and_batch(recipe, tmp_path):
 
 
 def test_the_samples_must_fit(recipe, tmp_path):
-    with pytest.raises(ConfigError, match="augment.shift is 9, the longer side of the sensor 9"):
-        prepare(recipe(shift=9), Run(tmp_path))
+    with pytest.raises(ConfigError, match="augment.shift is 7, the shorter side of the sensor 7"):
+        prepare(recipe(shift=7), Run(tmp_path))

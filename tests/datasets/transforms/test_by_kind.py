@@ -80,5 +80,5 @@ def test_an_unknown_option():
 
 def test_the_samples_of_a_data_set_must_fit():
     augment_kind("events", {"shift": 20})
-    with pytest.raises(ConfigError, match="the longer side of the sensor 8 pixels"):
+    with pytest.raises(ConfigError, match="the shorter side of the sensor 8 pixels"):
         make_augment(SPECS["events"], {"shift": 20})

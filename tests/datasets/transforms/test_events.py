@@ -267,9 +267,10 @@ def test_refused_options(options, text):
 
 def test_options_that_do_not_fit_the_sensor():
     spec = SampleSpec("events", (1, 4, 6), duration=100)
-    EventAugment(shift=5, flip=True, drop=1.0).check(spec)
-    with pytest.raises(ConfigError, match="augment.shift is 6, the longer side of the sensor 6"):
-        EventAugment(shift=6).check(spec)
+    EventAugment(shift=3, flip=True, drop=1.0).check(spec)
+    EventAugment(shift=5).check(SampleSpec("events", (1, 1, 6), duration=100))
+    with pytest.raises(ConfigError, match="augment.shift is 4, the shorter side of the sensor 4"):
+        EventAugment(shift=4).check(spec)
     with pytest.raises(ConfigError, match="the sensor has no polarity"):
         EventAugment(polarity_flip=True).check(spec)
     EventAugment(polarity_flip=True).check(SampleSpec("events", (2, 4, 6), duration=100))
