@@ -57,9 +57,7 @@ def load_parts(
             }
             return splits, spec
         needed = found
-    why = (
-        f"the recordings need more than {needed / GIB:.2g} GiB, so that they are decoded at access"
-    )
+    why = f"the recordings need about {needed / GIB:.2g} GiB, so that they are decoded at access"
     if duration is None:
         raise _unknown(path, "duration", "the length of a recording in ms", why)
     size = size or example.size

@@ -160,7 +160,11 @@ def test_lazy_recordings_need_a_duration_and_a_size(tmp_path):
     path = tree(tmp_path, two_classes(EVENTS))
     with pytest.raises(ConfigError, match=r"data\.duration is needed") as caught:
         load_events_folder(path=path, memory_limit=0)
-    assert "decoded at access" in caught.value.why and "memory_limit" in caught.value.remedy
+    assert "decoded at access" in caught.value.why
+    assert (
+        "length of a recording in ms is unknown" in caught.value.why
+        and "memory_limit" in caught.value.remedy
+    )
     with pytest.raises(ConfigError, match=r"data\.size is needed"):
         load_events_folder(path=path, memory_limit=0, duration=1.0)
     stated = tree(tmp_path / "es", two_classes(IN_ORDER[:1], encoders.event_stream, "es"))
@@ -242,6 +246,24 @@ def test_a_damaged_recording_is_refused_by_name(tmp_path, name, content, what):
     with pytest.raises(DataError, match=what) as caught:
         load_events_folder(path=tree(tmp_path, files))
     assert f"train/wave/{name}" in caught.value.what
+
+
+@pytest.mark.parametrize("limit", [1.0, 0])
+def test_many_events_of_equal_time_keep_their_order(tmp_path, limit):
+    events = [(50 - i // 100, i % 200, 0, 1) for i in range(400)]
+    path = tree(tmp_path, two_classes(events))
+    source = load_events_folder(path=path, size=[1, 200], duration=1.0, memory_limit=limit)
+    expected = [(t - 47, *rest) for t, *rest in sorted(events, key=lambda event: event[0])]
+    assert all_rows(source.train)[0] == expected
+
+
+def test_half_an_hour_and_more(tmp_path):
+    """Times beyond 2³¹ µs, 36 minutes."""
+    content = encoders.npz([(5, 0, 0, 1), (2**31 + 7, 1, 0, 1)])
+    path = tree(tmp_path, two_classes(EVENTS) | {"train/wave/9.npz": content})
+    source = load_events_folder(path=path)
+    assert source.spec.duration == 2**31 + 3
+    assert all_rows(source.train)[4] == [(0, 0, 0, 1), (2**31 + 2, 1, 0, 1)]
 
 
 @pytest.mark.parametrize("times", [(-(2**63), 2**63 - 1), (0, 10**12)])

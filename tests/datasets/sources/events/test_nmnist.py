@@ -125,13 +125,16 @@ def test_lazy_recordings_are_pickled_and_known_by_the_listing(published, monkeyp
     def refuse(self, name):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr(Decoder, "recording", refuse)
-    before = fingerprint(split)
+    def of(**options):
+        return fingerprint(load_nmnist(path=str(root), memory_limit=0, **options).train)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Decoder, "recording", refuse)
+        before = fingerprint(split)
+    assert of() == before
+    assert of(duration=300.0) != before
     (root / "Train/3/00302.bin").write_bytes(encoders.nmnist(random_events(0, 50)))
-    monkeypatch.undo()
-    assert fingerprint(load_nmnist(path=str(root), memory_limit=0).train) != before
-    longer = load_nmnist(path=str(root), memory_limit=0, duration=300.0)
-    assert fingerprint(longer.train) != before
+    assert of() != before
 
 
 def test_missing_parts_and_digits(published):

@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asnn.core import ConfigError, DataError
 from asnn.datasets import Batches, load_dataset
 from asnn.datasets.sources.events.npz import load_events_npz
+from asnn.datasets.sources.events.ragged import to_events
+from asnn.formats.events import Recordings
 
 
 def arrays(**changes):
@@ -35,6 +39,29 @@ def test_recordings_are_sorted_by_time_and_keep_their_order(tmp_path):
     assert batch.x.tolist() == [0, 1, 1, 2, 0, 2, 0, 2]
     assert batch.p.tolist() == [1, 0, 1, 1, 0, 1, 0, 0]
     assert batch.sample.tolist() == [0, 0, 1, 1, 1, 3, 3, 3]
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=5), min_size=2, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_each_recording_is_sorted_on_its_own(recordings):
+    """Steps back within a recording, between two, or in neither place."""
+    t = np.array([time for times in recordings for time in times], np.int64)
+    offsets = np.cumsum([0, *map(len, recordings)])
+    x = np.arange(len(t))
+    found = Recordings(t, x, 0 * x, np.ones(len(t), np.uint8), offsets)
+    events = to_events("a.npz", found, (1, 99), 10)
+    for i, times in enumerate(recordings):
+        batch = events.batch(torch.tensor([i]))
+        expected = sorted(zip(times, range(offsets[i], offsets[i + 1]), strict=True))
+        assert list(zip(batch.t.tolist(), batch.x.tolist(), strict=True)) == expected
+
+
+def test_off_events_where_there_is_no_polarity():
+    one = np.zeros(2, np.int64)
+    found = Recordings(one, one, one, np.array([1, 0], np.uint8), np.array([0, 1, 2]))
+    assert to_events("a.h5", found, (1, 1), 10).shape == (2, 2, 1, 1)
+    with pytest.raises(DataError, match="recording 1 of a.h5 has off events"):
+        to_events("a.h5", found, (1, 1), 10, polarities=1)
 
 
 def test_size_duration_and_names(tmp_path):
