@@ -28,7 +28,8 @@ def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimiz
 def decaying(model: nn.Module) -> list[nn.Parameter]:
     """Return the parameters that decay: weights of convolutions, linear layers and the like.
 
-    These are the parameters of two axes and more that do not belong to a neuron. Weight decay
+    These are the parameters of two axes and more that do not belong to a neuron, and those that a
+    module names itself by `decaying_parameters()`, such as recurrent weights. Weight decay
     regularizes products, and before a batch norm sets the effective learning rate. It has no such
     effect on a bias, the weight of a norm or the scale of the readout, and would pull leak, gain,
     threshold and reset size to 0.
@@ -37,7 +38,13 @@ def decaying(model: nn.Module) -> list[nn.Parameter]:
     """
     neurons = {id(p) for module in _neurons(model) for p in module.parameters()}
     learned = [p for p in model.parameters() if p.requires_grad]
-    return [p for p in learned if p.dim() >= 2 and id(p) not in neurons]
+    named = {
+        id(p)
+        for module in model.modules()
+        if callable(getattr(module, "decaying_parameters", None))
+        for p in module.decaying_parameters()  # type: ignore[operator]
+    }
+    return [p for p in learned if id(p) in named or (p.dim() >= 2 and id(p) not in neurons)]
 
 
 def _neurons(model: nn.Module) -> list[nn.Module]:

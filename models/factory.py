@@ -21,6 +21,7 @@ model_registry = Registry(
         "sew-resnet": "models.networks.sew_resnet:sew_resnet",
         "vgg": "models.networks.vgg:vgg",
         "spikformer": "models.networks.spikformer:spikformer",
+        "rsnn": "models.networks.rsnn:rsnn",
     },
 )
 
@@ -44,8 +45,8 @@ def create_model(
     """Return the network called `name`.
 
     Args:
-        name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, or a model of an
-            installed package.
+        name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, `rsnn`, or a model of
+            an installed package.
         in_shape: of one step of the samples: (C, H, W) of images, (2, H, W) of the sensor of
             events, (F,) or (C, H, W) of series.
         classes: number of classes.

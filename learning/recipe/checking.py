@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import torch
 from pydantic import ValidationError, create_model
 
+from ...coding.base import Coding
 from ...coding.factory import coding_registry
 from ...coding.samples import SampleSpec
 from ...core.errors import AsnnError, ConfigError
@@ -102,7 +103,9 @@ def component_options(section: str, name: str) -> dict[str, inspect.Parameter]:
 
 def _options(component: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     options = keyword_options(component)
-    return {key: option for key, option in options.items() if key != "steps"}
+    if inspect.isclass(component) and issubclass(component, Coding):
+        options.pop("steps")  # a key of its own
+    return options
 
 
 def named_component(section: str, tables: dict[str, dict[str, Any]]) -> str:

@@ -1,0 +1,59 @@
+"""Recurrence: neurons that also receive their own spikes of the step before."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from ..neurons.functional.leaky import leaky_step
+from ..neurons.leaky import AdaptiveLeaky
+
+START_GAIN = 0.5
+"""The initial weights are orthogonal, times this: spikes of all neurons do not add up at once."""
+
+
+class Recurrent(nn.Module):
+    """Leaky neurons with recurrent weights: `[T, B, F] -> [T, B, F]`, from rest.
+
+        s_t, v_t = step(x_t + U s_{t-1}, v_{t-1}),   s_{-1} = 0
+
+    It takes the place of a neuron in a `SpikingLayer`. There is no fused kernel for it.
+
+    Args:
+        neuron: leaky neurons, whose step is `leaky_step`.
+        features: F.
+    """
+
+    def __init__(self, neuron: AdaptiveLeaky, features: int) -> None:
+        super().__init__()
+        self.neuron = neuron
+        self.weight = nn.Parameter(torch.empty(features, features))
+        nn.init.orthogonal_(self.weight, START_GAIN)
+
+    def decaying_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters that weight decay is for."""
+        return [self.weight]
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.neuron.check(x)
+        dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+        # All steps at once: to index a parameter at each of a thousand steps would take as long
+        # as the step itself.
+        p = self.neuron.step_parameters().shaped_for(x.dim() - 1, dtype)
+        leaks, gains = p.leak.unbind(0), p.gain.unbind(0)
+        sizes = None if p.reset_size is None else p.reset_size.unbind(0)
+        weight = self.weight.to(dtype)
+        spikes: list[Tensor] = []
+        v = None
+        for t, x_t in enumerate(x.to(dtype).unbind(0)):
+            if spikes:
+                x_t = x_t + linear(spikes[-1], weight)
+            size = None if sizes is None else sizes[t]
+            of_step = p._replace(leak=leaks[t], gain=gains[t], reset_size=size)
+            s, v = leaky_step(x_t, v, of_step, self.neuron.options)
+            spikes.append(s)
+        return (torch.stack(spikes) if spikes else torch.empty_like(x)).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"features={self.weight.shape[0]}"
