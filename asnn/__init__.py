@@ -8,6 +8,9 @@ Names are imported at their first use, so that `import asnn` takes no time; `dir
 
 from typing import TYPE_CHECKING
 
+from . import _checkout as _checkout
+
+# isort: split
 from asnn.core.lazy import lazy_names
 
 if TYPE_CHECKING:

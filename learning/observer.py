@@ -15,7 +15,7 @@ class Observer(Protocol):
         """Everything is loaded and built; the first or the next epoch begins."""
 
     def batch_done(self, training: Training, loss: float, score: float, rate: float) -> None:
-        """A batch is trained; loss and score (the primary metric) are means over the epoch so far."""
+        """A batch is trained; loss and score (primary metric) are means over the epoch so far."""
 
     def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
         """An epoch is trained, validated and saved."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from ..coding.base import Coding
-from ..core.errors import DataError
+from ..core.errors import ConfigError, DataError
 from ..core.metric import ACCURACY, Metric
 from ..datasets.base import DataSet
 from ..datasets.transforms.mixing import Targets
@@ -98,6 +98,20 @@ class Task:
     def meter(self, steps: int) -> Meter:
         """Return an empty meter of outputs of so many steps."""
         raise NotImplementedError
+
+
+def refuse_mixed(task: str, targets: Targets) -> None:
+    """Refuse two targets for a sample, as mixup and cutmix give.
+
+    Raises:
+        ConfigError: the samples are mixed.
+    """
+    if targets.weight != 1:
+        raise ConfigError(
+            f"the task {task} cannot train on mixed samples",
+            why="each has two targets with a weight, which are for classes of samples",
+            remedy="leave augment.mixup, augment.cutmix and augment.mix out",
+        )
 
 
 def wrong_target(task: str, needs: str, data: DataSet, has: str) -> DataError:

@@ -13,7 +13,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.metric import Metric
 from ..datasets.base import DataSet
 from ..datasets.transforms.mixing import Targets
-from .base import Gather, Meter, Result, Task, require_target
+from .base import Gather, Meter, Result, Task, refuse_mixed, require_target
 
 LOSSES = {"mse": mse_loss, "mae": l1_loss, "huber": huber_loss}
 
@@ -71,6 +71,7 @@ class Regression(Task):
         self._coding = coding
 
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
+        refuse_mixed(self.name, targets)
         answer, y, known = self.compared(outputs, targets.first)
         return LOSSES[self.kind](answer[known], y[known], reduction="sum") / known.sum().clamp(
             min=1

@@ -11,7 +11,7 @@ from ..coding.base import Coding
 from ..core.metric import ACCURACY
 from ..datasets.base import DataSet
 from ..datasets.transforms.mixing import Targets
-from .base import Gather, Meter, Result, Task, require_target
+from .base import Gather, Meter, Result, Task, refuse_mixed, require_target
 
 UNLABELLED = -1
 
@@ -43,6 +43,7 @@ class StepClassification(Task):
         self._coding = coding
 
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
+        refuse_mixed(self.name, targets)
         y = self._labels(targets.first, len(outputs))
         logits = outputs.float().flatten(0, 1)
         total = cross_entropy(logits, y.flatten(), ignore_index=UNLABELLED, reduction="sum")

@@ -157,3 +157,16 @@ def test_a_resumed_run_keeps_its_configuration(run, more):
 def test_verifying_without_samples_is_refused(run, tmp_path):
     with pytest.raises(ConfigError, match="verify needs samples"):
         asnn.verify(run, tmp_path / "model.onnx", samples=None)
+
+
+def test_a_checkout_without_an_installation_is_the_package(tmp_path):
+    # -S leaves out site-packages, and with it the finder of an editable installation.
+    code = "import asnn, asnn.core.units, asnn.cli; print(asnn.cli.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == f"{ROOT / 'asnn_cli' / '__init__.py'}\n", done.stderr
+    elsewhere = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert "No module named 'asnn'" in elsewhere.stderr

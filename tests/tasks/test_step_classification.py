@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asnn.coding import create_coding
 from asnn.coding.samples import SampleSpec
-from asnn.core import DataError
+from asnn.core import ConfigError, DataError
 from asnn.datasets import Split
 from asnn.datasets.base import DataSet
 from asnn.datasets.transforms.mixing import Targets
@@ -82,7 +82,7 @@ def test_loss_and_score_of_a_batch():
     assert float(task.loss(outputs, targets)) == pytest.approx(
         measured(outputs, labels).values["loss"], rel=1e-6
     )
-    hits = (outputs.argmax(2).T == labels) & (labels >= 0)
+    hits = (labels == outputs.argmax(2).T) & (labels >= 0)
     shares = [float(hits[n].sum()) / max(int((labels[n] >= 0).sum()), 1) for n in range(N)]
     assert task.score(outputs, targets) == pytest.approx(sum(shares))
 
@@ -160,6 +160,14 @@ def test_labels_of_the_first_steps():
     _, labels = drawn()
     assert torch.equal(bound(labels, fit="crop", steps=4)._labels(labels, 4), labels.T[:4])
     assert torch.equal(bound(labels)._labels(labels, 2), labels.T[:2])
+
+
+@pytest.mark.parametrize("name", ["step-classification", "regression"])
+def test_mixed_samples_are_refused(name):
+    y = torch.zeros(N, T, dtype=torch.int64)
+    with pytest.raises(ConfigError, match="cannot train on mixed samples") as refused:
+        create_task(name).loss(torch.zeros(T, N, K), Targets(y, y, 0.7))
+    assert "augment.mixup" in refused.value.remedy
 
 
 def test_other_targets_are_refused_with_the_task_that_fits():

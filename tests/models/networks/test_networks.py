@@ -9,6 +9,7 @@ from torch.nn.functional import batch_norm, conv2d, linear, max_pool2d
 
 from asnn.core import ConfigError
 from asnn.models import create_model
+from asnn.models.factory import model_registry
 from tests.support.samples import CODES, IMAGE_CODES, batch_of, spec_for
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (1, 1, 1), (2, 5, 9)]
@@ -352,7 +353,7 @@ def test_unknown_model():
     with pytest.raises(ConfigError) as caught:
         create_model("lenett", in_shape=(1, 8, 8), classes=10)
     assert caught.value.what == "unknown model 'lenett'"
-    assert caught.value.why == "choose from lenet, mlp, ms-resnet, sew-resnet, vgg, spikformer"
+    assert caught.value.why == f"choose from {', '.join(model_registry.names())}"
     assert caught.value.remedy == "did you mean 'lenet'?"
 
 
