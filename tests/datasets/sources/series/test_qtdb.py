@@ -53,7 +53,8 @@ def one_value(name, value, dtype):
 
 
 CELLS = np.empty((3, STEPS, 6), object)
-CELLS[:] = [[["a"] * 6] * STEPS] * 3
+for index in np.ndindex(CELLS.shape):
+    CELLS[index] = np.arange(3)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """WAV files of classes: labels, parts, options, and files that cannot be read."""
 
+import shutil
 import zipfile
 
 import numpy as np
@@ -75,6 +76,17 @@ def test_the_test_part_has_the_files_that_the_expression_finds(digits):
     assert torch.equal(source.train.inputs, whole[[0, 3, 4, 5, 6, 9, 10, 11]])
     data = load_dataset("wav-folder", path=str(digits), validation=0.5, **OPTIONS)
     assert [len(each) for each in (data.train, data.validation, data.test)] == [4, 6, 2]
+
+
+def test_the_class_is_the_folder_of_the_file(digits, tmp_path):
+    """Not a folder further out, as in train/<class>/<file>."""
+    for part in ("train", "test"):
+        shutil.copytree(digits, tmp_path / "parts" / part)
+    path = str(tmp_path / "parts")
+    source = load_wav_folder(path=path, test_names="^test/", **OPTIONS)
+    assert source.classes == ["one", "two"]
+    assert torch.equal(source.train.inputs, source.test.inputs)
+    assert source.test.targets.tolist() == [0] * 6 + [1] * 6
 
 
 def test_files_of_other_kinds_are_the_same_sound(digits):
