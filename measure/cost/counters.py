@@ -24,7 +24,7 @@ class LayerCount:
 
     Attributes:
         name: of the layer.
-        kind: `conv`, `linear`, `pool`, `attention` or `join`.
+        kind: `conv`, `linear`, `pool`, `attention`, `join` or `recurrent`.
         operation: `ac` if it adds weights or values, `mac` if it adds products.
         spikes: whether its input is spikes.
         effective: operations with nonzero input and nonzero weight.
@@ -91,7 +91,7 @@ class LayerCounter:
     @property
     def has_synapses(self) -> bool:
         """Whether its operations read weights."""
-        return self.info.kind in ("conv", "linear")
+        return self.info.kind in ("conv", "linear", "recurrent")
 
     def attach(self) -> Callable[[], None]:
         """Observe the layer's input; return the function that detaches the observer."""
@@ -154,9 +154,12 @@ class LayerCounter:
             return
         number, remainder = (len(x), 0) if by_step else divmod(len(x), samples)
         steps = self._advance(0 if remainder else number)
-        if steps is None:
-            return
-        rows = x.reshape(-1, *x.shape[x.dim() - axes :])
+        if steps is not None:
+            self._count_rows(x.reshape(-1, *x.shape[x.dim() - axes :]), steps)
+
+    def _count_rows(self, rows: Tensor, steps: slice) -> None:
+        """Add the counts of some steps, from their inputs `[n B, ...]`."""
+        number, samples = steps.stop - steps.start, self.batch.shape[2]
         shape = tuple(rows.shape[1:])
         if shape not in self._fan_outs:
             self._fan_outs[shape] = FanOut(self.info.layer, shape)
@@ -208,6 +211,23 @@ class AttentionCounter(LayerCounter):
         found = torch.stack([operations, events.double()]).view(2, number, samples)
         inputs = x.numel()
         self._add(steps, found, 2 * (inputs // 3) * q.shape[3], inputs)
+
+
+class RecurrentCounter(LayerCounter):
+    """Counts recurrent weights: their input at a step are the spikes of the step before."""
+
+    def attach(self) -> Callable[[], None]:
+        """Observe the layer's output; return the function that detaches the observer."""
+        return self.info.layer.register_forward_hook(self._count_output).remove
+
+    def _count(self, x: Tensor) -> None:
+        """Count the spikes `[n, B, F]` of the next n steps; the last ones reach no further step."""
+        if x.dim() != 3 or x.shape[1] != self.batch.shape[2]:
+            self.uncountable = True
+            return
+        steps = self._advance(len(x))
+        if steps is not None and len(x) > 1 and x.numel():
+            self._count_rows(x[:-1].flatten(0, 1), slice(steps.start + 1, steps.stop))
 
 
 class NeuronCounter:

@@ -9,13 +9,14 @@ from torch import nn
 
 from ...models.layers.attention import SelfAttention
 from ...models.layers.norm import TimeNorm
+from ...models.layers.recurrent import Recurrent
 from ...models.layers.residual import Residual
 from ...models.layers.spiking import SpikingLayer
 from ...models.layers.stem import Stem
 from ...models.layers.time import OverTime
 from ...models.readouts import Readout
 
-Kind = Literal["conv", "linear", "pool", "attention", "join", "neuron"]
+Kind = Literal["conv", "linear", "pool", "attention", "join", "recurrent", "neuron"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class LayerInfo:
 
     Attributes:
         name: of the layer, below the body.
-        kind: of the layer; `join` is the sum at the end of a residual block.
+        kind: of the layer; `join` is the sum at the end of a residual block, `recurrent` are the
+            recurrent weights of a layer of neurons.
         layer: the module; for a join, its shortcut.
         spikes: whether every input is 0 or 1, by the layer's position in the network.
         first: the first step, from 0, at which it is used.
@@ -67,6 +69,9 @@ class LayerGraph:
             case Stem():
                 return self._visit_stem(name, part)
             case SpikingLayer():
+                if isinstance(part.neuron, Recurrent):
+                    recurrent = _below(name, "recurrent")
+                    self._add(LayerInfo(recurrent, "recurrent", part.neuron, spikes=True))
                 self._add(LayerInfo(name, "neuron", part))
                 fires = getattr(part.neuron, "spiking", True)
                 return fires if part.pool is None else self._visit(name, part.pool, spikes=fires)

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from ...models.network import SpikingNetwork
-from .counters import AttentionCounter, LayerCount, LayerCounter, NeuronCount, NeuronCounter
+from .counters import (
+    AttentionCounter,
+    LayerCount,
+    LayerCounter,
+    NeuronCount,
+    NeuronCounter,
+    RecurrentCounter,
+)
 from .layer_graph import LayerGraph, LayerInfo
 
 
@@ -67,7 +74,8 @@ class Operations:
 
     The operation is an accumulate (`ac`) if the input is spikes, a multiply-accumulate (`mac`) if
     it is values. `dense` counts all inputs and weights. Mean pools accumulate; a residual sum
-    accumulates its shortcut; attention of spikes accumulates Kᵀ V and then Q (Kᵀ V). Biases,
+    accumulates its shortcut; attention of spikes accumulates Kᵀ V and then Q (Kᵀ V). Recurrent
+    weights accumulate the spikes of the step before, from the second step on. Biases,
     max-pools and gates of spikes are not counted. The first layer is counted once, at step 1, if
     the code is static.
 
@@ -166,4 +174,5 @@ class Operations:
 def _counter(info: LayerInfo) -> LayerCounter | NeuronCounter:
     if info.kind == "neuron":
         return NeuronCounter(info)
-    return AttentionCounter(info) if info.kind == "attention" else LayerCounter(info)
+    others = {"attention": AttentionCounter, "recurrent": RecurrentCounter}
+    return others.get(info.kind, LayerCounter)(info)

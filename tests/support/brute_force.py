@@ -93,3 +93,20 @@ def operations(x, layer, *, dense=False):
     if hasattr(layer, "heads"):
         return attention_operations(x, layer, dense=dense)
     return x.numel() if dense else int(torch.count_nonzero(x))
+
+
+def recurrent_operations(spikes, weight, *, dense=False):
+    """Count the products of recurrent weights with the spikes of the step before, by step.
+
+    Args:
+        spikes: of one sample, `[T, F]`.
+        weight: `[F, F]`, row o for the neuron that receives.
+        dense: count spikes and weights of 0 too.
+    """
+    spikes, weight = spikes.tolist(), weight.tolist()
+    counts = [0] * len(spikes)
+    for t in range(1, len(spikes)):
+        for i, sent in enumerate(spikes[t - 1]):
+            for o in range(len(weight)):
+                counts[t] += dense or (sent != 0 and weight[o][i] != 0)
+    return counts
