@@ -17,7 +17,8 @@ def test_the_list_begins_with_the_default(cli):
     assert [line.split()[0] for line in lines] == [
         "digits", "cifar10", "cifar10-resnet-small", "cifar10-resnet19", "cifar10-spikformer",
         "cifar10-spikformer-small", "cifar100", "cifar100-resnet19", "cifar100-spikformer",
-        "fashion-mnist", "fashion-mnist-resnet-small", "mnist",
+        "ecg", "fashion-mnist", "fashion-mnist-resnet-small", "fsdd", "mnist", "nmnist",
+        "nmnist-small", "shd",
     ]  # fmt: skip
     assert json.loads(cli("recipes", "list", "--json").out).keys() == set(recipe_names())
 
@@ -81,7 +82,9 @@ def test_the_recipes_of_the_literature(data, classes):
     )
 
 
-@pytest.mark.parametrize("name", [name for name in recipe_names() if "-" in name])
+@pytest.mark.parametrize(
+    "name", [name for name in recipe_names() if name.startswith(("cifar", "fashion"))]
+)
 def test_adaptive_neurons_and_the_hybrid_code_fit_in(name):
     document = read_document(FOLDER / f"{name}.toml")
     changes = [(["coding", "name"], "hybrid"), (["model", "neuron"], "adaptive")]
