@@ -30,6 +30,10 @@ BYTES_PER_SECOND = 10e6  # a larger file gets more time; the slowest machine unp
 WALL_SECONDS = 20  # the timeout beyond that, where processor time cannot be limited
 
 
+class NoGraph(DataError):
+    """An HDF5 file without a graph."""
+
+
 @dataclass(frozen=True)
 class Hdf5Contents:
     """The part of an HDF5 file that NIR uses.
@@ -52,6 +56,7 @@ def read_hdf5(path: Path | str, *, trusted: bool = False) -> Hdf5Contents:
         trusted: read it in this process; for files that this process has just written.
 
     Raises:
+        NoGraph: an HDF5 file of something else.
         DataError: the file is missing, damaged, or has features that no network needs: soft links,
             values in other files, shapes far beyond its size, cycles.
     """
@@ -65,7 +70,8 @@ def read_hdf5(path: Path | str, *, trusted: bool = False) -> Hdf5Contents:
         raise unreadable(path, hdf5_scan.reason(error), what="NIR file") from error
     if not isinstance(tree.get("node"), dict):
         why = "it has no group `node` with a graph; recorded data are not read"
-        raise unreadable(path, why, what="NIR file")
+        error = unreadable(path, why, what="NIR file")
+        raise NoGraph(error.what, why=error.why, remedy=error.remedy)
     for value, count in zip(values, links, strict=True):
         if count > 1 and isinstance(value, np.ndarray):
             value.flags.writeable = False

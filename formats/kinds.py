@@ -6,6 +6,9 @@ from pathlib import Path
 
 from ..core.errors import DataError
 from .errors import pickle_refused, sanitize
+from .events.detect import SUFFIXES as SUFFIXES_OF_EVENTS
+from .events.detect import has_event_header
+from .events.read import HEAD
 from .files import GIB, read_bytes
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -29,16 +32,19 @@ SUFFIXES = {
     ".safetensors": "safetensors",
     ".npz": "npz",
     ".npy": "npy",
+    **dict.fromkeys((".aedat", ".aedat4", ".es", ".raw", ".bin", ".bs2"), "events"),
 }
 
 
 def detect_kind(path: Path | str) -> str:
-    """Return `nir`, `onnx`, `safetensors`, `npz` or `npy`, by content first, then by suffix.
+    """Return `nir`, `onnx`, `safetensors`, `npz`, `npy` or `events`, by content, then by suffix.
+
+    HDF5 files and NumPy archives are `nir` and `npz` also if they hold events.
 
     Raises:
         DataError: the file cannot be read, holds a pickle, or is of an unknown kind.
     """
-    head = read_bytes(path, 64)
+    head = read_bytes(path, HEAD)
     kind = _kind_by_content(head)
     if kind is not None:
         return kind
@@ -57,7 +63,8 @@ def detect_kind(path: Path | str) -> str:
         return "onnx"
     raise DataError(
         f"{sanitize(path)} is of an unknown kind",
-        remedy="files that can be read: .onnx, .nir, .safetensors, .npz, .npy, and runs",
+        remedy="files that can be read: .onnx, .nir, .safetensors, .npz, .npy, recordings of "
+        f"events ({', '.join(sorted(SUFFIXES_OF_EVENTS))}), and runs",
     )
 
 
@@ -70,6 +77,8 @@ def _kind_by_content(head: bytes) -> str | None:
         return "npz"
     if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < GIB:
         return "safetensors"
+    if has_event_header(head):
+        return "events"
     return None
 
 

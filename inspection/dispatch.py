@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..formats.array_headers import read_array_headers, read_text
+from ..formats.array_headers import ArrayInfo, read_array_headers, read_text
+from ..formats.hdf5 import NoGraph
 from ..formats.kinds import detect_kind
 from ..formats.safetensors import Weights, read_configuration, read_weights
 
@@ -14,8 +15,8 @@ from ..formats.safetensors import Weights, read_configuration, read_weights
 def inspect(path: Path | str) -> dict[str, Any]:
     """Return the contents of a file or a run; its kind is detected from the content.
 
-    Every result has `path`, `kind` (`run`, `nir`, `onnx`, `safetensors`, `npz` or `npy`), `size`
-    in bytes and `warnings`. torch is not imported, and nothing in a file is run.
+    Every result has `path`, `kind` (`run`, `nir`, `onnx`, `safetensors`, `npz`, `npy` or
+    `events`), `size` in bytes and `warnings`. torch is not imported, and nothing in a file is run.
 
     Raises:
         DataError: the path is missing, of an unknown kind, damaged or hostile.
@@ -27,18 +28,42 @@ def inspect(path: Path | str) -> dict[str, Any]:
         return inspect_run(path)
     kind = detect_kind(path)
     if kind == "nir":
-        from .nir import inspect_nir
-
-        found = inspect_nir(path)
+        kind, found = _inspect_hdf5(path)
     elif kind == "onnx":
         from .onnx import inspect_onnx
 
         found = inspect_onnx(path)
     elif kind == "safetensors":
         found = inspect_weights(read_weights(path))
+    elif kind == "events":
+        from .events import inspect_events
+
+        found = inspect_events(path)
     else:
-        found = inspect_arrays(path)
+        kind, found = _inspect_numpy(path, kind)
     return {"path": str(path), "kind": kind, "size": os.path.getsize(path), **found}
+
+
+def _inspect_hdf5(path: Path) -> tuple[str, dict[str, Any]]:
+    from .nir import inspect_nir
+
+    try:
+        return "nir", inspect_nir(path)
+    except NoGraph as no_graph:
+        if path.suffix.lower() == ".nir":
+            raise
+        from .events import inspect_recorded_hdf5
+
+        return "events", inspect_recorded_hdf5(path, no_graph)
+
+
+def _inspect_numpy(path: Path, kind: str) -> tuple[str, dict[str, Any]]:
+    from .events import are_columns, inspect_events
+
+    arrays = read_array_headers(path)
+    if are_columns(arrays):
+        return "events", inspect_events(path)
+    return kind, inspect_arrays(path, arrays)
 
 
 def inspect_weights(weights: Weights) -> dict[str, Any]:
@@ -59,9 +84,8 @@ def inspect_weights(weights: Weights) -> dict[str, Any]:
     }
 
 
-def inspect_arrays(path: Path) -> dict[str, Any]:
+def inspect_arrays(path: Path, arrays: list[ArrayInfo]) -> dict[str, Any]:
     """Return the arrays of a NumPy file, and the metadata of a spike file."""
-    arrays = read_array_headers(path)
     is_spike_file = {"spikes", "shape", "meta"} <= {array.name for array in arrays}
     return {
         "arrays": {

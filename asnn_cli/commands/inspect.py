@@ -22,7 +22,8 @@ def inspect_file(
         Path | None,
         typer.Argument(
             metavar="FILE|RUN",
-            help="A .onnx, .nir, .safetensors, .npz or .npy file, or the folder of a run.",
+            help="A .onnx, .nir, .safetensors, .npz or .npy file, a recording of events, or the "
+            "folder of a run.",
             show_default="the newest run",
             autocompletion=completion.runs,
         ),
@@ -38,6 +39,8 @@ def inspect_file(
     asnn inspect
 
     asnn inspect model.nir
+
+    asnn inspect recording.aedat4
 
     asnn inspect export/onnx/model.onnx --json | jq .operators
     """
@@ -126,6 +129,43 @@ def _show_arrays(found: dict[str, Any]) -> None:
         console.note(f"spikes of `asnn encode`: {_text(found['spikes'], 400)}")
 
 
+def _show_events(found: dict[str, Any]) -> None:
+    events, recordings = found["events"], found["recordings"]
+    many = f" in {recordings:,} recordings" if recordings != 1 else ""
+    _head(found, f"{found['format']} recording", f"{events:,} events{many}")
+    rows = [["first and last event", _interval(found["first_us"], found["last_us"])]]
+    if recordings == 1:
+        rows.append(["duration", _milliseconds(found["duration_us"])])
+    elif recordings:
+        per = found["events_per_recording"]
+        rows.append(["events per recording", f"{per[0]:,} to {per[1]:,}"])
+        low, high = found["durations_us"]
+        rows.append(["duration of a recording", _interval(low, high)])
+    rate, share = found["events_per_second"], found["on_share"]
+    if rate is not None:
+        rows.append(["event rate", f"{rate:,.0f} events/s"])
+    rows += [[key, f"{found[key][0]} to {found[key][1]}"] for key in "xy" if found[key]]
+    sensor = found["sensor"]
+    stated = f"{sensor[0]} x {sensor[1]} (height x width)" if sensor else "not stated"
+    rows.append(["sensor", stated])
+    if share is not None:
+        rows.append(["on events", f"{share:.1%}"])
+    _table("events", ["", ""], rows)
+    labels = found["labels"] or {}
+    rows = [[_text(name, MAX_NAME), f"{count:,}"] for name, count in labels.items()]
+    _table("classes", ["class", "recordings"], rows)
+
+
+def _interval(low: int | None, high: int | None) -> str:
+    if low is None or high is None:
+        return console.UNKNOWN
+    return f"{_milliseconds(low)} to {_milliseconds(high)}"
+
+
+def _milliseconds(microseconds: int) -> str:
+    return f"{microseconds / 1000:,.3f} ms"
+
+
 def _show_run(found: dict[str, Any]) -> None:
     state = "finished" if found["finished"] else "unfinished"
     parameters = f", {found['parameters']:,} parameters" if "parameters" in found else ""
@@ -171,6 +211,7 @@ SHOW = {
     "safetensors": _show_weights,
     "npz": _show_arrays,
     "npy": _show_arrays,
+    "events": _show_events,
     "run": _show_run,
 }
 

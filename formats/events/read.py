@@ -81,10 +81,7 @@ def decode_recording(name: str, content: bytes) -> Recording:
     Raises:
         DataError: as `read_recording`.
     """
-    if not content:
-        raise DataError(f"{sanitize(name)} is empty")
-    found = _choose(name, content[:HEAD])
-    return _one(name, _call(found, "decode", content, name))
+    return _one(name, _decode(name, content))
 
 
 def read_recordings(path: Path | str) -> Recordings:
@@ -94,6 +91,20 @@ def read_recordings(path: Path | str) -> Recordings:
         DataError: the file is missing, larger than 2 GiB, in no format that is read, or damaged.
     """
     found = _read(path)
+    return single(found) if isinstance(found, Recording) else found
+
+
+def decode_recordings(name: str, content: bytes) -> Recordings:
+    """Return all recordings in the bytes of a file, as of one on stdin.
+
+    Args:
+        name: of the file: its suffix counts where the content does not tell the format.
+        content: all its bytes.
+
+    Raises:
+        DataError: as `read_recordings`.
+    """
+    found = _decode(name, content)
     return single(found) if isinstance(found, Recording) else found
 
 
@@ -108,9 +119,15 @@ def _one(name: Path | str, found: Recording | Recordings) -> Recording:
     return found[0]
 
 
+def _decode(name: str, content: bytes) -> Recording | Recordings:
+    if not content:
+        raise DataError(f"{sanitize(name)} is empty")
+    return _call(choose_format(name, content[:HEAD]), "decode", content, name)
+
+
 def _read(path: Path | str) -> Recording | Recordings:
     check_file(path)
-    found = _choose(path, read_bytes(path, HEAD))
+    found = choose_format(path, read_bytes(path, HEAD))
     if found.from_disk:
         return _call(found, "read", path, path)
     return _call(found, "decode", read_bytes(path), path)
@@ -131,8 +148,12 @@ def _call(
         raise unreadable(name, why, what=f"{found.name} file") from error
 
 
-def _choose(name: Path | str, head: bytes) -> EventFormat:
-    """Return the format by the first bytes of a file, else by its suffix."""
+def choose_format(name: Path | str, head: bytes) -> EventFormat:
+    """Return the format by the first bytes of a file, else by its suffix.
+
+    Raises:
+        DataError: neither tells one, or the header is damaged.
+    """
     try:
         for found in FORMATS:
             if found.matches and found.matches(head):

@@ -392,7 +392,11 @@ HOSTILE = {
     **{(name, ".nir"): case for name, case in HOSTILE_NIR.items()},
     **{(name, ".onnx"): case for name, case in HOSTILE_ONNX.items()},
     **{(name, ".safetensors"): case for name, case in HOSTILE_WEIGHTS.items()},
-    **{(name, ".bin"): case for name, case in HOSTILE_ARRAYS.items()},
+    **{
+        # Nothing tells the format of N-MNIST but its suffix .bin.
+        (name, ".data" if "unknown kind" in case[1] else ".bin"): case
+        for name, case in HOSTILE_ARRAYS.items()
+    },
 }
 
 

@@ -9,6 +9,7 @@ import nir
 import numpy as np
 import pytest
 
+from tests.formats.events import encoders
 from tests.support import format_files
 from tests.support.forked import forked_scan as forked_scan
 from tests.support.hostile_formats import HOSTILE
@@ -98,6 +99,35 @@ def test_spike_files(cli):
     found = json.loads(cli("inspect", "s.npz", "--json").out)
     assert found["arrays"]["spikes"]["dtype"] == "uint8"
     assert json.loads(found["spikes"])["format"] == 1
+
+
+def test_recordings_of_events(cli, tmp_path):
+    events = [(5, 3, 2, 1), (9, 0, 7, 0), (70_005, 12, 12, 1)]
+    (tmp_path / "a.es").write_bytes(encoders.event_stream(events))
+    result = cli("inspect", "a.es")
+    assert (result.code, result.out) == (0, "")
+    shown = ["Event Stream recording, 3 events", "0.005 ms to 70.005 ms", "43 events/s"]
+    shown += ["0 to 12", "240 x 320 (height x width)", "66.7%"]
+    assert all(text in result.err for text in shown), result.err
+    assert tables_fit(result.err)
+    (tmp_path / "a.es").write_bytes(encoders.event_stream(events)[:-2])
+    result = cli("inspect", "a.es", "--json")
+    assert (result.code, result.out) == (4, "") and "ends too early" in result.err
+
+
+def test_a_file_of_many_recordings(cli, tmp_path):
+    events = [(5, 3, 2, 1), (9, 0, 7, 0), (7, 12, 12, 1)]
+    names = np.array(["[red]", "\x1b[2J"])
+    content = encoders.npz(
+        events, offsets=np.array([0, 2, 3]), labels=np.array([0, 1]), class_names=names
+    )
+    (tmp_path / "many.npz").write_bytes(content)
+    result = cli("inspect", "many.npz")
+    for says in ("3 events in 2 recordings", "1 to 2", "[red]", r"\x1b[2J", "not stated"):
+        assert says in result.err
+    assert "\x1b" not in result.err and tables_fit(result.err)
+    found = json.loads(cli("inspect", "many.npz", "--json").out)
+    assert found["recordings"] == 2 and list(found["labels"].values()) == [1, 1]
 
 
 def test_warnings_are_shown(cli):
