@@ -12,8 +12,8 @@ import torch
 from ..coding.samples import EventBatch
 from ..core.errors import ConfigError
 from ..datasets.base import DataSet, Split, fingerprint, sample_at
-from ..measure.cost.ann import dense_ann_counts
-from ..measure.cost.energy import energy_of_samples, energy_report, total_cost
+from ..measure.cost.ann_comparison import dense_ann_report
+from ..measure.cost.energy import energy_of_samples, energy_report
 from ..measure.cost.operations import Counts
 from ..measure.cost.tables import CostTable
 from ..measure.early_exit import ExitRule, tradeoff
@@ -63,7 +63,7 @@ class RunReport:
         samples: fingerprint of that split.
         result: of the evaluation, with counted operations.
         energy: of `energy_report`.
-        ann_picojoules: energy of the dense ANN counterpart per image.
+        dense_ann: of `dense_ann_report`.
         tradeoff: of fixed steps and of confidence levels.
         calibration: of the last step.
         schedules: by layer.
@@ -80,7 +80,7 @@ class RunReport:
     samples: str
     result: Evaluation
     energy: Document
-    ann_picojoules: float
+    dense_ann: Document
     tradeoff: list[Document]
     calibration: Calibration
     schedules: dict[str, dict[str, list[float]]]
@@ -120,7 +120,7 @@ class RunReport:
             "calibration_error": self.result.calibration_error,
             "spikes_per_sample": self.result.spikes_per_sample,
             "picojoules_per_sample": self.energy["picojoules_per_sample"],
-            "ann_twin_picojoules": self.ann_picojoules,
+            "ann_twin_picojoules": self.dense_ann["picojoules_per_sample"],
             "accumulates": self.energy["accumulates"],
             "multiply_accumulates": self.energy["multiply_accumulates"],
             "parameters": self.record.figure("parameters") or self.energy["parameters"],
@@ -158,13 +158,19 @@ def collect(
         device: of the network.
 
     Raises:
-        ConfigError: the split or the sample does not exist.
+        ConfigError: the split or the sample does not exist, or the task is not classification.
     """
     part = data.split(split)
     if sample is not None and not 0 <= sample < len(part):
         raise ConfigError(
             f"there is no sample {sample}",
             why=f"the {split} split of {data.name} has {len(part):,}, counted from 0",
+        )
+    if record.setting("task", "name") not in (None, "classification"):
+        raise ConfigError(
+            f"a report shows classes, the task of the run is {record.setting('task', 'name')}",
+            why="its metrics have no page yet",
+            remedy="see them with `asnn eval`",
         )
     result = evaluate(
         model,
@@ -186,7 +192,7 @@ def collect(
         samples=fingerprint(part),
         result=result,
         energy=energy_report(result.counts, table),
-        ann_picojoules=total_cost(dense_ann_counts(model), table, dense=True).total(table),
+        dense_ann=dense_ann_report(model, table),
         tradeoff=tradeoff(result.class_outcomes, rules, energy_of_samples(result.counts, table)),
         calibration=calibration(result.class_outcomes),
         schedules=schedules(model),

@@ -48,6 +48,11 @@ def comparison(
         differences: keys of the configuration that differ, with the value in each run.
     """
     svg = SvgWriter("all")
+    known = [
+        (label, report.tradeoff)
+        for label, report in zip(labels, reports, strict=True)
+        if report.energy["reason"] is None
+    ]
     same_data = len({report.samples for report in reports}) == 1
     found = [_figures(report) for report in reports]
     best = {
@@ -81,11 +86,7 @@ def comparison(
                 list(zip(labels, (r.result.accuracy_per_step for r in reports), strict=True))
             )
         ),
-        "tradeoff": svg(
-            cost_figures.tradeoff_of_runs(
-                list(zip(labels, (r.tradeoff for r in reports), strict=True))
-            )
-        ),
+        "tradeoff": svg(cost_figures.tradeoff_of_runs(known)) if known else None,
         "differences": [
             (key, [UNKNOWN if value is None else printable(str(value)) for value in values])
             for key, values in differences.items()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from markupsafe import Markup
 
+from ..core.text import printable
 from . import cost_figures
 from .collect import Document, RunReport
 from .drawing import Drawing
@@ -71,20 +72,25 @@ def operations(report: RunReport, svg: Callable[[Drawing], Markup]) -> Document:
     return {
         "operations": rows,
         "totals": {
-            "ac": number(round(found["accumulates"])),
-            "mac": number(round(found["multiply_accumulates"])),
+            "ac": _whole(found["accumulates"]),
+            "mac": _whole(found["multiply_accumulates"]),
             "dense": number(round(sum(sum(layer["dense"]) for layer in found["layers"]))),
             "weights": number(sum(layer["weights"] for layer in found["layers"])),
             "updates": number(round(found["neuron_updates"])),
-            "bytes": number(round(found["bytes_moved"])),
+            "bytes": _whole(found["bytes_moved"]),
             "energy": energy(found["picojoules_per_sample"]),
         },
         "parts": listed([f"{of} {energy(e)}" for of, e in found["picojoules_by_part"].items()]),
         "bars": svg(cost_figures.energy_by_layer(bars)) if any(v for _, v in bars) else None,
         "table": found["table"],
         "formula": found["formula"],
-        "ann": energy(report.ann_picojoules),
+        "ann": energy(report.dense_ann["picojoules_per_sample"]),
+        "ann_reason": report.dense_ann["reason"] and printable(report.dense_ann["reason"]),
         "costs": listed([f"{cost:g} pJ per {UNITS[of]}" for of, cost in costs.items() if cost]),
         "sparsity": percent(found["activation_sparsity"], 1),
         "connections": percent(found["connection_sparsity"], 1),
     }
+
+
+def _whole(value: float | None) -> str:
+    return UNKNOWN if value is None else number(round(value))

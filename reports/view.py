@@ -76,7 +76,7 @@ def view(report: RunReport, prefix: str) -> Document:
         if report.steps > 1
         else None,
         "tradeoff": svg(cost_figures.tradeoff_figure(report.tradeoff))
-        if report.steps > 1
+        if report.steps > 1 and report.energy["reason"] is None
         else None,
         "early_exit": [_exit(each) for each in report.tradeoff],
         "confusion": _matrix(report),
@@ -139,7 +139,7 @@ def _warnings(report: RunReport) -> list[str]:
         )
     if report.energy["uncounted"]:
         names = listed([printable(name) for name in report.energy["uncounted"]])
-        found.append(f"Operations and energy do not include layers of unknown type: {names}.")
+        found.append(f"Totals and energy are unknown, because of layers of unknown type: {names}.")
     return found
 
 

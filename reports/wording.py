@@ -26,9 +26,9 @@ def number(value: float | None) -> str:
     return f"{value:.3g}"
 
 
-def short_number(value: float) -> str:
+def short_number(value: float | None) -> str:
     """Return a number with three digits, as `1.74 M`."""
-    return si(value).replace(" ", SPACE)
+    return UNKNOWN if value is None else si(value).replace(" ", SPACE)
 
 
 def energy_unit(picojoules: float) -> tuple[str, float]:
@@ -36,9 +36,9 @@ def energy_unit(picojoules: float) -> tuple[str, float]:
     return next((unit for unit in _ENERGIES if picojoules >= unit[1]), _ENERGIES[-1])
 
 
-def energy(picojoules: float) -> str:
+def energy(picojoules: float | None) -> str:
     """Return an energy as `1.23 µJ`."""
-    return joules(picojoules).replace(" ", SPACE)
+    return UNKNOWN if picojoules is None else joules(picojoules).replace(" ", SPACE)
 
 
 def listed(words: Sequence[str]) -> str:

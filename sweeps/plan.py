@@ -14,6 +14,7 @@ from ..learning.recipe.checking import check_recipe
 from ..learning.recipe.overrides import override
 from ..learning.recipe.schema import Recipe
 from ..models.factory import create_model
+from ..tasks.base import Task
 from .definition import Definition
 from .grid import Point, display, expand, folder_names
 
@@ -150,16 +151,35 @@ def _unfit_for_data(recipes: Mapping[int, Recipe]) -> dict[int, str]:
     unfit = {}
     for indices in by_data.values():
         loaded = recipes[indices[0]].data.load()
-        in_shape, classes = loaded.in_shape, len(loaded.classes)
-        del loaded  # before the next one is loaded
         for index in indices:
-            arguments = recipes[index].model_arguments()
+            recipe = recipes[index]
             try:
+                task = recipe.make_task(loaded)
+                _require_accuracy(task)
                 with torch.device("meta"):
-                    create_model(**arguments, in_shape=in_shape, classes=classes)
+                    create_model(
+                        **recipe.model_arguments(),
+                        in_shape=loaded.in_shape,
+                        classes=task.outputs,
+                        sample=loaded.spec,
+                    )
             except AsnnError as error:
                 unfit[index] = f"model: {error}"
+        del loaded  # before the next one is loaded
     return unfit
+
+
+def _require_accuracy(task: Task) -> None:
+    """Refuse a task whose runs a sweep cannot compare.
+
+    Raises:
+        ConfigError: the task is not classification.
+    """
+    if task.name != "classification":
+        raise ConfigError(
+            f"a sweep compares accuracies, the task {task.name} is judged by {task.primary.title}",
+            remedy="train its runs one by one; `asnn runs` lists them with their best",
+        )
 
 
 def _impossible(found: list[tuple[Point, list[str]]], total: int) -> ConfigError:
