@@ -114,11 +114,13 @@ def figure_rows(found: Document) -> list[Document]:
 def _lead(report: RunReport) -> str:
     network, result = report.network, report.result
     steps = "1 step" if report.steps == 1 else f"{report.steps} steps"
+    picojoules = report.energy["picojoules_per_sample"]
+    spent = "an unknown energy" if picojoules is None else energy(picojoules)
     return (
         f"{network['name']} with {network['neuron']} neurons, {network['coding']} code, {steps}: "
         f"{percent(result.accuracy)} of {result.samples:,} {report.split} samples of "
         f"{report.data.name} classified correctly, for {number(result.spikes_per_sample)} spikes "
-        f"and {energy(report.energy['picojoules_per_sample'])} an image."
+        f"and {spent} an image."
     )
 
 

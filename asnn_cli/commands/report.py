@@ -144,10 +144,11 @@ def report(
         return
     for each in reports:
         figures = each.figures()
+        picojoules = figures["picojoules_per_sample"]
+        energy = "unknown energy" if picojoules is None else f"{picojoules:,.0f} pJ"
         console.note(
             f"{each.name}: accuracy {console.percent(figures['accuracy'])}, "
-            f"{figures['spikes_per_sample']:,.0f} spikes and "
-            f"{figures['picojoules_per_sample']:,.0f} pJ an image"
+            f"{figures['spikes_per_sample']:,.0f} spikes and {energy} an image"
         )
     console.heading(f"wrote {target} ({size(bytes_written)})")
 

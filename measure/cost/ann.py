@@ -6,14 +6,31 @@ from typing import Any
 
 import torch
 
+from ...core.errors import ConfigError
 from ...models.factory import create_model
 from ...models.network import SpikingNetwork
 from .operations import Counts, Operations
 
 
+def why_no_ann(model: SpikingNetwork) -> str | None:
+    """Return why a network has no ANN counterpart, the `without_ann` of a layer; None if it has."""
+    reasons = (getattr(layer, "without_ann", None) for layer in model.modules())
+    return next((reason for reason in reasons if reason is not None), None)
+
+
 def ann_config(model: SpikingNetwork) -> dict[str, Any]:
     """Return the arguments of `create_model` for the ANN counterpart: the same architecture with
-    ReLU in place of the neurons, and a single step; samples that bring time keep their steps."""
+    ReLU in place of the neurons, and a single step; samples that bring time keep their steps.
+
+    Raises:
+        ConfigError: the network has no ANN counterpart.
+    """
+    why = why_no_ann(model)
+    if why is not None:
+        name = model.config["name"]
+        raise ConfigError(
+            f"{name} has no ANN counterpart", why=why, remedy="compare it with another network"
+        )
     config = model.config | {"neuron": "relu", "neuron_options": {}, "output_scale": False}
     if "image" not in model.coding.takes:
         return config
@@ -26,6 +43,9 @@ def dense_ann_counts(model: SpikingNetwork) -> Counts:
 
     Only the `dense` counts are meaningful: they follow from shapes. The effective ones would depend
     on weights, and the counterpart is not trained.
+
+    Raises:
+        ConfigError: the network has no ANN counterpart.
     """
     config = ann_config(model)
     with torch.random.fork_rng([]):  # its initial weights are random

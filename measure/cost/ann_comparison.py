@@ -6,8 +6,8 @@ from typing import Any
 
 from ...models.network import SpikingNetwork
 from ..evaluation import Evaluation
-from .ann import dense_ann_counts
-from .energy import energy_report, layer_cost, total_cost
+from .ann import dense_ann_counts, why_no_ann
+from .energy import energy_report, layer_cost, total_cost, why_unknown
 from .tables import CostTable
 
 
@@ -25,7 +25,8 @@ def energy_beside_ann(
     Returns:
         `energy_report` and `ann_twin`: `dense` are all operations of the counterpart, which follow
         from the architecture; `trained` is the report of `ann`, which skips inputs that are 0, or
-        None.
+        None. Totals are None, with the `reason`, if the network has no counterpart or the
+        operations of a layer are not known.
     """
     assert result.counts is not None
     trained = None
@@ -34,17 +35,31 @@ def energy_beside_ann(
         trained = {"accuracy": ann.accuracy, **energy_report(ann.counts, table)}
     return {
         **energy_report(result.counts, table),
-        "ann_twin": {"dense": _dense(model, table), "trained": trained},
+        "ann_twin": {"dense": dense_ann_report(model, table), "trained": trained},
     }
 
 
-def _dense(model: SpikingNetwork, table: CostTable) -> dict[str, Any]:
+def dense_ann_report(model: SpikingNetwork, table: CostTable) -> dict[str, Any]:
+    """Return all operations of the ANN counterpart for one sample, and their energy.
+
+    Args:
+        model: the network.
+        table: energy of each operation.
+
+    Returns:
+        `accumulates`, `multiply_accumulates` and `picojoules_per_sample`, None with the `reason` if
+        they are not known, and `layers`.
+    """
+    totals = ("accumulates", "multiply_accumulates", "picojoules_per_sample")
+    reason = why_no_ann(model)
+    if reason is not None:
+        return {**dict.fromkeys(totals), "layers": [], "reason": reason}
     counts = dense_ann_counts(model)
     total = total_cost(counts, table, dense=True)
+    values = (float(total.ac.sum()), float(total.mac.sum()), total.total(table))
+    reason = why_unknown(counts)
     return {
-        "accumulates": float(total.ac.sum()),
-        "multiply_accumulates": float(total.mac.sum()),
-        "picojoules_per_sample": total.total(table),
+        **(dict(zip(totals, values, strict=True)) if reason is None else dict.fromkeys(totals)),
         "layers": [
             {
                 "name": layer.name,
@@ -56,4 +71,5 @@ def _dense(model: SpikingNetwork, table: CostTable) -> dict[str, Any]:
             }
             for layer in counts.layers
         ],
+        "reason": reason,
     }

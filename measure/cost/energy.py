@@ -84,7 +84,7 @@ def neuron_cost(layer: NeuronCount, table: CostTable) -> Cost:
 
 
 def total_cost(counts: Counts, table: CostTable, *, dense: bool = False) -> Cost:
-    """Return the cost of a network for all samples, by step."""
+    """Return the cost of a network for all samples, by step, without its uncounted layers."""
     zero = torch.zeros(counts.steps, dtype=torch.float64)
     total = Cost(zero, zero, zero, zero)
     for layer in counts.layers:
@@ -94,12 +94,21 @@ def total_cost(counts: Counts, table: CostTable, *, dense: bool = False) -> Cost
     return total
 
 
-def energy_of_samples(counts: Counts, table: CostTable) -> Tensor:
-    """Return the energy of each sample at each step, `[T, N]`, in pJ.
+def why_unknown(counts: Counts) -> str | None:
+    """Return why the totals of a network are not known; None if all its layers are counted."""
+    if not counts.uncounted:
+        return None
+    return f"operations are not counted in layers of unknown type: {', '.join(counts.uncounted)}"
+
+
+def energy_of_samples(counts: Counts, table: CostTable) -> Tensor | None:
+    """Return the energy of each sample at each step, `[T, N]`, in pJ; None if it is not known.
 
     The sum over samples is the energy of `total_cost`: the part that does not depend on spikes is
     shared equally among the samples.
     """
+    if why_unknown(counts) is not None:
+        return None
     size = table.bytes
     spike_bytes = (
         size.weight * counts.reads
@@ -119,9 +128,11 @@ def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
     """Return operations, traffic and energy as plain values, each the mean over samples.
 
     Besides totals: the effective and dense synaptic operations of NeuroBench (of convolutions and
-    linear layers), its sparsity and footprint, and each layer by step.
+    linear layers), its sparsity and footprint, and each layer by step. If the operations of a layer
+    are not counted, `reason` says so, and all totals that they are part of are None.
     """
     n = max(counts.samples, 1)
+    reason = why_unknown(counts)
     total = total_cost(counts, table)
     parts = {key: float(value.sum()) / n for key, value in total.picojoules(table).items()}
     synaptic = [layer for layer in counts.layers if layer.synaptic]
@@ -129,21 +140,25 @@ def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
     def operations(kind: str) -> float:
         return sum(float(c.effective.sum()) for c in synaptic if c.operation == kind) / n
 
+    def known(value: Any) -> Any:
+        return value if reason is None else None
+
     return {
         "table": table.model_dump(),
         "formula": FORMULA,
-        "picojoules_per_sample": sum(parts.values()),
-        "picojoules_by_part": parts,
-        "picojoules_by_step": _mean(sum(total.picojoules(table).values()), n),
-        "accumulates": float(total.ac.sum()) / n,
-        "multiply_accumulates": float(total.mac.sum()) / n,
+        "reason": reason,
+        "picojoules_per_sample": known(sum(parts.values())),
+        "picojoules_by_part": {key: known(value) for key, value in parts.items()},
+        "picojoules_by_step": known(_mean(sum(total.picojoules(table).values()), n)),
+        "accumulates": known(float(total.ac.sum()) / n),
+        "multiply_accumulates": known(float(total.mac.sum()) / n),
         "synaptic_operations": {
-            "effective_acs": operations("ac"),
-            "effective_macs": operations("mac"),
-            "dense": sum(float(c.dense.sum()) for c in synaptic) / n,
+            "effective_acs": known(operations("ac")),
+            "effective_macs": known(operations("mac")),
+            "dense": known(sum(float(c.dense.sum()) for c in synaptic) / n),
         },
         "neuron_updates": float(total.updates.sum()) / n,
-        "bytes_moved": float(total.bytes.sum()) / n,
+        "bytes_moved": known(float(total.bytes.sum()) / n),
         "activation_sparsity": counts.activation_sparsity(),
         "connection_sparsity": counts.connection_sparsity(),
         "parameters": counts.parameters,

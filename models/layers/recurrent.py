@@ -23,7 +23,12 @@ class Recurrent(nn.Module):
     Args:
         neuron: leaky neurons, whose step is `leaky_step`.
         features: F.
+
+    Attributes:
+        without_ann: why a network with this layer has no ANN counterpart.
     """
+
+    without_ann = "recurrent weights receive spikes, and ReLU has none"
 
     def __init__(self, neuron: AdaptiveLeaky, features: int) -> None:
         super().__init__()

@@ -100,4 +100,6 @@ def test_energy_of_all_steps_equals_that_of_the_operations(report_of):
 
 def test_ann_counterpart_is_dense_with_a_single_step(report_of):
     report = report_of(coding="temporal", shape=(1, 6, 6))  # of 36 values, 20 and 10 neurons
-    assert report.ann_picojoules == pytest.approx(4.6 * (36 * 20 + 20 * 10 + 10 * 3))
+    assert report.dense_ann["picojoules_per_sample"] == pytest.approx(
+        4.6 * (36 * 20 + 20 * 10 + 10 * 3)
+    )

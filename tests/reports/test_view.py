@@ -7,7 +7,9 @@ import re
 
 import pytest
 
+from asnn.measure.cost.energy import energy_of_samples, energy_report
 from asnn.measure.cost.tables import read_cost_table
+from asnn.measure.early_exit import tradeoff
 from asnn.reports.page import page
 from tests.support.html import faults, read_page
 
@@ -104,10 +106,34 @@ def test_other_data_than_in_training_are_a_warning(report_of, environment, said)
 @pytest.mark.usefixtures("stub_figures")
 def test_uncounted_layers_are_a_warning(report_of):
     report = report_of()
-    energy = {**report.energy, "uncounted": ["a\x1b", "b"]}
-    found = read_page(page([dataclasses.replace(report, energy=energy)], command=""))
+    report.counts.uncounted.extend(["a\x1b", "b"])
+    spent = energy_of_samples(report.counts, read_cost_table())
+    unknown = dataclasses.replace(
+        report,
+        energy=energy_report(report.counts, read_cost_table()),
+        tradeoff=tradeoff(report.result.class_outcomes, [], spent),
+    )
+    found = read_page(page([unknown], command=""))
     assert len(warnings(found)) == 1 and "\x1b" not in found.source
     assert warnings(found)[0].endswith("layers of unknown type: a\\x1b and b.")
+    figures = found.figures()
+    assert figures["picojoules_per_sample"] == figures["accumulates"] == ""
+    assert figures["ann_twin_picojoules"] != ""  # the counterpart has no such layer
+    assert "an unknown energy an image" in found.text
+    for other in (report_of(path="runs/b"), unknown):  # beside a known one, and all unknown
+        assert faults(read_page(page([unknown, other], command=""))) == []
+
+
+@pytest.mark.usefixtures("stub_figures")
+def test_a_network_without_ann_counterpart_says_so(report_of):
+    report = report_of()
+    reason = "no counterpart\x1b"
+    dense = {**report.dense_ann, "picojoules_per_sample": None, "reason": reason}
+    found = read_page(page([dataclasses.replace(report, dense_ann=dense)], command=""))
+    assert "The energy of an ANN counterpart is unknown: no counterpart\\x1b." in found.text
+    assert found.figures()["ann_twin_picojoules"] == ""
+    known = read_page(page([report], command=""))
+    assert "is unknown" not in known.text and "would need" in known.text
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ....core.units import joules, si
@@ -22,19 +23,22 @@ def show_energy(found: dict[str, Any]) -> None:
                 si(dense),
                 f"{100 * effective / dense:.1f}" if dense else console.UNKNOWN,
                 joules(sum(layer["picojoules"])),
-                f"{100 * sum(layer['picojoules']) / total:.1f}" if total else console.UNKNOWN,
+                _share(sum(layer["picojoules"]), total),
             ]
         )
     neurons = sum(sum(layer["picojoules"]) for layer in found["neurons"])
     if neurons:
         updates = si(found["neuron_updates"])
-        share = f"{100 * neurons / total:.1f}"
+        share = _share(neurons, total)
         rows.append(["neurons", "update", updates, updates, "100.0", joules(neurons), share])
     table = found["table"]
     heads = ["", "", "done", "dense", "of dense, %", "energy", "of total, %"]
     console.table(f"operations and energy of one image, {table['name']}", heads, rows)
-    parts = ", ".join(f"{name} {joules(e)}" for name, e in found["picojoules_by_part"].items())
-    console.note(f"total {joules(total)}: {parts}; {si(found['bytes_moved'], 'B')} moved")
+    if found["reason"] is None:
+        parts = ", ".join(f"{name} {joules(e)}" for name, e in found["picojoules_by_part"].items())
+        console.note(f"total {joules(total)}: {parts}; {si(found['bytes_moved'], 'B')} moved")
+    else:
+        console.note(f"total unknown: {found['reason']}")
     _show_comparison(found)
     cost = table["picojoules"]
     console.note(
@@ -42,8 +46,14 @@ def show_energy(found: dict[str, Any]) -> None:
         f"neuron_update {cost['neuron_update']:g}, memory_byte {cost['memory_byte']:g}"
     )
     console.note(f"{table['name']}: {table['description']}. {table['source']}")
-    if found["uncounted"]:
-        console.note(f"warning: operations not counted: {', '.join(found['uncounted'])}")
+
+
+def _share(part: float, total: float | None) -> str:
+    return f"{100 * part / total:.1f}" if total else console.UNKNOWN
+
+
+def _or_unknown(value: float | None, form: Callable[[float], str]) -> str:
+    return console.UNKNOWN if value is None else form(value)
 
 
 def _show_comparison(found: dict[str, Any]) -> None:
@@ -57,14 +67,19 @@ def _show_comparison(found: dict[str, Any]) -> None:
         [
             [
                 name,
-                si(each["accumulates"]),
-                si(each["multiply_accumulates"]),
-                joules(each["picojoules_per_sample"]),
-                f"{each['picojoules_per_sample'] / total:.2f}" if total else console.UNKNOWN,
+                _or_unknown(each["accumulates"], si),
+                _or_unknown(each["multiply_accumulates"], si),
+                _or_unknown(each["picojoules_per_sample"], joules),
+                _or_unknown(each["picojoules_per_sample"], lambda e: f"{e / total:.2f}")
+                if total
+                else console.UNKNOWN,
             ]
             for name, each in rows
         ],
     )
+    for name, each in rows[1:]:
+        if each["reason"] is not None:
+            console.note(f"{name}: unknown: {each['reason']}")
 
 
 def show_tradeoff(rows: list[dict[str, Any]]) -> None:
@@ -77,7 +92,7 @@ def show_tradeoff(rows: list[dict[str, Any]]) -> None:
                 row["exit"] or f"step {row['steps']:g}",
                 f"{row['steps']:.2f}",
                 f"{100 * row['accuracy']:.2f}",
-                joules(row["picojoules"]),
+                _or_unknown(row["picojoules"], joules),
                 f"{100 * row['leaving'][-1]:.1f}" if row["exit"] else "",
             ]
             for row in rows

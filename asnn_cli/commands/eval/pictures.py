@@ -32,7 +32,7 @@ def draw_pictures(
         quiet: do not name the files.
     """
     drawings = {run.schedules: lambda path: draw_schedules(path, learned)}
-    if "exits" in content:
+    if content.get("exits") and content["exits"][0]["picojoules"] is not None:
         drawings[run.tradeoff] = lambda path: save_figure(
             path, tradeoff_figure(content["exits"]).figure
         )
