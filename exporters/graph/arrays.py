@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...core.errors import ConfigError
 from ...models.frozen import folded_weights
 from ...models.layers.norm import TimeNorm
+from ...models.layers.recurrent import Recurrent
 from ...models.neurons.leaky import AdaptiveLeaky, FixedLeaky
 from . import ir as g
 
@@ -17,11 +18,13 @@ REMEDY = "export a network of asnn's own layers, or ask for the layer to be supp
 
 
 def neuron_of(name: str, neuron: nn.Module) -> dict[str, Any]:
-    """Return leak, gain, threshold, size and reset of a neuron, as `graph.Neuron` has them.
+    """Return leak, gain, threshold, size, reset and recurrent weights, as `graph.Neuron` has them.
 
     Raises:
         ConfigError: the graph has no such neuron, or a learned reset size has no threshold.
     """
+    if type(neuron) is Recurrent:
+        return {**neuron_of(name, neuron.neuron), "recurrent": array_of(neuron.weight)}
     if not isinstance(neuron, AdaptiveLeaky) or type(neuron) not in (AdaptiveLeaky, FixedLeaky):
         raise refusal(f"{name}.neuron", neuron, "the graph has only the leaky neurons of asnn")
     p = neuron.step_parameters()

@@ -77,7 +77,10 @@ def neuron_steps(node: Neuron, x: Array) -> tuple[Array, Array]:
             along_channels(part[t], x.ndim - 1)
             for part in (node.leak, node.gain, node.threshold, node.size)
         )
-        v = gain * x[t] if v is None else leak * v + gain * x[t]
+        current = x[t]
+        if t and node.recurrent is not None:
+            current = current + spikes[t - 1] @ node.recurrent.T
+        v = gain * current if v is None else leak * v + gain * current
         distances[t] = v - threshold
         spikes[t] = v > threshold
         v = RESETS[node.reset].formula(v, spikes[t], size)

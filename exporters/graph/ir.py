@@ -131,9 +131,12 @@ class Neuron(Node):
         v_t ← v_t - size_t s_t                  reset `subtract`
         v_t ← v_t (1 - s_t)                     reset `zero`
 
+    With recurrent weights U, x_t + U s_{t-1} takes the place of x_t from the second step on.
+
     Attributes:
         leak, gain, threshold, size: `[T, 1]` or `[T, C]`, C the first axis of a sample.
         reset: how a spike resets the membrane.
+        recurrent: U, `[F, F]`, of samples `[F]`; None without recurrence.
     """
 
     leak: Array
@@ -141,6 +144,7 @@ class Neuron(Node):
     threshold: Array
     size: Array
     reset: ResetName = "subtract"
+    recurrent: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,6 +280,9 @@ def _shape(node: Node, inputs: list[Shape]) -> Shape:
         case Neuron():
             channels = node.leak.shape[1]
             _require(channels in (1, shape[0]), node, shape, f"{channels} channels")
+            if node.recurrent is not None:
+                features = node.recurrent.shape[1]
+                _require(shape == (features,), node, shape, f"{features} features")
             return shape
         case ChannelScale():
             channels = node.factor.shape[1]

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ...core.errors import ConfigError
-from .ir import Affine, Array, Graph, Node, Readout
+from .ir import Affine, Array, Graph, Neuron, Node, Readout
 
 Weights = Literal["fp32", "fp16", "int8"]
 WEIGHTS = ("fp32", "fp16", "int8")
@@ -79,4 +79,6 @@ def with_rounded_weights(graph: Graph, kind: Weights) -> Graph:
             changed[node.name] = replace(node, weights=weights)
         elif isinstance(node, Readout):
             changed[node.name] = replace(node, weight=rounded(node.weight, kind))
+        elif isinstance(node, Neuron) and node.recurrent is not None:
+            changed[node.name] = replace(node, recurrent=rounded(node.recurrent, kind))
     return graph.with_nodes(changed)

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...core.errors import ConfigError
-from ..graph.ir import Add, Attention, ChannelScale, Flatten, Graph, Node, Pool, Product, Shape
+from ..graph.ir import (
+    Add,
+    Attention,
+    ChannelScale,
+    Flatten,
+    Graph,
+    Neuron,
+    Node,
+    Pool,
+    Product,
+    Shape,
+)
 from .nodes import NirBuilder
 
 Sources = tuple[str, ...]
@@ -82,13 +93,19 @@ def _sum(
     return (total,)
 
 
-def refuse_products(graph: Graph) -> None:
-    """Refuse a graph with a layer that multiplies signals.
+def refuse_unwritten(graph: Graph) -> None:
+    """Refuse a graph with a layer that multiplies signals, or with recurrent weights.
 
     Raises:
         ConfigError: it has such a layer.
     """
     for node in graph.nodes:
+        if isinstance(node, Neuron) and node.recurrent is not None:
+            raise ConfigError(
+                f"layer {node.name!r} has recurrent weights, which asnn does not write to NIR",
+                why="its forms unroll a network without recurrence",
+                remedy="use --format onnx",
+            )
         if isinstance(node, Attention):
             what, remedy = "multiplies queries, keys and values", "use --format onnx"
         elif isinstance(node, Product):

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...core.errors import ConfigError
 from ..graph.ir import INPUT, Affine, Array, ChannelScale, Graph, Neuron, Node, Readout
-from .layers import add_layer, refuse_products
+from .layers import add_layer, refuse_unwritten
 from .nodes import DT, NirBuilder, Style
 from .unrolled import OUTPUT
 
@@ -108,7 +108,7 @@ def build_lif(graph: Graph, metadata: dict[str, object], style: Style = "portabl
     Raises:
         ConfigError: it would not be exact.
     """
-    refuse_products(graph)
+    refuse_unwritten(graph)
     inexact = inexact_layers(graph)
     if inexact:
         raise ConfigError(

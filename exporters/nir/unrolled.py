@@ -17,7 +17,7 @@ import numpy as np
 
 from ...core.errors import ConfigError
 from ..graph.ir import INPUT, Affine, Array, Graph, Neuron, Node, Readout
-from .layers import add_layer, refuse_products
+from .layers import add_layer, refuse_unwritten
 from .nodes import NirBuilder, Style, pointwise
 
 OUTPUT = "output"
@@ -42,7 +42,7 @@ def unroll(graph: Graph, style: Style, metadata: dict[str, object]) -> nir.NIRGr
     Raises:
         ConfigError: NIR has no exact form of a layer.
     """
-    refuse_products(graph)
+    refuse_unwritten(graph)
     return _Unrolling(graph, style).build(metadata)
 
 

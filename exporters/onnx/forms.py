@@ -1,8 +1,8 @@
 """The forms of a network in ONNX.
 
 - `sequence`: one model from a batch of images (or of encoded steps) to logits.
-- `stream`: two models, `init` and `step`; membranes are inputs and outputs of `step`, which is the
-  same graph for all steps.
+- `stream`: two models, `init` and `step`; states (membranes, and spikes for recurrent weights)
+  are inputs and outputs of `step`, which is the same graph for all steps.
 - `scan`: one model over any number of steps, with ONNX's Scan.
 """
 
@@ -23,6 +23,7 @@ from ..graph.quantisation import Weights
 from .builder import OPSETS, Builder, model_of, value
 from .encoder import add_encoder
 from .layers import all_steps, one_step
+from .states import State, states_of
 
 Form = Literal["sequence", "stream", "scan"]
 Input = Literal["image", "spikes"]
@@ -132,39 +133,46 @@ def _init(graph: Graph, coding: Coding, input: Input) -> onnx.GraphProto:
         source = value("x", [BATCH, *graph.in_shape])
         text = "Returns the membranes at rest for the batch size of `x`, one step of the code."
     batch = b.op("Shape", [source.name], "batch", start=0, end=1)
-    outputs += _membranes(b, graph, batch, "v_")
+    states = states_of(graph)
+    outputs += _at_rest(b, states, batch, [state.name for state in states])
     return _graph(b, "asnn_init", text, [source], outputs)
 
 
-def _membranes(b: Builder, graph: Graph, batch: str, prefix: str) -> list[onnx.ValueInfoProto]:
-    """Add membranes at rest for a batch size `[1]`, and return their ValueInfos."""
+def _at_rest(
+    b: Builder, states: list[State], batch: str, names: list[str]
+) -> list[onnx.ValueInfoProto]:
+    """Add states at rest for a batch size `[1]`, under these names; return their ValueInfos."""
     zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
-    infos = []
-    for node in graph.neurons:
-        shape = graph.shapes[node.name]
-        sizes = b.op("Concat", [batch, b.integers(*shape)], f"{node.name}/sizes", axis=0)
-        b.op("ConstantOfShape", [sizes], f"{prefix}{node.name}", value=zero)
-        infos.append(value(f"{prefix}{node.name}", [BATCH, *shape]))
+    infos, sizes = [], {}
+    for state, name in zip(states, names, strict=True):
+        if state.node not in sizes:
+            shape = b.integers(*state.shape)
+            at = f"{state.node}/sizes"
+            sizes[state.node] = b.op("Concat", [batch, shape], at, axis=0)
+        b.op("ConstantOfShape", [sizes[state.node]], name, value=zero)
+        infos.append(value(name, [BATCH, *state.shape]))
     return infos
 
 
 def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
     b = Builder(weights)
-    before = {node.name: f"v_{node.name}" for node in graph.neurons}
-    logits, after = one_step(b, graph, "x", "t", before)
+    states = states_of(graph)
+    logits, after = one_step(b, graph, "x", "t", {state.name: state.name for state in states})
     b.op("Identity", [logits], "logits")
     outputs = [value("logits", [BATCH, graph.classes])]
     inputs = [value("t", [], TensorProto.INT64), value("x", [BATCH, *graph.in_shape])]
-    for name, membrane in after.items():
-        shape = [BATCH, *graph.shapes[name]]
-        inputs.append(value(f"v_{name}", shape))
-        b.op("Identity", [membrane], f"v_{name}_after")
-        outputs.append(value(f"v_{name}_after", shape))
+    for state in states:
+        shape = [BATCH, *state.shape]
+        inputs.append(value(state.name, shape))
+        b.op("Identity", [after[state.name]], f"{state.name}_after")
+        outputs.append(value(f"{state.name}_after", shape))
     text = (
         f"One time step of a spiking network, t = 0 .. {graph.steps - 1}: `x` is that step of the "
         "code, `v_*` are the membranes before it and `v_*_after` those after it. The output so far "
         "is the mean of the logits of the steps run."
     )
+    if any(state.name.startswith("s_") for state in states):
+        text += " `s_*` are the spikes of the step before, which recurrent weights read."
     return _graph(b, "asnn_step", text, inputs, outputs)
 
 
@@ -184,27 +192,27 @@ def _scan(
     else:
         inputs = [value("steps", ["steps", BATCH, *graph.in_shape])]
     batch = b.op("Shape", [code], "batch", start=1, end=2)
-    _membranes(b, graph, batch, "rest_")
+    states = states_of(graph)
+    _at_rest(b, states, batch, [state.at_rest for state in states])
     first = b.constant("first", 0, np.int64)
     body = Builder(weights)
-    before = {node.name: f"v_{node.name}" for node in graph.neurons}
-    logits, after = one_step(body, graph, "x", "t", before)
+    logits, after = one_step(body, graph, "x", "t", {state.name: state.name for state in states})
     one = body.constant("step_size", 1, np.int64)
     names = [body.op("Add", ["t", one], "t_after")]
     ins = [value("t", [], TensorProto.INT64)]
     outs = [value("t_after", [], TensorProto.INT64)]
-    for name, membrane in after.items():
-        shape = [BATCH, *graph.shapes[name]]
-        ins.append(value(f"v_{name}", shape))
-        names.append(body.op("Identity", [membrane], f"v_{name}_after"))
+    for state in states:
+        shape = [BATCH, *state.shape]
+        ins.append(value(state.name, shape))
+        names.append(body.op("Identity", [after[state.name]], f"{state.name}_after"))
         outs.append(value(names[-1], shape))
     ins.append(value("x", [BATCH, *graph.in_shape]))
     body.op("Identity", [logits], "step_logits")
     outs.append(value("step_logits", [BATCH, graph.classes]))
     loop = helper.make_graph(body.nodes, "step", ins, outs, body.initializers)
-    states = [first, *(f"rest_{name}" for name in after)]
-    ends = ["last_t", *(f"v_{name}_last" for name in after), "logits_per_step"]
-    b.ops("Scan", [*states, code], ends, body=loop, num_scan_inputs=1)
+    starts = [first, *(state.at_rest for state in states)]
+    ends = ["last_t", *(f"{state.name}_last" for state in states), "logits_per_step"]
+    b.ops("Scan", [*starts, code], ends, body=loop, num_scan_inputs=1)
     total = b.op("ReduceSum", ["logits_per_step", b.integers(0)], "logits_sum", keepdims=0)
     number = b.op("Shape", [code], "steps_made", start=0, end=1)
     number = b.op("Cast", [number], "steps_number", to=TensorProto.FLOAT)

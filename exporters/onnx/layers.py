@@ -1,8 +1,8 @@
 """The layers of the export graph in ONNX.
 
 `all_steps` computes T steps in one pass: values are `[T, N, ...]`, or `[1, N, ...]` if they are
-time-invariant. `one_step` computes one step: values are `[N, ...]`, and the step and the membranes
-are inputs.
+time-invariant. `one_step` computes one step: values are `[N, ...]`, and the step and the states of
+the nodes (membranes) are inputs.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 from itertools import groupby
 
 import numpy as np
-from onnx import TensorProto
 
 from ..graph.ir import (
     INPUT,
     Add,
     Affine,
-    Array,
     Attention,
     ChannelScale,
     Conv,
@@ -31,6 +29,8 @@ from ..graph.ir import (
 )
 from .builder import Builder
 from .joins import attention, joined
+from .neurons import neuron_at_step, neuron_over_time
+from .states import states_of_node
 
 
 def all_steps(b: Builder, graph: Graph, code: str) -> str:
@@ -44,7 +44,7 @@ def all_steps(b: Builder, graph: Graph, code: str) -> str:
 
 
 def one_step(
-    b: Builder, graph: Graph, x: str, step: str, membranes: dict[str, str]
+    b: Builder, graph: Graph, x: str, step: str, states: dict[str, str]
 ) -> tuple[str, dict[str, str]]:
     """Add all layers for one step.
 
@@ -53,19 +53,20 @@ def one_step(
         graph: the network.
         x: one step of the code `[N, ...]`.
         step: its number, a scalar int64.
-        membranes: of each neuron before the step.
+        states: before the step, by the name of the state.
 
     Returns:
-        The logits `[N, K]` and the membranes after the step.
+        The logits `[N, K]` and the states after the step.
     """
     values, after = {INPUT: x}, {}
     for node in graph.nodes:
         inputs = [values[name] for name in node.inputs]
         if isinstance(node, Neuron):
-            parts = _ParametersByStep(b, node, step, len(graph.shapes[node.name]))
-            spikes, after[node.name] = _fire(
-                b, node, inputs[0], membranes[node.name], parts, node.name, node.name, last=False
-            )
+            before = [states[state.name] for state in states_of_node(graph, node)]
+            rank = len(graph.shapes[node.name])
+            spikes, *changed = neuron_at_step(b, node, inputs[0], before, step, rank)
+            names = [state.name for state in states_of_node(graph, node)]
+            after |= dict(zip(names, changed, strict=True))
             values[node.name] = spikes
         else:
             values[node.name] = _at_step(b, graph, node, inputs, step)
@@ -78,7 +79,7 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
     repeated = node.inputs[0] in graph.time_invariant
     match node:
         case Neuron():
-            return _neuron(b, node, x, len(shape), steps, repeated)
+            return neuron_over_time(b, node, x, len(shape), steps, repeated)
         case Conv() | Linear():
             if repeated and steps > 1:
                 times = b.integers(steps, *[1] * (len(before) + 1))
@@ -162,91 +163,6 @@ def _pool(b: Builder, node: Pool, x: str, name: str) -> str:
     if node.kind == "max":
         return b.op("MaxPool", [x], name, **shape)
     return b.op("AveragePool", [x], name, count_include_pad=1, **shape)
-
-
-def _neuron(b: Builder, node: Neuron, x: str, rank: int, steps: int, repeated: bool) -> str:
-    """Unroll a neuron over all steps."""
-    name = node.name
-    currents = [x] * steps
-    if not repeated and steps > 1:
-        names = [f"{name}/{t}/input" for t in range(steps)]
-        currents = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
-    membrane, spikes = None, []
-    for t, current in enumerate(currents):
-        parts = _ParametersAtStep(b, node, t, rank)
-        out = f"{name}/{t}/spikes" if steps > 1 else name
-        s, membrane = _fire(
-            b, node, current, membrane, parts, f"{name}/{t}", out, last=t == steps - 1
-        )
-        spikes.append(s)
-    return spikes[0] if steps == 1 else b.op("Concat", spikes, name, axis=0)
-
-
-class _ParametersAtStep:
-    """The parameters of a neuron at a fixed step, as constants."""
-
-    def __init__(self, b: Builder, node: Neuron, t: int, rank: int) -> None:
-        self._b, self._node, self._t, self._rank = b, node, t, rank
-
-    def __call__(self, field: str) -> str:
-        values: Array = getattr(self._node, field)[self._t]
-        return self._b.constant(f"{self._node.name}.{field}{self._t}", _shaped(values, self._rank))
-
-    def is_one(self, field: str) -> bool:
-        return bool((getattr(self._node, field)[self._t] == 1).all())
-
-
-class _ParametersByStep:
-    """The parameters of a neuron at a step that is an input of the graph."""
-
-    def __init__(self, b: Builder, node: Neuron, step: str, rank: int) -> None:
-        self._b, self._node, self._step, self._rank = b, node, step, rank
-
-    def __call__(self, field: str) -> str:
-        values: Array = getattr(self._node, field)
-        b, name = self._b, f"{self._node.name}.{field}"
-        if (values == values[0]).all():
-            return b.constant(name, _shaped(values[0], self._rank))
-        table = b.constant(name, np.stack([_shaped(v, self._rank) for v in values]))
-        return b.op("Gather", [table, self._step], f"{self._node.name}/{field}", axis=0)
-
-    def is_one(self, field: str) -> bool:
-        return bool((getattr(self._node, field) == 1).all())
-
-
-def _shaped(values: Array, rank: int) -> Array:
-    """Reshape `[1]` or `[C]` to broadcast against samples with `rank` axes."""
-    return values.reshape(-1, *[1] * (rank - 1)) if values.size > 1 else values.reshape(())
-
-
-def _fire(
-    b: Builder,
-    node: Neuron,
-    x: str,
-    before: str | None,
-    parts: _ParametersAtStep | _ParametersByStep,
-    at: str,
-    spikes: str,
-    *,
-    last: bool,
-) -> tuple[str, str | None]:
-    """Add one step of a neuron; return spikes and membrane, without the reset at the last step."""
-    v = x if parts.is_one("gain") else b.op("Mul", [x, parts("gain")], f"{at}/current")
-    if before is not None:
-        kept = before
-        if not parts.is_one("leak"):
-            kept = b.op("Mul", [before, parts("leak")], f"{at}/leaked")
-        v = b.op("Add", [kept, v], f"{at}/membrane")
-    fires = b.op("Greater", [v, parts("threshold")], f"{at}/fires")
-    s = b.op("Cast", [fires], spikes, to=TensorProto.FLOAT)
-    if last or node.reset == "none":
-        return s, v
-    if node.reset == "zero":
-        silent = b.op("Sub", [b.constant("one", np.float32(1)), s], f"{at}/silent")
-        return s, b.op("Mul", [v, silent], f"{at}/reset")
-    assert node.reset == "subtract", f"ONNX has no form for the reset {node.reset!r}"
-    drop = s if parts.is_one("size") else b.op("Mul", [s, parts("size")], f"{at}/drop")
-    return s, b.op("Sub", [v, drop], f"{at}/reset")
 
 
 def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str) -> str:

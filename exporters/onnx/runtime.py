@@ -110,8 +110,8 @@ def run_stream(init: OnnxSession, step: OnnxSession, code: dict[str, Array], ste
         state = init.run({"x": frames[0]})
     found: dict[str, list[Array]] = {}
     for t in range(steps):
-        membranes = {name: state[name] for name in step.inputs if name.startswith("v_")}
-        out = step.run({"t": np.array(t, np.int64), "x": frames[t], **membranes})
+        states = {name: state[name] for name in step.inputs if name not in ("t", "x")}
+        out = step.run({"t": np.array(t, np.int64), "x": frames[t], **states})
         for name in [name for name in out if name.endswith("_after")]:
             state[name.removesuffix("_after")] = out.pop(name)
         for name, values in out.items():

@@ -136,7 +136,7 @@ class Parity:
         if not counts.any():
             return
         distance = _by_sample(np.abs(trace.distances[node.name]))
-        margin = margin_of(node, trace.values[node.inputs[0]])
+        margin = margin_of(node, received(node, trace))
         for sample in np.flatnonzero(differs.any((0, 2))):
             step = int(differs[:, sample].any(1).argmax())
             if step >= excused[sample]:
@@ -225,7 +225,7 @@ def margin_of(node: Neuron, currents: Array) -> Array:
 
     Args:
         node: the neuron.
-        currents: its input, `[T, B, ...]`.
+        currents: what it receives, `[T, B, ...]`.
     """
     growth = total = np.ones(node.leak.shape[1], np.float64)
     for leak in node.leak[1 : len(currents)].astype(np.float64):
@@ -235,12 +235,21 @@ def margin_of(node: Neuron, currents: Array) -> Array:
     return MARGIN * growth.max() * np.maximum(1.0, np.abs(node.gain).max() * largest)
 
 
+def received(node: Neuron, trace: Trace) -> Array:
+    """Return what a neuron receives, `[T, B, ...]`: its input, and U s of the step before."""
+    x = trace.values[node.inputs[0]]
+    if node.recurrent is None:
+        return x
+    spikes = trace.values[node.name]
+    return np.concatenate([x[:1], x[1:] + spikes[:-1] @ node.recurrent.T])
+
+
 def near_threshold(graph: Graph, trace: Trace) -> Array:
     """Return the samples with a membrane within the margin of its threshold, `[B]`."""
     near = np.zeros(trace.logits.shape[1], bool)
     for node in graph.neurons:
         distance = _by_sample(np.abs(trace.distances[node.name])).min(axis=(0, 2), initial=np.inf)
-        near |= distance <= margin_of(node, trace.values[node.inputs[0]])
+        near |= distance <= margin_of(node, received(node, trace))
     return near
 
 

@@ -1,0 +1,146 @@
+"""Neurons in ONNX: unrolled over all steps, or one step with its states as inputs and outputs."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import TensorProto
+
+from ..graph.ir import Array, Neuron
+from .builder import Builder
+
+
+def neuron_over_time(
+    b: Builder, node: Neuron, x: str, rank: int, steps: int, repeated: bool
+) -> str:
+    """Unroll a neuron over all steps.
+
+    Args:
+        b: the builder.
+        node: the neuron.
+        x: its input, `[T, N, ...]`, or `[1, N, ...]` if `repeated`.
+        rank: axes of a sample.
+        steps: T.
+        repeated: whether the input is the same at every step.
+    """
+    name = node.name
+    weight = None
+    currents = [x] * steps
+    if not repeated and steps > 1:
+        names = [f"{name}/{t}/input" for t in range(steps)]
+        currents = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
+    membrane, spikes = None, []
+    for t, current in enumerate(currents):
+        parts = _ParametersAtStep(b, node, t, rank)
+        out = f"{name}/{t}/spikes" if steps > 1 else name
+        if t and node.recurrent is not None:
+            weight = weight or _recurrent_weight(b, node)
+            current = _with_recurrence(b, current, spikes[-1], weight, f"{name}/{t}")
+        s, membrane = _fire(
+            b, node, current, membrane, parts, f"{name}/{t}", out, last=t == steps - 1
+        )
+        spikes.append(s)
+    return spikes[0] if steps == 1 else b.op("Concat", spikes, name, axis=0)
+
+
+def neuron_at_step(
+    b: Builder, node: Neuron, x: str, before: list[str], step: str, rank: int
+) -> list[str]:
+    """Add one step of a neuron.
+
+    Args:
+        b: the builder.
+        node: the neuron.
+        x: its input, `[N, ...]`.
+        before: its states before the step, in the order of `states_of_node`.
+        step: the number of the step.
+        rank: axes of a sample.
+
+    Returns:
+        Its spikes, then its states after the step.
+    """
+    if node.recurrent is not None:
+        x = _with_recurrence(b, x, before[1], _recurrent_weight(b, node), node.name)
+    parts = _ParametersByStep(b, node, step, rank)
+    spikes, membrane = _fire(b, node, x, before[0], parts, node.name, node.name, last=False)
+    assert membrane is not None
+    return [spikes, membrane] if node.recurrent is None else [spikes, membrane, spikes]
+
+
+def _recurrent_weight(b: Builder, node: Neuron) -> str:
+    """Return the name of the transposed recurrent weights."""
+    assert node.recurrent is not None
+    weight = b.weight(f"{node.name}.recurrent", node.recurrent)
+    return b.op("Transpose", [weight], f"{node.name}/recurrent_transposed", perm=[1, 0])
+
+
+def _with_recurrence(b: Builder, x: str, spikes: str, weight: str, at: str) -> str:
+    """Add x + U s to a step, from the spikes of the step before."""
+    received = b.op("MatMul", [spikes, weight], f"{at}/received")
+    return b.op("Add", [x, received], f"{at}/with_recurrence")
+
+
+class _ParametersAtStep:
+    """The parameters of a neuron at a fixed step, as constants."""
+
+    def __init__(self, b: Builder, node: Neuron, t: int, rank: int) -> None:
+        self._b, self._node, self._t, self._rank = b, node, t, rank
+
+    def __call__(self, field: str) -> str:
+        values: Array = getattr(self._node, field)[self._t]
+        return self._b.constant(f"{self._node.name}.{field}{self._t}", _shaped(values, self._rank))
+
+    def is_one(self, field: str) -> bool:
+        return bool((getattr(self._node, field)[self._t] == 1).all())
+
+
+class _ParametersByStep:
+    """The parameters of a neuron at a step that is an input of the graph."""
+
+    def __init__(self, b: Builder, node: Neuron, step: str, rank: int) -> None:
+        self._b, self._node, self._step, self._rank = b, node, step, rank
+
+    def __call__(self, field: str) -> str:
+        values: Array = getattr(self._node, field)
+        b, name = self._b, f"{self._node.name}.{field}"
+        if (values == values[0]).all():
+            return b.constant(name, _shaped(values[0], self._rank))
+        table = b.constant(name, np.stack([_shaped(v, self._rank) for v in values]))
+        return b.op("Gather", [table, self._step], f"{self._node.name}/{field}", axis=0)
+
+    def is_one(self, field: str) -> bool:
+        return bool((getattr(self._node, field) == 1).all())
+
+
+def _shaped(values: Array, rank: int) -> Array:
+    """Reshape `[1]` or `[C]` to broadcast against samples with `rank` axes."""
+    return values.reshape(-1, *[1] * (rank - 1)) if values.size > 1 else values.reshape(())
+
+
+def _fire(
+    b: Builder,
+    node: Neuron,
+    x: str,
+    before: str | None,
+    parts: _ParametersAtStep | _ParametersByStep,
+    at: str,
+    spikes: str,
+    *,
+    last: bool,
+) -> tuple[str, str | None]:
+    """Add one step of a neuron; return spikes and membrane, without the reset at the last step."""
+    v = x if parts.is_one("gain") else b.op("Mul", [x, parts("gain")], f"{at}/current")
+    if before is not None:
+        kept = before
+        if not parts.is_one("leak"):
+            kept = b.op("Mul", [before, parts("leak")], f"{at}/leaked")
+        v = b.op("Add", [kept, v], f"{at}/membrane")
+    fires = b.op("Greater", [v, parts("threshold")], f"{at}/fires")
+    s = b.op("Cast", [fires], spikes, to=TensorProto.FLOAT)
+    if last or node.reset == "none":
+        return s, v
+    if node.reset == "zero":
+        silent = b.op("Sub", [b.constant("one", np.float32(1)), s], f"{at}/silent")
+        return s, b.op("Mul", [v, silent], f"{at}/reset")
+    assert node.reset == "subtract", f"ONNX has no form for the reset {node.reset!r}"
+    drop = s if parts.is_one("size") else b.op("Mul", [s, parts("size")], f"{at}/drop")
+    return s, b.op("Sub", [v, drop], f"{at}/reset")
