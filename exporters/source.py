@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..coding.base import Coding
+from ..core.errors import ConfigError
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
 from .graph.ir import Array, Graph
@@ -84,6 +85,12 @@ def source_of(
     Raises:
         ConfigError: the graph has no node for a layer, or the shape of the input is unknown.
     """
+    if not model.readout.answers_with_mean:
+        raise ConfigError(
+            f"a network with the readout {type(model.readout).__name__} cannot be exported",
+            why="the output of the files is the mean of the logits over the steps",
+            remedy="train it with readout.name=mean",
+        )
     model = copy.deepcopy(model).cpu().float().eval()
     use_kernels(model, "reference")
     spikes: dict[str, Tensor] = {}

@@ -124,6 +124,7 @@ def prepare(
         mean=mean,
         std=std,
     ).to(device)
+    task.use_readout(model.readout)
     use_kernels(model, recipe.train.kernels)
     if recipe.train.kernels != "reference":
         missing_backend(device.type, torch.float32)  # imports it before the first step

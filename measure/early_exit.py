@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
+from ..models.readouts.decision import first_crossing
 from ..tasks.outcomes import Outcomes
 
 CRITERIA = ("confidence",)
@@ -59,9 +60,7 @@ def parse_exit_rules(texts: list[str]) -> list[ExitRule]:
 
 def exit_steps(outcomes: Outcomes, rule: ExitRule) -> Tensor:
     """Return the step at which each sample exits, counted from 0, `[N]`."""
-    exits = outcomes.confidence >= rule.threshold
-    exits[-1] = True
-    return exits.int().argmax(0)
+    return first_crossing(outcomes.confidence >= rule.threshold)[0]
 
 
 def tradeoff(

@@ -168,7 +168,9 @@ def evaluate(
         workers=workers,
         part=part,
     )
-    task = task or Classification.of(classes)
+    if task is None:
+        task = Classification.of(classes)
+        task.use_readout(model.readout)
     meter = task.meter(steps or model.coding.steps)
     begin = time.perf_counter()
     network = model.frozen()

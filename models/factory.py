@@ -22,6 +22,7 @@ model_registry = Registry(
         "vgg": "models.networks.vgg:vgg",
         "spikformer": "models.networks.spikformer:spikformer",
         "rsnn": "models.networks.rsnn:rsnn",
+        "lstm": "models.networks.lstm:lstm",
     },
 )
 
@@ -38,6 +39,8 @@ def create_model(
     neuron: str = "adaptive",
     neuron_options: dict[str, Any] | None = None,
     output_scale: bool | None = None,
+    readout: str = "mean",
+    readout_options: dict[str, Any] | None = None,
     mean: list[float] | None = None,
     std: list[float] | None = None,
     **options: Any,
@@ -45,8 +48,8 @@ def create_model(
     """Return the network called `name`.
 
     Args:
-        name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, `rsnn`, or a model of
-            an installed package.
+        name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, `rsnn`, `lstm`, or a
+            model of an installed package.
         in_shape: of one step of the samples: (C, H, W) of images, (2, H, W) of the sensor of
             events, (F,) or (C, H, W) of series.
         classes: number of classes.
@@ -56,6 +59,7 @@ def create_model(
         neuron: name of the neuron, with `neuron_options`.
         output_scale: learnable scale of the logits at each step; by default with every neuron
             except `fixed`.
+        readout: name of the readout, with `readout_options`.
         mean, std: of each channel or feature of a step, to normalise analog steps; 0 and 1 by
             default.
         options: keyword options of the model, such as `widths`.
@@ -93,6 +97,8 @@ def create_model(
         scaled=neuron != "fixed" if output_scale is None else output_scale,
         mean=mean,
         std=std,
+        readout=readout,
+        readout_options=readout_options or {},
     )
     with bounded():
         model = build(ctx, **options)
@@ -110,8 +116,11 @@ def create_model(
         "std": ctx.std,
         **options,
     }
+    # Keys that networks of 0.1.0 do not have are left out at their default.
     if spec.kind != "image":
         model.config["sample"] = spec.document()
+    if readout != "mean":
+        model.config |= {"readout": readout, "readout_options": readout_options or {}}
     return model
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from ..coding.base import Coding
 from ..coding.samples import Batch, SampleSpec
 from ..core.errors import ConfigError
 from .frozen import Snapshot, freeze
-from .readouts import Readout
+from .readouts import Readout, create_readout
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class BuildContext:
         make_neuron: builds a neuron layer for a number of channels.
         scaled: whether the readout has a learnable scale for each step.
         mean, std: of each image channel.
+        readout, readout_options: name and options of the readout.
     """
 
     in_shape: tuple[int, ...]
@@ -36,6 +37,19 @@ class BuildContext:
     scaled: bool
     mean: list[float]
     std: list[float]
+    readout: str = "mean"
+    readout_options: dict[str, Any] = field(default_factory=dict)
+
+    def make_readout(self, features: int) -> Readout:
+        """Return the readout of features `[T, B, F]`, as `[readout]` describes it."""
+        return create_readout(
+            self.readout,
+            features,
+            self.classes,
+            steps=self.steps,
+            scaled=self.scaled,
+            **self.readout_options,
+        )
 
     @property
     def steps(self) -> int:
@@ -107,6 +121,13 @@ class SpikingNetwork(nn.Module):
         return self.coding.spec
 
     @property
+    def readout(self) -> Readout:
+        """What turns the outputs of the steps into an answer; their mean if the body ends with
+        something else than a readout."""
+        last = self.body[-1] if isinstance(self.body, nn.Sequential) and len(self.body) else None
+        return last if isinstance(last, Readout) else _MEAN
+
+    @property
     def step_shape(self) -> tuple[int, ...] | None:
         """The shape of one step of the code; None if `create_model` did not build the network."""
         return None if self.sample is None else self.coding.step_shape(self.sample)
@@ -148,7 +169,8 @@ class SpikingNetwork(nn.Module):
         """
         code = self._encode(x, steps)
         *layers, last = self.body if isinstance(self.body, nn.Sequential) else [self.body]
-        if isinstance(last, Readout) and not (_is_hooked(self.body) or _is_hooked(last)):
+        hooked = _is_hooked(self.body) or _is_hooked(last)
+        if isinstance(last, Readout) and last.answers_with_mean and not hooked:
             for layer in layers:
                 code = layer(code)
             return last.mean(code)
@@ -156,11 +178,15 @@ class SpikingNetwork(nn.Module):
 
     @torch.no_grad()
     def predict(self, x: Batch, steps: int | None = None) -> Tensor:
-        """Return the mean of the logits over the first `steps`, `[B, classes]`.
+        """Return the answer after the first `steps`, `[B, classes]`: the mean of their logits, or
+        what another readout decides.
 
         In evaluation mode `frozen()` computes it.
         """
-        return (self if self.training else self.frozen()).mean_logits(x, steps)
+        network, readout = self if self.training else self.frozen(), self.readout
+        if readout.answers_with_mean:
+            return network.mean_logits(x, steps)
+        return readout.decide(network.forward(x, steps)).scores
 
     def frozen(self) -> SpikingNetwork:
         """Return a copy for inference: norms folded into the weights, no gradients.
@@ -183,6 +209,11 @@ class SpikingNetwork(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         # For copies and pickles: a snapshot belongs to this network alone.
         return {**self.__dict__, "_frozen": None}
+
+
+# Only its answers are asked for: it needs no weights, and draws none.
+with torch.device("meta"):
+    _MEAN = Readout(1, 1, steps=1, scaled=False)
 
 
 def _is_hooked(module: nn.Module) -> bool:

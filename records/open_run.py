@@ -120,7 +120,9 @@ class OpenRun:
         Raises:
             DataError: the targets of the data are not those of the task.
         """
-        return self.recipe.make_task(self.data)
+        task = self.recipe.make_task(self.data)
+        task.use_readout(self.model.readout)
+        return task
 
     def evaluate(
         self,

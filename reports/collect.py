@@ -21,6 +21,7 @@ from ..measure.evaluation import Evaluation, evaluate
 from ..measure.schedules import schedules
 from ..models.network import SpikingNetwork
 from ..records.record import RunRecord, read_exports
+from ..tasks.classification import Classification
 from ..tasks.outcomes import Calibration, calibration, worst_pairs
 from .sample_trace import SampleTrace, trace_sample
 from .thumbnails import image_of, thumbnail
@@ -175,7 +176,7 @@ def collect(
     result = evaluate(
         model,
         part,
-        classes=len(data.classes),
+        task=_task(model, data),
         full_scale=data.full_scale,
         batch_size=batch_size,
         device=device,
@@ -201,6 +202,13 @@ def collect(
         confusions=_confusions(result, part, data.full_scale),
         exports=read_exports(record.run),
     )
+
+
+def _task(model: SpikingNetwork, data: DataSet) -> Classification:
+    """Return the classification that a network was trained for."""
+    task = Classification.of(len(data.classes))
+    task.use_readout(model.readout)
+    return task
 
 
 def _trace(

@@ -14,7 +14,6 @@ from ..coding.samples import Batch
 from ..measure.encoding import EncodedImage, code_of
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
-from ..tasks.outcomes import running_mean
 
 MAX_NEURONS = 160  # per layer, in the raster
 
@@ -76,8 +75,8 @@ def trace_sample(model: SpikingNetwork, image: Tensor, sample: Batch | None = No
         torch.manual_seed(0)
         batch: Any = image.unsqueeze(0) if sample is None else sample
         code, again = (network.coding.encode(batch) for _ in range(2))
-    mean_logits = running_mean(network.run(code).float())[:, 0]
-    confidence, predictions = mean_logits.softmax(1).max(1)
+    scores = network.readout.so_far(network.run(code).float())[:, 0]
+    confidence, predictions = scores.softmax(1).max(1)
     return SampleTrace(
         encoded=code_of(network.coding, image, code[:, 0]),
         layers=layers,

@@ -58,7 +58,7 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
     result = evaluate(
         model,
         data.split(split),
-        task=recipe.make_task(data),
+        task=opened.task,
         full_scale=data.full_scale,
         batch_size=max(recipe.train.batch_size, 256),
         device=device,

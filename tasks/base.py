@@ -13,6 +13,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.metric import ACCURACY, Metric
 from ..datasets.base import DataSet
 from ..datasets.transforms.mixing import Targets
+from ..models.readouts import Readout
 from .losses import Loss
 from .outcomes import Outcomes
 
@@ -67,6 +68,7 @@ class Task:
             which is cheaper to compute; the outputs are then `[1, B, K]`.
         outputs: number of outputs K, set by `bind`.
         classes: names of the classes, set by `bind`; empty if the task has none.
+        readout: of the network; None stands for the mean.
     """
 
     name: ClassVar[str] = ""
@@ -75,6 +77,12 @@ class Task:
     needs_mean_only: bool = False
     outputs: int = 0
     classes: list[str]
+    readout: Readout | None = None
+
+    def answer(self, outputs: Tensor) -> Tensor:
+        """Return what a loss compares with the target, `[B, K]`: by default the mean of the
+        outputs over the steps."""
+        return outputs.mean(0) if self.readout is None else self.readout.answer(outputs)
 
     def bind(self, data: DataSet, coding: Coding) -> None:
         """Take what the task needs to know of the data and of the code.
@@ -83,6 +91,10 @@ class Task:
             DataError: the targets are not those of the task.
         """
         raise NotImplementedError
+
+    def use_readout(self, readout: Readout) -> None:
+        """Take the readout of the network, which says what its outputs answer."""
+        self.readout = readout
 
     def use_loss(self, loss: Loss) -> None:
         """Take the loss of classes that `[train]` describes, if the task uses one."""

@@ -9,9 +9,11 @@ from torch.nn.functional import cross_entropy
 from ..coding.base import Coding
 from ..datasets.base import DataSet
 from ..datasets.transforms.mixing import Targets
+from ..models.readouts import Readout
+from ..models.readouts.decision import running_mean
 from .base import Gather, Meter, Result, Task, require_target
 from .losses import MEAN_LOSSES, Loss
-from .outcomes import Outcomes, calibration, running_mean
+from .outcomes import Outcomes, calibration
 
 
 class Classification(Task):
@@ -19,7 +21,9 @@ class Classification(Task):
 
     Its metrics are `accuracy`, `loss` (cross-entropy of the mean over all steps),
     `accuracy_per_step` (of the mean over the steps 1..t), `confusion` (counts by true class and
-    prediction) and `calibration_error`.
+    prediction) and `calibration_error`. With
+    another readout than the mean they are those of its answers; `mean_step` is then that of its
+    decisions, counted from 1, and `undecided` the share of samples without one.
     """
 
     name = "classification"
@@ -43,31 +47,45 @@ class Classification(Task):
         self._loss = loss
         self.needs_mean_only = loss.name in MEAN_LOSSES
 
+    def use_readout(self, readout: Readout) -> None:
+        self.readout = readout
+        self.needs_mean_only = self._loss.name in MEAN_LOSSES and readout.answers_with_mean
+
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
-        return self._loss(outputs, targets)
+        return self._loss(outputs, targets, self.answer)
 
     @torch.no_grad()
     def score(self, outputs: Tensor, targets: Targets) -> float:
         """Return the number of correct predictions, of mixed samples weighted over both targets."""
-        predictions = outputs.mean(0).argmax(1)
+        predictions = self.answer(outputs).argmax(1)
         first, second = (float((predictions == y).sum()) for y in (targets.first, targets.second))
         return targets.weight * first + (1 - targets.weight) * second
 
     def meter(self, steps: int) -> Meter:
-        return _ClassMeter(self.outputs, steps)
+        return _ClassMeter(self, steps)
 
 
 class _ClassMeter(Meter):
-    def __init__(self, classes: int, steps: int) -> None:
-        self._classes = classes
+    def __init__(self, task: Classification, steps: int) -> None:
+        self._classes = task.outputs
+        self._readout = task.readout
+        # Steps to the decision, and samples that were decided.
+        self._decided = torch.zeros(2, dtype=torch.float64)
         empty = torch.zeros(steps, 0)
         self._batches = [Outcomes(empty[0].long(), empty.long(), empty)]
         self._loss = torch.zeros(1, dtype=torch.float64)
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
-        mean_logits = running_mean(outputs.float())
-        self._batches.append(Outcomes.of(mean_logits, targets))
-        self._loss += float(cross_entropy(mean_logits[-1], targets, reduction="sum"))
+        outputs = outputs.float()
+        if self._readout is None:
+            so_far = running_mean(outputs)
+        else:
+            so_far = self._readout.so_far(outputs)
+            decision = self._readout.decide(outputs)
+            counts = (decision.step + 1).sum(), decision.decided.sum()
+            self._decided += torch.stack(counts).double().cpu()
+        self._batches.append(Outcomes.of(so_far, targets))
+        self._loss += float(cross_entropy(so_far[-1], targets, reduction="sum"))
 
     def result(self, total: Gather, gather: Gather) -> Result:
         outcomes = Outcomes.concatenate(self._batches, gather)
@@ -79,4 +97,8 @@ class _ClassMeter(Meter):
             "confusion": outcomes.confusion(self._classes),
             "calibration_error": calibration(outcomes).error,
         }
+        steps, decided = total(self._decided).tolist()
+        if self._readout is not None and not self._readout.answers_with_mean:
+            values["mean_step"] = steps / max(samples, 1)
+            values["undecided"] = 1 - decided / max(samples, 1)
         return Result(samples, values, outcomes)

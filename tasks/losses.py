@@ -19,18 +19,32 @@ LossName = Literal["mean", "tet"]
 MEAN_LOSSES = frozenset({"mean"})
 
 
-def mean_loss(logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
-    """Return the cross-entropy of the mean over steps: CE(1/T Σ_t logits_t, y).
+Answer = Callable[[Tensor], Tensor]
+
+
+def mean_over_steps(logits: Tensor) -> Tensor:
+    """Return the mean over steps, `[T, B, K] -> [B, K]`."""
+    return logits.mean(0)
+
+
+def mean_loss(
+    logits: Tensor, target: Tensor, label_smoothing: float, answer: Answer = mean_over_steps
+) -> Tensor:
+    """Return the cross-entropy of the answer, by default the mean over steps:
+    CE(1/T Σ_t logits_t, y).
 
     Args:
         logits: `[T, B, classes]`.
         target: `[B]`.
         label_smoothing: part of the target that is spread over all classes.
+        answer: of the readout, `[T, B, classes] -> [B, classes]`.
     """
-    return cross_entropy(logits.mean(0), target, label_smoothing=label_smoothing)
+    return cross_entropy(answer(logits), target, label_smoothing=label_smoothing)
 
 
-def tet_loss(logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
+def tet_loss(
+    logits: Tensor, target: Tensor, label_smoothing: float, answer: Answer = mean_over_steps
+) -> Tensor:
     """Return the mean of the cross-entropies of the steps: 1/T Σ_t CE(logits_t, y).
 
     Source: temporal efficient training, Deng et al., ICLR 2022 (arXiv 2202.11946), equation 9.
@@ -41,7 +55,7 @@ def tet_loss(logits: Tensor, target: Tensor, label_smoothing: float) -> Tensor:
     )
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+LOSSES: dict[str, Callable[[Tensor, Tensor, float, Answer], Tensor]] = {
     "mean": mean_loss,
     "tet": tet_loss,
 }
@@ -82,20 +96,22 @@ class Loss:
                 remedy="set train.loss=tet, or leave train.tet_lambda out",
             )
 
-    def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
+    def __call__(
+        self, logits: Tensor, targets: Targets, answer: Answer = mean_over_steps
+    ) -> Tensor:
         """Return the loss of logits `[T, B, K]` for the targets of B samples."""
         logits = logits.float()
-        loss = self._of_labels(logits, targets.first)
+        loss = self._of_labels(logits, targets.first, answer)
         if targets.weight != 1:
-            second = self._of_labels(logits, targets.second)
+            second = self._of_labels(logits, targets.second, answer)
             loss = targets.weight * loss + (1 - targets.weight) * second
         if not self.tet_lambda:
             return loss
         regularizer = mse_loss(logits, torch.full_like(logits, self.tet_phi))
         return (1 - self.tet_lambda) * loss + self.tet_lambda * regularizer
 
-    def _of_labels(self, logits: Tensor, target: Tensor) -> Tensor:
-        return LOSSES[self.name](logits, target, self.label_smoothing)
+    def _of_labels(self, logits: Tensor, target: Tensor, answer: Answer) -> Tensor:
+        return LOSSES[self.name](logits, target, self.label_smoothing, answer)
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:

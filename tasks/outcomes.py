@@ -12,12 +12,6 @@ from torch import Tensor
 BINS = 15
 
 
-def running_mean(logits: Tensor) -> Tensor:
-    """Return the mean over the steps 1..t, for each t: `[T, B, K]`."""
-    counts = torch.arange(1, len(logits) + 1, device=logits.device).view(-1, 1, 1)
-    return logits.cumsum(0) / counts
-
-
 @dataclass(frozen=True)
 class Outcomes:
     """Predictions for all samples of a split, in its order.

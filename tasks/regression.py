@@ -13,6 +13,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.metric import Metric
 from ..datasets.base import DataSet
 from ..datasets.transforms.mixing import Targets
+from ..models.readouts import Readout
 from .base import Gather, Meter, Result, Task, refuse_mixed, require_target
 
 LOSSES = {"mse": mse_loss, "mae": l1_loss, "huber": huber_loss}
@@ -70,6 +71,10 @@ class Regression(Task):
         self.outputs = shape[-1] if len(shape) > per_step else 1
         self._coding = coding
 
+    def use_readout(self, readout: Readout) -> None:
+        self.readout = readout
+        self.needs_mean_only = self.at == "end" and readout.answers_with_mean
+
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         refuse_mixed(self.name, targets)
         answer, y, known = self.compared(outputs, targets.first)
@@ -97,7 +102,7 @@ class Regression(Task):
         if self.at == "steps":
             aligned = y if self._coding is None else self._coding.step_targets(y)
             y = aligned.transpose(0, 1)[:steps]
-        answer = outputs if self.at == "steps" else outputs.mean(0)
+        answer = outputs if self.at == "steps" else self.answer(outputs)
         known = ~y.isnan()
         return answer, y.float(), known
 

@@ -22,6 +22,7 @@ from ...datasets.transforms.by_kind import augment_kind, augment_options
 from ...models.factory import create_model as create_network
 from ...models.factory import model_registry
 from ...models.neurons.registry import neuron_registry
+from ...models.readouts import Readout, readout_registry
 from ...records.layout import FORMAT
 from ...tasks.factory import create_task, task_registry
 from ..device import find_device, mixed_precision
@@ -32,6 +33,7 @@ from .schema import (
     DataSection,
     ModelSection,
     NeuronSection,
+    ReadoutSection,
     Recipe,
     Section,
     TaskSection,
@@ -44,8 +46,12 @@ NAMED: dict[str, tuple[type[Section], str, Registry]] = {
     "coding": (CodingSection, "coding.name", coding_registry),
     "model": (ModelSection, "model.name", model_registry),
     "neuron": (NeuronSection, "model.neuron", neuron_registry),
+    "readout": (ReadoutSection, "readout.name", readout_registry),
     "task": (TaskSection, "task.name", task_registry),
 }
+
+# Options that are not keys of the component's own section.
+GIVEN: dict[type, tuple[str, ...]] = {Coding: ("steps",), Readout: ("steps", "scaled")}
 
 KNOWN = (*SECTIONS, "name", "description", "format")
 
@@ -103,8 +109,9 @@ def component_options(section: str, name: str) -> dict[str, inspect.Parameter]:
 
 def _options(component: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     options = keyword_options(component)
-    if inspect.isclass(component) and issubclass(component, Coding):
-        options.pop("steps")  # a key of its own
+    for kind, given in GIVEN.items():
+        if inspect.isclass(component) and issubclass(component, kind):
+            options = {key: option for key, option in options.items() if key not in given}
     return options
 
 

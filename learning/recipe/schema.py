@@ -21,7 +21,7 @@ from ...tasks.base import Task
 from ...tasks.factory import create_task
 from ...tasks.losses import Loss, LossName
 
-SECTIONS = ("data", "coding", "neuron", "model", "task", "augment", "train")
+SECTIONS = ("data", "coding", "neuron", "model", "readout", "task", "augment", "train")
 
 
 class Section(BaseModel):
@@ -82,6 +82,12 @@ class ModelSection(Section):
     output_scale: bool | None = Field(
         None, description="learnable scale of the logits at each step; default: except with fixed"
     )
+
+
+class ReadoutSection(Section):
+    """What the outputs of the steps answer; other keys are options of the readout."""
+
+    name: str = Field("mean", description="readout")
 
 
 class TaskSection(Section):
@@ -164,6 +170,7 @@ class Recipe:
     coding: CodingSection
     neuron: NeuronSection
     model: ModelSection
+    readout: ReadoutSection
     task: TaskSection
     augment: AugmentSection
     train: TrainSection
@@ -217,6 +224,8 @@ class Recipe:
             "neuron": self.model.neuron,
             "neuron_options": self.neuron.options(),
             "output_scale": self.model.output_scale,
+            "readout": self.readout.name,
+            "readout_options": self.readout.options(),
             **self.model.options(),
         }
 

@@ -73,7 +73,7 @@ def global_avg_pool(size: tuple[int, int]) -> OverTime:
 
 def readout(ctx: BuildContext, features: int) -> Readout:
     """Return the readout: features to logits."""
-    return Readout(features, ctx.classes, steps=ctx.steps, scaled=ctx.scaled)
+    return ctx.make_readout(features)
 
 
 def downsampled_size(size: int) -> int:

@@ -13,7 +13,6 @@ from ..layers.spiking import SpikingLayer
 from ..layers.stem import Stem, stem_norm
 from ..layers.time import OverTime
 from ..network import BuildContext, SpikingNetwork
-from ..readouts import Readout
 
 
 def lenet(
@@ -63,5 +62,5 @@ def lenet(
     layers[f"spikes{len(widths) + 1}"] = SpikingLayer(
         create_norm(norm, hidden, steps=ctx.steps, image=False), ctx.make_neuron(hidden)
     )
-    layers["readout"] = Readout(hidden, ctx.classes, steps=ctx.steps, scaled=ctx.scaled)
+    layers["readout"] = ctx.make_readout(hidden)
     return SpikingNetwork(ctx.coding, nn.Sequential(layers))

@@ -13,7 +13,6 @@ from ..layers.spiking import SpikingLayer
 from ..layers.stem import Stem, stem_norm
 from ..layers.time import OverTime
 from ..network import BuildContext, SpikingNetwork
-from ..readouts import Readout
 
 
 def mlp(
@@ -51,5 +50,5 @@ def mlp(
             normed = create_norm(norm, out, steps=ctx.steps, image=False)
         layers[f"spikes{i}"] = SpikingLayer(normed, ctx.make_neuron(out))
         size = out
-    layers["readout"] = Readout(size, ctx.classes, steps=ctx.steps, scaled=ctx.scaled)
+    layers["readout"] = ctx.make_readout(size)
     return SpikingNetwork(ctx.coding, nn.Sequential(layers))

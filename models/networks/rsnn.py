@@ -15,7 +15,6 @@ from ..layers.stem import Stem, stem_norm
 from ..layers.time import OverTime
 from ..network import BuildContext, SpikingNetwork
 from ..neurons.leaky import AdaptiveLeaky
-from ..readouts import Readout
 
 
 def rsnn(
@@ -60,5 +59,5 @@ def rsnn(
             )
         layers[f"spikes{i}"] = SpikingLayer(normed or None, Recurrent(neuron, out))
         size = out
-    layers["readout"] = Readout(size, ctx.classes, steps=ctx.steps, scaled=ctx.scaled)
+    layers["readout"] = ctx.make_readout(size)
     return SpikingNetwork(ctx.coding, nn.Sequential(layers))

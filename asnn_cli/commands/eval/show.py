@@ -43,6 +43,11 @@ def show_evaluation(
         show_robustness(content["corruption"])
     if "latency" in content:
         show_latency(content["latency"])
+    if "mean_step" in result.values:
+        console.note(
+            f"decided after {result.values['mean_step']:.2f} steps in the mean, "
+            f"{console.percent(result.values['undecided'])} undecided"
+        )
     metric = task.primary
     console.heading(
         f"{metric.title} {metric.text(result.values[metric.name])} of {result.samples:,} samples, "

@@ -1,4 +1,4 @@
-"""Readouts: from the spikes of the last layer to the logits of each step."""
+"""The mean of the logits over the steps."""
 
 from __future__ import annotations
 
@@ -8,9 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from .decision import Decision, running_mean
+
 
 class Readout(nn.Module):
     """logits_t = scale_t (W s_t + b): spikes `[T, B, F]` to logits of each step `[T, B, K]`.
+
+    The answer after step t is the mean of the logits of the steps 1..t. Other readouts are
+    subclasses: they say what the outputs of each step are (`forward`), what they answer after each
+    step (`so_far`) and in the end (`decide`), and what a loss compares with the target (`answer`).
 
     Args:
         features: F.
@@ -18,6 +24,9 @@ class Readout(nn.Module):
         steps: number of time steps T.
         scaled: give each step a learnable scale, starting at 1.
     """
+
+    answers_with_mean: bool = True
+    """Whether the answer is the mean of the outputs, so that `mean` may compute it."""
 
     def __init__(self, features: int, classes: int, *, steps: int, scaled: bool) -> None:
         super().__init__()
@@ -38,6 +47,21 @@ class Readout(nn.Module):
         if self.scale is None:
             return logits
         return logits * self.scale[: logits.shape[0]].view(-1, 1, 1)
+
+    def so_far(self, outputs: Tensor) -> Tensor:
+        """Return the answer after each step, `[T, B, K]`, of outputs `[T, B, K]`."""
+        return running_mean(outputs)
+
+    def answer(self, outputs: Tensor) -> Tensor:
+        """Return what a loss compares with the target, `[B, K]`: a differentiable answer."""
+        return outputs.mean(0)
+
+    def decide(self, outputs: Tensor) -> Decision:
+        """Return the answer in the end; it is that of the last step."""
+        batch, last = outputs.shape[1], len(outputs) - 1
+        step = torch.full((batch,), last, device=outputs.device)
+        decided = torch.ones(batch, dtype=torch.bool, device=outputs.device)
+        return Decision(self.so_far(outputs)[-1], step, decided)
 
     def mean(self, spikes: Tensor) -> Tensor:
         """Return the mean of the logits over the steps, `[B, K]`.

@@ -1,0 +1,45 @@
+"""When a network has decided: the first step at which something crosses a level."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Decision(NamedTuple):
+    """The answer for each of B samples.
+
+    Attributes:
+        scores: of the classes or outputs, `[B, K]`.
+        step: at which it was decided, from 0, int64 `[B]`; the last step if it never was.
+        decided: whether it was decided, `[B]`; false is not the same as step 0.
+    """
+
+    scores: Tensor
+    step: Tensor
+    decided: Tensor
+
+
+def running_mean(outputs: Tensor) -> Tensor:
+    """Return the mean over the steps 1..t, for each t: `[T, B, K]`."""
+    counts = torch.arange(1, len(outputs) + 1, device=outputs.device).view(-1, 1, 1)
+    return outputs.cumsum(0) / counts
+
+
+def first_crossing(crossed: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first step at which each sample has crossed a level, and whether it ever has.
+
+    Args:
+        crossed: `[T, N]`, true where it is beyond the level.
+
+    Returns:
+        The step from 0, the last one where a sample never crosses, int64 `[N]`; and a mask `[N]`.
+
+    >>> first_crossing(torch.tensor([[False, True], [True, True], [False, False], [False, False]]))
+    (tensor([1, 0]), tensor([True, True]))
+    """
+    decided = crossed.any(0)
+    first = crossed.int().argmax(0)  # 0 also where nothing is true
+    return torch.where(decided, first, len(crossed) - 1), decided

@@ -1,0 +1,73 @@
+"""A leaky or pure integrator of the features."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ...core.errors import ConfigError
+from .mean import Readout
+
+
+class MembraneReadout(Readout):
+    """u_t = κ u_{t-1} + scale_t (W s_t + b), u_{-1} = u_0; the answer after step t is u_t.
+
+    κ = 1 integrates, κ < 1 forgets. A learned κ is kept in (0, 1) by κ = σ(logit).
+
+    Args:
+        features, classes, steps, scaled: as of `Readout`.
+        leak: κ, above 0 and up to 1.
+        learn_leak: make κ a parameter, one for each output; then κ < 1.
+        learn_start: make u_0 a parameter, one for each output; otherwise it is 0.
+
+    Raises:
+        ConfigError: `leak` out of range.
+    """
+
+    answers_with_mean = False
+
+    def __init__(
+        self,
+        features: int,
+        classes: int,
+        *,
+        steps: int,
+        scaled: bool,
+        leak: float = 1.0,
+        learn_leak: bool = False,
+        learn_start: bool = False,
+    ) -> None:
+        super().__init__(features, classes, steps=steps, scaled=scaled)
+        if not 0 < leak <= 1 or (learn_leak and leak == 1):
+            raise ConfigError(
+                f"the leak of the readout is {leak}",
+                why="it must be above 0 and at most 1, and below 1 if it is learned",
+                remedy="set for example readout.leak=0.95",
+            )
+        self.leak = leak
+        start = math.log(leak / (1 - leak)) if learn_leak else 0.0
+        self.leak_logit = nn.Parameter(torch.full((classes,), start)) if learn_leak else None
+        self.start = nn.Parameter(torch.zeros(classes)) if learn_start else None
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        return self.integrated(super().forward(spikes))
+
+    def integrated(self, inputs: Tensor) -> Tensor:
+        """Return the potentials `[T, B, K]` of inputs `[T, B, K]`."""
+        leak = self.leak if self.leak_logit is None else self.leak_logit.sigmoid()
+        if self.leak_logit is None and self.start is None and self.leak == 1:
+            return inputs.cumsum(0)
+        potentials = []
+        u = 0.0 if self.start is None else self.start
+        for x in inputs.unbind(0):
+            u = leak * u + x
+            potentials.append(u)
+        return torch.stack(potentials) if potentials else torch.empty_like(inputs)  # type: ignore[arg-type]
+
+    def so_far(self, outputs: Tensor) -> Tensor:
+        return outputs
+
+    def answer(self, outputs: Tensor) -> Tensor:
+        return outputs[-1]

@@ -1,0 +1,40 @@
+"""Readouts by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...core.registry import Registry, check_options
+from .mean import Readout
+
+readout_registry = Registry(
+    "readouts",
+    {
+        "mean": "models.readouts.mean:Readout",
+        "last": "models.readouts.last:LastReadout",
+        "membrane": "models.readouts.membrane:MembraneReadout",
+        "first-crossing": "models.readouts.first_crossing:FirstCrossingReadout",
+    },
+)
+
+
+def create_readout(
+    name: str, features: int, classes: int, *, steps: int, scaled: bool, **options: Any
+) -> Readout:
+    """Return the readout called `name`.
+
+    Args:
+        name: `mean`, `last`, `membrane`, `first-crossing`, or a readout that an installed package
+            adds.
+        features: F of its input `[T, B, F]`.
+        classes: number of outputs K.
+        steps: number of time steps T.
+        scaled: give each step a learnable scale.
+        options: options of the readout.
+
+    Raises:
+        ConfigError: an unknown name or an invalid option.
+    """
+    readout = readout_registry.get(name)
+    check_options("readout", name, readout, {**options, "steps": steps, "scaled": scaled})
+    return readout(features, classes, steps=steps, scaled=scaled, **options)
