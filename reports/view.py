@@ -116,8 +116,9 @@ def _lead(report: RunReport) -> str:
     steps = "1 step" if report.steps == 1 else f"{report.steps} steps"
     picojoules = report.energy["picojoules_per_sample"]
     spent = "an unknown energy" if picojoules is None else energy(picojoules)
+    neurons = f" with {network['neuron']} neurons" if report.energy["neurons"] else ""
     return (
-        f"{network['name']} with {network['neuron']} neurons, {network['coding']} code, {steps}: "
+        f"{network['name']}{neurons}, {network['coding']} code, {steps}: "
         f"{percent(result.accuracy)} of {result.samples:,} {report.split} samples of "
         f"{report.data.name} classified correctly, for {number(result.spikes_per_sample)} spikes "
         f"and {spent} an image."

@@ -21,6 +21,7 @@ from .ir import (
     Flatten,
     Graph,
     Linear,
+    Lstm,
     Neuron,
     Node,
     Pair,
@@ -87,6 +88,24 @@ def neuron_steps(node: Neuron, x: Array) -> tuple[Array, Array]:
     return spikes, distances
 
 
+def lstm_steps(node: Lstm, x: Array) -> Array:
+    """Return h of each step, `[T, B, F]`, for x `[T, B, I]`."""
+    h = c = np.zeros((x.shape[1], node.features), np.float32)
+    out = np.empty((*x.shape[:2], node.features), np.float32)
+    for t in range(len(x)):
+        gates = (x[t] @ node.weight.T + node.bias) + h @ node.recurrent.T
+        i, f, g, o = np.split(gates, 4, axis=1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = out[t] = sigmoid(o) * np.tanh(c)
+    return out
+
+
+def sigmoid(x: Array) -> Array:
+    """Return σ(x) = (1 + tanh(x / 2)) / 2, which cannot overflow."""
+    half = np.float32(0.5)
+    return half + half * np.tanh(half * x)
+
+
 def along_channels(values: Array, axes: int) -> Array:
     """Reshape values `[C]` to `[1, C, 1, ...]`, `axes` axes in all."""
     return values.reshape(1, -1, *[1] * (axes - 2))
@@ -105,6 +124,8 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
                 for t, value in zip(own, y.reshape(len(own), -1, *y.shape[1:]), strict=True):
                     out[t] = value
             return np.stack(out)
+        case Lstm():
+            return lstm_steps(node, x)
         case Readout():
             return (x @ node.weight.T + node.bias) * node.scale[: len(x), None, None]
         case ChannelScale():

@@ -148,6 +148,32 @@ class Neuron(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Lstm(Node):
+    """Long short-term memory, from rest: values, not spikes.
+
+        i, f, g, o = W x_t + b + U h_{t-1},   h_{-1} = c_{-1} = 0
+        c_t = σ(f) c_{t-1} + σ(i) tanh(g)
+        h_t = σ(o) tanh(c_t)
+
+    Its value is h_t.
+
+    Attributes:
+        weight: W, `[4F, I]`, the gates in the order i, f, g, o.
+        recurrent: U, `[4F, F]`.
+        bias: b, `[4F]`.
+    """
+
+    weight: Array
+    recurrent: Array
+    bias: Array
+
+    @property
+    def features(self) -> int:
+        """F."""
+        return self.recurrent.shape[1]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Readout(Node):
     """logits_t = scale_t (W x_t + b), W `[K, F]`, scale `[T]`."""
 
@@ -256,6 +282,10 @@ def _shape(node: Node, inputs: list[Shape]) -> Shape:
             features = node.weights[0].shape[1]
             _require(shape == (features,), node, shape, f"{features} features")
             return (node.weights[0].shape[0],)
+        case Lstm():
+            features = node.weight.shape[1]
+            _require(shape == (features,), node, shape, f"{features} features")
+            return (node.features,)
         case Readout():
             classes, features = node.weight.shape
             _require(shape == (features,), node, shape, f"{features} features")

@@ -12,6 +12,7 @@ from torch import nn
 from ...core.errors import ConfigError
 from ...models.layers.attention import SelfAttention
 from ...models.layers.convolution import AFFINE
+from ...models.layers.lstm import Lstm, Standardised
 from ...models.layers.norm import TimeNorm
 from ...models.layers.residual import Residual
 from ...models.layers.spiking import SpikingLayer
@@ -154,6 +155,13 @@ class _Lowering:
                 return self.lower_residual(name, part)
             case Stem():
                 return self.lower_stem(name, part)
+            case Standardised():
+                self.lower_standardising(part)
+                return self.add(g.Flatten, name)
+            case Lstm():
+                weight, recurrent = array_of(part.weight_ih_l0), array_of(part.weight_hh_l0)
+                bias = array_of(part.bias_ih_l0 + part.bias_hh_l0)
+                return self.add(g.Lstm, name, weight=weight, recurrent=recurrent, bias=bias)
             case SelfAttention():
                 return self.add(g.Attention, name, heads=part.heads, scale=float(part.scale))
             case Readout():
@@ -183,13 +191,18 @@ class _Lowering:
         self.flush_pending()
         return self.at
 
-    def lower_stem(self, name: str, stem: Stem) -> None:
-        analog = stem.analog_steps
-        mean, std = (part.flatten().double().numpy() for part in (stem.mean, stem.std))
+    def lower_standardising(self, part: Stem | Standardised) -> None:
+        """Add the normalisation of analog steps by mean and standard deviation."""
+        analog = part.analog_steps
+        mean, std = (values.flatten().double().numpy() for values in (part.mean, part.std))
         if analog and not ((mean == 0).all() and (std == 1).all()):
             factor, offset = np.ones((self.steps, len(mean))), np.zeros((self.steps, len(mean)))
             factor[:analog], offset[:analog] = 1 / std, -mean / std
             self.add(g.ChannelScale, "normalise", factor=f32(factor), offset=f32(offset))
+
+    def lower_stem(self, name: str, stem: Stem) -> None:
+        self.lower_standardising(stem)
+        analog = stem.analog_steps
         layers = [stem.analog] * analog + [stem.spikes] * (self.steps - analog)
         self.lower_stateless(name, [layer for layer in layers if layer is not None])
 

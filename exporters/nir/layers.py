@@ -13,6 +13,7 @@ from ..graph.ir import (
     ChannelScale,
     Flatten,
     Graph,
+    Lstm,
     Neuron,
     Node,
     Pool,
@@ -106,7 +107,9 @@ def refuse_unwritten(graph: Graph) -> None:
                 why="its forms unroll a network without recurrence",
                 remedy="use --format onnx",
             )
-        if isinstance(node, Attention):
+        if isinstance(node, Lstm):
+            what, remedy = "multiplies its gates and its cell", "use --format onnx"
+        elif isinstance(node, Attention):
             what, remedy = "multiplies queries, keys and values", "use --format onnx"
         elif isinstance(node, Product):
             what = "multiplies the spikes of two paths"

@@ -76,7 +76,7 @@ def _sequence(
     logits = all_steps(b, graph, code)
     outputs = _outputs(b, graph, logits)
     text = (
-        f"A spiking network over {graph.steps} time steps. `logits` is the mean of "
+        f"{_kind(graph)} over {graph.steps} time steps. `logits` is the mean of "
         "`logits_per_step` over the steps; the largest is the predicted class. "
     )
     return {"model": _graph(b, "asnn", text + _about_input(graph, input), [info], outputs)}
@@ -167,12 +167,14 @@ def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
         b.op("Identity", [after[state.name]], f"{state.name}_after")
         outputs.append(value(f"{state.name}_after", shape))
     text = (
-        f"One time step of a spiking network, t = 0 .. {graph.steps - 1}: `x` is that step of the "
-        "code, `v_*` are the membranes before it and `v_*_after` those after it. The output so far "
-        "is the mean of the logits of the steps run."
+        f"One time step of {_kind(graph).lower()}, t = 0 .. {graph.steps - 1}: "
+        "`x` is that step of the code, `v_*` are the membranes before it and `v_*_after` those "
+        "after it. The output so far is the mean of the logits of the steps run."
     )
     if any(state.name.startswith("s_") for state in states):
         text += " `s_*` are the spikes of the step before, which recurrent weights read."
+    if any(state.name.startswith("h_") for state in states):
+        text += " `h_*` and `c_*` are outputs and cells of LSTM layers."
     return _graph(b, "asnn_step", text, inputs, outputs)
 
 
@@ -222,7 +224,7 @@ def _scan(
         value("logits_per_step", ["steps", BATCH, graph.classes]),
     ]
     text = (
-        f"A spiking network over 1 to {graph.steps} time steps"
+        f"{_kind(graph)} over 1 to {graph.steps} time steps"
         + (", `count` of them. " if input == "image" else ", as many as `steps` has. ")
         + "Experimental. "
     )
@@ -237,6 +239,10 @@ def _graph(
     outputs: list[onnx.ValueInfoProto],
 ) -> onnx.GraphProto:
     return helper.make_graph(b.nodes, name, inputs, outputs, b.initializers, doc_string=text)
+
+
+def _kind(graph: Graph) -> str:
+    return "A spiking network" if graph.neurons else "A network"
 
 
 def _about_input(graph: Graph, input: Input) -> str:

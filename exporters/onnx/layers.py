@@ -21,6 +21,7 @@ from ..graph.ir import (
     Flatten,
     Graph,
     Linear,
+    Lstm,
     Neuron,
     Node,
     Pool,
@@ -29,6 +30,7 @@ from ..graph.ir import (
 )
 from .builder import Builder
 from .joins import attention, joined
+from .lstm import lstm_at_step, lstm_over_time
 from .neurons import neuron_at_step, neuron_over_time
 from .states import states_of_node
 
@@ -61,16 +63,25 @@ def one_step(
     values, after = {INPUT: x}, {}
     for node in graph.nodes:
         inputs = [values[name] for name in node.inputs]
-        if isinstance(node, Neuron):
-            before = [states[state.name] for state in states_of_node(graph, node)]
-            rank = len(graph.shapes[node.name])
-            spikes, *changed = neuron_at_step(b, node, inputs[0], before, step, rank)
-            names = [state.name for state in states_of_node(graph, node)]
-            after |= dict(zip(names, changed, strict=True))
-            values[node.name] = spikes
+        names = [state.name for state in states_of_node(graph, node)]
+        if names:
+            before = [states[name] for name in names]
+            found = _with_states(b, graph, node, inputs[0], before, step)
+            values[node.name] = found[0]
+            after |= dict(zip(names, found[1:], strict=True))
         else:
             values[node.name] = _at_step(b, graph, node, inputs, step)
     return values[graph.output], after
+
+
+def _with_states(
+    b: Builder, graph: Graph, node: Node, x: str, before: list[str], step: str
+) -> list[str]:
+    """Add one step of a layer with states; return its value, then the states after the step."""
+    if isinstance(node, Lstm):
+        return lstm_at_step(b, node, x, before)
+    assert isinstance(node, Neuron)
+    return neuron_at_step(b, node, x, before, step, len(graph.shapes[node.name]))
 
 
 def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: int) -> str:
@@ -80,6 +91,8 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
     match node:
         case Neuron():
             return neuron_over_time(b, node, x, len(shape), steps, repeated)
+        case Lstm():
+            return lstm_over_time(b, node, x, steps, repeated)
         case Conv() | Linear():
             if repeated and steps > 1:
                 times = b.integers(steps, *[1] * (len(before) + 1))

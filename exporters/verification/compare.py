@@ -240,11 +240,11 @@ class OnnxSequence:
         self.parity.seconds = self._session.seconds
         layers = self._traced.run(inputs)
         # Values inside a Scan cannot become outputs.
-        has_spikes = any(node.name in layers for node in self.parity.graph.neurons)
+        has_layers = any(node.name in layers for node in self.parity.graph.nodes)
         differ = None
         if CODE in layers:
             differ = recoded(self._source, images, code, layers[CODE], self.parity)
-        self.parity.add(trace, logits, layers if has_spikes else None, recoded=differ)
+        self.parity.add(trace, logits, layers if has_layers else None, recoded=differ)
 
 
 class OnnxStream:

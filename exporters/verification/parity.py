@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.interpreter import Trace
-from ..graph.ir import Affine, Array, ChannelScale, Graph, Neuron, Readout
+from ..graph.ir import Affine, Array, ChannelScale, Graph, Lstm, Neuron, Readout
 
 TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values above 1
 MAX_EXPLAINED = 0.05  # share of samples with flips at the threshold; two are always allowed
@@ -109,7 +109,7 @@ class Parity:
                 return
             if isinstance(node, Neuron):
                 self._compare_spikes(node, trace, found, excused)
-            elif isinstance(node, Affine | ChannelScale | Readout):
+            elif isinstance(node, Affine | ChannelScale | Lstm | Readout):
                 self._compare_values(node.name, value, found, excused)
         flipped = excused < len(trace.logits)
         difference = np.abs(mean_logits - expected).max(1)

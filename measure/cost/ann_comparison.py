@@ -30,7 +30,7 @@ def energy_beside_ann(
     """
     assert result.counts is not None
     trained = None
-    if ann is not None:
+    if ann is not None and why_no_ann(model) is None:
         assert ann.counts is not None
         trained = {"accuracy": ann.accuracy, **energy_report(ann.counts, table)}
     return {

@@ -24,7 +24,7 @@ class LayerCount:
 
     Attributes:
         name: of the layer.
-        kind: `conv`, `linear`, `pool`, `attention`, `join` or `recurrent`.
+        kind: `conv`, `linear`, `pool`, `attention`, `join`, `recurrent` or `lstm`.
         operation: `ac` if it adds weights or values, `mac` if it adds products.
         spikes: whether its input is spikes.
         effective: operations with nonzero input and nonzero weight.
@@ -91,7 +91,7 @@ class LayerCounter:
     @property
     def has_synapses(self) -> bool:
         """Whether its operations read weights."""
-        return self.info.kind in ("conv", "linear", "recurrent")
+        return self.info.kind in ("conv", "linear", "recurrent", "lstm")
 
     def attach(self) -> Callable[[], None]:
         """Observe the layer's input; return the function that detaches the observer."""
@@ -228,6 +228,23 @@ class RecurrentCounter(LayerCounter):
         steps = self._advance(len(x))
         if steps is not None and len(x) > 1 and x.numel():
             self._count_rows(x[:-1].flatten(0, 1), slice(steps.start + 1, steps.stop))
+
+
+class LstmCounter(LayerCounter):
+    """Counts the products of an LSTM: W x_t and U h_{t-1}, with h_{-1} = 0, at each step."""
+
+    def attach(self) -> Callable[[], None]:
+        """Observe input and output of the layer; return the function that detaches the observer."""
+        return self.info.layer.register_forward_hook(self._count_both).remove
+
+    def _count_both(self, layer: nn.Module, x: tuple[Tensor, ...], h: Tensor) -> None:
+        if h.dim() != 3 or h.shape[1] != self.batch.shape[2]:
+            self.uncountable = True
+            return
+        steps = self._advance(len(h))
+        if steps is not None and h.numel():
+            before = torch.cat([torch.zeros_like(h[:1]), h[:-1]])
+            self._count_rows(torch.cat([x[0], before], 2).flatten(0, 1), steps)
 
 
 class NeuronCounter:

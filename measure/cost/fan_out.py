@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from ...kernels.memory import buffers
+from ...models.layers.lstm import Lstm
 from ...models.layers.recurrent import Recurrent
 
 MAX_EXACT = 2**24  # integers up to here are exact in float32
@@ -22,8 +23,8 @@ class FanOut:
     is one matrix product, split into parts so small that float32 is exact.
 
     Args:
-        layer: convolution, linear layer, recurrent weights or mean pool; any other layer has a
-            fan-out of 1.
+        layer: convolution, linear layer, recurrent weights, LSTM or mean pool; any other layer has
+            a fan-out of 1.
         shape: of one sample, (C, H, W) or (F).
 
     Attributes:
@@ -74,7 +75,7 @@ def _flat(x: Tensor) -> Tensor:
 
 def _fan_out(layer: nn.Module, shape: tuple[int, ...], *, dense: bool) -> Tensor:
     """Return the fan-out of each input, float32 (exact integers)."""
-    if isinstance(layer, nn.Linear | Recurrent):
+    if isinstance(layer, nn.Linear | Recurrent | Lstm):
         return _links(layer.weight, dense=dense).sum(0)
     if not isinstance(layer, nn.Conv2d | nn.AvgPool2d):
         return torch.ones(shape)

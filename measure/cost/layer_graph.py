@@ -8,6 +8,7 @@ from typing import Literal
 from torch import nn
 
 from ...models.layers.attention import SelfAttention
+from ...models.layers.lstm import Lstm, Standardised
 from ...models.layers.norm import TimeNorm
 from ...models.layers.recurrent import Recurrent
 from ...models.layers.residual import Residual
@@ -16,7 +17,7 @@ from ...models.layers.stem import Stem
 from ...models.layers.time import OverTime
 from ...models.readouts import Readout
 
-Kind = Literal["conv", "linear", "pool", "attention", "join", "recurrent", "neuron"]
+Kind = Literal["conv", "linear", "pool", "attention", "join", "recurrent", "lstm", "neuron"]
 
 
 @dataclass(frozen=True)
@@ -93,13 +94,16 @@ class LayerGraph:
                 kind = "conv" if isinstance(part, nn.Conv2d) else "linear"
                 self._add(LayerInfo(name, kind, part, spikes))
                 return False
+            case Lstm():
+                self._add(LayerInfo(name, "lstm", part))
+                return False
             case nn.AvgPool2d():
                 self._add(LayerInfo(name, "pool", part, spikes))
                 return False
             case nn.MaxPool2d() | nn.Flatten() | nn.Identity() | nn.Dropout():
                 return spikes
-            case TimeNorm() | nn.BatchNorm1d() | nn.BatchNorm2d():
-                return False  # scales and shifts the neuron's input
+            case TimeNorm() | nn.BatchNorm1d() | nn.BatchNorm2d() | Standardised():
+                return False  # scales and shifts the input of the next layer
         if any(True for _ in part.parameters(recurse=False)):
             self.unknown.append(name)
         for key, child in part.named_children():

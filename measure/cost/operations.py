@@ -14,6 +14,7 @@ from .counters import (
     AttentionCounter,
     LayerCount,
     LayerCounter,
+    LstmCounter,
     NeuronCount,
     NeuronCounter,
     RecurrentCounter,
@@ -52,11 +53,11 @@ class Counts:
         """Number of time steps T."""
         return len(self.ac)
 
-    def activation_sparsity(self) -> float:
-        """Return the share of neuron outputs that are 0."""
+    def activation_sparsity(self) -> float | None:
+        """Return the share of neuron outputs that are 0; None without neurons."""
         outputs = sum(layer.neurons for layer in self.neurons) * self.samples * self.steps
         active = sum(float(layer.active.sum()) for layer in self.neurons)
-        return 1 - active / outputs if outputs else 0.0
+        return 1 - active / outputs if outputs else None
 
     def connection_sparsity(self) -> float:
         """Return the share of weights that are 0."""
@@ -75,7 +76,8 @@ class Operations:
     The operation is an accumulate (`ac`) if the input is spikes, a multiply-accumulate (`mac`) if
     it is values. `dense` counts all inputs and weights. Mean pools accumulate; a residual sum
     accumulates its shortcut; attention of spikes accumulates Kᵀ V and then Q (Kᵀ V). Recurrent
-    weights accumulate the spikes of the step before, from the second step on. Biases,
+    weights accumulate the spikes of the step before, from the second step on. An LSTM multiplies
+    inputs and states by weights, 4 F (I + F) at each step; its gates are not counted. Biases,
     max-pools and gates of spikes are not counted. The first layer is counted once, at step 1, if
     the code is static.
 
@@ -174,5 +176,5 @@ class Operations:
 def _counter(info: LayerInfo) -> LayerCounter | NeuronCounter:
     if info.kind == "neuron":
         return NeuronCounter(info)
-    others = {"attention": AttentionCounter, "recurrent": RecurrentCounter}
+    others = {"attention": AttentionCounter, "recurrent": RecurrentCounter, "lstm": LstmCounter}
     return others.get(info.kind, LayerCounter)(info)

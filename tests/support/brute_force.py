@@ -40,7 +40,12 @@ def conv_operations(x, layer, *, dense=False):
 
 def linear_operations(x, layer, *, dense=False):
     """Count products of a vector `[F]` with a linear layer."""
-    values, weight = x.tolist(), layer.weight.tolist()
+    return products(x, layer.weight, dense=dense)
+
+
+def products(x, weight, *, dense=False):
+    """Count products of a vector `[F]` with weights `[out, F]`."""
+    values, weight = x.tolist(), weight.tolist()
     return sum(
         1
         for i in range(len(values))

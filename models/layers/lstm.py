@@ -1,0 +1,75 @@
+"""Long short-term memory over time-major tensors: values, not spikes."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Lstm(nn.LSTM):
+    """One layer of long short-term memory: `[T, B, I] -> [T, B, F]`, from rest.
+
+        i_t, f_t, g_t, o_t = W x_t + b + U h_{t-1} + b',   h_{-1} = c_{-1} = 0
+        c_t = σ(f_t) c_{t-1} + σ(i_t) tanh(g_t)
+        h_t = σ(o_t) tanh(c_t)
+
+    It is `torch.nn.LSTM` of one layer without its states.
+
+    Args:
+        inputs: I.
+        features: F.
+
+    Attributes:
+        without_ann: why a network with this layer has no ANN counterpart.
+
+    Source: Hochreiter and Schmidhuber, 1997, with the forget gate of Gers et al., 2000.
+    """
+
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor
+    bias_hh_l0: Tensor
+    without_ann = "an LSTM has no neurons that ReLU could replace"
+
+    def __init__(self, inputs: int, features: int) -> None:
+        super().__init__(inputs, features)
+
+    @property
+    def weight(self) -> Tensor:
+        """W and U side by side, `[4F, I + F]`: the weights of x_t and h_{t-1}, gate by gate."""
+        return torch.cat([self.weight_ih_l0, self.weight_hh_l0], 1)
+
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
+        """Return h_t of each step."""
+        if x.numel() == 0:  # torch refuses it
+            return x.new_zeros(*x.shape[:2], self.hidden_size)
+        return super().forward(x)[0]
+
+
+class Standardised(nn.Module):
+    """Encoded samples as features, analog steps standardised: `[T, B, ...] -> [T, B, F]`.
+
+        y_t = (x_t - mean) / std        analog steps; the others stay
+
+    It stands before a layer with the same weights for all steps, where a `Stem` has two sets.
+
+    Args:
+        analog_steps: the number of leading analog steps.
+        mean, std: of each channel or feature.
+        rank: axes of one step, 3 of (C, H, W), 1 of (F,).
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, analog_steps: int, *, mean: list[float], std: list[float], rank: int
+    ) -> None:
+        super().__init__()
+        self.analog_steps = analog_steps
+        self.register_buffer("mean", torch.tensor(mean).view(-1, *[1] * (rank - 1)))
+        self.register_buffer("std", torch.tensor(std).view(-1, *[1] * (rank - 1)))
+
+    def forward(self, code: Tensor) -> Tensor:
+        head, tail = code[: self.analog_steps], code[self.analog_steps :]
+        return torch.cat([(head - self.mean) / self.std, tail]).flatten(2)
