@@ -8,5 +8,11 @@ neuron_registry = Registry(
         "adaptive": "models.neurons.leaky:AdaptiveLeaky",
         "fixed": "models.neurons.leaky:FixedLeaky",
         "relu": "models.neurons.relu:Relu",
+        "snntorch.Leaky": "models.neurons.snntorch:Leaky",
+        "snntorch.Synaptic": "models.neurons.snntorch:Synaptic",
+        "snntorch.Alpha": "models.neurons.snntorch:Alpha",
+        "snntorch.Lapicque": "models.neurons.snntorch:Lapicque",
+        "snntorch.RLeaky": "models.neurons.snntorch:RLeaky",
+        "snntorch.RSynaptic": "models.neurons.snntorch:RSynaptic",
     },
 )

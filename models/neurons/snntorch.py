@@ -1,0 +1,348 @@
+"""The neurons of snnTorch, over all time steps, by name: `model.neuron = "snntorch.Leaky"`.
+
+They compute what snnTorch computes; only the surrogate gradient is ours, because snnTorch's are
+closures that cannot be copied to another process. A neuron keeps no state between two calls, and
+snnTorch's list of all instances does not keep it alive.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ...core.errors import ConfigError
+from ...kernels.rules import SURROGATES
+from ...kernels.rules import ResetName as Reset
+from ...kernels.rules import SurrogateName as Surrogate
+from .surrogates import spike
+
+
+class SnnTorchNeuron(nn.Module):
+    """A neuron of snnTorch: `[T, B, C, ...]` to spikes of the same shape, from rest.
+
+    Args:
+        surrogate: of the spike.
+        surrogate_alpha: its steepness; the default of the surrogate if None.
+        options: of the class in snnTorch.
+
+    Raises:
+        ConfigError: snnTorch refuses an option.
+    """
+
+    class_name: ClassVar[str]
+    states: ClassVar[int]
+    """The tensors that a step takes and returns beside the spikes."""
+
+    def __init__(self, surrogate: Surrogate, surrogate_alpha: float | None, **options: Any) -> None:
+        super().__init__()
+        import snntorch
+        from snntorch._neurons.neurons import SpikingNeuron
+
+        if surrogate not in SURROGATES:
+            raise ConfigError(
+                f"unknown surrogate {surrogate!r}", why=f"choose from {', '.join(SURROGATES)}"
+            )
+        for key in ("alpha", "beta"):
+            if not 0 <= options.get(key, 0) <= 1:
+                raise ConfigError(f"{key} is {options[key]}", why="a decay is from 0 to 1")
+        if not options.get("threshold", 1) > 0:
+            raise ConfigError(f"threshold must be above 0, not {options['threshold']}")
+        gradient = partial(spike, surrogate=surrogate, alpha=surrogate_alpha)
+        try:
+            # snnTorch reads the values of its tensors, which a network without memory has not.
+            with torch.device("cpu"):
+                self.neuron = getattr(snntorch, self.class_name)(spike_grad=gradient, **options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"snntorch.{self.class_name} refuses its options: {error}") from error
+        instances = SpikingNeuron.instances
+        instances[:] = [each for each in instances if each is not self.neuron]
+
+    def forward(self, x: Tensor) -> Tensor:
+        values = x if x.dtype == torch.float64 else x.float()
+        spikes: list[Tensor] = []
+        try:
+            state = [torch.zeros_like(values[0])] * self.states if len(values) else []
+            for x_t in values.unbind(0):
+                s, *state = self.neuron(x_t, *state)
+                spikes.append(s)
+        finally:
+            # The module would keep the last state, and with it the graph of all steps.
+            self.neuron._init_mem()
+            self.neuron.reset = None
+        return (torch.stack(spikes) if spikes else torch.empty_like(values)).to(x.dtype)
+
+    def extra_repr(self) -> str:
+        return f"snntorch.{self.class_name}"
+
+
+class Leaky(SnnTorchNeuron):
+    """`snntorch.Leaky`: mem_t = β mem_{t-1} + x_t - θ reset_{t-1}.
+
+    Args:
+        steps, channels: ignored; every neuron is built with them.
+        beta: β, from 0 to 1.
+        threshold: θ.
+        learn_beta, learn_threshold: make them parameters.
+        reset_mechanism: `subtract`, `zero` or `none`.
+        reset_delay: reset in the step after the spike.
+        surrogate, surrogate_alpha: of the spike, see `SnnTorchNeuron`.
+    """
+
+    class_name = "Leaky"
+    states = 1
+
+    def __init__(
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        beta: float = 0.9,
+        threshold: float = 1.0,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: Reset = "subtract",
+        reset_delay: bool = True,
+        surrogate: Surrogate = "atan",
+        surrogate_alpha: float | None = None,
+    ) -> None:
+        super().__init__(
+            surrogate,
+            surrogate_alpha,
+            beta=beta,
+            threshold=threshold,
+            learn_beta=learn_beta,
+            learn_threshold=learn_threshold,
+            reset_mechanism=reset_mechanism,
+            reset_delay=reset_delay,
+        )
+
+
+class Synaptic(SnnTorchNeuron):
+    """`snntorch.Synaptic`: syn_t = α syn_{t-1} + x_t, mem_t = β mem_{t-1} + syn_t - θ reset_{t-1}.
+
+    Args:
+        steps, channels: ignored.
+        alpha, beta: decays of the synaptic current and of the membrane, from 0 to 1.
+        learn_alpha: make α a parameter.
+        threshold, learn_beta, learn_threshold, reset_mechanism, reset_delay, surrogate,
+        surrogate_alpha: as of `Leaky`.
+    """
+
+    class_name = "Synaptic"
+    states = 2
+
+    def __init__(
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        alpha: float = 0.8,
+        beta: float = 0.9,
+        threshold: float = 1.0,
+        learn_alpha: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: Reset = "subtract",
+        reset_delay: bool = True,
+        surrogate: Surrogate = "atan",
+        surrogate_alpha: float | None = None,
+    ) -> None:
+        super().__init__(
+            surrogate,
+            surrogate_alpha,
+            alpha=alpha,
+            beta=beta,
+            threshold=threshold,
+            learn_alpha=learn_alpha,
+            learn_beta=learn_beta,
+            learn_threshold=learn_threshold,
+            reset_mechanism=reset_mechanism,
+            reset_delay=reset_delay,
+        )
+
+
+class Alpha(SnnTorchNeuron):
+    """`snntorch.Alpha`: the membrane follows an alpha function of each input.
+
+    Args:
+        steps, channels: ignored.
+        alpha, beta: decays of the excitatory and the inhibitory current; α > β.
+        threshold, learn_alpha, learn_beta, learn_threshold, surrogate, surrogate_alpha: as of
+            `Synaptic`.
+        reset_mechanism: `zero`, `subtract` or `none`.
+    """
+
+    class_name = "Alpha"
+    states = 3
+
+    def __init__(
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        alpha: float = 0.9,
+        beta: float = 0.8,
+        threshold: float = 1.0,
+        learn_alpha: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: Reset = "zero",
+        surrogate: Surrogate = "atan",
+        surrogate_alpha: float | None = None,
+    ) -> None:
+        super().__init__(
+            surrogate,
+            surrogate_alpha,
+            alpha=alpha,
+            beta=beta,
+            threshold=threshold,
+            learn_alpha=learn_alpha,
+            learn_beta=learn_beta,
+            learn_threshold=learn_threshold,
+            reset_mechanism=reset_mechanism,
+        )
+
+
+class Lapicque(SnnTorchNeuron):
+    """`snntorch.Lapicque`: a membrane of resistance R and capacitance C in time steps.
+
+    Args:
+        steps, channels: ignored.
+        beta: the decay, from 0 to 1; of it snnTorch derives R and C.
+        time_step: its length.
+        threshold, learn_beta, learn_threshold, reset_mechanism, surrogate, surrogate_alpha: as of
+            `Leaky`.
+    """
+
+    class_name = "Lapicque"
+    states = 1
+
+    def __init__(
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        beta: float = 0.9,
+        time_step: float = 1.0,
+        threshold: float = 1.0,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        reset_mechanism: Reset = "subtract",
+        surrogate: Surrogate = "atan",
+        surrogate_alpha: float | None = None,
+    ) -> None:
+        super().__init__(
+            surrogate,
+            surrogate_alpha,
+            beta=beta,
+            time_step=time_step,
+            threshold=threshold,
+            learn_beta=learn_beta,
+            learn_threshold=learn_threshold,
+            reset_mechanism=reset_mechanism,
+        )
+
+
+class RLeaky(SnnTorchNeuron):
+    """`snntorch.RLeaky`: `Leaky` whose input includes its own spikes of the step before.
+
+    Args:
+        steps: ignored.
+        channels: F, for all-to-all connections between the features of `[T, B, F]`.
+        all_to_all: connect every neuron with every other; otherwise each with itself, by V.
+        V: that weight.
+        learn_recurrent: learn the weights.
+        beta, threshold, learn_beta, learn_threshold, reset_mechanism, surrogate, surrogate_alpha:
+            as of `Leaky`.
+
+    Raises:
+        ConfigError: `all_to_all` without a number of channels.
+    """
+
+    class_name = "RLeaky"
+    states = 2
+
+    def __init__(
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        beta: float = 0.9,
+        V: float = 1.0,
+        all_to_all: bool = False,
+        threshold: float = 1.0,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        learn_recurrent: bool = True,
+        reset_mechanism: Reset = "subtract",
+        surrogate: Surrogate = "atan",
+        surrogate_alpha: float | None = None,
+    ) -> None:
+        super().__init__(
+            surrogate,
+            surrogate_alpha,
+            **_connections(all_to_all, channels, V),
+            beta=beta,
+            threshold=threshold,
+            learn_beta=learn_beta,
+            learn_threshold=learn_threshold,
+            learn_recurrent=learn_recurrent,
+            reset_mechanism=reset_mechanism,
+        )
+
+
+class RSynaptic(SnnTorchNeuron):
+    """`snntorch.RSynaptic`: `Synaptic` whose input includes its own spikes of the step before.
+
+    Args:
+        steps: ignored.
+        channels, all_to_all, V, learn_recurrent: as of `RLeaky`.
+        alpha, beta, threshold, learn_alpha, learn_beta, learn_threshold, reset_mechanism,
+        surrogate, surrogate_alpha: as of `Synaptic`.
+    """
+
+    class_name = "RSynaptic"
+    states = 3
+
+    def __init__(
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        alpha: float = 0.8,
+        beta: float = 0.9,
+        V: float = 1.0,
+        all_to_all: bool = False,
+        threshold: float = 1.0,
+        learn_alpha: bool = False,
+        learn_beta: bool = False,
+        learn_threshold: bool = False,
+        learn_recurrent: bool = True,
+        reset_mechanism: Reset = "subtract",
+        surrogate: Surrogate = "atan",
+        surrogate_alpha: float | None = None,
+    ) -> None:
+        super().__init__(
+            surrogate,
+            surrogate_alpha,
+            **_connections(all_to_all, channels, V),
+            alpha=alpha,
+            beta=beta,
+            threshold=threshold,
+            learn_alpha=learn_alpha,
+            learn_beta=learn_beta,
+            learn_threshold=learn_threshold,
+            learn_recurrent=learn_recurrent,
+            reset_mechanism=reset_mechanism,
+        )
+
+
+def _connections(all_to_all: bool, channels: int | None, weight: float) -> dict[str, Any]:
+    if not all_to_all:
+        return {"all_to_all": False, "V": weight}
+    if channels is None:
+        raise ConfigError("all_to_all needs the number of channels")
+    return {"all_to_all": True, "linear_features": channels}
