@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coding
+from .base import Coding, Moments
 from .samples import EventBatch, SampleSpec
 
 Polarity = Literal["two", "signed", "off"]
@@ -75,6 +75,12 @@ class EventCoding(Coding):
         if channels == 2:
             index = ((events.sample * 2 + events.p) * height + y) * width + x
         return index, (events.size, channels, height, width)
+
+    def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
+        raise ConfigError(
+            f"the code {self.name!r} cannot be decoded",
+            why="a frame does not keep the time of each of its events",
+        )
 
     def signs(self, events: EventBatch) -> Tensor | None:
         """Return the value of each event, -1 or 1; None if all are 1."""

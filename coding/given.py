@@ -88,5 +88,8 @@ class Given(Coding):
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
         if self.fit != "exact":
-            raise ConfigError(f"a series of fit {self.fit!r} cannot be decoded")
+            raise ConfigError(
+                f"a series of fit {self.fit!r} cannot be decoded",
+                why="the code does not keep all its steps",
+            )
         return code.transpose(0, 1)

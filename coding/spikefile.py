@@ -1,11 +1,15 @@
 """Spike files, the output of `asnn encode`: a NumPy archive that any tool can open.
 
 Arrays of the file:
-    spikes  uint8, the spike steps `[Ts, B, ...]` as packed bits (numpy.packbits of the flat array)
-    shape   int64, the shape of the full code `[T, B, ...]`
-    analog  float32 `[Ta, B, ...]`, the analog steps, if the code has any
-    labels  int64 `[B]`, if known
-    meta    JSON: format, code, options, steps, analog_steps, thresholds, version, source
+    spikes       uint8, the spike steps `[Ts, B, ...]` as packed bits (numpy.packbits of the flat
+                 array)
+    shape        int64, the shape of the full code `[T, B, ...]`
+    analog       float32 `[Ta, B, ...]`, the analog steps, if the code has any
+    labels       int64 `[B]`, the class of each sample, if known
+    step_labels  int64 `[B, T]`, the class of each step, -1 for none, if known
+    values       float32 `[B, ...]`, real values to predict, if known
+    meta         JSON: format, code, options, steps, analog_steps, thresholds, version, source; the
+                 kind and shape of the samples, and the names of the axes
 """
 
 from __future__ import annotations
@@ -34,12 +38,30 @@ class SpikeFile:
     Attributes:
         code: `[T, B, ...]`; uint8 if all steps are spikes, float32 if some are analog.
         meta: code, options and steps.
-        labels: `[B]`, or None.
+        labels: classes `[B]`, or None.
+        step_labels: classes of steps `[B, T]`, -1 for none, or None.
+        values: real values `[B, ...]`, or None.
     """
 
     code: np.ndarray
     meta: dict[str, Any] = field(default_factory=dict)
     labels: np.ndarray | None = None
+    step_labels: np.ndarray | None = None
+    values: np.ndarray | None = None
+
+    def set_targets(self, targets: np.ndarray | None) -> None:
+        """Set the array that holds such targets: classes, classes of steps, or real values."""
+        if targets is None:
+            return
+        if targets.dtype.kind == "f":
+            self.values = targets
+        elif targets.ndim == 1:
+            self.labels = targets
+        else:
+            self.step_labels = targets
+
+
+TARGETS = {"labels": np.int64, "step_labels": np.int64, "values": np.float32}
 
 
 def save_spikes(target: BinaryIO, file: SpikeFile) -> None:
@@ -65,8 +87,10 @@ def save_spikes(target: BinaryIO, file: SpikeFile) -> None:
     }
     if analog_steps:
         arrays["analog"] = file.code[:stored].astype(np.float32)
-    if file.labels is not None:
-        arrays["labels"] = np.asarray(file.labels, dtype=np.int64)
+    for name, dtype in TARGETS.items():
+        targets = getattr(file, name)
+        if targets is not None:
+            arrays[name] = np.asarray(targets, dtype=dtype)
     np.savez(target, **arrays)
 
 
@@ -96,13 +120,15 @@ def load_spikes(source: Path | str | bytes) -> SpikeFile:
         if analog_steps:
             analog = np.broadcast_to(arrays["analog"], (analog_steps, *shape[1:]))
             code = np.concatenate([analog, code.astype(np.float32)])
-        labels = arrays.get("labels")
-        if labels is not None and labels.shape != shape[1:2]:
-            raise ValueError(f"{labels.size} labels for {shape[1]} images")
+        targets = {name: arrays[name] for name in TARGETS if name in arrays}
+        for name, array in targets.items():
+            expected = {"labels": shape[1:2], "step_labels": (*shape[1:2], shape[0])}.get(name)
+            if array.shape[:1] != shape[1:2] or expected not in (None, array.shape):
+                raise ValueError(f"{name} {list(array.shape)} for the code {list(shape)}")
     except ARCHIVE_ERRORS as error:
         raise DataError(
             f"{name} is not a readable spike file",
             why=str(error),
             remedy="make it again with `asnn encode`",
         ) from error
-    return SpikeFile(code=code, meta=meta, labels=labels)
+    return SpikeFile(code, meta, **targets)

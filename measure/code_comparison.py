@@ -1,4 +1,4 @@
-"""One image in several codes."""
+"""One image, or one recording of events, in several codes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..coding import create_coding
+from ..coding import Coding, create_coding
+from ..coding.samples import EventBatch
 from .encoding import EncodedImage, code_of
+from .sample_encoding import EncodedSample
 
 
 def encode_with_each(
@@ -30,4 +32,22 @@ def encode_with_each(
     for name, own in options.items():
         torch.manual_seed(seed)
         encoded[name] = code_of(create_coding(name, steps=steps, **own), image)
+    return encoded
+
+
+def encode_recording_with_each(
+    recording: EventBatch, codes: Mapping[str, Coding], *, seed: int
+) -> dict[str, EncodedSample]:
+    """Return a recording encoded with several codes, by their names.
+
+    Args:
+        recording: a batch of one.
+        codes: bound to the recordings.
+        seed: random codes start from it, each of them.
+    """
+    encoded = {}
+    for name, code in codes.items():
+        torch.manual_seed(seed)
+        steps = code.encode(recording)[:, 0]  # type: ignore[arg-type]
+        encoded[name] = EncodedSample(code, recording, steps)
     return encoded

@@ -40,7 +40,7 @@ def inspect_file(
 
     asnn inspect model.nir
 
-    asnn inspect recording.aedat4
+    asnn inspect recording.raw
 
     asnn inspect export/onnx/model.onnx --json | jq .operators
     """

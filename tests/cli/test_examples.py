@@ -31,6 +31,7 @@ from asnn.cli.terminal.progress import Progress
 from asnn.learning import epoch
 from asnn.sweeps import pool
 from asnn.sweeps.member import train_member
+from tests.formats.events import encoders
 from tests.support.command_line import TINY
 from tests.support.idx import idx_bytes
 from tests.support.jq import write_jq
@@ -78,7 +79,7 @@ def test_every_command_has_an_example_of_its_own():
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
-    """The folder of the examples: runs, a sweep, data, a picture, recipes, exports."""
+    """The folder of the examples: runs, a sweep, data, a picture, recordings, recipes, exports."""
     folder = tmp_path_factory.mktemp("examples")
     random = np.random.default_rng(0)
     with pytest.MonkeyPatch.context() as patch:
@@ -97,6 +98,10 @@ def prepared(tmp_path_factory):
     shutil.copy(folder / "made/model.nir", folder)
     shutil.rmtree(folder / "made")
     Image.fromarray(random.integers(0, 256, (12, 10), dtype=np.uint8)).save(folder / "cat.png")
+    events = [(100 * i, i % 30, i % 20, i % 2) for i in range(200)]
+    (folder / "recording.raw").write_bytes(encoders.evt3(events))
+    parts = {"offsets": np.arange(0, 201, 20), "labels": np.arange(10) % 2}
+    (folder / "gestures.npz").write_bytes(encoders.npz(events, **parts))
     (folder / "my.toml").write_text('name = "mine"\n[data]\nname = "digits"\n')
     (folder / "nets.py").write_text(textwrap.dedent(NETS))
     for name in ("MNIST", "FashionMNIST"):

@@ -176,3 +176,42 @@ def test_other_files_are_refused(tmp_path):
     other = tmp_path / "other.npz"
     np.savez(other, x_train=np.zeros(3))
     assert "meta" in refused(other).why
+
+
+@pytest.mark.parametrize(
+    ("name", "targets"),
+    [
+        ("labels", np.array([3, 1])),
+        ("step_labels", np.array([[0, -1, 2], [1, 1, -1]])),
+        ("values", np.array([[0.5], [-2]], np.float32)),
+        ("values", np.array([0.5, -2], np.float32)),
+    ],
+)
+def test_targets_of_each_kind_are_restored(name, targets):
+    file = SpikeFile(sample().code, sample().meta)
+    file.set_targets(targets)
+    found = load_spikes(saved(file))
+    for each in ("labels", "step_labels", "values"):
+        if each == name:
+            np.testing.assert_array_equal(getattr(found, each), targets)
+        else:
+            assert getattr(found, each) is None
+    file = SpikeFile(sample().code, sample().meta, sample().labels)
+    file.set_targets(None)
+    assert load_spikes(saved(file)).labels.tolist() == [3, 1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"labels": np.zeros(3, int)},
+        {"labels": np.zeros((2, 1), int)},
+        {"step_labels": np.zeros((2, 3), int)},
+        {"step_labels": np.zeros(2, int)},
+        {"values": np.zeros((3, 2), "f4")},
+    ],
+)
+def test_targets_that_do_not_fit_are_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(DataError, match=f"{name} .* for the code"):
+        load_spikes(archive(**wrong))

@@ -12,6 +12,8 @@ from asnn.core import DataError
 from asnn.formats.kinds import detect_kind
 from asnn.inspection import inspect
 from tests.formats.events import encoders
+from tests.formats.events.conftest import sample as sample
+from tests.formats.events.test_samples import TRUTH
 from tests.support import format_files
 
 EVENTS = [(5, 3, 2, 1), (9, 0, 7, 0), (9, 30, 1, 1), (70_000, 12, 12, 1)]
@@ -191,3 +193,16 @@ def test_any_events(tmp_path_factory, events):
     path.write_bytes(encoders.dat(events))
     found, expected = inspect(path), figures_of(events)
     assert_figures(found, expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRUTH)
+def test_published_recordings(name, sample):
+    needs(Path(name).suffix)
+    found = inspect(sample(f"events/{name}"))
+    count, first, last, columns, rows, share, size = TRUTH[name]
+    assert (found["events"], found["first_us"], found["last_us"]) == (count, first, last)
+    assert (found["x"], found["y"]) == (list(columns), list(rows))
+    assert found["on_share"] == pytest.approx(share, abs=5e-5)
+    assert found["sensor"] == (None if size is None else list(size))
+    assert found["events_per_second"] == pytest.approx(count / (last - first) * 1e6)

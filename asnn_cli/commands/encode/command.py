@@ -1,17 +1,13 @@
-"""`asnn encode`: encode images into spikes."""
+"""`asnn encode`: encode images, recordings of events and series into time steps."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ...terminal import completion, console, options
-
-if TYPE_CHECKING:
-    from ....measure.encoding import EncodedImages
 
 
 def encode(
@@ -19,19 +15,23 @@ def encode(
         str | None,
         typer.Argument(
             metavar="INPUT|-",
-            help="A PNG, JPEG, .npy or .npz file, or - for stdin; none with --dataset.",
+            help="A PNG, JPEG, .npy or .npz file, a recording of events, or - for stdin; none with "
+            "--dataset.",
             show_default=False,
         ),
     ] = None,
     coding: Annotated[
         str | None,
         typer.Option(
-            help="Code, such as temporal or hybrid.",
-            show_default="hybrid",
+            help="Code, such as temporal or hybrid of images, frames of events, given of series.",
+            show_default="hybrid; frames; given",
             autocompletion=completion.codes,
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Number of time steps T.")] = 4,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Number of time steps T.", show_default="4; those of a series"),
+    ] = None,
     thresholds: Annotated[
         str | None, typer.Option(help="linear or quantile.", show_default="linear")
     ] = None,
@@ -69,11 +69,17 @@ def encode(
         ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Encode only the first N images.", show_default="all")
+        int | None, typer.Option(min=1, help="Encode only the first N samples.", show_default="all")
+    ] = None,
+    index: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Encode only the sample with this number, from 0.", show_default="all"
+        ),
     ] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of the data set's files.")] = None,
     path: Annotated[
-        Path | None, typer.Option(help="File or folder of the data sets npz and folder.")
+        Path | None, typer.Option(help="File or folder of a data set, such as npz or events-npz.")
     ] = None,
     output: Annotated[
         str | None,
@@ -93,8 +99,8 @@ def encode(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Draw the first image, its steps, the decoded image, its error and its spikes: "
-            "a .png, .svg or .pdf file.",
+            help="Draw the first image, its steps, the decoded image, its error and its spikes; or "
+            "the first recording and its frames; or the first series: a .png, .svg or .pdf file.",
             show_default="none; INPUT.codes.png with --compare",
         ),
     ] = None,
@@ -102,8 +108,8 @@ def encode(
         str | None,
         typer.Option(
             metavar="CODE,CODE...",
-            help="Draw the first image in several codes and compare them; write nothing else. "
-            "Each code gets the options that it knows.",
+            help="Draw the first image or recording in several codes and compare them; write "
+            "nothing else. Each code gets the options that it knows.",
             autocompletion=completion.list_of(completion.codes),
         ),
     ] = None,
@@ -112,7 +118,7 @@ def encode(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Encode images into spikes over T time steps.
+    """Encode images, recordings of events or series into spikes or values over T time steps.
 
     Examples:
 
@@ -123,20 +129,23 @@ def encode(
     cat cat.png | asnn encode - --coding latency --steps 16 > cat.npz
 
     asnn encode cat.png --compare direct,temporal,hybrid --steps 8
-    """
-    import torch
 
-    from ....coding import create_coding
-    from ....measure.encoding import encode_all
+    asnn encode recording.raw --coding voxel --steps 10 --plot frames.png
+
+    asnn encode --dataset events-npz --path gestures.npz --compare frames,voxel,time-surface
+    """
     from ....measure.figures.curves import figure_format
     from .compare import compare_codes
     from .input import Input
-    from .options import coding_changes, coding_options
+    from .one_code import encode_with_one
+    from .options import coding_changes
+    from .output import Output
 
     data_options = tuple(text for text in options or [] if text.startswith("data."))
-    images = Input(source, dataset, split, data_dir, path, data_options)
+    read = Input(source, dataset, split, data_dir, path, data_options)
     code_options = [text for text in options or [] if text not in data_options]
     changes = coding_changes(thresholds, variant, code_options)
+    _require_one_choice(limit, index)
     if plot is not None:
         figure_format(plot)
     if compare is not None:
@@ -149,37 +158,32 @@ def encode(
                 "--decode": decode or None,
             }
         )
-        found = compare_codes(compare, images, steps=steps, changes=changes, seed=seed, plot=plot)
-        if as_json:
-            console.print_json(found)
-        return
-    coding = coding or "hybrid"
-    form = form or ("npy" if (output or "").endswith(".npy") else "npz")
-    target = _target(source, f"{images.stem}.{coding}.{form}", output, as_json)
-    checked = coding_options(coding, steps, changes)
-    code = create_coding(coding, steps=steps, **checked)
-    batches, name = images.batches(limit)
-    torch.manual_seed(seed)
-    encoded = encode_all(code, batches, decode=decode)
-    meta = {
-        "coding": coding,
-        "steps": steps,
-        "options": checked,
-        "analog_steps": code.analog_steps,
-        "static": code.static,
-        "thresholds": _threshold_table(code),
-        "seed": seed,
-        "source": name,
-    }
-    if target is not None:
-        _write(target, form, encoded, meta)
-    if plot is not None:
-        _draw(plot, code, encoded)
-    figures = encoded.figures()
-    _show(figures, target, plot)
+        found = compare_codes(
+            compare, read, index=index, steps=steps, changes=changes, seed=seed, plot=plot
+        )
+    else:
+        found = encode_with_one(
+            coding,
+            read,
+            limit=limit,
+            index=index,
+            steps=steps,
+            changes=changes,
+            seed=seed,
+            decode=decode,
+            target=Output(source, output, form, as_json),
+            plot=plot,
+        )
     if as_json:
-        console.print_json(
-            {**meta, **figures, "output": target, "plot": str(plot) if plot else None}
+        console.print_json(found)
+
+
+def _require_one_choice(limit: int | None, index: int | None) -> None:
+    from ....core.errors import ConfigError
+
+    if limit is not None and index is not None:
+        raise ConfigError(
+            "--limit does not go with --index", why="--index encodes one sample, which it names"
         )
 
 
@@ -190,86 +194,5 @@ def _require_compare_alone(options: dict[str, Any]) -> None:
         if value is not None:
             raise ConfigError(
                 f"{option} does not go with --compare",
-                why="--compare draws one image in the codes that it names, and writes nothing else",
+                why="--compare draws one sample in the codes that it names, and no more",
             )
-
-
-def _target(source: str | None, default: str, output: str | None, as_json: bool) -> str | None:
-    """Return the output: the path of a file, `-` for stdout, or None for no output.
-
-    Raises:
-        ConfigError: it cannot be written there.
-    """
-    from ....core.errors import ConfigError
-
-    if output is None and source == "-":
-        if as_json:  # stdout is taken by the JSON object
-            return None
-        output = "-"
-    output = output or default
-    if output == "-" and as_json:
-        raise ConfigError("--json and -o - both want stdout", remedy="write the code to a file")
-    if output == "-" and sys.stdout is not None and sys.stdout.isatty():
-        raise ConfigError(
-            "the code is binary and stdout is a terminal", remedy="redirect it, or use -o FILE.npz"
-        )
-    form = Path(default).suffix
-    if form not in (".npz", ".npy"):
-        raise ConfigError(f"--format must be npz or npy, not {form[1:]!r}")
-    if output != "-" and Path(output).suffix != form:
-        raise ConfigError(
-            f"-o {output} does not end in {form}",
-            remedy="name the file .npz (packed bits) or .npy (dense array)",
-        )
-    return output
-
-
-def _threshold_table(code: Any) -> list[float] | None:
-    slots = getattr(code, "inner", code)
-    if not hasattr(slots, "thresholds"):
-        return None
-    return slots.thresholds.table().tolist()
-
-
-def _write(target: str, form: str, encoded: EncodedImages, meta: dict[str, Any]) -> None:
-    import io
-
-    import numpy as np
-
-    from ....coding import SpikeFile, save_spikes
-    from ....core.files import write_bytes
-
-    buffer = io.BytesIO()
-    if form == "npy":
-        np.save(buffer, encoded.code.numpy())
-    else:
-        labels = None if encoded.labels is None else encoded.labels.numpy()
-        save_spikes(buffer, SpikeFile(encoded.code.numpy(), meta, labels))
-    if target == "-":
-        console.emit(buffer.getvalue())
-    else:
-        write_bytes(Path(target), buffer.getvalue())
-
-
-def _draw(plot: Path, code: Any, encoded: EncodedImages) -> None:
-    from ....measure.encoding import code_of
-    from ....measure.figures.codes import draw_code
-
-    draw_code(plot, code_of(code, encoded.first[0], encoded.code[:, 0]))
-
-
-def _show(figures: dict[str, Any], target: str | None, plot: Path | None) -> None:
-    console.note(
-        f"{figures['images']} images to {figures['shape']}, "
-        f"{figures['spikes_per_image']:,.1f} spikes per image, "
-        f"{figures['spikes_per_pixel']:.3f} per value"
-    )
-    if "rmse" in figures:
-        psnr = "exact" if figures["psnr_db"] is None else f"PSNR {figures['psnr_db']:.2f} dB"
-        console.note(
-            f"decoded: RMSE {figures['rmse']:.4f}, "
-            f"greatest error {figures['greatest_error']:.4f}, {psnr}"
-        )
-    for file in (target, plot):
-        if file not in (None, "-"):
-            console.note(f"wrote {file}")

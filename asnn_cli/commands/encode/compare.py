@@ -1,4 +1,4 @@
-"""`asnn encode --compare`: one image in several codes."""
+"""`asnn encode --compare`: one image, or one recording of events, in several codes."""
 
 from __future__ import annotations
 
@@ -6,39 +6,74 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...terminal import console
+from .options import STEPS, bound_coding, shared_options
 
 if TYPE_CHECKING:
-    from .input import Input
+    from .input import Input, Samples
     from .options import Changes
+
+Options = dict[str, dict[str, Any]]
 
 
 def compare_codes(
-    listed: str, source: Input, *, steps: int, changes: Changes, seed: int, plot: Path | None
+    listed: str,
+    source: Input,
+    *,
+    index: int | None,
+    steps: int | None,
+    changes: Changes,
+    seed: int,
+    plot: Path | None,
 ) -> dict[str, Any]:
-    """Draw the first image in several codes, show a table, and return the JSON object.
+    """Draw one sample in several codes, show a table, and return the JSON object.
 
     Args:
         listed: names of codes, separated by commas.
-        source: where the image comes from.
+        source: where the sample comes from.
+        index: the number of the sample; the first by default.
         steps: number of time steps T of all codes.
         changes: options of codes; each code gets the options that it knows.
         seed: of random codes.
         plot: file of the picture; `INPUT.codes.png` for None.
 
     Raises:
-        ConfigError: a code or an option is unknown, or a code cannot have so many steps.
-        DataError: the image is missing or damaged.
+        ConfigError: a code or an option is unknown, a code cannot have so many steps or takes
+            other samples, or the samples are series.
+        DataError: the sample is missing or damaged.
         AsnnError: the picture cannot be written.
     """
+    from ....core.errors import ConfigError
+
+    steps = STEPS if steps is None else steps
+    options = shared_options(_names(listed), steps, changes)
+    samples = source.samples()
+    if samples.spec.kind == "series":
+        raise ConfigError(
+            "--compare does not take series",
+            why="a series has its own time steps, which one code, given, takes as they are",
+            remedy="draw it: asnn encode ... --coding given --plot FILE",
+        )
+    for name, own in options.items():
+        bound_coding(name, steps, own, samples.spec)  # refuses codes of other samples
+    chosen = samples.select(1, None) if index is None else samples.select(None, index)
+    which = "the first of " if index is None else f"number {index} of "
+    title = f"{which if len(samples) > 1 else ''}{samples.name} in {steps} steps"
+    plot = plot or Path(f"{source.stem}.codes.png")
+    compare = _compare_images if samples.spec.kind == "image" else _compare_recordings
+    found = compare(chosen, options, steps=steps, seed=seed, plot=plot, title=title)
+    console.note(f"wrote {plot}")
+    about = {"source": samples.name, "shape": list(samples.spec.shape), "steps": steps}
+    return {**about, "seed": seed, "codes": found, "plot": str(plot)}
+
+
+def _compare_images(
+    samples: Samples, options: Options, *, steps: int, seed: int, plot: Path, title: str
+) -> dict[str, Any]:
     from ....measure.code_comparison import encode_with_each
     from ....measure.figures.codes import draw_codes
-    from .options import shared_options
 
-    options = shared_options(_names(listed), steps, changes)
-    batches, name = source.batches(limit=2)
-    image, *others = next(iter(batches))[0]
+    image: Any = next(iter(samples.batches()))[0][0]  # type: ignore[index]
     codes = encode_with_each(image, options, steps=steps, seed=seed)
-    plot = plot or Path(f"{source.stem}.codes.png")
     draw_codes(plot, list(codes.values()))
     found = {
         code: {
@@ -48,11 +83,52 @@ def compare_codes(
         }
         for code, encoded in codes.items()
     }
-    which = "the first image of " if others else ""
-    _show(found, f"{which}{name} in {steps} steps")
-    console.note(f"wrote {plot}")
-    about = {"source": name, "shape": list(image.shape), "steps": steps, "seed": seed}
-    return {**about, "codes": found, "plot": str(plot)}
+    _show_images(found, title.replace("the first of", "the first image of"))
+    return found
+
+
+def _compare_recordings(
+    samples: Samples, options: Options, *, steps: int, seed: int, plot: Path, title: str
+) -> dict[str, Any]:
+    from ....measure.code_comparison import encode_recording_with_each
+    from ....measure.figures.recordings import draw_recording
+    from ....measure.sample_encoding import check_size
+
+    codes = {name: bound_coding(name, steps, own, samples.spec) for name, own in options.items()}
+    for code in codes.values():
+        check_size(code, samples.spec, len(codes))
+    recording: Any = next(iter(samples.batches()))[0]
+    encoded = encode_recording_with_each(recording, codes, seed=seed)
+    draw_recording(plot, encoded)
+    found = {
+        name: {
+            "options": options[name],
+            "analog_steps": one.coding.analog_steps,
+            "step_shape": list(one.steps.shape[1:]),
+            **one.figures(),
+        }
+        for name, one in encoded.items()
+    }
+    _show_recordings(found, title.replace("the first of", "the first recording of"))
+    return found
+
+
+def _show_recordings(found: dict[str, Any], title: str) -> None:
+    rows = []
+    for name, figures in found.items():
+        spikes = figures["spikes"]
+        rows.append(
+            [
+                name,
+                "x".join(map(str, figures["step_shape"])),
+                f"{figures['events']:,}",
+                console.UNKNOWN if spikes is None else f"{spikes:,.0f}",
+                f"{figures['sum']:,.2f}",
+                f"{figures['nonzero']:.2%}",
+            ]
+        )
+    heads = ["code", "step", "events", "spikes", "sum", "not 0"]
+    console.table(title, heads, rows)
 
 
 def _names(listed: str) -> list[str]:
@@ -68,7 +144,7 @@ def _names(listed: str) -> list[str]:
     return names
 
 
-def _show(found: dict[str, Any], title: str) -> None:
+def _show_images(found: dict[str, Any], title: str) -> None:
     rows = []
     for name, figures in found.items():
         first, rmse, psnr = (figures[key] for key in ("first_spike", "rmse", "psnr_db"))

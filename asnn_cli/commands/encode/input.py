@@ -1,21 +1,30 @@
-"""The input of `asnn encode`: a file, stdin, or a data set."""
+"""The input of `asnn encode`: a file, stdin, or a data set; images, events or series."""
 
 from __future__ import annotations
 
+import math
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .options import key_and_value
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ....coding.samples import Batch, SampleSpec
+    from ....datasets import Split
+
 BATCH_SIZE = 512
+EVENT_PIXELS = 2**22  # of the recordings of a batch: counting them takes several times as much
 SPLIT = "test"
 
 
 @dataclass(frozen=True)
 class Input:
-    """Where images come from: a file, stdin or a data set.
+    """Where samples come from: a file, stdin or a data set.
 
     Attributes:
         source: a file, or `-` for stdin; None with a data set.
@@ -51,34 +60,112 @@ class Input:
             return f"{self.dataset}-{self.split or SPLIT}"
         return "stdin" if self.source == "-" else Path(str(self.source)).stem
 
-    def batches(self, limit: int | None = None) -> tuple[Any, str]:
-        """Return batches of images `[B, C, H, W]` in [0, 1] with labels or None, and their name.
-
-        Args:
-            limit: only so many images.
+    def samples(self) -> Samples:
+        """Return the samples.
 
         Raises:
             ConfigError: the data set or one of its options is unknown.
             DataError: a file is missing or damaged.
         """
         if self.dataset is None:
-            from ....datasets.sources.images.single import read_images
-
             name = "stdin" if self.source == "-" else str(self.source)
-            found = read_images(_read(str(self.source)), name)
-            labels = found.labels[:limit] if found.labels is not None else None
-            return [(found.images[:limit], labels)], Path(name).name
-        from ....datasets import Batches, load_dataset
-        from ....datasets.splits import head
+            return _from_file(_read(str(self.source)), name)
+        from ....datasets import load_dataset
 
         split = self.split or SPLIT
         paths = {"dir": self.data_dir, "path": self.path}
         options: dict[str, Any] = {key: str(path) for key, path in paths.items() if path}
         options |= {key[1]: value for key, value in map(key_and_value, self.options)}
         data = load_dataset(self.dataset, **options)
-        chosen = head(data.split(split), limit)
-        batches = Batches(chosen, batch_size=BATCH_SIZE, full_scale=data.full_scale)
-        return ((x, targets.first) for x, targets in batches), f"{self.dataset}/{split}"
+        return Samples(
+            name=f"{self.dataset}/{split}",
+            spec=data.spec,
+            split=data.split(split),
+            full_scale=data.full_scale,
+            batch_size=_batch_size(data.spec),
+        )
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Images, recordings of events, or series, with targets if there are any.
+
+    Attributes:
+        name: of the file or the split.
+        spec: what samples they are.
+        split: the samples.
+        labelled: whether the targets of the split are known.
+        full_scale: the uint8 value of 1.0 in images.
+        batch_size: samples per batch.
+    """
+
+    name: str
+    spec: SampleSpec
+    split: Split
+    labelled: bool = True
+    full_scale: float = 255.0
+    batch_size: int = BATCH_SIZE
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def select(self, limit: int | None = None, index: int | None = None) -> Samples:
+        """Return the first `limit` samples, or the one at `index`, or all.
+
+        Raises:
+            ConfigError: there is no sample `index`.
+        """
+        import torch
+
+        from ....core.errors import ConfigError
+        from ....datasets.splits import head, take
+
+        if index is None:
+            return replace(self, split=head(self.split, limit))
+        if index >= len(self):
+            raise ConfigError(
+                f"--index is {index}", why=f"{self.name} has the samples 0 to {len(self) - 1}"
+            )
+        return replace(self, split=take(self.split, torch.tensor([index])))
+
+    def batches(self) -> Iterator[tuple[Batch, Tensor | None]]:
+        """Yield batches of samples, with targets or None."""
+        from ....datasets import Batches
+
+        size, scale = self.batch_size, self.full_scale
+        for x, targets in Batches(self.split, batch_size=size, full_scale=scale):
+            yield x, targets.first if self.labelled else None
+
+
+def _from_file(content: bytes, name: str) -> Samples:
+    import torch
+
+    from ....coding.samples import SampleSpec
+    from ....datasets import Split
+    from ....formats.events.detect import are_events
+
+    if are_events(name, content):
+        from ....datasets.sources.events.single import read_events
+
+        events = read_events(content, name)
+        inputs, spec, labels = events.events, events.spec, events.labels
+        batch_size = _batch_size(spec)
+    else:
+        from ....datasets.sources.images.single import read_images
+
+        images = read_images(content, name)
+        inputs, labels = images.images, images.labels
+        spec = SampleSpec("image", tuple(map(int, inputs.shape[1:])))
+        batch_size = len(inputs)
+    targets = torch.zeros(len(inputs), dtype=torch.int64) if labels is None else labels
+    split, labelled = Split(inputs, targets), labels is not None
+    return Samples(Path(name).name, spec, split, labelled, batch_size=batch_size)
+
+
+def _batch_size(spec: SampleSpec) -> int:
+    if spec.kind != "events":
+        return BATCH_SIZE
+    return max(1, min(BATCH_SIZE, EVENT_PIXELS // math.prod(spec.shape)))
 
 
 def _read(source: str) -> bytes:

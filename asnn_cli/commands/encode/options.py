@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from ....coding import Coding
+    from ....coding.samples import SampleSpec
+
+STEPS = 4
 Changes = list[tuple[list[str], Any]]
 
 
@@ -65,6 +70,34 @@ def coding_options(coding: str, steps: int, changes: Changes) -> dict[str, Any]:
             remedy="`asnn encode -h` shows the options",
         ) from error
     return {key: value for key, value in options.items() if value is not None}
+
+
+def default_steps(coding: str, spec: SampleSpec) -> int:
+    """Return the number of steps without `--steps`: those of a series, else 4."""
+    from ....coding import coding_registry
+
+    takes_series = spec.kind in getattr(coding_registry.get(coding), "takes", ())
+    return spec.steps if spec.steps is not None and takes_series else STEPS
+
+
+def bound_coding(coding: str, steps: int, options: dict[str, Any], spec: SampleSpec) -> Coding:
+    """Return a code of the samples of the input.
+
+    Raises:
+        ConfigError: it takes other samples, or not so many steps.
+    """
+    from ....coding import create_coding
+    from ....core.errors import ConfigError
+
+    code = create_coding(coding, steps=steps, **options)
+    try:
+        code.bind(spec)
+    except ConfigError as error:  # its remedy is one of recipes
+        remedy = error.remedy.replace("set coding.name=", "use --coding ")
+        remedy = remedy.replace("set coding.steps=", "use --steps ")
+        remedy = remedy.replace("coding.fit to", "--set fit= with one of")
+        raise ConfigError(error.what, why=error.why, remedy=remedy) from error
+    return code
 
 
 def shared_options(names: list[str], steps: int, changes: Changes) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,182 @@
+"""`asnn encode` with one code: the file, the picture and the figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...terminal import console
+from .options import STEPS, bound_coding, coding_options, default_steps
+
+if TYPE_CHECKING:
+    from ....coding import Coding
+    from ....measure.encoding import EncodedImages
+    from ....measure.sample_encoding import EncodedSamples
+    from .input import Input, Samples
+    from .options import Changes
+    from .output import Output
+
+MAX_ROWS = 20
+NAMES = {"events": ("recording", "recordings"), "series": ("series", "series")}
+
+
+def encode_with_one(
+    name: str | None,
+    source: Input,
+    *,
+    limit: int | None,
+    index: int | None,
+    steps: int | None,
+    changes: Changes,
+    seed: int,
+    decode: bool,
+    target: Output,
+    plot: Path | None,
+) -> dict[str, Any]:
+    """Write samples in one code and draw the first, show figures, and return the JSON object.
+
+    Args:
+        name: of the code; by default one that takes the samples.
+        source: where the samples come from.
+        limit, index: encode the first of them, or one.
+        steps: number of time steps T; by default 4, or those of a series.
+        changes: options of the code.
+        seed: of random codes.
+        decode: decode the code and report the errors.
+        target: where the code goes.
+        plot: file of the picture, or None.
+
+    Raises:
+        ConfigError: a wrong code, option or number of steps, or `decode` without a decoder.
+        DataError: the samples are missing or damaged, or packed bits cannot hold the code.
+        AsnnError: a file cannot be written.
+    """
+    import torch
+
+    from ....coding import SpikeFile
+    from ....coding.base import FIRST_CHOICE
+    from ....measure.encoding import encode_all
+    from ....measure.sample_encoding import check_size, encode_samples
+
+    if name is not None:  # a wrong option is refused before data are read
+        coding_options(name, STEPS if steps is None else steps, changes)
+    samples = source.samples().select(limit, index)
+    spec = samples.spec
+    name = name or FIRST_CHOICE[spec.kind]
+    steps = default_steps(name, spec) if steps is None else steps
+    options = coding_options(name, steps, changes)
+    code = bound_coding(name, steps, options, spec)
+    torch.manual_seed(seed)
+    if spec.kind == "image":
+        encoded = encode_all(code, samples.batches(), decode=decode)  # type: ignore[arg-type]
+        file = SpikeFile(encoded.code.numpy(), labels=_array(encoded.labels))
+    else:
+        check_size(code, spec, len(samples))
+        encoded = encode_samples(code, samples.batches(), decode=decode)
+        file = SpikeFile(encoded.code.numpy())
+        file.set_targets(_array(encoded.targets))
+    file.meta = {
+        "coding": name,
+        "steps": steps,
+        "options": options,
+        "analog_steps": code.analog_steps,
+        "static": code.static,
+        "thresholds": _threshold_table(code),
+        "seed": seed,
+        "source": samples.name,
+        "input": spec.document(),
+        "axes": ["step", "sample", *spec.axes],
+    }
+    written = target.target(f"{source.stem}.{name}")
+    if written is not None:
+        target.write(written, file)
+    if plot is not None:
+        _draw(plot, code, encoded, samples)
+    figures = encoded.figures()
+    _show(figures, samples)
+    for path in (written, plot):
+        if path not in (None, "-"):
+            console.note(f"wrote {path}")
+    shown = str(plot) if plot else None
+    return {**file.meta, **figures, "output": written, "plot": shown}
+
+
+def _array(values: Any) -> Any:
+    return None if values is None else values.numpy()
+
+
+def _threshold_table(code: Any) -> list[float] | None:
+    slots = getattr(code, "inner", code)
+    if not hasattr(slots, "thresholds"):
+        return None
+    return slots.thresholds.table().tolist()
+
+
+def _draw(
+    plot: Path, code: Coding, encoded: EncodedImages | EncodedSamples, samples: Samples
+) -> None:
+    from ....measure.encoding import EncodedImages, code_of
+    from ....measure.figures.codes import draw_code
+
+    if isinstance(encoded, EncodedImages):
+        draw_code(plot, code_of(code, encoded.first[0], encoded.code[:, 0]))
+    elif samples.spec.kind == "events":
+        from ....measure.figures.recordings import draw_recording
+
+        draw_recording(plot, {code.name: encoded.sample()})
+    else:
+        from ....measure.figures.series import draw_series
+
+        draw_series(plot, encoded.sample())
+
+
+def _show(figures: dict[str, Any], samples: Samples) -> None:
+    if samples.spec.kind == "image":
+        console.note(
+            f"{figures['images']} images to {figures['shape']}, "
+            f"{figures['spikes_per_image']:,.1f} spikes per image, "
+            f"{figures['spikes_per_pixel']:.3f} per value"
+        )
+    else:
+        _show_samples(figures, *NAMES[samples.spec.kind])
+    if "rmse" in figures:
+        error = f"RMSE {figures['rmse']:.4f}, greatest error {figures['greatest_error']:.4f}"
+        psnr = figures.get("psnr_db")
+        exact = "exact" if figures["greatest_error"] == 0 else ""
+        quality = exact if psnr is None else f"PSNR {psnr:.2f} dB"
+        console.note(f"decoded: {error}{', ' if quality else ''}{quality}")
+
+
+def _show_samples(figures: dict[str, Any], sample_name: str, plural: str) -> None:
+    """Show what went into a code and came out of it, and for several samples that of each."""
+    each, out = figures["each"], "spikes" if figures["spikes_per_sample"] is not None else "sum"
+    came = _number(figures[f"{out}_per_sample"])
+    came = f"{came} spikes" if out == "spikes" else f"a sum of {came}"
+    events = figures["events_per_sample"]
+    went = "" if events is None else f"{_number(events)} events in, "
+    one = len(each) == 1
+    console.note(
+        f"{len(each):,} {sample_name if one else plural} to {figures['shape']}, "
+        f"{'' if one else 'on average '}{went}{came} out, "
+        f"{figures['nonzero']:.2%} of the values are not 0"
+    )
+    if one:
+        return
+    heads = ["number", *(["events"] if events is not None else []), out, "not 0"]
+    rows = [
+        [
+            str(number),
+            *([f"{sample['events']:,}"] if events is not None else []),
+            f"{sample[out]:,.0f}" if out == "spikes" else f"{sample[out]:,.2f}",
+            f"{sample['nonzero']:.2%}",
+        ]
+        for number, sample in enumerate(each[:MAX_ROWS])
+    ]
+    console.table(plural, heads, rows)
+    if len(each) > MAX_ROWS:
+        console.note(f"and {len(each) - MAX_ROWS:,} more: --json lists all")
+
+
+def _number(value: float) -> str:
+    """Return a number with a decimal only if it has one."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.1f}"

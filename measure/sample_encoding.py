@@ -1,0 +1,156 @@
+"""Encoded recordings of events and encoded series: what went in, and what came out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..coding.base import Coding
+from ..coding.samples import Batch, EventBatch, SampleSpec
+from ..core.errors import ConfigError
+
+MAX_VALUES = 2**29
+"""Of a code in memory: 2 GiB of float32."""
+
+
+@dataclass(frozen=True)
+class EncodedSample:
+    """One recording of events, or one series, encoded.
+
+    Attributes:
+        coding: the code.
+        sample: a batch of one recording, or a series `[1, T, ...]`.
+        steps: `[T, ...]`: `coding.analog_steps` steps of values, then steps of spikes.
+    """
+
+    coding: Coding
+    sample: Batch
+    steps: Tensor
+
+    def figures(self) -> dict[str, Any]:
+        """Return events in, spikes and sum of values out, and the share of non-zero values.
+
+        `events` is None for a series, `spikes` if all steps are analog.
+        """
+        events = self.sample.counts() if isinstance(self.sample, EventBatch) else None
+        return _figures(self.coding, self.steps.unsqueeze(1), events)[0]
+
+
+@dataclass(frozen=True)
+class EncodedSamples:
+    """Recordings of events, or series, encoded.
+
+    Attributes:
+        coding: the code.
+        code: `[T, N, ...]`; uint8 if all steps are spikes, float32 otherwise.
+        targets: of the steps of the code if there is one a step, `[N, ...]`, or None.
+        first: the first sample, a batch of one.
+        each: the `EncodedSample.figures` of each sample.
+        squared_error, max_error: sum of the squared errors of the decoded samples and the largest
+            absolute error; None if nothing was decoded.
+    """
+
+    coding: Coding
+    code: Tensor
+    targets: Tensor | None
+    first: Batch
+    each: list[dict[str, Any]]
+    squared_error: float | None
+    max_error: float | None
+
+    def sample(self) -> EncodedSample:
+        """Return the first sample, encoded."""
+        return EncodedSample(self.coding, self.first, self.code[:, 0].float())
+
+    def figures(self) -> dict[str, Any]:
+        """Return shape, means over the samples, the figures of each, and errors if decoded."""
+        found: dict[str, Any] = {"shape": list(self.code.shape), "samples": len(self.each)}
+        for key, name in (("events", "events"), ("spikes", "spikes"), ("sum", "sum")):
+            values = [each[key] for each in self.each if each[key] is not None]
+            found[f"{name}_per_sample"] = sum(values) / len(values) if values else None
+        found["nonzero"] = sum(each["nonzero"] for each in self.each) / len(self.each)
+        if self.squared_error is not None:
+            rmse = math.sqrt(self.squared_error / self.code.numel())
+            found |= {"rmse": rmse, "greatest_error": self.max_error}
+        return {**found, "each": self.each}
+
+
+def encode_samples(
+    coding: Coding, batches: Iterable[tuple[Batch, Tensor | None]], *, decode: bool = False
+) -> EncodedSamples:
+    """Encode batches one after another; memory holds the result and one batch.
+
+    Args:
+        coding: the code, bound to the samples.
+        batches: samples with their targets or None; at least one batch.
+        decode: decode the samples and compute the errors.
+
+    Raises:
+        ConfigError: `decode` was requested, and the code has no decoder.
+    """
+    codes, targets, each = [], [], []
+    first = None
+    squared_error, max_error = 0.0, 0.0
+    for x, y in batches:
+        code = coding.encode(x)  # type: ignore[arg-type]
+        if decode:
+            decoded = coding.decode(code)
+            assert not isinstance(x, EventBatch), "codes of events have no decoder"
+            error = (decoded - x).double()
+            squared_error += float(error.square().sum())
+            max_error = max(max_error, float(error.abs().max()))
+        if first is None:
+            first = x.split(1)[0]
+        each += _figures(coding, code, x.counts() if isinstance(x, EventBatch) else None)
+        codes.append(code if coding.analog_steps else code.to(torch.uint8))
+        if y is not None:
+            has_steps = coding.spec is not None and y.shape[1:2] == (coding.spec.steps,)
+            targets.append(coding.step_targets(y) if has_steps else y)
+    assert first is not None, "there are no samples"
+    return EncodedSamples(
+        coding=coding,
+        code=torch.cat(codes, dim=1),
+        targets=torch.cat(targets) if targets else None,
+        first=first,
+        each=each,
+        squared_error=squared_error if decode else None,
+        max_error=max_error if decode else None,
+    )
+
+
+def check_size(coding: Coding, spec: SampleSpec, count: int) -> None:
+    """Refuse a code that takes too much memory.
+
+    Raises:
+        ConfigError: `count` encoded samples have more than 2²⁹ values.
+    """
+    shape = (coding.steps, count, *coding.step_shape(spec))
+    if math.prod(shape) > MAX_VALUES:
+        raise ConfigError(
+            f"a code of shape {list(shape)} takes too much memory",
+            why=f"it has {math.prod(shape):,} values, at most {MAX_VALUES:,} are encoded at once",
+            remedy="encode fewer samples or steps"
+            + (", or join pixels with downsample" if spec.kind == "events" else ""),
+        )
+
+
+def _figures(coding: Coding, code: Tensor, events: Tensor | None) -> list[dict[str, Any]]:
+    """Return the `EncodedSample.figures` of each sample of a code `[T, B, ...]`."""
+    by_sample = code.transpose(0, 1).flatten(1)
+    sums = by_sample.sum(1, dtype=torch.float64).tolist()
+    nonzero = (by_sample != 0).double().mean(1).tolist()
+    spikes = coding.count_spikes(code).tolist() if coding.analog_steps < coding.steps else None
+    return [
+        {
+            "events": None if events is None else int(events[i]),
+            "spikes": None if spikes is None else spikes[i],
+            "sum": sums[i],
+            "nonzero": nonzero[i],
+        }
+        for i in range(len(sums))
+    ]
