@@ -70,9 +70,7 @@ class LayerGraph:
             case Stem():
                 return self._visit_stem(name, part)
             case SpikingLayer():
-                if isinstance(part.neuron, Recurrent):
-                    recurrent = _below(name, "recurrent")
-                    self._add(LayerInfo(recurrent, "recurrent", part.neuron, spikes=True))
+                self._visit_neuron(name, part.neuron)
                 self._add(LayerInfo(name, "neuron", part))
                 fires = getattr(part.neuron, "spiking", True)
                 return fires if part.pool is None else self._visit(name, part.pool, spikes=fires)
@@ -109,6 +107,15 @@ class LayerGraph:
         for key, child in part.named_children():
             self._visit(_below(name, key), child, spikes=False)
         return False
+
+    def _visit_neuron(self, name: str, neuron: nn.Module) -> None:
+        """Add the weights inside neurons: recurrent ones, and layers in neurons of other packages,
+        which have values as input. Their other parameters are part of the update."""
+        for key, part in neuron.named_modules():
+            if isinstance(part, Recurrent):
+                self._add(LayerInfo(_below(name, "recurrent"), "recurrent", part, spikes=True))
+            elif isinstance(part, nn.Conv2d | nn.Linear):
+                self._visit(_below(f"{name}.neuron", key), part, spikes=False)
 
     def _add(self, info: LayerInfo) -> None:
         """Add a layer; if it is used again, its input is spikes only if every input is."""

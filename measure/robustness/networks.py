@@ -10,6 +10,8 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from ...models.layers.lstm import Lstm
+from ...models.layers.recurrent import Recurrent
 from ...models.layers.spiking import SpikingLayer
 from ...models.network import SpikingNetwork
 from .corruptions import Corruption
@@ -17,7 +19,7 @@ from .corruptions import Corruption
 
 @torch.no_grad()
 def quantized(model: SpikingNetwork, bits: float, seed: int = 0) -> SpikingNetwork:
-    """Return a copy whose convolutions and linear layers have weights of `bits` bits.
+    """Return a copy whose layers, recurrent weights included, have weights of `bits` bits.
 
     Symmetric, with a scale for each output channel i and Q = 2^(bits - 1) - 1:
 
@@ -28,9 +30,15 @@ def quantized(model: SpikingNetwork, bits: float, seed: int = 0) -> SpikingNetwo
     """
     corrupted = copy.deepcopy(model.frozen())
     for layer in corrupted.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            layer.weight.copy_(_quantized(layer.weight, 2 ** (int(bits) - 1) - 1))
+        for weight in _weights(layer):
+            weight.copy_(_quantized(weight, 2 ** (int(bits) - 1) - 1))
     return corrupted
+
+
+def _weights(layer: nn.Module) -> list[Tensor]:
+    if isinstance(layer, Lstm):
+        return [layer.weight_ih_l0, layer.weight_hh_l0]
+    return [layer.weight] if isinstance(layer, nn.Conv2d | nn.Linear | Recurrent) else []
 
 
 def _quantized(weight: Tensor, q_max: int) -> Tensor:
@@ -39,19 +47,23 @@ def _quantized(weight: Tensor, q_max: int) -> Tensor:
     return d * (weight / d).round().clamp(-q_max, q_max)
 
 
+@torch.no_grad()
 def with_dead_neurons(model: SpikingNetwork, share: float, seed: int = 0) -> SpikingNetwork:
     """Return a copy in which a share of the neurons of each layer never fires.
 
     They are drawn from the seed, are the same for all samples and steps, and include those of any
-    smaller share. A neuron is one value of `[C, H, W]` before the layer's pool. The layer runs with
-    the reference kernels.
+    smaller share. A neuron is one value of `[C, H, W]` before the layer's pool. A dead neuron sends
+    nothing through recurrent weights either. The layer runs with the reference kernels.
     """
     corrupted = copy.deepcopy(model.frozen())
     generator = torch.Generator().manual_seed(seed)
     for layer in corrupted.modules():
         if isinstance(layer, SpikingLayer):
             layer_seed = int(torch.randint(2**62, (), generator=generator))
-            layer.neuron = PartlyDead(layer.neuron, share, layer_seed)
+            neuron = layer.neuron
+            layer.neuron = dead = PartlyDead(neuron, share, layer_seed)
+            if isinstance(neuron, Recurrent):
+                neuron.weight.mul_(dead.alive(neuron.weight.shape[1:]).to(neuron.weight))
             layer.kernels = "reference"
     return corrupted
 

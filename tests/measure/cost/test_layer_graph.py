@@ -132,3 +132,39 @@ def test_only_the_first_layer_of_a_stem_gets_spikes():
         analog, spikes = layers[f"stem.analog.{i}"].dense, layers[f"stem.spikes.{i}"].dense
         assert analog[0] > 0 and analog[1:].tolist() == [0, 0]
         assert spikes.tolist() == [0, analog[0], analog[0]]
+
+
+class RecurrentOfAnotherPackage(nn.Module):
+    """Neurons of another package, with recurrent weights in a linear layer."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.recurrent = nn.Linear(features, features, bias=False)
+        self.threshold = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        s, spikes = torch.zeros_like(x[0]), []
+        for x_t in x:
+            s = (x_t + self.recurrent(s) > self.threshold).to(x)
+            spikes.append(s)
+        return torch.stack(spikes)
+
+
+def test_weights_inside_neurons_of_another_package_are_counted():
+    coding = create_coding("temporal", steps=3)
+    body = blocks.sequence(
+        stem=Stem(
+            coding, lambda: nn.Sequential(nn.Flatten(), nn.Linear(25, 4)), mean=[0.0], std=[1.0]
+        ),
+        spikes=SpikingLayer(None, RecurrentOfAnotherPackage(4)),
+        readout=Readout(4, 3, steps=3, scaled=False),
+    )
+    network = SpikingNetwork(coding, body).eval()
+    with torch.no_grad(), Operations(network) as operations:
+        network(images(3, 1, 5, 5))
+    found = operations.counts()
+    layers = {layer.name: layer for layer in found.layers}
+    recurrent = layers["spikes.neuron.recurrent"]
+    assert recurrent.dense.tolist() == [3 * 16] * 3
+    assert (recurrent.operation, recurrent.weights) == ("mac", 16)
+    assert found.uncounted == []
