@@ -52,7 +52,7 @@ def create_model(
             model of an installed package.
         in_shape: of one step of the samples: (C, H, W) of images, (2, H, W) of the sensor of
             events, (F,) or (C, H, W) of series.
-        classes: number of classes.
+        classes: number of classes, or of the outputs of another task.
         sample: kind of the samples, of the same shape; images by default.
         coding: name of the code, with `coding_options`.
         steps: number of time steps T.
@@ -72,8 +72,8 @@ def create_model(
     >>> model(torch.rand(2, 1, 8, 8)).shape
     torch.Size([4, 2, 10])
     """
-    if classes < 2:
-        raise ConfigError(f"classes must be at least 2, not {classes}")
+    if classes < 1:
+        raise ConfigError(f"classes, the number of outputs, must be at least 1, not {classes}")
     in_shape = tuple(in_shape)
     spec = _spec(in_shape, sample)
     code = create_coding(coding, steps=steps, **(coding_options or {}))

@@ -326,7 +326,7 @@ def test_layers_are_pooled_until_an_axis_is_one():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"classes": 1}, "classes must be at least 2, not 1"),
+        ({"classes": 0}, "classes, the number of outputs, must be at least 1, not 0"),
         ({"in_shape": (1, 0, 8)}, "in_shape must be (channels, height, width), not (1, 0, 8)"),
         ({"widths": []}, "widths and hidden must be positive, not [] and 5"),
         ({"widths": [3, 0]}, "widths and hidden must be positive, not [3, 0] and 5"),
