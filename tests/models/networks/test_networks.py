@@ -10,6 +10,7 @@ from torch.nn.functional import batch_norm, conv2d, linear, max_pool2d
 from asnn.core import ConfigError
 from asnn.models import create_model
 from asnn.models.factory import model_registry
+from asnn.models.neurons.registry import neuron_registry
 from tests.support.samples import CODES, IMAGE_CODES, batch_of, spec_for
 
 SHAPES = [(1, 8, 8), (3, 32, 32), (1, 1, 1), (2, 5, 9)]
@@ -332,7 +333,10 @@ def test_layers_are_pooled_until_an_axis_is_one():
         ({"widths": [3, 0]}, "widths and hidden must be positive, not [3, 0] and 5"),
         ({"hidden": 0}, "widths and hidden must be positive, not [3, 4] and 0"),
         ({"norm": "batch"}, "unknown norm 'batch': choose from folded, per-step, shared"),
-        ({"neuron": "lif"}, "unknown neuron 'lif': choose from adaptive, fixed, relu"),
+        (
+            {"neuron": "lif"},
+            f"unknown neuron 'lif': choose from {', '.join(neuron_registry.names())}",
+        ),
         ({"coding": "hybrid", "steps": 1}, "the code 'hybrid' needs 2 steps or more, not 1"),
     ],
 )
