@@ -31,7 +31,7 @@ def inspect_events(path: Path) -> dict[str, Any]:
     chosen = choose_format(path, head)
     found = read_recordings(path)
     durations, counts = _durations(found), np.diff(found.offsets)
-    total, events = int(durations.sum()), len(found.t)
+    total, events = sum(durations.tolist()), len(found.t)
     return {
         "format": chosen.name,
         "events": events,
@@ -72,13 +72,16 @@ def are_columns(arrays: Sequence[ArrayInfo]) -> bool:
 
 
 def _durations(found: Recordings) -> np.ndarray:
-    """Return the time from the first to the last event of each recording, `[N]`."""
-    durations = np.zeros(len(found), np.int64)
+    """Return the time from the first to the last event of each recording, uint64 `[N]`.
+
+    Times are any int64, so that their difference may be too large for one.
+    """
+    durations = np.zeros(len(found), np.uint64)
     filled = np.flatnonzero(np.diff(found.offsets))
     if len(filled):
         starts = found.offsets[filled]
         latest, earliest = (each.reduceat(found.t, starts) for each in (np.maximum, np.minimum))
-        durations[filled] = latest - earliest
+        durations[filled] = latest.astype(np.uint64) - earliest.astype(np.uint64)
     return durations
 
 

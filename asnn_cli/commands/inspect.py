@@ -126,7 +126,27 @@ def _show_arrays(found: dict[str, Any]) -> None:
     ]
     _table("arrays", ["name", "type", "shape"], rows)
     if found["spikes"]:
-        console.note(f"spikes of `asnn encode`: {_text(found['spikes'], 400)}")
+        _show_spike_file(found["spikes"])
+
+
+def _show_spike_file(text: str) -> None:
+    """Show what the metadata of a code say, entry by entry, or as they are if they are no JSON."""
+    from ...core.documents import read_json
+
+    try:
+        meta = read_json(text)
+    except ValueError:
+        console.note(f"spikes of `asnn encode`: {_text(text, 400)}")
+        return
+    shown = {}
+    for key, value in meta.items():
+        if isinstance(value, dict):  # options of the code, kind and shape of the input
+            shown |= {f"{key}: {inner}": value[inner] for inner in value}
+        elif isinstance(value, list):
+            shown[key] = ", ".join(map(str, value))
+        elif value is not None:
+            shown[key] = value
+    _pairs("spikes of `asnn encode`", shown)
 
 
 def _show_events(found: dict[str, Any]) -> None:

@@ -20,17 +20,20 @@ from asnn.cli.app import run
 from asnn.coding import SpikeFile, create_coding, load_spikes, save_spikes
 from asnn.core.errors import AsnnError
 from asnn.core.files import ARCHIVE_ERRORS
+from asnn.datasets.sources.events.single import read_events
 from asnn.datasets.sources.images.folder import load_folder
 from asnn.datasets.sources.images.idx import read_idx
 from asnn.datasets.sources.images.npz import load_npz
 from asnn.datasets.sources.images.single import read_images
 from asnn.formats.arrays import read_npy, read_npz
+from asnn.inspection import inspect
 from asnn.learning import check_recipe, read_document
 from asnn.learning.checkpoints.content import newest_checkpoint
 from asnn.models import create_model
 from asnn.models.saved import load_model, save_model
 from asnn.records.layout import Run, find_run
 from asnn.sweeps.definition import read_definition
+from tests.formats.events import encoders
 from tests.fuzz.conftest import EXAMPLES
 
 FUZZ = settings.get_profile("fuzz")
@@ -122,6 +125,8 @@ def network() -> bytes:
     return path.read_bytes()
 
 
+EVENTS = [(50 * i, i % 30, i % 20, i % 2) for i in range(100)]
+
 RECIPE = b"""
 name = "mine"
 [data]
@@ -160,6 +165,26 @@ READERS = {
     "idx": (at_path(lambda path: read_idx(path, 3), "x"), lambda: idx(False)),
     "idx, gzipped": (at_path(lambda path: read_idx(path, 3), "x.gz"), lambda: idx(True)),
     "weights": (at_path(load_model, "x.safetensors"), network),
+    **{
+        f"recording {name}": (lambda content, name=name: read_events(content, name), make)
+        for name, make in {
+            "a.bin": lambda: encoders.nmnist(EVENTS),
+            "a.dat": lambda: encoders.dat(EVENTS),
+            "a.raw": lambda: encoders.evt3(EVENTS),
+            "a.aedat": lambda: encoders.aedat2(EVENTS),
+            "a.es": lambda: encoders.event_stream(EVENTS),
+            "a.npz": lambda: encoders.npz(EVENTS, offsets=np.array([0, 30, 100])),
+        }.items()
+    },
+    **{
+        f"inspected {name}": (at_path(inspect, name), make)
+        for name, make in {
+            "a.bin": lambda: encoders.nmnist(EVENTS),
+            "a.dat": lambda: encoders.dat(EVENTS),
+            "a.es": lambda: encoders.event_stream(EVENTS),
+            "a.npz": lambda: encoders.npz(EVENTS, labels=np.array([1])),
+        }.items()
+    },
     "recipe": (at_path(lambda path: check_recipe(read_document(path)), "x.toml"), lambda: RECIPE),
 }
 

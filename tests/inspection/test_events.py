@@ -159,6 +159,14 @@ def test_archives_of_other_arrays_are_described_as_arrays(tmp_path):
         inspect(tmp_path / "a.npz")
 
 
+def test_times_at_both_ends_of_int64(tmp_path):
+    low, high = -(2**63), 2**63 - 1
+    np.savez(tmp_path / "a.npz", t=np.array([low, high]), **dict.fromkeys("xyp", np.zeros(2, int)))
+    found = inspect(tmp_path / "a.npz")
+    assert found["duration_us"] == high - low == found["durations_us"][1]
+    assert found["events_per_second"] == pytest.approx(2e6 / (high - low))
+
+
 def test_no_events_at_all(tmp_path):
     (tmp_path / "empty.es").write_bytes(encoders.event_stream([]))
     found = inspect(tmp_path / "empty.es")

@@ -101,6 +101,23 @@ def test_spike_files(cli):
     assert json.loads(found["spikes"])["format"] == 1
 
 
+def test_what_a_spike_file_says_of_itself_is_shown(cli, tmp_path):
+    (tmp_path / "a.es").write_bytes(encoders.event_stream([(5, 3, 2, 1), (9, 0, 7, 0)]))
+    assert cli("encode", "a.es", "--coding", "voxel", "--steps", "3").code == 0
+    shown = cli("inspect", "a.voxel.npz").err
+    rows = [line.split(maxsplit=1) for line in shown.splitlines()]
+    assert ["coding", "voxel"] in [[each.strip() for each in row] for row in rows]
+    for says in ("input: kind", "events", "input: duration", "[2, 240, 320]", "sample, polarity"):
+        assert says in shown
+    assert tables_fit(shown)
+    for meta in ("no [red] JSON", "[1]", '{"input": [3]}', '{"input": "\x1b"}'):
+        arrays = {"spikes": np.zeros(1, "u1"), "shape": np.array([1]), "meta": np.array(meta)}
+        np.savez("b.npz", **arrays)
+        result = cli("inspect", "b.npz")
+        assert result.code == 0 and "spikes of `asnn encode`" in result.err
+        assert "\x1b" not in result.err
+
+
 def test_recordings_of_events(cli, tmp_path):
     events = [(5, 3, 2, 1), (9, 0, 7, 0), (70_005, 12, 12, 1)]
     (tmp_path / "a.es").write_bytes(encoders.event_stream(events))
