@@ -23,8 +23,15 @@ def lstm(ctx: BuildContext, *, features: list[int] | None = None) -> SpikingNetw
         features: F of each layer, (128,) by default.
 
     Raises:
-        ConfigError: a number of features is not positive.
+        ConfigError: a number of features is not positive, or the neuron is that of an ANN
+            counterpart.
     """
+    if not getattr(ctx.make_neuron(1), "spiking", True):
+        raise ConfigError(
+            "lstm has no ANN counterpart",
+            why=Lstm.without_ann,
+            remedy="leave model.neuron out; as a teacher, name another run",
+        )
     features = [128] if features is None else features
     if not features or min(features) < 1:
         raise ConfigError(f"features must be positive, not {features}")

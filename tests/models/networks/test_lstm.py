@@ -104,6 +104,13 @@ def test_number_of_parameters():
     assert sum(p.numel() for p in model.parameters()) == first + second + readout
 
 
+def test_it_has_no_ann_counterpart():
+    with pytest.raises(ConfigError) as caught:
+        network(neuron="relu")
+    assert caught.value.what == "lstm has no ANN counterpart"
+    assert caught.value.why == "an LSTM has no neurons that ReLU could replace"
+
+
 @pytest.mark.parametrize("features", [[], [0], [4, -1]])
 def test_features_must_be_positive(features):
     with pytest.raises(ConfigError, match="features must be positive, not"):
