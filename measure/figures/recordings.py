@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_EVENTS = 10_000  # drawn ones
 STEPS_PER_ROW, MAX_ROWS = 6, 3
+MIN_COLUMNS = 5  # for the heading, where there are fewer steps
 MAX_PIXELS = 400  # of the longer side of a drawn frame
 OFF, ON = "#0072b2", "#d55e00"  # safe for colour-blind readers, dark enough on white
 EVENTS_WIDTH, FRAME_WIDTH, ROW_TITLE = 4.2, 1.45, 0.42  # in inches
@@ -55,7 +56,8 @@ def recording_figure(codes: Mapping[str, EncodedSample]) -> Figure:
     if first.sample.shape[1] == 1:
         return _row_figure(first.sample, codes)
     rows = {name: _shown_steps(len(one.steps), len(codes)) for name, one in codes.items()}
-    columns = max(min(len(shown), STEPS_PER_ROW) for shown in rows.values())
+    longest = max(map(len, rows.values()))
+    columns = min(max(longest, MIN_COLUMNS), STEPS_PER_ROW)
     height, width = first.steps.shape[2:]
     frame = min(max(FRAME_WIDTH * height / width, MIN_FRAME), MAX_FRAME)
     heights = [0.45 + _rows(shown) * (frame + ROW_TITLE) for shown in rows.values()]
@@ -121,7 +123,7 @@ def _draw_events(axes: Any, events: EventBatch, *, both: bool) -> None:
     axes.set_title(title, fontsize=10)
     axes.set_xlabel("time, ms", fontsize=8)
     axes.set_ylabel("x", fontsize=8, labelpad=-2)
-    axes.set_zlabel("y", fontsize=8, labelpad=-8)
+    axes.set_zlabel("y", fontsize=8, labelpad=-4)
     axes.set_xlim(0, events.duration / 1000)
     axes.set_ylim(0, width)
     axes.set_zlim(height, 0)
@@ -153,7 +155,7 @@ def _draw_frames(
         for axes, t in zip(panels.ravel(), shown, strict=False)
     ]
     if len(encoded.steps[0]) == 1:
-        ends = "max" if low == 0 else "both"
+        ends = _beyond(encoded.steps, low, high)
         bar = part.colorbar(images[0], ax=panels.ravel().tolist(), pad=0.01, extend=ends)
         bar.ax.tick_params(labelsize=7)
 
@@ -166,6 +168,16 @@ def _limits(steps: Tensor) -> tuple[float, float]:
     sizes = steps[steps != 0].abs().float().cpu().numpy()
     largest = float(np.quantile(sizes, 0.99)) if len(sizes) else 1.0
     return (-largest if bool((steps < 0).any()) else 0.0), largest
+
+
+def _beyond(steps: Tensor, low: float, high: float) -> str:
+    """Return at which ends of a scale there are values beyond it, as matplotlib names them."""
+    return {
+        (False, False): "neither",
+        (True, False): "min",
+        (False, True): "max",
+        (True, True): "both",
+    }[bool((steps < low).any()), bool((steps > high).any())]
 
 
 def _draw_frame(axes: Axes, step: Tensor, title: str, low: float, high: float) -> Any:
@@ -237,5 +249,5 @@ def _row_figure(events: EventBatch, codes: Mapping[str, EncodedSample]) -> Figur
         axes.set_title(facts(name, one).replace(": ", "\n"), fontsize=9)
         axes.set_xlabel("step")
         axes.set_ylabel("unit")
-        figure.colorbar(image, ax=axes, shrink=0.8, extend="max" if low == 0 else "both")
+        figure.colorbar(image, ax=axes, shrink=0.8, extend=_beyond(one.steps, low, high))
     return figure
