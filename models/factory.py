@@ -11,6 +11,7 @@ from ..core.registry import Registry, check_options
 from .bounds import bounded
 from .network import BuildContext, SpikingNetwork
 from .neurons.registry import neuron_registry
+from .synapses import Synapse
 
 model_registry = Registry(
     "models",
@@ -41,6 +42,8 @@ def create_model(
     output_scale: bool | None = None,
     readout: str = "mean",
     readout_options: dict[str, Any] | None = None,
+    synapse: str = "none",
+    synapse_options: dict[str, Any] | None = None,
     mean: list[float] | None = None,
     std: list[float] | None = None,
     **options: Any,
@@ -60,6 +63,7 @@ def create_model(
         output_scale: learnable scale of the logits at each step; by default with every neuron
             except `fixed`.
         readout: name of the readout, with `readout_options`.
+        synapse: name of the filter in front of every layer but the first, with `synapse_options`.
         mean, std: of each channel or feature of a step, to normalise analog steps; 0 and 1 by
             default.
         options: keyword options of the model, such as `widths`.
@@ -99,9 +103,17 @@ def create_model(
         std=std,
         readout=readout,
         readout_options=readout_options or {},
+        synapse=synapse,
+        synapse_options=synapse_options or {},
     )
     with bounded():
         model = build(ctx, **options)
+    if synapse != "none" and not any(isinstance(each, Synapse) for each in model.modules()):
+        raise ConfigError(
+            f"model {name} has no synapses",
+            why="it does not put a filter in front of its layers",
+            remedy="choose model.name from lenet, mlp, rsnn, or synapse.name=none",
+        )
     model.config = {
         "name": name,
         "in_shape": list(in_shape),
@@ -121,6 +133,8 @@ def create_model(
         model.config["sample"] = spec.document()
     if readout != "mean":
         model.config |= {"readout": readout, "readout_options": readout_options or {}}
+    if synapse != "none":
+        model.config |= {"synapse": synapse, "synapse_options": synapse_options or {}}
     return model
 
 

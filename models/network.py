@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..coding.samples import Batch, SampleSpec
 from ..core.errors import ConfigError
 from .frozen import Snapshot, freeze
 from .readouts import Readout, create_readout
+from .synapses import Synapse, create_synapse
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class BuildContext:
         scaled: whether the readout has a learnable scale for each step.
         mean, std: of each image channel.
         readout, readout_options: name and options of the readout.
+        synapse, synapse_options: name and options of the synapses.
     """
 
     in_shape: tuple[int, ...]
@@ -39,6 +41,12 @@ class BuildContext:
     std: list[float]
     readout: str = "mean"
     readout_options: dict[str, Any] = field(default_factory=dict)
+    synapse: str = "none"
+    synapse_options: dict[str, Any] = field(default_factory=dict)
+
+    def make_synapse(self, channels: int) -> Synapse | None:
+        """Return the synapse in front of a layer of spikes, as `[synapse]` describes it."""
+        return create_synapse(self.synapse, channels, steps=self.steps, **self.synapse_options)
 
     def make_readout(self, features: int) -> Readout:
         """Return the readout of features `[T, B, F]`, as `[readout]` describes it."""
@@ -71,6 +79,15 @@ class BuildContext:
             )
         channels, height, width = self.in_shape
         return channels, height, width
+
+
+def add_synapse(
+    ctx: BuildContext, layers: MutableMapping[str, nn.Module], name: str, channels: int
+) -> None:
+    """Add the synapse in front of the next layer, if the network has synapses."""
+    synapse = ctx.make_synapse(channels)
+    if synapse is not None:
+        layers[name] = synapse
 
 
 class SpikingNetwork(nn.Module):

@@ -23,6 +23,8 @@ from ...models.factory import create_model as create_network
 from ...models.factory import model_registry
 from ...models.neurons.registry import neuron_registry
 from ...models.readouts import Readout, readout_registry
+from ...models.synapses import Synapse, synapse_registry
+from ...models.synapses.registry import no_synapse
 from ...records.layout import FORMAT
 from ...tasks.factory import create_task, task_registry
 from ..device import find_device, mixed_precision
@@ -36,6 +38,7 @@ from .schema import (
     ReadoutSection,
     Recipe,
     Section,
+    SynapseSection,
     TaskSection,
     TrainSection,
 )
@@ -46,12 +49,17 @@ NAMED: dict[str, tuple[type[Section], str, Registry]] = {
     "coding": (CodingSection, "coding.name", coding_registry),
     "model": (ModelSection, "model.name", model_registry),
     "neuron": (NeuronSection, "model.neuron", neuron_registry),
+    "synapse": (SynapseSection, "synapse.name", synapse_registry),
     "readout": (ReadoutSection, "readout.name", readout_registry),
     "task": (TaskSection, "task.name", task_registry),
 }
 
 # Options that are not keys of the component's own section.
-GIVEN: dict[type, tuple[str, ...]] = {Coding: ("steps",), Readout: ("steps", "scaled")}
+GIVEN: dict[type, tuple[str, ...]] = {
+    Coding: ("steps",),
+    Readout: ("steps", "scaled"),
+    Synapse: ("steps",),
+}
 
 KNOWN = (*SECTIONS, "name", "description", "format")
 
@@ -109,6 +117,8 @@ def component_options(section: str, name: str) -> dict[str, inspect.Parameter]:
 
 def _options(component: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     options = keyword_options(component)
+    if component is no_synapse:
+        return {}
     for kind, given in GIVEN.items():
         if inspect.isclass(component) and issubclass(component, kind):
             options = {key: option for key, option in options.items() if key not in given}

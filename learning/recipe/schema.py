@@ -21,7 +21,7 @@ from ...tasks.base import Task
 from ...tasks.factory import create_task
 from ...tasks.losses import Loss, LossName
 
-SECTIONS = ("data", "coding", "neuron", "model", "readout", "task", "augment", "train")
+SECTIONS = ("data", "coding", "neuron", "synapse", "model", "readout", "task", "augment", "train")
 
 
 class Section(BaseModel):
@@ -82,6 +82,12 @@ class ModelSection(Section):
     output_scale: bool | None = Field(
         None, description="learnable scale of the logits at each step; default: except with fixed"
     )
+
+
+class SynapseSection(Section):
+    """The filter in front of every layer but the first; other keys are its options."""
+
+    name: str = Field("none", description="synapse")
 
 
 class ReadoutSection(Section):
@@ -169,6 +175,7 @@ class Recipe:
     data: DataSection
     coding: CodingSection
     neuron: NeuronSection
+    synapse: SynapseSection
     model: ModelSection
     readout: ReadoutSection
     task: TaskSection
@@ -224,6 +231,8 @@ class Recipe:
             "neuron": self.model.neuron,
             "neuron_options": self.neuron.options(),
             "output_scale": self.model.output_scale,
+            "synapse": self.synapse.name,
+            "synapse_options": self.synapse.options(),
             "readout": self.readout.name,
             "readout_options": self.readout.options(),
             **self.model.options(),
