@@ -20,8 +20,10 @@ DATASETS += ("series-npz", "wav-folder", "qtdb")
 SPLITS = ("test", "validation", "train")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16", "float16")
-CORRUPTIONS = ("gaussian-noise", "salt-and-pepper", "blur", "contrast", "spike-drop")
-CORRUPTIONS += ("spike-jitter", "quantize", "dead-neurons")
+CORRUPTIONS = ("gaussian-noise", "salt-and-pepper", "blur", "contrast")
+CORRUPTIONS += ("event-drop", "event-noise", "hot-pixels", "event-jitter")
+CORRUPTIONS += ("series-noise", "series-drop")
+CORRUPTIONS += ("spike-drop", "spike-jitter", "quantize", "dead-neurons")
 ENERGY_TABLES = Path(__file__).parents[2] / "measure" / "cost" / "energy_tables"
 BENCH_MODELS = ("lenet", "mlp", "ms-resnet18", "ms-resnet18-16", "spikformer")
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...coding.samples import PLURALS
 from ...core.errors import ConfigError
 from ...core.registry import Registry
 from ...datasets.base import Split
@@ -19,6 +20,12 @@ corruption_registry = Registry(
         "salt-and-pepper": "measure.robustness.inputs:SALT_AND_PEPPER",
         "blur": "measure.robustness.inputs:BLUR",
         "contrast": "measure.robustness.inputs:CONTRAST",
+        "event-drop": "measure.robustness.events:EVENT_DROP",
+        "event-noise": "measure.robustness.events:EVENT_NOISE",
+        "hot-pixels": "measure.robustness.events:HOT_PIXELS",
+        "event-jitter": "measure.robustness.events:EVENT_JITTER",
+        "series-noise": "measure.robustness.series:SERIES_NOISE",
+        "series-drop": "measure.robustness.series:SERIES_DROP",
         "spike-drop": "measure.robustness.inputs:SPIKE_DROP",
         "spike-jitter": "measure.robustness.inputs:SPIKE_JITTER",
         "quantize": "measure.robustness.networks:QUANTIZE",
@@ -39,6 +46,9 @@ class Corruption:
         least, most: the range of severities other than 0; by default that of a share.
         whole: whether a severity must be an integer.
         of_spikes: whether it changes the spikes of a code; the code must then have spikes.
+        takes: the kinds of samples that it corrupts, `image`, `events` or `series`; None if it
+            does not depend on them.
+        of_values: whether the samples must be values: series of zeros and ones are spikes.
     """
 
     apply: Callable[[SpikingNetwork, float, int], SpikingNetwork]
@@ -48,24 +58,63 @@ class Corruption:
     most: float = 1.0
     whole: bool = False
     of_spikes: bool = False
+    takes: frozenset[str] | None = None
+    of_values: bool = False
 
     def fits(self, model: SpikingNetwork) -> bool:
         """Return whether it applies to a network."""
-        return not self.of_spikes or model.coding.analog_steps < model.coding.steps
+        return self.misfit(model) is None
+
+    def misfit(self, model: SpikingNetwork) -> str | None:
+        """Return what about a network keeps it from applying; None if it applies."""
+        coding = model.coding
+        kinds = coding.takes if coding.spec is None else {coding.spec.kind}
+        if self.takes is not None and not self.takes & kinds:
+            return f"the samples are {_plurals(kinds)}"
+        if self.of_values and coding.spec is not None and coding.spec.binary:
+            return f"the samples are {_plurals(kinds)} of spikes"
+        if self.of_spikes and coding.analog_steps >= coding.steps:
+            return f"the code {coding.name!r} has no spikes to corrupt"
+        return None
+
+    @property
+    def target(self) -> str:
+        """What it corrupts, such as `images`."""
+        if self.of_spikes:
+            return "spikes"
+        kinds = _plurals(PLURALS if self.takes is None else self.takes)
+        return f"{kinds} of values" if self.of_values else kinds
+
+
+def _plurals(kinds: Iterable[str]) -> str:
+    return " or ".join(PLURALS[kind] for kind in sorted(kinds))
+
+
+def fitting(model: SpikingNetwork) -> list[str]:
+    """Return the names of the corruptions that apply to a network."""
+    return [name for name in corruption_registry.names() if _fits(name, model)]
+
+
+def _fits(name: str, model: SpikingNetwork) -> bool:
+    try:
+        return corruption_registry.get(name).fits(model)
+    except ConfigError:  # a broken package must not hide the error that lists these names
+        return False
 
 
 def check_corruption(model: SpikingNetwork, name: str, severity: float) -> Corruption:
     """Return the corruption of that name, if it applies to the network with that severity.
 
     Raises:
-        ConfigError: the name is unknown, the severity is out of range, or the corruption needs
-            spikes and the code of the network has none.
+        ConfigError: the name is unknown, the severity is out of range, or the corruption is for
+            another kind of samples, or for spikes and the code of the network has none.
     """
-    corruption = corruption_registry.get(name)
-    if not corruption.fits(model):
+    corruption: Corruption = corruption_registry.get(name)
+    misfit = corruption.misfit(model)
+    if misfit is not None:
         raise ConfigError(
-            f"{name} cannot corrupt the code {model.coding.name!r}",
-            why="all of its steps are analog, it has no spikes",
+            f"{name} corrupts {corruption.target}, {misfit}",
+            why=f"choose from {', '.join(fitting(model))}",
         )
     in_range = corruption.least <= severity <= corruption.most
     if severity != 0 and not (in_range and (severity == int(severity) or not corruption.whole)):
@@ -86,8 +135,10 @@ def corrupt(model: SpikingNetwork, name: str, severity: float, seed: int = 0) ->
 
     Args:
         model: the network.
-        name: `gaussian-noise`, `salt-and-pepper`, `blur`, `contrast`, `spike-drop`,
-            `spike-jitter`, `quantize`, `dead-neurons`, or one that an installed package adds.
+        name: of images `gaussian-noise`, `salt-and-pepper`, `blur`, `contrast`; of events
+            `event-drop`, `event-noise`, `hot-pixels`, `event-jitter`; of series `series-noise`,
+            `series-drop`; of spikes `spike-drop`, `spike-jitter`; of every network `quantize`,
+            `dead-neurons`; or one that an installed package adds.
         severity: in the unit of the corruption.
         seed: of the random numbers. The corruption of a sample depends on the seed and the sample,
             not on the batch; that of the network depends on the seed alone.

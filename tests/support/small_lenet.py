@@ -1,4 +1,4 @@
-"""A small lenet with running statistics, its samples, and the built-in corruptions."""
+"""A small lenet with running statistics, its images, and the corruptions that apply to images."""
 
 import torch
 
@@ -8,7 +8,11 @@ from asnn.models import create_model
 from tests.support.sparse_layers import images
 
 CLASSES, SAMPLES, STEPS = 3, 24, 4
-NAMES = list(corruption_registry.builtin)
+NAMES = [
+    name
+    for name in corruption_registry.builtin
+    if corruption_registry.get(name).takes in (None, {"image"})
+]
 HARDEST = {name: corruption_registry.get(name).severities[-1] for name in NAMES}
 OPTIONS = {"classes": CLASSES, "full_scale": 1.0}
 

@@ -15,14 +15,14 @@ def read_corruptions(texts: list[str], model: Any) -> dict[str, list[float]]:
     """Return the severities of each corruption in the values of `--corrupt`, by its name.
 
     A corruption without a severity gets its default ones. `all` means every corruption that
-    applies to the network; a note names the others.
+    applies to the network and the kind of its samples; notes name the others.
 
     Raises:
         ConfigError: a corruption is unknown or does not apply to the network, or a severity is
             out of range; the message lists all faults.
     """
     from ....core.errors import ConfigError
-    from ....measure.robustness.corruptions import corruption_registry
+    from ....measure.robustness.corruptions import corruption_registry, fitting
 
     known = corruption_registry.names()
     requested: dict[str, list[float]] = {}
@@ -43,29 +43,37 @@ def read_corruptions(texts: list[str], model: Any) -> dict[str, list[float]]:
         raise ConfigError(
             f"--corrupt has {count}",
             why="\n".join(faults),
-            remedy="give NAME, NAME=SEVERITY[,SEVERITY...] or all; choose from " + ", ".join(known),
+            remedy="give NAME, NAME=SEVERITY[,SEVERITY...] or all; choose from "
+            + ", ".join(fitting(model)),
         )
     corruptions = {name: corruption_registry.get(name) for name in requested}
-    excluded = [name for name, corruption in corruptions.items() if not corruption.fits(model)]
-    if excluded:
-        code = model.coding.name
-        console.note(f"left out: {', '.join(excluded)}: the code {code!r} has no spikes to corrupt")
+    excluded: dict[str, list[str]] = {}
+    for name, corruption in corruptions.items():
+        misfit = corruption.misfit(model)
+        if misfit is not None:
+            excluded.setdefault(misfit, []).append(name)
+    for misfit, names in excluded.items():
+        console.note(f"left out: {', '.join(names)}: {misfit}")
     return {
         name: given or list(corruptions[name].severities)
         for name, given in requested.items()
-        if name not in excluded
+        if corruptions[name].fits(model)
     }
 
 
 def _severities(name: str, texts: list[str], model: Any) -> tuple[list[float], list[str]]:
     """Return the severities of one value of `--corrupt`, and the faults in it."""
     from ....core.errors import ConfigError
-    from ....measure.robustness.corruptions import check_corruption
+    from ....measure.robustness.corruptions import check_corruption, corruption_registry
 
     try:
-        check_corruption(model, name, 0)
+        corruption_registry.get(name)
     except ConfigError as error:
         return [], ["; ".join(filter(None, (error.what, error.remedy or error.why)))]
+    try:
+        check_corruption(model, name, 0)
+    except ConfigError as error:  # the error of all faults names those that apply
+        return [], [error.what]
     severities, faults = [], []
     for text in texts:
         try:

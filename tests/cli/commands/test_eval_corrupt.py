@@ -8,14 +8,16 @@ from PIL import Image
 
 from asnn.cli.app import run
 from asnn.cli.commands.eval.corrupt import read_corruptions, show_robustness
+from asnn.coding.samples import SampleSpec
 from asnn.core import AsnnError, ConfigError
 from asnn.datasets import load_dataset
 from asnn.measure import evaluate
 from asnn.measure.figures.robustness import draw_robustness
 from asnn.measure.robustness.corruptions import corruption_registry, robustness
 from asnn.models import create_model, load_run
+from tests.support.small_lenet import NAMES
 
-NAMES = list(corruption_registry.builtin)
+OTHERS = [name for name in corruption_registry.builtin if name not in NAMES]
 OPTIONS = {"classes": 10, "full_scale": 16}
 HARD = {
     "gaussian-noise": 0.4,
@@ -63,26 +65,58 @@ def test_all_means_every_corruption_that_applies(capsys):
     assert list(found) == NAMES
     assert found["blur"] == [2]
     assert found["quantize"] == [8, 6, 4]
-    assert capsys.readouterr().err == ""
+    others = f"left out: {', '.join(OTHERS)}: the samples are images\n"
+    assert capsys.readouterr().err == others
     found = read_corruptions(["all"], network("direct"))
     assert list(found) == [name for name in NAMES if not name.startswith("spike")]
-    assert capsys.readouterr().err == (
+    assert capsys.readouterr().err == others + (
         "left out: spike-drop, spike-jitter: the code 'direct' has no spikes to corrupt\n"
     )
 
 
+def test_all_takes_those_of_events(capsys):
+    sample = SampleSpec("events", (2, 4, 4), duration=1_000)
+    model = create_model(
+        "mlp", in_shape=(2, 4, 4), classes=2, features=[3], coding="frames", steps=3, sample=sample
+    )
+    found = read_corruptions(["all"], model)
+    of_images = ["gaussian-noise", "salt-and-pepper", "blur", "contrast"]
+    others = [*of_images, "series-noise", "series-drop"]
+    assert list(found) == [name for name in corruption_registry.builtin if name not in others]
+    assert found["event-jitter"] == [1, 2, 5, 10, 20]
+    err = capsys.readouterr().err
+    assert err == f"left out: {', '.join(others)}: the samples are events\n"
+    with pytest.raises(ConfigError) as caught:
+        read_corruptions(["gaussian-noise", "event-drop=2"], model)
+    assert caught.value.why.splitlines() == [
+        "gaussian-noise corrupts images, the samples are events",
+        "the severity of event-drop must be from 0 to 1, not 2: it is the share of the events that "
+        "are lost; 0 is clean",
+    ]
+    assert caught.value.remedy.endswith("choose from " + ", ".join(found))
+
+
 def test_all_faults_are_reported_at_once():
-    texts = ["blurr=1", "contrast=0.5,2,dim", "spike-drop", "quantize=5.5", "all=1", "blur="]
+    texts = [
+        "blurr=1",
+        "contrast=0.5,2,dim",
+        "spike-drop",
+        "event-drop",
+        "quantize=5.5",
+        "all=1",
+        "blur=",
+    ]
     with pytest.raises(ConfigError) as caught:
         read_corruptions(texts, network("direct"))
-    assert caught.value.what == "--corrupt has 7 faults"
+    assert caught.value.what == "--corrupt has 8 faults"
     for line, part in zip(
         caught.value.why.splitlines(),
         [
             "unknown corruption 'blurr'; did you mean 'blur'?",
             "the severity of contrast must be from 0 to 1, not 2",
             "the severity of contrast must be a number, not 'dim'",
-            "spike-drop cannot corrupt the code 'direct'; all of its steps are analog",
+            "spike-drop corrupts spikes, the code 'direct' has no spikes to corrupt",
+            "event-drop corrupts events, the samples are images",
             "the severity of quantize must be a whole number from 2 to 16, not 5.5",
             "all=1: all takes no severity",
             "the severity of blur must be a number, not ''",
@@ -91,7 +125,8 @@ def test_all_faults_are_reported_at_once():
     ):
         assert part in line
     assert "NAME=SEVERITY" in caught.value.remedy
-    assert all(name in caught.value.remedy for name in NAMES)
+    fits = [name for name in NAMES if not name.startswith("spike")]
+    assert caught.value.remedy.endswith("choose from " + ", ".join(fits))
 
 
 @pytest.mark.slow

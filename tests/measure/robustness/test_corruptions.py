@@ -86,8 +86,16 @@ def test_every_architecture_can_be_corrupted(architecture, options):
     ("name", "severity", "says"),
     [
         ("gausian-noise", 0.1, "unknown corruption 'gausian-noise'"),
-        ("spike-drop", 0.1, "spike-drop cannot corrupt the code 'direct'"),
-        ("spike-jitter", 1.0, "all of its steps are analog"),
+        (
+            "spike-drop",
+            0.1,
+            "spike-drop corrupts spikes, the code 'direct' has no spikes to corrupt",
+        ),
+        (
+            "spike-jitter",
+            1.0,
+            "choose from gaussian-noise, salt-and-pepper, blur, contrast, quantize, dead",
+        ),
         ("blur", -1, "the severity of blur must be from 0 to 100, not -1"),
         ("blur", math.nan, "not nan"),
         ("gaussian-noise", math.inf, "must be from 0 to 100, not inf"),
