@@ -34,7 +34,8 @@ class SnnTorchNeuron(nn.Module):
 
     class_name: ClassVar[str]
     states: ClassVar[int]
-    """The tensors that a step takes and returns beside the spikes."""
+    """The number of tensors that a step takes beside its input; a step returns them last. Those of
+    recurrent neurons begin with the spikes."""
 
     def __init__(self, surrogate: Surrogate, surrogate_alpha: float | None, **options: Any) -> None:
         super().__init__()
@@ -57,6 +58,7 @@ class SnnTorchNeuron(nn.Module):
                 self.neuron = getattr(snntorch, self.class_name)(spike_grad=gradient, **options)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"snntorch.{self.class_name} refuses its options: {error}") from error
+        _own_weight_once(self.neuron)
         instances = SpikingNeuron.instances
         instances[:] = [each for each in instances if each is not self.neuron]
 
@@ -66,8 +68,9 @@ class SnnTorchNeuron(nn.Module):
         try:
             state = [torch.zeros_like(values[0])] * self.states if len(values) else []
             for x_t in values.unbind(0):
-                s, *state = self.neuron(x_t, *state)
-                spikes.append(s)
+                found = self.neuron(x_t, *state)
+                spikes.append(found[0])
+                state = found[-self.states :]
         finally:
             # The module would keep the last state, and with it the graph of all steps.
             self.neuron._init_mem()
@@ -338,6 +341,20 @@ class RSynaptic(SnnTorchNeuron):
             learn_recurrent=learn_recurrent,
             reset_mechanism=reset_mechanism,
         )
+
+
+def _own_weight_once(neuron: nn.Module) -> None:
+    """Give the weight V of one-to-one connections one place instead of two that share memory."""
+    if not hasattr(neuron, "V"):
+        return
+    weight, recurrent = neuron.V, neuron.recurrent
+    assert isinstance(recurrent, nn.Module)
+    del neuron.V, recurrent.V
+    if isinstance(weight, nn.Parameter):
+        recurrent.V = weight
+    else:
+        assert isinstance(weight, Tensor)
+        recurrent.register_buffer("V", weight)
 
 
 def _connections(all_to_all: bool, channels: int | None, weight: float) -> dict[str, Any]:

@@ -7,6 +7,9 @@ from asnn.learning.recipe.checking import component_options
 from asnn.learning.recipe.schema import SECTIONS, TrainSection
 from asnn.models.factory import model_registry
 from asnn.models.neurons.registry import neuron_registry
+from asnn.models.readouts import readout_registry
+from asnn.models.synapses import synapse_registry
+from asnn.tasks import task_registry
 from tests.support.samples import IMAGE_CODES
 
 ANYTHING = st.one_of(
@@ -26,6 +29,9 @@ NAMES = {
     "data": ("name", ["digits", "mnist", "folder", "npz"]),
     "coding": ("name", coding_registry.names()),
     "model": ("name", model_registry.names()),
+    "readout": ("name", readout_registry.names()),
+    "synapse": ("name", synapse_registry.names()),
+    "task": ("name", task_registry.names()),
 }
 SMALL_MODELS = {
     "lenet": {"widths": st.sampled_from([[2], [4, 8]]), "hidden": st.integers(2, 16)},

@@ -12,6 +12,7 @@ from snntorch._neurons.neurons import SpikingNeuron
 from asnn.core import ConfigError
 from asnn.models import create_model
 from asnn.models.neurons.registry import neuron_registry
+from asnn.models.saved import load_model, save_model
 
 STEPS = 9
 CASES = [
@@ -26,9 +27,7 @@ CASES = [
     ("RLeaky", {"beta": 0.8, "V": 0.5}),
     ("RSynaptic", {"alpha": 0.5, "beta": 0.6, "V": 0.4}),
 ]
-INITIAL = {  # the number of states that a first call takes, in snnTorch's own order
-    "Leaky": 1, "Synaptic": 2, "Alpha": 3, "Lapicque": 1, "RLeaky": 2, "RSynaptic": 3,
-}  # fmt: skip
+NAMES = ("Leaky", "Synaptic", "Alpha", "Lapicque", "RLeaky", "RSynaptic")
 
 
 def inputs(*shape):
@@ -37,14 +36,25 @@ def inputs(*shape):
 
 
 def theirs(name, options, x, alpha=2.0):
+    """Call snnTorch's neuron as its documentation does."""
     own = dict(options)
     if name.startswith("R"):
         own["all_to_all"] = False
     neuron = getattr(snntorch, name)(spike_grad=snntorch.surrogate.atan(alpha=alpha), **own)
-    state, spikes = [torch.zeros_like(x[0])] * INITIAL[name], []
+    spk = syn = exc = inh = mem = torch.zeros_like(x[0])
+    spikes = []
     for x_t in x:
-        s, *state = neuron(x_t, *state)
-        spikes.append(s)
+        if name in ("Leaky", "Lapicque"):
+            spk, mem = neuron(x_t, mem)
+        elif name == "Synaptic":
+            spk, syn, mem = neuron(x_t, syn, mem)
+        elif name == "Alpha":
+            spk, exc, inh, mem = neuron(x_t, exc, inh, mem)
+        elif name == "RLeaky":
+            spk, mem = neuron(x_t, spk, mem)
+        else:
+            spk, syn, mem = neuron(x_t, spk, syn, mem)
+        spikes.append(spk)
     return torch.stack(spikes)
 
 
@@ -73,7 +83,7 @@ def test_negative_control_another_decay_gives_other_spikes():
     assert not torch.equal(ours("Leaky", {"beta": 0.8}, x), theirs("Leaky", {"beta": 0.5}, x))
 
 
-@pytest.mark.parametrize("name", INITIAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_call_leaves_no_state(name):
     neuron = neuron_registry.get(f"snntorch.{name}")(STEPS, 4)
     x = inputs(3, 4)
@@ -94,7 +104,7 @@ def test_snntorch_does_not_keep_them_alive():
 
 
 @pytest.mark.parametrize("model", ["mlp", "lenet"])
-@pytest.mark.parametrize("name", INITIAL)
+@pytest.mark.parametrize("name", NAMES)
 def test_networks_train_and_predict_with_them(name, model):
     options = {"mlp": {"features": [6]}, "lenet": {"widths": [3], "hidden": 5}}[model]
     network = create_model(
@@ -106,6 +116,25 @@ def test_networks_train_and_predict_with_them(name, model):
     predicted = network.eval().predict(x)
     with torch.no_grad():
         torch.testing.assert_close(predicted, network(x).mean(0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_networks_are_saved_and_loaded(name, tmp_path):
+    options = {"learn_recurrent": False} if name == "RSynaptic" else {}
+    network = create_model(
+        "mlp",
+        in_shape=(1, 3, 3),
+        classes=3,
+        steps=3,
+        features=[6],
+        neuron=f"snntorch.{name}",
+        neuron_options=options,
+    )
+    save_model(tmp_path / "model.safetensors", network)
+    x = torch.rand(4, 1, 3, 3)
+    with torch.no_grad():
+        expected = network.eval()(x)
+        assert torch.equal(load_model(tmp_path / "model.safetensors")(x), expected)
 
 
 def test_all_to_all_connections_and_what_learns():
