@@ -54,6 +54,12 @@ NAMED: dict[str, tuple[type[Section], str, Registry]] = {
     "task": (TaskSection, "task.name", task_registry),
 }
 
+# The keys that a section has whatever its component.
+BASES: dict[str, type[Section]] = {
+    "train": TrainSection,
+    **{section: named[0] for section, named in NAMED.items()},
+}
+
 # Options that are not keys of the component's own section.
 GIVEN: dict[type, tuple[str, ...]] = {
     Coding: ("steps",),
@@ -278,7 +284,10 @@ def _fault(section: str, schema: type[Section], detail: Any) -> str:
 
 
 def _unknown_key(key: str, known: list[str]) -> str:
-    near = nearest(key, known)
+    name = key.rpartition(".")[2]
+    # A key that another section has was probably meant for that one.
+    elsewhere = [f"{each}.{name}" for each, base in BASES.items() if name in base.model_fields]
+    near = elsewhere[0] if len(elsewhere) == 1 else nearest(key, known)
     hint = f"; did you mean {near}?" if near else ""
     names = ", ".join(name.rpartition(".")[2] for name in known)
     return f"{key}: unknown key{hint} (choose from {names})"

@@ -127,3 +127,13 @@ def test_any_document_is_a_recipe_or_reported_as_faulty(document):
         assert error.why and "fault" in error.what
     else:
         assert check_recipe(recipe.document()).document() == recipe.document()
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"), [("model.epochs", "train.epochs"), ("train.steps", "coding.steps")]
+)
+def test_a_key_of_another_section_is_named(key, meant):
+    section, name = key.split(".")
+    with pytest.raises(ConfigError) as refused:
+        check_recipe({section: {name: 1}})
+    assert f"{key}: unknown key; did you mean {meant}?" in refused.value.why
