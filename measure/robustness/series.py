@@ -40,7 +40,8 @@ def series_drop(x: Tensor, severity: float, random: SampleRandom) -> Tensor:
 def with_series_noise(model: SpikingNetwork, severity: float, seed: int = 0) -> SpikingNetwork:
     """Return the network with noise on its series, in deviations of each feature.
 
-    Those are of the training data, which the network keeps to normalise its input.
+    Those are of the training data, which the network keeps to normalise its input; 1 if
+    `create_model` was not given them.
 
     Raises:
         ConfigError: the network does not know them.

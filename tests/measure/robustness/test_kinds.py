@@ -9,6 +9,7 @@ import torch
 from asnn.coding import create_coding
 from asnn.coding.samples import EventBatch, SampleSpec
 from asnn.core import ConfigError
+from asnn.datasets import Batches
 from asnn.datasets.base import Split
 from asnn.datasets.events import Events
 from asnn.measure import evaluate
@@ -194,6 +195,16 @@ def test_the_size_of_batches_does_not_matter(name):
     assert len({each.spikes_per_sample for each in found}) == 1
     assert found[0].loss == pytest.approx(found[2].loss, rel=1e-6)
     assert found[0].loss != clean.loss
+
+
+@pytest.mark.parametrize("name", OF_EVENTS + OF_SPIKES)
+def test_the_number_of_processes_does_not_matter(name):
+    corrupted, split = corrupt(network(), name, SEVERE[name]), recordings(23)
+    alone = corrupted.coding.encode(batch(23))
+    for rank in range(2):
+        batches = Batches(split, batch_size=8, full_scale=1.0, part=(rank, 2))
+        code = torch.cat([corrupted.coding.encode(x) for x, _ in batches], 1)
+        assert torch.equal(code, alone[:, batches.sample_indices()])
 
 
 def test_severity_0_is_the_clean_network():
