@@ -8,19 +8,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from ..coding.samples import Batch
-from ..datasets import Batches, Targets
+from ..datasets import Batches
 from ..measure.spikes import SpikeRates
 from .checkpoints.autosave import save_and_stop, save_if_due
-from .device import derived_seed, mixed_precision, seed_all
+from .device import derived_seed, seed_all
 from .observer import Observer
 from .progress import TrainProgress
 from .results import require_finite
 from .schedule import learning_rate
-from .training import Training, training_batches
+from .training import Training, current_epochs, training_batches
 
 RATE_EVERY = 20  # batches between two measurements of the spike rate
 
@@ -36,6 +34,8 @@ def train_epoch(
     recipe, progress, model = training.recipe, training.progress, training.model
     settings, count = recipe.train, training.batches_per_epoch
     model.train()
+    for module in training.evaluated:
+        module.eval()
     rate = 0.0
     begin = time.perf_counter()
     batches = training_batches(training)
@@ -48,14 +48,9 @@ def train_epoch(
             training.optimizer.zero_grad()
         measure_rate = progress.batch % RATE_EVERY == 0
         with _gradient_sync(training, ends_step):
-            with (
-                mixed_precision(training.device, settings.precision),
-                SpikeRates(model) if measure_rate else contextlib.nullcontext() as rates,
-            ):
-                logits = training.forward(x, _needs_mean_only(training))
-                loss = loss_of(training, logits, targets, x)
             weight = _loss_weight(batches, training, len(x))
-            training.scaler.scale(loss if weight == 1 else loss * weight).backward()
+            with SpikeRates(model) if measure_rate else contextlib.nullcontext() as rates:
+                loss, logits = training.method.backward(training, x, targets, weight)
         rate = rate if rates is None else rates.mean()
         value = loss.item()
         require_finite(value, progress.step)
@@ -82,24 +77,21 @@ def train_epoch(
             save_if_due(training)
 
 
-def loss_of(training: Training, logits: Tensor, targets: Targets, x: Batch) -> Tensor:
-    """Return the loss of a batch: of its labels, and of the teacher if there is one."""
-    loss = training.task.loss(logits, targets)
-    return loss if training.teacher is None else training.teacher.blended(loss, logits, x)
-
-
 def _optimizer_step(training: Training) -> None:
     settings, progress = training.recipe.train, training.progress
     for group in training.optimizer.param_groups:
-        group["lr"] = learning_rate(settings, progress.step, training.steps_per_epoch)
+        group["lr"] = learning_rate(
+            settings, progress.stage_step, training.steps_per_epoch, current_epochs(training)
+        )
     if settings.clip_norm is not None:
         training.scaler.unscale_(training.optimizer)
         torch.nn.utils.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
     training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.average is not None:
-        training.average.update(progress.step + 1)
+        training.average.update(progress.stage_step + 1)
     progress.step += 1
+    progress.stage_step += 1
 
 
 def _rank_seed(training: Training) -> tuple[int, ...]:
@@ -126,11 +118,6 @@ def _loss_weight(batches: Batches, training: Training, samples: int) -> float:
     last = min(first + size, training.batches_per_epoch)
     total = sum(batches.size(each) for each in range(first, last))
     return training.processes.count * samples / total
-
-
-def _needs_mean_only(training: Training) -> bool:
-    """Return whether the loss needs only the mean of the outputs over the steps."""
-    return training.task.needs_mean_only and training.teacher is None
 
 
 def _timed(batches: Batches, progress: TrainProgress) -> Iterator[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..core.files import remove_partial_writes, write_bytes, write_json, write_text
 from ..core.folder_lock import folder_lock
+from ..core.metric import Metric
 from ..datasets import DataSet
 from ..measure.figures.curves import draw_curves
 from ..models.saved import model_bytes
@@ -22,6 +23,7 @@ from .observer import Observer
 from .processes import ALONE, Processes
 from .recipe.schema import Recipe
 from .results import epoch_times, rank, require_finite, validate, write_results
+from .stages import begin_stage, close_stage, is_finished
 from .training import Training, join_gradients, prepare
 
 
@@ -92,7 +94,7 @@ def _train_epochs(
     Raises:
         Stopped: `stop` returned true; a checkpoint has been written.
     """
-    recipe, run, progress = training.recipe, training.run, training.progress
+    run, progress = training.run, training.progress
     metric = training.task.primary
 
     def in_validation() -> None:
@@ -100,26 +102,39 @@ def _train_epochs(
             save_and_stop(training)
         save_if_due(training)
 
-    for _ in range(progress.epoch, recipe.train.epochs):
+    while not is_finished(training):
         train_epoch(training, observer, stop)
         metrics = validate(training, in_validation)
         require_finite(metrics["validation_loss"], progress.step)
         progress.times.append(epoch_times(training))
         progress.history.append(metrics)
         progress.close_epoch()
-        if progress.best is None or rank(metrics, metric) > rank(progress.best, metric):
+        if _is_best(progress.best, metrics, metric):
             progress.best = metrics
             training.best = model_bytes(training.result, labels=training.data.classes)
-            if training.processes.first:
+            # Weights of an earlier stage are not those of the method.
+            if training.processes.first and progress.stage == len(training.stages) - 1:
                 write_bytes(run.model, training.best)
+        stage, early = progress.stage, training.method.ends(training, metrics)
+        close_stage(training, early=early)
         save(training)
         write_results(training, finished=False)
         observer.epoch_done(training, metrics)
-        if _stop_requested(training, stop) and progress.epoch < recipe.train.epochs:
+        left = not is_finished(training)
+        if _stop_requested(training, stop) and left:
             raise Stopped
+        if left and progress.stage > stage:
+            begin_stage(training)
     if training.processes.first:
         draw_curves(run.curves, progress.history, metric)
     return write_results(training, finished=True)
+
+
+def _is_best(best: dict[str, Any] | None, metrics: dict[str, Any], metric: Metric) -> bool:
+    """Return whether an epoch is the best of its stage so far."""
+    if best is None or best.get("stage") != metrics.get("stage"):
+        return True
+    return rank(metrics, metric) > rank(best, metric)
 
 
 def _train_ann_counterpart(

@@ -12,6 +12,8 @@ class TrainProgress:
 
     Attributes:
         epoch: number of complete epochs.
+        stage: number of complete stages.
+        stage_epoch, stage_step: complete epochs and optimization steps of the current stage.
         batch: number of complete batches in the current epoch.
         step: number of optimization steps in all epochs.
         loss, score, seen: sums over the samples of the current epoch; `score` of the task's primary
@@ -27,6 +29,9 @@ class TrainProgress:
     epoch: int = 0
     batch: int = 0
     step: int = 0
+    stage: int = 0
+    stage_epoch: int = 0
+    stage_step: int = 0
     loss: float = 0.0
     score: float = 0.0
     seen: int = 0
@@ -40,5 +45,6 @@ class TrainProgress:
     def close_epoch(self) -> None:
         """Count the current epoch as complete and begin the next."""
         self.epoch += 1
+        self.stage_epoch += 1
         self.batch, self.loss, self.score, self.seen = 0, 0.0, 0.0, 0
         self.epoch_seconds = self.data_wait_seconds = 0.0

@@ -7,8 +7,11 @@ import math
 from .recipe.schema import TrainSection
 
 
-def learning_rate(train: TrainSection, step: int, steps_per_epoch: int) -> float:
-    """Return the learning rate of a step, counted from 0 over the whole training.
+def learning_rate(
+    train: TrainSection, step: int, steps_per_epoch: int, epochs: int | None = None
+) -> float:
+    """Return the learning rate of a step, counted from 0 over a stage of so many epochs, by
+    default over the whole training.
 
     Warm-up rises linearly to `lr` over `warmup_epochs`. Then, with p the fraction of the remaining
     steps that is done:
@@ -21,7 +24,7 @@ def learning_rate(train: TrainSection, step: int, steps_per_epoch: int) -> float
         return train.lr * (step + 1) / warmup
     if train.schedule == "cosine":
         final_lr = min(train.final_lr, train.lr)  # a small lr must not rise to the default
-        rest = max(train.epochs * steps_per_epoch - warmup, 1)
+        rest = max((epochs or train.epochs) * steps_per_epoch - warmup, 1)
         done = min((step - warmup) / rest, 1.0)
         return final_lr + (train.lr - final_lr) * (1 + math.cos(math.pi * done)) / 2
     if train.schedule == "step":

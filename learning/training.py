@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,7 @@ from ..tasks.base import Task
 from .averaging import Average
 from .device import derived_seed, find_device
 from .distillation import ANN, Teacher, ann_counterpart, load_teacher
+from .methods import Method, Stage
 from .optimizer import make_optimizer
 from .processes import ALONE, Processes
 from .progress import TrainProgress
@@ -40,6 +41,8 @@ class Training:
         processes: the rank of this process and the number of processes.
         forward: the network as training calls it: `forward(x, mean)` returns the logits, or their
             mean as one step; with several processes it averages the gradients.
+        method: how the weights are learned, in `stages`.
+        evaluated: modules that stay in evaluation mode in the current stage.
         saved: `time.monotonic()` and step of the last checkpoint.
         best: content of `model.safetensors` with the best weights so far.
     """
@@ -58,6 +61,9 @@ class Training:
     batches_per_epoch: int
     processes: Processes
     forward: nn.Module
+    method: Method
+    stages: list[Stage]
+    evaluated: list[nn.Module] = field(default_factory=list)
     saved: tuple[float, int] = (0.0, 0)
     best: bytes | None = None
 
@@ -130,6 +136,7 @@ def prepare(
         missing_backend(device.type, torch.float32)  # imports it before the first step
     if recipe.train.sync_norm and processes.count > 1:
         sync_norms(model)
+    method = recipe.make_method()
     training = Training(
         recipe=recipe,
         run=run,
@@ -145,7 +152,11 @@ def prepare(
         batches_per_epoch=0,
         processes=processes,
         forward=TrainableForward(model),
+        method=method,
+        stages=method.stages(recipe.train.epochs),
     )
+    training.evaluated = method.begin(training, training.stages[0])
+    training.optimizer = make_optimizer(recipe.train, model)  # of what learns in the first stage
     training.batches_per_epoch = len(training_batches(training))
     if min(recipe.train.batch_size, len(data.train)) == 1:
         _try_single_sample(training)
@@ -159,8 +170,14 @@ def join_gradients(training: Training) -> None:
     their initial buckets: torch would otherwise regroup them after the first step of each session,
     and three or more processes would then add them in another order.
     """
-    if training.processes.count > 1:
+    wrapped = isinstance(training.forward, DistributedDataParallel)
+    if training.processes.count > 1 and not wrapped:
         training.forward = DistributedDataParallel(training.forward, find_unused_parameters=True)
+
+
+def current_epochs(training: Training) -> int:
+    """Return the epochs of the current stage."""
+    return training.stages[min(training.progress.stage, len(training.stages) - 1)].epochs
 
 
 def training_batches(training: Training) -> Batches:

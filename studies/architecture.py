@@ -32,6 +32,7 @@ ORDER = (
     "tasks",
     "measure",
     "learning.device",
+    "learning.methods",
     "learning.recipe",
     "records",
     "learning",

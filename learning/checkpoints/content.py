@@ -27,6 +27,7 @@ from ...models.saved import model_bytes
 from ...records.layout import Run
 from ..environment import data_and_teacher
 from ..progress import TrainProgress
+from ..stages import begin_stage
 from ..training import Training
 from .storage import (
     CHECKSUMS,
@@ -67,6 +68,7 @@ def save_checkpoint(training: Training) -> None:
         "recipe": training.recipe.document(),
         "optimizer": training.optimizer.state_dict(),
         "scaler": training.scaler.state_dict(),
+        "method": training.method.state(),
         "position": _to_stored(training.progress),
         **data_and_teacher(training),
     }
@@ -160,19 +162,30 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
     Raises:
         DataError: the checkpoint does not fit the training.
     """
-    folder, state, average = checkpoint.folder, checkpoint.content, training.average
+    folder, state = checkpoint.folder, checkpoint.content
     try:
         progress = TypeAdapter(TrainProgress).validate_python(_from_stored(state["position"]))
         if state["format"] < 2:
             _upgrade_format_1(progress)
         _require_consistent(progress, training.batches_per_epoch, training.task.primary.name)
+        if "stage" not in state["position"]:  # of a version that knew one stage only
+            progress.stage_epoch, progress.stage_step = progress.epoch, progress.step
         # With more processes than before, the last batch may be too small and left out.
         progress.batch = min(progress.batch, training.batches_per_epoch)
-        _require_same_shapes(state["optimizer"], training.optimizer)
         training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
-        if average is not None:
-            average.model.load_state_dict(_weights(checkpoint.files[AVERAGE]))
-        training.optimizer.load_state_dict(state["optimizer"])
+        training.method.restore(state.get("method", {}))
+        training.best = checkpoint.files.get(BEST)
+        # A stage that has not begun has no optimizer yet; the first one begins with the training.
+        has_begun = progress.stage == 0 or progress.stage_step > 0 or progress.batch > 0
+        if progress.stage:
+            training.progress = progress
+            begin_stage(training)
+        if has_begun:
+            _require_same_shapes(state["optimizer"], training.optimizer)
+            training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
+            if training.average is not None:
+                training.average.model.load_state_dict(_weights(checkpoint.files[AVERAGE]))
+            training.optimizer.load_state_dict(state["optimizer"])
         training.scaler.load_state_dict(state["scaler"])
     except MISMATCH_ERRORS as error:
         raise DataError(
@@ -183,7 +196,8 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
     training.progress = progress
     if progress.best is not None:
         training.best = checkpoint.files.get(BEST) or _read(training.run.model)
-        if training.processes.first:
+        last = training.stages[-1].name if len(training.stages) > 1 else None
+        if training.processes.first and progress.best.get("stage") == last:
             _restore_best(training.best, training.run)
 
 

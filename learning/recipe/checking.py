@@ -28,11 +28,13 @@ from ...models.synapses.registry import no_synapse
 from ...records.layout import FORMAT
 from ...tasks.factory import create_task, task_registry
 from ..device import find_device, mixed_precision
+from ..methods import create_method, method_registry
 from .schema import (
     SECTIONS,
     AugmentSection,
     CodingSection,
     DataSection,
+    MethodSection,
     ModelSection,
     NeuronSection,
     ReadoutSection,
@@ -51,6 +53,7 @@ NAMED: dict[str, tuple[type[Section], str, Registry]] = {
     "neuron": (NeuronSection, "model.neuron", neuron_registry),
     "synapse": (SynapseSection, "synapse.name", synapse_registry),
     "readout": (ReadoutSection, "readout.name", readout_registry),
+    "method": (MethodSection, "method.name", method_registry),
     "task": (TaskSection, "task.name", task_registry),
 }
 
@@ -221,6 +224,7 @@ def _component_faults(recipe: Recipe) -> list[str]:
             lambda: augment_kind(sample_kind(recipe.coding.name), recipe.augment.options()),
         ),
         ("task", lambda: create_task(recipe.task.name, **recipe.task.options())),
+        ("method", lambda: create_method(recipe.method.name, **recipe.method.options())),
         ("train", recipe.train.make_loss),
         ("train.device", lambda: find_device(recipe.train.device)),
         (

@@ -20,8 +20,20 @@ from ...records.layout import FORMAT
 from ...tasks.base import Task
 from ...tasks.factory import create_task
 from ...tasks.losses import Loss, LossName
+from ..methods import Method, create_method
 
-SECTIONS = ("data", "coding", "neuron", "synapse", "model", "readout", "task", "augment", "train")
+SECTIONS = (
+    "data",
+    "coding",
+    "neuron",
+    "synapse",
+    "model",
+    "readout",
+    "task",
+    "method",
+    "augment",
+    "train",
+)
 
 
 class Section(BaseModel):
@@ -102,6 +114,12 @@ class TaskSection(Section):
     name: str = Field("classification", description="task")
 
 
+class MethodSection(Section):
+    """How the weights are learned; other keys are options of the method."""
+
+    name: str = Field("bptt", description="method")
+
+
 class AugmentSection(Section):
     """Augmentation of training samples; the keys are the options of all kinds of samples."""
 
@@ -179,6 +197,7 @@ class Recipe:
     model: ModelSection
     readout: ReadoutSection
     task: TaskSection
+    method: MethodSection
     augment: AugmentSection
     train: TrainSection
 
@@ -220,6 +239,14 @@ class Recipe:
         task.use_loss(self.train.make_loss())
         task.bind(data, coding)
         return task
+
+    def make_method(self) -> Method:
+        """Return the method of the recipe.
+
+        Raises:
+            ConfigError: an option is not valid.
+        """
+        return create_method(self.method.name, **self.method.options())
 
     def model_arguments(self) -> dict[str, Any]:
         """Return the arguments of `create_model` that are in the recipe."""

@@ -28,7 +28,7 @@ from asnn.cli.app import run
 from asnn.cli.commands.sweep import search as sweep_search
 from asnn.cli.reference import pages
 from asnn.cli.terminal.progress import Progress
-from asnn.learning import epoch
+from asnn.learning.methods.bptt import Bptt
 from asnn.sweeps import pool
 from asnn.sweeps.member import train_member
 from tests.formats.events import encoders
@@ -90,7 +90,7 @@ def prepared(tmp_path_factory):
         patch.setattr(pool, "run_members", in_this_process)
         grid = ["--grid", "coding.name=direct", "--seeds", "1"]
         assert run(["sweep", *grid, *SMALL, "--out", SWEEP]) == 0
-        patch.setattr(epoch, "loss_of", interrupting(epoch.loss_of))
+        patch.setattr(Bptt, "backward", interrupting(Bptt.backward))
         assert run(["train", *TINY, "--out", "runs/digits-20260101-130000"]) == 130
     for name in ("deploy", "export/onnx"):
         (folder / name).mkdir(parents=True)

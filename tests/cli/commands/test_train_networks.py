@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from asnn.learning import epoch
+from asnn.learning.methods.bptt import Bptt
 
 NETWORKS = {
     "ms-resnet": ["model.width=4"],
@@ -25,7 +25,7 @@ def test_an_architecture_from_training_to_export(cli, monkeypatch, tmp_path, nam
     uninterrupted = cli("train", *recipe, "--out", "uninterrupted")
     assert uninterrupted.code == 0, uninterrupted.err
 
-    made, original = [], epoch.loss_of
+    made, original = [], Bptt.backward
 
     def interrupted(*arguments):
         made.append(None)
@@ -34,7 +34,7 @@ def test_an_architecture_from_training_to_export(cli, monkeypatch, tmp_path, nam
         return original(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(epoch, "loss_of", interrupted)
+        patch.setattr(Bptt, "backward", interrupted)
         assert cli("train", *recipe, "--out", "resumed").code == 143
     assert cli("train", "--resume", "resumed").code == 0
     for file in ("model.safetensors", "metrics.jsonl"):

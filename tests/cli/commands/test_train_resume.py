@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from asnn.cli.app import run
 from asnn.cli.terminal import signals
 from asnn.core.folder_lock import folder_lock
-from asnn.learning import epoch, loop
+from asnn.learning import loop
 from asnn.learning.checkpoints import autosave
+from asnn.learning.methods.bptt import Bptt
 from asnn.learning.recipe import schema
 from tests.support.command_line import TINY
 
@@ -25,17 +26,17 @@ from tests.support.command_line import TINY
 def signal_at(patch: pytest.MonkeyPatch, step: int, number: int = signal.SIGINT) -> None:
     """Send this process a signal in a training step."""
     made = 0
-    original = epoch.loss_of
+    original = Bptt.backward
 
     def counted(*arguments):
         nonlocal made
         made += 1
         if made == step:
-            patch.setattr(epoch, "loss_of", original)
+            patch.setattr(Bptt, "backward", original)
             os.kill(os.getpid(), number)
         return original(*arguments)
 
-    patch.setattr(epoch, "loss_of", counted)
+    patch.setattr(Bptt, "backward", counted)
 
 
 @pytest.fixture
@@ -197,7 +198,7 @@ def test_a_finished_run_whose_newest_checkpoint_is_damaged_can_be_trained_for_lo
 
 def test_the_same_signal_twice_at_once_is_one_request(cli, monkeypatch, tmp_path):
     """As from a service manager, which signals a process and its parent, which passes it on."""
-    original = epoch.loss_of
+    original = Bptt.backward
     monkeypatch.setattr(signals, "SAME_REQUEST_SECONDS", 60.0)
 
     def counted(*arguments):
@@ -206,13 +207,13 @@ def test_the_same_signal_twice_at_once_is_one_request(cli, monkeypatch, tmp_path
             time.sleep(0.2)
         return original(*arguments)
 
-    monkeypatch.setattr(epoch, "loss_of", counted)
+    monkeypatch.setattr(Bptt, "backward", counted)
     result = cli("train", *TINY, "--out", "a")
     assert result.code == 143 and "saved; resume with" in result.err
 
 
 def test_a_later_signal_stops_at_once(cli, monkeypatch, tmp_path):
-    original = epoch.loss_of
+    original = Bptt.backward
     monkeypatch.setattr(signals, "SAME_REQUEST_SECONDS", -1.0)
 
     def counted(*arguments):
@@ -221,7 +222,7 @@ def test_a_later_signal_stops_at_once(cli, monkeypatch, tmp_path):
             time.sleep(0.2)  # two at once may count as one, and Python handles them in between
         return original(*arguments)
 
-    monkeypatch.setattr(epoch, "loss_of", counted)
+    monkeypatch.setattr(Bptt, "backward", counted)
     former = signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # independent of how the tests run

@@ -19,7 +19,7 @@ RECIPE = check_recipe(
     }
 )
 NAMES = {
-    *("epoch", "batch", "step", "loss", "correct", "seen"),
+    *("epoch", "stage", "stage_epoch", "stage_step", "batch", "step", "loss", "correct", "seen"),
     *("seconds", "open_seconds", "waited", "best", "history", "times"),
 }
 

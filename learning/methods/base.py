@@ -1,0 +1,80 @@
+"""The interface of a method of learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from torch import Tensor, nn
+
+from ...coding.samples import Batch
+from ...datasets.transforms.mixing import Targets
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a training with an optimizer and a learning rate schedule of its own.
+
+    Attributes:
+        name: in `metrics.jsonl`.
+        epochs: how many; those of all stages add up to `train.epochs`.
+    """
+
+    name: str
+    epochs: int
+
+
+class Method:
+    """How weights are learned; it knows no files and no terminals.
+
+    The argument `training` of its functions is an `asnn.learning.training.Training`.
+
+    A subclass declares its options as keyword parameters. What it keeps between two calls beside
+    the weights is its `state`, so that a resumed training ends with the same bytes.
+
+    Attributes:
+        name: the name in recipes.
+    """
+
+    name: ClassVar[str] = ""
+
+    def stages(self, epochs: int) -> list[Stage]:
+        """Return the stages, whose epochs add up to `epochs`."""
+        raise NotImplementedError
+
+    def begin(self, training: Any, stage: Stage) -> list[nn.Module]:
+        """Prepare a stage, before its optimizer is made from the parameters that require gradients.
+
+        It may change the weights, as a function of the weights and of `training.best` (content of
+        a model file with the best weights of the stage before) alone.
+
+        Returns:
+            Modules that stay in evaluation mode in this stage, such as frozen batch norms.
+        """
+        return []
+
+    def backward(
+        self, training: Any, x: Batch, targets: Targets, weight: float
+    ) -> tuple[Tensor, Tensor]:
+        """Add the gradients of a batch to those of the parameters.
+
+        Args:
+            training: its `forward` computes the network, its `scaler` scales losses.
+            x, targets: the batch.
+            weight: factor with which the batch counts in the optimization step.
+
+        Returns:
+            The loss without the weight, and the outputs `[T, B, K]`, for the line of progress.
+        """
+        raise NotImplementedError
+
+    def ends(self, training: Any, metrics: dict[str, Any]) -> bool:
+        """Return whether the stage ends with this epoch, before its number of epochs."""
+        return False
+
+    def state(self) -> dict[str, Any]:
+        """Return plain values and tensors, for checkpoints."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take the state of a checkpoint."""

@@ -1,0 +1,159 @@
+"""A method of two stages with a state of its own: stopped anywhere, it ends with the same bytes."""
+
+import json
+
+import pytest
+import torch
+
+import asnn
+from asnn.core import ConfigError
+from asnn.learning.methods import Stage, create_method, method_registry
+from asnn.learning.methods.bptt import Bptt
+
+CHANGES = {
+    "train.epochs": 4,
+    "data.limit": 60,
+    "train.batch_size": 20,
+    "train.lr": 0.02,
+    "model.widths": [2],
+    "model.hidden": 8,
+    "neuron.gain": 3.0,  # otherwise so small a network does not spike yet
+    "method.name": "halves",
+}
+CALLS = 18  # of `stop`: in each of four epochs three batches, a validation and its end
+
+
+class Halves(Bptt):
+    """Everything learns in the first half; then the readout alone, from the best weights.
+
+    Its state is the number of batches; every loss is multiplied by a factor that depends on it.
+    """
+
+    name = "halves"
+
+    def __init__(self, *, first: int = 2) -> None:
+        self.first = first
+        self.batches = 0
+
+    def stages(self, epochs):
+        return [Stage("all", self.first), Stage("readout", epochs - self.first)]
+
+    def begin(self, training, stage):
+        if stage.name == "all":
+            return []
+        from safetensors.torch import load
+
+        training.model.load_state_dict(load(training.best))
+        *layers, _ = training.model.body
+        for layer in layers:
+            layer.requires_grad_(False)
+        return layers
+
+    def backward(self, training, x, targets, weight):
+        self.batches += 1
+        return super().backward(training, x, targets, weight * (1 + 0.1 * (self.batches % 3)))
+
+    def state(self):
+        return {"batches": self.batches}
+
+    def restore(self, state):
+        self.batches = state["batches"]
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    external = {"halves": type("Point", (), {"value": "x", "load": lambda self: Halves})()}
+    monkeypatch.setitem(method_registry.__dict__, "_external", external)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        external = {"halves": type("Point", (), {"value": "x", "load": lambda self: Halves})()}
+        patch.setitem(method_registry.__dict__, "_external", external)
+        yield asnn.train("digits", out=tmp_path_factory.mktemp("whole") / "run", changes=CHANGES)
+
+
+def lines(run):
+    return [json.loads(line) for line in run.files.metrics.read_text().splitlines()]
+
+
+def test_stages_are_named_and_the_best_is_of_the_last(whole):
+    found = lines(whole)
+    assert [line["stage"] for line in found] == ["all", "all", "readout", "readout"]
+    best = json.loads(whole.files.summary.read_text())["best"]
+    assert best["stage"] == "readout"
+    accuracies = [line["validation_accuracy"] for line in found if line["stage"] == "readout"]
+    assert best["validation_accuracy"] == max(accuracies)
+    # Each stage has a cosine of its own.
+    assert found[0]["lr"] == found[2]["lr"] and found[1]["lr"] == found[3]["lr"]
+    assert found[1]["lr"] < found[0]["lr"]
+
+
+def test_frozen_layers_keep_weights_and_statistics(whole):
+    model = whole.load_model()
+    frozen = {
+        name: value
+        for name, value in model.state_dict().items()
+        if not name.startswith("body.readout")
+    }
+    one = asnn.train(
+        "digits",
+        out=whole.path.parent / "one",
+        changes={**CHANGES, "train.epochs": 3},
+    )
+    other = one.load_model().state_dict()
+    assert frozen.keys() < other.keys()
+    assert all(torch.equal(other[name], value) for name, value in frozen.items())
+    # Negative control: the readout has learned on.
+    name = "body.readout.linear.weight"
+    assert not torch.equal(other[name], model.state_dict()[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", range(CALLS))
+def test_a_training_stopped_anywhere_ends_with_the_same_bytes(whole, tmp_path, call):
+    calls = iter(range(10_000))
+    part = asnn.train(
+        "digits",
+        out=tmp_path / "run",
+        changes={**CHANGES, "train.checkpoint_steps": 1},
+        stop=lambda: next(calls) >= call,
+    )
+    assert not part.files.finished
+    again = asnn.train(resume=part.path)
+    assert again.files.model.read_bytes() == whole.files.model.read_bytes()
+    assert again.files.metrics.read_bytes() == whole.files.metrics.read_bytes()
+
+
+def test_a_training_stopped_between_two_stages_ends_with_the_same_bytes(whole, tmp_path):
+    def stop():
+        path = tmp_path / "run" / "metrics.jsonl"
+        return path.exists() and len(path.read_text().splitlines()) == 2
+
+    part = asnn.train("digits", out=tmp_path / "run", changes=CHANGES, stop=stop)
+    assert [line["stage"] for line in lines(part)] == ["all", "all"]
+    assert not part.files.model.exists()  # weights of an earlier stage are not the result
+    again = asnn.train(resume=part.path)
+    assert again.files.model.read_bytes() == whole.files.model.read_bytes()
+    assert again.files.metrics.read_bytes() == whole.files.metrics.read_bytes()
+
+
+def test_a_lost_state_of_the_method_is_noticed(whole, tmp_path, monkeypatch):
+    """Negative control: without its state the resumed training ends with other bytes."""
+    calls = iter(range(10_000))
+    part = asnn.train(
+        "digits", out=tmp_path / "run", changes=CHANGES, stop=lambda: next(calls) >= 1
+    )
+    monkeypatch.setattr(Halves, "restore", lambda self, state: None)
+    again = asnn.train(resume=part.path)
+    assert again.files.model.read_bytes() != whole.files.model.read_bytes()
+
+
+def test_options_are_checked():
+    with pytest.raises(ConfigError, match="unknown method 'bpt'") as refused:
+        create_method("bpt")
+    assert "bptt" in refused.value.remedy
+    with pytest.raises(ConfigError, match="option of method bptt"):
+        create_method("bptt", first=1)
+    assert create_method("bptt").stages(7) == [Stage("bptt", 7)]
