@@ -31,6 +31,7 @@ def load_wav_folder(
     bands: int = 32,
     window: float = 25.0,
     hop: float = 10.0,
+    level: Literal["absolute", "relative"] = "absolute",
 ) -> Source:
     """Return the log-mel frames of WAV files, series `[N, T, bands]`, classes in order.
 
@@ -45,13 +46,15 @@ def load_wav_folder(
         rate: samples per second; files of another rate are resampled.
         bands: mel bands.
         window, hop: length of a window and time between two, in ms.
+        level: `relative` subtracts from each band its mean over the recording, which takes out the
+            loudness, the microphone and part of the voice; `absolute` keeps it.
 
     Raises:
         ConfigError: a value out of range, or no regular expression.
         DataError: no WAV files, one class only, a damaged file, an empty test part, a class
             without training files.
     """
-    _check_options(labels, fit, steps, rate, bands, window, hop)
+    _check_options(labels, fit, level, steps, rate, bands, window, hop)
     features = LogMel(rate, bands, window, hop)
     try:
         is_test = re.compile(test_names) if test_names else None
@@ -78,6 +81,8 @@ def load_wav_folder(
     x = np.empty((len(kept), steps, bands), np.float32)
     for row, name in zip(x, kept, strict=True):
         row[:] = _frames(store, name, features, steps, fit)
+        if level == "relative":
+            row -= row.mean(0)
 
     def split(chosen: np.ndarray) -> Split:
         return Split(torch.from_numpy(x[chosen]), torch.from_numpy(y[chosen]))
@@ -87,11 +92,12 @@ def load_wav_folder(
 
 
 def _check_options(
-    labels: str, fit: str, steps: int, rate: int, bands: int, window: float, hop: float
+    labels: str, fit: str, level: str, steps: int, rate: int, bands: int, window: float, hop: float
 ) -> None:
     for key, value, choices in (
         ("labels", labels, ("folder", "prefix")),
         ("fit", fit, ("pad", "stretch")),
+        ("level", level, ("absolute", "relative")),
     ):
         if value not in choices:
             raise ConfigError(f"{key} is {value!r}", why=f"choose from {', '.join(choices)}")

@@ -193,3 +193,26 @@ def test_free_spoken_digits(needs):
     weights = torch.linalg.solve(gram, x.T @ (target - 0.1))
     accuracy = float(((z @ weights).argmax(1) == source.test.targets).double().mean())
     assert 0.90 < accuracy < 0.97
+
+
+def test_levels_relative_to_the_recording_do_not_depend_on_loudness(tmp_path):
+    """Twice the amplitude adds log 4 to every band; relative levels leave it out."""
+    from scipy.io import wavfile
+
+    noise = np.random.default_rng(0).normal(0, 0.1, 8_000).astype(np.float32)
+    for label in ("a", "b"):
+        (tmp_path / label).mkdir()
+        for number, factor in enumerate((1.0, 2.0)):
+            wavfile.write(tmp_path / label / f"{number}.wav", 8_000, factor * noise)
+    found = {}
+    for level in ("absolute", "relative"):
+        source = load_wav_folder(
+            path=str(tmp_path), rate=8_000, steps=20, fit="stretch", level=level
+        )
+        quiet, loud = source.train.inputs[:2].numpy()
+        found[level] = loud - quiet
+        np.testing.assert_allclose(
+            source.train.inputs.mean(1) if level == "relative" else 0, 0, atol=1e-5
+        )
+    np.testing.assert_allclose(found["relative"], 0, atol=0.02)  # ε of the logarithm
+    np.testing.assert_allclose(found["absolute"], np.log(4), atol=0.02)
