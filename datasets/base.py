@@ -54,6 +54,16 @@ class Split:
     def __len__(self) -> int:
         return len(self.targets)
 
+    @property
+    def images(self) -> Inputs:
+        """`inputs`, as 0.1.0 called them."""
+        return self.inputs
+
+    @property
+    def labels(self) -> Tensor:
+        """`targets`, as 0.1.0 called them."""
+        return self.targets
+
 
 @dataclass(frozen=True)
 class Source:

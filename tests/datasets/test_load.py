@@ -30,6 +30,11 @@ def of_one_split(split: Split) -> DataSet:
     return DataSet("x", split, split, split, ["a"], 255.0, "", spec)
 
 
+def test_the_names_of_0_1_0_can_be_read():
+    split = numbered([0, 1])
+    assert split.images is split.inputs and split.labels is split.targets
+
+
 def numbers(split: Split, count: int) -> list[int]:
     return (split.inputs.flatten() * count).round().long().tolist()
 
