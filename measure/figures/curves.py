@@ -33,6 +33,9 @@ def draw_curves(path: Path, history: list[dict[str, Any]], metric: Metric = ACCU
         axes.set_title(key.replace("_", " "))
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.3)
+        for epoch, stage in _stages(history):
+            axes.axvline(epoch - 0.5, color="0.6", linewidth=0.8, linestyle=":")
+            axes.annotate(stage, (epoch - 0.5, 1), xycoords=("data", "axes fraction"), fontsize=7)
         if key == "spike_rate":
             rates = [metrics["spike_rate"] for metrics in history]
             axes.plot(epochs, rates, color=COLOURS[1], marker=".")
@@ -43,6 +46,16 @@ def draw_curves(path: Path, history: list[dict[str, Any]], metric: Metric = ACCU
             axes.plot(epochs, values, color=colour, marker=".", label=part)
         axes.legend(frameon=False)
     save_figure(path, figure)
+
+
+def _stages(history: list[dict[str, Any]]) -> list[tuple[int, str]]:
+    """Return the first epoch and the name of each stage, of a training in several."""
+    names = [metrics.get("stage") for metrics in history]
+    return [
+        (metrics["epoch"], name)
+        for metrics, name, before in zip(history, names, [None, *names], strict=False)
+        if name is not None and name != before
+    ]
 
 
 def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> None:

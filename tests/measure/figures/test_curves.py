@@ -9,7 +9,7 @@ from PIL import Image
 
 from asnn.core import AsnnError, ConfigError
 from asnn.measure import schedules
-from asnn.measure.figures.curves import draw_curves, draw_schedules
+from asnn.measure.figures.curves import _stages, draw_curves, draw_schedules
 from asnn.models import create_model
 
 SCHEDULES = {
@@ -106,3 +106,9 @@ def test_failed_drawing_keeps_the_previous_file(tmp_path, monkeypatch):
         draw_schedules(path, SCHEDULES)
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["schedules.png"]
+
+
+def test_stages_are_marked_where_they_begin():
+    history = [{"epoch": e, "stage": s} for e, s in ((1, "a"), (2, "a"), (3, "b"), (4, "b"))]
+    assert _stages(history) == [(1, "a"), (3, "b")]
+    assert _stages([{"epoch": 1}, {"epoch": 2}]) == []
