@@ -3,6 +3,7 @@
 from hypothesis import strategies as st
 
 from asnn.coding.factory import coding_registry
+from asnn.learning.methods import method_registry
 from asnn.learning.recipe.checking import component_options
 from asnn.learning.recipe.schema import SECTIONS, TrainSection
 from asnn.models.factory import model_registry
@@ -32,6 +33,7 @@ NAMES = {
     "readout": ("name", readout_registry.names()),
     "synapse": ("name", synapse_registry.names()),
     "task": ("name", task_registry.names()),
+    "method": ("name", method_registry.names()),
 }
 SMALL_MODELS = {
     "lenet": {"widths": st.sampled_from([[2], [4, 8]]), "hidden": st.integers(2, 16)},
