@@ -136,6 +136,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
             function(tmp_path / "nothing")
 
 
+@pytest.mark.slow
 def test_the_page_about_python_runs(tmp_path, monkeypatch, capsys):
     text = (ROOT / "docs/python.md").read_text("utf-8")
     (code,) = re.findall(r"```python\n(.*?)```", text, re.S)

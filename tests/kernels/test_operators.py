@@ -490,6 +490,7 @@ def test_torch_jit_records_the_reference():
     torch.testing.assert_close(traced(x), model(x), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_onnx_exporter_of_torch_records_the_reference(monkeypatch):
     model, x = lenet().eval(), images()
     use_kernels(model, "auto")

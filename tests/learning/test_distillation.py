@@ -152,6 +152,7 @@ def test_an_interrupted_training_resumes_in_teacher_or_student(tmp_path, taught,
     assert same(weights(uninterrupted / "teacher"), weights(run.path / "teacher"))
 
 
+@pytest.mark.slow
 def test_resuming_with_another_teacher_is_refused(tmp_path, plain_run, taught):
     teacher = tmp_path / "teacher"
     shutil.copytree(plain_run, teacher)

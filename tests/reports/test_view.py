@@ -103,6 +103,7 @@ def test_other_data_than_in_training_are_a_warning(report_of, environment, said)
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 def test_uncounted_layers_are_a_warning(report_of):
     report = report_of()

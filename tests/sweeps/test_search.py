@@ -127,6 +127,7 @@ def test_trials_lie_in_their_ranges_and_the_best_comes_first(tmp_path):
     assert search.failures == {}
 
 
+@pytest.mark.slow
 def test_interrupted_search_is_resumed(tmp_path):
     search, folder = searched(tmp_path)
     coming = search.members()

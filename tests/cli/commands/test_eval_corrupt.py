@@ -140,6 +140,7 @@ def test_hard_corruptions_harm_a_trained_network(measured):
         assert after["accuracy"] < clean - 0.1, after["corruption"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "severities"),
     [("salt-and-pepper", [0.3, 0.9]), ("dead-neurons", [0.5, 0.9]), ("spike-drop", [0.5, 1])],

@@ -359,6 +359,7 @@ def test_vgg_by_its_definition(variant):
         torch.testing.assert_close(model.mean_logits(x), net.prediction(out), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_depth_104_has_three_convolutions_in_its_stem_and_pools_its_shortcuts():
     model = calibrated(small("ms-resnet104", in_shape=(3, 32, 32)))
     x, net = images(2, (3, 32, 32)), Loop(model)

@@ -128,6 +128,7 @@ def test_every_cut_is_refused(kept):
         read_wav(VALID[:kept])
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=200, deadline=None)
 def test_damaged_files_are_read_or_refused(data):
