@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -139,7 +140,7 @@ class Frames(EventCoding):
     def encode(self, x: EventBatch) -> Tensor:  # type: ignore[override]
         x, window = self._windows(x)
         pixel, shape = self.pixels(x)
-        size = int(torch.tensor(shape).prod())
+        size = math.prod(shape)
         weights = self.signs(x)
         index = window * size + pixel
         counts = torch.bincount(index, weights, minlength=self.steps * size)
@@ -153,9 +154,9 @@ class Frames(EventCoding):
             rank = torch.arange(len(events.t), device=events.device) - first[events.sample]
             return events, rank * self.steps // counts[events.sample]
         duration = self.microseconds(events)
-        inside = (events.t >= 0) & (events.t < duration)
-        if self.late == "last-bin":
-            inside = events.t >= 0
+        inside = events.t >= 0
+        if self.late == "drop":
+            inside &= events.t < duration
         events = events.kept(inside)
         return events, (events.t * self.steps // duration).clamp(max=self.steps - 1)
 
@@ -198,7 +199,7 @@ class Voxel(EventCoding):
         duration = self.microseconds(x)
         x = x.kept((x.t >= 0) & (x.t <= duration))
         pixel, shape = self.pixels(x)
-        size = int(torch.tensor(shape).prod())
+        size = math.prod(shape)
         position = (self.steps - 1) * x.t.double() / duration
         before = position.floor().long().clamp(max=self.steps - 2)
         share = position - before
@@ -256,7 +257,7 @@ class TimeSurface(EventCoding):
         duration = self.microseconds(x)
         x = x.kept((x.t >= 0) & (x.t < duration))
         pixel, shape = self.pixels(x)
-        size = int(torch.tensor(shape).prod())
+        size = math.prod(shape)
         window = x.t * self.steps // duration
         last = torch.full((self.steps * size,), -1, dtype=torch.int64, device=x.device)
         last.scatter_reduce_(0, window * size + pixel, x.t, "amax")

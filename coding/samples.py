@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -154,7 +153,10 @@ class EventBatch:
         return replace(self, **{name: getattr(self, name).to(device) for name in COLUMNS})
 
     def kept(self, chosen: Tensor) -> EventBatch:
-        """Return the batch with the events where the mask `chosen` `[E]` is true."""
+        """Return the batch with chosen events: a mask `[E]`, or their indices in order."""
+        if chosen.dtype == torch.bool:
+            # One search for all columns: indexing each with the mask takes twice the time.
+            chosen = chosen.nonzero().squeeze(1)
         return replace(self, **{name: getattr(self, name)[chosen] for name in COLUMNS})
 
     def split(self, size: int) -> list[EventBatch]:
@@ -174,8 +176,3 @@ class EventBatch:
 
 
 Batch = Tensor | EventBatch
-
-
-def flat_size(shape: tuple[int, ...]) -> int:
-    """Return the number of values of one step."""
-    return math.prod(shape)

@@ -18,7 +18,7 @@ from .observer import Observer
 from .progress import TrainProgress
 from .results import require_finite
 from .schedule import learning_rate
-from .training import Training, current_epochs, training_batches
+from .training import Training, training_batches
 
 RATE_EVERY = 20  # batches between two measurements of the spike rate
 
@@ -81,7 +81,7 @@ def _optimizer_step(training: Training) -> None:
     settings, progress = training.recipe.train, training.progress
     for group in training.optimizer.param_groups:
         group["lr"] = learning_rate(
-            settings, progress.stage_step, training.steps_per_epoch, current_epochs(training)
+            settings, progress.stage_step, training.steps_per_epoch, training.stage.epochs
         )
     if settings.clip_norm is not None:
         training.scaler.unscale_(training.optimizer)

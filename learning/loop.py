@@ -23,8 +23,8 @@ from .observer import Observer
 from .processes import ALONE, Processes
 from .recipe.schema import Recipe
 from .results import epoch_times, rank, require_finite, validate, write_results
-from .stages import begin_stage, close_stage, is_finished
-from .training import Training, join_gradients, prepare
+from .stages import close_stage, is_finished
+from .training import Training, begin_stage, join_gradients, prepare
 
 
 def train(
@@ -125,6 +125,7 @@ def _train_epochs(
             raise Stopped
         if left and progress.stage > stage:
             begin_stage(training)
+            join_gradients(training)
     if training.processes.first:
         draw_curves(run.curves, progress.history, metric)
     return write_results(training, finished=True)

@@ -14,7 +14,7 @@ from ..measure.evaluation import evaluate
 from ..models.layers.spiking import used_kernels
 from ..records.layout import FORMAT
 from .schedule import learning_rate
-from .training import Training, current_epochs
+from .training import Training
 
 
 def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, Any]:
@@ -39,13 +39,13 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
         each_batch=each_batch,
         part=training.processes.part,
     )
-    stage = {"stage": training.stages[progress.stage].name} if len(training.stages) > 1 else {}
+    stage = {"stage": training.stage.name} if len(training.stages) > 1 else {}
     return {
         "epoch": progress.epoch + 1,
         **stage,
         "step": progress.step,
         "lr": learning_rate(
-            settings, progress.stage_step - 1, training.steps_per_epoch, current_epochs(training)
+            settings, progress.stage_step - 1, training.steps_per_epoch, training.stage.epochs
         ),
         "train_loss": progress.loss / progress.seen,
         f"train_{task.primary.name}": progress.score / progress.seen,

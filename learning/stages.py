@@ -1,22 +1,14 @@
-"""The stages of a training: each begins with an optimizer, and with an average, of its own."""
+"""When a stage of a training ends, and when the training does."""
 
 from __future__ import annotations
 
-from .averaging import Average
-from .methods import Stage
-from .optimizer import make_optimizer
-from .training import TrainableForward, Training, join_gradients
-
-
-def current_stage(training: Training) -> Stage:
-    """Return the stage that the training is in; after the last one, the last."""
-    return training.stages[min(training.progress.stage, len(training.stages) - 1)]
+from .training import Training
 
 
 def is_finished(training: Training) -> bool:
     """Return whether no epoch is left in the current or a later stage."""
     progress, last = training.progress, len(training.stages) - 1
-    complete = progress.stage_epoch >= current_stage(training).epochs
+    complete = progress.stage_epoch >= training.stage.epochs
     return progress.stage > last or (progress.stage == last and complete)
 
 
@@ -27,17 +19,7 @@ def close_stage(training: Training, *, early: bool) -> None:
     with more epochs.
     """
     progress = training.progress
-    complete = progress.stage_epoch >= current_stage(training).epochs
+    complete = progress.stage_epoch >= training.stage.epochs
     if early or (complete and progress.stage < len(training.stages) - 1):
         progress.stage += 1
         progress.stage_epoch = progress.stage_step = 0
-
-
-def begin_stage(training: Training) -> None:
-    """Let the method prepare the current stage, and make what belongs to it."""
-    train = training.recipe.train
-    training.evaluated = training.method.begin(training, current_stage(training))
-    training.optimizer = make_optimizer(train, training.model)
-    training.average = None if train.ema is None else Average(training.model, train.ema)
-    training.forward = TrainableForward(training.model)
-    join_gradients(training)

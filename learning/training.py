@@ -52,20 +52,25 @@ class Training:
     device: torch.device
     data: DataSet
     model: SpikingNetwork
-    average: Average | None
     teacher: Teacher | None
     task: Task
-    optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     progress: TrainProgress
     batches_per_epoch: int
     processes: Processes
-    forward: nn.Module
     method: Method
     stages: list[Stage]
-    evaluated: list[nn.Module] = field(default_factory=list)
+    optimizer: torch.optim.Optimizer = field(init=False)
+    average: Average | None = field(init=False)
+    forward: nn.Module = field(init=False)
+    evaluated: list[nn.Module] = field(init=False)
     saved: tuple[float, int] = (0.0, 0)
     best: bytes | None = None
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that the training is in; after the last one, the last."""
+        return self.stages[min(self.progress.stage, len(self.stages) - 1)]
 
     @property
     def parameters(self) -> int:
@@ -143,24 +148,29 @@ def prepare(
         device=device,
         data=data,
         model=model,
-        average=None if recipe.train.ema is None else Average(model, recipe.train.ema),
         teacher=teacher,
         task=task,
-        optimizer=make_optimizer(recipe.train, model),
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == "float16"),
         progress=TrainProgress(),
         batches_per_epoch=0,
         processes=processes,
-        forward=TrainableForward(model),
         method=method,
         stages=method.stages(recipe.train.epochs),
     )
-    training.evaluated = method.begin(training, training.stages[0])
-    training.optimizer = make_optimizer(recipe.train, model)  # of what learns in the first stage
+    begin_stage(training)
     training.batches_per_epoch = len(training_batches(training))
     if min(recipe.train.batch_size, len(data.train)) == 1:
         _try_single_sample(training)
     return training
+
+
+def begin_stage(training: Training) -> None:
+    """Let the method prepare the current stage, and make what each stage has of its own."""
+    train = training.recipe.train
+    training.evaluated = training.method.begin(training, training.stage)
+    training.optimizer = make_optimizer(train, training.model)
+    training.average = None if train.ema is None else Average(training.model, train.ema)
+    training.forward = TrainableForward(training.model)
 
 
 def join_gradients(training: Training) -> None:
@@ -170,14 +180,8 @@ def join_gradients(training: Training) -> None:
     their initial buckets: torch would otherwise regroup them after the first step of each session,
     and three or more processes would then add them in another order.
     """
-    wrapped = isinstance(training.forward, DistributedDataParallel)
-    if training.processes.count > 1 and not wrapped:
+    if training.processes.count > 1:
         training.forward = DistributedDataParallel(training.forward, find_unused_parameters=True)
-
-
-def current_epochs(training: Training) -> int:
-    """Return the epochs of the current stage."""
-    return training.stages[min(training.progress.stage, len(training.stages) - 1)].epochs
 
 
 def training_batches(training: Training) -> Batches:

@@ -129,7 +129,7 @@ def create_model(
         **options,
     }
     # Keys that networks of 0.1.0 do not have are left out at their default.
-    if spec.kind != "image":
+    if spec.has_time:
         model.config["sample"] = spec.document()
     if readout != "mean":
         model.config |= {"readout": readout, "readout_options": readout_options or {}}

@@ -21,6 +21,7 @@ from ..measure.evaluation import Evaluation, evaluate
 from ..measure.schedules import schedules
 from ..models.network import SpikingNetwork
 from ..records.record import RunRecord, read_exports
+from ..tasks.base import Task
 from ..tasks.classification import Classification
 from ..tasks.outcomes import Calibration, calibration, worst_pairs
 from .sample_trace import SampleTrace, trace_sample
@@ -141,6 +142,7 @@ def collect(
     *,
     split: str,
     table: CostTable,
+    task: Task | None = None,
     sample: int | None = None,
     batch_size: int = 256,
     device: torch.device | str = "cpu",
@@ -153,13 +155,15 @@ def collect(
         data: its data.
         split: the part to evaluate.
         table: of costs.
+        task: of the network; classification by default.
         sample: index of the sample to trace; by default the first that is classified correctly,
             also by its trace if the code is random.
         batch_size: samples per batch.
         device: of the network.
 
     Raises:
-        ConfigError: the split or the sample does not exist, or the task is not classification.
+        ConfigError: the split or the sample does not exist, or the answer for a sample is not one
+            class.
     """
     part = data.split(split)
     if sample is not None and not 0 <= sample < len(part):
@@ -167,16 +171,19 @@ def collect(
             f"there is no sample {sample}",
             why=f"the {split} split of {data.name} has {len(part):,}, counted from 0",
         )
-    if record.setting("task", "name") not in (None, "classification"):
+    if task is None:
+        task = Classification.of(len(data.classes))
+        task.use_readout(model.readout)
+    if not task.one_class:
         raise ConfigError(
-            f"a report shows classes, the task of the run is {record.setting('task', 'name')}",
+            f"a report shows classes, the task of the run is {task.name}",
             why="its metrics have no page yet",
             remedy="see them with `asnn eval`",
         )
     result = evaluate(
         model,
         part,
-        task=_task(model, data),
+        task=task,
         full_scale=data.full_scale,
         batch_size=batch_size,
         device=device,
@@ -202,13 +209,6 @@ def collect(
         confusions=_confusions(result, part, data.full_scale),
         exports=read_exports(record.run),
     )
-
-
-def _task(model: SpikingNetwork, data: DataSet) -> Classification:
-    """Return the classification that a network was trained for."""
-    task = Classification.of(len(data.classes))
-    task.use_readout(model.readout)
-    return task
 
 
 def _trace(

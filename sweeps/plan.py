@@ -173,9 +173,9 @@ def _require_accuracy(task: Task) -> None:
     """Refuse a task whose runs a sweep cannot compare.
 
     Raises:
-        ConfigError: the task is not classification.
+        ConfigError: the answer for a sample is not one class.
     """
-    if task.name != "classification":
+    if not task.one_class:
         raise ConfigError(
             f"a sweep compares accuracies, the task {task.name} is judged by {task.primary.title}",
             remedy="train its runs one by one; `asnn runs` lists them with their best",

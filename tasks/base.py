@@ -66,6 +66,8 @@ class Task:
         tracked: names of the metrics that are computed after each epoch.
         needs_mean_only: whether loss and score need only the mean of the outputs over the steps,
             which is cheaper to compute; the outputs are then `[1, B, K]`.
+        one_class: whether the answer for a sample is one class, so that its meter gives `outcomes`:
+            what early exits, confusions and accuracies are made of.
         outputs: number of outputs K, set by `bind`.
         classes: names of the classes, set by `bind`; empty if the task has none.
         readout: of the network; None stands for the mean.
@@ -75,6 +77,7 @@ class Task:
     primary: Metric = ACCURACY
     tracked: tuple[str, ...] = ("accuracy",)
     needs_mean_only: bool = False
+    one_class: bool = False
     outputs: int = 0
     classes: list[str]
     readout: Readout | None = None

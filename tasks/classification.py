@@ -27,6 +27,7 @@ class Classification(Task):
     """
 
     name = "classification"
+    one_class = True
 
     def __init__(self) -> None:
         self.classes = []

@@ -109,6 +109,7 @@ def report(
                 data,
                 split=split,
                 table=table,
+                task=run.task,
                 sample=sample,
                 batch_size=batch_size,
                 device=where,

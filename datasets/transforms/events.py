@@ -115,7 +115,7 @@ class EventAugment:
                 torch.rand(count, generator=each) >= self.drop * share[i]
                 for i, (count, each) in enumerate(zip(x.counts().tolist(), samples, strict=True))
             ]
-            x = kept(x, torch.cat(stays).to(x.device))
+            x = x.kept(torch.cat(stays).to(x.device))
         if self.shift:
             offsets = [((2 * self.shift + 1) * u).long() - self.shift for u in (right, down)]
             x = shift(x, *(each.to(x.device) for each in offsets))
@@ -141,13 +141,7 @@ def shift(events: EventBatch, right: Tensor, down: Tensor) -> EventBatch:
     x = events.x + right[events.sample] if width > 1 else events.x
     y = events.y + down[events.sample] if height > 1 else events.y
     inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-    return kept(replace(events, x=x, y=y), inside)
-
-
-def kept(events: EventBatch, chosen: Tensor) -> EventBatch:
-    """Return the batch with the events where the mask `chosen` `[E]` is true."""
-    # One search for all columns: indexing each with the mask takes twice the time.
-    return events.kept(chosen.nonzero().squeeze(1))
+    return replace(events, x=x, y=y).kept(inside)
 
 
 def flip(events: EventBatch, chosen: Tensor) -> EventBatch:

@@ -27,8 +27,7 @@ from ...models.saved import model_bytes
 from ...records.layout import Run
 from ..environment import data_and_teacher
 from ..progress import TrainProgress
-from ..stages import begin_stage
-from ..training import Training
+from ..training import Training, begin_stage
 from .storage import (
     CHECKSUMS,
     Damaged,
@@ -173,14 +172,17 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         # With more processes than before, the last batch may be too small and left out.
         progress.batch = min(progress.batch, training.batches_per_epoch)
         training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
-        training.method.restore(state.get("method", {}))
         training.best = checkpoint.files.get(BEST)
         # A stage that has not begun has no optimizer yet; the first one begins with the training.
         has_begun = progress.stage == 0 or progress.stage_step > 0 or progress.batch > 0
+        if not has_begun:
+            training.method.restore(state["method"])
         if progress.stage:
             training.progress = progress
             begin_stage(training)
         if has_begun:
+            # Not before the stage begins again, which may set the state of the method.
+            training.method.restore(state.get("method", {}))
             _require_same_shapes(state["optimizer"], training.optimizer)
             training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
             if training.average is not None:

@@ -11,7 +11,6 @@ from typing import Any, get_type_hints
 import torch
 from pydantic import ValidationError, create_model
 
-from ...coding.base import Coding
 from ...coding.factory import coding_registry
 from ...coding.samples import SampleSpec
 from ...core.errors import AsnnError, ConfigError
@@ -22,9 +21,8 @@ from ...datasets.transforms.by_kind import augment_kind, augment_options
 from ...models.factory import create_model as create_network
 from ...models.factory import model_registry
 from ...models.neurons.registry import neuron_registry
-from ...models.readouts import Readout, readout_registry
-from ...models.synapses import Synapse, synapse_registry
-from ...models.synapses.registry import no_synapse
+from ...models.readouts import readout_registry
+from ...models.synapses import synapse_registry
 from ...records.layout import FORMAT
 from ...tasks.factory import create_task, task_registry
 from ..device import find_device, mixed_precision
@@ -63,12 +61,8 @@ BASES: dict[str, type[Section]] = {
     **{section: named[0] for section, named in NAMED.items()},
 }
 
-# Options that are not keys of the component's own section.
-GIVEN: dict[type, tuple[str, ...]] = {
-    Coding: ("steps",),
-    Readout: ("steps", "scaled"),
-    Synapse: ("steps",),
-}
+# Options of a component that are not keys of its section.
+GIVEN = {"coding": ("steps",), "readout": ("steps", "scaled"), "synapse": ("steps",)}
 
 KNOWN = (*SECTIONS, "name", "description", "format")
 
@@ -121,17 +115,12 @@ def component_options(section: str, name: str) -> dict[str, inspect.Parameter]:
     Raises:
         ConfigError: there is no component of that name.
     """
-    return _options(NAMED[section][2].get(name))
+    return _options(section, NAMED[section][2].get(name))
 
 
-def _options(component: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    options = keyword_options(component)
-    if component is no_synapse:
-        return {}
-    for kind, given in GIVEN.items():
-        if inspect.isclass(component) and issubclass(component, kind):
-            options = {key: option for key, option in options.items() if key not in given}
-    return options
+def _options(section: str, component: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    given = GIVEN.get(section, ())
+    return {key: each for key, each in keyword_options(component).items() if key not in given}
 
 
 def named_component(section: str, tables: dict[str, dict[str, Any]]) -> str:
@@ -174,13 +163,15 @@ def _schema(name: str, tables: dict[str, dict[str, Any]]) -> type[Section]:
     if name == "augment":
         return _augment_schema()
     base, _, registry = NAMED[name]
-    return _with_options(base, registry.get(named_component(name, tables)))
+    return _with_options(name, base, registry.get(named_component(name, tables)))
 
 
 @functools.cache  # pydantic takes milliseconds to create a class
-def _with_options(base: type[Section], component: Callable[..., Any]) -> type[Section]:
+def _with_options(
+    section: str, base: type[Section], component: Callable[..., Any]
+) -> type[Section]:
     """Return the section class with the component's options as fields, typed by its signature."""
-    parameters = _options(component)
+    parameters = _options(section, component)
     hints = get_type_hints(component.__init__ if inspect.isclass(component) else component)
     fields: dict[str, Any] = {
         name: (

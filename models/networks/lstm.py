@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 from torch import nn
 
-from ...coding.samples import flat_size
 from ...core.errors import ConfigError
 from ..layers.lstm import Lstm, Standardised
 from ..network import BuildContext, SpikingNetwork
@@ -35,7 +35,7 @@ def lstm(ctx: BuildContext, *, features: list[int] | None = None) -> SpikingNetw
     features = [128] if features is None else features
     if not features or min(features) < 1:
         raise ConfigError(f"features must be positive, not {features}")
-    size, rank = flat_size(ctx.in_shape), len(ctx.in_shape)
+    size, rank = math.prod(ctx.in_shape), len(ctx.in_shape)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     layers["input"] = Standardised(ctx.coding.analog_steps, mean=ctx.mean, std=ctx.std, rank=rank)
     for i, out in enumerate(features, start=1):

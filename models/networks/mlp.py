@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 from torch import nn
 
-from ...coding.samples import flat_size
 from ...core.errors import ConfigError
 from ..layers.norm import Norm, create_norm
 from ..layers.spiking import SpikingLayer
@@ -34,7 +34,7 @@ def mlp(
     features = [256, 256] if features is None else features
     if not features or min(features) < 1:
         raise ConfigError(f"features must be positive, not {features}")
-    size = flat_size(ctx.in_shape)
+    size = math.prod(ctx.in_shape)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for i, out in enumerate(features, start=1):
         if i == 1:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 from torch import nn
 
-from ...coding.samples import flat_size
 from ...core.errors import ConfigError
 from ..layers.norm import Norm, create_norm
 from ..layers.recurrent import Recurrent
@@ -36,7 +36,7 @@ def rsnn(
     features = [128, 128] if features is None else features
     if not features or min(features) < 1:
         raise ConfigError(f"features must be positive, not {features}")
-    size, rank = flat_size(ctx.in_shape), len(ctx.in_shape)
+    size, rank = math.prod(ctx.in_shape), len(ctx.in_shape)
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for i, out in enumerate(features, start=1):
         bias = norm is None  # a norm would subtract it

@@ -126,7 +126,7 @@ def evaluate_run(
         _check_steps(steps, model.coding.steps)
         corruptions = read_corruptions(corrupted or [], model)
         ann_model = find_ann(opened, ann) if energy else None
-        _check_task(opened.task.name, exits=rules, calibration=calibrated, corrupt=corruptions)
+        _check_task(opened.task, exit=rules, calibration=calibrated, corrupt=corruptions)
         data = processes.in_turn(lambda: opened.data)
         samples = data.split(split)
         if schedule == "mean":
@@ -208,16 +208,16 @@ def _recalibrate(model: Any, data: Any, batch_size: int, device: Any) -> None:
     recalibrate(model, batches)
 
 
-def _check_task(task: str, **requested: Any) -> None:
-    """Refuse what only classification of samples has."""
+def _check_task(task: Any, **requested: Any) -> None:
+    """Refuse what only tasks with one class a sample have."""
     from ....core.errors import ConfigError
 
     for option, given in requested.items():
-        if given and task != "classification":
+        if given and not task.one_class:
             raise ConfigError(
-                f"--{option.replace('exits', 'exit')} is for classification, the task is {task}",
+                f"--{option} is for classification, the task is {task.name}",
                 why="it compares the classes of samples",
-                remedy=f"leave --{option.replace('exits', 'exit')} out",
+                remedy=f"leave --{option} out",
             )
 
 

@@ -26,7 +26,7 @@ CALLS = 18  # of `stop`: in each of four epochs three batches, a validation and 
 class Halves(Bptt):
     """Everything learns in the first half; then the readout alone, from the best weights.
 
-    Its state is the number of batches; every loss is multiplied by a factor that depends on it.
+    Its state is the number of batches in the stage; every loss is multiplied by a factor that depends on it.
     """
 
     name = "halves"
@@ -39,6 +39,7 @@ class Halves(Bptt):
         return [Stage("all", self.first), Stage("readout", epochs - self.first)]
 
     def begin(self, training, stage):
+        self.batches = 0
         if stage.name == "all":
             return []
         from safetensors.torch import load
