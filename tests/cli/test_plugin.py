@@ -6,7 +6,6 @@ import re
 import runpy
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,10 @@ from asnn.coding import coding_registry, create_coding
 from asnn.datasets.load import dataset_registry
 from asnn.models import AdaptiveLeaky, BuildContext
 from asnn.models.factory import model_registry
+from tests.support.installed_package import findable, install
 
 ROOT = Path(__file__).parents[2]
+REGISTRIES = (model_registry, coding_registry, dataset_registry)
 
 CODE_AND_DATA = '''
     import torch
@@ -87,31 +88,15 @@ def example_of_contributing() -> str:
 def installed(tmp_path_factory):
     """A folder like site-packages with an installed package: its modules and its metadata."""
     folder = tmp_path_factory.mktemp("site")
-    package, metadata = folder / "outsider", folder / "outsider-1.0.dist-info"
-    for path in (package, metadata):
-        path.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "shortcut_net.py").write_text(example_of_contributing())
-    (package / "parts.py").write_text(textwrap.dedent(CODE_AND_DATA))
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: outsider\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(textwrap.dedent(ENTRY_POINTS))
+    modules = {"shortcut_net": example_of_contributing(), "parts": CODE_AND_DATA}
+    install(folder, "outsider", modules, ENTRY_POINTS)
     return folder
 
 
 @pytest.fixture
-def package(installed, monkeypatch):
-    """The package is found, as by a process that starts after its installation."""
-    monkeypatch.syspath_prepend(installed)
-    forget_entry_points()
-    yield
-    forget_entry_points()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "outsider"]:
-        del sys.modules[name]
-
-
-def forget_entry_points():
-    for registry in (model_registry, coding_registry, dataset_registry):
-        vars(registry).pop("_external", None)
+def package(installed):
+    with findable(installed, "outsider", *REGISTRIES):
+        yield
 
 
 CHOICE = [

@@ -4,8 +4,6 @@ It trains, is stopped in the middle of an epoch and resumed to the same bytes, a
 """
 
 import json
-import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,7 @@ from asnn.core import ConfigError
 from asnn.datasets.load import dataset_registry
 from asnn.models.readouts import readout_registry
 from asnn.tasks import task_registry
+from tests.support.installed_package import findable, install
 
 REGISTRIES = (task_registry, readout_registry, coding_registry, dataset_registry)
 
@@ -151,29 +150,14 @@ CHOICE = [
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    package, metadata = folder / "eventful", folder / "eventful-1.0.dist-info"
-    for path in (package, metadata):
-        path.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "parts.py").write_text(textwrap.dedent(PARTS))
-    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: eventful\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(textwrap.dedent(ENTRY_POINTS))
+    install(folder, "eventful", {"parts": PARTS}, ENTRY_POINTS)
     return folder
 
 
-def forget_entry_points():
-    for registry in REGISTRIES:
-        vars(registry).pop("_external", None)
-
-
 @pytest.fixture
-def package(installed, monkeypatch):
-    monkeypatch.syspath_prepend(installed)
-    forget_entry_points()
-    yield
-    forget_entry_points()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "eventful"]:
-        del sys.modules[name]
+def package(installed):
+    with findable(installed, "eventful", *REGISTRIES):
+        yield
 
 
 def test_it_trains_is_evaluated_and_its_metric_decides(package, cli):

@@ -26,7 +26,7 @@ CALLS = 18  # of `stop`: in each of four epochs three batches, a validation and 
 class Halves(Bptt):
     """Everything learns in the first half; then the readout alone, from the best weights.
 
-    Its state is the number of batches in the stage; every loss is multiplied by a factor that depends on it.
+    Its state is the number of batches in the stage, on which a factor of each loss depends.
     """
 
     name = "halves"
