@@ -66,7 +66,7 @@ def evaluate_run(
         typer.Option(
             "--corrupt",
             metavar="NAME[=SEVERITY,...]",
-            help="Accuracy under noise, blur, lost spikes, few bits, dead neurons; or all. "
+            help="Accuracy under noise, blur, lost spikes or events, few bits, dead neurons; or all. "
             "Repeatable.",
             autocompletion=completion.corruptions,
         ),
