@@ -66,8 +66,8 @@ def evaluate_run(
         typer.Option(
             "--corrupt",
             metavar="NAME[=SEVERITY,...]",
-            help="Accuracy under noise, blur, lost spikes or events, few bits, dead neurons; or all. "
-            "Repeatable.",
+            help="Accuracy under noise, blur, lost spikes or events, few bits, dead neurons; or "
+            "all. Repeatable.",
             autocompletion=completion.corruptions,
         ),
     ] = None,
