@@ -36,7 +36,7 @@ def freeze(body: nn.Module) -> nn.Module:
     original, body = body, copy.deepcopy(body).eval()
     for layer, other in zip(original.modules(), body.modules(), strict=True):
         if isinstance(layer, SpikingLayer) and isinstance(other, SpikingLayer):
-            other.spike_observers = layer.spike_observers
+            other.spike_observers, other.taps = layer.spike_observers, layer.taps
     for parent in list(body.modules()):
         if isinstance(parent, nn.Sequential):
             for i, (layer, after) in enumerate(pairwise(list(parent)), start=1):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -33,6 +35,8 @@ class SpikingLayer(nn.Module):
         used: the kernels of the last call; None before the first call.
         spike_observers: called in each forward pass with the number of spikes at each step `[T]`
             (float64), before pooling, and the number of neurons times the number of samples.
+        taps: called in each forward pass with the output `[T, B, C, ...]`, after pooling, through
+            which gradients flow; see `layer_outputs`.
     """
 
     def __init__(
@@ -45,10 +49,17 @@ class SpikingLayer(nn.Module):
         self.kernels: Kernels = "auto"
         self.used: Literal["reference", "fused"] | None = None
         self.spike_observers: list[Callable[[Tensor, int], None]] = []
+        self.taps: list[Callable[[Tensor], None]] = []
         self._freezes = False
         self._frozen: tuple[Any, Frozen | None] = (None, None)
 
     def forward(self, x: Tensor) -> Tensor:
+        out = self._computed(x)
+        for tap in self.taps:
+            tap(out)
+        return out
+
+    def _computed(self, x: Tensor) -> Tensor:
         if self._freezes and not torch.is_grad_enabled() and not is_traced(x):
             frozen = self._frozen_for(x)
             if frozen is not None:
@@ -111,6 +122,34 @@ class SpikingLayer(nn.Module):
             neurons = x[0].numel() if len(x) else 0
             for observer in self.spike_observers:
                 observer(counts, neurons)
+
+
+@contextmanager
+def layer_outputs(model: nn.Module) -> Iterator[dict[str, Tensor]]:
+    """Collect the output of each spiking layer while the context is open.
+
+    The dictionary has `[T, B, C, ...]` by the layer's name below `body`, of the last forward pass;
+    gradients flow through it. Unlike hooks, taps leave the fused kernels in use.
+
+    >>> from asnn.models import create_model
+    >>> model = create_model("mlp", in_shape=(1, 2, 2), classes=2, steps=3, features=[5])
+    >>> with layer_outputs(model) as outputs:
+    ...     _ = model(torch.zeros(7, 1, 2, 2))
+    >>> {name: tuple(output.shape) for name, output in outputs.items()}
+    {'spikes1': (3, 7, 5)}
+    """
+    outputs: dict[str, Tensor] = {}
+    attached: list[tuple[SpikingLayer, Callable[[Tensor], None]]] = []
+    for name, module in model.named_modules():
+        if isinstance(module, SpikingLayer):
+            tap = partial(outputs.__setitem__, name.removeprefix("body."))
+            module.taps.append(tap)
+            attached.append((module, tap))
+    try:
+        yield outputs
+    finally:
+        for layer, tap in attached:
+            layer.taps.remove(tap)
 
 
 def use_kernels(model: nn.Module, kernels: str) -> None:
