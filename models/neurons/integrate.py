@@ -1,0 +1,253 @@
+"""Integrating neurons whose output is amplitude × whole number: they hold V, and no state."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+import torch
+from torch import Tensor, nn
+
+from ...core.errors import ConfigError
+from ...core.registry import unknown
+from ...kernels.rules import SURROGATES
+from .functional.integrate import (
+    Gradient,
+    IntegrateOptions,
+    IntegrateState,
+    Surrogate,
+    integrate_step,
+    integrate_steps,
+)
+from .leaky import Granularity
+from .ranges import RangeRule, activation_range
+
+MAX_MOST = 255
+MIN_AMPLITUDE = 0.01  # of an amplitude that is learned
+
+
+class Integrate(nn.Module):
+    """Integrate-and-fire neurons with up to m spikes of size V in a step (see `integrate_step`).
+
+        v_t = λ v_{t-1} + γ x_t;   k_t = clip(⌈v_t / V - α⌉, 0, m);   v_t ← v_t - V k_t
+
+    The output is V k_t: amplitude × a whole number from 0 to m. The same function in two forms:
+
+    - all steps: `out = neuron(x)`, `[T, B, ...] -> [T, B, ...]`, from rest;
+    - step by step: `mem = neuron.init_integrate()`, then `out, mem = neuron(x_t, mem)` with `x_t`
+      `[B, ...]`; `mem.v` is the membrane.
+
+    For a constant input x ≤ m V the mean output over T steps is that of a quantised ReLU:
+    V/T clip(⌈T x / V - α⌉, 0, m T). So the weights of an ANN with ReLU go over to a network of
+    these neurons (`calibrate`). Membranes are float32, or float64 with float64 input; outputs have
+    the dtype of the input.
+
+    Args:
+        steps: number of time steps T, for `calibrate`; an input may have another number.
+        channels: number of channels C, required by granularity `channel`; C is the second axis of
+            `[B, C, ...]`.
+        most: m, from 1 to 255. 1 is the integrate-and-fire neuron, more are bursts.
+        fraction: α in (0, 1]. With 1/2 the mean output is rounded to the nearest, with 1 down.
+        amplitude: start value of V.
+        learn_amplitude: make V a parameter, which stays at 0.01 or above.
+        leak: λ in (0, 1].
+        gain: γ > 0.
+        granularity: of V: `layer` (a scalar) or `channel`.
+        gradient: of the number of spikes: `surrogate` (the sum of the surrogates of its m
+            thresholds) or `straight-through` (⌈·⌉ has the derivative 1).
+        surrogate: `sigmoid`, `atan`, `triangular` or `fast_sigmoid`.
+        alpha: steepness of the surrogate; the default of the surrogate if None.
+
+    Attributes:
+        amplitude: V, a scalar or `[C]`.
+        most: m.
+
+    Raises:
+        ConfigError: an option out of range.
+
+    >>> neuron = Integrate(steps=3, most=2)
+    >>> neuron(torch.tensor([[0.8], [0.8], [2.7]])).flatten().tolist()
+    [0.0, 1.0, 2.0]
+    """
+
+    raw_amplitude: Tensor
+
+    def __init__(
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        most: int = 1,
+        fraction: float = 1.0,
+        amplitude: float = 1.0,
+        learn_amplitude: bool = False,
+        leak: float = 1.0,
+        gain: float = 1.0,
+        granularity: Granularity = "layer",
+        gradient: Gradient = "surrogate",
+        surrogate: Surrogate = "sigmoid",
+        alpha: float | None = None,
+    ) -> None:
+        super().__init__()
+        _check(steps, channels, most, fraction, amplitude, leak, gain, alpha)
+        _check_names(granularity, gradient, surrogate)
+        if granularity == "channel" and channels is None:
+            raise ConfigError("granularity 'channel' needs the number of channels")
+        if learn_amplitude and amplitude < MIN_AMPLITUDE:
+            raise ConfigError(
+                f"an amplitude that is learned stays at {MIN_AMPLITUDE} or above, not {amplitude}"
+            )
+        self.steps = steps
+        self.granularity = granularity
+        self.options = IntegrateOptions(most, fraction, leak, gain, gradient, surrogate, alpha)
+        shape = [channels] if granularity == "channel" and channels is not None else []
+        value = torch.full(shape, float(amplitude))
+        self.learns_amplitude = learn_amplitude
+        if learn_amplitude:
+            self.raw_amplitude = nn.Parameter(value)
+        else:  # as a buffer it is moved and saved with the module, and never trained
+            self.register_buffer("raw_amplitude", value)
+
+    @property
+    def most(self) -> int:
+        """m, the greatest number of spikes in a step."""
+        return self.options.most
+
+    @property
+    def amplitude(self) -> Tensor:
+        """V, a scalar or `[C]`."""
+        return _AtLeast.apply(self.raw_amplitude) if self.learns_amplitude else self.raw_amplitude  # type: ignore[return-value]
+
+    def init_integrate(self) -> IntegrateState:
+        """Return the state before the first step."""
+        return IntegrateState(None)
+
+    def forward(
+        self, x: Tensor, mem: IntegrateState | None = None
+    ) -> Tensor | tuple[Tensor, IntegrateState]:
+        """Compute all steps of `[T, B, ...]`, or one step of `[B, ...]` from the state `mem`.
+
+        Raises:
+            ConfigError: the input has other channels than the amplitude.
+            TypeError: `mem` is not a state from `init_integrate` or an earlier step.
+        """
+        dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+        if mem is None:
+            amplitude = self._shaped_for(x.shape[1:]).to(dtype)
+            return integrate_steps(x.to(dtype), amplitude, self.options).to(x.dtype)
+        if not isinstance(mem, IntegrateState):
+            raise TypeError(
+                "mem must be an IntegrateState: begin with mem = neuron.init_integrate()"
+            )
+        amplitude = self._shaped_for(x.shape).to(dtype)
+        out, v = integrate_step(x.to(dtype), mem.v, amplitude, self.options)
+        return out.to(x.dtype), IntegrateState(v)
+
+    def _shaped_for(self, shape: torch.Size) -> Tensor:
+        """Return the amplitude as it broadcasts against an input of one step, `[B, C, ...]`."""
+        amplitude = self.amplitude
+        if amplitude.dim() == 0:
+            return amplitude
+        if shape[1:2] != amplitude.shape:
+            raise ConfigError(
+                f"the neuron has amplitudes for {len(amplitude)} channels, "
+                f"the input has {shape[1] if len(shape) > 1 else 'none'}",
+                why="with granularity 'channel' the axis after the batch is the channels",
+            )
+        return amplitude.view(-1, *[1] * (len(shape) - 2))
+
+    @torch.no_grad()
+    def calibrate(self, activations: Tensor, rule: RangeRule = "mse") -> None:
+        """Set V so that the range R of an ANN's activations is m V, the most it can put out.
+
+        Where all activations are 0, V stays as it is (of a channel: becomes that of the layer).
+
+        Args:
+            activations: of the same layer of the ANN, `[T, B, C, ...]`, whatever its T.
+            rule: how R is found, see `activation_range`; `mse` with n = m T levels.
+
+        Raises:
+            ConfigError: the rule is unknown, or leak or gain is not 1: the mean output is then not
+                the activation.
+        """
+        self.require_calibratable()
+
+        def found(values: Tensor) -> Tensor:
+            levels = self.most * self.steps
+            return activation_range(values, rule, levels=levels, fraction=self.options.fraction)
+
+        of_layer = found(activations.flatten())
+        if not of_layer > 0:
+            return
+        limit = of_layer
+        if self.raw_amplitude.dim():
+            by_channel = found(activations.movedim(2, 0).flatten(1))
+            limit = torch.where(by_channel > 0, by_channel, of_layer)
+        low = MIN_AMPLITUDE if self.learns_amplitude else 0.0
+        self.raw_amplitude.copy_((limit / self.most).clamp(min=low))
+
+    def require_calibratable(self) -> None:
+        """Refuse a leak or a gain with which the mean output is not the activation.
+
+        Raises:
+            ConfigError: one of them is not 1.
+        """
+        if self.options.leak != 1 or self.options.gain != 1:
+            raise ConfigError(
+                f"neurons with leak {self.options.leak} and gain {self.options.gain} cannot be "
+                "calibrated by an ANN",
+                why="their mean output is not the activation of a ReLU",
+                remedy="set neuron.leak=1 and neuron.gain=1, or train.calibrate=none",
+            )
+
+    def extra_repr(self) -> str:
+        return f"most={self.most}, fraction={self.options.fraction}, {self.options.gradient}"
+
+
+class _AtLeast(torch.autograd.Function):
+    """Clamp to MIN_AMPLITUDE; a gradient that would move a value further down is set to 0."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        ctx.save_for_backward(value)
+        return value.clamp(min=MIN_AMPLITUDE)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (value,) = ctx.saved_tensors
+        # Descent goes against the gradient.
+        return grads[0].masked_fill((value <= MIN_AMPLITUDE) & (grads[0] > 0), 0.0)
+
+
+def _check(
+    steps: int,
+    channels: int | None,
+    most: int,
+    fraction: float,
+    amplitude: float,
+    leak: float,
+    gain: float,
+    alpha: float | None,
+) -> None:
+    if steps < 1:
+        raise ConfigError(f"steps must be at least 1, not {steps}")
+    if channels is not None and channels < 1:
+        raise ConfigError(f"channels must be at least 1, not {channels}")
+    if not 1 <= most <= MAX_MOST:
+        raise ConfigError(f"most must be from 1 to {MAX_MOST}, not {most}")
+    for name, value in (("fraction", fraction), ("leak", leak)):
+        if not 0 < value <= 1:
+            raise ConfigError(f"{name} must be above 0 and at most 1, not {value}")
+    for name, positive in (("amplitude", amplitude), ("gain", gain), ("alpha", alpha)):
+        if positive is not None and not positive > 0:
+            raise ConfigError(f"{name} must be above 0, not {positive}")
+
+
+def _check_names(granularity: str, gradient: str, surrogate: str) -> None:
+    choices = {
+        "granularity": (granularity, list(get_args(Granularity))),
+        "gradient": (gradient, list(get_args(Gradient))),
+        "surrogate": (surrogate, list(SURROGATES)),
+    }
+    for name, (given, known) in choices.items():
+        if given not in known:
+            raise unknown(name, given, known)
