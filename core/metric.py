@@ -44,6 +44,34 @@ class Metric:
         """The name for people."""
         return self.name.replace("_", " ")
 
+    @property
+    def scale(self) -> int:
+        """The factor of a shown value: 100 of a share, else 1."""
+        return 100 if self.percent else 1
+
+    @property
+    def axis(self) -> str:
+        """The name with the unit, for a column or an axis."""
+        return f"{self.title}, %" if self.percent else self.title
+
+    @property
+    def direction(self) -> str:
+        """Which of two values is better, in words."""
+        return f"{'higher' if self.greater_is_better else 'lower'} is better"
+
+    @property
+    def unit_of_change(self) -> str:
+        """The unit of a difference of two values."""
+        return "percentage points" if self.percent else f"units of {self.title}"
+
+    def figure(self, value: float) -> str:
+        """Return a value without its unit."""
+        return f"{100 * value:,.2f}" if self.percent else f"{value:.4g}"
+
+    def change(self, difference: float) -> str:
+        """Return a difference of two values with its sign, of a share in percentage points."""
+        return f"{100 * difference:+.2f}" if self.percent else f"{difference:+.4g}"
+
     def text(self, value: float) -> str:
         """Return a value for people."""
         return f"{100 * value:.2f} %" if self.percent else f"{value:.4g}"

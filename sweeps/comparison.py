@@ -1,7 +1,7 @@
 """Significance of differences: paired over seeds, Student's t-test, Holm's correction.
 
 A pair is two trainings that differ in one axis of the grid only; the seed is the same. With the
-differences d_1..d_n of their accuracies, mean m and sample deviation s:
+differences d_1..d_n of their primary metrics, mean m and sample deviation s:
 
     t = m / (s / √n),    interval = m ± t_{0.975, n-1} · s / √n,    p = 2 · P(T_{n-1} > |t|)
 
@@ -17,18 +17,23 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..core.metric import ACCURACY, Metric
 from .definition import Definition
 from .plan import Plan
 
 CONFIDENCE = 0.95
-NO_SPREAD = 1e-12  # of shares: rounding errors of equal differences
+NO_SPREAD = 1e-12  # of the size of the values: rounding errors of equal differences
 
 TOO_FEW = "fewer than 2 pairs: their spread is unknown (more --seeds)"
 ALL_EQUAL = "all differences are equal: they have no spread"
 
 
-def paired(differences: Sequence[float]) -> dict[str, Any]:
+def paired(differences: Sequence[float], size: float = 1.0) -> dict[str, Any]:
     """Return mean, deviation, 95 % interval, t and p of paired differences, for JSON.
+
+    Args:
+        differences: of the pairs.
+        size: of the values that were subtracted, whose rounding errors are no spread.
 
     The interval, t and p of a single pair, or of pairs with equal differences, are None; `why` is
     the reason.
@@ -50,7 +55,7 @@ def paired(differences: Sequence[float]) -> dict[str, Any]:
     }
     if n < 2:
         return {**found, "why": TOO_FEW}
-    if found["deviation"] <= NO_SPREAD:
+    if found["deviation"] <= NO_SPREAD * size:
         return {**found, "why": ALL_EQUAL}
     from scipy.special import stdtr, stdtrit
 
@@ -80,7 +85,10 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 
 
 def compare(
-    definition: Definition, plan: Plan, records: Mapping[str, Mapping[str, Any]]
+    definition: Definition,
+    plan: Plan,
+    records: Mapping[str, Mapping[str, Any]],
+    metric: Metric = ACCURACY,
 ) -> dict[str, list[dict[str, Any]]]:
     """Return the comparisons of a sweep: each value of an axis with the first one.
 
@@ -88,17 +96,20 @@ def compare(
         definition: of the sweep.
         plan: its members.
         records: of the finished members, by name.
+        metric: whose values are compared.
 
     Returns:
         `single`: with all other keys equal, paired over seeds; a comparison is missing if a point
         was left out. `pooled`: over all other settings and seeds. `p_holm` is corrected over the
         comparisons of its list.
     """
-    accuracy: dict[int, dict[int, float]] = {}
+    values: dict[int, dict[int, float]] = {}
     for member in plan.members:
-        of_point = accuracy.setdefault(member.index, {})
+        of_point = values.setdefault(member.index, {})
         if member.name in records:
-            of_point[member.seed] = records[member.name]["accuracy"]
+            of_point[member.seed] = records[member.name][metric.name]
+    all_values = [abs(each) for of_point in values.values() for each in of_point.values()]
+    size = 1.0 if metric.percent else max(all_values, default=0.0)
     sizes = [len(axis.values) for axis in definition.axes]
     coordinates = list(itertools.product(*map(range, sizes)))
     index_of = {each: index for index, each in enumerate(coordinates)}
@@ -113,9 +124,9 @@ def compare(
             for first in coordinates:
                 if first[number] != 0:
                     continue
-                before = accuracy.get(index_of[first])
+                before = values.get(index_of[first])
                 other = (*first[:number], value, *first[number + 1 :])
-                after = accuracy.get(index_of[other])
+                after = values.get(index_of[other])
                 if before is None or after is None:
                     continue
                 seeds = [seed for seed in definition.seeds if seed in before and seed in after]
@@ -126,10 +137,12 @@ def compare(
                     if each is not axis
                     for key, setting in each.points()[chosen]
                 }
-                single.append({**heading, "others": others, "seeds": seeds, **paired(differences)})
+                single.append(
+                    {**heading, "others": others, "seeds": seeds, **paired(differences, size)}
+                )
                 all_differences += differences
                 settings += bool(differences)
-            pooled.append({**heading, "settings": settings, **paired(all_differences)})
+            pooled.append({**heading, "settings": settings, **paired(all_differences, size)})
     for family in (single, pooled):
         for found, p in zip(family, holm([each["p"] for each in family]), strict=True):
             found["p_holm"] = p

@@ -1,4 +1,4 @@
-"""`results.png`: accuracy with its deviation; against steps if steps are varied."""
+"""`results.png`: the primary metric with its deviation; against steps if steps are varied."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.files import atomic_file
+from ..core.metric import ACCURACY, Metric
 from ..measure.figures.curves import COLOURS
 from .grid import display
-from .results_page import plus_minus, short_names
+from .results_page import metric_text, results_metric, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,15 +30,16 @@ def draw_results(path: Path, results: dict[str, Any]) -> None:
     """
     from matplotlib.figure import Figure
 
+    metric = results_metric(results)
     points = [point for point in results["points"] if point["n"]]
     if STEPS in results["keys"]:
         figure = Figure(figsize=(8, 4.8), layout="constrained")
         axes = figure.subplots()
-        _draw_lines(axes, points, results)
+        _draw_lines(axes, points, results, metric)
     else:
         figure = Figure(figsize=(8, 1.4 + 0.32 * max(len(points), 1)), layout="constrained")
         axes = figure.subplots()
-        _draw_rows(axes, points, results["keys"])
+        _draw_rows(axes, points, results["keys"], metric)
     seeds = len(results["seeds"])
     axes.set_title(f"{results['recipe']}: {results['split']} data, {_seeds(seeds)}", fontsize=10)
     axes.grid(alpha=0.3)
@@ -45,22 +47,22 @@ def draw_results(path: Path, results: dict[str, Any]) -> None:
         figure.savefig(temporary, format="png", dpi=110)
 
 
-def _draw_lines(axes: Axes, points: Points, results: dict[str, Any]) -> None:
+def _draw_lines(axes: Axes, points: Points, results: dict[str, Any], metric: Metric) -> None:
     step_keys = next(keys for keys in results["axes"] if STEPS in keys)
     others = [key for key in results["keys"] if key not in step_keys]
     lines: dict[str, Points] = {}
     for point in points:
         lines.setdefault(_label(point, others), []).append(point)
     steps = sorted({point["settings"][STEPS] for point in points})
-    # Shifted, so that bars of equal accuracy do not hide each other.
+    # Shifted, so that bars of equal height do not hide each other.
     spacing = 0.012 * (steps[-1] - steps[0]) if steps else 0
     for number, (label, line) in enumerate(lines.items()):
         line = sorted(line, key=lambda point: point["settings"][STEPS])
         offset = spacing * (number - (len(lines) - 1) / 2)
         axes.errorbar(
             [point["settings"][STEPS] + offset for point in line],
-            [100 * point["accuracy"]["mean"] for point in line],
-            [100 * (point["accuracy"]["deviation"] or 0) for point in line],
+            [metric.scale * point[metric.name]["mean"] for point in line],
+            [metric.scale * (point[metric.name]["deviation"] or 0) for point in line],
             color=COLOURS[number % len(COLOURS)],
             marker=MARKERS[number % len(MARKERS)],
             capsize=3,
@@ -68,30 +70,31 @@ def _draw_lines(axes: Axes, points: Points, results: dict[str, Any]) -> None:
         )
     axes.set_xticks(steps)
     axes.set_xlabel("steps T")
-    axes.set_ylabel("accuracy, %")
+    axes.set_ylabel(_axis(metric))
     if others and lines:
         axes.figure.legend(loc="outside right upper", frameon=False, fontsize=8)
 
 
-def _draw_rows(axes: Axes, points: Points, keys: list[str]) -> None:
+def _draw_rows(axes: Axes, points: Points, keys: list[str], metric: Metric) -> None:
     kinds: list[Any] = []
     for row, point in enumerate(points):
         kind = point["settings"][keys[0]] if keys else None
         if kind not in kinds:
             kinds.append(kind)
         number = kinds.index(kind)
-        accuracy = point["accuracy"]
+        found = point[metric.name]
+        mean = metric.scale * found["mean"]
         axes.errorbar(
-            100 * accuracy["mean"],
+            mean,
             row,
-            xerr=100 * (accuracy["deviation"] or 0),
+            xerr=metric.scale * (found["deviation"] or 0),
             color=COLOURS[number % len(COLOURS)],
             marker=MARKERS[number % len(MARKERS)],
             capsize=3,
         )
         axes.annotate(
-            plus_minus(accuracy, 100, 2),
-            (100 * accuracy["mean"], row),
+            metric_text(found, metric),
+            (mean, row),
             xytext=(0, 5),
             textcoords="offset points",
             ha="center",
@@ -100,7 +103,11 @@ def _draw_rows(axes: Axes, points: Points, keys: list[str]) -> None:
     axes.set_yticks(range(len(points)), [_label(point, keys) for point in points], fontsize=8)
     axes.set_ylim(len(points) - 0.4, -0.6)  # the first row on top
     axes.margins(x=0.12)
-    axes.set_xlabel("accuracy, %")
+    axes.set_xlabel(_axis(metric))
+
+
+def _axis(metric: Metric) -> str:
+    return metric.axis if metric == ACCURACY else f"{metric.axis} ({metric.direction})"
 
 
 def _label(point: dict[str, Any], keys: list[str]) -> str:

@@ -13,6 +13,7 @@ from ..core.documents import read_json
 from ..core.errors import ConfigError, DataError
 from ..core.files import cannot_write, write_text
 from ..core.folder_lock import folder_lock
+from ..core.metric import Metric
 from ..records.layout import RUNS, Run
 from .definition import Definition, differences, read_definition
 
@@ -57,8 +58,9 @@ class SweepFolder:
         """Return the evaluation of a finished member on a split; None if there is none."""
         try:
             record = read_json((self.path / member / RECORD).read_bytes())
-            return record if record["split"] == split and "accuracy" in record else None
-        except (OSError, ValueError, KeyError, TypeError):
+            measured = Metric.from_document(record.get("metric")).name in record
+            return record if record["split"] == split and measured else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def lock(self) -> contextlib.AbstractContextManager[int | None]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ..core.documents import read_json
-from ..core.errors import ConfigError
+from ..core.documents import finite_number, read_json
+from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
 from ..learning.checkpoints.resume import differences
 from ..learning.device import find_device, processor
@@ -50,22 +50,30 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
     """Return the evaluation of a finished member on a split, with figures of its training.
 
     Raises:
-        DataError: its files or its data cannot be read.
+        DataError: its files or its data cannot be read, or the primary metric is not a number.
     """
     device = find_device(recipe.train.device)
     opened = open_run(run)
     model, data = opened.model.to(device), opened.data
+    task = opened.task
     result = evaluate(
         model,
         data.split(split),
-        task=opened.task,
+        task=task,
         full_scale=data.full_scale,
         batch_size=max(recipe.train.batch_size, 256),
         device=device,
         workers=recipe.train.workers,
     ).as_dict()
     result.pop("confusion", None)  # 10,000 figures for 100 classes; `asnn eval` shows them
+    if finite_number(result.get(task.primary.name)) is None:
+        raise DataError(
+            f"the {task.primary.title} on {split} data is {result.get(task.primary.name)}",
+            why="a sweep compares numbers",
+            remedy=f"look at the run with: asnn eval {run.path}",
+        )
     summary = read_json(run.summary.read_bytes())
+    best = f"validation_{task.primary.name}"
     return {
         "format": FORMAT,
         "split": split,
@@ -75,11 +83,13 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
         "steps": recipe.coding.steps,
         "seed": recipe.train.seed,
         "epochs": recipe.train.epochs,
+        "metric": task.primary.document(),
+        "tracked": list(task.tracked),
         **result,
         "parameters": summary["parameters"],
         "training_seconds": summary["seconds"],
         "best_epoch": summary["best"]["epoch"],
-        "validation_accuracy": summary["best"]["validation_accuracy"],
+        best: summary["best"][best],
         "machine": describe_machine(device),
     }
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 import torch
 
 from ..core.errors import AsnnError, ConfigError
+from ..core.metric import ACCURACY, Metric
 from ..learning.recipe.checking import check_recipe
 from ..learning.recipe.overrides import override
 from ..learning.recipe.schema import Recipe
 from ..models.factory import create_model
-from ..tasks.base import Task
 from .definition import Definition
 from .grid import Point, display, expand, folder_names
 
@@ -45,11 +45,15 @@ class Member:
 
 @dataclass
 class Plan:
-    """The members of a sweep, the points left out with their faults, and notices for the user."""
+    """The members of a sweep, the points left out with their faults, and notices for the user.
+
+    `metric` is the primary metric of their task, which is compared.
+    """
 
     members: list[Member] = field(default_factory=list)
     impossible: list[tuple[Point, list[str]]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    metric: Metric = ACCURACY
 
     def points(self) -> list[Point]:
         """Return the points that are trained, in the grid's order."""
@@ -73,7 +77,8 @@ def make_plan(
         finished: whether the member of a name is finished and does not need its data.
 
     Raises:
-        ConfigError: a point cannot be trained and is not to be skipped, or no point can.
+        ConfigError: a point cannot be trained and is not to be skipped, or no point can; or the
+            points have different primary metrics.
         DataError: data cannot be loaded.
     """
     plan = Plan()
@@ -91,9 +96,11 @@ def make_plan(
         for index, recipe in recipes.items()
         if not all(finished(_member_name(names[index], seed)) for seed in definition.seeds)
     }
-    for index, fault in _unfit_for_data(unfinished).items():
+    unfit, metrics = _fit_to_data(unfinished)
+    for index, fault in unfit.items():
         plan.impossible.append((points[index], [fault]))
         del recipes[index]
+    plan.metric = _one_metric({describe(points[index]): each for index, each in metrics.items()})
     if plan.impossible and (not definition.skip_impossible or not recipes):
         raise _impossible(plan.impossible, len(points))
     plan.members = [
@@ -143,19 +150,20 @@ def _member_name(point: str, seed: int) -> str:
     return f"{point},seed={seed}" if point else f"seed={seed}"
 
 
-def _unfit_for_data(recipes: Mapping[int, Recipe]) -> dict[int, str]:
-    """Return the faults of recipes whose network cannot be built for their data."""
+def _fit_to_data(recipes: Mapping[int, Recipe]) -> tuple[dict[int, str], dict[int, Metric]]:
+    """Return the faults of recipes whose network cannot be built for their data, and the primary
+    metrics of the others."""
     by_data: dict[str, list[int]] = {}
     for index, recipe in recipes.items():
         by_data.setdefault(json.dumps(recipe.data.model_dump(), default=str), []).append(index)
-    unfit = {}
+    unfit: dict[int, str] = {}
+    metrics: dict[int, Metric] = {}
     for indices in by_data.values():
         loaded = recipes[indices[0]].data.load()
         for index in indices:
             recipe = recipes[index]
             try:
                 task = recipe.make_task(loaded)
-                _require_accuracy(task)
                 with torch.device("meta"):
                     create_model(
                         **recipe.model_arguments(),
@@ -163,23 +171,31 @@ def _unfit_for_data(recipes: Mapping[int, Recipe]) -> dict[int, str]:
                         classes=task.outputs,
                         sample=loaded.spec,
                     )
+                metrics[index] = task.primary
             except AsnnError as error:
                 unfit[index] = f"model: {error}"
         del loaded  # before the next one is loaded
-    return unfit
+    return unfit, metrics
 
 
-def _require_accuracy(task: Task) -> None:
-    """Refuse a task whose runs a sweep cannot compare.
+def _one_metric(metrics: Mapping[str, Metric]) -> Metric:
+    """Return the primary metric that all points have; accuracy if there are none.
 
     Raises:
-        ConfigError: the answer for a sample is not one class.
+        ConfigError: they have different ones.
     """
-    if not task.one_class:
+    distinct: dict[Metric, str] = {}
+    for point, metric in metrics.items():
+        distinct.setdefault(metric, point)
+    if len(distinct) > 1:
         raise ConfigError(
-            f"a sweep compares accuracies, the task {task.name} is judged by {task.primary.title}",
-            remedy="train its runs one by one; `asnn runs` lists them with their best",
+            "the members have different primary metrics",
+            why="\n".join(
+                f"{point}: {metric.title}, {metric.direction}" for metric, point in distinct.items()
+            ),
+            remedy="make a sweep for each task",
         )
+    return next(iter(distinct), ACCURACY)
 
 
 def _impossible(found: list[tuple[Point, list[str]]], total: int) -> ConfigError:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.files import write_json, write_text
+from ..core.metric import Metric
 from .comparison import compare
 from .definition import FORMAT, Definition
 from .folder import SweepFolder
@@ -15,15 +16,7 @@ from .plan import Member, Plan
 from .pool import Failure
 from .results_page import page
 
-FIGURES = (
-    "accuracy",
-    "loss",
-    "spikes_per_sample",
-    "spike_rate",
-    "validation_accuracy",
-    "training_seconds",
-    "samples_per_second",
-)
+SPIKES = ("spikes_per_sample", "spike_rate")
 
 Records = dict[str, dict[str, Any]]
 
@@ -43,21 +36,27 @@ def summarise(
     """Return the results of a sweep, the content of `results.json`."""
     records = read_records(plan, folder, definition.split)
     groups = by_point(plan, records)
+    metric = metric_of(plan, records)
+    others = other_metrics(metric, records)
+    summaries = [_summary([each for _, each in members], metric, others) for _, members in groups]
+    ranks = ranked([each[metric.name]["mean"] for each in summaries], metric)
     return {
         "format": FORMAT,
         "sweep": str(folder.path),
         "command": definition.command(),
         "recipe": definition.name,
         "split": definition.split,
+        "metric": metric.document(),
+        "other_metrics": others,
         "keys": definition.keys,
         "axes": [list(axis.keys) for axis in definition.axes],
         "seeds": list(definition.seeds),
         "total": len(plan.members),
         "points": [
-            {"settings": dict(point), **_summary([record for _, record in members])}
-            for point, members in groups
+            {"settings": dict(point), "rank": rank, **summary}
+            for (point, _), rank, summary in zip(groups, ranks, summaries, strict=True)
         ],
-        "comparisons": compare(definition, plan, records),
+        "comparisons": compare(definition, plan, records, metric),
         "members": [
             {"name": member.name, "settings": dict(member.point), **records[member.name]}
             for member in plan.members
@@ -95,6 +94,17 @@ def by_point(
     return list(groups.values())
 
 
+def ranked(means: Sequence[float | None], metric: Metric) -> list[int | None]:
+    """Return the rank of each mean: 1 is the best, equal means share theirs, None has none.
+
+    >>> ranked([0.2, 0.1, None, 0.2], Metric("mse", greater_is_better=False))
+    [2, 1, None, 2]
+    """
+    keys = [None if mean is None else metric.rank(mean) for mean in means]
+    known = [key for key in keys if key is not None]
+    return [None if key is None else 1 + sum(other > key for other in known) for key in keys]
+
+
 def spread(values: Sequence[float]) -> dict[str, float | None]:
     """Return the mean and the sample standard deviation; None for too few values."""
     return {
@@ -103,13 +113,42 @@ def spread(values: Sequence[float]) -> dict[str, float | None]:
     }
 
 
-def _summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    per_step = zip(*(record["accuracy_per_step"] for record in records), strict=True)
+def metric_of(plan: Plan, records: Records) -> Metric:
+    """Return the primary metric of the members: accuracy of records of 0.1.0, which name none."""
+    for record in records.values():
+        return Metric.from_document(record.get("metric"))
+    return plan.metric
+
+
+def other_metrics(metric: Metric, records: Records) -> list[str]:
+    """Return the names of the metrics that the task computes after each epoch, but the primary."""
+    names = [name for record in records.values() for name in record.get("tracked", [])]
+    return [name for name in dict.fromkeys(names) if name != metric.name]
+
+
+def _summary(
+    records: Sequence[dict[str, Any]], metric: Metric, others: Sequence[str]
+) -> dict[str, Any]:
+    figures = (
+        *(metric.name, *others, "loss", *SPIKES, f"validation_{metric.name}"),
+        *("training_seconds", "samples_per_second"),
+    )
+    per_step = f"{metric.name}_per_step"
+    by_step = zip(*(record.get(per_step, []) for record in records), strict=True)
     return {
         "n": len(records),
         "seeds": [record["seed"] for record in records],
         "steps": sorted({record["steps"] for record in records}),
         "parameters": sorted({record["parameters"] for record in records}),
-        **{name: spread([record[name] for record in records]) for name in FIGURES},
-        "accuracy_per_step": [statistics.fmean(values) for values in per_step],
+        **{name: spread(_known(name, records)) for name in dict.fromkeys(figures)},
+        per_step: [statistics.fmean(values) for values in by_step],
     }
+
+
+def _known(name: str, records: Sequence[dict[str, Any]]) -> list[float]:
+    """Return a figure of the records that have it; a network without spikes has no spike rate."""
+    values = [
+        None if name in SPIKES and record.get("spike_rates") == {} else record.get(name)
+        for record in records
+    ]
+    return [value for value in values if value is not None]

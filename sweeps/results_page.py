@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..core.metric import ACCURACY, Metric
 from .grid import display
 
 Rows = list[list[str]]
@@ -21,7 +22,9 @@ def short_names(keys: list[str]) -> list[str]:
 
 def results_table(results: dict[str, Any]) -> tuple[list[str], Rows]:
     """Return the head and the rows of the table: a row for each point of the grid."""
-    heads = [*short_names(results["keys"]), "n", "accuracy, %", "spikes", "training, s"]
+    metric, others = results_metric(results), results.get("other_metrics", [])
+    heads = [*short_names(results["keys"]), "n", metric.axis]
+    heads += [*(name.replace("_", " ") for name in others), "spikes", "training, s"]
     rows = []
     for point in results["points"]:
         settings = [display(point["settings"][key]) for key in results["keys"]]
@@ -29,7 +32,8 @@ def results_table(results: dict[str, Any]) -> tuple[list[str], Rows]:
             [
                 *settings,
                 str(point["n"]),
-                plus_minus(point["accuracy"], 100, 2),
+                metric_text(point[metric.name], metric),
+                *(metric_text(point[name], Metric(name, percent=False)) for name in others),
                 plus_minus(point["spikes_per_sample"], 1, 0),
                 _figure(point["training_seconds"]["mean"], 1, 0),
             ]
@@ -38,14 +42,19 @@ def results_table(results: dict[str, Any]) -> tuple[list[str], Rows]:
 
 
 def comparison_table(
-    comparisons: list[dict[str, Any]], keys: list[str], *, pooled: bool
+    comparisons: list[dict[str, Any]],
+    keys: list[str],
+    *,
+    pooled: bool,
+    metric: Metric = ACCURACY,
 ) -> tuple[list[str], Rows]:
-    """Return the head and the rows of a table of differences, in percentage points.
+    """Return the head and the rows of a table of differences, of shares in percentage points.
 
     Args:
         comparisons: one of the lists of `compare`.
         keys: all varied keys.
         pooled: whether the comparisons are over all other settings.
+        metric: that is compared.
     """
     names = dict(zip(keys, short_names(keys), strict=True))
     heads = ["change", "settings" if pooled else "with", "n", "difference", "95 % interval"]
@@ -58,8 +67,8 @@ def comparison_table(
                 _change(each["from"], each["to"], names),
                 str(each["settings"]) if pooled else _values(each["others"]) or "–",
                 str(each["n"]),
-                _signed(each["difference"]),
-                "–" if low is None else f"{_signed(low)} … {_signed(high)}",
+                _signed(each["difference"], metric),
+                "–" if low is None else f"{_signed(low, metric)} … {_signed(high, metric)}",
                 _probability(each["p"]),
                 _probability(each["p_holm"]),
             ]
@@ -79,15 +88,33 @@ def plus_minus(spread: dict[str, float | None], scale: float, digits: int) -> st
     return text if deviation is None else f"{text} ± {_figure(deviation, scale, digits)}"
 
 
+def metric_text(spread: dict[str, float | None], metric: Metric) -> str:
+    """Return mean ± deviation of a metric: of shares in percent, of others with four digits."""
+    mean, deviation = spread["mean"], spread["deviation"]
+    if metric.percent:
+        return plus_minus(spread, 100, 2)
+    if mean is None:
+        return "–"
+    return metric.figure(mean) if deviation is None else f"{metric.figure(mean)} ± {deviation:.2g}"
+
+
+def results_metric(results: dict[str, Any]) -> Metric:
+    """Return the primary metric of the results; accuracy if they name none, as in 0.1.0."""
+    return Metric.from_document(results.get("metric"))
+
+
 def page(results: dict[str, Any]) -> str:
     """Return the text of `results.md`."""
     title = f"# {results['recipe']}: {', '.join(results['keys']) or 'seeds'}"
     parts = [title, *_unfinished(results), markdown_table(*results_table(results))]
+    metric = results_metric(results)
+    if metric != ACCURACY:
+        parts.append(f"The members are compared by {metric.title}: {metric.direction}.")
     parts.append(
         "Mean ± sample standard deviation over n seeds; spikes of all neurons of the network over "
         "all steps, for each sample; seconds of training, without evaluation."
     )
-    parts += _comparisons(results["comparisons"], results["keys"])
+    parts += _comparisons(results["comparisons"], results["keys"], metric)
     parts += ["## Conditions", _conditions(results), f"```\n{results['command']}\n```"]
     return "\n\n".join(parts) + "\n"
 
@@ -104,23 +131,25 @@ def _figure(value: float | None, scale: float, digits: int) -> str:
     return "–" if value is None else f"{scale * value:,.{digits}f}"
 
 
-def _comparisons(comparisons: dict[str, list[dict[str, Any]]], keys: list[str]) -> list[str]:
+def _comparisons(
+    comparisons: dict[str, list[dict[str, Any]]], keys: list[str], metric: Metric
+) -> list[str]:
     single, pooled = comparisons["single"], comparisons["pooled"]
     if not single:
         return []
     parts = [
-        "## Differences in accuracy",
-        "In percentage points, against the first value of a key with all else equal, paired over "
-        "seeds; Student's paired t. The last column is Holm's correction over the "
-        f"{len(single)} comparisons of the table.",
-        markdown_table(*comparison_table(single, keys, pooled=False)),
+        f"## Differences in {metric.title}",
+        f"In {metric.unit_of_change}, against the first value of a key with all else equal, "
+        f"paired over seeds; Student's paired t.{_sign(metric)} The last column is Holm's "
+        f"correction over the {len(single)} comparisons of the table.",
+        markdown_table(*comparison_table(single, keys, pooled=False, metric=metric)),
         *(f"–: {why}." for why in reasons(single)),
     ]
     if len(pooled) < len(single):
         parts += [
             "Over all other settings and seeds at once, the pairs taken as independent; Holm's "
             f"correction over the {len(pooled)} comparisons of the table.",
-            markdown_table(*comparison_table(pooled, keys, pooled=True)),
+            markdown_table(*comparison_table(pooled, keys, pooled=True, metric=metric)),
         ]
     return parts
 
@@ -135,8 +164,12 @@ def _values(settings: dict[str, Any]) -> str:
     return ", ".join(display(value) for value in settings.values())
 
 
-def _signed(share: float | None) -> str:
-    return "–" if share is None else f"{100 * share:+.2f}"
+def _sign(metric: Metric) -> str:
+    return "" if metric.greater_is_better else " A difference below 0 is an improvement."
+
+
+def _signed(difference: float | None, metric: Metric) -> str:
+    return "–" if difference is None else metric.change(difference)
 
 
 def _probability(p: float | None) -> str:

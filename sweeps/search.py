@@ -1,8 +1,9 @@
-"""Search: settings that Optuna suggests one after the other, by validation accuracy alone.
+"""Search: settings that Optuna suggests one after the other, by validation data alone.
 
 The study is the file `search.journal` in the sweep's folder. A trial is a member `trial-N`. An
 interrupted trial is resumed; a trial whose training failed stays failed, because a learning rate at
-which training diverges is a result too.
+which training diverges is a result too. The objective is the primary metric of the task, which is
+maximized or minimized as its direction says.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.errors import ConfigError
+from ..core.metric import ACCURACY, Metric
 from ..learning.device import derived_seed
+from ..learning.recipe.schema import Recipe
+from ..tasks.factory import create_task
 from .definition import Definition
 from .folder import SweepFolder
 from .grid import Point
@@ -52,6 +56,7 @@ class Search:
         definition: with ranges and a number of trials.
         folder: of the sweep.
         device: for training, instead of the recipe's own.
+        metric: the primary metric of the task.
 
     Raises:
         ConfigError: Optuna is not installed.
@@ -60,6 +65,7 @@ class Search:
     definition: Definition
     folder: SweepFolder
     device: str | None = None
+    metric: Metric = ACCURACY
     failures: dict[str, Failure] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,7 +76,7 @@ class Search:
         self._study = self._optuna.create_study(
             study_name=STUDY,
             storage=self._optuna.storages.JournalStorage(journal),
-            direction="maximize",
+            direction="maximize" if self.metric.greater_is_better else "minimize",
             load_if_exists=True,
         )
         self._distributions = {
@@ -107,26 +113,36 @@ class Search:
         self._fail(member.index, self.failures[member.name].what)
 
     def results(self) -> list[dict[str, Any]]:
-        """Return the trials, the best first: name, settings, state, validation accuracy, why."""
+        """Return the trials, the best first: name, settings, state, metric, why."""
         reasons = self._study.user_attrs
         trials = [
             {
                 "name": _name(trial.number),
                 "settings": dict(self._point(trial.params)),
                 "state": trial.state.name.lower(),
-                "validation_accuracy": trial.value,
+                self.value_key: trial.value,
                 "why": reasons.get(_name(trial.number)),
             }
             for trial in self._study.get_trials()
         ]
-        return sorted(trials, key=lambda each: -(each["validation_accuracy"] or 0.0))
+        return sorted(trials, key=self._best_first)
+
+    @property
+    def value_key(self) -> str:
+        """The key of the metric on validation data."""
+        return f"validation_{self.metric.name}"
+
+    def _best_first(self, trial: dict[str, Any]) -> tuple[bool, float]:
+        value = trial[self.value_key]
+        return value is None, 0.0 if value is None else -self.metric.rank(value)
 
     def _tell_result(self, member: Member) -> bool:
         """Tell the study the result of a finished member; return whether it is finished."""
         record = self.folder.record(member.name, SPLIT)
-        if record is not None:
-            self._study.tell(member.index, record["validation_accuracy"])
-        return record is not None
+        value = None if record is None else record.get(self.value_key)
+        if value is not None:
+            self._study.tell(member.index, value)
+        return value is not None
 
     def _fail(self, number: int, why: str) -> None:
         self._study.set_user_attr(_name(number), why)
@@ -137,12 +153,29 @@ class Search:
         point = self._point(parameters)
         try:
             recipe, _ = resolve(self.definition, point, self.device)
+            self._require_metric(recipe)
         except ConfigError as error:
             failure = Failure("its settings cannot be trained", error.why)
             self.failures[_name(number)] = failure
             self._fail(number, error.why)
             return None
         return Member(_name(number), number, point, with_seed(recipe, self.definition.seeds[0]))
+
+    def _require_metric(self, recipe: Recipe) -> None:
+        """Refuse settings of a task with another primary metric.
+
+        Raises:
+            ConfigError: their results do not compare.
+        """
+        if not any(each.key.startswith("task.") for each in self.definition.ranges):
+            return
+        task = create_task(recipe.task.name, **recipe.task.options())
+        if task.primary != self.metric:
+            raise ConfigError(
+                "the task has another primary metric",
+                why=f"task {recipe.task.name} has {task.primary.title} ({task.primary.direction}), "
+                f"the search compares {self.metric.title} ({self.metric.direction})",
+            )
 
     def _point(self, parameters: dict[str, Any]) -> Point:
         return tuple(

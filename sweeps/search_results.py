@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.files import write_json, write_text
+from ..core.metric import ACCURACY, Metric
 from .definition import Definition
 from .folder import SweepFolder
 from .grid import value_text
-from .results_page import markdown_table, short_names
+from .results_page import markdown_table, results_metric, short_names
 from .search import SPLIT
 
 
 def search_results(
-    definition: Definition, folder: SweepFolder, trials: list[dict[str, Any]]
+    definition: Definition,
+    folder: SweepFolder,
+    trials: list[dict[str, Any]],
+    metric: Metric = ACCURACY,
 ) -> dict[str, Any]:
     """Return the results of a search as plain values.
 
@@ -21,6 +25,7 @@ def search_results(
         definition: of the search.
         folder: of the search.
         trials: the best first, as `Search.results` returns them.
+        metric: of the search.
     """
     complete = [trial for trial in trials if trial["state"] == "complete"]
     return {
@@ -28,6 +33,7 @@ def search_results(
         "command": definition.command(),
         "recipe": definition.name,
         "split": SPLIT,
+        "metric": metric.document(),
         "keys": definition.keys,
         "seeds": list(definition.seeds),
         "best": complete[0] if complete else None,
@@ -39,10 +45,13 @@ def search_results(
 def write_search_results(results: dict[str, Any], folder: SweepFolder) -> None:
     """Write the results as JSON, and as a page with a table of all trials."""
     write_json(folder.results, results)
+    metric = results_metric(results)
+    direction = "" if metric == ACCURACY else f" ({metric.direction})"
     parts = [
         f"# {results['recipe']}: a search over {', '.join(results['keys'])}",
         markdown_table(*search_table(results)),
-        "Trials by the best validation accuracy of each training; test data are not used.",
+        f"Trials by the best validation {metric.title}{direction} of each training; test data are "
+        "not used.",
         f"```\n{results['command']}\n```",
     ]
     write_text(folder.report, "\n\n".join(parts) + "\n")
@@ -57,11 +66,13 @@ def search_table(
         results: of a search.
         limit: number of trials; None for all.
     """
-    heads = ["trial", *short_names(results["keys"]), "validation, %"]
+    metric = results_metric(results)
+    head = "validation, %" if metric == ACCURACY else f"validation {metric.axis}"
+    heads = ["trial", *short_names(results["keys"]), head]
     rows = []
     for trial in results["trials"][:limit]:
-        accuracy = trial["validation_accuracy"]
-        figure = trial["state"] if accuracy is None else f"{100 * accuracy:.2f}"
+        value = trial[f"validation_{metric.name}"]
+        figure = trial["state"] if value is None else metric.figure(value)
         settings = [_value(trial["settings"][key]) for key in results["keys"]]
         rows.append([trial["name"].removeprefix("trial-"), *settings, figure])
     return heads, rows

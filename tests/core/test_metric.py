@@ -23,3 +23,14 @@ def test_values_are_shown_and_ranked():
     assert Metric("balanced_accuracy").title == "balanced accuracy"
     mse = Metric("mse", greater_is_better=False, percent=False)
     assert max([0.3, 0.1, 0.2], key=mse.rank) == 0.1
+
+
+def test_figures_and_changes_in_the_unit_of_the_metric():
+    error = Metric("squared_error", greater_is_better=False, percent=False)
+    assert (ACCURACY.axis, error.axis) == ("accuracy, %", "squared error")
+    assert (ACCURACY.scale, error.scale) == (100, 1)
+    assert (ACCURACY.figure(0.975), error.figure(0.0123456)) == ("97.50", "0.01235")
+    assert (ACCURACY.change(-0.0125), error.change(0.0125)) == ("-1.25", "+0.0125")
+    assert ACCURACY.unit_of_change == "percentage points"
+    assert error.unit_of_change == "units of squared error"
+    assert (ACCURACY.direction, error.direction) == ("higher is better", "lower is better")

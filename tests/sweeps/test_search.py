@@ -6,6 +6,7 @@ import pytest
 
 from asnn.cli.recipe_files import recipe_file
 from asnn.core import ConfigError
+from asnn.core.metric import ACCURACY, Metric
 from asnn.learning import read_document
 from asnn.sweeps import Definition, read_definition
 from asnn.sweeps.folder import make_folder
@@ -85,10 +86,11 @@ def test_without_optuna(monkeypatch):
     assert "pip install 'asnn[search]'" in caught.value.remedy
 
 
-def finish(folder, member, accuracy):
+def finish(folder, member, value, metric=ACCURACY):
     run = folder.path / member.name
     run.mkdir()
-    record = {"split": "validation", "accuracy": 0.0, "validation_accuracy": accuracy}
+    record = {"split": "validation", "metric": metric.document(), metric.name: 0.0}
+    record[f"validation_{metric.name}"] = value
     (run / "evaluation.json").write_text(json.dumps(record))
 
 
@@ -125,6 +127,43 @@ def test_trials_lie_in_their_ranges_and_the_best_comes_first(tmp_path):
     assert results[0]["validation_accuracy"] == pytest.approx(score(best))
     assert results[0]["settings"] == dict(best.point)
     assert search.failures == {}
+
+
+MSE = Metric("mse", greater_is_better=False, percent=False)
+
+
+@pytest.mark.parametrize("metric", [MSE, Metric("gain", percent=False)])
+def test_the_objective_has_the_direction_of_the_metric(tmp_path, metric):
+    """The sampler seeks the least error, and the greatest gain, of the same learning rates."""
+    pytest.importorskip("optuna")
+    definition = define("train.lr=1e-4..1e-2:log", trials=20)
+    folder = make_folder(definition, tmp_path / "s")
+    search, rates = Search(definition, folder, metric=metric), []
+    for member in search.members():
+        rates.append(member.recipe.train.lr)
+        finish(folder, member, 1 - score(member), metric)
+        search.tell(member, None)
+    found = search.results()
+    values = [each[f"validation_{metric.name}"] for each in found]
+    assert values == sorted(values, reverse=metric.greater_is_better)
+    # After ten random trials it stays near 1e-3 for the least error, away from it for the greatest.
+    near = sum(3e-4 < rate < 3e-3 for rate in rates[10:])
+    assert near >= 7 if metric == MSE else near <= 3
+
+
+def test_trials_of_a_task_with_another_metric_fail(tmp_path):
+    pytest.importorskip("optuna")
+    definition = define("task.name=classification,regression", trials=8)
+    search = Search(definition, make_folder(definition, tmp_path / "s"))
+    members = [member.recipe.task.name for member in search.members()]
+    failed = [each for each in search.results() if each["state"] == "fail"]
+    assert set(members) == {"classification"} and failed
+    for each in failed:
+        assert each["settings"] == {"task.name": "regression"}
+        assert each["why"] == (
+            "task regression has mse (lower is better), "
+            "the search compares accuracy (higher is better)"
+        )
 
 
 @pytest.mark.slow

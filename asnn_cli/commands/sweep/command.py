@@ -44,8 +44,8 @@ def sweep(
         typer.Option(
             "--search",
             metavar="KEY=LOW..HIGH[:log]",
-            help="Instead of --grid: search a range, or choices KEY=A,B, for the best validation "
-            "accuracy. Needs asnn[search]. Repeatable.",
+            help="Instead of --grid: search a range, or choices KEY=A,B, for the best primary "
+            "metric on validation data. Needs asnn[search]. Repeatable.",
         ),
     ] = None,
     trials: Annotated[
@@ -103,7 +103,7 @@ def sweep(
         bool, typer.Option("--json", help="Print the results as one JSON object.")
     ] = False,
 ) -> None:
-    """Train a grid of settings over several seeds, and compare them.
+    """Train a grid of settings over several seeds, and compare them by the task's primary metric.
 
     Each member is a run in the sweep's folder, trained and evaluated in its own process. The
     results are results.json, results.md and, of a grid, results.png. --resume trains the members
@@ -159,6 +159,13 @@ def sweep(
         )
     if definition.ranges:
         require_optuna()
+    elif not resume and not definition.axes and seeds is None:
+        raise ConfigError(
+            "this sweep has a single training",
+            why="there is neither --grid, --search nor --seeds, so nothing to compare",
+            remedy=f"for example: asnn sweep {recipe} --grid train.lr=1e-3,3e-3 --seeds 3; "
+            f"or train once: asnn train {recipe}",
+        )
 
     def finished(name: str) -> bool:
         return folder is not None and folder.record(name, definition.split) is not None
@@ -174,7 +181,7 @@ def sweep(
         if definition.ranges:
             jobs = jobs or _default_jobs(plan.members)
             results, code = run_search(
-                definition, folder, device=device, jobs=jobs, lock_fd=lock_fd
+                definition, folder, plan.metric, device=device, jobs=jobs, lock_fd=lock_fd
             )
         else:
             results, code = _train(definition, plan, folder, jobs, lock_fd)
@@ -256,18 +263,25 @@ def _default_jobs(members: list[Any]) -> int:
     return cores() if kinds == {"cpu"} else 1
 
 
-def _show_results(results: dict[str, Any], folder: Any) -> None:
-    from ....sweeps.results_page import comparison_table, reasons, results_table
+def _sign(metric: Any) -> str:
+    return "" if metric.greater_is_better else ", below 0 is better"
 
+
+def _show_results(results: dict[str, Any], folder: Any) -> None:
+    from ....sweeps.results_page import comparison_table, reasons, results_metric, results_table
+
+    metric = results_metric(results)
     heads, rows = results_table(results)
     console.table(f"{results['split']} data: mean ± deviation over seeds", heads, rows)
     single, pooled = results["comparisons"]["single"], results["comparisons"]["pooled"]
     if single and len(single) <= MAX_COMPARISONS_SHOWN:
-        heads, rows = comparison_table(single, results["keys"], pooled=False)
-        title = f"differences, percentage points (Holm over these {len(single)})"
+        heads, rows = comparison_table(single, results["keys"], pooled=False, metric=metric)
+        title = (
+            f"differences, {metric.unit_of_change}{_sign(metric)} (Holm over these {len(single)})"
+        )
         console.table(title, heads, rows)
     if len(pooled) < len(single):
-        heads, rows = comparison_table(pooled, results["keys"], pooled=True)
+        heads, rows = comparison_table(pooled, results["keys"], pooled=True, metric=metric)
         title = f"differences over all other settings (Holm over these {len(pooled)})"
         console.table(title, heads, rows)
     for why in reasons(single):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from ....core.metric import ACCURACY, Metric
 from ....sweeps.definition import Definition
 from ....sweeps.folder import SweepFolder
 from ....sweeps.plan import Member, Plan
 from ....sweeps.pool import Failure, threads_each
 from ....sweeps.results import summarise, write_results
-from ...terminal.console import duration, note, percent
+from ...terminal.console import duration, note
 
 MAX_SILENCE = 600  # seconds without a line; then one shows that members are trained
 
@@ -44,8 +45,10 @@ class SweepProgress:
         self._left.remove(member)
         if failure is None:
             record = self._folder.record(member.name, self._definition.split) or {}
-            accuracy, seconds = record.get("accuracy", 0.0), record.get("training_seconds", 0.0)
-            self._show(f"{member.name}: {percent(accuracy)} in {duration(seconds)}")
+            metric = Metric.from_document(record.get("metric"))
+            value, seconds = record.get(metric.name, 0.0), record.get("training_seconds", 0.0)
+            name = "" if metric == ACCURACY else f"{metric.title} "
+            self._show(f"{member.name}: {name}{metric.text(value)} in {duration(seconds)}")
         else:
             self._failures[member.name] = failure
             self._show(f"{member.name}: failed: {failure.what}")

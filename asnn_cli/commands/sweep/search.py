@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ....core.metric import ACCURACY, Metric
 from ....sweeps.definition import Definition
 from ....sweeps.folder import SweepFolder
 from ....sweeps.grid import value_text
@@ -30,13 +31,13 @@ class SearchProgress:
         self._search.tell(member, failure)
         results = self._search.results()
         (own,) = (trial for trial in results if trial["name"] == member.name)
-        accuracy = own["validation_accuracy"]
-        outcome = f"failed: {own['why']}" if accuracy is None else console.percent(accuracy)
-        best = results[0]["validation_accuracy"]
+        key, text = self._search.value_key, self._search.metric.text
+        outcome = f"failed: {own['why']}" if own[key] is None else text(own[key])
+        best = results[0][key]
         left = self._trials - sum(trial["state"] != "running" for trial in results)
         console.note(
             f"{member.name}: {outcome} ({describe(member.point)}); "
-            f"best {'–' if best is None else console.percent(best)}; {left} left"
+            f"best {'–' if best is None else text(best)}; {left} left"
         )
 
     def waiting(self, running: Sequence[Member]) -> None:
@@ -46,18 +47,21 @@ class SearchProgress:
 def run_search(
     definition: Definition,
     folder: SweepFolder,
+    metric: Metric,
     *,
     device: str | None,
     jobs: int,
     lock_fd: int | None,
 ) -> tuple[dict[str, Any], int]:
     """Run the missing trials and write the results; return them and the exit code."""
-    search = Search(definition, folder, device)
+    search = Search(definition, folder, device, metric)
     jobs = min(jobs, definition.trials)
     threads = threads_each(jobs)
+    direction = "" if metric == ACCURACY else f" ({metric.direction})"
     console.note(
         f"{definition.trials} trials, {jobs} at a time, {threads} "
-        f"thread{'s' * (threads > 1)} each, by validation accuracy; writing {folder.path}"
+        f"thread{'s' * (threads > 1)} each, by validation {metric.title}{direction}; "
+        f"writing {folder.path}"
     )
     with StopSignals() as stop:
         run_members(
@@ -69,7 +73,7 @@ def run_search(
             stop=stop,
             lock_fd=lock_fd,
         )
-    results = search_results(definition, folder, search.results())
+    results = search_results(definition, folder, search.results(), metric)
     write_search_results(results, folder)
     _show(results, folder)
     if stop():

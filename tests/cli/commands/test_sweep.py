@@ -186,7 +186,9 @@ def test_impossible_members(cli, tmp_path):
         (["--resume"], 4, "there is no sweep in runs/"),
         (["--resume", "nowhere"], 4, "nowhere is not a sweep"),
         (["--resume", "--seeds", "3"], 2, "uses the sweep's own definition"),
-        (["--set", "data.name=npz", "--set", "data.path=none.npz"], 4, "none.npz"),
+        ([*GRID, "--set", "data.name=npz", "--set", "data.path=none.npz"], 4, "none.npz"),
+        ([], 2, "this sweep has a single training"),
+        (["digits", "--set", "train.seed=4", "--dry-run"], 2, "asnn sweep digits --grid train.lr="),
         (["--jobs", "0"], 2, "jobs"),
         (["--trials", "3"], 2, "--trials goes with --search only"),
         (["--search", "train.lr=1..0"], 2, "is empty"),
@@ -203,8 +205,15 @@ def test_refusals(cli, tmp_path, arguments, code, says):
 
 
 def test_the_seed_of_the_recipe_is_the_default(cli):
-    assert cli("sweep", "--dry-run").out == "seed=0\n"
-    assert cli("sweep", "--set", "train.seed=4", "--dry-run").out == "seed=4\n"
+    grid = ["--grid", "coding.steps=2,3", "--dry-run"]
+    assert cli("sweep", *grid).out.splitlines()[0] == "coding.steps=2,seed=0"
+    found = cli("sweep", *grid, "--set", "train.seed=4").out.splitlines()
+    assert found == ["coding.steps=2,seed=4", "coding.steps=3,seed=4"]
+
+
+def test_seeds_alone_are_a_grid(cli):
+    assert cli("sweep", "--seeds", "2", "--dry-run").out == "seed=0\nseed=1\n"
+    assert cli("sweep", "--seeds", "5,", "--dry-run").out == "seed=5\n"
 
 
 def test_help_has_examples(cli):
@@ -270,7 +279,7 @@ def test_a_signal_while_members_are_trained(cli, tmp_path, monkeypatch):
 
     thread = threading.Thread(target=stop)
     thread.start()
-    result = cli("sweep", *TINY, "--out", "s", "--json")
+    result = cli("sweep", *TINY, "--seeds", "1", "--out", "s", "--json")
     thread.join()
     assert result.code == 143
     assert "1 of 1 are not trained yet; resume with: asnn sweep --resume s" in result.err
