@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..models.layers.spiking import SpikingLayer
-from ..models.neurons.leaky import AdaptiveLeaky
+from ..models.layer import decaying_parameters
 from .recipe.schema import TrainSection
 
 
@@ -28,28 +27,16 @@ def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimiz
 def decaying(model: nn.Module) -> list[nn.Parameter]:
     """Return the parameters that decay: weights of convolutions, linear layers and the like.
 
-    These are the parameters of two axes and more that do not belong to a neuron, and those that a
-    module names itself by `decaying_parameters()`, such as recurrent weights. Weight decay
-    regularizes products, and before a batch norm sets the effective learning rate. It has no such
-    effect on a bias, the weight of a norm or the scale of the readout, and would pull leak, gain,
-    threshold and reset size to 0.
+    These are the parameters of two axes and more, except where a layer names them itself, as
+    layers of neurons do (`asnn.models.layer.decaying_parameters`). Weight decay regularizes
+    products, and before a batch norm sets the effective learning rate. It has no such effect on a
+    bias, the weight of a norm or the scale of the readout, and would pull leak, gain, threshold and
+    reset size to 0.
 
     Source: arXiv 1812.01187, section 3.1, and timm.
     """
-    neurons = {id(p) for module in _neurons(model) for p in module.parameters()}
-    learned = [p for p in model.parameters() if p.requires_grad]
-    named = {
-        id(p)
-        for module in model.modules()
-        if callable(getattr(module, "decaying_parameters", None))
-        for p in module.decaying_parameters()  # type: ignore[operator]
-    }
-    return [p for p in learned if id(p) in named or (p.dim() >= 2 and id(p) not in neurons)]
-
-
-def _neurons(model: nn.Module) -> list[nn.Module]:
-    layers = [module.neuron for module in model.modules() if isinstance(module, SpikingLayer)]
-    return layers + [module for module in model.modules() if isinstance(module, AdaptiveLeaky)]
+    chosen = {id(p) for p in decaying_parameters(model)}
+    return [p for p in model.parameters() if p.requires_grad and id(p) in chosen]
 
 
 def _groups(train: TrainSection, model: nn.Module) -> list[dict[str, Any]]:

@@ -17,7 +17,6 @@ from .layers.norm import FoldedNorm, SharedNorm, SplitNorm, TimeNorm
 from .layers.spiking import SpikingLayer
 from .layers.stem import Stem
 from .layers.time import OverTime
-from .readouts import Readout
 
 
 @torch.no_grad()
@@ -45,8 +44,8 @@ def freeze(body: nn.Module) -> nn.Module:
                 elif _fold(layer, after):
                     parent[i] = nn.Identity()
     for layer in body.modules():
-        if isinstance(layer, SpikingLayer | Readout):
-            layer.freeze()
+        if callable(getattr(layer, "freeze", None)):
+            layer.freeze()  # type: ignore[operator]
     return body.requires_grad_(False)
 
 

@@ -10,49 +10,9 @@ from torch import Tensor, nn
 from ...core.errors import ConfigError
 from ...models.frozen import folded_weights
 from ...models.layers.norm import TimeNorm
-from ...models.layers.recurrent import Recurrent
-from ...models.neurons.leaky import AdaptiveLeaky, FixedLeaky
 from . import ir as g
 
-REMEDY = "export a network of asnn's own layers, or ask for the layer to be supported"
-
-
-def neuron_of(name: str, neuron: nn.Module) -> dict[str, Any]:
-    """Return leak, gain, threshold, size, reset and recurrent weights, as `graph.Neuron` has them.
-
-    Raises:
-        ConfigError: the graph has no such neuron, or a learned reset size has no threshold.
-    """
-    if type(neuron) is Recurrent:
-        return {**neuron_of(name, neuron.neuron), "recurrent": array_of(neuron.weight)}
-    if not isinstance(neuron, AdaptiveLeaky) or type(neuron) not in (AdaptiveLeaky, FixedLeaky):
-        raise refusal(f"{name}.neuron", neuron, "the graph has only the leaky neurons of asnn")
-    p = neuron.step_parameters()
-
-    def columns(schedule: Tensor) -> np.ndarray:
-        return array_of(schedule if schedule.dim() == 2 else schedule.unsqueeze(1))
-
-    leak = columns(p.leak)
-    if p.reset_size is None:
-        threshold = np.full_like(leak, float(p.threshold))
-        size = threshold
-    else:
-        # H(v / r - θ) = H(v - θ r) for r above 0
-        size = columns(p.reset_size)
-        if not (size > 0).all():
-            raise ConfigError(
-                f"layer {name!r} has learned a reset size that is not above 0",
-                why="v / r > θ has no threshold on v then",
-                remedy="train with neuron.learn_reset_size=false",
-            )
-        threshold = size * np.float32(float(p.threshold))
-    return {
-        "leak": leak,
-        "gain": columns(p.gain),
-        "threshold": threshold,
-        "size": size,
-        "reset": neuron.options.reset,
-    }
+REMEDY = "export a network of asnn's own layers, or give the layer a method `lower` (CONTRIBUTING)"
 
 
 def norms_of(name: str, norm: nn.Module, steps: int) -> list[nn.Module]:
@@ -134,6 +94,13 @@ def array_of(tensor: Tensor) -> np.ndarray:
     return np.array(tensor.detach().float().cpu().contiguous().numpy())
 
 
+def as_field(value: Any) -> Any:
+    """Return a value as nodes hold it: tensors and arrays in float32, others as they are."""
+    if isinstance(value, Tensor):
+        return array_of(value)
+    return f32(value) if isinstance(value, np.ndarray) else value
+
+
 def f32(values: np.ndarray) -> np.ndarray:
     """Return values in float32."""
     return values.astype(np.float32)
@@ -153,11 +120,10 @@ def check_finite(graph: g.Graph) -> None:
                 raise ConfigError(f"{field} of layer {node.name!r} is not finite")
 
 
-def refusal(name: str, module: object, why: str) -> ConfigError:
+def refusal(name: str, module: object, why: str, remedy: str = "") -> ConfigError:
     """Return the error for a layer that cannot be lowered."""
-    return ConfigError(
-        f"layer {name!r} ({type(module).__name__}) cannot be exported", why=why, remedy=REMEDY
-    )
+    what = f"layer {name!r} ({type(module).__name__}) cannot be exported"
+    return ConfigError(what, why=why, remedy=remedy or REMEDY)
 
 
 def _pair(value: Any) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,24 +9,16 @@ import torch
 from torch import nn
 
 from ...core.errors import ConfigError
-from ...models.layers.attention import SelfAttention
+from ...models.layer import answers
 from ...models.layers.convolution import AFFINE
-from ...models.layers.lstm import Lstm, Standardised
-from ...models.layers.norm import TimeNorm
-from ...models.layers.residual import Residual
-from ...models.layers.spiking import SpikingLayer
-from ...models.layers.stem import Stem
-from ...models.layers.time import OverTime
 from ...models.network import SpikingNetwork
-from ...models.readouts import Readout
 from . import ir as g
+from . import nodes
 from .arrays import (
-    array_of,
-    bias_of,
+    as_field,
     check_finite,
     f32,
     geometry_of,
-    neuron_of,
     norms_of,
     pool_of,
     refusal,
@@ -58,9 +49,9 @@ def lower_network(
     """
     shape = _in_shape(model, in_shape)
     with torch.no_grad():
-        nodes = _Lowering(model.coding.steps).nodes_of(model)
+        found = Lowering(model.coding.steps).nodes_of(model)
     graph = g.Graph(
-        tuple(nodes),
+        tuple(found),
         in_shape=shape,
         steps=model.coding.steps,
         static=model.coding.static,
@@ -110,155 +101,137 @@ class _Pending(NamedTuple):
     layers: list[nn.Module]
 
 
-class _Lowering:
-    """Lowers a body, layer by layer.
+class Lowering:
+    """Lowers a body, layer by layer: each adds its own nodes (`asnn.models.layer.Lowering`).
 
     Attributes:
+        steps: T.
         nodes: of the graph so far.
-        at: the node that the next layer reads.
-        pending: the affine layer before the next one, if it is not added yet.
     """
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
         self.nodes: list[g.Node] = []
-        self.at = g.INPUT
-        self.pending: _Pending | None = None
+        self._at = g.INPUT
+        self._pending: _Pending | None = None
+
+    @property
+    def at(self) -> str:
+        """The node that the next layer reads."""
+        self._flush()
+        return self._at
 
     def nodes_of(self, model: SpikingNetwork) -> list[g.Node]:
+        """Return the nodes of a network."""
         if not isinstance(model.body, nn.Sequential):
             raise refusal("body", model.body, "it is not a sequence of layers")
-        self.lower_all("", model.body)
-        self.flush_pending()
+        self._lower_all("", model.body)
+        self._flush()
         if not self.nodes or not isinstance(self.nodes[-1], g.Readout):
             raise ConfigError(
                 "the network does not end with a readout", why="its output are the logits"
             )
         return self.nodes
 
-    def lower_all(self, prefix: str, parts: nn.Sequential) -> None:
-        """Add layers one after another."""
-        for name, part in parts.named_children():
-            self.lower(f"{prefix}{name}", part)
-
     def lower(self, name: str, part: nn.Module) -> None:
         """Add a part of the body, a module from `[T, B, ...]` to `[T, B, ...]`."""
-        if isinstance(part, SpikingLayer):
-            return self.lower_spiking(name, part)
-        if isinstance(part, TimeNorm):
-            return self.lower_norm(name, name, part)
-        if isinstance(part, nn.Sequential):
-            return self.lower_all(f"{name}.", part)
-        self.flush_pending()
+        if answers(part, "lower"):
+            return part.lower(self, name)  # type: ignore[operator]
         match part:
-            case Residual():
-                return self.lower_residual(name, part)
-            case Stem():
-                return self.lower_stem(name, part)
-            case Standardised():
-                self.lower_standardising(part)
-                return self.add(g.Flatten, name)
-            case Lstm():
-                weight, recurrent = array_of(part.weight_ih_l0), array_of(part.weight_hh_l0)
-                bias = array_of(part.bias_ih_l0 + part.bias_hh_l0)
-                return self.add(g.Lstm, name, weight=weight, recurrent=recurrent, bias=bias)
-            case SelfAttention():
-                return self.add(g.Attention, name, heads=part.heads, scale=float(part.scale))
-            case Readout():
-                scale = np.ones(self.steps) if part.scale is None else array_of(part.scale)
-                weight, bias = array_of(part.linear.weight), bias_of(part.linear)
-                return self.add(g.Readout, name, weight=weight, bias=bias, scale=f32(scale))
-            case OverTime():
-                return self.lower_stateless(name, [part.layer] * self.steps)
+            case nn.Sequential() if type(part).forward is nn.Sequential.forward:
+                return self._lower_all(f"{name}.", part)
             case nn.Flatten(start_dim=2, end_dim=-1):
-                return self.add(g.Flatten, name)
+                return self.add("Flatten", name)
             case nn.Identity() | nn.Dropout():
                 return None  # the identity in evaluation mode
-        raise refusal(name, part, "the graph has no node for it")
+        raise refusal(name, part, "the graph has no node for it, and it has no method `lower`")
 
-    def lower_residual(self, name: str, part: Residual) -> None:
-        begin = self.at
-        main = self.lower_path(f"{name}.main.", part.main)
-        self.at = begin
-        shortcut = self.lower_path(f"{name}.shortcut.", part.shortcut)
-        if part.join == "add":
-            return self.add(g.Add, name, (main, shortcut))
-        return self.add(g.Product, name, (main, shortcut), inverted=part.join == "iand")
-
-    def lower_path(self, prefix: str, parts: nn.Sequential) -> str:
-        """Add a path of a residual block and return its last node."""
-        self.lower_all(prefix, parts)
-        self.flush_pending()
+    def branch(self, prefix: str, parts: nn.Sequential, begin: str) -> str:
+        """Add a path that reads the node `begin`, and return its last node."""
+        self._flush()
+        self._at = begin
+        self._lower_all(prefix, parts)
         return self.at
 
-    def lower_standardising(self, part: Stem | Standardised) -> None:
-        """Add the normalisation of analog steps by mean and standard deviation."""
-        analog = part.analog_steps
-        mean, std = (values.flatten().double().numpy() for values in (part.mean, part.std))
-        if analog and not ((mean == 0).all() and (std == 1).all()):
-            factor, offset = np.ones((self.steps, len(mean))), np.zeros((self.steps, len(mean)))
-            factor[:analog], offset[:analog] = 1 / std, -mean / std
-            self.add(g.ChannelScale, "normalise", factor=f32(factor), offset=f32(offset))
-
-    def lower_stem(self, name: str, stem: Stem) -> None:
-        self.lower_standardising(stem)
-        analog = stem.analog_steps
-        layers = [stem.analog] * analog + [stem.spikes] * (self.steps - analog)
-        self.lower_stateless(name, [layer for layer in layers if layer is not None])
-
-    def lower_stateless(self, name: str, layers: list[nn.Module]) -> None:
+    def per_step(self, name: str, layers: list[nn.Module]) -> None:
         """Add a stateless layer, given as the module of each step."""
         first = layers[0]
         if any(type(layer) is not type(first) for layer in layers):
             raise refusal(name, first, "its steps have layers of different kinds")
+        if answers(first, "lower") and all(layer is first for layer in layers):
+            return first.lower(self, name)  # type: ignore[operator]
         if isinstance(first, nn.Sequential):
-            return self.lower_sequence(name, layers)
-        self.flush_pending()
+            return self._per_step_all(name, layers)
         if isinstance(first, nn.Flatten) and first.start_dim == 1 and first.end_dim == -1:
-            return self.add(g.Flatten, name)
+            return self.add("Flatten", name)
         if isinstance(first, nn.MaxPool2d | nn.AvgPool2d):
-            return self.add(g.Pool, name, **pool_of(name, first))
+            return self.add("Pool", name, **pool_of(name, first))
         if isinstance(first, nn.Identity | nn.Dropout):
             return None  # the identity in evaluation mode
         if type(first) in AFFINE:
-            self.pending = _Pending(name, layers)
+            self._flush()
+            self._pending = _Pending(name, layers)
             return None
         raise refusal(name, first, "the graph has no such layer")
 
-    def lower_sequence(self, name: str, sequences: list[Any]) -> None:
+    def norm(self, path: str, name: str, norm: nn.Module) -> None:
+        """Fold a norm into the pending layer; without one, add it as a node of its own."""
+        norms = norms_of(path, norm, self.steps)
+        if self._pending is not None:
+            return self._flush(norms)
+        scales = [scale_of(norm) for norm in norms]
+        factor, offset = (f32(np.stack(part)) for part in zip(*scales, strict=True))
+        return self.add("ChannelScale", name, factor=factor, offset=offset)
+
+    def neuron(self, name: str, neuron: nn.Module) -> None:
+        """Add a neuron, by its `lower` or its `neuron_fields`."""
+        if answers(neuron, "lower"):
+            return neuron.lower(self, name)  # type: ignore[operator]
+        path = f"{name}.neuron"
+        if not answers(neuron, "neuron_fields"):
+            raise refusal(path, neuron, "it does not say which neuron of the graph it is")
+        try:
+            fields = neuron.neuron_fields()  # type: ignore[operator]
+        except ConfigError as error:
+            raise refusal(path, neuron, error.what, error.remedy) from error
+        return self.add("Neuron", name, **fields)
+
+    def add(
+        self, kind: str, name: str, inputs: tuple[str, ...] | None = None, /, **fields: Any
+    ) -> None:
+        """Add a node that reads `inputs`, by default the node before it."""
+        self._flush()
+        self._add(kind, name, inputs or (self._at,), fields)
+
+    def refused(self, name: str, part: nn.Module, why: str) -> ConfigError:
+        """Return the error for a part that cannot be exported."""
+        return refusal(name, part, why)
+
+    def _add(self, kind: str, name: str, inputs: tuple[str, ...], fields: dict[str, Any]) -> None:
+        values = {key: as_field(value) for key, value in fields.items()}
+        self.nodes.append(getattr(nodes, kind)(name=name, inputs=inputs, **values))
+        self._at = name
+
+    def _lower_all(self, prefix: str, parts: nn.Sequential) -> None:
+        """Add layers one after another."""
+        for name, part in parts.named_children():
+            self.lower(f"{prefix}{name}", part)
+
+    def _per_step_all(self, name: str, sequences: list[Any]) -> None:
         """Add the layers of a sequence for each step; the last one has the name of the sequence."""
         if len({len(sequence) for sequence in sequences}) > 1:
             raise refusal(name, sequences[0], "its steps have different numbers of layers")
         for i, layers in enumerate(zip(*sequences, strict=True), start=1):
             kind = type(layers[0]).__name__.lower().removeprefix("spike")
             last = i == len(sequences[0])
-            self.lower_stateless(name if last else f"{name}.{kind}{i}", list(layers))
+            self.per_step(name if last else f"{name}.{kind}{i}", list(layers))
 
-    def lower_spiking(self, name: str, layer: SpikingLayer) -> None:
-        if layer.norm is not None:
-            self.lower_norm(f"{name}.norm", f"{name}_norm", layer.norm)
-        self.flush_pending()
-        self.add(g.Neuron, name, **neuron_of(name, layer.neuron))
-        if layer.pool is not None:
-            if not isinstance(layer.pool, nn.MaxPool2d | nn.AvgPool2d):
-                raise refusal(f"{name}.pool", layer.pool, "the graph has no such pool")
-            self.add(g.Pool, f"{name}_pool", **pool_of(f"{name}_pool", layer.pool))
-
-    def lower_norm(self, path: str, name: str, norm: nn.Module) -> None:
-        """Fold a norm into the pending layer; without one, add it as a node of its own."""
-        norms = norms_of(path, norm, self.steps)
-        if self.pending is not None:
-            return self.flush_pending(norms)
-        scales = [scale_of(norm) for norm in norms]
-        factor, offset = (f32(np.stack(part)) for part in zip(*scales, strict=True))
-        return self.add(g.ChannelScale, name, factor=factor, offset=offset)
-
-    def flush_pending(self, norms: list[Any] | None = None) -> None:
+    def _flush(self, norms: list[Any] | None = None) -> None:
         """Add the pending affine layer, with the norm of each step folded in."""
-        if self.pending is None:
+        if self._pending is None:
             return
-        name, layers = self.pending
-        self.pending = None
+        name, layers = self._pending
+        self._pending = None
         sets: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         of_step = []
         for layer, norm in zip(layers, norms or [None] * self.steps, strict=True):
@@ -267,24 +240,12 @@ class _Lowering:
                 sets[key] = weights_of(layer, norm)
             of_step.append(list(sets).index(key))
         weights, biases = (tuple(part) for part in zip(*sets.values(), strict=True))
-        shared = {"weights": weights, "biases": biases, "of_step": tuple(of_step)}
+        fields = {"weights": weights, "biases": biases, "of_step": tuple(of_step)}
         first = layers[0]
+        kind = "Linear"
         if isinstance(first, nn.Conv2d):
-            geometry = geometry_of(name, first)
+            kind, geometry = "Conv", geometry_of(name, first)
             if any(geometry_of(name, layer) != geometry for layer in layers):  # type: ignore[arg-type]
                 raise refusal(name, first, "its windows differ from step to step")
-            self.add(g.Conv, name, **shared, **geometry)
-        else:
-            self.add(g.Linear, name, **shared)
-
-    def add(
-        self,
-        make: Callable[..., g.Node],
-        name: str,
-        inputs: tuple[str, ...] | None = None,
-        /,
-        **options: Any,
-    ) -> None:
-        """Add a node that reads `inputs`, by default the node before it."""
-        self.nodes.append(make(name=name, inputs=inputs or (self.at,), **options))
-        self.at = name
+            fields |= geometry
+        self._add(kind, name, (self._at,), fields)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from ...core.errors import ConfigError
 from ...kernels.rules import ResetName
 
 Array = np.ndarray
@@ -26,6 +27,34 @@ class Node:
     name: str
     inputs: tuple[str, ...]
 
+    @property
+    def is_time_invariant(self) -> bool:
+        """Whether it computes the same at every step, from the inputs of that step alone."""
+        return False
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """What it keeps from a step to the next, of the shape of its value, 0 at rest: `v` is a
+        membrane, `s` are spikes; `h` and `c` are output and cell of an LSTM; `f1`, `f2` are the
+        states of a filter."""
+        return ()
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        """Return the shape of one sample at one step.
+
+        Raises:
+            ConfigError: it does not accept the inputs.
+        """
+        raise NotImplementedError
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        """Return whether its value is 0 or 1, if that is known of its inputs."""
+        return False
+
+    def _require(self, fits: bool, found: Any, expected: str) -> None:
+        if not fits:
+            raise ConfigError(f"layer {self.name!r} expects {expected}, not {found}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Affine(Node):
@@ -41,6 +70,10 @@ class Affine(Node):
     biases: tuple[Array, ...]
     of_step: tuple[int, ...]
 
+    @property
+    def is_time_invariant(self) -> bool:
+        return len(set(self.of_step)) == 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class Conv(Affine):
@@ -51,18 +84,39 @@ class Conv(Affine):
     dilation: Pair = (1, 1)
     groups: int = 1
 
+    def shape(self, inputs: list[Shape]) -> Shape:
+        image = _image(self, inputs)
+        channels = self.weights[0].shape[1] * self.groups
+        self._require(image[0] == channels, image, f"{channels} channels")
+        kernel = self.weights[0].shape[2:]
+        out = _windows(image, kernel, self.stride, self.padding, self.dilation)
+        self._require(min(out) > 0, image, "an image as large as its kernel")
+        return (self.weights[0].shape[0], *out)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(Affine):
     """A linear layer, weights `[out, in]`."""
 
+    def shape(self, inputs: list[Shape]) -> Shape:
+        outputs, features = self.weights[0].shape
+        self._require(inputs[0] == (features,), inputs[0], f"{features} features")
+        return (outputs,)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelScale(Node):
-    """y_t = factor_t x_t + offset_t, factor and offset `[T, C]`, C the first axis of a sample."""
+    """y_t = factor_t x_t + offset_t, each `[T, C]` or `[T, 1]`, C the first axis of a sample."""
 
     factor: Array
     offset: Array
+
+    @property
+    def is_time_invariant(self) -> bool:
+        return all(bool((part == part[0]).all()) for part in (self.factor, self.offset))
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        return _by_channel(self, self.factor.shape[1], inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,15 +128,39 @@ class Pool(Node):
     stride: Pair
     padding: Pair = (0, 0)
 
+    is_time_invariant = True
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        image = _image(self, inputs)
+        out = _windows(image, self.kernel, self.stride, self.padding, (1, 1))
+        self._require(min(out) > 0, image, "an image as large as its window")
+        return (image[0], *out)
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return self.kind == "max" and inputs[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Flatten(Node):
     """`[C, H, W]` to `[C·H·W]`."""
 
+    is_time_invariant = True
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        return (int(np.prod(inputs[0])),)
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return inputs[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Add(Node):
     """The sum of all inputs."""
+
+    is_time_invariant = True
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        return _same(self, inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +172,15 @@ class Product(Node):
     """
 
     inverted: bool = False
+
+    is_time_invariant = True
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        self._require(len(inputs) == 2, f"{len(inputs)}", "two inputs")
+        return _same(self, inputs)
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return all(inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +198,14 @@ class Attention(Node):
     heads: int
     scale: float
 
+    is_time_invariant = True
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        image = _image(self, inputs)
+        each = 3 * self.heads
+        self._require(image[0] % each == 0, image, f"a multiple of {each} channels")
+        return (image[0] // 3, *image[1:])
+
 
 @dataclass(frozen=True, kw_only=True)
 class Neuron(Node):
@@ -121,12 +216,14 @@ class Neuron(Node):
         v_t ← v_t - size_t s_t                  reset `subtract`
         v_t ← v_t (1 - s_t)                     reset `zero`
 
-    With recurrent weights U, x_t + U s_{t-1} takes the place of x_t from the second step on.
+    With recurrent weights U, x_t + U s_{t-1} takes the place of x_t from the second step on. With
+    `most` m above 1 a step sends several spikes, s_t = clip(⌈(v_t - threshold_t) / size_t⌉, 0, m).
 
     Attributes:
         leak, gain, threshold, size: `[T, 1]` or `[T, C]`, C the first axis of a sample.
         reset: how a spike resets the membrane.
         recurrent: U, `[F, F]`, of samples `[F]`; None without recurrence.
+        most: m, the largest number of spikes of a step; above 1 only with reset `subtract`.
     """
 
     leak: Array
@@ -135,6 +232,47 @@ class Neuron(Node):
     size: Array
     reset: ResetName = "subtract"
     recurrent: Array | None = None
+    most: int = 1
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("v",) if self.recurrent is None else ("v", "s")
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        shape = _by_channel(self, self.leak.shape[1], inputs)
+        if self.recurrent is not None:
+            features = self.recurrent.shape[1]
+            self._require(shape == (features,), shape, f"{features} features")
+        return shape
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return self.most == 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter(Node):
+    """A filter over time with P poles, one exponential filter after the other.
+
+        f^0_t = gain x_t,   f^p_t = pole_p f^p_{t-1} + f^{p-1}_t,   y_t = f^P_t
+
+    The states are 0 before the first step, except f^P, which is `start`.
+
+    Attributes:
+        poles: `[P, C]` or `[P, 1]`, C the first axis of a sample.
+        gain: `[C]` or `[1]`.
+        start: f^P before the first step, `[C]` or `[1]`; None for 0.
+    """
+
+    poles: Array
+    gain: Array
+    start: Array | None = None
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return tuple(f"f{p + 1}" for p in range(len(self.poles)))
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        return _by_channel(self, self.poles.shape[1], inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,6 +300,13 @@ class Lstm(Node):
         """F."""
         return self.recurrent.shape[1]
 
+    states = ("h", "c")
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        features = self.weight.shape[1]
+        self._require(inputs[0] == (features,), inputs[0], f"{features} features")
+        return (self.features,)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Readout(Node):
@@ -170,3 +315,36 @@ class Readout(Node):
     weight: Array
     bias: Array
     scale: Array
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        classes, features = self.weight.shape
+        self._require(inputs[0] == (features,), inputs[0], f"{features} features")
+        return (classes,)
+
+
+def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """Return the output size of a convolution or pool along an axis."""
+    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+
+
+def _image(node: Node, inputs: list[Shape]) -> Shape:
+    node._require(len(inputs[0]) == 3, inputs[0], "an image")
+    return inputs[0]
+
+
+def _same(node: Node, inputs: list[Shape]) -> Shape:
+    node._require(all(other == inputs[0] for other in inputs), inputs, "inputs of one shape")
+    return inputs[0]
+
+
+def _by_channel(node: Node, channels: int, inputs: list[Shape]) -> Shape:
+    node._require(channels in (1, inputs[0][0]), inputs[0], f"{channels} channels")
+    return inputs[0]
+
+
+def _windows(image: Shape, kernel: Any, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
+    height, width = (
+        output_size(*values)
+        for values in zip(image[1:], kernel, stride, padding, dilation, strict=True)
+    )
+    return height, width

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from ...models.layers.attention import SelfAttention
+from ...models.layer import synaptic_weights
 from ...models.layers.spiking import SpikingLayer
 from .fan_out import FanOut
-from .layer_graph import LayerInfo
+from .layer_graph import LayerInfo, Operation
 
-Operation = Literal["ac", "mac"]
 Reduce = Callable[[Tensor], Tensor]  # the sum of a tensor over all processes
 
 
@@ -24,12 +22,11 @@ class LayerCount:
 
     Attributes:
         name: of the layer.
-        kind: `conv`, `linear`, `pool`, `attention`, `join`, `recurrent` or `lstm`.
-        operation: `ac` if it adds weights or values, `mac` if it adds products.
-        spikes: whether its input is spikes.
-        effective: operations with nonzero input and nonzero weight.
+        kind, operation: as of `LayerInfo`.
+        given: `spikes`, `counts` or `values`: what its input is.
+        effective: operations with nonzero input and nonzero weight; a count k adds k times.
         dense: all operations, whatever the input and the weights.
-        events: nonzero inputs.
+        events: nonzero inputs; a count k is k events.
         inputs: all inputs.
         weights, zeros: number of weights, and of weights equal to 0.
     """
@@ -37,13 +34,18 @@ class LayerCount:
     name: str
     kind: str
     operation: Operation
-    spikes: bool
+    given: str
     effective: Tensor
     dense: Tensor
     events: Tensor
     inputs: Tensor
     weights: int
     zeros: int
+
+    @property
+    def spikes(self) -> bool:
+        """Whether its input is sent as addresses: spikes, or counts of them."""
+        return self.given != "values"
 
     @property
     def synaptic(self) -> bool:
@@ -81,23 +83,23 @@ class LayerCounter:
 
     def __init__(self, info: LayerInfo) -> None:
         self.info = info
-        adds = info.spikes or info.kind in ("pool", "join")
-        self.operation: Operation = "ac" if adds else "mac"
+        self.operation: Operation = info.operation
         self.batch = torch.zeros(2, 1, 0)
         self.uncountable = False
         self.total: Tensor | None = None  # [4, T]: effective, events, dense, inputs
         self._fan_outs: dict[tuple[int, ...], FanOut] = {}
+        self._weights = synaptic_weights(info.layer)
 
     @property
     def has_synapses(self) -> bool:
         """Whether its operations read weights."""
-        return self.info.kind in ("conv", "linear", "recurrent", "lstm")
+        return bool(self._weights)
 
     def attach(self) -> Callable[[], None]:
         """Observe the layer's input; return the function that detaches the observer."""
-        stem, layer = self.info.stem, self.info.layer
-        if stem is not None:
-            return stem.register_forward_pre_hook(lambda _, x: self._count_code(x[0])).remove
+        called, layer = self.info.called, self.info.layer
+        if called is not None:
+            return called.register_forward_pre_hook(lambda _, x: self._count_code(x[0])).remove
         if self.info.kind == "join":
             return layer.register_forward_hook(self._count_output).remove
         return layer.register_forward_pre_hook(lambda _, x: self._count(x[0])).remove
@@ -117,28 +119,25 @@ class LayerCounter:
         """Return the counts, over all processes."""
         total = torch.zeros(4, 1, dtype=torch.float64) if self.total is None else self.total
         effective, events, dense, inputs = reduce(total)
-        weight = self.info.layer.weight if self.has_synapses else torch.zeros(0)
-        assert isinstance(weight, Tensor)
         return LayerCount(
             name=self.info.name,
             kind=self.info.kind,
             operation=self.operation,
-            spikes=self.info.spikes,
+            given=self.info.given.kind,
             effective=effective,
             dense=dense,
             events=events,
             inputs=inputs,
-            weights=weight.numel(),
-            zeros=int((weight == 0).sum()),
+            weights=sum(weight.numel() for weight in self._weights),
+            zeros=sum(int((weight == 0).sum()) for weight in self._weights),
         )
 
     def _count_output(self, layer: nn.Module, x: tuple[Tensor, ...], y: Tensor) -> None:
         self._count(y)
 
     def _count_code(self, code: Tensor) -> None:
-        stem = self.info.stem
-        assert stem is not None
-        x = code[stem.analog_steps :] if self.info.spikes else stem.normalised(code)
+        assert self.info.inputs is not None
+        x = self.info.inputs(code)
         self._count(x.flatten(2) if self.info.kind == "linear" else x)
 
     def _count(self, x: Tensor) -> None:
@@ -161,11 +160,14 @@ class LayerCounter:
         """Add the counts of some steps, from their inputs `[n B, ...]`."""
         number, samples = steps.stop - steps.start, self.batch.shape[2]
         shape = tuple(rows.shape[1:])
-        if shape not in self._fan_outs:
-            self._fan_outs[shape] = FanOut(self.info.layer, shape)
-        fan_out = self._fan_outs[shape]
-        found = fan_out.count(rows, spikes=self.info.spikes).view(2, number, samples, -1)
+        fan_out = self._fan_out(shape, lambda: FanOut(self.info.layer, shape))
+        found = fan_out.count(rows, self.info.given).view(2, number, samples, -1)
         self._add(steps, found.sum(3), len(rows) * fan_out.dense, len(rows) * fan_out.inputs)
+
+    def _fan_out(self, key: tuple[int, ...], make: Callable[[], FanOut]) -> FanOut:
+        if key not in self._fan_outs:
+            self._fan_outs[key] = make()
+        return self._fan_outs[key]
 
     def _advance(self, number: int) -> slice | None:
         """Return the next `number` steps; if they do not fit, None: the layer is uncountable."""
@@ -190,61 +192,49 @@ class LayerCounter:
         self._batch_totals[:, steps] += each
 
 
-class AttentionCounter(LayerCounter):
-    """Counts Kᵀ V and Q (Kᵀ V): one operation for each pair of nonzero factors."""
-
-    def _count(self, x: Tensor) -> None:
-        layer = self.info.layer
-        assert isinstance(layer, SelfAttention)
-        number, samples = x.shape[:2]
-        steps = self._advance(number)
-        if steps is None:
-            return
-        _, k, v = layer.split(x)
-        # Nonzero entries of Kᵀ V that a query of each channel meets.
-        kv_nonzero = (k.transpose(-1, -2) @ v).ne(0).to(x.dtype).sum(3)
-        nonzero = x if self.info.spikes else x.ne(0).to(x.dtype)
-        q, k, v = layer.split(nonzero)  # [T B, heads, tokens, depth]
-        pairs = k.sum(3).double() * v.sum(3).double()
-        operations = pairs.sum((1, 2)) + (q.sum(2).double() * kv_nonzero.double()).sum((1, 2))
-        events = q.sum((1, 2, 3)) + k.sum((1, 2, 3)) + v.sum((1, 2, 3))
-        found = torch.stack([operations, events.double()]).view(2, number, samples)
-        inputs = x.numel()
-        self._add(steps, found, 2 * (inputs // 3) * q.shape[3], inputs)
-
-
-class RecurrentCounter(LayerCounter):
-    """Counts recurrent weights: their input at a step are the spikes of the step before."""
-
-    def attach(self) -> Callable[[], None]:
-        """Observe the layer's output; return the function that detaches the observer."""
-        return self.info.layer.register_forward_hook(self._count_output).remove
-
-    def _count(self, x: Tensor) -> None:
-        """Count the spikes `[n, B, F]` of the next n steps; the last ones reach no further step."""
-        if x.dim() != 3 or x.shape[1] != self.batch.shape[2]:
-            self.uncountable = True
-            return
-        steps = self._advance(len(x))
-        if steps is not None and len(x) > 1 and x.numel():
-            self._count_rows(x[:-1].flatten(0, 1), slice(steps.start + 1, steps.stop))
-
-
-class LstmCounter(LayerCounter):
-    """Counts the products of an LSTM: W x_t and U h_{t-1}, with h_{-1} = 0, at each step."""
+class OwnCounter(LayerCounter):
+    """Counts a layer that counts itself, by its `count_operations`."""
 
     def attach(self) -> Callable[[], None]:
         """Observe input and output of the layer; return the function that detaches the observer."""
-        return self.info.layer.register_forward_hook(self._count_both).remove
+        return self.info.layer.register_forward_hook(self._ask).remove
 
-    def _count_both(self, layer: nn.Module, x: tuple[Tensor, ...], h: Tensor) -> None:
-        if h.dim() != 3 or h.shape[1] != self.batch.shape[2]:
+    def add_products(self, weight: Tensor, x: Tensor, *, first: int = 0) -> None:
+        """Add the products of a weight `[O, F]` and values `[n, B, F]`."""
+        if x.numel():
+            self._products += 1  # a layer may have several weights of one shape
+            key = (self._products, *weight.shape)
+            number, samples = x.shape[:2]
+            fan_out = self._fan_out(key, lambda: FanOut.of_weight(weight))
+            rows = x.flatten(0, 1)
+            found = fan_out.count(rows, self.info.given).view(2, number, samples)
+            self._add(
+                self._part(first, number),
+                found,
+                len(rows) * fan_out.dense,
+                len(rows) * fan_out.inputs,
+            )
+
+    def add(
+        self, operations: Tensor, events: Tensor, *, dense: float, inputs: float, first: int = 0
+    ) -> None:
+        """Add operations and events `[n, B]` of n steps."""
+        found = torch.stack([operations.double(), events.double()])
+        self._add(self._part(first, len(operations)), found, dense, inputs)
+
+    def _ask(self, layer: nn.Module, x: tuple[Tensor, ...], y: Tensor) -> None:
+        if y.dim() < 2 or y.shape[1] != self.batch.shape[2]:
             self.uncountable = True
             return
-        steps = self._advance(len(h))
-        if steps is not None and h.numel():
-            before = torch.cat([torch.zeros_like(h[:1]), h[:-1]])
-            self._count_rows(torch.cat([x[0], before], 2).flatten(0, 1), steps)
+        steps = self._advance(len(y))
+        if steps is not None:
+            self._begin, self._products = steps.start, 0
+            if y.numel():
+                layer.count_operations(self, x[0], y)  # type: ignore[operator]
+
+    def _part(self, first: int, number: int) -> slice:
+        begin = self._begin + first
+        return slice(begin, begin + number)
 
 
 class NeuronCounter:
@@ -261,7 +251,8 @@ class NeuronCounter:
         """Observe the layer's output; return the function that detaches the observer."""
         layer = self.info.layer
         assert isinstance(layer, SpikingLayer)
-        if self.spiking:
+        # Observers are told the sum of the whole numbers, not how many are above 0.
+        if self.spiking and getattr(layer.neuron, "most", 1) == 1:
             layer.spike_observers.append(self._add)
             return lambda: layer.spike_observers.remove(self._add)
         return layer.neuron.register_forward_hook(

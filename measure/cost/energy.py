@@ -175,7 +175,7 @@ def _layer(layer: LayerCount, table: CostTable, n: int) -> dict[str, Any]:
         "name": layer.name,
         "kind": layer.kind,
         "operation": layer.operation,
-        "given": "spikes" if layer.spikes else "values",
+        "given": layer.given,
         "weights": layer.weights,
         "effective": _mean(layer.effective, n),
         "dense": _mean(layer.dense, n),

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from ...kernels.memory import buffers
-from ...models.layers.lstm import Lstm
-from ...models.layers.recurrent import Recurrent
+from ...models.layer import SPIKES, Signal
 
 MAX_EXACT = 2**24  # integers up to here are exact in float32
 
@@ -23,8 +22,7 @@ class FanOut:
     is one matrix product, split into parts so small that float32 is exact.
 
     Args:
-        layer: convolution, linear layer, recurrent weights, LSTM or mean pool; any other layer has
-            a fan-out of 1.
+        layer: convolution, linear layer or mean pool; any other layer has a fan-out of 1.
         shape: of one sample, (C, H, W) or (F).
 
     Attributes:
@@ -37,6 +35,16 @@ class FanOut:
         weight = getattr(layer, "weight", None)
         pruned = isinstance(weight, Tensor) and bool((weight == 0).any())
         effective = _fan_out(layer, shape, dense=False) if pruned else dense
+        self._keep(dense, effective)
+
+    @classmethod
+    def of_weight(cls, weight: Tensor) -> FanOut:
+        """Return the fan-out of the inputs of a weight `[O, F]`."""
+        found = cls.__new__(cls)
+        found._keep(_links(weight, dense=True).sum(0), _links(weight, dense=False).sum(0))
+        return found
+
+    def _keep(self, dense: Tensor, effective: Tensor) -> None:
         self.dense = float(dense.double().sum())
         self.inputs = dense.numel()
         flat = _flat(effective.unsqueeze(0))[0].double()
@@ -44,20 +52,39 @@ class FanOut:
         self._split = operations.shape[1]
         self._matrix = torch.cat([operations, _exact_columns(torch.ones_like(flat))], 1)
 
-    def count(self, x: Tensor, *, spikes: bool) -> Tensor:
+    def count(self, x: Tensor, given: Signal) -> Tensor:
         """Return effective operations and nonzero inputs of each sample, `[2, N]` float64.
+
+        A count k stands for k operations of each weight, and for k inputs.
 
         Args:
             x: `[N, C, H, W]` or `[N, F]`.
-            spikes: whether all values are 0 or 1.
+            given: what it is.
         """
+        spikes = given == SPIKES
+        if given.kind == "counts":
+            return self._sums(_flat(whole_numbers(x, given.amplitude)).double())
         rows = _flat(x)
         # CUDA may round products of float32 (TF32), if the user allows it.
         mask = rows.to(torch.float64 if rows.is_cuda else torch.float32) if spikes else _mask(rows)
+        return self._sums(mask)
+
+    def _sums(self, mask: Tensor) -> Tensor:
         self._matrix = self._matrix.to(mask)
-        with torch.autocast(rows.device.type, enabled=False):
+        with torch.autocast(mask.device.type, enabled=False):
             sums = (mask @ self._matrix).double()
         return torch.stack([sums[:, : self._split].sum(1), sums[:, self._split :].sum(1)])
+
+
+def whole_numbers(x: Tensor, amplitude: Tensor | None) -> Tensor:
+    """Return x / amplitude, rounded: the whole numbers of counts `[N, C, ...]` or `[N, C·H·W]`."""
+    if amplitude is None:
+        return x.round()
+    a = amplitude.detach().to(x)
+    if a.dim():
+        pixels = x[0].numel() // len(a) if x.shape[1] != len(a) else 1
+        a = a.repeat_interleave(pixels).view(-1, *[1] * (x.dim() - 2))
+    return (x / a).round()
 
 
 def _mask(rows: Tensor) -> Tensor:
@@ -75,7 +102,7 @@ def _flat(x: Tensor) -> Tensor:
 
 def _fan_out(layer: nn.Module, shape: tuple[int, ...], *, dense: bool) -> Tensor:
     """Return the fan-out of each input, float32 (exact integers)."""
-    if isinstance(layer, nn.Linear | Recurrent | Lstm):
+    if isinstance(layer, nn.Linear):
         return _links(layer.weight, dense=dense).sum(0)
     if not isinstance(layer, nn.Conv2d | nn.AvgPool2d):
         return torch.ones(shape)

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
-from ...models.layers.attention import SelfAttention
-from ...models.layers.lstm import Lstm, Standardised
-from ...models.layers.norm import TimeNorm
-from ...models.layers.recurrent import Recurrent
-from ...models.layers.residual import Residual
-from ...models.layers.spiking import SpikingLayer
-from ...models.layers.stem import Stem
-from ...models.layers.time import OverTime
-from ...models.readouts import Readout
+from ...models.layer import VALUES, Signal, answers
 
-Kind = Literal["conv", "linear", "pool", "attention", "join", "recurrent", "lstm", "neuron"]
+Operation = Literal["ac", "mac"]
+STRENGTH = {"spikes": 0, "counts": 1, "values": 2}  # what holds for two signals is the stronger
 
 
 @dataclass(frozen=True)
@@ -26,25 +20,34 @@ class LayerInfo:
 
     Attributes:
         name: of the layer, below the body.
-        kind: of the layer; `join` is the sum at the end of a residual block, `recurrent` are the
-            recurrent weights of a layer of neurons.
+        kind: of the layer, such as `conv`, `linear`, `pool`, `attention`, `recurrent`, `lstm` or
+            `filter`; `join` is the sum at the end of a residual block, `neuron` a layer of neurons.
         layer: the module; for a join, its shortcut.
-        spikes: whether every input is 0 or 1, by the layer's position in the network.
+        given: what its inputs are, by the layer's position in the network.
+        operation: `ac` if it adds weights or values, `mac` if it adds products.
         first: the first step, from 0, at which it is used.
-        stem: the stem, if this is its first layer; None otherwise.
+        called: the module whose call is observed, if this is the first layer of a stem.
+        inputs: returns the input of the layer from that of `called`.
     """
 
     name: str
-    kind: Kind
+    kind: str
     layer: nn.Module
-    spikes: bool = False
+    given: Signal = VALUES
+    operation: Operation = "mac"
     first: int = 0
-    stem: Stem | None = None
+    called: nn.Module | None = None
+    inputs: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def spikes(self) -> bool:
+        """Whether every input is 0 or one amplitude."""
+        return self.given.kind == "spikes"
 
 
 @dataclass
 class LayerGraph:
-    """The layers of a network's body, in order of computation.
+    """The layers of a network's body, in order of computation: each lists its own arithmetic.
 
     The output of a max-pool, of a gate (`and`, `iand`) or of a reshape of spikes is spikes; sums
     and means of spikes are values. Layers inside a module of another package have values as input.
@@ -61,89 +64,82 @@ class LayerGraph:
     def of(body: nn.Module) -> LayerGraph:
         """Return the graph of a network's body."""
         found = LayerGraph()
-        found._visit("", body, spikes=False)
+        found.visit("", body, VALUES)
         return found
 
-    def _visit(self, name: str, part: nn.Module, *, spikes: bool) -> bool:
-        """Add a part with spikes or values as input; return whether its output is spikes."""
+    def visit(self, name: str, part: nn.Module, x: Signal) -> Signal:
+        """List a part with the input `x`; return what its output is."""
+        if answers(part, "list_operations"):
+            return part.list_operations(self, name, x)  # type: ignore[operator]
         match part:
-            case Stem():
-                return self._visit_stem(name, part)
-            case SpikingLayer():
-                self._visit_neuron(name, part.neuron)
-                self._add(LayerInfo(name, "neuron", part))
-                fires = getattr(part.neuron, "spiking", True)
-                return fires if part.pool is None else self._visit(name, part.pool, spikes=fires)
-            case OverTime():
-                return self._visit(name, part.layer, spikes=spikes)
-            case Readout():
-                return self._visit(name, part.linear, spikes=spikes)
             case nn.Sequential():
                 for key, child in part._modules.items():  # a layer may be in it more than once
                     assert child is not None
-                    spikes = self._visit(_below(name, key), child, spikes=spikes)
-                return spikes
-            case Residual():
-                return self._visit_residual(name, part, spikes)
-            case SelfAttention():
-                self._add(LayerInfo(name, "attention", part, spikes))
-                return False
+                    x = self.visit(_below(name, key), child, x)
+                return x
             case nn.Conv2d() | nn.Linear():
-                kind = "conv" if isinstance(part, nn.Conv2d) else "linear"
-                self._add(LayerInfo(name, kind, part, spikes))
-                return False
-            case Lstm():
-                self._add(LayerInfo(name, "lstm", part))
-                return False
+                self.add(name, "conv" if isinstance(part, nn.Conv2d) else "linear", part, x)
+                return VALUES
             case nn.AvgPool2d():
-                self._add(LayerInfo(name, "pool", part, spikes))
-                return False
+                self.add(name, "pool", part, x, operation="ac")
+                return VALUES
             case nn.MaxPool2d() | nn.Flatten() | nn.Identity() | nn.Dropout():
-                return spikes
-            case TimeNorm() | nn.BatchNorm1d() | nn.BatchNorm2d() | Standardised():
-                return False  # scales and shifts the input of the next layer
+                return x
+            case nn.BatchNorm1d() | nn.BatchNorm2d():
+                return VALUES  # scales and shifts the input of the next layer
         if any(True for _ in part.parameters(recurse=False)):
             self.unknown.append(name)
         for key, child in part.named_children():
-            self._visit(_below(name, key), child, spikes=False)
-        return False
+            self.visit(_below(name, key), child, VALUES)
+        return VALUES
 
-    def _visit_neuron(self, name: str, neuron: nn.Module) -> None:
-        """Add the weights inside neurons: recurrent ones, and layers in neurons of other packages,
-        which have values as input. Their other parameters are part of the update."""
-        for key, part in neuron.named_modules():
-            if isinstance(part, Recurrent):
-                self._add(LayerInfo(_below(name, "recurrent"), "recurrent", part, spikes=True))
-            elif isinstance(part, nn.Conv2d | nn.Linear):
-                self._visit(_below(f"{name}.neuron", key), part, spikes=False)
+    def visit_from(
+        self,
+        name: str,
+        part: nn.Module,
+        x: Signal,
+        *,
+        of: nn.Module,
+        inputs: Callable[[Tensor], Tensor],
+        first: int,
+    ) -> Signal:
+        """List a part whose first layer is counted where the module `of` is called."""
+        begin = len(self.layers)
+        out = self.visit(name, part, x)
+        self.layers[begin:] = [replace(info, first=first) for info in self.layers[begin:]]
+        if len(self.layers) > begin:
+            self.layers[begin] = replace(self.layers[begin], called=of, inputs=inputs)
+        return out
 
-    def _add(self, info: LayerInfo) -> None:
-        """Add a layer; if it is used again, its input is spikes only if every input is."""
+    def add(
+        self,
+        name: str,
+        kind: str,
+        layer: nn.Module,
+        x: Signal,
+        *,
+        operation: Operation | None = None,
+    ) -> None:
+        """List arithmetic; if the layer is used again, `x` is what holds for all its inputs."""
+        if operation is None:
+            operation = "mac" if x.kind == "values" else "ac"
         for i, known in enumerate(self.layers):
-            if known.layer is info.layer:
-                self.layers[i] = replace(known, spikes=known.spikes and info.spikes)
+            if known.layer is layer and known.kind == kind:
+                weaker = known.operation == "mac" or operation == "mac"
+                self.layers[i] = replace(
+                    known,
+                    given=_both(known.given, x),
+                    operation="mac" if weaker else "ac",
+                )
                 return
-        self.layers.append(info)
+        self.layers.append(LayerInfo(name, kind, layer, x, operation))
 
-    def _visit_stem(self, name: str, part: Stem) -> bool:
-        paths = {"analog": part.analog, "spikes": part.spikes}
-        for key, path in paths.items():
-            if path is None:
-                continue
-            begin = len(self.layers)
-            self._visit(_below(name, key), path, spikes=key == "spikes")
-            first = part.analog_steps if key == "spikes" else 0
-            self.layers[begin:] = [replace(info, first=first) for info in self.layers[begin:]]
-            self.layers[begin] = replace(self.layers[begin], stem=part)
-        return False
 
-    def _visit_residual(self, name: str, part: Residual, spikes: bool) -> bool:
-        fires = self._visit(_below(name, "main"), part.main, spikes=spikes)
-        other = self._visit(_below(name, "shortcut"), part.shortcut, spikes=spikes)
-        if part.join == "add":
-            self.layers.append(LayerInfo(name, "join", part.shortcut, other))
-            return False
-        return fires and other
+def _both(a: Signal, b: Signal) -> Signal:
+    """Return what holds for both of two signals."""
+    if a.amplitude is not b.amplitude:
+        return VALUES
+    return max(a, b, key=lambda signal: STRENGTH[signal.kind])
 
 
 def _below(name: str, key: str) -> str:

@@ -9,16 +9,9 @@ from types import TracebackType
 import torch
 from torch import Tensor, nn
 
+from ...models.layer import answers
 from ...models.network import SpikingNetwork
-from .counters import (
-    AttentionCounter,
-    LayerCount,
-    LayerCounter,
-    LstmCounter,
-    NeuronCount,
-    NeuronCounter,
-    RecurrentCounter,
-)
+from .counters import LayerCount, LayerCounter, NeuronCount, NeuronCounter, OwnCounter
 from .layer_graph import LayerGraph, LayerInfo
 
 
@@ -165,7 +158,7 @@ class Operations:
             effective, events = counter.batch
             sums[0 if counter.operation == "ac" else 1] += effective
             sums[2] += effective if counter.has_synapses else 0
-            sums[3] += events if counter.info.spikes else 0
+            sums[3] += events if counter.info.given.kind != "values" else 0
         self._by_sample.append(sums)
         self._samples += samples
 
@@ -176,5 +169,4 @@ class Operations:
 def _counter(info: LayerInfo) -> LayerCounter | NeuronCounter:
     if info.kind == "neuron":
         return NeuronCounter(info)
-    others = {"attention": AttentionCounter, "recurrent": RecurrentCounter, "lstm": LstmCounter}
-    return others.get(info.kind, LayerCounter)(info)
+    return (OwnCounter if answers(info.layer, "count_operations") else LayerCounter)(info)

@@ -10,8 +10,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from ...models.layers.lstm import Lstm
-from ...models.layers.recurrent import Recurrent
+from ...models.layer import synaptic_weights
 from ...models.layers.spiking import SpikingLayer
 from ...models.network import SpikingNetwork
 from .corruptions import Corruption
@@ -30,15 +29,9 @@ def quantized(model: SpikingNetwork, bits: float, seed: int = 0) -> SpikingNetwo
     """
     corrupted = copy.deepcopy(model.frozen())
     for layer in corrupted.modules():
-        for weight in _weights(layer):
+        for weight in synaptic_weights(layer):
             weight.copy_(_quantized(weight, 2 ** (int(bits) - 1) - 1))
     return corrupted
-
-
-def _weights(layer: nn.Module) -> list[Tensor]:
-    if isinstance(layer, Lstm):
-        return [layer.weight_ih_l0, layer.weight_hh_l0]
-    return [layer.weight] if isinstance(layer, nn.Conv2d | nn.Linear | Recurrent) else []
 
 
 def _quantized(weight: Tensor, q_max: int) -> Tensor:
@@ -62,8 +55,8 @@ def with_dead_neurons(model: SpikingNetwork, share: float, seed: int = 0) -> Spi
             layer_seed = int(torch.randint(2**62, (), generator=generator))
             neuron = layer.neuron
             layer.neuron = dead = PartlyDead(neuron, share, layer_seed)
-            if isinstance(neuron, Recurrent):
-                neuron.weight.mul_(dead.alive(neuron.weight.shape[1:]).to(neuron.weight))
+            if callable(getattr(neuron, "silence", None)):  # it sends spikes to itself
+                neuron.silence(dead.alive)  # type: ignore[operator]
             layer.kernels = "reference"
     return corrupted
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
 
 from ...core.errors import ConfigError
+from ..layer import VALUES, Layer, Lowering, OperationCounter, OperationList, Signal
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Layer):
     """scale Q Kᵀ V of each step and head, without softmax: `[T, B, 3C, H, W] -> [T, B, C, H, W]`.
 
     The N = H·W pixels are tokens. Channels hold the queries, then the keys, then the values; each
@@ -53,6 +55,27 @@ class SelfAttention(nn.Module):
             steps * batch, height * width, 3, self.heads, channels // (3 * self.heads)
         )
         return tokens.permute(2, 0, 3, 1, 4)
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        graph.add("Attention", name, heads=self.heads, scale=float(self.scale))
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        found.add(name, "attention", self, x)
+        return VALUES
+
+    def count_operations(self, counter: OperationCounter, x: Tensor, y: Tensor) -> None:
+        """Count Kᵀ V and Q (Kᵀ V): one operation for each pair of nonzero factors."""
+        number, samples = x.shape[:2]
+        _, k, v = self.split(x)
+        # Nonzero entries of Kᵀ V that a query of each channel meets.
+        kv_nonzero = (k.transpose(-1, -2) @ v).ne(0).to(x.dtype).sum(3)
+        q, k, v = self.split(x.ne(0).to(x.dtype))  # [T B, heads, tokens, depth]
+        pairs = k.sum(3).double() * v.sum(3).double()
+        operations = pairs.sum((1, 2)) + (q.sum(2).double() * kv_nonzero.double()).sum((1, 2))
+        events = q.sum((1, 2, 3)) + k.sum((1, 2, 3)) + v.sum((1, 2, 3))
+        by_step = torch.stack([operations, events.double()]).view(2, number, samples)
+        inputs = x.numel()
+        counter.add(by_step[0], by_step[1], dense=2 * (inputs // 3) * q.shape[3], inputs=inputs)
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, scale={self.scale}"

@@ -5,8 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ..layer import VALUES, Layer, Lowering, OperationCounter, OperationList, Signal
+from .stem import standardise
 
-class Lstm(nn.LSTM):
+
+class Lstm(nn.LSTM, Layer):
     """One layer of long short-term memory: `[T, B, I] -> [T, B, F]`, from rest.
 
         i_t, f_t, g_t, o_t = W x_t + b + U h_{t-1} + b',   h_{-1} = c_{-1} = 0
@@ -45,8 +48,30 @@ class Lstm(nn.LSTM):
             return x.new_zeros(*x.shape[:2], self.hidden_size)
         return super().forward(x)[0]
 
+    def lower(self, graph: Lowering, name: str) -> None:
+        graph.add(
+            "Lstm",
+            name,
+            weight=self.weight_ih_l0,
+            recurrent=self.weight_hh_l0,
+            bias=self.bias_ih_l0 + self.bias_hh_l0,
+        )
 
-class Standardised(nn.Module):
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        found.add(name, "lstm", self, VALUES)
+        return VALUES
+
+    def count_operations(self, counter: OperationCounter, x: Tensor, y: Tensor) -> None:
+        """Count W x_t and U h_{t-1}, with h_{-1} = 0, at each step."""
+        before = torch.cat([torch.zeros_like(y[:1]), y[:-1]])
+        counter.add_products(self.weight, torch.cat([x, before], 2))
+
+    def synaptic_weights(self) -> list[Tensor]:
+        """Return W and U."""
+        return [self.weight_ih_l0, self.weight_hh_l0]
+
+
+class Standardised(Layer):
     """Encoded samples as features, analog steps standardised: `[T, B, ...] -> [T, B, F]`.
 
         y_t = (x_t - mean) / std        analog steps; the others stay
@@ -73,3 +98,10 @@ class Standardised(nn.Module):
     def forward(self, code: Tensor) -> Tensor:
         head, tail = code[: self.analog_steps], code[self.analog_steps :]
         return torch.cat([(head - self.mean) / self.std, tail]).flatten(2)
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        standardise(graph, self.analog_steps, self.mean, self.std)
+        graph.add("Flatten", name)
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        return VALUES  # scales and shifts the input of the next layer

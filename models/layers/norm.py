@@ -15,13 +15,19 @@ import torch
 from torch import Tensor, nn
 
 from ...core.registry import unknown
+from ..layer import VALUES, Layer, Lowering, OperationList, Signal
 from .time import is_static, over_time
 
 Norm = Literal["folded", "per-step", "shared"]
 
 
-class TimeNorm(nn.Module):
-    """Batch norm of time-major tensors, `[T, B, C, ...] -> [T, B, C, ...]`."""
+class TimeNorm(Layer):
+    """Batch norm of time-major tensors, `[T, B, C, ...] -> [T, B, C, ...]`.
+
+    It is exported by its `segments`, whatever its `forward`.
+    """
+
+    inherits_answers = True
 
     def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
         """Return the batch norms of the first `steps` in order, each with its number of steps.
@@ -29,6 +35,12 @@ class TimeNorm(nn.Module):
         A norm may appear more than once: each entry is normalised with statistics of its own.
         """
         raise NotImplementedError
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        graph.norm(name, name, self)
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        return VALUES  # scales and shifts the input of the next layer
 
 
 def create_norm(form: str, channels: int, *, steps: int, image: bool) -> TimeNorm:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from ..layer import SPIKES, Layer, OperationCounter, OperationList, Signal
 from ..neurons.functional.leaky import leaky_step
 from ..neurons.leaky import AdaptiveLeaky
 
@@ -13,7 +17,7 @@ START_GAIN = 0.5
 """The initial weights are orthogonal, times this: spikes of all neurons do not add up at once."""
 
 
-class Recurrent(nn.Module):
+class Recurrent(Layer):
     """Leaky neurons with recurrent weights: `[T, B, F] -> [T, B, F]`, from rest.
 
         s_t, v_t = step(x_t + U s_{t-1}, v_{t-1}),   s_{-1} = 0
@@ -35,6 +39,26 @@ class Recurrent(nn.Module):
         self.neuron = neuron
         self.weight = nn.Parameter(torch.empty(features, features))
         nn.init.orthogonal_(self.weight, START_GAIN)
+
+    def neuron_fields(self) -> dict[str, Any]:
+        """Return the fields of the neuron, and its recurrent weights."""
+        return {**self.neuron.neuron_fields(), "recurrent": self.weight}
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        found.add(f"{name}.recurrent", "recurrent", self, SPIKES)
+        return SPIKES
+
+    def count_operations(self, counter: OperationCounter, x: Tensor, y: Tensor) -> None:
+        """Count the recurrent weights: their input at a step are the spikes of the step before."""
+        counter.add_products(self.weight, y[:-1], first=1)
+
+    def synaptic_weights(self) -> list[Tensor]:
+        """Return U."""
+        return [self.weight]
+
+    def silence(self, alive: Callable[[torch.Size], Tensor]) -> None:
+        """Set the weights from dead neurons to 0: those where `alive(shape)` is 0."""
+        self.weight.mul_(alive(self.weight.shape[1:]).to(self.weight))
 
     def decaying_parameters(self) -> list[nn.Parameter]:
         """Return the parameters that weight decay is for."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ...core.registry import unknown
 from ...kernels.dispatch import Kernels, needs_aten
 from ...kernels.residual import fork
+from ..layer import VALUES, Layer, Lowering, OperationList, Signal
 from .fusing import is_watched, normed_sum
 from .norm import TimeNorm
 from .time import is_static
@@ -16,7 +17,7 @@ from .time import is_static
 Join = Literal["add", "and", "iand"]
 
 
-class Residual(nn.Module):
+class Residual(Layer):
     """y = join(main(x), shortcut(x)), time-major: `[T, B, ...] -> [T, B, ...]`.
 
     With a from the main path and b from the shortcut:
@@ -62,6 +63,24 @@ class Residual(nn.Module):
         if self.join == "add":
             return a + b
         return a * b if self.join == "and" else (1 - a) * b
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        begin = graph.at
+        paths = (("main", self.main), ("shortcut", self.shortcut))
+        ends = tuple(graph.branch(f"{name}.{key}.", path, begin) for key, path in paths)
+        if self.join == "add":
+            return graph.add("Add", name, ends)
+        return graph.add("Product", name, ends, inverted=self.join == "iand")
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        main = found.visit(f"{name}.main", self.main, x)
+        shortcut = found.visit(f"{name}.shortcut", self.shortcut, x)
+        if self.join == "add":
+            found.add(name, "join", self.shortcut, shortcut, operation="ac")
+            return VALUES
+        gated = main.kind == shortcut.kind == "spikes"
+        plain = main.amplitude is None and shortcut.amplitude is None
+        return main if gated and plain else VALUES
 
     def _ends_in_normed_sum(self) -> bool:
         return (

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...kernels.dispatch import PACKAGES, Kernels, is_traced, missing_backend, warn_slow_reference
+from ..layer import SPIKES, VALUES, Layer, Lowering, OperationList, Signal, answers
 from .convolution import PointConv2d, SpikeConv2d
 from .fusing import Frozen, Fusible, freeze, fusible, run
 from .residual import Residual
 from .time import over_time
 
 
-class SpikingLayer(nn.Module):
+class SpikingLayer(Layer):
     """Batch norm, neuron over all steps, optional pooling: `[T, B, C, ...] -> [T, B, C, ...]`.
 
     The fused kernels compute the layer in one pass if they support it; otherwise its modules run
@@ -86,6 +87,28 @@ class SpikingLayer(nn.Module):
         """
         self._freezes = True
 
+    def lower(self, graph: Lowering, name: str) -> None:
+        if self.norm is not None:
+            graph.norm(f"{name}.norm", f"{name}_norm", self.norm)
+        graph.neuron(name, self.neuron)
+        if self.pool is not None:
+            graph.per_step(f"{name}_pool", [self.pool] * graph.steps)
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        if answers(self.neuron, "list_operations"):
+            self.neuron.list_operations(found, name, VALUES)  # type: ignore[operator]
+        else:  # layers in a neuron of another package; its other parameters are part of the update
+            for key, part in self.neuron.named_modules():
+                if isinstance(part, nn.Conv2d | nn.Linear):
+                    found.visit(f"{name}.neuron.{key}", part, VALUES)
+        found.add(name, "neuron", self, VALUES)
+        spikes = signal_of(self.neuron)
+        return spikes if self.pool is None else found.visit(name, self.pool, spikes)
+
+    def decaying_parameters(self) -> list[nn.Parameter]:
+        """Return what modules of the neuron name; its other parameters are not weights."""
+        return _named_to_decay(self.neuron)
+
     def _frozen_for(self, x: Tensor) -> Frozen | None:
         key = (x.shape, x.stride(0) == 0, x.dtype, x.device, self.kernels)
         cached, frozen = self._frozen  # read once: another thread may write it
@@ -122,6 +145,26 @@ class SpikingLayer(nn.Module):
             neurons = x[0].numel() if len(x) else 0
             for observer in self.spike_observers:
                 observer(counts, neurons)
+
+
+def signal_of(neuron: nn.Module) -> Signal:
+    """Return what a neuron sends: spikes, unless its attributes say otherwise.
+
+    `spiking` false: values. `most` above 1: whole numbers up to it. `amplitude`: a factor of them.
+    """
+    if not getattr(neuron, "spiking", True):
+        return VALUES
+    amplitude = getattr(neuron, "amplitude", None)
+    if getattr(neuron, "most", 1) > 1:
+        return Signal("counts", amplitude)
+    return SPIKES if amplitude is None else Signal("spikes", amplitude)
+
+
+def _named_to_decay(part: nn.Module) -> list[nn.Parameter]:
+    own: Any = getattr(part, "decaying_parameters", None)
+    if own is not None:
+        return list(own())
+    return [p for child in part.children() for p in _named_to_decay(child)]
 
 
 @contextmanager

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from ...coding.base import Coding
+from ..layer import SPIKES, VALUES, Layer, Lowering, OperationList, Signal
 from .convolution import SpikeConv2d
 from .fusing import is_watched
 from .norm import SplitNorm, TimeNorm, create_norm
 
 
-class Stem(nn.Module):
+class Stem(Layer):
     """The first affine layer: encoded samples `[T, B, ...] -> [T, B, F, ...]`.
 
     Analog steps and spike steps have separate weights (the dual stem of arXiv 2408.12407).
@@ -71,6 +72,39 @@ class Stem(nn.Module):
         """Return the input of the analog weights: the analog steps of a code `[T, B, ...]` (of a
         static code the first), normalised by mean and standard deviation."""
         return (code[: 1 if self.static else self.analog_steps] - self.mean) / self.std
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        standardise(graph, self.analog_steps, self.mean, self.std)
+        layers = [self.analog] * self.analog_steps
+        layers += [self.spikes] * (graph.steps - self.analog_steps)
+        graph.per_step(name, [layer for layer in layers if layer is not None])
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        if self.analog is not None:
+            found.visit_from(
+                f"{name}.analog", self.analog, VALUES, of=self, inputs=self.normalised, first=0
+            )
+        if self.spikes is not None:
+            begin = self.analog_steps
+            found.visit_from(
+                f"{name}.spikes",
+                self.spikes,
+                SPIKES,
+                of=self,
+                inputs=lambda code: code[begin:],
+                first=begin,
+            )
+        return VALUES
+
+
+def standardise(graph: Lowering, analog_steps: int, mean: Tensor, std: Tensor) -> None:
+    """Add the normalisation of analog steps by mean and standard deviation to an export graph."""
+    m, s = mean.flatten().double(), std.flatten().double()
+    if analog_steps and not (bool((m == 0).all()) and bool((s == 1).all())):
+        factor = torch.ones(graph.steps, len(m), dtype=torch.float64)
+        offset = torch.zeros_like(factor)
+        factor[:analog_steps], offset[:analog_steps] = 1 / s, -m / s
+        graph.add("ChannelScale", "normalise", factor=factor, offset=offset)
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from ...kernels.dispatch import is_traced
+from ..layer import Layer, Lowering, OperationList, Signal
 
 
 def over_time(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -38,7 +39,7 @@ def unexpanded(x: Tensor) -> Tensor:
     return x[0]
 
 
-class OverTime(nn.Module):
+class OverTime(Layer):
     """A stateless layer, applied to all steps at once."""
 
     def __init__(self, layer: nn.Module) -> None:
@@ -47,3 +48,9 @@ class OverTime(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return over_time(self.layer, x)
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        graph.per_step(name, [self.layer] * graph.steps)
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        return found.visit(name, self.layer, x)

@@ -29,7 +29,7 @@ def lstm(ctx: BuildContext, *, features: list[int] | None = None) -> SpikingNetw
     if not getattr(ctx.make_neuron(1), "spiking", True):
         raise ConfigError(
             "lstm has no ANN counterpart",
-            why=Lstm.without_ann,
+            why=Lstm.without_ann or "",
             remedy="leave model.neuron out; as a teacher, name another run",
         )
     features = [128] if features is None else features

@@ -129,6 +129,42 @@ class AdaptiveLeaky(nn.Module):
         """Return a schedule for all steps: a shared one is expanded."""
         return schedule.expand(self.steps, *schedule.shape[1:])
 
+    def neuron_fields(self) -> dict[str, Any]:
+        """Return leak, gain, threshold, size and reset, as the export graph's `Neuron` has them.
+
+        Raises:
+            ConfigError: a learned reset size has no threshold.
+        """
+        p = self.step_parameters()
+
+        def columns(schedule: Tensor) -> Tensor:
+            return schedule if schedule.dim() == 2 else schedule.unsqueeze(1)
+
+        leak = columns(p.leak)
+        if p.reset_size is None:
+            size = threshold = p.threshold.expand_as(leak)
+        else:
+            # H(v / r - θ) = H(v - θ r) for r above 0
+            size = columns(p.reset_size)
+            if not bool((size > 0).all()):
+                raise ConfigError(
+                    "it has learned a reset size that is not above 0",
+                    why="v / r > θ has no threshold on v then",
+                    remedy="train with neuron.learn_reset_size=false",
+                )
+            threshold = size * p.threshold
+        return {
+            "leak": leak,
+            "gain": columns(p.gain),
+            "threshold": threshold,
+            "size": size,
+            "reset": self.options.reset,
+        }
+
+    def decaying_parameters(self) -> list[nn.Parameter]:
+        """Return none: decay would pull leak, gain, threshold and reset size to 0."""
+        return []
+
     def init_leaky(self) -> LeakyState:
         """Return the state before the first step."""
         return LeakyState(None, 0)

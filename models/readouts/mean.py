@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from ..layer import VALUES, Layer, Lowering, OperationList, Signal
 from .decision import Decision, running_mean
 
 
-class Readout(nn.Module):
+class Readout(Layer):
     """logits_t = scale_t (W s_t + b): spikes `[T, B, F]` to logits of each step `[T, B, K]`.
 
     The answer after step t is the mean of the logits of the steps 1..t. Other readouts are
@@ -34,6 +35,15 @@ class Readout(nn.Module):
         self.scale = nn.Parameter(torch.ones(steps)) if scaled else None
         self._freezes = False
         self._frozen: tuple[int, Tensor, Tensor] | None = None
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        scale = torch.ones(graph.steps) if self.scale is None else self.scale
+        weight, bias = self.linear.weight, self.linear.bias
+        graph.add("Readout", name, weight=weight, bias=bias, scale=scale)
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        found.visit(name, self.linear, x)
+        return VALUES
 
     def freeze(self) -> None:
         """Cache the scales of `mean`, from the next call without gradients on.

@@ -131,12 +131,23 @@ def test_layers_of_a_static_code_are_time_invariant():
 
 def test_a_neuron_of_another_kind_is_refused():
     class Other(AdaptiveLeaky):
-        pass
+        def forward(self, x):
+            return 1 - super().forward(x)
 
     model = network()
     model.body.spikes2.neuron = Other(3)
     with pytest.raises(ConfigError, match="layer 'spikes2.neuron' \\(Other\\) cannot be exported"):
         lower_network(model)
+
+
+def test_a_subclass_that_computes_the_same_is_exported():
+    class Named(AdaptiveLeaky):
+        pass
+
+    model, other = network(), network()
+    other.body.spikes2.neuron.__class__ = Named
+    nodes, others = lower_network(model).nodes, lower_network(other).nodes
+    assert [node.name for node in nodes] == [node.name for node in others]
 
 
 @pytest.mark.parametrize(
@@ -145,7 +156,7 @@ def test_a_neuron_of_another_kind_is_refused():
         (lambda b: setattr(b, "conv2", nn.Conv3d(1, 1, 1)), "'conv2' \\(Conv3d\\)"),
         (lambda b: setattr(b.conv2.layer, "padding_mode", "circular"), "not a number of zeros"),
         (lambda b: setattr(b.spikes1, "pool", nn.MaxPool2d(2, ceil_mode=True)), "rounds up"),
-        (lambda b: setattr(b.spikes1, "pool", nn.LPPool2d(1, 2)), "no such pool"),
+        (lambda b: setattr(b.spikes1, "pool", nn.LPPool2d(1, 2)), "no such layer"),
         (lambda b: b.conv2.layer.weight.data.fill_(np.nan), "weights of layer 'conv2' is not fin"),
         (lambda b: setattr(b.spikes1, "norm", nn.LayerNorm(2)), "not a batch norm over time"),
         (lambda b: b.pop(-1), "does not end with a readout"),

@@ -7,13 +7,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from asnn.measure.cost.fan_out import FanOut
+from asnn.models.layer import SPIKES, VALUES
 from tests.support import brute_force
 from tests.support.sparse_layers import sparse, with_zeros
 
 
 def count(layer, x):
     spikes = bool(((x == 0) | (x == 1)).all())
-    return FanOut(layer, tuple(x.shape[1:])).count(x, spikes=spikes)
+    return FanOut(layer, tuple(x.shape[1:])).count(x, SPIKES if spikes else VALUES)
 
 
 geometries = st.fixed_dictionaries(

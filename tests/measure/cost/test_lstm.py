@@ -9,7 +9,6 @@ from asnn.datasets.base import Split
 from asnn.measure import Operations, evaluate
 from asnn.measure.cost.ann import why_no_ann
 from asnn.measure.cost.ann_comparison import energy_beside_ann
-from asnn.measure.cost.counters import LstmCounter
 from asnn.measure.cost.energy import energy_of_samples, energy_report, total_cost
 from asnn.measure.cost.tables import read_cost_table
 from asnn.models import create_model
@@ -96,9 +95,9 @@ def test_products_of_every_shape(steps, features, batch, seed):
 
 def test_negative_control_the_state_after_the_step_is_found(monkeypatch):
     model, spec = network()
-    plain = LstmCounter._count_both
+    plain = Lstm.count_operations
     monkeypatch.setattr(
-        LstmCounter, "_count_both", lambda self, m, x, h: plain(self, m, x, h.roll(-1, 0))
+        Lstm, "count_operations", lambda self, counter, x, h: plain(self, counter, x, h.roll(-1, 0))
     )
     # So that the state is 0 at some steps.
     model.body.lstm1.forward = lambda x: (

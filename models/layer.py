@@ -1,0 +1,218 @@
+"""What a layer says of itself: how it is exported, what it computes, what of it decays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+
+from torch import Tensor, nn
+
+from ..core.errors import ConfigError
+
+
+class Signal(NamedTuple):
+    """What passes from a layer to the next.
+
+    Attributes:
+        kind: `spikes` are amplitude × 0 or 1, `counts` amplitude × a whole number, `values`
+            anything.
+        amplitude: a scalar or `[C]`; None for 1.
+    """
+
+    kind: Literal["spikes", "counts", "values"]
+    amplitude: Tensor | None = None
+
+
+SPIKES, VALUES = Signal("spikes"), Signal("values")
+
+
+class Lowering(Protocol):
+    """The export graph of a network while its layers add their nodes.
+
+    Attributes:
+        steps: number of time steps T.
+        at: the node that the next one reads.
+    """
+
+    steps: int
+
+    @property
+    def at(self) -> str: ...
+
+    def lower(self, name: str, part: nn.Module) -> None:
+        """Add a part of the network, `[T, B, ...] -> [T, B, ...]`."""
+
+    def per_step(self, name: str, layers: list[nn.Module]) -> None:
+        """Add a stateless layer `[B, ...] -> [B, ...]`, given as the module of each step."""
+
+    def branch(self, prefix: str, parts: nn.Sequential, begin: str) -> str:
+        """Add a path that reads the node `begin`, and return its last node."""
+        ...
+
+    def norm(self, path: str, name: str, norm: nn.Module) -> None:
+        """Add a batch norm over time, folded into the affine layer before it if there is one."""
+
+    def neuron(self, name: str, neuron: nn.Module) -> None:
+        """Add a neuron, by its `lower` or its `neuron_fields`."""
+
+    def add(
+        self, kind: str, name: str, inputs: tuple[str, ...] | None = None, /, **fields: Any
+    ) -> None:
+        """Add a node that reads `inputs`, by default the node before it.
+
+        Args:
+            kind: its class in `asnn.exporters.graph.nodes`, such as `Linear`.
+            name: unique in the graph.
+            inputs: names of nodes.
+            fields: of the node; tensors become float32 arrays.
+        """
+
+    def refused(self, name: str, part: nn.Module, why: str) -> ConfigError:
+        """Return the error for a part that cannot be exported."""
+        ...
+
+
+class OperationList(Protocol):
+    """The parts of a network that do arithmetic, while its layers list them."""
+
+    def visit(self, name: str, part: nn.Module, x: Signal) -> Signal:
+        """List a part with the input `x`, and return what its output is."""
+        ...
+
+    def visit_from(
+        self,
+        name: str,
+        part: nn.Module,
+        x: Signal,
+        *,
+        of: nn.Module,
+        inputs: Callable[[Tensor], Tensor],
+        first: int,
+    ) -> Signal:
+        """List a part whose first layer is counted where `of` is called.
+
+        Args:
+            name: of the part.
+            part: a module of `of`.
+            x: its input.
+            of: a module, called with `[T, B, ...]`.
+            inputs: returns the input of the part from that of `of`.
+            first: the step of the first input.
+        """
+        ...
+
+    def add(
+        self,
+        name: str,
+        kind: str,
+        layer: nn.Module,
+        x: Signal,
+        *,
+        operation: Literal["ac", "mac"] | None = None,
+    ) -> None:
+        """List arithmetic, counted by `layer.count_operations` or as that of a layer of torch.
+
+        Args:
+            name: of the layer.
+            kind: of the layer, in tables.
+            layer: the module whose input and output are counted.
+            x: its input.
+            operation: `ac` (accumulates) or `mac` (multiplies and accumulates); by default `mac`
+                of values, `ac` of spikes and counts.
+        """
+
+
+class OperationCounter(Protocol):
+    """Counts the operations of one layer in a forward pass."""
+
+    def add_products(self, weight: Tensor, x: Tensor, *, first: int = 0) -> None:
+        """Add the products of a weight `[O, F]` and values `[n, B, F]`.
+
+        Args:
+            weight: the matrix.
+            x: its inputs at n steps.
+            first: the step of `x[0]`, counted from the first step of this pass.
+        """
+
+    def add(
+        self, operations: Tensor, events: Tensor, *, dense: float, inputs: float, first: int = 0
+    ) -> None:
+        """Add operations of n steps.
+
+        Args:
+            operations: with nonzero factors, `[n, B]`.
+            events: nonzero inputs, `[n, B]`.
+            dense: all operations, over all samples and these steps.
+            inputs: all inputs, over all samples and these steps.
+            first: the step of the first row, counted from the first step of this pass.
+        """
+
+
+class Layer(nn.Module):
+    """A layer of time-major tensors that answers for itself: `[T, B, ...] -> [T, B, ...]`.
+
+    A subclass overrides the methods that it has an answer to; a network with another layer is not
+    exported, and its energy is unknown. An answer is of one `forward`: a subclass that overrides
+    `forward` has to override them too, or they do not count.
+
+    A layer may also have the methods `decaying_parameters() -> list[nn.Parameter]` and
+    `synaptic_weights() -> list[Tensor]`; see the functions of these names.
+
+    Attributes:
+        without_ann: why a network with this layer has no ANN counterpart; None if it has.
+        inherits_answers: whether the answers hold for subclasses with a `forward` of their own.
+    """
+
+    without_ann: ClassVar[str | None] = None
+    inherits_answers: ClassVar[bool] = False
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        """Add the layer to an export graph.
+
+        Raises:
+            ConfigError: the graph cannot express it.
+        """
+        raise graph.refused(name, self, "it has no method `lower`")
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        """List what does arithmetic for the input `x`, and return what the output is."""
+        raise NotImplementedError
+
+    def count_operations(self, counter: OperationCounter, x: Tensor, y: Tensor) -> None:
+        """Count the operations of a forward pass from `x` to `y`, both time-major."""
+        raise NotImplementedError
+
+
+def answers(part: nn.Module, method: str) -> bool:
+    """Return whether a part has its own answer: a method defined with its `forward` or after it."""
+    for kind in type(part).__mro__:
+        if kind is Layer or kind is nn.Module:
+            return False
+        if method in vars(kind):
+            return True
+        if "forward" in vars(kind) and not getattr(part, "inherits_answers", False):
+            return False
+    return False
+
+
+def decaying_parameters(part: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that decay: those of two axes and more, such as weights.
+
+    Where a module has a method of this name, it names them for itself and all modules in it.
+    """
+    own: Any = getattr(part, "decaying_parameters", None)
+    if own is not None:
+        return list(own())
+    found = [p for p in part.parameters(recurse=False) if p.dim() >= 2]
+    return found + [p for child in part.children() for p in decaying_parameters(child)]
+
+
+def synaptic_weights(part: nn.Module) -> list[Tensor]:
+    """Return the weights of a module itself, without those of modules in it.
+
+    They are the weight of a convolution or linear layer, or what the method of this name returns.
+    """
+    own: Any = getattr(part, "synaptic_weights", None)
+    if own is not None:
+        return list(own())
+    return [part.weight] if isinstance(part, nn.Conv2d | nn.Linear) else []
