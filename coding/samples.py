@@ -13,6 +13,8 @@ from torch import Tensor
 Kind = Literal["image", "events", "series"]
 COLUMNS = ("t", "x", "y", "p", "sample")
 PLURALS: dict[str, str] = {"image": "images", "events": "events", "series": "series"}
+ONE: dict[str, str] = {"image": "image", "events": "recording", "series": "series"}
+MANY: dict[str, str] = {"image": "images", "events": "recordings", "series": "series"}
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,16 @@ class SampleSpec:
     def has_time(self) -> bool:
         """Whether the samples bring their time steps or times, instead of a code making them."""
         return self.kind != "image"
+
+    @property
+    def one(self) -> str:
+        """The word for one sample."""
+        return ONE[self.kind]
+
+    @property
+    def many(self) -> str:
+        """The word for several samples."""
+        return MANY[self.kind]
 
     def document(self) -> dict[str, Any]:
         """Return plain values, as in the header of a model file."""

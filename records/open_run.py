@@ -231,3 +231,17 @@ def open_run(
     if data_dir is not None:
         parsed.append((["data", "dir"], str(data_dir)))
     return OpenRun(files, parsed)
+
+
+def refuse_limit(changes: Sequence[str]) -> None:
+    """Refuse `data.limit` where no training samples are read, because it would change nothing.
+
+    Raises:
+        ConfigError: it is among the changes.
+    """
+    if any(parse_override(text)[0] == ["data", "limit"] for text in changes):
+        raise ConfigError(
+            "--set data.limit has no effect here",
+            why="it is the number of training samples; validation and test data are never limited",
+            remedy="leave it out, or evaluate the training samples with --split train",
+        )

@@ -69,13 +69,22 @@ class RunRecord:
         """The metric of validation data by epoch."""
         return [epoch[self.metric_key] for epoch in self.history]
 
+    @property
+    def has_spikes(self) -> bool:
+        """Whether the network has spikes: ReLU has none, and a network without any spiking layer
+        has no kernels either."""
+        without = "kernels" in self.summary and self.summary["kernels"] is None
+        return not without and self.setting("model", "neuron") != "relu"
+
     def setting(self, section: str, key: str) -> Any:
         """Return the value of a key of the configuration; None where it is not set."""
         table = self.config.get(section)
         return plain(table.get(key)) if isinstance(table, dict) else None
 
     def best(self, name: str) -> int | float | None:
-        """Return a figure of the best epoch; None where it is not known."""
+        """Return a figure of the best epoch; None where it is not known, or where there is none."""
+        if name == "spike_rate" and not self.has_spikes:
+            return None
         return finite_number(self.summary.get("best", {}).get(name))
 
     def figure(self, name: str) -> int | float | None:

@@ -77,7 +77,7 @@ def report(
     from ...core.units import size
     from ...learning.device import find_device
     from ...measure.cost.tables import DEFAULT, read_cost_table
-    from ...records.open_run import open_run
+    from ...records.open_run import open_run, refuse_limit
     from ...reports.collect import collect
     from ...reports.page import page
     from ..terminal.processes import together
@@ -88,6 +88,8 @@ def report(
         return
     if split not in completion.SPLITS:
         raise unknown("split", split, list(completion.SPLITS))
+    if split != "train":
+        refuse_limit(changes or [])
     table = read_cost_table(energy_table or DEFAULT)
     where = find_device(device)
     named = [open_run(run, data_dir=data_dir, changes=changes or []) for run in runs or [None]]

@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Any
 
 from ...learning.loop import Training
-from .console import duration, note, stderr
+from ...models.layers.spiking import SpikingLayer
+from ...models.network import SpikingNetwork
+from .console import UNKNOWN, duration, note, stderr
 
 
 class Progress:
@@ -25,6 +27,7 @@ class Progress:
         self._samples = 0  # samples in this session
         self._seconds = 0.0  # spent on those, without validation
         self._first_step = 0  # of this session
+        self._has_spikes = True
 
     def __enter__(self) -> Progress:
         return self
@@ -56,6 +59,7 @@ class Progress:
         if self._live is not None:  # of the teacher, which was trained before
             self._live.stop()
             self._live = None
+        self._has_spikes = _has_spikes(training.model)
         self._samples, self._seconds = 0, 0.0
         self._first_step = training.progress.step
         self._seen = training.progress.seen
@@ -77,7 +81,7 @@ class Progress:
             epoch=progress.epoch + 1,
             loss=loss,
             score=training.task.primary.text(score),
-            rate=rate,
+            rate=self._rate(rate),
             speed=self._speed(),
         )
 
@@ -92,11 +96,14 @@ class Progress:
             f"loss {metrics['train_loss']:.4f}  "
             f"{metric.title} {metric.text(metrics[f'train_{metric.name}'])}  "
             f"validation {metric.text(metrics[f'validation_{metric.name}'])}  "
-            f"spike rate {metrics['spike_rate']:.3f}  "
+            f"spike rate {self._rate(metrics['spike_rate'])}  "
             f"{self._speed():,.0f} samples/s  "
             f"{duration(seconds / max(step - self._first_step, 1) * left)} left"
         )
         self._console.print(line, markup=False)
+
+    def _rate(self, rate: float) -> str:
+        return f"{rate:.3f}" if self._has_spikes else UNKNOWN
 
     def _speed(self) -> float:
         """Return samples per second in this session; 0 before the first."""
@@ -115,7 +122,7 @@ class Progress:
             BarColumn(bar_width=8),
             TextColumn("loss {task.fields[loss]:.4f}"),
             TextColumn(f"{name} {{task.fields[score]}}"),
-            TextColumn("rate {task.fields[rate]:.3f}"),
+            TextColumn("rate {task.fields[rate]}"),
             TextColumn("{task.fields[speed]:,.0f} samples/s"),
             TimeRemainingColumn(),
             console=self._console,
@@ -128,7 +135,12 @@ class Progress:
             epoch=training.progress.epoch + 1,
             loss=0.0,
             score="–",
-            rate=0.0,
+            rate="–",
             speed=0.0,
         )
         self._live.start()
+
+
+def _has_spikes(model: SpikingNetwork) -> bool:
+    layers = (module for module in model.modules() if isinstance(module, SpikingLayer))
+    return any(getattr(layer.neuron, "spiking", True) for layer in layers)

@@ -1,4 +1,4 @@
-"""Figure of accuracy against severity."""
+"""Figure of the primary metric against severity."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ...core.files import atomic_file
+from ...core.metric import ACCURACY, Metric
 from .curves import COLOURS
 
 MARKERS = "osD^vP*"
 MAX_COLUMNS = 4
 
 
-def draw_robustness(path: Path, rows: Mapping[str, list[dict[str, Any]]]) -> None:
+def draw_robustness(
+    path: Path, rows: Mapping[str, list[dict[str, Any]]], metric: Metric = ACCURACY
+) -> None:
     """Draw the rows of `robustness`: a panel for each corruption, a line for each network.
 
     Severities are evenly spaced in their order, because the number of bits falls as damage rises.
@@ -21,6 +24,7 @@ def draw_robustness(path: Path, rows: Mapping[str, list[dict[str, Any]]]) -> Non
     Args:
         path: the PNG file.
         rows: of each network, by its label; at least one row.
+        metric: the primary metric of the task.
 
     Raises:
         AsnnError: the file cannot be written.
@@ -38,7 +42,7 @@ def draw_robustness(path: Path, rows: Mapping[str, list[dict[str, Any]]]) -> Non
             mine = [row for row in found if row["corruption"] == name]
             axes.plot(
                 [positions.setdefault(row["severity"], len(positions)) for row in mine],
-                [100 * row["accuracy"] for row in mine],
+                [metric.scale * row[metric.name] for row in mine],
                 color=COLOURS[i % len(COLOURS)],
                 marker=MARKERS[i % len(MARKERS)],
                 markersize=4,
@@ -47,12 +51,14 @@ def draw_robustness(path: Path, rows: Mapping[str, list[dict[str, Any]]]) -> Non
             )
         axes.set_xticks(list(positions.values()), [severity_text(s) for s in positions], fontsize=8)
         axes.set_title(name, fontsize=9)
-        axes.set_ylim(0, 100)
+        if metric.percent:
+            axes.set_ylim(0, 100)
         axes.grid(alpha=0.3)
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_axis_off()
     for axes in grid[:, 0]:
-        axes.set_ylabel("accuracy, %")
+        label = metric.axis if metric == ACCURACY else f"{metric.axis} ({metric.direction})"
+        axes.set_ylabel(label)
     if len(rows) > 1:
         longest = max(grid.flat, key=lambda axes: len(axes.lines))
         figure.legend(

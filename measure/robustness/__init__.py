@@ -1,1 +1,1 @@
-"""Corruptions of inputs and of networks, and accuracy under them."""
+"""Corruptions of inputs and of networks, and the primary metric under them."""

@@ -1,4 +1,4 @@
-"""Corruptions by name, and the accuracy of a network against their severity."""
+"""Corruptions by name, and the primary metric of a network against their severity."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from ...coding.samples import PLURALS
 from ...core.errors import ConfigError
+from ...core.metric import ACCURACY
 from ...core.registry import Registry
 from ...datasets.base import Split
 from ...models.network import SpikingNetwork
@@ -157,9 +158,10 @@ def robustness(
     *,
     seed: int = 0,
     clean: Evaluation | None = None,
+    before_each: Callable[[str, float], None] = lambda name, severity: None,
     **options: Any,
 ) -> list[dict[str, Any]]:
-    """Return the accuracy, loss and spikes of a network on a split under corruptions.
+    """Return the primary metric, loss and spikes of a network on a split under corruptions.
 
     Args:
         model: the network.
@@ -167,10 +169,11 @@ def robustness(
         severities: of each corruption, by its name.
         seed: of the random numbers.
         clean: the evaluation of the clean network, if it is already known.
-        options: of `evaluate`.
+        before_each: called with name and severity before each evaluation of a corrupted network.
+        options: of `evaluate`; the primary metric is that of its task, accuracy by default.
 
     Returns:
-        Rows with `corruption`, `severity`, `accuracy`, `loss`, `spike_rate` and
+        Rows with `corruption`, `severity`, the primary metric by its name, `loss`, `spike_rate` and
         `spikes_per_sample`: for each corruption first the clean network (severity 0), then each
         severity in order.
 
@@ -181,6 +184,8 @@ def robustness(
     for name, levels in requested.items():
         for severity in levels:
             check_corruption(model, name, severity)
+    task = options.get("task")
+    metric = ACCURACY if task is None else task.primary
     if clean is None:
         clean = evaluate(model, split, **options)
     rows = []
@@ -188,12 +193,13 @@ def robustness(
         for severity in levels:
             found = clean
             if severity:
+                before_each(name, severity)
                 found = evaluate(corrupt(model, name, severity, seed), split, **options)
             rows.append(
                 {
                     "corruption": name,
                     "severity": severity,
-                    "accuracy": found.accuracy,
+                    metric.name: found.values[metric.name],
                     "loss": found.loss,
                     "spike_rate": found.spike_rate,
                     "spikes_per_sample": found.spikes_per_sample,

@@ -66,8 +66,8 @@ def evaluate_run(
         typer.Option(
             "--corrupt",
             metavar="NAME[=SEVERITY,...]",
-            help="Accuracy under noise, blur, lost spikes or events, few bits, dead neurons; or "
-            "all. Repeatable.",
+            help="The task's primary metric under noise, blur, lost spikes or events, few bits, "
+            "dead neurons; or all. Repeatable.",
             autocompletion=completion.corruptions,
         ),
     ] = None,
@@ -106,15 +106,17 @@ def evaluate_run(
     from ....measure.early_exit import parse_exit_rules, tradeoff
     from ....measure.robustness.corruptions import robustness
     from ....models.layers.spiking import used_kernels
-    from ....records.open_run import open_run
+    from ....records.open_run import open_run, refuse_limit
     from ....tasks.outcomes import calibration
     from ...terminal.processes import together
-    from .corrupt import read_corruptions
+    from .corrupt import CorruptionProgress, read_corruptions
     from .pictures import draw_pictures
     from .show import show_evaluation
 
     if schedule not in ("learned", "mean"):
         raise unknown("schedules", schedule, ["learned", "mean"])
+    if split != "train" and not recalibrated:
+        refuse_limit(changes or [])
     rules = parse_exit_rules(exits or [])
     table = read_cost_table(DEFAULT if energy_table is None else energy_table)
     # Early exits are reported with the energy that they save, by the same table.
@@ -126,7 +128,7 @@ def evaluate_run(
         _check_steps(steps, model.coding.steps)
         corruptions = read_corruptions(corrupted or [], model)
         ann_model = find_ann(opened, ann) if energy else None
-        _check_task(opened.task, exit=rules, calibration=calibrated, corrupt=corruptions)
+        _check_task(opened.task, exit=rules, calibration=calibrated)
         data = processes.in_turn(lambda: opened.data)
         samples = data.split(split)
         if schedule == "mean":
@@ -156,9 +158,18 @@ def evaluate_run(
         if calibrated and confidence is not None:
             content["calibration"] = confidence.bins
         if corruptions:
-            content["corruption"] = robustness(
-                model, samples, corruptions, clean=result, steps=steps, **options
-            )
+            batches = -(-len(samples) // batch_size)
+            with CorruptionProgress(corruptions, batches) as progress:
+                content["corruption"] = robustness(
+                    model,
+                    samples,
+                    corruptions,
+                    clean=result,
+                    before_each=progress.evaluation_begins,
+                    each_batch=progress.batch_begins,
+                    steps=steps,
+                    **options,
+                )
         if timed and processes.first:
             content["latency"] = latency(model, samples, full_scale=data.full_scale)
 
@@ -175,6 +186,7 @@ def evaluate_run(
                     "device": str(where),
                     "kernels": used_kernels(model.frozen()),
                     "task": opened.task.name,
+                    "metric": opened.task.primary.document(),
                     "classes": data.classes,
                     **result.as_dict(),
                     "schedules": learned,
@@ -184,11 +196,13 @@ def evaluate_run(
                 }
             )
         else:
-            show_evaluation(result, learned, opened.task, content)
+            show_evaluation(result, learned, opened.task, content, data.spec)
         if schedule == "learned" and processes.first:
             # Pictures of a run show all steps and the test data.
             drawn = content if steps is None and split == "test" else {}
-            draw_pictures(opened.files, learned, confidence, drawn, quiet=as_json)
+            draw_pictures(
+                opened.files, learned, confidence, drawn, metric=opened.task.primary, quiet=as_json
+            )
 
 
 def _recalibrate(model: Any, data: Any, batch_size: int, device: Any) -> None:

@@ -1,10 +1,13 @@
-"""`asnn eval --corrupt`: its values, and its tables."""
+"""`asnn eval --corrupt`: its values, its progress, and its tables."""
 
 from __future__ import annotations
 
+import sys
 from itertools import groupby
+from types import TracebackType
 from typing import Any
 
+from ....core.metric import ACCURACY, Metric
 from ...terminal import console
 
 ALL = "all"
@@ -87,26 +90,96 @@ def _severities(name: str, texts: list[str], model: Any) -> tuple[list[float], l
     return severities, faults
 
 
-def show_robustness(rows: list[dict[str, Any]]) -> None:
-    """Show the rows of `measure.robustness`: a table for each corruption, clean data first."""
+class CorruptionProgress:
+    """A live line on a terminal while corrupted networks are evaluated; a context manager.
+
+    Args:
+        severities: of each corruption, by its name.
+        batches: number of batches of an evaluation.
+    """
+
+    def __init__(self, severities: dict[str, list[float]], batches: int) -> None:
+        corrupted = sum(len({*levels} - {0}) for levels in severities.values())
+        self._total, self._batches, self._done = corrupted * batches, batches, -batches
+        self._live: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> CorruptionProgress:
+        # rich takes FORCE_COLOR for a terminal, but that asks for colours, not for a live line.
+        if sys.stderr.isatty():
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._live = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                TextColumn("{task.percentage:.0f} %"),
+                TimeRemainingColumn(),
+                console=console.stderr(),
+                transient=True,
+            )
+            self._task = self._live.add_task("corruptions", total=self._total)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def evaluation_begins(self, name: str, severity: float) -> None:
+        """Show the name and the severity of the corruption that is evaluated next."""
+        self._done += self._batches
+        if self._live is not None:
+            text = f"{name} {severity:g}"
+            self._live.update(self._task, description=text, completed=self._done)
+
+    def batch_begins(self) -> None:
+        """Advance by a batch."""
+        if self._live is not None:
+            self._live.advance(self._task)
+
+
+def show_robustness(
+    rows: list[dict[str, Any]], metric: Metric = ACCURACY, *, has_spikes: bool = True
+) -> None:
+    """Show the rows of `measure.robustness`: a table for each corruption, clean data first.
+
+    Args:
+        rows: of all corruptions.
+        metric: the primary metric of the task.
+        has_spikes: whether the network has spikes, and so a spike rate.
+    """
     from ....measure.figures.robustness import severity_text
     from ....measure.robustness.corruptions import corruption_registry
 
+    direction = "" if metric == ACCURACY else f"; {metric.title}, {metric.direction}"
+
+    def rate(row: dict[str, Any]) -> str:
+        return f"{row['spike_rate']:.4f}" if has_spikes else console.UNKNOWN
+
+    def figure(value: float | None) -> str:
+        return console.UNKNOWN if value is None else metric.figure(value)
+
+    def change(value: float | None, clean: float | None) -> str:
+        return console.UNKNOWN if None in (value, clean) else metric.change(value - clean)
+
     for name, group in groupby(rows, key=lambda row: row["corruption"]):
         found = list(group)
-        clean = found[0]["accuracy"]
-        title = f"{name}: {corruption_registry.get(name).unit}"
+        clean = found[0][metric.name]
+        title = f"{name}: {corruption_registry.get(name).unit}{direction}"
         for begin in range(0, len(found), SEVERITIES_PER_TABLE):
             part = found[begin : begin + SEVERITIES_PER_TABLE]
-            changes = [
-                f"{100 * (row['accuracy'] - clean):+.2f}" if row["severity"] else "" for row in part
-            ]
+            changes = [change(row[metric.name], clean) if row["severity"] else "" for row in part]
             console.table(
                 title,
                 ["", *(severity_text(row["severity"]) for row in part)],
                 [
-                    ["accuracy, %", *(f"{100 * row['accuracy']:.2f}" for row in part)],
+                    [metric.axis, *(figure(row[metric.name]) for row in part)],
                     ["against clean", *changes],
-                    ["spike rate", *(f"{row['spike_rate']:.4f}" for row in part)],
+                    ["spike rate", *(rate(row) for row in part)],
                 ],
             )

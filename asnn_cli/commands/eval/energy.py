@@ -9,8 +9,13 @@ from ....core.units import joules, si
 from ...terminal import console
 
 
-def show_energy(found: dict[str, Any]) -> None:
-    """Show operations and energy by layer, beside those of the ANN counterpart."""
+def show_energy(found: dict[str, Any], sample: str = "image") -> None:
+    """Show operations and energy by layer, beside those of the ANN counterpart.
+
+    Args:
+        found: of `energy_beside_ann`.
+        sample: the word for one sample, such as `image`.
+    """
     total = found["picojoules_per_sample"]
     rows = []
     for layer in found["layers"]:
@@ -33,13 +38,13 @@ def show_energy(found: dict[str, Any]) -> None:
         rows.append(["neurons", "update", updates, updates, "100.0", joules(neurons), share])
     table = found["table"]
     heads = ["", "", "done", "dense", "of dense, %", "energy", "of total, %"]
-    console.table(f"operations and energy of one image, {table['name']}", heads, rows)
+    console.table(f"operations and energy of one {sample}, {table['name']}", heads, rows)
     if found["reason"] is None:
         parts = ", ".join(f"{name} {joules(e)}" for name, e in found["picojoules_by_part"].items())
         console.note(f"total {joules(total)}: {parts}; {si(found['bytes_moved'], 'B')} moved")
     else:
         console.note(f"total unknown: {found['reason']}")
-    _show_comparison(found)
+    _show_comparison(found, sample)
     cost = table["picojoules"]
     console.note(
         f"{found['formula']}, in pJ: mac {cost['mac']:g}, ac {cost['ac']:g}, "
@@ -56,13 +61,13 @@ def _or_unknown(value: float | None, form: Callable[[float], str]) -> str:
     return console.UNKNOWN if value is None else form(value)
 
 
-def _show_comparison(found: dict[str, Any]) -> None:
+def _show_comparison(found: dict[str, Any], sample: str) -> None:
     ann, total = found["ann_twin"], found["picojoules_per_sample"]
     rows = [("this network", found), ("ANN, dense", ann["dense"])]
     if ann["trained"] is not None:
         rows.append(("ANN, without zeros", ann["trained"]))
     console.table(
-        "one image",
+        f"one {sample}",
         ["", "AC", "MAC", "energy", "times this"],
         [
             [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ....core.errors import AsnnError
+from ....core.metric import Metric
 from ....measure.figures.curves import draw_schedules, save_figure
 from ....measure.figures.robustness import draw_robustness
 from ....records.layout import Run
@@ -20,6 +21,7 @@ def draw_pictures(
     calibration: Calibration | None,
     content: dict[str, Any],
     *,
+    metric: Metric,
     quiet: bool,
 ) -> None:
     """Draw the learned schedules, and the optional parts of an evaluation that have a picture.
@@ -29,6 +31,7 @@ def draw_pictures(
         learned: schedules by layer and name.
         calibration: confidence and accuracy; None if the task has none.
         content: the optional parts, as in the JSON object.
+        metric: the primary metric of the task.
         quiet: do not name the files.
     """
     drawings = {run.schedules: lambda path: draw_schedules(path, learned)}
@@ -40,7 +43,7 @@ def draw_pictures(
         drawings[run.reliability] = lambda path: save_figure(path, reliability(calibration).figure)
     if "corruption" in content:
         rows = {run.path.name: content["corruption"]}
-        drawings[run.robustness] = lambda path: draw_robustness(path, rows)
+        drawings[run.robustness] = lambda path: draw_robustness(path, rows, metric)
     for path, draw in drawings.items():
         try:
             draw(path)

@@ -19,6 +19,7 @@ def show_evaluation(
     learned: dict[str, dict[str, list[float]]],
     task: Any,
     content: dict[str, Any],
+    spec: Any,
 ) -> None:
     """Show an evaluation.
 
@@ -27,6 +28,7 @@ def show_evaluation(
         learned: schedules by layer and name.
         task: what the network was asked.
         content: the optional parts, as in the JSON object.
+        spec: of the samples.
     """
     _show_steps(result, learned)
     if "confusion" in result.values:
@@ -34,36 +36,39 @@ def show_evaluation(
     if result.outcomes is None:
         _show_metrics(result.values, task)
     if "energy" in content:
-        show_energy(content["energy"])
+        show_energy(content["energy"], spec.one)
     if "exits" in content:
         show_tradeoff(content["exits"])
     if "calibration" in content:
         _show_calibration(content["calibration"], result.calibration_error)
     if "corruption" in content:
-        show_robustness(content["corruption"])
+        show_robustness(content["corruption"], task.primary, has_spikes=bool(result.spike_rates))
     if "latency" in content:
-        show_latency(content["latency"])
+        show_latency(content["latency"], spec.one, spec.many, has_classes=task.one_class)
     if "mean_step" in result.values:
         console.note(
             f"decided after {result.values['mean_step']:.2f} steps in the mean, "
             f"{console.percent(result.values['undecided'])} undecided"
         )
     metric = task.primary
+    value = result.values[metric.name]
+    rate = f"{result.spike_rate:.4f}" if result.spike_rates else console.UNKNOWN
     console.heading(
-        f"{metric.title} {metric.text(result.values[metric.name])} of {result.samples:,} samples, "
-        f"loss {result.loss:.4f}, spike rate {result.spike_rate:.4f}, "
+        f"{metric.title} {console.UNKNOWN if value is None else metric.text(value)} of "
+        f"{result.samples:,} samples, loss {result.loss:.4f}, spike rate {rate}, "
         f"{result.samples_per_second:,.0f} samples/s"
     )
 
 
 def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None:
     """Show accuracy, spike rates and learned schedules by step."""
-    steps = len(next(iter(result.spike_rates.values()), []))
+    of_steps = (*result.spike_rates.values(), *(v for by in learned.values() for v in by.values()))
+    steps = len(next((values for values in of_steps if len(values) > 1), []))
     figures: dict[str, list[str]] = {}
     if "accuracy_per_step" in result.values:
         steps = len(result.accuracy_per_step)
         figures["accuracy so far, %"] = [f"{100 * v:.2f}" for v in result.accuracy_per_step]
-    if steps > MAX_STEPS_SHOWN:
+    if steps > MAX_STEPS_SHOWN or not steps:
         return  # a table of a hundred columns shows nothing; --json has all steps
     for layer, rates in result.spike_rates.items():
         figures[f"spike rate {layer}"] = [f"{rate:.4f}" for rate in rates]
