@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ..recipe_files import recipe_file, recipe_names
 from ..terminal import completion, console, options
 
+
+class _ListByDefault(TyperGroup):
+    """A group that runs its command `list` if none is named."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        is_option = bool(args) and args[0].startswith("-") and args[0] not in ctx.help_option_names
+        if (not args or is_option) and not ctx.resilient_parsing:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
 recipes_app = typer.Typer(
-    no_args_is_help=True,
+    cls=_ListByDefault,
     rich_markup_mode=None,
-    help="List, show and copy the built-in recipes.\n\nExamples:\n\nasnn recipes list",
+    help="List, show and copy the built-in recipes.\n\n"
+    "Without a command it lists.\n\n"
+    "Examples:\n\nasnn recipes\n\nasnn recipes show digits",
 )
 
 

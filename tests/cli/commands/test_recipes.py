@@ -23,6 +23,15 @@ def test_the_list_begins_with_the_default(cli):
     assert json.loads(cli("recipes", "list", "--json").out).keys() == set(recipe_names())
 
 
+def test_without_a_command_it_lists(cli):
+    for options in ([], ["--json"]):
+        bare, listed = cli("recipes", *options), cli("recipes", "list", *options)
+        assert (bare.code, bare.out, bare.err) == (0, listed.out, "")
+    assert "Usage" in cli("recipes", "--help").out
+    unknown = cli("recipes", "digits")
+    assert unknown.code == 2 and "No such command 'digits'" in unknown.err
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_is_valid_commented_and_named_as_its_file(name):
     document = read_document(FOLDER / f"{name}.toml")
