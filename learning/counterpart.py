@@ -8,7 +8,7 @@ from ..core.errors import ConfigError
 from ..measure.cost.ann import ann_config
 from ..models.network import SpikingNetwork
 from ..records.open_run import OpenRun, open_run
-from .distillation import ann_counterpart_run
+from .trained import ann_counterpart_run
 
 FREE = ("mean", "std", "output_scale")  # arguments that change no count of operations
 
@@ -18,7 +18,8 @@ def find_ann(run: OpenRun, path: Path | None) -> SpikingNetwork | None:
 
     Args:
         run: the run of the spiking network.
-        path: the folder of the counterpart; for None its teacher, or None if it has none.
+        path: the folder of the counterpart; for None the one that it was trained with, as teacher
+            or start, or None if it has none.
 
     Raises:
         DataError: there is no such run.

@@ -1,4 +1,4 @@
-"""Versions, machine, data and teacher of a training; whether a resumed one has the same."""
+"""Versions, machine, data and other inputs of a training; whether a resumed one has the same."""
 
 from __future__ import annotations
 
@@ -19,54 +19,51 @@ def environment(training: Training) -> dict[str, Any]:
         "format": FORMAT,
         **versions_and_machine(training.device),
         "processes": training.processes.count,
-        **data_and_teacher(training),
+        **inputs(training),
     }
 
 
-def data_and_teacher(training: Training) -> dict[str, Any]:
-    """Return the fingerprints of the data and of the teacher."""
-    found: dict[str, Any] = {"data": _describe(training.data)}
-    return found if training.teacher is None else {**found, "teacher": training.teacher.fingerprint}
+def inputs(training: Training) -> dict[str, Any]:
+    """Return the fingerprints of the data and of what the method and the start read."""
+    found = {"data": _describe(training.data), **training.method.fingerprints()}
+    return found if training.start is None else {**found, "start": training.start}
 
 
-def require_same_data_and_teacher(training: Training, former: dict[str, Any]) -> None:
-    """Refuse to resume with other data or another teacher.
+def require_same_inputs(training: Training, former: dict[str, Any]) -> None:
+    """Refuse to resume with other data, or if the method reads another file, such as a teacher.
 
     Args:
         training: the resumed training.
-        former: a document with the former `data_and_teacher`.
+        former: a document with the former `inputs`.
 
     Raises:
-        DataError: data or teacher have changed.
+        DataError: something has changed.
     """
-    run, now = training.run, data_and_teacher(training)
+    run, now = training.run, inputs(training)
     if former.get("data") != now["data"]:
         raise DataError(
             f"the data are not those that {run.path} began with",
             why=f"then {former.get('data')}, now {now['data']}",
             remedy="restore the data, or train anew without --resume",
         )
-    if former.get("teacher") != now.get("teacher"):
-        raise DataError(
-            f"the teacher is not the one that {run.path} began with",
-            why=f"the weights in {training.recipe.train.teacher} have changed",
-            remedy="restore the teacher's run, or train anew without --resume",
-        )
+    for name, fingerprint in training.method.fingerprints().items():
+        if former.get(name) != fingerprint:
+            raise DataError(
+                f"the {name} is not the one that {run.path} began with",
+                why="its weights have changed",
+                remedy=f"restore the run of the {name}, or train anew without --resume",
+            )
 
 
 def warn_if_environment_changed(training: Training) -> None:
     """Warn if versions or machine have changed, so that the weights may differ in some bits.
 
     Raises:
-        DataError: data or teacher have changed, or `environment.json` cannot be read.
+        DataError: the data or other inputs have changed, or `environment.json` cannot be read.
     """
-    path = training.run.environment
-    try:
-        former = read_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read", why=str(error)) from error
+    former = read_environment(training)
     now = environment(training)
-    require_same_data_and_teacher(training, former)
+    require_same_inputs(training, former)
     former = {"processes": 1, "processor": now["processor"]} | former  # format 1 has neither
     keys = ("packages", "python", "threads", "device", "device_name", "processor", "processes")
     changed = [key for key in keys if former.get(key) != now[key]]
@@ -76,6 +73,19 @@ def warn_if_environment_changed(training: Training) -> None:
             "bit those of a run that was never interrupted",
             stacklevel=3,
         )
+
+
+def read_environment(training: Training) -> dict[str, Any]:
+    """Return the content of `environment.json`.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    path = training.run.environment
+    try:
+        return read_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read", why=str(error)) from error
 
 
 def _describe(data: DataSet) -> dict[str, Any]:

@@ -16,14 +16,22 @@ from ..models.saved import model_bytes
 from ..records.layout import Run
 from .checkpoints.autosave import Stopped, save, save_and_stop, save_if_due
 from .checkpoints.resume import check_resumable, restore_latest
-from .distillation import ANN, ann_counterpart, ann_counterpart_run, load_teacher
-from .environment import environment
+from .environment import environment, read_environment
 from .epoch import train_epoch
 from .observer import Observer
 from .processes import ALONE, Processes
 from .recipe.schema import Recipe
-from .results import epoch_times, rank, require_finite, validate, write_results
+from .results import (
+    epoch_times,
+    rank,
+    require_finite,
+    validate,
+    validate_start,
+    write_results,
+)
 from .stages import close_stage, is_finished
+from .start.begin import begin_from_start, needs_counterpart, needs_start, require_same_start
+from .trained import ann_counterpart, ann_counterpart_run
 from .training import Training, begin_stage, join_gradients, prepare
 
 
@@ -39,8 +47,9 @@ def train(
 ) -> dict[str, Any] | None:
     """Train a recipe and write its run directory; return the summary, or None if stopped.
 
-    The best weights are chosen on validation data; the test split is not used. With
-    `train.teacher = "ann"`, the ANN counterpart is trained first, in the run's folder `teacher/`.
+    The best weights are chosen on validation data; the test split is not used. The ANN counterpart
+    is trained first, in the run's folder `teacher/`, if the method needs it or the training starts
+    from it (`train.init = "ann"`).
 
     Args:
         recipe: a checked recipe.
@@ -69,12 +78,11 @@ def train(
         except BaseException:
             _remove_empty_run_dir(run, processes)
             raise
-        if recipe.train.teacher == ANN:
-            if not _train_ann_counterpart(training, observer, stop):
-                return None
-            training.teacher = load_teacher(recipe, run, training.data, training.device)
-        if resume:
-            restore_latest(training)
+        if needs_counterpart(training) and not _train_ann_counterpart(training, observer, stop):
+            return None
+        training.method.load(training)
+        if not (resume and restore_latest(training)) and training.waits:
+            _begin(training, resume)
         if processes.first and not run.environment.exists():
             write_json(run.environment, environment(training))
         join_gradients(training)
@@ -84,6 +92,35 @@ def train(
             return _train_epochs(training, observer, stop)
         except Stopped:
             return None
+
+
+def _begin(training: Training, resume: bool) -> None:
+    """Begin the first stage of a training that has waited, from its start if it has one."""
+    if needs_start(training):
+        begin_from_start(training)
+        if resume and training.run.environment.exists():
+            require_same_start(training, read_environment(training))
+    begin_stage(training)
+
+
+def _keep_start(training: Training, observer: Observer, stop: Callable[[], bool]) -> None:
+    """Validate the weights that the training starts from, and keep them as the best so far.
+
+    Raises:
+        Stopped: `stop` returned true.
+    """
+
+    def in_validation() -> None:
+        if _stop_requested(training, stop):
+            raise Stopped  # a resumed training makes the start again
+
+    metrics = validate_start(training, in_validation)
+    require_finite(metrics["validation_loss"], 0)
+    training.progress.history.append(metrics)
+    _keep_best(training, metrics)
+    save(training)
+    write_results(training, finished=False)
+    observer.epoch_done(training, metrics)
 
 
 def _train_epochs(
@@ -96,6 +133,8 @@ def _train_epochs(
     """
     run, progress = training.run, training.progress
     metric = training.task.primary
+    if training.start is not None and not progress.history:
+        _keep_start(training, observer, stop)
 
     def in_validation() -> None:
         if _stop_requested(training, stop):
@@ -109,12 +148,7 @@ def _train_epochs(
         progress.times.append(epoch_times(training))
         progress.history.append(metrics)
         progress.close_epoch()
-        if _is_best(progress.best, metrics, metric):
-            progress.best = metrics
-            training.best = model_bytes(training.result, labels=training.data.classes)
-            # Weights of an earlier stage are not those of the method.
-            if training.processes.first and progress.stage == len(training.stages) - 1:
-                write_bytes(run.model, training.best)
+        _keep_best(training, metrics)
         stage, early = progress.stage, training.method.ends(training, metrics)
         close_stage(training, early=early)
         save(training)
@@ -126,9 +160,21 @@ def _train_epochs(
         if left and progress.stage > stage:
             begin_stage(training)
             join_gradients(training)
-    if training.processes.first:
-        draw_curves(run.curves, progress.history, metric)
+    if training.processes.first and progress.epoch:
+        trained = [metrics for metrics in progress.history if metrics["epoch"]]
+        draw_curves(run.curves, trained, metric)
     return write_results(training, finished=True)
+
+
+def _keep_best(training: Training, metrics: dict[str, Any]) -> None:
+    """Keep the weights if they are the best of their stage, and write them if it is the last."""
+    progress = training.progress
+    if _is_best(progress.best, metrics, training.task.primary):
+        progress.best = metrics
+        training.best = model_bytes(training.result, labels=training.data.classes)
+        # Weights of an earlier stage are not those of the method.
+        if training.processes.first and progress.stage == len(training.stages) - 1:
+            write_bytes(training.run.model, training.best)
 
 
 def _is_best(best: dict[str, Any] | None, metrics: dict[str, Any], metric: Metric) -> bool:

@@ -18,7 +18,11 @@ class Observer(Protocol):
         """A batch is trained; loss and score (primary metric) are means over the epoch so far."""
 
     def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
-        """An epoch is trained, validated and saved."""
+        """An epoch is trained, validated and saved.
+
+        Before the first one it is called with the metrics of the start, if `train.init` gives one:
+        they are of epoch 0, and only of validation data.
+        """
 
 
 class SilentObserver:

@@ -26,6 +26,32 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
         each_batch: called before each batch of validation data; an exception ends the validation.
     """
     progress, settings, task = training.progress, training.recipe.train, training.task
+    stage = {"stage": training.stage.name} if len(training.stages) > 1 else {}
+    lr = learning_rate(
+        settings, progress.stage_step - 1, training.steps_per_epoch, training.stage.epochs
+    )
+    return {
+        "epoch": progress.epoch + 1,
+        **stage,
+        "step": progress.step,
+        "lr": lr,
+        "train_loss": progress.loss / progress.seen,
+        f"train_{task.primary.name}": progress.score / progress.seen,
+        **_on_validation_data(training, each_batch),
+    }
+
+
+def validate_start(training: Training, each_batch: Callable[[], None]) -> dict[str, Any]:
+    """Return the metrics of the weights that a training starts from: epoch 0.
+
+    Args:
+        each_batch: as of `validate`.
+    """
+    return {"epoch": 0, "step": 0, **_on_validation_data(training, each_batch)}
+
+
+def _on_validation_data(training: Training, each_batch: Callable[[], None]) -> dict[str, Any]:
+    settings = training.recipe.train
     # Batch norm statistics differ between processes; those of the first are saved.
     training.processes.same_weights(training.result)
     result = evaluate(
@@ -39,18 +65,9 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
         each_batch=each_batch,
         part=training.processes.part,
     )
-    stage = {"stage": training.stage.name} if len(training.stages) > 1 else {}
     return {
-        "epoch": progress.epoch + 1,
-        **stage,
-        "step": progress.step,
-        "lr": learning_rate(
-            settings, progress.stage_step - 1, training.steps_per_epoch, training.stage.epochs
-        ),
-        "train_loss": progress.loss / progress.seen,
-        f"train_{task.primary.name}": progress.score / progress.seen,
         "validation_loss": result.loss,
-        **{f"validation_{name}": result.values[name] for name in task.tracked},
+        **{f"validation_{name}": result.values[name] for name in training.task.tracked},
         "spike_rate": result.spike_rate,
     }
 

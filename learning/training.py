@@ -1,9 +1,10 @@
-"""Builds what one training needs (data, model, optimizer, teacher) from a recipe."""
+"""Builds what one training needs (data, model, optimizer, method) from a recipe."""
 
 from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,12 +22,17 @@ from ..records.layout import Run
 from ..tasks.base import Task
 from .averaging import Average
 from .device import derived_seed, find_device
-from .distillation import ANN, Teacher, ann_counterpart, load_teacher
 from .methods import Method, Stage
+from .methods.trained_network import TrainedNetwork
 from .optimizer import make_optimizer
 from .processes import ALONE, Processes
 from .progress import TrainProgress
 from .recipe.schema import Recipe
+from .start.begin import check_start, needs_counterpart, needs_start
+from .trained import load_trained
+
+CONVERSION = Stage("conversion", 0)
+"""Of a training without epochs: the network keeps the weights that it starts from."""
 
 
 @dataclass
@@ -37,11 +43,11 @@ class Training:
         model: the network that is trained.
         average: of its weights; None without `train.ema`.
         task: loss and figures.
-        teacher: None without `train.teacher`, and until the ANN counterpart is trained.
         processes: the rank of this process and the number of processes.
         forward: the network as training calls it: `forward(x, mean)` returns the logits, or their
             mean as one step; with several processes it averages the gradients.
         method: how the weights are learned, in `stages`.
+        start: what the network started from, see `begin_from_start`; None without `train.init`.
         evaluated: modules that stay in evaluation mode in the current stage.
         saved: `time.monotonic()` and step of the last checkpoint.
         best: content of `model.safetensors` with the best weights so far.
@@ -52,7 +58,6 @@ class Training:
     device: torch.device
     data: DataSet
     model: SpikingNetwork
-    teacher: Teacher | None
     task: Task
     scaler: torch.amp.GradScaler
     progress: TrainProgress
@@ -66,6 +71,20 @@ class Training:
     evaluated: list[nn.Module] = field(init=False)
     saved: tuple[float, int] = (0.0, 0)
     best: bytes | None = None
+    start: dict[str, Any] | None = None
+
+    @property
+    def waits(self) -> bool:
+        """Whether something is trained or loaded before the first stage can begin."""
+        return needs_counterpart(self) or needs_start(self)
+
+    def load_trained(self, source: str) -> TrainedNetwork:
+        """Return the network of the run in the folder `source`, or for `ann` the ANN counterpart.
+
+        Raises:
+            DataError: there is no such run, or its weights cannot be read.
+        """
+        return load_trained(source, self.run)
 
     @property
     def stage(self) -> Stage:
@@ -106,6 +125,8 @@ def prepare(
 ) -> Training:
     """Load the data, unless given, and build the network and its optimizer.
 
+    The first stage has begun, unless the training `waits` for the ANN counterpart or a start.
+
     Raises:
         AsnnError: the data cannot be loaded, or the network does not fit them.
     """
@@ -114,17 +135,6 @@ def prepare(
         data = processes.in_turn(recipe.data.load)
     _require_same_data(data, processes)
     task = recipe.make_task(data)
-    if recipe.train.teacher is not None and not task.classes:
-        raise ConfigError(
-            f"a teacher is for tasks of classes, not for {task.name}",
-            why="the student learns the teacher's probabilities",
-            remedy="leave train.teacher out",
-        )
-    teacher = None
-    if recipe.train.teacher == ANN:
-        ann_counterpart(recipe)  # if it cannot be built, fail before anything is written
-    elif recipe.train.teacher is not None:
-        teacher = load_teacher(recipe, run, data, device)
     mean, std = data.moments() or (None, None)
     torch.manual_seed(derived_seed(recipe.train.seed))
     model = create_model(
@@ -148,16 +158,18 @@ def prepare(
         device=device,
         data=data,
         model=model,
-        teacher=teacher,
         task=task,
         scaler=torch.amp.GradScaler(device.type, enabled=recipe.train.precision == "float16"),
         progress=TrainProgress(),
         batches_per_epoch=0,
         processes=processes,
         method=method,
-        stages=method.stages(recipe.train.epochs),
+        stages=method.stages(recipe.train.epochs) if recipe.train.epochs else [CONVERSION],
     )
-    begin_stage(training)
+    method.check(training)
+    check_start(training)
+    if not training.waits:
+        begin_stage(training)
     training.batches_per_epoch = len(training_batches(training))
     if min(recipe.train.batch_size, len(data.train)) == 1:
         _try_single_sample(training)
@@ -167,7 +179,9 @@ def prepare(
 def begin_stage(training: Training) -> None:
     """Let the method prepare the current stage, and make what each stage has of its own."""
     train = training.recipe.train
-    training.evaluated = training.method.begin(training, training.stage)
+    training.evaluated = []
+    if training.stage is not CONVERSION:
+        training.evaluated = training.method.begin(training, training.stage)
     training.optimizer = make_optimizer(train, training.model)
     training.average = None if train.ema is None else Average(training.model, train.ema)
     training.forward = TrainableForward(training.model)

@@ -65,9 +65,15 @@ class RunRecord:
         return f"validation_{self.metric.name}"
 
     @property
+    def trained(self) -> list[Document]:
+        """The figures of all epochs, without those of the weights that the training started from,
+        which are epoch 0."""
+        return [epoch for epoch in self.history if epoch.get("epoch") != 0]
+
+    @property
     def metric_by_epoch(self) -> list[float]:
         """The metric of validation data by epoch."""
-        return [epoch[self.metric_key] for epoch in self.history]
+        return [epoch[self.metric_key] for epoch in self.trained]
 
     @property
     def has_spikes(self) -> bool:
@@ -105,7 +111,7 @@ class RunRecord:
             "steps": self.setting("coding", "steps"),
             "neuron": self.setting("model", "neuron"),
             "model": self.setting("model", "name"),
-            "epoch": len(self.history),
+            "epoch": len(self.trained),
             "epochs": self.epochs,
             "best": {name: self.best(name) for name in (self.metric_key, *BEST)},
             **{name: self.figure(name) for name in WHOLE},

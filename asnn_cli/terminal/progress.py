@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from ...learning.loop import Training
+from ...learning.start.begin import start_notes
 from ...models.layers.spiking import SpikingLayer
 from ...models.network import SpikingNetwork
 from .console import UNKNOWN, duration, note, stderr
@@ -55,6 +56,9 @@ class Progress:
         )
         if training.progress.step:
             note(f"resuming from step {training.progress.step}")
+        elif training.start is not None:
+            for line in start_notes(training.start):
+                note(line)
         note(f"writing {training.run.path}")
         if self._live is not None:  # of the teacher, which was trained before
             self._live.stop()
@@ -91,6 +95,10 @@ class Progress:
         step = training.progress.step
         left = training.recipe.train.epochs * training.steps_per_epoch - step
         metric = training.task.primary
+        if metrics["epoch"] == 0:
+            value = metric.text(metrics[f"validation_{metric.name}"])
+            self._console.print(f"start  validation {metric.title} {value}", markup=False)
+            return
         line = (
             f"epoch {metrics['epoch']}/{training.recipe.train.epochs}  "
             f"loss {metrics['train_loss']:.4f}  "

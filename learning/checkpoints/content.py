@@ -25,7 +25,7 @@ from ...core.errors import DataError
 from ...core.files import cannot_read, recover, write_bytes
 from ...models.saved import model_bytes
 from ...records.layout import Run
-from ..environment import data_and_teacher
+from ..environment import inputs
 from ..progress import TrainProgress
 from ..training import Training, begin_stage
 from .storage import (
@@ -69,7 +69,7 @@ def save_checkpoint(training: Training) -> None:
         "scaler": training.scaler.state_dict(),
         "method": training.method.state(),
         "position": _to_stored(training.progress),
-        **data_and_teacher(training),
+        **inputs(training),
     }
     buffer = io.BytesIO()
     torch.save(state, buffer)
@@ -177,9 +177,8 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         has_begun = progress.stage == 0 or progress.stage_step > 0 or progress.batch > 0
         if not has_begun:
             training.method.restore(state["method"])
-        if progress.stage:
-            training.progress = progress
-            begin_stage(training)
+        training.progress = progress
+        begin_stage(training)
         if has_begun:
             # Not before the stage begins again, which may set the state of the method.
             training.method.restore(state.get("method", {}))
@@ -189,13 +188,13 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
                 training.average.model.load_state_dict(_weights(checkpoint.files[AVERAGE]))
             training.optimizer.load_state_dict(state["optimizer"])
         training.scaler.load_state_dict(state["scaler"])
+        training.start = state.get("start")
     except MISMATCH_ERRORS as error:
         raise DataError(
             f"the checkpoint {folder} does not fit the run",
             why=_reason(error),
             remedy="remove that folder to resume from the checkpoint before it",
         ) from error
-    training.progress = progress
     if progress.best is not None:
         training.best = checkpoint.files.get(BEST) or _read(training.run.model)
         last = training.stages[-1].name if len(training.stages) > 1 else None
@@ -238,14 +237,14 @@ def _upgrade_format_1(progress: TrainProgress) -> None:
 
 def _require_consistent(progress: TrainProgress, batches: int, primary: str) -> None:
     counts = (progress.epoch, progress.batch, progress.step, progress.seen)
-    metrics = {"epoch", f"validation_{primary}", "validation_loss"}
+    keys = {"epoch", f"validation_{primary}", "validation_loss"}
     if (
         min(counts) < 0
         or progress.batch > batches + 1
         or (progress.batch > 0) != (progress.seen > 0)
-        or progress.epoch != len(progress.history)
-        or (progress.best is None) != (progress.epoch == 0)
-        or not metrics <= {*(progress.best or metrics)}
+        or progress.epoch != sum(metrics.get("epoch") != 0 for metrics in progress.history)
+        or (progress.best is None) != (not progress.history)
+        or not keys <= {*(progress.best or keys)}
     ):
         raise ValueError("its position in the training is impossible")
 

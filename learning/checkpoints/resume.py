@@ -8,7 +8,7 @@ from typing import Any
 from ...core.errors import ConfigError, DataError
 from ...core.files import write_text
 from ...records.layout import Run
-from ..environment import require_same_data_and_teacher, warn_if_environment_changed
+from ..environment import require_same_inputs, warn_if_environment_changed
 from ..processes import ALONE, Processes
 from ..recipe.checking import check_recipe
 from ..recipe.schema import SECTIONS, Recipe, read_document
@@ -90,13 +90,15 @@ def require_same_training(former: dict[str, Any], recipe: Recipe, *, source: str
     return changed
 
 
-def restore_latest(training: Training) -> None:
-    """Restore the newest valid checkpoint of the run; without one, begin anew.
+def restore_latest(training: Training) -> bool:
+    """Restore the newest valid checkpoint of the run; return whether there is one.
+
+    Without one the training begins anew.
 
     Raises:
         ConfigError: the configuration differs from that of the checkpoint, or has fewer epochs
             than are done.
-        DataError: no checkpoint is valid, or data or teacher have changed.
+        DataError: no checkpoint is valid, or the data or other inputs have changed.
     """
     run, recipe = training.run, training.recipe
     changed = check_resumable(recipe, run, training.processes)
@@ -106,7 +108,7 @@ def restore_latest(training: Training) -> None:
         if isinstance(former, dict):  # format 1 does not have it
             changed |= require_same_training(former, recipe, source=str(checkpoint.folder))
         if "data" in checkpoint.content:
-            require_same_data_and_teacher(training, checkpoint.content)
+            require_same_inputs(training, checkpoint.content)
     # A kill may have come before environment.json was written.
     if training.processes.first and run.environment.exists():
         warn_if_environment_changed(training)
@@ -125,11 +127,17 @@ def restore_latest(training: Training) -> None:
             why=f"{run.path} is in its epoch {done} already",
             remedy=f"give at least {done}",
         )
-    if not training.processes.first:
-        return
+    if training.processes.first:
+        _accept_changes(training, changed)
+    return checkpoint is not None
+
+
+def _accept_changes(training: Training, changed: dict[str, str]) -> None:
+    """Warn of changed keys, and write the configuration that has them."""
+    run, recipe = training.run, training.recipe
     for key, change in changed.items():
         effect = f": {RESUMABLE_KEYS[key]}" if RESUMABLE_KEYS[key] else ""
-        warnings.warn(f"changed since the run began: {key} {change}{effect}", stacklevel=3)
+        warnings.warn(f"changed since the run began: {key} {change}{effect}", stacklevel=4)
     if changed:
         write_text(run.config, recipe.toml())
     if run.finished and training.progress.epoch < recipe.train.epochs:

@@ -27,20 +27,48 @@ class Stage:
 class Method:
     """How weights are learned; it knows no files and no terminals.
 
-    The argument `training` of its functions is an `asnn.learning.training.Training`.
+    The argument `training` of its functions is an `asnn.learning.training.Training`. `check` is
+    called first, then `load`, then `begin` at the beginning of each stage.
 
     A subclass declares its options as keyword parameters. What it keeps between two calls beside
     the weights is its `state`, so that a resumed training ends with the same bytes.
 
     Attributes:
         name: the name in recipes.
+        needs_counterpart: whether the ANN counterpart is trained first, into the run's folder
+            `teacher/`.
     """
 
     name: ClassVar[str] = ""
+    needs_counterpart: bool = False
 
     def stages(self, epochs: int) -> list[Stage]:
         """Return the stages, whose epochs add up to `epochs`."""
         raise NotImplementedError
+
+    def check(self, training: Any) -> None:
+        """Refuse a training that the method is not for; called before anything is written.
+
+        Raises:
+            AsnnError: it does not fit the task, the data or the network.
+        """
+
+    def load(self, training: Any) -> None:
+        """Load what the method needs beside the data, such as a teacher.
+
+        Called once, before the first stage begins or a checkpoint is restored; the ANN counterpart
+        is trained by then, if the method needs it. `training.load_trained` reads it, and runs.
+
+        Raises:
+            AsnnError: it cannot be read or does not fit.
+        """
+
+    def fingerprints(self) -> dict[str, str]:
+        """Return the SHA-256 of each file on which the weights depend, by what it is.
+
+        A training is not resumed if one has changed.
+        """
+        return {}
 
     def begin(self, training: Any, stage: Stage) -> list[nn.Module]:
         """Prepare a stage, before its optimizer is made from the parameters that require gradients.

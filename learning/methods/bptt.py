@@ -15,7 +15,7 @@ from .base import Method, Stage
 class Bptt(Method):
     """One stage in which everything learns, by the gradient of the task's loss through all steps.
 
-    With `train.teacher` the loss is blended with the distance to the teacher's predictions.
+    A subclass may add to the loss.
 
     Source: Neftci, Mostafa and Zenke, IEEE Signal Processing Magazine 36 (2019).
     """
@@ -23,16 +23,27 @@ class Bptt(Method):
     name = "bptt"
 
     def stages(self, epochs: int) -> list[Stage]:
-        return [Stage("bptt", epochs)]
+        return [Stage(self.name, epochs)]
 
     def backward(
         self, training: Any, x: Batch, targets: Targets, weight: float
     ) -> tuple[Tensor, Tensor]:
         with mixed_precision(training.device, training.recipe.train.precision):
-            mean_only = training.task.needs_mean_only and training.teacher is None
-            outputs = training.forward(x, mean_only)
-            loss = training.task.loss(outputs, targets)
-            if training.teacher is not None:
-                loss = training.teacher.blended(loss, outputs, x)
+            outputs = training.forward(x, self.needs_mean_only(training))
+            loss = self.loss(training, outputs, x, targets)
         training.scaler.scale(loss if weight == 1 else loss * weight).backward()
         return loss, outputs
+
+    def needs_mean_only(self, training: Any) -> bool:
+        """Return whether the loss needs only the mean of the outputs over the steps."""
+        return training.task.needs_mean_only
+
+    def loss(self, training: Any, outputs: Tensor, x: Batch, targets: Targets) -> Tensor:
+        """Return the loss of a batch.
+
+        Args:
+            training: its task has the loss of the targets.
+            outputs: `[T, B, K]`; with `needs_mean_only` their mean as one step.
+            x, targets: the batch.
+        """
+        return training.task.loss(outputs, targets)

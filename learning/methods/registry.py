@@ -7,14 +7,20 @@ from typing import Any
 from ...core.registry import Registry, check_options
 from .base import Method
 
-method_registry = Registry("methods", {"bptt": "learning.methods.bptt:Bptt"})
+method_registry = Registry(
+    "methods",
+    {
+        "bptt": "learning.methods.bptt:Bptt",
+        "distillation": "learning.methods.distillation:Distillation",
+    },
+)
 
 
 def create_method(name: str, **options: Any) -> Method:
     """Return the method called `name`.
 
     Args:
-        name: `bptt`, or a method that an installed package adds.
+        name: `bptt`, `distillation`, or a method that an installed package adds.
         options: options of the method.
 
     Raises:

@@ -27,6 +27,7 @@ from ...records.layout import FORMAT
 from ...tasks.factory import create_task, task_registry
 from ..device import find_device, mixed_precision
 from ..methods import create_method, method_registry
+from .former_keys import replace_former_keys
 from .schema import (
     SECTIONS,
     AugmentSection,
@@ -77,7 +78,7 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
     Raises:
         ConfigError: it has faults; the message lists all of them.
     """
-    faults: list[str] = []
+    document, faults = replace_former_keys(document)
     tables: dict[str, dict[str, Any]] = {}
     version = document.get("format", FORMAT)
     if not isinstance(version, int) or not 1 <= version <= FORMAT:
@@ -217,6 +218,7 @@ def _component_faults(recipe: Recipe) -> list[str]:
         ("task", lambda: create_task(recipe.task.name, **recipe.task.options())),
         ("method", lambda: create_method(recipe.method.name, **recipe.method.options())),
         ("train", recipe.train.make_loss),
+        ("train.epochs", lambda: _require_learning_or_start(recipe.train)),
         ("train.device", lambda: find_device(recipe.train.device)),
         (
             "train.precision",
@@ -227,6 +229,14 @@ def _component_faults(recipe: Recipe) -> list[str]:
     if not any(fault.startswith(("coding", "neuron")) for fault in faults):
         faults += _errors([("model", lambda: _build_without_memory(recipe))])
     return faults
+
+
+def _require_learning_or_start(train: TrainSection) -> None:
+    if train.epochs == 0 and train.init == "none":
+        raise ConfigError(
+            "0 epochs keep the weights that a training starts from, and there are none",
+            remedy="set train.init=ann or to the folder of a run, or train.epochs to 1 or more",
+        )
 
 
 def sample_kind(coding: str) -> str:

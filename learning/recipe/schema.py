@@ -127,7 +127,19 @@ class AugmentSection(Section):
 class TrainSection(Section):
     """Optimization."""
 
-    epochs: int = Field(10, ge=1)
+    epochs: int = Field(10, ge=0, description="0: keep the start, see init")
+    init: str = Field(
+        "none",
+        min_length=1,
+        description="start from: none, ann (the ANN counterpart, trained first), or a run's folder",
+    )
+    calibrate: Literal["mse", "max", "quantile", "none"] = Field(
+        "mse", description="how the amplitudes of a start are set, by the activations of the ANN"
+    )
+    calibrate_samples: int = Field(512, ge=1, description="training samples to calibrate with")
+    ann_epochs: int | None = Field(
+        None, ge=1, description="epochs of the ANN counterpart; default: those of epochs"
+    )
     batch_size: int = Field(64, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(1e-3, gt=0, le=1e30, description="learning rate after warm-up")
@@ -143,13 +155,6 @@ class TrainSection(Section):
     tet_lambda: float = Field(0.0, ge=0, le=1, description="of tet: weight of its regularizer")
     tet_phi: float = Field(1.0, description="of tet: target of the logits in its regularizer")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    teacher: str | None = Field(
-        None, min_length=1, description="ann: the ANN counterpart, trained first; or a run's folder"
-    )
-    teacher_weight: float = Field(
-        0.5, ge=0, le=1, description="weight of the teacher's predictions, α"
-    )
-    teacher_temperature: float = Field(2.0, gt=0, description="of both softmaxes, τ")
     clip_norm: float | None = Field(None, gt=0, description="maximum norm of the gradient")
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of the average of the weights, which is then saved"

@@ -111,7 +111,7 @@ def fitting(cells: Cells, width: int, name_room: int) -> tuple[Cells, int]:
 
 def _state(run: RunRecord) -> str:
     if run.state == "unfinished":
-        return f"{len(run.history)}/{run.epochs or '?'}"
+        return f"{len(run.trained)}/{run.epochs or '?'}"
     return {"finished": "done"}.get(run.state, run.state)
 
 

@@ -1,0 +1,144 @@
+"""The start of a training: the weights of the ANN counterpart, or of another run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import DataError
+from ...models.network import SpikingNetwork
+from ..checkpoints.storage import newest_first
+from ..methods.trained_network import ANN
+from ..trained import require_ann_counterpart
+from .calibration import calibratable, calibrate, spiking_neurons
+from .weights import plan_transfer
+
+if TYPE_CHECKING:
+    from ..training import Training
+
+NONE = "none"
+
+
+def needs_start(training: Training) -> bool:
+    """Return whether the training begins with weights that it does not have yet.
+
+    A checkpoint has them already, so their source is not needed any more.
+    """
+    none_yet = not newest_first(training.run.checkpoints)
+    return training.recipe.train.init != NONE and none_yet
+
+
+def needs_counterpart(training: Training) -> bool:
+    """Return whether the ANN counterpart is to be trained, for the method or for the start."""
+    wanted = training.recipe.train.init == ANN and needs_start(training)
+    return training.method.needs_counterpart or wanted
+
+
+def check_start(training: Training) -> None:
+    """Refuse a counterpart or a start that does not fit, before anything is written.
+
+    Raises:
+        ConfigError: there is no ANN counterpart, the run has another architecture, or its
+            activations cannot calibrate the neurons.
+        DataError: there is no such run.
+    """
+    train = training.recipe.train
+    if needs_counterpart(training):
+        require_ann_counterpart(training.recipe, training.model)
+    if not needs_start(training):
+        return
+    has_activations = train.init == ANN
+    if train.init != ANN:
+        source = training.load_trained(train.init)
+        plan_transfer(source.model, training.model, train.init)
+        has_activations = not has_spikes(source.model)
+    if has_activations and train.calibrate != NONE:
+        for neuron in calibratable(training.model).values():
+            getattr(neuron, "require_calibratable", _anything)()
+
+
+def begin_from_start(training: Training) -> None:
+    """Give the network the weights that it starts from, and calibrate its amplitudes by them.
+
+    It is a function of the recipe, the data and the source alone. What was done is in
+    `training.start`.
+
+    Raises:
+        ConfigError: the source has another architecture.
+        DataError: it cannot be read.
+    """
+    train, model = training.recipe.train, training.model
+    source = training.load_trained(train.init)
+    transfer = plan_transfer(source.model, model, train.init)
+    transfer.apply(model)
+    rule = NONE if has_spikes(source.model) else train.calibrate
+    calibrated: list[str] = []
+    if rule != NONE and calibratable(model):
+        calibrated = calibrate(
+            model,
+            source.model.to(training.device),
+            training.data,
+            rule=rule,
+            samples=train.calibrate_samples,
+            device=training.device,
+            workers=train.workers,
+        )
+    training.processes.same_weights(model)
+    own = [name for name in transfer.kept if _layer_of(name) not in calibrated]
+    training.start = {
+        "init": train.init,
+        "fingerprint": source.fingerprint,
+        "calibrate": rule,
+        "samples": min(train.calibrate_samples, len(training.data.train)) if calibrated else 0,
+        "calibrated": calibrated,
+        "not_calibrated": [name for name in spiking_neurons(model) if name not in calibrated],
+        "kept": own,
+    }
+
+
+def has_spikes(network: SpikingNetwork) -> bool:
+    """Return whether a network has spikes; the activations of ReLU calibrate amplitudes."""
+    neurons = spiking_neurons(network).values()
+    return any(getattr(neuron, "spiking", True) for neuron in neurons)
+
+
+def require_same_start(training: Training, former: dict[str, Any]) -> None:
+    """Refuse a start with other weights than those of an earlier session.
+
+    Args:
+        training: whose start has just been made again.
+        former: content of `environment.json`.
+
+    Raises:
+        DataError: they have changed.
+    """
+    then, now = former.get("start"), training.start
+    if then is not None and now is not None and then.get("fingerprint") != now["fingerprint"]:
+        raise DataError(
+            f"the weights in {now['init']} are not those that {training.run.path} began with",
+            why="they have changed since",
+            remedy="restore that run, or train anew without --resume",
+        )
+
+
+def start_notes(start: dict[str, Any]) -> list[str]:
+    """Return what was done, for a user: one line for the weights, one for the amplitudes."""
+    source = "the ANN counterpart" if start["init"] == ANN else start["init"]
+    notes = [f"start: the weights of {source}"]
+    calibrated, others = start["calibrated"], start["not_calibrated"]
+    if calibrated:
+        notes.append(
+            f"calibrated ({start['calibrate']}, {start['samples']} samples): "
+            f"the amplitudes of {', '.join(calibrated)}"
+        )
+    if others and start["calibrate"] != NONE:
+        notes.append(f"not calibrated, neurons without an amplitude: {', '.join(others)}")
+    return notes
+
+
+def _layer_of(name: str) -> str:
+    """Return the layer of a parameter of a neuron, as `layer_outputs` names it."""
+    return name.removeprefix("body.").partition(".neuron.")[0]
+
+
+def _anything() -> None:
+    """Accept a neuron that does not say what it needs."""

@@ -1,0 +1,119 @@
+"""Calibration: the amplitudes of spikes from the activations of an ANN on a fixed batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...datasets import Batches, DataSet
+from ...models.layers.spiking import SpikingLayer, layer_outputs
+from ...models.network import SpikingNetwork
+
+BATCH = 64  # samples at a time; the activations do not depend on it
+MAX_BYTES = 1 << 30  # of activations that are held at once
+
+
+@torch.no_grad()
+def calibrate(
+    network: SpikingNetwork,
+    ann: SpikingNetwork,
+    data: DataSet,
+    *,
+    rule: str,
+    samples: int,
+    device: torch.device,
+    workers: int = 0,
+) -> list[str]:
+    """Set the amplitudes of a network by the activations of an ANN with layers of the same names.
+
+    The batch is the first training samples in their stored order, without augmentation; the ANN
+    runs in evaluation mode. Layers are calibrated in groups whose activations fit into memory; the
+    ANN runs once for each group.
+
+    Args:
+        network: its neurons with `amplitude` and `calibrate` are calibrated.
+        ann: on `device`.
+        data: the data set.
+        rule: `mse`, `max` or `quantile`, see `asnn.models.neurons.ranges`.
+        samples: number of samples.
+        device: of both networks.
+        workers: processes that load samples from disk.
+
+    Returns:
+        The names of the layers that were calibrated.
+    """
+    neurons = calibratable(network)
+    ann = ann.eval()
+    generators = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(generators):
+        for group in _groups(list(neurons), ann, data, samples, device):
+            torch.manual_seed(0)  # a random code gives the same steps to each group
+            found: dict[str, list[Tensor]] = {name: [] for name in group}
+            with layer_outputs(ann) as outputs:
+                for x, size in _first_samples(data, samples, device, workers):
+                    ann(x)
+                    for name in group:
+                        found[name].append(outputs[name][:, :size])
+                    outputs.clear()
+            for name in group:
+                neurons[name].calibrate(torch.cat(found.pop(name), 1), rule)
+    return list(neurons)
+
+
+def calibratable(network: SpikingNetwork) -> dict[str, Any]:
+    """Return the neurons that have an amplitude and calibrate it, by the name of their layer."""
+    return {
+        name: neuron
+        for name, neuron in spiking_neurons(network).items()
+        if isinstance(getattr(neuron, "amplitude", None), Tensor)
+        and callable(getattr(neuron, "calibrate", None))
+    }
+
+
+def spiking_neurons(network: SpikingNetwork) -> dict[str, nn.Module]:
+    """Return the neurons of a network by the name of their layer, as `layer_outputs` names it."""
+    return {
+        name.removeprefix("body."): layer.neuron
+        for name, layer in network.named_modules()
+        if isinstance(layer, SpikingLayer)
+    }
+
+
+def _first_samples(
+    data: DataSet, samples: int, device: torch.device, workers: int
+) -> Iterator[tuple[Any, int]]:
+    """Yield batches with the number of samples that count in each: of the last one not all may."""
+    batches = Batches(
+        data.train, batch_size=BATCH, full_scale=data.full_scale, device=device, workers=workers
+    )
+    left = samples
+    for x, _ in batches:
+        yield x, min(left, len(x))
+        left -= len(x)
+        if left <= 0:
+            return
+
+
+def _groups(
+    names: list[str], ann: SpikingNetwork, data: DataSet, samples: int, device: torch.device
+) -> list[list[str]]:
+    """Return the layers in groups whose activations of all samples fit into MAX_BYTES."""
+    x, _ = next(_first_samples(data, 1, device, 0))
+    with layer_outputs(ann) as outputs:
+        ann(x)
+        sizes = {
+            name: outputs[name].element_size() * outputs[name].numel() // len(x) for name in names
+        }
+    groups: list[list[str]] = []
+    room = 0
+    for name in names:
+        needed = sizes[name] * samples
+        if not groups or needed > room:
+            groups.append([])
+            room = MAX_BYTES
+        groups[-1].append(name)
+        room -= needed
+    return groups
