@@ -105,6 +105,27 @@ def test_two_processes_train_the_weights_of_one(cli, together, tmp_path, options
     assert "warning" not in err.lower()
 
 
+def test_two_processes_start_from_the_same_weights(cli, together, tmp_path):
+    """Of the same ANN: the calibrated network of one process, bit for bit; then both train it."""
+    relu = ["--set", "coding.name=direct", "--set", "coding.steps=1", "--set", "model.neuron=relu"]
+    relu += ["--set", "model.output_scale=false"]
+    assert cli("train", *PLAIN, *relu, "--out", "ann").code == 0
+    start = [*PLAIN, "--set", "coding.name=direct", "--set", "model.neuron=integrate"]
+    start += ["--set", "neuron.most=3", "--set", "train.init=ann/", "--set", "train.epochs=0"]
+    assert cli("train", *start, "--out", "one").code == 0
+    code, out, err = together(2, "train", *start, "--out", "two", "--json")
+    assert code == 0, err
+    assert json.loads(out)["best"]["epoch"] == 0
+    assert err.count("calibrated (mse, 200 samples): the amplitudes of spikes1") == 1
+    expected, found = (tmp_path / run / "model.safetensors" for run in ("one", "two"))
+    assert expected.read_bytes() == found.read_bytes()
+    own = ["--set", "train.init=ann", "--set", "train.epochs=1"]
+    code, _, err = together(2, "train", *start, *own, "--out", "trained")
+    assert code == 0, err
+    assert [line["epoch"] for line in metrics(tmp_path / "trained")] == [0, 1]
+    assert (tmp_path / "trained/teacher/model.safetensors").is_file()
+
+
 @pytest.mark.slow
 def test_three_processes_resume_exactly(together, tmp_path):
     """With everything that differs between processes: random numbers and statistics of norms.

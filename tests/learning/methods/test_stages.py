@@ -140,6 +140,36 @@ def test_a_training_stopped_between_two_stages_ends_with_the_same_bytes(whole, t
     assert again.files.metrics.read_bytes() == whole.files.metrics.read_bytes()
 
 
+STARTED = {**CHANGES, "train.init": "ann", "train.ann_epochs": 1, "coding.name": "direct"}
+
+
+@pytest.mark.slow
+def test_a_start_is_not_the_result_of_two_stages_and_stops_end_with_the_same_bytes(tmp_path):
+    """The counterpart learns by backpropagation in one stage; its weights start the first stage."""
+    whole = asnn.train("digits", out=tmp_path / "whole", changes=STARTED)
+    assert [line.get("stage") for line in lines(whole)] == [
+        None,
+        "all",
+        "all",
+        "readout",
+        "readout",
+    ]
+    assert all("stage" not in line for line in lines(asnn.open_run(whole.path / "teacher")))
+    assert json.loads(whole.files.summary.read_text())["best"]["stage"] == "readout"
+    for call in (2, 5, 6, 9, 13, 15, 19, 22):
+        calls = iter(range(10_000))
+        part = asnn.train(
+            "digits", out=tmp_path / f"{call}", changes=STARTED,
+            stop=lambda calls=calls, call=call: next(calls) >= call,
+        )  # fmt: skip
+        assert not part.files.finished
+        epochs = len(lines(part)) if part.files.metrics.exists() else 0
+        assert part.files.model.exists() == (epochs > 3)
+        again = asnn.train(resume=part.path)
+        assert again.files.model.read_bytes() == whole.files.model.read_bytes()
+        assert again.files.metrics.read_bytes() == whole.files.metrics.read_bytes()
+
+
 def test_a_lost_state_of_the_method_is_noticed(whole, tmp_path, monkeypatch):
     """Negative control: without its state the resumed training ends with other bytes."""
     calls = iter(range(10_000))
