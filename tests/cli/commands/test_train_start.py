@@ -38,7 +38,7 @@ def test_a_conversion_is_evaluated_listed_reported_and_exported(cli, converted, 
     assert evaluated.code == 0 and json.loads(evaluated.out)["samples"] == 359
     (run,) = json.loads(cli("runs", ".", "--json").out)["runs"]
     assert (run["state"], run["faults"], run["epoch"], run["epochs"]) == ("finished", [], 0, 0)
-    assert "done" in cli("runs", ".").out
+    assert "done" in cli("runs", ".").err
     assert cli("report", "run", "-o", "page.html").code == 0
     assert (tmp_path / "page.html").is_file()
     exported = cli("export", "run", "--format", "onnx", "--json")
