@@ -108,7 +108,8 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
         "seed": training.recipe.train.seed,
         "metric": training.task.primary.document(),
         "device": str(training.device),
-        "kernels": used_kernels(training.model),
+        # A conversion has computed only the frozen copy, in its validation.
+        "kernels": used_kernels(training.model) or used_kernels(training.result.frozen()),
         "parameters": training.parameters,
         "seconds": round(progress.seconds, 3),
         "best": progress.best,

@@ -53,7 +53,8 @@ def check_start(training: Training) -> None:
         has_activations = not has_spikes(source.model)
     if has_activations and train.calibrate != NONE:
         for neuron in calibratable(training.model).values():
-            getattr(neuron, "require_calibratable", _anything)()
+            if callable(getattr(neuron, "require_calibratable", None)):
+                neuron.require_calibratable()
 
 
 def begin_from_start(training: Training) -> None:
@@ -138,7 +139,3 @@ def start_notes(start: dict[str, Any]) -> list[str]:
 def _layer_of(name: str) -> str:
     """Return the layer of a parameter of a neuron, as `layer_outputs` names it."""
     return name.removeprefix("body.").partition(".neuron.")[0]
-
-
-def _anything() -> None:
-    """Accept a neuron that does not say what it needs."""

@@ -90,12 +90,16 @@ def integrate_steps(x: Tensor, amplitude: Tensor, options: IntegrateOptions) -> 
 def spike_count(v: Tensor, amplitude: Tensor, options: IntegrateOptions) -> Tensor:
     """Return k = clip(⌈v / V - α⌉, 0, m), whole numbers in the shape and dtype of `v`.
 
+    It is computed as ⌈(v - α V) / V⌉, as the export graph does: the sign of v - α V is exact, so
+    that no rounding moves the first spike.
+
     Its gradient is one of
         surrogate           k = Σ_{j<m} H(v - (α + j) V), each H with the surrogate's derivative
         straight-through    that of clip(v / V - α, 0, m): the derivative of ⌈·⌉ is 1
     """
     if options.gradient == "straight-through":
-        return _Ceil.apply(v / amplitude - options.fraction).clamp(0, options.most) + 0.0  # type: ignore[union-attr]
+        level = (v - options.fraction * amplitude) / amplitude
+        return _Ceil.apply(level).clamp(0, options.most) + 0.0  # type: ignore[union-attr]
     default = SURROGATES[options.surrogate].alpha
     steepness = default if options.alpha is None else options.alpha
     return _Count.apply(  # type: ignore[return-value]
@@ -127,7 +131,7 @@ class _Count(Function):
         v: Tensor, amplitude: Tensor, fraction: float, most: int, surrogate: str, alpha: float
     ) -> Tensor:
         # 0.0 is added because ⌈-0.3⌉ is -0.0.
-        return (v / amplitude - fraction).ceil_().clamp_(0, most).add_(0.0)
+        return (v - fraction * amplitude).div_(amplitude).ceil_().clamp_(0, most).add_(0.0)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -222,6 +222,34 @@ def test_a_training_killed_around_its_start_ends_with_the_same_bytes(
     assert "start" in json.loads(run.environment.read_text())
 
 
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_training_killed_in_its_counterpart_ends_with_the_same_bytes(
+    whole, tmp_path, monkeypatch, epoch
+):
+    """Killed in the second or the last epoch of the counterpart, after a step of it."""
+    run, begun = Run(tmp_path), []
+    original = loop.train_epoch
+
+    def killed(training, observer, stop):
+        begun.append(training.progress.epoch)
+        if begun[-1] == epoch:
+            calls = iter(range(100))
+            original(training, observer, lambda: next(calls) == 1 and kill())
+        original(training, observer, stop)
+
+    def kill():
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_epoch", killed)
+        with pytest.raises(Killed):
+            train(recipe_of(), run, KeepTraining())
+    assert begun == list(range(epoch + 1)) and not (tmp_path / "environment.json").exists()
+    observer = KeepTraining()
+    train(recipe_of(), run, observer, resume=True)
+    assert observer.names == ["recipe-teacher", "recipe"] and same(tmp_path, whole[0])
+
+
 def test_a_start_that_was_forgotten_is_noticed(whole, tmp_path, monkeypatch):
     """Negative control: without the start the resumed training ends with other bytes."""
     run = Run(tmp_path)

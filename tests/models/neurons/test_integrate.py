@@ -64,6 +64,18 @@ def test_it_is_a_leaky_neuron_without_leak(surrogate):
     torch.testing.assert_close(gradients[0][1], gradients[1][1], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [0.3, 0.7, 1.1, 3.3])
+def test_no_rounding_moves_a_spike(size):
+    """Of membranes one step of float32 around V, as `v > V` decides."""
+    v = torch.tensor(size)
+    around = [torch.nextafter(v, torch.tensor(-9.0)), v, torch.nextafter(v, torch.tensor(9.0))]
+    x = torch.stack(around).view(1, 3)
+    expected = [0.0, 0.0, float(v)]
+    for gradient in ("surrogate", "straight-through"):
+        neuron = Integrate(1, amplitude=size, most=3, gradient=gradient)
+        assert neuron(x).flatten().tolist() == expected
+
+
 def test_a_threshold_below_the_size_is_the_sized_reset():
     """α = 1/2: `AdaptiveLeaky` fires above half its reset size and then subtracts all of it."""
     torch.manual_seed(0)
