@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from ..coding.samples import EventBatch
 from ..core.errors import ConfigError
-from ..datasets.base import DataSet, Split, fingerprint, sample_at
+from ..core.metric import Metric
+from ..datasets.base import DataSet, fingerprint
 from ..measure.cost.ann_comparison import dense_ann_report
 from ..measure.cost.energy import energy_of_samples, energy_report
 from ..measure.cost.operations import Counts
@@ -23,34 +23,14 @@ from ..models.network import SpikingNetwork
 from ..records.record import RunRecord, read_exports
 from ..tasks.base import Task
 from ..tasks.classification import Classification
-from ..tasks.outcomes import Calibration, calibration, worst_pairs
-from .sample_trace import SampleTrace, trace_sample
-from .thumbnails import image_of, thumbnail
+from ..tasks.outcomes import Calibration, calibration
+from .confusions import Confusion, worst_confusions
+from .sample_trace import SampleTrace
+from .traced_sample import TracedOutputs, TracedSample, traced_outputs, traced_sample
 
 CONFIDENCE_LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # for early exit
-MAX_CONFUSIONS = 6
-MAX_TRIES = 16  # samples, until a random code gives a correct prediction again
 
 Document = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """A pair of classes that is confused, with the most confident of its samples.
-
-    Attributes:
-        true, predicted: classes.
-        count: samples of class `true` predicted as `predicted`.
-        sample, confidence: of the most confident one.
-        image: of that sample, as a `data:` address.
-    """
-
-    true: int
-    predicted: int
-    count: int
-    sample: int
-    confidence: float
-    image: str
 
 
 @dataclass(frozen=True)
@@ -63,15 +43,17 @@ class RunReport:
         data: the data set.
         split: which part of it was evaluated.
         samples: fingerprint of that split.
+        task: what the network is asked.
         result: of the evaluation, with counted operations.
         energy: of `energy_report`.
         dense_ann: of `dense_ann_report`.
-        tradeoff: of fixed steps and of confidence levels.
-        calibration: of the last step.
+        tradeoff: of fixed steps and of confidence levels; empty if the task has not one class a
+            sample.
+        calibration: of the last step; None likewise.
         schedules: by layer.
-        sample: index of the sample that is traced, and the reason for its choice.
-        trace: of that sample.
-        confusions: the most frequent ones.
+        traced: the sample that is traced.
+        outputs: of that sample; None if the task has one class a sample.
+        confusions: the most frequent ones; empty likewise.
         exports: the content of `parity.json` of each export, by folder.
     """
 
@@ -80,14 +62,15 @@ class RunReport:
     data: DataSet
     split: str
     samples: str
+    task: Task
     result: Evaluation
     energy: Document
     dense_ann: Document
     tradeoff: list[Document]
-    calibration: Calibration
+    calibration: Calibration | None
     schedules: dict[str, dict[str, list[float]]]
-    sample: tuple[int, str]
-    trace: SampleTrace
+    traced: TracedSample
+    outputs: TracedOutputs | None
     confusions: list[Confusion]
     exports: dict[str, Document]
 
@@ -110,17 +93,64 @@ class RunReport:
     @property
     def steps(self) -> int:
         """Number of time steps T."""
-        return len(self.result.accuracy_per_step)
+        return len(self.trace.predictions)
+
+    @property
+    def sample(self) -> tuple[int, str]:
+        """Index of the traced sample, and the reason for its choice."""
+        return self.traced.index, self.traced.why
+
+    @property
+    def trace(self) -> SampleTrace:
+        """Code, spikes and predictions of the traced sample."""
+        return self.traced.trace
+
+    @property
+    def metric(self) -> Metric:
+        """The primary metric of the task."""
+        return self.task.primary
+
+    @property
+    def has_classes(self) -> bool:
+        """Whether the answer for a sample is one class."""
+        return self.result.outcomes is not None
+
+    @property
+    def confusion(self) -> list[list[int]] | None:
+        """Counts by true class and prediction; None if the task gives none."""
+        classes, outcomes = len(self.data.classes), self.result.outcomes
+        if outcomes is not None:
+            return outcomes.confusion(classes)
+        counts = self.result.values.get("confusion")
+        return counts if counts and len(counts) == classes and any(map(sum, counts)) else None
+
+    def per_step(self) -> dict[str, list[float]]:
+        """Return the metrics that have a value after each step, by their names."""
+        return {
+            name.removesuffix("_per_step"): values
+            for name, values in self.result.values.items()
+            if name.endswith("_per_step") and len(values) == self.steps
+        }
+
+    def other_metrics(self) -> dict[str, float | None]:
+        """Return the metrics that are one number, but the primary and the loss."""
+        return {
+            name: value
+            for name, value in self.result.values.items()
+            if name not in (self.metric.name, "loss")
+            and (value is None or isinstance(value, int | float))
+        }
 
     def figures(self) -> Document:
         """Return the main figures for JSON; None if unknown or not finite."""
+        metric = self.metric.name
         found = {
-            "accuracy": self.result.accuracy,
+            metric: self.result.values[metric],
             "loss": self.result.loss,
-            "best_validation_accuracy": self.record.best("validation_accuracy"),
+            f"best_validation_{metric}": self.record.best(f"validation_{metric}"),
             "best_epoch": self.record.best("epoch"),
-            "calibration_error": self.result.calibration_error,
-            "spikes_per_sample": self.result.spikes_per_sample,
+            **self.other_metrics(),
+            "spikes_per_sample": self.result.spikes_per_sample if self.result.spike_rates else None,
             "picojoules_per_sample": self.energy["picojoules_per_sample"],
             "ann_twin_picojoules": self.dense_ann["picojoules_per_sample"],
             "accumulates": self.energy["accumulates"],
@@ -156,14 +186,12 @@ def collect(
         split: the part to evaluate.
         table: of costs.
         task: of the network; classification by default.
-        sample: index of the sample to trace; by default the first that is classified correctly,
-            also by its trace if the code is random.
+        sample: index of the sample to trace; by default see `traced_sample`.
         batch_size: samples per batch.
         device: of the network.
 
     Raises:
-        ConfigError: the split or the sample does not exist, or the answer for a sample is not one
-            class.
+        ConfigError: the split or the sample does not exist.
     """
     part = data.split(split)
     if sample is not None and not 0 <= sample < len(part):
@@ -174,12 +202,6 @@ def collect(
     if task is None:
         task = Classification.of(len(data.classes))
         task.use_readout(model.readout)
-    if not task.one_class:
-        raise ConfigError(
-            f"a report shows classes, the task of the run is {task.name}",
-            why="its metrics have no page yet",
-            remedy="see them with `asnn eval`",
-        )
     result = evaluate(
         model,
         part,
@@ -190,64 +212,27 @@ def collect(
         count=True,
     )
     assert result.counts is not None
-    traced, trace = _trace(model, part, result, data.full_scale, sample)
+    outcomes = result.outcomes
+    traced = traced_sample(model, part, data.full_scale, outcomes, sample)
     rules = [ExitRule("confidence", level) for level in CONFIDENCE_LEVELS]
+    spent = energy_of_samples(result.counts, table)
     return RunReport(
         record=record,
         network=model.config,
         data=data,
         split=split,
         samples=fingerprint(part),
+        task=task,
         result=result,
         energy=energy_report(result.counts, table),
         dense_ann=dense_ann_report(model, table),
-        tradeoff=tradeoff(result.class_outcomes, rules, energy_of_samples(result.counts, table)),
-        calibration=calibration(result.class_outcomes),
+        tradeoff=[] if outcomes is None else tradeoff(outcomes, rules, spent),
+        calibration=None if outcomes is None else calibration(outcomes),
         schedules=schedules(model),
-        sample=traced,
-        trace=trace,
-        confusions=_confusions(result, part, data.full_scale),
+        traced=traced,
+        outputs=traced_outputs(model, part, traced, device) if outcomes is None else None,
+        confusions=[]
+        if outcomes is None
+        else worst_confusions(outcomes, len(data.classes), part, data.full_scale),
         exports=read_exports(record.run),
     )
-
-
-def _trace(
-    model: SpikingNetwork,
-    split: Split,
-    result: Evaluation,
-    full_scale: float,
-    requested: int | None,
-) -> tuple[tuple[int, str], SampleTrace]:
-    """Return the index of the traced sample with the reason for its choice, and its trace."""
-
-    def trace(index: int) -> SampleTrace:
-        image = image_of(split, index, full_scale)
-        if "image" in model.coding.takes:
-            return trace_sample(model, image)
-        sample = sample_at(split, index)
-        batch = sample if isinstance(sample, EventBatch) else sample.unsqueeze(0)
-        return trace_sample(model, image, batch)
-
-    if requested is not None:
-        return (requested, "as requested"), trace(requested)
-    correct = result.class_outcomes.correct[-1].nonzero().flatten().tolist()
-    if not correct:
-        return (0, "the first; none is classified correctly"), trace(0)
-    for tries, index in enumerate(correct[:MAX_TRIES]):
-        found = trace(index)
-        if found.predictions[-1] == int(result.class_outcomes.labels[index]):
-            again = "" if tries == 0 else ", also here"
-            return (index, f"the first that is classified correctly{again}"), found
-    return (correct[0], "the first that is classified correctly"), trace(correct[0])
-
-
-def _confusions(result: Evaluation, split: Split, full_scale: float) -> list[Confusion]:
-    labels, predictions = result.class_outcomes.labels, result.class_outcomes.predictions[-1]
-    confidence = result.class_outcomes.confidence[-1]
-    found = []
-    for count, true, predicted in worst_pairs(result.confusion)[:MAX_CONFUSIONS]:
-        of_pair = (labels == true) & (predictions == predicted)
-        index = int(torch.where(of_pair, confidence, -1.0).argmax())
-        image = thumbnail(image_of(split, index, full_scale))
-        found.append(Confusion(true, predicted, count, index, float(confidence[index]), image))
-    return found

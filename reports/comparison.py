@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.metric import ACCURACY, Metric
 from ..core.text import printable
 from . import cost_figures
 from .collect import Document, RunReport
-from .view import MAIN_FIGURES, SvgWriter
+from .metrics_view import main_figures, metric_text
+from .view import SvgWriter
 from .wording import UNKNOWN, listed, short_number
 
-# Main figures in the table, and which value is best; None if none is better.
-COLUMNS: dict[str, Any] = {
-    "accuracy": max,
+# Main figures in the table beside the metric, and which value is best; None if none is better.
+COSTS: dict[str, Any] = {
     "picojoules_per_sample": min,
     "spikes_per_sample": min,
     "calibration_error": min,
@@ -48,17 +49,29 @@ def comparison(
         differences: keys of the configuration that differ, with the value in each run.
     """
     svg = SvgWriter("all")
+    same_data = len({report.samples for report in reports}) == 1
+    same_task = len({(report.task.name, report.metric) for report in reports}) == 1
+    labelled = list(zip(labels, reports, strict=True)) if same_task else []
     known = [
         (label, report.tradeoff)
-        for label, report in zip(labels, reports, strict=True)
-        if report.energy["reason"] is None
+        for label, report in labelled
+        if report.energy["reason"] is None and report.tradeoff
     ]
-    same_data = len({report.samples for report in reports}) == 1
+    by_step = [
+        (label, report.per_step()["accuracy"])
+        for label, report in labelled
+        if "accuracy" in report.per_step()
+    ]
+    metric = reports[0].metric if same_task else None
+    columns = _columns(reports, metric)
     found = [_figures(report) for report in reports]
     best = {
-        key: _best([each[key] for each in found], of if same_data else None)
-        for key, of in COLUMNS.items()
+        key: _best([each.get(key) for each in found], of if same_data and same_task else None)
+        for key, of in columns.items()
     }
+    forms = [main_figures(report) for report in reports]
+    words = {report.data.spec.one for report in reports}
+    sample, many = (words.pop(), reports[0].data.spec.many) if len(words) == 1 else _SAMPLE
     rows = [
         {
             "name": label,
@@ -68,31 +81,68 @@ def comparison(
             "cells": [
                 {
                     "key": key,
-                    "value": each[key],
-                    "text": (short_number if of is None else MAIN_FIGURES[key][1])(each[key]),
-                    "best": best[key] is not None and each[key] == best[key],
+                    "value": each.get(key),
+                    "text": _text(each, key, form),
+                    "best": best[key] is not None and each.get(key) == best[key],
                 }
-                for key, of in COLUMNS.items()
+                for key in columns
             ],
         }
-        for label, report, each in zip(labels, reports, found, strict=True)
+        for label, report, each, form in zip(labels, reports, found, forms, strict=True)
     ]
     return {
-        "heads": [HEADS.get(key, MAIN_FIGURES[key][0]) for key in COLUMNS],
+        "heads": [HEADS.get(key) or forms[0].get(key, (key, None))[0] for key in columns],
         "rows": rows,
-        "lead": _lead(rows) if same_data else "The runs were evaluated on different samples.",
-        "by_step": svg(
-            cost_figures.accuracy_of_runs(
-                list(zip(labels, (r.result.accuracy_per_step for r in reports), strict=True))
-            )
-        ),
-        "tradeoff": svg(cost_figures.tradeoff_of_runs(known)) if known else None,
+        "lead": _lead(rows, metric, reports, same_data),
+        "many": many,
+        "by_step": svg(cost_figures.accuracy_of_runs(by_step)) if by_step else None,
+        "tradeoff": svg(cost_figures.tradeoff_of_runs(known, sample)) if known else None,
         "differences": [
             (key, [UNKNOWN if value is None else printable(str(value)) for value in values])
             for key, values in differences.items()
         ],
         "same_data": same_data,
+        "different_tasks": None if same_task else _different_tasks(reports),
     }
+
+
+_SAMPLE = ("sample", "samples")
+_METRIC = "metric"
+
+
+def _columns(reports: Sequence[RunReport], metric: Metric | None) -> dict[str, Any]:
+    """Return the columns of the table, and which value of each is best.
+
+    Args:
+        reports: of the runs.
+        metric: that all of them have; None if they have different tasks.
+    """
+    if metric is None:
+        of_metric: dict[str, Any] = {_METRIC: None}
+    else:
+        of_metric = {metric.name: max if metric.greater_is_better else min}
+        others = dict.fromkeys(name for report in reports for name in report.task.tracked)
+        of_metric |= {name: None for name in others if name != metric.name}
+    costs = dict(COSTS)
+    if not all(report.has_classes for report in reports):
+        del costs["calibration_error"]
+    return {**of_metric, **costs}
+
+
+def _text(found: Document, key: str, forms: dict[str, Any]) -> str:
+    """Return the text of a cell."""
+    if key == _METRIC:
+        return str(found["metric_text"])
+    value = found.get(key)
+    if key in COSTS and COSTS[key] is None:
+        return short_number(value)
+    return UNKNOWN if value is None else str(forms[key][1](value))
+
+
+def _different_tasks(reports: Sequence[RunReport]) -> str:
+    """Return which tasks and metrics the runs have."""
+    named = [f"{report.task.name} ({report.metric.title})" for report in reports]
+    return listed([printable(each) for each in dict.fromkeys(named)])
 
 
 def labels_of(reports: Sequence[RunReport], differences: dict[str, list[Any]]) -> list[str]:
@@ -130,9 +180,10 @@ def _differing_parts(names: Sequence[str], separator: str) -> list[str]:
 
 
 def _figures(report: RunReport) -> Document:
-    """Return the main figures; spikes are None for a network without spiking neurons."""
+    """Return the main figures, and the primary metric in words."""
     found = report.figures()
-    return found if report.result.spike_rates else {**found, "spikes_per_sample": None}
+    value = metric_text(report.metric, found[report.metric.name])
+    return {**found, "metric_text": f"{report.metric.title} {value}"}
 
 
 def _best(values: Sequence[float | None], of: Any) -> float | None:
@@ -140,10 +191,26 @@ def _best(values: Sequence[float | None], of: Any) -> float | None:
     return of(known) if of is not None and len(set(known)) > 1 else None
 
 
-def _lead(rows: Sequence[Document]) -> str:
-    """Return in words which runs are the most accurate and the cheapest."""
+def _lead(
+    rows: Sequence[Document],
+    metric: Metric | None,
+    reports: Sequence[RunReport],
+    same_data: bool,
+) -> str:
+    """Return in words which runs have the best metric and are the cheapest, or why none is."""
+    if metric is None:
+        tasks = _different_tasks(reports)
+        return f"The runs have different tasks, which do not compare: {tasks}."
+    if not same_data:
+        return "The runs were evaluated on different samples."
+    if metric == ACCURACY:
+        first, whole = "most accurate", "accuracy"
+    else:
+        extreme = "highest" if metric.greater_is_better else "lowest"
+        first, whole = f"best, with the {extreme} {metric.title}", metric.title
+    energy_column = list(_columns(reports, metric)).index("picojoules_per_sample")
     sentences = []
-    for column, what in ((0, "most accurate"), (1, "cheapest")):
+    for column, what in ((0, first), (energy_column, "cheapest")):
         best = [
             (row["name"], row["cells"][column]["text"])
             for row in rows
@@ -153,5 +220,5 @@ def _lead(rows: Sequence[Document]) -> str:
             verb = "is" if len(best) == 1 else "are"
             sentences.append(f"{listed([name for name, _ in best])} {verb} {what} ({best[0][1]})")
     return (
-        f"{'; '.join(sentences)}." if sentences else "All runs have the same accuracy and energy."
+        f"{'; '.join(sentences)}." if sentences else f"All runs have the same {whole} and energy."
     )

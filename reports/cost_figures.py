@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .drawing import FULL, HALF, SERIES, Drawing, as_label, labelled, line, panel, style, write
-from .wording import energy, energy_unit, percent, truncate
+from .wording import energy, energy_unit, percent, truncate, with_article
 
 Document = dict[str, Any]
 
@@ -33,8 +33,13 @@ def accuracy_by_step(accuracies: Sequence[float]) -> Drawing:
     )
 
 
-def tradeoff_figure(tradeoff: Sequence[Document]) -> Drawing:
-    """Return a figure of accuracy against energy, for fixed steps and for early exit."""
+def tradeoff_figure(tradeoff: Sequence[Document], sample: str = "image") -> Drawing:
+    """Return a figure of accuracy against energy, for fixed steps and for early exit.
+
+    Args:
+        tradeoff: of fixed steps and of exit rules.
+        sample: the word for one sample.
+    """
     unit, size = energy_unit(max(each["picojoules"] for each in tradeoff))
     kinds = {
         "fixed number of steps": [each for each in tradeoff if each["exit"] is None],
@@ -61,14 +66,14 @@ def tradeoff_figure(tradeoff: Sequence[Document]) -> Drawing:
             for name, at, height in _spaced(list(zip(names, x, y, strict=True)), spacing):
                 offset, ha = ((5, -10), "left") if i == 0 else ((-6, 5), "right")
                 write(axes, name, (at, height), offset, ha)
-        axes.set_xlabel(f"energy per image, {unit}")
+        axes.set_xlabel(f"energy per {sample}, {unit}")
         axes.margins(x=0.14, y=0.16)
         axes.legend()
     fixed, early = kinds.values()
     all_steps = fixed[-1]
     alt = (
         f"Accuracy against energy. All {len(fixed)} steps: {percent(all_steps['accuracy'], 1)} for "
-        f"{energy(all_steps['picojoules'])} an image."
+        f"{energy(all_steps['picojoules'])} {with_article(sample)}."
     )
     if early:
         best = max(early, key=lambda each: (each["accuracy"], -each["picojoules"]))
@@ -90,17 +95,18 @@ def _spaced(points: list[Any], spacing: tuple[float, ...]) -> list[Any]:
     return kept
 
 
-def energy_by_layer(parts: Sequence[tuple[str, float]]) -> Drawing:
+def energy_by_layer(parts: Sequence[tuple[str, float]], sample: str = "image") -> Drawing:
     """Return a figure with a bar for each layer.
 
     Args:
-        parts: names, and picojoules per image.
+        parts: names, and picojoules per sample.
+        sample: the word for one sample.
     """
     total = sum(value for _, value in parts)
     unit, size = energy_unit(max(value for _, value in parts))
     with style():
         figure, axes = panel((FULL, 0.7 + 0.28 * len(parts)))
-        axes.set_title(f"Energy per image by layer, {unit}")
+        axes.set_title(f"Energy per {sample} by layer, {unit}")
         names = [as_label(name) for name, _ in parts]
         values = [value / size for _, value in parts]
         rows = range(len(parts))
@@ -119,7 +125,7 @@ def energy_by_layer(parts: Sequence[tuple[str, float]]) -> Drawing:
     share = percent(top[1] / total if total else 0, 1)
     return Drawing(
         figure,
-        f"Energy per image by layer, {energy(total)} in all. {top[0]} needs most: "
+        f"Energy per {sample} by layer, {energy(total)} in all. {top[0]} needs most: "
         f"{energy(top[1])}, {share}.",
     )
 
@@ -142,8 +148,15 @@ def accuracy_of_runs(accuracies: Sequence[tuple[str, list[float]]]) -> Drawing:
     return Drawing(figure, f"Accuracy from step 1 to the last: {'; '.join(said)}.")
 
 
-def tradeoff_of_runs(tradeoffs: Sequence[tuple[str, list[Document]]]) -> Drawing:
-    """Return a figure of accuracy against energy after each step, with a line for each run."""
+def tradeoff_of_runs(
+    tradeoffs: Sequence[tuple[str, list[Document]]], sample: str = "image"
+) -> Drawing:
+    """Return a figure of accuracy against energy after each step, with a line for each run.
+
+    Args:
+        tradeoffs: names, and the points of fixed steps.
+        sample: the word for one sample.
+    """
     fixed = [(name, [e for e in found if e["exit"] is None]) for name, found in tradeoffs]
     unit, size = energy_unit(max(e["picojoules"] for _, found in fixed for e in found))
     with style():
@@ -154,13 +167,13 @@ def tradeoff_of_runs(tradeoffs: Sequence[tuple[str, list[Document]]]) -> Drawing
             y = [100 * each["accuracy"] for each in found]
             axes.plot(x, y, **line(i), label=_legend(name))
             axes.plot(x[-1:], y[-1:], **{**line(i), "markersize": 9})
-        axes.set_xlabel(f"energy per image, {unit}")
+        axes.set_xlabel(f"energy per {sample}, {unit}")
         figure.legend(loc="outside lower left")
     said = [
         f"{name} {percent(found[-1]['accuracy'], 1)} for {energy(found[-1]['picojoules'])}"
         for name, found in fixed
     ]
-    return Drawing(figure, f"Accuracy and energy per image with all steps: {'; '.join(said)}.")
+    return Drawing(figure, f"Accuracy and energy per {sample} with all steps: {'; '.join(said)}.")
 
 
 def _panel_of_runs(names: Sequence[str]) -> Any:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.documents import finite_number
+from ..core.metric import ACCURACY, Metric
 from ..tasks.outcomes import Calibration
 from .drawing import (
     FULL,
@@ -22,18 +23,42 @@ from .drawing import (
     style,
 )
 from .sample_trace import SampleTrace
+from .traced_sample import TracedOutputs
 from .wording import listed, number, percent
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Document = dict[str, Any]
 
+MAX_MARKED_STEPS = 64  # of a line whose points have marks
 
-def curves(history: Sequence[Document]) -> list[Drawing]:
-    """Return figures of loss, accuracy and spike rate by epoch, if known."""
+
+def curves(
+    history: Sequence[Document],
+    metric: Metric = ACCURACY,
+    tracked: Sequence[str] = (),
+    *,
+    spikes: bool = True,
+) -> list[Drawing]:
+    """Return figures of loss, primary metric, the other metrics and spike rate by epoch, if known.
+
+    Args:
+        history: metrics by epoch.
+        metric: the primary metric.
+        tracked: names of the metrics that are computed after each epoch.
+        spikes: whether the network has spikes.
+    """
     found = []
+    others = [Metric(name, percent=False) for name in tracked if name != metric.name]
+    named = {
+        f"{each.axis[:1].upper()}{each.axis[1:]}": (f"train_{each.name}", f"validation_{each.name}")
+        for each in (metric, *others)
+    }
     for title, keys in {
         "Loss": ("train_loss", "validation_loss"),
-        "Accuracy, %": ("train_accuracy", "validation_accuracy"),
-        "Spike rate": ("spike_rate",),
+        **named,
+        **({"Spike rate": ("spike_rate",)} if spikes else {}),
     }.items():
         scale = 100 if "%" in title else 1
         lines = {
@@ -134,6 +159,57 @@ def raster(trace: SampleTrace) -> Drawing:
             axes.set_axis_off()
     said = [f"{layer.name} {layer.total:,}" for layer in layers]
     return Drawing(figure, f"Spikes by neuron and step. Spikes in all: {listed(said)}.")
+
+
+def outputs_by_step(found: TracedOutputs, classes: Sequence[str]) -> Drawing:
+    """Return the outputs of one sample by step, beside their targets.
+
+    Args:
+        found: outputs and targets.
+        classes: names of the outputs; they are numbered if there are others.
+    """
+    steps, count = found.outputs.shape
+    names = classes if len(classes) == count else [f"output {k + 1}" for k in range(count)]
+    shown = min(count, len(SERIES))
+    x = range(1, steps + 1)
+    with style():
+        figure, axes = panel((FULL, 2.9))
+        axes.set_title("Outputs by step" if found.labels is None else "Outputs and label by step")
+        for k in range(shown):
+            marks = line(k) | ({"marker": ""} if steps > MAX_MARKED_STEPS else {})
+            axes.plot(x, found.outputs[:, k], **marks, label=as_label(names[k]))
+            if found.target is not None:
+                target = found.target[:, k].expand(steps)
+                axes.plot(
+                    x, target, color=SERIES[k], linestyle=":", label=as_label(f"{names[k]}, target")
+                )
+        if found.labels is not None:
+            _draw_labels(axes, found.labels, names)
+        axes.set_xlabel("step")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        figure.legend(loc="outside right upper")
+    last = [f"{names[k]} {float(found.outputs[-1, k]):.4g}" for k in range(shown)]
+    said = f"Outputs of {steps} steps; at the last one {listed(last)}"
+    if found.target is not None:
+        wanted = [f"{float(value):.4g}" for value in found.target[-1, :shown]]
+        said += f", the target is {listed(wanted)}"
+    if found.labels is not None:
+        labelled = found.labels >= 0
+        correct = int((found.outputs.argmax(1) == found.labels)[labelled].sum())
+        said += f"; {number(correct)} of {number(int(labelled.sum()))} labelled steps are correct"
+    return Drawing(figure, f"{said}.")
+
+
+def _draw_labels(axes: Any, labels: Tensor, names: Sequence[str]) -> None:
+    """Draw the true class of each step as a bar below the outputs."""
+    low, high = axes.get_ylim()
+    height = 0.08 * (high - low)
+    for k, name in enumerate(names[: len(SERIES)]):
+        of_class = [(t + 0.5, 1.0) for t in (labels == k).nonzero().flatten().tolist()]
+        if of_class:
+            bar = {"facecolor": SERIES[k], "label": as_label(f"{name}, label")}
+            axes.broken_barh(of_class, (low - 1.5 * height, height), **bar)
+    axes.set_ylim(low - 2 * height, high)
 
 
 def reliability(found: Calibration) -> Drawing:

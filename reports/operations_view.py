@@ -81,7 +81,9 @@ def operations(report: RunReport, svg: Callable[[Drawing], Markup]) -> Document:
             "energy": energy(found["picojoules_per_sample"]),
         },
         "parts": listed([f"{of} {energy(e)}" for of, e in found["picojoules_by_part"].items()]),
-        "bars": svg(cost_figures.energy_by_layer(bars)) if any(v for _, v in bars) else None,
+        "bars": svg(cost_figures.energy_by_layer(bars, report.data.spec.one))
+        if any(v for _, v in bars)
+        else None,
         "table": found["table"],
         "formula": found["formula"],
         "ann": energy(report.dense_ann["picojoules_per_sample"]),

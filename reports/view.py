@@ -4,33 +4,31 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from markupsafe import Markup
 
+from ..core.metric import ACCURACY
 from ..core.text import printable
-from ..measure.figures.codes import code_figure, facts
 from . import cost_figures, figures
-from .collect import Confusion, Document, RunReport
+from .collect import Document, RunReport
+from .confusions import Confusion
 from .drawing import Drawing
+from .metrics_view import (
+    MAX_COLUMNS,
+    all_metrics,
+    figure_rows,
+    metric_text,
+    metrics_by_step,
+    shown_steps,
+)
 from .operations_view import operations
+from .sample_view import sample_view
 from .svg import inline
-from .wording import UNKNOWN, energy, listed, number, percent, truncate
+from .wording import UNKNOWN, energy, listed, number, percent, words
 
 MAX_CLASSES = 20  # of a confusion matrix on the page
-MAIN_FIGURES: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "accuracy": ("accuracy", percent),
-    "loss": ("loss", lambda loss: f"{loss:.4f}"),
-    "best_validation_accuracy": ("best validation accuracy", percent),
-    "calibration_error": ("expected calibration error", percent),
-    "picojoules_per_sample": ("energy per image", energy),
-    "ann_twin_picojoules": ("the same network as an ANN", energy),
-    "spikes_per_sample": ("spikes per image", number),
-    "accumulates": ("accumulates (AC)", number),
-    "multiply_accumulates": ("multiply-accumulates (MAC)", number),
-    "parameters": ("parameters", number),
-}
 
 
 class SvgWriter:
@@ -59,34 +57,44 @@ def view(report: RunReport, prefix: str) -> Document:
     """
     svg = SvgWriter(prefix)
     result, record = report.result, report.record
-    reliability = figures.reliability(report.calibration)
+    reliability = None if report.calibration is None else figures.reliability(report.calibration)
+    by_step = report.per_step().get("accuracy") if report.has_classes else None
     return {
         "id": prefix,
         "name": report.name,
+        "titles": _titles(report),
+        "words": words(report.data.spec),
+        "metric": {"key": report.metric.name, "title": report.metric.title},
+        "has_classes": report.has_classes,
         "lead": _lead(report),
         "faults": record.faults,
         "warnings": _warnings(report),
-        "figures": figure_rows(report.figures()),
+        "figures": figure_rows(report),
         "best_epoch": record.best("epoch"),
         "split": report.split,
         "samples": result.samples,
         "data": report.data.name,
-        "curves": [svg(each) for each in figures.curves(record.history)],
-        "by_step": svg(cost_figures.accuracy_by_step(result.accuracy_per_step))
-        if report.steps > 1
+        "curves": [svg(each) for each in _curves(report)],
+        "curves_title": _curves_title(report),
+        "by_step": svg(cost_figures.accuracy_by_step(by_step))
+        if by_step and report.steps > 1
         else None,
-        "tradeoff": svg(cost_figures.tradeoff_figure(report.tradeoff))
-        if report.steps > 1 and report.energy["reason"] is None
+        "tradeoff": svg(cost_figures.tradeoff_figure(report.tradeoff, report.data.spec.one))
+        if report.tradeoff and report.steps > 1 and report.energy["reason"] is None
         else None,
+        "metrics": all_metrics(report),
+        "metrics_by_step": metrics_by_step(report),
         "early_exit": [_exit(each) for each in report.tradeoff],
         "confusion": _matrix(report),
         "confusions": [_confusion(each, report.data.classes) for each in report.confusions],
         "schedules": [svg(each) for each in figures.schedule_figures(report.schedules)],
-        **_trace(report, svg),
+        **sample_view(report, svg),
         "rates": _rates(result.spike_rates),
+        "rate_steps": [t + 1 for t in shown_steps(report.steps)],
+        "rate_steps_title": "step" if report.steps <= MAX_COLUMNS else "some of the steps",
         **operations(report, svg),
-        "reliability": svg(reliability),
-        "calibration": reliability.alt,
+        "reliability": reliability and svg(reliability),
+        "calibration": reliability and reliability.alt,
         "exports": [
             row for folder, found in report.exports.items() for row in _runtimes(folder, found)
         ],
@@ -98,31 +106,54 @@ def view(report: RunReport, prefix: str) -> Document:
     }
 
 
-def figure_rows(found: Document) -> list[Document]:
-    """Return the main figures with labels, as values and as text."""
-    return [
-        {
-            "key": key,
-            "label": label,
-            "value": found[key],
-            "text": UNKNOWN if found[key] is None else form(found[key]),
-        }
-        for key, (label, form) in MAIN_FIGURES.items()
-    ]
-
-
 def _lead(report: RunReport) -> str:
     network, result = report.network, report.result
     steps = "1 step" if report.steps == 1 else f"{report.steps} steps"
     picojoules = report.energy["picojoules_per_sample"]
     spent = "an unknown energy" if picojoules is None else energy(picojoules)
+    if result.spike_rates:
+        spent = f"{number(result.spikes_per_sample)} spikes and {spent}"
     neurons = f" with {network['neuron']} neurons" if report.energy["neurons"] else ""
-    return (
-        f"{network['name']}{neurons}, {network['coding']} code, {steps}: "
-        f"{percent(result.accuracy)} of {result.samples:,} {report.split} samples of "
-        f"{report.data.name} classified correctly, for {number(result.spikes_per_sample)} spikes "
-        f"and {spent} an image."
+    value = metric_text(report.metric, report.figures()[report.metric.name])
+    samples = f"{result.samples:,} {report.split} samples of {report.data.name}"
+    found = (
+        f"{value} of {samples} classified correctly"
+        if report.has_classes and report.metric == ACCURACY
+        else f"{report.metric.title} {value} on {samples}"
     )
+    return (
+        f"{network['name']}{neurons}, {network['coding']} code, {steps}: {found}, for {spent} "
+        f"{words(report.data.spec)['a']}."
+    )
+
+
+def _titles(report: RunReport) -> dict[str, str]:
+    """Return the titles of the sections that the page of a run has, in order."""
+    return {
+        key: title
+        for key, title in {
+            "summary": "Summary",
+            "curves": "Training",
+            "steps": "Accuracy, steps and energy" if report.has_classes else "",
+            "metrics": "" if report.has_classes else f"Metrics of the task {report.task.name}",
+            "confusion": "Confusions" if report.has_classes or report.confusion else "",
+            "schedules": "Learned schedules",
+            "sample": "An encoded sample",
+            "raster": "Its spikes in all layers",
+            "rates": "Spike rates",
+            "energy": "Operations and energy",
+            "calibration": "Calibration" if report.calibration else "",
+            "exports": "Exports",
+            "config": "Configuration and environment",
+        }.items()
+        if title
+    }
+
+
+def _curves(report: RunReport) -> list[Drawing]:
+    record = report.record
+    tracked = report.task.tracked
+    return figures.curves(record.trained, report.metric, tracked, spikes=record.has_spikes)
 
 
 def _warnings(report: RunReport) -> list[str]:
@@ -158,13 +189,21 @@ def _exit(found: Document) -> Document:
     }
 
 
+def _curves_title(report: RunReport) -> str:
+    names = ["loss", report.metric.title]
+    names += [name.replace("_", " ") for name in report.task.tracked if name != report.metric.name]
+    names += ["spike rate"] if report.record.has_spikes else []
+    said = listed(names)
+    return said[0].upper() + said[1:]
+
+
 def _matrix(report: RunReport) -> list[Document] | None:
-    """Return the rows of the confusion matrix; None if there are too many classes."""
-    classes = report.data.classes
-    if len(classes) > MAX_CLASSES:
+    """Return the rows of the confusion matrix; None if there is none, or too many classes."""
+    classes, confusion = report.data.classes, report.confusion
+    if confusion is None or len(classes) > MAX_CLASSES:
         return None
     found = []
-    for i, (name, row) in enumerate(zip(classes, report.result.confusion, strict=True)):
+    for i, (name, row) in enumerate(zip(classes, confusion, strict=True)):
         total = max(sum(row), 1)
         cells = [
             {"text": str(n) if n else "·", "share": _share((n / total) ** 0.5), "correct": i == j}
@@ -190,34 +229,15 @@ def _confusion(found: Confusion, classes: Sequence[str]) -> Document:
     }
 
 
-def _trace(report: RunReport, svg: SvgWriter) -> Document:
-    """Return the code, the spikes and the predictions of the traced sample."""
-    trace, classes = report.trace, report.data.classes
-    index, why = report.sample
-    encoded = trace.encoded
-    name = printable(classes[int(report.result.class_outcomes.labels[index])])
-    code = Drawing(
-        code_figure(encoded),
-        f"Sample {index}, {truncate(name)}, in the code {encoded.coding.name} of "
-        f"{len(encoded.steps)} steps: {', '.join(facts(encoded))}.",
-    )
-    return {
-        "sample": {"index": index, "why": why, "true": name, "random": trace.random},
-        "code": svg(code),
-        "raster": svg(figures.raster(trace)) if trace.layers else None,
-        "predictions": [
-            {"predicted": printable(classes[predicted]), "confidence": percent(confidence, 1)}
-            for predicted, confidence in zip(trace.predictions, trace.confidence, strict=True)
-        ],
-    }
-
-
 def _rates(rates: dict[str, list[float]]) -> list[Document]:
     largest = max((value for by_step in rates.values() for value in by_step), default=0) or 1
     return [
         {
             "layer": layer,
-            "cells": [{"text": f"{v:.4f}", "share": _share(v / largest)} for v in by_step],
+            "cells": [
+                {"text": f"{by_step[t]:.4f}", "share": _share(by_step[t] / largest)}
+                for t in shown_steps(len(by_step))
+            ],
             "mean": f"{sum(by_step) / len(by_step):.4f}",
         }
         for layer, by_step in rates.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from ..coding.samples import SampleSpec
 from ..core.units import UNKNOWN as UNKNOWN
 from ..core.units import joules, si
 
@@ -44,6 +45,16 @@ def energy(picojoules: float | None) -> str:
 def listed(words: Sequence[str]) -> str:
     """Return `a, b and c`."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def words(spec: SampleSpec) -> dict[str, str]:
+    """Return the words for samples: `one`, `many`, and `a` with its article."""
+    return {"one": spec.one, "many": spec.many, "a": with_article(spec.one)}
+
+
+def with_article(word: str) -> str:
+    """Return `an image`, `a series`."""
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
 def truncate(text: str, max_length: int = 60) -> str:

@@ -58,7 +58,7 @@ def report(
         bool, typer.Option("--json", help="Print path and main figures as one JSON object.")
     ] = False,
 ) -> None:
-    """Write a page about runs: accuracy, cost, confusions, schedules, spikes, configuration.
+    """Write a page about runs: metrics, cost, confusions, schedules, spikes, configuration.
 
     The page is one HTML file without scripts or external files. Each run is evaluated again.
 
@@ -79,6 +79,7 @@ def report(
     from ...measure.cost.tables import DEFAULT, read_cost_table
     from ...records.open_run import open_run, refuse_limit
     from ...reports.collect import collect
+    from ...reports.metrics_view import in_short
     from ...reports.page import page
     from ..terminal.processes import together
 
@@ -146,13 +147,7 @@ def report(
         )
         return
     for each in reports:
-        figures = each.figures()
-        picojoules = figures["picojoules_per_sample"]
-        energy = "unknown energy" if picojoules is None else f"{picojoules:,.0f} pJ"
-        console.note(
-            f"{each.name}: accuracy {console.percent(figures['accuracy'])}, "
-            f"{figures['spikes_per_sample']:,.0f} spikes and {energy} an image"
-        )
+        console.note(f"{each.name}: {in_short(each)}")
     console.heading(f"wrote {target} ({size(bytes_written)})")
 
 

@@ -24,6 +24,7 @@ STEPS_PER_ROW, MAX_ROWS = 6, 3
 MIN_COLUMNS = 5  # for the heading, where there are fewer steps
 MAX_PIXELS = 400  # of the longer side of a drawn frame
 OFF, ON = "#0072b2", "#d55e00"  # safe for colour-blind readers, dark enough on white
+BOTH = "#101010"  # as good as black, for which a page has the colour of its text
 EVENTS_WIDTH, FRAME_WIDTH, ROW_TITLE = 4.2, 1.45, 0.42  # in inches
 MIN_FRAME, MAX_FRAME, MIN_HEIGHT = 0.7, 1.9, 4.0
 
@@ -135,7 +136,7 @@ def _draw_events(axes: Any, events: EventBatch, *, both: bool) -> None:
     axes.tick_params(labelsize=7, pad=0)
     marks = [Patch(color=OFF, label="off"), Patch(color=ON, label="on")]
     if both:
-        marks.append(Patch(color="black", label="both in a frame"))
+        marks.append(Patch(color=BOTH, label="both in a frame"))
     axes.legend(
         handles=marks, loc="lower center", bbox_to_anchor=(0.5, -0.12), ncols=3, fontsize=8,
         frameon=False,

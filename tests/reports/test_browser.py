@@ -7,8 +7,10 @@ import re
 import shutil
 
 import pytest
+import torch
 
 from asnn.reports import page as pages
+from tests.support.task_reports import SAMPLES, recordings, report_of_task, series
 
 NEEDED = "ASNN_NEEDS_BROWSER" in os.environ  # a missing browser is a failure, not a skip
 playwright = (importlib.import_module if NEEDED else pytest.importorskip)("playwright.sync_api")
@@ -162,8 +164,32 @@ def compared(report_of, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory):
+    """A page of a regression, of classes for steps and of recordings."""
+    labels = torch.arange(SAMPLES * 6).view(SAMPLES, 6) % 3 - 1
+    reports = [
+        report_of_task("regression", series(torch.rand(SAMPLES), 6), path="runs/a"),
+        report_of_task("step-classification", series(labels, 6, ["r", "b"]), path="runs/b"),
+        report_of_task("classification", recordings(6), coding="frames", steps=3, path="runs/c"),
+    ]
+    path = tmp_path_factory.mktemp("tasks") / "report.html"
+    path.write_text(pages.page(reports, command="", differences={"train.seed": [0, 1, 2]}), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("width", [320, 1280])
+def test_pages_of_other_tasks_have_no_errors(shown, tasks, width):
+    page, wrong = shown(tasks, width=width)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert wrong == [] and len(page.query_selector_all("svg image")) >= 4
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("which", "read"), [("written", READ), ("compared", COMPARED)])
+@pytest.mark.parametrize(
+    ("which", "read"), [("written", READ), ("compared", COMPARED), ("tasks", COMPARED[:-2])]
+)
 def test_text_has_enough_contrast(request, shown, which, read, scheme):
     page, _ = shown(request.getfixturevalue(which), color_scheme=scheme)
     page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")

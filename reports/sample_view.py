@@ -1,0 +1,91 @@
+"""The traced sample on the page: its code, its spikes, and what the network says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from markupsafe import Markup
+
+from ..coding.samples import EventBatch
+from ..core.text import printable
+from ..measure.figures import codes, recordings, series
+from . import figures
+from .collect import Document, RunReport
+from .drawing import Drawing
+from .traced_sample import TracedOutputs
+from .wording import UNKNOWN, percent, truncate
+
+CAPTIONS = {
+    "image": "The image, the steps of its code, the decoded image, the error, and a raster of the "
+    "spikes.",
+    "events": "The events over time, column and row, and the steps of the code.",
+    "series": "The series, a row for each value, and its code if that differs.",
+}
+
+
+OUTPUTS = (
+    "Outputs of the network for this sample: those of each step if each has a target, otherwise "
+    "the answer so far. Dotted lines are targets, a bar below shows the labels of the steps."
+)
+
+
+def sample_view(report: RunReport, svg: Callable[[Drawing], Markup]) -> Document:
+    """Return the code, the spikes and the predictions or outputs of the traced sample.
+
+    Args:
+        report: of the run.
+        svg: returns a figure as SVG.
+    """
+    trace, classes = report.trace, report.data.classes
+    index, why = report.sample
+    name = _target(report)
+    found: Document = {
+        "sample": {"index": index, "why": why, "true": name, "random": trace.random},
+        "code": svg(_code(report, name)),
+        "code_caption": CAPTIONS[report.data.spec.kind],
+        "raster": svg(figures.raster(trace)) if trace.layers else None,
+        "predictions": [],
+        "outputs": None,
+        "outputs_caption": OUTPUTS,
+    }
+    if report.outputs is not None:
+        names = [printable(each) for each in classes]
+        return {**found, "outputs": svg(figures.outputs_by_step(report.outputs, names))}
+    found["predictions"] = [
+        {"predicted": printable(classes[predicted]), "confidence": percent(confidence, 1)}
+        for predicted, confidence in zip(trace.predictions, trace.confidence, strict=True)
+    ]
+    return found
+
+
+def _target(report: RunReport) -> str:
+    """Return what the answer for the sample should be, in a word; empty if it is not one value."""
+    if report.result.outcomes is not None:
+        return printable(report.data.classes[int(report.result.outcomes.labels[report.sample[0]])])
+    return _only_value(report.outputs)
+
+
+def _only_value(outputs: TracedOutputs | None) -> str:
+    if outputs is None or outputs.target is None or outputs.target.numel() != 1:
+        return ""
+    value = outputs.target.reshape(())
+    return UNKNOWN if bool(torch.isnan(value)) else f"{float(value):.4g}"
+
+
+def _code(report: RunReport, name: str) -> Drawing:
+    """Return the figure of the sample and its code."""
+    index, encoded = report.traced.index, report.traced.encoded
+    image = report.trace.encoded
+    steps = len(image.steps)
+    title = f"Sample {index}, {truncate(name)}," if name else f"Sample {index}"
+    said = f"{title} in the code {image.coding.name} of {steps} step{'s' * (steps != 1)}: "
+    if encoded is None:
+        return Drawing(codes.code_figure(image), f"{said}{', '.join(codes.facts(image))}.")
+    if isinstance(encoded.sample, EventBatch):
+        figure = recordings.recording_figure({image.coding.name: encoded})
+        return Drawing(figure, f"{said}{recordings.facts(image.coding.name, encoded)}.")
+    shape = " × ".join(map(str, image.steps.shape[1:]))
+    low, high = float(image.steps.min()), float(image.steps.max())
+    values = f"{shape} values a step, from {low:.4g} to {high:.4g}"
+    return Drawing(series.series_figure(encoded), f"{said}{values}.")
