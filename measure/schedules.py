@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..coding.samples import Batch
+from ..models.layers.recurrent import Recurrent
 from ..models.layers.spiking import SpikingLayer
 from ..models.network import SpikingNetwork
 from ..models.neurons.leaky import AdaptiveLeaky
@@ -25,9 +26,11 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
     found: dict[str, dict[str, list[float]]] = {}
     for name, module in model.named_modules():
         if isinstance(module, SpikingLayer):
+            # The weights of a recurrent layer are no schedule; that of its neuron is.
+            neuron = module.neuron.neuron if isinstance(module.neuron, Recurrent) else module.neuron
             values = {
-                key: _by_step(_effective(module.neuron, key, value))
-                for key, value in module.neuron.state_dict(keep_vars=True).items()
+                key: _by_step(_effective(neuron, key, value))
+                for key, value in neuron.state_dict(keep_vars=True).items()
                 if key != "threshold" or value.requires_grad
             }
         elif isinstance(module, Readout) and module.scale is not None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from asnn.coding.samples import SampleSpec
 from asnn.measure import frozen_schedules, recalibrate, schedules
 from asnn.models import create_model
 
@@ -119,3 +120,12 @@ def test_recalibration_gives_means_over_batches():
     before = norm.running_mean.clone()
     recalibrate(model, batches[:1])
     assert not torch.equal(norm.running_mean, before)
+
+
+def test_weights_of_a_recurrent_layer_are_no_schedule():
+    sample = SampleSpec("series", (2,), steps=3)
+    options = {"in_shape": (2,), "classes": 2, "coding": "given", "steps": 3, "sample": sample}
+    model = create_model("rsnn", features=[4], neuron="adaptive", **options)
+    with torch.no_grad():
+        model.body.spikes1.neuron.neuron.leak.copy_(torch.tensor([0.5, 0.25, 0.75]))
+    assert schedules(model)["spikes1"] == {"leak": [0.5, 0.25, 0.75], "gain": [0.5] * 3}

@@ -165,7 +165,9 @@ def show_robustness(
         return console.UNKNOWN if value is None else metric.figure(value)
 
     def change(value: float | None, clean: float | None) -> str:
-        return console.UNKNOWN if None in (value, clean) else metric.change(value - clean)
+        if value is None or clean is None:
+            return console.UNKNOWN
+        return metric.change(value - clean)
 
     for name, group in groupby(rows, key=lambda row: row["corruption"]):
         found = list(group)

@@ -95,7 +95,9 @@ def _show_metrics(values: dict[str, Any], task: Any) -> None:
 
 
 def _text(value: float | None) -> str:
-    return console.UNKNOWN if value is None else f"{value:,.4g}"
+    if value is None:
+        return console.UNKNOWN
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
 def _show_confusion(confusion: list[list[int]], classes: list[str]) -> None:

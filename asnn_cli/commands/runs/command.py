@@ -70,7 +70,7 @@ def list_runs(
     sort: Annotated[
         str,
         typer.Option(
-            help="newest, name, accuracy, rate or parameters; the best run first.",
+            help="newest, name, metric, accuracy, rate or parameters; the best run first.",
             autocompletion=completion.one_of(*ORDERS),
         ),
     ] = "newest",
@@ -83,7 +83,7 @@ def list_runs(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """List runs, newest first: best validation accuracy, accuracy by epoch, spike rate, settings.
+    """List runs, newest first: best validation metric, its values by epoch, spike rate, settings.
 
     Values that all runs share are in the title; columns that do not fit the terminal are left
     out. --json has everything.
