@@ -318,6 +318,13 @@ def _with_note(graph: Graph, samples: Samples | None, paths: ExportPaths) -> Gra
     return replace(graph, about={**graph.about, "verification": note})
 
 
+_OF_STEPS = {
+    "mean": "mean of the logits",
+    "last": "logits of the last step",
+    "first-crossing": "logits of each step; the answer are those of the first above the level",
+}
+
+
 def _metadata(graph: Graph, form: str, approximates: bool) -> dict[str, object]:
     resets = sorted({node.reset for node in graph.neurons})
     unrolled = form != "lif"
@@ -328,8 +335,9 @@ def _metadata(graph: Graph, form: str, approximates: bool) -> dict[str, object]:
         "steps": graph.steps,
         "runs": "once, on all steps as channels"
         if unrolled
-        else "once a step; output: mean of the logits",
+        else f"once a step; output: {_OF_STEPS[graph.answer.kind]}",
         "reset": ", ".join(resets),
+        **{key: str(value) for key, value in graph.answer.about().items()},
         "approximates": str(approximates),
     }
     for key, item in graph.about.items():
@@ -344,7 +352,10 @@ def _write_golden(path: Path, source: ExportSource, samples: Samples, form: str)
     if form == "lif":
         inputs, outputs = code.swapaxes(0, 1), logits.swapaxes(0, 1)
     else:
-        inputs, outputs = input_of(source.graph, code)[:, None], logits.mean(0)[:, None]
+        inputs, outputs = (
+            input_of(source.graph, code)[:, None],
+            source.graph.answer.of(logits)[:, None],
+        )
     write_golden(path, {"input": inputs, "output": outputs})
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..coding.base import Coding
 from ..core.errors import ConfigError
+from ..models.layer import answers, whole_numbers
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
 from .graph.ir import Array, Graph
@@ -26,7 +27,8 @@ class NetworkOutput(NamedTuple):
 
     Attributes:
         logits: of each step `[T, B, K]`.
-        spikes: of each layer `[T, B, ...]`, by the name of its node; None if they are not recorded.
+        spikes: of each layer `[T, B, ...]`, whole numbers, by the name of its node; None if they
+            are not recorded.
     """
 
     logits: Tensor
@@ -85,10 +87,10 @@ def source_of(
     Raises:
         ConfigError: the graph has no node for a layer, or the shape of the input is unknown.
     """
-    if not model.readout.answers_with_mean:
+    if not answers(model.readout, "lower"):
         raise ConfigError(
             f"a network with the readout {type(model.readout).__name__} cannot be exported",
-            why="the output of the files is the mean of the logits over the steps",
+            why="it does not say how: it has no method `lower` of its own",
             remedy="train it with readout.name=mean",
         )
     model = copy.deepcopy(model).cpu().float().eval()
@@ -96,7 +98,8 @@ def source_of(
     spikes: dict[str, Tensor] = {}
     for name, layer in model.body.named_modules():
         if isinstance(layer, SpikingLayer):
-            layer.neuron.register_forward_hook(_recorder(spikes, name))
+            amplitude = getattr(layer.neuron, "amplitude", None)
+            layer.neuron.register_forward_hook(_recorder(spikes, name, amplitude))
 
     def eager(code: Tensor) -> NetworkOutput:
         with torch.no_grad():
@@ -105,9 +108,11 @@ def source_of(
     return ExportSource(lower_network(model, about, in_shape=in_shape), model.coding, eager)
 
 
-def _recorder(spikes: dict[str, Tensor], name: str) -> Callable[[Any, Any, Tensor], None]:
+def _recorder(
+    spikes: dict[str, Tensor], name: str, amplitude: Tensor | None
+) -> Callable[[Any, Any, Tensor], None]:
     def record(_: Any, __: Any, output: Tensor) -> None:
-        spikes[name] = output
+        spikes[name] = whole_numbers(output, amplitude, 2)  # as neurons of the graph send them
 
     return record
 

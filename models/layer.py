@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from ..core.errors import ConfigError
@@ -53,7 +54,11 @@ class Lowering(Protocol):
         """Add a batch norm over time, folded into the affine layer before it if there is one."""
 
     def neuron(self, name: str, neuron: nn.Module) -> None:
-        """Add a neuron, by its `lower` or its `neuron_fields`."""
+        """Add a neuron, by its `lower` or its `neuron_fields`.
+
+        `neuron_fields()` returns the fields of the graph's `Neuron`, and `amplitude` if the neuron
+        sends amplitude × a whole number.
+        """
 
     def add(
         self, kind: str, name: str, inputs: tuple[str, ...] | None = None, /, **fields: Any
@@ -65,6 +70,14 @@ class Lowering(Protocol):
             name: unique in the graph.
             inputs: names of nodes.
             fields: of the node; tensors become float32 arrays.
+        """
+
+    def answers_with(self, kind: str, **options: Any) -> None:
+        """Say how the answer follows from the value of the last node, the outputs of the steps.
+
+        Args:
+            kind: `mean`, `last` or `first-crossing`.
+            options: `quantity` and `level` of `first-crossing`.
         """
 
     def refused(self, name: str, part: nn.Module, why: str) -> ConfigError:
@@ -153,18 +166,18 @@ class Layer(nn.Module):
 
     A subclass overrides the methods that it has an answer to; a network with another layer is not
     exported, and its energy is unknown. An answer is of one `forward`: a subclass that overrides
-    `forward` has to override them too, or they do not count.
+    `forward` has to override its answers too, or they do not count.
 
     A layer may also have the methods `decaying_parameters() -> list[nn.Parameter]` and
     `synaptic_weights() -> list[Tensor]`; see the functions of these names.
 
     Attributes:
         without_ann: why a network with this layer has no ANN counterpart; None if it has.
-        inherits_answers: whether the answers hold for subclasses with a `forward` of their own.
+        answers_of: for an answer that is not of `forward` alone, the methods that it is of.
     """
 
     without_ann: ClassVar[str | None] = None
-    inherits_answers: ClassVar[bool] = False
+    answers_of: ClassVar[Mapping[str, tuple[str, ...]]] = {}
 
     def lower(self, graph: Lowering, name: str) -> None:
         """Add the layer to an export graph.
@@ -183,16 +196,42 @@ class Layer(nn.Module):
         raise NotImplementedError
 
 
+def count_filter(counter: OperationCounter, x: Tensor, order: int) -> None:
+    """Count a filter over time of values `[T, B, ...]`: it updates `order` states of each value at
+    every step, whatever the value is."""
+    values = x[0, 0].numel()
+    by_sample = torch.full(x.shape[:2], float(values), dtype=torch.float64)
+    events = x.ne(0).flatten(2).sum(2)
+    counter.add(order * by_sample, events, dense=order * x.numel(), inputs=x.numel())
+
+
 def answers(part: nn.Module, method: str) -> bool:
     """Return whether a part has its own answer: a method defined with its `forward` or after it."""
+    about = getattr(part, "answers_of", {}).get(method, ("forward",))
     for kind in type(part).__mro__:
         if kind is Layer or kind is nn.Module:
             return False
         if method in vars(kind):
             return True
-        if "forward" in vars(kind) and not getattr(part, "inherits_answers", False):
+        if any(name in vars(kind) for name in about):
             return False
     return False
+
+
+def whole_numbers(x: Tensor, amplitude: Tensor | None, axis: int) -> Tensor:
+    """Return x / amplitude, rounded.
+
+    Args:
+        x: amplitude × whole numbers.
+        amplitude: a scalar or `[C]`; None for 1.
+        axis: the axis C of x, or C·H·W with the channels first.
+    """
+    if amplitude is None:
+        return x
+    a = amplitude.detach().to(x)
+    if a.dim():
+        a = a.repeat_interleave(x.shape[axis] // len(a)).view(-1, *[1] * (x.dim() - axis - 1))
+    return (x / a).round()
 
 
 def decaying_parameters(part: nn.Module) -> list[nn.Parameter]:

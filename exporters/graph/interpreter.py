@@ -18,6 +18,7 @@ from .ir import (
     Attention,
     ChannelScale,
     Conv,
+    Filter,
     Flatten,
     Graph,
     Linear,
@@ -70,7 +71,8 @@ def run(graph: Graph, code: Array) -> Trace:
 
 
 def neuron_steps(node: Neuron, x: Array) -> tuple[Array, Array]:
-    """Return spikes and distances to the threshold, both of the shape of x, `[T, B, C, ...]`."""
+    """Return spikes and distances to the nearest threshold, both of the shape of x,
+    `[T, B, C, ...]`."""
     spikes, distances = np.empty_like(x, order="C"), np.empty_like(x, order="C")
     v = None
     for t in range(len(x)):
@@ -84,6 +86,10 @@ def neuron_steps(node: Neuron, x: Array) -> tuple[Array, Array]:
         v = gain * current if v is None else leak * v + gain * current
         distances[t] = v - threshold
         spikes[t] = v > threshold
+        if node.most > 1:
+            level = distances[t] / size
+            spikes[t] = np.clip(np.ceil(level), 0, node.most)
+            distances[t] -= np.clip(np.rint(level), 0, node.most - 1) * size
         v = RESETS[node.reset].formula(v, spikes[t], size)
     return spikes, distances
 
@@ -98,6 +104,21 @@ def lstm_steps(node: Lstm, x: Array) -> Array:
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
         h = out[t] = sigmoid(o) * np.tanh(c)
     return out
+
+
+def filter_steps(node: Filter, x: Array) -> Array:
+    """Return f^P of each step, of the shape of x, `[T, B, C, ...]`."""
+    axes = x.ndim - 1
+    y = along_channels(node.gain, axes) * x
+    for p, pole in enumerate(node.poles):
+        factor, out = along_channels(pole, axes), np.empty_like(y)
+        start = node.start if p == len(node.poles) - 1 else None
+        state = None if start is None else along_channels(start, axes)
+        for t in range(len(y)):
+            state = y[t] if state is None else factor * state + y[t]
+            out[t] = state
+        y = out
+    return y
 
 
 def sigmoid(x: Array) -> Array:
@@ -126,6 +147,8 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
             return np.stack(out)
         case Lstm():
             return lstm_steps(node, x)
+        case Filter():
+            return filter_steps(node, x)
         case Readout():
             return (x @ node.weight.T + node.bias) * node.scale[: len(x), None, None]
         case ChannelScale():

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from ...core.errors import ConfigError
+from .answer import Answer
 from .nodes import Add as Add
 from .nodes import Affine as Affine
 from .nodes import Array as Array
@@ -45,6 +46,7 @@ class Graph:
         steps: T.
         static: whether the code is the same at every step.
         about: metadata for the file: code, classes, normalisation, recipe.
+        answer: how the answer follows from the logits of the steps.
     """
 
     nodes: tuple[Node, ...]
@@ -52,6 +54,7 @@ class Graph:
     steps: int
     static: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
+    answer: Answer = field(default_factory=Answer)
 
     @property
     def output(self) -> str:

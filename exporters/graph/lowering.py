@@ -14,7 +14,10 @@ from ...models.layers.convolution import AFFINE
 from ...models.network import SpikingNetwork
 from . import ir as g
 from . import nodes
+from .amplitudes import SUFFIX, fold_amplitudes
+from .answer import Answer
 from .arrays import (
+    array_of,
     as_field,
     check_finite,
     f32,
@@ -49,17 +52,19 @@ def lower_network(
     """
     shape = _in_shape(model, in_shape)
     with torch.no_grad():
-        found = Lowering(model.coding.steps).nodes_of(model)
+        lowering = Lowering(model.coding.steps)
+        found = lowering.nodes_of(model)
     graph = g.Graph(
         tuple(found),
         in_shape=shape,
         steps=model.coding.steps,
         static=model.coding.static,
         about={"network": _description(model), **(about or {})},
+        answer=lowering.answer,
     )
     check_finite(graph)
     assert graph.shapes  # every layer accepts its input
-    return graph
+    return fold_amplitudes(graph)
 
 
 def _in_shape(model: SpikingNetwork, given: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -107,11 +112,14 @@ class Lowering:
     Attributes:
         steps: T.
         nodes: of the graph so far.
+        answer: of the readout.
     """
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
         self.nodes: list[g.Node] = []
+        self.answer = Answer()
+        self._has_readout = False
         self._at = g.INPUT
         self._pending: _Pending | None = None
 
@@ -127,7 +135,7 @@ class Lowering:
             raise refusal("body", model.body, "it is not a sequence of layers")
         self._lower_all("", model.body)
         self._flush()
-        if not self.nodes or not isinstance(self.nodes[-1], g.Readout):
+        if not self._has_readout:
             raise ConfigError(
                 "the network does not end with a readout", why="its output are the logits"
             )
@@ -186,7 +194,8 @@ class Lowering:
     def neuron(self, name: str, neuron: nn.Module) -> None:
         """Add a neuron, by its `lower` or its `neuron_fields`."""
         if answers(neuron, "lower"):
-            return neuron.lower(self, name)  # type: ignore[operator]
+            neuron.lower(self, name)  # type: ignore[operator]
+            return
         path = f"{name}.neuron"
         if not answers(neuron, "neuron_fields"):
             raise refusal(path, neuron, "it does not say which neuron of the graph it is")
@@ -194,7 +203,12 @@ class Lowering:
             fields = neuron.neuron_fields()  # type: ignore[operator]
         except ConfigError as error:
             raise refusal(path, neuron, error.what, error.remedy) from error
-        return self.add("Neuron", name, **fields)
+        amplitude = fields.pop("amplitude", None)
+        self.add("Neuron", name, **fields)
+        if amplitude is not None:  # the neuron of the graph sends whole numbers
+            factor = np.repeat(array_of(amplitude).reshape(1, -1), self.steps, axis=0)
+            offset = np.zeros_like(factor)
+            self.add("ChannelScale", f"{name}{SUFFIX}", factor=factor, offset=offset)
 
     def add(
         self, kind: str, name: str, inputs: tuple[str, ...] | None = None, /, **fields: Any
@@ -202,6 +216,11 @@ class Lowering:
         """Add a node that reads `inputs`, by default the node before it."""
         self._flush()
         self._add(kind, name, inputs or (self._at,), fields)
+
+    def answers_with(self, kind: str, **options: Any) -> None:
+        """Say how the answer follows from the value of the last node, the outputs of the steps."""
+        self._has_readout = True
+        self.answer = Answer(kind, **options)  # type: ignore[arg-type]
 
     def refused(self, name: str, part: nn.Module, why: str) -> ConfigError:
         """Return the error for a part that cannot be exported."""

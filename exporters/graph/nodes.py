@@ -57,6 +57,15 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stateless(Node):
+    """A layer that computes the same at every step."""
+
+    @property
+    def is_time_invariant(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
 class Affine(Node):
     """y_t = W_g x_t + b_g with g = of_step[t]: steps may have weights of their own.
 
@@ -120,15 +129,13 @@ class ChannelScale(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pool(Node):
+class Pool(Stateless):
     """Max or average pooling; the average includes the zeros of the padding."""
 
     kind: Literal["max", "average"]
     kernel: Pair
     stride: Pair
     padding: Pair = (0, 0)
-
-    is_time_invariant = True
 
     def shape(self, inputs: list[Shape]) -> Shape:
         image = _image(self, inputs)
@@ -141,10 +148,8 @@ class Pool(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Flatten(Node):
+class Flatten(Stateless):
     """`[C, H, W]` to `[C·H·W]`."""
-
-    is_time_invariant = True
 
     def shape(self, inputs: list[Shape]) -> Shape:
         return (int(np.prod(inputs[0])),)
@@ -154,17 +159,15 @@ class Flatten(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Add(Node):
+class Add(Stateless):
     """The sum of all inputs."""
-
-    is_time_invariant = True
 
     def shape(self, inputs: list[Shape]) -> Shape:
         return _same(self, inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Product(Node):
+class Product(Stateless):
     """The elementwise product a b of two inputs, or (1 - a) b.
 
     Attributes:
@@ -172,8 +175,6 @@ class Product(Node):
     """
 
     inverted: bool = False
-
-    is_time_invariant = True
 
     def shape(self, inputs: list[Shape]) -> Shape:
         self._require(len(inputs) == 2, f"{len(inputs)}", "two inputs")
@@ -184,7 +185,7 @@ class Product(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attention(Node):
+class Attention(Stateless):
     """scale Q Kᵀ V of each head at each step, without softmax: `[3C, H, W]` to `[C, H, W]`.
 
     Pixels are tokens. Channels hold the queries, then the keys, then the values, and within each
@@ -197,8 +198,6 @@ class Attention(Node):
 
     heads: int
     scale: float
-
-    is_time_invariant = True
 
     def shape(self, inputs: list[Shape]) -> Shape:
         image = _image(self, inputs)
@@ -300,7 +299,9 @@ class Lstm(Node):
         """F."""
         return self.recurrent.shape[1]
 
-    states = ("h", "c")
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("h", "c")
 
     def shape(self, inputs: list[Shape]) -> Shape:
         features = self.weight.shape[1]

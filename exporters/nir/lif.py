@@ -17,7 +17,7 @@ import nir
 import numpy as np
 
 from ...core.errors import ConfigError
-from ..graph.ir import INPUT, Affine, Array, ChannelScale, Graph, Neuron, Node, Readout
+from ..graph.ir import INPUT, Affine, Array, ChannelScale, Filter, Graph, Neuron, Node, Readout
 from .layers import add_layer, refuse_unwritten
 from .nodes import DT, NirBuilder, Style
 from .unrolled import OUTPUT
@@ -51,13 +51,17 @@ def inexact_layers(graph: Graph) -> list[InexactLayer]:
             found.append(InexactLayer(node.name, "it differs from step to step"))
         elif isinstance(node, Readout) and not _is_constant(node.scale):
             found.append(InexactLayer(node.name, "its scale differs from step to step"))
+        elif isinstance(node, Filter) and node.start is not None and node.start.any():
+            found.append(InexactLayer(node.name, "it starts from a learned value, not from 0"))
     return found
 
 
 def _inexact_because(node: Neuron, steps: int) -> list[str]:
-    if steps == 1:
+    if steps == 1 and node.most == 1:
         return []  # one step from rest has neither leak nor reset
     found = []
+    if node.most > 1:
+        found.append(f"it sends up to {node.most} spikes in a step, a LIF node one")
     if not _is_constant(node.leak[1:]) or not _is_constant(node.gain, node.threshold):
         found.append("its leak, gain or threshold differs from step to step")
     if node.reset != "zero":
@@ -192,12 +196,36 @@ class _LifGraph:
                     factor = self.input_factor(node)
                     first = (builder.scale(f"{name}_gain", factor, after, *first),)
                 return (builder.add(name, self.neuron(node), *first),)
+            case Filter():
+                return (self.filter(node, first),)
             case Readout():
                 scale = node.scale[0]
                 return (
                     builder.add(name, nir.Affine(node.weight * scale, node.bias * scale), *first),
                 )
         return add_layer(builder, graph, node, name, 0, sources)
+
+    def filter(self, node: Filter, sources: tuple[str, ...]) -> str:
+        """Add a filter: a LI node for each pole, an I node for a pole of 1.
+
+        A LI node computes v ← v + dt/τ (r x - v): for τ = dt / (1 - pole) and r = 1 / (1 - pole)
+        that is v ← pole v + x. An I node with r = 1 / dt computes v ← v + x.
+        """
+        shape = self.graph.shapes[node.name]
+        if (node.gain != 1).any():
+            sources = (self.builder.scale(f"{node.name}_gain", node.gain, shape, *sources),)
+        name = node.name
+        for p, pole in enumerate(node.poles, start=1):
+            name = node.name if p == len(node.poles) else f"{node.name}_f{p}"
+            full = np.broadcast_to(pole.reshape(-1, *[1] * (len(shape) - 1)), shape)
+            one = np.ones(shape, np.float32)
+            if (pole == 1).all():
+                made: nir.NIRNode = nir.I(r=one / np.float32(DT))
+            else:
+                rest = (1 - full.astype(np.float64)).astype(np.float32)
+                made = nir.LI(tau=np.float32(DT) / rest, r=1 / rest, v_leak=one * 0)
+            sources = (self.builder.add(name, made, *sources),)
+        return name
 
     def neuron(self, node: Neuron) -> nir.LIF:
         ones = np.ones(self.graph.shapes[node.name], np.float32)

@@ -7,7 +7,8 @@
     neg_t = -size s_t                   Scale
 
 The graph is run once: its input holds all steps of the code, `[T·C, H, W]` (`[C, H, W]` if all
-steps are equal), its output is the mean of the logits over the steps, `[K]`.
+steps are equal), its output is the answer, `[K]`: the mean of the logits over the steps, or those
+of the last step.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import nir
 import numpy as np
 
 from ...core.errors import ConfigError
-from ..graph.ir import INPUT, Affine, Array, Graph, Neuron, Node, Readout
+from ..graph.ir import INPUT, Affine, Array, Filter, Graph, Neuron, Node, Readout
 from .layers import add_layer, refuse_unwritten
 from .nodes import NirBuilder, Style, pointwise
 
@@ -43,6 +44,12 @@ def unroll(graph: Graph, style: Style, metadata: dict[str, object]) -> nir.NIRGr
         ConfigError: NIR has no exact form of a layer.
     """
     refuse_unwritten(graph)
+    if graph.answer.kind == "first-crossing":
+        raise ConfigError(
+            "the readout answers at the first crossing of a level, which NIR cannot unroll",
+            why="which step answers depends on the sample, and NIR has no node to choose",
+            remedy="use --format onnx, or --form lif, whose output are the logits of each step",
+        )
     return _Unrolling(graph, style).build(metadata)
 
 
@@ -66,14 +73,27 @@ class _Unrolling:
                 self.values[node.name] = [one] * self.graph.steps
             elif isinstance(node, Neuron):
                 self.values[node.name] = self.neuron(node)
+            elif isinstance(node, Filter):
+                self.values[node.name] = self.filter(node)
             else:
-                steps = range(self.graph.steps)
-                self.values[node.name] = [self.layer(node, t) for t in steps]
-        sources = [name for names in self.values[self.graph.output] for name in names]
+                begin = self.graph.steps - 1 if self.is_last_alone(node) else 0
+                steps = range(begin, self.graph.steps)
+                self.values[node.name] = [()] * begin + [self.layer(node, t) for t in steps]
+        outputs, share = self.values[self.graph.output], np.ones(1, np.float32)
+        name = "mean_logits"
+        if self.graph.answer.kind == "last":
+            outputs, name = outputs[-1:], "last_logits"
+        elif not isinstance(self.graph.nodes[-1], Readout):
+            share = share / np.float32(self.graph.steps)
+        sources = [name for names in outputs for name in names]
         classes = (self.graph.classes,)
-        last = self.builder.scale("mean_logits", np.ones(1, np.float32), classes, *sources)
+        last = self.builder.scale(name, share, classes, *sources)
         self.builder.add(OUTPUT, nir.Output({"output": np.array(classes)}), last)
         return self.builder.finish(metadata)
+
+    def is_last_alone(self, node: Node) -> bool:
+        """Return whether only the last step of a node is used."""
+        return node.name == self.graph.output and self.graph.answer.kind == "last"
 
     def add_input(self) -> list[tuple[str, ...]]:
         """Add the input, and a linear layer for each step that selects its channels."""
@@ -104,7 +124,8 @@ class _Unrolling:
             before = graph.shapes[node.inputs[0]]
             return (builder.affine(name, node, node.of_step[t], before, *first),)
         if isinstance(node, Readout):
-            share = np.float32(node.scale[t] / graph.steps)
+            takes_mean = node.name == graph.output and graph.answer.kind == "mean"
+            share = np.float32(node.scale[t] / (graph.steps if takes_mean else 1))
             affine = nir.Affine(node.weight * share, node.bias * share)
             return (builder.add(f"{node.name}_t{t}", affine, *first),)
         return add_layer(builder, graph, node, name, t, sources)
@@ -137,9 +158,63 @@ class _Unrolling:
             if membrane and node.leak[t].any():
                 leaked = builder.scale(f"{name}_leak", node.leak[t], shape, *membrane)
                 total = (builder.scale(f"{name}_membrane", one, shape, leaked, *current),)
-            spikes.append((builder.threshold(name, node.threshold[t], shape, *total),))
+            spikes.append(self.thresholds(node, t, name, total))
             membrane = total
             if t + 1 < graph.steps and node.reset == "subtract":
-                drop = builder.scale(f"{name}_reset", -node.size[t], shape, name)
+                drop = builder.scale(f"{name}_reset", -node.size[t], shape, *spikes[-1])
                 membrane = (*total, drop)
         return spikes
+
+    def thresholds(
+        self, node: Neuron, t: int, name: str, membrane: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """Add the spikes of a step: one threshold for each that a step can send.
+
+            s = Σ_{j<m} H(v - threshold - j size)
+
+        The sum of 0 and 1 is the same float in any order, so the layers that read it read all.
+        """
+        builder, shape = self.builder, self.graph.shapes[node.name]
+        levels = [node.threshold[t] + j * node.size[t] for j in range(node.most)]
+        if len(levels) == 1:
+            return (builder.threshold(name, levels[0], shape, *membrane),)
+        each = [
+            builder.threshold(f"{name}_{j}", level, shape, *membrane)
+            for j, level in enumerate(levels, start=1)
+        ]
+        return (builder.scale(name, np.ones(1, np.float32), shape, *each),)
+
+    def filter(self, node: Filter) -> list[tuple[str, ...]]:
+        """Add the steps of a filter: a chain of scales for each pole.
+
+        Raises:
+            ConfigError: it does not start from 0.
+        """
+        if node.start is not None and node.start.any():
+            raise ConfigError(
+                f"layer {node.name!r} starts from a learned value, which NIR has no node for",
+                why="a NIR graph has no constants",
+                remedy="use --format onnx, or train with readout.learn_start=false",
+            )
+        graph, builder, shape = self.graph, self.builder, self.graph.shapes[node.name]
+        one = np.ones(1, np.float32)
+        steps = self.values[node.inputs[0]]
+        if (node.gain != 1).any():
+            names = [step_name(graph, node.name, t) for t in range(graph.steps)]
+            steps = [
+                (builder.scale(f"{name}_gain", node.gain, shape, *sources),)
+                for name, sources in zip(names, steps, strict=True)
+            ]
+        for p, pole in enumerate(node.poles, start=1):
+            states: list[tuple[str, ...]] = []
+            for t, sources in enumerate(steps):
+                name = step_name(graph, node.name, t) + f"_f{p}" * (p < len(node.poles))
+                terms = sources
+                if states:
+                    if len(sources) > 1:
+                        terms = (builder.scale(f"{name}_input", one, shape, *sources),)
+                    kept = builder.scale(f"{name}_kept", pole, shape, *states[-1])
+                    terms = (kept, *terms)
+                states.append((builder.scale(name, one, shape, *terms),))
+            steps = states
+        return steps

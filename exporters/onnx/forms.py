@@ -20,6 +20,7 @@ from ...coding.base import Coding
 from ...core.errors import ConfigError
 from ..graph.ir import Graph
 from ..graph.quantisation import Weights
+from .answer import add_answer, add_crossed
 from .builder import OPSETS, Builder, model_of, value
 from .encoder import add_encoder
 from .layers import all_steps, one_step
@@ -75,10 +76,7 @@ def _sequence(
     info, code, graph = _code(b, graph, coding, input)
     logits = all_steps(b, graph, code)
     outputs = _outputs(b, graph, logits)
-    text = (
-        f"{_kind(graph)} over {graph.steps} time steps. `logits` is the mean of "
-        "`logits_per_step` over the steps; the largest is the predicted class. "
-    )
+    text = f"{_kind(graph)} over {graph.steps} time steps. {_about_answer(graph)}"
     return {"model": _graph(b, "asnn", text + _about_input(graph, input), [info], outputs)}
 
 
@@ -95,14 +93,10 @@ def _code(
 
 
 def _outputs(b: Builder, graph: Graph, logits: str) -> list[onnx.ValueInfoProto]:
-    per_step = b.op("Identity", [logits], "logits_per_step")
-    total = b.op("ReduceSum", [per_step, b.integers(0)], "logits_sum", keepdims=0)
+    b.op("Identity", [logits], "logits_per_step")
     steps = b.constant("steps_number", np.float32(graph.steps))
-    b.op("Div", [total, steps], "logits")
-    return [
-        value("logits", [BATCH, graph.classes]),
-        value("logits_per_step", [graph.steps, BATCH, graph.classes]),
-    ]
+    answer, *decision = add_answer(b, graph, steps, BATCH)
+    return [answer, value("logits_per_step", [graph.steps, BATCH, graph.classes]), *decision]
 
 
 def _stream(
@@ -149,7 +143,12 @@ def _at_rest(
             shape = b.integers(*state.shape)
             at = f"{state.node}/sizes"
             sizes[state.node] = b.op("Concat", [batch, shape], at, axis=0)
-        b.op("ConstantOfShape", [sizes[state.node]], name, value=zero)
+        if state.start is None:
+            b.op("ConstantOfShape", [sizes[state.node]], name, value=zero)
+        else:
+            start = state.start.reshape(-1, *[1] * (len(state.shape) - 1))
+            start = b.constant(f"{state.node}.start", start)
+            b.op("Expand", [start, sizes[state.node]], name)
         infos.append(value(name, [BATCH, *state.shape]))
     return infos
 
@@ -159,7 +158,7 @@ def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
     states = states_of(graph)
     logits, after = one_step(b, graph, "x", "t", {state.name: state.name for state in states})
     b.op("Identity", [logits], "logits")
-    outputs = [value("logits", [BATCH, graph.classes])]
+    outputs = [value("logits", [BATCH, graph.classes]), *add_crossed(b, graph, "logits")]
     inputs = [value("t", [], TensorProto.INT64), value("x", [BATCH, *graph.in_shape])]
     for state in states:
         shape = [BATCH, *state.shape]
@@ -169,12 +168,14 @@ def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
     text = (
         f"One time step of {_kind(graph).lower()}, t = 0 .. {graph.steps - 1}: "
         "`x` is that step of the code, `v_*` are the membranes before it and `v_*_after` those "
-        "after it. The output so far is the mean of the logits of the steps run."
+        f"after it. {_about_answer_of_steps(graph)}"
     )
     if any(state.name.startswith("s_") for state in states):
         text += " `s_*` are the spikes of the step before, which recurrent weights read."
     if any(state.name.startswith("h_") for state in states):
         text += " `h_*` and `c_*` are outputs and cells of LSTM layers."
+    if any(state.name.startswith("f1_") for state in states):
+        text += " `f*_*` are states of filters over time."
     return _graph(b, "asnn_step", text, inputs, outputs)
 
 
@@ -215,14 +216,10 @@ def _scan(
     starts = [first, *(state.at_rest for state in states)]
     ends = ["last_t", *(f"{state.name}_last" for state in states), "logits_per_step"]
     b.ops("Scan", [*starts, code], ends, body=loop, num_scan_inputs=1)
-    total = b.op("ReduceSum", ["logits_per_step", b.integers(0)], "logits_sum", keepdims=0)
     number = b.op("Shape", [code], "steps_made", start=0, end=1)
     number = b.op("Cast", [number], "steps_number", to=TensorProto.FLOAT)
-    b.op("Div", [total, number], "logits")
-    outputs = [
-        value("logits", [BATCH, graph.classes]),
-        value("logits_per_step", ["steps", BATCH, graph.classes]),
-    ]
+    answer, *decision = add_answer(b, graph, number, BATCH)
+    outputs = [answer, value("logits_per_step", ["steps", BATCH, graph.classes]), *decision]
     text = (
         f"{_kind(graph)} over 1 to {graph.steps} time steps"
         + (", `count` of them. " if input == "image" else ", as many as `steps` has. ")
@@ -245,6 +242,27 @@ def _kind(graph: Graph) -> str:
     return "A spiking network" if graph.neurons else "A network"
 
 
+def _about_answer(graph: Graph) -> str:
+    text = "the largest is the predicted class. "
+    if graph.answer.kind == "mean":
+        return "`logits` is the mean of `logits_per_step` over the steps; " + text
+    if graph.answer.kind == "last":
+        return "`logits` are the `logits_per_step` of the last step; " + text
+    return (
+        f"`logits` are the `logits_per_step` of `decision_step`, the first at which a "
+        f"{graph.answer.quantity} is above {graph.answer.level:g}, or of the last step, where "
+        "`decided` is false; " + text
+    )
+
+
+def _about_answer_of_steps(graph: Graph) -> str:
+    if graph.answer.kind == "mean":
+        return "The output so far is the mean of the logits of the steps run."
+    if graph.answer.kind == "last":
+        return "The output so far are the logits of the last step run."
+    return "Stop a sample where `crossed` is true: its logits of that step are the answer."
+
+
 def _about_input(graph: Graph, input: Input) -> str:
     sample = ", ".join(map(str, graph.in_shape))
     if input == "image":
@@ -262,6 +280,7 @@ def _metadata(graph: Graph, form: Form, input: Input, weights: Weights) -> dict[
         "input": input,
         "weights": weights,
         "steps": graph.steps,
+        **graph.answer.about(),
         **graph.about,
     }
     return {

@@ -18,6 +18,7 @@ from ..graph.ir import (
     Attention,
     ChannelScale,
     Conv,
+    Filter,
     Flatten,
     Graph,
     Linear,
@@ -29,6 +30,7 @@ from ..graph.ir import (
     Readout,
 )
 from .builder import Builder
+from .filters import filter_at_step, filter_over_time
 from .joins import attention, joined
 from .lstm import lstm_at_step, lstm_over_time
 from .neurons import neuron_at_step, neuron_over_time
@@ -80,6 +82,8 @@ def _with_states(
     """Add one step of a layer with states; return its value, then the states after the step."""
     if isinstance(node, Lstm):
         return lstm_at_step(b, node, x, before)
+    if isinstance(node, Filter):
+        return filter_at_step(b, node, x, before, len(graph.shapes[node.name]))
     assert isinstance(node, Neuron)
     return neuron_at_step(b, node, x, before, step, len(graph.shapes[node.name]))
 
@@ -93,6 +97,8 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
             return neuron_over_time(b, node, x, len(shape), steps, repeated)
         case Lstm():
             return lstm_over_time(b, node, x, steps, repeated)
+        case Filter():
+            return filter_over_time(b, node, x, len(shape), steps, repeated)
         case Conv() | Linear():
             if repeated and steps > 1:
                 times = b.integers(steps, *[1] * (len(before) + 1))

@@ -134,8 +134,14 @@ def _fire(
         if not parts.is_one("leak"):
             kept = b.op("Mul", [before, parts("leak")], f"{at}/leaked")
         v = b.op("Add", [kept, v], f"{at}/membrane")
-    fires = b.op("Greater", [v, parts("threshold")], f"{at}/fires")
-    s = b.op("Cast", [fires], spikes, to=TensorProto.FLOAT)
+    if node.most > 1:
+        over = b.op("Sub", [v, parts("threshold")], f"{at}/over")
+        level = b.op("Ceil", [b.op("Div", [over, parts("size")], f"{at}/level")], f"{at}/ceil")
+        none, most = b.constant("none", 0), b.constant(f"most_{node.most}", node.most)
+        s = b.op("Clip", [level, none, most], spikes)
+    else:
+        fires = b.op("Greater", [v, parts("threshold")], f"{at}/fires")
+        s = b.op("Cast", [fires], spikes, to=TensorProto.FLOAT)
     if last or node.reset == "none":
         return s, v
     if node.reset == "zero":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ..graph.ir import Graph, Lstm, Neuron, Node, Shape
+from ..graph.ir import Array, Filter, Graph, Node, Shape
 
 
 class State(NamedTuple):
@@ -12,14 +12,16 @@ class State(NamedTuple):
 
     Attributes:
         name: `v_NODE` is the membrane of a neuron, `s_NODE` its spikes; `h_NODE` and `c_NODE` are
-            the output and the cell of an LSTM.
+            the output and the cell of an LSTM, `f1_NODE` and on the states of a filter.
         node: the name of the node.
         shape: of one sample.
+        start: value before the first step, `[C]` or `[1]`; None for 0.
     """
 
     name: str
     node: str
     shape: Shape
+    start: Array | None = None
 
     @property
     def at_rest(self) -> str:
@@ -34,16 +36,9 @@ def states_of(graph: Graph) -> list[State]:
 
 
 def states_of_node(graph: Graph, node: Node) -> list[State]:
-    """Return the states of a node, none if it is stateless.
-
-    They are the membrane of a neuron, its spikes too if there are recurrent weights, and output and
-    cell of an LSTM.
-    """
-    match node:
-        case Neuron():
-            kinds = "v" if node.recurrent is None else "vs"
-        case Lstm():
-            kinds = "hc"
-        case _:
-            kinds = ""
-    return [State(f"{kind}_{node.name}", node.name, graph.shapes[node.name]) for kind in kinds]
+    """Return the states of a node, none if it is stateless."""
+    shape = graph.shapes[node.name]
+    found = [State(f"{kind}_{node.name}", node.name, shape) for kind in node.states]
+    if isinstance(node, Filter) and node.start is not None:
+        found[-1] = found[-1]._replace(start=node.start)
+    return found

@@ -136,8 +136,9 @@ def compare(
                 quiet.discard(name)
         if samples.labels is not None:
             labels = samples.labels[part]
-            correct["graph"] += int((trace.logits.mean(0).argmax(1) == labels).sum())
-            correct["original"] += int((before.logits.mean(0).argmax(1) == labels).sum())
+            answer = source.graph.answer
+            correct["graph"] += int((answer.of(trace.logits).argmax(1) == labels).sum())
+            correct["original"] += int((answer.of(before.logits).argmax(1) == labels).sum())
     accuracy = {}
     if samples.labels is not None and len(samples):
         accuracy["graph"] = correct["graph"] / len(samples)
@@ -202,7 +203,7 @@ class EagerNetwork:
         self.parity.seconds += time.perf_counter() - started
         spikes = output.spikes
         layers = None if spikes is None else {k: v.numpy() for k, v in spikes.items()}
-        self.parity.add(trace, output.logits.numpy().mean(0), layers)
+        self.parity.add(trace, self.parity.graph.answer.of(output.logits.numpy()), layers)
 
 
 class OriginalGraph:
@@ -213,7 +214,7 @@ class OriginalGraph:
 
     def add_traces(self, before: Trace, after: Trace) -> None:
         """Compare a batch."""
-        self.parity.add(before, after.logits.mean(0), after.values)
+        self.parity.add(before, self.parity.graph.answer.of(after.logits), after.values)
 
 
 class OnnxSequence:
@@ -263,7 +264,8 @@ class OnnxStream:
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         inputs = {"image": images, "steps": np.ascontiguousarray(code)}
-        logits = run_stream(self._init, self._session, inputs, len(code))["logits"].mean(0)
+        outputs = run_stream(self._init, self._session, inputs, len(code))["logits"]
+        logits = self.parity.graph.answer.of(outputs)
         self.parity.seconds = self._init.seconds + self._session.seconds
         layers = run_stream(self._init, self._traced, inputs, len(code))
         differ = None
@@ -291,7 +293,7 @@ class NirInterpreter:
         else:
             found = run_nir(self._read, code)
             layers = {node.name: found[node.name] for node in graph.neurons}
-            logits = found[OUTPUT].mean(0)
+            logits = graph.answer.of(found[OUTPUT])
         self.parity.seconds += time.perf_counter() - started
         self.parity.add(trace, logits, layers)
 
@@ -312,7 +314,8 @@ class NirSimulator:
         assert self._net is not None
         steps = input_of(self.parity.graph, code)[None] if self._unrolled else code
         try:
-            logits = self._net.run(steps).mean(0)
+            outputs = self._net.run(steps)
+            logits = outputs[0] if self._unrolled else self.parity.graph.answer.of(outputs)
         except Exception as error:  # whatever another package raises
             self.parity.error = f"run failed: {_line(error)}"
             return

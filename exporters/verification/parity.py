@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.interpreter import Trace
-from ..graph.ir import Affine, Array, ChannelScale, Graph, Lstm, Neuron, Readout
+from ..graph.ir import Affine, Array, ChannelScale, Filter, Graph, Lstm, Neuron, Readout
 
 TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values above 1
 MAX_EXPLAINED = 0.05  # share of samples with flips at the threshold; two are always allowed
@@ -76,7 +76,7 @@ class Parity:
     def add(
         self,
         trace: Trace,
-        mean_logits: Array,
+        answer: Array,
         layers: Mapping[str, Array] | None = None,
         *,
         recoded: Array | None = None,
@@ -85,14 +85,14 @@ class Parity:
 
         Args:
             trace: values of the graph.
-            mean_logits: output of the runtime, `[B, K]`.
+            answer: of the runtime, `[B, K]`.
             layers: values of layers in the runtime, `[T, B, ...]`, or `[1, B, ...]` if they are
                 time-invariant; None if it gives logits only.
             recoded: samples whose code in the runtime differs at a pixel on a threshold, `[B]`.
         """
-        expected = trace.logits.mean(0)
-        if mean_logits.shape != expected.shape:
-            self._record(self.graph.output, None, _shapes(mean_logits, expected))
+        expected = self.graph.answer.of(trace.logits)
+        if answer.shape != expected.shape:
+            self._record(self.graph.output, None, _shapes(answer, expected))
             return
         batch = len(expected)
         # The step from which a sample is excused; T if it is not.
@@ -109,10 +109,11 @@ class Parity:
                 return
             if isinstance(node, Neuron):
                 self._compare_spikes(node, trace, found, excused)
-            elif isinstance(node, Affine | ChannelScale | Lstm | Readout):
+            elif isinstance(node, Affine | ChannelScale | Filter | Lstm | Readout):
                 self._compare_values(node.name, value, found, excused)
-        flipped = excused < len(trace.logits)
-        difference = np.abs(mean_logits - expected).max(1)
+        # Rounding may move a decision to another step.
+        flipped = (excused < len(trace.logits)) | self.graph.answer.near(trace.logits)
+        difference = np.abs(answer - expected).max(1)
         # NaN counts as a difference.
         far = ~(difference <= TOLERANCE * np.maximum(1, np.abs(expected).max(1)))
         if layers is None:
@@ -126,7 +127,7 @@ class Parity:
         self.logit_difference = max([self.logit_difference, *np.nan_to_num(unflipped, nan=np.inf)])
         self.samples += batch
         self.explained += int(flipped.sum())
-        self.agreements += int((mean_logits.argmax(1) == expected.argmax(1)).sum())
+        self.agreements += int((answer.argmax(1) == expected.argmax(1)).sum())
 
     def _compare_spikes(self, node: Neuron, trace: Trace, found: Array, excused: Array) -> None:
         expected = trace.values[node.name]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from ...kernels.memory import buffers
-from ...models.layer import SPIKES, Signal
+from ...models.layer import SPIKES, Signal, whole_numbers
 
 MAX_EXACT = 2**24  # integers up to here are exact in float32
 
@@ -63,7 +63,7 @@ class FanOut:
         """
         spikes = given == SPIKES
         if given.kind == "counts":
-            return self._sums(_flat(whole_numbers(x, given.amplitude)).double())
+            return self._sums(_flat(whole_numbers(x, given.amplitude, 1)).double())
         rows = _flat(x)
         # CUDA may round products of float32 (TF32), if the user allows it.
         mask = rows.to(torch.float64 if rows.is_cuda else torch.float32) if spikes else _mask(rows)
@@ -74,17 +74,6 @@ class FanOut:
         with torch.autocast(mask.device.type, enabled=False):
             sums = (mask @ self._matrix).double()
         return torch.stack([sums[:, : self._split].sum(1), sums[:, self._split :].sum(1)])
-
-
-def whole_numbers(x: Tensor, amplitude: Tensor | None) -> Tensor:
-    """Return x / amplitude, rounded: the whole numbers of counts `[N, C, ...]` or `[N, C·H·W]`."""
-    if amplitude is None:
-        return x.round()
-    a = amplitude.detach().to(x)
-    if a.dim():
-        pixels = x[0].numel() // len(a) if x.shape[1] != len(a) else 1
-        a = a.repeat_interleave(pixels).view(-1, *[1] * (x.dim() - 2))
-    return (x / a).round()
 
 
 def _mask(rows: Tensor) -> Tensor:

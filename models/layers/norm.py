@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,7 @@ class TimeNorm(Layer):
     It is exported by its `segments`, whatever its `forward`.
     """
 
-    inherits_answers = True
+    answers_of: ClassVar = {"lower": (), "list_operations": ()}
 
     def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
         """Return the batch norms of the first `steps` in order, each with its number of steps.

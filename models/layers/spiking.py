@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...kernels.dispatch import PACKAGES, Kernels, is_traced, missing_backend, warn_slow_reference
-from ..layer import SPIKES, VALUES, Layer, Lowering, OperationList, Signal, answers
+from ..layer import SPIKES, VALUES, Layer, Lowering, OperationList, Signal, answers, whole_numbers
 from .convolution import PointConv2d, SpikeConv2d
 from .fusing import Frozen, Fusible, freeze, fusible, run
 from .residual import Residual
@@ -77,7 +77,8 @@ class SpikingLayer(Layer):
         spikes = self.neuron(x if self.norm is None else self.norm(x))
         if self.spike_observers:
             # float32 counts exactly up to 2²⁴ only.
-            self._notify(spikes.detach().flatten(1).sum(1, dtype=torch.float64), x)
+            sent = whole_numbers(spikes.detach(), getattr(self.neuron, "amplitude", None), 2)
+            self._notify(sent.flatten(1).sum(1, dtype=torch.float64), x)
         return spikes if self.pool is None else over_time(self.pool, spikes)
 
     def freeze(self) -> None:

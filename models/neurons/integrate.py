@@ -199,6 +199,24 @@ class Integrate(nn.Module):
                 remedy="set neuron.leak=1 and neuron.gain=1, or train.calibrate=none",
             )
 
+    def neuron_fields(self) -> dict[str, Any]:
+        """Return the fields of the export graph's `Neuron`, and the amplitude of what it sends."""
+        amplitude = self.amplitude.detach().reshape(1, -1).expand(self.steps, -1)
+        same = torch.ones(self.steps, 1)
+        return {
+            "leak": same.expand_as(amplitude) * self.options.leak,
+            "gain": same.expand_as(amplitude) * self.options.gain,
+            "threshold": amplitude * self.options.fraction,
+            "size": amplitude,
+            "reset": "subtract",
+            "most": self.most,
+            "amplitude": self.amplitude,
+        }
+
+    def decaying_parameters(self) -> list[nn.Parameter]:
+        """Return none: decay would pull the amplitude to 0."""
+        return []
+
     def extra_repr(self) -> str:
         return f"most={self.most}, fraction={self.options.fraction}, {self.options.gradient}"
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ...core.errors import ConfigError
+from ..layer import Lowering
 from .decision import Decision, first_crossing
 from .membrane import MembraneReadout
 
@@ -68,6 +69,10 @@ class FirstCrossingReadout(MembraneReadout):
             )
         self.quantity = quantity
         self.level = level
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        super().lower(graph, name)
+        graph.answers_with("first-crossing", quantity=self.quantity, level=self.level)
 
     def crossed(self, outputs: Tensor) -> Tensor:
         """Return whether a class is beyond the level at each step, `[T, B]`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from ..layer import Lowering
 from .mean import Readout
 
 
@@ -17,6 +18,10 @@ class LastReadout(Readout):
     """
 
     answers_with_mean = False
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        super().lower(graph, name)
+        graph.answers_with("last")
 
     def so_far(self, outputs: Tensor) -> Tensor:
         return outputs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ class Readout(Layer):
 
     answers_with_mean: bool = True
     """Whether the answer is the mean of the outputs, so that `mean` may compute it."""
+    answers_of: ClassVar = {"lower": ("forward", "so_far", "decide")}
 
     def __init__(self, features: int, classes: int, *, steps: int, scaled: bool) -> None:
         super().__init__()
@@ -40,6 +41,7 @@ class Readout(Layer):
         scale = torch.ones(graph.steps) if self.scale is None else self.scale
         weight, bias = self.linear.weight, self.linear.bias
         graph.add("Readout", name, weight=weight, bias=bias, scale=scale)
+        graph.answers_with("mean")
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         found.visit(name, self.linear, x)

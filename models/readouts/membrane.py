@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.errors import ConfigError
+from ..layer import VALUES, Lowering, OperationCounter, OperationList, Signal, count_filter
 from .mean import Readout
 
 
@@ -65,6 +66,22 @@ class MembraneReadout(Readout):
             u = leak * u + x
             potentials.append(u)
         return torch.stack(potentials) if potentials else torch.empty_like(inputs)  # type: ignore[arg-type]
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        super().lower(graph, f"{name}_inputs")
+        leak = torch.tensor([self.leak]) if self.leak_logit is None else self.leak_logit.sigmoid()
+        graph.add("Filter", name, poles=leak.unsqueeze(0), gain=torch.ones(1), start=self.start)
+        graph.answers_with("last")
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        super().list_operations(found, name, x)
+        integrates = self.leak_logit is None and self.leak == 1
+        operation = "ac" if integrates else "mac"
+        found.add(f"{name}.membrane", "filter", self, VALUES, operation=operation)
+        return VALUES
+
+    def count_operations(self, counter: OperationCounter, x: Tensor, y: Tensor) -> None:
+        count_filter(counter, y, 1)
 
     def so_far(self, outputs: Tensor) -> Tensor:
         return outputs

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+import torch
+from torch import Tensor
+
+from ..layer import (
+    VALUES,
+    Layer,
+    Lowering,
+    OperationCounter,
+    OperationList,
+    Signal,
+    count_filter,
+)
+from .filters import pole_filter
 
 
-class Synapse(nn.Module):
+class Synapse(Layer):
     """A filter over time: `[T, B, C, ...]` to values of the same shape, from rest.
 
     It stands in front of an affine layer, and keeps no state between two calls. What follows it
@@ -23,3 +35,36 @@ class Synapse(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         raise NotImplementedError
+
+
+class PoleSynapse(Synapse):
+    """A filter with P poles: F^0_t = gain x_t, F^p_t = pole_p F^p_{t-1} + F^{p-1}_t, output F^P_t.
+
+    A subclass has its poles and its gain, and is exported and counted by them: one multiplication
+    and one addition for each pole, value and step.
+    """
+
+    @property
+    def poles(self) -> Tensor:
+        """`[P, C]`, in (0, 1)."""
+        raise NotImplementedError
+
+    @property
+    def gain(self) -> Tensor | None:
+        """`[C]`; None for 1."""
+        return None
+
+    def forward(self, x: Tensor) -> Tensor:
+        gain = self.gain
+        return pole_filter(x, self.poles.to(x.dtype), None if gain is None else gain.to(x.dtype))
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        gain = self.gain
+        graph.add("Filter", name, poles=self.poles, gain=torch.ones(1) if gain is None else gain)
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        found.add(name, "filter", self, x, operation="mac")
+        return VALUES
+
+    def count_operations(self, counter: OperationCounter, x: Tensor, y: Tensor) -> None:
+        count_filter(counter, x, len(self.poles))

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from ...core.errors import ConfigError
-from .base import Synapse
-from .filters import dual_exp_filter, exp_filter
+from .base import PoleSynapse
 
 
-class Exp(Synapse):
+class Exp(PoleSynapse):
     """F_t = p F_{t-1} + s_t, p = σ(logit) for each channel, so that it stays in (0, 1).
 
     Args:
@@ -30,15 +29,12 @@ class Exp(Synapse):
         self.logit = nn.Parameter(logits(channels, tau), requires_grad=learn)
 
     @property
-    def pole(self) -> Tensor:
-        """p of each channel, `[C]`."""
-        return self.logit.sigmoid()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return exp_filter(x, self.pole.to(x.dtype))
+    def poles(self) -> Tensor:
+        """p, `[1, C]`."""
+        return self.logit.sigmoid().unsqueeze(0)
 
 
-class DualExp(Synapse):
+class DualExp(PoleSynapse):
     """F_t = (p + q) F_{t-1} - p q F_{t-2} + (p - q) s_t, whose response rises and falls.
 
     p = σ(logit) and q = p σ(ratio) for each channel: both stay in (0, 1), and q below p, where the
@@ -77,14 +73,16 @@ class DualExp(Synapse):
         self.ratio = nn.Parameter(start, requires_grad=learn)
 
     @property
-    def poles(self) -> tuple[Tensor, Tensor]:
-        """p and q of each channel, `[C]`."""
+    def poles(self) -> Tensor:
+        """q and p, `[2, C]`."""
         slow = self.logit.sigmoid()
-        return slow, slow * self.ratio.sigmoid()
+        return torch.stack([slow * self.ratio.sigmoid(), slow])
 
-    def forward(self, x: Tensor) -> Tensor:
-        slow, fast = self.poles
-        return dual_exp_filter(x, slow.to(x.dtype), fast.to(x.dtype))
+    @property
+    def gain(self) -> Tensor:
+        """p - q, `[C]`."""
+        fast, slow = self.poles
+        return slow - fast
 
 
 def logits(channels: int, tau: float) -> Tensor:

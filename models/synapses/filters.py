@@ -21,20 +21,23 @@ def exp_filter(x: Tensor, pole: Tensor) -> Tensor:
     return torch.stack(filtered) if filtered else x
 
 
-def dual_exp_filter(x: Tensor, slow: Tensor, fast: Tensor) -> Tensor:
-    """Return F_t = (p + q) F_{t-1} - p q F_{t-2} + (p - q) x_t, from rest.
+def pole_filter(x: Tensor, poles: Tensor, gain: Tensor | None = None) -> Tensor:
+    """Return one exponential filter after the other, of gain · x.
 
-    Its impulse response is p^{n+1} - q^{n+1}: it rises and falls. It is computed as (p - q) times
-    one exponential filter after the other.
+    With the poles q and p and the gain p - q it is F_t = (p + q) F_{t-1} - p q F_{t-2} +
+    (p - q) x_t, whose impulse response p^{n+1} - q^{n+1} rises and falls.
 
     Args:
         x: `[T, B, C, ...]`.
-        slow, fast: p > q, `[C]` or scalars.
+        poles: `[P, C]`, below 1 in magnitude.
+        gain: `[C]`; None for 1.
 
     Source: arXiv 2003.02944, equation 9.
     """
-    gain = per_channel(slow - fast, x)
-    return exp_filter(exp_filter(gain * x, fast), slow)
+    y = x if gain is None else per_channel(gain, x) * x
+    for pole in poles:
+        y = exp_filter(y, pole)
+    return y
 
 
 def per_channel(values: Tensor, x: Tensor) -> Tensor:

@@ -1,0 +1,91 @@
+"""The answer of a network in ONNX, from its logits of the steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto
+
+from ...core.errors import ConfigError
+from ..graph.ir import Answer, Graph
+from .builder import Builder, value
+
+
+def add_answer(b: Builder, graph: Graph, steps: str, batch: str) -> list[onnx.ValueInfoProto]:
+    """Add the outputs of a model over all steps, from its value `logits_per_step` `[T, N, K]`.
+
+    `logits` are the answer. With `first-crossing`, `decision_step` is the step of the decision,
+    from 0, and `decided` whether there was one.
+
+    Args:
+        b: the builder, whose graph has `logits_per_step`.
+        graph: the network.
+        steps: the number of steps, float32, a scalar or `[1]`.
+        batch: name of the axis N.
+    """
+    answer, logits = graph.answer, "logits_per_step"
+    outputs = [value("logits", [batch, graph.classes])]
+    if answer.kind == "mean":
+        total = b.op("ReduceSum", [logits, b.integers(0)], "logits_sum", keepdims=0)
+        b.op("Div", [total, steps], "logits")
+        return outputs
+    minus_one = b.constant("last_step", -1, np.int64)
+    if answer.kind == "last":
+        b.op("Gather", [logits, minus_one], "logits", axis=0)
+        return outputs
+    crossed = _crossed(b, answer, logits)
+    ever = b.op("ReduceSum", [crossed, b.integers(0)], "steps_beyond", keepdims=0)
+    b.op("Greater", [ever, _zero(b)], "decided")
+    first = b.op("ArgMax", [crossed], "first_crossing", axis=0, keepdims=0)
+    last = b.op("Cast", [steps], "steps_integer", to=TensorProto.INT64)
+    last = b.op("Add", [last, minus_one], "last_index")
+    step = b.op("Where", ["decided", first, last], "decision_step")
+    index = b.op("Unsqueeze", [step, b.integers(0, 2)], "decision_index")
+    shape = b.op("Shape", [logits], "logits_shape")
+    shape = b.op("Mul", [shape, b.integers(0, 1, 1)], "without_steps")
+    shape = b.op("Add", [shape, b.integers(1, 0, 0)], "one_step_shape")
+    index = b.op("Expand", [index, shape], "decision_of_classes")
+    chosen = b.op("GatherElements", [logits, index], "logits_at_decision", axis=0)
+    b.op("Squeeze", [chosen, b.integers(0)], "logits")
+    outputs.append(value("decision_step", [batch], TensorProto.INT64))
+    return [*outputs, value("decided", [batch], TensorProto.BOOL)]
+
+
+def add_crossed(b: Builder, graph: Graph, logits: str) -> list[onnx.ValueInfoProto]:
+    """Add the output `crossed` `[N]` of one step of a network that answers at the first crossing.
+
+    Raises:
+        ConfigError: the quantity is a count, which is not a function of one step.
+    """
+    answer = graph.answer
+    if answer.kind != "first-crossing":
+        return []
+    if answer.quantity == "count":
+        raise ConfigError(
+            "the form stream has no output for a readout that counts",
+            why="a count of all steps is not a function of the logits of one",
+            remedy="use --form sequence, or train with readout.quantity=potential",
+        )
+    b.op("Greater", [_crossed(b, answer, logits), _zero(b)], "crossed")
+    return [value("crossed", ["N"], TensorProto.BOOL)]
+
+
+def _crossed(b: Builder, answer: Answer, logits: str) -> str:
+    """Return 1 where a class is beyond the level, else 0: without the axis of the classes."""
+    q = logits
+    if answer.quantity == "probability":
+        q = b.op("Softmax", [logits], "probabilities", axis=-1)
+    elif answer.quantity == "count":
+        above = b.op("Greater", [logits, b.constant("one", np.float32(1))], "above_one")
+        above = b.op("Cast", [above], "counted", to=TensorProto.FLOAT)
+        q = b.op("CumSum", [above, b.constant("time_axis", 0, np.int64)], "counts")
+    level = b.constant("decision_level", np.float32(answer.level))
+    beyond = b.op(
+        "Cast", [b.op("Greater", [q, level], "beyond")], "is_beyond", to=TensorProto.FLOAT
+    )
+    total = b.op("ReduceSum", [beyond, b.integers(-1)], "classes_beyond", keepdims=0)
+    return b.op("Min", [total, b.constant("one", np.float32(1))], "any_beyond")
+
+
+def _zero(b: Builder) -> str:
+    return b.constant("zero_level", np.float32(0))

@@ -1,0 +1,68 @@
+"""Filters over time in ONNX: unrolled over all steps, or one step with its states."""
+
+from __future__ import annotations
+
+from ..graph.ir import Array, Filter
+from .builder import Builder
+
+
+def filter_over_time(
+    b: Builder, node: Filter, x: str, rank: int, steps: int, repeated: bool
+) -> str:
+    """Unroll a filter over all steps, and return its value, `[T, N, ...]`.
+
+    Args:
+        b: the builder.
+        node: the filter.
+        x: its input, `[T, N, ...]`, or `[1, N, ...]` if `repeated`.
+        rank: axes of a sample.
+        steps: T.
+        repeated: whether the input is the same at every step.
+    """
+    name = node.name
+    parts = [x] * steps
+    if not repeated and steps > 1:
+        names = [f"{name}/{t}/input" for t in range(steps)]
+        parts = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
+    before: list[str | None] = [None] * len(node.poles)
+    if node.start is not None:
+        before[-1] = b.constant(f"{name}.start", _shaped(node.start, rank))
+    values = []
+    for t, part in enumerate(parts):
+        out = f"{name}/{t}/value" if steps > 1 else name
+        states = _step(b, node, part, before, rank, f"{name}/{t}", out)
+        values.append(states[-1])
+        before = [*states]
+    return values[0] if steps == 1 else b.op("Concat", values, name, axis=0)
+
+
+def filter_at_step(b: Builder, node: Filter, x: str, before: list[str], rank: int) -> list[str]:
+    """Add one step of a filter; return its value, then its states after the step."""
+    states = _step(b, node, x, [*before], rank, node.name, node.name)
+    return [states[-1], *states]
+
+
+def _step(
+    b: Builder, node: Filter, x: str, before: list[str | None], rank: int, at: str, name: str
+) -> list[str]:
+    """Add f^1 to f^P after a step; the last is called `name`."""
+    y = x
+    if not (node.gain == 1).all():
+        gain = b.constant(f"{node.name}.gain", _shaped(node.gain, rank))
+        y = b.op("Mul", [x, gain], f"{at}/scaled")
+    states = []
+    for p, (pole, state) in enumerate(zip(node.poles, before, strict=True), start=1):
+        out = name if p == len(before) else f"{at}/f{p}"
+        if state is None:
+            y = b.op("Identity", [y], out)
+        else:
+            factor = b.constant(f"{node.name}.pole{p}", _shaped(pole, rank))
+            kept = b.op("Mul", [state, factor], f"{at}/kept{p}")
+            y = b.op("Add", [kept, y], out)
+        states.append(y)
+    return states
+
+
+def _shaped(values: Array, rank: int) -> Array:
+    """Reshape `[1]` or `[C]` to broadcast against samples with `rank` axes."""
+    return values.reshape(-1, *[1] * (rank - 1)) if values.size > 1 else values.reshape(())

@@ -1,0 +1,92 @@
+"""Networks that answer at the first crossing of a level, in ONNX and NIR."""
+
+import numpy as np
+import pytest
+import torch
+
+from asnn.core.errors import ConfigError
+from asnn.exporters import export_nir, export_onnx, source_of
+from asnn.exporters.graph.answer import Answer
+from asnn.exporters.onnx.runtime import OnnxSession, run_stream
+from asnn.models.readouts import create_readout
+from tests.support.exported_networks import network, samples
+
+QUANTITIES = {"potential": 0.8, "probability": 0.5, "count": 1.0}
+
+
+def crossing(quantity, **options):
+    model = network(
+        "mlp", steps=5, readout="first-crossing",
+        readout_options={"quantity": quantity, "level": QUANTITIES[quantity], "leak": 0.9},
+        **options,
+    )  # fmt: skip
+    return model, source_of(model)
+
+
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_the_answer_of_the_graph_is_that_of_the_readout(quantity):
+    level = QUANTITIES[quantity]
+    readout = create_readout(
+        "first-crossing", 2, 3, steps=6, scaled=False, quantity=quantity, level=level
+    )
+    outputs = torch.randn(6, 40, 3, generator=torch.Generator().manual_seed(0)) + 0.3
+    expected = readout.decide(outputs)
+    answer = Answer("first-crossing", quantity, level)
+    step, decided = answer.decision(outputs.numpy())
+    np.testing.assert_array_equal(step, expected.step.numpy())
+    np.testing.assert_array_equal(decided, expected.decided.numpy())
+    np.testing.assert_array_equal(answer.of(outputs.numpy()), expected.scores.numpy())
+    assert decided.mean() > 0 and len(set(step)) > 2
+
+
+@pytest.mark.parametrize("form", ["sequence", "scan"])
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_decisions_in_onnx(tmp_path, quantity, form):
+    model, source = crossing(quantity)
+    done = export_onnx(source, tmp_path / "a.onnx", samples=samples(), form=form)
+    assert done.report.verified
+    session = OnnxSession(tmp_path / "a.onnx", "CPUExecutionProvider")
+    images = samples().images
+    inputs = {"image": images} | ({"count": np.array([5])} if form == "scan" else {})
+    found = session.run(inputs)
+    with torch.no_grad():
+        expected = model.readout.decide(model(torch.from_numpy(images)))
+    near = source.graph.answer.near(found["logits_per_step"])
+    assert near.mean() < 0.2
+    for name, value in (("decision_step", expected.step), ("decided", expected.decided)):
+        np.testing.assert_array_equal(found[name][~near], value.numpy()[~near])
+    assert found["decided"].mean() > 0 and len(set(found["decision_step"].tolist())) > 1
+
+
+def test_a_sample_that_never_crosses_is_undecided(tmp_path):
+    model, _ = crossing("potential")
+    model.readout.level = 1e6
+    export_onnx(source_of(model), tmp_path / "a.onnx", samples=samples())
+    found = OnnxSession(tmp_path / "a.onnx", "CPUExecutionProvider").run(
+        {"image": samples().images}
+    )
+    assert not found["decided"].any() and (found["decision_step"] == 4).all()
+    np.testing.assert_array_equal(found["logits"], found["logits_per_step"][-1])
+
+
+@pytest.mark.parametrize("quantity", ["potential", "probability"])
+def test_a_stream_says_when_to_stop(tmp_path, quantity):
+    model, source = crossing(quantity)
+    export_onnx(source, tmp_path, samples=samples(), form="stream")
+    (init,), (step,) = tmp_path.glob("*-init.onnx"), tmp_path.glob("*-step.onnx")
+    sessions = [OnnxSession(path, "CPUExecutionProvider") for path in (init, step)]
+    images = samples().images
+    found = run_stream(*sessions, {"image": images}, 5)
+    with torch.no_grad():
+        outputs = model(torch.from_numpy(images))
+    near = source.graph.answer.near(outputs.numpy())
+    crossed = model.readout.crossed(outputs).numpy()
+    np.testing.assert_array_equal(found["crossed"][:, ~near], crossed[:, ~near])
+
+
+def test_what_cannot_be_written_is_refused(tmp_path):
+    _, source = crossing("count")
+    with pytest.raises(ConfigError, match="no output for a readout that counts"):
+        export_onnx(source, tmp_path, samples=samples(), form="stream")
+    with pytest.raises(ConfigError, match="answers at the first crossing"):
+        export_nir(source, tmp_path / "a.nir", samples=samples())
