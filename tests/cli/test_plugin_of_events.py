@@ -180,6 +180,26 @@ def test_it_trains_is_evaluated_and_its_metric_decides(package, cli):
     assert refused.code == 2 and "the readout Median cannot be exported" in refused.err
 
 
+@pytest.mark.slow
+def test_its_runs_are_compared_corrupted_and_reported(package, installed, cli, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(installed))  # of the processes of the members
+    without = CHOICE[: CHOICE.index("train.lr=0.02") - 1]
+    grid = ["--grid", "train.lr=1e-4,2e-2", "--seeds", "2"]
+    swept = cli("sweep", *without, *grid, "--out", "s", "--json")
+    assert swept.code == 0, swept.err
+    found = json.loads(swept.out)
+    slow, fast = (point["error"]["mean"] for point in found["points"])
+    assert found["metric"]["name"] == "error" and fast < slow
+    assert [point["rank"] for point in found["points"]] == [2, 1]
+    runs = ["s/train.lr=0.0001,seed=0", "s/train.lr=0.02,seed=0"]
+    corrupted = json.loads(cli("eval", runs[1], "--corrupt", "event-drop=1", "--json").out)
+    clean, empty = (row["error"] for row in corrupted["corruption"])
+    assert clean == corrupted["error"] < empty
+    assert cli("report", *runs, "-o", "page.html").code == 0
+    page = Path("page.html").read_text("utf-8")
+    assert "0.02 is best, with the lowest error" in page and "Metrics of the task share" in page
+
+
 def test_a_stopped_training_ends_with_the_same_bytes(package, tmp_path):
     import asnn
 
