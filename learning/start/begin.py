@@ -71,14 +71,18 @@ def begin_from_start(training: Training) -> None:
     source = training.load_trained(train.init)
     transfer = plan_transfer(source.model, model, train.init)
     transfer.apply(model)
-    rule = NONE if has_spikes(source.model) else train.calibrate
     calibrated: list[str] = []
-    if rule != NONE and calibratable(model):
+    why_not = "no amplitude"  # of layers that are not calibrated
+    if train.calibrate == NONE:
+        why_not = "train.calibrate is none"
+    elif has_spikes(source.model):
+        why_not = "the source has spikes, not activations"
+    elif calibratable(model):
         calibrated = calibrate(
             model,
             source.model.to(training.device),
             training.data,
-            rule=rule,
+            rule=train.calibrate,
             samples=train.calibrate_samples,
             device=training.device,
             workers=train.workers,
@@ -88,10 +92,12 @@ def begin_from_start(training: Training) -> None:
     training.start = {
         "init": train.init,
         "fingerprint": source.fingerprint,
-        "calibrate": rule,
+        "calibrate": train.calibrate,
         "samples": min(train.calibrate_samples, len(training.data.train)) if calibrated else 0,
         "calibrated": calibrated,
-        "not_calibrated": [name for name in spiking_neurons(model) if name not in calibrated],
+        "not_calibrated": {
+            name: why_not for name in spiking_neurons(model) if name not in calibrated
+        },
         "kept": own,
     }
 
@@ -131,8 +137,9 @@ def start_notes(start: dict[str, Any]) -> list[str]:
             f"calibrated ({start['calibrate']}, {start['samples']} samples): "
             f"the amplitudes of {', '.join(calibrated)}"
         )
-    if others and start["calibrate"] != NONE:
-        notes.append(f"not calibrated, neurons without an amplitude: {', '.join(others)}")
+    if others:
+        why = ", ".join(sorted(set(others.values())))
+        notes.append(f"not calibrated ({why}): {', '.join(others)}")
     return notes
 
 

@@ -64,7 +64,7 @@ def test_other_neurons_are_named(cli):
     result = cli("train", *recipe[: recipe.index("neuron.most=5") - 1],
                  *recipe[recipe.index("neuron.most=5") + 1 :], "--out", "run")  # fmt: skip
     assert result.code == 0, result.err
-    assert "not calibrated, neurons without an amplitude: spikes1, spikes2, spikes3" in result.err
+    assert "not calibrated (no amplitude): spikes1, spikes2, spikes3" in result.err
 
 
 def test_a_dry_run_checks_the_start_and_trains_nothing(cli, tmp_path):

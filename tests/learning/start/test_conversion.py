@@ -75,7 +75,7 @@ def test_a_conversion_has_every_file_of_a_run(converted):
     assert [line["epoch"] for line in lines(converted)] == [0]
     assert not {"train_loss", "lr"} & lines(converted)[0].keys()
     start = json.loads((converted / "environment.json").read_text())["start"]
-    assert start["calibrated"] == ["spikes1"] and start["not_calibrated"] == []
+    assert start["calibrated"] == ["spikes1"] and start["not_calibrated"] == {}
     assert start["calibrate"] == "mse" and start["samples"] == len(run.data.train)
     assert start["kept"] == ["body.readout.scale"]
     accuracy = run.evaluate("validation").accuracy
@@ -101,7 +101,8 @@ def test_without_calibration_the_amplitude_stays(tmp_path, converted):
     assert float(load_run(tmp_path).body.spikes1.neuron.amplitude) == 1.0
     assert float(load_run(converted).body.spikes1.neuron.amplitude) != 1.0
     start = json.loads((tmp_path / "environment.json").read_text())["start"]
-    assert start["calibrated"] == [] and start["not_calibrated"] == ["spikes1"]
+    assert start["calibrated"] == []
+    assert start["not_calibrated"] == {"spikes1": "train.calibrate is none"}
 
 
 def test_a_run_of_the_ann_is_the_same_start_as_ann(tmp_path, converted):
@@ -115,7 +116,8 @@ def test_a_run_of_the_same_kind_is_kept_as_it_is(tmp_path, converted):
     train(recipe_of(init=str(converted), epochs=0), Run(tmp_path), KeepTraining())
     assert same(converted, tmp_path, ("model.safetensors", "metrics.jsonl"))
     start = json.loads((tmp_path / "environment.json").read_text())["start"]
-    assert start["calibrate"] == "none" and start["kept"] == []
+    assert start["not_calibrated"] == {"spikes1": "the source has spikes, not activations"}
+    assert start["calibrated"] == start["kept"] == []
 
 
 def test_no_epochs_without_a_start_are_refused():
@@ -304,11 +306,11 @@ def test_other_neurons_get_the_weights_alone_and_that_is_said(tmp_path, converte
     observer = KeepTraining()
     train(recipe, Run(tmp_path), observer)
     start = observer.training.start
-    assert start["calibrated"] == [] and start["not_calibrated"] == ["spikes1"]
+    assert start["calibrated"] == [] and start["not_calibrated"] == {"spikes1": "no amplitude"}
     assert "body.spikes1.neuron.leak" in start["kept"]
     assert start_notes(start) == [
         f"start: the weights of {converted / 'teacher'}",
-        "not calibrated, neurons without an amplitude: spikes1",
+        "not calibrated (no amplitude): spikes1",
     ]
     name = "body.linear1.analog.1.weight"
     assert torch.equal(load_run(tmp_path).state_dict()[name],
