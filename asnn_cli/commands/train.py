@@ -75,6 +75,8 @@ def train(
 
     asnn train my.toml --set coding.name=direct --out runs/direct
 
+    asnn train --set coding.name=direct --set model.neuron=integrate --set train.init=ann
+
     asnn train --resume
 
     asnn train --resume runs/digits-20260101-120000 --set train.epochs=60
