@@ -103,7 +103,7 @@ def create_model(
         std=std,
         readout=readout,
         readout_options=readout_options or {},
-        synapse=synapse,
+        synapse_name=synapse,
         synapse_options=synapse_options or {},
     )
     with bounded():
@@ -112,7 +112,7 @@ def create_model(
         raise ConfigError(
             f"model {name} has no synapses",
             why="it does not put a filter in front of its layers",
-            remedy="choose model.name from lenet, mlp, rsnn, or synapse.name=none",
+            remedy="choose another model.name, or synapse.name=none",
         )
     model.config = {
         "name": name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..coding.samples import Batch, SampleSpec
 from ..core.errors import ConfigError
 from .frozen import Snapshot, freeze
 from .readouts import Readout, create_readout
-from .synapses import Synapse, create_synapse
+from .synapses import create_synapse
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class BuildContext:
         scaled: whether the readout has a learnable scale for each step.
         mean, std: of each image channel.
         readout, readout_options: name and options of the readout.
-        synapse, synapse_options: name and options of the synapses.
+        synapse_name, synapse_options: of the synapses.
     """
 
     in_shape: tuple[int, ...]
@@ -41,12 +41,19 @@ class BuildContext:
     std: list[float]
     readout: str = "mean"
     readout_options: dict[str, Any] = field(default_factory=dict)
-    synapse: str = "none"
+    synapse_name: str = "none"
     synapse_options: dict[str, Any] = field(default_factory=dict)
 
-    def make_synapse(self, channels: int) -> Synapse | None:
-        """Return the synapse in front of a layer of spikes, as `[synapse]` describes it."""
-        return create_synapse(self.synapse, channels, steps=self.steps, **self.synapse_options)
+    def synapse(self, name: str, channels: int) -> dict[str, nn.Module]:
+        """Return the synapse in front of a layer that reads spikes, as `[synapse]` describes it.
+
+        It is returned as a layer by name, to be added before the next one: nothing if the network
+        has no synapses.
+        """
+        synapse = create_synapse(
+            self.synapse_name, channels, steps=self.steps, **self.synapse_options
+        )
+        return {} if synapse is None else {name: synapse}
 
     def make_readout(self, features: int) -> Readout:
         """Return the readout of features `[T, B, F]`, as `[readout]` describes it."""
@@ -79,15 +86,6 @@ class BuildContext:
             )
         channels, height, width = self.in_shape
         return channels, height, width
-
-
-def add_synapse(
-    ctx: BuildContext, layers: MutableMapping[str, nn.Module], name: str, channels: int
-) -> None:
-    """Add the synapse in front of the next layer, if the network has synapses."""
-    synapse = ctx.make_synapse(channels)
-    if synapse is not None:
-        layers[name] = synapse
 
 
 class SpikingNetwork(nn.Module):

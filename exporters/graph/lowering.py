@@ -193,13 +193,13 @@ class Lowering:
 
     def neuron(self, name: str, neuron: nn.Module) -> None:
         """Add a neuron, by its `lower` or its `neuron_fields`."""
-        if answers(neuron, "lower"):
-            neuron.lower(self, name)  # type: ignore[operator]
-            return
         path = f"{name}.neuron"
-        if not answers(neuron, "neuron_fields"):
-            raise refusal(path, neuron, "it does not say which neuron of the graph it is")
         try:
+            if answers(neuron, "lower"):
+                neuron.lower(self, name)  # type: ignore[operator]
+                return
+            if not answers(neuron, "neuron_fields"):
+                raise ConfigError("it does not say which neuron of the graph it is")
             fields = neuron.neuron_fields()  # type: ignore[operator]
         except ConfigError as error:
             raise refusal(path, neuron, error.what, error.remedy) from error

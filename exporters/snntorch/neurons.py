@@ -24,12 +24,10 @@ import torch
 from snntorch import SpikingNeuron
 from torch import Tensor, nn
 
+from ...models.neurons.snntorch import delayed_subtraction
 from ..graph import ir as g
 from .refusal import refusal
 
-# Replaces a leak of 0 under a delayed reset: its share of a membrane is lost in rounding, and a
-# power of two scales the size of the reset exactly.
-MIN_LEAK = 2.0**-40
 RESET_NAMES = {code: name for name, code in SpikingNeuron.reset_dict.items()}
 METHODS = {"subtract": "_base_sub", "zero": "_base_zero", "none": "_base_int"}
 
@@ -60,8 +58,8 @@ def neuron_of(name: str, where: str, source: str, neuron: nn.Module, shape: g.Sh
         )
     size = threshold
     if reset == "subtract" and leaky.reset_delay:
-        leak = np.where(threshold > 0, np.maximum(leak, np.float32(MIN_LEAK)), leak)
-        size = np.divide(threshold, leak, out=np.zeros_like(leak), where=threshold > 0)
+        parts = delayed_subtraction(torch.from_numpy(leak), torch.from_numpy(threshold))
+        leak, size = (part.numpy() for part in parts)
     leak, threshold, size = (_column(part) for part in (leak, threshold, size))
     return g.Neuron(
         name=name,

@@ -12,7 +12,7 @@ from ..layers.norm import Norm, create_norm
 from ..layers.spiking import SpikingLayer
 from ..layers.stem import Stem, stem_norm
 from ..layers.time import OverTime
-from ..network import BuildContext, SpikingNetwork, add_synapse
+from ..network import BuildContext, SpikingNetwork
 
 
 def lenet(
@@ -52,18 +52,18 @@ def lenet(
             layers["conv1"] = Stem(ctx.coding, conv, mean=ctx.mean, std=ctx.std)
             normed = stem_norm(ctx.coding, norm, out, image=True)
         else:
-            add_synapse(ctx, layers, f"synapse{i}", channels)
+            layers |= ctx.synapse(f"synapse{i}", channels)
             layers[f"conv{i}"] = OverTime(conv())
             normed = create_norm(norm, out, steps=ctx.steps, image=True)
         window = (min(height, 2), min(width, 2))
         layers[f"spikes{i}"] = SpikingLayer(normed, ctx.make_neuron(out), nn.MaxPool2d(window))
         channels, height, width = out, height // window[0], width // window[1]
-    add_synapse(ctx, layers, f"synapse{len(widths) + 1}", channels)
+    layers |= ctx.synapse(f"synapse{len(widths) + 1}", channels)
     layers["flatten"] = nn.Flatten(2)
     layers["linear"] = OverTime(nn.Linear(channels * height * width, hidden, bias=False))
     layers[f"spikes{len(widths) + 1}"] = SpikingLayer(
         create_norm(norm, hidden, steps=ctx.steps, image=False), ctx.make_neuron(hidden)
     )
-    add_synapse(ctx, layers, "synapse", hidden)
+    layers |= ctx.synapse("synapse", hidden)
     layers["readout"] = ctx.make_readout(hidden)
     return SpikingNetwork(ctx.coding, nn.Sequential(layers))

@@ -12,7 +12,7 @@ from ..layers.norm import Norm, create_norm
 from ..layers.spiking import SpikingLayer
 from ..layers.stem import Stem, stem_norm
 from ..layers.time import OverTime
-from ..network import BuildContext, SpikingNetwork, add_synapse
+from ..network import BuildContext, SpikingNetwork
 
 
 def mlp(
@@ -46,11 +46,11 @@ def mlp(
             layers["linear1"] = Stem(ctx.coding, linear, mean=ctx.mean, std=ctx.std, rank=rank)
             normed = stem_norm(ctx.coding, norm, out, image=False)
         else:
-            add_synapse(ctx, layers, f"synapse{i}", size)
+            layers |= ctx.synapse(f"synapse{i}", size)
             layers[f"linear{i}"] = OverTime(nn.Linear(size, out, bias=False))
             normed = create_norm(norm, out, steps=ctx.steps, image=False)
         layers[f"spikes{i}"] = SpikingLayer(normed, ctx.make_neuron(out))
         size = out
-    add_synapse(ctx, layers, "synapse", size)
+    layers |= ctx.synapse("synapse", size)
     layers["readout"] = ctx.make_readout(size)
     return SpikingNetwork(ctx.coding, nn.Sequential(layers))

@@ -120,8 +120,10 @@ class _Builder:
         _start_at_zero(last)
         main = blocks.sequence(
             spikes1=blocks.neuron(self.ctx, self.channels),
+            **self.ctx.synapse("synapse1", self.channels),
             conv1=blocks.conv(self.channels, channels, stride=stride),
             spikes2=blocks.normed_neuron(self.ctx, channels, self.norm),
+            **self.ctx.synapse("synapse2", channels),
             conv2=blocks.conv(channels, channels),
             norm=last,
         )
@@ -153,9 +155,11 @@ class _Builder:
         self.layers["mean"] = blocks.global_avg_pool(self.size)
         self.layers["flatten"] = nn.Flatten(2)
         if self.form.hidden:
+            self.layers |= ctx.synapse("synapse_linear", features)
             self.layers["linear"] = OverTime(nn.Linear(features, self.form.hidden))
             features = self.form.hidden
             self.layers["spikes_linear"] = SpikingLayer(None, ctx.make_neuron(features))
+        self.layers |= ctx.synapse("synapse", features)
         self.layers["readout"] = blocks.readout(ctx, features)
         return blocks.sequence(**self.layers)
 

@@ -13,7 +13,7 @@ from ..layers.recurrent import Recurrent
 from ..layers.spiking import SpikingLayer
 from ..layers.stem import Stem, stem_norm
 from ..layers.time import OverTime
-from ..network import BuildContext, SpikingNetwork, add_synapse
+from ..network import BuildContext, SpikingNetwork
 from ..neurons.leaky import AdaptiveLeaky
 
 
@@ -48,7 +48,7 @@ def rsnn(
             layers["linear1"] = Stem(ctx.coding, first, mean=ctx.mean, std=ctx.std, rank=rank)
             normed = norm and stem_norm(ctx.coding, norm, out, image=False)
         else:
-            add_synapse(ctx, layers, f"synapse{i}", size)
+            layers |= ctx.synapse(f"synapse{i}", size)
             layers[f"linear{i}"] = OverTime(nn.Linear(size, out, bias=bias))
             normed = norm and create_norm(norm, out, steps=ctx.steps, image=False)
         neuron = ctx.make_neuron(out)
@@ -60,6 +60,6 @@ def rsnn(
             )
         layers[f"spikes{i}"] = SpikingLayer(normed or None, Recurrent(neuron, out))
         size = out
-    add_synapse(ctx, layers, "synapse", size)
+    layers |= ctx.synapse("synapse", size)
     layers["readout"] = ctx.make_readout(size)
     return SpikingNetwork(ctx.coding, nn.Sequential(layers))

@@ -79,6 +79,7 @@ def sew_resnet(
             height, side = blocks.downsampled_size(height), blocks.downsampled_size(side)
     layers["mean"] = blocks.global_avg_pool((height, side))
     layers["flatten"] = nn.Flatten(2)
+    layers |= ctx.synapse("synapse", channels)
     layers["readout"] = blocks.readout(ctx, channels)
     return SpikingNetwork(ctx.coding, blocks.sequence(**layers))
 
@@ -87,13 +88,16 @@ def _block(
     ctx: BuildContext, inputs: int, outputs: int, stride: int, connect: Join, norm: Norm
 ) -> Residual:
     main = blocks.sequence(
+        **ctx.synapse("synapse1", inputs),
         conv1=blocks.conv(inputs, outputs, stride=stride),
         spikes1=blocks.normed_neuron(ctx, outputs, norm),
+        **ctx.synapse("synapse2", outputs),
         conv2=blocks.conv(outputs, outputs),
         spikes2=blocks.normed_neuron(ctx, outputs, norm),
     )
     shortcut: dict[str, nn.Module] = {}
     if stride != 1 or inputs != outputs:
+        shortcut |= ctx.synapse("synapse", inputs)
         shortcut["conv"] = blocks.conv(inputs, outputs, 1, stride=stride)
         shortcut["spikes"] = blocks.normed_neuron(ctx, outputs, norm)
     return Residual(main, blocks.sequence(**shortcut), connect)

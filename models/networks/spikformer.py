@@ -78,6 +78,7 @@ def spikformer(
         layers[f"mlp{i}"] = _two_layers(ctx, dim, ratio * dim, norm)
     layers["mean"] = blocks.global_avg_pool(grid)
     layers["flatten"] = nn.Flatten(2)
+    layers |= ctx.synapse("synapse", dim)
     layers["readout"] = blocks.readout(ctx, dim)
     return SpikingNetwork(ctx.coding, blocks.sequence(**layers))
 
@@ -101,6 +102,7 @@ def _stem(
             normed = stem_norm(ctx.coding, norm, outputs, image=True)
             layers["spikes1"] = SpikingLayer(normed, ctx.make_neuron(outputs))
         else:
+            layers |= ctx.synapse(f"synapse{i}", channels)
             layers[f"conv{i}"] = blocks.conv(channels, outputs)
             layers[f"spikes{i}"] = blocks.normed_neuron(ctx, outputs, norm)
         if i > 4 - pools:
@@ -108,7 +110,11 @@ def _stem(
             height, width = blocks.downsampled_size(height), blocks.downsampled_size(width)
         channels = outputs
     layers["position"] = Residual(
-        blocks.sequence(conv=blocks.conv(dim, dim), spikes=blocks.normed_neuron(ctx, dim, norm))
+        blocks.sequence(
+            **ctx.synapse("synapse", dim),
+            conv=blocks.conv(dim, dim),
+            spikes=blocks.normed_neuron(ctx, dim, norm),
+        )
     )
     return layers, (height, width)
 
@@ -116,10 +122,12 @@ def _stem(
 def _attention(ctx: BuildContext, dim: int, heads: int, norm: Norm, *, bias: bool) -> Residual:
     return Residual(
         blocks.sequence(
+            **ctx.synapse("synapse_qkv", dim),
             qkv=blocks.conv(dim, 3 * dim, 1, bias=bias),
             spikes_qkv=blocks.normed_neuron(ctx, 3 * dim, norm),
             attention=SelfAttention(heads, SCALE),
             spikes_attention=blocks.neuron(ctx, dim),
+            **ctx.synapse("synapse_projection", dim),
             projection=blocks.conv(dim, dim, 1, bias=True),
             spikes_projection=blocks.normed_neuron(ctx, dim, norm),
         )
@@ -129,8 +137,10 @@ def _attention(ctx: BuildContext, dim: int, heads: int, norm: Norm, *, bias: boo
 def _two_layers(ctx: BuildContext, dim: int, hidden: int, norm: Norm) -> Residual:
     return Residual(
         blocks.sequence(
+            **ctx.synapse("synapse1", dim),
             linear1=blocks.conv(dim, hidden, 1, bias=True),
             spikes1=blocks.normed_neuron(ctx, hidden, norm),
+            **ctx.synapse("synapse2", hidden),
             linear2=blocks.conv(hidden, dim, 1, bias=True),
             spikes2=blocks.normed_neuron(ctx, dim, norm),
         )

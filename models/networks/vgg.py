@@ -75,6 +75,7 @@ def vgg(
             layers["conv1"] = Stem(ctx.coding, make, mean=ctx.mean, std=ctx.std)
             normed = stem_norm(ctx.coding, norm, outputs, image=True)
         else:
+            layers |= ctx.synapse(f"synapse{number}", channels)
             layers[f"conv{number}"] = OverTime(make())
             normed = create_norm(norm, outputs, steps=ctx.steps, image=True)
         # The fused kernels compute neuron and max-pool in one pass.
@@ -85,8 +86,10 @@ def vgg(
     layers["flatten"] = nn.Flatten(2)
     features = channels * height * side
     for i, outputs in enumerate(hidden or [], start=1):
+        layers |= ctx.synapse(f"synapse_linear{i}", features)
         layers[f"linear{i}"] = OverTime(nn.Linear(features, outputs))
         layers[f"spikes_linear{i}"] = blocks.neuron(ctx, outputs)
         features = outputs
+    layers |= ctx.synapse("synapse", features)
     layers["readout"] = blocks.readout(ctx, features)
     return SpikingNetwork(ctx.coding, blocks.sequence(**layers))

@@ -17,13 +17,29 @@ from ...core.errors import ConfigError
 from ...kernels.rules import SURROGATES
 from ...kernels.rules import ResetName as Reset
 from ...kernels.rules import SurrogateName as Surrogate
+from ..layer import Lowering
 from .surrogates import spike
+
+# Replaces a leak of 0 under a delayed reset: its share of a membrane is lost in rounding, and a
+# power of two scales the size of the reset exactly.
+MIN_LEAK = 2.0**-40
+
+
+def delayed_subtraction(leak: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
+    """Return leak and size of a reset at once that equals a reset in the next step.
+
+    v_t = β v_{t-1} + x_t - θ s_{t-1} is β (v_{t-1} - size s_{t-1}) + x_t for size = θ / β.
+    """
+    silent = leak.abs() < MIN_LEAK
+    leak = torch.where(silent & (threshold > 0), torch.full_like(leak, MIN_LEAK), leak)
+    return leak, torch.where(threshold > 0, threshold / leak, torch.zeros_like(leak))
 
 
 class SnnTorchNeuron(nn.Module):
     """A neuron of snnTorch: `[T, B, C, ...]` to spikes of the same shape, from rest.
 
     Args:
+        steps: T, for exports; an input may have another number.
         surrogate: of the spike.
         surrogate_alpha: its steepness; the default of the surrogate if None.
         options: of the class in snnTorch.
@@ -37,8 +53,12 @@ class SnnTorchNeuron(nn.Module):
     """The number of tensors that a step takes beside its input; a step returns them last. Those of
     recurrent neurons begin with the spikes."""
 
-    def __init__(self, surrogate: Surrogate, surrogate_alpha: float | None, **options: Any) -> None:
+    def __init__(
+        self, steps: int, surrogate: Surrogate, surrogate_alpha: float | None, **options: Any
+    ) -> None:
         super().__init__()
+        self.steps = steps
+        self.options = options
         import snntorch
         from snntorch._neurons.neurons import SpikingNeuron
 
@@ -77,6 +97,34 @@ class SnnTorchNeuron(nn.Module):
             self.neuron.reset = None
         return (torch.stack(spikes) if spikes else torch.empty_like(values)).to(x.dtype)
 
+    def leaky_fields(self, leak: Tensor, gain: Tensor) -> dict[str, Any]:
+        """Return the fields of the export graph's `Neuron` with this leak and gain.
+
+        Raises:
+            ConfigError: the graph has no such reset.
+        """
+        reset = self.options.get("reset_mechanism", "subtract")
+        threshold = self.neuron.threshold.reshape(1, -1).float()
+        leak, threshold = torch.broadcast_tensors(leak.reshape(1, -1).float(), threshold)
+        size = threshold
+        if reset == "subtract":
+            if not self.options.get("reset_delay", True):
+                raise ConfigError(
+                    "snnTorch's subtraction at once subtracts again in the next step where a "
+                    "membrane stays above its threshold",
+                    remedy="train with neuron.reset_delay=true",
+                )
+            leak, size = delayed_subtraction(leak, threshold)
+        elif reset == "zero" and self.class_name != "Leaky":
+            raise ConfigError(
+                f"the reset to zero of snntorch.{self.class_name} discards the input of a step too",
+                remedy="train with neuron.reset_mechanism=subtract",
+            )
+        fields = {"leak": leak, "gain": gain.reshape(1, -1), "threshold": threshold, "size": size}
+        widest = max(value.shape[1] for value in fields.values())
+        by_step = {key: value.expand(self.steps, widest) for key, value in fields.items()}
+        return {**by_step, "reset": reset}
+
     def extra_repr(self) -> str:
         return f"snntorch.{self.class_name}"
 
@@ -85,7 +133,7 @@ class Leaky(SnnTorchNeuron):
     """`snntorch.Leaky`: mem_t = β mem_{t-1} + x_t - θ reset_{t-1}.
 
     Args:
-        steps, channels: ignored; every neuron is built with them.
+        steps, channels: every neuron is built with them.
         beta: β, from 0 to 1.
         threshold: θ.
         learn_beta, learn_threshold: make them parameters.
@@ -112,6 +160,7 @@ class Leaky(SnnTorchNeuron):
         surrogate_alpha: float | None = None,
     ) -> None:
         super().__init__(
+            steps,
             surrogate,
             surrogate_alpha,
             beta=beta,
@@ -122,12 +171,21 @@ class Leaky(SnnTorchNeuron):
             reset_delay=reset_delay,
         )
 
+    def neuron_fields(self) -> dict[str, Any]:
+        """Return the fields of the export graph's `Neuron`.
+
+        Raises:
+            ConfigError: the graph has no such reset.
+        """
+        leak = self.neuron.beta.clamp(0, 1)
+        return self.leaky_fields(leak, torch.ones_like(leak))
+
 
 class Synaptic(SnnTorchNeuron):
     """`snntorch.Synaptic`: syn_t = α syn_{t-1} + x_t, mem_t = β mem_{t-1} + syn_t - θ reset_{t-1}.
 
     Args:
-        steps, channels: ignored.
+        steps, channels: every neuron is built with them.
         alpha, beta: decays of the synaptic current and of the membrane, from 0 to 1.
         learn_alpha: make α a parameter.
         threshold, learn_beta, learn_threshold, reset_mechanism, reset_delay, surrogate,
@@ -154,6 +212,7 @@ class Synaptic(SnnTorchNeuron):
         surrogate_alpha: float | None = None,
     ) -> None:
         super().__init__(
+            steps,
             surrogate,
             surrogate_alpha,
             alpha=alpha,
@@ -166,12 +225,24 @@ class Synaptic(SnnTorchNeuron):
             reset_delay=reset_delay,
         )
 
+    def lower(self, graph: Lowering, name: str) -> None:
+        """Add the current as a filter with the pole α, then the membrane.
+
+        Raises:
+            ConfigError: the graph has no such reset.
+        """
+        leak = self.neuron.beta.clamp(0, 1)
+        fields = self.leaky_fields(leak, torch.ones_like(leak))
+        pole = self.neuron.alpha.clamp(0, 1).reshape(1, -1)
+        graph.add("Filter", f"{name}_current", poles=pole, gain=torch.ones(1))
+        graph.add("Neuron", name, **fields)
+
 
 class Alpha(SnnTorchNeuron):
     """`snntorch.Alpha`: the membrane follows an alpha function of each input.
 
     Args:
-        steps, channels: ignored.
+        steps, channels: every neuron is built with them.
         alpha, beta: decays of the excitatory and the inhibitory current; α > β.
         threshold, learn_alpha, learn_beta, learn_threshold, surrogate, surrogate_alpha: as of
             `Synaptic`.
@@ -197,6 +268,7 @@ class Alpha(SnnTorchNeuron):
         surrogate_alpha: float | None = None,
     ) -> None:
         super().__init__(
+            steps,
             surrogate,
             surrogate_alpha,
             alpha=alpha,
@@ -213,7 +285,7 @@ class Lapicque(SnnTorchNeuron):
     """`snntorch.Lapicque`: a membrane of resistance R and capacitance C in time steps.
 
     Args:
-        steps, channels: ignored.
+        steps, channels: every neuron is built with them.
         beta: the decay, from 0 to 1; of it snnTorch derives R and C.
         time_step: its length.
         threshold, learn_beta, learn_threshold, reset_mechanism, surrogate, surrogate_alpha: as of
@@ -238,6 +310,7 @@ class Lapicque(SnnTorchNeuron):
         surrogate_alpha: float | None = None,
     ) -> None:
         super().__init__(
+            steps,
             surrogate,
             surrogate_alpha,
             beta=beta,
@@ -248,12 +321,22 @@ class Lapicque(SnnTorchNeuron):
             reset_mechanism=reset_mechanism,
         )
 
+    def neuron_fields(self) -> dict[str, Any]:
+        """Return the fields of the export graph's `Neuron`, as of R, C and the time step.
+
+        Raises:
+            ConfigError: the graph has no such reset.
+        """
+        n = self.neuron
+        rate = n.time_step / (n.R * n.C)
+        return self.leaky_fields(1 - rate, n.R * rate)
+
 
 class RLeaky(SnnTorchNeuron):
     """`snntorch.RLeaky`: `Leaky` whose input includes its own spikes of the step before.
 
     Args:
-        steps: ignored.
+        steps: T.
         channels: F, for all-to-all connections between the features of `[T, B, F]`.
         all_to_all: connect every neuron with every other; otherwise each with itself, by V.
         V: that weight.
@@ -285,6 +368,7 @@ class RLeaky(SnnTorchNeuron):
         surrogate_alpha: float | None = None,
     ) -> None:
         super().__init__(
+            steps,
             surrogate,
             surrogate_alpha,
             **_connections(all_to_all, channels, V),
@@ -295,13 +379,32 @@ class RLeaky(SnnTorchNeuron):
             learn_recurrent=learn_recurrent,
             reset_mechanism=reset_mechanism,
         )
+        self.channels = channels
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        """Add the neuron with its recurrent weights, between the features of `[T, B, F]`.
+
+        Raises:
+            ConfigError: the graph has no such reset, or the number of features is unknown.
+        """
+        leak, recurrent = self.neuron.beta.clamp(0, 1), self.neuron.recurrent
+        fields = self.leaky_fields(leak, torch.ones_like(leak))
+        if self.options["all_to_all"]:
+            weight, bias = recurrent.weight, recurrent.bias
+            factor, offset = torch.ones(self.steps, 1), bias.reshape(1, -1).expand(self.steps, -1)
+            graph.add("ChannelScale", f"{name}_bias", factor=factor, offset=offset)
+        elif self.channels is None:
+            raise graph.refused(f"{name}.neuron", self, "its number of features is unknown")
+        else:
+            weight = torch.diag(recurrent.V.reshape(-1).expand(self.channels))
+        graph.add("Neuron", name, **fields, recurrent=weight)
 
 
 class RSynaptic(SnnTorchNeuron):
     """`snntorch.RSynaptic`: `Synaptic` whose input includes its own spikes of the step before.
 
     Args:
-        steps: ignored.
+        steps: T.
         channels, all_to_all, V, learn_recurrent: as of `RLeaky`.
         alpha, beta, threshold, learn_alpha, learn_beta, learn_threshold, reset_mechanism,
         surrogate, surrogate_alpha: as of `Synaptic`.
@@ -329,6 +432,7 @@ class RSynaptic(SnnTorchNeuron):
         surrogate_alpha: float | None = None,
     ) -> None:
         super().__init__(
+            steps,
             surrogate,
             surrogate_alpha,
             **_connections(all_to_all, channels, V),

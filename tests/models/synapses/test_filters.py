@@ -90,7 +90,20 @@ def test_start_values_and_bounds():
     )
 
 
-OWN = {"mlp": {"features": [5, 4]}, "rsnn": {"features": [5, 4]}, "lenet": {"widths": [3, 4]}}
+OWN = {
+    "mlp": {"features": [5, 4]},
+    "rsnn": {"features": [5, 4]},
+    "lenet": {"widths": [3, 4]},
+    "vgg": {"width": 4, "hidden": [5]},
+    "sew-resnet": {"width": 3},
+    "ms-resnet": {"width": 3},
+    "spikformer": {"size": "1-16"},
+}
+# In front of all layers but the first; MS-ResNet's shortcuts read membranes, not spikes.
+LAYERS = {
+    "mlp": 2, "rsnn": 2, "lenet": 3, "vgg": 7 + 1 + 1, "sew-resnet": 8 * 2 + 3 + 1,
+    "ms-resnet": 8 * 2 + 1, "spikformer": 3 + 1 + 2 + 2 + 1,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("model", OWN)
@@ -101,8 +114,7 @@ def test_networks_train_and_predict_with_them(name, model):
         model, in_shape=(1, 6, 6), classes=3, steps=4, synapse=name, **OWN[model]
     )
     found = [each for each in network.modules() if isinstance(each, Synapse)]
-    layers = {"mlp": 2, "rsnn": 2, "lenet": 3}[model]  # all but the first, and the readout
-    assert len(found) == (0 if name == "none" else layers)
+    assert len(found) == (0 if name == "none" else LAYERS[model])
     x = torch.rand(5, 1, 6, 6)
     network(x).square().sum().backward()
     assert all(p.grad is not None for p in network.parameters())
@@ -120,5 +132,5 @@ def test_refusals():
     assert "tau_rise is 2.0" in str(refused.value)
     with pytest.raises(ConfigError, match="unknown synapse 'expp'"):
         create_synapse("expp", C, steps=T)
-    with pytest.raises(ConfigError, match="model vgg has no synapses"):
-        create_model("vgg", in_shape=(3, 32, 32), classes=2, synapse="exp")
+    with pytest.raises(ConfigError, match="model lstm has no synapses"):
+        create_model("lstm", in_shape=(3, 4, 4), classes=2, synapse="exp")

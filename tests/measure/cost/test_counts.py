@@ -1,0 +1,146 @@
+"""Counts of spikes and filters over time: each operation counted by a loop or a formula."""
+
+import pytest
+import torch
+
+from asnn.measure import Operations
+from asnn.measure.cost.energy import energy_of_samples, energy_report, total_cost
+from asnn.measure.cost.tables import CostTable
+from asnn.measure.spikes import SpikeRates
+from asnn.models import create_model
+from asnn.models.layer import Signal
+from asnn.models.layers.spiking import layer_outputs, signal_of
+from asnn.models.neurons.integrate import Integrate
+from tests.support import brute_force
+from tests.support.sparse_layers import images, lively
+
+TABLE = CostTable(
+    name="t", source="test",
+    picojoules={"mac": 5, "ac": 3, "neuron_update": 2, "memory_byte": 0.1},
+    bytes={"weight": 2, "value": 3, "event": 1},
+)  # fmt: skip
+
+
+def burst(name="lenet", *, by_channel=False, **options):
+    torch.manual_seed(0)
+    model = create_model(
+        name, in_shape=(1, 8, 8), classes=3, steps=4, neuron="integrate",
+        neuron_options={
+            "most": 3, "amplitude": 0.9, "granularity": "channel" if by_channel else "layer",
+        },
+        **options,
+    )  # fmt: skip
+    model = lively(model)
+    if by_channel:
+        with torch.no_grad():
+            for module in model.modules():
+                if isinstance(module, Integrate):
+                    module.raw_amplitude.mul_(torch.linspace(0.7, 1.3, len(module.raw_amplitude)))
+    return model.eval()
+
+
+def counted(model, x):
+    model = model.frozen()
+    with torch.no_grad(), Operations(model) as operations, layer_outputs(model) as outputs:
+        model(x)
+    return operations.counts(), outputs, model
+
+
+def test_what_a_neuron_sends():
+    assert signal_of(torch.nn.ReLU()) == Signal("spikes")  # of another package
+    one, many = Integrate(2, amplitude=0.5), Integrate(2, most=4, amplitude=0.5)
+    assert signal_of(one).kind == "spikes" and signal_of(many).kind == "counts"
+    assert float(signal_of(many).amplitude) == 0.5
+
+
+@pytest.mark.parametrize("by_channel", [False, True])
+def test_a_count_is_as_many_operations(by_channel):
+    """conv2 and the linear layer behind a flatten read amplitude × k: k accumulates a weight."""
+    model = burst(by_channel=by_channel, widths=[3, 4], hidden=5)
+    found, outputs, frozen = counted(model, images(2, 1, 8, 8))
+    layers = {layer.name: layer for layer in found.layers}
+    for layer, before in (("conv2", "spikes1"), ("linear", "spikes2")):
+        amplitude = getattr(frozen.body, before).neuron.amplitude
+        k = (
+            outputs[before] / amplitude.view(-1, 1, 1)
+            if by_channel
+            else outputs[before] / amplitude
+        )
+        k = k.round()
+        assert {1, 2} <= set(k.unique().tolist()) <= {0, 1, 2, 3}
+        module = getattr(frozen.body, layer).layer
+        rows = k if layer == "conv2" else k.flatten(2)
+        for t, step in enumerate(rows):
+            each = [
+                sum(brute_force.operations((one >= level).float(), module) for level in (1, 2, 3))
+                for one in step
+            ]
+            assert layers[layer].effective[t] == sum(each)
+            assert layers[layer].events[t] == step.sum()
+        assert (layers[layer].operation, layers[layer].given) == ("ac", "counts")
+
+
+def test_negative_control_a_count_taken_for_a_spike_is_found(monkeypatch):
+    monkeypatch.setattr("asnn.models.layers.spiking.signal_of", lambda neuron: Signal("spikes"))
+    with pytest.raises(AssertionError):
+        test_a_count_is_as_many_operations(False)
+
+
+def test_rates_are_of_whole_numbers_and_activity_is_of_neurons():
+    model = burst(widths=[3], hidden=5)
+    x = images(2, 1, 8, 8)
+    with torch.no_grad(), SpikeRates(model) as rates, layer_outputs(model) as outputs:
+        model(x)
+    k = (outputs["spikes2"] / 0.9).round()
+    assert rates.by_layer()["spikes2"] == pytest.approx(k.mean((1, 2)).tolist())
+    assert float(k.max()) > 1
+    found, outputs, _ = counted(model, x)
+    neurons = {layer.name: layer for layer in found.neurons}["spikes2"]
+    assert neurons.active.tolist() == outputs["spikes2"].ne(0).sum((1, 2)).tolist()
+    assert 0 < found.activation_sparsity() < 1
+
+
+@pytest.mark.parametrize(("synapse", "poles"), [("exp", 1), ("dual-exp", 2)])
+def test_a_filter_updates_each_of_its_states_at_each_step(synapse, poles):
+    torch.manual_seed(0)
+    model = create_model(
+        "mlp", in_shape=(1, 4, 4), classes=3, steps=5, features=[6, 7], synapse=synapse
+    )
+    found, _, _ = counted(lively(model).eval(), images(2, 1, 4, 4))
+    layers = {layer.name: layer for layer in found.layers}
+    for name, channels in (("synapse2", 6), ("synapse", 7)):
+        layer = layers[name]
+        assert (layer.kind, layer.operation, layer.weights) == ("filter", "mac", 0)
+        assert layer.effective.tolist() == layer.dense.tolist() == [2 * channels * poles] * 5
+        assert 0 < layer.events.sum() < 2 * channels * 5
+    # What follows a filter reads values, at every step.
+    assert layers["linear2"].operation == layers["readout"].operation == "mac"
+    assert found.uncounted == []
+
+
+def test_energy_of_a_filter_by_hand():
+    torch.manual_seed(0)
+    model = create_model("mlp", in_shape=(1, 4, 4), classes=3, steps=5, features=[6], synapse="exp")
+    found, _, _ = counted(lively(model).eval(), images(2, 1, 4, 4))
+    report = energy_report(found, TABLE)
+    (layer,) = [each for each in report["layers"] if each["kind"] == "filter"]
+    # Six products a step; each reads and writes its state (6 bytes), and spikes come as addresses.
+    for t, events in enumerate(layer["events"]):
+        assert layer["bytes"][t] == pytest.approx(6 * 2 * 3 + 2 * 1 * events)
+        assert layer["picojoules"][t] == pytest.approx(6 * 5 + 0.1 * layer["bytes"][t])
+    by_sample = energy_of_samples(found, TABLE)
+    assert float(by_sample.sum()) == pytest.approx(total_cost(found, TABLE).total(TABLE))
+
+
+@pytest.mark.parametrize(
+    ("options", "operation"),
+    [({}, "ac"), ({"leak": 0.5}, "mac"), ({"leak": 0.5, "learn_leak": True}, "mac")],
+)
+def test_a_readout_that_integrates_is_counted(options, operation):
+    model = create_model(
+        "mlp", in_shape=(1, 4, 4), classes=3, steps=5, features=[6],
+        readout="membrane", readout_options=options,
+    )  # fmt: skip
+    found, _, _ = counted(lively(model).eval(), images(2, 1, 4, 4))
+    layer = {each.name: each for each in found.layers}["readout.membrane"]
+    assert (layer.operation, layer.effective.tolist()) == (operation, [2 * 3] * 5)
