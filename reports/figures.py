@@ -174,7 +174,8 @@ def outputs_by_step(found: TracedOutputs, classes: Sequence[str]) -> Drawing:
     x = range(1, steps + 1)
     with style():
         figure, axes = panel((FULL, 2.9))
-        axes.set_title("Outputs by step" if found.labels is None else "Outputs and label by step")
+        some = "" if shown == count else f", {shown} of {count}"
+        axes.set_title(f"Outputs{' and label' if found.labels is not None else ''} by step{some}")
         for k in range(shown):
             marks = line(k) | ({"marker": ""} if steps > MAX_MARKED_STEPS else {})
             axes.plot(x, found.outputs[:, k], **marks, label=as_label(names[k]))
@@ -189,7 +190,7 @@ def outputs_by_step(found: TracedOutputs, classes: Sequence[str]) -> Drawing:
         axes.xaxis.get_major_locator().set_params(integer=True)
         figure.legend(loc="outside right upper")
     last = [f"{names[k]} {float(found.outputs[-1, k]):.4g}" for k in range(shown)]
-    said = f"Outputs of {steps} steps; at the last one {listed(last)}"
+    said = f"Outputs of {steps} steps{some}; at the last one {listed(last)}"
     if found.target is not None:
         wanted = [f"{float(value):.4g}" for value in found.target[-1, :shown]]
         said += f", the target is {listed(wanted)}"

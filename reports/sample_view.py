@@ -13,6 +13,7 @@ from ..measure.figures import codes, recordings, series
 from . import figures
 from .collect import Document, RunReport
 from .drawing import Drawing
+from .metrics_view import MAX_COLUMNS, shown_steps
 from .traced_sample import TracedOutputs
 from .wording import UNKNOWN, percent, truncate
 
@@ -46,6 +47,7 @@ def sample_view(report: RunReport, svg: Callable[[Drawing], Markup]) -> Document
         "code_caption": CAPTIONS[report.data.spec.kind],
         "raster": svg(figures.raster(trace)) if trace.layers else None,
         "predictions": [],
+        "prediction_steps": "each step" if report.steps <= MAX_COLUMNS else "some of the steps",
         "outputs": None,
         "outputs_caption": OUTPUTS,
     }
@@ -53,8 +55,12 @@ def sample_view(report: RunReport, svg: Callable[[Drawing], Markup]) -> Document
         names = [printable(each) for each in classes]
         return {**found, "outputs": svg(figures.outputs_by_step(report.outputs, names))}
     found["predictions"] = [
-        {"predicted": printable(classes[predicted]), "confidence": percent(confidence, 1)}
-        for predicted, confidence in zip(trace.predictions, trace.confidence, strict=True)
+        {
+            "step": t + 1,
+            "predicted": printable(classes[trace.predictions[t]]),
+            "confidence": percent(trace.confidence[t], 1),
+        }
+        for t in shown_steps(report.steps)
     ]
     return found
 

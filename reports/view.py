@@ -84,7 +84,8 @@ def view(report: RunReport, prefix: str) -> Document:
         else None,
         "metrics": all_metrics(report),
         "metrics_by_step": metrics_by_step(report),
-        "early_exit": [_exit(each) for each in report.tradeoff],
+        "early_exit": _early_exit(report),
+        "exit_steps": list(range(1, report.steps + 1)) if report.steps <= MAX_COLUMNS else [],
         "confusion": _matrix(report),
         "confusions": [_confusion(each, report.data.classes) for each in report.confusions],
         "schedules": [svg(each) for each in figures.schedule_figures(report.schedules)],
@@ -175,6 +176,14 @@ def _warnings(report: RunReport) -> list[str]:
         names = listed([printable(name) for name in report.energy["uncounted"]])
         found.append(f"Totals and energy are unknown, because of layers of unknown type: {names}.")
     return found
+
+
+def _early_exit(report: RunReport) -> list[Document]:
+    """Return a row for each fixed number of steps and each exit rule; of many steps some."""
+    shown = [t + 1 for t in shown_steps(report.steps)]
+    rows = [row for row in report.tradeoff if row["exit"] is not None or row["steps"] in shown]
+    columns = report.steps <= MAX_COLUMNS
+    return [_exit(row if columns else {**row, "leaving": []}) for row in rows]
 
 
 def _exit(found: Document) -> Document:

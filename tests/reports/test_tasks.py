@@ -145,6 +145,21 @@ def test_tables_of_many_steps_show_some_of_them():
     assert "t = 100" in found.text and "t = 2 " not in found.text and table.text
 
 
+def test_tables_of_classes_over_many_steps_are_short():
+    data = series(torch.arange(SAMPLES) % 2, 100, ["a", "b"])
+    report = report_of_task("classification", data)
+    found = read(report)
+    assert faults(found) == []
+    assert "The prediction after some of the steps" in found.text
+    rows = [tag.text for tag in found.all("tr")]
+    shown = [t + 1 for t in shown_steps(100)]
+    for t in (1, 2, 100):
+        is_row = any(re.match(rf"{t} steps?{t}\.00", row) for row in rows)
+        assert is_row == (t in shown)
+    assert sum(row.startswith("confidence ≥") for row in rows) == 7
+    assert "samples that exit at step" not in found.text
+
+
 @pytest.mark.parametrize("greater", [True, False])
 def test_the_best_run_flips_with_the_direction_of_the_metric(greater):
     class Other(Share):
