@@ -36,4 +36,7 @@ def samples_of(data: DataSet, split: str, number: int, source: ExportSource) -> 
         if sum(map(len, labels)) >= count:
             break
     name = f"{count} {split} samples of {data.name}"
-    return Samples(np.concatenate(images)[:count], np.concatenate(labels)[:count], name)
+    targets = np.concatenate(labels)[:count]
+    # Labels of each step and real values are not compared with the class of a sample.
+    classes = targets if targets.ndim == 1 and targets.dtype.kind in "iu" else None
+    return Samples(np.concatenate(images)[:count], classes, name)

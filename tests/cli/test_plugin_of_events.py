@@ -8,134 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from asnn.coding import coding_registry
 from asnn.core import ConfigError
-from asnn.datasets.load import dataset_registry
-from asnn.models.readouts import readout_registry
-from asnn.tasks import task_registry
-from tests.support.installed_package import findable, install
-
-REGISTRIES = (task_registry, readout_registry, coding_registry, dataset_registry)
-
-PARTS = '''
-    import numpy as np
-    import torch
-    from torch import Tensor
-
-    from asnn.coding import Coding
-    from asnn.coding.samples import SampleSpec
-    from asnn.core.metric import Metric
-    from asnn.datasets.base import Source, Split
-    from asnn.datasets.events import Events
-    from asnn.models.readouts import Readout
-    from asnn.tasks import Meter, Result, Task
-
-    SENSOR, DURATION = (2, 6, 6), 900
-
-
-    class Halves(Coding):
-        """Whether each pixel had an on event in each of T windows."""
-
-        name = "halves"
-        takes = frozenset({"events"})
-        analog_steps = 0
-
-        def __init__(self, *, steps: int, shortest: int = 1) -> None:
-            super().__init__(steps=steps)
-            self.shortest = shortest
-
-        def step_shape(self, spec: SampleSpec) -> tuple[int, ...]:
-            return (1, *spec.shape[1:])
-
-        def encode(self, x):
-            code = torch.zeros(self.steps, len(x), 1, *SENSOR[1:])
-            on = x.kept(x.p == 1)
-            code[on.t * self.steps // x.duration, on.sample, 0, on.y, on.x] = 1.0
-            return code
-
-
-    def blinks(*, recordings: int = 60) -> Source:
-        """Recordings whose target is the share of their on events."""
-        random = np.random.default_rng(0)
-        count = np.full(recordings, 40)
-        share = random.uniform(0.1, 0.9, recordings)
-        t = np.sort(random.integers(0, DURATION, (recordings, 40)), 1).reshape(-1)
-        x, y = random.integers(0, 6, (2, recordings * 40))
-        p = (random.uniform(size=(recordings, 40)) < share[:, None]).astype(np.int64).reshape(-1)
-        events = Events(t, x, y, p, np.arange(recordings) * 40, count, SENSOR, DURATION)
-        spec = SampleSpec("events", SENSOR, duration=DURATION)
-        return Source(Split(events, torch.from_numpy(share).float()), None, [], spec=spec)
-
-
-    class Median(Readout):
-        """The answer is the median of the outputs over the steps."""
-
-        answers_with_mean = False
-
-        def __init__(self, features, classes, *, steps, scaled, clip: float = 5.0) -> None:
-            super().__init__(features, classes, steps=steps, scaled=scaled)
-            self.clip = clip
-
-        def so_far(self, outputs: Tensor) -> Tensor:
-            return torch.stack([outputs[: t + 1].median(0).values for t in range(len(outputs))])
-
-        def answer(self, outputs: Tensor) -> Tensor:
-            return outputs.clamp(-self.clip, self.clip).median(0).values
-
-
-    class Share(Task):
-        """The share of on events, by its absolute error."""
-
-        name = "share"
-        primary = Metric("error", greater_is_better=False, percent=False)
-        tracked = ("error",)
-
-        def __init__(self, *, power: float = 1.0) -> None:
-            self.power = power
-            self.classes = []
-
-        def bind(self, data, coding) -> None:
-            self.outputs = 1
-
-        def _error(self, outputs, targets):
-            return (self.answer(outputs)[:, 0] - targets).abs() ** self.power
-
-        def loss(self, outputs, targets):
-            return self._error(outputs, targets.first).mean()
-
-        def score(self, outputs, targets) -> float:
-            return float(self._error(outputs.detach(), targets.first).sum())
-
-        def meter(self, steps) -> Meter:
-            return ShareMeter(self)
-
-
-    class ShareMeter(Meter):
-        def __init__(self, task):
-            self.task, self.sums = task, torch.zeros(2, dtype=torch.float64)
-
-        def add(self, outputs, targets) -> None:
-            errors = self.task._error(outputs, targets)
-            self.sums += torch.tensor([float(errors.sum()), float(len(errors))])
-
-        def result(self, total, gather) -> Result:
-            error, samples = total(self.sums).tolist()
-            return Result(int(samples), {"error": error / samples, "loss": error / samples})
-'''
-
-ENTRY_POINTS = """\
-    [asnn.tasks]
-    share = eventful.parts:Share
-
-    [asnn.readouts]
-    median = eventful.parts:Median
-
-    [asnn.codings]
-    halves = eventful.parts:Halves
-
-    [asnn.datasets]
-    blinks = eventful.parts:blinks
-"""
+from tests.support.eventful_package import findable_eventful, install_eventful
 
 CHOICE = [
     *("--set", "data.name=blinks", "--set", "data.recordings=80"),
@@ -150,13 +24,13 @@ CHOICE = [
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    install(folder, "eventful", {"parts": PARTS}, ENTRY_POINTS)
+    install_eventful(folder)
     return folder
 
 
 @pytest.fixture
 def package(installed):
-    with findable(installed, "eventful", *REGISTRIES):
+    with findable_eventful(installed):
         yield
 
 
