@@ -108,6 +108,7 @@ def test_the_page_of_step_classes_has_their_confusions(steps):
     assert said.endswith(f"{correct} of 4 labelled steps are correct.")
 
 
+@pytest.mark.slow
 def test_an_empty_confusion_is_not_shown(steps):
     result = steps.result
     for confusion in ([], [[0, 0], [0, 0]], [[1]]):
@@ -194,6 +195,7 @@ def test_runs_of_different_tasks_are_not_ranked(regression, steps):
     assert comparison([same[0]] * 2, ["a", "b"], {})["different_tasks"] is None
 
 
+@pytest.mark.slow
 def test_curves_are_those_of_the_metrics(regression):
     history = [
         {"epoch": e, "train_mse": 1 / e, "validation_mse": 2 / e, "validation_r2": 0.5, **loss}

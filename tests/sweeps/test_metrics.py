@@ -120,6 +120,7 @@ def test_the_page_names_metric_unit_and_direction(tmp_path):
     assert "gain: higher is better" in other and "improvement" not in other
 
 
+@pytest.mark.slow
 def test_the_figure_has_the_metric_on_its_axis(tmp_path, monkeypatch):
     from matplotlib.axes import Axes
 

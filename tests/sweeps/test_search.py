@@ -132,6 +132,7 @@ def test_trials_lie_in_their_ranges_and_the_best_comes_first(tmp_path):
 MSE = Metric("mse", greater_is_better=False, percent=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", [MSE, Metric("gain", percent=False)])
 def test_the_objective_has_the_direction_of_the_metric(tmp_path, metric):
     """The sampler seeks the least error, and the greatest gain, of the same learning rates."""

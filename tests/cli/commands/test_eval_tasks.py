@@ -17,6 +17,7 @@ def regression(cli, tmp_path):
     return "run"
 
 
+@pytest.mark.slow
 def test_corruptions_of_a_regression_are_measured_by_its_mse(cli, regression):
     shown = cli("eval", regression, "--corrupt", "series-drop=0.5", "--corrupt", "spike-drop=1")
     assert shown.code == 0, shown.err
@@ -32,6 +33,7 @@ def test_corruptions_of_a_regression_are_measured_by_its_mse(cli, regression):
         assert picture.format == "PNG"
 
 
+@pytest.mark.slow
 def test_corruptions_of_step_classes_are_measured_by_their_accuracy(cli, tmp_path):
     assert cli("train", *step_file(tmp_path / "a.npz"), "--out", "run").code == 0
     found = json.loads(cli("eval", "run", "--corrupt", "series-noise=0.1,10", "--json").out)
@@ -39,12 +41,14 @@ def test_corruptions_of_step_classes_are_measured_by_their_accuracy(cli, tmp_pat
     assert clean == found["accuracy"] and hard < clean - 0.1 < mild
 
 
+@pytest.mark.slow
 def test_samples_have_the_word_of_their_kind(cli, regression):
     shown = cli("eval", regression, "--energy", "--latency").err
     assert "operations and energy of one series" in shown and "time per series" in shown
     assert "image" not in shown.replace("its samples are not images", "")
 
 
+@pytest.mark.slow
 def test_a_network_without_spikes_has_no_spike_rate(cli, tmp_path):
     options = [each for each in step_file(tmp_path / "a.npz") if "features" not in each]
     options = [each.replace("model.name=mlp", "model.name=lstm") for each in options]
@@ -60,6 +64,7 @@ def test_a_network_without_spikes_has_no_spike_rate(cli, tmp_path):
     assert listed["runs"][0]["best"]["spike_rate"] is None
 
 
+@pytest.mark.slow
 def test_a_limit_without_effect_is_refused(cli, regression):
     for command in ("eval", "report"):
         for split in ("test", "validation"):
@@ -70,6 +75,7 @@ def test_a_limit_without_effect_is_refused(cli, regression):
             assert "validation and test data are never limited" in result.err
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:the data are not those of the training")
 def test_a_limit_of_training_samples_has_its_effect(cli, regression):
     limited = ("--set", "data.limit=5", "--json")

@@ -41,6 +41,7 @@ def made(task, targets, outputs):
     return model, split, task
 
 
+@torch.no_grad()
 def test_the_rows_of_a_regression_have_its_mse():
     targets = torch.linspace(-1, 1, SAMPLES)
     model, split, task = made("regression", targets, 1)
@@ -55,6 +56,7 @@ def test_the_rows_of_a_regression_have_its_mse():
     assert len({row["mse"] for row in rows}) == 3  # negative control: the corruption has an effect
 
 
+@torch.no_grad()
 def test_the_rows_of_step_classes_have_the_accuracy_of_labelled_steps():
     targets = torch.arange(SAMPLES * STEPS).view(SAMPLES, STEPS) % 3 - 1  # -1 has no label
     model, split, task = made("step-classification", targets, 2)
