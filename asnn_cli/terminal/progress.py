@@ -69,7 +69,7 @@ class Progress:
         self._seen = training.progress.seen
         self._begin = self._last = time.perf_counter()
         # rich takes FORCE_COLOR for a terminal, but that asks for colours, not for a live line.
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and recipe.train.epochs:
             self._show_live(training)
 
     def batch_done(self, training: Training, loss: float, score: float, rate: float) -> None:
