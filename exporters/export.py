@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import nir
+import onnx
 
 from ..core.errors import ConfigError, VerificationError
 from ..core.files import write_bytes, write_json
@@ -27,8 +28,16 @@ from .nir.unrolled import input_of, unroll
 from .onnx.forms import FORMS, INPUTS, OPSET, Form, Input, build_models
 from .paths import ExportPaths, unverified_path
 from .source import ExportSource, Samples
-from .verification.compare import Report, checks_of_nir, checks_of_onnx, compare
+from .verification.compare import (
+    Report,
+    checks_of_nir,
+    checks_of_onnx,
+    compare,
+    driven_nir,
+    driven_onnx,
+)
 from .verification.simulators import MAX_NODES, SIMULATORS
+from .verification.structure import nir_differences, onnx_differences
 
 # An exporter from another package has the same signature: a source, a path and `samples`.
 exporter_registry = Registry(
@@ -108,13 +117,18 @@ def export_onnx(
     notes = ["the form scan is experimental"] if form == "scan" else []
     report = None
     if samples is not None:
-        report = verify_onnx(source, files, samples, weights=weights)
+        report = verify_onnx(source, files, samples, weights=weights, expected=models)
     options = {"format": "onnx", "form": form, "input": input, "opset": opset, "weights": weights}
     return _finish(paths, files, options, report, notes)
 
 
 def verify_onnx(
-    source: ExportSource, files: Mapping[str, Path], samples: Samples, *, weights: Weights = "fp32"
+    source: ExportSource,
+    files: Mapping[str, Path],
+    samples: Samples,
+    *,
+    weights: Weights = "fp32",
+    expected: Mapping[str, onnx.ModelProto] | None = None,
 ) -> Report:
     """Compare ONNX files with the network, in onnxruntime.
 
@@ -123,6 +137,8 @@ def verify_onnx(
         files: paths of `model`, or of `init` and `step`.
         samples: to compare on.
         weights: how the files store weights.
+        expected: the models that the exporter writes, with which the structure of the files is
+            compared; None compares what they compute alone.
 
     Raises:
         DataError: a file is damaged or hostile.
@@ -134,6 +150,8 @@ def verify_onnx(
         samples,
         checks_of_onnx(models, files, rounded),
         original=None if weights == "fp32" else source.graph,
+        structure=None if expected is None else onnx_differences(expected, models),
+        driven=driven_onnx(models, rounded.graph),
     )
 
 
@@ -178,8 +196,7 @@ def export_nir(
         written = approximated(source.graph) if inexact else written
         notes += [f"approximated: {each.layer}: {each.why}" for each in inexact]
     approximates = written is not source.graph
-    about = _metadata(_with_note(written, samples, paths), form, approximates)
-    graph = build_lif(written, about) if form == "lif" else unroll(written, form, about)
+    graph = _nir_graph(_with_note(written, samples, paths), form, approximates)
     if target is not None:
         check_target(graph, target)
     exact = [name for name, facts in TARGETS.items() if not problems(graph, facts)]
@@ -207,6 +224,7 @@ def export_nir(
             form=form,
             original=source.graph if approximates else None,
             target=target,
+            expected=graph,
             trusted=True,
         )
         files["golden"] = unverified_path(paths.file(".golden.nir"))
@@ -224,6 +242,7 @@ def verify_nir(
     form: NirForm,
     original: Graph | None = None,
     target: str | None = None,
+    expected: nir.NIRGraph | None = None,
     trusted: bool = False,
 ) -> Report:
     """Compare a NIR file with the network, in our interpreter and in installed simulators.
@@ -238,6 +257,8 @@ def verify_nir(
         form: the form of the file.
         original: the graph before an approximation; None if the file is exact.
         target: a simulator to run even if the graph is large.
+        expected: the graph that the exporter writes, with which the structure of the file is
+            compared; None compares what it computes alone.
         trusted: whether this process has just written the file.
 
     Raises:
@@ -250,7 +271,9 @@ def verify_nir(
         if _is_run(name, read, target) and not problems(read, facts)
     ]
     checks = checks_of_nir(read, path, source.graph, form=form, exact=exact)
-    return compare(source, samples, checks, original=original)
+    structure = None if expected is None else nir_differences(expected, read)
+    driven = driven_nir(read, source.graph, unrolled=form != "lif")
+    return compare(source, samples, checks, original=original, structure=structure, driven=driven)
 
 
 def _is_run(name: str, graph: nir.NIRGraph, target: str | None) -> bool:
@@ -258,13 +281,17 @@ def _is_run(name: str, graph: nir.NIRGraph, target: str | None) -> bool:
     return name == target or len(graph.nodes) <= MAX_NODES
 
 
-def verify(source: ExportSource, path: Path | str, samples: Samples) -> Report:
+def verify(
+    source: ExportSource, path: Path | str, samples: Samples, *, structure: bool = True
+) -> Report:
     """Compare an earlier export with a network.
 
     Args:
         source: the network.
         path: an `.onnx` or `.nir` file that asnn wrote; for a stream, either of its two files.
         samples: to compare on.
+        structure: compare nodes, weights and metadata with what the exporter writes now, besides
+            what the file computes; false for a file that another tool has changed.
 
     Raises:
         ConfigError: the metadata of the file do not state its form.
@@ -280,14 +307,33 @@ def verify(source: ExportSource, path: Path | str, samples: Samples) -> Report:
         approximates = _text(about.get("approximates")) == "True"
         graph = approximated(source.graph) if approximates else source.graph
         original = source.graph if approximates else None
-        return verify_nir(source.with_graph(graph), path, samples, form=form, original=original)  # type: ignore[arg-type]
-    about = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
-    if about.get("form") not in FORMS or about.get("weights") not in WEIGHTS:
+        written = _nir_graph(graph, form, approximates) if structure else None  # type: ignore[arg-type]
+        return verify_nir(
+            source.with_graph(graph),
+            path,
+            samples,
+            form=form,  # type: ignore[arg-type]
+            original=original,
+            expected=written,
+        )
+    model = read_onnx(path)
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    form, weights, input = (about.get(key) for key in ("form", "weights", "input"))
+    if form not in FORMS or weights not in WEIGHTS or input not in INPUTS:
         raise _unknown_form(path)
-    files = {"model": path}
-    if about["form"] == "stream":
-        files = _files_of_stream(path)
-    return verify_onnx(source, files, samples, weights=about["weights"])  # type: ignore[arg-type]
+    files = _files_of_stream(path) if form == "stream" else {"model": path}
+    expected = None
+    if structure:
+        opset = max((each.version for each in model.opset_import if not each.domain), default=0)
+        options: Any = {"form": form, "input": input, "weights": weights, "opset": opset}
+        expected = build_models(source.graph, source.coding, **options)
+    return verify_onnx(source, files, samples, weights=weights, expected=expected)  # type: ignore[arg-type]
+
+
+def _nir_graph(graph: Graph, form: NirForm, approximates: bool) -> nir.NIRGraph:
+    """Return the NIR graph of a form, with the metadata of an export."""
+    about = _metadata(graph, form, approximates)
+    return build_lif(graph, about) if form == "lif" else unroll(graph, form, about)
 
 
 def _files_of_stream(path: Path) -> dict[str, Path]:

@@ -70,6 +70,8 @@ class Graph:
         """
         shapes: dict[str, Shape] = {INPUT: self.in_shape}
         for node in self.nodes:
+            if node.name in shapes:
+                raise ConfigError(f"two layers have the name {node.name!r}")
             missing = [name for name in node.inputs if name not in shapes]
             if missing:
                 raise ConfigError(f"layer {node.name!r} reads {missing[0]!r}, which does not exist")
@@ -97,8 +99,15 @@ class Graph:
 
     def is_binary(self, name: str) -> bool:
         """Return whether the value of a node is 0 or 1 for every input."""
-        node = next((node for node in self.nodes if node.name == name), None)
-        return node is not None and node.is_binary([self.is_binary(each) for each in node.inputs])
+        return name in self._binary
+
+    @cached_property
+    def _binary(self) -> frozenset[str]:
+        found: set[str] = set()
+        for node in self.nodes:
+            if node.is_binary([name in found for name in node.inputs]):
+                found.add(node.name)
+        return frozenset(found)
 
     def with_nodes(self, nodes: Mapping[str, Node]) -> Graph:
         """Return the graph with the nodes of these names replaced."""

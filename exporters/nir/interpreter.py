@@ -13,6 +13,7 @@ All arithmetic is float32. The input of a node is the sum over its in-edges.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -25,8 +26,22 @@ from ..graph.ir import Array
 from .nodes import DT
 
 
-def run_nir(graph: nir.NIRGraph, steps: Array, dt: float = DT) -> dict[str, Array]:
+def run_nir(
+    graph: nir.NIRGraph,
+    steps: Array,
+    dt: float = DT,
+    *,
+    given: Mapping[str, Array] | None = None,
+    wanted: Collection[str] = (),
+) -> dict[str, Array]:
     """Return the values of all nodes over time, `[T, B, ...]`, for an input `[T, B, ...]`.
+
+    Args:
+        graph: the nodes.
+        steps: the input.
+        dt: length of a step.
+        given: values of nodes `[T, B, ...]`, which are then not computed.
+        wanted: nodes, which are computed with those before them alone; by default all.
 
     Raises:
         DataError: the graph has a cycle, or a node that is not supported here.
@@ -35,12 +50,18 @@ def run_nir(graph: nir.NIRGraph, steps: Array, dt: float = DT) -> dict[str, Arra
     sources: dict[str, list[str]] = {name: [] for name in graph.nodes}
     for source, target in graph.edges:
         sources[target].append(source)
+    given = given or {}
+    if wanted:
+        order = _before(order, sources, wanted, given)
     state: dict[str, Any] = {}
     found: dict[str, list[Array]] = {name: [] for name in order}
-    for x in steps:
+    for t, x in enumerate(steps):
         values: dict[str, Array] = {}
         for name in order:
             node = graph.nodes[name]
+            if name in given:
+                values[name] = given[name][t]
+                continue
             if isinstance(node, nir.Input):
                 values[name] = np.asarray(x, np.float32)
                 continue
@@ -51,6 +72,23 @@ def run_nir(graph: nir.NIRGraph, steps: Array, dt: float = DT) -> dict[str, Arra
         for name in order:
             found[name].append(values[name])
     return {name: np.stack(parts) for name, parts in found.items()}
+
+
+def _before(
+    order: list[str],
+    sources: Mapping[str, list[str]],
+    wanted: Collection[str],
+    given: Mapping[str, Array],
+) -> list[str]:
+    """Return the nodes that are needed to compute the wanted ones, in order."""
+    needed: set[str] = set()
+    todo = [*wanted]
+    while todo:
+        name = todo.pop()
+        if name not in needed:
+            needed.add(name)
+            todo += [] if name in given else sources[name]
+    return [name for name in order if name in needed]
 
 
 def _order(graph: nir.NIRGraph) -> list[str]:

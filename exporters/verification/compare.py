@@ -24,15 +24,19 @@ from ...core.errors import AsnnError, ConfigError
 from ..graph.interpreter import Trace, run
 from ..graph.ir import Array, Graph
 from ..nir.interpreter import run_nir
+from ..nir.layers_alone import LifLayers, UnrolledLayers
 from ..nir.unrolled import OUTPUT, input_of, step_name
+from ..onnx.layers_alone import SequenceLayers, layers_of
 from ..onnx.runtime import CPU, OnnxSession, providers, run_stream, with_outputs
 from ..source import BATCH, ExportSource, Samples
+from .driving import Driven, Runner, drive
 from .parity import CODE, Parity, count_near_threshold
 from .simulators import SIMULATORS, ImportedNetwork, Simulator
 
 # Distance of a standardised pixel to a threshold of the code: the standardisation sums an image.
 CODE_MARGIN = 5e-6
 MEMORY = 1 << 30  # bytes, approximate, for values of layers
+MAX_STEPS = 32  # of layers that are driven step by step
 
 
 class Check(Protocol):
@@ -56,6 +60,9 @@ class Report:
         near_threshold: number of membranes within 1e-6 of the threshold, by layer.
         spikes: for each sample, by layer.
         quiet: layers that fire never or always on these samples, which proves little of them.
+        structure: what differs between the file and what the exporter writes now, each with the
+            place; None if it was not compared.
+        driven: what the file computes of random input into each of its layers.
     """
 
     parities: list[Parity]
@@ -64,6 +71,8 @@ class Report:
     near_threshold: dict[str, int]
     spikes: dict[str, float]
     quiet: list[str]
+    structure: list[str] | None = None
+    driven: Driven | None = None
 
     @property
     def fault(self) -> str | None:
@@ -71,7 +80,9 @@ class Report:
         for parity in self.parities:
             if parity.gates and not parity.agrees:
                 return f"{parity.runtime}: {parity.verdict}"
-        return None
+        if self.driven is not None and self.driven.fault is not None:
+            return f"{self.driven.runtime}: {self.driven.fault}"
+        return f"structure: {'; '.join(self.structure)}" if self.structure else None
 
     @property
     def verified(self) -> bool:
@@ -83,6 +94,8 @@ class Report:
         return {
             "verified": self.verified,
             "first_difference": self.fault,
+            "structure": self.structure,
+            "driven": None if self.driven is None else self.driven.as_dict(),
             "samples": {"from": self.samples.name, "number": len(self.samples)},
             "accuracy": self.accuracy,
             "spikes_per_sample": self.spikes,
@@ -99,6 +112,8 @@ def compare(
     checks: Sequence[Check],
     *,
     original: Graph | None = None,
+    structure: list[str] | None = None,
+    driven: Driven | None = None,
 ) -> Report:
     """Run all checks over all samples.
 
@@ -108,6 +123,8 @@ def compare(
         checks: the runtimes.
         original: the graph before weights were rounded or schedules approximated, if they were;
             the network is then compared with it, and the loss is measured.
+        structure: differences between the file and what the exporter writes now; None if unknown.
+        driven: what the file computes of random input into its layers.
     """
     if not len(samples):
         raise ConfigError("there are no samples to compare on", remedy="give one or more")
@@ -146,7 +163,8 @@ def compare(
             accuracy["network"] = correct["original"] / len(samples)
     parities = [network.parity, *(check.parity for check in checks)]
     parities += [] if loss is None else [loss.parity]
-    return Report(parities, samples, accuracy, near, spikes, [n for n in spikes if n in quiet])
+    never = [name for name in spikes if name in quiet]
+    return Report(parities, samples, accuracy, near, spikes, never, structure, driven)
 
 
 def batch_size_for(graph: Graph) -> int:
@@ -228,6 +246,7 @@ class OnnxSequence:
         self._session = OnnxSession(path, provider)
         traced = with_outputs(model, [CODE, *(node.name for node in graph.nodes)])
         self._traced = OnnxSession(traced, provider)
+        self._tries_one = True  # a file may answer otherwise to a single sample
         self.parity = Parity(graph, "onnxruntime", _about_session(self._session))
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
@@ -237,7 +256,8 @@ class OnnxSequence:
             "count": np.array([len(code)], np.int64),
         }
         inputs = {name: every[name] for name in self._session.inputs}
-        logits = self._session.run(inputs)["logits"]
+        outputs = self._session.run(inputs)
+        logits = outputs.pop("logits")
         self.parity.seconds = self._session.seconds
         layers = self._traced.run(inputs)
         # Values inside a Scan cannot become outputs.
@@ -245,7 +265,16 @@ class OnnxSequence:
         differ = None
         if CODE in layers:
             differ = recoded(self._source, images, code, layers[CODE], self.parity)
-        self.parity.add(trace, logits, layers if has_layers else None, recoded=differ)
+        inner = layers if has_layers else None
+        self.parity.add(trace, logits, inner, outputs=outputs, recoded=differ)
+        if self._tries_one:
+            self._tries_one = False
+            axes = {"image": 0, "steps": 1}
+            one = {k: v.take([0], axes[k]) if k in axes else v for k, v in inputs.items()}
+            found = self._session.run(one)
+            logits = found.pop("logits")
+            first = None if differ is None else differ[:1]
+            self.parity.add(_first(trace), logits, outputs=found, recoded=first, again=True)
 
 
 class OnnxStream:
@@ -260,19 +289,31 @@ class OnnxStream:
         self._session = OnnxSession(step, provider)
         traced = with_outputs(model, [node.name for node in graph.nodes])
         self._traced = OnnxSession(traced, provider)
+        self._tries_one = True
         self.parity = Parity(graph, "onnxruntime", _about_session(self._session))
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         inputs = {"image": images, "steps": np.ascontiguousarray(code)}
-        outputs = run_stream(self._init, self._session, inputs, len(code))["logits"]
-        logits = self.parity.graph.answer.of(outputs)
+        logits, outputs = self._answer(inputs, len(code))
         self.parity.seconds = self._init.seconds + self._session.seconds
         layers = run_stream(self._init, self._traced, inputs, len(code))
         differ = None
         if "image" in self._init.inputs:
             encoded = self._init.run({"image": images})["steps"]
             differ = recoded(self._source, images, code, encoded, self.parity)
-        self.parity.add(trace, logits, layers, recoded=differ)
+        self.parity.add(trace, logits, layers, outputs=outputs, recoded=differ)
+        if self._tries_one:
+            self._tries_one = False
+            one = {"image": images[:1], "steps": np.ascontiguousarray(code[:, :1])}
+            logits, outputs = self._answer(one, len(code))
+            first = None if differ is None else differ[:1]
+            self.parity.add(_first(trace), logits, outputs=outputs, recoded=first, again=True)
+
+    def _answer(self, inputs: dict[str, Array], steps: int) -> tuple[Array, dict[str, Array]]:
+        """Return the answer of the loop, and the outputs of all steps."""
+        found = run_stream(self._init, self._session, inputs, steps)
+        found["logits_per_step"] = found.pop("logits")
+        return self.parity.graph.answer.of(found["logits_per_step"]), found
 
 
 class NirInterpreter:
@@ -362,6 +403,35 @@ def checks_of_nir(
             continue
         checks.append(NirSimulator(simulator, path, graph, unrolled=unrolled))
     return checks
+
+
+def _first(trace: Trace) -> Trace:
+    """Return the trace of the first sample."""
+    values, distances = (
+        {name: part[:, :1] for name, part in parts.items()}
+        for parts in (trace.values, trace.distances)
+    )
+    return Trace(values, distances, trace.logits[:, :1])
+
+
+def driven_onnx(models: Mapping[str, onnx.ModelProto], graph: Graph) -> Driven:
+    """Drive the layers of ONNX models by random input; a file may lack what it is asked for."""
+    read, run = layers_of(models, graph)
+    steps = None if isinstance(run, SequenceLayers) else min(graph.steps, MAX_STEPS)
+    return _driven(read, "onnxruntime", run, steps=steps)
+
+
+def driven_nir(read: nir.NIRGraph, graph: Graph, *, unrolled: bool) -> Driven:
+    """Drive the layers of a NIR file by random input."""
+    layers = UnrolledLayers(read, graph) if unrolled else LifLayers(read, graph)
+    return _driven(graph, "numpy, from the file", layers, has_value=layers.has_value)
+
+
+def _driven(graph: Graph, runtime: str, run: Runner, **options: Any) -> Driven:
+    try:
+        return drive(graph, runtime, run, **options)
+    except (AsnnError, KeyError, ValueError, IndexError, TypeError) as error:
+        return Driven(runtime, fault=f"a layer alone: {_line(error)}")
 
 
 def _of_steps(graph: Graph, found: Mapping[str, Array]) -> dict[str, Array]:

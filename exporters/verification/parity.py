@@ -79,7 +79,9 @@ class Parity:
         answer: Array,
         layers: Mapping[str, Array] | None = None,
         *,
+        outputs: Mapping[str, Array] | None = None,
         recoded: Array | None = None,
+        again: bool = False,
     ) -> None:
         """Compare a batch.
 
@@ -88,7 +90,10 @@ class Parity:
             answer: of the runtime, `[B, K]`.
             layers: values of layers in the runtime, `[T, B, ...]`, or `[1, B, ...]` if they are
                 time-invariant; None if it gives logits only.
+            outputs: further outputs of the runtime: `logits_per_step` `[T, B, K]`, and of a network
+                that answers at the first crossing `decision_step`, `decided` and `crossed`.
             recoded: samples whose code in the runtime differs at a pixel on a threshold, `[B]`.
+            again: the samples are those of an earlier call, in another batch.
         """
         expected = self.graph.answer.of(trace.logits)
         if answer.shape != expected.shape:
@@ -123,11 +128,33 @@ class Parity:
         if wrong.any():
             text = f"the logits differ by up to {difference[wrong].max():.3g}"
             self._record(self.graph.output, None, text)
+        self._compare_outputs(outputs or {}, trace, excused, flipped)
+        if again:
+            return
         unflipped = difference[~flipped]
         self.logit_difference = max([self.logit_difference, *np.nan_to_num(unflipped, nan=np.inf)])
         self.samples += batch
         self.explained += int(flipped.sum())
         self.agreements += int((answer.argmax(1) == expected.argmax(1)).sum())
+
+    def _compare_outputs(
+        self, outputs: Mapping[str, Array], trace: Trace, excused: Array, flipped: Array
+    ) -> None:
+        """Compare outputs beside the answer, of samples without a flip."""
+        answer = self.graph.answer
+        step, decided = answer.decision(trace.logits)
+        expected = {"logits_per_step": trace.logits, "decision_step": step, "decided": decided}
+        expected["crossed"] = (answer.quantities(trace.logits) > answer.level).any(2)
+        for name, found in outputs.items():
+            value = expected[name]
+            if found.shape != value.shape:
+                self._record(self.graph.output, None, f"{name}: {_shapes(found, value)}")
+            elif name == "logits_per_step":
+                self._compare_values(
+                    self.graph.output, value, found, np.where(flipped, 0, excused), f"{name}: "
+                )
+            elif ((found != value) & ~flipped).any():
+                self._record(self.graph.output, None, f"{name} differs")
 
     def _compare_spikes(self, node: Neuron, trace: Trace, found: Array, excused: Array) -> None:
         expected = trace.values[node.name]
@@ -154,14 +181,17 @@ class Parity:
                 f"{farthest:.3g} from the threshold",
             )
 
-    def _compare_values(self, name: str, expected: Array, found: Array, excused: Array) -> None:
+    def _compare_values(
+        self, name: str, expected: Array, found: Array, excused: Array, what: str = ""
+    ) -> None:
         difference = _by_sample(np.abs(np.broadcast_to(found, expected.shape) - expected)).max(2)
         allowed = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0)))
         steps = np.arange(len(expected))[:, None]
         far = ~(difference <= allowed) & (steps < excused)
         if far.any():
             step = int(far.any(1).argmax())
-            self._record(name, step, f"values differ by up to {difference[far].max():.3g}")
+            text = f"{what}values differ by up to {difference[far].max():.3g}"
+            self._record(name, step, text)
 
     def add_encoder_mismatch(self, samples: int) -> None:
         """Record that the encoder of the runtime differs for a number of samples."""

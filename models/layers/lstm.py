@@ -101,7 +101,7 @@ class Standardised(Layer):
 
     def lower(self, graph: Lowering, name: str) -> None:
         standardise(graph, self.analog_steps, self.mean, self.std)
-        graph.add("Flatten", name)
+        graph.add("Flatten", f"{name}_features")
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         return VALUES  # scales and shifts the input of the next layer
