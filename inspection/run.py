@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
 from ..formats.errors import sanitize, unreadable
 from ..formats.safetensors import Weights, read_configuration, read_weights
-from ..records.layout import Run, find_run
+from ..records.layout import Run, find_run, require_own_weights
 from ..records.record import read_exports, read_record
 
 # Tensors that training does not learn: running statistics, and moments of the data.
@@ -52,7 +53,9 @@ def inspect_run(path: Path) -> dict[str, Any]:
         for export in found["exports"]
         if not export["verified"]
     ]
-    if not run.model.is_file():
+    if record.edits:
+        warnings.append(f"{run.config.name} was edited after the training: {record.edits}")
+    if not os.path.lexists(run.model):
         return {**found, "layers": [], "warnings": [*warnings, "it has no trained weights yet"]}
     found |= _network(run)
     if isinstance(summary.get("parameters"), int):
@@ -96,6 +99,7 @@ def _export(folder: Path, parity: dict[str, Any]) -> dict[str, Any] | None:
 
 def _network(run: Run) -> dict[str, Any]:
     weights = read_weights(run.model)
+    require_own_weights(run.model, bytes(weights.data.obj))  # the bytes that were read
     configuration = read_configuration(weights)
     if configuration is None:
         raise DataError(

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.documents import read_json
 from ..core.errors import DataError
+from ..core.reading import read_regular, why_unreadable
 from ..datasets import DataSet
 from ..records.layout import FORMAT
 from .device import versions_and_machine
@@ -83,9 +84,9 @@ def read_environment(training: Training) -> dict[str, Any]:
     """
     path = training.run.environment
     try:
-        return read_json(path.read_bytes())
+        return read_json(read_regular(path))
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read", why=str(error)) from error
+        raise DataError(f"{path} cannot be read", why=why_unreadable(error)) from error
 
 
 def _describe(data: DataSet) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from ..core.files import remove_partial_writes, write_bytes, write_json, write_text
 from ..core.folder_lock import folder_lock
 from ..core.metric import Metric
+from ..core.reading import MAX_TOML, read_regular
 from ..datasets import DataSet
 from ..measure.figures.curves import draw_curves
 from ..models.saved import model_bytes
@@ -29,7 +30,7 @@ from .results import (
     validate_start,
     write_results,
 )
-from .stages import close_stage, is_finished
+from .stages import close_stage, has_result, is_finished
 from .start.begin import begin_from_start, needs_counterpart, needs_start, require_same_start
 from .trained import ann_counterpart, ann_counterpart_run
 from .training import Training, begin_stage, join_gradients, prepare
@@ -73,8 +74,8 @@ def train(
             check_resumable(recipe, run, processes)
         try:
             training = prepare(recipe, run, processes, data)
-            if not resume and processes.first:
-                write_text(run.config, recipe.toml())
+            if processes.first:
+                training.config = _write_config(recipe, run, resume)
         except BaseException:
             _remove_empty_run_dir(run, processes)
             raise
@@ -92,6 +93,15 @@ def train(
             return _train_epochs(training, observer, stop)
         except Stopped:
             return None
+
+
+def _write_config(recipe: Recipe, run: Run, resume: bool) -> bytes:
+    """Write the configuration of a new run; return that of a new or resumed one."""
+    if not resume:
+        write_text(run.config, recipe.toml())
+    with contextlib.suppress(FileNotFoundError):
+        return read_regular(run.config, max_size=MAX_TOML)
+    return b""
 
 
 def _begin(training: Training, resume: bool) -> None:
@@ -117,9 +127,7 @@ def _keep_start(training: Training, observer: Observer, stop: Callable[[], bool]
     metrics = validate_start(training, in_validation)
     require_finite(metrics["validation_loss"], 0)
     training.progress.history.append(metrics)
-    _keep_best(training, metrics)
-    save(training)
-    write_results(training, finished=False)
+    _save_epoch(training, improved=_keep_best(training, metrics))
     observer.epoch_done(training, metrics)
 
 
@@ -148,11 +156,10 @@ def _train_epochs(
         progress.times.append(epoch_times(training))
         progress.history.append(metrics)
         progress.close_epoch()
-        _keep_best(training, metrics)
+        improved = _keep_best(training, metrics)
         stage, early = progress.stage, training.method.ends(training, metrics)
         close_stage(training, early=early)
-        save(training)
-        write_results(training, finished=False)
+        _save_epoch(training, improved=improved)
         observer.epoch_done(training, metrics)
         left = not is_finished(training)
         if _stop_requested(training, stop) and left:
@@ -166,15 +173,26 @@ def _train_epochs(
     return write_results(training, finished=True)
 
 
-def _keep_best(training: Training, metrics: dict[str, Any]) -> None:
-    """Keep the weights if they are the best of their stage, and write them if it is the last."""
+def _keep_best(training: Training, metrics: dict[str, Any]) -> bool:
+    """Keep the weights if they are the best of their stage; return whether they are."""
     progress = training.progress
-    if _is_best(progress.best, metrics, training.task.primary):
-        progress.best = metrics
-        training.best = model_bytes(training.result, labels=training.data.classes)
-        # Weights of an earlier stage are not those of the method.
-        if training.processes.first and progress.stage == len(training.stages) - 1:
-            write_bytes(training.run.model, training.best)
+    if not _is_best(progress.best, metrics, training.task.primary):
+        return False
+    progress.best = metrics
+    training.best = model_bytes(training.result, labels=training.data.classes)
+    return True
+
+
+def _save_epoch(training: Training, *, improved: bool) -> None:
+    """Write the checkpoint of an epoch, then new weights, then the results with their checksum.
+
+    A kill in between leaves weights that the summary or a checkpoint states: `Run.own_weights`.
+    """
+    save(training)
+    if improved and training.processes.first and has_result(training):
+        assert training.best is not None
+        write_bytes(training.run.model, training.best)
+    write_results(training, finished=False)
 
 
 def _is_best(best: dict[str, Any] | None, metrics: dict[str, Any], metric: Metric) -> bool:

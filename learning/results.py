@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
 from typing import Any
 
+from ..core.documents import plain_tables, read_toml
 from ..core.errors import AsnnError
 from ..core.files import write_json, write_text
 from ..core.metric import Metric
@@ -14,6 +16,7 @@ from ..measure.evaluation import evaluate
 from ..models.layers.spiking import used_kernels
 from ..records.layout import FORMAT
 from .schedule import learning_rate
+from .stages import has_result
 from .training import Training
 
 
@@ -118,8 +121,22 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
     if training.processes.first:
         write_text(training.run.metrics, _lines(progress.history))
         write_text(training.run.times, _lines(progress.times))
+        summary |= _origin(training)
         write_json(training.run.summary, summary)
     return summary
+
+
+def _origin(training: Training) -> dict[str, Any]:
+    """Return what later tells whether weights and configuration are those of the training."""
+    run = training.run
+    found: dict[str, Any] = {"sha256": {}}
+    if has_result(training):
+        assert training.best is not None
+        found["sha256"][run.model.name] = hashlib.sha256(training.best).hexdigest()
+    if training.config:
+        found["sha256"][run.config.name] = hashlib.sha256(training.config).hexdigest()
+        found["config"] = plain_tables(read_toml(training.config.decode()))
+    return found
 
 
 def truncate_results(training: Training) -> None:

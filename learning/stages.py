@@ -12,6 +12,14 @@ def is_finished(training: Training) -> bool:
     return progress.stage > last or (progress.stage == last and complete)
 
 
+def has_result(training: Training) -> bool:
+    """Return whether the best weights are of the last stage: those of an earlier one are not those
+    of the method, and are not written as `model.safetensors`."""
+    last = training.stages[-1].name if len(training.stages) > 1 else None
+    best = training.progress.best
+    return best is not None and best.get("stage") == last
+
+
 def close_stage(training: Training, *, early: bool) -> None:
     """Count the current stage as complete if its last epoch is, or if the method ends it early.
 

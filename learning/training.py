@@ -51,6 +51,7 @@ class Training:
         evaluated: modules that stay in evaluation mode in the current stage.
         saved: `time.monotonic()` and step of the last checkpoint.
         best: content of `model.safetensors` with the best weights so far.
+        config: content of `config.toml` when this session began; empty if no file was written.
     """
 
     recipe: Recipe
@@ -71,6 +72,7 @@ class Training:
     evaluated: list[nn.Module] = field(init=False)
     saved: tuple[float, int] = (0.0, 0)
     best: bytes | None = None
+    config: bytes = b""
     start: dict[str, Any] | None = None
 
     @property

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from ..core.documents import read_json
 from ..core.errors import DataError
 from ..core.files import write_bytes
-from ..records.layout import find_run
+from ..core.reading import MAX_WEIGHTS, MIB, open_regular, read_regular
+from ..records.layout import find_run, require_own_weights
 from .factory import create_model
 from .network import SpikingNetwork
 
 FORMAT = 1
+MAX_HEADER = 8 * MIB
 MAX_NUMBER = 10**6  # a configuration may have numbers up to this, however small its file
 
 
@@ -118,22 +122,23 @@ def read_labels(path: Path) -> list[str]:
     Raises:
         DataError: the file cannot be read.
     """
-    return [str(label) for label in _read(path)[0].get("labels", [])]
+    with _reading(path), open_regular(path, max_size=MAX_WEIGHTS) as file:
+        header = _description(path, file.read(8 + MAX_HEADER))
+    return [str(label) for label in header.get("labels", [])]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    with _reading(path):
+        content = read_regular(path, max_size=MAX_WEIGHTS)
+        require_own_weights(path, content)
+        return _description(path, content), load(content)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raise a DataError for what can go wrong in a file."""
     try:
-        with safe_open(path, framework="pt") as file:
-            header = read_json((file.metadata() or {})["asnn"])
-            if not isinstance(header.get("format"), int):
-                raise ValueError("its header does not describe a network")
-            if header["format"] > FORMAT:
-                raise DataError(
-                    f"{path} has format {header['format']}",
-                    why=f"this asnn reads formats up to {FORMAT}",
-                    remedy="install a newer asnn",
-                )
-            return header, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        yield
     except FileNotFoundError as error:
         raise DataError(
             f"{path} is missing", remedy="the run has no trained weights yet: train it"
@@ -146,3 +151,21 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         raise DataError(
             f"{path} is damaged", why=str(error), remedy="train the run again, or restore the file"
         ) from error
+
+
+def _description(path: Path, content: bytes) -> dict[str, Any]:
+    """Return the description of the network in the header of a file."""
+    length = int.from_bytes(content[:8], "little")
+    if not 0 < length <= min(len(content) - 8, MAX_HEADER):
+        raise ValueError("its header is incomplete")
+    metadata = read_json(content[8 : 8 + length]).get("__metadata__")
+    header = read_json((metadata if isinstance(metadata, dict) else {})["asnn"])
+    if not isinstance(header.get("format"), int):
+        raise ValueError("its header does not describe a network")
+    if header["format"] > FORMAT:
+        raise DataError(
+            f"{path} has format {header['format']}",
+            why=f"this asnn reads formats up to {FORMAT}",
+            remedy="install a newer asnn",
+        )
+    return header

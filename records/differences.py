@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .record import BEST, WHOLE, Document, RunRecord, plain
+from ..core.documents import plain
+from .record import BEST, WHOLE, Document, RunRecord
 
 
 def run_differences(a: RunRecord, b: RunRecord) -> dict[str, dict[str, Document]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import os
 import shlex
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..core.documents import read_json
+from ..core.documents import read_json, read_toml
 from ..core.errors import DataError
+from ..core.reading import MAX_TOML, read_regular, why_unreadable
 from ..core.registry import nearest
 
 FORMAT = 2  # of the files of a run that say how, with what and to what end it was trained
@@ -95,9 +99,49 @@ class Run:
     def finished(self) -> bool:
         """Whether training came to its end."""
         try:
-            return bool(read_json(self.summary.read_bytes())["finished"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return bool(read_json(read_regular(self.summary))["finished"])
+        except (OSError, ValueError, KeyError):
             return False
+
+    def own_weights(self) -> set[str] | None:
+        """Return the SHA-256 of `model.safetensors` that the training wrote; None if unknown.
+
+        Runs of 0.1.0 do not state it. New weights are written between the checkpoint that holds
+        them and the summary: a training killed there has those of the checkpoint.
+
+        Raises:
+            ValueError: the summary cannot be read.
+        """
+        try:
+            summary = read_json(read_regular(self.summary))
+            stated = summary.get("sha256", {}).get(self.model.name)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ValueError(why_unreadable(error)) from error
+        except AttributeError:
+            return None
+        if not isinstance(stated, str):
+            return None
+        return {stated} if summary.get("finished") else {stated, *self.checkpointed_weights()}
+
+    def checkpointed_weights(self) -> dict[str, Path]:
+        """Return the best weights in the checkpoints, by their SHA-256."""
+        found = {}
+        for sums in sorted(self.checkpoints.glob("step-*/checksums.json")):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                stated = read_json(read_regular(sums))["sha256"]["best.safetensors"]
+                found[str(stated)] = sums.with_name("best.safetensors")
+        return found
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether `config.toml` is that of another program: it can be read and names no coding."""
+        try:
+            document = read_toml(read_regular(self.config, max_size=MAX_TOML).decode())
+        except (OSError, ValueError):  # damaged, and still a run
+            return False
+        return bool(document) and "coding" not in document
 
 
 def find_run(path: Path | str | None = None, *, unfinished: bool = False) -> Run:
@@ -111,15 +155,18 @@ def find_run(path: Path | str | None = None, *, unfinished: bool = False) -> Run
         DataError: there is no such run.
     """
     path = RUNS / LATEST if path is None else Path(path)
-    if (path / "config.toml").is_file():
-        return Run(path)
-    if path.name != LATEST:
+    found = Run(path)
+    has_config = os.path.lexists(found.config)
+    if has_config and not found.is_foreign:
+        return found
+    if path.name != LATEST or has_config:
+        why = "its config.toml is not that of a run" if has_config else "it holds no config.toml"
         raise DataError(
             f"{path} is not a run",
-            why="it is missing" if not path.exists() else "it holds no config.toml",
+            why=why if path.exists() else "it is missing",
             remedy=_remedy(path),
         )
-    runs = [Run(found.parent) for found in path.parent.glob("*/config.toml")]
+    runs = _runs_in(path.parent)
     if unfinished:
         runs = [run for run in runs if not run.finished]
     else:
@@ -130,7 +177,45 @@ def find_run(path: Path | str | None = None, *, unfinished: bool = False) -> Run
             f"there is {kind} in {path.parent}/",
             remedy="train one with `asnn train`, or give the folder of a run",
         )
-    return max(runs, key=lambda run: (run.config.stat().st_mtime_ns, run.path.name))
+    return max(runs, key=lambda run: (run.began, run.path.name))
+
+
+def require_own_weights(path: Path, content: bytes) -> None:
+    """Refuse the weights of a run that are not those that its training wrote.
+
+    Weights whose checksum is not known pass, with a warning if that is because of a damaged file.
+
+    Args:
+        path: a file of weights, of a run if it is its `model.safetensors`.
+        content: what was read from it.
+
+    Raises:
+        DataError: they have changed since.
+    """
+    run = Run(path.parent)
+    if path.name != run.model.name:
+        return
+    try:
+        own = run.own_weights()
+    except ValueError as error:
+        warnings.warn(
+            f"{run.summary} cannot be read ({error}): whether the weights have changed since the "
+            "training is not known",
+            stacklevel=2,
+        )
+        return
+    if own is None or (found := hashlib.sha256(content).hexdigest()) in own:
+        return
+    kept = run.checkpointed_weights()
+    copies = [str(kept[each]) for each in own if each in kept]
+    raise DataError(
+        f"{path} has changed since it was trained",
+        why=f"its SHA-256 is {found[:16]}…, {run.summary.name} states "
+        f"{' or '.join(each[:16] + '…' for each in sorted(own))}",
+        remedy=f"copy {copies[-1]} over it: it is the same file"
+        if copies
+        else "restore it from a copy, or train the run again",
+    )
 
 
 def list_runs(folder: Path | str = RUNS) -> list[Run]:
@@ -156,7 +241,8 @@ def list_runs(folder: Path | str = RUNS) -> list[Run]:
 def _runs_below(folder: Path, depth: int) -> Iterator[Run]:
     with contextlib.suppress(OSError):  # a folder that may not be looked into
         run = Run(folder)
-        if any(path.is_file() for path in (run.config, run.summary, run.metrics)):
+        has_result = run.summary.is_file() or run.metrics.is_file()
+        if has_result if not os.path.lexists(run.config) else not run.is_foreign:
             yield run
         elif depth:
             for each in sorted(folder.iterdir()):
@@ -164,12 +250,19 @@ def _runs_below(folder: Path, depth: int) -> Iterator[Run]:
                     yield from _runs_below(each, depth - 1)
 
 
+def _runs_in(folder: Path) -> list[Run]:
+    """Return the runs whose folders are in this one."""
+    found = [Run(config.parent) for config in folder.glob("*/config.toml")]
+    return [run for run in found if not run.is_foreign]
+
+
 def _remedy(path: Path) -> str:
     """Return what to do about a path that is no run, with a path to paste where there are runs."""
-    if (RUNS / path / "config.toml").is_file():  # as a list of runs calls it
+    inside = Run(RUNS / path)
+    if inside.config.is_file() and not inside.is_foreign:  # as a list of runs calls it
         return f"give its path: {shlex.quote(str(RUNS / path))}"
     for folder in (path, path.parent, RUNS):
-        names = sorted(found.parent.name for found in folder.glob("*/config.toml"))
+        names = sorted(run.path.name for run in _runs_in(folder))
         if names:
             like = folder / (nearest(path.name, names) or names[-1])
             return f"give the path of a run, such as {shlex.quote(str(like))}"

@@ -11,7 +11,6 @@ from typing import Any
 import torch
 
 from ..coding.samples import PLURALS
-from ..core.documents import read_json
 from ..core.errors import ConfigError, DataError
 from ..datasets import DataSet
 from ..learning.device import find_device
@@ -21,6 +20,7 @@ from ..models.layers.spiking import use_kernels
 from ..models.network import SpikingNetwork
 from ..models.saved import load_model, read_labels
 from ..tasks.base import Task
+from .edits import describe
 from .layout import Run, find_run
 from .record import RunRecord, read_record
 
@@ -55,13 +55,16 @@ class OpenRun:
         """The recipe that the run was trained with, its data where they are now.
 
         The device and precision of the training are replaced by `cpu` and `float32`: a run may
-        come from a machine with other devices.
+        come from a machine with other devices. Edits of `config.toml` since the training that an
+        evaluation does not read give a warning.
 
         Raises:
             ConfigError: the configuration does not describe a recipe of this version.
-            DataError: it cannot be read.
+            DataError: it cannot be read, or was edited since in what an evaluation reads.
         """
-        document, _ = override(read_document(self.files.config), self._changes)
+        found = read_document(self.files.config)
+        self._refuse_edits()
+        document, _ = override(found, self._changes)
         document.get("train", {}).update(device="cpu", precision="float32")
         return check_recipe(document, source=str(self.files.config))
 
@@ -184,11 +187,24 @@ class OpenRun:
                 remedy=remedy,
             )
 
+    def _refuse_edits(self) -> None:
+        edits = self.record.edits
+        if edits.harmful:
+            raise DataError(
+                f"{self.files.config} was edited after the training",
+                why=describe(edits.harmful),
+                remedy="set these back: the weights are those of the training. Other data are "
+                "named with --set data.KEY=VALUE; anything else is another training",
+            )
+        if edits:
+            warnings.warn(
+                f"{self.files.config} was edited after the training: {edits}", stacklevel=2
+            )
+
     def _warn_if_changed(self, data: DataSet) -> None:
         try:
-            environment = read_json(self.files.environment.read_bytes())
-            trained_with = str(environment["data"]["fingerprint"])
-        except (OSError, ValueError, KeyError, TypeError):
+            trained_with = str(self.record.environment["data"]["fingerprint"])
+        except (KeyError, TypeError):
             return
         if trained_with != data.fingerprint:
             warnings.warn(

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..core.documents import finite_number, read_json, read_toml
+from ..core.documents import finite_number, plain, read_json, read_toml
 from ..core.metric import Metric
+from ..core.reading import MAX_DOCUMENT, MAX_LINES, MAX_TOML, read_regular, why_unreadable
+from .edits import Edits, find_edits, trained_tables
 from .layout import Run
 
 Document = dict[str, Any]
-
-MAX_BYTES = 1 << 28  # of one file beside the weights
 
 BEST = ("validation_loss", "epoch", "spike_rate")  # figures of an epoch beside the metric
 WHOLE = ("seconds", "parameters")  # figures of a run
@@ -27,11 +28,12 @@ class RunRecord:
 
     Attributes:
         run: its folder.
-        config: tables of config.toml.
+        config: tables of config.toml, with the values of the training where it was edited since.
         environment: versions, machine, data; empty where the run has none.
         summary: best and last result; empty before the first epoch's is written.
         history: metrics by epoch.
         faults: what is missing or damaged.
+        edits: of config.toml since the training.
     """
 
     run: Run
@@ -40,6 +42,7 @@ class RunRecord:
     summary: Document = field(default_factory=dict)
     history: list[Document] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    edits: Edits = field(default_factory=Edits)
 
     @property
     def state(self) -> str:
@@ -103,6 +106,9 @@ class RunRecord:
             "run": str(self.run.path),
             "state": self.state,
             "faults": self.faults,
+            "edited": {
+                key: {"trained": then, "now": now} for key, (then, now) in self.edits.keys.items()
+            },
             "began": datetime.fromtimestamp(self.run.began, UTC).isoformat(timespec="seconds"),
             "recipe": plain(self.config.get("name")),
             "seed": self.setting("train", "seed"),
@@ -123,23 +129,28 @@ def read_record(run: Run) -> RunRecord:
     """Read what a run tells; nothing in its files is an error."""
     record = RunRecord(run)
 
-    def read(path: Path, parse: Callable[[bytes], Any], empty: Any) -> Any:
+    def read(path: Path, parse: Callable[[bytes], Any], max_size: int = MAX_DOCUMENT) -> Any:
+        """Return the parsed content; None, and a fault, if it is missing or damaged."""
         try:
-            if not path.is_file():
+            if not os.path.lexists(path):
                 raise ValueError("it is missing")
-            return parse(_read_bounded(path))
+            return parse(read_regular(path, max_size=max_size))
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else str(error)
-            record.faults.append(f"{path.name}: {why}")
-            return empty
+            record.faults.append(f"{path.name}: {why_unreadable(error)}")
+            return None
 
-    record.config = read(run.config, lambda text: read_toml(text.decode()), {})
-    if run.summary.exists():  # it is written after the metrics
-        record.summary = read(run.summary, _summary, {})
-    if run.metrics.exists() or run.summary.exists():
-        record.history = read(run.metrics, lambda text: _history(text, record.metric), [])
-    if run.environment.exists():
-        record.environment = read(run.environment, read_json, {})
+    content = read(run.config, _toml, MAX_TOML)
+    if os.path.lexists(run.summary):  # it is written after the metrics
+        record.summary = read(run.summary, _summary) or {}
+    if content is not None:
+        text, tables = content
+        record.edits = find_edits(text, tables, record.summary)
+        record.config = trained_tables(tables, record.edits)
+    if os.path.lexists(run.metrics) or os.path.lexists(run.summary):
+        parse = partial(_history, metric=record.metric)
+        record.history = read(run.metrics, parse, MAX_LINES) or []
+    if os.path.lexists(run.environment):
+        record.environment = read(run.environment, read_json) or {}
     if record.state == "finished" and not run.model.is_file():
         record.faults.append(f"{run.model.name}: it is missing")
     return record
@@ -150,27 +161,14 @@ def read_exports(run: Run) -> dict[str, Document]:
     found = {}
     for parity in sorted(run.path.glob("export/*/parity.json")):
         try:
-            found[parity.parent.name] = read_json(_read_bounded(parity))
+            found[parity.parent.name] = read_json(read_regular(parity))
         except (OSError, ValueError):
             found[parity.parent.name] = {}
     return found
 
 
-def _read_bounded(path: Path) -> bytes:
-    """Return the content of a file that is no larger than any such file can be."""
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ValueError(f"it has {size:,} bytes, at most {MAX_BYTES:,} are read")
-    return path.read_bytes()
-
-
-def plain(value: Any) -> Any:
-    """Return a value of a document as it is, or as text where JSON does not know it."""
-    try:
-        json.dumps(value, allow_nan=False)
-        return value
-    except (TypeError, ValueError):  # a date, or a number that is none
-        return str(value)
+def _toml(content: bytes) -> tuple[bytes, Document]:
+    return content, read_toml(content.decode())
 
 
 def _summary(text: bytes) -> Document:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import warnings
 import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,10 +24,12 @@ from torch import Tensor
 
 from ...core.errors import DataError
 from ...core.files import cannot_read, recover, write_bytes
+from ...core.reading import MAX_WEIGHTS, read_regular
 from ...models.saved import model_bytes
-from ...records.layout import Run
+from ...records.layout import Run, require_own_weights
 from ..environment import inputs
 from ..progress import TrainProgress
+from ..stages import has_result
 from ..training import Training, begin_stage
 from .storage import (
     CHECKSUMS,
@@ -197,8 +200,7 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         ) from error
     if progress.best is not None:
         training.best = checkpoint.files.get(BEST) or _read(training.run.model)
-        last = training.stages[-1].name if len(training.stages) > 1 else None
-        if training.processes.first and progress.best.get("stage") == last:
+        if training.processes.first and has_result(training):
             _restore_best(training.best, training.run)
 
 
@@ -278,20 +280,27 @@ def _is_tensors(name: str) -> bool:
 
 
 def _restore_best(best: bytes, run: Run) -> None:
-    """Write the best weights of a checkpoint to the run, unless it has the same."""
+    """Write the best weights of a checkpoint to the run, unless it has the same; warn if what it
+    has was not written by the training."""
     try:
-        same = run.model.read_bytes() == best
-    except OSError:
-        same = False
-    if not same:
-        write_bytes(run.model, best)
+        found = read_regular(run.model, max_size=MAX_WEIGHTS)
+        if found == best:
+            return
+        require_own_weights(run.model, found)
+    except DataError as error:
+        warnings.warn(f"{error.what}: restored from the checkpoint", stacklevel=4)
+    except (OSError, ValueError):
+        pass
+    write_bytes(run.model, best)
 
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path, max_size=MAX_WEIGHTS)
     except OSError as error:
         raise cannot_read(path, error, remedy="restore the file, or its folder") from error
+    except ValueError as error:
+        raise DataError(f"{path} cannot be read", why=str(error)) from error
 
 
 def _require_same_shapes(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:

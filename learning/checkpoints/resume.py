@@ -140,7 +140,8 @@ def _accept_changes(training: Training, changed: dict[str, str]) -> None:
         warnings.warn(f"changed since the run began: {key} {change}{effect}", stacklevel=4)
     if changed:
         write_text(run.config, recipe.toml())
-    if run.finished and training.progress.epoch < recipe.train.epochs:
+        training.config = recipe.toml().encode()
+    if changed or (run.finished and training.progress.epoch < recipe.train.epochs):
         truncate_results(training)  # now the run is unfinished and can be resumed
 
 

@@ -25,6 +25,7 @@ from ...core.files import (
     write_json,
     write_text,
 )
+from ...core.reading import MAX_CHECKPOINT, read_regular
 
 KEPT = 2
 CHECKSUMS = "checksums.json"
@@ -82,7 +83,13 @@ def read_checkpoint(folder: Path) -> dict[str, bytes]:
         AsnnError: it cannot be read at the moment; it may be valid.
     """
     try:
-        files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+        files = {
+            path.name: read_regular(path, max_size=MAX_CHECKPOINT)
+            for path in folder.iterdir()
+            if path.is_file()
+        }
+    except ValueError as error:
+        raise Damaged(f"a file cannot be read: {error}") from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise Damaged(error.strerror or str(error)) from error
     except OSError as error:

@@ -13,6 +13,7 @@ from ...coding.base import MAX_STEPS
 from ...coding.factory import create_coding
 from ...core.documents import read_toml
 from ...core.errors import ConfigError, DataError
+from ...core.reading import MAX_TOML, read_regular, why_unreadable
 from ...datasets.base import DataSet
 from ...datasets.load import load_dataset
 from ...kernels.dispatch import Kernels
@@ -279,8 +280,10 @@ def read_document(path: Path) -> dict[str, Any]:
         ConfigError: it is not TOML.
     """
     try:
-        return read_toml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {path}", why=error.strerror or str(error)) from error
+        content = read_regular(path, max_size=MAX_TOML)
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path}", why=why_unreadable(error)) from error
+    try:
+        return read_toml(content.decode())
     except ValueError as error:
         raise ConfigError(f"{path} is not a TOML file", why=str(error)) from error

@@ -12,7 +12,7 @@ from tests.support.exported_networks import architecture, network
 def test_layers_and_schedules_within_blocks_are_listed_by_name(tmp_path, name):
     model, _ = architecture(name, steps=2)
     save_model(tmp_path / "model.safetensors", model)
-    (tmp_path / "config.toml").write_text('name = "test"\n')
+    (tmp_path / "config.toml").write_text('name = "test"\n[coding]\n')
     about = inspect(tmp_path)
     neurons = [key for key, part in model.body.named_modules() if isinstance(part, SpikingLayer)]
     assert set(about["schedules"]) == {*neurons, "readout"}
@@ -35,6 +35,6 @@ def test_layers_and_schedules_within_blocks_are_listed_by_name(tmp_path, name):
 def test_learned_parameters_are_counted_and_nothing_else(tmp_path, neuron, options):
     model = network("ms-resnet", steps=2, neuron=neuron, neuron_options=options)
     save_model(tmp_path / "model.safetensors", model)
-    (tmp_path / "config.toml").write_text('name = "test"\n')
+    (tmp_path / "config.toml").write_text('name = "test"\n[coding]\n')
     learned = sum(value.numel() for value in model.parameters())
     assert inspect(tmp_path)["parameters"] == learned

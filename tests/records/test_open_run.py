@@ -54,9 +54,9 @@ def test_nothing_is_read_before_it_is_asked_for(trained, tmp_path):
     (tmp_path / "run/model.safetensors").write_bytes(b"damaged")
     run = open_run(tmp_path / "run")
     assert run.recipe.name == "digits"
-    with pytest.raises(DataError, match="is damaged"):
+    with pytest.raises(DataError, match="has changed since it was trained"):
         run.model  # noqa: B018
-    with pytest.raises(DataError, match="is damaged"):
+    with pytest.raises(DataError, match="has changed since it was trained"):
         run.load()
 
 

@@ -98,6 +98,7 @@ def test_several_runs_are_compared(cli, trained, tmp_path):
     shutil.copytree(trained, other, ignore=shutil.ignore_patterns("checkpoints", "export"))
     text = (other / "config.toml").read_text()
     (other / "config.toml").write_text(text.replace("seed = 0", "seed = 5"))
+    (other / "summary.json").unlink()  # it states another configuration
     code, _, err = cli("report", trained, other)
     assert code == 0 and "wrote report.html" in err
     page = read_page(Path("report.html").read_text("utf-8"))

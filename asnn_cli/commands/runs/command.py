@@ -169,6 +169,8 @@ def diff_runs(
         console.heading(f"{name}: {record.run.path} ({record.state})")
         for fault in record.faults:
             console.note(f"  damaged: {fault}")
+        if record.edits:
+            console.note(f"  edited after the training: config.toml: {record.edits}")
     _show_differences(found)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from rich.cells import cell_len
 
+from ....core.metric import ACCURACY
 from ....core.text import printable
 from ....core.units import si
-from ....core.metric import ACCURACY
 from ....records.record import RunRecord
 from ...terminal import console
 from ...terminal.tables import GAP, shorten
@@ -52,6 +52,12 @@ def listing(shown: Sequence[RunRecord], paths: Sequence[Path], out: Any) -> Any:
         f"damaged: {name}: {fault}"
         for name, record in zip(names, shown, strict=True)
         for fault in record.faults
+    ]
+    notes += [
+        f"edited after the training: {name}: {record.run.config.name}: {record.edits}; the table "
+        "has the values of the training"
+        for name, record in zip(names, shown, strict=True)
+        if record.edits.keys
     ]
     if cut:
         notes.append(f"to list all: --limit {len(paths)}")

@@ -203,10 +203,28 @@ def test_damaged_runs(cli, trained, tmp_path):
     for name, content, says in (
         ("config.toml", b"= nothing", "is not a readable recipe"),
         ("model.safetensors", b"x" * 50, "is not a readable safetensors file"),
-        ("model.safetensors", format_files.WEIGHTS, "was not written by asnn"),
+        ("model.safetensors", format_files.WEIGHTS, "has changed since it was trained"),
     ):
         run = tmp_path / says.replace(" ", "-")
         shutil.copytree(trained, run)
         (run / name).write_bytes(content)
         result = cli("inspect", run)
         assert result.code == 4 and says in result.err and "Traceback" not in result.err
+    (run / "summary.json").unlink()  # nothing states the weights
+    assert "was not written by asnn" in cli("inspect", run).err
+
+
+def test_a_configuration_that_was_edited_is_named(cli, trained, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    config = (run / "config.toml").read_text()
+    steps = json.loads(cli("inspect", run, "--json").out)["coding"]["steps"]
+    (run / "config.toml").write_text(config.replace(f"steps = {steps}", f"steps = {steps + 1}"))
+    found = json.loads(cli("inspect", run, "--json").out)
+    assert found["coding"]["steps"] == steps
+    said = f"coding.steps is {steps + 1}, in the training {steps}"
+    assert any(said in text for text in found["warnings"])
+    assert said in " ".join(cli("runs", "list", ".").err.split())
+    for verb in (["eval"], ["export", "--format", "onnx"], ["report"]):
+        refused = cli(*verb, run)
+        assert refused.code == 4 and said in refused.err

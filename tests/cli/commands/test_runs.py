@@ -216,7 +216,7 @@ def test_order_and_limit(cli, make):
         ("summary.json", b"{", "summary.json: "),
         ("summary.json", b"[]", "summary.json: it is not a JSON object"),
         ("summary.json", b'{"finished": true}', "summary.json: it has no best epoch"),
-        ("summary.json", b'{"best": {"validation_accuracy": NaN}}', "no validation accuracy"),
+        ("summary.json", b'{"best": {"validation_accuracy": NaN}}', "has the number NaN"),
         ("metrics.jsonl", None, "metrics.jsonl: it is missing"),
         ("metrics.jsonl", b'{"validation_accuracy": 0.5}\n{"va', "metrics.jsonl: "),
         ("metrics.jsonl", b'{"validation_accuracy": "x"}\n', "line 1 has no validation"),

@@ -169,7 +169,7 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_damaged(
 
     with pytest.MonkeyPatch.context() as patch:
         if isinstance(error, OSError):
-            patch.setattr(Path, "read_bytes", failing)
+            patch.setattr("asnn.learning.checkpoints.storage.read_regular", failing)
         else:
             patch.setattr(torch, "load", failing)
         assert cli("train", "--resume", "a").code == 1

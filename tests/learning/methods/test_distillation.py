@@ -161,7 +161,8 @@ def test_resuming_with_another_teacher_is_refused(tmp_path, plain_run, taught):
     recipe = recipe_of(str(teacher))
     run = folder(tmp_path / "student")
     assert train(recipe, run, KeepTraining(), stop=StopAfter(2)) is None
-    shutil.copy(taught[0] / "model.safetensors", teacher)
+    for name in ("model.safetensors", "summary.json"):
+        shutil.copy(taught[0] / name, teacher)
     with pytest.raises(DataError, match="the teacher is not the one that .* began with"):
         train(recipe, run, KeepTraining(), resume=True)
 

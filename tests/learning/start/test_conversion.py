@@ -201,7 +201,8 @@ def kill_at(monkeypatch, name):
         ("begin_from_start", {"teacher"}),  # the counterpart is trained, the start not made
         ("write_json", {"teacher"}),  # made, and nothing of it written
         ("validate_start", {"teacher", "environment.json"}),
-        ("save", {"teacher", "environment.json", "model.safetensors"}),
+        ("save", {"teacher", "environment.json"}),
+        ("write_bytes", {"teacher", "environment.json", "checkpoints"}),
         ("write_results", {"teacher", "environment.json", "model.safetensors", "checkpoints"}),
         ("train_epoch", {"teacher", "environment.json", "model.safetensors", "metrics.jsonl"}),
     ],
@@ -285,6 +286,9 @@ def test_other_weights_than_those_it_began_with_are_refused(tmp_path, converted,
     other = recipe_of({"model": {**RECIPE["model"], "neuron": "relu"}, "neuron": {}}, init="none")
     train(other, folder(tmp_path / "other"), KeepTraining())
     shutil.copy(tmp_path / "other/model.safetensors", tmp_path / "ann")
+    with pytest.raises(DataError, match="has changed since it was trained"):
+        train(recipe, run, KeepTraining(), resume=True)
+    shutil.copy(tmp_path / "other/summary.json", tmp_path / "ann")
     with pytest.raises(DataError, match="are not those that .* began with"):
         train(recipe, run, KeepTraining(), resume=True)
 
