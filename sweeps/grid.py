@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,7 +94,14 @@ def parse_seeds(text: str) -> list[int]:
         numbers = [int(piece) for piece in pieces]
         if "," not in bare:
             numbers = list(range(numbers[0])) if numbers[0] <= 10_000 else []
-        if numbers and len(set(numbers)) == len(numbers):
+        repeated = sorted(each for each, count in Counter(numbers).items() if count > 1)
+        if repeated:
+            raise ConfigError(
+                f"--seeds {text!r} names a seed twice: {', '.join(map(str, repeated))}",
+                why="the same seed gives the same training",
+                remedy="name each seed once, or give a number of seeds: 3 means 0, 1 and 2",
+            )
+        if numbers:
             return numbers
     raise ConfigError(
         f"--seeds {text!r} is not valid",

@@ -100,10 +100,17 @@ def test_seeds(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "a", "1,1", "1,,2", ",", "99999999"])
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "a", "1,,2", ",", "99999999"])
 def test_invalid_seeds(text):
     with pytest.raises(ConfigError, match="is not valid"):
         parse_seeds(text)
+
+
+@pytest.mark.parametrize(("text", "named"), [("1,1", "twice: 1"), ("3,5,3,5,3,4", "twice: 3, 5")])
+def test_a_seed_that_is_named_twice_is_named_in_the_message(text, named):
+    with pytest.raises(ConfigError, match=named):
+        parse_seeds(text)
+    assert parse_seeds("1,2") == [1, 2]
 
 
 def test_the_product_of_two_axes():
