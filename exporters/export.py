@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import onnx
 
 from ..core.errors import ConfigError, VerificationError
 from ..core.files import write_bytes, write_json
+from ..core.reading import MAX_WEIGHTS, read_regular
 from ..core.registry import Registry, unknown
 from ..formats.nir import read_nir
 from ..formats.onnx import read_onnx
@@ -119,6 +121,7 @@ def export_onnx(
     if samples is not None:
         report = verify_onnx(source, files, samples, weights=weights, expected=models)
     options = {"format": "onnx", "form": form, "input": input, "opset": opset, "weights": weights}
+    options |= {"weights_sha256": source.weights_sha256}
     return _finish(paths, files, options, report, notes)
 
 
@@ -231,6 +234,7 @@ def export_nir(
         _write_golden(files["golden"], source.with_graph(written), samples, form)
     options = {"format": "nir", "form": form, "input": "spikes", "nir": compat or nir.version}
     options |= {"target": target, "approximates": approximates, "exact_in": exact}
+    options |= {"weights_sha256": source.weights_sha256}
     return _finish(paths, files, options, report, notes)
 
 
@@ -405,6 +409,10 @@ def _write_golden(path: Path, source: ExportSource, samples: Samples, form: str)
     write_golden(path, {"input": inputs, "output": outputs})
 
 
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(read_regular(path, max_size=MAX_WEIGHTS)).hexdigest()
+
+
 def _finish(
     paths: ExportPaths,
     files: Mapping[str, Path],
@@ -421,6 +429,7 @@ def _finish(
     else:
         content = {"parity_format": PARITY_FORMAT, "asnn": version("asnn"), **options}
         content |= {"files": {path.name: size for path, size in sizes.items()}, "notes": notes}
+        content |= {"sha256": {name.name: _sha256(path) for path, name in final.items()}}
         content |= report.as_dict()
         write_json(paths.parity, content)
         if report.fault is not None:

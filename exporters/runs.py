@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..datasets import Batches, DataSet
@@ -17,7 +19,8 @@ def source_of_run(run: OpenRun) -> ExportSource:
         DataError: the files of the run cannot be read.
     """
     about = {"recipe": run.recipe.name, "data": run.recipe.data.name, "classes": run.labels}
-    return source_of(run.load_model(), about)
+    model, checksum = run.load_with_checksum()
+    return replace(source_of(model, about), weights_sha256=checksum)
 
 
 def samples_of(data: DataSet, split: str, number: int, source: ExportSource) -> Samples:

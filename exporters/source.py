@@ -43,11 +43,13 @@ class ExportSource:
         graph: exporters write it, and verification compares with it.
         coding: from samples to the steps that the graph reads.
         eager: the network in torch, called with a code `[T, B, C, H, W]`.
+        weights_sha256: of the file of the weights; None if they are not from a file.
     """
 
     graph: Graph
     coding: Coding
     eager: Callable[[Tensor], NetworkOutput]
+    weights_sha256: str | None = None
 
     @property
     def takes_images(self) -> bool:

@@ -10,6 +10,7 @@ from ..formats.array_headers import ArrayInfo, read_array_headers, read_text
 from ..formats.hdf5 import NoGraph
 from ..formats.kinds import detect_kind
 from ..formats.safetensors import Weights, read_configuration, read_weights
+from ..records.exports import state_of_file
 
 
 def inspect(path: Path | str) -> dict[str, Any]:
@@ -41,7 +42,19 @@ def inspect(path: Path | str) -> dict[str, Any]:
         found = inspect_events(path)
     else:
         kind, found = _inspect_numpy(path, kind)
+    if kind in ("nir", "onnx"):
+        found |= _verification(path, found["warnings"])
     return {"path": str(path), "kind": kind, "size": os.path.getsize(path), **found}
+
+
+def _verification(path: Path, warnings: list[str]) -> dict[str, Any]:
+    """Return whether the verification report beside an exported file still holds."""
+    state = state_of_file(path)
+    if state is None:
+        return {"verification": None}
+    if state.reason:
+        warnings = [*warnings, f"the export {state.reason}"]
+    return {"verification": state.state, "warnings": warnings}
 
 
 def _inspect_hdf5(path: Path) -> tuple[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 from ..core.errors import DataError
 from ..formats.errors import sanitize, unreadable
 from ..formats.safetensors import Weights, read_configuration, read_weights
+from ..records.exports import REASONS, UNKNOWN, ExportState, export_state, export_states
 from ..records.layout import Run, find_run, require_own_weights
 from ..records.record import read_exports, read_record
 
@@ -31,6 +32,7 @@ def inspect_run(path: Path) -> dict[str, Any]:
     if error is not None:
         raise unreadable(run.config, error.partition(": ")[2], what="recipe")
     files, parities = _files(run.path), read_exports(run)
+    states = export_states(run, parities)
     found: dict[str, Any] = {
         "path": str(run.path),
         "kind": "run",
@@ -44,14 +46,15 @@ def inspect_run(path: Path) -> dict[str, Any]:
         "model": _table(recipe, "model"),
         "files": files,
         "exports": [
-            _export(run.path / "export" / name, parities.get(name, {})) for name in FORMATS
+            _export(run.path / "export" / name, parities.get(name, {}), states.get(name))
+            for name in FORMATS
         ],
     }
     found["exports"] = [export for export in found["exports"] if export is not None]
     warnings = [
-        f"the export in {export['folder']} is not verified"
+        f"the export in {export['folder']} {REASONS[export['state']]}"
         for export in found["exports"]
-        if not export["verified"]
+        if export["state"] in REASONS
     ]
     if record.edits:
         warnings.append(f"{run.config.name} was edited after the training: {record.edits}")
@@ -82,16 +85,23 @@ def _files(folder: Path) -> dict[str, int]:
     return found
 
 
-def _export(folder: Path, parity: dict[str, Any]) -> dict[str, Any] | None:
+def _export(
+    folder: Path, parity: dict[str, Any], state: ExportState | None
+) -> dict[str, Any] | None:
     """Return the files of an export, and the result of its verification; None without a folder."""
     if not folder.is_dir():
         return None
-    verified, samples = parity.get("verified"), parity.get("samples")
-    difference = parity.get("first_difference")
+    samples, difference = parity.get("samples"), parity.get("first_difference")
+    files, found = _files(folder), state or export_state(folder, {}, None)
     return {
         "folder": f"{folder.parent.name}/{folder.name}",
-        "files": _files(folder),
-        "verified": verified if isinstance(verified, bool) else None,
+        "files": files,
+        "verified": found.verified,
+        "state": found.state,
+        "file_states": {
+            name: found.state if name == "parity.json" else found.files.get(name, UNKNOWN)
+            for name in files
+        },
         "samples": samples.get("number") if isinstance(samples, dict) else None,
         "first_difference": None if difference is None else sanitize(difference),
     }

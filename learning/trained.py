@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from ..coding.factory import coding_registry
 from ..core.errors import ConfigError
 from ..measure.cost.ann import why_no_ann
@@ -25,8 +23,8 @@ def load_trained(source: str, run: Run) -> TrainedNetwork:
         DataError: there is no such run, or its weights cannot be read.
     """
     opened = open_run(ann_counterpart_run(run) if source == ANN else source)
-    path, model, labels = opened.files.model, opened.load_model(), opened.labels
-    return TrainedNetwork(path, model, labels, hashlib.sha256(path.read_bytes()).hexdigest())
+    model, checksum = opened.load_with_checksum()
+    return TrainedNetwork(opened.files.model, model, opened.labels, checksum)
 
 
 def ann_counterpart(recipe: Recipe) -> Recipe:

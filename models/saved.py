@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,7 +54,20 @@ def load_model(path: Path) -> SpikingNetwork:
     Raises:
         DataError: the file is missing, damaged, of another origin, or of a newer format.
     """
-    header, tensors = _read(path)
+    return _build(path, *_read(path)[:2])
+
+
+def load_with_checksum(path: Path) -> tuple[SpikingNetwork, str]:
+    """Return the network in a file as `load_model` does, and the SHA-256 of what was read.
+
+    Raises:
+        DataError: as `load_model`.
+    """
+    header, tensors, content = _read(path)
+    return _build(path, header, tensors), hashlib.sha256(content).hexdigest()
+
+
+def _build(path: Path, header: dict[str, Any], tensors: dict[str, torch.Tensor]) -> SpikingNetwork:
     try:
         config = dict(header["model"])
         config["in_shape"] = tuple(config["in_shape"])
@@ -127,11 +141,12 @@ def read_labels(path: Path) -> list[str]:
     return [str(label) for label in header.get("labels", [])]
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], bytes]:
+    """Return the description, the tensors and the content of a file."""
     with _reading(path):
         content = read_regular(path, max_size=MAX_WEIGHTS)
         require_own_weights(path, content)
-        return _description(path, content), load(content)
+        return _description(path, content), load(content), content
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ from ..learning.recipe import Recipe, check_recipe, override, parse_override, re
 from ..measure.evaluation import Evaluation, evaluate
 from ..models.layers.spiking import use_kernels
 from ..models.network import SpikingNetwork
-from ..models.saved import load_model, read_labels
+from ..models.saved import load_model, load_with_checksum, read_labels
 from ..tasks.base import Task
 from .edits import describe
 from .layout import Run, find_run
@@ -88,6 +88,14 @@ class OpenRun:
             DataError: the weights cannot be read.
         """
         return load_model(self.files.model)
+
+    def load_with_checksum(self) -> tuple[SpikingNetwork, str]:
+        """Return a new copy of the network, and the SHA-256 of the file that it was read from.
+
+        Raises:
+            DataError: the weights cannot be read.
+        """
+        return load_with_checksum(self.files.model)
 
     def load(self) -> None:
         """Read record, recipe and network now, so that a run with a damaged file is refused here.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..core.documents import finite_number, plain, read_json, read_toml
 from ..core.metric import Metric
 from ..core.reading import MAX_DOCUMENT, MAX_LINES, MAX_TOML, read_regular, why_unreadable
 from .edits import Edits, find_edits, trained_tables
+from .exports import ExportState, export_states
 from .layout import Run
 
 Document = dict[str, Any]
@@ -85,6 +86,11 @@ class RunRecord:
         without = "kernels" in self.summary and self.summary["kernels"] is None
         return not without and self.setting("model", "neuron") != "relu"
 
+    @cached_property
+    def exports(self) -> dict[str, ExportState]:
+        """Whether the verification of each export still holds, by its folder."""
+        return export_states(self.run, read_exports(self.run))
+
     def setting(self, section: str, key: str) -> Any:
         """Return the value of a key of the configuration; None where it is not set."""
         table = self.config.get(section)
@@ -121,6 +127,7 @@ class RunRecord:
             "epochs": self.epochs,
             "best": {name: self.best(name) for name in (self.metric_key, *BEST)},
             **{name: self.figure(name) for name in WHOLE},
+            "exports": {name: each.state for name, each in self.exports.items()},
             self.metric_key: self.metric_by_epoch,
         }
 

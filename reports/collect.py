@@ -20,6 +20,7 @@ from ..measure.early_exit import ExitRule, tradeoff
 from ..measure.evaluation import Evaluation, evaluate
 from ..measure.schedules import schedules
 from ..models.network import SpikingNetwork
+from ..records.exports import ExportState, export_states
 from ..records.record import RunRecord, read_exports
 from ..tasks.base import Task
 from ..tasks.classification import Classification
@@ -55,6 +56,7 @@ class RunReport:
         outputs: of that sample; None if the task has one class a sample.
         confusions: the most frequent ones; empty likewise.
         exports: the content of `parity.json` of each export, by folder.
+        export_states: whether it still holds, by folder.
     """
 
     record: RunRecord
@@ -73,6 +75,7 @@ class RunReport:
     outputs: TracedOutputs | None
     confusions: list[Confusion]
     exports: dict[str, Document]
+    export_states: dict[str, ExportState]
 
     @property
     def name(self) -> str:
@@ -216,6 +219,7 @@ def collect(
     traced = traced_sample(model, part, data.full_scale, outcomes, sample)
     rules = [ExitRule("confidence", level) for level in CONFIDENCE_LEVELS]
     spent = energy_of_samples(result.counts, table)
+    exports = read_exports(record.run)
     return RunReport(
         record=record,
         network=model.config,
@@ -234,5 +238,6 @@ def collect(
         confusions=[]
         if outcomes is None
         else worst_confusions(outcomes, len(data.classes), part, data.full_scale),
-        exports=read_exports(record.run),
+        exports=exports,
+        export_states=export_states(record.run, exports),
     )

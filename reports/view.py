@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from ..core.metric import ACCURACY
 from ..core.text import printable
+from ..records.exports import CHANGED, OTHER_WEIGHTS, UNSTATED, ExportState
 from . import cost_figures, figures
 from .collect import Document, RunReport
 from .confusions import Confusion
@@ -29,6 +30,12 @@ from .svg import inline
 from .wording import UNKNOWN, energy, listed, number, percent, words
 
 MAX_CLASSES = 20  # of a confusion matrix on the page
+# What follows "yes" and "no" where the verification of an export may not hold any more.
+STALE = {
+    CHANGED: ": changed since",
+    OTHER_WEIGHTS: ": of other weights",
+    UNSTATED: "; changes since are unknown",
+}
 
 
 class SvgWriter:
@@ -97,7 +104,9 @@ def view(report: RunReport, prefix: str) -> Document:
         "reliability": reliability and svg(reliability),
         "calibration": reliability and reliability.alt,
         "exports": [
-            row for folder, found in report.exports.items() for row in _runtimes(folder, found)
+            row
+            for folder, found in report.exports.items()
+            for row in _runtimes(folder, found, report.export_states[folder])
         ],
         "config": _tables(record.config),
         "environment": _tables(record.environment),
@@ -253,8 +262,9 @@ def _rates(rates: dict[str, list[float]]) -> list[Document]:
     ]
 
 
-def _runtimes(folder: str, found: Document) -> list[Document]:
+def _runtimes(folder: str, found: Document, state: ExportState) -> list[Document]:
     """Return a row for each runtime of an export; a damaged file gives a row that says so."""
+    stale = STALE.get(state.state, "")
     form = printable(str(found.get("form", UNKNOWN)))
     try:
         return [
@@ -267,7 +277,7 @@ def _runtimes(folder: str, found: Document) -> list[Document]:
                 if each["greatest_logit_difference"] is None
                 else f"{float(each['greatest_logit_difference']):.1e}",
                 "same": percent(float(each["argmax_agreement"])),
-                "agrees": "yes" if each["agrees"] is True else "no",
+                "agrees": ("yes" if each["agrees"] is True else "no") + stale,
             }
             for each in found["runtimes"]
         ]

@@ -54,6 +54,8 @@ def inspect_file(
         console.print_json(found)
         return
     SHOW[found["kind"]](found)
+    if found.get("verification"):
+        console.note(f"verification: {found['verification']}")
     for warning in found["warnings"]:
         console.note(f"warning: {_text(warning, 400)}")
 
@@ -204,9 +206,8 @@ def _show_run(found: dict[str, Any]) -> None:
     _show_schedules(found.get("schedules", {}))
     rows = [[_text(name, MAX_NAME), size(count)] for name, count in found["files"].items()]
     _table("files", ["file", "size"], rows)
-    states = {True: "verified", False: "not verified", None: "unknown"}
     rows = [
-        [_text(f"{export['folder']}/{name}", 50), size(count), states[export["verified"]]]
+        [_text(f"{export['folder']}/{name}", 50), size(count), export["file_states"][name]]
         for export in found["exports"]
         for name, count in export["files"].items()
     ]

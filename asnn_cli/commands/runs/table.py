@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from ....core.metric import ACCURACY
 from ....core.text import printable
 from ....core.units import si
+from ....records.exports import CHANGED, NOT_VERIFIED, OTHER_WEIGHTS
 from ....records.record import RunRecord
 from ...terminal import console
 from ...terminal.tables import GAP, shorten
@@ -58,6 +59,12 @@ def listing(shown: Sequence[RunRecord], paths: Sequence[Path], out: Any) -> Any:
         "has the values of the training"
         for name, record in zip(names, shown, strict=True)
         if record.edits.keys
+    ]
+    notes += [
+        f"{name}: the export in export/{folder} {state.reason}"
+        for name, record in zip(names, shown, strict=True)
+        for folder, state in record.exports.items()
+        if state.state in (CHANGED, OTHER_WEIGHTS, NOT_VERIFIED)
     ]
     if cut:
         notes.append(f"to list all: --limit {len(paths)}")
