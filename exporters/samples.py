@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..formats.arrays import read_npy, read_npz
+from ..formats.files import check_file
 from .source import Samples
 
 UNREADABLE = (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
@@ -26,6 +27,7 @@ def load_samples(path: Path, shape: tuple[int, ...], number: int) -> Samples:
     Raises:
         DataError: the file cannot be read, or its images or labels have another shape or type.
     """
+    check_file(path)
     try:
         if zipfile.is_zipfile(path):
             arrays = read_npz(path)

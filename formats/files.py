@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from ..core.errors import DataError
+from ..core.reading import open_regular, read_regular, why_unreadable
 from .errors import sanitize
 
 MIB = 1 << 20
@@ -51,9 +52,9 @@ def read_bytes(path: Path | str, count: int = -1, *, max_size: int = MAX_SIZE) -
     """
     check_file(path, max_size=max_size)
     try:
-        with open(path, "rb") as file:
+        if count < 0:
+            return read_regular(path, max_size=max_size)
+        with open_regular(path, max_size=max_size) as file:
             return file.read(count)
-    except OSError as error:
-        raise DataError(
-            f"{sanitize(path)} cannot be read", why=error.strerror or str(error)
-        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"{sanitize(path)} cannot be read", why=why_unreadable(error)) from error

@@ -56,6 +56,7 @@ def inspect_run(path: Path) -> dict[str, Any]:
         for export in found["exports"]
         if export["state"] in REASONS
     ]
+    warnings += [f"damaged: {fault}" for fault in record.faults]
     if record.edits:
         warnings.append(f"{run.config.name} was edited after the training: {record.edits}")
     if not os.path.lexists(run.model):

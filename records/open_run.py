@@ -213,6 +213,13 @@ class OpenRun:
         try:
             trained_with = str(self.record.environment["data"]["fingerprint"])
         except (KeyError, TypeError):
+            name = self.files.environment.name
+            for fault in self.record.faults:
+                if fault.startswith(name):
+                    warnings.warn(
+                        f"{fault}: whether the data are those of the training is not known",
+                        stacklevel=2,
+                    )
             return
         if trained_with != data.fingerprint:
             warnings.warn(

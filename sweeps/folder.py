@@ -14,6 +14,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.files import cannot_write, write_text
 from ..core.folder_lock import folder_lock
 from ..core.metric import Metric
+from ..core.reading import read_regular
 from ..records.layout import RUNS, Run
 from .definition import Definition, differences, read_definition
 
@@ -57,7 +58,7 @@ class SweepFolder:
     def record(self, member: str, split: str) -> dict[str, Any] | None:
         """Return the evaluation of a finished member on a split; None if there is none."""
         try:
-            record = read_json((self.path / member / RECORD).read_bytes())
+            record = read_json(read_regular(self.path / member / RECORD))
             measured = Metric.from_document(record.get("metric")).name in record
             return record if record["split"] == split and measured else None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -11,6 +11,7 @@ import torch
 from ..core.documents import finite_number, read_json
 from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
+from ..core.reading import read_regular, why_unreadable
 from ..learning.checkpoints.resume import differences
 from ..learning.device import find_device, processor
 from ..learning.loop import Observer, train
@@ -72,7 +73,14 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
             why="a sweep compares numbers",
             remedy=f"look at the run with: asnn eval {run.path}",
         )
-    summary = read_json(run.summary.read_bytes())
+    try:
+        summary = read_json(read_regular(run.summary))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{run.summary} cannot be read",
+            why=why_unreadable(error),
+            remedy=f"move {run.path} away, and train this member again",
+        ) from error
     best = f"validation_{task.primary.name}"
     return {
         "format": FORMAT,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ..core.files import cannot_write
+from ..core.reading import read_regular
 from .folder import SweepFolder
 from .plan import Member
 
@@ -191,7 +192,7 @@ def _outcome(worker: Worker) -> Failure | None:
 
 def _last_line(log: Path) -> str:
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
+        lines = read_regular(log).decode(errors="replace").splitlines()
+    except (OSError, ValueError):
         return ""
     return lines[-1].strip() if lines else ""

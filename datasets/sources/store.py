@@ -1,17 +1,20 @@
 """Files of samples in a folder, or in a zip that is not unpacked to disk."""
 
 import os
+import stat
 import threading
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from ...core.errors import DataError
+from ...core.reading import read_regular, why_unreadable
 from ...formats.arrays import read_member
 
 MAX_BYTES = 2**28  # of one file
+MAX_FOLDERS = 100_000
 EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 
 
@@ -57,13 +60,12 @@ class FolderStore:
         self.root = root
         self.sizes: dict[str, int] = {}
         try:
-            for folder, folders, files in os.walk(root, onerror=_raise, followlinks=True):
-                folders.sort()
+            for folder, files in _walk(root):
                 for file in files:
                     path = Path(folder, file)
                     name = path.relative_to(root).as_posix()
                     if has_suffix(name, suffixes):
-                        self.sizes[name] = path.stat().st_size
+                        self.sizes[name] = _size(path)
         except OSError as error:
             raise DataError(f"could not list {root}", why=str(error)) from error
 
@@ -79,10 +81,10 @@ class FolderStore:
         """
         _require_bounded(self, name)
         try:
-            return (self.root / name).read_bytes()
-        except OSError as error:
+            return read_regular(self.root / name, max_size=MAX_BYTES)
+        except (OSError, ValueError) as error:
             raise DataError(
-                f"could not read {self.display_name(name)}", why=error.strerror or str(error)
+                f"could not read {self.display_name(name)}", why=why_unreadable(error)
             ) from error
 
 
@@ -171,6 +173,48 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         ) from error
     except OSError as error:
         raise DataError(f"could not read {path}", why=error.strerror or str(error)) from error
+
+
+def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield the folders below `root` and the names of their files, links followed.
+
+    A link to a folder above it is left out, for its files are there.
+
+    Raises:
+        DataError: there are more than MAX_FOLDERS, as of links that lead to each other.
+    """
+    above = {os.fspath(root): {os.path.realpath(root)}}
+    for count, (folder, folders, files) in enumerate(
+        os.walk(root, onerror=_raise, followlinks=True)
+    ):
+        if count > MAX_FOLDERS:
+            raise DataError(
+                f"{root} has more than {MAX_FOLDERS:,} folders",
+                why="links lead to the same folders again and again",
+                remedy="remove the links, or name a folder without them",
+            )
+        seen = above.pop(folder)
+        inside = {name: os.path.realpath(os.path.join(folder, name)) for name in sorted(folders)}
+        folders[:] = [name for name, real in inside.items() if real not in seen]
+        for name in folders:
+            above[os.path.join(folder, name)] = seen | {inside[name]}
+        yield folder, files
+
+
+def _size(path: Path) -> int:
+    """Return the size of a regular file.
+
+    Raises:
+        DataError: it is a pipe, a device or a link to one.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise DataError(
+            f"{path} is not a regular file",
+            why="it is a pipe, a device, or a link to one, and is not opened",
+            remedy="remove it",
+        )
+    return found.st_size
 
 
 def _raise(error: OSError) -> None:

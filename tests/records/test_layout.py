@@ -6,7 +6,7 @@ import os
 import pytest
 
 from asnn.core.errors import DataError
-from asnn.records.layout import find_run
+from asnn.records.layout import find_run, list_runs
 
 
 @pytest.fixture
@@ -56,3 +56,27 @@ def test_a_summary_that_is_damaged_is_not_a_finished_run(runs):
     folder = runs("a", age=0)
     (folder / "summary.json").write_text("{")
     assert find_run(unfinished=True).path == find_run("runs/a").path
+
+
+def test_a_config_of_another_program_is_no_run(runs, tmp_path):
+    runs("mine", age=9, finished=False)
+    site = tmp_path / "runs" / "site"
+    (site / "content").mkdir(parents=True)
+    (site / "config.toml").write_text('title = "my site"\n[params]\nsteps = 3\n')
+    assert find_run(unfinished=True).path.name == "mine"
+    assert [run.path.name for run in list_runs("runs")] == ["mine"]
+    with pytest.raises(DataError, match="runs/site is not a run") as caught:
+        find_run("runs/site")
+    assert caught.value.why == "its config.toml is not that of a run"
+    assert caught.value.remedy == "give the path of a run, such as runs/mine"
+    # The control: the same file of asnn is newer, and is taken; a damaged one is listed too.
+    (site / "config.toml").write_text("[coding]\nsteps = 3\n")
+    assert find_run(unfinished=True).path.name == "site"
+    (site / "config.toml").write_text("[coding")
+    assert [run.path.name for run in list_runs("runs")] == ["mine", "site"]
+
+
+def test_runs_below_a_folder_of_another_program_are_found(runs, tmp_path):
+    runs("site/a", age=1)
+    (tmp_path / "runs/site/config.toml").write_text('title = "my site"\n')
+    assert [str(run.path) for run in list_runs("runs")] == ["runs/site/a"]

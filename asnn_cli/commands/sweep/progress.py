@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from ....core.metric import ACCURACY, Metric
+from ....core.reading import MAX_LINES, read_regular
 from ....sweeps.definition import Definition
 from ....sweeps.folder import SweepFolder
 from ....sweeps.plan import Member, Plan
@@ -75,7 +76,7 @@ class SweepProgress:
 
     def _epochs_done(self, member: Member) -> int:
         try:
-            with open(self._folder.run(member.name).metrics, "rb") as lines:
-                return sum(1 for _ in lines)
-        except OSError:
+            metrics = read_regular(self._folder.run(member.name).metrics, max_size=MAX_LINES)
+        except (OSError, ValueError):
             return 0
+        return metrics.count(b"\n")

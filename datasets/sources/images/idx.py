@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ....core.errors import DataError
+from ....core.reading import read_regular, why_unreadable
 from ....formats.arrays import MAX_RATIO
 
 UNSIGNED_BYTE = 0x08
+MAX_BYTES = 2**31  # of a file
 MAX_UNPACKED = 2**28  # bytes; a larger file may unpack to MAX_RATIO times its size
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -67,9 +69,9 @@ def corrupt(path: Path, why: str) -> DataError:
 def _content(path: Path, start: int) -> bytes:
     """Return the unpacked content: as many bytes as the header states, and one more if any."""
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"could not read {path}", why=error.strerror or str(error)) from error
+        raw = read_regular(path, max_size=MAX_BYTES)
+    except (OSError, ValueError) as error:
+        raise DataError(f"could not read {path}", why=why_unreadable(error)) from error
     if path.suffix != ".gz":
         return raw
     if len(raw) < 2 and GZIP_MAGIC.startswith(raw):
