@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import ConfigError
-from ..core.files import atomic_file
+from ..core.files import write_bytes
 from ..measure.figures.curves import COLOURS
 
 MARKERS = "osD^vP*Xh"
@@ -69,8 +70,9 @@ def draw_costs(path: Path, results: list[dict[str, Any]]) -> None:
     for axes in list(grid.flat)[len(panels) :]:
         axes.set_axis_off()
     grid[0][0].legend(frameon=False, fontsize=8)
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=130)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", dpi=130)
+    write_bytes(path, drawn.getvalue())
 
 
 Point = tuple[int, float, float, float]

@@ -28,7 +28,7 @@ from .nir.nodes import DT
 from .nir.targets import TARGETS, check_target, problems
 from .nir.unrolled import input_of, unroll
 from .onnx.forms import FORMS, INPUTS, OPSET, Form, Input, build_models
-from .paths import ExportPaths, unverified_path
+from .paths import ExportPaths, discarded_on_failure, unverified_path
 from .source import ExportSource, Samples
 from .verification.compare import (
     Report,
@@ -114,15 +114,16 @@ def export_onnx(
     files = {name: unverified_path(paths.file(endings[name])) for name in models}
     paths.check(files.values())
     paths.make()
-    for name, model in models.items():
-        write_bytes(files[name], model.SerializeToString())
     notes = ["the form scan is experimental"] if form == "scan" else []
-    report = None
-    if samples is not None:
-        report = verify_onnx(source, files, samples, weights=weights, expected=models)
     options = {"format": "onnx", "form": form, "input": input, "opset": opset, "weights": weights}
     options |= {"weights_sha256": source.weights_sha256}
-    return _finish(paths, files, options, report, notes)
+    report = None
+    with discarded_on_failure(files):
+        for name, model in models.items():
+            write_bytes(files[name], model.SerializeToString())
+        if samples is not None:
+            report = verify_onnx(source, files, samples, weights=weights, expected=models)
+        return _finish(paths, files, options, report, notes)
 
 
 def verify_onnx(
@@ -217,25 +218,26 @@ def export_nir(
     files = {"model": unverified_path(paths.file(".nir"))}
     paths.check(files.values())
     paths.make()
-    write_nir(files["model"], graph, compat=compat)
-    report = None
-    if samples is not None:
-        report = verify_nir(
-            source.with_graph(written),
-            files["model"],
-            samples,
-            form=form,
-            original=source.graph if approximates else None,
-            target=target,
-            expected=graph,
-            trusted=True,
-        )
-        files["golden"] = unverified_path(paths.file(".golden.nir"))
-        _write_golden(files["golden"], source.with_graph(written), samples, form)
     options = {"format": "nir", "form": form, "input": "spikes", "nir": compat or nir.version}
     options |= {"target": target, "approximates": approximates, "exact_in": exact}
     options |= {"weights_sha256": source.weights_sha256}
-    return _finish(paths, files, options, report, notes)
+    report = None
+    with discarded_on_failure(files):
+        write_nir(files["model"], graph, compat=compat)
+        if samples is not None:
+            report = verify_nir(
+                source.with_graph(written),
+                files["model"],
+                samples,
+                form=form,
+                original=source.graph if approximates else None,
+                target=target,
+                expected=graph,
+                trusted=True,
+            )
+            files["golden"] = unverified_path(paths.file(".golden.nir"))
+            _write_golden(files["golden"], source.with_graph(written), samples, form)
+        return _finish(paths, files, options, report, notes)
 
 
 def verify_nir(

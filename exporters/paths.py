@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, VerificationError
 from ..core.files import cannot_write
 
 ENDINGS = {".onnx": (".onnx", "-init.onnx", "-step.onnx"), ".nir": (".nir", ".golden.nir")}
@@ -84,6 +85,23 @@ class ExportPaths:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise cannot_write(self.folder, error) from error
+
+
+@contextlib.contextmanager
+def discarded_on_failure(files: Mapping[str, Path]) -> Iterator[None]:
+    """Remove files that are not yet verified if the block fails, as on a full disk.
+
+    A file whose verification failed is kept, so that it can be looked at.
+    """
+    try:
+        yield
+    except VerificationError:
+        raise
+    except BaseException:
+        for path in files.values():
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+        raise
 
 
 def unverified_path(path: Path) -> Path:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..core.files import atomic_file
 from ..core.metric import ACCURACY, Metric
-from ..measure.figures.curves import COLOURS
+from ..measure.figures.curves import COLOURS, save_figure
 from .grid import display
 from .results_page import metric_text, results_metric, short_names
 
@@ -43,8 +42,7 @@ def draw_results(path: Path, results: dict[str, Any]) -> None:
     seeds = len(results["seeds"])
     axes.set_title(f"{results['recipe']}: {results['split']} data, {_seeds(seeds)}", fontsize=10)
     axes.grid(alpha=0.3)
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    save_figure(path, figure)
 
 
 def _draw_lines(axes: Axes, points: Points, results: dict[str, Any], metric: Metric) -> None:

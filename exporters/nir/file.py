@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import h5py
 import nir
 import numpy as np
 
-from ...core.files import atomic_file
+from ...core.files import write_bytes
 from ..graph.ir import Array
 from .nodes import DT
 
@@ -28,9 +29,12 @@ def write_nir(path: Path, graph: nir.NIRGraph, *, compat: str | None = None) -> 
     content = graph.to_dict()
     if compat is not None:
         _drop_new_fields(content)
-    with atomic_file(path) as temporary, h5py.File(temporary, "w") as file:
+    # In memory first: the HDF5 library crashes when the disk is full.
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
         file.create_dataset("version", data=compat or nir.version, dtype=h5py.string_dtype())
         _write(file.create_group("node"), content, {})
+    write_bytes(path, memory.getvalue())
 
 
 def _write(group: h5py.Group, content: dict[str, Any], seen: dict[Any, h5py.Dataset]) -> None:
@@ -70,5 +74,6 @@ def write_golden(path: Path, values: dict[str, Array]) -> None:
     for name, each in values.items():
         flat = np.ascontiguousarray(each.reshape(*each.shape[:2], -1))
         nodes[name] = nir.NIRNodeData({"output": nir.TimeGriddedData(flat, DT)})
-    with atomic_file(path) as temporary:
-        nir.write_data(temporary, nir.NIRGraphData(nodes))
+    memory = io.BytesIO()
+    nir.write_data(memory, nir.NIRGraphData(nodes))
+    write_bytes(path, memory.getvalue())

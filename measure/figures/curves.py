@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import ConfigError
-from ...core.files import atomic_file
+from ...core.files import write_bytes
 from ...core.metric import ACCURACY, Metric
 
 if TYPE_CHECKING:
@@ -97,8 +98,9 @@ def save_figure(path: Path, figure: Figure) -> None:
         AsnnError: the file cannot be written.
     """
     format = figure_format(path)
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format=format, dpi=DPI)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=format, dpi=DPI)
+    write_bytes(path, drawn.getvalue())
 
 
 def figure_format(path: Path) -> str:

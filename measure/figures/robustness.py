@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ...core.files import atomic_file
 from ...core.metric import ACCURACY, Metric
-from .curves import COLOURS
+from .curves import COLOURS, save_figure
 
 MARKERS = "osD^vP*"
 MAX_COLUMNS = 4
@@ -64,8 +63,7 @@ def draw_robustness(
         figure.legend(
             handles=longest.lines, loc="outside lower center", ncols=len(rows), frameon=False
         )
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    save_figure(path, figure)
 
 
 def severity_text(severity: float) -> str:

@@ -101,7 +101,7 @@ def test_failed_drawing_keeps_the_previous_file(tmp_path, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(AsnnError, match=r"could not write .*: No space left on device"):
         draw_schedules(path, SCHEDULES)
     assert path.read_bytes() == before
