@@ -75,5 +75,5 @@ def write_golden(path: Path, values: dict[str, Array]) -> None:
         flat = np.ascontiguousarray(each.reshape(*each.shape[:2], -1))
         nodes[name] = nir.NIRNodeData({"output": nir.TimeGriddedData(flat, DT)})
     memory = io.BytesIO()
-    nir.write_data(memory, nir.NIRGraphData(nodes))
+    nir.write_data(memory, nir.NIRGraphData(nodes))  # type: ignore[arg-type]  # BinaryIO does too
     write_bytes(path, memory.getvalue())
