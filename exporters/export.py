@@ -13,7 +13,7 @@ from typing import Any, Literal
 import nir
 import onnx
 
-from ..core.errors import ConfigError, VerificationError
+from ..core.errors import ConfigError, DataError, VerificationError
 from ..core.files import write_bytes, write_json
 from ..core.reading import MAX_WEIGHTS, read_regular
 from ..core.registry import Registry, unknown
@@ -28,6 +28,7 @@ from .nir.nodes import DT
 from .nir.targets import TARGETS, check_target, problems
 from .nir.unrolled import input_of, unroll
 from .onnx.forms import FORMS, INPUTS, OPSET, Form, Input, build_models
+from .onnx.operators import check_operators
 from .paths import ExportPaths, discarded_on_failure, unverified_path
 from .source import ExportSource, Samples
 from .verification.compare import (
@@ -37,6 +38,7 @@ from .verification.compare import (
     compare,
     driven_nir,
     driven_onnx,
+    not_run,
 )
 from .verification.simulators import MAX_NODES, SIMULATORS
 from .verification.structure import nir_differences, onnx_differences
@@ -149,6 +151,7 @@ def verify_onnx(
     """
     rounded = source.with_graph(with_rounded_weights(source.graph, weights))
     models = {name: read_onnx(path) for name, path in files.items()}
+    check_operators(models.values())
     return compare(
         rounded,
         samples,
@@ -296,12 +299,12 @@ def verify(
         source: the network.
         path: an `.onnx` or `.nir` file that asnn wrote; for a stream, either of its two files.
         samples: to compare on.
-        structure: compare nodes, weights and metadata with what the exporter writes now, besides
-            what the file computes; false for a file that another tool has changed.
+        structure: first compare nodes, weights and metadata with what the exporter writes now; a
+            file that differs is not run. False runs any file of known operators, such as one that
+            another tool has changed: it may take any time and memory.
 
     Raises:
-        ConfigError: the metadata of the file do not state its form.
-        DataError: it is damaged or hostile.
+        DataError: its metadata do not state its form, or it is damaged or hostile.
     """
     path = Path(path)
     name = path.name.removesuffix(".unverified")
@@ -313,7 +316,12 @@ def verify(
         approximates = _text(about.get("approximates")) == "True"
         graph = approximated(source.graph) if approximates else source.graph
         original = source.graph if approximates else None
-        written = _nir_graph(graph, form, approximates) if structure else None  # type: ignore[arg-type]
+        written = None
+        if structure:
+            written = _nir_graph(graph, form, approximates)  # type: ignore[arg-type]
+            differences = nir_differences(written, read_nir(path))
+            if differences:
+                return not_run(samples, differences)
         return verify_nir(
             source.with_graph(graph),
             path,
@@ -332,7 +340,14 @@ def verify(
     if structure:
         opset = max((each.version for each in model.opset_import if not each.domain), default=0)
         options: Any = {"form": form, "input": input, "weights": weights, "opset": opset}
-        expected = build_models(source.graph, source.coding, **options)
+        try:
+            expected = build_models(source.graph, source.coding, **options)
+        except ConfigError as error:
+            return not_run(samples, [str(error)])
+        read = {name: read_onnx(file) for name, file in files.items()}
+        differences = onnx_differences(expected, read)
+        if differences:
+            return not_run(samples, differences)
     return verify_onnx(source, files, samples, weights=weights, expected=expected)  # type: ignore[arg-type]
 
 
@@ -354,8 +369,8 @@ def _files_of_stream(path: Path) -> dict[str, Path]:
     )
 
 
-def _unknown_form(path: Path) -> ConfigError:
-    return ConfigError(
+def _unknown_form(path: Path) -> DataError:
+    return DataError(
         f"{path} does not state its form", why="its metadata are not those of an export of asnn"
     )
 

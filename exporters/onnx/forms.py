@@ -62,7 +62,7 @@ def build_models(
         )
     make = {"sequence": _sequence, "stream": _stream, "scan": _scan}[form]
     graphs = make(graph, coding, input, weights)
-    about = _metadata(graph, form, input, weights)
+    about = _metadata(graph, form, input, weights, opset)
     models = {name: model_of(part, opset, about) for name, part in graphs.items()}
     for model in models.values():
         onnx.checker.check_model(model, full_check=True)
@@ -270,7 +270,9 @@ def _about_input(graph: Graph, input: Input) -> str:
     return f"`steps` is the code, [{graph.steps}, N, {sample}]."
 
 
-def _metadata(graph: Graph, form: Form, input: Input, weights: Weights) -> dict[str, str]:
+def _metadata(
+    graph: Graph, form: Form, input: Input, weights: Weights, opset: int
+) -> dict[str, str]:
     """Return the metadata of the file: text, and JSON for nested values."""
     from importlib.metadata import version
 
@@ -279,6 +281,7 @@ def _metadata(graph: Graph, form: Form, input: Input, weights: Weights) -> dict[
         "form": form,
         "input": input,
         "weights": weights,
+        "opset": opset,
         "steps": graph.steps,
         **graph.answer.about(),
         **graph.about,

@@ -36,7 +36,7 @@ class OnnxSession:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # its errors are raised; its log would print names raw
         if threads is not None:
             options.intra_op_num_threads = threads
         content = model if isinstance(model, bytes) else str(model)

@@ -167,6 +167,11 @@ def compare(
     return Report(parities, samples, accuracy, near, spikes, never, structure, driven)
 
 
+def not_run(samples: Samples, structure: list[str]) -> Report:
+    """Return the report of a file whose structure differs, and which was not run for that."""
+    return Report([], samples, {}, {}, {}, [], structure)
+
+
 def batch_size_for(graph: Graph) -> int:
     """Return the number of samples to compare together.
 

@@ -111,9 +111,9 @@ def random_input(
     shape = (steps, len(RATES) * ROUNDS, *graph.shapes[name])
     axes = [1] * (len(shape) - 2)
     if graph.is_binary(name):
-        rates = np.repeat(np.float32(RATES), ROUNDS).reshape(1, -1, *axes)
+        rates = np.repeat(np.array(RATES, np.float32), ROUNDS).reshape(1, -1, *axes)
         return (rng.random(shape, np.float32) < rates).astype(np.float32)
-    sizes = np.repeat(np.float32(SIZES), ROUNDS).reshape(1, -1, *axes)
+    sizes = np.repeat(np.array(SIZES, np.float32), ROUNDS).reshape(1, -1, *axes)
     if isinstance(reader, Neuron) and name == reader.inputs[0]:
         gain = np.maximum(np.abs(reader.gain).mean(), 1e-6)
         sizes = sizes * np.float32(np.abs(reader.threshold).mean() / gain)

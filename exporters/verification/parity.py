@@ -143,8 +143,13 @@ class Parity:
         """Compare outputs beside the answer, of samples without a flip."""
         answer = self.graph.answer
         step, decided = answer.decision(trace.logits)
-        expected = {"logits_per_step": trace.logits, "decision_step": step, "decided": decided}
-        expected["crossed"] = (answer.quantities(trace.logits) > answer.level).any(2)
+        crossed: Any = (answer.quantities(trace.logits) > answer.level).any(2)
+        expected: dict[str, Array] = {
+            "logits_per_step": trace.logits,
+            "decision_step": step,
+            "decided": decided,
+            "crossed": crossed,
+        }
         for name, found in outputs.items():
             value = expected[name]
             if found.shape != value.shape:

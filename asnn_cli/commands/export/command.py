@@ -8,9 +8,12 @@ from typing import Annotated, Any
 import typer
 
 from ...terminal import completion, console, options
+from .limited import is_inside, run_limited
 from .options import (
+    again,
     is_given,
     parse_shape,
+    require_check,
     require_check_alone,
     require_file,
     require_format,
@@ -81,6 +84,14 @@ def export(
         Path | None,
         typer.Option(metavar="FILE", help="Write nothing; compare an earlier export with RUN."),
     ] = None,
+    structure: Annotated[
+        bool,
+        typer.Option(
+            "--structure/--no-structure",
+            help="--check: first compare nodes, weights and metadata with what is written now; "
+            "without, any file is run, in a process with limits.",
+        ),
+    ] = True,
     samples: Annotated[
         int, typer.Option(min=1, help="Verify on at most this many samples of the split.")
     ] = 512,
@@ -136,6 +147,10 @@ def export(
     else:
         require_check_alone(context, format=format, output=output, verify=verify)
     require_origin(context, source)
+    if not structure and not is_inside():
+        require_check(check)
+        code = run_limited(again(context))
+        raise typer.Exit(code)
 
     if source is None:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
@@ -155,7 +170,7 @@ def export(
             console.note(f"note: exact while {network.graph.about['holds_while']}")
 
     if check is not None:
-        _check(check, network, origin, verified_on, as_json)
+        _check(check, network, origin, verified_on, as_json, structure)
         return
     assert format is not None
     verifying = f", verifying on {verified_on.name}" if verified_on is not None else ""
@@ -197,7 +212,9 @@ def _exporter(format: str) -> Any:
     return ours[format] if format in ours else exporter_registry.get(format)
 
 
-def _check(file: Path, network: Any, origin: str, samples: Any, as_json: bool) -> None:
+def _check(
+    file: Path, network: Any, origin: str, samples: Any, as_json: bool, structure: bool
+) -> None:
     """Compare an earlier export with the network.
 
     Raises:
@@ -209,11 +226,17 @@ def _check(file: Path, network: Any, origin: str, samples: Any, as_json: bool) -
 
     require_file(file)
     console.note(f"comparing {file} with {origin} on {samples.name}")
-    report = verify(network, file, samples)
+    report = verify(network, file, samples, structure=structure)
     if as_json:
         console.print_json({"file": str(file), **report.as_dict()})
     else:
         _show(report)
+    if report.structure:
+        raise VerificationError(
+            f"{file} is not what asnn exports of {origin}",
+            why="\n".join(report.structure),
+            remedy="export it again; --no-structure compares what a changed file computes",
+        )
     if report.fault is not None:
         raise VerificationError(f"{file} does not compute what the network does", why=report.fault)
 
@@ -234,8 +257,17 @@ def _show(report: Any) -> None:
                 "yes" if parity.agrees else ("NO" if parity.gates else "-"),
             ]
         )
+    if not rows:
+        return  # the file was not run
     heads = ["runtime", "logits ±", "same %", "flips", "ms/sample", "agrees"]
     console.table(f"{len(report.samples)} samples", heads, rows)
+    if report.driven is not None and report.driven.neurons:
+        shares = list(report.driven.neurons.values())
+        fired, silent = (sum(share[i] for share in shares) / len(shares) for i in (0, 1))
+        console.note(
+            f"given random input, {report.driven.layers} layers alone: {console.percent(fired)} of "
+            f"the neurons fired and {console.percent(silent)} were silent at least once"
+        )
     for name, value in report.accuracy.items():
         console.note(f"accuracy of the {name} on these samples: {console.percent(value)}")
     for name in report.quiet:

@@ -61,6 +61,35 @@ def require_check_alone(
             )
 
 
+def require_check(check: Path | None) -> None:
+    """Refuse --no-structure without --check.
+
+    Raises:
+        ConfigError: there is no file to check.
+    """
+    if check is None:
+        raise ConfigError(
+            "--no-structure goes with --check", why="an export has the structure that is written"
+        )
+
+
+def again(context: typer.Context) -> list[str]:
+    """Return the arguments that repeat the command with the options that are given."""
+    arguments = ["export"]
+    for parameter in context.command.params:
+        name, value = parameter.name, context.params.get(parameter.name or "")
+        if name is None or not is_given(context, name):
+            continue
+        if parameter.param_type_name == "argument":
+            arguments.append(str(value))
+        elif isinstance(value, bool):
+            arguments.append(parameter.opts[0] if value else parameter.secondary_opts[0])
+        else:
+            for each in value if isinstance(value, list | tuple) else [value]:
+                arguments += [parameter.opts[0], str(each)]
+    return arguments
+
+
 def require_origin(context: typer.Context, source: str | None) -> None:
     """Refuse options of a run with --from, and options of --from without it.
 
