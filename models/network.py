@@ -196,26 +196,46 @@ class SpikingNetwork(nn.Module):
         """Return the answer after the first `steps`, `[B, classes]`: the mean of their logits, or
         what another readout decides.
 
-        In evaluation mode `frozen()` computes it.
+        In evaluation mode `frozen()` computes it: call `refresh()` after a change of weights
+        through `.data` or NumPy, which torch does not count.
         """
         network, readout = self if self.training else self.frozen(), self.readout
         if readout.answers_with_mean:
             return network.mean_logits(x, steps)
         return readout.decide(network.forward(x, steps)).scores
 
+    def refresh(self) -> None:
+        """Drop the copy that `predict` computes with.
+
+        It is needed after a change of a weight that torch does not count: through `.data`, or
+        through a NumPy array that shares its memory.
+        """
+        self._frozen = None
+
     def frozen(self) -> SpikingNetwork:
         """Return a copy for inference: norms folded into the weights, no gradients.
 
         The copy is cached, and made again after a weight has changed: after a forward pass with
         gradients enabled (torch does not count the steps of its fused optimizers), after `train()`
-        and `eval()`, and after each change that torch counts. Changes through `.data` are not
-        counted.
+        and `eval()`, and after each change that torch counts. Changes through `.data` or through
+        NumPy are not counted: call `refresh()` after them.
+
+        Raises:
+            ConfigError: a weight is computed from others, as by `torch.nn.utils.prune`.
         """
         if self._is_frozen:
             return self
         cached = self._frozen
         if cached is None or not cached[0].is_current():
-            copy = SpikingNetwork(self.coding, freeze(self.body)).eval()
+            try:
+                body = freeze(self.body)
+            except RuntimeError as error:
+                raise ConfigError(
+                    "this network cannot be copied for inference",
+                    why=f"a weight is not a parameter of its own: {error}",
+                    remedy="after torch.nn.utils.prune, call prune.remove(layer, 'weight')",
+                ) from error
+            copy = SpikingNetwork(self.coding, body).eval()
             copy._is_frozen = True
             copy._config = self._config
             cached = self._frozen = (Snapshot(self), copy)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from asnn.core.errors import ConfigError
 from asnn.measure.spikes import SpikeRates
 from asnn.models import create_model, use_kernels
 from asnn.models.frozen import freeze
@@ -416,3 +417,34 @@ def test_hooks_on_the_readout_see_the_logits_of_the_mean():
     model.body.readout.register_forward_hook(lambda module, inputs, out: seen.append(out))
     torch.testing.assert_close(model.mean_logits(x), expected)
     assert len(seen) == 1 and seen[0].dim() == 3
+
+
+@pytest.mark.parametrize("write", ["data", "numpy"])
+def test_refresh_after_a_change_that_torch_does_not_count(write):
+    torch.manual_seed(0)
+    model = create_model("mlp", in_shape=(1, 4, 4), classes=3, steps=3, features=[6]).eval()
+    x = torch.rand(5, 1, 4, 4)
+    before = model.predict(x)
+    bias = model.body.readout.linear.bias
+    if write == "data":
+        bias.data.add_(1)
+    else:
+        bias.detach().numpy()[:] += 1
+    assert torch.equal(model.predict(x), before)  # as documented: it is not counted
+    model.refresh()
+    torch.testing.assert_close(model.predict(x), model(x).mean(0))
+    assert not torch.equal(model.predict(x), before)
+
+
+def test_a_pruned_network_says_what_to_do():
+    from torch.nn.utils import prune
+
+    model = create_model("mlp", in_shape=(1, 4, 4), classes=3, steps=3, features=[6]).eval()
+    linear = model.body.readout.linear
+    prune.l1_unstructured(linear, "weight", 0.5)
+    x = torch.rand(5, 1, 4, 4)
+    with pytest.raises(ConfigError, match="cannot be copied for inference") as refused:
+        model.predict(x)
+    assert "prune.remove" in refused.value.remedy
+    prune.remove(linear, "weight")
+    torch.testing.assert_close(model.predict(x), model(x).mean(0))
