@@ -107,4 +107,6 @@ def main() -> None:
     """Entry point of the `asnn` command."""
     # A stream that the caller has closed is None; messages are then discarded.
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    # Data would be lost without a word: whoever writes to it fails.
+    sys.stdout = sys.stdout or console.ClosedStream()
     sys.exit(run())

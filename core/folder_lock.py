@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ try:
 except ImportError:  # Windows has no fcntl: folders are not locked there
     fcntl = None
 
+POLL = 0.2  # seconds
 # Descriptors that a forked child closes: the lock must not outlive this process.
 _close_after_fork: set[int] = set()
 
@@ -28,9 +30,31 @@ if fcntl is not None:
     os.register_at_fork(after_in_child=_close_inherited)
 
 
+def is_free(path: Path) -> bool:
+    """Return whether no process has locked a file; where it cannot be opened, False."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        assert fcntl is not None
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 @contextlib.contextmanager
 def folder_lock(
-    folder: Path, what: str, why: str, *, inheritable: bool = False
+    folder: Path,
+    what: str,
+    why: str,
+    *,
+    inheritable: bool = False,
+    own: Path | None = None,
+    patience: float = 0.0,
 ) -> Iterator[int | None]:
     """Lock a folder while the block runs; yield the descriptor that holds the lock.
 
@@ -42,6 +66,9 @@ def folder_lock(
         what: the program that runs in it, for the message: "a training".
         why: why two at once are not possible.
         inheritable: child processes that inherit the descriptor hold the lock as well.
+        own: a file that this process locks besides, and no child. Where the folder is locked and
+            this file is not, the process has ended, and its children still hold the lock.
+        patience: seconds to wait for such children, which are stopping.
 
     Raises:
         AsnnError: another process holds the lock.
@@ -55,8 +82,16 @@ def folder_lock(
         yield None
         return
     try:
+        end = time.monotonic() + patience
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end or own is None or not is_free(own):
+                        raise
+                    time.sleep(POLL)
         except BlockingIOError as error:
             raise AsnnError(
                 f"{what} is already running in {folder}", why=why, remedy="wait for it, or stop it"
@@ -66,7 +101,27 @@ def folder_lock(
             return
         if not inheritable:
             _close_after_fork.add(descriptor)
-        yield descriptor
+        with contextlib.nullcontext() if own is None else _locked(own):
+            yield descriptor
+    finally:
+        _close_after_fork.discard(descriptor)
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lock a file in this process alone, as far as that is possible."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        yield
+        return
+    _close_after_fork.add(descriptor)
+    try:
+        with contextlib.suppress(OSError):
+            assert fcntl is not None
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
     finally:
         _close_after_fork.discard(descriptor)
         os.close(descriptor)

@@ -20,6 +20,8 @@ from .definition import Definition, differences, read_definition
 
 RECORD = "evaluation.json"  # the last file of a member; a member with it is finished
 
+PATIENCE = 120.0  # seconds for members of a sweep that was killed, which save and stop
+
 
 class SweepFolder:
     """The folder of one sweep and the paths in it; each `<member>/` is a run."""
@@ -71,7 +73,9 @@ class SweepFolder:
             AsnnError: another process uses it.
         """
         why = "two at once would train the same members"
-        return folder_lock(self.path, "a sweep", why, inheritable=True)
+        return folder_lock(
+            self.path, "a sweep", why, inheritable=True, own=self.definition, patience=PATIENCE
+        )
 
 
 def make_folder(definition: Definition, out: Path | None) -> SweepFolder:

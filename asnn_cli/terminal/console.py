@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import sys
@@ -21,6 +22,13 @@ silent = False  # in all processes of a distributed training but the first
 shown_warnings: set[str] = set()
 
 
+class ClosedStream(io.TextIOBase):
+    """stdout that the caller has closed: whatever is written to it fails."""
+
+    def write(self, text: str) -> int:
+        raise AsnnError("could not write stdout", why="it is closed", remedy="leave it open")
+
+
 class PipeClosed(Exception):
     """The reader of stdout has closed it; the program ends without a message."""
 
@@ -34,7 +42,7 @@ def emit(content: str | bytes) -> None:
     """
     if silent:
         return
-    if sys.stdout is None:
+    if sys.stdout is None or isinstance(sys.stdout, ClosedStream):
         raise AsnnError("could not write stdout", why="it is closed", remedy="leave it open")
     try:
         if isinstance(content, bytes):

@@ -80,8 +80,9 @@ def test_closed_stdin(tmp_path):
     assert b"stdin is closed" in done.stderr and b"Traceback" not in done.stderr
 
 
-def test_closed_stdout(tmp_path):
-    script = f"{SHELL_ASNN} recipes list >&-"
+@pytest.mark.parametrize("verb", ["recipes list", "--help", "recipes --help"])
+def test_closed_stdout(tmp_path, verb):
+    script = f"{SHELL_ASNN} {verb} >&-"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, timeout=60)
     assert done.returncode == 1
     assert b"could not write stdout" in done.stderr and b"Traceback" not in done.stderr

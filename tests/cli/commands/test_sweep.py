@@ -318,8 +318,7 @@ def test_a_stopped_sweep_is_resumed(tmp_path, warm, number, monkeypatch):
     if number != signal.SIGKILL:
         assert b"resume with: asnn sweep --resume s" in said
         assert "seed=1" in json.loads((tmp_path / "s/results.json").read_text())["missing"]
-    # Members whose sweep was killed save and stop by themselves; until then they lock the sweep.
-    until(lambda: all(list(path.parent.glob("checkpoints/step-*")) for path in begun))
+    # Members whose sweep was killed save and stop by themselves; the resumed one waits for them.
     done = resume(warm, tmp_path)
     assert done.returncode == 0, done.stderr
     assert b"resuming from step" in (tmp_path / "s/logs/seed=1.log").read_bytes()
@@ -330,11 +329,6 @@ def test_a_stopped_sweep_is_resumed(tmp_path, warm, number, monkeypatch):
 
 
 def resume(warm: WarmProgram, folder: Path) -> subprocess.CompletedProcess:
-    """Resume the sweep, once its former members have ended."""
+    """Resume the sweep at once."""
     command = [warm.asnn, "sweep", "--resume", "s", "--jobs", "2"]
-    deadline = time.monotonic() + 60
-    while True:
-        done = subprocess.run(command, cwd=folder, capture_output=True, timeout=120)
-        if b"a sweep is already running in s" not in done.stderr or time.monotonic() > deadline:
-            return done
-        time.sleep(0.2)
+    return subprocess.run(command, cwd=folder, capture_output=True, timeout=240)
