@@ -33,6 +33,8 @@ class Coding:
         analog_steps: the number of leading steps that hold analog values instead of spikes.
         static: whether all steps are equal, so that layers without state compute one step only.
         min_steps: the smallest number of steps.
+        draws: whether it draws random numbers, so that a figure is that of one draw. It draws them
+            with the `current_keys` of `asnn.coding.draws`, if there are any.
         takes: the kinds of samples that it encodes.
         spec: the samples that it is bound to, None before `bind`.
     """
@@ -42,6 +44,7 @@ class Coding:
     spec: SampleSpec | None = None
     analog_steps: int = 0
     static: bool = False
+    draws: bool = False
     min_steps: int = 1
 
     def __init__(self, *, steps: int) -> None:

@@ -20,6 +20,8 @@ from .transforms.mixing import Targets
 class Batches:
     """Yields `(x, targets)`: a batch of samples and their targets.
 
+    The targets hold the indices of the samples in the split.
+
     Images are float32 `[B, C, H, W]` in [0, 1], series float32 `[B, T, ...]`, recordings of events
     an `EventBatch`.
 
@@ -118,15 +120,16 @@ class Batches:
             y = self._to_device(self.split.targets[index])
             x = self._on_device(inputs)
             if self.augment is None:
-                yield x, Targets(y, y, 1.0)
+                yield x, Targets(y, y, 1.0, index)
                 continue
-            yield self.augment.apply(
+            x, targets = self.augment.apply(
                 x,
                 y,
                 epoch=self.epoch,
                 generator=torch.Generator().manual_seed(seed),
                 samples=sample_generators(epoch_seed, index),
             )
+            yield x, targets._replace(samples=index)
 
     def _batches_per_epoch(self) -> int:
         full, rest = divmod(len(self.split), self.batch_size)

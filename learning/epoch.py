@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from ..coding.draws import drawing, sample_keys
 from ..datasets import Batches
 from ..measure.spikes import SpikeRates
 from .checkpoints.autosave import save_and_stop, save_if_due
@@ -42,12 +43,15 @@ def train_epoch(
     for x, targets in _timed(batches, progress):
         accumulated = progress.batch % settings.accumulate  # batches of this step so far
         ends_step = accumulated == settings.accumulate - 1 or progress.batch == count - 1
-        # Random numbers of the network (a rate code, dropout) depend on the position alone.
+        # Random numbers of the network, such as dropout, depend on the position alone; those of
+        # codes and neurons that say that they draw, on the sample and the epoch.
         seed_all(derived_seed(settings.seed, progress.epoch, progress.batch, *_rank_seed(training)))
         if accumulated == 0:
             training.optimizer.zero_grad()
         measure_rate = progress.batch % RATE_EVERY == 0
-        with _gradient_sync(training, ends_step):
+        assert targets.samples is not None, "batches say which samples they hold"
+        keys = sample_keys(targets.samples, settings.seed, progress.epoch)
+        with _gradient_sync(training, ends_step), drawing(keys):
             weight = _loss_weight(batches, training, len(x))
             with SpikeRates(model) if measure_rate else contextlib.nullcontext() as rates:
                 loss, logits = training.method.backward(training, x, targets, weight)

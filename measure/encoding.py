@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..coding.base import Coding
+from ..coding.draws import drawing, sample_keys
 from ..core.errors import ConfigError
 
 
@@ -127,7 +128,12 @@ def _errors(mean_squared_error: float, max_error: float) -> dict[str, Any]:
 
 
 def encode_all(
-    coding: Coding, batches: Iterable[tuple[Tensor, Tensor | None]], *, decode: bool = False
+    coding: Coding,
+    batches: Iterable[tuple[Tensor, Tensor | None]],
+    *,
+    decode: bool = False,
+    seed: int = 0,
+    first: int = 0,
 ) -> EncodedImages:
     """Encode batches one after another; memory holds the result and one batch.
 
@@ -135,15 +141,19 @@ def encode_all(
         coding: the code.
         batches: images `[B, C, H, W]` in [0, 1] with labels `[B]` or None; at least one batch.
         decode: decode the images and compute the errors.
+        seed: of random codes; 0 draws what an evaluation draws.
+        first: the index of the first image in its split.
 
     Raises:
         ConfigError: `decode` was requested, and the code has no decoder.
     """
-    codes, labels, first = [], [], None
+    codes, labels, shown = [], [], None
     spikes, squared_error, max_error = 0.0, 0.0, 0.0
     for x, y in batches:
-        code = coding.encode(x)
-        first = x[:1] if first is None else first
+        with drawing(sample_keys(torch.arange(first, first + len(x)), seed)):
+            code = coding.encode(x)
+        first += len(x)
+        shown = x[:1] if shown is None else shown
         spikes += float(coding.count_spikes(code).double().sum())
         if decode:
             error = (coding.decode(code, coding.moments(x)) - x).double()
@@ -153,11 +163,11 @@ def encode_all(
         codes.append(code.to(torch.uint8) if binary else code)
         if y is not None:
             labels.append(y)
-    assert first is not None, "there are no images"
+    assert shown is not None, "there are no images"
     return EncodedImages(
         code=torch.cat(codes, dim=1),
         labels=torch.cat(labels) if labels else None,
-        first=first,
+        first=shown,
         spikes=spikes,
         squared_error=squared_error if decode else None,
         max_error=max_error if decode else None,

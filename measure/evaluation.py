@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import distributed
 
+from ..coding.draws import drawing, sample_keys
 from ..core.errors import ConfigError
 from ..datasets.base import Split
 from ..datasets.batches import Batches
@@ -136,11 +137,13 @@ def evaluate(
     each_batch: Callable[[], None] = lambda: None,
     part: tuple[int, int] = (0, 1),
     count: bool = False,
+    draw: int = 0,
 ) -> Evaluation:
     """Evaluate a network on a split; the copy that `model.frozen()` returns computes it.
 
-    A random code draws the same numbers in each evaluation. The state of the random generators is
-    restored afterwards; the network is not changed.
+    What a random code draws for a sample is a function of `draw` and the index of the sample in
+    the split, see `asnn.coding.draws`. The state of the random generators is restored afterwards;
+    the network is not changed.
 
     Args:
         model: network on `device`.
@@ -156,6 +159,7 @@ def evaluate(
         part: (rank, world size) of the processes that share the samples; they exchange results by
             torch.distributed, so that each returns the evaluation of the whole split.
         count: also count operations.
+        draw: the number of the draw, for codes and neurons that draw.
 
     Raises:
         ConfigError: `steps` is more than the network has.
@@ -179,12 +183,15 @@ def evaluate(
         stack.enter_context(torch.random.fork_rng(generators))
         rates = stack.enter_context(SpikeRates(network))
         operations = stack.enter_context(Operations(network)) if count else None
-        torch.manual_seed(0)
+        torch.manual_seed(draw)
         for x, targets in batches:
             each_batch()
             if len(x) == 0:  # a last batch with fewer samples than processes
                 continue
-            meter.add(network(x, steps), targets.first)
+            assert targets.samples is not None, "batches say which samples they hold"
+            with drawing(sample_keys(targets.samples, draw)):
+                outputs = network(x, steps)
+            meter.add(outputs, targets.first)
     reduce, gather = _identity, _identity
     if part[1] > 1:
         reduce, gather = sum_over_processes, _Gather(batches.sample_indices())

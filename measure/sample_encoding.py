@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..coding.base import Coding
+from ..coding.draws import drawing, sample_keys
 from ..coding.samples import Batch, EventBatch, SampleSpec
 from ..core.errors import ConfigError
 
@@ -81,7 +82,12 @@ class EncodedSamples:
 
 
 def encode_samples(
-    coding: Coding, batches: Iterable[tuple[Batch, Tensor | None]], *, decode: bool = False
+    coding: Coding,
+    batches: Iterable[tuple[Batch, Tensor | None]],
+    *,
+    decode: bool = False,
+    seed: int = 0,
+    first: int = 0,
 ) -> EncodedSamples:
     """Encode batches one after another; memory holds the result and one batch.
 
@@ -89,34 +95,38 @@ def encode_samples(
         coding: the code, bound to the samples.
         batches: samples with their targets or None; at least one batch.
         decode: decode the samples and compute the errors.
+        seed: of random codes; 0 draws what an evaluation draws.
+        first: the index of the first sample in its split.
 
     Raises:
         ConfigError: `decode` was requested, and the code has no decoder.
     """
     codes, targets, each = [], [], []
-    first = None
+    shown = None
     squared_error, max_error = 0.0, 0.0
     for x, y in batches:
-        code = coding.encode(x)  # type: ignore[arg-type]
+        with drawing(sample_keys(torch.arange(first, first + len(x)), seed)):
+            code = coding.encode(x)  # type: ignore[arg-type]
+        first += len(x)
         if decode:
             decoded = coding.decode(code)
             assert not isinstance(x, EventBatch), "codes of events have no decoder"
             error = (decoded - x).double()
             squared_error += float(error.square().sum())
             max_error = max(max_error, float(error.abs().max()))
-        if first is None:
-            first = x.split(1)[0]
+        if shown is None:
+            shown = x.split(1)[0]
         each += _figures(coding, code, x.counts() if isinstance(x, EventBatch) else None)
         codes.append(code if coding.analog_steps else code.to(torch.uint8))
         if y is not None:
             has_steps = coding.spec is not None and y.shape[1:2] == (coding.spec.steps,)
             targets.append(coding.step_targets(y) if has_steps else y)
-    assert first is not None, "there are no samples"
+    assert shown is not None, "there are no samples"
     return EncodedSamples(
         coding=coding,
         code=torch.cat(codes, dim=1),
         targets=torch.cat(targets) if targets else None,
-        first=first,
+        first=shown,
         each=each,
         squared_error=squared_error if decode else None,
         max_error=max_error if decode else None,

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..coding.draws import drawing, sample_keys
 from ..coding.samples import Batch
 from ..models.layers.recurrent import Recurrent
 from ..models.layers.spiking import SpikingLayer
@@ -94,8 +95,13 @@ def recalibrate(model: SpikingNetwork, batches: Iterable[tuple[Batch, Any]]) -> 
         norm.reset_running_stats()
         norm.momentum = None  # the mean over all batches, each with equal weight
     model.train()
-    for x, _ in batches:
-        model.mean_logits(x)
+    first = 0
+    for x, targets in batches:
+        samples = getattr(targets, "samples", None)
+        keys = torch.arange(first, first + len(x)) if samples is None else samples
+        with drawing(sample_keys(keys, 0)):
+            model.mean_logits(x)
+        first += len(x)
     for norm, momentum in zip(norms, momentums, strict=True):
         norm.momentum = momentum
     model.train(was_training)

@@ -18,6 +18,7 @@ from ..learning.loop import Observer, train
 from ..learning.recipe.checking import check_recipe
 from ..learning.recipe.schema import Recipe, read_document
 from ..measure.evaluation import evaluate
+from ..measure.repeats import draws
 from ..records.layout import FORMAT, Run
 from ..records.open_run import open_run
 from .folder import RECORD
@@ -88,6 +89,7 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
         "data": data.name,
         "fingerprint": data.fingerprint,
         "coding": recipe.coding.name,
+        "draws": draws(model),
         "steps": recipe.coding.steps,
         "seed": recipe.train.seed,
         "epochs": recipe.train.epochs,

@@ -114,6 +114,8 @@ def page(results: dict[str, Any]) -> str:
         "Mean ± sample standard deviation over n seeds; spikes of all neurons of the network over "
         "all steps, for each sample; seconds of training, without evaluation."
     )
+    if any(member.get("draws") for member in results["members"]):
+        parts.append("A figure of a random code is that of one draw: `asnn eval RUN --repeats N`.")
     parts += _comparisons(results["comparisons"], results["keys"], metric)
     parts += ["## Conditions", _conditions(results), f"```\n{results['command']}\n```"]
     return "\n\n".join(parts) + "\n"

@@ -9,11 +9,15 @@ from torch import Generator, Tensor
 
 
 class Targets(NamedTuple):
-    """Labels `[B]` of a batch: `first` with `weight`, `second` with `1 - weight`."""
+    """Labels `[B]` of a batch: `first` with `weight`, `second` with `1 - weight`.
+
+    `samples` are the indices in the split, `[B]` on the CPU; `Batches` fills them in.
+    """
 
     first: Tensor
     second: Tensor
     weight: float
+    samples: Tensor | None = None
 
 
 def draw_weight(alpha: float | None, generator: Generator | None = None) -> float:

@@ -50,6 +50,7 @@ class CorruptedCoding(Coding):
         self.spec = self.coding.spec
         # Whether the steps of a series are spikes is known once the code is bound.
         self.analog_steps = self.coding.analog_steps
+        self.draws = self.coding.draws
 
     def bind(self, spec: SampleSpec) -> None:
         self.coding.bind(spec)

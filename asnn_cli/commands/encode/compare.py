@@ -73,7 +73,7 @@ def _compare_images(
     from ....measure.figures.codes import draw_codes
 
     image: Any = next(iter(samples.batches()))[0][0]  # type: ignore[index]
-    codes = encode_with_each(image, options, steps=steps, seed=seed)
+    codes = encode_with_each(image, options, steps=steps, seed=seed, index=samples.first)
     draw_codes(plot, list(codes.values()))
     found = {
         code: {
@@ -98,7 +98,7 @@ def _compare_recordings(
     for code in codes.values():
         check_size(code, samples.spec, len(codes))
     recording: Any = next(iter(samples.batches()))[0]
-    encoded = encode_recording_with_each(recording, codes, seed=seed)
+    encoded = encode_recording_with_each(recording, codes, seed=seed, index=samples.first)
     draw_recording(plot, encoded)
     found = {
         name: {

@@ -97,6 +97,7 @@ class Samples:
         labelled: whether the targets of the split are known.
         full_scale: the uint8 value of 1.0 in images.
         batch_size: samples per batch.
+        first: the index of the first sample in the split that they are from.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Samples:
     labelled: bool = True
     full_scale: float = 255.0
     batch_size: int = BATCH_SIZE
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.split)
@@ -126,7 +128,7 @@ class Samples:
             raise ConfigError(
                 f"--index is {index}", why=f"{self.name} has the samples 0 to {len(self) - 1}"
             )
-        return replace(self, split=take(self.split, torch.tensor([index])))
+        return replace(self, split=take(self.split, torch.tensor([index])), first=index)
 
     def batches(self) -> Iterator[tuple[Batch, Tensor | None]]:
         """Yield batches of samples, with targets or None."""

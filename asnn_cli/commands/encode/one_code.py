@@ -67,12 +67,13 @@ def encode_with_one(
     options = coding_options(name, steps, changes)
     code = bound_coding(name, steps, options, spec)
     torch.manual_seed(seed)
+    options_of_all: Any = {"decode": decode, "seed": seed, "first": samples.first}
     if spec.kind == "image":
-        encoded = encode_all(code, samples.batches(), decode=decode)  # type: ignore[arg-type]
+        encoded = encode_all(code, samples.batches(), **options_of_all)  # type: ignore[arg-type]
         file = SpikeFile(encoded.code.numpy(), labels=_array(encoded.labels))
     else:
         check_size(code, spec, len(samples))
-        encoded = encode_samples(code, samples.batches(), decode=decode)
+        encoded = encode_samples(code, samples.batches(), **options_of_all)
         file = SpikeFile(encoded.code.numpy())
         file.set_targets(_array(encoded.targets))
     file.meta = {

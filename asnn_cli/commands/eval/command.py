@@ -75,11 +75,19 @@ def evaluate_run(
         bool,
         typer.Option("--latency", help="Time single images: eager, fused, in onnxruntime."),
     ] = False,
+    repeats: Annotated[
+        int | None,
+        typer.Option(
+            "--repeats",
+            metavar="N",
+            help="Mean and deviation over N draws, for codes and neurons that draw.",
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Evaluate a trained network: accuracy by step, confusion, spikes, learned schedules.
 
-    On request: energy, early exits, calibration, corruptions, latency.
+    On request: energy, early exits, calibration, corruptions, latency, repeated draws.
 
     Examples:
 
@@ -104,6 +112,7 @@ def evaluate_run(
     from ....measure.cost.energy import energy_of_samples
     from ....measure.cost.tables import DEFAULT, read_cost_table
     from ....measure.early_exit import parse_exit_rules, tradeoff
+    from ....measure.repeats import check_repeats, draws, repeated
     from ....measure.robustness.corruptions import robustness
     from ....models.layers.spiking import used_kernels
     from ....records.open_run import open_run, refuse_limit
@@ -126,6 +135,8 @@ def evaluate_run(
         where = processes.device(find_device(device))
         model = opened.model.to(where)
         _check_steps(steps, model.coding.steps)
+        if repeats is not None:
+            check_repeats(model, repeats)
         corruptions = read_corruptions(corrupted or [], model)
         ann_model = find_ann(opened, ann) if energy else None
         _check_task(opened.task, exit=rules, calibration=calibrated)
@@ -157,6 +168,8 @@ def evaluate_run(
                 content["exits"] = tradeoff(outcomes, rules, spent)
         if calibrated and confidence is not None:
             content["calibration"] = confidence.bins
+        if repeats is not None:
+            content["repeats"] = repeated(model, samples, result, repeats, steps=steps, **options)
         if corruptions:
             batches = -(-len(samples) // batch_size)
             with CorruptionProgress(corruptions, batches) as progress:
@@ -183,6 +196,7 @@ def evaluate_run(
                     "fingerprint": data.fingerprint,
                     "steps": steps or model.coding.steps,
                     "coding": opened.recipe.coding.name,
+                    "draws": draws(model),
                     "device": str(where),
                     "kernels": used_kernels(model.frozen()),
                     "task": opened.task.name,
@@ -197,6 +211,8 @@ def evaluate_run(
             )
         else:
             show_evaluation(result, learned, opened.task, content, data.spec)
+            if draws(model) and repeats is None:
+                console.note("of one draw of the random code: --repeats N gives the deviation")
         if schedule == "learned" and processes.first:
             # Pictures of a run show all steps and the test data.
             drawn = content if steps is None and split == "test" else {}

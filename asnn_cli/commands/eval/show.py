@@ -43,6 +43,8 @@ def show_evaluation(
         _show_calibration(content["calibration"], result.calibration_error)
     if "corruption" in content:
         show_robustness(content["corruption"], task.primary, has_spikes=bool(result.spike_rates))
+    if "repeats" in content:
+        _show_repeats(content["repeats"], task)
     if "latency" in content:
         show_latency(content["latency"], spec.one, spec.many, has_classes=task.one_class)
     if "mean_step" in result.values:
@@ -92,6 +94,22 @@ def _show_metrics(values: dict[str, Any], task: Any) -> None:
                 for label, each in zip(task.classes, value, strict=True)
             ]
     console.table("metrics", ["", "value"], rows)
+
+
+def _show_repeats(repeats: dict[str, Any], task: Any) -> None:
+    """Show mean and standard deviation over draws; the primary metric as elsewhere."""
+    rows = []
+    for name, found in repeats.items():
+        if name == "draws":
+            continue
+        metric = task.primary
+        figures = [found["mean"], found["deviation"]]
+        if name == metric.name:
+            shown = [console.UNKNOWN if v is None else metric.figure(v) for v in figures]
+            rows.append([metric.axis, *shown])
+        else:
+            rows.append([name.replace("_", " "), *map(_text, figures)])
+    console.table(f"over {repeats['draws']} draws", ["", "mean", "deviation"], rows)
 
 
 def _text(value: float | None) -> str:

@@ -8,6 +8,7 @@ import pytest
 
 from asnn.measure import evaluate
 from asnn.models import load_run
+from tests.support.command_line import TINY
 
 
 def test_json_is_one_object_and_its_figures_agree(cli, trained):
@@ -173,3 +174,20 @@ def test_a_warning_that_the_data_have_changed(cli, trained, tmp_path):
     result = cli("eval", run)
     assert result.code == 0
     assert "the data are not those of the training" in result.err
+
+
+def test_repeats_of_a_code_that_draws(cli, trained, tmp_path):
+    refused = cli("eval", trained, "--repeats", "3")
+    assert refused.code == 2
+    assert "nor a neuron draws random numbers" in refused.err
+    run = tmp_path / "rate"
+    assert cli("train", *TINY, "--set", "coding.name=rate", "--out", run).code == 0
+    found = json.loads(cli("eval", run, "--repeats", "3", "--json").out)
+    assert found["draws"] and found["repeats"]["draws"] == 3
+    accuracies = found["repeats"]["accuracy"]["each"]
+    assert accuracies[0] == found["accuracy"]
+    assert found["repeats"]["accuracy"]["mean"] == pytest.approx(sum(accuracies) / 3)
+    assert "over 3 draws" in cli("eval", run, "--repeats", "3").err
+    shown = cli("eval", run, "--batch-size", "7").err
+    assert "of one draw of the random code: --repeats N" in shown
+    assert f"accuracy {100 * found['accuracy']:.2f} %" in shown
