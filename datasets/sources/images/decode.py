@@ -1,24 +1,18 @@
-"""Image files as uint8 pixels."""
+"""Image files as pixels: uint8, or float32 of images with 16 bits a value."""
 
-import io
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from ....core.errors import DataError
 from ..store import Store
-
-GREY = {"1", "L", "LA", "I"}
-"""PIL's modes without colour, except the 16-bit ones, whose names begin with I;16."""
-
-FORMATS = ("PNG", "JPEG", "BMP", "WEBP")
-"""PIL would try dozens more on an invalid file, some of them by external programs."""
+from .opening import ORIENTATIONS, OpenedImage, open_image, undecodable
+from .png16 import read_16_bits
 
 IMAGES_PER_TASK = 32
 """Of the thread pool."""
@@ -26,10 +20,13 @@ IMAGES_PER_TASK = 32
 MIN_BYTES_FOR_THREADS = 4_096
 """Smaller files spend their time in Python code, which threads slow down."""
 
+LUMA = np.array([299, 587, 114], np.float32) / 1000
+"""Of red, green and blue in grey: ITU-R BT.601, as PIL converts."""
+
 
 @dataclass(frozen=True)
 class Decoder:
-    """Decodes image files to `[C, H, W]`.
+    """Decodes image files to `[C, H, W]`, turned upright by their EXIF orientation.
 
     Args:
         store: the files.
@@ -37,6 +34,7 @@ class Decoder:
         size: (height, width) of every image.
         resize: resize images to `size`; otherwise another size is an error.
         example: the name of an image with `size`, for that error.
+        deep: whether the pixels are float32 in [0, 1], which hold 16 bits; otherwise uint8.
     """
 
     store: Store
@@ -44,29 +42,68 @@ class Decoder:
     size: tuple[int, int]
     resize: bool
     example: str
+    deep: bool = False
 
     def pixels(self, name: str) -> np.ndarray:
-        """Return the image called `name` as uint8 `[C, H, W]`.
+        """Return the image called `name`, uint8 `[C, H, W]`, or float32 in [0, 1] if `deep`.
 
         Raises:
-            DataError: it cannot be decoded, is too large, or has another size.
+            DataError: it cannot be decoded, is too large, has another size, or 16 bits where the
+                others have 8.
         """
-        image = open_image(self.store, name)
-        height, width = self.size
-        if not self.resize and image.size != (width, height):
+        opened = open_image(self.store, name)
+        if not self.resize and opened.size != self.size:
             raise DataError(
                 "the images differ in size",
-                why=f"{self.example} has {height}x{width} (height x width), "
-                f"{self.store.display_name(name)} has {image.height}x{image.width}",
-                remedy=f"resize them with --set data.size=[{height},{width}]",
+                why="{} has {}x{} (height x width), ".format(self.example, *self.size)
+                + "{} has {}x{}".format(self.store.display_name(name), *opened.size),
+                remedy="resize them with --set data.size=[{},{}]".format(*self.size),
+            )
+        if opened.is_deep and not self.deep:
+            raise DataError(
+                "the images differ in depth",
+                why=f"{self.store.display_name(name)} has 16 bits a value, {self.example} has 8",
+                remedy="save all of them with 16 bits, or all with 8",
             )
         try:
-            image = _to_8_bits(image).convert("L" if self.channels == 1 else "RGB")
+            planes = self._deep_planes(opened) if self.deep else self._planes(opened)
+            found = [np.asarray(self._placed(plane, opened)) for plane in planes]
         except Exception as error:  # PIL's decoders raise any exception on damaged files
-            raise undecodable(self.store, name, error) from error
+            raise undecodable(self.store, name, opened.content, error) from error
+        return np.stack(found) if self.deep else np.atleast_3d(found[0]).transpose(2, 0, 1)
+
+    def _planes(self, opened: OpenedImage) -> list[Image.Image]:
+        return [opened.image.convert("L" if self.channels == 1 else "RGB")]
+
+    def _deep_planes(self, opened: OpenedImage) -> list[Image.Image]:
+        """Return an image of float32 for each channel."""
+        values = _deep_values(opened)
+        if values.shape[2] < 3:  # the alpha of grey is dropped, as that of colour
+            values = values[:, :, :1].repeat(self.channels, 2)
+        elif self.channels == 1:
+            values = (values[:, :, :3] @ LUMA)[:, :, None]
+        return [Image.fromarray(plane) for plane in np.moveaxis(values, 2, 0)[: self.channels]]
+
+    def _placed(self, image: Image.Image, opened: OpenedImage) -> Image.Image:
+        """Return an image upright and in its size."""
+        if opened.orientation in ORIENTATIONS:
+            image = image.transpose(ORIENTATIONS[opened.orientation])
+        height, width = self.size
         if self.resize and image.size != (width, height):
             image = image.resize((width, height), Image.Resampling.BILINEAR)
-        return np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
+        return image
+
+
+def _deep_values(opened: OpenedImage) -> np.ndarray:
+    """Return the values of an image, float32 `[H, W, channels]` in [0, 1]."""
+    image, header = opened.image, opened.png16
+    if header is not None and (header.colour or not image.mode.startswith("I")):
+        return read_16_bits(opened.content, header) / np.float32(65535)
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64).clip(0, 65535)
+        return values[:, :, None].astype(np.float32) / np.float32(65535)
+    image = image.convert("L" if opened.is_grey else "RGB")
+    return np.atleast_3d(np.asarray(image)) / np.float32(255)
 
 
 class LazyFiles:
@@ -90,12 +127,13 @@ class LazyFiles:
 
 
 def decode_all(decoder: Decoder, names: list[str]) -> Tensor:
-    """Return all images as one uint8 tensor `[N, C, H, W]`, decoded by threads if they are large.
+    """Return all images as one tensor `[N, C, H, W]`, decoded by threads if they are large.
 
     Raises:
         DataError: an image cannot be decoded or has another size.
     """
-    images = np.empty((len(names), decoder.channels, *decoder.size), np.uint8)
+    dtype = np.float32 if decoder.deep else np.uint8
+    images = np.empty((len(names), decoder.channels, *decoder.size), dtype)
 
     def task(start: int) -> None:
         for index in range(start, min(start + IMAGES_PER_TASK, len(names))):
@@ -112,58 +150,3 @@ def decode_all(decoder: Decoder, names: list[str]) -> Tensor:
             pool.shutdown(cancel_futures=True)
             raise
     return torch.from_numpy(images)
-
-
-def open_image(store: Store, name: str) -> Image.Image:
-    """Return the image called `name`; its pixels are decoded at access.
-
-    Raises:
-        DataError: it is not an image, or has more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
-    """
-    content = store.read(name)
-    limit = Image.MAX_IMAGE_PIXELS
-    try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(store, name, str(error)) from error
-    except Exception as error:
-        raise undecodable(store, name, error) from error
-    if limit is not None and image.width * image.height > limit:
-        raise _too_large(
-            store, name, f"{image.height}x{image.width} pixels, at most {limit} are read"
-        )
-    return image
-
-
-def are_grey(store: Store, names: list[str]) -> Iterator[bool]:
-    """Yield for each image whether it is grey."""
-    for name in names:
-        mode = open_image(store, name).mode
-        yield mode in GREY or mode.startswith("I;16")
-
-
-def undecodable(store: Store, name: str, error: Exception) -> DataError:
-    """Return the error for an image that cannot be decoded."""
-    # PIL's message for an unknown format shows the address of a buffer.
-    unknown = isinstance(error, UnidentifiedImageError)
-    return DataError(
-        f"could not decode {store.display_name(name)}",
-        why="its content is not a supported image" if unknown else str(error),
-        remedy="replace or remove it",
-    )
-
-
-def _too_large(store: Store, name: str, why: str) -> DataError:
-    return DataError(
-        f"{store.display_name(name)} is too large",
-        why=why,
-        remedy="remove it, or scale it down first",
-    )
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    if not image.mode.startswith("I"):
-        return image
-    # PIL would clip 16-bit values at 255.
-    values = np.asarray(image).astype(np.int64).clip(0, 65535)
-    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))

@@ -6,7 +6,8 @@ from ....core.errors import ConfigError
 from ...base import Source, Split
 from ..class_folders import read_layout
 from ..store import EXTENSIONS, Store
-from .decode import Decoder, LazyFiles, are_grey, decode_all, open_image
+from .decode import Decoder, LazyFiles, decode_all
+from .opening import open_image
 
 COLOUR_SAMPLES = 100
 GIB = 2**30
@@ -20,7 +21,9 @@ def load_folder(
     colour: Literal["auto", "grey", "rgb"] = "auto",
     memory_limit: float = 2.0,
 ) -> Source:
-    """Return the images of class folders, uint8 `[N, C, H, W]`, classes in alphabetical order.
+    """Return the images of class folders, `[N, C, H, W]`, classes in alphabetical order.
+
+    They are uint8, or float32 in [0, 1] if one of 100 equally spaced images is a PNG of 16 bits.
 
     The layout is `<class>/image.png` or `train/<class>/image.png` (optionally with `test/` and
     `validation/` beside `train/`), in a folder or a zip. Images are PNG, JPEG, BMP or WebP; other
@@ -44,12 +47,13 @@ def load_folder(
         raise ConfigError(f"colour is {colour!r}", why="choose from auto, grey, rgb")
     layout = read_layout(path, test_path, suffixes=EXTENSIONS, noun="image")
     train = layout.train
-    shape, example = _shape(train.store, sorted(train.names), size, colour)
+    shape, example, deep = _shape(train.store, sorted(train.names), size, colour)
     count = sum(len(part.names) for part in layout.parts.values())
-    in_memory = count * shape[0] * shape[1] * shape[2] <= memory_limit * GIB
+    values = count * shape[0] * shape[1] * shape[2]
+    in_memory = values * (4 if deep else 1) <= memory_limit * GIB
     splits = {}
     for name, part in layout.parts.items():
-        decoder = Decoder(part.store, shape[0], shape[1:], size is not None, example)
+        decoder = Decoder(part.store, shape[0], shape[1:], size is not None, example, deep)
         images = decode_all(decoder, part.names) if in_memory else LazyFiles(decoder, part.names)
         splits[name] = Split(images, part.targets)
     return Source(
@@ -59,14 +63,18 @@ def load_folder(
 
 def _shape(
     store: Store, names: list[str], size: list[int] | None, colour: str
-) -> tuple[tuple[int, int, int], str]:
-    """Return (channels, height, width), and the name of the image that has that size."""
+) -> tuple[tuple[int, int, int], str, bool]:
+    """Return (channels, height, width), the name of the image that has that size, and whether one
+    of the images has 16 bits."""
     # Equally spaced, since the first images are all of one class.
     count = min(COLOUR_SAMPLES, len(names))
     sample = [names[number * len(names) // count] for number in range(count)]
-    if colour == "auto":
-        colour = "grey" if all(are_grey(store, sample)) else "rgb"
-    channels = 1 if colour == "grey" else 3
     first = open_image(store, sample[0])
-    height, width = size or (first.height, first.width)
-    return (channels, height, width), store.display_name(sample[0])
+    grey, deep = first.is_grey, first.is_deep
+    for name in sample[1:]:
+        opened = open_image(store, name)
+        grey, deep = grey and opened.is_grey, deep or opened.is_deep
+    if colour == "auto":
+        colour = "grey" if grey else "rgb"
+    height, width = size or first.size
+    return (1 if colour == "grey" else 3, height, width), store.display_name(sample[0]), deep

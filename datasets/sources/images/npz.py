@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from ....core.errors import DataError
 from ...base import Source, Split
 from ..labelled_arrays import (
     bad,
@@ -14,6 +15,7 @@ from ..labelled_arrays import (
     class_names,
     read_arrays,
 )
+from .pixel_arrays import OUTSIDE, pixels_of
 
 LAYOUT = "[N, H, W] or [N, C, H, W]"
 
@@ -21,7 +23,7 @@ LAYOUT = "[N, H, W] or [N, C, H, W]"
 def load_npz(*, path: str) -> Source:
     """Return the arrays `x_train`, `y_train` and, if present, `x_test`, `y_test` of a file.
 
-    Images are `[N, H, W]` or `[N, C, H, W]`, uint8 or floats in [0, 1]; labels are `[N]`,
+    Images are `[N, H, W]` or `[N, C, H, W]`, uint8, uint16 or floats in [0, 1]; labels are `[N]`,
     integers 0..K-1, each with a training sample. `x_validation` and `y_validation` are used
     instead of a part of the training samples; `classes` names the K classes.
 
@@ -61,31 +63,17 @@ def _images(path: str, name: str, array: np.ndarray) -> torch.Tensor:
             f"its shape is {shape}, expected [N, C, H, W]",
             f"transpose it: {name}.transpose(0, 3, 1, 2)",
         )
-    if array.dtype != np.uint8 and array.dtype.kind != "f":
-        raise bad(
-            path,
-            f"has {name} of type {array.dtype}",
-            "images are uint8 (0..255) or floats in [0, 1]",
-            f"convert it, e.g. {name}.astype(np.uint8)",
-        )
     if array.dtype.kind == "f":
-        _check_values(path, name, array)
-        array = array.astype(np.float32)
+        check_finite(path, name, array, "image")
+
+    def refuse(what: str, why: str, remedy: str) -> DataError:
+        fault = f"{what} in {name}" if what == OUTSIDE else f"{name} {what}"
+        return bad(path, f"has {fault}", why, remedy)
+
+    array = pixels_of(array, name, refuse)
     if array.ndim == 3:
         array = array[:, None]
     return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def _check_values(path: str, name: str, array: np.ndarray) -> None:
-    check_finite(path, name, array, "image")
-    low, high = array.min(), array.max()
-    if low < 0 or high > 1:
-        raise bad(
-            path,
-            f"has values outside [0, 1] in {name}",
-            f"they go from {low:g} to {high:g}",
-            "scale them, e.g. divide by the largest possible value, or save them as uint8",
-        )
 
 
 def _labels(path: str, name: str, array: np.ndarray) -> torch.Tensor:

@@ -13,7 +13,9 @@ from torch import Tensor
 from ....core.errors import DataError
 from ....core.files import ARCHIVE_ERRORS
 from ....formats.arrays import read_npy, read_npz
-from .decode import GREY, Decoder, open_image
+from .decode import Decoder
+from .opening import open_image
+from .pixel_arrays import OUTSIDE, pixels_of
 
 NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
 LAYOUTS = "[H, W], [C, H, W] with 1 or 3 channels, or [B, C, H, W]"
@@ -30,8 +32,8 @@ class LabelledImages:
 def read_images(content: bytes, name: str) -> LabelledImages:
     """Return the images in the bytes of a PNG, JPEG, BMP, WebP, `.npy` or `.npz` file.
 
-    Arrays are `[H, W]`, `[C, H, W]` with 1 or 3 channels, or `[B, C, H, W]`; uint8, or floats in
-    [0, 1]. An `.npz` file holds one array, or names it `x` (labels `y`).
+    Arrays are `[H, W]`, `[C, H, W]` with 1 or 3 channels, or `[B, C, H, W]`; uint8, uint16, or
+    floats in [0, 1]. An `.npz` file holds one array, or names it `x` (labels `y`).
 
     Args:
         content: the file's bytes.
@@ -47,11 +49,10 @@ def read_images(content: bytes, name: str) -> LabelledImages:
     if content.startswith(ZIP):
         return _from_archive(_load(content, name), name)
     store: Any = _Bytes(content, name)
-    image = open_image(store, name)
-    grey = image.mode in GREY or image.mode.startswith("I;16")
-    decoder = Decoder(store, 1 if grey else 3, (image.height, image.width), False, name)
-    pixels = torch.from_numpy(decoder.pixels(name).copy())
-    return LabelledImages(pixels.unsqueeze(0).float() / 255)
+    opened = open_image(store, name)
+    channels = 1 if opened.is_grey else 3
+    decoder = Decoder(store, channels, opened.size, False, name, opened.is_deep)
+    return LabelledImages(_floats(decoder.pixels(name)[None]))
 
 
 @dataclass(frozen=True)
@@ -112,20 +113,16 @@ def _pixels(array: np.ndarray, name: str) -> Tensor:
         raise DataError(f"{name} has the shape {shape}", why=f"images are {LAYOUTS}")
     if array.size == 0:
         raise DataError(f"{name} holds no pixels", why=f"its shape is {shape}")
-    if array.dtype == np.uint8:
-        return torch.from_numpy(np.ascontiguousarray(array)).float() / 255
-    if array.dtype.kind != "f":
-        raise DataError(
-            f"{name} is of type {array.dtype}",
-            why="images are uint8 (0..255) or floats in [0, 1]",
-            remedy="convert it with .astype(numpy.uint8) or divide it by its greatest value",
-        )
-    if not np.isfinite(array).all():
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise DataError(f"{name} holds NaN or infinite values", remedy="clean the array first")
-    if array.min() < 0 or array.max() > 1:
-        raise DataError(
-            f"{name} holds values from {array.min():.4g} to {array.max():.4g}",
-            why="floats must lie in [0, 1]",
-            remedy="scale it first: (x - x.min()) / (x.max() - x.min())",
-        )
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+    def refuse(what: str, why: str, remedy: str) -> DataError:
+        verb = "holds" if what == OUTSIDE else "is"
+        return DataError(f"{name} {verb} {what}", why=why, remedy=remedy)
+
+    return _floats(pixels_of(array, "x", refuse))
+
+
+def _floats(pixels: np.ndarray) -> Tensor:
+    found = torch.from_numpy(np.ascontiguousarray(pixels))
+    return found.float() / 255 if found.dtype == torch.uint8 else found

@@ -319,7 +319,7 @@ def truncated_png() -> bytes:
         (b"this is no image", "could not decode"),
         (truncated_png(), "could not decode"),
         (npy(np.full((4, 4), np.nan)), "holds NaN or infinite values"),
-        (npy(np.full((4, 4), 1.5)), "holds values from 1.5 to 1.5"),
+        (npy(np.full((4, 4), 1.5)), "they go from 1.5 to 1.5"),
         (npy(np.zeros((4, 4), int)), "is of type int64"),
         (npy(np.zeros((5, 4, 4), np.uint8)), "has the shape [5, 4, 4]"),
         (npy(np.zeros((0, 1, 4, 4), np.uint8)), "holds no pixels"),

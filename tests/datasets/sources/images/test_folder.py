@@ -201,14 +201,16 @@ def test_one_coloured_image_makes_the_set_coloured(tmp_path):
     assert load_folder(path=path).train.inputs.shape == (3, 3, 2, 3)
 
 
-def test_16_bits_are_scaled_and_not_clipped(tmp_path):
+def test_16_bits_are_kept(tmp_path):
     values = np.array([[0, 255, 257], [32768, 65000, 65535]], np.uint16)
     for label in "ab":
         (tmp_path / label).mkdir()
         Image.fromarray(values).save(tmp_path / label / "0.png")
     found = load_folder(path=str(tmp_path)).train.inputs
     assert found.shape == (2, 1, 2, 3)
-    np.testing.assert_array_equal(found[0, 0], np.round(values / 257.0))
+    np.testing.assert_array_equal(found[0, 0], values.astype(np.float32) / np.float32(65535))
+    lazy = load_folder(path=str(tmp_path), memory_limit=0).train.inputs
+    np.testing.assert_array_equal(lazy[1], found[1])
 
 
 def test_size_resizes_height_by_width(tree):
@@ -238,7 +240,8 @@ def test_a_file_that_is_not_an_image(tree, tmp_path, zipped):
     path = packed(root, tmp_path / "images.zip") if zipped else str(root)
     with pytest.raises(DataError, match=r"could not decode .*train/bird/3\.png") as caught:
         load_folder(path=path)
-    assert caught.value.why == "its content is not a supported image"
+    assert caught.value.why == "it is text"
+    assert "a failed download" in caught.value.remedy
 
 
 def test_a_truncated_image(tree):

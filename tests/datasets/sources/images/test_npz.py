@@ -176,7 +176,7 @@ INVALID = [
     (
         altered(x_train=np.zeros((12, 3, 4), int)),
         "x_train of type int64",
-        "uint8 (0..255) or floats",
+        "uint16 (0..65535) or floats",
     ),
     (
         altered(x_test=np.zeros((6, 1, 3, 5), "u1")),
