@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, DataError
 from .samples import PLURALS, SampleSpec
 
 Moments = tuple[Tensor, Tensor]
@@ -17,6 +17,24 @@ FIRST_CHOICE = {"image": "hybrid", "events": "frames", "series": "given"}
 def at_least_float32(x: Tensor) -> Tensor:
     """Return `x` in at least float32: sums and logarithms are inexact in half precision."""
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+def refuse_nan(x: Tensor) -> None:
+    """Refuse images with a NaN, which each code would turn into another spike or none.
+
+    Raises:
+        DataError: with the number of them.
+    """
+    fake = type(x) is not Tensor or x.is_meta or torch.compiler.is_compiling()
+    if fake:  # there are no values to look at
+        return
+    nan = x.isnan()
+    if nan.any():
+        raise DataError(
+            "the images hold NaN",
+            why=f"{int(nan.sum()):,} of {x.numel():,} values are not a number",
+            remedy="replace them, e.g. with torch.nan_to_num",
+        )
 
 
 class Coding:
@@ -84,6 +102,9 @@ class Coding:
         """Return the code of samples, such as images `[B, ...]` in [0, 1], as `[T, B, ...]`.
 
         Images are encoded in their own dtype.
+
+        Raises:
+            DataError: an image holds NaN.
         """
         raise NotImplementedError
 

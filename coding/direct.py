@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .base import Coding, Moments
+from .base import Coding, Moments, refuse_nan
 
 
 class Direct(Coding):
@@ -21,6 +21,7 @@ class Direct(Coding):
         self.analog_steps = steps
 
     def encode(self, x: Tensor) -> Tensor:
+        refuse_nan(x)
         return x.expand(self.steps, *x.shape)
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:

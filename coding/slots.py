@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coding, Moments
+from .base import Coding, Moments, refuse_nan
 from .published import published_planes
 from .thresholds import ThresholdRule, create_thresholds
 
@@ -57,6 +57,7 @@ class SlotCoding(Coding):
         self.divisor = steps
 
     def encode(self, x: Tensor) -> Tensor:
+        refuse_nan(x)
         if self.variant == "published":
             return published_planes(x, self._planes(), self.divisor)
         return self._steps_of(self.thresholds.slot(x)).to(x.dtype)

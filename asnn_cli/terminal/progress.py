@@ -54,6 +54,12 @@ class Progress:
             f"{data.name}: {len(data.train):,} training, {len(data.validation):,} validation, "
             f"{len(data.test):,} test samples; data {data.fingerprint[:12]}"
         )
+        left_out = len(data.train) - training.batches_per_epoch * recipe.train.batch_size
+        if left_out > 0:
+            note(
+                f"each epoch leaves out {left_out} of them, drawn anew: a last batch so small has "
+                "no statistics for batch norm"
+            )
         if training.progress.step:
             note(f"resuming from step {training.progress.step}")
         elif training.start is not None:

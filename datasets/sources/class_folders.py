@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ...core.errors import DataError
+from .file_kinds import describe_suffixes
 from .store import Store, open_store
 
 PARTS = {"train": "train", "test": "test", "validation": "validation", "val": "validation"}
@@ -76,7 +77,7 @@ def read_layout(
         found["test"] = _test_part(
             _parts(stores["test"], test_path, suffixes, noun), test_path, noun
         )
-    classes = _classes(found, path, noun)
+    classes = _classes(found, path, noun, _others(store, noun)[0])
     parts = {}
     for part, by_class in found.items():
         names = [name for label in classes for name in by_class[label]]
@@ -111,12 +112,21 @@ def _parts(store: Store, path: str, suffixes: Collection[str], noun: str) -> dic
         label = parts[1] if in_parts else parts[0]
         found.setdefault(part, {}).setdefault(label, []).append(name)
     if not found:
+        there, remedy = _others(store, noun)
+        outside = f"; {len(names):,} {noun}s lie in no folder" if names else ""
         raise DataError(
             f"{path} has no class folders with {noun}s",
-            why=f"looked for <class>/<{noun}> with {', '.join(sorted(suffixes))}",
-            remedy=f"put the {noun}s of each class into a folder named after it",
+            why=f"looked for <class>/<{noun}> with {', '.join(sorted(suffixes))}{outside}{there}",
+            remedy=remedy * (not names)
+            or f"put the {noun}s of each class into a folder named after it",
         )
     return found
+
+
+def _others(store: Store, noun: str) -> tuple[str, str]:
+    """Return the rest of a sentence on the files that are not read, and a remedy."""
+    there, remedy = describe_suffixes(store.others, noun)
+    return (f"; not read: {there}" if there else ""), remedy
 
 
 def _test_part(parts: dict[str, ByClass], path: str, noun: str) -> ByClass:
@@ -131,12 +141,12 @@ def _test_part(parts: dict[str, ByClass], path: str, noun: str) -> ByClass:
     )
 
 
-def _classes(parts: dict[str, ByClass], path: str, noun: str) -> list[str]:
+def _classes(parts: dict[str, ByClass], path: str, noun: str, others: str) -> list[str]:
     classes = sorted(parts["train"])
     if len(classes) < 2:
         raise DataError(
             f"{path} has only one class, {classes[0]}",
-            why="classification needs two classes or more",
+            why=f"classification needs two classes or more{others}",
             remedy=f"put the {noun}s of each class into a folder named after it",
         )
     for part, by_class in parts.items():
@@ -146,7 +156,7 @@ def _classes(parts: dict[str, ByClass], path: str, noun: str) -> list[str]:
             differences += [f"train lacks {', '.join(sorted(extra))}"] * bool(extra)
             raise DataError(
                 f"train and {part} have different classes",
-                why="; ".join(differences),
+                why="; ".join(differences) + others,
                 remedy="give both the same class folders",
             )
     return classes

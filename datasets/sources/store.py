@@ -5,6 +5,7 @@ import stat
 import threading
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -19,9 +20,13 @@ EXTENSIONS = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
 
 
 class Store(Protocol):
-    """Files by their relative POSIX path; picklable."""
+    """Files by their relative POSIX path; picklable.
+
+    `others` counts the other files that are not hidden, by suffix.
+    """
 
     sizes: dict[str, int]
+    others: dict[str, int]
 
     def read(self, name: str) -> bytes: ...
 
@@ -46,11 +51,11 @@ def open_store(path: str, suffixes: Collection[str] = EXTENSIONS) -> Store:
     )
 
 
-def has_suffix(name: str, suffixes: Collection[str]) -> bool:
-    """Return whether `name` has one of the suffixes and no hidden part."""
+def visible_suffix(name: str) -> str | None:
+    """Return the suffix of `name` in lower case; None if a part of it is hidden."""
     path = PurePosixPath(name)
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return not hidden and path.suffix.lower() in suffixes
+    return None if hidden else path.suffix.lower()
 
 
 class FolderStore:
@@ -59,15 +64,20 @@ class FolderStore:
     def __init__(self, root: Path, suffixes: Collection[str] = EXTENSIONS) -> None:
         self.root = root
         self.sizes: dict[str, int] = {}
+        others: Counter[str | None] = Counter()
         try:
             for folder, files in _walk(root):
                 for file in files:
                     path = Path(folder, file)
                     name = path.relative_to(root).as_posix()
-                    if has_suffix(name, suffixes):
+                    suffix = visible_suffix(name)
+                    if suffix in suffixes:
                         self.sizes[name] = _size(path)
+                    else:
+                        others[suffix] += 1
         except OSError as error:
             raise DataError(f"could not list {root}", why=str(error)) from error
+        self.others = _visible(others)
 
     def display_name(self, name: str) -> str:
         """Return the name of a file in messages."""
@@ -95,14 +105,20 @@ class ZipStore:
         self.path = path
         self._lock = threading.Lock()
         self._opened: tuple[int, zipfile.ZipFile] | None = None
-        self.sizes = {
-            entry.filename: entry.file_size
-            for entry in self._zip().infolist()
-            if not entry.is_dir() and has_suffix(entry.filename, suffixes)
-        }
+        self.sizes: dict[str, int] = {}
+        others: Counter[str | None] = Counter()
+        for entry in self._zip().infolist():
+            suffix = visible_suffix(entry.filename)
+            if entry.is_dir():
+                continue
+            if suffix in suffixes:
+                self.sizes[entry.filename] = entry.file_size
+            else:
+                others[suffix] += 1
+        self.others = _visible(others)
 
     def __getstate__(self) -> dict[str, object]:
-        return {"path": self.path, "sizes": self.sizes}
+        return {"path": self.path, "sizes": self.sizes, "others": self.others}
 
     def __setstate__(self, state: dict[str, object]) -> None:
         self.__dict__.update(state)
@@ -142,6 +158,10 @@ class ZipStore:
             if self._opened is None or self._opened[0] != os.getpid():
                 self._opened = (os.getpid(), _open_zip(self.path))
             return self._opened[1]
+
+
+def _visible(counts: Counter[str | None]) -> dict[str, int]:
+    return {suffix: count for suffix, count in counts.items() if suffix is not None}
 
 
 def _require_bounded(store: Store, name: str) -> None:

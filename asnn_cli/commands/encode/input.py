@@ -186,5 +186,11 @@ def _read(source: str) -> bytes:
             raise DataError("stdin cannot be read", why=str(error)) from error
     try:
         return Path(source).read_bytes()
+    except IsADirectoryError as error:
+        raise DataError(
+            f"{source} is a folder",
+            why="one file is encoded: an image, an array or a recording",
+            remedy=f"for class folders of images: --dataset folder --path {source}",
+        ) from error
     except OSError as error:
         raise DataError(f"cannot read {source}", why=error.strerror or str(error)) from error

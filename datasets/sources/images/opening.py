@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from ....core.errors import DataError
+from ..file_kinds import kind_of
 from ..store import Store
-from .file_kinds import kind_of
 from .png16 import CHANNELS, Header, header_of_16_bits
 
 GREY = {"1", "L", "LA", "I"}

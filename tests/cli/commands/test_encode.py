@@ -338,3 +338,11 @@ def test_invalid_input(cli, tmp_path, content, says):
     assert result.code == 4
     assert says in result.err and "input" in result.err
     assert not Path("a.npz").exists()
+
+
+def test_a_folder_is_refused_with_the_option_for_it(cli, tmp_path):
+    (tmp_path / "images").mkdir()
+    result = cli("encode", "images")
+    assert result.code == 4
+    assert "images is a folder" in result.err
+    assert "--dataset folder --path images" in result.err

@@ -315,7 +315,9 @@ def test_no_recordings(tmp_path):
     path = tree(tmp_path, {"a/picture.png": b"x"})
     with pytest.raises(DataError, match="has no class folders with recordings") as caught:
         load_events_folder(path=path)
-    assert ".aedat4" in caught.value.why and ".png" not in caught.value.why
+    looked, there = caught.value.why.split("; not read: ")
+    assert ".aedat4" in looked and ".png" not in looked and there == "1 .png (an image)"
+    assert caught.value.remedy == "use data.name=folder"
 
 
 def test_parts_and_classes_of_any_files(tmp_path):

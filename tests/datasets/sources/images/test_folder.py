@@ -368,3 +368,44 @@ def test_cifar_as_jpeg_in_memory(needs, tmp_path):
     assert source.train.inputs.dtype == torch.uint8
     for index in (0, 1_234, 9_999):
         assert torch.equal(source.test.inputs[index], lazy.test.inputs[index])
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+@pytest.mark.parametrize(
+    ("suffix", "kind", "remedy"),
+    [
+        ("gif", "a GIF image", "convert it, e.g. to PNG"),
+        ("TIFF", "a TIFF image", "convert it, e.g. to PNG"),
+        ("wav", "audio", "data.name=wav-folder"),
+        ("aedat", "a recording of events", "data.name=events-folder"),
+    ],
+)
+def test_what_lies_in_the_folders_is_named(tmp_path, suffix, kind, remedy, zipped):
+    root = tmp_path / "files"
+    for label in "ab":
+        (root / label).mkdir(parents=True)
+        (root / label / f"0.{suffix}").write_bytes(b"content")
+        (root / label / ".hidden.mp3").write_bytes(b"content")
+    path = packed(root, tmp_path / "files.zip") if zipped else str(root)
+    with pytest.raises(DataError, match="has no class folders with images") as caught:
+        load_folder(path=path)
+    assert caught.value.why.endswith(f"; not read: 2 .{suffix.lower()} ({kind})")
+    assert remedy in caught.value.remedy
+
+
+def test_a_class_of_other_files_is_named(tree):
+    root, _ = tree
+    for image in (root / "train" / "bird").iterdir():
+        image.rename(image.with_suffix(".gif"))
+    with pytest.raises(DataError, match="only one class, ant") as caught:
+        load_folder(path=str(root / "train"))
+    assert caught.value.why.endswith("; not read: 6 .gif (a GIF image)")
+
+
+def test_images_outside_of_class_folders_are_counted(tmp_path):
+    for number in range(3):
+        Image.new("L", (2, 2)).save(tmp_path / f"{number}.png")
+    with pytest.raises(DataError, match="has no class folders") as caught:
+        load_folder(path=str(tmp_path))
+    assert "; 3 images lie in no folder" in caught.value.why
+    assert caught.value.remedy == "put the images of each class into a folder named after it"

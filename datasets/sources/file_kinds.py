@@ -1,14 +1,14 @@
-"""What a file is that is no image which is read, with what to do about it."""
+"""What a file is that is not read as a sample, and what to do about it."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from ....formats.events.detect import SUFFIXES as EVENT_SUFFIXES
-from ....formats.events.detect import has_event_header
+from ...formats.events.detect import SUFFIXES as EVENT_SUFFIXES
+from ...formats.events.detect import has_event_header
 
 READ = "PNG, JPEG, BMP or WebP"
 
@@ -36,6 +36,7 @@ VIDEO = FileKind("a video", f"save its frames as {READ}")
 ARCHIVE = FileKind("an archive", "unpack it")
 DOCUMENT = FileKind("a document", "remove it")
 TEXT = FileKind("text", "replace or remove it; an HTML page comes from a failed download")
+IMAGE = FileKind("an image", "use data.name=folder")
 EMPTY = FileKind("empty", "replace or remove it")
 
 MAGIC = {
@@ -52,6 +53,7 @@ MAGIC = {
     b"%PDF": DOCUMENT,
 }
 SUFFIXES = {
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp", ".webp"), IMAGE),
     ".gif": GIF,
     **dict.fromkeys((".tif", ".tiff"), TIFF),
     **dict.fromkeys((".avif", ".heic", ".heif"), AVIF),
@@ -80,6 +82,7 @@ def kind_of(content: bytes, name: str) -> FileKind | None:
     if has_event_header(content):
         return EVENTS
     known = SUFFIXES.get(PurePosixPath(name).suffix.lower())
+    known = None if known == IMAGE else known  # by its name alone
     return known or (TEXT if _is_text(content[:512]) else None)
 
 
@@ -91,16 +94,22 @@ def _is_text(head: bytes) -> bool:
     return all(c.isprintable() or c in "\t\r\n" for c in text)
 
 
-def describe_files(names: Iterable[str]) -> tuple[str, str]:
+def describe_suffixes(counts: Mapping[str, int], noun: str) -> tuple[str, str]:
     """Return what there is instead of samples, such as `3 .gif (a GIF image)`, and a remedy.
 
     The remedy is that of the most frequent known kind; empty if none is known.
+
+    Args:
+        counts: files by suffix, in lower case; empty for files without.
+        noun: what was looked for: "image".
     """
-    counts = Counter(PurePosixPath(name).suffix.lower() or "without suffix" for name in names)
     parts, remedy = [], ""
-    for suffix, count in counts.most_common(MAX_NAMED):
+    for suffix, count in Counter(counts).most_common(MAX_NAMED):
         kind = SUFFIXES.get(suffix)
-        parts.append(f"{count:,} {suffix}" + (f" ({kind.noun})" if kind else ""))
-        remedy = remedy or (kind.remedy if kind else "")
-    others = sum(counts.values()) - sum(count for _, count in counts.most_common(MAX_NAMED))
-    return ", ".join(parts) + (f" and {others:,} others" if others else ""), remedy
+        parts.append(
+            f"{count:,} {suffix or 'without suffix'}" + (f" ({kind.noun})" if kind else "")
+        )
+        if kind is not None and (noun == "image" or kind in (IMAGE, AUDIO)):
+            remedy = remedy or kind.remedy
+    more = len(counts) - len(parts)
+    return ", ".join(parts) + (f" and {more} other suffixes" if more else ""), remedy
