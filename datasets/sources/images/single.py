@@ -124,5 +124,5 @@ def _pixels(array: np.ndarray, name: str) -> Tensor:
 
 
 def _floats(pixels: np.ndarray) -> Tensor:
-    found = torch.from_numpy(np.ascontiguousarray(pixels))
+    found = torch.from_numpy(np.array(pixels, order="C"))  # a copy: PIL's are read-only
     return found.float() / 255 if found.dtype == torch.uint8 else found

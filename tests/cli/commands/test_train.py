@@ -264,3 +264,10 @@ def test_one_sample_a_batch_where_batch_norm_needs_two(cli):
     result = cli("train", *mlp, "--set", "train.batch_size=1", "--set", "data.limit=20")
     assert result.code == 2
     assert "batches of one sample cannot train this network" in result.err
+
+
+def test_a_last_sample_that_an_epoch_leaves_out_is_said(cli, tmp_path):
+    arguments = ("train", *TINY, "--set", "data.limit=50", "--set", "train.epochs=1")
+    said = "each epoch leaves out 1 of them"
+    assert said in cli(*arguments, "--set", "train.batch_size=7", "--out", "a").err
+    assert said not in cli(*arguments, "--set", "train.batch_size=8", "--out", "b").err

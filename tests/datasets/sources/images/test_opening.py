@@ -58,6 +58,7 @@ def png16(values: np.ndarray, colour: int, interlace: int = 0) -> bytes:
     )
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("colour", CHANNELS)
 def test_16_bits_are_read_whole(colour):
     values = RANDOM.integers(0, 65536, (11, 7, CHANNELS[colour]))
@@ -176,3 +177,11 @@ def test_a_file_that_is_no_image_is_named(content, name, why, remedy):
         read_images(content, name)
     assert caught.value.why == why
     assert remedy in caught.value.remedy
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_image_of_8_bits_is_read_without_a_warning():
+    content = io.BytesIO()
+    Image.new("RGB", (3, 2), (255, 0, 51)).save(content, "PNG")
+    found = read_images(content.getvalue(), "a.png").images
+    assert found[0, :, 0, 0].tolist() == pytest.approx([1, 0, 0.2])
