@@ -89,7 +89,7 @@ def derived_seed(*parts: int) -> int:
     """
     # The length is included because SeedSequence gives the same for (0,) and (0, 0).
     sequence = np.random.SeedSequence((len(parts), *parts))
-    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+    return int(sequence.generate_state(1, np.uint64)[0]) >> 1
 
 
 def seed_all(seed: int) -> None:

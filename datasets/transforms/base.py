@@ -53,4 +53,4 @@ def sample_generators(seed: int, samples: Tensor) -> Iterator[Generator]:
     """
     for sample in samples.tolist():
         sequence = np.random.SeedSequence(seed, spawn_key=(sample,))
-        yield Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> 1))
+        yield Generator().manual_seed(int(sequence.generate_state(1, np.uint64)[0]) >> 1)

@@ -128,7 +128,8 @@ def test_workers_end_after_an_error_of_the_pool(run, tmp_path):
     assert time.monotonic() - begin < 20
 
 
-def test_folder_is_locked_once(tmp_path):
+def test_folder_is_locked_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("asnn.sweeps.folder.PATIENCE", 0.5)  # seconds for the orphan
     folder = make_folder(Definition("x", {}), tmp_path / "a")
     with folder.lock() as lock_fd:
         assert lock_fd is not None
