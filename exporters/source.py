@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..coding.base import Coding
+from ..coding.draws import drawing, sample_keys
 from ..core.errors import ConfigError
 from ..models.layer import answers, whole_numbers
 from ..models.layers.spiking import SpikingLayer, use_kernels
@@ -27,12 +28,14 @@ class NetworkOutput(NamedTuple):
 
     Attributes:
         logits: of each step `[T, B, K]`.
+        answer: of the readout `[B, K]`; None if it is that of the graph.
         spikes: of each layer `[T, B, ...]`, whole numbers, by the name of its node; None if they
             are not recorded.
     """
 
     logits: Tensor
     spikes: dict[str, Tensor] | None = None
+    answer: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,13 @@ class ExportSource:
         shape = self.graph.in_shape
         return shape if self.takes_images else (self.graph.steps, *shape)
 
-    def encode(self, samples: Array) -> Array:
-        """Return the code of samples, `[T, B, ...]`."""
+    def encode(self, samples: Array, first: int = 0) -> Array:
+        """Return the code of samples `[T, B, ...]`, the first of which has the index `first`."""
         if not self.takes_images:
             return samples.swapaxes(0, 1)
-        return self.coding.encode(torch.from_numpy(samples)).numpy()
+        # What is drawn for a sample depends on its place, as in an evaluation.
+        with drawing(sample_keys(torch.arange(first, first + len(samples)), 0)):
+            return self.coding.encode(torch.from_numpy(samples)).numpy()
 
     def with_graph(self, graph: Graph) -> ExportSource:
         """Return the source with another graph."""
@@ -105,7 +110,8 @@ def source_of(
 
     def eager(code: Tensor) -> NetworkOutput:
         with torch.no_grad():
-            return NetworkOutput(model.run(code), dict(spikes))
+            logits = model.run(code)
+            return NetworkOutput(logits, dict(spikes), model.readout.decide(logits).scores)
 
     return ExportSource(lower_network(model, about, in_shape=in_shape), model.coding, eager)
 

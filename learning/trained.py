@@ -6,6 +6,7 @@ from ..coding.factory import coding_registry
 from ..core.errors import ConfigError
 from ..measure.cost.ann import why_no_ann
 from ..models.network import SpikingNetwork
+from ..models.readouts.registry import for_one_step
 from ..records.layout import Run
 from ..records.open_run import open_run
 from .methods.trained_network import ANN, TrainedNetwork
@@ -43,6 +44,7 @@ def ann_counterpart(recipe: Recipe) -> Recipe:
     if "image" in coding_registry.get(recipe.coding.name).takes:
         document["description"] += ", one step"
         document["coding"] = {"name": "direct", "steps": 1}
+        document["readout"] = for_one_step(recipe.readout.name, document["readout"])
     document["neuron"] = document["method"] = {}
     document["model"] |= {"neuron": "relu", "output_scale": False}
     document["train"]["kernels"] = "auto"  # `fused` has none of ReLU

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from itertools import pairwise
 from typing import Any
 
@@ -33,13 +34,25 @@ def freeze(body: nn.Module) -> nn.Module:
     threshold.
     """
     original, body = body, copy.deepcopy(body).eval()
+    uses = Counter(
+        id(child)
+        for part in body.modules()
+        if isinstance(part, nn.Sequential)
+        for child in part._modules.values()
+    )
     for layer, other in zip(original.modules(), body.modules(), strict=True):
         if isinstance(layer, SpikingLayer) and isinstance(other, SpikingLayer):
             other.spike_observers, other.taps = layer.spike_observers, layer.taps
     for parent in list(body.modules()):
         if isinstance(parent, nn.Sequential):
             for i, (layer, after) in enumerate(pairwise(list(parent)), start=1):
-                if isinstance(after, SpikingLayer) and _fold(layer, after.norm):
+                if uses[id(layer)] > 1 or uses[id(after)] > 1:
+                    continue  # its weights are those of other places too
+                if (
+                    isinstance(after, SpikingLayer)
+                    and type(after).forward is SpikingLayer.forward
+                    and _fold(layer, after.norm)
+                ):
                     after.norm = None
                 elif _fold(layer, after):
                     parent[i] = nn.Identity()
@@ -54,6 +67,8 @@ def _fold(layer: nn.Module, norm: nn.Module | None) -> bool:
     pairs: list[tuple[nn.Module | None, nn.Module]]
     if not isinstance(norm, TimeNorm):
         return False
+    if type(layer).forward not in (Stem.forward, OverTime.forward):
+        return False  # a subclass may compute something else
     if isinstance(layer, Stem) and isinstance(norm, SplitNorm):
         pairs = [(layer.analog, norm.first), (layer.spikes, norm.others)]
     elif isinstance(layer, Stem):

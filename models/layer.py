@@ -228,7 +228,7 @@ def whole_numbers(x: Tensor, amplitude: Tensor | None, axis: int) -> Tensor:
     """
     if amplitude is None:
         return x
-    a = amplitude.detach().to(x)
+    a = torch.as_tensor(amplitude).detach().to(x)
     if a.dim():
         a = a.repeat_interleave(x.shape[axis] // len(a)).view(-1, *[1] * (x.dim() - axis - 1))
     return (x / a).round()

@@ -141,7 +141,7 @@ def _summary(
         "steps": sorted({record["steps"] for record in records}),
         "parameters": sorted({record["parameters"] for record in records}),
         **{name: spread(_known(name, records)) for name in dict.fromkeys(figures)},
-        per_step: [statistics.fmean(values) for values in by_step],
+        per_step: [None if None in values else statistics.fmean(values) for values in by_step],
     }
 
 

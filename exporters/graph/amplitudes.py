@@ -34,7 +34,8 @@ def fold_amplitudes(graph: g.Graph) -> g.Graph:
             nodes.append(node)
             continue
         factor = factors.get(inputs[0])
-        if factor is not None and isinstance(node, g.Pool | g.Flatten | g.Filter):
+        passes = isinstance(node, g.Pool | g.Flatten | g.Filter) and node.name != graph.output
+        if factor is not None and passes:
             factors[node.name] = _through(graph, node, factor)
             nodes.append(_with_start(node, factor))
             continue
@@ -47,6 +48,9 @@ def fold_amplitudes(graph: g.Graph) -> g.Graph:
                 nodes.append(_scale(graph.steps, name, factors.pop(name)))
                 renamed |= dict.fromkeys((name, f"{name}{SUFFIX}"), f"{name}{SUFFIX}")
         nodes.append(replace(node, inputs=tuple(renamed.get(name, name) for name in inputs)))
+    last = nodes[-1].name
+    if last in factors:  # a neuron at the end
+        nodes.append(_scale(graph.steps, last, factors[last]))
     return replace(graph, nodes=tuple(nodes))
 
 
@@ -82,7 +86,7 @@ def _absorbed(node: g.Node, factor: g.Array) -> g.Node | None:
             return replace(node, weight=node.weight * factor)
         case g.ChannelScale():
             return replace(node, factor=node.factor * factor, offset=_wide(node.offset, factor))
-        case g.Neuron():
+        case g.Neuron() if node.recurrent is None:  # its gain is of recurrent spikes too
             return replace(node, gain=node.gain * factor, **_wide_parameters(node, factor))
     return None
 

@@ -168,7 +168,7 @@ class Lowering:
             raise refusal(name, first, "its steps have layers of different kinds")
         if answers(first, "lower") and all(layer is first for layer in layers):
             return first.lower(self, name)  # type: ignore[operator]
-        if isinstance(first, nn.Sequential):
+        if type(first).forward is nn.Sequential.forward:
             return self._per_step_all(name, layers)
         if isinstance(first, nn.Flatten) and first.start_dim == 1 and first.end_dim == -1:
             return self.add("Flatten", name)
@@ -233,7 +233,8 @@ class Lowering:
 
     def _lower_all(self, prefix: str, parts: nn.Sequential) -> None:
         """Add layers one after another."""
-        for name, part in parts.named_children():
+        for name, part in parts._modules.items():  # a layer may be in it more than once
+            assert part is not None
             self.lower(f"{prefix}{name}", part)
 
     def _per_step_all(self, name: str, sequences: list[Any]) -> None:

@@ -62,6 +62,8 @@ def _inexact_because(node: Neuron, steps: int) -> list[str]:
     found = []
     if node.most > 1:
         found.append(f"it sends up to {node.most} spikes in a step, a LIF node one")
+    if steps == 1:
+        return found
     if not _is_constant(node.leak[1:]) or not _is_constant(node.gain, node.threshold):
         found.append("its leak, gain or threshold differs from step to step")
     if node.reset != "zero":

@@ -120,6 +120,8 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
             offset = b.constant(f"{name}.offset", node.offset[:steps].reshape(axes))
             return b.op("Add", [b.op("Mul", [x, factor], f"{name}/scaled"), offset], name)
         case Readout():
+            if repeated and steps > 1:
+                x = b.op("Tile", [x, b.integers(steps, 1, 1)], f"{name}/repeated")
             flat = b.reshape(x, (-1, *before), f"{name}/rows")
             weight = b.weight(f"{name}.weight", node.weight)
             bias = b.constant(f"{name}.bias", node.bias)

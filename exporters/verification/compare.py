@@ -135,7 +135,7 @@ def compare(
     quiet = {node.name for node in source.graph.neurons}  # fires never, or always
     spikes: dict[str, float] = {node.name: 0.0 for node in source.graph.neurons}
     for images, part in samples.batches(batch_size_for(source.graph)):
-        code = source.encode(images)  # once: a random code differs in each call
+        code = source.encode(images, part.start)
         trace = run(source.graph, code)
         before = trace if original is None else run(original, code)
         network.add(images, code, before)
@@ -226,7 +226,11 @@ class EagerNetwork:
         self.parity.seconds += time.perf_counter() - started
         spikes = output.spikes
         layers = None if spikes is None else {k: v.numpy() for k, v in spikes.items()}
-        self.parity.add(trace, self.parity.graph.answer.of(output.logits.numpy()), layers)
+        logits = output.logits.numpy()
+        answer = self.parity.graph.answer.of(logits)
+        if output.answer is not None:  # by the readout itself, not by what its file says of it
+            answer = output.answer.numpy()
+        self.parity.add(trace, answer, layers, outputs={"logits_per_step": logits})
 
 
 class OriginalGraph:

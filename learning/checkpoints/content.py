@@ -30,7 +30,7 @@ from ...records.layout import Run, require_own_weights
 from ..environment import inputs
 from ..progress import TrainProgress
 from ..stages import has_result
-from ..training import Training, begin_stage
+from ..training import CONVERSION, Training, begin_stage
 from .storage import (
     CHECKSUMS,
     Damaged,
@@ -71,6 +71,8 @@ def save_checkpoint(training: Training) -> None:
         "optimizer": training.optimizer.state_dict(),
         "scaler": training.scaler.state_dict(),
         "method": training.method.state(),
+        # A conversion trains nothing: no stage of the method has begun.
+        "begun": training.stage is not CONVERSION,
         "position": _to_stored(training.progress),
         **inputs(training),
     }
@@ -178,6 +180,7 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
         training.best = checkpoint.files.get(BEST)
         # A stage that has not begun has no optimizer yet; the first one begins with the training.
         has_begun = progress.stage == 0 or progress.stage_step > 0 or progress.batch > 0
+        has_begun = has_begun and (state.get("begun", True) or training.stage is CONVERSION)
         if not has_begun:
             training.method.restore(state["method"])
         training.progress = progress

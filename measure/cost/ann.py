@@ -9,6 +9,7 @@ import torch
 from ...core.errors import ConfigError
 from ...models.factory import create_model
 from ...models.network import SpikingNetwork
+from ...models.readouts.registry import for_one_step
 from .operations import Counts, Operations
 
 
@@ -34,6 +35,8 @@ def ann_config(model: SpikingNetwork) -> dict[str, Any]:
     config = model.config | {"neuron": "relu", "neuron_options": {}, "output_scale": False}
     if "image" not in model.coding.takes:
         return config
+    if "readout" in config:
+        config["readout_options"] = for_one_step(config["readout"], config["readout_options"])
     return config | {"coding": "direct", "coding_options": {}, "steps": 1}
 
 

@@ -112,6 +112,9 @@ class LayerCounter:
 
     def end(self) -> None:
         """Add the counts of the batch to the total."""
+        steps, samples = self.batch.shape[1:]
+        if samples and self._next_step == self.info.first < steps:
+            self.uncountable = True  # it was not called: its weights are used in another way
         rows = torch.cat([self.batch.sum(2), self._batch_totals])
         self.total = rows if self.total is None else self.total + rows
 

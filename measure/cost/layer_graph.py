@@ -72,7 +72,7 @@ class LayerGraph:
         if answers(part, "list_operations"):
             return part.list_operations(self, name, x)  # type: ignore[operator]
         match part:
-            case nn.Sequential():
+            case nn.Sequential() if type(part).forward is nn.Sequential.forward:
                 for key, child in part._modules.items():  # a layer may be in it more than once
                     assert child is not None
                     x = self.visit(_below(name, key), child, x)

@@ -70,6 +70,12 @@ class PartlyDead(nn.Module):
         self.share = share
         self.seed = seed
         self.spiking = getattr(neuron, "spiking", True)
+        self.most = getattr(neuron, "most", 1)
+
+    @property
+    def amplitude(self) -> Tensor | None:
+        """That of the neurons."""
+        return getattr(self.neuron, "amplitude", None)
 
     def forward(self, x: Tensor) -> Tensor:
         spikes = self.neuron(x)

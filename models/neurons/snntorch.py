@@ -7,6 +7,7 @@ snnTorch's list of all instances does not keep it alive.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -17,12 +18,13 @@ from ...core.errors import ConfigError
 from ...kernels.rules import SURROGATES
 from ...kernels.rules import ResetName as Reset
 from ...kernels.rules import SurrogateName as Surrogate
-from ..layer import Lowering
+from ..layer import SPIKES, Lowering, OperationList, Signal
 from .surrogates import spike
 
 # Replaces a leak of 0 under a delayed reset: its share of a membrane is lost in rounding, and a
 # power of two scales the size of the reset exactly.
 MIN_LEAK = 2.0**-40
+WITHOUT_ANN = "recurrent weights receive spikes, and ReLU has none"
 
 
 def delayed_subtraction(leak: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,6 +99,27 @@ class SnnTorchNeuron(nn.Module):
             self.neuron.reset = None
         return (torch.stack(spikes) if spikes else torch.empty_like(values)).to(x.dtype)
 
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        recurrent = getattr(self.neuron, "recurrent", None)
+        if isinstance(recurrent, nn.Linear):  # it reads the spikes of the step before
+            found.visit(f"{name}.neuron.recurrent", recurrent, SPIKES)
+        return SPIKES
+
+    def decaying_parameters(self) -> list[nn.Parameter]:
+        """Return the recurrent weights, if they are all to all."""
+        recurrent = getattr(self.neuron, "recurrent", None)
+        return (
+            [p for p in recurrent.parameters() if p.dim() > 1]
+            if isinstance(recurrent, nn.Linear)
+            else []
+        )
+
+    def silence(self, alive: Callable[[torch.Size], Tensor]) -> None:
+        """Set the weights from dead neurons to 0: those where `alive(shape)` is 0."""
+        recurrent = getattr(self.neuron, "recurrent", None)
+        if isinstance(recurrent, nn.Linear):
+            recurrent.weight.mul_(alive(recurrent.weight.shape[1:]).to(recurrent.weight))
+
     def leaky_fields(self, leak: Tensor, gain: Tensor) -> dict[str, Any]:
         """Return the fields of the export graph's `Neuron` with this leak and gain.
 
@@ -105,6 +128,12 @@ class SnnTorchNeuron(nn.Module):
         """
         reset = self.options.get("reset_mechanism", "subtract")
         threshold = self.neuron.threshold.reshape(1, -1).float()
+        if not bool((threshold > 0).all()):
+            raise ConfigError(
+                "it has learned a threshold that is not above 0",
+                why="a membrane at rest is then reset before it fires",
+                remedy="train with neuron.learn_threshold=false",
+            )
         leak, threshold = torch.broadcast_tensors(leak.reshape(1, -1).float(), threshold)
         size = threshold
         if reset == "subtract":
@@ -349,6 +378,7 @@ class RLeaky(SnnTorchNeuron):
     """
 
     class_name = "RLeaky"
+    without_ann = WITHOUT_ANN
     states = 2
 
     def __init__(
@@ -411,6 +441,7 @@ class RSynaptic(SnnTorchNeuron):
     """
 
     class_name = "RSynaptic"
+    without_ann = WITHOUT_ANN
     states = 3
 
     def __init__(

@@ -28,7 +28,14 @@ class Readout(Layer):
 
     answers_with_mean: bool = True
     """Whether the answer is the mean of the outputs, so that `mean` may compute it."""
-    answers_of: ClassVar = {"lower": ("forward", "so_far", "decide")}
+    answers_of: ClassVar = {"lower": ("forward", "so_far", "decide", "crossed")}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # `mean` is a shortcut of these; a subclass may say that it still is.
+        changed = {"forward", "so_far", "decide"} & {*vars(cls)}
+        if changed and not {"mean", "answers_with_mean"} & {*vars(cls)}:
+            cls.answers_with_mean = False
 
     def __init__(self, features: int, classes: int, *, steps: int, scaled: bool) -> None:
         super().__init__()

@@ -13,9 +13,19 @@ readout_registry = Registry(
         "mean": "models.readouts.mean:Readout",
         "last": "models.readouts.last:LastReadout",
         "membrane": "models.readouts.membrane:MembraneReadout",
-        "first-crossing": "models.readouts.first_crossing:FirstCrossingReadout",
+        "first-crossing": "models.readouts.crossing:FirstCrossingReadout",
     },
 )
+
+
+def for_one_step(name: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a readout for a network of one step, as the ANN counterpart is.
+
+    One step cannot cross a number of counts.
+    """
+    if name == "first-crossing" and options.get("quantity") == "count":
+        return {**options, "level": 0.0}
+    return options
 
 
 def create_readout(

@@ -129,3 +129,22 @@ def test_spike_corruptions_apply_to_codes_with_spikes():
     for coding in ("direct", "temporal", "hybrid"):
         fits = corruption_registry.get("spike-drop").fits(network(coding=coding))
         assert fits == (create_coding(coding, steps=STEPS).analog_steps < STEPS)
+
+
+def test_dead_neurons_keep_the_amplitude_of_the_others():
+    from asnn.measure.robustness.networks import with_dead_neurons
+    from asnn.measure.spikes import SpikeRates
+    from asnn.models import create_model
+
+    torch.manual_seed(0)
+    model = create_model(
+        "mlp", in_shape=(1, 4, 4), classes=3, steps=4, neuron="integrate", features=[20],
+        neuron_options={"most": 5, "amplitude": 0.1}, coding="direct",
+    ).eval()  # fmt: skip
+    x = torch.rand(6, 1, 4, 4)
+    rates = []
+    for part in (model.frozen(), with_dead_neurons(model, 0.0)):
+        with torch.no_grad(), SpikeRates(part) as spikes:
+            part(x)
+        rates.append(spikes.mean())
+    assert rates[0] == rates[1] > 0
