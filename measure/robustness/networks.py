@@ -24,7 +24,8 @@ def quantized(model: SpikingNetwork, bits: float, seed: int = 0) -> SpikingNetwo
 
         d_i = max_j |W_ij| / Q        W_ij ← d_i round(W_ij / d_i)
 
-    With 8 bits these are the weights of `asnn export --weights int8`. Biases, norms that cannot be
+    With 8 bits these are the weights of `asnn export --weights int8`, but for amplitudes of each
+    channel, which an export folds into the weights before. Biases, norms that cannot be
     folded, leak, gain and threshold keep their precision. `seed` is not used.
     """
     corrupted = copy.deepcopy(model.frozen())

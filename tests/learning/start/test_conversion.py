@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from asnn.core.errors import ConfigError, DataError
 from asnn.learning import check_recipe, loop, prepare, train
+from asnn.learning.methods import method_registry
 from asnn.learning.methods.bptt import Bptt
 from asnn.learning.start.begin import start_notes
 from asnn.learning.trained import ann_counterpart, ann_epochs
@@ -367,3 +368,41 @@ def test_a_conversion_asks_no_method(tmp_path, converted, monkeypatch):
         monkeypatch.setattr(Bptt, name, lambda *arguments: pytest.fail("it was asked"))
     train(recipe_of(init=str(converted), epochs=0), Run(tmp_path), KeepTraining())
     assert read_record(Run(tmp_path)).state == "finished"
+
+
+class Frozen(Bptt):
+    """Only the readout learns."""
+
+    name = "frozen"
+
+    def begin(self, training, stage):
+        *layers, _ = training.model.body
+        for layer in layers:
+            layer.requires_grad_(False)
+        return []
+
+
+@pytest.mark.slow
+def test_a_conversion_is_trained_on_by_a_method_that_freezes_layers(tmp_path, monkeypatch):
+    point = type("Point", (), {"value": "x", "load": lambda self: Frozen})()
+    monkeypatch.setitem(method_registry.__dict__, "_external", {"frozen": point})
+    tables = {"method": {"name": "frozen"}}
+    whole, run = folder(tmp_path / "whole"), folder(tmp_path / "run")
+    train(recipe_of(tables), whole, KeepTraining())
+    train(recipe_of(tables, epochs=0, ann_epochs=3), run, KeepTraining())
+    train(recipe_of(tables), run, KeepTraining(), resume=True)
+    assert same(whole.path, run.path)
+
+
+def test_a_readout_that_counts_has_a_counterpart_of_one_step():
+    tables = {"readout": {"name": "first-crossing", "quantity": "count", "level": 2.0}}
+    counterpart = ann_counterpart(recipe_of(tables))
+    assert counterpart.coding.steps == 1 and counterpart.readout.options()["level"] == 0.0
+    from asnn.measure.cost.ann import dense_ann_counts
+    from asnn.models import create_model
+
+    model = create_model(
+        "mlp", in_shape=(1, 4, 4), classes=3, steps=4, coding="direct", readout="first-crossing",
+        readout_options={"quantity": "count", "level": 2.0},
+    )  # fmt: skip
+    assert float(sum(layer.dense.sum() for layer in dense_ann_counts(model).layers)) > 0
