@@ -95,14 +95,27 @@ class Regression(Task):
     def meter(self, steps: int) -> Meter:
         return _RegressionMeter(self)
 
-    def compared(self, outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return answers and targets of equal shape `[..., B, K]`, and which targets are known."""
+    def compared(
+        self, outputs: Tensor, targets: Tensor, *, decided: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return answers and targets of equal shape `[..., B, K]`, and which targets are known.
+
+        Args:
+            outputs: `[T, B, K]`.
+            targets: of the data.
+            decided: take what the readout decides, as `predict` does, not what a loss compares.
+        """
         outputs, steps = outputs.float(), len(outputs)
         y = targets if targets.dim() > (2 if self.at == "steps" else 1) else targets.unsqueeze(-1)
         if self.at == "steps":
             aligned = y if self._coding is None else self._coding.step_targets(y)
             y = aligned.transpose(0, 1)[:steps]
-        answer = outputs if self.at == "steps" else self.answer(outputs)
+        if self.at == "steps":
+            answer = outputs
+        elif decided and self.readout is not None and not self.readout.answers_with_mean:
+            answer = self.readout.decide(outputs).scores
+        else:
+            answer = self.answer(outputs)
         known = ~y.isnan()
         return answer, y.float(), known
 
@@ -115,7 +128,8 @@ class _RegressionMeter(Meter):
         self._samples = torch.zeros(1, dtype=torch.float64)
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
-        answer, y, known = (each.cpu() for each in self._task.compared(outputs, targets))
+        found = self._task.compared(outputs, targets, decided=True)
+        answer, y, known = (each.cpu() for each in found)
         shape = (-1, answer.shape[-1])
         error = torch.where(known, answer - y, 0).double().reshape(shape)
         y = torch.where(known, y, 0).double().reshape(shape)

@@ -112,3 +112,23 @@ def test_refusals():
     with pytest.raises(ConfigError, match="unknown task 'regresion'") as unknown:
         create_task("regresion")
     assert "regression" in unknown.value.remedy
+
+
+def test_an_evaluation_takes_what_the_readout_decides():
+    from asnn.models.readouts import create_readout
+
+    task = create_task("regression")
+    task.outputs = 1
+    options = {"quantity": "potential", "level": 0.5}
+    task.use_readout(create_readout("first-crossing", 2, 1, steps=3, scaled=False, **options))
+    outputs = torch.tensor([1.0, 5.0, 9.0]).view(3, 1, 1)
+    meter = task.meter(3)
+    meter.add(outputs, torch.tensor([1.0]))
+    found = meter.result(lambda x: x, lambda x: x).values
+    assert found["mse"] == 0.0  # the first step crosses, with 1
+    last = create_task("regression")
+    last.outputs = 1
+    last.use_readout(create_readout("last", 2, 1, steps=3, scaled=False))
+    meter = last.meter(3)
+    meter.add(outputs, torch.tensor([1.0]))
+    assert meter.result(lambda x: x, lambda x: x).values["mse"] == 64.0
