@@ -32,6 +32,12 @@ FORMS = ("sequence", "stream", "scan")
 INPUTS = ("image", "spikes")
 OPSET = 20
 BATCH = "N"
+# Names of values of a file that are not those of layers.
+RESERVED = {
+    "all_steps", "batch", "code", "count", "crossed", "decided", "decision_step", "first", "image",
+    "last_t", "logits", "logits_per_step", "logits_sum", "none", "one", "step_logits", "steps",
+    "steps_made", "steps_number", "t", "t_after", "wanted", "x",
+}  # fmt: skip
 
 
 def build_models(
@@ -59,6 +65,12 @@ def build_models(
     if opset not in OPSETS:
         raise ConfigError(
             f"opset {opset} is not supported", why=f"supported are {OPSETS[0]} to {OPSETS[-1]}"
+        )
+    taken = [node.name for node in graph.nodes if node.name in RESERVED]
+    if taken:
+        raise ConfigError(
+            f"a layer is called {taken[0]!r}, which a value of the ONNX file is called too",
+            remedy="give the layer another name",
         )
     make = {"sequence": _sequence, "stream": _stream, "scan": _scan}[form]
     graphs = make(graph, coding, input, weights)

@@ -197,3 +197,14 @@ def test_amplitudes_may_be_numbers():
     layer.spike_observers.append(lambda number, neurons: counts.append(number.tolist()))
     layer(torch.ones(2, 1, 3))
     assert counts == [[3.0, 3.0]]
+
+
+@pytest.mark.parametrize("name", ["logits", "code", "t", "none"])
+def test_a_layer_with_the_name_of_a_value_is_refused(tmp_path, name):
+    model = with_parts(bursts(), readout())
+    first, neurons, last = model.body
+    model.body = nn.Sequential()
+    for key, part in (("stem", first), (name, neurons), ("readout", last)):
+        model.body.add_module(key, part)
+    with pytest.raises(ConfigError, match=f"a layer is called '{name}'"):
+        exported(model, tmp_path)
