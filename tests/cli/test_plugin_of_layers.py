@@ -59,6 +59,7 @@ def test_it_trains_in_two_stages(whole):
     assert min(errors[2:]) < errors[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("calls", range(1, CALLS + 1))
 def test_stopped_anywhere_it_ends_with_the_same_bytes(whole, tmp_path, calls):
     asked = iter([False] * (calls - 1) + [True] * 1000)

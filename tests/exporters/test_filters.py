@@ -50,6 +50,7 @@ def test_synapses_in_onnx(tmp_path, name, synapse, form):
     assert report.verified and all(report.spikes.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["pure", "portable"])
 @pytest.mark.parametrize("synapse", SYNAPSES)
 @pytest.mark.parametrize("name", ["lenet", "mlp"])

@@ -37,6 +37,7 @@ def by_name(name, options, model="mlp", **others):
     return network(model, steps=6, neuron=f"snntorch.{name}", neuron_options=options, **others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), EXACT, ids=str)
 def test_exact_neurons_are_exported(tmp_path, name, options):
     source = source_of(by_name(name, options))

@@ -156,6 +156,7 @@ def test_impossible_values(run, name, text):
     read_all(run)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("key", ["seconds", "parameters", "best", "sha256", "config", "metric"])
 @pytest.mark.parametrize("value", ["1" + "0" * 400, "-1e300", "[[]]", '{"x": null}', '"text"'])
