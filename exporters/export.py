@@ -31,15 +31,8 @@ from .onnx.forms import FORMS, INPUTS, OPSET, Form, Input, build_models
 from .onnx.operators import check_operators
 from .paths import ExportPaths, discarded_on_failure, unverified_path
 from .source import ExportSource, Samples
-from .verification.compare import (
-    Report,
-    checks_of_nir,
-    checks_of_onnx,
-    compare,
-    driven_nir,
-    driven_onnx,
-    not_run,
-)
+from .verification.compare import Report, compare, not_run
+from .verification.runtimes import checks_of_nir, checks_of_onnx, driven_nir, driven_onnx
 from .verification.simulators import MAX_NODES, SIMULATORS
 from .verification.structure import nir_differences, onnx_differences
 

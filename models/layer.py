@@ -234,16 +234,21 @@ def whole_numbers(x: Tensor, amplitude: Tensor | None, axis: int) -> Tensor:
     return (x / a).round()
 
 
-def decaying_parameters(part: nn.Module) -> list[nn.Parameter]:
+def decaying_parameters(part: nn.Module, *, unnamed: bool = True) -> list[nn.Parameter]:
     """Return the parameters that decay: those of two axes and more, such as weights.
 
     Where a module has a method of this name, it names them for itself and all modules in it.
+
+    Args:
+        part: the module.
+        unnamed: whether parameters decay that no module names, as those of neurons do not.
     """
     own: Any = getattr(part, "decaying_parameters", None)
     if own is not None:
         return list(own())
-    found = [p for p in part.parameters(recurse=False) if p.dim() >= 2]
-    return found + [p for child in part.children() for p in decaying_parameters(child)]
+    found = [p for p in part.parameters(recurse=False) if unnamed and p.dim() >= 2]
+    children = (decaying_parameters(child, unnamed=unnamed) for child in part.children())
+    return found + [p for parameters in children for p in parameters]
 
 
 def synaptic_weights(part: nn.Module) -> list[Tensor]:

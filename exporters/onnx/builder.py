@@ -83,6 +83,11 @@ class Builder:
         return self.op("Reshape", [x, self.integers(*shape)], name)
 
 
+def by_channel(values: Array, rank: int) -> Array:
+    """Reshape `[1]` or `[C]` to broadcast against samples with `rank` axes."""
+    return values.reshape(-1, *[1] * (rank - 1)) if values.size > 1 else values.reshape(())
+
+
 def value(name: str, shape: Sequence[int | str], dtype: int = TensorProto.FLOAT) -> Any:
     """Return the ValueInfo of an input or output."""
     return helper.make_tensor_value_info(name, dtype, list(shape))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..graph.ir import Array, Filter
-from .builder import Builder
+from ..graph.ir import Filter
+from .builder import Builder, by_channel
 
 
 def filter_over_time(
@@ -26,7 +26,7 @@ def filter_over_time(
         parts = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
     before: list[str | None] = [None] * len(node.poles)
     if node.start is not None:
-        before[-1] = b.constant(f"{name}.start", _shaped(node.start, rank))
+        before[-1] = b.constant(f"{name}.start", by_channel(node.start, rank))
     values = []
     for t, part in enumerate(parts):
         out = f"{name}/{t}/value" if steps > 1 else name
@@ -48,7 +48,7 @@ def _step(
     """Add f^1 to f^P after a step; the last is called `name`."""
     y = x
     if not (node.gain == 1).all():
-        gain = b.constant(f"{node.name}.gain", _shaped(node.gain, rank))
+        gain = b.constant(f"{node.name}.gain", by_channel(node.gain, rank))
         y = b.op("Mul", [x, gain], f"{at}/scaled")
     states = []
     for p, (pole, state) in enumerate(zip(node.poles, before, strict=True), start=1):
@@ -56,13 +56,8 @@ def _step(
         if state is None:
             y = b.op("Identity", [y], out)
         else:
-            factor = b.constant(f"{node.name}.pole{p}", _shaped(pole, rank))
+            factor = b.constant(f"{node.name}.pole{p}", by_channel(pole, rank))
             kept = b.op("Mul", [state, factor], f"{at}/kept{p}")
             y = b.op("Add", [kept, y], out)
         states.append(y)
     return states
-
-
-def _shaped(values: Array, rank: int) -> Array:
-    """Reshape `[1]` or `[C]` to broadcast against samples with `rank` axes."""
-    return values.reshape(-1, *[1] * (rank - 1)) if values.size > 1 else values.reshape(())

@@ -6,7 +6,7 @@ import numpy as np
 from onnx import TensorProto
 
 from ..graph.ir import Array, Neuron
-from .builder import Builder
+from .builder import Builder, by_channel
 
 
 def neuron_over_time(
@@ -87,7 +87,9 @@ class _ParametersAtStep:
 
     def __call__(self, field: str) -> str:
         values: Array = getattr(self._node, field)[self._t]
-        return self._b.constant(f"{self._node.name}.{field}{self._t}", _shaped(values, self._rank))
+        return self._b.constant(
+            f"{self._node.name}.{field}{self._t}", by_channel(values, self._rank)
+        )
 
     def is_one(self, field: str) -> bool:
         return bool((getattr(self._node, field)[self._t] == 1).all())
@@ -103,17 +105,12 @@ class _ParametersByStep:
         values: Array = getattr(self._node, field)
         b, name = self._b, f"{self._node.name}.{field}"
         if (values == values[0]).all():
-            return b.constant(name, _shaped(values[0], self._rank))
-        table = b.constant(name, np.stack([_shaped(v, self._rank) for v in values]))
+            return b.constant(name, by_channel(values[0], self._rank))
+        table = b.constant(name, np.stack([by_channel(v, self._rank) for v in values]))
         return b.op("Gather", [table, self._step], f"{self._node.name}/{field}", axis=0)
 
     def is_one(self, field: str) -> bool:
         return bool((getattr(self._node, field) == 1).all())
-
-
-def _shaped(values: Array, rank: int) -> Array:
-    """Reshape `[1]` or `[C]` to broadcast against samples with `rank` axes."""
-    return values.reshape(-1, *[1] * (rank - 1)) if values.size > 1 else values.reshape(())
 
 
 def _fire(

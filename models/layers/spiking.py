@@ -13,7 +13,17 @@ from torch import Tensor, nn
 from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...kernels.dispatch import PACKAGES, Kernels, is_traced, missing_backend, warn_slow_reference
-from ..layer import SPIKES, VALUES, Layer, Lowering, OperationList, Signal, answers, whole_numbers
+from ..layer import (
+    SPIKES,
+    VALUES,
+    Layer,
+    Lowering,
+    OperationList,
+    Signal,
+    answers,
+    decaying_parameters,
+    whole_numbers,
+)
 from .convolution import PointConv2d, SpikeConv2d
 from .fusing import Frozen, Fusible, freeze, fusible, run
 from .residual import Residual
@@ -108,7 +118,7 @@ class SpikingLayer(Layer):
 
     def decaying_parameters(self) -> list[nn.Parameter]:
         """Return what modules of the neuron name; its other parameters are not weights."""
-        return _named_to_decay(self.neuron)
+        return decaying_parameters(self.neuron, unnamed=False)
 
     def _frozen_for(self, x: Tensor) -> Frozen | None:
         key = (x.shape, x.stride(0) == 0, x.dtype, x.device, self.kernels)
@@ -159,13 +169,6 @@ def signal_of(neuron: nn.Module) -> Signal:
     if getattr(neuron, "most", 1) > 1:
         return Signal("counts", amplitude)
     return SPIKES if amplitude is None else Signal("spikes", amplitude)
-
-
-def _named_to_decay(part: nn.Module) -> list[nn.Parameter]:
-    own: Any = getattr(part, "decaying_parameters", None)
-    if own is not None:
-        return list(own())
-    return [p for child in part.children() for p in _named_to_decay(child)]
 
 
 @contextmanager

@@ -25,7 +25,7 @@ CHANGES = {
     "model.name": "mixer",
     "model.features": 10,
     "neuron.gain": 2.0,
-    "method.name": "in-halves",
+    "method.name": "halves",
     "method.first": 2,
     "train.epochs": 4,
     "train.batch_size": 32,

@@ -124,8 +124,6 @@ LAYERS = '''
     import torch
     from torch import Tensor, nn
 
-    from asnn.learning.methods import Stage
-    from asnn.learning.methods.bptt import Bptt
     from asnn.models import BuildContext, SpikingNetwork
     from asnn.models.layer import VALUES, Layer
     from asnn.models.layers.spiking import SpikingLayer
@@ -219,45 +217,9 @@ LAYERS = '''
 
         def list_operations(self, found, name, x):
             return found.visit(name, self.linear, x)
-
-
-    class Halves(Bptt):
-        """Everything learns; then the readout alone, from the best weights of the first stage.
-
-        Its state is the number of batches in the stage, on which a factor of each loss depends.
-        """
-
-        name = "in-halves"
-
-        def __init__(self, *, first: int = 2) -> None:
-            self.first = first
-            self.batches = 0
-
-        def stages(self, epochs):
-            return [Stage("all", self.first), Stage("readout", epochs - self.first)]
-
-        def begin(self, training, stage):
-            self.batches = 0
-            if stage.name == "all":
-                return []
-            from safetensors.torch import load
-
-            training.model.load_state_dict(load(training.best))
-            *layers, _ = training.model.body
-            for layer in layers:
-                layer.requires_grad_(False)
-            return layers
-
-        def backward(self, training, x, targets, weight):
-            self.batches += 1
-            return super().backward(training, x, targets, weight * (1 + 0.1 * (self.batches % 3)))
-
-        def state(self):
-            return {"batches": self.batches}
-
-        def restore(self, state):
-            self.batches = state["batches"]
 '''
+
+HALVES = Path(__file__).with_name("halves.py").read_text("utf-8")
 
 ENTRY_POINTS = """\
     [asnn.tasks]
@@ -280,7 +242,7 @@ ENTRY_POINTS = """\
     alike = eventful.layers:Alike
 
     [asnn.methods]
-    in-halves = eventful.layers:Halves
+    halves = eventful.halves:Halves
 """
 
 REGISTRIES = (
@@ -296,7 +258,7 @@ REGISTRIES = (
 
 def install_eventful(folder: Path) -> None:
     """Write the package into a folder like site-packages."""
-    install(folder, "eventful", {"parts": PARTS, "layers": LAYERS}, ENTRY_POINTS)
+    install(folder, "eventful", {"parts": PARTS, "layers": LAYERS, "halves": HALVES}, ENTRY_POINTS)
 
 
 def findable_eventful(folder: Path) -> AbstractContextManager[None]:

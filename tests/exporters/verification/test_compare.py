@@ -14,8 +14,8 @@ from asnn.exporters import export as exporting
 from asnn.exporters import export_nir, export_onnx, source_of, verify
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Neuron
-from asnn.exporters.verification.compare import recoded
 from asnn.exporters.verification.parity import Parity, count_near_threshold, near_threshold
+from asnn.exporters.verification.runtimes import recoded
 from asnn.models import use_kernels
 from tests.support.exported_networks import CONSTANT_SCHEDULE, images, make_source, network, samples
 

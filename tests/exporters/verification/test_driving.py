@@ -8,7 +8,6 @@ import pytest
 from asnn.core.errors import VerificationError
 from asnn.exporters import Samples, export_nir, export_onnx
 from asnn.exporters import export as exporting
-from asnn.exporters.verification import compare as comparing
 from asnn.exporters.verification.driving import RATES, ROUNDS, random_input
 from tests.support.exported_networks import CONSTANT_SCHEDULE, make_source
 
@@ -79,4 +78,3 @@ def test_every_neuron_fires_and_is_silent(tmp_path):
     report = export_onnx(make_source(), tmp_path, samples=black()).report
     assert {"spikes1", "spikes2", "spikes3"} == set(report.driven.neurons)
     assert all(shares == (1.0, 1.0) for shares in report.driven.neurons.values())
-    assert sum(report.spikes.values()) >= 0 and isinstance(report, comparing.Report)
