@@ -84,6 +84,8 @@ def prepared(tmp_path_factory):
     random = np.random.default_rng(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        rate = ["--set", "coding.name=rate"]
+        assert run(["train", *TINY, *rate, "--out", "runs/rate"]) == 0
         assert run(["train", *TINY, "--out", RUN]) == 0
         for form in ("onnx", "nir"):
             assert run(["export", RUN, "--format", form, "-o", "made"]) == 0

@@ -101,6 +101,8 @@ def evaluate_run(
 
     asnn eval --corrupt spike-drop --corrupt quantize=4 --calibration --latency
 
+    asnn eval runs/rate --repeats 5
+
     asnn eval --json | jq .accuracy
     """
     from ....benchmarks.single_image import latency

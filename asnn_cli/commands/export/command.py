@@ -133,6 +133,8 @@ def export(
 
     asnn export runs/latest --check deploy/model.onnx
 
+    asnn export runs/latest --check deploy/model.onnx --no-structure
+
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
     """
     from ....core.errors import VerificationError
