@@ -8,6 +8,26 @@ RUN := $(VENV)/bin
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 WORKERS = OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
+PIP = $(RUN)/python -m pip install --quiet --disable-pip-version-check
+# $(call install,EXTRAS) installs a checkout, $(call install_alone,NAMES) packages without dependencies.
+ifdef LOCKED
+# Each file that is installed must have a SHA-256 of constraints-hashes.txt (docs/ci.md).
+HASHES := constraints-hashes.txt
+install_alone = $(RUN)/python -m studies.hashes --lines $(1) > $(VENV)/alone.txt && \
+	$(PIP) --require-hashes --no-deps --requirement $(VENV)/alone.txt
+# Older versions of pip do not take hashes from a file of constraints.
+install = $(call install_alone,pip setuptools) && \
+	$(PIP) --dry-run --no-deps --constraint constraints.txt --report $(VENV)/torch.json torch && \
+	$(RUN)/python -m studies.hashes --of $(1) --as $(VENV)/torch.json > $(VENV)/required.txt && \
+	$(PIP) --require-hashes --constraint $(HASHES) --requirement $(VENV)/required.txt && \
+	$(PIP) --quiet --no-deps --no-build-isolation --no-index --editable .
+else
+comma := ,
+empty :=
+install = $(PIP) --constraint constraints.txt --editable '.[$(subst $(empty) $(empty),$(comma),$(1))]'
+install_alone = $(PIP) --no-deps --constraint constraints.txt $(1)
+endif
+
 .PHONY: demo test quick lint clean help
 
 help:
@@ -18,19 +38,19 @@ help:
 	@echo "make clean   remove the environment and caches; runs stay"
 
 # A stamp file: make installs again only when one of these has changed. `asnn/__init__.py` holds the version.
-$(VENV)/installed: pyproject.toml constraints.txt asnn/__init__.py
+$(VENV)/installed: pyproject.toml constraints.txt $(HASHES) asnn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "asnn needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.11")'
 	@echo "== installing asnn into $(VENV) (once; some minutes)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test]'
+	@$(call install,test)
 	@# The tests compare with SpikingJelly's importer of NIR and NeuroBench's count of operations, which
 	@# need none of the many dependencies of these packages.
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'spikingjelly==2.0.0' 'loguru>=0.7,<1' 'neurobench==2.3.0'
+	@$(call install_alone,spikingjelly loguru neurobench)
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
 	@echo "== installing ruff and basedpyright into $(VENV) (once)"
-	@$(RUN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,dev]'
+	@$(call install,test dev)
 	@touch $@
 
 demo: $(VENV)/installed
