@@ -33,12 +33,11 @@ def lstm_over_time(b: Builder, node: Lstm, x: str, steps: int, repeated: bool) -
             b.reshape(part, (-1, 4 * node.features), f"{name}/{t}/input")
             for t, part in enumerate(split)
         ]
-    weight, h, c, values = None, None, None, []
+    h, c, values = None, None, []
     for t, part in enumerate(parts):
         at = f"{name}/{t}"
         if h is not None:
-            weight = weight or _recurrent_weight(b, node)
-            part = _with_state(b, part, h, weight, at)
+            part = _with_state(b, node, part, h, at)
         h, c = _cell(b, node, part, c, at, f"{at}/h")
         values.append(b.op("Unsqueeze", [h, b.integers(0)], f"{at}/value"))
     return b.op("Concat", values, name, axis=0)
@@ -58,7 +57,7 @@ def lstm_at_step(b: Builder, node: Lstm, x: str, before: list[str]) -> list[str]
     """
     h, c = before
     gates = _input_gates(b, node, x, f"{node.name}/input_gates")
-    gates = _with_state(b, gates, h, _recurrent_weight(b, node), node.name)
+    gates = _with_state(b, node, gates, h, node.name)
     h, c = _cell(b, node, gates, c, node.name, node.name)
     return [h, h, c]
 
@@ -70,15 +69,13 @@ def _input_gates(b: Builder, node: Lstm, rows: str, name: str) -> str:
     return b.op("Gemm", [rows, weight, bias], name, transB=1)
 
 
-def _recurrent_weight(b: Builder, node: Lstm) -> str:
-    """Return the name of U, transposed."""
+def _with_state(b: Builder, node: Lstm, gates: str, h: str, at: str) -> str:
+    """Add U h.
+
+    Gemm transposes U: onnxruntime before 1.29 does not load a Transpose of int8 weights.
+    """
     weight = b.weight(f"{node.name}.recurrent", node.recurrent)
-    return b.op("Transpose", [weight], f"{node.name}/recurrent_transposed", perm=[1, 0])
-
-
-def _with_state(b: Builder, gates: str, h: str, weight: str, at: str) -> str:
-    """Add U h."""
-    of_state = b.op("MatMul", [h, weight], f"{at}/state_gates")
+    of_state = b.op("Gemm", [h, weight], f"{at}/state_gates", transB=1)
     return b.op("Add", [gates, of_state], f"{at}/gates")
 
 

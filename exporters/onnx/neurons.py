@@ -23,7 +23,6 @@ def neuron_over_time(
         repeated: whether the input is the same at every step.
     """
     name = node.name
-    weight = None
     currents = [x] * steps
     if not repeated and steps > 1:
         names = [f"{name}/{t}/input" for t in range(steps)]
@@ -33,8 +32,8 @@ def neuron_over_time(
         parts = _ParametersAtStep(b, node, t, rank)
         out = f"{name}/{t}/spikes" if steps > 1 else name
         if t and node.recurrent is not None:
-            weight = weight or _recurrent_weight(b, node)
-            current = _with_recurrence(b, current, spikes[-1], weight, f"{name}/{t}")
+            before = b.reshape(spikes[-1], (-1, node.recurrent.shape[1]), f"{name}/{t}/before")
+            current = _with_recurrence(b, node, current, before, f"{name}/{t}")
         s, membrane = _fire(
             b, node, current, membrane, parts, f"{name}/{t}", out, last=t == steps - 1
         )
@@ -59,23 +58,21 @@ def neuron_at_step(
         Its spikes, then its states after the step.
     """
     if node.recurrent is not None:
-        x = _with_recurrence(b, x, before[1], _recurrent_weight(b, node), node.name)
+        x = _with_recurrence(b, node, x, before[1], node.name)
     parts = _ParametersByStep(b, node, step, rank)
     spikes, membrane = _fire(b, node, x, before[0], parts, node.name, node.name, last=False)
     assert membrane is not None
     return [spikes, membrane] if node.recurrent is None else [spikes, membrane, spikes]
 
 
-def _recurrent_weight(b: Builder, node: Neuron) -> str:
-    """Return the name of the transposed recurrent weights."""
+def _with_recurrence(b: Builder, node: Neuron, x: str, spikes: str, at: str) -> str:
+    """Add x + U s to a step, from the spikes `[N, F]` of the step before.
+
+    Gemm transposes U: onnxruntime before 1.29 does not load a Transpose of int8 weights.
+    """
     assert node.recurrent is not None
     weight = b.weight(f"{node.name}.recurrent", node.recurrent)
-    return b.op("Transpose", [weight], f"{node.name}/recurrent_transposed", perm=[1, 0])
-
-
-def _with_recurrence(b: Builder, x: str, spikes: str, weight: str, at: str) -> str:
-    """Add x + U s to a step, from the spikes of the step before."""
-    received = b.op("MatMul", [spikes, weight], f"{at}/received")
+    received = b.op("Gemm", [spikes, weight], f"{at}/received", transB=1)
     return b.op("Add", [x, received], f"{at}/with_recurrence")
 
 

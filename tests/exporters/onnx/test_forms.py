@@ -58,7 +58,11 @@ def test_encoders_equal_their_codings(name, options, steps):
 
 
 @given(
-    x=arrays.arrays(np.float32, (1, *SHAPE), elements=st.sampled_from([i / 24 for i in range(25)]))
+    x=arrays.arrays(
+        np.float32,
+        (1, *SHAPE),
+        elements=st.sampled_from([float(np.float32(i / 24)) for i in range(25)]),
+    )
 )
 @settings(max_examples=25, deadline=None)
 @pytest.mark.parametrize("name", ["temporal", "embedding"])
