@@ -38,5 +38,6 @@ def test_derived_seeds_differ_by_each_part_and_are_pinned():
 
 def test_versions_and_machine():
     found = versions_and_machine(torch.device("cpu"))
-    assert found["packages"]["torch"] == torch.__version__
+    # `+cu126` and the like are not in the metadata of all builds.
+    assert found["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert found["device"] == "cpu" and found["threads"] >= 1

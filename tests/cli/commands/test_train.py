@@ -50,7 +50,8 @@ def test_metrics_and_summary_agree(trained):
     assert {"format": 2, **summary["best"]} == best
     environment = json.loads((trained / "environment.json").read_text())
     assert environment["data"]["train"] == 200
-    assert environment["packages"]["torch"] == torch.__version__
+    # `+cu126` and the like are not in the metadata of all builds.
+    assert environment["packages"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert len(environment["data"]["fingerprint"]) == 64
 
 
