@@ -56,6 +56,9 @@ class Coding:
         min_steps: the smallest number of steps.
         draws: whether it draws random numbers, so that a figure is that of one draw. It draws them
             with the `current_keys` of `asnn.coding.draws`, if there are any.
+        pointwise: whether the code of a value is a function of that value alone, wherever it lies,
+            so that a large sample may be encoded in blocks. A subclass with an `encode` of its own
+            says it anew.
         takes: the kinds of samples that it encodes.
         spec: the samples that it is bound to, None before `bind`.
     """
@@ -66,7 +69,13 @@ class Coding:
     analog_steps: int = 0
     static: bool = False
     draws: bool = False
+    pointwise: bool = False
     min_steps: int = 1
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "encode" in vars(cls) and "pointwise" not in vars(cls):
+            cls.pointwise = False
 
     def __init__(self, *, steps: int) -> None:
         if type(steps) is not int or steps > MAX_STEPS:

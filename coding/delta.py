@@ -28,6 +28,7 @@ class Delta(Coding):
     """
 
     name = "delta"
+    pointwise = True
 
     def __init__(self, *, steps: int, threshold: float | None = None) -> None:
         super().__init__(steps=steps)

@@ -15,6 +15,7 @@ class Direct(Coding):
 
     name = "direct"
     static = True
+    pointwise = True
 
     def __init__(self, *, steps: int) -> None:
         super().__init__(steps=steps)

@@ -41,6 +41,10 @@ class Hybrid(Coding):
         # The published thresholds are 1 - i/T although T - 1 steps carry spikes.
         self.inner.divisor = steps
 
+    @property
+    def pointwise(self) -> bool:  # type: ignore[override]
+        return self.inner.pointwise
+
     def encode(self, x: Tensor) -> Tensor:
         return torch.cat([x.unsqueeze(0), self.inner.encode(x)])
 

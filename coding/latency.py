@@ -31,6 +31,7 @@ class Latency(Coding):
     """
 
     name = "latency"
+    pointwise = True
     epsilon = 1e-7
 
     def __init__(

@@ -56,6 +56,10 @@ class SlotCoding(Coding):
         self.variant = variant
         self.divisor = steps
 
+    @property
+    def pointwise(self) -> bool:  # type: ignore[override]
+        return self.thresholds.pointwise
+
     def encode(self, x: Tensor) -> Tensor:
         refuse_nan(x)
         if self.variant == "published":

@@ -17,6 +17,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +28,7 @@ from ..core.documents import read_json
 from ..core.errors import DataError
 from ..core.files import ARCHIVE_ERRORS
 from ..formats.arrays import MAX_RATIO, MAX_UNPACKED, read_npz
+from .stored import StoredSteps
 
 FORMAT = 1
 
@@ -49,17 +51,6 @@ class SpikeFile:
     step_labels: np.ndarray | None = None
     values: np.ndarray | None = None
 
-    def set_targets(self, targets: np.ndarray | None) -> None:
-        """Set the array that holds such targets: classes, classes of steps, or real values."""
-        if targets is None:
-            return
-        if targets.dtype.kind == "f":
-            self.values = targets
-        elif targets.ndim == 1:
-            self.labels = targets
-        else:
-            self.step_labels = targets
-
 
 TARGETS = {"labels": np.int64, "step_labels": np.int64, "values": np.float32}
 
@@ -70,28 +61,55 @@ def save_spikes(target: BinaryIO, file: SpikeFile) -> None:
     Raises:
         DataError: a spike step holds values other than 0 and 1.
     """
-    analog_steps = int(file.meta.get("analog_steps", 0))
-    # The direct code repeats one image, which is stored once.
-    stored = 1 if file.meta.get("static") else analog_steps
-    spikes = file.code[analog_steps:]
-    if not np.isin(spikes, (0, 1)).all():
+    analog_steps, static = int(file.meta.get("analog_steps", 0)), bool(file.meta.get("static"))
+    steps = StoredSteps.of(file.code, analog_steps, static=static)
+    save_steps(target, steps, file.meta, {name: getattr(file, name) for name in TARGETS})
+
+
+def save_steps(
+    target: BinaryIO,
+    steps: StoredSteps,
+    meta: dict[str, Any],
+    targets: Mapping[str, np.ndarray | None],
+) -> None:
+    """Write a spike file of the steps of a code to an open binary stream.
+
+    Args:
+        target: the stream.
+        steps: of the code.
+        meta: of the file; code, options and steps.
+        targets: `labels`, `step_labels` or `values`.
+
+    Raises:
+        DataError: a spike step holds values other than 0 and 1.
+    """
+    if not steps.is_binary:
         raise DataError(
             "the code holds values other than 0 and 1, which packed bits cannot store",
             why="the published embedding counts spikes instead of giving binary digits",
             remedy="write .npy instead",
         )
     arrays: dict[str, Any] = {
-        "spikes": np.packbits(spikes.astype(np.uint8).ravel()),
-        "shape": np.asarray(file.code.shape, dtype=np.int64),
-        "meta": np.asarray(json.dumps({**file.meta, "format": FORMAT})),
+        "spikes": steps.packed_spikes(),
+        "shape": np.asarray(steps.shape, dtype=np.int64),
+        "meta": np.asarray(json.dumps({**meta, "format": FORMAT})),
     }
-    if analog_steps:
-        arrays["analog"] = file.code[:stored].astype(np.float32)
+    if steps.analog_steps:
+        arrays["analog"] = steps.analog
     for name, dtype in TARGETS.items():
-        targets = getattr(file, name)
-        if targets is not None:
-            arrays[name] = np.asarray(targets, dtype=dtype)
+        found = targets.get(name)
+        if found is not None:
+            arrays[name] = np.asarray(found, dtype=dtype)
     np.savez(target, **arrays)
+
+
+def targets_by_name(targets: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return targets by the name of their array: classes, classes of steps, or real values."""
+    if targets is None:
+        return {}
+    if targets.dtype.kind == "f":
+        return {"values": targets}
+    return {"labels" if targets.ndim == 1 else "step_labels": targets}
 
 
 def load_spikes(source: Path | str | bytes) -> SpikeFile:

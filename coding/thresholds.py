@@ -21,6 +21,8 @@ LAYER_NORM_EPS = 1e-5
 class LinearThresholds:
     """θ_i = 1 - i/K on the pixels; an exact 0 belongs to no slot."""
 
+    pointwise = True
+
     def __init__(self, slots: int) -> None:
         self.slots = slots
 
@@ -53,6 +55,8 @@ class QuantileThresholds:
     is strictly increasing, σ(z) > θ_i is equivalent to z > Φ⁻¹(1 - i/K); z is compared, because σ
     saturates and underflows. Every finite value has a slot.
     """
+
+    pointwise = False  # mean and deviation are those of an image
 
     def __init__(self, slots: int) -> None:
         self.slots = slots

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ..coding.samples import Batch
-from ..measure.encoding import EncodedImage, code_of
+from ..measure.encoding.images import EncodedImage, code_of
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
 

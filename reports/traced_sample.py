@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..coding.samples import Batch, EventBatch
 from ..datasets.base import Split, sample_at
-from ..measure.sample_encoding import EncodedSample
+from ..measure.encoding.samples import EncodedSample
 from ..models.network import SpikingNetwork
 from ..tasks.outcomes import Outcomes
 from .sample_trace import SampleTrace, trace_sample

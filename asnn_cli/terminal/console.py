@@ -33,7 +33,7 @@ class PipeClosed(Exception):
     """The reader of stdout has closed it; the program ends without a message."""
 
 
-def emit(content: str | bytes) -> None:
+def emit(content: str | bytes | memoryview) -> None:
     """Write data to stdout.
 
     Raises:
@@ -45,10 +45,10 @@ def emit(content: str | bytes) -> None:
     if sys.stdout is None or isinstance(sys.stdout, ClosedStream):
         raise AsnnError("could not write stdout", why="it is closed", remedy="leave it open")
     try:
-        if isinstance(content, bytes):
-            sys.stdout.buffer.write(content)
-        else:
+        if isinstance(content, str):
             sys.stdout.write(content)
+        else:
+            sys.stdout.buffer.write(content)
         sys.stdout.flush()
     except BrokenPipeError as error:
         silence(sys.stdout)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..encoding import EncodedImage
+from ..encoding.images import EncodedImage
 from .curves import COLOURS, save_figure
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...coding.samples import EventBatch
-from ..sample_encoding import EncodedSample
+from ..encoding.samples import EncodedSample
 from .curves import save_figure
 
 if TYPE_CHECKING:

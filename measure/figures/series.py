@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..sample_encoding import EncodedSample
+from ..encoding.samples import EncodedSample
 from .curves import COLOURS, save_figure
 
 if TYPE_CHECKING:

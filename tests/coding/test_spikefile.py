@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from asnn.coding import SpikeFile, create_coding, load_spikes, save_spikes
+from asnn.coding.spikefile import targets_by_name
 from asnn.core import DataError
 
 CODES = [
@@ -188,17 +189,16 @@ def test_other_files_are_refused(tmp_path):
     ],
 )
 def test_targets_of_each_kind_are_restored(name, targets):
-    file = SpikeFile(sample().code, sample().meta)
-    file.set_targets(targets)
+    assert list(targets_by_name(targets)) == [name]
+    file = SpikeFile(sample().code, sample().meta, **targets_by_name(targets))
     found = load_spikes(saved(file))
     for each in ("labels", "step_labels", "values"):
         if each == name:
             np.testing.assert_array_equal(getattr(found, each), targets)
         else:
             assert getattr(found, each) is None
-    file = SpikeFile(sample().code, sample().meta, sample().labels)
-    file.set_targets(None)
-    assert load_spikes(saved(file)).labels.tolist() == [3, 1]
+    assert targets_by_name(None) == {}
+    assert load_spikes(saved(sample())).labels.tolist() == [3, 1]
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def compare_codes(
         AsnnError: the picture cannot be written.
     """
     from ....core.errors import ConfigError
+    from ....measure.encoding.memory import check_memory
 
     steps = STEPS if steps is None else steps
     options = shared_options(_names(listed), steps, changes)
@@ -53,8 +54,10 @@ def compare_codes(
             why="a series has its own time steps, which one code, given, takes as they are",
             remedy="draw it: asnn encode ... --coding given --plot FILE",
         )
-    for name, own in options.items():
-        bound_coding(name, steps, own, samples.spec)  # refuses codes of other samples
+    for name, own in options.items():  # refuses codes of other samples
+        check_memory(
+            bound_coding(name, steps, own, samples.spec), samples.spec, 1, drawn=len(options)
+        )
     chosen = samples.select(1, None) if index is None else samples.select(None, index)
     which = "the first of " if index is None else f"number {index} of "
     title = f"{which if len(samples) > 1 else ''}{samples.name} in {steps} steps"
@@ -69,7 +72,7 @@ def compare_codes(
 def _compare_images(
     samples: Samples, options: Options, *, steps: int, seed: int, plot: Path, title: str
 ) -> dict[str, Any]:
-    from ....measure.code_comparison import encode_with_each
+    from ....measure.encoding.comparison import encode_with_each
     from ....measure.figures.codes import draw_codes
 
     image: Any = next(iter(samples.batches()))[0][0]  # type: ignore[index]
@@ -90,13 +93,10 @@ def _compare_images(
 def _compare_recordings(
     samples: Samples, options: Options, *, steps: int, seed: int, plot: Path, title: str
 ) -> dict[str, Any]:
-    from ....measure.code_comparison import encode_recording_with_each
+    from ....measure.encoding.comparison import encode_recording_with_each
     from ....measure.figures.recordings import draw_recording
-    from ....measure.sample_encoding import check_size
 
     codes = {name: bound_coding(name, steps, own, samples.spec) for name, own in options.items()}
-    for code in codes.values():
-        check_size(code, samples.spec, len(codes))
     recording: Any = next(iter(samples.batches()))[0]
     encoded = encode_recording_with_each(recording, codes, seed=seed, index=samples.first)
     draw_recording(plot, encoded)

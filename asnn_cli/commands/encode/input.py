@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .options import key_and_value
 
@@ -17,9 +16,10 @@ if TYPE_CHECKING:
     from ....coding.samples import Batch, SampleSpec
     from ....datasets import Split
 
-BATCH_SIZE = 512
-EVENT_PIXELS = 2**22  # of the recordings of a batch: counting them takes several times as much
 SPLIT = "test"
+MAX_INPUT = 4 * 2**30  # bytes of a file
+MAX_PIPED = 2**30  # bytes of stdin, or of a pipe
+READ_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,6 @@ class Input:
             spec=data.spec,
             split=data.split(split),
             full_scale=data.full_scale,
-            batch_size=_batch_size(data.spec),
         )
 
 
@@ -96,7 +95,6 @@ class Samples:
         split: the samples.
         labelled: whether the targets of the split are known.
         full_scale: the uint8 value of 1.0 in images.
-        batch_size: samples per batch.
         first: the index of the first sample in the split that they are from.
     """
 
@@ -105,7 +103,6 @@ class Samples:
     split: Split
     labelled: bool = True
     full_scale: float = 255.0
-    batch_size: int = BATCH_SIZE
     first: int = 0
 
     def __len__(self) -> int:
@@ -130,12 +127,11 @@ class Samples:
             )
         return replace(self, split=take(self.split, torch.tensor([index])), first=index)
 
-    def batches(self) -> Iterator[tuple[Batch, Tensor | None]]:
-        """Yield batches of samples, with targets or None."""
+    def batches(self, size: int = 1) -> Iterator[tuple[Batch, Tensor | None]]:
+        """Yield batches of `size` samples, with targets or None."""
         from ....datasets import Batches
 
-        size, scale = self.batch_size, self.full_scale
-        for x, targets in Batches(self.split, batch_size=size, full_scale=scale):
+        for x, targets in Batches(self.split, batch_size=size, full_scale=self.full_scale):
             yield x, targets.first if self.labelled else None
 
 
@@ -151,23 +147,15 @@ def _from_file(content: bytes, name: str) -> Samples:
 
         events = read_events(content, name)
         inputs, spec, labels = events.events, events.spec, events.labels
-        batch_size = _batch_size(spec)
     else:
-        from ....datasets.sources.images.single import read_images
+        from ....datasets.sources.images.single import open_images
 
-        images = read_images(content, name)
+        images = open_images(content, name)
         inputs, labels = images.images, images.labels
         spec = SampleSpec("image", tuple(map(int, inputs.shape[1:])))
-        batch_size = len(inputs)
     targets = torch.zeros(len(inputs), dtype=torch.int64) if labels is None else labels
     split, labelled = Split(inputs, targets), labels is not None
-    return Samples(Path(name).name, spec, split, labelled, batch_size=batch_size)
-
-
-def _batch_size(spec: SampleSpec) -> int:
-    if spec.kind != "events":
-        return BATCH_SIZE
-    return max(1, min(BATCH_SIZE, EVENT_PIXELS // math.prod(spec.shape)))
+    return Samples(Path(name).name, spec, split, labelled)
 
 
 def _read(source: str) -> bytes:
@@ -181,11 +169,12 @@ def _read(source: str) -> bytes:
                 "stdin is a terminal", remedy="pipe an image in: cat cat.png | asnn encode -"
             )
         try:
-            return sys.stdin.buffer.read()
+            return _bounded(sys.stdin.buffer, "stdin", MAX_PIPED)
         except OSError as error:
             raise DataError("stdin cannot be read", why=str(error)) from error
     try:
-        return Path(source).read_bytes()
+        with open(source, "rb") as file:
+            return _bounded(file, source, MAX_INPUT if Path(source).is_file() else MAX_PIPED)
     except IsADirectoryError as error:
         raise DataError(
             f"{source} is a folder",
@@ -194,3 +183,24 @@ def _read(source: str) -> bytes:
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {source}", why=error.strerror or str(error)) from error
+
+
+def _bounded(file: BinaryIO, name: str, limit: int) -> bytes:
+    """Return the content of a file or a pipe, which may be endless.
+
+    Raises:
+        DataError: it has more than `limit` bytes.
+    """
+    from ....core.errors import DataError
+
+    parts, left = [], limit
+    while part := file.read(min(left + 1, READ_AT_ONCE)):
+        parts.append(part)
+        left -= len(part)
+        if left < 0:
+            raise DataError(
+                f"{name} has more than {limit / 2**30:g} GiB",
+                why="an input is read whole",
+                remedy="give a smaller file, or a data set with --dataset",
+            )
+    return b"".join(parts)

@@ -10,8 +10,8 @@ from .options import STEPS, bound_coding, coding_options, default_steps
 
 if TYPE_CHECKING:
     from ....coding import Coding
-    from ....measure.encoding import EncodedImages
-    from ....measure.sample_encoding import EncodedSamples
+    from ....measure.encoding.images import EncodedImages
+    from ....measure.encoding.samples import EncodedSamples
     from .input import Input, Samples
     from .options import Changes
     from .output import Output
@@ -53,10 +53,11 @@ def encode_with_one(
     """
     import torch
 
-    from ....coding import SpikeFile
     from ....coding.base import FIRST_CHOICE
-    from ....measure.encoding import encode_all
-    from ....measure.sample_encoding import check_size, encode_samples
+    from ....coding.spikefile import targets_by_name
+    from ....measure.encoding.images import encode_images
+    from ....measure.encoding.memory import batch_size, check_memory
+    from ....measure.encoding.samples import encode_samples
 
     if name is not None:  # a wrong option is refused before data are read
         coding_options(name, STEPS if steps is None else steps, changes)
@@ -67,16 +68,16 @@ def encode_with_one(
     options = coding_options(name, steps, changes)
     code = bound_coding(name, steps, options, spec)
     torch.manual_seed(seed)
+    check_memory(code, spec, len(samples), drawn=int(plot is not None))
+    batches: Any = samples.batches(batch_size(code, spec))
     options_of_all: Any = {"decode": decode, "seed": seed, "first": samples.first}
     if spec.kind == "image":
-        encoded = encode_all(code, samples.batches(), **options_of_all)  # type: ignore[arg-type]
-        file = SpikeFile(encoded.code.numpy(), labels=_array(encoded.labels))
+        encoded = encode_images(code, batches, len(samples), **options_of_all)
+        targets = encoded.labels
     else:
-        check_size(code, spec, len(samples))
-        encoded = encode_samples(code, samples.batches(), **options_of_all)
-        file = SpikeFile(encoded.code.numpy())
-        file.set_targets(_array(encoded.targets))
-    file.meta = {
+        encoded = encode_samples(code, batches, len(samples), **options_of_all)
+        targets = encoded.targets
+    meta = {
         "coding": name,
         "steps": steps,
         "options": options,
@@ -90,7 +91,7 @@ def encode_with_one(
     }
     written = target.target(f"{source.stem}.{name}")
     if written is not None:
-        target.write(written, file)
+        target.write(written, encoded.steps, meta, targets_by_name(_array(targets)))
     if plot is not None:
         _draw(plot, code, encoded, samples)
     figures = encoded.figures()
@@ -99,7 +100,7 @@ def encode_with_one(
         if path not in (None, "-"):
             console.note(f"wrote {path}")
     shown = str(plot) if plot else None
-    return {**file.meta, **figures, "output": written, "plot": shown}
+    return {**meta, **figures, "output": written, "plot": shown}
 
 
 def _array(values: Any) -> Any:
@@ -116,11 +117,14 @@ def _threshold_table(code: Any) -> list[float] | None:
 def _draw(
     plot: Path, code: Coding, encoded: EncodedImages | EncodedSamples, samples: Samples
 ) -> None:
-    from ....measure.encoding import EncodedImages, code_of
+    import torch
+
+    from ....measure.encoding.images import EncodedImages, code_of
     from ....measure.figures.codes import draw_code
 
     if isinstance(encoded, EncodedImages):
-        draw_code(plot, code_of(code, encoded.first[0], encoded.code[:, 0]))
+        steps = torch.from_numpy(encoded.steps.sample(0))
+        draw_code(plot, code_of(code, encoded.first[0], steps))
     elif samples.spec.kind == "events":
         from ....measure.figures.recordings import draw_recording
 

@@ -6,12 +6,14 @@ import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ...terminal import console
 
 if TYPE_CHECKING:
-    from ....coding import SpikeFile
+    import numpy as np
+
+    from ....coding.stored import StoredSteps
 
 FORMATS = ("npz", "npy")
 
@@ -66,24 +68,38 @@ class Output:
             return None if self.as_json else "-"
         return self.output or f"{stem}.{self.suffix}"
 
-    def write(self, target: str, file: SpikeFile) -> None:
+    def write(
+        self,
+        target: str,
+        steps: StoredSteps,
+        meta: dict[str, Any],
+        targets: dict[str, np.ndarray],
+    ) -> None:
         """Write a code to a target.
+
+        Args:
+            target: a file, or `-` for stdout.
+            steps: of the code.
+            meta: of a spike file.
+            targets: of a spike file, by name.
 
         Raises:
             DataError: packed bits cannot hold it.
             AsnnError: the file cannot be written.
         """
-        import numpy as np
+        from ....coding.spikefile import save_steps
+        from ....core.files import atomic_file
 
-        from ....coding import save_spikes
-        from ....core.files import write_bytes
+        def write(stream: BinaryIO) -> None:
+            if self.suffix == "npy":
+                steps.write_npy(stream)
+            else:
+                save_steps(stream, steps, meta, targets)
 
-        buffer = io.BytesIO()
-        if self.suffix == "npy":
-            np.save(buffer, file.code)
-        else:
-            save_spikes(buffer, file)
         if target == "-":
-            console.emit(buffer.getvalue())
+            buffer = io.BytesIO()
+            write(buffer)
+            console.emit(buffer.getbuffer())
         else:
-            write_bytes(Path(target), buffer.getvalue())
+            with atomic_file(Path(target)) as path, open(path, "wb") as file:
+                write(file)

@@ -1,6 +1,7 @@
 """Image files as pixels: uint8, or float32 of images with 16 bits a value."""
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from ....core.errors import DataError
 from ..store import Store
 from .opening import ORIENTATIONS, OpenedImage, open_image, undecodable
-from .png16 import read_16_bits
+from .png16 import strips_of_16_bits
 
 IMAGES_PER_TASK = 32
 """Of the thread pool."""
@@ -66,23 +67,34 @@ class Decoder:
                 remedy="save all of them with 16 bits, or all with 8",
             )
         try:
-            planes = self._deep_planes(opened) if self.deep else self._planes(opened)
-            found = [np.asarray(self._placed(plane, opened)) for plane in planes]
+            return self._deep_pixels(opened) if self.deep else self._pixels(opened)
         except Exception as error:  # PIL's decoders raise any exception on damaged files
             raise undecodable(self.store, name, opened.content, error) from error
-        return np.stack(found) if self.deep else np.atleast_3d(found[0]).transpose(2, 0, 1)
 
-    def _planes(self, opened: OpenedImage) -> list[Image.Image]:
-        return [opened.image.convert("L" if self.channels == 1 else "RGB")]
+    def _pixels(self, opened: OpenedImage) -> np.ndarray:
+        image = opened.image.convert("L" if self.channels == 1 else "RGB")
+        return np.atleast_3d(np.asarray(self._placed(image, opened))).transpose(2, 0, 1)
 
-    def _deep_planes(self, opened: OpenedImage) -> list[Image.Image]:
-        """Return an image of float32 for each channel."""
-        values = _deep_values(opened)
-        if values.shape[2] < 3:  # the alpha of grey is dropped, as that of colour
-            values = values[:, :, :1].repeat(self.channels, 2)
-        elif self.channels == 1:
-            values = (values[:, :, :3] @ LUMA)[:, :, None]
-        return [Image.fromarray(plane) for plane in np.moveaxis(values, 2, 0)[: self.channels]]
+    def _deep_pixels(self, opened: OpenedImage) -> np.ndarray:
+        """Return float32 `[C, H, W]`; memory holds it and a strip of the file."""
+        width, height = opened.image.size
+        found = np.empty((self.channels, height, width), np.float32)
+        top = 0
+        for strip in _deep_strips(opened):
+            rows = slice(top, top + len(strip))
+            top = rows.stop
+            found[:, rows] = np.moveaxis(self._in_channels(strip), 2, 0)
+        if opened.orientation not in ORIENTATIONS and (height, width) == self.size:
+            return found
+        planes = (Image.fromarray(plane) for plane in found)
+        return np.stack([np.asarray(self._placed(plane, opened)) for plane in planes])
+
+    def _in_channels(self, values: np.ndarray) -> np.ndarray:
+        """Return values `[rows, W, channels]` in the channels of the decoder, without alpha."""
+        if values.shape[2] < 3:
+            return values[:, :, :1]  # repeated in colour
+        values = values[:, :, :3]
+        return (values @ LUMA)[:, :, None] if self.channels == 1 else values
 
     def _placed(self, image: Image.Image, opened: OpenedImage) -> Image.Image:
         """Return an image upright and in its size."""
@@ -94,16 +106,18 @@ class Decoder:
         return image
 
 
-def _deep_values(opened: OpenedImage) -> np.ndarray:
-    """Return the values of an image, float32 `[H, W, channels]` in [0, 1]."""
+def _deep_strips(opened: OpenedImage) -> Iterator[np.ndarray]:
+    """Yield the values of an image from top to bottom, float32 `[rows, W, channels]` in [0, 1]."""
     image, header = opened.image, opened.png16
     if header is not None and (header.colour or not image.mode.startswith("I")):
-        return read_16_bits(opened.content, header) / np.float32(65535)
-    if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64).clip(0, 65535)
-        return values[:, :, None].astype(np.float32) / np.float32(65535)
-    image = image.convert("L" if opened.is_grey else "RGB")
-    return np.atleast_3d(np.asarray(image)) / np.float32(255)
+        for strip in strips_of_16_bits(opened.content, header):
+            yield strip / np.float32(65535)
+    elif image.mode.startswith("I"):
+        values = np.asarray(image).clip(0, 65535)
+        yield values[:, :, None].astype(np.float32) / np.float32(65535)
+    else:
+        image = image.convert("L" if opened.is_grey else "RGB")
+        yield np.atleast_3d(np.asarray(image)) / np.float32(255)
 
 
 class LazyFiles:
@@ -118,7 +132,8 @@ class LazyFiles:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Tensor:
-        return torch.from_numpy(self.decoder.pixels(self.names[index]).copy())
+        pixels = self.decoder.pixels(self.names[index])
+        return torch.from_numpy(np.require(pixels, requirements=("C", "W")))  # PIL's are read-only
 
     def identity(self, index: int) -> str:
         """Return name and size of the file, for the fingerprint."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from ....core.errors import DataError
 from ....core.files import ARCHIVE_ERRORS
 from ....formats.arrays import read_npy, read_npz
-from .decode import Decoder
+from .decode import Decoder, LazyFiles
 from .opening import open_image
 from .pixel_arrays import OUTSIDE, pixels_of
 
@@ -23,13 +23,25 @@ LAYOUTS = "[H, W], [C, H, W] with 1 or 3 channels, or [B, C, H, W]"
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Images `[B, C, H, W]` in [0, 1], and labels `[B]` if the file has them."""
+    """The images of a file, and labels `[B]` if it has them.
 
-    images: Tensor
+    Attributes:
+        images: `[B, C, H, W]`, uint8 or float32 in [0, 1]; a picture is decoded at access.
+        labels: `[B]`, or None.
+    """
+
+    images: Tensor | LazyFiles
     labels: Tensor | None = None
 
 
-def read_images(content: bytes, name: str) -> LabelledImages:
+def read_images(content: bytes, name: str) -> Tensor:
+    """Return the images of `open_images`, float32 in [0, 1]."""
+    images = open_images(content, name).images
+    found = images if isinstance(images, Tensor) else images[0][None]
+    return found.float() / 255 if found.dtype == torch.uint8 else found
+
+
+def open_images(content: bytes, name: str) -> LabelledImages:
     """Return the images in the bytes of a PNG, JPEG, BMP, WebP, `.npy` or `.npz` file.
 
     Arrays are `[H, W]`, `[C, H, W]` with 1 or 3 channels, or `[B, C, H, W]`; uint8, uint16, or
@@ -52,7 +64,7 @@ def read_images(content: bytes, name: str) -> LabelledImages:
     opened = open_image(store, name)
     channels = 1 if opened.is_grey else 3
     decoder = Decoder(store, channels, opened.size, False, name, opened.is_deep)
-    return LabelledImages(_floats(decoder.pixels(name)[None]))
+    return LabelledImages(LazyFiles(decoder, [name]))
 
 
 @dataclass(frozen=True)
@@ -120,9 +132,4 @@ def _pixels(array: np.ndarray, name: str) -> Tensor:
         verb = "holds" if what == OUTSIDE else "is"
         return DataError(f"{name} {verb} {what}", why=why, remedy=remedy)
 
-    return _floats(pixels_of(array, "x", refuse))
-
-
-def _floats(pixels: np.ndarray) -> Tensor:
-    found = torch.from_numpy(np.array(pixels, order="C"))  # a copy: PIL's are read-only
-    return found.float() / 255 if found.dtype == torch.uint8 else found
+    return torch.from_numpy(np.ascontiguousarray(pixels_of(array, "x", refuse)))

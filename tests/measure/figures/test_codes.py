@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asnn.coding import create_coding
-from asnn.measure.encoding import code_of
+from asnn.measure.encoding.images import code_of
 from asnn.measure.figures.codes import (
     MAX_MARKS,
     MAX_PIXELS,

@@ -7,9 +7,9 @@ from matplotlib.colors import to_rgb
 
 from asnn.coding import create_coding
 from asnn.coding.samples import EventBatch, SampleSpec
+from asnn.measure.encoding.samples import EncodedSample
 from asnn.measure.figures import recordings
 from asnn.measure.figures.recordings import OFF, ON, draw_recording, facts, recording_figure
-from asnn.measure.sample_encoding import EncodedSample
 from tests.support.samples import recording
 
 

@@ -6,8 +6,8 @@ import torch
 
 from asnn.coding import create_coding
 from asnn.coding.samples import SampleSpec
+from asnn.measure.encoding.samples import EncodedSample
 from asnn.measure.figures.series import MAX_ROWS, draw_series, series_figure
-from asnn.measure.sample_encoding import EncodedSample
 
 
 def encoded(series, steps=None, **options):

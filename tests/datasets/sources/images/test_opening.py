@@ -9,6 +9,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from asnn.core.errors import DataError
+from asnn.datasets.sources.images import png16 as png16_files
 from asnn.datasets.sources.images.folder import load_folder
 from asnn.datasets.sources.images.single import read_images
 
@@ -59,11 +60,14 @@ def png16(values: np.ndarray, colour: int, interlace: int = 0) -> bytes:
 
 
 @pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("strip", [1, 45, 200, 2**22], ids=lambda strip: f"strip-{strip}")
 @pytest.mark.parametrize("colour", CHANNELS)
-def test_16_bits_are_read_whole(colour):
+def test_16_bits_are_read_whole(colour, strip, monkeypatch):
+    """In strips of one row, several rows, and all of them."""
+    monkeypatch.setattr(png16_files, "STRIP", strip)
     values = RANDOM.integers(0, 65536, (11, 7, CHANNELS[colour]))
     content = png16(values, colour)
-    found = read_images(content, "a.png").images
+    found = read_images(content, "a.png")
     shown = 3 if colour in (2, 6) else 1
     expected = np.moveaxis(values[:, :, :shown], 2, 0).astype(np.float32) / np.float32(65535)
     np.testing.assert_array_equal(found[0], expected)
@@ -76,7 +80,7 @@ def test_all_levels_of_a_grey_png():
     levels = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     content = io.BytesIO()
     Image.fromarray(levels).save(content, "PNG")
-    found = read_images(content.getvalue(), "a.png").images.numpy()
+    found = read_images(content.getvalue(), "a.png").numpy()
     np.testing.assert_array_equal(np.round(found[0, 0].astype(np.float64) * 65535), levels)
 
 
@@ -133,7 +137,7 @@ def test_exif_orientation_is_applied(tmp_path, orientation, suffix):
     path = tmp_path / f"a.{suffix}"
     image.save(path, exif=exif, quality=95)
     upright = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
-    found = read_images(path.read_bytes(), "a").images[0].numpy()
+    found = read_images(path.read_bytes(), "a")[0].numpy()
     expected = np.asarray(upright).transpose(2, 0, 1).astype("f4") / np.float32(255)
     np.testing.assert_array_equal(found, expected)
     as_stored = np.asarray(Image.open(path).convert("RGB")).transpose(2, 0, 1)
@@ -183,5 +187,5 @@ def test_a_file_that_is_no_image_is_named(content, name, why, remedy):
 def test_an_image_of_8_bits_is_read_without_a_warning():
     content = io.BytesIO()
     Image.new("RGB", (3, 2), (255, 0, 51)).save(content, "PNG")
-    found = read_images(content.getvalue(), "a.png").images
+    found = read_images(content.getvalue(), "a.png")
     assert found[0, :, 0, 0].tolist() == pytest.approx([1, 0, 0.2])

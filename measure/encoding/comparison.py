@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..coding import Coding, create_coding
-from ..coding.draws import drawing, sample_keys
-from ..coding.samples import EventBatch
-from .encoding import EncodedImage, code_of
-from .sample_encoding import EncodedSample
+from ...coding import Coding, create_coding
+from ...coding.draws import drawing, sample_keys
+from ...coding.samples import EventBatch
+from .images import EncodedImage, code_of
+from .samples import EncodedSample
 
 
 def encode_with_each(

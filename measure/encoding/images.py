@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..coding.base import Coding
-from ..coding.draws import drawing, sample_keys
-from ..core.errors import ConfigError
+from ...coding.base import Coding
+from ...coding.draws import drawing, sample_keys
+from ...coding.stored import StoredSteps
+from ...core.errors import ConfigError
+from .steps import CodeSteps, blocks_of
 
 
 @dataclass
@@ -20,7 +22,7 @@ class EncodedImages:
     """Many images, encoded.
 
     Attributes:
-        code: `[T, N, C, H, W]`; uint8 if all values are 0 or 1, float32 otherwise.
+        steps: those of the code, `[T, N, C, H, W]`.
         labels: `[N]`, or None.
         first: the first image, `[1, C, H, W]`.
         spikes: total number of spikes.
@@ -28,19 +30,24 @@ class EncodedImages:
             absolute error; None if nothing was decoded.
     """
 
-    code: Tensor
+    steps: StoredSteps
     labels: Tensor | None
     first: Tensor
     spikes: float
     squared_error: float | None
     max_error: float | None
 
+    @property
+    def code(self) -> Tensor:
+        """`[T, N, C, H, W]`; uint8 if all values are 0 or 1, float32 otherwise."""
+        return torch.from_numpy(self.steps.dense())
+
     def figures(self) -> dict[str, Any]:
         """Return shape, spikes per image and per value, and the errors if images were decoded."""
-        images = self.code.shape[1]
-        values = math.prod(self.code.shape[1:])
+        shape = self.steps.shape
+        images, values = shape[1], math.prod(shape[1:])
         found: dict[str, Any] = {
-            "shape": list(self.code.shape),
+            "shape": list(shape),
             "images": images,
             "spikes_per_image": self.spikes / images,
             "spikes_per_pixel": self.spikes / values,
@@ -127,19 +134,21 @@ def _errors(mean_squared_error: float, max_error: float) -> dict[str, Any]:
     return {"rmse": rmse, "greatest_error": max_error, "psnr_db": psnr}
 
 
-def encode_all(
+def encode_images(
     coding: Coding,
     batches: Iterable[tuple[Tensor, Tensor | None]],
+    count: int,
     *,
     decode: bool = False,
     seed: int = 0,
     first: int = 0,
 ) -> EncodedImages:
-    """Encode batches one after another; memory holds the result and one batch.
+    """Encode batches one after another; memory holds the steps and one batch, or a block of it.
 
     Args:
         coding: the code.
         batches: images `[B, C, H, W]` in [0, 1] with labels `[B]` or None; at least one batch.
+        count: the number of images.
         decode: decode the images and compute the errors.
         seed: of random codes; 0 draws what an evaluation draws.
         first: the index of the first image in its split.
@@ -147,25 +156,29 @@ def encode_all(
     Raises:
         ConfigError: `decode` was requested, and the code has no decoder.
     """
-    codes, labels, shown = [], [], None
+    labels: list[Tensor] = []
+    steps, shown = None, None
     spikes, squared_error, max_error = 0.0, 0.0, 0.0
+    begin = 0
     for x, y in batches:
-        with drawing(sample_keys(torch.arange(first, first + len(x)), seed)):
-            code = coding.encode(x)
-        first += len(x)
-        shown = x[:1] if shown is None else shown
-        spikes += float(coding.count_spikes(code).double().sum())
-        if decode:
-            error = (coding.decode(code, coding.moments(x)) - x).double()
-            squared_error += float(error.square().sum())
-            max_error = max(max_error, float(error.abs().max()))
-        binary = coding.analog_steps == 0 and bool((code <= 1).all())
-        codes.append(code.to(torch.uint8) if binary else code)
+        if steps is None:
+            steps, shown = CodeSteps(coding, count, tuple(x.shape[1:])), x[:1]
+        keys = sample_keys(torch.arange(first + begin, first + begin + len(x)), seed)
+        for value, block in blocks_of(coding, x):
+            with drawing(keys):
+                code = coding.encode(block)
+            spikes += float(coding.count_spikes(code).sum())
+            if decode:
+                error = (coding.decode(code, coding.moments(block)) - block).double()
+                squared_error += float(error.square().sum())
+                max_error = max(max_error, float(error.abs().max()))
+            steps.put(code, begin, value)
+        begin += len(x)
         if y is not None:
             labels.append(y)
-    assert shown is not None, "there are no images"
+    assert steps is not None and shown is not None, "there are no images"
     return EncodedImages(
-        code=torch.cat(codes, dim=1),
+        steps=steps.stored(),
         labels=torch.cat(labels) if labels else None,
         first=shown,
         spikes=spikes,

@@ -10,13 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..coding.base import Coding
-from ..coding.draws import drawing, sample_keys
-from ..coding.samples import Batch, EventBatch, SampleSpec
-from ..core.errors import ConfigError
-
-MAX_VALUES = 2**29
-"""Of a code in memory: 2 GiB of float32."""
+from ...coding.base import Coding
+from ...coding.draws import drawing, sample_keys
+from ...coding.samples import Batch, EventBatch
+from ...coding.stored import StoredSteps
+from .steps import CodeSteps
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class EncodedSamples:
 
     Attributes:
         coding: the code.
-        code: `[T, N, ...]`; uint8 if all steps are spikes, float32 otherwise.
+        steps: those of the code, `[T, N, ...]`.
         targets: of the steps of the code if there is one a step, `[N, ...]`, or None.
         first: the first sample, a batch of one.
         each: the `EncodedSample.figures` of each sample.
@@ -57,26 +55,32 @@ class EncodedSamples:
     """
 
     coding: Coding
-    code: Tensor
+    steps: StoredSteps
     targets: Tensor | None
     first: Batch
     each: list[dict[str, Any]]
     squared_error: float | None
     max_error: float | None
 
+    @property
+    def code(self) -> Tensor:
+        """`[T, N, ...]`; uint8 if all values are spikes, float32 otherwise."""
+        return torch.from_numpy(self.steps.dense())
+
     def sample(self) -> EncodedSample:
         """Return the first sample, encoded."""
-        return EncodedSample(self.coding, self.first, self.code[:, 0].float())
+        steps = torch.from_numpy(self.steps.sample(0)).float()
+        return EncodedSample(self.coding, self.first, steps)
 
     def figures(self) -> dict[str, Any]:
         """Return shape, means over the samples, the figures of each, and errors if decoded."""
-        found: dict[str, Any] = {"shape": list(self.code.shape), "samples": len(self.each)}
+        found: dict[str, Any] = {"shape": list(self.steps.shape), "samples": len(self.each)}
         for key, name in (("events", "events"), ("spikes", "spikes"), ("sum", "sum")):
             values = [each[key] for each in self.each if each[key] is not None]
             found[f"{name}_per_sample"] = sum(values) / len(values) if values else None
         found["nonzero"] = sum(each["nonzero"] for each in self.each) / len(self.each)
         if self.squared_error is not None:
-            rmse = math.sqrt(self.squared_error / self.code.numel())
+            rmse = math.sqrt(self.squared_error / math.prod(self.steps.shape))
             found |= {"rmse": rmse, "greatest_error": self.max_error}
         return {**found, "each": self.each}
 
@@ -84,16 +88,18 @@ class EncodedSamples:
 def encode_samples(
     coding: Coding,
     batches: Iterable[tuple[Batch, Tensor | None]],
+    count: int,
     *,
     decode: bool = False,
     seed: int = 0,
     first: int = 0,
 ) -> EncodedSamples:
-    """Encode batches one after another; memory holds the result and one batch.
+    """Encode batches one after another; memory holds the steps and one batch.
 
     Args:
         coding: the code, bound to the samples.
         batches: samples with their targets or None; at least one batch.
+        count: the number of samples.
         decode: decode the samples and compute the errors.
         seed: of random codes; 0 draws what an evaluation draws.
         first: the index of the first sample in its split.
@@ -101,52 +107,38 @@ def encode_samples(
     Raises:
         ConfigError: `decode` was requested, and the code has no decoder.
     """
-    codes, targets, each = [], [], []
-    shown = None
+    targets, each = [], []
+    steps, shown = None, None
+    begin = 0
     squared_error, max_error = 0.0, 0.0
     for x, y in batches:
-        with drawing(sample_keys(torch.arange(first, first + len(x)), seed)):
+        keys = sample_keys(torch.arange(first + begin, first + begin + len(x)), seed)
+        with drawing(keys):
             code = coding.encode(x)  # type: ignore[arg-type]
-        first += len(x)
         if decode:
             decoded = coding.decode(code)
             assert not isinstance(x, EventBatch), "codes of events have no decoder"
             error = (decoded - x).double()
             squared_error += float(error.square().sum())
             max_error = max(max_error, float(error.abs().max()))
-        if shown is None:
-            shown = x.split(1)[0]
+        if steps is None:
+            steps, shown = CodeSteps(coding, count, tuple(code.shape[2:])), x.split(1)[0]
         each += _figures(coding, code, x.counts() if isinstance(x, EventBatch) else None)
-        codes.append(code if coding.analog_steps else code.to(torch.uint8))
+        steps.put(code, begin)
+        begin += len(x)
         if y is not None:
             has_steps = coding.spec is not None and y.shape[1:2] == (coding.spec.steps,)
             targets.append(coding.step_targets(y) if has_steps else y)
-    assert shown is not None, "there are no samples"
+    assert steps is not None and shown is not None, "there are no samples"
     return EncodedSamples(
         coding=coding,
-        code=torch.cat(codes, dim=1),
+        steps=steps.stored(),
         targets=torch.cat(targets) if targets else None,
         first=shown,
         each=each,
         squared_error=squared_error if decode else None,
         max_error=max_error if decode else None,
     )
-
-
-def check_size(coding: Coding, spec: SampleSpec, count: int) -> None:
-    """Refuse a code that takes too much memory.
-
-    Raises:
-        ConfigError: `count` encoded samples have more than 2²⁹ values.
-    """
-    shape = (coding.steps, count, *coding.step_shape(spec))
-    if math.prod(shape) > MAX_VALUES:
-        raise ConfigError(
-            f"a code of shape {list(shape)} takes too much memory",
-            why=f"it has {math.prod(shape):,} values, at most {MAX_VALUES:,} are encoded at once",
-            remedy="encode fewer samples or steps"
-            + (", or join pixels with downsample" if spec.kind == "events" else ""),
-        )
 
 
 def _figures(coding: Coding, code: Tensor, events: Tensor | None) -> list[dict[str, Any]]:

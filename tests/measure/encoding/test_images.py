@@ -7,7 +7,7 @@ import torch
 
 from asnn.coding import create_coding
 from asnn.core import ConfigError
-from asnn.measure.encoding import code_of, encode_all
+from asnn.measure.encoding.images import code_of, encode_images
 
 IMAGES = torch.rand(7, 2, 3, 4, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(7)
@@ -16,8 +16,10 @@ LABELS = torch.arange(7)
 @pytest.mark.parametrize("name", ["direct", "temporal", "hybrid", "embedding", "delta"])
 def test_batches_make_no_difference(name):
     coding = create_coding(name, steps=3)
-    once = encode_all(coding, [(IMAGES, LABELS)], decode=True)
-    parts = encode_all(coding, zip(IMAGES.split(3), LABELS.split(3), strict=True), decode=True)
+    once = encode_images(coding, [(IMAGES, LABELS)], 7, decode=True)
+    parts = encode_images(
+        coding, zip(IMAGES.split(3), LABELS.split(3), strict=True), 7, decode=True
+    )
     assert torch.equal(once.code, parts.code)
     assert torch.equal(once.code.float(), coding.encode(IMAGES))
     assert torch.equal(once.labels, parts.labels)
@@ -30,7 +32,7 @@ def test_batches_make_no_difference(name):
 
 def test_figures_equal_a_loop_over_values():
     coding = create_coding("temporal", steps=3)
-    found = encode_all(coding, [(IMAGES, None)], decode=True).figures()
+    found = encode_images(coding, [(IMAGES, None)], 7, decode=True).figures()
     decoded = coding.decode(coding.encode(IMAGES))
     errors = [
         abs(a - b) for a, b in zip(decoded.flatten().tolist(), IMAGES.flatten().tolist(),
@@ -46,11 +48,11 @@ def test_figures_equal_a_loop_over_values():
 
 def test_counts_above_one_are_kept():
     coding = create_coding("embedding", steps=4, variant="published")
-    made = encode_all(coding, [(IMAGES, None)])
+    made = encode_images(coding, [(IMAGES, None)], 7)
     assert made.code.max() > 1 and torch.equal(made.code, coding.encode(IMAGES))
     assert "rmse" not in made.figures() and made.labels is None
     with pytest.raises(ConfigError, match="cannot be decoded"):
-        encode_all(coding, [(IMAGES, None)], decode=True)
+        encode_images(coding, [(IMAGES, None)], 7, decode=True)
 
 
 def test_figures_of_one_image_equal_those_of_a_batch_of_one():
@@ -59,7 +61,7 @@ def test_figures_of_one_image_equal_those_of_a_batch_of_one():
         one = code_of(coding, IMAGES[0])
         assert torch.equal(one.steps, coding.encode(IMAGES[:1])[:, 0])
         figures = one.figures()
-        batch = encode_all(coding, [(IMAGES[:1], None)], decode=True).figures()
+        batch = encode_images(coding, [(IMAGES[:1], None)], 1, decode=True).figures()
         for key in ("spikes_per_pixel", "rmse", "greatest_error", "psnr_db"):
             assert figures[key] == pytest.approx(batch[key])
         assert figures["exact"] is (name in ("direct", "hybrid"))

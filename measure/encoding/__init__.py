@@ -1,0 +1,1 @@
+"""Encoded samples: their steps, figures and errors, in bounded memory."""

@@ -1,0 +1,88 @@
+"""The memory that encoding takes, told before the work, and the batches that bound it."""
+
+from __future__ import annotations
+
+import math
+
+from ...coding.base import Coding
+from ...coding.samples import SampleSpec
+from ...core.errors import ConfigError
+
+MAX_BYTES = 4 * 2**30
+"""Of what is encoded at once: the steps that are kept, and what computing a batch of them takes."""
+
+BLOCK = 2**24
+"""Values of a code that are computed at a time, if a sample has no more of them."""
+
+MAX_BATCH = 512
+
+# Of computing a code, in bytes: slots are int64, and errors float64.
+PER_STEP = 16
+PER_VALUE = 48
+
+# Of a sample that is drawn, in bytes: its steps are float32, and it is decoded.
+DRAWN_STEP = 8
+DRAWN_VALUE = 48
+
+
+def batch_size(coding: Coding, spec: SampleSpec) -> int:
+    """Return the number of samples whose code has at most 2²⁴ values: from 1 to 512."""
+    values = coding.steps * math.prod(coding.step_shape(spec))
+    return max(1, min(MAX_BATCH, BLOCK // values))
+
+
+def needed_memory(coding: Coding, spec: SampleSpec, count: int, *, drawn: int = 0) -> int:
+    """Return the bytes that encoding takes: for n values in a step of T, of which Ta are analog,
+
+        count n (4 Ta + (T - Ta)) + batch n (16 T + 48) + 8 inputs + drawn n (8 T + 48).
+
+    Equal analog steps count once. The batch of a `pointwise` code has at most 2²⁴ values of it.
+
+    Args:
+        coding: the code, bound to the samples.
+        spec: of the samples.
+        count: the number of samples that are kept.
+        drawn: the number of codes that are drawn.
+    """
+    values = math.prod(coding.step_shape(spec))
+    analog = 1 if coding.static else coding.analog_steps
+    kept = count * values * (4 * analog + coding.steps - coding.analog_steps)
+    batch = min(count, batch_size(coding, spec)) * values
+    if coding.pointwise:
+        batch = min(batch, max(1, BLOCK // coding.steps))
+    inputs = min(count, batch_size(coding, spec)) * math.prod(spec.shape) * (spec.steps or 1)
+    computed = batch * (PER_STEP * coding.steps + PER_VALUE)
+    shown = drawn * values * (DRAWN_STEP * coding.steps + DRAWN_VALUE)
+    return kept + computed + 8 * inputs + shown
+
+
+def check_memory(coding: Coding, spec: SampleSpec, count: int, *, drawn: int = 0) -> None:
+    """Refuse to encode what takes too much memory.
+
+    Args:
+        coding: the code, bound to the samples.
+        spec: of the samples.
+        count: the number of samples.
+        drawn: the number of codes that are drawn.
+
+    Raises:
+        ConfigError: it takes more than 4 GiB.
+    """
+    needed = needed_memory(coding, spec, count, drawn=drawn)
+    if needed <= MAX_BYTES:
+        return
+    shape = [coding.steps, count, *coding.step_shape(spec)]
+    remedies = []
+    if drawn and needed_memory(coding, spec, count) <= MAX_BYTES:
+        remedies.append("draw no picture")
+    if count > 1:
+        remedies.append("encode fewer samples with --limit or --index")
+    if coding.steps > 1:
+        remedies.append("fewer steps")
+    remedies.append("join pixels with downsample" if spec.kind == "events" else "smaller samples")
+    raise ConfigError(
+        f"a code of shape {shape} takes too much memory",
+        why=f"its {math.prod(shape):,} values take {needed / 2**30:.1f} GiB to encode"
+        f"{' and draw' if drawn else ''}, at most {MAX_BYTES / 2**30:g} GiB are used",
+        remedy=", or ".join(remedies),
+    )
