@@ -89,15 +89,18 @@ def fused(
         kernels: the backend; None while torch traces, to call the operator.
     """
     norms = norms_of(x, segments, kernels, static=shape.static)
+    of_norms, norm_steps, by_batch = (None, None, None, None), (), False
+    if norms is not None:  # by name: TorchDynamo of torch 2.7 cannot slice a NamedTuple
+        of_norms = (norms.weight, norms.bias, norms.mean, norms.deviation)
+        norm_steps, by_batch = norms.steps, norms.by_batch
     tensors = (
         x,
-        *((None,) * 4 if norms is None else norms[:4]),
+        *of_norms,
         _expanded(leak, shape),
         _expanded(gain, shape),
         None if size is None else _expanded(size, shape),
         threshold.reshape(1),
     )
-    norm_steps, by_batch = ((), False) if norms is None else norms[4:]
     learns_threshold = threshold.requires_grad
     if kernels is None:
         spikes, counts, _ = torch.ops.asnn.fused_layer(

@@ -31,7 +31,8 @@ def normed_sum(x: Tensor, other: Tensor | None, segments: Segments, kernels: Any
     """
     norms = norms_of(x, segments, kernels)
     assert norms is not None
-    tensors = (x, other, *norms[:4])
+    # By name: TorchDynamo of torch 2.7 cannot slice a NamedTuple.
+    tensors = (x, other, norms.weight, norms.bias, norms.mean, norms.deviation)
     if kernels is None:
         out, *_ = torch.ops.asnn.normed_sum(
             *tensors, norm_steps=norms.steps, by_batch=norms.by_batch
