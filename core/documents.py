@@ -7,8 +7,9 @@ import re
 import tomllib
 from typing import Any, NoReturn
 
-MAX_NUMBER = 1e300  # JSON integers may exceed the range of a float
-MAX_DIGITS = 300  # of an integer in TOML
+MAX_NUMBER = 1e300  # integers may exceed the range of a float
+MAX_DIGITS = 300  # of an integer
+MAX_DEPTH = 100  # of tables and lists in each other; what reads them may be recursive
 MAX_KEY_PARTS = 64  # tomllib takes time quadratic in the parts of a key a.b.c
 
 _KEY_PART = r"""(?:[\w-]++|"[^"\n]*+"|'[^'\n]*+')[ \t]*+\.[ \t]*+"""
@@ -20,14 +21,17 @@ def read_json(text: str | bytes) -> dict[str, Any]:
 
     Raises:
         ValueError: it is not JSON, not an object, nested too deeply, or has a number that is not
-            finite.
+            finite or has too many digits.
     """
     try:
-        document = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        document = json.loads(
+            text, parse_constant=_refuse_number, parse_float=_finite, parse_int=_short
+        )
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
     if not isinstance(document, dict):
         raise ValueError("it is not a JSON object")
+    _require_shallow(document)
     return document
 
 
@@ -41,9 +45,10 @@ def read_toml(text: str) -> dict[str, Any]:
         raise ValueError("it is nested too deeply")
     try:
         document = tomllib.loads(text)
-        _require_short_integers(document)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    _require_shallow(document)
+    _require_short_integers(document)
     return document
 
 
@@ -80,6 +85,26 @@ def _finite(text: str) -> float:
     if not abs(value) < MAX_NUMBER:
         _refuse_number(text[:24])
     return value
+
+
+def _short(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"it has the number {text[:24]}…, of {len(text):,} digits")
+    return int(text)
+
+
+def _require_shallow(document: dict[str, Any]) -> None:
+    level: list[Any] = [document]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for each in level
+            for inner in (each.values() if isinstance(each, dict) else each)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return
+    raise ValueError("it is nested too deeply")
 
 
 def _require_short_integers(value: Any) -> None:

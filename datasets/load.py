@@ -31,6 +31,9 @@ dataset_registry = Registry(
 )
 
 TEST_CUT, VALIDATION_CUT = 1, 2  # the random stream of each cut
+MAX_CLASS_NAME = (
+    256  # characters; names stand in tables, in reports and in the header of the weights
+)
 
 
 def load_dataset(
@@ -74,6 +77,13 @@ def load_dataset(
         )
     _check_options(name, loader, options)
     source: Source = loader(**options)
+    longest = max(source.classes, key=len, default="")
+    if len(longest) > MAX_CLASS_NAME:
+        raise DataError(
+            f"{name} has a class with a name of {len(longest):,} characters",
+            why=f"it begins with {longest[:40]!r}; at most {MAX_CLASS_NAME} are allowed",
+            remedy="shorten it",
+        )
 
     train, test_part, validation_part = source.train, source.test, source.validation
     if test_part is None:

@@ -14,13 +14,15 @@ from typing import IO, BinaryIO
 import numpy as np
 from numpy.lib import format as npy
 
-from .errors import InvalidFile
+from ..core.reading import open_regular
+from .errors import InvalidFile, sanitize
 
 MAX_ARRAYS = 10_000
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 # An archive may unpack to 1 GiB, a large one to 200 times its size.
 MAX_UNPACKED = 2**30
 MAX_RATIO = 200
+MAX_FILE = 2**40  # bytes
 BLOCK = 2**20
 
 
@@ -28,23 +30,30 @@ def read_npz(source: Path | BinaryIO) -> dict[str, np.ndarray]:
     """Return the arrays of an .npz file by name.
 
     Raises:
-        InvalidFile: it holds Python objects, too many arrays, arrays that differ from their
-            headers, or it unpacks to more than 1 GiB and 200 times its size.
+        InvalidFile: it holds Python objects, too many arrays, two of one name, arrays that differ
+            from their headers, or it unpacks to more than 1 GiB and 200 times its size.
+        ValueError: it is a pipe, a device or a folder, which is not opened.
         OSError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError: it
             cannot be read, or is damaged.
     """
+    if isinstance(source, Path):
+        with open_regular(source, max_size=MAX_FILE) as file:
+            return read_npz(file)
     with zipfile.ZipFile(source) as archive:
         entries = [each for each in archive.infolist() if each.filename.endswith(".npy")]
         if len(entries) > MAX_ARRAYS:
             raise InvalidFile(f"it holds {len(entries)} arrays; at most {MAX_ARRAYS} are read")
-        packed = source.stat().st_size if isinstance(source, Path) else source.seek(0, 2)
+        packed = source.seek(0, 2)
         unpacked = sum(entry.file_size for entry in entries)
         if unpacked > max(MAX_UNPACKED, MAX_RATIO * packed):
             raise InvalidFile(
                 f"its {packed:,} bytes unpack to {unpacked:,}; at most {MAX_RATIO} times as many, "
                 f"or {MAX_UNPACKED:,}, are unpacked"
             )
-        names = (entry.filename.removesuffix(".npy") for entry in entries)
+        names = [entry.filename.removesuffix(".npy") for entry in entries]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise InvalidFile(f"it holds two arrays of the name {sanitize(twice, 60)}")
         return {
             name: _read(io.BytesIO(read_member(archive, entry)))
             for name, entry in zip(names, entries, strict=True)
@@ -95,6 +104,8 @@ def _read(file: IO[bytes]) -> np.ndarray:
         raise InvalidFile("an array holds Python objects; allow_pickle is never set")
     if dtype.itemsize == 0:
         raise InvalidFile("an array holds values of no size")
+    if not all(type(size) is int for size in shape):  # True counts as an integer for numpy
+        raise InvalidFile(f"an array has the shape {sanitize(shape, 60)}")
     content = file.read()
     expected = math.prod(shape) * dtype.itemsize
     if len(content) != expected or min(shape, default=0) < 0:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.documents import read_json
 from ..core.errors import DataError
 from .errors import InvalidFile, sanitize, unreadable
 from .files import MIB, read_bytes
@@ -184,9 +185,11 @@ def read_configuration(weights: Weights) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        found = json.loads(text)
-        if isinstance(found, dict) and isinstance(found.get("model"), dict):
-            return found
-    except (ValueError, RecursionError):
-        pass
-    raise DataError("the header of the file does not describe a network")
+        found = read_json(text)
+    except ValueError as error:
+        raise DataError(
+            "the header of the file does not describe a network", why=sanitize(error)
+        ) from error
+    if not isinstance(found.get("model"), dict):
+        raise DataError("the header of the file does not describe a network")
+    return found

@@ -114,6 +114,8 @@ def _require_same_tensors(
             raise ValueError(
                 f"{name} has the shape {list(found[name].shape)}, not {list(value.shape)}"
             )
+        if value.dtype != found[name].dtype:
+            raise ValueError(f"{name} has the type {found[name].dtype}, not {value.dtype}")
 
 
 def load_run(path: Path | str | None = None) -> SpikingNetwork:
@@ -138,7 +140,10 @@ def read_labels(path: Path) -> list[str]:
     """
     with _reading(path), open_regular(path, max_size=MAX_WEIGHTS) as file:
         header = _description(path, file.read(8 + MAX_HEADER))
-    return [str(label) for label in header.get("labels", [])]
+    labels = header.get("labels", [])
+    if not isinstance(labels, list):
+        raise DataError(f"{path} is damaged", why="its names of classes are not a list")
+    return [str(label) for label in labels]
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor], bytes]:

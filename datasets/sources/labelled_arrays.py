@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from ...core.errors import DataError
-from ...formats.arrays import read_npz
+from ...core.reading import open_regular
+from ...formats.arrays import MAX_FILE, read_npz
 
 SAVE = "save it with np.savez(path, x_train=..., y_train=...)"
 Shape = Sequence[int]
@@ -40,8 +41,13 @@ def bad(path: Any, what: str, why: str, remedy: str = "") -> DataError:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path, max_size=MAX_FILE) as file:
             magic = file.read(4)
+    except OSError as error:
+        raise bad(path, "could not be read", error.strerror or str(error)) from error
+    except ValueError as error:
+        raise bad(path, "could not be read", str(error), "name an .npz file") from error
+    try:
         if magic != b"PK\x03\x04":
             raise bad(path, "is not an .npz file", "it is not a zip archive", SAVE)
         return read_npz(path)
@@ -171,7 +177,14 @@ def _given_names(path: str, array: np.ndarray | None, count: int) -> list[str] |
         shape = list(array.shape)
         why = f"its shape is {shape}, the labels go up to {count - 1}"
         raise bad(path, "has too few names in classes", why, "save one name per class")
-    return [name.decode() if isinstance(name, bytes) else str(name) for name in array.tolist()]
+    if array.dtype.kind not in "USiu":
+        why = f"classes has the type {array.dtype}"
+        raise bad(path, "has names of classes that are not text", why, "save them as text")
+    try:
+        return [name.decode() if isinstance(name, bytes) else str(name) for name in array.tolist()]
+    except UnicodeDecodeError as error:
+        why = f"classes: {error}"
+        raise bad(path, "has names of classes that are not UTF-8", why, "save text") from error
 
 
 def check_known_labels(path: str, part: str, labels: Tensor, count: int) -> None:

@@ -44,6 +44,12 @@ def open_store(path: str, suffixes: Collection[str] = EXTENSIONS) -> Store:
         return FolderStore(root, suffixes)
     if root.is_file():
         return ZipStore(root, suffixes)
+    if os.path.lexists(root):
+        raise DataError(
+            f"{path} is neither a folder nor a zip",
+            why="it is a pipe, a device, or a link to one or to nothing, and is not opened",
+            remedy="give a folder of class folders, or a zip of one",
+        )
     raise DataError(
         f"there is no {path}",
         why="data.path names a folder of class folders, or a zip of one",
@@ -112,6 +118,12 @@ class ZipStore:
             if entry.is_dir():
                 continue
             if suffix in suffixes:
+                if entry.filename in self.sizes:
+                    raise DataError(
+                        f"{path} holds two files of the name {entry.filename}",
+                        why="only one of them could be read",
+                        remedy="create the zip again, with each file once",
+                    )
                 self.sizes[entry.filename] = entry.file_size
             else:
                 others[suffix] += 1

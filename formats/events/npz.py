@@ -14,7 +14,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..arrays import read_npz
+from ...core.reading import open_regular
+from ..arrays import MAX_FILE, read_npz
 from ..errors import InvalidFile
 from ..files import MIB
 from .columns import check_whole_numbers, event_columns
@@ -38,7 +39,11 @@ def decode(content: bytes) -> Recordings:
 
 def read(path: Path | str) -> Recordings:
     """Return the recordings of an .npz file on disk; see `decode`."""
-    with open(path, "rb") as file:
+    try:
+        file = open_regular(path, max_size=MAX_FILE)
+    except ValueError as error:
+        raise InvalidFile(str(error)) from error
+    with file:
         return _read(file)
 
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from asnn.core.documents import MAX_KEY_PARTS, read_json, read_toml
+from asnn.core.documents import MAX_DEPTH, MAX_KEY_PARTS, read_json, read_toml
 from asnn.core.reading import open_regular, read_regular
 
 
@@ -62,7 +62,11 @@ def test_a_missing_file_and_a_pipe_that_takes_its_place(tmp_path, monkeypatch):
         ('{"a": -Infinity}', "it has the number -Infinity"),
         ('{"a": 1e400}', "it has the number 1e400"),
         ('{"a": 1' + "0" * 5000 + "}", "digits"),
+        ('{"a": [-1' + "0" * 400 + "]}", "the number -1000.*, of 402 digits"),
         ('{"a": ' + "[" * 100_000, "nested too deeply"),
+        ('{"a": ' * 100_000 + "1" + "}" * 100_000, "nested too deeply"),
+        ('{"a": ' * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1), "nested too deeply"),
+        ('{"a": ' + "[" * MAX_DEPTH + "]" * MAX_DEPTH + "}", "nested too deeply"),
         ("[1]", "not a JSON object"),
         (b"\xff\xfe", "decode|JSON|value"),
     ],
@@ -71,6 +75,8 @@ def test_json_that_is_refused(text, why):
     with pytest.raises(ValueError, match=why):
         read_json(text)
     assert read_json('{"a": 1e200, "b": [1]}') == {"a": 1e200, "b": [1]}
+    assert read_json('{"a": 1' + "0" * 200 + "}") == {"a": 10**200}
+    assert read_json('{"a": ' * MAX_DEPTH + "1" + "}" * MAX_DEPTH)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +86,8 @@ def test_json_that_is_refused(text, why):
         ('"a"' + " . 'a'" * MAX_KEY_PARTS + " = 1", "nested too deeply"),
         ("x = {a" + ".a" * MAX_KEY_PARTS + " = 1}", "nested too deeply"),
         ("x = " + "[" * 100_000, "nested too deeply"),
+        ("x = " + "{x = " * MAX_DEPTH + "1" + "}" * MAX_DEPTH, "nested too deeply"),
+        (".".join("a" * 60) + " = " + "[" * 60 + "]" * 60, "nested too deeply"),
         ("x = 1" + "0" * 400, "too many digits"),
         ("x = [{y = 1" + "0" * 400 + "}]", "too many digits"),
         ("x = 1" + "0" * 5000, "digits"),

@@ -215,7 +215,7 @@ def test_files_that_are_not_npz(tmp_path):
     assert "np.savez(path, x_train=..., y_train=...)" in caught.value.remedy
     with pytest.raises(DataError, match="could not be read: No such file"):
         load_npz(path=str(tmp_path / "none.npz"))
-    with pytest.raises(DataError, match="could not be read: Is a directory"):
+    with pytest.raises(DataError, match="could not be read: it is a folder"):
         load_npz(path=str(tmp_path))
 
 
