@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..coding.draws import drawing, sample_keys
 from ..coding.samples import Batch
 from ..measure.encoding.images import EncodedImage, code_of
 from ..models.layers.spiking import SpikingLayer, use_kernels
@@ -54,13 +55,16 @@ class SampleTrace:
 
 
 @torch.no_grad()
-def trace_sample(model: SpikingNetwork, image: Tensor, sample: Batch | None = None) -> SampleTrace:
+def trace_sample(
+    model: SpikingNetwork, image: Tensor, sample: Batch | None = None, *, index: int = 0
+) -> SampleTrace:
     """Return the trace of one sample through a network.
 
     Args:
         model: the network.
         image: `[C, H, W]` in [0, 1]: the sample, or a picture of it.
         sample: a batch of the sample alone; by default of the image.
+        index: of the sample in its split: what is random is drawn as in an evaluation.
 
     A copy of the network computes it on the CPU with the reference kernels, in which the spikes of
     each neuron can be recorded.
@@ -71,18 +75,19 @@ def trace_sample(model: SpikingNetwork, image: Tensor, sample: Batch | None = No
     for name, module in network.named_modules():
         if isinstance(module, SpikingLayer) and getattr(module.neuron, "spiking", True):
             module.neuron.register_forward_hook(_recorder(layers, name.removeprefix("body.")))
-    with torch.random.fork_rng([]):
+    with torch.random.fork_rng([]), drawing(sample_keys(torch.tensor([index]), 0)):
         torch.manual_seed(0)
         batch: Any = image.unsqueeze(0) if sample is None else sample
         code, again = (network.coding.encode(batch) for _ in range(2))
-    scores = network.readout.so_far(network.run(code).float())[:, 0]
+        outputs = network.run(code)
+    scores = network.readout.so_far(outputs.float())[:, 0]
     confidence, predictions = scores.softmax(1).max(1)
     return SampleTrace(
         encoded=code_of(network.coding, image, code[:, 0]),
         layers=layers,
         predictions=predictions.tolist(),
         confidence=confidence.tolist(),
-        random=not torch.equal(code, again),
+        random=network.coding.draws or not torch.equal(code, again),
     )
 
 

@@ -73,10 +73,10 @@ def traced_sample(
     def trace(index: int, why: str) -> TracedSample:
         image = image_of(split, index, full_scale)
         if "image" in model.coding.takes:
-            return TracedSample(index, why, trace_sample(model, image), None)
+            return TracedSample(index, why, trace_sample(model, image, index=index), None)
         sample = sample_at(split, index)
         batch: Batch = sample if isinstance(sample, EventBatch) else sample.unsqueeze(0)
-        found = trace_sample(model, image, batch)
+        found = trace_sample(model, image, batch, index=index)
         encoded = EncodedSample(model.coding, batch, found.encoded.steps)
         return TracedSample(index, why, found, encoded)
 

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from asnn.datasets import Split
+from asnn.measure import evaluate
 from asnn.measure.spikes import SpikeRates
 from asnn.models import create_model
 from asnn.reports.sample_trace import MAX_NEURONS, trace_sample
@@ -58,6 +60,18 @@ def test_a_random_code_is_drawn_the_same_each_time(image):
     torch.manual_seed(6)
     assert torch.equal(trace_sample(model, image).encoded.steps, first.encoded.steps)
     assert first.random
+
+
+def test_a_random_code_is_drawn_as_in_an_evaluation():
+    model = create_model("mlp", in_shape=(1, 12, 12), classes=4, coding="rate", steps=8).eval()
+    images = torch.rand(9, 1, 12, 12, generator=torch.Generator().manual_seed(2))
+    split = Split(images, torch.zeros(9, dtype=torch.int64))
+    found = evaluate(model, split, classes=4, batch_size=4, full_scale=1)
+    traces = [trace_sample(model, image, index=i) for i, image in enumerate(images)]
+    spikes = sum(layer.total for trace in traces for layer in trace.layers)
+    assert spikes / 9 == pytest.approx(found.spikes_per_sample)
+    others = [trace_sample(model, image, index=0) for image in images]  # draws of another sample
+    assert spikes != sum(layer.total for trace in others for layer in trace.layers)
 
 
 def test_deterministic_code_is_not_random(model, image):
