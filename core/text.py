@@ -1,6 +1,27 @@
-"""Text that is safe to print."""
+"""Text that is safe to print, and text that is safe in Markdown."""
+
+import re
+
+# What CommonMark or GitHub takes for markup; `_` in a word and brackets without a link are none.
+_MARKUP = re.compile(r"[\\`*<&|~$]|\](?=\()|(?<![^\W_])_+|_+(?![^\W_])")
 
 
 def printable(text: str) -> str:
     """Return `text` with control characters escaped, so that no terminal obeys them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def markdown(text: str) -> str:
+    """Return Markdown in one line that shows `text`: no markup, no HTML, no control characters.
+
+    >>> print(markdown("a|b\\n<i>*c*</i>, label_smoothing [1]"))
+    a\\|b\\\\n\\<i>\\*c\\*\\</i>, label_smoothing [1]
+    """
+    return _MARKUP.sub(lambda found: "".join(rf"\{c}" for c in found[0]), printable(text))
+
+
+def code_block(text: str) -> str:
+    """Return a block of code in Markdown that no text can end, control characters escaped."""
+    longest = max(map(len, re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([fence, *map(printable, text.split("\n")), fence])

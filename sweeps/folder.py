@@ -13,10 +13,10 @@ from ..core.documents import read_json
 from ..core.errors import ConfigError, DataError
 from ..core.files import cannot_write, write_text
 from ..core.folder_lock import folder_lock
-from ..core.metric import Metric
 from ..core.reading import read_regular
 from ..records.layout import RUNS, Run
 from .definition import Definition, differences, read_definition
+from .evaluation import require_evaluation
 
 RECORD = "evaluation.json"  # the last file of a member; a member with it is finished
 
@@ -58,12 +58,11 @@ class SweepFolder:
         return Run(self.path / member)
 
     def record(self, member: str, split: str) -> dict[str, Any] | None:
-        """Return the evaluation of a finished member on a split; None if there is none."""
+        """Return the evaluation of a finished member on a split; None if there is none, or none
+        that can be used: it is then evaluated again."""
         try:
-            record = read_json(read_regular(self.path / member / RECORD))
-            measured = Metric.from_document(record.get("metric")).name in record
-            return record if record["split"] == split and measured else None
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return require_evaluation(read_json(read_regular(self.path / member / RECORD)), split)
+        except (OSError, ValueError):
             return None
 
     def lock(self) -> contextlib.AbstractContextManager[int | None]:

@@ -74,15 +74,27 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
             why="a sweep compares numbers",
             remedy=f"look at the run with: asnn eval {run.path}",
         )
+    best = f"validation_{task.primary.name}"
     try:
         summary = read_json(read_regular(run.summary))
+        trained = {
+            "parameters": summary["parameters"],
+            "training_seconds": summary["seconds"],
+            "best_epoch": summary["best"]["epoch"],
+            best: summary["best"][best],
+        }
+    except (KeyError, TypeError) as error:
+        raise DataError(
+            f"{run.summary} is damaged",
+            why=f"it does not state {error}" if isinstance(error, KeyError) else str(error),
+            remedy=f"move {run.path} away, and train this member again",
+        ) from error
     except (OSError, ValueError) as error:
         raise DataError(
             f"{run.summary} cannot be read",
             why=why_unreadable(error),
             remedy=f"move {run.path} away, and train this member again",
         ) from error
-    best = f"validation_{task.primary.name}"
     return {
         "format": FORMAT,
         "split": split,
@@ -96,10 +108,7 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
         "metric": task.primary.document(),
         "tracked": list(task.tracked),
         **result,
-        "parameters": summary["parameters"],
-        "training_seconds": summary["seconds"],
-        "best_epoch": summary["best"]["epoch"],
-        best: summary["best"][best],
+        **trained,
         "machine": describe_machine(device),
     }
 

@@ -24,7 +24,13 @@ Records = dict[str, dict[str, Any]]
 def read_records(plan: Plan, folder: SweepFolder, split: str) -> Records:
     """Return the records of the finished members, by name."""
     found = {member.name: folder.record(member.name, split) for member in plan.members}
-    return {name: record for name, record in found.items() if record is not None}
+    records = {name: record for name, record in found.items() if record is not None}
+    metric = metric_of(plan, records)
+    return {
+        name: record
+        for name, record in records.items()
+        if Metric.from_document(record.get("metric")) == metric
+    }
 
 
 def summarise(
@@ -134,7 +140,8 @@ def _summary(
         *("training_seconds", "samples_per_second"),
     )
     per_step = f"{metric.name}_per_step"
-    by_step = zip(*(record.get(per_step, []) for record in records), strict=True)
+    series = [record.get(per_step, []) for record in records]
+    by_step = zip(*series, strict=True) if len(set(map(len, series))) == 1 else ()
     return {
         "n": len(records),
         "seeds": [record["seed"] for record in records],

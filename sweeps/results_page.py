@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..core.metric import ACCURACY, Metric
+from ..core.text import code_block, markdown
 from .grid import display
 
 Rows = list[list[str]]
@@ -105,8 +106,8 @@ def results_metric(results: dict[str, Any]) -> Metric:
 
 def page(results: dict[str, Any]) -> str:
     """Return the text of `results.md`."""
-    title = f"# {results['recipe']}: {', '.join(results['keys']) or 'seeds'}"
-    parts = [title, *_unfinished(results), markdown_table(*results_table(results))]
+    title = markdown(f"{results['recipe']}: {', '.join(results['keys']) or 'seeds'}")
+    parts = [f"# {title}", *_unfinished(results), markdown_table(*results_table(results))]
     metric = results_metric(results)
     if metric != ACCURACY:
         parts.append(f"The members are compared by {metric.title}: {metric.direction}.")
@@ -117,16 +118,14 @@ def page(results: dict[str, Any]) -> str:
     if any(member.get("draws") for member in results["members"]):
         parts.append("A figure of a random code is that of one draw: `asnn eval RUN --repeats N`.")
     parts += _comparisons(results["comparisons"], results["keys"], metric)
-    parts += ["## Conditions", _conditions(results), f"```\n{results['command']}\n```"]
+    parts += ["## Conditions", _conditions(results), code_block(results["command"])]
     return "\n\n".join(parts) + "\n"
 
 
 def markdown_table(heads: list[str], rows: Rows) -> str:
     """Return a table in Markdown with figures aligned right."""
     lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *rows]
-    return "\n".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines
-    )
+    return "\n".join(f"| {' | '.join(map(markdown, line))} |" for line in lines)
 
 
 def _figure(value: float | None, scale: float, digits: int) -> str:
@@ -145,7 +144,7 @@ def _comparisons(
         f"paired over seeds; Student's paired t.{_sign(metric)} The last column is Holm's "
         f"correction over the {len(single)} comparisons of the table.",
         markdown_table(*comparison_table(single, keys, pooled=False, metric=metric)),
-        *(f"–: {why}." for why in reasons(single)),
+        *(f"–: {markdown(why)}." for why in reasons(single)),
     ]
     if len(pooled) < len(single):
         parts += [
@@ -186,11 +185,14 @@ def _unfinished(results: dict[str, Any]) -> list[str]:
         sentences.append(f"Not finished: {len(results['missing'])} members are not trained yet.")
     if results["failed"]:
         failed = "; ".join(f"{each['name']}: {each['what']}" for each in results["failed"])
-        sentences.append(f"Failed: {failed}.")
+        sentences.append(f"Failed: {markdown(failed)}.")
     if results["left_out"]:
         lines = [
-            f"- {', '.join(f'{k}={display(v)}' for k, v in each['settings'].items())}: "
-            f"{'; '.join(each['why'])}"
+            "- "
+            + markdown(
+                f"{', '.join(f'{k}={display(v)}' for k, v in each['settings'].items())}: "
+                f"{'; '.join(each['why'])}"
+            )
             for each in results["left_out"]
         ]
         sentences.append("Left out, because it cannot be trained:\n\n" + "\n".join(lines))
@@ -224,4 +226,6 @@ def _conditions(results: dict[str, Any]) -> str:
         ["threads of a training", of_all("machine", "threads")],
         ["torch", of_all("machine", "torch")],
     ]
-    return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows)])
+    return "\n".join(
+        ["| | |", "|---|---|", *(f"| {name} | {markdown(text)} |" for name, text in rows)]
+    )

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..core.files import write_json, write_text
 from ..core.metric import ACCURACY, Metric
+from ..core.text import code_block, markdown
 from .definition import Definition
 from .folder import SweepFolder
 from .grid import value_text
@@ -48,11 +49,11 @@ def write_search_results(results: dict[str, Any], folder: SweepFolder) -> None:
     metric = results_metric(results)
     direction = "" if metric == ACCURACY else f" ({metric.direction})"
     parts = [
-        f"# {results['recipe']}: a search over {', '.join(results['keys'])}",
+        "# " + markdown(f"{results['recipe']}: a search over {', '.join(results['keys'])}"),
         markdown_table(*search_table(results)),
         f"Trials by the best validation {metric.title}{direction} of each training; test data are "
         "not used.",
-        f"```\n{results['command']}\n```",
+        code_block(results["command"]),
     ]
     write_text(folder.report, "\n\n".join(parts) + "\n")
 

@@ -91,13 +91,17 @@ def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> 
 
 
 def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure to a file, in the format of its suffix.
+    """Write a figure to a file, in the format of its suffix; `$` in texts begins no formula.
 
     Raises:
         ConfigError: see `figure_format`.
         AsnnError: the file cannot be written.
     """
+    from matplotlib.text import Text
+
     format = figure_format(path)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # type: ignore[attr-defined]
     drawn = io.BytesIO()
     figure.savefig(drawn, format=format, dpi=DPI)
     write_bytes(path, drawn.getvalue())

@@ -15,6 +15,7 @@ from asnn.sweeps.plan import Member, Plan, _one_metric
 from asnn.sweeps.results import ranked, summarise
 from asnn.sweeps.results_page import metric_text, page, results_table
 from asnn.sweeps.search_results import search_results, search_table, write_search_results
+from tests.support.evaluations import evaluation
 
 MSE = Metric("mse", greater_is_better=False, percent=False)
 GAIN = Metric("gain", percent=False)  # the same numbers, of which the greater is better
@@ -142,11 +143,11 @@ def test_a_network_without_spikes_has_none(tmp_path):
 def test_records_of_0_1_0_have_accuracy(tmp_path):
     (tmp_path / "m").mkdir()
     path = tmp_path / "m" / "evaluation.json"
-    path.write_text('{"split": "test", "accuracy": 0.5}')
+    path.write_text(json.dumps(evaluation()))  # it has no `metric`
     folder = SweepFolder(tmp_path)
     assert folder.record("m", "test")["accuracy"] == 0.5
-    for damaged in ('{"split": "test", "mse": 0.5}', "[]", '{"split": "test", "metric": "mse"}'):
-        path.write_text(damaged)
+    for damaged in (evaluation(accuracy=None, mse=0.5), [], {"split": "test", "metric": "mse"}):
+        path.write_text(json.dumps(damaged))
         assert folder.record("m", "test") is None
 
 

@@ -13,6 +13,7 @@ from asnn.sweeps.folder import make_folder
 from asnn.sweeps.pool import Failure
 from asnn.sweeps.ranges import parse_range
 from asnn.sweeps.search import Search, require_optuna
+from tests.support.evaluations import evaluation
 
 DIGITS = read_document(recipe_file("digits"))
 
@@ -89,8 +90,8 @@ def test_without_optuna(monkeypatch):
 def finish(folder, member, value, metric=ACCURACY):
     run = folder.path / member.name
     run.mkdir()
-    record = {"split": "validation", "metric": metric.document(), metric.name: 0.0}
-    record[f"validation_{metric.name}"] = value
+    figures = {metric.name: 0.0, f"validation_{metric.name}": value}
+    record = evaluation(split="validation", metric=metric.document(), **figures)
     (run / "evaluation.json").write_text(json.dumps(record))
 
 
