@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -22,7 +23,8 @@ def page(
 ) -> str:
     """Return the page of one run, or of several runs with a comparison first.
 
-    The same reports give the same bytes. All text from runs and data is escaped.
+    The same reports give the same bytes. All text from runs and data is escaped,
+    and its control characters, also those of the direction of writing, are shown as `visible` does.
 
     Args:
         reports: one or more.
@@ -34,6 +36,7 @@ def page(
     environment = Environment(
         loader=PackageLoader(__package__ or "asnn.reports"),
         autoescape=True,
+        finalize=visible,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -52,6 +55,16 @@ def page(
     )
 
 
+def visible(value: Any) -> Any:
+    """Return a value of the page, control characters of text escaped; spaces and lines stay."""
+    if type(value) is not str or value.isprintable():  # Markup is made of texts that were shown
+        return value
+    return "".join(
+        c if c == "\n" or unicodedata.category(c) == "Zs" else printable(c) for c in value
+    )
+
+
 def breakable(name: str) -> Markup:
     """Return a name with line-break opportunities after its parts."""
+    name = visible(name)
     return Markup("<wbr>").join(escape(part) for part in re.findall(r"[^,/]*[,/]?", name) if part)

@@ -5,8 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from markupsafe import Markup
 
-from asnn.reports.page import breakable, page
+from asnn.reports.page import breakable, page, visible
 from tests.support.html import faults, read_page
 
 HOSTILE = "<script>alert(1)</script>"
@@ -107,15 +108,16 @@ def test_names_are_escaped(report_of):
         "faults": [HOSTILE],
     }
     hostile = report_of(
-        path=f"runs/{HOSTILE.replace('/', '-')}",
-        classes=(HOSTILE, "$\\frac{$", "_c"),
+        path=f"runs/{HOSTILE.replace('/', '-')}\x1b[1m\u202e",
+        classes=(HOSTILE, "$\\frac{$", "_c\u202e"),
         record=record,
     )
     found = read_page(page([hostile], command=f"asnn report '{HOSTILE}'"))
     assert faults(found) == []
     assert HOSTILE in found.all("title")[0].text.replace("-s", "/s")
     assert found.text.count(HOSTILE) >= 6
-    assert "\x1b" not in found.source
+    assert "\x1b" not in found.source and "\u202e" not in found.source
+    assert "\\x1b[1m\\u202e" in found.text
     assert "$\\frac{$" in found.text
 
 
@@ -141,6 +143,13 @@ def test_counting_rules_are_explained(one):
         "Operations with 0 are not counted for this network, but for the ANN counterpart"
         in one.text
     )
+
+
+def test_control_characters_are_shown():
+    assert visible("\x1b[1m\u202e\u2066\x85") == "\\x1b[1m\\u202e\\u2066\\x85"
+    for usual in ("1\xa0234 µJ", "two\nlines", Markup("\x1b"), 1.5, None):
+        assert visible(usual) is usual or visible(usual) == usual
+    assert breakable("a\u202e,b") == "a\\u202e,<wbr>b"
 
 
 def test_long_names_can_break_after_their_parts():
