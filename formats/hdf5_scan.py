@@ -157,7 +157,9 @@ def _info(dataset: h5d.DatasetID, shown: str) -> DatasetInfo:
     filters = [creation.get_filter(i)[0] for i in range(creation.get_nfilters())]
     unknown = [number for number in filters if number not in FILTERS]
     if unknown:
-        raise InvalidHdf5(f"{shown} is compressed by an unknown filter, {unknown[0]}")
+        raise InvalidHdf5(
+            f"{shown} is compressed by an unknown filter, {unknown[0]}: write the file with gzip"
+        )
     shape = dataset.shape
     if dataset.get_space().get_simple_extent_type() == h5py.h5s.NULL or shape is None:
         raise InvalidHdf5(f"{shown} holds nothing")

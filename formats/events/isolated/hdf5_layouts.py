@@ -134,7 +134,9 @@ def _check_filters(dataset: h5py.Dataset, path: str) -> None:
                 "its plugin, or write the file with gzip"
             )
         if number not in (*FILTERS, BLOSC):
-            raise ValueError(f"{path} is compressed by an unknown filter, {number}")
+            raise ValueError(
+                f"{path} is compressed by an unknown filter, {number}: write the file with gzip"
+            )
 
 
 def _text(key: bytes | str) -> str:
