@@ -50,7 +50,7 @@ def norms_of(x: Tensor, segments: Segments, kernels: Any, *, static: bool = Fals
         mean, variance = batch_statistics(x, steps, kernels, static=static)
     for group, (norm, number) in enumerate(segments):
         rows = x.shape[1] * (1 if static else number)
-        _update_running(norm, mean[group], variance[group], rows)
+        update_running(norm, mean[group], variance[group] * (rows / (rows - 1)))
     deviation = (variance + segments[0][0].eps).sqrt()
     return Norms(*_affine(segments), mean, deviation, steps, by_batch=True)
 
@@ -89,18 +89,29 @@ def batch_statistics(
 
 
 @torch.no_grad()
-def _update_running(norm: _BatchNorm, mean: Tensor, variance: Tensor, rows: int) -> None:
-    """Move the running statistics of a norm towards those of a batch, as torch does."""
+def update_running(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
+    """Move the running statistics of a norm towards those of its n-th batch.
+
+        running ← running + w (batch - running)
+
+    with w = momentum as torch does, or 1/n without momentum; w = max(momentum, 1/n) of a norm that
+    is `bias_corrected`.
+
+    Args:
+        norm: the batch norm.
+        mean, variance: of the batch, `[C]`; the variance is the unbiased one.
+    """
     if norm.running_mean is None or norm.running_var is None:
         return
-    factor = norm.momentum
+    weight: Tensor | float = norm.momentum or 0.0
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
-        if factor is None:
-            factor = 1 / int(norm.num_batches_tracked)
-    norm.running_mean.lerp_(mean.to(norm.running_mean), factor or 0.0)
-    unbiased = variance * (rows / (rows - 1))
-    norm.running_var.lerp_(unbiased.to(norm.running_var), factor or 0.0)
+        if norm.momentum is None or getattr(norm, "bias_corrected", False):
+            # A tensor: to read the count would wait for the device.
+            batches = norm.num_batches_tracked.to(norm.running_mean.dtype)
+            weight = batches.reciprocal().clamp(min=weight)
+    norm.running_mean.lerp_(mean.to(norm.running_mean), weight)
+    norm.running_var.lerp_(variance.to(norm.running_var), weight)
 
 
 class Grouping(NamedTuple):

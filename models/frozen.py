@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .layers.batch_norm import PLAIN
 from .layers.convolution import AFFINE
 from .layers.norm import FoldedNorm, SharedNorm, SplitNorm, TimeNorm
 from .layers.spiking import SpikingLayer
@@ -99,7 +100,7 @@ def _plain(norm: nn.Module) -> nn.BatchNorm2d | nn.BatchNorm1d | None:
         return None
     assert isinstance(norm, FoldedNorm | SharedNorm)
     inner = norm.norm
-    fits = type(inner) in (nn.BatchNorm1d, nn.BatchNorm2d) and inner.running_mean is not None
+    fits = type(inner) in PLAIN and inner.running_mean is not None
     return inner if fits and inner.affine else None  # type: ignore[return-value]
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...core.errors import ConfigError
 from ...models.frozen import folded_weights
+from ...models.layers.batch_norm import PLAIN
 from ...models.layers.norm import TimeNorm
 from . import ir as g
 
@@ -25,7 +26,7 @@ def norms_of(name: str, norm: nn.Module, steps: int) -> list[nn.Module]:
         raise refusal(name, norm, "it is not a batch norm over time")
     found = [each for each, number in norm.segments(steps) for each in [each] * number]
     for each in found:
-        fits = type(each) in (nn.BatchNorm1d, nn.BatchNorm2d) and each.affine
+        fits = type(each) in PLAIN and each.affine
         if not (fits and each.running_mean is not None):
             raise refusal(name, each, "it has no running statistics or no weights")
     return found

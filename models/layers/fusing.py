@@ -15,6 +15,7 @@ from ...kernels.fused_layer import fused, make_table, rule_of
 from ...kernels.rules import SURROGATES
 from ...kernels.statistics import Segments, evaluation_norms
 from ..neurons.leaky import AdaptiveLeaky, FixedLeaky
+from .batch_norm import PLAIN
 from .norm import FoldedNorm, PerStepNorm, SharedNorm, SplitNorm, TimeNorm
 from .time import is_static, unexpanded
 
@@ -167,11 +168,10 @@ def _segments(norm: nn.Module | None, steps: int) -> Segments | str:
             return f"there is no fused kernel for the norm {type(part).__name__}"
     assert isinstance(norm, TimeNorm)
     segments: Any = norm.segments(steps)
-    plain = (nn.BatchNorm1d, nn.BatchNorm2d)
     if sum(number for _, number in segments) != steps:
         return "the number of norms is not that of the steps"
     norms = [part for part, _ in segments]
-    if not all(type(part) in plain and part.affine for part in norms):
+    if not all(type(part) in PLAIN and part.affine for part in norms):
         return "fused kernels take batch norms with weight and bias"
     if not all(part.track_running_stats for part in norms):
         return "fused kernels take batch norms with running statistics"

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...core.registry import unknown
 from ..layer import VALUES, Layer, Lowering, OperationList, Signal
+from .batch_norm import BatchNorm1d, BatchNorm2d
 from .time import is_static, over_time
 
 Norm = Literal["folded", "per-step", "shared"]
@@ -49,7 +50,7 @@ def create_norm(form: str, channels: int, *, steps: int, image: bool) -> TimeNor
     Raises:
         ConfigError: the form is unknown.
     """
-    make = nn.BatchNorm2d if image else nn.BatchNorm1d
+    make = BatchNorm2d if image else BatchNorm1d
     if form == "folded":
         return FoldedNorm(make(channels))
     if form == "per-step":

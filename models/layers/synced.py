@@ -9,6 +9,8 @@ from torch import Tensor, distributed, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from ...kernels.statistics import update_running
+
 
 class SyncedNorm(_BatchNorm):
     """Batch norm over the samples of all processes, `[N, C, ...] -> [N, C, ...]`.
@@ -28,6 +30,7 @@ class SyncedNorm(_BatchNorm):
         self.weight, self.bias = norm.weight, norm.bias
         self.running_mean, self.running_var = norm.running_mean, norm.running_var
         self.num_batches_tracked = norm.num_batches_tracked
+        self.bias_corrected = getattr(norm, "bias_corrected", False)
         self.train(norm.training)
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -43,20 +46,10 @@ class SyncedNorm(_BatchNorm):
         mean = _per_channel(sums / count, x)
         variance = _sum((x - mean).square().sum(others)) / count
         with torch.no_grad():
-            self._update_running(mean.flatten(), variance * count / (count - 1).clamp(min=1))
+            unbiased = variance * count / (count - 1).clamp(min=1)
+            update_running(self, mean.flatten(), unbiased)
         scale = _per_channel(self.weight / (variance + self.eps).sqrt(), x)
         return ((x - mean) * scale + _per_channel(self.bias, x)).to(input.dtype)
-
-    def _update_running(self, mean: Tensor, variance: Tensor) -> None:
-        """Update the running statistics as `torch.nn.BatchNorm2d` does."""
-        assert self.running_mean is not None and self.running_var is not None
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked.add_(1)
-        momentum = self.momentum
-        if momentum is None:
-            momentum = 1.0 / float(self.num_batches_tracked)
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(variance, momentum)
 
 
 def sync_norms(model: nn.Module) -> None:
