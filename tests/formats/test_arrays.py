@@ -49,6 +49,7 @@ def overlapping(count: int) -> bytes:
         (archive({"x.npy": header("(4, 4)") + bytes(17)}), "has 17 bytes, not 16"),
         (archive({"x.npy": header("(2**70,)")}), "header of an array cannot be read"),
     ],
+    ids=["twice", "overlapping", "bomb", "bool-shape", "short", "long", "huge-shape"],
 )
 def test_members_that_lie_are_refused(content, why):
     with pytest.raises(InvalidFile, match=why):
