@@ -432,6 +432,7 @@ def _finish(
 ) -> Exported:
     """Write the report; give the files their final names unless the verification failed."""
     final = {path: path.with_suffix("") for path in files.values()}
+    earlier = paths.earlier()
     sizes = {name: path.stat().st_size for path, name in final.items()}
     if report is None:
         paths.parity.unlink(missing_ok=True)  # of an earlier export
@@ -444,13 +445,18 @@ def _finish(
         write_json(paths.parity, content)
         if report.fault is not None:
             paths.clear(())  # files of an earlier export would pass for this one
+            removed = "; the earlier export there was removed" if earlier else ""
             error = VerificationError(
                 f"the {options['format'].upper()} file does not compute what the network does",
                 why=report.fault,
-                remedy=f"it is kept as {next(iter(final))}; all differences are in {paths.parity}",
+                remedy=f"it is kept as {next(iter(final))}; all differences are in {paths.parity}"
+                + removed,
             )
             error.content = {**content, "parity": str(paths.parity)}
             raise error
+    if earlier:
+        names = ", ".join(path.name for path in earlier)
+        notes = [*notes, f"it replaces the earlier export in {paths.folder}: {names}"]
     paths.clear(final.values())
     for path, name in final.items():
         path.replace(name)

@@ -14,6 +14,27 @@ ENDINGS = {".onnx": (".onnx", "-init.onnx", "-step.onnx"), ".nir": (".nir", ".go
 UNVERIFIED = ".unverified"
 
 
+def folder_name(
+    format: str,
+    *,
+    form: str = "",
+    input: str = "",
+    weights: str = "",
+    opset: str = "",
+    target: str = "",
+    compat: str = "",
+    approximate: bool = False,
+) -> str:
+    """Return the name of the folder of an export: the format and each option, in this order.
+
+    Options that have their default are empty, so that the usual export is in `onnx` or `nir`, and
+    others, such as `onnx-stream-int8`, beside it.
+    """
+    parts = (format, form, input, weights, opset and f"opset{opset}", target)
+    parts += (compat and f"nir{compat}", "approximate" if approximate else "")
+    return "-".join(part for part in parts if part)
+
+
 @dataclass(frozen=True)
 class ExportPaths:
     """The paths of an export.
@@ -54,9 +75,17 @@ class ExportPaths:
     @property
     def parity(self) -> Path:
         """The path of the verification report."""
-        if self.folder.name == self.suffix.removeprefix("."):  # RUN/export/FORMAT
+        format, *others = self.folder.name.split("-")
+        above = self.folder.absolute().parent
+        by_default = self.stem == "model" and "export" in (above.name, above.parent.name)
+        if format == self.suffix[1:] and (by_default or not others):
             return self.folder / "parity.json"
         return self.file(f"{self.suffix}.parity.json")
+
+    def earlier(self) -> list[Path]:
+        """Return the files of an earlier export with these names."""
+        paths = (self.file(ending) for ending in ENDINGS[self.suffix])
+        return [path for path in paths if path.is_file()]
 
     def check(self, paths: Iterable[Path]) -> None:
         """Refuse names that folders have.

@@ -16,7 +16,6 @@ from ..records.record import read_exports, read_record
 # Tensors that training does not learn: running statistics, and moments of the data.
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked", "mean", "std")
 BRANCHES = ("main", "shortcut")  # of a residual block
-FORMATS = ("onnx", "nir")
 
 
 def inspect_run(path: Path) -> dict[str, Any]:
@@ -46,8 +45,9 @@ def inspect_run(path: Path) -> dict[str, Any]:
         "model": _table(recipe, "model"),
         "files": files,
         "exports": [
-            _export(run.path / "export" / name, parities.get(name, {}), states.get(name))
-            for name in FORMATS
+            _export(folder, parities.get(folder.name, {}), states.get(folder.name))
+            for folder in sorted((run.path / "export").glob("*"))
+            if not folder.is_symlink()
         ],
     }
     found["exports"] = [export for export in found["exports"] if export is not None]

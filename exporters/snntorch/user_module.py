@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from torch import nn
@@ -15,7 +16,15 @@ from ...core.errors import ConfigError
 from ..source import ExportSource
 from .module import source_of_module
 
-EXAMPLE = "write it as MODULE:FUNCTION, such as nets:make for make() in nets.py"
+EXAMPLE = "write it as MODULE:FUNCTION, such as nets:make for make() in nets.py, or nets.py:make"
+
+
+def name_of_function(text: str) -> str:
+    """Return the name of the folder for exports of MODULE:FUNCTION or FILE.py:FUNCTION."""
+    module_name, _, name = text.rpartition(":")
+    if module_name.endswith(".py"):
+        module_name = Path(module_name).stem
+    return f"{module_name}.{name}"
 
 
 def load_module(text: str) -> tuple[nn.Module, tuple[int, ...] | None]:
@@ -24,20 +33,26 @@ def load_module(text: str) -> tuple[nn.Module, tuple[int, ...] | None]:
     What the function prints goes to stderr.
 
     Args:
-        text: MODULE:FUNCTION; the module is imported from the current directory.
+        text: MODULE:FUNCTION; the module is imported from the current directory. Or
+            FILE.py:FUNCTION; what the file imports is looked up in its folder too.
 
     Raises:
         ConfigError: there is no such function, it fails, or it returns something else.
     """
-    module_name, colon, name = text.partition(":")
-    if not (colon and name and module_name.replace(".", "").isidentifier()):
+    module_name, colon, name = text.rpartition(":")
+    file = Path(module_name) if module_name.endswith(".py") else None
+    named = file is not None or module_name.replace(".", "").isidentifier()
+    if not (colon and name.isidentifier() and named):
         raise ConfigError(f"--from {text!r} names no function", remedy=EXAMPLE)
-    folder = str(Path.cwd())
+    if file is not None and not file.is_file():
+        raise ConfigError(f"--from {text!r}: there is no file {file}", remedy=EXAMPLE)
+    folder = str(Path.cwd() if file is None else file.resolve().parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
     with contextlib.redirect_stdout(sys.stderr):
         module = _call(
-            f"could not import {module_name!r}", lambda: importlib.import_module(module_name)
+            f"could not import {module_name!r}",
+            lambda: importlib.import_module(module_name) if file is None else _module_of(file),
         )
         make: Any = getattr(module, name, None)
         if make is None:
@@ -60,6 +75,15 @@ def load_module(text: str) -> tuple[nn.Module, tuple[int, ...] | None]:
             remedy="return the network, or (network, in_shape)",
         )
     return make, shape
+
+
+def _module_of(file: Path) -> ModuleType:
+    """Run a file and return its module; its name takes the place of no other module."""
+    spec = importlib.util.spec_from_file_location(f"asnn_from_{file.stem}", file)
+    assert spec is not None and spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _call(what: str, function: Callable[[], Any]) -> Any:

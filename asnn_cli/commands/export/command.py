@@ -21,6 +21,7 @@ from .options import (
 )
 
 NOISE_SAMPLES = 64
+DEFAULT_FORMS = {"onnx": "sequence", "nir": "portable"}
 
 
 def export(
@@ -73,7 +74,8 @@ def export(
             "--output",
             "-o",
             help="File or folder.",
-            show_default="RUN/export/FORMAT; with --from export/FORMAT",
+            show_default="RUN/export/FORMAT, or FORMAT-FORM-WEIGHTS...; with --from "
+            "export/MODULE.FUNCTION/FORMAT",
         ),
     ] = None,
     verify: Annotated[
@@ -102,7 +104,7 @@ def export(
         str | None,
         typer.Option(
             "--from",
-            metavar="MODULE:FUNCTION",
+            metavar="MODULE:FUNCTION|FILE.py:FUNCTION",
             help="Instead of RUN: a function that returns an snnTorch network.",
         ),
     ] = None,
@@ -141,7 +143,7 @@ def export(
     from ....exporters import random_samples
     from ....exporters.runs import samples_of, source_of_run
     from ....exporters.samples import load_samples
-    from ....exporters.snntorch.user_module import source_of_function
+    from ....exporters.snntorch.user_module import name_of_function, source_of_function
     from ....records.open_run import open_run
 
     if check is None:
@@ -156,11 +158,12 @@ def export(
 
     if source is None:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
-        network, origin, folder = source_of_run(opened), str(opened.path), opened.path
+        network, origin = source_of_run(opened), str(opened.path)
+        folder = opened.path / "export"
         verified_on = samples_of(opened.data, split, samples, network) if verify else None
     else:
         network = source_of_function(source, in_shape=parse_shape(in_shape), steps=steps)
-        origin, folder = source, Path()
+        origin, folder = source, Path("export", name_of_function(source))
         shape, verified_on = network.graph.in_shape, None
         if verify and samples_from is not None:
             verified_on = load_samples(samples_from, shape, samples)
@@ -177,13 +180,22 @@ def export(
     assert format is not None
     verifying = f", verifying on {verified_on.name}" if verified_on is not None else ""
     console.note(f"exporting {origin} to {format.upper()}{verifying}")
-    path = output or folder / "export" / format
+    path = output or folder / _folder_name(
+        format,
+        form=form,
+        input=input if network.takes_images else None,
+        weights=weights,
+        opset=opset,
+        target=target,
+        compat=nir_compat,
+        approximate=allow_approximate,
+    )
     options: dict[str, Any] = {}
     if format == "onnx":
-        options = {"form": form or "sequence", "input": input}
+        options = {"form": form or DEFAULT_FORMS[format], "input": input}
         options |= {"opset": opset, "weights": weights}
     elif format == "nir":
-        options = {"form": form or "portable", "compat": nir_compat, "target": target}
+        options = {"form": form or DEFAULT_FORMS[format], "compat": nir_compat, "target": target}
         options |= {"approximate": allow_approximate}
     try:
         result = _exporter(format)(network, path, samples=verified_on, **options)
@@ -204,6 +216,17 @@ def export(
         _show(result.report)
     for file, size in files.items():
         console.heading(f"{file}  {size / 1000:,.1f} kB")
+
+
+def _folder_name(format: str, *, opset: int, **options: Any) -> str:
+    """Return the name of the folder of an export, without the options that have their default."""
+    from ....exporters.onnx.forms import OPSET
+    from ....exporters.paths import folder_name
+
+    defaults = {"form": DEFAULT_FORMS.get(format), "weights": "fp32"}
+    defaults["input"] = "image" if format == "onnx" else "spikes"
+    kept = {key: value for key, value in options.items() if value and value != defaults.get(key)}
+    return folder_name(format, opset="" if opset == OPSET else str(opset), **kept)
 
 
 def _exporter(format: str) -> Any:

@@ -56,6 +56,34 @@ def test_all_test_samples_agree(cli, run, format):
     assert parity["parity_format"] == 1
 
 
+def test_exports_lie_beside_each_other(cli, run):
+    """Other options have another folder, and replacing says so."""
+    root = run / "export"
+    few = ("--samples", "4")
+    first = exported(cli, run, "-f", "onnx", "--weights", "int8", *few)
+    made = root / "onnx-int8" / "model.onnx"
+    content = made.read_bytes()
+    assert not [note for note in first["notes"] if "replaces" in note]
+    assert sorted(path.name for path in made.parent.iterdir()) == ["model.onnx", "parity.json"]
+    exported(cli, run, "-f", "onnx", "--form", "stream", *few)
+    # Options that are the default ones name no folder of their own.
+    exported(
+        cli, run, "-f", "onnx", "--form", "sequence", "--input", "image", "--opset", "20", *few
+    )
+    again = exported(cli, run, "-f", "onnx", *few)
+    replaced = f"it replaces the earlier export in {root / 'onnx'}: model.onnx"
+    assert again["notes"] == [replaced]
+    assert {"onnx", "onnx-int8", "onnx-stream"} <= {path.name for path in root.iterdir()}
+    assert made.read_bytes() == content
+    found = json.loads(cli("inspect", run, "--json").out)["exports"]
+    states = {export["folder"]: export["state"] for export in found}
+    assert states["export/onnx-int8"] == states["export/onnx-stream"] == "verified"
+    shown = cli("inspect", made)
+    assert shown.code == 0 and "warning" not in shown.err
+    made.write_bytes(content + b"\0")  # the negative control
+    assert "has changed since it was verified" in cli("inspect", run).err
+
+
 def test_a_table_for_people(cli, run):
     result = cli("export", run, "--format", "onnx", "--samples", "20")
     assert result.code == 0
@@ -114,7 +142,7 @@ def test_plain_training_gives_a_plain_file(cli):
     assert found["verified"] is True
     names = {runtime["runtime"] for runtime in found["runtimes"]}
     assert {"torch", "numpy, from the file", "snntorch"} <= names
-    with h5py.File("plain/export/nir/model.nir") as file:
+    with h5py.File("plain/export/nir-lif-spikingjelly/model.nir") as file:
         kinds = [node["type"][()] for node in file["node/nodes"].values()]
         assert kinds.count(b"Conv2d") == 2
     evaluated = json.loads(cli("eval", "plain", "--json").out)
@@ -163,10 +191,12 @@ def test_an_earlier_export_is_checked(cli, run):
     assert "initializer 'readout.bias' differs" in result.err
 
 
-def test_silent_layers_are_reported(cli, trained):
-    found = exported(cli, trained, "--format", "onnx", "-o", "silent.onnx")
+def test_silent_layers_are_reported(cli):
+    silent = ("--set", "neuron.threshold=50", "--out", "silent")
+    assert cli("train", *TINY, *silent).code == 0
+    found = exported(cli, "silent", "--format", "onnx", "-o", "silent.onnx")
     assert found["layers_without_variety"]
-    checked = cli("export", trained, "--check", "silent.onnx")
+    checked = cli("export", "silent", "--check", "silent.onnx")
     assert "fires never or always on these samples" in checked.err
 
 

@@ -83,9 +83,9 @@ def test_exports_of_a_run_with_their_state(cli, trained, tmp_path):
     states = {e["folder"]: (e["verified"], e["samples"]) for e in found["exports"]}
     assert states == {"export/onnx": (True, 5), "export/nir": (None, None)}
     assert found["warnings"] == [
+        "the export in export/nir is not verified",
         "the export in export/onnx was verified; whether its files or the weights have changed "
         "since is not known",
-        "the export in export/nir is not verified",
     ]
     assert "export/onnx/model.onnx" in cli("inspect", run).err
 

@@ -75,10 +75,10 @@ def test_the_example_of_the_page_runs(call, tmp_path):
         assert (command, what) == ("asnn", "export")
         code, out, err = call(*arguments)
         assert (code, out) == (0, ""), err
-    assert {path.name for path in (tmp_path / "export/onnx").iterdir()} == {
+    assert {path.name for path in (tmp_path / "export/nets.make/onnx").iterdir()} == {
         *("model.onnx", "parity.json")
     }
-    assert {path.name for path in (tmp_path / "export/nir").iterdir()} == {
+    assert {path.name for path in (tmp_path / "export/nets.make/nir").iterdir()} == {
         *("model.nir", "model.golden.nir", "parity.json")
     }
 
@@ -94,7 +94,7 @@ def test_samples_of_a_file(call, tmp_path):
     assert out.startswith("{") and "loading" in err
     code, _, err = call(*flat, "--samples-from", "samples.npy", "--samples", "5")
     assert code == 0 and "5 samples of samples.npy" in err
-    assert call(*flat[:-2], "--check", "export/onnx/model.onnx")[0] == 0
+    assert call(*flat[:-2], "--check", "export/nets.flat/onnx/model.onnx")[0] == 0
     for name, array, text in (
         ("bytes.npy", (x * 255).astype(np.uint8), "images of type uint8"),
         ("wide.npy", rng.random((9, 7), np.float32), "images of the shape [9, 7]"),
@@ -116,7 +116,7 @@ def test_samples_that_break_the_condition_end_with_code_3(call, tmp_path):
     code, _, err = call(*careless, "--samples-from", "large.npy")
     assert code == 3 and "does not fire like the exported neuron" in err
     assert "note: exact while no membrane of 3" in err
-    assert not (tmp_path / "export/onnx/model.onnx").exists()
+    assert not (tmp_path / "export/nets.careless/onnx/model.onnx").exists()
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,9 @@ def test_samples_that_break_the_condition_end_with_code_3(call, tmp_path):
         ("--from nets:flat -f onnx --in-shape 8x8 --steps 2", "takes CxHxW or F"),
         ("--from nets:make -f onnx --in-shape 1x9x9", "is not the shape that nets:make returns"),
         ("--from nets:make -f onnx --steps 5", "makes 8 steps by itself"),
+        ("--from nowhere/nets.py:make -f onnx", "there is no file nowhere/nets.py"),
+        ("--from nets.py -f onnx", "names no function"),
+        ("--from nets.py:nothing -f onnx", "has no function 'nothing'"),
         ("runs/x --from nets:make -f onnx", "RUN does not go with --from"),
         ("--from nets:make -f onnx --split train", "--split does not go with --from"),
         ("-f onnx --steps 3", "--steps goes with --from"),
@@ -144,3 +147,12 @@ def test_options_that_are_refused(call, tmp_path, arguments, text):
     code, out, err = call(*arguments.split())
     assert (code, out) == (2, "") and text in err and "Traceback" not in err
     assert not (tmp_path / "export").exists()
+
+
+def test_a_file_instead_of_a_module(call, tmp_path):
+    """Its exports have a place of their own; its name is that of no module."""
+    (tmp_path / "some").mkdir()
+    (tmp_path / "nets.py").rename(tmp_path / "some" / "json-nets.py")
+    code, _, err = call("--from", "some/json-nets.py:make", "-f", "onnx", "--samples", "4")
+    assert code == 0, err
+    assert (tmp_path / "export" / "json-nets.make" / "onnx" / "parity.json").is_file()
