@@ -12,14 +12,15 @@ PIP = $(RUN)/python -m pip install --quiet --disable-pip-version-check
 # $(call install,EXTRAS) installs a checkout, $(call install_alone,NAMES) packages without dependencies.
 ifdef LOCKED
 # Each file that is installed must have a SHA-256 of constraints-hashes.txt (docs/ci.md).
-HASHES := constraints-hashes.txt
+HASHES := constraints-hashes.txt constraints-hashes-cpu.txt
 install_alone = $(RUN)/python -m studies.hashes --lines $(1) > $(VENV)/alone.txt && \
 	$(PIP) --require-hashes --no-deps --requirement $(VENV)/alone.txt
 # Older versions of pip do not take hashes from a file of constraints.
 install = $(call install_alone,pip setuptools) && \
 	$(PIP) --dry-run --no-deps --constraint constraints.txt --report $(VENV)/torch.json torch && \
-	$(RUN)/python -m studies.hashes --of $(1) --as $(VENV)/torch.json > $(VENV)/required.txt && \
-	$(PIP) --require-hashes --constraint $(HASHES) --requirement $(VENV)/required.txt && \
+	$(RUN)/python -m studies.hashes --with $(VENV)/torch.json > $(VENV)/pins.txt && \
+	$(RUN)/python -m studies.hashes --of $(1) > $(VENV)/required.txt && \
+	$(PIP) --require-hashes --constraint $(VENV)/pins.txt --requirement $(VENV)/required.txt && \
 	$(PIP) --quiet --no-deps --no-build-isolation --no-index --editable .
 else
 comma := ,

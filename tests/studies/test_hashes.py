@@ -1,26 +1,31 @@
 """`constraints-hashes.txt` covers `pyproject.toml` and `constraints.txt`, with hashes of files."""
 
+import json
 import re
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
 
 from studies.hashes import (
     ALONE,
+    CPU_FILE,
+    CPU_FILES,
+    CPU_HEAD,
     EXTRAS,
     FILE,
-    OTHER_FILES,
     ROOT,
-    chosen,
     name_of,
     read_pins,
     required,
+    torch_version,
     written,
 )
 
 PINS = read_pins(FILE.read_text("utf-8"))
+CPU_PINS = read_pins(CPU_FILE.read_text("utf-8"))
 TEXT = {"check": True, "capture_output": True, "text": True}
 
 
@@ -74,24 +79,37 @@ def test_a_line_without_version_or_hash_is_found(line):
     assert unhashed({**PINS, "numpy": [line]}) == [line]
 
 
-def test_hashes_of_other_indexes():
-    torch = (PINS["torch"])[0]
-    for sha256 in OTHER_FILES["torch"].values():
-        assert f"--hash=sha256:{sha256}" in torch
-    version = next(iter(OTHER_FILES["torch"])).split("-")[1].partition("+")[0]
-    assert f"torch=={version} " in torch
+def test_the_file_for_cpus():
+    """It has the same version of torch, and other lines for packages of the main file alone."""
+    assert unhashed(CPU_PINS) == []
+    assert set(CPU_PINS) == {"torch", "triton"} and set(CPU_PINS) <= set(PINS)
+    (line,) = CPU_PINS["torch"]
+    assert PINS["torch"][0].split()[0] == line.split()[0].removesuffix("+cpu")
+    (files,) = CPU_FILES.values()
+    assert line.split()[1:] == [f"--hash=sha256:{sha256}" for sha256 in files.values()]
+    assert uncovered(PINS | {"triton": CPU_PINS["triton"]}) == []
 
 
-def test_the_file_is_as_it_was_written():
+def test_the_files_are_as_they_were_written():
     assert written(PINS) == FILE.read_text("utf-8")
+    assert written(CPU_PINS, CPU_HEAD) == CPU_FILE.read_text("utf-8")
 
 
-def test_lines_for_pip(tmp_path):
+def test_lines_for_pip():
     command = [sys.executable, "-m", "studies.hashes"]
     lines = subprocess.run([*command, "--lines", "pip", "Typing_Extensions"], cwd=ROOT, **TEXT)
     assert lines.stdout.splitlines() == [*PINS["pip"], *PINS["typing-extensions"]]
+    needs = subprocess.run([*command, "--of", "dev"], cwd=ROOT, **TEXT)
+    assert needs.stdout.splitlines() == required(["dev"])
+
+
+@pytest.mark.parametrize("version", ["2.13.0", "2.13.0+cpu", "2.13.0+cu130"])
+def test_the_lines_for_a_build_of_torch(tmp_path, version):
     report = tmp_path / "report.json"
-    report.write_text('{"install": [{"metadata": {"name": "torch", "version": "2.13.0+cpu"}}]}')
-    assert chosen(report) == ["torch==2.13.0+cpu"]
-    needs = subprocess.run([*command, "--of", "dev", "--as", str(report)], cwd=ROOT, **TEXT)
-    assert needs.stdout.splitlines() == [*required(["dev"]), "torch==2.13.0+cpu"]
+    found = [{"metadata": {"name": "torch", "version": version}}]
+    report.write_text(json.dumps({"install": found}))
+    command = [sys.executable, "-m", "studies.hashes", "--with", str(report)]
+    pins = read_pins(subprocess.run(command, cwd=ROOT, **TEXT).stdout)
+    assert pins == (PINS | CPU_PINS if version == "2.13.0+cpu" else PINS)
+    report.write_text('{"install": []}')  # torch is installed already
+    assert torch_version(report) == metadata.version("torch")
