@@ -9,12 +9,16 @@ maximized or minimized as its direction says.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from ..core.errors import ConfigError
+from ..core.documents import read_json
+from ..core.errors import ConfigError, DataError
 from ..core.metric import ACCURACY, Metric
+from ..core.reading import MAX_LINES, read_regular, why_unreadable
 from ..learning.device import derived_seed
 from ..learning.recipe.schema import Recipe
 from ..tasks.factory import create_task
@@ -60,6 +64,7 @@ class Search:
 
     Raises:
         ConfigError: Optuna is not installed.
+        DataError: `search.journal` of an earlier search cannot be read.
     """
 
     definition: Definition
@@ -70,15 +75,26 @@ class Search:
 
     def __post_init__(self) -> None:
         self._optuna = require_optuna()
-        journal = self._optuna.storages.journal.JournalFileBackend(
-            str(self.folder.path / "search.journal")
-        )
-        self._study = self._optuna.create_study(
-            study_name=STUDY,
-            storage=self._optuna.storages.JournalStorage(journal),
-            direction="maximize" if self.metric.greater_is_better else "minimize",
-            load_if_exists=True,
-        )
+        path = self.folder.path / "search.journal"
+        try:
+            _require_journal(path)
+            journal = self._optuna.storages.journal.JournalFileBackend(str(path))
+            self._study = self._optuna.create_study(
+                study_name=STUDY,
+                storage=self._optuna.storages.JournalStorage(journal),
+                direction="maximize" if self.metric.greater_is_better else "minimize",
+                load_if_exists=True,
+            )
+            for trial in self._study.get_trials():
+                self._point(trial.params)
+        except Exception as error:  # Optuna does not check what it reads
+            raise DataError(
+                f"{path} is damaged",
+                why=why_unreadable(error)
+                if isinstance(error, OSError | ValueError)
+                else f"{type(error).__name__}: {error}",
+                remedy="start a new search with another --out",
+            ) from error
         self._distributions = {
             each.key: _distribution(self._optuna, each) for each in self.definition.ranges
         }
@@ -182,6 +198,18 @@ class Search:
             (each.key, each.choices[parameters[each.key]] if each.choices else parameters[each.key])
             for each in self.definition.ranges
         )
+
+
+def _require_journal(path: Path) -> None:
+    """Refuse a journal that is not lines of JSON; a last line may have been cut off.
+
+    Raises:
+        OSError, ValueError: with the reason.
+    """
+    if os.path.lexists(path):
+        for line in read_regular(path, max_size=MAX_LINES).splitlines(keepends=True):
+            if line.endswith(b"\n"):
+                read_json(line)
 
 
 def _name(number: int) -> str:

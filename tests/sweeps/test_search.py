@@ -1,11 +1,13 @@
 """Search: ranges from options, and trials of Optuna, without training."""
 
 import json
+import os
+import re
 
 import pytest
 
 from asnn.cli.recipe_files import recipe_file
-from asnn.core import ConfigError
+from asnn.core import ConfigError, DataError
 from asnn.core.metric import ACCURACY, Metric
 from asnn.learning import read_document
 from asnn.sweeps import Definition, read_definition
@@ -238,3 +240,35 @@ def test_impossible_settings_are_failed_trials(tmp_path):
     for each in failed:
         assert each["settings"] == {"coding.name": "hybrid", "coding.steps": 1}
         assert "needs 2 steps or more" in each["why"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda content: content + b"{\n", "Expecting"),
+        (lambda content: content + b"[" * 100_000 + b"\n", "nested too deeply"),
+        (lambda content: content + b'{"op_code": NaN}\n', "the number NaN"),
+        (lambda content: content + b"[1]\n", "not a JSON object"),
+        (lambda content: content + b'{"op_code": 99}\n', "Error"),
+        (lambda content: content.replace(b"train.lr", b"train.xx"), "train.lr"),
+    ],
+)
+def test_a_damaged_journal_is_refused(tmp_path, damage, why):
+    search, folder = searched(tmp_path, trials=3)
+    next(search.members())
+    path = folder.path / "search.journal"
+    content = path.read_bytes()
+    path.write_bytes(content + b'{"cut o')  # as a kill during a write leaves it
+    assert len(Search(search.definition, folder).results()) == 1
+    path.write_bytes(damage(content))
+    with pytest.raises(DataError, match="search.journal is damaged") as caught:
+        Search(search.definition, folder)
+    assert re.search(why, caught.value.why), caught.value.why
+
+
+def test_a_pipe_in_place_of_the_journal(tmp_path):
+    search, folder = searched(tmp_path)
+    (folder.path / "search.journal").unlink(missing_ok=True)
+    os.mkfifo(folder.path / "search.journal")
+    with pytest.raises(DataError, match="it is not a regular file"):
+        Search(search.definition, folder)
