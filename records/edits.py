@@ -13,6 +13,7 @@ from typing import Any
 from ..core.documents import plain_tables
 
 Document = dict[str, Any]
+MAX_TEXT = 200  # characters of a value in messages
 
 # Keys that an evaluation or an export does not read, or whose effect is checked otherwise: the
 # fingerprint of the data tells whether those in another place are the same.
@@ -109,4 +110,5 @@ def _is_harmless(key: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    return "not set" if value is None else repr(value)
+    shown = "not set" if value is None else repr(value)
+    return shown if len(shown) <= MAX_TEXT else f"{shown[: MAX_TEXT - 1]}…"
