@@ -7,7 +7,7 @@ import hashlib
 import os
 import shlex
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..core.documents import read_json, read_toml
@@ -18,6 +18,7 @@ from ..core.registry import nearest
 FORMAT = 2  # of the files of a run that say how, with what and to what end it was trained
 RUNS = Path("runs")
 LATEST = "latest"
+SWEEP = "sweep.toml"
 DEPTH = 3  # of folders in which runs are listed: runs/a, runs/sweep/a, runs/mine/sweep/a
 
 
@@ -159,6 +160,8 @@ def find_run(path: Path | str | None = None, *, unfinished: bool = False) -> Run
     has_config = os.path.lexists(found.config)
     if has_config and not found.is_foreign:
         return found
+    if is_sweep(path):
+        raise _is_no_run(path)
     if path.name != LATEST or has_config:
         why = "its config.toml is not that of a run" if has_config else "it holds no config.toml"
         raise DataError(
@@ -178,6 +181,49 @@ def find_run(path: Path | str | None = None, *, unfinished: bool = False) -> Run
             remedy="train one with `asnn train`, or give the folder of a run",
         )
     return max(runs, key=lambda run: (run.began, run.path.name))
+
+
+def is_sweep(path: Path) -> bool:
+    """Return whether a folder is that of a sweep."""
+    return os.path.lexists(path / SWEEP)
+
+
+def with_runs_of_sweeps(paths: Iterable[Path]) -> list[Path]:
+    """Return the paths of runs: each sweep is replaced by its trained runs.
+
+    What else a sweep holds, as the shell makes of `SWEEP/*`, is left out.
+
+    Raises:
+        DataError: a sweep has no trained run.
+    """
+    found = []
+    for path in paths:
+        if is_sweep(path):
+            runs = [run.path for run in _runs_in(path) if run.model.is_file()]
+            if not runs:
+                raise DataError(
+                    f"the sweep {path} has no trained run",
+                    remedy=f"go on with it: asnn sweep --resume {shlex.quote(str(path))}",
+                )
+            found += sorted(runs)
+        elif path.exists() and is_sweep(path.parent) and not Run(path).config.is_file():
+            continue
+        else:
+            found.append(path)
+    return found
+
+
+def _is_no_run(sweep: Path) -> DataError:
+    runs = _runs_in(sweep)
+    name = shlex.quote(str(sweep))
+    like = shlex.quote(str(min(run.path for run in runs))) if runs else ""
+    one = f"name one of them, such as {like}; " if runs else ""
+    return DataError(
+        f"{sweep} is a sweep, not a run",
+        why=f"it holds {len(runs)} run{'' if len(runs) == 1 else 's'}",
+        remedy=f"{one}`asnn runs {name}` lists them, `asnn report {name}` compares them, "
+        f"`asnn sweep --resume {name}` goes on",
+    )
 
 
 def require_own_weights(path: Path, content: bytes) -> None:

@@ -14,7 +14,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.files import cannot_write, write_text
 from ..core.folder_lock import folder_lock
 from ..core.reading import read_regular
-from ..records.layout import RUNS, Run
+from ..records.layout import RUNS, SWEEP, Run
 from .definition import Definition, differences, read_definition
 from .evaluation import require_evaluation
 
@@ -32,7 +32,7 @@ class SweepFolder:
     @property
     def definition(self) -> Path:
         """The definition."""
-        return self.path / "sweep.toml"
+        return self.path / SWEEP
 
     @property
     def results(self) -> Path:

@@ -12,13 +12,16 @@ Rows = list[list[str]]
 
 
 def short_names(keys: list[str]) -> list[str]:
-    """Return the keys without their sections, if they stay distinct.
+    """Return the keys without their sections, if they stay distinct and are not `name`.
 
-    >>> short_names(["coding.steps", "coding.name", "model.name"])
-    ['steps', 'coding.name', 'model.name']
+    >>> short_names(["coding.steps", "coding.name", "model.width", "train.width"])
+    ['steps', 'coding.name', 'model.width', 'train.width']
     """
     last = [key.rpartition(".")[2] for key in keys]
-    return [short if last.count(short) == 1 else key for key, short in zip(keys, last, strict=True)]
+    return [
+        short if last.count(short) == 1 and short != "name" else key
+        for key, short in zip(keys, last, strict=True)
+    ]
 
 
 def results_table(results: dict[str, Any]) -> tuple[list[str], Rows]:

@@ -25,7 +25,7 @@ def report(
         list[Path] | None,
         typer.Argument(
             metavar="RUN...",
-            help="Folders of runs; several are compared.",
+            help="Folders of runs, or of a sweep; several runs are compared.",
             show_default="the newest",
             autocompletion=completion.runs,
         ),
@@ -37,7 +37,7 @@ def report(
             "--out",
             metavar="FILE.html",
             help="The page.",
-            show_default=f"RUN/{NAME}; of several, runs/{NAME}",
+            show_default=f"RUN/{NAME} or SWEEP/{NAME}; of several, runs/{NAME}",
         ),
     ] = None,
     split: options.Split = "test",
@@ -77,6 +77,7 @@ def report(
     from ...core.units import size
     from ...learning.device import find_device
     from ...measure.cost.tables import DEFAULT, read_cost_table
+    from ...records.layout import is_sweep, with_runs_of_sweeps
     from ...records.open_run import open_run, refuse_limit
     from ...reports.collect import collect
     from ...reports.metrics_view import in_short
@@ -93,10 +94,12 @@ def report(
         refuse_limit(changes or [])
     table = read_cost_table(energy_table or DEFAULT)
     where = find_device(device)
-    named = [open_run(run, data_dir=data_dir, changes=changes or []) for run in runs or [None]]
+    named_runs = with_runs_of_sweeps(runs) if runs else [None]
+    named = [open_run(run, data_dir=data_dir, changes=changes or []) for run in named_runs]
     by_path = {run.path.resolve(): run for run in reversed(named)}  # each run once
     found = list(by_path.values())[::-1]
-    target = out or _default_target(found)
+    sweep = runs[0] if runs and len(runs) == 1 and is_sweep(runs[0]) else None
+    target = out or (sweep / NAME if sweep else _default_target(found))
     _check_target(target)
     for run in found:  # an unreadable run is refused before any is evaluated
         run.load()

@@ -2,11 +2,12 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from asnn.core.errors import DataError
-from asnn.records.layout import find_run, list_runs
+from asnn.records.layout import find_run, list_runs, with_runs_of_sweeps
 
 
 @pytest.fixture
@@ -50,6 +51,36 @@ def test_a_run_that_is_not_there_names_those_that_are(runs):
     assert caught.value.remedy == "give the path of a run, such as runs/a"
     with pytest.raises(DataError, match="it holds no config.toml"):
         find_run("runs")
+
+
+def test_a_sweep_leads_to_what_takes_it(runs, tmp_path):
+    for name in ("b", "a"):
+        runs(f"s/{name}", age=0)
+    sweep = tmp_path / "runs" / "s"
+    (sweep / "logs").mkdir()
+    for name in ("sweep.toml", "results.json", "results.md"):
+        (sweep / name).touch()
+    with pytest.raises(DataError, match="runs/s is a sweep, not a run: it holds 2 runs") as caught:
+        find_run("runs/s")
+    assert "such as runs/s/a;" in caught.value.remedy
+    assert "`asnn report runs/s`" in caught.value.remedy
+    members = [Path("runs/s/a"), Path("runs/s/b")]
+    assert with_runs_of_sweeps([Path("runs/s")]) == members
+    assert with_runs_of_sweeps(sorted(Path("runs/s").iterdir())) == members
+    # The control: a path that is missing, or in no sweep, stays, and is refused later.
+    others = [Path("runs/s/c"), Path("runs")]
+    assert with_runs_of_sweeps(others) == others
+    (sweep / "sweep.toml").unlink()
+    with pytest.raises(DataError, match="runs/s is not a run"):
+        find_run("runs/s")
+
+
+def test_a_sweep_without_a_trained_run_leads_to_its_resume(runs, tmp_path):
+    runs("s/a", age=0, finished=None, trained=False)
+    (tmp_path / "runs" / "s" / "sweep.toml").touch()
+    with pytest.raises(DataError, match="has no trained run") as caught:
+        with_runs_of_sweeps([Path("runs/s")])
+    assert "asnn sweep --resume runs/s" in caught.value.remedy
 
 
 def test_a_summary_that_is_damaged_is_not_a_finished_run(runs):

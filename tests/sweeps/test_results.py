@@ -144,13 +144,13 @@ def test_page_lists_the_conditions(sweep):
     ):
         assert row in text
     assert definition.command() in text
-    assert "| name direct → hybrid | 2 | 3 | +0.00 |" in text  # 1, -2 and 1 points
+    assert "| coding.name direct → hybrid | 2 | 3 | +0.00 |" in text  # 1, -2 and 1 points
     assert json.loads(folder.results.read_text())["command"] == definition.command()
 
 
 def test_tables_fit_a_terminal(sweep):
     heads, rows = results_table(summarise(*sweep(*GRID), {}))
-    assert heads == ["name", "steps", "n", "accuracy, %", "spikes", "training, s"]
+    assert heads == ["coding.name", "steps", "n", "accuracy, %", "spikes", "training, s"]
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     assert sum(widths) + 2 * len(widths) <= 80
 

@@ -332,3 +332,20 @@ def resume(warm: WarmProgram, folder: Path) -> subprocess.CompletedProcess:
     """Resume the sweep at once."""
     command = [warm.asnn, "sweep", "--resume", "s", "--jobs", "2"]
     return subprocess.run(command, cwd=folder, capture_output=True, timeout=240)
+
+
+def test_commands_given_a_sweep(swept, cli, monkeypatch):
+    """A report compares its runs; the others name a run, and what takes a sweep."""
+    monkeypatch.chdir(swept[0])
+    found = cli("report", "runs/s", "--json")
+    assert found.code == 0, found.err
+    assert len(json.loads(found.out)["runs"]) == 2 and Path("runs/s/report.html").is_file()
+    for arguments in (
+        ("inspect", "runs/s"),
+        ("eval", "runs/s"),
+        ("export", "runs/s", "-f", "onnx"),
+        ("train", "--resume", "runs/s"),
+    ):
+        refused = cli(*arguments)
+        assert refused.code == 4 and "runs/s is a sweep, not a run" in refused.err, arguments
+        assert "asnn sweep --resume runs/s" in refused.err
