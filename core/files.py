@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import AsnnError
+from .folder_lock import is_free, locked_descriptor
 
 PARTIAL, PREVIOUS = ".part", ".former"  # suffixes of temporary names
 
@@ -52,7 +54,8 @@ REMEDIES = {
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it to `path` when the block succeeds.
 
-    If the block fails, the temporary file is removed and `path` keeps its previous content.
+    If the block fails, the temporary file is removed and `path` keeps its previous content. What a
+    killed process has left is removed by the next write to `path`: no process has locked it.
 
     Raises:
         AsnnError: the operating system refuses (no such folder, no permission, disk full).
@@ -64,13 +67,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
             why="it is not a regular file",
             remedy="name a file, or use -o - for stdout",
         )
-    temporary = None
+    temporary, held = None, contextlib.ExitStack()
     try:
+        _remove_abandoned(target)
         handle, name = tempfile.mkstemp(
             dir=target.parent, prefix=f".{target.name}.", suffix=PARTIAL
         )
-        os.close(handle)
         temporary = Path(name)
+        held.enter_context(locked_descriptor(handle))
         yield temporary
         # mkstemp makes files private; the result gets the permissions of any new file.
         temporary.chmod(0o666 & ~_umask())
@@ -81,6 +85,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
+        held.close()
         if temporary is not None:
             with contextlib.suppress(OSError):  # a full or read-only disk may refuse this too
                 temporary.unlink(missing_ok=True)
@@ -138,6 +143,25 @@ def make_folder(path: Path) -> None:
         raise cannot_write(path, error) from error
 
 
+def require_writable(folder: Path, *, path: Path | None = None, remedy: str = "") -> None:
+    """Refuse a folder in which no file can be made, before work is done for nothing.
+
+    Args:
+        folder: an existing folder.
+        path: what is to be written in it, for the message.
+        remedy: what to do, instead of what the reason suggests.
+
+    Raises:
+        AsnnError: the operating system refuses.
+    """
+    try:
+        tempfile.TemporaryFile(dir=folder, prefix=".", suffix=PARTIAL).close()
+    except OSError as error:
+        refused = cannot_write(path or folder, error)
+        refused.remedy = remedy or refused.remedy
+        raise refused from error
+
+
 def recover(parent: Path) -> None:
     """Restore the folders in `parent` that a kill in `atomic_folder` has moved away, and remove
     partial writes."""
@@ -156,6 +180,14 @@ def remove_partial_writes(folder: Path) -> None:
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
             else:
+                left.unlink()
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the temporary files of killed writes to `target`; those in use are locked."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*{PARTIAL}"):
+        if left.is_file() and is_free(left):
+            with contextlib.suppress(OSError):
                 left.unlink()
 
 

@@ -116,10 +116,23 @@ def _locked(path: Path) -> Iterator[None]:
     except OSError:
         yield
         return
+    with locked_descriptor(descriptor):
+        yield
+
+
+@contextlib.contextmanager
+def locked_descriptor(descriptor: int) -> Iterator[None]:
+    """Lock an open file in this process alone, as far as that is possible, and close it at the end.
+
+    Without locks it is closed at once: Windows does not rename files that are open.
+    """
+    if fcntl is None:
+        os.close(descriptor)
+        yield
+        return
     _close_after_fork.add(descriptor)
     try:
         with contextlib.suppress(OSError):
-            assert fcntl is not None
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
