@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..core.files import remove_partial_writes, write_bytes, write_json, write_text
+from ..core.files import (
+    remove_partial_writes,
+    require_writable,
+    write_bytes,
+    write_json,
+    write_text,
+)
 from ..core.folder_lock import folder_lock
 from ..core.metric import Metric
 from ..core.reading import MAX_TOML, read_regular
 from ..datasets import DataSet
 from ..measure.figures.curves import draw_curves
 from ..models.saved import model_bytes
+from ..records.create import require_empty
 from ..records.layout import Run
 from .checkpoints.autosave import Stopped, save, save_and_stop, save_if_due
 from .checkpoints.resume import check_resumable, restore_latest
@@ -34,6 +41,8 @@ from .stages import close_stage, has_result, is_finished
 from .start.begin import begin_from_start, needs_counterpart, needs_start, require_same_start
 from .trained import ann_counterpart, ann_counterpart_run
 from .training import Training, begin_stage, join_gradients, prepare
+
+COPY = "give yourself permission, or copy the folder to where it can be written and resume the copy"
 
 
 def train(
@@ -67,9 +76,7 @@ def train(
         AsnnError: the data cannot be loaded, the run cannot be written or is already running, the
             loss is not finite, or another process has ended.
     """
-    with _lock(run, processes):
-        if processes.first:
-            remove_partial_writes(run.path)
+    with _locked(run, processes, resume=resume):
         if resume:
             check_resumable(recipe, run, processes)
         try:
@@ -224,10 +231,21 @@ def _train_ann_counterpart(
     return summary is not None
 
 
-def _lock(run: Run, processes: Processes) -> contextlib.AbstractContextManager[Any]:
-    if not processes.first:
-        return contextlib.nullcontext()
-    return folder_lock(run.path, "a training", "two at once would write over each other")
+@contextlib.contextmanager
+def _locked(run: Run, processes: Processes, *, resume: bool) -> Iterator[None]:
+    """Lock the folder of a run in the first process; what that finds in it is refused in all."""
+    with contextlib.ExitStack() as held:
+
+        def lock() -> None:
+            why = "two at once would write over each other"
+            held.enter_context(folder_lock(run.path, "a training", why))
+            require_writable(run.path, remedy=COPY if resume else "")
+            remove_partial_writes(run.path)
+            if not resume and run.config.exists():  # since the folder was made
+                require_empty(run.path)
+
+        processes.from_first(lock)
+        yield
 
 
 def _remove_empty_run_dir(run: Run, processes: Processes) -> None:

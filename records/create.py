@@ -20,12 +20,7 @@ def create_run(out: Path | str | None, name: str) -> Run:
     """
     if out is not None:
         out = Path(out)
-        if out.is_dir() and not all(is_partial_write(path) for path in out.iterdir()):
-            raise ConfigError(
-                f"{out} is not empty",
-                why="a run is never written over another",
-                remedy=f"choose another --out, or resume it: asnn train --resume {out}",
-            )
+        require_empty(out)
         make_folder(out)
         return Run(out)
     make_folder(RUNS)
@@ -41,3 +36,17 @@ def create_run(out: Path | str | None, name: str) -> Run:
         except OSError as error:
             raise cannot_write(folder, error) from error
     raise AssertionError("itertools.count does not end")
+
+
+def require_empty(folder: Path) -> None:
+    """Refuse a folder that holds more than what killed writes have left.
+
+    Raises:
+        ConfigError: it holds something.
+    """
+    if folder.is_dir() and not all(is_partial_write(path) for path in folder.iterdir()):
+        raise ConfigError(
+            f"{folder} is not empty",
+            why="a run is never written over another",
+            remedy=f"choose another --out, or resume it: asnn train --resume {folder}",
+        )

@@ -170,17 +170,16 @@ def _check_target(target: Path) -> None:
         AsnnError: its folder cannot be made or written to.
     """
     from ...core.errors import ConfigError
-    from ...core.files import cannot_write
+    from ...core.files import cannot_write, require_writable
 
     if str(target) == "-" or target.is_dir():
         raise ConfigError(
             f"-o {target} is not a file", why="the page is a file", remedy="give one: -o page.html"
         )
     above = next(each for each in target.absolute().parents if each.exists())
-    fault = 0 if os.access(above, os.W_OK) else errno.EACCES
-    fault = fault if above.is_dir() else errno.ENOTDIR
-    if fault:
-        raise cannot_write(target, OSError(fault, os.strerror(fault)))
+    if not above.is_dir():
+        raise cannot_write(target, OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
+    require_writable(above, path=target)
 
 
 def _differences(records: list[RunRecord]) -> dict[str, list[Any]]:
