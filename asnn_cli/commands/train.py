@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..terminal import completion, console, options
+from ..terminal.processes import is_orphan, together
 
 if TYPE_CHECKING:
     from ...learning import Recipe
@@ -86,7 +87,6 @@ def train(
     from ...records.create import create_run
     from ...records.layout import Run
     from ...records.record import read_record
-    from ..terminal.processes import together
 
     flags = {
         "train.seed": seed,
@@ -197,7 +197,15 @@ def _train(recipe: Recipe, run: Run, resume: bool, processes: Processes) -> dict
     from ..terminal.signals import StopSignals
 
     with StopSignals(armed=False, silent=console.silent) as stop, Progress(stop.arm) as progress:
-        summary = fit(recipe, run, progress, resume=resume, stop=stop, processes=processes)
+        # Killed by SIGKILL, torchrun does not stop its processes: they save and stop by themselves.
+        summary = fit(
+            recipe,
+            run,
+            progress,
+            resume=resume,
+            stop=lambda: stop() or is_orphan(),
+            processes=processes,
+        )
     if summary is None:
         console.note(f"saved; resume with: asnn train --resume {run.path}")
         raise typer.Exit(stop.exit_code)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any
 
 from . import console
+
+PARENT = os.getppid()  # when the program began: torchrun may end while torch is imported
 
 
 @contextlib.contextmanager
@@ -17,3 +20,8 @@ def together() -> Iterator[Any]:
     with joined() as processes:
         console.silent = not processes.first
         yield processes
+
+
+def is_orphan() -> bool:
+    """Return whether the `torchrun` that started this process has ended without stopping it."""
+    return "TORCHELASTIC_RUN_ID" in os.environ and os.getppid() != PARENT
