@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.documents import read_json
 from ..core.errors import ConfigError, DataError
-from ..core.files import cannot_write, write_text
+from ..core.files import cannot_write, is_partial_write, write_text
 from ..core.folder_lock import folder_lock
 from ..core.reading import read_regular
 from ..records.layout import RUNS, SWEEP, Run
@@ -99,7 +99,7 @@ def make_folder(definition: Definition, out: Path | None) -> SweepFolder:
                 f"asnn sweep --resume {folder.path}",
             )
         return folder
-    if folder.path.is_dir() and any(folder.path.iterdir()):
+    if folder.path.is_dir() and not all(map(is_partial_write, folder.path.iterdir())):
         raise ConfigError(
             f"{folder.path} is not empty and holds no sweep",
             why="a sweep is never written over something else",

@@ -22,6 +22,7 @@ from .plan import Member
 WORKER = [sys.executable, "-P", "-m", "asnn.cli.commands.sweep.member"]
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 POLL = 0.1  # seconds
+MAX_STOP_SECONDS = 30.0  # for members to save after an error of the sweep itself
 
 
 class SweepObserver(Protocol):
@@ -124,10 +125,21 @@ def run_members(
             observer.waiting([worker.member for worker in working])
             time.sleep(POLL)
     finally:
-        for worker in working:  # only after an error in this process
+        _stop(working)  # only after an error in this process
+    return failures
+
+
+def _stop(working: Sequence[Worker]) -> None:
+    """Let members save and stop; end those that do not."""
+    for worker in working:
+        worker.process.terminate()
+    end = time.monotonic() + MAX_STOP_SECONDS
+    for worker in working:
+        try:
+            worker.process.communicate(timeout=max(0.0, end - time.monotonic()))
+        except subprocess.TimeoutExpired:
             worker.process.kill()
             worker.process.communicate()
-    return failures
 
 
 def environment(threads: int) -> dict[str, str]:

@@ -32,10 +32,11 @@ def main() -> int:
             code = exit_code(error)
             if code is None:
                 raise
-            console.show_error(error)
             why, remedy = getattr(error, "why", ""), getattr(error, "remedy", "")
             what = getattr(error, "what", str(error))
             _report({"error": {"what": what, "why": why, "remedy": remedy}})
+            with contextlib.suppress(OSError):  # the disk of the log may be what is full
+                console.show_error(error)
             return code
     _report({"done": done})
     return 0 if done else INTERRUPTED
