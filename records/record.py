@@ -115,7 +115,7 @@ class RunRecord:
             "edited": {
                 key: {"trained": then, "now": now} for key, (then, now) in self.edits.keys.items()
             },
-            "began": datetime.fromtimestamp(self.run.began, UTC).isoformat(timespec="seconds"),
+            "began": _iso(self.run.began),
             "recipe": plain(self.config.get("name")),
             "seed": self.setting("train", "seed"),
             "data": self.setting("data", "name"),
@@ -130,6 +130,14 @@ class RunRecord:
             "exports": {name: each.state for name, each in self.exports.items()},
             self.metric_key: self.metric_by_epoch,
         }
+
+
+def _iso(moment: float) -> str | None:
+    """Return a time in UTC; None where a file claims to be of a year that no calendar has."""
+    try:
+        return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
+    except (ValueError, OverflowError, OSError):
+        return None
 
 
 def read_record(run: Run) -> RunRecord:
