@@ -12,7 +12,7 @@ import tomli_w
 from ..core.errors import ConfigError, DataError
 from ..core.registry import unknown
 from ..learning.recipe.schema import read_document
-from .grid import Axis, axis_text, value_text
+from .grid import MAX_POINTS, Axis, axis_text, value_text
 from .ranges import Range, parse_range
 
 FORMAT = 1
@@ -126,12 +126,13 @@ def read_definition(path: Path) -> Definition:
     """
     try:
         tables = read_document(path)
-        if tables["format"] > FORMAT:
+        if type(tables["format"]) is int and tables["format"] > FORMAT:
             raise DataError(
                 f"{path} has format {tables['format']}",
                 why=f"this asnn reads formats up to {FORMAT}",
                 remedy="install a newer asnn",
             )
+        _require_types(tables)
         return Definition(
             source=tables["source"],
             document=tables["recipe"],
@@ -147,7 +148,52 @@ def read_definition(path: Path) -> Definition:
             trials=tables.get("trials", 0),
         )
     except (ConfigError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} does not define a sweep", why=str(error)) from error
+        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise DataError(f"{path} does not define a sweep", why=why) from error
+
+
+def _require_types(tables: dict[str, Any]) -> None:
+    """Refuse tables with values of other types than `Definition.tables` gives.
+
+    Raises:
+        KeyError: one is missing.
+        TypeError: with its key.
+    """
+    searches = "search" in tables
+    valid = {
+        "format": type(tables["format"]) is int,
+        "source": isinstance(tables["source"], str),
+        "split": isinstance(tables["split"], str),
+        "skip_impossible": isinstance(tables["skip_impossible"], bool),
+        "recipe": isinstance(tables["recipe"], dict),
+        "trials": type(tables.get("trials", 0)) is int and tables.get("trials", 0) >= searches,
+        "search": _are(str, tables.get("search", [])),
+        "seeds": _are(int, tables["seeds"])
+        and bool(tables["seeds"])
+        and len(set(tables["seeds"])) == len(tables["seeds"]) <= MAX_POINTS,
+        "set": _are(dict, tables["set"])
+        and all(isinstance(each["key"], str) and "value" in each for each in tables["set"]),
+        "grid": _are(dict, tables["grid"]) and all(map(_is_axis, tables["grid"])),
+    }
+    for key, is_valid in valid.items():
+        if not is_valid:
+            raise TypeError(f"its value of {key} is not that of a sweep")
+
+
+def _is_axis(axis: dict[str, Any]) -> bool:
+    """Return whether a table has keys, and values for each of them."""
+    keys, values = axis["keys"], axis["values"]
+    return (
+        _are(str, keys)
+        and _are(list, values)
+        and bool(keys)
+        and bool(values)
+        and all(len(each) == len(keys) for each in values)
+    )
+
+
+def _are(kind: type, values: Any) -> bool:
+    return isinstance(values, list) and all(type(each) is kind for each in values)
 
 
 def differences(before: Definition, after: Definition) -> list[str]:

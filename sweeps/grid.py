@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from ..learning.recipe.overrides import parse_override
 OPENING = {"[": "]", "{": "}", "(": ")"}
 # Of a folder. File systems allow 255 bytes, and temporary names are longer.
 MAX_NAME_LENGTH = 150
+MAX_POINTS = 10_000  # combinations of a grid, and seeds
 
 Setting = tuple[str, Any]
 Point = tuple[Setting, ...]
@@ -93,7 +95,7 @@ def parse_seeds(text: str) -> list[int]:
     if all(re.fullmatch(r"\d{1,18}", piece) for piece in pieces):
         numbers = [int(piece) for piece in pieces]
         if "," not in bare:
-            numbers = list(range(numbers[0])) if numbers[0] <= 10_000 else []
+            numbers = list(range(numbers[0])) if numbers[0] <= MAX_POINTS else []
         repeated = sorted(each for each, count in Counter(numbers).items() if count > 1)
         if repeated:
             raise ConfigError(
@@ -111,7 +113,18 @@ def parse_seeds(text: str) -> list[int]:
 
 
 def expand(axes: Sequence[Axis]) -> list[Point]:
-    """Return every combination of the axes' points; the last axis changes fastest."""
+    """Return every combination of the axes' points; the last axis changes fastest.
+
+    Raises:
+        ConfigError: there are more than `MAX_POINTS`.
+    """
+    count = math.prod(len(axis.values) for axis in axes)
+    if count > MAX_POINTS:
+        raise ConfigError(
+            f"the grid has {count:,} combinations",
+            why=f"at most {MAX_POINTS:,} are trained",
+            remedy="vary fewer keys at once, or search them with --search",
+        )
     combinations = itertools.product(*(axis.points() for axis in axes))
     return [tuple(itertools.chain.from_iterable(points)) for points in combinations]
 

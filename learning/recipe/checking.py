@@ -268,6 +268,10 @@ def _errors(trials: list[tuple[str, Callable[[], Any]]]) -> list[str]:
             trial()
         except (RuntimeError, OverflowError, MemoryError) as error:  # from huge sizes
             faults.append(f"{key}: cannot be built: {next(iter(str(error).splitlines()), '')}")
+        except TypeError as error:
+            if "Overflow" not in str(error):  # of torch, from a size beyond 64 bits
+                raise
+            faults.append(f"{key}: cannot be built: a size does not fit into 64 bits")
         except AsnnError as error:
             # The precision cannot be checked without a valid device.
             if not (key == "train.precision" and any("train.device" in f for f in faults)):

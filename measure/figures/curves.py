@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.errors import ConfigError
 from ...core.files import write_bytes
 from ...core.metric import ACCURACY, Metric
+from ...core.text import printable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -102,6 +103,7 @@ def save_figure(path: Path, figure: Figure) -> None:
     format = figure_format(path)
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # type: ignore[attr-defined]
+        text.set_text("\n".join(map(printable, text.get_text().split("\n"))))  # type: ignore[attr-defined]
     drawn = io.BytesIO()
     figure.savefig(drawn, format=format, dpi=DPI)
     write_bytes(path, drawn.getvalue())

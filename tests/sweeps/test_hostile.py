@@ -7,7 +7,8 @@ import shlex
 import pytest
 from markdown_it import MarkdownIt
 
-from asnn.sweeps import Definition, parse_axis
+from asnn.core import ConfigError, DataError
+from asnn.sweeps import Definition, parse_axis, read_definition
 from asnn.sweeps.evaluation import require_evaluation
 from asnn.sweeps.figure import draw_results
 from asnn.sweeps.folder import make_folder
@@ -101,3 +102,53 @@ def test_the_command_of_a_usual_sweep_can_be_copied(tmp_path):
     write_results(summarise(definition, plan, folder, {}), folder)
     block = folder.report.read_text("utf-8").split("```")[1]
     assert shlex.split(block)[:3] == ["asnn", "sweep", "digits"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("format", "1.5"),
+        ("source", "[1]"),
+        ("split", "{}"),
+        ("seeds", "[]"),
+        ("seeds", "[0, 0]"),
+        ("seeds", "[true]"),
+        ("seeds", "3"),
+        ("skip_impossible", "'yes'"),
+        ("trials", "-1"),
+        ("search", "[1]"),
+        ("set", "[{key = 3, value = 4}]"),
+        ("set", "[{key = 'train.lr'}]"),
+        ("grid", "[{keys = ['train.lr'], values = []}]"),
+        ("grid", "[{keys = ['train.lr'], values = [[1, 2]]}]"),
+        ("grid", "[{keys = ['train.lr'], values = [1]}]"),
+        ("grid", "[{keys = [1], values = [[1]]}]"),
+        ("grid", "[[]]"),
+        ("recipe", "'digits'"),
+    ],
+)
+def test_a_definition_with_values_of_other_types(tmp_path, key, value):
+    tables = {
+        "format": "1",
+        "source": "'digits'",
+        "split": "'test'",
+        "seeds": "[0]",
+        "skip_impossible": "false",
+        "set": "[{key = 'train.epochs', value = 1}]",
+        "grid": "[{keys = ['train.lr'], values = [[0.1]]}]",
+        "recipe": "{name = 'digits'}",
+    }
+    path = tmp_path / "sweep.toml"
+    path.write_text("\n".join(f"{name} = {text}" for name, text in tables.items()))
+    assert read_definition(path).keys == ["train.lr"]
+    path.write_text("\n".join(f"{k} = {v}" for k, v in {**tables, key: value}.items()))
+    with pytest.raises(DataError, match="does not define a sweep") as caught:
+        read_definition(path)
+    assert "is not that of a sweep" in caught.value.why
+
+
+def test_a_grid_has_a_limit():
+    axis = parse_axis("train.lr=" + ",".join(map(str, range(1, 22))))
+    assert len(expand([axis, axis, axis])) == 21**3
+    with pytest.raises(ConfigError, match=r"the grid has 194,481 combinations: at most 10,000"):
+        expand([axis] * 4)

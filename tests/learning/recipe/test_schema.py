@@ -137,3 +137,10 @@ def test_a_key_of_another_section_is_named(key, meant):
     with pytest.raises(ConfigError) as refused:
         check_recipe({section: {name: 1}})
     assert f"{key}: unknown key; did you mean {meant}?" in refused.value.why
+
+
+@pytest.mark.parametrize("size", [2**63, 10**200])
+def test_a_size_beyond_64_bits_is_refused(size):
+    with pytest.raises(ConfigError) as caught:
+        check_recipe({"name": "x", "data": {"name": "digits"}, "model": {"hidden": size}})
+    assert "model: cannot be built: a size does not fit into 64 bits" in str(caught.value)
