@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.metric import ACCURACY, Metric
+from ..core.text import printable
 from ..measure.figures.curves import COLOURS, save_figure
 from .grid import display
 from .results_page import metric_text, results_metric, short_names
@@ -113,7 +114,7 @@ def _label(point: dict[str, Any], keys: list[str]) -> str:
     for key, name in zip(keys, short_names(keys), strict=True):
         value = point["settings"][key]
         settings.append(value if isinstance(value, str) else f"{name} {display(value)}")
-    return ", ".join(settings) or "all"
+    return printable(", ".join(settings)) or "all"  # ticks are formatted when they are drawn
 
 
 def _seeds(count: int) -> str:

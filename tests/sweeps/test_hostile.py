@@ -76,6 +76,7 @@ def test_evaluations_of_two_metrics_and_of_other_lengths(tmp_path):
     assert summarise(definition, plan, folder, {})["missing"] == ["1-0"]
 
 
+@pytest.mark.filterwarnings("error")  # of glyphs that a font does not have
 def test_no_text_of_a_sweep_becomes_markup(tmp_path):
     records = [evaluation(data=EVIL, machine=dict.fromkeys(evaluation()["machine"], EVIL))] * 2
     grid = f"coding.variant={json.dumps(EVIL, ensure_ascii=False)},plain"
