@@ -65,7 +65,6 @@ def test_a_damaged_evaluation_is_none(tmp_path, changes, why):
     results = summarise(definition, plan, folder, {})
     assert results["missing"] == ["1-0"]
     write_results(results, folder)
-    draw_results(folder.figure, results)
 
 
 def test_evaluations_of_two_metrics_and_of_other_lengths(tmp_path):
@@ -76,6 +75,7 @@ def test_evaluations_of_two_metrics_and_of_other_lengths(tmp_path):
     assert summarise(definition, plan, folder, {})["missing"] == ["1-0"]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")  # of glyphs that a font does not have
 def test_no_text_of_a_sweep_becomes_markup(tmp_path):
     records = [evaluation(data=EVIL, machine=dict.fromkeys(evaluation()["machine"], EVIL))] * 2
