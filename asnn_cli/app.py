@@ -23,7 +23,7 @@ from .commands.runs.command import runs_app
 from .commands.sweep.command import sweep
 from .commands.train import train
 from .terminal import console
-from .terminal.exits import PIPE_CLOSED, exit_code, out_of_memory
+from .terminal.exits import PIPE_CLOSED, exit_code, import_failed, out_of_memory
 
 app = typer.Typer(
     name="asnn",
@@ -92,7 +92,7 @@ def run(arguments: list[str] | None = None) -> int:
         # typer exits with 1 when the reader of its help closes the pipe.
         return PIPE_CLOSED if ended.code == 1 else int(ended.code or 0)
     except Exception as error:
-        error = out_of_memory(error) or error
+        error = out_of_memory(error) or import_failed(error) or error
         code = exit_code(error)
         if code is None:
             raise

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from ..core.files import (
@@ -16,6 +18,7 @@ from ..core.files import (
 )
 from ..core.folder_lock import folder_lock
 from ..core.metric import Metric
+from ..core.packages import missing_package
 from ..core.reading import MAX_TOML, read_regular
 from ..datasets import DataSet
 from ..measure.figures.curves import draw_curves
@@ -176,8 +179,18 @@ def _train_epochs(
             join_gradients(training)
     if training.processes.first and progress.epoch:
         trained = [metrics for metrics in progress.history if metrics["epoch"]]
-        draw_curves(run.curves, trained, metric)
+        _draw(run.curves, trained, metric)
     return write_results(training, finished=True)
+
+
+def _draw(path: Path, history: list[dict[str, Any]], metric: Metric) -> None:
+    """Draw the curves; a training does not fail because of a picture."""
+    try:
+        draw_curves(path, history, metric)
+    except Exception as error:
+        if isinstance(error, ImportError):
+            error = missing_package(error)
+        warnings.warn(f"{path.name} is not drawn: {error}", stacklevel=2)
 
 
 def _keep_best(training: Training, metrics: dict[str, Any]) -> bool:

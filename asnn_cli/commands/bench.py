@@ -101,7 +101,10 @@ def bench(
     """
     from ...benchmarks.grid import choose, jobs_of
     from ...core.files import write_json
+    from ...core.packages import require_package
 
+    if plot:
+        require_package("matplotlib", "a picture")
     defaults = QUICK if quick else DEFAULTS
     steps = defaults["steps"] if steps is None else steps
     batch = defaults["batch"] if batch is None else batch

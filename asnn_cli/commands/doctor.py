@@ -61,7 +61,7 @@ def examine() -> dict[str, Any]:
                 {
                     "what": f"{name} cannot be imported",
                     "why": (str(error).splitlines() or [type(error).__name__])[0],
-                    "remedy": f"pip install --force-reinstall -c constraints.txt {name}",
+                    "remedy": f"pip install --force-reinstall {name}",
                 }
             )
     both = _both_runtimes()
@@ -135,7 +135,7 @@ def _cpu_kernels() -> tuple[dict[str, Any] | None, dict[str, str] | None]:
         return None, {
             "what": "the CPU kernels do not work",
             "why": (str(error).splitlines() or [type(error).__name__])[0],
-            "remedy": "pip install --force-reinstall -c constraints.txt numba",
+            "remedy": "pip install --force-reinstall numba",
         }
 
 

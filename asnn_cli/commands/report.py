@@ -73,6 +73,7 @@ def report(
     asnn report runs/a --energy-table 45nm-int8 --json | jq '.runs[0].accuracy'
     """
     from ...core.files import make_folder, write_text
+    from ...core.packages import require_package
     from ...core.registry import unknown
     from ...core.units import size
     from ...learning.device import find_device
@@ -92,6 +93,7 @@ def report(
         raise unknown("split", split, list(completion.SPLITS))
     if split != "train":
         refuse_limit(changes or [])
+    require_package("matplotlib", "a report")
     table = read_cost_table(energy_table or DEFAULT)
     where = find_device(device)
     named_runs = with_runs_of_sweeps(runs) if runs else [None]

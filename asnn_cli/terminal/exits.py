@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ...core.errors import AsnnError, ConfigError, DataError, VerificationError
+from ...core.packages import missing_package
 
 FAILURE = 1
 USAGE = 2
@@ -22,6 +23,13 @@ def out_of_memory(error: Exception) -> AsnnError | None:
         why=text,
         remedy="lower train.batch_size, coding.steps or the size of the network",
     )
+
+
+def import_failed(error: Exception) -> AsnnError | None:
+    """Return the error to show if a package is missing; None for any other error."""
+    if not isinstance(error, ImportError) or (error.name or "").partition(".")[0] == "asnn":
+        return None
+    return missing_package(error)
 
 
 def exit_code(error: Exception) -> int | None:

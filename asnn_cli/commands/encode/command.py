@@ -134,6 +134,7 @@ def encode(
 
     asnn encode --dataset events-npz --path gestures.npz --compare frames,voxel,time-surface
     """
+    from ....core.packages import require_package
     from ....measure.figures.curves import figure_format
     from .compare import compare_codes
     from .input import Input
@@ -146,6 +147,8 @@ def encode(
     code_options = [text for text in options or [] if text not in data_options]
     changes = coding_changes(thresholds, variant, code_options)
     _require_one_choice(limit, index)
+    if plot is not None or compare is not None:
+        require_package("matplotlib", "a picture")
     if plot is not None:
         figure_format(plot)
     if compare is not None:

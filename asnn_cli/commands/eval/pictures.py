@@ -6,6 +6,7 @@ from typing import Any
 
 from ....core.errors import AsnnError
 from ....core.metric import Metric
+from ....core.packages import missing_package
 from ....measure.figures.curves import draw_schedules, save_figure
 from ....measure.figures.robustness import draw_robustness
 from ....records.layout import Run
@@ -47,8 +48,9 @@ def draw_pictures(
     for path, draw in drawings.items():
         try:
             draw(path)
-        except AsnnError as failed:  # the disk may be read-only
-            console.note(f"warning: {failed}")
+        except (AsnnError, ImportError) as error:  # the disk may be read-only
+            failed = missing_package(error) if isinstance(error, ImportError) else error
+            console.note(f"warning: {path.name} is not drawn: {failed}")
             return
         if not quiet:
             console.note(f"drawn: {path}")

@@ -140,10 +140,10 @@ def export(
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
     """
     from ....core.errors import VerificationError
+    from ....core.packages import require_package
     from ....exporters import random_samples
     from ....exporters.runs import samples_of, source_of_run
     from ....exporters.samples import load_samples
-    from ....exporters.snntorch.user_module import name_of_function, source_of_function
     from ....records.open_run import open_run
 
     if check is None:
@@ -151,6 +151,9 @@ def export(
     else:
         require_check_alone(context, format=format, output=output, verify=verify)
     require_origin(context, source)
+    if verify and (format == "onnx" or (check is not None and ".onnx" in check.suffixes)):
+        otherwise = "--no-verify" if check is None else ""
+        require_package("onnxruntime", "the verification", otherwise=otherwise)
     if not structure and not is_inside():
         require_check(check)
         code = run_limited(again(context))
@@ -162,6 +165,8 @@ def export(
         folder = opened.path / "export"
         verified_on = samples_of(opened.data, split, samples, network) if verify else None
     else:
+        from ....exporters.snntorch.user_module import name_of_function, source_of_function
+
         network = source_of_function(source, in_shape=parse_shape(in_shape), steps=steps)
         origin, folder = source, Path("export", name_of_function(source))
         shape, verified_on = network.graph.in_shape, None

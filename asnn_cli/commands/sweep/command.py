@@ -228,6 +228,7 @@ def _train(
     definition: Any, plan: Any, folder: Any, jobs: int | None, lock_fd: int | None
 ) -> tuple[dict[str, Any], int]:
     """Train the missing members and write the results; return them and the exit code."""
+    from ....core.packages import missing_package
     from ....sweeps.figure import draw_results
     from ....sweeps.member import require_same_recipe
     from ....sweeps.pool import run_members
@@ -251,7 +252,10 @@ def _train(
         stopped = stop.exit_code if stop() else 0
     results = summarise(definition, plan, folder, failures)
     write_results(results, folder)
-    draw_results(folder.figure, results)
+    try:
+        draw_results(folder.figure, results)
+    except ImportError as error:
+        console.note(f"warning: {folder.figure.name} is not drawn: {missing_package(error)}")
     return results, stopped or (FAILURE if results["failed"] else 0)
 
 
