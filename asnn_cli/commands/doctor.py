@@ -8,6 +8,7 @@ import typer
 
 from ...core.errors import ConfigError
 from ..terminal import console, options
+from .plugins import PLUGIN_COLUMNS, examine_plugins
 
 PACKAGES = {
     "torch": "torch",
@@ -66,6 +67,8 @@ def examine() -> dict[str, Any]:
             )
     both = _both_runtimes()
     problems += [both] if both else []
+    plugins, failed = examine_plugins()
+    problems += failed
     kernels = None
     if packages["torch"] and packages["numba"]:
         kernels, problem = _cpu_kernels()
@@ -77,6 +80,7 @@ def examine() -> dict[str, Any]:
         "packages": packages,
         "devices": _devices() if packages["torch"] else {},
         "kernels": {"cpu": kernels},
+        "plugins": plugins,
         "problems": problems,
     }
 
@@ -156,6 +160,9 @@ def _show(found: dict[str, Any]) -> None:
     kernels = found["kernels"]["cpu"]
     if kernels:
         console.note(f"CPU kernels use {kernels['used']}: {kernels['why']}")
+    if found["plugins"]:
+        rows = [[each[key] for key in PLUGIN_COLUMNS] for each in found["plugins"]]
+        console.table("plug-ins", list(PLUGIN_COLUMNS), rows)
     for problem in found["problems"]:
         console.note(f"problem: {problem['what']}: {problem['why']}")
         console.note(f"  → {problem['remedy']}")

@@ -1,14 +1,23 @@
 """`asnn doctor` on the CPU kernels; the rest of it is tested with the recipes."""
 
 import json
+import re
+import sys
+from pathlib import Path
 
 import pytest
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
 
+import asnn
+from asnn.cli.commands.plugins import REGISTRIES, _registry
 from asnn.core import ConfigError
+from asnn.core.registry import Registry
 from asnn.kernels.cpu import isa
 from asnn.kernels.cpu.amx import check
+from tests.support.installed_package import install
+
+ROOMS = ("tasks", "learning", "coding", "models", "datasets", "exporters", "measure")
 
 
 def test_the_instruction_set_and_why(cli):
@@ -50,3 +59,55 @@ def test_kernels_that_do_not_work_are_a_problem(cli, monkeypatch):
     result = cli("doctor")
     assert result.code == 1
     assert "the CPU kernels do not work: libLLVM.so: cannot open" in result.err
+
+
+POINTS = """
+[asnn.codings]
+good = plugged.good:Code
+temporal = plugged.good:Code
+broken = plugged.broken:Code
+absent = plugged.good:Nothing
+
+[asnn.coding]
+wrong = plugged.good:Code
+
+[console_scripts]
+other = plugged.good:main
+"""
+MODULES = {"good": "class Code: ...", "broken": "import not_there"}
+
+
+def test_plug_ins_are_listed_and_those_that_are_not_used_are_problems(cli, tmp_path, monkeypatch):
+    assert json.loads(cli("doctor", "--json").out)["plugins"] == []
+    (tmp_path / "site").mkdir()
+    install(tmp_path / "site", "plugged", MODULES, POINTS)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    result = cli("doctor", "--json")
+    found = json.loads(result.out)
+    states = {each["name"]: each["state"] for each in found["plugins"]}
+    assert {each["package"] for each in found["plugins"]} == {"plugged 1.0"}
+    assert states["good"] == "loads" and "other" not in states
+    assert "No module named 'not_there'" in states["broken"]
+    assert "AttributeError" in states["absent"] and "which is taken" in states["temporal"]
+    assert result.code == 1 and len(found["problems"]) == 4
+    remedies = {each["what"].split("'")[1]: each["remedy"] for each in found["problems"]}
+    assert remedies["wrong"] == "its author may mean asnn.codings"
+    assert "pip uninstall plugged" in remedies["broken"]
+    shown = cli("doctor").err
+    assert "plug-ins" in shown and "problem: the plug-in 'broken' (asnn.codings)" in shown
+
+
+def test_every_registry_is_looked_at():
+    """A registry is an object that some module of asnn assigns."""
+    root = Path(asnn.__file__).parent.parent
+    sources = [p.read_text() for p in root.glob("*/**/*.py") if p.parts[len(root.parts)] in ROOMS]
+    made = {kind for text in sources for kind in re.findall(r"= Registry\(\s*\"(\w+)\"", text)}
+    assert made == set(REGISTRIES)
+    for kind in REGISTRIES:
+        assert isinstance(_registry(kind), Registry) and _registry(kind).kind == kind
+
+
+def test_remedies_presume_no_checkout(cli, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nir", None)
+    problem = json.loads(cli("doctor", "--json").out)["problems"][0]
+    assert problem["remedy"] == "pip install --force-reinstall nir"
