@@ -33,12 +33,15 @@ recipes_app = typer.Typer(
 
 
 def _text(path: Path) -> str:
-    from ...core.errors import ConfigError
+    from ...core.errors import ConfigError, DataError
+    from ...core.reading import MAX_TOML, read_regular, why_unreadable
 
     try:
-        return path.read_text("utf-8")
+        return read_regular(path, max_size=MAX_TOML).decode()
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not a TOML file", why=str(error)) from error
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {path}", why=why_unreadable(error)) from error
 
 
 @recipes_app.command("list")
@@ -87,7 +90,10 @@ def show_recipe(
     """
     path = recipe_file(name)
     if not resolved:
-        console.emit(_text(path))
+        from ...core.text import printable
+
+        # A file of a stranger may hold escape sequences.
+        console.emit("".join(c if c in "\t\r\n" else printable(c) for c in _text(path)))
         return
     from ...learning import check_recipe, read_document
 

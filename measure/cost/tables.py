@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ...core.documents import read_toml
 from ...core.errors import DataError
+from ...core.reading import MAX_TOML, read_regular, why_unreadable
 from ...core.registry import unknown
 
 TABLES = Path(__file__).parent / "energy_tables"
@@ -72,14 +73,15 @@ def read_cost_table(name: str = DEFAULT) -> CostTable:
             error.what = f"there is no energy table {name}"
         raise error
     try:
-        return CostTable.model_validate(tomllib.loads(path.read_text("utf-8")))
+        content = read_regular(path, max_size=MAX_TOML)
+        return CostTable.model_validate(read_toml(content.decode()))
     except ValidationError as error:
         faults = [
             f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:5]
         ]
         why = "; ".join(faults)
     except (OSError, ValueError) as error:
-        why = str(error)
+        why = why_unreadable(error)
     raise DataError(
         f"{path} is not an energy table",
         why=why,

@@ -1,5 +1,6 @@
 """The QT database of electrocardiograms as spikes, with a label for every time step."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,19 @@ import torch
 
 from ....coding.samples import SampleSpec
 from ....core.errors import DataError
-from ....formats.errors import sanitize
+from ....formats.arrays import MAX_RATIO, MAX_UNPACKED
+from ....formats.errors import InvalidFile, sanitize
 from ....formats.files import check_file
 from ...base import Source, Split
 
 CLASSES = ["P", "PQ", "QR", "RS", "ST", "TP"]
 MAX_BYTES = 2**28
+NUMBERS = {
+    "double",
+    "single",
+    "logical",
+    *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)),
+}
 
 
 def load_qtdb(*, path: str = "data/qtdb_ecg") -> Source:
@@ -53,9 +61,17 @@ def _split(path: Path) -> Split:
             remedy="get both from github.com/byin-cwi/Efficient-spiking-networks",
         )
     check_file(path, max_size=MAX_BYTES)
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
 
     try:
+        # Headers alone: loadmat allocates and unpacks what they state.
+        stated = [each for each in whosmat(path) if each[0] in ("x", "y")]
+        other = next((kind for _, _, kind in stated if kind not in NUMBERS), None)
+        if other is not None:
+            raise InvalidFile(f"it holds a {other} in place of numbers")
+        unpacked = 8 * sum(math.prod(shape) for _, shape, _ in stated)
+        if unpacked > max(MAX_UNPACKED, MAX_RATIO * path.stat().st_size):
+            raise InvalidFile(f"its arrays would take {unpacked:,} bytes")
         content: dict[str, Any] = loadmat(path, variable_names=["x", "y"])
         x, y = content["x"], content["y"]
     except KeyError as error:

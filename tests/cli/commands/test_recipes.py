@@ -109,6 +109,8 @@ def test_show_and_copy(cli, tmp_path):
     assert tomllib.loads((tmp_path / "mine.toml").read_text())["name"] == "mine"
     again = cli("recipes", "copy", "digits", "mine.toml")
     assert again.code == 2 and "mine.toml exists already" in again.err
+    (tmp_path / "evil.toml").write_bytes("# \x1b[31m\u202e\tä\r\n".encode())
+    assert cli("recipes", "show", "evil.toml").out == "# \\x1b[31m\\u202e\tä\r\n"
     unknown = cli("recipes", "show", "digit")
     assert unknown.code == 2 and "did you mean 'digits'?" in unknown.err
 

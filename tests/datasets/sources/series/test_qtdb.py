@@ -70,7 +70,7 @@ for index in np.ndindex(CELLS.shape):
         (one_value("x", 1j, "c16"), "other values than -1, 0 and 1"),
         (one_value("y", 2, "u1"), "neither one-hot nor zero"),
         (arrays(y=np.ones((3, STEPS, 6))), "neither one-hot nor zero"),
-        (arrays(y=CELLS), "neither one-hot nor zero"),
+        (arrays(y=CELLS), "it holds a cell in place of numbers"),
         (arrays(x=np.zeros((0, STEPS, 4)), y=np.zeros((0, STEPS, 6))), "other values than"),
     ],
 )
@@ -132,3 +132,28 @@ def test_the_published_files(needs):
     spikes = torch.cat([data.train.inputs, data.validation.inputs])
     active = (spikes[..., :4] + spikes[..., 4:]).mean((0, 1))
     assert float(active.min()) > 0.065 and float(active.max()) < 0.095  # 7 to 9 %
+
+
+@pytest.mark.parametrize(
+    ("x", "why"),
+    [
+        (np.zeros((2, 7, 4), object), "it holds a cell in place of numbers"),
+        (np.array([(1, 2)], [("a", "O"), ("b", "O")]), "it holds a struct in place of numbers"),
+        (np.array(["text"]), "it holds a char in place of numbers"),
+    ],
+)
+def test_values_of_other_kinds_are_not_read(tmp_path, x, why):
+    with pytest.raises(DataError, match=why):
+        load_qtdb(path=saved(tmp_path, train=arrays() | {"x": x}))
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    from asnn.datasets.sources.series import qtdb
+
+    path = saved(tmp_path, train={"x": np.zeros((40, 7, 400), np.int8), "y": arrays()["y"]})
+    monkeypatch.setattr(qtdb, "MAX_UNPACKED", 8 * 40 * 7 * 400)
+    with pytest.raises(DataError, match="its arrays would take 89[0-9],[0-9]{3} bytes"):
+        load_qtdb(path=path)
+    monkeypatch.setattr(qtdb, "MAX_UNPACKED", 1 << 30)
+    with pytest.raises(DataError, match="x has the shape"):  # control: it is unpacked
+        load_qtdb(path=path)
