@@ -16,8 +16,6 @@ from ..tasks.outcomes import Outcomes
 from .sample_trace import SampleTrace, trace_sample
 from .thumbnails import image_of
 
-MAX_TRIES = 16  # samples, until a random code gives a correct prediction again
-
 
 @dataclass(frozen=True)
 class TracedOutputs:
@@ -66,8 +64,8 @@ def traced_sample(
         split: the samples.
         full_scale: of their values.
         outcomes: of the samples, if each has one class.
-        requested: index of the sample; by default the first that is classified correctly, also by
-            its trace if the code is random. Without classes it is the first.
+        requested: index of the sample; by default the first that is classified correctly. Without
+            classes it is the first.
     """
 
     def trace(index: int, why: str) -> TracedSample:
@@ -87,11 +85,6 @@ def traced_sample(
     correct = outcomes.correct[-1].nonzero().flatten().tolist()
     if not correct:
         return trace(0, "the first; none is classified correctly")
-    for tries, index in enumerate(correct[:MAX_TRIES]):
-        again = "" if tries == 0 else ", also here"
-        found = trace(index, f"the first that is classified correctly{again}")
-        if found.trace.predictions[-1] == int(outcomes.labels[index]):
-            return found
     return trace(correct[0], "the first that is classified correctly")
 
 

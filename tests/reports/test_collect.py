@@ -62,14 +62,12 @@ def test_the_traced_sample_is_the_first_that_is_classified_correctly(report_of):
 
 @pytest.mark.parametrize("coding", ["hybrid", "rate"])
 def test_the_traced_sample_is_classified_correctly_by_its_trace_too(report_of, coding):
-    again = []
+    """Random codes too: the trace draws what the evaluation draws."""
     for seed in range(12):
         report = report_of(coding=coding, steps=2, samples=40, seed=seed)
         index, why = report.sample
-        label = int(report.result.outcomes.labels[index])
-        assert report.trace.predictions[-1] == label
-        again.append("also here" in why)
-    assert any(again) == (coding == "rate")  # a first one was misclassified by its trace
+        assert why == "the first that is classified correctly"
+        assert report.trace.predictions[-1] == int(report.result.outcomes.labels[index])
 
 
 def test_figures_that_are_not_finite_are_none(report_of):

@@ -152,7 +152,7 @@ def test_nonfinite_loss_is_a_warning(report_of):
 @pytest.mark.parametrize(("coding", "random"), [("rate", True), ("hybrid", False)])
 def test_random_code_is_reported(report_of, coding, random):
     found = read_page(page([report_of(coding=coding)], command=""))
-    assert ("Its code is random and drawn again here" in found.text) == random
+    assert ("Its code is random: this is one draw" in found.text) == random
 
 
 @pytest.mark.usefixtures("stub_figures")
