@@ -1,6 +1,8 @@
-"""Text that is safe to print, and text that is safe in Markdown."""
+"""Text that is safe to print, in Markdown and in a shell."""
 
 import re
+import shlex
+from pathlib import Path
 
 # What CommonMark or GitHub takes for markup; `_` in a word and brackets without a link are none.
 _MARKUP = re.compile(r"[\\`*<&|~$]|\](?=\()|(?<![^\W_])_+|_+(?![^\W_])")
@@ -9,6 +11,11 @@ _MARKUP = re.compile(r"[\\`*<&|~$]|\](?=\()|(?<![^\W_])_+|_+(?![^\W_])")
 def printable(text: str) -> str:
     """Return `text` with control characters escaped, so that no terminal obeys them."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def shell(path: Path | str) -> str:
+    """Return a path as a shell takes it, for commands in messages; most need no quotes."""
+    return shlex.quote(str(path))
 
 
 def markdown(text: str) -> str:

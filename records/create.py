@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..core.errors import ConfigError
 from ..core.files import cannot_write, fsync_folder, is_partial_write, make_folder
+from ..core.text import shell
 from .layout import RUNS, Run
 
 
@@ -48,5 +49,5 @@ def require_empty(folder: Path) -> None:
         raise ConfigError(
             f"{folder} is not empty",
             why="a run is never written over another",
-            remedy=f"choose another --out, or resume it: asnn train --resume {folder}",
+            remedy=f"choose another --out, or resume it: asnn train --resume {shell(folder)}",
         )

@@ -14,6 +14,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.files import cannot_write, is_partial_write, write_text
 from ..core.folder_lock import folder_lock
 from ..core.reading import read_regular
+from ..core.text import shell
 from ..records.layout import RUNS, SWEEP, Run
 from .definition import Definition, differences, read_definition
 from .evaluation import require_evaluation
@@ -96,7 +97,7 @@ def make_folder(definition: Definition, out: Path | None) -> SweepFolder:
                 f"{folder.path} holds another sweep",
                 why="\n".join(changed),
                 remedy="choose another --out, or resume that one: "
-                f"asnn sweep --resume {folder.path}",
+                f"asnn sweep --resume {shell(folder.path)}",
             )
         return folder
     if folder.path.is_dir() and not all(map(is_partial_write, folder.path.iterdir())):

@@ -12,6 +12,7 @@ from ..core.documents import finite_number, read_json
 from ..core.errors import ConfigError, DataError
 from ..core.files import write_json
 from ..core.reading import read_regular, why_unreadable
+from ..core.text import shell
 from ..learning.checkpoints.resume import differences
 from ..learning.device import find_device, processor
 from ..learning.loop import Observer, train
@@ -72,7 +73,7 @@ def evaluate_member(recipe: Recipe, run: Run, split: str) -> dict[str, Any]:
         raise DataError(
             f"the {task.primary.title} on {split} data is {result.get(task.primary.name)}",
             why="a sweep compares numbers",
-            remedy=f"look at the run with: asnn eval {run.path}",
+            remedy=f"look at the run with: asnn eval {shell(run.path)}",
         )
     best = f"validation_{task.primary.name}"
     try:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ...core.text import printable, shell
 from ..recipe_files import recipe_file, recipe_names
 from ..terminal import completion, console, options
 
@@ -90,8 +91,6 @@ def show_recipe(
     """
     path = recipe_file(name)
     if not resolved:
-        from ...core.text import printable
-
         # A file of a stranger may hold escape sequences.
         console.emit("".join(c if c in "\t\r\n" else printable(c) for c in _text(path)))
         return
@@ -133,4 +132,4 @@ def copy_recipe(
     head, table, rest = _text(source).partition("[")
     head = re.sub(r'(?m)^name = ".*?"', f'name = "{target.stem}"', head)
     write_text(target, head + table + rest)
-    console.note(f"wrote {target}; train it with: asnn train {target}")
+    console.note(f"wrote {target}; train it with: asnn train {shell(target)}")

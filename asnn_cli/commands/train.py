@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...core.text import shell
 from ..terminal import completion, console, options
 from ..terminal.processes import is_orphan, together
 
@@ -127,7 +128,7 @@ def train(
         if len(record.metric_by_epoch) > 1:
             curve = console.curve(record.metric_by_epoch)
             console.note(f"validation {metric.title} by epoch: {curve}")
-        console.note(f"run: {run.path}    next: asnn eval {run.path}")
+        console.note(f"run: {run.path}    next: asnn eval {shell(run.path)}")
         if as_json:
             console.print_json({"run": str(run.path), **summary})
 
@@ -185,7 +186,7 @@ def _interrupted_run(path: str | None, *, longer: bool) -> Run:
     if run.finished and not longer:
         raise ConfigError(
             f"{run.path} is finished already",
-            remedy=f"evaluate it with `asnn eval {run.path}`, train it for longer with "
+            remedy=f"evaluate it with `asnn eval {shell(run.path)}`, train it for longer with "
             f"--set {EPOCHS}=N, or train anew without --resume",
         )
     return run
@@ -207,7 +208,7 @@ def _train(recipe: Recipe, run: Run, resume: bool, processes: Processes) -> dict
             processes=processes,
         )
     if summary is None:
-        console.note(f"saved; resume with: asnn train --resume {run.path}")
+        console.note(f"saved; resume with: asnn train --resume {shell(run.path)}")
         raise typer.Exit(stop.exit_code)
     return summary
 

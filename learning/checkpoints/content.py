@@ -25,6 +25,7 @@ from torch import Tensor
 from ...core.errors import DataError
 from ...core.files import cannot_read, recover, write_bytes
 from ...core.reading import MAX_WEIGHTS, read_regular
+from ...core.text import shell
 from ...models.saved import model_bytes
 from ...records.layout import Run, require_own_weights
 from ..environment import inputs
@@ -125,7 +126,7 @@ def newest_checkpoint(run: Run) -> Checkpoint | None:
         raise DataError(
             f"no checkpoint of {run.path} is valid",
             why="; ".join(damage),
-            remedy=f"train anew: asnn train {run.config}",
+            remedy=f"train anew: asnn train {shell(run.config)}",
         )
     return None
 

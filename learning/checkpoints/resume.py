@@ -7,6 +7,7 @@ from typing import Any
 
 from ...core.errors import ConfigError, DataError
 from ...core.files import write_text
+from ...core.text import shell
 from ...records.layout import Run
 from ..environment import require_same_inputs, warn_if_environment_changed
 from ..processes import ALONE, Processes
@@ -118,7 +119,7 @@ def restore_latest(training: Training) -> bool:
         raise DataError(
             f"{run.path} has lost its checkpoints",
             why=f"{run.metrics.name} has epochs, {run.checkpoints} has no checkpoint",
-            remedy=f"restore it, or train anew: asnn train {run.config}",
+            remedy=f"restore it, or train anew: asnn train {shell(run.config)}",
         )
     done = training.progress.epoch + (training.progress.batch > 0)
     if recipe.train.epochs < done:

@@ -2,13 +2,15 @@
 
 import html
 import re
+import shlex
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from asnn.core.text import code_block, markdown, printable
+from asnn.core.text import code_block, markdown, printable, shell
 
 PARSER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 HOSTILE = [
@@ -78,3 +80,9 @@ def test_without_escapes_the_parser_shows_something_else(text):
 def test_usual_text_is_not_changed():
     for text in ("97.50 ± 0.31", "label_smoothing", "[16, 32]", "digits-2", "1e-3 … 2e-3", "T = 4"):
         assert markdown(text) == text
+
+
+@pytest.mark.parametrize("name", ["a; touch ESCAPED", "$(touch ESCAPED)", "`x`", "a b", "'"])
+def test_a_path_in_a_command_is_one_word(name):
+    assert shlex.split(f"asnn eval {shell(name)}") == ["asnn", "eval", name]
+    assert shell(Path("runs/digits-20260101-120000")) == "runs/digits-20260101-120000"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ....core.text import shell
 from ...terminal import completion, console, options
 from ...terminal.exits import FAILURE
 
@@ -163,8 +164,8 @@ def sweep(
         raise ConfigError(
             "this sweep has a single training",
             why="there is neither --grid, --search nor --seeds, so nothing to compare",
-            remedy=f"for example: asnn sweep {recipe} --grid train.lr=1e-3,3e-3 --seeds 3; "
-            f"or train once: asnn train {recipe}",
+            remedy=f"for example: asnn sweep {shell(recipe)} --grid train.lr=1e-3,3e-3 --seeds 3; "
+            f"or train once: asnn train {shell(recipe)}",
         )
 
     def finished(name: str) -> bool:
@@ -299,6 +300,6 @@ def _show_results(results: dict[str, Any], folder: Any) -> None:
     if results["missing"]:
         console.note(
             f"{len(results['missing'])} of {results['total']} are not trained yet; "
-            f"resume with: asnn sweep --resume {folder.path}"
+            f"resume with: asnn sweep --resume {shell(folder.path)}"
         )
     console.note(f"results: {folder.report}")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ....core.metric import ACCURACY, Metric
+from ....core.text import shell
 from ....sweeps.definition import Definition
 from ....sweeps.folder import SweepFolder
 from ....sweeps.grid import value_text
@@ -77,7 +78,7 @@ def run_search(
     write_search_results(results, folder)
     _show(results, folder)
     if stop():
-        console.note(f"stopped; resume with: asnn sweep --resume {folder.path}")
+        console.note(f"stopped; resume with: asnn sweep --resume {shell(folder.path)}")
         return results, stop.exit_code
     return results, 0 if results["best"] else FAILURE
 
@@ -89,5 +90,5 @@ def _show(results: dict[str, Any], folder: SweepFolder) -> None:
         for key, value in best["settings"].items():
             console.note(f"  {key}={value_text(value)}")
         run = folder.path / best["name"]
-        console.note(f"best: {run}    next: asnn eval {run}")
+        console.note(f"best: {run}    next: asnn eval {shell(run)}")
     console.note(f"results: {folder.report}")
