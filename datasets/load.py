@@ -5,7 +5,8 @@ from typing import Any
 from ..coding.samples import SampleSpec
 from ..core.errors import ConfigError, DataError
 from ..core.registry import Registry, check_options, keyword_options
-from .base import DataSet, Source, fingerprint
+from .base import DataSet, fingerprint
+from .check import check_source
 from .splits import cut, subset
 
 dataset_registry = Registry(
@@ -76,7 +77,7 @@ def load_dataset(
             remedy="give at least 1, or leave it out to use them all",
         )
     _check_options(name, loader, options)
-    source: Source = loader(**options)
+    source = check_source(name, loader(**options))
     longest = max(source.classes, key=len, default="")
     if len(longest) > MAX_CLASS_NAME:
         raise DataError(
