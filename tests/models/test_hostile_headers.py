@@ -82,10 +82,11 @@ def in_model(text: str):
     return change
 
 
+OFFSET = "(invalid offset|InvalidOffset)"  # the words of safetensors, and of 0.4
 LIES = {
-    "overlap": (overlapping, "invalid offset"),
-    "out of bounds": (out_of_bounds, "invalid offset|out of bounds|not fully covered"),
-    "a name twice": (twice, "invalid offset|twice"),
+    "overlap": (overlapping, OFFSET),
+    "out of bounds": (out_of_bounds, f"{OFFSET}|out of bounds|not fully covered"),
+    "a name twice": (twice, f"{OFFSET}|twice"),
     "another shape": (other_shape, "has the shape"),
     "integers for floats": (other_type, "has the type torch.int32, not torch.float32"),
     "NaN in the description": (in_model("NaN"), "it has the number NaN"),

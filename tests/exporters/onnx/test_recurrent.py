@@ -54,11 +54,9 @@ def test_recurrent_weights_are_rounded_as_all_weights(tmp_path, form, weights):
 
 
 def with_changed_recurrence(graph: Graph, by: float = 0.5) -> Graph:
-    """The graph with one recurrent weight of its first layer changed."""
+    """The graph with the recurrent weights of its first layer changed, whichever neuron fires."""
     node = graph.neurons[0]
-    recurrent = node.recurrent.copy()
-    recurrent[:, 0] += by
-    return graph.with_nodes({node.name: replace(node, recurrent=recurrent)})
+    return graph.with_nodes({node.name: replace(node, recurrent=node.recurrent + np.float32(by))})
 
 
 @pytest.mark.parametrize("form", FORMS)
