@@ -2,12 +2,14 @@
 # The machine needs Python 3.11 or newer, pip and make.
 
 PYTHON ?= python3
-VENV := .venv
+VENV ?= .venv
 RUN := $(VENV)/bin
 # Several test processes with one thread each are faster than one process with several threads.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(4, os.cpu_count() or 1))')
 WORKERS = OMP_NUM_THREADS=1 $(RUN)/python -m pytest --numprocesses $(JOBS) --dist loadfile --no-loadscope-reorder
 
+# The versions to install.
+CONSTRAINTS ?= constraints.txt
 PIP = $(RUN)/python -m pip install --quiet --disable-pip-version-check
 # $(call install,EXTRAS) installs a checkout, $(call install_alone,NAMES) packages without dependencies.
 ifdef LOCKED
@@ -25,21 +27,22 @@ install = $(call install_alone,pip setuptools) && \
 else
 comma := ,
 empty :=
-install = $(PIP) --constraint constraints.txt --editable '.[$(subst $(empty) $(empty),$(comma),$(1))]'
-install_alone = $(PIP) --no-deps --constraint constraints.txt $(1)
+install = $(PIP) --constraint $(CONSTRAINTS) --editable '.[$(subst $(empty) $(empty),$(comma),$(1))]'
+install_alone = $(PIP) --no-deps --constraint $(CONSTRAINTS) $(1)
 endif
 
-.PHONY: demo test quick lint clean help
+.PHONY: demo test quick lowest lint clean help
 
 help:
 	@echo "make demo    install, train the digits recipe, evaluate, export, encode a sample"
 	@echo "make test    install, run the whole test suite with coverage"
 	@echo "make quick   install, run all tests but the slow ones"
+	@echo "make lowest  install the lowest versions of lowest.txt into .venv-lowest, run the quick tests"
 	@echo "make lint    ruff and type checks"
 	@echo "make clean   remove the environment and caches; runs stay"
 
 # A stamp file: make installs again only when one of these has changed. `asnn/__init__.py` holds the version.
-$(VENV)/installed: pyproject.toml constraints.txt $(HASHES) asnn/__init__.py
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS) $(HASHES) asnn/__init__.py
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "asnn needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.11")'
 	@echo "== installing asnn into $(VENV) (once; some minutes)"
 	@$(PYTHON) -m venv $(VENV)
@@ -73,6 +76,10 @@ test: $(VENV)/installed
 quick: $(VENV)/installed
 	@$(WORKERS) -m "not slow"
 
+# pip builds the package with the setuptools of PIP_CONSTRAINT, since version 25.3 of PIP_BUILD_CONSTRAINT.
+lowest:
+	@PIP_CONSTRAINT=lowest.txt PIP_BUILD_CONSTRAINT=lowest.txt $(MAKE) quick VENV=.venv-lowest CONSTRAINTS=lowest.txt
+
 lint: $(VENV)/installed-dev
 	@echo "== ruff and basedpyright"
 	@$(RUN)/ruff check .
@@ -80,4 +87,4 @@ lint: $(VENV)/installed-dev
 	@$(RUN)/python -m studies.types
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf $(VENV) .venv-lowest build dist *.egg-info .pytest_cache .ruff_cache .hypothesis .coverage*
