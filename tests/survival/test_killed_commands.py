@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from asnn.core import files
+from asnn.core.errors import ConfigError
 from asnn.core.files import atomic_file, write_bytes
+from asnn.sweeps.definition import Definition
+from asnn.sweeps.folder import make_folder
 
 LONG = os.environ.get("ASNN_LONG") == "1"
 TINY = [
@@ -121,3 +124,16 @@ def test_without_its_lock_a_file_in_use_is_removed(tmp_path, monkeypatch):
     with pytest.raises(files.AsnnError, match="could not write"), atomic_file(tmp_path / "a"):
         write_bytes(tmp_path / "a", b"by another process")
     assert (tmp_path / "a").read_bytes() == b"by another process"
+
+
+def test_a_sweep_that_was_killed_before_its_definition_begins_again(tmp_path):
+    (tmp_path / ".sweep.toml.x.part").write_text("half")
+    make_folder(Definition("digits", {}), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["sweep.toml"]
+
+
+def test_a_sweep_does_not_begin_beside_other_files(tmp_path):
+    """Negative control of the test above."""
+    (tmp_path / "sweep.toml.part").write_text("of somebody")
+    with pytest.raises(ConfigError, match="is not empty and holds no sweep"):
+        make_folder(Definition("digits", {}), tmp_path)

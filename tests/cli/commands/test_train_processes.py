@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from asnn.core.folder_lock import folder_lock
 from tests.support.command_line import TINY
 
 pytestmark = pytest.mark.skipif(
@@ -257,3 +258,11 @@ def test_batches_that_are_too_small_are_refused(together):
     code, _, err = together(2, "train", *options)
     assert code != 0
     assert "3 samples are too few for 2 processes" in err
+
+
+def test_a_folder_in_use_is_refused_in_all_processes(together, tmp_path):
+    (tmp_path / "run").mkdir()
+    with folder_lock(tmp_path / "run", "a training", "why"):
+        code, _, err = together(2, "train", *TINY, "--out", "run")
+    assert code == 1 and err.count("a training is already running in run") == 1, err
+    assert "another process has ended" not in err and not list((tmp_path / "run").iterdir())
