@@ -20,7 +20,7 @@ import safetensors.torch
 import torch
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...core.errors import DataError
 from ...core.files import cannot_read, recover, write_bytes
@@ -177,7 +177,7 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
             progress.stage_epoch, progress.stage_step = progress.epoch, progress.step
         # With more processes than before, the last batch may be too small and left out.
         progress.batch = min(progress.batch, training.batches_per_epoch)
-        training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
+        _load(training.model, checkpoint.files[MODEL])
         training.best = checkpoint.files.get(BEST)
         # A stage that has not begun has no optimizer yet; the first one begins with the training.
         has_begun = progress.stage == 0 or progress.stage_step > 0 or progress.batch > 0
@@ -190,9 +190,9 @@ def restore(training: Training, checkpoint: Checkpoint) -> None:
             # Not before the stage begins again, which may set the state of the method.
             training.method.restore(state.get("method", {}))
             _require_same_shapes(state["optimizer"], training.optimizer)
-            training.model.load_state_dict(_weights(checkpoint.files[MODEL]))
+            _load(training.model, checkpoint.files[MODEL])
             if training.average is not None:
-                training.average.model.load_state_dict(_weights(checkpoint.files[AVERAGE]))
+                _load(training.average.model, checkpoint.files[AVERAGE])
             training.optimizer.load_state_dict(state["optimizer"])
         training.scaler.load_state_dict(state["scaler"])
         training.start = state.get("start")
@@ -225,11 +225,19 @@ def _reason(error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _weights(content: bytes) -> dict[str, Tensor]:
+def _load(model: nn.Module, content: bytes) -> None:
+    """Load the weights in a file.
+
+    Raises:
+        SafetensorError, ValueError, RuntimeError: they do not fit the model, or are not finite.
+    """
     tensors = safetensors.torch.load(content)
     if not all(bool(torch.isfinite(value).all()) for value in tensors.values()):
         raise ValueError("it holds weights that are not finite")
-    return tensors
+    for name, value in model.state_dict().items():
+        if name in tensors and tensors[name].dtype != value.dtype:
+            raise ValueError(f"{name} has the type {tensors[name].dtype}, not {value.dtype}")
+    model.load_state_dict(tensors)
 
 
 def _upgrade_format_1(progress: TrainProgress) -> None:

@@ -161,11 +161,12 @@ def sweep(
     if definition.ranges:
         require_optuna()
     elif not resume and not definition.axes and seeds is None:
+        source = shell(definition.source)
         raise ConfigError(
             "this sweep has a single training",
             why="there is neither --grid, --search nor --seeds, so nothing to compare",
-            remedy=f"for example: asnn sweep {shell(recipe)} --grid train.lr=1e-3,3e-3 --seeds 3; "
-            f"or train once: asnn train {shell(recipe)}",
+            remedy=f"for example: asnn sweep {source} --grid train.lr=1e-3,3e-3 --seeds 3; "
+            f"or train once: asnn train {source}",
         )
 
     def finished(name: str) -> bool:

@@ -1,13 +1,14 @@
-"""The progress in a checkpoint has the field names of version 0.1.0."""
+"""The progress in a checkpoint has the field names of version 0.1.0; weights fit the network."""
 
 import io
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from asnn.learning import check_recipe, prepare, train
 from asnn.learning.checkpoints import content
-from asnn.learning.checkpoints.content import STATE, Checkpoint, newest_checkpoint, restore
+from asnn.learning.checkpoints.content import STATE, Checkpoint, _load, newest_checkpoint, restore
 from asnn.records.layout import Run
 from tests.support.trainings import KeepTraining, StopAfter
 
@@ -63,3 +64,22 @@ def test_names_of_0_1_are_read(interrupted, tmp_path, monkeypatch):
     monkeypatch.setattr(content, "STORED_NAMES", {})
     progress = restored(checkpoint, position, tmp_path)
     assert (progress.epoch_seconds, progress.data_wait_seconds) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda value: value.to(torch.float64), "has the type torch.float64, not torch.float32"),
+        (lambda value: torch.full_like(value, torch.nan), "not finite"),
+        (lambda value: value[None], "size mismatch"),
+    ],
+)
+def test_weights_that_are_not_those_of_the_network(change, why):
+    model = torch.nn.Linear(2, 3)
+    before = model.weight.detach().clone()
+    good = {"weight": torch.ones(3, 2), "bias": torch.ones(3)}
+    with pytest.raises((ValueError, RuntimeError), match=why):
+        _load(model, save({**good, "weight": change(good["weight"])}))
+    assert torch.equal(model.weight, before)
+    _load(model, save(good))
+    assert torch.equal(model.weight, good["weight"])
