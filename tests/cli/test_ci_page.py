@@ -139,7 +139,7 @@ def test_a_pipeline_runs(job, name):
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
     assert (job / "pip.log").read_text() == "install -c constraints.txt .\n"
     assert json.loads((job / "eval.json").read_text())["accuracy"] >= 0.9
-    assert list(job.glob("runs/ci/export/onnx/*.onnx"))
+    assert list(job.glob("runs/ci/export/onnx*/*.onnx"))
     if name == "GitHub":
         found = json.loads((job / "diff.json").read_text())
         assert found["result"]["validation_accuracy"]["difference"] == 0
