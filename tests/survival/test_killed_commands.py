@@ -31,7 +31,9 @@ COMMANDS = {
     "figure": [*ENCODE, "--index", "1", "-o", "{at}/s.npz", "--plot", "{at}/s.png"],
     "report": ["report", "{at}/run", "-o", "{at}/r.html"],
 }
-KILLED = list(COMMANDS) if LONG else ["npz", "onnx"]
+CASES = [(verb, former) for verb in COMMANDS for former in (False, True)]
+if not LONG:
+    CASES = [("npz", False), ("npz", True), ("onnx", True)]
 FORMER = b'{"former": true}\n'
 
 
@@ -57,8 +59,7 @@ def without_times(content: bytes) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("former", [False, True])
-@pytest.mark.parametrize("verb", KILLED)
+@pytest.mark.parametrize(("verb", "former"), CASES)
 def test_files_are_whole_or_as_before(server, shim, trained, verb, former):
     """`former`: files of an earlier call are there, and are replaced or kept."""
     if shim is None:
