@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError, DataError
+from .check import check_tensor
 from .samples import PLURALS, SampleSpec
 
 Moments = tuple[Tensor, Tensor]
@@ -19,12 +20,13 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
 
 
-def refuse_nan(x: Tensor) -> None:
-    """Refuse images with a NaN, which each code would turn into another spike or none.
+def check_images(x: Tensor) -> None:
+    """Refuse what is no tensor of floats, and a NaN, of which each code makes something else.
 
     Raises:
-        DataError: with the number of them.
+        DataError: with the type, or the number of NaN.
     """
+    check_tensor(x, "images")
     fake = type(x) is not Tensor or x.is_meta or torch.compiler.is_compiling()
     if fake:  # there are no values to look at
         return

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coding, Moments, at_least_float32, refuse_nan
+from .base import Coding, Moments, at_least_float32, check_images
 
 
 class Delta(Coding):
@@ -37,7 +37,7 @@ class Delta(Coding):
         self.threshold = threshold
 
     def encode(self, x: Tensor) -> Tensor:
-        refuse_nan(x)
+        check_images(x)
         values = at_least_float32(x)
         count = torch.arange(1, self.steps + 1, dtype=values.dtype, device=x.device)
         level = count * self.threshold if self.threshold else count / (self.steps + 1)

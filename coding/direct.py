@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .base import Coding, Moments, refuse_nan
+from .base import Coding, Moments, check_images
 
 
 class Direct(Coding):
@@ -22,7 +22,7 @@ class Direct(Coding):
         self.analog_steps = steps
 
     def encode(self, x: Tensor) -> Tensor:
-        refuse_nan(x)
+        check_images(x)
         return x.expand(self.steps, *x.shape)
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:

@@ -46,7 +46,8 @@ class Hybrid(Coding):
         return self.inner.pointwise
 
     def encode(self, x: Tensor) -> Tensor:
-        return torch.cat([x.unsqueeze(0), self.inner.encode(x)])
+        spikes = self.inner.encode(x)
+        return torch.cat([x.unsqueeze(0), spikes])
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
         return code[0]

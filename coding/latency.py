@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coding, Moments, at_least_float32, refuse_nan
+from .base import Coding, Moments, at_least_float32, check_images
 
 
 class Latency(Coding):
@@ -56,7 +56,7 @@ class Latency(Coding):
         self.clip = clip
 
     def encode(self, x: Tensor) -> Tensor:
-        refuse_nan(x)
+        check_images(x)
         # In half precision θ + ε rounds to θ, and `_charge_time` would divide by 0.
         values = at_least_float32(x)
         time = (self._linear_time(values) if self.linear else self._log_time(values)).round()

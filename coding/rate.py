@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coding, Moments, refuse_nan
+from .base import Coding, Moments, check_images
 from .draws import content_keys, current_keys, uniforms
 
 
@@ -34,7 +34,7 @@ class Rate(Coding):
         self.draws = seed is None
 
     def encode(self, x: Tensor) -> Tensor:
-        refuse_nan(x)
+        check_images(x)
         keys = current_keys(len(x)) if self.seed is None else content_keys(x, self.seed)
         if keys is None:
             return torch.bernoulli(x.clamp(0, 1).expand(self.steps, *x.shape))

@@ -1,6 +1,9 @@
 """Codes that assign each value to a slot: `temporal` and `embedding`.
 
-Source: arXiv 2408.12407, without the bugs of the published code; `variant="published"` has them.
+Source: arXiv 2408.12407, without the bugs of the published code; `variant="published"` has them
+(github.com/hhx0320/ASNN): values that have fired are set to 0 and compared again with `>=`, so at a
+threshold at or below 0 all values fire again; the thresholds fall by 1/n with n the number of
+steps, whatever the number of slots.
 """
 
 from __future__ import annotations
@@ -11,8 +14,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coding, Moments, refuse_nan
-from .published import published_planes
+from .base import Coding, Moments, check_images
 from .thresholds import ThresholdRule, create_thresholds
 
 Variant = Literal["fixed", "published"]
@@ -61,7 +63,7 @@ class SlotCoding(Coding):
         return self.thresholds.pointwise
 
     def encode(self, x: Tensor) -> Tensor:
-        refuse_nan(x)
+        check_images(x)
         if self.variant == "published":
             return published_planes(x, self._planes(), self.divisor)
         return self._steps_of(self.thresholds.slot(x)).to(x.dtype)
@@ -147,3 +149,25 @@ class Embedding(SlotCoding):
             )
         t = torch.arange(self.steps, device=code.device).view(-1, *[1] * (code.dim() - 1))
         return (code.long() << t).sum(0)
+
+
+def published_planes(x: Tensor, planes: Tensor, divisor: int) -> Tensor:
+    """Return code[t] = Σ_i planes[t, i] · H(x_i >= 1 - i/n), x_{i+1} = x_i where it did not fire.
+
+    Args:
+        x: images `[B, ...]`.
+        planes: 1 where slot i fires at step t, `[T, K]`.
+        divisor: n.
+
+    Returns:
+        `[T, B, ...]`; counts where several slots fire at one step.
+    """
+    code = x.new_zeros(planes.shape[0], *x.shape)
+    left = x
+    for i, column in enumerate(planes.T.tolist(), start=1):
+        fired = (left >= 1.0 - i / divisor).to(x.dtype)
+        left = left - left * fired
+        for t, member in enumerate(column):
+            if member:
+                code[t] += fired
+    return code

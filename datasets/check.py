@@ -38,12 +38,18 @@ def check_source(name: str, found: Any) -> Source:
     return found
 
 
+def _are_inputs(value: Any) -> bool:
+    if isinstance(value, Tensor | Events):
+        return True
+    return isinstance(value, LazyInputs) and not isinstance(value, np.ndarray)
+
+
 def _check_split(name: str, part: str, split: Any, source: Source) -> None:
     of = f"its {part} part"
     if not isinstance(split, Split):
         raise _refused(name, f"{of} is {_kind(split)}, not a Split")
     inputs, targets = split.inputs, split.targets
-    if isinstance(inputs, np.ndarray) or not isinstance(inputs, Tensor | Events | LazyInputs):
+    if not _are_inputs(inputs):
         raise _refused(name, f"{of} has inputs of {_kind(inputs)}, not a tensor")
     if not isinstance(targets, Tensor) or targets.dtype not in TARGET_TYPES:
         raise _refused(

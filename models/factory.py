@@ -76,8 +76,8 @@ def create_model(
     >>> model(torch.rand(2, 1, 8, 8)).shape
     torch.Size([4, 2, 10])
     """
-    if classes < 1:
-        raise ConfigError(f"classes, the number of outputs, must be at least 1, not {classes}")
+    if not hasattr(classes, "__index__") or classes < 1:
+        raise ConfigError(f"classes, the number of outputs, must be at least 1, not {classes!r}")
     in_shape = tuple(in_shape)
     spec = _spec(in_shape, sample)
     code = create_coding(coding, steps=steps, **(coding_options or {}))

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from ..coding.base import Coding
+from ..coding.check import check_batch, check_range
 from ..coding.samples import Batch, SampleSpec
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, DataError
 from .frozen import Snapshot, freeze
 from .readouts import Readout, create_readout
 from .synapses import create_synapse
@@ -157,6 +158,7 @@ class SpikingNetwork(nn.Module):
 
         Raises:
             ConfigError: the network has fewer steps.
+            DataError: `x` is not a batch of the samples that it takes.
         """
         return self.run(self._encode(x, steps))
 
@@ -171,7 +173,24 @@ class SpikingNetwork(nn.Module):
             self._frozen = None
         if steps is not None and not 1 <= steps <= self.coding.steps:
             raise ConfigError(f"steps must be from 1 to {self.coding.steps}, not {steps}")
+        if self.sample is not None:
+            check_batch(x, self.sample)
+            self._require_precision(x)
         return self.coding.encode(x)[:steps]  # type: ignore[arg-type]
+
+    def _require_precision(self, x: Batch) -> None:
+        """Refuse float64, as NumPy makes it, where the weights are float32.
+
+        Raises:
+            DataError: with what to do.
+        """
+        if isinstance(x, Tensor) and x.dtype == torch.float64:
+            weight = next(self.parameters(), x)
+            if weight.dtype != torch.float64:
+                raise DataError(
+                    f"the samples are float64, the weights {str(weight.dtype)[6:]}",
+                    remedy="convert the samples, x.float(), or the network, model.double()",
+                )
 
     def mean_logits(self, x: Batch, steps: int | None = None) -> Tensor:
         """Return the mean of the logits over the steps, `[B, classes]`.
@@ -198,7 +217,15 @@ class SpikingNetwork(nn.Module):
 
         In evaluation mode `frozen()` computes it: call `refresh()` after a change of weights
         through `.data` or NumPy, which torch does not count.
+
+        Raises:
+            ConfigError: the network has fewer steps.
+            DataError: `x` is not a batch of the samples that it takes; or images have values
+                outside of [0, 1].
         """
+        if self.sample is not None and self.sample.kind == "image":
+            check_batch(x, self.sample)
+            check_range(x)  # type: ignore[arg-type]
         network, readout = self if self.training else self.frozen(), self.readout
         if readout.answers_with_mean:
             return network.mean_logits(x, steps)

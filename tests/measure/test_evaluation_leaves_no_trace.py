@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from asnn.core import AsnnError
+from asnn.core import AsnnError, DataError
 from asnn.datasets.base import Split
 from asnn.measure import evaluate
 from asnn.models import create_model
@@ -35,7 +35,7 @@ def test_seeded_rate_code_gives_the_same_result_each_time():
 
 def test_mode_is_restored_after_a_failure():
     model = network().train()
-    with pytest.raises(RuntimeError):
+    with pytest.raises(DataError):
         evaluate(model, samples(5), classes=3, full_scale=255.0)
     assert model.training
 
