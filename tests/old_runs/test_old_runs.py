@@ -34,13 +34,14 @@ def test_a_finished_run_is_evaluated_and_inspected(old, capsys):
 
 def test_an_interrupted_run_is_resumed(old):
     """It ends with the epochs of the finished run, and with its weights up to rounding: machine and
-    versions may differ."""
+    versions may differ. Running statistics go on by a rule that 0.1.0 did not have."""
     assert run(["train", "--resume", str(old / "interrupted")]) == 0
     finished = load_file(old / "finished/model.safetensors")
     resumed = load_file(old / "interrupted/model.safetensors")
     assert finished.keys() == resumed.keys()
     for name in finished:
-        assert finished[name].sub(resumed[name]).abs().max() < 1e-2, name
+        close = 1e-1 if "running" in name else 1e-2
+        assert finished[name].sub(resumed[name]).abs().max() < close, name
     metrics = lines(old / "interrupted/metrics.jsonl")
     assert [each["epoch"] for each in metrics] == [1, 2]
     assert metrics[0].keys() == metrics[1].keys() and "seconds" not in metrics[0]
