@@ -220,7 +220,11 @@ def test_order_and_limit(cli, make):
         ("metrics.jsonl", None, "metrics.jsonl: it is missing"),
         ("metrics.jsonl", b'{"validation_accuracy": 0.5}\n{"va', "metrics.jsonl: "),
         ("metrics.jsonl", b'{"validation_accuracy": "x"}\n', "line 1 has no validation"),
-        ("metrics.jsonl", b'{"validation_accuracy": 1' + b"0" * 400 + b"}\n", "has the number 1000"),
+        (
+            "metrics.jsonl",
+            b'{"validation_accuracy": 1' + b"0" * 400 + b"}\n",
+            "has the number 1000",
+        ),
         ("environment.json", b"", "environment.json: "),
         ("model.safetensors", None, "model.safetensors: it is missing"),
     ],
