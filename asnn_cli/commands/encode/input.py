@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import select
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -20,6 +23,10 @@ SPLIT = "test"
 MAX_INPUT = 4 * 2**30  # bytes of a file
 MAX_PIPED = 2**30  # bytes of stdin, or of a pipe
 READ_AT_ONCE = 2**24
+PATIENCE = 10.0  # seconds until a pipe has a writer
+
+# To open a pipe without a writer would wait for one forever.
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True)
@@ -173,8 +180,11 @@ def _read(source: str) -> bytes:
         except OSError as error:
             raise DataError("stdin cannot be read", why=str(error)) from error
     try:
-        with open(source, "rb") as file:
-            return _bounded(file, source, MAX_INPUT if Path(source).is_file() else MAX_PIPED)
+        with open(os.open(source, _FLAGS), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_ISFIFO(mode):
+                _wait_for_writer(file, source)
+            return _bounded(file, source, MAX_INPUT if stat.S_ISREG(mode) else MAX_PIPED)
     except IsADirectoryError as error:
         raise DataError(
             f"{source} is a folder",
@@ -183,6 +193,23 @@ def _read(source: str) -> bytes:
         ) from error
     except OSError as error:
         raise DataError(f"cannot read {source}", why=error.strerror or str(error)) from error
+
+
+def _wait_for_writer(file: BinaryIO, name: str) -> None:
+    """Wait until something can be read from a pipe, as the shell makes of `<(command)`.
+
+    Raises:
+        DataError: nothing has been written to it in time.
+    """
+    from ....core.errors import DataError
+
+    if not select.select([file], [], [], PATIENCE)[0]:
+        raise DataError(
+            f"{name} is a pipe to which nothing is written",
+            why=f"nothing came in {PATIENCE:g} seconds",
+            remedy="pipe the input in: COMMAND | asnn encode -",
+        )
+    os.set_blocking(file.fileno(), True)
 
 
 def _bounded(file: BinaryIO, name: str, limit: int) -> bytes:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import threading
 import zipfile
 from pathlib import Path
 
@@ -346,3 +347,26 @@ def test_a_folder_is_refused_with_the_option_for_it(cli, tmp_path):
     assert result.code == 4
     assert "images is a folder" in result.err
     assert "--dataset folder --path images" in result.err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_read_if_something_writes_to_it(cli, picture, monkeypatch):
+    monkeypatch.setattr("asnn.cli.commands.encode.input.PATIENCE", 0.2)
+    os.mkfifo("pipe.png")
+    refused = cli("encode", "pipe.png", "-o", "a.npz")
+    assert refused.code == 4 and "pipe.png is a pipe to which nothing is written" in refused.err
+    content = Path(picture).read_bytes()
+    writer = threading.Thread(target=lambda: Path("pipe.png").write_bytes(content))
+    monkeypatch.setattr("asnn.cli.commands.encode.input.PATIENCE", 20)
+    writer.start()
+    assert cli("encode", "pipe.png", "-o", "a.npz").code == 0
+    writer.join()
+    assert cli("encode", picture, "-o", "b.npz").code == 0
+    assert np.array_equal(load_spikes(Path("a.npz")).code, load_spikes(Path("b.npz")).code)
+
+
+def test_an_input_without_end_is_refused(cli, monkeypatch):
+    monkeypatch.setattr("asnn.cli.commands.encode.input.MAX_PIPED", 2**20)
+    refused = cli("encode", "/dev/zero", "-o", "a.npz")
+    assert refused.code == 4 and "/dev/zero has more than" in refused.err
+    assert not Path("a.npz").exists()
