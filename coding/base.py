@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError, DataError
-from .check import check_tensor
+from .check import check_tensor, has_values
 from .samples import PLURALS, SampleSpec
 
 Moments = tuple[Tensor, Tensor]
@@ -21,14 +21,13 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 
 def check_images(x: Tensor) -> None:
-    """Refuse what is no tensor of floats, and a NaN, of which each code makes something else.
+    """Refuse what is no tensor of floats, and NaN, which each code encodes in another way.
 
     Raises:
         DataError: with the type, or the number of NaN.
     """
     check_tensor(x, "images")
-    fake = type(x) is not Tensor or x.is_meta or torch.compiler.is_compiling()
-    if fake:  # there are no values to look at
+    if not has_values(x):
         return
     # One fast pass: a sum with a NaN is NaN, and so may be one of infinities.
     if not (x.is_floating_point() and x.sum().isnan()):
@@ -61,6 +60,7 @@ class Coding:
         pointwise: whether the code of a value is a function of that value alone, wherever it lies,
             so that a large sample may be encoded in blocks. A subclass with an `encode` of its own
             says it anew.
+        working_bytes: that `encode` takes at most for each value of a step, beside its result.
         takes: the kinds of samples that it encodes.
         spec: the samples that it is bound to, None before `bind`.
     """
@@ -72,11 +72,16 @@ class Coding:
     static: bool = False
     draws: bool = False
     pointwise: bool = False
+    working_bytes: int = 16
     min_steps: int = 1
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if "encode" in vars(cls) and "pointwise" not in vars(cls):
+        own, meant = (
+            next(each for each in cls.__mro__ if name in vars(each))
+            for name in ("encode", "pointwise")
+        )
+        if own is not meant:  # another `encode` than the one that is pointwise
             cls.pointwise = False
 
     def __init__(self, *, steps: int) -> None:

@@ -21,7 +21,8 @@ def check_batch(x: Any, spec: SampleSpec) -> None:
 
     Args:
         x: images `[B, C, H, W]` or series `[B, T, ...]`, floats; or an `EventBatch`.
-        spec: of the samples.
+        spec: of the samples. A series may have more or fewer steps; its code knows how many it
+            takes.
 
     Raises:
         DataError: another type or shape.
@@ -32,10 +33,18 @@ def check_batch(x: Any, spec: SampleSpec) -> None:
                 f"recordings of events are expected, not {_kind(x)}",
                 remedy="make a batch of them with EventBatch.of(recordings, shape, duration)",
             )
+        if tuple(x.shape) != spec.shape:
+            raise DataError(
+                f"recordings of a sensor {list(spec.shape)} are expected, not {list(x.shape)}",
+                remedy="fit them to the sensor, as the data set of the training does (data.size)",
+            )
         return
     check_tensor(x, spec.many)
     expected = spec.shape if spec.steps is None else (spec.steps, *spec.shape)
-    if tuple(x.shape[1:]) != expected:
+    found = tuple(x.shape[1:])
+    if spec.steps is not None and x.dim() == len(expected) + 1:
+        expected = (x.shape[1], *spec.shape)
+    if found != expected:
         raise DataError(
             f"{spec.many} [B, {', '.join(map(str, expected))}] are expected, not {list(x.shape)}",
             remedy=_remedy(tuple(x.shape), expected),
@@ -64,13 +73,18 @@ def check_tensor(x: Any, many: str) -> None:
         raise DataError(f"{many} are floats, not {_kind(x)}", remedy=f"convert them: {remedy}")
 
 
+def has_values(x: Tensor) -> bool:
+    """Return whether there are values: not on the meta device, nor while torch traces."""
+    return type(x) is Tensor and not x.is_meta and not torch.compiler.is_compiling()
+
+
 def check_range(x: Tensor) -> None:
     """Refuse images whose values do not lie in [0, 1].
 
     Raises:
         DataError: with the range of the values.
     """
-    if x.numel() == 0:
+    if x.numel() == 0 or not has_values(x):
         return
     low, high = map(float, torch.aminmax(x.detach()))
     if math.isnan(low) or (low >= -TOLERANCE and high <= 1 + TOLERANCE):
@@ -79,8 +93,8 @@ def check_range(x: Tensor) -> None:
         "images have values in [0, 1]",
         why=f"these go from {low:.6g} to {high:.6g}",
         remedy="divide by the largest possible value: x / 255"
-        if low >= 0
-        else "scale them as in the training, to [0, 1]",
+        if low >= 0 and high > 2
+        else "scale them as those of the training, or cut them off: x.clamp(0, 1)",
     )
 
 

@@ -231,6 +231,7 @@ class TimeSurface(EventCoding):
     """
 
     name = "time-surface"
+    working_bytes = 32
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ class Rate(Coding):
     """
 
     name = "rate"
+    working_bytes = 12
 
     def __init__(self, *, steps: int, seed: int | None = None) -> None:
         super().__init__(steps=steps)

@@ -114,7 +114,9 @@ def _require_same_tensors(
             raise ValueError(
                 f"{name} has the shape {list(found[name].shape)}, not {list(value.shape)}"
             )
-        if value.dtype != found[name].dtype:
+        # A network that was converted, as by `.half()`, is loaded into one of float32.
+        both_float = value.is_floating_point() and found[name].is_floating_point()
+        if value.dtype != found[name].dtype and not both_float:
             raise ValueError(f"{name} has the type {found[name].dtype}, not {value.dtype}")
 
 

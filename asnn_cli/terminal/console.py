@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from ...core.errors import AsnnError
 from ...core.files import cannot_write
@@ -33,22 +34,38 @@ class PipeClosed(Exception):
     """The reader of stdout has closed it; the program ends without a message."""
 
 
-def emit(content: str | bytes | memoryview) -> None:
-    """Write data to stdout.
+def emit(content: str) -> None:
+    """Write text to stdout.
 
     Raises:
         PipeClosed: its reader has closed it.
         AsnnError: it is closed, or the disk behind it is full.
     """
+    if not silent:
+        with _writing_stdout():
+            sys.stdout.write(content)
+
+
+@contextlib.contextmanager
+def binary_stdout() -> Iterator[BinaryIO]:
+    """Yield stdout, to write bytes to it.
+
+    Raises:
+        PipeClosed, AsnnError: as `emit`.
+    """
     if silent:
+        yield io.BytesIO()
         return
+    with _writing_stdout():
+        yield sys.stdout.buffer
+
+
+@contextlib.contextmanager
+def _writing_stdout() -> Iterator[None]:
     if sys.stdout is None or isinstance(sys.stdout, ClosedStream):
         raise AsnnError("could not write stdout", why="it is closed", remedy="leave it open")
     try:
-        if isinstance(content, str):
-            sys.stdout.write(content)
-        else:
-            sys.stdout.buffer.write(content)
+        yield
         sys.stdout.flush()
     except BrokenPipeError as error:
         silence(sys.stdout)

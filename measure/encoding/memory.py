@@ -1,4 +1,4 @@
-"""The memory that encoding takes, told before the work, and the batches that bound it."""
+"""The memory that encoding takes, known before the work, and the batches that bound it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ BLOCK = 2**24
 
 MAX_BATCH = 512
 
-# Of computing a code, in bytes: slots are int64, and errors float64.
-PER_STEP = 16
-PER_VALUE = 48
+PER_VALUE = 48  # bytes of the images that are decoded, and of their errors in float64
 
-# Of a sample that is drawn, in bytes: its steps are float32, and it is decoded.
-DRAWN_STEP = 8
+# Of a sample that is drawn, in bytes: its steps are float32, and decoded as int64.
+DRAWN_STEP = 24
 DRAWN_VALUE = 48
 
 
@@ -34,9 +32,10 @@ def batch_size(coding: Coding, spec: SampleSpec) -> int:
 def needed_memory(coding: Coding, spec: SampleSpec, count: int, *, drawn: int = 0) -> int:
     """Return the bytes that encoding takes: for n values in a step of T, of which Ta are analog,
 
-        count n (4 Ta + (T - Ta)) + batch n (16 T + 48) + 8 inputs + drawn n (8 T + 48).
+        count n (4 Ta + (T - Ta)) + batch n (w T + 48) + 8 inputs + drawn n (24 T + 48)
 
-    Equal analog steps count once. The batch of a `pointwise` code has at most 2²⁴ values of it.
+    with w the `working_bytes` of the code. Equal analog steps count once. The batch of a
+    `pointwise` code has at most 2²⁴ values over all steps.
 
     Args:
         coding: the code, bound to the samples.
@@ -51,7 +50,7 @@ def needed_memory(coding: Coding, spec: SampleSpec, count: int, *, drawn: int = 
     if coding.pointwise:
         batch = min(batch, max(1, BLOCK // coding.steps))
     inputs = min(count, batch_size(coding, spec)) * math.prod(spec.shape) * (spec.steps or 1)
-    computed = batch * (PER_STEP * coding.steps + PER_VALUE)
+    computed = batch * (coding.working_bytes * coding.steps + PER_VALUE)
     shown = drawn * values * (DRAWN_STEP * coding.steps + DRAWN_VALUE)
     return kept + computed + 8 * inputs + shown
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,9 +96,8 @@ class Output:
                 save_steps(stream, steps, meta, targets)
 
         if target == "-":
-            buffer = io.BytesIO()
-            write(buffer)
-            console.emit(buffer.getbuffer())
+            with console.binary_stdout() as stream:
+                write(stream)
         else:
             with atomic_file(Path(target)) as path, open(path, "wb") as file:
                 write(file)

@@ -67,7 +67,14 @@ def test_a_subclass_with_its_own_code_says_anew_whether_it_is_pointwise():
     class Named(Direct):
         name = "named"
 
-    assert Direct.pointwise and Named.pointwise and not Blurred.pointwise
+    class Normalized:
+        def encode(self, x):
+            return super().encode(x / x.max())
+
+    class Mixed(Normalized, Direct): ...
+
+    assert Direct.pointwise and Named.pointwise
+    assert not Blurred.pointwise and not Mixed.pointwise
 
 
 @pytest.mark.parametrize(("name", "options"), OPTIONS)
@@ -119,6 +126,7 @@ def test_events_are_told_to_join_pixels():
     coding = create_coding("frames", steps=4)
     coding.bind(EVENTS)
     check_memory(coding, EVENTS, 1000)
+    assert needed_memory(create_coding("time-surface", steps=4), EVENTS, 1) > (4 + 32) * 4 * 70
     with pytest.raises(ConfigError, match="too much memory") as caught:
         check_memory(coding, EVENTS, 2**25)
     assert "downsample" in caught.value.remedy
@@ -168,6 +176,40 @@ def test_the_memory_is_what_was_told(name, thresholds):
     command = [sys.executable, "-c", MEASURE, name, thresholds]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert 0.1 < float(found) < 1, found
+
+
+EVENTS_MEASURE = """
+import resource, sys
+import numpy as np, torch
+from asnn.coding import create_coding
+from asnn.coding.samples import EventBatch, SampleSpec
+from asnn.measure.encoding.memory import needed_memory
+from asnn.measure.encoding.samples import encode_samples
+
+def peak(side, steps):
+    spec = SampleSpec("events", (2, side, side), duration=1000)
+    coding = create_coding(sys.argv[1], steps=steps)
+    coding.bind(spec)
+    random = np.random.default_rng(0)
+    t, x, y, p = (torch.from_numpy(np.sort(random.integers(0, n, 5000)))
+                  for n in (1000, side, side, 2))
+    batch = EventBatch(t, x, y, p, torch.zeros_like(t), 1, spec.shape, 1000)
+    encode_samples(coding, [(batch, None)], 1)
+    used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return used, needed_memory(coding, spec, 1)
+before, _ = peak(8, 2)
+used, told = peak(400, 50)
+print((used - before) / told)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
+@pytest.mark.parametrize("name", ["frames", "voxel", "time-surface"])
+def test_the_memory_of_events_is_what_was_told(name):
+    command = [sys.executable, "-c", EVENTS_MEASURE, name]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert 0.3 < float(found) < 1, found
 
 
 def test_dense_files_are_written_in_blocks(monkeypatch, tmp_path):
