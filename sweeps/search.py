@@ -1,30 +1,27 @@
 """Search: settings that Optuna suggests one after the other, by validation data alone.
 
 The study is the file `search.journal` in the sweep's folder. A trial is a member `trial-N`. An
-interrupted trial is resumed; a trial whose training failed stays failed, because a learning rate at
-which training diverges is a result too. The objective is the primary metric of the task, which is
-maximized or minimized as its direction says.
+interrupted trial is resumed, with the settings that it still lacks; a trial whose training failed
+stays failed, because a learning rate at which training diverges is a result too. The objective is
+the primary metric of the task, which is maximized or minimized as its direction says.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from ..core.documents import read_json
-from ..core.errors import ConfigError, DataError
+from ..core.errors import AsnnError, ConfigError, DataError
 from ..core.metric import ACCURACY, Metric
-from ..core.reading import MAX_LINES, read_regular, why_unreadable
 from ..learning.device import derived_seed
 from ..learning.recipe.schema import Recipe
 from ..tasks.factory import create_task
 from .definition import Definition
 from .folder import SweepFolder
 from .grid import Point
+from .journal import open_journal
 from .plan import Member, resolve, with_seed
 from .pool import Failure
 from .ranges import Range
@@ -64,7 +61,8 @@ class Search:
 
     Raises:
         ConfigError: Optuna is not installed.
-        DataError: `search.journal` of an earlier search cannot be read.
+        DataError: `search.journal` of an earlier search is damaged.
+        AsnnError: the operating system refuses to read or to write it.
     """
 
     definition: Definition
@@ -77,21 +75,22 @@ class Search:
         self._optuna = require_optuna()
         path = self.folder.path / "search.journal"
         try:
-            _require_journal(path)
-            journal = self._optuna.storages.journal.JournalFileBackend(str(path))
+            self._storage = open_journal(self._optuna, path)
             self._study = self._optuna.create_study(
                 study_name=STUDY,
-                storage=self._optuna.storages.JournalStorage(journal),
+                storage=self._storage,
                 direction="maximize" if self.metric.greater_is_better else "minimize",
                 load_if_exists=True,
             )
             for trial in self._study.get_trials():
-                self._point(trial.params)
+                self._require_settings(trial)
+        except AsnnError:
+            raise
         except Exception as error:  # Optuna does not check what it reads
             raise DataError(
                 f"{path} is damaged",
-                why=why_unreadable(error)
-                if isinstance(error, OSError | ValueError)
+                why=str(error)
+                if isinstance(error, ValueError)
                 else f"{type(error).__name__}: {error}",
                 remedy="start a new search with another --out",
             ) from error
@@ -106,20 +105,43 @@ class Search:
         """
         states = self._optuna.trial.TrialState
         for trial in self._study.get_trials(states=(states.RUNNING,)):
-            member = self._member(trial.number, trial.params)
+            member = self._member(trial.number, self._all_settings(trial))
             if member is not None and not self._tell_result(member):
                 yield member
         while (number := len(self._study.get_trials(deepcopy=False))) < self.definition.trials:
-            # The random numbers depend only on the seed and the trial, so that a resumed search
-            # suggests what it would have suggested without the interruption.
-            self._study.sampler = self._optuna.samplers.TPESampler(
-                seed=derived_seed(self.definition.seeds[0], number) % 2**32,
-                constant_liar=True,  # so that parallel trials differ
-            )
+            self._study.sampler = self._sampler(number)
             trial = self._study.ask(self._distributions)
             member = self._member(trial.number, trial.params)
             if member is not None:
                 yield member
+
+    def _sampler(self, number: int) -> Any:
+        """Return the sampler of a trial.
+
+        Its random numbers depend only on the seed and the trial, so that a resumed search suggests
+        what it would have suggested without the interruption.
+        """
+        return self._optuna.samplers.TPESampler(
+            seed=derived_seed(self.definition.seeds[0], number) % 2**32,
+            constant_liar=True,  # so that parallel trials differ
+        )
+
+    def _all_settings(self, trial: Any) -> dict[str, Any]:
+        """Return the settings of a trial; those that a kill left out are suggested as by `ask`."""
+        if trial.params.keys() == self._distributions.keys():
+            return trial.params
+        storage, sampler = self._storage, self._sampler(trial.number)
+        study_id = storage.get_study_id_from_name(STUDY)
+        trial_id = storage.get_trial_id_from_study_id_trial_number(study_id, trial.number)
+        settings = {}
+        for key, distribution in self._distributions.items():
+            # A setting that is known is drawn as well: the next one has the next random number.
+            drawn = sampler.sample_independent(self._study, trial, key, distribution)
+            settings[key] = trial.params.get(key, drawn)
+            if key not in trial.params:
+                value = distribution.to_internal_repr(drawn)
+                storage.set_trial_param(trial_id, key, value, distribution)
+        return settings
 
     def tell(self, member: Member, failure: Failure | None) -> None:
         """Record the outcome of a member."""
@@ -193,23 +215,27 @@ class Search:
                 f"the search compares {self.metric.title} ({self.metric.direction})",
             )
 
+    def _require_settings(self, trial: Any) -> None:
+        """Refuse a trial with settings of another search; a kill may have left some out.
+
+        Raises:
+            ValueError, IndexError: with the reason.
+        """
+        known = {each.key for each in self.definition.ranges}
+        found = set(trial.params)
+        if not found <= known or (trial.state.is_finished() and found != known):
+            raise ValueError(
+                f"trial {trial.number} has the settings {', '.join(sorted(found)) or 'none'}, "
+                f"the search has {', '.join(sorted(known))}"
+            )
+        self._point(trial.params)
+
     def _point(self, parameters: dict[str, Any]) -> Point:
         return tuple(
             (each.key, each.choices[parameters[each.key]] if each.choices else parameters[each.key])
             for each in self.definition.ranges
+            if each.key in parameters
         )
-
-
-def _require_journal(path: Path) -> None:
-    """Refuse a journal that is not lines of JSON; a last line may have been cut off.
-
-    Raises:
-        OSError, ValueError: with the reason.
-    """
-    if os.path.lexists(path):
-        for line in read_regular(path, max_size=MAX_LINES).splitlines(keepends=True):
-            if line.endswith(b"\n"):
-                read_json(line)
 
 
 def _name(number: int) -> str:
