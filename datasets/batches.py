@@ -186,8 +186,6 @@ class _Samples:
         except DataError as error:
             return error
         if isinstance(found[0], Tensor):
-            if len(indices) == 1:  # without a copy, for it may be large
-                return found[0][None]
             return torch.stack(found)[: len(indices)]  # type: ignore[arg-type]
         spec: SampleSpec = self.inputs.spec  # type: ignore[attr-defined]
         assert spec.duration is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,17 @@ from ..core.errors import DataError
 from .base import LazyInputs, Source, Split
 from .events import Events
 
-TARGET_TYPES = (torch.int64, torch.float32)
+TOLERANCE = 1e-6
+"""Rounding beyond [0, 1] that is cut off, as in files of arrays."""
+
 REMEDY = "mend its loader, see CONTRIBUTING"
 
 
 def check_source(name: str, found: Any) -> Source:
     """Return what a loader has returned, if it is a `Source` of samples with their targets.
+
+    What means the same is converted: images of another float type to float32, classes of another
+    integer type to int64, values to float32, names of classes in a tuple to a list.
 
     Args:
         name: of the data set.
@@ -28,14 +34,16 @@ def check_source(name: str, found: Any) -> Source:
     """
     if not isinstance(found, Source):
         raise _refused(name, f"its loader returns {_kind(found)}, not a Source")
+    classes = list(found.classes) if isinstance(found.classes, list | tuple) else None
+    if classes is None or not all(isinstance(each, str) for each in classes):
+        raise _refused(name, "its classes are not a list of text")
+    found = replace(found, classes=classes)
+    parts = {}
     for part in ("train", "validation", "test"):
         split = getattr(found, part)
         if split is not None or part == "train":
-            _check_split(name, part, split, found)
-    classes = found.classes
-    if not isinstance(classes, list) or not all(isinstance(each, str) for each in classes):
-        raise _refused(name, "its classes are not a list of text")
-    return found
+            parts[part] = _checked_split(name, part, split, found)
+    return replace(found, **parts)
 
 
 def _are_inputs(value: Any) -> bool:
@@ -44,24 +52,25 @@ def _are_inputs(value: Any) -> bool:
     return isinstance(value, LazyInputs) and not isinstance(value, np.ndarray)
 
 
-def _check_split(name: str, part: str, split: Any, source: Source) -> None:
+def _checked_split(name: str, part: str, split: Any, source: Source) -> Split:
     of = f"its {part} part"
     if not isinstance(split, Split):
         raise _refused(name, f"{of} is {_kind(split)}, not a Split")
     inputs, targets = split.inputs, split.targets
     if not _are_inputs(inputs):
         raise _refused(name, f"{of} has inputs of {_kind(inputs)}, not a tensor")
-    if not isinstance(targets, Tensor) or targets.dtype not in TARGET_TYPES:
+    if not isinstance(targets, Tensor) or targets.is_complex():
         raise _refused(
             name,
             f"{of} has targets of {_kind(targets)}, not of int64 (classes) or float32 (values)",
         )
+    targets = targets.to(torch.float32 if targets.is_floating_point() else torch.int64)
     if targets.dim() == 0 or len(inputs) != len(targets):
         count = "one" if targets.dim() == 0 else f"{len(targets):,}"
         raise _refused(name, f"{of} has {len(inputs):,} inputs and {count} targets")
     if len(inputs) == 0:
         raise _refused(name, f"{of} is empty")
-    _check_inputs(name, of, inputs, source)
+    inputs = _checked_inputs(name, of, inputs, source)
     if targets.dtype == torch.int64 and source.classes:
         least = -1 if targets.dim() > 1 else 0  # -1 is a step without a class
         low, high = int(targets.min()), int(targets.max())
@@ -71,19 +80,25 @@ def _check_split(name: str, part: str, split: Any, source: Source) -> None:
                 f"{of} has classes from {low} to {high}, and {len(source.classes)} names of "
                 "classes, which are counted from 0",
             )
+    return Split(inputs, targets)
 
 
-def _check_inputs(name: str, of: str, inputs: Any, source: Source) -> None:
+def _checked_inputs(name: str, of: str, inputs: Any, source: Source) -> Any:
     if not isinstance(inputs, Tensor) or (source.spec is not None and source.spec.kind != "image"):
-        return
+        return inputs
     if inputs.dim() != 4:
         raise _refused(name, f"{of} has images of shape {list(inputs.shape)}, not [N, C, H, W]")
-    if inputs.dtype not in (torch.uint8, torch.float32):
+    if inputs.dtype == torch.uint8:
+        return inputs
+    if not inputs.is_floating_point():
         raise _refused(name, f"{of} has images of {_kind(inputs)}, not of uint8 or float32")
-    if inputs.dtype == torch.float32:
-        low, high = float(inputs.min()), float(inputs.max())
-        if not (low >= 0 and high <= 1):
-            raise _refused(name, f"{of} has values from {low:g} to {high:g}, not from 0 to 1")
+    inputs = inputs.float()
+    if inputs.isnan().any():
+        raise _refused(name, f"{of} has values that are not a number")
+    low, high = map(float, torch.aminmax(inputs))
+    if low < -TOLERANCE or high > 1 + TOLERANCE:
+        raise _refused(name, f"{of} has values from {low:.7g} to {high:.7g}, not from 0 to 1")
+    return inputs.clamp(0, 1) if low < 0 or high > 1 else inputs
 
 
 def _kind(value: Any) -> str:

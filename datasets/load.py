@@ -32,9 +32,8 @@ dataset_registry = Registry(
 )
 
 TEST_CUT, VALIDATION_CUT = 1, 2  # the random stream of each cut
-MAX_CLASS_NAME = (
-    256  # characters; names stand in tables, in reports and in the header of the weights
-)
+# Characters; names stand in tables, in reports and in the header of the weights.
+MAX_CLASS_NAME = 1024
 
 
 def load_dataset(

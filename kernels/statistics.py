@@ -106,7 +106,8 @@ def update_running(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
     weight: Tensor | float = norm.momentum or 0.0
     if norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
-        if norm.momentum is None or getattr(norm, "bias_corrected", False):
+        corrected = getattr(norm, "bias_corrected", False) and norm.momentum != 0  # 0: frozen
+        if norm.momentum is None or corrected:
             # A tensor: to read the count would wait for the device.
             batches = norm.num_batches_tracked.to(norm.running_mean.dtype)
             weight = batches.reciprocal().clamp(min=weight)

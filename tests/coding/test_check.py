@@ -44,6 +44,21 @@ def test_others_are_refused_with_what_to_do(spec, x, remedy):
     assert remedy in caught.value.remedy
 
 
+def test_a_series_may_have_another_length_and_events_not_another_sensor():
+    check_batch(torch.rand(4, 9, 5), SERIES)  # its code joins or cuts off steps, or refuses them
+    with pytest.raises(DataError, match=r"series \[B, 7, 5\] are expected"):
+        check_batch(torch.rand(4, 9, 6), SERIES)
+    other = SampleSpec("events", (2, 4, 4), duration=1000)
+    with pytest.raises(DataError, match=r"recordings of a sensor \[2, 8, 6\] are expected"):
+        check_batch(batch_of(other, 3), EVENTS)
+
+
+def test_there_are_no_values_to_check_on_the_meta_device():
+    model = create_model("lenet", in_shape=(1, 8, 6), classes=3, coding="hybrid", steps=3)
+    found = model.eval().to("meta").predict(torch.empty(4, 1, 8, 6, device="meta"))
+    assert found.shape == (4, 3)
+
+
 @pytest.mark.parametrize(
     ("x", "remedy"),
     [

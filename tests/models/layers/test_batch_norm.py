@@ -63,6 +63,14 @@ def test_evaluation_changes_nothing_and_is_torchs():
         norm.train()(x[0])
 
 
+def test_an_empty_batch_and_no_momentum_change_no_statistics():
+    for momentum, x in ((0.1, BATCHES[0, :0]), (0.0, BATCHES[0])):
+        norm, theirs = BatchNorm1d(C, momentum=momentum).double(), nn.BatchNorm1d(C).double()
+        norm(x)
+        for key in ("running_mean", "running_var"):
+            assert torch.equal(norm.state_dict()[key], theirs.state_dict()[key])
+
+
 def test_statistics_go_on_from_saved_ones():
     whole, first, second = (BatchNorm1d(C).double() for _ in range(3))
     for batch in BATCHES:
