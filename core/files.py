@@ -184,7 +184,10 @@ def remove_partial_writes(folder: Path) -> None:
 
 
 def _remove_abandoned(target: Path) -> None:
-    """Remove the temporary files of killed writes to `target`; those in use are locked."""
+    """Remove the temporary files of killed writes to `target`; those in use are locked.
+
+    Where files cannot be locked, as on Windows, they stay.
+    """
     for left in target.parent.glob(f".{glob.escape(target.name)}.*{PARTIAL}"):
         if left.is_file() and is_free(left):
             with contextlib.suppress(OSError):

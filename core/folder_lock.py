@@ -31,13 +31,14 @@ if fcntl is not None:
 
 
 def is_free(path: Path) -> bool:
-    """Return whether no process has locked a file; where it cannot be opened, False."""
+    """Return whether no process has locked a file; where that cannot be known, False."""
+    if fcntl is None:
+        return False
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except OSError:
         return False
     try:
-        assert fcntl is not None
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         return True
     except OSError:

@@ -6,6 +6,7 @@ import stat
 
 import pytest
 
+from asnn.core import folder_lock
 from asnn.core.errors import AsnnError
 from asnn.core.files import atomic_file, atomic_folder, write_bytes, write_json, write_text
 
@@ -52,6 +53,20 @@ def test_a_folder_is_written_atomically(tmp_path):
         raise ZeroDivisionError
     assert os.listdir(tmp_path / "deep") == ["state"]
     assert os.listdir(tmp_path / "deep/state") == ["a"]
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_what_a_killed_write_left_is_removed_where_files_can_be_locked(
+    tmp_path, monkeypatch, locks
+):
+    if locks:
+        pytest.importorskip("fcntl")
+    else:  # as on Windows
+        monkeypatch.setattr(folder_lock, "fcntl", None)
+    (tmp_path / ".a.killed.part").write_text("half")
+    write_text(tmp_path / "a", "whole")
+    assert (tmp_path / "a").read_text() == "whole"
+    assert sorted(os.listdir(tmp_path)) == (["a"] if locks else [".a.killed.part", "a"])
 
 
 def test_a_missing_folder(tmp_path):
