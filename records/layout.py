@@ -19,6 +19,7 @@ FORMAT = 2  # of the files of a run that say how, with what and to what end it w
 RUNS = Path("runs")
 LATEST = "latest"
 SWEEP = "sweep.toml"
+TRIAL = "trial-"  # the members of a search begin with it; those of a grid have `key=value`
 DEPTH = 3  # of folders in which runs are listed: runs/a, runs/sweep/a, runs/mine/sweep/a
 
 
@@ -191,26 +192,41 @@ def is_sweep(path: Path) -> bool:
 def with_runs_of_sweeps(paths: Iterable[Path]) -> list[Path]:
     """Return the paths of runs: each sweep is replaced by its trained runs.
 
-    What else a sweep holds, as the shell makes of `SWEEP/*`, is left out.
+    What lies beside the members of a sweep, as the shell makes of `SWEEP/*`, is left out.
 
     Raises:
-        DataError: a sweep has no trained run.
+        DataError: a sweep has no trained run, or only what lies beside members is named.
     """
-    found = []
+    found, left_out = [], []
     for path in paths:
         if is_sweep(path):
             runs = [run.path for run in _runs_in(path) if run.model.is_file()]
             if not runs:
                 raise DataError(
                     f"the sweep {path} has no trained run",
-                    remedy=f"go on with it: asnn sweep --resume {shlex.quote(str(path))}",
+                    remedy=f"resume it: asnn sweep --resume {shlex.quote(str(path))}",
                 )
             found += sorted(runs)
-        elif path.exists() and is_sweep(path.parent) and not Run(path).config.is_file():
-            continue
+        elif is_sweep(path.parent) and path.exists() and not _is_member(path):
+            left_out.append(path)
         else:
             found.append(path)
+    if left_out and not found:
+        sweep = left_out[0].parent
+        raise DataError(
+            f"{left_out[0]} is not a run",
+            why=f"it is a {'folder' if left_out[0].is_dir() else 'file'} of the sweep {sweep}",
+            remedy=f"give the sweep: asnn report {shlex.quote(str(sweep))}",
+        )
     return found
+
+
+def _is_member(path: Path) -> bool:
+    """Return whether a path in a sweep is the folder of a member, which may be damaged."""
+    run = Run(path)
+    files = (run.config, run.metrics, run.summary, run.model, run.checkpoints)
+    named = "=" in path.name or path.name.startswith(TRIAL)
+    return path.is_dir() and (named or any(os.path.lexists(each) for each in files))
 
 
 def _is_no_run(sweep: Path) -> DataError:
@@ -222,7 +238,7 @@ def _is_no_run(sweep: Path) -> DataError:
         f"{sweep} is a sweep, not a run",
         why=f"it holds {len(runs)} run{'' if len(runs) == 1 else 's'}",
         remedy=f"{one}`asnn runs {name}` lists them, `asnn report {name}` compares them, "
-        f"`asnn sweep --resume {name}` goes on",
+        f"`asnn sweep --resume {name}` resumes it",
     )
 
 

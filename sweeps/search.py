@@ -17,6 +17,7 @@ from ..core.errors import AsnnError, ConfigError, DataError
 from ..core.metric import ACCURACY, Metric
 from ..learning.device import derived_seed
 from ..learning.recipe.schema import Recipe
+from ..records.layout import TRIAL
 from ..tasks.factory import create_task
 from .definition import Definition
 from .folder import SweepFolder
@@ -239,7 +240,7 @@ class Search:
 
 
 def _name(number: int) -> str:
-    return f"trial-{number:04d}"
+    return f"{TRIAL}{number:04d}"
 
 
 def _distribution(optuna: Any, range_: Range) -> Any:

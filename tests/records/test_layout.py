@@ -64,6 +64,7 @@ def test_a_sweep_leads_to_what_takes_it(runs, tmp_path):
         find_run("runs/s")
     assert "such as runs/s/a;" in caught.value.remedy
     assert "`asnn report runs/s`" in caught.value.remedy
+    assert "`asnn sweep --resume runs/s` resumes it" in caught.value.remedy
     members = [Path("runs/s/a"), Path("runs/s/b")]
     assert with_runs_of_sweeps([Path("runs/s")]) == members
     assert with_runs_of_sweeps(sorted(Path("runs/s").iterdir())) == members
@@ -80,7 +81,50 @@ def test_a_sweep_without_a_trained_run_leads_to_its_resume(runs, tmp_path):
     (tmp_path / "runs" / "s" / "sweep.toml").touch()
     with pytest.raises(DataError, match="has no trained run") as caught:
         with_runs_of_sweeps([Path("runs/s")])
-    assert "asnn sweep --resume runs/s" in caught.value.remedy
+    assert "resume it: asnn sweep --resume runs/s" in caught.value.remedy
+
+
+def test_files_of_a_sweep_are_no_runs(runs, tmp_path):
+    runs("s/a", age=0)
+    sweep = tmp_path / "runs" / "s"
+    (sweep / "logs").mkdir()
+    for name in ("sweep.toml", "results.md"):
+        (sweep / name).touch()
+    for name, kind in (("sweep.toml", "file"), ("logs", "folder")):
+        with pytest.raises(DataError, match=f"runs/s/{name} is not a run") as caught:
+            with_runs_of_sweeps([Path("runs/s") / name, Path("runs/s/results.md")])
+        assert caught.value.why == f"it is a {kind} of the sweep runs/s"
+        assert caught.value.remedy == "give the sweep: asnn report runs/s"
+    # The control: beside a run they are left out.
+    beside = [Path("runs/s/sweep.toml"), Path("runs/s/a")]
+    assert with_runs_of_sweeps(beside) == [Path("runs/s/a")]
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "is_member"),
+    [
+        ("train.lr=0.1,seed=0", "", True),
+        ("trial-0001", "", True),
+        ("b", "metrics.jsonl", True),
+        ("b", "model.safetensors", True),
+        ("pictures", "a.png", False),
+    ],
+)
+def test_a_damaged_member_of_a_sweep_stays_and_is_refused(runs, tmp_path, name, file, is_member):
+    runs("s/a", age=0)
+    sweep = tmp_path / "runs" / "s"
+    (sweep / "sweep.toml").touch()
+    (sweep / name).mkdir()
+    if file:
+        (sweep / name / file).touch()
+    member = [Path("runs/s") / name] if is_member else []
+    assert with_runs_of_sweeps([Path("runs/s/a"), Path("runs/s") / name]) == [
+        Path("runs/s/a"),
+        *member,
+    ]
+    for path in member:
+        with pytest.raises(DataError, match="it holds no config.toml"):
+            find_run(path)
 
 
 def test_a_summary_that_is_damaged_is_not_a_finished_run(runs):
