@@ -41,10 +41,8 @@ def check_batch(x: Any, spec: SampleSpec) -> None:
         return
     check_tensor(x, spec.many)
     expected = spec.shape if spec.steps is None else (spec.steps, *spec.shape)
-    found = tuple(x.shape[1:])
-    if spec.steps is not None and x.dim() == len(expected) + 1:
-        expected = (x.shape[1], *spec.shape)
-    if found != expected:
+    first = 1 if spec.steps is None else 2
+    if x.dim() != len(expected) + 1 or tuple(x.shape[first:]) != spec.shape:
         raise DataError(
             f"{spec.many} [B, {', '.join(map(str, expected))}] are expected, not {list(x.shape)}",
             remedy=_remedy(tuple(x.shape), expected),

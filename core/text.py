@@ -8,9 +8,14 @@ from pathlib import Path
 _MARKUP = re.compile(r"[\\`*<&|~$]|\](?=\()|(?<![^\W_])_+|_+(?![^\W_])")
 
 
+_JOINERS = "\u200c\u200d"  # of letters in Persian and Hindi, and of emoji
+
+
 def printable(text: str) -> str:
     """Return `text` with control characters escaped, so that no terminal obeys them."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return "".join(
+        c if c.isprintable() or c in _JOINERS else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def shell(path: Path | str) -> str:

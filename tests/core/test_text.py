@@ -86,3 +86,9 @@ def test_usual_text_is_not_changed():
 def test_a_path_in_a_command_is_one_word(name):
     assert shlex.split(f"asnn eval {shell(name)}") == ["asnn", "eval", name]
     assert shell(Path("runs/digits-20260101-120000")) == "runs/digits-20260101-120000"
+
+
+def test_letters_and_emoji_that_are_joined_stay():
+    for text in ("می\u200cخواهم", "👩\u200d🔬"):
+        assert printable(text) == text
+    assert printable("a\u202eb\u200b") == "a\\u202eb\\u200b"  # the negative control
