@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from importlib import import_module
 from importlib.metadata import EntryPoint, distributions
 from typing import TYPE_CHECKING
@@ -68,11 +70,15 @@ def _entry_points() -> list[EntryPoint]:
 
 
 def _why_not_loaded(kind: str, point: EntryPoint) -> str:
+    """Return why a component cannot be loaded; what its package prints goes to stderr."""
     try:
         if point.name in _registry(kind).builtin:
             return "asnn has a component of this name, which is taken"
-        point.load()
-    except Exception as error:  # an import of another package may raise anything
+        with redirect_stdout(sys.stderr):
+            point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # an import of another package may raise anything, or exit
         text = next(iter(str(error).splitlines()), "")
         return f"{type(error).__name__}: {text}" if text else type(error).__name__
     return ""

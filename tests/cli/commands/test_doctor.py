@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
 
 import asnn
-from asnn.cli.commands.plugins import REGISTRIES, _registry
+from asnn.cli.commands.plugins import REGISTRIES, _registry, examine_plugins
 from asnn.core import ConfigError
 from asnn.core.registry import Registry
 from asnn.kernels.cpu import isa
@@ -95,6 +95,27 @@ def test_plug_ins_are_listed_and_those_that_are_not_used_are_problems(cli, tmp_p
     assert "pip uninstall plugged" in remedies["broken"]
     shown = cli("doctor").err
     assert "plug-ins" in shown and "problem: the plug-in 'broken' (asnn.codings)" in shown
+
+
+def test_plug_ins_that_exit_or_print_leave_doctor_at_work(cli, tmp_path, monkeypatch):
+    points = "[asnn.codings]\nexits = loud.exits:Code\nprints = loud.prints:Code\n"
+    modules = {"exits": "import sys; sys.exit(3)", "prints": "print('hello')\nclass Code: ..."}
+    (tmp_path / "site").mkdir()
+    install(tmp_path / "site", "loud", modules, points)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    result = cli("doctor", "--json")
+    states = {each["name"]: each["state"] for each in json.loads(result.out)["plugins"]}
+    assert states == {"exits": "SystemExit: 3", "prints": "loads"}
+    assert result.code == 1 and "hello" in result.err
+
+
+def test_an_interrupt_while_plug_ins_load_stops_doctor(tmp_path, monkeypatch):
+    points = "[asnn.codings]\nstops = stopped.stops:Code\n"
+    (tmp_path / "site").mkdir()
+    install(tmp_path / "site", "stopped", {"stops": "raise KeyboardInterrupt"}, points)
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    with pytest.raises(KeyboardInterrupt):
+        examine_plugins()
 
 
 def test_every_registry_is_looked_at():

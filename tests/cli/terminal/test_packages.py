@@ -38,6 +38,8 @@ def test_an_installed_package_is_taken_and_a_missing_one_refused(without):
     [
         (ModuleNotFoundError("x", name="sklearn.datasets"), "scikit-learn is missing", "pip inst"),
         (ModuleNotFoundError("x", name="nir"), "the package nir is missing", "pip install nir"),
+        (ModuleNotFoundError("x", name="tomli_w"), "package tomli_w is missing", "pip install tom"),
+        (ModuleNotFoundError("x", name="optuna"), "the package optuna is missing", "pip install o"),
         (ImportError("libcudart.so: none", name="onnxruntime"), "cannot be imported", "doctor"),
         (ImportError("DLL load failed"), "a package cannot be imported", "doctor"),
     ],
@@ -45,6 +47,15 @@ def test_an_installed_package_is_taken_and_a_missing_one_refused(without):
 def test_the_error_of_an_import(error, what, remedy):
     found = missing_package(error)
     assert what in found.what and remedy in found.remedy
+
+
+@pytest.mark.parametrize("name", ["nmpyy", "numpy_x", "test", "extra"])
+def test_no_pip_command_for_a_module_that_asnn_does_not_declare(name):
+    """Its name may be a slip of the pen, and the package of that name anybody's."""
+    found = missing_package(ModuleNotFoundError(f"No module named '{name}'", name=name))
+    assert found.what == f"the module {name} is missing"
+    assert "the package that imports it (a plug-in or your module) needs it" in found.why
+    assert "pip" not in found.why + found.remedy and "correct that import" in found.remedy
 
 
 def test_a_training_without_matplotlib_comes_to_its_end(cli, without):
