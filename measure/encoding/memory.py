@@ -30,7 +30,7 @@ def batch_size(coding: Coding, spec: SampleSpec) -> int:
 
 
 def needed_memory(coding: Coding, spec: SampleSpec, count: int, *, drawn: int = 0) -> int:
-    """Return the bytes that encoding takes: for n values in a step of T, of which Ta are analog,
+    """Return the bytes that encoding takes: for n values in a step, T steps, Ta of them analog,
 
         count n (4 Ta + (T - Ta)) + batch n (w T + 48) + 8 inputs + drawn n (24 T + 48)
 
