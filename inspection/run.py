@@ -47,7 +47,7 @@ def inspect_run(path: Path) -> dict[str, Any]:
         "exports": [
             _export(folder, parities.get(folder.name, {}), states.get(folder.name))
             for folder in sorted((run.path / "export").glob("*"))
-            if not folder.is_symlink()
+            if not folder.is_symlink() and not folder.name.startswith(".")
         ],
     }
     found["exports"] = [export for export in found["exports"] if export is not None]

@@ -172,9 +172,12 @@ def read_record(run: Run) -> RunRecord:
 
 
 def read_exports(run: Run) -> dict[str, Document]:
-    """Return `parity.json` of each export of a run, by its folder; empty where it is damaged."""
+    """Return `parity.json` of each export of a run, by its folder; empty where it is damaged.
+
+    Hidden folders, such as `.git` or those of a killed write, are no exports.
+    """
     found = {}
-    for parity in sorted(run.path.glob("export/*/parity.json")):
+    for parity in sorted(run.path.glob("export/[!.]*/parity.json")):
         try:
             found[parity.parent.name] = read_json(read_regular(parity))
         except (OSError, ValueError):

@@ -9,6 +9,8 @@ import nir
 import numpy as np
 import pytest
 
+from asnn.records.layout import Run
+from asnn.records.record import read_exports
 from tests.formats.events import encoders
 from tests.support import format_files
 from tests.support.forked import forked_scan as forked_scan
@@ -79,6 +81,8 @@ def test_exports_of_a_run_with_their_state(cli, trained, tmp_path):
         (run / "export" / name / f"model.{name}").write_bytes(b"x" * 10)
         if parity:
             (run / "export" / name / "parity.json").write_text(json.dumps(parity))
+    for name in (".git", ".onnx.x.part"):  # no exports
+        shutil.copytree(run / "export" / "onnx", run / "export" / name)
     found = json.loads(cli("inspect", run, "--json").out)
     states = {e["folder"]: (e["verified"], e["samples"]) for e in found["exports"]}
     assert states == {"export/onnx": (True, 5), "export/nir": (None, None)}
@@ -88,6 +92,7 @@ def test_exports_of_a_run_with_their_state(cli, trained, tmp_path):
         "since is not known",
     ]
     assert "export/onnx/model.onnx" in cli("inspect", run).err
+    assert list(read_exports(Run(run))) == ["onnx"]
 
 
 def test_a_run_without_weights(cli, trained, tmp_path):
