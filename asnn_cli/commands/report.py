@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from ...records.record import RunRecord
 
 NAME = "report.html"
+MAX_PAGE = 2**30
+HEAD = 2**16  # bytes of a page with its title
 BATCH_SIZE = 256
 
 
@@ -168,7 +170,7 @@ def _check_target(target: Path) -> None:
     """Refuse a path to which the page cannot be written, before the evaluation.
 
     Raises:
-        ConfigError: it is a folder, or stdout.
+        ConfigError: it is a folder, stdout, or a file that is no report.
         AsnnError: its folder cannot be made or written to.
     """
     from ...core.errors import ConfigError
@@ -178,10 +180,27 @@ def _check_target(target: Path) -> None:
         raise ConfigError(
             f"-o {target} is not a file", why="the page is a file", remedy="give one: -o page.html"
         )
+    if target.exists() and not _is_report(target):
+        raise ConfigError(
+            f"-o {target} would replace a file that is no report of asnn",
+            remedy="name another file, or remove this one first",
+        )
     above = next(each for each in target.absolute().parents if each.exists())
     if not above.is_dir():
         raise cannot_write(target, OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)))
     require_writable(above, path=target)
+
+
+def _is_report(path: Path) -> bool:
+    """Return whether a file is empty, or a page that `asnn report` has written."""
+    from ...core.reading import open_regular
+
+    try:
+        with open_regular(path, max_size=MAX_PAGE) as file:
+            head = file.read(HEAD)
+    except (OSError, ValueError):
+        return False
+    return not head or b"asnn report</title>" in head
 
 
 def _differences(records: list[RunRecord]) -> dict[str, list[Any]]:

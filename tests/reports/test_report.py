@@ -178,6 +178,16 @@ def test_invalid_arguments_are_refused(cli, trained, arguments, code, said):
     assert not list(Path().iterdir())
 
 
+def test_a_file_that_is_no_report_is_not_replaced(cli, trained):
+    Path("mine.html").write_text("<title>my page</title>")
+    found, _, err = cli("report", trained, "-o", "mine.html")
+    assert found == 2 and "would replace a file that is no report" in err
+    assert Path("mine.html").read_text() == "<title>my page</title>"
+    Path("empty.html").touch()
+    for name in ("empty.html", "new.html", "new.html"):  # the last is a report
+        assert cli("report", trained, "-o", name)[0] == 0
+
+
 def test_invalid_arguments_are_refused_before_the_evaluation(cli, trained, tmp_path):
     bare = tmp_path / "bare"
     bare.mkdir()
