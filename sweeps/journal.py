@@ -79,7 +79,7 @@ def _refused(path: Path, error: OSError) -> AsnnError:
 
 
 def _remedy(path: Path) -> str:
-    return f"free space or quota, or give yourself permission, {_then_resume(path)}"
+    return f"free space, raise the quota or ulimit -f, or permit the write, {_then_resume(path)}"
 
 
 def _then_resume(path: Path) -> str:
