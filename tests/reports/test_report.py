@@ -127,19 +127,24 @@ def test_only_the_first_process_writes(cli, trained, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
-def test_number_too_large_for_a_float_is_omitted(cli, trained, tmp_path):
+def test_numbers_that_no_float_holds_and_large_ones(cli, trained, tmp_path):
     other = tmp_path / "b"
     shutil.copytree(trained, other, ignore=shutil.ignore_patterns("checkpoints", "export"))
     lines = [json.loads(line) for line in (other / "metrics.jsonl").read_text().splitlines()]
-    lines[0] |= {"train_loss": 10**400, "validation_loss": True, "train_accuracy": 10**299}
-    (other / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert cli("report", other)[0] == 0
-    said = [
-        t.attributes["aria-label"]
-        for t in read_page((other / "report.html").read_text()).all("svg")
-    ]
+
+    def page_with(**changes):
+        changed = [lines[0] | changes, *lines[1:]]
+        (other / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in changed))
+        assert cli("report", other)[0] == 0
+        page = read_page((other / "report.html").read_text())
+        return page, [each.attributes["aria-label"] for each in page.all("svg")]
+
+    page, said = page_with(train_loss=True, validation_loss=True, train_accuracy=10**299)
     assert not any(each.startswith("Loss") for each in said)
     assert any(each.startswith("Accuracy over 2 epochs: train from 1e+301") for each in said)
+    page, said = page_with(train_loss=10**400)
+    assert "metrics.jsonl: it has the number 1000" in page.text
+    assert not [each for each in said if "over 2 epochs" in each]
 
 
 @pytest.mark.slow
