@@ -104,7 +104,7 @@ def test_the_first_loss_is_that_of_the_reference(tmp_path, loss):
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
     options = {"loss": loss, "epochs": 1, "batch_size": 96}
     fused, reference = (
-        train(recipe_of(kernels=kernels, **options), Run(tmp_path), KeepTraining())
+        train(recipe_of(kernels=kernels, **options), Run(tmp_path / kernels), KeepTraining())
         for kernels in ("fused", "reference")
     )
     assert (fused["kernels"], reference["kernels"]) == ("fused", "reference")
