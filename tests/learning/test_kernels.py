@@ -103,6 +103,8 @@ def test_the_first_loss_is_that_of_the_reference(tmp_path, loss):
     """One step on all data: before the first update, the kernels differ by rounding alone."""
     pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
     options = {"loss": loss, "epochs": 1, "batch_size": 96}
+    for kernels in ("fused", "reference"):
+        (tmp_path / kernels).mkdir()
     fused, reference = (
         train(recipe_of(kernels=kernels, **options), Run(tmp_path / kernels), KeepTraining())
         for kernels in ("fused", "reference")
