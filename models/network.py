@@ -223,9 +223,9 @@ class SpikingNetwork(nn.Module):
             DataError: `x` is not a batch of the samples that it takes; or images have values
                 outside of [0, 1].
         """
-        if self.sample is not None and self.sample.kind == "image":
-            check_batch(x, self.sample)
-            check_range(x)  # type: ignore[arg-type]
+        of_images = self.sample is not None and self.sample.kind == "image"
+        if of_images and isinstance(x, Tensor) and x.is_floating_point():
+            check_range(x)
         network, readout = self if self.training else self.frozen(), self.readout
         if readout.answers_with_mean:
             return network.mean_logits(x, steps)
