@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -30,7 +32,7 @@ def check_images(x: Tensor) -> None:
     if not has_values(x):
         return
     # One fast pass: a sum with a NaN is NaN, and so may be one of infinities.
-    if not (x.is_floating_point() and x.sum().isnan()):
+    if not (x.is_floating_point() and math.isnan(x.detach().sum())):
         return
     nan = x.isnan()
     if nan.any():

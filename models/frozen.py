@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import copy
+import operator
 from collections import Counter
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import torch
@@ -132,28 +133,37 @@ class Snapshot:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._entries: list[tuple[dict[str, Any], str, Any]] = []
-        self._tensors: list[tuple[Tensor, int, int]] = []
-        self._sizes: list[tuple[Any, int]] = []
+        self._entries: list[dict[str, Any]] = []
+        self._hooks: list[dict[int, Any]] = []
+        self._kernels: list[tuple[dict[str, Any], Any]] = []
         modules = [model]
         for module in modules:  # the list grows
-            for entries in (module._parameters, module._buffers, module._modules):
-                self._sizes.append((entries, len(entries)))
-                self._entries += [(entries, key, value) for key, value in entries.items()]
-                tensors = [value for value in entries.values() if isinstance(value, Tensor)]
-                self._tensors += [(value, value.data_ptr(), value._version) for value in tensors]
-            for hooks in (module._forward_hooks, module._forward_pre_hooks):
-                self._sizes.append((hooks, len(hooks)))
+            self._entries += [module._parameters, module._buffers, module._modules]
+            self._hooks += [module._forward_hooks, module._forward_pre_hooks]
             if "kernels" in module.__dict__:
-                self._entries.append((module.__dict__, "kernels", module.__dict__["kernels"]))
+                self._kernels.append((module.__dict__, module.__dict__["kernels"]))
             modules += [child for child in module._modules.values() if child is not None]
+        self._values = self._current_values()
+        self._tensors = [value for value in self._values if isinstance(value, Tensor)]
+        self._sizes, self._states = self._current_sizes(), self._current_states()
 
     def is_current(self) -> bool:
         """Return whether nothing has changed since."""
         return (
-            all(entries.get(key) is value for entries, key, value in self._entries)
-            and all(len(entries) == size for entries, size in self._sizes)
-            and all(t._version == version and t.data_ptr() == p for t, p, version in self._tensors)
+            self._current_sizes() == self._sizes
+            # Identity, since `==` of tensors compares their values.
+            and all(map(operator.is_, self._current_values(), self._values))
+            and all(attributes.get("kernels") is value for attributes, value in self._kernels)
+            and self._current_states() == self._states
             # torch does not count the steps of its fused optimizers, which need gradients.
-            and all(t.grad is None for t, _, _ in self._tensors)
+            and all(t.grad is None for t in self._tensors)
         )
+
+    def _current_sizes(self) -> list[int]:
+        return [*map(len, self._entries), *map(len, self._hooks)]
+
+    def _current_values(self) -> list[Any]:
+        return [*chain.from_iterable(entries.values() for entries in self._entries)]
+
+    def _current_states(self) -> list[tuple[int, int]]:
+        return [(t._version, t.data_ptr()) for t in self._tensors]

@@ -140,7 +140,8 @@ class SpikingNetwork(nn.Module):
     def readout(self) -> Readout:
         """What turns the outputs of the steps into an answer; their mean if the body ends with
         something else than a readout."""
-        last = self.body[-1] if isinstance(self.body, nn.Sequential) and len(self.body) else None
+        parts = self.body._modules.values() if isinstance(self.body, nn.Sequential) else ()
+        last = next(reversed(parts), None)
         return last if isinstance(last, Readout) else _MEAN
 
     @property
