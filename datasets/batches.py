@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -13,14 +13,18 @@ from ..coding.samples import Batch, EventBatch, SampleSpec
 from ..core.errors import AsnnError, ConfigError, DataError
 from .base import LazyInputs, Split
 from .events import Events
+from .order import shuffled_order
 from .transforms.base import Augmentation, sample_generators
 from .transforms.mixing import Targets
+
+Order = Callable[[Tensor, Generator | None], Tensor]
 
 
 class Batches:
     """Yields `(x, targets)`: a batch of samples and their targets.
 
-    The targets hold the indices of the samples in the split.
+    The targets hold the indices of the samples in the split; of a sample that an epoch draws more
+    than once, index + r N for its r-th time, so that each time has random numbers of its own.
 
     Images are float32 `[B, C, H, W]` in [0, 1], series float32 `[B, T, ...]`, recordings of events
     an `EventBatch`.
@@ -36,8 +40,9 @@ class Batches:
         batch_size: samples per batch; the last batch may be smaller.
         full_scale: the uint8 value that becomes 1.0.
         device: the device of the batches.
-        shuffle: use a random order, and drop a last batch of one sample, which batch norm cannot
-            train on, unless it is the only batch.
+        shuffle: use a random order, that of `order`, and drop a last batch of one sample, which
+            batch norm cannot train on, unless it is the only batch.
+        order: draws the samples of an epoch, see `asnn.datasets.order`.
         generator: a generator on the CPU; by default torch's global generator.
         augment: augmentation of the samples, from `make_augment`; None for none.
         epoch: counted from 0, for augmentation that depends on it.
@@ -62,6 +67,7 @@ class Batches:
         full_scale: float,
         device: str | torch.device = "cpu",
         shuffle: bool = False,
+        order: Order = shuffled_order,
         generator: Generator | None = None,
         augment: Augmentation | None = None,
         epoch: int = 0,
@@ -80,6 +86,7 @@ class Batches:
         self.batch_size = batch_size
         self.device = torch.device(device)
         self.shuffle = shuffle
+        self.order = order
         self.generator = generator
         self.augment = augment
         self.epoch = epoch
@@ -103,7 +110,7 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[Batch, Targets]]:
         count = self._batches_per_epoch()
         if self.shuffle:
-            order = torch.randperm(len(self.split), generator=self.generator)
+            order = self.order(self.split.targets, self.generator)
         else:
             order = torch.arange(len(self.split))
         chosen = order.split(self.batch_size)[:count]
@@ -115,21 +122,23 @@ class Batches:
         shares = [index.tensor_split(self.processes)[self.rank] for index in chosen[self.start :]]
         # Rank 0 has the seeds of a single process; the other ranks have different seeds.
         seeds = [seed + self.rank for seed in seeds[self.start :]]
-        indices = tuple(shares)
-        for index, inputs, seed in zip(indices, self._inputs(indices), seeds, strict=True):
+        indices = tuple(share % max(len(self.split), 1) for share in shares)
+        for index, draws, inputs, seed in zip(
+            indices, shares, self._inputs(indices), seeds, strict=True
+        ):
             y = self._to_device(self.split.targets[index])
             x = self._on_device(inputs)
             if self.augment is None:
-                yield x, Targets(y, y, 1.0, index)
+                yield x, Targets(y, y, 1.0, draws)
                 continue
             x, targets = self.augment.apply(
                 x,
                 y,
                 epoch=self.epoch,
                 generator=torch.Generator().manual_seed(seed),
-                samples=sample_generators(epoch_seed, index),
+                samples=sample_generators(epoch_seed, draws),
             )
-            yield x, targets._replace(samples=index)
+            yield x, targets._replace(samples=draws)
 
     def _batches_per_epoch(self) -> int:
         full, rest = divmod(len(self.split), self.batch_size)

@@ -16,7 +16,7 @@ from ..measure.evaluation import evaluate
 from ..models.layers.spiking import used_kernels
 from ..records.layout import FORMAT
 from .schedule import learning_rate
-from .stages import has_result
+from .stages import early_stop, has_result
 from .training import Training
 
 
@@ -117,6 +117,7 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
         "seconds": round(progress.seconds, 3),
         "best": progress.best,
         "last": progress.history[-1],
+        "stopped_early": early_stop(training) if finished else None,
     }
     if training.processes.first:
         write_text(training.run.metrics, _lines(progress.history))

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..coding.samples import Batch
 from ..core.errors import ConfigError, DataError
 from ..datasets import Batches, DataSet, make_augment
+from ..datasets.order import balanced_order, shuffled_order
 from ..kernels.dispatch import missing_backend
 from ..models.factory import create_model
 from ..models.layers.spiking import use_kernels
@@ -20,6 +21,8 @@ from ..models.layers.synced import sync_norms
 from ..models.network import SpikingNetwork
 from ..records.layout import Run
 from ..tasks.base import Task
+from ..tasks.class_weights import BALANCED
+from ..tasks.step_classification import StepClassification
 from .averaging import Average
 from .device import derived_seed, find_device
 from .methods import Method, Stage
@@ -27,7 +30,7 @@ from .methods.trained_network import TrainedNetwork
 from .optimizer import make_optimizer
 from .processes import ALONE, Processes
 from .progress import TrainProgress
-from .recipe.schema import Recipe
+from .recipe.schema import Recipe, TrainSection
 from .start.begin import check_start, needs_counterpart, needs_start
 from .trained import load_trained
 
@@ -137,6 +140,7 @@ def prepare(
         data = processes.in_turn(recipe.data.load)
     _require_same_data(data, processes)
     task = recipe.make_task(data)
+    _weigh_classes(recipe.train, task, data)
     mean, std = data.moments() or (None, None)
     torch.manual_seed(derived_seed(recipe.train.seed))
     model = create_model(
@@ -210,6 +214,7 @@ def training_batches(training: Training) -> Batches:
         full_scale=training.data.full_scale,
         device=training.device,
         shuffle=True,
+        order=balanced_order if recipe.train.sampling == BALANCED else shuffled_order,
         generator=torch.Generator().manual_seed(seed),
         augment=make_augment(training.data.spec, recipe.augment.options()),
         epoch=progress.epoch,
@@ -217,6 +222,31 @@ def training_batches(training: Training) -> Batches:
         start=progress.batch,
         part=training.processes.part,
     )
+
+
+def _weigh_classes(train: TrainSection, task: Task, data: DataSet) -> None:
+    """Let loss or sampling weigh the classes as the recipe says.
+
+    Raises:
+        ConfigError: both do, the task has no classes, or the weights are not of its classes.
+    """
+    if train.sampling == BALANCED:
+        if train.class_weights is not None:
+            raise ConfigError(
+                "train.class_weights and train.sampling=balanced both weigh the classes",
+                why="together they would correct the same imbalance twice",
+                remedy="keep one of them",
+            )
+        if not task.one_class:
+            raise ConfigError(
+                f"train.sampling=balanced is for one class a sample, the task is {task.name}",
+                why="it draws samples by their class",
+                remedy="leave train.sampling out; train.class_weights weighs the classes of steps"
+                if isinstance(task, StepClassification)
+                else "leave train.sampling out",
+            )
+    if train.class_weights is not None:
+        task.use_class_weights(train.class_weights, data.train.targets)
 
 
 def _require_same_data(data: DataSet, processes: Processes) -> None:

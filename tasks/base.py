@@ -14,6 +14,7 @@ from ..core.metric import ACCURACY, Metric
 from ..datasets.base import DataSet
 from ..datasets.transforms.mixing import Targets
 from ..models.readouts import Readout
+from .class_weights import Weights
 from .losses import Loss
 from .outcomes import Outcomes
 
@@ -101,6 +102,22 @@ class Task:
 
     def use_loss(self, loss: Loss) -> None:
         """Take the loss of classes that `[train]` describes, if the task uses one."""
+
+    def use_class_weights(self, given: Weights, targets: Tensor) -> None:
+        """Weigh the loss of training by class, as `train.class_weights` says.
+
+        Args:
+            given: `balanced`, a list, or a table by class.
+            targets: of the training samples.
+
+        Raises:
+            ConfigError: the task has no classes, or these are not weights of its classes.
+        """
+        raise ConfigError(
+            f"the task {self.name} does not weigh classes",
+            why="train.class_weights is for classification and step-classification",
+            remedy="leave train.class_weights out",
+        )
 
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         """Return the mean loss of outputs `[T, B, K]` for the targets of B samples."""

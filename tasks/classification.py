@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -12,6 +14,7 @@ from ..datasets.transforms.mixing import Targets
 from ..models.readouts import Readout
 from ..models.readouts.decision import running_mean
 from .base import Gather, Meter, Result, Task, require_target
+from .class_weights import Weights, class_weights
 from .losses import MEAN_LOSSES, Loss
 from .outcomes import Outcomes, calibration
 
@@ -47,6 +50,11 @@ class Classification(Task):
     def use_loss(self, loss: Loss) -> None:
         self._loss = loss
         self.needs_mean_only = loss.name in MEAN_LOSSES
+
+    def use_class_weights(self, given: Weights, targets: Tensor) -> None:
+        counts = torch.bincount(targets, minlength=self.outputs)
+        weights = class_weights(given, self.classes, counts)
+        self._loss = replace(self._loss, class_weights=weights)
 
     def use_readout(self, readout: Readout) -> None:
         self.readout = readout

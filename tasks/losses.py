@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
@@ -28,7 +28,11 @@ def mean_over_steps(logits: Tensor) -> Tensor:
 
 
 def mean_loss(
-    logits: Tensor, target: Tensor, label_smoothing: float, answer: Answer = mean_over_steps
+    logits: Tensor,
+    target: Tensor,
+    label_smoothing: float,
+    answer: Answer = mean_over_steps,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
     """Return the cross-entropy of the answer, by default the mean over steps:
     CE(1/T Σ_t logits_t, y).
@@ -38,24 +42,50 @@ def mean_loss(
         target: `[B]`.
         label_smoothing: part of the target that is spread over all classes.
         answer: of the readout, `[T, B, classes] -> [B, classes]`.
+        class_weights: see `weighted_cross_entropy`.
     """
-    return cross_entropy(answer(logits), target, label_smoothing=label_smoothing)
+    return weighted_cross_entropy(answer(logits), target, label_smoothing, class_weights)
 
 
 def tet_loss(
-    logits: Tensor, target: Tensor, label_smoothing: float, answer: Answer = mean_over_steps
+    logits: Tensor,
+    target: Tensor,
+    label_smoothing: float,
+    answer: Answer = mean_over_steps,
+    class_weights: Tensor | None = None,
 ) -> Tensor:
     """Return the mean of the cross-entropies of the steps: 1/T Σ_t CE(logits_t, y).
 
     Source: temporal efficient training, Deng et al., ICLR 2022 (arXiv 2202.11946), equation 9.
     """
     steps = logits.shape[0]
-    return cross_entropy(
-        logits.flatten(0, 1), target.repeat(steps), label_smoothing=label_smoothing
+    return weighted_cross_entropy(
+        logits.flatten(0, 1), target.repeat(steps), label_smoothing, class_weights
     )
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, float, Answer], Tensor]] = {
+def weighted_cross_entropy(
+    logits: Tensor, target: Tensor, label_smoothing: float, class_weights: Tensor | None
+) -> Tensor:
+    """Return 1/B Σ_b w_{y_b} CE(logits_b, y_b).
+
+    The whole loss of a sample has the weight of its class, also the part that label smoothing
+    spreads. It is divided by B, not by Σ_b w_{y_b} as in torch: a sum over batches, steps of
+    accumulation or processes then weighs all samples of a class the same.
+
+    Args:
+        logits: `[B, K]`.
+        target: `[B]`.
+        label_smoothing: part of the target that is spread over all classes.
+        class_weights: w, `[K]`; None for 1.
+    """
+    if class_weights is None:
+        return cross_entropy(logits, target, label_smoothing=label_smoothing)
+    losses = cross_entropy(logits, target, label_smoothing=label_smoothing, reduction="none")
+    return (class_weights.to(logits.device)[target] * losses).mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, float, Answer, Tensor | None], Tensor]] = {
     "mean": mean_loss,
     "tet": tet_loss,
 }
@@ -76,6 +106,7 @@ class Loss:
         label_smoothing: part of the target that is spread over all classes.
         tet_lambda: λ, in [0, 1]; with `tet` only.
         tet_phi: φ, the threshold of the neurons in the paper.
+        class_weights: w, `[K]`, see `weighted_cross_entropy`; None for 1.
 
     Raises:
         ConfigError: λ without `tet`.
@@ -87,6 +118,7 @@ class Loss:
     label_smoothing: float = 0.0
     tet_lambda: float = 0.0
     tet_phi: float = 1.0
+    class_weights: Tensor | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.tet_lambda and self.name != "tet":
@@ -111,7 +143,8 @@ class Loss:
         return (1 - self.tet_lambda) * loss + self.tet_lambda * regularizer
 
     def _of_labels(self, logits: Tensor, target: Tensor, answer: Answer) -> Tensor:
-        return LOSSES[self.name](logits, target, self.label_smoothing, answer)
+        smoothing, weights = self.label_smoothing, self.class_weights
+        return LOSSES[self.name](logits, target, smoothing, answer, weights)
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:

@@ -12,6 +12,7 @@ from ..core.metric import ACCURACY
 from ..datasets.base import DataSet
 from ..datasets.transforms.mixing import Targets
 from .base import Gather, Meter, Result, Task, refuse_mixed, require_target
+from .class_weights import Weights, class_weights
 
 UNLABELLED = -1
 
@@ -20,7 +21,7 @@ class StepClassification(Task):
     """One class for each step: the greatest output of that step.
 
     Targets are `[N, T]`; steps of target -1 have no label, and count nowhere. The loss is the mean
-    cross-entropy of the labelled steps of a batch.
+    cross-entropy of the labelled steps of a batch, each times the weight of its class.
 
     Its metrics are `accuracy` (share of correct labelled steps), `balanced_accuracy` (mean of the
     classes' recalls), `accuracy_per_class`, `loss`, `confusion` (steps by true class and
@@ -36,17 +37,28 @@ class StepClassification(Task):
     def __init__(self) -> None:
         self.classes = []
         self._coding: Coding | None = None
+        self._class_weights: Tensor | None = None
 
     def bind(self, data: DataSet, coding: Coding) -> None:
         require_target(self.name, data)
         self.classes, self.outputs = data.classes, len(data.classes)
         self._coding = coding
 
+    def use_class_weights(self, given: Weights, targets: Tensor) -> None:
+        counts = torch.bincount(targets[targets != UNLABELLED], minlength=self.outputs)
+        self._class_weights = class_weights(given, self.classes, counts)
+
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         refuse_mixed(self.name, targets)
         y = self._labels(targets.first, len(outputs))
-        logits = outputs.float().flatten(0, 1)
-        total = cross_entropy(logits, y.flatten(), ignore_index=UNLABELLED, reduction="sum")
+        logits, weights = outputs.float().flatten(0, 1), self._class_weights
+        total = cross_entropy(
+            logits,
+            y.flatten(),
+            None if weights is None else weights.to(logits.device),
+            ignore_index=UNLABELLED,
+            reduction="sum",
+        )
         # A batch without a labelled step has the loss 0, not 0 / 0.
         return total / (y != UNLABELLED).sum().clamp(min=1)
 

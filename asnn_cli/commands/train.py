@@ -150,11 +150,11 @@ def _new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Recip
 def _resumed_run(path: str | None, changes: list[tuple[list[str], Any]]) -> tuple[Run, Recipe]:
     """Return the run to resume and its recipe, with changes to keys that may change."""
     from ...learning import check_recipe, override
-    from ...learning.checkpoints.resume import EPOCHS, former_document
+    from ...learning.checkpoints.resume import LONGER, former_document
 
     keys = [".".join(key) for key, _ in changes]
     _require_resumable(keys)
-    run = _interrupted_run(path, longer=EPOCHS in keys)
+    run = _interrupted_run(path, longer=any(key in keys for key in LONGER))
     document = former_document(run)
     document.setdefault("name", run.path.name)
     changed, _ = override(document, changes)

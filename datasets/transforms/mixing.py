@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 class Targets(NamedTuple):
     """Labels `[B]` of a batch: `first` with `weight`, `second` with `1 - weight`.
 
-    `samples` are the indices in the split, `[B]` on the CPU; `Batches` fills them in.
+    `samples` say which draws of which samples they are, `[B]` on the CPU; `Batches` fills them in.
     """
 
     first: Tensor

@@ -14,14 +14,18 @@ from ..processes import ALONE, Processes
 from ..recipe.checking import check_recipe
 from ..recipe.schema import SECTIONS, Recipe, read_document
 from ..results import truncate_results
+from ..stages import is_out_of_patience
 from ..training import Training
 from .content import newest_checkpoint, restore
 
 # Keys that may change when a run is resumed, each with the effect on the weights compared with a
 # training that was never interrupted.
-EPOCHS = "train.epochs"
+EPOCHS, PATIENCE = "train.epochs", "train.patience"
+LONGER = (EPOCHS, PATIENCE)  # with which a finished run may be trained for longer
 RESUMABLE_KEYS = {
     EPOCHS: "the learning rate now follows the new number",
+    PATIENCE: "",
+    "train.log": "",
     "train.device": "",
     "train.workers": "",
     "train.checkpoint_steps": "",
@@ -127,6 +131,12 @@ def restore_latest(training: Training) -> bool:
             f"{EPOCHS} is {recipe.train.epochs}",
             why=f"{run.path} is in its epoch {done} already",
             remedy=f"give at least {done}",
+        )
+    if EPOCHS in changed and is_out_of_patience(training):
+        raise ConfigError(
+            f"{run.path} has stopped early, after epoch {training.progress.epoch}",
+            why=f"{PATIENCE} is {recipe.train.patience}: more epochs change nothing",
+            remedy=f"set {PATIENCE} to a greater number too",
         )
     if training.processes.first:
         _accept_changes(training, changed)

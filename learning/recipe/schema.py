@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from ...coding.base import MAX_STEPS
 from ...coding.factory import create_coding
@@ -19,6 +20,7 @@ from ...datasets.load import load_dataset
 from ...kernels.dispatch import Kernels
 from ...records.layout import FORMAT
 from ...tasks.base import Task
+from ...tasks.class_weights import BALANCED
 from ...tasks.factory import create_task
 from ...tasks.losses import Loss, LossName
 from ..methods import Method, create_method
@@ -35,6 +37,15 @@ SECTIONS = (
     "augment",
     "train",
 )
+
+
+def _as_list(given: Any) -> Any:
+    """Return the names in a text, which commas separate; anything else as it is."""
+    return [name.strip() for name in given.split(",")] if isinstance(given, str) else given
+
+
+Names = Annotated[list[str], BeforeValidator(_as_list)]
+"""A list of names, or one text of them: `a, b`."""
 
 
 class Section(BaseModel):
@@ -125,6 +136,12 @@ class AugmentSection(Section):
     """Augmentation of training samples; the keys are the options of all kinds of samples."""
 
 
+def _weigh(values: list[Any]) -> bool:
+    """Return whether these are weights of classes."""
+    numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    return numbers and all(0 <= v < math.inf for v in values) and sum(values) > 0
+
+
 class TrainSection(Section):
     """Optimization."""
 
@@ -141,6 +158,12 @@ class TrainSection(Section):
     ann_epochs: int | None = Field(
         None, ge=1, description="epochs of the ANN counterpart; default: those of epochs"
     )
+    freeze: Names = Field(
+        [], description="layers or parameters that keep their weights, such as conv1 or spikes*"
+    )
+    patience: int | None = Field(
+        None, ge=1, description="end a stage after so many epochs without a better one"
+    )
     batch_size: int = Field(64, ge=1)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     lr: float = Field(1e-3, gt=0, le=1e30, description="learning rate after warm-up")
@@ -156,6 +179,12 @@ class TrainSection(Section):
     tet_lambda: float = Field(0.0, ge=0, le=1, description="of tet: weight of its regularizer")
     tet_phi: float = Field(1.0, description="of tet: target of the logits in its regularizer")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    class_weights: str | list[float] | dict[str, float] | None = Field(
+        None, description="factors of the loss by class: balanced, a list, or a table by name"
+    )
+    sampling: Literal["shuffle", "balanced"] = Field(
+        "shuffle", description="of an epoch: each sample once, or all classes equally often"
+    )
     clip_norm: float | None = Field(None, gt=0, description="maximum norm of the gradient")
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of the average of the weights, which is then saved"
@@ -168,6 +197,10 @@ class TrainSection(Section):
     checkpoint_steps: int | None = Field(
         None, ge=1, description="optimization steps between two checkpoints"
     )
+    log: Names = Field(
+        [], description="write metrics for others as well: csv, tensorboard, or of a plug-in"
+    )
+    statistics: bool = Field(False, description="norms of gradients and weights, by layer")
     seed: int = Field(0, ge=0, lt=2**63)
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps")
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -175,6 +208,18 @@ class TrainSection(Section):
     kernels: Kernels = Field(
         "auto", description="fused, reference, or auto: fused where they support a layer"
     )
+
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _check_class_weights(cls, given: Any) -> Any:
+        """Refuse what is no weights with one sentence instead of one for each form."""
+        values = list(given.values()) if isinstance(given, dict) else given
+        if given is None or given == BALANCED or (isinstance(values, list) and _weigh(values)):
+            return given
+        raise ValueError(
+            "must be balanced, a list of numbers (one a class), or a table of class = number, none "
+            "below 0 and not all 0"
+        )
 
     def make_loss(self) -> Loss:
         """Return the loss of these settings.
