@@ -1,7 +1,7 @@
 """Data sets: splits of samples and targets, and a fingerprint of their content."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -74,6 +74,7 @@ class Source:
         classes: their names; empty if the targets are real values.
         full_scale: the uint8 value of 1.0 in images.
         spec: kind and shape of the samples; images of the training part's shape by default.
+        notes: how the files were read, where there was a choice; a line each.
     """
 
     train: Split
@@ -82,11 +83,15 @@ class Source:
     full_scale: float = 255.0
     validation: Split | None = None
     spec: SampleSpec | None = None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Three disjoint splits of one source."""
+    """Three disjoint splits of one source.
+
+    `notes` says how it was read and cut, where there was a choice; a line each.
+    """
 
     name: str
     train: Split
@@ -96,6 +101,7 @@ class DataSet:
     full_scale: float
     fingerprint: str
     spec: SampleSpec
+    notes: Sequence[str] = ()
 
     @property
     def in_shape(self) -> tuple[int, ...]:

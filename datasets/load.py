@@ -7,6 +7,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.registry import Registry, check_options, keyword_options
 from .base import DataSet, fingerprint
 from .check import check_source
+from .copies import copies_between
 from .splits import cut, subset
 
 dataset_registry = Registry(
@@ -86,6 +87,7 @@ def load_dataset(
         )
 
     train, test_part, validation_part = source.train, source.test, source.validation
+    notes = list(source.notes)
     if test_part is None:
         train, test_part = cut(train, test, TEST_CUT)
     if validation_part is None:
@@ -97,7 +99,13 @@ def load_dataset(
                 why=f"every class has a single sample ({len(train)} in all)",
                 remedy=f"give more samples, or a {part} part of its own",
             )
-    if limit is not None:
+    if source.test is None:
+        notes += copies_between(train, validation_part, test_part)
+    if limit is not None and limit < len(train):
+        notes.append(
+            f"data.limit: {limit:,} of {len(train):,} training samples; validation and test are "
+            "not limited"
+        )
         train = subset(train, limit)
     return DataSet(
         name=name,
@@ -108,6 +116,7 @@ def load_dataset(
         full_scale=source.full_scale,
         fingerprint=fingerprint(train, validation_part, test_part),
         spec=source.spec or SampleSpec("image", tuple(map(int, train.inputs.shape[1:]))),
+        notes=notes,
     )
 
 

@@ -54,6 +54,8 @@ class Progress:
             f"{data.name}: {len(data.train):,} training, {len(data.validation):,} validation, "
             f"{len(data.test):,} test samples; data {data.fingerprint[:12]}"
         )
+        for line in data.notes:
+            note(line)
         left_out = len(data.train) - training.batches_per_epoch * recipe.train.batch_size
         if left_out > 0:
             note(

@@ -1,10 +1,10 @@
-"""Arrays of samples and labels in an .npz file: x_train, y_train and others."""
+"""Arrays of samples and labels in an .npz file, as x_train, y_train and others."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,25 +13,29 @@ import torch
 from torch import Tensor
 
 from ...core.errors import DataError
-from ...core.reading import open_regular
-from ...formats.arrays import MAX_FILE, read_npz
+from ...core.reading import open_regular, read_regular, why_unreadable
+from ...formats.arrays import MAX_FILE, read_npy, read_npz
+from .array_names import PARTS, renamed
 
 SAVE = "save it with np.savez(path, x_train=..., y_train=...)"
 Shape = Sequence[int]
-PARTS = ("train", "test", "validation")
 
 
-def read_arrays(path: str) -> dict[str, np.ndarray]:
-    """Return the arrays of a file: `x_train`, `y_train`, and both or none of the other parts.
+def read_arrays(path: str) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the arrays of a file, or of the .npy files of a folder, and notes on renamed ones.
+
+    They are `x_train`, `y_train`, and both or none of the other parts. Other common names mean the
+    same, see `array_names`.
 
     Raises:
         DataError: the file is not an .npz, is damaged, or an array is missing.
     """
-    arrays = _read(Path(path).expanduser())
+    found = _read(Path(path).expanduser())
+    arrays, notes = renamed(path, found)
     for part in PARTS:
         if part == "train" or {f"x_{part}", f"y_{part}"} & arrays.keys():
-            _require(path, arrays, part)
-    return arrays
+            _require(path, found, arrays, part)
+    return arrays, notes
 
 
 def bad(path: Any, what: str, why: str, remedy: str = "") -> DataError:
@@ -40,6 +44,8 @@ def bad(path: Any, what: str, why: str, remedy: str = "") -> DataError:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
+    if path.is_dir():
+        return _read_folder(path)
     try:
         with open_regular(path, max_size=MAX_FILE) as file:
             magic = file.read(4)
@@ -48,6 +54,9 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     except ValueError as error:
         raise bad(path, "could not be read", str(error), "name an .npz file") from error
     try:
+        if magic == b"\x93NUM":
+            remedy = f"np.savez('{path.stem}.npz', x=np.load('{path.name}'), y=...) with the labels"
+            raise bad(path, "has no labels", "an .npy file is one array", remedy)
         if magic != b"PK\x03\x04":
             raise bad(path, "is not an .npz file", "it is not a zip archive", SAVE)
         return read_npz(path)
@@ -68,24 +77,39 @@ def _read(path: Path) -> dict[str, np.ndarray]:
         raise bad(path, "is corrupt", str(error), "restore it from its source") from error
 
 
-def _require(path: str, arrays: dict[str, Any], part: str) -> None:
+def _read_folder(folder: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of the .npy files in a folder, by their names."""
+    found = {}
+    for path in sorted(folder.glob("*.npy")):
+        try:
+            found[path.stem] = read_npy(read_regular(path, max_size=MAX_FILE))
+        except (OSError, ValueError) as error:
+            raise bad(path, "could not be read", why_unreadable(error), "save it again") from error
+    if not found:
+        why = "a folder of arrays has the files x_train.npy and y_train.npy"
+        raise bad(folder, "holds no .npy files", why, SAVE)
+    return found
+
+
+def _require(path: str, found: Mapping[str, Any], arrays: Mapping[str, Any], part: str) -> None:
     missing = [name for name in (f"x_{part}", f"y_{part}") if name not in arrays]
     if missing:
-        present = ", ".join(arrays) or "none"
+        present = ", ".join(found) or "none"
         raise bad(path, f"has no array {' and no '.join(missing)}", f"found: {present}", SAVE)
 
 
-def check_one_each(path: str, part: str, samples: Tensor, targets: Tensor, noun: str) -> None:
+def check_one_each(path: str, part: str, samples: Tensor, targets: np.ndarray, noun: str) -> None:
     """Refuse a part with more or fewer targets than samples.
 
     Raises:
         DataError: with both numbers.
     """
-    if len(samples) != len(targets):
+    labels = len(np.atleast_1d(targets))
+    if len(samples) != labels:
         raise bad(
             path,
             f"has x_{part} and y_{part} of different lengths",
-            f"{len(samples)} {noun}, {len(targets)} labels",
+            f"{len(samples)} {noun}, {labels} labels",
             f"give each of the {noun} one label",
         )
 
@@ -142,7 +166,7 @@ def class_labels(path: str, name: str, array: np.ndarray, *, lowest: int = 0) ->
     return torch.from_numpy(array.astype(np.int64))
 
 
-def class_names(path: str, arrays: dict[str, np.ndarray], present: np.ndarray) -> list[str]:
+def class_names(path: str, arrays: Mapping[str, np.ndarray], present: np.ndarray) -> list[str]:
     """Return the names of the classes: those in `classes`, or their numbers.
 
     Args:
@@ -154,7 +178,7 @@ def class_names(path: str, arrays: dict[str, np.ndarray], present: np.ndarray) -
         DataError: one class only, a class without training samples, too few names.
     """
     count = int(present[-1]) + 1
-    names = _given_names(path, arrays.get("classes"), count)
+    names = given_names(path, arrays.get("classes"), count)
     expected = len(names) if names else count
     if len(present) < expected:
         missing = next((i for i, label in enumerate(present.tolist()) if label != i), len(present))
@@ -170,7 +194,12 @@ def class_names(path: str, arrays: dict[str, np.ndarray], present: np.ndarray) -
     return names or [str(label) for label in present]
 
 
-def _given_names(path: str, array: np.ndarray | None, count: int) -> list[str] | None:
+def given_names(path: str, array: np.ndarray | None, count: int) -> list[str] | None:
+    """Return the names in the array `classes`, None without one.
+
+    Raises:
+        DataError: they are no text, or fewer than `count`.
+    """
     if array is None:
         return None
     if array.ndim != 1 or len(array) < count:

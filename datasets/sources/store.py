@@ -72,7 +72,7 @@ class FolderStore:
         self.sizes: dict[str, int] = {}
         others: Counter[str | None] = Counter()
         try:
-            for folder, files in _walk(root):
+            for folder, files in walk(root):
                 for file in files:
                     path = Path(folder, file)
                     name = path.relative_to(root).as_posix()
@@ -207,7 +207,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
         raise DataError(f"could not read {path}", why=error.strerror or str(error)) from error
 
 
-def _walk(root: Path) -> Iterator[tuple[str, list[str]]]:
+def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
     """Yield the folders below `root` and the names of their files, links followed.
 
     A link to a folder above it is left out, for its files are there.

@@ -13,14 +13,12 @@ MAX_TIME = 10**12
 """µs: codes multiply times by a number of steps, which must not overflow."""
 
 
-def check_options(size: list[int] | None, duration: float | None) -> None:
-    """Refuse a size or a duration that is not positive.
+def check_duration(duration: float | None) -> None:
+    """Refuse a duration that is not positive.
 
     Raises:
         ConfigError: with what is allowed.
     """
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise ConfigError(f"size is {size}", why="it is [height, width], both positive")
     if duration is not None and not 0 < 1000 * duration <= MAX_TIME:
         raise ConfigError(
             f"duration is {duration} ms", why=f"it is above 0 and at most {MAX_TIME // 1000:,}"

@@ -4,9 +4,10 @@ from ....core.errors import ConfigError
 from ....formats.events.read import FORMATS
 from ...base import Source
 from ..class_folders import read_layout
+from ..sizes import height_and_width
 from .decode import Start
 from .files import load_parts
-from .fit import check_options
+from .fit import check_duration
 
 SUFFIXES = {suffix for each in FORMATS for suffix in each.suffixes}
 
@@ -15,7 +16,7 @@ def load_events_folder(
     *,
     path: str,
     test_path: str | None = None,
-    size: list[int] | None = None,
+    size: int | list[int] | None = None,
     polarities: int = 2,
     duration: float | None = None,
     start: Start = "first",
@@ -31,8 +32,8 @@ def load_events_folder(
     Args:
         path: the folder or zip.
         test_path: another folder or zip with the test part.
-        size: [height, width] of the sensor; by default what the files state, or else the largest
-            coordinates.
+        size: [height, width] of the sensor, or one number for both; by default what the files
+            state, or else the largest coordinates.
         polarities: 2, or 1 for sensors without (all events are on).
         duration: the length of a recording in ms; by default the longest.
         start: "first": times are since the first event of a recording; "zero": as in the file.
@@ -44,7 +45,8 @@ def load_events_folder(
         DataError: no class folders, classes that differ between parts, recordings that cannot be
             read, are of another sensor, or have events outside it.
     """
-    check_options(size, duration)
+    sensor = height_and_width(size)
+    check_duration(duration)
     if polarities not in (1, 2):
         raise ConfigError(f"polarities is {polarities}", why="it is 1 or 2")
     if start not in ("first", "zero"):
@@ -53,7 +55,7 @@ def load_events_folder(
     splits, spec = load_parts(
         path,
         layout.parts,
-        size=None if size is None else (size[0], size[1]),
+        size=sensor,
         duration=duration,
         start=start,
         memory_limit=memory_limit,

@@ -9,7 +9,7 @@ from ...base import Source
 from ..class_folders import Part
 from ..store import Store, open_store
 from .files import load_parts
-from .fit import check_options
+from .fit import check_duration
 
 SENSOR = (34, 34)
 DIGITS = [str(digit) for digit in range(10)]
@@ -36,7 +36,7 @@ def load_nmnist(
 
     Source: Orchard et al., Frontiers in Neuroscience 9:437 (2015).
     """
-    check_options(None, duration)
+    check_duration(duration)
     root = Path(path).expanduser()
     parts = {name.lower(): _part(root, name) for name in ("Train", "Test")}
     splits, spec = load_parts(

@@ -5,7 +5,8 @@ import torch
 from ....coding.samples import SampleSpec
 from ....formats.events import read_recordings
 from ...base import Source, Split
-from .fit import check_options, extent, microseconds
+from ..sizes import height_and_width
+from .fit import check_duration, extent, microseconds
 from .ragged import class_names, labels_of, last_time, to_events
 
 
@@ -13,7 +14,7 @@ def load_events_npz(
     *,
     path: str,
     test_path: str | None = None,
-    size: list[int] | None = None,
+    size: int | list[int] | None = None,
     duration: float | None = None,
 ) -> Source:
     """Return the recordings of files with the arrays t, x, y, p, offsets and labels.
@@ -24,20 +25,22 @@ def load_events_npz(
     Args:
         path: the training part.
         test_path: the test part; by default it is cut from the training part.
-        size: [height, width] of the sensor; by default the files', or the largest coordinates.
+        size: [height, width] of the sensor, or one number for both; by default the files', or the
+            largest coordinates.
         duration: the length of a recording in ms; by default the time of the last event.
 
     Raises:
         ConfigError: a size or a duration that is not positive.
         DataError: a missing or damaged file, no labels, one class only, events outside the sensor.
     """
-    check_options(size, duration)
+    sensor = height_and_width(size)
+    check_duration(duration)
     files = [path] if test_path is None else [path, test_path]
     parts = [read_recordings(each) for each in files]
     labels = [labels_of(name, part) for name, part in zip(files, parts, strict=True)]
     classes = class_names(path, parts[0], labels)
     sides = [extent(part) for part in parts]
-    height, width = size or (max(side[i] for side in sides) for i in (0, 1))
+    height, width = sensor or (max(side[i] for side in sides) for i in (0, 1))
     length = max(map(last_time, parts)) if duration is None else microseconds(duration)
     splits = [
         Split(to_events(name, part, (height, width), length), torch.from_numpy(label))

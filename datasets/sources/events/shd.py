@@ -8,7 +8,7 @@ from ....coding.samples import SampleSpec
 from ....core.errors import DataError
 from ....formats.events import Recordings, read_recordings
 from ...base import Source, Split
-from .fit import check_options, microseconds
+from .fit import check_duration, microseconds
 from .ragged import class_names, labels_of, to_events
 
 UNITS = 700
@@ -28,7 +28,7 @@ def load_shd(*, path: str = "data/shd", duration: float = 1400.0) -> Source:
 
     Source: Cramer et al., IEEE Transactions on Neural Networks and Learning Systems 33 (2022).
     """
-    check_options(None, duration)
+    check_duration(duration)
     folder = Path(path).expanduser()
     names = [str(folder / file) for file in FILES]
     parts = [_read(folder, file) for file in FILES]

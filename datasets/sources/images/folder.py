@@ -5,6 +5,7 @@ from typing import Literal
 from ....core.errors import ConfigError
 from ...base import Source, Split
 from ..class_folders import read_layout
+from ..sizes import height_and_width
 from ..store import EXTENSIONS, Store
 from .decode import Decoder, LazyFiles, decode_all
 from .opening import open_image
@@ -17,7 +18,7 @@ def load_folder(
     *,
     path: str,
     test_path: str | None = None,
-    size: list[int] | None = None,
+    size: int | list[int] | None = None,
     colour: Literal["auto", "grey", "rgb"] = "auto",
     memory_limit: float = 2.0,
 ) -> Source:
@@ -32,7 +33,7 @@ def load_folder(
     Args:
         path: the folder or zip.
         test_path: another folder or zip with the test part.
-        size: [height, width] to resize every image to.
+        size: [height, width] to resize every image to; one number for both.
         colour: "auto" is grey if 100 equally spaced images are.
         memory_limit: GiB of pixels that are kept in memory; larger sets are decoded at access.
 
@@ -41,8 +42,7 @@ def load_folder(
         DataError: no class folders, classes that differ between parts, images that cannot be
             decoded or differ in size.
     """
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise ConfigError(f"size is {size}", why="it is [height, width], both positive")
+    size = height_and_width(size)
     if colour not in ("auto", "grey", "rgb"):
         raise ConfigError(f"colour is {colour!r}", why="choose from auto, grey, rgb")
     layout = read_layout(path, test_path, suffixes=EXTENSIONS, noun="image")
@@ -62,7 +62,7 @@ def load_folder(
 
 
 def _shape(
-    store: Store, names: list[str], size: list[int] | None, colour: str
+    store: Store, names: list[str], size: tuple[int, int] | None, colour: str
 ) -> tuple[tuple[int, int, int], str, bool]:
     """Return (channels, height, width), the name of the image that has that size, and whether one
     of the images has 16 bits."""

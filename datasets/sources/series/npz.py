@@ -5,8 +5,8 @@ import torch
 
 from ....coding.samples import SampleSpec
 from ...base import Source, Split
+from ..array_names import PARTS
 from ..labelled_arrays import (
-    PARTS,
     bad,
     check_finite,
     check_known_labels,
@@ -16,6 +16,7 @@ from ..labelled_arrays import (
     class_names,
     read_arrays,
 )
+from ..labels import read_labels
 
 LAYOUT = "[N, T, F] or [N, T, C, H, W]"
 TARGETS = (
@@ -28,19 +29,59 @@ def load_series_npz(*, path: str) -> Source:
     """Return the arrays `x_train`, `y_train` and, if present, `x_test`, `y_test` of a file.
 
     Series are `[N, T, F]` or `[N, T, C, H, W]`, any numbers, which become float32 as they are.
-    Integers in y are classes 0..K-1, each with a training sample: `[N]`, or `[N, T]` for each step
-    with -1 for none. Floats are real values: `[N]`, `[N, K]`, `[N, T]` or `[N, T, K]`.
-    `x_validation` and `y_validation` are used instead of a part of the training samples; `classes`
-    names the K classes.
+    Integers or text in y are classes `[N]`, see `read_labels`; integers `[N, T]` are classes
+    0..K-1 of each step, each with a training sample, and -1 for none. Floats are real values:
+    `[N]`, `[N, K]`, `[N, T]` or `[N, T, K]`. `x_validation` and `y_validation` are used instead of
+    a part of the training samples; `classes` names the K classes. Other common names of the arrays
+    mean the same.
 
     Raises:
         DataError: the file is not an .npz, or an array is missing or invalid.
     """
-    arrays = read_arrays(path)
-    splits = {part: _split(path, arrays, part) for part in PARTS if f"x_{part}" in arrays}
-    train = splits["train"]
-    real = train.targets.is_floating_point()
-    classes = [] if real else _classes(path, arrays, train.targets.numpy())
+    arrays, notes = read_arrays(path)
+    series = {
+        part: _series(path, f"x_{part}", arrays[f"x_{part}"])
+        for part in PARTS
+        if f"x_{part}" in arrays
+    }
+    for part, inputs in series.items():
+        check_one_each(path, part, inputs, arrays[f"y_{part}"], "series")
+    if all(_one_class_each(arrays[f"y_{part}"]) for part in series):
+        targets, classes, more = read_labels(path, arrays, "series")
+        notes += more
+    else:
+        targets, classes = _other_targets(path, arrays, series)
+    train = series["train"]
+    for part, inputs in series.items():
+        shapes = (inputs.shape[1:], train.shape[1:])
+        check_same_shape(path, part, *shapes, "series", "[T, F] or [T, C, H, W]")
+    splits = {part: Split(inputs, targets[part]) for part, inputs in series.items()}
+    shape = tuple(map(int, train.shape))
+    spec = SampleSpec("series", shape[2:], steps=shape[1], binary=_all_binary(splits))
+    return Source(
+        splits["train"],
+        splits.get("test"),
+        classes,
+        validation=splits.get("validation"),
+        spec=spec,
+        notes=notes,
+    )
+
+
+def _one_class_each(array: np.ndarray) -> bool:
+    return array.dtype.kind in "biuSU" and (array.ndim == 1 or array.shape[1:] == (1,))
+
+
+def _other_targets(
+    path: str, arrays: dict[str, np.ndarray], series: dict[str, torch.Tensor]
+) -> tuple[dict[str, torch.Tensor], list[str]]:
+    """Return the targets of each part, classes of steps or real values, and names of classes."""
+    targets = {
+        part: _targets(path, f"y_{part}", arrays[f"y_{part}"], each.shape[1])
+        for part, each in series.items()
+    }
+    train = targets["train"]
+    real = train.is_floating_point()
     if real and "classes" in arrays:
         raise bad(
             path,
@@ -48,24 +89,12 @@ def load_series_npz(*, path: str) -> Source:
             f"y_train is {arrays['y_train'].dtype}",
             "save the labels as integers, or leave out classes",
         )
-    for part, split in splits.items():
-        _check_same_targets(path, part, split.targets, train.targets)
+    classes = [] if real else _classes(path, arrays, train.numpy())
+    for part, each in targets.items():
+        _check_same_targets(path, part, each, train)
         if not real:
-            check_known_labels(path, part, split.targets, len(classes))
-        shapes = (split.inputs.shape[1:], train.inputs.shape[1:])
-        check_same_shape(path, part, *shapes, "series", "[T, F] or [T, C, H, W]")
-    shape = tuple(map(int, train.inputs.shape))
-    spec = SampleSpec("series", shape[2:], steps=shape[1], binary=_all_binary(splits))
-    return Source(
-        train, splits.get("test"), classes, validation=splits.get("validation"), spec=spec
-    )
-
-
-def _split(path: str, arrays: dict[str, np.ndarray], part: str) -> Split:
-    series = _series(path, f"x_{part}", arrays[f"x_{part}"])
-    targets = _targets(path, f"y_{part}", arrays[f"y_{part}"], series.shape[1])
-    check_one_each(path, part, series, targets, "series")
-    return Split(series, targets)
+            check_known_labels(path, part, each, len(classes))
+    return targets, classes
 
 
 def _series(path: str, name: str, array: np.ndarray) -> torch.Tensor:

@@ -12,7 +12,7 @@ from ....coding.samples import SampleSpec
 from ....core.errors import ConfigError, DataError
 from ....formats.errors import InvalidFile, sanitize
 from ...base import Source, Split
-from ..store import Store, open_store
+from ..store import open_store
 from .log_mel import LogMel
 from .wav import MAX_RATE, MIN_RATE, read_wav
 
@@ -80,9 +80,8 @@ def load_wav_folder(
         _check_parts(path, test, y, classes)
     x = np.empty((len(kept), steps, bands), np.float32)
     for row, name in zip(x, kept, strict=True):
-        row[:] = _frames(store, name, features, steps, fit)
-        if level == "relative":
-            row -= row.mean(0)
+        content, shown = store.read(name), store.display_name(name)
+        row[:] = frames(content, shown, features, steps=steps, fit=fit, level=level)
 
     def split(chosen: np.ndarray) -> Split:
         return Split(torch.from_numpy(x[chosen]), torch.from_numpy(y[chosen]))
@@ -138,13 +137,27 @@ def _label(name: str, labels: str) -> str:
     return path.parts[-2] if len(path.parts) > 1 else ""
 
 
-def _frames(store: Store, name: str, features: LogMel, steps: int, fit: str) -> np.ndarray:
+def frames(
+    content: bytes, name: str, features: LogMel, *, steps: int, fit: str, level: str
+) -> np.ndarray:
+    """Return the log-mel frames `[steps, bands]` of a WAV file.
+
+    Args:
+        content: of the file.
+        name: of the file in messages.
+        features: of a window.
+        steps, fit, level: as of `load_wav_folder`.
+
+    Raises:
+        DataError: the file is damaged, or of another kind.
+    """
     try:
-        samples, rate = read_wav(store.read(name))
-        return features(samples, rate, steps, stretch=fit == "stretch")
+        samples, rate = read_wav(content)
+        found = features(samples, rate, steps, stretch=fit == "stretch")
     except InvalidFile as error:
         raise DataError(
-            f"{store.display_name(name)} cannot be read",
+            f"{name} cannot be read",
             why=sanitize(error),
             remedy="restore it, or save it as an uncompressed WAV file",
         ) from error
+    return found - found.mean(0) if level == "relative" else found

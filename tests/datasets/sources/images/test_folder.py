@@ -409,3 +409,13 @@ def test_images_outside_of_class_folders_are_counted(tmp_path):
         load_folder(path=str(tmp_path))
     assert "; 3 images lie in no folder" in caught.value.why
     assert caught.value.remedy == "put the images of each class into a folder named after it"
+
+
+def test_one_number_is_height_and_width(tree):
+    path = str(tree[0])
+    one, two = load_folder(path=path, size=8), load_folder(path=path, size=[8, 8])
+    assert torch.equal(one.train.inputs, two.train.inputs)
+    for size in (0, [8], [8, 0]):
+        with pytest.raises(ConfigError, match="size is") as caught:
+            load_folder(path=path, size=size)
+        assert "or one number for both" in caught.value.why

@@ -147,8 +147,8 @@ INVALID = [
     (altered(y_train=None), "has no array y_train", "found: x_train"),
     (altered(x_validation=np.zeros((1, 5, 2))), "has no array y_validation", "found: "),
     (altered(y_train=np.zeros(11, int)), "of different lengths", "12 series, 11 labels"),
-    (altered(y_train=np.full(12, "a")), "y_train of type <U1", "integers [N] are classes"),
-    (altered(y_train=np.ones(12, bool)), "y_train of type bool", "integers [N] are classes"),
+    (altered(y_train=np.full((12, 5), "a")), "y_train of type <U1", "integers [N] are classes"),
+    (altered(y_train=np.ones((12, 5), bool)), "y_train of type bool", "integers [N] are classes"),
     (altered(y_train=np.zeros((12, 5, 2), int)), "y_train of shape [12, 5, 2]", "classes of steps"),
     (altered(y_train=np.zeros((12, 5, 2, 2))), "y_train of shape [12, 5, 2, 2]", "real values"),
     (altered(y_train=np.zeros((12, 4), int)), "y_train of other steps than", "have 5 steps"),
@@ -207,7 +207,7 @@ def test_the_remedy_adds_the_missing_axis():
 
 def test_files_that_are_not_npz(tmp_path):
     np.save(tmp_path / "one.npy", np.zeros(3))
-    with pytest.raises(DataError, match=r"one\.npy is not an \.npz file"):
+    with pytest.raises(DataError, match=r"one\.npy has no labels"):
         load_series_npz(path=str(tmp_path / "one.npy"))
     with pytest.raises(DataError, match="could not be read: No such file"):
         load_series_npz(path=str(tmp_path / "none.npz"))
