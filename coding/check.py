@@ -84,7 +84,7 @@ def check_range(x: Tensor) -> None:
     """
     if x.numel() == 0 or not has_values(x):
         return
-    low, high = map(float, torch.aminmax(x.detach()))
+    low, high = (value.item() for value in torch.aminmax(x.detach()))
     if math.isnan(low) or (low >= -TOLERANCE and high <= 1 + TOLERANCE):
         return  # the code refuses NaN and says how many there are
     raise DataError(
