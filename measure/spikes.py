@@ -1,4 +1,4 @@
-"""Spike rates of every neuron layer, counted while the network runs."""
+"""Spikes of every neuron layer and of every sample, counted while the network runs."""
 
 from __future__ import annotations
 
@@ -28,11 +28,7 @@ class SpikeRates:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._layers = {
-            name.removeprefix("body."): module
-            for name, module in model.named_modules()
-            if isinstance(module, SpikingLayer) and getattr(module.neuron, "spiking", True)
-        }
+        self._layers = _spiking_layers(model)
         self._spikes: dict[str, Tensor] = {}
         self._outputs: dict[str, int] = {}  # neurons × samples
         self._attached: list[tuple[SpikingLayer, SpikeObserver]] = []
@@ -90,3 +86,54 @@ class SpikeRates:
             self._outputs[name] = self._outputs.get(name, 0) + outputs
 
         return observe
+
+
+class SampleSpikes:
+    """Count the spikes of each step and sample in each forward pass while the context is open.
+
+    The sum over all layers, before pooling; a whole number k counts k times. What a layer computes
+    is the same, but a pool takes a pass of its own.
+
+    >>> from asnn.models import create_model
+    >>> model = create_model("mlp", in_shape=(1, 2, 2), classes=2, steps=3).eval()
+    >>> with torch.no_grad(), SampleSpikes(model) as spikes:
+    ...     _ = model(torch.zeros(5, 1, 2, 2))
+    >>> spikes.take().shape
+    torch.Size([3, 5])
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        self._layers = list(_spiking_layers(model).values())
+        self._counts: list[Tensor] = []
+
+    def __enter__(self) -> SampleSpikes:
+        for layer in self._layers:
+            layer.sample_observers.append(self._counts.append)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for layer in self._layers:
+            layer.sample_observers.remove(self._counts.append)
+
+    def take(self) -> Tensor | None:
+        """Return the counts since the last call `[T, B]`, float64 on the CPU; None without spiking
+        layers."""
+        if not self._layers:
+            return None
+        total = sum(self._counts[1:], self._counts[0]).cpu()
+        self._counts.clear()
+        return total
+
+
+def _spiking_layers(model: nn.Module) -> dict[str, SpikingLayer]:
+    """Return the layers with spikes by their names; those of ReLU have none."""
+    return {
+        name.removeprefix("body."): module
+        for name, module in model.named_modules()
+        if isinstance(module, SpikingLayer) and getattr(module.neuron, "spiking", True)
+    }

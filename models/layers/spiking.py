@@ -46,6 +46,8 @@ class SpikingLayer(Layer):
         used: the kernels of the last call; None before the first call.
         spike_observers: called in each forward pass with the number of spikes at each step `[T]`
             (float64), before pooling, and the number of neurons times the number of samples.
+        sample_observers: called in each forward pass with the number of spikes of each step and
+            sample `[T, B]` (float64), before pooling; the kernels then pool in a pass of its own.
         taps: called in each forward pass with the output `[T, B, C, ...]`, after pooling, through
             which gradients flow; see `layer_outputs`.
     """
@@ -60,6 +62,7 @@ class SpikingLayer(Layer):
         self.kernels: Kernels = "auto"
         self.used: Literal["reference", "fused"] | None = None
         self.spike_observers: list[Callable[[Tensor, int], None]] = []
+        self.sample_observers: list[Callable[[Tensor], None]] = []
         self.taps: list[Callable[[Tensor], None]] = []
         self._freezes = False
         self._frozen: tuple[Any, Frozen | None] = (None, None)
@@ -76,19 +79,20 @@ class SpikingLayer(Layer):
             if frozen is not None:
                 spikes, counts = frozen.run(x, count=bool(self.spike_observers))
                 self._notify(counts, x)
-                return spikes
+                return self._observed(spikes)
         how = self._fusible(x)
         if isinstance(how, Fusible):
             self.used = "fused"
             spikes, counts = run(x, how, count=bool(self.spike_observers))
             self._notify(counts, x)
-            return spikes
+            return self._observed(spikes)
         self.used = "reference"
         spikes = self.neuron(x if self.norm is None else self.norm(x))
         if self.spike_observers:
             # float32 counts exactly up to 2²⁴ only.
             sent = whole_numbers(spikes.detach(), getattr(self.neuron, "amplitude", None), 2)
             self._notify(sent.flatten(1).sum(1, dtype=torch.float64), x)
+        self._notify_of_samples(spikes)
         return spikes if self.pool is None else over_time(self.pool, spikes)
 
     def freeze(self) -> None:
@@ -121,7 +125,8 @@ class SpikingLayer(Layer):
         return decaying_parameters(self.neuron, unnamed=False)
 
     def _frozen_for(self, x: Tensor) -> Frozen | None:
-        key = (x.shape, x.stride(0) == 0, x.dtype, x.device, self.kernels)
+        pools = not self.sample_observers
+        key = (x.shape, x.stride(0) == 0, x.dtype, x.device, self.kernels, pools)
         cached, frozen = self._frozen  # read once: another thread may write it
         if cached != key:
             how = self._fusible(x)
@@ -139,7 +144,7 @@ class SpikingLayer(Layer):
         values = x[0].numel() // max(x.shape[2], 1) if x.dim() > 2 and len(x) else 0
         if values == 0 or (values == 1 and self.training and self.norm is not None):
             return "a batch norm needs two values or more"
-        how = fusible(x, self.norm, self.neuron, self.pool)
+        how = fusible(x, self.norm, self.neuron, None if self.sample_observers else self.pool)
         if isinstance(how, str):
             if self.kernels == "fused":
                 raise ConfigError(
@@ -150,6 +155,22 @@ class SpikingLayer(Layer):
             if missing_backend(x.device.type, torch.float32) == how and x.device.type in PACKAGES:
                 warn_slow_reference(how)
         return how
+
+    def _observed(self, spikes: Tensor) -> Tensor:
+        """Return the output of the kernels, which have pooled unless samples are observed."""
+        if not self.sample_observers:
+            return spikes
+        self._notify_of_samples(spikes)
+        return spikes if self.pool is None else over_time(self.pool, spikes)
+
+    def _notify_of_samples(self, spikes: Tensor) -> None:
+        if self.sample_observers:
+            sent = whole_numbers(spikes.detach(), getattr(self.neuron, "amplitude", None), 2)
+            # A channel is exact in float32; all of them may be more than 2²⁴ spikes.
+            by_channel = sent.flatten(3).sum(3) if sent.dim() > 3 else sent
+            counts = by_channel.flatten(2).sum(2, dtype=torch.float64)
+            for observer in self.sample_observers:
+                observer(counts)
 
     def _notify(self, counts: Tensor | None, x: Tensor) -> None:
         if counts is not None:
