@@ -113,7 +113,8 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
         "device": str(training.device),
         # A conversion has computed only the frozen copy, in its validation.
         "kernels": used_kernels(training.model) or used_kernels(training.result.frozen()),
-        "parameters": training.parameters,
+        "parameters": training.parameters + training.frozen_parameters,
+        "frozen_parameters": training.frozen_parameters,
         "seconds": round(progress.seconds, 3),
         "best": progress.best,
         "last": progress.history[-1],

@@ -14,7 +14,7 @@ from .recipe.checking import check_recipe
 from .recipe.schema import Recipe, TrainSection
 
 # Keys of `train` that its ANN counterpart has not.
-OWN_KEYS = ("init", "calibrate", "calibrate_samples", "ann_epochs")
+OWN_KEYS = ("init", "calibrate", "calibrate_samples", "ann_epochs", "freeze")
 
 
 def load_trained(source: str, run: Run) -> TrainedNetwork:

@@ -32,6 +32,7 @@ from .processes import ALONE, Processes
 from .progress import TrainProgress
 from .recipe.schema import Recipe, TrainSection
 from .start.begin import check_start, needs_counterpart, needs_start
+from .start.freeze import Frozen, find_frozen
 from .trained import load_trained
 
 CONVERSION = Stage("conversion", 0)
@@ -49,6 +50,7 @@ class Training:
         processes: the rank of this process and the number of processes.
         forward: the network as training calls it: `forward(x, mean)` returns the logits, or their
             mean as one step; with several processes it averages the gradients.
+        frozen: what keeps its weights, by `train.freeze`.
         method: how the weights are learned, in `stages`.
         start: what the network started from, see `begin_from_start`; None without `train.init`.
         evaluated: modules that stay in evaluation mode in the current stage.
@@ -71,6 +73,7 @@ class Training:
     stages: list[Stage]
     optimizer: torch.optim.Optimizer = field(init=False)
     average: Average | None = field(init=False)
+    frozen: Frozen = field(init=False)
     forward: nn.Module = field(init=False)
     evaluated: list[nn.Module] = field(init=False)
     saved: tuple[float, int] = (0.0, 0)
@@ -100,6 +103,11 @@ class Training:
     def parameters(self) -> int:
         """Number of trainable values."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
+
+    @property
+    def frozen_parameters(self) -> int:
+        """Number of values that `train.freeze` keeps."""
+        return sum(p.numel() for p in self.frozen.parameters.values())
 
     @property
     def steps_per_epoch(self) -> int:
@@ -174,6 +182,7 @@ def prepare(
     )
     method.check(training)
     check_start(training)
+    find_frozen(model, recipe.train.freeze)
     if not training.waits:
         begin_stage(training)
     training.batches_per_epoch = len(training_batches(training))
@@ -187,10 +196,24 @@ def begin_stage(training: Training) -> None:
     train = training.recipe.train
     training.evaluated = []
     if training.stage is not CONVERSION:
-        training.evaluated = training.method.begin(training, training.stage)
+        training.evaluated = list(training.method.begin(training, training.stage))
+    training.frozen = find_frozen(training.model, train.freeze)
+    training.frozen.apply()
+    training.evaluated += training.frozen.norms
+    _require_learning(training)
     training.optimizer = make_optimizer(train, training.model)
     training.average = None if train.ema is None else Average(training.model, train.ema)
     training.forward = TrainableForward(training.model)
+
+
+def _require_learning(training: Training) -> None:
+    """Refuse a stage in which `train.freeze` and the method leave nothing to learn."""
+    if training.frozen.parameters and not training.parameters:
+        raise ConfigError(
+            f"train.freeze leaves nothing to learn in the stage {training.stage.name}",
+            why=f"the method {training.recipe.method.name} freezes the other parameters",
+            remedy="freeze fewer layers",
+        )
 
 
 def join_gradients(training: Training) -> None:

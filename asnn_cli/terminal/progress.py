@@ -47,7 +47,8 @@ class Progress:
         recipe, data = training.recipe, training.data
         note(
             f"{recipe.name}: {recipe.model.name} with {recipe.model.neuron} neurons, "
-            f"{training.parameters:,} parameters; code {recipe.coding.name}, "
+            f"{training.parameters + training.frozen_parameters:,} parameters; "
+            f"code {recipe.coding.name}, "
             f"T = {recipe.coding.steps}; {training.device}"
         )
         note(
@@ -56,6 +57,11 @@ class Progress:
         )
         for line in data.notes:
             note(line)
+        if training.frozen.parameters:
+            note(
+                f"frozen: {training.frozen_parameters:,} of them, in "
+                f"{', '.join(training.frozen.layers)}"
+            )
         left_out = len(data.train) - training.batches_per_epoch * recipe.train.batch_size
         if left_out > 0:
             note(

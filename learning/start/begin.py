@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import DataError
+from ...core.errors import ConfigError, DataError
 from ...models.network import SpikingNetwork
 from ..checkpoints.storage import newest_first
 from ..methods.trained_network import ANN
@@ -49,7 +49,14 @@ def check_start(training: Training) -> None:
     has_activations = train.init == ANN
     if train.init != ANN:
         source = training.load_trained(train.init)
-        plan_transfer(source.model, training.model, train.init)
+        transfer = plan_transfer(source.model, training.model, train.init)
+        if transfer.new_readout and train.epochs == 0:
+            raise ConfigError(
+                f"{train.init} has another number of outputs, and 0 epochs train no new readout",
+                why=f"it has {source.model.config['classes']}, this network "
+                f"{training.model.config['classes']}",
+                remedy="set train.epochs to 1 or more",
+            )
         has_activations = not has_spikes(source.model)
     if has_activations and train.calibrate != NONE:
         for neuron in calibratable(training.model).values():
@@ -99,7 +106,21 @@ def begin_from_start(training: Training) -> None:
             name: why_not for name in spiking_neurons(model) if name not in calibrated
         },
         "kept": own,
+        "new_readout": transfer.new_readout,
+        "classes": _compare_classes(source.labels, training.data.classes),
     }
+
+
+def _compare_classes(former: list[str], classes: list[str]) -> str:
+    """Return how the classes of the source differ: in number, names or order; empty if not."""
+    if former == classes:
+        return ""
+    if len(former) != len(classes):
+        return f"{len(former)} there, {len(classes)} here"
+    if sorted(former) == sorted(classes):
+        return "the same in another order"
+    there, here = next(each for each in zip(former, classes, strict=True) if each[0] != each[1])
+    return f"other names, such as {there} there and {here} here"
 
 
 def has_spikes(network: SpikingNetwork) -> bool:
@@ -131,6 +152,9 @@ def start_notes(start: dict[str, Any]) -> list[str]:
     """Return what was done, for a user: one line for the weights, one for the amplitudes."""
     source = "the ANN counterpart" if start["init"] == ANN else start["init"]
     notes = [f"start: the weights of {source}"]
+    if start.get("classes"):
+        readout = "begins anew" if start["new_readout"] else "goes over"
+        notes.append(f"its classes differ ({start['classes']}): the readout {readout}")
     calibrated, others = start["calibrated"], start["not_calibrated"]
     if calibrated:
         notes.append(

@@ -23,11 +23,14 @@ class Transfer:
     Attributes:
         tensors: new values, by name in the target.
         kept: names of tensors of the target that keep their values: what its neurons have and the
-            source's have not, and scales of the readout for other steps.
+            source's have not, scales of the readout for other steps, and a readout of other
+            classes.
+        new_readout: whether the readout begins anew, because the numbers of outputs differ.
     """
 
     tensors: dict[str, Tensor]
     kept: list[str]
+    new_readout: bool = False
 
     def apply(self, target: SpikingNetwork) -> None:
         """Write the tensors into the target."""
@@ -39,7 +42,8 @@ def plan_transfer(source: SpikingNetwork, target: SpikingNetwork, name: str) -> 
 
     Tensors go over by their names. Of a stem with one set of weights both sets of a dual stem are
     made; a norm with one set of statistics gives every set of a norm that has several. The
-    parameters of neurons go over between neurons of the same kind.
+    parameters of neurons go over between neurons of the same kind, and the readout between networks
+    with as many outputs.
 
     Args:
         source: the trained network.
@@ -58,6 +62,9 @@ def plan_transfer(source: SpikingNetwork, target: SpikingNetwork, name: str) -> 
     found, wanted = source.state_dict(), target.state_dict()
     optional, of_source = _optional(target), _optional(source)
     same_neurons = source.config["neuron"] == target.config["neuron"]
+    new_readout = source.config["classes"] != target.config["classes"]
+    new_keys = _of_readout(target) if new_readout else set()
+    former_keys = _of_readout(source) if new_readout else set()
     names = _Names(source, target)
     tensors: dict[str, Tensor] = {}
     kept: list[str] = []
@@ -66,7 +73,8 @@ def plan_transfer(source: SpikingNetwork, target: SpikingNetwork, name: str) -> 
     for key, value in wanted.items():
         origin = names.origin(key, found)
         fits = origin is not None and found[origin].shape == value.shape
-        if key in optional and not (fits and (same_neurons or optional[key] == "readout")):
+        goes_over = fits and (same_neurons or optional.get(key) != "neuron")
+        if key in new_keys or (key in optional and not goes_over):
             kept.append(key)
         elif origin is None:
             faults.append(f"it has no {key}")
@@ -78,7 +86,12 @@ def plan_transfer(source: SpikingNetwork, target: SpikingNetwork, name: str) -> 
         if origin is not None:
             used.add(origin)
     unused = [
-        key for key in found if key not in used and key not in of_source and not names.is_half(key)
+        key
+        for key in found
+        if key not in used
+        and key not in of_source
+        and not names.is_half(key)
+        and key not in former_keys
     ]
     faults += [f"this network has no {key}" for key in unused]
     if faults:
@@ -89,7 +102,7 @@ def plan_transfer(source: SpikingNetwork, target: SpikingNetwork, name: str) -> 
             remedy="name a run of the same architecture, with the same keys of [model] and "
             "[synapse], as train.init",
         )
-    return Transfer(tensors, kept)
+    return Transfer(tensors, kept, new_readout)
 
 
 class _Names:
@@ -126,6 +139,16 @@ class _Names:
                 if key.startswith(prefix + half):
                     return prefix + other + key.removeprefix(prefix + half)
         return None
+
+
+def _of_readout(network: SpikingNetwork) -> set[str]:
+    """Return the names of the tensors of the readout."""
+    return {
+        f"{name}.{key}"
+        for name, module in network.named_modules()
+        if isinstance(module, Readout)
+        for key in module.state_dict()
+    }
 
 
 def _is_part_of_norm(key: str, network: nn.Module) -> bool:
