@@ -17,6 +17,7 @@ from ..datasets.base import Split
 from ..datasets.batches import Batches
 from ..models.network import SpikingNetwork
 from ..tasks.base import Task
+from ..tasks.class_scores import class_scores
 from ..tasks.classification import Classification
 from ..tasks.outcomes import Outcomes
 from .cost.operations import Counts, Operations
@@ -91,6 +92,15 @@ class Evaluation:
             ConfigError: the task has none.
         """
         return self._value("calibration_error")
+
+    @property
+    def class_scores(self) -> dict[str, Any]:
+        """Precision, recall and F1 of each class, and their means, see `asnn.tasks.class_scores`.
+
+        Raises:
+            ConfigError: the task has no classes.
+        """
+        return class_scores(self.confusion)
 
     @property
     def class_outcomes(self) -> Outcomes:

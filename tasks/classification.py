@@ -81,7 +81,7 @@ class _ClassMeter(Meter):
         # Steps to the decision, and samples that were decided.
         self._decided = torch.zeros(2, dtype=torch.float64)
         empty = torch.zeros(steps, 0)
-        self._batches = [Outcomes(empty[0].long(), empty.long(), empty)]
+        self._batches = [Outcomes(empty[0].long(), empty.long(), empty, empty[0].long())]
         self._loss = torch.zeros(1, dtype=torch.float64)
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:

@@ -20,11 +20,14 @@ class Outcomes:
         labels: `[N]`.
         predictions: `[T, N]`, the class with the largest mean of logits over the steps 1..t.
         confidence: `[T, N]` float32, the probability of that class by softmax of the mean.
+        ranks: `[N]`, the rank of the label among the classes by the mean over all steps, from 0; of
+            equal means the first class is the greater one, as in predictions.
     """
 
     labels: Tensor
     predictions: Tensor
     confidence: Tensor
+    ranks: Tensor | None = None
 
     @staticmethod
     def of(mean_logits: Tensor, labels: Tensor) -> Outcomes:
@@ -36,7 +39,10 @@ class Outcomes:
         """
         # Not the argmax of the softmax, in which different logits can round to the same value.
         return Outcomes(
-            labels.cpu(), mean_logits.argmax(2).cpu(), mean_logits.softmax(2).amax(2).cpu()
+            labels.cpu(),
+            mean_logits.argmax(2).cpu(),
+            mean_logits.softmax(2).amax(2).cpu(),
+            _ranks(mean_logits[-1], labels).cpu(),
         )
 
     @staticmethod
@@ -51,6 +57,7 @@ class Outcomes:
             gather(torch.cat([batch.labels for batch in batches])),
             gather(torch.cat([batch.predictions for batch in batches], 1)),
             gather(torch.cat([batch.confidence for batch in batches], 1)),
+            gather(torch.cat([batch.ranks for batch in batches if batch.ranks is not None])),
         )
 
     @property
@@ -58,10 +65,21 @@ class Outcomes:
         """Which predictions are correct, `[T, N]`."""
         return self.predictions == self.labels
 
+    def top_k_accuracy(self, k: int) -> float:
+        """Return the share of samples whose label is among the k greatest means of all steps."""
+        assert self.ranks is not None
+        return int((self.ranks < k).sum()) / max(len(self.ranks), 1)
+
     def confusion(self, classes: int) -> list[list[int]]:
         """Return counts by true class (row) and prediction at the last step (column)."""
         pairs = self.labels * classes + self.predictions[-1]
         return torch.bincount(pairs, minlength=classes**2).view(classes, classes).tolist()
+
+
+def _ranks(logits: Tensor, labels: Tensor) -> Tensor:
+    own = logits.gather(1, labels[:, None])
+    before = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
+    return ((logits > own) | ((logits == own) & before)).sum(1)
 
 
 def worst_pairs(confusion: list[list[int]]) -> list[tuple[int, int, int]]:

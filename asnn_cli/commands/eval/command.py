@@ -9,6 +9,8 @@ import typer
 
 from ...terminal import completion, console, options
 
+DEFAULT_TOP = 5
+
 
 def evaluate_run(
     run: options.RunFolder = None,
@@ -58,6 +60,15 @@ def evaluate_run(
             help="Early exit at the first step with that confidence. Repeatable.",
         ),
     ] = None,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top",
+            metavar="K",
+            help="Share of samples whose class is among the K likeliest.",
+            show_default="5, of more than 5 classes",
+        ),
+    ] = None,
     calibrated: Annotated[
         bool, typer.Option("--calibration", help="Compare confidence with accuracy.")
     ] = False,
@@ -85,7 +96,7 @@ def evaluate_run(
     ] = None,
     as_json: options.Json = False,
 ) -> None:
-    """Evaluate a trained network: accuracy by step, confusion, spikes, learned schedules.
+    """Evaluate a trained network: accuracy by step, scores by class, spikes, learned schedules.
 
     On request: energy, early exits, calibration, corruptions, latency, repeated draws.
 
@@ -118,6 +129,7 @@ def evaluate_run(
     from ....measure.robustness.corruptions import robustness
     from ....models.layers.spiking import used_kernels
     from ....records.open_run import open_run, refuse_limit
+    from ....tasks.class_scores import class_scores
     from ....tasks.outcomes import calibration
     from ...terminal.processes import together
     from .corrupt import CorruptionProgress, read_corruptions
@@ -141,7 +153,8 @@ def evaluate_run(
             check_repeats(model, repeats)
         corruptions = read_corruptions(corrupted or [], model)
         ann_model = find_ann(opened, ann) if energy else None
-        _check_task(opened.task, exit=rules, calibration=calibrated)
+        _check_task(opened.task, exit=rules, calibration=calibrated, top=top is not None)
+        likeliest = _likeliest(top, opened.task)
         data = processes.in_turn(lambda: opened.data)
         samples = data.split(split)
         if schedule == "mean":
@@ -168,6 +181,11 @@ def evaluate_run(
             spent = energy_of_samples(result.counts, table)
             if outcomes is not None:
                 content["exits"] = tradeoff(outcomes, rules, spent)
+        if "confusion" in result.values:
+            content["class_scores"] = class_scores(result.confusion, data.classes)
+        if outcomes is not None:
+            content["top_k"] = likeliest
+            content["top_k_accuracy"] = likeliest and outcomes.top_k_accuracy(likeliest)
         if calibrated and confidence is not None:
             content["calibration"] = confidence.bins
         if repeats is not None:
@@ -251,6 +269,18 @@ def _check_task(task: Any, **requested: Any) -> None:
                 why="it compares the classes of samples",
                 remedy=f"leave --{option} out",
             )
+
+
+def _likeliest(top: int | None, task: Any) -> int | None:
+    """Return K of the top-K accuracy; None if it is not asked for and would say nothing."""
+    from ....core.errors import ConfigError
+
+    classes = task.outputs
+    if top is None:
+        return DEFAULT_TOP if task.one_class and classes > DEFAULT_TOP else None
+    if not 1 <= top <= classes:
+        raise ConfigError(f"--top must be from 1 to {classes}, the number of classes, not {top}")
+    return top
 
 
 def _check_steps(steps: int | None, total: int) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 from ....core.errors import AsnnError
 from ....core.metric import Metric
 from ....core.packages import missing_package
-from ....measure.figures.curves import draw_schedules, save_figure
+from ....measure.figures.files import save_figure
 from ....measure.figures.robustness import draw_robustness
+from ....measure.figures.schedules import draw_schedules
 from ....records.layout import Run
 from ....reports.cost_figures import tradeoff_figure
 from ....reports.figures import reliability
@@ -35,7 +36,7 @@ def draw_pictures(
         metric: the primary metric of the task.
         quiet: do not name the files.
     """
-    drawings = {run.schedules: lambda path: draw_schedules(path, learned)}
+    drawings = {run.schedules: lambda path: draw_schedules(path, learned, run.path.name)}
     if content.get("exits") and content["exits"][0]["picojoules"] is not None:
         drawings[run.tradeoff] = lambda path: save_figure(
             path, tradeoff_figure(content["exits"]).figure

@@ -33,6 +33,8 @@ def show_evaluation(
     _show_steps(result, learned)
     if "confusion" in result.values:
         _show_confusion(result.confusion, task.classes)
+    if "class_scores" in content:
+        _show_class_scores(content["class_scores"])
     if result.outcomes is None:
         _show_metrics(result.values, task)
     if "energy" in content:
@@ -52,6 +54,9 @@ def show_evaluation(
             f"decided after {result.values['mean_step']:.2f} steps in the mean, "
             f"{console.percent(result.values['undecided'])} undecided"
         )
+    if content.get("top_k"):
+        share = console.percent(content["top_k_accuracy"])
+        console.note(f"top-{content['top_k']} accuracy {share}")
     metric = task.primary
     value = result.values[metric.name]
     rate = f"{result.spike_rate:.4f}" if result.spike_rates else console.UNKNOWN
@@ -133,6 +138,32 @@ def _show_confusion(confusion: list[list[int]], classes: list[str]) -> None:
         errors = worst_pairs(confusion)[:ERRORS_SHOWN]
         rows = [[classes[true], classes[other], str(count)] for count, true, other in errors]
         console.table("most frequent errors", ["true", "predicted", "samples"], rows)
+
+
+def _show_class_scores(scores: dict[str, Any]) -> None:
+    """Show precision, recall and F1 of all classes, or of the worst where there are many."""
+    from ....tasks.class_scores import SCORES
+
+    rows, title = scores["by_class"], "by class, %"
+    if len(rows) > MAX_CLASSES_SHOWN:
+        known = [row for row in rows if row["f1"] is not None]
+        rows = sorted(known, key=lambda row: row["f1"])[:ERRORS_SHOWN]
+        title = f"by class, %: the {len(rows)} of {len(scores['by_class'])} with the lowest F1"
+    shown = [
+        [row["class"][:20], *(_percent(row[score]) for score in SCORES), f"{row['support']:,}"]
+        for row in rows
+    ]
+    for name, label in (("macro", "mean"), ("weighted", "mean weighted by support")):
+        shown.append([label, *(_percent(scores[name][score]) for score in SCORES), ""])
+    console.table(title, ["", "precision", "recall", "F1", "support"], shown)
+    without = [row["class"] for row in scores["by_class"] if "precision" in row["undefined"]]
+    if without:
+        more = f", and {len(without) - ERRORS_SHOWN} more" if len(without) > ERRORS_SHOWN else ""
+        console.note(f"never predicted: {', '.join(without[:ERRORS_SHOWN])}{more}")
+
+
+def _percent(share: float | None) -> str:
+    return console.UNKNOWN if share is None else f"{100 * share:.2f}"
 
 
 def _show_calibration(bins: list[dict[str, Any]], error: float) -> None:

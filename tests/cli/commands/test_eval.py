@@ -191,3 +191,30 @@ def test_repeats_of_a_code_that_draws(cli, trained, tmp_path):
     shown = cli("eval", run, "--batch-size", "7").err
     assert "of one draw of the random code: --repeats N" in shown
     assert f"accuracy {100 * found['accuracy']:.2f} %" in shown
+
+
+def test_scores_by_class_and_the_likeliest(cli, trained):
+    """Precision and recall are those of the confusion matrix; --top 1 is the accuracy."""
+    found = json.loads(cli("eval", trained, "--json").out)
+    rows, confusion = found["class_scores"]["by_class"], found["confusion"]
+    assert [row["class"] for row in rows] == found["classes"]
+    for k, row in enumerate(rows):
+        assert row["support"] == sum(confusion[k])
+        assert row["predicted"] == sum(counts[k] for counts in confusion)
+        assert row["recall"] == pytest.approx(confusion[k][k] / row["support"])
+    assert found["class_scores"]["weighted"]["recall"] == pytest.approx(found["accuracy"])
+    assert found["top_k"] == 5 and found["accuracy"] <= found["top_k_accuracy"] <= 1
+    one = json.loads(cli("eval", trained, "--json", "--top", "1").out)
+    assert (one["top_k"], one["top_k_accuracy"]) == (1, found["accuracy"])
+    every = json.loads(cli("eval", trained, "--json", "--top", "10").out)
+    assert every["top_k_accuracy"] == 1
+    shown = cli("eval", trained).err
+    assert "by class, %" in shown and "mean weighted by support" in shown
+    assert f"top-5 accuracy {100 * found['top_k_accuracy']:.2f} %" in shown
+
+
+@pytest.mark.parametrize("top", ["0", "11"])
+def test_more_likeliest_classes_than_there_are(cli, trained, top):
+    found = cli("eval", trained, "--top", top)
+    assert found.code == 2
+    assert f"--top must be from 1 to 10, the number of classes, not {top}" in found.err
