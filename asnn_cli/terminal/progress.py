@@ -1,4 +1,5 @@
-"""Progress of a training: a live line on a terminal, one plain line for each epoch elsewhere."""
+"""Progress of a training: a live line on a terminal; elsewhere a line for each epoch, and one a
+minute within an epoch."""
 
 from __future__ import annotations
 
@@ -9,21 +10,34 @@ from types import TracebackType
 from typing import Any
 
 from ...learning.loop import Training
+from ...learning.stages import early_stop
 from ...learning.start.begin import start_notes
 from ...models.layers.spiking import SpikingLayer
 from ...models.network import SpikingNetwork
 from .console import UNKNOWN, duration, note, stderr
 
+MINUTE = 60.0  # seconds between two lines where there is no terminal
+
 
 class Progress:
-    """Observer of a training; a context manager, which removes the live line at its end."""
+    """Observer of a training; a context manager, which removes the live line at its end.
 
-    def __init__(self, when_started: Callable[[], None] = lambda: None) -> None:
+    Args:
+        when_started: called when a training begins.
+        clock: seconds since any moment.
+    """
+
+    def __init__(
+        self,
+        when_started: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._when_started = when_started
+        self._clock = clock
         self._console = stderr()
         self._live: Any = None
         self._task: Any = None
-        self._begin = self._last = 0.0
+        self._begin = self._last = self._shown = 0.0
         self._seen = 0  # samples of the current epoch
         self._samples = 0  # samples in this session
         self._seconds = 0.0  # spent on those, without validation
@@ -73,6 +87,9 @@ class Progress:
         elif training.start is not None:
             for line in start_notes(training.start):
                 note(line)
+        patience, epochs = recipe.train.patience, recipe.train.epochs
+        if patience is not None and patience >= max(stage.epochs for stage in training.stages) > 0:
+            note(f"train.patience = {patience} never stops a training of {epochs} epochs")
         note(f"writing {training.run.path}")
         if self._live is not None:  # of the teacher, which was trained before
             self._live.stop()
@@ -81,17 +98,20 @@ class Progress:
         self._samples, self._seconds = 0, 0.0
         self._first_step = training.progress.step
         self._seen = training.progress.seen
-        self._begin = self._last = time.perf_counter()
+        self._begin = self._last = self._shown = self._clock()
         # rich takes FORCE_COLOR for a terminal, but that asks for colours, not for a live line.
         if sys.stderr.isatty() and recipe.train.epochs:
             self._show_live(training)
 
     def batch_done(self, training: Training, loss: float, score: float, rate: float) -> None:
-        progress, now = training.progress, time.perf_counter()
+        progress, now = training.progress, self._clock()
         self._samples += progress.seen - self._seen
         self._seconds += now - self._last
         self._seen, self._last = progress.seen, now
         if self._live is None:
+            if now - self._shown >= MINUTE:
+                self._shown = now
+                self._show_position(training, loss, score)
             return
         self._live.update(
             self._task,
@@ -104,10 +124,8 @@ class Progress:
         )
 
     def epoch_done(self, training: Training, metrics: dict[str, Any]) -> None:
-        self._seen, self._last = 0, time.perf_counter()
-        seconds = self._last - self._begin
-        step = training.progress.step
-        left = training.recipe.train.epochs * training.steps_per_epoch - step
+        self._seen, self._last = 0, self._clock()
+        self._shown = self._last
         metric = training.task.primary
         if metrics["epoch"] == 0:
             value = metric.text(metrics[f"validation_{metric.name}"])
@@ -120,9 +138,33 @@ class Progress:
             f"validation {metric.text(metrics[f'validation_{metric.name}'])}  "
             f"spike rate {self._rate(metrics['spike_rate'])}  "
             f"{self._speed():,.0f} samples/s  "
-            f"{duration(seconds / max(step - self._first_step, 1) * left)} left"
+            f"{self._left(training)} left"
         )
         self._console.print(line, markup=False)
+        stop = early_stop(training)
+        if stop is not None:
+            note(
+                f"stopped early: no epoch after {stop['best_epoch']} was better "
+                f"(train.patience = {stop['patience']})"
+            )
+
+    def _show_position(self, training: Training, loss: float, score: float) -> None:
+        """Print a line within an epoch: how far it is, loss and metric so far, time left."""
+        progress, metric = training.progress, training.task.primary
+        line = (
+            f"epoch {progress.epoch + 1}/{training.recipe.train.epochs}  "
+            f"batch {progress.batch}/{training.batches_per_epoch}  "
+            f"loss {loss:.4f}  {metric.title} {metric.text(score)}  "
+            f"{self._speed():,.0f} samples/s  {self._left(training)} left"
+        )
+        self._console.print(line, markup=False)
+
+    def _left(self, training: Training) -> str:
+        """Return the time that is left, by the steps of this session; unknown before the first."""
+        step = training.progress.step
+        done = step - self._first_step
+        left = training.recipe.train.epochs * training.steps_per_epoch - step
+        return duration((self._last - self._begin) / done * left) if done else UNKNOWN
 
     def _rate(self, rate: float) -> str:
         return f"{rate:.3f}" if self._has_spikes else UNKNOWN
