@@ -20,7 +20,7 @@ from ..core.registry import Registry, unknown
 from ..formats.nir import read_nir
 from ..formats.onnx import read_onnx
 from .graph.interpreter import run
-from .graph.ir import Graph
+from .graph.ir import Graph, Neuron
 from .graph.quantisation import WEIGHTS, Weights, with_rounded_weights
 from .nir.file import write_golden, write_nir
 from .nir.lif import approximated, build_lif, inexact_layers
@@ -328,7 +328,7 @@ def verify(
     form, weights, input = (about.get(key) for key in ("form", "weights", "input"))
     if form not in FORMS or weights not in WEIGHTS or input not in INPUTS:
         raise _unknown_form(path)
-    files = _files_of_stream(path) if form == "stream" else {"model": path}
+    files = files_of_stream(path) if form == "stream" else {"model": path}
     expected = None
     if structure:
         opset = max((each.version for each in model.opset_import if not each.domain), default=0)
@@ -350,7 +350,7 @@ def _nir_graph(graph: Graph, form: NirForm, approximates: bool) -> nir.NIRGraph:
     return build_lif(graph, about) if form == "lif" else unroll(graph, form, about)
 
 
-def _files_of_stream(path: Path) -> dict[str, Path]:
+def files_of_stream(path: Path) -> dict[str, Path]:
     """Return both files of a stream, given either of them."""
     for part in ("init", "step"):
         stem, found, rest = path.name.rpartition(f"-{part}.onnx")
@@ -386,7 +386,7 @@ _OF_STEPS = {
 
 
 def _metadata(graph: Graph, form: str, approximates: bool) -> dict[str, object]:
-    resets = sorted({node.reset for node in graph.neurons})
+    resets = sorted({node.reset for node in graph.neurons if isinstance(node, Neuron)})
     unrolled = form != "lif"
     about: dict[str, object] = {
         "asnn": version("asnn"),

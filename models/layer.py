@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import torch
@@ -70,6 +70,28 @@ class Lowering(Protocol):
             name: unique in the graph.
             inputs: names of nodes.
             fields: of the node; tensors become float32 arrays.
+        """
+
+    def cell(
+        self,
+        name: str,
+        step: Callable[..., Any],
+        /,
+        *,
+        states: Sequence[str],
+        schedules: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Add a neuron by the equations of its step, as `forward` computes them.
+
+        `step` is called once, with stand-ins for tensors, and its operations become the node.
+
+        Args:
+            name: unique in the graph.
+            step: `step(x, *states, **schedules) -> (spikes, *states)` for x `[B, ...]`:
+                elementwise operations of torch, and `asnn.models.spike`. Spikes are 0 or 1. It may
+                read parameters and numbers of its own.
+            states: names of the states, of the shape of x, which are 0 before the first step.
+            schedules: parameters `[T, ...]`, given to `step` by name, each at its step.
         """
 
     def answers_with(self, kind: str, **options: Any) -> None:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from ...kernels.rules import RESETS
+from .cell import cell_steps, sigmoid
 from .ir import (
     INPUT,
     Add,
     Array,
     Attention,
+    Cell,
     ChannelScale,
     Conv,
     Filter,
@@ -60,7 +62,7 @@ def run(graph: Graph, code: Array) -> Trace:
     distances: dict[str, Array] = {}
     for node in graph.nodes:
         inputs = [values[name] for name in node.inputs]
-        if isinstance(node, Neuron):
+        if isinstance(node, Neuron | Cell):
             values[node.name], distances[node.name] = neuron_steps(node, inputs[0])
         elif node.name in graph.time_invariant:
             one = evaluate(node, [value[:1] for value in inputs])
@@ -70,9 +72,11 @@ def run(graph: Graph, code: Array) -> Trace:
     return Trace(values, distances, values[graph.output])
 
 
-def neuron_steps(node: Neuron, x: Array) -> tuple[Array, Array]:
+def neuron_steps(node: Neuron | Cell, x: Array) -> tuple[Array, Array]:
     """Return spikes and distances to the nearest threshold, both of the shape of x,
     `[T, B, C, ...]`."""
+    if isinstance(node, Cell):
+        return cell_steps(node, x)
     spikes, distances = np.empty_like(x, order="C"), np.empty_like(x, order="C")
     v = None
     for t in range(len(x)):
@@ -119,12 +123,6 @@ def filter_steps(node: Filter, x: Array) -> Array:
             out[t] = state
         y = out
     return y
-
-
-def sigmoid(x: Array) -> Array:
-    """Return σ(x) = (1 + tanh(x / 2)) / 2, which cannot overflow."""
-    half = np.float32(0.5)
-    return half + half * np.tanh(half * x)
 
 
 def along_channels(values: Array, axes: int) -> Array:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ...core.errors import ConfigError
 from .answer import Answer
+from .cell import Cell as Cell
 from .nodes import Add as Add
 from .nodes import Affine as Affine
 from .nodes import Array as Array
@@ -88,9 +89,9 @@ class Graph:
         return frozenset(found)
 
     @property
-    def neurons(self) -> list[Neuron]:
+    def neurons(self) -> list[Neuron | Cell]:
         """The spiking layers, in order."""
-        return [node for node in self.nodes if isinstance(node, Neuron)]
+        return [node for node in self.nodes if isinstance(node, Neuron | Cell)]
 
     @property
     def classes(self) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...core.errors import ConfigError
 from ...models.layer import answers
@@ -27,6 +28,12 @@ from .arrays import (
     refusal,
     scale_of,
     weights_of,
+)
+from .equations import traced_cell
+
+NO_EQUATION = (
+    "give the neuron a method lower(graph, name) that says its equations, such as "
+    "graph.cell(name, self.step, states=['v']): see 'A neuron' in CONTRIBUTING.md"
 )
 
 
@@ -94,6 +101,43 @@ def _description(model: SpikingNetwork) -> dict[str, Any]:
     return {key: value for key, value in model.config.items() if key != "in_shape"}
 
 
+class LoweredPart(NamedTuple):
+    """The nodes of a part of a network.
+
+    Attributes:
+        nodes: in order.
+        output: the node with its value.
+        answer: of a readout; None if the part is none.
+    """
+
+    nodes: list[g.Node]
+    output: str
+    answer: Answer | None
+
+
+def lower_part(part: nn.Module, path: str, name: str, source: str, steps: int) -> LoweredPart:
+    """Return the nodes of a module `[T, B, ...] -> [T, B, ...]` that lowers itself.
+
+    Args:
+        part: a layer with `lower`, or a neuron with `lower` or `neuron_fields`.
+        path: of the part, in errors.
+        name: of its last node.
+        source: the node that it reads.
+        steps: T.
+
+    Raises:
+        ConfigError: the graph cannot express it.
+    """
+    with torch.no_grad():
+        lowering = Lowering(steps, source)
+        if answers(part, "neuron_fields") and not answers(part, "lower"):
+            lowering.neuron(name, part, path)
+        else:
+            lowering.lower(name, part)
+        output = lowering.at
+    return LoweredPart(lowering.nodes, output, lowering.answer if lowering.has_readout else None)
+
+
 class _Pending(NamedTuple):
     """An affine layer that is not added yet, since a norm may follow and be folded into it.
 
@@ -113,14 +157,15 @@ class Lowering:
         steps: T.
         nodes: of the graph so far.
         answer: of the readout.
+        has_readout: whether there is one.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, source: str = g.INPUT) -> None:
         self.steps = steps
         self.nodes: list[g.Node] = []
         self.answer = Answer()
-        self._has_readout = False
-        self._at = g.INPUT
+        self.has_readout = False
+        self._at = source
         self._pending: _Pending | None = None
 
     @property
@@ -135,7 +180,7 @@ class Lowering:
             raise refusal("body", model.body, "it is not a sequence of layers")
         self._lower_all("", model.body)
         self._flush()
-        if not self._has_readout:
+        if not self.has_readout:
             raise ConfigError(
                 "the network does not end with a readout", why="its output are the logits"
             )
@@ -191,18 +236,19 @@ class Lowering:
         factor, offset = (f32(np.stack(part)) for part in zip(*scales, strict=True))
         return self.add("ChannelScale", name, factor=factor, offset=offset)
 
-    def neuron(self, name: str, neuron: nn.Module) -> None:
+    def neuron(self, name: str, neuron: nn.Module, path: str = "") -> None:
         """Add a neuron, by its `lower` or its `neuron_fields`."""
-        path = f"{name}.neuron"
+        path = path or f"{name}.neuron"
         try:
             if answers(neuron, "lower"):
                 neuron.lower(self, name)  # type: ignore[operator]
                 return
             if not answers(neuron, "neuron_fields"):
-                raise ConfigError("it does not say which neuron of the graph it is")
+                raise ConfigError("it does not say what it computes", remedy=NO_EQUATION)
             fields = neuron.neuron_fields()  # type: ignore[operator]
         except ConfigError as error:
-            raise refusal(path, neuron, error.what, error.remedy) from error
+            why = f"{error.what}: {error.why}" if error.why else error.what
+            raise refusal(path, neuron, why, error.remedy) from error
         amplitude = fields.pop("amplitude", None)
         self.add("Neuron", name, **fields)
         if amplitude is not None:  # the neuron of the graph sends whole numbers
@@ -217,9 +263,25 @@ class Lowering:
         self._flush()
         self._add(kind, name, inputs or (self._at,), fields)
 
+    def cell(
+        self,
+        name: str,
+        step: Callable[..., Any],
+        /,
+        *,
+        states: Sequence[str],
+        schedules: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """Add a neuron by the equations of its step; see `traced_cell`."""
+        self._flush()
+        self.nodes.append(
+            traced_cell(name, self._at, step, states, schedules or {}, steps=self.steps)
+        )
+        self._at = name
+
     def answers_with(self, kind: str, **options: Any) -> None:
         """Say how the answer follows from the value of the last node, the outputs of the steps."""
-        self._has_readout = True
+        self.has_readout = True
         self.answer = Answer(kind, **options)  # type: ignore[arg-type]
 
     def refused(self, name: str, part: nn.Module, why: str) -> ConfigError:

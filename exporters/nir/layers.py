@@ -10,6 +10,7 @@ from ...core.errors import ConfigError
 from ..graph.ir import (
     Add,
     Attention,
+    Cell,
     ChannelScale,
     Flatten,
     Graph,
@@ -95,7 +96,8 @@ def _sum(
 
 
 def refuse_unwritten(graph: Graph) -> None:
-    """Refuse a graph with a layer that multiplies signals, or with recurrent weights.
+    """Refuse a graph with a layer that multiplies signals, with recurrent weights or equations of
+    a neuron's own.
 
     Raises:
         ConfigError: it has such a layer.
@@ -105,6 +107,13 @@ def refuse_unwritten(graph: Graph) -> None:
             raise ConfigError(
                 f"layer {node.name!r} has recurrent weights, which asnn does not write to NIR",
                 why="its forms unroll a network without recurrence",
+                remedy="use --format onnx",
+            )
+        if isinstance(node, Cell):
+            raise ConfigError(
+                f"layer {node.name!r} has a neuron with equations of its own, which NIR cannot "
+                "express",
+                why="the neurons of NIR are leaky integrate-and-fire",
                 remedy="use --format onnx",
             )
         if isinstance(node, Lstm):

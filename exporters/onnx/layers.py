@@ -16,6 +16,7 @@ from ..graph.ir import (
     Add,
     Affine,
     Attention,
+    Cell,
     ChannelScale,
     Conv,
     Filter,
@@ -30,6 +31,7 @@ from ..graph.ir import (
     Readout,
 )
 from .builder import Builder
+from .cells import cell_at_step, cell_over_time
 from .filters import filter_at_step, filter_over_time
 from .joins import attention, joined
 from .lstm import lstm_at_step, lstm_over_time
@@ -66,7 +68,7 @@ def one_step(
     for node in graph.nodes:
         inputs = [values[name] for name in node.inputs]
         names = [state.name for state in states_of_node(graph, node)]
-        if names:
+        if names or isinstance(node, Cell):
             before = [states[name] for name in names]
             found = _with_states(b, graph, node, inputs[0], before, step)
             values[node.name] = found[0]
@@ -84,6 +86,8 @@ def _with_states(
         return lstm_at_step(b, node, x, before)
     if isinstance(node, Filter):
         return filter_at_step(b, node, x, before, len(graph.shapes[node.name]))
+    if isinstance(node, Cell):
+        return cell_at_step(b, node, x, before, step)
     assert isinstance(node, Neuron)
     return neuron_at_step(b, node, x, before, step, len(graph.shapes[node.name]))
 
@@ -95,6 +99,8 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
     match node:
         case Neuron():
             return neuron_over_time(b, node, x, len(shape), steps, repeated)
+        case Cell():
+            return cell_over_time(b, node, x, steps, repeated)
         case Lstm():
             return lstm_over_time(b, node, x, steps, repeated)
         case Filter():

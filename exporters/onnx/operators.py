@@ -11,10 +11,11 @@ from ...formats.onnx import graphs
 
 # Scan is the only one that loops, over the steps of its input.
 OPERATORS = {
-    "Add", "And", "ArgMax", "AveragePool", "Cast", "Ceil", "Clip", "Concat",
-    "ConstantOfShape", "Conv", "CumSum", "DequantizeLinear", "Div", "Equal", "Expand",
-    "Flatten", "Gather", "GatherElements", "Gemm", "Greater", "Identity", "Less", "Log",
-    "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Not", "ReduceSum", "Reshape", "Round",
+    "Abs", "Add", "And", "ArgMax", "AveragePool", "Cast", "Ceil", "Clip", "Concat",
+    "ConstantOfShape", "Conv", "CumSum", "DequantizeLinear", "Div", "Equal", "Exp", "Expand",
+    "Flatten", "Gather", "GatherElements", "Gemm", "Greater", "GreaterOrEqual", "Identity",
+    "Less", "LessOrEqual", "Log", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not",
+    "ReduceSum", "Reshape", "Round",
     "Scan", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub",
     "Sum", "Tanh", "Tile", "Transpose", "Unsqueeze", "Where",
 }  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable
+from dataclasses import replace
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,12 +15,26 @@ from torch import nn
 
 from ...core.errors import ConfigError
 from ..graph import ir as g
-from .values import BATCH, REST, SIZE, Membrane, NeuronOutput, Signal, Stack
+from .values import (
+    ALL,
+    BATCH,
+    REST,
+    TIME,
+    TIMES_BATCH,
+    Membrane,
+    NeuronOutput,
+    Signal,
+    Stack,
+    Unsqueezed,
+)
 
 if TYPE_CHECKING:
-    from .tracing import FxLowering
+    from .lowering import FxLowering
 
-KNOWN = "+, torch.stack, flatten, view, F.max_pool2d, F.avg_pool2d and F.dropout"
+KNOWN = "+, torch.stack, flatten, unflatten, view, F.max_pool2d, F.avg_pool2d and F.dropout"
+
+
+ALL_STEPS = "return all steps of the last layer, [T, B, K]; the export takes their mean"
 
 
 def call(lowering: FxLowering, target: Any, args: Any, kwargs: Any) -> Any:
@@ -28,6 +44,8 @@ def call(lowering: FxLowering, target: Any, args: Any, kwargs: Any) -> Any:
         ConfigError: the graph has no node for it.
     """
     name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
+    if isinstance(target, type) and issubclass(target, tuple):
+        return target(*args, **kwargs)  # the state of a neuron of asnn before the first step
     handler = (METHODS if isinstance(target, str) else FUNCTIONS).get(target)
     if handler is None:
         raise _refusal(name, "the graph has no such layer")
@@ -39,21 +57,28 @@ def call(lowering: FxLowering, target: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _refusal(name: str, why: str, remedy: str = "") -> ConfigError:
-    remedy = remedy or f"use the layers that the documentation lists, {KNOWN}"
+    remedy = remedy or (
+        f"use the layers that the documentation lists, {KNOWN}, or give the module that computes "
+        "it a method lower(graph, name), see 'A neuron' in CONTRIBUTING.md"
+    )
     return ConfigError(f"{name} in the forward cannot be exported", why=why, remedy=remedy)
 
 
 def _getitem(lowering: FxLowering, value: Any, index: Any) -> Any:
     if isinstance(value, NeuronOutput) and index in (0, 1, -1, -2):
         return (value.spikes, value.membrane)[index]
-    if value is SIZE and index == 0:
-        return BATCH
-    if value == Signal(g.INPUT, None) and isinstance(index, int) and index >= 0:
-        lowering.reads_steps = True
-        return Signal(g.INPUT, index)
+    if isinstance(value, Signal) and isinstance(index, int) and index >= 0:
+        if value == Signal(g.INPUT, None) or value == lowering.image:
+            lowering.reads_steps = True
+            return Signal(g.INPUT, index)
+        if value.step == ALL and not value.merged:
+            return replace(value, step=index)
     if isinstance(value, tuple | list | dict):
         return value[index]
-    raise _refusal(f"[{index!r}]", "it selects a part of a value")
+    remedy = ""
+    if isinstance(value, Signal) and value.step == ALL:
+        remedy = ALL_STEPS
+    raise _refusal(f"[{index!r}]", "it selects a part of a value", remedy)
 
 
 def _add(lowering: FxLowering, x: Any, y: Any, *, alpha: Any = 1) -> Any:
@@ -69,51 +94,131 @@ def _add(lowering: FxLowering, x: Any, y: Any, *, alpha: Any = 1) -> Any:
     return lowering.add("add", None, "add", [x, y], lambda name: g.Add(name=name, inputs=pair))
 
 
-def _flatten(lowering: FxLowering, x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+def flatten(lowering: FxLowering, x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """Flatten samples, or merge the steps of `[T, B, ...]` with the batch."""
     x = _signal("flatten", x)
-    layer = nn.Flatten(start_dim, end_dim)
-    return lowering.layer("flatten", layer, x, ("flatten", start_dim, end_dim))
+    if x.step != ALL or x.merged:
+        layer = nn.Flatten(start_dim, end_dim)
+        return lowering.layer("flatten", layer, x, ("flatten", start_dim, end_dim))
+    if (start_dim, end_dim) == (0, 1):
+        return replace(x, merged=True)
+    if start_dim != 2 or end_dim not in (-1, 1 + len(lowering.shapes[x.name])):
+        why = "it flattens neither complete samples nor steps with the batch"
+        raise _refusal("flatten", why, "flatten [T, B, ...] with flatten(2), or with flatten(0, 1)")
+    return replace(flatten(lowering, replace(x, merged=True), 1), merged=False)
+
+
+def unflatten(lowering: FxLowering, x: Any, dim: int, sizes: Any) -> Any:
+    """Split `[T·B, ...]` into `[T, B, ...]`."""
+    x = _signal("unflatten", x)
+    if not (x.merged and dim == 0 and _are_steps(sizes)):
+        why = "it does not restore the steps of [T·B, ...]"
+        raise _refusal("unflatten", why, "use unflatten(0, (T, -1))")
+    return replace(x, merged=False)
+
+
+def _are_steps(sizes: Any) -> bool:
+    """Return whether two sizes are those of steps and batch."""
+    return (
+        len(sizes) == 2
+        and (sizes[0] in (TIME, -1) or isinstance(sizes[0], int))
+        and sizes[1] in (BATCH, -1)
+        and tuple(sizes) != (-1, -1)
+    )
 
 
 def _view(lowering: FxLowering, x: Any, *shape: Any) -> Any:
     x = _signal("view", x)
     sizes = shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape
-    features = 1
-    for size in lowering.shapes[x.name]:
-        features *= size
-    if len(sizes) == 2 and (
-        (sizes[0] is BATCH and sizes[1] in (-1, features))
-        or (sizes[0] == -1 and sizes[1] == features)
-    ):
-        return _flatten(lowering, x, 1)
-    shown = ", ".join("B" if size is BATCH else str(size) for size in sizes)
-    why = f"view({shown}) does not flatten samples of {features} values"
-    raise _refusal("view", why, "use flatten(1)")
+    sample = lowering.shapes[x.name]
+    by_time = x.step == ALL
+    for lead in (1, 2) if by_time else (1,):
+        first, rest = tuple(sizes[:lead]), tuple(sizes[lead:])
+        batch = (-1, TIMES_BATCH) if by_time else (-1, BATCH)
+        if not (_are_steps(first) if lead == 2 else first and first[0] in batch):
+            continue
+        same = rest == sample
+        if not same and (rest not in ((-1,), (prod(sample),)) or (-1 in first and -1 in rest)):
+            continue
+        flat = x if same else flatten(lowering, replace(x, merged=by_time), 1)
+        return replace(flat, merged=by_time and lead == 1)
+    shown = ", ".join(size.name if hasattr(size, "name") else str(size) for size in sizes)
+    why = f"view({shown}) does not flatten samples of {prod(sample)} values"
+    raise _refusal("view", why, "use flatten(2) of [T, B, ...]" if by_time else "use flatten(1)")
 
 
 def _size(lowering: FxLowering, x: Any, dim: int | None = None) -> Any:
-    if isinstance(x, Signal) and dim in (None, 0):
-        return SIZE if dim is None else BATCH
-    raise _refusal("size", "only size(0), the batch size, may be read", "write the number")
+    sizes = _getattr(lowering, x, "shape")
+    return sizes if dim is None else sizes[dim]
 
 
 def _getattr(lowering: FxLowering, x: Any, name: str) -> Any:
     if isinstance(x, Signal) and name == "shape":
-        return SIZE
+        first = (TIMES_BATCH,) if x.merged else (TIME, BATCH) if x.step == ALL else (BATCH,)
+        return (*first, *lowering.shapes[x.name])
+    if isinstance(x, Membrane) and name == "v":
+        return x
     raise _refusal(f".{name}", "it is not a layer")
+
+
+def _mul(lowering: FxLowering, x: Any, y: Any) -> Any:
+    if (x, y) in ((TIME, BATCH), (BATCH, TIME)):
+        return TIMES_BATCH
+    raise _refusal("mul", "the graph has no such layer")
 
 
 def _stack(lowering: FxLowering, tensors: Any, dim: int = 0) -> Any:
     parts = list(tensors)
+    first = parts[0] if dim == 0 and parts else None
+    if isinstance(first, Signal) and first.step is None and parts == [first] * len(parts):
+        return _all_steps(lowering, first, len(parts))
     order = list(range(len(parts)))
     if dim == 0 and parts and all(isinstance(part, Signal | Membrane) for part in parts):
         kinds = {part.name if isinstance(part, Signal) else part.neuron for part in parts}
         kinds |= {type(part) for part in parts}
         if len(kinds) == 2 and [part.step for part in parts] == order:
+            lowering.fixed.add(len(parts))
             signal = isinstance(parts[0], Signal)
-            return Stack(parts[0].name if signal else None, len(parts))
+            return replace(parts[0], step=ALL) if signal else Stack(len(parts))
     why = "it does not stack the values of one layer over all steps, in order, along axis 0"
     raise _refusal("torch.stack", why, "give a module whose forward makes one time step")
+
+
+def _all_steps(lowering: FxLowering, image: Signal, steps: int) -> Signal:
+    """Return an image as all steps, the same at each."""
+    lowering.step_of("repeat", [image])
+    lowering.fixed.add(steps)
+    return replace(image, step=ALL)
+
+
+def _unsqueeze(lowering: FxLowering, x: Any, dim: int) -> Any:
+    if isinstance(x, Signal) and x.step is None and dim == 0:
+        return Unsqueezed(x)
+    why = "it does not add the axis of the steps to an image"
+    raise _refusal("unsqueeze", why, "use x.unsqueeze(0).repeat(T, 1, ...)")
+
+
+def _repeat(lowering: FxLowering, x: Any, *shape: Any) -> Any:
+    """Repeat or expand an image over the steps."""
+    sizes = tuple(shape[0] if len(shape) == 1 and isinstance(shape[0], tuple | list) else shape)
+    image = x.image if isinstance(x, Unsqueezed) else x
+    if isinstance(image, Signal) and image.step is None:
+        sample = lowering.shapes[image.name]
+        same = all(
+            size in (-1, 1, own) or size is own
+            for size, own in zip(sizes[1:], (BATCH, *sample), strict=False)
+        )
+        steps = sizes[0] if sizes else None
+        if isinstance(steps, int) and steps > 0 and len(sizes) == 2 + len(sample) and same:
+            return _all_steps(lowering, image, steps)
+    why = "it does not repeat an image over the steps"
+    raise _refusal("repeat or expand", why, "use x.unsqueeze(0).repeat(T, 1, ...)")
+
+
+def _reduced(lowering: FxLowering, x: Any, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(x, Signal) and x.step == ALL:
+        raise _refusal("a sum or mean over the steps", "outputs are of each step", ALL_STEPS)
+    raise _refusal("a sum or mean", "the graph has no such layer")
 
 
 def _dropout(
@@ -170,8 +275,13 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     operator.add: _add,
     operator.iadd: _add,
     torch.add: _add,
-    torch.flatten: _flatten,
+    operator.mul: _mul,
+    torch.flatten: flatten,
+    torch.unflatten: unflatten,
     torch.reshape: _view,
+    torch.unsqueeze: _unsqueeze,
+    torch.mean: _reduced,
+    torch.sum: _reduced,
     getattr: _getattr,
     torch.stack: _stack,
     torch.zeros_like: _rest,
@@ -183,9 +293,15 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
 METHODS: dict[str, Callable[..., Any]] = {
     "add": _add,
     "add_": _add,
-    "flatten": _flatten,
+    "flatten": flatten,
+    "unflatten": unflatten,
     "view": _view,
     "reshape": _view,
+    "unsqueeze": _unsqueeze,
+    "repeat": _repeat,
+    "expand": _repeat,
+    "mean": _reduced,
+    "sum": _reduced,
     "size": _size,
     "contiguous": _same,
     "detach": _same,

@@ -14,6 +14,7 @@ import numpy as np
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
+from ...core.errors import ConfigError
 from ..graph import ir as g
 from .refusal import refusal
 
@@ -54,7 +55,8 @@ def layer_of(name: str, where: str, source: str, layer: nn.Module, shape: g.Shap
         where,
         layer,
         "the graph has no such layer",
-        "use Conv2d, Linear, BatchNorm, AvgPool2d, MaxPool2d, Flatten and snn.Leaky",
+        "use Conv2d, Linear, BatchNorm, AvgPool2d, MaxPool2d, Flatten, snn.Leaky and asnn's "
+        "neurons, or give the layer a method lower(graph, name), see 'A layer' in CONTRIBUTING.md",
     )
 
 
@@ -88,6 +90,8 @@ def fold_norms(nodes: Sequence[g.Node]) -> list[g.Node]:
 def end_with_readout(nodes: list[g.Node], output: str, shape: g.Shape) -> list[g.Node]:
     """Return the nodes with a readout at the end: the last linear layer, or an added identity."""
     last = nodes[-1]
+    if isinstance(last, g.Readout):  # of asnn
+        return nodes
     if isinstance(last, g.Linear) and last.name == output:
         weight, bias = last.weights[0], last.biases[0]
         nodes, source, name = nodes[:-1], last.inputs, last.name
@@ -101,16 +105,36 @@ def end_with_readout(nodes: list[g.Node], output: str, shape: g.Shape) -> list[g
 
 
 def over_steps(node: g.Node, steps: int) -> g.Node:
-    """Repeat a node of one step for T steps, in float32."""
+    """Return a node for T steps, in float32: one of a single step is repeated, one of more cut.
+
+    Raises:
+        ConfigError: it has parameters for some of the steps only.
+    """
     if isinstance(node, g.Affine):
-        return replace(node, of_step=(0,) * steps)
+        of_step = _for_steps(node, np.array(node.of_step), steps)
+        return replace(node, of_step=tuple(of_step.tolist()))
+    if isinstance(node, g.Cell):
+        tables = tuple(_f32(_for_steps(node, table, steps)) for table in node.schedules)
+        return replace(node, schedules=tables)
     names = {
         g.ChannelScale: ("factor", "offset"),
         g.Neuron: ("leak", "gain", "threshold", "size"),
         g.Readout: ("scale",),
     }.get(type(node), ())
-    repeated = {name: _f32(np.repeat(getattr(node, name), steps, axis=0)) for name in names}
-    return replace(node, **repeated)
+    return replace(
+        node, **{name: _f32(_for_steps(node, getattr(node, name), steps)) for name in names}
+    )
+
+
+def _for_steps(node: g.Node, rows: g.Array, steps: int) -> Any:
+    if len(rows) == 1:
+        rows = np.repeat(rows, steps, axis=0)
+    if len(rows) < steps:
+        raise ConfigError(
+            f"layer {node.name!r} has parameters for {len(rows)} steps, the network makes {steps}",
+            remedy=f"build the layer with steps={steps}, or give --steps {len(rows)}",
+        )
+    return rows[:steps]
 
 
 def _affine(layer: nn.Conv2d | nn.Linear) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A torch module with snnTorch neurons, built without asnn, as the source of exports."""
+"""A torch module of the user, with neurons of snnTorch or asnn, as the source of exports."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from snntorch import SpikingNeuron
 from torch import Tensor, nn
 
 from ...coding.direct import Direct
 from ...core.errors import AsnnError, ConfigError, VerificationError
+from ...models.network import SpikingNetwork
 from ..graph import ir as g
+from ..graph.amplitudes import fold_amplitudes
+from ..graph.answer import Answer
+from ..graph.arrays import check_finite
 from ..graph.interpreter import run
-from ..source import ExportSource, NetworkOutput, random_samples
+from ..source import ExportSource, NetworkOutput, random_samples, source_of
 from ..verification.parity import Parity
+from .kinds import declared_steps, is_snntorch, lowers_itself, snntorch_neurons, state_at_rest
 from .layers import end_with_readout, fold_norms, over_steps
+from .lowering import TracedForward, trace_module
 from .neurons import has_condition, violates_condition
-from .tracing import ONE_STEP, TracedForward, trace_module
+from .tracing import ONE_STEP
 from .values import item_at
 
 CONDITION = (
@@ -35,17 +40,20 @@ def source_of_module(
     steps: int | None = None,
     about: dict[str, Any] | None = None,
 ) -> ExportSource:
-    """Return a network of torch layers and snnTorch neurons as the source of exports.
+    """Return a network of torch layers and neurons of snnTorch or asnn as the source of exports.
 
     The input of the network is the same image at every step. Its output is the mean over the steps
     of its last layer: spikes of a neuron, or values of a linear layer. The forward runs one step,
-    with `init_hidden=True` or with membranes as arguments and return values, or it runs all steps
-    in a loop of its own and returns their `torch.stack`. The module is set to evaluation mode.
+    with `init_hidden=True` or with membranes as arguments and return values; or all steps in a loop
+    of its own, of which it returns the `torch.stack`; or all steps at once, `[T, B, ...]`, as
+    asnn's neurons do. The module is set to evaluation mode.
 
     Args:
-        module: the network, its weights float32.
+        module: the network, its weights float32. A `SpikingNetwork` of asnn is passed to
+            `source_of`.
         in_shape: of one image, (C, H, W) or (F,).
-        steps: T; None if the forward loops over the steps itself.
+        steps: T; None if the forward loops over the steps itself, or its neurons have parameters
+            for T steps.
         about: metadata for the file, beside the name of the module.
 
     Raises:
@@ -58,10 +66,12 @@ def source_of_module(
         >>> source_of_module(net, in_shape=(8,), steps=4).graph.classes
         3
     """
+    if isinstance(module, SpikingNetwork):
+        return _of_network(module, in_shape, steps, about)
     _check(module)
     module.eval()
-    traced = trace_module(module, in_shape)
-    steps = _steps_of(traced, steps)
+    traced = trace_module(module, in_shape, steps)
+    steps = _steps_of(module, traced, steps)
     coding = Direct(steps=steps)
     graph = _graph_of(module, traced, in_shape, steps, about or {})
     eager = _eager(module, traced, steps)
@@ -71,14 +81,25 @@ def source_of_module(
     return source
 
 
+def _of_network(
+    network: SpikingNetwork, in_shape: tuple[int, ...], steps: int | None, about: Any
+) -> ExportSource:
+    own = network.coding.steps
+    if steps not in (None, own):
+        raise ConfigError(f"the network makes {own} steps, not {steps}", remedy="omit --steps")
+    return source_of(network, about, in_shape=in_shape)
+
+
 def _check(module: nn.Module) -> None:
     """Refuse a module that cannot be exported, whatever its forward computes."""
     kind = type(module).__name__
-    if not any(isinstance(part, SpikingNeuron) for part in module.modules()):
+    if not any(is_snntorch(part) or lowers_itself(part) for part in module.modules()):
         raise ConfigError(
-            f"{kind} has no neuron of snnTorch", remedy="give a network with snn.Leaky neurons"
+            f"{kind} has no neuron of snnTorch or asnn",
+            remedy="give a network with neurons such as snn.Leaky or asnn.models.AdaptiveLeaky, or "
+            "give its own neurons a method lower(graph, name), see 'A neuron' in CONTRIBUTING.md",
         )
-    if isinstance(module, SpikingNeuron):
+    if is_snntorch(module) or lowers_itself(module):
         raise ConfigError(f"{kind} is a neuron, not a network", remedy="put it in nn.Sequential")
     for name, part in module.named_modules():
         if part._forward_hooks or part._forward_pre_hooks:
@@ -95,7 +116,7 @@ def _check(module: nn.Module) -> None:
             raise ConfigError(f"{name} is not finite", remedy="train again, or load other weights")
 
 
-def _steps_of(traced: TracedForward, steps: int | None) -> int:
+def _steps_of(module: nn.Module, traced: TracedForward, steps: int | None) -> int:
     own = traced.own_steps
     if own is not None:
         if steps not in (None, own):
@@ -105,11 +126,19 @@ def _steps_of(traced: TracedForward, steps: int | None) -> int:
             )
         return own
     if steps is None:
-        raise ConfigError(
-            "the number of time steps is missing",
-            why="the forward makes one step",
-            remedy="give --steps",
-        )
+        declared = declared_steps(module)
+        if len(declared) != 1:
+            raise ConfigError(
+                "the number of time steps is missing",
+                why="its layers have parameters for "
+                f"{' and '.join(map(str, sorted(declared)))} steps"
+                if declared
+                else "the forward makes one step",
+                remedy="give --steps",
+            )
+        steps = declared.pop()
+    if traced.runs_all:
+        return steps
     if traced.starts_from_rest and steps > 1:
         raise ConfigError(
             "the forward makes one step and starts from rest in each call",
@@ -135,15 +164,19 @@ def _graph_of(
         raise AssertionError("the output must be the last node")
     nodes = fold_norms(nodes)
     nodes = end_with_readout(nodes, nodes[-1].name, shape)
-    network = {"from": "snntorch", "module": type(module).__name__}
+    neurons = "snntorch" if any(snntorch_neurons(module)) else "asnn"
+    network = {"from": neurons, "module": type(module).__name__}
     about = {"network": network, **about}
-    conditional = [name for name in traced.neurons if has_condition(module.get_submodule(name))]
+    called = {name: module.get_submodule(name) for name in traced.neurons}
+    conditional = [name for name, n in called.items() if is_snntorch(n) and has_condition(n)]
     if conditional:
         about["holds_while"] = CONDITION.format(", ".join(conditional))
     repeated = tuple(over_steps(node, steps) for node in nodes)
-    graph = g.Graph(repeated, in_shape=in_shape, steps=steps, static=True, about=about)
+    answer = traced.answer or Answer()
+    graph = g.Graph(repeated, in_shape, steps, static=True, about=about, answer=answer)
+    check_finite(graph)
     assert graph.shapes  # every layer accepts its input
-    return graph
+    return fold_amplitudes(graph)
 
 
 def _eager(module: nn.Module, traced: TracedForward, steps: int) -> Callable[[Tensor], Tensor]:
@@ -153,14 +186,13 @@ def _eager(module: nn.Module, traced: TracedForward, steps: int) -> Callable[[Te
         device = next((p.device for p in [*module.parameters(), *module.buffers()]), None)
         x = images if device is None else images.to(device)
         with torch.no_grad(), _conditions_checked(module):
-            for part in module.modules():
-                if isinstance(part, SpikingNeuron):
-                    part.reset_mem()  # type: ignore[operator]
+            for part in snntorch_neurons(module):
+                part.reset_mem()
             states: dict[str, Any] = dict.fromkeys(traced.unused)
             for argument, (neuron, _) in traced.states.items():
-                states[argument] = module.get_submodule(neuron).mem
-            if traced.own_steps is not None:
-                code = x.expand(steps, *x.shape) if traced.by_step else x
+                states[argument] = state_at_rest(module.get_submodule(neuron))
+            if traced.runs_all:
+                code = x.expand(steps, *x.shape).contiguous() if traced.by_step else x
                 return item_at(module(code, **states), traced.path).cpu()
             found = []
             for _ in range(steps):
@@ -196,7 +228,7 @@ def _conditions_checked(module: nn.Module) -> Iterator[None]:
     hooks = [
         part.register_forward_pre_hook(check_of(name))
         for name, part in module.named_modules()
-        if isinstance(part, SpikingNeuron) and has_condition(part)
+        if is_snntorch(part) and has_condition(part)
     ]
     try:
         yield
@@ -229,7 +261,7 @@ def _check_on_noise(source: ExportSource, module: nn.Module, traced: TracedForwa
             f"the output of {kind} has the shape {list(logits.shape)}, not {list(expected)}"
         )
     parity = Parity(graph, kind)
-    parity.add(run(graph, code), logits.mean(0))
+    parity.add(run(graph, code), graph.answer.of(logits))
     if parity.first_mismatch is not None:
         raise VerificationError(
             f"{kind} and the graph lowered from it differ",

@@ -21,14 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from snntorch import SpikingNeuron
 from torch import Tensor, nn
 
 from ...models.neurons.snntorch import delayed_subtraction
 from ..graph import ir as g
 from .refusal import refusal
 
-RESET_NAMES = {code: name for name, code in SpikingNeuron.reset_dict.items()}
+RESETS = ("subtract", "zero", "none")  # by the codes of snnTorch
 METHODS = {"subtract": "_base_sub", "zero": "_base_zero", "none": "_base_int"}
 
 
@@ -46,7 +45,7 @@ def neuron_of(name: str, where: str, source: str, neuron: nn.Module, shape: g.Sh
         ConfigError: the graph has no neuron that computes the same.
     """
     leaky = _checked(where, neuron)
-    reset = RESET_NAMES[int(leaky.reset_mechanism_val)]
+    reset = RESETS[int(leaky.reset_mechanism_val)]
     leak = _by_channel(where, leaky, "beta", shape).clip(0, 1)
     threshold = _by_channel(where, leaky, "threshold", shape)
     if not (threshold >= 0).all():
@@ -75,7 +74,7 @@ def neuron_of(name: str, where: str, source: str, neuron: nn.Module, shape: g.Sh
 def has_condition(neuron: nn.Module) -> bool:
     """Return whether a neuron is exact only while no membrane stays above its threshold."""
     at_once = not getattr(neuron, "reset_delay", True)
-    return at_once and int(neuron.reset_mechanism_val) == SpikingNeuron.reset_dict["subtract"]  # type: ignore[arg-type]
+    return at_once and RESETS[int(neuron.reset_mechanism_val)] == "subtract"  # type: ignore[arg-type]
 
 
 def violates_condition(neuron: nn.Module, x: Tensor) -> bool:
@@ -107,7 +106,6 @@ def _checked(where: str, neuron: nn.Module) -> Any:
         raise refusal(
             where, neuron, "of snnTorch's neurons, exports support Leaky alone", "use snn.Leaky"
         )
-    assert isinstance(neuron, SpikingNeuron)
     why = _unsupported(neuron)
     if why:
         raise refusal(where, neuron, why, "use snn.Leaky without it")
@@ -122,7 +120,7 @@ def _unsupported(neuron: Any) -> str:
         return "state_quant: the graph has no quantised membranes"
     if bool((neuron.graded_spikes_factor != 1).any()):
         return "graded_spikes_factor: spikes of the graph are 0 or 1"
-    reset = RESET_NAMES[int(neuron.reset_mechanism_val)]
+    reset = RESETS[int(neuron.reset_mechanism_val)]
     runs = getattr(neuron.state_function, "__name__", "")
     if runs != METHODS[reset]:
         return f"its reset_mechanism was later changed to {reset!r}, which snnTorch applies in part"

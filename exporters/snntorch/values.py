@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Path = tuple[Any, ...]
+ALL: Literal["all"] = "all"
 
 
 @dataclass(frozen=True)
@@ -15,11 +16,21 @@ class Signal:
 
     Attributes:
         name: of the node, or `input`.
-        step: its time step; None if it depends on the image alone, at every step the same.
+        step: its time step, `[B, ...]`; None if it depends on the image alone, at every step the
+            same; `all` for all steps, `[T, B, ...]`.
+        merged: of all steps, whether the steps are part of the batch: `[T·B, ...]`.
     """
 
     name: str
-    step: int | None
+    step: int | Literal["all"] | None
+    merged: bool = False
+
+
+@dataclass(frozen=True)
+class Unsqueezed:
+    """An image with an axis of size 1 before it, to be repeated over the steps."""
+
+    image: Signal
 
 
 @dataclass(frozen=True)
@@ -40,9 +51,8 @@ class NeuronOutput:
 
 @dataclass(frozen=True)
 class Stack:
-    """The values of a node over all steps, stacked; the name is None for membranes."""
+    """Membranes of all steps, stacked."""
 
-    name: str | None
     steps: int
 
 
@@ -61,8 +71,9 @@ class Sentinel:
 
 
 REST = Sentinel("a membrane at rest")
-SIZE = Sentinel("the shape of a batch")
-BATCH = Sentinel("the number of samples")
+TIME = Sentinel("T")
+BATCH = Sentinel("B")
+TIMES_BATCH = Sentinel("T·B")
 
 
 def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..graph.interpreter import Trace, evaluate, neuron_steps
-from ..graph.ir import INPUT, Array, Graph, Neuron, Node
-from .parity import TOLERANCE, margin_of, received
+from ..graph.ir import INPUT, Array, Cell, Graph, Neuron, Node
+from .parity import TOLERANCE, margin_in
 
 RATES = (0.0, 0.05, 0.25, 0.5, 1.0)  # of spikes, one a sample
 SIZES = (0.1, 0.5, 1.0, 2.0, 5.0)  # of values, in units of a threshold before a neuron
@@ -92,7 +92,7 @@ def drive(
         expected = trace.values[node.name]
         if found.shape != expected.shape:
             done.fault = f"layer {node.name}: {list(found.shape)} is not {list(expected.shape)}"
-        elif isinstance(node, Neuron):
+        elif isinstance(node, Neuron | Cell):
             fired = (expected > 0).any((0, 1)), (expected == 0).any((0, 1))
             done.neurons[node.name] = (float(fired[0].mean()), float(fired[1].mean()))
             done.fault = _of_spikes(node, trace, found)
@@ -114,6 +114,8 @@ def random_input(
         rates = np.repeat(np.array(RATES, np.float32), ROUNDS).reshape(1, -1, *axes)
         return (rng.random(shape, np.float32) < rates).astype(np.float32)
     sizes = np.repeat(np.array(SIZES, np.float32), ROUNDS).reshape(1, -1, *axes)
+    if isinstance(reader, Cell):
+        return sizes * (rng.standard_normal(shape, np.float32) + np.float32(0.5))
     if isinstance(reader, Neuron) and name == reader.inputs[0]:
         gain = np.maximum(np.abs(reader.gain).mean(), 1e-6)
         sizes = sizes * np.float32(np.abs(reader.threshold).mean() / gain)
@@ -143,7 +145,7 @@ def _values(
             part = nodes[name]
             steps = 1 if name in graph.time_invariant else number
             inputs = [np.broadcast_to(x, (steps, *x.shape[1:])) for x in map(compute, part.inputs)]
-            if isinstance(part, Neuron):
+            if isinstance(part, Neuron | Cell):
                 values[name], distances[name] = neuron_steps(part, inputs[0])
             else:
                 values[name] = evaluate(part, inputs)
@@ -156,12 +158,12 @@ def _values(
     return Trace(values, distances, np.zeros((steps, 0, 0), np.float32))
 
 
-def _of_spikes(node: Neuron, trace: Trace, found: Array) -> str | None:
+def _of_spikes(node: Neuron | Cell, trace: Trace, found: Array) -> str | None:
     expected, distance = trace.values[node.name], np.abs(trace.distances[node.name])
     differs = (found != expected).reshape(*found.shape[:2], -1)
     if not differs.any():
         return None
-    margin = margin_of(node, received(node, trace))
+    margin = margin_in(node, trace)
     distance = distance.reshape(differs.shape)
     for sample in np.flatnonzero(differs.any((0, 2))):
         step = int(differs[:, sample].any(1).argmax())

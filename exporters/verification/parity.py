@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..graph.interpreter import Trace
-from ..graph.ir import Affine, Array, ChannelScale, Filter, Graph, Lstm, Neuron, Readout
+from ..graph.ir import Affine, Array, Cell, ChannelScale, Filter, Graph, Lstm, Neuron, Readout
 
 TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values above 1
 MAX_EXPLAINED = 0.05  # share of samples with flips at the threshold; two are always allowed
@@ -112,7 +112,7 @@ class Parity:
             if found.shape not in (value.shape, (1, *value.shape[1:])):
                 self._record(node.name, None, _shapes(found, value))
                 return
-            if isinstance(node, Neuron):
+            if isinstance(node, Neuron | Cell):
                 self._compare_spikes(node, trace, found, excused)
             elif isinstance(node, Affine | ChannelScale | Filter | Lstm | Readout):
                 self._compare_values(node.name, value, found, excused)
@@ -161,7 +161,9 @@ class Parity:
             elif ((found != value) & ~flipped).any():
                 self._record(self.graph.output, None, f"{name} differs")
 
-    def _compare_spikes(self, node: Neuron, trace: Trace, found: Array, excused: Array) -> None:
+    def _compare_spikes(
+        self, node: Neuron | Cell, trace: Trace, found: Array, excused: Array
+    ) -> None:
         expected = trace.values[node.name]
         differs = _by_sample(np.broadcast_to(found, expected.shape) != expected)
         counts = differs.sum((1, 2))
@@ -169,7 +171,7 @@ class Parity:
         if not counts.any():
             return
         distance = _by_sample(np.abs(trace.distances[node.name]))
-        margin = margin_of(node, received(node, trace))
+        margin = margin_in(node, trace)
         for sample in np.flatnonzero(differs.any((0, 2))):
             step = int(differs[:, sample].any(1).argmax())
             if step >= excused[sample]:
@@ -253,6 +255,22 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
+def margin_in(node: Neuron | Cell, trace: Trace) -> Array:
+    """Return the margin for each sample within which rounding may flip a spike, `[B]`.
+
+    For equations of a neuron's own it is T times the error of one step: that of states whose
+    errors do not grow. Where they do, flips count as differences.
+    """
+    if isinstance(node, Neuron):
+        return margin_of(node, received(node, trace))
+    x, distances = trace.values[node.inputs[0]], trace.distances[node.name]
+    largest = np.ones(x.shape[1])
+    for values in (x, distances):
+        finite = np.where(np.isfinite(values), np.abs(values), 0)
+        largest = np.maximum(largest, _by_sample(finite).max(axis=(0, 2), initial=0))
+    return MARGIN * len(distances) * largest
+
+
 def margin_of(node: Neuron, currents: Array) -> Array:
     """Return the margin for each sample within which rounding may flip a spike, `[B]`.
 
@@ -285,7 +303,7 @@ def near_threshold(graph: Graph, trace: Trace) -> Array:
     near = np.zeros(trace.logits.shape[1], bool)
     for node in graph.neurons:
         distance = _by_sample(np.abs(trace.distances[node.name])).min(axis=(0, 2), initial=np.inf)
-        near |= distance <= margin_of(node, received(node, trace))
+        near |= distance <= margin_in(node, trace)
     return near
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor
 from torch.autograd import Function
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 from ...core.registry import unknown
 from ...kernels.rules import SURROGATES
@@ -48,5 +49,7 @@ def spike(u: Tensor, surrogate: str = "sigmoid", alpha: float | None = None) -> 
     """
     if surrogate not in SURROGATES:
         raise unknown("surrogate", surrogate, list(SURROGATES))
+    if has_torch_function_unary(u):  # the step of a neuron is traced for an export
+        return handle_torch_function(spike, (u,), u, surrogate, alpha)  # type: ignore[no-any-return]
     default = SURROGATES[surrogate].alpha
     return _Spike.apply(u, surrogate, default if alpha is None else alpha)  # type: ignore[return-value]

@@ -28,8 +28,8 @@ REFUSED = [
     ("Leaky", {"beta": 0.8, "reset_delay": False}, "subtracts again"),
     ("Lapicque", {"beta": 0.8, "reset_mechanism": "zero"}, "discards the input"),
     ("Synaptic", {"reset_mechanism": "zero"}, "discards the input"),
-    ("Alpha", {}, "does not say which neuron"),
-    ("RSynaptic", {}, "does not say which neuron"),
+    ("Alpha", {}, "does not say what it computes"),
+    ("RSynaptic", {}, "does not say what it computes"),
 ]
 
 

@@ -1,0 +1,121 @@
+"""Neurons with equations of their own in ONNX: unrolled over all steps, or one step with states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper
+
+from ..graph.cell import COMPARISONS
+from ..graph.ir import Array, Cell
+from .builder import Builder
+
+OPERATORS = {
+    "add": "Add",
+    "sub": "Sub",
+    "mul": "Mul",
+    "div": "Div",
+    "neg": "Neg",
+    "abs": "Abs",
+    "exp": "Exp",
+    "log": "Log",
+    "sqrt": "Sqrt",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "minimum": "Min",
+    "maximum": "Max",
+    "where": "Where",
+    "greater": "Greater",
+    "greater_equal": "GreaterOrEqual",
+    "less": "Less",
+    "less_equal": "LessOrEqual",
+}
+
+
+def cell_over_time(b: Builder, node: Cell, x: str, steps: int, repeated: bool) -> str:
+    """Unroll a neuron over all steps, and return its spikes, `[T, N, ...]`.
+
+    Args:
+        b: the builder.
+        node: the neuron.
+        x: its input, `[T, N, ...]`, or `[1, N, ...]` if `repeated`.
+        steps: T.
+        repeated: whether the input is the same at every step.
+    """
+    name = node.name
+    parts = [x] * steps
+    if not repeated and steps > 1:
+        names = [f"{name}/{t}/input" for t in range(steps)]
+        parts = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
+    sizes = b.op("Shape", [parts[0]], f"{name}/sizes")
+    zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
+    states = [b.op("ConstantOfShape", [sizes], f"{name}/at_rest", value=zero)] * len(node.states)
+    spikes = []
+    for t, part in enumerate(parts):
+
+        def at_step(key: str, table: Array, t: int = t) -> str:
+            return b.constant(f"{name}.{key}{t}", table[t])
+
+        value = f"{name}/{t}/spikes" if steps > 1 else name
+        found = _step(b, node, part, states, at_step, f"{name}/{t}", value)
+        spikes.append(found[0])
+        states = found[1:]
+    return spikes[0] if steps == 1 else b.op("Concat", spikes, name, axis=0)
+
+
+def cell_at_step(b: Builder, node: Cell, x: str, before: list[str], step: str) -> list[str]:
+    """Add one step of a neuron.
+
+    Args:
+        b: the builder.
+        node: the neuron.
+        x: its input, `[N, ...]`.
+        before: its states before the step.
+        step: the number of the step.
+
+    Returns:
+        Its spikes, then its states after the step.
+    """
+
+    def by_step(key: str, table: Array) -> str:
+        stored = b.constant(f"{node.name}.{key}", table)
+        return b.op("Gather", [stored, step], f"{node.name}/{key}", axis=0)
+
+    return _step(b, node, x, before, by_step, node.name, node.name)
+
+
+def _step(
+    b: Builder,
+    node: Cell,
+    x: str,
+    before: list[str],
+    schedule: Callable[[str, Array], str],
+    at: str,
+    spikes: str,
+) -> list[str]:
+    """Add the operations of a step; return spikes, which are called `spikes`, and states."""
+
+    def name_of(value: Any, i: int | None) -> str:
+        if isinstance(value, str):
+            return value
+        return b.constant(f"{node.name}.constant{i}", value)
+
+    def apply(i: int, kind: str, inputs: list[Any]) -> str:
+        names = [name_of(value, constants.get(id(value))) for value in inputs]
+        out = f"{at}/{kind}{i}"
+        if kind == "where":
+            names[0] = b.op("Cast", names[:1], f"{out}/condition", to=TensorProto.BOOL)
+        if kind not in COMPARISONS:
+            return b.op(OPERATORS[kind], names, out)
+        fires = b.op(OPERATORS[kind], names, f"{out}/fires")
+        return b.op("Cast", [fires], out, to=TensorProto.FLOAT)
+
+    constants = {id(values): i for i, values in enumerate(node.constants)}
+    schedules = [
+        schedule(key, np.ascontiguousarray(table))
+        for key, table in zip(node.schedule_names, node.schedules, strict=True)
+    ]
+    values = node.results(x, [*before], [*schedules], apply)
+    return [b.op("Identity", [values[node.output]], spikes), *(values[i] for i in node.after)]
