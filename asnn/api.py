@@ -19,7 +19,7 @@ from asnn.exporters import (
     source_of,
 )
 from asnn.exporters.runs import samples_of, source_of_run
-from asnn.learning import Recipe, check_recipe, override, read_document
+from asnn.learning import Recipe, check_recipe, override
 from asnn.learning import train as fit
 from asnn.learning.observer import SilentObserver
 from asnn.measure import Evaluation
@@ -45,8 +45,8 @@ def train(
     """Train a recipe and return its run.
 
     Args:
-        recipe: the name of a built-in recipe (`digits` by default), a TOML file, its tables, or a
-            checked recipe.
+        recipe: the name of a built-in recipe (`digits` by default), a TOML file, its tables, a
+            checked recipe, or the path of data, for which a recipe is made.
         out: the folder of the run, empty or missing; `runs/<name>-<time>` by default.
         changes: keys with their values, such as `{"train.epochs": 10, "train.seed": 1}`.
         resume: the folder of an interrupted run, which is trained to its end; without `recipe`,
@@ -91,14 +91,15 @@ def _resume(path: Path | str, observer: Any, stop: Callable[[], bool]) -> OpenRu
 
 
 def _checked(recipe: Recipe | Mapping[str, Any] | Path | str, changes: Mapping[str, Any]) -> Recipe:
-    from asnn.cli.recipe_files import recipe_file
+    from asnn.cli.recipe_files import recipe_document
 
     if isinstance(recipe, Recipe):
         document, name = recipe.document(), recipe.name
     elif isinstance(recipe, Mapping):
         document, name = dict(recipe), str(recipe.get("name", "recipe"))
     else:
-        document, name = read_document(recipe_file(str(recipe))), Path(recipe).stem
+        document, _ = recipe_document(str(recipe), changes)
+        name = document["name"]
     document.setdefault("name", name)
     changed, _ = override(document, [(key.split("."), value) for key, value in changes.items()])
     return check_recipe(changed, source=f"recipe {name}")

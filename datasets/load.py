@@ -5,7 +5,7 @@ from typing import Any
 from ..coding.samples import SampleSpec
 from ..core.errors import ConfigError, DataError
 from ..core.registry import Registry, check_options, keyword_options
-from .base import DataSet, fingerprint
+from .base import DataSet, Source, fingerprint
 from .check import check_source
 from .copies import copies_between
 from .splits import cut, subset
@@ -62,7 +62,6 @@ def load_dataset(
         ConfigError: an unknown name or option, or a share outside (0, 1).
         DataError: missing or damaged files, or too few samples.
     """
-    loader = dataset_registry.get(name)
     for key, share in (("validation", validation), ("test", test)):
         if not 0 < share < 1:
             raise ConfigError(
@@ -76,16 +75,7 @@ def load_dataset(
             why="it counts training samples",
             remedy="give at least 1, or leave it out to use them all",
         )
-    _check_options(name, loader, options)
-    source = check_source(name, loader(**options))
-    longest = max(source.classes, key=len, default="")
-    if len(longest) > MAX_CLASS_NAME:
-        raise DataError(
-            f"{name} has a class with a name of {len(longest):,} characters",
-            why=f"it begins with {longest[:40]!r}; at most {MAX_CLASS_NAME} are allowed",
-            remedy="shorten it",
-        )
-
+    source = load_source(name, **options)
     train, test_part, validation_part = source.train, source.test, source.validation
     notes = list(source.notes)
     if test_part is None:
@@ -115,9 +105,38 @@ def load_dataset(
         classes=source.classes,
         full_scale=source.full_scale,
         fingerprint=fingerprint(train, validation_part, test_part),
-        spec=source.spec or SampleSpec("image", tuple(map(int, train.inputs.shape[1:]))),
+        spec=spec_of(source),
         notes=notes,
     )
+
+
+def load_source(name: str, **options: Any) -> Source:
+    """Return the parts of the data set called `name` as its files have them.
+
+    Args:
+        name: a name of `dataset_registry`.
+        options: the keyword parameters of the loader.
+
+    Raises:
+        ConfigError: an unknown name or option.
+        DataError: missing or damaged files.
+    """
+    loader = dataset_registry.get(name)
+    _check_options(name, loader, options)
+    source = check_source(name, loader(**options))
+    longest = max(source.classes, key=len, default="")
+    if len(longest) > MAX_CLASS_NAME:
+        raise DataError(
+            f"{name} has a class with a name of {len(longest):,} characters",
+            why=f"it begins with {longest[:40]!r}; at most {MAX_CLASS_NAME} are allowed",
+            remedy="shorten it",
+        )
+    return source
+
+
+def spec_of(source: Source) -> SampleSpec:
+    """Return kind and shape of the samples of a source."""
+    return source.spec or SampleSpec("image", tuple(map(int, source.train.inputs.shape[1:])))
 
 
 def _check_options(name: str, loader: Any, options: dict[str, Any]) -> None:

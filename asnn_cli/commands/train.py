@@ -21,8 +21,9 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            metavar="RECIPE|FILE.toml",
-            help="A built-in recipe or a file; with --resume, the run to resume.",
+            metavar="RECIPE|FILE.toml|DATA",
+            help="A built-in recipe, a file, or data (a folder, .zip, .npz, .csv), for which a "
+            "recipe is made; with --resume, the run to resume.",
             show_default="digits",
             autocompletion=completion.recipes_or(completion.runs),
         ),
@@ -42,6 +43,11 @@ def train(
             show_default="runs/RECIPE-TIME",
         ),
     ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Same as --set train.epochs=N.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option("--batch-size", help="Same as --set train.batch_size=N.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Same as --set train.lr=X.")] = None,
     seed: Annotated[int | None, typer.Option(help="Same as --set train.seed=N.")] = None,
     device: options.RecipeDevice = None,
     precision: Annotated[
@@ -73,15 +79,17 @@ def train(
 
     asnn train
 
-    asnn train fashion-mnist --data-dir data --set train.epochs=10 --seed 1
+    asnn train fashion-mnist --data-dir data --epochs 10 --seed 1
 
     asnn train my.toml --set coding.name=direct --out runs/direct
+
+    asnn train pictures/ --epochs 10
 
     asnn train --set coding.name=direct --set model.neuron=integrate --set train.init=ann
 
     asnn train --resume
 
-    asnn train --resume runs/digits-20260101-120000 --set train.epochs=60
+    asnn train --resume runs/digits-20260101-120000 --epochs 60
     """
     from ...core.errors import ConfigError
     from ...learning import check_recipe, parse_override
@@ -90,6 +98,9 @@ def train(
     from ...records.record import read_record
 
     flags = {
+        "train.epochs": epochs,
+        "train.batch_size": batch_size,
+        "train.lr": lr,
         "train.seed": seed,
         "train.device": device,
         "train.precision": precision,
@@ -134,15 +145,14 @@ def train(
 
 
 def _new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Recipe:
-    from ...learning import check_recipe, override, read_document
-    from ..recipe_files import DEFAULT, recipe_file
+    from ...learning import check_recipe, override
+    from ..recipe_files import DEFAULT, recipe_document
 
     name = name or DEFAULT
-    document = read_document(recipe_file(name))
-    document.setdefault("name", Path(name).stem)
+    document, notes = recipe_document(name, {".".join(key): value for key, value in changes})
     changed, notices = override(document, changes)
     checked = check_recipe(changed, source=f"recipe {name}")
-    for text in notices:
+    for text in notes + notices:
         console.note(text)
     return checked
 

@@ -3,65 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import torch
-from torch import Tensor
 
-from ...core.errors import DataError
+from ...core.errors import ConfigError, DataError
+from .array_names import SPELLED
 from .file_kinds import describe_suffixes
+from .layout import Layout, Part
 from .store import Store, open_store
+from .tables import Columns, is_table, read_table_layout
 
-PARTS = {"train": "train", "test": "test", "validation": "validation", "val": "validation"}
 ByClass = dict[str, list[str]]
 
 
-@dataclass(frozen=True)
-class Part:
-    """The files of a part, in the order of their classes.
-
-    Attributes:
-        store: where they are.
-        names: of the files in the store.
-        targets: the number of the class of each, int64 `[N]`.
-    """
-
-    store: Store
-    names: list[str]
-    targets: Tensor
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The parts of a data set, `train` and perhaps `test` and `validation`, and its classes."""
-
-    parts: dict[str, Part]
-    classes: list[str]
-
-    @property
-    def train(self) -> Part:
-        """The training part."""
-        return self.parts["train"]
-
-
 def read_layout(
-    path: str, test_path: str | None, *, suffixes: Collection[str], noun: str
+    path: str,
+    test_path: str | None,
+    *,
+    suffixes: Collection[str],
+    noun: str,
+    columns: Columns | None = None,
 ) -> Layout:
-    """Return the files of class folders, classes in alphabetical order.
+    """Return the files of class folders, classes in alphabetical order, or those of a table.
 
     The layout is `<class>/<file>` or `train/<class>/<file>` (optionally with `test/` and
-    `validation/` beside `train/`), in a folder or a zip.
+    `validation/` beside `train/`), in a folder or a zip; or a table of files and labels.
 
     Args:
-        path: the folder or zip.
-        test_path: another folder or zip with the test part.
+        path: the folder, zip or table.
+        test_path: another folder or zip with the test part; not with a table, which has a column.
         suffixes: of the files; others are ignored.
         noun: what a file holds, in messages: "image".
+        columns: of a table.
 
     Raises:
-        DataError: no class folders, one class only, classes that differ between parts.
+        ConfigError: columns without a table, a table with `test_path`, no column of a given name.
+        DataError: no class folders, one class only, classes that differ between parts, or an
+            invalid table.
     """
+    if is_table(path):
+        if test_path is not None:
+            raise ConfigError(
+                "data.test_path goes with folders, and data.path is a table",
+                remedy="mark the rows in a column split: train, validation, test",
+            )
+        return read_table_layout(path, columns or Columns(), suffixes=suffixes, noun=noun)
+    if columns is not None and columns != Columns():
+        raise ConfigError(
+            "columns are of a table, and data.path is none",
+            why=f"{path} is no .csv, .tsv or .parquet",
+            remedy="leave out data.path_column, data.label_column and data.split_column",
+        )
     store = open_store(path, suffixes)
     found = _parts(store, path, suffixes, noun)
     if "train" not in found:
@@ -86,29 +79,41 @@ def read_layout(
     return Layout(parts, classes)
 
 
-def _parts(store: Store, path: str, suffixes: Collection[str], noun: str) -> dict[str, ByClass]:
-    """Return part -> class -> sorted file names; without part folders all files are `train`."""
+def has_parts(store: Store) -> bool:
+    """Return whether the top folders are parts, such as `train` and `test`."""
+    tops = {parts[0] for parts in relative_parts(store).values() if len(parts) > 2}
+    return bool(tops) and tops == parts_of(tops)
+
+
+def relative_parts(store: Store) -> dict[str, tuple[str, ...]]:
+    """Return the folders and the name of each file, without a top folder that holds all."""
     names = {name: PurePosixPath(name).parts for name in sorted(store.sizes)}
     # Many archives have a single top folder with their own name.
-    while len(tops := {parts[0] for parts in names.values()}) == 1 and not tops & PARTS.keys():
+    while len(tops := {parts[0] for parts in names.values()}) == 1 and not parts_of(tops):
         if any(len(parts) < 3 for parts in names.values()):
             break
         names = {name: parts[1:] for name, parts in names.items()}
+    return names
+
+
+def _parts(store: Store, path: str, suffixes: Collection[str], noun: str) -> dict[str, ByClass]:
+    """Return part -> class -> sorted file names; without part folders all files are `train`."""
+    names = relative_parts(store)
     inside = {name: parts for name, parts in names.items() if len(parts) > 1}
     tops = {parts[0] for parts in inside.values()}
     # A class may be called train or test; then its files are directly in it.
     deep = {parts[0] for parts in inside.values() if len(parts) > 2}
     flat = {parts[0] for parts in inside.values() if len(parts) == 2}
-    in_parts = bool(tops & deep & PARTS.keys()) and not tops & flat & PARTS.keys()
-    if in_parts and tops - PARTS.keys():
+    in_parts = bool(parts_of(tops & deep)) and not parts_of(tops & flat)
+    if in_parts and tops != parts_of(tops):
         raise DataError(
-            f"{path} has {noun}s outside its parts {', '.join(sorted(tops & PARTS.keys()))}",
-            why=f"in {', '.join(sorted(tops - PARTS.keys()))}",
+            f"{path} has {noun}s outside its parts {', '.join(sorted(parts_of(tops)))}",
+            why=f"in {', '.join(sorted(tops - parts_of(tops)))}",
             remedy=f"move them elsewhere, or give the folder of the training {noun}s as data.path",
         )
     found: dict[str, ByClass] = {}
     for name, parts in inside.items():
-        part = PARTS[parts[0]] if in_parts else "train"
+        part = SPELLED[parts[0].lower()] if in_parts else "train"
         label = parts[1] if in_parts else parts[0]
         found.setdefault(part, {}).setdefault(label, []).append(name)
     if not found:
@@ -121,6 +126,11 @@ def _parts(store: Store, path: str, suffixes: Collection[str], noun: str) -> dic
             or f"put the {noun}s of each class into a folder named after it",
         )
     return found
+
+
+def parts_of(folders: set[str]) -> set[str]:
+    """Return the folders that are parts by their names, such as `train`, `Test` and `val`."""
+    return {name for name in folders if name.lower() in SPELLED}
 
 
 def _others(store: Store, noun: str) -> tuple[str, str]:

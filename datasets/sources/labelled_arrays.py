@@ -30,7 +30,7 @@ def read_arrays(path: str) -> tuple[dict[str, np.ndarray], list[str]]:
     Raises:
         DataError: the file is not an .npz, is damaged, or an array is missing.
     """
-    found = _read(Path(path).expanduser())
+    found = read_any_arrays(path)
     arrays, notes = renamed(path, found)
     for part in PARTS:
         if part == "train" or {f"x_{part}", f"y_{part}"} & arrays.keys():
@@ -41,6 +41,15 @@ def read_arrays(path: str) -> tuple[dict[str, np.ndarray], list[str]]:
 def bad(path: Any, what: str, why: str, remedy: str = "") -> DataError:
     """Return the error for a file with invalid arrays."""
     return DataError(f"{path} {what}", why=why, remedy=remedy)
+
+
+def read_any_arrays(path: str) -> dict[str, np.ndarray]:
+    """Return the arrays of a file, or of the .npy files of a folder, by the names that they have.
+
+    Raises:
+        DataError: the file is not an .npz, or is damaged.
+    """
+    return _read(Path(path).expanduser())
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ import threading
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -65,11 +65,21 @@ def visible_suffix(name: str) -> str | None:
 
 
 class FolderStore:
-    """The files under a folder."""
+    """The files under a folder: all with one of the suffixes, or those called `names`."""
 
-    def __init__(self, root: Path, suffixes: Collection[str] = EXTENSIONS) -> None:
+    def __init__(
+        self,
+        root: Path,
+        suffixes: Collection[str] = EXTENSIONS,
+        *,
+        names: Sequence[str] | None = None,
+    ) -> None:
         self.root = root
         self.sizes: dict[str, int] = {}
+        self.others: dict[str, int] = {}
+        if names is not None:
+            self.sizes = {name: _size(root / name) for name in names if (root / name).exists()}
+            return
         others: Counter[str | None] = Counter()
         try:
             for folder, files in walk(root):

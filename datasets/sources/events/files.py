@@ -8,7 +8,7 @@ from ....coding.samples import SampleSpec
 from ....core.errors import ConfigError, DataError
 from ....formats.events import Recording
 from ...base import Split
-from ..class_folders import Part
+from ..layout import Part
 from .decode import Decoder, Joiner, LazyRecordings, Start
 from .fit import extent, microseconds
 

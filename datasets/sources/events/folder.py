@@ -5,6 +5,7 @@ from ....formats.events.read import FORMATS
 from ...base import Source
 from ..class_folders import read_layout
 from ..sizes import height_and_width
+from ..tables import Columns
 from .decode import Start
 from .files import load_parts
 from .fit import check_duration
@@ -16,6 +17,9 @@ def load_events_folder(
     *,
     path: str,
     test_path: str | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
     size: int | list[int] | None = None,
     polarities: int = 2,
     duration: float | None = None,
@@ -25,13 +29,15 @@ def load_events_folder(
     """Return the recordings of class folders, one a file, classes in alphabetical order.
 
     The layout is `<class>/recording.aedat4` or `train/<class>/recording.aedat4` (optionally with
-    `test/` and `validation/` beside `train/`), in a folder or a zip. Formats are those of
-    `asnn.formats.events`; other and hidden files are ignored. A file of AEDAT 4 or HDF5 takes
-    about 0.2 s, because a process of its own reads it.
+    `test/` and `validation/` beside `train/`), in a folder or a zip, or a table (CSV, TSV, Parquet)
+    of files and labels. Formats are those of `asnn.formats.events`; other and hidden files are
+    ignored. A file of AEDAT 4 or HDF5 takes about 0.2 s, because a process of its own reads it.
 
     Args:
-        path: the folder or zip.
+        path: the folder, zip or table.
         test_path: another folder or zip with the test part.
+        path_column, label_column, split_column: of a table, if they have other names than path,
+            label and split.
         size: [height, width] of the sensor, or one number for both; by default what the files
             state, or else the largest coordinates.
         polarities: 2, or 1 for sensors without (all events are on).
@@ -51,7 +57,8 @@ def load_events_folder(
         raise ConfigError(f"polarities is {polarities}", why="it is 1 or 2")
     if start not in ("first", "zero"):
         raise ConfigError(f"start is {start!r}", why="choose from first, zero")
-    layout = read_layout(path, test_path, suffixes=SUFFIXES, noun="recording")
+    columns = Columns(path_column, label_column, split_column)
+    layout = read_layout(path, test_path, suffixes=SUFFIXES, noun="recording", columns=columns)
     splits, spec = load_parts(
         path,
         layout.parts,

@@ -6,7 +6,7 @@ import torch
 
 from ....core.errors import DataError
 from ...base import Source
-from ..class_folders import Part
+from ..layout import Part
 from ..store import Store, open_store
 from .files import load_parts
 from .fit import check_duration

@@ -7,6 +7,7 @@ from ...base import Source, Split
 from ..class_folders import read_layout
 from ..sizes import height_and_width
 from ..store import EXTENSIONS, Store
+from ..tables import Columns
 from .decode import Decoder, LazyFiles, decode_all
 from .opening import open_image
 
@@ -18,6 +19,9 @@ def load_folder(
     *,
     path: str,
     test_path: str | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
     size: int | list[int] | None = None,
     colour: Literal["auto", "grey", "rgb"] = "auto",
     memory_limit: float = 2.0,
@@ -27,12 +31,14 @@ def load_folder(
     They are uint8, or float32 in [0, 1] if one of 100 equally spaced images is a PNG of 16 bits.
 
     The layout is `<class>/image.png` or `train/<class>/image.png` (optionally with `test/` and
-    `validation/` beside `train/`), in a folder or a zip. Images are PNG, JPEG, BMP or WebP; other
-    and hidden files are ignored.
+    `validation/` beside `train/`), in a folder or a zip, or a table (CSV, TSV, Parquet) of files
+    and labels. Images are PNG, JPEG, BMP or WebP; other and hidden files are ignored.
 
     Args:
-        path: the folder or zip.
+        path: the folder, zip or table.
         test_path: another folder or zip with the test part.
+        path_column, label_column, split_column: of a table, if they have other names than path,
+            label and split.
         size: [height, width] to resize every image to; one number for both.
         colour: "auto" is grey if 100 equally spaced images are.
         memory_limit: GiB of pixels that are kept in memory; larger sets are decoded at access.
@@ -45,7 +51,8 @@ def load_folder(
     size = height_and_width(size)
     if colour not in ("auto", "grey", "rgb"):
         raise ConfigError(f"colour is {colour!r}", why="choose from auto, grey, rgb")
-    layout = read_layout(path, test_path, suffixes=EXTENSIONS, noun="image")
+    columns = Columns(path_column, label_column, split_column)
+    layout = read_layout(path, test_path, suffixes=EXTENSIONS, noun="image", columns=columns)
     train = layout.train
     shape, example, deep = _shape(train.store, sorted(train.names), size, colour)
     count = sum(len(part.names) for part in layout.parts.values())

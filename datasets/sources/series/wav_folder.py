@@ -12,10 +12,14 @@ from ....coding.samples import SampleSpec
 from ....core.errors import ConfigError, DataError
 from ....formats.errors import InvalidFile, sanitize
 from ...base import Source, Split
+from ..class_folders import has_parts, read_layout
+from ..layout import Layout, Part
 from ..store import open_store
+from ..tables import Columns, is_table
 from .log_mel import LogMel
 from .wav import MAX_RATE, MIN_RATE, read_wav
 
+SUFFIXES = {".wav"}
 MAX_BANDS = 512
 MAX_WINDOW = 1000.0  # ms
 
@@ -25,6 +29,9 @@ def load_wav_folder(
     path: str,
     labels: Literal["folder", "prefix"] = "folder",
     test_names: str | None = None,
+    path_column: str | None = None,
+    label_column: str | None = None,
+    split_column: str | None = None,
     steps: int = 100,
     fit: Literal["pad", "stretch"] = "pad",
     rate: int = 16_000,
@@ -36,10 +43,13 @@ def load_wav_folder(
     """Return the log-mel frames of WAV files, series `[N, T, bands]`, classes in order.
 
     Args:
-        path: a folder or a zip.
+        path: a folder or a zip, which may have the parts train, test and validation; or a table
+            (CSV, TSV, Parquet) of files and labels.
         labels: `folder`: the class is the folder of the file; `prefix`: the part of its name
             before the first `_`. Files without either are ignored, as hidden ones are.
         test_names: a regular expression; files whose path it finds are the test part.
+        path_column, label_column, split_column: of a table, if they have other names than path,
+            label and split.
         steps: number of frames T.
         fit: `pad` appends silence to short recordings and cuts long ones; `stretch` spaces the
             frames equally over each recording.
@@ -50,19 +60,48 @@ def load_wav_folder(
             loudness, the microphone and part of the voice; `absolute` keeps it.
 
     Raises:
-        ConfigError: a value out of range, or no regular expression.
+        ConfigError: a value out of range, or no regular expression, or no column of a given name.
         DataError: no WAV files, one class only, a damaged file, an empty test part, a class
             without training files.
     """
     _check_options(labels, fit, level, steps, rate, bands, window, hop)
     features = LogMel(rate, bands, window, hop)
+    columns = Columns(path_column, label_column, split_column)
+    layout = read_wav_layout(path, labels=labels, test_names=test_names, columns=columns)
+    splits = {}
+    for name, part in layout.parts.items():
+        x = np.empty((len(part.names), steps, bands), np.float32)
+        for row, file in zip(x, part.names, strict=True):
+            content, shown = part.store.read(file), part.store.display_name(file)
+            row[:] = frames(content, shown, features, steps=steps, fit=fit, level=level)
+        splits[name] = Split(torch.from_numpy(x), part.targets)
+    return Source(
+        splits["train"],
+        splits.get("test"),
+        layout.classes,
+        validation=splits.get("validation"),
+        spec=SampleSpec("series", (bands,), steps=steps),
+    )
+
+
+def read_wav_layout(
+    path: str, *, labels: str = "folder", test_names: str | None = None, columns: Columns
+) -> Layout:
+    """Return the files of each part and class; the arguments are those of `load_wav_folder`.
+
+    Raises:
+        ConfigError, DataError: as `load_wav_folder`.
+    """
     try:
         is_test = re.compile(test_names) if test_names else None
     except re.error as error:
         raise ConfigError(
             f"test_names is {test_names!r}", why=f"it is no regular expression: {error}"
         ) from error
-    store = open_store(path, suffixes={".wav"})
+    table = is_table(path) or columns != Columns()
+    store = None if table else open_store(path, suffixes=SUFFIXES)
+    if store is None or (labels == "folder" and is_test is None and has_parts(store)):
+        return read_layout(path, None, suffixes=SUFFIXES, noun="recording", columns=columns)
     names = sorted(store.sizes)
     found = [_label(name, labels) for name in names]
     classes = sorted({label for label in found if label})
@@ -78,16 +117,13 @@ def load_wav_folder(
     test = np.array([bool(is_test and is_test.search(name)) for name in kept])
     if is_test:
         _check_parts(path, test, y, classes)
-    x = np.empty((len(kept), steps, bands), np.float32)
-    for row, name in zip(x, kept, strict=True):
-        content, shown = store.read(name), store.display_name(name)
-        row[:] = frames(content, shown, features, steps=steps, fit=fit, level=level)
 
-    def split(chosen: np.ndarray) -> Split:
-        return Split(torch.from_numpy(x[chosen]), torch.from_numpy(y[chosen]))
+    def part(chosen: np.ndarray) -> Part:
+        numbers = np.flatnonzero(chosen).tolist()
+        return Part(store, [kept[number] for number in numbers], torch.from_numpy(y[chosen]))
 
-    spec = SampleSpec("series", (bands,), steps=steps)
-    return Source(split(~test), split(test) if is_test else None, classes, spec=spec)
+    parts = {"train": part(~test), "test": part(test)} if is_test else {"train": part(~test)}
+    return Layout(parts, classes)
 
 
 def _check_options(
