@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .drawing import FULL, HALF, SERIES, Drawing, as_label, labelled, line, panel, style, write
+from ..measure.figures.labels import place_labels
+from ..measure.figures.style import (
+    SERIES,
+    as_label,
+    labelled,
+    line,
+    panel,
+    style,
+    whole_ticks,
+    write,
+)
+from .drawing import FULL, HALF, Drawing
 from .wording import energy, energy_unit, percent, truncate, with_article
 
 Document = dict[str, Any]
@@ -24,7 +35,7 @@ def accuracy_by_step(accuracies: Sequence[float]) -> Drawing:
         for t, value in labelled(list(zip(steps, values, strict=True))):
             write(axes, f"{value:.1f}", (t, value), (0, 7), "center")
         axes.set_xlabel("steps")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(axes.xaxis)
         axes.margins(x=0.08, y=0.2)
     first, last = percent(accuracies[0], 1), percent(accuracies[-1], 1)
     verb = "rises" if accuracies[-1] > accuracies[0] else "goes"
@@ -45,30 +56,24 @@ def tradeoff_figure(tradeoff: Sequence[Document], sample: str = "image") -> Draw
         "fixed number of steps": [each for each in tradeoff if each["exit"] is None],
         "early exit by confidence": [each for each in tradeoff if each["exit"] is not None],
     }
-    spacing = tuple(
-        fraction * (max(each[key] for each in tradeoff) - min(each[key] for each in tradeoff))
-        for key, fraction in (("picojoules", 0.06 / size), ("accuracy", 100 * 0.06))
-    )
     with style():
         figure, axes = panel(HALF)
         axes.set_title("Accuracy against energy, %")
+        labels: list[tuple[str, tuple[float, float]]] = []
         for i, (label, points) in enumerate(kinds.items()):
             if not points:
                 continue
             x = [each["picojoules"] / size for each in points]
             y = [100 * each["accuracy"] for each in points]
             axes.plot(x, y, **line(i), label=label)
-            names = (
-                [f"t = {each['steps']:.0f}" for each in points]
-                if i == 0
-                else [each["exit"].partition("=")[2] for each in points]
-            )
-            for name, at, height in _spaced(list(zip(names, x, y, strict=True)), spacing):
-                offset, ha = ((5, -10), "left") if i == 0 else ((-6, 5), "right")
-                write(axes, name, (at, height), offset, ha)
+            labels += [
+                (f"t = {each['steps']:.0f}" if i == 0 else each["exit"].partition("=")[2], at)
+                for each, at in zip(points, zip(x, y, strict=True), strict=True)
+            ]
         axes.set_xlabel(f"energy per {sample}, {unit}")
         axes.margins(x=0.14, y=0.16)
         axes.legend()
+        place_labels(axes, labels)
     fixed, early = kinds.values()
     all_steps = fixed[-1]
     alt = (
@@ -82,17 +87,6 @@ def tradeoff_figure(tradeoff: Sequence[Document], sample: str = "image") -> Draw
             f"{energy(best['picojoules'])} and {best['steps']:.2f} steps on average."
         )
     return Drawing(figure, alt)
-
-
-def _spaced(points: list[Any], spacing: tuple[float, ...]) -> list[Any]:
-    """Return points (name, x, y) whose labels do not overlap, including the last one."""
-    kept: list[Any] = []
-    for point in reversed(points):
-        if all(
-            abs(point[1] - x) > spacing[0] or abs(point[2] - y) > spacing[1] for _, x, y in kept
-        ):
-            kept.append(point)
-    return kept
 
 
 def energy_by_layer(parts: Sequence[tuple[str, float]], sample: str = "image") -> Drawing:
@@ -139,7 +133,7 @@ def accuracy_of_runs(accuracies: Sequence[tuple[str, list[float]]]) -> Drawing:
             steps = range(1, len(values) + 1)
             axes.plot(steps, [100 * v for v in values], **line(i), label=_legend(name))
         axes.set_xlabel("steps")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(axes.xaxis)
         figure.legend(loc="outside lower left")
     said = [
         f"{name} from {percent(values[0], 1)} to {percent(values[-1], 1)}"

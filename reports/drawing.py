@@ -1,51 +1,16 @@
-"""The style of the figures of a page."""
+"""A figure of a page, and its sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-from ..measure.figures.curves import COLOURS
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, QUIET, LINE = "#000000", "#888888", "#dddddd"
-SERIES = COLOURS[:-1]  # the last colour is that of text
-MARKERS = "osD^vP"
-LINES = ("-", "--", "-.", ":")
 HALF = (4.7, 2.9)  # inches: two of them stand side by side
+THIRD = (2.95, 2.4)
 FULL = 9.6
-MAX_LABELLED = 8  # points per line
-
-_STYLE: dict[Any, Any] = {
-    "text.parse_math": False,  # names of runs and layers are not formulas
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.edgecolor": QUIET,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": LINE,
-    "grid.linewidth": 0.8,
-    "xtick.color": QUIET,
-    "xtick.labelcolor": INK,
-    "ytick.color": QUIET,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
-    "legend.fontsize": 8.5,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5.5,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "asnn",
-}
 
 
 @dataclass(frozen=True)
@@ -54,63 +19,3 @@ class Drawing:
 
     figure: Figure
     alt: str
-
-
-@contextmanager
-def style() -> Iterator[None]:
-    """Set the style of the page."""
-    from matplotlib import rc_context
-
-    with rc_context(_STYLE):
-        yield
-
-
-def line(i: int) -> dict[str, Any]:
-    """Return colour, marker and dashes of line number i."""
-    return {
-        "color": SERIES[i % len(SERIES)],
-        "marker": MARKERS[
-            (i + i // len(SERIES)) % len(MARKERS)
-        ],  # others after each round of colours
-        "linestyle": LINES[i % len(LINES)],
-        "markeredgecolor": INK,
-        "markeredgewidth": 0.6,
-    }
-
-
-def panel(size: tuple[float, float]) -> tuple[Figure, Any]:
-    """Return a figure with one panel; the size is in inches."""
-    figure, (axes,) = panels(size, 1, 1)
-    return figure, axes
-
-
-def panels(
-    size: tuple[float, float], rows: int, columns: int, heights: Sequence[float] | None = None
-) -> tuple[Figure, list[Any]]:
-    """Return a figure with a grid of panels; `heights` are relative heights of the rows."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, list(figure.subplots(rows, columns, squeeze=False, height_ratios=heights).flat)
-
-
-def write(
-    axes: Axes,
-    text: str,
-    point: tuple[float, float],
-    offset: tuple[float, float],
-    ha: str,
-    va: str = "baseline",
-) -> None:
-    """Write a text beside a data point, at an offset in typographic points."""
-    axes.annotate(text, point, offset, textcoords="offset points", ha=ha, va=va, fontsize=8)
-
-
-def labelled(points: list[Any]) -> list[Any]:
-    """Return the points of a line to label: all, or the first and the last of many."""
-    return points if len(points) <= MAX_LABELLED else [points[0], points[-1]]
-
-
-def as_label(name: str) -> str:
-    """Return a name as a label; matplotlib would hide one that begins with an underscore."""
-    return f"\u200b{name}" if name.startswith("_") else name

@@ -6,22 +6,22 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..core.documents import finite_number
 from ..core.metric import ACCURACY, Metric
-from ..tasks.outcomes import Calibration
-from .drawing import (
-    FULL,
-    HALF,
+from ..measure.figures.curves import Curve, curves_of, draw_curve
+from ..measure.figures.schedules import MANY, draw_schedule, kinds_of
+from ..measure.figures.style import (
     LINE,
     QUIET,
     SERIES,
-    Drawing,
     as_label,
     line,
     panel,
     panels,
     style,
+    whole_ticks,
 )
+from ..tasks.outcomes import Calibration
+from .drawing import FULL, HALF, THIRD, Drawing
 from .sample_trace import SampleTrace
 from .traced_sample import TracedOutputs
 from .wording import listed, number, percent
@@ -40,6 +40,7 @@ def curves(
     tracked: Sequence[str] = (),
     *,
     spikes: bool = True,
+    best: int | None = None,
 ) -> list[Drawing]:
     """Return figures of loss, primary metric, the other metrics and spike rate by epoch, if known.
 
@@ -48,72 +49,40 @@ def curves(
         metric: the primary metric.
         tracked: names of the metrics that are computed after each epoch.
         spikes: whether the network has spikes.
+        best: the best epoch.
     """
-    found = []
-    others = [Metric(name, percent=False) for name in tracked if name != metric.name]
-    named = {
-        f"{each.axis[:1].upper()}{each.axis[1:]}": (f"train_{each.name}", f"validation_{each.name}")
-        for each in (metric, *others)
-    }
-    for title, keys in {
-        "Loss": ("train_loss", "validation_loss"),
-        **named,
-        **({"Spike rate": ("spike_rate",)} if spikes else {}),
-    }.items():
-        scale = 100 if "%" in title else 1
-        lines = {
-            key.partition("_")[0]: [float(scale * epoch[key]) for epoch in history]
-            for key in keys
-            if all(finite_number(epoch.get(key)) is not None for epoch in history)
-        }
-        if history and lines:
-            found.append(_curve(title, lines, len(history)))
-    return found
+    return [_curve(each, best) for each in curves_of(history, metric, tracked, spikes=spikes)]
 
 
-def _curve(title: str, lines: dict[str, list[float]], epochs: int) -> Drawing:
+def _curve(curve: Curve, best: int | None) -> Drawing:
     with style():
-        figure, axes = panel((2.95, 2.4))
-        axes.set_title(title)
-        for i, (label, values) in enumerate(lines.items()):
-            each = max(1, epochs // 8)
-            axes.plot(range(1, epochs + 1), values, **line(i), markevery=each, label=label)
-        axes.set_xlabel("epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        if len(lines) > 1:
-            axes.legend()
-    name = title.rpartition(",")[0] or title
+        figure, axes = panel(THIRD)
+        draw_curve(axes, curve, best)
+    name = curve.title.rpartition(",")[0] or curve.title
     parts = [
-        f"{'' if len(lines) == 1 else f'{label} '}from {values[0]:.4g} to {values[-1]:.4g}"
-        for label, values in lines.items()
+        f"{'' if len(curve.lines) == 1 else f'{label} '}from {values[0]:.4g} to {values[-1]:.4g}"
+        for label, values in curve.lines.items()
     ]
+    epochs = len(curve.epochs)
     over = "after one epoch" if epochs == 1 else f"over {epochs} epochs"
     return Drawing(figure, f"{name} {over}: {listed(parts)}.")
 
 
 def schedule_figures(schedules: dict[str, dict[str, list[float]]]) -> list[Drawing]:
     """Return a figure for each kind of schedule that changes with the step in any layer."""
-    kinds: dict[str, dict[str, list[float]]] = {}
-    for layer, values in schedules.items():
-        for kind, by_step in values.items():
-            if len(by_step) > 1:
-                kinds.setdefault(kind, {})[layer] = by_step
     return [
-        _schedule(kind.replace("_", " "), layers)
-        for kind, layers in sorted(kinds.items())
+        _schedule(kind.replace("_", " "), layers, list(schedules))
+        for kind, layers in kinds_of(schedules).items()
         if any(len(set(by_step)) > 1 for by_step in layers.values())
     ]
 
 
-def _schedule(kind: str, layers: dict[str, list[float]]) -> Drawing:
-    many = len(layers) > 7
+def _schedule(kind: str, layers: dict[str, list[float]], names: list[str]) -> Drawing:
+    many = len(layers) > MANY
     with style():
         figure, axes = panel((0.75 * FULL, 1 + 0.2 * len(layers)) if many else (HALF[0], 2.7))
         axes.set_title(f"{kind.capitalize()} by step")
-        for i, (layer, values) in enumerate(layers.items()):
-            axes.plot(range(1, len(values) + 1), values, **line(i), label=as_label(layer))
-        axes.set_xlabel("step")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        draw_schedule(axes, layers, names)
         if many:
             figure.legend(loc="outside right upper")
         else:
@@ -187,7 +156,7 @@ def outputs_by_step(found: TracedOutputs, classes: Sequence[str]) -> Drawing:
         if found.labels is not None:
             _draw_labels(axes, found.labels, names)
         axes.set_xlabel("step")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        whole_ticks(axes.xaxis)
         figure.legend(loc="outside right upper")
     last = [f"{names[k]} {float(found.outputs[-1, k]):.4g}" for k in range(shown)]
     said = f"Outputs of {steps} steps{some}; at the last one {listed(last)}"

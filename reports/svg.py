@@ -7,7 +7,8 @@ import re
 
 from markupsafe import Markup, escape
 
-from .drawing import INK, LINE, QUIET, SERIES, Drawing, style
+from ..measure.figures.style import INK, LINE, QUIET, SERIES, style
+from .drawing import Drawing
 
 # Variables of the style sheet, which defines light and dark colours.
 _VARIABLES = {

@@ -24,7 +24,7 @@ from asnn.core.files import atomic_file
 from asnn.datasets import Batches, DataSet
 from asnn.learning.recipe.schema import Recipe
 from asnn.measure import evaluate, frozen_schedules, recalibrate, schedules
-from asnn.measure.figures.curves import COLOURS
+from asnn.measure.figures.style import COLOURS
 from asnn.models.network import SpikingNetwork
 from asnn.records.open_run import open_run
 from asnn.sweeps.comparison import paired

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.metric import ACCURACY, Metric
 from ..core.text import printable
-from ..measure.figures.curves import COLOURS, save_figure
+from ..measure.figures.files import save_figure
+from ..measure.figures.style import as_label, line, panel, style
 from .grid import display
 from .results_page import metric_text, results_metric, short_names
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 STEPS = "coding.steps"
-MARKERS = "osD^v<>P*X"
 Points = list[dict[str, Any]]
 
 
@@ -28,22 +28,18 @@ def draw_results(path: Path, results: dict[str, Any]) -> None:
     Raises:
         AsnnError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
     metric = results_metric(results)
     points = [point for point in results["points"] if point["n"]]
-    if STEPS in results["keys"]:
-        figure = Figure(figsize=(8, 4.8), layout="constrained")
-        axes = figure.subplots()
-        _draw_lines(axes, points, results, metric)
-    else:
-        figure = Figure(figsize=(8, 1.4 + 0.32 * max(len(points), 1)), layout="constrained")
-        axes = figure.subplots()
-        _draw_rows(axes, points, results["keys"], metric)
-    seeds = len(results["seeds"])
-    axes.set_title(f"{results['recipe']}: {results['split']} data, {_seeds(seeds)}", fontsize=10)
-    axes.grid(alpha=0.3)
-    save_figure(path, figure)
+    against_steps = STEPS in results["keys"]
+    with style():
+        figure, axes = panel((8, 4.8 if against_steps else 1.4 + 0.32 * max(len(points), 1)))
+        if against_steps:
+            _draw_lines(axes, points, results, metric)
+        else:
+            _draw_rows(axes, points, results["keys"], metric)
+        seeds = _seeds(len(results["seeds"]))
+        axes.set_title(f"{results['recipe']}: {results['split']} data, {seeds}")
+        save_figure(path, figure)
 
 
 def _draw_lines(axes: Axes, points: Points, results: dict[str, Any], metric: Metric) -> None:
@@ -55,23 +51,22 @@ def _draw_lines(axes: Axes, points: Points, results: dict[str, Any], metric: Met
     steps = sorted({point["settings"][STEPS] for point in points})
     # Shifted, so that bars of equal height do not hide each other.
     spacing = 0.012 * (steps[-1] - steps[0]) if steps else 0
-    for number, (label, line) in enumerate(lines.items()):
-        line = sorted(line, key=lambda point: point["settings"][STEPS])
+    for number, (label, drawn) in enumerate(lines.items()):
+        drawn = sorted(drawn, key=lambda point: point["settings"][STEPS])
         offset = spacing * (number - (len(lines) - 1) / 2)
         axes.errorbar(
-            [point["settings"][STEPS] + offset for point in line],
-            [metric.scale * point[metric.name]["mean"] for point in line],
-            [metric.scale * (point[metric.name]["deviation"] or 0) for point in line],
-            color=COLOURS[number % len(COLOURS)],
-            marker=MARKERS[number % len(MARKERS)],
+            [point["settings"][STEPS] + offset for point in drawn],
+            [metric.scale * point[metric.name]["mean"] for point in drawn],
+            [metric.scale * (point[metric.name]["deviation"] or 0) for point in drawn],
+            **line(number),
             capsize=3,
-            label=label,
+            label=as_label(label),
         )
     axes.set_xticks(steps)
     axes.set_xlabel("steps T")
     axes.set_ylabel(_axis(metric))
     if others and lines:
-        axes.figure.legend(loc="outside right upper", frameon=False, fontsize=8)
+        axes.figure.legend(loc="outside right upper")
 
 
 def _draw_rows(axes: Axes, points: Points, keys: list[str], metric: Metric) -> None:
@@ -87,8 +82,7 @@ def _draw_rows(axes: Axes, points: Points, keys: list[str], metric: Metric) -> N
             mean,
             row,
             xerr=metric.scale * (found["deviation"] or 0),
-            color=COLOURS[number % len(COLOURS)],
-            marker=MARKERS[number % len(MARKERS)],
+            **line(number),
             capsize=3,
         )
         axes.annotate(
@@ -99,7 +93,7 @@ def _draw_rows(axes: Axes, points: Points, keys: list[str], metric: Metric) -> N
             ha="center",
             fontsize=7,
         )
-    axes.set_yticks(range(len(points)), [_label(point, keys) for point in points], fontsize=8)
+    axes.set_yticks(range(len(points)), [_label(point, keys) for point in points])
     axes.set_ylim(len(points) - 0.4, -0.6)  # the first row on top
     axes.margins(x=0.12)
     axes.set_xlabel(_axis(metric))

@@ -74,7 +74,11 @@ def bench(
         typer.Option("--quick", help="Tiny shapes, two rounds, no memory: a quick check."),
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw the cost against T.")
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Draw the cost against T, or as bars for one T. A .png, .svg or .pdf file.",
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -102,9 +106,11 @@ def bench(
     from ...benchmarks.grid import choose, jobs_of
     from ...core.files import write_json
     from ...core.packages import require_package
+    from ...measure.figures.files import figure_format
 
     if plot:
         require_package("matplotlib", "a picture")
+        figure_format(plot)  # now, not after minutes of measuring
     defaults = QUICK if quick else DEFAULTS
     steps = defaults["steps"] if steps is None else steps
     batch = defaults["batch"] if batch is None else batch

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..encoding.images import EncodedImage
-from .curves import COLOURS, save_figure
+from .files import save_figure
+from .style import COLOURS, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +29,6 @@ MAX_MARKS = 20_000
 MAX_PIXELS = 400  # of the longer side of a drawn image
 # Both increase in lightness: safe for colour-blind readers and for print.
 ERRORS, COUNTS = "magma", "cividis"
-QUIET = "#888888"
 
 
 def draw_code(path: Path, encoded: EncodedImage) -> None:

@@ -1,56 +1,157 @@
-"""Figures of training curves and learned schedules, and files of figures."""
+"""Training curves: loss, metrics and spike rate by epoch."""
 
 from __future__ import annotations
 
-import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import ConfigError
-from ...core.files import write_bytes
+from ...core.documents import finite_number
 from ...core.metric import ACCURACY, Metric
-from ...core.text import printable
+from .files import save_figure
+from .style import INK, QUIET, as_label, line, panels, style, whole_ticks
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
-# The palette of Okabe and Ito, which is safe for colour-blind readers.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-FORMATS = ("png", "svg", "pdf")
-DPI = 110
+History = Sequence[dict[str, Any]]
+
+WIDTH, HEIGHT = 3.1, 2.6  # of a panel, in inches
+MAX_MARKED = 8  # points of a line
 
 
-def draw_curves(path: Path, history: list[dict[str, Any]], metric: Metric = ACCURACY) -> None:
+@dataclass(frozen=True)
+class Curve:
+    """A quantity by epoch.
+
+    Attributes:
+        title: its name, with its unit.
+        epochs: the numbers of the epochs.
+        lines: values by part of the data, `train` and `validation`, or the only one.
+        is_primary: whether it is the metric that decides which epoch is the best.
+    """
+
+    title: str
+    epochs: list[int]
+    lines: dict[str, list[float]]
+    is_primary: bool = False
+
+
+def curves_of(
+    history: History,
+    metric: Metric = ACCURACY,
+    tracked: Sequence[str] = (),
+    *,
+    spikes: bool = True,
+) -> list[Curve]:
+    """Return loss, primary metric, the other metrics and spike rate by epoch, those that are known.
+
+    Args:
+        history: metrics by epoch.
+        metric: the primary metric.
+        tracked: names of the metrics that are computed after each epoch.
+        spikes: whether the network has spikes.
+    """
+    others = [Metric(name, percent=False) for name in tracked if name != metric.name]
+    quantities = [("Loss", ("train_loss", "validation_loss"), 1)] + [
+        (
+            f"{each.axis[:1].upper()}{each.axis[1:]}",
+            (f"train_{each.name}", f"validation_{each.name}"),
+            each.scale,
+        )
+        for each in (metric, *others)
+    ]
+    if spikes:
+        quantities.append(("Spike rate", ("spike_rate",), 1))
+    found = []
+    epochs = [int(each.get("epoch", i)) for i, each in enumerate(history, 1)]
+    for title, keys, scale in quantities:
+        lines = {
+            key.partition("_")[0]: [float(scale * epoch[key]) for epoch in history]
+            for key in keys
+            if all(finite_number(epoch.get(key)) is not None for epoch in history)
+        }
+        if history and lines:
+            primary = f"validation_{metric.name}" in keys
+            found.append(Curve(title, epochs, lines, is_primary=primary))
+    return found
+
+
+def draw_curve(axes: Axes, curve: Curve, best: int | None = None) -> None:
+    """Draw a quantity by epoch.
+
+    Args:
+        axes: the panel.
+        curve: the quantity.
+        best: the best epoch, which is marked on the primary metric.
+    """
+    axes.set_title(curve.title)
+    every = max(1, len(curve.epochs) // MAX_MARKED)
+    for i, (label, values) in enumerate(curve.lines.items()):
+        axes.plot(curve.epochs, values, **line(i), markevery=every, label=label)
+    values = curve.lines.get("validation")
+    if curve.is_primary and values and best in curve.epochs:
+        at = values[curve.epochs.index(best)]
+        axes.plot(
+            [best],
+            [at],
+            marker="*",
+            markersize=13,
+            linestyle="",
+            color=INK,
+            markerfacecolor="none",
+            label=f"best: epoch {best}",
+        )
+    if curve.title == "Spike rate":
+        axes.set_ylim(bottom=0)
+    axes.set_xlabel("epoch")
+    whole_ticks(axes.xaxis)
+    if len(curve.lines) > 1:
+        axes.legend()
+
+
+def draw_curves(
+    path: Path,
+    history: History,
+    metric: Metric = ACCURACY,
+    *,
+    title: str = "",
+    best: int | None = None,
+    spikes: bool = True,
+) -> None:
     """Write `curves.png`: loss, primary metric and spike rate over epochs.
+
+    Args:
+        path: the file.
+        history: metrics by epoch.
+        metric: the primary metric.
+        title: the name of the run.
+        best: the best epoch.
+        spikes: whether the network has spikes.
 
     Raises:
         AsnnError: the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
-    epochs = [metrics["epoch"] for metrics in history]
-    figure = Figure(figsize=(11, 3.2), layout="constrained")
-    keys = ("loss", metric.name, "spike_rate")
-    for axes, key in zip(figure.subplots(1, 3), keys, strict=True):
-        axes.set_title(key.replace("_", " "))
-        axes.set_xlabel("epoch")
-        axes.grid(alpha=0.3)
-        for epoch, stage in _stages(history):
-            axes.axvline(epoch - 0.5, color="0.6", linewidth=0.8, linestyle=":")
-            axes.annotate(stage, (epoch - 0.5, 1), xycoords=("data", "axes fraction"), fontsize=7)
-        if key == "spike_rate":
-            rates = [metrics["spike_rate"] for metrics in history]
-            axes.plot(epochs, rates, color=COLOURS[1], marker=".")
-            axes.set_ylim(bottom=0)
-            continue
-        for part, colour in zip(("train", "validation"), COLOURS, strict=False):
-            values = [metrics[f"{part}_{key}"] for metrics in history]
-            axes.plot(epochs, values, color=colour, marker=".", label=part)
-        axes.legend(frameon=False)
-    save_figure(path, figure)
+    curves = curves_of(history, metric, spikes=spikes)
+    columns = max(len(curves), 1)
+    with style():
+        height = HEIGHT + (0.3 if title else 0)
+        figure, grid = panels((WIDTH * columns, height), 1, columns)
+        if title:
+            figure.suptitle(as_label(title), x=0.01, ha="left")
+        for axes, curve in zip(grid, curves, strict=False):
+            draw_curve(axes, curve, best)
+            for epoch, stage in _stages(history):
+                axes.axvline(epoch - 0.5, color=QUIET, linewidth=0.8, linestyle=":")
+                axes.annotate(stage, (epoch - 0.5, 1), xycoords=("data", "axes fraction"), size=7)
+        if not curves:
+            grid[0].set_axis_off()
+            grid[0].text(0.5, 0.5, "no epoch was trained", ha="center")
+        save_figure(path, figure)
 
 
-def _stages(history: list[dict[str, Any]]) -> list[tuple[int, str]]:
+def _stages(history: History) -> list[tuple[int, str]]:
     """Return the first epoch and the name of each stage, of a training in several."""
     names = [metrics.get("stage") for metrics in history]
     return [
@@ -58,67 +159,3 @@ def _stages(history: list[dict[str, Any]]) -> list[tuple[int, str]]:
         for metrics, name, before in zip(history, names, [None, *names], strict=False)
         if name is not None and name != before
     ]
-
-
-def draw_schedules(path: Path, schedules: dict[str, dict[str, list[float]]]) -> None:
-    """Draw the result of `measure.schedules`: a panel for each schedule, a line for each layer.
-
-    Raises:
-        AsnnError: the file cannot be written.
-    """
-    from matplotlib.figure import Figure
-
-    kinds = sorted(
-        {kind for values in schedules.values() for kind, v in values.items() if len(v) > 1}
-    )
-    figure = Figure(figsize=(1 + 3.6 * max(len(kinds), 1), 3.2), layout="constrained")
-    panels = figure.subplots(1, max(len(kinds), 1), squeeze=False)[0]
-    for axes, kind in zip(panels, kinds, strict=False):
-        for colour, (layer, values) in zip(
-            COLOURS * len(schedules), schedules.items(), strict=False
-        ):
-            if kind in values:
-                steps = range(1, len(values[kind]) + 1)
-                axes.plot(steps, values[kind], marker="o", color=colour, label=layer)
-        axes.set_title(kind.replace("_", " "))
-        axes.set_xlabel("step")
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.grid(alpha=0.3)
-        axes.legend(frameon=False, fontsize=8)
-    if not kinds:
-        panels[0].set_axis_off()
-        panels[0].text(0.5, 0.5, "nothing is scheduled", ha="center")
-    save_figure(path, figure)
-
-
-def save_figure(path: Path, figure: Figure) -> None:
-    """Write a figure to a file, in the format of its suffix; `$` in texts begins no formula.
-
-    Raises:
-        ConfigError: see `figure_format`.
-        AsnnError: the file cannot be written.
-    """
-    from matplotlib.text import Text
-
-    format = figure_format(path)
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)  # type: ignore[attr-defined]
-        text.set_text("\n".join(map(printable, text.get_text().split("\n"))))  # type: ignore[attr-defined]
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format=format, dpi=DPI)
-    write_bytes(path, drawn.getvalue())
-
-
-def figure_format(path: Path) -> str:
-    """Return png, svg or pdf by the suffix of a file; png without suffix.
-
-    Raises:
-        ConfigError: the suffix is another one, or the file is `-` (stdout).
-    """
-    format = path.suffix[1:].lower() or FORMATS[0]
-    if format not in FORMATS or path == Path("-"):
-        raise ConfigError(
-            f"a picture cannot be written to {path}",
-            why="its name must end in .png, .svg or .pdf",
-        )
-    return format

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ...coding.samples import EventBatch
 from ..encoding.samples import EncodedSample
-from .curves import save_figure
+from .files import save_figure
+from .style import COLOURS, QUIET
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ MAX_EVENTS = 10_000  # drawn ones
 STEPS_PER_ROW, MAX_ROWS = 6, 3
 MIN_COLUMNS = 5  # for the heading, where there are fewer steps
 MAX_PIXELS = 400  # of the longer side of a drawn frame
-OFF, ON = "#0072b2", "#d55e00"  # safe for colour-blind readers, dark enough on white
+OFF, ON = COLOURS[0].lower(), COLOURS[1].lower()  # dark enough on white
 BOTH = "#101010"  # as good as black, for which a page has the colour of its text
 EVENTS_WIDTH, FRAME_WIDTH, ROW_TITLE = 4.2, 1.45, 0.42  # in inches
 MIN_FRAME, MAX_FRAME, MIN_HEIGHT = 0.7, 1.9, 4.0
@@ -187,7 +188,7 @@ def _draw_frame(axes: Axes, step: Tensor, title: str, low: float, high: float) -
     axes.set_title(title, fontsize=8, pad=2)
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.spines[:].set_color("#888888")
+    axes.spines[:].set_color(QUIET)
     if len(values) == 2:
         return axes.imshow(_two_colours(values / high), interpolation="nearest")
     return axes.imshow(values[0], cmap=_map(low), vmin=low, vmax=high, interpolation="nearest")

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from ..encoding.samples import EncodedSample
-from .curves import COLOURS, save_figure
+from .files import save_figure
+from .style import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

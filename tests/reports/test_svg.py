@@ -5,7 +5,8 @@ import re
 import pytest
 from matplotlib.figure import Figure
 
-from asnn.reports.drawing import Drawing, as_label, line, panel, style
+from asnn.measure.figures.style import as_label, line, panel, style
+from asnn.reports.drawing import Drawing
 from asnn.reports.svg import inline
 
 

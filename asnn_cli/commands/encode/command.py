@@ -135,7 +135,7 @@ def encode(
     asnn encode --dataset events-npz --path gestures.npz --compare frames,voxel,time-surface
     """
     from ....core.packages import require_package
-    from ....measure.figures.curves import figure_format
+    from ....measure.figures.files import figure_format
     from .compare import compare_codes
     from .input import Input
     from .one_code import encode_with_one

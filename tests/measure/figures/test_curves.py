@@ -9,7 +9,8 @@ from PIL import Image
 
 from asnn.core import AsnnError, ConfigError
 from asnn.measure import schedules
-from asnn.measure.figures.curves import _stages, draw_curves, draw_schedules
+from asnn.measure.figures.curves import _stages, curves_of, draw_curves
+from asnn.measure.figures.schedules import draw_schedules
 from asnn.models import create_model
 
 SCHEDULES = {
@@ -112,3 +113,36 @@ def test_stages_are_marked_where_they_begin():
     history = [{"epoch": e, "stage": s} for e, s in ((1, "a"), (2, "a"), (3, "b"), (4, "b"))]
     assert _stages(history) == [(1, "a"), (3, "b")]
     assert _stages([{"epoch": 1}, {"epoch": 2}]) == []
+
+
+def epochs_of(*accuracies: float) -> list[dict]:
+    return [
+        {
+            "epoch": i,
+            "train_loss": 1 / i,
+            "validation_loss": 1 / i,
+            "train_accuracy": value,
+            "validation_accuracy": value,
+            "spike_rate": 0.1,
+        }
+        for i, value in enumerate(accuracies, 1)
+    ]
+
+
+def test_curves_have_title_percent_and_the_best_epoch(tmp_path):
+    draw_curves(tmp_path / "a.svg", epochs_of(0.5, 0.9, 0.8), title="my run", best=2)
+    text = (tmp_path / "a.svg").read_text()
+    for said in ("my run", "Loss", "Accuracy, %", "Spike rate", "best: epoch 2"):
+        assert f">{said}<" in text
+    curve = next(each for each in curves_of(epochs_of(0.5, 0.9)) if each.is_primary)
+    assert curve.lines["validation"] == [50, 90]
+
+
+def test_network_without_spikes_has_no_spike_rate(tmp_path):
+    draw_curves(tmp_path / "a.svg", epochs_of(0.5), spikes=False)
+    assert "Spike rate" not in (tmp_path / "a.svg").read_text()
+
+
+def test_best_epoch_that_is_not_drawn_is_not_marked(tmp_path):
+    draw_curves(tmp_path / "a.svg", epochs_of(0.5), best=7)  # a start, or a damaged summary
+    assert "best" not in (tmp_path / "a.svg").read_text()
