@@ -90,4 +90,7 @@ def test_the_picture_has_the_metric_on_its_axis(tmp_path, monkeypatch):
         draw_robustness(tmp_path / "a.png", {"run": rows}, metric)
     error, accuracy = (figure.axes[0] for figure in drawn)
     assert error.get_ylabel() == "mse (lower is better)" and error.get_ylim()[1] > 4.1
-    assert accuracy.get_ylabel() == "accuracy, %" and accuracy.get_ylim() == (0, 100)
+    assert accuracy.get_ylabel() == "accuracy, %"
+    assert accuracy.get_ylim() == (0, 102)  # room for the marks at 100 %
+    assert accuracy.get_xlabel() == "number of bits of a weight"
+    assert drawn[1].get_suptitle() == "run"
