@@ -17,6 +17,7 @@ from .commands.encode.command import encode
 from .commands.eval.command import evaluate_run
 from .commands.export.command import export
 from .commands.inspect import inspect_file
+from .commands.predict.command import predict
 from .commands.recipes import recipes_app
 from .commands.report import report
 from .commands.runs.command import runs_app
@@ -40,6 +41,7 @@ app = typer.Typer(
 app.command("train")(train)
 app.command("sweep")(sweep)
 app.command("eval")(evaluate_run)
+app.command("predict")(predict)
 app.command("encode")(encode)
 app.command("report")(report)
 app.command("inspect")(inspect_file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,10 @@ def source_of_run(run: OpenRun) -> ExportSource:
         ConfigError: the export graph has no node for a layer.
         DataError: the files of the run cannot be read.
     """
-    about = {"recipe": run.recipe.name, "data": run.recipe.data.name, "classes": run.labels}
+    recipe = run.recipe
+    about: dict[str, Any] = {"recipe": recipe.name, "data": recipe.data.name, "classes": run.labels}
+    if recipe.task.name != "classification":  # which files without a task have
+        about["task"] = {"name": recipe.task.name, **recipe.task.options()}
     model, checksum = run.load_with_checksum()
     return replace(source_of(model, about), weights_sha256=checksum)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -23,6 +23,9 @@ from ..tasks.base import Task
 from .edits import describe
 from .layout import Run, find_run
 from .record import RunRecord, read_record
+
+if TYPE_CHECKING:
+    from ..measure.prediction import Prediction
 
 
 class OpenRun:
@@ -168,6 +171,33 @@ class OpenRun:
             device=where,
             count=count,
         )
+
+    def predict(self, inputs: Any, **options: Any) -> list[Prediction]:
+        """Return the answers to inputs, in order; the data of the training are not read.
+
+        Args:
+            inputs: a path of a file or a folder, an array or a tensor, or a list of them. Pictures
+                are resized as in the training; arrays are `[N, ...]` of the shape of the samples,
+                or one sample: images uint8, or floats in [0, 1].
+            options: `steps`: run the first steps only; `top`: how many classes to name; `exit`:
+                stop a sample at the first step with that confidence; `energy`: estimate the energy
+                by this table, such as `45nm-fp32`; `batch_size`, `device`; `errors`: `raise`, or
+                `keep` predictions with an `error` for inputs that cannot be read.
+
+        Raises:
+            ConfigError: an option is not possible.
+            DataError: an input cannot be read, or does not fit; a file of the run is damaged.
+
+        >>> run = open_run("runs/latest")  # doctest: +SKIP
+        >>> run.predict("cat.png")[0].label  # doctest: +SKIP
+        """
+        return list(self.predict_each(inputs, **options))
+
+    def predict_each(self, inputs: Any, **options: Any) -> Iterator[Prediction]:
+        """Yield the answers of `predict` one by one, with one batch in memory."""
+        from .predictions import predict
+
+        return predict(self, inputs, **options)
 
     def require_fit(self, data: DataSet) -> None:
         """Refuse data that the network cannot have been trained for.

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import select
-import stat
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
+from ...terminal import piped
 from .options import key_and_value
 
 if TYPE_CHECKING:
@@ -20,13 +17,6 @@ if TYPE_CHECKING:
     from ....datasets import Split
 
 SPLIT = "test"
-MAX_INPUT = 4 * 2**30  # bytes of a file
-MAX_PIPED = 2**30  # bytes of stdin, or of a pipe
-READ_AT_ONCE = 2**24
-PATIENCE = 10.0  # seconds until a pipe has a writer
-
-# To open a pipe without a writer would wait for one forever.
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @dataclass(frozen=True)
@@ -168,66 +158,15 @@ def _from_file(content: bytes, name: str) -> Samples:
 def _read(source: str) -> bytes:
     from ....core.errors import DataError
 
-    if source == "-":
-        if sys.stdin is None or sys.stdin.closed:
-            raise DataError("stdin is closed", remedy="pipe an image in, or name a file")
-        if sys.stdin.isatty():
-            raise DataError(
-                "stdin is a terminal", remedy="pipe an image in: cat cat.png | asnn encode -"
-            )
-        try:
-            return _bounded(sys.stdin.buffer, "stdin", MAX_PIPED)
-        except OSError as error:
-            raise DataError("stdin cannot be read", why=str(error)) from error
     try:
-        with open(os.open(source, _FLAGS), "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if stat.S_ISFIFO(mode):
-                _wait_for_writer(file, source)
-            return _bounded(file, source, MAX_INPUT if stat.S_ISREG(mode) else MAX_PIPED)
+        return piped.read_input(
+            source,
+            example="cat cat.png | asnn encode -",
+            instead="give a smaller file, or a data set with --dataset",
+        )
     except IsADirectoryError as error:
         raise DataError(
             f"{source} is a folder",
             why="one file is encoded: an image, an array or a recording",
             remedy=f"for class folders of images: --dataset folder --path {source}",
         ) from error
-    except OSError as error:
-        raise DataError(f"cannot read {source}", why=error.strerror or str(error)) from error
-
-
-def _wait_for_writer(file: BinaryIO, name: str) -> None:
-    """Wait until something can be read from a pipe, as the shell makes of `<(command)`.
-
-    Raises:
-        DataError: nothing has been written to it in time.
-    """
-    from ....core.errors import DataError
-
-    if not select.select([file], [], [], PATIENCE)[0]:
-        raise DataError(
-            f"{name} is a pipe to which nothing is written",
-            why=f"nothing came in {PATIENCE:g} seconds",
-            remedy="pipe the input in: COMMAND | asnn encode -",
-        )
-    os.set_blocking(file.fileno(), True)
-
-
-def _bounded(file: BinaryIO, name: str, limit: int) -> bytes:
-    """Return the content of a file or a pipe, which may be endless.
-
-    Raises:
-        DataError: it has more than `limit` bytes.
-    """
-    from ....core.errors import DataError
-
-    parts, left = [], limit
-    while part := file.read(min(left + 1, READ_AT_ONCE)):
-        parts.append(part)
-        left -= len(part)
-        if left < 0:
-            raise DataError(
-                f"{name} has more than {limit / 2**30:g} GiB",
-                why="an input is read whole",
-                remedy="give a smaller file, or a data set with --dataset",
-            )
-    return b"".join(parts)

@@ -351,13 +351,13 @@ def test_a_folder_is_refused_with_the_option_for_it(cli, tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_a_pipe_is_read_if_something_writes_to_it(cli, picture, monkeypatch):
-    monkeypatch.setattr("asnn.cli.commands.encode.input.PATIENCE", 0.2)
+    monkeypatch.setattr("asnn.cli.terminal.piped.PATIENCE", 0.2)
     os.mkfifo("pipe.png")
     refused = cli("encode", "pipe.png", "-o", "a.npz")
     assert refused.code == 4 and "pipe.png is a pipe to which nothing is written" in refused.err
     content = Path(picture).read_bytes()
     writer = threading.Thread(target=lambda: Path("pipe.png").write_bytes(content))
-    monkeypatch.setattr("asnn.cli.commands.encode.input.PATIENCE", 20)
+    monkeypatch.setattr("asnn.cli.terminal.piped.PATIENCE", 20)
     writer.start()
     assert cli("encode", "pipe.png", "-o", "a.npz").code == 0
     writer.join()
@@ -366,7 +366,7 @@ def test_a_pipe_is_read_if_something_writes_to_it(cli, picture, monkeypatch):
 
 
 def test_an_input_without_end_is_refused(cli, monkeypatch):
-    monkeypatch.setattr("asnn.cli.commands.encode.input.MAX_PIPED", 2**20)
+    monkeypatch.setattr("asnn.cli.terminal.piped.MAX_PIPED", 2**20)
     refused = cli("encode", "/dev/zero", "-o", "a.npz")
     assert refused.code == 4 and "/dev/zero has more than" in refused.err
     assert not Path("a.npz").exists()

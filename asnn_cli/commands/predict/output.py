@@ -1,0 +1,108 @@
+"""Answers as data: lines of JSON on stdout, and a table in CSV."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...terminal import console
+
+if TYPE_CHECKING:
+    from ....measure.prediction import Prediction
+    from ....measure.prediction.answers import Answers
+
+
+class Output(Protocol):
+    """Takes answers one by one."""
+
+    def add(self, prediction: Prediction) -> None: ...
+
+
+class JsonLines:
+    """Writes a line of JSON to stdout for each answer."""
+
+    def add(self, prediction: Prediction) -> None:
+        """Write an answer."""
+        line = json.dumps(prediction.document(), ensure_ascii=False, allow_nan=False)
+        console.emit(line + "\n")
+
+
+class CsvTable:
+    """Writes a row of CSV for each answer; lists are JSON within a cell.
+
+    Args:
+        answers: say which columns there are.
+        emit: writes text.
+    """
+
+    def __init__(self, answers: Answers, emit: Callable[[str], Any]) -> None:
+        self._emit = emit
+        self._columns = ["input", *_columns(answers)]
+        self._columns += ["step", "decided", "spikes", "picojoules", "expected", "error"]
+        self._write({name: name for name in self._columns})
+
+    def add(self, prediction: Prediction) -> None:
+        """Write an answer."""
+        found = prediction.document()
+        row = {key: value for key, value in found.items() if not isinstance(value, dict)}
+        if prediction.error is not None:
+            row["error"] = str(prediction.error)
+        for number, each in enumerate(found.get("top", ())[1:], start=2):
+            row |= {f"class_{number}": each["class"], f"confidence_{number}": each["confidence"]}
+        values = found.get("values") or []
+        if values and not isinstance(values[0], list):
+            row |= {f"value_{k}": value for k, value in enumerate(values, start=1)}
+        self._write(row)
+
+    def _write(self, row: dict[str, Any]) -> None:
+        cells = [row.get(name) for name in self._columns]
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(
+            json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell
+            for cell in cells
+        )
+        self._emit(line.getvalue())
+
+
+def _columns(answers: Answers) -> list[str]:
+    if answers.kind == "class":
+        more = range(2, min(answers.top, answers.outputs) + 1)
+        others = [f"{name}_{k}" for k in more for name in ("class", "confidence")]
+        return ["class", "index", "confidence", *others]
+    if answers.kind == "class of each step":
+        return ["classes", "confidences"]
+    if answers.kind == "values":
+        return [f"value_{k}" for k in range(1, answers.outputs + 1)]
+    return ["values"]
+
+
+@contextlib.contextmanager
+def writers(answers: Answers, *, as_json: bool, csv: str | None) -> Iterator[list[Output]]:
+    """Yield what writes answers; a file of CSV appears whole, when all are written.
+
+    Args:
+        answers: say which columns a table has.
+        as_json: write lines of JSON to stdout.
+        csv: a file, `-` for stdout, or None.
+
+    Raises:
+        AsnnError: the file cannot be written.
+    """
+    from ....core.files import atomic_file
+
+    outputs: list[Output] = [JsonLines()] if as_json else []
+    if csv == "-":
+        yield [*outputs, CsvTable(answers, console.emit)]
+    elif csv is None:
+        yield outputs
+    else:
+        with (
+            atomic_file(Path(csv)) as path,
+            open(path, "w", encoding="utf-8", newline="") as file,
+        ):
+            yield [*outputs, CsvTable(answers, file.write)]

@@ -1,0 +1,172 @@
+"""The table of `asnn predict`, its summary, and a count while it runs."""
+
+from __future__ import annotations
+
+import sys
+from itertools import groupby
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ....core.units import joules
+from ...terminal import console
+from ...terminal.tables import shorten
+
+if TYPE_CHECKING:
+    from ....measure.prediction import Prediction
+    from ....measure.prediction.answers import Answers
+    from .summary import Summary
+
+MAX_ROWS = 20
+MAX_NAME = 40  # characters
+MAX_CLASSES = 10
+MAX_PARTS = 8  # of an answer for each step, or of many values
+
+
+class Table:
+    """The first answers as rows."""
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._first: list[Prediction] = []
+        self._count = 0
+
+    def add(self, prediction: Prediction) -> None:
+        """Take an answer."""
+        if prediction.error is None:
+            self._count += 1
+            if len(self._first) < MAX_ROWS:
+                self._first.append(prediction)
+
+    def show(self) -> None:
+        """Show the rows, and how many more there are."""
+        if not self._first:
+            return
+        # What is the same for all, or unknown, takes no column.
+        decides = any(each.step != self._first[0].step for each in self._first)
+        decides = decides or self._answers.exit is not None
+        columns = {
+            "step": [str(each.step) if each.decided else f"{each.step}*" for each in self._first],
+            "spikes": [_figure(each.spikes) for each in self._first],
+            "energy": [
+                console.UNKNOWN if each.picojoules is None else joules(each.picojoules)
+                for each in self._first
+            ],
+        }
+        if not decides:
+            del columns["step"]
+        if all(each.spikes is None for each in self._first):
+            del columns["spikes"]
+        if all(each.picojoules is None for each in self._first):
+            del columns["energy"]
+        heads, answers = _heads(self._answers), [_answer(each) for each in self._first]
+        rows = [
+            [shorten(each.source, MAX_NAME), *cells, *(column[i] for column in columns.values())]
+            for i, (each, cells) in enumerate(zip(self._first, answers, strict=True))
+        ]
+        console.table("answers", ["input", *heads, *columns], rows)
+        if decides and any(not each.decided for each in self._first):
+            console.note("* undecided: the last step")
+        if self._count > len(self._first):
+            console.note(
+                f"and {self._count - len(self._first):,} more: --csv FILE or --json gives all"
+            )
+
+
+def _heads(answers: Answers) -> list[str]:
+    if answers.kind == "class":
+        return ["class", "%", *(["others, %"] if answers.top > 1 else [])]
+    return ["classes by step" if answers.kind == "class of each step" else "values"]
+
+
+def _answer(prediction: Prediction) -> list[str]:
+    if prediction.label is not None and prediction.confidence is not None:
+        cells = [prediction.label, f"{100 * prediction.confidence:.2f}"]
+        others = [f"{each.label} {100 * each.confidence:.2f}" for each in prediction.top[1:]]
+        return cells + ([", ".join(others)] if others else [])
+    if prediction.labels is not None:
+        runs = [f"{label}×{len(list(steps))}" for label, steps in groupby(prediction.labels)]
+        return [_parts(runs, " ")]
+    values = prediction.values or []
+    if values and isinstance(values[0], list):
+        return [_parts([_numbers(step) for step in values], "; ")]
+    return [_numbers(values)]
+
+
+def _numbers(values: list[float]) -> str:
+    return _parts([f"{value:.4g}" for value in values], ", ")
+
+
+def _parts(texts: list[str], separator: str) -> str:
+    more = len(texts) - MAX_PARTS
+    shown = separator.join(texts[:MAX_PARTS])
+    return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def _figure(value: float | None) -> str:
+    return console.UNKNOWN if value is None else f"{value:,.0f}"
+
+
+def show_summary(summary: Summary, others: str) -> None:
+    """Show what was changed, left out, not read, and what the answers are.
+
+    Args:
+        summary: of all answers.
+        others: the files in folders that are no inputs, as text.
+    """
+    if summary.changes:
+        changes = ", ".join(f"{count:,} {how}" for how, count in summary.changes.most_common())
+        plural = "" if summary.answered == 1 else "s"
+        console.note(f"of {summary.answered:,} input{plural}: {changes}")
+    if others:
+        console.note(f"not read: {others}")
+    for name, reason in summary.reasons.items():
+        console.note(f"{name} unknown: {reason}")
+    if summary.answered > MAX_ROWS and summary.classes:
+        found = [f"{name} {count:,}" for name, count in summary.classes.most_common(MAX_CLASSES)]
+        more = len(summary.classes) - len(found)
+        console.note(f"by class: {', '.join(found)}" + (f" and {more} more" if more else ""))
+    if summary.expected:
+        share = console.percent(summary.correct / summary.expected)
+        console.note(f"correct: {share} of {summary.expected:,} whose class is known")
+    for error in summary.errors:
+        console.show_error(error)
+    if summary.failed > len(summary.errors):
+        console.note(f"and {summary.failed - len(summary.errors):,} more")
+    if summary.failed and summary.answered:
+        console.note(f"{summary.answered:,} answered, {summary.failed:,} not")
+
+
+class Counter:
+    """A live count on a terminal while answers come; a context manager."""
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Counter:
+        # rich takes FORCE_COLOR for a terminal, but that asks for colours, not for a live line.
+        if sys.stderr.isatty():
+            from rich.progress import Progress, TextColumn
+
+            self._live = Progress(
+                TextColumn("{task.completed:,.0f} inputs"),
+                console=console.stderr(),
+                transient=True,
+            )
+            self._task = self._live.add_task("inputs", total=None)
+            self._live.start()
+        return self
+
+    def advance(self) -> None:
+        """Count an input."""
+        if self._live is not None:
+            self._live.advance(self._task)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()

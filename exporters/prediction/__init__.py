@@ -1,0 +1,1 @@
+"""Predictions of exported files, from the files alone."""

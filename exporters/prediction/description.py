@@ -1,0 +1,166 @@
+"""What an exported file says of its network: samples, code, classes, answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...coding.base import Coding
+from ...coding.factory import create_coding
+from ...coding.samples import SampleSpec
+from ...core.errors import AsnnError, DataError
+from ...measure.prediction.answers import Kind, kind_of
+from ...models.readouts import Readout, create_readout
+from ...tasks import create_task
+
+UNROLLED = ("pure", "portable")
+
+
+@dataclass(frozen=True)
+class Description:
+    """The metadata of a file that asnn wrote.
+
+    Attributes:
+        path: of the file.
+        about: the metadata, text by key.
+        form: of the file.
+        steps: number of time steps T.
+    """
+
+    path: Path
+    about: Mapping[str, str]
+    form: str
+    steps: int
+
+    @staticmethod
+    def of(path: Path, about: Mapping[str, str]) -> Description:
+        """Return the description of a file.
+
+        Raises:
+            DataError: it is not a file of asnn.
+        """
+        try:
+            return Description(path, about, about["form"], int(about["steps"]))
+        except (KeyError, ValueError) as error:
+            raise DataError(
+                f"{path} does not say how it is run",
+                why="its metadata are not those of an export of asnn",
+                remedy="give a file that `asnn export` has written, or the run",
+            ) from error
+
+    def sample(self, step_shape: tuple[int, ...]) -> SampleSpec:
+        """Return the samples that the network takes.
+
+        Args:
+            step_shape: of one step of the code, as the inputs of the file have it.
+
+        Raises:
+            DataError: the metadata describe none.
+        """
+        document = self._network.get("sample")
+        try:
+            if document is None:
+                return SampleSpec("image", step_shape)
+            return SampleSpec.from_document(document)
+        except (TypeError, ValueError, KeyError) as error:
+            raise self._damaged("sample", str(error)) from error
+
+    def coding(self, spec: SampleSpec) -> Coding:
+        """Return the code of the samples, for files that take encoded steps.
+
+        Raises:
+            DataError: the metadata do not describe it.
+        """
+        network = self._network
+        try:
+            name, options = network["coding"], network["coding_options"]
+            found = create_coding(name, steps=self.steps, **options)
+            found.bind(spec)
+            return found
+        except (KeyError, TypeError, AsnnError) as error:
+            raise DataError(
+                f"{self.path} takes encoded steps, and does not say how samples are encoded",
+                why=str(error) if isinstance(error, AsnnError) else "its metadata name no code",
+                remedy="give the run, or an ONNX file with --input image",
+            ) from error
+
+    @property
+    def kind(self) -> Kind:
+        """What the network answers: one class where the file names no task."""
+        task = self._json("task", None)
+        if task is None:
+            return "values" if self._json("classes", None) == [] else "class"
+        try:
+            found = kind_of(create_task(**task))
+        except (TypeError, AsnnError) as error:
+            raise self._damaged("task", str(error)) from error
+        if self.form in UNROLLED and found in ("class of each step", "values of each step"):
+            raise DataError(
+                f"{self.path} gives one answer, the network answers with the {found}",
+                why=f"the form {self.form} adds up the outputs of all steps",
+                remedy="give the run, or an ONNX file",
+            )
+        return found
+
+    def labels(self, count: int) -> list[str]:
+        """Return the names of the classes; their numbers where the file names none.
+
+        Raises:
+            DataError: they are not as many as the network has outputs.
+        """
+        found = self._json("classes", None) or [str(number) for number in range(count)]
+        if not isinstance(found, list) or len(found) != count:
+            raise self._damaged("classes", f"the network has {count} outputs")
+        return [str(name) for name in found]
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the file names its classes."""
+        return bool(self._json("classes", None))
+
+    @property
+    def readout(self) -> Readout:
+        """What turns the outputs of the steps into the answer.
+
+        An unrolled file has done it: its one output stands for those of all steps.
+
+        Raises:
+            DataError: the metadata describe none.
+        """
+        name = "last" if self.form in UNROLLED else self.about.get("answer", "mean")
+        options: dict[str, Any] = {}
+        try:
+            if name == "first-crossing":
+                level = float(self.about["level"])
+                options = {"quantity": self.about["quantity"], "level": level}
+            with torch.device("meta"):  # only its answers are asked for
+                return create_readout(name, 1, 1, steps=self.steps, scaled=False, **options)
+        except (KeyError, ValueError, AsnnError) as error:
+            raise self._damaged("answer", str(error)) from error
+
+    @property
+    def _network(self) -> dict[str, Any]:
+        found = self._json("network", {})
+        if not isinstance(found, dict):
+            raise self._damaged("network", "they are no table")
+        return found
+
+    def _json(self, key: str, default: Any) -> Any:
+        if key not in self.about:
+            return default
+        try:
+            return json.loads(self.about[key])
+        except (ValueError, RecursionError) as error:
+            raise self._damaged(key, str(error)) from error
+
+    def _damaged(self, key: str, why: str) -> DataError:
+        return DataError(
+            f"the metadata of {self.path} are damaged: {key}",
+            why=why,
+            remedy="export the run again, or give the run",
+        )

@@ -1,0 +1,174 @@
+"""Exported files, opened to predict with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ...coding.samples import SampleSpec
+from ...core.errors import ConfigError, DataError
+from ...core.packages import require_package
+from ...formats.nir import read_nir
+from ...formats.onnx import read_onnx
+from ...measure.early_exit import ExitRule
+from ...measure.prediction.answers import Answers
+from ...measure.prediction.inputs.reader import Reader, reader_of
+from ...measure.prediction.predictor import Predictor
+from ...measure.prediction.runtimes import Runtime, check_steps
+from ...records.open_run import OpenRun
+from ..export import files_of_stream
+from ..nir.unrolled import OUTPUT
+from ..onnx.forms import Form, build_models
+from ..onnx.operators import check_operators
+from ..onnx.runtime import OnnxSession
+from ..runs import source_of_run
+from .description import UNROLLED, Description
+from .runtimes import NirRuntime, OnnxRuntime
+
+MAX_UNROLLED = 32
+"""Steps that ONNX unrolls; more of them run as a stream, which is built in far less time."""
+
+
+@dataclass(frozen=True)
+class OpenedFile:
+    """An exported file that answers.
+
+    Attributes:
+        predictor: answers to samples.
+        reader: of its samples.
+        notes: what the file does not say, and what is taken instead.
+    """
+
+    predictor: Predictor
+    reader: Reader
+    notes: list[str]
+
+
+def open_file(
+    path: Path | str, *, steps: int | None = None, exit: ExitRule | None = None, top: int = 1
+) -> OpenedFile:
+    """Open an `.onnx` or `.nir` file that asnn wrote.
+
+    Args:
+        path: the file; of a stream, either of its two.
+        steps: use the first steps only.
+        exit, top: see `Answers`.
+
+    Raises:
+        ConfigError: the file cannot do what an option asks for.
+        DataError: it is damaged or hostile, has operators that asnn does not write, or does not say
+            how it is run.
+    """
+    path = Path(path)
+    if path.suffix == ".onnx":
+        return _open_onnx(path, steps, exit, top)
+    return _open_nir(path, steps, exit, top)
+
+
+def onnx_runtime_of(run: OpenRun, steps: int | None = None) -> OnnxRuntime:
+    """Return a run's network in onnxruntime, exported in memory.
+
+    Raises:
+        ConfigError: ONNX cannot express a layer exactly, or the network has fewer steps.
+        DataError: a file of the run cannot be read.
+    """
+    require_package("onnxruntime", "--runtime onnxruntime", otherwise="use --runtime torch")
+    total = run.model.coding.steps
+    check_steps(steps, total)
+    source = source_of_run(run)
+    form: Form = "sequence" if total <= MAX_UNROLLED else "stream"
+    coding = None
+    try:
+        models = build_models(source.graph, source.coding, form=form)
+    except ConfigError:  # of a code that ONNX cannot compute; a layer is refused again
+        coding = run.model.coding
+        models = build_models(source.graph, source.coding, form=form, input="spikes")
+    sessions = {name: OnnxSession(model.SerializeToString()) for name, model in models.items()}
+    return OnnxRuntime(sessions, total, coding=coding, steps=steps)
+
+
+def _open_onnx(path: Path, steps: int | None, exit: ExitRule | None, top: int) -> OpenedFile:
+    require_package("onnxruntime", "an .onnx file")
+    about = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
+    description = Description.of(path, about)
+    check_steps(steps, description.steps)
+    files = files_of_stream(path) if description.form == "stream" else {"model": path}
+    models = {name: read_onnx(file) for name, file in files.items()}
+    check_operators(models.values())
+    sessions = {name: OnnxSession(model.SerializeToString()) for name, model in models.items()}
+    main = models.get("step", models.get("model"))
+    assert main is not None
+    shapes = {
+        value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
+        for model in models.values()
+        for value in (*model.graph.input, *model.graph.output)
+    }
+    takes_images = about.get("input") == "image"
+    wanted = "logits" if "step" in sessions else "logits_per_step"
+    name = "image" if takes_images else "x" if "step" in sessions else "steps"
+    if name not in shapes or wanted not in shapes:
+        raise DataError(
+            f"{path} has no input {name} or no output {wanted}",
+            why="an export of asnn has both",
+            remedy="export the run again",
+        )
+    spec = description.sample(shapes[name][2:] if name == "steps" else shapes[name][1:])
+    coding = None if takes_images else description.coding(spec)
+    runtime = OnnxRuntime(sessions, description.steps, coding=coding, steps=steps)
+    return _opened(description, runtime, spec, shapes["logits"][-1], exit, top)
+
+
+def _open_nir(path: Path, steps: int | None, exit: ExitRule | None, top: int) -> OpenedFile:
+    graph = read_nir(path)
+    description = Description.of(path, {key: _text(x) for key, x in graph.metadata.items()})
+    total, unrolled = description.steps, description.form in UNROLLED
+    check_steps(steps, total)
+    for option, given in (("--steps", steps is not None), ("--exit", exit is not None)):
+        if unrolled and given:
+            raise ConfigError(
+                f"{option} does not go with {path}",
+                why=f"the form {description.form} computes all steps at once, and gives their "
+                "answer alone",
+                remedy="give the run, or an ONNX file",
+            )
+    try:
+        shape = tuple(int(n) for n in np.ravel(graph.nodes["input"].input_type["input"]))
+        count = int(np.ravel(graph.nodes[OUTPUT].output_type[OUTPUT])[-1])
+    except (KeyError, IndexError, TypeError) as error:
+        raise DataError(
+            f"{path} has no input or no output of a known shape",
+            why="an export of asnn has both",
+            remedy="export the run again",
+        ) from error
+    spec = description.sample(shape)
+    coding = description.coding(spec)
+    if unrolled and not coding.static and spec.kind == "image":  # its input is all steps
+        spec = description.sample((shape[0] // total, *shape[1:]))
+        coding = description.coding(spec)
+    runtime = NirRuntime(graph, coding, unrolled=unrolled, steps=steps or total)
+    return _opened(description, runtime, spec, count, exit, top)
+
+
+def _opened(
+    description: Description,
+    runtime: Runtime,
+    spec: SampleSpec,
+    count: int,
+    exit: ExitRule | None,
+    top: int,
+) -> OpenedFile:
+    kind = description.kind
+    has_classes = kind in ("class", "class of each step")
+    labels = description.labels(count) if has_classes else []
+    answers = Answers(kind, labels, count, description.readout, exit, top)
+    notes = []
+    if has_classes and not description.has_labels:
+        notes.append(f"{description.path} names no classes: they are numbered from 0")
+    reader = reader_of(spec, labels, description.about.get("data"))
+    return OpenedFile(Predictor(runtime, answers, spec), reader, notes)
+
+
+def _text(item: object) -> str:
+    return item.decode() if isinstance(item, bytes) else str(item)

@@ -1,0 +1,106 @@
+"""Exported files as runtimes of predictions: ONNX in onnxruntime, NIR in asnn's interpreter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...coding.base import Coding
+from ...coding.draws import drawing, sample_keys
+from ...coding.samples import Batch
+from ...measure.prediction.runtimes import Outputs
+from ..graph.ir import Array, Graph
+from ..nir.interpreter import run_nir
+from ..nir.unrolled import OUTPUT, input_of
+from ..onnx.runtime import OnnxSession, run_stream
+
+if TYPE_CHECKING:
+    import nir
+
+CHUNK = 32  # samples of the interpreter at a time, which holds the values of all nodes
+SPIKES = ("spikes", "an exported file does not give its spikes")
+
+
+def encoded(coding: Coding, x: Batch, first: int) -> Array:
+    """Return the code of a batch `[T, B, ...]`, whose first sample has the number `first`."""
+    with torch.no_grad(), drawing(sample_keys(torch.arange(first, first + len(x)), 0)):
+        code: Tensor = coding.encode(x)  # type: ignore[arg-type]
+    return np.ascontiguousarray(code.numpy())
+
+
+class OnnxRuntime:
+    """ONNX models in onnxruntime.
+
+    Args:
+        sessions: of `model`, or of `init` and `step` of a stream.
+        total: number of time steps T.
+        coding: of the samples, for models that take encoded steps.
+        steps: use the first steps only.
+    """
+
+    def __init__(
+        self,
+        sessions: dict[str, OnnxSession],
+        total: int,
+        *,
+        coding: Coding | None = None,
+        steps: int | None = None,
+    ) -> None:
+        self._sessions = sessions
+        self._total = total
+        self._steps = steps or total
+        self._coding = coding
+
+    def run(self, x: Batch, first: int) -> Outputs:
+        if self._coding is None:
+            assert isinstance(x, Tensor)
+            given: dict[str, Any] = {"image": x.numpy()}
+        else:
+            given = {"steps": encoded(self._coding, x, first)}
+        if "step" in self._sessions:
+            init, step = self._sessions["init"], self._sessions["step"]
+            logits = run_stream(init, step, given, self._steps)["logits"]
+        else:
+            model = self._sessions["model"]
+            if "count" in model.inputs:
+                given["count"] = np.array([self._total], np.int64)
+            logits = model.run(given)["logits_per_step"][: self._steps]
+        return Outputs(torch.from_numpy(logits), reasons=(SPIKES,))
+
+
+class NirRuntime:
+    """A NIR graph in asnn's interpreter.
+
+    An unrolled graph gives the answer alone, which then stands for the outputs of all steps.
+
+    Args:
+        graph: the nodes.
+        coding: of the samples.
+        unrolled: whether it runs once, on all steps as channels.
+        steps: use the first steps only, of a graph that is not unrolled.
+    """
+
+    def __init__(self, graph: nir.NIRGraph, coding: Coding, *, unrolled: bool, steps: int) -> None:
+        self._graph = graph
+        self._coding = coding
+        self._unrolled = unrolled
+        self._steps = steps
+
+    def run(self, x: Batch, first: int) -> Outputs:
+        code = encoded(self._coding, x, first)
+        parts = [code[:, begin : begin + CHUNK] for begin in range(0, len(x), CHUNK)]
+        logits = torch.from_numpy(np.concatenate([self._logits(part) for part in parts], 1))
+        if self._unrolled:
+            logits = logits.expand(self._steps, -1, -1)
+        return Outputs(logits, reasons=(SPIKES,))
+
+    def _logits(self, code: Array) -> Array:
+        if self._unrolled:
+            empty = Graph((), code.shape[2:], len(code), static=self._coding.static)
+            steps = input_of(empty, code)[None]
+        else:
+            steps = code[: self._steps]
+        return run_nir(self._graph, steps, wanted=(OUTPUT,))[OUTPUT]

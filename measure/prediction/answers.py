@@ -1,0 +1,120 @@
+"""Answers of a task, from the outputs of a network at its steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from ...core.errors import ConfigError
+from ...models.readouts import Readout
+from ...models.readouts.decision import first_crossing
+from ...tasks.base import Task
+from ...tasks.regression import Regression
+from ...tasks.step_classification import StepClassification
+from ..early_exit import ExitRule
+from .prediction import Ranked
+
+Kind = Literal["class", "class of each step", "values", "values of each step"]
+
+
+def kind_of(task: Task) -> Kind:
+    """Return what a task answers.
+
+    Raises:
+        ConfigError: it is a task of another package, whose answer is none of these.
+    """
+    if task.one_class:
+        return "class"
+    if isinstance(task, StepClassification):
+        return "class of each step"
+    if isinstance(task, Regression):
+        return "values of each step" if task.at == "steps" else "values"
+    raise ConfigError(
+        f"the answers of the task {task.name} cannot be shown",
+        why="they are neither classes nor real values",
+        remedy="compute them: asnn.open_run(RUN).model(x) gives the outputs of each step",
+    )
+
+
+@dataclass(frozen=True)
+class Answers:
+    """From outputs `[T, B, K]` to the fields of a `Prediction`.
+
+    Args:
+        kind: what the task answers.
+        labels: names of the classes.
+        outputs: number of outputs K.
+        readout: what turns the outputs of the steps into an answer.
+        exit: stop at the first step with that confidence; None runs all steps.
+        top: how many classes to name.
+
+    Raises:
+        ConfigError: `exit` or `top` without one class for an input.
+    """
+
+    kind: Kind
+    labels: list[str]
+    outputs: int
+    readout: Readout
+    exit: ExitRule | None = None
+    top: int = 1
+
+    def __post_init__(self) -> None:
+        for option, given in (("--exit", self.exit is not None), ("--top", self.top > 1)):
+            if given and self.kind != "class":
+                raise ConfigError(
+                    f"{option} is for networks that answer with one class",
+                    why=f"this one answers with {self.kind}",
+                    remedy=f"leave {option} out",
+                )
+
+    def of(self, outputs: Tensor) -> list[dict[str, Any]]:
+        """Return the fields for each of the B inputs."""
+        outputs = outputs.float().cpu()
+        total = len(outputs)
+        if self.kind == "class of each step":
+            confidence, index = outputs.softmax(2).max(2)
+            answers: Any = [
+                {
+                    "labels": tuple(self.labels[each] for each in indices),
+                    "confidences": tuple(confidences),
+                }
+                for indices, confidences in zip(
+                    index.T.tolist(), confidence.T.tolist(), strict=True
+                )
+            ]
+        elif self.kind == "values of each step":
+            answers = [{"values": each} for each in outputs.transpose(0, 1).tolist()]
+        else:
+            return self._of_decisions(outputs)
+        return [{**each, "step": total, "decided": True} for each in answers]
+
+    def _of_decisions(self, outputs: Tensor) -> list[dict[str, Any]]:
+        if self.exit is None:
+            scores, step, decided = self.readout.decide(outputs)
+        else:
+            so_far = self.readout.so_far(outputs)
+            step, decided = first_crossing(so_far.softmax(2).amax(2) >= self.exit.threshold)
+            scores = so_far[step, torch.arange(len(step))]
+        steps = [
+            {"step": each + 1, "decided": done}
+            for each, done in zip(step.tolist(), decided.tolist(), strict=True)
+        ]
+        if self.kind == "values":
+            return [{"values": each, **at} for each, at in zip(scores.tolist(), steps, strict=True)]
+        # By the scores: different ones can round to the same probability.
+        order = scores.sort(dim=1, descending=True, stable=True).indices[:, : self.top]
+        confidence = scores.softmax(1).gather(1, order)
+        answers = []
+        for indices, confidences, at in zip(
+            order.tolist(), confidence.tolist(), steps, strict=True
+        ):
+            top = tuple(
+                Ranked(self.labels[index], index, value)
+                for index, value in zip(indices, confidences, strict=True)
+            )
+            answers.append({**top[0]._asdict(), "top": top, **at})
+        return answers

@@ -1,0 +1,1 @@
+"""Files, folders and arrays as samples of a network, read one at a time."""

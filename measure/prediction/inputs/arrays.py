@@ -1,0 +1,161 @@
+"""Arrays of samples: `.npy` and `.npz` files, and arrays in memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ....coding.check import check_batch
+from ....coding.samples import SampleSpec
+from ....core.errors import DataError
+from ....core.files import ARCHIVE_ERRORS
+from ....formats.arrays import read_npy, read_npz
+from ....formats.files import check_file
+from .sample import Sample, Source, Unreadable
+
+NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
+SUFFIXES = (".npy", ".npz")
+CHUNK = 64
+MAX_ON_DISK = 2**40  # bytes of an `.npy` file, which is not read whole
+
+Convert = Callable[[np.ndarray, str], Tensor]
+"""Values `[n, ...]` of any type, and the name of the array in messages, to those of samples."""
+
+
+class Labelled(NamedTuple):
+    """An array of samples, and the number of the class of each, if the file has them."""
+
+    values: np.ndarray
+    classes: np.ndarray | None = None
+
+
+def is_array(content: bytes) -> bool:
+    """Return whether these are the bytes of an `.npy` or `.npz` file."""
+    return content.startswith((NPY, ZIP))
+
+
+def open_array(source: Source, content: bytes | None = None) -> Labelled:
+    """Return the array of a file. An `.npy` file on disk is read in parts, when they are used.
+
+    Raises:
+        DataError: it is damaged, holds Python objects, or does not say which array to take.
+    """
+    try:
+        if content is None and source.path is not None and source.suffix == ".npy":
+            check_file(source.path, max_size=MAX_ON_DISK)
+            return Labelled(np.load(source.path, mmap_mode="r", allow_pickle=False))
+        content = source.load() if content is None else content
+        if content.startswith(NPY):
+            return Labelled(read_npy(content))
+        return _of_archive(read_npz(io.BytesIO(content)), source.name)
+    except ARCHIVE_ERRORS as error:
+        raise DataError(
+            f"{source.name} cannot be read",
+            why=(str(error).splitlines() or [type(error).__name__])[0],
+            remedy="save it again with numpy.save or numpy.savez; Python objects are not read",
+        ) from error
+
+
+def _of_archive(arrays: dict[str, np.ndarray], name: str) -> Labelled:
+    if "spikes" in arrays and "meta" in arrays:
+        raise DataError(
+            f"{name} is a spike file",
+            why="the network encodes its samples itself",
+            remedy="give the samples that it was encoded from",
+        )
+    if "x" not in arrays and len(arrays) != 1:
+        raise DataError(
+            f"{name} has no array x",
+            why=f"found: {', '.join(list(arrays)[:8]) or 'no arrays'}",
+            remedy="name the samples x (and their classes y), or save them alone",
+        )
+    values = arrays.get("x", next(iter(arrays.values())))
+    classes = arrays.get("y")
+    fits = classes is not None and classes.dtype.kind in "iu" and classes.shape == values.shape[:1]
+    return Labelled(values, classes if fits else None)
+
+
+def samples_of(
+    found: Labelled, name: str, spec: SampleSpec, labels: Sequence[str], convert: Convert
+) -> Iterator[Sample | Unreadable]:
+    """Return the samples of an array, which are converted a part at a time when they are used.
+
+    Args:
+        found: `[N, ...]`, or one sample without N; images of one channel without its axis.
+        name: of the file or the array.
+        spec: the samples that the network takes.
+        labels: names of the classes.
+        convert: from values to those of samples; raises a DataError.
+
+    Raises:
+        DataError: it has another shape, or no sample.
+    """
+    rows = _rows(found.values, name, spec)
+    one = rows.ndim > found.values.ndim and len(rows) == 1
+    names = iter([name]) if one else (f"{name}[{index}]" for index in range(len(rows)))
+    return _converted(rows, found.classes, name, names, labels, convert)
+
+
+def _converted(
+    rows: np.ndarray,
+    classes: np.ndarray | None,
+    name: str,
+    names: Iterator[str],
+    labels: Sequence[str],
+    convert: Convert,
+) -> Iterator[Sample | Unreadable]:
+    for begin in range(0, len(rows), CHUNK):
+        try:
+            values = convert(rows[begin : begin + CHUNK], name)
+        except DataError as error:
+            yield Unreadable(name, error)
+            return
+        for index, value in enumerate(values, start=begin):
+            number = -1 if classes is None else int(classes[index])
+            expected = labels[number] if 0 <= number < len(labels) else None
+            yield Sample(next(names), value, expected)
+
+
+def _rows(values: np.ndarray, name: str, spec: SampleSpec) -> np.ndarray:
+    """Return `[N, ...]` of the shape of the samples.
+
+    Raises:
+        DataError: it has another shape, or no sample.
+    """
+    expected = spec.shape if spec.steps is None else (spec.steps, *spec.shape)
+    given = values.shape
+    if spec.kind == "image" and expected[0] == 1 and given[-2:] == expected[1:] and len(given) < 4:
+        values = values.reshape(-1, *expected)
+    if values.shape == expected:
+        values = values[None]
+    if values.shape[1:] != expected:
+        _refuse_shape(given, name, spec)
+    if not values.size:
+        raise DataError(f"{name} holds no samples", why=f"its shape is {list(given)}")
+    return values
+
+
+def _refuse_shape(shape: tuple[int, ...], name: str, spec: SampleSpec) -> None:
+    remedy = "save arrays of this shape"
+    if spec.kind == "image":
+        remedy += "; pictures (PNG, JPEG) are resized"
+    try:
+        check_batch(torch.empty(shape, device="meta"), spec)
+    except DataError as error:
+        why = f"it has the shape {list(shape)}: {error.what}"
+        raise DataError(f"{name} does not fit the network", why=why, remedy=remedy) from None
+    raise DataError(  # a series of another length
+        f"{name} does not fit the network",
+        why=f"its series have {shape[1]} steps, those of the training {spec.steps}",
+        remedy="cut them to this length, or pad them as those of the training",
+    )
+
+
+def numpy_of(values: Any) -> np.ndarray:
+    """Return an array or a tensor as an array."""
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)

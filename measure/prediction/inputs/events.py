@@ -1,0 +1,87 @@
+"""Recordings of events for the sensor of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ....coding.samples import SampleSpec
+from ....core.errors import DataError
+from ....datasets.sources.events.decode import Start
+from ....datasets.sources.events.fit import check_fits, in_order
+from ....formats.events import Recording, Recordings, decode_recordings
+from ....formats.events.read import FORMATS
+from .sample import Sample, Source, Unreadable
+
+
+@dataclass(frozen=True)
+class EventReader:
+    """Reads recordings of events, one or many in a file.
+
+    Args:
+        spec: the recordings that the network takes.
+        labels: names of the classes.
+        start: times of a file of one recording are since its first event (`first`), or as in the
+            file (`zero`). Those of a file of many are as in the file.
+    """
+
+    spec: SampleSpec
+    labels: list[str]
+    start: Start = "first"
+
+    noun = "recording"
+    suffixes = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
+    in_threads = False
+
+    def open(self, source: Source) -> Iterable[Sample | Unreadable]:
+        """Return the recordings of a file.
+
+        Raises:
+            DataError: it is none, damaged, or does not fit the sensor.
+        """
+        found = decode_recordings(source.name, source.load())
+        if not len(found):
+            raise DataError(f"{source.name} holds no recordings")
+        if len(found) == 1 and found.labels is None:
+            recording = found[0]
+            if self.start == "first" and len(recording):
+                recording = replace(recording, t=recording.t - recording.t.min())
+            return [self._sample(recording, source.name, source.expected(self.labels))]
+        return self._each(found, source.name)
+
+    def samples(self, found: Any, name: str) -> Iterable[Sample | Unreadable]:
+        """Refuse arrays in memory, which have no times.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError(
+            f"{name} is an array, the network takes recordings of events",
+            remedy="give the path of a recording",
+        )
+
+    def _each(self, found: Recordings, name: str) -> Iterator[Sample | Unreadable]:
+        for number in range(len(found)):
+            label = -1 if found.labels is None else int(found.labels[number])
+            expected = self.labels[label] if 0 <= label < len(self.labels) else None
+            shown = f"{name}[{number}]"
+            try:
+                yield self._sample(found[number], shown, expected)
+            except DataError as error:
+                yield Unreadable(shown, error)
+
+    def _sample(self, recording: Recording, name: str, expected: str | None) -> Sample:
+        polarities, height, width = self.spec.shape
+        try:
+            check_fits(name, recording, (height, width), polarities)
+        except DataError as error:
+            error.remedy = f"the network takes recordings of a {height}x{width} sensor" + (
+                " with on events alone" if polarities == 1 else ""
+            )
+            raise
+        changes = []
+        duration = self.spec.duration or 0
+        if int(recording.t.max(initial=0)) >= duration:
+            changes.append(f"longer than the {duration / 1000:g} ms of the training")
+        return Sample(name, in_order(recording), expected, tuple(changes))

@@ -1,0 +1,70 @@
+"""One input: where it is, what is read from it, or why it cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from torch import Tensor
+
+from ....core.errors import AsnnError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file, a member of a zip, or bytes from a pipe.
+
+    Attributes:
+        name: as in messages.
+        load: returns its bytes.
+        path: of a regular file, which may also be read in parts; None of the others.
+    """
+
+    name: str
+    load: Callable[[], bytes]
+    path: Path | None = None
+
+    @property
+    def suffix(self) -> str:
+        """The suffix in lower case."""
+        return PurePath(self.name).suffix.lower()
+
+    def expected(self, labels: Collection[str]) -> str | None:
+        """Return the class that the folder of the file is named after; None if none is."""
+        folder = (self.path.absolute() if self.path else PurePath(self.name)).parent.name
+        return folder if folder in labels else None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample as the network takes it.
+
+    Attributes:
+        source: the name of its file, `FILE[3]` for the fourth sample of a file.
+        value: an image `[C, H, W]`, uint8 or float32 in [0, 1]; a series `[T, ...]` float32; or the
+            events of a recording.
+        expected, changes: as of a `Prediction`.
+    """
+
+    source: str
+    value: Any
+    expected: str | None = None
+    changes: tuple[str, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes in memory."""
+        if isinstance(self.value, Tensor):
+            return self.value.numel() * self.value.element_size()
+        return sum(getattr(self.value, name).nbytes for name in "txyp")
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """An input that is no sample, and why."""
+
+    source: str
+    error: AsnnError
+    nbytes: int = 0

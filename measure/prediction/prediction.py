@@ -1,0 +1,99 @@
+"""The answer of a network to one input."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ...core.errors import AsnnError
+
+
+class Ranked(NamedTuple):
+    """A class with its number, from 0, and its probability by softmax of the answer."""
+
+    label: str
+    index: int
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network answers to one input; what its task does not have is None.
+
+    Attributes:
+        source: the file, `FILE[3]` for the fourth sample of a file, or `stdin`.
+        label, index: the class, and its number from 0.
+        confidence: its probability, by softmax of the answer.
+        top: the most probable classes, the answer first.
+        labels: the class of each step, for `step-classification`.
+        confidences: the probability of each of them.
+        values: `[K]`, or `[T][K]` of each step, for `regression`.
+        step: the step after which the answer stands, from 1: T unless the readout or a rule for
+            early exit decides before.
+        decided: whether the readout or the rule has decided; false where it was the last step.
+        spikes: of all layers up to that step if there is a rule for early exit, else of all steps.
+        picojoules: of the same steps; None if it was not requested.
+        expected: the class that the folder of the file is named after, or the label in the file.
+        changes: how the input was changed to fit the network, such as `resized to 28x28`.
+        reasons: why a figure is None, by its name.
+        error: why there is no answer; all else is None then.
+    """
+
+    source: str
+    label: str | None = None
+    index: int | None = None
+    confidence: float | None = None
+    top: tuple[Ranked, ...] = ()
+    labels: tuple[str, ...] | None = None
+    confidences: tuple[float, ...] | None = None
+    values: Any = None
+    step: int | None = None
+    decided: bool | None = None
+    spikes: float | None = None
+    picojoules: float | None = None
+    expected: str | None = None
+    changes: tuple[str, ...] = ()
+    reasons: dict[str, str] = field(default_factory=dict)
+    error: AsnnError | None = None
+
+    @property
+    def correct(self) -> bool | None:
+        """Whether the class is the expected one; None if none is known."""
+        return None if self.expected is None or self.label is None else self.label == self.expected
+
+    def document(self) -> dict[str, Any]:
+        """Return plain values, as a line of `asnn predict --json`; None for a value that is not
+        finite."""
+        if self.error is not None:
+            error = self.error
+            return {
+                "input": self.source,
+                "error": {"what": error.what, "why": error.why, "remedy": error.remedy},
+            }
+        found: dict[str, Any] = {"input": self.source}
+        if self.label is not None:
+            found |= {"class": self.label, "index": self.index, "confidence": self.confidence}
+            found["top"] = [
+                {"class": each.label, "index": each.index, "confidence": each.confidence}
+                for each in self.top
+            ]
+        if self.labels is not None:
+            found |= {"classes": list(self.labels), "confidences": list(self.confidences or ())}
+        if self.values is not None:
+            found["values"] = self.values
+        found |= {"step": self.step, "decided": self.decided, "spikes": self.spikes}
+        if self.picojoules is not None or "picojoules" in self.reasons:
+            found["picojoules"] = self.picojoules
+        found |= {"expected": self.expected, "changes": list(self.changes)}
+        found |= {"reasons": self.reasons} if self.reasons else {}
+        return finite(found)
+
+
+def finite(value: Any) -> Any:
+    """Return plain values with None for what JSON has no number for."""
+    if isinstance(value, dict):
+        return {key: finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,115 @@
+"""What computes the outputs of a network: here torch; exported files have runtimes of their own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ...coding.draws import drawing, sample_keys
+from ...coding.samples import Batch
+from ...core.errors import ConfigError
+from ...models.network import SpikingNetwork
+from ..cost.energy import energy_of_samples, why_unknown
+from ..cost.operations import Operations
+from ..cost.tables import CostTable
+from ..spikes import SampleSpikes
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The outputs of a batch, with its costs where they are known.
+
+    Attributes:
+        logits: of each step `[T, B, K]`.
+        spikes: of all layers `[T, B]`; None if not known.
+        picojoules: `[T, B]`; None if not known, or not requested.
+        reasons: why one of them is None, by the name in a `Prediction`.
+    """
+
+    logits: Tensor
+    spikes: Tensor | None = None
+    picojoules: Tensor | None = None
+    reasons: tuple[tuple[str, str], ...] = ()
+
+
+class Runtime(Protocol):
+    """Computes the outputs of batches."""
+
+    def run(self, x: Batch, first: int) -> Outputs:
+        """Return the outputs of a batch, whose first sample has the number `first` of all inputs.
+
+        Codes that draw random numbers draw them by that number, as in an evaluation.
+        """
+        ...
+
+
+class TorchRuntime:
+    """A network in torch, frozen as for an evaluation.
+
+    Args:
+        model: the network.
+        device: where it runs.
+        steps: compute the first steps only.
+        energy: estimate the energy by this table; None does not.
+
+    Raises:
+        ConfigError: the network has fewer steps.
+    """
+
+    def __init__(
+        self,
+        model: SpikingNetwork,
+        *,
+        device: torch.device | str = "cpu",
+        steps: int | None = None,
+        energy: CostTable | None = None,
+    ) -> None:
+        check_steps(steps, model.coding.steps)
+        self._device = torch.device(device)
+        self._network = model.to(self._device).frozen()
+        self._steps = steps
+        self._energy = energy
+
+    @torch.no_grad()
+    def run(self, x: Batch, first: int) -> Outputs:
+        x = x.to(self._device)
+        network = self._network
+        keys = sample_keys(torch.arange(first, first + len(x)), 0)
+        generators = [self._device] if self._device.type == "cuda" else []
+        with torch.random.fork_rng(generators), SampleSpikes(network) as spikes, drawing(keys):
+            torch.manual_seed(0)
+            if self._energy is None:
+                logits = network(x, self._steps)
+                return self._outputs(logits, spikes.take())
+            with Operations(network) as operations:
+                logits = network(x, self._steps)
+            counts = operations.counts()
+            picojoules = energy_of_samples(counts, self._energy)
+            return self._outputs(logits, spikes.take(), picojoules, why_unknown(counts))
+
+    def _outputs(
+        self,
+        logits: Tensor,
+        spikes: Tensor | None,
+        picojoules: Tensor | None = None,
+        unknown: str | None = None,
+    ) -> Outputs:
+        reasons = []
+        if spikes is None:
+            reasons.append(("spikes", "the network has no spiking layers"))
+        if unknown is not None:
+            reasons.append(("picojoules", unknown))
+        return Outputs(logits, spikes, picojoules, tuple(reasons))
+
+
+def check_steps(steps: int | None, total: int) -> None:
+    """Refuse more steps than a network has.
+
+    Raises:
+        ConfigError: with the number of its steps.
+    """
+    if steps is not None and not 1 <= steps <= total:
+        raise ConfigError(f"--steps must be from 1 to {total}, the steps of the run, not {steps}")
