@@ -6,11 +6,13 @@ from ..core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .loop import train
+    from .monitoring.log import Log
     from .observer import Observer, SilentObserver
     from .recipe import Recipe, check_recipe, override, parse_override, read_document
     from .training import Training, prepare
 
 __all__ = [
+    "Log",
     "Observer",
     "Recipe",
     "SilentObserver",
@@ -27,6 +29,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "Log": f"{__name__}.monitoring.log",
         "Observer": f"{__name__}.observer",
         "SilentObserver": f"{__name__}.observer",
         "train": f"{__name__}.loop",

@@ -15,6 +15,7 @@ from ..datasets import Batches
 from ..measure.spikes import SpikeRates
 from .checkpoints.autosave import save_and_stop, save_if_due
 from .device import derived_seed, seed_all
+from .monitoring.statistics import measured_step
 from .observer import Observer
 from .progress import TrainProgress
 from .results import require_finite
@@ -22,6 +23,7 @@ from .schedule import learning_rate
 from .training import Training, training_batches
 
 RATE_EVERY = 20  # batches between two measurements of the spike rate
+STATISTICS_EVERY = 20  # optimization steps between two measurements of norms, from the first
 
 
 def train_epoch(
@@ -87,15 +89,27 @@ def _optimizer_step(training: Training) -> None:
         group["lr"] = learning_rate(
             settings, progress.stage_step, training.steps_per_epoch, training.stage.epochs
         )
-    if settings.clip_norm is not None:
+    measured = settings.statistics and _step_in_epoch(training) % STATISTICS_EVERY == 0
+    if settings.clip_norm is not None or measured:
         training.scaler.unscale_(training.optimizer)
-        torch.nn.utils.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
-    training.scaler.step(training.optimizer)
+    with (
+        measured_step(training.model, progress.statistic_sums)
+        if measured
+        else contextlib.nullcontext()
+    ):
+        if settings.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
+        training.scaler.step(training.optimizer)
     training.scaler.update()
     if training.average is not None:
         training.average.update(progress.stage_step + 1)
     progress.step += 1
     progress.stage_step += 1
+
+
+def _step_in_epoch(training: Training) -> int:
+    """Return the index of the current optimization step in its epoch."""
+    return training.progress.batch // training.recipe.train.accumulate
 
 
 def _rank_seed(training: Training) -> tuple[int, ...]:

@@ -29,11 +29,14 @@ from .checkpoints.autosave import Stopped, save, save_and_stop, save_if_due
 from .checkpoints.resume import check_resumable, restore_latest
 from .environment import environment, read_environment
 from .epoch import train_epoch
+from .monitoring.log import Logs
 from .observer import Observer
 from .processes import ALONE, Processes
 from .recipe.schema import Recipe
 from .results import (
+    epoch_statistics,
     epoch_times,
+    kernels_of,
     rank,
     require_finite,
     validate,
@@ -97,12 +100,17 @@ def train(
         if processes.first and not run.environment.exists():
             write_json(run.environment, environment(training))
         join_gradients(training)
-        observer.started(training)
         training.saved = time.monotonic(), training.progress.step
+        logs = Logs(observer, training.logs if processes.first else {})
+        summary = None
         try:
-            return _train_epochs(training, observer, stop)
+            logs.started(training)
+            summary = _train_epochs(training, logs, stop)
         except Stopped:
-            return None
+            pass
+        finally:
+            logs.ended(training, summary)
+        return summary
 
 
 def _write_config(recipe: Recipe, run: Run, resume: bool) -> bytes:
@@ -164,6 +172,8 @@ def _train_epochs(
         metrics = validate(training, in_validation)
         require_finite(metrics["validation_loss"], progress.step)
         progress.times.append(epoch_times(training))
+        if training.recipe.train.statistics:
+            progress.statistics.append(epoch_statistics(training))
         progress.history.append(metrics)
         progress.close_epoch()
         improved = _keep_best(training, metrics)
@@ -179,14 +189,24 @@ def _train_epochs(
             join_gradients(training)
     if training.processes.first and progress.epoch:
         trained = [metrics for metrics in progress.history if metrics["epoch"]]
-        _draw(run.curves, trained, metric)
+        _draw(training, run.curves, trained, metric)
     return write_results(training, finished=True)
 
 
-def _draw(path: Path, history: list[dict[str, Any]], metric: Metric) -> None:
+def _draw(training: Training, path: Path, history: list[dict[str, Any]], metric: Metric) -> None:
     """Draw the curves; a training does not fail because of a picture."""
+    best = training.progress.best
+    # As the report says of a run: `RunRecord.has_spikes`.
+    spikes = training.recipe.model.neuron != "relu" and kernels_of(training) is not None
     try:
-        draw_curves(path, history, metric)
+        draw_curves(
+            path,
+            history,
+            metric,
+            title=path.parent.name,
+            best=None if best is None else best["epoch"],
+            spikes=spikes,
+        )
     except Exception as error:
         if isinstance(error, ImportError):
             error = missing_package(error)

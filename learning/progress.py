@@ -24,6 +24,8 @@ class TrainProgress:
         best: metrics of the best epoch on validation data.
         history: metrics of all complete epochs.
         times: training times of all complete epochs.
+        statistics: of gradients and weights, of all complete epochs, with `train.statistics`.
+        statistic_sums: those of the current epoch so far, see `monitoring.statistics`.
     """
 
     epoch: int = 0
@@ -41,6 +43,8 @@ class TrainProgress:
     best: dict[str, Any] | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
     times: list[dict[str, Any]] = field(default_factory=list)
+    statistics: list[dict[str, Any]] = field(default_factory=list)
+    statistic_sums: dict[str, list[float]] = field(default_factory=dict)
 
     def close_epoch(self) -> None:
         """Count the current epoch as complete and begin the next."""
@@ -48,3 +52,4 @@ class TrainProgress:
         self.stage_epoch += 1
         self.batch, self.loss, self.score, self.seen = 0, 0.0, 0.0, 0
         self.epoch_seconds = self.data_wait_seconds = 0.0
+        self.statistic_sums = {}

@@ -15,6 +15,7 @@ from ..core.metric import Metric
 from ..measure.evaluation import evaluate
 from ..models.layers.spiking import used_kernels
 from ..records.layout import FORMAT
+from .monitoring.statistics import mean_statistics
 from .schedule import learning_rate
 from .stages import early_stop, has_result
 from .training import Training
@@ -85,6 +86,12 @@ def epoch_times(training: Training) -> dict[str, Any]:
     }
 
 
+def epoch_statistics(training: Training) -> dict[str, Any]:
+    """Return the means of the norms of gradients, weights and updates in the current epoch."""
+    progress = training.progress
+    return {"epoch": progress.epoch + 1, "layers": mean_statistics(progress.statistic_sums)}
+
+
 def require_finite(loss: float, step: int) -> None:
     """Raise an AsnnError if a loss is not finite."""
     if not math.isfinite(loss):
@@ -111,8 +118,7 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
         "seed": training.recipe.train.seed,
         "metric": training.task.primary.document(),
         "device": str(training.device),
-        # A conversion has computed only the frozen copy, in its validation.
-        "kernels": used_kernels(training.model) or used_kernels(training.result.frozen()),
+        "kernels": kernels_of(training),
         "parameters": training.parameters + training.frozen_parameters,
         "frozen_parameters": training.frozen_parameters,
         "seconds": round(progress.seconds, 3),
@@ -123,9 +129,17 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
     if training.processes.first:
         write_text(training.run.metrics, _lines(progress.history))
         write_text(training.run.times, _lines(progress.times))
+        if progress.statistics:
+            write_text(training.run.statistics, _lines(progress.statistics))
         summary |= _origin(training)
         write_json(training.run.summary, summary)
     return summary
+
+
+def kernels_of(training: Training) -> str | None:
+    """Return which kernels computed the network; None if it has no spiking layer."""
+    # A conversion has computed only the frozen copy, in its validation.
+    return used_kernels(training.model) or used_kernels(training.result.frozen())
 
 
 def _origin(training: Training) -> dict[str, Any]:
@@ -146,7 +160,8 @@ def truncate_results(training: Training) -> None:
     if training.progress.history:
         write_results(training, finished=False)
         return
-    for path in (training.run.summary, training.run.metrics, training.run.times):
+    run = training.run
+    for path in (run.summary, run.metrics, run.times, run.statistics):
         path.unlink(missing_ok=True)
 
 

@@ -27,6 +27,8 @@ from .averaging import Average
 from .device import derived_seed, find_device
 from .methods import Method, Stage
 from .methods.trained_network import TrainedNetwork
+from .monitoring.log import Log
+from .monitoring.registry import find_logs
 from .optimizer import make_optimizer
 from .processes import ALONE, Processes
 from .progress import TrainProgress
@@ -50,6 +52,7 @@ class Training:
         processes: the rank of this process and the number of processes.
         forward: the network as training calls it: `forward(x, mean)` returns the logits, or their
             mean as one step; with several processes it averages the gradients.
+        logs: what writes the metrics for other programs, by name.
         frozen: what keeps its weights, by `train.freeze`.
         method: how the weights are learned, in `stages`.
         start: what the network started from, see `begin_from_start`; None without `train.init`.
@@ -71,6 +74,7 @@ class Training:
     processes: Processes
     method: Method
     stages: list[Stage]
+    logs: dict[str, type[Log]]
     optimizer: torch.optim.Optimizer = field(init=False)
     average: Average | None = field(init=False)
     frozen: Frozen = field(init=False)
@@ -178,6 +182,7 @@ def prepare(
         batches_per_epoch=0,
         processes=processes,
         method=method,
+        logs=find_logs(recipe.train.log),
         stages=method.stages(recipe.train.epochs) if recipe.train.epochs else [CONVERSION],
     )
     method.check(training)

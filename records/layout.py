@@ -50,6 +50,11 @@ class Run:
         return self.path / "times.jsonl"
 
     @property
+    def statistics(self) -> Path:
+        """Norms of gradients, weights and updates, one line of JSON for each epoch."""
+        return self.path / "statistics.jsonl"
+
+    @property
     def summary(self) -> Path:
         """Best and last result."""
         return self.path / "summary.json"

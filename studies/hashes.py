@@ -24,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "constraints-hashes.txt"
 CPU_FILE = ROOT / "constraints-hashes-cpu.txt"
-EXTRAS = ("test", "dev")
+EXTRAS = ("test", "dev", "tensorboard")
 # Installed by `make` without their dependencies, and what installs a checkout.
 ALONE = ("spikingjelly", "neurobench", "loguru", "pip", "setuptools")
 # The build of torch for CPUs, which the public registry does not have, and the newest triton, which

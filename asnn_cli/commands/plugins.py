@@ -15,6 +15,7 @@ PREFIX = "asnn."
 REGISTRIES = {
     "tasks": "tasks.factory:task_registry",
     "methods": "learning.methods.registry:method_registry",
+    "observers": "learning.monitoring.registry:observer_registry",
     "codings": "coding.factory:coding_registry",
     "neurons": "models.neurons.registry:neuron_registry",
     "synapses": "models.synapses.registry:synapse_registry",

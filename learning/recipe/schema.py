@@ -41,7 +41,9 @@ SECTIONS = (
 
 def _as_list(given: Any) -> Any:
     """Return the names in a text, which commas separate; anything else as it is."""
-    return [name.strip() for name in given.split(",")] if isinstance(given, str) else given
+    if not isinstance(given, str):
+        return given
+    return [name.strip() for name in given.split(",") if name.strip()]
 
 
 Names = Annotated[list[str], BeforeValidator(_as_list)]
