@@ -62,8 +62,7 @@ def traced_cell(
         raise ConfigError(
             "its step cannot be traced",
             why=why,
-            remedy="write it without branches on values and without functions but "
-            f"{KNOWN}, instead of an autograd.Function of its own",
+            remedy=f"write it without branches that depend on values, with {KNOWN}",
         ) from error
     graph.eliminate_dead_code()
     tables = [np.array(table.detach().float().cpu().numpy()) for table in schedules.values()]

@@ -13,12 +13,12 @@ import torch
 
 from asnn.coding import coding_registry, create_coding
 from asnn.datasets.load import dataset_registry
-from asnn.models import AdaptiveLeaky, BuildContext
+from asnn.models import AdaptiveLeaky, BuildContext, neuron_registry
 from asnn.models.factory import model_registry
 from tests.support.installed_package import findable, install
 
 ROOT = Path(__file__).parents[2]
-REGISTRIES = (model_registry, coding_registry, dataset_registry)
+REGISTRIES = (model_registry, neuron_registry, coding_registry, dataset_registry)
 
 CODE_AND_DATA = '''
     import torch
@@ -66,6 +66,11 @@ ENTRY_POINTS = """\
     [asnn.models]
     shortcut-net = outsider.shortcut_net:shortcut_net
 
+    [asnn.neurons]
+    quadratic = outsider.quadratic:Quadratic
+    mute = outsider.others:Mute
+    liar = outsider.others:Liar
+
     [asnn.codings]
     alternating = outsider.parts:Alternating
 
@@ -74,12 +79,41 @@ ENTRY_POINTS = """\
 """
 
 
-def example_of_contributing() -> str:
-    """The network that CONTRIBUTING.md shows."""
+OTHER_NEURONS = '''
+    from torch import nn
+
+    from .quadratic import Quadratic
+
+
+    class Mute(nn.Module):
+        """Fires as Quadratic, and does not say how."""
+
+        def __init__(self, steps, channels=None):
+            super().__init__()
+            self.neuron = Quadratic(steps)
+
+        def forward(self, x):
+            return self.neuron(x)
+
+
+    class Liar(Quadratic):
+        """Says a curvature that is not the one it has."""
+
+        def forward(self, x):
+            return super().forward(x)
+
+        def lower(self, graph, name):
+            def step(x, v, wait):
+                return self.step(x + 0.3 * v * v, v, wait)
+
+            graph.cell(name, step, states=["v", "wait"])
+'''
+
+
+def example_of_contributing(what: str = "trains and exports this network") -> str:
+    """An example that CONTRIBUTING.md shows."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    found = re.search(
-        r"<!-- a test trains and exports this network -->\n```python\n(.*?)```", text, re.S
-    )
+    found = re.search(rf"<!-- a test {what} -->\n```python\n(.*?)```", text, re.S)
     assert found
     return found[1]
 
@@ -89,6 +123,8 @@ def installed(tmp_path_factory):
     """A folder like site-packages with an installed package: its modules and its metadata."""
     folder = tmp_path_factory.mktemp("site")
     modules = {"shortcut_net": example_of_contributing(), "parts": CODE_AND_DATA}
+    modules["quadratic"] = example_of_contributing("trains and exports this neuron")
+    modules["others"] = OTHER_NEURONS
     install(folder, "outsider", modules, ENTRY_POINTS)
     return folder
 
@@ -130,6 +166,76 @@ def test_its_options_are_checked_like_built_in_ones(cli, package):
     assert "model.widht: unknown key; did you mean model.width?" in refused.err
     refused = cli("train", *CHOICE, "--set", "coding.strength=2", "--dry-run")
     assert "strength must be above 0 and at most 1, not 2" in refused.err
+
+
+NEURON = [
+    *("--set", "data.name=bars", "--set", "model.name=mlp", "--set", "model.features=[24, 16]"),
+    *("--set", "coding.name=direct", "--set", "train.lr=0.02", "--set", "augment.crop=0"),
+    *("--set", "train.batch_size=20", "--set", "neuron.pause=2"),
+]
+
+
+@pytest.fixture
+def trained(cli, package):
+    """A run of the neuron that CONTRIBUTING.md shows."""
+    options = ["--set", "model.neuron=quadratic", "--set", "train.epochs=12"]
+    done = cli("train", *NEURON, *options, "--out", "run", "--json")
+    assert done.code == 0, done.err
+    return "run"
+
+
+@pytest.mark.slow
+def test_a_neuron_says_its_equations(cli, trained):
+    found = json.loads(cli("eval", trained, "--energy", "--json").out)
+    assert found["accuracy"] > 0.9
+    energy = found["energy"]
+    squares = [layer for layer in energy["layers"] if layer["kind"] == "square"]
+    assert [layer["name"] for layer in squares] == ["spikes1.square", "spikes2.square"]
+    assert [layer["dense"] for layer in squares] == [[2 * 24] * 4, [2 * 16] * 4]
+    for form in ("sequence", "stream", "scan"):
+        exported = cli("export", trained, "--format", "onnx", "--form", form, "--json")
+        assert exported.code == 0, exported.err
+        report = json.loads(exported.out)
+        assert report["verified"] and report["layers_without_variety"] == []
+        assert min(report["spikes_per_sample"].values()) > 1
+        assert report["runtimes"][1]["runtime"] == "onnxruntime"
+        driven = report["driven"]["neurons"]["spikes1"]
+        assert driven["fired"] == driven["silent"] == 1.0
+    refused = cli("export", trained, "--format", "nir")
+    assert refused.code == 2
+    assert "'spikes1' has a neuron with equations of its own, which NIR cannot" in refused.err
+
+
+@pytest.mark.slow
+def test_a_neuron_that_says_another_equation_is_found(cli, package):
+    options = ["--set", "model.neuron=liar", "--set", "train.epochs=1"]
+    assert cli("train", *NEURON, *options, "--out", "liar").code == 0
+    found = cli("export", "liar", "--format", "onnx")
+    assert found.code == 3
+    assert "torch: layer spikes1, step " in found.err
+    assert "spikes differ in a sample" in found.err
+
+
+@pytest.mark.slow
+def test_a_neuron_without_equations_is_refused_with_the_method_to_add(cli, package):
+    options = [*NEURON[:-2], "--set", "model.neuron=mute", "--set", "train.epochs=1"]
+    assert cli("train", *options, "--out", "mute").code == 0
+    refused = cli("export", "mute", "--format", "onnx")
+    assert refused.code == 2
+    assert "layer 'spikes1.neuron' (Mute) cannot be exported" in refused.err
+    assert "it does not say what it computes" in refused.err
+    assert "a method lower(graph, name)" in refused.err
+    assert "see 'A neuron' in CONTRIBUTING.md" in refused.err
+
+
+@pytest.mark.slow
+def test_a_module_with_neurons_of_asnn_is_exported(cli):
+    Path("nets.py").write_text(example_of_contributing("exports this module"))
+    for form in (["onnx"], ["onnx", "--form", "stream"], ["nir"]):
+        exported = cli("export", "--from", "nets.py:make", "--format", *form, "--json")
+        assert exported.code == 0, exported.err
+        report = json.loads(exported.out)
+        assert report["verified"] and report["layers_without_variety"] == []
 
 
 @pytest.mark.slow
