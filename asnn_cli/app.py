@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import sys
 import traceback
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from .commands.bench import bench
+from .commands.data.command import data_app
 from .commands.doctor import doctor
 from .commands.encode.command import encode
 from .commands.eval.command import evaluate_run
@@ -43,6 +45,7 @@ app.command("sweep")(sweep)
 app.command("eval")(evaluate_run)
 app.command("predict")(predict)
 app.command("encode")(encode)
+app.add_typer(data_app, name="data")
 app.command("report")(report)
 app.command("inspect")(inspect_file)
 app.command("export")(export)
@@ -84,6 +87,8 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code; only a bug raises."""
     console.debug = console.silent = False
     console.shown_warnings.clear()
+    # Where the home folder cannot be written, it says at length that its cache is a temporary one.
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = console.show_warning

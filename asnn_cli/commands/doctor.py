@@ -65,8 +65,7 @@ def examine() -> dict[str, Any]:
                     "remedy": f"pip install --force-reinstall {name}",
                 }
             )
-    both = _both_runtimes()
-    problems += [both] if both else []
+    problems += [problem for problem in (_both_runtimes(), _other_torch()) if problem]
     plugins, failed = examine_plugins()
     problems += failed
     kernels = None
@@ -81,6 +80,7 @@ def examine() -> dict[str, Any]:
         "devices": _devices() if packages["torch"] else {},
         "kernels": {"cpu": kernels},
         "plugins": plugins,
+        "notes": [note for note in (_other_build(packages),) if note],
         "problems": problems,
     }
 
@@ -112,6 +112,39 @@ def _both_runtimes() -> dict[str, str] | None:
             "remedy": "pip uninstall onnxruntime onnxruntime-gpu, then install one of them",
         }
     return None
+
+
+def _other_torch() -> dict[str, str] | None:
+    """Return the problem that torchvision is made for another version of torch, if it is."""
+    import re
+    from importlib.metadata import PackageNotFoundError, requires, version
+
+    try:
+        wanted = [re.match(r"torch ?\(?==([\w.]+)", text) for text in requires("torchvision") or []]
+        torch, torchvision = version("torch"), version("torchvision")
+    except PackageNotFoundError:  # then one of them cannot be imported, which is told
+        return None
+    for exact in filter(None, wanted):
+        if exact[1] != torch.partition("+")[0]:
+            return {
+                "what": f"torchvision {torchvision} does not fit torch {torch}",
+                "why": f"it is made for torch {exact[1]}",
+                "remedy": "install both at once: pip install --upgrade torch torchvision",
+            }
+    return None
+
+
+def _other_build(packages: dict[str, str | None]) -> str | None:
+    """Return what follows from builds of torch and torchvision for different devices."""
+    from ...datasets.sources.images.torchvision_import import lacks_operators
+
+    if not packages["torchvision"] or not lacks_operators():
+        return None
+    return (
+        f"torchvision {packages['torchvision']} is built for other devices than torch "
+        f"{packages['torch']}: its compiled operators cannot be loaded. asnn does not use them. If "
+        "your own code does, install both from the same index"
+    )
 
 
 def _devices() -> dict[str, Any]:
@@ -163,6 +196,8 @@ def _show(found: dict[str, Any]) -> None:
     if found["plugins"]:
         rows = [[each[key] for key in PLUGIN_COLUMNS] for each in found["plugins"]]
         console.table("plug-ins", list(PLUGIN_COLUMNS), rows)
+    for note in found["notes"]:
+        console.note(f"note: {note}")
     for problem in found["problems"]:
         console.note(f"problem: {problem['what']}: {problem['why']}")
         console.note(f"  → {problem['remedy']}")

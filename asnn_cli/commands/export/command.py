@@ -303,5 +303,6 @@ def _show(report: Any) -> None:
     for name in report.quiet:
         console.note(
             f"warning: {name} fires never or always on these samples, so that later layers are "
-            "hardly tested"
+            "hardly tested: verify with more samples (--samples N), or look at its spike rate and "
+            "schedule (asnn eval): a threshold or leak may have to change"
         )

@@ -34,6 +34,11 @@ def torchvision() -> ModuleType:
     return _import()
 
 
+def lacks_operators() -> bool:
+    """Return whether the compiled operators of torchvision could not be loaded."""
+    return bool(_declared)
+
+
 def _import() -> ModuleType:
     module = importlib.import_module("torchvision")
     importlib.import_module("torchvision.datasets")

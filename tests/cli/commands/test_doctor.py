@@ -132,3 +132,31 @@ def test_remedies_presume_no_checkout(cli, monkeypatch):
     monkeypatch.setitem(sys.modules, "nir", None)
     problem = json.loads(cli("doctor", "--json").out)["problems"][0]
     assert problem["remedy"] == "pip install --force-reinstall nir"
+
+
+@pytest.mark.parametrize("required", ["torch (==2.12.1)", "torch==2.12.1", "torch==2.12.1; x"])
+def test_torchvision_for_another_torch_is_a_problem(cli, monkeypatch, required):
+    versions = {"torch": "2.13.0+cpu", "torchvision": "0.27.1+cu130"}
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: ["numpy", required])
+    monkeypatch.setattr("importlib.metadata.version", lambda name: versions.get(name, "1.0"))
+    result = cli("doctor", "--json")
+    assert result.code == 1
+    assert json.loads(result.out)["problems"] == [
+        {
+            "what": "torchvision 0.27.1+cu130 does not fit torch 2.13.0+cpu",
+            "why": "it is made for torch 2.12.1",
+            "remedy": "install both at once: pip install --upgrade torch torchvision",
+        }
+    ]
+    versions["torch"] = "2.12.1"
+    assert cli("doctor").code == 0
+
+
+def test_builds_for_other_devices_are_a_note(cli, monkeypatch):
+    module = "asnn.datasets.sources.images.torchvision_import.lacks_operators"
+    monkeypatch.setattr(module, lambda: True)
+    result = cli("doctor")
+    assert result.code == 0
+    assert "its compiled operators cannot be loaded" in " ".join(result.err.split())
+    monkeypatch.setattr(module, lambda: False)
+    assert json.loads(cli("doctor", "--json").out)["notes"] == []
