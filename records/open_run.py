@@ -253,8 +253,9 @@ class OpenRun:
             return
         if trained_with != data.fingerprint:
             warnings.warn(
-                f"the data are not those of the training ({data.fingerprint[:12]}, "
-                f"then {trained_with[:12]}); test samples may have been trained on",
+                "the data are not those of the training: test samples may have been trained on "
+                f"(SHA-256 of the data: {data.fingerprint[:12]} now, {trained_with[:12]} in the "
+                "training)",
                 stacklevel=2,
             )
 
