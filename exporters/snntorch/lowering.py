@@ -31,7 +31,10 @@ from .tracing import ONE_STEP, Trace, trace
 from .values import ALL, REST, Membrane, NeuronOutput, Path, Signal, Stack, State, leaves
 
 OVER_TIME = "call it with x.flatten(0, 1), and continue with y.unflatten(0, (T, -1))"
-BY_TIME = "give it all steps, [T, B, ...], or one step with its membrane: spk, mem = neuron(x, mem)"
+BY_TIME = (
+    "give it all steps, [T, B, ...], after a convolution y = conv(x.flatten(0, 1)).unflatten(0, "
+    "(T, -1)); or one step with its membrane: spk, mem = neuron(x, mem)"
+)
 Step = Any  # of a signal: a number, `all` or None
 
 

@@ -1,0 +1,283 @@
+"""Torch modules of the user with neurons of asnn: traced in every form, exported and verified."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from asnn.core.errors import ConfigError, VerificationError
+from asnn.exporters import export_nir, export_onnx, random_samples, source_of_module
+from asnn.exporters.graph.interpreter import run
+from asnn.exporters.graph.ir import Filter, Neuron, Readout
+from asnn.models import AdaptiveLeaky, create_model, spike
+from asnn.models.layers.spiking import SpikingLayer
+from asnn.models.neurons.integrate import Integrate
+from asnn.models.neurons.leaky import FixedLeaky
+from asnn.models.neurons.snntorch import Leaky, Synaptic
+from asnn.models.readouts.last import LastReadout
+from tests.support.asnn_modules import FORMS, AllSteps, Looped, Parts, Step, T, WithSnnTorch
+from tests.support.snn_modules import images
+
+SHAPE = (1, 8, 8)
+
+
+def expected(x):
+    """Spikes of the network, by the neurons of asnn over all steps."""
+    with torch.no_grad():
+        return AllSteps().eval()(x.expand(T, *x.shape)).numpy()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_graph(form):
+    source = source_of_module(FORMS[form](), in_shape=SHAPE)
+    assert source.graph.steps == T
+    kinds = [type(node).__name__ for node in source.graph.nodes]
+    assert kinds == ["Conv", "Neuron", "Pool", "Flatten", "Linear", "Neuron", "Readout"]
+    x = images(SHAPE, 20)
+    code = source.encode(x.numpy())
+    trace = run(source.graph, code)
+    assert 0.1 < trace.values["lif1"].mean() < 0.9 and 0.1 < trace.logits.mean() < 0.9
+    np.testing.assert_array_equal(trace.logits, expected(x))
+    np.testing.assert_array_equal(source.eager(torch.from_numpy(code)).logits.numpy(), expected(x))
+
+
+def test_the_neuron_is_that_of_a_trained_network():
+    neuron = AllSteps().lif1
+    node = source_of_module(AllSteps(), in_shape=SHAPE).graph.neurons[0]
+    fields = neuron.neuron_fields()
+    for name in ("leak", "gain", "threshold", "size"):
+        wanted = fields[name].detach().numpy()
+        np.testing.assert_array_equal(getattr(node, name), wanted)
+    assert node.reset == "zero"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("net", [AllSteps, Step, WithSnnTorch])
+def test_files_are_verified(tmp_path, net):
+    source = source_of_module(net(), in_shape=SHAPE)
+    samples = random_samples(SHAPE, 40)
+    for form in ("sequence", "stream", "scan"):
+        done = export_onnx(source, tmp_path / form, samples=samples, form=form)
+        assert done.report.verified and not done.report.quiet
+
+
+def subtracting(*layers):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(2), nn.Linear(64, 20), *layers).eval()
+
+
+def widely(features=20, outputs=20):
+    layer = nn.Linear(features, outputs)
+    nn.init.normal_(layer.weight, std=0.5)
+    return layer
+
+
+NEURONS = {
+    "adaptive": lambda: subtracting(AdaptiveLeaky(T, threshold=0.3), nn.Linear(20, 5)),
+    "fixed": lambda: subtracting(FixedLeaky(T, threshold=0.2), widely(), FixedLeaky(T)),
+    "integrate": lambda: subtracting(
+        Integrate(T, amplitude=0.3, most=2), widely(), Integrate(T, 20, granularity="channel")
+    ),
+    "snntorch by name": lambda: subtracting(
+        Synaptic(T, threshold=0.3), widely(), Leaky(T, threshold=0.4)
+    ),
+    "a layer": lambda: subtracting(
+        SpikingLayer(None, AdaptiveLeaky(T, threshold=0.3)), nn.Linear(20, 5)
+    ),
+    "a readout": lambda: subtracting(
+        AdaptiveLeaky(T, threshold=0.3), LastReadout(20, 5, steps=T, scaled=True)
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NEURONS)
+def test_neurons_by_kind(tmp_path, name):
+    source, samples = source_of_module(NEURONS[name](), in_shape=SHAPE), random_samples(SHAPE, 40)
+    for export in (export_onnx, export_nir):
+        report = export(source, tmp_path / export.__name__, samples=samples).report
+        assert report.verified and not report.quiet
+    kinds = {type(node) for node in source.graph.nodes}
+    assert Neuron in kinds and (Filter in kinds) == (name == "snntorch by name")
+    assert type(source.graph.nodes[-1]) is Readout
+    assert source.graph.answer.kind == ("last" if name == "a readout" else "mean")
+
+
+def test_fewer_steps_than_the_neurons_have():
+    source = source_of_module(AllSteps(), in_shape=SHAPE, steps=2)
+    assert source.graph.steps == 2 and source.graph.neurons[0].leak.shape == (2, 6)
+    x = images(SHAPE, 20)
+    trace = run(source.graph, source.encode(x.numpy()))
+    np.testing.assert_array_equal(trace.logits, expected(x)[:2])
+
+
+def test_a_network_of_asnn_is_its_own_source():
+    model = create_model("mlp", in_shape=SHAPE, classes=3, steps=3, features=[5], coding="hybrid")
+    source = source_of_module(model, in_shape=SHAPE)
+    assert source.graph.about["network"]["coding"] == "hybrid" and source.graph.steps == 3
+    with pytest.raises(ConfigError, match="the network makes 3 steps, not 5"):
+        source_of_module(model, in_shape=SHAPE, steps=5)
+
+
+class Other(nn.Module):
+    """A neuron of the user's own, with or without equations."""
+
+    def step(self, x, v):
+        v = v + 0.3 * v * v + x
+        s = spike(v - 0.4)
+        return s, v * (1 - s)
+
+    def forward(self, x):
+        v, spikes = torch.zeros_like(x[0]), []
+        for t in range(T):
+            s, v = self.step(x[t], v)
+            spikes.append(s)
+        return torch.stack(spikes)
+
+
+class Lowered(Other):
+    def lower(self, graph, name):
+        graph.cell(name, self.step, states=["v"])
+
+    forward = Other.forward
+
+
+class Liar(Lowered):
+    def lower(self, graph, name):
+        graph.cell(name, lambda x, v: self.step(1.5 * x, v), states=["v"])
+
+    forward = Other.forward
+
+
+def test_a_neuron_of_the_user_with_equations(tmp_path):
+    source = source_of_module(subtracting(Lowered()), in_shape=SHAPE, steps=T)
+    done = export_onnx(source, tmp_path, samples=random_samples(SHAPE, 40))
+    assert done.report.verified and done.report.driven.neurons["lowered2"] == (1.0, 1.0)
+
+
+def test_other_equations_are_found_before_anything_is_written():
+    with pytest.raises(VerificationError, match="Sequential and the graph lowered from it differ"):
+        source_of_module(subtracting(Liar()), in_shape=SHAPE, steps=T)
+
+
+def forward(function, *parts):
+    """A module with a given forward."""
+
+    class Made(Parts):
+        def forward(self, x):
+            return function(self, x)
+
+    made = Made()
+    for name, part in parts:
+        setattr(made, name, part)
+    return made
+
+
+def one_step(net, x):
+    spk, _ = net.lif2(net.fc(x.flatten(1)), net.lif2.init_leaky())
+    return spk
+
+
+REFUSED = {
+    "no equations": (
+        subtracting(Other()),
+        "Sequential has no neuron of snnTorch or asnn",
+        "give its own neurons a method lower(graph, name), see 'A neuron' in CONTRIBUTING.md",
+    ),
+    "no equations, beside others": (
+        subtracting(AdaptiveLeaky(T), Other()),
+        "in the forward cannot be exported",
+        "or give the module that computes it a method lower(graph, name)",
+    ),
+    "a neuron alone": (AdaptiveLeaky(T), "is a neuron, not a network", "nn.Sequential"),
+    "a mean": (
+        forward(lambda net, x: net.lif2(net.fc(x.flatten(2))).mean(0), ("fc", nn.Linear(64, 5))),
+        "a sum or mean over the steps in the forward cannot be exported",
+        "return all steps of the last layer, [T, B, K]; the export takes their mean",
+    ),
+    "the last step": (
+        forward(lambda net, x: net.lif2(net.fc(x.flatten(2)))[-1], ("fc", nn.Linear(64, 5))),
+        "[-1] in the forward cannot be exported",
+        "return all steps of the last layer",
+    ),
+    "one of the steps": (
+        forward(lambda net, x: net.lif2(net.fc(x.flatten(2)))[0], ("fc", nn.Linear(64, 5))),
+        "does not return all of them",
+        "return all steps of the last layer",
+    ),
+    "a convolution of all steps": (
+        forward(lambda net, x: net.lif1(net.conv(x))),
+        "layer 'lif1' (AdaptiveLeaky) cannot be exported: it takes [T, B, ...], and its input is",
+        "after a convolution y = conv(x.flatten(0, 1)).unflatten(0, (T, -1))",
+    ),
+    "a norm of all steps": (
+        forward(
+            lambda net, x: net.lif2(net.norm(net.fc(x.flatten(2)))),
+            ("fc", nn.Linear(64, 5)),
+            ("norm", nn.BatchNorm1d(5)),
+        ),
+        "layer 'norm' (BatchNorm1d) cannot be exported: it takes [B, ...], and its input has all",
+        "call it with x.flatten(0, 1), and continue with y.unflatten(0, (T, -1))",
+    ),
+    "steps in the batch": (
+        forward(
+            lambda net, x: net.lif2(net.fc(x.flatten(0, 1).flatten(1))), ("fc", nn.Linear(64, 5))
+        ),
+        "layer 'lif2' (AdaptiveLeaky) cannot be exported: it takes [T, B, ...], and its input is",
+        "spk, mem = neuron(x, mem)",
+    ),
+    "rest in each call": (
+        forward(one_step, ("fc", nn.Linear(64, 5))),
+        "makes one step and starts from rest in each call",
+        "take the membranes and return them",
+    ),
+    "steps that differ": (
+        subtracting(AdaptiveLeaky(4), widely(), AdaptiveLeaky(6)),
+        "the number of time steps is missing: its layers have parameters for 4 and 6 steps",
+        "give --steps",
+    ),
+    "features of all steps": (
+        subtracting(nn.Flatten(1), AdaptiveLeaky(T)),
+        "it flattens neither complete samples nor steps with the batch",
+        "flatten(2)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_modules_that_are_refused(case):
+    net, text, remedy = REFUSED[case]
+    with pytest.raises(ConfigError) as found:
+        source_of_module(net, in_shape=SHAPE)
+    assert text in str(found.value)
+    assert remedy in found.value.remedy
+
+
+def test_more_steps_than_a_neuron_has():
+    with pytest.raises(ConfigError, match="layer 'lif1' has parameters for 4 steps, the network"):
+        source_of_module(Step(), in_shape=SHAPE, steps=6)
+
+
+def test_snntorch_is_not_needed():
+    """A process in which snnTorch cannot be imported exports a network of asnn's neurons."""
+    code = (
+        "import sys; sys.modules['snntorch'] = None\n"
+        "import torch; from torch import nn\n"
+        "from asnn.models import AdaptiveLeaky; from asnn.exporters import source_of_module\n"
+        "net = nn.Sequential(nn.Linear(4, 3), AdaptiveLeaky(2, threshold=0.1))\n"
+        "print(source_of_module(net, in_shape=(4,)).graph.steps)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "2\n", done.stderr
+
+
+def test_a_changed_leak_is_seen():
+    source = source_of_module(Looped(), in_shape=SHAPE)
+    node = source.graph.neurons[0]
+    wrong = source.graph.with_nodes({"lif1": replace(node, leak=node.leak * np.float32(0.9))})
+    x = images(SHAPE, 20)
+    assert not np.array_equal(run(wrong, source.encode(x.numpy())).logits, expected(x))
