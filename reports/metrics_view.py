@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.metric import Metric
 from ..core.text import printable
+from ..tasks.class_scores import SCORES, class_scores
 from .collect import Document, RunReport
 from .wording import SPACE, UNKNOWN, energy, number, percent, with_article
 
@@ -134,3 +135,18 @@ def in_short(report: RunReport) -> str:
 
 def _text(value: float | None, form: Form) -> str:
     return UNKNOWN if value is None else form(value)
+
+
+def scores_by_class(report: RunReport, max_classes: int) -> list[Document]:
+    """Return precision, recall, F1 and support of each class and their means; of more classes than
+    `max_classes` the means alone."""
+    if report.confusion is None:
+        return []
+    found = class_scores(report.confusion, list(report.data.classes))
+    classes = found["by_class"] if len(found["by_class"]) <= max_classes else []
+    rows = [(printable(row["class"]), row, f"{row['support']:,}") for row in classes]
+    rows += [("mean", found["macro"], ""), ("mean weighted by support", found["weighted"], "")]
+    return [
+        {"name": name, "cells": [*(percent(scores[each], 1) for each in SCORES), support]}
+        for name, scores, support in rows
+    ]

@@ -22,6 +22,7 @@ from .metrics_view import (
     figure_rows,
     metric_text,
     metrics_by_step,
+    scores_by_class,
     shown_steps,
 )
 from .operations_view import operations
@@ -94,6 +95,7 @@ def view(report: RunReport, prefix: str) -> Document:
         "early_exit": _early_exit(report),
         "exit_steps": list(range(1, report.steps + 1)) if report.steps <= MAX_COLUMNS else [],
         "confusion": _matrix(report),
+        "scores": scores_by_class(report, MAX_CLASSES),
         "confusions": [_confusion(each, report.data.classes) for each in report.confusions],
         "schedules": [svg(each) for each in figures.schedule_figures(report.schedules)],
         **sample_view(report, svg),
@@ -163,7 +165,14 @@ def _titles(report: RunReport) -> dict[str, str]:
 def _curves(report: RunReport) -> list[Drawing]:
     record = report.record
     tracked = report.task.tracked
-    return figures.curves(record.trained, report.metric, tracked, spikes=record.has_spikes)
+    best = record.best("epoch")
+    return figures.curves(
+        record.trained,
+        report.metric,
+        tracked,
+        spikes=record.has_spikes,
+        best=None if best is None else int(best),
+    )
 
 
 def _warnings(report: RunReport) -> list[str]:
