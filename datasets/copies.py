@@ -16,11 +16,11 @@ def digests(inputs: Inputs) -> Iterator[bytes]:
     """Yield a hash of the values of each sample in memory."""
     if isinstance(inputs, Tensor):
         for sample in inputs:
-            yield _digest(sample.contiguous().numpy())
+            yield digest(sample.numpy())
     elif isinstance(inputs, Events):
         for start, count in zip(inputs.start.tolist(), inputs.count.tolist(), strict=True):
             part = slice(start, start + count)
-            yield _digest(inputs.t[part], inputs.x[part], inputs.y[part], inputs.p[part])
+            yield digest(inputs.t[part], inputs.x[part], inputs.y[part], inputs.p[part])
 
 
 def copies_between(train: Split, validation: Split, test: Split) -> list[str]:
@@ -32,7 +32,7 @@ def copies_between(train: Split, validation: Split, test: Split) -> list[str]:
     known = set(digests(train.inputs))
     found = []
     for name, split in (("validation", validation), ("test", test)):
-        copies = sum(digest in known for digest in digests(split.inputs))
+        copies = sum(each in known for each in digests(split.inputs))
         if copies:
             found.append(
                 f"{copies:,} of {len(split):,} {name} samples are exact copies of training samples"
@@ -40,8 +40,9 @@ def copies_between(train: Split, validation: Split, test: Split) -> list[str]:
     return found
 
 
-def _digest(*arrays: np.ndarray) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
+def digest(*arrays: np.ndarray) -> bytes:
+    """Return a hash of the values of arrays, 16 bytes."""
+    found = hashlib.blake2b(digest_size=16)
     for array in arrays:
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.digest()
+        found.update(np.ascontiguousarray(array).data)
+    return found.digest()

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from ...coding.samples import SampleSpec
     from ...datasets.sources.layout import Layout
-    from ...datasets.sources.tables import Columns
 
 SIDE = 32
 """Of images: of 32x32 pixels an epoch of 300 takes about half a second on two cores."""
@@ -160,11 +159,12 @@ def _training(own: Own, counts: dict[str, int], cost: float = 1.0) -> None:
         counts: samples by part; what is missing is cut from `train`.
         cost: of a sample, in those of an image of 32x32.
     """
+    from ...datasets.detect import shares_to_cut
+
     count = counts["train"]
-    for part, share in (("test", 0.2), ("validation", 0.2 if count < 1_000 else 0.1)):
-        if part not in counts:
-            own.choose(f"data.{part}", share, "of the training samples: there is no such part")
-            count = max(1, round(count * (1 - share)))
+    for part, share in shares_to_cut(counts).items():
+        own.choose(f"data.{part}", share, "of the training samples: there is no such part")
+        count = max(1, round(count * (1 - share)))
     batch = next((size for limit, size in ((500, 16), (2_000, 32)) if count <= limit), 64)
     own.choose("train.batch_size", batch, f"{-(-count // batch):,} steps an epoch")
     epochs = max(5, min(30, round(DRAWS / cost / count)))
@@ -175,13 +175,14 @@ def _training(own: Own, counts: dict[str, int], cost: float = 1.0) -> None:
 def _audio(own: Own, options: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
     from ...datasets.sources.series.wav import read_wav
     from ...datasets.sources.series.wav_folder import read_wav_layout
+    from ...datasets.sources.tables import Columns
     from ...formats.errors import InvalidFile
 
     layout = read_wav_layout(
         options["path"],
         labels=options.get("labels", "folder"),
         test_names=options.get("test_names"),
-        columns=_columns(options),
+        columns=Columns.of(options),
     )
     train = layout.train
     seconds, rates = [], []
@@ -307,20 +308,15 @@ def _series(own: Own, spec: SampleSpec, targets: Tensor, asked: Mapping[str, Any
 
 def _layout(options: Mapping[str, Any], suffixes: Any, noun: str) -> Layout:
     from ...datasets.sources.class_folders import read_layout
+    from ...datasets.sources.tables import Columns
 
     return read_layout(
         options["path"],
         options.get("test_path"),
         suffixes=suffixes,
         noun=noun,
-        columns=_columns(options),
+        columns=Columns.of(options),
     )
-
-
-def _columns(options: Mapping[str, Any]) -> Columns:
-    from ...datasets.sources.tables import Columns
-
-    return Columns(*(options.get(f"{each}_column") for each in ("path", "label", "split")))
 
 
 def _counts(layout: Layout) -> dict[str, int]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -42,6 +43,11 @@ class Columns:
     path: str | None = None
     label: str | None = None
     split: str | None = None
+
+    @staticmethod
+    def of(options: Mapping[str, Any]) -> Columns:
+        """Return the columns that the options of a data set name, such as `label_column`."""
+        return Columns(*(options.get(f"{each}_column") for each in ("path", "label", "split")))
 
 
 def is_table(path: str) -> bool:

@@ -1,0 +1,1 @@
+"""`asnn data`: what a data set holds."""

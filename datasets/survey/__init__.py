@@ -1,0 +1,1 @@
+"""What a data set holds: classes, sizes, ranges, copies, damaged files."""
