@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from ...coding.base import Coding
 from ...core.errors import ConfigError
-from ..graph.ir import Graph
+from ..graph.ir import Cell, Graph
 from ..graph.quantisation import Weights
 from .answer import add_answer, add_crossed
 from .builder import OPSETS, Builder, model_of, value
@@ -188,6 +188,8 @@ def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
         text += " `h_*` and `c_*` are outputs and cells of LSTM layers."
     if any(state.name.startswith("f1_") for state in states):
         text += " `f*_*` are states of filters over time."
+    if any(isinstance(node, Cell) for node in graph.nodes):
+        text += " Others are states of neurons with equations of their own."
     return _graph(b, "asnn_step", text, inputs, outputs)
 
 

@@ -1,1 +1,1 @@
-"""The snnTorch importer: torch modules with snnTorch neurons as sources of exports."""
+"""Torch modules of the user, with neurons of snnTorch or asnn, as sources of exports."""

@@ -105,7 +105,8 @@ def export(
         typer.Option(
             "--from",
             metavar="MODULE:FUNCTION|FILE.py:FUNCTION",
-            help="Instead of RUN: a function that returns an snnTorch network.",
+            help="Instead of RUN: a function that returns a torch module with neurons of snnTorch "
+            "or asnn.",
         ),
     ] = None,
     in_shape: Annotated[

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+NAMES = ("nets", "own", "broken")
 PAGE = Path(__file__).parents[3] / "docs" / "export-snntorch.md"
 
 FUNCTIONS = """
@@ -45,9 +46,11 @@ def call(tmp_path, monkeypatch, capsys):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    for name in ("nets", "broken"):
+    for name in NAMES:
         monkeypatch.delitem(sys.modules, name, raising=False)
-    (tmp_path / "nets.py").write_text(block("python") + FUNCTIONS)
+    nets, own = blocks("python")
+    (tmp_path / "nets.py").write_text(nets + FUNCTIONS)
+    (tmp_path / "own.py").write_text(own)
     (tmp_path / "broken.py").write_text("import not_there\n")
 
     def asnn_export(*arguments):
@@ -57,30 +60,43 @@ def call(tmp_path, monkeypatch, capsys):
         return code, captured.out, captured.err
 
     yield asnn_export
-    for name in ("nets", "broken"):
+    for name in NAMES:
         sys.modules.pop(name, None)
 
 
-def block(language):
-    """The code block of the page in a language."""
+def blocks(language):
+    """The code blocks of the page in a language: of snnTorch's network, and of asnn's neurons."""
     found = re.findall(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(found) == 1
-    return found[0]
+    assert len(found) == 2
+    return found
 
 
 @pytest.mark.slow
-def test_the_example_of_the_page_runs(call, tmp_path):
-    for line in block("sh").splitlines():
+def test_the_examples_of_the_page_run(call, tmp_path):
+    for line in "".join(blocks("sh")).splitlines():
         command, what, *arguments = shlex.split(line)
         assert (command, what) == ("asnn", "export")
         code, out, err = call(*arguments)
         assert (code, out) == (0, ""), err
+        assert "fires never" not in err or "nets" in line
     assert {path.name for path in (tmp_path / "export/nets.make/onnx").iterdir()} == {
         *("model.onnx", "parity.json")
     }
     assert {path.name for path in (tmp_path / "export/nets.make/nir").iterdir()} == {
         *("model.nir", "model.golden.nir", "parity.json")
     }
+    assert {path.name for path in (tmp_path / "export").rglob("*.onnx")} == {
+        *("model.onnx", "model-init.onnx", "model-step.onnx")
+    }
+
+
+def test_the_page_begins_with_the_network_of_the_tutorial():
+    nets, first = blocks("python")[0], PAGE.read_text().split("```python")[0]
+    assert "tutorial 5" in first
+    assert [line.split()[2:4] for line in blocks("sh")[0].splitlines()] == [
+        ["--from", "nets.py:make"]
+    ] * 2
+    assert re.findall(r"nn\.Linear|snn\.Leaky", nets) == ["nn.Linear", "snn.Leaky"] * 2
 
 
 def test_samples_of_a_file(call, tmp_path):
@@ -132,7 +148,7 @@ def test_samples_that_break_the_condition_end_with_code_3(call, tmp_path):
         ("--from nets:flat -f onnx --in-shape 8", "number of time steps is missing"),
         ("--from nets:flat -f onnx --in-shape 8x8 --steps 2", "takes CxHxW or F"),
         ("--from nets:make -f onnx --in-shape 1x9x9", "is not the shape that nets:make returns"),
-        ("--from nets:make -f onnx --steps 5", "makes 8 steps by itself"),
+        ("--from nets:make -f onnx --steps 5", "makes 25 steps by itself"),
         ("--from nowhere/nets.py:make -f onnx", "there is no file nowhere/nets.py"),
         ("--from nets.py -f onnx", "names no function"),
         ("--from nets.py:nothing -f onnx", "has no function 'nothing'"),
