@@ -218,8 +218,7 @@ def _from_arrays(path: str) -> Detected:
     x = renamed(path, arrays)[0].get("x_train")
     if x is None or x.ndim < 3:
         return Detected("npz", {"path": path}) if x is None else _refuse_flat(path, x)
-    # A grey image in floats is in [0, 1]; a series seldom is.
-    is_image = x.ndim == 4 or (x.ndim == 3 and (x.dtype.kind == "u" or _in_unit(x)))
+    is_image = x.ndim == 4 or (x.ndim == 3 and (x.dtype.kind == "u" or _holds_pixels(x)))
     if not is_image:
         return Detected("series-npz", {"path": path})
     note = ()
@@ -230,8 +229,11 @@ def _from_arrays(path: str) -> Detected:
     return Detected("npz", {"path": path}, note)
 
 
-def _in_unit(x: np.ndarray) -> bool:
-    return x.dtype.kind == "f" and x.size > 0 and x.min() >= 0 and x.max() <= 1
+def _holds_pixels(x: np.ndarray) -> bool:
+    """Return whether floats are in [0, 1], or whole numbers up to 255: a series seldom is."""
+    if x.dtype.kind != "f" or x.size == 0 or not x.min() >= 0:
+        return False
+    return x.max() <= 1 or bool(x.max() <= 255 and (x == np.floor(x)).all())
 
 
 def _refuse_flat(path: str, x: np.ndarray) -> Detected:

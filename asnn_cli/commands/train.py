@@ -115,7 +115,7 @@ def train(
             remedy="leave it out, or train anew without --resume",
         )
     if dry_run:
-        _show_dry_run(_new_recipe(recipe, overrides), as_json)
+        _show_dry_run(new_recipe(recipe, overrides), as_json)
         return
 
     def begin() -> tuple[Path, dict[str, Any]]:
@@ -123,7 +123,7 @@ def train(
         if resume:
             run, checked = _resumed_run(recipe, overrides)
             return run.path, checked.document()
-        checked = _new_recipe(recipe, overrides)
+        checked = new_recipe(recipe, overrides)
         return create_run(out, checked.name).path, checked.document()
 
     with together() as processes:
@@ -144,7 +144,7 @@ def train(
             console.print_json({"run": str(run.path), **summary})
 
 
-def _new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Recipe:
+def new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Recipe:
     from ...learning import check_recipe, override
     from ..recipe_files import DEFAULT, recipe_document
 
@@ -229,6 +229,8 @@ def _show_dry_run(recipe: Recipe, as_json: bool) -> None:
     from ...records.layout import RUNS, Run
 
     training = prepare(recipe, Run(RUNS))
+    for line in training.data.notes:
+        console.note(line)
     if as_json:
         console.print_json(
             {

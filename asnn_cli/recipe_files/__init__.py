@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import ConfigError
-from ...core.registry import unknown
+from ...core.registry import nearest, unknown
 from ...core.text import shell
 
 FOLDER = Path(__file__).parent
@@ -41,6 +41,9 @@ def recipe_file(name: str) -> Path:
     if path.is_file():
         return path
     error = unknown("recipe", name, recipe_names())
+    near = None if path.suffix == ".toml" else nearest(path.name, _entries(path.parent))
+    if near is not None and not error.remedy:
+        error.remedy = f"did you mean {shell(path.parent / near)}, to train on it?"
     if path.suffix == ".toml":
         error.what = f"there is no recipe file {name}"
     elif (path / "config.toml").is_file():
@@ -48,6 +51,14 @@ def recipe_file(name: str) -> Path:
     elif path.suffix.lower() in OF_DATA or "/" in name:
         error.what = f"there is no recipe, file or folder {name}"
     raise error
+
+
+def _entries(folder: Path) -> list[str]:
+    """Return the names of what is in a folder and not hidden."""
+    try:
+        return [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+    except OSError:
+        return []
 
 
 def is_data(name: str) -> bool:
@@ -81,7 +92,7 @@ def recipe_document(name: str, asked: Mapping[str, Any]) -> tuple[dict[str, Any]
         from .own import own_recipe
 
         own = own_recipe(name, asked)
-        return own.document, own.lines(name)
+        return own.document, own.lines(name, asked)
     document = read_document(recipe_file(name))
     document.setdefault("name", Path(name).stem)
     if name in recipe_names() and Path(name).exists():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from ...coding.samples import SampleSpec
     from ...datasets.sources.layout import Layout
 
+PARTS = ("train", "validation", "test")
 SIDE = 32
 """Of images: of 32x32 pixels an epoch of 300 takes about half a second on two cores."""
 MAX_NATIVE = 48
@@ -50,14 +52,20 @@ class Own:
         if why:
             self.reasons[key] = why
 
-    def lines(self, path: str) -> list[str]:
-        """Return what was chosen and how to change it, a line each."""
-        shown = {key: f"{key} = {self._shown(key)}" for key in self.reasons}
-        width = max(map(len, shown.values()))
+    def lines(self, path: str, asked: Container[str] = ()) -> list[str]:
+        """Return what was chosen and how to change it, a line each.
+
+        Args:
+            path: of the data.
+            asked: keys that the user sets to something else.
+        """
+        reasons = {key: why for key, why in self.reasons.items() if key not in asked}
+        shown = {key: f"{key} = {self._shown(key)}" for key in reasons}
+        width = max(map(len, shown.values()), default=0)
         return [
             f"own data: {self.about}",
             "without a recipe, this one is made for them:",
-            *(f"  {shown[key]:{width}}  {why}" for key, why in self.reasons.items()),
+            *(f"  {shown[key]:{width}}  {why}" for key, why in reasons.items()),
             f"change a key with --set KEY=VALUE, or write the recipe to a file and edit it: "
             f"asnn train {shell(path)} --dry-run > {self.document['name']}.toml",
         ]
@@ -111,14 +119,16 @@ def run_name(path: str) -> str:
 
 
 def _images_in_files(own: Own, options: Mapping[str, Any]) -> None:
+    from ...datasets.sources.damaged import pointing_to_survey
     from ...datasets.sources.images.opening import open_image
     from ...datasets.sources.sizes import height_and_width
     from ...datasets.sources.store import EXTENSIONS
 
     layout = _layout(options, EXTENSIONS, "image")
     train = layout.train
-    sizes = [open_image(train.store, name).size for name in _spaced(train.names)]
-    low, high = min(sizes), max(sizes)
+    with pointing_to_survey(options["path"]):
+        sizes = [open_image(train.store, name).size for name in _spaced(train.names)]
+    low, high = min(sizes, key=math.prod), max(sizes, key=math.prod)
     of_one_size = len(set(sizes)) == 1
     said = "{}x{}".format(*low) if of_one_size else "{}x{} to {}x{}".format(*low, *high)
     _about(own, layout, "image", f"of {said} pixels (height x width)")
@@ -166,7 +176,7 @@ def _training(own: Own, counts: dict[str, int], cost: float = 1.0) -> None:
         own.choose(f"data.{part}", share, "of the training samples: there is no such part")
         count = max(1, round(count * (1 - share)))
     batch = next((size for limit, size in ((500, 16), (2_000, 32)) if count <= limit), 64)
-    own.choose("train.batch_size", batch, f"{-(-count // batch):,} steps an epoch")
+    own.choose("train.batch_size", batch, f"steps an epoch: {-(-count // batch):,}")
     epochs = max(5, min(30, round(DRAWS / cost / count)))
     own.choose("train.epochs", epochs, f"of {count:,} training samples")
     own.choose("train.lr", 0.001 if batch < 32 else 0.002, "for batches of this size")
@@ -269,8 +279,6 @@ def _loaded(own: Own, name: str, options: Mapping[str, Any], asked: Mapping[str,
     spec = spec_of(source)
     parts = {"train": source.train, "test": source.test, "validation": source.validation}
     counts = {part: len(split) for part, split in parts.items() if split is not None}
-    if source.notes:
-        own.reasons["data.name"] = "; ".join([own.reasons["data.name"], *source.notes])
     kinds = f"{len(source.classes)} classes" if source.classes else "real values"
     own.about = f"{sum(counts.values()):,} {spec.many}, {kinds}, {spec}"
     shape = spec.shape
@@ -324,7 +332,7 @@ def _counts(layout: Layout) -> dict[str, int]:
 
 
 def _about(own: Own, layout: Layout, noun: str, more: str) -> None:
-    counts = _counts(layout)
+    counts = {part: n for part in PARTS if (n := _counts(layout).get(part))}
     parts = " + ".join(f"{count:,} {name}" for name, count in counts.items())
     of_parts = f" ({parts})" if len(counts) > 1 else ""
     own.about = (

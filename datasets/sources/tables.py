@@ -183,10 +183,11 @@ def _column(
         )
     if not needed:
         return None
+    name = nearest(role, plain) or "NAME"
     raise DataError(
         f"{path} has no column with the {role} of each sample",
         why=f"its columns are {shown}; looked for {', '.join(common)}",
-        remedy=f"name it with --set data.{role}_column=NAME, or add a first line with the names "
+        remedy=f"name it with --set data.{role}_column={name}, or add a first line with the names "
         "of the columns",
     )
 
@@ -208,11 +209,11 @@ def _read(path: Path) -> tuple[list[str], list[Row]]:
         text = read_regular(path, max_size=MAX_BYTES).decode("utf-8-sig")
         first = text.partition("\n")[0]
         delimiter = max("\t;,", key=first.count)
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        rows = [(f"line {reader.line_num}", row) for row in reader if row]
     except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8", why=str(error), remedy="save it as UTF-8"
-        ) from error
+        what = f"{path} is not UTF-8"
+        raise DataError(what, why=str(error), remedy="save it as UTF-8") from error
     except (OSError, ValueError, csv.Error) as error:
         why = str(error) if isinstance(error, csv.Error) else why_unreadable(error)
         raise DataError(f"{path} cannot be read", why=why) from error

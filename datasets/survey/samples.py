@@ -81,7 +81,7 @@ def samples_of_files(layout: Layout, read: Read) -> Iterator[Sample]:
             try:
                 yield Sample(part, display, label, read(files.store, name))
             except DataError as error:
-                why = str(error).replace(f"could not decode {display}: ", "")
+                why = error.why or error.what.removeprefix(f"{display} ")
                 yield Sample(part, display, label, None, why)
             except InvalidFile as error:
                 yield Sample(part, display, label, None, sanitize(error))

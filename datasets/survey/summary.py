@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -112,8 +113,8 @@ class Survey:
             "classes": by_class,
             "imbalance": max(totals) / min(totals) if totals and min(totals) else None,
             "sizes": {
-                "smallest": list(min(sizes, default=())),
-                "largest": list(max(sizes, default=())),
+                "smallest": list(min(sizes, key=math.prod, default=())),
+                "largest": list(max(sizes, key=math.prod, default=())),
                 "different": len(sizes),
             },
             "channels": {str(key): count for key, count in sorted(self._channels.items())},

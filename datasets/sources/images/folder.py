@@ -4,9 +4,11 @@ from typing import Literal
 
 from ....core.errors import ConfigError
 from ...base import Source, Split
-from ..class_folders import read_layout
+from ..class_folders import read_layout, relative_parts
+from ..damaged import pointing_to_survey
+from ..layout import Layout
 from ..sizes import height_and_width
-from ..store import EXTENSIONS, Store
+from ..store import EXTENSIONS, Store, open_store
 from ..tables import Columns
 from .decode import Decoder, LazyFiles, decode_all
 from .opening import open_image
@@ -53,6 +55,46 @@ def load_folder(
         raise ConfigError(f"colour is {colour!r}", why="choose from auto, grey, rgb")
     columns = Columns(path_column, label_column, split_column)
     layout = read_layout(path, test_path, suffixes=EXTENSIONS, noun="image", columns=columns)
+    with pointing_to_survey(path):
+        splits = _splits(layout, size, colour, memory_limit)
+    return Source(
+        splits["train"], splits.get("test"), layout.classes, validation=splits.get("validation")
+    )
+
+
+def unlabelled_images(
+    path: str,
+    *,
+    size: int | list[int] | None = None,
+    colour: Literal["auto", "grey", "rgb"] = "auto",
+) -> LazyFiles | None:
+    """Return the images that lie directly in a folder or a zip, in the order of their names.
+
+    Args:
+        path: the folder or zip.
+        size: [height, width] to resize every image to; one number for both.
+        colour: as in `load_folder`.
+
+    Returns:
+        The images `[N, C, H, W]`, decoded at access; None if there are none, or if some lie in
+        folders, which are classes.
+
+    Raises:
+        ConfigError: a size that is not two positive numbers.
+        DataError: an image cannot be decoded.
+    """
+    fixed = height_and_width(size)
+    store = open_store(path)
+    names = sorted(store.sizes)
+    if not names or any(len(parts) > 1 for parts in relative_parts(store).values()):
+        return None
+    shape, example, deep = _shape(store, names, fixed, colour)
+    return LazyFiles(Decoder(store, shape[0], shape[1:], fixed is not None, example, deep), names)
+
+
+def _splits(
+    layout: Layout, size: tuple[int, int] | None, colour: str, memory_limit: float
+) -> dict[str, Split]:
     train = layout.train
     shape, example, deep = _shape(train.store, sorted(train.names), size, colour)
     count = sum(len(part.names) for part in layout.parts.values())
@@ -63,9 +105,7 @@ def load_folder(
         decoder = Decoder(part.store, shape[0], shape[1:], size is not None, example, deep)
         images = decode_all(decoder, part.names) if in_memory else LazyFiles(decoder, part.names)
         splits[name] = Split(images, part.targets)
-    return Source(
-        splits["train"], splits.get("test"), layout.classes, validation=splits.get("validation")
-    )
+    return splits
 
 
 def _shape(
