@@ -18,6 +18,7 @@ from .commands.doctor import doctor
 from .commands.encode.command import encode
 from .commands.eval.command import evaluate_run
 from .commands.export.command import export
+from .commands.find_lr import find_lr
 from .commands.inspect import inspect_file
 from .commands.predict.command import predict
 from .commands.recipes import recipes_app
@@ -41,6 +42,7 @@ app = typer.Typer(
     "2 usage or configuration, 3 verification failed, 4 bad data or file, 130/143 interrupted.",
 )
 app.command("train")(train)
+app.command("find-lr")(find_lr)
 app.command("sweep")(sweep)
 app.command("eval")(evaluate_run)
 app.command("predict")(predict)

@@ -85,9 +85,14 @@ def train_epoch(
 
 def _optimizer_step(training: Training) -> None:
     settings, progress = training.recipe.train, training.progress
+    rates = training.rates
     for group in training.optimizer.param_groups:
-        group["lr"] = learning_rate(
-            settings, progress.stage_step, training.steps_per_epoch, training.stage.epochs
+        group["lr"] = (
+            learning_rate(
+                settings, progress.stage_step, training.steps_per_epoch, training.stage.epochs
+            )
+            if rates is None
+            else rates[progress.stage_step]
         )
     measured = settings.statistics and _step_in_epoch(training) % STATISTICS_EVERY == 0
     if settings.clip_norm is not None or measured:

@@ -92,10 +92,14 @@ def epoch_statistics(training: Training) -> dict[str, Any]:
     return {"epoch": progress.epoch + 1, "layers": mean_statistics(progress.statistic_sums)}
 
 
+class Diverged(AsnnError):
+    """The loss is not finite."""
+
+
 def require_finite(loss: float, step: int) -> None:
-    """Raise an AsnnError if a loss is not finite."""
+    """Raise `Diverged` if a loss is not finite."""
     if not math.isfinite(loss):
-        raise AsnnError(
+        raise Diverged(
             f"the loss is {loss} at step {step}",
             why="training has diverged",
             remedy="lower train.lr, or set train.clip_norm=1.0",

@@ -56,6 +56,7 @@ class Training:
         frozen: what keeps its weights, by `train.freeze`.
         method: how the weights are learned, in `stages`.
         start: what the network started from, see `begin_from_start`; None without `train.init`.
+        rates: learning rates of the steps, in place of those of the schedule.
         evaluated: modules that stay in evaluation mode in the current stage.
         saved: `time.monotonic()` and step of the last checkpoint.
         best: content of `model.safetensors` with the best weights so far.
@@ -80,7 +81,8 @@ class Training:
     frozen: Frozen = field(init=False)
     forward: nn.Module = field(init=False)
     evaluated: list[nn.Module] = field(init=False)
-    saved: tuple[float, int] = (0.0, 0)
+    rates: list[float] | None = None
+    saved: tuple[float, float] = (0.0, 0)
     best: bytes | None = None
     config: bytes = b""
     start: dict[str, Any] | None = None

@@ -10,6 +10,7 @@ import pytest
 from asnn.measure.cost.energy import energy_of_samples, energy_report
 from asnn.measure.cost.tables import read_cost_table
 from asnn.measure.early_exit import tradeoff
+from asnn.reports.metrics_view import scores_by_class
 from asnn.reports.page import page
 from tests.support.html import faults, read_page
 
@@ -197,3 +198,16 @@ def _number(text: str) -> float:
     if found is None:
         return 0
     return float(found[1].replace(",", "")) * {"p": 1, "n": 1e3, "µ": 1e6, None: 1}[found[2]]
+
+
+@pytest.mark.usefixtures("stub_figures")
+@pytest.mark.parametrize(("classes", "rows"), [(4, 4), (21, 0)])
+def test_scores_of_few_classes_have_a_row_each_and_means_always(report_of, classes, rows):
+    report = report_of(classes=tuple(f"class {k}" for k in range(classes)), samples=2 * classes)
+    found = scores_by_class(report, 20)
+    assert len(found) == rows + 2
+    assert [row["name"] for row in found[-2:]] == ["mean", "mean weighted by support"]
+    recall = found[-1]["cells"][1]  # weighted by support, it is the accuracy
+    assert recall == f"{100 * report.result.accuracy:.1f}\N{NO-BREAK SPACE}%"
+    page_of = read_page(page([report], command=""))
+    assert "Precision, recall and F1 by class" in page_of.text
