@@ -15,8 +15,8 @@ def encode(
         str | None,
         typer.Argument(
             metavar="INPUT|-",
-            help="A PNG, JPEG, .npy or .npz file, a recording of events, or - for stdin; none with "
-            "--dataset.",
+            help="A PNG, JPEG, .npy or .npz file, a recording of events, a folder of samples, a "
+            "run (its data in its code), or - for stdin; none with --dataset.",
             show_default=False,
         ),
     ] = None,
@@ -24,13 +24,13 @@ def encode(
         str | None,
         typer.Option(
             help="Code, such as temporal or hybrid of images, frames of events, given of series.",
-            show_default="hybrid; frames; given",
+            show_default="that of a run; hybrid; frames; given",
             autocompletion=completion.codes,
         ),
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(help="Number of time steps T.", show_default="4; those of a series"),
+        typer.Option(help="Number of time steps T.", show_default="those of a run or a series; 4"),
     ] = None,
     thresholds: Annotated[
         str | None, typer.Option(help="linear or quantile.", show_default="linear")
@@ -63,8 +63,8 @@ def encode(
     split: Annotated[
         str | None,
         typer.Option(
-            help="train, validation or test.",
-            show_default="test",
+            help="train, validation or test, of a data set or a run.",
+            show_default="test; all of a folder without parts",
             autocompletion=completion.one_of(*completion.SPLITS),
         ),
     ] = None,
@@ -129,6 +129,10 @@ def encode(
     cat cat.png | asnn encode - --coding latency --steps 16 > cat.npz
 
     asnn encode cat.png --compare direct,temporal,hybrid --steps 8
+
+    asnn encode pictures/ --set data.size=32 -o pictures.npz
+
+    asnn encode runs/digits --split train -o train.npz
 
     asnn encode recording.raw --coding voxel --steps 10 --plot frames.png
 

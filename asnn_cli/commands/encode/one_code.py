@@ -36,7 +36,7 @@ def encode_with_one(
     """Write samples in one code and draw the first, show figures, and return the JSON object.
 
     Args:
-        name: of the code; by default one that takes the samples.
+        name: of the code; by default that of a run, or one that takes the samples.
         source: where the samples come from.
         limit, index: encode the first of them, or one.
         steps: number of time steps T; by default 4, or those of a series.
@@ -61,6 +61,12 @@ def encode_with_one(
 
     if name is not None:  # a wrong option is refused before data are read
         coding_options(name, STEPS if steps is None else steps, changes)
+    trained = source.coding
+    if name is None and trained is not None:  # what `--set` says comes later, and wins
+        name, steps = trained.name, trained.steps if steps is None else steps
+        own = trained.options()
+        changes = [(["coding", key], value) for key, value in own.items()] + changes
+        console.note(f"the code of the run: {name}, T = {steps}")
     samples = source.samples().select(limit, index)
     spec = samples.spec
     name = name or FIRST_CHOICE[spec.kind]

@@ -226,7 +226,7 @@ def test_refusals_do_not_mention_recipes(cli, picture, arguments, says):
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        ([], 2, "give either a file, - for stdin, or --dataset"),
+        ([], 2, "give either a file, a folder, a run, - for stdin, or --dataset"),
         (["grey.png", "--dataset", "digits"], 2, "give either a file"),
         (["nope.png"], 4, "cannot read nope.png"),
         (["grey.png", "--coding", "hybird"], 2, "did you mean 'hybrid'?"),
@@ -245,8 +245,8 @@ def test_refusals_do_not_mention_recipes(cli, picture, arguments, says):
         (["--dataset", "digist"], 2, "did you mean 'digits'?"),
         (["--dataset", "digits", "--split", "tset"], 2, "did you mean 'test'?"),
         (["--dataset", "digits", "--limit", "0"], 2, "--limit"),
-        (["grey.png", "--split", "test"], 2, "go with --dataset only"),
-        (["grey.png", "--set", "data.size=[4,4]"], 2, "go with --dataset only"),
+        (["grey.png", "--split", "test"], 2, "go with --dataset, a folder or a run only"),
+        (["grey.png", "--set", "data.size=[4,4]"], 2, "go with --dataset, a folder or a run only"),
         (["grey.png", "--format", "mat"], 2, "--format must be npz or npy, not 'mat'"),
         (["grey.png", "--steps", "99999999999"], 2, "must be less than or equal to 10000"),
         (["grey.png", "--seed", "99999999999999999999"], 2, "--seed"),
@@ -339,14 +339,6 @@ def test_invalid_input(cli, tmp_path, content, says):
     assert result.code == 4
     assert says in result.err and "input" in result.err
     assert not Path("a.npz").exists()
-
-
-def test_a_folder_is_refused_with_the_option_for_it(cli, tmp_path):
-    (tmp_path / "images").mkdir()
-    result = cli("encode", "images")
-    assert result.code == 4
-    assert "images is a folder" in result.err
-    assert "--dataset folder --path images" in result.err
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
