@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, fx
+from torch.fx.node import map_arg
+from torch.fx.proxy import GraphAppendingTracer
 
 from ...core.errors import ConfigError
 from ...models.neurons.surrogates import spike
@@ -72,7 +75,7 @@ def traced_cell(
     )  # fmt: skip
 
 
-class _Tracer(fx.proxy.GraphAppendingTracer):
+class _Tracer(GraphAppendingTracer):
     """Traces a function; its own tensors are nodes with their number as target.
 
     Attributes:
@@ -107,7 +110,7 @@ class _Reading:
         values: dict[fx.Node, Any] = {}
         number = 0
         for node in graph.nodes:
-            args, kwargs = fx.node.map_arg((node.args, dict(node.kwargs)), values.__getitem__)
+            args, kwargs = map_arg((node.args, dict(node.kwargs)), values.__getitem__)
             if node.op == "placeholder":
                 values[node] = _Value(number)
                 number += 1
@@ -151,6 +154,11 @@ class _Reading:
         name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
         if target is spike:
             return self.add("greater", args[0], 0.0)
+        if name.endswith("_") and name not in ("and_", "or_"):
+            raise ConfigError(
+                f"{name} in its step changes a tensor in place",
+                remedy=f"write v = v.{name[:-1]}(...) or the operator",
+            )
         if name in IDENTITIES:
             return args[0]
         if name == "getattr" and args[1] in ("dtype", "device", "shape"):
@@ -159,7 +167,7 @@ class _Reading:
         if kind is not None and not kwargs:
             return self.add(kind, *args)
         special = getattr(self, f"_{name.strip('_')}", None) if name in SPECIAL else None
-        if special is None:
+        if special is None or not _takes(special, args, kwargs):
             raise ConfigError(
                 f"{name} in its step has no form in the export graph", remedy=f"use {KNOWN}"
             )
@@ -196,9 +204,24 @@ class _Reading:
 
     def _pow(self, x: Any, exponent: Any) -> Any:
         if exponent not in (2, 3):
-            raise ConfigError(f"a power of {exponent} in its step has no form in the export graph")
+            raise ConfigError(
+                "a power in its step has no form in the export graph",
+                remedy="use squares, cubes and torch.sqrt",
+            )
         square = self.add("mul", x, x)
         return square if exponent == 2 else self.add("mul", square, x)
+
+    def _max(self, x: Any, other: Any) -> Any:
+        return self.add("maximum", x, other)
+
+    def _min(self, x: Any, other: Any) -> Any:
+        return self.add("minimum", x, other)
+
+    def _bool(self, x: Any) -> Any:
+        return self.add("where", x, 1.0, 0.0)
+
+    def _masked_fill(self, x: Any, mask: Any, value: Any) -> Any:
+        return self.add("where", mask, value, x)
 
     def _rsub(self, x: Any, other: Any) -> Any:
         return self.add("sub", other, x)
@@ -218,6 +241,14 @@ class _Reading:
         return 1.0
 
 
+def _takes(function: Callable[..., Any], args: Any, kwargs: Any) -> bool:
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
 class _Value:
     """A value of the step, by its index."""
 
@@ -235,5 +266,5 @@ KINDS = {
 }  # fmt: skip
 SPECIAL = {
     "clamp", "clip", "relu", "square", "pow", "rsub", "__rsub__", "reciprocal", "invert",
-    "logical_not", "zeros_like", "ones_like",
+    "logical_not", "zeros_like", "ones_like", "max", "min", "bool", "masked_fill",
 }  # fmt: skip

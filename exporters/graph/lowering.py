@@ -130,10 +130,10 @@ def lower_part(part: nn.Module, path: str, name: str, source: str, steps: int) -
     """
     with torch.no_grad():
         lowering = Lowering(steps, source)
-        if answers(part, "neuron_fields") and not answers(part, "lower"):
-            lowering.neuron(name, part, path)
-        else:
+        if answers(part, "lower"):
             lowering.lower(name, part)
+        else:
+            lowering.neuron(name, part, path)
         output = lowering.at
     return LoweredPart(lowering.nodes, output, lowering.answer if lowering.has_readout else None)
 

@@ -46,7 +46,7 @@ def call(lowering: FxLowering, target: Any, args: Any, kwargs: Any) -> Any:
     name = target if isinstance(target, str) else getattr(target, "__name__", str(target))
     if isinstance(target, type) and issubclass(target, tuple):
         return target(*args, **kwargs)  # the state of a neuron of asnn before the first step
-    handler = (METHODS if isinstance(target, str) else FUNCTIONS).get(target)
+    handler = METHODS.get(target) if isinstance(target, str) else FUNCTIONS.get(target)
     if handler is None:
         raise _refusal(name, "the graph has no such layer")
     try:

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from ...models.layer import answers
+from ...models.neurons.snntorch import SnnTorchNeuron
 
 
 def is_snntorch(part: object) -> bool:
@@ -21,8 +22,10 @@ def is_snntorch(part: object) -> bool:
 
 
 def lowers_itself(part: object) -> bool:
-    """Return whether a part says by itself how it is exported: asnn's neurons and layers do, and
+    """Return whether a part is to say by itself how it is exported: asnn's neurons and layers, and
     those of other packages with `lower` or `neuron_fields`."""
+    if isinstance(part, SnnTorchNeuron):
+        return True
     return isinstance(part, nn.Module) and (
         answers(part, "lower") or answers(part, "neuron_fields")
     )

@@ -75,7 +75,8 @@ class _Tracer(fx.Tracer):
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         length = _length(obj.node, self.rank)
-        return super().iter(obj) if length is None else iter([obj[i] for i in range(length)])
+        sizes: Any = obj
+        return super().iter(obj) if length is None else iter([sizes[i] for i in range(length)])
 
 
 class _Value(fx.Proxy):
@@ -138,7 +139,8 @@ def trace(module: nn.Module, rank: int) -> Trace:
         raise ConfigError(
             f"the forward of {kind} cannot be traced",
             why=why,
-            remedy=f"{ONE_STEP}, with no branch or loop that depends on its input",
+            remedy=f"{ONE_STEP}, with no branch or loop that depends on its input; a neuron of "
+            "your own needs a method lower(graph, name), see 'A neuron' in CONTRIBUTING.md",
         ) from error
     touched = any(
         buffer is not rest[id(part)][name] for part in copies for name, buffer in _states(part)

@@ -83,6 +83,12 @@ def delayed(x, v, s):
     return s, v, Heaviside.apply(v - 0.5)
 
 
+def masked(x, v):
+    v = torch.max(0.9 * v + x, torch.tensor(-1.0)) * (x < 4).bool()
+    s = spike(v - 0.8)
+    return s, v.masked_fill(s.bool(), 0.1)
+
+
 def logical(x, v, count):
     ready = (count <= 0) & ~(x < -2) | (x >= 3)
     s = ((v + x > 0.5) & ready).to(x.dtype)
@@ -95,6 +101,7 @@ STEPS = {
     "exponential": (exponential, 1),
     "adaptive": (adaptive, 2),
     "delayed": (delayed, 2),
+    "masked": (masked, 1),
     "logical": (logical, 2),
 }
 
@@ -175,7 +182,9 @@ REFUSED = {
     "a branch": (branching, "its step cannot be traced: TraceError", "asnn.models.spike"),
     "a function": (own_function, "softplus in its step has no form", "torch.where"),
     "a reduction": (lambda x, v: (spike(x - x.mean()), v), "mean in its step", "use +"),
-    "a power": (lambda x, v: (spike(x**4), v), "a power of 4 in its step", ""),
+    "a power": (lambda x, v: (spike(x**4), v), "a power in its step has no form", "torch.sqrt"),
+    "one value": (lambda x, v: (spike(x.max()), v), "max in its step", "use +"),
+    "in place": (lambda x, v: (spike(v.mul_(0.5)), v), "mul_ in its step changes", "v = v.mul"),
     "values": (lambda x, v: (2 * spike(x), v), "not 0 or 1", "return spike(v - threshold)"),
     "a membrane": (lambda x, v: (v, 0.5 * v + x), "not 0 or 1", ""),
     "no state": (lambda x, v: spike(x), "its step returns 1 values", ""),

@@ -17,7 +17,7 @@ from asnn.models import AdaptiveLeaky, create_model, spike
 from asnn.models.layers.spiking import SpikingLayer
 from asnn.models.neurons.integrate import Integrate
 from asnn.models.neurons.leaky import FixedLeaky
-from asnn.models.neurons.snntorch import Leaky, Synaptic
+from asnn.models.neurons.snntorch import Alpha, Leaky, Synaptic
 from asnn.models.readouts.last import LastReadout
 from tests.support.asnn_modules import FORMS, AllSteps, Looped, Parts, Step, T, WithSnnTorch
 from tests.support.snn_modules import images
@@ -139,6 +139,11 @@ class Other(nn.Module):
         return torch.stack(spikes)
 
 
+class Iterating(nn.Module):
+    def forward(self, x):
+        return torch.stack([spike(x_t) for x_t in x])
+
+
 class Lowered(Other):
     def lower(self, graph, name):
         graph.cell(name, self.step, states=["v"])
@@ -192,6 +197,16 @@ REFUSED = {
         subtracting(AdaptiveLeaky(T), Other()),
         "in the forward cannot be exported",
         "or give the module that computes it a method lower(graph, name)",
+    ),
+    "a loop of its own, without equations": (
+        subtracting(AdaptiveLeaky(T), Iterating()),
+        "the forward of Sequential cannot be traced",
+        "a neuron of your own needs a method lower(graph, name), see 'A neuron' in CONTRIBUTING.md",
+    ),
+    "a neuron of asnn without equations": (
+        subtracting(Alpha(T)),
+        "layer '2' (Alpha) cannot be exported: it does not say what it computes",
+        "graph.cell(name, self.step, states=['v'])",
     ),
     "a neuron alone": (AdaptiveLeaky(T), "is a neuron, not a network", "nn.Sequential"),
     "a mean": (
