@@ -17,7 +17,7 @@ from ...kernels.statistics import Segments, evaluation_norms
 from ..neurons.leaky import AdaptiveLeaky, FixedLeaky
 from .batch_norm import PLAIN
 from .norm import FoldedNorm, PerStepNorm, SharedNorm, SplitNorm, TimeNorm
-from .time import is_static, unexpanded
+from .time import is_static, over_time, unexpanded
 
 
 class Fusible(NamedTuple):
@@ -122,6 +122,22 @@ def freeze(x: Tensor, how: Fusible) -> Frozen:
         learns_threshold=False,
     )
     return Frozen(backend(x.device.type), shape, rule, table, p.threshold.reshape(1).float())
+
+
+def max_pooled(spikes: Tensor, pool: nn.Module | None) -> Tensor:
+    """Return spikes `[T, B, C, ...]` of the kernels, pooled as they pool.
+
+    It takes the larger of neighbours: half the time of `nn.MaxPool2d`, which finds indices too.
+    """
+    window = _window(pool)
+    if window is None:
+        return over_time(pool, spikes)  # type: ignore[arg-type]
+    for axis, size in zip((-2, -1), window, strict=True):
+        if size == 2:
+            count = spikes.shape[axis] // 2
+            pairs = spikes.narrow(axis, 0, 2 * count).unflatten(axis, (count, 2))
+            spikes = torch.maximum(*pairs.unbind(axis))
+    return spikes
 
 
 def normed_sum(x: Tensor, norm: nn.Module, other: Tensor | None = None) -> Tensor:

@@ -25,7 +25,7 @@ from ..layer import (
     whole_numbers,
 )
 from .convolution import PointConv2d, SpikeConv2d
-from .fusing import Frozen, Fusible, freeze, fusible, run
+from .fusing import Frozen, Fusible, freeze, fusible, max_pooled, run
 from .residual import Residual
 from .time import over_time
 
@@ -161,14 +161,15 @@ class SpikingLayer(Layer):
         if not self.sample_observers:
             return spikes
         self._notify_of_samples(spikes)
-        return spikes if self.pool is None else over_time(self.pool, spikes)
+        return max_pooled(spikes, self.pool)
 
     def _notify_of_samples(self, spikes: Tensor) -> None:
         if self.sample_observers:
             sent = whole_numbers(spikes.detach(), getattr(self.neuron, "amplitude", None), 2)
-            # A channel is exact in float32; all of them may be more than 2²⁴ spikes.
-            by_channel = sent.flatten(3).sum(3) if sent.dim() > 3 else sent
-            counts = by_channel.flatten(2).sum(2, dtype=torch.float64)
+            # float32 counts exactly up to 2²⁴ only.
+            most = sent[0, 0].numel() * getattr(self.neuron, "most", 1) if sent.numel() else 0
+            dtype = torch.float32 if most <= 2**24 else torch.float64
+            counts = sent.movedim(2, -1).flatten(2).sum(2, dtype=dtype).double()
             for observer in self.sample_observers:
                 observer(counts)
 
