@@ -1,0 +1,75 @@
+"""`asnn data info`: its JSON object, its table, its contact sheet and its exit codes."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.support.pictures import class_folders
+
+
+def test_the_json_object_and_an_empty_stdout_without_it(cli, tmp_path):
+    class_folders(tmp_path / "a")
+    found = json.loads(cli("data", "info", "a", "--json").out)
+    assert found["data_set"] == "folder" and found["samples"] == 24 and found["many"] == "images"
+    assert list(found["classes"]) == ["ant", "bee"] and found["train"] == "asnn train a"
+    result = cli("data", "info", "a")
+    assert (result.code, result.out) == (0, "")
+    for words in ("a: 24 images, 2 classes", "sizes (height x width): 10x12", "next: asnn train a"):
+        assert words in result.err
+
+
+def test_copies_imbalance_and_damage_are_told(cli, tmp_path):
+    folder = class_folders(tmp_path / "a")
+    for index in range(30):
+        shutil.copy(folder / "ant" / "0.png", folder / "ant" / f"copy{index}.png")
+    (folder / "bee" / "0.png").write_bytes(b"")
+    result = cli("data", "info", "a")
+    assert result.code == 0
+    for words in (
+        "unbalanced: ant has 3.5 times the samples of bee",
+        "copies, byte for byte: 30",
+        "between train and test: the accuracy on test is too good",
+        "damaged: 1; a training stops at the first",
+        "a/bee/0.png: is empty",
+    ):
+        assert words in result.err
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_the_contact_sheet_is_drawn_by_suffix(cli, tmp_path, suffix):
+    class_folders(tmp_path / "a")
+    result = cli("data", "info", "a", "--plot", f"sheet.{suffix}", "--json")
+    assert json.loads(result.out)["plot"] == f"sheet.{suffix}"
+    content = Path(f"sheet.{suffix}").read_bytes()
+    assert content[:4] == {"png": b"\x89PNG", "svg": b"<?xm", "pdf": b"%PDF"}[suffix]
+    if suffix == "png":
+        assert Image.open(f"sheet.{suffix}").width > 600  # a label and eight pictures
+
+
+def test_nothing_readable_is_bad_data(cli, tmp_path):
+    for path in class_folders(tmp_path / "a").rglob("*.png"):
+        path.write_bytes(b"nothing")
+    result = cli("data", "info", "a")
+    assert result.code == 4 and "no sample of a can be read" in result.err
+
+
+def test_refusals(cli, tmp_path):
+    class_folders(tmp_path / "a")
+    result = cli("data", "info", "a", "--plot", "a.gif")
+    assert result.code == 2 and "must end in .png, .svg or .pdf" in result.err
+    result = cli("data", "info", "a", "--set", "train.lr=1")
+    assert result.code == 2 and "is no key of data" in result.err
+    result = cli("data", "info", "digitz")
+    assert result.code == 4 and "did you mean 'digits'?" in result.err
+
+
+def test_options_of_the_data_set_go_into_the_command(cli, tmp_path):
+    folder = class_folders(tmp_path / "a")
+    rows = [f"a/{path.relative_to(folder)},{path.parent.name}" for path in folder.rglob("*.png")]
+    Path("t.csv").write_text("\n".join(["path,breed", *rows]))
+    assert cli("data", "info", "t.csv").code == 4
+    result = cli("data", "info", "t.csv", "--set", "data.label_column=breed", "--json")
+    assert json.loads(result.out)["train"] == "asnn train t.csv --set data.label_column=breed"
