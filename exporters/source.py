@@ -27,13 +27,13 @@ class NetworkOutput(NamedTuple):
     """The output of a network in torch.
 
     Attributes:
-        logits: of each step `[T, B, K]`.
+        logits: of each step `[T, B, K]`; None if the network returns its answer alone.
         answer: of the readout `[B, K]`; None if it is that of the graph.
         spikes: of each layer `[T, B, ...]`, whole numbers, by the name of its node; None if they
             are not recorded.
     """
 
-    logits: Tensor
+    logits: Tensor | None
     spikes: dict[str, Tensor] | None = None
     answer: Tensor | None = None
 

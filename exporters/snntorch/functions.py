@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +23,7 @@ from .values import (
     TIMES_BATCH,
     Membrane,
     NeuronOutput,
+    Reduced,
     Signal,
     Stack,
     Unsqueezed,
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from .lowering import FxLowering
 
 KNOWN = "+, torch.stack, flatten, unflatten, view, F.max_pool2d, F.avg_pool2d and F.dropout"
-
-
-ALL_STEPS = "return all steps of the last layer, [T, B, K]; the export takes their mean"
 
 
 def call(lowering: FxLowering, target: Any, args: Any, kwargs: Any) -> Any:
@@ -75,10 +73,9 @@ def _getitem(lowering: FxLowering, value: Any, index: Any) -> Any:
             return replace(value, step=index)
     if isinstance(value, tuple | list | dict):
         return value[index]
-    remedy = ""
-    if isinstance(value, Signal) and value.step == ALL:
-        remedy = ALL_STEPS
-    raise _refusal(f"[{index!r}]", "it selects a part of a value", remedy)
+    if isinstance(value, Signal) and value.step == ALL and not value.merged and index == -1:
+        return Reduced(value, "last")
+    raise _refusal(f"[{index!r}]", "it selects a part of a value")
 
 
 def _add(lowering: FxLowering, x: Any, y: Any, *, alpha: Any = 1) -> Any:
@@ -215,10 +212,16 @@ def _repeat(lowering: FxLowering, x: Any, *shape: Any) -> Any:
     raise _refusal("repeat or expand", why, "use x.unsqueeze(0).repeat(T, 1, ...)")
 
 
-def _reduced(lowering: FxLowering, x: Any, *args: Any, **kwargs: Any) -> Any:
-    if isinstance(x, Signal) and x.step == ALL:
-        raise _refusal("a sum or mean over the steps", "outputs are of each step", ALL_STEPS)
-    raise _refusal("a sum or mean", "the graph has no such layer")
+def _reduced(kind: Literal["mean", "sum"]) -> Callable[..., Any]:
+    """Return the handler of a mean or sum over the steps, which the output of a network may be."""
+
+    def reduced(lowering: FxLowering, x: Any, dim: Any = None) -> Any:
+        if isinstance(x, Signal) and x.step == ALL and not x.merged and dim in (0, (0,), [0]):
+            return Reduced(x, kind)
+        why = "the graph has no such layer but over all steps, along axis 0"
+        raise _refusal(kind, why, "use nn.AvgPool2d for a mean of pixels")
+
+    return reduced
 
 
 def _dropout(
@@ -280,8 +283,8 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     torch.unflatten: unflatten,
     torch.reshape: _view,
     torch.unsqueeze: _unsqueeze,
-    torch.mean: _reduced,
-    torch.sum: _reduced,
+    torch.mean: _reduced("mean"),
+    torch.sum: _reduced("sum"),
     getattr: _getattr,
     torch.stack: _stack,
     torch.zeros_like: _rest,
@@ -300,8 +303,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     "unsqueeze": _unsqueeze,
     "repeat": _repeat,
     "expand": _repeat,
-    "mean": _reduced,
-    "sum": _reduced,
+    "mean": _reduced("mean"),
+    "sum": _reduced("sum"),
     "size": _size,
     "contiguous": _same,
     "detach": _same,

@@ -11,7 +11,7 @@ import operator
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
@@ -28,7 +28,18 @@ from .names import Names
 from .neurons import neuron_of
 from .refusal import refusal
 from .tracing import ONE_STEP, Trace, trace
-from .values import ALL, REST, Membrane, NeuronOutput, Path, Signal, Stack, State, leaves
+from .values import (
+    ALL,
+    REST,
+    Membrane,
+    NeuronOutput,
+    Path,
+    Reduced,
+    Signal,
+    Stack,
+    State,
+    leaves,
+)
 
 OVER_TIME = "call it with x.flatten(0, 1), and continue with y.unflatten(0, (T, -1))"
 BY_TIME = (
@@ -55,6 +66,8 @@ class TracedForward:
         unused: required arguments that the forward does not read.
         neurons: paths of the neurons that are called once a step.
         answer: of a readout of asnn.
+        reduced: whether the forward returns the mean, the sum or the last of all steps, instead of
+            each; None if it returns each.
     """
 
     nodes: list[g.Node]
@@ -68,6 +81,7 @@ class TracedForward:
     unused: list[str]
     neurons: list[str]
     answer: Answer | None
+    reduced: Literal["mean", "sum", "last"] | None
 
 
 def trace_module(module: nn.Module, in_shape: g.Shape, steps: int | None) -> TracedForward:
@@ -340,14 +354,15 @@ class FxLowering:
     def finish(self, returned: Any) -> TracedForward:
         """Return the lowered forward, given the value that it returns."""
         found = dict(leaves(returned))
-        path, output, runs_all = self.output_of(found)
+        path, value = self.output_of(found)
+        signal = value.signal if isinstance(value, Reduced) else value
+        output, runs_all = signal.name, signal.step == ALL
         counts = set(self.calls.values())
         if not runs_all and counts != {1}:
             raise ConfigError(
                 "the forward makes several time steps and does not return all of them",
                 why="the output of an export is the mean over the steps",
-                remedy="return all steps of the last layer, `[T, B, ...]`: torch.stack of its "
-                f"spikes, without their mean or sum; or {ONE_STEP}",
+                remedy=f"return torch.stack of the last layer's spikes, or {ONE_STEP}",
             )
         fixed = counts | self.fixed if runs_all else counts
         if len(fixed) > 1:
@@ -373,6 +388,7 @@ class FxLowering:
             unused=self.unused,
             neurons=list(self.calls),
             answer=self.answer,
+            reduced=value.kind if isinstance(value, Reduced) else None,
         )
 
     def new_states(
@@ -392,15 +408,16 @@ class FxLowering:
             states[argument] = (neuron, paths[0] if paths else ())
         return states
 
-    def output_of(self, found: dict[Path, Any]) -> tuple[Path, str, bool]:
-        """Return path and node of the output, and whether it is that of all steps.
+    def output_of(self, found: dict[Path, Any]) -> tuple[Path, Signal | Reduced]:
+        """Return path and value of the output.
 
         Of several signals, the output is the one that depends on all others.
         """
-        signals: dict[str, tuple[Path, bool]] = {}
+        signals: dict[str, tuple[Path, Signal | Reduced]] = {}
         for path, value in found.items():
-            if isinstance(value, Signal) and value.name != g.INPUT and not value.merged:
-                signals.setdefault(value.name, (path, value.step == ALL))
+            signal = value.signal if isinstance(value, Reduced) else value
+            if isinstance(signal, Signal) and signal.name != g.INPUT and not signal.merged:
+                signals.setdefault(signal.name, (path, value))
         before = {name: self.ancestors(name) for name in signals}
         last = [n for n in signals if not any(n in before[m] for m in signals if m != n)]
         if len(last) != 1:
@@ -412,8 +429,7 @@ class FxLowering:
                 else f"found: {', '.join(last) or 'no value of a layer'}",
                 remedy="return the spikes of the last neuron, or a linear layer after them",
             )
-        path, runs_all = signals[last[0]]
-        return path, last[0], runs_all
+        return signals[last[0]]
 
     def ancestors(self, name: str) -> set[str]:
         found: set[str] = set()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -43,10 +45,11 @@ def source_of_module(
     """Return a network of torch layers and neurons of snnTorch or asnn as the source of exports.
 
     The input of the network is the same image at every step. Its output is the mean over the steps
-    of its last layer: spikes of a neuron, or values of a linear layer. The forward runs one step,
-    with `init_hidden=True` or with membranes as arguments and return values; or all steps in a loop
-    of its own, of which it returns the `torch.stack`; or all steps at once, `[T, B, ...]`, as
-    asnn's neurons do. The module is set to evaluation mode.
+    of its last layer: spikes of a neuron, or values of a linear layer; or their sum or the last, if
+    the forward returns that. The forward runs one step, with `init_hidden=True` or with membranes
+    as arguments and return values; or all steps in a loop of its own, of which it returns the
+    `torch.stack`; or all steps at once, `[T, B, ...]`, as asnn's neurons do. The module is set to
+    evaluation mode.
 
     Args:
         module: the network, its weights float32. A `SpikingNetwork` of asnn is passed to
@@ -76,7 +79,7 @@ def source_of_module(
     graph = _graph_of(module, traced, in_shape, steps, about or {})
     eager = _eager(module, traced, steps)
     # Every step of the code is the image.
-    source = ExportSource(graph, coding, lambda code: NetworkOutput(eager(code[0])))
+    source = ExportSource(graph, coding, lambda code: eager(code[0]))
     _check_on_noise(source, module, traced)
     return source
 
@@ -171,18 +174,25 @@ def _graph_of(
     conditional = [name for name, n in called.items() if is_snntorch(n) and has_condition(n)]
     if conditional:
         about["holds_while"] = CONDITION.format(", ".join(conditional))
-    repeated = tuple(over_steps(node, steps) for node in nodes)
+    repeated = [over_steps(node, steps) for node in nodes]
     answer = traced.answer or Answer()
-    graph = g.Graph(repeated, in_shape, steps, static=True, about=about, answer=answer)
+    if traced.reduced is not None:
+        answer = Answer("last" if traced.reduced == "last" else "mean")
+    last = repeated[-1]
+    if traced.reduced == "sum" and isinstance(last, g.Readout):  # T times the mean
+        repeated[-1] = replace(last, scale=last.scale * np.float32(steps))
+    graph = g.Graph(tuple(repeated), in_shape, steps, static=True, about=about, answer=answer)
     check_finite(graph)
     assert graph.shapes  # every layer accepts its input
     return fold_amplitudes(graph)
 
 
-def _eager(module: nn.Module, traced: TracedForward, steps: int) -> Callable[[Tensor], Tensor]:
-    """Return the module as a function from images `[B, ...]` to `[T, B, K]`, from rest."""
+def _eager(
+    module: nn.Module, traced: TracedForward, steps: int
+) -> Callable[[Tensor], NetworkOutput]:
+    """Return the module as a function of images `[B, ...]`, from rest."""
 
-    def eager(images: Tensor) -> Tensor:
+    def eager(images: Tensor) -> NetworkOutput:
         device = next((p.device for p in [*module.parameters(), *module.buffers()]), None)
         x = images if device is None else images.to(device)
         with torch.no_grad(), _conditions_checked(module):
@@ -193,14 +203,17 @@ def _eager(module: nn.Module, traced: TracedForward, steps: int) -> Callable[[Te
                 states[argument] = state_at_rest(module.get_submodule(neuron))
             if traced.runs_all:
                 code = x.expand(steps, *x.shape).contiguous() if traced.by_step else x
-                return item_at(module(code, **states), traced.path).cpu()
+                output = item_at(module(code, **states), traced.path).cpu()
+                if traced.reduced is not None:
+                    return NetworkOutput(None, answer=output)
+                return NetworkOutput(output)
             found = []
             for _ in range(steps):
                 returned = module(x, **states)
                 found.append(item_at(returned, traced.path))
                 for argument, (_, path) in traced.states.items():
                     states[argument] = item_at(returned, path)
-            return torch.stack(found).cpu()
+            return NetworkOutput(torch.stack(found).cpu())
 
     return eager
 
@@ -243,7 +256,7 @@ def _check_on_noise(source: ExportSource, module: nn.Module, traced: TracedForwa
     images = random_samples(graph.in_shape, NOISE_SAMPLES).images
     try:
         code = source.encode(images)
-        logits = source.eager(torch.from_numpy(code)).logits.numpy()
+        output = source.eager(torch.from_numpy(code))
     except VerificationError:
         return  # noise violates a condition that samples may meet
     except AsnnError:
@@ -255,13 +268,17 @@ def _check_on_noise(source: ExportSource, module: nn.Module, traced: TracedForwa
             why=why,
             remedy="give the shape of its input, without the batch",
         ) from error
-    expected = (graph.steps, NOISE_SAMPLES, graph.classes)
-    if logits.shape != expected:
+    found = output.answer if output.logits is None else output.logits
+    assert found is not None
+    every = (NOISE_SAMPLES, graph.classes)
+    expected = every if output.logits is None else (graph.steps, *every)
+    if found.shape != expected:
         raise ConfigError(
-            f"the output of {kind} has the shape {list(logits.shape)}, not {list(expected)}"
+            f"the output of {kind} has the shape {list(found.shape)}, not {list(expected)}"
         )
+    answer = found.numpy() if output.logits is None else graph.answer.of(found.numpy())
     parity = Parity(graph, kind)
-    parity.add(run(graph, code), graph.answer.of(logits))
+    parity.add(run(graph, code), answer)
     if parity.first_mismatch is not None:
         raise VerificationError(
             f"{kind} and the graph lowered from it differ",

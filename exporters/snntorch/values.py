@@ -34,6 +34,14 @@ class Unsqueezed:
 
 
 @dataclass(frozen=True)
+class Reduced:
+    """The values of all steps, reduced to one, `[B, ...]`: their mean, their sum, or the last."""
+
+    signal: Signal
+    kind: Literal["mean", "sum", "last"]
+
+
+@dataclass(frozen=True)
 class Membrane:
     """The membrane of a neuron after a step."""
 

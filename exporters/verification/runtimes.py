@@ -76,11 +76,14 @@ class EagerNetwork:
         self.parity.seconds += time.perf_counter() - started
         spikes = output.spikes
         layers = None if spikes is None else {k: v.numpy() for k, v in spikes.items()}
-        logits = output.logits.numpy()
-        answer = self.parity.graph.answer.of(logits)
+        logits = None if output.logits is None else output.logits.numpy()
+        outputs = {} if logits is None else {"logits_per_step": logits}
         if output.answer is not None:  # by the readout itself, not by what its file says of it
             answer = output.answer.numpy()
-        self.parity.add(trace, answer, layers, outputs={"logits_per_step": logits})
+        else:
+            assert logits is not None
+            answer = self.parity.graph.answer.of(logits)
+        self.parity.add(trace, answer, layers, outputs=outputs)
 
 
 class OriginalGraph:

@@ -107,6 +107,33 @@ def test_neurons_by_kind(tmp_path, name):
     assert source.graph.answer.kind == ("last" if name == "a readout" else "mean")
 
 
+REDUCED = {
+    "mean": (lambda out: out.mean(0), lambda out: out.mean(0)),
+    "sum": (lambda out: torch.sum(out, 0), lambda out: out.sum(0)),
+    "last": (lambda out: out[-1], lambda out: out[-1]),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", REDUCED)
+@pytest.mark.parametrize("net", [AllSteps, Looped])
+def test_the_output_may_be_the_mean_the_sum_or_the_last_of_the_steps(tmp_path, net, kind):
+    reduce, wanted = REDUCED[kind]
+
+    class Reduced(net):
+        def forward(self, x):
+            out = super().forward(x)
+            return reduce(out[0] if isinstance(out, tuple) else out)
+
+    source, samples = source_of_module(Reduced(), in_shape=SHAPE), random_samples(SHAPE, 40)
+    x = torch.from_numpy(samples.images)
+    answer = source.graph.answer.of(run(source.graph, source.encode(samples.images)).logits)
+    np.testing.assert_allclose(answer, wanted(expected(x)), atol=1e-6)
+    assert source.graph.answer.kind == ("last" if kind == "last" else "mean")
+    done = export_onnx(source, tmp_path, samples=samples, form="stream")
+    assert done.report.verified and done.report.parities[0].samples == 40
+
+
 def test_fewer_steps_than_the_neurons_have():
     source = source_of_module(AllSteps(), in_shape=SHAPE, steps=2)
     assert source.graph.steps == 2 and source.graph.neurons[0].leak.shape == (2, 6)
@@ -209,20 +236,20 @@ REFUSED = {
         "graph.cell(name, self.step, states=['v'])",
     ),
     "a neuron alone": (AdaptiveLeaky(T), "is a neuron, not a network", "nn.Sequential"),
-    "a mean": (
-        forward(lambda net, x: net.lif2(net.fc(x.flatten(2))).mean(0), ("fc", nn.Linear(64, 5))),
-        "a sum or mean over the steps in the forward cannot be exported",
-        "return all steps of the last layer, [T, B, K]; the export takes their mean",
+    "a mean of features": (
+        forward(lambda net, x: net.lif2(net.fc(x.flatten(2))).mean(2), ("fc", nn.Linear(64, 5))),
+        "mean in the forward cannot be exported",
+        "use nn.AvgPool2d for a mean of pixels",
     ),
-    "the last step": (
-        forward(lambda net, x: net.lif2(net.fc(x.flatten(2)))[-1], ("fc", nn.Linear(64, 5))),
-        "[-1] in the forward cannot be exported",
-        "return all steps of the last layer",
+    "steps before the last": (
+        forward(lambda net, x: net.lif2(net.fc(x.flatten(2)))[-2], ("fc", nn.Linear(64, 5))),
+        "[-2] in the forward cannot be exported",
+        "",
     ),
     "one of the steps": (
         forward(lambda net, x: net.lif2(net.fc(x.flatten(2)))[0], ("fc", nn.Linear(64, 5))),
         "does not return all of them",
-        "return all steps of the last layer",
+        "return torch.stack of the last layer's spikes",
     ),
     "a convolution of all steps": (
         forward(lambda net, x: net.lif1(net.conv(x))),
