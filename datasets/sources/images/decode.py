@@ -52,7 +52,14 @@ class Decoder:
             DataError: it cannot be decoded, is too large, has another size, or 16 bits where the
                 others have 8.
         """
-        opened = open_image(self.store, name)
+        return self.decoded(open_image(self.store, name), name)
+
+    def decoded(self, opened: OpenedImage, name: str) -> np.ndarray:
+        """Return the pixels of an image that is open, as `pixels`.
+
+        Raises:
+            DataError: as `pixels`.
+        """
         if not self.resize and opened.size != self.size:
             raise DataError(
                 "the images differ in size",

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ....coding.samples import SampleSpec
 from ....core.errors import DataError
-from ....datasets.sources.images.decode import Decoder, LazyFiles
+from ....datasets.sources.images.decode import Decoder
 from ....datasets.sources.images.opening import ORIENTATIONS, OpenedImage, open_image
 from ....datasets.sources.images.pixel_arrays import OUTSIDE, pixels_of
 from ....datasets.sources.store import EXTENSIONS
@@ -73,7 +73,8 @@ class ImageReader:
         store: Any = _OneFile(content, source.name)
         opened = open_image(store, source.name)
         decoder = Decoder(store, channels, (height, width), True, source.name, opened.is_deep)
-        value = LazyFiles(decoder, [source.name])[0]
+        pixels = decoder.decoded(opened, source.name)
+        value = torch.from_numpy(np.require(pixels, requirements=("C", "W")))  # PIL's are read-only
         changes = tuple(_changes(opened, (channels, height, width)))
         return Sample(source.name, value, source.expected(self.labels), changes)
 
