@@ -21,7 +21,8 @@ from .layout import Layout, Part
 from .store import FolderStore
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
-MAX_BYTES = 2**28
+MAX_BYTES = 2**26  # of a file: a million rows and more
+MAX_UNPACKED = 2**29  # bytes that a Parquet file states
 PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path")
 PATHS += ("img", "img_path", "image_name", "recording", "audio", "wav")
 LABELS = ("label", "class", "target", "category", "y", "label_name", "class_name", "name")
@@ -226,11 +227,15 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
     import pyarrow.parquet
 
     try:
-        content = read_regular(path, max_size=MAX_BYTES)
-        table = pyarrow.parquet.read_table(io.BytesIO(content))
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(read_regular(path, max_size=MAX_BYTES)))
+        groups = map(file.metadata.row_group, range(file.metadata.num_row_groups))
+        unpacked = sum(group.total_byte_size for group in groups)
+        if unpacked > MAX_UNPACKED:
+            raise ValueError(f"it unpacks to {unpacked:,} bytes; at most {MAX_UNPACKED:,} are read")
+        table = file.read()
         columns = [table.column(name).to_pylist() for name in table.column_names]
     except (OSError, ValueError, pyarrow.ArrowException) as error:
-        raise DataError(f"{path} cannot be read", why=str(error).splitlines()[0]) from error
+        raise DataError(f"{path} cannot be read", why=str(error).partition("\n")[0]) from error
     rows = [
         (f"row {number}", ["" if each is None else str(each) for each in row])
         for number, row in enumerate(zip(*columns, strict=True), start=1)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from asnn.core.errors import AsnnError, ConfigError, DataError
 from asnn.datasets import load_dataset
+from asnn.datasets.sources import tables
 from asnn.datasets.sources.class_folders import read_layout
 from asnn.datasets.sources.tables import Columns, class_order, read_table_layout
 from tests.support.pictures import class_folders, picture
@@ -120,7 +121,7 @@ def test_options_of_tables_and_folders_do_not_mix(folder):
         load_dataset("folder", path=str(folder), label_column="breed")
 
 
-def test_parquet_is_read_as_csv(folder):
+def test_parquet_is_read_as_csv(folder, monkeypatch):
     pyarrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
     columns = list(zip(*(row.split(",") for row in ROWS), strict=True))
@@ -132,6 +133,9 @@ def test_parquet_is_read_as_csv(folder):
     (folder / "b.parquet").write_bytes(b"PAR1nothing")
     with pytest.raises(DataError, match=r"b\.parquet cannot be read"):
         read(str(folder / "b.parquet"))
+    monkeypatch.setattr(tables, "MAX_UNPACKED", 100)
+    with pytest.raises(DataError, match=r"it unpacks to [\d,]+ bytes; at most 100"):
+        read(str(folder / "a.parquet"))
 
 
 def test_parquet_without_its_reader_says_what_to_install(folder, monkeypatch):
