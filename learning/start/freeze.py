@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -25,7 +25,7 @@ class Frozen:
     """
 
     parameters: dict[str, nn.Parameter]
-    norms: list[nn.Module]
+    norms: Sequence[nn.Module]
 
     @property
     def layers(self) -> list[str]:

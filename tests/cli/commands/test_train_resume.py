@@ -312,7 +312,7 @@ def test_what_resume_refuses(cli, trained):
     changed = cli("train", "--resume", trained, "--seed", "3", "--set", "train.lr=1")
     assert changed.code == 2
     assert "uses the run's own configuration: train.lr, train.seed" in changed.err
-    assert "what may change: train.epochs, train.device" in changed.err
+    assert "what may change: train.epochs, train.patience" in changed.err
     elsewhere = cli("train", "--resume", trained, "--out", "b")
     assert elsewhere.code == 2 and "--out would make it another training" in elsewhere.err
     missing = cli("train", "--resume", "nowhere")

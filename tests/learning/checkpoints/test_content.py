@@ -22,6 +22,7 @@ RECIPE = check_recipe(
 NAMES = {
     *("epoch", "stage", "stage_epoch", "stage_step", "batch", "step", "loss", "correct", "seen"),
     *("seconds", "open_seconds", "waited", "best", "history", "times"),
+    *("statistics", "statistic_sums"),
 }
 
 
