@@ -29,7 +29,7 @@ def of_series(values: np.ndarray) -> np.ndarray:
     """Return a series `[T, ...]` as brightness: time to the right, a row for each value."""
     rows = values.reshape(len(values), -1).T.astype(np.float64)
     low, high = rows.min(), rows.max()
-    return _small(np.uint8(255 * (rows - low) / max(high - low, 1e-12)))
+    return _small((255 * (rows - low) / max(high - low, 1e-12)).astype(np.uint8))
 
 
 def of_wave(samples: np.ndarray) -> np.ndarray:
@@ -37,7 +37,7 @@ def of_wave(samples: np.ndarray) -> np.ndarray:
     columns = np.array_split(np.abs(samples), min(SIDE, len(samples)))
     heights = np.array([each.max() for each in columns])
     rows = np.abs(np.linspace(-1, 1, SIDE // 2))[:, None]
-    return np.uint8(255 * (rows <= heights / max(heights.max(), 1e-12)))
+    return np.where(rows <= heights / max(heights.max(), 1e-12), 255, 0).astype(np.uint8)
 
 
 def _small(pixels: np.ndarray) -> np.ndarray:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ...terminal import completion, console, options
+from ...terminal.group import Data
 
 if TYPE_CHECKING:
     from ....datasets.survey.samples import Sample
 
 data_app = typer.Typer(
+    cls=Data,
     rich_markup_mode=None,
     no_args_is_help=True,
     help="Look at data before training on them.\n\nExamples:\n\nasnn data info pictures/",
@@ -92,7 +94,7 @@ def info(
         "train": found.command,
     }
     if plot is not None:
-        names = dict(enumerate(found.classes))
+        names: dict[int | None, str] = dict(enumerate(found.classes))
         numbers = sorted(seen.thumbnails, key=lambda number: -1 if number is None else number)
         rows = {names.get(number, ""): seen.thumbnails[number] for number in numbers}
         of_all = f", the first {MAX_PICTURED} classes" if len(names) > MAX_PICTURED else ""

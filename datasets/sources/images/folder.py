@@ -50,13 +50,13 @@ def load_folder(
         DataError: no class folders, classes that differ between parts, images that cannot be
             decoded or differ in size.
     """
-    size = height_and_width(size)
+    fixed = height_and_width(size)
     if colour not in ("auto", "grey", "rgb"):
         raise ConfigError(f"colour is {colour!r}", why="choose from auto, grey, rgb")
     columns = Columns(path_column, label_column, split_column)
     layout = read_layout(path, test_path, suffixes=EXTENSIONS, noun="image", columns=columns)
     with pointing_to_survey(path):
-        splits = _splits(layout, size, colour, memory_limit)
+        splits = _splits(layout, fixed, colour, memory_limit)
     return Source(
         splits["train"], splits.get("test"), layout.classes, validation=splits.get("validation")
     )

@@ -63,6 +63,19 @@ def test_train_prints_nothing_on_stdout_and_one_object_with_json(cli):
     assert json.loads(result.out)["run"] == "b"
 
 
+def test_short_forms_of_keys(cli):
+    result = cli("train", "--epochs", "3", "--batch-size", "8", "--lr", "0.5", "--dry-run")
+    train = tomllib.loads(result.out)["train"]
+    assert (train["epochs"], train["batch_size"], train["lr"]) == (3, 8, 0.5)
+    result = cli("train", *TINY, "--resume", "--lr", "0.1")
+    assert result.code == 2 and "--resume uses the run's own configuration: " in result.err
+
+
+def test_how_data_are_read_and_limited_is_told(cli):
+    result = cli("train", *TINY, "--epochs", "0", "--set", "train.init=ann", "--dry-run")
+    assert "data.limit: 200 of 1,293 training samples; validation and test are not" in result.err
+
+
 def test_the_resolved_configuration_repeats_the_run(cli, trained):
     again = cli("train", trained / "config.toml", "--out", "again")
     assert again.code == 0
@@ -152,7 +165,10 @@ def test_runs_have_names_of_their_own(cli, tmp_path, monkeypatch):
         (["--device", "cuda:99"], ["device 'cuda:99' is not on this machine"]),
         (["--device", "gpu"], ["unknown device 'gpu'"]),
         (["--precision", "float16", "--device", "cpu"], ["float16 does not train on a CPU"]),
-        (["--epochs", "3"], ["No such option: --epochs"]),
+        (["--epoks", "3"], ["No such option: --epoks"]),
+        (["--epochs", "-1"], ["train.epochs: must be greater than or equal to 0, not -1"]),
+        (["--batch-size", "0"], ["train.batch_size: must be greater than or equal to 1, not 0"]),
+        (["--lr", "0"], ["train.lr: must be greater than 0, not 0"]),
         (["--set", "data=digits"], ["not of the form section.key=value"]),
         (["--set", "name=../x"], ["name: must be letters, digits"]),
         (["--set", "train.lr=inf"], ["train.lr: "]),
