@@ -28,9 +28,11 @@ from .commands.sweep.command import sweep
 from .commands.train import train
 from .terminal import console
 from .terminal.exits import PIPE_CLOSED, exit_code, import_failed, out_of_memory
+from .terminal.group import Root
 
 app = typer.Typer(
     name="asnn",
+    cls=Root,
     no_args_is_help=True,
     add_completion=True,
     rich_markup_mode=None,  # plain help takes half the time of rich help

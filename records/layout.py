@@ -331,6 +331,7 @@ def _remedy(path: Path) -> str:
     for folder in (path, path.parent, RUNS):
         names = sorted(run.path.name for run in _runs_in(folder))
         if names:
-            like = folder / (nearest(path.name, names) or names[-1])
+            begin = [name for name in names if name.startswith(f"{path.name}-")]
+            like = folder / (begin or [nearest(path.name, names) or names[-1]])[-1]
             return f"give the path of a run, such as {shlex.quote(str(like))}"
     return "train one with `asnn train`"

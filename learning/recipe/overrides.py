@@ -10,6 +10,13 @@ from ...core.documents import read_toml
 from ...core.errors import ConfigError
 from ...datasets.transforms.by_kind import options_of_others
 from .checking import NAMED, component_options, named_component, sample_kind
+from .schema import TrainSection
+
+
+def _sections_of(key: str) -> list[str]:
+    """Return a key with its section, for each section that has it whatever its component is."""
+    sections = {name: section for name, (section, *_) in NAMED.items()} | {"train": TrainSection}
+    return [f"{name}.{key}" for name, section in sections.items() if key in section.model_fields]
 
 
 def parse_override(text: str) -> tuple[list[str], Any]:
@@ -23,9 +30,11 @@ def parse_override(text: str) -> tuple[list[str], Any]:
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts) or (len(parts) < 2 and key not in ("name", "description")):
+        like = [f"--set {full}={value or '...'}" for full in _sections_of(key.strip())]
         raise ConfigError(
             f"--set {text!r} is not of the form section.key=value",
-            remedy="for example --set train.epochs=20 or --set coding.name=direct",
+            remedy=" or ".join(like)
+            or "for example --set train.epochs=20 or --set coding.name=direct",
         )
     try:
         return parts, read_toml(f"value = {value}")["value"]

@@ -155,3 +155,13 @@ def test_runs_below_a_folder_of_another_program_are_found(runs, tmp_path):
     runs("site/a", age=1)
     (tmp_path / "runs/site/config.toml").write_text('title = "my site"\n')
     assert [str(run.path) for run in list_runs("runs")] == ["runs/site/a"]
+
+
+def test_name_of_a_recipe_leads_to_its_newest_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("digits-20260101-000000", "digits-20260102-000000", "pictures-20260103-000000"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "config.toml").write_text("[coding]\nsteps = 3\n")
+    with pytest.raises(DataError) as caught:
+        find_run("digits")
+    assert caught.value.remedy.endswith("such as runs/digits-20260102-000000")
