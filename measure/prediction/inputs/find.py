@@ -69,10 +69,12 @@ class Finder:
     def _in_folder(self, root: Path) -> Iterator[Source]:
         try:
             for folder, files in walk(root):
+                inside = Path(folder).relative_to(root).as_posix()
+                if inside != "." and visible_suffix(inside) is None:
+                    continue
                 for name in sorted(files):
-                    path = Path(folder, name)
-                    if self._is_read(path.relative_to(root).as_posix()):
-                        yield file_source(path)
+                    if self._is_read(name):
+                        yield file_source(Path(folder, name))
         except OSError as error:
             raise DataError(f"could not list {root}", why=str(error)) from error
 
