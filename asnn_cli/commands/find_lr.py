@@ -54,9 +54,7 @@ def find_lr(
 
     asnn find-lr
 
-    asnn find-lr mine.toml --set train.batch_size=128 --plot rates.png
-
-    asnn train mine.toml --set $(asnn find-lr mine.toml)
+    asnn find-lr my.toml --set train.batch_size=128 --plot rates.png
     """
     from ...core.errors import AsnnError
     from ...core.packages import require_package

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from ...core.errors import ConfigError
 from ...core.packages import require_package
-from ...core.registry import Registry
+from ...core.registry import Registry, unknown
 from .log import Log
 
 observer_registry = Registry(
@@ -24,6 +25,8 @@ def find_logs(names: list[str]) -> dict[str, type[Log]]:
     """
     found = {}
     for name in names:
+        if name not in observer_registry.names():
+            raise _unknown(name)
         found[name] = observer_registry.get(name)
         package = getattr(found[name], "package", "")
         if package:
@@ -31,3 +34,9 @@ def find_logs(names: list[str]) -> dict[str, type[Log]]:
                 package, f"train.log = {name!r}", otherwise=f"leave {name} out of train.log"
             )
     return found
+
+
+def _unknown(name: str) -> ConfigError:
+    error = unknown("log", name, observer_registry.names())
+    error.remedy = error.remedy or "a plug-in adds others: docs/training.md has that of MLflow"
+    return error

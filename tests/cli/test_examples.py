@@ -59,6 +59,8 @@ def shorter(line: str) -> list[str]:
         return ["--set", "train.epochs=3"] if "--set" in words else []
     if words[1] == "train":
         return SMALL
+    if words[1] == "find-lr":
+        return [*SMALL, "--steps", "20", "--from", "1e-3"]
     if words[1] == "sweep" and "--resume" not in words:
         # A grid with seeds has twelve members; other examples train a sweep.
         return [*SMALL, *(["--trials", "1"] if "--search" in words else []),

@@ -106,7 +106,7 @@ def evaluate_run(
 
     asnn eval runs/a --split validation --steps 2
 
-    asnn eval --schedules mean --recalibrate
+    asnn eval --top 3 --schedules mean --recalibrate
 
     asnn eval --energy --energy-table 45nm-int8 --exit confidence=0.8,0.9
 

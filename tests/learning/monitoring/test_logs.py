@@ -124,8 +124,14 @@ def test_without_its_package_it_is_refused_before_the_work(tmp_path, monkeypatch
 
 
 def test_an_unknown_log_lists_what_there_is(tmp_path):
-    with pytest.raises(ConfigError, match="unknown observer 'tensorbord': choose from csv, tensor"):
+    with pytest.raises(
+        ConfigError, match="unknown log 'tensorbord': choose from csv, tensor"
+    ) as of_log:
         asnn.train("digits", out=tmp_path / "run", changes={**SMALL, "train.log": "tensorbord"})
+    assert of_log.value.remedy == "did you mean 'tensorboard'?"
+    with pytest.raises(ConfigError, match="unknown log 'wandb'") as of_log:
+        find_logs(["wandb"])
+    assert of_log.value.remedy == "a plug-in adds others: docs/training.md has that of MLflow"
 
 
 @pytest.mark.slow
