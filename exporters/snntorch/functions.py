@@ -263,6 +263,12 @@ def _same(lowering: FxLowering, x: Any) -> Any:
     return x
 
 
+def _unbind(lowering: FxLowering, x: Any, dim: int = 0) -> Any:
+    if x == Signal(g.INPUT, ALL) and dim == 0:
+        return x  # its steps are selected one by one
+    raise _refusal("unbind", "it selects parts of a value")
+
+
 def _rest(lowering: FxLowering, x: Any) -> Any:
     return REST
 
@@ -287,6 +293,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     torch.sum: _reduced("sum"),
     getattr: _getattr,
     torch.stack: _stack,
+    torch.unbind: _unbind,
     torch.zeros_like: _rest,
     F.dropout: _dropout,
     F.max_pool2d: _max_pool2d,
@@ -306,6 +313,7 @@ METHODS: dict[str, Callable[..., Any]] = {
     "mean": _reduced("mean"),
     "sum": _reduced("sum"),
     "size": _size,
+    "unbind": _unbind,
     "contiguous": _same,
     "detach": _same,
     "float": _same,

@@ -87,8 +87,8 @@ class TracedForward:
 def trace_module(module: nn.Module, in_shape: g.Shape, steps: int | None) -> TracedForward:
     """Return one step of a module as nodes.
 
-    The input may be an image or, if a part takes all steps at once, all steps. Both are tried; the
-    error is of the try that came further.
+    The input may be an image, or all steps if a part takes all steps at once or if the forward
+    cannot be traced otherwise. Both are tried; the error is of the try that came further.
 
     Args:
         module: in evaluation mode.
@@ -98,12 +98,22 @@ def trace_module(module: nn.Module, in_shape: g.Shape, steps: int | None) -> Tra
     Raises:
         ConfigError: its forward cannot be traced, or the graph has no node for a layer.
     """
-    traces = [(trace(module, 1 + len(in_shape)), False)]
-    if traces[0][0].takes_all_steps:
-        traces.insert(0, (trace(module, 2 + len(in_shape)), True))
+    declared = declared_steps(module)
+    number = steps or (min(declared) if len(declared) == 1 else None)
+    rank = 1 + len(in_shape)
     failed: tuple[int, ConfigError] | None = None
+    traces = []
+    try:
+        traces = [(trace(module, rank), False)]
+    except ConfigError as error:
+        failed = 0, error
+    if failed is not None or traces[0][0].takes_all_steps:
+        try:
+            traces.insert(0, (trace(module, rank + 1, number), True))
+        except ConfigError as error:
+            failed = failed or (0, error)
     for found, by_time in traces:
-        known = max([*declared_steps(module), found.step_calls, steps or 1])
+        known = max([*declared, found.step_calls, steps or 1])
         lowering = FxLowering(found.root, in_shape, known, by_time=by_time, resets=found.resets)
         try:
             return _lowered(lowering, found)

@@ -55,11 +55,12 @@ class _Tracer(fx.Tracer):
 
     Args:
         rank: axes of the input of the network.
+        steps: the size of its first axis; None if it is not known.
     """
 
-    def __init__(self, rank: int) -> None:
+    def __init__(self, rank: int, steps: int | None) -> None:
         super().__init__()
-        self.rank = rank
+        self.rank, self.steps = rank, steps
         self.called: set[int] = set()
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -74,13 +75,26 @@ class _Tracer(fx.Tracer):
         return _Value(node, self)
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
-        length = _length(obj.node, self.rank)
-        sizes: Any = obj
-        return super().iter(obj) if length is None else iter([sizes[i] for i in range(length)])
+        length = self.length(obj.node)
+        parts: Any = obj
+        return super().iter(obj) if length is None else iter([parts[i] for i in range(length)])
+
+    def length(self, node: fx.Node) -> int | None:
+        """Return the number of parts of a value: of the sizes of the input, or of its steps."""
+        unbound = node.target in ("unbind", torch.unbind) and node.args[1:] in ((), (0,))
+        if _is_input(node.args[0] if unbound else node):
+            return self.steps
+        return _length(node, self.rank)
 
 
 class _Value(fx.Proxy):
-    """A traced value; the sizes of the network's input can be unpacked, as in `*x.shape`."""
+    """A traced value.
+
+    The sizes of the network's input can be unpacked, as in `*x.shape`. If its number of steps is
+    known, it can be that of a loop, and the steps can be iterated over.
+    """
+
+    tracer: _Tracer
 
     def __getattr__(self, k: str) -> Any:
         if k == "shape":
@@ -88,8 +102,14 @@ class _Value(fx.Proxy):
         return super().__getattr__(k)
 
     def __len__(self) -> int:
-        length = _length(self.node, self.tracer.rank)  # type: ignore[attr-defined]
+        length = self.tracer.length(self.node)
         return super().__len__() if length is None else length
+
+    def __index__(self) -> int:
+        steps = self.tracer.steps
+        if steps is None or not _is_first_size(self.node, self.tracer.rank):
+            raise TypeError("a value that depends on the input is not a number in a trace")
+        return steps
 
 
 def _length(node: fx.Node, rank: int) -> int | None:
@@ -101,16 +121,35 @@ def _length(node: fx.Node, rank: int) -> int | None:
         length = _length(source, rank)
         return None if length is None else len(range(length)[node.args[1]])
     sizes = node.args == (source,) if node.target == "size" else node.args == (source, "shape")
-    is_input = source.op == "placeholder" and source.prev.op == "root"
-    return rank if is_input and sizes and node.target in ("size", getattr) else None
+    return rank if _is_input(source) and sizes and node.target in ("size", getattr) else None
 
 
-def trace(module: nn.Module, rank: int) -> Trace:
+def _is_first_size(node: fx.Node, rank: int) -> bool:
+    """Return whether a node is the size of the first axis of the network's input."""
+    if node.target == "size":
+        return _is_input(node.args[0]) and node.args[1:] == (0,)
+    if node.target is len:
+        return _is_input(node.args[0])
+    first = node.target is operator.getitem and node.args[1] == 0
+    sizes = node.args[0] if first else None
+    if not isinstance(sizes, fx.Node) or _length(sizes, rank) is None:
+        return False
+    part = sizes.args[1] if sizes.target is operator.getitem else None
+    return not isinstance(part, slice) or part.start in (None, 0)
+
+
+def _is_input(node: Any) -> bool:
+    """Return whether a node is the input of the network."""
+    return isinstance(node, fx.Node) and node.op == "placeholder" and node.prev.op == "root"
+
+
+def trace(module: nn.Module, rank: int, steps: int | None = None) -> Trace:
     """Trace a copy of a module, so that the module does not change.
 
     Args:
         module: the network.
         rank: axes of its input.
+        steps: the size of the first of them; None if it is not known.
 
     Raises:
         ConfigError: its forward cannot be traced.
@@ -123,7 +162,7 @@ def trace(module: nn.Module, rank: int) -> Trace:
         for name, buffer in _states(part)
     }
     resets: list[str] = []
-    tracer = _Tracer(rank)
+    tracer = _Tracer(rank, steps)
     try:
         root = copy.deepcopy(module, memo).eval()
         copies = list(snntorch_neurons(root))
@@ -139,8 +178,9 @@ def trace(module: nn.Module, rank: int) -> Trace:
         raise ConfigError(
             f"the forward of {kind} cannot be traced",
             why=why,
-            remedy=f"{ONE_STEP}, with no branch or loop that depends on its input; a neuron of "
-            "your own needs a method lower(graph, name), see 'A neuron' in CONTRIBUTING.md",
+            remedy=f"{ONE_STEP}, with no branch or loop that depends on its input; a loop over the "
+            "steps of [T, B, ...] needs their number, --steps, and a neuron of your own needs a "
+            "method lower(graph, name), see 'A neuron' in CONTRIBUTING.md",
         ) from error
     touched = any(
         buffer is not rest[id(part)][name] for part in copies for name, buffer in _states(part)

@@ -46,3 +46,20 @@ class Looped(Explicit):
             spikes.append(spk2)
             membranes.append(mem2)
         return torch.stack(spikes, dim=0), torch.stack(membranes)
+
+
+class LoopedOverInput(Explicit):
+    """All steps in a loop whose length is the size of the input `[T, B, ...]`."""
+
+    def __init__(self, steps_of):
+        super().__init__()
+        self.steps_of = steps_of
+
+    def forward(self, x):
+        mem1, mem2 = self.lif1.init_leaky(), self.lif2.init_leaky()
+        spikes = []
+        for x_t in self.steps_of(x):
+            spk1, mem1 = self.lif1(self.fc1(x_t), mem1)
+            spk2, mem2 = self.lif2(self.fc2(spk1), mem2)
+            spikes.append(spk2)
+        return torch.stack(spikes)

@@ -17,7 +17,7 @@ from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Add, ChannelScale, Linear, Neuron, Readout
 from asnn.exporters.snntorch.module import source_of_module
 from asnn.exporters.verification.parity import MARGIN, margin_of
-from tests.support.snn_modules import Explicit, Looped, images, leaky
+from tests.support.snn_modules import Explicit, Looped, LoopedOverInput, images, leaky
 
 PAGE = Path(__file__).parents[3] / "docs" / "export-snntorch.md"
 
@@ -213,6 +213,37 @@ def test_every_form_of_a_network_gives_the_same_graph(net, steps):
     np.testing.assert_array_equal(
         source.eager(source.coding.encode(x)).logits.numpy(), run_in_snntorch(x, 6)
     )  # and from rest again
+
+
+LOOPS = {
+    "size": lambda x: [x[t] for t in range(x.size(0))],
+    "shape": lambda x: [x[t] for t in range(x.shape[0])],
+    "slice of the shape": lambda x: [x[t] for t in range(x.shape[:2][0])],
+    "items": lambda x: x,
+    "enumerate": lambda x: [x_t for _, x_t in enumerate(x)],
+    "unbind": lambda x: x.unbind(0),
+    "torch.unbind": torch.unbind,
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_loop_over_the_steps_of_the_input(loop):
+    net, x = LoopedOverInput(LOOPS[loop]), images((8,), 60)
+    source = source_of_module(net, in_shape=(8,), steps=6)
+    trace = assert_same(source, x)
+    np.testing.assert_array_equal(trace.logits, run_in_snntorch(x, 6))
+    with pytest.raises(ConfigError, match="cannot be traced") as refused:
+        source_of_module(net, in_shape=(8,))
+    assert "a loop over the steps of [T, B, ...] needs their number, --steps" in (
+        refused.value.remedy
+    )
+
+
+@pytest.mark.parametrize("size", [1, 2, -1])
+def test_a_loop_over_another_axis_is_refused(size):
+    net = LoopedOverInput(lambda x: [x[t] for t in range(x.size(size))])
+    with pytest.raises(ConfigError, match="is not a number in a trace"):
+        source_of_module(net, in_shape=(8,), steps=6)
 
 
 def test_a_changed_beta_is_seen():
