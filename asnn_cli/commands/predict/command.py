@@ -207,7 +207,7 @@ def _predict(
     from ....measure.prediction.inputs.find import Finder
     from ....measure.prediction.inputs.reader import read_all
     from .output import writers
-    from .show import Counter, Table, show_summary
+    from .show import Counter, Table, show_inputs, show_summary
     from .summary import Summary
 
     finder = Finder(reader.suffixes, reader.noun)
@@ -225,9 +225,10 @@ def _predict(
         console.note(f"drawn: {plot}")
     if not as_json and csv != "-":
         table.show()
+        show_summary(summary)
     if csv not in (None, "-"):
         console.note(f"wrote {csv}")
-    show_summary(summary, finder.described_others())
+    show_inputs(summary, finder.described_others())
     return exits.DATA if summary.failed else 0
 
 

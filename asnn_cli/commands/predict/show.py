@@ -1,4 +1,4 @@
-"""The table of `asnn predict`, its summary, and a count while it runs."""
+"""The table of `asnn predict`, what is said below it, and a count while it runs."""
 
 from __future__ import annotations
 
@@ -106,8 +106,21 @@ def _figure(value: float | None) -> str:
     return console.UNKNOWN if value is None else f"{value:,.0f}"
 
 
-def show_summary(summary: Summary, others: str) -> None:
-    """Show what was changed, left out, not read, and what the answers are.
+def show_summary(summary: Summary) -> None:
+    """Show how many inputs have each class, and how many the known one."""
+    for name, reason in summary.reasons.items():
+        console.note(f"{name} unknown: {reason}")
+    if summary.answered > MAX_ROWS and summary.classes:
+        found = [f"{name} {count:,}" for name, count in summary.classes.most_common(MAX_CLASSES)]
+        more = len(summary.classes) - len(found)
+        console.note(f"by class: {', '.join(found)}" + (f" and {more} more" if more else ""))
+    if summary.expected:
+        share = console.percent(summary.correct / summary.expected)
+        console.note(f"correct: {share} of {summary.expected:,} whose class is known")
+
+
+def show_inputs(summary: Summary, others: str) -> None:
+    """Show how inputs were changed, and what could not be read.
 
     Args:
         summary: of all answers.
@@ -119,15 +132,6 @@ def show_summary(summary: Summary, others: str) -> None:
         console.note(f"of {summary.answered:,} input{plural}: {changes}")
     if others:
         console.note(f"not read: {others}")
-    for name, reason in summary.reasons.items():
-        console.note(f"{name} unknown: {reason}")
-    if summary.answered > MAX_ROWS and summary.classes:
-        found = [f"{name} {count:,}" for name, count in summary.classes.most_common(MAX_CLASSES)]
-        more = len(summary.classes) - len(found)
-        console.note(f"by class: {', '.join(found)}" + (f" and {more} more" if more else ""))
-    if summary.expected:
-        share = console.percent(summary.correct / summary.expected)
-        console.note(f"correct: {share} of {summary.expected:,} whose class is known")
     for error in summary.errors:
         console.show_error(error)
     if summary.failed > len(summary.errors):
