@@ -85,23 +85,13 @@ def train_epoch(
 
 def _optimizer_step(training: Training) -> None:
     settings, progress = training.recipe.train, training.progress
-    rates = training.rates
     for group in training.optimizer.param_groups:
-        group["lr"] = (
-            learning_rate(
-                settings, progress.stage_step, training.steps_per_epoch, training.stage.epochs
-            )
-            if rates is None
-            else rates[progress.stage_step]
-        )
+        group["lr"] = _learning_rate(training)
     measured = settings.statistics and _step_in_epoch(training) % STATISTICS_EVERY == 0
     if settings.clip_norm is not None or measured:
         training.scaler.unscale_(training.optimizer)
-    with (
-        measured_step(training.model, progress.statistic_sums)
-        if measured
-        else contextlib.nullcontext()
-    ):
+    sums = progress.statistic_sums
+    with measured_step(training.model, sums) if measured else contextlib.nullcontext():
         if settings.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(training.model.parameters(), settings.clip_norm)
         training.scaler.step(training.optimizer)
@@ -110,6 +100,16 @@ def _optimizer_step(training: Training) -> None:
         training.average.update(progress.stage_step + 1)
     progress.step += 1
     progress.stage_step += 1
+
+
+def _learning_rate(training: Training) -> float:
+    """Return the learning rate of the current step, of the schedule unless `rates` are given."""
+    step = training.progress.stage_step
+    if training.rates is not None:
+        return training.rates[step]
+    return learning_rate(
+        training.recipe.train, step, training.steps_per_epoch, training.stage.epochs
+    )
 
 
 def _step_in_epoch(training: Training) -> int:

@@ -189,15 +189,17 @@ def _require_resumable(keys: list[str]) -> None:
 def _interrupted_run(path: str | None, *, longer: bool) -> Run:
     """Return the run to resume; a finished one only if it is to be trained for longer."""
     from ...core.errors import ConfigError
-    from ...learning.checkpoints.resume import EPOCHS
+    from ...learning.checkpoints.resume import EPOCHS, PATIENCE
     from ...records.layout import find_run
+    from ...records.record import read_record
 
     run = find_run(path, unfinished=not (longer and path is not None))
     if run.finished and not longer:
+        key = PATIENCE if read_record(run).summary.get("stopped_early") else EPOCHS
         raise ConfigError(
             f"{run.path} is finished already",
             remedy=f"evaluate it with `asnn eval {shell(run.path)}`, train it for longer with "
-            f"--set {EPOCHS}=N, or train anew without --resume",
+            f"--set {key}=N, or train anew without --resume",
         )
     return run
 

@@ -513,3 +513,18 @@ def test_a_training_with_its_ann_counterpart_resumes(cli, interrupted_at, uninte
         assert all(torch.equal(one[key], other[key]) for key in one)
     result = cli("eval", "a/teacher", "--json")
     assert result.code == 0 and json.loads(result.out)["spike_rates"] == {}
+
+
+@pytest.mark.slow
+def test_a_run_that_stopped_early_is_resumed_with_more_patience(cli):
+    stopped = cli("train", *TINY, "--set", "train.epochs=9", "--set", "train.patience=1",
+                  "--set", "train.lr=1e-9", "--out", "run")  # fmt: skip
+    assert stopped.code == 0 and "stopped early: no epoch after" in stopped.err
+    refused = cli("train", "--resume", "run")
+    assert refused.code == 2 and "train it for longer with --set train.patience=N" in refused.err
+    more = cli("train", "--resume", "run", "--set", "train.epochs=12")
+    assert more.code == 2 and "train.patience is 1: more epochs change nothing" in more.err
+    assert "set train.patience to a greater number too" in more.err
+    longer = cli("train", "--resume", "run", "--set", "train.patience=50", "--json")
+    assert longer.code == 0 and json.loads(longer.out)["last"]["epoch"] == 9
+    assert json.loads(longer.out)["stopped_early"] is None
