@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
@@ -116,5 +116,5 @@ class Answers:
                 Ranked(self.labels[index], index, value)
                 for index, value in zip(indices, confidences, strict=True)
             )
-            answers.append({**top[0]._asdict(), "top": top, **at})
+            answers.append({**asdict(top[0]), "top": top, **at})
         return answers

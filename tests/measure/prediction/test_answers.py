@@ -43,7 +43,8 @@ def test_the_class_is_that_of_the_mean_of_the_logits(seed, top):
         assert [each.label for each in fields["top"]] == [LABELS[k] for k in order]
         confidence = [each.confidence for each in fields["top"]]
         assert confidence == pytest.approx(probability[order], abs=1e-6)
-        assert (fields["label"], fields["index"]) == fields["top"][0][:2]
+        first = fields["top"][0]
+        assert (fields["label"], fields["index"]) == (first.label, first.index)
         assert (fields["step"], fields["decided"]) == (5, True)
 
 
