@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..measure.figures.labels import place_labels
+from ..measure.figures.labels import ABOVE, place_labels
 from ..measure.figures.style import (
     SERIES,
     as_label,
@@ -32,11 +32,11 @@ def accuracy_by_step(accuracies: Sequence[float]) -> Drawing:
         steps = range(1, len(accuracies) + 1)
         values = [100 * value for value in accuracies]
         axes.plot(steps, values, **line(0))
-        for t, value in labelled(list(zip(steps, values, strict=True))):
-            write(axes, f"{value:.1f}", (t, value), (0, 7), "center")
         axes.set_xlabel("steps")
         whole_ticks(axes.xaxis)
         axes.margins(x=0.08, y=0.2)
+        marked = labelled(list(zip(steps, values, strict=True)))
+        place_labels(axes, [(f"{value:.1f}", (t, value)) for t, value in marked], ABOVE)
     first, last = percent(accuracies[0], 1), percent(accuracies[-1], 1)
     verb = "rises" if accuracies[-1] > accuracies[0] else "goes"
     return Drawing(

@@ -24,7 +24,12 @@ PLACES = (
 )
 
 
-def place_labels(axes: Axes, labels: Sequence[tuple[str, Point]]) -> list[str]:
+ABOVE = (*PLACES[4:5], *PLACES[:4], *PLACES[5:])
+
+
+def place_labels(
+    axes: Axes, labels: Sequence[tuple[str, Point]], places: Sequence[Any] = PLACES
+) -> list[str]:
     """Write a label beside each data point, in the first place where it covers nothing.
 
     Everything else must be drawn before. A label for which there is no free place is left out; the
@@ -33,6 +38,7 @@ def place_labels(axes: Axes, labels: Sequence[tuple[str, Point]]) -> list[str]:
     Args:
         axes: the panel.
         labels: texts and points.
+        places: the places of a label, the best first: `PLACES`, or `ABOVE`.
 
     Returns:
         The labels that were written, in order.
@@ -42,7 +48,7 @@ def place_labels(axes: Axes, labels: Sequence[tuple[str, Point]]) -> list[str]:
     placed: dict[int, Any] = {}
     for i in reversed(range(len(labels))):
         text, point = labels[i]
-        for offset, ha, va in PLACES:
+        for offset, ha, va in places:
             label = axes.annotate(
                 text,
                 point,
