@@ -35,6 +35,7 @@ from tests.formats.events import encoders
 from tests.support.command_line import TINY
 from tests.support.idx import idx_bytes
 from tests.support.jq import write_jq
+from tests.support.pictures import class_folders
 from tests.support.small_bench import make_paper_small
 
 PAGES = pages()
@@ -106,6 +107,11 @@ def prepared(tmp_path_factory):
     (folder / "recording.raw").write_bytes(encoders.evt3(events))
     parts = {"offsets": np.arange(0, 201, 20), "labels": np.arange(10) % 2}
     (folder / "gestures.npz").write_bytes(encoders.npz(events, **parts))
+    class_folders(folder / "pictures")
+    rows = [f"pictures/{name}/{i}.png,{name}" for name in ("ant", "bee") for i in range(12)]
+    (folder / "labels.csv").write_text("\n".join(["path,breed", *rows]))
+    images = random.integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    np.savez(folder / "data.npz", images=images, labels=np.arange(30) % 2)
     (folder / "my.toml").write_text('name = "mine"\n[data]\nname = "digits"\n')
     (folder / "nets.py").write_text(textwrap.dedent(NETS))
     for name in ("MNIST", "FashionMNIST"):

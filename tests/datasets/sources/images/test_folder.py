@@ -419,3 +419,14 @@ def test_one_number_is_height_and_width(tree):
         with pytest.raises(ConfigError, match="size is") as caught:
             load_folder(path=path, size=size)
         assert "or one number for both" in caught.value.why
+
+
+@pytest.mark.parametrize("names", [("Train", "Test"), ("training", "testing"), ("TRAIN", "val")])
+def test_parts_by_other_common_names(tree, tmp_path, names):
+    root = tmp_path / "other"
+    root.mkdir()
+    for old, new in zip(("train", "test"), names, strict=True):
+        shutil.copytree(tree[0] / old, root / new)
+    source = load_folder(path=str(root))
+    other = source.validation if "val" in names else source.test
+    assert len(source.train) == 12 and other is not None and len(other) == 4

@@ -216,3 +216,16 @@ def test_levels_relative_to_the_recording_do_not_depend_on_loudness(tmp_path):
         )
     np.testing.assert_allclose(found["relative"], 0, atol=0.02)  # ε of the logarithm
     np.testing.assert_allclose(found["absolute"], np.log(4), atol=0.02)
+
+
+def test_parts_are_kept_apart_and_a_table_lists_files(digits, tmp_path):
+    for part in ("train", "test"):
+        shutil.copytree(digits, tmp_path / "parts" / part)
+    source = load_wav_folder(path=str(tmp_path / "parts"), **OPTIONS)
+    assert source.test is not None and len(source.train) == len(source.test) == 12
+    assert torch.equal(source.train.inputs, source.test.inputs)
+    files = sorted(digits.rglob("*.wav"))
+    rows = [f"{file.relative_to(tmp_path)},{file.parent.name}" for file in files]
+    (tmp_path / "t.csv").write_text("\n".join(["path,word", *rows]))
+    table = load_wav_folder(path=str(tmp_path / "t.csv"), label_column="word", **OPTIONS)
+    assert torch.equal(table.train.inputs, source.train.inputs) and table.test is None
