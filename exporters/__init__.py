@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 from ..core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .export import Exported, export_nir, export_onnx, verify
+    from .export import verify
+    from .exported import Exported
+    from .nir.export import export_nir
+    from .onnx.export import export_onnx
     from .snntorch.module import source_of_module
     from .source import ExportSource, Samples, random_samples, source_of
 
@@ -25,7 +28,10 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        **dict.fromkeys(("Exported", "export_nir", "export_onnx", "verify"), f"{__name__}.export"),
+        "Exported": f"{__name__}.exported",
+        "export_nir": f"{__name__}.nir.export",
+        "export_onnx": f"{__name__}.onnx.export",
+        "verify": f"{__name__}.export",
         **dict.fromkeys(
             ("ExportSource", "Samples", "random_samples", "source_of"), f"{__name__}.source"
         ),

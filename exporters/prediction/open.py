@@ -18,8 +18,8 @@ from ...measure.prediction.inputs.reader import Reader, reader_of
 from ...measure.prediction.predictor import Predictor
 from ...measure.prediction.runtimes import Runtime, check_steps
 from ...records.open_run import OpenRun
-from ..export import files_of_stream
 from ..nir.unrolled import OUTPUT
+from ..onnx.export import files_of_stream
 from ..onnx.forms import Form, build_models
 from ..onnx.operators import check_operators
 from ..onnx.runtime import OnnxSession

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nir
 import numpy as np
-import onnx
-from onnx import numpy_helper
+
+if TYPE_CHECKING:  # each format works without the package of the other
+    import nir
+    import onnx
 
 RELEASE = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*)){2}((a|b|rc|\.dev)\d+)?(\+[a-z0-9.]+)?")
 MOST = 5  # differences that are listed
@@ -107,6 +108,8 @@ def _of_values(a: onnx.ValueInfoProto, b: onnx.ValueInfoProto) -> str:
 def _of_tensors(a: onnx.TensorProto, b: onnx.TensorProto) -> str:
     if a.data_type != b.data_type or list(a.dims) != list(b.dims):
         return f"has the type {b.data_type} and the shape {list(b.dims)}"
+    from onnx import numpy_helper
+
     try:
         ours, theirs = (np.atleast_1d(numpy_helper.to_array(each)) for each in (a, b))
     except (ValueError, TypeError) as error:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from asnn.exporters import Exported, ExportSource, export_nir, export_onnx
-from asnn.exporters import export as exporting
+from asnn.exporters.nir import export as nir_export
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def exported(tmp_path_factory):
 
     def export(format, source, samples, **options):
         number = None if samples is None else len(samples)
-        key = (format, id(source), number, exporting.MAX_NODES, tuple(sorted(options.items())))
+        key = (format, id(source), number, nir_export.MAX_NODES, tuple(sorted(options.items())))
         if key not in exports:
             folder = tmp_path_factory.mktemp(format)
             write = {"onnx": export_onnx, "nir": export_nir}[format]
@@ -49,4 +49,4 @@ def exported(tmp_path_factory):
 @pytest.fixture
 def no_simulators(monkeypatch):
     """Verify NIR files in our interpreter alone: it names layers and steps, and imports fast."""
-    monkeypatch.setattr(exporting, "MAX_NODES", 0)
+    monkeypatch.setattr(nir_export, "MAX_NODES", 0)

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from asnn.core.errors import ConfigError, VerificationError
-from asnn.exporters import export as exporting
 from asnn.exporters import export_nir, export_onnx
 from asnn.exporters.graph.interpreter import neuron_steps, run
 from asnn.exporters.graph.ir import ChannelScale, Neuron
+from asnn.exporters.onnx import export as onnx_export
 from asnn.models.neurons.integrate import Integrate
 from tests.support.exported_networks import make_source, network, samples, source_of
 
@@ -97,7 +97,7 @@ def test_one_lif_node_cannot_send_several_spikes(tmp_path):
 @pytest.mark.parametrize("field", ["most", "size", "threshold"])
 def test_negative_control_another_neuron_is_found(tmp_path, monkeypatch, field):
     source = burst_source("mlp")
-    genuine = exporting.build_models
+    genuine = onnx_export.build_models
 
     def changed(graph, *given, **options):
         node = graph.neurons[0]
@@ -106,7 +106,7 @@ def test_negative_control_another_neuron_is_found(tmp_path, monkeypatch, field):
             graph.with_nodes({node.name: replace(node, **{field: value})}), *given, **options
         )
 
-    monkeypatch.setattr(exporting, "build_models", changed)
+    monkeypatch.setattr(onnx_export, "build_models", changed)
     with pytest.raises(VerificationError) as refused:
         export_onnx(source, tmp_path, samples=samples())
     assert "layer spikes1" in refused.value.why
@@ -115,13 +115,13 @@ def test_negative_control_another_neuron_is_found(tmp_path, monkeypatch, field):
 def test_negative_control_an_amplitude_left_out_is_found(tmp_path, monkeypatch):
     """The readout without the amplitude that is folded into it."""
     source = burst_source("mlp")
-    genuine = exporting.build_models
+    genuine = onnx_export.build_models
 
     def changed(graph, *given, **options):
         node = graph.nodes[-1]
         whole = replace(node, weight=node.weight / np.float32(BURST["amplitude"]))
         return genuine(graph.with_nodes({node.name: whole}), *given, **options)
 
-    monkeypatch.setattr(exporting, "build_models", changed)
+    monkeypatch.setattr(onnx_export, "build_models", changed)
     with pytest.raises(VerificationError, match="does not compute"):
         export_onnx(source, tmp_path, samples=samples())

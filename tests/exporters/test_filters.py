@@ -9,10 +9,10 @@ import torch
 from scipy.signal import lfilter
 
 from asnn.core.errors import ConfigError, VerificationError
-from asnn.exporters import export as exporting
 from asnn.exporters import export_nir, export_onnx, source_of
 from asnn.exporters.graph.interpreter import evaluate
 from asnn.exporters.graph.ir import Filter
+from asnn.exporters.onnx import export as onnx_export
 from tests.support.exported_networks import make_source, network, samples
 
 SYNAPSES = {
@@ -70,14 +70,14 @@ def test_synapses_as_li_nodes(tmp_path, synapse):
 
 def test_negative_control_another_pole_is_found(tmp_path, monkeypatch):
     source = filtered("exp")
-    genuine = exporting.build_models
+    genuine = onnx_export.build_models
 
     def changed(graph, *given, **options):
         node = next(node for node in graph.nodes if isinstance(node, Filter))
         other = replace(node, poles=node.poles * np.float32(0.9))
         return genuine(graph.with_nodes({node.name: other}), *given, **options)
 
-    monkeypatch.setattr(exporting, "build_models", changed)
+    monkeypatch.setattr(onnx_export, "build_models", changed)
     with pytest.raises(VerificationError) as refused:
         export_onnx(source, tmp_path, samples=samples())
     assert "layer synapse2" in refused.value.why
@@ -137,12 +137,12 @@ def test_readouts_of_one_lif_node_a_layer(tmp_path, readout):
 
 def test_negative_control_the_mean_is_not_the_last(tmp_path, monkeypatch):
     source = answering("last", {})
-    genuine = exporting.build_models
+    genuine = onnx_export.build_models
 
     def changed(graph, *given, **options):
         return genuine(replace(graph, answer=type(graph.answer)()), *given, **options)
 
-    monkeypatch.setattr(exporting, "build_models", changed)
+    monkeypatch.setattr(onnx_export, "build_models", changed)
     with pytest.raises(VerificationError) as refused:
         export_onnx(source, tmp_path, samples=samples())
     assert "the logits differ" in refused.value.why

@@ -43,7 +43,8 @@ os._exit(code if code >= 0 else 128 - code)
 """
 PRELOADED = (
     *("asnn.cli.app", "asnn.cli.commands.sweep.member", "asnn.learning.loop", "asnn.measure"),
-    *("asnn.exporters.export", "asnn.exporters.runs", "asnn.reports.page", "asnn.reports.collect"),
+    *("asnn.exporters.onnx.export", "asnn.exporters.nir.export", "asnn.exporters.runs"),
+    *("asnn.reports.page", "asnn.reports.collect"),
     *("asnn.benchmarks.single_image", "asnn.sweeps.member", "matplotlib.backends.backend_agg"),
     *("onnxruntime", "snntorch", "nir", "PIL.Image", "rich.progress", "rich.table"),
 )

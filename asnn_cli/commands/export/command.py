@@ -21,6 +21,7 @@ from .options import (
 )
 
 NOISE_SAMPLES = 64
+DEFAULT_OPSET = 20  # as in `exporters.onnx.forms`, whose import needs onnx
 DEFAULT_FORMS = {"onnx": "sequence", "nir": "portable"}
 
 
@@ -52,7 +53,9 @@ def export(
             show_default="image for onnx, spikes for nir",
         ),
     ] = None,
-    opset: Annotated[int, typer.Option(help="onnx: version of its operators, 17 to 25.")] = 20,
+    opset: Annotated[
+        int, typer.Option(help="onnx: version of its operators, 17 to 25.")
+    ] = DEFAULT_OPSET,
     weights: Annotated[
         str, typer.Option(help="onnx: how weights are stored: fp32, fp16 or int8.")
     ] = "fp32",
@@ -152,6 +155,8 @@ def export(
     else:
         require_check_alone(context, format=format, output=output, verify=verify)
     require_origin(context, source)
+    if format in ("onnx", "nir"):
+        require_package(format, f"an export to {format.upper()}")
     if verify and (format == "onnx" or (check is not None and ".onnx" in check.suffixes)):
         otherwise = "--no-verify" if check is None else ""
         require_package("onnxruntime", "the verification", otherwise=otherwise)
@@ -170,7 +175,7 @@ def export(
 
         network = source_of_function(source, in_shape=parse_shape(in_shape), steps=steps)
         origin, folder = source, Path("export", name_of_function(source))
-        shape, verified_on = network.graph.in_shape, None
+        shape, verified_on = network.sample_shape, None
         if verify and samples_from is not None:
             verified_on = load_samples(samples_from, shape, samples)
         elif verify:
@@ -226,21 +231,18 @@ def export(
 
 def _folder_name(format: str, *, opset: int, **options: Any) -> str:
     """Return the name of the folder of an export, without the options that have their default."""
-    from ....exporters.onnx.forms import OPSET
     from ....exporters.paths import folder_name
 
     defaults = {"form": DEFAULT_FORMS.get(format), "weights": "fp32"}
     defaults["input"] = "image" if format == "onnx" else "spikes"
     kept = {key: value for key, value in options.items() if value and value != defaults.get(key)}
-    return folder_name(format, opset="" if opset == OPSET else str(opset), **kept)
+    return folder_name(format, opset="" if opset == DEFAULT_OPSET else str(opset), **kept)
 
 
 def _exporter(format: str) -> Any:
-    from ....exporters import export_nir, export_onnx
     from ....exporters.export import exporter_registry
 
-    ours = {"onnx": export_onnx, "nir": export_nir}
-    return ours[format] if format in ours else exporter_registry.get(format)
+    return exporter_registry.get(format)
 
 
 def _check(

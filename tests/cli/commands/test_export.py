@@ -8,7 +8,9 @@ import onnx
 import pytest
 
 from asnn.cli.app import run as asnn
+from asnn.exporters import Exported
 from asnn.exporters import export as exporting
+from asnn.exporters.onnx import export as onnx_export
 from tests.support.command_line import TINY
 
 
@@ -157,7 +159,7 @@ def test_an_inexact_export_is_refused_and_an_alternative_named(cli, run):
 
 
 def test_a_file_that_computes_something_else_is_refused(cli, run, monkeypatch):
-    genuine = exporting.build_models
+    genuine = onnx_export.build_models
 
     def build(graph, *arguments, **options):
         nodes = {node.name: node for node in graph.nodes}
@@ -165,7 +167,7 @@ def test_a_file_that_computes_something_else_is_refused(cli, run, monkeypatch):
         changed = type(nodes["spikes2"])(**{**vars(nodes["spikes2"]), "leak": leak})
         return genuine(graph.with_nodes({"spikes2": changed}), *arguments, **options)
 
-    monkeypatch.setattr(exporting, "build_models", build)
+    monkeypatch.setattr(onnx_export, "build_models", build)
     result = cli("export", run, "--format", "onnx")
     assert result.code == 3
     assert "does not compute what the network does" in result.err
@@ -204,7 +206,7 @@ def test_an_exporter_of_another_package(cli, run, monkeypatch):
     def export(subject, path, *, samples):
         path.mkdir(parents=True)
         (path / "model.txt").write_text(str(len(subject.graph.nodes)))
-        return exporting.Exported({path / "model.txt": 1}, None, None, ["not compared"])
+        return Exported({path / "model.txt": 1}, None, None, ["not compared"])
 
     monkeypatch.setattr(exporting, "export_text", export, raising=False)
     monkeypatch.setitem(exporting.exporter_registry.builtin, "text", "exporters.export:export_text")

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from asnn.core.errors import ConfigError
-from asnn.exporters import export as exporting
 from asnn.exporters import export_nir
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Add, Graph, Linear, Pool, Readout
+from asnn.exporters.nir import export as nir_export
 from asnn.exporters.nir.interpreter import run_nir
 from asnn.exporters.nir.nodes import NirBuilder
 from asnn.exporters.nir.targets import TARGETS, problems
@@ -80,7 +80,7 @@ def test_slow_importers_are_left_out_for_large_graphs(tmp_path):
 @pytest.mark.slow
 def test_a_target_is_run_however_large_the_graph_is(tmp_path, monkeypatch):
     source, some = architecture_source("vggsnn", steps=1, coding="direct")
-    monkeypatch.setattr(exporting, "MAX_NODES", 3)
+    monkeypatch.setattr(nir_export, "MAX_NODES", 3)
     result = export_nir(source, tmp_path, samples=some)
     assert [p.runtime for p in result.report.parities] == ["torch", "numpy, from the file"]
     for name in ("snntorch", "spikingjelly"):

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from asnn.core.errors import ConfigError, VerificationError
-from asnn.exporters import export as exporting
 from asnn.exporters import export_nir, export_onnx
 from asnn.exporters.graph.interpreter import lstm_steps, run, sigmoid
 from asnn.exporters.graph.ir import Lstm
 from asnn.exporters.graph.quantisation import quantise, with_rounded_weights
+from asnn.exporters.onnx import export as onnx_export
 from asnn.exporters.onnx.forms import build_models
 from asnn.exporters.onnx.runtime import OnnxSession, run_stream
 from asnn.exporters.onnx.states import states_of
@@ -55,7 +55,7 @@ def test_weights_are_rounded_as_all_weights(tmp_path, form, weights):
 @pytest.mark.parametrize("field", ["weight", "recurrent", "bias"])
 def test_negative_control_a_changed_weight_is_found(tmp_path, monkeypatch, form, field):
     source, samples = recurrent_source("lstm")
-    genuine = exporting.build_models
+    genuine = onnx_export.build_models
 
     def changed(graph, *given, **options):
         node = {node.name: node for node in graph.nodes}["lstm1"]
@@ -64,7 +64,7 @@ def test_negative_control_a_changed_weight_is_found(tmp_path, monkeypatch, form,
         graph = graph.with_nodes({node.name: replace(node, **{field: values})})
         return genuine(graph, *given, **options)
 
-    monkeypatch.setattr(exporting, "build_models", changed)
+    monkeypatch.setattr(onnx_export, "build_models", changed)
     with pytest.raises(VerificationError) as refused:
         export_onnx(source, tmp_path, samples=samples, form=form)
     first = 1 if field == "recurrent" else 0  # the first step has no state

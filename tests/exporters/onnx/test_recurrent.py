@@ -9,11 +9,11 @@ import torch
 from onnx import numpy_helper
 
 from asnn.core.errors import ConfigError, VerificationError
-from asnn.exporters import export as exporting
 from asnn.exporters import export_nir, export_onnx, source_of
 from asnn.exporters.graph.interpreter import neuron_steps, run
 from asnn.exporters.graph.ir import Graph, Neuron
 from asnn.exporters.graph.quantisation import quantise, with_rounded_weights
+from asnn.exporters.onnx import export as onnx_export
 from asnn.exporters.onnx.forms import build_models
 from asnn.exporters.onnx.runtime import OnnxSession, run_stream
 from asnn.exporters.onnx.states import states_of
@@ -62,9 +62,9 @@ def with_changed_recurrence(graph: Graph, by: float = 0.5) -> Graph:
 @pytest.mark.parametrize("form", FORMS)
 def test_negative_control_a_changed_recurrent_weight_is_found(tmp_path, monkeypatch, form):
     source, samples = recurrent_source()
-    genuine = exporting.build_models
+    genuine = onnx_export.build_models
     monkeypatch.setattr(
-        exporting,
+        onnx_export,
         "build_models",
         lambda graph, *given, **options: genuine(with_changed_recurrence(graph), *given, **options),
     )

@@ -4,16 +4,17 @@ import pytest
 from onnx import numpy_helper
 
 from asnn.core.errors import VerificationError
-from asnn.exporters import export as exporting
 from asnn.exporters import export_nir, export_onnx, verify
 from asnn.exporters.graph.ir import Conv
+from asnn.exporters.nir import export as nir_export
+from asnn.exporters.onnx import export as onnx_export
 from asnn.exporters.verification.compare import compare
 from tests.support.exported_networks import architecture_source
 
 
 def tampered(monkeypatch, initializer, by):
     """Change the first value of an initializer before the model is written."""
-    genuine = exporting.build_models
+    genuine = onnx_export.build_models
 
     def build(*arguments, **options):
         models = genuine(*arguments, **options)
@@ -25,7 +26,7 @@ def tampered(monkeypatch, initializer, by):
                 return models
         raise AssertionError(f"no initializer {initializer}")
 
-    monkeypatch.setattr(exporting, "build_models", build)
+    monkeypatch.setattr(onnx_export, "build_models", build)
 
 
 @pytest.mark.slow
@@ -56,13 +57,13 @@ def test_a_changed_initializer_is_named(tmp_path, monkeypatch, name, initializer
     ],
 )
 def test_a_missing_edge_is_found(tmp_path, monkeypatch, no_simulators, edge, layer):
-    genuine = exporting.write_nir
+    genuine = nir_export.write_nir
 
     def write(path, graph, **options):
         graph.edges.remove(edge)
         genuine(path, graph, **options)
 
-    monkeypatch.setattr(exporting, "write_nir", write)
+    monkeypatch.setattr(nir_export, "write_nir", write)
     source, some = architecture_source("ms")
     with pytest.raises(VerificationError) as refused:
         export_nir(source, tmp_path, samples=some)

@@ -10,12 +10,13 @@ import torch
 from onnx import numpy_helper
 
 from asnn.core.errors import ConfigError, VerificationError
-from asnn.exporters import export as exporting
 from asnn.exporters import export_nir, export_onnx, source_of, verify
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Neuron
+from asnn.exporters.nir import export as nir_export
+from asnn.exporters.onnx import export as onnx_export
+from asnn.exporters.onnx.checks import recoded
 from asnn.exporters.verification.parity import Parity, count_near_threshold, near_threshold
-from asnn.exporters.verification.runtimes import recoded
 from asnn.models import use_kernels
 from tests.support.exported_networks import CONSTANT_SCHEDULE, images, make_source, network, samples
 
@@ -42,7 +43,7 @@ def test_exports_are_verified(exported, format):
 
 def tampered(monkeypatch, change):
     """Change initializers of every model before it is written."""
-    genuine = exporting.build_models
+    genuine = onnx_export.build_models
 
     def build(*arguments, **options):
         models = genuine(*arguments, **options)
@@ -53,7 +54,7 @@ def tampered(monkeypatch, change):
                     initializer.CopyFrom(numpy_helper.from_array(values, initializer.name))
         return models
 
-    monkeypatch.setattr(exporting, "build_models", build)
+    monkeypatch.setattr(onnx_export, "build_models", build)
 
 
 def changes(name, by=0.5):
@@ -133,7 +134,7 @@ def test_a_changed_threshold_is_named(tmp_path, monkeypatch):
     ],
 )
 def test_a_changed_nir_file_is_named(tmp_path, monkeypatch, no_simulators, node, field, layer):
-    genuine = exporting.write_nir
+    genuine = nir_export.write_nir
 
     def write(path, graph, **options):
         values = np.array(getattr(graph.nodes[node], field))
@@ -144,7 +145,7 @@ def test_a_changed_nir_file_is_named(tmp_path, monkeypatch, no_simulators, node,
         setattr(graph.nodes[node], field, values)
         genuine(path, graph, **options)
 
-    monkeypatch.setattr(exporting, "write_nir", write)
+    monkeypatch.setattr(nir_export, "write_nir", write)
     with pytest.raises(VerificationError) as refused:
         export_nir(make_source(), tmp_path / "model.nir", samples=samples())
     assert layer in refused.value.why

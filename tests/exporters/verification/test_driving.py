@@ -7,7 +7,8 @@ import pytest
 
 from asnn.core.errors import VerificationError
 from asnn.exporters import Samples, export_nir, export_onnx
-from asnn.exporters import export as exporting
+from asnn.exporters.nir import export as nir_export
+from asnn.exporters.onnx import export as onnx_export
 from asnn.exporters.verification.driving import RATES, ROUNDS, random_input
 from tests.support.exported_networks import CONSTANT_SCHEDULE, make_source
 
@@ -20,8 +21,8 @@ def black(number=6):
 
 
 def without_structure(monkeypatch):
-    monkeypatch.setattr(exporting, "onnx_differences", lambda *_: [])
-    monkeypatch.setattr(exporting, "nir_differences", lambda *_: [])
+    monkeypatch.setattr(onnx_export, "onnx_differences", lambda *_: [])
+    monkeypatch.setattr(nir_export, "nir_differences", lambda *_: [])
 
 
 def with_changed_neuron(graph):
@@ -35,15 +36,15 @@ def with_changed_neuron(graph):
 def test_a_threshold_that_no_sample_reaches_is_found(tmp_path, monkeypatch, form):
     source = make_source(neuron_options={"threshold": 40.0})
     without_structure(monkeypatch)
-    genuine = exporting.build_models
+    genuine = onnx_export.build_models
     monkeypatch.setattr(
-        exporting, "build_models", lambda g, *a, **o: genuine(with_changed_neuron(g), *a, **o)
+        onnx_export, "build_models", lambda g, *a, **o: genuine(with_changed_neuron(g), *a, **o)
     )
     with pytest.raises(VerificationError) as refused:
         export_onnx(source, tmp_path, samples=black(), form=form)
     assert "layer spikes2" in refused.value.why and "given random input" in refused.value.why
     # A negative control: samples alone do not find it.
-    monkeypatch.setattr(exporting, "driven_onnx", lambda *_: None)
+    monkeypatch.setattr(onnx_export, "driven_onnx", lambda *_: None)
     assert export_onnx(source, tmp_path, samples=black(), form=form).report.verified
 
 
@@ -53,12 +54,12 @@ def test_a_threshold_in_a_nir_file(tmp_path, monkeypatch, form, options):
     source = make_source(**{**options, "neuron_options": neuron})
     without_structure(monkeypatch)
     name = "build_lif" if form == "lif" else "unroll"
-    genuine = getattr(exporting, name)
-    monkeypatch.setattr(exporting, name, lambda g, *a: genuine(with_changed_neuron(g), *a))
+    genuine = getattr(nir_export, name)
+    monkeypatch.setattr(nir_export, name, lambda g, *a: genuine(with_changed_neuron(g), *a))
     with pytest.raises(VerificationError) as refused:
         export_nir(source, tmp_path, samples=black(), form=form)
     assert "layer spikes2" in refused.value.why and "given random input" in refused.value.why
-    monkeypatch.setattr(exporting, "driven_nir", lambda *_, **__: None)
+    monkeypatch.setattr(nir_export, "driven_nir", lambda *_, **__: None)
     assert export_nir(source, tmp_path, samples=black(), form=form).report.verified
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asnn.exporters import export
+from asnn.exporters.nir import export
 from studies.mutations import setups
 
 

@@ -10,9 +10,10 @@ import pytest
 from onnx import numpy_helper
 
 from asnn.core.errors import DataError
-from asnn.exporters import export as exporting
 from asnn.exporters import export_nir, export_onnx, verify
+from asnn.exporters.nir import export as nir_export
 from asnn.exporters.nir.file import write_nir
+from asnn.exporters.onnx import export as onnx_export
 from asnn.exporters.onnx.forms import build_models
 from asnn.exporters.onnx.operators import OPERATORS, check_operators
 from asnn.exporters.verification.structure import nir_differences, onnx_differences
@@ -106,7 +107,7 @@ def test_a_file_that_differs_is_not_run(tmp_path, monkeypatch):
     changed = onnx.load(path)
     metadata("classes", "[]")(changed)
     onnx.save(changed, path)
-    monkeypatch.setattr(exporting, "verify_onnx", lambda *_, **__: pytest.fail("it was run"))
+    monkeypatch.setattr(onnx_export, "verify_onnx", lambda *_, **__: pytest.fail("it was run"))
     report = verify(source, path, samples())
     assert report.parities == [] and "metadata 'classes'" in report.fault
 
@@ -173,8 +174,8 @@ NIR_CHANGES = [
 def test_a_change_of_a_nir_graph_is_named(tmp_path, change, found):
     source = make_source()
     export_nir(source, tmp_path, samples=None)
-    expected = exporting._nir_graph(source.graph, "portable", False)
-    read = exporting.read_nir(tmp_path / "model.nir")
+    expected = nir_export._nir_graph(source.graph, "portable", False)
+    read = nir_export.read_nir(tmp_path / "model.nir")
     change(read)
     texts = nir_differences(expected, read)
     assert texts == [] if found is None else any(found in text for text in texts), texts
@@ -185,7 +186,7 @@ def test_a_changed_nir_file_is_found(tmp_path):
     export_nir(source, tmp_path, samples=None)
     path = tmp_path / "model.nir"
     assert verify(source, path, samples(4)).verified
-    read = exporting.read_nir(path)
+    read = nir_export.read_nir(path)
     read.metadata["steps"] = 8
     write_nir(path, read)
     assert "metadata 'steps' is '8'" in verify(source, path, samples(4)).fault
