@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...coding.direct import Direct
+from ...coding.given import Given
 from ...core.errors import AsnnError, ConfigError, VerificationError
 from ...models.network import SpikingNetwork
 from ..graph import ir as g
@@ -44,7 +45,8 @@ def source_of_module(
 ) -> ExportSource:
     """Return a network of torch layers and neurons of snnTorch or asnn as the source of exports.
 
-    The input of the network is the same image at every step. Its output is the mean over the steps
+    The input of the network is an image, the same at every step, or all steps if that is what the
+    forward takes, `[T, B, ...]`. Its output is the mean over the steps
     of its last layer: spikes of a neuron, or values of a linear layer; or their sum or the last, if
     the forward returns that. The forward runs one step, with `init_hidden=True` or with membranes
     as arguments and return values; or all steps in a loop of its own, of which it returns the
@@ -54,7 +56,7 @@ def source_of_module(
     Args:
         module: the network, its weights float32. A `SpikingNetwork` of asnn is passed to
             `source_of`.
-        in_shape: of one image, (C, H, W) or (F,).
+        in_shape: of one image or of one step, (C, H, W) or (F,).
         steps: T; None if the forward loops over the steps itself, or its neurons have parameters
             for T steps.
         about: metadata for the file, beside the name of the module.
@@ -75,11 +77,9 @@ def source_of_module(
     module.eval()
     traced = trace_module(module, in_shape, steps)
     steps = _steps_of(module, traced, steps)
-    coding = Direct(steps=steps)
+    coding = Given(steps=steps) if traced.by_step else Direct(steps=steps)
     graph = _graph_of(module, traced, in_shape, steps, about or {})
-    eager = _eager(module, traced, steps)
-    # Every step of the code is the image.
-    source = ExportSource(graph, coding, lambda code: eager(code[0]))
+    source = ExportSource(graph, coding, _eager(module, traced, steps))
     _check_on_noise(source, module, traced)
     return source
 
@@ -181,7 +181,9 @@ def _graph_of(
     last = repeated[-1]
     if traced.reduced == "sum" and isinstance(last, g.Readout):  # T times the mean
         repeated[-1] = replace(last, scale=last.scale * np.float32(steps))
-    graph = g.Graph(tuple(repeated), in_shape, steps, static=True, about=about, answer=answer)
+    graph = g.Graph(
+        tuple(repeated), in_shape, steps, static=not traced.by_step, about=about, answer=answer
+    )
     check_finite(graph)
     assert graph.shapes  # every layer accepts its input
     return fold_amplitudes(graph)
@@ -190,11 +192,14 @@ def _graph_of(
 def _eager(
     module: nn.Module, traced: TracedForward, steps: int
 ) -> Callable[[Tensor], NetworkOutput]:
-    """Return the module as a function of images `[B, ...]`, from rest."""
+    """Return the module as a function of a code `[T, B, ...]`, from rest."""
 
-    def eager(images: Tensor) -> NetworkOutput:
+    def eager(code: Tensor) -> NetworkOutput:
         device = next((p.device for p in [*module.parameters(), *module.buffers()]), None)
-        x = images if device is None else images.to(device)
+        x = (
+            code.contiguous() if traced.by_step else code[0]
+        )  # every step of an image's code is the image
+        x = x if device is None else x.to(device)
         with torch.no_grad(), _conditions_checked(module):
             for part in snntorch_neurons(module):
                 part.reset_mem()
@@ -202,8 +207,7 @@ def _eager(
             for argument, (neuron, _) in traced.states.items():
                 states[argument] = state_at_rest(module.get_submodule(neuron))
             if traced.runs_all:
-                code = x.expand(steps, *x.shape).contiguous() if traced.by_step else x
-                output = item_at(module(code, **states), traced.path).cpu()
+                output = item_at(module(x, **states), traced.path).cpu()
                 if traced.reduced is not None:
                     return NetworkOutput(None, answer=output)
                 return NetworkOutput(output)
@@ -253,9 +257,8 @@ def _conditions_checked(module: nn.Module) -> Iterator[None]:
 def _check_on_noise(source: ExportSource, module: nn.Module, traced: TracedForward) -> None:
     """Compare the module with its graph on noise."""
     kind, graph = type(module).__name__, source.graph
-    images = random_samples(graph.in_shape, NOISE_SAMPLES).images
+    code = source.encode(random_samples(source.sample_shape, NOISE_SAMPLES).images)
     try:
-        code = source.encode(images)
         output = source.eager(torch.from_numpy(code))
     except VerificationError:
         return  # noise violates a condition that samples may meet
@@ -264,7 +267,8 @@ def _check_on_noise(source: ExportSource, module: nn.Module, traced: TracedForwa
     except Exception as error:  # of the user's forward
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ConfigError(
-            f"{kind} fails on images of the shape {list(graph.in_shape)}",
+            f"{kind} fails on {'images' if source.takes_images else 'samples'} of the shape "
+            f"{list(source.sample_shape)}",
             why=why,
             remedy="give the shape of its input, without the batch",
         ) from error

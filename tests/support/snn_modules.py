@@ -9,6 +9,12 @@ def images(shape, number=16, seed=0, scale=1.0):
     return scale * torch.rand(number, *shape, generator=torch.Generator().manual_seed(seed))
 
 
+def samples_of(source, x):
+    """Images as samples of a source: repeated over the steps if it takes all steps."""
+    x = x if source.takes_images else x.unsqueeze(1).repeat_interleave(source.graph.steps, 1)
+    return x.numpy()
+
+
 def leaky(**options):
     return snn.Leaky(**{"beta": 0.9, "init_hidden": True, **options})
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from asnn.core.errors import ConfigError, VerificationError
-from asnn.exporters import export_nir, export_onnx, random_samples, source_of_module
+from asnn.exporters import Samples, export_nir, export_onnx, random_samples, source_of_module
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Filter, Neuron, Readout
 from asnn.models import AdaptiveLeaky, create_model, spike
@@ -20,9 +20,13 @@ from asnn.models.neurons.leaky import FixedLeaky
 from asnn.models.neurons.snntorch import Alpha, Leaky, Synaptic
 from asnn.models.readouts.last import LastReadout
 from tests.support.asnn_modules import FORMS, AllSteps, Looped, Parts, Step, T, WithSnnTorch
-from tests.support.snn_modules import images
+from tests.support.snn_modules import images, samples_of
 
 SHAPE = (1, 8, 8)
+
+
+def noise(source):
+    return random_samples(source.sample_shape, 40)
 
 
 def expected(x):
@@ -38,11 +42,33 @@ def test_every_form_gives_the_same_graph(form):
     kinds = [type(node).__name__ for node in source.graph.nodes]
     assert kinds == ["Conv", "Neuron", "Pool", "Flatten", "Linear", "Neuron", "Readout"]
     x = images(SHAPE, 20)
-    code = source.encode(x.numpy())
+    code = source.encode(samples_of(source, x))
     trace = run(source.graph, code)
     assert 0.1 < trace.values["lif1"].mean() < 0.9 and 0.1 < trace.logits.mean() < 0.9
     np.testing.assert_array_equal(trace.logits, expected(x))
     np.testing.assert_array_equal(source.eager(torch.from_numpy(code)).logits.numpy(), expected(x))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_file_takes_what_the_forward_takes(form):
+    source = source_of_module(FORMS[form](), in_shape=SHAPE)
+    by_step = form in ("AllSteps", "Views", "OverTime")
+    assert source.takes_images is not by_step and source.graph.static is not by_step
+    assert source.sample_shape == ((T, *SHAPE) if by_step else SHAPE)
+
+
+@pytest.mark.slow
+def test_steps_that_differ(tmp_path):
+    source = source_of_module(AllSteps(), in_shape=SHAPE)
+    x = torch.rand(T, 40, *SHAPE, generator=torch.Generator().manual_seed(5))
+    wanted = AllSteps().eval()(x).detach().numpy()
+    assert not np.array_equal(wanted, AllSteps().eval()(x.flip(0)).detach().numpy())
+    np.testing.assert_array_equal(run(source.graph, x.numpy()).logits, wanted)
+    samples = Samples(x.transpose(0, 1).contiguous().numpy(), None, "steps")
+    done = export_onnx(source, tmp_path, samples=samples)
+    assert done.report.verified and not done.report.quiet
+    with pytest.raises(ConfigError, match="image"):
+        export_onnx(source, tmp_path, samples=samples, input="image")
 
 
 def test_the_neuron_is_that_of_a_trained_network():
@@ -59,7 +85,7 @@ def test_the_neuron_is_that_of_a_trained_network():
 @pytest.mark.parametrize("net", [AllSteps, Step, WithSnnTorch])
 def test_files_are_verified(tmp_path, net):
     source = source_of_module(net(), in_shape=SHAPE)
-    samples = random_samples(SHAPE, 40)
+    samples = noise(source)
     for form in ("sequence", "stream", "scan"):
         done = export_onnx(source, tmp_path / form, samples=samples, form=form)
         assert done.report.verified and not done.report.quiet
@@ -97,7 +123,8 @@ NEURONS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NEURONS)
 def test_neurons_by_kind(tmp_path, name):
-    source, samples = source_of_module(NEURONS[name](), in_shape=SHAPE), random_samples(SHAPE, 40)
+    source = source_of_module(NEURONS[name](), in_shape=SHAPE)
+    samples = noise(source)
     for export in (export_onnx, export_nir):
         report = export(source, tmp_path / export.__name__, samples=samples).report
         assert report.verified and not report.quiet
@@ -125,8 +152,8 @@ def test_the_output_may_be_the_mean_the_sum_or_the_last_of_the_steps(tmp_path, n
             out = super().forward(x)
             return reduce(out[0] if isinstance(out, tuple) else out)
 
-    source, samples = source_of_module(Reduced(), in_shape=SHAPE), random_samples(SHAPE, 40)
-    x = torch.from_numpy(samples.images)
+    source, x = source_of_module(Reduced(), in_shape=SHAPE), images(SHAPE, 40)
+    samples = Samples(samples_of(source, x), None, "images")
     answer = source.graph.answer.of(run(source.graph, source.encode(samples.images)).logits)
     np.testing.assert_allclose(answer, wanted(expected(x)), atol=1e-6)
     assert source.graph.answer.kind == ("last" if kind == "last" else "mean")
@@ -138,7 +165,7 @@ def test_fewer_steps_than_the_neurons_have():
     source = source_of_module(AllSteps(), in_shape=SHAPE, steps=2)
     assert source.graph.steps == 2 and source.graph.neurons[0].leak.shape == (2, 6)
     x = images(SHAPE, 20)
-    trace = run(source.graph, source.encode(x.numpy()))
+    trace = run(source.graph, source.encode(samples_of(source, x)))
     np.testing.assert_array_equal(trace.logits, expected(x)[:2])
 
 
@@ -187,7 +214,7 @@ class Liar(Lowered):
 
 def test_a_neuron_of_the_user_with_equations(tmp_path):
     source = source_of_module(subtracting(Lowered()), in_shape=SHAPE, steps=T)
-    done = export_onnx(source, tmp_path, samples=random_samples(SHAPE, 40))
+    done = export_onnx(source, tmp_path, samples=noise(source))
     assert done.report.verified and done.report.driven.neurons["lowered2"] == (1.0, 1.0)
 
 
@@ -322,4 +349,4 @@ def test_a_changed_leak_is_seen():
     node = source.graph.neurons[0]
     wrong = source.graph.with_nodes({"lif1": replace(node, leak=node.leak * np.float32(0.9))})
     x = images(SHAPE, 20)
-    assert not np.array_equal(run(wrong, source.encode(x.numpy())).logits, expected(x))
+    assert not np.array_equal(run(wrong, source.encode(samples_of(source, x))).logits, expected(x))

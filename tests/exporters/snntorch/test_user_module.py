@@ -126,6 +126,20 @@ def test_samples_of_a_file(call, tmp_path):
     assert code == 4 and "could not be read" in err
 
 
+@pytest.mark.slow
+def test_samples_of_all_steps(call, tmp_path):
+    steps = np.random.default_rng(0).random((9, 6, 1, 8, 8), np.float32)
+    np.save(tmp_path / "steps.npy", steps)
+    np.save(tmp_path / "images.npy", steps[:, 0])
+    own = ("--from", "own.py:make", "-f", "onnx", "--samples-from")
+    code, out, err = call(*own, "steps.npy", "--json")
+    assert code == 0 and '"number": 9' in out, err
+    code, _, err = call(*own, "images.npy")
+    assert code == 4 and "the network takes [N, 6, 1, 8, 8]" in err
+    code, _, err = call(*own, "steps.npy", "--input", "image")
+    assert code == 2
+
+
 def test_samples_that_break_the_condition_end_with_code_3(call, tmp_path):
     np.save(tmp_path / "large.npy", 6 * np.random.default_rng(0).random((40, 8), np.float32))
     careless = ("--from", "nets:careless", "--in-shape", "8", "--steps", "5", "-f", "onnx")
