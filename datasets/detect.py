@@ -261,10 +261,14 @@ def _nothing(path: str, store: Store) -> DataError:
 
 
 def _unlabelled(path: str, noun: str, count: int) -> DataError:
+    folder = Path(path).expanduser().resolve()
+    siblings = [each for each in folder.parent.iterdir() if each.is_dir() and each != folder]
+    of_parent = f"if {folder.name} is one class of several, give {shell(Path(path).parent)}; "
     return DataError(
         f"the {count:,} {noun}s in {path} have no classes",
         why="they lie in no class folders, and no table lists their labels",
-        remedy=f"put the {noun}s of each class into a folder named after it, or write a labels.csv "
+        remedy=(of_parent if folder.is_dir() and siblings else "")
+        + f"put the {noun}s of each class into a folder named after it, or write a labels.csv "
         "beside them with the columns path and label; what a trained network says of them: "
         f"asnn predict RUN {shell(path)}",
     )

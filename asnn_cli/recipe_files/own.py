@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from ...datasets.sources.layout import Layout
 
 PARTS = ("train", "validation", "test")
+READ = {
+    "folder": "images by class folders or a table",
+    "events-folder": "recordings of events by class folders or a table",
+    "wav-folder": "WAV files by class folders or a table",
+    "npz": "arrays of images",
+    "series-npz": "arrays of series",
+    "events-npz": "one file of recordings of events",
+}
 SIDE = 32
 """Of images: of 32x32 pixels an epoch of 300 takes about half a second on two cores."""
 MAX_NATIVE = 48
@@ -66,8 +74,8 @@ class Own:
             f"own data: {self.about}",
             "without a recipe, this one is made for them:",
             *(f"  {shown[key]:{width}}  {why}" for key, why in reasons.items()),
-            f"change a key with --set KEY=VALUE, or write the recipe to a file and edit it: "
-            f"asnn train {shell(path)} --dry-run > {self.document['name']}.toml",
+            "change a key with --set KEY=VALUE, or write the recipe to a file and edit that:",
+            f"  asnn train {shell(path)} --dry-run > {self.document['name']}.toml",
         ]
 
     def _shown(self, key: str) -> str:
@@ -97,7 +105,7 @@ def own_recipe(path: str, asked: Mapping[str, Any]) -> Own:
     own = Own({"name": run_name(path), "description": "", "data": {"name": found.name}})
     for key, value in found.options.items():
         own.choose(f"data.{key}", value)
-    own.reasons["data.name"] = "; ".join(found.notes) or "what lies there"
+    own.reasons["data.name"] = "; ".join(found.notes) or READ[found.name]
     wanted = {**found.options, **options}
     if found.name == "folder":
         _images_in_files(own, wanted)
@@ -152,12 +160,8 @@ def _image_network(own: Own, size: tuple[int, int], counts: dict[str, int]) -> N
     widths = [32, 48, 64] if min(size) > 10 else [32, 64]
     own.choose("model.widths", widths, "a small network: minutes, not hours")
     own.choose("model.neuron", "adaptive")
-    own.choose(
-        "augment.crop",
-        max(1, min(size) // 8),
-        "training images are shifted at random; "
-        "add augment.flip=true if left and right mean the same",
-    )
+    why = "pixels of random shifts; augment.flip=true if left and right mean the same"
+    own.choose("augment.crop", max(1, min(size) // 8), why)
     _training(own, counts, size[0] * size[1] / SIDE**2)
 
 

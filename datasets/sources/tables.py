@@ -79,10 +79,13 @@ def read_table_layout(
     at_label = _column(path, header, columns.label, LABELS, "label")
     at_split = _column(path, header, columns.split, SPLITS, "split", needed=False)
     assert at_path is not None and at_label is not None
+    folder = Path(path).expanduser().parent
     files: dict[str, dict[str, str]] = {}  # by part, the label of each
     lines: dict[str, str] = {}
     for line, row in rows:
         name, label = (row[at].strip() if at < len(row) else "" for at in (at_path, at_label))
+        if "\\" in name and not (folder / name).exists():
+            name = name.replace("\\", "/")  # of a table that was written on Windows
         if not name or not label:
             lacking = header[at_label if name else at_path]
             raise _bad_row(path, line, f"has no {lacking}", "fill it in, or remove the line")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...coding.samples import MANY
 from ...core.errors import DataError
-from ...core.registry import keyword_options, unknown
+from ...core.registry import check_options, keyword_options, unknown
 from ...core.text import shell
 from ..base import DataSet
 from ..detect import detect, shares_to_cut
@@ -76,10 +76,11 @@ def open_source(source: str, asked: Mapping[str, Any]) -> SurveySource:
             f"{source} is neither a path nor a data set", why=error.why, remedy=error.remedy
         )
     found = detect(source, asked)
-    options = {**found.options, **asked}
+    asked_shares = {key: asked[key] for key in ("test", "validation") if key in asked}
+    options = {**found.options, **{k: v for k, v in asked.items() if k not in asked_shares}}
     command = f"asnn train {shell(source)}{_settings(asked)}"
     if found.name in ("folder", "events-folder", "wav-folder"):
-        return _files(found.name, options, list(found.notes), command)
+        return _files(found.name, options, asked_shares, list(found.notes), command)
     parts = load_source(found.name, **options)
     counts = {
         name: len(split)
@@ -89,7 +90,7 @@ def open_source(source: str, asked: Mapping[str, Any]) -> SurveySource:
     if parts.validation is not None:
         counts["validation"] = len(parts.validation)
     shares = shares_to_cut(counts)
-    data = load_dataset(found.name, **shares, **options)
+    data = load_dataset(found.name, **(shares | asked_shares), **options)
     return _loaded(found.name, data, list(shares), [*found.notes, *data.notes], command)
 
 
@@ -122,11 +123,18 @@ def _loaded(
     )
 
 
-def _files(name: str, options: dict[str, Any], notes: list[str], command: str) -> SurveySource:
+def _files(
+    name: str,
+    options: dict[str, Any],
+    asked_shares: Mapping[str, float],
+    notes: list[str],
+    command: str,
+) -> SurveySource:
+    check_options("data set", name, dataset_registry.get(name), options)
     layout, read, kind = _layout(name, options)
     counts = {part: len(files.names) for part, files in layout.parts.items()}
     shares = shares_to_cut(counts)
-    whole = {"test": 0.2, "validation": 0.1, **shares}
+    whole = {"test": 0.2, "validation": 0.1, **shares, **asked_shares}
     samples = samples_of_files(cut_layout(layout, **whole), read)
     return SurveySource(
         name,

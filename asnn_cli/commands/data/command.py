@@ -116,6 +116,12 @@ def _asked(changes: list[str] | None, data_dir: Path | None) -> dict[str, Any]:
         if key[0] != "data" or len(key) != 2:
             raise ConfigError(f"--set {text} is no key of data", remedy="give data.KEY=VALUE")
         found[key[1]] = value
+    if "limit" in found:
+        raise ConfigError(
+            "data.limit is of a training",
+            why="`asnn data info` looks at all samples",
+            remedy="leave it out",
+        )
     return found
 
 

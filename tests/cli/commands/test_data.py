@@ -66,6 +66,17 @@ def test_refusals(cli, tmp_path):
     assert result.code == 4 and "did you mean 'digits'?" in result.err
 
 
+def test_shares_are_those_that_are_set(cli, tmp_path):
+    class_folders(tmp_path / "a")
+    for source in ("a", "digits"):
+        result = cli("data", "info", source, "--set", "data.validation=0.5", "--json")
+        parts = json.loads(result.out)["parts"]
+        assert abs(parts["validation"] - parts["train"]) < 10
+    for change, what in (("data.limit=3", "is of a training"), ("data.siez=3", "siez")):
+        result = cli("data", "info", "a", "--set", change)
+        assert result.code == 2 and what in result.err
+
+
 def test_options_of_the_data_set_go_into_the_command(cli, tmp_path):
     folder = class_folders(tmp_path / "a")
     rows = [f"a/{path.relative_to(folder)},{path.parent.name}" for path in folder.rglob("*.png")]

@@ -72,6 +72,11 @@ def test_a_table_gives_the_images_of_the_same_folders(folder):
     assert one.fingerprint == two.fingerprint
 
 
+def test_paths_of_windows_are_read(folder):
+    rows = [row.replace("/", "\\") for row in ROWS]
+    assert len(read(write(folder, "\n".join(["path,label", *rows]))).train.names) == 8
+
+
 REFUSED = {
     "no path column": ("pth,label\na,b\n", "no column with the path", "path_column=pth"),
     "no label column": ("path,lable\na,b\n", "no column with the label", "label_column=lable"),
