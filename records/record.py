@@ -33,6 +33,7 @@ class RunRecord:
         environment: versions, machine, data; empty where the run has none.
         summary: best and last result; empty before the first epoch's is written.
         history: metrics by epoch.
+        statistics: norms of gradients, weights and updates by epoch, if the training kept them.
         faults: what is missing or damaged.
         edits: of config.toml since the training.
     """
@@ -42,6 +43,7 @@ class RunRecord:
     environment: Document = field(default_factory=dict)
     summary: Document = field(default_factory=dict)
     history: list[Document] = field(default_factory=list)
+    statistics: list[Document] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     edits: Edits = field(default_factory=Edits)
 
@@ -164,6 +166,8 @@ def read_record(run: Run) -> RunRecord:
     if os.path.lexists(run.metrics) or os.path.lexists(run.summary):
         parse = partial(_history, metric=record.metric)
         record.history = read(run.metrics, parse, MAX_LINES) or []
+    if os.path.lexists(run.statistics):
+        record.statistics = read(run.statistics, _statistics, MAX_LINES) or []
     if os.path.lexists(run.environment):
         record.environment = read(run.environment, read_json) or {}
     if record.state == "finished" and not run.model.is_file():
@@ -201,6 +205,15 @@ def _history(text: bytes, metric: Metric) -> list[Document]:
     lines = [read_json(line) for line in text.splitlines()]
     for i, line in enumerate(lines, 1):
         _require_metric(line, metric, f"line {i}")
+    return lines
+
+
+def _statistics(text: bytes) -> list[Document]:
+    lines = [read_json(line) for line in text.splitlines()]
+    for i, line in enumerate(lines, 1):
+        layers = line.get("layers")
+        if not isinstance(layers, dict) or not all(isinstance(v, dict) for v in layers.values()):
+            raise ValueError(f"line {i} has no layers")
     return lines
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..core.documents import finite_number
 from ..core.metric import Metric
 from ..core.text import printable
 from ..tasks.class_scores import SCORES, class_scores
@@ -13,6 +14,8 @@ from .wording import SPACE, UNKNOWN, energy, number, percent, with_article
 
 MAX_COLUMNS = 64  # of a table by step
 COLUMNS_OF_MANY = 12
+
+NORMS = ("gradient", "weight", "update")  # columns of `statistics.jsonl`
 
 Form = Callable[[Any], str]
 
@@ -150,3 +153,18 @@ def scores_by_class(report: RunReport, max_classes: int) -> list[Document]:
         {"name": name, "cells": [*(percent(scores[each], 1) for each in SCORES), support]}
         for name, scores, support in rows
     ]
+
+
+def statistics_by_layer(report: RunReport) -> list[Document]:
+    """Return the norms of gradients, weights and updates in the last epoch, by layer."""
+    if not report.record.statistics:
+        return []
+    return [
+        {"name": printable(name), "cells": [_norm(found.get(each)) for each in NORMS]}
+        for name, found in report.record.statistics[-1]["layers"].items()
+    ]
+
+
+def _norm(value: Any) -> str:
+    known = finite_number(value)
+    return UNKNOWN if known is None else f"{known:.3g}"

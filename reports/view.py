@@ -24,6 +24,7 @@ from .metrics_view import (
     metrics_by_step,
     scores_by_class,
     shown_steps,
+    statistics_by_layer,
 )
 from .operations_view import operations
 from .sample_view import sample_view
@@ -84,6 +85,7 @@ def view(report: RunReport, prefix: str) -> Document:
         "data": report.data.name,
         "curves": [svg(each) for each in _curves(report)],
         "curves_title": _curves_title(report),
+        "statistics": statistics_by_layer(report),
         "by_step": svg(cost_figures.accuracy_by_step(by_step))
         if by_step and report.steps > 1
         else None,

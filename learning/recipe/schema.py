@@ -40,9 +40,15 @@ SECTIONS = (
 
 
 def _as_list(given: Any) -> Any:
-    """Return the names in a text, which commas separate; anything else as it is."""
+    """Return the names in a text, which commas separate; anything else as it is.
+
+    `[a, b]` without quotes, which is no TOML, means `a, b`.
+    """
     if not isinstance(given, str):
         return given
+    given = given.strip()
+    if given.startswith("[") and given.endswith("]") and "[" not in given[1:]:
+        given = given[1:-1]
     return [name.strip() for name in given.split(",") if name.strip()]
 
 

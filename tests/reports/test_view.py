@@ -10,7 +10,7 @@ import pytest
 from asnn.measure.cost.energy import energy_of_samples, energy_report
 from asnn.measure.cost.tables import read_cost_table
 from asnn.measure.early_exit import tradeoff
-from asnn.reports.metrics_view import scores_by_class
+from asnn.reports.metrics_view import scores_by_class, statistics_by_layer
 from asnn.reports.page import page
 from tests.support.html import faults, read_page
 
@@ -211,3 +211,16 @@ def test_scores_of_few_classes_have_a_row_each_and_means_always(report_of, class
     assert recall == f"{100 * report.result.accuracy:.1f}\N{NO-BREAK SPACE}%"
     page_of = read_page(page([report], command=""))
     assert "Precision, recall and F1 by class" in page_of.text
+
+
+@pytest.mark.usefixtures("stub_figures")
+def test_statistics_of_the_last_epoch_have_a_row_for_each_layer(report_of):
+    rows = [
+        {"epoch": 1, "layers": {"conv1": {"gradient": 9.0, "weight": 9.0, "update": 9.0}}},
+        {"epoch": 2, "layers": {"conv1": {"gradient": 0.01234, "weight": 3.0, "update": None}}},
+    ]
+    found = report_of(record={"statistics": rows})
+    expected = [{"name": "conv1", "cells": ["0.0123", "3", "–"]}]
+    assert statistics_by_layer(found) == expected
+    assert "Norms in the last epoch, by layer" in read_page(page([found], command="")).text
+    assert "Norms in the last" not in read_page(page([report_of()], command="")).text
