@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import asnn
+from asnn.cli.recipe_files import own_choices
 from asnn.cli.recipe_files.own import own_recipe, run_name
 from asnn.core.errors import DataError
 from asnn.learning import check_recipe
@@ -101,6 +102,38 @@ def test_events_of_large_sensors_are_joined(tmp_path):
     coding = chosen(tmp_path / "e.npz")[0].coding.options()
     assert (coding["downsample"], coding["value"]) == (4, "log-count")
     assert chosen(tmp_path / "e.npz")[0].augment.options()["shift"] == 4
+
+
+def test_the_data_set_that_the_user_names_goes_before_what_is_detected(tmp_path):
+    """The note on floats in [0, 1] offers series: that command works."""
+    np.savez(tmp_path / "a.npz", x=np.full((20, 6, 5), 0.5), y=np.arange(20) % 2)
+    recipe, own = chosen(tmp_path / "a.npz")
+    assert recipe.data.name == "npz" and "--set data.name=series-npz" in own.reasons["data.name"]
+    recipe = chosen(tmp_path / "a.npz", data__name="series-npz")[0]
+    assert (recipe.data.name, recipe.coding.name, recipe.coding.steps) == ("series-npz", "given", 6)
+
+
+def test_many_recordings_get_what_reading_them_at_access_needs(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for index in range(3):
+            t = np.array([0, 5_000])
+            columns = {"t": t, "x": np.array([0, 9]), "y": np.array([0, 7]), "p": np.array([0, 1])}
+            np.savez(tmp_path / name / f"{index}.npz", **columns)
+    assert chosen(tmp_path)[0].data.options()["duration"] is None
+    monkeypatch.setattr(own_choices, "MAX_IN_MEMORY", 10)
+    options = chosen(tmp_path)[0].data.options()
+    assert options["duration"] == 5.0 and options["size"] == [8, 10]
+
+
+@pytest.mark.parametrize(
+    "change", ["data.size=ab", "data.size=[1,2,3]", "data.size=0", "coding.steps=x", "data.name=7"]
+)
+def test_values_of_the_user_that_fit_nothing_are_reported(cli, tmp_path, change):
+    class_folders(tmp_path / "a")
+    result = cli("train", "a", "--set", change, "--dry-run")
+    assert result.code == 2, result.err
+    assert change.partition("=")[0] in result.err or "size is" in result.err
 
 
 def test_names_of_runs(tmp_path):
