@@ -51,7 +51,12 @@ def call(lowering: FxLowering, target: Any, args: Any, kwargs: Any) -> Any:
         inspect.signature(handler).bind(lowering, *args, **kwargs)
     except TypeError as error:
         raise _refusal(name, str(error)) from None
-    return handler(lowering, *args, **kwargs)
+    try:
+        return handler(lowering, *args, **kwargs)
+    except ConfigError:
+        raise
+    except (IndexError, KeyError, TypeError, ValueError) as error:  # such as an axis too far
+        raise _refusal(name, f"{type(error).__name__}: {error}") from None
 
 
 def _refusal(name: str, why: str, remedy: str = "") -> ConfigError:

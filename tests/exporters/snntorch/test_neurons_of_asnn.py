@@ -268,6 +268,11 @@ REFUSED = {
         "mean in the forward cannot be exported",
         "use nn.AvgPool2d for a mean of pixels",
     ),
+    "an axis that is not there": (
+        forward(lambda net, x: net.lif2(net.fc(x.view(x.size(7), -1)))),
+        "size in the forward cannot be exported: IndexError",
+        "use the layers",
+    ),
     "steps before the last": (
         forward(lambda net, x: net.lif2(net.fc(x.flatten(2)))[-2], ("fc", nn.Linear(64, 5))),
         "[-2] in the forward cannot be exported",
