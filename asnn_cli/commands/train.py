@@ -25,7 +25,7 @@ def train(
             help="A built-in recipe, a file, or data (a folder, .zip, .npz, .csv), for which a "
             "recipe is made; with --resume, the run to resume.",
             show_default="digits",
-            autocompletion=completion.recipes_or(completion.runs),
+            autocompletion=completion.recipes_or(completion.runs, data=True),
         ),
     ] = None,
     changes: Annotated[

@@ -17,6 +17,7 @@ CODES += ("delta", "frames", "voxel", "time-surface", "given")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
 DATASETS += ("folder", "npz", "nmnist", "shd", "events-folder", "events-npz")
 DATASETS += ("series-npz", "wav-folder", "qtdb")
+DATA_FILES = (".zip", ".npz", ".npy", ".csv", ".tsv", ".parquet")
 SPLITS = ("test", "validation", "train")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -96,13 +97,32 @@ def sweeps(incomplete: str) -> list[str]:
     return _folders(incomplete, "sweep.toml")
 
 
-def recipes_or(resumed: Completion) -> Callable[[typer.Context, str], list[str]]:
-    """Return a completion of a recipe, or after `--resume` of what is resumed."""
+def recipes_or(
+    resumed: Completion, *, data: bool = False
+) -> Callable[[typer.Context, str], list[str]]:
+    """Return a completion of a recipe (or a path of data), or after `--resume` of a run."""
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
-        return (resumed if ctx.params.get("resume") else recipes)(incomplete)
+        if ctx.params.get("resume"):
+            return resumed(incomplete)
+        return recipes(incomplete) + (_data_paths(incomplete) if data else [])
 
     return complete
+
+
+def data_or_datasets(incomplete: str) -> list[str]:
+    """Complete the name of a data set, or the path of data."""
+    return datasets(incomplete) + _data_paths(incomplete)
+
+
+def _data_paths(incomplete: str) -> list[str]:
+    """Return folders, and files whose suffix is that of data, once a letter is typed."""
+    if not incomplete:
+        return []
+    found = sorted(glob(f"{escape(incomplete)}*"))
+    return [f"{path}/" for path in found if os.path.isdir(path)] + [
+        path for path in found if path.lower().endswith(DATA_FILES)
+    ]
 
 
 def _toml_files(incomplete: str) -> list[str]:

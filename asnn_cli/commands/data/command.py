@@ -35,7 +35,7 @@ def info(
         typer.Argument(
             metavar="PATH|NAME",
             help="A folder, .zip, .npz or .csv of samples, or the name of a data set.",
-            autocompletion=completion.datasets,
+            autocompletion=completion.data_or_datasets,
         ),
     ],
     data_dir: options.RecipeDataDir = None,

@@ -25,7 +25,8 @@ def here(tmp_path, monkeypatch):
         (tmp_path / name / "config.toml").touch()
     (tmp_path / "runs/sweep-digits").mkdir()
     (tmp_path / "runs/sweep-digits/sweep.toml").touch()
-    for name in ("mine.toml", "cat.png"):
+    (tmp_path / "pictures").mkdir()
+    for name in ("mine.toml", "cat.png", "points.npz"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -57,6 +58,9 @@ def offered(*words: str) -> list[str]:
         (["train", "fashion-mnist-"], ["fashion-mnist-resnet-small"]),
         (["train", "mi"], ["mine.toml"]),
         (["train", "mn"], ["mnist"]),
+        (["train", "p"], ["pictures/", "points.npz"]),
+        (["data", "info", "p"], ["pictures/", "points.npz"]),
+        (["data", "info", "events-f"], ["events-folder"]),
         (["train", "--resume", ""], ["runs/first", "runs/second"]),
         (["train", "--precision", "b"], ["bfloat16"]),
         (["sweep", "--resume", ""], ["runs/sweep-digits"]),
