@@ -9,15 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from asnn import exporters
 from asnn.core.errors import ConfigError
-from asnn.exporters import (
-    Exported,
-    ExportSource,
-    Samples,
-    export,
-    random_samples,
-    source_of,
-)
+from asnn.exporters import Exported, ExportSource, Samples, random_samples, source_of
 from asnn.exporters.runs import samples_of, source_of_run
 from asnn.learning import Recipe, check_recipe, override
 from asnn.learning import train as fit
@@ -140,7 +134,7 @@ def export_onnx(
         VerificationError: the file computes something else; it is renamed `*.unverified`.
     """
     found, chosen = _resolve(source, samples)
-    return export.export_onnx(found, path, samples=chosen, **options)
+    return exporters.export_onnx(found, path, samples=chosen, **options)
 
 
 def export_nir(
@@ -158,7 +152,7 @@ def export_nir(
         VerificationError: the file computes something else; it is renamed `*.unverified`.
     """
     found, chosen = _resolve(source, samples)
-    return export.export_nir(found, path, samples=chosen, **options)
+    return exporters.export_nir(found, path, samples=chosen, **options)
 
 
 def verify(source: Source, path: Path | str, *, samples: Samples | int = SAMPLES) -> Any:
@@ -178,7 +172,7 @@ def verify(source: Source, path: Path | str, *, samples: Samples | int = SAMPLES
             why="a file and a network are compared on them",
             remedy="leave samples out, or give their number or an asnn.exporters.Samples",
         )
-    return export.verify(found, Path(path), chosen)
+    return exporters.verify(found, Path(path), chosen)
 
 
 def _resolve(source: Source, samples: Samples | int | None) -> tuple[ExportSource, Samples | None]:
