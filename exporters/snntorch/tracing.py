@@ -62,6 +62,7 @@ class _Tracer(fx.Tracer):
         super().__init__()
         self.rank, self.steps = rank, steps
         self.called: set[int] = set()
+        self.inside: nn.Module | None = None  # the module whose forward runs, or failed
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         own = is_snntorch(m) or lowers_itself(m)
@@ -69,7 +70,10 @@ class _Tracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
         self.called.add(id(m))
-        return super().call_module(m, forward, args, kwargs)
+        outer, self.inside = self.inside, m
+        found = super().call_module(m, forward, args, kwargs)
+        self.inside = outer
+        return found
 
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Value(node, self)
@@ -154,7 +158,6 @@ def trace(module: nn.Module, rank: int, steps: int | None = None) -> Trace:
     Raises:
         ConfigError: its forward cannot be traced.
     """
-    kind = type(module).__name__
     # Membranes of a training have an autograd history, which cannot be copied.
     memo: dict[int, Any] = {
         id(buffer): torch.zeros(0)
@@ -176,7 +179,7 @@ def trace(module: nn.Module, rank: int, steps: int | None = None) -> Trace:
     except Exception as error:  # of the user's forward
         why = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ConfigError(
-            f"the forward of {kind} cannot be traced",
+            f"the forward of {type(tracer.inside or module).__name__} cannot be traced",
             why=why,
             remedy=f"{ONE_STEP}, with no branch or loop that depends on its input; a loop over the "
             "steps of [T, B, ...] needs their number, --steps, and a neuron of your own needs a "

@@ -254,7 +254,7 @@ REFUSED = {
     ),
     "a loop of its own, without equations": (
         subtracting(AdaptiveLeaky(T), Iterating()),
-        "the forward of Sequential cannot be traced",
+        "the forward of Iterating cannot be traced",
         "a neuron of your own needs a method lower(graph, name), see 'A neuron' in CONTRIBUTING.md",
     ),
     "a neuron of asnn without equations": (
