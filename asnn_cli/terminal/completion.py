@@ -92,6 +92,13 @@ def runs(incomplete: str) -> list[str]:
     return _folders(incomplete, "config.toml")
 
 
+def runs_and_paths(incomplete: str) -> list[str]:
+    """Complete the folder of a run, or the path of a file or a folder, once a letter is typed."""
+    paths = sorted(glob(f"{escape(incomplete)}*")) if incomplete else []
+    found = [f"{path}/" if os.path.isdir(path) else path for path in paths]
+    return [each for each in runs(incomplete) if f"{each}/" not in found] + found
+
+
 def sweeps(incomplete: str) -> list[str]:
     """Complete the folder of a sweep, found in the same way as a run."""
     return _folders(incomplete, "sweep.toml")

@@ -53,17 +53,20 @@ class Description:
                 remedy="give a file that `asnn export` has written, or the run",
             ) from error
 
-    def sample(self, step_shape: tuple[int, ...]) -> SampleSpec:
+    def sample(self, step_shape: tuple[int, ...], *, is_step: bool = False) -> SampleSpec:
         """Return the samples that the network takes.
 
         Args:
             step_shape: of one step of the code, as the inputs of the file have it.
+            is_step: whether the file takes all steps; without a code they are the sample.
 
         Raises:
             DataError: the metadata describe none.
         """
         document = self._network.get("sample")
         try:
+            if document is None and is_step and "coding" not in self._network:
+                return SampleSpec("series", step_shape, steps=self.steps)
             if document is None:
                 return SampleSpec("image", step_shape)
             return SampleSpec.from_document(document)
@@ -77,6 +80,8 @@ class Description:
             DataError: the metadata do not describe it.
         """
         network = self._network
+        if spec.kind == "series":
+            network = {"coding": "given", "coding_options": {}, **network}
         try:
             name, options = network["coding"], network["coding_options"]
             found = create_coding(name, steps=self.steps, **options)

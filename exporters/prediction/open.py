@@ -114,7 +114,8 @@ def _open_onnx(path: Path, steps: int | None, exit: ExitRule | None, top: int) -
             why="an export of asnn has both",
             remedy="export the run again",
         )
-    spec = description.sample(shapes[name][2:] if name == "steps" else shapes[name][1:])
+    shape = shapes[name][2:] if name == "steps" else shapes[name][1:]
+    spec = description.sample(shape, is_step=not takes_images)
     coding = None if takes_images else description.coding(spec)
     runtime = OnnxRuntime(sessions, description.steps, coding=coding, steps=steps)
     return _opened(description, runtime, spec, shapes["logits"][-1], exit, top)

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 
@@ -30,6 +31,13 @@ def test_a_finished_run_is_evaluated_and_inspected(old, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["accuracy"] == pytest.approx(summary["best"]["validation_accuracy"])
     assert run(["inspect", str(old / "finished")]) == 0
+
+
+def test_a_finished_run_predicts(old, capsys):
+    np.save("x.npy", np.zeros((2, 8, 8), np.uint8))
+    assert run(["predict", str(old / "finished"), "x.npy", "--json"]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["class"] == second["class"] and 0 < first["confidence"] < 1
 
 
 def test_an_interrupted_run_is_resumed(old):

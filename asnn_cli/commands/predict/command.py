@@ -31,7 +31,7 @@ def predict(
             help="Folder of a run, or an .onnx or .nir file; then pictures, recordings, WAV files, "
             ".npy and .npz arrays, folders and zips of them, or - for stdin.",
             show_default="the newest run",
-            autocompletion=completion.runs,
+            autocompletion=completion.runs_and_paths,
         ),
     ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Name the K most probable classes.")] = 1,

@@ -28,7 +28,7 @@ class JsonLines:
 
     def add(self, prediction: Prediction) -> None:
         """Write an answer."""
-        line = json.dumps(prediction.document(), ensure_ascii=False, allow_nan=False)
+        line = json.dumps(prediction.document(), allow_nan=False)
         console.emit(line + "\n")
 
 
@@ -66,7 +66,8 @@ class CsvTable:
             json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell
             for cell in cells
         )
-        self._emit(line.getvalue())
+        # A name of a file may hold bytes that are no text.
+        self._emit(line.getvalue().encode(errors="backslashreplace").decode())
 
 
 def _columns(answers: Answers) -> list[str]:

@@ -71,6 +71,10 @@ def offered(*words: str) -> list[str]:
         (["export", "runs/s"], ["runs/second"]),
         (["export", "--split", "v"], ["validation"]),
         (["inspect", "./elsewhere/"], ["./elsewhere/third"]),
+        (["predict", ""], ["runs/first", "runs/second"]),
+        (["predict", "p"], ["pictures/", "points.npz"]),
+        (["predict", "runs/s"], ["runs/second/", "runs/sweep-digits/"]),
+        (["predict", "cat.png", "--runtime", "o"], ["onnxruntime"]),
         (["recipes", "show", "dig"], ["digits"]),
         (["recipes", "copy", "mine"], []),
         (["encode", "cat"], []),  # the shell itself completes files

@@ -7,6 +7,7 @@ import onnx
 import pytest
 import torch
 
+from asnn.coding.samples import SampleSpec
 from asnn.core import ConfigError, DataError
 from asnn.exporters import export_nir, export_onnx, source_of
 from asnn.exporters.prediction.description import Description
@@ -14,6 +15,7 @@ from asnn.exporters.prediction.open import open_file
 from asnn.measure.early_exit import ExitRule
 from asnn.measure.prediction.answers import Answers
 from asnn.measure.prediction.inputs.given import samples_given
+from asnn.measure.prediction.inputs.images import ImageReader
 from asnn.measure.prediction.predictor import Predictor
 from asnn.measure.prediction.runtimes import TorchRuntime
 from asnn.models import create_model
@@ -158,12 +160,19 @@ def test_metadata_that_say_nothing_are_refused(tmp_path, key, value, error, says
     assert says in str(caught.value) and caught.value.remedy
 
 
-def test_encoded_steps_need_the_code(tmp_path):
-    file = export(model_of(), tmp_path / "m.onnx", input="spikes")
-    model = onnx.load(file)
-    (entry,) = (each for each in model.metadata_props if each.key == "network")
-    entry.value = json.dumps({"from": "SpikingNetwork"})
-    onnx.save(model, file)
+@pytest.mark.parametrize("form", ["sequence", "stream", "scan"])
+def test_steps_without_a_code_are_the_samples(tmp_path, form):
+    model = model_of()
+    about = {"network": {"from": "SpikingNetwork"}}
+    opened = open_file(export(model, tmp_path / "m.onnx", about, input="spikes", form=form))
+    assert opened.predictor.spec == SampleSpec("series", SHAPE, steps=3)
+    code = model.coding.encode(torch.from_numpy(IMAGES)).transpose(0, 1)
+    expected = expected_of(model, ImageReader(SampleSpec("image", SHAPE), LABELS))
+    assert_same(answers_of(opened.predictor, opened.reader, code), expected)
+
+
+def test_nir_of_an_unknown_code_is_refused(tmp_path):
+    file = export(model_of(), tmp_path / "m.nir", {"network": {"from": "snntorch"}})
     with pytest.raises(DataError, match="does not say how samples are encoded"):
         open_file(file)
 
