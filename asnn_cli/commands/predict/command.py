@@ -215,7 +215,11 @@ def _predict(
     drawn: list[Sample] | None = None if plot is None else []
     samples = read_all(reader, _sources(arguments.inputs, finder))
     answers = predictor.predict(_kept(samples, drawn), batch_size)
-    with writers(predictor.answers, as_json=as_json, csv=csv) as outputs, Counter() as counter:
+    to_stdout = as_json or csv == "-"
+    with (
+        writers(predictor.answers, as_json=as_json, csv=csv) as outputs,
+        Counter(shown=not to_stdout) as counter,
+    ):
         for prediction in answers:
             for output in (summary, table, *outputs):
                 output.add(prediction)
@@ -223,7 +227,7 @@ def _predict(
     if plot is not None and drawn:
         draw_predictions(plot, drawn, summary.first, predictor.spec)
         console.note(f"drawn: {plot}")
-    if not as_json and csv != "-":
+    if not to_stdout:
         table.show()
         show_summary(summary)
     if csv not in (None, "-"):

@@ -141,15 +141,20 @@ def show_inputs(summary: Summary, others: str) -> None:
 
 
 class Counter:
-    """A live count on a terminal while answers come; a context manager."""
+    """A live count on a terminal while answers come; a context manager.
 
-    def __init__(self) -> None:
+    Args:
+        shown: whether to show it; where data go to stdout, they may share the terminal.
+    """
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
         self._live: Any = None
         self._task: Any = None
 
     def __enter__(self) -> Counter:
         # rich takes FORCE_COLOR for a terminal, but that asks for colours, not for a live line.
-        if sys.stderr.isatty():
+        if self._shown and sys.stderr.isatty():
             from rich.progress import Progress, TextColumn
 
             self._live = Progress(

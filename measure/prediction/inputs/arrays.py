@@ -21,7 +21,7 @@ from .sample import Sample, Source, Unreadable
 NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
 SUFFIXES = (".npy", ".npz")
 CHUNK = 64
-MAX_ON_DISK = 2**40  # bytes of an `.npy` file, which is not read whole
+MAX_ON_DISK = 2**40  # bytes of a file
 
 Convert = Callable[[np.ndarray, str], Tensor]
 """Values `[n, ...]` of any type, and the name of the array in messages, to those of samples."""
@@ -34,6 +34,11 @@ class Labelled(NamedTuple):
     classes: np.ndarray | None = None
 
 
+def is_file_of_array(source: Source) -> bool:
+    """Return whether a source is a file on disk with the suffix of an array."""
+    return source.path is not None and source.suffix in SUFFIXES
+
+
 def is_array(content: bytes) -> bool:
     """Return whether these are the bytes of an `.npy` or `.npz` file."""
     return content.startswith((NPY, ZIP))
@@ -42,12 +47,18 @@ def is_array(content: bytes) -> bool:
 def open_array(source: Source, content: bytes | None = None) -> Labelled:
     """Return the array of a file. An `.npy` file on disk is read in parts, when they are used.
 
+    Args:
+        source: the file.
+        content: its bytes, if they have been read.
+
     Raises:
         DataError: it is damaged, holds Python objects, or does not say which array to take.
     """
     try:
-        if content is None and source.path is not None and source.suffix == ".npy":
+        if content is None and source.path is not None:
             check_file(source.path, max_size=MAX_ON_DISK)
+            if source.suffix == ".npz":
+                return _of_archive(read_npz(source.path), source.name)
             return Labelled(np.load(source.path, mmap_mode="r", allow_pickle=False))
         content = source.load() if content is None else content
         if content.startswith(NPY):

@@ -10,7 +10,7 @@ from ....coding.samples import SampleSpec
 from ....core.errors import DataError
 from ....datasets.sources.events.decode import Start
 from ....datasets.sources.events.fit import check_fits, in_order
-from ....formats.events import Recording, Recordings, decode_recordings
+from ....formats.events import Recording, Recordings, decode_recordings, read_recordings
 from ....formats.events.read import FORMATS
 from .sample import Sample, Source, Unreadable
 
@@ -40,7 +40,10 @@ class EventReader:
         Raises:
             DataError: it is none, damaged, or does not fit the sensor.
         """
-        found = decode_recordings(source.name, source.load())
+        if source.path is not None:
+            found = read_recordings(source.path)
+        else:
+            found = decode_recordings(source.name, source.load())
         if not len(found):
             raise DataError(f"{source.name} holds no recordings")
         if len(found) == 1 and found.labels is None:

@@ -59,7 +59,7 @@ class SeriesReader:
         Raises:
             DataError: it is none, damaged, or does not fit.
         """
-        if source.path is not None and source.suffix == ".npy":
+        if arrays.is_file_of_array(source):
             return self.samples(arrays.open_array(source), source.name)
         content = source.load()
         if arrays.is_array(content):
