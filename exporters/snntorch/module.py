@@ -22,9 +22,9 @@ from ..graph.arrays import check_finite
 from ..graph.interpreter import run
 from ..source import ExportSource, NetworkOutput, random_samples, source_of
 from ..verification.parity import Parity
+from .forward import TracedForward, trace_module
 from .kinds import declared_steps, is_snntorch, lowers_itself, snntorch_neurons, state_at_rest
 from .layers import end_with_readout, fold_norms, over_steps
-from .lowering import TracedForward, trace_module
 from .neurons import has_condition, violates_condition
 from .tracing import ONE_STEP
 from .values import item_at
