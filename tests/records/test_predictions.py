@@ -1,6 +1,8 @@
 """`run.predict`: the answers of an evaluation, without the data of the training."""
 
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,3 +80,17 @@ def test_a_shape_or_a_range_that_does_not_fit_says_what_to_do(run):
     with pytest.raises(DataError, match="values outside") as caught:
         run.predict(torch.full((1, 1, 8, 8), 16.0))
     assert "divide by the largest possible value" in caught.value.remedy
+
+
+def test_the_page_about_predictions_runs(run, tmp_path, monkeypatch, capsys):
+    from PIL import Image
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run.path, "runs/a")
+    for name in ("pictures/a.png", "a-million-pictures/b.png", "cat.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (20, 30), "red").save(name)
+    text = (Path(__file__).parents[2] / "docs/predict.md").read_text("utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(compile(code, "docs/predict.md", "exec"), {"asnn": asnn, "x": images(run, 3)})
+    assert capsys.readouterr().out.startswith("pictures/a.png ")
