@@ -61,7 +61,7 @@ def is_traced(x: Tensor) -> bool:
     """
     return (
         torch.compiler.is_compiling()
-        or torch._C._is_tracing()
+        or torch.jit.is_tracing()  # type: ignore[attr-defined]
         or type(x) not in (Tensor, nn.Parameter)
         or torch._C._len_torch_dispatch_stack() > 0
     )
@@ -72,7 +72,7 @@ def needs_aten() -> bool:
 
     This is true for `torch.jit.trace`, whose graphs run without asnn, and for ONNX export.
     """
-    return torch._C._is_tracing() or (
+    return torch.jit.is_tracing() or (  # type: ignore[attr-defined]
         torch.compiler.is_compiling() and torch.onnx.is_in_onnx_export()
     )
 
