@@ -23,6 +23,8 @@ from .store import FolderStore
 SUFFIXES = (".csv", ".tsv", ".parquet")
 MAX_BYTES = 2**26  # of a file: a million rows and more
 MAX_UNPACKED = 2**29  # bytes that a Parquet file states
+FEW_CLASSES = 10
+"""With more classes than this, each has two samples or more in the mean."""
 PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "image", "image_path")
 PATHS += ("img", "img_path", "image_name", "recording", "audio", "wav")
 LABELS = ("label", "class", "target", "category", "y", "label_name", "class_name", "name")
@@ -136,6 +138,14 @@ def _layout(
             f"{path} has only one class, {classes[0]}",
             why="classification needs two classes or more",
             remedy=f"give each {noun} its label",
+        )
+    if len(classes) > FEW_CLASSES and 2 * len(classes) > len(lines):
+        raise DataError(
+            f"the labels of {path} are no classes",
+            why=f"there are {len(classes):,} different ones in {len(lines):,} rows, such as "
+            f"{classes[0]}; a class has several samples",
+            remedy="name the column of the classes with --set data.label_column=NAME; real values "
+            "are learned from arrays (data.name=series-npz)",
         )
     index = {label: number for number, label in enumerate(classes)}
     store = FolderStore(Path(path).expanduser().parent, names=[*lines])

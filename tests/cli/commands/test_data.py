@@ -38,6 +38,7 @@ def test_copies_imbalance_and_damage_are_told(cli, tmp_path):
         assert words in result.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
 def test_the_contact_sheet_is_drawn_by_suffix(cli, tmp_path, suffix):
     class_folders(tmp_path / "a")
@@ -66,6 +67,7 @@ def test_refusals(cli, tmp_path):
     assert result.code == 4 and "did you mean 'digits'?" in result.err
 
 
+@pytest.mark.slow
 def test_shares_are_those_that_are_set(cli, tmp_path):
     class_folders(tmp_path / "a")
     for source in ("a", "digits"):

@@ -98,6 +98,11 @@ REFUSED = {
         "a class without training samples",
         "bee is only in the part test",
     ),
+    "real values": (
+        "path,label\n" + "".join(f"ant/{i}.png,0.{i}1\n" for i in range(1, 13)),
+        "are no classes",
+        "12 different ones in 12 rows, such as 0.",
+    ),
     "empty": ("", "has no rows", ""),
     "header alone": ("path,label\n", "has no rows", ""),
 }

@@ -39,6 +39,7 @@ def test_parts_are_those_that_a_training_cuts(pictures):
             assert count == int((data.split(part).targets == number).sum())
 
 
+@pytest.mark.slow
 def test_a_data_set_by_name_is_counted_as_it_is_loaded():
     found, seen = look("digits")
     result, data = seen.result(), load_dataset("digits")
