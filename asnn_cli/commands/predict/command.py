@@ -224,15 +224,15 @@ def _predict(
             for output in (summary, table, *outputs):
                 output.add(prediction)
             counter.advance()
-    if plot is not None and drawn:
-        draw_predictions(plot, drawn, summary.first, predictor.spec)
-        console.note(f"drawn: {plot}")
     if not to_stdout:
         table.show()
         show_summary(summary)
     if csv not in (None, "-"):
         console.note(f"wrote {csv}")
     show_inputs(summary, finder.described_others())
+    if plot is not None and drawn:
+        draw_predictions(plot, drawn, summary.first, predictor.spec)
+        console.note(f"drawn: {plot}")
     return exits.DATA if summary.failed else 0
 
 
