@@ -154,6 +154,7 @@ def _from_store(path: str, store: Store, asked: Mapping[str, Any]) -> Detected:
         return Detected("wav-folder", {"path": path, "labels": "prefix"}, (*notes, note))
     if not labelled:
         raise _unlabelled(path, noun, len(names))
+    _refuse_parts_without_classes(path, noun, [files[name] for name in names])
     notes += tuple(_nested(path, store, [files[name] for name in names]))
     return Detected(DATASETS[noun], {"path": path}, notes)
 
@@ -170,6 +171,20 @@ def _has_prefixes(names: list[str]) -> bool:
     """Return whether the parts before the first `_` are labels: two or more, each used twice."""
     counts = Counter(PurePosixPath(name).name.partition("_")[0] for name in names if "_" in name)
     return len(counts) > 1 and sum(counts.values()) == len(names) and min(counts.values()) > 1
+
+
+def _refuse_parts_without_classes(path: str, noun: str, files: list[tuple[str, ...]]) -> None:
+    """Refuse a folder of parts of which one has classes and another has none."""
+    deep = parts_of({parts[0] for parts in files if len(parts) > 2})
+    flat = parts_of({parts[0] for parts in files if len(parts) == 2})
+    if deep and flat:
+        part, other = min(deep), min(flat)
+        raise DataError(
+            f"the {noun}s in {Path(path) / other} have no classes",
+            why=f"those in {Path(path) / part} lie in class folders",
+            remedy=f"train on {shell(Path(path) / part)} alone; what the network says of the "
+            f"others: asnn predict RUN {shell(Path(path) / other)}",
+        )
 
 
 def _nested(path: str, store: Store, files: list[tuple[str, ...]]) -> list[str]:

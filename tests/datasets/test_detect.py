@@ -103,6 +103,11 @@ def lay(root, *files):
 LEADS = {
     "unlabelled": (["1.png", "2.png"], "the 2 images in .* have no classes", "asnn predict RUN"),
     "parts without classes": (["train/1.png", "test/1.png"], "have no classes", "labels.csv"),
+    "test without classes": (
+        ["train/a/1.png", "train/b/1.png", "test/1.png"],
+        "images in .*/test have no classes",
+        "train on .*/train alone; .* asnn predict RUN .*/test",
+    ),
     "nested": (
         [f"{top}/{label}/1.png" for top in ("A", "B") for label in ("x", "y")],
         "lie one level too deep",

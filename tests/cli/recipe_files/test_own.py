@@ -150,6 +150,7 @@ def test_every_choice_is_printed_but_what_the_user_sets(tmp_path):
     assert "asnn train a --dry-run > a.toml" in lines
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_the_recipe_that_repeats(cli, tmp_path):
     class_folders(tmp_path / "pictures")
     result = cli("train", "pictures", "--dry-run", "--epochs", "3")
@@ -172,6 +173,7 @@ def test_a_run_repeats_from_its_config_without_looking_again(cli, tmp_path, monk
     assert Path("a/model.safetensors").read_bytes() == Path("b/model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_recipe_goes_before_a_folder_of_its_name(cli, tmp_path):
     class_folders(tmp_path / "digits")
     result = cli("train", "digits", "--dry-run")
