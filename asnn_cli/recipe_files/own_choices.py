@@ -64,7 +64,8 @@ def choose_for_images(own: Own, options: Mapping[str, Any]) -> None:
     train = layout.train
     with pointing_to_survey(options["path"]):
         sizes = [open_image(train.store, name).size for name in _spaced(train.names)]
-    low, high = min(sizes, key=math.prod), max(sizes, key=math.prod)
+    by_area = sorted(sizes, key=lambda size: (math.prod(size), size))
+    low, high = by_area[0], by_area[-1]
     of_one_size = len(set(sizes)) == 1
     said = "{}x{}".format(*low) if of_one_size else "{}x{} to {}x{}".format(*low, *high)
     _about(own, layout, "image", f"of {said} pixels (height x width)")

@@ -105,7 +105,7 @@ class Survey:
             name: {part: self.counts[number, part] for part in PARTS}
             for number, name in enumerate(self.classes)
         }
-        sizes = [size for size in self._sizes if size]
+        sizes = sorted(filter(None, self._sizes), key=lambda size: (math.prod(size), size))
         totals = [sum(each.values()) for each in by_class.values()]
         return {
             "samples": self.samples,
@@ -113,8 +113,8 @@ class Survey:
             "classes": by_class,
             "imbalance": max(totals) / min(totals) if totals and min(totals) else None,
             "sizes": {
-                "smallest": list(min(sizes, key=math.prod, default=())),
-                "largest": list(max(sizes, key=math.prod, default=())),
+                "smallest": list(sizes[0] if sizes else ()),
+                "largest": list(sizes[-1] if sizes else ()),
                 "different": len(sizes),
             },
             "channels": {str(key): count for key, count in sorted(self._channels.items())},

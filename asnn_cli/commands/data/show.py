@@ -40,6 +40,9 @@ def _show_classes(found: dict[str, Any]) -> None:
             f"{' and '.join(found['cut'])}: cut from the training samples, as a training does; "
             "there is no such part"
         )
+        empty = [part for part in found["cut"] if not parts[part]]
+        if empty:
+            console.note(f"too few samples: a training refuses an empty part ({', '.join(empty)})")
     ratio = found["imbalance"]
     if ratio is not None and ratio >= UNEVEN:
         totals = {name: sum(by.values()) for name, by in classes.items()}

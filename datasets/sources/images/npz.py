@@ -29,7 +29,7 @@ def load_npz(*, path: str) -> Source:
         name = f"x_{part}"
         if name not in arrays:
             continue
-        images[part] = _images(path, name, _channels_first(name, arrays[name], notes))
+        images[part] = _images(path, name, _channels_first(arrays[name], notes))
         check_one_each(path, part, images[part], arrays[f"y_{part}"], "images")
         shapes = (images[part].shape[1:], images["train"].shape[1:])
         check_same_shape(path, part, *shapes, "images", "[C, H, W]")
@@ -44,11 +44,13 @@ def load_npz(*, path: str) -> Source:
     )
 
 
-def _channels_first(name: str, array: np.ndarray, notes: list[str]) -> np.ndarray:
+def _channels_first(array: np.ndarray, notes: list[str]) -> np.ndarray:
     """Return images `[N, H, W, C]` as `[N, C, H, W]`, where only one of these can be meant."""
     if array.ndim != 4 or array.shape[1] in (1, 3) or array.shape[3] not in (1, 3):
         return array
-    notes.append(f"{name} {list(array.shape)} has the channels last, and is transposed")
+    note = "images [N, H, W, C] have the channels last, and are transposed"
+    if note not in notes:
+        notes.append(note)
     return array.transpose(0, 3, 1, 2)
 
 

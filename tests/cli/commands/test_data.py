@@ -67,6 +67,13 @@ def test_refusals(cli, tmp_path):
     assert result.code == 4 and "did you mean 'digits'?" in result.err
 
 
+def test_a_part_that_would_be_empty_is_told(cli, tmp_path):
+    class_folders(tmp_path / "a", count=1)
+    result = cli("data", "info", "a")
+    assert "too few samples: a training refuses an empty part (test, validation)" in result.err
+    assert cli("train", "a").code == 4
+
+
 @pytest.mark.slow
 def test_shares_are_those_that_are_set(cli, tmp_path):
     class_folders(tmp_path / "a")

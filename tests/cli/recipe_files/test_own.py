@@ -29,6 +29,9 @@ def test_images_of_one_small_size_keep_it_and_others_are_resized(tmp_path):
     assert recipe.data.options()["size"] == [32, 32]
     assert "differ in size" in own.reasons["data.size"]
     assert own.about == "25 images in 2 classes, of 10x12 to 40x200 pixels (height x width)"
+    picture(folder / "ant" / "upright.png", size=(12, 10))
+    (folder / "ant" / "other.png").unlink()
+    assert "of 10x12 to 12x10 pixels" in chosen(folder)[1].about
     large = class_folders(tmp_path / "b", count=2, size=(60, 80))
     assert chosen(large)[0].data.options()["size"] == [32, 32]
 

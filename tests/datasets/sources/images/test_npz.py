@@ -210,7 +210,7 @@ def test_channels_last_are_transposed_where_nothing_else_can_be_meant():
     last = images.transpose(0, 2, 3, 1)
     source = load(packed(x=last, y=np.arange(12) % 2))
     np.testing.assert_array_equal(source.train.inputs.numpy(), images)
-    assert "x_train [12, 5, 4, 3] has the channels last, and is transposed" in source.notes
+    assert "images [N, H, W, C] have the channels last, and are transposed" in source.notes
     # [N, 3, H, 3] can be either, and stays.
     assert load(packed(x=images[:, :, :, :3], y=np.arange(12) % 2)).train.inputs.shape[1:] == (
         3,
