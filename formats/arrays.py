@@ -9,7 +9,7 @@ import io
 import math
 import zipfile
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Literal
 
 import numpy as np
 from numpy.lib import format as npy
@@ -93,7 +93,34 @@ def read_npy(content: bytes) -> np.ndarray:
     return _read(io.BytesIO(content))
 
 
+def map_npy(path: Path) -> np.ndarray:
+    """Return the array in an .npy file on disk, whose values are read when they are used.
+
+    Raises:
+        InvalidFile: it holds Python objects, or its data differ from its header.
+        ValueError: it is a pipe, a device or a folder, which is not opened.
+        OSError: it cannot be read.
+    """
+    with open_regular(path, max_size=MAX_FILE) as file:
+        shape, order, dtype = _header(file)
+        begin = file.tell()
+        length = file.seek(0, 2) - begin
+        _check_length(shape, dtype, length)
+        if not length:
+            return np.zeros(shape, dtype)
+        return np.memmap(file, dtype, "r", begin, shape, order)
+
+
 def _read(file: IO[bytes]) -> np.ndarray:
+    shape, order, dtype = _header(file)
+    content = file.read()
+    _check_length(shape, dtype, len(content))
+    array = np.frombuffer(content, dtype) if content else np.zeros(math.prod(shape), dtype)
+    return array.reshape(shape, order=order).copy()
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype]:
+    """Return shape, order and type of an array whose data follow."""
     try:
         version = npy.read_magic(file)
         read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -106,11 +133,10 @@ def _read(file: IO[bytes]) -> np.ndarray:
         raise InvalidFile("an array holds values of no size")
     if not all(type(size) is int for size in shape):  # True counts as an integer for numpy
         raise InvalidFile(f"an array has the shape {sanitize(shape, 60)}")
-    content = file.read()
+    return shape, "F" if fortran else "C", dtype
+
+
+def _check_length(shape: tuple[int, ...], dtype: np.dtype, length: int) -> None:
     expected = math.prod(shape) * dtype.itemsize
-    if len(content) != expected or min(shape, default=0) < 0:
-        raise InvalidFile(
-            f"an array of shape {list(shape)} has {len(content)} bytes, not {expected}"
-        )
-    array = np.frombuffer(content, dtype) if expected else np.zeros(math.prod(shape), dtype)
-    return array.reshape(shape, order="F" if fortran else "C").copy()
+    if length != expected or min(shape, default=0) < 0:
+        raise InvalidFile(f"an array of shape {list(shape)} has {length} bytes, not {expected}")

@@ -11,7 +11,7 @@ import pytest
 from asnn.coding import load_spikes
 from asnn.core import DataError
 from asnn.datasets.load import load_dataset
-from asnn.formats.arrays import read_npz
+from asnn.formats.arrays import map_npy, read_npz
 from asnn.formats.errors import InvalidFile
 from asnn.formats.events.npz import read as read_recordings
 from tests.support.hostile_files import archive, header, npy_file
@@ -97,3 +97,30 @@ def test_names_of_classes(tmp_path, classes, why):
         load_dataset("npz", path=str(tmp_path / "bad.npz"))
     np.savez(tmp_path / "good.npz", x_train=x, y_train=y, classes=np.array(["x" * 1024, "b"]))
     assert load_dataset("npz", path=str(tmp_path / "good.npz")).classes == ["x" * 1024, "b"]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("shape", [(5, 3), (4,), (), (0, 2)])
+def test_an_array_on_disk_is_read_when_it_is_used(tmp_path, order, shape):
+    values = np.asarray(np.random.default_rng(0).random(shape), order=order)
+    np.save(tmp_path / "x.npy", values)
+    found = map_npy(tmp_path / "x.npy")
+    assert np.array_equal(found, values) and found.dtype == values.dtype
+    assert isinstance(found, np.memmap) == bool(values.size)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda content: content[:-1], "has 39 bytes, not 40"),
+        (lambda content: content + b"x", "has 41 bytes, not 40"),
+        (lambda content: content.replace(b"(5,)", b"(5(,"), "header of an array cannot be read"),
+        (lambda content: content.replace(b"<f8", b"|O"), "cannot be read|Python objects"),
+        (lambda content: b"", "header of an array cannot be read"),
+    ],
+)
+def test_an_array_on_disk_is_as_its_header_states(tmp_path, change, says):
+    np.save(tmp_path / "x.npy", np.zeros(5))
+    (tmp_path / "x.npy").write_bytes(change((tmp_path / "x.npy").read_bytes()))
+    with pytest.raises(InvalidFile, match=says):
+        map_npy(tmp_path / "x.npy")

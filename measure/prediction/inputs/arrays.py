@@ -14,7 +14,7 @@ from ....coding.check import check_batch
 from ....coding.samples import SampleSpec
 from ....core.errors import DataError
 from ....core.files import ARCHIVE_ERRORS
-from ....formats.arrays import read_npy, read_npz
+from ....formats.arrays import map_npy, read_npy, read_npz
 from ....formats.files import check_file
 from .sample import Sample, Source, Unreadable
 
@@ -59,7 +59,7 @@ def open_array(source: Source, content: bytes | None = None) -> Labelled:
             check_file(source.path, max_size=MAX_ON_DISK)
             if source.suffix == ".npz":
                 return _of_archive(read_npz(source.path), source.name)
-            return Labelled(np.load(source.path, mmap_mode="r", allow_pickle=False))
+            return Labelled(map_npy(source.path))
         content = source.load() if content is None else content
         if content.startswith(NPY):
             return Labelled(read_npy(content))
