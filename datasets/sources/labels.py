@@ -77,7 +77,7 @@ def _from_numbers(
     arrays: Mapping[str, np.ndarray],
     notes: tuple[str, ...],
 ) -> Labels:
-    first = _first_number(plain, arrays.get("classes"))
+    first = first_number(plain, arrays.get("classes"))
     parts = {
         part: class_labels(path, f"y_{part}", labels, lowest=first) - first
         for part, labels in plain.items()
@@ -92,7 +92,7 @@ def _from_numbers(
     return Labels(parts, classes, notes)
 
 
-def _first_number(plain: dict[str, np.ndarray], names: np.ndarray | None) -> int:
+def first_number(plain: dict[str, np.ndarray], names: np.ndarray | None) -> int:
     """Return 1 if the labels are 1..K without gaps, and 0 otherwise."""
     present = np.unique(plain["train"])
     from_one = len(present) > 1 and present[0] == 1 and present[-1] == len(present)

@@ -5,6 +5,8 @@ import torch
 from ....coding.samples import SampleSpec
 from ....formats.events import read_recordings
 from ...base import Source, Split
+from ..array_names import PARTS
+from ..labels import first_number
 from ..sizes import height_and_width
 from .fit import check_duration, extent, microseconds
 from .ragged import class_names, labels_of, last_time, to_events
@@ -20,7 +22,7 @@ def load_events_npz(
     """Return the recordings of files with the arrays t, x, y, p, offsets and labels.
 
     Recording k has the events `offsets[k]` to `offsets[k + 1]`; t is in µs since its beginning.
-    `class_names` names the classes.
+    Labels are 0..K-1 or 1..K; `class_names` names the classes.
 
     Args:
         path: the training part.
@@ -38,7 +40,16 @@ def load_events_npz(
     files = [path] if test_path is None else [path, test_path]
     parts = [read_recordings(each) for each in files]
     labels = [labels_of(name, part) for name, part in zip(files, parts, strict=True)]
+    # Labels with names are numbered from 0, or the reader of the file has refused them.
+    first = (
+        0 if parts[0].class_names else first_number(dict(zip(PARTS, labels, strict=False)), None)
+    )
+    labels = [each - first for each in labels]
     classes = class_names(path, parts[0], labels)
+    notes = []
+    if first:
+        notes = [f"labels 1 to {len(classes)} are read as classes 0 to {len(classes) - 1}"]
+        classes = [str(int(name) + first) for name in classes]
     sides = [extent(part) for part in parts]
     height, width = sensor or (max(side[i] for side in sides) for i in (0, 1))
     length = max(map(last_time, parts)) if duration is None else microseconds(duration)
@@ -47,4 +58,4 @@ def load_events_npz(
         for name, part, label in zip(files, parts, labels, strict=True)
     ]
     spec = SampleSpec("events", (2, height, width), duration=length)
-    return Source(splits[0], splits[1] if test_path else None, classes, spec=spec)
+    return Source(splits[0], splits[1] if test_path else None, classes, spec=spec, notes=notes)

@@ -56,6 +56,15 @@ def test_each_recording_is_sorted_on_its_own(recordings):
         assert list(zip(batch.t.tolist(), batch.x.tolist(), strict=True)) == expected
 
 
+def test_labels_from_one_are_read_and_told(tmp_path):
+    path = saved(tmp_path / "a.npz", labels=np.array([1, 2, 1, 2]))
+    test = saved(tmp_path / "b.npz", labels=np.array([2, 2, 2, 1]))
+    source = load_events_npz(path=path, test_path=test)
+    assert source.train.targets.tolist() == [0, 1, 0, 1] and source.classes == ["1", "2"]
+    assert source.test.targets.tolist() == [1, 1, 1, 0]
+    assert source.notes == ["labels 1 to 2 are read as classes 0 to 1"]
+
+
 def test_off_events_where_there_is_no_polarity():
     one = np.zeros(2, np.int64)
     found = Recordings(one, one, one, np.array([1, 0], np.uint8), np.array([0, 1, 2]))
