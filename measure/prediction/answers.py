@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -116,5 +116,7 @@ class Answers:
                 Ranked(self.labels[index], index, value)
                 for index, value in zip(indices, confidences, strict=True)
             )
-            answers.append({**asdict(top[0]), "top": top, **at})
+            first = top[0]
+            answer = {"label": first.label, "index": first.index, "confidence": first.confidence}
+            answers.append({**answer, "top": top, **at})
         return answers

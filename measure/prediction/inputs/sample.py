@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -29,11 +30,12 @@ class Source:
     @property
     def suffix(self) -> str:
         """The suffix in lower case."""
-        return PurePath(self.name).suffix.lower()
+        return os.path.splitext(self.name)[1].lower()
 
     def expected(self, labels: Collection[str]) -> str | None:
         """Return the class that the folder of the file is named after; None if none is."""
-        folder = (self.path.absolute() if self.path else PurePath(self.name)).parent.name
+        path = os.path.abspath(self.path) if self.path is not None else self.name
+        folder = os.path.basename(os.path.dirname(path))
         return folder if folder in labels else None
 
 
