@@ -27,9 +27,9 @@ def predict(
     arguments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[RUN|FILE] INPUT...",
-            help="Folder of a run, or an .onnx or .nir file; then pictures, recordings, WAV files, "
-            ".npy and .npz arrays, folders and zips of them, or - for stdin.",
+            metavar="RUN|FILE|INPUT",
+            help="First the folder of a run, or an .onnx or .nir file; then pictures, recordings, "
+            "WAV files, .npy and .npz arrays, folders and zips of them, or - for stdin.",
             show_default="the newest run",
             autocompletion=completion.runs_and_paths,
         ),
