@@ -25,7 +25,8 @@ import torch
 from onnx import numpy_helper
 
 from asnn.core.errors import AsnnError
-from asnn.exporters import Samples, export, export_nir, export_onnx, source_of, verify
+from asnn.exporters import Samples, export_nir, export_onnx, source_of, verify
+from asnn.exporters.nir import export as nir_export
 from asnn.exporters.nir.file import write_nir
 from asnn.exporters.source import ExportSource
 from asnn.formats.nir import read_nir
@@ -247,7 +248,7 @@ def _verdicts(source: ExportSource, path: Path) -> tuple[str | None, bool]:
 
 def without_simulators() -> None:
     """Let verification run no simulator of another project, each of which takes seconds."""
-    export.MAX_NODES = 0
+    nir_export.MAX_NODES = 0
 
 
 def _fault(source: ExportSource, path: Path, structure: bool) -> str | None:

@@ -54,7 +54,10 @@ def curves_of(
         spikes: whether the network has spikes.
     """
     others = [Metric(name, percent=False) for name in tracked if name != metric.name]
-    quantities = [("Loss", ("train_loss", "validation_loss"), 1)] + [
+    quantities: list[tuple[str, tuple[str, ...], int]] = [
+        ("Loss", ("train_loss", "validation_loss"), 1)
+    ]
+    quantities += [
         (
             f"{each.axis[:1].upper()}{each.axis[1:]}",
             (f"train_{each.name}", f"validation_{each.name}"),

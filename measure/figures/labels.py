@@ -74,7 +74,7 @@ def _is_free(axes: Axes, box: Any, others: list[Any]) -> bool:
     if any(box.overlaps(other) for other in others):
         return False
     for drawn in axes.lines:
-        path = drawn.get_path().transformed(drawn.get_transform())
+        path: Any = drawn.get_path().transformed(drawn.get_transform())
         marked = [p for p in path.vertices if box.x0 - 3 < p[0] < box.x1 + 3]
         if any(box.y0 - 3 < p[1] < box.y1 + 3 for p in marked):
             return False

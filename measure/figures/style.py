@@ -101,7 +101,8 @@ def panels(
 
 def whole_ticks(axis: Axis) -> None:
     """Put ticks at whole numbers only: steps and epochs."""
-    axis.get_major_locator().set_params(integer=True)
+    locator: Any = axis.get_major_locator()
+    locator.set_params(integer=True)
 
 
 def write(

@@ -5,8 +5,7 @@ import torch
 
 from asnn.coding.samples import SampleSpec
 from asnn.core import ConfigError
-from asnn.exporters import random_samples, source_of
-from asnn.exporters import export_nir, export_onnx
+from asnn.exporters import export_nir, export_onnx, random_samples, source_of
 from asnn.models import create_model
 from tests.support.samples import batch_of
 

@@ -37,7 +37,8 @@ def test_a_long_epoch_has_a_line_a_minute_with_the_time_left(tmp_path, capsys):
     lines = lines_with(Clock(15), tmp_path, capsys)
     batches = [line for line in lines if "batch" in line]
     # The clock is looked at once a batch: a minute is four of them.
-    assert [re.match(r"epoch (\d)/2  batch (\d+)/10  loss ", line).groups() for line in batches] == [
+    found = [re.match(r"epoch (\d)/2  batch (\d+)/10  loss ", line) for line in batches]
+    assert [each and each.groups() for each in found] == [
         ("1", "4"), ("1", "8"), ("2", "4"), ("2", "8"),
     ]  # fmt: skip
     # 4 steps of 15 s are done and 16 are left; 8 and 12; an epoch of 11 looks, 4 more and 6.
