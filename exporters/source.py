@@ -17,8 +17,10 @@ from ..core.errors import ConfigError
 from ..models.layer import answers, whole_numbers
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
+from .graph.amplitudes import fold_amplitudes
 from .graph.ir import Array, Graph
-from .graph.lowering import lower_network
+from .graph.lowering import lowered_network
+from .verification.neurons import LoweredNeuron, check_neurons
 
 BATCH = 64
 
@@ -93,6 +95,7 @@ def source_of(
 
     Raises:
         ConfigError: the graph has no node for a layer, or the shape of the input is unknown.
+        VerificationError: a neuron of another package computes something else than it says.
     """
     if not answers(model.readout, "lower"):
         raise ConfigError(
@@ -113,7 +116,13 @@ def source_of(
             logits = model.run(code)
             return NetworkOutput(logits, dict(spikes), model.readout.decide(logits).scores)
 
-    return ExportSource(lower_network(model, about, in_shape=in_shape), model.coding, eager)
+    lowered = lowered_network(model, about, in_shape=in_shape)
+    neurons = {
+        name: LoweredNeuron(first, neuron, neuron)
+        for name, (first, neuron) in lowered.neurons.items()
+    }
+    check_neurons(lowered.graph, neurons)
+    return ExportSource(fold_amplitudes(lowered.graph), model.coding, eager)
 
 
 def _recorder(

@@ -57,6 +57,28 @@ def lower_network(
     Raises:
         ConfigError: the graph has no node for a layer, or the shape of the input is unknown.
     """
+    return fold_amplitudes(lowered_network(model, about, in_shape=in_shape).graph)
+
+
+class LoweredNetwork(NamedTuple):
+    """A network as nodes.
+
+    Attributes:
+        graph: before amplitudes are folded.
+        neurons: each with the first of its nodes, by the name of the last.
+    """
+
+    graph: g.Graph
+    neurons: dict[str, tuple[str, nn.Module]]
+
+
+def lowered_network(
+    model: SpikingNetwork,
+    about: dict[str, Any] | None = None,
+    *,
+    in_shape: tuple[int, ...] | None = None,
+) -> LoweredNetwork:
+    """Return the nodes of a network and its neurons; see `lower_network`."""
     shape = _in_shape(model, in_shape)
     with torch.no_grad():
         lowering = Lowering(model.coding.steps)
@@ -71,7 +93,7 @@ def lower_network(
     )
     check_finite(graph)
     assert graph.shapes  # every layer accepts its input
-    return fold_amplitudes(graph)
+    return LoweredNetwork(graph, lowering.neurons)
 
 
 def _in_shape(model: SpikingNetwork, given: tuple[int, ...] | None) -> tuple[int, ...]:
@@ -158,6 +180,7 @@ class Lowering:
         nodes: of the graph so far.
         answer: of the readout.
         has_readout: whether there is one.
+        neurons: each with the first of its nodes, by the name of the last.
     """
 
     def __init__(self, steps: int, source: str = g.INPUT) -> None:
@@ -165,6 +188,7 @@ class Lowering:
         self.nodes: list[g.Node] = []
         self.answer = Answer()
         self.has_readout = False
+        self.neurons: dict[str, tuple[str, nn.Module]] = {}
         self._at = source
         self._pending: _Pending | None = None
 
@@ -239,9 +263,13 @@ class Lowering:
     def neuron(self, name: str, neuron: nn.Module, path: str = "") -> None:
         """Add a neuron, by its `lower` or its `neuron_fields`."""
         path = path or f"{name}.neuron"
+        self._flush()
+        before = len(self.nodes)
         try:
             if answers(neuron, "lower"):
                 neuron.lower(self, name)  # type: ignore[operator]
+                if len(self.nodes) > before:
+                    self.neurons[name] = (self.nodes[before].name, neuron)
                 return
             if not answers(neuron, "neuron_fields"):
                 raise ConfigError("it does not say what it computes", remedy=NO_EQUATION)
@@ -251,6 +279,7 @@ class Lowering:
             raise refusal(path, neuron, why, error.remedy) from error
         amplitude = fields.pop("amplitude", None)
         self.add("Neuron", name, **fields)
+        self.neurons[name] = (name, neuron)
         if amplitude is not None:  # the neuron of the graph sends whole numbers
             factor = np.repeat(array_of(amplitude).reshape(1, -1), self.steps, axis=0)
             offset = np.zeros_like(factor)

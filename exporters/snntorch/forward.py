@@ -11,6 +11,7 @@ from torch.fx.node import map_arg
 from ...core.errors import ConfigError
 from ..graph import ir as g
 from ..graph.answer import Answer
+from ..verification.neurons import LoweredNeuron
 from .kinds import declared_steps
 from .lowering import FxLowering
 from .tracing import ONE_STEP, Trace, trace
@@ -34,6 +35,7 @@ class TracedForward:
         unused: required arguments that the forward does not read.
         neurons: paths of the neurons that are called once a step.
         answer: of a readout of asnn.
+        parts: neurons that lowered themselves, by the name of their last node.
         reduced: whether the forward returns the mean, the sum or the last of all steps, instead of
             each; None if it returns each.
     """
@@ -49,6 +51,7 @@ class TracedForward:
     unused: list[str]
     neurons: list[str]
     answer: Answer | None
+    parts: dict[str, LoweredNeuron]
     reduced: Literal["mean", "sum", "last"] | None
 
 
@@ -137,6 +140,7 @@ def _finished(lowering: FxLowering, returned: Any) -> TracedForward:
         unused=lowering.unused,
         neurons=list(lowering.calls),
         answer=lowering.answer,
+        parts=lowering.parts,
         reduced=value.kind if isinstance(value, Reduced) else None,
     )
 

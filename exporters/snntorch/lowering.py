@@ -11,8 +11,10 @@ import operator
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 from torch.fx.node import map_arg
 from torch.nn.modules.dropout import _DropoutNd
@@ -21,8 +23,9 @@ from ...core.errors import ConfigError
 from ..graph import ir as g
 from ..graph.answer import Answer
 from ..graph.lowering import lower_part
+from ..verification.neurons import LoweredNeuron
 from . import functions
-from .kinds import is_snntorch, lowers_itself
+from .kinds import is_snntorch, lowers_itself, state_at_rest
 from .layers import layer_of
 from .names import Names
 from .neurons import neuron_of
@@ -65,6 +68,7 @@ class FxLowering:
         unused: required arguments that the forward does not read.
         reads_image, reads_steps: whether layers read the input itself, or steps of it.
         answer: of a readout of asnn.
+        parts: neurons that lowered themselves, by the name of their last node.
     """
 
     root: nn.Module
@@ -85,6 +89,7 @@ class FxLowering:
     reads_image: bool = False
     reads_steps: bool = False
     answer: Answer | None = None
+    parts: dict[str, LoweredNeuron] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.shapes[g.INPUT] = self.in_shape
@@ -160,11 +165,20 @@ class FxLowering:
         self.step_of(where, [x])
         identity = (where, x.name)
         if identity not in self.known:
-            self.known[identity] = self.lowered_part(where, part, x.name)
+            self.known[identity] = self.lowered_part(where, part, x.name, part)
         return Signal(self.known[identity], ALL)
 
-    def lowered_part(self, where: str, part: nn.Module, source: str) -> str:
-        """Add the nodes of a part that lowers itself, and return its last node."""
+    def lowered_part(
+        self, where: str, part: nn.Module, source: str, run: Callable[[Tensor], Tensor]
+    ) -> str:
+        """Add the nodes of a part that lowers itself, and return its last node.
+
+        Args:
+            where: its path.
+            part: the part.
+            source: the node that it reads.
+            run: computes all its steps from rest.
+        """
         name = self.names.of(where, part)
         own = getattr(part, "steps", None)
         steps = own if isinstance(own, int) else self.steps
@@ -172,6 +186,8 @@ class FxLowering:
         for node in lowered.nodes:
             self.names.reserve(node.name)
             self.put(node)
+        if lowered.nodes:
+            self.parts[name] = LoweredNeuron(lowered.nodes[0].name, part, run)
         if lowered.answer is not None:
             self.answer = lowered.answer
         return lowered.output
@@ -223,7 +239,7 @@ class FxLowering:
             raise refusal(where, neuron, why, "loop over the steps: spk, mem = neuron(x[t], mem)")
         name = self.known.get(("neuron", where))
         if name is None:
-            name = self.lowered_neuron(where, neuron, x.name)
+            name = self.lowered_neuron(where, neuron, x.name, given[0] if given else None)
             self.known["neuron", where] = name
             self.sources[where] = x.name
         if self.step_of(where, [x]) not in (None, step) or self.sources[where] != x.name:
@@ -239,10 +255,10 @@ class FxLowering:
             return spikes
         return NeuronOutput(spikes, Membrane(where, step))
 
-    def lowered_neuron(self, where: str, neuron: nn.Module, source: str) -> str:
-        """Add the nodes of a neuron, and return the last."""
+    def lowered_neuron(self, where: str, neuron: nn.Module, source: str, start: Any) -> str:
+        """Add the nodes of a neuron, and return the last; `start` is its state at the beginning."""
         if not is_snntorch(neuron):
-            return self.lowered_part(where, neuron, source)
+            return self.lowered_part(where, neuron, source, partial(_over_steps, neuron, start))
         name = self.names.of(where, neuron)
         self.names.reserve(name)
         self.put(neuron_of(name, where, source, neuron, self.shapes[source]))
@@ -250,6 +266,9 @@ class FxLowering:
 
     def check_state(self, where: str, neuron: nn.Module, step: int, given: list[Any]) -> None:
         state = given[0] if given else None
+        if any(value is not None for value in given[1:]):
+            why = "it is called with more than its input and membrane"
+            raise refusal(where, neuron, why, "call it as spk, mem = neuron(x, mem)")
         if state is None:
             return
         if is_snntorch(neuron) and neuron.init_hidden:
@@ -289,6 +308,18 @@ class FxLowering:
     def used(self, output: str) -> list[g.Node]:
         wanted = self.ancestors(output)
         return [node for name, node in self.nodes.items() if name in wanted]
+
+
+def _over_steps(neuron: nn.Module, start: Any, x: Tensor) -> Tensor:
+    """Return the spikes of a neuron that is called once a step, `[T, B, ...]`."""
+    state = torch.zeros_like(x[0]) if start is REST else start
+    if state is None or _is_traced(state):
+        state = state_at_rest(neuron)
+    spikes = []
+    for x_t in x:
+        spk, state = neuron(x_t, state)
+        spikes.append(spk)
+    return torch.stack(spikes)
 
 
 def _is_traced(value: Any) -> bool:

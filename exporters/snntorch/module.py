@@ -21,6 +21,7 @@ from ..graph.answer import Answer
 from ..graph.arrays import check_finite
 from ..graph.interpreter import run
 from ..source import ExportSource, NetworkOutput, random_samples, source_of
+from ..verification.neurons import check_neurons
 from ..verification.parity import Parity
 from .forward import TracedForward, trace_module
 from .kinds import declared_steps, is_snntorch, lowers_itself, snntorch_neurons, state_at_rest
@@ -63,7 +64,8 @@ def source_of_module(
 
     Raises:
         ConfigError: the graph has no node for a layer, or the number of steps is missing.
-        VerificationError: graph and module differ on noise.
+        VerificationError: graph and module differ on noise, or a neuron of the user computes
+            something else than it says.
 
     Example:
         >>> import snntorch as snn
@@ -165,6 +167,8 @@ def _graph_of(
     nodes = traced.nodes
     if nodes[-1].name != traced.output:
         raise AssertionError("the output must be the last node")
+    lowered = tuple(over_steps(node, steps) for node in nodes)
+    check_neurons(g.Graph(lowered, in_shape, steps), traced.parts)
     nodes = fold_norms(nodes)
     nodes = end_with_readout(nodes, nodes[-1].name, shape)
     neurons = "snntorch" if any(snntorch_neurons(module)) else "asnn"

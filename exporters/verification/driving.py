@@ -103,6 +103,38 @@ def drive(
     return done
 
 
+def drive_part(
+    graph: Graph,
+    first: Node,
+    last: Neuron | Cell,
+    run: Callable[[Array], Array | None],
+    scale: float = 1.0,
+) -> tuple[float, str | None]:
+    """Drive a neuron, of one node or several, by random input.
+
+    Args:
+        graph: with its nodes.
+        first, last: of them.
+        run: computes its spikes, `[T, B, ...] -> [T, B, ...]`, or None if it cannot.
+        scale: a factor of the input.
+
+    Returns:
+        The share of neurons that fired, and the first difference, or None.
+    """
+    source = first.inputs[0]
+    x = random_input(graph, source, first, graph.steps, np.random.default_rng(0))
+    x = np.broadcast_to(x * np.float32(scale), (graph.steps, *x.shape[1:]))
+    nodes = {node.name: node for node in graph.nodes}
+    trace = _values(graph, nodes, last, {source: x}, graph.steps)
+    expected, found = trace.values[last.name], run(x)
+    fired = float((expected > 0).any((0, 1)).mean())
+    if found is None:
+        return fired, None
+    if found.shape != expected.shape:
+        return fired, f"layer {last.name}: {list(found.shape)} is not {list(expected.shape)}"
+    return fired, _of_spikes(last, trace, found)
+
+
 def random_input(
     graph: Graph, name: str, reader: Node, steps: int, rng: np.random.Generator
 ) -> Array:

@@ -10,9 +10,16 @@ import torch
 from torch import nn
 
 from asnn.core.errors import ConfigError, VerificationError
-from asnn.exporters import Samples, export_nir, export_onnx, random_samples, source_of_module
+from asnn.exporters import (
+    Samples,
+    export_nir,
+    export_onnx,
+    random_samples,
+    source_of,
+    source_of_module,
+)
 from asnn.exporters.graph.interpreter import run
-from asnn.exporters.graph.ir import Filter, Neuron, Readout
+from asnn.exporters.graph.ir import Cell, Filter, Neuron, Readout
 from asnn.models import AdaptiveLeaky, create_model, spike
 from asnn.models.layers.spiking import SpikingLayer
 from asnn.models.neurons.integrate import Integrate
@@ -219,8 +226,107 @@ def test_a_neuron_of_the_user_with_equations(tmp_path):
 
 
 def test_other_equations_are_found_before_anything_is_written():
-    with pytest.raises(VerificationError, match="Sequential and the graph lowered from it differ"):
+    with pytest.raises(VerificationError, match="Liar computes something else than it says") as e:
         source_of_module(subtracting(Liar()), in_shape=SHAPE, steps=T)
+    assert "layer liar2, step 1, given random input" in e.value.why
+    assert "neuron_fields say what its forward computes" in e.value.remedy
+
+
+class Resetting(nn.Module):
+    """A neuron that says of itself what `said` computes, over all steps or one step in a call."""
+
+    def __init__(self, threshold=1.0, leak=0.9, said="step", loops=False):
+        super().__init__()
+        self.threshold, self.leak, self.said, self.loops = threshold, leak, said, loops
+
+    def step(self, x, v):
+        v = self.leak * v + x
+        s = spike(v - self.threshold)
+        return s, v - s * self.threshold
+
+    def to_zero(self, x, v):
+        v = self.leak * v + x
+        s = spike(v - self.threshold)
+        return s, v * (1 - s)
+
+    def forward(self, x, mem=None):
+        if mem is not None:
+            return self.step(x, mem)
+        v, spikes = torch.zeros_like(x[0]), []
+        for x_t in x:
+            s, v = self.step(x_t, v)
+            spikes.append(s)
+        return torch.stack(spikes)
+
+    def lower(self, graph, name):
+        graph.cell(name, getattr(self, self.said), states=["v"])
+
+
+class WrongLeak(nn.Module):
+    """A leaky neuron of leak 0.9 and threshold 5 that says another leak."""
+
+    def __init__(self, leak):
+        super().__init__()
+        self.leak = leak
+
+    def forward(self, x):
+        return Resetting(5.0)(x)
+
+    def neuron_fields(self):
+        ones = torch.ones(T, 1)
+        sizes = {"threshold": 5 * ones, "size": 5 * ones}
+        return {"leak": self.leak * ones, "gain": ones, **sizes, "reset": "subtract"}
+
+
+class LoopedOnce(nn.Module):
+    def __init__(self, neuron):
+        super().__init__()
+        self.fc1, self.neuron, self.fc2 = nn.Linear(64, 20), neuron, nn.Linear(20, 5)
+
+    def forward(self, x):
+        x = self.fc1(x.flatten(1))
+        mem, out = torch.zeros_like(x), []
+        for _ in range(T):
+            spk, mem = self.neuron(x, mem)
+            out.append(self.fc2(spk))
+        return torch.stack(out)
+
+
+@pytest.mark.parametrize("threshold", [0.3, 3.0, 30.0])
+@pytest.mark.parametrize("net", [subtracting, LoopedOnce])
+def test_a_neuron_that_noise_leaves_silent_is_compared_by_itself(net, threshold):
+    right, wrong = (net(Resetting(threshold, said=said)) for said in ("step", "to_zero"))
+    graph = source_of_module(right, in_shape=SHAPE, steps=T).graph
+    assert isinstance(graph.neurons[0], Cell)
+    with pytest.raises(VerificationError, match="Resetting computes something else than it says"):
+        source_of_module(wrong, in_shape=SHAPE, steps=T)
+
+
+def test_a_neuron_of_a_trained_network_is_compared_by_itself():
+    model = create_model("mlp", in_shape=(1, 8, 8), classes=5, steps=T, features=[20])
+    model.body.spikes1.neuron = Resetting(30.0)
+    assert source_of(model).graph.steps == T
+    model.body.spikes1.neuron = Resetting(30.0, said="to_zero")
+    with pytest.raises(VerificationError, match="Resetting computes something else than it says"):
+        source_of(model)
+
+
+def test_wrong_fields_of_a_neuron_are_found():
+    assert source_of_module(subtracting(WrongLeak(0.9)), in_shape=SHAPE, steps=T).graph.steps == T
+    with pytest.raises(VerificationError, match="WrongLeak computes something else than it says"):
+        source_of_module(subtracting(WrongLeak(0.88)), in_shape=SHAPE, steps=T)
+
+
+def test_a_neuron_called_with_more_than_its_membrane_is_refused():
+    class Modulated(LoopedOnce):
+        def forward(self, x):
+            x = self.fc1(x.flatten(1))
+            spk, _ = self.neuron(x, torch.zeros_like(x), x)
+            return torch.stack([self.fc2(spk)])
+
+    with pytest.raises(ConfigError) as e:
+        source_of_module(Modulated(Resetting()), in_shape=SHAPE, steps=1)
+    assert "it is called with more than its input and membrane" in e.value.why
 
 
 def forward(function, *parts):
