@@ -79,6 +79,7 @@ def neuron_steps(node: Neuron | Cell, x: Array) -> tuple[Array, Array]:
         return cell_steps(node, x)
     spikes, distances = np.empty_like(x, order="C"), np.empty_like(x, order="C")
     v = None
+    fired = np.zeros(x.shape[1:], bool)
     for t in range(len(x)):
         leak, gain, threshold, size = (
             along_channels(part[t], x.ndim - 1)
@@ -94,6 +95,10 @@ def neuron_steps(node: Neuron | Cell, x: Array) -> tuple[Array, Array]:
             level = distances[t] / size
             spikes[t] = np.clip(np.ceil(level), 0, node.most)
             distances[t] -= np.clip(np.rint(level), 0, node.most - 1) * size
+        if node.once:
+            spikes[t][fired] = 0
+            distances[t][fired] = np.inf  # no rounding makes it fire again
+            fired |= spikes[t] > 0
         v = RESETS[node.reset].formula(v, spikes[t], size)
     return spikes, distances
 

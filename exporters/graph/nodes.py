@@ -35,8 +35,8 @@ class Node:
     @property
     def states(self) -> tuple[str, ...]:
         """What it keeps from a step to the next, of the shape of its value, 0 at rest: `v` is a
-        membrane, `s` are spikes; `h` and `c` are output and cell of an LSTM; `f1`, `f2` are the
-        states of a filter."""
+        membrane, `s` are spikes, `fired` is 1 where a neuron has fired; `h` and `c` are output and
+        cell of an LSTM; `f1`, `f2` are the states of a filter."""
         return ()
 
     def shape(self, inputs: list[Shape]) -> Shape:
@@ -217,12 +217,15 @@ class Neuron(Node):
 
     With recurrent weights U, x_t + U s_{t-1} takes the place of x_t from the second step on. With
     `most` m above 1 a step sends several spikes, s_t = clip(⌈(v_t - threshold_t) / size_t⌉, 0, m).
+    With `once` a neuron that has fired is silent: s_t (1 - f_{t-1}) takes the place of s_t, and
+    f_t = f_{t-1} + s_t, from 0.
 
     Attributes:
         leak, gain, threshold, size: `[T, 1]` or `[T, C]`, C the first axis of a sample.
         reset: how a spike resets the membrane.
         recurrent: U, `[F, F]`, of samples `[F]`; None without recurrence.
         most: m, the largest number of spikes of a step; above 1 only with reset `subtract`.
+        once: whether it sends its first spike only; with reset `none` and m = 1.
     """
 
     leak: Array
@@ -232,10 +235,12 @@ class Neuron(Node):
     reset: ResetName = "subtract"
     recurrent: Array | None = None
     most: int = 1
+    once: bool = False
 
     @property
     def states(self) -> tuple[str, ...]:
-        return ("v",) if self.recurrent is None else ("v", "s")
+        recurrent = () if self.recurrent is None else ("s",)
+        return ("v", *recurrent, *(("fired",) if self.once else ()))
 
     def shape(self, inputs: list[Shape]) -> Shape:
         shape = _by_channel(self, self.leak.shape[1], inputs)

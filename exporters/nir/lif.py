@@ -64,6 +64,8 @@ def _inexact_because(node: Neuron, steps: int) -> list[str]:
         found.append(f"it sends up to {node.most} spikes in a step, a LIF node one")
     if steps == 1:
         return found
+    if node.once:
+        return [*found, "it fires once, a LIF node again and again"]
     if not _is_constant(node.leak[1:]) or not _is_constant(node.gain, node.threshold):
         found.append("its leak, gain or threshold differs from step to step")
     if node.reset != "zero":
@@ -94,8 +96,9 @@ def approximated(graph: Graph) -> Graph:
             leak = np.full_like(node.leak[:, :1], np.clip(leak, MIN_LEAK, MAX_LEAK))
             gain, threshold = (_mean(part) for part in (node.gain, node.threshold))
             changed[node.name] = replace(
-                node, leak=leak, gain=gain, threshold=threshold, size=threshold, reset="zero"
-            )
+                node, leak=leak, gain=gain, threshold=threshold, size=threshold,
+                reset="zero", once=False,
+            )  # fmt: skip
         elif isinstance(node, ChannelScale):
             factor, offset = _mean(node.factor), _mean(node.offset)
             changed[node.name] = replace(node, factor=factor, offset=offset)

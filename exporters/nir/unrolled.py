@@ -6,6 +6,8 @@
     s_t = H(u_t - θ)                    Threshold
     neg_t = -size s_t                   Scale
 
+Neurons that fire once have no reset but s_t = H(H(u_t - θ) - f_{t-1} - 1/2), f_t = f_{t-1} + s_t.
+
 The graph is run once: its input holds all steps of the code, `[T·C, H, W]` (`[C, H, W]` if all
 steps are equal), its output is the answer, `[K]`: the mean of the logits over the steps, or those
 of the last step.
@@ -149,6 +151,7 @@ class _Unrolling:
         spikes: list[tuple[str, ...]] = []
         one = np.ones(1, np.float32)
         membrane: tuple[str, ...] = ()
+        fired: tuple[str, ...] = ()
         for t, sources in enumerate(self.values[node.inputs[0]]):
             name = step_name(graph, node.name, t)
             current = sources
@@ -158,7 +161,18 @@ class _Unrolling:
             if membrane and node.leak[t].any():
                 leaked = builder.scale(f"{name}_leak", node.leak[t], shape, *membrane)
                 total = (builder.scale(f"{name}_membrane", one, shape, leaked, *current),)
-            spikes.append(self.thresholds(node, t, name, total))
+            if fired:
+                above = self.thresholds(node, t, f"{name}_above", total)
+                before = builder.scale(f"{name}_before", -one, shape, *fired)
+                spikes.append((builder.threshold(name, one / 2, shape, *above, before),))
+            else:
+                spikes.append(self.thresholds(node, t, name, total))
+            if node.once and t + 1 < graph.steps:
+                fired = (
+                    (builder.scale(f"{name}_fired", one, shape, *fired, *spikes[-1]),)
+                    if fired
+                    else spikes[-1]
+                )
             membrane = total
             if t + 1 < graph.steps and node.reset == "subtract":
                 drop = builder.scale(f"{name}_reset", -node.size[t], shape, *spikes[-1])

@@ -184,6 +184,8 @@ def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
     )
     if any(state.name.startswith("s_") for state in states):
         text += " `s_*` are the spikes of the step before, which recurrent weights read."
+    if any(state.name.startswith("fired_") for state in states):
+        text += " `fired_*` are 1 where a neuron has fired, which it does once."
     if any(state.name.startswith("h_") for state in states):
         text += " `h_*` and `c_*` are outputs and cells of LSTM layers."
     if any(state.name.startswith("f1_") for state in states):

@@ -27,7 +27,7 @@ def neuron_over_time(
     if not repeated and steps > 1:
         names = [f"{name}/{t}/input" for t in range(steps)]
         currents = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
-    membrane, spikes = None, []
+    membrane, fired, spikes = None, None, []
     for t, current in enumerate(currents):
         parts = _ParametersAtStep(b, node, t, rank)
         out = f"{name}/{t}/spikes" if steps > 1 else name
@@ -35,8 +35,10 @@ def neuron_over_time(
             before = b.reshape(spikes[-1], (-1, node.recurrent.shape[1]), f"{name}/{t}/before")
             current = _with_recurrence(b, node, current, before, f"{name}/{t}")
         s, membrane = _fire(
-            b, node, current, membrane, parts, f"{name}/{t}", out, last=t == steps - 1
+            b, node, current, membrane, parts, f"{name}/{t}", out, last=t == steps - 1, fired=fired
         )
+        if node.once:
+            fired = s if fired is None else b.op("Add", [fired, s], f"{name}/{t}/fired")
         spikes.append(s)
     return spikes[0] if steps == 1 else b.op("Concat", spikes, name, axis=0)
 
@@ -57,12 +59,18 @@ def neuron_at_step(
     Returns:
         Its spikes, then its states after the step.
     """
+    given = dict(zip(node.states, before, strict=True))
     if node.recurrent is not None:
-        x = _with_recurrence(b, node, x, before[1], node.name)
-    parts = _ParametersByStep(b, node, step, rank)
-    spikes, membrane = _fire(b, node, x, before[0], parts, node.name, node.name, last=False)
+        x = _with_recurrence(b, node, x, given["s"], node.name)
+    parts, fired = _ParametersByStep(b, node, step, rank), given.get("fired")
+    spikes, membrane = _fire(
+        b, node, x, given["v"], parts, node.name, node.name, last=False, fired=fired
+    )
     assert membrane is not None
-    return [spikes, membrane] if node.recurrent is None else [spikes, membrane, spikes]
+    after = {"v": membrane, "s": spikes}
+    if fired is not None:
+        after["fired"] = b.op("Add", [fired, spikes], f"{node.name}/fired")
+    return [spikes, *(after[kind] for kind in node.states)]
 
 
 def _with_recurrence(b: Builder, node: Neuron, x: str, spikes: str, at: str) -> str:
@@ -120,8 +128,12 @@ def _fire(
     spikes: str,
     *,
     last: bool,
+    fired: str | None,
 ) -> tuple[str, str | None]:
-    """Add one step of a neuron; return spikes and membrane, without the reset at the last step."""
+    """Add one step of a neuron; return spikes and membrane, without the reset at the last step.
+
+    `fired` is 1 where a neuron has fired and fires no more; None where all may fire.
+    """
     v = x if parts.is_one("gain") else b.op("Mul", [x, parts("gain")], f"{at}/current")
     if before is not None:
         kept = before
@@ -135,7 +147,11 @@ def _fire(
         s = b.op("Clip", [level, none, most], spikes)
     else:
         fires = b.op("Greater", [v, parts("threshold")], f"{at}/fires")
-        s = b.op("Cast", [fires], spikes, to=TensorProto.FLOAT)
+        above = spikes if fired is None else f"{at}/above"
+        s = b.op("Cast", [fires], above, to=TensorProto.FLOAT)
+        if fired is not None:
+            first = b.op("Greater", [s, fired], f"{at}/fires_first")
+            s = b.op("Cast", [first], spikes, to=TensorProto.FLOAT)
     if last or node.reset == "none":
         return s, v
     if node.reset == "zero":

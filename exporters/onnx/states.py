@@ -11,7 +11,8 @@ class State(NamedTuple):
     """A value that a node keeps from a step to the next, zero at rest.
 
     Attributes:
-        name: `v_NODE` is the membrane of a neuron, `s_NODE` its spikes; `h_NODE` and `c_NODE` are
+        name: `v_NODE` is the membrane of a neuron, `s_NODE` its spikes, `fired_NODE` whether it has
+            fired; `h_NODE` and `c_NODE` are
             the output and the cell of an LSTM, `f1_NODE` and on the states of a filter.
         node: the name of the node.
         shape: of one sample.

@@ -62,7 +62,7 @@ class NeuronCount:
         spiking: whether it has membranes and spikes; ReLU has neither.
         neurons: number of neurons per sample.
         active: nonzero outputs.
-        updates: of membranes, one per neuron and step.
+        updates: of membranes: one per neuron and step, of neurons that fire once up to their spike.
     """
 
     name: str
@@ -278,10 +278,13 @@ class NeuronCounter:
         """Return the counts, over all processes."""
         total = torch.zeros(2, 1, dtype=torch.float64) if self.total is None else self.total
         active, outputs = reduce(total)
+        updates = outputs if self.spiking else torch.zeros_like(outputs)
+        if getattr(self.info.layer.neuron, "once", False):
+            updates = outputs - (active.cumsum(0) - active)
         return NeuronCount(
             name=self.info.name,
             spiking=self.spiking,
             neurons=self.neurons,
             active=active,
-            updates=outputs if self.spiking else torch.zeros_like(outputs),
+            updates=updates,
         )

@@ -72,6 +72,7 @@ class PartlyDead(nn.Module):
         self.seed = seed
         self.spiking = getattr(neuron, "spiking", True)
         self.most = getattr(neuron, "most", 1)
+        self.once = getattr(neuron, "once", False)
 
     @property
     def amplitude(self) -> Tensor | None:

@@ -64,6 +64,8 @@ def fusible(
         return f"fused kernels take [T, B, C] and [T, B, C, H, W], not {x.dim()} axes"
     if type(neuron) not in (AdaptiveLeaky, FixedLeaky):
         return f"there is no fused kernel for {type(neuron).__name__}"
+    if neuron.once:
+        return "there is no fused kernel for neurons that fire once"
     if any(is_watched(part) for part in (norm, neuron, pool) if part is not None):
         return "a hook observes the values between norm, neuron and pool"
     steps = x.shape[0]

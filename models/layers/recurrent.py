@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from ..layer import SPIKES, Layer, OperationCounter, OperationList, Signal
-from ..neurons.functional.leaky import leaky_step
+from ..neurons.functional.leaky import first_spike, leaky_step
 from ..neurons.leaky import AdaptiveLeaky
 
 START_GAIN = 0.5
@@ -39,6 +39,11 @@ class Recurrent(Layer):
         self.neuron = neuron
         self.weight = nn.Parameter(torch.empty(features, features))
         nn.init.orthogonal_(self.weight, START_GAIN)
+
+    @property
+    def once(self) -> bool:
+        """Whether a neuron sends at most one spike a sample."""
+        return self.neuron.once
 
     def neuron_fields(self) -> dict[str, Any]:
         """Return the fields of the neuron, and its recurrent weights."""
@@ -74,13 +79,15 @@ class Recurrent(Layer):
         sizes = None if p.reset_size is None else p.reset_size.unbind(0)
         weight = self.weight.to(dtype)
         spikes: list[Tensor] = []
-        v = None
+        v = fired = None
         for t, x_t in enumerate(x.to(dtype).unbind(0)):
             if spikes:
                 x_t = x_t + linear(spikes[-1], weight)
             size = None if sizes is None else sizes[t]
             of_step = p._replace(leak=leaks[t], gain=gains[t], reset_size=size)
             s, v = leaky_step(x_t, v, of_step, self.neuron.options)
+            if self.once:
+                s, fired = first_spike(s, fired)
             spikes.append(s)
         return (torch.stack(spikes) if spikes else torch.empty_like(x)).to(x.dtype)
 

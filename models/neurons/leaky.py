@@ -16,6 +16,7 @@ from .functional.leaky import (
     LeakyState,
     Reset,
     Surrogate,
+    first_spike,
     leaky_step,
     leaky_steps,
 )
@@ -53,6 +54,8 @@ class AdaptiveLeaky(nn.Module):
         bounded: keep the leak between 0.01 and 0.99, where it is the decay of a LIF neuron.
         surrogate: `sigmoid`, `atan`, `triangular` or `fast_sigmoid`.
         alpha: steepness of the surrogate; the default of the surrogate if None (sigmoid: 4).
+        once: send the first spike of a sample only, see `first_spike`. `reset` then shapes the
+            gradient alone.
 
     Raises:
         ConfigError: an option out of range, or options that contradict each other.
@@ -88,6 +91,7 @@ class AdaptiveLeaky(nn.Module):
         bounded: bool = False,
         surrogate: Surrogate = "sigmoid",
         alpha: float | None = None,
+        once: bool = False,
     ) -> None:
         super().__init__()
         _check(steps, channels, granularity, schedule, reset, learn_reset_size, surrogate)
@@ -97,7 +101,7 @@ class AdaptiveLeaky(nn.Module):
         self.steps = steps
         self.granularity = granularity
         self.bounded = bounded
-        self.options = LeakyOptions(reset, surrogate, alpha)
+        self.options = LeakyOptions(reset, surrogate, alpha, once)
         shape = [steps if schedule == "per-step" else 1]
         if granularity == "channel" and channels is not None:
             shape.append(channels)
@@ -115,6 +119,11 @@ class AdaptiveLeaky(nn.Module):
         else:
             self.register_buffer(name, value)
 
+    @property
+    def once(self) -> bool:
+        """Whether a neuron sends at most one spike a sample."""
+        return self.options.once
+
     def step_parameters(self) -> LeakyParameters:
         """Return the parameters of all T steps."""
         size = None if self.reset_size is None else self._all(self.reset_size)
@@ -130,7 +139,10 @@ class AdaptiveLeaky(nn.Module):
         return schedule.expand(self.steps, *schedule.shape[1:])
 
     def neuron_fields(self) -> dict[str, Any]:
-        """Return leak, gain, threshold, size and reset, as the export graph's `Neuron` has them.
+        """Return the fields of the export graph's `Neuron`.
+
+        Neurons that fire once have no reset there: before the spike nothing is reset, and after it
+        nothing is sent.
 
         Raises:
             ConfigError: a learned reset size has no threshold.
@@ -158,7 +170,8 @@ class AdaptiveLeaky(nn.Module):
             "gain": columns(p.gain),
             "threshold": threshold,
             "size": size,
-            "reset": self.options.reset,
+            "reset": "none" if self.once else self.options.reset,
+            "once": self.once,
         }
 
     def decaying_parameters(self) -> list[nn.Parameter]:
@@ -190,7 +203,10 @@ class AdaptiveLeaky(nn.Module):
         dtype = _membrane_dtype(x.dtype)
         p = self.step_parameters().shaped_for(x.dim(), dtype).at(mem.step)
         s, v = leaky_step(x.to(dtype), mem.v, p, self.options)
-        return s.to(x.dtype), LeakyState(v, mem.step + 1)
+        fired = None
+        if self.once:
+            s, fired = first_spike(s, mem.fired)
+        return s.to(x.dtype), LeakyState(v, mem.step + 1, fired)
 
     def _all_steps(self, x: Tensor) -> Tensor:
         self.check(x)
@@ -226,7 +242,10 @@ class AdaptiveLeaky(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        return f"steps={self.steps}, granularity={self.granularity}, reset={self.options.reset}"
+        once = ", once" if self.once else ""
+        return (
+            f"steps={self.steps}, granularity={self.granularity}, reset={self.options.reset}{once}"
+        )
 
 
 class FixedLeaky(AdaptiveLeaky):
@@ -246,6 +265,7 @@ class FixedLeaky(AdaptiveLeaky):
         gain: float = 0.5,
         surrogate: Surrogate = "sigmoid",
         alpha: float | None = None,
+        once: bool = False,
     ) -> None:
         super().__init__(
             steps,
@@ -257,6 +277,7 @@ class FixedLeaky(AdaptiveLeaky):
             learn_schedule=False,
             surrogate=surrogate,
             alpha=alpha,
+            once=once,
         )
 
 

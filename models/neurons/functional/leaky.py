@@ -46,11 +46,18 @@ class LeakyParameters(NamedTuple):
 
 
 class LeakyOptions(NamedTuple):
-    """Options of a leaky neuron that are not tensors: reset rule and surrogate gradient."""
+    """Options of a leaky neuron that are not tensors.
+
+    Attributes:
+        reset: what a spike does to the membrane.
+        surrogate, alpha: of the spike; the surrogate's default steepness if None.
+        once: whether only the first spike is sent, see `first_spike`.
+    """
 
     reset: Reset = "subtract"
     surrogate: Surrogate = "sigmoid"
     alpha: float | None = None
+    once: bool = False
 
 
 class LeakyState(NamedTuple):
@@ -59,10 +66,13 @@ class LeakyState(NamedTuple):
     Attributes:
         v: membrane `[B, ...]`; None, which stands for 0, before the first step.
         step: index of the next step.
+        fired: of neurons that fire once, 1 where one has fired, `[B, ...]`; None for 0, and of
+            other neurons.
     """
 
     v: Tensor | None
     step: int
+    fired: Tensor | None = None
 
 
 def leaky_step(
@@ -75,7 +85,8 @@ def leaky_step(
         v_t ← v_t - θ s_t                     reset `subtract`; with a reset size: v_t - r_t s_t
         v_t ← v_t (1 - s_t)                   reset `zero`
 
-    Nothing is detached: gradients flow through the reset.
+    Nothing is detached: gradients flow through the reset. Option `once` is not part of the step:
+    `first_spike` takes its spikes.
 
     Args:
         x: input `[B, ...]`.
@@ -96,11 +107,36 @@ def leaky_step(
     return s, RESETS[options.reset].formula(v, s, size)
 
 
+def first_spike(s: Tensor, fired: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Keep the spikes of neurons that have not fired before.
+
+        o_t = s_t (1 - f_{t-1})        f_t = f_{t-1} + o_t,   f_0 = 0
+
+    No gradient flows through f. A neuron that has fired is silent for good, so neither its
+    membrane nor its reset matters any more.
+
+    Args:
+        s: spikes of a step (0/1).
+        fired: f before the step, like `s`; None is 0.
+
+    Returns:
+        The spikes o that are sent, and f after the step.
+
+    Source: arXiv 2107.12374 (neurons that fire at most once an image).
+    """
+    if fired is not None:
+        s = s * (1 - fired)
+    sent = s.detach()
+    return s, sent if fired is None else fired + sent
+
+
 def leaky_steps(x: Tensor, p: LeakyParameters, options: LeakyOptions) -> Tensor:
     """Compute all T steps from rest: input `[T, B, ...]`, spikes `[T, B, ...]`."""
-    v = None
+    v = fired = None
     spikes = []
     for t, x_t in enumerate(x.unbind(0)):  # its backward is one stack, that of x[t] T paddings
         s, v = leaky_step(x_t, v, p.at(t), options)
+        if options.once:
+            s, fired = first_spike(s, fired)
         spikes.append(s)
     return torch.stack(spikes) if spikes else torch.empty_like(x)

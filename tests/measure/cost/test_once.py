@@ -1,0 +1,71 @@
+"""Updates of neurons that fire once: a loop over every neuron, which stops at its spike."""
+
+import pytest
+import torch
+
+from asnn.measure import Operations
+from asnn.measure.cost.energy import energy_of_samples, total_cost
+from asnn.measure.cost.tables import CostTable
+from asnn.models import create_model
+from asnn.models.layers.spiking import layer_outputs
+from tests.support.sparse_layers import images, lively
+
+TABLE = CostTable(
+    name="t", source="test",
+    picojoules={"mac": 5, "ac": 3, "neuron_update": 2, "memory_byte": 0.1},
+    bytes={"weight": 2, "value": 3, "event": 1},
+)  # fmt: skip
+
+
+def counted(name, *, once):
+    torch.manual_seed(0)
+    model = create_model(
+        name, in_shape=(1, 4, 4), classes=3, steps=4, features=[9, 7],
+        neuron_options={"once": once, "gain": 1.0},
+    )  # fmt: skip
+    model = lively(model).eval().frozen()
+    with torch.no_grad(), Operations(model) as operations, layer_outputs(model) as outputs:
+        model(images(5, 1, 4, 4))
+        model(images(3, 1, 4, 4))
+    return operations.counts(), outputs, model
+
+
+def updates_by_loop(spikes):
+    """One a step for each neuron of each sample, up to and including that of its spike."""
+    found = [0] * len(spikes)
+    for train in spikes.flatten(1).T.tolist():
+        for t, spike in enumerate(train):
+            found[t] += 1
+            if spike:
+                break
+    return found
+
+
+@pytest.mark.parametrize("name", ["mlp", "rsnn"])
+def test_updates_stop_after_the_spike(name):
+    found, _, model = counted(name, once=True)
+    expected = {}
+    with torch.no_grad(), layer_outputs(model) as outputs:
+        for number in (5, 3):
+            model(images(number, 1, 4, 4))
+            for key, spikes in outputs.items():
+                expected.setdefault(key, []).append(updates_by_loop(spikes))
+    for layer in found.neurons:
+        assert layer.updates.tolist() == [
+            sum(step) for step in zip(*expected[layer.name], strict=True)
+        ]
+        assert layer.updates[0] == 8 * layer.neurons > layer.updates[-1]
+        assert layer.active.sum() <= 8 * layer.neurons
+
+
+def test_negative_control_other_neurons_are_updated_at_every_step():
+    found, _, _ = counted("mlp", once=False)
+    for layer in found.neurons:
+        assert layer.updates.tolist() == [8 * layer.neurons] * 4
+
+
+def test_the_energy_of_samples_adds_up():
+    found, _, _ = counted("mlp", once=True)
+    assert float(energy_of_samples(found, TABLE).sum()) == pytest.approx(
+        total_cost(found, TABLE).total(TABLE)
+    )
