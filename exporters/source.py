@@ -19,7 +19,7 @@ from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
 from .graph.amplitudes import fold_amplitudes
 from .graph.ir import Array, Graph
-from .graph.lowering import lowered_network
+from .graph.network import lowered_network
 from .verification.neurons import LoweredNeuron, check_neurons
 
 BATCH = 64

@@ -46,6 +46,8 @@ def traced_cell(
         ConfigError: the function does something else than the graph's operations.
     """
     for key, table in schedules.items():
+        if not isinstance(table, Tensor):
+            raise ConfigError(f"its {key!r} is no tensor", remedy="give a tensor [T, ...]")
         if len(table) != steps:
             raise ConfigError(f"its {key!r} has {len(table)} steps instead of {steps}")
     for key in states:

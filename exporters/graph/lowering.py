@@ -1,4 +1,4 @@
-"""Lowering: a trained network as an export graph, with norms folded and schedules as arrays."""
+"""Lowering of layers to nodes of the export graph, with norms folded and schedules as arrays."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from ...core.errors import ConfigError
-from ...models.layer import answers
+from ...core.registry import unknown
+from ...kernels.rules import RESETS
+from ...models.layer import Layer, answers
 from ...models.layers.convolution import AFFINE
 from ...models.network import SpikingNetwork
 from . import ir as g
 from . import nodes
-from .amplitudes import SUFFIX, fold_amplitudes
+from .amplitudes import SUFFIX
 from .answer import Answer
 from .arrays import (
     array_of,
     as_field,
-    check_finite,
     f32,
     geometry_of,
     norms_of,
@@ -35,92 +36,6 @@ NO_EQUATION = (
     "give the neuron a method lower(graph, name) that says its equations, such as "
     "graph.cell(name, self.step, states=['v']): see 'A neuron' in CONTRIBUTING.md"
 )
-
-
-def lower_network(
-    model: SpikingNetwork,
-    about: dict[str, Any] | None = None,
-    *,
-    in_shape: tuple[int, ...] | None = None,
-) -> g.Graph:
-    """Return the export graph of a network in evaluation mode.
-
-    Norms are folded in float64 into the affine layer before them, W' = W w / √(v + eps), with the
-    statistics of each step. A node has the name of its layer below `body`, such as
-    `block1.main.spikes1`; the sum or product at the end of a block has the name of the block.
-
-    Args:
-        model: the network, in any mode.
-        about: metadata beside the network's configuration.
-        in_shape: (C, H, W) of one image, for a network that `create_model` did not build.
-
-    Raises:
-        ConfigError: the graph has no node for a layer, or the shape of the input is unknown.
-    """
-    return fold_amplitudes(lowered_network(model, about, in_shape=in_shape).graph)
-
-
-class LoweredNetwork(NamedTuple):
-    """A network as nodes.
-
-    Attributes:
-        graph: before amplitudes are folded.
-        neurons: each with the first of its nodes, by the name of the last.
-    """
-
-    graph: g.Graph
-    neurons: dict[str, tuple[str, nn.Module]]
-
-
-def lowered_network(
-    model: SpikingNetwork,
-    about: dict[str, Any] | None = None,
-    *,
-    in_shape: tuple[int, ...] | None = None,
-) -> LoweredNetwork:
-    """Return the nodes of a network and its neurons; see `lower_network`."""
-    shape = _in_shape(model, in_shape)
-    with torch.no_grad():
-        lowering = Lowering(model.coding.steps)
-        found = lowering.nodes_of(model)
-    graph = g.Graph(
-        tuple(found),
-        in_shape=shape,
-        steps=model.coding.steps,
-        static=model.coding.static,
-        about={"network": _description(model), **(about or {})},
-        answer=lowering.answer,
-    )
-    check_finite(graph)
-    assert graph.shapes  # every layer accepts its input
-    return LoweredNetwork(graph, lowering.neurons)
-
-
-def _in_shape(model: SpikingNetwork, given: tuple[int, ...] | None) -> tuple[int, ...]:
-    built = model.step_shape if model.has_config else None
-    shape = built if given is None else tuple(given)
-    if shape is None:
-        raise ConfigError(
-            "the shape of the input is unknown",
-            why="the network was not built by create_model, and its layers do not give the size "
-            "of an image",
-            remedy="pass in_shape=(C, H, W) of one image to asnn.exporters.source_of",
-        )
-    if built not in (None, shape):
-        raise ConfigError(f"in_shape is {shape}", why=f"the network was built for {built}")
-    if built is None and (
-        len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape)
-    ):
-        raise ConfigError(
-            f"in_shape is {shape}", remedy="give (C, H, W) of one image, without the batch"
-        )
-    return shape
-
-
-def _description(model: SpikingNetwork) -> dict[str, Any]:
-    if not model.has_config:
-        return {"from": "SpikingNetwork", "coding": model.coding.name, "steps": model.coding.steps}
-    return {key: value for key, value in model.config.items() if key != "in_shape"}
 
 
 class LoweredPart(NamedTuple):
@@ -152,7 +67,7 @@ def lower_part(part: nn.Module, path: str, name: str, source: str, steps: int) -
     """
     with torch.no_grad():
         lowering = Lowering(steps, source)
-        if answers(part, "lower"):
+        if isinstance(part, Layer):
             lowering.lower(name, part)
         else:
             lowering.neuron(name, part, path)
@@ -268,18 +183,31 @@ class Lowering:
         try:
             if answers(neuron, "lower"):
                 neuron.lower(self, name)  # type: ignore[operator]
-                if len(self.nodes) > before:
-                    self.neurons[name] = (self.nodes[before].name, neuron)
-                return
-            if not answers(neuron, "neuron_fields"):
+            elif answers(neuron, "neuron_fields"):
+                self._leaky(name, dict(neuron.neuron_fields()))  # type: ignore[operator]
+            else:
                 raise ConfigError("it does not say what it computes", remedy=NO_EQUATION)
-            fields = neuron.neuron_fields()  # type: ignore[operator]
         except ConfigError as error:
             why = f"{error.what}: {error.why}" if error.why else error.what
             raise refusal(path, neuron, why, error.remedy) from error
+        except Exception as error:  # of a method of the user, or in what it gives
+            why = f"its equations cannot be read: {type(error).__name__}: {error}"
+            raise refusal(path, neuron, why, NO_EQUATION) from error
+        if not any(node.name == name for node in self.nodes[before:]):
+            why = f"its method lower adds no node {name!r}"
+            raise refusal(path, neuron, why, "give the name to its last node")
+        self.neurons[name] = (self.nodes[before].name, neuron)
+
+    def _leaky(self, name: str, fields: dict[str, Any]) -> None:
+        """Add a leaky integrate-and-fire neuron of the fields of `neuron_fields`."""
         amplitude = fields.pop("amplitude", None)
+        if fields["reset"] not in RESETS:
+            raise unknown("reset", fields["reset"], list(RESETS))
+        for key in ("leak", "gain", "threshold", "size"):
+            shape = list(np.shape(as_field(fields[key])))
+            if len(shape) != 2:
+                raise ConfigError(f"its {key} has the shape {shape}, not [T, C] or [T, 1]")
         self.add("Neuron", name, **fields)
-        self.neurons[name] = (name, neuron)
         if amplitude is not None:  # the neuron of the graph sends whole numbers
             factor = np.repeat(array_of(amplitude).reshape(1, -1), self.steps, axis=0)
             offset = np.zeros_like(factor)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from asnn.core.errors import ConfigError
-from asnn.exporters.graph.lowering import lower_network
+from asnn.exporters.graph.network import lower_network
 from asnn.measure import Operations
 from asnn.measure.cost.energy import why_unknown
 from asnn.models import create_model

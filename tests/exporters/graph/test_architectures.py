@@ -8,7 +8,7 @@ from torch import nn
 from asnn.core.errors import ConfigError
 from asnn.exporters.graph.interpreter import attention, evaluate, run
 from asnn.exporters.graph.ir import Add, Attention, ChannelScale, Conv, Graph, Pool, Product
-from asnn.exporters.graph.lowering import lower_network
+from asnn.exporters.graph.network import lower_network
 from asnn.exporters.verification.compare import batch_size_for, compare
 from asnn.models.layers.attention import SelfAttention
 from asnn.models.layers.convolution import SpikeConv2d

@@ -11,7 +11,7 @@ from torch.nn import functional
 from asnn.core.errors import ConfigError
 from asnn.exporters.graph.interpreter import convolve, neuron_steps, pool, run
 from asnn.exporters.graph.ir import Conv, Graph, Linear, Neuron, Pool
-from asnn.exporters.graph.lowering import lower_network
+from asnn.exporters.graph.network import lower_network
 from asnn.models.layers.spiking import SpikingLayer
 from asnn.models.neurons.functional.leaky import LeakyOptions, LeakyParameters, leaky_step
 from asnn.models.neurons.leaky import AdaptiveLeaky

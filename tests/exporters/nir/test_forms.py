@@ -14,7 +14,7 @@ from asnn.core.errors import ConfigError, DataError
 from asnn.exporters import export_nir
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Add, Graph, Neuron, Pool, Readout
-from asnn.exporters.graph.lowering import lower_network
+from asnn.exporters.graph.network import lower_network
 from asnn.exporters.nir.file import write_golden, write_nir
 from asnn.exporters.nir.interpreter import run_nir
 from asnn.exporters.nir.lif import approximated, build_lif, inexact_layers

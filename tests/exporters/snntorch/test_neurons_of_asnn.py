@@ -303,18 +303,71 @@ def test_a_neuron_that_noise_leaves_silent_is_compared_by_itself(net, threshold)
 
 
 def test_a_neuron_of_a_trained_network_is_compared_by_itself():
-    model = create_model("mlp", in_shape=(1, 8, 8), classes=5, steps=T, features=[20])
-    model.body.spikes1.neuron = Resetting(30.0)
-    assert source_of(model).graph.steps == T
-    model.body.spikes1.neuron = Resetting(30.0, said="to_zero")
+    assert in_a_trained_network(Resetting(30.0)).graph.steps == T
     with pytest.raises(VerificationError, match="Resetting computes something else than it says"):
-        source_of(model)
+        in_a_trained_network(Resetting(30.0, said="to_zero"))
 
 
 def test_wrong_fields_of_a_neuron_are_found():
     assert source_of_module(subtracting(WrongLeak(0.9)), in_shape=SHAPE, steps=T).graph.steps == T
     with pytest.raises(VerificationError, match="WrongLeak computes something else than it says"):
         source_of_module(subtracting(WrongLeak(0.88)), in_shape=SHAPE, steps=T)
+
+
+ONES = torch.ones(T, 1)
+FIELDS = {"leak": ONES, "gain": ONES, "threshold": ONES, "size": ONES, "reset": "zero"}
+MALFORMED = {
+    "a field is missing": ({k: v for k, v in FIELDS.items() if k != "size"}, "KeyError: 'size'"),
+    "another field": ({**FIELDS, "tau": ONES}, "unexpected keyword argument 'tau'"),
+    "a number": ({**FIELDS, "leak": 0.5}, r"its leak has the shape \[\], not \[T, C\] or \[T, 1\]"),
+    "by pixel": ({**FIELDS, "gain": ONES[..., None]}, "its gain has the shape"),
+    "a reset": ({**FIELDS, "reset": "soft"}, "unknown reset 'soft': choose from subtract, zero"),
+    "nothing": (None, "its equations cannot be read: TypeError"),
+    "steps": ({**FIELDS, "leak": torch.ones(2, 1)}, "parameters for 2 steps, the network makes"),
+}
+
+
+def in_a_module(neuron):
+    return source_of_module(subtracting(neuron), in_shape=SHAPE, steps=T)
+
+
+def in_a_trained_network(neuron):
+    model = create_model("mlp", in_shape=(1, 8, 8), classes=5, steps=T, features=[20])
+    model.body.spikes1.neuron = neuron
+    return source_of(model)
+
+
+@pytest.mark.parametrize("export", [in_a_module, in_a_trained_network])
+@pytest.mark.parametrize("case", MALFORMED)
+def test_fields_that_are_none_of_a_neuron_are_refused(case, export):
+    fields, text = MALFORMED[case]
+    neuron = WrongLeak(0.9)
+    neuron.neuron_fields = lambda: fields
+    with pytest.raises(ConfigError, match=text):
+        export(neuron)
+
+
+class Named(Resetting):
+    def forward(self, x):
+        return Resetting.forward(self, x)
+
+    def lower(self, graph, name):
+        graph.cell(f"{name}_", self.step, states=["v"])
+
+
+@pytest.mark.parametrize("export", [in_a_module, in_a_trained_network])
+def test_a_node_of_another_name_is_refused(export):
+    with pytest.raises(ConfigError, match="its method lower adds no node '(named2|spikes1)'"):
+        export(Named())
+
+
+def test_a_threshold_of_another_shape_is_refused():
+    neuron = AdaptiveLeaky(T, threshold=0.3)
+    neuron.threshold = torch.full((20,), 0.3)
+    with pytest.raises(
+        ConfigError, match=r"layer '2' \(AdaptiveLeaky\) cannot be exported: its eq"
+    ):
+        in_a_module(neuron)
 
 
 def test_a_neuron_called_with_more_than_its_membrane_is_refused():
