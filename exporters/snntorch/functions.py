@@ -70,6 +70,8 @@ def _refusal(name: str, why: str, remedy: str = "") -> ConfigError:
 def _getitem(lowering: FxLowering, value: Any, index: Any) -> Any:
     if isinstance(value, NeuronOutput) and index in (0, 1, -1, -2):
         return (value.spikes, value.membrane)[index]
+    if index is None:
+        return _unsqueeze(lowering, value, 0)
     if isinstance(value, Signal) and isinstance(index, int) and index >= 0:
         if value == Signal(g.INPUT, None) or value == lowering.image:
             lowering.reads_steps = True
@@ -89,6 +91,9 @@ def _add(lowering: FxLowering, x: Any, y: Any, *, alpha: Any = 1) -> Any:
             return other  # the start value of Python's sum
     if not (isinstance(x, Signal) and isinstance(y, Signal)) or alpha != 1:
         raise _refusal("+", "the graph adds the values of two layers only")
+    if isinstance(x.step, int) and isinstance(y.step, int) and x.step != y.step:
+        why = "it adds values of two time steps"
+        raise _refusal("+", why, "collect the steps in a list; return torch.stack(steps).sum(0)")
     shapes = lowering.shapes[x.name], lowering.shapes[y.name]
     if shapes[0] != shapes[1]:
         raise _refusal("+", f"the two values have the shapes {shapes[0]} and {shapes[1]}")
@@ -167,6 +172,12 @@ def _mul(lowering: FxLowering, x: Any, y: Any) -> Any:
     if (x, y) in ((TIME, BATCH), (BATCH, TIME)):
         return TIMES_BATCH
     raise _refusal("mul", "the graph has no such layer")
+
+
+def _div(lowering: FxLowering, x: Any, y: Any) -> Any:
+    if isinstance(x, Reduced) and x.kind == "sum":
+        raise _refusal("/", "the graph has no such layer", "use .mean(0) instead of .sum(0) / T")
+    raise _refusal("/", "the graph has no such layer")
 
 
 def _stack(lowering: FxLowering, tensors: Any, dim: int = 0) -> Any:
@@ -290,6 +301,7 @@ FUNCTIONS: dict[Any, Callable[..., Any]] = {
     operator.iadd: _add,
     torch.add: _add,
     operator.mul: _mul,
+    operator.truediv: _div,
     torch.flatten: flatten,
     torch.unflatten: unflatten,
     torch.reshape: _view,

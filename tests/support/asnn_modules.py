@@ -63,6 +63,11 @@ class Expanded(AllSteps):
         return super().forward(x.expand(T, *x.shape))
 
 
+class Indexed(AllSteps):
+    def forward(self, x):
+        return super().forward(x[None].expand(T, -1, -1, -1, -1))
+
+
 class Stacked(AllSteps):
     def forward(self, x):
         return super().forward(torch.stack([x] * T))
@@ -105,5 +110,5 @@ class WithSnnTorch(Looped):
 
 FORMS = {
     kind.__name__: kind
-    for kind in (AllSteps, Views, OverTime, Repeated, Expanded, Stacked, Looped, Step)
+    for kind in (AllSteps, Views, OverTime, Repeated, Expanded, Indexed, Stacked, Looped, Step)
 }

@@ -400,6 +400,14 @@ def one_step(net, x):
     return spk
 
 
+def running_sum(net, x):
+    mem, total = net.lif2.init_leaky(), 0
+    for _ in range(T):
+        spk, mem = net.lif2(net.fc(x.flatten(1)), mem)
+        total = total + spk
+    return total
+
+
 REFUSED = {
     "no equations": (
         subtracting(Other()),
@@ -436,6 +444,16 @@ REFUSED = {
         forward(lambda net, x: net.lif2(net.fc(x.flatten(2)))[-2], ("fc", nn.Linear(64, 5))),
         "[-2] in the forward cannot be exported",
         "",
+    ),
+    "a running sum": (
+        forward(running_sum, ("fc", nn.Linear(64, 5))),
+        "+ in the forward cannot be exported: it adds values of two time steps",
+        "return torch.stack(steps).sum(0)",
+    ),
+    "a sum over T": (
+        forward(lambda net, x: net.lif2(net.fc(x.flatten(2))).sum(0) / T, ("fc", nn.Linear(64, 5))),
+        "/ in the forward cannot be exported",
+        "use .mean(0) instead of .sum(0) / T",
     ),
     "one of the steps": (
         forward(lambda net, x: net.lif2(net.fc(x.flatten(2)))[0], ("fc", nn.Linear(64, 5))),
