@@ -59,10 +59,11 @@ def _curve(curve: Curve, best: int | None) -> Drawing:
         figure, axes = panel(THIRD)
         draw_curve(axes, curve, best)
     name = curve.title.rpartition(",")[0] or curve.title
-    parts = [
-        f"{'' if len(curve.lines) == 1 else f'{label} '}from {values[0]:.4g} to {values[-1]:.4g}"
-        for label, values in curve.lines.items()
-    ]
+    parts = []
+    for label, values in curve.lines.items():
+        known = [value for value in values if math.isfinite(value)]
+        begin = "" if len(curve.lines) == 1 else f"{label} "
+        parts.append(f"{begin}from {known[0]:.4g} to {known[-1]:.4g}")
     epochs = len(curve.epochs)
     over = "after one epoch" if epochs == 1 else f"over {epochs} epochs"
     return Drawing(figure, f"{name} {over}: {listed(parts)}.")

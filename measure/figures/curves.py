@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,8 @@ class Curve:
     Attributes:
         title: its name, with its unit.
         epochs: the numbers of the epochs.
-        lines: values by part of the data, `train` and `validation`, or the only one.
+        lines: values by part of the data, `train` and `validation`, or the only one; NaN at epochs
+            that have none.
         is_primary: whether it is the metric that decides which epoch is the best.
     """
 
@@ -70,12 +72,14 @@ def curves_of(
     found = []
     epochs = [int(each.get("epoch", i)) for i, each in enumerate(history, 1)]
     for title, keys, scale in quantities:
-        lines = {
-            key.partition("_")[0]: [float(scale * epoch[key]) for epoch in history]
-            for key in keys
-            if all(finite_number(epoch.get(key)) is not None for epoch in history)
-        }
-        if history and lines:
+        lines = {}
+        for key in keys:
+            values = [finite_number(epoch.get(key)) for epoch in history]
+            if any(value is not None for value in values):
+                lines[key.partition("_")[0]] = [
+                    math.nan if value is None else float(scale * value) for value in values
+                ]
+        if lines:
             primary = f"validation_{metric.name}" in keys
             found.append(Curve(title, epochs, lines, is_primary=primary))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from .files import save_figure
@@ -36,8 +37,10 @@ def draw_range_test(
         axes.minorticks_off()
         axes.set_xlabel("learning rate")
         axes.set_ylabel("loss")
-        if smoothed:
+        early = [loss for loss in smoothed[: len(smoothed) // 2 + 1] if math.isfinite(loss)]
+        low = min([0, *filter(math.isfinite, smoothed)])
+        if early and max(early) > low:
             # The losses of divergence would flatten the rest.
-            axes.set_ylim(0, 1.5 * max(smoothed[: len(smoothed) // 2 + 1]))
+            axes.set_ylim(1.1 * low, max(early) + 0.5 * abs(max(early)))
         axes.legend()
         save_figure(path, figure)

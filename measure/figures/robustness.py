@@ -64,7 +64,9 @@ def draw_robustness(
             axes.set_ylabel(label)
         if len(rows) > 1:
             longest = max(grid, key=lambda axes: len(axes.lines))
-            figure.legend(handles=longest.lines, loc="outside lower center", ncols=len(rows))
+            figure.legend(
+                handles=longest.lines, loc="outside lower center", ncols=min(len(rows), 2 * columns)
+            )
         save_figure(path, figure)
 
 

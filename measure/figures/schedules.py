@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 Layers = dict[str, list[float]]
 
 WIDTH, HEIGHT = 3.6, 2.9  # of a panel, in inches
+MAX_MARKED = 16  # points of a line
 MANY = 7  # layers whose legend is beside the panels
 
 
@@ -41,10 +43,10 @@ def draw_schedule(axes: Axes, layers: Layers, names: list[str]) -> None:
         names: of all layers, each of which has the same line in every panel.
     """
     for layer, values in layers.items():
-        at = line(names.index(layer))
+        at = line(names.index(layer)) | {"markevery": max(1, len(values) // MAX_MARKED)}
         axes.plot(range(1, len(values) + 1), values, **at, label=as_label(layer))
-    low = min(0, *(min(values) for values in layers.values()))
-    high = max(0, *(max(values) for values in layers.values()))
+    finite = [value for values in layers.values() for value in values if math.isfinite(value)]
+    low, high = min([0, *finite]), max([0, *finite])
     margin = 0.06 * (high - low)
     # 0 is the edge of the panel, unless there are values on both sides of it.
     axes.set_ylim(low - margin if low else 0, high + margin if high else 0 if low else 1)

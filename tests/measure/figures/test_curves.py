@@ -146,3 +146,15 @@ def test_network_without_spikes_has_no_spike_rate(tmp_path):
 def test_best_epoch_that_is_not_drawn_is_not_marked(tmp_path):
     draw_curves(tmp_path / "a.svg", epochs_of(0.5), best=7)  # a start, or a damaged summary
     assert "best" not in (tmp_path / "a.svg").read_text()
+
+
+def test_an_epoch_without_a_value_is_a_gap():
+    """One epoch without a metric hides neither the metric nor the others."""
+    history = epochs_of(0.5, 0.9, 0.7)
+    history[1]["validation_accuracy"] = None
+    loss, accuracy, _ = curves_of(history)
+    assert np.isfinite(loss.lines["validation"]).all()
+    np.testing.assert_array_equal(accuracy.lines["validation"], [50, np.nan, 70])
+    for metrics in history:
+        metrics["validation_accuracy"] = float("nan")
+    assert "validation" not in curves_of(history)[1].lines

@@ -1,5 +1,7 @@
 """What the figure of learned schedules says."""
 
+import math
+
 from matplotlib.figure import Figure
 
 from asnn.measure.figures.schedules import draw_schedule, draw_schedules, kinds_of
@@ -44,3 +46,17 @@ def test_names_of_layers_and_runs_are_shown_as_they_are(tmp_path):
     assert ">_x<" in text
     assert ">_run $y$<" in text
     assert "u200b" not in text
+
+
+def test_values_that_are_not_finite_leave_the_scale_to_the_others():
+    axes = Figure().subplots()
+    draw_schedule(axes, {"a": [0.5, math.inf], "b": [math.nan, 0.8]}, ["a", "b"])
+    bottom, top = axes.get_ylim()
+    assert bottom == 0
+    assert 0.8 < top < 1
+
+
+def test_points_of_many_steps_are_not_all_marked():
+    axes = Figure().subplots()
+    draw_schedule(axes, {"a": [0.5] * 500, "b": [0.5] * 4}, ["a", "b"])
+    assert [500 // line.get_markevery() for line in axes.lines] == [16, 500]
