@@ -10,19 +10,15 @@ from torch import Tensor, nn
 from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...kernels.rules import SURROGATES
-from .functional.integrate import (
-    Gradient,
-    IntegrateOptions,
-    IntegrateState,
-    Surrogate,
-    integrate_step,
-    integrate_steps,
-)
+from .functional.count import Gradient, IntegrateOptions, Surrogate, ThresholdGradient
+from .functional.integrate import IntegrateState, integrate_step, integrate_steps
+from .functional.representation import slope
 from .leaky import Granularity
 from .ranges import RangeRule, activation_range
 
 MAX_MOST = 255
 MIN_AMPLITUDE = 0.01  # of an amplitude that is learned
+MAX_SLOPE_ERROR = 1e-3  # of a representation that is taken for the activation of an ANN
 
 
 class Integrate(nn.Module):
@@ -53,16 +49,18 @@ class Integrate(nn.Module):
         gain: γ > 0.
         granularity: of V: `layer` (a scalar) or `channel`.
         gradient: of the number of spikes: `surrogate` (the sum of the surrogates of its m
-            thresholds) or `straight-through` (⌈·⌉ has the derivative 1).
+            thresholds), `straight-through` (⌈·⌉ has the derivative 1), or `representation` (of the
+            weighted mean over all steps, see `represented_steps`; m = 1).
         surrogate: `sigmoid`, `atan`, `triangular` or `fast_sigmoid`.
         alpha: steepness of the surrogate; the default of the surrogate if None.
+        threshold_gradient: of `representation`: that of V is `scaled` as published, or `exact`.
 
     Attributes:
         amplitude: V, a scalar or `[C]`.
         most: m.
 
     Raises:
-        ConfigError: an option out of range.
+        ConfigError: an option out of range, or options that contradict each other.
 
     >>> neuron = Integrate(steps=3, most=2)
     >>> neuron(torch.tensor([[0.8], [0.8], [2.7]])).flatten().tolist()
@@ -86,10 +84,12 @@ class Integrate(nn.Module):
         gradient: Gradient = "surrogate",
         surrogate: Surrogate = "sigmoid",
         alpha: float | None = None,
+        threshold_gradient: ThresholdGradient = "scaled",
     ) -> None:
         super().__init__()
         _check(steps, channels, most, fraction, amplitude, leak, gain, alpha)
-        _check_names(granularity, gradient, surrogate)
+        _check_names(granularity, gradient, surrogate, threshold_gradient)
+        _check_representation(gradient, most, threshold_gradient)
         if granularity == "channel" and channels is None:
             raise ConfigError("granularity 'channel' needs the number of channels")
         if learn_amplitude and amplitude < MIN_AMPLITUDE:
@@ -98,7 +98,9 @@ class Integrate(nn.Module):
             )
         self.steps = steps
         self.granularity = granularity
-        self.options = IntegrateOptions(most, fraction, leak, gain, gradient, surrogate, alpha)
+        self.options = IntegrateOptions(
+            most, fraction, leak, gain, gradient, surrogate, alpha, threshold_gradient
+        )
         shape = [channels] if granularity == "channel" and channels is not None else []
         value = torch.full(shape, float(amplitude))
         self.learns_amplitude = learn_amplitude
@@ -127,7 +129,8 @@ class Integrate(nn.Module):
         """Compute all steps of `[T, B, ...]`, or one step of `[B, ...]` from the state `mem`.
 
         Raises:
-            ConfigError: the input has other channels than the amplitude.
+            ConfigError: the input has other channels than the amplitude, or a single step is to be
+                differentiated as a representation.
             TypeError: `mem` is not a state from `init_integrate` or an earlier step.
         """
         dtype = x.dtype if x.dtype == torch.float64 else torch.float32
@@ -139,8 +142,19 @@ class Integrate(nn.Module):
                 "mem must be an IntegrateState: begin with mem = neuron.init_integrate()"
             )
         amplitude = self._shaped_for(x.shape).to(dtype)
+        self._require_no_gradient(x, amplitude)
         out, v = integrate_step(x.to(dtype), mem.v, amplitude, self.options)
         return out.to(x.dtype), IntegrateState(v)
+
+    def _require_no_gradient(self, *values: Tensor) -> None:
+        """Refuse a single step of which a representation would need the gradient."""
+        needed = torch.is_grad_enabled() and any(value.requires_grad for value in values)
+        if self.options.gradient == "representation" and needed:
+            raise ConfigError(
+                "a single step has no gradient 'representation'",
+                why="it is that of the mean over all steps",
+                remedy="give the neuron all steps at once, or call it under torch.no_grad()",
+            )
 
     def _shaped_for(self, shape: torch.Size) -> Tensor:
         """Return the amplitude as it broadcasts against an input of one step, `[B, C, ...]`."""
@@ -166,8 +180,8 @@ class Integrate(nn.Module):
             rule: how R is found, see `activation_range`; `mse` with n = m T levels.
 
         Raises:
-            ConfigError: the rule is unknown, or leak or gain is not 1: the mean output is then not
-                the activation.
+            ConfigError: the rule is unknown, or the mean output is not the activation, see
+                `require_calibratable`.
         """
         self.require_calibratable()
 
@@ -188,10 +202,16 @@ class Integrate(nn.Module):
     def require_calibratable(self) -> None:
         """Refuse a leak or a gain with which the mean output is not the activation.
 
+        With `representation` it is, up to V, if the slope of the representation is 1 (τ = 1).
+
         Raises:
-            ConfigError: one of them is not 1.
+            ConfigError: one of them is not 1, or the slope is further than 0.001 from 1.
         """
-        if self.options.leak != 1 or self.options.gain != 1:
+        if self.options.gradient == "representation":
+            exact = abs(slope(self.options) - 1) <= MAX_SLOPE_ERROR
+        else:
+            exact = self.options.leak == 1 and self.options.gain == 1
+        if not exact:
             raise ConfigError(
                 f"neurons with leak {self.options.leak} and gain {self.options.gain} cannot be "
                 "calibrated by an ANN",
@@ -260,11 +280,27 @@ def _check(
             raise ConfigError(f"{name} must be above 0, not {positive}")
 
 
-def _check_names(granularity: str, gradient: str, surrogate: str) -> None:
+def _check_representation(gradient: str, most: int, threshold_gradient: str) -> None:
+    if gradient == "representation" and most > 1:
+        raise ConfigError(
+            f"gradient 'representation' is not for most = {most}",
+            why="the published representation is that of at most one spike in a step",
+            remedy="set neuron.most=1, or neuron.gradient=surrogate or straight-through",
+        )
+    if gradient != "representation" and threshold_gradient != "scaled":
+        raise ConfigError(
+            f"threshold_gradient '{threshold_gradient}' has no effect with gradient '{gradient}'",
+            why="it says how a representation is differentiated by the amplitude",
+            remedy="set neuron.gradient=representation, or leave out neuron.threshold_gradient",
+        )
+
+
+def _check_names(granularity: str, gradient: str, surrogate: str, threshold_gradient: str) -> None:
     choices = {
         "granularity": (granularity, list(get_args(Granularity))),
         "gradient": (gradient, list(get_args(Gradient))),
         "surrogate": (surrogate, list(SURROGATES)),
+        "threshold_gradient": (threshold_gradient, list(get_args(ThresholdGradient))),
     }
     for name, (given, known) in choices.items():
         if given not in known:
