@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TITLES = {"train": "training step", "inference": "inference"}
+MAX_DECADES = 4  # of times with ticks between powers of ten
 WIDTH, HEIGHT = 4.4, 3.4  # of a panel, in inches
 
 Point = tuple[int, float, float, float]
@@ -73,22 +75,26 @@ def _draw_lines(axes: Axes, lines: Lines, names: list[str]) -> None:
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(sorted({steps for points in lines.values() for steps, *_ in points}))
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    low, high = axes.get_ylim()
+    few = math.log10(high / low) <= MAX_DECADES
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     # Lines that lie close together show fewer than two of the ticks 1, 2 and 5.
-    low, high = axes.get_ylim()
-    if sum(low <= tick <= high for tick in axes.get_yticks()) < 2:
+    if few and sum(low <= tick <= high for tick in axes.get_yticks()) < 2:
         axes.yaxis.set_major_locator(LogLocator(subs=range(1, 10)))
     axes.set_xlabel("steps T")
     axes.set_ylabel("ms")
 
 
 def _draw_bars(axes: Axes, lines: Lines, names: list[str]) -> None:
-    """Draw a bar for each baseline, the shortest time on top, with the time beside it."""
-    ordered = sorted(lines.items(), key=lambda each: each[1][0][1])
-    for row, (name, ((_, ms, low, high),)) in enumerate(ordered):
+    """Draw a bar for each baseline, the shortest time on top, with the time beside it.
+
+    Of a case that was timed twice, as by `--steps 4,4`, the last is drawn.
+    """
+    ordered = sorted(lines.items(), key=lambda each: each[1][-1][1])
+    for row, (name, (*_, (_, ms, low, high))) in enumerate(ordered):
         colour = SERIES[names.index(name) % len(SERIES)]
         axes.barh(row, ms, color=colour, edgecolor=INK, linewidth=0.6, height=0.66)
         ends = _beyond([ms], [low], [high])

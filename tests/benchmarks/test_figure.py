@@ -40,6 +40,19 @@ def test_close_lines_have_ticks_too(tmp_path):
     assert {"6", "7", "8"} & set(texts(tmp_path / "a.svg"))
 
 
+@pytest.mark.parametrize("most", [1e3, 1e5, 1e9])
+def test_times_of_many_powers_of_ten_have_ticks(tmp_path, most):
+    draw_costs(tmp_path / "a.svg", [result(t, asnn=1e-3 * t, relu=most * t) for t in (1, 4)])
+    shown = {f"{10.0**power:g}" for power in range(-3, 10)} & set(texts(tmp_path / "a.svg"))
+    assert 3 <= len(shown) <= 8
+
+
+def test_a_case_that_was_timed_twice(tmp_path):
+    draw_costs(tmp_path / "a.svg", [result(4, asnn=9.0), result(4, asnn=7.0)])
+    assert [each for each in texts(tmp_path / "a.svg") if each == "asnn"] == ["asnn"]
+    assert "7" in texts(tmp_path / "a.svg")
+
+
 def test_one_number_of_steps_is_bars_the_shortest_on_top(tmp_path):
     path = tmp_path / "cost.svg"
     draw_costs(path, [result(4, asnn=12.34, relu=3.0)])
