@@ -54,7 +54,7 @@ def read_labels(path: str, arrays: Mapping[str, np.ndarray], noun: str) -> Label
     """
     notes: dict[str, None] = {}  # each once, in order
     plain = {
-        part: _one_each(path, f"y_{part}", arrays[f"y_{part}"], noun, notes)
+        part: one_each(path, f"y_{part}", arrays[f"y_{part}"], noun, notes)
         for part in PARTS
         if f"y_{part}" in arrays
     }
@@ -139,7 +139,7 @@ def _from_text(
     return Labels(parts, classes, notes)
 
 
-def _one_each(
+def one_each(
     path: str, name: str, array: np.ndarray, noun: str, notes: dict[str, None]
 ) -> np.ndarray:
     """Return one label a sample, integers or text `[N]`; what is done to them goes to `notes`."""

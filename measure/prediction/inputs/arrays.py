@@ -14,9 +14,12 @@ from ....coding.check import check_batch
 from ....coding.samples import SampleSpec
 from ....core.errors import DataError
 from ....core.files import ARCHIVE_ERRORS
+from ....datasets.sources.array_names import PARTS, renamed
+from ....datasets.sources.labelled_arrays import given_names
 from ....formats.arrays import map_npy, read_npy, read_npz
 from ....formats.files import check_file
 from .sample import Sample, Source, Unreadable
+from .stated import stated_classes
 
 NPY, ZIP = b"\x93NUMPY", b"PK\x03\x04"
 SUFFIXES = (".npy", ".npz")
@@ -28,10 +31,19 @@ Convert = Callable[[np.ndarray, str], Tensor]
 
 
 class Labelled(NamedTuple):
-    """An array of samples, and the number of the class of each, if the file has them."""
+    """An array of samples, with what its file states of their classes.
+
+    Attributes:
+        values: the samples.
+        labels: the class of each, in one of the forms that a training takes; None if not stated.
+        names: of the classes, which labels number; None if the file has none.
+        array: its name in the file, if that has several arrays of samples.
+    """
 
     values: np.ndarray
-    classes: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    names: list[str] | None = None
+    array: str = ""
 
 
 def is_file_of_array(source: Source) -> bool:
@@ -44,8 +56,10 @@ def is_array(content: bytes) -> bool:
     return content.startswith((NPY, ZIP))
 
 
-def open_array(source: Source, content: bytes | None = None) -> Labelled:
-    """Return the array of a file. An `.npy` file on disk is read in parts, when they are used.
+def open_arrays(source: Source, content: bytes | None = None) -> list[Labelled]:
+    """Return the arrays of samples of a file: the training part before the others.
+
+    An `.npy` file on disk is read in parts, when they are used.
 
     Args:
         source: the file.
@@ -59,10 +73,10 @@ def open_array(source: Source, content: bytes | None = None) -> Labelled:
             check_file(source.path, max_size=MAX_ON_DISK)
             if source.suffix == ".npz":
                 return _of_archive(read_npz(source.path), source.name)
-            return Labelled(map_npy(source.path))
+            return [Labelled(map_npy(source.path))]
         content = source.load() if content is None else content
         if content.startswith(NPY):
-            return Labelled(read_npy(content))
+            return [Labelled(read_npy(content))]
         return _of_archive(read_npz(io.BytesIO(content)), source.name)
     except ARCHIVE_ERRORS as error:
         raise DataError(
@@ -72,23 +86,40 @@ def open_array(source: Source, content: bytes | None = None) -> Labelled:
         ) from error
 
 
-def _of_archive(arrays: dict[str, np.ndarray], name: str) -> Labelled:
+def _of_archive(arrays: dict[str, np.ndarray], name: str) -> list[Labelled]:
     if "spikes" in arrays and "meta" in arrays:
         raise DataError(
             f"{name} is a spike file",
             why="the network encodes its samples itself",
             remedy="give the samples that it was encoded from",
         )
-    if "x" not in arrays and len(arrays) != 1:
+    found, _ = renamed(name, arrays)
+    parts = [part for part in PARTS if f"x_{part}" in found]
+    if not parts and len(arrays) != 1:
         raise DataError(
             f"{name} has no array x",
             why=f"found: {', '.join(list(arrays)[:8]) or 'no arrays'}",
             remedy="name the samples x (and their classes y), or save them alone",
         )
-    values = arrays.get("x", next(iter(arrays.values())))
-    classes = arrays.get("y")
-    fits = classes is not None and classes.dtype.kind in "iu" and classes.shape == values.shape[:1]
-    return Labelled(values, classes if fits else None)
+    if not parts:
+        return [Labelled(next(iter(arrays.values())))]
+    classes = found.get("classes")
+    is_names = classes is not None and classes.ndim == 1 and classes.dtype.kind in "USiu"
+    names = given_names(name, classes, 0) if is_names else None
+    return [
+        Labelled(
+            values := found[f"x_{part}"],
+            _labels_of(values, found.get(f"y_{part}")),
+            names,
+            f"x_{part}" if len(parts) > 1 else "",
+        )
+        for part in parts
+    ]
+
+
+def _labels_of(values: np.ndarray, labels: np.ndarray | None) -> np.ndarray | None:
+    fits = labels is not None and labels.shape[:1] == values.shape[:1]
+    return labels if fits and values.ndim else None
 
 
 def samples_of(
@@ -100,24 +131,25 @@ def samples_of(
         found: `[N, ...]`, or one sample without N; images of one channel without its axis.
         name: of the file or the array.
         spec: the samples that the network takes.
-        labels: names of the classes.
+        labels: names of the classes of the network.
         convert: from values to those of samples; raises a DataError.
 
     Raises:
         DataError: it has another shape, or no sample.
     """
+    name = f"{name}:{found.array}" if found.array else name
     rows = _rows(found.values, name, spec)
     one = rows.ndim > found.values.ndim and len(rows) == 1
     names = iter([name]) if one else (f"{name}[{index}]" for index in range(len(rows)))
-    return _converted(rows, found.classes, name, names, labels, convert)
+    stated = None if found.labels is None else stated_classes(found.labels, labels, found.names)
+    return _converted(rows, stated, name, names, convert)
 
 
 def _converted(
     rows: np.ndarray,
-    classes: np.ndarray | None,
+    stated: list[str | None] | None,
     name: str,
     names: Iterator[str],
-    labels: Sequence[str],
     convert: Convert,
 ) -> Iterator[Sample | Unreadable]:
     for begin in range(0, len(rows), CHUNK):
@@ -127,9 +159,7 @@ def _converted(
             yield Unreadable(name, error)
             return
         for index, value in enumerate(values, start=begin):
-            number = -1 if classes is None else int(classes[index])
-            expected = labels[number] if 0 <= number < len(labels) else None
-            yield Sample(next(names), value, expected)
+            yield Sample(next(names), value, None if stated is None else stated[index])
 
 
 def _rows(values: np.ndarray, name: str, spec: SampleSpec) -> np.ndarray:

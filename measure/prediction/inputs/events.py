@@ -13,6 +13,7 @@ from ....datasets.sources.events.fit import check_fits, in_order
 from ....formats.events import Recording, Recordings, decode_recordings, read_recordings
 from ....formats.events.read import FORMATS
 from .sample import Sample, Source, Unreadable
+from .stated import stated_classes
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,10 @@ class EventReader:
         )
 
     def _each(self, found: Recordings, name: str) -> Iterator[Sample | Unreadable]:
-        for number in range(len(found)):
-            label = -1 if found.labels is None else int(found.labels[number])
-            expected = self.labels[label] if 0 <= label < len(self.labels) else None
+        stated: list[str | None] = [None] * len(found)
+        if found.labels is not None:
+            stated = stated_classes(found.labels, self.labels, found.class_names)
+        for number, expected in enumerate(stated):
             shown = f"{name}[{number}]"
             try:
                 yield self._sample(found[number], shown, expected)

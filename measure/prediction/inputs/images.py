@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,17 @@ class ImageReader:
             DataError: it is none, damaged, or does not fit.
         """
         if arrays.is_file_of_array(source):
-            return self.samples(arrays.open_array(source), source.name)
+            return self._of_file(arrays.open_arrays(source), source.name)
         content = source.load()
         if not content:
             raise DataError(f"{source.name} is empty", remedy="replace or remove it")
         if arrays.is_array(content):
-            return self.samples(arrays.open_array(source, content), source.name)
+            return self._of_file(arrays.open_arrays(source, content), source.name)
         return [self._picture(content, source)]
+
+    def _of_file(self, found: list[arrays.Labelled], name: str) -> Iterable[Sample | Unreadable]:
+        # A list: each array is checked before the first sample is read.
+        return chain.from_iterable([self.samples(each, name) for each in found])
 
     def samples(self, found: arrays.Labelled, name: str) -> Iterable[Sample | Unreadable]:
         """Return the images of an array."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -60,10 +61,10 @@ class SeriesReader:
             DataError: it is none, damaged, or does not fit.
         """
         if arrays.is_file_of_array(source):
-            return self.samples(arrays.open_array(source), source.name)
+            return self._of_file(arrays.open_arrays(source), source.name)
         content = source.load()
         if arrays.is_array(content):
-            return self.samples(arrays.open_array(source, content), source.name)
+            return self._of_file(arrays.open_arrays(source, content), source.name)
         if self.audio is None:
             is_audio = content.startswith(b"RIFF")
             raise DataError(
@@ -75,6 +76,10 @@ class SeriesReader:
             )
         found = torch.from_numpy(self.audio(content, source.name))
         return [Sample(source.name, found, source.expected(self.labels))]
+
+    def _of_file(self, found: list[arrays.Labelled], name: str) -> Iterable[Sample | Unreadable]:
+        # A list: each array is checked before the first sample is read.
+        return chain.from_iterable([self.samples(each, name) for each in found])
 
     def samples(self, found: arrays.Labelled, name: str) -> Iterable[Sample | Unreadable]:
         """Return the series of an array."""

@@ -121,7 +121,7 @@ def test_bad_values_in_a_later_part_do_not_lose_the_earlier():
     ("arrays", "says"),
     [
         ({"spikes": np.zeros(3), "meta": np.zeros(3)}, "is a spike file"),
-        ({"x_train": np.zeros(3), "y_train": np.zeros(3)}, "has no array x"),
+        ({"weight": np.zeros(3), "bias": np.zeros(3)}, "has no array x"),
     ],
 )
 def test_archives_of_something_else_are_refused(tmp_path, arrays, says):
