@@ -50,7 +50,7 @@ def _draw_lines(axes: Axes, points: Points, results: dict[str, Any], metric: Met
         lines.setdefault(_label(point, others), []).append(point)
     steps = sorted({point["settings"][STEPS] for point in points})
     # Shifted, so that bars of equal height do not hide each other.
-    spacing = 0.012 * (steps[-1] - steps[0]) if steps else 0
+    spacing = 0.012 * (steps[-1] - steps[0] or 1) if steps else 0
     for number, (label, drawn) in enumerate(lines.items()):
         drawn = sorted(drawn, key=lambda point: point["settings"][STEPS])
         offset = spacing * (number - (len(lines) - 1) / 2)

@@ -178,3 +178,23 @@ def test_short_names_and_figures():
     assert plus_minus({"mean": 0.975, "deviation": 0.0031}, 100, 2) == "97.50 ± 0.31"
     assert plus_minus({"mean": 0.975, "deviation": None}, 100, 2) == "97.50"
     assert plus_minus({"mean": None, "deviation": None}, 100, 2) == "–"
+
+
+def test_equal_results_of_one_number_of_steps_do_not_hide_each_other(monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(
+        "asnn.sweeps.figure.save_figure", lambda path, figure: figures.append(figure)
+    )
+    points = [
+        {
+            "n": 1,
+            "settings": {"coding.steps": 4, "coding.name": name},
+            "accuracy": {"mean": 0.5, "deviation": None},
+        }
+        for name in ("direct", "rate")
+    ]
+    keys = ["coding.steps", "coding.name"]
+    results = {"recipe": "digits", "split": "validation", "seeds": [0], "points": points}
+    draw_results(tmp_path / "a.png", results | {"keys": keys, "axes": [[key] for key in keys]})
+    places = [tuple(line.get_xdata()) for line in figures[0].axes[0].lines if line.get_label()]
+    assert len(set(places)) > 1
