@@ -14,6 +14,7 @@ CALLS: dict[str, tuple[CallKind, ...]] = {
     "inference": ("inference",),
     "both": ("train", "inference"),
 }
+SLOW_START = "it compiles for minutes"
 EXAMPLES = {",": "1,4,16", "x": "3x32x32"}
 
 
@@ -21,7 +22,8 @@ def choose(against: str, base: str) -> tuple[list[str], dict[str, str]]:
     """Return the names of the baselines, and why others are left out of `all`.
 
     Args:
-        against: names separated by commas; `all` are those that start without long compilation.
+        against: names separated by commas; `all` are those that start without long compilation and
+            are not `apart`.
         base: included in any case.
 
     Raises:
@@ -33,10 +35,10 @@ def choose(against: str, base: str) -> tuple[list[str], dict[str, str]]:
             raise unknown("baseline", name, ["all", *BASELINES])
     chosen = {base, *requested}
     if "all" in requested:
-        chosen |= {name for name, each in BASELINES.items() if not each.slow_start}
+        chosen |= {n for n, each in BASELINES.items() if not (each.slow_start or each.apart)}
     left_out = {
-        name: f"it compiles for minutes; ask for it by name (--against all,{name})"
-        for name in BASELINES
+        name: f"{each.apart or SLOW_START}; ask for it by name (--against all,{name})"
+        for name, each in BASELINES.items()
         if "all" in requested and name not in chosen
     }
     return [name for name in BASELINES if name in chosen], left_out

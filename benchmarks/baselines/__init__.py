@@ -5,6 +5,7 @@ from __future__ import annotations
 from .base import SEQUENTIAL, Baseline, Network, build, unavailable
 
 SAME_NEURON = {"leak": 0.5, "gain": 0.5, "reset": "subtract"}
+OTHER_NEURON = "it has another neuron"
 ALL_NETWORKS = (*SEQUENTIAL, "ms-resnet", "spikformer")
 
 BASELINES = {
@@ -76,6 +77,22 @@ BASELINES = {
             ".norse:Norse",
             package="norse",
             neuron=SAME_NEURON,
+        ),
+        Baseline(
+            "asnn-dsr",
+            "asnn with integrate neurons, differentiated on their spike representation",
+            ".own:dsr",
+            builds=ALL_NETWORKS,
+            apart=OTHER_NEURON,
+            reference="asnn-dsr",
+        ),
+        Baseline(
+            "spikingjelly-dsr",
+            "SpikingJelly, DSRIFNode, eager",
+            ".spikingjelly:dsr",
+            package="spikingjelly",
+            apart=OTHER_NEURON,
+            reference="asnn-dsr",
         ),
     )
 }

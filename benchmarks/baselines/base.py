@@ -48,6 +48,7 @@ class Baseline:
         package: that must be installed.
         compiles: whether its first call compiles code that a cache on disk may keep.
         slow_start: compiles for a minute or so for each shape; measured only if named.
+        apart: why `all` leaves it out, if it does not start slowly.
         neuron: options of `AdaptiveLeaky` that equal its neuron if built with `matched`.
         reference: the baseline that computes the same function.
         no_reference: why no baseline computes the same function.
@@ -60,6 +61,7 @@ class Baseline:
     package: str | None = None
     compiles: bool = False
     slow_start: bool = False
+    apart: str = ""
     neuron: dict[str, Any] = field(default_factory=dict)
     reference: str = "asnn-reference"
     no_reference: str = ""

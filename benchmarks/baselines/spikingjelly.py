@@ -4,7 +4,8 @@ On a CPU its neurons have one backend, plain torch ("CPU uses Torch", says its R
 example also offers `torch.compile`. State is reset after each step, as in its examples.
 
 Its neuron, v ← v + (x - v)/τ with initial τ = 2, soft reset and a sigmoid surrogate with α = 4,
-equals asnn's with leak = gain = 0.5. `spikingjelly_zoo.py` holds the networks that SpikingJelly
+equals asnn's with leak = gain = 0.5. Its DSRIFNode is asnn's `integrate` neuron with the gradient
+`representation`, with ≥ for >. `spikingjelly_zoo.py` holds the networks that SpikingJelly
 ships itself.
 """
 
@@ -13,6 +14,7 @@ ships itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,6 +23,7 @@ from torch import Tensor, nn
 from ..case import Case
 from ..networks import Layer
 from .base import Network
+from .own import DSR_AMPLITUDE, DSR_FRACTION
 
 
 class SpikingJelly(Network):
@@ -57,7 +60,11 @@ def eager(case: Case, *, matched: bool = False) -> SpikingJelly:
         return SpikingJelly(case, zoo.ms_resnet(case))
     if case.spec.model == "spikformer":
         return SpikingJelly(case, zoo.spikformer(case, matched=matched))
-    return SpikingJelly(case, _sequential(case))
+    from spikingjelly.activation_based import neuron
+
+    return SpikingJelly(
+        case, _sequential(case, lambda: neuron.ParametricLIFNode(**neuron_options()))
+    )
 
 
 def compiled(case: Case, *, matched: bool = False) -> SpikingJelly:
@@ -66,6 +73,14 @@ def compiled(case: Case, *, matched: bool = False) -> SpikingJelly:
     if not matched:
         network._run = torch.compile(network.net, backend="inductor")
     return network
+
+
+def dsr(case: Case, *, matched: bool = False) -> SpikingJelly:
+    """Return the network of neurons that are differentiated on their spike representation."""
+    from spikingjelly.activation_based import neuron
+
+    options = {"v_threshold": DSR_AMPLITUDE, "alpha": DSR_FRACTION, "T": case.steps}
+    return SpikingJelly(case, _sequential(case, lambda: neuron.DSRIFNode(**options)))
 
 
 def neuron_options() -> dict[str, Any]:
@@ -82,7 +97,7 @@ def neuron_options() -> dict[str, Any]:
     }
 
 
-def _sequential(case: Case) -> nn.Module:
+def _sequential(case: Case, make_neuron: Callable[[], nn.Module]) -> nn.Module:
     """Return a sequential network."""
     from spikingjelly.activation_based import layer
 
@@ -91,16 +106,15 @@ def _sequential(case: Case) -> nn.Module:
     for each in case.layers:
         if each.kind == "linear" and previous == "conv":
             parts.append(layer.Flatten())
-        parts += _block(each)
+        parts += _block(each, make_neuron())
         previous = each.kind
     parts.append(layer.Linear(case.layers[-1].outputs, case.classes))
     return nn.Sequential(*parts)
 
 
-def _block(each: Layer) -> list[nn.Module]:
-    from spikingjelly.activation_based import layer, neuron
+def _block(each: Layer, node: nn.Module) -> list[nn.Module]:
+    from spikingjelly.activation_based import layer
 
-    node = neuron.ParametricLIFNode(**neuron_options())
     if each.kind == "linear":
         linear = layer.Linear(each.inputs, each.outputs, bias=False)
         return [linear, layer.BatchNorm1d(each.outputs), node]

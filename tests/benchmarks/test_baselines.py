@@ -18,14 +18,16 @@ from tests.support.benchmark_cases import CONNECTED, SMALL, baseline_of
         ("spikingjelly", SMALL),
         ("spikingjelly", CONNECTED[0]),
         ("spikingjelly", CONNECTED[2]),
+        ("spikingjelly-dsr", SMALL),
     ],
     ids=str,
 )
 def test_gradients_agree_with_the_same_surrogate(name, case):
-    """The backward pass: leak = gain = 0.5, soft reset, sigmoid with α = 4 in all three."""
+    """The backward pass: leak = gain = 0.5, soft reset, sigmoid with α = 4 in all three; that of
+    the spike representation in `dsr`."""
     baseline = baseline_of(name)
     gradients = []
-    for each in (baseline, BASELINES["asnn-reference"]):
+    for each in (baseline, BASELINES[baseline.reference]):
         network = build(each, case, matched=True).eval()
         _draw_weights(network, case, seed=3)
         functional.cross_entropy(network(case.images()), case.labels()).backward()

@@ -18,7 +18,9 @@ CONNECTED = [  # networks that are not sequential
     Case("spikformer", (2, 8, 8), 5, "direct", 3, 2),
     Case("spikformer", (1, 9, 6), 5, "hybrid", 2, 2),
 ]
-BUILDERS = ("asnn", "asnn-reference", "relu", "spikingjelly", "spikingjelly-compiled")
+BUILDERS = (
+    "asnn", "asnn-reference", "asnn-dsr", "relu", "spikingjelly", "spikingjelly-compiled"
+)  # fmt: skip
 
 
 def baseline_of(name):
