@@ -61,7 +61,7 @@ class _Tracer(fx.Tracer):
     def __init__(self, rank: int, steps: int | None) -> None:
         super().__init__()
         self.rank, self.steps = rank, steps
-        self.called: set[int] = set()
+        self.called: dict[int, list[Tensor]] = {}  # with their states, which only a reset replaces
         self.inside: nn.Module | None = None  # the module whose forward runs, or failed
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -69,7 +69,10 @@ class _Tracer(fx.Tracer):
         return own or super().is_leaf_module(m, module_qualified_name)
 
     def call_module(self, m: nn.Module, forward: Any, args: Any, kwargs: Any) -> Any:
-        self.called.add(id(m))
+        states = [buffer for _, buffer in _states(m)] if is_snntorch(m) else []
+        before = self.called.setdefault(id(m), states)
+        if any(now is not state for now, state in zip(states, before, strict=True)):
+            raise _late_reset(m)
         outer, self.inside = self.inside, m
         found = super().call_module(m, forward, args, kwargs)
         self.inside = outer
@@ -213,14 +216,18 @@ def _states(neuron: nn.Module) -> list[tuple[str, Tensor]]:
     return [(name, buffer) for name, buffer in neuron.named_buffers() if name in names]
 
 
+def _late_reset(neuron: nn.Module) -> ConfigError:
+    return ConfigError(
+        f"the forward resets a {type(neuron).__name__} after it has been called",
+        why="exports start from rest once, in the first step",
+        remedy=ONE_STEP,
+    )
+
+
 def _recorder(neuron: nn.Module, tracer: _Tracer, resets: list[str]) -> Callable[[], Any]:
     def reset_mem() -> Any:
         if id(neuron) in tracer.called:
-            raise ConfigError(
-                f"the forward resets a {type(neuron).__name__} after it has been called",
-                why="exports start from rest once, in the first step",
-                remedy=ONE_STEP,
-            )
+            raise _late_reset(neuron)
         resets.append(type(neuron).__name__)
         states = [torch.zeros(0) for _ in _states(neuron)]
         return states[0] if len(states) == 1 else tuple(states)

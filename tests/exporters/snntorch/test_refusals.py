@@ -60,6 +60,14 @@ def reset_each_time(net, x):
     return net.lif(net.fc(x))
 
 
+def reset_in_each_step(net, x):
+    spikes = []
+    for _ in range(3):
+        utils.reset(net)
+        spikes.append(net.lif(net.fc(x)))
+    return torch.stack(spikes)
+
+
 def of_membrane(net, x):
     return net.out(net.fc(x))[1]
 
@@ -104,6 +112,11 @@ REFUSED = {
         "is not the membrane",
     ),
     "anew": (forward(reset_each_time), "starts from rest in each call"),
+    "anew in each step": (
+        # By noise alone it would pass: nothing fires with this threshold.
+        forward(reset_in_each_step, lif=leaky(threshold=50.0)),
+        "resets a Leaky after it has been called",
+    ),
     "statistics": (
         sequence(nn.BatchNorm1d(8, track_running_stats=False)),
         "no running statistics",
