@@ -19,7 +19,7 @@ from ..graph import ir as g
 from ..graph.amplitudes import fold_amplitudes
 from ..graph.answer import Answer
 from ..graph.arrays import check_finite
-from ..graph.interpreter import run
+from ..graph.interpreter import Trace, run
 from ..source import ExportSource, NetworkOutput, random_samples, source_of
 from ..verification.neurons import check_neurons
 from ..verification.parity import Parity
@@ -35,6 +35,7 @@ CONDITION = (
     "threshold in the next step"
 )
 NOISE_SAMPLES = 4  # on which a network is compared with its graph
+NOISE_SCALES = (1.0, 10.0, 100.0)  # until every layer of neurons has fired
 
 
 def source_of_module(
@@ -259,9 +260,19 @@ def _conditions_checked(module: nn.Module) -> Iterator[None]:
 
 
 def _check_on_noise(source: ExportSource, module: nn.Module, traced: TracedForward) -> None:
-    """Compare the module with its graph on noise."""
-    kind, graph = type(module).__name__, source.graph
+    """Compare the module with its graph on noise, on which neurons fire if they can."""
     code = source.encode(random_samples(source.sample_shape, NOISE_SAMPLES).images)
+    for scale in NOISE_SCALES:
+        trace = run(source.graph, code * np.float32(scale))
+        _check_on(trace, source, module, traced)
+        if all(trace.values[node.name].any() for node in source.graph.neurons):
+            return
+
+
+def _check_on(trace: Trace, source: ExportSource, module: nn.Module, traced: TracedForward) -> None:
+    """Compare the module with the values of its graph."""
+    kind, graph = type(module).__name__, source.graph
+    code = trace.values[g.INPUT]
     try:
         output = source.eager(torch.from_numpy(code))
     except VerificationError:
@@ -286,7 +297,7 @@ def _check_on_noise(source: ExportSource, module: nn.Module, traced: TracedForwa
         )
     answer = found.numpy() if output.logits is None else graph.answer.of(found.numpy())
     parity = Parity(graph, kind)
-    parity.add(run(graph, code), answer)
+    parity.add(trace, answer)
     if parity.first_mismatch is not None:
         raise VerificationError(
             f"{kind} and the graph lowered from it differ",

@@ -23,7 +23,7 @@ from asnn.exporters.graph.ir import Cell, Filter, Neuron, Readout
 from asnn.models import AdaptiveLeaky, create_model, spike
 from asnn.models.layers.spiking import SpikingLayer
 from asnn.models.neurons.integrate import Integrate
-from asnn.models.neurons.leaky import FixedLeaky
+from asnn.models.neurons.leaky import FixedLeaky, LeakyState
 from asnn.models.neurons.snntorch import Alpha, Leaky, Synaptic
 from asnn.models.readouts.last import LastReadout
 from tests.support.asnn_modules import FORMS, AllSteps, Looped, Parts, Step, T, WithSnnTorch
@@ -312,6 +312,26 @@ def test_wrong_fields_of_a_neuron_are_found():
     assert source_of_module(subtracting(WrongLeak(0.9)), in_shape=SHAPE, steps=T).graph.steps == T
     with pytest.raises(VerificationError, match="WrongLeak computes something else than it says"):
         source_of_module(subtracting(WrongLeak(0.88)), in_shape=SHAPE, steps=T)
+
+
+class FromStepTwo(LoopedOnce):
+    """Begins with the schedules of the third step, which the graph does not know."""
+
+    def forward(self, x):
+        mem, out = LeakyState(None, 2), []
+        for _ in range(T - 2):
+            spk, mem = self.neuron(self.fc1(x.flatten(1)), mem)
+            out.append(self.fc2(spk))
+        return torch.stack(out)
+
+
+def test_a_forward_whose_neurons_noise_leaves_silent_is_compared_too(monkeypatch):
+    neuron = AdaptiveLeaky(T, threshold=20.0)
+    neuron.leak.data, neuron.gain.data = torch.linspace(0.1, 0.9, T), torch.linspace(0.5, 2, T)
+    with pytest.raises(VerificationError, match="FromStepTwo and the graph lowered from it differ"):
+        source_of_module(FromStepTwo(neuron), in_shape=SHAPE)
+    monkeypatch.setattr("asnn.exporters.snntorch.module.NOISE_SCALES", (1.0,))
+    source_of_module(FromStepTwo(neuron), in_shape=SHAPE)  # nothing fires
 
 
 ONES = torch.ones(T, 1)
