@@ -97,7 +97,13 @@ def current_keys(samples: int) -> Tensor | None:
 
 
 def uniforms(
-    keys: Tensor, steps: int, shape: tuple[int, ...], *, device: torch.device, stream: int = 0
+    keys: Tensor,
+    steps: int,
+    shape: tuple[int, ...],
+    *,
+    device: torch.device,
+    stream: int = 0,
+    first: int = 0,
 ) -> Tensor:
     """Return uniform numbers in [0, 1) for each step and sample, float32 `[T, B, *shape]`.
 
@@ -113,6 +119,7 @@ def uniforms(
         shape: of a step of one sample.
         device: of the result.
         stream: another number for each neuron layer; a code has 0.
+        first: the step from 0 with which they begin.
     """
     size = torch.Size(shape).numel()
     keys = keys.to(device)[:, None]
@@ -120,7 +127,7 @@ def uniforms(
     drawn = torch.empty(steps, len(keys), size, device=device)
     block = max(1, BLOCK // max(size, 1))  # so that the words stay in a processor's cache
     for step in range(steps):
-        offset = _signed((stream * 2**48 + step * size) * GOLDEN)
+        offset = _signed((stream * 2**48 + (first + step) * size) * GOLDEN)
         counters = places + offset
         for begin in range(0, len(keys), block):
             words = _mix(keys[begin : begin + block] + counters)

@@ -8,15 +8,20 @@ from typing import Any
 import numpy as np
 
 from ..datasets import Batches, DataSet
+from ..models.noise import without_noise
 from ..records.open_run import OpenRun
 from .source import ExportSource, Samples, source_of
 
 
-def source_of_run(run: OpenRun) -> ExportSource:
+def source_of_run(run: OpenRun, *, noise: bool = True) -> ExportSource:
     """Return the network of a run as a source; the file names recipe, data and classes.
 
+    Args:
+        run: the run.
+        noise: false for its network without the noise of neurons and readout, see `without_noise`.
+
     Raises:
-        ConfigError: the export graph has no node for a layer.
+        ConfigError: the export graph has no node for a layer, or there is no noise to leave out.
         DataError: the files of the run cannot be read.
     """
     recipe = run.recipe
@@ -24,6 +29,9 @@ def source_of_run(run: OpenRun) -> ExportSource:
     if recipe.task.name != "classification":  # which files without a task have
         about["task"] = {"name": recipe.task.name, **recipe.task.options()}
     model, checksum = run.load_with_checksum()
+    if not noise:
+        model = without_noise(model)
+        about["noise"] = "off"
     return replace(source_of(model, about), weights_sha256=checksum)
 
 

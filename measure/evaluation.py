@@ -201,7 +201,7 @@ def evaluate(
             assert targets.samples is not None, "batches say which samples they hold"
             with drawing(sample_keys(targets.samples, draw)):
                 outputs = network(x, steps)
-            meter.add(outputs, targets.first)
+                meter.add(outputs, targets.first)
     reduce, gather = _identity, _identity
     if part[1] > 1:
         reduce, gather = sum_over_processes, _Gather(batches.sample_indices())

@@ -114,6 +114,9 @@ def create_model(
             why="it does not put a filter in front of its layers",
             remedy="choose another model.name, or synapse.name=none",
         )
+    drawing = (part for part in model.modules() if getattr(part, "draws", False))
+    for stream, part in enumerate(drawing, start=1):
+        part.stream = stream  # so that layers draw different numbers
     model.config = {
         "name": name,
         "in_shape": list(in_shape),

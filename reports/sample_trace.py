@@ -80,7 +80,7 @@ def trace_sample(
         batch: Any = image.unsqueeze(0) if sample is None else sample
         code, again = (network.coding.encode(batch) for _ in range(2))
         outputs = network.run(code)
-    scores = network.readout.so_far(outputs.float())[:, 0]
+        scores = network.readout.so_far(outputs.float())[:, 0]
     confidence, predictions = scores.softmax(1).max(1)
     return SampleTrace(
         encoded=code_of(network.coding, image, code[:, 0]),

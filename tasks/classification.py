@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..coding.base import Coding
+from ..core.errors import ConfigError
 from ..datasets.base import DataSet
 from ..datasets.transforms.mixing import Targets
 from ..models.readouts import Readout
@@ -57,6 +58,18 @@ class Classification(Task):
         self._loss = replace(self._loss, class_weights=weights)
 
     def use_readout(self, readout: Readout) -> None:
+        """Take the readout of the network.
+
+        Raises:
+            ConfigError: the loss needs probabilities that the readout does not give.
+        """
+        if self._loss.name == "first-spike" and not readout.gives_likelihoods:
+            raise ConfigError(
+                "the loss first-spike needs a readout whose outputs fire at random",
+                why="it is the likelihood of the class that fires first",
+                remedy="set readout.name=first-crossing and readout.quantity=drawn, or another "
+                "train.loss",
+            )
         self.readout = readout
         self.needs_mean_only = self._loss.name in MEAN_LOSSES and readout.answers_with_mean
 

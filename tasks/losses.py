@@ -8,12 +8,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div, mse_loss
+from torch.nn.functional import cross_entropy, kl_div, mse_loss, nll_loss
 
 from ..core.errors import ConfigError
 from ..datasets.transforms.mixing import Targets
 
-LossName = Literal["mean", "tet"]
+LossName = Literal["mean", "tet", "first-spike"]
 
 # Losses that need only the mean of the logits over the steps, which is cheaper to compute.
 MEAN_LOSSES = frozenset({"mean"})
@@ -64,6 +64,33 @@ def tet_loss(
     )
 
 
+def first_spike_loss(
+    logits: Tensor,
+    target: Tensor,
+    label_smoothing: float,
+    answer: Answer = mean_over_steps,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    """Return 1/B Σ_b -log P_b(y_b): how unlikely it is that the class of the target fires first.
+
+    Two classes that fire first together, and silence, are failures: their probabilities are part of
+    no class. With label smoothing ε, -log P(y) becomes (1 - ε) (-log P(y)) + ε/K Σ_k -log P(k).
+
+    Args:
+        logits, target, label_smoothing, class_weights: as of `mean_loss`.
+        answer: of a readout that gives log P, `[T, B, classes] -> [B, classes]`.
+
+    Source: Bagheri, Simeone and Rajendran, arXiv 1710.10704.
+    """
+    log_p = answer(logits)
+    losses = nll_loss(log_p, target, reduction="none")
+    if label_smoothing:
+        losses = (1 - label_smoothing) * losses - label_smoothing * log_p.mean(1)
+    if class_weights is not None:
+        losses = class_weights.to(losses.device)[target] * losses
+    return losses.mean()
+
+
 def weighted_cross_entropy(
     logits: Tensor, target: Tensor, label_smoothing: float, class_weights: Tensor | None
 ) -> Tensor:
@@ -88,6 +115,7 @@ def weighted_cross_entropy(
 LOSSES: dict[str, Callable[[Tensor, Tensor, float, Answer, Tensor | None], Tensor]] = {
     "mean": mean_loss,
     "tet": tet_loss,
+    "first-spike": first_spike_loss,
 }
 
 
@@ -102,7 +130,7 @@ class Loss:
     term bounds the logits of single steps.
 
     Args:
-        name: `mean` or `tet`.
+        name: `mean`, `tet` or `first-spike`.
         label_smoothing: part of the target that is spread over all classes.
         tet_lambda: λ, in [0, 1]; with `tet` only.
         tet_phi: φ, the threshold of the neurons in the paper.

@@ -20,6 +20,7 @@ from ...datasets.load import dataset_registry
 from ...datasets.transforms.by_kind import augment_kind, augment_options
 from ...models.factory import create_model as create_network
 from ...models.factory import model_registry
+from ...models.network import SpikingNetwork
 from ...models.neurons.registry import neuron_registry
 from ...models.readouts import readout_registry
 from ...models.synapses import synapse_registry
@@ -227,7 +228,10 @@ def _component_faults(recipe: Recipe) -> list[str]:
     ]
     faults = _errors(trials)
     if not any(fault.startswith(("coding", "neuron")) for fault in faults):
-        faults += _errors([("model", lambda: _build_without_memory(recipe))])
+        built: list[SpikingNetwork] = []
+        faults += _errors([("model", lambda: built.append(_build_without_memory(recipe)))])
+        if built:
+            faults += _errors([("train.loss", lambda: _give_readout(recipe, built[0]))])
     return faults
 
 
@@ -249,7 +253,14 @@ def sample_kind(coding: str) -> str:
     return next(kind for kind in ("image", "events", "series") if kind in takes)
 
 
-def _build_without_memory(recipe: Recipe) -> None:
+def _give_readout(recipe: Recipe, model: SpikingNetwork) -> None:
+    """Let the task say whether its loss is one of the readout's answer."""
+    task = create_task(recipe.task.name, **recipe.task.options())
+    task.use_loss(recipe.train.make_loss())
+    task.use_readout(model.readout)
+
+
+def _build_without_memory(recipe: Recipe) -> SpikingNetwork:
     """Build the network for small samples of a kind that its code takes; the data are unknown."""
     specs = {
         "image": SampleSpec("image", (1, 8, 8)),
@@ -258,7 +269,9 @@ def _build_without_memory(recipe: Recipe) -> None:
     }
     spec = specs[sample_kind(recipe.coding.name)]
     with torch.device("meta"):
-        create_network(**recipe.model_arguments(), in_shape=spec.shape, classes=2, sample=spec)
+        return create_network(
+            **recipe.model_arguments(), in_shape=spec.shape, classes=2, sample=spec
+        )
 
 
 def _errors(trials: list[tuple[str, Callable[[], Any]]]) -> list[str]:

@@ -183,7 +183,10 @@ class TrainSection(Section):
     weight_decay: float = Field(0.0, ge=0, description="of weights, not of norms, biases, neurons")
     decay_all: bool = Field(False, description="weight_decay applies to all parameters")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
-    loss: LossName = Field("mean", description="of the mean over steps, or tet: mean of the steps'")
+    loss: LossName = Field(
+        "mean",
+        description="of the mean over steps; tet: mean of the steps'; first-spike: of drawn ones",
+    )
     tet_lambda: float = Field(0.0, ge=0, le=1, description="of tet: weight of its regularizer")
     tet_phi: float = Field(1.0, description="of tet: target of the logits in its regularizer")
     label_smoothing: float = Field(0.0, ge=0, lt=1)

@@ -63,6 +63,7 @@ class NeuronCount:
         neurons: number of neurons per sample.
         active: nonzero outputs.
         updates: of membranes: one per neuron and step, of neurons that fire once up to their spike.
+        draws: of random numbers, one per update of neurons that draw.
     """
 
     name: str
@@ -70,6 +71,7 @@ class NeuronCount:
     neurons: int
     active: Tensor
     updates: Tensor
+    draws: Tensor
 
 
 class LayerCounter:
@@ -281,10 +283,12 @@ class NeuronCounter:
         updates = outputs if self.spiking else torch.zeros_like(outputs)
         if getattr(self.info.layer.neuron, "once", False):
             updates = outputs - (active.cumsum(0) - active)
+        draws = any(getattr(part, "draws", False) for part in self.info.layer.neuron.modules())
         return NeuronCount(
             name=self.info.name,
             spiking=self.spiking,
             neurons=self.neurons,
             active=active,
             updates=updates,
+            draws=updates if draws else torch.zeros_like(updates),
         )

@@ -12,7 +12,7 @@ from .counters import LayerCount, NeuronCount
 from .operations import Counts
 from .tables import CostTable
 
-FORMULA = "E = mac·MAC + ac·AC + neuron_update·updates + memory_byte·bytes"
+FORMULA = "E = mac·MAC + ac·AC + neuron_update·updates + draw·draws + memory_byte·bytes"
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,14 @@ class Cost:
         ac, mac: accumulates and multiply-accumulates.
         updates: of membranes.
         bytes: read and written.
+        draws: of random numbers.
     """
 
     ac: Tensor
     mac: Tensor
     updates: Tensor
     bytes: Tensor
+    draws: Tensor
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(
@@ -36,6 +38,7 @@ class Cost:
             self.mac + other.mac,
             self.updates + other.updates,
             self.bytes + other.bytes,
+            self.draws + other.draws,
         )
 
     def picojoules(self, table: CostTable) -> dict[str, Tensor]:
@@ -43,7 +46,7 @@ class Cost:
         each = table.picojoules
         return {
             "synapses": each.mac * self.mac + each.ac * self.ac,
-            "neurons": each.neuron_update * self.updates,
+            "neurons": each.neuron_update * self.updates + each.draw * self.draws,
             "memory": each.memory_byte * self.bytes,
         }
 
@@ -73,20 +76,21 @@ def layer_cost(layer: LayerCount, table: CostTable, *, dense: bool = False) -> C
     inputs = size.event * spikes if layer.spikes else size.value * layer.inputs
     traffic = per_operation * operations + 2 * inputs
     if layer.operation == "ac":
-        return Cost(operations, zero, zero, traffic)
-    return Cost(zero, operations, zero, traffic)
+        return Cost(operations, zero, zero, traffic, zero)
+    return Cost(zero, operations, zero, traffic, zero)
 
 
 def neuron_cost(layer: NeuronCount, table: CostTable) -> Cost:
     """Return the cost of a layer of neurons: an update reads and writes a membrane."""
     zero = torch.zeros_like(layer.updates)
-    return Cost(zero, zero, layer.updates, 2 * table.bytes.value * layer.updates)
+    traffic = 2 * table.bytes.value * layer.updates
+    return Cost(zero, zero, layer.updates, traffic, layer.draws)
 
 
 def total_cost(counts: Counts, table: CostTable, *, dense: bool = False) -> Cost:
     """Return the cost of a network for all samples, by step, without its uncounted layers."""
     zero = torch.zeros(counts.steps, dtype=torch.float64)
-    total = Cost(zero, zero, zero, zero)
+    total = Cost(zero, zero, zero, zero, zero)
     for layer in counts.layers:
         total += layer_cost(layer, table, dense=dense)
     for neurons in counts.neurons:
@@ -117,9 +121,9 @@ def energy_of_samples(counts: Counts, table: CostTable) -> Tensor | None:
     )
     total = total_cost(counts, table)
     equal_bytes = (total.bytes - spike_bytes.sum(1)) / max(counts.samples, 1)
-    updates = total.updates / max(counts.samples, 1)
+    updates, draws = (n.view(-1, 1) / max(counts.samples, 1) for n in (total.updates, total.draws))
     each = Cost(
-        counts.ac, counts.mac, updates.view(-1, 1), spike_bytes + equal_bytes.view(-1, 1)
+        counts.ac, counts.mac, updates, spike_bytes + equal_bytes.view(-1, 1), draws
     ).picojoules(table)
     return each["synapses"] + each["neurons"] + each["memory"]
 
@@ -158,6 +162,7 @@ def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
             "dense": known(sum(float(c.dense.sum()) for c in synaptic) / n),
         },
         "neuron_updates": float(total.updates.sum()) / n,
+        "draws": float(total.draws.sum()) / n,
         "bytes_moved": known(float(total.bytes.sum()) / n),
         "activation_sparsity": counts.activation_sparsity(),
         "connection_sparsity": counts.connection_sparsity(),

@@ -28,6 +28,7 @@ class Picojoules(Section):
     ac: float = Field(ge=0, lt=1e12)
     neuron_update: float = Field(default=0.0, ge=0, lt=1e12)
     memory_byte: float = Field(default=0.0, ge=0, lt=1e12)
+    draw: float = Field(default=0.0, ge=0, lt=1e12)
 
 
 class Bytes(Section):
@@ -41,7 +42,7 @@ class Bytes(Section):
 class CostTable(Section):
     """The cost of operations on some hardware.
 
-        E = mac · MAC + ac · AC + neuron_update · updates + memory_byte · bytes
+        E = mac · MAC + ac · AC + neuron_update · updates + draw · draws + memory_byte · bytes
 
     Attributes:
         source: of the numbers.

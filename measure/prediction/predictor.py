@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...coding.draws import drawing, sample_keys
 from ...coding.samples import Batch, EventBatch, SampleSpec
 from .answers import Answers
 from .inputs.sample import Sample, Unreadable
@@ -46,7 +47,9 @@ class Predictor:
             fields: Iterator[dict[str, Any]] = iter(())
             if readable:
                 outputs = self.runtime.run(_collated(readable, self.spec), first)
-                fields = iter(self._fields(outputs))
+                keys = sample_keys(torch.arange(first, first + len(readable)), 0)
+                with drawing(keys):  # a readout may draw
+                    fields = iter(self._fields(outputs))
                 first += len(readable)
             for each in batch:
                 if isinstance(each, Unreadable):

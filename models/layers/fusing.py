@@ -66,6 +66,8 @@ def fusible(
         return f"there is no fused kernel for {type(neuron).__name__}"
     if neuron.once:
         return "there is no fused kernel for neurons that fire once"
+    if neuron.draws:
+        return "there is no fused kernel for neurons that draw their spikes"
     if any(is_watched(part) for part in (norm, neuron, pool) if part is not None):
         return "a hook observes the values between norm, neuron and pool"
     steps = x.shape[0]

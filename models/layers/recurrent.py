@@ -79,13 +79,15 @@ class Recurrent(Layer):
         sizes = None if p.reset_size is None else p.reset_size.unbind(0)
         weight = self.weight.to(dtype)
         spikes: list[Tensor] = []
+        uniforms = self.neuron.uniforms(x)
         v = fired = None
         for t, x_t in enumerate(x.to(dtype).unbind(0)):
             if spikes:
                 x_t = x_t + linear(spikes[-1], weight)
             size = None if sizes is None else sizes[t]
             of_step = p._replace(leak=leaks[t], gain=gains[t], reset_size=size)
-            s, v = leaky_step(x_t, v, of_step, self.neuron.options)
+            uniform = None if uniforms is None else uniforms[t]
+            s, v = leaky_step(x_t, v, of_step, self.neuron.options, uniform)
             if self.once:
                 s, fired = first_spike(s, fired)
             spikes.append(s)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from ...coding.draws import current_keys, uniforms
 from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...kernels.rules import RESETS, SURROGATES
@@ -23,7 +24,9 @@ from .functional.leaky import (
 
 Granularity = Literal["layer", "channel"]
 Schedule = Literal["per-step", "shared"]
+Noise = Literal["off", "logistic"]
 LEAK_BOUNDS = (0.01, 0.99)
+KAPPA = 4.0  # of the noise
 
 
 class AdaptiveLeaky(nn.Module):
@@ -56,6 +59,13 @@ class AdaptiveLeaky(nn.Module):
         alpha: steepness of the surrogate; the default of the surrogate if None (sigmoid: 4).
         once: send the first spike of a sample only, see `first_spike`. `reset` then shapes the
             gradient alone.
+        noise: `off`, or `logistic`: spikes are drawn, see `drawn_spike`, in training and in
+            evaluation. Within `drawing`, what is drawn for a sample is a function of its key;
+            otherwise torch's global generator draws.
+        kappa: steepness of `logistic`; 4 if None.
+
+    Attributes:
+        stream: of its random numbers, see `asnn.coding.draws.uniforms`.
 
     Raises:
         ConfigError: an option out of range, or options that contradict each other.
@@ -92,16 +102,22 @@ class AdaptiveLeaky(nn.Module):
         surrogate: Surrogate = "sigmoid",
         alpha: float | None = None,
         once: bool = False,
+        noise: Noise = "off",
+        kappa: float | None = None,
     ) -> None:
         super().__init__()
         _check(steps, channels, granularity, schedule, reset, learn_reset_size, surrogate)
+        _check_noise(noise, kappa, surrogate, alpha)
         for name, value in (("threshold", threshold), ("alpha", alpha)):
             if value is not None and not value > 0:
                 raise ConfigError(f"{name} must be above 0, not {value}")
         self.steps = steps
         self.granularity = granularity
         self.bounded = bounded
-        self.options = LeakyOptions(reset, surrogate, alpha, once)
+        if noise == "logistic" and kappa is None:
+            kappa = KAPPA
+        self.options = LeakyOptions(reset, surrogate, alpha, once, kappa)
+        self.stream = 1
         shape = [steps if schedule == "per-step" else 1]
         if granularity == "channel" and channels is not None:
             shape.append(channels)
@@ -124,6 +140,26 @@ class AdaptiveLeaky(nn.Module):
         """Whether a neuron sends at most one spike a sample."""
         return self.options.once
 
+    @property
+    def draws(self) -> bool:
+        """Whether spikes are drawn at random."""
+        return self.options.kappa is not None
+
+    def stop_drawing(self) -> None:
+        """Send H(v - θ) from now on: the limit of the noise for large κ."""
+        self.options = self.options._replace(kappa=None)
+
+    def uniforms(self, x: Tensor, first: int = 0) -> Tensor | None:
+        """Return the random numbers of an input `[T, B, ...]` that begins at the step `first`; None
+        where no spikes are drawn."""
+        if not self.draws:
+            return None
+        keys = current_keys(x.shape[1])
+        if keys is None:
+            return torch.rand(x.shape, device=x.device)
+        shape = tuple(x.shape[2:])
+        return uniforms(keys, len(x), shape, device=x.device, stream=self.stream, first=first)
+
     def step_parameters(self) -> LeakyParameters:
         """Return the parameters of all T steps."""
         size = None if self.reset_size is None else self._all(self.reset_size)
@@ -145,8 +181,14 @@ class AdaptiveLeaky(nn.Module):
         nothing is sent.
 
         Raises:
-            ConfigError: a learned reset size has no threshold.
+            ConfigError: spikes are drawn, or a learned reset size has no threshold.
         """
+        if self.draws:
+            raise ConfigError(
+                "its spikes are drawn at random",
+                why="two runtimes do not draw the same numbers",
+                remedy="export it with --noise off: the same neurons without noise",
+            )
         p = self.step_parameters()
 
         def columns(schedule: Tensor) -> Tensor:
@@ -202,7 +244,9 @@ class AdaptiveLeaky(nn.Module):
         self._check_channels(x.shape[1:])
         dtype = _membrane_dtype(x.dtype)
         p = self.step_parameters().shaped_for(x.dim(), dtype).at(mem.step)
-        s, v = leaky_step(x.to(dtype), mem.v, p, self.options)
+        drawn = self.uniforms(x.unsqueeze(0), first=mem.step)
+        uniform = None if drawn is None else drawn[0]
+        s, v = leaky_step(x.to(dtype), mem.v, p, self.options, uniform)
         fired = None
         if self.once:
             s, fired = first_spike(s, mem.fired)
@@ -212,7 +256,7 @@ class AdaptiveLeaky(nn.Module):
         self.check(x)
         dtype = _membrane_dtype(x.dtype)
         p = self.step_parameters().shaped_for(x.dim() - 1, dtype)
-        return leaky_steps(x.to(dtype), p, self.options).to(x.dtype)
+        return leaky_steps(x.to(dtype), p, self.options, self.uniforms(x)).to(x.dtype)
 
     def check(self, x: Tensor) -> None:
         """Check that the schedules cover an input `[T, B, ...]`.
@@ -242,9 +286,9 @@ class AdaptiveLeaky(nn.Module):
             )
 
     def extra_repr(self) -> str:
-        once = ", once" if self.once else ""
+        more = ", once" * self.once + f", kappa={self.options.kappa}" * self.draws
         return (
-            f"steps={self.steps}, granularity={self.granularity}, reset={self.options.reset}{once}"
+            f"steps={self.steps}, granularity={self.granularity}, reset={self.options.reset}{more}"
         )
 
 
@@ -266,6 +310,8 @@ class FixedLeaky(AdaptiveLeaky):
         surrogate: Surrogate = "sigmoid",
         alpha: float | None = None,
         once: bool = False,
+        noise: Noise = "off",
+        kappa: float | None = None,
     ) -> None:
         super().__init__(
             steps,
@@ -278,6 +324,8 @@ class FixedLeaky(AdaptiveLeaky):
             surrogate=surrogate,
             alpha=alpha,
             once=once,
+            noise=noise,
+            kappa=kappa,
         )
 
 
@@ -300,6 +348,23 @@ class _Bounded(torch.autograd.Function):
 
 def _membrane_dtype(dtype: torch.dtype) -> torch.dtype:
     return dtype if dtype == torch.float64 else torch.float32
+
+
+def _check_noise(noise: str, kappa: float | None, surrogate: str, alpha: float | None) -> None:
+    if noise not in ("off", "logistic"):
+        raise unknown("noise", noise, ["off", "logistic"])
+    if kappa is not None and (noise == "off" or not kappa > 0):
+        raise ConfigError(
+            f"kappa is {kappa}, noise is {noise!r}",
+            why="kappa is the steepness of the noise, above 0",
+            remedy="set neuron.noise=logistic, or leave neuron.kappa out",
+        )
+    if noise != "off" and (surrogate != "sigmoid" or alpha is not None):
+        raise ConfigError(
+            "spikes that are drawn have no surrogate gradient",
+            why="their gradient is that of their probability, κ p (1 - p)",
+            remedy="leave neuron.surrogate and neuron.alpha out, or set neuron.noise=off",
+        )
 
 
 def _check(

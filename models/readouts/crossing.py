@@ -10,9 +10,11 @@ from torch import Tensor
 from ...core.errors import ConfigError
 from ..layer import Lowering
 from .decision import Decision, first_crossing
+from .first_spike import drawn_spikes, firing_first, first_spike_log_probability
 from .membrane import MembraneReadout
 
-Quantity = Literal["potential", "probability", "count"]
+Quantity = Literal["potential", "probability", "count", "drawn"]
+QUANTITIES = ("potential", "probability", "count", "drawn")
 
 
 class FirstCrossingReadout(MembraneReadout):
@@ -21,14 +23,24 @@ class FirstCrossingReadout(MembraneReadout):
         potential:    u_{t,k} > level
         probability:  softmax(u_t)_k > level
         count:        Σ_{t' <= t} [u_{t',k} > 1] > level
+        drawn:        a spike, at random with the probability σ(kappa (u_{t,k} - level))
 
     Where none ever does, it is that of the last step, undecided. Training compares the mean of the
-    potentials over the steps with the target: the step of the decision has no gradient.
+    potentials over the steps with the target: the step of the decision has no gradient. With
+    `drawn` it is the logarithm of the probability that a class fires first, and alone: see
+    `first_spike_log_probability`. Of several classes that fire first, the one with the greatest
+    potential is the answer, in evaluation as well.
 
     Args:
         features, classes, steps, scaled, leak, learn_leak, learn_start: as of `MembraneReadout`.
-        quantity: `potential`, `probability` or `count`.
-        level: to cross; in (0, 1) for probabilities.
+        quantity: `potential`, `probability`, `count` or `drawn`.
+        level: to cross; in (0, 1) for probabilities; None for 0.9, of `drawn` for 1.
+        kappa: steepness of `drawn`, above 0; None for 10. The greater, the less random.
+
+    Attributes:
+        draws: whether its answer is random.
+        gives_likelihoods: whether `answer` gives logarithms of probabilities of the classes.
+        stream: of its random numbers, see `asnn.coding.draws.uniforms`.
 
     Raises:
         ConfigError: an unknown quantity, or a level that nothing or everything crosses.
@@ -42,7 +54,8 @@ class FirstCrossingReadout(MembraneReadout):
         steps: int,
         scaled: bool,
         quantity: Quantity = "probability",
-        level: float = 0.9,
+        level: float | None = None,
+        kappa: float | None = None,
         leak: float = 1.0,
         learn_leak: bool = False,
         learn_start: bool = False,
@@ -56,12 +69,20 @@ class FirstCrossingReadout(MembraneReadout):
             learn_leak=learn_leak,
             learn_start=learn_start,
         )
-        if quantity not in ("potential", "probability", "count"):
+        if quantity not in QUANTITIES:
             raise ConfigError(
-                f"unknown quantity {quantity!r}", why="choose from potential, probability, count"
+                f"unknown quantity {quantity!r}", why=f"choose from {', '.join(QUANTITIES)}"
+            )
+        if level is None:
+            level = 1.0 if quantity == "drawn" else 0.9
+        if kappa is not None and (quantity != "drawn" or not kappa > 0):
+            raise ConfigError(
+                f"the kappa of the readout is {kappa}",
+                why="it must be above 0, and only outputs that are drawn have one",
+                remedy="set readout.quantity=drawn, or leave readout.kappa out",
             )
         high = {"probability": 1.0, "count": float(steps)}.get(quantity, float("inf"))
-        if not (level < high and (level >= 0 or quantity == "potential")):
+        if not (level < high and (level >= 0 or quantity in ("potential", "drawn"))):
             raise ConfigError(
                 f"the level of a {quantity} is {level}",
                 why=f"it must be from 0 to below {high:g}" if high < float("inf") else "",
@@ -69,32 +90,63 @@ class FirstCrossingReadout(MembraneReadout):
             )
         self.quantity = quantity
         self.level = level
+        self.kappa = 10.0 if kappa is None else kappa
+        self.draws = self.gives_likelihoods = quantity == "drawn"
+        self.stream = 1
+
+    def stop_drawing(self) -> None:
+        """Answer at the first potential above the level: the limit of `drawn` for large kappa."""
+        self.draws = False
 
     def lower(self, graph: Lowering, name: str) -> None:
+        if self.draws:
+            raise ConfigError(
+                "the readout draws its answer at random",
+                why="two runtimes do not draw the same numbers",
+                remedy="export it with --noise off: it then answers at the first potential above "
+                "the level",
+            )
         super().lower(graph, name)
-        graph.answers_with("first-crossing", quantity=self.quantity, level=self.level)
+        quantity = "potential" if self.quantity == "drawn" else self.quantity
+        graph.answers_with("first-crossing", quantity=quantity, level=self.level)
 
     def crossed(self, outputs: Tensor) -> Tensor:
         """Return whether a class is beyond the level at each step, `[T, B]`."""
+        return self._beyond(outputs).any(-1)
+
+    def decide(self, outputs: Tensor) -> Decision:
+        return self._decided(outputs)[1]
+
+    def so_far(self, outputs: Tensor) -> Tensor:
+        """Return u_t until the decision, and u at the decision from then on."""
+        scores, decision = self._decided(outputs)
+        steps = torch.arange(len(scores), device=scores.device).unsqueeze(1)
+        index = torch.minimum(steps, decision.step.unsqueeze(0)).unsqueeze(-1).expand_as(scores)
+        return scores.gather(0, index)
+
+    def answer(self, outputs: Tensor) -> Tensor:
+        if self.gives_likelihoods:
+            return first_spike_log_probability(self._log_odds(outputs))
+        return outputs.mean(0)
+
+    def _decided(self, outputs: Tensor) -> tuple[Tensor, Decision]:
+        """Return the scores of each step, `[T, B, K]`, and the decision."""
+        beyond = self._beyond(outputs)
+        scores = firing_first(outputs, beyond) if self.draws else outputs
+        step, decided = first_crossing(beyond.any(-1))
+        index = step.view(1, -1, 1).expand(1, -1, scores.shape[-1])
+        return scores, Decision(scores.gather(0, index)[0], step, decided)
+
+    def _beyond(self, outputs: Tensor) -> Tensor:
+        """Return which classes are beyond the level, `[T, B, K]`."""
+        if self.draws:
+            return drawn_spikes(self._log_odds(outputs), self.stream)
+        values = outputs
         if self.quantity == "probability":
             values = outputs.softmax(-1)
         elif self.quantity == "count":
             values = (outputs > 1).to(outputs.dtype).cumsum(0)
-        else:
-            values = outputs
-        return (values > self.level).any(-1)
+        return values > self.level
 
-    def decide(self, outputs: Tensor) -> Decision:
-        step, decided = first_crossing(self.crossed(outputs))
-        index = step.view(1, -1, 1).expand(1, -1, outputs.shape[-1])
-        return Decision(outputs.gather(0, index)[0], step, decided)
-
-    def so_far(self, outputs: Tensor) -> Tensor:
-        """Return u_t until the decision, and u at the decision from then on."""
-        step = self.decide(outputs).step
-        steps = torch.arange(len(outputs), device=outputs.device).unsqueeze(1)
-        index = torch.minimum(steps, step.unsqueeze(0)).unsqueeze(-1).expand_as(outputs)
-        return outputs.gather(0, index)
-
-    def answer(self, outputs: Tensor) -> Tensor:
-        return outputs.mean(0)
+    def _log_odds(self, outputs: Tensor) -> Tensor:
+        return self.kappa * (outputs - self.level)

@@ -28,6 +28,8 @@ class Readout(Layer):
 
     answers_with_mean: bool = True
     """Whether the answer is the mean of the outputs, so that `mean` may compute it."""
+    gives_likelihoods: bool = False
+    """Whether `answer` gives log-probabilities, which need not add up to 1 over the classes."""
     answers_of: ClassVar = {"lower": ("forward", "so_far", "decide", "crossed")}
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -37,6 +37,10 @@ def evaluate_run(
             help="Estimate the statistics of batch norms again, on training data.",
         ),
     ] = False,
+    noise: Annotated[
+        str,
+        typer.Option(help="off: neurons and readouts that draw random numbers, without the noise."),
+    ] = "on",
     energy: Annotated[
         bool, typer.Option("--energy", help="Count operations and estimate their energy.")
     ] = False,
@@ -128,6 +132,7 @@ def evaluate_run(
     from ....measure.repeats import check_repeats, draws, repeated
     from ....measure.robustness.corruptions import robustness
     from ....models.layers.spiking import used_kernels
+    from ....models.noise import without_noise
     from ....records.open_run import open_run, refuse_limit
     from ....tasks.class_scores import class_scores
     from ....tasks.outcomes import calibration
@@ -138,6 +143,8 @@ def evaluate_run(
 
     if schedule not in ("learned", "mean"):
         raise unknown("schedules", schedule, ["learned", "mean"])
+    if noise not in ("on", "off"):
+        raise unknown("--noise", noise, ["on", "off"])
     if split != "train" and not recalibrated:
         refuse_limit(changes or [])
     rules = parse_exit_rules(exits or [])
@@ -148,6 +155,9 @@ def evaluate_run(
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
         where = processes.device(find_device(device))
         model = opened.model.to(where)
+        if noise == "off":
+            model = without_noise(model)
+            opened.task.use_readout(model.readout)
         _check_steps(steps, model.coding.steps)
         if repeats is not None:
             check_repeats(model, repeats)
@@ -217,6 +227,7 @@ def evaluate_run(
                     "steps": steps or model.coding.steps,
                     "coding": opened.recipe.coding.name,
                     "draws": draws(model),
+                    "noise": noise,
                     "device": str(where),
                     "kernels": used_kernels(model.frozen()),
                     "task": opened.task.name,

@@ -100,6 +100,10 @@ def export(
     samples: Annotated[
         int, typer.Option(min=1, help="Verify on at most this many samples of the split.")
     ] = 512,
+    noise: Annotated[
+        str,
+        typer.Option(help="off: neurons and readouts that draw random numbers, without the noise."),
+    ] = "on",
     split: options.Split = "test",
     data_dir: options.DataDir = None,
     changes: options.DataChanges = None,
@@ -145,6 +149,7 @@ def export(
     """
     from ....core.errors import VerificationError
     from ....core.packages import require_package
+    from ....core.registry import unknown
     from ....exporters import random_samples
     from ....exporters.runs import samples_of, source_of_run
     from ....exporters.samples import load_samples
@@ -155,6 +160,8 @@ def export(
     else:
         require_check_alone(context, format=format, output=output, verify=verify)
     require_origin(context, source)
+    if noise not in ("on", "off"):
+        raise unknown("--noise", noise, ["on", "off"])
     if format in ("onnx", "nir"):
         require_package(format, f"an export to {format.upper()}")
     if verify and (format == "onnx" or (check is not None and ".onnx" in check.suffixes)):
@@ -167,7 +174,7 @@ def export(
 
     if source is None:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
-        network, origin = source_of_run(opened), str(opened.path)
+        network, origin = source_of_run(opened, noise=noise == "on"), str(opened.path)
         folder = opened.path / "export"
         verified_on = samples_of(opened.data, split, samples, network) if verify else None
     else:

@@ -10,7 +10,7 @@ from torch import Tensor
 from ....kernels.rules import RESETS
 from ....kernels.rules import ResetName as Reset
 from ....kernels.rules import SurrogateName as Surrogate
-from ..surrogates import spike
+from ..surrogates import drawn_spike, spike
 
 
 class LeakyParameters(NamedTuple):
@@ -52,12 +52,14 @@ class LeakyOptions(NamedTuple):
         reset: what a spike does to the membrane.
         surrogate, alpha: of the spike; the surrogate's default steepness if None.
         once: whether only the first spike is sent, see `first_spike`.
+        kappa: κ of spikes that are drawn, see `drawn_spike`; None for spikes without noise.
     """
 
     reset: Reset = "subtract"
     surrogate: Surrogate = "sigmoid"
     alpha: float | None = None
     once: bool = False
+    kappa: float | None = None
 
 
 class LeakyState(NamedTuple):
@@ -76,12 +78,17 @@ class LeakyState(NamedTuple):
 
 
 def leaky_step(
-    x: Tensor, v: Tensor | None, p: LeakyParameters, options: LeakyOptions
+    x: Tensor,
+    v: Tensor | None,
+    p: LeakyParameters,
+    options: LeakyOptions,
+    uniform: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compute one step of the adaptive leaky integrate-and-fire neuron.
 
         v_t = leak_t v_{t-1} + gain_t x_t
         s_t = H(v_t - θ)                      with a reset size: H(v_t / r_t - θ)
+        s_t = 1 with the probability σ(κ (v_t - θ))     where spikes are drawn
         v_t ← v_t - θ s_t                     reset `subtract`; with a reset size: v_t - r_t s_t
         v_t ← v_t (1 - s_t)                   reset `zero`
 
@@ -93,6 +100,7 @@ def leaky_step(
         v: membrane before the step, same shape; None is 0.
         p: parameters of this step, broadcast against `x`.
         options: reset rule and surrogate.
+        uniform: numbers in [0, 1), like `x`, where spikes are drawn.
 
     Returns:
         Spikes (0/1) and the membrane after the reset, both like `x`.
@@ -102,7 +110,11 @@ def leaky_step(
     """
     v = p.gain * x if v is None else p.leak * v + p.gain * x
     scaled = v if p.reset_size is None else v / p.reset_size
-    s = spike(scaled - p.threshold, options.surrogate, options.alpha)
+    if options.kappa is None:
+        s = spike(scaled - p.threshold, options.surrogate, options.alpha)
+    else:
+        assert uniform is not None, "spikes that are drawn need random numbers"
+        s = drawn_spike(scaled - p.threshold, uniform, options.kappa)
     size = p.threshold if p.reset_size is None else p.reset_size
     return s, RESETS[options.reset].formula(v, s, size)
 
@@ -130,12 +142,20 @@ def first_spike(s: Tensor, fired: Tensor | None) -> tuple[Tensor, Tensor]:
     return s, sent if fired is None else fired + sent
 
 
-def leaky_steps(x: Tensor, p: LeakyParameters, options: LeakyOptions) -> Tensor:
-    """Compute all T steps from rest: input `[T, B, ...]`, spikes `[T, B, ...]`."""
+def leaky_steps(
+    x: Tensor, p: LeakyParameters, options: LeakyOptions, uniforms: Tensor | None = None
+) -> Tensor:
+    """Compute all T steps from rest: input `[T, B, ...]`, spikes `[T, B, ...]`.
+
+    Args:
+        x, p, options: as of `leaky_step`, for all steps.
+        uniforms: `[T, B, ...]` where spikes are drawn.
+    """
     v = fired = None
     spikes = []
     for t, x_t in enumerate(x.unbind(0)):  # its backward is one stack, that of x[t] T paddings
-        s, v = leaky_step(x_t, v, p.at(t), options)
+        uniform = None if uniforms is None else uniforms[t]
+        s, v = leaky_step(x_t, v, p.at(t), options, uniform)
         if options.once:
             s, fired = first_spike(s, fired)
         spikes.append(s)

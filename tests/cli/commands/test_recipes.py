@@ -17,8 +17,8 @@ def test_the_list_begins_with_the_default(cli):
     assert [line.split()[0] for line in lines] == [
         "digits", "cifar10", "cifar10-resnet-small", "cifar10-resnet19", "cifar10-spikformer",
         "cifar10-spikformer-small", "cifar100", "cifar100-resnet19", "cifar100-spikformer",
-        "dsr", "ecg", "fashion-mnist", "fashion-mnist-resnet-small", "fsdd", "mnist", "nmnist",
-        "nmnist-small", "shd", "single-spike",
+        "dsr", "ecg", "fashion-mnist", "fashion-mnist-resnet-small", "first-spike", "fsdd", "mnist",
+        "nmnist", "nmnist-small", "shd", "single-spike",
     ]  # fmt: skip
     assert json.loads(cli("recipes", "list", "--json").out).keys() == set(recipe_names())
 

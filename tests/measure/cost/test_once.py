@@ -1,10 +1,10 @@
-"""Updates of neurons that fire once: a loop over every neuron, which stops at its spike."""
+"""Updates of neurons that fire once, by a loop over every neuron that stops at its spike; draws."""
 
 import pytest
 import torch
 
 from asnn.measure import Operations
-from asnn.measure.cost.energy import energy_of_samples, total_cost
+from asnn.measure.cost.energy import energy_of_samples, energy_report, total_cost
 from asnn.measure.cost.tables import CostTable
 from asnn.models import create_model
 from asnn.models.layers.spiking import layer_outputs
@@ -12,16 +12,16 @@ from tests.support.sparse_layers import images, lively
 
 TABLE = CostTable(
     name="t", source="test",
-    picojoules={"mac": 5, "ac": 3, "neuron_update": 2, "memory_byte": 0.1},
+    picojoules={"mac": 5, "ac": 3, "neuron_update": 2, "memory_byte": 0.1, "draw": 7},
     bytes={"weight": 2, "value": 3, "event": 1},
 )  # fmt: skip
 
 
-def counted(name, *, once):
+def counted(name, **options):
     torch.manual_seed(0)
     model = create_model(
         name, in_shape=(1, 4, 4), classes=3, steps=4, features=[9, 7],
-        neuron_options={"once": once, "gain": 1.0},
+        neuron_options={"gain": 1.0, **options},
     )  # fmt: skip
     model = lively(model).eval().frozen()
     with torch.no_grad(), Operations(model) as operations, layer_outputs(model) as outputs:
@@ -64,8 +64,22 @@ def test_negative_control_other_neurons_are_updated_at_every_step():
         assert layer.updates.tolist() == [8 * layer.neurons] * 4
 
 
-def test_the_energy_of_samples_adds_up():
-    found, _, _ = counted("mlp", once=True)
+@pytest.mark.parametrize("name", ["mlp", "rsnn"])
+def test_a_draw_a_neuron_and_step_has_its_price(name):
+    found, _, _ = counted(name, noise="logistic")
+    assert [layer.draws.tolist() for layer in found.neurons] == [[8 * 9.0] * 4, [8 * 7.0] * 4]
+    free = TABLE.picojoules.model_copy(update={"draw": 0})
+    without = TABLE.model_copy(update={"picojoules": free})
+    price = total_cost(found, TABLE).total(TABLE) - total_cost(found, without).total(without)
+    assert price == pytest.approx(7 * 8 * 4 * (9 + 7))
+    report = energy_report(found, TABLE)
+    assert (report["draws"], report["neuron_updates"]) == (4 * 16, 4 * 16)
+    assert energy_report(counted(name)[0], TABLE)["draws"] == 0
+
+
+@pytest.mark.parametrize("options", [{"once": True}, {"noise": "logistic"}], ids=str)
+def test_the_energy_of_samples_adds_up(options):
+    found, _, _ = counted("mlp", **options)
     assert float(energy_of_samples(found, TABLE).sum()) == pytest.approx(
         total_cost(found, TABLE).total(TABLE)
     )
