@@ -43,8 +43,9 @@ def draw_schedule(axes: Axes, layers: Layers, names: list[str]) -> None:
         names: of all layers, each of which has the same line in every panel.
     """
     for layer, values in layers.items():
-        at = line(names.index(layer)) | {"markevery": max(1, len(values) // MAX_MARKED)}
-        axes.plot(range(1, len(values) + 1), values, **at, label=as_label(layer))
+        every = max(1, len(values) // MAX_MARKED)
+        at = line(names.index(layer))
+        axes.plot(range(1, len(values) + 1), values, **at, markevery=every, label=as_label(layer))
     finite = [value for values in layers.values() for value in values if math.isfinite(value)]
     low, high = min([0, *finite]), max([0, *finite])
     margin = 0.06 * (high - low)
