@@ -110,6 +110,13 @@ def _refuse_other_folders(path: str, root: Path) -> None:
             remedy=f"to train it again: asnn train {shell(root / 'config.toml')}; to resume it: "
             f"asnn train --resume {shell(path)}",
         )
+    runs = [each.parent for each in root.glob("*/metrics.jsonl")]
+    if any((each / "config.toml").is_file() for each in runs):
+        raise ConfigError(
+            f"{path} is a folder of runs, not data",
+            remedy=f"to list them: asnn runs list {shell(path)}; to train one again: asnn train "
+            f"{shell(min(runs) / 'config.toml')}",
+        )
     for inside, command in PUBLISHED.items():
         if (root / inside).exists():
             raise ConfigError(

@@ -145,11 +145,22 @@ def train(
 
 
 def new_recipe(name: str | None, changes: list[tuple[list[str], Any]]) -> Recipe:
+    from ...core.errors import ConfigError
+    from ...core.text import shell
     from ...learning import check_recipe, override
     from ..recipe_files import DEFAULT, recipe_document
 
+    keys = {".".join(key): value for key, value in changes}
+    if name is None and "data.dir" in keys and "data.name" not in keys:
+        path = str(keys["data.dir"])
+        raise ConfigError(
+            f"--data-dir {path} goes with a recipe, and none is named",
+            why=f"the recipe {DEFAULT}, the default, has no files",
+            remedy=f"for your own data: asnn train {shell(path)}; for a published data set: asnn "
+            f"train mnist --data-dir {shell(path)}",
+        )
     name = name or DEFAULT
-    document, notes = recipe_document(name, {".".join(key): value for key, value in changes})
+    document, notes = recipe_document(name, keys)
     changed, notices = override(document, changes)
     checked = check_recipe(changed, source=f"recipe {name}")
     for text in notes + notices:

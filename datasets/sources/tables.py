@@ -225,6 +225,8 @@ def _read(path: Path) -> tuple[list[str], list[Row]]:
         delimiter = max("\t;,", key=first.count)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         rows = [(f"line {reader.line_num}", row) for row in reader if row]
+    except FileNotFoundError as error:
+        raise _missing(path) from error
     except UnicodeDecodeError as error:
         what = f"{path} is not UTF-8"
         raise DataError(what, why=str(error), remedy="save it as UTF-8") from error
@@ -247,6 +249,8 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
             raise ValueError(f"it unpacks to {unpacked:,} bytes; at most {MAX_UNPACKED:,} are read")
         table = file.read()
         columns = [table.column(name).to_pylist() for name in table.column_names]
+    except FileNotFoundError as error:
+        raise _missing(path) from error
     except (OSError, ValueError, pyarrow.ArrowException) as error:
         raise DataError(f"{path} cannot be read", why=str(error).partition("\n")[0]) from error
     rows = [
@@ -254,6 +258,14 @@ def _read_parquet(path: Path) -> tuple[list[str], list[Row]]:
         for number, row in enumerate(zip(*columns, strict=True), start=1)
     ]
     return list(table.column_names), rows
+
+
+def _missing(path: Path) -> DataError:
+    return DataError(
+        f"there is no {path}",
+        why="data.path names a table of files and labels",
+        remedy="check the path; it is relative to the folder in which the command runs",
+    )
 
 
 def _bad_row(path: str, line: str, what: str, why: str, remedy: str = "") -> DataError:

@@ -19,6 +19,7 @@ FIRST = [
     ("asnn train picture", 2, "did you mean pictures"),
     ("asnn train pictures/cats", 4, "put the images of each class into a folder named after it"),
     ("asnn train pictures/cats/0.png", 4, "give the folder with its class folders"),
+    ("asnn train --data-dir pictures", 2, "for your own data: asnn train pictures"),
     ("asnn train pictures --dry-run", 0, "the recipe is valid"),
     ("asnn train pictures --epoch 2", 2, "--epochs"),
     ("asnn train pictures --set epochs=2", 2, "--set train.epochs=2"),
@@ -42,6 +43,8 @@ FIRST = [
     ("asnn runs", 0, "mine"),
     ("asnn train data.npz --epochs 1 --dry-run", 0, "reads x as x_train"),
     ("asnn train --resume", 4, "there is no unfinished run"),
+    ("asnn train runs", 2, "to list them: asnn runs list runs"),
+    ("asnn predict data.npz", 4, "pictures (PNG, JPEG) are resized"),
     ("asnn sweep", 2, "--seeds 3"),
     ("asnn recipes", 0, "digits"),
 ]

@@ -117,6 +117,11 @@ LEADS = {
     "recipe inside": (["mine.toml"], "holds no samples", "asnn train .*/NAME.toml"),
     "nothing": ([".hidden/1.png"], "holds no samples", "data are class folders"),
     "a run": (["config.toml", "metrics.jsonl"], "is a run, not data", "asnn train .*config.toml"),
+    "runs": (
+        ["x/config.toml", "x/metrics.jsonl", "x/curves.png"],
+        "is a folder of runs, not data",
+        "asnn runs list .*asnn train .*/x/config.toml",
+    ),
     "published": (["MNIST/raw/x.gz"], "a published data set", "asnn train mnist --data-dir"),
 }
 

@@ -108,18 +108,13 @@ def _of_archive(arrays: dict[str, np.ndarray], name: str) -> list[Labelled]:
     names = given_names(name, classes, 0) if is_names else None
     return [
         Labelled(
-            values := found[f"x_{part}"],
-            _labels_of(values, found.get(f"y_{part}")),
+            found[f"x_{part}"],
+            found.get(f"y_{part}"),
             names,
             f"x_{part}" if len(parts) > 1 else "",
         )
         for part in parts
     ]
-
-
-def _labels_of(values: np.ndarray, labels: np.ndarray | None) -> np.ndarray | None:
-    fits = labels is not None and labels.shape[:1] == values.shape[:1]
-    return labels if fits and values.ndim else None
 
 
 def samples_of(
@@ -128,7 +123,8 @@ def samples_of(
     """Return the samples of an array, which are converted a part at a time when they are used.
 
     Args:
-        found: `[N, ...]`, or one sample without N; images of one channel without its axis.
+        found: `[N, ...]`, or one sample without N; images with the channels last, or of one channel
+            without its axis.
         name: of the file or the array.
         spec: the samples that the network takes.
         labels: names of the classes of the network.
@@ -141,7 +137,9 @@ def samples_of(
     rows = _rows(found.values, name, spec)
     one = rows.ndim > found.values.ndim and len(rows) == 1
     names = iter([name]) if one else (f"{name}[{index}]" for index in range(len(rows)))
-    stated = None if found.labels is None else stated_classes(found.labels, labels, found.names)
+    of_file = np.atleast_1d(found.labels) if found.labels is not None else None
+    fits = of_file is not None and len(of_file) == len(rows)
+    stated = stated_classes(of_file, labels, found.names) if of_file is not None and fits else None
     return _converted(rows, stated, name, names, convert)
 
 
@@ -172,6 +170,10 @@ def _rows(values: np.ndarray, name: str, spec: SampleSpec) -> np.ndarray:
     given = values.shape
     if spec.kind == "image" and expected[0] == 1 and given[-2:] == expected[1:] and len(given) < 4:
         values = values.reshape(-1, *expected)
+    if spec.kind == "image" and expected not in (given, given[1:]):
+        channels, height, side = expected
+        if given[-3:] == (height, side, channels) and len(given) in (3, 4):
+            values = np.moveaxis(values, -1, -3)
     if values.shape == expected:
         values = values[None]
     if values.shape[1:] != expected:

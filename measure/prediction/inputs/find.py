@@ -10,8 +10,10 @@ from pathlib import Path
 
 from ....core.errors import AsnnError, DataError
 from ....core.reading import read_regular, why_unreadable
+from ....core.text import shell
 from ....datasets.sources.file_kinds import describe_suffixes
 from ....datasets.sources.store import MAX_BYTES, open_store, visible_suffix, walk
+from ....datasets.sources.tables import is_table
 from .sample import Source, Unreadable
 
 
@@ -32,6 +34,7 @@ class Finder:
     def __init__(self, suffixes: Collection[str], noun: str) -> None:
         self._suffixes = frozenset(suffixes)
         self._noun = noun
+        self._many = noun if noun.endswith("s") else f"{noun}s"
         self.others: Counter[str] = Counter()
 
     def find(self, paths: Iterable[Path | str]) -> Iterator[Source | Unreadable]:
@@ -51,6 +54,12 @@ class Finder:
             found = self._in_folder(path)
         elif path.suffix.lower() == ".zip" and path.is_file():
             found = self._in_zip(path)
+        elif is_table(str(path)) and path.is_file():
+            raise DataError(
+                f"{path} is a table, and {self._many} are answered",
+                remedy=f"name its folder or the files: asnn predict RUN {shell(path.parent)}; the "
+                "accuracy on a table's part test: asnn eval RUN",
+            )
         else:
             yield file_source(path)
             return
@@ -59,11 +68,12 @@ class Finder:
         for count, each in enumerate(found, start=1):  # noqa: B007
             yield each
         if not count:
-            there, remedy = describe_suffixes(self.others - before, self._noun)
+            there, _ = describe_suffixes(self.others - before, self._noun)
             raise DataError(
-                f"{path} holds no {self._noun}s",
+                f"{path} holds no {self._many}",
                 why=f"not read: {there}" if there else "it is empty",
-                remedy=remedy or f"name a folder with {', '.join(sorted(self._suffixes))} files",
+                remedy=f"the network takes {self._many}: name a folder with "
+                f"{', '.join(sorted(self._suffixes))} files",
             )
 
     def _in_folder(self, root: Path) -> Iterator[Source]:

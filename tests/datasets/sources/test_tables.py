@@ -119,7 +119,7 @@ def test_files_that_are_no_tables(folder, tmp_path):
     (tmp_path / "a.csv").write_bytes(b"path,label\n\xff\xfe,x\n")
     with pytest.raises(DataError, match="is not UTF-8"):
         read(str(tmp_path / "a.csv"))
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="there is no"):
         read(str(tmp_path / "none.csv"))
 
 
@@ -180,3 +180,12 @@ def test_any_names_of_classes_survive(tmp_path_factory, classes, data):
 def test_numbers_as_names_are_in_their_order():
     assert class_order({"10", "9", "1"}) == ["1", "9", "10"]
     assert np.all(class_order({"10", "9", "a"}) == np.array(["10", "9", "a"]))
+
+
+@pytest.mark.parametrize("name", ["no.csv", "no.parquet"])
+def test_a_table_that_is_missing_says_from_where_its_path_counts(tmp_path, name):
+    if name.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    with pytest.raises(DataError, match=rf"there is no .*{name}") as caught:
+        read(str(tmp_path / name))
+    assert "relative to the folder in which the command runs" in caught.value.remedy

@@ -67,6 +67,26 @@ def test_files_are_as_arrays_in_memory(tmp_path, suffix, on_disk):
     assert found[69].source == f"{path}[69]"
 
 
+def test_channels_last_are_taken_where_the_shape_says_so():
+    x = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5), dtype=np.uint8)
+    last = np.moveaxis(x, 1, -1)
+    assert np.array_equal(values_of(given_to(COLOUR, last)).numpy(), x)
+    (found,) = given_to(COLOUR, last[1])
+    assert found.source == "array" and np.array_equal(found.value.numpy(), x[1])
+    square = np.random.default_rng(0).random((3, 3, 3, 3), np.float32)  # as it is: [N, C, H, W]
+    spec = SampleSpec("image", (3, 3, 3))
+    assert np.array_equal(values_of(given_to(spec, square)).numpy(), square)
+
+
+def test_labels_of_another_length_state_nothing(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.zeros((4, 5), np.uint8), y=np.arange(4))
+    (found,) = given_to(GREY, tmp_path / "x.npz")
+    assert found.expected is None
+    np.savez(tmp_path / "x.npz", x=np.zeros((4, 5), np.uint8), y=1)
+    (found,) = given_to(GREY, tmp_path / "x.npz")
+    assert found.expected == "b"
+
+
 def test_a_tensor_on_its_way_to_training_and_a_list_are_taken():
     x = torch.rand(2, 1, 4, 5, requires_grad=True)
     found = given_to(GREY, [x, x[0], np.zeros((4, 5))])
@@ -83,7 +103,7 @@ def test_a_tensor_on_its_way_to_training_and_a_list_are_taken():
     ("spec", "shape", "why"),
     [
         (GREY, (2, 3, 4, 5), "images [B, 1, 4, 5] are expected, not [2, 3, 4, 5]"),
-        (COLOUR, (2, 4, 5, 3), "images [B, 3, 4, 5] are expected, not [2, 4, 5, 3]"),
+        (COLOUR, (2, 5, 4, 3), "images [B, 3, 4, 5] are expected, not [2, 5, 4, 3]"),
         (COLOUR, (4, 5), "images [B, 3, 4, 5] are expected, not [4, 5]"),
         (GREY, (), "images [B, 1, 4, 5] are expected, not []"),
         (SERIES, (2, 5, 2), "its series have 5 steps, those of the training 6"),

@@ -64,6 +64,17 @@ def test_a_folder_without_samples_is_named(tmp_path, files, why):
     assert found.error.what == f"{tmp_path / 'none'} holds no images" and found.error.why == why
 
 
+def test_what_the_network_does_not_take_leads_to_what_it_takes(tmp_path):
+    (tmp_path / "speech").mkdir()
+    (tmp_path / "speech/a.wav").write_bytes(b"RIFF")
+    (tmp_path / "labels.csv").write_text("path,label")
+    folder, table = Finder({".npy"}, "series").find([tmp_path / "speech", tmp_path / "labels.csv"])
+    assert folder.error.what == f"{tmp_path / 'speech'} holds no series"
+    assert folder.error.remedy == "the network takes series: name a folder with .npy files"
+    assert table.error.what == f"{tmp_path / 'labels.csv'} is a table, and series are answered"
+    assert f"asnn predict RUN {tmp_path}" in table.error.remedy
+
+
 def test_what_is_missing_or_no_file_is_an_error_when_it_is_read(tmp_path):
     from asnn.core import DataError
 
