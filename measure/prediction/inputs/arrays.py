@@ -17,6 +17,7 @@ from ....core.files import ARCHIVE_ERRORS
 from ....datasets.sources.array_names import PARTS, renamed
 from ....datasets.sources.labelled_arrays import given_names
 from ....formats.arrays import map_npy, read_npy, read_npz
+from ....formats.events.npz import COLUMNS
 from ....formats.files import check_file
 from .sample import Sample, Source, Unreadable
 from .stated import stated_classes
@@ -92,6 +93,12 @@ def _of_archive(arrays: dict[str, np.ndarray], name: str) -> list[Labelled]:
             f"{name} is a spike file",
             why="the network encodes its samples itself",
             remedy="give the samples that it was encoded from",
+        )
+    if set(COLUMNS) <= arrays.keys():
+        raise DataError(
+            f"{name} holds recordings of events",
+            why="it has the arrays t, x, y and p, and the network takes other samples",
+            remedy="give the run of a network that was trained on recordings",
         )
     found, _ = renamed(name, arrays)
     parts = [part for part in PARTS if f"x_{part}" in found]

@@ -141,6 +141,7 @@ def test_bad_values_in_a_later_part_do_not_lose_the_earlier():
     ("arrays", "says"),
     [
         ({"spikes": np.zeros(3), "meta": np.zeros(3)}, "is a spike file"),
+        (dict.fromkeys([*"txyp", "labels"], np.zeros(3)), "holds recordings of events"),
         ({"weight": np.zeros(3), "bias": np.zeros(3)}, "has no array x"),
     ],
 )
