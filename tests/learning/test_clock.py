@@ -36,7 +36,7 @@ def seconds(run):
 
 @pytest.fixture(autouse=True)
 def without_curves(monkeypatch):
-    monkeypatch.setattr(loop, "draw_curves", lambda *arguments: None)  # the slowest part
+    monkeypatch.setattr(loop, "draw_curves", lambda *arguments, **options: None)  # the slowest part
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ RECIPE = check_recipe(
 
 @pytest.fixture(autouse=True)
 def without_curves(monkeypatch):
-    monkeypatch.setattr(loop, "draw_curves", lambda *arguments: None)  # the slowest part
+    monkeypatch.setattr(loop, "draw_curves", lambda *arguments, **options: None)  # the slowest part
 
 
 def written(run):

@@ -27,7 +27,7 @@ def child(order, err):
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     for dotted in order.get("without", ["asnn.learning.loop.draw_curves"]):  # the slowest part
         module, _, name = dotted.rpartition(".")
-        setattr(importlib.import_module(module), name, lambda *arguments: None)
+        setattr(importlib.import_module(module), name, lambda *arguments, **options: None)
     if "memory" in order:
         mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (mapped + order["memory"],) * 2)

@@ -70,7 +70,7 @@ def test_a_training_without_matplotlib_comes_to_its_end(cli, without):
 
 
 def test_a_picture_that_fails_costs_no_training(cli, monkeypatch):
-    def broken(*arguments):
+    def broken(*arguments, **options):
         raise RuntimeError("no font was found")
 
     monkeypatch.setattr("asnn.learning.loop.draw_curves", broken)
