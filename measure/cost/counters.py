@@ -280,10 +280,12 @@ class NeuronCounter:
         """Return the counts, over all processes."""
         total = torch.zeros(2, 1, dtype=torch.float64) if self.total is None else self.total
         active, outputs = reduce(total)
+        assert isinstance(self.info.layer, SpikingLayer)
+        neuron = self.info.layer.neuron
         updates = outputs if self.spiking else torch.zeros_like(outputs)
-        if getattr(self.info.layer.neuron, "once", False):
+        if getattr(neuron, "once", False):
             updates = outputs - (active.cumsum(0) - active)
-        draws = any(getattr(part, "draws", False) for part in self.info.layer.neuron.modules())
+        draws = any(getattr(part, "draws", False) for part in neuron.modules())
         return NeuronCount(
             name=self.info.name,
             spiking=self.spiking,
