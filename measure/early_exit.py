@@ -80,19 +80,26 @@ def tradeoff(
     total, samples = outcomes.predictions.shape
     fixed = [(None, torch.full((samples,), t)) for t in range(total)]
     ruled = [(rule, exit_steps(outcomes, rule)) for rule in rules]
-    cumulative = None if energy is None else energy.cumsum(0)
-    found = []
-    for rule, steps in fixed + ruled:
-        index = steps.view(1, -1)
-        found.append(
-            {
-                "exit": None if rule is None else str(rule),
-                "steps": float((steps + 1).double().mean()),
-                "accuracy": float(outcomes.correct.gather(0, index).double().mean()),
-                "leaving": (torch.bincount(steps, minlength=total) / samples).tolist(),
-                "picojoules": (
-                    None if cumulative is None else float(cumulative.gather(0, index).mean())
-                ),
-            }
-        )
-    return found
+    spent = None if energy is None else energy.cumsum(0)
+    return [
+        {"exit": None if rule is None else str(rule), **at_steps(outcomes, steps, spent)}
+        for rule, steps in fixed + ruled
+    ]
+
+
+def at_steps(outcomes: Outcomes, steps: Tensor, spent: Tensor | None = None) -> dict[str, Any]:
+    """Return a row of `tradeoff` without its `exit`.
+
+    Args:
+        outcomes: of the split.
+        steps: at which each sample exits, from 0, `[N]`.
+        spent: energy of each sample up to each step, `[T, N]`.
+    """
+    index = steps.view(1, -1)
+    total, samples = outcomes.predictions.shape
+    return {
+        "steps": float((steps + 1).double().mean()),
+        "accuracy": float(outcomes.correct.gather(0, index).double().mean()),
+        "leaving": (torch.bincount(steps, minlength=total) / samples).tolist(),
+        "picojoules": None if spent is None else float(spent.gather(0, index).mean()),
+    }

@@ -94,11 +94,14 @@ class _ClassMeter(Meter):
         # Steps to the decision, and samples that were decided.
         self._decided = torch.zeros(2, dtype=torch.float64)
         empty = torch.zeros(steps, 0)
-        self._batches = [Outcomes(empty[0].long(), empty.long(), empty, empty[0].long())]
+        self._decides = callable(getattr(self._readout, "crossed", None))
+        none = empty[0].long()
+        steps_of_none = none if self._decides else None
+        self._batches = [Outcomes(none, empty.long(), empty, none, steps_of_none)]
         self._loss = torch.zeros(1, dtype=torch.float64)
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
-        outputs = outputs.float()
+        outputs, steps = outputs.float(), None
         if self._readout is None:
             so_far = running_mean(outputs)
         else:
@@ -106,7 +109,8 @@ class _ClassMeter(Meter):
             decision = self._readout.decide(outputs)
             counts = (decision.step + 1).sum(), decision.decided.sum()
             self._decided += torch.stack(counts).double().cpu()
-        self._batches.append(Outcomes.of(so_far, targets))
+            steps = decision.step if self._decides else None
+        self._batches.append(Outcomes.of(so_far, targets, steps))
         self._loss += float(cross_entropy(so_far[-1], targets, reduction="sum"))
 
     def result(self, total: Gather, gather: Gather) -> Result:

@@ -22,20 +22,24 @@ class Outcomes:
         confidence: `[T, N]` float32, the probability of that class by softmax of the mean.
         ranks: `[N]`, the rank of the label among the classes by the mean over all steps, from 0; of
             equal means the first class is the greater one, as in predictions.
+        steps: at which each sample was decided, from 0, `[N]`; None of a readout that never answers
+            before the last step.
     """
 
     labels: Tensor
     predictions: Tensor
     confidence: Tensor
     ranks: Tensor | None = None
+    steps: Tensor | None = None
 
     @staticmethod
-    def of(mean_logits: Tensor, labels: Tensor) -> Outcomes:
+    def of(mean_logits: Tensor, labels: Tensor, steps: Tensor | None = None) -> Outcomes:
         """Return the outcomes of one batch.
 
         Args:
             mean_logits: means of the logits over the steps 1..t, `[T, B, K]`.
             labels: `[B]`.
+            steps: of the decisions, `[B]`, or None.
         """
         # Not the argmax of the softmax, in which different logits can round to the same value.
         return Outcomes(
@@ -43,6 +47,7 @@ class Outcomes:
             mean_logits.argmax(2).cpu(),
             mean_logits.softmax(2).amax(2).cpu(),
             _ranks(mean_logits[-1], labels).cpu(),
+            None if steps is None else steps.cpu(),
         )
 
     @staticmethod
@@ -58,6 +63,7 @@ class Outcomes:
             gather(torch.cat([batch.predictions for batch in batches], 1)),
             gather(torch.cat([batch.confidence for batch in batches], 1)),
             gather(torch.cat([batch.ranks for batch in batches if batch.ranks is not None])),
+            _concatenated([batch.steps for batch in batches], gather),
         )
 
     @property
@@ -74,6 +80,11 @@ class Outcomes:
         """Return counts by true class (row) and prediction at the last step (column)."""
         pairs = self.labels * classes + self.predictions[-1]
         return torch.bincount(pairs, minlength=classes**2).view(classes, classes).tolist()
+
+
+def _concatenated(parts: list[Tensor | None], gather: Callable[[Tensor], Tensor]) -> Tensor | None:
+    known = [part for part in parts if part is not None]
+    return gather(torch.cat(known)) if len(known) == len(parts) else None
 
 
 def _ranks(logits: Tensor, labels: Tensor) -> Tensor:

@@ -128,7 +128,7 @@ def evaluate_run(
     from ....measure.cost.ann_comparison import energy_beside_ann
     from ....measure.cost.energy import energy_of_samples
     from ....measure.cost.tables import DEFAULT, read_cost_table
-    from ....measure.early_exit import parse_exit_rules, tradeoff
+    from ....measure.early_exit import at_steps, parse_exit_rules, tradeoff
     from ....measure.repeats import check_repeats, draws, repeated
     from ....measure.robustness.corruptions import robustness
     from ....models.layers.spiking import used_kernels
@@ -191,6 +191,9 @@ def evaluate_run(
             spent = energy_of_samples(result.counts, table)
             if outcomes is not None:
                 content["exits"] = tradeoff(outcomes, rules, spent)
+                if outcomes.steps is not None:
+                    until = None if spent is None else spent.cumsum(0)
+                    content["decision"] = at_steps(outcomes, outcomes.steps, until)
         if "confusion" in result.values:
             content["class_scores"] = class_scores(result.confusion, data.classes)
         if outcomes is not None:

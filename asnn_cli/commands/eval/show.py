@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ....core.units import joules
 from ...terminal import console
 from .corrupt import show_robustness
 from .energy import show_energy, show_tradeoff
@@ -41,6 +42,12 @@ def show_evaluation(
         show_energy(content["energy"], spec.one)
     if "exits" in content:
         show_tradeoff(content["exits"])
+    if content.get("decision", {}).get("picojoules") is not None:
+        decision = content["decision"]
+        console.note(
+            f"up to the decision, {decision['steps']:.2f} steps on average: "
+            f"{joules(decision['picojoules'])} a sample"
+        )
     if "calibration" in content:
         _show_calibration(content["calibration"], result.calibration_error)
     if "corruption" in content:

@@ -51,6 +51,7 @@ def resumed(cli, tmp_path):
 def test_single_spikes_from_training_to_export(cli, resumed):
     run = resumed(*ONCE)
     found = json.loads(cli("eval", run, "--energy", "--json").out)
+    assert "decision" not in found
     assert 0 < found["spikes_per_sample"] <= 12
     (neurons,) = found["energy"]["neurons"]
     assert neurons["updates"][0] == 12 > neurons["updates"][-1]
@@ -70,7 +71,11 @@ def test_random_spikes_from_training_to_export(cli, resumed):
         json.loads(cli("eval", run, "--json", *options).out)
         for options in ([], [], ["--batch-size", "7"])
     )
-    quiet = json.loads(cli("eval", run, "--noise", "off", "--json").out)
+    quiet = json.loads(cli("eval", run, "--noise", "off", "--energy", "--json").out)
+    decision, total = quiet["decision"], quiet["energy"]["picojoules_per_sample"]
+    assert decision["steps"] == pytest.approx(quiet["mean_step"]) and decision["leaving"][-1] < 1
+    assert decision["accuracy"] == quiet["accuracy"]
+    assert 0 < decision["picojoules"] <= total and quiet["mean_step"] < 3
     assert (drawn["draws"], drawn["noise"], quiet["draws"], quiet["noise"]) == (
         True, "on", False, "off",
     )  # fmt: skip

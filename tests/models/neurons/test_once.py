@@ -158,6 +158,7 @@ def test_every_neuron_of_a_network_fires_at_most_once(name, kernels):
                 lambda m, x, y, key=key: largest.update({key: float(y.detach().sum(0).max())})
             )
     images = torch.rand(8, 1, 8, 8)
+    assert model.coding.encode(images)[1:].sum(0).max() == 1  # nor does a pixel fire twice
     for mode in (model.train(), model.eval().frozen()):
         largest.clear()
         mode(images)
