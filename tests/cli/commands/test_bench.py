@@ -93,7 +93,8 @@ def test_all_names_what_it_leaves_out(cli, monkeypatch):
     measured = set(found["cases"][0]["contestants"])
     assert measured == {"asnn-reference", "step-loop", "relu", "relu-every-step"}
     assert found["cases"][0]["contestants"]["relu"]["inference"]["ratio"] is None
-    assert list(found["not_asked"]) == ["spikingjelly-compiled"]
+    others = ["spikingjelly-compiled", "asnn-dsr", "spikingjelly-dsr"]  # slow, or of other neurons
+    assert list(found["not_asked"]) == others
 
 
 @pytest.mark.slow
