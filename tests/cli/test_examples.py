@@ -100,7 +100,8 @@ def prepared(tmp_path_factory):
     for name in ("deploy", "export/onnx"):
         (folder / name).mkdir(parents=True)
         shutil.copy(folder / "made/model.onnx", folder / name)
-    shutil.copy(folder / "made/model.nir", folder)
+    for name in ("model.nir", "model.onnx"):
+        shutil.copy(folder / "made" / name, folder)
     shutil.rmtree(folder / "made")
     Image.fromarray(random.integers(0, 256, (12, 10), dtype=np.uint8)).save(folder / "cat.png")
     events = [(100 * i, i % 30, i % 20, i % 2) for i in range(200)]
@@ -111,6 +112,7 @@ def prepared(tmp_path_factory):
     rows = [f"pictures/{name}/{i}.png,{name}" for name in ("ant", "bee") for i in range(12)]
     (folder / "labels.csv").write_text("\n".join(["path,breed", *rows]))
     images = random.integers(0, 256, (30, 8, 8), dtype=np.uint8)
+    np.save(folder / "digits.npy", images)
     np.savez(folder / "data.npz", images=images, labels=np.arange(30) % 2)
     (folder / "my.toml").write_text('name = "mine"\n[data]\nname = "digits"\n')
     (folder / "nets.py").write_text(textwrap.dedent(NETS))

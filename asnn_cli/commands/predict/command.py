@@ -92,7 +92,7 @@ def predict(
 
     cat cat.png | asnn predict -
 
-    asnn predict runs/a recordings/ --exit confidence=0.9 --energy --plot answers.png
+    asnn predict runs/a pictures/ --exit confidence=0.9 --energy --plot answers.png
     """
     from .arguments import parse_arguments
 
