@@ -140,7 +140,11 @@ def test_numbers_that_no_float_holds_and_large_ones(cli, trained, tmp_path):
         return page, [each.attributes["aria-label"] for each in page.all("svg")]
 
     page, said = page_with(train_loss=True, validation_loss=True, train_accuracy=10**299)
-    assert not any(each.startswith("Loss") for each in said)
+    (loss,) = (each for each in said if each.startswith("Loss"))
+    first, last = (lines[1][f"{part}_loss"] for part in ("train", "validation"))
+    # What is no number is a gap: of two epochs the second is left.
+    assert f"train from {first:.4g} to {first:.4g}, " in loss.replace(" and", ",")
+    assert f"validation from {last:.4g} to {last:.4g}" in loss
     assert any(each.startswith("Accuracy over 2 epochs: train from 1e+301") for each in said)
     page, said = page_with(train_loss=10**400)
     assert "metrics.jsonl: it has the number 1000" in page.text
