@@ -143,6 +143,7 @@ CHOICE = [
 ]
 
 
+@pytest.mark.slow
 def test_it_trains_evaluates_and_exports(cli, package):
     trained = cli("train", *CHOICE, "--out", "run", "--json")
     assert trained.code == 0, trained.err

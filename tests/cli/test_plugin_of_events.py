@@ -34,6 +34,7 @@ def package(installed):
         yield
 
 
+@pytest.mark.slow
 def test_it_trains_is_evaluated_and_its_metric_decides(package, cli):
     trained = cli("train", *CHOICE, "--out", "a", "--json")
     assert trained.code == 0, trained.err
@@ -74,6 +75,7 @@ def test_its_runs_are_compared_corrupted_and_reported(package, installed, cli, m
     assert "0.02 is best, with the lowest error" in page and "Metrics of the task share" in page
 
 
+@pytest.mark.slow
 def test_a_stopped_training_ends_with_the_same_bytes(package, tmp_path):
     import asnn
 

@@ -66,6 +66,7 @@ def orphan(folder, seconds):
     return int(done.stdout)
 
 
+@pytest.mark.slow
 def test_children_of_a_killed_process_are_waited_for(tmp_path):
     own = tmp_path / "own"
     own.touch()

@@ -19,6 +19,7 @@ def built_by_hand(**options):
     return SpikingNetwork(model.coding, model.body).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "nir"])
 def test_it_is_exported_and_verified(tmp_path, no_simulators, format):
     model = built_by_hand()

@@ -187,6 +187,7 @@ def test_invalid_arguments_are_refused(cli, trained, arguments, code, said):
     assert not list(Path().iterdir())
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_report_is_not_replaced(cli, trained):
     Path("mine.html").write_text("<title>my page</title>")
     found, _, err = cli("report", trained, "-o", "mine.html")

@@ -146,6 +146,7 @@ def test_tables_of_many_steps_show_some_of_them():
     assert "t = 100" in found.text and "t = 2 " not in found.text and table.text
 
 
+@pytest.mark.slow
 def test_tables_of_classes_over_many_steps_are_short():
     data = series(torch.arange(SAMPLES) % 2, 100, ["a", "b"])
     report = report_of_task("classification", data)

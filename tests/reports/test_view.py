@@ -54,6 +54,7 @@ def test_missing_part_leaves_a_sentence(report_of, options, sentence):
     assert sentence in said
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 def test_no_misclassified_sample_leaves_a_sentence(report_of):
     found = dataclasses.replace(report_of(), confusions=[])
@@ -126,6 +127,7 @@ def test_uncounted_layers_are_a_warning(report_of):
         assert faults(read_page(page([unknown, other], command=""))) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 def test_a_network_without_ann_counterpart_says_so(report_of):
     report = report_of()
@@ -213,6 +215,7 @@ def test_scores_of_few_classes_have_a_row_each_and_means_always(report_of, class
     assert "Precision, recall and F1 by class" in page_of.text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 def test_statistics_of_the_last_epoch_have_a_row_for_each_layer(report_of):
     rows = [

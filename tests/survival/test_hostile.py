@@ -44,6 +44,7 @@ def test_an_image(server, folder, name):
     refused(server, folder, "encode", folder / name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.DATA_SETS)
 def test_arrays_of_a_data_set(server, folder, name):
     (folder / name).write_bytes(hostile.DATA_SETS[name])
@@ -59,6 +60,7 @@ def test_a_zip_of_images(server, folder, name):
     refused(server, folder, "train", *SMALL, *data, "--out", folder / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.DIGITS)
 def test_idx_files(server, folder, name):
     raw = folder / "MNIST/raw"

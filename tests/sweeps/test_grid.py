@@ -83,6 +83,7 @@ def test_value_text_round_trip(value):
     assert (found, type(found)) == (value, type(value))
 
 
+@pytest.mark.slow
 @given(st.text(max_size=30))
 def test_parser_accepts_or_refuses_any_text(text):
     try:

@@ -40,6 +40,7 @@ def cuts(content: bytes) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_search_killed_at_any_line_is_resumed_with_the_same_settings(tmp_path, whole):
     points, content = whole
     places = cuts(content)

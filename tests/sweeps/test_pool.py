@@ -96,6 +96,7 @@ def test_threads_are_a_share_of_the_cores(run, tmp_path, monkeypatch):
     assert task["parent"] == os.getpid()
 
 
+@pytest.mark.slow
 def test_failure_does_not_stop_other_members(run):
     failures, observer = run("error", "bug", "dies", "fine")
     assert sorted(observer.done) == ["m0", "m1", "m2", "m3"]
@@ -128,6 +129,7 @@ def test_workers_end_after_an_error_of_the_pool(run, tmp_path):
     assert time.monotonic() - begin < 20
 
 
+@pytest.mark.slow
 def test_folder_is_locked_once(tmp_path, monkeypatch):
     monkeypatch.setattr("asnn.sweeps.folder.PATIENCE", 0.5)  # seconds for the orphan
     folder = make_folder(Definition("x", {}), tmp_path / "a")

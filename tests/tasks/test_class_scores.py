@@ -17,6 +17,7 @@ def as_number(value):
     return np.nan if value is None else value
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(LABELS)
 def test_scores_are_those_of_scikit_learn(pairs):

@@ -145,6 +145,7 @@ def test_options_of_a_code(cli, picture):
     assert json.loads(result.out)["options"]["linear"] is True
 
 
+@pytest.mark.slow
 def test_several_codes_are_compared_and_nothing_else_is_written(cli, picture):
     result = cli("encode", "--compare", "direct,temporal,hybrid", picture, "--steps", "8")
     assert (result.code, result.out) == (0, "")

@@ -176,6 +176,7 @@ def test_a_warning_that_the_data_have_changed(cli, trained, tmp_path):
     assert "the data are not those of the training" in result.err
 
 
+@pytest.mark.slow
 def test_repeats_of_a_code_that_draws(cli, trained, tmp_path):
     refused = cli("eval", trained, "--repeats", "3")
     assert refused.code == 2
@@ -193,6 +194,7 @@ def test_repeats_of_a_code_that_draws(cli, trained, tmp_path):
     assert f"accuracy {100 * found['accuracy']:.2f} %" in shown
 
 
+@pytest.mark.slow
 def test_scores_by_class_and_the_likeliest(cli, trained):
     """Precision and recall are those of the confusion matrix; --top 1 is the accuracy."""
     found = json.loads(cli("eval", trained, "--json").out)

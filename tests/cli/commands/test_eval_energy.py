@@ -111,6 +111,7 @@ def test_a_trained_ann_is_measured_on_the_same_images(cli, trained, ann):
     assert found["dense"]["multiply_accumulates"] == alone["energy"]["synaptic_operations"]["dense"]
 
 
+@pytest.mark.slow
 def test_the_tables(cli, trained, ann):
     result = cli(
         "eval", trained, "--energy", "--ann", ann, "--exit", "confidence=0.9", "--calibration"

@@ -58,6 +58,7 @@ def test_all_test_samples_agree(cli, run, format):
     assert parity["parity_format"] == 1
 
 
+@pytest.mark.slow
 def test_exports_lie_beside_each_other(cli, run):
     """Other options have another folder, and replacing says so."""
     root = run / "export"
@@ -193,6 +194,7 @@ def test_an_earlier_export_is_checked(cli, run):
     assert "initializer 'readout.bias' differs" in result.err
 
 
+@pytest.mark.slow
 def test_silent_layers_are_reported(cli):
     silent = ("--set", "neuron.threshold=50", "--out", "silent")
     assert cli("train", *TINY, *silent).code == 0

@@ -184,6 +184,7 @@ def test_names_in_files_are_printed_without_markup_and_control_sequences(cli):
         assert "\x1b" not in result.err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_scan")
 @pytest.mark.parametrize("case", HOSTILE, ids=" ".join)
 def test_hostile_files_end_with_exit_code_4(case, cli, tmp_path):

@@ -55,6 +55,7 @@ def test_metrics_and_summary_agree(trained):
     assert len(environment["data"]["fingerprint"]) == 64
 
 
+@pytest.mark.slow
 def test_train_prints_nothing_on_stdout_and_one_object_with_json(cli):
     result = cli("train", *TINY, "--out", "a")
     assert (result.code, result.out) == (0, "")
@@ -133,6 +134,7 @@ def test_dry_run_writes_nothing(cli, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_runs_have_names_of_their_own(cli, tmp_path, monkeypatch):
     monkeypatch.setattr("time.strftime", lambda form: "20260101-000000")
     assert cli("train", *TINY).code == 0
@@ -283,6 +285,7 @@ def test_one_sample_a_batch_where_batch_norm_needs_two(cli):
     assert "batches of one sample cannot train this network" in result.err
 
 
+@pytest.mark.slow
 def test_a_last_sample_that_an_epoch_leaves_out_is_said(cli, tmp_path):
     arguments = ("train", *TINY, "--set", "data.limit=50", "--set", "train.epochs=1")
     said = "each epoch leaves out 1 of them"

@@ -446,6 +446,7 @@ def test_a_refused_training_keeps_the_folder_of_the_running_one(cli, tmp_path):
     assert (tmp_path / "a").is_dir()
 
 
+@pytest.mark.slow
 def test_two_trainings_do_not_share_a_folder(cli, stopped_at, tmp_path):
     stopped_at(1)
     with folder_lock(tmp_path / "a", "a training", "why"):

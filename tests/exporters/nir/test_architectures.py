@@ -172,6 +172,7 @@ def test_sums_of_every_shape(tmp_path, sums, importer):
     np.testing.assert_allclose(found, run(graph, code).logits.mean(0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_portable_max_pools_with_padding_are_average_pools():
     graph = architecture_source("sew-imagenet")[0].graph
     pool = next(node for node in graph.nodes if isinstance(node, Pool))

@@ -533,6 +533,7 @@ def test_more_steps_than_a_neuron_has():
         source_of_module(Step(), in_shape=SHAPE, steps=6)
 
 
+@pytest.mark.slow
 def test_snntorch_is_not_needed():
     """A process in which snnTorch cannot be imported exports a network of asnn's neurons."""
     code = (

@@ -181,6 +181,7 @@ def test_a_change_of_a_nir_graph_is_named(tmp_path, change, found):
     assert texts == [] if found is None else any(found in text for text in texts), texts
 
 
+@pytest.mark.slow
 def test_a_changed_nir_file_is_found(tmp_path):
     source = make_source()
     export_nir(source, tmp_path, samples=None)

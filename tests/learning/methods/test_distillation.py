@@ -269,6 +269,7 @@ def labelled_steps(tmp_path):
     return {**STEPS, "data": {"name": "series-npz", "path": str(path)}}
 
 
+@pytest.mark.slow
 def test_a_teacher_of_the_class_of_each_step(labelled_steps, tmp_path):
     """The distance is to the teacher's logits of the same step, not to its mean over the steps."""
     document = {**labelled_steps, "method": {"name": "distillation", "temperature": 3.0}}

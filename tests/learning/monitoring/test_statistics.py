@@ -51,6 +51,7 @@ def test_a_step_of_sgd_gives_the_norms(tmp_path):
             )
 
 
+@pytest.mark.slow
 def test_statistics_do_not_change_the_training_and_gradients_are_those_before_clipping(tmp_path):
     found = {}
     for name, options in {

@@ -196,6 +196,7 @@ def kill_at(monkeypatch, name):
     monkeypatch.setattr(loop, name, killed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, finished_parts",
     [
@@ -226,6 +227,7 @@ def test_a_training_killed_around_its_start_ends_with_the_same_bytes(
     assert "start" in json.loads(run.environment.read_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_training_killed_in_its_counterpart_ends_with_the_same_bytes(
     whole, tmp_path, monkeypatch, epoch
@@ -294,6 +296,7 @@ def test_other_weights_than_those_it_began_with_are_refused(tmp_path, converted,
         train(recipe, run, KeepTraining(), resume=True)
 
 
+@pytest.mark.slow
 def test_teacher_and_start_are_one_counterpart(tmp_path, whole):
     recipe = recipe_of({"method": {"name": "distillation"}}, epochs=1)
     observer = KeepTraining()

@@ -60,6 +60,7 @@ def test_signed_frames_hold_the_values_on_a_scale_around_0():
     assert -low == high == pytest.approx(np.quantile(sizes, 0.99))
 
 
+@pytest.mark.slow
 def test_events_are_drawn_by_polarity_and_not_more_than_the_maximum(monkeypatch):
     made = encoded("frames", count=500)
     for limit, title in ((1_000, "500 events"), (50, "50 of 500 events, equally spaced")):

@@ -95,6 +95,7 @@ def test_a_call_leaves_no_state(name):
     assert not any(name.endswith("mem") for name in neuron.state_dict())
 
 
+@pytest.mark.slow
 def test_snntorch_does_not_keep_them_alive():
     before = len(SpikingNeuron.instances)
     neuron = neuron_registry.get("snntorch.Leaky")(STEPS)

@@ -121,6 +121,7 @@ def test_refused_options(options):
         load_events_npz(path="none.npz", **options)
 
 
+@pytest.mark.slow
 def test_n_mnist(needs):
     folder = needs("nmnist_small") / "nmnist_small"
     paths = {

@@ -172,6 +172,7 @@ def test_three_terms_are_a_float32_and_two_are_not(monkeypatch):
     assert errors(outputs_of(by_tiles, torch.float32, **tensors), expected)["out"] > LIMITS["out"]
 
 
+@pytest.mark.slow
 def test_the_forward_pass_is_no_worse_than_float32():
     tensors = {"x": spikes(16, 128, 8, 8), "weight": drawn(64, 128, 3, 3)}
     expected = outputs_of(by_torch, torch.float64, **tensors)
