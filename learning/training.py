@@ -22,7 +22,6 @@ from ..models.network import SpikingNetwork
 from ..records.layout import Run
 from ..tasks.base import Task
 from ..tasks.class_weights import BALANCED
-from ..tasks.step_classification import StepClassification
 from .averaging import Average
 from .device import derived_seed, find_device
 from .methods import Method, Stage
@@ -272,7 +271,7 @@ def _weigh_classes(train: TrainSection, task: Task, data: DataSet) -> None:
                 f"train.sampling=balanced is for one class a sample, the task is {task.name}",
                 why="it draws samples by their class",
                 remedy="leave train.sampling out; train.class_weights weighs the classes of steps"
-                if isinstance(task, StepClassification)
+                if type(task).use_class_weights is not Task.use_class_weights
                 else "leave train.sampling out",
             )
     if train.class_weights is not None:

@@ -23,14 +23,7 @@ def find_lr(
             autocompletion=completion.recipes,
         ),
     ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a key, such as train.batch_size=128. Repeatable.",
-        ),
-    ] = None,
+    changes: options.RecipeChanges = None,
     steps: Annotated[
         int, typer.Option("--steps", help="Optimization steps, in which the rate rises.")
     ] = 100,

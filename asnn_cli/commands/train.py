@@ -28,14 +28,7 @@ def train(
             autocompletion=completion.recipes_or(completion.runs, data=True),
         ),
     ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a key, such as train.epochs=20. Repeatable.",
-        ),
-    ] = None,
+    changes: options.RecipeChanges = None,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -53,6 +53,14 @@ RecipeDataDir = Annotated[
         "--data-dir", help="Folder of the data set's files; missing ones are downloaded to it."
     ),
 ]
+RecipeChanges = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a key, such as train.epochs=20. Repeatable.",
+    ),
+]
 DataChanges = Annotated[
     list[str] | None,
     typer.Option(

@@ -12,19 +12,20 @@ Point = tuple[float, float]
 
 FONT_SIZE = 8
 # Where a label may be beside its point: the offset in typographic points, and its alignment.
+_OVER = ((0, 7), "center", "bottom")
 PLACES = (
     ((6, -3), "left", "top"),
     ((-6, 4), "right", "bottom"),
     ((6, 4), "left", "bottom"),
     ((-6, -3), "right", "top"),
-    ((0, 7), "center", "bottom"),
+    _OVER,
     ((0, -7), "center", "top"),
     ((8, 0), "left", "center"),
     ((-8, 0), "right", "center"),
 )
 
 
-ABOVE = (*PLACES[4:5], *PLACES[:4], *PLACES[5:])
+ABOVE = (_OVER, *(place for place in PLACES if place is not _OVER))
 
 
 def place_labels(
