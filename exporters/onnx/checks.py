@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import torch
 
-from ...coding.thresholds import QuantileThresholds
+from ...coding.images.thresholds import QuantileThresholds
 from ..graph.interpreter import Trace
 from ..graph.ir import Array, Graph
 from ..source import ExportSource

@@ -10,12 +10,12 @@ import torch
 from onnx import TensorProto
 
 from ...coding.base import Coding
-from ...coding.delta import Delta
-from ...coding.direct import Direct
-from ...coding.hybrid import HybridEmbedding, HybridTemporal
-from ...coding.latency import Latency
-from ...coding.slots import Embedding, SlotCoding, Temporal
-from ...coding.thresholds import LAYER_NORM_EPS, QuantileThresholds
+from ...coding.images.delta import Delta
+from ...coding.images.direct import Direct
+from ...coding.images.hybrid import HybridEmbedding, HybridTemporal
+from ...coding.images.latency import Latency
+from ...coding.images.slots import Embedding, SlotCoding, Temporal
+from ...coding.images.thresholds import LAYER_NORM_EPS, QuantileThresholds
 from ...core.errors import ConfigError
 from .builder import Builder
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...coding.direct import Direct
+from ...coding.images.direct import Direct
 from ...coding.given import Given
 from ...core.errors import AsnnError, ConfigError, VerificationError
 from ...models.network import SpikingNetwork

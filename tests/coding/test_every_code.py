@@ -8,7 +8,7 @@ import torch
 from scipy.stats import norm
 
 from asnn.coding import Coding, create_coding
-from asnn.coding.thresholds import LAYER_NORM_EPS
+from asnn.coding.images.thresholds import LAYER_NORM_EPS
 from asnn.core import ConfigError
 from tests.support.samples import IMAGE_CODES
 

@@ -9,7 +9,7 @@ import torch
 
 from asnn.coding import coding_registry, create_coding, stored
 from asnn.coding.base import Coding
-from asnn.coding.direct import Direct
+from asnn.coding.images.direct import Direct
 from asnn.coding.draws import drawing, sample_keys
 from asnn.coding.samples import SampleSpec
 from asnn.core import ConfigError

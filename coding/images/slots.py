@@ -13,8 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..core.errors import ConfigError
-from .base import Coding, Moments, check_images
+from ...core.errors import ConfigError
+from ..base import Coding, Moments, check_images
 from .thresholds import ThresholdRule, create_thresholds
 
 Variant = Literal["fixed", "published"]

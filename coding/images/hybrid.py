@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .base import Coding, Moments
+from ..base import Coding, Moments
 from .slots import Embedding, SlotCoding, Temporal, Variant
 from .thresholds import ThresholdRule
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.errors import ConfigError
-from .base import Coding, Moments, at_least_float32, check_images
+from ...core.errors import ConfigError
+from ..base import Coding, Moments, at_least_float32, check_images
 
 
 class Delta(Coding):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from .base import Coding, Moments, check_images
+from ..base import Coding, Moments, check_images
 
 
 class Direct(Coding):

@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..core.errors import ConfigError
-from .base import Moments, at_least_float32
+from ...core.errors import ConfigError
+from ..base import Moments, at_least_float32
 
 ThresholdRule = Literal["linear", "quantile"]
 LAYER_NORM_EPS = 1e-5

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..core.errors import ConfigError
-from .base import Coding, Moments, check_images
-from .draws import content_keys, current_keys, uniforms
+from ...core.errors import ConfigError
+from ..base import Coding, Moments, check_images
+from ..draws import content_keys, current_keys, uniforms
 
 
 class Rate(Coding):

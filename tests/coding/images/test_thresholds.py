@@ -6,7 +6,7 @@ import torch
 from scipy.special import expit
 from scipy.stats import norm
 
-from asnn.coding.thresholds import LinearThresholds, QuantileThresholds, create_thresholds
+from asnn.coding.images.thresholds import LinearThresholds, QuantileThresholds, create_thresholds
 from asnn.core import ConfigError
 
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
