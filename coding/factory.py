@@ -18,6 +18,8 @@ coding_registry = Registry(
         "rate": "coding.images.rate:Rate",
         "latency": "coding.images.latency:Latency",
         "delta": "coding.images.delta:Delta",
+        "phase": "coding.images.phase:Phase",
+        "burst": "coding.images.burst:Burst",
         "frames": "coding.event_frames:Frames",
         "voxel": "coding.event_frames:Voxel",
         "time-surface": "coding.event_frames:TimeSurface",
@@ -30,9 +32,8 @@ def create_coding(name: str, *, steps: int, **options: Any) -> Coding:
     """Return the code called `name` over `steps` time steps.
 
     Args:
-        name: of images `direct`, `temporal`, `hybrid`, `embedding`, `hybrid-embedding`, `rate`,
-            `latency`, `delta`; of events `frames`, `voxel`, `time-surface`; of series `given`; or
-            a code that an installed package adds.
+        name: one of `coding_registry.names()`: of images, events or series, built in or added by an
+            installed package.
         steps: number of time steps T.
         options: options of the code, such as `thresholds="quantile"`.
 

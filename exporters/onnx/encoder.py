@@ -5,15 +5,20 @@ Each function computes `encode` of its coding, with the same thresholds in float
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import torch
 from onnx import TensorProto
 
 from ...coding.base import Coding
+from ...coding.images.burst import Burst
 from ...coding.images.delta import Delta
 from ...coding.images.direct import Direct
 from ...coding.images.hybrid import HybridEmbedding, HybridTemporal
 from ...coding.images.latency import Latency
+from ...coding.images.phase import Phase
 from ...coding.images.slots import Embedding, SlotCoding, Temporal
 from ...coding.images.thresholds import LAYER_NORM_EPS, QuantileThresholds
 from ...core.errors import ConfigError
@@ -27,18 +32,7 @@ def add_encoder(b: Builder, coding: Coding, image: str, name: str) -> str:
         ConfigError: the coding has no form in ONNX.
     """
     check_encoder(coding)
-    if isinstance(coding, Direct):
-        return b.op("Unsqueeze", [image, b.integers(0)], name)
-    if isinstance(coding, HybridTemporal | HybridEmbedding):
-        first = b.op("Unsqueeze", [image, b.integers(0)], f"{name}/analog")
-        others = _slots(b, coding.inner, image, f"{name}/spikes")
-        return b.op("Concat", [first, others], name, axis=0)
-    if isinstance(coding, SlotCoding):
-        return _slots(b, coding, image, name)
-    if isinstance(coding, Delta):
-        return _delta(b, coding, image, name)
-    assert isinstance(coding, Latency)
-    return _latency(b, coding, image, name)
+    return _ENCODERS[type(coding)](b, coding, image, name)
 
 
 def check_encoder(coding: Coding) -> None:
@@ -47,13 +41,12 @@ def check_encoder(coding: Coding) -> None:
     Raises:
         ConfigError: it is random, a published variant, or from another package.
     """
-    known = (Direct, Temporal, Embedding, HybridTemporal, HybridEmbedding, Delta, Latency)
     why = ""
     if "image" not in coding.takes:
         why = "its samples are not images"
     elif coding.name == "rate":
         why = "it is random, and two runtimes do not draw the same numbers"
-    elif type(coding) not in known:
+    elif type(coding) not in _ENCODERS:
         why = "the exporter has no ONNX form of it"
     elif getattr(getattr(coding, "inner", coding), "variant", "fixed") != "fixed":
         why = "the published variant is for comparison and is not exported"
@@ -63,6 +56,16 @@ def check_encoder(coding: Coding) -> None:
             why=why,
             remedy="export with --input spikes, and encode outside",
         )
+
+
+def _direct(b: Builder, coding: Direct, image: str, name: str) -> str:
+    return b.op("Unsqueeze", [image, b.integers(0)], name)
+
+
+def _hybrid(b: Builder, coding: HybridTemporal | HybridEmbedding, image: str, name: str) -> str:
+    first = b.op("Unsqueeze", [image, b.integers(0)], f"{name}/analog")
+    others = _slots(b, coding.inner, image, f"{name}/spikes")
+    return b.op("Concat", [first, others], name, axis=0)
 
 
 def _slots(b: Builder, coding: SlotCoding, image: str, name: str) -> str:
@@ -183,3 +186,56 @@ def _latency(b: Builder, coding: Latency, image: str, name: str) -> str:
         seen = b.op("Not", [dim], f"{name}/seen")
         spikes = b.op("And", [spikes, seen], f"{name}/clipped")
     return b.op("Cast", [spikes], name, to=TensorProto.FLOAT)
+
+
+def _phase(b: Builder, coding: Phase, image: str, name: str) -> str:
+    levels = 2**coding.period
+    scaled = b.op("Mul", [image, _number(b, f"{name}.levels", levels)], f"{name}/scaled")
+    number = b.op("Floor", [scaled], f"{name}/floor")
+    least, most = _number(b, f"{name}.zero", 0), _number(b, f"{name}.most", levels - 1)
+    number = b.op("Clip", [number, least, most], f"{name}/number")
+    phase = np.arange(coding.steps) % coding.period
+    places = b.constant(f"{name}.places", _by_step(2.0 ** (coding.period - 1 - phase)))
+    shifted = b.op("Div", [number, places], f"{name}/shifted")
+    whole = b.op("Floor", [shifted], f"{name}/whole")
+    return b.op("Mod", [whole, _number(b, f"{name}.two", 2)], name, fmod=1)
+
+
+def _burst(b: Builder, coding: Burst, image: str, name: str) -> str:
+    count = b.op("Mul", [image, _number(b, f"{name}.most", coding.most)], f"{name}/rate")
+    count = b.op("Ceil", [count], f"{name}/count")
+    shrink = _number(b, f"{name}.shrink", coding.shortest - coding.longest)
+    longest = _number(b, f"{name}.longest", coding.longest)
+    interval = b.op("Mul", [image, shrink], f"{name}/shorter")
+    interval = b.op("Ceil", [b.op("Add", [interval, longest], f"{name}/gap")], f"{name}/interval")
+    several = b.op("Greater", [count, _number(b, f"{name}.one", 1)], f"{name}/several")
+    interval = b.op("Where", [several, interval, longest], f"{name}/intervals")
+    steps = b.constant(f"{name}.steps", _by_step(np.arange(coding.steps)))
+    before = b.op("Floor", [b.op("Div", [steps, interval], f"{name}/ratio")], f"{name}/before")
+    at = b.op("Mul", [before, interval], f"{name}/at")
+    on = b.op("Equal", [at, steps], f"{name}/on")
+    left = b.op("Less", [before, count], f"{name}/left")
+    fires = b.op("And", [on, left], f"{name}/fires")
+    return b.op("Cast", [fires], name, to=TensorProto.FLOAT)
+
+
+def _number(b: Builder, name: str, value: float) -> str:
+    return b.constant(name, np.float32(value))
+
+
+def _by_step(values: np.ndarray) -> np.ndarray:
+    """Return values `[T]` of the steps as they broadcast against `[T, N, C, H, W]`."""
+    return values.astype(np.float32).reshape(-1, 1, 1, 1, 1)
+
+
+_ENCODERS: dict[type[Coding], Callable[[Builder, Any, str, str], str]] = {
+    Direct: _direct,
+    Temporal: _slots,
+    Embedding: _slots,
+    HybridTemporal: _hybrid,
+    HybridEmbedding: _hybrid,
+    Delta: _delta,
+    Latency: _latency,
+    Phase: _phase,
+    Burst: _burst,
+}

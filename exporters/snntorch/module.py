@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...coding.images.direct import Direct
 from ...coding.given import Given
+from ...coding.images.direct import Direct
 from ...core.errors import AsnnError, ConfigError, VerificationError
 from ...models.network import SpikingNetwork
 from ..graph import ir as g

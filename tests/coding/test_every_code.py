@@ -25,6 +25,10 @@ CODES = [
     ("latency", {"normalize": False, "clip": True}),
     ("delta", {}),
     ("delta", {"threshold": 0.1}),
+    ("phase", {}),
+    ("phase", {"period": 2}),
+    ("burst", {}),
+    ("burst", {"most": 2, "longest": 2}),
 ]
 
 

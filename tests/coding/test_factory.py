@@ -6,7 +6,8 @@ import torch
 from asnn.coding import coding_registry, create_coding
 from asnn.core import ConfigError, Registry
 
-NAMES = [
+NAMES = list(coding_registry.builtin)
+PUBLISHED = {  # in files of users
     "direct",
     "temporal",
     "hybrid",
@@ -15,11 +16,13 @@ NAMES = [
     "rate",
     "latency",
     "delta",
+    "phase",
+    "burst",
     "frames",
     "voxel",
     "time-surface",
     "given",
-]
+}
 
 PLUGIN_CODE = """
 from asnn.coding import Coding
@@ -55,7 +58,7 @@ def plugin(tmp_path, monkeypatch):
 
 
 def test_the_built_in_names():
-    assert list(coding_registry.builtin) == NAMES
+    assert set(NAMES) >= PUBLISHED
     for name in NAMES:
         assert coding_registry.get(name).name == name
 

@@ -28,6 +28,10 @@ ENCODED = [
     ("latency", {}),
     ("latency", {"linear": True, "clip": True}),
     ("latency", {"normalize": False, "tau": 2.0}),
+    ("phase", {}),
+    ("phase", {"period": 2}),
+    ("burst", {}),
+    ("burst", {"most": 2, "shortest": 2, "longest": 3}),
 ]
 
 

@@ -7,32 +7,23 @@ import numpy as np
 import pytest
 import torch
 
-from asnn.coding import coding_registry, create_coding, stored
+from asnn.coding import create_coding, stored
 from asnn.coding.base import Coding
-from asnn.coding.images.direct import Direct
 from asnn.coding.draws import drawing, sample_keys
+from asnn.coding.images.direct import Direct
 from asnn.coding.samples import SampleSpec
 from asnn.core import ConfigError
 from asnn.measure.encoding import memory, steps
 from asnn.measure.encoding.images import encode_images
 from asnn.measure.encoding.memory import batch_size, check_memory, needed_memory
+from tests.support.samples import IMAGE_CODES
 
 GIB = 2**30
 EVENTS = SampleSpec("events", (2, 5, 7), duration=1_000)
 IMAGES = torch.rand(1, 3, 7, 5, generator=torch.Generator().manual_seed(3))
-CODES = (
-    "direct",
-    "temporal",
-    "embedding",
-    "hybrid",
-    "hybrid-embedding",
-    "latency",
-    "delta",
-    "rate",
-)
 OPTIONS = [
     (name, options)
-    for name in CODES
+    for name in IMAGE_CODES
     for options in ({}, {"thresholds": "quantile"}, {"variant": "published"}, {"seed": 3})
     if set(options) <= {*create_coding(name, steps=4).__init__.__annotations__}
 ]
@@ -51,11 +42,6 @@ def test_only_pointwise_codes_may_be_split(name, options):
     parts = [encoded(coding, part) for part in IMAGES.flatten(1).split(11, 1)]
     assert torch.equal(whole, torch.cat(parts, 2)) is coding.pointwise
     assert coding.pointwise is not (name == "rate" or options.get("thresholds") == "quantile")
-
-
-def test_every_code_of_images_is_tried():
-    names = {name for name, _ in OPTIONS}
-    assert names == {n for n in coding_registry.names() if "image" in coding_registry.get(n).takes}
 
 
 def test_a_subclass_with_its_own_code_says_anew_whether_it_is_pointwise():
