@@ -107,8 +107,9 @@ def _learning_rate(training: Training) -> float:
     step = training.progress.stage_step
     if training.rates is not None:
         return training.rates[step]
+    stage = training.stage
     return learning_rate(
-        training.recipe.train, step, training.steps_per_epoch, training.stage.epochs
+        training.recipe.train, step, training.steps_per_epoch, stage.epochs, stage.lr
     )
 
 

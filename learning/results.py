@@ -30,13 +30,13 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
         each_batch: called before each batch of validation data; an exception ends the validation.
     """
     progress, settings, task = training.progress, training.recipe.train, training.task
-    stage = {"stage": training.stage.name} if len(training.stages) > 1 else {}
+    stage = training.stage
     lr = learning_rate(
-        settings, progress.stage_step - 1, training.steps_per_epoch, training.stage.epochs
+        settings, progress.stage_step - 1, training.steps_per_epoch, stage.epochs, stage.lr
     )
     return {
         "epoch": progress.epoch + 1,
-        **stage,
+        **({"stage": stage.name} if len(training.stages) > 1 else {}),
         "step": progress.step,
         "lr": lr,
         "train_loss": progress.loss / progress.seen,

@@ -18,10 +18,12 @@ class Stage:
     Attributes:
         name: in `metrics.jsonl`.
         epochs: how many; those of all stages add up to `train.epochs`.
+        lr: in place of `train.lr`, if it is not None.
     """
 
     name: str
     epochs: int
+    lr: float | None = None
 
 
 class Method:

@@ -35,3 +35,12 @@ def test_steps_and_constant():
     )
     train = TrainSection(epochs=6, lr=0.5, schedule="constant")
     assert {learning_rate(train, step, 3) for step in range(18)} == {0.5}
+
+
+def test_a_stage_has_a_rate_of_its_own():
+    train = TrainSection(epochs=9, lr=1.0, final_lr=0.1, warmup_epochs=0)
+    rates = [learning_rate(train, step, 2, 3, 0.5) for step in range(7)]
+    assert rates == pytest.approx([0.3 + 0.2 * math.cos(math.pi * step / 6) for step in range(7)])
+    constant = TrainSection(epochs=9, lr=1.0, schedule="constant", warmup_epochs=2)
+    assert learning_rate(constant, 0, 2, 3, 0.5) == 0.125
+    assert learning_rate(constant, 5, 2, 3, 0.5) == 0.5
