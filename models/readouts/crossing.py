@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from ...core.errors import ConfigError
-from ..layer import Lowering
+from ..layer import Lowering, OperationList, Signal
 from .decision import Decision, first_crossing
 from .first_spike import drawn_spikes, firing_first, first_spike_log_probability
+from .mean import Readout
 from .membrane import MembraneReadout
+from .psp import PostSynapticPotential
 
 Quantity = Literal["potential", "probability", "count", "drawn"]
 QUANTITIES = ("potential", "probability", "count", "drawn")
@@ -31,11 +33,16 @@ class FirstCrossingReadout(MembraneReadout):
     `first_spike_log_probability`. Of several classes that fire first, the one with the greatest
     potential is the answer, in evaluation as well.
 
+    With `psp` the potentials are u_t = scale_t W F_t, without a bias: weighted post-synaptic
+    potentials F of the features, see `PostSynapticPotential`, which are not integrated again.
+
     Args:
         features, classes, steps, scaled, leak, learn_leak, learn_start: as of `MembraneReadout`.
         quantity: `potential`, `probability`, `count` or `drawn`.
         level: to cross; in (0, 1) for probabilities; None for 0.9, of `drawn` for 1.
         kappa: steepness of `drawn`, above 0; None for 10. The greater, the less random.
+        psp: time constants of the decay and the rise of post-synaptic potentials, in steps; None
+            for potentials that integrate the features.
 
     Attributes:
         draws: whether its answer is random.
@@ -59,6 +66,7 @@ class FirstCrossingReadout(MembraneReadout):
         leak: float = 1.0,
         learn_leak: bool = False,
         learn_start: bool = False,
+        psp: list[float] | None = None,
     ) -> None:
         super().__init__(
             features,
@@ -93,6 +101,10 @@ class FirstCrossingReadout(MembraneReadout):
         self.kappa = 10.0 if kappa is None else kappa
         self.draws = self.gives_likelihoods = quantity == "drawn"
         self.stream = 1
+        self.psp: PostSynapticPotential | None = None
+        if psp is not None:
+            self.psp = self._potential_of_spikes(psp, features, steps)
+            self.linear.register_parameter("bias", None)
 
     def stop_drawing(self) -> None:
         """Answer at the first potential above the level: the limit of `drawn` for large kappa."""
@@ -106,9 +118,24 @@ class FirstCrossingReadout(MembraneReadout):
                 remedy="export it with --noise off: it then answers at the first potential above "
                 "the level",
             )
-        super().lower(graph, name)
+        if self.psp is None:
+            super().lower(graph, name)
+        else:
+            graph.lower(f"{name}_psp", self.psp)
+            Readout.lower(self, graph, name)
         quantity = "potential" if self.quantity == "drawn" else self.quantity
         graph.answers_with("first-crossing", quantity=quantity, level=self.level)
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        if self.psp is None:
+            return super().list_operations(found, name, x)
+        values = found.visit(f"{name}.psp", self.psp, x)
+        return Readout.list_operations(self, found, name, values)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        if self.psp is None:
+            return super().forward(spikes)
+        return Readout.forward(self, self.psp(spikes))
 
     def crossed(self, outputs: Tensor) -> Tensor:
         """Return whether a class is beyond the level at each step, `[T, B]`."""
@@ -128,6 +155,24 @@ class FirstCrossingReadout(MembraneReadout):
         if self.gives_likelihoods:
             return first_spike_log_probability(self._log_odds(outputs))
         return outputs.mean(0)
+
+    def _potential_of_spikes(
+        self, psp: list[float], features: int, steps: int
+    ) -> PostSynapticPotential:
+        if self.leak != 1 or self.leak_logit is not None or self.start is not None:
+            raise ConfigError(
+                "a readout of post-synaptic potentials has no leak and no start of its own",
+                why="the potentials rise and decay with the time constants of readout.psp",
+                remedy="leave out readout.leak, readout.learn_leak and readout.learn_start, or "
+                "readout.psp",
+            )
+        if len(psp) != 2:
+            raise ConfigError(
+                f"psp has {len(psp)} values",
+                why="it is the time constant of the decay, then that of the rise",
+                remedy="set for example readout.psp=[2.0,0.5]",
+            )
+        return PostSynapticPotential(features, steps=steps, tau=psp[0], tau_rise=psp[1])
 
     def _decided(self, outputs: Tensor) -> tuple[Tensor, Decision]:
         """Return the scores of each step, `[T, B, K]`, and the decision."""

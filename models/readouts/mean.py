@@ -44,11 +44,13 @@ class Readout(Layer):
         self.linear = nn.Linear(features, classes)
         self.scale = nn.Parameter(torch.ones(steps)) if scaled else None
         self._freezes = False
-        self._frozen: tuple[int, Tensor, Tensor] | None = None
+        self._frozen: tuple[int, Tensor, Tensor | None] | None = None
 
     def lower(self, graph: Lowering, name: str) -> None:
         scale = torch.ones(graph.steps) if self.scale is None else self.scale
         weight, bias = self.linear.weight, self.linear.bias
+        if bias is None:
+            bias = weight.new_zeros(len(weight))
         graph.add("Readout", name, weight=weight, bias=bias, scale=scale)
         graph.answers_with("mean")
 
@@ -96,14 +98,15 @@ class Readout(Layer):
         average = (step_weights.to(spikes.dtype) @ spikes.flatten(1)).view(spikes.shape[1:])
         return linear(average, self.linear.weight, bias)
 
-    def _step_weights(self, steps: int) -> tuple[Tensor, Tensor]:
+    def _step_weights(self, steps: int) -> tuple[Tensor, Tensor | None]:
         """Return scale_t / T of the first steps, and the bias times their sum."""
         cached = self._frozen  # read once: another thread may write it
         if cached is not None and cached[0] == steps:
             return cached[1:]
         assert self.scale is not None
         step_weights = self.scale[:steps] / steps
-        found = step_weights, self.linear.bias * step_weights.sum()
+        bias = self.linear.bias
+        found = step_weights, None if bias is None else bias * step_weights.sum()
         if self._freezes and not torch.is_grad_enabled():
             self._frozen = (steps, *found)
         return found
