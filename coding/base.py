@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -57,6 +59,9 @@ class Coding:
         analog_steps: the number of leading steps that hold analog values instead of spikes.
         static: whether all steps are equal, so that layers without state compute one step only.
         min_steps: the smallest number of steps.
+        sums: whether the steps add up to the sample, instead of each showing it: a stem then
+            multiplies them by T. Those after the analog steps are silent, and have no weights of
+            their own.
         draws: whether it draws random numbers, so that a figure is that of one draw. It draws them
             with the `current_keys` of `asnn.coding.draws`, if there are any.
         pointwise: whether the code of a value is a function of that value alone, wherever it lies,
@@ -72,6 +77,7 @@ class Coding:
     spec: SampleSpec | None = None
     analog_steps: int = 0
     static: bool = False
+    sums: bool = False
     draws: bool = False
     pointwise: bool = False
     working_bytes: int = 16
@@ -115,6 +121,11 @@ class Coding:
         """Return the shape of one step of the code of such samples, without batch."""
         return spec.shape
 
+    def whole(self) -> dict[str, Any] | None:
+        """Return `steps` and options with which the code has all frames of a recording or series
+        of which it takes a part; None if it never takes a part. Called after `bind`."""
+        return None
+
     def step_targets(self, targets: Tensor) -> Tensor:
         """Return the targets `[B, T, ...]` of the steps of the code, of those of a sample's own."""
         return targets[:, : self.steps]
@@ -128,6 +139,13 @@ class Coding:
             DataError: an image holds NaN.
         """
         raise NotImplementedError
+
+    def each_step(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the steps of `encode` one after the other, each `[B, ...]`.
+
+        A code may do so without holding all of them at once.
+        """
+        yield from self.encode(x)
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
         """Return the images `[B, ...]` reconstructed from the code `[T, B, ...]`.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
-from .base import Coding, Moments
+from .base import MAX_STEPS, Coding, Moments
 from .samples import EventBatch, SampleSpec
+from .selection import SELECTIONS, Selection, selected
 
 Polarity = Literal["two", "signed", "off"]
 Bins = Literal["time", "count"]
@@ -52,6 +53,7 @@ class EventCoding(Coding):
         self.polarity = polarity
         self.duration = duration
         self.downsample = downsample
+        self.windows = steps
 
     def step_shape(self, spec: SampleSpec) -> tuple[int, ...]:
         polarities, height, width = spec.shape
@@ -59,11 +61,11 @@ class EventCoding(Coding):
         return (polarities if self.polarity == "two" else 1, *side)
 
     def microseconds(self, events: EventBatch) -> int:
-        """Return the length in µs that the T windows share."""
+        """Return the length in µs that the windows share."""
         if self.duration is not None:
-            return max(self.steps, round(1000 * self.duration))
+            return max(self.windows, round(1000 * self.duration))
         trained = None if self.spec is None else self.spec.duration
-        return max(self.steps, trained or events.duration)
+        return max(self.windows, trained or events.duration)
 
     def pixels(self, events: EventBatch) -> tuple[Tensor, tuple[int, ...]]:
         """Return the flat index of each event in `[B, P, H, W]`, and that shape."""
@@ -89,16 +91,20 @@ class EventCoding(Coding):
 
 
 class Frames(EventCoding):
-    """The number of events of each pixel in each of T windows.
+    """The number of events of each pixel in each of N windows, of which T are the steps.
 
-        code[t, b, p, y, x] = f(n), n the events of recording b with k = t at that pixel
-        k = ⌊T time / duration⌋ (bins = time)    or    k = ⌊T rank / events⌋ (bins = count)
+        code[t, b, p, y, x] = f(n), n the events of recording b with k = k_t at that pixel
+        k = ⌊N time / duration⌋ (bins = time)    or    k = ⌊N rank / events⌋ (bins = count)
         f(n) = H(n) (binary), n (count) or sign(n) log(1 + |n|) (log-count)
 
-    Binary frames are spikes; the others are values, and what reads them multiplies.
+    By default N = T and k_t = t. Binary frames are spikes; the others are values, and what reads
+    them multiplies.
 
     Args:
         steps: number of time steps T.
+        windows: N, at least T; T by default.
+        frames: which windows k_t are the steps: the `first` T, the `last` T, or `spread`, see
+            `asnn.coding.selection`.
         bins: windows of equal time, or of an equal number of events of the recording.
         value: `binary`, `count` or `log-count`.
         polarity, duration, downsample: as in `EventCoding`.
@@ -114,6 +120,8 @@ class Frames(EventCoding):
         self,
         *,
         steps: int,
+        windows: int | None = None,
+        frames: Selection = "first",
         bins: Bins = "time",
         value: Value = "binary",
         polarity: Polarity = "two",
@@ -126,39 +134,59 @@ class Frames(EventCoding):
             ("bins", bins, ("time", "count")),
             ("value", value, ("binary", "count", "log-count")),
             ("late", late, ("drop", "last-bin")),
+            ("frames", frames, SELECTIONS),
         ):
             if given not in choices:
                 raise ConfigError(
                     f"unknown {key} {given!r}", why=f"choose from {', '.join(choices)}"
                 )
+        self.windows = steps if windows is None else windows
+        if not steps <= self.windows <= MAX_STEPS:
+            raise ConfigError(
+                f"windows must be from {steps}, the number of steps, to {MAX_STEPS:,}, "
+                f"not {windows}"
+            )
+        self._steps_of = torch.full((self.windows,), -1)
+        self._steps_of[selected(frames, steps, self.windows)] = torch.arange(steps)
         self.bins = bins
         self.value = value
         self.late = late
         # A signed frame has -1 too, which is no spike.
         self.analog_steps = 0 if value == "binary" and polarity != "signed" else steps
 
+    def whole(self) -> dict[str, Any]:
+        return {"steps": self.windows, "windows": None}
+
     def encode(self, x: EventBatch) -> Tensor:  # type: ignore[override]
-        x, window = self._windows(x)
+        x, step = self._placed(x)
         pixel, shape = self.pixels(x)
         size = math.prod(shape)
         weights = self.signs(x)
-        index = window * size + pixel
+        index = step * size + pixel
         counts = torch.bincount(index, weights, minlength=self.steps * size)
         return self._values(counts.view(self.steps, *shape).float())
 
-    def _windows(self, events: EventBatch) -> tuple[EventBatch, Tensor]:
+    def _placed(self, events: EventBatch) -> tuple[EventBatch, Tensor]:
+        """Return the events that are in a step, and its number."""
+        events, window = self._windowed(events)
+        if self.windows == self.steps:
+            return events, window
+        step = self._steps_of.to(window.device)[window]
+        return events.kept(step >= 0), step[step >= 0]
+
+    def _windowed(self, events: EventBatch) -> tuple[EventBatch, Tensor]:
         """Return the events that have a window, and its number."""
         if self.bins == "count":
             counts = events.counts()
             first = counts.cumsum(0) - counts
             rank = torch.arange(len(events.t), device=events.device) - first[events.sample]
-            return events, rank * self.steps // counts[events.sample]
+            return events, rank * self.windows // counts[events.sample]
         duration = self.microseconds(events)
         inside = events.t >= 0
         if self.late == "drop":
             inside &= events.t < duration
         events = events.kept(inside)
-        return events, (events.t * self.steps // duration).clamp(max=self.steps - 1)
+        return events, (events.t * self.windows // duration).clamp(max=self.windows - 1)
 
     def _values(self, counts: Tensor) -> Tensor:
         if self.value == "binary":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
@@ -10,8 +10,16 @@ from torch import Tensor
 from ..core.errors import ConfigError
 from .base import Coding, Moments
 from .samples import SampleSpec
+from .selection import Selection, selected
 
-Fit = Literal["exact", "crop", "mean", "sum"]
+Fit = Literal["exact", "crop", "last", "spread", "mean", "sum"]
+# Fits that take steps as they are.
+SELECTING: dict[str, Selection] = {
+    "exact": "first",
+    "crop": "first",
+    "last": "last",
+    "spread": "spread",
+}
 
 
 class Given(Coding):
@@ -19,9 +27,9 @@ class Given(Coding):
 
     Args:
         steps: number of time steps T.
-        fit: `exact` refuses a series of other than T steps; `crop` takes its first T; `mean` and
-            `sum` join neighbouring steps into T windows of equal length, the last of which has
-            the rest.
+        fit: `exact` refuses a series of other than T steps; `crop` takes its first T, `last` its
+            last T, `spread` the middle ones of T parts; `mean` and `sum` join neighbouring steps
+            into T windows of equal length, the last of which has the rest.
 
     Raises:
         ConfigError: an unknown value of `fit`.
@@ -32,8 +40,8 @@ class Given(Coding):
 
     def __init__(self, *, steps: int, fit: Fit = "exact") -> None:
         super().__init__(steps=steps)
-        if fit not in ("exact", "crop", "mean", "sum"):
-            raise ConfigError(f"unknown fit {fit!r}", why="choose from exact, crop, mean, sum")
+        if fit not in get_args(Fit):
+            raise ConfigError(f"unknown fit {fit!r}", why=f"choose from {', '.join(get_args(Fit))}")
         self.fit = fit
         self.analog_steps = steps
 
@@ -43,7 +51,8 @@ class Given(Coding):
         if self.fit == "exact" and spec.steps != self.steps:
             raise ConfigError(
                 f"the series have {spec.steps} steps, the code {self.steps}",
-                remedy=f"set coding.steps={spec.steps}, or coding.fit to crop, mean or sum",
+                remedy=f"set coding.steps={spec.steps}, or coding.fit to crop, last, "
+                "spread, mean or sum",
             )
         if spec.steps < self.steps:
             raise ConfigError(
@@ -51,23 +60,36 @@ class Given(Coding):
                 remedy=f"set coding.steps={spec.steps} or less",
             )
         # Sums and means of spikes are values.
-        self.analog_steps = 0 if spec.binary and self.fit in ("exact", "crop") else self.steps
+        self.analog_steps = 0 if spec.binary and self.fit in SELECTING else self.steps
 
     def windows(self, length: int) -> list[slice]:
         """Return the steps of a series of `length` steps that each of the T windows joins."""
-        if self.fit in ("exact", "crop"):
-            return [slice(t, t + 1) for t in range(self.steps)]
+        if self.fit in SELECTING:
+            return [slice(t, t + 1) for t in selected(SELECTING[self.fit], self.steps, length)]
         size = length // self.steps
         starts = [size * t for t in range(self.steps)]
         return [slice(a, b) for a, b in zip(starts, [*starts[1:], length], strict=True)]
+
+    def _selected(self, length: int) -> slice | list[int]:
+        """Return the index of the steps that are taken, a slice where that needs no copy."""
+        if self.fit == "spread":
+            return selected("spread", self.steps, length)
+        begin = length - self.steps if self.fit == "last" else 0
+        return slice(begin, begin + self.steps)
+
+    def whole(self) -> dict[str, Any]:
+        """Return the steps of a series, as they are or, for `mean` and `sum`, as many as joined."""
+        assert self.spec is not None
+        assert self.spec.steps is not None
+        return {"steps": self.spec.steps, "fit": "exact"} if self.fit in SELECTING else {}
 
     def step_targets(self, targets: Tensor) -> Tensor:
         """Return the target of the last step of each window that has one.
 
         A window of labels -1, or of NaN, keeps it.
         """
-        if self.fit in ("exact", "crop"):
-            return super().step_targets(targets)
+        if self.fit in SELECTING:
+            return targets[:, self._selected(targets.shape[1])]
         missing = targets.isnan() if targets.is_floating_point() else targets == -1
         parts = []
         for part in self.windows(targets.shape[1]):
@@ -81,8 +103,8 @@ class Given(Coding):
 
     def encode(self, x: Tensor) -> Tensor:
         code = x.transpose(0, 1)
-        if self.fit in ("exact", "crop"):
-            return code[: self.steps]
+        if self.fit in SELECTING:
+            return code[self._selected(len(code))]
         join = torch.mean if self.fit == "mean" else torch.sum
         return torch.stack([join(code[part], 0) for part in self.windows(len(code))])
 

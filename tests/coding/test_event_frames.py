@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from asnn.coding import create_coding
 from asnn.coding.samples import EventBatch, SampleSpec
+from asnn.coding.selection import selected
 from asnn.core import ConfigError
 
 HEIGHT, WIDTH, DURATION = 4, 5, 1_000
@@ -75,6 +76,45 @@ def test_frames(bins, polarity, value):
     assert found.shape == (steps, 3, *code.step_shape(SPEC))
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bins", ["time", "count"])
+@pytest.mark.parametrize("frames", ["first", "last", "spread"])
+def test_steps_that_are_some_of_the_windows(bins, frames):
+    """T of N windows: the same frames as those of the code of all N, also of the last one."""
+    options = {"bins": bins, "value": "count", "late": "last-bin"}
+    whole = create_coding("frames", steps=10, **options)
+    code = create_coding("frames", steps=3, windows=10, frames=frames, **options)
+    for each in (whole, code):
+        each.bind(SPEC)
+    steps = {"first": [0, 1, 2], "last": [7, 8, 9], "spread": [1, 5, 8]}[frames]
+    events = batch(*RECORDINGS)
+    assert torch.equal(code.encode(events), whole.encode(events)[steps])
+    assert code.whole() == {"steps": 10, "windows": None}
+    # Negative control: three windows of the whole recording are other frames.
+    three = create_coding("frames", steps=3, **options)
+    three.bind(SPEC)
+    assert not torch.equal(three.encode(events), code.encode(events))
+
+
+@given(st.integers(1, 40), st.integers(0, 60), st.sampled_from(["first", "last", "spread"]))
+def test_selected_windows(steps, more, selection):
+    """T different ones of N, ascending; spread, each is the middle of its part."""
+    total = steps + more
+    found = selected(selection, steps, total)
+    assert len(found) == steps and sorted(set(found)) == found and 0 <= found[0] <= found[-1]
+    assert found[-1] < total
+    if selection == "spread":
+        assert all(abs(k + 0.5 - (t + 0.5) * total / steps) <= 0.5 for t, k in enumerate(found))
+    if not more:
+        assert found == list(range(steps))
+
+
+def test_windows_out_of_range():
+    with pytest.raises(ConfigError, match="windows must be from 4, the number of steps, to 10,000"):
+        create_coding("frames", steps=4, windows=3)
+    with pytest.raises(ConfigError, match="unknown frames 'middle'"):
+        create_coding("frames", steps=4, windows=8, frames="middle")
 
 
 @settings(deadline=None, max_examples=50)

@@ -32,6 +32,23 @@ def test_the_first_steps():
     assert torch.equal(bound(3, "crop").encode(X), X.transpose(0, 1)[:3])
 
 
+@pytest.mark.parametrize(("fit", "steps"), [("last", [4, 5, 6]), ("spread", [1, 3, 5])])
+def test_other_steps_and_their_targets(fit, steps):
+    code = bound(3, fit, binary=True)
+    assert torch.equal(code.encode(X), X.transpose(0, 1)[steps])
+    targets = torch.arange(21).view(3, 7)
+    assert torch.equal(code.step_targets(targets), targets[:, steps])
+    assert code.windows(7) == [slice(t, t + 1) for t in steps] and code.analog_steps == 0
+    assert code.whole() == {"steps": 7, "fit": "exact"}
+    with pytest.raises(ConfigError, match="cannot be decoded"):
+        code.decode(code.encode(X))
+
+
+def test_a_code_that_joins_steps_has_all_of_them_and_one_of_images_no_part():
+    assert bound(3, "mean").whole() == {}
+    assert create_coding("direct", steps=3).whole() is None
+
+
 @pytest.mark.parametrize(("fit", "join"), [("mean", np.mean), ("sum", np.sum)])
 def test_joined_steps(fit, join):
     # Seven steps in three windows: two, two and the rest.
