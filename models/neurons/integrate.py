@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...kernels.rules import SURROGATES
+from .functional.bounded import at_least
 from .functional.count import Gradient, IntegrateOptions, Surrogate, ThresholdGradient
 from .functional.integrate import IntegrateState, integrate_step, integrate_steps
 from .functional.representation import slope
@@ -117,7 +118,9 @@ class Integrate(nn.Module):
     @property
     def amplitude(self) -> Tensor:
         """V, a scalar or `[C]`."""
-        return _AtLeast.apply(self.raw_amplitude) if self.learns_amplitude else self.raw_amplitude  # type: ignore[return-value]
+        if not self.learns_amplitude:
+            return self.raw_amplitude
+        return at_least(self.raw_amplitude, MIN_AMPLITUDE)
 
     def init_integrate(self) -> IntegrateState:
         """Return the state before the first step."""
@@ -196,8 +199,35 @@ class Integrate(nn.Module):
         if self.raw_amplitude.dim():
             by_channel = found(activations.movedim(2, 0).flatten(1))
             limit = torch.where(by_channel > 0, by_channel, of_layer)
+        self.use_limit(limit)
+
+    @torch.no_grad()
+    def use_limit(self, limit: Tensor) -> None:
+        """Set V = R / m, so that the mean output goes up to R.
+
+        Args:
+            limit: R > 0, the greatest activation of the same layer of an ANN: a scalar, or `[C]` if
+                V is one of each channel.
+
+        Raises:
+            ConfigError: R is of channels, V of the layer.
+        """
+        self.require_limit(limit)
         low = MIN_AMPLITUDE if self.learns_amplitude else 0.0
         self.raw_amplitude.copy_((limit / self.most).clamp(min=low))
+
+    def require_limit(self, limit: Tensor) -> None:
+        """Refuse greatest activations of channels for an amplitude of the layer.
+
+        Raises:
+            ConfigError: with what to do.
+        """
+        if limit.dim() > self.raw_amplitude.dim():
+            raise ConfigError(
+                "the ANN has a greatest activation of each channel, the neuron one amplitude",
+                why="an amplitude of the layer cannot be that of all channels",
+                remedy="set neuron.granularity=channel",
+            )
 
     def require_calibratable(self) -> None:
         """Refuse a leak or a gain with which the mean output is not the activation.
@@ -239,21 +269,6 @@ class Integrate(nn.Module):
 
     def extra_repr(self) -> str:
         return f"most={self.most}, fraction={self.options.fraction}, {self.options.gradient}"
-
-
-class _AtLeast(torch.autograd.Function):
-    """Clamp to MIN_AMPLITUDE; a gradient that would move a value further down is set to 0."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        ctx.save_for_backward(value)
-        return value.clamp(min=MIN_AMPLITUDE)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (value,) = ctx.saved_tensors
-        # Descent goes against the gradient.
-        return grads[0].masked_fill((value <= MIN_AMPLITUDE) & (grads[0] > 0), 0.0)
 
 
 def _check(
