@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..coding.samples import Batch
 from ..core.errors import ConfigError, DataError
 from ..datasets import Batches, DataSet, make_augment
 from ..datasets.order import balanced_order, shuffled_order
@@ -49,8 +48,8 @@ class Training:
         average: of its weights; None without `train.ema`.
         task: loss and figures.
         processes: the rank of this process and the number of processes.
-        forward: the network as training calls it: `forward(x, mean)` returns the logits, or their
-            mean as one step; with several processes it averages the gradients.
+        forward: the network as training calls it, see `Method.make_forward`; with several processes
+            it averages the gradients.
         logs: what writes the metrics for other programs, by name.
         frozen: what keeps its weights, by `train.freeze`.
         method: how the weights are learned, in `stages`.
@@ -125,19 +124,6 @@ class Training:
         return self.model if self.average is None else self.average.model
 
 
-class TrainableForward(nn.Module):
-    """Both ways to call a network in one `forward`, for DistributedDataParallel to wrap."""
-
-    def __init__(self, model: SpikingNetwork) -> None:
-        super().__init__()
-        self.model = model
-        # DistributedDataParallel with find_unused_parameters warns if none is unused.
-        self.unused = nn.Parameter(torch.zeros(()))
-
-    def forward(self, x: Batch, mean: bool) -> Tensor:
-        return self.model.mean_logits(x).unsqueeze(0) if mean else self.model(x)
-
-
 def prepare(
     recipe: Recipe, run: Run, processes: Processes = ALONE, data: DataSet | None = None
 ) -> Training:
@@ -209,7 +195,7 @@ def begin_stage(training: Training) -> None:
     _require_learning(training)
     training.optimizer = make_optimizer(train, training.model)
     training.average = None if train.ema is None else Average(training.model, train.ema)
-    training.forward = TrainableForward(training.model)
+    training.forward = training.method.make_forward(training)
 
 
 def _require_learning(training: Training) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...coding.samples import Batch
 from ...datasets.transforms.mixing import Targets
+from .forward import TrainableForward
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,15 @@ class Method:
             Modules that stay in evaluation mode in this stage, such as frozen batch norms.
         """
         return []
+
+    def make_forward(self, training: Any) -> nn.Module:
+        """Return the module that computes the network in a stage that has begun.
+
+        It is `training.forward`; parameters that learn get gradients through what it returns, so
+        that several processes can average them. By default `forward(x, mean)` returns the logits
+        `[T, B, K]`, or with `mean` their mean as one step.
+        """
+        return TrainableForward(training.model)
 
     def backward(
         self, training: Any, x: Batch, targets: Targets, weight: float
