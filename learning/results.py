@@ -123,7 +123,7 @@ def write_results(training: Training, *, finished: bool) -> dict[str, Any]:
         "metric": training.task.primary.document(),
         "device": str(training.device),
         "kernels": kernels_of(training),
-        "parameters": training.parameters + training.frozen_parameters,
+        "parameters": training.size,
         "frozen_parameters": training.frozen_parameters,
         "seconds": round(progress.seconds, 3),
         "best": progress.best,

@@ -59,6 +59,7 @@ class Training:
         saved: `time.monotonic()` and step of the last checkpoint.
         best: content of `model.safetensors` with the best weights so far.
         config: content of `config.toml` when this session began; empty if no file was written.
+        size: number of values that any stage may train, with those that `train.freeze` keeps.
     """
 
     recipe: Recipe
@@ -84,6 +85,7 @@ class Training:
     best: bytes | None = None
     config: bytes = b""
     start: dict[str, Any] | None = None
+    size: int = 0
 
     @property
     def waits(self) -> bool:
@@ -105,7 +107,7 @@ class Training:
 
     @property
     def parameters(self) -> int:
-        """Number of trainable values."""
+        """Number of values that learn in the current stage."""
         return sum(p.numel() for p in self.model.parameters() if p.requires_grad)
 
     @property
@@ -172,6 +174,7 @@ def prepare(
         logs=find_logs(recipe.train.log),
         stages=method.stages(recipe.train.epochs) if recipe.train.epochs else [CONVERSION],
     )
+    training.size = training.parameters
     method.check(training)
     check_start(training)
     find_frozen(model, recipe.train.freeze)
