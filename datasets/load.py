@@ -29,6 +29,7 @@ dataset_registry = Registry(
         "series-npz": "datasets.sources.series.npz:load_series_npz",
         "wav-folder": "datasets.sources.series.wav_folder:load_wav_folder",
         "qtdb": "datasets.sources.series.qtdb:load_qtdb",
+        "noise-task": "datasets.sources.series.noise_task:load_noise_task",
     },
 )
 

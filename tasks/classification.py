@@ -16,7 +16,7 @@ from ..models.readouts import Readout
 from ..models.readouts.decision import running_mean
 from .base import Gather, Meter, Result, Task, require_target
 from .class_weights import Weights, class_weights
-from .losses import MEAN_LOSSES, Loss
+from .losses import DECISION_LOSSES, MEAN_LOSSES, Loss
 from .outcomes import Outcomes, calibration
 
 
@@ -24,8 +24,8 @@ class Classification(Task):
     """One class for each sample: the greatest mean of the logits over the steps.
 
     Its metrics are `accuracy`, `loss` (cross-entropy of the mean over all steps),
-    `accuracy_per_step` (of the mean over the steps 1..t), `confusion` (counts by true class and
-    prediction) and `calibration_error`. With
+    `accuracy_per_step` (of the mean over the steps 1..t), `accuracy_of_each_step` (of the logits of
+    step t alone), `confusion` (counts by true class and prediction) and `calibration_error`. With
     another readout than the mean they are those of its answers; `mean_step` is then that of its
     decisions, counted from 1, and `undecided` the share of samples without one.
     """
@@ -61,7 +61,7 @@ class Classification(Task):
         """Take the readout of the network.
 
         Raises:
-            ConfigError: the loss needs probabilities that the readout does not give.
+            ConfigError: the loss needs probabilities or decisions that the readout does not give.
         """
         if self._loss.name == "first-spike" and not readout.gives_likelihoods:
             raise ConfigError(
@@ -70,8 +70,26 @@ class Classification(Task):
                 remedy="set readout.name=first-crossing and readout.quantity=drawn, or another "
                 "train.loss",
             )
+        needed = DECISION_LOSSES.get(self._loss.name)
+        if needed is not None and getattr(readout, "quantity", None) != needed:
+            raise ConfigError(
+                f"the loss {self._loss.name} needs a readout that answers at the first {needed} "
+                "above a level",
+                why="it teaches the step of that decision alone",
+                remedy=f"set readout.name=first-crossing and readout.quantity={needed}, or another "
+                "train.loss",
+            )
         self.readout = readout
+        if callable(getattr(readout, "crossed", None)):
+            self.tracked = (*type(self).tracked, "mean_step", "undecided")
         self.needs_mean_only = self._loss.name in MEAN_LOSSES and readout.answers_with_mean
+
+    def answer(self, outputs: Tensor) -> Tensor:
+        """Return what the loss compares with the target, `[B, K]`: with a loss of the decision, the
+        outputs at its step."""
+        if self.readout is not None and self._loss.name in DECISION_LOSSES:
+            return self.readout.decide(outputs).scores
+        return super().answer(outputs)
 
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         return self._loss(outputs, targets, self.answer)
@@ -99,6 +117,7 @@ class _ClassMeter(Meter):
         steps_of_none = none if self._decides else None
         self._batches = [Outcomes(none, empty.long(), empty, none, steps_of_none)]
         self._loss = torch.zeros(1, dtype=torch.float64)
+        self._correct = torch.zeros(steps, dtype=torch.float64)  # by the logits of each step alone
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
         outputs, steps = outputs.float(), None
@@ -110,6 +129,7 @@ class _ClassMeter(Meter):
             counts = (decision.step + 1).sum(), decision.decided.sum()
             self._decided += torch.stack(counts).double().cpu()
             steps = decision.step if self._decides else None
+        self._correct += (outputs.argmax(2) == targets).sum(1).double().cpu()
         self._batches.append(Outcomes.of(so_far, targets, steps))
         self._loss += float(cross_entropy(so_far[-1], targets, reduction="sum"))
 
@@ -120,6 +140,7 @@ class _ClassMeter(Meter):
             "accuracy": int(outcomes.correct[-1].sum()) / max(samples, 1),
             "loss": float(total(self._loss)) / max(samples, 1),
             "accuracy_per_step": (outcomes.correct.sum(1) / max(samples, 1)).tolist(),
+            "accuracy_of_each_step": (total(self._correct) / max(samples, 1)).tolist(),
             "confusion": outcomes.confusion(self._classes),
             "calibration_error": calibration(outcomes).error,
         }

@@ -8,15 +8,20 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, kl_div, mse_loss, nll_loss
+from torch.nn.functional import kl_div, mse_loss, nll_loss
 
 from ..core.errors import ConfigError
 from ..datasets.transforms.mixing import Targets
+from .rank_loss import entropy, published_rank_loss, rank_loss
+from .weighting import weighted_cross_entropy
 
-LossName = Literal["mean", "tet", "first-spike"]
+LossName = Literal["mean", "tet", "first-spike", "rank", "rank-published"]
 
 # Losses that need only the mean of the logits over the steps, which is cheaper to compute.
 MEAN_LOSSES = frozenset({"mean"})
+
+# Losses of the outputs at the step of the decision, and the quantity whose first crossing it is.
+DECISION_LOSSES = {"rank": "probability", "rank-published": "sigmoid"}
 
 
 Answer = Callable[[Tensor], Tensor]
@@ -91,31 +96,12 @@ def first_spike_loss(
     return losses.mean()
 
 
-def weighted_cross_entropy(
-    logits: Tensor, target: Tensor, label_smoothing: float, class_weights: Tensor | None
-) -> Tensor:
-    """Return 1/B Σ_b w_{y_b} CE(logits_b, y_b).
-
-    The whole loss of a sample has the weight of its class, also the part that label smoothing
-    spreads. It is divided by B, not by Σ_b w_{y_b} as in torch: a sum over batches, steps of
-    accumulation or processes then weighs all samples of a class the same.
-
-    Args:
-        logits: `[B, K]`.
-        target: `[B]`.
-        label_smoothing: part of the target that is spread over all classes.
-        class_weights: w, `[K]`; None for 1.
-    """
-    if class_weights is None:
-        return cross_entropy(logits, target, label_smoothing=label_smoothing)
-    losses = cross_entropy(logits, target, label_smoothing=label_smoothing, reduction="none")
-    return (class_weights.to(logits.device)[target] * losses).mean()
-
-
 LOSSES: dict[str, Callable[[Tensor, Tensor, float, Answer, Tensor | None], Tensor]] = {
     "mean": mean_loss,
     "tet": tet_loss,
     "first-spike": first_spike_loss,
+    "rank": rank_loss,
+    "rank-published": published_rank_loss,
 }
 
 
@@ -125,19 +111,20 @@ class Loss:
 
         L = (1 - λ) L_labels + λ 1/(T B K) Σ_t,b,k (logits_t,b,k - φ)²
 
-    with L_labels the loss called `name`. Mixed images have two targets:
-    m L_labels(y_1) + (1 - m) L_labels(y_2), with m the weight of the first image. The second
-    term bounds the logits of single steps.
+    with L_labels the loss called `name`, of `rank` minus β H of the decision, see `entropy`. Mixed
+    images have two targets: m L_labels(y_1) + (1 - m) L_labels(y_2), with m the weight of the first
+    image. The second term bounds the logits of single steps.
 
     Args:
-        name: `mean`, `tet` or `first-spike`.
+        name: `mean`, `tet`, `first-spike`, `rank` or `rank-published`.
         label_smoothing: part of the target that is spread over all classes.
         tet_lambda: λ, in [0, 1]; with `tet` only.
         tet_phi: φ, the threshold of the neurons in the paper.
         class_weights: w, `[K]`, see `weighted_cross_entropy`; None for 1.
+        entropy: β of `rank`: how much an uncertain decision is rewarded.
 
     Raises:
-        ConfigError: λ without `tet`.
+        ConfigError: λ without `tet`, or β without `rank`.
 
     Source: Deng et al., ICLR 2022 (arXiv 2202.11946), equations 12 and 13.
     """
@@ -147,6 +134,7 @@ class Loss:
     tet_lambda: float = 0.0
     tet_phi: float = 1.0
     class_weights: Tensor | None = field(default=None, compare=False)
+    entropy: float = 0.0
 
     def __post_init__(self) -> None:
         if self.tet_lambda and self.name != "tet":
@@ -154,6 +142,12 @@ class Loss:
                 f"tet_lambda is {self.tet_lambda}, the loss is {self.name!r}",
                 why="the regularizer belongs to the loss of single steps",
                 remedy="set train.loss=tet, or leave train.tet_lambda out",
+            )
+        if self.entropy and self.name != "rank":
+            raise ConfigError(
+                f"entropy is {self.entropy}, the loss is {self.name!r}",
+                why="it is the entropy of the decision, which the loss rank is of",
+                remedy="set train.loss=rank, or leave train.entropy out",
             )
 
     def __call__(
@@ -165,6 +159,8 @@ class Loss:
         if targets.weight != 1:
             second = self._of_labels(logits, targets.second, answer)
             loss = targets.weight * loss + (1 - targets.weight) * second
+        if self.entropy:
+            loss = loss - self.entropy * entropy(answer(logits))
         if not self.tet_lambda:
             return loss
         regularizer = mse_loss(logits, torch.full_like(logits, self.tet_phi))

@@ -12,11 +12,11 @@ import typer
 from ..recipe_files import recipe_names as builtin_recipes
 
 # The registries have these names too, but importing them imports torch, which takes seconds.
-CODES = ("direct", "temporal", "hybrid", "embedding", "hybrid-embedding", "rate", "latency")
-CODES += ("delta", "frames", "voxel", "time-surface", "given")
+CODES = ("direct", "impulse", "temporal", "hybrid", "embedding", "hybrid-embedding", "rate")
+CODES += ("latency", "bins", "delta", "phase", "burst", "frames", "voxel", "time-surface", "given")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
 DATASETS += ("folder", "npz", "nmnist", "shd", "events-folder", "events-npz")
-DATASETS += ("series-npz", "wav-folder", "qtdb")
+DATASETS += ("series-npz", "wav-folder", "qtdb", "noise-task")
 DATA_FILES = (".zip", ".npz", ".npy", ".csv", ".tsv", ".parquet")
 SPLITS = ("test", "validation", "train")
 DEVICES = ("auto", "cpu", "cuda", "mps")

@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 
+from .cell import sigmoid
 from .nodes import Array
 
 Kind = Literal["mean", "last", "first-crossing"]
-Quantity = Literal["potential", "probability", "count"]
+Quantity = Literal["potential", "probability", "sigmoid", "count"]
 MARGIN = 1e-5  # of a quantity to its level, within which rounding may move a decision
 
 
@@ -22,7 +23,8 @@ class Answer:
     outputs of the first step at which a quantity q of a class crosses a level, or of the last step:
 
         potential:    q = u_t
-        probability:  q = softmax(u_t)
+        probability:  q = softmax(u_t), of one output softmax((0, u_t)): both sides
+        sigmoid:      q = σ(u_t)
         count:        q = Σ_{t' <= t} [u_{t'} > 1]
 
     Attributes:
@@ -53,11 +55,15 @@ class Answer:
         return np.where(decided, crossed.argmax(0), len(outputs) - 1), decided
 
     def quantities(self, outputs: Array) -> Array:
-        """Return q, `[T, B, K]`."""
+        """Return q, `[T, B, K]`; the probabilities of one output are those of its two sides."""
         if self.quantity == "count":
             return (outputs > 1).astype(np.float32).cumsum(0)
         if self.quantity == "potential":
             return outputs
+        if self.quantity == "sigmoid":
+            return sigmoid(outputs)
+        if outputs.shape[2] == 1:
+            outputs = np.concatenate([np.zeros_like(outputs), outputs], 2)
         e = np.exp(outputs - outputs.max(2, keepdims=True))
         return e / e.sum(2, keepdims=True)
 

@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto
 
 from ...core.errors import ConfigError
-from ..graph.ir import Answer, Graph
+from ..graph.ir import Graph
 from .builder import Builder, value
 
 
@@ -33,7 +33,7 @@ def add_answer(b: Builder, graph: Graph, steps: str, batch: str) -> list[onnx.Va
     if answer.kind == "last":
         b.op("Gather", [logits, minus_one], "logits", axis=0)
         return outputs
-    crossed = _crossed(b, answer, logits)
+    crossed = _crossed(b, graph, logits)
     ever = b.op("ReduceSum", [crossed, b.integers(0)], "steps_beyond", keepdims=0)
     b.op("Greater", [ever, _zero(b)], "decided")
     first = b.op("ArgMax", [crossed], "first_crossing", axis=0, keepdims=0)
@@ -66,15 +66,20 @@ def add_crossed(b: Builder, graph: Graph, logits: str) -> list[onnx.ValueInfoPro
             why="a count of all steps is not a function of the logits of one",
             remedy="use --form sequence, or train with readout.quantity=potential",
         )
-    b.op("Greater", [_crossed(b, answer, logits), _zero(b)], "crossed")
+    b.op("Greater", [_crossed(b, graph, logits), _zero(b)], "crossed")
     return [value("crossed", ["N"], TensorProto.BOOL)]
 
 
-def _crossed(b: Builder, answer: Answer, logits: str) -> str:
+def _crossed(b: Builder, graph: Graph, logits: str) -> str:
     """Return 1 where a class is beyond the level, else 0: without the axis of the classes."""
-    q = logits
+    q, answer, classes = logits, graph.answer, graph.classes
     if answer.quantity == "probability":
-        q = b.op("Softmax", [logits], "probabilities", axis=-1)
+        if classes == 1:  # both sides: softmax of (0, u)
+            none = b.op("Mul", [logits, _zero(b)], "no_logits")
+            q = b.op("Concat", [none, logits], "two_sides", axis=-1)
+        q = b.op("Softmax", [q], "probabilities", axis=-1)
+    elif answer.quantity == "sigmoid":
+        q = b.op("Sigmoid", [logits], "probabilities")
     elif answer.quantity == "count":
         above = b.op("Greater", [logits, b.constant("one", np.float32(1))], "above_one")
         above = b.op("Cast", [above], "counted", to=TensorProto.FLOAT)

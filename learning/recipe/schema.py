@@ -166,6 +166,18 @@ class TrainSection(Section):
     ann_epochs: int | None = Field(
         None, ge=1, description="epochs of the ANN counterpart; default: those of epochs"
     )
+    ann_lr: float | None = Field(
+        None, gt=0, le=1e30, description="learning rate of the ANN counterpart; default: that of lr"
+    )
+    ann_neuron: Literal["relu", "qcfs"] = Field(
+        "relu", description="neuron of the ANN counterpart: ReLU, or clipped and quantised"
+    )
+    ann_levels: int | None = Field(
+        None, ge=1, description="levels of qcfs; default: those of the mean output of the neurons"
+    )
+    ann_steps: Literal["own", "all"] = Field(
+        "own", description="steps of the ANN counterpart: those of coding, or all of a recording"
+    )
     freeze: Names = Field(
         [], description="layers or parameters that keep their weights, such as conv1 or spikes*"
     )
@@ -185,8 +197,10 @@ class TrainSection(Section):
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
     loss: LossName = Field(
         "mean",
-        description="of the mean over steps; tet: mean of the steps'; first-spike: of drawn ones",
+        description="of the mean over steps; tet: mean of the steps'; first-spike: of drawn ones; "
+        "rank, rank-published: of the first crossing",
     )
+    entropy: float = Field(0.0, ge=0, description="of rank: reward of uncertain decisions")
     tet_lambda: float = Field(0.0, ge=0, le=1, description="of tet: weight of its regularizer")
     tet_phi: float = Field(1.0, description="of tet: target of the logits in its regularizer")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -238,7 +252,9 @@ class TrainSection(Section):
         Raises:
             ConfigError: they contradict each other.
         """
-        return Loss(self.loss, self.label_smoothing, self.tet_lambda, self.tet_phi)
+        return Loss(
+            self.loss, self.label_smoothing, self.tet_lambda, self.tet_phi, entropy=self.entropy
+        )
 
 
 @dataclass(frozen=True)

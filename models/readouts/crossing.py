@@ -9,36 +9,37 @@ from torch import Tensor
 
 from ...core.errors import ConfigError
 from ..layer import Lowering, OperationList, Signal
-from .decision import Decision, first_crossing
+from .decision import Decision, first_crossing, two_sided
 from .first_spike import drawn_spikes, firing_first, first_spike_log_probability
 from .mean import Readout
 from .membrane import MembraneReadout
 from .psp import PostSynapticPotential
 
-Quantity = Literal["potential", "probability", "count", "drawn"]
-QUANTITIES = ("potential", "probability", "count", "drawn")
+Quantity = Literal["potential", "probability", "sigmoid", "count", "drawn"]
+QUANTITIES = ("potential", "probability", "sigmoid", "count", "drawn")
 
 
 class FirstCrossingReadout(MembraneReadout):
     """Potentials u_t as of `membrane`; the answer is u at the first step at which a class crosses:
 
         potential:    u_{t,k} > level
-        probability:  softmax(u_t)_k > level
+        probability:  softmax(u_t)_k > level        of one output: σ(u_t) or 1 - σ(u_t)
+        sigmoid:      σ(u_{t,k}) > level            as published for rank coding
         count:        Σ_{t' <= t} [u_{t',k} > 1] > level
         drawn:        a spike, at random with the probability σ(kappa (u_{t,k} - level))
 
     Where none ever does, it is that of the last step, undecided. Training compares the mean of the
-    potentials over the steps with the target: the step of the decision has no gradient. With
-    `drawn` it is the logarithm of the probability that a class fires first, and alone: see
-    `first_spike_log_probability`. Of several classes that fire first, the one with the greatest
-    potential is the answer, in evaluation as well.
+    potentials over the steps with the target, or with the loss `rank` those of the decision: its
+    step has no gradient. With `drawn` it is the logarithm of the probability that a class fires
+    first, and alone: see `first_spike_log_probability`. Of several classes that fire first, the one
+    with the greatest potential is the answer, in evaluation as well.
 
     With `psp` the potentials are u_t = scale_t W F_t, without a bias: weighted post-synaptic
     potentials F of the features, see `PostSynapticPotential`, which are not integrated again.
 
     Args:
         features, classes, steps, scaled, leak, learn_leak, learn_start: as of `MembraneReadout`.
-        quantity: `potential`, `probability`, `count` or `drawn`.
+        quantity: `potential`, `probability`, `sigmoid`, `count` or `drawn`.
         level: to cross; in (0, 1) for probabilities; None for 0.9, of `drawn` for 1.
         kappa: steepness of `drawn`, above 0; None for 10. The greater, the less random.
         psp: time constants of the decay and the rise of post-synaptic potentials, in steps; None
@@ -89,7 +90,8 @@ class FirstCrossingReadout(MembraneReadout):
                 why="it must be above 0, and only outputs that are drawn have one",
                 remedy="set readout.quantity=drawn, or leave readout.kappa out",
             )
-        high = {"probability": 1.0, "count": float(steps)}.get(quantity, float("inf"))
+        bounds = {"probability": 1.0, "sigmoid": 1.0, "count": float(steps)}
+        high = bounds.get(quantity, float("inf"))
         if not (level < high and (level >= 0 or quantity in ("potential", "drawn"))):
             raise ConfigError(
                 f"the level of a {quantity} is {level}",
@@ -183,12 +185,14 @@ class FirstCrossingReadout(MembraneReadout):
         return scores, Decision(scores.gather(0, index)[0], step, decided)
 
     def _beyond(self, outputs: Tensor) -> Tensor:
-        """Return which classes are beyond the level, `[T, B, K]`."""
+        """Return which classes are beyond the level, `[T, B, K]`; of one output, both sides."""
         if self.draws:
             return drawn_spikes(self._log_odds(outputs), self.stream)
         values = outputs
         if self.quantity == "probability":
-            values = outputs.softmax(-1)
+            values = two_sided(outputs).softmax(-1)
+        elif self.quantity == "sigmoid":
+            values = outputs.sigmoid()
         elif self.quantity == "count":
             values = (outputs > 1).to(outputs.dtype).cumsum(0)
         return values > self.level

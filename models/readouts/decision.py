@@ -28,6 +28,14 @@ def running_mean(outputs: Tensor) -> Tensor:
     return outputs.cumsum(0) / counts
 
 
+def two_sided(logits: Tensor) -> Tensor:
+    """Return logits `[..., K]` of K >= 2 classes as they are, of one output o as (0, o): the
+    probabilities of the two sides are then 1 - σ(o) and σ(o)."""
+    if logits.shape[-1] != 1:
+        return logits
+    return torch.cat([torch.zeros_like(logits), logits], -1)
+
+
 def first_crossing(crossed: Tensor) -> tuple[Tensor, Tensor]:
     """Return the first step at which each sample has crossed a level, and whether it ever has.
 

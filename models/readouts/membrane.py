@@ -15,12 +15,13 @@ from .mean import Readout
 class MembraneReadout(Readout):
     """u_t = κ u_{t-1} + scale_t (W s_t + b), u_{-1} = u_0; the answer after step t is u_t.
 
-    κ = 1 integrates, κ < 1 forgets. A learned κ is kept in (0, 1) by κ = σ(logit).
+    κ = 1 integrates, κ < 1 forgets, κ = 0 keeps nothing: the outputs are those of `last`. A learned
+    κ is kept in (0, 1) by κ = σ(logit).
 
     Args:
         features, classes, steps, scaled: as of `Readout`.
-        leak: κ, above 0 and up to 1.
-        learn_leak: make κ a parameter, one for each output; then κ < 1.
+        leak: κ, from 0 to 1.
+        learn_leak: make κ a parameter, one for each output; then 0 < κ < 1.
         learn_start: make u_0 a parameter, one for each output; otherwise it is 0.
 
     Raises:
@@ -41,11 +42,17 @@ class MembraneReadout(Readout):
         learn_start: bool = False,
     ) -> None:
         super().__init__(features, classes, steps=steps, scaled=scaled)
-        if not 0 < leak <= 1 or (learn_leak and leak == 1):
+        if not 0 <= leak <= 1 or (learn_leak and leak in (0, 1)):
             raise ConfigError(
                 f"the leak of the readout is {leak}",
-                why="it must be above 0 and at most 1, and below 1 if it is learned",
+                why="it must be from 0 to 1, and between them if it is learned",
                 remedy="set for example readout.leak=0.95",
+            )
+        if leak == 0 and learn_start:
+            raise ConfigError(
+                "a readout with the leak 0 has no start",
+                why="it keeps nothing from one step to the next",
+                remedy="leave readout.learn_start out, or set readout.leak above 0",
             )
         self.leak = leak
         start = math.log(leak / (1 - leak)) if learn_leak else 0.0
@@ -55,8 +62,15 @@ class MembraneReadout(Readout):
     def forward(self, spikes: Tensor) -> Tensor:
         return self.integrated(super().forward(spikes))
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the potential of a step is part of the next."""
+        return self.leak_logit is not None or self.leak > 0
+
     def integrated(self, inputs: Tensor) -> Tensor:
         """Return the potentials `[T, B, K]` of inputs `[T, B, K]`."""
+        if not self.keeps:
+            return inputs
         leak = self.leak if self.leak_logit is None else self.leak_logit.sigmoid()
         if self.leak_logit is None and self.start is None and self.leak == 1:
             return inputs.cumsum(0)
@@ -68,6 +82,10 @@ class MembraneReadout(Readout):
         return torch.stack(potentials) if potentials else torch.empty_like(inputs)  # type: ignore[arg-type]
 
     def lower(self, graph: Lowering, name: str) -> None:
+        if not self.keeps:
+            super().lower(graph, name)
+            graph.answers_with("last")
+            return
         super().lower(graph, f"{name}_inputs")
         leak = torch.tensor([self.leak]) if self.leak_logit is None else self.leak_logit.sigmoid()
         graph.add("Filter", name, poles=leak.unsqueeze(0), gain=torch.ones(1), start=self.start)
@@ -75,6 +93,8 @@ class MembraneReadout(Readout):
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         super().list_operations(found, name, x)
+        if not self.keeps:
+            return VALUES
         integrates = self.leak_logit is None and self.leak == 1
         operation = "ac" if integrates else "mac"
         found.add(f"{name}.membrane", "filter", self, VALUES, operation=operation)

@@ -15,6 +15,8 @@ from tests.support.samples import IMAGE_CODES
 SLOT_CODES = ["temporal", "hybrid", "embedding", "hybrid-embedding"]
 CODES = [
     ("direct", {}),
+    ("impulse", {}),
+    ("impulse", {"spread": True}),
     *((name, {}) for name in SLOT_CODES),
     *((name, {"thresholds": "quantile"}) for name in SLOT_CODES),
     *((name, {"variant": "published"}) for name in SLOT_CODES),
@@ -23,6 +25,8 @@ CODES = [
     ("latency", {}),
     ("latency", {"linear": True}),
     ("latency", {"normalize": False, "clip": True}),
+    ("bins", {}),
+    ("bins", {"background": "last"}),
     ("delta", {}),
     ("delta", {"threshold": 0.1}),
     ("phase", {}),
@@ -63,7 +67,9 @@ def test_shape_dtype_and_values(name, options, shape, dtype):
     assert code.shape == (3, *shape)
     assert code.dtype == dtype
     assert torch.isfinite(code).all()
-    assert torch.equal(code[: coding.analog_steps], x.expand(coding.analog_steps, *shape))
+    shown = x / 3 if options.get("spread") else x
+    assert torch.equal(code[: coding.analog_steps], shown.expand(coding.analog_steps, *shape))
+    assert torch.equal(torch.stack(list(coding.each_step(x))), code)
     if options.get("variant") != "published":
         assert torch.isin(code[coding.analog_steps :], torch.tensor([0, 1], dtype=dtype)).all()
     assert coding.count_spikes(code).shape == shape[:1]
@@ -134,7 +140,7 @@ def test_count_spikes_equals_a_loop(name, options):
         for b in range(2):
             expected[b] += sum(code[t, b].flatten().tolist())
     assert coding.count_spikes(code).tolist() == expected
-    if name == "direct":
+    if name in ("direct", "impulse"):
         assert expected == [0.0, 0.0]
     elif name != "rate":
         assert min(expected) > 0

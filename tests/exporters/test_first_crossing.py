@@ -8,10 +8,11 @@ from asnn.core.errors import ConfigError
 from asnn.exporters import export_nir, export_onnx, source_of
 from asnn.exporters.graph.answer import Answer
 from asnn.exporters.onnx.runtime import OnnxSession, run_stream
+from asnn.models import create_model
 from asnn.models.readouts import create_readout
-from tests.support.exported_networks import network, samples
+from tests.support.exported_networks import SHAPE, network, samples
 
-QUANTITIES = {"potential": 0.8, "probability": 0.5, "count": 1.0}
+QUANTITIES = {"potential": 0.8, "probability": 0.5, "sigmoid": 0.7, "count": 1.0}
 
 
 def crossing(quantity, **options):
@@ -37,6 +38,27 @@ def test_the_answer_of_the_graph_is_that_of_the_readout(quantity):
     np.testing.assert_array_equal(decided, expected.decided.numpy())
     np.testing.assert_array_equal(answer.of(outputs.numpy()), expected.scores.numpy())
     assert decided.mean() > 0 and len(set(step)) > 2
+
+
+def test_one_output_decides_for_either_side(tmp_path):
+    torch.manual_seed(0)
+    model = create_model(
+        "lstm", in_shape=SHAPE, classes=1, features=[8], coding="direct", steps=5,
+        readout="first-crossing", readout_options={"level": 0.7, "leak": 0.9},
+    ).eval()  # fmt: skip
+    with torch.no_grad():
+        model.readout.linear.weight.mul_(9)
+    source, images = source_of(model), samples().images
+    export_onnx(source, tmp_path / "a.onnx", samples=samples())
+    found = OnnxSession(tmp_path / "a.onnx", "CPUExecutionProvider").run({"image": images})
+    with torch.no_grad():
+        outputs = model(torch.from_numpy(images))
+    expected, near = model.readout.decide(outputs), source.graph.answer.near(outputs.numpy())
+    p = expected.scores[expected.decided, 0].sigmoid()
+    assert bool((p > 0.7).any()) and bool((p < 0.3).any())
+    assert bool(((p > 0.7) | (p < 0.3)).all())
+    np.testing.assert_array_equal(found["decision_step"][~near], expected.step.numpy()[~near])
+    np.testing.assert_array_equal(found["decided"][~near], expected.decided.numpy()[~near])
 
 
 @pytest.mark.parametrize("form", ["sequence", "scan"])
@@ -69,7 +91,7 @@ def test_a_sample_that_never_crosses_is_undecided(tmp_path):
     np.testing.assert_array_equal(found["logits"], found["logits_per_step"][-1])
 
 
-@pytest.mark.parametrize("quantity", ["potential", "probability"])
+@pytest.mark.parametrize("quantity", ["potential", "probability", "sigmoid"])
 def test_a_stream_says_when_to_stop(tmp_path, quantity):
     model, source = crossing(quantity)
     export_onnx(source, tmp_path, samples=samples(), form="stream")

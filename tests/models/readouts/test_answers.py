@@ -85,6 +85,12 @@ def test_a_learned_leak_starts_where_it_is_set_and_stays_a_decay():
     assert bool((layer.leak_logit.grad != 0).all())
 
 
+@torch.no_grad()
+def test_without_a_memory_a_membrane_is_its_input():
+    layer, x = readout("membrane", leak=0.0), features()
+    torch.testing.assert_close(layer(x).double(), per_step(layer, x), rtol=1e-5, atol=1e-6)
+
+
 def crossing_of_a_loop(outputs, quantity, level):
     """Return step and whether decided of each sample, by loops."""
     found = []
@@ -96,6 +102,7 @@ def crossing_of_a_loop(outputs, quantity, level):
             values = {
                 "potential": u,
                 "probability": np.exp(u - u.max()) / np.exp(u - u.max()).sum(),
+                "sigmoid": 1 / (1 + np.exp(-u)),
                 "count": counts,
             }[quantity]
             if (values > level).any():
@@ -107,7 +114,8 @@ def crossing_of_a_loop(outputs, quantity, level):
 
 @torch.no_grad()
 @pytest.mark.parametrize(
-    ("quantity", "level"), [("potential", 1.5), ("probability", 0.7), ("count", 2.0)]
+    ("quantity", "level"),
+    [("potential", 1.5), ("probability", 0.7), ("sigmoid", 0.8), ("count", 2.0)],
 )
 def test_the_first_crossing(quantity, level):
     layer = readout("first-crossing", quantity=quantity, level=level)
@@ -164,10 +172,13 @@ def test_networks_train_and_predict_with_every_readout(name):
 @pytest.mark.parametrize(
     ("name", "options", "text"),
     [
-        ("membrane", {"leak": 0.0}, "the leak of the readout is 0.0"),
-        ("membrane", {"leak": 1.0, "learn_leak": True}, "below 1 if it is learned"),
+        ("membrane", {"leak": -0.1}, "the leak of the readout is -0.1"),
+        ("membrane", {"leak": 1.0, "learn_leak": True}, "between them if it is learned"),
+        ("membrane", {"leak": 0.0, "learn_leak": True}, "between them if it is learned"),
+        ("membrane", {"leak": 0.0, "learn_start": True}, "a readout with the leak 0 has no start"),
         ("first-crossing", {"quantity": "rate"}, "unknown quantity 'rate'"),
         ("first-crossing", {"level": 1.0}, "the level of a probability is 1.0"),
+        ("first-crossing", {"quantity": "sigmoid", "level": 1.2}, "the level of a sigmoid is 1.2"),
         ("first-crossing", {"quantity": "count", "level": 6}, "the level of a count is 6"),
         ("first-crossing", {"level": float("nan")}, "the level of a probability is nan"),
         ("lats", {}, "unknown readout 'lats'"),
