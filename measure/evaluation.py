@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from ..tasks.base import Task
 from ..tasks.class_scores import class_scores
 from ..tasks.classification import Classification
 from ..tasks.outcomes import Outcomes
+from .bursts import BurstShares
 from .cost.operations import Counts, Operations
 from .spikes import SpikeRates
 
@@ -41,6 +42,8 @@ class Evaluation:
         outcomes: prediction and confidence of each sample after each step; None if the task has not
             one class a sample.
         counts: operations and events; None if they were not counted.
+        burst_shares: share of the neurons and steps with more than one spike, by layer; without
+            layers that send at most one.
     """
 
     samples: int
@@ -51,6 +54,7 @@ class Evaluation:
     samples_per_second: float
     outcomes: Outcomes | None = None
     counts: Counts | None = None
+    burst_shares: dict[str, float] = field(default_factory=dict)
 
     @property
     def loss(self) -> float:
@@ -192,6 +196,7 @@ def evaluate(
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(generators))
         rates = stack.enter_context(SpikeRates(network))
+        bursts = stack.enter_context(BurstShares(network))
         operations = stack.enter_context(Operations(network)) if count else None
         torch.manual_seed(draw)
         for x, targets in batches:
@@ -206,6 +211,7 @@ def evaluate(
     if part[1] > 1:
         reduce, gather = sum_over_processes, _Gather(batches.sample_indices())
         rates.all_reduce(sum_over_processes)
+        bursts.all_reduce(sum_over_processes)
     found = meter.result(reduce, gather)
     seconds = time.perf_counter() - begin
     return Evaluation(
@@ -217,6 +223,7 @@ def evaluate(
         samples_per_second=found.samples / seconds,
         outcomes=found.outcomes,
         counts=None if operations is None else operations.counts(reduce, gather),
+        burst_shares=bursts.by_layer(),
     )
 
 

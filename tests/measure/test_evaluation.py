@@ -178,6 +178,7 @@ def test_as_dict_is_plain_json():
         "spike_rates",
         "spikes_per_sample",
         "samples_per_second",
+        "burst_shares",
     ]
 
 

@@ -61,6 +61,9 @@ def show_evaluation(
             f"decided after {result.values['mean_step']:.2f} steps in the mean, "
             f"{console.percent(result.values['undecided'])} undecided"
         )
+    if result.burst_shares:
+        shares = (f"{name} {console.percent(v)}" for name, v in result.burst_shares.items())
+        console.note(f"neurons and steps with more than one spike: {', '.join(shares)}")
     if content.get("top_k"):
         share = console.percent(content["top_k_accuracy"])
         console.note(f"top-{content['top_k']} accuracy {share}")
