@@ -12,6 +12,7 @@ method_registry = Registry(
     {
         "bptt": "learning.methods.bptt:Bptt",
         "distillation": "learning.methods.distillation:Distillation",
+        "ltl": "learning.methods.ltl:LocalTandemLearning",
     },
 )
 
