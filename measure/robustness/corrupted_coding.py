@@ -38,6 +38,7 @@ class CorruptedCoding(Coding):
         self.takes = coding.takes
         self.min_steps = coding.min_steps
         self.static = coding.static and not of_spikes
+        self.sums = coding.sums
         super().__init__(steps=coding.steps)
         self.coding = coding
         self.change = change

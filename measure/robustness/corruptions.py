@@ -74,7 +74,7 @@ class Corruption:
             return f"the samples are {_plurals(kinds)}"
         if self.of_values and coding.spec is not None and coding.spec.binary:
             return f"the samples are {_plurals(kinds)} of spikes"
-        if self.of_spikes and coding.analog_steps >= coding.steps:
+        if self.of_spikes and (coding.analog_steps >= coding.steps or coding.sums):
             return f"the code {coding.name!r} has no spikes to corrupt"
         return None
 

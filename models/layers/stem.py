@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,9 @@ class Stem(Layer):
 
     Analog steps and spike steps have separate weights (the dual stem of arXiv 2408.12407).
     Analog steps are normalised by mean and standard deviation, spikes are not. The output of a
-    static coding is computed for one step and expanded.
+    static coding is computed for one step and expanded. The analog steps of a coding whose steps
+    add up to the sample (`sums`) are multiplied by T first; silent steps after them have no weights
+    of their own, and an input of 0.
 
     Args:
         coding: gives the number of analog steps.
@@ -43,8 +45,9 @@ class Stem(Layer):
         super().__init__()
         self.static = coding.static
         self.analog_steps = coding.analog_steps
+        self.factor = coding.steps if coding.sums else 1
         self.analog = make() if coding.analog_steps > 0 else None
-        self.spikes = make() if coding.analog_steps < coding.steps else None
+        self.spikes = make() if coding.analog_steps < coding.steps and not coding.sums else None
         self.register_buffer("mean", torch.tensor(mean).view(-1, *[1] * (rank - 1)))
         self.register_buffer("std", torch.tensor(std).view(-1, *[1] * (rank - 1)))
 
@@ -55,11 +58,56 @@ class Stem(Layer):
         if self.spikes is None or code.shape[0] <= self.analog_steps:
             assert self.analog is not None
             out = self.analog(_channels_last(self.normalised(code).flatten(0, 1)))
+            if code.shape[0] > self.analog_steps:
+                return self._then_silent(out, code)
         elif self.analog is None:
             out = self.spikes(_channels_last(code.flatten(0, 1)))
         else:
             out = self._both(code, self.analog, self.spikes)
         return out.unflatten(0, code.shape[:2])
+
+    def step(self, x: Tensor, t: int) -> Tensor:
+        """Return the output of step t, counted from 0, of its code `[B, ...]`: `[B, F, ...]`."""
+        if t < self.analog_steps:
+            assert self.analog is not None
+            return self.analog(_channels_last(self._normalised(x)))
+        if self.spikes is not None:
+            return self.spikes(_channels_last(x))
+        silent = self._silent(x)
+        return silent.expand(len(x), *silent.shape[1:])
+
+    def mean_output(self, steps: Iterable[Tensor]) -> Tensor:
+        """Return the mean of the outputs over all steps `[B, ...]` of a code, `[B, F, ...]`.
+
+        It is the output for the mean of the inputs, since one set of weights is affine.
+
+        Raises:
+            ValueError: analog steps and spikes have weights of their own.
+        """
+        layer = self.spikes if self.analog is None else self.analog
+        if layer is None or (self.analog is not None and self.spikes is not None):
+            raise ValueError("a dual stem has no weights for a mean of analog steps and spikes")
+        total, count = None, 0
+        for t, x in enumerate(steps):
+            if self.analog is not None and t < self.analog_steps:
+                x = self._normalised(x)
+            total, count = x if total is None else total + x, count + 1
+            if self.static:
+                break
+        assert total is not None, "a code has steps"
+        return layer(_channels_last(total / count))
+
+    def _then_silent(self, out: Tensor, code: Tensor) -> Tensor:
+        """Return the outputs of analog steps, followed by those of silent ones."""
+        head = out.unflatten(0, (-1, code.shape[1]))
+        silent = self._silent(code[0])
+        shape = (len(code) - len(head), code.shape[1], *silent.shape[1:])
+        return torch.cat([head, silent.expand(shape)])
+
+    def _silent(self, x: Tensor) -> Tensor:
+        """Return the output of a silent step of `[B, ...]`, the same for all: `[1, F, ...]`."""
+        assert self.analog is not None
+        return self.analog(_channels_last(x.new_zeros(1, *x.shape[1:])))
 
     def _both(self, code: Tensor, analog: nn.Module, spikes: nn.Module) -> Tensor:
         head = analog(_channels_last(self.normalised(code).flatten(0, 1)))
@@ -71,12 +119,28 @@ class Stem(Layer):
     def normalised(self, code: Tensor) -> Tensor:
         """Return the input of the analog weights: the analog steps of a code `[T, B, ...]` (of a
         static code the first), normalised by mean and standard deviation."""
-        return (code[: 1 if self.static else self.analog_steps] - self.mean) / self.std
+        return self._normalised(code[: 1 if self.static else self.analog_steps])
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        """Return analog steps normalised, so that the mean over all steps is that of the sample.
+
+        Of a single step that holds the whole sample this is T (x - mean) / std.
+        """
+        if self.factor == 1:
+            return (x - self.mean) / self.std
+        return (self.factor * x - self._offset) / self.std
+
+    @property
+    def _offset(self) -> Tensor:
+        """T / (number of analog steps) times the mean of each channel."""
+        return self.mean * (self.factor / self.analog_steps)
 
     def lower(self, graph: Lowering, name: str) -> None:
-        standardise(graph, self.analog_steps, self.mean, self.std)
+        offset = self.mean if self.factor == 1 else self._offset
+        standardise(graph, self.analog_steps, offset, self.std, self.factor)
         layers = [self.analog] * self.analog_steps
-        layers += [self.spikes] * (graph.steps - self.analog_steps)
+        later = self.analog if self.factor > 1 else self.spikes
+        layers += [later] * (graph.steps - self.analog_steps)
         graph.per_step(name, [layer for layer in layers if layer is not None])
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
@@ -97,13 +161,15 @@ class Stem(Layer):
         return VALUES
 
 
-def standardise(graph: Lowering, analog_steps: int, mean: Tensor, std: Tensor) -> None:
-    """Add the normalisation of analog steps by mean and standard deviation to an export graph."""
+def standardise(
+    graph: Lowering, analog_steps: int, mean: Tensor, std: Tensor, times: int = 1
+) -> None:
+    """Add the normalisation (times x - mean) / std of analog steps x to an export graph."""
     m, s = mean.flatten().double(), std.flatten().double()
-    if analog_steps and not (bool((m == 0).all()) and bool((s == 1).all())):
+    if analog_steps and not (times == 1 and bool((m == 0).all()) and bool((s == 1).all())):
         factor = torch.ones(graph.steps, len(m), dtype=torch.float64)
         offset = torch.zeros_like(factor)
-        factor[:analog_steps], offset[:analog_steps] = 1 / s, -m / s
+        factor[:analog_steps], offset[:analog_steps] = times / s, -m / s
         graph.add("ChannelScale", "normalise", factor=factor, offset=offset)
 
 
@@ -116,7 +182,7 @@ def _channels_last(x: Tensor) -> Tensor:
 def stem_norm(coding: Coding, form: str, channels: int, *, image: bool) -> TimeNorm:
     """Return the batch norm after a stem: one for analog steps, another for spike steps."""
     analog, spikes = coding.analog_steps, coding.steps - coding.analog_steps
-    if not analog or not spikes:
+    if not analog or not spikes or coding.sums:
         return create_norm(form, channels, steps=coding.steps, image=image)
     return SplitNorm(
         analog,

@@ -69,7 +69,8 @@ def test_shape_dtype_and_values(name, options, shape, dtype):
     assert torch.isfinite(code).all()
     shown = x / 3 if options.get("spread") else x
     assert torch.equal(code[: coding.analog_steps], shown.expand(coding.analog_steps, *shape))
-    assert torch.equal(torch.stack(list(coding.each_step(x))), code)
+    if not coding.draws:
+        assert torch.equal(torch.stack(list(coding.each_step(x))), code)
     if options.get("variant") != "published":
         assert torch.isin(code[coding.analog_steps :], torch.tensor([0, 1], dtype=dtype)).all()
     assert coding.count_spikes(code).shape == shape[:1]
