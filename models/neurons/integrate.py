@@ -50,9 +50,10 @@ class Integrate(nn.Module):
         gain: γ > 0.
         granularity: of V: `layer` (a scalar) or `channel`.
         gradient: of the number of spikes: `surrogate` (the sum of the surrogates of its m
-            thresholds), `straight-through` (⌈·⌉ has the derivative 1), or `representation` (of the
-            weighted mean over all steps, see `represented_steps`; m = 1).
-        surrogate: `sigmoid`, `atan`, `triangular` or `fast_sigmoid`.
+            thresholds), `straight-through` (⌈·⌉ has the derivative 1), `representation` (of the
+            weighted mean over all steps, see `represented_steps`; m = 1), or `none` (no gradient
+            passes: for methods that need none, such as `tandem`).
+        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid` or `gaussian`.
         alpha: steepness of the surrogate; the default of the surrogate if None.
         threshold_gradient: of `representation`: that of V is `scaled` as published, or `exact`.
 
@@ -93,6 +94,12 @@ class Integrate(nn.Module):
         _check_representation(gradient, most, threshold_gradient)
         if granularity == "channel" and channels is None:
             raise ConfigError("granularity 'channel' needs the number of channels")
+        if learn_amplitude and gradient == "none":
+            raise ConfigError(
+                "learn_amplitude has no effect with gradient 'none'",
+                why="no gradient reaches the amplitude",
+                remedy="set neuron.learn_amplitude=false, or another neuron.gradient",
+            )
         if learn_amplitude and amplitude < MIN_AMPLITUDE:
             raise ConfigError(
                 f"an amplitude that is learned stays at {MIN_AMPLITUDE} or above, not {amplitude}"

@@ -11,7 +11,7 @@ from torch.autograd import Function
 from ....kernels.rules import SURROGATES
 from ....kernels.rules import SurrogateName as Surrogate
 
-Gradient = Literal["surrogate", "straight-through", "representation"]
+Gradient = Literal["surrogate", "straight-through", "representation", "none"]
 ThresholdGradient = Literal["scaled", "exact"]
 
 
@@ -47,7 +47,8 @@ def spike_count(v: Tensor, amplitude: Tensor, options: IntegrateOptions) -> Tens
     Its gradient is one of
         surrogate           k = Σ_{j<m} H(v - (α + j) V), each H with the surrogate's derivative
         straight-through    that of clip(v / V - α, 0, m): the derivative of ⌈·⌉ is 1
-    and with `representation` there is none: it is that of all steps (`represented_steps`).
+    and with `representation` there is none: it is that of all steps (`represented_steps`). With
+    `none` the step has none either (`integrate_step`).
     """
     if options.gradient == "straight-through":
         level = (v - options.fraction * amplitude) / amplitude

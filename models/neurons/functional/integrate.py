@@ -31,7 +31,8 @@ def integrate_step(
         k_t = clip(⌈v_t / V - α⌉, 0, m)        the number of j < m with v_t > (α + j) V
         v_t ← v_t - V k_t
 
-    Nothing is detached: gradients flow through the reset.
+    Nothing is detached: gradients flow through the reset. With the gradient `none` no gradient
+    flows at all, and nothing is kept for a backward pass.
 
     Args:
         x: input `[B, ...]`.
@@ -45,6 +46,8 @@ def integrate_step(
 
     With m = 1, α = 1, λ = γ = 1 it is the integrate-and-fire neuron with reset by subtraction.
     """
+    if options.gradient == "none":
+        x, amplitude = x.detach(), amplitude.detach()
     v = (
         _scaled(x, options.gain)
         if v is None
