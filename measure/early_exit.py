@@ -64,7 +64,10 @@ def exit_steps(outcomes: Outcomes, rule: ExitRule) -> Tensor:
 
 
 def tradeoff(
-    outcomes: Outcomes, rules: list[ExitRule], energy: Tensor | None = None
+    outcomes: Outcomes,
+    rules: list[ExitRule],
+    energy: Tensor | None = None,
+    spikes: Tensor | None = None,
 ) -> list[dict[str, Any]]:
     """Return accuracy, mean steps and energy of every fixed number of steps and of every rule.
 
@@ -72,34 +75,53 @@ def tradeoff(
         outcomes: of the split.
         rules: for early exit.
         energy: of each sample at each step, `[T, N]`; steps after the exit are not counted.
+        spikes: of each sample at each step, `[T, N]`.
 
     Returns:
         For each: `exit` (None for fixed steps), `steps` (mean), `accuracy`, `leaving` (the share of
-        samples that exit at each step), and `picojoules` of a sample (None without `energy`).
+        samples that exit at each step), and `picojoules` and `spikes` of a sample up to its exit
+        (None if they are not given).
     """
     total, samples = outcomes.predictions.shape
     fixed = [(None, torch.full((samples,), t)) for t in range(total)]
     ruled = [(rule, exit_steps(outcomes, rule)) for rule in rules]
-    spent = None if energy is None else energy.cumsum(0)
+    until = _cumulated(energy, spikes)
     return [
-        {"exit": None if rule is None else str(rule), **at_steps(outcomes, steps, spent)}
+        {"exit": None if rule is None else str(rule), **_row(outcomes, steps, until)}
         for rule, steps in fixed + ruled
     ]
 
 
-def at_steps(outcomes: Outcomes, steps: Tensor, spent: Tensor | None = None) -> dict[str, Any]:
+def at_steps(
+    outcomes: Outcomes,
+    steps: Tensor,
+    energy: Tensor | None = None,
+    spikes: Tensor | None = None,
+) -> dict[str, Any]:
     """Return a row of `tradeoff` without its `exit`.
 
     Args:
         outcomes: of the split.
         steps: at which each sample exits, from 0, `[N]`.
-        spent: energy of each sample up to each step, `[T, N]`.
+        energy, spikes: of each sample at each step, `[T, N]`.
     """
+    return _row(outcomes, steps, _cumulated(energy, spikes))
+
+
+def _cumulated(energy: Tensor | None, spikes: Tensor | None) -> dict[str, Tensor | None]:
+    given = {"picojoules": energy, "spikes": spikes}
+    return {name: None if each is None else each.cumsum(0) for name, each in given.items()}
+
+
+def _row(outcomes: Outcomes, steps: Tensor, until: dict[str, Tensor | None]) -> dict[str, Any]:
     index = steps.view(1, -1)
     total, samples = outcomes.predictions.shape
     return {
         "steps": float((steps + 1).double().mean()),
         "accuracy": float(outcomes.correct.gather(0, index).double().mean()),
         "leaving": (torch.bincount(steps, minlength=total) / samples).tolist(),
-        "picojoules": None if spent is None else float(spent.gather(0, index).mean()),
+        **{
+            name: None if each is None else float(each.gather(0, index).mean())
+            for name, each in until.items()
+        },
     }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
-from torch import distributed
+from torch import Tensor, distributed
 
 from ..coding.draws import drawing, sample_keys
 from ..core.errors import ConfigError
@@ -22,7 +22,7 @@ from ..tasks.classification import Classification
 from ..tasks.outcomes import Outcomes
 from .bursts import BurstShares
 from .cost.operations import Counts, Operations
-from .spikes import SpikeRates
+from .spikes import SampleSpikes, SpikeRates
 
 
 @dataclass(frozen=True)
@@ -33,17 +33,22 @@ class Evaluation:
         samples: number of samples N.
         values: the figures of the task by name; `loss` is among them. Of classification also
             `accuracy` (of the mean of the logits over all steps), `accuracy_per_step` (of the mean
-            over the steps 1..t, for each t), `confusion` `[classes][classes]` (counts by true class
-            and prediction) and `calibration_error` (see `calibration`).
+            over the steps 1..t, for each t), `accuracy_of_each_step` (of the logits of step t
+            alone), `confusion` `[classes][classes]` (counts by true class and prediction) and
+            `calibration_error` (see `calibration`).
         spike_rate: spikes per neuron, sample and step.
         spike_rates: spikes per neuron and sample, for each layer and step.
         spikes_per_sample: number of spikes per sample, over all layers and steps.
+        spikes_to_decision: the same up to the step of the decision; None of a readout that never
+            answers before the last step.
         samples_per_second: throughput, including data loading.
         outcomes: prediction and confidence of each sample after each step; None if the task has not
             one class a sample.
         counts: operations and events; None if they were not counted.
         burst_shares: share of the neurons and steps with more than one spike, by layer; without
             layers that send at most one.
+        sample_spikes: spikes of each step and sample, over all layers, `[T, N]`; None if they were
+            not counted, or if there are no layers with spikes.
     """
 
     samples: int
@@ -51,10 +56,12 @@ class Evaluation:
     spike_rate: float
     spike_rates: dict[str, list[float]]
     spikes_per_sample: float
+    spikes_to_decision: float | None
     samples_per_second: float
     outcomes: Outcomes | None = None
     counts: Counts | None = None
     burst_shares: dict[str, float] = field(default_factory=dict)
+    sample_spikes: Tensor | None = None
 
     @property
     def loss(self) -> float:
@@ -127,8 +134,8 @@ class Evaluation:
         return self.values[name]
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, without `outcomes` and `counts`."""
-        omitted = ("samples", "values", "outcomes", "counts")
+        """Return plain values for JSON, without those of each sample."""
+        omitted = ("samples", "values", "outcomes", "counts", "sample_spikes")
         return {
             "samples": self.samples,
             **self.values,
@@ -172,7 +179,7 @@ def evaluate(
         each_batch: called before each batch; an exception from it ends the evaluation.
         part: (rank, world size) of the processes that share the samples; they exchange results by
             torch.distributed, so that each returns the evaluation of the whole split.
-        count: also count operations.
+        count: also count operations, and the spikes of each sample.
         draw: the number of the draw, for codes and neurons that draw.
 
     Raises:
@@ -198,6 +205,9 @@ def evaluate(
         rates = stack.enter_context(SpikeRates(network))
         bursts = stack.enter_context(BurstShares(network))
         operations = stack.enter_context(Operations(network)) if count else None
+        by_sample = count or callable(getattr(model.readout, "crossed", None))
+        spikes = stack.enter_context(SampleSpikes(network)) if by_sample else None
+        spikes_of: list[Tensor | None] = []
         torch.manual_seed(draw)
         for x, targets in batches:
             each_batch()
@@ -207,6 +217,8 @@ def evaluate(
             with drawing(sample_keys(targets.samples, draw)):
                 outputs = network(x, steps)
                 meter.add(outputs, targets.first)
+                if spikes is not None:
+                    spikes_of.append(spikes.take())
     reduce, gather = _identity, _identity
     if part[1] > 1:
         reduce, gather = sum_over_processes, _Gather(batches.sample_indices())
@@ -214,17 +226,28 @@ def evaluate(
         bursts.all_reduce(sum_over_processes)
     found = meter.result(reduce, gather)
     seconds = time.perf_counter() - begin
+    counted = [each for each in spikes_of if each is not None]
+    sample_spikes = gather(torch.cat(counted, 1)) if counted else None
     return Evaluation(
         samples=found.samples,
         values=found.values,
         spike_rate=rates.mean(),
         spike_rates=rates.by_layer(),
         spikes_per_sample=rates.total() / max(found.samples, 1),
+        spikes_to_decision=_until_decision(sample_spikes, found.outcomes),
         samples_per_second=found.samples / seconds,
         outcomes=found.outcomes,
         counts=None if operations is None else operations.counts(reduce, gather),
         burst_shares=bursts.by_layer(),
+        sample_spikes=sample_spikes,
     )
+
+
+def _until_decision(spikes: Tensor | None, outcomes: Outcomes | None) -> float | None:
+    """Return the mean number of spikes of a sample up to its decision."""
+    if spikes is None or outcomes is None or outcomes.steps is None:
+        return None
+    return float(spikes.cumsum(0).gather(0, outcomes.steps.view(1, -1)).mean())
 
 
 def sum_over_processes(value: torch.Tensor) -> torch.Tensor:

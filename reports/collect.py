@@ -230,7 +230,7 @@ def collect(
         result=result,
         energy=energy_report(result.counts, table),
         dense_ann=dense_ann_report(model, table),
-        tradeoff=[] if outcomes is None else tradeoff(outcomes, rules, spent),
+        tradeoff=[] if outcomes is None else tradeoff(outcomes, rules, spent, result.sample_spikes),
         calibration=None if outcomes is None else calibration(outcomes),
         schedules=schedules(model),
         traced=traced,

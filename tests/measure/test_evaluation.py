@@ -172,11 +172,13 @@ def test_as_dict_is_plain_json():
         "accuracy",
         "loss",
         "accuracy_per_step",
+        "accuracy_of_each_step",
         "confusion",
         "calibration_error",
         "spike_rate",
         "spike_rates",
         "spikes_per_sample",
+        "spikes_to_decision",
         "samples_per_second",
         "burst_shares",
     ]
@@ -187,3 +189,25 @@ def test_empty_split_gives_zeros_and_not_nan():
     found = evaluate(network(), empty, classes=CLASSES, full_scale=255.0)
     assert (found.samples, found.accuracy, found.loss, found.spike_rate) == (0, 0, 0, 0)
     assert found.accuracy_per_step == [0] * STEPS
+
+
+def test_spikes_to_the_decision_equal_a_loop_over_samples():
+    model = network(readout="first-crossing", readout_options={"level": 0.05, "leak": 0.5})
+    split = samples()
+    result = evaluate(model, split, full_scale=255.0, classes=CLASSES, batch_size=5)
+    frozen, total = model.frozen(), 0.0
+    layers = [module for name, module in frozen.named_modules() if name.endswith(".neuron")]
+    spikes = []
+    handles = [m.register_forward_hook(lambda _m, _i, out: spikes.append(out)) for m in layers]
+    for image in split.inputs:
+        spikes.clear()
+        with torch.no_grad():
+            outputs = frozen(image[None] / 255.0)
+        step = int(model.readout.decide(outputs).step)
+        total += sum(float(each[: step + 1].sum()) for each in spikes)
+    for handle in handles:
+        handle.remove()
+    assert result.values["mean_step"] < STEPS  # some decide early
+    assert result.spikes_to_decision == pytest.approx(total / SAMPLES)
+    assert 0 < result.spikes_to_decision < result.spikes_per_sample
+    assert evaluate(network(), split, full_scale=255.0, classes=CLASSES).spikes_to_decision is None

@@ -46,6 +46,9 @@ def test_exit_rules_by_hand():
         [111 / 3, 333 / 3, 777 / 3, (1 + 70 + 100) / 3]
     )
     assert rows[-1]["leaving"] == pytest.approx([2 / 3, 0, 1 / 3])
+    assert rows[-1]["spikes"] is None
+    counted = tradeoff(THREE, [ExitRule("confidence", 0.9)], spikes=energy.double())
+    assert [row["spikes"] for row in counted] == [row["picojoules"] for row in rows]
     assert tradeoff(THREE, [])[0]["picojoules"] is None
 
 

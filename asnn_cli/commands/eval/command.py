@@ -190,10 +190,10 @@ def evaluate_run(
             content["energy"] = energy_beside_ann(model, result, table, ann_result)
             spent = energy_of_samples(result.counts, table)
             if outcomes is not None:
-                content["exits"] = tradeoff(outcomes, rules, spent)
+                spikes = result.sample_spikes
+                content["exits"] = tradeoff(outcomes, rules, spent, spikes)
                 if outcomes.steps is not None:
-                    until = None if spent is None else spent.cumsum(0)
-                    content["decision"] = at_steps(outcomes, outcomes.steps, until)
+                    content["decision"] = at_steps(outcomes, outcomes.steps, spent, spikes)
         if "confusion" in result.values:
             content["class_scores"] = class_scores(result.confusion, data.classes)
         if outcomes is not None:

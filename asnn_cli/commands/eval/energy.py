@@ -91,12 +91,13 @@ def show_tradeoff(rows: list[dict[str, Any]]) -> None:
     """Show accuracy, steps and energy of each fixed number of steps and each exit rule."""
     console.table(
         "early exits",
-        ["", "mean steps", "accuracy, %", "energy", "at the last step, %"],
+        ["", "mean steps", "accuracy, %", "spikes", "energy", "at the last step, %"],
         [
             [
                 row["exit"] or f"step {row['steps']:g}",
                 f"{row['steps']:.2f}",
                 f"{100 * row['accuracy']:.2f}",
+                _or_unknown(row["spikes"], "{:,.1f}".format),
                 _or_unknown(row["picojoules"], joules),
                 f"{100 * row['leaving'][-1]:.1f}" if row["exit"] else "",
             ]

@@ -57,8 +57,10 @@ def show_evaluation(
     if "latency" in content:
         show_latency(content["latency"], spec.one, spec.many, has_classes=task.one_class)
     if "mean_step" in result.values:
+        spikes = result.spikes_to_decision
+        sent = "" if spikes is None else f", {spikes:,.1f} spikes until then"
         console.note(
-            f"decided after {result.values['mean_step']:.2f} steps in the mean, "
+            f"decided after {result.values['mean_step']:.2f} steps in the mean{sent}, "
             f"{console.percent(result.values['undecided'])} undecided"
         )
     if result.burst_shares:
@@ -85,6 +87,9 @@ def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None
     if "accuracy_per_step" in result.values:
         steps = len(result.accuracy_per_step)
         figures["accuracy so far, %"] = [f"{100 * v:.2f}" for v in result.accuracy_per_step]
+    if "accuracy_of_each_step" in result.values and steps > 1:
+        alone = result.values["accuracy_of_each_step"]
+        figures["accuracy of it alone, %"] = [f"{100 * v:.2f}" for v in alone]
     if steps > MAX_STEPS_SHOWN or not steps:
         return  # a table of a hundred columns shows nothing; --json has all steps
     for layer, rates in result.spike_rates.items():

@@ -75,6 +75,7 @@ def test_random_spikes_from_training_to_export(cli, resumed):
     decision, total = quiet["decision"], quiet["energy"]["picojoules_per_sample"]
     assert decision["steps"] == pytest.approx(quiet["mean_step"]) and decision["leaving"][-1] < 1
     assert decision["accuracy"] == quiet["accuracy"]
+    assert decision["spikes"] == quiet["spikes_to_decision"] < quiet["spikes_per_sample"]
     assert 0 < decision["picojoules"] <= total and quiet["mean_step"] < 3
     assert (drawn["draws"], drawn["noise"], quiet["draws"], quiet["noise"]) == (
         True, "on", False, "off",
