@@ -13,10 +13,12 @@ import torch
 from onnx import TensorProto
 
 from ...coding.base import Coding
+from ...coding.images.bins import Bins
 from ...coding.images.burst import Burst
 from ...coding.images.delta import Delta
 from ...coding.images.direct import Direct
 from ...coding.images.hybrid import HybridEmbedding, HybridTemporal
+from ...coding.images.impulse import Impulse
 from ...coding.images.latency import Latency
 from ...coding.images.phase import Phase
 from ...coding.images.slots import Embedding, SlotCoding, Temporal
@@ -68,12 +70,27 @@ def _hybrid(b: Builder, coding: HybridTemporal | HybridEmbedding, image: str, na
     return b.op("Concat", [first, others], name, axis=0)
 
 
+def _impulse(b: Builder, coding: Impulse, image: str, name: str) -> str:
+    if coding.static:
+        share = b.op("Div", [image, _number(b, f"{name}.steps", coding.steps)], f"{name}/share")
+        return b.op("Unsqueeze", [share, b.integers(0)], name)
+    first = b.op("Unsqueeze", [image, b.integers(0)], f"{name}/first")
+    if coding.steps == 1:
+        return b.op("Identity", [first], name)
+    silent = b.op("Mul", [first, _number(b, f"{name}.none", 0)], f"{name}/silent")
+    return b.op("Concat", [first, *[silent] * (coding.steps - 1)], name, axis=0)
+
+
 def _slots(b: Builder, coding: SlotCoding, image: str, name: str) -> str:
     thresholds = coding.thresholds
     x = image
     if isinstance(thresholds, QuantileThresholds):
         x = _standardised(b, image, name)
     rising = thresholds.boundaries(torch.float32).numpy()
+    if isinstance(coding, Bins) and coding.background == "last":  # its last slot has no end
+        rising = np.concatenate(
+            [[-np.inf], rising[1:]], dtype=np.float32
+        )  # the last slot takes all
     if isinstance(coding, Temporal):
         return _temporal(b, x, rising, name)
     return _embedding(b, x, rising, coding.steps, name)
@@ -238,4 +255,6 @@ _ENCODERS: dict[type[Coding], Callable[[Builder, Any, str, str], str]] = {
     Latency: _latency,
     Phase: _phase,
     Burst: _burst,
+    Bins: _slots,
+    Impulse: _impulse,
 }

@@ -31,6 +31,10 @@ ENCODED = [
     ("phase", {}),
     ("phase", {"period": 2}),
     ("burst", {}),
+    ("bins", {}),
+    ("bins", {"background": "last"}),
+    ("impulse", {}),
+    ("impulse", {"spread": True}),
     ("burst", {"most": 2, "shortest": 2, "longest": 3}),
 ]
 
