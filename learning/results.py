@@ -14,6 +14,7 @@ from ..core.files import write_json, write_text
 from ..core.metric import Metric
 from ..measure.evaluation import evaluate
 from ..models.layers.spiking import used_kernels
+from ..models.network import SpikingNetwork
 from ..records.layout import FORMAT
 from .monitoring.statistics import mean_statistics
 from .schedule import learning_rate
@@ -41,7 +42,7 @@ def validate(training: Training, each_batch: Callable[[], None]) -> dict[str, An
         "lr": lr,
         "train_loss": progress.loss / progress.seen,
         f"train_{task.primary.name}": progress.score / progress.seen,
-        **_on_validation_data(training, each_batch),
+        **_on_validation_data(training, training.method.validated(training), each_batch),
     }
 
 
@@ -51,15 +52,18 @@ def validate_start(training: Training, each_batch: Callable[[], None]) -> dict[s
     Args:
         each_batch: as of `validate`.
     """
-    return {"epoch": 0, "step": 0, **_on_validation_data(training, each_batch)}
+    found = _on_validation_data(training, training.result, each_batch)
+    return {"epoch": 0, "step": 0, **found}
 
 
-def _on_validation_data(training: Training, each_batch: Callable[[], None]) -> dict[str, Any]:
+def _on_validation_data(
+    training: Training, network: SpikingNetwork, each_batch: Callable[[], None]
+) -> dict[str, Any]:
     settings = training.recipe.train
     # Batch norm statistics differ between processes; those of the first are saved.
     training.processes.same_weights(training.result)
     result = evaluate(
-        training.result,
+        network,
         training.data.validation,
         task=training.task,
         full_scale=training.data.full_scale,

@@ -159,6 +159,7 @@ def prepare(
     if recipe.train.sync_norm and processes.count > 1:
         sync_norms(model)
     method = recipe.make_method()
+    method.bind(model, recipe.train)
     training = Training(
         recipe=recipe,
         run=run,

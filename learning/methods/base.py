@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...coding.samples import Batch
 from ...datasets.transforms.mixing import Targets
+from ...models.network import SpikingNetwork
 from .forward import TrainableForward
 
 
@@ -30,8 +31,9 @@ class Stage:
 class Method:
     """How weights are learned; it knows no files and no terminals.
 
-    The argument `training` of its functions is an `asnn.learning.training.Training`. `check` is
-    called first, then `load`, then `begin` at the beginning of each stage.
+    The argument `training` of its functions is an `asnn.learning.training.Training`. `bind` is
+    called first, then `stages` and `check`, then `load`, and `begin` at the beginning of each
+    stage.
 
     A subclass declares its options as keyword parameters. What it keeps between two calls beside
     the weights is its `state`, so that a resumed training ends with the same bytes.
@@ -44,6 +46,13 @@ class Method:
 
     name: ClassVar[str] = ""
     needs_counterpart: bool = False
+
+    def bind(self, model: SpikingNetwork, train: Any) -> None:
+        """Take the network and the settings `[train]` of the recipe.
+
+        Raises:
+            ConfigError: the method is not for this network.
+        """
 
     def stages(self, epochs: int) -> list[Stage]:
         """Return the stages, whose epochs add up to `epochs`."""
@@ -92,6 +101,11 @@ class Method:
         `[T, B, K]`, or with `mean` their mean as one step.
         """
         return TrainableForward(training.model)
+
+    def validated(self, training: Any) -> SpikingNetwork:
+        """Return the network that is validated in the current stage; `training.result` by default,
+        whose weights are those that are kept."""
+        return training.result
 
     def backward(
         self, training: Any, x: Batch, targets: Targets, weight: float

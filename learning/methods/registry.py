@@ -12,6 +12,7 @@ method_registry = Registry(
     {
         "bptt": "learning.methods.bptt:Bptt",
         "distillation": "learning.methods.distillation:Distillation",
+        "tandem": "learning.methods.tandem:Tandem",
         "ltl": "learning.methods.ltl:LocalTandemLearning",
     },
 )
@@ -21,7 +22,7 @@ def create_method(name: str, **options: Any) -> Method:
     """Return the method called `name`.
 
     Args:
-        name: `bptt`, `distillation`, or a method that an installed package adds.
+        name: one of `method_registry.names()`: built in, or added by an installed package.
         options: options of the method.
 
     Raises:

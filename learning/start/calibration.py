@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ...datasets import Batches, DataSet
+from ...datasets import DataSet
+from ...datasets.first_samples import first_samples
 from ...models.layers.spiking import SpikingLayer, layer_outputs
 from ...models.network import SpikingNetwork
 
-BATCH = 64  # samples at a time; the activations do not depend on it
 MAX_BYTES = 1 << 30  # of activations that are held at once
 
 
@@ -53,7 +52,7 @@ def calibrate(
             torch.manual_seed(0)  # a random code gives the same steps to each group
             found: dict[str, list[Tensor]] = {name: [] for name in group}
             with layer_outputs(ann) as outputs:
-                for x, size in _first_samples(data, samples, device, workers):
+                for x, size in first_samples(data, samples, device, workers):
                     ann(x)
                     for name in group:
                         found[name].append(outputs[name][:, :size])
@@ -73,6 +72,18 @@ def calibratable(network: SpikingNetwork) -> dict[str, Any]:
     }
 
 
+def learned_limits(network: SpikingNetwork, ann: SpikingNetwork) -> dict[str, Tensor]:
+    """Return the greatest activations that neurons of an ANN have learned, their `limit`, by the
+    name of their layer: those of layers whose neurons in the network can use them."""
+    found = {}
+    of_ann = spiking_neurons(ann)
+    for name, neuron in calibratable(network).items():
+        limit = getattr(of_ann.get(name), "limit", None)
+        if isinstance(limit, Tensor) and callable(getattr(neuron, "use_limit", None)):
+            found[name] = limit.detach()
+    return found
+
+
 def spiking_neurons(network: SpikingNetwork) -> dict[str, nn.Module]:
     """Return the neurons of a network by the name of their layer, as `layer_outputs` names it."""
     return {
@@ -82,26 +93,11 @@ def spiking_neurons(network: SpikingNetwork) -> dict[str, nn.Module]:
     }
 
 
-def _first_samples(
-    data: DataSet, samples: int, device: torch.device, workers: int
-) -> Iterator[tuple[Any, int]]:
-    """Yield batches with the number of samples that count in each: of the last one not all may."""
-    batches = Batches(
-        data.train, batch_size=BATCH, full_scale=data.full_scale, device=device, workers=workers
-    )
-    left = samples
-    for x, _ in batches:
-        yield x, min(left, len(x))
-        left -= len(x)
-        if left <= 0:
-            return
-
-
 def _groups(
     names: list[str], ann: SpikingNetwork, data: DataSet, samples: int, device: torch.device
 ) -> list[list[str]]:
     """Return the layers in groups whose activations of all samples fit into MAX_BYTES."""
-    x, _ = next(_first_samples(data, 1, device, 0))
+    x, _ = next(first_samples(data, 1, device))
     with layer_outputs(ann) as outputs:
         ann(x)
         sizes = {
