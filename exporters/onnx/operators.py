@@ -13,7 +13,7 @@ from ...formats.onnx import graphs
 OPERATORS = {
     "Abs", "Add", "And", "ArgMax", "AveragePool", "Cast", "Ceil", "Clip", "Concat",
     "ConstantOfShape", "Conv", "CumSum", "DequantizeLinear", "Div", "Equal", "Exp", "Expand",
-    "Flatten", "Gather", "GatherElements", "Gemm", "Greater", "GreaterOrEqual", "Identity",
+    "Flatten", "Floor", "Gather", "GatherElements", "Gemm", "Greater", "GreaterOrEqual", "Identity",
     "Less", "LessOrEqual", "Log", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not",
     "ReduceSum", "Reshape", "Round",
     "Scan", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub",

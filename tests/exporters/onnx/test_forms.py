@@ -17,6 +17,7 @@ from asnn.exporters.graph.quantisation import quantise, rounded, with_rounded_we
 from asnn.exporters.onnx.builder import OPSETS, Builder, model_of, value
 from asnn.exporters.onnx.encoder import add_encoder
 from asnn.exporters.onnx.forms import build_models
+from asnn.exporters.onnx.operators import check_operators
 from asnn.exporters.onnx.runtime import OnnxSession, run_stream
 from tests.support.exported_networks import CODES, SHAPE, images, make_source, spikes_of
 
@@ -50,7 +51,9 @@ def encoder(name, steps, options):
     graph = onnx.helper.make_graph(
         b.nodes, "g", [value("image", ["N", *SHAPE])], [value(out, [None] * 5)], b.initializers
     )
-    return coding, session_of(model_of(graph, 20, {"asnn": "0"}))
+    model = model_of(graph, 20, {"asnn": "0"})
+    check_operators([model])
+    return coding, session_of(model)
 
 
 @pytest.mark.parametrize("steps", [2, 4, 7])
