@@ -14,6 +14,7 @@ from ..coding.check import check_batch, check_range
 from ..coding.samples import Batch, SampleSpec
 from ..core.errors import ConfigError, DataError
 from .frozen import Snapshot, freeze
+from .layers.chain import in_turn
 from .readouts import Readout, create_readout
 from .synapses import create_synapse
 
@@ -167,6 +168,8 @@ class SpikingNetwork(nn.Module):
         """Return logits of encoded samples `[T, B, ...]`."""
         if torch.is_grad_enabled():
             self._frozen = None
+        if type(self.body) is nn.Sequential and not _is_hooked(self.body):
+            return in_turn(self.body, code)
         return self.body(code)
 
     def _encode(self, x: Batch, steps: int | None) -> Tensor:
@@ -206,9 +209,7 @@ class SpikingNetwork(nn.Module):
         *layers, last = self.body if isinstance(self.body, nn.Sequential) else [self.body]
         hooked = _is_hooked(self.body) or _is_hooked(last)
         if isinstance(last, Readout) and last.answers_with_mean and not hooked:
-            for layer in layers:
-                code = layer(code)
-            return last.mean(code)
+            return last.mean(in_turn(layers, code))
         return self.run(code).mean(0)
 
     @torch.no_grad()

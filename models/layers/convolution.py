@@ -16,6 +16,7 @@ from ...kernels.convolution import (
     spike_convolution,
     subsampled,
 )
+from ...kernels.convolution import backward as gradients
 from ...kernels.costs import Machine, Way
 from ...kernels.dispatch import Kernels, backend, is_traced, missing_backend, needs_aten
 
@@ -51,16 +52,7 @@ class SpikeConv2d(nn.Conv2d):
                 learns=torch.is_grad_enabled(),
             )
             return out
-        images, channels, height, width = x.shape
-        shape = Convolution(
-            images,
-            (height, width),
-            (channels, self.out_channels),
-            _pair(self.kernel_size),
-            _pair(self.stride),
-            _pair(self.padding),
-        )
-        kernels = backend(x.device.type)
+        shape, kernels = self._convolution(x), backend(x.device.type)
         machine = Machine(kernels.has_wide_registers(), kernels.has_tiles())
         paths = paths_for(shape, x, machine=machine, learns=torch.is_grad_enabled())
         if paths == DENSE:
@@ -74,6 +66,33 @@ class SpikeConv2d(nn.Conv2d):
             shape=shape,
             paths=paths,
             packed_weight=self._packed(paths.forward, kernels),
+        )
+
+    def weight_gradient_by_events(self, x: Tensor, grad: Tensor) -> Tensor | None:
+        """Return the gradient of the weight from images and that of the output, computed where the
+        images are not 0; None if a dense convolution is cheaper."""
+        if is_traced(x) or not self._follows_spikes(x):
+            return None
+        shape, kernels = self._convolution(x), backend(x.device.type)
+        machine = Machine(kernels.has_wide_registers(), tiles=False)
+        paths = paths_for(shape, x, machine=machine, learns=True)
+        if paths.weights == "dense":
+            return None
+        rows = x.permute(0, 2, 3, 1).contiguous()
+        grad = grad.contiguous(memory_format=torch.channels_last)
+        return gradients(
+            grad, rows, self.weight, kernels, shape, paths, of_x=False, of_weight=True
+        )[1]
+
+    def _convolution(self, x: Tensor) -> Convolution:
+        images, channels, height, width = x.shape
+        return Convolution(
+            images,
+            (height, width),
+            (channels, self.out_channels),
+            _pair(self.kernel_size),
+            _pair(self.stride),
+            _pair(self.padding),
         )
 
     def _dense(self, prefix: Tensor | None, x: Tensor) -> Tensor:

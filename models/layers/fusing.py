@@ -71,7 +71,7 @@ def fusible(
     if any(is_watched(part) for part in (norm, neuron, pool) if part is not None):
         return "a hook observes the values between norm, neuron and pool"
     steps = x.shape[0]
-    segments = _segments(norm, steps)
+    segments = segments_of(norm, steps)
     if isinstance(segments, str):
         return segments
     window = _window(pool)
@@ -159,7 +159,7 @@ def normed_sum(x: Tensor, norm: nn.Module, other: Tensor | None = None) -> Tenso
         and x.shape[1] * x.shape[3] * x.shape[4] > 1  # torch refuses a single value
         and not is_watched(norm)
     )
-    segments = _segments(norm, x.shape[0]) if fits else "they do not fit"
+    segments = segments_of(norm, x.shape[0]) if fits else "they do not fit"
     if isinstance(segments, str) or not segments:
         out = norm(x)
         return out if other is None else out + other
@@ -179,7 +179,9 @@ def is_watched(part: nn.Module) -> bool:
     return any(getattr(module, kind) for module in part.modules() for kind in kinds)
 
 
-def _segments(norm: nn.Module | None, steps: int) -> Segments | str:
+def segments_of(norm: nn.Module | None, steps: int) -> Segments | str:
+    """Return the batch norms of the kernels and the number of steps of each, or why there are
+    none."""
     if norm is None:
         return []
     parts = (norm.first, norm.others) if isinstance(norm, SplitNorm) else (norm,)

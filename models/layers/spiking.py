@@ -87,13 +87,32 @@ class SpikingLayer(Layer):
             self._notify(counts, x)
             return self._observed(spikes)
         self.used = "reference"
-        spikes = self.neuron(x if self.norm is None else self.norm(x))
+        return self._counted(self.neuron(x if self.norm is None else self.norm(x)), x)
+
+    def sent(self, spikes: Tensor, pool: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Return the output of the layer, of spikes `[T, B, C, ...]` that were computed elsewhere.
+
+        Args:
+            spikes: of its neurons.
+            pool: pools all steps, as the pool of the layer does; None to use that.
+        """
+        out = self._counted(spikes, spikes, pool)
+        for tap in self.taps:
+            tap(out)
+        return out
+
+    def _counted(
+        self, spikes: Tensor, x: Tensor, pool: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """Return the spikes for the input `x`, pooled, after the observers have seen them."""
         if self.spike_observers:
             # float32 counts exactly up to 2²⁴ only.
             sent = whole_numbers(spikes.detach(), getattr(self.neuron, "amplitude", None), 2)
             self._notify(sent.flatten(1).sum(1, dtype=torch.float64), x)
         self._notify_of_samples(spikes)
-        return spikes if self.pool is None else over_time(self.pool, spikes)
+        if self.pool is None:
+            return spikes
+        return over_time(self.pool, spikes) if pool is None else pool(spikes)
 
     def freeze(self) -> None:
         """Cache everything that depends on the weights only, from the next call without gradients.
@@ -146,15 +165,23 @@ class SpikingLayer(Layer):
             return "a batch norm needs two values or more"
         how = fusible(x, self.norm, self.neuron, None if self.sample_observers else self.pool)
         if isinstance(how, str):
-            if self.kernels == "fused":
-                raise ConfigError(
-                    "the fused kernels cannot compute this layer",
-                    why=how,
-                    remedy="use kernels 'auto', which takes the reference there",
-                )
+            self.refuse_fused(how)
             if missing_backend(x.device.type, torch.float32) == how and x.device.type in PACKAGES:
                 warn_slow_reference(how)
         return how
+
+    def refuse_fused(self, why: str) -> None:
+        """Refuse kernels `fused`, where they cannot compute the layer.
+
+        Raises:
+            ConfigError: kernels are `fused`.
+        """
+        if self.kernels == "fused":
+            raise ConfigError(
+                "the fused kernels cannot compute this layer",
+                why=why,
+                remedy="use kernels 'auto', which takes the reference there",
+            )
 
     def _observed(self, spikes: Tensor) -> Tensor:
         """Return the output of the kernels, which have pooled unless samples are observed."""

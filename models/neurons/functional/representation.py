@@ -62,6 +62,8 @@ def threshold_scale(options: IntegrateOptions) -> float:
 
 def decayed_mean(values: Tensor, leak: float) -> Tensor:
     """Return Σ_t w_t values_t of `[T, B, ...]`, with w_t ∝ λ^(T-1-t) and Σ_t w_t = 1."""
+    if values.stride(0) == 0:  # every step is the same
+        return values[0]
     if leak == 1:
         return values.mean(0)
     total, weight = torch.zeros_like(values[0]), 0.0
@@ -70,49 +72,32 @@ def decayed_mean(values: Tensor, leak: float) -> Tensor:
     return total / weight
 
 
+def fire(x: Tensor, outputs: Tensor, amplitude: Tensor, options: IntegrateOptions) -> Tensor:
+    """Write the output of all T steps from rest to `outputs` `[T, B, ...]`, and return it.
+
+    Args:
+        x: input `[T, B, ...]`, or `[1, B, ...]` if it is the same at every step; `outputs` may be
+            the same tensor.
+        outputs: of the dtype of `x`.
+        amplitude, options: of the neurons.
+    """
+    threshold = options.fraction * amplitude
+    v = torch.zeros_like(x[0]) if len(x) else None
+    for x_t, out in zip(x.expand(outputs.shape), outputs, strict=True):
+        assert v is not None
+        if options.leak != 1:
+            v.mul_(options.leak)
+        v.add_(x_t if options.gain == 1 else options.gain * x_t)
+        # In place: a spike is one pass over the membrane, a product and a difference.
+        torch.gt(v, threshold, out=out)
+        v.sub_(out.mul_(amplitude))
+    return outputs
+
+
 INSIDE, ABOVE = 0, 1
 
 
-class _Represented(Function):
-    """The spikes, with the gradients of the representation."""
-
-    @staticmethod
-    def forward(x: Tensor, amplitude: Tensor, options: IntegrateOptions) -> Tensor:
-        threshold = options.fraction * amplitude
-        outputs, v = torch.empty_like(x), x.new_zeros(x.shape[1:])
-        for x_t, out in zip(x, outputs, strict=True):
-            if options.leak != 1:
-                v.mul_(options.leak)
-            v.add_(x_t if options.gain == 1 else options.gain * x_t)
-            # In place: a spike is one pass over the membrane, a product and a difference.
-            torch.gt(v, threshold, out=out)
-            v.sub_(out.mul_(amplitude))
-        return outputs
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        x, amplitude, options = inputs
-        ctx.options, ctx.steps, ctx.shape = options, len(x), amplitude.shape
-        if len(x) and any(ctx.needs_input_grad[:2]):
-            ctx.save_for_backward(_region(x, amplitude, options))
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        options, of_x, of_amplitude = ctx.options, None, None
-        if not ctx.steps:
-            return grads[0], grads[0].new_zeros(ctx.shape), None
-        (region,) = ctx.saved_tensors
-        mean = decayed_mean(grads[0], options.leak)  # G / T
-        if ctx.needs_input_grad[0]:
-            of_step = (slope(options) * mean).masked_fill(region != INSIDE, 0.0)
-            of_x = of_step.expand(ctx.steps, *of_step.shape)
-        if ctx.needs_input_grad[1]:
-            factor = threshold_scale(options) * ctx.steps
-            of_amplitude = factor * mean.masked_fill(region != ABOVE, 0.0).sum_to_size(ctx.shape)
-        return of_x, of_amplitude, None
-
-
-def _region(x: Tensor, amplitude: Tensor, options: IntegrateOptions) -> Tensor:
+def region(x: Tensor, amplitude: Tensor, options: IntegrateOptions) -> Tensor:
     """Return where c x̄ is, for each neuron: below 0, inside, or above V (int8: -1, 0, 1)."""
     mean = slope(options) * decayed_mean(x, options.leak)
     if options.leak == 1:
@@ -120,3 +105,51 @@ def _region(x: Tensor, amplitude: Tensor, options: IntegrateOptions) -> Tensor:
     else:  # a border belongs to the outside
         below, above = mean <= 0, mean >= amplitude
     return above.to(torch.int8) - below.to(torch.int8)
+
+
+def input_gradient(mean: Tensor, where: Tensor, options: IntegrateOptions) -> Tensor:
+    """Return ∂L/∂x_t `[B, ...]`, which is the same at every step.
+
+    Args:
+        mean: Σ_t w_t ∂L/∂out_t, which is G / T.
+        where: the `region` of each neuron.
+        options: of the neurons.
+    """
+    return (slope(options) * mean).masked_fill_(where != INSIDE, 0.0)
+
+
+def amplitude_gradient(
+    mean: Tensor, where: Tensor, options: IntegrateOptions, *, steps: int, shape: torch.Size
+) -> Tensor:
+    """Return ∂L/∂V in the shape of V; the other arguments are those of `input_gradient`."""
+    total = mean.masked_fill(where != ABOVE, 0.0).sum_to_size(shape)
+    return threshold_scale(options) * steps * total
+
+
+class _Represented(Function):
+    """The spikes, with the gradients of the representation."""
+
+    @staticmethod
+    def forward(x: Tensor, amplitude: Tensor, options: IntegrateOptions) -> Tensor:
+        return fire(x, torch.empty_like(x), amplitude, options)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        x, amplitude, options = inputs
+        ctx.options, ctx.steps, ctx.shape = options, len(x), amplitude.shape
+        if len(x) and any(ctx.needs_input_grad[:2]):
+            ctx.save_for_backward(region(x, amplitude, options))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        options, steps, of_x, of_amplitude = ctx.options, ctx.steps, None, None
+        if not steps:
+            return grads[0], grads[0].new_zeros(ctx.shape), None
+        (where,) = ctx.saved_tensors
+        mean = decayed_mean(grads[0], options.leak)
+        if ctx.needs_input_grad[0]:
+            of_step = input_gradient(mean, where, options)
+            of_x = of_step.expand(steps, *of_step.shape)
+        if ctx.needs_input_grad[1]:
+            of_amplitude = amplitude_gradient(mean, where, options, steps=steps, shape=ctx.shape)
+        return of_x, of_amplitude, None

@@ -159,7 +159,7 @@ def test_a_saturated_neuron_passes_nothing_to_its_input(monkeypatch):
 
     assert gradients() == ([0.0] * 5, 5.0)
     monkeypatch.setattr(
-        representation, "_region", lambda x, *_: torch.zeros_like(x[0], dtype=torch.int8)
+        representation, "region", lambda x, *_: torch.zeros_like(x[0], dtype=torch.int8)
     )
     assert gradients() == ([1.0] * 5, 0.0)
 
