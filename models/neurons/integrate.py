@@ -50,7 +50,8 @@ class Integrate(nn.Module):
         gain: γ > 0.
         granularity: of V: `layer` (a scalar) or `channel`.
         gradient: of the number of spikes: `surrogate` (the sum of the surrogates of its m
-            thresholds), `straight-through` (⌈·⌉ has the derivative 1), `representation` (of the
+            thresholds), `triangle` (the same with triangles of height 1/V and width 2 V, of no
+            other options), `straight-through` (⌈·⌉ has the derivative 1), `representation` (of the
             weighted mean over all steps, see `represented_steps`; m = 1), or `none` (no gradient
             passes: for methods that need none, such as `tandem`).
         surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid` or `gaussian`.

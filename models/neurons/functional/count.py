@@ -11,7 +11,7 @@ from torch.autograd import Function
 from ....kernels.rules import SURROGATES
 from ....kernels.rules import SurrogateName as Surrogate
 
-Gradient = Literal["surrogate", "straight-through", "representation", "none"]
+Gradient = Literal["surrogate", "triangle", "straight-through", "representation", "none"]
 ThresholdGradient = Literal["scaled", "exact"]
 
 
@@ -46,12 +46,15 @@ def spike_count(v: Tensor, amplitude: Tensor, options: IntegrateOptions) -> Tens
 
     Its gradient is one of
         surrogate           k = Σ_{j<m} H(v - (α + j) V), each H with the surrogate's derivative
+        triangle            k = Σ_{j<m} H(u - j) with u = v / V - α, each H with max(0, 1 - |u - j|)
         straight-through    that of clip(v / V - α, 0, m): the derivative of ⌈·⌉ is 1
     and with `representation` there is none: it is that of all steps (`represented_steps`). With
     `none` the step has none either (`integrate_step`).
     """
-    if options.gradient == "straight-through":
+    if options.gradient in ("straight-through", "triangle"):
         level = (v - options.fraction * amplitude) / amplitude
+        if options.gradient == "triangle":
+            return _Steps.apply(level, options.most)  # type: ignore[return-value]
         return _Ceil.apply(level).clamp(0, options.most) + 0.0  # type: ignore[union-attr]
     if options.gradient == "representation":
         v, amplitude = v.detach(), amplitude.detach()
@@ -76,6 +79,27 @@ class _Ceil(Function):
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         return grads[0]
+
+
+class _Steps(Function):
+    """clip(⌈u⌉, 0, m), differentiated as the sum of m triangles of height 1 and width 2."""
+
+    @staticmethod
+    def forward(level: Tensor, most: int) -> Tensor:
+        return level.ceil().clamp_(0, most).add_(0.0)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        level, ctx.most = inputs
+        ctx.save_for_backward(level)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (level,) = ctx.saved_tensors
+        slope = torch.zeros_like(level)
+        for j in range(ctx.most):
+            slope += (1 - (level - j).abs()).clamp_(min=0)
+        return grads[0] * slope, None
 
 
 class _Count(Function):

@@ -71,7 +71,7 @@ def test_no_rounding_moves_a_spike(size):
     around = [torch.nextafter(v, torch.tensor(-9.0)), v, torch.nextafter(v, torch.tensor(9.0))]
     x = torch.stack(around).view(1, 3)
     expected = [0.0, 0.0, float(v)]
-    for gradient in ("surrogate", "straight-through"):
+    for gradient in ("surrogate", "triangle", "straight-through"):
         neuron = Integrate(1, amplitude=size, most=3, gradient=gradient)
         assert neuron(x).flatten().tolist() == expected
 
@@ -121,8 +121,18 @@ def clipped(most, fraction):
     return slope
 
 
+def sum_of_triangles(most, fraction):
+    """Σ_{j<m} S(v / V - f - j), S the integral of max(0, 1 - |u|), from 0 to 1."""
+
+    def integral(u):
+        below, above = (1 + u).clamp(0, 1), (1 - u).clamp(0, 1)
+        return torch.where(u < 0, below.square() / 2, 1 - above.square() / 2)
+
+    return lambda v, size: sum(integral(v / size - fraction - j) for j in range(most))
+
+
 @pytest.mark.parametrize("granularity", ["layer", "channel"])
-@pytest.mark.parametrize("gradient", ["surrogate", "straight-through"])
+@pytest.mark.parametrize("gradient", ["surrogate", "triangle", "straight-through"])
 @pytest.mark.parametrize("most, fraction", [(1, 1.0), (4, 0.5)])
 def test_gradients_of_input_and_amplitude(gradient, most, fraction, granularity):
     torch.manual_seed(0)
@@ -134,11 +144,11 @@ def test_gradients_of_input_and_amplitude(gradient, most, fraction, granularity)
     ).double()  # fmt: skip
     mine, theirs = x.clone().requires_grad_(), x.clone().requires_grad_()
     size = neuron.raw_amplitude.detach().clone().requires_grad_()
-    slope = (
-        sum_of_sigmoids(most, fraction, alpha)
-        if gradient == "surrogate"
-        else clipped(most, fraction)
-    )
+    slope = {
+        "surrogate": sum_of_sigmoids(most, fraction, alpha),
+        "triangle": sum_of_triangles(most, fraction),
+        "straight-through": clipped(most, fraction),
+    }[gradient]
     shaped = size.view(-1, 1, 1) if granularity == "channel" else size
     expected = reference(theirs, shaped, most, fraction, leak, gain, slope)
     out = neuron(mine)
@@ -217,7 +227,7 @@ def test_a_network_of_it_runs_and_has_its_amplitude_in_the_file():
         ({"amplitude": -1.0}, "amplitude must be above 0, not -1.0"),
         ({"alpha": 0.0}, "alpha must be above 0, not 0.0"),
         ({"amplitude": 0.001, "learn_amplitude": True}, "stays at 0.01 or above, not 0.001"),
-        ({"gradient": "none"}, "unknown gradient 'none'"),
+        ({"gradient": "floor"}, "unknown gradient 'floor'"),
         ({"surrogate": "boxcar"}, "unknown surrogate 'boxcar'"),
         ({"granularity": "pixel"}, "unknown granularity 'pixel'"),
         ({"granularity": "channel"}, "granularity 'channel' needs the number of channels"),
