@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from ..core.errors import ConfigError
 from ..measure.cost.ann import ann_config
 from ..models.network import SpikingNetwork
 from ..records.open_run import OpenRun, open_run
+from .start.begin import has_spikes
 from .trained import ann_counterpart_run
 
 FREE = ("mean", "std", "output_scale")  # arguments that change no count of operations
@@ -32,7 +34,7 @@ def find_ann(run: OpenRun, path: Path | None) -> SpikingNetwork | None:
     ann = other.load_model()
     faults = [
         f"its {key} is {ann.config.get(key)!r}, not {value!r}"
-        for key, value in ann_config(run.model).items()
+        for key, value in _expected(run.model, ann).items()
         if key not in FREE and ann.config.get(key) != value
     ]
     if other.labels != run.labels:
@@ -45,3 +47,16 @@ def find_ann(run: OpenRun, path: Path | None) -> SpikingNetwork | None:
             "--set coding.name=direct --set coding.steps=1",
         )
     return ann
+
+
+def _expected(model: SpikingNetwork, ann: SpikingNetwork) -> dict[str, Any]:
+    """Return the configuration of the counterpart, with the neuron of `ann` if that has no spikes,
+    and with all frames of a recording if `ann` has them."""
+    config = ann_config(model)
+    if not has_spikes(ann):
+        config |= {key: ann.config[key] for key in ("neuron", "neuron_options")}
+    whole = model.coding.whole()
+    if whole and ann.config["steps"] == whole["steps"]:
+        config["steps"] = whole.pop("steps")
+        config["coding_options"] = {**config["coding_options"], **whole}
+    return config

@@ -36,7 +36,6 @@ from .recipe.schema import Recipe
 from .results import (
     epoch_statistics,
     epoch_times,
-    kernels_of,
     rank,
     require_finite,
     validate,
@@ -44,7 +43,13 @@ from .results import (
     write_results,
 )
 from .stages import close_stage, has_result, is_finished
-from .start.begin import begin_from_start, needs_counterpart, needs_start, require_same_start
+from .start.begin import (
+    begin_from_start,
+    has_spikes,
+    needs_counterpart,
+    needs_start,
+    require_same_start,
+)
 from .trained import ann_counterpart, ann_counterpart_run
 from .training import Training, begin_stage, join_gradients, prepare
 
@@ -196,8 +201,6 @@ def _train_epochs(
 def _draw(training: Training, path: Path, history: list[dict[str, Any]], metric: Metric) -> None:
     """Draw the curves; a training does not fail because of a picture."""
     best = training.progress.best
-    # As the report says of a run: `RunRecord.has_spikes`.
-    spikes = training.recipe.model.neuron != "relu" and kernels_of(training) is not None
     try:
         draw_curves(
             path,
@@ -205,7 +208,7 @@ def _draw(training: Training, path: Path, history: list[dict[str, Any]], metric:
             metric,
             title=path.parent.name,
             best=None if best is None else best["epoch"],
-            spikes=spikes,
+            spikes=has_spikes(training.model),
         )
     except Exception as error:
         if isinstance(error, ImportError):
@@ -253,7 +256,7 @@ def _train_ann_counterpart(
     if processes.first:
         run.path.mkdir(exist_ok=True)
     summary = train(
-        ann_counterpart(training.recipe),
+        ann_counterpart(training.recipe, training.model.coding),
         run,
         observer,
         resume=begun,

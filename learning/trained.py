@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..coding.base import Coding
 from ..coding.factory import coding_registry
 from ..core.errors import ConfigError
 from ..measure.cost.ann import why_no_ann
@@ -14,7 +17,14 @@ from .recipe.checking import check_recipe
 from .recipe.schema import Recipe, TrainSection
 
 # Keys of `train` that its ANN counterpart has not.
-OWN_KEYS = ("init", "calibrate", "calibrate_samples", "ann_epochs", "freeze")
+OWN_KEYS = (
+    "init",
+    "calibrate",
+    "calibrate_samples",
+    "freeze",
+    *("ann_epochs", "ann_lr", "ann_neuron", "ann_levels", "ann_steps"),
+)
+TITLES = {"relu": "ReLU", "qcfs": "clipped and quantised ReLU"}
 
 
 def load_trained(source: str, run: Run) -> TrainedNetwork:
@@ -28,30 +38,79 @@ def load_trained(source: str, run: Run) -> TrainedNetwork:
     return TrainedNetwork(opened.files.model, model, opened.labels, checksum)
 
 
-def ann_counterpart(recipe: Recipe) -> Recipe:
+def ann_counterpart(recipe: Recipe, coding: Coding | None = None) -> Recipe:
     """Return the recipe of the ANN counterpart: the same network with ReLU, one step, direct code.
 
-    A network of events or series keeps its code: the counterpart sees the same steps, and its
-    prediction is the mean of its logits over them. Data, augmentation, seed and optimization are
-    those of the recipe; the method is backpropagation.
+    A network of events or series keeps its code: the counterpart sees the same steps, or with
+    `train.ann_steps = "all"` those of the whole recording, and its prediction is the mean of its
+    logits over them. `train.ann_neuron` may be `qcfs`. Data, augmentation, seed and optimization
+    are those of the recipe; the method is backpropagation.
+
+    Args:
+        recipe: of the network.
+        coding: its code, bound to the data; needed for `train.ann_steps = "all"`.
 
     Raises:
-        ConfigError: the network cannot be built this way.
+        ConfigError: the network cannot be built this way, or the keys of the counterpart contradict
+            each other.
     """
+    train = recipe.train
     document = recipe.document()
     document["name"] = f"{recipe.name}-teacher"
-    document["description"] = f"ANN counterpart of {recipe.name}: ReLU"
+    document["description"] = f"ANN counterpart of {recipe.name}: {TITLES[train.ann_neuron]}"
+    document["coding"] |= _steps_of_counterpart(recipe, coding)
     if "image" in coding_registry.get(recipe.coding.name).takes:
         document["description"] += ", one step"
         document["coding"] = {"name": "direct", "steps": 1}
         document["readout"] = for_one_step(recipe.readout.name, document["readout"])
-    document["neuron"] = document["method"] = {}
-    document["model"] |= {"neuron": "relu", "output_scale": False}
-    document["train"]["kernels"] = "auto"  # `fused` has none of ReLU
-    document["train"]["epochs"] = ann_epochs(recipe.train)
+    document["method"] = {}
+    document["neuron"] = _neuron_options(recipe)
+    document["model"] |= {"neuron": train.ann_neuron, "output_scale": False}
+    document["train"]["kernels"] = "auto"  # `fused` has none of it
+    document["train"]["epochs"] = ann_epochs(train)
+    document["train"]["lr"] = train.ann_lr or train.lr
     for key in OWN_KEYS:
         document["train"].pop(key, None)
     return check_recipe(document, source=f"the ANN counterpart of recipe {recipe.name}")
+
+
+def _steps_of_counterpart(recipe: Recipe, coding: Coding | None) -> dict[str, Any]:
+    """Return the options of the code that are others than those of the network."""
+    if recipe.train.ann_steps == "own":
+        return {}
+    whole = None if coding is None else coding.whole()
+    if whole is None:
+        raise ConfigError(
+            f"train.ann_steps=all is not for the code {recipe.coding.name}",
+            why="it takes no part of a recording or series, of which its counterpart could see all",
+            remedy="leave train.ann_steps out",
+        )
+    if recipe.train.init == ANN and recipe.model.options().get("norm") == "per-step":
+        raise ConfigError(
+            "train.ann_steps=all is not for a start of batch norms by step",
+            why="the counterpart has those of other steps",
+            remedy="set model.norm=folded, or leave train.ann_steps out",
+        )
+    return whole
+
+
+def _neuron_options(recipe: Recipe) -> dict[str, Any]:
+    """Return the options of the neuron of the counterpart.
+
+    By default `qcfs` has as many levels as the mean output of the network's neurons, m T, with
+    which a conversion is exact where the input is constant.
+    """
+    train, own = recipe.train, recipe.neuron.options()
+    if train.ann_neuron == "qcfs":
+        levels = train.ann_levels or own.get("most", 1) * recipe.coding.steps
+        return {"levels": levels, "granularity": own.get("granularity", "layer")}
+    if train.ann_levels is not None:
+        raise ConfigError(
+            f"train.ann_levels={train.ann_levels} has no effect",
+            why=f"train.ann_neuron is {train.ann_neuron}, which is not quantised",
+            remedy="set train.ann_neuron=qcfs, or leave train.ann_levels out",
+        )
+    return {}
 
 
 def ann_epochs(train: TrainSection) -> int:
@@ -78,4 +137,4 @@ def require_ann_counterpart(recipe: Recipe, model: SpikingNetwork) -> None:
             why=why,
             remedy="name a run as method.teacher or train.init",
         )
-    ann_counterpart(recipe)
+    ann_counterpart(recipe, model.coding)

@@ -21,6 +21,7 @@ Document = dict[str, Any]
 
 BEST = ("validation_loss", "epoch", "spike_rate")  # figures of an epoch beside the metric
 WHOLE = ("seconds", "parameters")  # figures of a run
+WITHOUT_SPIKES = ("relu", "qcfs")  # neurons that send values
 
 
 @dataclass
@@ -83,10 +84,10 @@ class RunRecord:
 
     @property
     def has_spikes(self) -> bool:
-        """Whether the network has spikes: ReLU has none, and a network without any spiking layer
+        """Whether the network has spikes: an ANN has none, and a network without any spiking layer
         has no kernels either."""
         without = "kernels" in self.summary and self.summary["kernels"] is None
-        return not without and self.setting("model", "neuron") != "relu"
+        return not without and self.setting("model", "neuron") not in WITHOUT_SPIKES
 
     @cached_property
     def exports(self) -> dict[str, ExportState]:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from ...core.errors import ConfigError, DataError
 from ...models.network import SpikingNetwork
 from ..checkpoints.storage import newest_first
 from ..methods.trained_network import ANN
 from ..trained import require_ann_counterpart
-from .calibration import calibratable, calibrate, spiking_neurons
+from .calibration import calibratable, calibrate, learned_limits, spiking_neurons
 from .weights import plan_transfer
 
 if TYPE_CHECKING:
     from ..training import Training
 
 NONE = "none"
+LEARNED = "learned"  # of amplitudes that follow from what the ANN has learned, without calibration
 
 
 def needs_start(training: Training) -> bool:
@@ -47,6 +50,7 @@ def check_start(training: Training) -> None:
     if not needs_start(training):
         return
     has_activations = train.init == ANN
+    limits: dict[str, Tensor] = {}
     if train.init != ANN:
         source = training.load_trained(train.init)
         transfer = plan_transfer(source.model, training.model, train.init)
@@ -58,10 +62,13 @@ def check_start(training: Training) -> None:
                 remedy="set train.epochs to 1 or more",
             )
         has_activations = not has_spikes(source.model)
+        limits = learned_limits(training.model, source.model)
     if has_activations and train.calibrate != NONE:
-        for neuron in calibratable(training.model).values():
+        for name, neuron in calibratable(training.model).items():
             if callable(getattr(neuron, "require_calibratable", None)):
                 neuron.require_calibratable()
+            if name in limits and callable(getattr(neuron, "require_limit", None)):
+                neuron.require_limit(limits[name])
 
 
 def begin_from_start(training: Training) -> None:
@@ -78,18 +85,23 @@ def begin_from_start(training: Training) -> None:
     source = training.load_trained(train.init)
     transfer = plan_transfer(source.model, model, train.init)
     transfer.apply(model)
-    calibrated: list[str] = []
+    rule, calibrated = train.calibrate, []
     why_not = "no amplitude"  # of layers that are not calibrated
-    if train.calibrate == NONE:
+    limits = learned_limits(model, source.model)
+    if rule == NONE:
         why_not = "train.calibrate is none"
     elif has_spikes(source.model):
         why_not = "the source has spikes, not activations"
+    elif limits:
+        rule, calibrated = LEARNED, list(limits)
+        for name, limit in limits.items():
+            spiking_neurons(model)[name].use_limit(limit.to(training.device))
     elif calibratable(model):
         calibrated = calibrate(
             model,
             source.model.to(training.device),
             training.data,
-            rule=train.calibrate,
+            rule=rule,
             samples=train.calibrate_samples,
             device=training.device,
             workers=train.workers,
@@ -99,8 +111,8 @@ def begin_from_start(training: Training) -> None:
     training.start = {
         "init": train.init,
         "fingerprint": source.fingerprint,
-        "calibrate": train.calibrate,
-        "samples": min(train.calibrate_samples, len(training.data.train)) if calibrated else 0,
+        "calibrate": rule,
+        "samples": _samples(training) if calibrated and rule != LEARNED else 0,
         "calibrated": calibrated,
         "not_calibrated": {
             name: why_not for name in spiking_neurons(model) if name not in calibrated
@@ -109,6 +121,10 @@ def begin_from_start(training: Training) -> None:
         "new_readout": transfer.new_readout,
         "classes": _compare_classes(source.labels, training.data.classes),
     }
+
+
+def _samples(training: Training) -> int:
+    return min(training.recipe.train.calibrate_samples, len(training.data.train))
 
 
 def _compare_classes(former: list[str], classes: list[str]) -> str:
@@ -157,10 +173,10 @@ def start_notes(start: dict[str, Any]) -> list[str]:
         notes.append(f"its classes differ ({start['classes']}): the readout {readout}")
     calibrated, others = start["calibrated"], start["not_calibrated"]
     if calibrated:
-        notes.append(
-            f"calibrated ({start['calibrate']}, {start['samples']} samples): "
-            f"the amplitudes of {', '.join(calibrated)}"
-        )
+        how = f"calibrated ({start['calibrate']}, {start['samples']} samples)"
+        if start["calibrate"] == LEARNED:
+            how = "from the greatest activations that the ANN has learned"
+        notes.append(f"{how}: the amplitudes of {', '.join(calibrated)}")
     if others:
         why = ", ".join(sorted(set(others.values())))
         notes.append(f"not calibrated ({why}): {', '.join(others)}")

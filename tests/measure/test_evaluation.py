@@ -163,6 +163,18 @@ def test_mode_and_weights_are_kept(training):
     assert found.loss == expected.loss
 
 
+def test_the_accuracy_of_each_step_alone():
+    """By the logits of that step, not by their mean up to it."""
+    model, split = network(coding="hybrid"), samples()
+    found = evaluate(model, split, classes=CLASSES, full_scale=255.0).values
+    with torch.no_grad():
+        outputs = model.eval()(split.inputs.float() / 255)
+    alone = [(step.argmax(1) == split.targets).float().mean().item() for step in outputs]
+    assert found["accuracy_of_each_step"] == pytest.approx(alone)
+    assert found["accuracy_of_each_step"][0] == found["accuracy_per_step"][0]
+    assert found["accuracy_of_each_step"] != found["accuracy_per_step"]
+
+
 def test_as_dict_is_plain_json():
     found = evaluate(network(), samples(), classes=CLASSES, full_scale=255.0)
     plain = json.loads(json.dumps(found.as_dict(), allow_nan=False))

@@ -14,6 +14,7 @@ from asnn.learning import check_recipe, prepare, train
 from asnn.learning.checkpoints.resume import former_document
 from asnn.learning.device import derived_seed
 from asnn.learning.methods import create_method
+from asnn.learning.methods.distillation import Distillation
 from asnn.learning.trained import ann_counterpart
 from asnn.models import load_run
 from asnn.records.layout import Run
@@ -122,6 +123,68 @@ def test_the_loop_equals_a_loop_written_out(tmp_path, plain_run, loss):
     plain = weights(plain_run)
     name = "body.readout.linear.weight"
     assert float((plain[name] - theirs[name]).abs().max()) > 0.005, "the negative control"
+
+
+class Given:
+    """A teacher that answers with given logits, and a task of the cross-entropy of the mean."""
+
+    one_class = True
+    needs_mean_only = True
+
+    def __init__(self, logits):
+        self.logits = logits
+        self.task = self
+
+    def predict(self, x):
+        return self.logits
+
+    def loss(self, outputs, targets):
+        return cross_entropy(outputs.mean(0), targets)
+
+
+@pytest.mark.parametrize("compare", ["steps", "mean"])
+@pytest.mark.parametrize("mode", ["blend", "add"])
+def test_the_loss_is_that_of_a_loop_over_steps(mode, compare):
+    generator = torch.Generator().manual_seed(0)
+    outputs, z = torch.randn(3, 5, 4, generator=generator), torch.randn(5, 4, generator=generator)
+    y = torch.arange(5) % 4
+    method = create_method("distillation", mode=mode, compare=compare, weight=0.3, temperature=1.5)
+    method.network = given = Given(z)
+    found = float(method.loss(given, outputs, None, y))
+    compared = list(outputs) if compare == "steps" else [sum(outputs) / 3]
+    distance = 0.0
+    for step in compared:
+        for b in range(5):
+            p, q = (z[b] / 1.5).softmax(0), (step[b] / 1.5).softmax(0)
+            distance += 1.5**2 * float((p * (p / q).log()).sum()) / 5 / len(compared)
+    of_labels = float(cross_entropy(outputs.mean(0), y))
+    expected = (0.7 if mode == "blend" else 1) * of_labels + 0.3 * distance
+    assert found == pytest.approx(expected, rel=1e-5)
+    # Negative controls: the mean over classes as well, and the other comparison.
+    assert found != pytest.approx(expected - 0.3 * distance * 3 / 4, rel=1e-2)
+    method.compare = "mean" if compare == "steps" else "steps"
+    assert float(method.loss(given, outputs, None, y)) != pytest.approx(expected, rel=1e-2)
+    assert method.needs_mean_only(given) == (method.compare == "mean")
+
+
+@pytest.mark.slow
+def test_the_answers_for_other_samples_teach_less(tmp_path, monkeypatch):
+    """Negative control: a teacher whose logits belong to the next sample of the batch."""
+    data = {"limit": 400}
+    ann = {**RECIPE, "data": data, "coding": {"name": "direct", "steps": 1}, "neuron": {},
+           "model": {"name": "mlp", "features": [24], "neuron": "relu"}}  # fmt: skip
+    ann["train"] = {**RECIPE["train"], "epochs": 4}
+    train(check_recipe(ann), folder(tmp_path / "ann"), KeepTraining())
+    method = {"name": "distillation", "teacher": str(tmp_path / "ann"), "weight": 1.0}
+    recipe = check_recipe({**RECIPE, "data": data, "method": method})
+    original, accuracy = Distillation._logits, []
+    for shift, name in ((0, "own"), (1, "next")):
+        monkeypatch.setattr(
+            Distillation, "_logits", lambda *given, shift=shift: original(*given).roll(shift, 0)
+        )
+        summary = train(recipe, folder(tmp_path / name), KeepTraining())
+        accuracy.append(summary["best"]["validation_accuracy"])
+    assert accuracy[0] > 0.7 and accuracy[1] < accuracy[0] - 0.3
 
 
 @pytest.mark.slow
@@ -234,7 +297,8 @@ def test_former_keys_that_contradict_the_method():
     idle = check_recipe({**RECIPE, "train": {"teacher_weight": 0.1, "teacher_temperature": 3}})
     assert idle.method.name == "bptt" and "teacher" not in idle.toml()
     named = check_recipe({"method": {"name": "distillation"}, "train": {"teacher_weight": 0.1}})
-    assert named.method.options() == {"teacher": "ann", "weight": 0.1, "temperature": 2.0}
+    options = {"teacher": "ann", "weight": 0.1, "temperature": 2.0}
+    assert named.method.options() == {**options, "mode": "blend", "compare": "steps"}
 
 
 @pytest.mark.parametrize(
@@ -243,6 +307,12 @@ def test_former_keys_that_contradict_the_method():
         ({"weight": 1.5}, "weight, that of the teacher, must be from 0 to 1, not 1.5"),
         ({"temperature": 0.0}, "temperature must be above 0, not 0.0"),
         ({"teacher": ""}, "teacher is empty"),
+        (
+            {"mode": "add", "weight": -1.0},
+            "weight, that of the teacher, must be at least 0, not -1",
+        ),
+        ({"mode": "sum"}, "unknown mode 'sum'"),
+        ({"compare": "last"}, "unknown compare 'last'"),
         ({"alpha": 1}, "unknown option of method distillation 'alpha'"),
     ],
 )
@@ -292,6 +362,23 @@ def test_a_teacher_of_the_class_of_each_step(labelled_steps, tmp_path):
     torch.testing.assert_close(found, expected)
     # Negative control: the mean over the steps is another target.
     assert float((distillation_loss(outputs, z.mean(0), 3.0) - expected).abs()) > 1e-4
+
+
+@pytest.mark.parametrize(
+    "method, options, message",
+    [
+        ({"compare": "mean"}, {}, "method.compare=mean is not for the task step-classification"),
+        ({}, {"ann_steps": "all"}, "train.ann_steps=all is not for the task step-classification"),
+    ],
+)
+def test_the_class_of_each_step_needs_the_logits_of_that_step(
+    labelled_steps, tmp_path, method, options, message
+):
+    document = {**labelled_steps, "method": {"name": "distillation", **method}}
+    document["train"] = {**document["train"], **options}
+    with pytest.raises(ConfigError, match=message) as caught:
+        prepare(check_recipe(document), Run(tmp_path))
+    assert "which the teacher tells at that step" in caught.value.why
 
 
 def test_a_teacher_of_other_steps_is_refused_for_the_class_of_each_step(labelled_steps, tmp_path):
