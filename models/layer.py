@@ -217,6 +217,11 @@ class Layer(nn.Module):
         """Count the operations of a forward pass from `x` to `y`, both time-major."""
         raise NotImplementedError
 
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        """Return a function that computes one step after another, `[B, ...] -> [B, ...]`, from rest
+        and in evaluation mode: see `asnn.models.stepwise`."""
+        raise NotImplementedError
+
 
 def count_filter(counter: OperationCounter, x: Tensor, order: int) -> None:
     """Count a filter over time of values `[T, B, ...]`: it updates `order` states of each value at

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,9 @@ from ..coding.samples import Batch, SampleSpec
 from ..core.errors import ConfigError, DataError
 from .frozen import Snapshot, freeze
 from .layers.chain import in_turn
-from .readouts import Readout, create_readout
+from .readouts import Decision, Readout, create_readout
+from .readouts.decision import confident
+from .stepwise import NotStepwise, stepper, until_decided
 from .synapses import create_synapse
 
 
@@ -225,13 +228,78 @@ class SpikingNetwork(nn.Module):
             DataError: `x` is not a batch of the samples that it takes; or images have values
                 outside of [0, 1].
         """
-        of_images = self.sample is not None and self.sample.kind == "image"
-        if of_images and isinstance(x, Tensor) and x.is_floating_point():
-            check_range(x)
-        network, readout = self if self.training else self.frozen(), self.readout
+        network, readout = self._for_inference(x), self.readout
         if readout.answers_with_mean:
             return network.mean_logits(x, steps)
         return readout.decide(network.forward(x, steps)).scores
+
+    def _for_inference(self, x: Batch) -> SpikingNetwork:
+        """Return what computes predictions, after a check of the values of images."""
+        of_images = self.sample is not None and self.sample.kind == "image"
+        if of_images and isinstance(x, Tensor) and x.is_floating_point():
+            check_range(x)
+        return self if self.training else self.frozen()
+
+    @torch.no_grad()
+    def decide(self, x: Batch, *, confidence: float | None = None) -> Decision:
+        """Return the answer of each sample and its step; no step runs after all are decided.
+
+        A sample is decided where the readout `first-crossing` says so, or with `confidence` at the
+        first step at which the probability of its answer so far is at least that. As in `predict`,
+        the frozen copy computes it; one that cannot run step by step computes all steps.
+
+        Raises:
+            DataError: as of `predict`.
+        """
+        readout = self.readout
+
+        def decision(outputs: Tensor) -> Decision:
+            if confidence is None:
+                return readout.decide(outputs)
+            return confident(readout.so_far(outputs), confidence)
+
+        stops = confidence is not None or callable(getattr(readout, "crossed", None))
+        decided = (lambda outputs: decision(outputs).decided) if stops else None
+        return decision(self._for_inference(x).run_until(x, decided))
+
+    @torch.no_grad()
+    def run_until(
+        self,
+        x: Batch,
+        decided: Callable[[Tensor], Tensor] | None,
+        steps: int | None = None,
+        each_step: Callable[[], None] = lambda: None,
+    ) -> Tensor:
+        """Return the outputs of the first steps, `[t, B, K]`: up to that at which all samples are
+        decided, at most `steps`.
+
+        Args:
+            decided: from the outputs so far `[t, B, K]`, which samples are, `[B]`; None runs all
+                steps.
+            each_step: called after each step, or once if all are computed at once: without
+                `decided`, and where a layer has no `stepper`.
+
+        Raises:
+            ConfigError: the network has fewer steps.
+            DataError: `x` is not a batch of the samples that it takes.
+        """
+        code = self._encode(x, steps)
+        step = None
+        if decided is not None and not self.training:
+            with contextlib.suppress(NotStepwise):
+                step = stepper(self.body)
+        if step is None or decided is None:
+            outputs = self.run(code)
+            each_step()
+            return outputs
+
+        def outputs_of_steps() -> Iterator[Tensor]:
+            for each in code:
+                outputs = step(each)
+                each_step()
+                yield outputs
+
+        return until_decided(outputs_of_steps(), decided)
 
     def refresh(self) -> None:
         """Drop the copy that `predict` computes with.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +91,13 @@ def providers() -> list[str]:
     return found
 
 
-def run_stream(init: OnnxSession, step: OnnxSession, code: dict[str, Array], steps: int) -> Any:
+def run_stream(
+    init: OnnxSession,
+    step: OnnxSession,
+    code: dict[str, Array],
+    steps: int,
+    decided: Callable[[Array], Array] | None = None,
+) -> Any:
     """Run the streaming form and return the values of every step by name, `[T, B, ...]`.
 
     This is the loop of docs/export.md.
@@ -101,6 +107,8 @@ def run_stream(init: OnnxSession, step: OnnxSession, code: dict[str, Array], ste
         step: the session of `step`.
         code: `{"image": ...}`, or `{"steps": [T, B, ...]}` for models whose input is spikes.
         steps: the number of steps to run.
+        decided: from the logits so far `[t, B, K]`, which samples are decided, `[B]`: no step is
+            run after all are.
     """
     if "image" in init.inputs:
         state = init.run({"image": code["image"]})
@@ -116,6 +124,8 @@ def run_stream(init: OnnxSession, step: OnnxSession, code: dict[str, Array], ste
             state[name.removesuffix("_after")] = out.pop(name)
         for name, values in out.items():
             found.setdefault(name, []).append(values)
+        if decided is not None and np.all(decided(np.stack(found["logits"]))):
+            break
     return {name: np.stack(parts) for name, parts in found.items()}
 
 

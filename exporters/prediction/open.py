@@ -67,8 +67,13 @@ def open_file(
     return _open_nir(path, steps, exit, top)
 
 
-def onnx_runtime_of(run: OpenRun, steps: int | None = None) -> OnnxRuntime:
+def onnx_runtime_of(
+    run: OpenRun, steps: int | None = None, exit: ExitRule | None = None
+) -> OnnxRuntime:
     """Return a run's network in onnxruntime, exported in memory.
+
+    It runs step by step, as a stream, if it may stop before the last step: by `exit`, or by a
+    readout whose decision is a function of each step.
 
     Raises:
         ConfigError: ONNX cannot express a layer exactly, or the network has fewer steps.
@@ -78,7 +83,10 @@ def onnx_runtime_of(run: OpenRun, steps: int | None = None) -> OnnxRuntime:
     total = run.model.coding.steps
     check_steps(steps, total)
     source = source_of_run(run)
-    form: Form = "sequence" if total <= MAX_UNROLLED else "stream"
+    answer = source.graph.answer
+    stops = exit is not None or answer.kind == "first-crossing"
+    whole = answer.kind == "first-crossing" and answer.quantity == "count"  # has no stream
+    form: Form = "stream" if not whole and (stops or total > MAX_UNROLLED) else "sequence"
     coding = None
     try:
         models = build_models(source.graph, source.coding, form=form)

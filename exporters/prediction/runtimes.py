@@ -11,7 +11,7 @@ from torch import Tensor
 from ...coding.base import Coding
 from ...coding.draws import drawing, sample_keys
 from ...coding.samples import Batch
-from ...measure.prediction.runtimes import Outputs
+from ...measure.prediction.runtimes import Decided, Outputs
 from ..graph.ir import Array, Graph
 from ..nir.interpreter import run_nir
 from ..nir.unrolled import OUTPUT, input_of
@@ -54,7 +54,7 @@ class OnnxRuntime:
         self._steps = steps or total
         self._coding = coding
 
-    def run(self, x: Batch, first: int) -> Outputs:
+    def run(self, x: Batch, first: int, decided: Decided | None = None) -> Outputs:
         if self._coding is None:
             assert isinstance(x, Tensor)
             given: dict[str, Any] = {"image": x.numpy()}
@@ -62,7 +62,10 @@ class OnnxRuntime:
             given = {"steps": encoded(self._coding, x, first)}
         if "step" in self._sessions:
             init, step = self._sessions["init"], self._sessions["step"]
-            logits = run_stream(init, step, given, self._steps)["logits"]
+            until = None
+            if decided is not None:
+                until = lambda logits: decided(torch.from_numpy(logits)).numpy()  # noqa: E731
+            logits = run_stream(init, step, given, self._steps, until)["logits"]
         else:
             model = self._sessions["model"]
             if "count" in model.inputs:
@@ -89,7 +92,7 @@ class NirRuntime:
         self._unrolled = unrolled
         self._steps = steps
 
-    def run(self, x: Batch, first: int) -> Outputs:
+    def run(self, x: Batch, first: int, decided: Decided | None = None) -> Outputs:
         code = encoded(self._coding, x, first)
         parts = [code[:, begin : begin + CHUNK] for begin in range(0, len(x), CHUNK)]
         logits = torch.from_numpy(np.concatenate([self._logits(part) for part in parts], 1))

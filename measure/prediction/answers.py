@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
 from ...core.errors import ConfigError
 from ...models.readouts import Readout
-from ...models.readouts.decision import first_crossing
+from ...models.readouts.decision import Decision, confident
 from ...tasks.base import Task
 from ...tasks.regression import Regression
 from ...tasks.step_classification import StepClassification
@@ -71,8 +70,28 @@ class Answers:
                     remedy=f"leave {option} out",
                 )
 
+    @property
+    def decides(self) -> bool:
+        """Whether an input may be decided before the last step."""
+        if self.kind not in ("class", "values"):
+            return False
+        return self.exit is not None or callable(getattr(self.readout, "crossed", None))
+
+    def decided(self, outputs: Tensor) -> Tensor:
+        """Return which inputs are decided, `[B]`, from the outputs so far `[t, B, K]`."""
+        return self._decision(outputs.float()).decided
+
+    def _decision(self, outputs: Tensor) -> Decision:
+        if self.exit is None:
+            return self.readout.decide(outputs)
+        return confident(self.readout.so_far(outputs), self.exit.threshold)
+
     def of(self, outputs: Tensor) -> list[dict[str, Any]]:
-        """Return the fields for each of the B inputs."""
+        """Return the fields for each of the B inputs.
+
+        Args:
+            outputs: of all steps, or of those up to that at which all inputs are decided.
+        """
         outputs = outputs.float().cpu()
         total = len(outputs)
         if self.kind == "class of each step":
@@ -93,12 +112,7 @@ class Answers:
         return [{**each, "step": total, "decided": True} for each in answers]
 
     def _of_decisions(self, outputs: Tensor) -> list[dict[str, Any]]:
-        if self.exit is None:
-            scores, step, decided = self.readout.decide(outputs)
-        else:
-            so_far = self.readout.so_far(outputs)
-            step, decided = first_crossing(so_far.softmax(2).amax(2) >= self.exit.threshold)
-            scores = so_far[step, torch.arange(len(step))]
+        scores, step, decided = self._decision(outputs)
         steps = [
             {"step": each + 1, "decided": done}
             for each, done in zip(step.tolist(), decided.tolist(), strict=True)

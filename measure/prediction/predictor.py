@@ -46,7 +46,8 @@ class Predictor:
             readable = [each for each in batch if isinstance(each, Sample)]
             fields: Iterator[dict[str, Any]] = iter(())
             if readable:
-                outputs = self.runtime.run(_collated(readable, self.spec), first)
+                decided = self.answers.decided if self.answers.decides else None
+                outputs = self.runtime.run(_collated(readable, self.spec), first, decided)
                 keys = sample_keys(torch.arange(first, first + len(readable)), 0)
                 with drawing(keys):  # a readout may draw
                     fields = iter(self._fields(outputs))
@@ -66,7 +67,7 @@ class Predictor:
             if by_step is not None:
                 total = by_step.cumsum(0)
                 for b, fields in enumerate(found):
-                    last = -1 if self.answers.exit is None else fields["step"] - 1
+                    last = fields["step"] - 1 if self.answers.decides else -1
                     value = float(total[last, b])
                     fields[name] = int(value) if value.is_integer() else value
         return [{**fields, "reasons": reasons} for fields in found]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,19 +36,27 @@ class Outputs:
     reasons: tuple[tuple[str, str], ...] = ()
 
 
+Decided = Callable[[Tensor], Tensor]
+"""From the outputs so far `[t, B, K]`, which samples are decided, `[B]`."""
+
+
 class Runtime(Protocol):
     """Computes the outputs of batches."""
 
-    def run(self, x: Batch, first: int) -> Outputs:
+    def run(self, x: Batch, first: int, decided: Decided | None = None) -> Outputs:
         """Return the outputs of a batch, whose first sample has the number `first` of all inputs.
 
-        Codes that draw random numbers draw them by that number, as in an evaluation.
+        Codes that draw random numbers draw them by that number, as in an evaluation. Steps after
+        all samples are decided are not computed, where the runtime can stop between two steps.
         """
         ...
 
 
 class TorchRuntime:
     """A network in torch, frozen as for an evaluation.
+
+    It stops when all samples of a batch are decided, unless a layer has no `stepper`, or `energy`
+    is asked for, whose operations are counted in passes over all steps.
 
     Args:
         model: the network.
@@ -74,7 +83,7 @@ class TorchRuntime:
         self._energy = energy
 
     @torch.no_grad()
-    def run(self, x: Batch, first: int) -> Outputs:
+    def run(self, x: Batch, first: int, decided: Decided | None = None) -> Outputs:
         x = x.to(self._device)
         network = self._network
         keys = sample_keys(torch.arange(first, first + len(x)), 0)
@@ -82,8 +91,11 @@ class TorchRuntime:
         with torch.random.fork_rng(generators), SampleSpikes(network) as spikes, drawing(keys):
             torch.manual_seed(0)
             if self._energy is None:
-                logits = network(x, self._steps)
-                return self._outputs(logits, spikes.take())
+                taken: list[Tensor | None] = []
+                logits = network.run_until(
+                    x, decided, self._steps, lambda: taken.append(spikes.take())
+                )
+                return self._outputs(logits, _joined(taken))
             with Operations(network) as operations:
                 logits = network(x, self._steps)
             counts = operations.counts()
@@ -103,6 +115,12 @@ class TorchRuntime:
         if unknown is not None:
             reasons.append(("picojoules", unknown))
         return Outputs(logits, spikes, picojoules, tuple(reasons))
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    """Return counts of some steps each, `[t, B]`, as one tensor; None without spiking layers."""
+    known = [part for part in parts if part is not None]
+    return torch.cat(known) if known else None
 
 
 def check_steps(steps: int | None, total: int) -> None:

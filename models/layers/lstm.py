@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
+
 import torch
 from torch import Tensor, nn
 
@@ -47,6 +50,16 @@ class Lstm(nn.LSTM, Layer):
         if x.numel() == 0:  # torch refuses it
             return x.new_zeros(*x.shape[:2], self.hidden_size)
         return super().forward(x)[0]
+
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        state: tuple[Tensor, Tensor] | None = None
+
+        def step(x: Tensor) -> Tensor:
+            nonlocal state
+            y, state = nn.LSTM.forward(self, x.unsqueeze(0), state)
+            return y[0]
+
+        return step
 
     def lower(self, graph: Lowering, name: str) -> None:
         graph.add(
@@ -98,6 +111,15 @@ class Standardised(Layer):
     def forward(self, code: Tensor) -> Tensor:
         head, tail = code[: self.analog_steps], code[self.analog_steps :]
         return torch.cat([(head - self.mean) / self.std, tail]).flatten(2)
+
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        times = count()
+
+        def step(x: Tensor) -> Tensor:
+            analog = next(times) < self.analog_steps
+            return ((x - self.mean) / self.std if analog else x).flatten(1)
+
+        return step
 
     def lower(self, graph: Lowering, name: str) -> None:
         standardise(graph, self.analog_steps, self.mean, self.std)

@@ -9,6 +9,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from itertools import chain, repeat
 from typing import ClassVar, Literal
 
 import torch
@@ -77,6 +79,9 @@ class FoldedNorm(TimeNorm):
             return self.norm(x[0]).expand(x.shape)
         return over_time(self.norm, x)
 
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        return self.norm
+
     def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
         return [(self.norm, steps)]
 
@@ -91,6 +96,10 @@ class PerStepNorm(TimeNorm):
     def forward(self, x: Tensor) -> Tensor:
         return torch.stack([norm(step) for norm, step in zip(self.norms, x, strict=False)])
 
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        norms = iter(self.norms)
+        return lambda x: next(norms)(x)
+
     def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
         return [(norm, 1) for norm in self.norms[:steps]]
 
@@ -104,6 +113,9 @@ class SharedNorm(TimeNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.stack([self.norm(step) for step in x])
+
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        return self.norm
 
     def segments(self, steps: int) -> list[tuple[nn.Module, int]]:
         return [(self.norm, 1)] * steps
@@ -131,3 +143,7 @@ class SplitNorm(TimeNorm):
         if x.shape[0] <= self.split:
             return self.first(x)
         return torch.cat([self.first(x[: self.split]), self.others(x[self.split :])])
+
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        steps = chain(repeat(self.first.stepper(), self.split), repeat(self.others.stepper()))
+        return lambda x: next(steps)(x)

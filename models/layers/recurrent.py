@@ -93,5 +93,17 @@ class Recurrent(Layer):
             spikes.append(s)
         return (torch.stack(spikes) if spikes else torch.empty_like(x)).to(x.dtype)
 
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        state, sent = self.neuron.init_leaky(), None
+
+        def step(x: Tensor) -> Tensor:
+            nonlocal state, sent
+            if sent is not None:
+                x = x + linear(sent, self.weight)
+            sent, state = self.neuron(x, state)
+            return sent
+
+        return step
+
     def extra_repr(self) -> str:
         return f"features={self.weight.shape[0]}"

@@ -10,6 +10,7 @@ from ...core.registry import unknown
 from ...kernels.dispatch import Kernels, needs_aten
 from ...kernels.residual import fork
 from ..layer import VALUES, Layer, Lowering, OperationList, Signal
+from ..stepwise import Step, stepper
 from .fusing import is_watched, normed_sum
 from .norm import TimeNorm
 from .time import is_static
@@ -59,10 +60,16 @@ class Residual(Layer):
             for layer in [*self.main][:-1]:
                 a = layer(a)
             return normed_sum(a, self.main[-1], b)
-        a, b = self.main(x), self.shortcut(x)
+        return self._joined(self.main(x), self.shortcut(x))
+
+    def _joined(self, a: Tensor, b: Tensor) -> Tensor:
         if self.join == "add":
             return a + b
         return a * b if self.join == "and" else (1 - a) * b
+
+    def stepper(self) -> Step:
+        main, shortcut = stepper(self.main), stepper(self.shortcut)
+        return lambda x: self._joined(main(x), shortcut(x))
 
     def lower(self, graph: Lowering, name: str) -> None:
         begin = graph.at

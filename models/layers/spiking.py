@@ -24,6 +24,7 @@ from ..layer import (
     decaying_parameters,
     whole_numbers,
 )
+from ..stepwise import Step, stepper
 from .convolution import PointConv2d, SpikeConv2d
 from .fusing import Frozen, Fusible, freeze, fusible, max_pooled, run
 from .residual import Residual
@@ -113,6 +114,17 @@ class SpikingLayer(Layer):
         if self.pool is None:
             return spikes
         return over_time(self.pool, spikes) if pool is None else pool(spikes)
+
+    def stepper(self) -> Step:
+        """Return a function that computes one step after another, by the reference; the observers
+        see each step as a pass of its own."""
+        norm = None if self.norm is None else stepper(self.norm)
+        neuron = stepper(self.neuron)
+
+        def step(x: Tensor) -> Tensor:
+            return self.sent(neuron(x if norm is None else norm(x)).unsqueeze(0))[0]
+
+        return step
 
     def freeze(self) -> None:
         """Cache everything that depends on the weights only, from the next call without gradients.

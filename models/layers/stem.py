@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import count
 
 import torch
 from torch import Tensor, nn
@@ -75,6 +76,19 @@ class Stem(Layer):
             return self.spikes(_channels_last(x))
         silent = self._silent(x)
         return silent.expand(len(x), *silent.shape[1:])
+
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        times = count()
+        static: Tensor | None = None
+
+        def step(x: Tensor) -> Tensor:
+            nonlocal static
+            out = self.step(x, next(times)) if static is None else static
+            if self.static and self.analog is not None:
+                static = out
+            return out
+
+        return step
 
     def mean_output(self, steps: Iterable[Tensor]) -> Tensor:
         """Return the mean of the outputs over all steps `[B, ...]` of a code, `[B, F, ...]`.

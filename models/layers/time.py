@@ -49,6 +49,9 @@ class OverTime(Layer):
     def forward(self, x: Tensor) -> Tensor:
         return over_time(self.layer, x)
 
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        return self.layer
+
     def lower(self, graph: Lowering, name: str) -> None:
         graph.per_step(name, [self.layer] * graph.steps)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...core.errors import ConfigError
 from ..layer import Lowering, OperationList, Signal
+from ..stepwise import Step, stepper
 from .decision import Decision, first_crossing, two_sided
 from .first_spike import drawn_spikes, firing_first, first_spike_log_probability
 from .mean import Readout
@@ -138,6 +139,12 @@ class FirstCrossingReadout(MembraneReadout):
         if self.psp is None:
             return super().forward(spikes)
         return Readout.forward(self, self.psp(spikes))
+
+    def stepper(self) -> Step:
+        if self.psp is None:
+            return super().stepper()
+        potential, logits = stepper(self.psp), Readout.stepper(self)
+        return lambda spikes: logits(potential(spikes))
 
     def crossed(self, outputs: Tensor) -> Tensor:
         """Return whether a class is beyond the level at each step, `[T, B]`."""

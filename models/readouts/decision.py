@@ -36,6 +36,18 @@ def two_sided(logits: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(logits), logits], -1)
 
 
+def confident(so_far: Tensor, threshold: float) -> Decision:
+    """Return the answers of the first step at which the probability of a class is at least
+    `threshold`, or of the last step.
+
+    Args:
+        so_far: the answers after each step, `[T, B, K]`.
+        threshold: of the softmax of an answer.
+    """
+    step, decided = first_crossing(so_far.softmax(2).amax(2) >= threshold)
+    return Decision(so_far[step, torch.arange(len(step), device=step.device)], step, decided)
+
+
 def first_crossing(crossed: Tensor) -> tuple[Tensor, Tensor]:
     """Return the first step at which each sample has crossed a level, and whether it ever has.
 

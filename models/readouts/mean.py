@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
 from typing import Any, ClassVar
 
 import torch
@@ -70,6 +72,15 @@ class Readout(Layer):
         if self.scale is None:
             return logits
         return logits * self.scale[: logits.shape[0]].view(-1, 1, 1)
+
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        times = count()
+
+        def step(spikes: Tensor) -> Tensor:
+            t, logits = next(times), self.linear(spikes)
+            return logits if self.scale is None else logits * self.scale[t]
+
+        return step
 
     def so_far(self, outputs: Tensor) -> Tensor:
         """Return the answer after each step, `[T, B, K]`, of outputs `[T, B, K]`."""

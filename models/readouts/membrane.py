@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,20 @@ class MembraneReadout(Readout):
 
     def forward(self, spikes: Tensor) -> Tensor:
         return self.integrated(super().forward(spikes))
+
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        logits = super().stepper()
+        if not self.keeps:
+            return logits
+        leak = self.leak if self.leak_logit is None else self.leak_logit.sigmoid()
+        u = self.start
+
+        def step(spikes: Tensor) -> Tensor:
+            nonlocal u
+            u = logits(spikes) if u is None else leak * u + logits(spikes)
+            return u
+
+        return step
 
     @property
     def keeps(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,7 @@ from ..layer import (
     Signal,
     count_filter,
 )
-from .filters import pole_filter
+from .filters import per_channel, pole_filter
 
 
 class Synapse(Layer):
@@ -57,6 +59,21 @@ class PoleSynapse(Synapse):
     def forward(self, x: Tensor) -> Tensor:
         gain = self.gain
         return pole_filter(x, self.poles.to(x.dtype), None if gain is None else gain.to(x.dtype))
+
+    def stepper(self) -> Callable[[Tensor], Tensor]:
+        states: list[Tensor] | None = None
+
+        def step(x: Tensor) -> Tensor:
+            nonlocal states
+            batched = x.unsqueeze(0)
+            y = x if self.gain is None else per_channel(self.gain.to(x.dtype), batched) * x
+            before, states = states, []
+            for p, pole in enumerate(self.poles.to(x.dtype)):
+                y = y if before is None else per_channel(pole, batched) * before[p] + y
+                states.append(y)
+            return y
+
+        return step
 
     def lower(self, graph: Lowering, name: str) -> None:
         gain = self.gain

@@ -189,7 +189,7 @@ def _open(
     if runtime == "onnxruntime":
         from ....exporters.prediction.open import onnx_runtime_of
 
-        given["runtime"] = onnx_runtime_of(run, steps)
+        given["runtime"] = onnx_runtime_of(run, steps, rule)
     return predictor_of(run, **given)
 
 

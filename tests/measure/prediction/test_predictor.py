@@ -100,7 +100,7 @@ class Sizes:
     def __init__(self):
         self.seen = []
 
-    def run(self, x, first):
+    def run(self, x, first, decided=None):
         assert first == sum(self.seen)
         self.seen.append(len(x))
         return Outputs(torch.zeros(4, len(x), 3), reasons=(("spikes", "it has none"),))
@@ -145,3 +145,43 @@ def test_plain_values_have_no_number_that_json_lacks():
         "input": "x",
         "error": {"what": "what", "why": "why", "remedy": "remedy"},
     }
+
+
+@pytest.mark.parametrize("decides", ["rule", "readout"])
+def test_no_step_runs_after_all_inputs_are_decided(decides):
+    options = {"readout": "first-crossing", "readout_options": {"level": 0.5}}
+    model = network(coding="direct", **(options if decides == "readout" else {}))
+    x = images(6)
+    with torch.no_grad():
+        outputs = model(x.float() / 255)
+    so_far = outputs if decides == "readout" else model.readout.so_far(outputs)
+    # Which all inputs reach within two steps.
+    level = float(so_far[:2].softmax(2).amax(2).amax(0).min()) - 1e-3
+    rule = ExitRule("confidence", level) if decides == "rule" else None
+    if decides == "readout":
+        model.readout.level = level
+    every = list(
+        predictor_of(model, exit=rule, energy=read_cost_table(DEFAULT)).predict(samples(x))
+    )
+    last = max(each.step for each in every)
+    assert 1 <= last < 4 and all(each.decided for each in every)
+    steps, readout = [], model.frozen().readout
+    stepper = readout.stepper
+
+    def counted():
+        step = stepper()
+
+        def one(spikes):
+            steps.append(len(spikes))
+            return step(spikes)
+
+        return one
+
+    readout.stepper = counted
+    early = list(predictor_of(model, exit=rule).predict(samples(x)))
+    assert steps == [6] * last
+    for one, other in zip(early, every, strict=True):
+        assert (one.index, one.step, one.decided) == (other.index, other.step, True)
+        assert one.confidence == pytest.approx(other.confidence, abs=1e-5)
+        assert one.spikes == other.spikes
+    assert sum(each.spikes for each in early) > 0

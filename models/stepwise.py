@@ -1,0 +1,91 @@
+"""Networks one step after another: what is not asked for is not computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..core.errors import ConfigError
+from .layer import Layer, answers
+
+Step = Callable[[Tensor], Tensor]
+"""Computes the next step of a part of a network, `[B, ...] -> [B, ...]`; it keeps the states."""
+
+TIMELESS = (nn.Identity, nn.Flatten)
+"""Modules of torch that stand in a network as they are, for `[T, B, ...]`."""
+
+BEGINS = ("init_leaky", "init_integrate")
+"""Of neurons with `y, state = neuron(x, state)`: what gives the state at rest."""
+
+
+class NotStepwise(ConfigError):
+    """A part of a network that computes all steps at once only."""
+
+
+def stepper(part: nn.Module) -> Step:
+    """Return a function that computes a part of a network in evaluation mode step by step.
+
+    Its first call is the first step from rest. The steps are those of `forward`, up to rounding.
+
+    Raises:
+        NotStepwise: the part has no method `stepper`, or hooks, which are for all steps at once.
+    """
+    if part._forward_hooks or part._forward_pre_hooks:
+        raise NotStepwise(f"{type(part).__name__} has hooks, which see all steps at once")
+    if isinstance(part, nn.Sequential) and type(part).forward is nn.Sequential.forward:
+        return chained(part._modules.values())
+    if type(part) in TIMELESS:
+        return lambda x: part(x.unsqueeze(0))[0]
+    if isinstance(part, Layer):
+        if answers(part, "stepper"):
+            return part.stepper()
+    elif callable(getattr(part, "stepper", None)):
+        return part.stepper()  # type: ignore[operator]
+    else:
+        begin = next((name for name in BEGINS if callable(getattr(part, name, None))), None)
+        if begin is not None:
+            return _with_state(part, getattr(part, begin)())
+    raise NotStepwise(
+        f"{type(part).__name__} cannot be run step by step",
+        why="it has no method `stepper` beside its `forward`",
+        remedy="compute all steps at once",
+    )
+
+
+def chained(parts: Iterable[nn.Module | None]) -> Step:
+    """Return the stepper of parts one after the other."""
+    steps = [stepper(part) for part in parts if part is not None]
+
+    def step(x: Tensor) -> Tensor:
+        for each in steps:
+            x = each(x)
+        return x
+
+    return step
+
+
+def _with_state(neuron: Any, state: Any) -> Step:
+    def step(x: Tensor) -> Tensor:
+        nonlocal state
+        y, state = neuron(x, state)
+        return y
+
+    return step
+
+
+def until_decided(outputs: Iterator[Tensor], decided: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return the outputs of the steps up to that at which all samples are decided, `[t, B, K]`.
+
+    Args:
+        outputs: of one step after another, `[B, K]`; no more are taken.
+        decided: from the outputs so far, `[t, B, K]`, which samples are, `[B]`.
+    """
+    taken: list[Tensor] = []
+    for each in outputs:
+        taken.append(each)
+        if bool(decided(torch.stack(taken)).all()):
+            break
+    return torch.stack(taken)
