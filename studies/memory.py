@@ -1,0 +1,154 @@
+"""Memory of a training step at several T: python -m studies.memory [--steps 4,16,64]
+
+For each way to train the same network, without and with a graph through time:
+
+- saved: bytes that autograd keeps from the forward to the backward pass (each storage once);
+- largest: bytes of the largest tensor that an operator gives in the step;
+- peak: growth of the resident memory in training steps, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from asnn.benchmarks.probe import peak_growth
+from asnn.learning.methods.tandem_chain import find_chain
+from asnn.learning.methods.tandem_network import Coupled, Hybrid
+from asnn.models import create_model
+
+BATCH, SIDE = 64, 28
+LENET = {"widths": [16, 32], "hidden": 128, "pool": "mean"}
+MB = 2**20
+
+
+def _network(steps: int, **neuron: Any) -> Any:
+    torch.manual_seed(0)
+    return create_model(
+        "lenet",
+        in_shape=(1, SIDE, SIDE),
+        classes=10,
+        coding="impulse",
+        steps=steps,
+        neuron="integrate",
+        neuron_options=neuron,
+        output_scale=False,
+        **LENET,
+    )
+
+
+def _tandem(steps: int) -> nn.Module:
+    """The first stage, in which most layers learn."""
+    model = _network(steps, gradient="none")
+    chain = find_chain(model)
+    for layer in chain.before(1).values():
+        layer.requires_grad_(False).eval()
+    return Hybrid(model, chain, 1)
+
+
+def _all_at_once(steps: int) -> nn.Module:
+    model = _network(steps, gradient="none")
+    return Coupled(model, find_chain(model))
+
+
+WAYS: dict[str, Callable[[int], nn.Module]] = {
+    "tandem": _tandem,
+    "tandem, freeze none": _all_at_once,
+    "representation": lambda steps: _network(steps, gradient="representation"),
+    "surrogate": lambda steps: _network(steps, gradient="surrogate"),
+}
+
+
+class TrainingStep:
+    """A training step with one batch of random images."""
+
+    def __init__(self, network: Any, batch: int = BATCH, side: int = SIDE) -> None:
+        self.network = network
+        self.images = torch.rand(batch, 1, side, side, generator=torch.Generator().manual_seed(0))
+        learned = [p for p in network.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.SGD(learned, 1e-3)
+
+    def __call__(self) -> None:
+        self.optimizer.zero_grad()
+        labels = torch.arange(len(self.images)) % 10
+        nn.functional.cross_entropy(self.network.mean_logits(self.images), labels).backward()
+        self.optimizer.step()
+
+
+def saved_bytes(step: Callable[[], None]) -> int:
+    """Return the bytes of the storages that autograd keeps in a step."""
+    storages: dict[int, int] = {}
+    kept = []
+
+    def pack(value: Tensor) -> Tensor:
+        storage = value.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        kept.append(value)  # so that no other tensor has its address
+        return value
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        step()
+    return sum(storages.values())
+
+
+def largest_tensor(step: Callable[[], None]) -> int:
+    """Return the bytes of the largest tensor that an operator of torch gives in a step."""
+    watch = _Largest()
+    with watch:
+        step()
+    return watch.size
+
+
+class _Largest(TorchDispatchMode):
+    """Sees the results of every operator."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for value in found if isinstance(found, list | tuple) else [found]:
+            if isinstance(value, Tensor):
+                self.size = max(self.size, value.untyped_storage().nbytes())
+        return found
+
+
+def _peak(way: str, steps: int) -> int | None:
+    """Return the growth of the resident memory in training steps, measured in a process alone."""
+    command = [sys.executable, "-m", "studies.memory", "--way", way, "--steps", str(steps)]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(found.stdout)["peak"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Print the table, or with `--way` the peak of this process."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", default="4,16,64")
+    parser.add_argument("--way", choices=WAYS)
+    given = parser.parse_args(arguments)
+    steps = [int(number) for number in given.steps.split(",")]
+    torch.set_num_threads(1)
+    if given.way:
+        step = TrainingStep(WAYS[given.way](steps[0]))
+        step()
+        print(json.dumps({"peak": peak_growth(step, 3)[0]}))
+        return
+    print("| | T | saved MB | largest MB | peak MB |\n|---|---:|---:|---:|---:|")
+    for way, make in WAYS.items():
+        for number in steps:
+            step = TrainingStep(make(number))
+            step()
+            figures = [saved_bytes(step), largest_tensor(step), _peak(way, number)]
+            shown = " | ".join("–" if each is None else f"{each / MB:.1f}" for each in figures)
+            print(f"| {way} | {number} | {shown} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""What a training step keeps and holds, by T: constant for tandem learning, not for surrogates."""
+
+import pytest
+import torch
+
+from studies.memory import WAYS, TrainingStep, largest_tensor, saved_bytes
+
+BATCH = 4
+
+
+def measured(way, steps):
+    step = TrainingStep(WAYS[way](steps), BATCH)
+    step()
+    return saved_bytes(step), largest_tensor(step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["tandem", "tandem, freeze none"])
+def test_tandem_learning_keeps_and_holds_the_same_for_any_number_of_steps(way):
+    few, many = measured(way, 2), measured(way, 32)
+    assert few == many
+    # The largest tensor is one step of a layer, or a weight into which a norm is folded in float64:
+    # no code or output of all steps.
+    assert many[1] <= max(4 * BATCH * 16 * 28 * 28, 8 * 32 * 7 * 7 * 128)
+
+
+@pytest.mark.slow
+def test_surrogates_do_not():
+    """Negative control, with the same network."""
+    few, many = measured("surrogate", 2), measured("surrogate", 32)
+    assert many[0] > 5 * few[0] and many[1] > 5 * few[1]
+
+
+def test_bytes_are_those_of_the_tensors():
+    """From a formula: y = x w keeps x, and here nothing else."""
+    x, weight = torch.ones(3, 5), torch.ones(5, 7, requires_grad=True)
+
+    def step():
+        (x @ weight).sum()
+
+    assert saved_bytes(step) == 4 * 3 * 5
+    assert largest_tensor(step) == 4 * 3 * 7
