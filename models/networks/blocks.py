@@ -1,4 +1,4 @@
-"""Building blocks of convolutional networks: stem, layers over time, readout."""
+"""Building blocks of networks: stem, layers over time, readout."""
 
 from __future__ import annotations
 
@@ -51,14 +51,21 @@ def stem(
     )
 
 
-def batch_norm(ctx: BuildContext, channels: int, norm: Norm) -> TimeNorm:
-    """Return batch norm of `[T, B, C, H, W]`."""
-    return create_norm(norm, channels, steps=ctx.steps, image=True)
+def linear(inputs: int, outputs: int, *, bias: bool = False) -> OverTime:
+    """Return a linear layer over time, of `[T, B, F]`."""
+    return OverTime(nn.Linear(inputs, outputs, bias=bias))
 
 
-def normed_neuron(ctx: BuildContext, channels: int, norm: Norm) -> SpikingLayer:
-    """Return batch norm and neuron of `[T, B, C, H, W]`."""
-    return SpikingLayer(batch_norm(ctx, channels, norm), ctx.make_neuron(channels))
+def batch_norm(ctx: BuildContext, channels: int, norm: Norm, *, image: bool = True) -> TimeNorm:
+    """Return batch norm of `[T, B, C, H, W]`, or of features `[T, B, F]` if not `image`."""
+    return create_norm(norm, channels, steps=ctx.steps, image=image)
+
+
+def normed_neuron(
+    ctx: BuildContext, channels: int, norm: Norm, *, image: bool = True
+) -> SpikingLayer:
+    """Return batch norm and neuron of `[T, B, C, H, W]`, or of `[T, B, F]` if not `image`."""
+    return SpikingLayer(batch_norm(ctx, channels, norm, image=image), ctx.make_neuron(channels))
 
 
 def neuron(ctx: BuildContext, channels: int) -> SpikingLayer:
