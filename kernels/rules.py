@@ -3,7 +3,7 @@
 The reference neuron and the interpreter of the export graph compute with the formulas. The numba
 and the Triton kernels know a rule by its code and have arithmetic of their own, which the tests
 compare with the formula. The mathematics of the surrogates is that of `snntorch.surrogate`, under
-the same names.
+the same names; `gaussian`, which snnTorch lacks, is that of arXiv 2003.02944.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # `asnn inspect` reads the export graph's types without torch
     from torch import Tensor
 
 ResetName = Literal["subtract", "zero", "none"]
-SurrogateName = Literal["sigmoid", "atan", "triangular", "fast_sigmoid"]
+SurrogateName = Literal["sigmoid", "atan", "triangular", "fast_sigmoid", "gaussian"]
 
 
 class Reset(NamedTuple):
@@ -38,7 +38,8 @@ class Surrogate(NamedTuple):
     Attributes:
         code: the number by which compiled kernels know it.
         formula: `(u, alpha) -> ds/du`.
-        alpha: default steepness: the ASNN paper's for sigmoid, snnTorch's for the others.
+        alpha: default steepness: the ASNN paper's for sigmoid, 1/0.4 for gaussian, snnTorch's for
+            the others.
     """
 
     code: int
@@ -84,6 +85,11 @@ def fast_sigmoid(u: Tensor, alpha: float) -> Tensor:
     return (alpha * u.abs() + 1).square().reciprocal()
 
 
+def gaussian(u: Tensor, alpha: float) -> Tensor:
+    """ds/du = α/√(2π) e^{-(αu)²/2}, a normal density of deviation 1/α."""
+    return (-(alpha * u).square() / 2).exp() * (alpha / math.sqrt(2 * math.pi))
+
+
 RESETS: dict[str, Reset] = {
     "subtract": Reset(0, subtract),
     "zero": Reset(1, zero),
@@ -94,9 +100,11 @@ SURROGATES: dict[str, Surrogate] = {
     "atan": Surrogate(1, atan, 2.0),
     "triangular": Surrogate(2, triangular, 1.0),
     "fast_sigmoid": Surrogate(3, fast_sigmoid, 25.0),
+    "gaussian": Surrogate(4, gaussian, 2.5),
 }
 
 # The codes as numbers, which compilers of kernels take for constants.
 SUBTRACT, ZERO = RESETS["subtract"].code, RESETS["zero"].code
 SIGMOID, ATAN = SURROGATES["sigmoid"].code, SURROGATES["atan"].code
 TRIANGULAR, FAST_SIGMOID = SURROGATES["triangular"].code, SURROGATES["fast_sigmoid"].code
+GAUSSIAN = SURROGATES["gaussian"].code

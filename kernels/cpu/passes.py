@@ -16,7 +16,7 @@ import math
 import numpy as np
 
 from ..contract import SUMS
-from ..rules import ATAN, SIGMOID, SUBTRACT, TRIANGULAR, ZERO
+from ..rules import ATAN, GAUSSIAN, SIGMOID, SUBTRACT, TRIANGULAR, ZERO
 from .simd import (
     add_lanes,
     compiled,
@@ -35,6 +35,7 @@ CHANNELS_A_BLOCK = 64
 WINDOWS_A_BLOCK = 64
 LOG2_E = math.log2(math.e)
 LN_2 = math.log(2)
+NORMAL = 1 / math.sqrt(2 * math.pi)
 ROUNDING = 1.5 * 2**23  # added to a float32, it rounds to an integer
 
 # Layout of the kernel argument struct. Addresses are int64.
@@ -140,6 +141,10 @@ def _make(lanes):
             return constant(0.5) * alpha / (one + z * z)
         if surrogate == TRIANGULAR:
             return select(u < constant(0.0), alpha, constant(0.0) - alpha)
+        if surrogate == GAUSSIAN:
+            z, limit = alpha * u, constant(80.0)
+            half = constant(0.5) * z * z
+            return constant(NORMAL) * alpha * exp_of_minus(select(half < limit, half, limit))
         z = alpha * abs(u) + one
         return one / (z * z)
 

@@ -14,6 +14,7 @@ import triton.language as tl
 from .. import contract, rules
 
 HALF_PI = tl.constexpr(math.pi / 2)
+NORMAL = tl.constexpr(1 / math.sqrt(2 * math.pi))
 MEAN = tl.constexpr(contract.MEAN)
 SCALE = tl.constexpr(contract.SCALE)
 BIAS = tl.constexpr(contract.BIAS)
@@ -25,6 +26,7 @@ ZERO = tl.constexpr(rules.ZERO)
 SIGMOID = tl.constexpr(rules.SIGMOID)
 ATAN = tl.constexpr(rules.ATAN)
 TRIANGULAR = tl.constexpr(rules.TRIANGULAR)
+GAUSSIAN = tl.constexpr(rules.GAUSSIAN)
 
 
 @triton.jit
@@ -139,6 +141,9 @@ def derivative(u, alpha, SURROGATE: tl.constexpr):
         d = 0.5 * alpha / (1.0 + z * z)
     elif SURROGATE == TRIANGULAR:
         d = tl.where(u < 0.0, alpha, -alpha)
+    elif SURROGATE == GAUSSIAN:
+        z = alpha * u
+        d = NORMAL * alpha * tl.exp(-0.5 * z * z)
     else:
         z = alpha * tl.abs(u) + 1.0
         d = 1.0 / (z * z)

@@ -25,7 +25,7 @@ OPTIONS = [
     {"learn_threshold": True, "surrogate": "triangular"},
     {"reset": "zero", "learn_threshold": True, "granularity": "channel", "alpha": 2.5},
     {"reset": "none", "learn_threshold": True},
-    {"learn_schedule": False},
+    {"learn_schedule": False, "surrogate": "gaussian"},
     {"schedule": "shared", "reset": "zero", "bounded": True},
     {"schedule": "shared", "granularity": "channel", "learn_reset_size": True},
 ]

@@ -35,6 +35,7 @@ INTEGRALS = {
     "atan": lambda u, a: torch.atan(math.pi / 2 * a * u) / math.pi,
     "triangular": lambda u, a: -a * u.abs(),
     "fast_sigmoid": lambda u, a: u / (1 + a * u.abs()),
+    "gaussian": lambda u, a: torch.special.ndtr(a * u),
 }
 
 

@@ -16,6 +16,7 @@ INTEGRALS = {
     "atan": (2.0, lambda u, a: torch.atan(math.pi / 2 * a * u) / math.pi),
     "triangular": (1.0, lambda u, a: -a * u.abs()),
     "fast_sigmoid": (25.0, lambda u, a: u / (1 + a * u.abs())),
+    "gaussian": (2.5, lambda u, a: torch.special.ndtr(a * u)),
 }
 
 

@@ -346,7 +346,8 @@ def test_fixed_neuron_is_one_half_and_learns_nothing():
         ({"reset": "substract"}, "unknown reset 'substract': choose from subtract, zero, none"),
         (
             {"surrogate": "arctan"},
-            "unknown surrogate 'arctan': choose from sigmoid, atan, triangular, fast_sigmoid",
+            "unknown surrogate 'arctan': choose from sigmoid, atan, triangular, fast_sigmoid, "
+            "gaussian",
         ),
         ({"alpha": 0.0}, "alpha must be above 0, not 0.0"),
         (

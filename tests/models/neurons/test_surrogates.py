@@ -3,6 +3,7 @@
 import functools
 import math
 import pickle
+import statistics
 
 import pytest
 import snntorch.surrogate
@@ -12,7 +13,7 @@ from asnn.core import ConfigError
 from asnn.kernels.rules import SURROGATES
 from asnn.models import spike
 
-NAMES = ["sigmoid", "atan", "triangular", "fast_sigmoid"]
+NAMES = ["sigmoid", "atan", "triangular", "fast_sigmoid", "gaussian"]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 ALPHAS = [None, 0.5, 3.0]
 
@@ -23,7 +24,9 @@ THEIRS = {
     "fast_sigmoid": lambda alpha: snntorch.surrogate.fast_sigmoid(slope=alpha),
 }
 # arXiv 2408.12407 gives 4 for sigmoid; the others are snnTorch's own defaults.
-DEFAULTS = {"sigmoid": 4.0, "atan": 2.0, "triangular": 1.0, "fast_sigmoid": 25.0}
+DEFAULTS = {
+    "sigmoid": 4.0, "atan": 2.0, "triangular": 1.0, "fast_sigmoid": 25.0, "gaussian": 2.5,
+}  # fmt: skip
 
 
 def formula(name: str, u: float, alpha: float) -> float:
@@ -34,6 +37,8 @@ def formula(name: str, u: float, alpha: float) -> float:
         return alpha / 2 / (1 + (math.pi / 2 * alpha * u) ** 2)
     if name == "triangular":
         return alpha if u < 0 else -alpha
+    if name == "gaussian":
+        return statistics.NormalDist(0, 1 / alpha).pdf(u)
     return 1 / (1 + alpha * abs(u)) ** 2
 
 
@@ -73,7 +78,7 @@ def test_gradient_equals_the_formula(name, alpha):
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", THEIRS)
 def test_gradient_equals_snntorchs(name, alpha):
     theirs = THEIRS[name](DEFAULTS[name] if alpha is None else alpha)
     u = grid(torch.float32)
@@ -116,6 +121,6 @@ def test_unknown_surrogate():
     with pytest.raises(ConfigError) as caught:
         spike(torch.zeros(1), "sigmoyd")
     assert str(caught.value) == (
-        "unknown surrogate 'sigmoyd': choose from sigmoid, atan, triangular, fast_sigmoid"
+        "unknown surrogate 'sigmoyd': choose from sigmoid, atan, triangular, fast_sigmoid, gaussian"
     )
     assert caught.value.remedy == "did you mean 'sigmoid'?"
