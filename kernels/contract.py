@@ -1,4 +1,4 @@
-"""What a backend computes: four functions over time-major rows of channels.
+"""What a backend computes: functions over time-major rows of channels.
 
 A layer is seen as rows of channels, `[T, R, C]` with the channels last and R = B·H·W (R = B
 without space), contiguous; a static input is `[1, R, C]`, the same at every step. A backend is a
@@ -13,6 +13,12 @@ module with these functions (`cpu.backend`, `cuda.backend`):
         runs the neurons again and differentiates: see below.
     finish(q, x, mean, offset, slope) -> None
         q ← q + offset + (x - mean) slope, in place; mean, offset, slope are `[Tx, C]` float32.
+
+Two more are of filters over time, see `filters`, with float32 poles `[P, C]` and gain `[C]`:
+
+    filter_forward(x, poles, gain) -> y
+    filter_backward(grad, x, poles, gain, learns) -> q, sums
+        q is ∂L/∂x; with `learns` sums are those of poles and gain, `[P + 1, C]`, float64.
 
 `table` `[6, T, C]`, float32, holds the parameters of each step and channel: `MEAN`, `SCALE`,
 `BIAS`, `LEAK`, `GAIN`, `SIZE`; `threshold` is float32 with one value. For every row and channel,

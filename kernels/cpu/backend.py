@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..contract import SUMS, Rule, Shape
 from ..memory import buffers
-from . import batch_norm, passes
+from . import batch_norm, filters, passes
 from .amx.check import has_tiles as has_tiles
 from .convolutions import (
     convolve_events as convolve_events,
@@ -139,6 +139,44 @@ def finish(q: Tensor, x: Tensor, mean: Tensor, offset: Tensor, slope: Tensor) ->
     """Add to q the gradient that passes through batch norm's statistics, in place."""
     tensors = {"mean": mean, "scale": torch.ones_like(mean), "offset": offset, "slope": slope}
     _over_rows("normed_backward", x, {"grad": q, "out": q, **tensors})
+
+
+def filter_forward(x: Tensor, poles: Tensor, gain: Tensor) -> Tensor:
+    """Return the filtered rows `[T, R, C]`; see `kernels.filters`."""
+    out, _ = _filtered("filter_forward", poles, gain, {"x": x.float()}, sums=False)
+    return out.to(x.dtype)
+
+
+def filter_backward(
+    grad: Tensor, x: Tensor, poles: Tensor, gain: Tensor, learns: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the gradient of x, and with `learns` those of poles and gain, `[P + 1, C]`."""
+    tensors = {"x": x.float(), "grad": grad.float()}
+    out, sums = _filtered("filter_backward", poles, gain, tensors, sums=learns)
+    return out.to(x.dtype), sums
+
+
+def _filtered(
+    task: str, poles: Tensor, gain: Tensor, tensors: dict[str, Tensor], *, sums: bool
+) -> tuple[Tensor, Tensor]:
+    """Run a task of `filters`; return rows like x, and the sums, float64."""
+    x = tensors["x"]
+    steps, rows, channels = x.shape
+    count, group = len(poles), max(1, filters.VALUES // max(1, channels))
+    of_block = group * -(-rows // (group * filters.MAX_BLOCKS))
+    blocks = -(-rows // of_block) if of_block else 0
+    factors = torch.cat([poles, gain.unsqueeze(0)]).unsqueeze(1).repeat(1, group, 1)
+    out = buffers.take(*x.shape)
+    found = x.new_zeros(blocks if sums else 0, count + 1, channels)
+    args = np.zeros((), filters.ARGUMENTS)
+    args["blocks"], args["rows_a_block"], args["rows_a_group"] = blocks, of_block, group
+    args["steps"], args["rows"], args["channels"], args["count"] = steps, rows, channels, count
+    for name, tensor in {**tensors, "factors": factors, "out": out}.items():
+        args[name] = tensor.data_ptr()
+    args["sums"] = found.data_ptr() if sums else 0
+    if x.numel():
+        run(task, args, blocks)
+    return out, found.sum(0, dtype=torch.float64)
 
 
 def _arguments(

@@ -14,7 +14,7 @@ from pathlib import Path
 from numba import cfunc, types
 
 from .. import contract, rules
-from . import batch_norm, events, passes, simd
+from . import batch_norm, events, filters, passes, simd
 from .amx import convolution as amx_convolution
 from .amx import instructions, layout, packing
 
@@ -25,6 +25,7 @@ SOURCES = (
     passes,
     batch_norm,
     events,
+    filters,
     instructions,
     layout,
     packing,
@@ -100,10 +101,19 @@ def address_of(name: str) -> int:
         if sources:
             TILE_KERNELS.weight_gradients(address)
 
+    def filter_forward(address: int) -> None:
+        if sources:
+            filters.forward_blocks(address)
+
+    def filter_backward(address: int) -> None:
+        if sources:
+            filters.backward_blocks(address)
+
     tasks = [moments, products, normed, normed_backward, convolve_events, weight_grad_events]
     tasks += [pack_weights, convolve_tiles, weight_grad_tiles]
     tasks += [forward_16, forward_8, forward_1]
     tasks += [backward_16, backward_8, backward_1]
+    tasks += [filter_forward, filter_backward]
     task = {task.__name__: task for task in tasks}[name]
     kind = types.void(types.int64)
     try:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from .. import contract
 from ..contract import Rule, Shape
+from .filters import filter_backward_kernel, filter_forward_kernel
 from .passes import backward_kernel, forward_kernel
 from .rows import finish_kernel, moments_kernel
 
@@ -30,6 +31,7 @@ WARP = 32
 SITES = 4  # of a tile without a pool
 CHANNELS = 32  # of a tile at most: a cache line in float32
 ROWS = 64  # of a tile of `rows`
+FILTER_ROWS = 8  # of a tile of `filters`
 FORWARD_VALUES, BACKWARD_VALUES = 4, 2  # channels of a site in one thread
 FORWARD_STEPS, BACKWARD_STEPS = 8, 4  # of a segment at most
 PROGRAMS = 12  # for each multiprocessor, where a program takes several tiles
@@ -227,3 +229,62 @@ def finish(q: Tensor, x: Tensor, mean: Tensor, offset: Tensor, slope: Tensor) ->
         CHANNELS=width,
         **EXACT,
     )
+
+
+def filter_forward(x: Tensor, poles: Tensor, gain: Tensor) -> Tensor:
+    """Return the filtered rows `[T, R, C]`; see `kernels.filters`."""
+    steps, rows, channels = x.shape
+    _check(rows)
+    width = min(CHANNELS, triton.next_power_of_2(max(1, channels)))
+    y = torch.empty_like(x)
+    _launch(
+        filter_forward_kernel,
+        (-(-rows // FILTER_ROWS) * -(-channels // width),),
+        x,
+        torch.cat([poles, gain.unsqueeze(0)]),
+        y,
+        steps,
+        rows,
+        channels,
+        COUNT=len(poles),
+        ROWS=FILTER_ROWS,
+        CHANNELS=width,
+        **PASS,
+    )
+    return y
+
+
+def filter_backward(
+    grad: Tensor, x: Tensor, poles: Tensor, gain: Tensor, learns: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the gradient of x, and with `learns` those of poles and gain, `[P + 1, C]`."""
+    steps, rows, channels = x.shape
+    _check(rows)
+    count = len(poles)
+    width = min(CHANNELS, triton.next_power_of_2(max(1, channels)))
+    tiles, blocks = -(-rows // FILTER_ROWS), -(-channels // width)
+    workers = min(tiles, max(1, _programs(x) // max(1, blocks)))
+    q = torch.empty_like(x)
+    float32: Any = {"dtype": torch.float32, "device": x.device}
+    sums = torch.zeros(workers if learns else 0, count + 1, channels, **float32)
+    tile = FILTER_ROWS * width if learns else 0
+    scratch = torch.empty(workers * blocks * steps * count * tile, **float32)
+    _launch(
+        filter_backward_kernel,
+        (workers * blocks,),
+        grad,
+        x,
+        torch.cat([poles, gain.unsqueeze(0)]),
+        q,
+        sums,
+        scratch,
+        steps,
+        rows,
+        channels,
+        COUNT=count,
+        LEARNS=learns,
+        ROWS=FILTER_ROWS,
+        CHANNELS=width,
+        **PASS,
+    )
+    return q, sums.sum(0, dtype=torch.float64)

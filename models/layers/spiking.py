@@ -25,6 +25,7 @@ from ..layer import (
     whole_numbers,
 )
 from ..stepwise import Step, stepper
+from ..synapses.base import PoleSynapse
 from .convolution import PointConv2d, SpikeConv2d
 from .fusing import Frozen, Fusible, freeze, fusible, max_pooled, run
 from .residual import Residual
@@ -261,11 +262,11 @@ def layer_outputs(model: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 
 def use_kernels(model: nn.Module, kernels: str) -> None:
-    """Set the kernels of a network: spiking layers, their convolutions and residual blocks.
+    """Set the kernels of a network: spiking layers, their convolutions, residual blocks, synapses.
 
     - `auto`: the fused kernels for layers that they support, the reference for all others;
-    - `fused`: the fused kernels, and an error from a spiking layer that they do not support; an
-      empty batch, and a single value that a norm refuses, still use the reference;
+    - `fused`: the fused kernels, and an error from a spiking layer or a synapse that they do not
+      support; an empty batch, and a single value that a norm refuses, still use the reference;
     - `reference`: plain torch, on every device, in every dtype.
 
     Raises:
@@ -274,7 +275,7 @@ def use_kernels(model: nn.Module, kernels: str) -> None:
     if kernels not in ("auto", "reference", "fused"):
         raise unknown("kernels", kernels, ["auto", "reference", "fused"])
     for module in model.modules():
-        if isinstance(module, SpikingLayer | SpikeConv2d | PointConv2d | Residual):
+        if isinstance(module, SpikingLayer | SpikeConv2d | PointConv2d | Residual | PoleSynapse):
             module.kernels = kernels  # type: ignore[assignment]
 
 

@@ -7,6 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ...core.errors import ConfigError
+from ...kernels import operators as operators  # registers them
+from ...kernels.dispatch import Kernels, backend, is_traced, needs_aten
+from ...kernels.filters import fused_filter, missing_filter
 from ..layer import (
     VALUES,
     Layer,
@@ -44,7 +48,12 @@ class PoleSynapse(Synapse):
 
     A subclass has its poles and its gain, and is exported and counted by them: one multiplication
     and one addition for each pole, value and step.
+
+    Attributes:
+        kernels: which kernels to use; `asnn.models.use_kernels` sets it.
     """
+
+    kernels: Kernels = "auto"
 
     @property
     def poles(self) -> Tensor:
@@ -57,8 +66,38 @@ class PoleSynapse(Synapse):
         return None
 
     def forward(self, x: Tensor) -> Tensor:
-        gain = self.gain
-        return pole_filter(x, self.poles.to(x.dtype), None if gain is None else gain.to(x.dtype))
+        """Return the filtered values, by one pass over all steps where there is a kernel.
+
+        States are float32, or float64 with float64 input; values have the dtype of the input.
+
+        Raises:
+            ConfigError: `kernels` is `fused`, and there is none.
+        """
+        dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+        poles, gain = self.poles.to(dtype), self.gain
+        gain = None if gain is None else gain.to(dtype)
+        if not self._is_fusible(x):
+            return pole_filter(x.to(dtype), poles, gain).to(x.dtype)
+        rows = x.movedim(2, -1)
+        poles = poles.expand(-1, x.shape[2])  # the kernels read what is there
+        gain = None if gain is None else gain.expand(x.shape[2])
+        kernels = None if is_traced(x) else backend(x.device.type)
+        y = fused_filter(rows.contiguous().flatten(1, -2), poles, gain, kernels)
+        return y.view(rows.shape).movedim(-1, 2)
+
+    def _is_fusible(self, x: Tensor) -> bool:
+        if self.kernels == "reference":
+            return False
+        why = missing_filter(x.device.type, x.dtype)
+        if why is None and needs_aten():
+            why = "torch records a graph of its own operators only"
+        if why is not None and self.kernels == "fused":
+            raise ConfigError(
+                "the fused kernels cannot compute this synapse",
+                why=why,
+                remedy="use kernels 'auto', which takes the reference there",
+            )
+        return why is None
 
     def stepper(self) -> Callable[[Tensor], Tensor]:
         states: list[Tensor] | None = None

@@ -114,6 +114,18 @@ def convolution_backward_arguments(mask=(True, True, True), decision=(1, 1, 0)):
     return tensors, {"stride": options["stride"], "padding": options["padding"], "mask": mask}
 
 
+def filter_arguments(*, gain=True, learns=True):
+    x, poles = drawn(STEPS, 12, CHANNELS, grad=True), drawn(2, CHANNELS, seed=1).sigmoid()
+    gains = drawn(CHANNELS, seed=2, grad=learns) if gain else None
+    return (x, poles.requires_grad_(learns), gains), {}
+
+
+def filter_backward_arguments(*, gain=True, learns=True):
+    tensors, _ = filter_arguments(gain=gain)
+    detached = tuple(None if tensor is None else tensor.detach() for tensor in tensors)
+    return (drawn(STEPS, 12, CHANNELS, seed=6), *detached), {"learns": learns}
+
+
 OPERATORS = {
     "norm_statistics": ((drawn(STEPS, 8, 5),), {"norm_steps": (1, 2), "static": False}),
     "norm_statistics, static": ((drawn(1, 8, 5),), {"norm_steps": (1, 2), "static": True}),
@@ -129,6 +141,11 @@ OPERATORS = {
     "normed_sum": sum_arguments(),
     "normed_sum, one path": sum_arguments(by_batch=False, other=False),
     "normed_sum_backward": sum_backward_arguments(),
+    "pole_filter": filter_arguments(),
+    "pole_filter, fixed": filter_arguments(learns=False),
+    "pole_filter, no gain": filter_arguments(gain=False),
+    "pole_filter_backward": filter_backward_arguments(),
+    "pole_filter_backward, fixed": filter_backward_arguments(gain=False, learns=False),
     "spike_convolution": convolution_arguments(),
     "spike_convolution, alone": convolution_arguments(prefix=False, bias=False),
     "spike_convolution, dense": convolution_arguments(density=0.9, channels_last=False),

@@ -1,6 +1,6 @@
-"""The Triton kernels: the cases of `triton_cases`, and their machine code for a GPU.
+"""The Triton kernels: their cases, and their machine code for a GPU.
 
-The cases run in a process of their own, since Triton chooses its interpreter at its import. With a
+The cases, in `triton_cases` and `triton_filter_cases`, run in a process of their own, since Triton chooses its interpreter at its import. With a
 GPU they run on it.
 """
 
@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow  # all of it together; one of them takes a moment
 
 pytest.importorskip("triton", reason="triton is not installed")
 
-CASES = Path(__file__).parents[2] / "support" / "triton_cases.py"
+SUPPORT = Path(__file__).parents[2] / "support"
+CASES = [SUPPORT / "triton_cases.py", SUPPORT / "triton_filter_cases.py"]
 COMPILED = """
 import re
 
@@ -24,12 +25,13 @@ from triton import compile
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+from asnn.kernels.cuda.filters import filter_backward_kernel, filter_forward_kernel
 from asnn.kernels.cuda.passes import backward_kernel, forward_kernel
 from asnn.kernels.cuda.rows import finish_kernel, moments_kernel
 from asnn.kernels.rules import ATAN, SIGMOID, SUBTRACT, ZERO
 
 TYPES = {"counts_ptr": "*i32", "alpha": "fp32"}
-HALF = ("x_ptr", "spikes_ptr", "grad_ptr", "q_ptr")
+HALF = ("x_ptr", "y_ptr", "spikes_ptr", "grad_ptr", "q_ptr")
 
 
 def ptx_of(kernel, arch, fused=False, **constants):
@@ -70,6 +72,11 @@ ptx_of(forward_kernel, 80, COUNT=False, **single)
 ptx_of(backward_kernel, 80, SURROGATE=ATAN, LEARNS=False, **single)
 for kernel in (moments_kernel, finish_kernel):
     ptx_of(kernel, 80, ROWS=64, CHANNELS=32)
+for count in (1, 2):
+    filters = {"COUNT": count, "ROWS": 8, "CHANNELS": 32}
+    assert not fused_of(ptx_of(filter_forward_kernel, 80, **filters))
+    assert not fused_of(ptx_of(filter_backward_kernel, 80, LEARNS=True, **filters))
+    ptx_of(filter_backward_kernel, 90, LEARNS=False, **filters)
 """
 
 
@@ -86,8 +93,8 @@ def run(*arguments, cache, interpreted=False):
 
 
 def test_kernels(tmp_path):
-    """All cases of `triton_cases`, on a GPU if there is one."""
-    pytest_of_cases = ["-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)]
+    """All cases of these files, on a GPU if there is one."""
+    pytest_of_cases = ["-m", "pytest", "-q", "-p", "no:cacheprovider", *map(str, CASES)]
     assert " passed" in run(
         *pytest_of_cases, cache=tmp_path, interpreted=not torch.cuda.is_available()
     )
