@@ -8,6 +8,7 @@ neuron_registry = Registry(
         "adaptive": "models.neurons.leaky:AdaptiveLeaky",
         "fixed": "models.neurons.leaky:FixedLeaky",
         "integrate": "models.neurons.integrate:Integrate",
+        "iir": "models.neurons.iir:Iir",
         "qcfs": "models.neurons.qcfs:Qcfs",
         "relu": "models.neurons.relu:Relu",
         "snntorch.Leaky": "models.neurons.snntorch:Leaky",
