@@ -27,6 +27,7 @@ corruption_registry = Registry(
         "event-jitter": "measure.robustness.events:EVENT_JITTER",
         "series-noise": "measure.robustness.series:SERIES_NOISE",
         "series-drop": "measure.robustness.series:SERIES_DROP",
+        "series-shuffle": "measure.robustness.series:SERIES_SHUFFLE",
         "spike-drop": "measure.robustness.inputs:SPIKE_DROP",
         "spike-jitter": "measure.robustness.inputs:SPIKE_JITTER",
         "quantize": "measure.robustness.networks:QUANTIZE",
@@ -138,8 +139,8 @@ def corrupt(model: SpikingNetwork, name: str, severity: float, seed: int = 0) ->
         model: the network.
         name: of images `gaussian-noise`, `salt-and-pepper`, `blur`, `contrast`; of events
             `event-drop`, `event-noise`, `hot-pixels`, `event-jitter`; of series `series-noise`,
-            `series-drop`; of spikes `spike-drop`, `spike-jitter`; of every network `quantize`,
-            `dead-neurons`; or one that an installed package adds.
+            `series-drop`, `series-shuffle`; of spikes `spike-drop`, `spike-jitter`; of every
+            network `quantize`, `dead-neurons`; or one that an installed package adds.
         severity: in the unit of the corruption.
         seed: of the random numbers. The corruption of a sample depends on the seed and the sample,
             not on the batch; that of the network depends on the seed alone.

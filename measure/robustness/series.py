@@ -37,6 +37,21 @@ def series_drop(x: Tensor, severity: float, random: SampleRandom) -> Tensor:
     return x.masked_fill(lost.view(*lost.shape, *[1] * (x.dim() - 2)), 0)
 
 
+def series_shuffle(x: Tensor, severity: float, random: SampleRandom) -> Tensor:
+    """Let steps trade places at random, each with probability p, the severity; `[B, T, ...]`.
+
+    Without the order, what a network makes of the single steps is left.
+    """
+    of_steps = x[:, :, *[0] * (x.dim() - 2)]
+    trades, key = random.uniform(of_steps) < severity, random.uniform(of_steps)
+    at = torch.arange(x.shape[1], device=x.device).expand(trades.shape)
+    # The steps that trade first, in order and at random; then the others, twice in order.
+    to = torch.where(trades, at, at + x.shape[1]).argsort(1)
+    given = torch.where(trades, key, at + 1.0).argsort(1)
+    order = torch.empty_like(to).scatter_(1, to, given)
+    return x.gather(1, order.view(*order.shape, *[1] * (x.dim() - 2)).expand_as(x))
+
+
 def with_series_noise(model: SpikingNetwork, severity: float, seed: int = 0) -> SpikingNetwork:
     """Return the network with noise on its series, in deviations of each feature.
 
@@ -74,5 +89,12 @@ SERIES_DROP = coding_corruption(
     series_drop,
     "share of the steps that are set to 0",
     *(0.05, 0.1, 0.2, 0.3, 0.5),
+    takes=TAKES,
+)
+SERIES_SHUFFLE = coding_corruption(
+    "series-shuffle",
+    series_shuffle,
+    "share of the steps that trade places",
+    *(0.1, 0.2, 0.5, 1.0),
     takes=TAKES,
 )

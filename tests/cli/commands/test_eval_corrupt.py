@@ -81,7 +81,7 @@ def test_all_takes_those_of_events(capsys):
     )
     found = read_corruptions(["all"], model)
     of_images = ["gaussian-noise", "salt-and-pepper", "blur", "contrast"]
-    others = [*of_images, "series-noise", "series-drop"]
+    others = [*of_images, "series-noise", "series-drop", "series-shuffle"]
     assert list(found) == [name for name in corruption_registry.builtin if name not in others]
     assert found["event-jitter"] == [1, 2, 5, 10, 20]
     err = capsys.readouterr().err

@@ -25,7 +25,8 @@ def test_corruptions_of_a_regression_are_measured_by_its_mse(cli, regression):
     found = json.loads(cli("eval", regression, "--corrupt", "all", "--json").out)
     assert found["metric"]["name"] == "mse"
     names = list(dict.fromkeys(row["corruption"] for row in found["corruption"]))
-    assert names == ["series-drop", "spike-drop", "spike-jitter", "quantize", "dead-neurons"]
+    of_series, of_spikes = ["series-drop", "series-shuffle"], ["spike-drop", "spike-jitter"]
+    assert names == [*of_series, *of_spikes, "quantize", "dead-neurons"]
     for row in found["corruption"]:
         assert "accuracy" not in row
         assert row["severity"] or row["mse"] == found["mse"]

@@ -68,8 +68,8 @@ def batch(count=9):
         ("image", "direct", False, OF_IMAGES + OF_NETWORKS),
         ("events", "frames", False, OF_EVENTS + OF_SPIKES + OF_NETWORKS),
         ("events", "voxel", False, OF_EVENTS + OF_NETWORKS),
-        ("series", "given", False, ["series-noise", "series-drop", *OF_NETWORKS]),
-        ("series", "given", True, ["series-drop", *OF_SPIKES, *OF_NETWORKS]),
+        ("series", "given", False, ["series-noise", "series-drop", "series-shuffle", *OF_NETWORKS]),
+        ("series", "given", True, ["series-drop", "series-shuffle", *OF_SPIKES, *OF_NETWORKS]),
     ],
 )
 def test_corruptions_that_apply(kind, coding, binary, expected):

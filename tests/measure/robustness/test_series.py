@@ -9,7 +9,7 @@ from asnn.coding.samples import SampleSpec
 from asnn.core import ConfigError
 from asnn.measure.robustness.corruptions import corrupt
 from asnn.measure.robustness.sample_random import SampleRandom
-from asnn.measure.robustness.series import series_drop, series_noise
+from asnn.measure.robustness.series import series_drop, series_noise, series_shuffle
 from asnn.models import create_model
 from asnn.models.network import SpikingNetwork
 
@@ -41,6 +41,22 @@ def test_noise_has_the_deviation_of_each_feature(shape):
         assert own.mean().abs() < 5 * 0.5 * deviation / math.sqrt(n)
         assert own.std().item() == pytest.approx(0.5 * deviation, rel=5 / math.sqrt(2 * n))
         assert own.std().item() != pytest.approx(0.6 * deviation, rel=5 / math.sqrt(2 * n))
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3, 4)])
+@pytest.mark.parametrize("p", [0.2, 1.0])
+def test_steps_trade_places(p, shape):
+    steps = torch.arange(50.0).view(-1, *[1] * len(shape)).expand(50, *shape)
+    x = steps + series(shape=shape) / 2  # the step is its whole part
+    found = series_shuffle(x, p, random(x))
+    order = found.flatten(2)[:, :, 0].floor().long()
+    assert torch.equal(order.sort(1).values, torch.arange(50).expand(40, 50))
+    assert torch.equal(found, torch.stack([each[i] for each, i in zip(x, order, strict=True)]))
+    # Of n steps that trade, n - 1 change their place on average.
+    expected = 50 * p - 1
+    moved = (order != torch.arange(50)).sum(1).double()
+    assert moved.mean().item() == pytest.approx(expected, abs=5 * moved.std().item() / 40**0.5)
+    assert not torch.equal(series_shuffle(x, p, random(x, "a 1")), found)
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 4)])
@@ -77,7 +93,7 @@ def test_noise_needs_the_deviations():
     corrupt(by_hand, "series-drop", 0.5)
 
 
-@pytest.mark.parametrize("name", ["series-noise", "series-drop"])
+@pytest.mark.parametrize("name", ["series-noise", "series-drop", "series-shuffle"])
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_a_series_is_corrupted_alike_in_every_batch(name, size):
     x = series(70, 5)
