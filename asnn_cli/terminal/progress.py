@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any
 
 from ...learning.loop import Training
-from ...learning.stages import early_stop
+from ...learning.monitoring.decisions import never_early
+from ...learning.stages import early_stop, is_finished
 from ...learning.start.begin import start_notes
 from ...models.layers.spiking import SpikingLayer
 from ...models.network import SpikingNetwork
@@ -136,11 +137,15 @@ class Progress:
             f"loss {metrics['train_loss']:.4f}  "
             f"{metric.title} {metric.text(metrics[f'train_{metric.name}'])}  "
             f"validation {metric.text(metrics[f'validation_{metric.name}'])}  "
+            f"{_decided(metrics)}"
             f"spike rate {self._rate(metrics['spike_rate'])}  "
             f"{self._speed():,.0f} samples/s  "
             f"{self._left(training)} left"
         )
         self._console.print(line, markup=False)
+        late = never_early(training) if is_finished(training) else None
+        if late is not None:
+            note(late)
         stop = early_stop(training)
         if stop is not None:
             note(
@@ -203,6 +208,12 @@ class Progress:
             speed=0.0,
         )
         self._live.start()
+
+
+def _decided(metrics: dict[str, Any]) -> str:
+    """Return the mean step of the decisions, where there are any."""
+    step = metrics.get("validation_mean_step")
+    return "" if step is None else f"at step {step:.1f}  "
 
 
 def _has_spikes(model: SpikingNetwork) -> bool:
