@@ -43,6 +43,9 @@ def inspect_run(path: Path) -> dict[str, Any]:
         "coding": _table(recipe, "coding"),
         "neuron": _table(recipe, "neuron"),
         "model": _table(recipe, "model"),
+        "synapse": _table(recipe, "synapse"),
+        "readout": _table(recipe, "readout"),
+        "method": _table(recipe, "method"),
         "files": files,
         "exports": [
             _export(folder, parities.get(folder.name, {}), states.get(folder.name))
@@ -138,6 +141,8 @@ def _is_learned(name: str, model: dict[str, Any]) -> bool:
         return last not in STATISTICS
     if last == "threshold":
         return bool(_table(model, "neuron_options").get("learn_threshold"))
+    if last == "raw_amplitude":
+        return bool(_table(model, "neuron_options").get("learn_amplitude"))
     return last == "reset_size" or model.get("neuron") != "fixed"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Annotated, Any
 
 import typer
@@ -194,6 +195,9 @@ def _show_run(found: dict[str, Any]) -> None:
     _head(found, f"run of {_text(found['recipe'], MAX_NAME)}", f"{state}{parameters}")
     for name in ("model", "coding", "neuron"):
         _pairs(name, found[name])
+    for name, default in (("synapse", "none"), ("readout", "mean"), ("method", "bptt")):
+        if found[name].get("name", default) != default:
+            _pairs(name, found[name])
     rows = [
         [
             _ends(layer["name"], 24),
@@ -215,11 +219,17 @@ def _show_run(found: dict[str, Any]) -> None:
 
 
 def _show_schedules(schedules: dict[str, dict[str, list[float]]]) -> None:
+    amplitudes = [
+        [_ends(layer, 24), f"{fmean(by_name['raw_amplitude']):.4g}"]
+        for layer, by_name in schedules.items()
+        if by_name.get("raw_amplitude")
+    ]
+    _table("amplitudes of spikes", ["layer", "mean"], amplitudes)
     rows = [
         [f"{_text(name, 12)} {_ends(layer, 22)}", *(f"{value:.3f}" for value in values)]
         for layer, by_name in schedules.items()
         for name, values in by_name.items()
-        if len(values) > 1
+        if len(values) > 1 and name != "raw_amplitude"
     ]
     steps = max((len(row) - 1 for row in rows), default=0)
     shown = [row + [""] * (steps + 1 - len(row)) for row in rows]

@@ -37,7 +37,7 @@ def require_classes(training: Any) -> None:
             f"train.loss={loss} is not for the method ltl",
             why="its stages have losses of their own, of the mean over the steps and of the step "
             "of the decision",
-            remedy="leave train.loss out",
+            remedy="set train.loss=mean",
         )
 
 

@@ -30,6 +30,8 @@ def test_layers_and_schedules_within_blocks_are_listed_by_name(tmp_path, name):
         ("fixed", {}),
         ("adaptive", {"learn_threshold": True, "learn_reset_size": True}),
         ("relu", {}),
+        ("integrate", {}),
+        ("integrate", {"learn_amplitude": True}),
     ],
 )
 def test_learned_parameters_are_counted_and_nothing_else(tmp_path, neuron, options):

@@ -128,6 +128,23 @@ def test_two_processes_start_from_the_same_weights(cli, together, tmp_path):
 
 
 @pytest.mark.slow
+def test_two_processes_teach_layers_by_themselves(cli, together, tmp_path):
+    """The gradients of all layers are averaged, although none passes from one to another."""
+    keys = [
+        "model.neuron=integrate", "neuron.most=5", "coding.name=direct", "train.init=ann",
+        "method.name=ltl", "neuron.gradient=straight-through", "train.loss=mean",
+    ]  # fmt: skip
+    own = [word for key in keys for word in ("--set", key)]
+    assert cli("train", *PLAIN, *own, "--out", "one").code == 0
+    code, _, err = together(2, "train", *PLAIN, *own, "--out", "two")
+    assert code == 0, err
+    assert "warning" not in err.lower()
+    alone, both = weights(tmp_path / "one"), weights(tmp_path / "two")
+    for name in alone:
+        torch.testing.assert_close(both[name], alone[name], rtol=1e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.slow
 def test_three_processes_resume_exactly(together, tmp_path):
     """With everything that differs between processes: random numbers and statistics of norms.
 
