@@ -89,7 +89,7 @@ def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None
         figures["accuracy so far, %"] = [f"{100 * v:.2f}" for v in result.accuracy_per_step]
     if "accuracy_of_each_step" in result.values and steps > 1:
         alone = result.values["accuracy_of_each_step"]
-        figures["accuracy of it alone, %"] = [f"{100 * v:.2f}" for v in alone]
+        figures["accuracy alone, %"] = [f"{100 * v:.2f}" for v in alone]
     if steps > MAX_STEPS_SHOWN or not steps:
         return  # a table of a hundred columns shows nothing; --json has all steps
     for layer, rates in result.spike_rates.items():

@@ -21,7 +21,8 @@ def test_json_is_one_object_and_its_figures_agree(cli, trained):
     assert sum(map(sum, confusion)) == found["samples"] == 359
     assert found["accuracy"] == correct / 359
     assert found["accuracy"] == pytest.approx(found["accuracy_per_step"][-1], abs=1e-6)
-    assert len(found["accuracy_per_step"]) == 4
+    assert len(found["accuracy_per_step"]) == len(found["accuracy_of_each_step"]) == 4
+    assert found["accuracy_of_each_step"][0] == found["accuracy_per_step"][0]
     assert set(found["spike_rates"]) == {"spikes1", "spikes2", "spikes3"}
     assert all(len(rates) == 4 for rates in found["spike_rates"].values())
     assert set(found["schedules"]["spikes1"]) == {"leak", "gain"}
@@ -88,7 +89,14 @@ def test_tables_go_to_stderr_and_a_plot_into_the_run(cli, trained, tmp_path):
     shutil.copytree(trained, run)
     result = cli("eval")
     assert (result.code, result.out) == (0, "")
-    for text in ("accuracy so far", "leak spikes1", "gain spikes3", "scale readout", "t=4"):
+    for text in (
+        "accuracy so far",
+        "accuracy alone",
+        "leak spikes1",
+        "gain spikes3",
+        "scale readout",
+        "t=4",
+    ):
         assert text in result.err
     assert "confusion: true class by row" in result.err
     assert max(map(len, result.err.splitlines())) <= 120
