@@ -1,11 +1,14 @@
 """Local tandem learning: what each layer learns from, its losses, its stages, what is refused."""
 
 import json
+import math
 import shutil
+from collections import OrderedDict
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from asnn.core.errors import ConfigError, DataError
@@ -18,7 +21,11 @@ from asnn.learning.methods.ltl_losses import early_loss, layer_loss
 from asnn.learning.start.begin import begin_from_start
 from asnn.learning.training import begin_stage, training_batches
 from asnn.models import create_model, load_run
-from asnn.models.layers.spiking import layer_outputs
+from asnn.models.factory import model_registry
+from asnn.models.layers.spiking import SpikingLayer, layer_outputs
+from asnn.models.layers.stem import Stem
+from asnn.models.layers.time import OverTime
+from asnn.models.network import SpikingNetwork
 from asnn.models.readouts import Decision
 from asnn.records.layout import Run
 from asnn.records.open_run import open_run
@@ -420,7 +427,7 @@ def test_targets_of_other_samples_teach_less_than_none(tmp_path, monkeypatch):
         ({"name": "sew-resnet", "width": 4}, {}),
         ({"name": "mlp", "features": [12]}, {"synapse": {"name": "exp"}}),
         ({"name": "mlp", "features": [12]}, {"coding": {"name": "hybrid", "steps": 3}}),
-        ({"name": "mlp", "features": [12]}, {"augment": {"mixup": 0.5}}),
+        ({"name": "mlp", "features": [12]}, {"augment": {"mixup": True}}),
         ({"name": "mlp", "features": [12]}, {"neuron": {"most": 2, "granularity": "channel"}}),
     ],
     ids=str,
@@ -430,6 +437,38 @@ def test_networks_codes_and_mixed_samples(tmp_path, model, more):
     train(recipe_of(tables), Run(tmp_path), KeepTraining())
     assert [line.get("stage") for line in lines(tmp_path)] == [None, "layers", "readout"]
     assert open_run(tmp_path).evaluate("test").samples > 0
+
+
+def chain(ctx, *, width: int = 10) -> SpikingNetwork:
+    """A network from outside the tree: two layers with biases and without norms."""
+    size = math.prod(ctx.in_shape)
+
+    def first() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(size, width))
+
+    layers = {
+        "read": Stem(ctx.coding, first, mean=ctx.mean, std=ctx.std, rank=len(ctx.in_shape)),
+        "fire": SpikingLayer(None, ctx.make_neuron(width)),
+        "mix": OverTime(nn.Linear(width, width)),
+        "fire_again": SpikingLayer(None, ctx.make_neuron(width)),
+        "answer": ctx.make_readout(width),
+    }
+    return SpikingNetwork(ctx.coding, nn.Sequential(OrderedDict(layers)))
+
+
+@pytest.mark.slow
+def test_a_network_from_outside_the_tree(tmp_path, monkeypatch):
+    point = type("Point", (), {"value": "x", "load": lambda self: chain})()
+    monkeypatch.setitem(model_registry.__dict__, "_external", {"chain": point})
+    tables = {
+        "model": {"name": "chain", "neuron": "integrate", "output_scale": False, "width": 24},
+        "data": {"limit": 600},
+    }
+    train(recipe_of(tables, ann_epochs=8, epochs=2, lr=0.02), Run(tmp_path), KeepTraining())
+    stages = [line.get("stage") for line in lines(tmp_path)]
+    assert stages == [None, "layers", "readout"]
+    ann = open_run(tmp_path / "teacher").evaluate("test").accuracy
+    assert open_run(tmp_path).evaluate("test").accuracy > ann - 0.1 > 0.6
 
 
 @pytest.mark.parametrize(
@@ -445,7 +484,7 @@ def test_networks_codes_and_mixed_samples(tmp_path, model, more):
         ({"readout": {**CROSSING, "quantity": "probability", "level": 0.9}}, {},
          "readout_epochs train a readout that decides", "", "readout.quantity=potential"),
         ({}, {"loss": "tet"}, "train.loss=tet is not for the method ltl", "losses of their own",
-         "leave train.loss out"),
+         "set train.loss=mean"),
         ({"method": {"name": "ltl", "readout_epochs": 2, "gain": 5.0}}, {},
          "gain is 5.0, and no layer learns it", "those of the readout", "method.gain=1"),
         ({"method": {"name": "ltl", "readout_epochs": 3}}, {},
