@@ -18,6 +18,7 @@ from .base import Gather, Meter, Result, Task, require_target
 from .class_weights import Weights, class_weights
 from .losses import DECISION_LOSSES, MEAN_LOSSES, Loss
 from .outcomes import Outcomes, calibration
+from .van_rossum import require_spike_trains
 
 
 class Classification(Task):
@@ -61,7 +62,8 @@ class Classification(Task):
         """Take the readout of the network.
 
         Raises:
-            ConfigError: the loss needs probabilities or decisions that the readout does not give.
+            ConfigError: the loss needs probabilities, decisions or spikes that the readout does not
+                give.
         """
         if self._loss.name == "first-spike" and not readout.gives_likelihoods:
             raise ConfigError(
@@ -79,6 +81,8 @@ class Classification(Task):
                 remedy=f"set readout.name=first-crossing and readout.quantity={needed}, or another "
                 "train.loss",
             )
+        if self._loss.name == "van-rossum":
+            require_spike_trains(readout, "train.loss")
         self.readout = readout
         if callable(getattr(readout, "crossed", None)):
             self.tracked = (*type(self).tracked, "mean_step", "undecided")

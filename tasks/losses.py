@@ -13,9 +13,10 @@ from torch.nn.functional import kl_div, mse_loss, nll_loss
 from ..core.errors import ConfigError
 from ..datasets.transforms.mixing import Targets
 from .rank_loss import entropy, published_rank_loss, rank_loss
+from .van_rossum import van_rossum_loss
 from .weighting import weighted_cross_entropy
 
-LossName = Literal["mean", "tet", "first-spike", "rank", "rank-published"]
+LossName = Literal["mean", "tet", "first-spike", "rank", "rank-published", "van-rossum"]
 
 # Losses that need only the mean of the logits over the steps, which is cheaper to compute.
 MEAN_LOSSES = frozenset({"mean"})
@@ -102,6 +103,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor, float, Answer, Tensor | None], Tenso
     "first-spike": first_spike_loss,
     "rank": rank_loss,
     "rank-published": published_rank_loss,
+    "van-rossum": van_rossum_loss,
 }
 
 
@@ -116,7 +118,7 @@ class Loss:
     image. The second term bounds the logits of single steps.
 
     Args:
-        name: `mean`, `tet`, `first-spike`, `rank` or `rank-published`.
+        name: `mean`, `tet`, `first-spike`, `rank`, `rank-published` or `van-rossum`.
         label_smoothing: part of the target that is spread over all classes.
         tet_lambda: λ, in [0, 1]; with `tet` only.
         tet_phi: φ, the threshold of the neurons in the paper.

@@ -15,8 +15,10 @@ from ..datasets.base import DataSet
 from ..datasets.transforms.mixing import Targets
 from ..models.readouts import Readout
 from .base import Gather, Meter, Result, Task, refuse_mixed, require_target
+from .van_rossum import require_spike_trains, van_rossum_errors
 
 LOSSES = {"mse": mse_loss, "mae": l1_loss, "huber": huber_loss}
+NAMES = (*LOSSES, "van-rossum")
 
 
 class Regression(Task):
@@ -31,10 +33,10 @@ class Regression(Task):
 
     Args:
         at: `end` or `steps`.
-        loss: `mse`, `mae` or `huber` (δ = 1).
+        loss: `mse`, `mae` or `huber` (δ = 1); `van-rossum` for targets that are spike trains.
 
     Raises:
-        ConfigError: an unknown value.
+        ConfigError: an unknown value, or `van-rossum` of values at the end.
     """
 
     name = "regression"
@@ -45,13 +47,19 @@ class Regression(Task):
         self,
         *,
         at: Literal["end", "steps"] = "end",
-        loss: Literal["mse", "mae", "huber"] = "mse",
+        loss: Literal["mse", "mae", "huber", "van-rossum"] = "mse",
     ) -> None:
-        for key, given, choices in (("at", at, ("end", "steps")), ("loss", loss, tuple(LOSSES))):
+        for key, given, choices in (("at", at, ("end", "steps")), ("loss", loss, NAMES)):
             if given not in choices:
                 raise ConfigError(
                     f"unknown {key} {given!r}", why=f"choose from {', '.join(choices)}"
                 )
+        if loss == "van-rossum" and at != "steps":
+            raise ConfigError(
+                "the loss van-rossum is of spike trains, the targets are values at the end",
+                why="trains have a value at each step",
+                remedy="set task.at=steps, or another task.loss",
+            )
         self.at = at
         self.kind = loss
         self.needs_mean_only = at == "end"
@@ -72,15 +80,19 @@ class Regression(Task):
         self._coding = coding
 
     def use_readout(self, readout: Readout) -> None:
+        if self.kind == "van-rossum":
+            require_spike_trains(readout, "task.loss")
         self.readout = readout
         self.needs_mean_only = self.at == "end" and readout.answers_with_mean
 
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         refuse_mixed(self.name, targets)
         answer, y, known = self.compared(outputs, targets.first)
-        return LOSSES[self.kind](answer[known], y[known], reduction="sum") / known.sum().clamp(
-            min=1
-        )
+        if self.kind == "van-rossum":
+            total = van_rossum_errors(answer, torch.where(known, y, answer.detach())).sum()
+        else:
+            total = LOSSES[self.kind](answer[known], y[known], reduction="sum")
+        return total / known.sum().clamp(min=1)
 
     @torch.no_grad()
     def score(self, outputs: Tensor, targets: Targets) -> float:
@@ -131,9 +143,14 @@ class _RegressionMeter(Meter):
         found = self._task.compared(outputs, targets, decided=True)
         answer, y, known = (each.cpu() for each in found)
         shape = (-1, answer.shape[-1])
-        error = torch.where(known, answer - y, 0).double().reshape(shape)
+        error = torch.where(known, answer - y, 0).double()
         y = torch.where(known, y, 0).double().reshape(shape)
-        losses = LOSSES[self._task.kind](error, torch.zeros_like(error), reduction="none")
+        nothing = torch.zeros_like(error)
+        if self._task.kind == "van-rossum":
+            losses = van_rossum_errors(error, nothing).reshape(shape)
+        else:
+            losses = LOSSES[self._task.kind](error, nothing, reduction="none").reshape(shape)
+        error = error.reshape(shape)
         parts = (known.double().reshape(shape), error.square(), error.abs(), y, y.square(), losses)
         self._sums += torch.stack([part.sum(0) for part in parts])
         self._samples += targets.shape[0]

@@ -198,7 +198,7 @@ class TrainSection(Section):
     loss: LossName = Field(
         "mean",
         description="of the mean over steps; tet: mean of the steps'; first-spike: of drawn ones; "
-        "rank, rank-published: of the first crossing",
+        "rank, rank-published: of the first crossing; van-rossum: of spike trains",
     )
     entropy: float = Field(0.0, ge=0, description="of rank: reward of uncertain decisions")
     tet_lambda: float = Field(0.0, ge=0, le=1, description="of tet: weight of its regularizer")

@@ -14,6 +14,7 @@ readout_registry = Registry(
         "last": "models.readouts.last:LastReadout",
         "membrane": "models.readouts.membrane:MembraneReadout",
         "first-crossing": "models.readouts.crossing:FirstCrossingReadout",
+        "spikes": "models.readouts.spikes:SpikesReadout",
     },
 )
 
@@ -34,8 +35,8 @@ def create_readout(
     """Return the readout called `name`.
 
     Args:
-        name: `mean`, `last`, `membrane`, `first-crossing`, or a readout that an installed package
-            adds.
+        name: `mean`, `last`, `membrane`, `first-crossing`, `spikes`, or a readout that an installed
+            package adds.
         features: F of its input `[T, B, F]`.
         classes: number of outputs K.
         steps: number of time steps T.
