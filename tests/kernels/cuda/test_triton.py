@@ -1,7 +1,7 @@
 """The Triton kernels: their cases, and their machine code for a GPU.
 
-The cases, in `triton_cases` and `triton_filter_cases`, run in a process of their own, since Triton chooses its interpreter at its import. With a
-GPU they run on it.
+The cases, in `triton_cases` and `triton_filter_cases`, run in a process of their own, since Triton
+chooses its interpreter at its import. With a GPU they run on it.
 """
 
 import os
