@@ -38,8 +38,10 @@ class Hybrid(SpikingNetwork):
 
     def __init__(self, network: SpikingNetwork, chain: Chain, coupled: int) -> None:
         spiking, analog = chain.before(coupled), as_ann(chain.behind(coupled))
-        mean, repeat = StepMean(), Repeat(network.coding.steps)
-        body = nn.Sequential(OrderedDict({**spiking, "mean": mean, **analog, "repeat": repeat}))
+        # No layer has a name with a space.
+        mean = {"mean of steps": StepMean()}
+        repeat = {"equal steps": Repeat(network.coding.steps)}
+        body = nn.Sequential(OrderedDict({**spiking, **mean, **analog, **repeat}))
         super().__init__(network.coding, body)
         self._spiking = FrozenLayers(spiking)
         self._analog = list(analog.values())

@@ -8,8 +8,11 @@ from asnn.core import ConfigError
 from asnn.learning.methods import tandem_network
 from asnn.learning.methods.tandem_chain import find_chain
 from asnn.learning.methods.tandem_network import Coupled, Hybrid, StepMean, step_means
-from asnn.models import create_model
+from asnn.models import SpikingNetwork, create_model, model_registry
+from asnn.models import blocks as blocks_of
+from asnn.models.layers.convolution import SpikeConv2d
 from asnn.models.layers.spiking import SpikingLayer, layer_outputs
+from asnn.models.layers.time import OverTime
 
 STEPS = 8
 OPTIONS = {
@@ -37,10 +40,6 @@ def network(name="lenet", *, coding="impulse", seed=0, most=1, neuron=None, step
 
 def images(count=6, seed=1):
     return torch.rand(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
-
-
-def blocks(model):
-    return list(find_chain(model).blocks)
 
 
 @pytest.mark.parametrize("name", ["lenet", "mlp", "vgg"])
@@ -245,6 +244,40 @@ def test_spikes_are_counted_while_it_trains():
 def test_the_mean_over_the_steps():
     x = torch.rand(4, 2, 3)
     torch.testing.assert_close(StepMean()(x)[0], sum(x) / 4)
+
+
+def plug_in(ctx, *, width: int = 6):
+    """A network as another package may have it: sequences in a sequence, pools of its own."""
+    stem, norm = blocks_of.stem(
+        ctx, lambda: SpikeConv2d(1, width, 3, padding=1, bias=False), width, "folded"
+    )
+    body = blocks_of.sequence(
+        first=blocks_of.sequence(stem=stem, spikes=SpikingLayer(norm, ctx.make_neuron(width))),
+        second=blocks_of.sequence(
+            pool=OverTime(nn.AvgPool2d(2)),
+            conv=blocks_of.conv(width, width),
+            spikes=blocks_of.normed_neuron(ctx, width, "folded"),
+        ),
+        mean=blocks_of.global_avg_pool((4, 4)),
+        flatten=nn.Flatten(2),
+        readout=blocks_of.readout(ctx, width),
+    )
+    return SpikingNetwork(ctx.coding, body)
+
+
+def test_a_network_of_another_package_is_coupled(monkeypatch):
+    point = type("Point", (), {"value": "x", "load": lambda self: plug_in})()
+    monkeypatch.setitem(model_registry.__dict__, "_external", {"plug-in": point})
+    model = network("plug-in").double().eval()
+    chain = find_chain(model)
+    assert list(chain.blocks) == ["first_spikes", "second_spikes"]
+    x = images().double()
+    hybrid = Hybrid(model, chain, 2)
+    torch.testing.assert_close(hybrid(x)[0], model(x).mean(0))
+    torch.testing.assert_close(hybrid.eval()(x)[0], model(x).mean(0))
+    model.train()
+    Coupled(model, chain)(x).square().sum().backward()
+    assert all(p.grad is not None for p in model.parameters())
 
 
 REFUSED = {
