@@ -29,6 +29,15 @@ from .convolutions import (
     weight_grad_tiles as weight_grad_tiles,
 )
 from .isa import has_wide_registers as has_wide_registers
+from .representation import (
+    integrate as integrate,
+)
+from .representation import (
+    integrate_backward as integrate_backward,
+)
+from .representation import (
+    spike_covariance as spike_covariance,
+)
 from .threads import run
 
 

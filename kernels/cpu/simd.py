@@ -333,3 +333,27 @@ def lowest_bit(typing: Any, bits: Any) -> Any:
         return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
 
     return types.int64(types.int64), emit
+
+
+@intrinsic
+def add_common_bits(typing: Any, counts: Any, bits: Any, mine: Any) -> Any:
+    """add_common_bits(counts, bits, mine): counts plus the numbers of bits shared with `mine`.
+
+    Vectors are of int64 here, half as many as their lanes of 32 bits.
+    """
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = bits.count // 2
+        kind = ir.VectorType(ADDRESS, number)
+        before, words = (builder.bitcast(argument, kind) for argument in arguments[:2])
+        lane = builder.insert_element(
+            ir.Constant(kind, ir.Undefined), arguments[2], ir.Constant(INT, 0)
+        )
+        mask = ir.Constant(ir.VectorType(INT, number), [0] * number)
+        common = builder.and_(words, builder.shuffle_vector(lane, lane, mask))
+        function = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(kind, [kind]), f"llvm.ctpop.v{number}i64"
+        )
+        return builder.bitcast(builder.add(before, builder.call(function, [common])), _vector(bits))
+
+    return bits(counts, bits, types.int64), emit

@@ -14,7 +14,7 @@ from pathlib import Path
 from numba import cfunc, types
 
 from .. import contract, rules
-from . import batch_norm, events, filters, passes, simd
+from . import batch_norm, events, filters, gram, integration, passes, simd
 from .amx import convolution as amx_convolution
 from .amx import instructions, layout, packing
 
@@ -26,6 +26,8 @@ SOURCES = (
     batch_norm,
     events,
     filters,
+    gram,
+    integration,
     instructions,
     layout,
     packing,
@@ -109,11 +111,28 @@ def address_of(name: str) -> int:
         if sources:
             filters.backward_blocks(address)
 
+    def represented_forward(address: int) -> None:
+        if sources:
+            integration.forward_blocks(address)
+
+    def represented_backward(address: int) -> None:
+        if sources:
+            integration.backward_blocks(address)
+
+    def pack_spikes(address: int) -> None:
+        if sources:
+            gram.pack_blocks(address)
+
+    def spike_covariance(address: int) -> None:
+        if sources:
+            gram.covariance_blocks(address)
+
     tasks = [moments, products, normed, normed_backward, convolve_events, weight_grad_events]
     tasks += [pack_weights, convolve_tiles, weight_grad_tiles]
     tasks += [forward_16, forward_8, forward_1]
     tasks += [backward_16, backward_8, backward_1]
     tasks += [filter_forward, filter_backward]
+    tasks += [represented_forward, represented_backward, pack_spikes, spike_covariance]
     task = {task.__name__: task for task in tasks}[name]
     kind = types.void(types.int64)
     try:

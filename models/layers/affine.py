@@ -1,4 +1,4 @@
-"""The two gradients of an affine layer y = W x + b, each from what it alone needs."""
+"""Gradients of an affine layer y = W x + b, each from what it alone needs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ...kernels.dispatch import backend
+from ..neurons.functional.normed import has_kernels
 from .convolution import SpikeConv2d
 
 
@@ -44,6 +46,26 @@ def input_gradient(
         return grad @ weight.to(grad.dtype)
     x = grad.new_empty(1).expand(shape)  # only its shape matters
     return _convolution(layer, weight, grad, x, (True, False))[0]
+
+
+def covariance(
+    layer: nn.Linear | nn.Conv2d, x: Tensor, z: Tensor, mean: Tensor, inverse: Tensor
+) -> Tensor:
+    """Return Σ_n ẑ_n x_nᵀ in the shape of the weight, with ẑ = (z - mean) inverse.
+
+    Args:
+        layer: affine.
+        x: its inputs, `[N, in]` or images.
+        z: its outputs, which are overwritten.
+        mean: of the outputs over all n, `[C]`.
+        inverse: `[C]`.
+    """
+    if isinstance(layer, nn.Linear) and len(x) > x.shape[1] and has_kernels(x):
+        of_inputs = backend("cpu").spike_covariance(x.contiguous())
+        if of_inputs is not None:  # W cov(x), since ẑ is linear in x
+            return (layer.weight @ of_inputs).mul_(inverse.unsqueeze(1))
+    shape = (-1, *[1] * (z.dim() - 2))
+    return weight_gradient(layer, x, z.sub_(mean.view(shape)).mul_(inverse.view(shape)))
 
 
 def _convolution(

@@ -175,8 +175,13 @@ def normed_sum(x: Tensor, norm: nn.Module, other: Tensor | None = None) -> Tenso
 
 def is_watched(part: nn.Module) -> bool:
     """Return whether a module, or one within it, has a hook."""
-    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-    return any(getattr(module, kind) for module in part.modules() for kind in kinds)
+    return any(
+        module._forward_hooks
+        or module._forward_pre_hooks
+        or module._backward_hooks
+        or module._backward_pre_hooks
+        for module in part.modules()
+    )
 
 
 def segments_of(norm: nn.Module | None, steps: int) -> Segments | str:

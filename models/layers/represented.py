@@ -19,22 +19,17 @@ every step: they read nothing else of it.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import batch_norm
 
 from ..neurons.functional.count import IntegrateOptions
-from ..neurons.functional.representation import (
-    amplitude_gradient,
-    decayed_mean,
-    fire,
-    input_gradient,
-    region,
-)
+from ..neurons.functional.normed import gradient_of_neurons, normed_neurons
+from ..neurons.functional.representation import decayed_mean, threshold_scale
 from . import affine
 from .time import over_time
 
@@ -95,128 +90,74 @@ class _RepresentedLayer(Function):
         rows, shape = x.flatten(0, 1), x.shape[:2]
         out = call.layer(rows)
         z, dtype = out.to(torch.promote_types(out.dtype, torch.float32)), out.dtype
-        with torch.autocast(z.device.type, enabled=False):
-            normed = _normed(z, call)
-            sums = _Sums(None, None, None)
-            if call.learns and call.norm is not None:
-                sums = _sums(rows, z, normed, shape, call, of_x=of_x, of_weight=of_weight)
-            del out, z  # free before the outputs are allocated
-            y = normed.y.unflatten(0, shape)
-            amplitude = amplitude.to(y.dtype)
-            where = inputs = None
-            if call.learns:
-                where = region(y, amplitude, call.options)
-                inputs = x.sum(0, dtype=y.dtype) if of_weight else None
-            same = len(y) == call.steps
-            outputs = y if same else y.new_empty(call.steps, *y.shape[1:])
-            spikes = fire(y, outputs, amplitude, call.options).to(dtype)
+        del out
+        with _full_precision(z.device.type):
+            leak = call.leak if of_x and call.by_batch else 1.0
+            found = normed_neurons(
+                z.unflatten(0, shape), call.norm, amplitude, call.options, call.steps,
+                by_batch=call.by_batch, learns=call.learns, leak=leak,
+            )  # fmt: skip
+            inputs = covariance = None
+            if of_weight and call.learns:
+                inputs = x.sum(0, dtype=z.dtype)
+                if call.by_batch and shape[0] > 1:
+                    covariance = affine.covariance(call.layer, rows, z, found.mean, found.inverse)
+            spikes = found.spikes.to(dtype)
         ctx.call, ctx.shape, ctx.amplitude_shape = call, x.shape, amplitude.shape
-        ctx.save_for_backward(weight, gamma, inputs, where, normed.inverse, *sums)
-        ctx.mark_non_differentiable(normed.mean, normed.variance)
-        return spikes, normed.mean, normed.variance
+        ctx.save_for_backward(
+            weight, gamma, inputs, covariance,
+            found.region, found.inverse, found.total, found.weighted,
+        )  # fmt: skip
+        empty = z.new_empty(0)
+        statistics = (found.mean, found.variance) if call.by_batch else (empty, empty.clone())
+        ctx.mark_non_differentiable(*statistics)
+        return spikes, *statistics
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        weight, gamma, inputs, where, inverse, *sums = ctx.saved_tensors
-        total, weighted, covariance = sums
-        call, of = ctx.call, ctx.needs_input_grad
-        seen = ctx.shape[0]  # steps of the input
-        mean = decayed_mean(grads[0], call.options.leak)
-        mean = mean.to(torch.promote_types(mean.dtype, torch.float32))
+        weight, gamma, inputs, covariance, region, inverse, total, weighted = ctx.saved_tensors
+        call, of, seen = ctx.call, ctx.needs_input_grad, ctx.shape[0]
         found: list[Tensor | None] = [None] * 7
-        with torch.autocast(mean.device.type, enabled=False):
+        with _full_precision(grads[0].device.type):
+            # Of an input that is the same at every step, D is the sum over them.
+            q, sums = gradient_of_neurons(
+                grads[0], region, total, call.options, times=call.steps / seen
+            )
             if of[5]:
-                found[5] = amplitude_gradient(
-                    mean, where, call.options, steps=call.steps, shape=ctx.amplitude_shape
-                )
-            q = p = input_gradient(mean, where, call.options) * (call.steps / seen)
-            axes = [axis for axis in range(q.dim()) if axis != 1]
+                scale = call.steps * threshold_scale(call.options)
+                of_amplitude = _by_channel(sums.above, region) * scale
+                found[5] = of_amplitude.sum_to_size(ctx.amplitude_shape)
             through = None
             if gamma is not None:
-                found[4] = seen * q.sum(axes)
-                found[3] = (q * total).sum(axes)
+                found[4], found[3] = seen * sums.plain, sums.with_total
                 scale = gamma * inverse
                 if call.by_batch:
                     samples = seen * (q.numel() // q.shape[1])
                     q = q - _by_channel(found[4] / samples, q)
                     through = scale * found[3] / samples
-                q = p = q * _by_channel(scale, q)
+                q = q * _by_channel(scale, q)
+                if through is not None and seen == 1:
+                    q, through = q - _by_channel(through, q) * total, None
             if of[1]:
                 found[1] = affine.weight_gradient(call.layer, inputs, q)
-                if covariance is not None:
+                if through is not None:
                     found[1] -= through.view(-1, *[1] * (weight.dim() - 1)) * covariance
             if of[2]:
-                found[2] = seen * q.sum(axes)
+                found[2] = seen * q.sum([axis for axis in range(q.dim()) if axis != 1])
             if of[0]:
                 if through is not None:
-                    by_mean = total / seen if weighted is None else weighted
-                    p = q - _by_channel(through, q) * by_mean
-                of_step = affine.input_gradient(call.layer, weight, p, ctx.shape[1:])
+                    mean = total / seen if weighted is None else weighted
+                    q = q - _by_channel(through, q) * mean
+                of_step = affine.input_gradient(call.layer, weight, q, ctx.shape[1:])
                 found[0] = of_step.expand(ctx.shape)
         return tuple(found)
 
 
-class _Normed(NamedTuple):
-    """Outputs of a batch norm.
-
-    Attributes:
-        y: γ x̂ + β.
-        mean, variance: of the batch, unbiased; empty if it is not normalised by the batch.
-        inverse: 1/σ, `[C]`; None without a norm.
-    """
-
-    y: Tensor
-    mean: Tensor
-    variance: Tensor
-    inverse: Tensor | None
-
-
-class _Sums(NamedTuple):
-    """What of x̂ the backward pass needs: X, Σ_t w_t x̂_t if it is not X / T, and C."""
-
-    total: Tensor | None
-    weighted: Tensor | None
-    covariance: Tensor | None
-
-
-def _normed(z: Tensor, call: Call) -> _Normed:
-    norm: Any = call.norm
-    if norm is None:
-        return _Normed(z, z.new_empty(0), z.new_empty(0), None)
-    mean, variance = norm.running_mean, norm.running_var
-    if call.by_batch:
-        mean, variance = torch.zeros_like(mean), torch.zeros_like(variance)
-    # With the momentum 1, zeros become mean and unbiased variance of the batch.
-    y = batch_norm(z, mean, variance, norm.weight, norm.bias, call.by_batch, 1.0, norm.eps)
-    if not call.by_batch:
-        return _Normed(y, z.new_empty(0), z.new_empty(0), (variance + norm.eps).rsqrt())
-    samples = z.numel() // z.shape[1]
-    biased = variance * ((samples - 1) / samples)
-    return _Normed(y, mean, variance, (biased + norm.eps).rsqrt())
-
-
-def _sums(
-    rows: Tensor,
-    z: Tensor,
-    normed: _Normed,
-    shape: torch.Size,
-    call: Call,
-    *,
-    of_x: bool,
-    of_weight: bool,
-) -> _Sums:
-    """Return the sums; `z` becomes x̂."""
-    norm: Any = call.norm
-    mean = normed.mean if call.by_batch else norm.running_mean
-    z.sub_(_by_channel(mean, z)).mul_(_by_channel(normed.inverse, z))
-    by_step = z.unflatten(0, shape)
-    total = by_step.sum(0)
-    if not call.by_batch:
-        return _Sums(total, None, None)
-    weighted = decayed_mean(by_step, call.leak) if of_x and call.leak != 1 else None
-    covariance = affine.weight_gradient(call.layer, rows, z) if of_weight else None
-    return _Sums(total, weighted, covariance)
+def _full_precision(device: str) -> AbstractContextManager[Any]:
+    if torch.is_autocast_enabled(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
 
 
 def _by_channel(values: Any, x: Tensor) -> Tensor:

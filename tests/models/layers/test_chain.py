@@ -121,9 +121,12 @@ def test_gradients_are_those_of_the_layers_one_after_the_other(make, form, bias,
     assert_equal_training(layers, samples(layers))
 
 
+@pytest.mark.parametrize("leak", LEAKS)
+@pytest.mark.parametrize("form", [None, "folded"])
 @pytest.mark.parametrize("make", [linear_layers, conv_layers])
-def test_in_single_precision_to_rounding(make):
-    layers = make()
+def test_in_single_precision_to_rounding(make, form, leak):
+    """By the kernels."""
+    layers = make(form, leak=leak)
     assert_equal_training(layers, samples(layers, dtype=torch.float32), 2e-5)
 
 
@@ -139,14 +142,26 @@ def test_a_norm_in_evaluation(make):
 
 
 @pytest.mark.parametrize("make", [linear_layers, conv_layers])
-@pytest.mark.parametrize("dropped", ["covariance", "weighted"])
-def test_a_sum_left_out_fails(make, dropped, monkeypatch):
-    """Negative control: without C, or with the plain mean for the weighted one of a leak."""
-    sums = represented._sums
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_the_covariance_left_out_fails(make, dtype, monkeypatch):
+    """Negative control: without C = Σ x̂ sᵀ."""
     monkeypatch.setattr(
-        represented, "_sums", lambda *args, **options: sums(*args, **options)._replace(
-            **{dropped: None})
-    )  # fmt: skip
+        represented.affine, "covariance", lambda layer, *_: torch.zeros_like(layer.weight)
+    )
+    layers = make().to(dtype)
+    with pytest.raises(AssertionError, match="not close"):
+        assert_equal_training(layers, samples(layers, dtype=dtype), 1e-4)
+
+
+@pytest.mark.parametrize("make", [linear_layers, conv_layers])
+def test_the_plain_mean_for_that_of_a_leak_fails(make, monkeypatch):
+    """Negative control: Σ_t w_t x̂_t is not the mean of x̂."""
+    whole = represented.normed_neurons
+    monkeypatch.setattr(
+        represented,
+        "normed_neurons",
+        lambda *args, **options: whole(*args, **options)._replace(weighted=None),
+    )
     layers = make(leak=0.8).double()
     with pytest.raises(AssertionError, match="not close"):
         assert_equal_training(layers, samples(layers), 1e-4)
@@ -273,7 +288,7 @@ def test_what_is_not_computed_together(layers, why):
 def test_without_gradients_nothing_is_summed(monkeypatch):
     layers = linear_layers().eval()
     use_kernels(layers, "fused")
-    monkeypatch.setattr(represented, "_sums", None)
+    monkeypatch.setattr(represented.affine, "covariance", None)
     with torch.no_grad():
         out = in_turn(layers, samples(layers, dtype=torch.float32))
         use_kernels(layers, "reference")

@@ -1,0 +1,213 @@
+"""Batch norm and represented neurons, with what their gradient needs: by the kernels, or in torch.
+
+Tensors are `[T, B, C, ...]` or, of one step, `[B, C, ...]`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import batch_norm
+
+from ....kernels.dispatch import backend, missing_backend
+from .count import IntegrateOptions
+from .representation import ABOVE, decayed_mean, fire, input_gradient, region, slope
+
+
+class Normed(NamedTuple):
+    """Outputs of the neurons, and sums over time.
+
+    Attributes:
+        spikes: V k `[T, B, C, ...]`.
+        region: of each neuron, int8; None if nothing learns.
+        mean, variance: of the norm, `[C]`; of a batch the variance is the unbiased one. None
+            without a norm.
+        inverse: 1/σ, `[C]`; None without a norm.
+        total: Σ_t x̂_t `[B, C, ...]`, over the steps of the input; None without a norm.
+        weighted: Σ_t w_t x̂_t `[B, C, ...]`; None if w_t is the same for all steps.
+    """
+
+    spikes: Tensor
+    region: Tensor | None
+    mean: Tensor | None
+    variance: Tensor | None
+    inverse: Tensor | None
+    total: Tensor | None
+    weighted: Tensor | None
+
+
+class Sums(NamedTuple):
+    """Sums over the neurons of each channel, `[C]`: of D, of D Σ_t x̂_t, and of Σ_t w_t ∂L/∂out_t
+    where neurons are above V."""
+
+    plain: Tensor
+    with_total: Tensor | None
+    above: Tensor
+
+
+def normed_neurons(
+    z: Tensor,
+    norm: nn.BatchNorm1d | nn.BatchNorm2d | None,
+    amplitude: Tensor,
+    options: IntegrateOptions,
+    steps: int,
+    *,
+    by_batch: bool,
+    learns: bool,
+    leak: float,
+) -> Normed:
+    """Return what the neurons send for norm(z).
+
+    Args:
+        z: `[T, B, C, ...]`, or `[1, B, C, ...]` if it is the same at every step. It stays as it is.
+        norm: batch norm, or None.
+        amplitude: V, broadcast against a step.
+        options: of the neurons.
+        steps: T.
+        by_batch: whether the norm uses the statistics of the batch.
+        learns: whether a backward pass may follow.
+        leak: λ of the weights of `weighted`.
+    """
+    amplitude = amplitude.to(z.dtype)
+    if has_kernels(z) and z.numel() > z.shape[2]:
+        return _by_kernels(z, norm, amplitude, options, steps, by_batch=by_batch, leak=leak)
+    mean = variance = inverse = total = weighted = None
+    y = z
+    if norm is not None:
+        y, mean, variance, inverse = _normalised(z, norm, by_batch=by_batch)
+    if norm is not None and learns:
+        x = (z - _by_channel(mean, z)).mul_(_by_channel(inverse, z))
+        total = x.sum(0)
+        weighted = decayed_mean(x, leak) if leak != 1 else None
+    where = region(y, amplitude, options) if learns else None
+    in_place = y is not z and len(y) == steps
+    outputs = y if in_place else y.new_empty(steps, *y.shape[1:])
+    spikes = fire(y, outputs, amplitude, options)
+    return Normed(spikes, where, mean, variance, inverse, total, weighted)
+
+
+def gradient_of_neurons(
+    grad: Tensor, where: Tensor, total: Tensor | None, options: IntegrateOptions, *, times: float
+) -> tuple[Tensor, Sums]:
+    """Return D = ∂L/∂y_t times a factor, `[B, C, ...]`, and sums.
+
+    Args:
+        grad: ∂L/∂out `[T, B, C, ...]`.
+        where: the region of each neuron.
+        total: Σ_t x̂_t, or None.
+        options: of the neurons.
+        times: the factor.
+    """
+    if grad.stride(0) == 0:
+        grad = grad[:1]
+    if grad.dtype != torch.float64:
+        grad = grad.float()
+    if has_kernels(grad):
+        weights = _weights(len(grad), options.leak)
+        rows = None if total is None else _rows(total.unsqueeze(0))[0]
+        inside = _rows(where.unsqueeze(0))[0]
+        d, sums = backend("cpu").integrate_backward(
+            _rows(grad), inside, rows, weights, slope=slope(options) * times
+        )
+        plain, with_total, above = sums.unbind(0)
+        return _like(d, where), Sums(plain, with_total, above)
+    mean = decayed_mean(grad, options.leak)
+    axes = [axis for axis in range(where.dim()) if axis != 1]
+    d = input_gradient(mean, where, options).mul_(times)
+    above = mean.masked_fill(where != ABOVE, 0.0).sum(axes)
+    return d, Sums(d.sum(axes), None if total is None else (d * total).sum(axes), above)
+
+
+def has_kernels(x: Tensor) -> bool:
+    """Return whether the kernels of these neurons compute with a tensor."""
+    return x.device.type == "cpu" and missing_backend("cpu", x.dtype) is None
+
+
+def _by_kernels(
+    z: Tensor,
+    norm: Any,
+    amplitude: Tensor,
+    options: IntegrateOptions,
+    steps: int,
+    *,
+    by_batch: bool,
+    leak: float,
+) -> Normed:
+    kernels, rows, channels = backend("cpu"), _rows(z), z.shape[2]
+    levels = (amplitude * options.fraction).reshape(-1).expand(channels), amplitude.reshape(-1)
+    mean = variance = inverse = None
+    if norm is None:
+        zero, one = z.new_zeros(channels), z.new_ones(channels)
+        of_norm = (zero, one, one, zero)
+    else:
+        mean, variance = norm.running_mean, norm.running_var
+        if by_batch:
+            mean, variance = torch.batch_norm_update_stats(rows.flatten(0, 1), None, None, 0.0)
+        inverse = (variance + norm.eps).rsqrt_()
+        if by_batch:
+            samples = rows.shape[0] * rows.shape[1]
+            variance = variance * (samples / (samples - 1))
+        of_norm = (mean, inverse, norm.weight, norm.bias)
+    table = torch.stack([*of_norm, levels[0], levels[1].expand(channels)])
+    weights = _pair_of_weights(steps, len(z), options.leak, leak)
+    found = kernels.integrate(
+        rows, table, weights, leak=options.leak, gain=options.gain, slope=slope(options)
+    )
+    step = z[0]
+    return Normed(
+        found.out.view(steps, len(step), *step.shape[2:], channels).movedim(-1, 2),
+        _like(found.region, step),
+        mean,
+        variance,
+        inverse,
+        None if norm is None else _like(found.total, step),
+        None if norm is None or leak == 1 else _like(found.weighted, step),
+    )
+
+
+def _normalised(z: Tensor, norm: Any, *, by_batch: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return norm(z), mean, variance (unbiased of a batch) and 1/σ."""
+    rows, mean, variance = z.flatten(0, 1), norm.running_mean, norm.running_var
+    if by_batch:
+        mean, variance = torch.zeros_like(mean), torch.zeros_like(variance)
+    # With the momentum 1, zeros become mean and unbiased variance of the batch.
+    y = batch_norm(rows, mean, variance, norm.weight, norm.bias, by_batch, 1.0, norm.eps)
+    samples = rows.numel() // rows.shape[1]
+    biased = variance * ((samples - 1) / samples) if by_batch else variance
+    return y.unflatten(0, z.shape[:2]), mean, variance, (biased + norm.eps).rsqrt()
+
+
+@lru_cache(maxsize=256)
+def _weights(steps: int, leak: float) -> Tensor:
+    """Return w_t ∝ λ^(T-1-t) with the sum 1, `[T]`."""
+    weights = torch.tensor([leak ** (steps - 1 - t) for t in range(steps)], dtype=torch.float64)
+    return (weights / weights.sum()).float()
+
+
+@lru_cache(maxsize=256)
+def _pair_of_weights(steps: int, seen: int, leak: float, of_input: float) -> Tensor:
+    """Return the weights `[2, T]` of the kernel: an input of one step has the weight 1."""
+    weights = torch.stack([_weights(steps, leak), _weights(steps, of_input)])
+    return weights if seen == steps else weights.fill_(1.0)
+
+
+def _rows(x: Tensor) -> Tensor:
+    """Return `[T, B, C, ...]` as contiguous rows of channels `[T, R, C]`."""
+    if x.dim() == 3:
+        return x.contiguous()
+    return x.movedim(2, -1).contiguous().view(len(x), -1, x.shape[2])
+
+
+def _like(rows: Tensor, step: Tensor) -> Tensor:
+    """Return rows `[R, C]` in the shape of a step `[B, C, ...]`, channels last in memory."""
+    if step.dim() == 2:
+        return rows
+    return rows.view(len(step), *step.shape[2:], step.shape[1]).movedim(-1, 1)
+
+
+def _by_channel(values: Any, x: Tensor) -> Tensor:
+    """Return values `[C]` in the shape that broadcasts over x `[T, B, C, ...]`."""
+    return values.view(1, 1, -1, *[1] * (x.dim() - 3))
