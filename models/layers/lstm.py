@@ -52,12 +52,17 @@ class Lstm(nn.LSTM, Layer):
         return super().forward(x)[0]
 
     def stepper(self) -> Callable[[Tensor], Tensor]:
+        weights = self.weight_ih_l0, self.weight_hh_l0, self.bias_ih_l0, self.bias_hh_l0
         state: tuple[Tensor, Tensor] | None = None
 
         def step(x: Tensor) -> Tensor:
             nonlocal state
-            y, state = nn.LSTM.forward(self, x.unsqueeze(0), state)
-            return y[0]
+            if state is None:
+                rest = x.new_zeros(len(x), self.hidden_size)
+                state = rest, rest
+            # A call of nn.LSTM would arrange the weights anew for each step.
+            state = torch.lstm_cell(x, state, *weights)
+            return state[0]
 
         return step
 
