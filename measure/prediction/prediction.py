@@ -33,7 +33,7 @@ class Prediction:
         step: the step after which the answer stands, from 1: T unless the readout or a rule for
             early exit decides before.
         decided: whether the readout or the rule has decided; false where it was the last step.
-        spikes: of all layers up to that step if there is a rule for early exit, else of all steps.
+        spikes: of all layers up to that step if the readout or a rule decides, else of all steps.
         picojoules: of the same steps; None if it was not requested.
         expected: the class that the folder of the file is named after, or the label in the file.
         changes: how the input was changed to fit the network, such as `resized to 28x28`.
