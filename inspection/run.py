@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import DataError
 from ..formats.errors import sanitize, unreadable
 from ..formats.safetensors import Weights, read_configuration, read_weights
@@ -131,12 +133,17 @@ def _network(run: Run) -> dict[str, Any]:
         ),
         "layers": _layers(weights, model),
         "schedules": _schedules(weights),
+        "poles": _poles(weights),
     }
 
 
 def _is_learned(name: str, model: dict[str, Any]) -> bool:
     """Return whether a tensor is a parameter that training learns."""
     owner, _, last = name.rpartition(".")
+    if last in ("logit", "ratio"):  # of the poles of neurons and of synapses
+        of_neuron = owner.endswith(".neuron")
+        options = _table(model, "neuron_options" if of_neuron else "synapse_options")
+        return bool(options.get("learn", not of_neuron))
     if not owner.endswith(".neuron"):
         return last not in STATISTICS
     if last == "threshold":
@@ -167,6 +174,31 @@ def _split_name(name: str) -> tuple[str, str]:
     while end + 1 < len(parts) and parts[end] in BRANCHES:
         end += 2
     return ".".join(parts[:end]), ".".join(parts[end:])
+
+
+def _poles(weights: Weights) -> dict[str, dict[str, list[float]]]:
+    """Return least, mean and greatest pole over the channels, by synapse: p, and q below it."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for name in sorted(weights.tensors):
+        layer, tensor = _split_name(name)
+        logit, ratio = weights.array(name), None
+        if tensor != "logit" or logit is None:
+            continue
+        poles = {"p": _sigmoid(logit)}
+        if name.removesuffix("logit") + "ratio" in weights.tensors:
+            ratio = weights.array(name.removesuffix("logit") + "ratio")
+        if ratio is not None and ratio.shape == logit.shape:
+            poles["q"] = poles["p"] * _sigmoid(ratio)
+        found[layer] = {
+            key: [float(p.min()), float(p.mean()), float(p.max())]
+            for key, p in poles.items()
+            if p.size
+        }
+    return found
+
+
+def _sigmoid(x: Any) -> Any:
+    return (1 + np.tanh(x.astype(np.float64) / 2)) / 2
 
 
 def _schedules(weights: Weights) -> dict[str, dict[str, list[float]]]:

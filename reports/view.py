@@ -105,6 +105,7 @@ def view(report: RunReport, prefix: str) -> Document:
         "rate_steps": [t + 1 for t in shown_steps(report.steps)],
         "rate_steps_title": "step" if report.steps <= MAX_COLUMNS else "some of the steps",
         **operations(report, svg),
+        "energy_notes": [f"{note[0].upper()}{note[1:]}." for note in report.energy["notes"]],
         "reliability": reliability and svg(reliability),
         "calibration": reliability and reliability.alt,
         "exports": [

@@ -208,6 +208,12 @@ def _show_run(found: dict[str, Any]) -> None:
     ]
     _table("layers", ["layer", "parameters", "weights"], rows)
     _show_schedules(found.get("schedules", {}))
+    rows = [
+        [f"{key} {_ends(layer, 22)}", *(f"{value:.4f}" for value in values)]
+        for layer, by_name in found.get("poles", {}).items()
+        for key, values in by_name.items()
+    ]
+    _table("poles of synapses", ["", "least", "mean", "greatest"], rows)
     rows = [[_text(name, MAX_NAME), size(count)] for name, count in found["files"].items()]
     _table("files", ["file", "size"], rows)
     rows = [

@@ -90,7 +90,7 @@ def neuron_cost(layer: NeuronCount, table: CostTable) -> Cost:
 def total_cost(counts: Counts, table: CostTable, *, dense: bool = False) -> Cost:
     """Return the cost of a network for all samples, by step, without its uncounted layers."""
     zero = torch.zeros(counts.steps, dtype=torch.float64)
-    total = Cost(zero, zero, zero, zero, zero)
+    total = Cost(zero, zero, zero, zero, counts.draws)
     for layer in counts.layers:
         total += layer_cost(layer, table, dense=dense)
     for neurons in counts.neurons:
@@ -133,7 +133,8 @@ def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
 
     Besides totals: the effective and dense synaptic operations of NeuroBench (of convolutions and
     linear layers), its sparsity and footprint, and each layer by step. If the operations of a layer
-    are not counted, `reason` says so, and all totals that they are part of are None.
+    are not counted, `reason` says so, and all totals that they are part of are None. `notes` says
+    in words where filters make values of spikes.
     """
     n = max(counts.samples, 1)
     reason = why_unknown(counts)
@@ -171,7 +172,24 @@ def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
         "layers": [_layer(layer, table, n) for layer in counts.layers],
         "neurons": [_neurons(layer, table, n) for layer in counts.neurons],
         "uncounted": counts.uncounted,
+        "notes": _notes(counts),
     }
+
+
+def _notes(counts: Counts) -> list[str]:
+    """Return what filters over time in front of weights cost besides their own arithmetic."""
+    pairs = zip(counts.layers, counts.layers[1:], strict=False)
+    filters = [
+        layer.name
+        for layer, after in pairs
+        if layer.kind == "filter" and after.synaptic and not after.spikes
+    ]
+    if not filters:
+        return []
+    return [
+        f"filters ({', '.join(filters)}) send values at every step, so the weights after them "
+        "multiply (MAC) where spikes would be added (AC), nearly as often as a dense network"
+    ]
 
 
 def _layer(layer: LayerCount, table: CostTable, n: int) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def show_energy(found: dict[str, Any], sample: str = "image") -> None:
         console.note(f"total {joules(total)}: {parts}; {si(found['bytes_moved'], 'B')} moved")
     else:
         console.note(f"total unknown: {found['reason']}")
+    for note in found["notes"]:
+        console.note(note)
     _show_comparison(found, sample)
     cost = table["picojoules"]
     console.note(
