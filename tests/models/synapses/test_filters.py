@@ -134,3 +134,26 @@ def test_refusals():
         create_synapse("expp", C, steps=T)
     with pytest.raises(ConfigError, match="model lstm has no synapses"):
         create_model("lstm", in_shape=(3, 4, 4), classes=2, synapse="exp")
+
+
+def test_spikingjellys_filter_is_the_same_on_an_impulse_alone():
+    """Theirs does not decay at a step with a spike: out ← out - (1 - x) out / τ + x."""
+    layer = pytest.importorskip("spikingjelly.activation_based.layer")
+    tau = 5.0
+    pole = torch.tensor(1 - 1 / tau, dtype=torch.float64)
+
+    def theirs(x):
+        synapse = layer.SynapseFilter(tau=tau, learnable=False, step_mode="m")
+        return synapse(x)
+
+    impulse = torch.zeros(T, 1, 1, dtype=torch.float64)
+    impulse[3] = 1
+    torch.testing.assert_close(theirs(impulse), exp_filter(impulse, pole))
+    # The negative control: of a train of spikes it is another filter.
+    train = spikes(T, B, C)
+    assert not torch.allclose(theirs(train), exp_filter(train, pole), rtol=1e-2)
+    decayed, expected = torch.zeros_like(train[0]), []
+    for x in train:
+        decayed = decayed - (1 - x) * decayed / tau + x
+        expected.append(decayed)
+    torch.testing.assert_close(theirs(train), torch.stack(expected))
