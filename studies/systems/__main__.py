@@ -94,7 +94,7 @@ def _one(member: Member, data_dir: Path) -> str | None:
     run = member.record.with_suffix("")
     shutil.rmtree(run, ignore_errors=True)  # of a training that was killed: its time is not known
     try:
-        found = measure(recipe, member.system.changes(member.data), member.seed, data_dir, run)
+        found = measure(recipe, member.system.changes(member.data), member.seed, run)
     except Failed as error:
         return f"{name}: {error}"
     member.record.write_text(json.dumps(found, indent=2) + "\n")

@@ -19,7 +19,7 @@ class Failed(Exception):
     """A command failed; the message is what it printed last."""
 
 
-def measure(recipe: Path, changes: list[str], seed: int, data_dir: Path, run: Path) -> dict:
+def measure(recipe: Path, changes: list[str], seed: int, run: Path) -> dict:
     """Train a recipe with changes into the folder `run`, evaluate it on test data.
 
     Returns:
@@ -33,8 +33,7 @@ def measure(recipe: Path, changes: list[str], seed: int, data_dir: Path, run: Pa
         Failed: with the last lines of a command.
     """
     options = [word for change in changes for word in ("--set", change)]
-    train = ["train", str(recipe), "--seed", str(seed), "--out", str(run), *options]
-    _, usage = _asnn([*train, "--data-dir", str(data_dir)])
+    _, usage = _asnn(["train", str(recipe), "--seed", str(seed), "--out", str(run), *options])
     text, _ = _asnn(
         ["eval", str(run), "--energy-table", TABLE, "--exit", f"confidence={EXIT}", "--json"]
     )
