@@ -95,7 +95,7 @@ def begin_from_start(training: Training) -> None:
     elif limits:
         rule, calibrated = LEARNED, list(limits)
         for name, limit in limits.items():
-            spiking_neurons(model)[name].use_limit(limit.to(training.device))
+            calibratable(model)[name].use_limit(limit.to(training.device))
     elif calibratable(model):
         calibrated = calibrate(
             model,
