@@ -7,9 +7,9 @@ from typing import Any
 
 from ..core.errors import ConfigError
 from ..measure.cost.ann import ann_config
+from ..models.layers.neurons import has_spikes
 from ..models.network import SpikingNetwork
 from ..records.open_run import OpenRun, open_run
-from .start.begin import has_spikes
 from .trained import ann_counterpart_run
 
 FREE = ("mean", "std", "output_scale")  # arguments that change no count of operations

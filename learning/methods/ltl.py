@@ -12,10 +12,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from ...coding.samples import Batch
 from ...core.errors import ConfigError
 from ...datasets.transforms.mixing import Targets
+from ...models.layers.neurons import spiking_neurons
 from ...models.layers.spiking import layer_outputs
 from ...models.network import SpikingNetwork
 from ..device import mixed_precision
-from ..start.calibration import spiking_neurons
 from .base import Method, Stage
 from .ltl_checks import (
     require_activations,

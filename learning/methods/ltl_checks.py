@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ...core.errors import ConfigError
+from ...models.layers.neurons import calibratable, has_spikes, spiking_neurons
 from ...models.network import SpikingNetwork
 from ...models.neurons.integrate import Integrate
 from ...models.readouts.crossing import FirstCrossingReadout
-from ..start.begin import has_spikes
-from ..start.calibration import calibratable, spiking_neurons
 
 
 def require_activations(ann: SpikingNetwork, name: str) -> None:

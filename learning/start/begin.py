@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from ...core.errors import ConfigError, DataError
-from ...models.network import SpikingNetwork
+from ...models.layers.neurons import calibratable, has_spikes, spiking_neurons
 from ..checkpoints.storage import newest_first
 from ..methods.trained_network import ANN
 from ..trained import require_ann_counterpart
-from .calibration import calibratable, calibrate, learned_limits, spiking_neurons
+from .calibration import calibrate, learned_limits
 from .weights import plan_transfer
 
 if TYPE_CHECKING:
@@ -137,12 +137,6 @@ def _compare_classes(former: list[str], classes: list[str]) -> str:
         return "the same in another order"
     there, here = next(each for each in zip(former, classes, strict=True) if each[0] != each[1])
     return f"other names, such as {there} there and {here} here"
-
-
-def has_spikes(network: SpikingNetwork) -> bool:
-    """Return whether a network has spikes; the activations of ReLU calibrate amplitudes."""
-    neurons = spiking_neurons(network).values()
-    return any(getattr(neuron, "spiking", True) for neuron in neurons)
 
 
 def require_same_start(training: Training, former: dict[str, Any]) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...datasets import DataSet
 from ...datasets.first_samples import first_samples
-from ...models.layers.spiking import SpikingLayer, layer_outputs
+from ...models.layers.neurons import calibratable, spiking_neurons
+from ...models.layers.spiking import layer_outputs
 from ...models.network import SpikingNetwork
 
 MAX_BYTES = 1 << 30  # of activations that are held at once
@@ -62,16 +61,6 @@ def calibrate(
     return list(neurons)
 
 
-def calibratable(network: SpikingNetwork) -> dict[str, Any]:
-    """Return the neurons that have an amplitude and calibrate it, by the name of their layer."""
-    return {
-        name: neuron
-        for name, neuron in spiking_neurons(network).items()
-        if isinstance(getattr(neuron, "amplitude", None), Tensor)
-        and callable(getattr(neuron, "calibrate", None))
-    }
-
-
 def learned_limits(network: SpikingNetwork, ann: SpikingNetwork) -> dict[str, Tensor]:
     """Return the greatest activations that neurons of an ANN have learned, their `limit`, by the
     name of their layer: those of layers whose neurons in the network can use them."""
@@ -82,15 +71,6 @@ def learned_limits(network: SpikingNetwork, ann: SpikingNetwork) -> dict[str, Te
         if isinstance(limit, Tensor) and callable(getattr(neuron, "use_limit", None)):
             found[name] = limit.detach()
     return found
-
-
-def spiking_neurons(network: SpikingNetwork) -> dict[str, nn.Module]:
-    """Return the neurons of a network by the name of their layer, as `layer_outputs` names it."""
-    return {
-        name.removeprefix("body."): layer.neuron
-        for name, layer in network.named_modules()
-        if isinstance(layer, SpikingLayer)
-    }
 
 
 def _groups(

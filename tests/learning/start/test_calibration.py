@@ -8,8 +8,9 @@ import torch
 from asnn.datasets import load_dataset
 from asnn.datasets.base import Split
 from asnn.learning.start import calibration
-from asnn.learning.start.calibration import calibratable, calibrate
+from asnn.learning.start.calibration import calibrate
 from asnn.models import create_model
+from asnn.models.layers.neurons import calibratable
 from asnn.models.neurons.ranges import activation_range
 
 SHAPE = {"in_shape": (1, 8, 8), "classes": 10, "features": [12, 9], "mean": [0.3], "std": [0.4]}
