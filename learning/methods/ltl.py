@@ -100,8 +100,8 @@ class LocalTandemLearning(Method):
             )
         self.needs_counterpart = train.init == ANN
         if train.init != ANN:
-            self._trained = training.load_trained(train.init)
-            require_activations(self._trained.model, train.init)
+            trained = self._trained = training.load_trained(train.init)
+            require_activations(trained.model, train.init)
         require_classes(training)
         require_learnable_layers(model, scaled=self.gain != 1)
         require_readout(model, decides=bool(self.readout_epochs))
@@ -114,9 +114,8 @@ class LocalTandemLearning(Method):
         require_separable(model)
 
     def load(self, training: Any) -> None:
-        if self._trained is None:
-            self._trained = training.load_trained(training.recipe.train.init)
-        self.network = self._trained.model.to(training.device).eval()
+        trained = self._trained or training.load_trained(training.recipe.train.init)
+        self._trained, self.network = trained, trained.model.to(training.device).eval()
 
     def fingerprints(self) -> dict[str, str]:
         return {} if self._trained is None else {"ANN": self._trained.fingerprint}
