@@ -6,7 +6,7 @@ module with these functions (`cpu.backend`, `cuda.backend`):
 
     moments(x) -> [2, Tx, C]
         mean and biased variance of each step over its rows, float64.
-    forward(x, table, threshold, shape, rule, count) -> spikes, counts
+    forward(x, table, threshold, shape, rule, count) -> out, counts
         runs every neuron over all steps, and pools. `counts` `[T]`, float64, is the number of
         spikes before the pool, or None where `count` is false.
     backward(grad, x, table, threshold, shape, rule) -> q, sums
@@ -32,8 +32,20 @@ from v = 0:
     v_t ← v_t (1 - s_t)      `zero`
     v_t ← v_t                `none`
 
+The output is s_t; of a rule with `once` s_t (1 - f_{t-1}), where f_t is 1 once there was a spike,
+and has no gradient. A rule with `most` = m > 0 is that of integrating neurons, of the amplitude
+V_t = SIZE_t and the fraction α = θ:
+
+    k_t = clip(⌈(v_t - α V_t) / V_t⌉, 0, m)         rounded as written
+    v_t ← v_t - V_t k_t
+    output V_t k_t
+
+k is differentiated as the sum over j < m of the surrogate at v - (α + j) V, or by its level
+u = v / V - α (`rules.LEVEL_GRADIENTS`): as the sum of the triangles max(0, 1 - |u - j|), or,
+straight through, with the derivative 1 where -1 < u <= m.
+
 The pool takes the maximum over its window; rows that do not fill a window have no output. Its
-gradient goes to the first spike of the window, or to its first pixel where none spiked, as in
+gradient goes to the first maximum of the window, or to its first pixel where none spiked, as in
 `torch.max_pool2d`.
 
 `backward` returns, with g_t = ∂L/∂v_t before the reset:
@@ -60,9 +72,12 @@ class Rule(NamedTuple):
     Attributes:
         reset: code of a rule in `rules.RESETS`.
         sized: whether the table holds a reset size.
-        surrogate: code of a surrogate in `rules.SURROGATES`.
+        surrogate: code of a surrogate in `rules.SURROGATES`, or of `rules.LEVEL_GRADIENTS`.
         alpha: steepness of the surrogate.
         learns_threshold: whether to compute ∂L/∂θ.
+        once: whether only the first spike is sent.
+        most: the greatest number of spikes in a step of integrating neurons, which subtract, whose
+            size is in the table, and whose θ has no gradient; 0 for leaky neurons.
     """
 
     reset: int
@@ -70,6 +85,8 @@ class Rule(NamedTuple):
     surrogate: int
     alpha: float
     learns_threshold: bool
+    once: bool = False
+    most: int = 0
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from .contract import (
     Rule,
     Shape,
 )
-from .rules import RESETS, SURROGATES
+from .rules import LEVEL_GRADIENTS, RESETS, SURROGATES
 from .statistics import Norms, Segments, grouping_of, norms_of, through_statistics
 
 
@@ -71,20 +71,24 @@ def fused(
     gain: Tensor,
     threshold: Tensor,
     size: Tensor | None,
+    once: bool = False,
+    most: int = 0,
     count: bool,
     kernels: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Return spikes `[T, out rows, C]` of rows `[Tx, R, C]`, and their number at each step.
+    """Return the output `[T, out rows, C]` of rows `[Tx, R, C]`, and the number of spikes at each
+    step.
 
     Args:
         x: contiguous input; Tx = 1 where it is static.
         segments: batch norms and the number of steps of each, in order; empty without a norm.
         shape: of the rows.
-        reset, surrogate: names in `rules`.
+        reset, surrogate: names in `rules`; the surrogate may be one of `LEVEL_GRADIENTS`.
         alpha: steepness of the surrogate.
         leak, gain: `[T]` or `[T, C]`.
         threshold: θ, one value.
         size: reset size, like leak; or None.
+        once, most: of the rule, see `contract`.
         count: whether to count the spikes.
         kernels: the backend; None while torch traces, to call the operator.
     """
@@ -116,21 +120,39 @@ def fused(
             surrogate=surrogate,
             alpha=alpha,
             learns_threshold=learns_threshold,
+            once=once,
+            most=most,
             count=count,
         )
         return spikes, counts if count else None
     rule = rule_of(
-        reset, surrogate, alpha, sized=size is not None, learns_threshold=learns_threshold
+        reset,
+        surrogate,
+        alpha,
+        sized=size is not None,
+        learns_threshold=learns_threshold,
+        once=once,
+        most=most,
     )
     call = Call(kernels, shape, rule, norm_steps, by_batch, count)
     return _Fused.apply(*tensors, call), call.counts  # type: ignore[return-value]
 
 
 def rule_of(
-    reset: str, surrogate: str, alpha: float, *, sized: bool, learns_threshold: bool
+    reset: str,
+    surrogate: str,
+    alpha: float,
+    *,
+    sized: bool,
+    learns_threshold: bool,
+    once: bool = False,
+    most: int = 0,
 ) -> Rule:
     """Return the rule with the codes of these names."""
-    return Rule(RESETS[reset].code, sized, SURROGATES[surrogate].code, alpha, learns_threshold)
+    code = LEVEL_GRADIENTS.get(surrogate)
+    if code is None:
+        code = SURROGATES[surrogate].code
+    return Rule(RESETS[reset].code, sized, code, alpha, learns_threshold, once, most)
 
 
 def _expanded(schedule: Tensor, shape: Shape) -> Tensor:

@@ -103,8 +103,12 @@ SURROGATES: dict[str, Surrogate] = {
     "gaussian": Surrogate(4, gaussian, 2.5),
 }
 
+# Derivatives of a number of spikes by its level v / V - α (`functional.count`): their codes.
+LEVEL_GRADIENTS: dict[str, int] = {"triangle": 8, "straight-through": 9}
+
 # The codes as numbers, which compilers of kernels take for constants.
 SUBTRACT, ZERO = RESETS["subtract"].code, RESETS["zero"].code
 SIGMOID, ATAN = SURROGATES["sigmoid"].code, SURROGATES["atan"].code
 TRIANGULAR, FAST_SIGMOID = SURROGATES["triangular"].code, SURROGATES["fast_sigmoid"].code
 GAUSSIAN = SURROGATES["gaussian"].code
+TRIANGLE, STRAIGHT_THROUGH = LEVEL_GRADIENTS["triangle"], LEVEL_GRADIENTS["straight-through"]

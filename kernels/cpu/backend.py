@@ -111,7 +111,7 @@ def _shares(rows: int) -> Tensor:
 def forward(
     x: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule, count: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Return spikes `[T, out rows, C]` and, with `count`, their number at each step."""
+    """Return the output `[T, out rows, C]` and, with `count`, the number of spikes at each step."""
     out = buffers.take(shape.steps, shape.out_rows, shape.channels)
     args = _arguments(x, out, table, threshold, shape, rule)
     counts = torch.zeros(shape.steps, dtype=torch.float64) if count else None
@@ -209,6 +209,7 @@ def _arguments(
     args["window_height"], args["window_width"] = shape.window
     args["reset"], args["sized"] = rule.reset, rule.sized
     args["surrogate"], args["learns_threshold"] = rule.surrogate, rule.learns_threshold
+    args["once"], args["most"] = rule.once, rule.most
     return args
 
 

@@ -11,19 +11,16 @@ block has its own sums, so that the result does not depend on the number of thre
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..contract import SUMS
-from ..rules import ATAN, GAUSSIAN, SIGMOID, SUBTRACT, TRIANGULAR, ZERO
+from .neuron import make_neuron
 from .simd import (
     add_lanes,
     compiled,
     fetch_and_add,
     load,
     multiply_add,
-    raise_exponent,
     select,
     splat,
     store,
@@ -33,10 +30,6 @@ from .simd import (
 LANES = (16, 8, 1)  # one register of AVX-512; one of AVX2, or two of SSE or NEON; single values
 CHANNELS_A_BLOCK = 64
 WINDOWS_A_BLOCK = 64
-LOG2_E = math.log2(math.e)
-LN_2 = math.log(2)
-NORMAL = 1 / math.sqrt(2 * math.pi)
-ROUNDING = 1.5 * 2**23  # added to a float32, it rounds to an integer
 
 # Layout of the kernel argument struct. Addresses are int64.
 ARGUMENTS = np.dtype(
@@ -66,6 +59,8 @@ ARGUMENTS = np.dtype(
         ("reset", np.int64),
         ("sized", np.int64),
         ("surrogate", np.int64),
+        ("once", np.int64),
+        ("most", np.int64),
         ("learns_threshold", np.int64),
         ("grad_offset", np.int64),  # of the gradients in the scratch memory, behind x or q
         ("scratch_values", np.int64),  # of x or q and the gradients
@@ -109,55 +104,28 @@ def rows_of(args, window):
 
 def _make(lanes):
     """Return both passes over all blocks, `lanes` channels at a time."""
+    number_of, after_reset, adjoint = make_neuron(lanes)
 
     @compiled
     def constant(value):
         return splat(lanes, np.float32(value))
 
     @compiled
-    def exp_of_minus(z):
-        """e^-z for 0 <= z <= 80, to 1e-6: 2^k by its exponent, the rest by its Taylor series."""
-        shifted = multiply_add(z, constant(-LOG2_E), constant(ROUNDING))
-        k = shifted - constant(ROUNDING)
-        r = multiply_add(k, constant(-LN_2), constant(0.0) - z)
-        p = multiply_add(r, constant(1 / 720), constant(1 / 120))
-        p = multiply_add(r, p, constant(1 / 24))
-        p = multiply_add(r, p, constant(1 / 6))
-        p = multiply_add(r, p, constant(0.5))
-        p = multiply_add(r, p, constant(1.0))
-        p = multiply_add(r, p, constant(1.0))
-        return raise_exponent(p, shifted)
-
-    @compiled
-    def derivative(u, surrogate, alpha):
-        one = constant(1.0)
-        if surrogate == SIGMOID:  # σ(z)(1 - σ(z)) is even: with e^-|z| nothing overflows
-            z = abs(u) * alpha
-            limit = constant(80.0)
-            e = exp_of_minus(select(z < limit, z, limit))
-            return alpha * e / ((one + e) * (one + e))
-        if surrogate == ATAN:
-            z = constant(math.pi / 2) * alpha * u
-            return constant(0.5) * alpha / (one + z * z)
-        if surrogate == TRIANGULAR:
-            return select(u < constant(0.0), alpha, constant(0.0) - alpha)
-        if surrogate == GAUSSIAN:
-            z, limit = alpha * u, constant(80.0)
-            half = constant(0.5) * z * z
-            return constant(NORMAL) * alpha * exp_of_minus(select(half < limit, half, limit))
-        z = alpha * abs(u) + one
-        return one / (z * z)
+    def charge(v, x, mean, scale, bias, leak, gain):
+        """The membrane before its reset."""
+        return leak * v + gain * ((x - mean) * scale + bias)
 
     @compiled
     def forward(args, c, counts, r0, r1, r2, r3, row_count, out_row):
         x, table, out = args.x, args.table, args.out
         steps, stride = args.steps, args.step_stride
         channels, out_rows = args.channels, args.out_rows
-        reset, sized = args.reset, args.sized != 0
+        sized, once, integrates = args.sized != 0, args.once != 0, args.most > 0
         pooled = args.window_height * args.window_width > 1
         zero, one = constant(0.0), constant(1.0)
         threshold = constant(value_at(args.threshold, 0))
         v0, v1, v2, v3 = zero, zero, zero, zero
+        f0, f1, f2, f3 = one, one, one, one  # 0 once a neuron has fired that fires once
         rest = steps * channels
         for t in range(steps):
             k = t * channels + c
@@ -166,38 +134,42 @@ def _make(lanes):
             leak, gain = load(lanes, table, 3 * rest + k), load(lanes, table, 4 * rest + k)
             size = load(lanes, table, 5 * rest + k) if sized else threshold
             at = t * stride + c
-            v0 = leak * v0 + gain * ((load(lanes, x, at + r0 * channels) - mean) * scale + bias)
-            v1 = leak * v1 + gain * ((load(lanes, x, at + r1 * channels) - mean) * scale + bias)
-            v2 = leak * v2 + gain * ((load(lanes, x, at + r2 * channels) - mean) * scale + bias)
-            v3 = leak * v3 + gain * ((load(lanes, x, at + r3 * channels) - mean) * scale + bias)
-            s0 = distance(v0, size, threshold, sized) > zero
-            s1 = distance(v1, size, threshold, sized) > zero
-            s2 = distance(v2, size, threshold, sized) > zero
-            s3 = distance(v3, size, threshold, sized) > zero
-            v0 = after_reset(v0, s0, size, zero, reset)
-            v1 = after_reset(v1, s1, size, zero, reset)
-            v2 = after_reset(v2, s2, size, zero, reset)
-            v3 = after_reset(v3, s3, size, zero, reset)
+            v0 = charge(v0, load(lanes, x, at + r0 * channels), mean, scale, bias, leak, gain)
+            v1 = charge(v1, load(lanes, x, at + r1 * channels), mean, scale, bias, leak, gain)
+            v2 = charge(v2, load(lanes, x, at + r2 * channels), mean, scale, bias, leak, gain)
+            v3 = charge(v3, load(lanes, x, at + r3 * channels), mean, scale, bias, leak, gain)
+            n0 = number_of(v0, size, threshold, args)
+            n1 = number_of(v1, size, threshold, args)
+            n2 = number_of(v2, size, threshold, args)
+            n3 = number_of(v3, size, threshold, args)
+            v0 = after_reset(v0, n0, size, args)
+            v1 = after_reset(v1, n1, size, args)
+            v2 = after_reset(v2, n2, size, args)
+            v3 = after_reset(v3, n3, size, args)
+            if once:
+                n0, n1, n2, n3 = n0 * f0, n1 * f1, n2 * f2, n3 * f3
+                f0, f1, f2, f3 = f0 - n0, f1 - n1, f2 - n2, f3 - n3
+            unit = size if integrates else one
             to = (t * out_rows + out_row) * channels + c
             if pooled:
                 if out_row >= 0:
-                    store(out, to, select(s0 | s1 | s2 | s3, one, zero))
+                    store(out, to, unit * greater(greater(n0, n1), greater(n2, n3)))
             else:
-                store(out, to, select(s0, one, zero))
+                store(out, to, unit * n0)
                 if row_count > 1:
-                    store(out, to + channels, select(s1, one, zero))
+                    store(out, to + channels, unit * n1)
                 if row_count > 2:
-                    store(out, to + 2 * channels, select(s2, one, zero))
+                    store(out, to + 2 * channels, unit * n2)
                 if row_count > 3:
-                    store(out, to + 3 * channels, select(s3, one, zero))
+                    store(out, to + 3 * channels, unit * n3)
             if counts != 0:
-                number = select(s0, one, zero)
+                number = n0
                 if row_count > 1:
-                    number = number + select(s1, one, zero)
+                    number = number + n1
                 if row_count > 2:
-                    number = number + select(s2, one, zero)
+                    number = number + n2
                 if row_count > 3:
-                    number = number + select(s3, one, zero)
+                    number = number + n3
                 add_at(counts, t, add_lanes(number))
 
     @compiled
@@ -206,15 +178,15 @@ def _make(lanes):
         table, grad = args.table, scratch + 4 * args.grad_offset
         steps, channels = args.steps, args.channels
         step_values = 0 if args.step_stride == 0 else 4 * CHANNELS_A_BLOCK
-        reset, sized = args.reset, args.sized != 0
+        sized, once = args.sized != 0, args.once != 0
         pooled = args.window_height * args.window_width > 1
-        surrogate = args.surrogate
         learns_threshold = args.learns_threshold != 0
-        zero = constant(0.0)
+        zero, never = constant(0.0), constant(steps)
         alpha = constant(args.alpha)
         threshold = constant(value_at(args.threshold, 0))
         rest = steps * channels
         v0, v1, v2, v3 = zero, zero, zero, zero
+        f0, f1, f2, f3 = never, never, never, never  # the first step with a spike
         for t in range(steps):
             k = t * channels + c
             mean, scale = load(lanes, table, k), load(lanes, table, rest + k)
@@ -222,15 +194,23 @@ def _make(lanes):
             leak, gain = load(lanes, table, 3 * rest + k), load(lanes, table, 4 * rest + k)
             size = load(lanes, table, 5 * rest + k) if sized else threshold
             x0, x1, x2, x3 = load_four(scratch, t * step_values + at, CHANNELS_A_BLOCK)
-            v0 = leak * v0 + gain * ((x0 - mean) * scale + bias)
-            v1 = leak * v1 + gain * ((x1 - mean) * scale + bias)
-            v2 = leak * v2 + gain * ((x2 - mean) * scale + bias)
-            v3 = leak * v3 + gain * ((x3 - mean) * scale + bias)
+            v0 = charge(v0, x0, mean, scale, bias, leak, gain)
+            v1 = charge(v1, x1, mean, scale, bias, leak, gain)
+            v2 = charge(v2, x2, mean, scale, bias, leak, gain)
+            v3 = charge(v3, x3, mean, scale, bias, leak, gain)
             store_four(membranes, t * 4 * lanes, lanes, v0, v1, v2, v3)
-            v0 = after_reset(v0, distance(v0, size, threshold, sized) > zero, size, zero, reset)
-            v1 = after_reset(v1, distance(v1, size, threshold, sized) > zero, size, zero, reset)
-            v2 = after_reset(v2, distance(v2, size, threshold, sized) > zero, size, zero, reset)
-            v3 = after_reset(v3, distance(v3, size, threshold, sized) > zero, size, zero, reset)
+            n0 = number_of(v0, size, threshold, args)
+            n1 = number_of(v1, size, threshold, args)
+            n2 = number_of(v2, size, threshold, args)
+            n3 = number_of(v3, size, threshold, args)
+            v0 = after_reset(v0, n0, size, args)
+            v1 = after_reset(v1, n1, size, args)
+            v2 = after_reset(v2, n2, size, args)
+            v3 = after_reset(v3, n3, size, args)
+            if once:
+                now = constant(t)
+                f0, f1 = earlier(f0, n0, now, zero), earlier(f1, n1, now, zero)
+                f2, f3 = earlier(f2, n2, now, zero), earlier(f3, n3, now, zero)
         q0, q1, q2, q3 = zero, zero, zero, zero
         g0, g1, g2, g3 = zero, zero, zero, zero  # ∂L/∂v_t after the reset
         v0, v1, v2, v3 = load_four(membranes, (steps - 1) * 4 * lanes, lanes)
@@ -239,42 +219,35 @@ def _make(lanes):
             mean, leak = load(lanes, table, k), load(lanes, table, 3 * rest + k)
             factor = load(lanes, table, rest + k) * load(lanes, table, 4 * rest + k)
             size = load(lanes, table, 5 * rest + k) if sized else threshold
-            u0 = distance(v0, size, threshold, sized)
-            u1 = distance(v1, size, threshold, sized)
-            u2 = distance(v2, size, threshold, sized)
-            u3 = distance(v3, size, threshold, sized)
-            s0, s1, s2, s3 = u0 > zero, u1 > zero, u2 > zero, u3 > zero
+            n0 = number_of(v0, size, threshold, args)
+            n1 = number_of(v1, size, threshold, args)
+            n2 = number_of(v2, size, threshold, args)
+            n3 = number_of(v3, size, threshold, args)
+            if once:
+                now = constant(t)
+                n0, n1 = until(f0, n0, now, zero), until(f1, n1, now, zero)
+                n2, n3 = until(f2, n2, now, zero), until(f3, n3, now, zero)
             if pooled:
                 d = load(lanes, grad, t * CHANNELS_A_BLOCK + at)
-                d0 = select(s0, d, select(s1 | s2 | s3, zero, d))
-                d1 = select(s0, zero, select(s1, d, zero))
-                d2 = select(s0 | s1, zero, select(s2, d, zero))
-                d3 = select(s0 | s1 | s2, zero, select(s3, d, zero))
+                most = greater(greater(n0, n1), greater(n2, n3))
+                d0 = select(n0 < most, zero, d)
+                d1 = select(n0 < most, select(n1 < most, zero, d), zero)
+                d2 = select(n0 < most, select(n1 < most, select(n2 < most, zero, d), zero), zero)
+                d3 = select(greater(greater(n0, n1), n2) < most, d, zero)
             else:
                 d0, d1, d2, d3 = load_four(grad, t * 4 * CHANNELS_A_BLOCK + at, CHANNELS_A_BLOCK)
-            d0 = spike_gradient(d0, g0, v0, size, reset) * derivative(u0, surrogate, alpha)
-            d1 = spike_gradient(d1, g1, v1, size, reset) * derivative(u1, surrogate, alpha)
-            d2 = spike_gradient(d2, g2, v2, size, reset) * derivative(u2, surrogate, alpha)
-            d3 = spike_gradient(d3, g3, v3, size, reset) * derivative(u3, surrogate, alpha)
-            if sized or learns_threshold:
-                of_amount = zero
-                if reset == SUBTRACT:
-                    of_amount = zero - (
-                        (select(s0, g0, zero) + select(s1, g1, zero))
-                        + (select(s2, g2, zero) + select(s3, g3, zero))
-                    )
-                shift = (d0 + d1) + (d2 + d3)
-                if sized:
-                    moment = (d0 * v0 + d1 * v1) + (d2 * v2 + d3 * v3)
-                    add_to(sums, 4 * rest + k, of_amount - moment / (size * size))
-                    add_to(sums, 3 * rest + k, zero - shift)
-                    d0, d1, d2, d3 = d0 / size, d1 / size, d2 / size, d3 / size
-                else:
-                    add_to(sums, 3 * rest + k, of_amount - shift)
-            if reset == ZERO:
-                g0, g1 = select(s0, zero, g0), select(s1, zero, g1)
-                g2, g3 = select(s2, zero, g2), select(s3, zero, g3)
-            g0, g1, g2, g3 = g0 + d0, g1 + d1, g2 + d2, g3 + d3
+            if once:
+                now = constant(t)
+                d0, d1 = until(f0, d0, now, zero), until(f1, d1, now, zero)
+                d2, d3 = until(f2, d2, now, zero), until(f3, d3, now, zero)
+            g0, h0, r0 = adjoint(v0, n0, d0, g0, size, threshold, alpha, args)
+            g1, h1, r1 = adjoint(v1, n1, d1, g1, size, threshold, alpha, args)
+            g2, h2, r2 = adjoint(v2, n2, d2, g2, size, threshold, alpha, args)
+            g3, h3, r3 = adjoint(v3, n3, d3, g3, size, threshold, alpha, args)
+            if learns_threshold:
+                add_to(sums, 3 * rest + k, (h0 + h1) + (h2 + h3))
+            if sized:
+                add_to(sums, 4 * rest + k, (r0 + r1) + (r2 + r3))
             x0, x1, x2, x3 = load_four(scratch, t * step_values + at, CHANNELS_A_BLOCK)
             add_to(sums, k, (g0 + g1) + (g2 + g3))
             add_to(
@@ -286,10 +259,10 @@ def _make(lanes):
             if t > 0:
                 v0, v1, v2, v3 = load_four(membranes, (t - 1) * 4 * lanes, lanes)
                 size = load(lanes, table, 5 * rest + k - channels) if sized else threshold
-                p0 = after_reset(v0, distance(v0, size, threshold, sized) > zero, size, zero, reset)
-                p1 = after_reset(v1, distance(v1, size, threshold, sized) > zero, size, zero, reset)
-                p2 = after_reset(v2, distance(v2, size, threshold, sized) > zero, size, zero, reset)
-                p3 = after_reset(v3, distance(v3, size, threshold, sized) > zero, size, zero, reset)
+                p0 = after_reset(v0, number_of(v0, size, threshold, args), size, args)
+                p1 = after_reset(v1, number_of(v1, size, threshold, args), size, args)
+                p2 = after_reset(v2, number_of(v2, size, threshold, args), size, args)
+                p3 = after_reset(v3, number_of(v3, size, threshold, args), size, args)
                 decayed = multiply_add(g0, p0, g1 * p1) + multiply_add(g2, p2, g3 * p3)
                 add_to(sums, 2 * rest + k, decayed)
             if step_values > 0:  # q_t overwrites x_t, which is no longer needed
@@ -435,29 +408,21 @@ def _make(lanes):
 
 
 @compiled
-def distance(v, size, threshold, sized):
-    """Return v - θ, or v / size - θ with a reset size."""
-    return v / size - threshold if sized else v - threshold
+def greater(a, b):
+    """Return the greater of two numbers in each lane."""
+    return select(a > b, a, b)
 
 
 @compiled
-def after_reset(v, s, amount, zero, reset):
-    """Return the membrane after its reset."""
-    if reset == SUBTRACT:
-        return v - select(s, amount, zero)
-    if reset == ZERO:
-        return select(s, zero, v)
-    return v
+def earlier(first, n, now, zero):
+    """Return the first step with a spike, after a step of `n` spikes."""
+    return select(n > zero, select(first < now, first, now), first)
 
 
 @compiled
-def spike_gradient(d, g, v, amount, reset):
-    """Return ∂L/∂s of a spike: `d`, its own gradient, and what the reset adds."""
-    if reset == SUBTRACT:
-        return d - amount * g
-    if reset == ZERO:
-        return d - v * g
-    return d
+def until(first, value, now, zero):
+    """Return a value up to the step of the first spike, 0 after it."""
+    return select(first < now, zero, value)
 
 
 @compiled

@@ -14,7 +14,7 @@ from pathlib import Path
 from numba import cfunc, types
 
 from .. import contract, rules
-from . import batch_norm, events, filters, gram, integration, passes, simd
+from . import batch_norm, events, filters, gram, integration, neuron, passes, simd
 from .amx import convolution as amx_convolution
 from .amx import instructions, layout, packing
 
@@ -22,6 +22,7 @@ SOURCES = (
     contract,
     rules,
     simd,
+    neuron,
     passes,
     batch_norm,
     events,

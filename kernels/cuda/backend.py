@@ -75,6 +75,8 @@ def _constants(
         "POOL_W": shape.window[1],
         "RESET": rule.reset,
         "SIZED": rule.sized,
+        "ONCE": rule.once,
+        "MOST": rule.most,
         "SITES": tiling.sites,
         "WINDOWS": tiling.windows,
         "CHANNELS": tiling.channels,
@@ -142,7 +144,7 @@ def moments(x: Tensor) -> Tensor:
 def forward(
     x: Tensor, table: Tensor, threshold: Tensor, shape: Shape, rule: Rule, count: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Return the pooled spikes `[T, out_rows, C]`, and their number per step before the pool."""
+    """Return the pooled output `[T, out_rows, C]`, and the number of spikes of each step."""
     _check(shape.rows)
     tiling = _tiling(shape, FORWARD_VALUES)
     programs = tiling.tiles * tiling.blocks

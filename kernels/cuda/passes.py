@@ -13,7 +13,7 @@ import triton
 import triton.language as tl
 
 from .. import contract
-from .tile import adjoint, channels_of, charge, distance, first_of, offsets_of, parameters_at, step
+from .tile import adjoint, channels_of, charge, first_of, number_of, offsets_of, parameters_at, step
 
 SUMS = tl.constexpr(contract.SUMS)
 SUM_G = tl.constexpr(contract.SUM_G)
@@ -43,13 +43,15 @@ def forward_kernel(
     POOL_W: tl.constexpr,
     RESET: tl.constexpr,
     SIZED: tl.constexpr,
+    ONCE: tl.constexpr,
+    MOST: tl.constexpr,
     COUNT: tl.constexpr,
     SITES: tl.constexpr,
     WINDOWS: tl.constexpr,
     CHANNELS: tl.constexpr,
     VALUES: tl.constexpr,
 ):
-    """Take one tile through all steps, and store its spikes and, with COUNT, their number."""
+    """Take one tile through all steps, and store its output and, with COUNT, its spikes' number."""
     program, blocks = tl.program_id(0), tl.cdiv(channels, CHANNELS)
     c = channels_of(program % blocks, CHANNELS, VALUES)
     offset, mask, out, out_mask = offsets_of(
@@ -62,18 +64,24 @@ def forward_kernel(
     out_stride = out_rows.to(tl.int64) * channels
     out_steps = tl.where(out_mask, STEPS, 0)  # steps that each window stores
     v = tl.zeros((SITES, WINDOWS, CHANNELS), tl.float32)
+    silent = v  # 1 once a neuron has fired that fires once
     for begin in range(0, STEPS, STEP):
         for k in tl.static_range(STEP):
             t = tl.minimum(begin + k, STEPS - 1)  # the last segment may be shorter
             neuron = parameters_at(table, channel_mask, t, channels, STEPS, SIZED)
-            v, fired = step(v, x_ptr + t * stride + offset, mask, neuron, theta, RESET, SIZED)
-            spikes = fired
+            v, n = step(v, x_ptr + t * stride + offset, mask, neuron, theta, RESET, SIZED, MOST)
+            if ONCE:
+                n = n * (1.0 - silent)
+                silent += n
+            spikes = n
             if POOL_H * POOL_W > 1:
-                spikes = first_of(fired, SITES) < SITES
-            spikes = spikes.to(tl.float32).to(spikes_ptr.dtype.element_ty)
+                spikes = tl.max(n, 0, keep_dims=True)
+            if MOST > 0:
+                spikes = spikes * neuron[5]
+            spikes = spikes.to(spikes_ptr.dtype.element_ty)
             tl.store(spikes_ptr + t * out_stride + out, spikes, mask=begin + k < out_steps)
             if COUNT:
-                number = tl.sum((fired & mask).to(tl.int32))
+                number = tl.sum(tl.where(mask, n, 0.0).to(tl.int32))
                 counts = counts_ptr + program.to(tl.int64) * STEPS + t
                 tl.store(counts, number, mask=begin + k < STEPS)
 
@@ -101,6 +109,8 @@ def backward_kernel(
     POOL_W: tl.constexpr,
     RESET: tl.constexpr,
     SIZED: tl.constexpr,
+    ONCE: tl.constexpr,
+    MOST: tl.constexpr,
     SURROGATE: tl.constexpr,
     LEARNS: tl.constexpr,
     SITES: tl.constexpr,
@@ -111,7 +121,8 @@ def backward_kernel(
     """Take tile after tile forward and backward through all steps, and add to this program's sums.
 
     Within a segment the membranes before each step stay in registers. With several segments,
-    a first pass stores the membranes at their beginnings in the scratch.
+    a first pass stores the membranes at their beginnings in the scratch; with ONCE it also finds
+    the step of the first spike.
     """
     SEGMENTS: tl.constexpr = (STEPS + STEP - 1) // STEP
     TILE: tl.constexpr = SITES * WINDOWS * CHANNELS
@@ -137,15 +148,22 @@ def backward_kernel(
             tile, c, windows, height, width, channels, POOL_H, POOL_W, SITES, WINDOWS
         )
         in_steps, out_steps = tl.where(mask, STEPS, 0), tl.where(out_mask, STEPS, 0)
-        if SEGMENTS > 1:
+        last = tl.full((SITES, WINDOWS, CHANNELS), STEPS, tl.int32)  # step of the first spike
+        if SEGMENTS > 1 or ONCE:
             v = rest
-            tl.store(checkpoints, v)
-            for segment in range(1, SEGMENTS):
+            for segment in range(SEGMENTS if ONCE else SEGMENTS - 1):
+                if SEGMENTS > 1:
+                    tl.store(checkpoints + segment * TILE, v)
                 for k in range(STEP):
-                    t = (segment - 1) * STEP + k
+                    t = tl.minimum(segment * STEP + k, STEPS - 1)
                     neuron = parameters_at(table, channel_mask, t, channels, STEPS, SIZED)
-                    v, _ = step(v, x_ptr + t * stride + offset, mask, neuron, theta, RESET, SIZED)
-                tl.store(checkpoints + segment * TILE, v)
+                    x_t = x_ptr + t * stride + offset
+                    v, n = step(v, x_t, mask, neuron, theta, RESET, SIZED, MOST)
+                    if ONCE:
+                        fired = (n > 0.0) & (segment * STEP + k < STEPS)
+                        last = tl.where(fired, tl.minimum(last, t), last)
+            if SEGMENTS > 1 and not ONCE:
+                tl.store(checkpoints + (SEGMENTS - 1) * TILE, v)
             tl.debug_barrier()  # threads may load what others stored
         d = rest  # ∂L/∂v_t after the reset
         total = rest  # of q, where x is static
@@ -158,7 +176,8 @@ def backward_kernel(
             for k in tl.static_range(STEP - 1):
                 t = tl.minimum(begin + k, STEPS - 1)  # the last segment may be shorter
                 neuron = parameters_at(table, channel_mask, t, channels, STEPS, SIZED)
-                v, _ = step(v, x_ptr + t * stride + offset, mask, neuron, theta, RESET, SIZED)
+                x_t = x_ptr + t * stride + offset
+                v, _ = step(v, x_t, mask, neuron, theta, RESET, SIZED, MOST)
                 before = before + (v,)  # noqa: RUF005 - Triton has no unpacking here
             for k in tl.static_range(STEP - 1, -1, -1):
                 t = tl.minimum(begin + k, STEPS - 1)
@@ -170,11 +189,15 @@ def backward_kernel(
                     grad_ptr + t * out_stride + out, mask=begin + k < out_steps, other=0.0
                 )
                 grad_s = grad.to(tl.float32)
-                if POOL_H * POOL_W > 1:  # to the first that fired, or the first of all
-                    first = first_of(distance(v, neuron, theta, SIZED) > 0.0, SITES)
-                    grad_s = tl.where(site == first % SITES, grad_s, 0.0)
+                n = number_of(v, neuron, theta, SIZED, MOST)
+                if ONCE:
+                    n = tl.where(t > last, 0.0, n)
+                if POOL_H * POOL_W > 1:
+                    grad_s = tl.where(site == first_of(n, SITES), grad_s, 0.0)
+                if ONCE:
+                    grad_s = tl.where(t > last, 0.0, grad_s)
                 g, grad_theta, grad_size = adjoint(
-                    v, d, grad_s, neuron, theta, alpha, RESET, SIZED, SURROGATE
+                    v, n, d, grad_s, neuron, theta, alpha, RESET, SIZED, SURROGATE, MOST
                 )
                 d = leak * g
                 q = scale * gain * g

@@ -27,6 +27,8 @@ SIGMOID = tl.constexpr(rules.SIGMOID)
 ATAN = tl.constexpr(rules.ATAN)
 TRIANGULAR = tl.constexpr(rules.TRIANGULAR)
 GAUSSIAN = tl.constexpr(rules.GAUSSIAN)
+TRIANGLE = tl.constexpr(rules.TRIANGLE)
+STRAIGHT_THROUGH = tl.constexpr(rules.STRAIGHT_THROUGH)
 
 
 @triton.jit
@@ -111,23 +113,37 @@ def distance(v, neuron, theta, SIZED: tl.constexpr):
 
 
 @triton.jit
-def step(v, x, mask, neuron, theta, RESET: tl.constexpr, SIZED: tl.constexpr):
-    """Return the membrane after a step with the input at `x`, and whether it fired."""
-    v = charge(v, tl.load(x, mask=mask, other=0.0).to(tl.float32), neuron)
-    fired = distance(v, neuron, theta, SIZED) > 0.0
-    s = fired.to(tl.float32)
-    if RESET == SUBTRACT:
-        v = v - s * (neuron[5] if SIZED else theta)
-    elif RESET == ZERO:
-        v = v * (1.0 - s)
-    return v, fired
+def number_of(v, neuron, theta, SIZED: tl.constexpr, MOST: tl.constexpr):
+    """Return the number of spikes of a membrane, a whole number in float32."""
+    if MOST == 0:
+        n = (distance(v, neuron, theta, SIZED) > 0.0).to(tl.float32)
+    else:
+        above = v - theta * neuron[5]
+        if MOST == 1:
+            n = (above > 0.0).to(tl.float32)
+        else:
+            level = tl.div_rn(above, neuron[5])
+            n = tl.ceil(tl.minimum(tl.maximum(level, 0.0), MOST * 1.0))
+    return n
 
 
 @triton.jit
-def first_of(fired, SITES: tl.constexpr):
-    """Return the first site of each window that fired, SITES if none did."""
-    site = tl.broadcast_to(tl.arange(0, SITES)[:, None, None], fired.shape)
-    return tl.min(tl.where(fired, site, SITES), 0, keep_dims=True)
+def step(v, x, mask, neuron, theta, RESET: tl.constexpr, SIZED: tl.constexpr, MOST: tl.constexpr):
+    """Return the membrane after a step with the input at `x`, and its number of spikes."""
+    v = charge(v, tl.load(x, mask=mask, other=0.0).to(tl.float32), neuron)
+    n = number_of(v, neuron, theta, SIZED, MOST)
+    if RESET == SUBTRACT:
+        v = v - n * (neuron[5] if SIZED else theta)
+    elif RESET == ZERO:
+        v = v * (1.0 - n)
+    return v, n
+
+
+@triton.jit
+def first_of(n, SITES: tl.constexpr):
+    """Return the first site of each window with the most spikes."""
+    site = tl.broadcast_to(tl.arange(0, SITES)[:, None, None], n.shape)
+    return tl.min(tl.where(n == tl.max(n, 0, keep_dims=True), site, SITES), 0, keep_dims=True)
 
 
 @triton.jit
@@ -151,8 +167,29 @@ def derivative(u, alpha, SURROGATE: tl.constexpr):
 
 
 @triton.jit
+def slopes(v, size, theta, alpha, SURROGATE: tl.constexpr, MOST: tl.constexpr):
+    """Return the derivatives of the number of spikes by the membrane and by the amplitude."""
+    slope, moment = tl.zeros_like(v), tl.zeros_like(v)
+    level, inverse = tl.div_rn(v - theta * size, size), 1.0 / size
+    if SURROGATE == TRIANGLE:
+        slope = tl.maximum(tl.minimum(tl.minimum(1.0 + level, MOST - level), 1.0), 0.0) * inverse
+        moment = -slope * v * inverse
+    elif SURROGATE == STRAIGHT_THROUGH:
+        slope = ((level > -1.0) & (level <= MOST)).to(tl.float32) * inverse
+        moment = -slope * v * inverse
+    else:
+        for j in range(MOST):
+            level = theta + j
+            of_one = derivative(v - level * size, alpha, SURROGATE)
+            slope += of_one
+            moment -= level * of_one
+    return slope, moment
+
+
+@triton.jit
 def adjoint(
     v,
+    n,
     d,
     grad_s,
     neuron,
@@ -161,30 +198,36 @@ def adjoint(
     RESET: tl.constexpr,
     SIZED: tl.constexpr,
     SURROGATE: tl.constexpr,
+    MOST: tl.constexpr,
 ):
     """Return the gradients of the membrane before its reset, of the threshold and of the size.
 
     Args:
         v: membrane before its reset.
-        d: gradient of the membrane after it.
-        grad_s: gradient of the spike, without its effect on the membrane.
+        n: number of its spikes.
+        d: gradient of the membrane after its reset.
+        grad_s: gradient of the output, without its effect on the membrane.
     """
     size = neuron[5]
-    u = distance(v, neuron, theta, SIZED)
-    s = (u > 0.0).to(tl.float32)
     grad_amount = tl.zeros_like(v)  # of the amount that `subtract` takes off
-    if RESET == SUBTRACT:
-        grad_s = grad_s - (size if SIZED else theta) * d
-        grad_amount = -s * d
-    elif RESET == ZERO:
-        grad_s = grad_s - v * d
-        d = d * (1.0 - s)
-    e = grad_s * derivative(u, alpha, SURROGATE)
-    if SIZED:
-        inverse = 1.0 / size
-        grad_theta, grad_size = -e, grad_amount - e * v * (inverse * inverse)
-        g = d + e * inverse
+    if MOST > 0:
+        e = grad_s - d
+        slope, moment = slopes(v, size, theta, alpha, SURROGATE, MOST)
+        g = d + size * e * slope
+        grad_theta, grad_size = grad_amount, n * e + size * e * moment
     else:
-        grad_theta, grad_size = grad_amount - e, grad_amount
-        g = d + e
+        if RESET == SUBTRACT:
+            grad_s = grad_s - (size if SIZED else theta) * d
+            grad_amount = -n * d
+        elif RESET == ZERO:
+            grad_s = grad_s - v * d
+            d = d * (1.0 - n)
+        e = grad_s * derivative(distance(v, neuron, theta, SIZED), alpha, SURROGATE)
+        if SIZED:
+            inverse = 1.0 / size
+            grad_theta, grad_size = -e, grad_amount - e * v * (inverse * inverse)
+            g = d + e * inverse
+        else:
+            grad_theta, grad_size = grad_amount - e, grad_amount
+            g = d + e
     return g, grad_theta, grad_size

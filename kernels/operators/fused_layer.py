@@ -15,7 +15,8 @@ from .definition import define, empty_like, refuse_second_derivative
 
 _LAYER = (
     "SymInt batch, SymInt height, SymInt width, int[2] window, bool static, int[] norm_steps, "
-    "bool by_batch, str reset, str surrogate, float alpha, bool learns_threshold"
+    "bool by_batch, str reset, str surrogate, float alpha, bool learns_threshold, "
+    "bool once=False, int most=0"
 )
 
 
@@ -34,12 +35,22 @@ def _call_of(
     surrogate: str,
     alpha: float,
     learns_threshold: bool,
+    once: bool = False,
+    most: int = 0,
     sized: bool,
     count: bool = False,
 ) -> Call:
     pool_h, pool_w = window
     shape = Shape(steps, batch, height, width, x.shape[2], static, (pool_h, pool_w))
-    rule = rule_of(reset, surrogate, alpha, sized=sized, learns_threshold=learns_threshold)
+    rule = rule_of(
+        reset,
+        surrogate,
+        alpha,
+        sized=sized,
+        learns_threshold=learns_threshold,
+        once=once,
+        most=most,
+    )
     return Call(backend(x.device.type), shape, rule, tuple(norm_steps), by_batch, count)
 
 

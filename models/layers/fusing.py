@@ -12,12 +12,15 @@ from ...kernels import residual as kernels
 from ...kernels.contract import Rule, Shape
 from ...kernels.dispatch import backend, is_traced, missing_backend, needs_aten
 from ...kernels.fused_layer import fused, make_table, rule_of
-from ...kernels.rules import SURROGATES
+from ...kernels.rules import LEVEL_GRADIENTS, SURROGATES
 from ...kernels.statistics import Segments, evaluation_norms
+from ..neurons.integrate import Integrate
 from ..neurons.leaky import AdaptiveLeaky, FixedLeaky
 from .batch_norm import PLAIN
 from .norm import FoldedNorm, PerStepNorm, SharedNorm, SplitNorm, TimeNorm
 from .time import is_static, over_time, unexpanded
+
+FUSED = (AdaptiveLeaky, FixedLeaky, Integrate)  # a subclass may compute something else
 
 
 class Fusible(NamedTuple):
@@ -29,7 +32,7 @@ class Fusible(NamedTuple):
         window: of its pool; (1, 1) without one.
     """
 
-    neuron: AdaptiveLeaky
+    neuron: AdaptiveLeaky | Integrate
     segments: Segments
     window: tuple[int, int]
 
@@ -62,12 +65,12 @@ def fusible(
         return "torch records a graph of its own operators only"
     if x.dim() not in (3, 5):
         return f"fused kernels take [T, B, C] and [T, B, C, H, W], not {x.dim()} axes"
-    if type(neuron) not in (AdaptiveLeaky, FixedLeaky):
+    if not isinstance(neuron, AdaptiveLeaky | Integrate) or type(neuron) not in FUSED:
         return f"there is no fused kernel for {type(neuron).__name__}"
-    if neuron.once:
-        return "there is no fused kernel for neurons that fire once"
-    if neuron.draws:
+    if isinstance(neuron, AdaptiveLeaky) and neuron.draws:
         return "there is no fused kernel for neurons that draw their spikes"
+    if isinstance(neuron, Integrate) and neuron.options.gradient == "representation":
+        return "there is no fused kernel for the gradient 'representation'"
     if any(is_watched(part) for part in (norm, neuron, pool) if part is not None):
         return "a hook observes the values between norm, neuron and pool"
     steps = x.shape[0]
@@ -77,55 +80,39 @@ def fusible(
     window = _window(pool)
     if window is None:
         return f"fused kernels pool by 2, without padding, not by {pool}"
-    assert isinstance(neuron, AdaptiveLeaky)
     return Fusible(neuron, segments, window)
 
 
 def run(x: Tensor, how: Fusible, *, count: bool) -> tuple[Tensor, Tensor | None]:
-    """Return spikes `[T, B, C, ...]`, and with `count` their number at each step."""
-    neuron, options = how.neuron, how.neuron.options
-    neuron.check(x)
+    """Return the output `[T, B, C, ...]`, and with `count` the number of spikes at each step."""
+    how.neuron.check(x)
     shape = _shape(x, how.window)
-    p = neuron.step_parameters()
-    spikes, counts = fused(
-        _rows(x, shape),
-        how.segments,
-        shape,
-        reset=options.reset,
-        surrogate=options.surrogate,
-        alpha=_alpha(neuron),
-        leak=p.leak,
-        gain=p.gain,
-        threshold=p.threshold,
-        size=p.reset_size,
-        count=count,
-        kernels=None if is_traced(x) else backend(x.device.type),
-    )
-    return _as_images(spikes, shape, x.dim()), counts
+    tensors, options = _equations(how.neuron, shape.steps)
+    learns = not isinstance(how.neuron, Integrate) or how.neuron.options.gradient != "none"
+    with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
+        out, counts = fused(
+            _rows(x, shape),
+            how.segments,
+            shape,
+            **tensors,
+            **options,
+            count=count,
+            kernels=None if is_traced(x) else backend(x.device.type),
+        )
+    return _as_images(out, shape, x.dim()), counts
 
 
 @torch.no_grad()
 def freeze(x: Tensor, how: Fusible) -> Frozen:
     """Return the layer in evaluation, for inputs of the shape of `x`."""
-    neuron, options = how.neuron, how.neuron.options
-    neuron.check(x)
+    how.neuron.check(x)
     shape = _shape(x, how.window)
-    p = neuron.step_parameters()
-    table = make_table(
-        evaluation_norms(how.segments) if how.segments else None,
-        p.leak[: shape.steps],
-        p.gain[: shape.steps],
-        None if p.reset_size is None else p.reset_size[: shape.steps],
-        shape=shape,
-    )
-    rule = rule_of(
-        options.reset,
-        options.surrogate,
-        _alpha(neuron),
-        sized=p.reset_size is not None,
-        learns_threshold=False,
-    )
-    return Frozen(backend(x.device.type), shape, rule, table, p.threshold.reshape(1).float())
+    tensors, options = _equations(how.neuron, shape.steps)
+    threshold, size = tensors.pop("threshold"), tensors["size"]
+    norms = evaluation_norms(how.segments) if how.segments else None
+    table = make_table(norms, **tensors, shape=shape)
+    rule = rule_of(**options, sized=size is not None, learns_threshold=False)
+    return Frozen(backend(x.device.type), shape, rule, table, threshold.reshape(1).float())
 
 
 def max_pooled(spikes: Tensor, pool: nn.Module | None) -> Tensor:
@@ -240,6 +227,35 @@ def _as_images(spikes: Tensor, shape: Shape, dims: int) -> Tensor:
     return spikes[:, :, 0, 0] if dims == 3 else spikes.permute(0, 1, 4, 2, 3)
 
 
-def _alpha(neuron: AdaptiveLeaky) -> float:
-    alpha = neuron.options.alpha
-    return SURROGATES[neuron.options.surrogate].alpha if alpha is None else alpha
+def _equations(
+    neuron: AdaptiveLeaky | Integrate, steps: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what `fused` is given of a neuron: tensors, and other options."""
+    surrogate, alpha = neuron.options.surrogate, neuron.options.alpha
+    alpha = SURROGATES[surrogate].alpha if alpha is None else alpha
+    if isinstance(neuron, AdaptiveLeaky):
+        p = neuron.step_parameters()
+        tensors = {
+            "leak": p.leak[:steps],
+            "gain": p.gain[:steps],
+            "threshold": p.threshold,
+            "size": None if p.reset_size is None else p.reset_size[:steps],
+        }
+        reset, once = neuron.options.reset, neuron.options.once
+        return tensors, {"reset": reset, "surrogate": surrogate, "alpha": alpha, "once": once}
+    amplitude, options = neuron.amplitude, neuron.options
+    constant = amplitude.detach().new_full
+    tensors = {
+        "leak": constant((steps,), options.leak),
+        "gain": constant((steps,), options.gain),
+        "threshold": constant((), options.fraction),
+        "size": amplitude.expand(steps, *amplitude.shape),
+    }
+    if options.gradient in LEVEL_GRADIENTS:
+        surrogate = options.gradient
+    return tensors, {
+        "reset": "subtract",
+        "surrogate": surrogate,
+        "alpha": alpha,
+        "most": options.most,
+    }

@@ -157,6 +157,14 @@ class Integrate(nn.Module):
         out, v = integrate_step(x.to(dtype), mem.v, amplitude, self.options)
         return out.to(x.dtype), IntegrateState(v)
 
+    def check(self, x: Tensor) -> None:
+        """Check that the amplitude fits the channels of an input `[T, B, ...]`.
+
+        Raises:
+            ConfigError: it does not.
+        """
+        self._shaped_for(x.shape[1:])
+
     def _require_no_gradient(self, *values: Tensor) -> None:
         """Refuse a single step of which a representation would need the gradient."""
         needed = torch.is_grad_enabled() and any(value.requires_grad for value in values)

@@ -17,7 +17,15 @@ from asnn.exporters.graph.interpreter import neuron_steps
 from asnn.exporters.graph.ir import Neuron
 from asnn.kernels import rules
 from asnn.kernels.contract import GAIN, LEAK, MEAN, SCALE, SIZE, Rule, Shape
-from asnn.kernels.rules import RESETS, SURROGATES, Reset, ResetName, Surrogate, SurrogateName
+from asnn.kernels.rules import (
+    LEVEL_GRADIENTS,
+    RESETS,
+    SURROGATES,
+    Reset,
+    ResetName,
+    Surrogate,
+    SurrogateName,
+)
 from asnn.models import AdaptiveLeaky
 from asnn.models.neurons.functional.leaky import LeakyOptions, LeakyParameters, leaky_steps
 from tests.support.exported_networks import network, samples
@@ -134,11 +142,14 @@ def test_codes_are_distinct_and_the_types_have_all_names():
 
 
 def test_constants_for_compilers_are_the_codes_of_the_table():
-    tables = {**RESETS, **SURROGATES}
+    codes = {name: entry.code for name, entry in [*RESETS.items(), *SURROGATES.items()]}
+    assert not set(LEVEL_GRADIENTS.values()) & {entry.code for entry in SURROGATES.values()}
+    codes |= {name.replace("-", "_"): code for name, code in LEVEL_GRADIENTS.items()}
     constants = {name: value for name, value in vars(rules).items() if type(value) is int}
     # The last branch of a kernel needs no code.
-    assert {name.lower() for name in constants} == tables.keys() - {"none"}
-    assert all(value == tables[name.lower()].code for name, value in constants.items())
+    assert {name.lower(): value for name, value in constants.items()} == {
+        name: code for name, code in codes.items() if name != "none"
+    }
 
 
 def test_the_documentation_has_all_surrogates_and_their_defaults():

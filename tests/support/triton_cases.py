@@ -1,7 +1,8 @@
 """Cases that `test_triton` runs in a process of its own: on a GPU, or in Triton's interpreter.
 
 The oracle computes the equations of the contract in float64, with gradients by autograd: a spike is
-H(u) + f(u) - f(u), where only the first f, the integral of the surrogate, has a gradient.
+H(u) + f(u) - f(u), where only the first f, the integral of the surrogate, has a gradient. Several
+spikes of a step are the sum of such spikes at (θ + j) V, or the same with the integral of a ramp.
 """
 
 import copy
@@ -23,11 +24,12 @@ from asnn.kernels.contract import (
     Shape,
 )
 from asnn.kernels.cuda import backend as cuda
-from asnn.kernels.rules import RESETS, SURROGATES
+from asnn.kernels.rules import LEVEL_GRADIENTS, RESETS, SURROGATES
 from asnn.models import AdaptiveLeaky, use_kernels
 from asnn.models.layers import fusing
 from asnn.models.layers.norm import create_norm
 from asnn.models.layers.spiking import SpikingLayer
+from asnn.models.neurons.integrate import Integrate
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 INTEGRALS = {
@@ -39,9 +41,18 @@ INTEGRALS = {
 }
 
 
-def rule_of(reset, *, sized=False, surrogate="sigmoid", learns=True):
+def rule_of(reset, *, sized=False, surrogate="sigmoid", learns=True, once=False):
     code, _, alpha = SURROGATES[surrogate]
-    return Rule(RESETS[reset].code, sized, code, alpha, learns)
+    return Rule(RESETS[reset].code, sized, code, alpha, learns, once)
+
+
+def counting(most, surrogate="sigmoid"):
+    """The rule of integrating neurons."""
+    if surrogate in LEVEL_GRADIENTS:
+        code, alpha = LEVEL_GRADIENTS[surrogate], 1.0
+    else:
+        code, _, alpha = SURROGATES[surrogate]
+    return Rule(RESETS["subtract"].code, True, code, alpha, False, False, most)
 
 
 SUBTRACT = rule_of("subtract")
@@ -52,9 +63,14 @@ RULES = [
     rule_of("none", learns=False),
     rule_of("zero", sized=True, surrogate="atan"),
     rule_of("none", sized=True, surrogate="fast_sigmoid"),
+    *(rule_of(reset, once=True, surrogate="atan") for reset in RESETS),
+    rule_of("subtract", sized=True, once=True, learns=False),
+    *(counting(3, name) for name in (*SURROGATES, *LEVEL_GRADIENTS)),
+    *(counting(1, name) for name in ("atan", *LEVEL_GRADIENTS)),
 ]
 RESET_OF_CODE = {reset.code: reset for reset in RESETS.values()}
 SURROGATE_OF_CODE = {surrogate.code: name for name, surrogate in SURROGATES.items()}
+LEVEL_OF_CODE = {code: name for name, code in LEVEL_GRADIENTS.items()}
 
 
 def shaped(steps=3, static=False, window=(2, 2), *, batch=2, height=5, width=3, channels=5):
@@ -68,6 +84,9 @@ def inputs(shape, rule, dtype=torch.float32):
     table = 0.4 + torch.rand(6, shape.steps, shape.channels, generator=seeded)
     table[MEAN] -= 0.9
     table[LEAK] /= 2
+    if rule.most:  # so that some neurons send several spikes
+        table[GAIN] *= 2
+        table[SIZE] /= 2
     if not rule.sized:
         table[SIZE] = math.nan  # must not be read
     threshold = torch.tensor([0.6])
@@ -84,9 +103,24 @@ def pooled(s, shape):
     return s.permute(0, 2, 3, 1).reshape(shape.out_rows, shape.channels)
 
 
-def plain_loop(x, table, threshold, shape, rule, fire=lambda u: (u > 0).to(u.dtype), shift=None):
-    """Return spikes, counts and the membranes before each step, in the dtype of the table."""
+def plain_number(v, size, fraction, rule):
+    """Return the number of spikes of integrating neurons."""
+    return ((v - fraction * size) / size).ceil().clamp(0, rule.most)
+
+
+def plain_loop(
+    x,
+    table,
+    threshold,
+    shape,
+    rule,
+    fire=lambda u: (u > 0).to(u.dtype),
+    number=plain_number,
+    shift=None,
+):
+    """Return outputs, counts and the membranes before each step, in the dtype of the table."""
     v = torch.zeros(shape.rows, shape.channels, dtype=table.dtype)
+    fired = torch.zeros_like(v)
     spikes, counts, before = [], [], []
     for t in range(shape.steps):
         before.append(v)
@@ -95,10 +129,16 @@ def plain_loop(x, table, threshold, shape, rule, fire=lambda u: (u > 0).to(u.dty
         if shift is not None:
             v = v + shift[t]
         theta = threshold if threshold.dim() == 1 else threshold[t]
-        s = fire((v / table[SIZE, t] if rule.sized else v) - theta)
         size = table[SIZE, t] if rule.sized else theta
+        if rule.most:
+            s = number(v, size, theta.detach(), rule)
+        else:
+            s = fire((v / size if rule.sized else v) - theta)
         v = RESET_OF_CODE[rule.reset].formula(v, s, size)
-        spikes.append(pooled(s, shape))
+        if rule.once:
+            s = s * (1 - fired)
+            fired = fired + s.detach()
+        spikes.append(pooled(size * s if rule.most else s, shape))
         counts.append(s.sum().double())
     return torch.stack(spikes), torch.stack(counts), torch.stack(before)
 
@@ -109,11 +149,24 @@ def oracle(grad, x, table, threshold, shape, rule):
         smooth = INTEGRALS[SURROGATE_OF_CODE[rule.surrogate]](u, rule.alpha)
         return (u > 0).double() + (smooth - smooth.detach())
 
+    def number(v, size, fraction, rule):
+        u = v / size - fraction
+        level = LEVEL_OF_CODE.get(rule.surrogate)
+        if level is None:
+            return sum(fire(v - (fraction + j) * size) for j in range(rule.most))
+        smooth = torch.where((u > -1) & (u <= rule.most), u, 0)
+        if level == "triangle":  # the integral of max(0, 1 - |z|) on both sides of its peak
+            smooth = 0
+            for j in range(rule.most):
+                z = (u - j).clamp(-1, 1)
+                smooth = smooth + z - z * z.abs() / 2
+        return plain_number(v.detach(), size.detach(), fraction, rule) + (smooth - smooth.detach())
+
     x, table, grad = x.double(), table.double().requires_grad_(), grad.double()
     thetas = threshold.double().expand(shape.steps, shape.channels).clone().requires_grad_()
     shift = torch.zeros(shape.steps, shape.rows, shape.channels, dtype=torch.float64)
     shift.requires_grad_()
-    spikes, _, before = plain_loop(x, table, thetas, shape, rule, fire, shift)
+    spikes, _, before = plain_loop(x, table, thetas, shape, rule, fire, number, shift)
     (spikes * grad).sum().backward()
     g, table_grad = shift.grad, table.grad
     table = table.detach()
@@ -153,7 +206,8 @@ def agrees(shape, rule, dtype=torch.float32, wrong_leak=1.0):
         assert torch.equal(spikes, expected.to(dtype))
         assert torch.equal(counts, number)
         if shape.rows > 10:
-            assert 0.05 < number.sum() / (shape.steps * shape.rows * shape.channels) < 0.95
+            share = number.sum() / (shape.steps * shape.rows * shape.channels)
+            assert 0.05 < share < 0.95 * max(1, rule.most)
     expected_q, expected_sums = oracle(grad, x, table, threshold, shape, rule)
     close(q, expected_q, 1e-5 if dtype == torch.float32 else torch.finfo(dtype).eps)
     for item, item_expected in zip(sums, expected_sums, strict=True):
@@ -175,6 +229,15 @@ def test_every_rule(rule):
 )
 def test_every_window(window, steps, static):
     agrees(shaped(steps, static, window), rule_of("subtract", sized=steps == 9))
+
+
+@pytest.mark.parametrize("rule", [counting(3), rule_of("zero", once=True)], ids=["count", "once"])
+@pytest.mark.parametrize(
+    ("window", "steps", "static"),
+    [((1, 1), 9, False), ((2, 2), 9, True), ((1, 2), 5, False), ((2, 2), 1, False)],
+)
+def test_every_window_of_counts_and_of_neurons_that_fire_once(window, steps, static, rule):
+    agrees(shaped(steps, static, window), rule)
 
 
 def test_many_steps():
@@ -268,13 +331,24 @@ def test_too_many_rows():
         cuda.forward(x, x, x, shape, SUBTRACT, False)
 
 
-@pytest.mark.parametrize("static", [False, True])
-@pytest.mark.parametrize("norm", ["folded", "per-step"])
-def test_the_layer_on_top(monkeypatch, norm, static):
+NEURONS = {
+    "leaky": lambda: AdaptiveLeaky(3, 5, gain=1.5, granularity="channel", learn_threshold=True),
+    "once": lambda: AdaptiveLeaky(3, 5, gain=1.5, once=True),
+    "integrate": lambda: Integrate(
+        3, 5, most=4, fraction=0.5, amplitude=0.4, granularity="channel", learn_amplitude=True
+    ),
+}
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize(
+    ("norm", "static"), [("folded", False), ("folded", True), ("per-step", False)]
+)
+def test_the_layer_on_top(monkeypatch, norm, static, neuron):
     """`kernels.fused_layer` on the four functions, against the reference in float64."""
     monkeypatch.setattr(fusing, "backend", lambda device: cuda)
     torch.manual_seed(0)
-    neuron = AdaptiveLeaky(3, 5, gain=1.5, granularity="channel", learn_threshold=True)
+    neuron = NEURONS[neuron]()
     pool = torch.nn.MaxPool2d(2)
     layer = SpikingLayer(create_norm(norm, 5, steps=3, image=True), neuron, pool).to(DEVICE)
     exact = copy.deepcopy(layer).double()
@@ -290,6 +364,6 @@ def test_the_layer_on_top(monkeypatch, norm, static):
         spikes.append(out.detach().double())
         grads.append([x.grad, *(p.grad for p in network.parameters())])
     assert (layer.used, exact.used) == ("fused", "reference")
-    assert torch.equal(*spikes)
+    torch.testing.assert_close(*spikes, rtol=1e-6, atol=0)
     for found, expected in zip(*grads, strict=True):
         close(found.cpu(), expected.cpu(), 1e-4)

@@ -58,7 +58,7 @@ def fused_of(ptx):
 
 both = {
     "STEPS": 3, "STEP": 2, "STATIC": False, "POOL_H": 2, "POOL_W": 2, "RESET": SUBTRACT,
-    "SIZED": False, "SITES": 4, "WINDOWS": 2, "CHANNELS": 32, "VALUES": 2,
+    "SIZED": False, "ONCE": False, "MOST": 0, "SITES": 4, "WINDOWS": 2, "CHANNELS": 32, "VALUES": 2,
 }
 forward = {**both, "COUNT": True}
 single = {**both, "channels": 1, "CHANNELS": 1, "VALUES": 1, "WINDOWS": 64, "RESET": ZERO}
@@ -69,6 +69,11 @@ for arch in (80, 90):
 assert fused_of(ptx_of(forward_kernel, 80, True, **forward)), "the control is not fused either"
 assert "div.rn.f32" in ptx_of(forward_kernel, 80, **{**forward, "SIZED": True})
 ptx_of(forward_kernel, 80, COUNT=False, **single)
+counting, once = {**both, "SIZED": True, "MOST": 3}, {**both, "ONCE": True}
+assert "div.rn.f32" in ptx_of(forward_kernel, 80, COUNT=True, **counting)
+for kind in (counting, once):
+    assert not fused_of(ptx_of(forward_kernel, 80, COUNT=True, **kind))
+    assert not fused_of(ptx_of(backward_kernel, 80, SURROGATE=SIGMOID, LEARNS=False, **kind))
 ptx_of(backward_kernel, 80, SURROGATE=ATAN, LEARNS=False, **single)
 for kernel in (moments_kernel, finish_kernel):
     ptx_of(kernel, 80, ROWS=64, CHANNELS=32)

@@ -165,16 +165,6 @@ def test_every_neuron_of_a_network_fires_at_most_once(name, kernels):
         assert largest and max(largest.values()) == 1
 
 
-def test_the_fused_kernels_say_that_they_do_not():
-    layer = SpikingLayer(None, AdaptiveLeaky(4, once=True))
-    layer(torch.rand(4, 2, 3))
-    assert layer.used == "reference"
-    use_kernels(layer, "fused")
-    with pytest.raises(ConfigError) as caught:
-        layer(torch.rand(4, 2, 3))
-    assert caught.value.why == "there is no fused kernel for neurons that fire once"
-
-
 @pytest.mark.parametrize("neuron", ["integrate", "relu", "snntorch.Leaky"])
 def test_other_neurons_have_no_such_option(neuron):
     with pytest.raises(ConfigError, match="once"):
