@@ -24,6 +24,7 @@ def folder_name(
     target: str = "",
     compat: str = "",
     approximate: bool = False,
+    noise: bool = False,
 ) -> str:
     """Return the name of the folder of an export: the format and each option, in this order.
 
@@ -31,7 +32,7 @@ def folder_name(
     others, such as `onnx-stream-int8`, beside it.
     """
     parts = (format, form, input, weights, opset and f"opset{opset}", target)
-    parts += (compat and f"nir{compat}", "approximate" if approximate else "")
+    parts += (compat and f"nir{compat}", "approximate" * approximate, "noise" * noise)
     return "-".join(part for part in parts if part)
 
 

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from ..core.errors import ConfigError
 from ..datasets import Batches, DataSet
 from ..models.noise import without_noise
 from ..records.open_run import OpenRun
 from .source import ExportSource, Samples, source_of
 
+Noise = Literal["on", "off", "input"]
+NOISES = ("on", "off", "input")
 
-def source_of_run(run: OpenRun, *, noise: bool = True) -> ExportSource:
+
+def source_of_run(run: OpenRun, *, noise: Noise = "on") -> ExportSource:
     """Return the network of a run as a source; the file names recipe, data and classes.
 
     Args:
         run: the run.
-        noise: false for its network without the noise of neurons and readout, see `without_noise`.
+        noise: of neurons and a readout that draw. With `on` such a network is refused; `off` takes
+            it without noise, see `without_noise`; with `input` the random numbers are inputs.
 
     Raises:
-        ConfigError: the export graph has no node for a layer, or there is no noise to leave out.
+        ConfigError: the export graph has no node for a layer, or there is no noise to leave out or
+            to take as input.
         DataError: the files of the run cannot be read.
     """
     recipe = run.recipe
@@ -29,10 +35,18 @@ def source_of_run(run: OpenRun, *, noise: bool = True) -> ExportSource:
     if recipe.task.name != "classification":  # which files without a task have
         about["task"] = {"name": recipe.task.name, **recipe.task.options()}
     model, checksum = run.load_with_checksum()
-    if not noise:
+    if noise != "on":
+        about["noise"] = noise
+    if noise == "off":
         model = without_noise(model)
-        about["noise"] = "off"
-    return replace(source_of(model, about), weights_sha256=checksum)
+    source = source_of(model, about, noise=noise == "input")
+    if noise == "input" and not source.graph.noise:
+        raise ConfigError(
+            "no neuron and no readout of this network draws random numbers",
+            why="there is no noise that could be an input",
+            remedy="leave --noise out",
+        )
+    return replace(source, weights_sha256=checksum)
 
 
 def samples_of(data: DataSet, split: str, number: int, source: ExportSource) -> Samples:

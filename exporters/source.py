@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from ..coding.base import Coding
-from ..coding.draws import drawing, sample_keys
+from ..coding.draws import drawing
 from ..core.errors import ConfigError
 from ..models.layer import answers, whole_numbers
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
+from .draws import draw_noise, keys_of
 from .graph.amplitudes import fold_amplitudes
 from .graph.ir import Array, Graph
 from .graph.network import lowered_network
@@ -72,8 +73,13 @@ class ExportSource:
         if not self.takes_images:
             return samples.swapaxes(0, 1)
         # What is drawn for a sample depends on its place, as in an evaluation.
-        with drawing(sample_keys(torch.arange(first, first + len(samples)), 0)):
+        with drawing(keys_of(first, len(samples))):
             return self.coding.encode(torch.from_numpy(samples)).numpy()
+
+    def noise(self, number: int, first: int = 0) -> dict[str, Array]:
+        """Return what the network draws for samples, the first of which has the index `first`: for
+        each of `graph.noise` uniform numbers `[T, B, ...]`."""
+        return draw_noise(self.graph.noise, keys_of(first, number), self.graph.steps)
 
     def with_graph(self, graph: Graph) -> ExportSource:
         """Return the source with another graph."""
@@ -85,6 +91,7 @@ def source_of(
     about: dict[str, Any] | None = None,
     *,
     in_shape: tuple[int, ...] | None = None,
+    noise: bool = False,
 ) -> ExportSource:
     """Return a trained network as the source of exports; the network itself is not changed.
 
@@ -92,9 +99,11 @@ def source_of(
         model: the network.
         about: metadata for the file, beside the network's configuration.
         in_shape: (C, H, W) of one image, needed if `create_model` did not build the network.
+        noise: for a network that draws, whether its random numbers are inputs of the files.
 
     Raises:
-        ConfigError: the graph has no node for a layer, or the shape of the input is unknown.
+        ConfigError: the graph has no node for a layer, a layer draws without `noise`, or the shape
+            of the input is unknown.
         VerificationError: a neuron of another package computes something else than it says.
     """
     if not answers(model.readout, "lower"):
@@ -116,7 +125,7 @@ def source_of(
             logits = model.run(code)
             return NetworkOutput(logits, dict(spikes), model.readout.decide(logits).scores)
 
-    lowered = lowered_network(model, about, in_shape=in_shape)
+    lowered = lowered_network(model, about, in_shape=in_shape, noise=noise)
     neurons = {
         name: LoweredNeuron(first, neuron, neuron)
         for name, (first, neuron) in lowered.neurons.items()

@@ -99,7 +99,8 @@ class Lowering(Protocol):
 
         Args:
             kind: `mean`, `last` or `first-crossing`.
-            options: `quantity` and `level` of `first-crossing`.
+            options: `quantity` and `level` of `first-crossing`, and of the quantity `drawn`
+                `kappa` and `stream`.
         """
 
     def refused(self, name: str, part: nn.Module, why: str) -> ConfigError:

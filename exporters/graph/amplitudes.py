@@ -108,5 +108,5 @@ def _wide(values: g.Array, factor: g.Array) -> g.Array:
 
 
 def _wide_parameters(node: g.Neuron, factor: g.Array) -> dict[str, g.Array]:
-    fields = ("leak", "threshold", "size")
-    return {field: _wide(getattr(node, field), factor) for field in fields}
+    fields = {field: getattr(node, field) for field in ("leak", "threshold", "size", "kappa")}
+    return {field: _wide(x, factor) for field, x in fields.items() if x is not None}

@@ -9,9 +9,10 @@ import numpy as np
 
 from .cell import sigmoid
 from .nodes import Array
+from .noise import drawn, drawn_margin
 
 Kind = Literal["mean", "last", "first-crossing"]
-Quantity = Literal["potential", "probability", "sigmoid", "count"]
+Quantity = Literal["potential", "probability", "sigmoid", "count", "drawn"]
 MARGIN = 1e-5  # of a quantity to its level, within which rounding may move a decision
 
 
@@ -26,33 +27,71 @@ class Answer:
         probability:  q = softmax(u_t), of one output softmax((0, u_t)): both sides
         sigmoid:      q = σ(u_t)
         count:        q = Σ_{t' <= t} [u_{t'} > 1]
+        drawn:        a spike, [noise_t < σ(kappa (u_t - level))]; of several classes that fire
+                      the one with the greatest u is the answer
+
+    Methods take the uniform numbers `noise` `[T, B, K]` of `drawn`, for these steps or more.
 
     Attributes:
         kind: one of these.
         quantity, level: of `first-crossing`.
+        kappa, stream: of `drawn`, see `Neuron`.
     """
 
     kind: Kind = "mean"
     quantity: Quantity = "potential"
     level: float = 0.0
+    kappa: float = 1.0
+    stream: int = 0
 
-    def of(self, outputs: Array) -> Array:
+    @property
+    def draws(self) -> bool:
+        """Whether it is drawn, so that it depends on uniform numbers."""
+        return self.kind == "first-crossing" and self.quantity == "drawn"
+
+    def of(self, outputs: Array, noise: Array | None = None) -> Array:
         """Return the answer, `[B, K]`."""
         if self.kind == "mean":
             return outputs.mean(0)
         if self.kind == "last":
             return outputs[-1]
-        step, _ = self.decision(outputs)
-        return outputs[step, np.arange(len(step))]
+        step, _ = self.decision(outputs, noise)
+        return self.scores(outputs, noise)[step, np.arange(len(step))]
 
-    def decision(self, outputs: Array) -> tuple[Array, Array]:
+    def scores(self, outputs: Array, noise: Array | None = None) -> Array:
+        """Return what the answer is taken from, `[T, B, K]`: the outputs.
+
+        Where it is drawn, those that do not fire are lowered behind all that do.
+        """
+        if not self.draws:
+            return outputs
+        fires = self._beyond(outputs, noise)
+        span = outputs.max(2, keepdims=True) - outputs.min(2, keepdims=True) + 1
+        return outputs - span * (~fires & np.any(fires, axis=2, keepdims=True))
+
+    def decision(self, outputs: Array, noise: Array | None = None) -> tuple[Array, Array]:
         """Return the step of the decision, `[B]`, and whether there was one."""
         if self.kind != "first-crossing":
             batch = outputs.shape[1]
             return np.full(batch, len(outputs) - 1), np.ones(batch, bool)
-        crossed = np.any(self.quantities(outputs) > self.level, axis=2, keepdims=True)[..., 0]
+        crossed = self.crossed(outputs, noise)
         decided: Array = np.any(crossed, axis=0, keepdims=True)[0]
         return np.where(decided, crossed.argmax(0), len(outputs) - 1), decided
+
+    def crossed(self, outputs: Array, noise: Array | None = None) -> Array:
+        """Return whether a class is beyond the level at each step, `[T, B]`."""
+        return np.any(self._beyond(outputs, noise), axis=2, keepdims=True)[..., 0]
+
+    def _beyond(self, outputs: Array, noise: Array | None) -> Array:
+        if self.draws:
+            return drawn(outputs - np.float32(self.level), *self._draw(outputs, noise))
+        beyond: Array = self.quantities(outputs) > self.level
+        return beyond
+
+    def _draw(self, outputs: Array, noise: Array | None) -> tuple[Array, Array]:
+        """Return κ and the uniform numbers of these steps."""
+        assert noise is not None, "an answer that is drawn needs uniform numbers"
+        return np.float32(self.kappa), noise[: len(outputs)]  # type: ignore[return-value]
 
     def quantities(self, outputs: Array) -> Array:
         """Return q, `[T, B, K]`; the probabilities of one output are those of its two sides."""
@@ -67,10 +106,14 @@ class Answer:
         e = np.exp(outputs - outputs.max(2, keepdims=True))
         return e / e.sum(2, keepdims=True)
 
-    def near(self, outputs: Array) -> Array:
+    def near(self, outputs: Array, noise: Array | None = None) -> Array:
         """Return the samples whose decision rounding may move, `[B]`."""
         if self.kind != "first-crossing":
             return np.zeros(outputs.shape[1], bool)
+        if self.draws:
+            margin = drawn_margin(outputs - self.level, *self._draw(outputs, noise))
+            near = margin <= MARGIN * np.maximum(1, np.abs(outputs))
+            return np.any(near, axis=(0, 2), keepdims=True)[0, :, 0]
         q, level = self.quantities(outputs), self.level
         if self.quantity == "count":
             q, level = outputs, 1.0
@@ -83,4 +126,5 @@ class Answer:
             return {}
         if self.kind == "last":
             return {"answer": "last"}
-        return {"answer": self.kind, "quantity": self.quantity, "level": self.level}
+        about = {"answer": self.kind, "quantity": self.quantity, "level": self.level}
+        return about | ({"kappa": self.kappa, "stream": self.stream} if self.draws else {})

@@ -5,7 +5,8 @@ All arithmetic is float32, in the order of the equations in `ir`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from .ir import (
     Readout,
     output_size,
 )
+from .noise import drawn, drawn_margin, noise_name
 
 CHUNK = 64  # images; windows of a convolution take kh·kw times the memory of its input
 
@@ -45,36 +47,54 @@ class Trace:
         values: of every node `[T, B, ...]`, float32.
         distances: v_t - threshold_t of every neuron before the reset, `[T, B, ...]`.
         logits: of each step `[T, B, K]`.
+        noise: uniform numbers that were given, by the name of the input, `[T, B, ...]`.
     """
 
     values: dict[str, Array]
     distances: dict[str, Array]
     logits: Array
+    noise: Mapping[str, Array] = field(default_factory=dict)
 
 
-def run(graph: Graph, code: Array) -> Trace:
+def run(graph: Graph, code: Array, noise: Mapping[str, Array] | None = None) -> Trace:
     """Return the values of all nodes for a code `[T, B, C, H, W]`.
 
     A code of fewer steps than the graph has runs the first steps.
+
+    Args:
+        graph: the network.
+        code: its input.
+        noise: for each of `graph.noise` its uniform numbers, `[T, B, ...]`.
     """
+    noise = noise or {}
     steps = len(code)
     values: dict[str, Array] = {INPUT: np.ascontiguousarray(code, np.float32)}
     distances: dict[str, Array] = {}
     for node in graph.nodes:
         inputs = [values[name] for name in node.inputs]
         if isinstance(node, Neuron | Cell):
-            values[node.name], distances[node.name] = neuron_steps(node, inputs[0])
+            values[node.name], distances[node.name] = neuron_steps(
+                node, inputs[0], noise.get(noise_name(node.name))
+            )
         elif node.name in graph.time_invariant:
             one = evaluate(node, [value[:1] for value in inputs])
             values[node.name] = np.broadcast_to(one, (steps, *one.shape[1:]))
         else:
             values[node.name] = evaluate(node, inputs)
-    return Trace(values, distances, values[graph.output])
+    return Trace(values, distances, values[graph.output], noise)
 
 
-def neuron_steps(node: Neuron | Cell, x: Array) -> tuple[Array, Array]:
-    """Return spikes and distances to the nearest threshold, both of the shape of x,
-    `[T, B, C, ...]`."""
+def neuron_steps(
+    node: Neuron | Cell, x: Array, uniforms: Array | None = None
+) -> tuple[Array, Array]:
+    """Return spikes and distances to the nearest threshold, both of the shape of x.
+
+    Args:
+        node: the neuron.
+        x: its input, `[T, B, C, ...]`.
+        uniforms: numbers in [0, 1) like x, of a neuron that draws its spikes. The distance is then
+            that from the membrane at which the draw changes.
+    """
     if isinstance(node, Cell):
         return cell_steps(node, x)
     spikes, distances = np.empty_like(x, order="C"), np.empty_like(x, order="C")
@@ -91,6 +111,11 @@ def neuron_steps(node: Neuron | Cell, x: Array) -> tuple[Array, Array]:
         v = gain * current if v is None else leak * v + gain * current
         distances[t] = v - threshold
         spikes[t] = v > threshold
+        if node.kappa is not None:
+            assert uniforms is not None, f"{node.name} draws its spikes"
+            draw = along_channels(node.kappa[t], x.ndim - 1), uniforms[t]
+            spikes[t] = drawn(distances[t], *draw)
+            distances[t] = drawn_margin(distances[t], *draw)
         if node.most > 1:
             level = distances[t] / size
             spikes[t] = np.clip(np.ceil(level), 0, node.most)

@@ -33,6 +33,7 @@ from .nodes import Product as Product
 from .nodes import Readout as Readout
 from .nodes import Shape as Shape
 from .nodes import output_size as output_size
+from .noise import NoiseInput, noise_name
 
 INPUT = "input"
 
@@ -92,6 +93,23 @@ class Graph:
     def neurons(self) -> list[Neuron | Cell]:
         """The spiking layers, in order."""
         return [node for node in self.nodes if isinstance(node, Neuron | Cell)]
+
+    @cached_property
+    def noise(self) -> dict[str, NoiseInput]:
+        """The uniform numbers that layers and the answer draw with, by the name of the input."""
+        found = {
+            noise_name(node.name): NoiseInput(self.shapes[node.name], node.stream)
+            for node in self.nodes
+            if isinstance(node, Neuron) and node.kappa is not None
+        }
+        if self.answer.draws:
+            found[self.answer_noise] = NoiseInput((self.classes,), self.answer.stream)
+        return found
+
+    @property
+    def answer_noise(self) -> str:
+        """The name of the uniform numbers of an answer that is drawn."""
+        return noise_name(self.output)
 
     @property
     def classes(self) -> int:

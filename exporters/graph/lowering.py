@@ -36,6 +36,11 @@ NO_EQUATION = (
     "give the neuron a method lower(graph, name) that says its equations, such as "
     "graph.cell(name, self.step, states=['v']): see 'A neuron' in CONTRIBUTING.md"
 )
+REMEDY_FOR_NOISE = (
+    "export it with --noise input: the random numbers are inputs of an ONNX file; or with "
+    "--noise off: the same network without noise (of a module of your own, call the neuron's "
+    "stop_drawing())"
+)
 
 
 class LoweredPart(NamedTuple):
@@ -92,14 +97,17 @@ class Lowering:
 
     Attributes:
         steps: T.
+        noise: whether what is drawn reads uniform numbers, as inputs of the graph; else layers
+            that draw are refused.
         nodes: of the graph so far.
         answer: of the readout.
         has_readout: whether there is one.
         neurons: each with the first of its nodes, by the name of the last.
     """
 
-    def __init__(self, steps: int, source: str = g.INPUT) -> None:
+    def __init__(self, steps: int, source: str = g.INPUT, *, noise: bool = False) -> None:
         self.steps = steps
+        self.noise = noise
         self.nodes: list[g.Node] = []
         self.answer = Answer()
         self.has_readout = False
@@ -203,7 +211,9 @@ class Lowering:
         amplitude = fields.pop("amplitude", None)
         if fields["reset"] not in RESETS:
             raise unknown("reset", fields["reset"], list(RESETS))
-        for key in ("leak", "gain", "threshold", "size"):
+        draws = fields.get("kappa") is not None
+        self._refuse_draw(draws, "its spikes are drawn at random")
+        for key in ("leak", "gain", "threshold", "size", *(["kappa"] * draws)):
             shape = list(np.shape(as_field(fields[key])))
             if len(shape) != 2:
                 raise ConfigError(f"its {key} has the shape {shape}, not [T, C] or [T, 1]")
@@ -240,10 +250,15 @@ class Lowering:
         """Say how the answer follows from the value of the last node, the outputs of the steps."""
         self.has_readout = True
         self.answer = Answer(kind, **options)  # type: ignore[arg-type]
+        self._refuse_draw(self.answer.draws, "the readout draws its answer at random")
 
     def refused(self, name: str, part: nn.Module, why: str) -> ConfigError:
         """Return the error for a part that cannot be exported."""
         return refusal(name, part, why)
+
+    def _refuse_draw(self, draws: bool, what: str) -> None:
+        if draws and not self.noise:
+            raise ConfigError(what, why="a file draws nothing by itself", remedy=REMEDY_FOR_NOISE)
 
     def _add(self, kind: str, name: str, inputs: tuple[str, ...], fields: dict[str, Any]) -> None:
         values = {key: as_field(value) for key, value in fields.items()}

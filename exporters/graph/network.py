@@ -20,6 +20,7 @@ def lower_network(
     about: dict[str, Any] | None = None,
     *,
     in_shape: tuple[int, ...] | None = None,
+    noise: bool = False,
 ) -> g.Graph:
     """Return the export graph of a network in evaluation mode.
 
@@ -31,11 +32,13 @@ def lower_network(
         model: the network, in any mode.
         about: metadata beside the network's configuration.
         in_shape: (C, H, W) of one image, for a network that `create_model` did not build.
+        noise: whether the graph has inputs of uniform numbers for layers that draw; else they are
+            refused.
 
     Raises:
         ConfigError: the graph has no node for a layer, or the shape of the input is unknown.
     """
-    return fold_amplitudes(lowered_network(model, about, in_shape=in_shape).graph)
+    return fold_amplitudes(lowered_network(model, about, in_shape=in_shape, noise=noise).graph)
 
 
 class LoweredNetwork(NamedTuple):
@@ -55,11 +58,12 @@ def lowered_network(
     about: dict[str, Any] | None = None,
     *,
     in_shape: tuple[int, ...] | None = None,
+    noise: bool = False,
 ) -> LoweredNetwork:
     """Return the nodes of a network and its neurons; see `lower_network`."""
     shape = _in_shape(model, in_shape)
     with torch.no_grad():
-        lowering = Lowering(model.coding.steps)
+        lowering = Lowering(model.coding.steps, noise=noise)
         found = lowering.nodes_of(model)
     graph = g.Graph(
         tuple(found),
@@ -78,8 +82,8 @@ def lowered_network(
 def _check_steps(graph: g.Graph) -> None:
     for node in graph.nodes:
         if isinstance(node, g.Neuron):
-            for values in (node.leak, node.gain, node.threshold, node.size):
-                if len(values) != graph.steps:
+            for values in (node.leak, node.gain, node.threshold, node.size, node.kappa):
+                if values is not None and len(values) != graph.steps:
                     raise ConfigError(
                         f"layer {node.name!r} has parameters for {len(values)} steps, the network "
                         f"makes {graph.steps}"

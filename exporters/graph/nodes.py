@@ -218,7 +218,8 @@ class Neuron(Node):
     With recurrent weights U, x_t + U s_{t-1} takes the place of x_t from the second step on. With
     `most` m above 1 a step sends several spikes, s_t = clip(⌈(v_t - threshold_t) / size_t⌉, 0, m).
     With `once` a neuron that has fired is silent: s_t (1 - f_{t-1}) takes the place of s_t, and
-    f_t = f_{t-1} + s_t, from 0.
+    f_t = f_{t-1} + s_t, from 0. With `kappa` spikes are drawn, from uniform numbers n_t in [0, 1)
+    that are an input of the graph: s_t = [n_t < σ(kappa_t (v_t - threshold_t))].
 
     Attributes:
         leak, gain, threshold, size: `[T, 1]` or `[T, C]`, C the first axis of a sample.
@@ -226,6 +227,9 @@ class Neuron(Node):
         recurrent: U, `[F, F]`, of samples `[F]`; None without recurrence.
         most: m, the largest number of spikes of a step; above 1 only with reset `subtract`.
         once: whether it sends its first spike only; with reset `none` and m = 1.
+        kappa: steepness of the probability of a spike, `[T, 1]` or `[T, C]`, with m = 1; None
+            without noise.
+        stream: of the random numbers that asnn draws for it, see `asnn.coding.draws.uniforms`.
     """
 
     leak: Array
@@ -236,6 +240,8 @@ class Neuron(Node):
     recurrent: Array | None = None
     most: int = 1
     once: bool = False
+    kappa: Array | None = None
+    stream: int = 0
 
     @property
     def states(self) -> tuple[str, ...]:

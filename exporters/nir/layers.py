@@ -21,6 +21,7 @@ from ..graph.ir import (
     Product,
     Shape,
 )
+from ..graph.noise import PREFIX
 from .nodes import NirBuilder
 
 Sources = tuple[str, ...]
@@ -97,11 +98,17 @@ def _sum(
 
 def refuse_unwritten(graph: Graph) -> None:
     """Refuse a graph with a layer that multiplies signals, with recurrent weights or equations of
-    a neuron's own.
+    a neuron's own, or that draws.
 
     Raises:
         ConfigError: it has such a layer.
     """
+    for name in graph.noise:
+        raise ConfigError(
+            f"layer {name.removeprefix(PREFIX)!r} draws at random, which NIR cannot express",
+            why="it has no node that draws or that takes random numbers",
+            remedy="use --noise off: the same network without noise; or --format onnx",
+        )
     for node in graph.nodes:
         if isinstance(node, Neuron) and node.recurrent is not None:
             raise ConfigError(

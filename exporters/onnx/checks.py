@@ -90,6 +90,7 @@ class OnnxSequence:
             "image": images,
             "steps": np.ascontiguousarray(code),
             "count": np.array([len(code)], np.int64),
+            **trace.noise,
         }
         inputs = {name: every[name] for name in self._session.inputs}
         outputs = self._session.run(inputs)
@@ -105,7 +106,7 @@ class OnnxSequence:
         self.parity.add(trace, logits, inner, outputs=outputs, recoded=differ)
         if self._tries_one:
             self._tries_one = False
-            axes = {"image": 0, "steps": 1}
+            axes = {"image": 0, "steps": 1} | dict.fromkeys(trace.noise, 1)
             one = {k: v.take([0], axes[k]) if k in axes else v for k, v in inputs.items()}
             found = self._session.run(one)
             logits = found.pop("logits")
@@ -129,7 +130,7 @@ class OnnxStream:
         self.parity = Parity(graph, "onnxruntime", _about_session(self._session))
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
-        inputs = {"image": images, "steps": np.ascontiguousarray(code)}
+        inputs = {"image": images, "steps": np.ascontiguousarray(code), **trace.noise}
         logits, outputs = self._answer(inputs, len(code))
         self.parity.seconds = self._init.seconds + self._session.seconds
         layers = run_stream(self._init, self._traced, inputs, len(code))
@@ -141,6 +142,7 @@ class OnnxStream:
         if self._tries_one:
             self._tries_one = False
             one = {"image": images[:1], "steps": np.ascontiguousarray(code[:, :1])}
+            one |= _first(trace).noise
             logits, outputs = self._answer(one, len(code))
             first = None if differ is None else differ[:1]
             self.parity.add(_first(trace), logits, outputs=outputs, recoded=first, again=True)
@@ -149,16 +151,17 @@ class OnnxStream:
         """Return the answer of the loop, and the outputs of all steps."""
         found = run_stream(self._init, self._session, inputs, steps)
         found["logits_per_step"] = found.pop("logits")
-        return self.parity.graph.answer.of(found["logits_per_step"]), found
+        graph = self.parity.graph
+        return graph.answer.of(found["logits_per_step"], inputs.get(graph.answer_noise)), found
 
 
 def _first(trace: Trace) -> Trace:
     """Return the trace of the first sample."""
-    values, distances = (
+    values, distances, noise = (
         {name: part[:, :1] for name, part in parts.items()}
-        for parts in (trace.values, trace.distances)
+        for parts in (trace.values, trace.distances, trace.noise)
     )
-    return Trace(values, distances, trace.logits[:, :1])
+    return Trace(values, distances, trace.logits[:, :1], noise)
 
 
 def _about_session(session: OnnxSession) -> dict[str, Any]:

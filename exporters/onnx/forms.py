@@ -19,12 +19,13 @@ from onnx import TensorProto, helper
 from ...coding.base import Coding
 from ...core.errors import ConfigError
 from ..graph.ir import Cell, Graph
+from ..graph.noise import noise_name
 from ..graph.quantisation import Weights
 from .answer import add_answer, add_crossed
 from .builder import OPSETS, Builder, model_of, value
 from .encoder import add_encoder
 from .layers import all_steps, one_step
-from .states import State, states_of
+from .states import State, noise_in_loop, states_of
 
 Form = Literal["sequence", "stream", "scan"]
 Input = Literal["image", "spikes"]
@@ -34,9 +35,9 @@ OPSET = 20
 BATCH = "N"
 # Names of values of a file that are not those of layers.
 RESERVED = {
-    "all_steps", "batch", "code", "count", "crossed", "decided", "decision_step", "first", "image",
-    "last_t", "logits", "logits_per_step", "logits_sum", "none", "one", "step_logits", "steps",
-    "steps_made", "steps_number", "t", "t_after", "wanted", "x",
+    "all_steps", "answer", "batch", "code", "count", "crossed", "decided", "decision_step",
+    "first", "image", "last_t", "logits", "logits_per_step", "logits_sum", "none", "one",
+    "step_logits", "steps", "steps_made", "steps_number", "t", "t_after", "wanted", "x",
 }  # fmt: skip
 
 
@@ -66,7 +67,7 @@ def build_models(
         raise ConfigError(
             f"opset {opset} is not supported", why=f"supported are {OPSETS[0]} to {OPSETS[-1]}"
         )
-    taken = [node.name for node in graph.nodes if node.name in RESERVED]
+    taken = [node.name for node in graph.nodes if node.name in {*RESERVED, *graph.noise}]
     if taken:
         raise ConfigError(
             f"a layer is called {taken[0]!r}, which a value of the ONNX file is called too",
@@ -89,7 +90,8 @@ def _sequence(
     logits = all_steps(b, graph, code)
     outputs = _outputs(b, graph, logits)
     text = f"{_kind(graph)} over {graph.steps} time steps. {_about_answer(graph)}"
-    return {"model": _graph(b, "asnn", text + _about_input(graph, input), [info], outputs)}
+    inputs = [info, *_noise(graph, graph.steps, BATCH)]
+    return {"model": _graph(b, "asnn", text + _about_input(graph, input), inputs, outputs)}
 
 
 def _code(
@@ -104,10 +106,15 @@ def _code(
     return info, "steps", replace(graph, static=False)
 
 
+def _noise(graph: Graph, *axes: int | str) -> list[onnx.ValueInfoProto]:
+    """Return the inputs of uniform numbers, with these axes before those of a sample."""
+    return [value(name, [*axes, *each.shape]) for name, each in graph.noise.items()]
+
+
 def _outputs(b: Builder, graph: Graph, logits: str) -> list[onnx.ValueInfoProto]:
     b.op("Identity", [logits], "logits_per_step")
     steps = b.constant("steps_number", np.float32(graph.steps))
-    answer, *decision = add_answer(b, graph, steps, BATCH)
+    answer, *decision = add_answer(b, graph, steps, BATCH, graph.answer_noise)
     return [answer, value("logits_per_step", [graph.steps, BATCH, graph.classes]), *decision]
 
 
@@ -170,8 +177,12 @@ def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
     states = states_of(graph)
     logits, after = one_step(b, graph, "x", "t", {state.name: state.name for state in states})
     b.op("Identity", [logits], "logits")
-    outputs = [value("logits", [BATCH, graph.classes]), *add_crossed(b, graph, "logits")]
+    outputs = [
+        value("logits", [BATCH, graph.classes]),
+        *add_crossed(b, graph, "logits", graph.answer_noise),
+    ]
     inputs = [value("t", [], TensorProto.INT64), value("x", [BATCH, *graph.in_shape])]
+    inputs += _noise(graph, BATCH)
     for state in states:
         shape = [BATCH, *state.shape]
         inputs.append(value(state.name, shape))
@@ -190,6 +201,8 @@ def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
         text += " `h_*` and `c_*` are outputs and cells of LSTM layers."
     if any(state.name.startswith("f1_") for state in states):
         text += " `f*_*` are states of filters over time."
+    if graph.noise:
+        text += " `noise.*` are uniform numbers of the step, from 0 to below 1."
     if any(isinstance(node, Cell) for node in graph.nodes):
         text += " Others are states of neurons with equations of their own."
     return _graph(b, "asnn_step", text, inputs, outputs)
@@ -210,12 +223,20 @@ def _scan(
         code = b.op("Slice", [code, b.integers(0), "count", b.integers(0)], "wanted")
     else:
         inputs = [value("steps", ["steps", BATCH, *graph.in_shape])]
+    inputs += _noise(graph, "steps", BATCH)
+    noise = {name: name for name in graph.noise}
+    if input == "image":
+        for name in noise:
+            noise[name] = b.op(
+                "Slice", [name, b.integers(0), "count", b.integers(0)], f"{name}/wanted"
+            )
     batch = b.op("Shape", [code], "batch", start=1, end=2)
     states = states_of(graph)
     _at_rest(b, states, batch, [state.at_rest for state in states])
     first = b.constant("first", 0, np.int64)
     body = Builder(weights)
-    logits, after = one_step(body, graph, "x", "t", {state.name: state.name for state in states})
+    before = {state.name: state.name for state in states}
+    logits, after = one_step(body, graph, "x", "t", before, noise_in_loop)
     one = body.constant("step_size", 1, np.int64)
     names = [body.op("Add", ["t", one], "t_after")]
     ins = [value("t", [], TensorProto.INT64)]
@@ -226,15 +247,19 @@ def _scan(
         names.append(body.op("Identity", [after[state.name]], f"{state.name}_after"))
         outs.append(value(names[-1], shape))
     ins.append(value("x", [BATCH, *graph.in_shape]))
+    drawing = [node for node in graph.neurons if noise_name(node.name) in noise]
+    ins += [value(noise_in_loop(each.name), [BATCH, *graph.shapes[each.name]]) for each in drawing]
     body.op("Identity", [logits], "step_logits")
     outs.append(value("step_logits", [BATCH, graph.classes]))
     loop = helper.make_graph(body.nodes, "step", ins, outs, body.initializers)
     starts = [first, *(state.at_rest for state in states)]
     ends = ["last_t", *(f"{state.name}_last" for state in states), "logits_per_step"]
-    b.ops("Scan", [*starts, code], ends, body=loop, num_scan_inputs=1)
+    scanned = [code, *(noise[noise_name(each.name)] for each in drawing)]
+    b.ops("Scan", [*starts, *scanned], ends, body=loop, num_scan_inputs=len(scanned))
     number = b.op("Shape", [code], "steps_made", start=0, end=1)
     number = b.op("Cast", [number], "steps_number", to=TensorProto.FLOAT)
-    answer, *decision = add_answer(b, graph, number, BATCH)
+    of_answer = noise.get(graph.answer_noise, "")
+    answer, *decision = add_answer(b, graph, number, BATCH, of_answer)
     outputs = [answer, value("logits_per_step", ["steps", BATCH, graph.classes]), *decision]
     text = (
         f"{_kind(graph)} over 1 to {graph.steps} time steps"
@@ -264,10 +289,12 @@ def _about_answer(graph: Graph) -> str:
         return "`logits` is the mean of `logits_per_step` over the steps; " + text
     if graph.answer.kind == "last":
         return "`logits` are the `logits_per_step` of the last step; " + text
+    crosses = f"{graph.answer.quantity} is above {graph.answer.level:g}"
+    if graph.answer.draws:
+        crosses = "class fires, with those that do not lowered behind those that do"
     return (
-        f"`logits` are the `logits_per_step` of `decision_step`, the first at which a "
-        f"{graph.answer.quantity} is above {graph.answer.level:g}, or of the last step, where "
-        "`decided` is false; " + text
+        f"`logits` are the `logits_per_step` of `decision_step`, the first at which a {crosses}, "
+        "or of the last step, where `decided` is false; " + text
     )
 
 
@@ -276,14 +303,16 @@ def _about_answer_of_steps(graph: Graph) -> str:
         return "The output so far is the mean of the logits of the steps run."
     if graph.answer.kind == "last":
         return "The output so far are the logits of the last step run."
-    return "Stop a sample where `crossed` is true: its logits of that step are the answer."
+    name = "`answer`" if graph.answer.draws else "logits"
+    return f"Stop a sample where `crossed` is true: its {name} of that step are the answer."
 
 
 def _about_input(graph: Graph, input: Input) -> str:
     sample = ", ".join(map(str, graph.in_shape))
+    drawn = " `noise.*` are uniform numbers, from 0 to below 1." if graph.noise else ""
     if input == "image":
-        return f"`image` is [N, {sample}], from 0 to 1."
-    return f"`steps` is the code, [{graph.steps}, N, {sample}]."
+        return f"`image` is [N, {sample}], from 0 to 1.{drawn}"
+    return f"`steps` is the code, [{graph.steps}, N, {sample}].{drawn}"
 
 
 def _metadata(
@@ -302,6 +331,8 @@ def _metadata(
         **graph.answer.about(),
         **graph.about,
     }
+    if graph.noise:
+        about["noise_streams"] = {name: each.stream for name, each in graph.noise.items()}
     return {
         key: item if isinstance(item, str) else json.dumps(item, sort_keys=True)
         for key, item in about.items()

@@ -7,6 +7,7 @@ the nodes (membranes) are inputs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import groupby
 
 import numpy as np
@@ -30,6 +31,7 @@ from ..graph.ir import (
     Product,
     Readout,
 )
+from ..graph.noise import noise_name
 from .builder import Builder
 from .cells import cell_at_step, cell_over_time
 from .filters import filter_at_step, filter_over_time
@@ -50,7 +52,12 @@ def all_steps(b: Builder, graph: Graph, code: str) -> str:
 
 
 def one_step(
-    b: Builder, graph: Graph, x: str, step: str, states: dict[str, str]
+    b: Builder,
+    graph: Graph,
+    x: str,
+    step: str,
+    states: dict[str, str],
+    noise: Callable[[str], str] = noise_name,
 ) -> tuple[str, dict[str, str]]:
     """Add all layers for one step.
 
@@ -60,6 +67,7 @@ def one_step(
         x: one step of the code `[N, ...]`.
         step: its number, a scalar int64.
         states: before the step, by the name of the state.
+        noise: from a layer to the name of its uniform numbers `[N, ...]`.
 
     Returns:
         The logits `[N, K]` and the states after the step.
@@ -70,7 +78,7 @@ def one_step(
         names = [state.name for state in states_of_node(graph, node)]
         if names or isinstance(node, Cell):
             before = [states[name] for name in names]
-            found = _with_states(b, graph, node, inputs[0], before, step)
+            found = _with_states(b, graph, node, inputs[0], before, step, noise)
             values[node.name] = found[0]
             after |= dict(zip(names, found[1:], strict=True))
         else:
@@ -79,7 +87,13 @@ def one_step(
 
 
 def _with_states(
-    b: Builder, graph: Graph, node: Node, x: str, before: list[str], step: str
+    b: Builder,
+    graph: Graph,
+    node: Node,
+    x: str,
+    before: list[str],
+    step: str,
+    noise: Callable[[str], str],
 ) -> list[str]:
     """Add one step of a layer with states; return its value, then the states after the step."""
     if isinstance(node, Lstm):
@@ -89,7 +103,8 @@ def _with_states(
     if isinstance(node, Cell):
         return cell_at_step(b, node, x, before, step)
     assert isinstance(node, Neuron)
-    return neuron_at_step(b, node, x, before, step, len(graph.shapes[node.name]))
+    drawn = None if node.kappa is None else noise(node.name)
+    return neuron_at_step(b, node, x, before, step, len(graph.shapes[node.name]), drawn)
 
 
 def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: int) -> str:

@@ -10,8 +10,9 @@ import onnx
 from onnx import TensorProto, helper
 
 from ..graph.ir import INPUT, Array, Graph, Node
+from ..graph.noise import noise_name
 from .runtime import CPU, OnnxSession
-from .states import states_of_node
+from .states import noise_in_loop, states_of_node
 
 
 def cut_out(
@@ -105,7 +106,10 @@ class StepLayers:
     def __call__(self, node: Node, given: Mapping[str, Array]) -> Array | None:
         states = states_of_node(self._graph, node)
         after = {state.name: f"{state.name}_after" for state in states}
-        names = {"x" if name == INPUT else name: value for name, value in given.items()}
+        called = {INPUT: "x"}
+        if self._body is not self._model.graph:
+            called[noise_name(node.name)] = noise_in_loop(node.name)
+        names = {called.get(name, name): value for name, value in given.items()}
         inputs = [*names, "t", *after]
         part = cut_out(self._model, self._body, inputs, [node.name, *after.values()])
         if part is None:

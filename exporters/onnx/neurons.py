@@ -6,6 +6,7 @@ import numpy as np
 from onnx import TensorProto
 
 from ..graph.ir import Array, Neuron
+from ..graph.noise import noise_name
 from .builder import Builder, by_channel
 
 
@@ -27,6 +28,10 @@ def neuron_over_time(
     if not repeated and steps > 1:
         names = [f"{name}/{t}/input" for t in range(steps)]
         currents = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
+    noise = [noise_name(name) if node.kappa is not None else None] * steps
+    if node.kappa is not None and steps > 1:
+        names = [f"{name}/{t}/noise" for t in range(steps)]
+        noise = b.ops("Split", [noise_name(name), b.integers(*[1] * steps)], names, axis=0)
     membrane, fired, spikes = None, None, []
     for t, current in enumerate(currents):
         parts = _ParametersAtStep(b, node, t, rank)
@@ -35,7 +40,16 @@ def neuron_over_time(
             before = b.reshape(spikes[-1], (-1, node.recurrent.shape[1]), f"{name}/{t}/before")
             current = _with_recurrence(b, node, current, before, f"{name}/{t}")
         s, membrane = _fire(
-            b, node, current, membrane, parts, f"{name}/{t}", out, last=t == steps - 1, fired=fired
+            b,
+            node,
+            current,
+            membrane,
+            parts,
+            f"{name}/{t}",
+            out,
+            last=t == steps - 1,
+            fired=fired,
+            noise=noise[t],
         )
         if node.once:
             fired = s if fired is None else b.op("Add", [fired, s], f"{name}/{t}/fired")
@@ -44,7 +58,7 @@ def neuron_over_time(
 
 
 def neuron_at_step(
-    b: Builder, node: Neuron, x: str, before: list[str], step: str, rank: int
+    b: Builder, node: Neuron, x: str, before: list[str], step: str, rank: int, noise: str | None
 ) -> list[str]:
     """Add one step of a neuron.
 
@@ -55,6 +69,7 @@ def neuron_at_step(
         before: its states before the step, in the order of `states_of_node`.
         step: the number of the step.
         rank: axes of a sample.
+        noise: uniform numbers of the step, `[N, ...]`, of a neuron that draws.
 
     Returns:
         Its spikes, then its states after the step.
@@ -64,7 +79,7 @@ def neuron_at_step(
         x = _with_recurrence(b, node, x, given["s"], node.name)
     parts, fired = _ParametersByStep(b, node, step, rank), given.get("fired")
     spikes, membrane = _fire(
-        b, node, x, given["v"], parts, node.name, node.name, last=False, fired=fired
+        b, node, x, given["v"], parts, node.name, node.name, last=False, fired=fired, noise=noise
     )
     assert membrane is not None
     after = {"v": membrane, "s": spikes}
@@ -129,10 +144,12 @@ def _fire(
     *,
     last: bool,
     fired: str | None,
+    noise: str | None,
 ) -> tuple[str, str | None]:
     """Add one step of a neuron; return spikes and membrane, without the reset at the last step.
 
-    `fired` is 1 where a neuron has fired and fires no more; None where all may fire.
+    `fired` is 1 where a neuron has fired and fires no more; None where all may fire. `noise` are
+    the uniform numbers of a neuron that draws.
     """
     v = x if parts.is_one("gain") else b.op("Mul", [x, parts("gain")], f"{at}/current")
     if before is not None:
@@ -146,7 +163,13 @@ def _fire(
         none, most = b.constant("none", 0), b.constant(f"most_{node.most}", node.most)
         s = b.op("Clip", [level, none, most], spikes)
     else:
-        fires = b.op("Greater", [v, parts("threshold")], f"{at}/fires")
+        if noise is None:
+            fires = b.op("Greater", [v, parts("threshold")], f"{at}/fires")
+        else:
+            over = b.op("Sub", [v, parts("threshold")], f"{at}/over")
+            odds = b.op("Mul", [over, parts("kappa")], f"{at}/log_odds")
+            p = b.op("Sigmoid", [odds], f"{at}/probability")
+            fires = b.op("Less", [noise, p], f"{at}/fires")
         above = spikes if fired is None else f"{at}/above"
         s = b.op("Cast", [fires], above, to=TensorProto.FLOAT)
         if fired is not None:

@@ -105,7 +105,8 @@ def run_stream(
     Args:
         init: the session of `init`.
         step: the session of `step`.
-        code: `{"image": ...}`, or `{"steps": [T, B, ...]}` for models whose input is spikes.
+        code: `{"image": ...}`, or `{"steps": [T, B, ...]}` for models whose input is spikes; with
+            `noise.LAYER` `[T, B, ...]` for each layer that draws.
         steps: the number of steps to run.
         decided: from the logits so far `[t, B, K]`, which samples are decided, `[B]`: no step is
             run after all are.
@@ -118,8 +119,9 @@ def run_stream(
         state = init.run({"x": frames[0]})
     found: dict[str, list[Array]] = {}
     for t in range(steps):
-        states = {name: state[name] for name in step.inputs if name not in ("t", "x")}
-        out = step.run({"t": np.array(t, np.int64), "x": frames[t], **states})
+        names = [name for name in step.inputs if name not in ("t", "x")]
+        given = {name: code[name][t] if name in code else state[name] for name in names}
+        out = step.run({"t": np.array(t, np.int64), "x": frames[t], **given})
         for name in [name for name in out if name.endswith("_after")]:
             state[name.removesuffix("_after")] = out.pop(name)
         for name, values in out.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..graph.ir import Array, Filter, Graph, Node, Shape
+from ..graph.noise import noise_name
 
 
 class State(NamedTuple):
@@ -43,3 +44,8 @@ def states_of_node(graph: Graph, node: Node) -> list[State]:
     if isinstance(node, Filter) and node.start is not None:
         found[-1] = found[-1]._replace(start=node.start)
     return found
+
+
+def noise_in_loop(layer: str) -> str:
+    """Return the name of the uniform numbers of one step in a loop, beside those of all steps."""
+    return f"{noise_name(layer)}/step"

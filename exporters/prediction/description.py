@@ -17,6 +17,7 @@ from ...core.errors import AsnnError, DataError
 from ...measure.prediction.answers import Kind, kind_of
 from ...models.readouts import Readout, create_readout
 from ...tasks import create_task
+from ..graph.noise import NoiseInput
 
 UNROLLED = ("pure", "portable")
 
@@ -143,10 +144,31 @@ class Description:
             if name == "first-crossing":
                 level = float(self.about["level"])
                 options = {"quantity": self.about["quantity"], "level": level}
+                if options["quantity"] == "drawn":
+                    options["kappa"] = float(self.about["kappa"])
             with torch.device("meta"):  # only its answers are asked for
-                return create_readout(name, 1, 1, steps=self.steps, scaled=False, **options)
+                found = create_readout(name, 1, 1, steps=self.steps, scaled=False, **options)
+            if getattr(found, "draws", False):
+                found.stream = int(self.about["stream"])  # type: ignore[assignment]
+            return found
         except (KeyError, ValueError, AsnnError) as error:
             raise self._damaged("answer", str(error)) from error
+
+    def noise(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NoiseInput]:
+        """Return the uniform numbers that the file takes, by the name of the input.
+
+        Args:
+            shapes: of one sample at one step, of the inputs.
+
+        Raises:
+            DataError: the metadata do not say how asnn draws them.
+        """
+        streams = self._json("noise_streams", {})
+        if not isinstance(streams, dict) or {*streams} != {*shapes}:
+            raise self._damaged("noise_streams", "they do not name the inputs of random numbers")
+        if not all(type(stream) is int and 0 <= stream < 2**15 for stream in streams.values()):
+            raise self._damaged("noise_streams", "a stream is a number from 0 to 32767")
+        return {name: NoiseInput(shape, streams[name]) for name, shape in shapes.items()}
 
     @property
     def _network(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ...measure.prediction.inputs.reader import Reader, reader_of
 from ...measure.prediction.predictor import Predictor
 from ...measure.prediction.runtimes import Runtime, check_steps
 from ...records.open_run import OpenRun
+from ..graph.noise import PREFIX
 from ..nir.unrolled import OUTPUT
 from ..onnx.export import files_of_stream
 from ..onnx.forms import Form, build_models
@@ -82,7 +83,8 @@ def onnx_runtime_of(
     require_package("onnxruntime", "--runtime onnxruntime", otherwise="use --runtime torch")
     total = run.model.coding.steps
     check_steps(steps, total)
-    source = source_of_run(run)
+    noise = any(getattr(part, "draws", False) for part in run.model.body.modules())
+    source = source_of_run(run, noise="input" if noise else "on")
     answer = source.graph.answer
     stops = exit is not None or answer.kind == "first-crossing"
     whole = answer.kind == "first-crossing" and answer.quantity == "count"  # has no stream
@@ -94,7 +96,7 @@ def onnx_runtime_of(
         coding = run.model.coding
         models = build_models(source.graph, source.coding, form=form, input="spikes")
     sessions = {name: OnnxSession(model.SerializeToString()) for name, model in models.items()}
-    return OnnxRuntime(sessions, total, coding=coding, steps=steps)
+    return OnnxRuntime(sessions, total, coding=coding, steps=steps, noise=source.graph.noise)
 
 
 def _open_onnx(path: Path, steps: int | None, exit: ExitRule | None, top: int) -> OpenedFile:
@@ -125,7 +127,11 @@ def _open_onnx(path: Path, steps: int | None, exit: ExitRule | None, top: int) -
     shape = shapes[name][2:] if name == "steps" else shapes[name][1:]
     spec = description.sample(shape, is_step=not takes_images)
     coding = None if takes_images else description.coding(spec)
-    runtime = OnnxRuntime(sessions, description.steps, coding=coding, steps=steps)
+    skipped = 1 if "step" in sessions else 2  # axes before those of a sample
+    noise = description.noise(
+        {key: each[skipped:] for key, each in shapes.items() if key.startswith(PREFIX)}
+    )
+    runtime = OnnxRuntime(sessions, description.steps, coding=coding, steps=steps, noise=noise)
     return _opened(description, runtime, spec, shapes["logits"][-1], exit, top)
 
 

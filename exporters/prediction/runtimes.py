@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,10 +10,12 @@ import torch
 from torch import Tensor
 
 from ...coding.base import Coding
-from ...coding.draws import drawing, sample_keys
+from ...coding.draws import drawing
 from ...coding.samples import Batch
 from ...measure.prediction.runtimes import Decided, Outputs
+from ..draws import draw_noise, keys_of
 from ..graph.ir import Array, Graph
+from ..graph.noise import NoiseInput
 from ..nir.interpreter import run_nir
 from ..nir.unrolled import OUTPUT, input_of
 from ..onnx.runtime import OnnxSession, run_stream
@@ -26,7 +29,7 @@ SPIKES = ("spikes", "an exported file does not give its spikes")
 
 def encoded(coding: Coding, x: Batch, first: int) -> Array:
     """Return the code of a batch `[T, B, ...]`, whose first sample has the number `first`."""
-    with torch.no_grad(), drawing(sample_keys(torch.arange(first, first + len(x)), 0)):
+    with torch.no_grad(), drawing(keys_of(first, len(x))):
         code: Tensor = coding.encode(x)  # type: ignore[arg-type]
     return np.ascontiguousarray(code.numpy())
 
@@ -39,6 +42,7 @@ class OnnxRuntime:
         total: number of time steps T.
         coding: of the samples, for models that take encoded steps.
         steps: use the first steps only.
+        noise: uniform numbers that the models take: those of an evaluation are drawn.
     """
 
     def __init__(
@@ -48,30 +52,40 @@ class OnnxRuntime:
         *,
         coding: Coding | None = None,
         steps: int | None = None,
+        noise: Mapping[str, NoiseInput] | None = None,
     ) -> None:
         self._sessions = sessions
         self._total = total
         self._steps = steps or total
         self._coding = coding
+        self._noise = noise or {}
 
     def run(self, x: Batch, first: int, decided: Decided | None = None) -> Outputs:
+        keys = keys_of(first, len(x))
+        with drawing(keys):  # a readout may draw its decision
+            logits = self._logits(x, first, decided, draw_noise(self._noise, keys, self._total))
+        return Outputs(torch.from_numpy(logits), reasons=(SPIKES,))
+
+    def _logits(
+        self, x: Batch, first: int, decided: Decided | None, noise: dict[str, Array]
+    ) -> Array:
         if self._coding is None:
             assert isinstance(x, Tensor)
             given: dict[str, Any] = {"image": x.numpy()}
         else:
             given = {"steps": encoded(self._coding, x, first)}
+        given |= noise
         if "step" in self._sessions:
             init, step = self._sessions["init"], self._sessions["step"]
             until = None
             if decided is not None:
                 until = lambda logits: decided(torch.from_numpy(logits)).numpy()  # noqa: E731
-            logits = run_stream(init, step, given, self._steps, until)["logits"]
-        else:
-            model = self._sessions["model"]
-            if "count" in model.inputs:
-                given["count"] = np.array([self._total], np.int64)
-            logits = model.run(given)["logits_per_step"][: self._steps]
-        return Outputs(torch.from_numpy(logits), reasons=(SPIKES,))
+            logits: Array = run_stream(init, step, given, self._steps, until)["logits"]
+            return logits
+        model = self._sessions["model"]
+        if "count" in model.inputs:
+            given["count"] = np.array([self._total], np.int64)
+        return model.run(given)["logits_per_step"][: self._steps]
 
 
 class NirRuntime:

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ...coding.draws import drawing
 from ...core.errors import AsnnError, ConfigError
+from ..draws import keys_of
 from ..graph.interpreter import Trace, run
 from ..graph.ir import Array, Graph
 from ..source import BATCH, ExportSource, Samples
@@ -112,9 +114,11 @@ def compare(
     spikes: dict[str, float] = {node.name: 0.0 for node in source.graph.neurons}
     for images, part in samples.batches(batch_size_for(source.graph)):
         code = source.encode(images, part.start)
-        trace = run(source.graph, code)
-        before = trace if original is None else run(original, code)
-        network.add(images, code, before)
+        noise = source.noise(len(images), part.start)
+        trace = run(source.graph, code, noise)
+        before = trace if original is None else run(original, code, noise)
+        with drawing(keys_of(part.start, len(images))):
+            network.add(images, code, before)
         if loss is not None:
             loss.add_traces(before, trace)
         for check in checks:
@@ -130,8 +134,10 @@ def compare(
         if samples.labels is not None:
             labels = samples.labels[part]
             answer = source.graph.answer
-            correct["graph"] += int((answer.of(trace.logits).argmax(1) == labels).sum())
-            correct["original"] += int((answer.of(before.logits).argmax(1) == labels).sum())
+            drawn = noise.get(source.graph.answer_noise)
+            for name, each in (("graph", trace), ("original", before)):
+                found = answer.of(each.logits, drawn).argmax(1)
+                correct[name] += int((found == labels).sum())
     accuracy = {}
     if samples.labels is not None and len(samples):
         accuracy["graph"] = correct["graph"] / len(samples)

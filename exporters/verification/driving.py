@@ -15,6 +15,7 @@ import numpy as np
 
 from ..graph.interpreter import Trace, evaluate, neuron_steps
 from ..graph.ir import INPUT, Array, Cell, Graph, Neuron, Node
+from ..graph.noise import noise_name
 from .parity import TOLERANCE, margin_in
 
 RATES = (0.0, 0.05, 0.25, 0.5, 1.0)  # of spikes, one a sample
@@ -22,7 +23,8 @@ SIZES = (0.1, 0.5, 1.0, 2.0, 5.0)  # of values, in units of a threshold before a
 ROUNDS = 4  # samples of each rate or size
 
 # Computes layers of a file: inputs by the name of a node, `[T, B, ...]` (`[1, B, ...]` of one that
-# is time-invariant), to the value of the layer, or None if the file has no such sub-graph.
+# is time-invariant; of a layer that draws also `noise.NAME`), to the value of the layer, or None
+# if the file has no such sub-graph.
 Runner = Callable[[Node, Mapping[str, Array]], Array | None]
 
 
@@ -84,6 +86,10 @@ def drive(
         begin = _begin(nodes, node, has_value)
         number = graph.steps if steps is None else steps
         given = {name: random_input(graph, name, node, number, rng) for name in begin}
+        noise = noise_name(node.name)
+        if isinstance(node, Neuron) and noise in graph.noise:
+            shape = (number, len(RATES) * ROUNDS, *graph.noise[noise].shape)
+            given[noise] = rng.random(shape, np.float32)
         found = run(node, given)
         if found is None:
             continue
@@ -109,6 +115,7 @@ def drive_part(
     last: Neuron | Cell,
     run: Callable[[Array], Array | None],
     scale: float = 1.0,
+    noise: Callable[[int], dict[str, Array]] = lambda _: {},
 ) -> tuple[float, str | None]:
     """Drive a neuron, of one node or several, by random input.
 
@@ -117,6 +124,7 @@ def drive_part(
         first, last: of them.
         run: computes its spikes, `[T, B, ...] -> [T, B, ...]`, or None if it cannot.
         scale: a factor of the input.
+        noise: the uniform numbers that it draws with, for a number of samples.
 
     Returns:
         The share of neurons that fired, and the first difference, or None.
@@ -125,7 +133,8 @@ def drive_part(
     x = random_input(graph, source, first, graph.steps, np.random.default_rng(0))
     x = np.broadcast_to(x * np.float32(scale), (graph.steps, *x.shape[1:]))
     nodes = {node.name: node for node in graph.nodes}
-    trace = _values(graph, nodes, last, {source: x}, graph.steps)
+    given = {source: x, **noise(x.shape[1])}
+    trace = _values(graph, nodes, last, given, graph.steps)
     expected, found = trace.values[last.name], run(x)
     fired = float((expected > 0).any((0, 1)).mean())
     if found is None:
@@ -178,7 +187,9 @@ def _values(
             steps = 1 if name in graph.time_invariant else number
             inputs = [np.broadcast_to(x, (steps, *x.shape[1:])) for x in map(compute, part.inputs)]
             if isinstance(part, Neuron | Cell):
-                values[name], distances[name] = neuron_steps(part, inputs[0])
+                values[name], distances[name] = neuron_steps(
+                    part, inputs[0], given.get(noise_name(name))
+                )
             else:
                 values[name] = evaluate(part, inputs)
         return values[name]

@@ -12,8 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...coding.draws import drawing
 from ...core.errors import VerificationError
 from ...models.layer import whole_numbers
+from ..draws import draw_noise, keys_of
 from ..graph.ir import Array, Cell, Graph, Neuron
 from .driving import drive_part
 
@@ -53,8 +55,11 @@ def check_neurons(graph: Graph, neurons: Mapping[str, LoweredNeuron]) -> None:
         def run(x: Array, lowered: LoweredNeuron = lowered) -> Array | None:
             return _spikes(lowered, x)
 
+        def noise(number: int) -> dict[str, Array]:
+            return draw_noise(graph.noise, keys_of(0, number), graph.steps)
+
         for scale in SCALES:
-            fired, fault = drive_part(graph, nodes[lowered.first], node, run, scale)
+            fired, fault = drive_part(graph, nodes[lowered.first], node, run, scale, noise)
             if fault is not None:
                 raise VerificationError(
                     f"{type(lowered.neuron).__name__} computes something else than it says",
@@ -77,7 +82,7 @@ def _spikes(lowered: LoweredNeuron, x: Array) -> Array | None:
     training = neuron.training
     neuron.eval()
     try:
-        with torch.no_grad():
+        with torch.no_grad(), drawing(keys_of(0, x.shape[1])):
             found = lowered.run(torch.from_numpy(np.array(x)).to(device))
     except Exception:  # of the user's neuron: that of the whole network is reported
         return None

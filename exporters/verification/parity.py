@@ -91,11 +91,13 @@ class Parity:
             layers: values of layers in the runtime, `[T, B, ...]`, or `[1, B, ...]` if they are
                 time-invariant; None if it gives logits only.
             outputs: further outputs of the runtime: `logits_per_step` `[T, B, K]`, and of a network
-                that answers at the first crossing `decision_step`, `decided` and `crossed`.
+                that answers at the first crossing `decision_step`, `decided`, `crossed` and
+                `answer`.
             recoded: samples whose code in the runtime differs at a pixel on a threshold, `[B]`.
             again: the samples are those of an earlier call, in another batch.
         """
-        expected = self.graph.answer.of(trace.logits)
+        noise = trace.noise.get(self.graph.answer_noise)
+        expected = self.graph.answer.of(trace.logits, noise)
         if answer.shape != expected.shape:
             self._record(self.graph.output, None, _shapes(answer, expected))
             return
@@ -117,7 +119,7 @@ class Parity:
             elif isinstance(node, Affine | ChannelScale | Filter | Lstm | Readout):
                 self._compare_values(node.name, value, found, excused)
         # Rounding may move a decision to another step.
-        flipped = (excused < len(trace.logits)) | self.graph.answer.near(trace.logits)
+        flipped = (excused < len(trace.logits)) | self.graph.answer.near(trace.logits, noise)
         difference = np.abs(answer - expected).max(1)
         # NaN counts as a difference.
         far = ~(difference <= TOLERANCE * np.maximum(1, np.abs(expected).max(1)))
@@ -141,20 +143,20 @@ class Parity:
         self, outputs: Mapping[str, Array], trace: Trace, excused: Array, flipped: Array
     ) -> None:
         """Compare outputs beside the answer, of samples without a flip."""
-        answer = self.graph.answer
-        step, decided = answer.decision(trace.logits)
-        crossed: Any = (answer.quantities(trace.logits) > answer.level).any(2)
+        answer, noise = self.graph.answer, trace.noise.get(self.graph.answer_noise)
+        step, decided = answer.decision(trace.logits, noise)
         expected: dict[str, Array] = {
             "logits_per_step": trace.logits,
             "decision_step": step,
             "decided": decided,
-            "crossed": crossed,
+            "crossed": answer.crossed(trace.logits, noise),
+            "answer": answer.scores(trace.logits, noise),
         }
         for name, found in outputs.items():
             value = expected[name]
             if found.shape != value.shape:
                 self._record(self.graph.output, None, f"{name}: {_shapes(found, value)}")
-            elif name == "logits_per_step":
+            elif name in ("logits_per_step", "answer"):
                 self._compare_values(
                     self.graph.output, value, found, np.where(flipped, 0, excused), f"{name}: "
                 )

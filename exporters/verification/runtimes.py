@@ -56,7 +56,9 @@ class OriginalGraph:
 
     def add_traces(self, before: Trace, after: Trace) -> None:
         """Compare a batch."""
-        self.parity.add(before, self.parity.graph.answer.of(after.logits), after.values)
+        graph = self.parity.graph
+        answer = graph.answer.of(after.logits, after.noise.get(graph.answer_noise))
+        self.parity.add(before, answer, after.values)
 
 
 def driven(graph: Graph, runtime: str, run: Runner, **options: Any) -> Driven:

@@ -181,14 +181,8 @@ class AdaptiveLeaky(nn.Module):
         nothing is sent.
 
         Raises:
-            ConfigError: spikes are drawn, or a learned reset size has no threshold.
+            ConfigError: a learned reset size has no threshold.
         """
-        if self.draws:
-            raise ConfigError(
-                "its spikes are drawn at random",
-                why="two runtimes do not draw the same numbers",
-                remedy="export it with --noise off: the same neurons without noise",
-            )
         p = self.step_parameters()
 
         def columns(schedule: Tensor) -> Tensor:
@@ -207,6 +201,10 @@ class AdaptiveLeaky(nn.Module):
                     remedy="train with neuron.learn_reset_size=false",
                 )
             threshold = size * p.threshold
+        kappa = None
+        if self.options.kappa is not None:  # of v / r - θ = (v - θ r) / r
+            unit = torch.ones_like(leak) if p.reset_size is None else size
+            kappa = self.options.kappa / unit
         return {
             "leak": leak,
             "gain": columns(p.gain),
@@ -214,6 +212,8 @@ class AdaptiveLeaky(nn.Module):
             "size": size,
             "reset": "none" if self.once else self.options.reset,
             "once": self.once,
+            "kappa": kappa,
+            "stream": self.stream,
         }
 
     def decaying_parameters(self) -> list[nn.Parameter]:

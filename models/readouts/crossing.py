@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -114,20 +114,17 @@ class FirstCrossingReadout(MembraneReadout):
         self.draws = False
 
     def lower(self, graph: Lowering, name: str) -> None:
-        if self.draws:
-            raise ConfigError(
-                "the readout draws its answer at random",
-                why="two runtimes do not draw the same numbers",
-                remedy="export it with --noise off: it then answers at the first potential above "
-                "the level",
-            )
         if self.psp is None:
             super().lower(graph, name)
         else:
             graph.lower(f"{name}_psp", self.psp)
             Readout.lower(self, graph, name)
-        quantity = "potential" if self.quantity == "drawn" else self.quantity
-        graph.answers_with("first-crossing", quantity=quantity, level=self.level)
+        options: dict[str, Any] = {"quantity": self.quantity}
+        if self.quantity == "drawn":
+            options = {"quantity": "potential"}
+            if self.draws:
+                options = {"quantity": "drawn", "kappa": self.kappa, "stream": self.stream}
+        graph.answers_with("first-crossing", level=self.level, **options)
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         if self.psp is None:

@@ -102,7 +102,10 @@ def export(
     ] = 512,
     noise: Annotated[
         str,
-        typer.Option(help="off: neurons and readouts that draw random numbers, without the noise."),
+        typer.Option(
+            help="Of neurons and readouts that draw random numbers. off: without the noise; input "
+            "(onnx): the numbers are inputs of the file."
+        ),
     ] = "on",
     split: options.Split = "test",
     data_dir: options.DataDir = None,
@@ -151,7 +154,7 @@ def export(
     from ....core.packages import require_package
     from ....core.registry import unknown
     from ....exporters import random_samples
-    from ....exporters.runs import samples_of, source_of_run
+    from ....exporters.runs import NOISES, samples_of, source_of_run
     from ....exporters.samples import load_samples
     from ....records.open_run import open_run
 
@@ -160,8 +163,8 @@ def export(
     else:
         require_check_alone(context, format=format, output=output, verify=verify)
     require_origin(context, source)
-    if noise not in ("on", "off"):
-        raise unknown("--noise", noise, ["on", "off"])
+    if noise not in NOISES:
+        raise unknown("--noise", noise, list(NOISES))
     if format in ("onnx", "nir"):
         require_package(format, f"an export to {format.upper()}")
     if verify and (format == "onnx" or (check is not None and ".onnx" in check.suffixes)):
@@ -174,7 +177,7 @@ def export(
 
     if source is None:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
-        network, origin = source_of_run(opened, noise=noise == "on"), str(opened.path)
+        network, origin = source_of_run(opened, noise=noise), str(opened.path)
         folder = opened.path / "export"
         verified_on = samples_of(opened.data, split, samples, network) if verify else None
     else:
@@ -207,6 +210,7 @@ def export(
         target=target,
         compat=nir_compat,
         approximate=allow_approximate,
+        noise=noise == "input",
     )
     options: dict[str, Any] = {}
     if format == "onnx":
