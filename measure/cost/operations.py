@@ -25,6 +25,7 @@ class Counts:
         ac, mac: accumulates and multiply-accumulates over all layers, `[T, N]` float64.
         reads: the part of them that reads a weight, `[T, N]`.
         events: spikes in the inputs of layers, `[T, N]`.
+        draws: random numbers of a readout that draws, one an output: sums over all samples, `[T]`.
         parameters: number of parameters.
         footprint: bytes of parameters and buffers.
         uncounted: names of layers with parameters whose operations are not counted.
@@ -37,6 +38,7 @@ class Counts:
     mac: Tensor
     reads: Tensor
     events: Tensor
+    draws: Tensor
     parameters: int
     footprint: int
     uncounted: list[str]
@@ -96,6 +98,7 @@ class Operations:
         self._detach: list[Callable[[], None]] = []
         self._by_sample: list[Tensor] = []  # [4, T, B] of each batch, as in `Counts`
         self._samples = 0
+        self._draws: Tensor | None = None
 
     def __enter__(self) -> Operations:
         body = self._network.body
@@ -131,6 +134,7 @@ class Operations:
         found = [c.count(reduce) for c in self._counters if c.info.name not in uncountable]
         empty = torch.zeros(4, 1, 0, dtype=torch.float64)
         ac, mac, reads, events = gather(torch.cat(self._by_sample, 2) if self._by_sample else empty)
+        draws = torch.zeros(1, dtype=torch.float64) if self._draws is None else self._draws
         tensors = (*self._network.parameters(), *self._network.buffers())
         return Counts(
             samples=int(reduce(torch.tensor(self._samples))),
@@ -140,6 +144,7 @@ class Operations:
             mac=mac,
             reads=reads,
             events=events,
+            draws=reduce(draws),
             parameters=sum(value.numel() for value in self._network.parameters()),
             footprint=sum(value.numel() * value.element_size() for value in tensors),
             uncounted=self._graph.unknown + uncountable,
@@ -161,6 +166,9 @@ class Operations:
             sums[3] += events if counter.info.given.kind != "values" else 0
         self._by_sample.append(sums)
         self._samples += samples
+        drawn = logits[0].numel() if getattr(self._network.readout, "draws", False) else 0
+        draws = torch.full((steps,), float(drawn), dtype=torch.float64)
+        self._draws = draws if self._draws is None else self._draws + draws
 
     def _layer_counters(self) -> list[LayerCounter]:
         return [counter for counter in self._counters if isinstance(counter, LayerCounter)]

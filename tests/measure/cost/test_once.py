@@ -83,3 +83,26 @@ def test_the_energy_of_samples_adds_up(options):
     assert float(energy_of_samples(found, TABLE).sum()) == pytest.approx(
         total_cost(found, TABLE).total(TABLE)
     )
+
+
+def with_readout(quantity):
+    torch.manual_seed(0)
+    model = create_model(
+        "mlp", in_shape=(1, 4, 4), classes=3, steps=4, features=[9], neuron_options={"gain": 1.0},
+        readout="first-crossing", readout_options={"quantity": quantity, "level": 0.5},
+    ).eval()  # fmt: skip
+    with torch.no_grad(), Operations(model.frozen()) as operations:
+        model.frozen()(images(5, 1, 4, 4))
+        model.frozen()(images(3, 1, 4, 4))
+    return operations.counts()
+
+
+def test_a_readout_draws_a_number_for_each_class_and_step():
+    found, without = with_readout("drawn"), with_readout("potential")
+    assert found.draws.tolist() == [8 * 3] * 4 and not without.draws.any()
+    assert energy_report(found, TABLE)["draws"] == 4 * 3
+    price = total_cost(found, TABLE).total(TABLE) - total_cost(without, TABLE).total(TABLE)
+    assert price == pytest.approx(7 * 8 * 4 * 3)
+    # So the energy up to a decision has those of the steps up to it.
+    more = energy_of_samples(found, TABLE) - energy_of_samples(without, TABLE)
+    assert more.allclose(torch.full((4, 8), 7 * 3.0, dtype=torch.float64))
