@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from ...coding.samples import Batch
 from ...models.frozen import Snapshot, freeze
-from ...models.layer import whole_numbers
 from ...models.layers.spiking import SpikingLayer
 from ...models.layers.stem import Stem
-from ...models.layers.time import over_time
 from ...models.network import SpikingNetwork
 from ...models.neurons.relu import Relu
+from ...models.stepwise import stepper
 from .tandem_chain import Chain, Layers
 
 
@@ -176,43 +175,21 @@ def step_means(layers: Iterable[nn.Module], code: Iterable[Tensor]) -> list[Tens
     Returns:
         Of each `SpikingLayer`, after its pool: `[1, B, ...]`.
     """
-    stem, *others = layers
-    assert isinstance(stem, Stem)
-    spiking = [layer for layer in others if isinstance(layer, SpikingLayer)]
-    states: list[Any] = [layer.neuron.init_integrate() for layer in spiking]  # type: ignore[operator]
-    totals: list[Any] = [0] * len(spiking)
-    counts: list[list[Tensor]] = [[] for _ in spiking]
-    value: Tensor | None = None
+    parts = [(stepper(layer), isinstance(layer, SpikingLayer)) for layer in layers]
+    totals: list[Any] = [0] * len(parts)
     steps = 0
-    with torch.autocast(stem.std.device.type, enabled=False):
-        for x in code:
-            if steps == 0 or not stem.static:
-                current = stem.step(x, steps).unsqueeze(0)
-            value, at = current, 0
-            for layer in others:
-                if not isinstance(layer, SpikingLayer):
-                    value = layer(value)
-                    continue
-                value = value if layer.norm is None else layer.norm(value)
-                out, states[at] = layer.neuron(value[0], states[at])
-                if layer.spike_observers:
-                    counts[at].append(_spikes(out, layer))
-                value = out.unsqueeze(0)
-                if layer.pool is not None:
-                    value = over_time(layer.pool, value)
-                totals[at] = totals[at] + value
-                at += 1
-            steps += 1
-    for layer, found, state in zip(spiking, counts, states, strict=True):
-        for observer in layer.spike_observers:
-            observer(torch.stack(found), state.v.numel())
-    return [total / steps for total in totals]
-
-
-def _spikes(out: Tensor, layer: SpikingLayer) -> Tensor:
-    """Return the number of spikes in the output of a step, float64."""
-    amplitude: Any = layer.neuron.amplitude
-    return whole_numbers(out, amplitude, 1).sum(dtype=torch.float64)
+    for value in code:
+        with torch.autocast(value.device.type, enabled=False):
+            for at, (step, spikes) in enumerate(parts):
+                value = step(value)
+                if spikes:
+                    totals[at] = totals[at] + value
+        steps += 1
+    return [
+        (total / steps).unsqueeze(0)
+        for total, (_, spikes) in zip(totals, parts, strict=True)
+        if spikes
+    ]
 
 
 class _Replaced(torch.autograd.Function):
