@@ -22,6 +22,7 @@ from ..core.packages import missing_package
 from ..core.reading import MAX_TOML, read_regular
 from ..datasets import DataSet
 from ..measure.figures.curves import draw_curves
+from ..models.layers.neurons import has_spikes
 from ..models.saved import model_bytes
 from ..records.create import require_empty
 from ..records.layout import Run
@@ -43,13 +44,7 @@ from .results import (
     write_results,
 )
 from .stages import close_stage, has_result, is_finished
-from .start.begin import (
-    begin_from_start,
-    has_spikes,
-    needs_counterpart,
-    needs_start,
-    require_same_start,
-)
+from .start.begin import begin_from_start, needs_counterpart, needs_start, require_same_start
 from .trained import ann_counterpart, ann_counterpart_run
 from .training import Training, begin_stage, join_gradients, prepare
 
