@@ -1,6 +1,7 @@
-"""Memory of a training step at several T: python -m studies.memory [--steps 4,16,64]
+"""Memory of a training step at several T: python -m studies.memory [--steps 4,16,64] [--only TEXT]
 
-For each way to train the same network, without and with a graph through time:
+For each way to train a network, without and with a graph through time (with `--only`, for those
+whose name contains TEXT):
 
 - saved: bytes that autograd keeps from the forward to the backward pass (each storage once);
 - largest: bytes of the largest tensor that an operator gives in the step;
@@ -14,6 +15,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,10 +25,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from asnn.benchmarks.probe import peak_growth
 from asnn.learning.methods.tandem_chain import find_chain
 from asnn.learning.methods.tandem_network import Coupled, Hybrid
-from asnn.models import create_model
+from asnn.models import create_model, use_kernels
 
 BATCH, SIDE = 64, 28
 LENET = {"widths": [16, 32], "hidden": 128, "pool": "mean"}
+MLP = {"features": [256, 256, 256]}
+DSR = {"gradient": "representation", "amplitude": 2.0, "fraction": 0.5, "learn_amplitude": True}
 MB = 2**20
 
 
@@ -59,12 +63,71 @@ def _all_at_once(steps: int) -> nn.Module:
     return Coupled(model, find_chain(model))
 
 
+def _represented(steps: int, name: str, kernels: str, **options: Any) -> nn.Module:
+    """A network of represented neurons with the code `direct`."""
+    torch.manual_seed(0)
+    model = create_model(
+        name,
+        in_shape=(1, SIDE, SIDE),
+        classes=10,
+        coding="direct",
+        steps=steps,
+        neuron="integrate",
+        neuron_options=DSR,
+        output_scale=False,
+        **options,
+    )
+    use_kernels(model, kernels)
+    return model
+
+
+class _SpikingJelly(nn.Module):
+    """The same network of SpikingJelly's nodes."""
+
+    def __init__(self, steps: int, name: str) -> None:
+        from spikingjelly.activation_based import functional, layer, neuron
+
+        super().__init__()
+
+        def node() -> nn.Module:
+            return neuron.DSRIFNode(T=steps, v_threshold=2.0, alpha=0.5)
+
+        parts: list[nn.Module] = []
+        if name == "mlp":
+            size = SIDE * SIDE
+            parts.append(layer.Flatten())
+        else:
+            channels, side = 1, SIDE
+            for out in LENET["widths"]:
+                conv = layer.Conv2d(channels, out, kernel_size=3, padding=1, bias=False)
+                parts += [conv, layer.BatchNorm2d(out), node(), layer.AvgPool2d(2)]
+                channels, side = out, side // 2
+            parts.append(layer.Flatten())
+            size = channels * side * side
+        for out in MLP["features"] if name == "mlp" else [LENET["hidden"]]:
+            parts += [layer.Linear(size, out, bias=False), layer.BatchNorm1d(out), node()]
+            size = out
+        self.net, self.steps = nn.Sequential(*parts, layer.Linear(size, 10)), steps
+        functional.set_step_mode(self.net, "m")
+        self.reset = functional.reset_net
+
+    def mean_logits(self, images: Tensor) -> Tensor:
+        self.reset(self.net)
+        return self.net(images.unsqueeze(0).repeat(self.steps, 1, 1, 1, 1)).mean(0)
+
+
 WAYS: dict[str, Callable[[int], nn.Module]] = {
     "tandem": _tandem,
     "tandem, freeze none": _all_at_once,
     "representation": lambda steps: _network(steps, gradient="representation"),
     "surrogate": lambda steps: _network(steps, gradient="surrogate"),
 }
+for _name, _options in (("mlp", MLP), ("lenet", LENET)):
+    for _way, _kernels in (("together", "auto"), ("one by one", "reference")):
+        WAYS[f"dsr {_name}, layers {_way}"] = partial(
+            _represented, name=_name, kernels=_kernels, **_options
+        )
+    WAYS[f"dsr {_name}, SpikingJelly"] = partial(_SpikingJelly, name=_name)
 
 
 class TrainingStep:
@@ -131,6 +194,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the table, or with `--way` the peak of this process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", default="4,16,64")
+    parser.add_argument("--only", default="", metavar="TEXT")
     parser.add_argument("--way", choices=WAYS)
     given = parser.parse_args(arguments)
     steps = [int(number) for number in given.steps.split(",")]
@@ -142,7 +206,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     print("| | T | saved MB | largest MB | peak MB |\n|---|---:|---:|---:|---:|")
     for way, make in WAYS.items():
-        for number in steps:
+        for number in steps if given.only in way else []:
             step = TrainingStep(make(number))
             step()
             figures = [saved_bytes(step), largest_tensor(step), _peak(way, number)]

@@ -1,4 +1,5 @@
-"""What a training step keeps and holds, by T: constant for tandem learning, not for surrogates."""
+"""What a training step keeps and holds, by T: constant for tandem learning and (what it
+keeps) for represented neurons, not for surrogates."""
 
 import pytest
 import torch
@@ -29,6 +30,15 @@ def test_surrogates_do_not():
     """Negative control, with the same network."""
     few, many = measured("surrogate", 2), measured("surrogate", 32)
     assert many[0] > 5 * few[0] and many[1] > 5 * few[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mlp", "lenet"])
+def test_represented_neurons_keep_the_same_for_any_number_of_steps(name):
+    few, many = (measured(f"dsr {name}, layers together", steps)[0] for steps in (2, 32))
+    assert few == many
+    few, many = (measured(f"dsr {name}, layers one by one", steps)[0] for steps in (2, 32))
+    assert many > 4 * few
 
 
 def test_bytes_are_those_of_the_tensors():

