@@ -97,6 +97,7 @@ def test_steps_that_are_some_of_the_windows(bins, frames):
     assert not torch.equal(three.encode(events), code.encode(events))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 60), st.sampled_from(["first", "last", "spread"]))
 def test_selected_windows(steps, more, selection):
     """T different ones of N, ascending; spread, each is the middle of its part."""

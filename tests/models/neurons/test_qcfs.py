@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asnn.core import ConfigError
@@ -20,6 +20,7 @@ def inputs(count=100_000, low=-1.0, high=8.0):
     return low + (high - low) * torch.rand(count, generator=generator, dtype=torch.float64)
 
 
+@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(1, 40),
     st.floats(0.05, 20),
