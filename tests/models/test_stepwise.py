@@ -7,6 +7,7 @@ from torch import nn
 from asnn.coding.draws import drawing, sample_keys
 from asnn.core import ConfigError
 from asnn.models import create_model
+from asnn.models.layers.spiking import SpikingLayer
 from asnn.models.layers.time import OverTime
 from asnn.models.network import SpikingNetwork
 from asnn.models.readouts.decision import first_crossing
@@ -47,6 +48,9 @@ CASES = {
 }
 
 
+SLOW = ("ms-resnet", "sew-iand")  # kernels of sums are compiled
+
+
 def recurrent(name, **options):
     torch.manual_seed(0)
     return create_model(
@@ -74,7 +78,13 @@ def case(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize("name", [*CASES, "lstm", "rsnn"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else [])
+        for name in (*CASES, "lstm", "rsnn")
+    ],
+)
 def test_the_steps_are_those_of_forward(name, frozen):
     model, x = case(name)
     model = model.frozen() if frozen else model
@@ -178,6 +188,29 @@ def test_a_network_that_cannot_stop_computes_all_steps():
     expected = model.readout.decide(model(x))
     for value, of_all in zip(model.decide(x), expected, strict=True):
         torch.testing.assert_close(value, of_all, rtol=1e-4, atol=1e-5)
+
+
+class Sum(nn.Module):
+    """A neuron of another package: the sum so far."""
+
+    def forward(self, x):
+        return x.cumsum(0)
+
+    def stepper(self):
+        total = 0
+
+        def step(x):
+            nonlocal total
+            total = total + x
+            return total
+
+        return step
+
+
+def test_a_neuron_of_another_package_has_a_stepper_of_its_own():
+    layer, x = SpikingLayer(None, Sum()), torch.rand(STEPS, BATCH, 3)
+    step = stepper(layer)
+    torch.testing.assert_close(torch.stack([step(each) for each in x]), layer(x))
 
 
 def test_hooks_see_all_steps():
