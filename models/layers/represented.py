@@ -101,6 +101,7 @@ class _RepresentedLayer(Function):
             if of_weight and call.learns:
                 inputs = x.sum(0, dtype=z.dtype)
                 if call.by_batch and shape[0] > 1:
+                    assert found.mean is not None and found.inverse is not None
                     covariance = affine.covariance(call.layer, rows, z, found.mean, found.inverse)
             spikes = found.spikes.to(dtype)
         ctx.call, ctx.shape, ctx.amplitude_shape = call, x.shape, amplitude.shape
