@@ -2,8 +2,9 @@
 
     python -m asnn.benchmarks.filters [--steps 31] [--batch 64] [--channels 128] [--rounds 15]
 
-Rounds are interleaved, so that what else the machine does hits all alike; printed is the median
-over the rounds of the ratio to the fused kernel, with its quartiles, as JSON. scipy and
+Times are CPU times of the process, and rounds are interleaved, so that what else the machine does
+counts little and hits all alike; printed is the median over the rounds of the ratio to the fused
+kernel, with its quartiles, as JSON. scipy and
 SpikingJelly's `SynapseFilter` compute forward only (the latter has one pole, and another equation
 at steps with spikes); forward and backward is with gradients of input, poles and gain.
 """
@@ -70,15 +71,15 @@ def calls_of(x: Tensor, poles: Tensor, gain: Tensor) -> dict[str, dict[str, Call
 
 
 def ratios(calls: dict[str, Call], rounds: int) -> dict[str, Any]:
-    """Return milliseconds of `fused`, and how many times as long each other call takes."""
+    """Return milliseconds of CPU time of `fused`, and how many times as long each other call takes."""
     for call in calls.values():
         call()
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            begin = time.perf_counter()
+            begin = time.process_time()
             call()
-            times[name].append(time.perf_counter() - begin)
+            times[name].append(time.process_time() - begin)
     found: dict[str, Any] = {"fused_ms": 1000 * statistics.median(times["fused"])}
     for name, of_rounds in times.items():
         if name != "fused":
