@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..rules import ATAN, GAUSSIAN, SIGMOID, STRAIGHT_THROUGH, SUBTRACT, TRIANGLE, TRIANGULAR, ZERO
-from .simd import compiled, multiply_add, raise_exponent, select, splat
+from .simd import compiled, inlined, multiply_add, raise_exponent, select, splat
 
 LOG2_E = math.log2(math.e)
 LN_2 = math.log(2)
@@ -80,7 +80,7 @@ def make_neuron(lanes: int) -> Neuron:
         nearest = (x + constant(ROUNDING)) - constant(ROUNDING)
         return select(nearest < x, nearest + constant(1.0), nearest)
 
-    @compiled
+    @inlined
     def number_of(v, size, threshold, rule):
         """The number of spikes of a membrane."""
         zero, one = constant(0.0), constant(1.0)
@@ -94,7 +94,7 @@ def make_neuron(lanes: int) -> Neuron:
         level = select(level > zero, level, zero)
         return ceil(select(level < most, level, most))
 
-    @compiled
+    @inlined
     def after_reset(v, n, size, rule):
         """The membrane after its reset."""
         if rule.reset == SUBTRACT:
@@ -103,7 +103,7 @@ def make_neuron(lanes: int) -> Neuron:
             return select(n > constant(0.0), constant(0.0), v)
         return v
 
-    @compiled
+    @inlined
     def adjoint(v, n, d, g, size, threshold, alpha, rule):
         """The gradients of the membrane before its reset, of the threshold, and of the size."""
         zero = constant(0.0)
@@ -139,9 +139,9 @@ def make_neuron(lanes: int) -> Neuron:
             return slope, zero - slope * v * inverse
         slope, moment = zero, zero
         for j in range(rule.most):
-            level = threshold + constant(j)
-            of_one = derivative(v - level * size, rule.surrogate, alpha)
-            slope, moment = slope + of_one, moment - level * of_one
+            at = threshold + constant(j)
+            of_one = derivative(v - at * size, rule.surrogate, alpha)
+            slope, moment = slope + of_one, moment - at * of_one
         return slope, moment
 
     return Neuron(number_of, after_reset, adjoint)

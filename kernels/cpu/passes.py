@@ -230,10 +230,9 @@ def _make(lanes):
             if pooled:
                 d = load(lanes, grad, t * CHANNELS_A_BLOCK + at)
                 most = greater(greater(n0, n1), greater(n2, n3))
-                d0 = select(n0 < most, zero, d)
-                d1 = select(n0 < most, select(n1 < most, zero, d), zero)
-                d2 = select(n0 < most, select(n1 < most, select(n2 < most, zero, d), zero), zero)
-                d3 = select(greater(greater(n0, n1), n2) < most, d, zero)
+                d0, d3 = select(n0 < most, zero, d), select(n0 < most, d, zero)
+                d1, d3 = select(n1 < most, zero, d3), select(n1 < most, d3, zero)
+                d2, d3 = select(n2 < most, zero, d3), select(n2 < most, d3, zero)
             else:
                 d0, d1, d2, d3 = load_four(grad, t * 4 * CHANNELS_A_BLOCK + at, CHANNELS_A_BLOCK)
             if once:

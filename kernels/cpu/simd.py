@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import operator
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from llvmlite import ir
@@ -28,8 +29,10 @@ isa.cap_numba()  # before the first kernel is compiled
 _named: Counter[str] = Counter()
 
 
-def compiled(kernel: Any) -> Any:
+def compiled(kernel: Any, *, inline: bool = False) -> Any:
     """Let numba compile a kernel where another one calls it, under a unique name.
+
+    With `inline` its machine code is always part of that of the caller.
 
     In object code numba names a function by its qualified name and by a number that counts the
     functions of the process. Where a factory makes several kernels of one name, two processes can
@@ -42,7 +45,11 @@ def compiled(kernel: Any) -> Any:
     kernel.__qualname__ += f"_{_named[name]}"
     _named[name] += 1
     # Only kernels call kernels: wrappers for Python would take time to compile.
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(kernel)  # type: ignore[call-overload]
+    made = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=inline)
+    return made(kernel)  # type: ignore[call-overload]
+
+
+inlined = partial(compiled, inline=True)
 
 
 FLOAT = ir.FloatType()

@@ -179,10 +179,10 @@ def slopes(v, size, theta, alpha, SURROGATE: tl.constexpr, MOST: tl.constexpr):
         moment = -slope * v * inverse
     else:
         for j in range(MOST):
-            level = theta + j
-            of_one = derivative(v - level * size, alpha, SURROGATE)
+            at = theta + j
+            of_one = derivative(v - at * size, alpha, SURROGATE)
             slope += of_one
-            moment -= level * of_one
+            moment -= at * of_one
     return slope, moment
 
 

@@ -77,7 +77,7 @@ def fusible(
     segments = segments_of(norm, steps)
     if isinstance(segments, str):
         return segments
-    window = _window(pool)
+    window = window_of(pool)
     if window is None:
         return f"fused kernels pool by 2, without padding, not by {pool}"
     return Fusible(neuron, segments, window)
@@ -115,14 +115,15 @@ def freeze(x: Tensor, how: Fusible) -> Frozen:
     return Frozen(backend(x.device.type), shape, rule, table, threshold.reshape(1).float())
 
 
-def max_pooled(spikes: Tensor, pool: nn.Module | None) -> Tensor:
-    """Return spikes `[T, B, C, ...]` of the kernels, pooled as they pool.
+def pooled(spikes: Tensor, pool: nn.Module) -> Tensor:
+    """Return spikes `[T, B, C, ...]` of the kernels, which have not pooled them, after the pool.
 
-    It takes the larger of neighbours: half the time of `nn.MaxPool2d`, which finds indices too.
+    A max-pool that they know takes the larger of neighbours: half the time of `nn.MaxPool2d`, which
+    finds indices too.
     """
-    window = _window(pool)
+    window = window_of(pool)
     if window is None:
-        return over_time(pool, spikes)  # type: ignore[arg-type]
+        return over_time(pool, spikes)
     for axis, size in zip((-2, -1), window, strict=True):
         if size == 2:
             count = spikes.shape[axis] // 2
@@ -194,7 +195,7 @@ def segments_of(norm: nn.Module | None, steps: int) -> Segments | str:
     return segments
 
 
-def _window(pool: nn.Module | None) -> tuple[int, int] | None:
+def window_of(pool: nn.Module | None) -> tuple[int, int] | None:
     """Return the window of a max-pool that the kernels support; None for other pools."""
     if pool is None:
         return 1, 1

@@ -27,7 +27,7 @@ from ..layer import (
 from ..stepwise import Step, stepper
 from ..synapses.base import PoleSynapse
 from .convolution import PointConv2d, SpikeConv2d
-from .fusing import Frozen, Fusible, freeze, fusible, max_pooled, run
+from .fusing import Frozen, Fusible, freeze, fusible, pooled, run, window_of
 from .residual import Residual
 from .time import over_time
 
@@ -35,8 +35,8 @@ from .time import over_time
 class SpikingLayer(Layer):
     """Batch norm, neuron over all steps, optional pooling: `[T, B, C, ...] -> [T, B, C, ...]`.
 
-    The fused kernels compute the layer in one pass if they support it; otherwise its modules run
-    one after the other.
+    The fused kernels compute the layer in one pass if they support it, and a pool that they do not
+    know after it; otherwise its modules run one after the other.
 
     Args:
         norm: batch norm of `[T, B, C, ...]`; None for no norm.
@@ -49,7 +49,7 @@ class SpikingLayer(Layer):
         spike_observers: called in each forward pass with the number of spikes at each step `[T]`
             (float64), before pooling, and the number of neurons times the number of samples.
         sample_observers: called in each forward pass with the number of spikes of each step and
-            sample `[T, B]` (float64), before pooling; the kernels then pool in a pass of its own.
+            sample `[T, B]` (float64), before pooling; the pool is then a pass of its own.
         taps: called in each forward pass with the output `[T, B, C, ...]`, after pooling, through
             which gradients flow; see `layer_outputs`.
     """
@@ -157,8 +157,8 @@ class SpikingLayer(Layer):
         return decaying_parameters(self.neuron, unnamed=False)
 
     def _frozen_for(self, x: Tensor) -> Frozen | None:
-        pools = not self.sample_observers
-        key = (x.shape, x.stride(0) == 0, x.dtype, x.device, self.kernels, pools)
+        pool = self._pool_of_kernels()
+        key = (x.shape, x.stride(0) == 0, x.dtype, x.device, self.kernels, pool)
         cached, frozen = self._frozen  # read once: another thread may write it
         if cached != key:
             how = self._fusible(x)
@@ -176,7 +176,7 @@ class SpikingLayer(Layer):
         values = x[0].numel() // max(x.shape[2], 1) if x.dim() > 2 and len(x) else 0
         if values == 0 or (values == 1 and self.training and self.norm is not None):
             return "a batch norm needs two values or more"
-        how = fusible(x, self.norm, self.neuron, None if self.sample_observers else self.pool)
+        how = fusible(x, self.norm, self.neuron, self._pool_of_kernels())
         if isinstance(how, str):
             self.refuse_fused(how)
             if missing_backend(x.device.type, torch.float32) == how and x.device.type in PACKAGES:
@@ -196,12 +196,17 @@ class SpikingLayer(Layer):
                 remedy="use kernels 'auto', which takes the reference there",
             )
 
+    def _pool_of_kernels(self) -> nn.Module | None:
+        """Return the pool, unless samples are observed before it or the kernels do not know it."""
+        unknown_pool = window_of(self.pool) is None
+        return None if self.sample_observers or unknown_pool else self.pool
+
     def _observed(self, spikes: Tensor) -> Tensor:
-        """Return the output of the kernels, which have pooled unless samples are observed."""
-        if not self.sample_observers:
-            return spikes
+        """Return the output of the kernels after the pool, if they have not computed it."""
         self._notify_of_samples(spikes)
-        return max_pooled(spikes, self.pool)
+        if self.pool is None or self._pool_of_kernels() is not None:
+            return spikes
+        return pooled(spikes, self.pool)
 
     def _notify_of_samples(self, spikes: Tensor) -> None:
         if self.sample_observers:

@@ -1,5 +1,6 @@
 """Which kernels compute: the fallbacks, the notice, the refusals, and what is imported when."""
 
+import copy
 import json
 import subprocess
 import sys
@@ -164,11 +165,6 @@ STRANGE = {
         "batch norms with running statistics",
     ),
     "two modes": (with_two_modes(), "all in the same mode"),
-    "average pool": (layer_of(pool=nn.AvgPool2d(2)), "not by AvgPool2d"),
-    "pool by 3": (layer_of(pool=nn.MaxPool2d(3)), "pool by 2, without padding"),
-    "overlapping pool": (layer_of(pool=nn.MaxPool2d(2, stride=1)), "pool by 2, without padding"),
-    "padded pool": (layer_of(pool=nn.MaxPool2d(2, padding=1)), "pool by 2, without padding"),
-    "ceiling pool": (layer_of(pool=nn.MaxPool2d(2, ceil_mode=True)), "pool by 2"),
     "hook on norm": (watched("norm"), "a hook observes"),
     "hook on neuron": (watched("neuron"), "a hook observes"),
     "hook on pool": (watched("pool"), "a hook observes"),
@@ -194,6 +190,37 @@ def test_a_part_that_the_kernels_do_not_know_is_left_to_itself(layer, why):
     assert caught.value.what == "the fused kernels cannot compute this layer"
     assert why in caught.value.why
     assert caught.value.remedy == "use kernels 'auto', which takes the reference there"
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [
+        nn.AvgPool2d(2),
+        nn.MaxPool2d(3),
+        nn.MaxPool2d(2, stride=1),
+        nn.MaxPool2d(2, padding=1),
+        nn.MaxPool2d(2, ceil_mode=True),
+    ],
+    ids=str,
+)
+def test_a_pool_that_the_kernels_do_not_know_comes_after_them(pool):
+    pytest.importorskip("numba")
+    layer = layer_of(pool=pool)
+    found = {}
+    for kernels in ("fused", "reference"):
+        use_kernels(layer, kernels)
+        x = torch.randn(3, 5, 4, 6, 7, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        out = layer(x)
+        (out * torch.linspace(-1, 1, out.numel()).view(out.shape)).sum().backward()
+        assert layer.used == kernels
+        found[kernels] = out.detach(), x.grad
+        with torch.no_grad():
+            frozen = copy.deepcopy(layer).eval()
+            expected = frozen(x)
+            frozen.freeze()
+            torch.testing.assert_close(frozen(x), expected)
+    assert torch.equal(found["fused"][0], found["reference"][0])
+    torch.testing.assert_close(found["fused"][1], found["reference"][1], rtol=1e-4, atol=1e-5)
 
 
 def test_without_anything_strange_the_kernels_compute():

@@ -28,7 +28,7 @@ from triton.compiler import ASTSource
 from asnn.kernels.cuda.filters import filter_backward_kernel, filter_forward_kernel
 from asnn.kernels.cuda.passes import backward_kernel, forward_kernel
 from asnn.kernels.cuda.rows import finish_kernel, moments_kernel
-from asnn.kernels.rules import ATAN, SIGMOID, SUBTRACT, ZERO
+from asnn.kernels.rules import ATAN, SIGMOID, STRAIGHT_THROUGH, SUBTRACT, TRIANGLE, ZERO
 
 TYPES = {"counts_ptr": "*i32", "alpha": "fp32"}
 HALF = ("x_ptr", "y_ptr", "spikes_ptr", "grad_ptr", "q_ptr")
@@ -74,6 +74,8 @@ assert "div.rn.f32" in ptx_of(forward_kernel, 80, COUNT=True, **counting)
 for kind in (counting, once):
     assert not fused_of(ptx_of(forward_kernel, 80, COUNT=True, **kind))
     assert not fused_of(ptx_of(backward_kernel, 80, SURROGATE=SIGMOID, LEARNS=False, **kind))
+for gradient in (TRIANGLE, STRAIGHT_THROUGH):
+    ptx_of(backward_kernel, 80, SURROGATE=gradient, LEARNS=False, **{**counting, "MOST": 1})
 ptx_of(backward_kernel, 80, SURROGATE=ATAN, LEARNS=False, **single)
 for kernel in (moments_kernel, finish_kernel):
     ptx_of(kernel, 80, ROWS=64, CHANNELS=32)
