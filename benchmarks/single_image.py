@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from ..core.errors import ConfigError
 from ..datasets import Batches
 from ..datasets.base import Split
 from ..datasets.splits import head
 from ..exporters import source_of
+from ..exporters.graph.ir import Array
 from ..exporters.onnx.forms import build_models
 from ..exporters.onnx.runtime import OnnxSession
 from ..measure.latency import Implementation, differing, time_each
@@ -98,14 +101,24 @@ def _in_onnxruntime(model: SpikingNetwork, *, threads: int) -> tuple[Implementat
     Raises:
         ConfigError: a layer cannot be exported to ONNX.
     """
-    source, note = source_of(model), None
+    source, note = source_of(model, noise=True), None
     try:
         models = build_models(source.graph, source.coding)
     except ConfigError as error:  # the code cannot be exported; the network without it can
         models = build_models(source.graph, source.coding, input="spikes")
         note = f"torch computes the code, and its time is included ({error})"
     session = OnnxSession(models["model"].SerializeToString(), threads=threads)
-    if note is None:
-        return lambda image: session.run({"image": image.numpy()})["logits"], None
-    coding = model.coding
-    return lambda image: session.run({"steps": coding.encode(image).numpy()})["logits"], note
+    if source.graph.noise:
+        drawn = "numpy draws the random numbers, and its time is included"
+        note = drawn if note is None else f"{note}; {drawn}"
+    has_code, rng = "image" in session.inputs, np.random.default_rng(0)
+
+    def run(image: Tensor) -> Array:
+        inputs = {"image": image} if has_code else {"steps": model.coding.encode(image)}
+        noise = {
+            name: rng.random((source.graph.steps, len(image), *each.shape), np.float32)
+            for name, each in source.graph.noise.items()
+        }
+        return session.run({**{name: x.numpy() for name, x in inputs.items()}, **noise})["logits"]
+
+    return run, note

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.registry import Registry
+from .runs import NOISES, Noise
 from .source import ExportSource, Samples
 from .verification.compare import Report
 
@@ -32,10 +33,33 @@ def verify(
         DataError: its metadata do not state its form, or it is damaged or hostile.
     """
     path = Path(path)
-    if path.name.removesuffix(".unverified").endswith(".nir"):
+    if _is_nir(path):
         from .nir.export import check_nir
 
         return check_nir(source, path, samples, structure=structure)
     from .onnx.export import check_onnx
 
     return check_onnx(source, path, samples, structure=structure)
+
+
+def noise_of_file(path: Path) -> Noise:
+    """Return which noise of its network an earlier export has, as of `source_of_run`.
+
+    Raises:
+        DataError: the file is damaged or hostile.
+    """
+    if _is_nir(path):
+        from ..formats.nir import read_nir
+
+        found = read_nir(path).metadata.get("noise", b"on")
+    else:
+        from ..formats.onnx import read_onnx
+
+        about = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
+        found = about.get("noise", "on")
+    name = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
+    return name if name in NOISES else "on"  # type: ignore[return-value]
+
+
+def _is_nir(path: Path) -> bool:
+    return path.name.removesuffix(".unverified").endswith(".nir")

@@ -86,10 +86,12 @@ def _warnings(model: ModelProto) -> list[str]:
         value.name
         for value in model.graph.input
         if value.type.tensor_type.shape.dim
-        and value.type.tensor_type.shape.dim[0].WhichOneof("value") == "dim_value"
+        and all(  # the batch may be behind the axis of the steps
+            axis.WhichOneof("value") == "dim_value" for axis in value.type.tensor_type.shape.dim
+        )
     ]
     names = {tensor.name for tensor in model.graph.initializer}
     for name in fixed:
         if name not in names:
-            found.append(f"the first axis of the input {name!r} is fixed: one batch size only")
+            found.append(f"all axes of the input {name!r} are fixed: one batch size only")
     return found

@@ -8,6 +8,11 @@ from ..core.errors import ConfigError
 from .network import SpikingNetwork
 
 
+def has_noise(model: SpikingNetwork) -> bool:
+    """Return whether a neuron or the readout draws random numbers; a code may draw beside them."""
+    return any(getattr(part, "draws", False) for part in model.body.modules())
+
+
 def without_noise(model: SpikingNetwork) -> SpikingNetwork:
     """Return a copy in which neurons fire where the membrane is above the threshold, and the
     readout answers where a potential is above the level: the limit of little noise.

@@ -17,6 +17,7 @@ from ...measure.prediction.answers import Answers
 from ...measure.prediction.inputs.reader import Reader, reader_of
 from ...measure.prediction.predictor import Predictor
 from ...measure.prediction.runtimes import Runtime, check_steps
+from ...models.noise import has_noise
 from ...records.open_run import OpenRun
 from ..graph.noise import PREFIX
 from ..nir.unrolled import OUTPUT
@@ -83,8 +84,7 @@ def onnx_runtime_of(
     require_package("onnxruntime", "--runtime onnxruntime", otherwise="use --runtime torch")
     total = run.model.coding.steps
     check_steps(steps, total)
-    noise = any(getattr(part, "draws", False) for part in run.model.body.modules())
-    source = source_of_run(run, noise="input" if noise else "on")
+    source = source_of_run(run, noise="input" if has_noise(run.model) else "on")
     answer = source.graph.answer
     stops = exit is not None or answer.kind == "first-crossing"
     whole = answer.kind == "first-crossing" and answer.quantity == "count"  # has no stream

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from asnn.coding.draws import drawing, sample_keys
 from asnn.exporters import source_of
 from asnn.exporters.graph.interpreter import run
 from tests.support.exported_networks import images, make_source, network
@@ -74,3 +75,28 @@ def test_the_loop_stops_when_all_samples_have_crossed(exported, monkeypatch, lev
         names["step"].calls = 0
         _, (step,), _ = names["decide"](x[b : b + 1])
         assert names["step"].calls == step + 1 == int(expected.step[b]) + 1
+
+
+def test_the_loop_that_draws(exported, monkeypatch):
+    model = network(
+        "mlp", steps=6, readout="first-crossing", neuron_options={"noise": "logistic"},
+        readout_options={"quantity": "drawn", "level": 0.8, "kappa": 3.0},
+    )  # fmt: skip
+    x, indices = images(9), [4, 0, 31, 8, 7, 6, 5, 100, 2]
+    with drawing(sample_keys(torch.tensor(indices), 0)), torch.no_grad():
+        expected = model.readout.decide(model(x))
+    source = source_of(model, noise=True)
+    monkeypatch.chdir(exported("onnx", source, None, form="stream").folder)
+    names: dict = {}
+    for block in blocks()[:4]:
+        exec(block, names)
+    numbers = names["numbers_of"](indices)
+    names["step"] = counted = Counted(names["step"])
+    answer, at, decided = names["decide_by_draw"](x.numpy(), numbers)
+    np.testing.assert_array_equal(at, expected.step.numpy())
+    np.testing.assert_array_equal(decided, expected.decided.numpy())
+    np.testing.assert_allclose(answer, expected.scores.numpy(), atol=1e-5)
+    assert counted.calls == int(expected.step.max()) + 1 and len(set(at.tolist())) > 1
+    # Numbers of numpy are others, and new ones each time.
+    first, again = (names["decide_by_draw"](x.numpy())[1].tolist() for _ in range(2))
+    assert first != at.tolist() and first != again

@@ -104,7 +104,7 @@ def export(
         str,
         typer.Option(
             help="Of neurons and readouts that draw random numbers. off: without the noise; input "
-            "(onnx): the numbers are inputs of the file."
+            "(onnx): the numbers are inputs of the file. --check: as the file has it."
         ),
     ] = "on",
     split: options.Split = "test",
@@ -154,8 +154,10 @@ def export(
     from ....core.packages import require_package
     from ....core.registry import unknown
     from ....exporters import random_samples
+    from ....exporters.export import noise_of_file
     from ....exporters.runs import NOISES, samples_of, source_of_run
     from ....exporters.samples import load_samples
+    from ....models.noise import has_noise
     from ....records.open_run import open_run
 
     if check is None:
@@ -177,6 +179,8 @@ def export(
 
     if source is None:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
+        if check is not None and not is_given(context, "noise") and has_noise(opened.model):
+            noise = noise_of_file(require_file(check))
         network, origin = source_of_run(opened, noise=noise), str(opened.path)
         folder = opened.path / "export"
         verified_on = samples_of(opened.data, split, samples, network) if verify else None

@@ -108,14 +108,15 @@ def require_origin(context: typer.Context, source: str | None) -> None:
             )
 
 
-def require_file(path: Path) -> None:
-    """Refuse a path that is not a file.
+def require_file(path: Path) -> Path:
+    """Return the path of a file.
 
     Raises:
         DataError: there is no such file.
     """
     if not path.is_file():
         raise DataError(f"{path} is not a file", remedy="give an .onnx or .nir file")
+    return path
 
 
 def is_given(context: typer.Context, name: str) -> bool:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 
+import numpy as np
 import pytest
 
 from asnn.learning.methods.bptt import Bptt
@@ -108,9 +109,64 @@ def test_random_spikes_from_training_to_export(cli, resumed):
             "--json",
         )
         assert onnx.code == 0 and json.loads(onnx.out)["verified"] is True, onnx.err
-    checked = cli("export", run, "--check", "sequence/model.onnx", "--noise", "off", "--json")
-    assert checked.code == 0, checked.err
+    for option in (["--noise", "off"], []):  # by default as the file has it
+        checked = cli("export", run, "--check", "sequence/model.onnx", *option, "--json")
+        assert checked.code == 0, checked.err
     nir = cli("export", run, "--format", "nir", "--noise", "off")
     assert nir.code == 2 and "answers at the first crossing of a level" in nir.err
     unknown = cli("eval", run, "--noise", "of")
     assert unknown.code == 2 and "unknown --noise 'of'" in unknown.err
+
+
+@pytest.mark.slow
+def test_random_numbers_as_inputs_from_training_to_prediction(cli, tmp_path):
+    recipe = [word for key in (*KEYS, *DRAWN, "train.epochs=1") for word in ("--set", key)]
+    done = cli("train", *recipe, "--out", "run")
+    assert done.code == 0, done.err
+    numbers = np.random.default_rng(0).random((20, 1, 8, 8), np.float32)
+    np.save("images.npy", numbers)
+    expected = answers(cli("predict", "run", "images.npy", "--json").out)
+    assert len({step for _, step, _ in expected}) > 1
+    quiet = export(cli, "sequence", "off")
+    for form in ("sequence", "stream", "scan"):
+        file = export(cli, form, "input")
+        checked = cli("export", "run", "--check", file, "--json")
+        assert checked.code == 0 and json.loads(checked.out)["verified"] is True, checked.err
+        assert answers(cli("predict", file, "images.npy", "--json").out) == expected
+        other = cli("export", "run", "--check", file, "--noise", "off")
+        assert other.code == 3 and "metadata 'noise' is 'input', not 'off'" in other.err
+    assert answers(cli("predict", quiet, "images.npy", "--json").out) != expected
+    by_onnx = cli(
+        "predict", "run", "images.npy", "--runtime", "onnxruntime", "--batch-size", "3", "--json"
+    )
+    assert answers(by_onnx.out) == expected
+
+    again = cli("export", "run", "--format", "onnx", "--noise", "input", "--weights", "int8")
+    assert again.code == 0 and (tmp_path / "run/export/onnx-int8-noise/model.onnx").is_file()
+    nir = cli("export", "run", "--format", "nir", "--noise", "input")
+    assert nir.code == 2 and "draws at random, which NIR cannot express" in nir.err
+    latency = json.loads(cli("eval", "run", "--latency", "--json").out)["latency"]
+    assert "numpy draws the random numbers" in latency["ways"]["onnxruntime"]["note"]
+    shown = json.loads(cli("inspect", export(cli, "sequence", "input"), "--json").out)
+    assert shown["warnings"] == []
+
+    cli("train", *(word for key in KEYS for word in ("--set", key)), "--out", "plain")
+    nothing = cli("export", "plain", "--format", "onnx", "--noise", "input")
+    assert nothing.code == 2 and "there is no noise that could be an input" in nothing.err
+    # A file with noise is none of this network, whatever its metadata say of noise.
+    assert cli("export", "plain", "--check", file).code == 3
+
+
+def export(cli, form, noise):
+    """Export the run, and return the file; of a stream one of the two."""
+    folder = f"{form}-{noise}"
+    options = ("--form", form, "--noise", noise, "-o", folder, "--json")
+    done = cli("export", "run", "--format", "onnx", *options)
+    assert done.code == 0 and json.loads(done.out)["verified"] is True, done.err
+    return f"{folder}/model-step.onnx" if form == "stream" else f"{folder}/model.onnx"
+
+
+def answers(lines):
+    """The class, the step and whether it is decided, of each image."""
+    found = [json.loads(line) for line in lines.splitlines()]
+    return [(each["index"], each["step"], each["decided"]) for each in found]

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from asnn.exporters import export_onnx, source_of
 from asnn.exporters.nir import export
-from studies.mutations import setups
+from studies.mutations import setups, trial_of_onnx
+from tests.support.exported_networks import network
 
 
 @pytest.mark.slow
@@ -18,3 +20,18 @@ def test_every_change_is_found_or_none(tmp_path, monkeypatch):
     assert len({each.change for each in found}) >= 8
     # A negative control: running alone does not see names, metadata and unused values.
     assert sum(each.by_running for each in found) < len(found)
+
+
+@pytest.mark.slow
+def test_every_change_of_a_file_that_takes_random_numbers_is_found(tmp_path):
+    model = network(
+        "lenet", readout="first-crossing", neuron_options={"noise": "logistic"},
+        readout_options={"quantity": "drawn", "level": 0.5, "kappa": 3.0},
+    )  # fmt: skip
+    source, rng = source_of(model, noise=True), np.random.default_rng(0)
+    found = []
+    for form in ("sequence", "stream", "scan"):
+        export_onnx(source, tmp_path / form, samples=None, form=form)
+        found += [trial_of_onnx(source, tmp_path / form, rng) for _ in range(10)]
+    assert [each for each in found if not each.same and each.verdict is None] == []
+    assert 10 < sum(each.by_running for each in found) < len(found)
