@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Any, Literal
 
 LENET_WIDTHS = (32, 48, 64)
 LENET_HIDDEN = 256
+SMALL_WIDTHS, SMALL_HIDDEN = (16, 32), 128
 MLP_FEATURES = (256, 256)
 
 
@@ -35,15 +37,19 @@ class Layer:
         return self.size[0] // self.window[0], self.size[1] // self.window[1]
 
 
-def lenet_layers(in_shape: tuple[int, int, int]) -> list[Layer]:
+def lenet_layers(
+    in_shape: tuple[int, int, int],
+    widths: tuple[int, ...] = LENET_WIDTHS,
+    hidden: int = LENET_HIDDEN,
+) -> list[Layer]:
     """Return the layers of `asnn.models.networks.lenet` before the readout."""
     channels, height, width = in_shape
     layers = []
-    for outputs in LENET_WIDTHS:
+    for outputs in widths:
         window = (min(height, 2), min(width, 2))
         layers.append(Layer("conv", channels, outputs, (height, width), window))
         channels, (height, width) = outputs, layers[-1].pooled
-    return [*layers, Layer("linear", channels * height * width, LENET_HIDDEN)]
+    return [*layers, Layer("linear", channels * height * width, hidden)]
 
 
 def mlp_layers(in_shape: tuple[int, int, int]) -> list[Layer]:
@@ -78,6 +84,11 @@ class NetworkSpec:
 # before anything is timed.
 NETWORKS = {
     "lenet": NetworkSpec("lenet", layers=lenet_layers),
+    "lenet-16-32": NetworkSpec(
+        "lenet",
+        {"widths": list(SMALL_WIDTHS), "hidden": SMALL_HIDDEN},
+        layers=partial(lenet_layers, widths=SMALL_WIDTHS, hidden=SMALL_HIDDEN),
+    ),
     "mlp": NetworkSpec("mlp", layers=mlp_layers),
     "ms-resnet18": NetworkSpec("ms-resnet", {"depth": 18, "width": 64}, max_compared_size=8),
     # A quarter of the channels, for machines on which ms-resnet18 takes seconds per step.

@@ -28,7 +28,7 @@ def bench(
     model: Annotated[
         str,
         typer.Option(
-            help="lenet, mlp, ms-resnet18, ms-resnet18-16 or spikformer.",
+            help="lenet, lenet-16-32, mlp, ms-resnet18, ms-resnet18-16 or spikformer.",
             autocompletion=completion.one_of(*completion.BENCH_MODELS),
         ),
     ] = "lenet",

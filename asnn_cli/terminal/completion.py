@@ -26,7 +26,7 @@ CORRUPTIONS += ("event-drop", "event-noise", "hot-pixels", "event-jitter")
 CORRUPTIONS += ("series-noise", "series-drop", "series-shuffle")
 CORRUPTIONS += ("spike-drop", "spike-jitter", "quantize", "dead-neurons")
 ENERGY_TABLES = Path(__file__).parents[2] / "measure" / "cost" / "energy_tables"
-BENCH_MODELS = ("lenet", "mlp", "ms-resnet18", "ms-resnet18-16", "spikformer")
+BENCH_MODELS = ("lenet", "lenet-16-32", "mlp", "ms-resnet18", "ms-resnet18-16", "spikformer")
 
 Completion = Callable[[str], list[str]]
 

@@ -8,6 +8,30 @@ SAME_NEURON = {"leak": 0.5, "gain": 0.5, "reset": "subtract"}
 OTHER_NEURON = "it has another neuron"
 ALL_NETWORKS = (*SEQUENTIAL, "ms-resnet", "spikformer")
 
+
+def _of_other_neurons(name: str, neurons: str) -> tuple[Baseline, Baseline]:
+    """Return asnn with other neurons, by the fused kernels and by the reference."""
+    fused = Baseline(
+        f"asnn-{name}",
+        f"asnn with {neurons}, fused kernels",
+        f".own:{name}",
+        builds=ALL_NETWORKS,
+        package="numba",
+        compiles=True,
+        apart=OTHER_NEURON,
+        reference=f"asnn-{name}-reference",
+    )
+    reference = Baseline(
+        f"asnn-{name}-reference",
+        f"asnn with {neurons}, in plain PyTorch",
+        f".own:{name}_reference",
+        builds=ALL_NETWORKS,
+        apart=OTHER_NEURON,
+        reference=f"asnn-{name}-reference",
+    )
+    return fused, reference
+
+
 BASELINES = {
     baseline.name: baseline
     for baseline in (
@@ -94,6 +118,9 @@ BASELINES = {
             apart=OTHER_NEURON,
             reference="asnn-dsr",
         ),
+        *_of_other_neurons("integrate", "integrate neurons of one spike a step"),
+        *_of_other_neurons("burst", "integrate neurons of up to five spikes a step"),
+        *_of_other_neurons("once", "neurons that fire once"),
     )
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 
 from ...models import create_model, use_kernels
@@ -10,6 +12,7 @@ from .base import Network
 
 # V and α of both networks whose neurons are differentiated on their representation.
 DSR_AMPLITUDE, DSR_FRACTION = 2.0, 0.5
+BURST = 5  # spikes a step at most
 
 
 class AsnnNetwork(Network):
@@ -59,3 +62,17 @@ def dsr(case: Case, *, matched: bool = False) -> AsnnNetwork:
         "learn_amplitude": True,
     }
     return AsnnNetwork(case, "auto", options, "integrate")
+
+
+def _other(
+    case: Case, *, matched: bool = False, kernels: str, neuron: str, **options: object
+) -> AsnnNetwork:
+    return AsnnNetwork(case, kernels, options, neuron)
+
+
+_integrate = partial(_other, neuron="integrate", learn_amplitude=True)
+_burst = partial(_integrate, most=BURST)
+_once = partial(_other, neuron="adaptive", once=True)
+integrate, integrate_reference = (partial(_integrate, kernels=k) for k in ("fused", "reference"))
+burst, burst_reference = (partial(_burst, kernels=k) for k in ("fused", "reference"))
+once, once_reference = (partial(_once, kernels=k) for k in ("fused", "reference"))

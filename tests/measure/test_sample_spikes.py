@@ -6,7 +6,7 @@ from torch import nn
 
 from asnn.measure.spikes import SampleSpikes, SpikeRates
 from asnn.models import create_model
-from asnn.models.layers.fusing import max_pooled
+from asnn.models.layers.fusing import pooled
 from asnn.models.layers.spiking import SpikingLayer, use_kernels
 
 
@@ -65,4 +65,4 @@ def test_pooling_of_kernels_is_that_of_torch(pool, size):
     spikes = torch.rand(2, 3, 4, *size).round()
     module = None if pool is None else nn.MaxPool2d(pool)
     expected = spikes if module is None else module(spikes.flatten(0, 1)).unflatten(0, (2, 3))
-    assert torch.equal(max_pooled(spikes, module), expected)
+    assert torch.equal(pooled(spikes, module), expected)

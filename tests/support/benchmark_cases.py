@@ -10,6 +10,7 @@ CASES = [
     SMALL,
     Case(in_shape=(1, 8, 6), classes=5, coding="hybrid", steps=3, batch=2),
     Case(in_shape=(1, 8, 8), classes=5, coding="rate", steps=2, batch=2),
+    Case(model="lenet-16-32", in_shape=(1, 8, 8), classes=5, steps=2, batch=2),
     Case(model="mlp", in_shape=(1, 4, 4), classes=3, coding="hybrid", steps=4, batch=2),
 ]
 CONNECTED = [  # networks that are not sequential
@@ -19,7 +20,9 @@ CONNECTED = [  # networks that are not sequential
     Case("spikformer", (1, 9, 6), 5, "hybrid", 2, 2),
 ]
 BUILDERS = (
-    "asnn", "asnn-reference", "asnn-dsr", "relu", "spikingjelly", "spikingjelly-compiled"
+    "asnn", "asnn-reference", "asnn-dsr", "relu", "spikingjelly", "spikingjelly-compiled",
+    "asnn-integrate", "asnn-integrate-reference", "asnn-burst", "asnn-burst-reference",
+    "asnn-once", "asnn-once-reference",
 )  # fmt: skip
 
 
