@@ -24,6 +24,7 @@ from asnn.models.layers.convolution import PointConv2d, SpikeConv2d
 from asnn.models.layers.norm import create_norm
 from asnn.models.layers.residual import Residual
 from asnn.models.layers.spiking import SpikingLayer
+from asnn.models.neurons.integrate import Integrate
 
 STEPS, BATCH, CHANNELS = 3, 4, 18
 
@@ -42,7 +43,9 @@ def spikes(*shape, density=0.05, grad=False):
 # dtypes and strides between the operator and its fake implementation.
 
 
-def layer_arguments(*, norm_steps=(1, 2), static=False, sized=False, count=True, by_batch=True):
+def layer_arguments(
+    *, norm_steps=(1, 2), static=False, sized=False, count=True, by_batch=True, **more
+):
     batch, height, width = 2, 3, 4
     norms = [None] * 4
     if norm_steps:
@@ -65,6 +68,7 @@ def layer_arguments(*, norm_steps=(1, 2), static=False, sized=False, count=True,
         "alpha": 2.0,
         "learns_threshold": not sized,
         "count": count,
+        **more,
     }
     tensors[-1].requires_grad_(not sized)
     return tensors, options
@@ -134,7 +138,11 @@ OPERATORS = {
     "fused_layer, evaluation": layer_arguments(by_batch=False, count=False),
     "fused_layer, no norm": layer_arguments(norm_steps=(), by_batch=False),
     "fused_layer, reset size": layer_arguments(sized=True),
+    "fused_layer, once": layer_arguments(once=True),
+    "fused_layer, counts": layer_arguments(sized=True, most=3),
     "fused_layer_backward": layer_backward_arguments(),
+    "fused_layer_backward, once": layer_backward_arguments(once=True),
+    "fused_layer_backward, counts": layer_backward_arguments(sized=True, most=3),
     "fused_layer_backward, no norm": layer_backward_arguments(
         norm_steps=(), by_batch=False, sized=True
     ),
@@ -239,11 +247,11 @@ class TimeMajor(nn.Module):
         return self.layer(x)
 
 
-def spiking_layer(norm="folded", *, static=False, pool=None, **options):
+def spiking_layer(norm="folded", *, static=False, pool=None, neuron=AdaptiveLeaky, **options):
     torch.manual_seed(0)
     made = create_norm(norm, CHANNELS, steps=STEPS, image=True) if norm else None
-    neuron = AdaptiveLeaky(STEPS, CHANNELS, gain=1.5, **options)
-    return TimeMajor(SpikingLayer(made, neuron, pool), static)
+    made_neuron = neuron(STEPS, CHANNELS, gain=1.5, **options)
+    return TimeMajor(SpikingLayer(made, made_neuron, pool), static)
 
 
 def residual_block():
@@ -271,6 +279,12 @@ MODULES = {
         spiking_layer(
             learn_reset_size=True, learn_threshold=True, granularity="channel", alpha=1.5
         ),
+        IMAGES,
+        ["norm_statistics", *LAYER],
+    ),
+    "once": (spiking_layer(once=True), IMAGES, ["norm_statistics", *LAYER]),
+    "counts": (
+        spiking_layer(neuron=Integrate, most=3, learn_amplitude=True, granularity="channel"),
         IMAGES,
         ["norm_statistics", *LAYER],
     ),
@@ -376,7 +390,9 @@ def test_a_compiled_network_trains_as_in_eager_mode():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["layer", "static", "learned", "residual", "convolution"])
+@pytest.mark.parametrize(
+    "name", ["layer", "static", "learned", "counts", "residual", "convolution"]
+)
 def test_a_compiled_layer_gives_the_spikes_and_gradients_of_eager_mode(name):
     module, x, _ = MODULES[name]
     found = trained_once(module, x, backend="aot_eager")
