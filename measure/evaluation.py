@@ -158,6 +158,7 @@ def evaluate(
     each_batch: Callable[[], None] = lambda: None,
     part: tuple[int, int] = (0, 1),
     count: bool = False,
+    graded: bool = False,
     draw: int = 0,
 ) -> Evaluation:
     """Evaluate a network on a split; the copy that `model.frozen()` returns computes it.
@@ -180,6 +181,7 @@ def evaluate(
         part: (rank, world size) of the processes that share the samples; they exchange results by
             torch.distributed, so that each returns the evaluation of the whole split.
         count: also count operations, and the spikes of each sample.
+        graded: count them for hardware with graded spikes, see `Operations`.
         draw: the number of the draw, for codes and neurons that draw.
 
     Raises:
@@ -204,7 +206,7 @@ def evaluate(
         stack.enter_context(torch.random.fork_rng(generators))
         rates = stack.enter_context(SpikeRates(network))
         bursts = stack.enter_context(BurstShares(network))
-        operations = stack.enter_context(Operations(network)) if count else None
+        operations = stack.enter_context(Operations(network, graded=graded)) if count else None
         by_sample = count or callable(getattr(model.readout, "crossed", None))
         spikes = stack.enter_context(SampleSpikes(network)) if by_sample else None
         spikes_of: list[Tensor | None] = []

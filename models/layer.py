@@ -15,12 +15,12 @@ class Signal(NamedTuple):
     """What passes from a layer to the next.
 
     Attributes:
-        kind: `spikes` are amplitude × 0 or 1, `counts` amplitude × a whole number, `values`
-            anything.
+        kind: `spikes` are amplitude × 0 or 1, `counts` amplitude × a whole number, `graded` the
+            same, sent as one spike with a number, `values` anything.
         amplitude: a scalar or `[C]`; None for 1.
     """
 
-    kind: Literal["spikes", "counts", "values"]
+    kind: Literal["spikes", "counts", "graded", "values"]
     amplitude: Tensor | None = None
 
 
@@ -153,8 +153,8 @@ class OperationList(Protocol):
             kind: of the layer, in tables.
             layer: the module whose input and output are counted.
             x: its input.
-            operation: `ac` (accumulates) or `mac` (multiplies and accumulates); by default `mac`
-                of values, `ac` of spikes and counts.
+            operation: `ac` (accumulates) or `mac` (multiplies and accumulates); by default `ac` of
+                spikes and counts, else `mac`.
         """
 
 

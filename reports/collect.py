@@ -213,6 +213,7 @@ def collect(
         batch_size=batch_size,
         device=device,
         count=True,
+        graded=table.graded,
     )
     assert result.counts is not None
     outcomes = result.outcomes

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ...core.errors import ConfigError
 from .counters import LayerCount, NeuronCount
 from .operations import Counts
 from .tables import CostTable
@@ -88,7 +89,13 @@ def neuron_cost(layer: NeuronCount, table: CostTable) -> Cost:
 
 
 def total_cost(counts: Counts, table: CostTable, *, dense: bool = False) -> Cost:
-    """Return the cost of a network for all samples, by step, without its uncounted layers."""
+    """Return the cost of a network for all samples, by step, without its uncounted layers.
+
+    Raises:
+        ConfigError: the operations were counted for another kind of spikes than the table's.
+    """
+    if not dense:
+        _require_same_spikes(counts, table)
     zero = torch.zeros(counts.steps, dtype=torch.float64)
     total = Cost(zero, zero, zero, zero, counts.draws)
     for layer in counts.layers:
@@ -96,6 +103,16 @@ def total_cost(counts: Counts, table: CostTable, *, dense: bool = False) -> Cost
     for neurons in counts.neurons:
         total += neuron_cost(neurons, table)
     return total
+
+
+def _require_same_spikes(counts: Counts, table: CostTable) -> None:
+    if counts.graded != table.graded:
+        raise ConfigError(
+            f"the table {table.name} has graded = {str(table.graded).lower()}, and the operations "
+            "were counted for the other",
+            why="a count is k accumulates, or one product where spikes are graded",
+            remedy="count again with Operations(network, graded=table.graded)",
+        )
 
 
 def why_unknown(counts: Counts) -> str | None:
@@ -110,7 +127,11 @@ def energy_of_samples(counts: Counts, table: CostTable) -> Tensor | None:
 
     The sum over samples is the energy of `total_cost`: the part that does not depend on spikes is
     shared equally among the samples.
+
+    Raises:
+        ConfigError: the operations were counted for another kind of spikes than the table's.
     """
+    _require_same_spikes(counts, table)
     if why_unknown(counts) is not None:
         return None
     size = table.bytes

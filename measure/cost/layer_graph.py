@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from ...models.layer import VALUES, Signal, answers
 
 Operation = Literal["ac", "mac"]
-STRENGTH = {"spikes": 0, "counts": 1, "values": 2}  # what holds for two signals is the stronger
+STRENGTH = {
+    "spikes": 0,
+    "counts": 1,
+    "graded": 1,
+    "values": 2,
+}  # what holds for two signals is the stronger
 
 
 @dataclass(frozen=True)
@@ -49,21 +56,24 @@ class LayerInfo:
 class LayerGraph:
     """The layers of a network's body, in order of computation: each lists its own arithmetic.
 
-    The output of a max-pool, of a gate (`and`, `iand`) or of a reshape of spikes is spikes; sums
-    and means of spikes are values. Layers inside a module of another package have values as input.
+    The output of a max-pool, of a gate (`and`, `iand`) or of a reshape of spikes is spikes. A
+    mean pool of spikes is their number times a factor, which is part of the next weights: counts.
+    Other sums of spikes are values. Layers inside a module of another package have values as input.
 
     Attributes:
+        graded: whether a count is sent as one spike with a number.
         layers: those that do arithmetic.
         unknown: names of other modules with parameters, whose arithmetic is not counted.
     """
 
+    graded: bool = False
     layers: list[LayerInfo] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
     @staticmethod
-    def of(body: nn.Module) -> LayerGraph:
+    def of(body: nn.Module, *, graded: bool = False) -> LayerGraph:
         """Return the graph of a network's body."""
-        found = LayerGraph()
+        found = LayerGraph(graded)
         found.visit("", body, VALUES)
         return found
 
@@ -82,7 +92,7 @@ class LayerGraph:
                 return VALUES
             case nn.AvgPool2d():
                 self.add(name, "pool", part, x, operation="ac")
-                return VALUES
+                return _mean_of(x, part)
             case nn.MaxPool2d() | nn.Flatten() | nn.Identity() | nn.Dropout():
                 return x
             case nn.BatchNorm1d() | nn.BatchNorm2d():
@@ -121,8 +131,10 @@ class LayerGraph:
         operation: Operation | None = None,
     ) -> None:
         """List arithmetic; if the layer is used again, `x` is what holds for all its inputs."""
+        if self.graded and x.kind == "counts":
+            x = Signal("graded", x.amplitude)
         if operation is None:
-            operation = "mac" if x.kind == "values" else "ac"
+            operation = "ac" if x.kind in ("spikes", "counts") else "mac"
         for i, known in enumerate(self.layers):
             if known.layer is layer and known.kind == kind:
                 weaker = known.operation == "mac" or operation == "mac"
@@ -137,9 +149,28 @@ class LayerGraph:
 
 def _both(a: Signal, b: Signal) -> Signal:
     """Return what holds for both of two signals."""
-    if a.amplitude is not b.amplitude:
+    if not _same(a.amplitude, b.amplitude):
         return VALUES
     return max(a, b, key=lambda signal: STRENGTH[signal.kind])
+
+
+def _same(a: Tensor | None, b: Tensor | None) -> bool:
+    return a is b or (a is not None and b is not None and torch.equal(a, b))
+
+
+def _mean_of(x: Signal, pool: nn.AvgPool2d) -> Signal:
+    """Return what a mean pool sends: of whole numbers their sum, times a part of the amplitude.
+
+    It is values where the windows at the edges are divided by other numbers.
+    """
+    padded = pool.padding not in (0, (0, 0)) and not pool.count_include_pad
+    by_window = pool.divisor_override is None and (padded or pool.ceil_mode)
+    if x.kind == "values" or by_window:
+        return VALUES
+    size = pool.kernel_size
+    window = math.prod(size) if isinstance(size, tuple) else size * size
+    amplitude = torch.ones(()) if x.amplitude is None else x.amplitude
+    return Signal("counts", amplitude / (pool.divisor_override or window))
 
 
 def _below(name: str, key: str) -> str:

@@ -29,6 +29,7 @@ class Counts:
         parameters: number of parameters.
         footprint: bytes of parameters and buffers.
         uncounted: names of layers with parameters whose operations are not counted.
+        graded: whether a count was taken for one spike with a number, see `CostTable`.
     """
 
     samples: int
@@ -42,6 +43,7 @@ class Counts:
     parameters: int
     footprint: int
     uncounted: list[str]
+    graded: bool
 
     @property
     def steps(self) -> int:
@@ -78,6 +80,7 @@ class Operations:
 
     Args:
         network: usually `frozen()`, in which norms are folded into weights as for deployment.
+        graded: take a count k for one spike with a number, not for k spikes.
 
     Source: effective and dense synaptic operations as NeuroBench counts them (Yik et al., Nature
     Communications 2025).
@@ -91,9 +94,9 @@ class Operations:
     ('linear1.analog.1', 'mac', [140.0, 0.0, 0.0])
     """
 
-    def __init__(self, network: SpikingNetwork) -> None:
+    def __init__(self, network: SpikingNetwork, *, graded: bool = False) -> None:
         self._network = network
-        self._graph = LayerGraph.of(network.body)
+        self._graph = LayerGraph.of(network.body, graded=graded)
         self._counters = [_counter(info) for info in self._graph.layers]
         self._detach: list[Callable[[], None]] = []
         self._by_sample: list[Tensor] = []  # [4, T, B] of each batch, as in `Counts`
@@ -148,6 +151,7 @@ class Operations:
             parameters=sum(value.numel() for value in self._network.parameters()),
             footprint=sum(value.numel() * value.element_size() for value in tensors),
             uncounted=self._graph.unknown + uncountable,
+            graded=self._graph.graded,
         )
 
     def _begin(self, body: nn.Module, inputs: tuple[Tensor, ...]) -> None:

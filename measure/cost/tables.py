@@ -46,11 +46,14 @@ class CostTable(Section):
 
     Attributes:
         source: of the numbers.
+        graded: whether the hardware sends k spikes of one neuron and step as one with a number,
+            which is multiplied by each weight; otherwise they are k accumulates.
     """
 
     name: str
     description: str = ""
     source: str = Field(min_length=1)
+    graded: bool = False
     picojoules: Picojoules
     bytes: Bytes = Bytes()
 

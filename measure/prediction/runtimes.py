@@ -96,7 +96,7 @@ class TorchRuntime:
                     x, decided, self._steps, lambda: taken.append(spikes.take())
                 )
                 return self._outputs(logits, _joined(taken))
-            with Operations(network) as operations:
+            with Operations(network, graded=self._energy.graded) as operations:
                 logits = network(x, self._steps)
             counts = operations.counts()
             picojoules = energy_of_samples(counts, self._energy)

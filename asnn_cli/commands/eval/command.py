@@ -181,12 +181,13 @@ def evaluate_run(
             "device": where,
             "part": processes.part,
         }
-        result = evaluate(model, samples, steps=steps, count=energy, **options)
+        counted = {"count": energy, "graded": table.graded}
+        result = evaluate(model, samples, steps=steps, **counted, **options)
         outcomes = result.outcomes
         confidence = None if outcomes is None else calibration(outcomes)
         content: dict[str, Any] = {}
         if result.counts is not None:
-            ann_result = ann_model and evaluate(ann_model.to(where), samples, count=True, **options)
+            ann_result = ann_model and evaluate(ann_model.to(where), samples, **counted, **options)
             content["energy"] = energy_beside_ann(model, result, table, ann_result)
             spent = energy_of_samples(result.counts, table)
             if outcomes is not None:

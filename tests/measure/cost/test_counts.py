@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from asnn.core import ConfigError
 from asnn.measure import Operations
 from asnn.measure.cost.energy import energy_of_samples, energy_report, total_cost
+from asnn.measure.cost.layer_graph import LayerGraph
 from asnn.measure.cost.tables import CostTable
 from asnn.measure.spikes import SpikeRates
 from asnn.models import create_model
@@ -144,3 +146,73 @@ def test_a_readout_that_integrates_is_counted(options, operation):
     found, _, _ = counted(lively(model).eval(), images(2, 1, 4, 4))
     layer = {each.name: each for each in found.layers}["readout.membrane"]
     assert (layer.operation, layer.effective.tolist()) == (operation, [2 * 3] * 5)
+
+
+POOLED = {"widths": [3, 4], "hidden": 5, "pool": "mean"}
+
+
+def test_a_mean_pool_of_spikes_is_their_number():
+    """Each spike of a window is an accumulate of each weight behind the pool, for one or many."""
+    torch.manual_seed(0)
+    model = create_model("lenet", in_shape=(1, 8, 8), classes=3, steps=4, **POOLED)
+    found, outputs, frozen = counted(lively(model).eval(), images(2, 1, 8, 8))
+    layers = {layer.name: layer for layer in found.layers}
+    for layer in ("conv2", "linear", "readout"):
+        assert layers[layer].operation == "ac"
+    assert (layers["conv2"].given, layers["readout"].given) == ("counts", "spikes")
+    spikes = 4 * outputs["spikes1"]  # of windows of 2 x 2
+    assert {1.0, 2.0} <= set(spikes.unique().tolist()) <= {0.0, 1.0, 2.0, 3.0, 4.0}
+    for t, step in enumerate(spikes):
+        expected = 0.0
+        for sample in step:
+            for at in sample.nonzero().tolist():
+                alone = torch.zeros_like(sample)
+                alone[tuple(at)] = 1
+                operations = brute_force.operations(alone, frozen.body.conv2.layer)
+                expected += float(sample[tuple(at)]) * operations
+        assert layers["conv2"].effective[t] == expected
+        assert layers["conv2"].events[t] == step.sum()
+
+
+@pytest.mark.parametrize(
+    ("pool", "kind"),
+    [
+        (torch.nn.AvgPool2d(3, 2, 1), "counts"),
+        (torch.nn.AvgPool2d((1, 2), divisor_override=1), "counts"),
+        (torch.nn.AvgPool2d(3, 2, 1, count_include_pad=False), "values"),
+        (torch.nn.AvgPool2d(3, 2, ceil_mode=True), "values"),
+    ],
+)
+def test_means_of_windows_of_other_sizes_are_values(pool, kind):
+    signal = LayerGraph().visit("pool", pool, Signal("spikes", torch.tensor(0.5)))
+    assert signal.kind == kind
+    x = 0.5 * (torch.rand(2, 3, 5, 5, generator=torch.Generator().manual_seed(0)) > 0.5)
+    if kind == "counts":
+        numbers = pool(x) / signal.amplitude
+        torch.testing.assert_close(numbers, numbers.round())
+        assert numbers.max() > 1
+    assert LayerGraph().visit("pool", pool, Signal("values")).kind == "values"
+
+
+def test_graded_spikes_are_products():
+    model = burst(**POOLED)
+    graded = TABLE.model_copy(update={"graded": True})
+    x = images(2, 1, 8, 8)
+    apart, outputs, _ = counted(model, x)
+    with torch.no_grad(), Operations(model.frozen(), graded=True) as operations:
+        model.frozen()(x)
+    found = operations.counts()
+    layers = {layer.name: layer for layer in found.layers}
+    (before,) = [each for each in apart.layers if each.name == "linear"]
+    layer = layers["linear"]
+    assert (layer.operation, layer.given, before.operation) == ("mac", "graded", "ac")
+    nonzero = outputs["spikes2"].ne(0).flatten(1).sum(1).tolist()
+    assert layer.events.tolist() == nonzero
+    assert layer.effective.tolist() == [5 * each for each in nonzero]
+    assert float(before.effective.sum()) > float(layer.effective.sum())
+    by_sample = energy_of_samples(found, graded)
+    assert float(by_sample.sum()) == pytest.approx(total_cost(found, graded).total(graded))
+    with pytest.raises(ConfigError, match="counted for the other"):
+        total_cost(found, TABLE)
+    with pytest.raises(ConfigError, match="graded = true, and the operations were counted"):
+        energy_of_samples(apart, graded)

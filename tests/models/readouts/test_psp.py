@@ -1,4 +1,4 @@
-"""Post-synaptic potentials: the closed form of their response, the published recursion, readouts."""
+"""Post-synaptic potentials: their response in closed form, the published recursion, readouts."""
 
 import math
 
