@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 import asnn
 from asnn.learning.checkpoints.storage import newest_first
-from asnn.learning.methods.ltl import LocalTandemLearning
+from asnn.learning.methods.ltl.method import LocalTandemLearning
 from asnn.measure import evaluate
 from asnn.models.layers.spiking import SpikingLayer
 from asnn.models.network import SpikingNetwork

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asnn.benchmarks.probe import peak_growth
-from asnn.learning.methods.tandem_chain import find_chain
-from asnn.learning.methods.tandem_network import Coupled, Hybrid
+from asnn.learning.methods.tandem.chain import find_chain
+from asnn.learning.methods.tandem.network import Coupled, Hybrid
 from asnn.models import create_model, use_kernels
 
 BATCH, SIDE = 64, 28

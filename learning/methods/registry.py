@@ -12,8 +12,8 @@ method_registry = Registry(
     {
         "bptt": "learning.methods.bptt:Bptt",
         "distillation": "learning.methods.distillation:Distillation",
-        "tandem": "learning.methods.tandem:Tandem",
-        "ltl": "learning.methods.ltl:LocalTandemLearning",
+        "tandem": "learning.methods.tandem.method:Tandem",
+        "ltl": "learning.methods.ltl.method:LocalTandemLearning",
     },
 )
 

@@ -92,4 +92,4 @@ def test_stopped_in_the_counterpart_or_after_it_it_ends_with_the_same_bytes(whol
 def test_the_loop_names_no_method():
     """What is trained first is the method's to say: the loop's text has no name of one."""
     text = Path(loop.__file__).read_text("utf-8")
-    assert not any(name in text for name in method_registry.names())
+    assert not any(name in text for name in method_registry.builtin)

@@ -15,9 +15,9 @@ from asnn.core.errors import ConfigError, DataError
 from asnn.datasets.transforms.mixing import Targets
 from asnn.learning import check_recipe, prepare, train
 from asnn.learning.methods import Stage, create_method
-from asnn.learning.methods.ltl import LocalTandemLearning
-from asnn.learning.methods.ltl_layers import SeparateLayers, require_separable, separated
-from asnn.learning.methods.ltl_losses import early_loss, layer_loss
+from asnn.learning.methods.ltl.layers import SeparateLayers, require_separable, separated
+from asnn.learning.methods.ltl.losses import early_loss, layer_loss
+from asnn.learning.methods.ltl.method import LocalTandemLearning
 from asnn.learning.start.begin import begin_from_start
 from asnn.learning.training import begin_stage, training_batches
 from asnn.models import create_model, load_run

@@ -9,9 +9,10 @@ from safetensors.torch import load_file
 import asnn
 from asnn.core import ConfigError
 from asnn.learning import check_recipe, prepare, train
-from asnn.learning.methods import Stage, create_method, tandem_network
-from asnn.learning.methods.tandem_chain import find_chain
-from asnn.learning.methods.tandem_network import Hybrid, analog_output, as_ann, step_means
+from asnn.learning.methods import Stage, create_method
+from asnn.learning.methods.tandem import network as tandem_network
+from asnn.learning.methods.tandem.chain import find_chain
+from asnn.learning.methods.tandem.network import Hybrid, analog_output, as_ann, step_means
 from asnn.learning.stages import close_stage
 from asnn.measure.evaluation import evaluate
 from asnn.models.neurons.ranges import activation_range

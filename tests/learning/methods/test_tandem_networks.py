@@ -5,9 +5,9 @@ import torch
 from torch import nn
 
 from asnn.core import ConfigError
-from asnn.learning.methods import tandem_network
-from asnn.learning.methods.tandem_chain import find_chain
-from asnn.learning.methods.tandem_network import Coupled, Hybrid, StepMean, step_means
+from asnn.learning.methods.tandem import network as tandem_network
+from asnn.learning.methods.tandem.chain import find_chain
+from asnn.learning.methods.tandem.network import Coupled, Hybrid, StepMean, step_means
 from asnn.models import SpikingNetwork, create_model, model_registry
 from asnn.models import blocks as blocks_of
 from asnn.models.layers.convolution import SpikeConv2d

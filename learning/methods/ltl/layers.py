@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...coding.samples import Batch
-from ...core.errors import ConfigError
-from ...models.layers.spiking import SpikingLayer
-from ...models.network import SpikingNetwork
+from ....coding.samples import Batch
+from ....core.errors import ConfigError
+from ....models.layers.spiking import SpikingLayer
+from ....models.network import SpikingNetwork
 
 
 class SeparateLayers(nn.Module):

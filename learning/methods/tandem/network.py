@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...coding.samples import Batch
-from ...models.frozen import Snapshot, freeze
-from ...models.layers.spiking import SpikingLayer
-from ...models.layers.stem import Stem
-from ...models.network import SpikingNetwork
-from ...models.neurons.relu import Relu
-from ...models.stepwise import stepper
-from .tandem_chain import Chain, Layers
+from ....coding.samples import Batch
+from ....models.frozen import Snapshot, freeze
+from ....models.layers.spiking import SpikingLayer
+from ....models.layers.stem import Stem
+from ....models.network import SpikingNetwork
+from ....models.neurons.relu import Relu
+from ....models.stepwise import stepper
+from .chain import Chain, Layers
 
 
 class Hybrid(SpikingNetwork):

@@ -9,23 +9,23 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ...coding.samples import Batch
-from ...core.errors import ConfigError
-from ...datasets.transforms.mixing import Targets
-from ...models.layers.neurons import spiking_neurons
-from ...models.layers.spiking import layer_outputs
-from ...models.network import SpikingNetwork
-from ..device import mixed_precision
-from .base import Method, Stage
-from .ltl_checks import (
+from ....coding.samples import Batch
+from ....core.errors import ConfigError
+from ....datasets.transforms.mixing import Targets
+from ....models.layers.neurons import spiking_neurons
+from ....models.layers.spiking import layer_outputs
+from ....models.network import SpikingNetwork
+from ...device import mixed_precision
+from ..base import Method, Stage
+from ..trained_network import ANN, TrainedNetwork
+from .checks import (
     require_activations,
     require_classes,
     require_learnable_layers,
     require_readout,
 )
-from .ltl_layers import SeparateLayers, require_separable
-from .ltl_losses import early_loss, layer_loss
-from .trained_network import ANN, TrainedNetwork
+from .layers import SeparateLayers, require_separable
+from .losses import early_loss, layer_loss
 
 LAYERS, READOUT = "layers", "readout"  # the stages
 

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...datasets.first_samples import first_samples
-from ...models.layers.spiking import SpikingLayer
-from .tandem_chain import Chain
-from .tandem_network import FrozenLayers, analog_output, as_ann, step_means
+from ....datasets.first_samples import first_samples
+from ....models.layers.spiking import SpikingLayer
+from .chain import Chain
+from .network import FrozenLayers, analog_output, as_ann, step_means
 
 
 @torch.no_grad()

@@ -7,15 +7,15 @@ from typing import Any, Literal
 from safetensors.torch import load
 from torch import nn
 
-from ...core.errors import ConfigError
-from ...core.registry import unknown
-from ...models.network import SpikingNetwork
-from .base import Stage
-from .bptt import Bptt
-from .forward import TrainableForward
-from .tandem_calibration import calibrate_block
-from .tandem_chain import Chain, find_chain
-from .tandem_network import Coupled, Hybrid
+from ....core.errors import ConfigError
+from ....core.registry import unknown
+from ....models.network import SpikingNetwork
+from ..base import Stage
+from ..bptt import Bptt
+from ..forward import TrainableForward
+from .calibration import calibrate_block
+from .chain import Chain, find_chain
+from .network import Coupled, Hybrid
 
 LAST_LR = 0.1  # of the published schedule: factor of the learning rate for the readout alone
 FREEZES = ("progressive", "none")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss, relu
 
-from ...datasets.transforms.mixing import Targets
-from ...models.readouts import Decision
+from ....datasets.transforms.mixing import Targets
+from ....models.readouts import Decision
 
 
 def layer_loss(

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from ...core.errors import ConfigError
-from ...models.layers.batch_norm import PLAIN
-from ...models.layers.convolution import AFFINE
-from ...models.layers.norm import FoldedNorm
-from ...models.layers.spiking import SpikingLayer
-from ...models.layers.stem import Stem
-from ...models.layers.time import OverTime
-from ...models.network import SpikingNetwork
-from ...models.neurons.integrate import Integrate
-from ...models.readouts import Readout
-from ...models.synapses import Synapse
+from ....core.errors import ConfigError
+from ....models.layers.batch_norm import PLAIN
+from ....models.layers.convolution import AFFINE
+from ....models.layers.norm import FoldedNorm
+from ....models.layers.spiking import SpikingLayer
+from ....models.layers.stem import Stem
+from ....models.layers.time import OverTime
+from ....models.network import SpikingNetwork
+from ....models.neurons.integrate import Integrate
+from ....models.readouts import Readout
+from ....models.synapses import Synapse
 
 # What a chain computes at each step on its own: affine layers, pools, and changes of the shape.
 STATELESS = (

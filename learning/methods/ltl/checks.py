@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...core.errors import ConfigError
-from ...models.layers.neurons import calibratable, has_spikes, spiking_neurons
-from ...models.network import SpikingNetwork
-from ...models.neurons.integrate import Integrate
-from ...models.readouts.crossing import FirstCrossingReadout
+from ....core.errors import ConfigError
+from ....models.layers.neurons import calibratable, has_spikes, spiking_neurons
+from ....models.network import SpikingNetwork
+from ....models.neurons.integrate import Integrate
+from ....models.readouts.crossing import FirstCrossingReadout
 
 
 def require_activations(ann: SpikingNetwork, name: str) -> None:

@@ -1,0 +1,1 @@
+"""Progressive tandem learning: an ANN becomes a spiking network layer by layer."""
