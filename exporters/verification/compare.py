@@ -21,7 +21,8 @@ from ..graph.interpreter import Trace, run
 from ..graph.ir import Array, Graph
 from ..source import BATCH, ExportSource, Samples
 from .driving import Driven
-from .parity import Parity, count_near_threshold
+from .margins import count_near_threshold
+from .parity import Parity
 from .runtimes import Check, EagerNetwork, OriginalGraph, one_line
 
 MEMORY = 1 << 30  # bytes, approximate, for values of layers

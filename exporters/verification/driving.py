@@ -16,7 +16,8 @@ import numpy as np
 from ..graph.interpreter import Trace, evaluate, neuron_steps
 from ..graph.ir import INPUT, Array, Cell, Graph, Neuron, Node
 from ..graph.noise import noise_name
-from .parity import TOLERANCE, margin_in
+from .margins import margin_in
+from .parity import TOLERANCE
 
 RATES = (0.0, 0.05, 0.25, 0.5, 1.0)  # of spikes, one a sample
 SIZES = (0.1, 0.5, 1.0, 2.0, 5.0)  # of values, in units of a threshold before a neuron

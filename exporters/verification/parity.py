@@ -16,11 +16,11 @@ import numpy as np
 
 from ..graph.interpreter import Trace
 from ..graph.ir import Affine, Array, Cell, ChannelScale, Filter, Graph, Lstm, Neuron, Readout
+from .margins import by_sample, margin_in, near_threshold
 
 TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values above 1
 MAX_EXPLAINED = 0.05  # share of samples with flips at the threshold; two are always allowed
 CODE = "code"  # the name of the encoder in mismatches
-MARGIN = 1e-6  # of a membrane to its threshold after one step, relative to inputs above 1
 
 
 @dataclass(frozen=True)
@@ -124,8 +124,9 @@ class Parity:
         # NaN counts as a difference.
         far = ~(difference <= TOLERANCE * np.maximum(1, np.abs(expected).max(1)))
         if layers is None:
-            # Without spikes, a flip shows in the logits alone.
-            flipped |= far & near_threshold(self.graph, trace)
+            # Without spikes, a flip shows in the logits alone: those of a step, or the answer.
+            by_step = _far_samples((outputs or {}).get("logits_per_step"), trace.logits)
+            flipped |= (far | by_step) & near_threshold(self.graph, trace)
         wrong = ~flipped & far
         if wrong.any():
             text = f"the logits differ by up to {difference[wrong].max():.3g}"
@@ -167,12 +168,12 @@ class Parity:
         self, node: Neuron | Cell, trace: Trace, found: Array, excused: Array
     ) -> None:
         expected = trace.values[node.name]
-        differs = _by_sample(np.broadcast_to(found, expected.shape) != expected)
+        differs = by_sample(np.broadcast_to(found, expected.shape) != expected)
         counts = differs.sum((1, 2))
         self.spike_mismatches[node.name] = self.spike_mismatches.get(node.name, 0) + counts
         if not counts.any():
             return
-        distance = _by_sample(np.abs(trace.distances[node.name]))
+        distance = by_sample(np.abs(trace.distances[node.name]))
         margin = margin_in(node, trace)
         for sample in np.flatnonzero(differs.any((0, 2))):
             step = int(differs[:, sample].any(1).argmax())
@@ -193,10 +194,9 @@ class Parity:
     def _compare_values(
         self, name: str, expected: Array, found: Array, excused: Array, what: str = ""
     ) -> None:
-        difference = _by_sample(np.abs(np.broadcast_to(found, expected.shape) - expected)).max(2)
-        allowed = TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0)))
+        difference = by_sample(np.abs(np.broadcast_to(found, expected.shape) - expected)).max(2)
         steps = np.arange(len(expected))[:, None]
-        far = ~(difference <= allowed) & (steps < excused)
+        far = ~(difference <= _allowed(expected)) & (steps < excused)
         if far.any():
             step = int(far.any(1).argmax())
             text = f"{what}values differ by up to {difference[far].max():.3g}"
@@ -257,70 +257,17 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def margin_in(node: Neuron | Cell, trace: Trace) -> Array:
-    """Return the margin for each sample within which rounding may flip a spike, `[B]`.
-
-    For equations of a neuron's own it is T times the error of one step: that of states whose
-    errors do not grow. Where they do, flips count as differences.
-    """
-    if isinstance(node, Neuron):
-        return margin_of(node, received(node, trace))
-    x, distances = trace.values[node.inputs[0]], trace.distances[node.name]
-    largest = np.ones(x.shape[1])
-    for values in (x, distances):
-        finite = np.where(np.isfinite(values), np.abs(values), 0)
-        largest = np.maximum(largest, _by_sample(finite).max(axis=(0, 2), initial=0))
-    return MARGIN * len(distances) * largest
+def _allowed(expected: Array) -> float:
+    return TOLERANCE * max(1.0, float(np.abs(expected).max(initial=0)))
 
 
-def margin_of(node: Neuron, currents: Array) -> Array:
-    """Return the margin for each sample within which rounding may flip a spike, `[B]`.
-
-    A membrane sums the rounding errors of gain · input over the steps, each times the leaks since:
-    up to 1 / (1 - leak) times the error of one step.
-
-    Args:
-        node: the neuron.
-        currents: what it receives, `[T, B, ...]`.
-    """
-    growth = total = np.ones(node.leak.shape[1], np.float64)
-    for leak in node.leak[1 : len(currents)].astype(np.float64):
-        total = 1 + np.abs(leak) * total
-        growth = np.maximum(growth, total)
-    largest = np.abs(_by_sample(currents)).max(axis=(0, 2), initial=0).astype(np.float64)
-    return MARGIN * growth.max() * np.maximum(1.0, np.abs(node.gain).max() * largest)
-
-
-def received(node: Neuron, trace: Trace) -> Array:
-    """Return what a neuron receives, `[T, B, ...]`: its input, and U s of the step before."""
-    x = trace.values[node.inputs[0]]
-    if node.recurrent is None:
-        return x
-    spikes = trace.values[node.name]
-    return np.concatenate([x[:1], x[1:] + spikes[:-1] @ node.recurrent.T])
-
-
-def near_threshold(graph: Graph, trace: Trace) -> Array:
-    """Return the samples with a membrane within the margin of its threshold, `[B]`."""
-    near = np.zeros(trace.logits.shape[1], bool)
-    for node in graph.neurons:
-        distance = _by_sample(np.abs(trace.distances[node.name])).min(axis=(0, 2), initial=np.inf)
-        near |= distance <= margin_in(node, trace)
-    return near
-
-
-def count_near_threshold(graph: Graph, trace: Trace, margin: float = MARGIN) -> dict[str, int]:
-    """Return the number of membranes within `margin` of the threshold, by layer."""
-    return {
-        node.name: int((np.abs(trace.distances[node.name]) <= margin).sum())
-        for node in graph.neurons
-    }
+def _far_samples(found: Array | None, expected: Array) -> Array:
+    """Return the samples with a value that differs by more than rounding, `[B]`."""
+    if found is None or found.shape != expected.shape:
+        return np.zeros(expected.shape[1], bool)
+    far = ~(np.abs(found - expected) <= _allowed(expected))
+    return np.any(by_sample(far), axis=(0, 2))
 
 
 def _shapes(found: Array, expected: Array) -> str:
     return f"it has the shape {list(found.shape)}, not {list(expected.shape)}"
-
-
-def _by_sample(values: Array) -> Array:
-    """Reshape `[T, B, ...]` to `[T, B, F]`."""
-    return values.reshape(*values.shape[:2], -1)

@@ -20,6 +20,7 @@ from asnn.exporters.graph.noise import SIGMOID_ERROR, drawn, drawn_margin
 from asnn.exporters.onnx import export as onnx_export
 from asnn.exporters.onnx.runtime import OnnxSession, run_stream
 from asnn.exporters.prediction.description import Description
+from asnn.exporters.verification import parity as parity_module
 from asnn.exporters.verification.parity import Parity
 from asnn.models import create_model
 from asnn.models.neurons import AdaptiveLeaky
@@ -317,6 +318,29 @@ def test_a_flip_is_excused_if_the_number_is_within_rounding_of_the_probability(a
         assert str(parity.first_mismatch).startswith("layer spikes1, step 0: 1 spikes differ")
 
 
+@pytest.mark.parametrize("is_near", [True, False])
+def test_a_flip_after_the_decision_shows_in_the_logits_of_its_step_alone(monkeypatch, is_near):
+    """A scan gives no spikes: the sample is excused if it has a membrane near its threshold."""
+    _, source = noisy()
+    noise = source.noise(24)
+    trace = run(source.graph, source.encode(samples().images), noise)
+    answer = source.graph.answer
+    step, _ = answer.decision(trace.logits, noise["noise.readout"])
+    sample = int(step.argmin())
+    assert step[sample] < 3
+    changed = trace.logits.copy()
+    changed[3, sample] += 0.1
+    near = np.zeros(24, bool)
+    near[sample] = is_near
+    monkeypatch.setattr(parity_module, "near_threshold", lambda *_: near)
+    parity = Parity(source.graph, "other")
+    expected = answer.of(trace.logits, noise["noise.readout"])
+    parity.add(trace, expected, None, outputs={"logits_per_step": changed})
+    assert parity.explained == int(is_near) and parity.agrees == is_near
+    if not is_near:
+        assert "step 3: logits_per_step: values differ by up to 0.1" in str(parity.first_mismatch)
+
+
 def test_what_cannot_be_is_refused_with_what_to_do(tmp_path):
     model, source = noisy()
     with pytest.raises(ConfigError) as caught:
@@ -347,3 +371,35 @@ def test_noise_of_steps_and_of_samples_do_not_depend_on_the_batch():
     for name, part in source.noise(4, first=5).items():
         np.testing.assert_array_equal(part, all_of[name][:, 5:])
         assert part.dtype == np.float32 and part.min() >= 0 and part.max() < 1
+
+
+class Gentle(AdaptiveLeaky):
+    """Of another package, which says a steepness."""
+
+    says = 4.0
+
+    def neuron_fields(self):
+        fields = super().neuron_fields()
+        return {**fields, "kappa": fields["kappa"] * (self.says / 4)}
+
+
+class Wrong(Gentle):
+    """It says another steepness than it draws with."""
+
+    says = 4.2
+
+
+@pytest.mark.parametrize("kind", [Gentle, Wrong])
+def test_a_neuron_of_another_package_is_driven_with_its_own_numbers(tmp_path, kind):
+    model = network("mlp", steps=4, neuron_options={"noise": "logistic"})
+    ours = kind(4, 14, noise="logistic", gain=2.0)
+    ours.stream = 7
+    model.body.spikes1.neuron = ours.eval()
+    if kind is Gentle:
+        source = source_of(model, noise=True)
+        assert source.graph.noise["noise.spikes1"].stream == 7
+        assert export_onnx(source, tmp_path, samples=samples()).report.verified
+        return
+    with pytest.raises(VerificationError) as caught:
+        source_of(model, noise=True)
+    assert "Wrong computes something else than it says" in str(caught.value)

@@ -15,7 +15,7 @@ from asnn.exporters.graph.cell import OPERATIONS, cell_steps
 from asnn.exporters.graph.equations import traced_cell
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Cell
-from asnn.exporters.verification.parity import MARGIN, margin_in
+from asnn.exporters.verification.margins import MARGIN, margin_in
 from asnn.models import spike
 from asnn.models.layers.spiking import SpikingLayer
 from tests.support.exported_networks import network

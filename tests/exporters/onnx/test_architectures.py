@@ -9,7 +9,7 @@ from asnn.exporters.graph.ir import ChannelScale, Flatten, Graph, Product, Reado
 from asnn.exporters.graph.quantisation import with_rounded_weights
 from asnn.exporters.onnx.forms import build_models
 from asnn.exporters.onnx.runtime import OnnxSession, run_stream
-from asnn.exporters.verification.parity import near_threshold
+from asnn.exporters.verification.margins import near_threshold
 from tests.support.exported_networks import ARCHITECTURES, architecture_source
 
 QUICK = ["ms", "sew-iand", "spikformer"]

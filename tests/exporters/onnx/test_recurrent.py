@@ -17,7 +17,7 @@ from asnn.exporters.onnx import export as onnx_export
 from asnn.exporters.onnx.forms import build_models
 from asnn.exporters.onnx.runtime import OnnxSession, run_stream
 from asnn.exporters.onnx.states import states_of
-from asnn.exporters.verification.parity import MARGIN, margin_of, received
+from asnn.exporters.verification.margins import MARGIN, margin_of, received
 from tests.support.exported_networks import make_source, spikes_of
 from tests.support.recurrent_networks import CODINGS, STEPS, recurrent_network, recurrent_source
 

@@ -16,7 +16,7 @@ from asnn.exporters import export_nir, export_onnx, random_samples, verify
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Add, ChannelScale, Linear, Neuron, Readout
 from asnn.exporters.snntorch.module import source_of_module
-from asnn.exporters.verification.parity import MARGIN, margin_of
+from asnn.exporters.verification.margins import MARGIN, margin_of
 from tests.support.snn_modules import (
     Explicit,
     Looped,

@@ -16,7 +16,8 @@ from asnn.exporters.graph.ir import Neuron
 from asnn.exporters.nir import export as nir_export
 from asnn.exporters.onnx import export as onnx_export
 from asnn.exporters.onnx.checks import recoded
-from asnn.exporters.verification.parity import Parity, count_near_threshold, near_threshold
+from asnn.exporters.verification.margins import count_near_threshold, near_threshold
+from asnn.exporters.verification.parity import Parity
 from asnn.models import use_kernels
 from tests.support.exported_networks import CONSTANT_SCHEDULE, images, make_source, network, samples
 

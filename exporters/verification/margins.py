@@ -1,0 +1,75 @@
+"""How near a membrane may come to its threshold for rounding to flip its spike."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph.interpreter import Trace
+from ..graph.ir import Array, Cell, Graph, Neuron
+
+MARGIN = 1e-6  # of a membrane to its threshold after one step, relative to inputs above 1
+
+
+def margin_in(node: Neuron | Cell, trace: Trace) -> Array:
+    """Return the margin for each sample within which rounding may flip a spike, `[B]`.
+
+    For equations of a neuron's own it is T times the error of one step: that of states whose
+    errors do not grow. Where they do, flips count as differences.
+    """
+    if isinstance(node, Neuron):
+        return margin_of(node, received(node, trace))
+    x, distances = trace.values[node.inputs[0]], trace.distances[node.name]
+    largest = np.ones(x.shape[1])
+    for values in (x, distances):
+        finite = np.where(np.isfinite(values), np.abs(values), 0)
+        largest = np.maximum(largest, by_sample(finite).max(axis=(0, 2), initial=0))
+    return MARGIN * len(distances) * largest
+
+
+def margin_of(node: Neuron, currents: Array) -> Array:
+    """Return the margin for each sample within which rounding may flip a spike, `[B]`.
+
+    A membrane sums the rounding errors of gain · input over the steps, each times the leaks since:
+    up to 1 / (1 - leak) times the error of one step.
+
+    Args:
+        node: the neuron.
+        currents: what it receives, `[T, B, ...]`.
+    """
+    growth = total = np.ones(node.leak.shape[1], np.float64)
+    for leak in node.leak[1 : len(currents)].astype(np.float64):
+        total = 1 + np.abs(leak) * total
+        growth = np.maximum(growth, total)
+    largest = np.abs(by_sample(currents)).max(axis=(0, 2), initial=0).astype(np.float64)
+    return MARGIN * growth.max() * np.maximum(1.0, np.abs(node.gain).max() * largest)
+
+
+def received(node: Neuron, trace: Trace) -> Array:
+    """Return what a neuron receives, `[T, B, ...]`: its input, and U s of the step before."""
+    x = trace.values[node.inputs[0]]
+    if node.recurrent is None:
+        return x
+    spikes = trace.values[node.name]
+    return np.concatenate([x[:1], x[1:] + spikes[:-1] @ node.recurrent.T])
+
+
+def near_threshold(graph: Graph, trace: Trace) -> Array:
+    """Return the samples with a membrane within the margin of its threshold, `[B]`."""
+    near = np.zeros(trace.logits.shape[1], bool)
+    for node in graph.neurons:
+        distance = by_sample(np.abs(trace.distances[node.name])).min(axis=(0, 2), initial=np.inf)
+        near |= distance <= margin_in(node, trace)
+    return near
+
+
+def count_near_threshold(graph: Graph, trace: Trace, margin: float = MARGIN) -> dict[str, int]:
+    """Return the number of membranes within `margin` of the threshold, by layer."""
+    return {
+        node.name: int((np.abs(trace.distances[node.name]) <= margin).sum())
+        for node in graph.neurons
+    }
+
+
+def by_sample(values: Array) -> Array:
+    """Reshape `[T, B, ...]` to `[T, B, F]`."""
+    return values.reshape(*values.shape[:2], -1)
