@@ -45,8 +45,8 @@ def compiled(kernel: Any, *, inline: bool = False) -> Any:
     kernel.__qualname__ += f"_{_named[name]}"
     _named[name] += 1
     # Only kernels call kernels: wrappers for Python would take time to compile.
-    made = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=inline)
-    return made(kernel)  # type: ignore[call-overload]
+    options: Any = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "forceinline": inline}
+    return njit(**options)(kernel)
 
 
 inlined = partial(compiled, inline=True)
@@ -121,6 +121,33 @@ def store(typing: Any, address: Any, index: Any, value: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         to = _pointer(builder, arguments[0], arguments[1], _vector(value))
         builder.store(arguments[2], to, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, value), emit
+
+
+@intrinsic
+def load_bytes(typing: Any, count: Any, address: Any, index: Any) -> Any:
+    """load_bytes(count, address, index): load `count` int8 from `index` on, as float32."""
+    if not isinstance(count, types.IntegerLiteral):
+        raise RequireLiteralValue("the number of lanes must be a literal")
+    kind, memory = Lanes(count.literal_value), ir.VectorType(ir.IntType(8), count.literal_value)
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        begin = builder.inttoptr(builder.add(*arguments[1:]), memory.as_pointer())
+        return builder.sitofp(builder.load(begin, align=1), _vector(kind))
+
+    return kind(count, types.int64, types.int64), emit
+
+
+@intrinsic
+def store_bytes(typing: Any, address: Any, index: Any, value: Any) -> Any:
+    """store_bytes(address, index, value): store whole numbers as int8 from `index` on."""
+
+    def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        memory = ir.VectorType(ir.IntType(8), value.count)
+        to = builder.inttoptr(builder.add(*arguments[:2]), memory.as_pointer())
+        builder.store(builder.fptosi(arguments[2], memory), to, align=1)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, value), emit
