@@ -113,7 +113,7 @@ class Stem(Layer):
 
     def _then_silent(self, out: Tensor, code: Tensor) -> Tensor:
         """Return the outputs of analog steps, followed by those of silent ones."""
-        head = out.unflatten(0, (-1, code.shape[1]))
+        head = out.unflatten(0, (self.analog_steps, code.shape[1]))
         silent = self._silent(code[0])
         shape = (len(code) - len(head), code.shape[1], *silent.shape[1:])
         return torch.cat([head, silent.expand(shape)])
