@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
 from ...datasets import DataSet
 from ...datasets.first_samples import first_samples
 from ...models.layers.neurons import calibratable, spiking_neurons
-from ...models.layers.spiking import layer_outputs
 from ...models.network import SpikingNetwork
 
 MAX_BYTES = 1 << 30  # of activations that are held at once
@@ -28,8 +30,9 @@ def calibrate(
     """Set the amplitudes of a network by the activations of an ANN with layers of the same names.
 
     The batch is the first training samples in their stored order, without augmentation; the ANN
-    runs in evaluation mode. Layers are calibrated in groups whose activations fit into memory; the
-    ANN runs once for each group.
+    runs in evaluation mode. Activations are those of the neurons, before a pool: what a neuron can
+    send is bounded, not the mean of several. Layers are calibrated in groups whose activations fit
+    into memory; the ANN runs once for each group.
 
     Args:
         network: its neurons with `amplitude` and `calibrate` are calibrated.
@@ -50,7 +53,7 @@ def calibrate(
         for group in _groups(list(neurons), ann, data, samples, device):
             torch.manual_seed(0)  # a random code gives the same steps to each group
             found: dict[str, list[Tensor]] = {name: [] for name in group}
-            with layer_outputs(ann) as outputs:
+            with _activations(ann, group) as outputs:
                 for x, size in first_samples(data, samples, device, workers):
                     ann(x)
                     for name in group:
@@ -73,12 +76,33 @@ def learned_limits(network: SpikingNetwork, ann: SpikingNetwork) -> dict[str, Te
     return found
 
 
+@contextmanager
+def _activations(ann: SpikingNetwork, names: list[str]) -> Iterator[dict[str, Tensor]]:
+    """Collect what the neurons of layers send, `[T, B, C, ...]` by layer, of the last forward pass.
+
+    The neurons of an ANN are modules of their own: no fused kernel computes them.
+    """
+    outputs: dict[str, Tensor] = {}
+    neurons = spiking_neurons(ann)
+    hooks = [
+        neurons[name].register_forward_hook(
+            lambda *call, name=name: outputs.__setitem__(name, call[-1])
+        )
+        for name in names
+    ]
+    try:
+        yield outputs
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def _groups(
     names: list[str], ann: SpikingNetwork, data: DataSet, samples: int, device: torch.device
 ) -> list[list[str]]:
     """Return the layers in groups whose activations of all samples fit into MAX_BYTES."""
     x, _ = next(first_samples(data, 1, device))
-    with layer_outputs(ann) as outputs:
+    with _activations(ann, names) as outputs:
         ann(x)
         sizes = {
             name: outputs[name].element_size() * outputs[name].numel() // len(x) for name in names

@@ -132,3 +132,29 @@ def test_neurons_without_an_amplitude_are_left_alone(ann, data):
     before = {key: value.clone() for key, value in model.state_dict().items()}
     assert calibrate(model, ann, data, rule="max", samples=10, device=CPU) == []
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("pool", ["mean", "max"])
+def test_ranges_are_those_of_the_neurons_before_a_pool(data, pool):
+    """A neuron saturates, not the mean of several: their activations are wider than their means."""
+    torch.manual_seed(0)
+    shape = {**SHAPE, "widths": [4, 6], "hidden": 8, "pool": pool, "coding": "direct"}
+    del shape["features"]
+    ann = create_model("lenet", **shape, steps=1, neuron="relu", output_scale=False)
+    model = create_model("lenet", **shape, steps=4, neuron="integrate")
+    calibrate(model, ann, data, rule="quantile", samples=100, device=CPU)
+    x = (data.train.inputs[:100].float() / 16 - 0.3) / 0.4
+    conv = next(m for m in ann.body.modules() if isinstance(m, torch.nn.Conv2d))
+    norm = ann.body.spikes1.norm.norm
+    with torch.no_grad():
+        x = torch.nn.functional.conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding)
+        factor = norm.weight / (norm.running_var + norm.eps).sqrt()
+        x = (x - norm.running_mean.view(-1, 1, 1)) * factor.view(-1, 1, 1)
+        a = (x + norm.bias.view(-1, 1, 1)).relu()
+    found = float(model.body.spikes1.neuron.amplitude)
+    expected = float(activation_range(a.flatten(), "quantile", levels=4))
+    assert found == pytest.approx(expected, rel=1e-4)
+    # Negative control: behind the pool the range is another one.
+    behind = ann.body.spikes1.pool(a)
+    other = float(activation_range(behind.flatten(), "quantile", levels=4))
+    assert found != pytest.approx(other, rel=1e-2)
