@@ -92,7 +92,14 @@ class Case:
     @property
     def stems(self) -> int:
         """Number of first layers of asnn's network: one for each kind of step."""
-        return 2 if 0 < self.encoder.analog_steps < self.steps else 1
+        mixed = 0 < self.encoder.analog_steps < self.steps
+        return 2 if mixed and not self.encoder.sums else 1
+
+    def encoded(self, images: Tensor) -> Tensor:
+        """Return the steps `[T, B, C, H, W]` of images, as the first layer of asnn reads them: of
+        a code whose steps add up to the image, times T."""
+        code = self.encoder.encode(images)
+        return self.steps * code if self.encoder.sums else code
 
     def images(self, seed: int = 0) -> Tensor:
         """Return random images `[B, C, H, W]` in [0, 1]."""

@@ -35,7 +35,7 @@ class Norse(Network):
         parameters = LIFBoxParameters(
             tau_mem_inv=torch.tensor(0.5 / STEP), reset_method=reset_subtract
         )
-        self.coding = case.encoder
+        self.case = case
         parts: list[nn.Module] = []
         for layer in case.layers:
             parts += [nn.Flatten()] if layer.kind == "linear" else []
@@ -47,7 +47,7 @@ class Norse(Network):
     def forward(self, images: Tensor) -> Tensor:
         state = None
         logits = []
-        for x in self.coding.encode(images):
+        for x in self.case.encoded(images):
             out, state = self.net(x, state)
             logits.append(out)
         return torch.stack(logits).mean(0)

@@ -27,7 +27,7 @@ class Relu(Network):
 
     def __init__(self, case: Case, *, matched: bool = False) -> None:
         super().__init__()
-        self.coding = case.encoder
+        self.case, self.coding = case, case.encoder
         self.blocks = nn.ModuleList(
             nn.Sequential(
                 nn.Flatten() if layer.kind == "linear" else nn.Identity(),
@@ -48,7 +48,7 @@ class Relu(Network):
         elif self.coding.static:
             x = first(_repeat(_channels_last(images), steps))
         else:
-            x = first(_channels_last(self.coding.encode(images).flatten(0, 1)))
+            x = first(_channels_last(self.case.encoded(images).flatten(0, 1)))
         for block in others:
             x = block(x)
         # The readout is affine, so the mean over steps can be taken before it.

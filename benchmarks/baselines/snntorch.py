@@ -29,7 +29,7 @@ class SnnTorch(Network):
 
         super().__init__()
         options = {"reset_mechanism": "zero", "reset_delay": False} if matched else {}
-        self.coding = case.encoder
+        self.case = case
         self.affines = nn.ModuleList(affine(layer) for layer in case.layers)
         self.norms = nn.ModuleList(batch_norm(layer) for layer in case.layers)
         registered = len(snntorch.SpikingNeuron.instances)
@@ -48,7 +48,7 @@ class SnnTorch(Network):
     def forward(self, images: Tensor) -> Tensor:
         membranes = [neuron.init_leaky() for neuron in self.neurons]  # type: ignore[operator]
         logits = []
-        for x in self.coding.encode(images):
+        for x in self.case.encoded(images):
             for i, layer in enumerate(self.affines):
                 current = self.norms[i](layer(x.flatten(1) if self.flat[i] else x))
                 spikes, membranes[i] = self.neurons[i](current, membranes[i])

@@ -38,14 +38,14 @@ class SpikingJelly(Network):
         from spikingjelly.activation_based import functional
 
         super().__init__()
-        self.coding = case.encoder
+        self.case = case
         self.net = net
         functional.set_step_mode(net, "m")
         self._reset: Any = functional.reset_net
         self._run: Any = net
 
     def forward(self, images: Tensor) -> Tensor:
-        logits = self._run(self.coding.encode(images))
+        logits = self._run(self.case.encoded(images))
         return logits if logits.dim() == 2 else logits.mean(0)
 
     def reset(self) -> None:

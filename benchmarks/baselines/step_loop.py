@@ -27,7 +27,7 @@ class StepLoop(Network):
     def __init__(self, case: Case, *, matched: bool = False) -> None:
         super().__init__()
         first, *others = case.layers
-        self.coding = case.encoder
+        self.case = case
         self.stems = nn.ModuleList(affine(first) for _ in range(case.stems))
         self.stem_norms = nn.ModuleList(batch_norm(first) for _ in range(case.stems))
         self.affines = nn.ModuleList(affine(layer) for layer in others)
@@ -39,11 +39,11 @@ class StepLoop(Network):
         self.scale = nn.Parameter(torch.ones(case.steps))
 
     def forward(self, images: Tensor) -> Tensor:
-        code = self.coding.encode(images)
+        code = self.case.encoded(images)
         states = [neuron.init_leaky() for neuron in self.neurons]  # type: ignore[operator]
         logits = []
         for t, x in enumerate(code):
-            kind = 0 if t < self.coding.analog_steps else len(self.stems) - 1
+            kind = 0 if t < self.case.encoder.analog_steps else len(self.stems) - 1
             affines = [self.stems[kind], *self.affines]
             norms = [self.stem_norms[kind], *self.norms]
             for i, (layer, norm) in enumerate(zip(affines, norms, strict=True)):

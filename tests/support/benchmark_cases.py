@@ -11,6 +11,7 @@ CASES = [
     Case(in_shape=(1, 8, 6), classes=5, coding="hybrid", steps=3, batch=2),
     Case(in_shape=(1, 8, 8), classes=5, coding="rate", steps=2, batch=2),
     Case(model="lenet-16-32", in_shape=(1, 8, 8), classes=5, steps=2, batch=2),
+    Case(in_shape=(1, 8, 8), classes=5, coding="impulse", steps=3, batch=2),
     Case(model="mlp", in_shape=(1, 4, 4), classes=3, coding="hybrid", steps=4, batch=2),
 ]
 CONNECTED = [  # networks that are not sequential
