@@ -9,7 +9,7 @@ from ..coding.factory import coding_registry
 from ..core.errors import ConfigError
 from ..measure.cost.ann import why_no_ann
 from ..models.network import SpikingNetwork
-from ..models.readouts.registry import for_one_step
+from ..models.readouts.registry import of_ann
 from ..records.layout import Run
 from ..records.open_run import open_run
 from .methods.trained_network import ANN, TrainedNetwork
@@ -59,10 +59,14 @@ def ann_counterpart(recipe: Recipe, coding: Coding | None = None) -> Recipe:
     document["name"] = f"{recipe.name}-teacher"
     document["description"] = f"ANN counterpart of {recipe.name}: {TITLES[train.ann_neuron]}"
     document["coding"] |= _steps_of_counterpart(recipe, coding)
-    if "image" in coding_registry.get(recipe.coding.name).takes:
+    one_step = "image" in coding_registry.get(recipe.coding.name).takes
+    if one_step:
         document["description"] += ", one step"
         document["coding"] = {"name": "direct", "steps": 1}
-        document["readout"] = for_one_step(recipe.readout.name, document["readout"])
+    name, options = of_ann(recipe.readout.name, recipe.readout.options(), one_step=one_step)
+    if name != recipe.readout.name and train.loss == "van-rossum":
+        document["train"]["loss"] = "mean"  # an ANN has no trains of spikes to compare
+    document["readout"] = {"name": name, **options}
     document["method"] = {}
     document["neuron"] = _neuron_options(recipe)
     document["model"] |= {"neuron": train.ann_neuron, "output_scale": False}

@@ -226,7 +226,11 @@ class Layer(nn.Module):
 
 def count_filter(counter: OperationCounter, x: Tensor, order: int) -> None:
     """Count a filter over time of values `[T, B, ...]`: it updates `order` states of each value at
-    every step, whatever the value is."""
+    every step, whatever the value is. In a single step it is a factor, part of the weights."""
+    if len(x) == 1:
+        nothing = torch.zeros(x.shape[:2], dtype=torch.float64)
+        counter.add(nothing, nothing, dense=0, inputs=0)
+        return
     values = x[0, 0].numel()
     by_sample = torch.full(x.shape[:2], float(values), dtype=torch.float64)
     events = x.ne(0).flatten(2).sum(2)

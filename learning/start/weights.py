@@ -172,6 +172,8 @@ def _optional(network: SpikingNetwork) -> dict[str, str]:
             while isinstance(within := getattr(inner, "neuron", None), nn.Module):
                 prefix, inner = f"{prefix}neuron.", within
             found |= {f"{prefix}{name}": "neuron" for name in inner.state_dict()}
-        elif isinstance(module, Readout) and module.scale is not None:
-            found[f"{key}.scale"] = "readout"
+        elif isinstance(module, Readout):
+            # Of one step there is no scale, and of an ANN no neuron.
+            own = [name for name in module.state_dict() if name.startswith(("scale", "neuron."))]
+            found |= {f"{key}.{name}": "readout" for name in own}
     return found

@@ -9,7 +9,7 @@ import torch
 from ...core.errors import ConfigError
 from ...models.factory import create_model
 from ...models.network import SpikingNetwork
-from ...models.readouts.registry import for_one_step
+from ...models.readouts.registry import of_ann
 from .operations import Counts, Operations
 
 
@@ -33,10 +33,12 @@ def ann_config(model: SpikingNetwork) -> dict[str, Any]:
             f"{name} has no ANN counterpart", why=why, remedy="compare it with another network"
         )
     config = model.config | {"neuron": "relu", "neuron_options": {}, "output_scale": False}
-    if "image" not in model.coding.takes:
-        return config
+    one_step = "image" in model.coding.takes
     if "readout" in config:
-        config["readout_options"] = for_one_step(config["readout"], config["readout_options"])
+        readout = of_ann(config["readout"], config["readout_options"], one_step=one_step)
+        config["readout"], config["readout_options"] = readout
+    if not one_step:
+        return config
     return config | {"coding": "direct", "coding_options": {}, "steps": 1}
 
 

@@ -19,14 +19,23 @@ readout_registry = Registry(
 )
 
 
-def for_one_step(name: str, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options of a readout for a network of one step, as the ANN counterpart is.
+def of_ann(
+    name: str, options: dict[str, Any], *, one_step: bool = False
+) -> tuple[str, dict[str, Any]]:
+    """Return the readout of the ANN counterpart: its name and its options.
 
-    One step cannot cross a number of counts.
+    It is that of the network, but `mean` instead of one that sends spikes, which an ANN has not.
+    One step cannot cross a number of counts, but one.
+
+    Args:
+        name, options: of the readout of the network.
+        one_step: whether the counterpart has a single step.
     """
-    if name == "first-crossing" and options.get("quantity") == "count":
-        return {**options, "level": 0.0}
-    return options
+    if getattr(readout_registry.get(name), "sends_spikes", False):
+        return "mean", {}
+    if one_step and name == "first-crossing" and options.get("quantity") == "count":
+        return name, {**options, "level": 0.0}
+    return name, options
 
 
 def create_readout(

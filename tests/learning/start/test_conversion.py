@@ -12,8 +12,10 @@ from asnn.learning import check_recipe, loop, prepare, train
 from asnn.learning.methods import method_registry
 from asnn.learning.methods.bptt import Bptt
 from asnn.learning.start.begin import start_notes
+from asnn.learning.start.weights import plan_transfer
 from asnn.learning.trained import ann_counterpart, ann_epochs
-from asnn.models import load_run
+from asnn.measure.cost.ann import ann_config, dense_ann_counts
+from asnn.models import create_model, load_run
 from asnn.records.layout import Run
 from asnn.records.open_run import open_run
 from asnn.records.record import read_record
@@ -401,11 +403,26 @@ def test_a_readout_that_counts_has_a_counterpart_of_one_step():
     tables = {"readout": {"name": "first-crossing", "quantity": "count", "level": 2.0}}
     counterpart = ann_counterpart(recipe_of(tables))
     assert counterpart.coding.steps == 1 and counterpart.readout.options()["level"] == 0.0
-    from asnn.measure.cost.ann import dense_ann_counts
-    from asnn.models import create_model
-
     model = create_model(
         "mlp", in_shape=(1, 4, 4), classes=3, steps=4, coding="direct", readout="first-crossing",
         readout_options={"quantity": "count", "level": 2.0},
     )  # fmt: skip
     assert float(sum(layer.dense.sum() for layer in dense_ann_counts(model).layers)) > 0
+
+
+@pytest.mark.parametrize("loss", ["mean", "van-rossum"])
+def test_a_readout_of_spikes_has_a_counterpart_without_them(loss):
+    tables = {"readout": {"name": "spikes", "tau": 2.0}}
+    recipe = recipe_of(tables, loss=loss)
+    counterpart = ann_counterpart(recipe)
+    assert (counterpart.readout.name, counterpart.readout.options()) == ("mean", {})
+    assert counterpart.train.loss == "mean"
+    # Negative control: other readouts stay.
+    assert ann_counterpart(recipe_of({"readout": {"name": "last"}})).readout.name == "last"
+    model = create_model(
+        "mlp", in_shape=(1, 4, 4), classes=3, steps=4, coding="direct", readout="spikes"
+    )
+    config = ann_config(model)
+    assert (config["readout"], config["readout_options"]) == ("mean", {})
+    transfer = plan_transfer(create_model(**config), model, "the ANN")
+    assert {"body.readout.linear.weight", "body.readout.linear.bias"} <= transfer.tensors.keys()

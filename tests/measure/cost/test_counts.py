@@ -5,6 +5,7 @@ import torch
 
 from asnn.core import ConfigError
 from asnn.measure import Operations
+from asnn.measure.cost.ann import dense_ann_counts
 from asnn.measure.cost.energy import energy_of_samples, energy_report, total_cost
 from asnn.measure.cost.layer_graph import LayerGraph
 from asnn.measure.cost.tables import CostTable
@@ -118,6 +119,32 @@ def test_a_filter_updates_each_of_its_states_at_each_step(synapse, poles):
     # What follows a filter reads values, at every step.
     assert layers["linear2"].operation == layers["readout"].operation == "mac"
     assert found.uncounted == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"synapse": "dual-exp"},
+        {"readout": "membrane", "readout_options": {"leak": 0.5}},
+        {
+            "readout": "first-crossing",
+            "readout_options": {"quantity": "potential", "psp": [2.0, 0.5]},
+        },
+    ],
+)
+def test_in_a_single_step_a_filter_is_a_factor_of_the_weights(options):
+    """So the ANN counterpart of one step has no filter to pay for, whatever the network has."""
+    shape = {"in_shape": (1, 4, 4), "classes": 3, "features": [6], "coding": "direct"}
+    model = create_model("mlp", **shape, steps=3, **options)
+    found, _, _ = counted(lively(model).eval(), images(2, 1, 4, 4))
+    filters = [layer for layer in found.layers if layer.kind == "filter"]
+    assert filters and all(layer.dense.sum() > 0 for layer in filters)  # the negative control
+    filters = [layer for layer in dense_ann_counts(model).layers if layer.kind == "filter"]
+    assert filters and all(layer.dense.sum() == 0 for layer in filters)
+    one = create_model("mlp", **shape, steps=1, **options)
+    found, _, _ = counted(lively(one).eval(), images(2, 1, 4, 4))
+    (layer,) = [layer for layer in found.layers if layer.kind == "filter"]
+    assert (layer.effective.sum(), layer.dense.sum(), layer.events.sum()) == (0, 0, 0)
 
 
 def test_energy_of_a_filter_by_hand():
