@@ -230,7 +230,7 @@ def _component_faults(recipe: Recipe) -> list[str]:
     if not any(fault.startswith(("coding", "neuron")) for fault in faults):
         built: list[SpikingNetwork] = []
         faults += _errors([("model", lambda: built.append(_build_without_memory(recipe)))])
-        if built:
+        if built and not any(fault.startswith("train:") for fault in faults):
             faults += _errors([("train.loss", lambda: _give_readout(recipe, built[0]))])
     return faults
 
