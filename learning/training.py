@@ -179,6 +179,8 @@ def prepare(
     method.check(training)
     check_start(training)
     find_frozen(model, recipe.train.freeze)
+    if recipe.train.kernels == "fused":
+        _try_kernels(training)
     if not training.waits:
         begin_stage(training)
     training.batches_per_epoch = len(training_batches(training))
@@ -282,6 +284,19 @@ def _require_same_data(data: DataSet, processes: Processes) -> None:
             "processes",
             remedy="raise data.validation, or start fewer processes",
         )
+
+
+def _try_kernels(training: Training) -> None:
+    """Refuse fused kernels for a network that they do not compute, before anything is written;
+    tried on a copy of the network.
+
+    Raises:
+        ConfigError: with the reason.
+    """
+    step = training.model.step_shape
+    assert step is not None
+    code = torch.zeros(training.recipe.coding.steps, 2, *step, device=training.device)
+    copy.deepcopy(training.model).train().run(code)
 
 
 def _try_single_sample(training: Training) -> None:
