@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 
 class AsnnError(Exception):
     """An expected failure, shown to the user without a traceback.
@@ -21,6 +23,25 @@ class AsnnError(Exception):
 
 class ConfigError(AsnnError, ValueError):
     """An invalid name, option or combination of options."""
+
+
+def check_all(*checks: Callable[[], object]) -> None:
+    """Call all checks, and report what they refuse together.
+
+    Raises:
+        ConfigError: that of a check; of several one that lists them, each with its remedy.
+    """
+    found: list[ConfigError] = []
+    for check in checks:
+        try:
+            check()
+        except ConfigError as error:
+            found.append(error)
+    if len(found) > 1:
+        lines = [f"{each} ({each.remedy})" if each.remedy else str(each) for each in found]
+        raise ConfigError(f"{len(found)} settings cannot be combined", why="\n".join(lines))
+    if found:
+        raise found[0]
 
 
 class DataError(AsnnError):

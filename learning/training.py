@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..core.errors import ConfigError, DataError
+from ..core.errors import ConfigError, DataError, check_all
 from ..datasets import Batches, DataSet, make_augment
 from ..datasets.order import balanced_order, shuffled_order
 from ..kernels.dispatch import missing_backend
@@ -176,11 +176,12 @@ def prepare(
         stages=method.stages(recipe.train.epochs) if recipe.train.epochs else [CONVERSION],
     )
     training.size = training.parameters
-    method.check(training)
-    check_start(training)
-    find_frozen(model, recipe.train.freeze)
-    if recipe.train.kernels == "fused":
-        _try_kernels(training)
+    check_all(
+        lambda: method.check(training),
+        lambda: check_start(training),
+        lambda: find_frozen(model, recipe.train.freeze),
+        lambda: _try_kernels(training),
+    )
     if not training.waits:
         begin_stage(training)
     training.batches_per_epoch = len(training_batches(training))
@@ -293,6 +294,8 @@ def _try_kernels(training: Training) -> None:
     Raises:
         ConfigError: with the reason.
     """
+    if training.recipe.train.kernels != "fused":
+        return
     step = training.model.step_shape
     assert step is not None
     code = torch.zeros(training.recipe.coding.steps, 2, *step, device=training.device)

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from safetensors.torch import load
 from torch import nn
 
-from ....core.errors import ConfigError
+from ....core.errors import ConfigError, check_all
 from ....core.registry import unknown
 from ....models.network import SpikingNetwork
 from ..base import Stage
@@ -88,18 +88,28 @@ class Tandem(Bptt):
         return [*(Stage(*each) for each in first), Stage(*last, lr=LAST_LR * self._lr)]
 
     def check(self, training: Any) -> None:
-        train = training.recipe.train
+        check_all(
+            lambda: self._require_start(training.recipe.train),
+            lambda: self._require_one_end(training.recipe.train),
+            lambda: self._require_one_output(training),
+        )
+
+    def _require_start(self, train: Any) -> None:
         if train.init == "none":
             raise ConfigError(
                 "the method tandem converts a trained ANN, and there is none",
                 remedy="set train.init=ann, or to the folder of a run",
             )
+
+    def _require_one_end(self, train: Any) -> None:
         if self.stage_epochs is not None and train.patience is not None:
             raise ConfigError(
                 "method.stage_epochs and train.patience both say when a stage ends",
                 remedy="keep one of them",
             )
-        if train.epochs and not training.task.needs_mean_only:
+
+    def _require_one_output(self, training: Any) -> None:
+        if training.recipe.train.epochs and not training.task.needs_mean_only:
             raise ConfigError(
                 "the method tandem has one output for all steps, which this loss or task has not",
                 why="layers that do not spike yet see the mean over the steps",

@@ -347,6 +347,15 @@ def test_what_does_not_fit_is_refused_with_what_to_do(options, message, tmp_path
     assert message in str(refused.value) and refused.value.remedy
 
 
+def test_all_that_does_not_fit_is_said_together(tmp_path):
+    options = {"init": "none", "method": {"stage_epochs": [2, 2]}, "patience": 2, "loss": "tet"}
+    with pytest.raises(ConfigError, match="3 settings cannot be combined") as refused:
+        prepare(recipe_of(**options), Run(tmp_path / "run"))
+    for message in ("there is none", "both say when a stage ends", "has one output for all steps"):
+        assert message in refused.value.why
+    assert "set train.init=ann" in refused.value.why
+
+
 def test_options_are_checked():
     with pytest.raises(ConfigError, match="unknown freeze 'all'"):
         create_method("tandem", freeze="all")
