@@ -47,6 +47,7 @@ def missing_backend(device: str, dtype: torch.dtype) -> str | None:
     return _unusable(device)
 
 
+@cache
 def backend(device: str) -> Any:
     """Return the backend of a device; the first call imports numba or triton."""
     return import_module(f".{device}.backend", __package__)

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .dispatch import is_traced
+
 # Batch norms and the number of steps of each, in order.
 Segments = list[tuple[_BatchNorm, int]]
 
@@ -108,9 +110,11 @@ def update_running(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
         norm.num_batches_tracked.add_(1)
         corrected = getattr(norm, "bias_corrected", False) and norm.momentum != 0  # 0: frozen
         if norm.momentum is None or corrected:
-            # A tensor: to read the count would wait for the device.
-            batches = norm.num_batches_tracked.to(norm.running_mean.dtype)
-            weight = batches.reciprocal().clamp(min=weight)
+            batches = norm.num_batches_tracked
+            if batches.device.type == "cpu" and not is_traced(batches):
+                weight = max(1 / int(batches), weight)
+            else:  # to read the count would wait for the device
+                weight = batches.to(norm.running_mean.dtype).reciprocal().clamp(min=weight)
     norm.running_mean.lerp_(mean.to(norm.running_mean), weight)
     norm.running_var.lerp_(variance.to(norm.running_var), weight)
 

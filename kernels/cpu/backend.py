@@ -36,6 +36,9 @@ from .representation import (
     integrate_backward as integrate_backward,
 )
 from .representation import (
+    norm_backward as norm_backward,
+)
+from .representation import (
     spike_covariance as spike_covariance,
 )
 from .threads import run

@@ -13,6 +13,7 @@ from .simd import add_common_bits, compiled, fetch_and_add, load, pointer, splat
 WORD = 64  # rows whose bits are one int64
 GROUP = 8  # channels that are counted together; their number is a multiple of it
 LANES = 16  # of a group of int64
+OF_A_BLOCK = 4  # channels that are counted at a time with each group
 
 # Layout of the kernel argument struct. Addresses are int64.
 ARGUMENTS = np.dtype(
@@ -41,28 +42,31 @@ def pack_blocks(address):
     bits = carray(pointer(args.bits), (args.blocks, channels), np.int64)
     most = carray(pointer(args.most), (channels,), np.float32)
     others = carray(pointer(args.others), (args.blocks,), np.int64)
-    active = carray(pointer(args.active), (args.blocks, channels), np.int64)
     while True:
         block = fetch_and_add(args, "next_block", 1)
         if block >= args.blocks:
             return
-        word, number = bits[block], active[block]
+        word = bits[block]
         word[:] = 0
-        number[:] = 0
         found = 0
         for bit in range(min(WORD, rows - block * WORD)):
             row = x[block * WORD + bit]
             for c in range(channels):
                 is_active = np.int64(row[c] != 0)
                 word[c] |= is_active << bit
-                number[c] += is_active
                 found += is_active & np.int64(row[c] != most[c])
         others[block] = found
+        none = splat(LANES, np.float32(0))  # which has the bits of int64 zeros
+        for c in range(0, channels, GROUP):
+            here = 2 * (block * channels + c)
+            store(args.active, here, add_common_bits(none, load(LANES, args.bits, here), -1))
 
 
 @compiled
 def covariance_blocks(address):
-    """Compute one channel after the other, with those after it, until none is left.
+    """Compute block after block of channels, with all others, until none is left.
+
+    To compute pairs twice takes less time than to write the second half column by column.
 
     Σ_n (x_ni - x̄_i) (x_nj - x̄_j) = V_i V_j (both - active_i active_j / rows)
     """
@@ -75,17 +79,23 @@ def covariance_blocks(address):
     counts = carray(pointer(args.counts), (channels, channels), np.int64)
     out = carray(pointer(args.out), (channels, channels), np.float32)
     while True:
-        i = fetch_and_add(args, "next_block", 1)
+        i = OF_A_BLOCK * fetch_and_add(args, "next_block", 1)
         if i >= channels:
             return
-        for j in range(i // GROUP * GROUP, channels, GROUP):
-            count = splat(LANES, np.float32(0))  # which has the bits of int64 zeros
+        for j in range(0, channels, GROUP):
+            none = splat(LANES, np.float32(0))  # which has the bits of int64 zeros
+            a, b, c, d = none, none, none, none
             for w in range(words):
-                word = load(LANES, args.bits, 2 * (w * channels + j))
-                count = add_common_bits(count, word, bits[w, i])
-            store(args.counts, 2 * (i * channels + j), count)
-        share = active[i] / rows
-        for j in range(i, channels):
-            out[i, j] = np.float32((counts[i, j] - share * active[j]) * most[i] * most[j])
-        for j in range(i + 1, channels):
-            out[j, i] = out[i, j]
+                word, mine = load(LANES, args.bits, 2 * (w * channels + j)), bits[w, i:]
+                a, b = add_common_bits(a, word, mine[0]), add_common_bits(b, word, mine[1])
+                c, d = add_common_bits(c, word, mine[2]), add_common_bits(d, word, mine[3])
+            first = 2 * (i * channels + j)
+            store(args.counts, first, a)
+            store(args.counts, first + 2 * channels, b)
+            store(args.counts, first + 4 * channels, c)
+            store(args.counts, first + 6 * channels, d)
+        for k in range(i, i + OF_A_BLOCK):
+            share, of_k = active[k] / rows, np.float64(most[k])
+            number, row = counts[k], out[k]
+            for j in range(channels):
+                row[j] = np.float32((number[j] - share * active[j]) * of_k * most[j])

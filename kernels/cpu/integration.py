@@ -8,52 +8,78 @@ from __future__ import annotations
 
 import numpy as np
 
-from .simd import add_lanes, compiled, fetch_and_add, load, select, splat, store, struct_at
+from .simd import (
+    add_lanes,
+    compiled,
+    fetch_and_add,
+    load,
+    load_bytes,
+    select,
+    splat,
+    store,
+    store_bytes,
+    struct_at,
+)
 
 LANES = 16
 ROWS_A_BLOCK = 16
 
-# Of each channel: mean and 1/σ, weight and bias of the norm, threshold α V, amplitude V.
-MEAN, INVERSE, WEIGHT, BIAS, THRESHOLD, AMPLITUDE = range(6)
-TABLE = 6
-
-# Layout of the kernel argument struct. Addresses are int64; `seen` steps of input, 1 or `steps`.
-ARGUMENTS = np.dtype(
+# Layouts of the kernel argument structs. Addresses are int64, of float32 unless said otherwise.
+BLOCKS = [
+    ("next_block", np.int64),  # counter that the threads share
+    ("blocks", np.int64),
+    ("rows", np.int64),
+    ("channels", np.int64),
+]
+FORWARD = np.dtype(
     [
-        ("next_block", np.int64),  # counter that the threads share
-        ("blocks", np.int64),
-        ("rows", np.int64),
-        ("channels", np.int64),
+        *BLOCKS,
         ("steps", np.int64),
-        ("seen", np.int64),
+        ("seen", np.int64),  # steps of input, 1 or `steps`
         ("x", np.int64),  # [seen, rows, channels]
-        ("out", np.int64),  # [steps, rows, channels]
-        ("table", np.int64),  # [TABLE, channels]
+        ("out", np.int64),  # [steps, rows, channels], may be x
+        # Of the norm [channels]:
+        ("mean", np.int64),
+        ("inverse", np.int64),
+        ("weight", np.int64),
+        ("bias", np.int64),
+        ("amplitude", np.int64),  # [channels], or one value
+        ("by_channel", np.int64),
         ("weights", np.int64),  # [2, steps]: of the steps of the neurons, and of the input
-        ("total", np.int64),  # Σ_t x̂_t [rows, channels]
-        ("weighted", np.int64),  # the weighted mean of x̂ [rows, channels]
-        ("region", np.int64),  # -1 below, 0 inside, 1 above [rows, channels]
+        ("total", np.int64),  # Σ_t x̂_t [rows, channels], or 0
+        ("weighted", np.int64),  # the weighted mean of x̂ [rows, channels], or 0
+        ("region", np.int64),  # int8: -1 below, 0 inside, 1 above [rows, channels], or 0
+        ("fraction", np.float32),
         ("leak", np.float32),
         ("gain", np.float32),
         ("slope", np.float32),
         ("inner_border", np.int64),  # whether a border of the region belongs to its inside
     ]
 )
-# Of the backward pass: grad [seen, rows, channels], region, total, out [rows, channels].
 BACKWARD = np.dtype(
     [
-        ("next_block", np.int64),
-        ("blocks", np.int64),
-        ("rows", np.int64),
-        ("channels", np.int64),
+        *BLOCKS,
         ("seen", np.int64),
-        ("grad", np.int64),
-        ("region", np.int64),
-        ("total", np.int64),  # or 0
-        ("out", np.int64),
+        ("grad", np.int64),  # [seen, rows, channels]
+        ("region", np.int64),  # int8 [rows, channels]
+        ("total", np.int64),  # [rows, channels], or 0
+        ("out", np.int64),  # D [rows, channels]
         ("weights", np.int64),  # [seen]
         ("sums", np.int64),  # [blocks, 3, channels]
         ("slope", np.float32),
+    ]
+)
+NORM_BACKWARD = np.dtype(
+    [
+        *BLOCKS,
+        ("q", np.int64),  # [rows, channels], D on entry
+        ("of_input", np.int64),  # [rows, channels], or 0
+        ("x", np.int64),  # the mean of x̂ over the steps times 1/factor [rows, channels], or 0
+        # [channels]:
+        ("scale", np.int64),
+        ("offset", np.int64),
+        ("through", np.int64),
+        ("factor", np.float32),
     ]
 )
 
@@ -61,12 +87,14 @@ BACKWARD = np.dtype(
 def _make(lanes):
     @compiled
     def forward(args, row, c):
-        rows, channels, table = args.rows, args.channels, args.table
-        mean, inverse = load(lanes, table, MEAN + c), load(lanes, table, INVERSE * channels + c)
-        weight = load(lanes, table, WEIGHT * channels + c)
-        bias = load(lanes, table, BIAS * channels + c)
-        threshold = load(lanes, table, THRESHOLD * channels + c)
-        amplitude = load(lanes, table, AMPLITUDE * channels + c)
+        rows, channels = args.rows, args.channels
+        mean, inverse = load(lanes, args.mean, c), load(lanes, args.inverse, c)
+        weight, bias = load(lanes, args.weight, c), load(lanes, args.bias, c)
+        if args.by_channel:
+            amplitude = load(lanes, args.amplitude, c)
+        else:
+            amplitude = splat(lanes, add_lanes(load(1, args.amplitude, 0)))
+        threshold = splat(lanes, args.fraction) * amplitude
         leak, gain = splat(lanes, args.leak), splat(lanes, args.gain)
         zero = splat(lanes, np.float32(0))
         one = splat(lanes, np.float32(1))
@@ -84,14 +112,17 @@ def _make(lanes):
             spike = select(v > threshold, amplitude, zero)
             store(args.out, t * rows * channels + here, spike)
             v = v - spike
-        store(args.total, here, total)
-        store(args.weighted, here, weighted)
-        level = level * splat(lanes, args.slope)
-        if args.inner_border:
-            region = select(level < zero, zero - one, select(level > amplitude, one, zero))
-        else:
-            region = select(level > zero, select(level < amplitude, zero, one), zero - one)
-        store(args.region, here, region)
+        if args.total != 0:
+            store(args.total, here, total)
+        if args.weighted != 0:
+            store(args.weighted, here, weighted)
+        if args.region != 0:
+            level = level * splat(lanes, args.slope)
+            if args.inner_border:
+                region = select(level < zero, zero - one, select(level > amplitude, one, zero))
+            else:
+                region = select(level > zero, select(level < amplitude, zero, one), zero - one)
+            store_bytes(args.region, here, region)
 
     @compiled
     def backward(args, row, rows, c, sums):
@@ -106,7 +137,7 @@ def _make(lanes):
             for t in range(args.seen):
                 w = splat(lanes, add_lanes(load(1, args.weights, t)))
                 mean = mean + w * load(lanes, args.grad, t * args.rows * channels + here)
-            region = load(lanes, args.region, here)
+            region = load_bytes(lanes, args.region, here)
             inside = select(abs(region) < half, mean * slope, zero)
             store(args.out, here, inside)
             plain = plain + inside
@@ -117,18 +148,29 @@ def _make(lanes):
         store(sums, channels + c, with_x)
         store(sums, 2 * channels + c, above)
 
-    return forward, backward
+    @compiled
+    def norm_backward(args, row, rows, c):
+        """q = scale (D - offset), and for the input q - through factor x."""
+        scale, offset = load(lanes, args.scale, c), load(lanes, args.offset, c)
+        through = load(lanes, args.through, c) * splat(lanes, args.factor)
+        for r in range(row, row + rows):
+            here = r * args.channels + c
+            q = (load(lanes, args.q, here) - offset) * scale
+            store(args.q, here, q)
+            if args.of_input != 0:
+                store(args.of_input, here, q - through * load(lanes, args.x, here))
+
+    return forward, backward, norm_backward
 
 
-VECTOR, SINGLE = _make(LANES), _make(1)
-FORWARD_VECTOR, BACKWARD_VECTOR = VECTOR
-FORWARD_SINGLE, BACKWARD_SINGLE = SINGLE
+FORWARD_VECTOR, BACKWARD_VECTOR, NORM_VECTOR = _make(LANES)
+FORWARD_SINGLE, BACKWARD_SINGLE, NORM_SINGLE = _make(1)
 
 
 @compiled
 def forward_blocks(address):
     """Compute block after block of rows until none is left."""
-    args = struct_at(address, ARGUMENTS, 0)
+    args = struct_at(address, FORWARD, 0)
     vectors = args.channels // LANES * LANES
     while True:
         block = fetch_and_add(args, "next_block", 1)
@@ -158,3 +200,20 @@ def backward_blocks(address):
             BACKWARD_VECTOR(args, begin, rows, c, sums)
         for c in range(vectors, args.channels):
             BACKWARD_SINGLE(args, begin, rows, c, sums)
+
+
+@compiled
+def norm_backward_blocks(address):
+    """Differentiate the norm, block after block of rows until none is left."""
+    args = struct_at(address, NORM_BACKWARD, 0)
+    vectors = args.channels // LANES * LANES
+    while True:
+        block = fetch_and_add(args, "next_block", 1)
+        if block >= args.blocks:
+            return
+        begin = block * ROWS_A_BLOCK
+        rows = min(ROWS_A_BLOCK, args.rows - begin)
+        for c in range(0, vectors, LANES):
+            NORM_VECTOR(args, begin, rows, c)
+        for c in range(vectors, args.channels):
+            NORM_SINGLE(args, begin, rows, c)

@@ -120,6 +120,10 @@ def address_of(name: str) -> int:
         if sources:
             integration.backward_blocks(address)
 
+    def represented_norm_backward(address: int) -> None:
+        if sources:
+            integration.norm_backward_blocks(address)
+
     def pack_spikes(address: int) -> None:
         if sources:
             gram.pack_blocks(address)
@@ -133,7 +137,8 @@ def address_of(name: str) -> int:
     tasks += [forward_16, forward_8, forward_1]
     tasks += [backward_16, backward_8, backward_1]
     tasks += [filter_forward, filter_backward]
-    tasks += [represented_forward, represented_backward, pack_spikes, spike_covariance]
+    tasks += [represented_forward, represented_backward, represented_norm_backward]
+    tasks += [pack_spikes, spike_covariance]
     task = {task.__name__: task for task in tasks}[name]
     kind = types.void(types.int64)
     try:

@@ -48,22 +48,39 @@ def input_gradient(
     return _convolution(layer, weight, grad, x, (True, False))[0]
 
 
+def input_covariance(layer: nn.Linear | nn.Conv2d, x: Tensor) -> Tensor | None:
+    """Return Σ_n (x_n - x̄) x_nᵀ `[in, in]`, where it makes `covariance` cheaper: of more spikes
+    than inputs of a linear layer; else None.
+
+    Args:
+        layer: affine.
+        x: its inputs, `[N, in]` or images.
+    """
+    if isinstance(layer, nn.Linear) and len(x) > x.shape[1] and has_kernels(x):
+        return backend("cpu").spike_covariance(x.contiguous())
+    return None
+
+
 def covariance(
-    layer: nn.Linear | nn.Conv2d, x: Tensor, z: Tensor, mean: Tensor, inverse: Tensor
+    layer: nn.Linear | nn.Conv2d,
+    x: Tensor,
+    z: Tensor,
+    mean: Tensor,
+    inverse: Tensor,
+    of_inputs: Tensor | None,
 ) -> Tensor:
     """Return Σ_n ẑ_n x_nᵀ in the shape of the weight, with ẑ = (z - mean) inverse.
 
     Args:
         layer: affine.
         x: its inputs, `[N, in]` or images.
-        z: its outputs, which are overwritten.
+        z: its outputs, which are overwritten; with `of_inputs` they are not read.
         mean: of the outputs over all n, `[C]`.
         inverse: `[C]`.
+        of_inputs: their `input_covariance`.
     """
-    if isinstance(layer, nn.Linear) and len(x) > x.shape[1] and has_kernels(x):
-        of_inputs = backend("cpu").spike_covariance(x.contiguous())
-        if of_inputs is not None:  # W cov(x), since ẑ is linear in x
-            return (layer.weight @ of_inputs).mul_(inverse.unsqueeze(1))
+    if of_inputs is not None:  # W cov(x), since ẑ is linear in x
+        return (layer.weight @ of_inputs).mul_(inverse.unsqueeze(1))
     shape = (-1, *[1] * (z.dim() - 2))
     return weight_gradient(layer, x, z.sub_(mean.view(shape)).mul_(inverse.view(shape)))
 

@@ -28,7 +28,7 @@ from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
 from ..neurons.functional.count import IntegrateOptions
-from ..neurons.functional.normed import gradient_of_neurons, normed_neurons
+from ..neurons.functional.normed import Normed, normed_gradients, normed_neurons
 from ..neurons.functional.representation import decayed_mean, threshold_scale
 from . import affine
 from .time import over_time
@@ -92,17 +92,23 @@ class _RepresentedLayer(Function):
         z, dtype = out.to(torch.promote_types(out.dtype, torch.float32)), out.dtype
         del out
         with _full_precision(z.device.type):
-            leak = call.leak if of_x and call.by_batch else 1.0
+            inputs = of_inputs = covariance = None
+            correlates = of_weight and call.learns and call.by_batch and shape[0] > 1
+            if of_weight and call.learns:
+                inputs = x.sum(0, dtype=z.dtype) if len(x) > 1 else x[0].to(z.dtype)
+            if correlates:
+                of_inputs = affine.input_covariance(call.layer, rows)
             found = normed_neurons(
                 z.unflatten(0, shape), call.norm, amplitude, call.options, call.steps,
-                by_batch=call.by_batch, learns=call.learns, leak=leak,
+                by_batch=call.by_batch, learns=call.learns,
+                leak=call.leak if of_x and call.by_batch else 1.0,
+                overwrite=not correlates or of_inputs is not None,
             )  # fmt: skip
-            inputs = covariance = None
-            if of_weight and call.learns:
-                inputs = x.sum(0, dtype=z.dtype)
-                if call.by_batch and shape[0] > 1:
-                    assert found.mean is not None and found.inverse is not None
-                    covariance = affine.covariance(call.layer, rows, z, found.mean, found.inverse)
+            if correlates:
+                assert found.mean is not None and found.inverse is not None
+                covariance = affine.covariance(
+                    call.layer, rows, z, found.mean, found.inverse, of_inputs
+                )
             spikes = found.spikes.to(dtype)
         ctx.call, ctx.shape, ctx.amplitude_shape = call, x.shape, amplitude.shape
         ctx.save_for_backward(
@@ -119,51 +125,35 @@ class _RepresentedLayer(Function):
     def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         weight, gamma, inputs, covariance, region, inverse, total, weighted = ctx.saved_tensors
         call, of, seen = ctx.call, ctx.needs_input_grad, ctx.shape[0]
-        found: list[Tensor | None] = [None] * 7
+        kept = Normed(grads[0], region, None, None, inverse, total, weighted)
+        of_x = of_weight = of_bias = of_amplitude = None
         with _full_precision(grads[0].device.type):
-            # Of an input that is the same at every step, D is the sum over them.
-            q, sums = gradient_of_neurons(
-                grads[0], region, total, call.options, times=call.steps / seen
-            )
-            if of[5]:
-                scale = call.steps * threshold_scale(call.options)
-                of_amplitude = _by_channel(sums.above, region) * scale
-                found[5] = of_amplitude.sum_to_size(ctx.amplitude_shape)
-            through = None
-            if gamma is not None:
-                found[4], found[3] = seen * sums.plain, sums.with_total
-                scale = gamma * inverse
-                if call.by_batch:
-                    samples = seen * (q.numel() // q.shape[1])
-                    q = q - _by_channel(found[4] / samples, q)
-                    through = scale * found[3] / samples
-                q = q * _by_channel(scale, q)
-                if through is not None and seen == 1:
-                    q, through = q - _by_channel(through, q) * total, None
+            found = normed_gradients(
+                grads[0], kept, gamma, call.options,
+                steps=call.steps, seen=seen, by_batch=call.by_batch, of_input=of[0],
+            )  # fmt: skip
             if of[1]:
-                found[1] = affine.weight_gradient(call.layer, inputs, q)
-                if through is not None:
-                    found[1] -= through.view(-1, *[1] * (weight.dim() - 1)) * covariance
+                of_weight = affine.weight_gradient(call.layer, inputs, found.output)
+                if found.through is not None:
+                    through = found.through.view(-1, *[1] * (weight.dim() - 1))
+                    of_weight.addcmul_(through, covariance, value=-1)
             if of[2]:
-                found[2] = seen * q.sum([axis for axis in range(q.dim()) if axis != 1])
+                q = found.output
+                of_bias = seen * q.sum([axis for axis in range(q.dim()) if axis != 1])
             if of[0]:
-                if through is not None:
-                    mean = total / seen if weighted is None else weighted
-                    q = q - _by_channel(through, q) * mean
-                of_step = affine.input_gradient(call.layer, weight, q, ctx.shape[1:])
-                found[0] = of_step.expand(ctx.shape)
-        return tuple(found)
+                step = affine.input_gradient(call.layer, weight, found.weighted, ctx.shape[1:])
+                of_x = step.expand(ctx.shape)
+            if of[5]:
+                above = found.above.view(-1, *[1] * (region.dim() - 2))
+                scale = call.steps * threshold_scale(call.options)
+                of_amplitude = above.sum_to_size(ctx.amplitude_shape) * scale
+        return of_x, of_weight, of_bias, found.norm_weight, found.norm_bias, of_amplitude, None
 
 
 def _full_precision(device: str) -> AbstractContextManager[Any]:
     if torch.is_autocast_enabled(device):
         return torch.autocast(device, enabled=False)
     return nullcontext()
-
-
-def _by_channel(values: Any, x: Tensor) -> Tensor:
-    """Return values `[C]` in the shape that broadcasts over x `[N, C, ...]`."""
-    return values.view(1, -1, *[1] * (x.dim() - 2))
 
 
 def mean_pooled(x: Tensor, pool: nn.AvgPool2d, leak: float) -> Tensor:

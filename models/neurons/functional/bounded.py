@@ -14,14 +14,12 @@ def at_least(value: Tensor, low: float) -> Tensor:
 
 
 class _AtLeast(torch.autograd.Function):
+    # With a separate `setup_context` torch inspects the signature at every call, for 60 µs.
     @staticmethod
-    def forward(value: Tensor, low: float) -> Tensor:
-        return value.clamp(min=low)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        value, ctx.low = inputs
+    def forward(ctx: Any, value: Tensor, low: float) -> Tensor:
+        ctx.low = low
         ctx.save_for_backward(value)
+        return value.clamp(min=low)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Batch norm and represented neurons, with what their gradient needs: by the kernels, or in torch.
+"""Batch norm and represented neurons, forward and backward: by the kernels, or in torch.
 
 Tensors are `[T, B, C, ...]` or, of one step, `[B, C, ...]`.
 """
@@ -39,12 +39,24 @@ class Normed(NamedTuple):
     weighted: Tensor | None
 
 
-class Sums(NamedTuple):
-    """Sums over the neurons of each channel, `[C]`: of D, of D Σ_t x̂_t, and of Σ_t w_t ∂L/∂out_t
-    where neurons are above V."""
+class Gradients(NamedTuple):
+    """Gradients of neurons and norm.
 
-    plain: Tensor
-    with_total: Tensor | None
+    Attributes:
+        output: q `[B, C, ...]`: ∂L/∂z_t without what goes through the variance of the norm, unless
+            there is one step of input.
+        weighted: Σ_t w_t ∂L/∂z_t `[B, C, ...]`; `output` if nothing goes through the variance, and
+            None if it is not asked for.
+        norm_weight, norm_bias: `[C]`; None without a norm.
+        through: c `[C]` of ∂L/∂z_t = q - c x̂_t; None if nothing is missing in q.
+        above: Σ_t w_t ∂L/∂out_t summed over the neurons above V, `[C]`.
+    """
+
+    output: Tensor
+    weighted: Tensor | None
+    norm_weight: Tensor | None
+    norm_bias: Tensor | None
+    through: Tensor | None
     above: Tensor
 
 
@@ -58,11 +70,12 @@ def normed_neurons(
     by_batch: bool,
     learns: bool,
     leak: float,
+    overwrite: bool = False,
 ) -> Normed:
     """Return what the neurons send for norm(z).
 
     Args:
-        z: `[T, B, C, ...]`, or `[1, B, C, ...]` if it is the same at every step. It stays as it is.
+        z: `[T, B, C, ...]`, or `[1, B, C, ...]` if it is the same at every step.
         norm: batch norm, or None.
         amplitude: V, broadcast against a step.
         options: of the neurons.
@@ -70,10 +83,14 @@ def normed_neurons(
         by_batch: whether the norm uses the statistics of the batch.
         learns: whether a backward pass may follow.
         leak: λ of the weights of `weighted`.
+        overwrite: whether `z` may be overwritten; else it stays as it is.
     """
     amplitude = amplitude.to(z.dtype)
     if has_kernels(z) and z.numel() > z.shape[2]:
-        return _by_kernels(z, norm, amplitude, options, steps, by_batch=by_batch, leak=leak)
+        return _by_kernels(
+            z, norm, amplitude, options, steps,
+            by_batch=by_batch, learns=learns, leak=leak, overwrite=overwrite,
+        )  # fmt: skip
     mean = variance = inverse = total = weighted = None
     y = z
     if norm is not None:
@@ -89,36 +106,46 @@ def normed_neurons(
     return Normed(spikes, where, mean, variance, inverse, total, weighted)
 
 
-def gradient_of_neurons(
-    grad: Tensor, where: Tensor, total: Tensor | None, options: IntegrateOptions, *, times: float
-) -> tuple[Tensor, Sums]:
-    """Return D = ∂L/∂y_t times a factor, `[B, C, ...]`, and sums.
+def normed_gradients(
+    grad: Tensor,
+    kept: Normed,
+    norm_weight: Tensor | None,
+    options: IntegrateOptions,
+    *,
+    steps: int,
+    seen: int,
+    by_batch: bool,
+    of_input: bool,
+) -> Gradients:
+    """Return the gradients of what `normed_neurons` computed.
 
     Args:
         grad: ∂L/∂out `[T, B, C, ...]`.
-        where: the region of each neuron.
-        total: Σ_t x̂_t, or None.
+        kept: of its result; spikes and statistics are not read.
+        norm_weight: γ of the norm; None without one.
         options: of the neurons.
-        times: the factor.
+        steps: T.
+        seen: steps of the input, 1 or T. Of one step D is the sum over all.
+        by_batch: whether the norm used the statistics of the batch.
+        of_input: whether `weighted` is asked for.
     """
     if grad.stride(0) == 0:
         grad = grad[:1]
     if grad.dtype != torch.float64:
         grad = grad.float()
-    if has_kernels(grad):
-        weights = _weights(len(grad), options.leak)
-        rows = None if total is None else _rows(total.unsqueeze(0))[0]
-        inside = _rows(where.unsqueeze(0))[0]
-        d, sums = backend("cpu").integrate_backward(
-            _rows(grad), inside, rows, weights, slope=slope(options) * times
-        )
-        plain, with_total, above = sums.unbind(0)
-        return _like(d, where), Sums(plain, with_total, above)
-    mean = decayed_mean(grad, options.leak)
-    axes = [axis for axis in range(where.dim()) if axis != 1]
-    d = input_gradient(mean, where, options).mul_(times)
-    above = mean.masked_fill(where != ABOVE, 0.0).sum(axes)
-    return d, Sums(d.sum(axes), None if total is None else (d * total).sum(axes), above)
+    d, (plain, with_total, above) = _of_neurons(grad, kept, options, times=steps / seen)
+    if norm_weight is None:
+        return Gradients(d, d if of_input else None, None, None, None, above)
+    scale = norm_weight * kept.inverse
+    if not by_batch:
+        q = d.mul_(_by_channel(scale, d.unsqueeze(0))[0])
+        return Gradients(q, q if of_input else None, with_total, seen * plain, None, above)
+    neurons = d.numel() // d.shape[1]
+    through = scale * with_total / (seen * neurons)
+    q, weighted = _through_norm(
+        d, kept, scale, plain / neurons, through, seen=seen, of_input=of_input
+    )
+    return Gradients(q, weighted, with_total, seen * plain, None if seen == 1 else through, above)
 
 
 def has_kernels(x: Tensor) -> bool:
@@ -134,10 +161,11 @@ def _by_kernels(
     steps: int,
     *,
     by_batch: bool,
+    learns: bool,
     leak: float,
+    overwrite: bool,
 ) -> Normed:
-    kernels, rows, channels = backend("cpu"), _rows(z), z.shape[2]
-    levels = (amplitude * options.fraction).reshape(-1).expand(channels), amplitude.reshape(-1)
+    rows, channels = _rows(z), z.shape[2]
     mean = variance = inverse = None
     if norm is None:
         zero, one = z.new_zeros(channels), z.new_ones(channels)
@@ -151,10 +179,18 @@ def _by_kernels(
             samples = rows.shape[0] * rows.shape[1]
             variance = variance * (samples / (samples - 1))
         of_norm = (mean, inverse, norm.weight, norm.bias)
-    table = torch.stack([*of_norm, levels[0], levels[1].expand(channels)])
-    weights = _pair_of_weights(steps, len(z), options.leak, leak)
-    found = kernels.integrate(
-        rows, table, weights, leak=options.leak, gain=options.gain, slope=slope(options)
+    of_norm_learns = learns and norm is not None
+    found = backend("cpu").integrate(
+        rows,
+        of_norm,
+        amplitude.reshape(-1),
+        _pair_of_weights(steps, len(z), options.leak, leak),
+        fraction=options.fraction,
+        leak=options.leak,
+        gain=options.gain,
+        slope=slope(options),
+        keep=(learns, of_norm_learns, of_norm_learns and leak != 1),
+        in_place=overwrite,
     )
     step = z[0]
     return Normed(
@@ -163,9 +199,62 @@ def _by_kernels(
         mean,
         variance,
         inverse,
-        None if norm is None else _like(found.total, step),
-        None if norm is None or leak == 1 else _like(found.weighted, step),
+        _like(found.total, step),
+        _like(found.weighted, step),
     )
+
+
+def _of_neurons(
+    grad: Tensor, kept: Normed, options: IntegrateOptions, *, times: float
+) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+    """Return D = ∂L/∂y_t times a factor, `[B, C, ...]`; and sums over the neurons of each channel,
+    `[C]`: of D, of D Σ_t x̂_t, and of Σ_t w_t ∂L/∂out_t where they are above V."""
+    where, total = kept.region, kept.total
+    assert where is not None
+    if has_kernels(grad):
+        d, sums = backend("cpu").integrate_backward(
+            _rows(grad),
+            _step_rows(where),
+            None if total is None else _step_rows(total),
+            _weights(len(grad), options.leak),
+            slope=slope(options) * times,
+        )
+        return _like(d, where), sums.unbind(0)
+    mean = decayed_mean(grad, options.leak)
+    axes = [axis for axis in range(where.dim()) if axis != 1]
+    d = input_gradient(mean, where, options).mul_(times)
+    plain = d.sum(axes)
+    with_total = plain if total is None else (d * total).sum(axes)
+    return d, (plain, with_total, mean.masked_fill(where != ABOVE, 0.0).sum(axes))
+
+
+def _through_norm(
+    d: Tensor,
+    kept: Normed,
+    scale: Tensor,
+    offset: Tensor,
+    through: Tensor,
+    *,
+    seen: int,
+    of_input: bool,
+) -> tuple[Tensor, Tensor | None]:
+    """Return `output` and `weighted` of the gradients; D is overwritten."""
+    x, factor = (kept.total, 1 / seen) if kept.weighted is None else (kept.weighted, 1.0)
+    assert x is not None
+    other = d if seen == 1 else torch.empty_like(d) if of_input else None
+    if has_kernels(d):
+        backend("cpu").norm_backward(
+            _step_rows(d), scale, offset, through, _step_rows(x),
+            factor=factor, of_input=None if other is None else _step_rows(other),
+        )  # fmt: skip
+    else:
+        scale, offset, through = (
+            _by_channel(each, d.unsqueeze(0))[0] for each in (scale, offset, through)
+        )
+        d.sub_(offset).mul_(scale)
+        if other is not None:
+            torch.sub(d, through * x, alpha=factor, out=other)
+    return d, other if of_input else None
 
 
 def _normalised(z: Tensor, norm: Any, *, by_batch: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -201,9 +290,14 @@ def _rows(x: Tensor) -> Tensor:
     return x.movedim(2, -1).contiguous().view(len(x), -1, x.shape[2])
 
 
-def _like(rows: Tensor, step: Tensor) -> Tensor:
+def _step_rows(x: Tensor) -> Tensor:
+    """Return one step `[B, C, ...]` as contiguous rows `[R, C]`."""
+    return x.contiguous() if x.dim() == 2 else _rows(x.unsqueeze(0))[0]
+
+
+def _like(rows: Any, step: Tensor) -> Any:
     """Return rows `[R, C]` in the shape of a step `[B, C, ...]`, channels last in memory."""
-    if step.dim() == 2:
+    if rows is None or step.dim() == 2:
         return rows
     return rows.view(len(step), *step.shape[2:], step.shape[1]).movedim(-1, 1)
 

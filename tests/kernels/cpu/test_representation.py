@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from asnn.kernels.cpu.representation import integrate, integrate_backward, spike_covariance
+from asnn.kernels.cpu.representation import (
+    integrate,
+    integrate_backward,
+    norm_backward,
+    spike_covariance,
+)
 
 
 @pytest.mark.parametrize("rows", [1, 63, 64, 65, 640])
@@ -34,17 +39,26 @@ def test_what_are_no_spikes():
 @pytest.mark.parametrize("rows, channels", [(7, 21), (40, 16)])
 def test_neurons_and_their_gradient(rows, channels, seen, steps, leak, gain):
     generator = torch.Generator().manual_seed(rows)
-    x = 2 * torch.randn(seen, rows, channels, generator=generator)
-    table = torch.rand(6, channels, generator=generator) + 0.2
-    weights = torch.rand(2, steps, generator=generator)
-    found = integrate(x, table, weights, leak=leak, gain=gain, slope=1.3)
-    mean, inverse, weight, bias, threshold, amplitude = table.double()
+    x = 4 * torch.randn(seen, rows, channels, generator=generator)
+    *norm, by_channel = torch.rand(5, channels, generator=generator) + 0.2
+    amplitude = by_channel if channels == 21 else torch.tensor([0.7])
+    weights = torch.rand(2, steps, generator=generator) + 0.3
+    options = {"fraction": 0.5, "leak": leak, "gain": gain, "slope": 1.3}
+    all_of_it = (True, True, True)
+    found = integrate(x, norm, amplitude, weights, **options, keep=all_of_it, in_place=False)
+    nothing = (False, False, False)
+    again = x.clone()
+    other = integrate(again, norm, amplitude, weights, **options, keep=nothing, in_place=True)
+    assert torch.equal(other.out, found.out) and other[1:] == (None, None, None)
+    assert (other.out.data_ptr() == again.data_ptr()) == (seen == steps)
+    mean, inverse, weight, bias = (each.double() for each in norm)
+    amplitude = amplitude.double()
     normed = (x.double() - mean) * inverse
     y, v = normed * weight + bias, torch.zeros(rows, channels, dtype=torch.float64)
     of_steps = weights.double().view(2, steps, 1, 1)
     for t in range(steps):
         v = leak * v + gain * y[t % seen if seen == 1 else t]
-        out = amplitude * (v > threshold)
+        out = amplitude * (v > 0.5 * amplitude)
         v -= out
         assert torch.equal(found.out[t], out.float())
     torch.testing.assert_close(found.total, normed.sum(0).float(), rtol=1e-5, atol=1e-5)
@@ -64,3 +78,20 @@ def test_neurons_and_their_gradient(rows, channels, seen, steps, leak, gain):
         with_total = (d * found.total).sum(0) if total is not None else torch.zeros(channels)
         whole = torch.stack([d.sum(0), with_total.double(), above]).float()
         torch.testing.assert_close(sums, whole, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows, channels", [(7, 21), (40, 16)])
+@pytest.mark.parametrize("of_input", ["none", "other", "same"])
+def test_the_gradient_through_a_norm(rows, channels, of_input):
+    generator = torch.Generator().manual_seed(channels)
+    d, x = torch.randn(2, rows, channels, generator=generator)
+    scale, offset, through = torch.randn(3, channels, generator=generator)
+    q, other = d.clone(), None
+    if of_input != "none":
+        other = q if of_input == "same" else torch.empty_like(d)
+    norm_backward(q, scale, offset, through, x, factor=0.2, of_input=other)
+    expected = (d - offset) * scale
+    if of_input != "same":
+        torch.testing.assert_close(q, expected)
+    if other is not None:
+        torch.testing.assert_close(other, expected - 0.2 * through * x, rtol=1e-5, atol=1e-6)
