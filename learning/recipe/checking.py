@@ -310,6 +310,8 @@ def _unknown_key(key: str, known: list[str]) -> str:
     # A key that another section has was probably meant for that one.
     elsewhere = [f"{each}.{name}" for each, base in BASES.items() if name in base.model_fields]
     near = elsewhere[0] if len(elsewhere) == 1 else nearest(key, known)
+    if name in NAMED:  # model.readout: a component with a section of its own
+        near = NAMED[name][1]
     hint = f"; did you mean {near}?" if near else ""
     names = ", ".join(name.rpartition(".")[2] for name in known)
     return f"{key}: unknown key{hint} (choose from {names})"

@@ -27,6 +27,20 @@ def test_first_step_is_the_image_and_the_rest_the_inner_code(name, inner, steps,
         assert not torch.equal(code[1:], full[: steps - 1])
 
 
+@pytest.mark.parametrize("steps", [2, 5, 8])
+def test_every_pixel_above_0_fires_once_the_brighter_the_earlier(steps):
+    """The input of single-spike networks."""
+    x = image(4, 1, 6, 6)
+    x[:, :, 0] = 0
+    spikes = create_coding("hybrid", steps=steps).encode(x)[1:]
+    assert torch.equal(spikes.sum(0), (x > 0).float())
+    first = torch.where(x > 0, spikes.argmax(0), steps).flatten()
+    assert bool((first[x.flatten().argsort(descending=True)].diff() >= 0).all())
+    # Negative control: the published variant fires for black pixels, too.
+    published = create_coding("hybrid", steps=steps, variant="published").encode(x)[1:]
+    assert not torch.equal(published.sum(0), (x > 0).float())
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize(("name", "inner"), PAIRS)
 def test_dtype_is_kept_and_the_analog_step_is_exact_in_it(name, inner, dtype):

@@ -67,6 +67,25 @@ def test_names_of_0_1_are_read(interrupted, tmp_path, monkeypatch):
     assert (progress.epoch_seconds, progress.data_wait_seconds) == (0, 0)
 
 
+def test_a_checkpoint_of_before_there_were_stages_goes_on(interrupted, tmp_path):
+    """Format 2 of an earlier version: no stage in the position, and nothing of a method."""
+    run, training = interrupted
+    checkpoint = newest_checkpoint(run)
+    position = dict(checkpoint.content["position"])
+    for name in ("stage", "stage_epoch", "stage_step", "statistics", "statistic_sums"):
+        del position[name]
+    old = {key: checkpoint.content[key] for key in checkpoint.content.keys() - {"method", "begun"}}
+    older = Checkpoint(checkpoint.folder, {**old, "position": position}, checkpoint.files)
+    again = prepare(RECIPE, Run(tmp_path))
+    restore(again, older)
+    assert again.progress == training.progress
+    assert (again.progress.stage, again.progress.stage_step) == (0, 2)
+    expected, found = training.optimizer.state_dict(), again.optimizer.state_dict()
+    for index, entry in expected["state"].items():
+        for name, value in entry.items():
+            assert torch.equal(value, found["state"][index][name])
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [

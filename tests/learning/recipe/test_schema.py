@@ -130,7 +130,14 @@ def test_any_document_is_a_recipe_or_reported_as_faulty(document):
 
 
 @pytest.mark.parametrize(
-    ("key", "meant"), [("model.epochs", "train.epochs"), ("train.steps", "coding.steps")]
+    ("key", "meant"),
+    [
+        ("model.epochs", "train.epochs"),
+        ("train.steps", "coding.steps"),
+        ("model.readout", "readout.name"),
+        ("model.synapse", "synapse.name"),
+        ("train.method", "method.name"),
+    ],
 )
 def test_a_key_of_another_section_is_named(key, meant):
     section, name = key.split(".")
