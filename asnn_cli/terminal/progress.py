@@ -134,6 +134,7 @@ class Progress:
             return
         line = (
             f"epoch {metrics['epoch']}/{training.recipe.train.epochs}  "
+            f"{_stage(metrics)}"
             f"loss {metrics['train_loss']:.4f}  "
             f"{metric.title} {metric.text(metrics[f'train_{metric.name}'])}  "
             f"validation {metric.text(metrics[f'validation_{metric.name}'])}  "
@@ -208,6 +209,11 @@ class Progress:
             speed=0.0,
         )
         self._live.start()
+
+
+def _stage(metrics: dict[str, Any]) -> str:
+    """Return the stage of an epoch, of a training in several."""
+    return f"stage {metrics['stage']}  " if "stage" in metrics else ""
 
 
 def _decided(metrics: dict[str, Any]) -> str:

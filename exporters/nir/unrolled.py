@@ -50,7 +50,8 @@ def unroll(graph: Graph, style: Style, metadata: dict[str, object]) -> nir.NIRGr
         raise ConfigError(
             "the readout answers at the first crossing of a level, which NIR cannot unroll",
             why="which step answers depends on the sample, and NIR has no node to choose",
-            remedy="use --format onnx, or --form lif, whose output are the logits of each step",
+            remedy="use --format onnx; where a LIF node can express the neurons also --form lif, "
+            "whose output are the logits of each step",
         )
     return _Unrolling(graph, style).build(metadata)
 

@@ -151,11 +151,19 @@ def draw_curves(
             draw_curve(axes, curve, best)
             for epoch, stage in _stages(history):
                 axes.axvline(epoch - 0.5, color=QUIET, linewidth=0.8, linestyle=":")
-                axes.annotate(stage, (epoch - 0.5, 1), xycoords=("data", "axes fraction"), size=7)
+                _name_stage(axes, stage, epoch)
         if not curves:
             grid[0].set_axis_off()
             grid[0].text(0.5, 0.5, "no epoch was trained", ha="center")
         save_figure(path, figure)
+
+
+def _name_stage(axes: Axes, stage: str, epoch: int) -> None:
+    """Write the name of a stage upwards along the line where it begins."""
+    axes.annotate(
+        stage, (epoch - 0.5, 0.02), xycoords=("data", "axes fraction"), xytext=(2, 0),
+        textcoords="offset points", rotation=90, va="bottom", size=7, color=QUIET,
+    )  # fmt: skip
 
 
 def _stages(history: History) -> list[tuple[int, str]]:

@@ -82,7 +82,8 @@ class LocalTandemLearning(Method):
             raise ConfigError(
                 f"readout_epochs is {self.readout_epochs}, train.epochs {epochs}",
                 why="the epochs of both stages add up to train.epochs",
-                remedy=f"set train.epochs to more than {self.readout_epochs}",
+                remedy=f"set train.epochs to more than {self.readout_epochs}, or "
+                f"method.readout_epochs to less than {epochs}",
             )
         stages = [
             Stage(LAYERS, epochs - self.readout_epochs),

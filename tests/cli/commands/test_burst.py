@@ -20,6 +20,8 @@ def run(cli):
     done = cli("train", *RECIPE, "--out", "run", "--json")
     assert done.code == 0, done.err
     assert "stage" in json.loads(done.out)["best"]
+    assert "epoch 1/2  stage layers  loss" in done.err
+    assert "epoch 2/2  stage readout  loss" in done.err
     assert "calibrated (mse, 160 samples): the amplitudes of spikes1, spikes2" in done.err
     return "run"
 
@@ -41,6 +43,9 @@ def test_from_training_to_export(cli, run):
         assert onnx.code == 0 and json.loads(onnx.out)["verified"] is True, onnx.err
     nir = cli("export", run, "--format", "nir")
     assert nir.code == 2 and "answers at the first crossing of a level" in nir.err
+    lif = cli("export", run, "--format", "nir", "--form", "lif")
+    assert lif.code == 2 and "up to 5 spikes in a step" in lif.err
+    assert "use --format onnx; train" in lif.err and "--form portable" not in lif.err
 
     shown = cli("inspect", run).err
     for text in ("first-crossing", "psp", "ltl", "readout_epochs", "integrate", "amplitudes of"):

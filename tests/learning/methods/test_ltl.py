@@ -488,7 +488,8 @@ def test_a_network_from_outside_the_tree(tmp_path, monkeypatch):
         ({"method": {"name": "ltl", "readout_epochs": 2, "gain": 5.0}}, {},
          "gain is 5.0, and no layer learns it", "those of the readout", "method.gain=1"),
         ({"method": {"name": "ltl", "readout_epochs": 3}}, {},
-         "readout_epochs is 3, train.epochs 2", "add up", "train.epochs to more than 3"),
+         "readout_epochs is 3, train.epochs 2", "add up",
+         "train.epochs to more than 3, or method.readout_epochs to less than 2"),
     ],
 )  # fmt: skip
 def test_refusals(tmp_path, tables, options, what, why, remedy):

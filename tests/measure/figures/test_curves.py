@@ -9,6 +9,7 @@ from PIL import Image
 
 from asnn.core import AsnnError, ConfigError
 from asnn.measure import schedules
+from asnn.measure.figures import curves
 from asnn.measure.figures.curves import _stages, curves_of, draw_curves
 from asnn.measure.figures.schedules import draw_schedules
 from asnn.models import create_model
@@ -113,6 +114,21 @@ def test_stages_are_marked_where_they_begin():
     history = [{"epoch": e, "stage": s} for e, s in ((1, "a"), (2, "a"), (3, "b"), (4, "b"))]
     assert _stages(history) == [(1, "a"), (3, "b")]
     assert _stages([{"epoch": 1}, {"epoch": 2}]) == []
+
+
+def test_names_of_stages_stay_clear_of_the_titles(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(curves, "save_figure", lambda path, figure: drawn.append(figure))
+    history = [{**each, "stage": s} for each, s in zip(epochs_of(0.5, 0.9), "ab", strict=True)]
+    draw_curves(tmp_path / "a.png", history)
+    figure = drawn[0]
+    figure.canvas.draw()
+    for axes in figure.axes:
+        names = [text for text in axes.texts if text.get_text() in ("a", "b")]
+        assert [text.get_text() for text in names] == ["a", "b"]
+        for text in names:
+            box, title = text.get_window_extent(), axes._left_title.get_window_extent()
+            assert not box.overlaps(title) and axes.bbox.y0 <= box.y0 and box.y1 <= axes.bbox.y1
 
 
 def epochs_of(*accuracies: float) -> list[dict]:
