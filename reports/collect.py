@@ -16,7 +16,7 @@ from ..measure.cost.ann_comparison import dense_ann_report
 from ..measure.cost.energy import energy_of_samples, energy_report
 from ..measure.cost.operations import Counts
 from ..measure.cost.tables import CostTable
-from ..measure.early_exit import ExitRule, tradeoff
+from ..measure.early_exit import ExitRule, at_steps, tradeoff
 from ..measure.evaluation import Evaluation, evaluate
 from ..measure.schedules import schedules
 from ..models.network import SpikingNetwork
@@ -50,6 +50,7 @@ class RunReport:
         dense_ann: of `dense_ann_report`.
         tradeoff: of fixed steps and of confidence levels; empty if the task has not one class a
             sample.
+        decision: the same at the decisions of a readout that decides by itself; None of others.
         calibration: of the last step; None likewise.
         schedules: by layer.
         traced: the sample that is traced.
@@ -69,6 +70,7 @@ class RunReport:
     energy: Document
     dense_ann: Document
     tradeoff: list[Document]
+    decision: Document | None
     calibration: Calibration | None
     schedules: dict[str, dict[str, list[float]]]
     traced: TracedSample
@@ -154,6 +156,7 @@ class RunReport:
             "best_epoch": self.record.best("epoch"),
             **self.other_metrics(),
             "spikes_per_sample": self.result.spikes_per_sample if self.result.spike_rates else None,
+            "spikes_to_decision": self.result.spikes_to_decision,
             "picojoules_per_sample": self.energy["picojoules_per_sample"],
             "ann_twin_picojoules": self.dense_ann["picojoules_per_sample"],
             "accumulates": self.energy["accumulates"],
@@ -232,6 +235,9 @@ def collect(
         energy=energy_report(result.counts, table),
         dense_ann=dense_ann_report(model, table),
         tradeoff=[] if outcomes is None else tradeoff(outcomes, rules, spent, result.sample_spikes),
+        decision=None
+        if outcomes is None or outcomes.steps is None
+        else at_steps(outcomes, outcomes.steps, spent, result.sample_spikes),
         calibration=None if outcomes is None else calibration(outcomes),
         schedules=schedules(model),
         traced=traced,

@@ -34,7 +34,12 @@ def main_figures(report: RunReport) -> dict[str, tuple[str, Form]]:
     if report.has_classes:
         found["calibration_error"] = ("expected calibration error", percent)
     shown = {name: report.other_metrics().get(name) for name in _shown_beside(report)}
-    found |= {name: (name.replace("_", " "), plain) for name in shown}
+    shares = report.task.shares
+    found |= {
+        name: (name.replace("_", " "), percent if name in shares else plain) for name in shown
+    }
+    if report.result.spikes_to_decision is not None:
+        found["spikes_to_decision"] = (f"spikes per {one} up to its decision", number)
     return {
         **found,
         "picojoules_per_sample": (f"energy per {one}", energy),

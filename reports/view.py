@@ -102,6 +102,9 @@ def view(report: RunReport, prefix: str) -> Document:
         "schedules": [svg(each) for each in figures.schedule_figures(report.schedules)],
         **sample_view(report, svg),
         "rates": _rates(result.spike_rates),
+        "bursts": listed(
+            [f"{percent(share, 1)} in {name}" for name, share in result.burst_shares.items()]
+        ),
         "rate_steps": [t + 1 for t in shown_steps(report.steps)],
         "rate_steps_title": "step" if report.steps <= MAX_COLUMNS else "some of the steps",
         **operations(report, svg),
@@ -203,6 +206,8 @@ def _early_exit(report: RunReport) -> list[Document]:
     """Return a row for each fixed number of steps and each exit rule; of many steps some."""
     shown = [t + 1 for t in shown_steps(report.steps)]
     rows = [row for row in report.tradeoff if row["exit"] is not None or row["steps"] in shown]
+    if report.decision is not None:
+        rows.append({**report.decision, "exit": "its own decision"})
     columns = report.steps <= MAX_COLUMNS
     return [_exit(row if columns else {**row, "leaving": []}) for row in rows]
 

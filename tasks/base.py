@@ -65,6 +65,7 @@ class Task:
         name: the name in recipes.
         primary: the metric that chooses the best epoch and ranks runs.
         tracked: names of the metrics that are computed after each epoch.
+        shares: names of other metrics that are shares, which reports show in percent.
         needs_mean_only: whether loss and score need only the mean of the outputs over the steps,
             which is cheaper to compute; the outputs are then `[1, B, K]`.
         one_class: whether the answer for a sample is one class, so that its meter gives `outcomes`:
@@ -77,6 +78,7 @@ class Task:
     name: ClassVar[str] = ""
     primary: Metric = ACCURACY
     tracked: tuple[str, ...] = ("accuracy",)
+    shares: tuple[str, ...] = ()
     needs_mean_only: bool = False
     one_class: bool = False
     outputs: int = 0

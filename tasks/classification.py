@@ -33,6 +33,7 @@ class Classification(Task):
 
     name = "classification"
     one_class = True
+    shares = ("undecided",)
 
     def __init__(self) -> None:
         self.classes = []

@@ -12,6 +12,8 @@ from asnn.measure.cost.tables import read_cost_table
 from asnn.measure.early_exit import tradeoff
 from asnn.reports.metrics_view import scores_by_class, statistics_by_layer
 from asnn.reports.page import page
+from asnn.reports.view import view
+from asnn.reports.wording import number, percent
 from tests.support.html import faults, read_page
 
 HOSTILE = "<script>alert(1)</script>"
@@ -142,6 +144,29 @@ def test_a_network_without_ann_counterpart_says_so(report_of):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
+def test_a_readout_that_decides_and_bursts_are_shown(report_of):
+    options = {
+        "coding": "direct", "neuron": "integrate", "neuron_options": {"most": 3, "amplitude": 0.1},
+        "readout": "first-crossing", "readout_options": {"quantity": "probability", "level": 0.7},
+    }  # fmt: skip
+    report = report_of(**options)
+    values, shown = report.result.values, view(report, "r-")
+    rows = {row["key"]: row["text"] for row in shown["figures"]}
+    assert rows["undecided"] == percent(values["undecided"])
+    assert rows["spikes_to_decision"] == number(report.result.spikes_to_decision)
+    row = shown["early_exit"][-1]
+    assert (row["rule"], row["steps"]) == ("its own decision", f"{values['mean_step']:.2f}")
+    assert row["accuracy"] == percent(report.result.accuracy)
+    everything = report.energy["picojoules_per_sample"]
+    assert 0 < report.decision["picojoules"] <= everything
+    share = report.result.burst_shares["spikes1"]
+    assert share > 0 and f"{percent(share, 1)} in spikes1" in shown["bursts"]
+    # Negative control: the mean of single spikes decides nothing by itself.
+    shown = view(report_of(coding="direct"), "r-")
+    assert "its own decision" not in {row["rule"] for row in shown["early_exit"]}
+    assert shown["bursts"] == "" and "undecided" not in {row["key"] for row in shown["figures"]}
+
+
 def test_nonfinite_loss_is_a_warning(report_of):
     found = read_page(page([report_of(weight=math.nan)], command=""))
     assert warnings(found)[0].startswith("The loss is not a finite number")
