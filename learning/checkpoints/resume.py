@@ -132,6 +132,8 @@ def restore_latest(training: Training) -> bool:
             why=f"{run.path} is in its epoch {done} already",
             remedy=f"give at least {done}",
         )
+    if EPOCHS in changed and checkpoint is not None:
+        _require_ended_stages(training, checkpoint.content["recipe"]["train"]["epochs"])
     if EPOCHS in changed and is_out_of_patience(training):
         raise ConfigError(
             f"{run.path} has stopped early, after epoch {training.progress.epoch}",
@@ -141,6 +143,30 @@ def restore_latest(training: Training) -> bool:
     if training.processes.first:
         _accept_changes(training, changed)
     return checkpoint is not None
+
+
+def _require_ended_stages(training: Training, epochs: int) -> None:
+    """Refuse another number of epochs of a stage that has ended.
+
+    Args:
+        epochs: those of all stages with which the run was trained so far.
+    """
+    ended = training.progress.stage
+    if not ended:
+        return
+    then = training.method.stages(epochs)
+    done = [line.get("stage") for line in training.progress.history]
+    for number, stage in enumerate(then[:ended]):
+        name, trained = stage.name, done.count(stage.name)
+        others = training.stages[number:]
+        now = others[0].epochs if others and others[0].name == name else 0
+        if now != stage.epochs == trained:  # one that ended early did not need its epochs
+            raise ConfigError(
+                f"stage {name!r} of {training.run.path} has ended",
+                why=f"its epochs were {trained}, and would be {now} with {EPOCHS} = "
+                f"{training.recipe.train.epochs}",
+                remedy=f"leave {EPOCHS} at {epochs}, or train anew without --resume",
+            )
 
 
 def _accept_changes(training: Training, changed: dict[str, str]) -> None:

@@ -7,6 +7,8 @@ import torch
 
 import asnn
 from asnn.core import ConfigError
+from asnn.learning import SilentObserver, check_recipe, train
+from asnn.learning.checkpoints.resume import former_document
 from asnn.learning.methods import Stage, create_method, method_registry
 from tests.support.halves import Halves
 
@@ -100,6 +102,40 @@ def test_a_training_stopped_between_two_stages_ends_with_the_same_bytes(whole, t
     again = asnn.train(resume=part.path)
     assert again.files.model.read_bytes() == whole.files.model.read_bytes()
     assert again.files.metrics.read_bytes() == whole.files.metrics.read_bytes()
+
+
+def resume(run, epochs):
+    document = former_document(run.files)
+    document["train"]["epochs"] = epochs
+    train(check_recipe(document), run.files, SilentObserver(), resume=True)
+
+
+class Equal(Halves):
+    """As many epochs for each half: more epochs are more for the first."""
+
+    def stages(self, epochs):
+        return [Stage("all", epochs // 2), Stage("readout", epochs - epochs // 2)]
+
+
+def test_more_epochs_of_a_stage_that_has_ended_are_refused_and_nothing_is_lost(
+    tmp_path, monkeypatch
+):
+    equal = {"halves": type("Point", (), {"value": "x", "load": lambda self: Equal})()}
+    monkeypatch.setitem(method_registry.__dict__, "_external", equal)
+    run = asnn.train("digits", out=tmp_path / "run", changes={**CHANGES, "train.epochs": 2})
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    for epochs in (4, 6):
+        with pytest.raises(ConfigError, match="stage 'all' of .* has ended") as caught:
+            resume(run, epochs)
+        assert caught.value.why == (
+            f"its epochs were 1, and would be {epochs // 2} with train.epochs = {epochs}"
+        )
+        assert caught.value.remedy == "leave train.epochs at 2, or train anew without --resume"
+    assert {path: path.read_bytes() for path in before} == before
+    # Of three epochs the first stage has one, as it had.
+    with pytest.warns(UserWarning, match="train.epochs 2 → 3"):
+        resume(run, 3)
+    assert [line["stage"] for line in lines(run)] == ["all", "readout", "readout"]
 
 
 STARTED = {**CHANGES, "train.init": "ann", "train.ann_epochs": 1, "coding.name": "direct"}
