@@ -12,7 +12,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -22,6 +22,15 @@ from .work import TrainingStep
 
 TINY_BATCH = 2
 PROC = Path("/proc/self")
+
+
+class Step(Protocol):
+    """A training step, by its optimizer."""
+
+    @property
+    def optimizer(self) -> torch.optim.Optimizer: ...
+
+    def __call__(self) -> None: ...
 
 
 def probe(request: dict[str, Any]) -> dict[str, Any]:
@@ -57,7 +66,7 @@ def _load_torch() -> None:
     optimizer.step()
 
 
-def peak_growth(step: TrainingStep, steps: int) -> tuple[int | None, str]:
+def peak_growth(step: Step, steps: int) -> tuple[int | None, str]:
     """Return by how many bytes the steps raise the resident memory, or None and the reason."""
     step.optimizer.zero_grad()
     gc.collect()

@@ -141,6 +141,7 @@ class _RepresentedLayer(Function):
                 q = found.output
                 of_bias = seen * q.sum([axis for axis in range(q.dim()) if axis != 1])
             if of[0]:
+                assert found.weighted is not None, "it was asked for"
                 step = affine.input_gradient(call.layer, weight, found.weighted, ctx.shape[1:])
                 of_x = step.expand(ctx.shape)
             if of[5]:

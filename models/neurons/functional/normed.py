@@ -136,6 +136,7 @@ def normed_gradients(
     d, (plain, with_total, above) = _of_neurons(grad, kept, options, times=steps / seen)
     if norm_weight is None:
         return Gradients(d, d if of_input else None, None, None, None, above)
+    assert kept.inverse is not None, "the neurons have a norm"
     scale = norm_weight * kept.inverse
     if not by_batch:
         q = d.mul_(_by_channel(scale, d.unsqueeze(0))[0])
