@@ -7,7 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from ...coding.samples import Batch
+from ...core.errors import ConfigError
 from ...datasets.transforms.mixing import Targets
+from ...models.layers.neurons import spiking_neurons
 from ..device import mixed_precision
 from .base import Method, Stage
 
@@ -24,6 +26,16 @@ class Bptt(Method):
 
     def stages(self, epochs: int) -> list[Stage]:
         return [Stage(self.name, epochs)]
+
+    def check(self, training: Any) -> None:
+        for name, neuron in spiking_neurons(training.model).items():
+            options = getattr(neuron, "options", None)
+            if training.recipe.train.epochs and getattr(options, "gradient", None) == "none":
+                raise ConfigError(
+                    f"neuron.gradient is none: nothing before {name} would learn",
+                    why=f"the method {self.name} learns by the gradient of the spikes",
+                    remedy="set neuron.gradient=surrogate, or method.name=tandem",
+                )
 
     def backward(
         self, training: Any, x: Batch, targets: Targets, weight: float

@@ -83,6 +83,7 @@ class Distillation(Bptt):
         self._trained: TrainedNetwork | None = None
 
     def check(self, training: Any) -> None:
+        super().check(training)
         task = training.task
         if not task.one_class and not isinstance(task, StepClassification):
             raise ConfigError(

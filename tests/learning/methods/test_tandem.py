@@ -356,6 +356,17 @@ def test_all_that_does_not_fit_is_said_together(tmp_path):
     assert "set train.init=ann" in refused.value.why
 
 
+@pytest.mark.parametrize("method", ["bptt", "distillation"])
+def test_other_methods_need_a_gradient_of_the_spikes(method, tmp_path):
+    options = {"method": {"name": method}, "init": "none"}
+    with pytest.raises(ConfigError, match="nothing before spikes1 would learn") as refused:
+        prepare(recipe_of(**options), Run(tmp_path / "run"))
+    assert "neuron.gradient=surrogate, or method.name=tandem" in refused.value.remedy
+    # Negative controls: there is one, or nothing is to learn.
+    prepare(recipe_of(**options, neuron={"gradient": "surrogate"}), Run(tmp_path / "run"))
+    prepare(recipe_of(**{**options, "init": "ann"}, epochs=0), Run(tmp_path / "run"))
+
+
 def test_options_are_checked():
     with pytest.raises(ConfigError, match="unknown freeze 'all'"):
         create_method("tandem", freeze="all")
