@@ -103,7 +103,17 @@ class Task:
         self.readout = readout
 
     def use_loss(self, loss: Loss) -> None:
-        """Take the loss of classes that `[train]` describes, if the task uses one."""
+        """Take the loss of classes that `[train]` describes, if the task uses one.
+
+        Raises:
+            ConfigError: a loss that the task would not use.
+        """
+        if loss.name not in MEAN_AND_STEPS:
+            raise ConfigError(
+                f"the loss {loss.name} is not for the task {self.name}",
+                why="it teaches one class a sample",
+                remedy="leave train.loss out, or set task.name=classification",
+            )
 
     def use_class_weights(self, given: Weights, targets: Tensor) -> None:
         """Weigh the loss of training by class, as `train.class_weights` says.
@@ -132,6 +142,10 @@ class Task:
     def meter(self, steps: int) -> Meter:
         """Return an empty meter of outputs of so many steps."""
         raise NotImplementedError
+
+
+# Losses of the default task that ask nothing of the readout; other tasks have losses of their own.
+MEAN_AND_STEPS = ("mean", "tet")
 
 
 def refuse_mixed(task: str, targets: Targets) -> None:

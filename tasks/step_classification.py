@@ -8,9 +8,11 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from ..coding.base import Coding
+from ..core.errors import ConfigError
 from ..core.metric import ACCURACY
 from ..datasets.base import DataSet
 from ..datasets.transforms.mixing import Targets
+from ..models.readouts import Readout
 from .base import Gather, Meter, Result, Task, refuse_mixed, require_target
 from .class_weights import Weights, class_weights
 
@@ -43,6 +45,20 @@ class StepClassification(Task):
         require_target(self.name, data)
         self.classes, self.outputs = data.classes, len(data.classes)
         self._coding = coding
+
+    def use_readout(self, readout: Readout) -> None:
+        """Take the readout of the network.
+
+        Raises:
+            ConfigError: it answers at one step.
+        """
+        if callable(getattr(readout, "crossed", None)):
+            raise ConfigError(
+                "the readout answers at one step, the task step-classification at each",
+                why="a first crossing would not be looked for",
+                remedy="set readout.name=membrane: the outputs of a step are the same",
+            )
+        super().use_readout(readout)
 
     def use_class_weights(self, given: Weights, targets: Tensor) -> None:
         counts = torch.bincount(targets[targets != UNLABELLED], minlength=self.outputs)

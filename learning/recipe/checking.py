@@ -25,6 +25,7 @@ from ...models.neurons.registry import neuron_registry
 from ...models.readouts import readout_registry
 from ...models.synapses import synapse_registry
 from ...records.layout import FORMAT
+from ...tasks.base import MEAN_AND_STEPS
 from ...tasks.factory import create_task, task_registry
 from ..device import find_device, mixed_precision
 from ..methods import create_method, method_registry
@@ -231,7 +232,8 @@ def _component_faults(recipe: Recipe) -> list[str]:
         built: list[SpikingNetwork] = []
         faults += _errors([("model", lambda: built.append(_build_without_memory(recipe)))])
         if built and not any(fault.startswith("train:") for fault in faults):
-            faults += _errors([("train.loss", lambda: _give_readout(recipe, built[0]))])
+            key = "readout" if recipe.train.loss in MEAN_AND_STEPS else "train.loss"
+            faults += _errors([(key, lambda: _give_readout(recipe, built[0]))])
     return faults
 
 

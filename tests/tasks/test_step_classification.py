@@ -14,7 +14,10 @@ from asnn.core import ConfigError, DataError
 from asnn.datasets import Split
 from asnn.datasets.base import DataSet
 from asnn.datasets.transforms.mixing import Targets
+from asnn.learning import check_recipe
+from asnn.models import create_model
 from asnn.tasks import create_task
+from asnn.tasks.losses import Loss
 from asnn.tasks.step_classification import change_latencies
 
 N, T, K = 6, 9, 3
@@ -174,3 +177,42 @@ def test_other_targets_are_refused_with_the_task_that_fits():
     with pytest.raises(DataError, match="needs a class for each step") as refused:
         bound(torch.zeros(N, dtype=torch.int64))
     assert refused.value.remedy == "set task.name=classification"
+
+
+@pytest.mark.parametrize("task", ["step-classification", "regression"])
+@pytest.mark.parametrize("loss", ["first-spike", "rank", "rank-published", "van-rossum"])
+def test_a_loss_of_one_class_a_sample_is_refused(task, loss):
+    create_task(task).use_loss(Loss("mean"))
+    with pytest.raises(ConfigError, match=f"the loss {loss} is not for the task {task}") as found:
+        create_task(task).use_loss(Loss(loss))
+    assert found.value.remedy == "leave train.loss out, or set task.name=classification"
+
+
+@pytest.mark.parametrize("name", ["first-crossing", "membrane"])
+def test_a_readout_that_answers_once_is_refused(name):
+    model = create_model("mlp", in_shape=(1, 1, 2), classes=K, steps=T, features=[4], readout=name)
+    readout = model.readout
+    task = create_task("step-classification")
+    if name == "membrane":
+        task.use_readout(readout)
+        return
+    with pytest.raises(ConfigError, match="answers at one step, the task step-class") as found:
+        task.use_readout(readout)
+    assert found.value.remedy == "set readout.name=membrane: the outputs of a step are the same"
+
+
+def test_a_recipe_names_the_readout_and_the_loss_that_do_not_fit():
+    document = {
+        "data": {"name": "qtdb", "path": "x"},
+        "coding": {"name": "given", "steps": 8},
+        "task": {"name": "step-classification"},
+        "model": {"name": "mlp", "features": [4]},
+        "readout": {"name": "first-crossing"},
+    }
+    with pytest.raises(ConfigError) as found:
+        check_recipe(document)
+    assert found.value.why.startswith("readout: the readout answers at one step")
+    document["train"] = {"loss": "rank"}
+    with pytest.raises(ConfigError) as found:
+        check_recipe(document)
+    assert found.value.why.startswith("train.loss: the loss rank is not for the task step-class")

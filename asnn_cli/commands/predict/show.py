@@ -42,7 +42,7 @@ class Table:
         if not self._first:
             return
         # What is the same for all, or unknown, takes no column.
-        decides = any(each.step != self._first[0].step for each in self._first)
+        decides = any(each.step != self._first[0].step or not each.decided for each in self._first)
         decides = decides or self._answers.exit is not None
         columns = {
             "step": [str(each.step) if each.decided else f"{each.step}*" for each in self._first],

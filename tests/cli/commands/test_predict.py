@@ -14,7 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from asnn.cli.commands.predict.show import Table
 from asnn.datasets import load_dataset
+from asnn.measure.prediction.answers import Answers
+from asnn.measure.prediction.prediction import Prediction
+from asnn.models import create_model
 
 
 @pytest.fixture(scope="module")
@@ -219,3 +223,15 @@ def test_a_reader_that_has_seen_enough_ends_it(trained, tmp_path):
         timeout=120,
     )
     assert done.returncode == 141 and done.stdout.count(b"\n") == 1 and done.stderr == b""
+
+
+@pytest.mark.parametrize("decided", [True, False])
+def test_one_undecided_answer_is_marked(capsys, decided):
+    readout = create_model(
+        "mlp", in_shape=(1, 1, 2), classes=2, steps=4, features=[3], readout="first-crossing"
+    ).readout
+    table = Table(Answers("class", ["a", "b"], 2, readout))
+    table.add(Prediction("x.png", "a", 0, 0.5, step=4, decided=decided))
+    table.show()
+    shown = capsys.readouterr().err
+    assert ("4*" in shown and "* undecided: the last step" in shown) is not decided
