@@ -238,7 +238,7 @@ def test_a_training_killed_between_two_stages_ends_with_the_same_bytes(
 ):
     """After the last epoch of a stage and before the next begins; and while it begins."""
     from asnn.learning import loop
-    from asnn.learning.methods import tandem
+    from asnn.learning.methods.tandem import method as tandem
 
     class Killed(BaseException):
         pass
@@ -270,7 +270,7 @@ def test_a_training_killed_between_two_stages_ends_with_the_same_bytes(
 @pytest.mark.slow
 def test_a_stage_that_forgets_the_best_weights_is_noticed(whole, tmp_path, monkeypatch):
     """Negative control of the border: the last weights of a stage are not its best ones."""
-    from asnn.learning.methods import tandem
+    from asnn.learning.methods.tandem import method as tandem
 
     path, watch = whole
     found = lines(path)
