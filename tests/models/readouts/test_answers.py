@@ -161,7 +161,7 @@ def test_networks_train_and_predict_with_every_readout(name):
     outputs = model(x)
     assert outputs.shape == (STEPS, 4, K)
     model.readout.answer(outputs).square().sum().backward()
-    assert all(p.grad is not None for p in model.parameters())
+    assert all((p.grad is not None) == p.requires_grad for p in model.parameters())
     scores = model.eval().predict(x)
     with torch.no_grad():
         expected = model.readout.decide(model(x)).scores
