@@ -71,7 +71,7 @@ def calls_of(x: Tensor, poles: Tensor, gain: Tensor) -> dict[str, dict[str, Call
 
 
 def ratios(calls: dict[str, Call], rounds: int) -> dict[str, Any]:
-    """Return milliseconds of CPU time of `fused`, and how many times as long each other call takes."""
+    """Return milliseconds of CPU time of `fused`, and how many times as long the others take."""
     for call in calls.values():
         call()
     times: dict[str, list[float]] = {name: [] for name in calls}

@@ -136,7 +136,10 @@ def test_unequal_work_is_reported_and_fails(cli, monkeypatch):
         (["--against", "nors"], ["unknown baseline 'nors'", "did you mean 'norse'?"]),
         (["--base", "rellu"], ["unknown baseline 'rellu'", "did you mean 'relu'?"]),
         (["--what", "training"], ["unknown choice of --what 'training'", "did you mean 'train'?"]),
-        (["--model", "vgg"], ["unknown model to measure 'vgg'", "lenet, lenet-16-32, mlp, ms-resnet18, "]),
+        (
+            ["--model", "vgg"],
+            ["unknown model to measure 'vgg'", "lenet, lenet-16-32, mlp, ms-resnet18, "],
+        ),
         (["--model", "spikformr"], ["did you mean 'spikformer'?"]),
         (["--coding", "hybird"], ["unknown coding 'hybird'", "did you mean 'hybrid'?"]),
         (["--steps", "1,x"], ["--steps takes whole numbers such as 1,4,16, not '1,x'"]),
