@@ -44,23 +44,27 @@ def accuracy_by_step(accuracies: Sequence[float]) -> Drawing:
     )
 
 
-def tradeoff_figure(tradeoff: Sequence[Document], sample: str = "image") -> Drawing:
+def tradeoff_figure(
+    tradeoff: Sequence[Document], sample: str = "image", decision: Document | None = None
+) -> Drawing:
     """Return a figure of accuracy against energy, for fixed steps and for early exit.
 
     Args:
         tradeoff: of fixed steps and of exit rules.
         sample: the word for one sample.
+        decision: the same of the decisions of a readout; None if it decides after the last step.
     """
     unit, size = energy_unit(max(each["picojoules"] for each in tradeoff))
     kinds = {
         "fixed number of steps": [each for each in tradeoff if each["exit"] is None],
         "early exit by confidence": [each for each in tradeoff if each["exit"] is not None],
     }
+    own = {} if decision is None else {"decision of the readout": [{**decision, "exit": "="}]}
     with style():
         figure, axes = panel(HALF)
         axes.set_title("Accuracy against energy, %")
         labels: list[tuple[str, tuple[float, float]]] = []
-        for i, (label, points) in enumerate(kinds.items()):
+        for i, (label, points) in enumerate({**kinds, **own}.items()):
             if not points:
                 continue
             x = [each["picojoules"] / size for each in points]
@@ -85,6 +89,11 @@ def tradeoff_figure(tradeoff: Sequence[Document], sample: str = "image") -> Draw
         alt += (
             f" Early exit at {best['exit'].replace('=', ' ')}: {percent(best['accuracy'], 1)} for "
             f"{energy(best['picojoules'])} and {best['steps']:.2f} steps on average."
+        )
+    if decision is not None:
+        alt += (
+            f" The readout decides after {decision['steps']:.2f} steps on average: "
+            f"{percent(decision['accuracy'], 1)} for {energy(decision['picojoules'])}."
         )
     return Drawing(figure, alt)
 

@@ -89,7 +89,9 @@ def view(report: RunReport, prefix: str) -> Document:
         "by_step": svg(cost_figures.accuracy_by_step(by_step))
         if by_step and report.steps > 1
         else None,
-        "tradeoff": svg(cost_figures.tradeoff_figure(report.tradeoff, report.data.spec.one))
+        "tradeoff": svg(
+            cost_figures.tradeoff_figure(report.tradeoff, report.data.spec.one, report.decision)
+        )
         if report.tradeoff and report.steps > 1 and report.energy["reason"] is None
         else None,
         "metrics": all_metrics(report),

@@ -9,7 +9,7 @@ from ....core.metric import Metric
 from ....core.packages import missing_package
 from ....measure.figures.files import save_figure
 from ....measure.figures.robustness import draw_robustness
-from ....measure.figures.schedules import draw_schedules
+from ....measure.figures.schedules import draw_schedules, kinds_of
 from ....records.layout import Run
 from ....reports.cost_figures import tradeoff_figure
 from ....reports.figures import reliability
@@ -36,10 +36,12 @@ def draw_pictures(
         metric: the primary metric of the task.
         quiet: do not name the files.
     """
-    drawings = {run.schedules: lambda path: draw_schedules(path, learned, run.path.name)}
+    drawings = {}
+    if kinds_of(learned):
+        drawings[run.schedules] = lambda path: draw_schedules(path, learned, run.path.name)
     if content.get("exits") and content["exits"][0]["picojoules"] is not None:
         drawings[run.tradeoff] = lambda path: save_figure(
-            path, tradeoff_figure(content["exits"]).figure
+            path, tradeoff_figure(content["exits"], decision=content.get("decision")).figure
         )
     if "calibration" in content and calibration is not None:
         drawings[run.reliability] = lambda path: save_figure(path, reliability(calibration).figure)
