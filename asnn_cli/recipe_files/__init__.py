@@ -41,8 +41,9 @@ def recipe_file(name: str) -> Path:
     if path.is_file():
         return path
     error = unknown("recipe", name, recipe_names())
-    near = None if path.suffix == ".toml" else nearest(path.name, _entries(path.parent))
-    if near is not None and not error.remedy:
+    files = [] if path.suffix == ".toml" else _entries(path.parent)
+    near = nearest(path.name, files)
+    if near is not None and nearest(path.name, [*recipe_names(), near]) == near:
         error.remedy = f"did you mean {shell(path.parent / near)}, to train on it?"
     if path.suffix == ".toml":
         error.what = f"there is no recipe file {name}"
