@@ -18,7 +18,7 @@ from ..verification.runtimes import Check, driven, one_line
 from ..verification.simulators import SIMULATORS, ImportedNetwork, Simulator
 from .interpreter import run_nir
 from .layers_alone import LifLayers, UnrolledLayers
-from .unrolled import OUTPUT, input_of, step_name
+from .unrolled import OUTPUT, answer_of, input_of, step_name
 
 
 def checks_of_nir(
@@ -62,7 +62,7 @@ class NirInterpreter:
         if self._unrolled:
             found = run_nir(self._read, input_of(graph, code)[None])
             layers = _of_steps(graph, found)
-            logits = found[OUTPUT][0]
+            logits = answer_of(graph, found[OUTPUT][0])
         else:
             found = run_nir(self._read, code)
             layers = {node.name: found[node.name] for node in graph.neurons}
@@ -85,10 +85,11 @@ class NirSimulator:
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         assert self._net is not None
-        steps = input_of(self.parity.graph, code)[None] if self._unrolled else code
+        graph = self.parity.graph
+        steps = input_of(graph, code)[None] if self._unrolled else code
         try:
             outputs = self._net.run(steps)
-            logits = outputs[0] if self._unrolled else self.parity.graph.answer.of(outputs)
+            logits = answer_of(graph, outputs[0]) if self._unrolled else graph.answer.of(outputs)
         except Exception as error:  # whatever another package raises
             self.parity.error = f"run failed: {one_line(error)}"
             return

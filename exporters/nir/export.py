@@ -24,7 +24,7 @@ from .file import write_golden, write_nir
 from .lif import approximated, build_lif, inexact_layers
 from .nodes import DT
 from .targets import TARGETS, check_target, problems
-from .unrolled import input_of, unroll
+from .unrolled import input_of, output_of, unroll
 
 NirForm = Literal["pure", "portable", "lif"]
 NIR_FORMS = ("pure", "portable", "lif")
@@ -210,9 +210,7 @@ def _metadata(graph: Graph, form: str, approximates: bool) -> dict[str, object]:
         "form": form,
         "dt": DT,
         "steps": graph.steps,
-        "runs": "once, on all steps as channels"
-        if unrolled
-        else f"once a step; output: {_OF_STEPS[graph.answer.kind]}",
+        "runs": _runs(graph, unrolled),
         "reset": ", ".join(resets),
         **{key: str(value) for key, value in graph.answer.about().items()},
         "approximates": str(approximates),
@@ -220,6 +218,16 @@ def _metadata(graph: Graph, form: str, approximates: bool) -> dict[str, object]:
     for key, item in graph.about.items():
         about[key] = item if isinstance(item, str) else json.dumps(item, sort_keys=True)
     return about
+
+
+def _runs(graph: Graph, unrolled: bool) -> str:
+    """Return how a file is run, and what its output is where that is not the answer."""
+    if not unrolled:
+        return f"once a step; output: {_OF_STEPS[graph.answer.kind]}"
+    runs = "once, on all steps as channels"
+    if graph.answer.kind != "first-crossing":
+        return runs
+    return f"{runs}; output: {_OF_STEPS[graph.answer.kind]}; one step behind the other"
 
 
 def _write_golden(path: Path, source: ExportSource, samples: Samples, form: str) -> None:
@@ -231,7 +239,7 @@ def _write_golden(path: Path, source: ExportSource, samples: Samples, form: str)
     else:
         inputs, outputs = (
             input_of(source.graph, code)[:, None],
-            source.graph.answer.of(logits)[:, None],
+            output_of(source.graph, logits)[:, None],
         )
     write_golden(path, {"input": inputs, "output": outputs})
 

@@ -23,7 +23,7 @@ from .nodes import DT, NirBuilder, Style
 from .unrolled import OUTPUT
 
 REMEDY = (
-    "{unrolled}; train with neuron.schedule=shared, neuron.bounded=true, "
+    "use --form portable; train with neuron.schedule=shared, neuron.bounded=true, "
     "neuron.reset=zero, model.output_scale=false and a code with one stem (direct, temporal, "
     "embedding); "
     "or, if the weights are the same at all steps, use --allow-approximate and see the loss"
@@ -123,16 +123,9 @@ def build_lif(graph: Graph, metadata: dict[str, object], style: Style = "portabl
         raise ConfigError(
             f"one LIF node cannot express layer {inexact[0].layer!r} exactly",
             why="\n".join(f"{each.layer}: {each.why}" for each in inexact),
-            remedy=REMEDY.format(unrolled=_exact_form(graph)),
+            remedy=REMEDY,
         )
     return _LifGraph(graph, style).build(metadata)
-
-
-def _exact_form(graph: Graph) -> str:
-    """Return the form that is exact: the unrolled one, but for answers that NIR cannot unroll."""
-    if graph.answer.kind == "first-crossing":
-        return "use --format onnx"
-    return "use --form portable"
 
 
 class _LifGraph:

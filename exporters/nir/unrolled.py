@@ -10,7 +10,8 @@ Neurons that fire once have no reset but s_t = H(H(u_t - θ) - f_{t-1} - 1/2), f
 
 The graph is run once: its input holds all steps of the code, `[T·C, H, W]` (`[C, H, W]` if all
 steps are equal), its output is the answer, `[K]`: the mean of the logits over the steps, or those
-of the last step.
+of the last step. Of a network that answers at the first crossing of a level it is the logits of all
+steps, `[T·K]`, because NIR has no node that chooses one: the caller does.
 """
 
 from __future__ import annotations
@@ -39,6 +40,25 @@ def input_of(graph: Graph, code: Array) -> Array:
     return np.ascontiguousarray(stacked.reshape(len(stacked), -1, *code.shape[3:]))
 
 
+def outputs_of_steps(found: Array, steps: int) -> Array:
+    """Return the output `[B, T·K]` of an unrolled graph as that of its steps, `[T, B, K]`."""
+    return found.reshape(len(found), steps, -1).swapaxes(0, 1)
+
+
+def output_of(graph: Graph, logits: Array) -> Array:
+    """Return what the unrolled graph puts out, `[B, K]` or `[B, T·K]`, for logits `[T, B, K]`."""
+    if graph.answer.kind == "first-crossing":
+        return logits.swapaxes(0, 1).reshape(logits.shape[1], -1)
+    return graph.answer.of(logits)
+
+
+def answer_of(graph: Graph, found: Array) -> Array:
+    """Return the answer `[B, K]` of an output of the unrolled graph."""
+    if graph.answer.kind == "first-crossing":
+        return graph.answer.of(outputs_of_steps(found, graph.steps))
+    return found
+
+
 def unroll(graph: Graph, style: Style, metadata: dict[str, object]) -> nir.NIRGraph:
     """Return a network unrolled over its steps.
 
@@ -46,13 +66,6 @@ def unroll(graph: Graph, style: Style, metadata: dict[str, object]) -> nir.NIRGr
         ConfigError: NIR has no exact form of a layer.
     """
     refuse_unwritten(graph)
-    if graph.answer.kind == "first-crossing":
-        raise ConfigError(
-            "the readout answers at the first crossing of a level, which NIR cannot unroll",
-            why="which step answers depends on the sample, and NIR has no node to choose",
-            remedy="use --format onnx; where a LIF node can express the neurons also --form lif, "
-            "whose output are the logits of each step",
-        )
     return _Unrolling(graph, style).build(metadata)
 
 
@@ -82,6 +95,9 @@ class _Unrolling:
                 begin = self.graph.steps - 1 if self.is_last_alone(node) else 0
                 steps = range(begin, self.graph.steps)
                 self.values[node.name] = [()] * begin + [self.layer(node, t) for t in steps]
+        if self.graph.answer.kind == "first-crossing":
+            self.add_outputs_of_steps()
+            return self.builder.finish(metadata)
         outputs, share = self.values[self.graph.output], np.ones(1, np.float32)
         name = "mean_logits"
         if self.graph.answer.kind == "last":
@@ -93,6 +109,19 @@ class _Unrolling:
         last = self.builder.scale(name, share, classes, *sources)
         self.builder.add(OUTPUT, nir.Output({"output": np.array(classes)}), last)
         return self.builder.finish(metadata)
+
+    def add_outputs_of_steps(self) -> None:
+        """Add the logits of all steps, one step behind the other, as the output."""
+        steps, classes = self.graph.steps, self.graph.classes
+        placed = []
+        for t, names in enumerate(self.values[self.graph.output]):
+            place = np.zeros((steps * classes, classes), np.float32)
+            place[t * classes : (t + 1) * classes] = np.eye(classes)
+            placed.append(self.builder.add(f"logits_of_step_{t}", nir.Linear(place), *names))
+        last = self.builder.scale(
+            "logits_of_steps", np.ones(1, np.float32), (steps * classes,), *placed
+        )
+        self.builder.add(OUTPUT, nir.Output({"output": np.array((steps * classes,))}), last)
 
     def is_last_alone(self, node: Node) -> bool:
         """Return whether only the last step of a node is used."""

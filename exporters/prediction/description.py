@@ -130,15 +130,21 @@ class Description:
         return bool(self._json("classes", None))
 
     @property
+    def answers_once(self) -> bool:
+        """Whether the output of the file is the answer, not the outputs of all steps."""
+        return self.form in UNROLLED and self.about.get("answer") != "first-crossing"
+
+    @property
     def readout(self) -> Readout:
         """What turns the outputs of the steps into the answer.
 
-        An unrolled file has done it: its one output stands for those of all steps.
+        An unrolled file has done it, but for a first crossing: its one output stands for those of
+        all steps.
 
         Raises:
             DataError: the metadata describe none.
         """
-        name = "last" if self.form in UNROLLED else self.about.get("answer", "mean")
+        name = "last" if self.answers_once else self.about.get("answer", "mean")
         options: dict[str, Any] = {}
         try:
             if name == "first-crossing":

@@ -162,7 +162,15 @@ def _open_nir(path: Path, steps: int | None, exit: ExitRule | None, top: int) ->
     if unrolled and not coding.static and spec.kind == "image":  # its input is all steps
         spec = description.sample((shape[0] // total, *shape[1:]))
         coding = description.coding(spec)
-    runtime = NirRuntime(graph, coding, unrolled=unrolled, steps=steps or total)
+    if unrolled and not description.answers_once:  # its output is that of all steps
+        count //= total
+    runtime = NirRuntime(
+        graph,
+        coding,
+        unrolled=unrolled,
+        steps=steps or total,
+        answers_once=description.answers_once,
+    )
     return _opened(description, runtime, spec, count, exit, top)
 
 

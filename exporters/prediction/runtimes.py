@@ -17,7 +17,7 @@ from ..draws import draw_noise, keys_of
 from ..graph.ir import Array, Graph
 from ..graph.noise import NoiseInput
 from ..nir.interpreter import run_nir
-from ..nir.unrolled import OUTPUT, input_of
+from ..nir.unrolled import OUTPUT, input_of, outputs_of_steps
 from ..onnx.runtime import OnnxSession, run_stream
 
 if TYPE_CHECKING:
@@ -91,26 +91,37 @@ class OnnxRuntime:
 class NirRuntime:
     """A NIR graph in asnn's interpreter.
 
-    An unrolled graph gives the answer alone, which then stands for the outputs of all steps.
+    An unrolled graph gives the answer alone, which then stands for the outputs of all steps, or
+    the outputs of all steps one behind the other.
 
     Args:
         graph: the nodes.
         coding: of the samples.
         unrolled: whether it runs once, on all steps as channels.
         steps: use the first steps only, of a graph that is not unrolled.
+        answers_once: whether an unrolled graph gives the answer alone.
     """
 
-    def __init__(self, graph: nir.NIRGraph, coding: Coding, *, unrolled: bool, steps: int) -> None:
+    def __init__(
+        self,
+        graph: nir.NIRGraph,
+        coding: Coding,
+        *,
+        unrolled: bool,
+        steps: int,
+        answers_once: bool = True,
+    ) -> None:
         self._graph = graph
         self._coding = coding
         self._unrolled = unrolled
         self._steps = steps
+        self._answers_once = answers_once
 
     def run(self, x: Batch, first: int, decided: Decided | None = None) -> Outputs:
         code = encoded(self._coding, x, first)
         parts = [code[:, begin : begin + CHUNK] for begin in range(0, len(x), CHUNK)]
         logits = torch.from_numpy(np.concatenate([self._logits(part) for part in parts], 1))
-        if self._unrolled:
+        if self._unrolled and self._answers_once:
             logits = logits.expand(self._steps, -1, -1)
         return Outputs(logits, reasons=(SPIKES,))
 
@@ -120,4 +131,7 @@ class NirRuntime:
             steps = input_of(empty, code)[None]
         else:
             steps = code[: self._steps]
-        return run_nir(self._graph, steps, wanted=(OUTPUT,))[OUTPUT]
+        found = run_nir(self._graph, steps, wanted=(OUTPUT,))[OUTPUT]
+        if self._unrolled and not self._answers_once:
+            return outputs_of_steps(found[0], self._steps)
+        return found

@@ -1,12 +1,16 @@
 """Networks that answer at the first crossing of a level, in ONNX and NIR."""
 
+import nir
 import numpy as np
 import pytest
 import torch
 
-from asnn.core.errors import ConfigError
+from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters import export_nir, export_onnx, source_of
 from asnn.exporters.graph.answer import Answer
+from asnn.exporters.nir import unrolled
+from asnn.exporters.nir.interpreter import run_nir
+from asnn.exporters.nir.unrolled import input_of, outputs_of_steps
 from asnn.exporters.onnx.runtime import OnnxSession, run_stream
 from asnn.models import create_model
 from asnn.models.readouts import create_readout
@@ -110,5 +114,30 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     _, source = crossing("count")
     with pytest.raises(ConfigError, match="no output for a readout that counts"):
         export_onnx(source, tmp_path, samples=samples(), form="stream")
-    with pytest.raises(ConfigError, match="answers at the first crossing"):
+
+
+@pytest.mark.parametrize("form", ["portable", "pure"])
+@pytest.mark.parametrize("quantity", QUANTITIES)
+def test_an_unrolled_nir_file_gives_the_outputs_of_all_steps(tmp_path, quantity, form):
+    """NIR has no node that chooses a step: the file says so, and its reader decides."""
+    model, source = crossing(quantity)
+    path = tmp_path / "a.nir"
+    done = export_nir(source, path, samples=samples(), form=form)
+    assert done.report.verified
+    read = nir.read(path)
+    assert "one step behind the other" in str(read.metadata["runs"])
+    images = samples().images
+    found = run_nir(read, input_of(source.graph, source.encode(images))[None])["output"][0]
+    with torch.no_grad():
+        expected = model(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(outputs_of_steps(found, 5), expected, atol=1e-5)
+    # The negative control: the outputs of one step are not those of the next.
+    assert not np.allclose(found[:, :3], found[:, 3:6], atol=1e-3)
+
+
+def test_negative_control_steps_in_another_order_are_found(tmp_path, monkeypatch):
+    _, source = crossing("potential")
+    kept = unrolled.outputs_of_steps
+    monkeypatch.setattr(unrolled, "outputs_of_steps", lambda *given: kept(*given)[::-1])
+    with pytest.raises(VerificationError):
         export_nir(source, tmp_path / "a.nir", samples=samples())
