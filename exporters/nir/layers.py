@@ -103,12 +103,11 @@ def refuse_unwritten(graph: Graph) -> None:
     Raises:
         ConfigError: it has such a layer.
     """
-    without = "use --noise off: the same network without noise; or --format onnx"
     for name in graph.noise:
         raise ConfigError(
             f"layer {name.removeprefix(PREFIX)!r} draws at random, which NIR cannot express",
             why="it has no node that draws or that takes random numbers",
-            remedy="use --format onnx" if graph.answer.kind == "first-crossing" else without,
+            remedy="use --noise off: the same network without noise; or --format onnx",
         )
     for node in graph.nodes:
         if isinstance(node, Neuron) and node.recurrent is not None:

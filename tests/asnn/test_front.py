@@ -74,6 +74,7 @@ def test_train_gives_the_bytes_of_the_command(tmp_path, monkeypatch):
         assert Path("a", name).read_bytes() == Path("b", name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_training_that_is_stopped_is_resumed(run, tmp_path):
     stopped = asnn.train("digits", out=tmp_path / "run", changes=CHANGES, stop=lambda: True)
     assert not stopped.files.finished

@@ -87,6 +87,7 @@ def test_the_weights_of_spikformer():
     assert expected.channels == [16, 32, 64, 128, 128] + [384, 128, 512, 128] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CONNECTED[::2], ids=str)
 def test_another_neuron_is_found_in_deep_networks(enter, case):
     """Negative control: spikes reach the readout, so the comparison depends on the neurons."""
@@ -96,6 +97,7 @@ def test_another_neuron_is_found_in_deep_networks(enter, case):
     assert work.same_loss is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["pools", "scale", "biases"])
 def test_spikformer_as_spikingjelly_ships_it_does_other_work(enter, change):
     """Negative control: each change that the baseline makes is needed."""

@@ -40,6 +40,7 @@ def test_close_lines_have_ticks_too(tmp_path):
     assert {"6", "7", "8"} & set(texts(tmp_path / "a.svg"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [1e3, 1e5, 1e9])
 def test_times_of_many_powers_of_ten_have_ticks(tmp_path, most):
     draw_costs(tmp_path / "a.svg", [result(t, asnn=1e-3 * t, relu=most * t) for t in (1, 4)])

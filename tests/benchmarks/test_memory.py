@@ -38,6 +38,7 @@ def test_peak_growth_equals_the_allocation():
     assert small is not None and small < 50_000_000  # the earlier peak is reset
 
 
+@pytest.mark.slow
 def test_unknown_peak_is_none_with_a_reason(tmp_path, monkeypatch):
     monkeypatch.setattr(probe, "PROC", tmp_path / "none")
     growth, reason = probe.peak_growth(Allocates(10), 1)  # type: ignore[arg-type]

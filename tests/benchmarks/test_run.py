@@ -115,6 +115,7 @@ def test_batch_norm_of_a_single_value_has_a_reason():
     assert "more than 1 value per channel" in found["not_measured"][0]["why"]
 
 
+@pytest.mark.slow
 def test_no_ratios_without_the_base():
     options = TimingOptions(rounds=1, threads=1, base="asnn", visit=0)
     found = run_job(Job(SMALL, ("relu",), ("inference",)), options, lambda text: None)

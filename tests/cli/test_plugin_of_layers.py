@@ -70,6 +70,7 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(whole, tmp_path, calls):
         assert (resumed.path / name).read_bytes() == (whole.path / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_it_is_evaluated_and_counted(whole, cli):
     found = cli("eval", str(whole.path), "--energy", "--json")
     assert found.code == 0, found.err
@@ -85,6 +86,7 @@ def test_it_is_evaluated_and_counted(whole, cli):
     assert sum(layers["synapse"]["effective"]) == 4 * 10 * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [["onnx"], ["onnx", "--form", "stream"], ["nir"]])
 def test_it_is_exported_and_verified(whole, cli, tmp_path, form):
     done = cli("export", str(whole.path), "--format", *form, "-o", str(tmp_path / "out"), "--json")
@@ -95,6 +97,7 @@ def test_it_is_exported_and_verified(whole, cli, tmp_path, form):
     assert report["accuracy"] == {}
 
 
+@pytest.mark.slow
 def test_its_weights_are_corrupted_and_pruned_with_all_others(whole, cli):
     found = cli("eval", str(whole.path), "--corrupt", "quantize=2", "--json")
     assert found.code == 0, found.err

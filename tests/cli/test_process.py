@@ -80,6 +80,7 @@ def test_closed_stdin(tmp_path):
     assert b"stdin is closed" in done.stderr and b"Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["recipes list", "--help", "recipes --help"])
 def test_closed_stdout(tmp_path, verb):
     script = f"{SHELL_ASNN} {verb} >&-"

@@ -22,6 +22,7 @@ def test_the_page_is_current():
     assert current, "regenerate it: python -m asnn.cli.reference > docs/cli.md"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", ["40", "200"])
 def test_it_does_not_depend_on_the_terminal(width):
     done = subprocess.run(

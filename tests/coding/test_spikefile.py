@@ -52,6 +52,7 @@ def archive(**arrays) -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.slow
 @given(
     st.sampled_from(CODES),
     st.integers(2, 6),

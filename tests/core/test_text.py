@@ -44,6 +44,7 @@ def listed(*texts):
     return decorate
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(MARKUP)
 @listed(*HOSTILE)
@@ -52,6 +53,7 @@ def test_markdown_shows_the_text(text):
     assert rendered(f"x {markdown(text)} x") == f"<p>x {shown} x</p>\n"
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(MARKUP)
 @listed(*HOSTILE)
@@ -62,6 +64,7 @@ def test_a_cell_stays_one_cell(text):
     assert cells == [shown, "end"]
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(MARKUP)
 @listed(*HOSTILE)

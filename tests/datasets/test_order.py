@@ -18,6 +18,7 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(0, 5))
 def test_classes_are_drawn_equally_often_and_samples_of_a_class_too(labels, seed):

@@ -82,6 +82,7 @@ def test_every_form_of_onnx(tmp_path, form):
     assert report.verified
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["pure", "portable"])
 def test_nir_has_a_threshold_for_each_spike_of_a_step(tmp_path, form):
     done = export_nir(burst_source("mlp"), tmp_path / "a.nir", samples=samples(), form=form)

@@ -109,6 +109,7 @@ def test_readouts_in_onnx(tmp_path, readout, form):
     assert export_onnx(source, tmp_path, samples=samples(), form=form).report.verified
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["pure", "portable"])
 @pytest.mark.parametrize("readout", READOUTS)
 def test_readouts_unrolled_in_nir(tmp_path, readout, form):

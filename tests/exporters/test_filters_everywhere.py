@@ -44,6 +44,7 @@ def test_nir_files_are_verified_or_refused_with_the_reason(tmp_path, name):
         assert export_nir(source, tmp_path / "a.nir", samples=samples()).report.verified
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SIZES))
 def test_what_follows_a_filter_is_given_values(name):
     """Of the weights of a network those that read a synapse, and no other, become products."""

@@ -65,6 +65,7 @@ def test_one_output_decides_for_either_side(tmp_path):
     np.testing.assert_array_equal(found["decided"][~near], expected.decided.numpy()[~near])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["sequence", "scan"])
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_decisions_in_onnx(tmp_path, quantity, form):
@@ -116,6 +117,7 @@ def test_what_cannot_be_written_is_refused(tmp_path):
         export_onnx(source, tmp_path, samples=samples(), form="stream")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["portable", "pure"])
 @pytest.mark.parametrize("quantity", QUANTITIES)
 def test_an_unrolled_nir_file_gives_the_outputs_of_all_steps(tmp_path, quantity, form):
@@ -135,6 +137,7 @@ def test_an_unrolled_nir_file_gives_the_outputs_of_all_steps(tmp_path, quantity,
     assert not np.allclose(found[:, :3], found[:, 3:6], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_negative_control_steps_in_another_order_are_found(tmp_path, monkeypatch):
     _, source = crossing("potential")
     kept = unrolled.outputs_of_steps

@@ -85,6 +85,7 @@ def test_recurrent_neurons_in_onnx(tmp_path, form):
     assert export_onnx(source, tmp_path, samples=samples(), form=form).report.verified
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["pure", "portable"])
 @pytest.mark.parametrize("reset", ["subtract", "zero"])
 def test_nir_is_unrolled_whatever_the_reset(tmp_path, no_simulators, form, reset):

@@ -10,6 +10,7 @@ from tests.support.format_files import VALID
 pytestmark = pytest.mark.usefixtures("forked_scan")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", VALID)
 def test_valid_files_are_read(kind, tmp_path):
     name, write = VALID[kind]

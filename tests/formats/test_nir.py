@@ -11,6 +11,7 @@ from tests.support.format_files import full, nir_graph, nir_nodes, write_nir
 from tests.support.hostile_formats import HOSTILE, check_refused
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_scan")
 @pytest.mark.parametrize("case", [case for case in HOSTILE if case[1] == ".nir"], ids=" ".join)
 def test_hostile_files_are_refused_in_one_line(case, tmp_path):
@@ -40,6 +41,7 @@ def test_the_graph_equals_that_of_nir(trusted, tmp_path):
         assert np.array_equal(found.nodes[name].output_type["output"], node.output_type["output"])
 
 
+@pytest.mark.slow
 def test_nodes_share_a_dataset_as_one_read_only_array(tmp_path):
     path = write_nir(tmp_path / "file.nir")
     with h5py.File(path, "r+") as file:

@@ -75,6 +75,7 @@ def test_figures_equal_a_loop_over_events(suffix, tmp_path):
         assert detect_kind(path.rename(tmp_path / "renamed.onnx")) == "events"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", [each for each in WRITERS if each != ".raw3"])
 def test_cut_and_damaged_files_are_refused(suffix, tmp_path):
     needs(suffix)

@@ -46,6 +46,7 @@ def steady(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [0, 5])
 def test_a_clock_that_jumps_within_a_training_and_before_it_resumes(
     steady, tmp_path, monkeypatch, stop

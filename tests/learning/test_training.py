@@ -74,6 +74,7 @@ def test_the_saved_weights_are_those_of_the_best_epoch(tmp_path):
         assert same == (epoch == best)
 
 
+@pytest.mark.slow
 def test_clipping_bounds_the_step_of_sgd(tmp_path):
     """One step of plain SGD moves the weights by lr · norm: the norm is 0.001 at most."""
     recipe = with_options(optimizer="sgd", momentum=0.0, lr=1.0, epochs=1, batch_size=100,

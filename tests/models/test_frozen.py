@@ -405,6 +405,7 @@ def test_a_network_built_by_hand_predicts():
     assert SpikingNetwork(made.coding, made.body).eval().predict(image()).shape[0] == len(image())
 
 
+@pytest.mark.slow
 def test_torch_export_gives_the_same_logits():
     model, x = network("lenet"), image()
     program = torch.export.export(model, (x,))

@@ -25,6 +25,7 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_evaluated_and_inspected(old, capsys):
     summary = json.loads((old / "finished/summary.json").read_text())
     assert run(["eval", str(old / "finished"), "--split", "validation", "--json"]) == 0
@@ -33,6 +34,7 @@ def test_a_finished_run_is_evaluated_and_inspected(old, capsys):
     assert run(["inspect", str(old / "finished")]) == 0
 
 
+@pytest.mark.slow
 def test_a_finished_run_predicts(old, capsys):
     np.save("x.npy", np.zeros((2, 8, 8), np.uint8))
     assert run(["predict", str(old / "finished"), "x.npy", "--json"]) == 0
@@ -40,6 +42,7 @@ def test_a_finished_run_predicts(old, capsys):
     assert first["class"] == second["class"] and 0 < first["confidence"] < 1
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_resumed(old):
     """It ends with the epochs of the finished run, and with its weights up to rounding: machine and
     versions may differ. Running statistics go on by a rule that 0.1.0 did not have."""

@@ -100,6 +100,7 @@ def test_a_summary_that_cannot_be_read_says_that_nothing_is_known(run):
         open_run(run).load_model()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["save", "write_bytes", "write_results"])
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_training_killed_between_two_writes_looks_healthy(tmp_path, monkeypatch, name, epoch):
@@ -135,6 +136,7 @@ def test_a_training_killed_between_two_writes_looks_healthy(tmp_path, monkeypatc
     assert json.loads(run.summary.read_text())["finished"]
 
 
+@pytest.mark.slow
 def test_resuming_restores_changed_weights_from_the_checkpoint(run, finished):
     damage(run)
     longer = check_recipe({**RECIPE, "train": {**RECIPE["train"], "epochs": 3}})
@@ -196,6 +198,7 @@ def test_keys_that_were_added_or_removed():
     assert not find_edits(content, {}, {}) and not Edits()
 
 
+@pytest.mark.slow
 def test_edits_during_the_training_are_named(tmp_path):
     """The configuration of the summary is that with which the session began."""
     run = Run(tmp_path)

@@ -86,10 +86,12 @@ def read_all(run):
     return errors
 
 
+@pytest.mark.slow
 def test_the_control_is_read_without_error(run):
     assert read_all(run) == []
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", SPECIAL)
 @pytest.mark.parametrize("name", DOCUMENTS)
@@ -143,6 +145,7 @@ def test_reports_and_evaluations_that_are_no_regular_file(run, kind):
     assert SweepFolder(run.path.parent).record("a", "test") is None
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
     "text", ['{"best": ', "NaN", '{"finished": 1e999}', '{"a": ' + "[" * 10**5, "1" + "0" * 400]

@@ -60,6 +60,7 @@ def test_the_traced_sample_is_the_first_that_is_classified_correctly(report_of):
     assert report.sample == (correct.index(True), "the first that is classified correctly")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", ["hybrid", "rate"])
 def test_the_traced_sample_is_classified_correctly_by_its_trace_too(report_of, coding):
     """Random codes too: the trace draws what the evaluation draws."""

@@ -126,6 +126,7 @@ def test_runs_with_equal_labels_are_all_drawn(reports):
         assert re.search('aria-label="([^"]*)"', figure)[1].count("same ") == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 9])
 def test_legend_of_long_names_does_not_cover_the_axes(count):
     from asnn.reports import cost_figures

@@ -28,6 +28,7 @@ def cli(tmp_path, monkeypatch, capsys):
     return call
 
 
+@pytest.mark.slow
 def test_figures_equal_those_of_the_run_and_of_eval(cli, trained, written):
     page = read_page(written.read_text("utf-8"))
     found = {name: float(value) for name, value in page.figures().items()}

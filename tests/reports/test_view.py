@@ -19,6 +19,7 @@ from tests.support.html import faults, read_page
 HOSTILE = "<script>alert(1)</script>"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 def test_schedules_that_change_with_the_step_are_drawn(report_of):
     report = report_of()
@@ -63,6 +64,7 @@ def test_no_misclassified_sample_leaves_a_sentence(report_of):
     assert "No sample is misclassified." in read_page(page([found], command="")).text
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 def test_metrics_that_are_not_numbers_are_omitted(report_of):
     history = [{"validation_accuracy": 0.5, "train_loss": "much", "spike_rate": float("nan")}]
@@ -167,6 +169,7 @@ def test_a_readout_that_decides_and_bursts_are_shown(report_of):
     assert shown["bursts"] == "" and "undecided" not in {row["key"] for row in shown["figures"]}
 
 
+@pytest.mark.slow
 def test_nonfinite_loss_is_a_warning(report_of):
     found = read_page(page([report_of(weight=math.nan)], command=""))
     assert warnings(found)[0].startswith("The loss is not a finite number")
@@ -176,6 +179,7 @@ def test_nonfinite_loss_is_a_warning(report_of):
     assert len(warnings(beside)) == 1 and not re.search(r"\bnan\b", beside.text)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 @pytest.mark.parametrize(("coding", "random"), [("rate", True), ("hybrid", False)])
 def test_random_code_is_reported(report_of, coding, random):
@@ -183,6 +187,7 @@ def test_random_code_is_reported(report_of, coding, random):
     assert ("Its code is random: this is one draw" in found.text) == random
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 def test_energy_follows_from_the_columns(report_of):
     table = read_cost_table("45nm-fp32-memory")
@@ -227,6 +232,7 @@ def _number(text: str) -> float:
     return float(found[1].replace(",", "")) * {"p": 1, "n": 1e3, "µ": 1e6, None: 1}[found[2]]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stub_figures")
 @pytest.mark.parametrize(("classes", "rows"), [(4, 4), (21, 0)])
 def test_scores_of_few_classes_have_a_row_each_and_means_always(report_of, classes, rows):

@@ -81,6 +81,7 @@ def test_weights(server, folder, valid_run, name):
     refused(server, folder, "eval", run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", hostile.RECIPES)
 def test_a_recipe(server, folder, name):
     (folder / "recipe.toml").write_bytes(hostile.RECIPES[name])

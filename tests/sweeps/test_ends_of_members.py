@@ -47,6 +47,7 @@ class FullDisk:
             raise OSError("No space left on device")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "saved"), [("saves", True), ("hangs", False)])
 def test_an_error_of_the_sweep_lets_its_members_save(tmp_path, monkeypatch, kind, saved):
     monkeypatch.setattr(pool, "WORKER", [sys.executable, "-S", "-c", WORKER, kind])

@@ -84,6 +84,7 @@ def test_at_most_jobs_members_at_a_time(run, tmp_path, jobs):
     assert together <= jobs and observer.most == jobs
 
 
+@pytest.mark.slow
 def test_threads_are_a_share_of_the_cores(run, tmp_path, monkeypatch):
     monkeypatch.setattr(pool, "cores", lambda: 8)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

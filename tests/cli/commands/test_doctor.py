@@ -118,6 +118,7 @@ def test_an_interrupt_while_plug_ins_load_stops_doctor(tmp_path, monkeypatch):
         examine_plugins()
 
 
+@pytest.mark.slow
 def test_every_registry_is_looked_at():
     """A registry is an object that some module of asnn assigns."""
     root = Path(asnn.__file__).parent.parent

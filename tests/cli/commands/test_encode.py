@@ -195,6 +195,7 @@ def test_the_first_image_of_stdin_and_of_a_data_set_is_compared(cli, monkeypatch
     assert sorted(os.listdir()) == ["digits-train.codes.png", "stdin.codes.png"]
 
 
+@pytest.mark.slow
 def test_a_comparison_names_the_first_of_several_images(cli, picture):
     np.save("many.npy", np.stack([PIXELS[None], PIXELS[None] // 2]))
     np.save("one.npy", PIXELS)

@@ -273,6 +273,7 @@ def test_damaged_recordings(cli, name, content, says, tmp_path):
     assert os.listdir() == [name]
 
 
+@pytest.mark.slow
 def test_a_recording_without_events(cli, tmp_path):
     (tmp_path / "a.es").write_bytes(encoders.event_stream([], size=(3, 4)))
     found = json.loads(cli("encode", "a.es", "--json", "--plot", "p.png").out)

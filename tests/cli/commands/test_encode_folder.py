@@ -54,6 +54,7 @@ def test_pictures_of_several_sizes_need_one(cli, tmp_path):
     assert found["shape"][2:] == [1, 4, 4]
 
 
+@pytest.mark.slow
 def test_run_is_encoded_with_its_data_and_its_code(cli):
     assert cli("train", *TINY, "--set", "coding.steps=3", "--out", "run").code == 0
     result = cli("encode", "run", "-o", "run.npz", "--json")

@@ -11,6 +11,7 @@ from asnn.models import load_run
 from tests.support.command_line import TINY
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_its_figures_agree(cli, trained):
     result = cli("eval", trained, "--json")
     assert result.code == 0
@@ -30,6 +31,7 @@ def test_json_is_one_object_and_its_figures_agree(cli, trained):
     assert len(found["schedules"]["readout"]["scale"]) == 4
 
 
+@pytest.mark.slow
 def test_it_is_the_evaluation_of_the_loaded_run(cli, trained):
     from asnn.datasets import load_dataset
 
@@ -54,6 +56,7 @@ def test_fewer_steps(cli, trained):
     assert shown.code == 0 and "t=2" in shown.err and "t=3" not in shown.err
 
 
+@pytest.mark.slow
 def test_schedules_replaced_by_their_mean(cli, trained, tmp_path):
     run = tmp_path / "copy"
     shutil.copytree(trained, run)
@@ -85,6 +88,7 @@ def test_unknown_schedules(cli, trained):
     assert "did you mean 'mean'?" in result.err
 
 
+@pytest.mark.slow
 def test_tables_go_to_stderr_and_a_plot_into_the_run(cli, trained, tmp_path):
     run = tmp_path / "runs" / "copy"
     shutil.copytree(trained, run)
@@ -104,6 +108,7 @@ def test_tables_go_to_stderr_and_a_plot_into_the_run(cli, trained, tmp_path):
     assert (run / "schedules.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_newest_run_is_evaluated(cli, trained, tmp_path):
     import os
 
@@ -175,6 +180,7 @@ def test_tables_of_many_steps_fit_80_columns(cli):
     assert max(map(len, tables)) <= 80
 
 
+@pytest.mark.slow
 def test_a_warning_that_the_data_have_changed(cli, trained, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(trained, run)

@@ -192,6 +192,7 @@ def test_the_picture_has_a_panel_for_each_corruption(measured, tmp_path):
     assert os.listdir(tmp_path) == ["robustness.png"]
 
 
+@pytest.mark.slow
 def test_a_picture_that_cannot_be_written_is_an_error(measured, tmp_path):
     *_, rows = measured
     with pytest.raises(AsnnError, match="could not write"):

@@ -76,6 +76,7 @@ def test_tables_change_energy_and_not_operations(cli, trained, tmp_path):
     assert parts["synapses"] == pytest.approx(found["45nm-fp32"]["picojoules_per_sample"])
 
 
+@pytest.mark.slow
 def test_exits_cost_less_than_all_steps(cli, trained):
     found = evaluated(cli, trained, "--exit", "confidence=0.1,1.0,0.1", "--exit", "confidence=0.5")
     assert found["energy"]["table"]["name"] == "45nm-fp32"  # of these rows
@@ -180,6 +181,7 @@ def test_pictures_of_a_run_are_of_all_steps_and_the_test_data(cli, trained, tmp_
     assert list(run.glob("tradeoff.png")) and list(run.glob("reliability.png"))
 
 
+@pytest.mark.slow
 def test_the_teacher_is_the_ann_counterpart(cli, trained, ann, tmp_path):
     run = tmp_path / "taught"
     shutil.copytree(trained, run)

@@ -97,6 +97,7 @@ def test_a_table_for_people(cli, run):
     assert all(len(line) <= 80 for line in result.err.splitlines() if "─" in line)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -159,6 +160,7 @@ def test_an_inexact_export_is_refused_and_an_alternative_named(cli, run):
     assert "--allow-approximate" in result.err
 
 
+@pytest.mark.slow
 def test_a_file_that_computes_something_else_is_refused(cli, run, monkeypatch):
     genuine = onnx_export.build_models
 
@@ -178,6 +180,7 @@ def test_a_file_that_computes_something_else_is_refused(cli, run, monkeypatch):
     assert names == ["model.onnx.unverified", "parity.json"]
 
 
+@pytest.mark.slow
 def test_an_earlier_export_is_checked(cli, run):
     assert cli("export", run, "-f", "onnx", "--no-verify", "-o", "model.onnx").code == 0
     result = cli("export", run, "--check", "model.onnx", "--json")

@@ -52,6 +52,7 @@ def loop(model):
     model.graph.node.append(helper.make_node("Loop", ["many", "yes", "yes"], ["z"], body=body))
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_refused_with_the_place(exported, cli, tmp_path):
     run, path = exported
     assert cli("export", str(run.path), "--check", str(path)).code == 0

@@ -45,6 +45,7 @@ def test_schedules_are_those_of_the_loaded_network(cli, trained):
             assert found[layer][name] == pytest.approx(values)
 
 
+@pytest.mark.slow
 def test_tables_go_to_stderr_and_fit_80_columns(cli, trained):
     format_files.write_nir(Path("m.nir"))
     Path("m.onnx").write_bytes(format_files.onnx_model().SerializeToString())
@@ -156,6 +157,7 @@ def test_a_file_of_many_recordings(cli, tmp_path):
     assert found["recordings"] == 2 and list(found["labels"].values()) == [1, 1]
 
 
+@pytest.mark.slow
 def test_warnings_are_shown(cli):
     integrator = nir.IF(*np.ones((2, 3), "f4"))
     nodes = {"in": nir.Input(np.array([3])), "if": integrator, "out": nir.Output(np.array([3]))}

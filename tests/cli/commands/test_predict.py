@@ -42,6 +42,7 @@ def lines(text):
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.slow
 def test_json_is_a_line_for_each_input_and_agrees_with_eval(cli, trained, images):
     np.save("test.npy", images)
     result = cli("predict", trained, "test.npy", "--json", "--top", "2", "--batch-size", "100")

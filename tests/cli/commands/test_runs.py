@@ -371,6 +371,7 @@ def test_a_refusal_names_a_path_to_paste(cli, make):
     assert "such as runs/a" in cli("runs", "diff", "elsewhere/a", "runs/a").err
 
 
+@pytest.mark.slow
 def test_torch_and_numpy_are_not_imported(make, tmp_path):
     make("a")
     code = (

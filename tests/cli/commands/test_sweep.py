@@ -268,6 +268,7 @@ def test_a_member_that_fails_is_reported(cli, warm, monkeypatch):
     assert "Traceback" not in result.err
 
 
+@pytest.mark.slow
 def test_a_signal_while_members_are_trained(cli, tmp_path, monkeypatch):
     """With a worker that waits; the signals of members are tested below."""
     waits = "import sys, time; sys.stdin.read(); open(sys.argv[1], 'w'); time.sleep(60)"

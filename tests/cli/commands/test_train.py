@@ -77,6 +77,7 @@ def test_how_data_are_read_and_limited_is_told(cli):
     assert "data.limit: 200 of 1,293 training samples; validation and test are not" in result.err
 
 
+@pytest.mark.slow
 def test_the_resolved_configuration_repeats_the_run(cli, trained):
     again = cli("train", trained / "config.toml", "--out", "again")
     assert again.code == 0
@@ -86,6 +87,7 @@ def test_the_resolved_configuration_repeats_the_run(cli, trained):
     assert (trained / "config.toml").read_text() == Path("again/config.toml").read_text()
 
 
+@pytest.mark.slow
 def test_another_seed_trains_other_weights(cli, trained):
     """The negative control of the test above."""
     assert cli("train", trained / "config.toml", "--out", "other", "--seed", "1").code == 0
@@ -93,6 +95,7 @@ def test_another_seed_trains_other_weights(cli, trained):
     assert not torch.equal(first["body.conv2.layer.weight"], second["body.conv2.layer.weight"])
 
 
+@pytest.mark.slow
 def test_options_are_written_to_the_configuration(cli):
     result = cli(
         *("train", *TINY, "--out", "a", "--seed", "3", "--device", "cpu"),

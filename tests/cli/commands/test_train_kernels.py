@@ -41,6 +41,7 @@ def test_fused_kernels_that_do_not_compute_the_network_are_refused_at_once(
         assert "kernels 'auto'" in result.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernels", "used"), [("auto", "fused"), ("fused", "fused"), ("reference", "reference")]
 )

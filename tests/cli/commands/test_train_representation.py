@@ -58,6 +58,7 @@ def test_a_training_stopped_anywhere_ends_with_the_same_bytes(trained, tmp_path,
         assert (tmp_path / file).read_bytes() == (whole / file).read_bytes()
 
 
+@pytest.mark.slow
 def test_energy_counts_single_spikes(cli, trained):
     found = cli("eval", trained[1], "--energy", "--json")
     assert found.code == 0, found.err

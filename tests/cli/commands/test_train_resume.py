@@ -130,6 +130,7 @@ def test_other_data_are_refused(cli, stopped_at, tmp_path):
     assert "the data are not those that a began with" in result.err
 
 
+@pytest.mark.slow
 def test_other_data_are_refused_without_environment_json_too(
     cli, stopped_at, monkeypatch, tmp_path
 ):
@@ -146,6 +147,7 @@ def test_other_data_are_refused_without_environment_json_too(
     assert "the data are not those that b began with" in result.err
 
 
+@pytest.mark.slow
 def test_another_processor_is_warned_of(cli, stopped_at, tmp_path):
     stopped_at(1)
     environment = json.loads((tmp_path / "a/environment.json").read_text())
@@ -196,6 +198,7 @@ def test_a_finished_run_whose_newest_checkpoint_is_damaged_can_be_trained_for_lo
         assert (tmp_path / "a" / name).read_bytes() == expected
 
 
+@pytest.mark.slow
 def test_the_same_signal_twice_at_once_is_one_request(cli, monkeypatch, tmp_path):
     """As from a service manager, which signals a process and its parent, which passes it on."""
     original = Bptt.backward
@@ -212,6 +215,7 @@ def test_the_same_signal_twice_at_once_is_one_request(cli, monkeypatch, tmp_path
     assert result.code == 143 and "saved; resume with" in result.err
 
 
+@pytest.mark.slow
 def test_a_later_signal_stops_at_once(cli, monkeypatch, tmp_path):
     original = Bptt.backward
     monkeypatch.setattr(signals, "SAME_REQUEST_SECONDS", -1.0)
@@ -263,6 +267,7 @@ def test_keys_that_may_change(cli, stopped_at, tmp_path):
     assert shorter.code == 2 and "a is in its epoch 4 already" in shorter.err
 
 
+@pytest.mark.slow
 def test_another_thread_count_is_warned_of(cli, stopped_at, tmp_path):
     stopped_at(1)
     environment = json.loads((tmp_path / "a/environment.json").read_text())
@@ -284,6 +289,7 @@ def test_sigterm_and_sighup_exit_with_143(cli, interrupted_at, number):
         signal.signal(number, former)
 
 
+@pytest.mark.slow
 def test_under_nohup_the_end_of_the_terminal_is_ignored(cli, interrupted_at):
     former = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
@@ -397,6 +403,7 @@ def test_checkpoints_within_an_epoch(cli, trained, tmp_path):
         assert expected == (tmp_path / "often" / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_slow_disk_is_warned_of(cli, monkeypatch):
     monkeypatch.setattr(autosave, "SLOW_SECONDS", -1)
     result = cli("train", *TINY, "--out", "a")
@@ -412,6 +419,7 @@ def test_a_run_that_lost_its_checkpoints_does_not_begin_anew(cli, stopped_at, tm
     assert (tmp_path / "a/model.safetensors").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_longer_training_can_be_resumed(cli, interrupted_at, trained, tmp_path):
     shutil.copytree(trained, tmp_path / "runs/a")
     interrupted_at(2)
@@ -421,6 +429,7 @@ def test_an_interrupted_longer_training_can_be_resumed(cli, interrupted_at, trai
     assert len((tmp_path / "runs/a/metrics.jsonl").read_text().splitlines()) == 4
 
 
+@pytest.mark.slow
 def test_partial_files_of_a_killed_training_are_removed(cli, stopped_at, trained, tmp_path):
     """Half-written files of the run, and a checkpoint that was being replaced."""
     checkpoints = stopped_at(6) / "checkpoints"
@@ -433,6 +442,7 @@ def test_partial_files_of_a_killed_training_are_removed(cli, stopped_at, trained
     assert not list((tmp_path / "a").rglob(".*"))
 
 
+@pytest.mark.slow
 def test_a_folder_with_partial_files_only_is_empty(cli, tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a/.config.toml.xyz.part").write_text("half")
@@ -467,6 +477,7 @@ def test_a_signal_before_the_first_step(cli, monkeypatch, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.slow
 def test_a_signal_in_validation_stops_before_its_end(cli, trained, tmp_path):
     original = loop.validate
 

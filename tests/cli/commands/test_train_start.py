@@ -59,6 +59,7 @@ def test_no_epochs_without_a_start_are_a_fault_of_the_recipe(cli, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_other_neurons_are_named(cli):
     recipe = [*START, "--set", "model.neuron=adaptive", "--set", "train.ann_epochs=1"]
     result = cli("train", *recipe[: recipe.index("neuron.most=5") - 1],

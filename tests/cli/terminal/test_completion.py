@@ -166,6 +166,7 @@ SHELLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shell", SHELLS)
 def test_completion_in_the_shell(here, shell):
     if shutil.which(shell) is None:
@@ -177,6 +178,7 @@ def test_completion_in_the_shell(here, shell):
     assert done.stdout.split() == ["train"], done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shell", "file"),
     [

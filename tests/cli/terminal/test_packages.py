@@ -58,6 +58,7 @@ def test_no_pip_command_for_a_module_that_asnn_does_not_declare(name):
     assert "pip" not in found.why + found.remedy and "correct that import" in found.remedy
 
 
+@pytest.mark.slow
 def test_a_training_without_matplotlib_comes_to_its_end(cli, without):
     without("matplotlib")
     result = cli("train", *TINY, "--out", "a")

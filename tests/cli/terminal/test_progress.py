@@ -33,6 +33,7 @@ def lines_with(clock, tmp_path, capsys, **changes):
     return capsys.readouterr().err.splitlines()
 
 
+@pytest.mark.slow
 def test_a_long_epoch_has_a_line_a_minute_with_the_time_left(tmp_path, capsys):
     lines = lines_with(Clock(15), tmp_path, capsys)
     batches = [line for line in lines if "batch" in line]
@@ -47,6 +48,7 @@ def test_a_long_epoch_has_a_line_a_minute_with_the_time_left(tmp_path, capsys):
     assert len([line for line in lines if re.match(r"epoch \d/2  loss", line)]) == 2
 
 
+@pytest.mark.slow
 def test_short_epochs_have_one_line(tmp_path, capsys):
     assert not [line for line in lines_with(Clock(1), tmp_path, capsys) if "batch" in line]
 

@@ -40,6 +40,7 @@ def shown(heads, rows, capsys):
     return capsys.readouterr().err
 
 
+@pytest.mark.slow
 @given(tables())
 def test_no_table_is_wider_than_80_columns_and_every_figure_is_shown(table):
     heads, rows = table
@@ -192,6 +193,7 @@ def test_colour_on_a_terminal(tmp_path, changes, coloured, escapes):
     assert (bool(COLOUR.search(written)), "\x1b" in written) == (coloured, escapes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changes", "escapes"), [({}, False), ({"FORCE_COLOR": "1"}, True)])
 def test_no_escape_sequences_without_a_terminal(runs, changes, escapes):
     done = subprocess.run(
@@ -200,6 +202,7 @@ def test_no_escape_sequences_without_a_terminal(runs, changes, escapes):
     assert (b"\x1b" in done.stderr, done.stdout) == (escapes, b"")
 
 
+@pytest.mark.slow
 def test_a_terminal_without_blocks_gets_plain_characters(runs):
     done = subprocess.run(
         [*ASNN, "runs"], cwd=runs, env=environment(PYTHONIOENCODING="ascii"), capture_output=True,
@@ -209,11 +212,13 @@ def test_a_terminal_without_blocks_gets_plain_characters(runs):
     assert "\\u" not in text and re.search(r" (_#|#_|\.\.|~~) ", text)
 
 
+@pytest.mark.slow
 def test_watching_ends_with_ctrl_c(runs):
     code, written = in_terminal(["runs", "--watch"], runs, interrupt=True)
     assert code == 130 and "1 run in" in written and "Traceback" not in written
 
 
+@pytest.mark.slow
 def test_watching_draws_complete_lines_and_as_many_runs_as_fit(tmp_path):
     for i in range(30):
         folder = tmp_path / "runs" / f"r{i:02d}"
@@ -234,11 +239,13 @@ def test_watching_draws_complete_lines_and_as_many_runs_as_fit(tmp_path):
     assert "..." not in text and len(last.rstrip().splitlines()) <= 14
 
 
+@pytest.mark.slow
 def test_watching_needs_a_terminal_that_can_be_drawn_on(runs):
     code, written = in_terminal(["runs", "--watch"], runs, TERM="dumb")
     assert code == 2 and "no terminal that can be drawn on" in written
 
 
+@pytest.mark.slow
 def test_a_difference_is_shown_in_ascii(runs):
     done = subprocess.run(
         [*ASNN, "runs", "diff", "runs/a", "runs/a"], cwd=runs, capture_output=True, check=True,

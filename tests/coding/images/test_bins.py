@@ -23,6 +23,7 @@ def naive(x, steps, background):
     return code
 
 
+@pytest.mark.slow
 @given(
     st.integers(1, 25),
     st.lists(st.integers(0, 255), min_size=1, max_size=12),

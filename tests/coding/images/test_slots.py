@@ -46,6 +46,7 @@ def naive_temporal(x: np.ndarray, steps: int) -> np.ndarray:
     return code
 
 
+@pytest.mark.slow
 @given(near_thresholds())
 def test_temporal_equals_a_naive_loop_and_fires_once(case):
     steps, x = case
@@ -54,6 +55,7 @@ def test_temporal_equals_a_naive_loop_and_fires_once(case):
     np.testing.assert_array_equal(code.sum(0), x > 0)
 
 
+@pytest.mark.slow
 @given(
     images(st.floats(0, 1, width=32)), st.integers(1, 9), st.sampled_from(["temporal", "embedding"])
 )

@@ -222,6 +222,7 @@ def test_codes_without_a_form_in_onnx_are_refused_with_a_remedy(coding, options,
     np.testing.assert_allclose(found, run(source.graph, code).logits, atol=1e-5)
 
 
+@pytest.mark.slow
 @given(
     arrays.arrays(
         np.float32, (3, 4), elements=st.floats(-100, 100, width=32, allow_subnormal=False)

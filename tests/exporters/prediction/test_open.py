@@ -62,6 +62,7 @@ def assert_same(found, expected):
         assert a.spikes is None and a.reasons["spikes"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", ["direct", "hybrid", "embedding"])
 @pytest.mark.parametrize(
     ("name", "options"),
@@ -98,6 +99,7 @@ def test_each_readout_answers_as_the_network(tmp_path, readout):
         assert {each.step for each in expected} != {3}
 
 
+@pytest.mark.slow
 def test_one_lif_node_a_layer_answers_as_the_network(tmp_path):
     model = model_of(**CONSTANT_SCHEDULE)
     opened = open_file(export(model, tmp_path / "m.nir", form="lif"), steps=2)
@@ -118,6 +120,7 @@ def test_fewer_steps_and_early_exit(tmp_path, form):
         open_file(file, steps=4)
 
 
+@pytest.mark.slow
 def test_an_unrolled_file_gives_its_answer_alone(tmp_path):
     file = export(model_of(), tmp_path / "m.nir")
     for options in ({"steps": 2}, {"exit": ExitRule("confidence", 0.5)}):
@@ -171,6 +174,7 @@ def test_steps_without_a_code_are_the_samples(tmp_path, form):
     assert_same(answers_of(opened.predictor, opened.reader, code), expected)
 
 
+@pytest.mark.slow
 def test_nir_of_an_unknown_code_is_refused(tmp_path):
     file = export(model_of(), tmp_path / "m.nir", {"network": {"from": "snntorch"}})
     with pytest.raises(DataError, match="does not say how samples are encoded"):

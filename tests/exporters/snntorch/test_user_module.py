@@ -179,6 +179,7 @@ def test_options_that_are_refused(call, tmp_path, arguments, text):
     assert not (tmp_path / "export").exists()
 
 
+@pytest.mark.slow
 def test_a_file_instead_of_a_module(call, tmp_path):
     """Its exports have a place of their own; its name is that of no module."""
     (tmp_path / "some").mkdir()

@@ -22,6 +22,7 @@ from asnn.models import use_kernels
 from tests.support.exported_networks import CONSTANT_SCHEDULE, images, make_source, network, samples
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["onnx", "nir"])
 def test_exports_are_verified(exported, format):
     export = exported(format, make_source("mlp"), samples())
@@ -154,6 +155,7 @@ def test_a_changed_nir_file_is_named(tmp_path, monkeypatch, no_simulators, node,
     assert not (tmp_path / "model.nir").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_export_removes_the_earlier_one(tmp_path, monkeypatch):
     export_onnx(make_source(), tmp_path, samples=samples())
     assert (tmp_path / "model.onnx").exists()
@@ -189,6 +191,7 @@ def test_a_file_of_another_network_is_refused(exported, no_simulators, format, o
     assert not verify(make_source(), export.folder / f"model.{format}", samples()).verified
 
 
+@pytest.mark.slow
 def test_a_random_code_is_drawn_once(tmp_path, no_simulators):
     source = make_source(coding="rate")
     result = export_onnx(source, tmp_path, samples=samples(), input="spikes")
@@ -242,6 +245,7 @@ def test_the_name_of_a_folder_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.onnx"]
 
 
+@pytest.mark.slow
 def test_files_of_earlier_exports_are_removed(tmp_path, no_simulators):
     export_onnx(make_source(), tmp_path, samples=None)
     export_onnx(make_source(), tmp_path, samples=None, form="stream")

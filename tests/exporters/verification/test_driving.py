@@ -48,6 +48,7 @@ def test_a_threshold_that_no_sample_reaches_is_found(tmp_path, monkeypatch, form
     assert export_onnx(source, tmp_path, samples=black(), form=form).report.verified
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "options"), [("pure", {}), ("lif", CONSTANT_SCHEDULE)])
 def test_a_threshold_in_a_nir_file(tmp_path, monkeypatch, form, options):
     neuron = {**options.get("neuron_options", {}), "threshold": 40.0}

@@ -170,6 +170,7 @@ NIR_CHANGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("change", "found"), NIR_CHANGES)
 def test_a_change_of_a_nir_graph_is_named(tmp_path, change, found):
     source = make_source()

@@ -12,6 +12,7 @@ from tests.formats.events.test_formulas import rows
 EVENTS = [(5, 1, 2, 1), (6, 3, 4, 0)]
 
 
+@pytest.mark.slow
 def test_dsec_times_begin_at_the_offset(tmp_path):
     path = encoders.dsec(tmp_path / "a.h5", EVENTS, t_offset=10**12)
     expected = [(t + 10**12, x, y, p) for t, x, y, p in EVENTS]
@@ -19,6 +20,7 @@ def test_dsec_times_begin_at_the_offset(tmp_path):
     assert rows(decode_recording("events.h5", path.read_bytes())) == expected
 
 
+@pytest.mark.slow
 def test_shd_has_recordings_labels_and_names(tmp_path):
     spikes = [[(0.5, 3), (0.25, 699)], [], [(1.0, 0)]]
     keys = [b"zero", "fünf".encode()]

@@ -67,6 +67,7 @@ def test_a_dark_box_is_off_where_it_goes_and_on_where_it_was(sample):
     assert len(against) > 20 and np.mean(against) > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", ["1", "2"])
 def test_bs2_is_the_recording_of_the_npz(number, sample):
     one = read_recording(sample(f"nmnist_small/{number}.bs2"))
@@ -76,6 +77,7 @@ def test_bs2_is_the_recording_of_the_npz(number, sample):
         np.testing.assert_array_equal(getattr(many[index], name), getattr(one, name))
 
 
+@pytest.mark.slow
 def test_the_npz_has_the_labels_and_counts_of_its_readme(sample):
     train = read_recordings(sample("nmnist_small/nmnist_small_train.npz"))
     test = read_recordings(sample("nmnist_small/nmnist_small_test.npz"))

@@ -383,6 +383,7 @@ def test_the_class_of_each_step_needs_the_logits_of_that_step(
     assert "which the teacher tells at that step" in caught.value.why
 
 
+@pytest.mark.slow
 def test_a_teacher_of_other_steps_is_refused_for_the_class_of_each_step(labelled_steps, tmp_path):
     shorter = {**labelled_steps, "coding": {"name": "given", "steps": 3, "fit": "crop"}}
     train(check_recipe(shorter), folder(tmp_path / "short"), KeepTraining())

@@ -471,6 +471,7 @@ def test_a_network_from_outside_the_tree(tmp_path, monkeypatch):
     assert open_run(tmp_path).evaluate("test").accuracy > ann - 0.1 > 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tables", "options", "what", "why", "remedy"),
     [

@@ -55,6 +55,7 @@ def test_stages_are_named_and_the_best_is_of_the_last(whole):
     assert found[1]["lr"] < found[0]["lr"]
 
 
+@pytest.mark.slow
 def test_frozen_layers_keep_weights_and_statistics(whole):
     model = whole.load_model()
     frozen = {
@@ -91,6 +92,7 @@ def test_a_training_stopped_anywhere_ends_with_the_same_bytes(whole, tmp_path, c
     assert again.files.metrics.read_bytes() == whole.files.metrics.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_training_stopped_between_two_stages_ends_with_the_same_bytes(whole, tmp_path):
     def stop():
         path = tmp_path / "run" / "metrics.jsonl"
@@ -117,6 +119,7 @@ class Equal(Halves):
         return [Stage("all", epochs // 2), Stage("readout", epochs - epochs // 2)]
 
 
+@pytest.mark.slow
 def test_more_epochs_of_a_stage_that_has_ended_are_refused_and_nothing_is_lost(
     tmp_path, monkeypatch
 ):
@@ -168,6 +171,7 @@ def test_a_start_is_not_the_result_of_two_stages_and_stops_end_with_the_same_byt
         assert again.files.metrics.read_bytes() == whole.files.metrics.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_lost_state_of_the_method_is_noticed(whole, tmp_path, monkeypatch):
     """Negative control: without its state the resumed training ends with other bytes."""
     calls = iter(range(10_000))

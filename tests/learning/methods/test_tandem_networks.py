@@ -135,6 +135,7 @@ def replaced_loss(model, x, offsets=None):
     return nn.functional.cross_entropy(logits, torch.arange(len(x)) % 3), made
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_ann_with_replaced_activations():
     """Finite differences in float64, with what the spikes add to an activation held constant."""
     model = network("mlp", features=[5, 4]).double()

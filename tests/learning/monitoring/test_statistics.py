@@ -29,6 +29,7 @@ def rows(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_a_step_of_sgd_gives_the_norms(tmp_path):
     """Δw = lr ∇: the norm of the gradient is ‖Δw‖ / lr, unless it is clipped."""
     recipe = check_recipe({**SMALL, "train": {**SMALL["train"], "freeze": ["conv1"]}})

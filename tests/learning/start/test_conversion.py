@@ -139,6 +139,7 @@ def test_the_epochs_of_the_counterpart():
     assert (counterpart.train.init, counterpart.train.epochs) == ("none", 3)
 
 
+@pytest.mark.slow
 def test_the_start_is_epoch_0_and_may_be_the_best(tmp_path, whole):
     path, observer = whole
     found = lines(path)
@@ -156,6 +157,7 @@ def test_the_start_is_epoch_0_and_may_be_the_best(tmp_path, whole):
     assert torch.equal(state[name], load_file(path / "teacher/model.safetensors")[name])
 
 
+@pytest.mark.slow
 def test_a_conversion_that_is_trained_on_is_the_training_from_that_start(
     tmp_path, converted, whole
 ):
@@ -258,6 +260,7 @@ def test_a_training_killed_in_its_counterpart_ends_with_the_same_bytes(
     assert observer.names == ["recipe-teacher", "recipe"] and same(tmp_path, whole[0])
 
 
+@pytest.mark.slow
 def test_a_start_that_was_forgotten_is_noticed(whole, tmp_path, monkeypatch):
     """Negative control: without the start the resumed training ends with other bytes."""
     run = Run(tmp_path)
@@ -271,6 +274,7 @@ def test_a_start_that_was_forgotten_is_noticed(whole, tmp_path, monkeypatch):
     assert not same(tmp_path, whole[0], ("model.safetensors",))
 
 
+@pytest.mark.slow
 def test_the_source_is_not_needed_once_there_is_a_checkpoint(tmp_path, converted, whole):
     shutil.copytree(converted / "teacher", tmp_path / "ann")
     recipe, run = recipe_of(init=str(tmp_path / "ann")), folder(tmp_path / "run")
@@ -281,6 +285,7 @@ def test_the_source_is_not_needed_once_there_is_a_checkpoint(tmp_path, converted
     assert json.loads(run.environment.read_text())["start"]["init"] == str(tmp_path / "ann")
 
 
+@pytest.mark.slow
 def test_other_weights_than_those_it_began_with_are_refused(tmp_path, converted, monkeypatch):
     shutil.copytree(converted / "teacher", tmp_path / "ann")
     recipe, run = recipe_of(init=str(tmp_path / "ann")), folder(tmp_path / "run")
@@ -351,6 +356,7 @@ def test_a_start_that_does_not_fit_is_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_first_stage_begins_with_the_weights_of_the_start(tmp_path, converted, monkeypatch):
     """A method sees them, and once only."""
     seen = []

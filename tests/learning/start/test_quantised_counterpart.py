@@ -149,6 +149,7 @@ def test_without_calibration_the_amplitude_stays(tmp_path, converted):
     assert float(load_run(tmp_path).body.spikes1.neuron.amplitude) == 1
 
 
+@pytest.mark.slow
 def test_a_run_of_scales_by_channel_needs_amplitudes_by_channel(tmp_path):
     by_channel = {"neuron": {"fraction": 0.5, "granularity": "channel"}}
     train(images(by_channel), folder(tmp_path / "a"), KeepTraining())
@@ -206,6 +207,7 @@ def test_the_counterpart_of_all_frames_is_compared_by_energy(taught):
         find_ann(run, taught[0])
 
 
+@pytest.mark.slow
 def test_one_counterpart_of_the_same_frames(tmp_path, events):
     train(events(ann_steps="own", epochs=1), Run(tmp_path), KeepTraining())
     assert load_run(tmp_path / "teacher").coding.steps == 2
@@ -230,6 +232,7 @@ def test_norms_by_step_do_not_start_from_those_of_other_steps(tmp_path, events):
     assert "model.norm=folded" in caught.value.remedy
 
 
+@pytest.mark.slow
 def test_a_teacher_is_the_same_when_it_is_trained_by_itself(tmp_path, events, taught):
     """The counterpart's recipe as a run of its own, then named as teacher and start."""
     shutil.copytree(taught[0] / "teacher", tmp_path / "ann")

@@ -28,6 +28,7 @@ geometries = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(geometries, st.integers(5, 7), st.integers(5, 8), st.integers(0, 99), st.booleans())
 def test_convolution(geometry, height, width, seed, spikes):

@@ -95,6 +95,7 @@ def test_missing_folder_is_an_error_and_nothing_is_written(tmp_path, draw):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_failed_drawing_keeps_the_previous_file(tmp_path, monkeypatch):
     path = tmp_path / "schedules.png"
     draw_schedules(path, SCHEDULES)

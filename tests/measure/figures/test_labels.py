@@ -32,6 +32,7 @@ def test_labels_cover_nothing(points):
         assert not any(box.contains(*point) for point in at)
 
 
+@pytest.mark.slow
 def test_labels_of_points_far_apart_are_all_written_and_of_equal_points_one():
     with style():
         _, axes = panel((4.7, 2.9))

@@ -242,6 +242,7 @@ def test_sew_resnet_is_that_of_spikingjelly(connect):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("depth", "layers", "stem"),
     [(18, (2, 2, 2, 2), "cifar"), (18, (2, 2, 2, 2), "imagenet"), (34, (3, 4, 6, 3), "imagenet")],

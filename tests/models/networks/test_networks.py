@@ -46,6 +46,7 @@ def calibrated(model):
     return model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet", "mlp"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("coding", CODES)
@@ -294,6 +295,7 @@ def test_mean_and_deviation_normalise_analog_steps_only(coding):
     assert torch.equal(by_hand, code) == (coding == "temporal")
 
 
+@pytest.mark.slow
 def test_per_step_norms_have_statistics_of_each_step_in_a_network():
     # Dark images: a temporal code has no spikes at its first steps, and most at the last.
     x = image(32, 2, 6, 5) ** 3

@@ -114,6 +114,7 @@ def naive(x, leak, gain, threshold, reset, size=None):
 numbers = st.floats(-2, 2, allow_subnormal=False)
 
 
+@pytest.mark.slow
 @given(st.data(), st.integers(1, 6), st.sampled_from(["subtract", "zero", "none", "size"]))
 def test_equals_a_naive_loop(data, steps, reset):
     def draw(elements=numbers):

@@ -29,6 +29,7 @@ def sigmoid(u):
     return 1 / (1 + math.exp(-u))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("u", [-0.5, 0.0, 0.3])
 def test_the_mean_is_the_probability_and_the_gradient_its_derivative(u):
     number, kappa = 40_000, 4.0

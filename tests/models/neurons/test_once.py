@@ -143,6 +143,7 @@ def test_recurrent_neurons_fire_once_too():
         assert torch.equal(once(x)[t], s)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernels", ["auto", "reference"])
 @pytest.mark.parametrize("name", ["mlp", "lenet", "sew-resnet"])
 def test_every_neuron_of_a_network_fires_at_most_once(name, kernels):

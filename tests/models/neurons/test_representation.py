@@ -226,6 +226,7 @@ def test_the_error_of_the_published_leaky_neuron():
     assert float(error.max()) == pytest.approx(0.31, abs=0.02)
 
 
+@pytest.mark.slow
 @given(
     steps=st.integers(0, 6),
     shape=st.lists(st.integers(1, 4), min_size=1, max_size=3),

@@ -134,6 +134,7 @@ def test_decisions_in_onnx_and_spikes_are_whole_numbers(tmp_path, form):
     assert len(set(found["decision_step"].tolist())) > 1
 
 
+@pytest.mark.slow
 def test_nir_holds_bursts_and_potentials_unrolled(tmp_path):
     done = export_nir(source_of(bursting()), tmp_path / "a.nir", samples=samples())
     assert done.report.verified

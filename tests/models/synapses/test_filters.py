@@ -59,6 +59,7 @@ def test_impulse_responses():
     assert not np.allclose(dual_exp_filter(impulse, p, q)[1:, 0, 0], expected[:-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["exp", "dual-exp"])
 def test_gradients_of_the_poles(name):
     torch.manual_seed(0)

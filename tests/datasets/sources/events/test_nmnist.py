@@ -181,6 +181,7 @@ def test_wrong_duration(published):
         load_nmnist(path=str(published[0]), duration=0)
 
 
+@pytest.mark.slow
 def test_published_recordings(needs, tmp_path):
     """The figures of one recording in the data's description, and SLAYER's copy of three."""
     data = needs("events/tonic_sample_nmnist.bin", "nmnist_small")

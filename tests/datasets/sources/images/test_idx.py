@@ -34,6 +34,7 @@ def test_files_of_the_specification_are_read(array, zipped):
     np.testing.assert_array_equal(found, array)
 
 
+@pytest.mark.slow
 @given(arrays, st.data(), st.booleans())
 @settings(max_examples=120, deadline=None)
 def test_every_truncation_is_reported_as_such(array, data, zipped):

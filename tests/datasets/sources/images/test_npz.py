@@ -47,6 +47,7 @@ shapes = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(
     shapes,
     st.sampled_from(["u1", "f2", "<f4", ">f4", "f8"]),
@@ -81,6 +82,7 @@ def test_every_truncation_is_refused(data, compressed):
         load(content[:cut])
 
 
+@pytest.mark.slow
 @given(st.data(), st.booleans())
 @settings(max_examples=100, deadline=None)
 def test_a_flipped_bit_is_never_read_as_other_values(data, compressed):

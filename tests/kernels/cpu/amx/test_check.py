@@ -129,6 +129,7 @@ def test_a_child_that_dies_fails(code, name):
     assert found == check.Verdict(False, f"the child process was ended by {name}")
 
 
+@pytest.mark.slow
 def test_a_child_that_hangs_fails():
     found = check.check(child("import time; time.sleep(60)"), timeout=0.5)
     assert found == check.Verdict(False, "the child process did not end within 0.5 s")
