@@ -65,6 +65,7 @@ def test_one_number_of_steps_is_bars_the_shortest_on_top(tmp_path):
     assert [each for each in said if each in ("asnn", "relu")] == ["relu", "asnn"]
 
 
+@pytest.mark.slow
 def test_pdf_by_suffix_and_others_refused(tmp_path):
     draw_costs(tmp_path / "a.pdf", [result(4, asnn=1.0)])
     assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")

@@ -149,6 +149,7 @@ def test_environment():
     assert found["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
 
 
+@pytest.mark.slow
 def test_figure(result, tmp_path):
     panels = panels_of([result])
     assert list(panels) == [

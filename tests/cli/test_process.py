@@ -31,6 +31,7 @@ def asnn(*arguments, cwd, **options) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_help_needs_no_torch():
     code = (
         "import sys; from asnn.cli.app import run; code = run(['--help']); "
@@ -223,6 +224,7 @@ def test_packages_of_the_user_are_not_imported(tmp_path):
     assert b"the user's own" in control.stderr
 
 
+@pytest.mark.slow
 def test_python_m_from_a_checkout():
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(

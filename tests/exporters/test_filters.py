@@ -42,6 +42,7 @@ def test_the_node_is_the_filter_of_scipy(poles, start):
     np.testing.assert_allclose(evaluate(node, [x]), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["sequence", "stream", "scan"])
 @pytest.mark.parametrize("synapse", SYNAPSES)
 @pytest.mark.parametrize("name", ["lenet", "mlp"])

@@ -210,6 +210,7 @@ def test_the_metadata_say_how_the_numbers_are_drawn(tmp_path):
             lost.noise({"noise.readout": (4,)})
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     d=st.integers(-6000, 6000).map(lambda n: np.float32(n / 1000)),
@@ -259,6 +260,7 @@ def with_other_noise(graph, change):
     return graph.with_nodes({node.name: replace(node, **change(node)) for node in graph.neurons})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     "change",

@@ -48,6 +48,7 @@ def sizes():
     return st.tuples(st.integers(0, 5), st.integers(0, 9), channels)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(sizes(), st.integers(1, 3), st.booleans(), st.integers(0, 99))
 def test_the_values_of_the_reference_bit_for_bit(shape, poles, has_gain, seed):

@@ -76,6 +76,7 @@ def test_killed_and_resumed_the_bytes_are_the_same(rare, tmp_path, change):
     assert plain.files.model.read_bytes() != whole.files.model.read_bytes()
 
 
+@pytest.mark.slow
 def test_weights_of_one_are_no_weights(rare, tmp_path):
     """The validation is without weights: of the two trainings it is the same."""
     found = []

@@ -180,6 +180,7 @@ def test_the_best_run_flips_with_the_direction_of_the_metric(greater):
     assert found["by_step"] is None and found["tradeoff"] is None and found["many"] == "series"
 
 
+@pytest.mark.slow
 def test_runs_of_different_tasks_are_not_ranked(regression, steps):
     same = [dataclasses.replace(each, samples="the same") for each in (regression, steps)]
     found = comparison(same, ["a", "b"], {})

@@ -39,6 +39,7 @@ def test_negative_control_unpaired_values():
     assert shuffled["p"] > 0.1 > pairs["p"]
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=12).filter(
         lambda pairs: statistics.stdev([b - a for a, b in pairs]) > 1e-6

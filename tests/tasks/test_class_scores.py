@@ -71,6 +71,7 @@ def test_top_k_accuracy_is_that_of_scikit_learn(k):
     assert outcomes.top_k_accuracy(k) == pytest.approx(theirs)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.lists(st.integers(-1, 1), min_size=4, max_size=4), min_size=1, max_size=9))
 def test_of_equal_logits_the_first_class_is_the_greater_as_in_predictions(logits):

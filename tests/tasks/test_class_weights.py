@@ -20,6 +20,7 @@ from asnn.tasks.step_classification import StepClassification
 NAMES = ["cat", "dog", "eel"]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=6))
 def test_balanced_is_that_of_scikit_learn(counts):

@@ -52,6 +52,7 @@ def test_exit_rules_by_hand():
     assert tradeoff(THREE, [])[0]["picojoules"] is None
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 30), st.floats(0.01, 1), st.integers(0, 99))
 def test_exit_rules_equal_a_loop_over_samples(steps, samples, threshold, seed):

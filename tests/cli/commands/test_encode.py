@@ -97,6 +97,7 @@ def test_pictures_of_several_sizes_are_resized(cli, tmp_path):
     assert load_spikes(Path("a.npz")).code.shape == (4, 6, 1, 4, 4)
 
 
+@pytest.mark.slow
 def test_a_data_set_with_labels_plot_and_error(cli):
     result = cli(
         *("encode", "--dataset", "digits", "--limit", "5", "--coding", "temporal"),
@@ -225,6 +226,7 @@ def test_refusals_do_not_mention_recipes(cli, picture, arguments, says):
         assert word not in result.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -343,6 +345,7 @@ def test_invalid_input(cli, tmp_path, content, says):
     assert not Path("a.npz").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_a_pipe_is_read_if_something_writes_to_it(cli, picture, monkeypatch):
     monkeypatch.setattr("asnn.cli.terminal.piped.PATIENCE", 0.2)

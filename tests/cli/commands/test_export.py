@@ -87,6 +87,7 @@ def test_exports_lie_beside_each_other(cli, run):
     assert "has changed since it was verified" in cli("inspect", run).err
 
 
+@pytest.mark.slow
 def test_a_table_for_people(cli, run):
     result = cli("export", run, "--format", "onnx", "--samples", "20")
     assert result.code == 0

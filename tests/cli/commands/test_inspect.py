@@ -174,6 +174,7 @@ def test_ranges_of_layers_are_shown(cli):
     assert "1..3" in cli("inspect", "m.nir").err
 
 
+@pytest.mark.slow
 def test_names_in_files_are_printed_without_markup_and_control_sequences(cli):
     nodes = {"[red]": nir.Input(np.array([3])), "\x1b[2J": nir.Output(np.array([3]))}
     nir.write("m.nir", format_files.nir_graph(nodes))

@@ -93,6 +93,7 @@ def test_commands_are_completed(here):
     assert set(offered("asnn", "")) >= ROOT_COMMANDS
 
 
+@pytest.mark.slow
 def test_the_installed_program_completes(here):
     variables = environment(**protocol("asnn", "train", "mi"))
     done = subprocess.run([BIN / "asnn"], capture_output=True, text=True, timeout=60, env=variables)

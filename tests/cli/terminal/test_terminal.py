@@ -69,6 +69,7 @@ def _printed(heads, rows):
         sys.stderr = former
 
 
+@pytest.mark.slow
 @given(tables(), st.integers(8, 120))
 def test_the_parts_of_a_table_have_every_column_and_fit_any_width(table, room):
     heads, rows = table

@@ -186,6 +186,7 @@ def test_schedules_and_tensors_by_channel():
     assert not np.array_equal(cell_steps(wrong, x.numpy())[0], expected)
 
 
+@pytest.mark.slow
 @given(st.floats(-3, 3), st.floats(0.1, 2), st.integers(1, 3), st.integers(0, 99))
 def test_any_constants(bias, threshold, channels, seed):
     def step(x, v):

@@ -367,6 +367,7 @@ def test_the_readout_is_last():
     assert isinstance(make_source().graph.nodes[-1], Readout)
 
 
+@pytest.mark.slow
 def test_a_simulator_with_missing_packages_is_left_out(tmp_path, monkeypatch):
     monkeypatch.setitem(
         SIMULATORS, "snntorch", replace(SIMULATORS["snntorch"], needs=("no-such-package",))

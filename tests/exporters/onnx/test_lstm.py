@@ -20,6 +20,7 @@ from tests.support.recurrent_networks import CODINGS, recurrent_source
 FORMS = ["sequence", "stream", "scan"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("coding", CODINGS)
 def test_exports_are_verified(tmp_path, coding, form):

@@ -99,6 +99,7 @@ def test_the_page_begins_with_the_network_of_the_tutorial():
     assert re.findall(r"nn\.Linear|snn\.Leaky", nets) == ["nn.Linear", "snn.Leaky"] * 2
 
 
+@pytest.mark.slow
 def test_samples_of_a_file(call, tmp_path):
     rng = np.random.default_rng(0)
     x = rng.random((9, 8), np.float32)

@@ -261,6 +261,7 @@ def test_metadata_of_an_unverified_file(tmp_path):
     assert about["verification"] == "skipped"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["fp16", "int8"])
 def test_rounded_weights_are_compared_with_the_same_and_the_loss_is_reported(exported, weights):
     result = exported("onnx", make_source(), samples(), weights=weights).result

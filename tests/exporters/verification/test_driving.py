@@ -32,6 +32,7 @@ def with_changed_neuron(graph):
     return graph.with_nodes({node.name: replace(node, threshold=threshold)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ONNX)
 def test_a_threshold_that_no_sample_reaches_is_found(tmp_path, monkeypatch, form):
     source = make_source(neuron_options={"threshold": 40.0})

@@ -122,6 +122,7 @@ def test_what_running_cannot_see_passes_without_the_structure(tmp_path):
     assert verify(source, path, samples(), structure=False).verified
 
 
+@pytest.mark.slow
 def test_outputs_beside_the_answer_and_a_batch_of_one_are_compared(tmp_path):
     source = make_source()
     path = next(iter(export_onnx(source, tmp_path, samples=None).files))

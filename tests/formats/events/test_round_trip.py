@@ -42,6 +42,7 @@ FORMATS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FORMATS)
 @SETTINGS
 @given(data=st.data())

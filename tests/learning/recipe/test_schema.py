@@ -107,6 +107,7 @@ def test_a_data_set_that_needs_a_path():
     assert caught.value.why == "data.path: must be given"
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.dictionaries(

@@ -39,6 +39,7 @@ def test_the_suggestion_is_a_tenth_of_the_rate_of_the_least_loss(smoothed):
         assert (found, why) == (None, "the loss never falls below that of the lowest rate")
 
 
+@pytest.mark.slow
 def test_the_steps_are_those_of_a_loop_written_out(tmp_path):
     """Two batches of 40 and one of 20 in an epoch; the rate rises by the same factor each step."""
     found = range_test(prepared(tmp_path), lowest=1e-4, highest=1.0, steps=20)

@@ -116,6 +116,7 @@ def test_a_layer_that_is_used_twice():
     assert not found.spikes  # the second input is values
 
 
+@pytest.mark.slow
 def test_only_the_first_layer_of_a_stem_gets_spikes():
     torch.manual_seed(4)
     model = create_model(

@@ -47,6 +47,7 @@ def test_labels_of_points_far_apart_are_all_written_and_of_equal_points_one():
     assert [f"label {i}" for i in range(20) if f"label {i}" in written] == written
 
 
+@pytest.mark.slow
 def test_label_avoids_the_line_that_goes_through_its_first_place():
     """The first place is right below: a line that falls to the right goes through it."""
     with style():

@@ -80,6 +80,7 @@ def test_each_evaluation_is_announced():
     assert said == [("series-drop", 0.5), ("quantize", 4)]  # the clean network is known by then
 
 
+@pytest.mark.slow
 def test_the_picture_has_the_metric_on_its_axis(tmp_path, monkeypatch):
     from matplotlib.figure import Figure
 

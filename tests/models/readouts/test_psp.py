@@ -113,6 +113,7 @@ def bursting(level=0.5, **options):
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["sequence", "scan"])
 def test_decisions_in_onnx_and_spikes_are_whole_numbers(tmp_path, form):
     model = bursting()

@@ -64,6 +64,7 @@ def test_gradients_reach_the_weights():
     assert layer.linear.weight.grad.abs().sum() > 0 and layer.scale.grad.abs().sum() > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["sequence", "stream", "scan"])
 def test_exports(tmp_path, form):
     model = network("mlp", readout="spikes", readout_options={"threshold": 0.2}, synapse="exp")
