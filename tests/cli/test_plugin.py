@@ -15,16 +15,15 @@ from asnn.coding import coding_registry, create_coding
 from asnn.datasets.load import dataset_registry
 from asnn.models import AdaptiveLeaky, BuildContext, neuron_registry
 from asnn.models.factory import model_registry
-from tests.support.installed_package import findable, install
+from tests.support.installed_package import BARS, findable, install
 
 ROOT = Path(__file__).parents[2]
 REGISTRIES = (model_registry, neuron_registry, coding_registry, dataset_registry)
 
-CODE_AND_DATA = '''
+CODE = '''
     import torch
     from asnn.coding import Coding
     from asnn.core import ConfigError
-    from asnn.datasets.base import Source, Split
 
 
     class Alternating(Coding):
@@ -45,21 +44,6 @@ CODE_AND_DATA = '''
         def encode(self, x):
             steps = [x if t % 2 == 0 else 1 - x for t in range(self.steps)]
             return self.strength * torch.stack(steps)
-
-
-    def bars(*, samples: int = 120) -> Source:
-        """Vertical and horizontal bars in noise."""
-        generator = torch.Generator().manual_seed(0)
-        images = torch.rand(samples, 1, 6, 6, generator=generator) * 0.3
-        labels = torch.arange(samples) % 2
-        images[labels == 0, :, 2] = 1
-        images[labels == 1, :, :, 2] = 1
-        part = samples // 3
-        return Source(
-            Split(images[part:], labels[part:]),
-            Split(images[:part], labels[:part]),
-            classes=["horizontal", "vertical"],
-        )
 '''
 
 ENTRY_POINTS = """\
@@ -75,7 +59,7 @@ ENTRY_POINTS = """\
     alternating = outsider.parts:Alternating
 
     [asnn.datasets]
-    bars = outsider.parts:bars
+    bars = outsider.data:bars
 """
 
 
@@ -122,7 +106,7 @@ def example_of_contributing(what: str = "trains and exports this network") -> st
 def installed(tmp_path_factory):
     """A folder like site-packages with an installed package: its modules and its metadata."""
     folder = tmp_path_factory.mktemp("site")
-    modules = {"shortcut_net": example_of_contributing(), "parts": CODE_AND_DATA}
+    modules = {"shortcut_net": example_of_contributing(), "parts": CODE, "data": BARS}
     modules["quadratic"] = example_of_contributing("trains and exports this neuron")
     modules["others"] = OTHER_NEURONS
     install(folder, "outsider", modules, ENTRY_POINTS)

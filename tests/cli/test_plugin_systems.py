@@ -6,7 +6,7 @@ import pytest
 
 from asnn.datasets.load import dataset_registry
 from asnn.models.factory import model_registry
-from tests.support.installed_package import findable, install
+from tests.support.installed_package import BARS, findable, install
 
 NETWORK = '''
     """A convolution with stride 2, a linear layer, and synapses where they are asked for."""
@@ -37,26 +37,6 @@ NETWORK = '''
             readout=ctx.make_readout(12),
         )
         return SpikingNetwork(ctx.coding, body)
-'''
-
-DATA = '''
-    import torch
-    from asnn.datasets.base import Source, Split
-
-
-    def bars(*, samples: int = 120) -> Source:
-        """Vertical and horizontal bars in noise."""
-        generator = torch.Generator().manual_seed(0)
-        images = torch.rand(samples, 1, 6, 6, generator=generator) * 0.3
-        labels = torch.arange(samples) % 2
-        images[labels == 0, :, 2] = 1
-        images[labels == 1, :, :, 2] = 1
-        part = samples // 3
-        return Source(
-            Split(images[part:], labels[part:]),
-            Split(images[:part], labels[:part]),
-            classes=["horizontal", "vertical"],
-        )
 '''
 
 ENTRY_POINTS = """\
@@ -135,7 +115,7 @@ ONLY_WITHOUT_NOISE = {"first-spike"}  # a file draws nothing
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    install(folder, "third", {"strided_net": NETWORK, "data": DATA}, ENTRY_POINTS)
+    install(folder, "third", {"strided_net": NETWORK, "data": BARS}, ENTRY_POINTS)
     return folder
 
 

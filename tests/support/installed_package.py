@@ -10,6 +10,27 @@ import pytest
 
 from asnn.core.registry import Registry
 
+BARS = '''
+    import torch
+    from asnn.datasets.base import Source, Split
+
+
+    def bars(*, samples: int = 120) -> Source:
+        """Vertical and horizontal bars in noise."""
+        generator = torch.Generator().manual_seed(0)
+        images = torch.rand(samples, 1, 6, 6, generator=generator) * 0.3
+        labels = torch.arange(samples) % 2
+        images[labels == 0, :, 2] = 1
+        images[labels == 1, :, :, 2] = 1
+        part = samples // 3
+        return Source(
+            Split(images[part:], labels[part:]),
+            Split(images[:part], labels[:part]),
+            classes=["horizontal", "vertical"],
+        )
+'''
+"""A module with a data set."""
+
 
 def install(folder: Path, name: str, modules: Mapping[str, str], entry_points: str) -> None:
     """Write a package with these modules into a folder like site-packages."""
