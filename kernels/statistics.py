@@ -94,10 +94,7 @@ def batch_statistics(
 def update_running(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
     """Move the running statistics of a norm towards those of its n-th batch.
 
-        running ← running + w (batch - running)
-
-    with w = momentum as torch does, or 1/n without momentum; w = max(momentum, 1/n) of a norm that
-    is `bias_corrected`.
+        running ← running + w (batch - running),   w = `count_batch(norm)`
 
     Args:
         norm: the batch norm.
@@ -105,18 +102,30 @@ def update_running(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
     """
     if norm.running_mean is None or norm.running_var is None:
         return
-    weight: Tensor | float = norm.momentum or 0.0
-    if norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
-        corrected = getattr(norm, "bias_corrected", False) and norm.momentum != 0  # 0: frozen
-        if norm.momentum is None or corrected:
-            batches = norm.num_batches_tracked
-            if batches.device.type == "cpu" and not is_traced(batches):
-                weight = max(1 / int(batches), weight)
-            else:  # to read the count would wait for the device
-                weight = batches.to(norm.running_mean.dtype).reciprocal().clamp(min=weight)
+    weight = count_batch(norm)
     norm.running_mean.lerp_(mean.to(norm.running_mean), weight)
     norm.running_var.lerp_(variance.to(norm.running_var), weight)
+
+
+def count_batch(norm: _BatchNorm) -> Tensor | float:
+    """Count the n-th batch of a norm, and return its weight in the running statistics.
+
+    It is the momentum as torch has it, or 1/n without momentum; max(momentum, 1/n) of a norm that
+    is `bias_corrected`.
+    """
+    weight = norm.momentum or 0.0
+    if norm.num_batches_tracked is None:
+        return weight
+    norm.num_batches_tracked.add_(1)
+    corrected = getattr(norm, "bias_corrected", False) and norm.momentum != 0  # 0: frozen
+    if norm.momentum is None or corrected:
+        batches = norm.num_batches_tracked
+        if batches.device.type == "cpu" and not is_traced(batches):
+            return max(1 / int(batches), weight)
+        # To read the count would wait for the device.
+        kind: Any = norm.running_mean
+        return batches.to(kind.dtype).reciprocal().clamp(min=weight)
+    return weight
 
 
 class Grouping(NamedTuple):

@@ -77,7 +77,7 @@ NORM_BACKWARD = np.dtype(
         ("x", np.int64),  # the mean of x̂ over the steps times 1/factor [rows, channels], or 0
         # [channels]:
         ("scale", np.int64),
-        ("offset", np.int64),
+        ("total", np.int64),
         ("through", np.int64),
         ("factor", np.float32),
     ]
@@ -150,8 +150,9 @@ def _make(lanes):
 
     @compiled
     def norm_backward(args, row, rows, c):
-        """q = scale (D - offset), and for the input q - through factor x."""
-        scale, offset = load(lanes, args.scale, c), load(lanes, args.offset, c)
+        """q = scale (D - total / rows), and for the input q - through factor x."""
+        scale = load(lanes, args.scale, c)
+        offset = load(lanes, args.total, c) * splat(lanes, np.float32(1 / args.rows))
         through = load(lanes, args.through, c) * splat(lanes, args.factor)
         for r in range(row, row + rows):
             here = r * args.channels + c

@@ -108,18 +108,18 @@ def integrate_backward(
 def norm_backward(
     d: Tensor,
     scale: Tensor,
-    offset: Tensor,
+    total: Tensor,
     through: Tensor,
     x: Tensor,
     *,
     factor: float,
     of_input: Tensor | None,
 ) -> None:
-    """Write q = scale (D - offset) over D, and then q - through factor x to `of_input`, if any.
+    """Write q = scale (D - total / R) over D, and then q - through factor x to `of_input`, if any.
 
     Args:
         d: D `[R, C]`.
-        scale, offset, through: `[C]`.
+        scale, total, through: `[C]`.
         x: `[R, C]`.
         factor: of x.
         of_input: `[R, C]`; it may be `d`.
@@ -128,7 +128,7 @@ def norm_backward(
     args = np.zeros((), integration.NORM_BACKWARD)
     args["blocks"] = blocks = -(-rows // integration.ROWS_A_BLOCK)
     args["rows"], args["channels"], args["factor"] = rows, channels, factor
-    _set(args, q=d, scale=scale, offset=offset, through=through, x=x, of_input=of_input)
+    _set(args, q=d, scale=scale, total=total, through=through, x=x, of_input=of_input)
     run("represented_norm_backward", args, blocks)
 
 

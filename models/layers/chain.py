@@ -16,7 +16,6 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels.dispatch import is_traced
-from ...kernels.statistics import update_running
 from ..neurons.integrate import Integrate
 from .convolution import AFFINE
 from .fusing import is_watched, segments_of
@@ -160,9 +159,7 @@ def _together(
     if isinstance(how, str):
         spiking.refuse_fused(how)
         return None
-    spikes, mean, variance = represented_layer(*how)
-    if how.call.by_batch:
-        update_running(how.call.norm, mean, variance)  # type: ignore[arg-type]
+    spikes = represented_layer(*how)
     spiking.used = "fused"
     pool = spiking.pool
     if not _pools_by_mean(pool):

@@ -56,10 +56,8 @@ class Call(NamedTuple):
     learns: bool
 
 
-def represented_layer(x: Tensor, call: Call, amplitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return outputs `[T, B, C, ...]`, and mean and unbiased variance of the batch, `[C]`.
-
-    Mean and variance are empty unless the norm uses the statistics of the batch.
+def represented_layer(x: Tensor, call: Call, amplitude: Tensor) -> Tensor:
+    """Return outputs `[T, B, C, ...]`; running statistics of the norm follow those of the batch.
 
     Args:
         x: inputs `[T, B, ...]`, or `[1, B, ...]` if they are the same at every step, which needs
@@ -115,17 +113,14 @@ class _RepresentedLayer(Function):
             weight, gamma, inputs, covariance,
             found.region, found.inverse, found.total, found.weighted,
         )  # fmt: skip
-        empty = z.new_empty(0)
-        statistics = (found.mean, found.variance) if call.by_batch else (empty, empty.clone())
-        ctx.mark_non_differentiable(*statistics)
-        return spikes, *statistics
+        return spikes
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         weight, gamma, inputs, covariance, region, inverse, total, weighted = ctx.saved_tensors
         call, of, seen = ctx.call, ctx.needs_input_grad, ctx.shape[0]
-        kept = Normed(grads[0], region, None, None, inverse, total, weighted)
+        kept = Normed(grads[0], region, None, inverse, total, weighted)
         of_x = of_weight = of_bias = of_amplitude = None
         with _full_precision(grads[0].device.type):
             found = normed_gradients(
@@ -136,7 +131,8 @@ class _RepresentedLayer(Function):
                 of_weight = affine.weight_gradient(call.layer, inputs, found.output)
                 if found.through is not None:
                     through = found.through.view(-1, *[1] * (weight.dim() - 1))
-                    of_weight.addcmul_(through, covariance, value=-1)
+                    samples = ctx.shape[0] * region.numel() // region.shape[1]
+                    of_weight.addcmul_(through, covariance, value=-1 / samples)
             if of[2]:
                 q = found.output
                 of_bias = seen * q.sum([axis for axis in range(q.dim()) if axis != 1])

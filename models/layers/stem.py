@@ -141,8 +141,8 @@ class Stem(Layer):
         Of a single step that holds the whole sample this is T (x - mean) / std.
         """
         if self.factor == 1:
-            return (x - self.mean) / self.std
-        return (self.factor * x - self._offset) / self.std
+            return (x - self.mean).div_(self.std)
+        return (self.factor * x - self._offset).div_(self.std)
 
     @property
     def _offset(self) -> Tensor:

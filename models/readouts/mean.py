@@ -115,7 +115,8 @@ class Readout(Layer):
         if cached is not None and cached[0] == steps:
             return cached[1:]
         assert self.scale is not None
-        step_weights = self.scale[:steps] / steps
+        scale = self.scale if steps == len(self.scale) else self.scale[:steps]
+        step_weights = scale / steps
         bias = self.linear.bias
         found = step_weights, None if bias is None else bias * step_weights.sum()
         if self._freezes and not torch.is_grad_enabled():

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
 from ....kernels.dispatch import backend, missing_backend
+from ....kernels.statistics import count_batch, update_running
 from .count import IntegrateOptions
 from .representation import ABOVE, decayed_mean, fire, input_gradient, region, slope
 
@@ -23,8 +24,7 @@ class Normed(NamedTuple):
     Attributes:
         spikes: V k `[T, B, C, ...]`.
         region: of each neuron, int8; None if nothing learns.
-        mean, variance: of the norm, `[C]`; of a batch the variance is the unbiased one. None
-            without a norm.
+        mean: of the norm, `[C]`; None without one.
         inverse: 1/σ, `[C]`; None without a norm.
         total: Σ_t x̂_t `[B, C, ...]`, over the steps of the input; None without a norm.
         weighted: Σ_t w_t x̂_t `[B, C, ...]`; None if w_t is the same for all steps.
@@ -33,7 +33,6 @@ class Normed(NamedTuple):
     spikes: Tensor
     region: Tensor | None
     mean: Tensor | None
-    variance: Tensor | None
     inverse: Tensor | None
     total: Tensor | None
     weighted: Tensor | None
@@ -48,7 +47,8 @@ class Gradients(NamedTuple):
         weighted: Σ_t w_t ∂L/∂z_t `[B, C, ...]`; `output` if nothing goes through the variance, and
             None if it is not asked for.
         norm_weight, norm_bias: `[C]`; None without a norm.
-        through: c `[C]` of ∂L/∂z_t = q - c x̂_t; None if nothing is missing in q.
+        through: n c `[C]` of ∂L/∂z_t = q - c x̂_t, with n samples of all steps; None if nothing is
+            missing in q.
         above: Σ_t w_t ∂L/∂out_t summed over the neurons above V, `[C]`.
     """
 
@@ -72,7 +72,7 @@ def normed_neurons(
     leak: float,
     overwrite: bool = False,
 ) -> Normed:
-    """Return what the neurons send for norm(z).
+    """Return what the neurons send for norm(z); its running statistics follow those of the batch.
 
     Args:
         z: `[T, B, C, ...]`, or `[1, B, C, ...]` if it is the same at every step.
@@ -86,15 +86,16 @@ def normed_neurons(
         overwrite: whether `z` may be overwritten; else it stays as it is.
     """
     amplitude = amplitude.to(z.dtype)
-    if has_kernels(z) and z.numel() > z.shape[2]:
+    same = norm is None or {p.dtype for p in (norm.weight, norm.running_mean)} == {z.dtype}
+    if has_kernels(z) and same and z.numel() > z.shape[2]:
         return _by_kernels(
             z, norm, amplitude, options, steps,
             by_batch=by_batch, learns=learns, leak=leak, overwrite=overwrite,
         )  # fmt: skip
-    mean = variance = inverse = total = weighted = None
+    mean = inverse = total = weighted = None
     y = z
     if norm is not None:
-        y, mean, variance, inverse = _normalised(z, norm, by_batch=by_batch)
+        y, mean, inverse = _normalised(z, norm, by_batch=by_batch)
     if norm is not None and learns:
         x = (z - _by_channel(mean, z)).mul_(_by_channel(inverse, z))
         total = x.sum(0)
@@ -103,7 +104,7 @@ def normed_neurons(
     in_place = y is not z and len(y) == steps
     outputs = y if in_place else y.new_empty(steps, *y.shape[1:])
     spikes = fire(y, outputs, amplitude, options)
-    return Normed(spikes, where, mean, variance, inverse, total, weighted)
+    return Normed(spikes, where, mean, inverse, total, weighted)
 
 
 def normed_gradients(
@@ -141,12 +142,10 @@ def normed_gradients(
     if not by_batch:
         q = d.mul_(_by_channel(scale, d.unsqueeze(0))[0])
         return Gradients(q, q if of_input else None, with_total, seen * plain, None, above)
-    neurons = d.numel() // d.shape[1]
-    through = scale * with_total / (seen * neurons)
-    q, weighted = _through_norm(
-        d, kept, scale, plain / neurons, through, seen=seen, of_input=of_input
-    )
-    return Gradients(q, weighted, with_total, seen * plain, None if seen == 1 else through, above)
+    through = scale * with_total
+    q, weighted = _through_norm(d, kept, scale, plain, through, seen=seen, of_input=of_input)
+    of_bias = plain if seen == 1 else seen * plain
+    return Gradients(q, weighted, with_total, of_bias, None if seen == 1 else through, above)
 
 
 def has_kernels(x: Tensor) -> bool:
@@ -167,18 +166,17 @@ def _by_kernels(
     overwrite: bool,
 ) -> Normed:
     rows, channels = _rows(z), z.shape[2]
-    mean = variance = inverse = None
+    mean = inverse = None
     if norm is None:
         zero, one = z.new_zeros(channels), z.new_ones(channels)
         of_norm = (zero, one, one, zero)
     else:
         mean, variance = norm.running_mean, norm.running_var
         if by_batch:
-            mean, variance = torch.batch_norm_update_stats(rows.flatten(0, 1), None, None, 0.0)
+            weight: Any = count_batch(norm)
+            of_all = rows.flatten(0, 1)
+            mean, variance = torch.batch_norm_update_stats(of_all, mean, variance, weight)
         inverse = (variance + norm.eps).rsqrt_()
-        if by_batch:
-            samples = rows.shape[0] * rows.shape[1]
-            variance = variance * (samples / (samples - 1))
         of_norm = (mean, inverse, norm.weight, norm.bias)
     of_norm_learns = learns and norm is not None
     found = backend("cpu").integrate(
@@ -193,16 +191,11 @@ def _by_kernels(
         keep=(learns, of_norm_learns, of_norm_learns and leak != 1),
         in_place=overwrite,
     )
-    step = z[0]
-    return Normed(
-        found.out.view(steps, len(step), *step.shape[2:], channels).movedim(-1, 2),
-        _like(found.region, step),
-        mean,
-        variance,
-        inverse,
-        _like(found.total, step),
-        _like(found.weighted, step),
-    )
+    shape, out = z.shape[1:], found.out
+    if len(shape) > 2:
+        out = out.view(steps, shape[0], *shape[2:], channels).movedim(-1, 2)
+    region, total, weighted = (_like(each, shape) for each in found[1:])
+    return Normed(out, region, mean, inverse, total, weighted)
 
 
 def _of_neurons(
@@ -220,7 +213,7 @@ def _of_neurons(
             _weights(len(grad), options.leak),
             slope=slope(options) * times,
         )
-        return _like(d, where), sums.unbind(0)
+        return _like(d, where.shape), sums.unbind(0)
     mean = decayed_mean(grad, options.leak)
     axes = [axis for axis in range(where.dim()) if axis != 1]
     d = input_gradient(mean, where, options).mul_(times)
@@ -233,41 +226,45 @@ def _through_norm(
     d: Tensor,
     kept: Normed,
     scale: Tensor,
-    offset: Tensor,
+    total: Tensor,
     through: Tensor,
     *,
     seen: int,
     of_input: bool,
 ) -> tuple[Tensor, Tensor | None]:
-    """Return `output` and `weighted` of the gradients; D is overwritten."""
-    x, factor = (kept.total, 1 / seen) if kept.weighted is None else (kept.weighted, 1.0)
+    """Return `output` and `weighted` of the gradients, of Σ D and n c; D is overwritten."""
+    x, steps = (kept.total, seen) if kept.weighted is None else (kept.weighted, 1)
     assert x is not None
+    neurons = d.numel() // d.shape[1]
+    factor = 1 / (steps * seen * neurons)
     other = d if seen == 1 else torch.empty_like(d) if of_input else None
     if has_kernels(d):
         backend("cpu").norm_backward(
-            _step_rows(d), scale, offset, through, _step_rows(x),
+            _step_rows(d), scale, total, through, _step_rows(x),
             factor=factor, of_input=None if other is None else _step_rows(other),
         )  # fmt: skip
     else:
-        scale, offset, through = (
-            _by_channel(each, d.unsqueeze(0))[0] for each in (scale, offset, through)
+        scale, total, through = (
+            _by_channel(each, d.unsqueeze(0))[0] for each in (scale, total, through)
         )
-        d.sub_(offset).mul_(scale)
+        d.sub_(total, alpha=1 / neurons).mul_(scale)
         if other is not None:
             torch.sub(d, through * x, alpha=factor, out=other)
     return d, other if of_input else None
 
 
-def _normalised(z: Tensor, norm: Any, *, by_batch: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return norm(z), mean, variance (unbiased of a batch) and 1/σ."""
+def _normalised(z: Tensor, norm: Any, *, by_batch: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Return norm(z), mean and 1/σ."""
     rows, mean, variance = z.flatten(0, 1), norm.running_mean, norm.running_var
     if by_batch:
         mean, variance = torch.zeros_like(mean), torch.zeros_like(variance)
     # With the momentum 1, zeros become mean and unbiased variance of the batch.
     y = batch_norm(rows, mean, variance, norm.weight, norm.bias, by_batch, 1.0, norm.eps)
-    samples = rows.numel() // rows.shape[1]
-    biased = variance * ((samples - 1) / samples) if by_batch else variance
-    return y.unflatten(0, z.shape[:2]), mean, variance, (biased + norm.eps).rsqrt()
+    if by_batch:
+        update_running(norm, mean, variance)
+        samples = rows.numel() // rows.shape[1]
+        variance = variance * ((samples - 1) / samples)
+    return y.unflatten(0, z.shape[:2]), mean, (variance + norm.eps).rsqrt()
 
 
 @lru_cache(maxsize=256)
@@ -296,11 +293,11 @@ def _step_rows(x: Tensor) -> Tensor:
     return x.contiguous() if x.dim() == 2 else _rows(x.unsqueeze(0))[0]
 
 
-def _like(rows: Any, step: Tensor) -> Any:
+def _like(rows: Any, shape: torch.Size) -> Any:
     """Return rows `[R, C]` in the shape of a step `[B, C, ...]`, channels last in memory."""
-    if rows is None or step.dim() == 2:
+    if rows is None or len(shape) == 2:
         return rows
-    return rows.view(len(step), *step.shape[2:], step.shape[1]).movedim(-1, 1)
+    return rows.view(shape[0], *shape[2:], shape[1]).movedim(-1, 1)
 
 
 def _by_channel(values: Any, x: Tensor) -> Tensor:

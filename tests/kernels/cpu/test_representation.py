@@ -85,12 +85,12 @@ def test_neurons_and_their_gradient(rows, channels, seen, steps, leak, gain):
 def test_the_gradient_through_a_norm(rows, channels, of_input):
     generator = torch.Generator().manual_seed(channels)
     d, x = torch.randn(2, rows, channels, generator=generator)
-    scale, offset, through = torch.randn(3, channels, generator=generator)
+    scale, total, through = torch.randn(3, channels, generator=generator)
     q, other = d.clone(), None
     if of_input != "none":
         other = q if of_input == "same" else torch.empty_like(d)
-    norm_backward(q, scale, offset, through, x, factor=0.2, of_input=other)
-    expected = (d - offset) * scale
+    norm_backward(q, scale, total, through, x, factor=0.2, of_input=other)
+    expected = (d - total / len(d)) * scale
     if of_input != "same":
         torch.testing.assert_close(q, expected)
     if other is not None:
