@@ -3,7 +3,8 @@
 The reference neuron and the interpreter of the export graph compute with the formulas. The numba
 and the Triton kernels know a rule by its code and have arithmetic of their own, which the tests
 compare with the formula. The mathematics of the surrogates is that of `snntorch.surrogate`, under
-the same names; `gaussian`, which snnTorch lacks, is that of arXiv 2003.02944.
+the same names; snnTorch lacks `gaussian`, that of arXiv 2003.02944, and `hat`, that of arXiv
+1803.09574.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:  # `asnn inspect` reads the export graph's types without torch
     from torch import Tensor
 
 ResetName = Literal["subtract", "zero", "none"]
-SurrogateName = Literal["sigmoid", "atan", "triangular", "fast_sigmoid", "gaussian"]
+SurrogateName = Literal["sigmoid", "atan", "triangular", "fast_sigmoid", "gaussian", "hat"]
 
 
 class Reset(NamedTuple):
@@ -38,8 +39,8 @@ class Surrogate(NamedTuple):
     Attributes:
         code: the number by which compiled kernels know it.
         formula: `(u, alpha) -> ds/du`.
-        alpha: default steepness: the ASNN paper's for sigmoid, 1/0.4 for gaussian, snnTorch's for
-            the others.
+        alpha: default steepness: the ASNN paper's for sigmoid, 1/0.4 for gaussian, 1 (of a
+            threshold of 1) for hat, snnTorch's for the others.
     """
 
     code: int
@@ -90,6 +91,11 @@ def gaussian(u: Tensor, alpha: float) -> Tensor:
     return (-(alpha * u).square() / 2).exp() * (alpha / math.sqrt(2 * math.pi))
 
 
+def hat(u: Tensor, alpha: float) -> Tensor:
+    """ds/du = α max(0, 1 - α|u|), a triangle of area 1."""
+    return (1 - alpha * u.abs()).clamp(min=0) * alpha
+
+
 RESETS: dict[str, Reset] = {
     "subtract": Reset(0, subtract),
     "zero": Reset(1, zero),
@@ -101,6 +107,7 @@ SURROGATES: dict[str, Surrogate] = {
     "triangular": Surrogate(2, triangular, 1.0),
     "fast_sigmoid": Surrogate(3, fast_sigmoid, 25.0),
     "gaussian": Surrogate(4, gaussian, 2.5),
+    "hat": Surrogate(5, hat, 1.0),
 }
 
 # Derivatives of a number of spikes by its level v / V - α (`functional.count`): their codes.
@@ -110,5 +117,5 @@ LEVEL_GRADIENTS: dict[str, int] = {"triangle": 8, "straight-through": 9}
 SUBTRACT, ZERO = RESETS["subtract"].code, RESETS["zero"].code
 SIGMOID, ATAN = SURROGATES["sigmoid"].code, SURROGATES["atan"].code
 TRIANGULAR, FAST_SIGMOID = SURROGATES["triangular"].code, SURROGATES["fast_sigmoid"].code
-GAUSSIAN = SURROGATES["gaussian"].code
+GAUSSIAN, HAT = SURROGATES["gaussian"].code, SURROGATES["hat"].code
 TRIANGLE, STRAIGHT_THROUGH = LEVEL_GRADIENTS["triangle"], LEVEL_GRADIENTS["straight-through"]

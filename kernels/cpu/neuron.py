@@ -11,7 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..rules import ATAN, GAUSSIAN, SIGMOID, STRAIGHT_THROUGH, SUBTRACT, TRIANGLE, TRIANGULAR, ZERO
+from ..rules import (
+    ATAN,
+    GAUSSIAN,
+    HAT,
+    SIGMOID,
+    STRAIGHT_THROUGH,
+    SUBTRACT,
+    TRIANGLE,
+    TRIANGULAR,
+    ZERO,
+)
 from .simd import compiled, inlined, multiply_add, raise_exponent, select, splat
 
 LOG2_E = math.log2(math.e)
@@ -71,6 +81,9 @@ def make_neuron(lanes: int) -> Neuron:
             z, limit = alpha * u, constant(80.0)
             half = constant(0.5) * z * z
             return constant(NORMAL) * alpha * exp_of_minus(select(half < limit, half, limit))
+        if surrogate == HAT:
+            height = one - alpha * abs(u)
+            return select(height > constant(0.0), height, constant(0.0)) * alpha
         z = alpha * abs(u) + one
         return one / (z * z)
 

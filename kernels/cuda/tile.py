@@ -27,6 +27,7 @@ SIGMOID = tl.constexpr(rules.SIGMOID)
 ATAN = tl.constexpr(rules.ATAN)
 TRIANGULAR = tl.constexpr(rules.TRIANGULAR)
 GAUSSIAN = tl.constexpr(rules.GAUSSIAN)
+HAT = tl.constexpr(rules.HAT)
 TRIANGLE = tl.constexpr(rules.TRIANGLE)
 STRAIGHT_THROUGH = tl.constexpr(rules.STRAIGHT_THROUGH)
 
@@ -160,6 +161,8 @@ def derivative(u, alpha, SURROGATE: tl.constexpr):
     elif SURROGATE == GAUSSIAN:
         z = alpha * u
         d = NORMAL * alpha * tl.exp(-0.5 * z * z)
+    elif SURROGATE == HAT:
+        d = tl.maximum(1.0 - alpha * tl.abs(u), 0.0) * alpha
     else:
         z = alpha * tl.abs(u) + 1.0
         d = 1.0 / (z * z)

@@ -75,7 +75,7 @@ def spike(u: Tensor, surrogate: str = "sigmoid", alpha: float | None = None) -> 
 
     Args:
         u: distance of the membrane from the threshold, any shape.
-        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid` or `gaussian`.
+        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid`, `gaussian` or `hat`.
         alpha: steepness; the surrogate's own default if None.
 
     Returns:

@@ -32,12 +32,21 @@ from asnn.models.layers.spiking import SpikingLayer
 from asnn.models.neurons.integrate import Integrate
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def hat_integral(u, a):
+    """The integral of α max(0, 1 - α|u|)."""
+    rising, falling = (1 + a * u).clamp(0, 1), (1 - a * u).clamp(0, 1)
+    return torch.where(u < 0, rising.square() / 2, 1 - falling.square() / 2)
+
+
 INTEGRALS = {
     "sigmoid": lambda u, a: torch.sigmoid(a * u),
     "atan": lambda u, a: torch.atan(math.pi / 2 * a * u) / math.pi,
     "triangular": lambda u, a: -a * u.abs(),
     "fast_sigmoid": lambda u, a: u / (1 + a * u.abs()),
     "gaussian": lambda u, a: torch.special.ndtr(a * u),
+    "hat": hat_integral,
 }
 
 

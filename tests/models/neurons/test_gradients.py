@@ -11,12 +11,20 @@ import torch
 
 from asnn.models import AdaptiveLeaky
 
+
+def hat_integral(u, a):
+    """The integral of α max(0, 1 - α|u|)."""
+    rising, falling = (1 + a * u).clamp(0, 1), (1 - a * u).clamp(0, 1)
+    return torch.where(u < 0, rising.square() / 2, 1 - falling.square() / 2)
+
+
 INTEGRALS = {
     "sigmoid": (4.0, lambda u, a: torch.sigmoid(a * u)),
     "atan": (2.0, lambda u, a: torch.atan(math.pi / 2 * a * u) / math.pi),
     "triangular": (1.0, lambda u, a: -a * u.abs()),
     "fast_sigmoid": (25.0, lambda u, a: u / (1 + a * u.abs())),
     "gaussian": (2.5, lambda u, a: torch.special.ndtr(a * u)),
+    "hat": (1.0, hat_integral),
 }
 
 

@@ -13,7 +13,7 @@ from asnn.core import ConfigError
 from asnn.kernels.rules import SURROGATES
 from asnn.models import spike
 
-NAMES = ["sigmoid", "atan", "triangular", "fast_sigmoid", "gaussian"]
+NAMES = ["sigmoid", "atan", "triangular", "fast_sigmoid", "gaussian", "hat"]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 ALPHAS = [None, 0.5, 3.0]
 
@@ -26,6 +26,7 @@ THEIRS = {
 # arXiv 2408.12407 gives 4 for sigmoid; the others are snnTorch's own defaults.
 DEFAULTS = {
     "sigmoid": 4.0, "atan": 2.0, "triangular": 1.0, "fast_sigmoid": 25.0, "gaussian": 2.5,
+    "hat": 1.0,
 }  # fmt: skip
 
 
@@ -39,6 +40,8 @@ def formula(name: str, u: float, alpha: float) -> float:
         return alpha if u < 0 else -alpha
     if name == "gaussian":
         return statistics.NormalDist(0, 1 / alpha).pdf(u)
+    if name == "hat":
+        return alpha * max(0.0, 1 - alpha * abs(u))
     return 1 / (1 + alpha * abs(u)) ** 2
 
 
@@ -121,6 +124,7 @@ def test_unknown_surrogate():
     with pytest.raises(ConfigError) as caught:
         spike(torch.zeros(1), "sigmoyd")
     assert str(caught.value) == (
-        "unknown surrogate 'sigmoyd': choose from sigmoid, atan, triangular, fast_sigmoid, gaussian"
+        "unknown surrogate 'sigmoyd': choose from sigmoid, atan, triangular, fast_sigmoid, "
+        "gaussian, hat"
     )
     assert caught.value.remedy == "did you mean 'sigmoid'?"
