@@ -108,7 +108,7 @@ class SampleSpikes:
 
     def __enter__(self) -> SampleSpikes:
         for layer in self._layers:
-            layer.sample_observers.append(self._counts.append)
+            layer.count_observers.append(self._observe)
         return self
 
     def __exit__(
@@ -118,7 +118,7 @@ class SampleSpikes:
         trace: TracebackType | None,
     ) -> None:
         for layer in self._layers:
-            layer.sample_observers.remove(self._counts.append)
+            layer.count_observers.remove(self._observe)
 
     def take(self) -> Tensor | None:
         """Return the counts since the last call `[T, B]`, float64 on the CPU; None without spiking
@@ -128,6 +128,13 @@ class SampleSpikes:
         total = sum(self._counts[1:], self._counts[0]).cpu()
         self._counts.clear()
         return total
+
+    def _observe(self, sent: Tensor) -> None:
+        # float32 counts exactly up to 2²⁴ only.
+        neurons, exact = sent[:1, :1].numel(), 2**24
+        many = neurons * 255 > exact and neurons * float(sent.max()) > exact
+        dtype = torch.float64 if many else torch.float32
+        self._counts.append(sent.movedim(2, -1).flatten(2).sum(2, dtype=dtype).double())
 
 
 def _spiking_layers(model: nn.Module) -> dict[str, SpikingLayer]:

@@ -304,7 +304,7 @@ def test_observers_and_taps():
         use_kernels(each, kernels)
         counts = []
         each[1].spike_observers.append(lambda *count, counts=counts: counts.append(count))
-        each[1].sample_observers.append(lambda count, counts=counts: counts.append(count))
+        each[1].count_observers.append(lambda count, counts=counts: counts.append(count))
         with layer_outputs(each) as outputs:
             out = in_turn(each, x)
         (outputs["1"].square().sum() + out.sum()).backward()
