@@ -1,0 +1,62 @@
+"""Spike times as a value."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Events(NamedTuple):
+    """The spikes of B samples in the order of time.
+
+    Attributes:
+        times: `[B, E]`, ascending, +inf behind the last; simultaneous ones in the order of sources.
+        source: the neuron of each, int64 `[B, E]`; behind the last any.
+        place: where each stands in `[N · S]`, int64 `[B, E]`.
+        count: spikes of each sample, int64 `[B]`.
+    """
+
+    times: Tensor
+    source: Tensor
+    place: Tensor
+    count: Tensor
+
+
+class SpikeTimes(NamedTuple):
+    """The times at which N neurons fire, at most S times each.
+
+    Attributes:
+        times: `[B, N, S]`, ascending, +inf behind the last spike.
+
+    >>> inf = float("inf")
+    >>> spikes = SpikeTimes(torch.tensor([[[0.5, 2.0], [1.0, inf], [inf, inf]]]))
+    >>> spikes.count.tolist(), spikes.first.tolist(), spikes.events().source.tolist()
+    ([[2, 1, 0]], [[0.5, 1.0, inf]], [[0, 1, 0]])
+    """
+
+    times: Tensor
+
+    @property
+    def count(self) -> Tensor:
+        """The number of spikes of each neuron, int64 `[B, N]`."""
+        return self.times.isfinite().sum(-1)
+
+    @property
+    def first(self) -> Tensor:
+        """The time of the first spike of each neuron, `[B, N]`; +inf without one."""
+        if self.times.shape[-1] == 0:
+            return self.times.new_full(self.times.shape[:-1], float("inf"))
+        return self.times[..., 0]
+
+    @torch.no_grad()
+    def events(self) -> Events:
+        """Return all spikes in the order of time; E is the greatest number in a sample."""
+        batch, _, most = self.times.shape
+        flat = self.times.reshape(batch, -1)
+        count = flat.isfinite().sum(1)
+        times, place = flat.sort(1, stable=True)
+        longest = int(count.max()) if batch and flat.shape[1] else 0
+        times, place = times[:, :longest], place[:, :longest]
+        return Events(times, place // max(most, 1), place, count)
