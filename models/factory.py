@@ -12,6 +12,7 @@ from .bounds import bounded
 from .network import BuildContext, SpikingNetwork
 from .neurons.registry import neuron_registry
 from .synapses import Synapse
+from .timing.check import require_one_kind
 
 model_registry = Registry(
     "models",
@@ -24,6 +25,9 @@ model_registry = Registry(
         "spikformer": "models.networks.spikformer:spikformer",
         "rsnn": "models.networks.rsnn:rsnn",
         "lstm": "models.networks.lstm:lstm",
+        "timing-mlp": "models.networks.timing:timing_mlp",
+        "timing-conv": "models.networks.timing:timing_conv",
+        "trace-mlp": "models.networks.trace_mlp:trace_mlp",
     },
 )
 
@@ -114,6 +118,7 @@ def create_model(
             why="it does not put a filter in front of its layers",
             remedy="choose another model.name, or synapse.name=none",
         )
+    require_one_kind(model)
     drawing = (part for part in model.modules() if getattr(part, "draws", False))
     for stream, part in enumerate(drawing, start=1):
         part.stream = stream  # so that layers draw different numbers

@@ -11,6 +11,8 @@ neuron_registry = Registry(
         "iir": "models.neurons.iir:Iir",
         "qcfs": "models.neurons.qcfs:Qcfs",
         "relu": "models.neurons.relu:Relu",
+        "ttfs": "models.neurons.ttfs:Ttfs",
+        "rel-psp": "models.timing.rel_psp:RelPsp",
         "snntorch.Leaky": "models.neurons.snntorch:Leaky",
         "snntorch.Synaptic": "models.neurons.snntorch:Synaptic",
         "snntorch.Alpha": "models.neurons.snntorch:Alpha",

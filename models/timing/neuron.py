@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from ...core.errors import ConfigError
 from ...kernels.dispatch import Kernels
 from ..layer import Lowering
+from .kernels import on_cpu
 
 
 class TimingNeuron(nn.Module):
@@ -56,6 +57,10 @@ class TimingNeuron(nn.Module):
             kernels: which kernels compute it.
         """
         raise NotImplementedError
+
+    def uses_kernels(self, times: Tensor, kernels: Kernels) -> bool:
+        """Return whether compiled kernels compute the spikes of these inputs."""
+        return on_cpu(times, kernels)
 
     def operations(self, times: Tensor, weight: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
         """Return the numbers of accumulates and of multiply-accumulates of each sample, `[B]`.

@@ -54,9 +54,17 @@ class SpikeTimes(NamedTuple):
     def events(self) -> Events:
         """Return all spikes in the order of time; E is the greatest number in a sample."""
         batch, _, most = self.times.shape
-        flat = self.times.reshape(batch, -1)
-        count = flat.isfinite().sum(1)
-        times, place = flat.sort(1, stable=True)
+        flat = self.times.flatten(1)
+        spikes = flat.isfinite()
+        count = spikes.sum(1)
         longest = int(count.max()) if batch and flat.shape[1] else 0
-        times, place = times[:, :longest], place[:, :longest]
+        # Most places are empty where S > 1: sorted are the spikes alone.
+        sample, place_of_spike = spikes.nonzero(as_tuple=True)
+        rank = (spikes.cumsum(1) - 1)[spikes]
+        place = torch.zeros(batch, longest, dtype=torch.long, device=flat.device)
+        place[sample, rank] = place_of_spike
+        times = flat.new_full((batch, longest), float("inf"))
+        times[sample, rank] = flat[spikes]
+        times, order = times.sort(dim=1, stable=True)
+        place = place.gather(1, order)
         return Events(times, place // max(most, 1), place, count)

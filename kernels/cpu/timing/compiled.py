@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,19 +12,27 @@ from numba import njit
 from ..simd import compiled as inner
 from ..threads import pool
 
-__all__ = ["compiled", "inner", "over_blocks"]
+__all__ = ["compiled", "inner", "over_blocks", "summed"]
 
 
-def compiled(kernel: Any) -> Any:
+def compiled(kernel: Any, *, reassociate: bool = False) -> Any:
     """Let numba compile a kernel at its first call, and keep it in a cache.
 
     It releases the interpreter's lock. Functions that it calls must stand in the same file, where
     numba looks for changes, or be `inner` ones of it.
+
+    Args:
+        kernel: the function.
+        reassociate: whether sums may be taken in another order, so that they can be vectorized.
     """
+    options: Any = {"nogil": True, "fastmath": {"reassoc", "nsz"} if reassociate else False}
     try:
-        return njit(cache=True, nogil=True)(kernel)
+        return njit(cache=True, **options)(kernel)
     except RuntimeError:  # no folder for a cache can be written to
-        return njit(nogil=True)(kernel)
+        return njit(**options)(kernel)
+
+
+summed = partial(compiled, reassociate=True)
 
 
 def over_blocks(kernel: Callable[..., None], blocks: int, *arguments: Any) -> None:
