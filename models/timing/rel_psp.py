@@ -97,5 +97,5 @@ class _RelPsp(torch.autograd.Function):
         arrays = [each.numpy() for each in (*kept, grad.contiguous())]
         of_times, of_rows = map(torch.from_numpy, kernel.backward(*arrays))
         place = SpikeTimes(times).events().place
-        into = torch.zeros_like(times).flatten(1).scatter_(1, place, of_times)
+        into = torch.zeros_like(times).flatten(1).scatter_add_(1, place, of_times)
         return into.view_as(times), of_rows.t(), None, None

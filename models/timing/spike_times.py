@@ -14,7 +14,7 @@ class Events(NamedTuple):
     Attributes:
         times: `[B, E]`, ascending, +inf behind the last; simultaneous ones in the order of sources.
         source: the neuron of each, int64 `[B, E]`; behind the last any.
-        place: where each stands in `[N · S]`, int64 `[B, E]`.
+        place: where each stands in `[N · S]`, int64 `[B, E]`; behind the last any.
         count: spikes of each sample, int64 `[B]`.
     """
 
