@@ -62,6 +62,10 @@ class Coding:
         sums: whether the steps add up to the sample, instead of each showing it: a stem then
             multiplies them by T. Those after the analog steps are silent, and have no weights of
             their own.
+        opens: whether a spike opens a constant current that lasts until the end: a stem then reads
+            1 from the step of a spike to the last one.
+        normalised: whether analog steps are samples that a stem normalises by the mean and standard
+            deviation of the data.
         draws: whether it draws random numbers, so that a figure is that of one draw. It draws them
             with the `current_keys` of `asnn.coding.draws`, if there are any.
         pointwise: whether the code of a value is a function of that value alone, wherever it lies,
@@ -78,6 +82,8 @@ class Coding:
     analog_steps: int = 0
     static: bool = False
     sums: bool = False
+    opens: bool = False
+    normalised: bool = True
     draws: bool = False
     pointwise: bool = False
     working_bytes: int = 16
@@ -125,6 +131,11 @@ class Coding:
         """Return `steps` and options with which the code has all frames of a recording or series
         of which it takes a part; None if it never takes a part. Called after `bind`."""
         return None
+
+    def of_counterpart(self) -> dict[str, Any]:
+        """Return the options of the code `direct` of the ANN counterpart, by which it is given what
+        the steps of this code say of an image."""
+        return {}
 
     def step_targets(self, targets: Tensor) -> Tensor:
         """Return the targets `[B, T, ...]` of the steps of the code, of those of a sample's own."""

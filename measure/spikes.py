@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.layers.spiking import SpikingLayer
+from .cost.counters import at_first_step
 
 SpikeObserver = Callable[[Tensor, int], None]
 
@@ -92,7 +93,8 @@ class SampleSpikes:
     """Count the spikes of each step and sample in each forward pass while the context is open.
 
     The sum over all layers, before pooling; a whole number k counts k times. What a layer computes
-    is the same, but a pool takes a pass of its own.
+    is the same, but a pool takes a pass of its own. Where layers fire in windows one after the
+    other, the steps are those of the last window, and all earlier spikes count at its first.
 
     >>> from asnn.models import create_model
     >>> model = create_model("mlp", in_shape=(1, 2, 2), classes=2, steps=3).eval()
@@ -105,10 +107,15 @@ class SampleSpikes:
     def __init__(self, model: nn.Module) -> None:
         self._layers = list(_spiking_layers(model).values())
         self._counts: list[Tensor] = []
+        self._attached: list[tuple[SpikingLayer, Callable[[Tensor], None]]] = []
 
     def __enter__(self) -> SampleSpikes:
+        in_windows = [layer for layer in self._layers if getattr(layer.neuron, "held", False)]
         for layer in self._layers:
-            layer.sample_observers.append(self._counts.append)
+            before = layer in in_windows[:-1]
+            observer = self._take_before if before else self._counts.append
+            layer.sample_observers.append(observer)
+            self._attached.append((layer, observer))
         return self
 
     def __exit__(
@@ -117,8 +124,12 @@ class SampleSpikes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for layer in self._layers:
-            layer.sample_observers.remove(self._counts.append)
+        for layer, observer in self._attached:
+            layer.sample_observers.remove(observer)
+        self._attached.clear()
+
+    def _take_before(self, counts: Tensor) -> None:
+        self._counts.append(at_first_step(counts, 0))
 
     def take(self) -> Tensor | None:
         """Return the counts since the last call `[T, B]`, float64 on the CPU; None without spiking

@@ -73,6 +73,7 @@ class PartlyDead(nn.Module):
         self.spiking = getattr(neuron, "spiking", True)
         self.most = getattr(neuron, "most", 1)
         self.once = getattr(neuron, "once", False)
+        self.held = getattr(neuron, "held", False)
 
     @property
     def amplitude(self) -> Tensor | None:

@@ -76,10 +76,12 @@ class Qcfs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+        return quantised_relu(x.to(dtype), self._scale_for(x, dtype), self.levels).to(x.dtype)
+
+    def _scale_for(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return s as it broadcasts against a step of `x` `[T, B, C, ...]`."""
         scale = self.limit.to(dtype)
-        if scale.dim():
-            scale = scale.view(-1, *[1] * (x.dim() - 3))
-        return quantised_relu(x.to(dtype), scale, self.levels).to(x.dtype)
+        return scale.view(-1, *[1] * (x.dim() - 3)) if scale.dim() else scale
 
     def decaying_parameters(self) -> list[nn.Parameter]:
         """Return none: decay would pull s to 0."""
