@@ -15,7 +15,7 @@ OPERATORS = {
     "ConstantOfShape", "Conv", "CumSum", "DequantizeLinear", "Div", "Equal", "Exp", "Expand",
     "Flatten", "Floor", "Gather", "GatherElements", "Gemm", "Greater", "GreaterOrEqual", "Identity",
     "Less", "LessOrEqual", "Log", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not",
-    "ReduceSum", "Reshape", "Round",
+    "ReduceSum", "Relu", "Reshape", "Round",
     "Scan", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub",
     "Sum", "Tanh", "Tile", "Transpose", "Unsqueeze", "Where",
 }  # fmt: skip

@@ -17,6 +17,7 @@ method_registry = Registry(
         "exact": "learning.methods.exact:Exact",
         "ltl": "learning.methods.ltl.method:LocalTandemLearning",
         "decolle": "learning.methods.online.decolle:Decolle",
+        "glm": "learning.methods.online.glm:Glm",
     },
 )
 

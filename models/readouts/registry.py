@@ -46,8 +46,8 @@ def create_readout(
     """Return the readout called `name`.
 
     Args:
-        name: `mean`, `last`, `membrane`, `first-crossing`, `spikes`, `bottleneck`, or a readout that
-            an installed package adds.
+        name: `mean`, `last`, `membrane`, `first-crossing`, `spikes`, `bottleneck`, or a readout
+            that an installed package adds.
         features: F of its input `[T, B, F]`.
         classes: number of outputs K.
         steps: number of time steps T.

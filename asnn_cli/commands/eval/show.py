@@ -66,6 +66,8 @@ def show_evaluation(
     if result.burst_shares:
         shares = (f"{name} {console.percent(v)}" for name, v in result.burst_shares.items())
         console.note(f"neurons and steps with more than one spike: {', '.join(shares)}")
+    for name, nats in result.divergence.items():
+        console.note(f"{name} tells at most {nats:.1f} nats of a sample on average")
     if content.get("top_k"):
         share = console.percent(content["top_k_accuracy"])
         console.note(f"top-{content['top_k']} accuracy {share}")

@@ -148,7 +148,7 @@ def _require_neuron(name: str, layer: SpikingLayer) -> None:
 
 def _require_plain_readout(name: str, readout: nn.Module) -> None:
     assert isinstance(readout, Readout)
-    if not readout.answers_with_mean:
+    if not readout.answers_with_mean or type(readout).mean is not Readout.mean:
         raise _refused(
             name,
             "it does not answer with the mean of its outputs over the steps",
