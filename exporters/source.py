@@ -14,6 +14,7 @@ from torch import Tensor
 from ..coding.base import Coding
 from ..coding.draws import drawing
 from ..core.errors import ConfigError
+from ..models.clocked import clocked, has_windows
 from ..models.layer import answers, whole_numbers
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
@@ -113,12 +114,13 @@ def source_of(
             remedy="train it with readout.name=mean",
         )
     model = copy.deepcopy(model).cpu().float().eval()
+    if has_windows(model):
+        model = clocked(model)
     use_kernels(model, "reference")
     spikes: dict[str, Tensor] = {}
     for name, layer in model.body.named_modules():
         if isinstance(layer, SpikingLayer):
-            amplitude = getattr(layer.neuron, "amplitude", None)
-            layer.neuron.register_forward_hook(_recorder(spikes, name, amplitude))
+            layer.neuron.register_forward_hook(_recorder(spikes, name, layer))
 
     def eager(code: Tensor) -> NetworkOutput:
         with torch.no_grad():
@@ -135,10 +137,12 @@ def source_of(
 
 
 def _recorder(
-    spikes: dict[str, Tensor], name: str, amplitude: Tensor | None
+    spikes: dict[str, Tensor], name: str, layer: SpikingLayer
 ) -> Callable[[Any, Any, Tensor], None]:
     def record(_: Any, __: Any, output: Tensor) -> None:
-        spikes[name] = whole_numbers(output, amplitude, 2)  # as neurons of the graph send them
+        # As neurons of the graph send them.
+        sent = whole_numbers(output, getattr(layer.neuron, "amplitude", None), 2)
+        spikes[name] = layer.arranged(sent)
 
     return record
 
