@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...core.errors import ConfigError
 from ..base import Coding, Moments, at_least_float32, check_images
 
 
 class Ttfs(Coding):
-    """One spike at step t = L - q for a value of the level q = clip(⌊x L + 1/2⌋, 0, L), L = T.
+    """One spike at step t = L - q for a value of the level q = clip(⌊x L + 1/2⌋, 0, L).
 
     Level 0 does not fire. A spike opens a constant current until the end of the window (`opens`):
     the stem of a network reads 1 from its step to the last one, the mean of which is q / L, the
@@ -17,25 +18,38 @@ class Ttfs(Coding):
     which is what their ANN counterpart is given.
 
     Args:
-        steps: L, the length of the window.
+        steps: number of time steps T.
+        window: L, the first steps, to which all spikes belong; by default all, as networks need it.
+
+    Raises:
+        ConfigError: `window` out of range.
     """
 
     name = "ttfs"
     opens = True
     pointwise = True
 
+    def __init__(self, *, steps: int, window: int | None = None) -> None:
+        super().__init__(steps=steps)
+        if window is not None and not 1 <= window <= steps:
+            raise ConfigError(f"window must be from 1 to the {steps} steps, not {window}")
+        self.window = steps if window is None else window
+
     def encode(self, x: Tensor) -> Tensor:
         check_images(x)
-        t = torch.arange(self.steps, device=x.device).view(-1, *[1] * x.dim())
-        return (t == self.steps - level_of(x, self.steps)).to(x.dtype)
+        t = torch.arange(self.window, device=x.device).view(-1, *[1] * x.dim())
+        code = x.new_zeros(self.steps, *x.shape)
+        code[: self.window] = t == self.window - level_of(x, self.window)
+        return code
 
     def decode(self, code: Tensor, moments: Moments | None = None) -> Tensor:
         """Return the rounded value q / L, 0 without a spike."""
-        left = torch.arange(self.steps, 0, -1, device=code.device).view(-1, *[1] * (code.dim() - 1))
-        return ((code * left).sum(0, dtype=torch.float64) / self.steps).to(code.dtype)
+        levels = torch.arange(self.window, 0, -1, device=code.device)
+        sent = code[: self.window] * levels.view(-1, *[1] * (code.dim() - 1))
+        return (sent.sum(0, dtype=torch.float64) / self.window).to(code.dtype)
 
     def of_counterpart(self) -> dict[str, int]:
-        return {"levels": self.steps}
+        return {"levels": self.window}
 
 
 def level_of(x: Tensor, levels: int) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ...coding.base import Coding
+from ...core.errors import ConfigError
 from ..layer import SPIKES, VALUES, Layer, Lowering, OperationList, Signal
 from .convolution import SpikeConv2d
 from .fusing import is_watched
@@ -30,6 +31,9 @@ class Stem(Layer):
         make: builds the affine layer, once for each set of weights.
         mean, std: of each channel, to normalise analog steps.
         rank: axes of one step, 3 of (C, H, W), 1 of (F,).
+
+    Raises:
+        ConfigError: the code has a window shorter than its steps.
     """
 
     mean: Tensor
@@ -45,6 +49,12 @@ class Stem(Layer):
         rank: int = 3,
     ) -> None:
         super().__init__()
+        if getattr(coding, "window", coding.steps) != coding.steps:
+            raise ConfigError(
+                f"a network reads a window of {coding.steps} steps, the code's is {coding.window}",  # type: ignore[attr-defined]
+                why="shorter ones are for files in which a clock drives all layers",
+                remedy="leave coding.window out",
+            )
         self.static = coding.static
         self.analog_steps = coding.analog_steps
         self.factor = coding.steps if coding.sums else 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...core.errors import ConfigError
 from .functional.quantised import level_of, quantised_relu
@@ -135,8 +135,3 @@ class Ttfs(Qcfs):
             ConfigError: with what to do.
         """
         require_channels(limit, self.raw_scale)
-
-
-def has_windows(network: nn.Module) -> bool:
-    """Return whether a network has such neurons."""
-    return any(isinstance(part, Ttfs) for part in network.modules())

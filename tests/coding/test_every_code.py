@@ -17,6 +17,7 @@ CODES = [
     ("direct", {}),
     ("direct", {"levels": 4}),
     ("ttfs", {}),
+    ("ttfs", {"window": 2}),
     ("impulse", {}),
     ("impulse", {"spread": True}),
     *((name, {}) for name in SLOT_CODES),
