@@ -25,6 +25,7 @@ model_registry = Registry(
         "spikformer": "models.networks.spikformer:spikformer",
         "rsnn": "models.networks.rsnn:rsnn",
         "lstm": "models.networks.lstm:lstm",
+        "ode": "models.networks.ode:ode",
         "timing-mlp": "models.networks.timing:timing_mlp",
         "timing-conv": "models.networks.timing:timing_conv",
         "trace-mlp": "models.networks.trace_mlp:trace_mlp",

@@ -129,8 +129,8 @@ def refuse_unwritten(graph: Graph) -> None:
             raise ConfigError(
                 f"layer {node.name!r} has a neuron with equations of its own, which NIR cannot "
                 "express",
-                why="the neurons of NIR are leaky integrate-and-fire, with constant thresholds and no "
-                "windows of firing",
+                why="the neurons of NIR are leaky integrate-and-fire, with constant thresholds "
+                "and no windows of firing",
                 remedy="use --format onnx",
             )
         if isinstance(node, Relu):

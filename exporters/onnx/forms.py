@@ -73,6 +73,13 @@ def build_models(
             f"a layer is called {taken[0]!r}, which a value of the ONNX file is called too",
             remedy="give the layer another name",
         )
+    ahead = [node.name for node in graph.nodes if node.looks_ahead]
+    if ahead and form != "sequence":
+        raise ConfigError(
+            f"layer {ahead[0]!r} looks ahead, the form {form} computes one step after another",
+            why="least squares solve for all steps at once",
+            remedy="use --form sequence",
+        )
     make = {"sequence": _sequence, "stream": _stream, "scan": _scan}[form]
     graphs = make(graph, coding, input, weights)
     about = _metadata(graph, form, input, weights, opset)

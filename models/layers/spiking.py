@@ -23,6 +23,8 @@ from ..layer import (
     decaying_parameters,
     spikes_of,
 )
+from ..neurons.lsq_leaky import LsqLeaky
+from ..ode.layer import LeastSquaresOde
 from ..stepwise import Step, stepper
 from ..synapses.base import PoleSynapse
 from .convolution import PointConv2d, SpikeConv2d
@@ -285,8 +287,9 @@ def use_kernels(model: nn.Module, kernels: str) -> None:
     """
     if kernels not in ("auto", "reference", "fused"):
         raise unknown("kernels", kernels, ["auto", "reference", "fused"])
+    choosing = SpikingLayer, SpikeConv2d, PointConv2d, Residual, PoleSynapse, LsqLeaky
     for module in model.modules():
-        if isinstance(module, SpikingLayer | SpikeConv2d | PointConv2d | Residual | PoleSynapse):
+        if isinstance(module, (*choosing, LeastSquaresOde)):
             module.kernels = kernels  # type: ignore[assignment]
 
 
