@@ -25,7 +25,8 @@ class Times(Coding):
     Args:
         steps: 1: there are no time steps.
         window: the time of a black pixel, or of the end of a recording.
-        black: `silent` pixels of the value 0 do not fire, `late` ones fire at the end of the window.
+        black: `silent` pixels of the value 0 do not fire, `late` ones fire at the end of the
+            window.
         most: events of an address that are kept, the first ones; None for all.
 
     Raises:

@@ -21,13 +21,19 @@ class Exact(Bptt):
     """The gradient of the loss through exact spike times, and a push for silent neurons.
 
     A neuron that does not fire has no gradient. If it is silent in more than a share of the
-    batch, a constant is subtracted from the gradient of each of its weights, so that they grow.
+    batch, a constant is subtracted from the gradient of each of its weights, so that they grow; so
+    it is from those of an output that is silent where it should answer, however seldom that is.
+    Without the latter a network can learn to answer nothing at all: early outputs that are wrong
+    have a gradient, and silent ones that are right have none.
+
     A gradient of a time explodes where a neuron barely reaches its threshold: each ∂L/∂t is
     clipped. The norm of the whole step is clipped by `train.clip_norm`.
 
     Args:
         push: what is subtracted; 0 for nothing.
         silent_share: of the samples of a batch.
+        push_answers: what is subtracted from those of a silent right output, times its share of the
+            batch; 0 for nothing.
         clip_times: the bound of each ∂L/∂t, times the number of samples of the batch, since the
             loss is their mean; None for no bound.
 
@@ -40,20 +46,28 @@ class Exact(Bptt):
     name = "exact"
 
     def __init__(
-        self, *, push: float = 1e-4, silent_share: float = 0.9, clip_times: float | None = 1.0
+        self,
+        *,
+        push: float = 1e-4,
+        silent_share: float = 0.9,
+        push_answers: float = 1.0,
+        clip_times: float | None = 1.0,
     ) -> None:
-        if not 0 <= push < float("inf"):
-            raise ConfigError(f"push must be 0 or more, not {push}")
+        for key, value in {"push": push, "push_answers": push_answers}.items():
+            if not 0 <= value < float("inf"):
+                raise ConfigError(f"{key} must be 0 or more, not {value}")
         if not 0 <= silent_share < 1:
             raise ConfigError(f"silent_share must be from 0 to below 1, not {silent_share}")
         if clip_times is not None and not 0 < clip_times < float("inf"):
             raise ConfigError(f"clip_times must be above 0, not {clip_times}")
-        self.push, self.silent_share, self.clip_times = push, silent_share, clip_times
+        self.push, self.silent_share = push, silent_share
+        self.push_answers, self.clip_times = push_answers, clip_times
 
     def check(self, training: Any) -> None:
         if not timing_layers(training.model):
             raise ConfigError(
-                f"the method exact is for networks of exact times, not {training.recipe.model.name}",
+                "the method exact is for networks of exact times, not "
+                f"{training.recipe.model.name}",
                 why="it learns by the gradients of spike times",
                 remedy="set model.name=timing-mlp or timing-conv, or method.name=bptt",
             )
@@ -80,13 +94,17 @@ class Exact(Bptt):
 
     def loss(self, training: Any, outputs: Tensor, x: Batch, targets: Targets) -> Tensor:
         loss = super().loss(training, outputs, x, targets)
-        if not self.push:
-            return loss
-        for name, layer in timing_layers(training.model).items():
+        layers = timing_layers(training.model)
+        costs = []
+        for name, layer in layers.items():
             silent = silent_neurons(layer, self._outputs[name], self.silent_share)
-            cost = -self.push * layer.matrix[silent].sum()
-            loss = loss + (cost - cost.detach())  # its gradient alone
-        return loss
+            costs.append(-self.push * layer.matrix[silent].sum())
+        if training.task.one_class and self.push_answers:
+            share = silent_answers(outputs, targets)
+            weights = next(reversed(layers.values())).matrix.sum(1)
+            costs.append(-self.push_answers * (share.to(weights) * weights).sum())
+        cost = torch.stack(costs).sum()
+        return loss + (cost - cost.detach())  # its gradient alone
 
 
 def silent_neurons(layer: TimingLayer, output: Tensor, share: float) -> Tensor:
@@ -94,6 +112,22 @@ def silent_neurons(layer: TimingLayer, output: Tensor, share: float) -> Tensor:
     of the batch and all places."""
     silent = layer.groups(output.detach())[..., 0].isinf()
     return silent.double().mean(0) > share
+
+
+def silent_answers(outputs: Tensor, targets: Targets) -> Tensor:
+    """Return the share of the batch in which an output is silent and should answer, `[K]`.
+
+    Args:
+        outputs: of the network, `[1, B, K]`, -inf where one is silent.
+        targets: the classes of the samples.
+    """
+    silent = outputs.detach()[0].isinf()
+    classes = torch.arange(silent.shape[1], device=silent.device)
+    wanted = torch.zeros(silent.shape, dtype=torch.float64, device=silent.device)
+    pairs = ((targets.first, targets.weight), (targets.second, 1 - targets.weight))
+    for label, weight in pairs:
+        wanted += weight * (label.unsqueeze(1) == classes)
+    return (wanted * silent).mean(0)
 
 
 @contextmanager
