@@ -35,6 +35,8 @@ class Readout(Layer):
     """Whether `answer` gives log-probabilities, which need not add up to 1 over the classes."""
     reads_times: bool = False
     """Whether its inputs are exact spike times, instead of steps."""
+    answers_with_counts: bool = False
+    """Whether `answer` gives numbers of spikes."""
     must_decide: bool = False
     """Whether a sample that is not decided has no answer, and counts as wrong."""
     answers_of: ClassVar = {"lower": ("forward", "so_far", "decide", "crossed")}

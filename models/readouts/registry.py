@@ -16,6 +16,7 @@ readout_registry = Registry(
         "first-crossing": "models.readouts.crossing:FirstCrossingReadout",
         "spikes": "models.readouts.spikes:SpikesReadout",
         "earliest": "models.readouts.earliest:EarliestReadout",
+        "spike-count": "models.readouts.spike_count:SpikeCountReadout",
         "bottleneck": "models.readouts.bottleneck:BottleneckReadout",
     },
 )
