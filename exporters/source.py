@@ -141,7 +141,9 @@ def _recorder(
 ) -> Callable[[Any, Any, Tensor], None]:
     def record(_: Any, __: Any, output: Tensor) -> None:
         # As neurons of the graph send them.
-        sent = whole_numbers(output, getattr(layer.neuron, "amplitude", None), 2)
+        own = getattr(layer.neuron, "node_value", None)
+        amplitude = getattr(layer.neuron, "amplitude", None)
+        sent = whole_numbers(output, amplitude, 2) if own is None else own(output)
         spikes[name] = layer.arranged(sent)
 
     return record

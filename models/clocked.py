@@ -103,11 +103,8 @@ class ClockedTtfs(nn.Module):
         return {name: getattr(self, name).view(-1, 1) for name in ("reads", "fires", "level")}
 
     def forward(self, x: Tensor) -> Tensor:
-        s = (
-            self.amplitude.view(-1, *[1] * (x.dim() - 3))
-            if self.amplitude.dim()
-            else self.amplitude
-        )
+        s = self.amplitude
+        s = s.view(-1, *[1] * (x.dim() - 3)) if s.dim() else s
         schedules, v, out = self.schedules(), torch.zeros_like(x[0]), []
         for t, x_t in enumerate(x * (1 / s)):
             fired, v = self.step(x_t, v, **{name: each[t] for name, each in schedules.items()})
