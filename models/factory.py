@@ -56,8 +56,8 @@ def create_model(
     """Return the network called `name`.
 
     Args:
-        name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, `rsnn`, `lstm`, or a
-            model of an installed package.
+        name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, `rsnn`, `lstm`,
+            `trace-mlp`, or a model of an installed package.
         in_shape: of one step of the samples: (C, H, W) of images, (2, H, W) of the sensor of
             events, (F,) or (C, H, W) of series.
         classes: number of classes, or of the outputs of another task.
