@@ -12,6 +12,7 @@ from ..coding.base import Coding
 from ..coding.factory import create_coding
 from ..core.errors import ConfigError
 from .layer import Lowering
+from .layers.attention import SelfAttention
 from .layers.norm import FoldedNorm, SharedNorm
 from .layers.spiking import SpikingLayer
 from .layers.stem import Stem
@@ -19,11 +20,29 @@ from .layers.time import OverTime
 from .network import SpikingNetwork
 from .neurons.ttfs import Ttfs
 from .readouts import Readout
+from .synapses import Synapse
 
 
 def has_windows(network: nn.Module) -> bool:
     """Return whether a network has neurons that fire in windows."""
     return any(isinstance(part, Ttfs) for part in network.modules())
+
+
+def require_windows(network: nn.Module) -> None:
+    """Refuse layers in whose output a spike that is held is none, beside neurons `ttfs`.
+
+    Raises:
+        ConfigError: there is a filter over time or a product of spikes.
+    """
+    for part in network.modules() if has_windows(network) else ():
+        if isinstance(part, Synapse | SelfAttention):
+            synapse = isinstance(part, Synapse)
+            raise ConfigError(
+                f"neurons 'ttfs' are not for a network with a layer {type(part).__name__}",
+                why="a spike stands for a level by its step in the window, which a filter over "
+                "time or a product of spikes does not keep",
+                remedy="set synapse.name=none" if synapse else "choose mlp, lenet or vgg",
+            )
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from ..coding.samples import SampleSpec
 from ..core.errors import ConfigError
 from ..core.registry import Registry, check_options
 from .bounds import bounded
+from .clocked import require_windows
 from .network import BuildContext, SpikingNetwork
 from .neurons.registry import neuron_registry
 from .synapses import Synapse
@@ -120,6 +121,7 @@ def create_model(
             remedy="choose another model.name, or synapse.name=none",
         )
     require_one_kind(model)
+    require_windows(model)
     drawing = (part for part in model.modules() if getattr(part, "draws", False))
     for stream, part in enumerate(drawing, start=1):
         part.stream = stream  # so that layers draw different numbers

@@ -85,7 +85,6 @@ def test_norms_and_scales_of_channels_go_along():
         ("mlp", {"readout": "membrane"}, "the readout MembraneReadout has no form"),
         ("mlp", {"norm": "per-step"}, "a norm PerStepNorm has no form"),
         ("mlp", {"coding": "temporal"}, "the code 'temporal' has no form"),
-        ("mlp", {"synapse": "exp"}, "has no form on one clock"),
     ],
 )
 def test_what_has_no_clock_is_refused(name, options, message):
@@ -139,3 +138,17 @@ def test_nir_has_no_windows(tmp_path, exported):
     with pytest.raises(ConfigError, match="equations of its own") as caught:
         export_nir(source, tmp_path, samples=samples)
     assert "constant thresholds and no windows of firing" in caught.value.why
+
+
+@pytest.mark.parametrize(
+    "name, options, remedy",
+    [
+        ("mlp", {"synapse": "exp"}, "set synapse.name=none"),
+        ("spikformer", {"size": "2-16", "heads": 2}, "choose mlp, lenet or vgg"),
+    ],
+)
+def test_layers_that_do_not_keep_levels_are_refused(name, options, remedy):
+    with pytest.raises(ConfigError, match="neurons 'ttfs' are not for a network with") as caught:
+        create_model(name, in_shape=(1, 8, 8), classes=3, coding="ttfs", steps=4, neuron="ttfs",
+                     **options)  # fmt: skip
+    assert caught.value.remedy == remedy
