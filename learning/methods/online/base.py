@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
@@ -68,9 +67,9 @@ class Online(Method):
             raise ConfigError(f"every must be 1 or more, not {every}")
         self.burn_in, self.every = burn_in, every
 
-    @abstractmethod
     def start(self, training: Any, batch: int) -> Rule:
         """Return the rule for the steps of a batch of so many samples, from rest."""
+        raise NotImplementedError
 
     def bind(self, model: SpikingNetwork, train: Any) -> None:
         if self.burn_in >= model.coding.steps:

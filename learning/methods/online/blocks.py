@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
 
 from ....core.errors import ConfigError
 from ....models.layers.batch_norm import PLAIN
-from ....models.layers.norm import FoldedNorm, TimeNorm
+from ....models.layers.norm import TimeNorm
 from ....models.layers.spiking import SpikingLayer
 from ....models.network import SpikingNetwork
 from ....models.readouts import Readout
 from ....models.readouts.last import LastReadout
 from ....models.synapses import Synapse
+from ..tandem.chain import layers_in_order
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def find_blocks(model: SpikingNetwork, method: str) -> Blocks:
         raise _refused(method, "the network", "its layers are not in a sequence")
     hidden: dict[str, list[nn.Module]] = {}
     current: list[nn.Module] = []
-    for name, layer in _flat(model.body):
+    for name, layer in layers_in_order(model.body):
         _require_fitting(method, name, layer)
         current.append(layer)
         if isinstance(layer, SpikingLayer):
@@ -57,17 +57,8 @@ def find_blocks(model: SpikingNetwork, method: str) -> Blocks:
     return Blocks(hidden, current)
 
 
-def _flat(body: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """Yield the layers of a sequence and of the sequences in it."""
-    for name, layer in body.named_children():
-        if type(layer) is nn.Sequential:
-            yield from _flat(layer, f"{prefix}{name}_")
-        else:
-            yield f"{prefix}{name}", layer
-
-
 def _require_fitting(method: str, name: str, layer: nn.Module) -> None:
-    norms = (TimeNorm, FoldedNorm, *PLAIN)
+    norms = (TimeNorm, *PLAIN)
     if isinstance(layer, norms) or getattr(layer, "norm", None) is not None:
         raise _refused(method, name, "a batch norm needs all steps of its batch")
     if isinstance(layer, Synapse) and any(p.requires_grad for p in layer.parameters()):

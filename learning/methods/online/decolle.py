@@ -98,17 +98,17 @@ class Decolle(Online):
         tail = chained(self.blocks.tail)
 
         def rule(x: Tensor, y: Tensor, share: float) -> Learned:
-            losses = []
+            losses, outputs = [], []
             with torch.set_grad_enabled(share > 0):
                 for step, read in zip(hidden, [*local, tail], strict=True):
                     spikes = step(x)
-                    outputs = read(spikes)
-                    losses.append(self._loss(outputs, y, spikes))
+                    outputs.append(read(spikes))
+                    losses.append(self._loss(outputs[-1], y, spikes))
                     x = spikes.detach()
             total = torch.stack(losses).sum()
             if share:
                 (total * share).backward()
-            return Learned(total.detach(), outputs.detach())
+            return Learned(total.detach(), outputs[-1].detach())
 
         return rule
 
