@@ -11,7 +11,7 @@ from torch import nn
 from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ..network import BuildContext, SpikingNetwork
-from ..ode.layer import LeastSquaresOde
+from ..ode.layer import Form, LeastSquaresOde
 from ..ode.terms import Terms
 from ..readouts import Readout
 from . import blocks
@@ -25,7 +25,8 @@ def ode(
     variables: int | None = None,
     order: int = 2,
     terms: list[str] | None = None,
-    tau: float | None = 1.0,
+    form: Form = "leaky",
+    tau: float = 1.0,
     step: float = 1.0,
     learn_coefficients: bool = True,
     learn_step: bool = False,
@@ -34,17 +35,18 @@ def ode(
     smoothness: float = 1.0,
     answer: Literal["readout", "variables"] = "readout",
 ) -> SpikingNetwork:
-    """Build terms, then an equation that they drive, solved by least squares; readout.
+    """Build flatten, terms, then an equation that they drive, solved by least squares; readout.
 
         Σ c z^{(k)} = W θ(x)        θ: products of the features of a step
 
-    With `tau` None, `start` data and `answer` variables the coefficients W are those of the
-    equation z' = W θ(x) of the series itself. It has no spikes; `model.neuron` does not apply.
+    With `form` derivative, fixed coefficients, `start` data and `answer` variables W holds the
+    coefficients of the equation z' = W θ(x) of the series itself. It has no spikes; `model.neuron`
+    does not apply.
 
     Args:
         ctx: shapes and coding.
         variables: D; by default the number of outputs.
-        order, tau, step, learn_coefficients, learn_step, bias, smoothness: as of
+        order, form, tau, step, learn_coefficients, learn_step, bias, smoothness: as of
             `LeastSquaresOde`.
         terms: products such as `1`, `x0`, `x0*x1`; by default each feature by itself.
         start: z at the first step: `zero`, `learned`, or `data`, the first D features.
@@ -66,21 +68,19 @@ def ode(
     ):
         if given not in choices:
             raise unknown(key, given, list(choices))
-    if len(ctx.in_shape) != 1:
-        raise ConfigError(
-            f"ode reads series of features, not steps of shape {ctx.in_shape}",
-            why="its terms are products of features",
-            remedy="choose a data set of series [N, T, F], or another model.name",
-        )
-    features = ctx.in_shape[0]
+    channels, *size = ctx.in_shape
+    each = math.prod(size)  # features of a channel
+    features = channels * each
     variables = ctx.classes if variables is None else variables
-    sizes = [math.hypot(mean, std) for mean, std in zip(ctx.mean, ctx.std, strict=True)]
+    sizes = [math.hypot(*moments) for moments in zip(ctx.mean, ctx.std, strict=True)]
+    sizes = [size for size in sizes for _ in range(each)]
     names = [f"x{i}" for i in range(features)] if terms is None else terms
     drive = Terms(names, sizes)
     equation = LeastSquaresOde(
         len(names),
         variables,
         order=order,
+        form=form,
         tau=tau,
         step=step,
         learn_coefficients=learn_coefficients,
@@ -94,9 +94,8 @@ def ode(
     readout = ctx.make_readout(variables)
     if answer == "variables":
         _pass_on(readout, ctx)
-    return SpikingNetwork(
-        ctx.coding, blocks.sequence(terms=drive, equation=equation, readout=readout)
-    )
+    body = blocks.sequence(flatten=nn.Flatten(2), terms=drive, equation=equation, readout=readout)
+    return SpikingNetwork(ctx.coding, body)
 
 
 def _first_features(drive: Terms, variables: int, features: int) -> torch.Tensor:

@@ -16,6 +16,7 @@ from .equations import RowWeights, normal_equations, solve_ode
 from .substitution import count_substitution, substitution_of
 
 Start = Literal["zero", "learned", "input"]
+Form = Literal["leaky", "derivative"]
 
 
 class LeastSquaresOde(Layer):
@@ -31,7 +32,9 @@ class LeastSquaresOde(Layer):
         features: F.
         variables: D.
         order: R, the number of derivatives from the 0th on that the solution has.
-        tau: start value of c: z + τ z' = W x for each variable by itself; None for z' = W x.
+        form: what c starts as, for each variable by itself: `leaky` is z + τ z' = W x, and
+            `derivative` z' = W x.
+        tau: τ of `leaky`.
         step: start value of h.
         learn_coefficients: make c a parameter, `[D, D, R]`, so that variables act on each other.
         learn_step: make h a parameter, above 0.
@@ -59,7 +62,8 @@ class LeastSquaresOde(Layer):
         variables: int,
         *,
         order: int = 2,
-        tau: float | None = 1.0,
+        form: Form = "leaky",
+        tau: float = 1.0,
         step: float = 1.0,
         learn_coefficients: bool = True,
         learn_step: bool = False,
@@ -75,18 +79,19 @@ class LeastSquaresOde(Layer):
                 f"order must be 2 to 6, not {order}",
                 why="the equation is of z and z', and row k has the factor h^k",
             )
-        if start not in get_args(Start):
-            raise unknown("start", start, list(get_args(Start)))
+        for name, given, choices in (("start", start, Start), ("form", form, Form)):
+            if given not in get_args(choices):
+                raise unknown(name, given, list(get_args(choices)))
         for name, value in (("tau", tau), ("step", step), ("smoothness", smoothness)):
-            if value is not None and not 0 < value < math.inf:
+            if not 0 < value < math.inf:
                 raise ConfigError(f"{name} must be above 0, not {value}")
         self.order, self.start = order, start
         self.weights = RowWeights(smoothness=smoothness)
         self.linear = nn.Linear(features, variables, bias=bias)
         c = torch.zeros(variables, variables, order)
         own = torch.arange(variables)
-        c[own, own, 0] = 0.0 if tau is None else 1.0
-        c[own, own, 1] = 1.0 if tau is None else tau
+        c[own, own, 0] = float(form == "leaky")
+        c[own, own, 1] = tau if form == "leaky" else 1.0
         self.coefficients = nn.Parameter(c, requires_grad=learn_coefficients)
         self.log_step = nn.Parameter(torch.tensor(math.log(step)), requires_grad=learn_step)
         self.initial = nn.Parameter(torch.zeros(variables)) if start == "learned" else None
