@@ -8,6 +8,7 @@ from ....core.units import joules
 from ...terminal import console
 from .corrupt import show_robustness
 from .energy import show_energy, show_tradeoff
+from .equivariance import show_equivariance
 from .latency import show_latency
 
 MAX_CLASSES_SHOWN = 10
@@ -52,6 +53,8 @@ def show_evaluation(
         _show_calibration(content["calibration"], result.calibration_error)
     if "corruption" in content:
         show_robustness(content["corruption"], task.primary, has_spikes=bool(result.spike_rates))
+    if "equivariance" in content:
+        show_equivariance(content["equivariance"], task.primary)
     if "repeats" in content:
         _show_repeats(content["repeats"], task)
     if "latency" in content:
