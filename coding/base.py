@@ -72,6 +72,8 @@ class Coding:
             so that a large sample may be encoded in blocks. A subclass with an `encode` of its own
             says it anew.
         working_bytes: that `encode` takes at most for each value of a step, beside its result.
+        gives_times: whether its code holds exact spike times, for networks of exact times, instead
+            of steps.
         takes: the kinds of samples that it encodes.
         spec: the samples that it is bound to, None before `bind`.
     """
@@ -88,6 +90,7 @@ class Coding:
     pointwise: bool = False
     working_bytes: int = 16
     min_steps: int = 1
+    gives_times: bool = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

@@ -104,7 +104,7 @@ def require_times(ctx: BuildContext) -> None:
     Raises:
         ConfigError: with what to choose.
     """
-    if not getattr(ctx.coding, "gives_times", False):
+    if not ctx.coding.gives_times:
         raise ConfigError(
             f"a network of exact times cannot read the code {ctx.coding.name}",
             why="it gives time steps",

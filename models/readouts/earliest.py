@@ -64,9 +64,10 @@ class EarliestReadout(Readout):
         return -spikes[..., 0] / self.tau
 
     def so_far(self, outputs: Tensor) -> Tensor:
-        """Return the outputs, finite: a silent one is as if it fired last, long after the cap."""
+        """Return the outputs, finite: a silent one is as if it fired last."""
         fired = outputs.isfinite()
-        last = torch.where(fired, outputs, 0).amin() - self.loss_cap / self.tau
+        least = torch.where(fired, outputs, 0).amin(-1, keepdim=True)
+        last = least - self.loss_cap / self.tau
         return torch.where(fired, outputs, last)
 
     def answer(self, outputs: Tensor) -> Tensor:

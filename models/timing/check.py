@@ -22,9 +22,9 @@ def require_one_kind(model: Any) -> None:
         for part in model.modules()
         if isinstance(part, TimingNeuron)
     }
-    if getattr(model.coding, "gives_times", False):
+    if model.coding.gives_times:
         found[f"the code {model.coding.name}"] = "another coding.name"
-    if getattr(model.readout, "reads_times", False):
+    if model.readout.reads_times:
         found[f"the readout {type(model.readout).__name__}"] = "another readout.name"
     if found:
         what, other = next(iter(found.items()))

@@ -98,12 +98,14 @@ class TimingLayer(SpikingLayer):
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         found.add(name, "timing", self, SPIKES, operation="ac")
+        found.add(f"{name}.membrane", "membrane", self, SPIKES, operation="mac")
         return SPIKES
 
     def count_operations(self, counter: OperationCounter, x: Tensor, y: Tensor) -> None:
-        """Count what the neurons compute for each input until they have fired."""
+        """Count what the neurons compute for each input until they fire no more."""
         inputs = self.inputs(x)
-        number, _ = self.neuron.operations(inputs, self.matrix, self.groups(y))
+        accumulates, products = self.neuron.operations(inputs, self.matrix, self.groups(y))
+        number = accumulates if counter.operation == "ac" else products
         by_sample = number.view(x.shape[1], -1).sum(1)
         places, neurons = inputs[..., 0].numel(), len(self.weight)
         events = SpikeTimes(x[0].flatten(1, -2)).count.sum(1)
@@ -131,7 +133,7 @@ class TimingLinear(TimingLayer):
         super().__init__(neuron, (neuron.channels, features))
 
     def inputs(self, x: Tensor) -> Tensor:
-        return x[0].flatten(1, -2)
+        return x[0].flatten(1, -2).to(self.weight.dtype)
 
     def outputs(self, times: Tensor, x: Tensor) -> Tensor:
         return times.unsqueeze(0)
@@ -172,22 +174,22 @@ class TimingConv2d(TimingLayer):
 
     def inputs(self, x: Tensor) -> Tensor:
         times = x[0]
-        index = self._places(times.shape[2], times.shape[3], times.device)
         silent = times.new_full((len(times), 1, times.shape[-1]), float("inf"))
-        flat = torch.cat([times.flatten(1, 3), silent], 1)
-        index = index.expand(times.shape[1], *index.shape) + (
-            torch.arange(times.shape[1], device=times.device) * times.shape[2] * times.shape[3]
-        ).view(-1, 1, 1) * (index >= 0)
-        index = index.permute(2, 0, 1).flatten() % flat.shape[1]
+        flat = torch.cat([times.flatten(1, 3), silent], 1).to(self.weight.dtype)
+        index = self.index(*times.shape[1:4]).to(times.device)
         windows = flat.index_select(1, index)
-        return windows.reshape(-1, times.shape[1] * self.kernel**2, times.shape[-1])
+        return windows.reshape(-1, self.weight[0].numel(), times.shape[-1])
 
-    def _places(self, height: int, width: int, device: torch.device) -> Tensor:
-        """Return the pixel that each place of the window reads, `[window, places]`; -1 outside."""
-        number = torch.arange(1, height * width + 1, dtype=torch.float32, device=device)
-        image = number.view(1, 1, height, width)
-        found = unfold(image, self.kernel, stride=self.stride, padding=self.padding)
-        return found[0].long() - 1
+    def index(self, channels: int, height: int, width: int) -> Tensor:
+        """Return which of C·H·W inputs each place of each window reads, `[places · C · k · k]`;
+        C·H·W outside of the image."""
+        number = torch.arange(1, height * width + 1, dtype=torch.float64).view(1, 1, height, width)
+        pixels = unfold(number, self.kernel, stride=self.stride, padding=self.padding)[0].long() - 1
+        inside = (pixels >= 0).t().unsqueeze(1)  # [places, 1, window]
+        first = torch.arange(channels).view(1, -1, 1) * height * width
+        return torch.where(
+            inside, pixels.t().unsqueeze(1) + first, channels * height * width
+        ).flatten()
 
     def outputs(self, times: Tensor, x: Tensor) -> Tensor:
         batch, height, width = x.shape[1], self.size(x.shape[3]), self.size(x.shape[4])
