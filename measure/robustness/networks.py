@@ -100,4 +100,5 @@ DEAD_NEURONS = Corruption(
     with_dead_neurons,
     "share of the neurons of each layer that never fire",
     (0.05, 0.1, 0.2, 0.3, 0.5),
+    of_steps=True,
 )
