@@ -57,7 +57,7 @@ def convolutions(draw):
     return conv.double(), side
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(convolutions())
 def test_it_is_the_loop_and_the_construction_by_coordinates_and_commutes(case):
     conv, side = case
@@ -120,6 +120,7 @@ def test_the_expanded_layer_computes_the_same_with_weights_of_its_own():
     assert counted.numel() == 4 * conv.weight.numel()
 
 
+@pytest.mark.slow
 def test_kernels_for_sparse_spikes_agree_with_the_dense_convolution():
     torch.manual_seed(0)
     conv = P4Conv2d(8, 8, 3, padding=1)
