@@ -23,6 +23,7 @@ from ..tasks.outcomes import Outcomes
 from .bursts import BurstShares
 from .cost.operations import Counts, Operations
 from .information import Divergence
+from .overflows import Overflows
 from .spikes import SampleSpikes, SpikeRates
 
 
@@ -50,6 +51,8 @@ class Evaluation:
             layers that send at most one.
         divergence: of the spikes of a bottleneck from those of its rate, in nats a sample, by
             layer: a bound of their information on the input; without other layers.
+        overflows: share of the neurons and samples that fired as often as they may, and would have
+            again, by layer; of neurons `multi-spike`.
         sample_spikes: spikes of each step and sample, over all layers, `[T, N]`; None if they were
             not counted, or if there are no layers with spikes.
     """
@@ -65,6 +68,7 @@ class Evaluation:
     counts: Counts | None = None
     burst_shares: dict[str, float] = field(default_factory=dict)
     divergence: dict[str, float] = field(default_factory=dict)
+    overflows: dict[str, float] = field(default_factory=dict)
     sample_spikes: Tensor | None = None
 
     @property
@@ -211,6 +215,7 @@ def evaluate(
         rates = stack.enter_context(SpikeRates(network))
         bursts = stack.enter_context(BurstShares(network))
         divergence = stack.enter_context(Divergence(network))
+        overflows = stack.enter_context(Overflows(network))
         operations = stack.enter_context(Operations(network, graded=graded)) if count else None
         by_sample = count or callable(getattr(model.readout, "crossed", None))
         spikes = stack.enter_context(SampleSpikes(network)) if by_sample else None
@@ -232,6 +237,7 @@ def evaluate(
         rates.all_reduce(sum_over_processes)
         bursts.all_reduce(sum_over_processes)
         divergence.all_reduce(sum_over_processes)
+        overflows.all_reduce(sum_over_processes)
     found = meter.result(reduce, gather)
     seconds = time.perf_counter() - begin
     counted = [each for each in spikes_of if each is not None]
@@ -248,6 +254,7 @@ def evaluate(
         counts=None if operations is None else operations.counts(reduce, gather),
         burst_shares=bursts.by_layer(),
         divergence=divergence.by_layer(),
+        overflows=overflows.by_layer(),
         sample_spikes=sample_spikes,
     )
 

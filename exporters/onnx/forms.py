@@ -82,7 +82,7 @@ def build_models(
         )
     make = {"sequence": _sequence, "stream": _stream, "scan": _scan}[form]
     graphs = make(graph, coding, input, weights)
-    about = _metadata(graph, form, input, weights, opset)
+    about = metadata(graph, form, input, weights, opset)
     models = {name: model_of(part, opset, about) for name, part in graphs.items()}
     for model in models.values():
         onnx.checker.check_model(model, full_check=True)
@@ -322,7 +322,7 @@ def _about_input(graph: Graph, input: Input) -> str:
     return f"`steps` is the code, [{graph.steps}, N, {sample}].{drawn}"
 
 
-def _metadata(
+def metadata(
     graph: Graph, form: Form, input: Input, weights: Weights, opset: int
 ) -> dict[str, str]:
     """Return the metadata of the file: text, and JSON for nested values."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ...models.layer import onsets, synaptic_weights
 from ...models.layers.spiking import SpikingLayer
+from ...models.timing.neuron import TimingNeuron
 from .fan_out import FanOut
 from .layer_graph import LayerInfo, Operation
 
@@ -272,8 +273,11 @@ class NeuronCounter:
         """Observe the layer's output; return the function that detaches the observer."""
         layer = self.info.layer
         assert isinstance(layer, SpikingLayer)
-        # Observers are told the sum of the whole numbers, not how many are above 0.
-        if self.spiking and getattr(layer.neuron, "most", 1) == 1:
+        # Of counts of a step, observers are told the sum, not how many are above 0.
+        by_step = (
+            not isinstance(layer.neuron, TimingNeuron) and getattr(layer.neuron, "most", 1) > 1
+        )
+        if self.spiking and not by_step:
             layer.spike_observers.append(self._add)
             return lambda: layer.spike_observers.remove(self._add)
         return layer.neuron.register_forward_hook(

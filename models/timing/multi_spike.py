@@ -47,7 +47,8 @@ class MultiSpike(TimingNeuron):
         output_threshold, output_window: θ and the window of the last layer; None for the same.
 
     Attributes:
-        overflows: how often a neuron would have fired after S spikes, since it was last set to 0.
+        overflows, runs: how many neurons would have fired after S spikes, of how many in all
+            samples, since they were last set to 0.
 
     Raises:
         ConfigError: an option out of range.
@@ -90,7 +91,7 @@ class MultiSpike(TimingNeuron):
             window=window if output_window is None else output_window,
         )
         self.most, self.window = most, window
-        self.overflows = 0
+        self.overflows, self.runs = 0, 0
 
     def as_output(self) -> MultiSpike:
         self.options = self._of_output
@@ -100,7 +101,18 @@ class MultiSpike(TimingNeuron):
     def fire(self, times: Tensor, weight: Tensor, *, kernels: Kernels = "auto") -> Tensor:
         found, lost = fire(times, weight, self.options, kernels=kernels)
         self.overflows += int(lost.sum())
+        self.runs += lost.numel()
         return found
+
+    def operations(self, times: Tensor, weight: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+        """Return accumulates and multiply-accumulates: two each, of a jump and of a decay of both
+        exponentials, for every input and every neuron that has not fired S times before it."""
+        events = SpikeTimes(times).events().times
+        ends = out[..., -1].sort(dim=1).values.contiguous()
+        ended = torch.searchsorted(ends, events.contiguous())
+        counts = events < self.options.window
+        number = 2 * ((len(weight) - ended) * counts).sum(1).double()
+        return number, number
 
     def extra_repr(self) -> str:
         of = self.options

@@ -194,6 +194,7 @@ def test_as_dict_is_plain_json():
         "samples_per_second",
         "burst_shares",
         "divergence",
+        "overflows",
     ]
 
 
