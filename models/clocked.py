@@ -66,7 +66,7 @@ def clocked(network: SpikingNetwork) -> SpikingNetwork:
     layers = _layers_in_turn(network)
     steps = (len(layers) + 1) * window
     coding = _coding_on_clock(network.coding, steps)
-    for part in network.body:
+    for part in network.body.modules():
         if isinstance(part, Stem):
             part.analog_steps = coding.analog_steps
     for number, layer in enumerate(layers, start=1):
