@@ -83,11 +83,11 @@ class Vdib(Bptt):
 
     def check(self, training: Any) -> None:
         super().check(training)
-        if self.draws > 1 and training.processes.count > 1:
+        if self.gradient == "score" and training.processes.count > 1:
             raise ConfigError(
-                "method.draws is for one process",
-                why="gradients of several passes are averaged over processes once",
-                remedy="set method.draws=1 and raise train.batch_size, or start one process",
+                "method.gradient=score is for one process",
+                why="processes average the gradients of outputs, and its scores are beside them",
+                remedy="set method.gradient=straight-through, or start one process",
             )
 
     def backward(
