@@ -150,6 +150,8 @@ def _is_learned(name: str, model: dict[str, Any]) -> bool:
         return bool(options.get("learn", by_default))
     if not owner.endswith(".neuron"):
         return last not in STATISTICS
+    if last == "log_tau":
+        return bool(_table(model, "neuron_options").get("learn", True))
     if last == "threshold":
         return bool(_table(model, "neuron_options").get("learn_threshold"))
     if last == "raw_amplitude":
@@ -247,6 +249,8 @@ def _schedules(weights: Weights) -> dict[str, dict[str, list[float]]]:
         values = weights.array(name)
         if values is None or not (tensor.startswith("neuron.") or name == "body.readout.scale"):
             continue
+        if key.startswith("log_"):
+            values = np.exp(values)
         steps = values.reshape(len(values), -1).mean(1) if values.ndim else values.reshape(1)
-        found.setdefault(layer, {})[key] = [float(value) for value in steps]
+        found.setdefault(layer, {})[key.removeprefix("log_")] = [float(value) for value in steps]
     return found
