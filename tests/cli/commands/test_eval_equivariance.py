@@ -5,7 +5,9 @@ import json
 import pytest
 
 from asnn.cli.commands.eval.equivariance import show_equivariance
+from asnn.cli.terminal import completion
 from asnn.core.metric import ACCURACY
+from asnn.measure.equivariance import NAMES
 
 
 def row(transform, amount, share):
@@ -36,6 +38,10 @@ def test_a_table_names_transforms_and_layers(capsys):
 def test_many_transforms_are_shown_in_several_tables(capsys):
     show_equivariance([row("shift", pixels, 1.0) for pixels in range(1, 8)], ACCURACY)
     assert capsys.readouterr().err.count("equal answers") == 2
+
+
+def test_completion_knows_all_transforms():
+    assert completion.TRANSFORMS == NAMES
 
 
 @pytest.mark.slow
