@@ -71,11 +71,11 @@ def export_nir(
     if compat is not None and compat not in NIR_COMPATS:
         raise unknown("--nir-compat", compat, list(NIR_COMPATS))
     if source.exact is not None:
-        if target is not None or compat is not None or approximate:
+        if form != "portable" or target is not None or compat is not None or approximate:
             raise ConfigError(
                 "a network of exact times has one form in NIR, Linear and CubaLIF nodes",
                 why="its reset and steps are those of its runtime",
-                remedy="leave --target, --nir-compat and --allow-approximate out",
+                remedy="leave --form, --target, --nir-compat and --allow-approximate out",
             )
         return export_cuba(source, source.exact, path, samples=samples)
     paths = ExportPaths.at(Path(path), ".nir")

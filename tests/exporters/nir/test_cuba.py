@@ -83,10 +83,11 @@ def test_what_nir_does_not_have_is_refused(tmp_path, changes, text):
         export_nir(source, tmp_path / "a.nir", samples=None)
 
 
-def test_targets_are_refused(tmp_path):
+def test_other_forms_and_targets_are_refused(tmp_path):
     source = source_of(network(), dt=DT)
-    with pytest.raises(ConfigError, match="has one form in NIR"):
-        export_nir(source, tmp_path / "a.nir", samples=None, target="norse")
+    for options in ({"target": "norse"}, {"form": "lif"}):
+        with pytest.raises(ConfigError, match="has one form in NIR"):
+            export_nir(source, tmp_path / "a.nir", samples=None, **options)
 
 
 @pytest.mark.slow
