@@ -221,7 +221,7 @@ def equivariance(
             assert targets.samples is not None, "batches say which samples they hold"
             keys = sample_keys(targets.samples, 0)
             with drawing(keys):
-                code = network.coding.encode(x)[:steps]
+                code = network.coding.encode(x)[:steps]  # type: ignore[arg-type]
             with drawing(keys):
                 outputs = network.run(code)
             spikes = {name: outputs_of[name] for name in layers if name in outputs_of}

@@ -7,6 +7,7 @@ computes the same.
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from torch import nn
 
@@ -25,7 +26,7 @@ def expand(body: nn.Module) -> None:
     replaced: dict[int, nn.Module] = {}  # a layer may be in it more than once
     for parent in list(body.modules()):
         for name, child in list(parent._modules.items()):
-            own = getattr(child, "expanded", None)
+            own: Any = getattr(child, "expanded", None)
             if child is not None and callable(own):
                 if id(child) not in replaced:
                     replaced[id(child)] = own()
