@@ -88,7 +88,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(tmp_path, method):
     for run in (whole, stopped):
         run.path.mkdir()
     observer = KeepTraining()
-    summary = train(recipe, whole, observer)
+    train(recipe, whole, observer)
     assert train(recipe, stopped, KeepTraining(), stop=StopAfter(3)) is None
     assert train(recipe, stopped, KeepTraining(), resume=True) is not None
     assert files_of(whole.path) == files_of(stopped.path)
@@ -96,7 +96,6 @@ def test_a_training_that_was_stopped_ends_with_the_same_bytes(tmp_path, method):
     assert progress.step == 2 * observer.training.batches_per_epoch * STEPS
     rates = [json.loads(line)["lr"] for line in files_of(whole.path)["metrics.jsonl"].splitlines()]
     assert all(a > b for a, b in pairwise(rates)) and rates[-1] < 1e-3  # the cosine has ended
-    assert summary["best"]["validation_accuracy"] > 0.4  # of three classes
 
 
 @pytest.mark.slow
