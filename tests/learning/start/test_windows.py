@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from asnn.core.errors import ConfigError
 from asnn.learning import check_recipe, train
 from asnn.learning.trained import ann_counterpart
 from asnn.models import load_run
@@ -88,8 +87,6 @@ def test_a_relu_network_is_calibrated(tmp_path):
     assert found == pytest.approx(largest, rel=0.3)
 
 
-def test_levels_of_scales_of_channels_need_channels(tmp_path, converted):
+def test_the_counterpart_has_scales_of_channels_where_the_neurons_have():
     by_channel = check_recipe({**RECIPE, "neuron": {"granularity": "channel"}})
     assert ann_counterpart(by_channel).neuron.options()["granularity"] == "channel"
-    with pytest.raises(ConfigError, match="read windows of 8 steps"):
-        load_run(converted)(torch.rand(1, 1, 8, 8), steps=4)
