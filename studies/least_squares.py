@@ -137,6 +137,9 @@ def draw(found: dict[str, list[tuple[int, float]]], path: Path) -> None:
                 steps, [1000 * each for each in seconds], label=name, color=COLOURS[i],
                 marker=MARKERS[i], linestyle=DASHES[i],
             )  # fmt: skip
+        axes.set_xticks(LENGTHS, [f"{steps:,}" for steps in LENGTHS])
+        axes.set_xticks([], minor=True)
+        axes.yaxis.set_major_formatter("{x:g}")  # the style has no formulas, and so no powers
         axes.set_xlabel("time steps T")
         axes.set_ylabel("forward and backward, ms")
         axes.set_title("One neuron: processor time over T")
@@ -168,7 +171,7 @@ def time_constants(steps: int = 400, samples: int = 4) -> None:
         optimizer.zero_grad()
         value = ((neuron.membrane(current) - seen) / size).square().mean()
         value.backward()
-        return float(value)
+        return float(value.detach())
 
     begin = time.process_time()
     optimizer.step(loss)

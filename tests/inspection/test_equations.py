@@ -29,7 +29,8 @@ def test_right_sides_are_those_of_the_terms_themselves(tmp_path):
         tmp_path, "ode", terms=["x0", "x0*x1"], mean=[3.0, 0.0], std=[4.0, 0.5], order=2,
         answer="variables", learn_coefficients=False,
     )  # fmt: skip
-    weight, bias = model.body.equation.linear.weight, model.body.equation.linear.bias
+    equation = model.body.equation.linear
+    weight, bias = equation.weight.detach(), equation.bias.detach()
     for d, terms in enumerate(about["equations"].values()):
         expected = {"x0": float(weight[d, 0]) / 5, "x0*x1": float(weight[d, 1]) / 2.5}
         assert terms == pytest.approx({**expected, "1": float(bias[d])}, rel=1e-6)
