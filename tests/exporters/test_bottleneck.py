@@ -46,13 +46,21 @@ def test_the_graph_computes_the_network(options):
 
 
 @pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("options", DECODERS, ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(each, marks=[] if i == 2 else pytest.mark.slow)
+        for i, each in enumerate(DECODERS)
+    ],
+    ids=str,
+)
 def test_onnx_is_exact_in_every_form(tmp_path, options, form):
     _, source = bottleneck(**options)
     report = export_onnx(source, tmp_path, samples=samples(), form=form).report
     assert report.verified and "readout.spikes" in report.spikes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoder", ["time", "rate"])
 def test_a_linear_decoder_without_noise_goes_to_nir(tmp_path, decoder):
     _, source = bottleneck(noise=False, decoder=decoder)
