@@ -155,7 +155,7 @@ def _spikes(y: Tensor, outputs: Tensor) -> Tensor:
     return one_hot(y.clamp(min=0), outputs.shape[1]).to(outputs.dtype)
 
 
-def _add_gradient(parameter: nn.Parameter, gradient: Tensor) -> None:
+def _add_gradient(parameter: Tensor, gradient: Tensor) -> None:
     if parameter.requires_grad:
         parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
