@@ -119,6 +119,7 @@ def test_the_rule_runs_the_network_itself(training):
     assert all(p.grad is None for p in made.model.parameters())  # a share of 0 teaches nothing
 
 
+@pytest.mark.slow
 def test_a_layer_learns_from_its_own_loss_alone(training):
     """Another local readout of the first layer changes the gradient of that layer only."""
     gradients = []
@@ -146,6 +147,7 @@ def test_smooth_l1_is_that_of_torch(training):
         assert float(each.loss) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_readouts_are_random_fixed_and_of_the_seed(training):
     one, same, other = training(), training(), training(train__seed=1)
     readout = one.model.readout.linear

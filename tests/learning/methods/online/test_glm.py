@@ -152,6 +152,7 @@ def test_the_score_function_is_that_of_an_enumeration(training, gamma):
     assert not torch.allclose(enumerated(made, x, y, gamma, 0.2)[1], exact, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_baseline_leaves_the_mean_and_lowers_the_variance():
     g = torch.Generator().manual_seed(0)
     e = torch.randn(4000, 1, 2, 3, generator=g, dtype=torch.float64)

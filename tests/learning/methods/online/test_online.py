@@ -60,6 +60,7 @@ def test_optimization_steps_of_a_batch(training, burn_in, every):
     assert made.steps_per_epoch == len(lengths) * made.batches_per_epoch
 
 
+@pytest.mark.slow
 def test_gradients_do_not_depend_on_how_steps_are_grouped(training):
     """With a learning rate of 0 the mean over groups is the mean over steps."""
     found = []
