@@ -17,6 +17,8 @@ TRANSIENT = 5.0
 SUBSTEPS = 10
 """Steps of the integration between two samples."""
 
+State = tuple[float, float, float]
+
 
 def load_lorenz(
     *, windows: int = 40, steps: int = 50, dt: float = 0.01, noise: float = 0.0, seed: int = 0
@@ -66,7 +68,8 @@ def load_lorenz(
 
 def trajectory(start: np.ndarray, samples: int, dt: float) -> np.ndarray:
     """Return the samples of a trajectory after its transient, `[samples, 3]`."""
-    h, s = dt / SUBSTEPS, start
+    h = dt / SUBSTEPS
+    s: State = (float(start[0]), float(start[1]), float(start[2]))
     skipped = round(TRANSIENT / dt)
     found = np.empty((samples, 3))
     for n in range(skipped + samples):
@@ -74,13 +77,18 @@ def trajectory(start: np.ndarray, samples: int, dt: float) -> np.ndarray:
             found[n - skipped] = s
         for _ in range(SUBSTEPS):
             k1 = _slope(s)
-            k2 = _slope(s + h / 2 * k1)
-            k3 = _slope(s + h / 2 * k2)
-            k4 = _slope(s + h * k3)
-            s = s + h / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+            k2 = _slope(_moved(s, h / 2, k1))
+            k3 = _slope(_moved(s, h / 2, k2))
+            k4 = _slope(_moved(s, h, k3))
+            mean = [a + 2 * b + 2 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True)]
+            s = _moved(s, h / 6, (mean[0], mean[1], mean[2]))
     return found
 
 
-def _slope(s: np.ndarray) -> np.ndarray:
+def _moved(s: State, h: float, k: State) -> State:
+    return s[0] + h * k[0], s[1] + h * k[1], s[2] + h * k[2]
+
+
+def _slope(s: State) -> State:
     x, y, z = s
-    return np.array([SIGMA * (y - x), x * (RHO - z) - y, x * y - BETA * z])
+    return SIGMA * (y - x), x * (RHO - z) - y, x * y - BETA * z

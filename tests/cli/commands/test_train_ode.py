@@ -21,7 +21,8 @@ def test_an_equation_from_training_to_export(cli, tmp_path):
     assert "right sides of the equations" in cli("inspect", "run").err
 
     exported = cli("export", "run", "--format", "onnx")
-    assert exported.code == 0 and "verified" in exported.err, exported.err
+    assert exported.code == 0, exported.err
+    assert (tmp_path / "run/export/onnx/model.onnx").exists()  # not model.onnx.unverified
     refused = cli("export", "run", "--format", "nir")
     assert refused.code == 2 and "looks ahead" in refused.err
 
@@ -40,13 +41,15 @@ def test_a_resumed_training_is_the_same_bit_for_bit(cli, tmp_path):
 @pytest.mark.slow
 def test_lsq_leaky_neurons_train_on_images_and_are_exported(cli, tmp_path):
     options = ["model.neuron=lsq-leaky", "model.name=mlp", "model.features=[16]"]
-    options += ["coding.name=direct", "train.epochs=2", "data.limit=300"]
+    options += ["coding.name=direct", "data.limit=300"]
+    options += ["train.epochs=12", "train.lr=0.01"]
     words = [word for key in options for word in ("--set", key)]
     trained = cli("train", "digits", *words, "--out", "run")
     assert trained.code == 0, trained.err
     found = json.loads(cli("eval", "run", "--energy", "--json").out)
-    assert found["accuracy"] > 0.3  # guessing is 0.1
+    assert found["accuracy"] > 0.5  # guessing is 0.1
     layers = {layer["name"] for layer in found["energy"]["layers"]}
     assert "spikes1.membrane" in layers
     exported = cli("export", "run", "--format", "onnx")
-    assert exported.code == 0 and "verified" in exported.err, exported.err
+    assert exported.code == 0, exported.err
+    assert (tmp_path / "run/export/onnx/model.onnx").exists()
