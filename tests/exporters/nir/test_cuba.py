@@ -35,7 +35,7 @@ def test_nodes_are_the_neurons_in_continuous_time(tmp_path):
     assert np.allclose(node.tau_mem, 2 * 0.13)
     assert np.allclose(node.v_threshold, 0.25)
     coarse, fine = json.loads((tmp_path / "a.nir.parity.json").read_text())["steps"]
-    assert (coarse["dt"], fine["dt"]) == (DT, DT / 2)
+    assert (coarse["dt"], fine["dt"]) == (DT / 2, DT / 4)
     assert fine["mean"] < 0.75 * coarse["mean"]
     assert fine["equal_counts"] >= 0.99
     assert fine["spikes"] > 100
