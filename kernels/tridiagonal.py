@@ -42,8 +42,8 @@ def solve_tridiagonal(
     has_numba = right.device.type == "cpu" and missing_backend("cpu", torch.float32) is None
     if kernels != "reference" and has_numba and not traced:
         return _Solution.apply(diagonal, above, right)  # type: ignore[return-value]
-    blocks = (part.permute(0, 3, 1, 2) for part in (diagonal, above))
-    return reduced(*blocks, right.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+    own, to_next, r = (part.permute(0, 3, 1, 2) for part in (diagonal, above, right))
+    return reduced(own, to_next, r).permute(0, 2, 3, 1)
 
 
 def reduced(diagonal: Tensor, above: Tensor, right: Tensor) -> Tensor:

@@ -206,7 +206,9 @@ def lorenz() -> None:
 
 def fitted(noise: float, order: int, terms: list[str], seed: int) -> tuple[Tensor, float]:
     """Return the coefficients of the terms, `[3, K]`, and the mean square of what is left."""
-    x = load_lorenz(noise=noise, seed=seed).train.inputs.double().transpose(0, 1)
+    series = load_lorenz(noise=noise, seed=seed).train.inputs
+    assert isinstance(series, Tensor)
+    x = series.double().transpose(0, 1)
     sizes = x.square().mean((0, 1)).sqrt().tolist()
     drive = Terms(terms, sizes)
     theta = drive(x)

@@ -59,7 +59,7 @@ def ode(
     if not getattr(ctx.make_neuron(1), "spiking", True):
         raise ConfigError(
             "ode has no ANN counterpart",
-            why=LeastSquaresOde.without_ann,
+            why=LeastSquaresOde.without_ann or "",
             remedy="leave model.neuron out; as a teacher, name another run",
         )
     for key, given, choices in (

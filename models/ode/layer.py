@@ -181,7 +181,8 @@ class LeastSquaresOde(Layer):
 
     def decaying_parameters(self) -> list[nn.Parameter]:
         """Return the weights; decay would pull coefficients and initial values to 0."""
-        return [each.weight for each in (self.linear, self.first) if each is not None]
+        layers = [self.linear] if self.first is None else [self.linear, self.first]
+        return [each.weight for each in layers]
 
     def synaptic_weights(self) -> list[Tensor]:
         """Return the weights."""
