@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from types import TracebackType
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
-from ..models.layer import whole_numbers
 from ..models.layers.spiking import SpikingLayer
+from ..models.timing.layer import TimingLayer
 
 
 class BurstShares:
@@ -31,17 +29,21 @@ class BurstShares:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        self._neurons = {
-            name.removeprefix("body."): layer.neuron
+        self._layers = {
+            name.removeprefix("body."): layer
             for name, layer in model.named_modules()
-            if isinstance(layer, SpikingLayer) and getattr(layer.neuron, "most", 1) > 1
+            if isinstance(layer, SpikingLayer)
+            and not isinstance(layer, TimingLayer)  # which has no steps
+            and getattr(layer.neuron, "most", 1) > 1
         }
         self._counts: dict[str, Tensor] = {}  # of bursts, and of neurons × samples × steps
-        self._handles: list[RemovableHandle] = []
+        self._attached: list[tuple[SpikingLayer, Callable[[Tensor], None]]] = []
 
     def __enter__(self) -> BurstShares:
-        for name, neuron in self._neurons.items():
-            self._handles.append(neuron.register_forward_hook(partial(self._observe, name)))
+        for name, layer in self._layers.items():
+            observer = partial(self._observe, name)
+            layer.count_observers.append(observer)
+            self._attached.append((layer, observer))
         return self
 
     def __exit__(
@@ -50,13 +52,13 @@ class BurstShares:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
+        for layer, observer in self._attached:
+            layer.count_observers.remove(observer)
+        self._attached.clear()
 
     def all_reduce(self, sum_over_processes: Callable[[Tensor], Tensor]) -> None:
         """Add the counts of all processes; every process must call it."""
-        for name in self._neurons:
+        for name in self._layers:
             counts = self._counts.get(name, torch.zeros(2, dtype=torch.float64))
             self._counts[name] = sum_over_processes(counts)
 
@@ -68,7 +70,6 @@ class BurstShares:
             if outputs
         }
 
-    def _observe(self, name: str, neuron: Any, inputs: Any, output: Tensor) -> None:
-        sent = whole_numbers(output.detach(), getattr(neuron, "amplitude", None), 2)
+    def _observe(self, name: str, sent: Tensor) -> None:
         counts = torch.tensor([int((sent > 1).sum()), sent.numel()], dtype=torch.float64)
         self._counts[name] = self._counts.get(name, torch.zeros_like(counts)) + counts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 
 import torch
@@ -112,9 +113,8 @@ class SampleSpikes:
     def __enter__(self) -> SampleSpikes:
         in_windows = [layer for layer in self._layers if getattr(layer.neuron, "held", False)]
         for layer in self._layers:
-            before = layer in in_windows[:-1]
-            observer = self._take_before if before else self._counts.append
-            layer.sample_observers.append(observer)
+            observer = partial(self._observe, layer in in_windows[:-1])
+            layer.count_observers.append(observer)
             self._attached.append((layer, observer))
         return self
 
@@ -125,11 +125,8 @@ class SampleSpikes:
         trace: TracebackType | None,
     ) -> None:
         for layer, observer in self._attached:
-            layer.sample_observers.remove(observer)
+            layer.count_observers.remove(observer)
         self._attached.clear()
-
-    def _take_before(self, counts: Tensor) -> None:
-        self._counts.append(at_first_step(counts, 0))
 
     def take(self) -> Tensor | None:
         """Return the counts since the last call `[T, B]`, float64 on the CPU; None without spiking
@@ -139,6 +136,14 @@ class SampleSpikes:
         total = sum(self._counts[1:], self._counts[0]).cpu()
         self._counts.clear()
         return total
+
+    def _observe(self, before: bool, sent: Tensor) -> None:
+        # float32 counts exactly up to 2²⁴ only.
+        neurons, exact = sent[:1, :1].numel(), 2**24
+        many = neurons * 255 > exact and neurons * float(sent.max()) > exact
+        dtype = torch.float64 if many else torch.float32
+        counts = sent.movedim(2, -1).flatten(2).sum(2, dtype=dtype).double()
+        self._counts.append(at_first_step(counts, 0) if before else counts)
 
 
 def _spiking_layers(model: nn.Module) -> dict[str, SpikingLayer]:

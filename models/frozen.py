@@ -40,7 +40,7 @@ def freeze(body: nn.Module) -> nn.Module:
     for layer, other in zip(original.modules(), body.modules(), strict=True):
         if isinstance(layer, SpikingLayer) and isinstance(other, SpikingLayer):
             other.spike_observers, other.taps = layer.spike_observers, layer.taps
-            other.sample_observers = layer.sample_observers
+            other.count_observers = layer.count_observers
     expand(body)
     uses = Counter(
         id(child)

@@ -98,6 +98,8 @@ def chained(
             return "the neuron has amplitudes for another number of channels"
         amplitude = amplitude.view(-1, *[1] * (inputs.dim() - 3))
     norm: Any = segments[0][0] if segments else None
+    if norm is not None and norm.weight.dtype != torch.promote_types(inputs.dtype, torch.float32):
+        return f"the norm holds {norm.weight.dtype}, and would be computed in float32"
     call = Call(
         affine,
         norm,

@@ -49,8 +49,8 @@ class SpikingLayer(Layer):
         used: the kernels of the last call; None before the first call.
         spike_observers: called in each forward pass with the number of spikes at each step `[T]`
             (float64), before pooling, and the number of neurons times the number of samples.
-        sample_observers: called in each forward pass with the number of spikes of each step and
-            sample `[T, B]` (float64), before pooling; the pool is then a pass of its own.
+        count_observers: called in each forward pass with the number of spikes of each neuron
+            `[T, B, C, ...]`, before pooling; the pool is then a pass of its own.
         taps: called in each forward pass with the output `[T, B, C, ...]`, after pooling, through
             which gradients flow; see `layer_outputs`.
         rotations: of how many rotations by 90° its channels are, the slower axis of them.
@@ -68,7 +68,7 @@ class SpikingLayer(Layer):
         self.kernels: Kernels = "auto"
         self.used: Literal["reference", "fused"] | None = None
         self.spike_observers: list[Callable[[Tensor, int], None]] = []
-        self.sample_observers: list[Callable[[Tensor], None]] = []
+        self.count_observers: list[Callable[[Tensor], None]] = []
         self.taps: list[Callable[[Tensor], None]] = []
         self._freezes = False
         self._frozen: tuple[Any, Frozen | None] = (None, None)
@@ -120,7 +120,7 @@ class SpikingLayer(Layer):
             # float32 counts exactly up to 2²⁴ only.
             sent = spikes_of(self.neuron, spikes.detach())
             self._notify(sent.flatten(1).sum(1, dtype=torch.float64), x)
-        self._notify_of_samples(spikes)
+        self._notify_of_counts(spikes)
         if self.pool is None:
             return spikes
         return over_time(self.pool, spikes) if pool is None else pool(spikes)
@@ -206,26 +206,22 @@ class SpikingLayer(Layer):
             )
 
     def _pool_of_kernels(self) -> nn.Module | None:
-        """Return the pool, unless samples are observed before it or the kernels do not know it."""
+        """Return the pool, unless spikes are observed before it or the kernels do not know it."""
         unknown_pool = window_of(self.pool) is None
-        return None if self.sample_observers or unknown_pool else self.pool
+        return None if self.count_observers or unknown_pool else self.pool
 
     def _observed(self, spikes: Tensor) -> Tensor:
         """Return the output of the kernels after the pool, if they have not computed it."""
-        self._notify_of_samples(spikes)
+        self._notify_of_counts(spikes)
         if self.pool is None or self._pool_of_kernels() is not None:
             return spikes
         return pooled(spikes, self.pool)
 
-    def _notify_of_samples(self, spikes: Tensor) -> None:
-        if self.sample_observers:
+    def _notify_of_counts(self, spikes: Tensor) -> None:
+        if self.count_observers:
             sent = spikes_of(self.neuron, spikes.detach())
-            # float32 counts exactly up to 2²⁴ only.
-            most = sent[0, 0].numel() * getattr(self.neuron, "most", 1) if sent.numel() else 0
-            dtype = torch.float32 if most <= 2**24 else torch.float64
-            counts = sent.movedim(2, -1).flatten(2).sum(2, dtype=dtype).double()
-            for observer in self.sample_observers:
-                observer(counts)
+            for observer in self.count_observers:
+                observer(sent)
 
     def _notify(self, counts: Tensor | None, x: Tensor) -> None:
         if counts is not None:

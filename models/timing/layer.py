@@ -72,13 +72,13 @@ class TimingLayer(SpikingLayer):
         spikes = self.neuron.fire(inputs, self.matrix, kernels=self.kernels)
         self.used = "fused" if self.neuron.uses_kernels(inputs, self.kernels) else "reference"
         out = self.outputs(spikes, x)
-        if self.spike_observers or self.sample_observers:
+        if self.spike_observers or self.count_observers:
             fired = out.detach().isfinite()
             neurons = fired[0, ..., 0].numel()
             for observer in self.spike_observers:
                 observer(fired.sum(dtype=torch.float64).view(1), neurons)
-            for observer in self.sample_observers:
-                observer(fired.flatten(2).sum(2, dtype=torch.float64))
+            for observer in self.count_observers:
+                observer(fired.sum(-1))
         return out
 
     def freeze(self) -> None:

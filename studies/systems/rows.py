@@ -133,7 +133,8 @@ def _code(name: str, **options: Any) -> System:
 
 CODES_OF_IMAGES = [
     _code("direct"),
-    *map(_code, ("rate", "latency", "delta", "phase", "burst", "bins", "temporal", "embedding")),
+    *map(_code, ("rate", "latency", "delta", "phase", "burst", "temporal", "embedding")),
+    _code("bins", background="last"),  # with another background it is `temporal`
     *map(_code, ("hybrid", "hybrid-embedding", "impulse")),
 ]
 CODES_OF_EVENTS = [

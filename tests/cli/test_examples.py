@@ -89,6 +89,8 @@ def prepared(tmp_path_factory):
         patch.chdir(folder)
         rate = ["--set", "coding.name=rate"]
         assert run(["train", *TINY, *rate, "--out", "runs/rate"]) == 0
+        noisy = ["--set", "neuron.noise=logistic"]
+        assert run(["train", *TINY, *noisy, "--out", "runs/noisy"]) == 0
         assert run(["train", *TINY, "--out", RUN]) == 0
         for form in ("onnx", "nir"):
             assert run(["export", RUN, "--format", form, "-o", "made"]) == 0

@@ -84,8 +84,8 @@ def test_spikes_are_counted_once():
     layer.spike_observers.append(lambda number, neurons: counts.append(number))
     x = inputs(4, 3, (9, 4, 5)).unflatten(0, (4, 3))
     layer(x)
-    layer.sample_observers.append(samples.append)
+    layer.count_observers.append(samples.append)
     layer(x)
     assert layer.used == "fused"
-    assert counts[0].tolist() == samples[0].sum(1).tolist()
+    assert counts[0].tolist() == samples[0].flatten(1).sum(1).tolist()
     assert 0 < counts[0].sum() <= 3 * 9 * 4 * 5

@@ -5,7 +5,7 @@ import torch
 
 from asnn.measure.bursts import BurstShares
 from asnn.models import create_model
-from asnn.models.layers.spiking import SpikingLayer
+from asnn.models.layers.spiking import SpikingLayer, use_kernels, used_kernels
 from asnn.models.neurons.integrate import Integrate
 
 
@@ -55,3 +55,15 @@ def test_of_a_frozen_network_with_pools_and_amplitudes_by_channel(granularity):
     sent = found[0] / neuron.amplitude.view(-1, 1, 1)
     assert set(bursts.by_layer()) == {"spikes1", "spikes2"}
     assert 0 < bursts.by_layer()["spikes1"] == pytest.approx(float((sent > 1.5).double().mean()))
+
+
+def test_the_fused_kernels_stay_in_use():
+    """What is observed is what the kernels return: no hook is in their way."""
+    model = create_model(
+        "lenet", in_shape=(1, 8, 8), classes=3, steps=4, neuron="integrate",
+        neuron_options={"most": 3, "amplitude": 0.2}, widths=[4], hidden=6,
+    ).eval()  # fmt: skip
+    use_kernels(model, "fused")
+    with torch.no_grad(), BurstShares(model) as bursts:
+        model(torch.rand(5, 1, 8, 8))
+    assert used_kernels(model) == "fused" and bursts.by_layer()["spikes1"] > 0

@@ -41,7 +41,7 @@ def test_each_sample_has_the_spikes_of_a_batch_of_it_alone(kernels, frozen):
             model(x[b : b + 1])
             assert torch.equal(spikes.take()[:, 0], found[:, b])
     assert torch.equal(model(x), outputs)  # the kernels pool again
-    assert all(not m.sample_observers for m in model.modules() if isinstance(m, SpikingLayer))
+    assert all(not m.count_observers for m in model.modules() if isinstance(m, SpikingLayer))
 
 
 @torch.no_grad()

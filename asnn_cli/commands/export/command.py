@@ -142,6 +142,8 @@ def export(
 
     asnn export --format onnx --form stream --weights int8 -o deploy/
 
+    asnn export runs/noisy --format onnx --noise input
+
     asnn export --format nir --target spikingjelly
 
     asnn export runs/latest --check deploy/model.onnx

@@ -63,7 +63,7 @@ class P4SpikingLayer(SpikingLayer):
         norm = None if self._norms is None else self._norms.expanded()
         found = SpikingLayer(norm, self._neurons.expanded(), self.pool)
         found.kernels, found.rotations = self.kernels, self.rotations
-        found.spike_observers, found.sample_observers = self.spike_observers, self.sample_observers
+        found.spike_observers, found.count_observers = self.spike_observers, self.count_observers
         found.taps = self.taps
         return found.train(self.training)
 

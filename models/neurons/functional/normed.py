@@ -86,8 +86,7 @@ def normed_neurons(
         overwrite: whether `z` may be overwritten; else it stays as it is.
     """
     amplitude = amplitude.to(z.dtype)
-    same = norm is None or {p.dtype for p in (norm.weight, norm.running_mean)} == {z.dtype}
-    if has_kernels(z) and same and z.numel() > z.shape[2]:
+    if has_kernels(z) and z.numel() > z.shape[2]:
         return _by_kernels(
             z, norm, amplitude, options, steps,
             by_batch=by_batch, learns=learns, leak=leak, overwrite=overwrite,

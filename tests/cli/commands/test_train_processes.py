@@ -109,7 +109,7 @@ def test_two_processes_train_the_weights_of_one(cli, together, tmp_path, options
 def test_two_processes_start_from_the_same_weights(cli, together, tmp_path):
     """Of the same ANN: the calibrated network of one process, bit for bit; then both train it."""
     relu = ["--set", "coding.name=direct", "--set", "coding.steps=1", "--set", "model.neuron=relu"]
-    relu += ["--set", "model.output_scale=false"]
+    relu += ["--set", "model.output_scale=false", "train.loss=mean"]
     assert cli("train", *PLAIN, *relu, "--out", "ann").code == 0
     start = [*PLAIN, "--set", "coding.name=direct", "--set", "model.neuron=integrate"]
     start += ["--set", "neuron.most=3", "--set", "train.init=ann/", "--set", "train.epochs=0"]
@@ -127,12 +127,22 @@ def test_two_processes_start_from_the_same_weights(cli, together, tmp_path):
     assert (tmp_path / "trained/teacher/model.safetensors").is_file()
 
 
+LAYERS = {
+    "ltl": ["neuron.most=5", "coding.name=direct", "neuron.gradient=straight-through"],
+    "tandem": [
+        "neuron.gradient=none", "coding.name=impulse", "model.pool=mean",
+        "model.output_scale=false", "train.epochs=3",
+    ],
+}  # fmt: skip
+
+
 @pytest.mark.slow
-def test_two_processes_teach_layers_by_themselves(cli, together, tmp_path):
+@pytest.mark.parametrize("method", LAYERS)
+def test_two_processes_teach_layers_by_themselves(cli, together, tmp_path, method):
     """The gradients of all layers are averaged, although none passes from one to another."""
     keys = [
-        "model.neuron=integrate", "neuron.most=5", "coding.name=direct", "train.init=ann",
-        "method.name=ltl", "neuron.gradient=straight-through", "train.loss=mean",
+        f"method.name={method}", "model.neuron=integrate", "train.init=ann", "train.loss=mean",
+        *LAYERS[method],
     ]  # fmt: skip
     own = [word for key in keys for word in ("--set", key)]
     assert cli("train", *PLAIN, *own, "--out", "one").code == 0

@@ -304,7 +304,7 @@ def test_observers_and_taps():
         use_kernels(each, kernels)
         counts = []
         each[1].spike_observers.append(lambda *count, counts=counts: counts.append(count))
-        each[1].sample_observers.append(lambda count, counts=counts: counts.append(count))
+        each[1].count_observers.append(lambda count, counts=counts: counts.append(count))
         with layer_outputs(each) as outputs:
             out = in_turn(each, x)
         (outputs["1"].square().sum() + out.sum()).backward()
@@ -331,6 +331,24 @@ def test_half_precision():
     assert torch.equal(found[0][0], found[1][0])
     for mine, other in zip(found[0][1:], found[1][1:], strict=True):
         torch.testing.assert_close(mine, other, rtol=0, atol=0.02 * float(other.abs().max()))
+
+
+@torch.no_grad()
+def test_norms_of_half_precision():
+    """The kernels read the norm's values as float32; a network of bfloat16 keeps off them."""
+    layers = conv_layers().bfloat16().eval()
+    for norm in layers.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.bias.uniform_(-1, 1)
+            norm.running_mean.uniform_(-1, 1)
+            norm.running_var.uniform_(0.5, 2)
+    x = samples(layers, dtype=torch.bfloat16)
+    found = []
+    for kernels in ("auto", "reference"):
+        use_kernels(layers, kernels)
+        found.append(in_turn(layers, x).float())
+    assert 0 < (found[0] > 0).float().mean() < 1
+    assert (found[0] != found[1]).float().mean() < 0.02  # sums are rounded in another order
 
 
 @pytest.mark.parametrize("shape", [(0, 12, 7), (5, 0, 7)])

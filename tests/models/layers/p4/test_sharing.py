@@ -101,13 +101,13 @@ def test_observers_see_every_spike_and_the_output():
     x = torch.randn(3, 2, 8, 4, 4)
     bare = layer().eval()(x)
     made.spike_observers.append(lambda count, neurons: counts.append((count, neurons)))
-    made.sample_observers.append(samples.append)
+    made.count_observers.append(samples.append)
     made.taps.append(outputs.append)
     with torch.no_grad():
         y = made(x)
     ((count, neurons),) = counts
     assert torch.equal(count, bare.flatten(1).sum(1).double()) and neurons == 2 * 8 * 16
-    assert torch.equal(samples[0], bare.flatten(2).sum(2).double())
+    assert torch.equal(samples[0], bare)
     assert outputs[0] is y and y.shape == (3, 2, 8, 2, 2)
 
 
