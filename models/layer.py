@@ -161,7 +161,13 @@ class OperationList(Protocol):
 
 
 class OperationCounter(Protocol):
-    """Counts the operations of one layer in a forward pass."""
+    """Counts the operations of one layer in a forward pass.
+
+    Attributes:
+        operation: those that it counts, if the layer has listed both.
+    """
+
+    operation: Literal["ac", "mac"]
 
     def add_products(self, weight: Tensor, x: Tensor, *, first: int = 0) -> None:
         """Add the products of a weight `[O, F]` and values `[n, B, F]`.

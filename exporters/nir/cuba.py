@@ -159,7 +159,9 @@ def cuba_graph(exact: ExactTimes, about: Mapping[str, Any]) -> nir.NIRGraph:
         }
         matrix = layer.weight.detach().numpy().astype(np.float32)
         nodes[f"{name}_weight"] = nir.Linear(matrix)
-        fields = {key: np.full(len(matrix), each, np.float32) for key, each in of.items()}
+        fields: dict[str, Any] = {
+            key: np.full(len(matrix), each, np.float32) for key, each in of.items()
+        }
         nodes[name] = nir.CubaLIF(**fields)
         size = len(matrix)
     nodes["output"] = nir.Output({"output": np.array([size])})

@@ -182,7 +182,7 @@ class LeastSquaresOde(Layer):
     def decaying_parameters(self) -> list[nn.Parameter]:
         """Return the weights; decay would pull coefficients and initial values to 0."""
         layers = [self.linear] if self.first is None else [self.linear, self.first]
-        return [each.weight for each in layers]
+        return [p for layer in layers for p in layer.parameters() if p.dim() > 1]
 
     def synaptic_weights(self) -> list[Tensor]:
         """Return the weights."""
