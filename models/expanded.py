@@ -29,5 +29,6 @@ def expand(body: nn.Module) -> None:
             own: Any = getattr(child, "expanded", None)
             if child is not None and callable(own):
                 if id(child) not in replaced:
-                    replaced[id(child)] = own()
+                    plain: Any = own()
+                    replaced[id(child)] = plain
                 parent._modules[name] = replaced[id(child)]

@@ -211,8 +211,8 @@ class SpikingNetwork(nn.Module):
                 )
 
     def mean_logits(self, x: Batch, steps: int | None = None) -> Tensor:
-        """Return the mean of the logits over the steps, `[B, classes]`; of a readout whose answer is
-        something else and that computes it from the features, that answer.
+        """Return the mean of the logits over the steps, `[B, classes]`; or the answer of a readout
+        that computes another one from the features.
 
         It equals `forward(x, steps).mean(0)` up to rounding, and is cheaper: a readout is linear,
         so the mean is taken before it.

@@ -124,8 +124,8 @@ def silent_answers(outputs: Tensor, targets: Targets) -> Tensor:
     silent = outputs.detach()[0].isinf()
     classes = torch.arange(silent.shape[1], device=silent.device)
     wanted = torch.zeros(silent.shape, dtype=torch.float64, device=silent.device)
-    pairs = ((targets.first, targets.weight), (targets.second, 1 - targets.weight))
-    for label, weight in pairs:
+    share: Any = targets.weight
+    for label, weight in ((targets.first, share), (targets.second, 1 - share)):
         wanted += weight * (label.unsqueeze(1) == classes)
     return (wanted * silent).mean(0)
 

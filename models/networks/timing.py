@@ -140,8 +140,8 @@ def _network(
     if law not in get_args(Law):
         raise ConfigError(f"unknown weight_law {law!r}", why="choose from normal, uniform")
     for number, layer in enumerate(layers.values()):
-        last = (values[min(number, len(values) - 1)] for values in (means, deviations))
-        layer.draw(*last, law)
+        centre, deviation = (v[min(number, len(v) - 1)] for v in (means, deviations))
+        layer.draw(centre, deviation, law)
     next(reversed(layers.values())).neuron.as_output()
     readout = ctx.make_readout(ctx.classes)
     if not getattr(readout, "reads_times", False):

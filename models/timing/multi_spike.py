@@ -155,7 +155,7 @@ class _MultiSpike(torch.autograd.Function):
             options.window,
             events.times.contiguous().numpy(),
             events.source.contiguous().numpy(),
-            events.count.numpy(),
+            events.number.numpy(),
             weight.detach().t().contiguous().numpy(),
             found.numpy(),
             slopes.numpy(),

@@ -81,20 +81,26 @@ class _RelPsp(torch.autograd.Function):
 
         t, source, opens = events_within(times, window)
         rows = weight.t().contiguous()
-        arrays = [each.numpy() for each in (t.contiguous(), source.contiguous(), rows)]
-        found = kernel.forward(*arrays[:2], opens.sum(1).numpy(), arrays[2], threshold, window)
+        found = kernel.forward(
+            t.contiguous().numpy(),
+            source.contiguous().numpy(),
+            opens.sum(1).numpy(),
+            rows.numpy(),
+            threshold,
+            window,
+        )
         out, causal, slope = map(torch.from_numpy, found)
         ctx.save_for_backward(times, t, source, rows, out, causal, slope)
         return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         from ...kernels.cpu.timing import rel_psp as kernel
         from .spike_times import SpikeTimes
 
         times, *kept = ctx.saved_tensors
-        arrays = [each.numpy() for each in (*kept, grad.contiguous())]
+        arrays = [each.numpy() for each in (*kept, grads[0].contiguous())]
         of_times, of_rows = map(torch.from_numpy, kernel.backward(*arrays))
         place = SpikeTimes(times).events().place
         into = torch.zeros_like(times).flatten(1).scatter_add_(1, place, of_times)

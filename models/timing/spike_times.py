@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,16 +16,17 @@ class Events(NamedTuple):
         times: `[B, E]`, ascending, +inf behind the last; simultaneous ones in the order of sources.
         source: the neuron of each, int64 `[B, E]`; behind the last any.
         place: where each stands in `[N · S]`, int64 `[B, E]`; behind the last any.
-        count: spikes of each sample, int64 `[B]`.
+        number: of spikes of each sample, int64 `[B]`.
     """
 
     times: Tensor
     source: Tensor
     place: Tensor
-    count: Tensor
+    number: Tensor
 
 
-class SpikeTimes(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class SpikeTimes:
     """The times at which N neurons fire, at most S times each.
 
     Attributes:

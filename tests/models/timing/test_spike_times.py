@@ -20,7 +20,7 @@ def test_events_are_all_spikes_in_order(batch: int, neurons: int, most: int, see
     for b in range(batch):
         pairs = [(float(t), n) for n in range(neurons) for t in spikes.times[b, n] if t < 3]
         pairs.sort()
-        count = int(events.count[b])
+        count = int(events.number[b])
         found = zip(
             events.times[b, :count].tolist(), events.source[b, :count].tolist(), strict=True
         )
