@@ -109,7 +109,7 @@ def test_two_processes_train_the_weights_of_one(cli, together, tmp_path, options
 def test_two_processes_start_from_the_same_weights(cli, together, tmp_path):
     """Of the same ANN: the calibrated network of one process, bit for bit; then both train it."""
     relu = ["--set", "coding.name=direct", "--set", "coding.steps=1", "--set", "model.neuron=relu"]
-    relu += ["--set", "model.output_scale=false", "train.loss=mean"]
+    relu += ["--set", "model.output_scale=false"]
     assert cli("train", *PLAIN, *relu, "--out", "ann").code == 0
     start = [*PLAIN, "--set", "coding.name=direct", "--set", "model.neuron=integrate"]
     start += ["--set", "neuron.most=3", "--set", "train.init=ann/", "--set", "train.epochs=0"]
