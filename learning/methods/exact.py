@@ -134,11 +134,13 @@ def silent_answers(outputs: Tensor, targets: Targets) -> Tensor:
 def clipped(model: torch.nn.Module, bound: float | None) -> Iterator[None]:
     """Clip each gradient of an output time to ±bound while the context is open."""
 
-    def clip(output: Tensor) -> None:
-        if bound is not None and output.requires_grad:
-            output.register_hook(lambda grad: grad.clamp(-bound, bound))
+    limit = float("inf") if bound is None else bound
 
-    layers = list(timing_layers(model).values())
+    def clip(output: Tensor) -> None:
+        if output.requires_grad:
+            output.register_hook(lambda grad: grad.clamp(-limit, limit))
+
+    layers = [] if bound is None else list(timing_layers(model).values())
     for layer in layers:
         layer.taps.append(clip)
     try:
