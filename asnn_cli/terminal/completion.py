@@ -13,8 +13,8 @@ from ..recipe_files import recipe_names as builtin_recipes
 
 # The registries have these names too, but importing them imports torch, which takes seconds.
 CODES = ("direct", "impulse", "temporal", "hybrid", "embedding", "hybrid-embedding", "rate")
-CODES += ("latency", "bins", "delta", "phase", "burst", "frames", "voxel", "time-surface", "given")
-CODES += ("times", "ttfs")
+CODES += ("latency", "bins", "ttfs", "delta", "phase", "burst")
+CODES += ("frames", "voxel", "time-surface", "given", "times")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
 DATASETS += ("folder", "npz", "nmnist", "shd", "events-folder", "events-npz")
 DATASETS += ("series-npz", "wav-folder", "qtdb", "yin-yang", "noise-task", "lorenz")
