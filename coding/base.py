@@ -62,12 +62,18 @@ class Coding:
         sums: whether the steps add up to the sample, instead of each showing it: a stem then
             multiplies them by T. Those after the analog steps are silent, and have no weights of
             their own.
+        opens: whether a spike opens a constant current that lasts until the end: a stem then reads
+            1 from the step of a spike to the last one.
+        normalised: whether analog steps are samples that a stem normalises by the mean and standard
+            deviation of the data.
         draws: whether it draws random numbers, so that a figure is that of one draw. It draws them
             with the `current_keys` of `asnn.coding.draws`, if there are any.
         pointwise: whether the code of a value is a function of that value alone, wherever it lies,
             so that a large sample may be encoded in blocks. A subclass with an `encode` of its own
             says it anew.
         working_bytes: that `encode` takes at most for each value of a step, beside its result.
+        gives_times: whether its code holds exact spike times, for networks of exact times, instead
+            of steps.
         takes: the kinds of samples that it encodes.
         spec: the samples that it is bound to, None before `bind`.
     """
@@ -78,10 +84,13 @@ class Coding:
     analog_steps: int = 0
     static: bool = False
     sums: bool = False
+    opens: bool = False
+    normalised: bool = True
     draws: bool = False
     pointwise: bool = False
     working_bytes: int = 16
     min_steps: int = 1
+    gives_times: bool = False
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -125,6 +134,11 @@ class Coding:
         """Return `steps` and options with which the code has all frames of a recording or series
         of which it takes a part; None if it never takes a part. Called after `bind`."""
         return None
+
+    def of_counterpart(self) -> dict[str, Any]:
+        """Return the options of the code `direct` of the ANN counterpart, by which it is given what
+        the steps of this code say of an image."""
+        return {}
 
     def step_targets(self, targets: Tensor) -> Tensor:
         """Return the targets `[B, T, ...]` of the steps of the code, of those of a sample's own."""

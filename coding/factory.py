@@ -19,6 +19,7 @@ coding_registry = Registry(
         "rate": "coding.images.rate:Rate",
         "latency": "coding.images.latency:Latency",
         "bins": "coding.images.bins:Bins",
+        "ttfs": "coding.images.ttfs:Ttfs",
         "delta": "coding.images.delta:Delta",
         "phase": "coding.images.phase:Phase",
         "burst": "coding.images.burst:Burst",
@@ -26,6 +27,7 @@ coding_registry = Registry(
         "voxel": "coding.event_frames:Voxel",
         "time-surface": "coding.event_frames:TimeSurface",
         "given": "coding.given:Given",
+        "times": "coding.times:Times",
     },
 )
 

@@ -129,7 +129,7 @@ class Batches:
             y = self._to_device(self.split.targets[index])
             x = self._on_device(inputs)
             if self.augment is None:
-                yield x, Targets(y, y, 1.0, draws)
+                yield x, Targets(y, y, 1.0, draws, x)
                 continue
             x, targets = self.augment.apply(
                 x,
@@ -138,7 +138,7 @@ class Batches:
                 generator=torch.Generator().manual_seed(seed),
                 samples=sample_generators(epoch_seed, draws),
             )
-            yield x, targets._replace(samples=draws)
+            yield x, targets._replace(samples=draws, inputs=x)
 
     def _batches_per_epoch(self) -> int:
         full, rest = divmod(len(self.split), self.batch_size)

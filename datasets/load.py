@@ -29,7 +29,9 @@ dataset_registry = Registry(
         "series-npz": "datasets.sources.series.npz:load_series_npz",
         "wav-folder": "datasets.sources.series.wav_folder:load_wav_folder",
         "qtdb": "datasets.sources.series.qtdb:load_qtdb",
+        "yin-yang": "datasets.sources.images.yin_yang:load_yin_yang",
         "noise-task": "datasets.sources.series.noise_task:load_noise_task",
+        "lorenz": "datasets.sources.series.lorenz:load_lorenz",
     },
 )
 

@@ -11,6 +11,7 @@ from ..core.errors import ConfigError
 from ..datasets import Batches, DataSet
 from ..models.noise import without_noise
 from ..records.open_run import OpenRun
+from ..tasks import create_task
 from .source import ExportSource, Samples, source_of
 
 Noise = Literal["on", "off", "input"]
@@ -66,6 +67,10 @@ def samples_of(data: DataSet, split: str, number: int, source: ExportSource) -> 
             break
     name = f"{count} {split} samples of {data.name}"
     targets = np.concatenate(labels)[:count]
-    # Labels of each step and real values are not compared with the class of a sample.
-    classes = targets if targets.ndim == 1 and targets.dtype.kind in "iu" else None
+    # Labels of each step and real values are not compared with the class of a sample, nor are the
+    # answers of a task that asks for something else.
+    task = source.graph.about.get("task")
+    answers_class = task is None or create_task(**task).one_class  # type: ignore[arg-type]
+    one_class = answers_class and targets.ndim == 1 and targets.dtype.kind in "iu"
+    classes = targets if one_class else None
     return Samples(np.concatenate(images)[:count], classes, name)

@@ -14,10 +14,14 @@ from torch import Tensor
 from ..coding.base import Coding
 from ..coding.draws import drawing
 from ..core.errors import ConfigError
+from ..models.clocked import clocked, has_windows
 from ..models.layer import answers, whole_numbers
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
+from ..models.timing.clocked import default_step, has_many_times, on_clock
+from ..models.timing.layer import timing_layers
 from .draws import draw_noise, keys_of
+from .exact_times import ExactTimes
 from .graph.amplitudes import fold_amplitudes
 from .graph.ir import Array, Graph
 from .graph.network import lowered_network
@@ -50,12 +54,14 @@ class ExportSource:
         coding: from samples to the steps that the graph reads.
         eager: the network in torch, called with a code `[T, B, C, H, W]`.
         weights_sha256: of the file of the weights; None if they are not from a file.
+        exact: of a network of exact times, which the graph computes in steps.
     """
 
     graph: Graph
     coding: Coding
     eager: Callable[[Tensor], NetworkOutput]
     weights_sha256: str | None = None
+    exact: ExactTimes | None = None
 
     @property
     def takes_images(self) -> bool:
@@ -92,6 +98,7 @@ def source_of(
     *,
     in_shape: tuple[int, ...] | None = None,
     noise: bool = False,
+    dt: float | None = None,
 ) -> ExportSource:
     """Return a trained network as the source of exports; the network itself is not changed.
 
@@ -100,25 +107,43 @@ def source_of(
         about: metadata for the file, beside the network's configuration.
         in_shape: (C, H, W) of one image, needed if `create_model` did not build the network.
         noise: for a network that draws, whether its random numbers are inputs of the files.
+        dt: of a network of many exact times, the step of the files; 1/100 of the window of its code
+            by default.
 
     Raises:
-        ConfigError: the graph has no node for a layer, a layer draws without `noise`, or the shape
-            of the input is unknown.
+        ConfigError: the graph has no node for a layer, a layer draws without `noise`, the shape of
+            the input is unknown, or a layer of exact times has no form.
         VerificationError: a neuron of another package computes something else than it says.
     """
+    if timing_layers(model) and not has_many_times(model):
+        from .timing.network import timing_source  # it is a source itself
+
+        return timing_source(model, about)
     if not answers(model.readout, "lower"):
         raise ConfigError(
             f"a network with the readout {type(model.readout).__name__} cannot be exported",
             why="it does not say how: it has no method `lower` of its own",
             remedy="train it with readout.name=mean",
         )
+    exact = None
+    if has_many_times(model):
+        network = copy.deepcopy(model).cpu().eval()
+        exact = ExactTimes(network, default_step(network) if dt is None else dt)
+        model = on_clock(*exact)
+    elif dt is not None:
+        raise ConfigError(
+            f"this network has no exact times, and dt is {dt}",
+            why="dt is the step of the form in which their spikes are exported",
+            remedy="leave dt out",
+        )
     model = copy.deepcopy(model).cpu().float().eval()
+    if has_windows(model):
+        model = clocked(model)
     use_kernels(model, "reference")
     spikes: dict[str, Tensor] = {}
     for name, layer in model.body.named_modules():
         if isinstance(layer, SpikingLayer):
-            amplitude = getattr(layer.neuron, "amplitude", None)
-            layer.neuron.register_forward_hook(_recorder(spikes, name, amplitude))
+            layer.neuron.register_forward_hook(_recorder(spikes, name, layer))
 
     def eager(code: Tensor) -> NetworkOutput:
         with torch.no_grad():
@@ -131,14 +156,18 @@ def source_of(
         for name, (first, neuron) in lowered.neurons.items()
     }
     check_neurons(lowered.graph, neurons)
-    return ExportSource(fold_amplitudes(lowered.graph), model.coding, eager)
+    return ExportSource(fold_amplitudes(lowered.graph), model.coding, eager, exact=exact)
 
 
 def _recorder(
-    spikes: dict[str, Tensor], name: str, amplitude: Tensor | None
+    spikes: dict[str, Tensor], name: str, layer: SpikingLayer
 ) -> Callable[[Any, Any, Tensor], None]:
     def record(_: Any, __: Any, output: Tensor) -> None:
-        spikes[name] = whole_numbers(output, amplitude, 2)  # as neurons of the graph send them
+        # As neurons of the graph send them.
+        own = getattr(layer.neuron, "node_value", None)
+        amplitude = getattr(layer.neuron, "amplitude", None)
+        sent = whole_numbers(output, amplitude, 2) if own is None else own(output)
+        spikes[name] = layer.arranged(sent)
 
     return record
 

@@ -134,23 +134,40 @@ def _network(run: Run) -> dict[str, Any]:
         "layers": _layers(weights, model),
         "schedules": _schedules(weights),
         "poles": _poles(weights),
+        "equations": _equations(weights, model),
     }
 
 
 def _is_learned(name: str, model: dict[str, Any]) -> bool:
     """Return whether a tensor is a parameter that training learns."""
     owner, _, last = name.rpartition(".")
+    if model.get("name") == "ode" and not _is_learned_of_ode(name, model):
+        return False
     if last in ("logit", "ratio"):  # of the poles of neurons and of synapses
         of_neuron = owner.endswith(".neuron")
         options = _table(model, "neuron_options" if of_neuron else "synapse_options")
-        return bool(options.get("learn", not of_neuron))
+        by_default = not of_neuron and model.get("synapse") != "traces"
+        return bool(options.get("learn", by_default))
     if not owner.endswith(".neuron"):
         return last not in STATISTICS
+    if last == "log_tau":
+        return bool(_table(model, "neuron_options").get("learn", True))
     if last == "threshold":
         return bool(_table(model, "neuron_options").get("learn_threshold"))
     if last == "raw_amplitude":
         return bool(_table(model, "neuron_options").get("learn_amplitude"))
     return last == "reset_size" or model.get("neuron") != "fixed"
+
+
+def _is_learned_of_ode(name: str, model: dict[str, Any]) -> bool:
+    part = name.removeprefix("body.")
+    if part.startswith("readout."):
+        return model.get("answer") != "variables"
+    if part == "equation.coefficients":
+        return bool(model.get("learn_coefficients", True))
+    if part == "equation.log_step":
+        return bool(model.get("learn_step"))
+    return part != "terms.scale" and not part.startswith("equation.first.")
 
 
 def _layers(weights: Weights, model: dict[str, Any]) -> list[dict[str, Any]]:
@@ -174,6 +191,28 @@ def _split_name(name: str) -> tuple[str, str]:
     while end + 1 < len(parts) and parts[end] in BRANCHES:
         end += 2
     return ".".join(parts[:end]), ".".join(parts[end:])
+
+
+def _equations(weights: Weights, model: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Return the right side of each equation of a network `ode`: the factor of each term."""
+    scale, factors = (
+        weights.array(name) if name in weights.tensors else None
+        for name in ("body.terms.scale", "body.equation.linear.weight")
+    )
+    if model.get("name") != "ode" or scale is None or factors is None:
+        return {}
+    terms = model.get("terms") or [f"x{k}" for k in range(len(scale))]
+    if factors.ndim != 2 or not len(terms) == len(scale) == factors.shape[1]:
+        return {}
+    found = {
+        f"z{d}": {str(term): float(w / s) for term, w, s in zip(terms, row, scale, strict=True)}
+        for d, row in enumerate(factors)
+    }
+    bias = weights.array("body.equation.linear.bias") if model.get("bias", True) else None
+    if bias is not None and len(bias) == len(found):
+        for terms_of, value in zip(found.values(), bias, strict=True):
+            terms_of["1"] = terms_of.get("1", 0.0) + float(value)
+    return found
 
 
 def _poles(weights: Weights) -> dict[str, dict[str, list[float]]]:
@@ -210,6 +249,8 @@ def _schedules(weights: Weights) -> dict[str, dict[str, list[float]]]:
         values = weights.array(name)
         if values is None or not (tensor.startswith("neuron.") or name == "body.readout.scale"):
             continue
+        if key.startswith("log_"):
+            values = np.exp(values)
         steps = values.reshape(len(values), -1).mean(1) if values.ndim else values.reshape(1)
-        found.setdefault(layer, {})[key] = [float(value) for value in steps]
+        found.setdefault(layer, {})[key.removeprefix("log_")] = [float(value) for value in steps]
     return found

@@ -35,7 +35,7 @@ def find_ann(run: OpenRun, path: Path | None) -> SpikingNetwork | None:
     faults = [
         f"its {key} is {ann.config.get(key)!r}, not {value!r}"
         for key, value in _expected(run.model, ann).items()
-        if key not in FREE and ann.config.get(key) != value
+        if key not in FREE and _given(ann.config.get(key)) != _given(value)
     ]
     if other.labels != run.labels:
         faults.append("it has other classes")
@@ -47,6 +47,13 @@ def find_ann(run: OpenRun, path: Path | None) -> SpikingNetwork | None:
             "--set coding.name=direct --set coding.steps=1",
         )
     return ann
+
+
+def _given(value: Any) -> Any:
+    """Return options without those that are None, as files of before an option are."""
+    if not isinstance(value, dict):
+        return value
+    return {key: each for key, each in value.items() if each is not None}
 
 
 def _expected(model: SpikingNetwork, ann: SpikingNetwork) -> dict[str, Any]:

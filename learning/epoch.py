@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Iterator
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -56,12 +57,16 @@ def train_epoch(
         with _gradient_sync(training, ends_step), drawing(keys):
             weight = _loss_weight(batches, training, len(x))
             with SpikeRates(model) if measure_rate else contextlib.nullcontext() as rates:
-                loss, logits = training.method.backward(training, x, targets, weight)
+                losses, outputs = [], []
+                for loss, of_steps in training.method.learn(training, x, targets, weight):
+                    losses.append(loss.item())
+                    outputs.append(of_steps.detach())
+                    require_finite(losses[-1], progress.step)
+                    if ends_step:
+                        _optimizer_step(training)
         rate = rate if rates is None else rates.mean()
-        value = loss.item()
-        require_finite(value, progress.step)
-        if ends_step:
-            _optimizer_step(training)
+        value = fmean(losses)
+        logits = outputs[0] if len(outputs) == 1 else torch.cat(outputs)
 
         loss_sum, score, seen, stop_requested = training.processes.summed(
             value * len(x), training.task.score(logits, targets), float(len(x)), float(stop())
@@ -115,7 +120,7 @@ def _learning_rate(training: Training) -> float:
 
 def _step_in_epoch(training: Training) -> int:
     """Return the index of the current optimization step in its epoch."""
-    return training.progress.batch // training.recipe.train.accumulate
+    return training.progress.stage_step % training.steps_per_epoch
 
 
 def _rank_seed(training: Training) -> tuple[int, ...]:

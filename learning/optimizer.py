@@ -20,8 +20,11 @@ def make_optimizer(train: TrainSection, model: nn.Module) -> torch.optim.Optimiz
     fused = groups[0]["params"][0].device.type in ("cpu", "cuda", "mps")
     if train.optimizer == "sgd":
         return torch.optim.SGD(groups, train.lr, momentum=train.momentum, fused=fused)
+    betas = (0.9, 0.999) if train.betas is None else (train.betas[0], train.betas[1])
+    if train.optimizer == "adamax":
+        return torch.optim.Adamax(groups, train.lr, betas)
     kind = torch.optim.Adam if train.optimizer == "adam" else torch.optim.AdamW
-    return kind(groups, train.lr, fused=fused)
+    return kind(groups, train.lr, betas, fused=fused)
 
 
 def decaying(model: nn.Module) -> list[nn.Parameter]:

@@ -77,6 +77,7 @@ def _on_validation_data(
         "validation_loss": result.loss,
         **{f"validation_{name}": result.values[name] for name in training.task.tracked},
         "spike_rate": result.spike_rate,
+        **({"divergence": sum(result.divergence.values())} if result.divergence else {}),
     }
 
 

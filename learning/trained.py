@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..coding.base import Coding
-from ..coding.factory import coding_registry
+from ..coding.factory import coding_registry, create_coding
 from ..core.errors import ConfigError
 from ..measure.cost.ann import why_no_ann
 from ..models.network import SpikingNetwork
@@ -62,7 +62,9 @@ def ann_counterpart(recipe: Recipe, coding: Coding | None = None) -> Recipe:
     one_step = "image" in coding_registry.get(recipe.coding.name).takes
     if one_step:
         document["description"] += ", one step"
-        document["coding"] = {"name": "direct", "steps": 1}
+        own = recipe.coding
+        coding = coding or create_coding(own.name, steps=own.steps, **own.options())
+        document["coding"] = {"name": "direct", "steps": 1, **coding.of_counterpart()}
     name, options = of_ann(recipe.readout.name, recipe.readout.options(), one_step=one_step)
     if name != recipe.readout.name and train.loss == "van-rossum":
         document["train"]["loss"] = "mean"  # an ANN has no trains of spikes to compare
@@ -107,7 +109,8 @@ def _neuron_options(recipe: Recipe) -> dict[str, Any]:
     train, own = recipe.train, recipe.neuron.options()
     if train.ann_neuron == "qcfs":
         levels = train.ann_levels or own.get("most", 1) * recipe.coding.steps
-        return {"levels": levels, "granularity": own.get("granularity", "layer")}
+        start = {"scale": own["scale"]} if "scale" in own else {}
+        return {"levels": levels, "granularity": own.get("granularity", "layer"), **start}
     if train.ann_levels is not None:
         raise ConfigError(
             f"train.ann_levels={train.ann_levels} has no effect",

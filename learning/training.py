@@ -118,7 +118,8 @@ class Training:
     @property
     def steps_per_epoch(self) -> int:
         """Number of optimization steps in an epoch."""
-        return -(-self.batches_per_epoch // self.recipe.train.accumulate)
+        of_batches = -(-self.batches_per_epoch // self.recipe.train.accumulate)
+        return of_batches * self.method.updates(self.recipe.coding.steps)
 
     @property
     def result(self) -> SpikingNetwork:

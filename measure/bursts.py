@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.layers.spiking import SpikingLayer
+from ..models.timing.layer import TimingLayer
 
 
 class BurstShares:
@@ -31,7 +32,9 @@ class BurstShares:
         self._layers = {
             name.removeprefix("body."): layer
             for name, layer in model.named_modules()
-            if isinstance(layer, SpikingLayer) and getattr(layer.neuron, "most", 1) > 1
+            if isinstance(layer, SpikingLayer)
+            and not isinstance(layer, TimingLayer)  # which has no steps
+            and getattr(layer.neuron, "most", 1) > 1
         }
         self._counts: dict[str, Tensor] = {}  # of bursts, and of neurons × samples × steps
         self._attached: list[tuple[SpikingLayer, Callable[[Tensor], None]]] = []

@@ -22,6 +22,8 @@ from ..tasks.classification import Classification
 from ..tasks.outcomes import Outcomes
 from .bursts import BurstShares
 from .cost.operations import Counts, Operations
+from .information import Divergence
+from .overflows import Overflows
 from .spikes import SampleSpikes, SpikeRates
 
 
@@ -47,6 +49,10 @@ class Evaluation:
         counts: operations and events; None if they were not counted.
         burst_shares: share of the neurons and steps with more than one spike, by layer; without
             layers that send at most one.
+        divergence: of the spikes of a bottleneck from those of its rate, in nats a sample, by
+            layer: a bound of their information on the input; without other layers.
+        overflows: share of the neurons and samples that fired as often as they may, and would have
+            again, by layer; of neurons `multi-spike`.
         sample_spikes: spikes of each step and sample, over all layers, `[T, N]`; None if they were
             not counted, or if there are no layers with spikes.
     """
@@ -61,6 +67,8 @@ class Evaluation:
     outcomes: Outcomes | None = None
     counts: Counts | None = None
     burst_shares: dict[str, float] = field(default_factory=dict)
+    divergence: dict[str, float] = field(default_factory=dict)
+    overflows: dict[str, float] = field(default_factory=dict)
     sample_spikes: Tensor | None = None
 
     @property
@@ -206,6 +214,8 @@ def evaluate(
         stack.enter_context(torch.random.fork_rng(generators))
         rates = stack.enter_context(SpikeRates(network))
         bursts = stack.enter_context(BurstShares(network))
+        divergence = stack.enter_context(Divergence(network))
+        overflows = stack.enter_context(Overflows(network))
         operations = stack.enter_context(Operations(network, graded=graded)) if count else None
         by_sample = count or callable(getattr(model.readout, "crossed", None))
         spikes = stack.enter_context(SampleSpikes(network)) if by_sample else None
@@ -218,7 +228,7 @@ def evaluate(
             assert targets.samples is not None, "batches say which samples they hold"
             with drawing(sample_keys(targets.samples, draw)):
                 outputs = network(x, steps)
-                meter.add(outputs, targets.first)
+                meter.take(outputs, targets)
                 if spikes is not None:
                     spikes_of.append(spikes.take())
     reduce, gather = _identity, _identity
@@ -226,6 +236,8 @@ def evaluate(
         reduce, gather = sum_over_processes, _Gather(batches.sample_indices())
         rates.all_reduce(sum_over_processes)
         bursts.all_reduce(sum_over_processes)
+        divergence.all_reduce(sum_over_processes)
+        overflows.all_reduce(sum_over_processes)
     found = meter.result(reduce, gather)
     seconds = time.perf_counter() - begin
     counted = [each for each in spikes_of if each is not None]
@@ -241,6 +253,8 @@ def evaluate(
         outcomes=found.outcomes,
         counts=None if operations is None else operations.counts(reduce, gather),
         burst_shares=bursts.by_layer(),
+        divergence=divergence.by_layer(),
+        overflows=overflows.by_layer(),
         sample_spikes=sample_spikes,
     )
 

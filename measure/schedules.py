@@ -30,7 +30,7 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
             # The weights of a recurrent layer are no schedule; that of its neuron is.
             neuron = module.neuron.neuron if isinstance(module.neuron, Recurrent) else module.neuron
             values = {
-                key: _by_step(_effective(neuron, key, value))
+                key.removeprefix("log_"): _by_step(_effective(neuron, key, value))
                 for key, value in neuron.state_dict(keep_vars=True).items()
                 if key != "threshold" or value.requires_grad
             }
@@ -43,7 +43,10 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
 
 
 def _effective(neuron: nn.Module, key: str, value: Tensor) -> Tensor:
-    """Return the value that the neuron computes with: a bounded leak is clamped."""
+    """Return the value that the neuron computes with: a bounded leak is clamped, and a `log_tau`
+    is that of τ."""
+    if key.startswith("log_"):
+        return value.exp()
     return neuron.clamped_leak() if key == "leak" and isinstance(neuron, AdaptiveLeaky) else value
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 
 import torch
 from torch import Tensor, nn
 
 from ..models.layers.spiking import SpikingLayer
+from .cost.counters import at_first_step
 
 SpikeObserver = Callable[[Tensor, int], None]
 
@@ -92,7 +94,8 @@ class SampleSpikes:
     """Count the spikes of each step and sample in each forward pass while the context is open.
 
     The sum over all layers, before pooling; a whole number k counts k times. What a layer computes
-    is the same, but a pool takes a pass of its own.
+    is the same, but a pool takes a pass of its own. Where layers fire in windows one after the
+    other, the steps are those of the last window, and all earlier spikes count at its first.
 
     >>> from asnn.models import create_model
     >>> model = create_model("mlp", in_shape=(1, 2, 2), classes=2, steps=3).eval()
@@ -105,10 +108,14 @@ class SampleSpikes:
     def __init__(self, model: nn.Module) -> None:
         self._layers = list(_spiking_layers(model).values())
         self._counts: list[Tensor] = []
+        self._attached: list[tuple[SpikingLayer, Callable[[Tensor], None]]] = []
 
     def __enter__(self) -> SampleSpikes:
+        in_windows = [layer for layer in self._layers if getattr(layer.neuron, "held", False)]
         for layer in self._layers:
-            layer.count_observers.append(self._observe)
+            observer = partial(self._observe, layer in in_windows[:-1])
+            layer.count_observers.append(observer)
+            self._attached.append((layer, observer))
         return self
 
     def __exit__(
@@ -117,8 +124,9 @@ class SampleSpikes:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for layer in self._layers:
-            layer.count_observers.remove(self._observe)
+        for layer, observer in self._attached:
+            layer.count_observers.remove(observer)
+        self._attached.clear()
 
     def take(self) -> Tensor | None:
         """Return the counts since the last call `[T, B]`, float64 on the CPU; None without spiking
@@ -129,12 +137,13 @@ class SampleSpikes:
         self._counts.clear()
         return total
 
-    def _observe(self, sent: Tensor) -> None:
+    def _observe(self, before: bool, sent: Tensor) -> None:
         # float32 counts exactly up to 2²⁴ only.
         neurons, exact = sent[:1, :1].numel(), 2**24
         many = neurons * 255 > exact and neurons * float(sent.max()) > exact
         dtype = torch.float64 if many else torch.float32
-        self._counts.append(sent.movedim(2, -1).flatten(2).sum(2, dtype=dtype).double())
+        counts = sent.movedim(2, -1).flatten(2).sum(2, dtype=dtype).double()
+        self._counts.append(at_first_step(counts, 0) if before else counts)
 
 
 def _spiking_layers(model: nn.Module) -> dict[str, SpikingLayer]:

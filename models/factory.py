@@ -9,9 +9,11 @@ from ..coding.samples import SampleSpec
 from ..core.errors import ConfigError
 from ..core.registry import Registry, check_options
 from .bounds import bounded
+from .clocked import require_windows
 from .network import BuildContext, SpikingNetwork
 from .neurons.registry import neuron_registry
 from .synapses import Synapse
+from .timing.check import require_one_kind
 
 model_registry = Registry(
     "models",
@@ -24,6 +26,10 @@ model_registry = Registry(
         "spikformer": "models.networks.spikformer:spikformer",
         "rsnn": "models.networks.rsnn:rsnn",
         "lstm": "models.networks.lstm:lstm",
+        "ode": "models.networks.ode:ode",
+        "timing-mlp": "models.networks.timing:timing_mlp",
+        "timing-conv": "models.networks.timing:timing_conv",
+        "trace-mlp": "models.networks.trace_mlp:trace_mlp",
     },
 )
 
@@ -51,8 +57,8 @@ def create_model(
     """Return the network called `name`.
 
     Args:
-        name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, `rsnn`, `lstm`, or a
-            model of an installed package.
+        name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, `rsnn`, `lstm`,
+            `trace-mlp`, or a model of an installed package.
         in_shape: of one step of the samples: (C, H, W) of images, (2, H, W) of the sensor of
             events, (F,) or (C, H, W) of series.
         classes: number of classes, or of the outputs of another task.
@@ -114,6 +120,8 @@ def create_model(
             why="it does not put a filter in front of its layers",
             remedy="choose another model.name, or synapse.name=none",
         )
+    require_one_kind(model)
+    require_windows(model)
     drawing = (part for part in model.modules() if getattr(part, "draws", False))
     for stream, part in enumerate(drawing, start=1):
         part.stream = stream  # so that layers draw different numbers

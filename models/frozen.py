@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .expanded import expand
 from .layers.batch_norm import PLAIN
 from .layers.convolution import AFFINE
 from .layers.norm import FoldedNorm, SharedNorm, SplitNorm, TimeNorm
@@ -33,19 +34,20 @@ def freeze(body: nn.Module) -> nn.Module:
 
     `per-step` norms stay, and so does a norm that does not directly follow an affine layer. The
     logits equal those of the network up to rounding, which can move a membrane across the
-    threshold.
+    threshold. Layers whose weights follow from fewer become plain ones, see `expand`.
     """
     original, body = body, copy.deepcopy(body).eval()
+    for layer, other in zip(original.modules(), body.modules(), strict=True):
+        if isinstance(layer, SpikingLayer) and isinstance(other, SpikingLayer):
+            other.spike_observers, other.taps = layer.spike_observers, layer.taps
+            other.count_observers = layer.count_observers
+    expand(body)
     uses = Counter(
         id(child)
         for part in body.modules()
         if isinstance(part, nn.Sequential)
         for child in part._modules.values()
     )
-    for layer, other in zip(original.modules(), body.modules(), strict=True):
-        if isinstance(layer, SpikingLayer) and isinstance(other, SpikingLayer):
-            other.spike_observers, other.taps = layer.spike_observers, layer.taps
-            other.count_observers = layer.count_observers
     for parent in list(body.modules()):
         if isinstance(parent, nn.Sequential):
             for i, (layer, after) in enumerate(pairwise(list(parent)), start=1):

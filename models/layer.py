@@ -18,10 +18,12 @@ class Signal(NamedTuple):
         kind: `spikes` are amplitude × 0 or 1, `counts` amplitude × a whole number, `graded` the
             same, sent as one spike with a number, `values` anything.
         amplitude: a scalar or `[C]`; None for 1.
+        held: whether a spike is shown from its step to the last one, see `onsets`.
     """
 
     kind: Literal["spikes", "counts", "graded", "values"]
     amplitude: Tensor | None = None
+    held: bool = False
 
 
 SPIKES, VALUES = Signal("spikes"), Signal("values")
@@ -159,7 +161,13 @@ class OperationList(Protocol):
 
 
 class OperationCounter(Protocol):
-    """Counts the operations of one layer in a forward pass."""
+    """Counts the operations of one layer in a forward pass.
+
+    Attributes:
+        operation: those that it counts, if the layer has listed both.
+    """
+
+    operation: Literal["ac", "mac"]
 
     def add_products(self, weight: Tensor, x: Tensor, *, first: int = 0) -> None:
         """Add the products of a weight `[O, F]` and values `[n, B, F]`.
@@ -264,6 +272,17 @@ def whole_numbers(x: Tensor, amplitude: Tensor | None, axis: int) -> Tensor:
     if a.dim():
         a = a.repeat_interleave(x.shape[axis] // len(a)).view(-1, *[1] * (x.dim() - axis - 1))
     return (x / a).round()
+
+
+def onsets(x: Tensor) -> Tensor:
+    """Return x_t - x_{t-1} of `[T, ...]`, x_{-1} = 0: 1 at the step of a spike that is held."""
+    return torch.cat([x[:1], x[1:] - x[:-1]])
+
+
+def spikes_of(neuron: nn.Module, output: Tensor) -> Tensor:
+    """Return the numbers of spikes of which the output `[T, B, C, ...]` of a neuron consists."""
+    sent = whole_numbers(output, getattr(neuron, "amplitude", None), 2)
+    return onsets(sent) if getattr(neuron, "held", False) else sent
 
 
 def decaying_parameters(part: nn.Module, *, unnamed: bool = True) -> list[nn.Parameter]:

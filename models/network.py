@@ -19,7 +19,7 @@ from .layers.chain import in_turn
 from .readouts import Decision, Readout, create_readout
 from .readouts.decision import confident
 from .stepwise import NotStepwise, stepper, until_decided
-from .synapses import create_synapse
+from .synapses import Synapse, create_synapse
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,22 @@ class BuildContext:
 
         It is returned as a layer by name, to be added before the next one: nothing if the network
         has no synapses.
+
+        Raises:
+            ConfigError: the synapse sends more channels than it reads.
         """
-        synapse = create_synapse(
-            self.synapse_name, channels, steps=self.steps, **self.synapse_options
-        )
+        synapse = self.make_synapse(channels)
+        if synapse is not None and synapse.outputs != channels:
+            raise ConfigError(
+                f"synapse {self.synapse_name} sends {synapse.outputs} values for {channels} inputs",
+                why="the weights of this network read one value of each input",
+                remedy="choose model.name=trace-mlp, or synapse.name=exp",
+            )
         return {} if synapse is None else {name: synapse}
+
+    def make_synapse(self, channels: int) -> Synapse | None:
+        """Return the synapse of so many channels, whatever it sends; None if there is none."""
+        return create_synapse(self.synapse_name, channels, steps=self.steps, **self.synapse_options)
 
     def make_readout(self, features: int) -> Readout:
         """Return the readout of features `[T, B, F]`, as `[readout]` describes it."""
@@ -200,7 +211,8 @@ class SpikingNetwork(nn.Module):
                 )
 
     def mean_logits(self, x: Batch, steps: int | None = None) -> Tensor:
-        """Return the mean of the logits over the steps, `[B, classes]`.
+        """Return the mean of the logits over the steps, `[B, classes]`; or the answer of a readout
+        that computes another one from the features.
 
         It equals `forward(x, steps).mean(0)` up to rounding, and is cheaper: a readout is linear,
         so the mean is taken before it.
@@ -213,7 +225,8 @@ class SpikingNetwork(nn.Module):
         hooked = _is_hooked(self.body) or _is_hooked(last)
         if isinstance(last, Readout) and last.answers_with_mean and not hooked:
             return last.mean(in_turn(layers, code))
-        return self.run(code).mean(0)
+        outputs = self.run(code)
+        return self.readout.answer(outputs) if self.readout.answers_with_mean else outputs.mean(0)
 
     @torch.no_grad()
     def predict(self, x: Batch, steps: int | None = None) -> Tensor:

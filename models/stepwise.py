@@ -26,9 +26,11 @@ class NotStepwise(ConfigError):
 
 
 def stepper(part: nn.Module) -> Step:
-    """Return a function that computes a part of a network in evaluation mode step by step.
+    """Return a function that computes a part of a network step by step, as in evaluation mode.
 
     Its first call is the first step from rest. The steps are those of `forward`, up to rounding.
+    What asnn's synapses and neurons keep for the next step has no gradient, so that the gradient of
+    a step is that of the step alone.
 
     Raises:
         NotStepwise: the part has no method `stepper`, or hooks, which are for all steps at once.
@@ -71,9 +73,19 @@ def _with_state(neuron: Any, state: Any) -> Step:
     def step(x: Tensor) -> Tensor:
         nonlocal state
         y, state = neuron(x, state)
+        state = _without_gradient(state)
         return y
 
     return step
+
+
+def _without_gradient(state: Any) -> Any:
+    if isinstance(state, Tensor):
+        return state.detach()
+    if isinstance(state, tuple):
+        parts = [_without_gradient(part) for part in state]
+        return type(state)(*parts) if hasattr(state, "_fields") else tuple(parts)
+    return state
 
 
 def until_decided(outputs: Iterator[Tensor], decided: Callable[[Tensor], Tensor]) -> Tensor:

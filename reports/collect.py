@@ -197,8 +197,14 @@ def collect(
         device: of the network.
 
     Raises:
-        ConfigError: the split or the sample does not exist.
+        ConfigError: the split or the sample does not exist, or the network has exact times.
     """
+    if model.coding.gives_times:
+        raise ConfigError(
+            "there is no report of a network of exact times",
+            why="its pages show time steps, and this network has none",
+            remedy="use asnn eval RUN --energy --json, which has its accuracy over real time",
+        )
     part = data.split(split)
     if sample is not None and not 0 <= sample < len(part):
         raise ConfigError(

@@ -3,8 +3,8 @@
 For each way to train a network, without and with a graph through time (with `--only`, for those
 whose name contains TEXT):
 
-- saved: bytes that autograd keeps from the forward to the backward pass (each storage once);
-- largest: bytes of the largest tensor that an operator gives in the step;
+- saved: most bytes that autograd keeps at a time for a backward pass (each storage once);
+- largest: bytes of the largest tensor that an operator gives in the step, or that it is a view of;
 - peak: growth of the resident memory in training steps, in a process of its own.
 """
 
@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -23,9 +24,13 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from asnn.benchmarks.probe import peak_growth
+from asnn.coding.samples import SampleSpec
+from asnn.datasets.transforms.mixing import Targets
+from asnn.learning.methods import create_method
 from asnn.learning.methods.tandem.chain import find_chain
 from asnn.learning.methods.tandem.network import Coupled, Hybrid
 from asnn.models import create_model, use_kernels
+from asnn.tasks.classification import Classification
 
 BATCH, SIDE = 64, 28
 LENET = {"widths": [16, 32], "hidden": 128, "pool": "mean"}
@@ -146,20 +151,83 @@ class TrainingStep:
         self.optimizer.step()
 
 
+class OnlineStep:
+    """The training of a batch of random series by a rule that learns at every step, or of the same
+    network by `bptt`."""
+
+    def __init__(self, method: str, steps: int, neuron: str, **options: Any) -> None:
+        torch.manual_seed(0)
+        spec = SampleSpec("series", (8,), steps=steps, binary=True)
+        self.model = create_model(
+            "trace-mlp",
+            in_shape=spec.shape,
+            classes=6,
+            sample=spec,
+            coding="given",
+            steps=steps,
+            neuron=neuron,
+            neuron_options=options,
+            synapse="traces",
+            output_scale=False,
+            readout_synapse=method == "glm",
+        )
+        draw = torch.Generator().manual_seed(0)
+        self.x = (torch.rand(32, steps, 8, generator=draw) < 0.1).float()
+        y = torch.arange(32) % 6
+        self.targets, self.task = Targets(y, y, 1), Classification.of(6)
+        self.method = create_method(method)
+        self.method.bind(self.model, SimpleNamespace(seed=0))
+        learned = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.SGD(learned, 1e-3)
+
+    def __call__(self) -> None:
+        self.optimizer.zero_grad()
+        if self.method.name == "bptt":
+            self.task.loss(self.model(self.x), self.targets).backward()
+            self.optimizer.step()
+            return
+        for _ in self.method.learn(self, self.x, self.targets, 1.0):
+            self.optimizer.step()
+
+
+REFRACTORY = {"tau": 2.321, "threshold": 0.35, "surrogate": "fast_sigmoid", "alpha": 10.0}
+ONLINE: dict[str, Callable[[int], OnlineStep]] = {
+    "online decolle": lambda steps: OnlineStep("decolle", steps, "iir", **REFRACTORY),
+    "online glm, hidden neurons": lambda steps: OnlineStep("glm", steps, "fixed", noise="logistic"),
+    "online network by bptt": lambda steps: OnlineStep("bptt", steps, "iir", **REFRACTORY),
+}
+
+
+def step_of(way: str, steps: int) -> TrainingStep | OnlineStep:
+    """Return a training step of a way to train, at T = `steps`."""
+    return ONLINE[way](steps) if way in ONLINE else TrainingStep(WAYS[way](steps))
+
+
 def saved_bytes(step: Callable[[], None]) -> int:
-    """Return the bytes of the storages that autograd keeps in a step."""
-    storages: dict[int, int] = {}
-    kept = []
+    """Return the most bytes of storages that autograd keeps at a time in a step."""
+    storages: dict[int, list[int]] = {}  # by address: how often it is kept, and its size
+    found = {"now": 0, "most": 0}
 
-    def pack(value: Tensor) -> Tensor:
-        storage = value.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
-        kept.append(value)  # so that no other tensor has its address
-        return value
+    class Kept:
+        """A tensor that autograd keeps until this is dropped."""
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda value: value):
+        def __init__(self, value: Tensor) -> None:
+            self.value, storage = value, value.untyped_storage()
+            self.address = storage.data_ptr()
+            entry = storages.setdefault(self.address, [0, storage.nbytes()])
+            found["now"] += 0 if entry[0] else entry[1]
+            entry[0] += 1
+            found["most"] = max(found.values())
+
+        def __del__(self) -> None:
+            entry = storages[self.address]
+            entry[0] -= 1
+            if not entry[0]:
+                found["now"] -= storages.pop(self.address)[1]
+
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.value):
         step()
-    return sum(storages.values())
+    return found["most"]
 
 
 def largest_tensor(step: Callable[[], None]) -> int:
@@ -195,19 +263,19 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", default="4,16,64")
     parser.add_argument("--only", default="", metavar="TEXT")
-    parser.add_argument("--way", choices=WAYS)
+    parser.add_argument("--way", choices=[*WAYS, *ONLINE])
     given = parser.parse_args(arguments)
     steps = [int(number) for number in given.steps.split(",")]
     torch.set_num_threads(1)
     if given.way:
-        step = TrainingStep(WAYS[given.way](steps[0]))
+        step = step_of(given.way, steps[0])
         step()
         print(json.dumps({"peak": peak_growth(step, 3)[0]}))
         return
     print("| | T | saved MB | largest MB | peak MB |\n|---|---:|---:|---:|---:|")
-    for way, make in WAYS.items():
+    for way in [*WAYS, *ONLINE]:
         for number in steps if given.only in way else []:
-            step = TrainingStep(make(number))
+            step = step_of(way, number)
             step()
             figures = [saved_bytes(step), largest_tensor(step), _peak(way, number)]
             shown = " | ".join("–" if each is None else f"{each / MB:.1f}" for each in figures)

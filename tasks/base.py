@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from ..coding.base import Coding
@@ -40,6 +41,10 @@ class Result:
 
 class Meter:
     """Collects the outputs of a split, batch by batch; there may be no batch."""
+
+    def take(self, outputs: Tensor, targets: Targets) -> None:
+        """Add the outputs `[T, B, K]` of a batch; `targets` also holds its samples."""
+        self.add(outputs, targets.first)
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
         """Add the outputs `[T, B, K]` of a batch with its targets."""
@@ -131,9 +136,40 @@ class Task:
             remedy="leave train.class_weights out",
         )
 
+    def step_classes(self, targets: Targets, steps: int) -> Tensor:
+        """Return the class that each step should answer, `[T, B]`, -1 for none: for rules that
+        learn at every step.
+
+        Raises:
+            ConfigError: the task has no classes, or samples are mixed.
+        """
+        raise ConfigError(
+            f"the task {self.name} has no class for a step to answer",
+            why="the method teaches each step a class",
+            remedy="set method.name=bptt",
+        )
+
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         """Return the mean loss of outputs `[T, B, K]` for the targets of B samples."""
         raise NotImplementedError
+
+    def losses(self, outputs: Tensor, targets: Targets) -> Tensor:
+        """Return the loss of each of the B samples alone, `[B]`; their mean is `loss` where that is
+        a mean over samples."""
+        inputs = targets.inputs
+        return torch.stack(
+            [
+                self.loss(
+                    outputs[:, b : b + 1],
+                    targets._replace(
+                        first=targets.first[b : b + 1],
+                        second=targets.second[b : b + 1],
+                        inputs=inputs[b : b + 1] if isinstance(inputs, Tensor) else None,
+                    ),
+                )
+                for b in range(outputs.shape[1])
+            ]
+        )
 
     def score(self, outputs: Tensor, targets: Targets) -> float:
         """Return the sum of the primary metric over the B samples of a batch, for progress."""
@@ -174,7 +210,7 @@ def target_kind(data: DataSet) -> str:
     """Return the name of the task that fits the targets of a data set."""
     targets = data.train.targets
     if targets.is_floating_point():
-        return "regression"
+        return "reconstruction" if targets.dim() == 4 else "regression"
     return "classification" if targets.dim() == 1 else "step-classification"
 
 
@@ -182,6 +218,7 @@ TARGETS = {
     "classification": "one class a sample",
     "step-classification": "a class for each step",
     "regression": "real values",
+    "reconstruction": "images",
 }
 """What the targets are that fit each built-in task."""
 

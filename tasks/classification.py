@@ -17,7 +17,7 @@ from ..models.readouts.decision import running_mean
 from .base import Gather, Meter, Result, Task, require_target
 from .class_weights import Weights, class_weights
 from .losses import DECISION_LOSSES, MEAN_LOSSES, Loss
-from .outcomes import Outcomes, calibration
+from .outcomes import Outcomes, accuracy_over_time, calibration
 from .van_rossum import require_spike_trains
 
 
@@ -28,7 +28,9 @@ class Classification(Task):
     `accuracy_per_step` (of the mean over the steps 1..t), `accuracy_of_each_step` (of the logits of
     step t alone), `confusion` (counts by true class and prediction) and `calibration_error`. With
     another readout than the mean they are those of its answers; `mean_step` is then that of its
-    decisions, counted from 1, and `undecided` the share of samples without one.
+    decisions, counted from 1, and `undecided` the share of samples without one. Of exact times
+    there are `mean_time` of the decisions and `accuracy_over_time` instead of `mean_step`; a sample
+    without a decision is wrong.
     """
 
     name = "classification"
@@ -84,9 +86,19 @@ class Classification(Task):
             )
         if self._loss.name == "van-rossum":
             require_spike_trains(readout, "train.loss")
+        if self._loss.name == "count" and not readout.answers_with_counts:
+            raise ConfigError(
+                "the loss count needs a readout that counts spikes",
+                why="it teaches their number",
+                remedy="set readout.name=spike-count in a network of exact times, readout.name="
+                "spikes in another one, or another train.loss",
+            )
         self.readout = readout
         if callable(getattr(readout, "crossed", None)):
             self.tracked = (*type(self).tracked, "mean_step", "undecided")
+        if readout.reads_times:
+            time = ["mean_time"] if hasattr(readout, "decision_times") else []
+            self.tracked = (*type(self).tracked, *time, "undecided")
         self.needs_mean_only = self._loss.name in MEAN_LOSSES and readout.answers_with_mean
 
     def answer(self, outputs: Tensor) -> Tensor:
@@ -95,6 +107,16 @@ class Classification(Task):
         if self.readout is not None and self._loss.name in DECISION_LOSSES:
             return self.readout.decide(outputs).scores
         return super().answer(outputs)
+
+    def step_classes(self, targets: Targets, steps: int) -> Tensor:
+        """Return the class of the sample for every step."""
+        if targets.weight != 1:
+            raise ConfigError(
+                "a step cannot be taught two classes of a mixed sample",
+                why="the method compares each step with one class",
+                remedy="leave augment.mixup, augment.cutmix and augment.mix out",
+            )
+        return targets.first.expand(steps, -1)
 
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         return self._loss(outputs, targets, self.answer)
@@ -120,23 +142,32 @@ class _ClassMeter(Meter):
         self._decides = callable(getattr(self._readout, "crossed", None))
         none = empty[0].long()
         steps_of_none = none if self._decides else None
-        self._batches = [Outcomes(none, empty.long(), empty, none, steps_of_none)]
+        self._times = getattr(self._readout, "decision_times", None)
+        times_of_none = none.double() if self._times else None
+        self._batches = [Outcomes(none, empty.long(), empty, none, steps_of_none, times_of_none)]
         self._loss = torch.zeros(1, dtype=torch.float64)
         self._correct = torch.zeros(steps, dtype=torch.float64)  # by the logits of each step alone
 
     def add(self, outputs: Tensor, targets: Tensor) -> None:
-        outputs, steps = outputs.float(), None
+        steps, silent, times = None, None, None
+        if self._readout is None or not self._readout.reads_times:
+            outputs = outputs.float()
         if self._readout is None:
             so_far = running_mean(outputs)
+            answer = so_far[-1]
         else:
             so_far = self._readout.so_far(outputs)
+            answer = self._readout.likelihoods(outputs)
             decision = self._readout.decide(outputs)
             counts = (decision.step + 1).sum(), decision.decided.sum()
             self._decided += torch.stack(counts).double().cpu()
             steps = decision.step if self._decides else None
-        self._correct += (outputs.argmax(2) == targets).sum(1).double().cpu()
-        self._batches.append(Outcomes.of(so_far, targets, steps))
-        self._loss += float(cross_entropy(so_far[-1], targets, reduction="sum"))
+            silent = ~decision.decided if self._readout.must_decide else None
+            times = None if self._times is None else self._times(outputs)
+        correct = outputs.argmax(2) == targets
+        self._correct += (correct if silent is None else correct & ~silent).sum(1).double().cpu()
+        self._batches.append(Outcomes.of(so_far, targets, steps, silent=silent, times=times))
+        self._loss += float(cross_entropy(answer, targets, reduction="sum"))
 
     def result(self, total: Gather, gather: Gather) -> Result:
         outcomes = Outcomes.concatenate(self._batches, gather)
@@ -151,6 +182,11 @@ class _ClassMeter(Meter):
         }
         steps, decided = total(self._decided).tolist()
         if self._readout is not None and not self._readout.answers_with_mean:
-            values["mean_step"] = steps / max(samples, 1)
+            if not self._readout.reads_times:
+                values["mean_step"] = steps / max(samples, 1)
             values["undecided"] = 1 - decided / max(samples, 1)
+        if outcomes.times is not None:
+            times = outcomes.times[outcomes.times.isfinite()]
+            values["mean_time"] = float(times.mean()) if len(times) else None
+            values["accuracy_over_time"] = accuracy_over_time(outcomes)
         return Result(samples, values, outcomes)

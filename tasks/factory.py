@@ -13,6 +13,7 @@ task_registry = Registry(
         "classification": "tasks.classification:Classification",
         "step-classification": "tasks.step_classification:StepClassification",
         "regression": "tasks.regression:Regression",
+        "reconstruction": "tasks.reconstruction:Reconstruction",
     },
 )
 
@@ -21,8 +22,8 @@ def create_task(name: str, **options: Any) -> Task:
     """Return the task called `name`.
 
     Args:
-        name: `classification`, `step-classification`, `regression`, or a task that an installed
-            package adds.
+        name: `classification`, `step-classification`, `regression`, `reconstruction`, or a task
+            that an installed package adds.
         options: options of the task.
 
     Raises:

@@ -12,11 +12,12 @@ from torch.nn.functional import kl_div, mse_loss, nll_loss
 
 from ..core.errors import ConfigError
 from ..datasets.transforms.mixing import Targets
+from .count_loss import count_loss
 from .rank_loss import entropy, published_rank_loss, rank_loss
 from .van_rossum import van_rossum_loss
 from .weighting import weighted_cross_entropy
 
-LossName = Literal["mean", "tet", "first-spike", "rank", "rank-published", "van-rossum"]
+LossName = Literal["mean", "tet", "first-spike", "rank", "rank-published", "van-rossum", "count"]
 
 # Losses that need only the mean of the logits over the steps, which is cheaper to compute.
 MEAN_LOSSES = frozenset({"mean"})
@@ -97,13 +98,14 @@ def first_spike_loss(
     return losses.mean()
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, float, Answer, Tensor | None], Tensor]] = {
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "mean": mean_loss,
     "tet": tet_loss,
     "first-spike": first_spike_loss,
     "rank": rank_loss,
     "rank-published": published_rank_loss,
     "van-rossum": van_rossum_loss,
+    "count": count_loss,
 }
 
 
@@ -118,15 +120,16 @@ class Loss:
     image. The second term bounds the logits of single steps.
 
     Args:
-        name: `mean`, `tet`, `first-spike`, `rank`, `rank-published` or `van-rossum`.
+        name: `mean`, `tet`, `first-spike`, `rank`, `rank-published`, `van-rossum` or `count`.
         label_smoothing: part of the target that is spread over all classes.
         tet_lambda: λ, in [0, 1]; with `tet` only.
         tet_phi: φ, the threshold of the neurons in the paper.
         class_weights: w, `[K]`, see `weighted_cross_entropy`; None for 1.
         entropy: β of `rank`: how much an uncertain decision is rewarded.
+        counts: of `count`: how many spikes the output of the target is to have, and the others.
 
     Raises:
-        ConfigError: λ without `tet`, or β without `rank`.
+        ConfigError: λ without `tet`, β without `rank`, or counts without `count`.
 
     Source: Deng et al., ICLR 2022 (arXiv 2202.11946), equations 12 and 13.
     """
@@ -137,6 +140,7 @@ class Loss:
     tet_phi: float = 1.0
     class_weights: Tensor | None = field(default=None, compare=False)
     entropy: float = 0.0
+    counts: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.tet_lambda and self.name != "tet":
@@ -150,6 +154,12 @@ class Loss:
                 f"entropy is {self.entropy}, the loss is {self.name!r}",
                 why="it is the entropy of the decision, which the loss rank is of",
                 remedy="set train.loss=rank, or leave train.entropy out",
+            )
+        if self.counts is not None and self.name != "count":
+            raise ConfigError(
+                f"counts is {list(self.counts)}, the loss is {self.name!r}",
+                why="they are the numbers of spikes that the loss count teaches",
+                remedy="set train.loss=count, or leave train.counts out",
             )
 
     def __call__(
@@ -170,7 +180,8 @@ class Loss:
 
     def _of_labels(self, logits: Tensor, target: Tensor, answer: Answer) -> Tensor:
         smoothing, weights = self.label_smoothing, self.class_weights
-        return LOSSES[self.name](logits, target, smoothing, answer, weights)
+        options = {} if self.counts is None else {"counts": self.counts}
+        return LOSSES[self.name](logits, target, smoothing, answer, weights, **options)
 
 
 def distillation_loss(logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 BINS = 15
+NO_CLASS = -1  # the prediction for a sample without an answer
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Outcomes:
             equal means the first class is the greater one, as in predictions.
         steps: at which each sample was decided, from 0, `[N]`; None of a readout that never answers
             before the last step.
+        times: at which each sample was decided, float64 `[N]`, +inf if it was not; None of a
+            network of time steps.
     """
 
     labels: Tensor
@@ -31,23 +34,39 @@ class Outcomes:
     confidence: Tensor
     ranks: Tensor | None = None
     steps: Tensor | None = None
+    times: Tensor | None = None
 
     @staticmethod
-    def of(mean_logits: Tensor, labels: Tensor, steps: Tensor | None = None) -> Outcomes:
+    def of(
+        mean_logits: Tensor,
+        labels: Tensor,
+        steps: Tensor | None = None,
+        *,
+        silent: Tensor | None = None,
+        times: Tensor | None = None,
+    ) -> Outcomes:
         """Return the outcomes of one batch.
 
         Args:
             mean_logits: means of the logits over the steps 1..t, `[T, B, K]`.
             labels: `[B]`.
             steps: of the decisions, `[B]`, or None.
+            silent: which samples have no answer, `[B]`: their prediction is NO_CLASS, and their
+                label the last in rank.
+            times: of the decisions, `[B]`, or None.
         """
         # Not the argmax of the softmax, in which different logits can round to the same value.
+        predictions, ranks = mean_logits.argmax(2), _ranks(mean_logits[-1], labels)
+        if silent is not None:
+            predictions = torch.where(silent, NO_CLASS, predictions)
+            ranks = torch.where(silent, mean_logits.shape[2], ranks)
         return Outcomes(
             labels.cpu(),
-            mean_logits.argmax(2).cpu(),
-            mean_logits.softmax(2).amax(2).cpu(),
-            _ranks(mean_logits[-1], labels).cpu(),
+            predictions.cpu(),
+            mean_logits.softmax(2).amax(2).float().cpu(),
+            ranks.cpu(),
             None if steps is None else steps.cpu(),
+            None if times is None else times.double().cpu(),
         )
 
     @staticmethod
@@ -64,6 +83,7 @@ class Outcomes:
             gather(torch.cat([batch.confidence for batch in batches], 1)),
             gather(torch.cat([batch.ranks for batch in batches if batch.ranks is not None])),
             _concatenated([batch.steps for batch in batches], gather),
+            _concatenated([batch.times for batch in batches], gather),
         )
 
     @property
@@ -77,8 +97,9 @@ class Outcomes:
         return int((self.ranks < k).sum()) / max(len(self.ranks), 1)
 
     def confusion(self, classes: int) -> list[list[int]]:
-        """Return counts by true class (row) and prediction at the last step (column)."""
-        pairs = self.labels * classes + self.predictions[-1]
+        """Return counts by true class (row) and prediction at the last step (column), without the
+        samples that have no answer."""
+        pairs = (self.labels * classes + self.predictions[-1])[self.predictions[-1] != NO_CLASS]
         return torch.bincount(pairs, minlength=classes**2).view(classes, classes).tolist()
 
 
@@ -91,6 +112,36 @@ def _ranks(logits: Tensor, labels: Tensor) -> Tensor:
     own = logits.gather(1, labels[:, None])
     before = torch.arange(logits.shape[1], device=logits.device) < labels[:, None]
     return ((logits > own) | ((logits == own) & before)).sum(1)
+
+
+def accuracy_over_time(outcomes: Outcomes, points: int = 20) -> list[dict[str, float]]:
+    """Return the accuracy of the answers that are given by a time, on a grid of real times.
+
+    The grid is from 0 to the time by which 99 % of the decided samples are decided; what comes
+    later is in the accuracy.
+
+    Returns:
+        At each time its `time`, the share `decided` of all samples, and their `accuracy`: a sample
+        that is not decided yet is wrong.
+    """
+    assert outcomes.times is not None
+    decided = outcomes.times[outcomes.times.isfinite()]
+    if not len(decided):
+        return []
+    last = float(decided.sort().values[min(int(0.99 * len(decided)), len(decided) - 1)])
+    correct, samples = outcomes.correct[-1], len(outcomes.times)
+    found = []
+    for point in range(1, points + 1):
+        time = last * point / points
+        by_then = outcomes.times <= time
+        found.append(
+            {
+                "time": time,
+                "decided": int(by_then.sum()) / samples,
+                "accuracy": int((by_then & correct).sum()) / samples,
+            }
+        )
+    return found
 
 
 def worst_pairs(confusion: list[list[int]]) -> list[tuple[int, int, int]]:

@@ -64,6 +64,10 @@ class StepClassification(Task):
         counts = torch.bincount(targets[targets != UNLABELLED], minlength=self.outputs)
         self._class_weights = class_weights(given, self.classes, counts)
 
+    def step_classes(self, targets: Targets, steps: int) -> Tensor:
+        refuse_mixed(self.name, targets)
+        return self._labels(targets.first, steps)
+
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         refuse_mixed(self.name, targets)
         y = self._labels(targets.first, len(outputs))

@@ -214,6 +214,13 @@ def _show_run(found: dict[str, Any]) -> None:
         for key, values in by_name.items()
     ]
     _table("poles of synapses", ["", "least", "mean", "greatest"], rows)
+    equations = found.get("equations") or {}
+    for terms in list(equations.values())[:1]:
+        rows = [
+            [_ends(term, 22), *(f"{right.get(term, 0.0):.4g}" for right in equations.values())]
+            for term in terms
+        ]
+        _table("right sides of the equations", ["", *equations], rows)
     rows = [[_text(name, MAX_NAME), size(count)] for name, count in found["files"].items()]
     _table("files", ["file", "size"], rows)
     rows = [

@@ -13,10 +13,11 @@ from ..recipe_files import recipe_names as builtin_recipes
 
 # The registries have these names too, but importing them imports torch, which takes seconds.
 CODES = ("direct", "impulse", "temporal", "hybrid", "embedding", "hybrid-embedding", "rate")
-CODES += ("latency", "bins", "delta", "phase", "burst", "frames", "voxel", "time-surface", "given")
+CODES += ("latency", "bins", "ttfs", "delta", "phase", "burst")
+CODES += ("frames", "voxel", "time-surface", "given", "times")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
 DATASETS += ("folder", "npz", "nmnist", "shd", "events-folder", "events-npz")
-DATASETS += ("series-npz", "wav-folder", "qtdb", "noise-task")
+DATASETS += ("series-npz", "wav-folder", "qtdb", "yin-yang", "noise-task", "lorenz")
 DATA_FILES = (".zip", ".npz", ".npy", ".csv", ".tsv", ".parquet")
 SPLITS = ("test", "validation", "train")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -25,6 +26,7 @@ CORRUPTIONS = ("gaussian-noise", "salt-and-pepper", "blur", "contrast")
 CORRUPTIONS += ("event-drop", "event-noise", "hot-pixels", "event-jitter")
 CORRUPTIONS += ("series-noise", "series-drop", "series-shuffle")
 CORRUPTIONS += ("spike-drop", "spike-jitter", "quantize", "dead-neurons")
+TRANSFORMS = ("rot90", "flip", "shift")
 ENERGY_TABLES = Path(__file__).parents[2] / "measure" / "cost" / "energy_tables"
 BENCH_MODELS = ("lenet", "lenet-16-32", "mlp", "ms-resnet18", "ms-resnet18-16", "spikformer")
 

@@ -217,8 +217,10 @@ def _stage(metrics: dict[str, Any]) -> str:
 
 
 def _decided(metrics: dict[str, Any]) -> str:
-    """Return the mean step of the decisions, where there are any."""
-    step = metrics.get("validation_mean_step")
+    """Return the mean step or time of the decisions, where there are any."""
+    step, time = (metrics.get(f"validation_mean_{unit}") for unit in ("step", "time"))
+    if time is not None:
+        return f"at time {time:.3g}  "
     return "" if step is None else f"at step {step:.1f}  "
 
 

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from ...coding.samples import SampleSpec
 from ...core.errors import ConfigError
 from .erasing import erase
-from .geometry import crop, flip, rotate
+from .geometry import crop, flip, quarter_turns, rotate
 from .mixing import Targets, cutmix, mixup
 from .policies import (
     MAX_MAGNITUDE,
@@ -27,11 +27,14 @@ from .policies import (
 class Augment:
     """Augmentation of a training batch of images, in this order.
 
-    Flip, rotation, crop, AutoAugment, RandAugment, transforms, erasing, then mixing. As in timm,
-    erasing is the last operation on a single image, so that no other fills or moves the rectangle.
+    Flip, quarter turns, rotation, crop, AutoAugment, RandAugment, transforms, erasing, then mixing.
+    As in timm, erasing is the last operation on a single image, so that no other fills or moves the
+    rectangle.
 
     Args:
         flip: mirror horizontally with probability 1/2.
+        rot90: turn counter-clockwise by 0, 90, 180 or 270 degrees, each with probability 1/4; of
+            square images.
         rotation: rotate counter-clockwise by an angle uniform in [0, rotation] degrees, bilinear.
         crop: pad by so many zero pixels on each side and crop back at a random position.
         autoaugment: torchvision's AutoAugment by the data set of its policy; images of one or
@@ -66,6 +69,7 @@ class Augment:
     mixup_alpha: float | None = None
     cutmix: bool = False
     cutmix_alpha: float | None = None
+    rot90: bool = False
 
     def __post_init__(self) -> None:
         for key in ("crop", "rotation", "mixup_off_epoch", "randaugment"):
@@ -92,7 +96,19 @@ class Augment:
         return pipeline + [create_transform(entry) for entry in self.transforms]
 
     def check(self, spec: SampleSpec) -> None:
-        """Accept all images: a transform that does not support them is refused by `apply`."""
+        """Refuse images that an option does not fit; a transform that does not support them is
+        refused by `apply`.
+
+        Raises:
+            ConfigError: quarter turns of images that are not square.
+        """
+        height, width = spec.shape[1:]
+        if self.rot90 and height != width:
+            raise ConfigError(
+                f"augment.rot90 turns images by 90°, those of {height}×{width} are not square",
+                why="turned, they have another shape",
+                remedy="leave augment.rot90 out, or use augment.rotation",
+            )
 
     def apply(
         self,
@@ -115,6 +131,9 @@ class Augment:
         if self.flip:
             chosen = torch.rand(count, generator=generator) < 0.5
             x = flip(x, chosen.to(x.device))
+        if self.rot90:
+            quarters = torch.randint(4, (count,), generator=generator)
+            x = quarter_turns(x, quarters.to(x.device))
         if self.rotation and count:
             degrees = self.rotation * torch.rand(count, generator=generator)
             # Interpolation weights may add up to slightly more than 1.

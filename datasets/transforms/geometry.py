@@ -1,4 +1,4 @@
-"""Flip, crop and rotation of a batch, with parameters for each sample."""
+"""Flip, turns, crop and rotation of a batch, with parameters for each sample."""
 
 import torch
 from torch import Tensor
@@ -8,6 +8,12 @@ from torch.nn import functional as F
 def flip(x: Tensor, chosen: Tensor) -> Tensor:
     """Return images `[B, C, H, W]`, mirrored horizontally where `chosen` `[B]` is true."""
     return torch.where(chosen[:, None, None, None], x.flip(-1), x)
+
+
+def quarter_turns(x: Tensor, quarters: Tensor) -> Tensor:
+    """Return square images `[B, C, H, W]`, turned counter-clockwise by `quarters` `[B]` × 90°."""
+    turned = torch.stack([torch.rot90(x, k, (-2, -1)) for k in range(4)])
+    return turned[quarters, torch.arange(len(x), device=x.device)]
 
 
 def crop(x: Tensor, margin: int, top: Tensor, left: Tensor) -> Tensor:

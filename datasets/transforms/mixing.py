@@ -7,17 +7,21 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from ...coding.samples import Batch
+
 
 class Targets(NamedTuple):
     """Labels `[B]` of a batch: `first` with `weight`, `second` with `1 - weight`.
 
-    `samples` say which draws of which samples they are, `[B]` on the CPU; `Batches` fills them in.
+    `samples` say which draws of which samples they are, `[B]` on the CPU, and `inputs` are the
+    samples themselves, as the network gets them; `Batches` fills both in.
     """
 
     first: Tensor
     second: Tensor
     weight: float
     samples: Tensor | None = None
+    inputs: Batch | None = None
 
 
 def draw_weight(alpha: float | None, generator: Generator | None = None) -> float:

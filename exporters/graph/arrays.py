@@ -96,9 +96,12 @@ def array_of(tensor: Tensor) -> np.ndarray:
 
 
 def as_field(value: Any) -> Any:
-    """Return a value as nodes hold it: tensors and arrays in float32, others as they are."""
+    """Return a value as nodes hold it: tensors and arrays in float32, also those of a tuple, others
+    as they are."""
     if isinstance(value, Tensor):
         return array_of(value)
+    if isinstance(value, tuple):
+        return tuple(map(as_field, value))
     return f32(value) if isinstance(value, np.ndarray) else value
 
 

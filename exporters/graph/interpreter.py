@@ -32,6 +32,8 @@ from .ir import (
     Pool,
     Product,
     Readout,
+    Relu,
+    Substitution,
     output_size,
 )
 from .noise import drawn, drawn_margin, noise_name
@@ -155,6 +157,20 @@ def filter_steps(node: Filter, x: Array) -> Array:
     return y
 
 
+def substitute(node: Substitution, x: Array) -> Array:
+    """Return the solution of all steps, `[T, B, C, ...]` or `[T, B, D]`, for x `[T, B, ...]`."""
+    steps, batch, *shape = x.shape
+    assert steps == len(node.enter), f"{node.name} needs all steps"
+    rows = x.reshape(steps, batch, *node.rows(tuple(shape)))
+    z = rows @ node.enter[:, None] + node.offset[:, None, :, None]
+    for t in range(1, steps):
+        z[t] += z[t - 1] @ node.forward[t]
+    for t in range(steps - 2, -1, -1):
+        z[t] += z[t + 1] @ node.backward[t]
+    z = z[..., list(node.outputs)]
+    return z.reshape(x.shape if node.is_elementwise else (steps, batch, len(node.outputs)))
+
+
 def along_channels(values: Array, axes: int) -> Array:
     """Reshape values `[C]` to `[1, C, 1, ...]`, `axes` axes in all."""
     return values.reshape(1, -1, *[1] * (axes - 2))
@@ -177,6 +193,8 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
             return lstm_steps(node, x)
         case Filter():
             return filter_steps(node, x)
+        case Substitution():
+            return substitute(node, x)
         case Readout():
             return (x @ node.weight.T + node.bias) * node.scale[: len(x), None, None]
         case ChannelScale():
@@ -186,6 +204,8 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
             return pool(x, node.kind, node.kernel, node.stride, node.padding)
         case Flatten():
             return x.reshape(*x.shape[:2], -1)
+        case Relu():
+            return np.maximum(x, 0)
         case Add():
             total = inputs[0]
             for other in inputs[1:]:

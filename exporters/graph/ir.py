@@ -31,7 +31,9 @@ from .nodes import Pair as Pair
 from .nodes import Pool as Pool
 from .nodes import Product as Product
 from .nodes import Readout as Readout
+from .nodes import Relu as Relu
 from .nodes import Shape as Shape
+from .nodes import Substitution as Substitution
 from .nodes import output_size as output_size
 from .noise import NoiseInput, noise_name
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...kernels.rules import RESETS
+from ...models.expanded import expanded
 from ...models.layer import Layer, answers
 from ...models.layers.convolution import AFFINE
 from ...models.network import SpikingNetwork
@@ -125,7 +126,7 @@ class Lowering:
         """Return the nodes of a network."""
         if not isinstance(model.body, nn.Sequential):
             raise refusal("body", model.body, "it is not a sequence of layers")
-        self._lower_all("", model.body)
+        self._lower_all("", expanded(model.body))  # type: ignore[arg-type]
         self._flush()
         if not self.has_readout:
             raise ConfigError(

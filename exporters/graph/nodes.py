@@ -33,6 +33,11 @@ class Node:
         return False
 
     @property
+    def looks_ahead(self) -> bool:
+        """Whether the value of a step depends on later ones."""
+        return False
+
+    @property
     def states(self) -> tuple[str, ...]:
         """What it keeps from a step to the next, of the shape of its value, 0 at rest: `v` is a
         membrane, `s` are spikes, `fired` is 1 where a neuron has fired; `h` and `c` are output and
@@ -153,6 +158,17 @@ class Flatten(Stateless):
 
     def shape(self, inputs: list[Shape]) -> Shape:
         return (int(np.prod(inputs[0])),)
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Relu(Stateless):
+    """max(x, 0)."""
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        return inputs[0]
 
     def is_binary(self, inputs: list[bool]) -> bool:
         return inputs[0]
@@ -283,6 +299,52 @@ class Filter(Node):
 
     def shape(self, inputs: list[Shape]) -> Shape:
         return _by_channel(self, self.poles.shape[1], inputs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Substitution(Node):
+    """A linear system of all steps, solved by a pass forward and one backward, of rows of N values.
+
+        w_t = x_t enter_t + offset_t + w_{t-1} forward_t
+        z_t = w_t + z_{t+1} backward_t
+
+    Its value are the entries `outputs` of z_t. With one input and one output a system is that of a
+    channel, `[C, ...]`, or with G = 1 of all values; otherwise there is one, from `[E]` to `[D]`.
+    It needs all steps: their number is part of the arrays.
+
+    Attributes:
+        enter: `[T, G, E, N]`.
+        offset: `[T, G, N]`.
+        forward, backward: `[T, G, N, N]`.
+        outputs: D indices below N.
+    """
+
+    enter: Array
+    offset: Array
+    forward: Array
+    backward: Array
+    outputs: tuple[int, ...]
+
+    @property
+    def looks_ahead(self) -> bool:
+        return True
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Whether every value has a system of its own."""
+        return self.enter.shape[2] == len(self.outputs) == 1
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        systems, features = self.enter.shape[1:3]
+        if self.is_elementwise:
+            return _by_channel(self, systems, inputs)
+        self._require(inputs[0] == (features,), inputs[0], f"{features} features")
+        return (len(self.outputs),)
+
+    def rows(self, shape: Shape) -> tuple[int, int, int]:
+        """Return the axes of an input of a sample of `shape` as it enters: G, rows of each, E."""
+        systems, features = self.enter.shape[1:3]
+        return systems, int(np.prod(shape)) // (systems * features), features
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import nir
 
+from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...formats.nir import read_nir
 from ..exported import Exported, finish, unknown_form, with_note
@@ -16,10 +17,12 @@ from ..graph.interpreter import run
 from ..graph.ir import Graph, Neuron
 from ..paths import ExportPaths, discarded_on_failure, unverified_path
 from ..source import ExportSource, Samples
+from ..timing.network import refuse_times
 from ..verification.compare import Report, compare, not_run
 from ..verification.simulators import MAX_NODES, SIMULATORS
 from ..verification.structure import nir_differences
 from .checks import checks_of_nir, driven_nir
+from .cuba import cuba_graph, export_cuba, verify_cuba
 from .file import write_golden, write_nir
 from .lif import approximated, build_lif, inexact_layers
 from .nodes import DT
@@ -62,10 +65,19 @@ def export_nir(
             would not run the file exactly.
         VerificationError: the file computes something else; it keeps the name `*.unverified`.
     """
+    refuse_times(source)
     if form not in NIR_FORMS:
         raise unknown("--form of nir", form, list(NIR_FORMS))
     if compat is not None and compat not in NIR_COMPATS:
         raise unknown("--nir-compat", compat, list(NIR_COMPATS))
+    if source.exact is not None:
+        if form != "portable" or target is not None or compat is not None or approximate:
+            raise ConfigError(
+                "a network of exact times has one form in NIR, Linear and CubaLIF nodes",
+                why="its reset and steps are those of its runtime",
+                remedy="leave --form, --target, --nir-compat and --allow-approximate out",
+            )
+        return export_cuba(source, source.exact, path, samples=samples)
     paths = ExportPaths.at(Path(path), ".nir")
     written, notes = source.graph, []
     if form == "lif" and approximate:
@@ -163,6 +175,13 @@ def check_nir(source: ExportSource, path: Path, samples: Samples, *, structure: 
     """
     about = read_nir(path).metadata
     form = _text(about.get("form"))
+    if source.exact is not None and form == "cuba":
+        read, differences = read_nir(path), None
+        if structure:
+            differences = nir_differences(cuba_graph(source.exact, source.graph.about), read)
+            if differences:
+                return not_run(samples, differences)
+        return verify_cuba(source.exact, read, samples, structure=differences)
     if form not in NIR_FORMS:
         raise unknown_form(path)
     approximates = _text(about.get("approximates")) == "True"

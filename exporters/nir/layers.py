@@ -19,6 +19,7 @@ from ..graph.ir import (
     Node,
     Pool,
     Product,
+    Relu,
     Shape,
 )
 from ..graph.noise import PREFIX
@@ -110,6 +111,14 @@ def refuse_unwritten(graph: Graph) -> None:
             remedy="use --noise off: the same network without noise; or --format onnx",
         )
     for node in graph.nodes:
+        if node.looks_ahead:
+            raise ConfigError(
+                f"layer {node.name!r} looks ahead, which NIR cannot express",
+                why="least squares solve for all steps at once; a LI node, the membrane of the "
+                "steps so far, computes something else",
+                remedy="use --format onnx",
+            )
+    for node in graph.nodes:
         if isinstance(node, Neuron) and node.recurrent is not None:
             raise ConfigError(
                 f"layer {node.name!r} has recurrent weights, which asnn does not write to NIR",
@@ -120,8 +129,15 @@ def refuse_unwritten(graph: Graph) -> None:
             raise ConfigError(
                 f"layer {node.name!r} has a neuron with equations of its own, which NIR cannot "
                 "express",
-                why="the neurons of NIR are leaky integrate-and-fire",
+                why="the neurons of NIR are leaky integrate-and-fire, with constant thresholds "
+                "and no windows of firing",
                 remedy="use --format onnx",
+            )
+        if isinstance(node, Relu):
+            raise ConfigError(
+                f"layer {node.name!r} is a ReLU of values, which asnn does not write to NIR",
+                why="the importers of NIR run networks of spiking neurons",
+                remedy="use --format onnx, or train with readout.hidden=[]",
             )
         if isinstance(node, Lstm):
             what, remedy = "multiplies its gates and its cell", "use --format onnx"

@@ -23,6 +23,7 @@ from ...coding.images.latency import Latency
 from ...coding.images.phase import Phase
 from ...coding.images.slots import Embedding, SlotCoding, Temporal
 from ...coding.images.thresholds import LAYER_NORM_EPS, QuantileThresholds
+from ...coding.images.ttfs import Ttfs
 from ...core.errors import ConfigError
 from .builder import Builder
 
@@ -61,6 +62,9 @@ def check_encoder(coding: Coding) -> None:
 
 
 def _direct(b: Builder, coding: Direct, image: str, name: str) -> str:
+    if coding.levels is not None:
+        level = _level(b, image, coding.levels, name)
+        image = b.op("Div", [level, _number(b, f"{name}.most", coding.levels)], f"{name}/rounded")
     return b.op("Unsqueeze", [image, b.integers(0)], name)
 
 
@@ -205,6 +209,28 @@ def _latency(b: Builder, coding: Latency, image: str, name: str) -> str:
     return b.op("Cast", [spikes], name, to=TensorProto.FLOAT)
 
 
+def _level(b: Builder, image: str, levels: int, name: str) -> str:
+    """Return the level clip(⌊x L + 1/2⌋, 0, L) of each pixel."""
+    scaled = b.op("Mul", [image, _number(b, f"{name}.levels", levels)], f"{name}/scaled")
+    whole = b.op("Add", [scaled, _number(b, f"{name}.half", 0.5)], f"{name}/shifted")
+    whole = b.op("Floor", [whole], f"{name}/floor")
+    ends = [_number(b, f"{name}.{end}", value) for end, value in (("none", 0), ("all", levels))]
+    return b.op("Clip", [whole, *ends], f"{name}/level")
+
+
+def _ttfs(b: Builder, coding: Ttfs, image: str, name: str) -> str:
+    level = _level(b, image, coding.window, name)
+    last = _number(b, f"{name}.window", coding.window)
+    time = b.op("Sub", [last, level], f"{name}/time")
+    # A level of 0 never fires: its time is the end of the window, which later steps follow.
+    never = _number(b, f"{name}.never", -1)
+    silent = b.op("Equal", [time, last], f"{name}/silent")
+    time = b.op("Where", [silent, never, time], f"{name}/spike")
+    steps = b.constant(f"{name}.steps", _by_step(np.arange(coding.steps)))
+    fires = b.op("Equal", [time, steps], f"{name}/fires")
+    return b.op("Cast", [fires], name, to=TensorProto.FLOAT)
+
+
 def _phase(b: Builder, coding: Phase, image: str, name: str) -> str:
     levels = 2**coding.period
     scaled = b.op("Mul", [image, _number(b, f"{name}.levels", levels)], f"{name}/scaled")
@@ -256,5 +282,6 @@ _ENCODERS: dict[type[Coding], Callable[[Builder, Any, str, str], str]] = {
     Phase: _phase,
     Burst: _burst,
     Bins: _slots,
+    Ttfs: _ttfs,
     Impulse: _impulse,
 }

@@ -12,10 +12,12 @@ from ...core.errors import ConfigError
 from ...core.files import write_bytes
 from ...core.registry import unknown
 from ...formats.onnx import read_onnx
+from ..exact_times import step_error
 from ..exported import Exported, finish, unknown_form, with_note
 from ..graph.quantisation import WEIGHTS, Weights, with_rounded_weights
 from ..paths import ExportPaths, discarded_on_failure, unverified_path
 from ..source import ExportSource, Samples
+from ..timing.network import TimingSource
 from ..verification.compare import Report, compare, not_run
 from ..verification.structure import onnx_differences
 from .checks import checks_of_onnx, driven_onnx
@@ -50,6 +52,11 @@ def export_onnx(
         ConfigError: an option is unknown, or the network cannot be written to ONNX.
         VerificationError: the file computes something else; it keeps the name `*.unverified`.
     """
+    if isinstance(source, TimingSource):
+        from ..timing.export import export_times
+
+        options = {"form": form, "input": input, "weights": weights}
+        return export_times(source, path, samples=samples, opset=opset, **options)
     if input is None:
         input = "image" if source.takes_images else "spikes"
     for kind, name, known in (("form", form, FORMS), ("input", input, INPUTS)):
@@ -67,6 +74,10 @@ def export_onnx(
     paths.check(files.values())
     paths.make()
     notes = ["the form scan is experimental"] if form == "scan" else []
+    if source.exact is not None and samples is not None:
+        steps = (source.exact.dt, source.exact.dt / 2)
+        errors = [step_error(source.exact, samples.images, dt) for dt in steps]
+        notes += [f"discretisation, {error}" for error in errors]
     options = {"format": "onnx", "form": form, "input": input, "opset": opset, "weights": weights}
     options |= {"weights_sha256": source.weights_sha256}
     report = None
@@ -118,6 +129,10 @@ def check_onnx(source: ExportSource, path: Path, samples: Samples, *, structure:
     Raises:
         DataError: its metadata do not state its form, or it is damaged or hostile.
     """
+    if isinstance(source, TimingSource):
+        from ..timing.export import check_times
+
+        return check_times(source, path, samples, structure=structure)
     model = read_onnx(path)
     about = {entry.key: entry.value for entry in model.metadata_props}
     form, weights, input = (about.get(key) for key in ("form", "weights", "input"))

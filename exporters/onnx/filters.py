@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ..graph.ir import Filter
+import numpy as np
+
+from ..graph.ir import Filter, Shape, Substitution
 from .builder import Builder, by_channel
 
 
@@ -40,6 +42,43 @@ def filter_at_step(b: Builder, node: Filter, x: str, before: list[str], rank: in
     """Add one step of a filter; return its value, then its states after the step."""
     states = _step(b, node, x, [*before], rank, node.name, node.name)
     return [states[-1], *states]
+
+
+def substitution_over_time(
+    b: Builder, node: Substitution, x: str, before: Shape, shape: Shape, repeated: bool
+) -> str:
+    """Unroll both passes over all steps, and return the value, `[T, N, ...]`.
+
+    Args:
+        b: the builder.
+        node: the system.
+        x: its input, `[T, N, ...]`, or `[1, N, ...]` if `repeated`.
+        before: shape of a sample of the input.
+        shape: of the value.
+        repeated: whether the input is the same at every step.
+    """
+    name, steps = node.name, len(node.enter)
+    seen = 1 if repeated else steps
+    rows = b.reshape(x, (seen, -1, *node.rows(before)), f"{name}/rows")
+    enter = b.constant(f"{name}.enter", node.enter[:, None])
+    value = b.op("MatMul", [rows, enter], f"{name}/entered")
+    if node.offset.any():
+        offset = b.constant(f"{name}.offset", node.offset[:, None, :, None])
+        value = b.op("Add", [value, offset], f"{name}/right")
+    parts = [value]
+    if steps > 1:
+        names = [f"{name}/{t}/right" for t in range(steps)]
+        parts = b.ops("Split", [value, b.integers(*[1] * steps)], names, axis=0)
+    for key, order in (("forward", range(1, steps)), ("backward", range(steps - 2, -1, -1))):
+        for t in order:
+            factor = b.constant(f"{name}.{key}{t}", getattr(node, key)[t])
+            neighbour = parts[t - 1 if key == "forward" else t + 1]
+            kept = b.op("MatMul", [neighbour, factor], f"{name}/{t}/{key}_kept")
+            parts[t] = b.op("Add", [parts[t], kept], f"{name}/{t}/{key}")
+    value = parts[0] if steps == 1 else b.op("Concat", parts, f"{name}/solution", axis=0)
+    outputs = b.constant(f"{name}.outputs", node.outputs, np.int64)
+    value = b.op("Gather", [value, outputs], f"{name}/outputs", axis=-1)
+    return b.reshape(value, (steps, -1, *shape), name)
 
 
 def _step(

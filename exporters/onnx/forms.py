@@ -73,9 +73,16 @@ def build_models(
             f"a layer is called {taken[0]!r}, which a value of the ONNX file is called too",
             remedy="give the layer another name",
         )
+    ahead = [node.name for node in graph.nodes if node.looks_ahead]
+    if ahead and form != "sequence":
+        raise ConfigError(
+            f"layer {ahead[0]!r} looks ahead, the form {form} computes one step after another",
+            why="least squares solve for all steps at once",
+            remedy="use --form sequence",
+        )
     make = {"sequence": _sequence, "stream": _stream, "scan": _scan}[form]
     graphs = make(graph, coding, input, weights)
-    about = _metadata(graph, form, input, weights, opset)
+    about = metadata(graph, form, input, weights, opset)
     models = {name: model_of(part, opset, about) for name, part in graphs.items()}
     for model in models.values():
         onnx.checker.check_model(model, full_check=True)
@@ -315,7 +322,7 @@ def _about_input(graph: Graph, input: Input) -> str:
     return f"`steps` is the code, [{graph.steps}, N, {sample}].{drawn}"
 
 
-def _metadata(
+def metadata(
     graph: Graph, form: Form, input: Input, weights: Weights, opset: int
 ) -> dict[str, str]:
     """Return the metadata of the file: text, and JSON for nested values."""

@@ -30,11 +30,13 @@ from ..graph.ir import (
     Pool,
     Product,
     Readout,
+    Relu,
+    Substitution,
 )
 from ..graph.noise import noise_name
 from .builder import Builder
 from .cells import cell_at_step, cell_over_time
-from .filters import filter_at_step, filter_over_time
+from .filters import filter_at_step, filter_over_time, substitution_over_time
 from .joins import attention, joined
 from .lstm import lstm_at_step, lstm_over_time
 from .neurons import neuron_at_step, neuron_over_time
@@ -120,6 +122,8 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
             return lstm_over_time(b, node, x, steps, repeated)
         case Filter():
             return filter_over_time(b, node, x, len(shape), steps, repeated)
+        case Substitution():
+            return substitution_over_time(b, node, x, before, shape, repeated)
         case Conv() | Linear():
             if repeated and steps > 1:
                 times = b.integers(steps, *[1] * (len(before) + 1))
@@ -131,6 +135,8 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
             return b.reshape(pooled, (steps, -1, *shape), name)
         case Flatten():
             return b.reshape(x, (steps, -1, *shape), name)
+        case Relu():
+            return b.op("Relu", [x], name)
         case Add() | Product():
             return joined(b, node, inputs)
         case Attention():
@@ -232,6 +238,8 @@ def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str)
             return _pool(b, node, x, name)
         case Flatten():
             return b.reshape(x, (-1, *shape), name)
+        case Relu():
+            return b.op("Relu", [x], name)
         case Add() | Product():
             return joined(b, node, inputs)
         case Attention():

@@ -15,9 +15,9 @@ OPERATORS = {
     "ConstantOfShape", "Conv", "CumSum", "DequantizeLinear", "Div", "Equal", "Exp", "Expand",
     "Flatten", "Floor", "Gather", "GatherElements", "Gemm", "Greater", "GreaterOrEqual", "Identity",
     "Less", "LessOrEqual", "Log", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not",
-    "ReduceSum", "Reshape", "Round",
+    "ReduceMin", "ReduceSum", "Relu", "Reshape", "Round",
     "Scan", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub",
-    "Sum", "Tanh", "Tile", "Transpose", "Unsqueeze", "Where",
+    "Sum", "Tanh", "Tile", "TopK", "Transpose", "Unsqueeze", "Where",
 }  # fmt: skip
 
 

@@ -22,10 +22,12 @@ from ...records.open_run import OpenRun
 from ..graph.noise import PREFIX
 from ..nir.unrolled import OUTPUT
 from ..onnx.export import files_of_stream
-from ..onnx.forms import Form, build_models
+from ..onnx.forms import OPSET, Form, build_models
 from ..onnx.operators import check_operators
 from ..onnx.runtime import OnnxSession
 from ..runs import source_of_run
+from ..timing.form import build_times
+from ..timing.network import TimingSource
 from .description import UNROLLED, Description
 from .runtimes import NirRuntime, OnnxRuntime
 
@@ -85,6 +87,10 @@ def onnx_runtime_of(
     total = run.model.coding.steps
     check_steps(steps, total)
     source = source_of_run(run, noise="input" if has_noise(run.model) else "on")
+    if isinstance(source, TimingSource):
+        model = build_times(source, OPSET)
+        session = OnnxSession(model.SerializeToString())
+        return OnnxRuntime({"model": session}, total, coding=None, steps=steps, noise={})
     answer = source.graph.answer
     stops = exit is not None or answer.kind == "first-crossing"
     whole = answer.kind == "first-crossing" and answer.quantity == "count"  # has no stream

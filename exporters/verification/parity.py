@@ -15,7 +15,18 @@ from typing import Any
 import numpy as np
 
 from ..graph.interpreter import Trace
-from ..graph.ir import Affine, Array, Cell, ChannelScale, Filter, Graph, Lstm, Neuron, Readout
+from ..graph.ir import (
+    Affine,
+    Array,
+    Cell,
+    ChannelScale,
+    Filter,
+    Graph,
+    Lstm,
+    Neuron,
+    Readout,
+    Substitution,
+)
 from .margins import by_sample, margin_in, near_threshold
 
 TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values above 1
@@ -116,7 +127,7 @@ class Parity:
                 return
             if isinstance(node, Neuron | Cell):
                 self._compare_spikes(node, trace, found, excused)
-            elif isinstance(node, Affine | ChannelScale | Filter | Lstm | Readout):
+            elif isinstance(node, Affine | ChannelScale | Filter | Lstm | Readout | Substitution):
                 self._compare_values(node.name, value, found, excused)
         # Rounding may move a decision to another step.
         flipped = (excused < len(trace.logits)) | self.graph.answer.near(trace.logits, noise)

@@ -43,7 +43,7 @@ def run(name: str, args: np.ndarray, blocks: int) -> None:
         fork(task, address, threads, 0)
         return
     function = tasks.c_function(task)
-    others = [_pool(threads - 1).submit(function, address) for _ in range(threads - 1)]
+    others = [pool(threads - 1).submit(function, address) for _ in range(threads - 1)]
     function(address)
     for other in others:
         other.result()
@@ -67,10 +67,11 @@ def _openmp_of_torch() -> Callable[..., None] | None:
 
 
 @cache
-def _pool(workers: int) -> ThreadPoolExecutor:
+def pool(workers: int) -> ThreadPoolExecutor:
+    """Return the threads of Python, the same for each number of them."""
     return ThreadPoolExecutor(workers, thread_name_prefix="asnn-kernels")
 
 
 if hasattr(os, "register_at_fork"):
     # A child has the pool of its parent without the threads.
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=pool.cache_clear)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -121,6 +122,30 @@ class Method:
             The loss without the weight, and the outputs `[T, B, K]`, for the line of progress.
         """
         raise NotImplementedError
+
+    def updates(self, steps: int) -> int:
+        """Return the number of optimization steps of a batch of `steps` time steps; 1 by default.
+
+        Rates, averages, statistics and checkpoints count them.
+        """
+        return 1
+
+    def learn(
+        self, training: Any, x: Batch, targets: Targets, weight: float
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield at each optimization step of a batch, when its gradients are complete.
+
+        The step is taken before the iterator goes on; a method with several steps a batch clears
+        the gradients then. By default the only step is that of `backward`.
+
+        Args:
+            training, x, targets, weight: as of `backward`.
+
+        Yields:
+            The mean loss since the last step, and the outputs `[t, B, K]` of the time steps since
+            then. `updates` times in all.
+        """
+        yield self.backward(training, x, targets, weight)
 
     def ends(self, training: Any, metrics: dict[str, Any]) -> bool:
         """Return whether the stage ends with this epoch, before its number of epochs."""

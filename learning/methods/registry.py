@@ -13,7 +13,11 @@ method_registry = Registry(
         "bptt": "learning.methods.bptt:Bptt",
         "distillation": "learning.methods.distillation:Distillation",
         "tandem": "learning.methods.tandem.method:Tandem",
+        "vdib": "learning.methods.vdib:Vdib",
+        "exact": "learning.methods.exact:Exact",
         "ltl": "learning.methods.ltl.method:LocalTandemLearning",
+        "decolle": "learning.methods.online.decolle:Decolle",
+        "glm": "learning.methods.online.glm:Glm",
     },
 )
 

@@ -185,7 +185,7 @@ class TrainSection(Section):
         None, ge=1, description="end a stage after so many epochs without a better one"
     )
     batch_size: int = Field(64, ge=1)
-    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    optimizer: Literal["adam", "adamw", "adamax", "sgd"] = "adam"
     lr: float = Field(1e-3, gt=0, le=1e30, description="learning rate after warm-up")
     final_lr: float = Field(1e-5, ge=0, description="learning rate at the end of the cosine")
     schedule: Literal["cosine", "step", "constant"] = "cosine"
@@ -195,12 +195,25 @@ class TrainSection(Section):
     weight_decay: float = Field(0.0, ge=0, description="of weights, not of norms, biases, neurons")
     decay_all: bool = Field(False, description="weight_decay applies to all parameters")
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd")
+    betas: list[float] | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="of adam, adamw and adamax: decays of both averages; default: 0.9, 0.999",
+    )
     loss: LossName = Field(
         "mean",
         description="of the mean over steps; tet: mean of the steps'; first-spike: of drawn ones; "
-        "rank, rank-published: of the first crossing; van-rossum: of spike trains",
+        "rank, rank-published: of the first crossing; van-rossum: of spike trains; count: of "
+        "numbers of spikes",
     )
     entropy: float = Field(0.0, ge=0, description="of rank: reward of uncertain decisions")
+    counts: list[float] | None = Field(
+        None,
+        min_length=2,
+        max_length=2,
+        description="of count: spikes of the output of the target, and of the others; 15, 3",
+    )
     tet_lambda: float = Field(0.0, ge=0, le=1, description="of tet: weight of its regularizer")
     tet_phi: float = Field(1.0, description="of tet: target of the logits in its regularizer")
     label_smoothing: float = Field(0.0, ge=0, lt=1)
@@ -234,6 +247,13 @@ class TrainSection(Section):
         "auto", description="fused, reference, or auto: fused where they support a layer"
     )
 
+    @field_validator("betas")
+    @classmethod
+    def _check_betas(cls, given: list[float] | None) -> list[float] | None:
+        if given is not None and not all(0 <= beta < 1 for beta in given):
+            raise ValueError("must be two numbers from 0 to below 1")
+        return given
+
     @field_validator("class_weights", mode="before")
     @classmethod
     def _check_class_weights(cls, given: Any) -> Any:
@@ -253,7 +273,12 @@ class TrainSection(Section):
             ConfigError: they contradict each other.
         """
         return Loss(
-            self.loss, self.label_smoothing, self.tet_lambda, self.tet_phi, entropy=self.entropy
+            self.loss,
+            self.label_smoothing,
+            self.tet_lambda,
+            self.tet_phi,
+            entropy=self.entropy,
+            counts=None if self.counts is None else (self.counts[0], self.counts[1]),
         )
 
 

@@ -114,6 +114,12 @@ def _begin(training: Training) -> None:
             "train.epochs is 0: the recipe uses no learning rate",
             remedy="set train.epochs to 1 or more",
         )
+    if training.method.updates(training.recipe.coding.steps) > 1:
+        raise ConfigError(
+            f"a range test is not for the method {training.recipe.method.name}",
+            why="it compares the losses of batches, which take several optimization steps each",
+            remedy="compare a few values of train.lr: asnn sweep --grid train.lr=0.0001,0.001,0.01",
+        )
     training.method.load(training)
     if needs_start(training):
         begin_from_start(training)

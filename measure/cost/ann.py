@@ -39,7 +39,8 @@ def ann_config(model: SpikingNetwork) -> dict[str, Any]:
         config["readout"], config["readout_options"] = readout
     if not one_step:
         return config
-    return config | {"coding": "direct", "coding_options": {}, "steps": 1}
+    options = model.coding.of_counterpart()
+    return config | {"coding": "direct", "coding_options": options, "steps": 1}
 
 
 @torch.no_grad()

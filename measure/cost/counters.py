@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from ...models.layer import synaptic_weights
+from ...models.layer import onsets, synaptic_weights
 from ...models.layers.spiking import SpikingLayer
+from ...models.timing.neuron import TimingNeuron
 from .fan_out import FanOut
 from .layer_graph import LayerInfo, Operation
 
@@ -74,12 +75,21 @@ class NeuronCount:
     draws: Tensor
 
 
+def at_first_step(x: Tensor, axis: int) -> Tensor:
+    """Return `x` with the sum over an axis of steps at the first step, and 0 at the others."""
+    found = torch.zeros_like(x)
+    found.narrow(axis, 0, 1).copy_(x.sum(axis, keepdim=True))
+    return found
+
+
 class LayerCounter:
     """Counts the operations of a layer with weights or of a sum, from its input.
 
     Attributes:
         info: the layer.
         batch: effective operations and events of each sample of the current batch, `[2, T, B]`.
+        before: whether all of it is done before the first step of the last window, of a network of
+            neurons that hold their spikes; it is then counted at that step.
         uncountable: whether the shape of an input did not show its steps and samples.
     """
 
@@ -87,6 +97,7 @@ class LayerCounter:
         self.info = info
         self.operation: Operation = info.operation
         self.batch = torch.zeros(2, 1, 0)
+        self.before = False
         self.uncountable = False
         self.total: Tensor | None = None  # [4, T]: effective, events, dense, inputs
         self._fan_outs: dict[tuple[int, ...], FanOut] = {}
@@ -117,6 +128,9 @@ class LayerCounter:
         steps, samples = self.batch.shape[1:]
         if samples and self._next_step == self.info.first < steps:
             self.uncountable = True  # it was not called: its weights are used in another way
+        if self.before:
+            self.batch = at_first_step(self.batch, 1)
+            self._batch_totals = at_first_step(self._batch_totals, 1)
         rows = torch.cat([self.batch.sum(2), self._batch_totals])
         self.total = rows if self.total is None else self.total + rows
 
@@ -164,6 +178,8 @@ class LayerCounter:
     def _count_rows(self, rows: Tensor, steps: slice) -> None:
         """Add the counts of some steps, from their inputs `[n B, ...]`."""
         number, samples = steps.stop - steps.start, self.batch.shape[2]
+        if self.info.given.held:
+            rows = onsets(rows.unflatten(0, (number, samples))).flatten(0, 1)
         shape = tuple(rows.shape[1:])
         fan_out = self._fan_out(shape, lambda: FanOut(self.info.layer, shape))
         found = fan_out.count(rows, self.info.given).view(2, number, samples, -1)
@@ -249,6 +265,7 @@ class NeuronCounter:
         assert isinstance(info.layer, SpikingLayer)
         self.info = info
         self.spiking = getattr(info.layer.neuron, "spiking", True)
+        self.before = False  # as of `LayerCounter`
         self.neurons = 0
         self.total: Tensor | None = None  # [2, T]: active, all outputs
 
@@ -256,8 +273,11 @@ class NeuronCounter:
         """Observe the layer's output; return the function that detaches the observer."""
         layer = self.info.layer
         assert isinstance(layer, SpikingLayer)
-        # Observers are told the sum of the whole numbers, not how many are above 0.
-        if self.spiking and getattr(layer.neuron, "most", 1) == 1:
+        # Of counts of a step, observers are told the sum, not how many are above 0.
+        by_step = (
+            not isinstance(layer.neuron, TimingNeuron) and getattr(layer.neuron, "most", 1) > 1
+        )
+        if self.spiking and not by_step:
             layer.spike_observers.append(self._add)
             return lambda: layer.spike_observers.remove(self._add)
         return layer.neuron.register_forward_hook(
@@ -285,6 +305,8 @@ class NeuronCounter:
         updates = outputs if self.spiking else torch.zeros_like(outputs)
         if getattr(neuron, "once", False):
             updates = outputs - (active.cumsum(0) - active)
+        if self.before:
+            updates = at_first_step(updates, 0)
         draws = any(getattr(part, "draws", False) for part in neuron.modules())
         return NeuronCount(
             name=self.info.name,

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from ...kernels.memory import buffers
-from ...models.layer import SPIKES, Signal, whole_numbers
+from ...models.layer import SPIKES, Signal, synaptic_weights, whole_numbers
 
 MAX_EXACT = 2**24  # integers up to here are exact in float32
 
@@ -101,7 +101,8 @@ def _fan_out(layer: nn.Module, shape: tuple[int, ...], *, dense: bool) -> Tensor
             window = (layer.kernel_size, layer.stride, layer.padding, layer.ceil_mode)
             y = avg_pool2d(x, *window, divisor_override=1)
         else:
-            y = nn.Conv2d._conv_forward(layer, x, _links(layer.weight, dense=dense), None)
+            (weight,) = synaptic_weights(layer)
+            y = nn.Conv2d._conv_forward(layer, x, _links(weight, dense=dense), None)
         (fan_out,) = torch.autograd.grad(y, x, torch.ones_like(y))
     return fan_out[0]
 

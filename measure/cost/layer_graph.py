@@ -132,7 +132,7 @@ class LayerGraph:
     ) -> None:
         """List arithmetic; if the layer is used again, `x` is what holds for all its inputs."""
         if self.graded and x.kind == "counts":
-            x = Signal("graded", x.amplitude)
+            x = x._replace(kind="graded")
         if operation is None:
             operation = "ac" if x.kind in ("spikes", "counts") else "mac"
         for i, known in enumerate(self.layers):
@@ -149,7 +149,7 @@ class LayerGraph:
 
 def _both(a: Signal, b: Signal) -> Signal:
     """Return what holds for both of two signals."""
-    if not _same(a.amplitude, b.amplitude):
+    if not _same(a.amplitude, b.amplitude) or a.held != b.held:
         return VALUES
     return max(a, b, key=lambda signal: STRENGTH[signal.kind])
 
@@ -170,7 +170,7 @@ def _mean_of(x: Signal, pool: nn.AvgPool2d) -> Signal:
     size = pool.kernel_size
     window = math.prod(size) if isinstance(size, tuple) else size * size
     amplitude = torch.ones(()) if x.amplitude is None else x.amplitude
-    return Signal("counts", amplitude / (pool.divisor_override or window))
+    return Signal("counts", amplitude / (pool.divisor_override or window), x.held)
 
 
 def _below(name: str, key: str) -> str:

@@ -76,7 +76,8 @@ class Operations:
     weights accumulate the spikes of the step before, from the second step on. An LSTM multiplies
     inputs and states by weights, 4 F (I + F) at each step; its gates are not counted. Biases,
     max-pools and gates of spikes are not counted. The first layer is counted once, at step 1, if
-    the code is static.
+    the code is static. Where neurons fire in windows one after the other, all that is done before
+    the last window is counted at its first step.
 
     Args:
         network: usually `frozen()`, in which norms are folded into weights as for deployment.
@@ -98,6 +99,7 @@ class Operations:
         self._network = network
         self._graph = LayerGraph.of(network.body, graded=graded)
         self._counters = [_counter(info) for info in self._graph.layers]
+        _mark_windows_before(self._counters)
         self._detach: list[Callable[[], None]] = []
         self._by_sample: list[Tensor] = []  # [4, T, B] of each batch, as in `Counts`
         self._samples = 0
@@ -176,6 +178,17 @@ class Operations:
 
     def _layer_counters(self) -> list[LayerCounter]:
         return [counter for counter in self._counters if isinstance(counter, LayerCounter)]
+
+
+def _mark_windows_before(counters: list[LayerCounter | NeuronCounter]) -> None:
+    """Mark what is done before the last window: all before the last neurons that hold spikes."""
+    windows = [i for i, each in enumerate(counters) if _fires_in_window(each.info)]
+    for counter in counters[: windows[-1]] if windows else []:
+        counter.before = True
+
+
+def _fires_in_window(info: LayerInfo) -> bool:
+    return info.kind == "neuron" and getattr(info.layer.neuron, "held", False)
 
 
 def _counter(info: LayerInfo) -> LayerCounter | NeuronCounter:

@@ -11,12 +11,13 @@ from ...core.errors import ConfigError
 from ...models.readouts import Readout
 from ...models.readouts.decision import Decision, confident
 from ...tasks.base import Task
+from ...tasks.reconstruction import Reconstruction
 from ...tasks.regression import Regression
 from ...tasks.step_classification import StepClassification
 from ..early_exit import ExitRule
 from .prediction import Ranked
 
-Kind = Literal["class", "class of each step", "values", "values of each step"]
+Kind = Literal["class", "class of each step", "values", "log-odds", "values of each step"]
 
 
 def kind_of(task: Task) -> Kind:
@@ -29,6 +30,8 @@ def kind_of(task: Task) -> Kind:
         return "class"
     if isinstance(task, StepClassification):
         return "class of each step"
+    if isinstance(task, Reconstruction):
+        return "log-odds" if task.kind == "bce" else "values"
     if isinstance(task, Regression):
         return "values of each step" if task.at == "steps" else "values"
     raise ConfigError(
@@ -71,9 +74,14 @@ class Answers:
                 )
 
     @property
+    def has_values(self) -> bool:
+        """Whether an answer are real values: of `log-odds` o the shares σ(o)."""
+        return self.kind in ("values", "log-odds")
+
+    @property
     def decides(self) -> bool:
         """Whether an input may be decided before the last step."""
-        if self.kind not in ("class", "values"):
+        if self.kind != "class" and not self.has_values:
             return False
         return self.exit is not None or callable(getattr(self.readout, "crossed", None))
 
@@ -117,7 +125,8 @@ class Answers:
             {"step": each + 1, "decided": done}
             for each, done in zip(step.tolist(), decided.tolist(), strict=True)
         ]
-        if self.kind == "values":
+        if self.has_values:
+            scores = scores.sigmoid() if self.kind == "log-odds" else scores
             return [{"values": each, **at} for each, at in zip(scores.tolist(), steps, strict=True)]
         # By the scores: different ones can round to the same probability.
         order = scores.sort(dim=1, descending=True, stable=True).indices[:, : self.top]

@@ -39,6 +39,7 @@ class CorruptedCoding(Coding):
         self.min_steps = coding.min_steps
         self.static = coding.static and not of_spikes
         self.sums = coding.sums
+        self.gives_times = coding.gives_times
         super().__init__(steps=coding.steps)
         self.coding = coding
         self.change = change

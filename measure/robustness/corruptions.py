@@ -51,6 +51,7 @@ class Corruption:
         takes: the kinds of samples that it corrupts, `image`, `events` or `series`; None if it
             does not depend on them.
         of_values: whether the samples must be values: series of zeros and ones are spikes.
+        of_steps: whether it is for neurons with time steps, not for exact times.
     """
 
     apply: Callable[[SpikingNetwork, float, int], SpikingNetwork]
@@ -62,6 +63,7 @@ class Corruption:
     of_spikes: bool = False
     takes: frozenset[str] | None = None
     of_values: bool = False
+    of_steps: bool = False
 
     def fits(self, model: SpikingNetwork) -> bool:
         """Return whether it applies to a network."""
@@ -75,6 +77,8 @@ class Corruption:
             return f"the samples are {_plurals(kinds)}"
         if self.of_values and coding.spec is not None and coding.spec.binary:
             return f"the samples are {_plurals(kinds)} of spikes"
+        if coding.gives_times and (self.of_spikes or self.of_steps):
+            return "the network has exact times, and no time steps"
         if self.of_spikes and (coding.analog_steps >= coding.steps or coding.sums):
             return f"the code {coding.name!r} has no spikes to corrupt"
         return None
@@ -84,6 +88,8 @@ class Corruption:
         """What it corrupts, such as `images`."""
         if self.of_spikes:
             return "spikes"
+        if self.of_steps:
+            return "neurons of time steps"
         kinds = _plurals(PLURALS if self.takes is None else self.takes)
         return f"{kinds} of values" if self.of_values else kinds
 

@@ -73,6 +73,7 @@ class PartlyDead(nn.Module):
         self.spiking = getattr(neuron, "spiking", True)
         self.most = getattr(neuron, "most", 1)
         self.once = getattr(neuron, "once", False)
+        self.held = getattr(neuron, "held", False)
 
     @property
     def amplitude(self) -> Tensor | None:
@@ -99,4 +100,5 @@ DEAD_NEURONS = Corruption(
     with_dead_neurons,
     "share of the neurons of each layer that never fire",
     (0.05, 0.1, 0.2, 0.3, 0.5),
+    of_steps=True,
 )

@@ -39,13 +39,14 @@ class SpikeConv2d(nn.Conv2d):
 
     def appended(self, prefix: Tensor | None, x: Tensor) -> Tensor:
         """Return the convolution of `x`, appended to the images `prefix` as by `torch.cat`."""
+        weight, bias = self.effective()
         if not self._follows_spikes(x):
-            return self._dense(prefix, x)
+            return self._dense(prefix, x, weight, bias)
         if is_traced(x):
             out, _ = torch.ops.asnn.spike_convolution(
                 x,
-                self.weight,
-                self.bias,
+                weight,
+                bias,
                 prefix,
                 stride=_pair(self.stride),
                 padding=_pair(self.padding),
@@ -56,17 +57,21 @@ class SpikeConv2d(nn.Conv2d):
         machine = Machine(kernels.has_wide_registers(), kernels.has_tiles())
         paths = paths_for(shape, x, machine=machine, learns=torch.is_grad_enabled())
         if paths == DENSE:
-            return self._dense(prefix, x)
+            return self._dense(prefix, x, weight, bias)
         return spike_convolution(
             x,
-            self.weight,
-            self.bias,
+            weight,
+            bias,
             prefix=prefix,
             backend=kernels,
             shape=shape,
             paths=paths,
-            packed_weight=self._packed(paths.forward, kernels),
+            packed_weight=self._packed(weight, paths.forward, kernels),
         )
+
+    def effective(self) -> tuple[Tensor, Tensor | None]:
+        """Return the weight and the bias that it convolves with; a subclass may compute them."""
+        return self.weight, self.bias
 
     def weight_gradient_by_events(self, x: Tensor, grad: Tensor) -> Tensor | None:
         """Return the gradient of the weight from images and that of the output, computed where the
@@ -95,13 +100,14 @@ class SpikeConv2d(nn.Conv2d):
             _pair(self.padding),
         )
 
-    def _dense(self, prefix: Tensor | None, x: Tensor) -> Tensor:
-        out = super().forward(x)
+    def _dense(
+        self, prefix: Tensor | None, x: Tensor, weight: Tensor, bias: Tensor | None
+    ) -> Tensor:
+        out = self._conv_forward(x, weight, bias)
         return out if prefix is None else torch.cat([prefix, out])
 
-    def _packed(self, way: Way, kernels: Any) -> Tensor | None:
+    def _packed(self, weight: Tensor, way: Way, kernels: Any) -> Tensor | None:
         """Return the weights in the layout of the kernels, cached while they do not learn."""
-        weight = self.weight
         if weight.requires_grad or weight.is_inference():  # their changes are not all counted
             self._cached = None
             return None

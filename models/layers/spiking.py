@@ -14,7 +14,6 @@ from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...kernels.dispatch import PACKAGES, Kernels, is_traced, missing_backend, warn_slow_reference
 from ..layer import (
-    SPIKES,
     VALUES,
     Layer,
     Lowering,
@@ -22,8 +21,10 @@ from ..layer import (
     Signal,
     answers,
     decaying_parameters,
-    whole_numbers,
+    spikes_of,
 )
+from ..neurons.lsq_leaky import LsqLeaky
+from ..ode.layer import LeastSquaresOde
 from ..stepwise import Step, stepper
 from ..synapses.base import PoleSynapse
 from .convolution import PointConv2d, SpikeConv2d
@@ -52,7 +53,10 @@ class SpikingLayer(Layer):
             `[T, B, C, ...]`, before pooling; the pool is then a pass of its own.
         taps: called in each forward pass with the output `[T, B, C, ...]`, after pooling, through
             which gradients flow; see `layer_outputs`.
+        rotations: of how many rotations by 90° its channels are, the slower axis of them.
     """
+
+    rotations = 1
 
     def __init__(
         self, norm: nn.Module | None, neuron: nn.Module, pool: nn.Module | None = None
@@ -81,15 +85,20 @@ class SpikingLayer(Layer):
             if frozen is not None:
                 spikes, counts = frozen.run(x, count=bool(self.spike_observers))
                 self._notify(counts, x)
-                return self._observed(spikes)
+                return self._observed(self.arranged(spikes))
         how = self._fusible(x)
         if isinstance(how, Fusible):
             self.used = "fused"
             spikes, counts = run(x, how, count=bool(self.spike_observers))
             self._notify(counts, x)
-            return self._observed(spikes)
+            return self._observed(self.arranged(spikes))
         self.used = "reference"
-        return self._counted(self.neuron(x if self.norm is None else self.norm(x)), x)
+        spikes = self.neuron(x if self.norm is None else self.norm(x))
+        return self._counted(self.arranged(spikes), x)
+
+    def arranged(self, spikes: Tensor) -> Tensor:
+        """Return what its neurons have computed, in the shape of the layer's output."""
+        return spikes
 
     def sent(self, spikes: Tensor, pool: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Return the output of the layer, of spikes `[T, B, C, ...]` that were computed elsewhere.
@@ -109,7 +118,7 @@ class SpikingLayer(Layer):
         """Return the spikes for the input `x`, pooled, after the observers have seen them."""
         if self.spike_observers:
             # float32 counts exactly up to 2²⁴ only.
-            sent = whole_numbers(spikes.detach(), getattr(self.neuron, "amplitude", None), 2)
+            sent = spikes_of(self.neuron, spikes.detach())
             self._notify(sent.flatten(1).sum(1, dtype=torch.float64), x)
         self._notify_of_counts(spikes)
         if self.pool is None:
@@ -210,7 +219,7 @@ class SpikingLayer(Layer):
 
     def _notify_of_counts(self, spikes: Tensor) -> None:
         if self.count_observers:
-            sent = whole_numbers(spikes.detach(), getattr(self.neuron, "amplitude", None), 2)
+            sent = spikes_of(self.neuron, spikes.detach())
             for observer in self.count_observers:
                 observer(sent)
 
@@ -225,13 +234,12 @@ def signal_of(neuron: nn.Module) -> Signal:
     """Return what a neuron sends: spikes, unless its attributes say otherwise.
 
     `spiking` false: values. `most` above 1: whole numbers up to it. `amplitude`: a factor of them.
+    `held`: a spike is shown from its step to the last one.
     """
     if not getattr(neuron, "spiking", True):
         return VALUES
-    amplitude = getattr(neuron, "amplitude", None)
-    if getattr(neuron, "most", 1) > 1:
-        return Signal("counts", amplitude)
-    return SPIKES if amplitude is None else Signal("spikes", amplitude)
+    kind = "counts" if getattr(neuron, "most", 1) > 1 else "spikes"
+    return Signal(kind, getattr(neuron, "amplitude", None), getattr(neuron, "held", False))
 
 
 @contextmanager
@@ -275,8 +283,9 @@ def use_kernels(model: nn.Module, kernels: str) -> None:
     """
     if kernels not in ("auto", "reference", "fused"):
         raise unknown("kernels", kernels, ["auto", "reference", "fused"])
+    choosing = SpikingLayer, SpikeConv2d, PointConv2d, Residual, PoleSynapse, LsqLeaky
     for module in model.modules():
-        if isinstance(module, SpikingLayer | SpikeConv2d | PointConv2d | Residual | PoleSynapse):
+        if isinstance(module, (*choosing, LeastSquaresOde)):
             module.kernels = kernels  # type: ignore[assignment]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from itertools import count
+from itertools import accumulate, count
 
 import torch
 from torch import Tensor, nn
 
 from ...coding.base import Coding
+from ...core.errors import ConfigError
 from ..layer import SPIKES, VALUES, Layer, Lowering, OperationList, Signal
 from .convolution import SpikeConv2d
 from .fusing import is_watched
@@ -22,13 +23,17 @@ class Stem(Layer):
     Analog steps are normalised by mean and standard deviation, spikes are not. The output of a
     static coding is computed for one step and expanded. The analog steps of a coding whose steps
     add up to the sample (`sums`) are multiplied by T first; silent steps after them have no weights
-    of their own, and an input of 0.
+    of their own, and an input of 0. Spikes of a coding that `opens` currents are read as 1 from
+    their step to the last one.
 
     Args:
         coding: gives the number of analog steps.
         make: builds the affine layer, once for each set of weights.
         mean, std: of each channel, to normalise analog steps.
         rank: axes of one step, 3 of (C, H, W), 1 of (F,).
+
+    Raises:
+        ConfigError: the code has a window shorter than its steps.
     """
 
     mean: Tensor
@@ -44,15 +49,26 @@ class Stem(Layer):
         rank: int = 3,
     ) -> None:
         super().__init__()
+        if getattr(coding, "window", coding.steps) != coding.steps:
+            raise ConfigError(
+                f"a network reads a window of {coding.steps} steps, the code's is {coding.window}",  # type: ignore[attr-defined]
+                why="shorter ones are for files in which a clock drives all layers",
+                remedy="leave coding.window out",
+            )
         self.static = coding.static
         self.analog_steps = coding.analog_steps
         self.factor = coding.steps if coding.sums else 1
+        self.opens = coding.opens
         self.analog = make() if coding.analog_steps > 0 else None
         self.spikes = make() if coding.analog_steps < coding.steps and not coding.sums else None
+        if not coding.normalised:
+            mean, std = [0.0] * len(mean), [1.0] * len(std)
         self.register_buffer("mean", torch.tensor(mean).view(-1, *[1] * (rank - 1)))
         self.register_buffer("std", torch.tensor(std).view(-1, *[1] * (rank - 1)))
 
     def forward(self, code: Tensor) -> Tensor:
+        if self.opens:
+            code = code.cumsum(0)
         if self.static and self.analog is not None:
             one_step = self.analog(_channels_last(self.normalised(code)[0]))
             return one_step.expand(code.shape[0], *one_step.shape)
@@ -68,7 +84,10 @@ class Stem(Layer):
         return out.unflatten(0, code.shape[:2])
 
     def step(self, x: Tensor, t: int) -> Tensor:
-        """Return the output of step t, counted from 0, of its code `[B, ...]`: `[B, F, ...]`."""
+        """Return the output of step t, counted from 0, of its code `[B, ...]`: `[B, F, ...]`.
+
+        Of a coding that opens currents, the code is their sum up to this step.
+        """
         if t < self.analog_steps:
             assert self.analog is not None
             return self.analog(_channels_last(self._normalised(x)))
@@ -80,9 +99,12 @@ class Stem(Layer):
     def stepper(self) -> Callable[[Tensor], Tensor]:
         times = count()
         static: Tensor | None = None
+        current: Tensor | None = None
 
         def step(x: Tensor) -> Tensor:
-            nonlocal static
+            nonlocal static, current
+            if self.opens:
+                x = current = x if current is None else current + x
             out = self.step(x, next(times)) if static is None else static
             if self.static and self.analog is not None:
                 static = out
@@ -102,7 +124,7 @@ class Stem(Layer):
         if layer is None or (self.analog is not None and self.spikes is not None):
             raise ValueError("a dual stem has no weights for a mean of analog steps and spikes")
         total, count = None, 0
-        for t, x in enumerate(steps):
+        for t, x in enumerate(accumulate(steps) if self.opens else steps):
             if self.analog is not None and t < self.analog_steps:
                 x = self._normalised(x)
             total, count = x if total is None else total + x, count + 1
@@ -153,6 +175,8 @@ class Stem(Layer):
         offset = self.mean if self.factor == 1 else self._offset
         standardise(graph, self.analog_steps, offset, self.std, self.factor)
         layers = [self.analog] * self.analog_steps
+        if self.opens:
+            graph.add("Filter", f"{name}.currents", poles=torch.ones(1, 1), gain=torch.ones(1))
         later = self.analog if self.factor > 1 else self.spikes
         layers += [later] * (graph.steps - self.analog_steps)
         graph.per_step(name, [layer for layer in layers if layer is not None])

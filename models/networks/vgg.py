@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 from torch import nn
 
 from ...core.errors import ConfigError
-from ..layers.convolution import SpikeConv2d
 from ..layers.norm import Norm, create_norm
-from ..layers.spiking import SpikingLayer
 from ..layers.stem import Stem, stem_norm
 from ..layers.time import OverTime
 from ..network import BuildContext, SpikingNetwork
 from . import blocks
+from .groups import Group, create_group
 
 # Channels of each convolution; "pool" halves the size.
 VARIANTS: dict[str, tuple[int | str, ...]] = {
@@ -29,6 +29,7 @@ def vgg(
     width: int = 64,
     hidden: list[int] | None = None,
     norm: Norm = "folded",
+    group: Group = "none",
 ) -> SpikingNetwork:
     """Build conv 3×3 → batch norm → neuron, with pools in between; linear → neuron; readout.
 
@@ -42,9 +43,13 @@ def vgg(
         hidden: features of linear layers with neurons, none by default; [4096, 4096] in the VGG-11
             for ImageNet.
         norm: `folded`, `per-step` or `shared` batch norm of the convolutions.
+        group: `p4` for layers that commute with rotations by 90°; width and hidden are then those
+            of one of the four rotations. The readout reads means over the last image and over the
+            rotations.
 
     Raises:
-        ConfigError: an unknown variant, or a number that is not positive.
+        ConfigError: an unknown variant or group, a number that is not positive, or images that do
+            not fit the group.
 
     Source: Simonyan and Zisserman, ICLR 2015; `vggsnn`: Deng et al., "Temporal efficient
     training", ICLR 2022.
@@ -53,13 +58,17 @@ def vgg(
         raise ConfigError(f"variant must be '11' or 'vggsnn', not {variant!r}")
     if min(width, *(hidden or [1])) < 1:
         raise ConfigError(f"width and hidden must be positive, not {width} and {hidden}")
+    layout = create_group(group, ctx)
     channels, height, side = ctx.image_shape
     layers: dict[str, nn.Module] = {}
+    stem = partial(stem_norm, ctx.coding, norm, image=True)
+    later = partial(create_norm, norm, steps=ctx.steps, image=True)
     number = 0
     entries = VARIANTS[variant]
     for i, entry in enumerate(entries):
         window = (min(height, 2), min(side, 2))
         if entry == "pool":
+            layout.check_windows(f"pool {number}", (height, side), window[0], stride=window[0])
             if variant == "vggsnn":
                 layers[f"pool{number}"] = OverTime(nn.AvgPool2d(window))
             height, side = height // window[0], side // window[1]
@@ -67,29 +76,26 @@ def vgg(
         assert isinstance(entry, int)
         number += 1
         outputs = max(entry * width // 64, 1)
-
-        def make(channels: int = channels, outputs: int = outputs) -> nn.Conv2d:
-            return SpikeConv2d(channels, outputs, 3, padding=1)
-
         if number == 1:
-            layers["conv1"] = Stem(ctx.coding, make, mean=ctx.mean, std=ctx.std)
-            normed = stem_norm(ctx.coding, norm, outputs, image=True)
+            conv = partial(layout.first, channels, outputs, 3, padding=1)
+            layers["conv1"] = Stem(ctx.coding, conv, mean=ctx.mean, std=ctx.std)
         else:
-            layers |= ctx.synapse(f"synapse{number}", channels)
-            layers[f"conv{number}"] = OverTime(make())
-            normed = create_norm(norm, outputs, steps=ctx.steps, image=True)
+            layers |= layout.synapse(f"synapse{number}", channels)
+            layers[f"conv{number}"] = layout.conv(channels, outputs, 3, padding=1)
         # The fused kernels compute neuron and max-pool in one pass.
         pooled = variant == "11" and entries[i + 1] == "pool"
         pool = nn.MaxPool2d(window) if pooled else None
-        layers[f"spikes{number}"] = SpikingLayer(normed, ctx.make_neuron(outputs), pool)
+        layers[f"spikes{number}"] = layout.spiking(stem if number == 1 else later, outputs, pool)
         channels = outputs
-    layers["flatten"] = nn.Flatten(2)
-    features = channels * height * side
+    flat, features = layout.flat(channels, (height, side))
+    layers |= flat
+    size = (height, side)
     for i, outputs in enumerate(hidden or [], start=1):
-        layers |= ctx.synapse(f"synapse_linear{i}", features)
-        layers[f"linear{i}"] = OverTime(nn.Linear(features, outputs))
-        layers[f"spikes_linear{i}"] = blocks.neuron(ctx, outputs)
-        features = outputs
+        layers |= layout.synapse(f"synapse_linear{i}", features)
+        layers[f"linear{i}"] = layout.linear(features, outputs, size, bias=True)
+        layers[f"spikes_linear{i}"] = layout.spiking(None, outputs)
+        features, size = outputs, (1, 1)
+    layers |= layout.invariant(features, size)
     layers |= ctx.synapse("synapse", features)
     layers["readout"] = blocks.readout(ctx, features)
     return SpikingNetwork(ctx.coding, blocks.sequence(**layers))

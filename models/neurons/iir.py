@@ -113,7 +113,7 @@ class Iir(nn.Module):
             nonlocal state
             rest = torch.zeros_like(x)
             s, *after = self.step(x, *(state or (rest, rest)))
-            state = after[0], after[1]
+            state = after[0].detach(), after[1].detach()
             return s
 
         return step

@@ -15,7 +15,7 @@ from .functional.count import Gradient, IntegrateOptions, Surrogate, ThresholdGr
 from .functional.integrate import IntegrateState, integrate_step, integrate_steps
 from .functional.representation import slope
 from .leaky import Granularity
-from .ranges import RangeRule, activation_range
+from .ranges import RangeRule, range_of_layer, require_channels
 
 MAX_MOST = 255
 MIN_AMPLITUDE = 0.01  # of an amplitude that is learned
@@ -203,19 +203,15 @@ class Integrate(nn.Module):
                 `require_calibratable`.
         """
         self.require_calibratable()
-
-        def found(values: Tensor) -> Tensor:
-            levels = self.most * self.steps
-            return activation_range(values, rule, levels=levels, fraction=self.options.fraction)
-
-        of_layer = found(activations.flatten())
-        if not of_layer > 0:
-            return
-        limit = of_layer
-        if self.raw_amplitude.dim():
-            by_channel = found(activations.movedim(2, 0).flatten(1))
-            limit = torch.where(by_channel > 0, by_channel, of_layer)
-        self.use_limit(limit)
+        limit = range_of_layer(
+            activations,
+            rule,
+            levels=self.most * self.steps,
+            fraction=self.options.fraction,
+            by_channel=self.raw_amplitude.dim() > 0,
+        )
+        if limit is not None:
+            self.use_limit(limit)
 
     @torch.no_grad()
     def use_limit(self, limit: Tensor) -> None:
@@ -238,12 +234,7 @@ class Integrate(nn.Module):
         Raises:
             ConfigError: with what to do.
         """
-        if limit.dim() > self.raw_amplitude.dim():
-            raise ConfigError(
-                "the ANN has a greatest activation of each channel, the neuron one amplitude",
-                why="an amplitude of the layer cannot be that of all channels",
-                remedy="set neuron.granularity=channel",
-            )
+        require_channels(limit, self.raw_amplitude)
 
     def require_calibratable(self) -> None:
         """Refuse a leak or a gain with which the mean output is not the activation.

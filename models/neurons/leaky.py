@@ -20,6 +20,7 @@ from .functional.leaky import (
     first_spike,
     leaky_step,
     leaky_steps,
+    membranes,
 )
 
 Granularity = Literal["layer", "channel"]
@@ -159,6 +160,26 @@ class AdaptiveLeaky(nn.Module):
             return torch.rand(x.shape, device=x.device)
         shape = tuple(x.shape[2:])
         return uniforms(keys, len(x), shape, device=x.device, stream=self.stream, first=first)
+
+    def log_odds(self, x: Tensor, spikes: Tensor) -> Tensor:
+        """Return κ (v_t - θ), `[T, B, ...]`: the log-odds of the probability with which each spike
+        is drawn, given the spikes before it.
+
+        Args:
+            x: input of all steps, `[T, B, ...]`.
+            spikes: that were drawn, like `x`.
+
+        Raises:
+            ConfigError: no spikes are drawn.
+        """
+        if self.options.kappa is None:
+            raise ConfigError("spikes that are not drawn have no probability")
+        dtype = _membrane_dtype(x.dtype)
+        p = self.step_parameters().shaped_for(x.dim() - 1, dtype)
+        v = membranes(x.to(dtype), spikes.to(dtype), p, self.options)
+        if p.reset_size is not None:
+            v = v / p.reset_size[: len(x)]
+        return self.options.kappa * (v - p.threshold)
 
     def step_parameters(self) -> LeakyParameters:
         """Return the parameters of all T steps."""

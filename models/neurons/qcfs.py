@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ...core.errors import ConfigError
 from ...core.registry import unknown
+from ..layer import Lowering
 from .functional.bounded import at_least
 from .functional.quantised import quantised_relu
 from .leaky import Granularity
@@ -21,7 +22,8 @@ class Qcfs(nn.Module):
         a(x) = s clip(⌊x L / s + 1/2⌋ / L, 0, 1)
 
     s > 0 is learned, with the gradients of `quantised_relu`. As `relu` it has no state, sends
-    values and no spikes, has no fused kernel and cannot be exported. With a direct code and one
+    values and no spikes, and has no fused kernel. In export graphs it is a neuron that counts
+    L - q, the level from above; see `lower`. With a direct code and one
     step it makes an ANN whose activations are those of `integrate` neurons: of amplitude V = s / m
     and fraction 1/2, with m T = L, their mean output over T steps of a constant input x is a(x)
     (where x L / s + 1/2 is a whole number, one level less: a membrane must exceed its threshold).
@@ -76,10 +78,38 @@ class Qcfs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+        return quantised_relu(x.to(dtype), self._scale_for(x, dtype), self.levels).to(x.dtype)
+
+    def _scale_for(self, x: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return s as it broadcasts against a step of `x` `[T, B, C, ...]`."""
         scale = self.limit.to(dtype)
-        if scale.dim():
-            scale = scale.view(-1, *[1] * (x.dim() - 3))
-        return quantised_relu(x.to(dtype), scale, self.levels).to(x.dtype)
+        return scale.view(-1, *[1] * (x.dim() - 3)) if scale.dim() else scale
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        """Add x' = s - x, a neuron that sends n = clip(⌈x' L / s - 1/2⌉, 0, L) and forgets, and
+        s - n s / L, which is a(x): n = L - ⌊x L / s + 1/2⌋ also where that is a whole number."""
+        s = self.limit.reshape(1, -1).repeat(graph.steps, 1)
+        one, size = torch.ones(graph.steps, 1), s / self.levels
+        graph.add("ChannelScale", f"{name}_input", factor=-one.expand_as(s), offset=s)
+        graph.add(
+            "Neuron",
+            name,
+            leak=0 * s,
+            gain=one.expand_as(s),
+            threshold=size / 2,
+            size=size,
+            most=self.levels,
+        )
+        graph.add("ChannelScale", f"{name}_activation", factor=-size, offset=s)
+
+    def node_value(self, output: Tensor) -> Tensor:
+        """Return n, what its node of the export graph sends, of the activations `[T, B, C, ...]`.
+
+        With the code `ttfs` of L steps it is the step at which a neuron `ttfs` fires, L for never.
+        """
+        return (
+            self.levels - (output * (self.levels / self._scale_for(output, output.dtype))).round()
+        )
 
     def decaying_parameters(self) -> list[nn.Parameter]:
         """Return none: decay would pull s to 0."""

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...core.errors import ConfigError
 from ...core.registry import unknown
 
 RangeRule = Literal["mse", "max", "quantile"]
@@ -57,6 +58,46 @@ def activation_range(
         [_error(activations, part * top, levels, fraction) for part in CANDIDATES], -1
     )
     return (candidates[errors.argmin(-1)] * top).to(top.dtype)
+
+
+def require_channels(limit: Tensor, amplitude: Tensor) -> None:
+    """Refuse greatest activations of channels for an amplitude of the layer.
+
+    Raises:
+        ConfigError: with what to do.
+    """
+    if limit.dim() > amplitude.dim():
+        raise ConfigError(
+            "the ANN has a greatest activation of each channel, the neuron one amplitude",
+            why="an amplitude of the layer cannot be that of all channels",
+            remedy="set neuron.granularity=channel",
+        )
+
+
+@torch.no_grad()
+def range_of_layer(
+    activations: Tensor, rule: str, *, levels: int, fraction: float, by_channel: bool
+) -> Tensor | None:
+    """Return the range of the activations `[T, B, C, ...]` of a layer: a scalar, or `[C]`.
+
+    Where all activations of a channel are 0, its range is that of the layer; None if all are 0.
+
+    Args:
+        activations: values a ≥ 0.
+        rule, levels, fraction: as of `activation_range`.
+        by_channel: return that of each channel.
+    """
+
+    def found(values: Tensor) -> Tensor:
+        return activation_range(values, rule, levels=levels, fraction=fraction)
+
+    of_layer = found(activations.flatten())
+    if not of_layer > 0:
+        return None
+    if not by_channel:
+        return of_layer
+    of_channels = found(activations.movedim(2, 0).flatten(1))
+    return torch.where(of_channels > 0, of_channels, of_layer)
 
 
 def _error(activations: Tensor, limit: Tensor, levels: int, fraction: float) -> Tensor:

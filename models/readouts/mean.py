@@ -29,9 +29,16 @@ class Readout(Layer):
     """
 
     answers_with_mean: bool = True
-    """Whether the answer is the mean of the outputs, so that `mean` may compute it."""
+    """Whether `mean` computes the answer of all steps from the features, without the outputs of the
+    single steps; by default where it is their mean."""
     gives_likelihoods: bool = False
     """Whether `answer` gives log-probabilities, which need not add up to 1 over the classes."""
+    reads_times: bool = False
+    """Whether its inputs are exact spike times, instead of steps."""
+    answers_with_counts: bool = False
+    """Whether `answer` gives numbers of spikes."""
+    must_decide: bool = False
+    """Whether a sample that is not decided has no answer, and counts as wrong."""
     answers_of: ClassVar = {"lower": ("forward", "so_far", "decide", "crossed")}
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -89,6 +96,10 @@ class Readout(Layer):
     def answer(self, outputs: Tensor) -> Tensor:
         """Return what a loss compares with the target, `[B, K]`: a differentiable answer."""
         return outputs.mean(0)
+
+    def likelihoods(self, outputs: Tensor) -> Tensor:
+        """Return the answer in the end `[B, K]` whose cross-entropy an evaluation gives."""
+        return self.so_far(outputs)[-1]
 
     def decide(self, outputs: Tensor) -> Decision:
         """Return the answer in the end; it is that of the last step."""

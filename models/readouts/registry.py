@@ -15,6 +15,9 @@ readout_registry = Registry(
         "membrane": "models.readouts.membrane:MembraneReadout",
         "first-crossing": "models.readouts.crossing:FirstCrossingReadout",
         "spikes": "models.readouts.spikes:SpikesReadout",
+        "earliest": "models.readouts.earliest:EarliestReadout",
+        "spike-count": "models.readouts.spike_count:SpikeCountReadout",
+        "bottleneck": "models.readouts.bottleneck:BottleneckReadout",
     },
 )
 
@@ -44,8 +47,8 @@ def create_readout(
     """Return the readout called `name`.
 
     Args:
-        name: `mean`, `last`, `membrane`, `first-crossing`, `spikes`, or a readout that an installed
-            package adds.
+        name: `mean`, `last`, `membrane`, `first-crossing`, `spikes`, `bottleneck`, or a readout
+            that an installed package adds.
         features: F of its input `[T, B, F]`.
         classes: number of outputs K.
         steps: number of time steps T.

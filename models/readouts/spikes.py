@@ -31,6 +31,7 @@ class SpikesReadout(Readout):
 
     answers_with_mean = False  # the mean of the features does not give it
     sends_spikes = True
+    answers_with_counts = True
 
     def __init__(
         self,

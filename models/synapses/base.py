@@ -24,7 +24,7 @@ from .filters import per_channel, pole_filter
 
 
 class Synapse(Layer):
-    """A filter over time: `[T, B, C, ...]` to values of the same shape, from rest.
+    """A filter over time: `[T, B, C, ...]` to values `[T, B, outputs, ...]`, from rest.
 
     It stands in front of an affine layer, and keeps no state between two calls. What follows it
     reads values, not spikes, at every step.
@@ -38,6 +38,11 @@ class Synapse(Layer):
         super().__init__()
         self.channels = channels
         self.steps = steps
+
+    @property
+    def outputs(self) -> int:
+        """Number of channels that it sends: C, unless it has several filters for each."""
+        return self.channels
 
     def forward(self, x: Tensor) -> Tensor:
         raise NotImplementedError
@@ -100,16 +105,17 @@ class PoleSynapse(Synapse):
         return why is None
 
     def stepper(self) -> Callable[[Tensor], Tensor]:
+        poles, gain = self.poles, self.gain
         states: list[Tensor] | None = None
 
         def step(x: Tensor) -> Tensor:
             nonlocal states
             batched = x.unsqueeze(0)
-            y = x if self.gain is None else per_channel(self.gain.to(x.dtype), batched) * x
+            y = x if gain is None else per_channel(gain.to(x.dtype), batched) * x
             before, states = states, []
-            for p, pole in enumerate(self.poles.to(x.dtype)):
+            for p, pole in enumerate(poles.to(x.dtype)):
                 y = y if before is None else per_channel(pole, batched) * before[p] + y
-                states.append(y)
+                states.append(y.detach())
             return y
 
         return step

@@ -13,6 +13,7 @@ synapse_registry = Registry(
         "none": "models.synapses.registry:no_synapse",
         "exp": "models.synapses.exponential:Exp",
         "dual-exp": "models.synapses.exponential:DualExp",
+        "traces": "models.synapses.traces:Traces",
     },
 )
 
@@ -25,7 +26,7 @@ def create_synapse(name: str, channels: int, *, steps: int, **options: Any) -> S
     """Return the synapse called `name`, None for `none`.
 
     Args:
-        name: `none`, `exp`, `dual-exp`, or a synapse that an installed package adds.
+        name: `none`, `exp`, `dual-exp`, `traces`, or a synapse that an installed package adds.
         channels: C of its input `[T, B, C, ...]`.
         steps: number of time steps T.
         options: options of the synapse.

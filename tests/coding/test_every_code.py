@@ -15,6 +15,9 @@ from tests.support.samples import IMAGE_CODES
 SLOT_CODES = ["temporal", "hybrid", "embedding", "hybrid-embedding"]
 CODES = [
     ("direct", {}),
+    ("direct", {"levels": 4}),
+    ("ttfs", {}),
+    ("ttfs", {"window": 2}),
     ("impulse", {}),
     ("impulse", {"spread": True}),
     *((name, {}) for name in SLOT_CODES),
@@ -68,6 +71,8 @@ def test_shape_dtype_and_values(name, options, shape, dtype):
     assert code.dtype == dtype
     assert torch.isfinite(code).all()
     shown = x / 3 if options.get("spread") else x
+    if "levels" in options:
+        shown = ((x.to(torch.float64) * 4 + 0.5).floor() / 4).to(dtype)
     assert torch.equal(code[: coding.analog_steps], shown.expand(coding.analog_steps, *shape))
     if not coding.draws:
         assert torch.equal(torch.stack(list(coding.each_step(x))), code)

@@ -193,6 +193,8 @@ def test_as_dict_is_plain_json():
         "spikes_to_decision",
         "samples_per_second",
         "burst_shares",
+        "divergence",
+        "overflows",
     ]
 
 

@@ -4,7 +4,7 @@ keeps) for represented neurons, not for surrogates."""
 import pytest
 import torch
 
-from studies.memory import WAYS, TrainingStep, largest_tensor, saved_bytes
+from studies.memory import ONLINE, WAYS, TrainingStep, largest_tensor, saved_bytes
 
 BATCH = 4
 
@@ -42,6 +42,19 @@ def test_represented_neurons_keep_the_same_for_any_number_of_steps(name):
     assert many - few >= 30 * 4 * BATCH * 2 * 256
 
 
+@pytest.mark.slow
+def test_rules_that_learn_at_every_step_keep_the_same_for_any_number_of_steps():
+    found = {}
+    for way, make in ONLINE.items():
+        few, many = make(3), make(24)
+        few(), many()
+        found[way] = saved_bytes(few), saved_bytes(many)
+    assert found["online decolle"][0] == found["online decolle"][1] > 0
+    assert found["online glm, hidden neurons"] == (0, 0)  # it writes its gradients itself
+    # Negative control, with the same network.
+    assert found["online network by bptt"][1] > 4 * found["online network by bptt"][0]
+
+
 def test_bytes_are_those_of_the_tensors():
     """From a formula: y = x w keeps x, and here nothing else."""
     x, weight = torch.ones(3, 5), torch.ones(5, 7, requires_grad=True)
@@ -50,4 +63,10 @@ def test_bytes_are_those_of_the_tensors():
         (x @ weight).sum()
 
     assert saved_bytes(step) == 4 * 3 * 5
+
+    def twice():
+        step()
+        step()
+
+    assert saved_bytes(twice) == 4 * 3 * 5  # the first is dropped before the second
     assert largest_tensor(step) == 4 * 3 * 7

@@ -41,6 +41,8 @@ ARCHITECTURES = {
     "vgg-11": ("vgg", {"variant": "11", "hidden": [8]}),
     "vggsnn": ("vgg", {"variant": "vggsnn"}),
     "spikformer": ("spikformer", {}),
+    "lenet-p4": ("lenet", {"group": "p4", "widths": [3, 4], "hidden": 6, "shape": (2, 8, 8)}),
+    "ms-p4": ("ms-resnet", {"group": "p4", "width": 2, "shape": (2, 8, 8)}),
 }
 DEEP = {
     "ms-34": ("ms-resnet", {"depth": 34, "width": 4}),

@@ -46,7 +46,7 @@ def keys_of(section: str, name: str) -> list[str]:
     if section == "train":
         return list(TrainSection.model_fields)
     if section == "augment":
-        return ["flip", "crop", "rotation", "mixup", "cutmix", "erasing", "randaugment"]
+        return ["flip", "crop", "rotation", "rot90", "mixup", "cutmix", "erasing", "randaugment"]
     return [*component_options(section, name)]
 
 

@@ -76,6 +76,8 @@ def _compare_images(
     from ....measure.figures.codes import draw_codes
 
     image: Any = next(iter(samples.batches()))[0][0]  # type: ignore[index]
+    for name, own in options.items():
+        bound_coding(name, steps, own, samples.spec)
     codes = encode_with_each(image, options, steps=steps, seed=seed, index=samples.first)
     draw_codes(plot, list(codes.values()))
     found = {

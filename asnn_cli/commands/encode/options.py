@@ -90,6 +90,12 @@ def bound_coding(coding: str, steps: int, options: dict[str, Any], spec: SampleS
     from ....core.errors import ConfigError
 
     code = create_coding(coding, steps=steps, **options)
+    if code.gives_times:
+        raise ConfigError(
+            f"the code {coding} has no steps that could be shown",
+            why="it gives a real time for each spike",
+            remedy="choose another --coding, or train with it: asnn train rel-psp",
+        )
     try:
         code.bind(spec)
     except ConfigError as error:  # its remedy is one of recipes

@@ -86,6 +86,16 @@ def evaluate_run(
             autocompletion=completion.corruptions,
         ),
     ] = None,
+    moved: Annotated[
+        str | None,
+        typer.Option(
+            "--equivariance",
+            metavar="rot90,flip,shift[=PIXELS]",
+            help="Share of equal answers, and of equal spikes by layer, for turned, flipped or "
+            "moved images.",
+            autocompletion=completion.list_of(completion.one_of(*completion.TRANSFORMS)),
+        ),
+    ] = None,
     timed: Annotated[
         bool,
         typer.Option("--latency", help="Time single images: eager, fused, in onnxruntime."),
@@ -102,7 +112,8 @@ def evaluate_run(
 ) -> None:
     """Evaluate a trained network: accuracy by step, scores by class, spikes, learned schedules.
 
-    On request: energy, early exits, calibration, corruptions, latency, repeated draws.
+    On request: energy, early exits, calibration, corruptions, equivariance, latency, repeated
+    draws.
 
     Examples:
 
@@ -115,6 +126,8 @@ def evaluate_run(
     asnn eval --energy --energy-table 45nm-int8 --exit confidence=0.8,0.9
 
     asnn eval --corrupt spike-drop --corrupt quantize=4 --calibration --latency
+
+    asnn eval --equivariance rot90,flip,shift=2
 
     asnn eval runs/rate --repeats 5
 
@@ -129,6 +142,7 @@ def evaluate_run(
     from ....measure.cost.energy import energy_of_samples
     from ....measure.cost.tables import DEFAULT, read_cost_table
     from ....measure.early_exit import at_steps, parse_exit_rules, tradeoff
+    from ....measure.equivariance import equivariance, read_transforms
     from ....measure.repeats import check_repeats, draws, repeated
     from ....measure.robustness.corruptions import robustness
     from ....models.layers.spiking import used_kernels
@@ -162,6 +176,7 @@ def evaluate_run(
         if repeats is not None:
             check_repeats(model, repeats)
         corruptions = read_corruptions(corrupted or [], model)
+        transforms = [] if moved is None else read_transforms(moved, model)
         ann_model = find_ann(opened, ann) if energy else None
         _check_task(opened.task, exit=rules, calibration=calibrated, top=top is not None)
         likeliest = _likeliest(top, opened.task)
@@ -204,8 +219,8 @@ def evaluate_run(
             content["calibration"] = confidence.bins
         if repeats is not None:
             content["repeats"] = repeated(model, samples, result, repeats, steps=steps, **options)
+        batches = -(-len(samples) // batch_size)
         if corruptions:
-            batches = -(-len(samples) // batch_size)
             with CorruptionProgress(corruptions, batches) as progress:
                 content["corruption"] = robustness(
                     model,
@@ -216,6 +231,13 @@ def evaluate_run(
                     each_batch=progress.batch_begins,
                     steps=steps,
                     **options,
+                )
+        if transforms and processes.first:
+            with CorruptionProgress({"transforms": [1]}, batches) as progress:
+                progress.evaluation_begins("transforms", len(transforms))
+                begins = {"each_batch": progress.batch_begins, "steps": steps}
+                content["equivariance"] = equivariance(
+                    model, samples, transforms, **begins, **options
                 )
         if timed and processes.first:
             content["latency"] = latency(model, samples, full_scale=data.full_scale)

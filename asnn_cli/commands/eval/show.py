@@ -8,6 +8,7 @@ from ....core.units import joules
 from ...terminal import console
 from .corrupt import show_robustness
 from .energy import show_energy, show_tradeoff
+from .equivariance import show_equivariance
 from .latency import show_latency
 
 MAX_CLASSES_SHOWN = 10
@@ -52,6 +53,8 @@ def show_evaluation(
         _show_calibration(content["calibration"], result.calibration_error)
     if "corruption" in content:
         show_robustness(content["corruption"], task.primary, has_spikes=bool(result.spike_rates))
+    if "equivariance" in content:
+        show_equivariance(content["equivariance"], task.primary)
     if "repeats" in content:
         _show_repeats(content["repeats"], task)
     if "latency" in content:
@@ -63,9 +66,16 @@ def show_evaluation(
             f"decided after {result.values['mean_step']:.2f} steps in the mean{sent}, "
             f"{console.percent(result.values['undecided'])} undecided"
         )
+    if "accuracy_over_time" in result.values:
+        _show_times(result.values)
     if result.burst_shares:
         shares = (f"{name} {console.percent(v)}" for name, v in result.burst_shares.items())
         console.note(f"neurons and steps with more than one spike: {', '.join(shares)}")
+    for name, share in result.overflows.items():
+        if share:
+            console.note(f"{name}: {console.percent(share)} of the neurons would fire more often")
+    for name, nats in result.divergence.items():
+        console.note(f"{name} tells at most {nats:.1f} nats of a sample on average")
     if content.get("top_k"):
         share = console.percent(content["top_k_accuracy"])
         console.note(f"top-{content['top_k']} accuracy {share}")
@@ -100,6 +110,25 @@ def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None
                 figures[f"{name} {layer}"] = [f"{value:.3f}" for value in values]
     rows = [[name, *values[:steps]] for name, values in figures.items()]  # schedules have all steps
     console.table("by step", ["", *(f"t={t}" for t in range(1, steps + 1))], rows)
+
+
+def _show_times(values: dict[str, Any]) -> None:
+    """Show the accuracy of the answers that are given by a real time."""
+    rows = [
+        [f"{100 * point[key]:.2f}" for point in values["accuracy_over_time"][1::2]]
+        for key in ("decided", "accuracy")
+    ]
+    times = [f"t={point['time']:.3g}" for point in values["accuracy_over_time"][1::2]]
+    if times:
+        heads = ("decided, %", "accuracy, %")
+        console.table(
+            "by time", ["", *times], [[head, *row] for head, row in zip(heads, rows, strict=True)]
+        )
+    time = values["mean_time"]
+    console.note(
+        f"decided at the time {console.UNKNOWN if time is None else f'{time:.4g}'} in the mean, "
+        f"{console.percent(values['undecided'])} without an output spike, which count as wrong"
+    )
 
 
 def _show_metrics(values: dict[str, Any], task: Any) -> None:

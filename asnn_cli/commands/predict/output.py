@@ -77,7 +77,7 @@ def _columns(answers: Answers) -> list[str]:
         return ["class", "index", "confidence", *others]
     if answers.kind == "class of each step":
         return ["classes", "confidences"]
-    if answers.kind == "values":
+    if answers.has_values:
         return [f"value_{k}" for k in range(1, answers.outputs + 1)]
     return ["values"]
 

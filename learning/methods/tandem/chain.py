@@ -65,7 +65,7 @@ def find_chain(model: SpikingNetwork) -> Chain:
         raise _refused("the network", "its layers are not in a sequence", "use such a network")
     blocks: dict[str, Layers] = {}
     current: Layers = {}
-    layers = list(_flat(model.body))
+    layers = list(layers_in_order(model.body))
     if not isinstance(layers[-1][1], Readout):
         raise _refused(layers[-1][0], "the last layer is no readout", "end with a readout")
     for number, (name, layer) in enumerate(layers):
@@ -86,11 +86,11 @@ def _joined(parts: list[Layers]) -> Layers:
     return {name: layer for part in parts for name, layer in part.items()}
 
 
-def _flat(body: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
+def layers_in_order(body: nn.Sequential, prefix: str = "") -> Iterator[tuple[str, nn.Module]]:
     """Yield the layers of a sequence and of the sequences in it."""
     for name, layer in body.named_children():
         if type(layer) is nn.Sequential:
-            yield from _flat(layer, f"{prefix}{name}_")
+            yield from layers_in_order(layer, f"{prefix}{name}_")
         else:
             yield f"{prefix}{name}", layer
 
@@ -148,7 +148,7 @@ def _require_neuron(name: str, layer: SpikingLayer) -> None:
 
 def _require_plain_readout(name: str, readout: nn.Module) -> None:
     assert isinstance(readout, Readout)
-    if not readout.answers_with_mean:
+    if not readout.answers_with_mean or type(readout).mean is not Readout.mean:
         raise _refused(
             name,
             "it does not answer with the mean of its outputs over the steps",

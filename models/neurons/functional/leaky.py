@@ -119,6 +119,23 @@ def leaky_step(
     return s, RESETS[options.reset].formula(v, s, size)
 
 
+def membranes(x: Tensor, spikes: Tensor, p: LeakyParameters, options: LeakyOptions) -> Tensor:
+    """Return v_t before the reset of each step, of spikes that are given, see `leaky_step`.
+
+    Args:
+        x, p, options: as of `leaky_steps`.
+        spikes: s, like `x`: what the neuron sent for this input, or anything else.
+    """
+    v, found = None, []
+    for t, (x_t, s_t) in enumerate(zip(x.unbind(0), spikes.unbind(0), strict=True)):
+        now = p.at(t)
+        v = now.gain * x_t if v is None else now.leak * v + now.gain * x_t
+        found.append(v)
+        size = now.threshold if now.reset_size is None else now.reset_size
+        v = RESETS[options.reset].formula(v, s_t, size)
+    return torch.stack(found) if found else torch.empty_like(x)
+
+
 def first_spike(s: Tensor, fired: Tensor | None) -> tuple[Tensor, Tensor]:
     """Keep the spikes of neurons that have not fired before.
 

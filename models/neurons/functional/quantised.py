@@ -53,6 +53,15 @@ class _Quantised(Function):
         return of_x, of_scale, None
 
 
+def level_of(x: Tensor, scale: Tensor, levels: int) -> Tensor:
+    """Return the level clip(⌊x L / s + 1/2⌋, 0, L), without a gradient.
+
+    Args:
+        x, scale, levels: as of `quantised_relu`.
+    """
+    return _level(x.detach(), scale.detach(), levels).clamp_(0, levels)
+
+
 def _level(x: Tensor, scale: Tensor, levels: int) -> Tensor:
     """Return ⌊x L / s + 1/2⌋."""
     return (x * (levels / scale)).add_(0.5).floor_()

@@ -161,7 +161,7 @@ def test_runs_have_names_of_their_own(cli, tmp_path, monkeypatch):
         (["--set", "coding.steps=0"], ["coding.steps: must be greater than or equal to 1, not 0"]),
         (["--set", "coding.steps=1"], ["the code 'hybrid' needs 2 steps or more, not 1"]),
         (["--set", "train.lr=-1"], ["train.lr: must be greater than 0, not -1"]),
-        (["--set", "train.optimizer=adm"], ["must be 'adam', 'adamw' or 'sgd', not 'adm'"]),
+        (["--set", "train.optimizer=adm"], ["'adamax' or 'sgd', not 'adm'"]),
         (["--set", "neuron.reset=softly"], ["must be 'subtract', 'zero' or 'none', not 'softly'"]),
         (["--set", "model.widths=[0]"], ["widths and hidden must be positive"]),
         (["--set", "coding.variant=published", "--set", "coding.thresholds=quantile"],

@@ -58,7 +58,7 @@ def offered(*words: str) -> list[str]:
         (["train", "fashion-mnist-"], ["fashion-mnist-resnet-small"]),
         (["train", "mi"], ["mine.toml"]),
         (["train", "mn"], ["mnist"]),
-        (["train", "p"], ["pictures/", "points.npz"]),
+        (["train", "p"], ["p4", "pictures/", "points.npz"]),
         (["data", "info", "p"], ["pictures/", "points.npz"]),
         (["data", "info", "events-f"], ["events-folder"]),
         (["train", "--resume", ""], ["runs/first", "runs/second"]),

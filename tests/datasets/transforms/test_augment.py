@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from asnn.coding.samples import SampleSpec
 from asnn.core.errors import ConfigError
 from asnn.datasets import Augment
-from asnn.datasets.transforms.geometry import crop, flip, rotate
+from asnn.datasets.transforms.geometry import crop, flip, quarter_turns, rotate
 
 
 def images(count=5, channels=2, height=6, width=7, seed=0):
@@ -248,3 +249,27 @@ def test_an_empty_batch():
     x, targets = ALL.apply(torch.zeros(0, 1, 4, 4), labels(0), epoch=0, generator=seeded())
     assert x.shape == (0, 1, 4, 4)
     assert len(targets.second) == 0
+
+
+def test_quarter_turns_are_those_of_rot90():
+    x, quarters = images(height=6, width=6), torch.tensor([0, 1, 2, 3, 1])
+    found = quarter_turns(x, quarters)
+    for index in range(5):
+        expected = np.rot90(x[index].numpy(), int(quarters[index]), (1, 2))
+        np.testing.assert_array_equal(found[index], expected)
+
+
+def test_every_quarter_turn_is_as_likely():
+    x = torch.arange(4.0).view(1, 1, 2, 2).repeat(4_000, 1, 1, 1) / 4
+    found, _ = Augment(rot90=True).apply(x, labels(4_000), epoch=0, generator=seeded())
+    counts = (found[:, 0, 0, 0] * 4).long().bincount(minlength=4)
+    assert counts.sum() == 4_000 and counts.min() > 900  # 1,000 ± 27 each
+
+
+def test_images_that_are_not_square_take_no_quarter_turns():
+    augment = Augment(rot90=True)
+    augment.check(SampleSpec("image", (1, 6, 6)))
+    with pytest.raises(ConfigError) as error:
+        augment.check(SampleSpec("image", (1, 6, 7)))
+    assert error.value.what == ("augment.rot90 turns images by 90°, those of 6×7 are not square")
+    Augment().check(SampleSpec("image", (1, 6, 7)))

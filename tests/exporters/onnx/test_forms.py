@@ -24,6 +24,9 @@ from tests.support.exported_networks import CODES, SHAPE, images, make_source, s
 ENCODED = [
     *((code, {"thresholds": rule}) for code in CODES[1:] for rule in ("linear", "quantile")),
     ("direct", {}),
+    ("direct", {"levels": 5}),
+    ("ttfs", {}),
+    ("ttfs", {"window": 2}),
     ("delta", {}),
     ("delta", {"threshold": 0.2}),
     ("latency", {}),

@@ -38,14 +38,14 @@ def forks(monkeypatch):
 @pytest.fixture
 def pools(monkeypatch):
     """The number of workers of each call, without OpenMP."""
-    real, found = threads._pool, []
+    real, found = threads.pool, []
 
     def pool(workers):
         found.append(workers)
         return real(workers)
 
     monkeypatch.setattr(threads, "_openmp_of_torch", lambda: None)
-    monkeypatch.setattr(threads, "_pool", pool)
+    monkeypatch.setattr(threads, "pool", pool)
     return found
 
 

@@ -7,7 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from asnn.core import ConfigError
-from asnn.exporters.graph.network import lower_network
+from asnn.exporters import export_nir, export_onnx, source_of
+from asnn.exporters.graph.interpreter import run
+from asnn.exporters.graph.ir import INPUT, Graph
+from asnn.exporters.graph.lowering import lower_part
+from asnn.exporters.source import random_samples
 from asnn.measure import SpikeRates
 from asnn.measure.cost.operations import Operations
 from asnn.models import create_model, use_kernels
@@ -130,9 +134,37 @@ def test_a_network_of_it_is_an_ann():
         model(x)
 
 
-def test_it_is_not_exported():
-    with pytest.raises(ConfigError, match=r"\(Qcfs\) cannot be exported: it does not say what"):
-        lower_network(ann().eval())
+@pytest.mark.parametrize("granularity", ["layer", "channel"])
+@pytest.mark.parametrize("levels", [1, 4, 16])
+def test_its_nodes_have_the_same_levels_also_where_a_value_lies_between_two(granularity, levels):
+    """Inputs are multiples of a half level, so that every other one lies between two."""
+    neuron = Qcfs(1, 4, levels=levels, scale=2.0, granularity=granularity)
+    if granularity == "channel":
+        neuron.raw_scale.data = torch.tensor([0.5, 1.0, 2.0, 4.0])
+    numbers = torch.arange(-4, 4 * levels + 8)
+    x = (numbers.view(-1, 1) / (2 * levels) * neuron.limit.expand(4)).detach()[None]
+    lowering = lower_part(neuron, "neuron", "spikes", INPUT, 1)
+    graph = Graph(tuple(lowering.nodes), in_shape=(4,), steps=1, static=False, about={})
+    found = run(graph, x.numpy())
+    with torch.no_grad():
+        activations = neuron(x)
+        number = neuron.node_value(activations)
+    assert np.array_equal(found.values[graph.output], activations.numpy())
+    assert np.array_equal(found.values["spikes"], number.numpy())
+    between = found.distances["spikes"] == 0
+    assert between.sum() >= 4 * levels
+    # Negative control: a neuron that counts from the other side has another level there.
+    plain = torch.from_numpy(np.ceil(x.numpy() / neuron.limit.detach().numpy() * levels - 0.5))
+    plain = plain.clamp(0, levels)
+    assert int((plain != levels - number).sum()) == 4 * levels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write, pool", [(export_onnx, "max"), (export_nir, "mean")])
+def test_an_ann_of_it_is_exported(tmp_path, write, pool):
+    source = source_of(ann(pool=pool).eval())
+    report = write(source, tmp_path, samples=random_samples((1, 8, 8), 16)).report
+    assert report.verified
 
 
 @pytest.mark.parametrize(

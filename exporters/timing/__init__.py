@@ -1,0 +1,1 @@
+"""Networks of exact spike times as ONNX files, in float64."""

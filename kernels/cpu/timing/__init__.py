@@ -1,0 +1,1 @@
+"""Layers of exact spike times on the CPU, compiled by numba."""

@@ -1,0 +1,1 @@
+"""Linear differential equations, solved by least squares."""

@@ -1,0 +1,1 @@
+"""The equations of neurons of exact times, in plain torch."""
