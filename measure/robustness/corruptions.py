@@ -30,6 +30,9 @@ corruption_registry = Registry(
         "series-shuffle": "measure.robustness.series:SERIES_SHUFFLE",
         "spike-drop": "measure.robustness.inputs:SPIKE_DROP",
         "spike-jitter": "measure.robustness.inputs:SPIKE_JITTER",
+        "time-drop": "measure.robustness.times:TIME_DROP",
+        "time-jitter": "measure.robustness.times:TIME_JITTER",
+        "time-shuffle": "measure.robustness.times:TIME_SHUFFLE",
         "quantize": "measure.robustness.networks:QUANTIZE",
         "dead-neurons": "measure.robustness.networks:DEAD_NEURONS",
     },
@@ -52,6 +55,7 @@ class Corruption:
             does not depend on them.
         of_values: whether the samples must be values: series of zeros and ones are spikes.
         of_steps: whether it is for neurons with time steps, not for exact times.
+        of_times: whether it is for exact times, not for time steps; the code then has a `window`.
     """
 
     apply: Callable[[SpikingNetwork, float, int], SpikingNetwork]
@@ -64,6 +68,7 @@ class Corruption:
     takes: frozenset[str] | None = None
     of_values: bool = False
     of_steps: bool = False
+    of_times: bool = False
 
     def fits(self, model: SpikingNetwork) -> bool:
         """Return whether it applies to a network."""
@@ -77,6 +82,8 @@ class Corruption:
             return f"the samples are {_plurals(kinds)}"
         if self.of_values and coding.spec is not None and coding.spec.binary:
             return f"the samples are {_plurals(kinds)} of spikes"
+        if self.of_times:
+            return None if coding.gives_times else "the network has time steps, and no exact times"
         if coding.gives_times and (self.of_spikes or self.of_steps):
             return "the network has exact times, and no time steps"
         if self.of_spikes and (coding.analog_steps >= coding.steps or coding.sums):
@@ -86,6 +93,8 @@ class Corruption:
     @property
     def target(self) -> str:
         """What it corrupts, such as `images`."""
+        if self.of_times:
+            return "exact times"
         if self.of_spikes:
             return "spikes"
         if self.of_steps:
@@ -145,8 +154,9 @@ def corrupt(model: SpikingNetwork, name: str, severity: float, seed: int = 0) ->
         model: the network.
         name: of images `gaussian-noise`, `salt-and-pepper`, `blur`, `contrast`; of events
             `event-drop`, `event-noise`, `hot-pixels`, `event-jitter`; of series `series-noise`,
-            `series-drop`, `series-shuffle`; of spikes `spike-drop`, `spike-jitter`; of every
-            network `quantize`, `dead-neurons`; or one that an installed package adds.
+            `series-drop`, `series-shuffle`; of spikes `spike-drop`, `spike-jitter`; of exact times
+            `time-drop`, `time-jitter`, `time-shuffle`; of every network `quantize`,
+            `dead-neurons`; or one that an installed package adds.
         severity: in the unit of the corruption.
         seed: of the random numbers. The corruption of a sample depends on the seed and the sample,
             not on the batch; that of the network depends on the seed alone.

@@ -11,7 +11,7 @@ CLASSES, SAMPLES, STEPS = 3, 24, 4
 NAMES = [
     name
     for name in corruption_registry.builtin
-    if corruption_registry.get(name).takes in (None, {"image"})
+    if (each := corruption_registry.get(name)).takes in (None, {"image"}) and not each.of_times
 ]
 HARDEST = {name: corruption_registry.get(name).severities[-1] for name in NAMES}
 OPTIONS = {"classes": CLASSES, "full_scale": 1.0}

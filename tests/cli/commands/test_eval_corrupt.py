@@ -17,7 +17,9 @@ from asnn.measure.robustness.corruptions import corruption_registry, robustness
 from asnn.models import create_model, load_run
 from tests.support.small_lenet import NAMES
 
-OTHERS = [name for name in corruption_registry.builtin if name not in NAMES]
+TIMES = [name for name in corruption_registry.builtin if name.startswith("time-")]
+OTHERS = [name for name in corruption_registry.builtin if name not in [*NAMES, *TIMES]]
+OF_TIMES = f"left out: {', '.join(TIMES)}: the network has time steps, and no exact times\n"
 OPTIONS = {"classes": 10, "full_scale": 16}
 HARD = {
     "gaussian-noise": 0.4,
@@ -66,11 +68,12 @@ def test_all_means_every_corruption_that_applies(capsys):
     assert found["blur"] == [2]
     assert found["quantize"] == [8, 6, 4]
     others = f"left out: {', '.join(OTHERS)}: the samples are images\n"
-    assert capsys.readouterr().err == others
+    assert capsys.readouterr().err == others + OF_TIMES
     found = read_corruptions(["all"], network("direct"))
     assert list(found) == [name for name in NAMES if not name.startswith("spike")]
     assert capsys.readouterr().err == others + (
         "left out: spike-drop, spike-jitter: the code 'direct' has no spikes to corrupt\n"
+        + OF_TIMES
     )
 
 
@@ -82,10 +85,11 @@ def test_all_takes_those_of_events(capsys):
     found = read_corruptions(["all"], model)
     of_images = ["gaussian-noise", "salt-and-pepper", "blur", "contrast"]
     others = [*of_images, "series-noise", "series-drop", "series-shuffle"]
-    assert list(found) == [name for name in corruption_registry.builtin if name not in others]
+    left_out = [*others, *TIMES]
+    assert list(found) == [name for name in corruption_registry.builtin if name not in left_out]
     assert found["event-jitter"] == [1, 2, 5, 10, 20]
     err = capsys.readouterr().err
-    assert err == f"left out: {', '.join(others)}: the samples are events\n"
+    assert err == f"left out: {', '.join(others)}: the samples are events\n{OF_TIMES}"
     with pytest.raises(ConfigError) as caught:
         read_corruptions(["gaussian-noise", "event-drop=2"], model)
     assert caught.value.why.splitlines() == [
