@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +33,11 @@ def measure(recipe: Path, changes: list[str], seed: int, run: Path) -> dict:
     Raises:
         Failed: with the last lines of a command.
     """
-    options = [word for change in changes for word in ("--set", change)]
-    _, usage = _asnn(["train", str(recipe), "--seed", str(seed), "--out", str(run), *options])
-    text, _ = _asnn(
-        ["eval", str(run), "--energy-table", TABLE, "--exit", f"confidence={EXIT}", "--json"]
-    )
-    found = json.loads(text)
+    usage = train(str(recipe), changes, seed, run)
+    found = evaluate(run, "--exit", f"confidence={EXIT}")
     until = found.get("decision") or found["exits"][-1]
     return {
         **usage,
-        "command": f"asnn train {recipe.name} --seed {seed} {' '.join(options)}".rstrip(),
         "samples": found["samples"],
         "accuracy": found["accuracy"],
         "spikes": found["spikes_per_sample"] if found["spike_rates"] else None,
@@ -54,6 +50,32 @@ def measure(recipe: Path, changes: list[str], seed: int, run: Path) -> dict:
         "spikes_then": until["spikes"],
         "picojoules_then": until["picojoules"],
     }
+
+
+def train(recipe: str, changes: Sequence[str], seed: int, run: Path) -> dict[str, Any]:
+    """Train a recipe, a file or a built-in one, into the folder `run`.
+
+    Returns:
+        `cpu_seconds`, `seconds` and `peak_mib` of the process, and the `command` without paths.
+
+    Raises:
+        Failed: with the last lines of the command.
+    """
+    options = [word for change in changes for word in ("--set", change)]
+    _, usage = _asnn(["train", recipe, "--seed", str(seed), "--out", str(run), *options])
+    command = f"asnn train {Path(recipe).name} --seed {seed} {' '.join(options)}"
+    return {**usage, "command": command.rstrip()}
+
+
+def evaluate(run: Path, *options: str) -> dict[str, Any]:
+    """Return what `asnn eval --json` says of a run, with energy by `TABLE`.
+
+    Raises:
+        Failed: with the last lines of the command.
+    """
+    text, _ = _asnn(["eval", str(run), "--energy-table", TABLE, *options, "--json"])
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def _asnn(words: list[str]) -> tuple[str, dict[str, Any]]:
