@@ -33,7 +33,8 @@ COUNTS = ("readout.name=spike-count", "train.loss=count", "neuron.threshold=0.2"
 COUNTS += ("neuron.output_threshold=0.325", "neuron.output_window=0.2")
 PLAIN = ("model.group=none", "model.widths=[24,48]", "model.hidden=40")
 HIDDEN = ("model.features=[64]", "neuron.noise=logistic", "neuron.leak=0.0", "neuron.gain=1.0")
-RARE = ("method.rate_cost=10.0", "method.rate=0.1", "train.lr=0.005", "train.batch_size=64")
+LSQ = ("model.name=mlp", "model.features=[128,128]", "model.neuron=lsq-leaky", "neuron.tau=20.0")
+LSQ += ("neuron.granularity=channel", "train.epochs=10")
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,15 @@ def labels(records: Records) -> str:
     return f"balanced: {balanced}; {corrupted('steps in random order')(records)}"
 
 
-TIMES: dict[str, Any] = {"options": ("--corrupt", "time-shuffle=1"), "beside": corrupted("times traded")}
-STEPS: dict[str, Any] = {"paths": QTDB, "options": ("--corrupt", "series-shuffle=1"), "beside": labels}
+TIMES: dict[str, Any] = {
+    "options": ("--corrupt", "time-shuffle=1"),
+    "beside": corrupted("times traded"),
+}
+STEPS: dict[str, Any] = {
+    "paths": QTDB,
+    "options": ("--corrupt", "series-shuffle=1"),
+    "beside": labels,
+}
 TURNS: dict[str, Any] = {"options": ("--equivariance", "rot90"), "beside": turned}
 
 YIN_YANG = "Yin-Yang, 5,000 points, 60 epochs"
@@ -113,11 +121,14 @@ ROWS = (
         (*PLAIN, "augment.rot90=true"), **TURNS),
     Row("p4-upright", "plain, of upright images", MNIST.format("4,000", 6), "p4", PLAIN, **TURNS),
     Row("decolle", "DECOLLE", ECG.format(2), "decolle", **STEPS),
-    Row("decolle-rare", "DECOLLE, with a cost of spikes", ECG.format(2), "decolle", RARE, **STEPS),
+    Row("decolle-free", "DECOLLE, spikes free of cost", ECG.format(2), "decolle",
+        ("method.rate_cost=0.0",), **STEPS),
     Row("decolle-bptt", "its network, by BPTT", ECG.format(2), "decolle", ("method.name=bptt",),
         **STEPS),
     Row("glm", "GLM", ECG.format(8), "glm", **STEPS),
     Row("glm-hidden", "GLM, 64 hidden neurons", ECG.format(8), "glm", HIDDEN, **STEPS),
+    Row("ecg-lsq", "least-squares membranes, two layers", ECG.format(10), "ecg", LSQ, **STEPS),
+    Row("ecg", "recurrent neurons", ECG.format(10), "ecg", ("train.epochs=10",), **STEPS),
     Row("lorenz", "least squares", "Lorenz, 2,000 samples, 200 epochs", "lorenz"),
     Row("vdib", "VDIB, times", MNIST.format("10,000", 10), "vdib", beside=nats),
     Row("vdib-rate", "VDIB, counts", MNIST.format("10,000", 10), "vdib",
