@@ -27,7 +27,9 @@ class Exact(Bptt):
     have a gradient, and silent ones that are right have none.
 
     A gradient of a time explodes where a neuron barely reaches its threshold: each ∂L/∂t is
-    clipped. The norm of the whole step is clipped by `train.clip_norm`.
+    clipped. The norm of the whole step is clipped by `train.clip_norm`. A bound below 1/τ of the
+    readout `earliest` clips the outputs themselves: all are then pushed alike, the many wrong ones
+    to later times, until nothing fires.
 
     Args:
         push: what is subtracted; 0 for nothing.
@@ -51,7 +53,7 @@ class Exact(Bptt):
         push: float = 1e-4,
         silent_share: float = 0.9,
         push_answers: float = 1.0,
-        clip_times: float | None = 1.0,
+        clip_times: float | None = 100.0,
     ) -> None:
         for key, value in {"push": push, "push_answers": push_answers}.items():
             if not 0 <= value < float("inf"):

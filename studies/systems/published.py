@@ -33,6 +33,7 @@ COUNTS = ("readout.name=spike-count", "train.loss=count", "neuron.threshold=0.2"
 COUNTS += ("neuron.output_threshold=0.325", "neuron.output_window=0.2")
 PLAIN = ("model.group=none", "model.widths=[24,48]", "model.hidden=40")
 HIDDEN = ("model.features=[64]", "neuron.noise=logistic", "neuron.leak=0.0", "neuron.gain=1.0")
+HIDDEN += ("train.lr=0.5", "train.batch_size=128")
 LSQ = ("model.name=mlp", "model.features=[128,128]", "model.neuron=lsq-leaky", "neuron.tau=20.0")
 LSQ += ("neuron.granularity=channel", "train.epochs=10")
 
