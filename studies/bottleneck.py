@@ -5,20 +5,27 @@
 trains the recipe `vdib` for each β, decoder and seed into OUT (runs that are there are taken as
 they are), evaluates each on its test data, prints a table in Markdown and draws OUT/bottleneck.png.
 The last column is the control: the same network with the spikes of each neuron of the bottleneck
-moved to other steps, their counts kept.
+moved to other steps, their counts kept. With `--autoencoder` a plain autoencoder, of ReLU and of as
+many neurons, is trained on the same images as long: what a bottleneck of many neurons without a
+price (`--betas 0 --set readout.neurons=256`) should come near to.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from asnn.cli.app import run as asnn
+from asnn.datasets.base import Split
 from asnn.measure import evaluate
 from asnn.models.network import SpikingNetwork
 from asnn.models.readouts.bottleneck import BottleneckReadout
@@ -59,6 +66,7 @@ def main() -> None:
     parser.add_argument("--betas", nargs="+", default=BETAS)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--set", action="append", default=[], help="key=value of the recipe")
+    parser.add_argument("--autoencoder", action="store_true")
     given = parser.parse_args()
     print("| decoder | β | seed | nats | spikes | loss | mse | mse, spikes moved |")
     print("|---|---|---:|---:|---:|---:|---:|---:|")
@@ -71,6 +79,9 @@ def main() -> None:
                 points.append(point(trained(path, keys, seed, given.data_dir)))
                 print(row(points[-1]), flush=True)
     draw(given.out / "bottleneck.png", points)
+    if given.autoencoder:
+        run = open_run(path, data_dir=given.data_dir)
+        print(f"a plain autoencoder: mse {autoencoder(run):.4f}")
 
 
 def trained(path: Path, keys: list[str], seed: int, data_dir: str) -> OpenRun:
@@ -101,6 +112,38 @@ def point(run: OpenRun) -> Point:
         clean.values["mse"],
         moved.values["mse"],
     )
+
+
+def autoencoder(run: OpenRun) -> float:
+    """Return the mse on test data of an autoencoder without spikes, trained as the run was."""
+    train, recipe = run.data.train, run.recipe.train
+    torch.manual_seed(recipe.seed)
+    readout, pixels = run.recipe.readout.options(), math.prod(run.data.in_shape)
+    encoder = (pixels, *run.recipe.model.options()["features"], readout["neurons"])
+    sizes = (*encoder, *(readout["hidden"] or ()), pixels)
+    layers: list[nn.Module] = [nn.Flatten()]
+    for before, after in pairwise(sizes):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    model = nn.Sequential(*layers[:-1])
+    optimizer = torch.optim.Adam(model.parameters(), recipe.lr)
+    batches = -(-len(train) // recipe.batch_size)
+    schedule = CosineAnnealingLR(optimizer, recipe.epochs * batches)
+    for _ in range(recipe.epochs):
+        for rows in torch.randperm(len(train)).split(recipe.batch_size):
+            x = _images(train, rows, run.data.full_scale)
+            optimizer.zero_grad()
+            binary_cross_entropy_with_logits(model(x), x.flatten(1)).backward()
+            optimizer.step()
+            schedule.step()
+    test = run.data.test
+    x = _images(test, torch.arange(len(test)), run.data.full_scale)
+    with torch.no_grad():
+        return float((model(x).sigmoid() - x.flatten(1)).square().mean())
+
+
+def _images(split: Split, rows: Tensor, full_scale: float) -> Tensor:
+    found: Tensor = split.inputs[rows]  # type: ignore[index]
+    return found.float() / full_scale
 
 
 def with_moved_spikes(model: SpikingNetwork) -> SpikingNetwork:

@@ -129,6 +129,8 @@ ROWS = (
     Row("glm", "GLM", ECG.format(8), "glm", **STEPS),
     Row("glm-hidden", "GLM, 64 hidden neurons", ECG.format(8), "glm", HIDDEN, **STEPS),
     Row("ecg-lsq", "least-squares membranes, two layers", ECG.format(10), "ecg", LSQ, **STEPS),
+    Row("ecg-leaky", "leaky neurons, two layers", ECG.format(10), "ecg",
+        ("model.name=mlp", "model.features=[128,128]", "train.epochs=10"), **STEPS),
     Row("ecg", "recurrent neurons", ECG.format(10), "ecg", ("train.epochs=10",), **STEPS),
     Row("lorenz", "least squares", "Lorenz, 2,000 samples, 200 epochs", "lorenz"),
     Row("vdib", "VDIB, times", MNIST.format("10,000", 10), "vdib", beside=nats),

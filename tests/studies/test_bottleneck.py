@@ -42,3 +42,7 @@ def test_points_and_figure(tmp_path):
     bottleneck.draw(tmp_path / "curve.png", points)
     assert (tmp_path / "curve.png").stat().st_size > 1000
     assert bottleneck.row(points[0]).startswith("| time | 0.01 | 3 |")
+    blind = float(opened.data.test.inputs.div(16).var(0, correction=0).mean())
+    error = bottleneck.autoencoder(opened)
+    assert 0 < error < 0.25 and error == bottleneck.autoencoder(opened)
+    assert error != pytest.approx(blind)
