@@ -97,11 +97,13 @@ def on_clock(network: SpikingNetwork, dt: float) -> SpikingNetwork:
         dt: the window of the code must be a multiple of it.
 
     Raises:
-        ConfigError: it has another code or readout, or the window is no multiple of dt.
+        ConfigError: it has another code or readout, or dt does not divide the window.
     """
     coding, readout, layers = network.coding, network.readout, timing_layers(network)
     _require_form(network)
     assert isinstance(coding, Times)
+    if not 0 < dt < float("inf"):
+        raise ConfigError(f"a step, dt, must be above 0 and finite, not {dt}")
     window = round(coding.window / dt)
     if window < 1 or abs(window * dt - coding.window) > 1e-9 * coding.window:
         raise ConfigError(

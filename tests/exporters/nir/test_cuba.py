@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+import asnn
 from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters import export_nir, export_onnx, source_of, verify
+from asnn.exporters.export import dt_of_file
 from asnn.exporters.nir import cuba
 from asnn.exporters.source import random_samples
 from tests.models.timing.test_clocked import network
@@ -104,5 +106,24 @@ def test_dt_is_for_exact_times():
     from asnn.models import create_model
 
     model = create_model("mlp", in_shape=(1, 2, 2), classes=2, features=[3])
-    with pytest.raises(ConfigError, match=r"has no exact times, and dt is 0\.1"):
+    with pytest.raises(ConfigError, match=r"has no exact times, and dt is 0\.1") as error:
         source_of(model, dt=0.1)
+    assert "time steps of its own" in error.value.why
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("export", "name", "dt"), [(asnn.export_onnx, "a.onnx", 0.01), (asnn.export_nir, "a.nir", DT)]
+)
+def test_a_file_is_checked_at_its_own_step(tmp_path, export, name, dt):
+    model = network()
+    export(model, tmp_path / name, dt=dt, samples=8)
+    assert dt_of_file(tmp_path / name) == dt
+    assert asnn.verify(model, tmp_path / name, samples=8).verified
+    source, samples = source_of(model, dt=0.005), random_samples((1, 6, 6), 4)
+    assert "network" in verify(source, tmp_path / name, samples).fault
+
+
+def test_a_source_has_its_step(tmp_path):
+    with pytest.raises(ConfigError, match="made for a step already"):
+        asnn.export_onnx(source_of(network()), tmp_path / "a.onnx", dt=0.01)
