@@ -92,9 +92,8 @@ def onnx_runtime_of(
         session = OnnxSession(model.SerializeToString())
         return OnnxRuntime({"model": session}, total, coding=None, steps=steps, noise={})
     answer = source.graph.answer
-    stops = exit is not None or answer.kind == "first-crossing"
-    whole = answer.kind == "first-crossing" and answer.quantity == "count"  # has no stream
-    form: Form = "stream" if not whole and (stops or total > MAX_UNROLLED) else "sequence"
+    stops = exit is not None or answer.chooses_step or total > MAX_UNROLLED
+    form: Form = "stream" if stops and not answer.needs_former_steps else "sequence"
     coding = None
     try:
         models = build_models(source.graph, source.coding, form=form)
