@@ -102,7 +102,11 @@ class TimingLayer(SpikingLayer):
         return SPIKES
 
     def count_operations(self, counter: OperationCounter, x: Tensor, y: Tensor) -> None:
-        """Count what the neurons compute for each input until they fire no more."""
+        """Count what the neurons compute for each input until they fire no more, or until the
+        sample is decided."""
+        if counter.until is not None:
+            until = counter.until.view(1, -1, *[1] * (x.dim() - 2))
+            x = torch.where(x < until, x, float("inf"))
         inputs = self.inputs(x)
         accumulates, products = self.neuron.operations(inputs, self.matrix, self.groups(y))
         number = accumulates if counter.operation == "ac" else products

@@ -141,7 +141,7 @@ def evaluate_run(
     from ....measure.cost.ann_comparison import energy_beside_ann
     from ....measure.cost.energy import energy_of_samples
     from ....measure.cost.tables import DEFAULT, read_cost_table
-    from ....measure.early_exit import at_steps, parse_exit_rules, tradeoff
+    from ....measure.early_exit import decision, parse_exit_rules, tradeoff
     from ....measure.equivariance import equivariance, read_transforms
     from ....measure.repeats import check_repeats, draws, repeated
     from ....measure.robustness.corruptions import robustness
@@ -206,10 +206,9 @@ def evaluate_run(
             content["energy"] = energy_beside_ann(model, result, table, ann_result)
             spent = energy_of_samples(result.counts, table)
             if outcomes is not None:
-                spikes = result.sample_spikes
-                content["exits"] = tradeoff(outcomes, rules, spent, spikes)
-                if outcomes.steps is not None:
-                    content["decision"] = at_steps(outcomes, outcomes.steps, spent, spikes)
+                content["exits"] = tradeoff(outcomes, rules, spent, result.sample_spikes)
+                own = decision(result, table)
+                content |= {} if own is None else {"decision": own}
         if "confusion" in result.values:
             content["class_scores"] = class_scores(result.confusion, data.classes)
         if outcomes is not None:
