@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from ..core.metric import ACCURACY, Metric
@@ -52,16 +53,16 @@ def comparison(
     same_data = len({report.samples for report in reports}) == 1
     same_task = len({(report.task.name, report.metric) for report in reports}) == 1
     labelled = list(zip(labels, reports, strict=True)) if same_task else []
+    # Each figure has all runs, some without values, so that a run has one colour in all of them.
     known = [
-        (label, report.tradeoff)
+        (label, report.tradeoff if report.energy["reason"] is None else [])
         for label, report in labelled
-        if report.energy["reason"] is None and report.tradeoff
     ]
     by_step = [
-        (label, report.per_step()["accuracy"])
+        (label, [] if report.has_times else report.per_step().get("accuracy", []))
         for label, report in labelled
-        if "accuracy" in report.per_step()
     ]
+    over_time = [(label, report.over_time) for label, report in labelled]
     metric = reports[0].metric if same_task else None
     columns = _columns(reports, metric)
     found = [_figures(report) for report in reports]
@@ -77,7 +78,7 @@ def comparison(
             "name": label,
             "code": report.network["coding"],
             "neuron": report.network["neuron"],
-            "steps": report.steps,
+            "steps": "exact times" if report.has_times else report.steps,
             "cells": [
                 {
                     "key": key,
@@ -95,8 +96,16 @@ def comparison(
         "rows": rows,
         "lead": _lead(rows, metric, reports, same_data),
         "many": many,
-        "by_step": svg(cost_figures.accuracy_of_runs(by_step)) if by_step else None,
-        "tradeoff": svg(cost_figures.tradeoff_of_runs(known, sample)) if known else None,
+        "curves": [
+            svg(draw(found))
+            for draw, found in (
+                (cost_figures.accuracy_of_runs, by_step),
+                (cost_figures.over_time_of_runs, over_time),
+                (partial(cost_figures.tradeoff_of_runs, sample=sample), known),
+            )
+            if any(values for _, values in found)
+        ],
+        "curves_caption": _curves_caption(by_step=by_step, over_time=over_time, tradeoff=known),
         "differences": [
             (key, [UNKNOWN if value is None else printable(str(value)) for value in values])
             for key, values in differences.items()
@@ -104,6 +113,16 @@ def comparison(
         "same_data": same_data,
         "different_tasks": None if same_task else _different_tasks(reports),
     }
+
+
+def _curves_caption(**shown: Any) -> str:
+    """Return what the figures of accuracy show, by which of them there are."""
+    against = {"by_step": "steps", "over_time": "real time", "tradeoff": "energy"}
+    named = [against[name] for name, found in shown.items() if any(values for _, values in found)]
+    said = f"Accuracy of the answer so far, against {listed(named)}."
+    if against["tradeoff"] in named:
+        said += " Against energy, the large mark stands for all steps."
+    return said
 
 
 _SAMPLE = ("sample", "samples")
@@ -156,8 +175,9 @@ def labels_of(reports: Sequence[RunReport], differences: dict[str, list[Any]]) -
             form.format(UNKNOWN if differences[key][i] is None else differences[key][i])
             for key, form in LABEL_SETTINGS.items()
             if len(set(map(str, differences.get(key, [])))) > 1
+            and not (key == "coding.steps" and report.has_times)
         ]
-        for i in range(len(reports))
+        for i, report in enumerate(reports)
     ]
     names = [report.name for report in reports]
     paths = [str(report.path) for report in reports]
