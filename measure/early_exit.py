@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
+from ..models.readouts import Readout
 from ..models.readouts.decision import first_crossing
 from ..tasks.outcomes import Outcomes
 from .cost.energy import energy_of_samples
@@ -59,6 +60,21 @@ def parse_exit_rules(texts: list[str]) -> list[ExitRule]:
             "--exit cannot be read", why="; ".join(faults), remedy="write --exit confidence=0.9"
         )
     return list(dict.fromkeys(found))
+
+
+def require_steps(readout: Readout) -> None:
+    """Refuse early exit where there are no steps.
+
+    Raises:
+        ConfigError: the readout reads exact times.
+    """
+    if readout.reads_times:
+        raise ConfigError(
+            "--exit is for networks of time steps, this one has exact times",
+            why="it has no steps at which it could exit; the readout earliest answers at the first "
+            "output spike by itself",
+            remedy="leave --exit out",
+        )
 
 
 def exit_steps(outcomes: Outcomes, rule: ExitRule) -> Tensor:

@@ -49,7 +49,8 @@ def predictor_of(
     recipe, model = run.recipe, run.model
     task = create_task(recipe.task.name, **recipe.task.options())
     outputs = int(model.config["classes"])
-    answers = Answers(kind_of(task), run.labels, outputs, model.readout, exit, top)
+    readout = model.readout if runtime is None or runtime.readout is None else runtime.readout
+    answers = Answers(kind_of(task), run.labels, outputs, readout, exit, top)
     if runtime is None:
         where = find_device(device)
         runtime = TorchRuntime(model, device=where, steps=steps, energy=energy)

@@ -13,6 +13,7 @@ from ...coding.draws import drawing, sample_keys
 from ...coding.samples import Batch
 from ...core.errors import ConfigError
 from ...models.network import SpikingNetwork
+from ...models.readouts import Readout
 from ..cost.energy import energy_of_samples, why_unknown
 from ..cost.operations import Operations
 from ..cost.tables import CostTable
@@ -41,7 +42,13 @@ Decided = Callable[[Tensor], Tensor]
 
 
 class Runtime(Protocol):
-    """Computes the outputs of batches."""
+    """Computes the outputs of batches.
+
+    Attributes:
+        readout: turns them into an answer; None for that of the network.
+    """
+
+    readout: Readout | None
 
     def run(self, x: Batch, first: int, decided: Decided | None = None) -> Outputs:
         """Return the outputs of a batch, whose first sample has the number `first` of all inputs.
@@ -67,6 +74,8 @@ class TorchRuntime:
     Raises:
         ConfigError: the network has fewer steps.
     """
+
+    readout: Readout | None = None
 
     def __init__(
         self,

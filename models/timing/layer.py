@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn.functional import unfold
 from ...core.errors import ConfigError
 from ..layer import SPIKES, Lowering, OperationCounter, OperationList, Signal
 from ..layers.spiking import SpikingLayer
+from ..stepwise import NotStepwise
 from .neuron import TimingNeuron
 from .spike_times import SpikeTimes
 
@@ -84,8 +85,13 @@ class TimingLayer(SpikingLayer):
     def freeze(self) -> None:
         """Nothing is cached: the kernels take the weights as they are."""
 
-    def stepper(self) -> Any:
-        raise NotImplementedError
+    def stepper(self) -> NoReturn:
+        """Refuse time steps.
+
+        Raises:
+            NotStepwise: always.
+        """
+        raise NotStepwise("layers of exact times have no steps", why="they take all spikes at once")
 
     def decaying_parameters(self) -> list[nn.Parameter]:
         return [self.weight]

@@ -141,7 +141,7 @@ def evaluate_run(
     from ....measure.cost.ann_comparison import energy_beside_ann
     from ....measure.cost.energy import energy_of_samples
     from ....measure.cost.tables import DEFAULT, read_cost_table
-    from ....measure.early_exit import decision, parse_exit_rules, tradeoff
+    from ....measure.early_exit import decision, parse_exit_rules, require_steps, tradeoff
     from ....measure.equivariance import equivariance, read_transforms
     from ....measure.repeats import check_repeats, draws, repeated
     from ....measure.robustness.corruptions import robustness
@@ -173,6 +173,8 @@ def evaluate_run(
             model = without_noise(model)
             opened.task.use_readout(model.readout)
         _check_steps(steps, model.coding.steps)
+        if rules:
+            require_steps(model.readout)
         if repeats is not None:
             check_repeats(model, repeats)
         corruptions = read_corruptions(corrupted or [], model)
