@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import ConfigError
 from ..core.registry import unknown
-from ..learning.device import find_device
+from ..learning.device import find_device, require_float64
 from ..measure.cost.tables import CostTable, read_cost_table
 from ..measure.early_exit import ExitRule, parse_exit_rules
 from ..measure.prediction.answers import Answers, kind_of
@@ -53,6 +53,7 @@ def predictor_of(
     answers = Answers(kind_of(task), run.labels, outputs, readout, exit, top)
     if runtime is None:
         where = find_device(device)
+        require_float64(where, model)
         runtime = TorchRuntime(model, device=where, steps=steps, energy=energy)
     spec = model.sample
     assert spec is not None, "networks of runs know their samples"

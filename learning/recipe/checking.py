@@ -28,7 +28,7 @@ from ...models.synapses import synapse_registry
 from ...records.layout import FORMAT
 from ...tasks.base import MEAN_AND_STEPS
 from ...tasks.factory import create_task, task_registry
-from ..device import find_device, mixed_precision
+from ..device import find_device, mixed_precision, require_float64
 from ..methods import create_method, method_registry
 from .former_keys import replace_former_keys
 from .schema import (
@@ -250,6 +250,9 @@ def _component_faults(recipe: Recipe) -> list[str]:
     if not any(fault.startswith(("coding", "neuron")) for fault in faults):
         built: list[SpikingNetwork] = []
         faults += _errors([("model", lambda: built.append(_build_without_memory(recipe)))])
+        if built and not any(fault.startswith("train.device") for fault in faults):
+            device = find_device(recipe.train.device)
+            faults += _errors([("train.device", lambda: require_float64(device, built[0]))])
         if built and not any(fault.startswith("train:") for fault in faults):
             key = "readout" if recipe.train.loss in MEAN_AND_STEPS else "train.loss"
             faults += _errors([(key, lambda: _give_readout(recipe, built[0]))])

@@ -35,6 +35,14 @@ def show_evaluation(
     from ....measure.early_exit import decided_when
 
     _show_steps(result, learned)
+    if "steps_before" in content:
+        before = content["steps_before"]
+        steps = before + len(next(iter(result.spike_rates.values())))
+        console.note(
+            f"layers fire in windows, one after the other: the outputs of step t come {before} + t "
+            f"steps after the beginning, the answer after {steps}; spikes are by step of the "
+            "window of each layer"
+        )
     if "confusion" in result.values:
         _show_confusion(result.confusion, task.classes)
     if "class_scores" in content:
