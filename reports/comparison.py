@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ from ..core.metric import ACCURACY, Metric
 from ..core.text import printable
 from . import cost_figures
 from .collect import Document, RunReport
+from .drawing import Drawing
 from .metrics_view import main_figures, metric_text
 from .view import SvgWriter
 from .wording import UNKNOWN, listed, short_number
@@ -73,6 +74,12 @@ def comparison(
     forms = [main_figures(report) for report in reports]
     words = {report.data.spec.one for report in reports}
     sample, many = (words.pop(), reports[0].data.spec.many) if len(words) == 1 else _SAMPLE
+    drawn = {
+        "steps": _drawn(cost_figures.accuracy_of_runs, by_step),
+        "real time": _drawn(cost_figures.over_time_of_runs, over_time),
+        "energy": _drawn(partial(cost_figures.tradeoff_of_runs, sample=sample), known),
+    }
+    curves = {against: drawing for against, drawing in drawn.items() if drawing is not None}
     rows = [
         {
             "name": label,
@@ -96,16 +103,8 @@ def comparison(
         "rows": rows,
         "lead": _lead(rows, metric, reports, same_data),
         "many": many,
-        "curves": [
-            svg(draw(found))
-            for draw, found in (
-                (cost_figures.accuracy_of_runs, by_step),
-                (cost_figures.over_time_of_runs, over_time),
-                (partial(cost_figures.tradeoff_of_runs, sample=sample), known),
-            )
-            if any(values for _, values in found)
-        ],
-        "curves_caption": _curves_caption(by_step=by_step, over_time=over_time, tradeoff=known),
+        "curves": [svg(drawing) for drawing in curves.values()],
+        "curves_caption": _curves_caption(list(curves)),
         "differences": [
             (key, [UNKNOWN if value is None else printable(str(value)) for value in values])
             for key, values in differences.items()
@@ -115,12 +114,15 @@ def comparison(
     }
 
 
-def _curves_caption(**shown: Any) -> str:
-    """Return what the figures of accuracy show, by which of them there are."""
-    against = {"by_step": "steps", "over_time": "real time", "tradeoff": "energy"}
-    named = [against[name] for name, found in shown.items() if any(values for _, values in found)]
-    said = f"Accuracy of the answer so far, against {listed(named)}."
-    if against["tradeoff"] in named:
+def _drawn(draw: Callable[[Any], Drawing], runs: Sequence[tuple[str, Any]]) -> Drawing | None:
+    """Return a figure of runs with their values; None if none has values."""
+    return draw(runs) if any(values for _, values in runs) else None
+
+
+def _curves_caption(against: Sequence[str]) -> str:
+    """Return what the figures of accuracy show."""
+    said = f"Accuracy of the answer so far, against {listed(against)}."
+    if "energy" in against:
         said += " Against energy, the large mark stands for all steps."
     return said
 
