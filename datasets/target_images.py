@@ -225,8 +225,9 @@ def _check_classes(
         each.dim() != 1 or each.is_floating_point() for each in targets
     ):
         return False
-    names = np.array(source.classes or range(int(max(map(Tensor.max, targets))) + 1), dtype=str)
-    classes = names[torch.cat(targets).numpy()]
+    numbers = torch.cat(targets).numpy()
+    names = np.array(source.classes or range(int(numbers.max()) + 1), dtype=str)
+    classes = names[numbers]
     labels = images.labels[torch.cat([rows[part] for part in parts]).numpy()]
     for these, others, pairs in (
         (classes, labels, "samples of the class {} with images of the labels {} and {}"),
