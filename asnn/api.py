@@ -12,12 +12,14 @@ from typing import Any
 from asnn import exporters
 from asnn.core.errors import ConfigError
 from asnn.exporters import Exported, ExportSource, Samples, random_samples, source_of
+from asnn.exporters.export import dt_of_file
 from asnn.exporters.runs import samples_of, source_of_run
 from asnn.learning import Recipe, check_recipe, override
 from asnn.learning import train as fit
 from asnn.learning.observer import SilentObserver
 from asnn.measure import Evaluation
 from asnn.models import SpikingNetwork
+from asnn.models.timing.clocked import has_many_times
 from asnn.records.create import create_run
 from asnn.records.open_run import OpenRun, open_run
 
@@ -116,7 +118,12 @@ def evaluate(
 
 
 def export_onnx(
-    source: Source, path: Path | str, *, samples: Samples | int | None = SAMPLES, **options: Any
+    source: Source,
+    path: Path | str,
+    *,
+    samples: Samples | int | None = SAMPLES,
+    dt: float | None = None,
+    **options: Any,
 ) -> Exported:
     """Write a network to ONNX and verify that the file computes the same.
 
@@ -127,23 +134,30 @@ def export_onnx(
         path: a `.onnx` file, or a folder.
         samples: how many test samples of the run to verify with (random images where the source is
             no run), samples of your own, or None to write without verification.
+        dt: of a network of many exact times, the step of the file; 1/100 of the window of its code
+            by default.
         options: `form`, `input`, `opset`, `weights`, as `asnn.exporters.export_onnx` takes them.
 
     Raises:
         ConfigError: an option is not possible, or ONNX cannot express a layer exactly.
         VerificationError: the file computes something else; it is renamed `*.unverified`.
     """
-    found, chosen = _resolve(source, samples)
+    found, chosen = _resolve(source, samples, dt)
     return exporters.export_onnx(found, path, samples=chosen, **options)
 
 
 def export_nir(
-    source: Source, path: Path | str, *, samples: Samples | int | None = SAMPLES, **options: Any
+    source: Source,
+    path: Path | str,
+    *,
+    samples: Samples | int | None = SAMPLES,
+    dt: float | None = None,
+    **options: Any,
 ) -> Exported:
     """Write a network to NIR and verify that the file computes the same.
 
     Args:
-        source, path, samples: as `export_onnx` takes them, the file `.nir`.
+        source, path, samples, dt: as `export_onnx` takes them, the file `.nir`.
         options: `form`, `compat`, `target`, `approximate`, as `asnn.exporters.export_nir` takes
             them.
 
@@ -151,7 +165,7 @@ def export_nir(
         ConfigError: an option is not possible, or NIR cannot express a layer exactly.
         VerificationError: the file computes something else; it is renamed `*.unverified`.
     """
-    found, chosen = _resolve(source, samples)
+    found, chosen = _resolve(source, samples, dt)
     return exporters.export_nir(found, path, samples=chosen, **options)
 
 
@@ -165,7 +179,7 @@ def verify(source: Source, path: Path | str, *, samples: Samples | int = SAMPLES
     Raises:
         DataError: the file is damaged, or not of this network.
     """
-    found, chosen = _resolve(source, samples)
+    found, chosen = _resolve(source, samples, file=Path(path))
     if chosen is None:
         raise ConfigError(
             "verify needs samples",
@@ -175,11 +189,27 @@ def verify(source: Source, path: Path | str, *, samples: Samples | int = SAMPLES
     return exporters.verify(found, Path(path), chosen)
 
 
-def _resolve(source: Source, samples: Samples | int | None) -> tuple[ExportSource, Samples | None]:
-    """Return what is exported, and the samples to verify it with; a folder is opened once."""
+def _resolve(
+    source: Source,
+    samples: Samples | int | None,
+    dt: float | None = None,
+    file: Path | None = None,
+) -> tuple[ExportSource, Samples | None]:
+    """Return what is exported, and the samples to verify it with; a folder is opened once.
+
+    Args:
+        source, samples, dt: as of `export_onnx`.
+        file: an earlier export, whose dt is taken.
+    """
+    if isinstance(source, ExportSource) and dt is not None:
+        raise ConfigError(
+            "the source is made for a step already", remedy="give dt to asnn.exporters.source_of"
+        )
     if not isinstance(source, ExportSource | SpikingNetwork):
         run = source if isinstance(source, OpenRun) else open_run(source)
-        found = source_of_run(run)
+        if file is not None and has_many_times(run.model):
+            dt = dt_of_file(file)
+        found = source_of_run(run, dt=dt)
         if isinstance(samples, int):
             samples = samples_of(run.data, "test", samples, found)
         return found, samples
@@ -187,7 +217,9 @@ def _resolve(source: Source, samples: Samples | int | None) -> tuple[ExportSourc
         shape = None
         if isinstance(samples, Samples) and not source.has_config:  # a network built by hand
             shape = samples.images.shape[1:]
-        source = source_of(source, in_shape=shape)
+        if file is not None and has_many_times(source):
+            dt = dt_of_file(file)
+        source = source_of(source, in_shape=shape, dt=dt)
     if isinstance(samples, int):
         samples = random_samples(source.sample_shape, min(samples, NOISE_SAMPLES))
     return source, samples

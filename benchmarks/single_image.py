@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from onnx import ModelProto
 from torch import Tensor
 
 from ..core.errors import ConfigError
@@ -15,8 +16,11 @@ from ..datasets.base import Split
 from ..datasets.splits import head
 from ..exporters import source_of
 from ..exporters.graph.ir import Array
-from ..exporters.onnx.forms import build_models
+from ..exporters.onnx.forms import OPSET, build_models
 from ..exporters.onnx.runtime import OnnxSession
+from ..exporters.source import ExportSource
+from ..exporters.timing.form import build_times
+from ..exporters.timing.network import TimingSource
 from ..measure.latency import Implementation, differing, time_each
 from ..models.layers.spiking import use_kernels, used_kernels
 from ..models.network import SpikingNetwork
@@ -95,6 +99,17 @@ def latency(
     }
 
 
+def _models(source: ExportSource) -> dict[str, ModelProto]:
+    """Return the files of a network.
+
+    Raises:
+        ConfigError: the code cannot be exported.
+    """
+    if isinstance(source, TimingSource):
+        return {"model": build_times(source, OPSET)}
+    return build_models(source.graph, source.coding)
+
+
 def _in_onnxruntime(model: SpikingNetwork, *, threads: int) -> tuple[Implementation, str | None]:
     """Return the network in onnxruntime, and a note if its code is computed by torch.
 
@@ -103,7 +118,7 @@ def _in_onnxruntime(model: SpikingNetwork, *, threads: int) -> tuple[Implementat
     """
     source, note = source_of(model, noise=True), None
     try:
-        models = build_models(source.graph, source.coding)
+        models = _models(source)
     except ConfigError as error:  # the code cannot be exported; the network without it can
         models = build_models(source.graph, source.coding, input="spikes")
         note = f"torch computes the code, and its time is included ({error})"

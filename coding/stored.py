@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
+
+from ..core.errors import DataError
+
+FORMAT = 1
+"""Of spike files with time steps."""
 
 BLOCK = 2**22
 """Values that are converted at a time."""
@@ -80,6 +85,25 @@ class StoredSteps:
         for step in range(self.analog_steps):
             _write(target, self.analog[step % len(self.analog)], dtype)
         _write(target, self.spikes, dtype)
+
+    def arrays(self) -> dict[str, Any]:
+        """Return the arrays of a spike file, with its format.
+
+        Raises:
+            DataError: a spike step holds values other than 0 and 1.
+        """
+        if not self.is_binary:
+            raise DataError(
+                "the code holds values other than 0 and 1, which packed bits cannot store",
+                why="the published embedding counts spikes instead of giving binary digits",
+                remedy="write .npy instead",
+            )
+        arrays = {
+            "spikes": self.packed_spikes(),
+            "shape": np.asarray(self.shape, dtype=np.int64),
+            "format": FORMAT,
+        }
+        return {**arrays, "analog": self.analog} if self.analog_steps else arrays
 
     def packed_spikes(self) -> np.ndarray:
         """Return the spikes in a flat array as packed bits (numpy.packbits), uint8."""

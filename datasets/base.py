@@ -46,10 +46,13 @@ class Split:
             N recordings of events.
         targets: classes `[N]` int64, classes of each step `[N, T]` int64 with -1 for none, or real
             values `[N, ...]` float32.
+        ids: the number of each sample in the collection that it is from, int64 `[N]`, where its
+            loader knows it.
     """
 
     inputs: Inputs
     targets: Tensor
+    ids: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -80,7 +80,10 @@ def _checked_split(name: str, part: str, split: Any, source: Source) -> Split:
                 f"{of} has classes from {low} to {high}, and {len(source.classes)} names of "
                 "classes, which are counted from 0",
             )
-    return Split(inputs, targets)
+    ids = split.ids
+    if ids is not None and (not isinstance(ids, Tensor) or ids.shape != (len(targets),)):
+        raise _refused(name, f"{of} has no number for each sample in ids")
+    return Split(inputs, targets, None if ids is None else ids.to(torch.int64))
 
 
 def _checked_inputs(name: str, of: str, inputs: Any, source: Source) -> Any:

@@ -9,6 +9,7 @@ from .base import DataSet, Source, fingerprint
 from .check import check_source
 from .copies import copies_between
 from .splits import cut, subset
+from .target_images import match, read_target_images
 
 dataset_registry = Registry(
     "datasets",
@@ -46,6 +47,7 @@ def load_dataset(
     validation: float = 0.1,
     test: float = 0.2,
     limit: int | None = None,
+    target_images: str | None = None,
     **options: Any,
 ) -> DataSet:
     """Load the data set called `name` and cut it into training, validation and test splits.
@@ -59,6 +61,8 @@ def load_dataset(
         test: the share for testing, cut before validation; not used if the source has a test part.
         limit: the number of training samples, classes in proportion; validation and test are not
             reduced.
+        target_images: a file of images, one of each sample, which become the targets; see
+            `read_target_images`. The splits are those of the data set without it.
         options: the keyword parameters of the loader.
 
     Raises:
@@ -79,6 +83,9 @@ def load_dataset(
             remedy="give at least 1, or leave it out to use them all",
         )
     source = load_source(name, **options)
+    images = None if target_images is None else read_target_images(target_images)
+    if images is not None:
+        source = match(name, source, images)
     train, test_part, validation_part = source.train, source.test, source.validation
     notes = list(source.notes)
     if test_part is None:
@@ -100,6 +107,8 @@ def load_dataset(
             "not limited"
         )
         train = subset(train, limit)
+    if images is not None:
+        train, validation_part, test_part = map(images.of, (train, validation_part, test_part))
     return DataSet(
         name=name,
         train=train,

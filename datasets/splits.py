@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from ..coding.samples import EventList
-from .base import LazyInputs, Split
+from .base import Inputs, LazyInputs, Split
 from .events import Events
 
 SEED = 1797
@@ -36,11 +36,14 @@ class LazySubset:
 
 def take(split: Split, indices: Tensor) -> Split:
     """Return the samples of `split` at `indices` `[M]`."""
+    inputs: Inputs
     if isinstance(split.inputs, Tensor):
-        return Split(split.inputs[indices], split.targets[indices])
-    if isinstance(split.inputs, Events):
-        return Split(split.inputs.take(indices), split.targets[indices])
-    return Split(LazySubset(split.inputs, indices), split.targets[indices])
+        inputs = split.inputs[indices]
+    elif isinstance(split.inputs, Events):
+        inputs = split.inputs.take(indices)
+    else:
+        inputs = LazySubset(split.inputs, indices)
+    return Split(inputs, split.targets[indices], None if split.ids is None else split.ids[indices])
 
 
 def cut(split: Split, fraction: float, part: int) -> tuple[Split, Split]:

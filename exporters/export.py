@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from ..core.registry import Registry
@@ -48,17 +49,35 @@ def noise_of_file(path: Path) -> Noise:
     Raises:
         DataError: the file is damaged or hostile.
     """
+    name = _metadata(path).get("noise", "on")
+    return name if name in NOISES else "on"  # type: ignore[return-value]
+
+
+def dt_of_file(path: Path) -> float | None:
+    """Return the step of an earlier export of many exact times, as of `source_of_run`; None of
+    other files.
+
+    Raises:
+        DataError: the file is damaged or hostile.
+    """
+    try:
+        found = json.loads(_metadata(path)["network"])["step_length"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, float) else None
+
+
+def _metadata(path: Path) -> dict[str, str]:
     if _is_nir(path):
         from ..formats.nir import read_nir
 
-        found = read_nir(path).metadata.get("noise", b"on")
-    else:
-        from ..formats.onnx import read_onnx
+        return {
+            key: each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each)
+            for key, each in read_nir(path).metadata.items()
+        }
+    from ..formats.onnx import read_onnx
 
-        about = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
-        found = about.get("noise", "on")
-    name = found.decode("utf-8", "replace") if isinstance(found, bytes) else str(found)
-    return name if name in NOISES else "on"  # type: ignore[return-value]
+    return {entry.key: entry.value for entry in read_onnx(path).metadata_props}
 
 
 def _is_nir(path: Path) -> bool:

@@ -25,6 +25,7 @@ def folder_name(
     compat: str = "",
     approximate: bool = False,
     noise: bool = False,
+    dt: float | None = None,
 ) -> str:
     """Return the name of the folder of an export: the format and each option, in this order.
 
@@ -33,6 +34,7 @@ def folder_name(
     """
     parts = (format, form, input, weights, opset and f"opset{opset}", target)
     parts += (compat and f"nir{compat}", "approximate" * approximate, "noise" * noise)
+    parts += (f"dt{dt:g}" if dt else "",)
     return "-".join(part for part in parts if part)
 
 

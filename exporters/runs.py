@@ -18,17 +18,18 @@ Noise = Literal["on", "off", "input"]
 NOISES = ("on", "off", "input")
 
 
-def source_of_run(run: OpenRun, *, noise: Noise = "on") -> ExportSource:
+def source_of_run(run: OpenRun, *, noise: Noise = "on", dt: float | None = None) -> ExportSource:
     """Return the network of a run as a source; the file names recipe, data and classes.
 
     Args:
         run: the run.
         noise: of neurons and a readout that draw. With `on` such a network is refused; `off` takes
             it without noise, see `without_noise`; with `input` the random numbers are inputs.
+        dt: as of `source_of`.
 
     Raises:
-        ConfigError: the export graph has no node for a layer, or there is no noise to leave out or
-            to take as input.
+        ConfigError: the export graph has no node for a layer, there is no noise to leave out or to
+            take as input, or `dt` is of no file of this network.
         DataError: the files of the run cannot be read.
     """
     recipe = run.recipe
@@ -40,7 +41,7 @@ def source_of_run(run: OpenRun, *, noise: Noise = "on") -> ExportSource:
         about["noise"] = noise
     if noise == "off":
         model = without_noise(model)
-    source = source_of(model, about, noise=noise == "input")
+    source = source_of(model, about, noise=noise == "input", dt=dt)
     if noise == "input" and not source.graph.noise:
         raise ConfigError(
             "no neuron and no readout of this network draws random numbers",

@@ -112,10 +112,14 @@ def source_of(
 
     Raises:
         ConfigError: the graph has no node for a layer, a layer draws without `noise`, the shape of
-            the input is unknown, or a layer of exact times has no form.
+            the input is unknown, a layer of exact times has no form, or `dt` is of no file of this
+            network or does not divide the window.
         VerificationError: a neuron of another package computes something else than it says.
     """
-    if timing_layers(model) and not has_many_times(model):
+    many_times = has_many_times(model)
+    if dt is not None and not many_times:
+        raise _refused_step(model, dt)
+    if timing_layers(model) and not many_times:
         from .timing.network import timing_source  # it is a source itself
 
         return timing_source(model, about)
@@ -126,16 +130,10 @@ def source_of(
             remedy="train it with readout.name=mean",
         )
     exact = None
-    if has_many_times(model):
+    if many_times:
         network = copy.deepcopy(model).cpu().eval()
-        exact = ExactTimes(network, default_step(network) if dt is None else dt)
+        exact = ExactTimes(network, default_step(network) if dt is None else float(dt))
         model = on_clock(*exact)
-    elif dt is not None:
-        raise ConfigError(
-            f"this network has no exact times, and dt is {dt}",
-            why="dt is the step of the form in which their spikes are exported",
-            remedy="leave dt out",
-        )
     model = copy.deepcopy(model).cpu().float().eval()
     if has_windows(model):
         model = clocked(model)
@@ -157,6 +155,22 @@ def source_of(
     }
     check_neurons(lowered.graph, neurons)
     return ExportSource(fold_amplitudes(lowered.graph), model.coding, eager, exact=exact)
+
+
+def _refused_step(model: SpikingNetwork, dt: float) -> ConfigError:
+    """Return the error for a step of a network whose files have none, or steps of their own."""
+    if timing_layers(model):
+        return ConfigError(
+            f"the file of this network has no steps, and dt is {dt:g}",
+            why="its neurons fire once, at times that the file computes exactly",
+            remedy="leave dt out",
+        )
+    return ConfigError(
+        f"this network has no exact times, and dt is {dt:g}",
+        why="dt is the step of the files of neurons that fire many times, such as multi-spike; "
+        "this network has time steps of its own",
+        remedy="leave dt out",
+    )
 
 
 def _recorder(

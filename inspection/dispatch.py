@@ -99,7 +99,8 @@ def inspect_weights(weights: Weights) -> dict[str, Any]:
 
 def inspect_arrays(path: Path, arrays: list[ArrayInfo]) -> dict[str, Any]:
     """Return the arrays of a NumPy file, and the metadata of a spike file."""
-    is_spike_file = {"spikes", "shape", "meta"} <= {array.name for array in arrays}
+    names = {array.name for array in arrays}
+    is_spike_file = {"shape", "meta"} <= names and not names.isdisjoint({"spikes", "times"})
     return {
         "arrays": {
             array.name: {

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..core.errors import ConfigError
 
@@ -62,6 +63,21 @@ def find_device(name: str) -> torch.device:
             f"device {name!r} is not supported", why="choose from auto, cpu, cuda, cuda:N, mps"
         )
     return device
+
+
+def require_float64(device: torch.device, network: nn.Module) -> None:
+    """Refuse a device without float64 for a network with weights of it, as exact times have.
+
+    Raises:
+        ConfigError: with what to choose.
+    """
+    needs = any(each.dtype == torch.float64 for each in network.parameters())
+    if needs and device.type == "mps":
+        raise ConfigError(
+            "device 'mps' cannot compute this network",
+            why="exact spike times are float64, which MPS does not have",
+            remedy="set train.device=cpu, or --device cpu where a run is read",
+        )
 
 
 def mixed_precision(device: torch.device, precision: str) -> contextlib.AbstractContextManager[Any]:

@@ -22,7 +22,7 @@ from ..records.layout import Run
 from ..tasks.base import Task
 from ..tasks.class_weights import BALANCED
 from .averaging import Average
-from .device import derived_seed, find_device
+from .device import derived_seed, find_device, require_float64
 from .methods import Method, Stage
 from .methods.trained_network import TrainedNetwork
 from .monitoring.log import Log
@@ -152,7 +152,9 @@ def prepare(
         sample=data.spec,
         mean=mean,
         std=std,
-    ).to(device)
+    )
+    require_float64(device, model)
+    model = model.to(device)
     task.use_readout(model.readout)
     use_kernels(model, recipe.train.kernels)
     if recipe.train.kernels != "reference":

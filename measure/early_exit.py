@@ -9,8 +9,12 @@ import torch
 from torch import Tensor
 
 from ..core.errors import ConfigError
+from ..models.readouts import Readout
 from ..models.readouts.decision import first_crossing
 from ..tasks.outcomes import Outcomes
+from .cost.energy import energy_of_samples
+from .cost.tables import CostTable
+from .evaluation import Evaluation
 
 CRITERIA = ("confidence",)
 
@@ -56,6 +60,21 @@ def parse_exit_rules(texts: list[str]) -> list[ExitRule]:
             "--exit cannot be read", why="; ".join(faults), remedy="write --exit confidence=0.9"
         )
     return list(dict.fromkeys(found))
+
+
+def require_steps(readout: Readout) -> None:
+    """Refuse early exit where there are no steps.
+
+    Raises:
+        ConfigError: the readout reads exact times.
+    """
+    if readout.reads_times:
+        raise ConfigError(
+            "--exit is for networks of time steps, this one has exact times",
+            why="it has no steps at which it could exit; the readout earliest answers at the first "
+            "output spike by itself",
+            remedy="leave --exit out",
+        )
 
 
 def exit_steps(outcomes: Outcomes, rule: ExitRule) -> Tensor:
@@ -106,6 +125,42 @@ def at_steps(
         energy, spikes: of each sample at each step, `[T, N]`.
     """
     return _row(outcomes, steps, _cumulated(energy, spikes))
+
+
+def decision(result: Evaluation, table: CostTable) -> dict[str, Any] | None:
+    """Return a row of the decisions that the readout makes by itself; None if it does not.
+
+    At exact times it has the mean `time` of the decisions instead of `steps` and `leaving`, None if
+    there are none. A sample without a decision is wrong, and costs what it costs to the end.
+
+    Args:
+        result: of an evaluation that counted operations.
+        table: of costs.
+    """
+    outcomes = result.outcomes
+    if outcomes is None or result.counts is None:
+        return None
+    if result.counts_to_decision is not None and outcomes.times is not None:
+        times = outcomes.times[outcomes.times.isfinite()]
+        energy = energy_of_samples(result.counts_to_decision, table)
+        return {
+            "time": float(times.mean()) if len(times) else None,
+            "accuracy": float(outcomes.correct[-1].double().mean()),
+            "picojoules": None if energy is None else float(energy.sum(0).mean()),
+            "spikes": result.spikes_to_decision,
+        }
+    if outcomes.steps is None:
+        return None
+    energy = energy_of_samples(result.counts, table)
+    return at_steps(outcomes, outcomes.steps, energy, result.sample_spikes)
+
+
+def decided_when(decision: dict[str, Any]) -> str:
+    """Return when the decisions of a row are made, in words."""
+    if "steps" in decision:
+        return f"after {decision['steps']:.2f} steps"
+    time = decision["time"]
+    return "never" if time is None else f"at the time {time:.4g}"
 
 
 def _cumulated(energy: Tensor | None, spikes: Tensor | None) -> dict[str, Tensor | None]:

@@ -24,7 +24,7 @@ from .bursts import BurstShares
 from .cost.operations import Counts, Operations
 from .information import Divergence
 from .overflows import Overflows
-from .spikes import SampleSpikes, SpikeRates
+from .spikes import SampleSpikes, SpikeRates, SpikesToDecision, decides_at_times
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,14 @@ class Evaluation:
         spike_rate: spikes per neuron, sample and step.
         spike_rates: spikes per neuron and sample, for each layer and step.
         spikes_per_sample: number of spikes per sample, over all layers and steps.
-        spikes_to_decision: the same up to the step of the decision; None of a readout that never
-            answers before the last step.
+        spikes_to_decision: the same up to the step, or the exact time, of the decision; None of a
+            readout that never answers before the end.
         samples_per_second: throughput, including data loading.
         outcomes: prediction and confidence of each sample after each step; None if the task has not
             one class a sample.
         counts: operations and events; None if they were not counted.
+        counts_to_decision: those before the decision of each sample, at exact times; None if they
+            were not counted, or if the readout does not decide at a time.
         burst_shares: share of the neurons and steps with more than one spike, by layer; without
             layers that send at most one.
         divergence: of the spikes of a bottleneck from those of its rate, in nats a sample, by
@@ -66,6 +68,7 @@ class Evaluation:
     samples_per_second: float
     outcomes: Outcomes | None = None
     counts: Counts | None = None
+    counts_to_decision: Counts | None = None
     burst_shares: dict[str, float] = field(default_factory=dict)
     divergence: dict[str, float] = field(default_factory=dict)
     overflows: dict[str, float] = field(default_factory=dict)
@@ -143,7 +146,8 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, without those of each sample."""
-        omitted = ("samples", "values", "outcomes", "counts", "sample_spikes")
+        omitted = ("samples", "values", "outcomes", "sample_spikes")
+        omitted += ("counts", "counts_to_decision")
         return {
             "samples": self.samples,
             **self.values,
@@ -217,9 +221,14 @@ def evaluate(
         divergence = stack.enter_context(Divergence(network))
         overflows = stack.enter_context(Overflows(network))
         operations = stack.enter_context(Operations(network, graded=graded)) if count else None
+        first = None
+        if count and decides_at_times(model.readout):
+            first = stack.enter_context(Operations(network, graded=graded, until_decision=True))
+        until = stack.enter_context(SpikesToDecision(network))
         by_sample = count or callable(getattr(model.readout, "crossed", None))
         spikes = stack.enter_context(SampleSpikes(network)) if by_sample else None
         spikes_of: list[Tensor | None] = []
+        spikes_until: list[Tensor | None] = []
         torch.manual_seed(draw)
         for x, targets in batches:
             each_batch()
@@ -231,6 +240,7 @@ def evaluate(
                 meter.take(outputs, targets)
                 if spikes is not None:
                     spikes_of.append(spikes.take())
+                spikes_until.append(until.take())
     reduce, gather = _identity, _identity
     if part[1] > 1:
         reduce, gather = sum_over_processes, _Gather(batches.sample_indices())
@@ -240,18 +250,20 @@ def evaluate(
         overflows.all_reduce(sum_over_processes)
     found = meter.result(reduce, gather)
     seconds = time.perf_counter() - begin
-    counted = [each for each in spikes_of if each is not None]
-    sample_spikes = gather(torch.cat(counted, 1)) if counted else None
+    sample_spikes = _joined(spikes_of, gather)
+    until_times = _joined(spikes_until, gather)
+    until_steps = _until_step(sample_spikes, found.outcomes)
     return Evaluation(
         samples=found.samples,
         values=found.values,
         spike_rate=rates.mean(),
         spike_rates=rates.by_layer(),
         spikes_per_sample=rates.total() / max(found.samples, 1),
-        spikes_to_decision=_until_decision(sample_spikes, found.outcomes),
+        spikes_to_decision=until_steps if until_times is None else float(until_times.mean()),
         samples_per_second=found.samples / seconds,
         outcomes=found.outcomes,
         counts=None if operations is None else operations.counts(reduce, gather),
+        counts_to_decision=None if first is None else first.counts(reduce, gather),
         burst_shares=bursts.by_layer(),
         divergence=divergence.by_layer(),
         overflows=overflows.by_layer(),
@@ -259,8 +271,14 @@ def evaluate(
     )
 
 
-def _until_decision(spikes: Tensor | None, outcomes: Outcomes | None) -> float | None:
-    """Return the mean number of spikes of a sample up to its decision."""
+def _joined(parts: list[Tensor | None], gather: Callable[[Tensor], Tensor]) -> Tensor | None:
+    """Return counts of the samples of each batch `[..., B]` as those of all; None without any."""
+    known = [part for part in parts if part is not None]
+    return gather(torch.cat(known, -1)) if known else None
+
+
+def _until_step(spikes: Tensor | None, outcomes: Outcomes | None) -> float | None:
+    """Return the mean number of spikes of a sample up to the step of its decision."""
     if spikes is None or outcomes is None or outcomes.steps is None:
         return None
     return float(spikes.cumsum(0).gather(0, outcomes.steps.view(1, -1)).mean())

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..models.layers.spiking import SpikingLayer
+from ..models.network import SpikingNetwork
+from ..models.timing.layer import timing_layers
 from .cost.counters import at_first_step
 
 SpikeObserver = Callable[[Tensor, int], None]
@@ -144,6 +146,59 @@ class SampleSpikes:
         dtype = torch.float64 if many else torch.float32
         counts = sent.movedim(2, -1).flatten(2).sum(2, dtype=dtype).double()
         self._counts.append(at_first_step(counts, 0) if before else counts)
+
+
+class SpikesToDecision:
+    """Count the spikes of each sample up to its decision, at exact times, in each forward pass
+    while the context is open.
+
+    They are those of all layers, the output spike that decides among them; of a sample without a
+    decision all its spikes. There are none where the readout does not decide at a time.
+    """
+
+    def __init__(self, model: SpikingNetwork) -> None:
+        self._layers = timing_layers(model).values()
+        self._readout = model.readout
+        self._times: list[Tensor] = []  # of the spikes of each layer so far
+        self._counts: Tensor | None = None
+        self._detach: list[Callable[[], None]] = []
+
+    def __enter__(self) -> SpikesToDecision:
+        if decides_at_times(self._readout):
+            self._detach = [
+                *(layer.register_forward_hook(self._keep).remove for layer in self._layers),
+                self._readout.register_forward_pre_hook(self._decide).remove,
+            ]
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for detach in self._detach:
+            detach()
+        self._detach, self._times = [], []
+
+    def take(self) -> Tensor | None:
+        """Return the counts of the last pass `[1, B]`, float64 on the CPU; None where there are
+        none."""
+        counts, self._counts = self._counts, None
+        return counts
+
+    def _keep(self, layer: nn.Module, x: tuple[Tensor, ...], y: Tensor) -> None:
+        self._times.append(y[0].flatten(1))
+
+    def _decide(self, readout: nn.Module, x: tuple[Tensor, ...]) -> None:
+        until = self._readout.decided_at(x[0]).unsqueeze(1)  # type: ignore[operator]
+        counts = [(t.isfinite() & (t <= until)).sum(1) for t in self._times]
+        self._counts, self._times = torch.stack(counts).sum(0, True).double().cpu(), []
+
+
+def decides_at_times(readout: nn.Module) -> bool:
+    """Return whether a readout decides at an exact time."""
+    return callable(getattr(readout, "decided_at", None))
 
 
 def _spiking_layers(model: nn.Module) -> dict[str, SpikingLayer]:

@@ -28,6 +28,13 @@ def has_windows(network: nn.Module) -> bool:
     return any(isinstance(part, Ttfs) for part in network.modules())
 
 
+def steps_before(network: SpikingNetwork) -> int:
+    """Return how many steps of one clock come before the first step of the outputs: the windows of
+    the code and of all layers of neurons but the last; 0 without windows."""
+    layers = sum(isinstance(part, Ttfs) for part in network.modules())
+    return layers * network.coding.steps
+
+
 def require_windows(network: nn.Module) -> None:
     """Refuse layers in whose output a spike that is held is none, beside neurons `ttfs`.
 

@@ -165,9 +165,12 @@ class OperationCounter(Protocol):
 
     Attributes:
         operation: those that it counts, if the layer has listed both.
+        until: at exact times, when each sample is decided, `[B]`: inputs from then on do not count;
+            None counts all.
     """
 
     operation: Literal["ac", "mac"]
+    until: Tensor | None
 
     def add_products(self, weight: Tensor, x: Tensor, *, first: int = 0) -> None:
         """Add the products of a weight `[O, F]` and values `[n, B, F]`.

@@ -20,6 +20,7 @@ MAX_TEXT = 200  # characters of a value in messages
 HARMLESS_SECTIONS = ("train", "augment", "method")
 HARMLESS = {"format", "name", "description"}
 HARMLESS |= {f"data.{key}" for key in ("dir", "path", "test_path", "download", "limit")}
+HARMLESS |= {"data.target_images"}
 HARMFUL = {f"train.{key}" for key in ("loss", "label_smoothing", "tet_lambda", "tet_phi")}
 
 

@@ -13,7 +13,7 @@ import torch
 from ..coding.samples import PLURALS
 from ..core.errors import ConfigError, DataError
 from ..datasets import DataSet
-from ..learning.device import find_device
+from ..learning.device import find_device, require_float64
 from ..learning.recipe import Recipe, check_recipe, override, parse_override, read_document
 from ..measure.evaluation import Evaluation, evaluate
 from ..models.layers.spiking import use_kernels
@@ -161,6 +161,7 @@ class OpenRun:
             DataError: the weights or the data cannot be read.
         """
         where: torch.device = find_device(device)
+        require_float64(where, self.model)
         return evaluate(
             self.model.to(where),
             self.data.split(split),

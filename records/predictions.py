@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.errors import ConfigError
 from ..core.registry import unknown
-from ..learning.device import find_device
+from ..learning.device import find_device, require_float64
 from ..measure.cost.tables import CostTable, read_cost_table
 from ..measure.early_exit import ExitRule, parse_exit_rules
 from ..measure.prediction.answers import Answers, kind_of
@@ -49,9 +49,11 @@ def predictor_of(
     recipe, model = run.recipe, run.model
     task = create_task(recipe.task.name, **recipe.task.options())
     outputs = int(model.config["classes"])
-    answers = Answers(kind_of(task), run.labels, outputs, model.readout, exit, top)
+    readout = model.readout if runtime is None or runtime.readout is None else runtime.readout
+    answers = Answers(kind_of(task), run.labels, outputs, readout, exit, top)
     if runtime is None:
         where = find_device(device)
+        require_float64(where, model)
         runtime = TorchRuntime(model, device=where, steps=steps, energy=energy)
     spec = model.sample
     assert spec is not None, "networks of runs know their samples"

@@ -16,7 +16,7 @@ from ..measure.cost.ann_comparison import dense_ann_report
 from ..measure.cost.energy import energy_of_samples, energy_report
 from ..measure.cost.operations import Counts
 from ..measure.cost.tables import CostTable
-from ..measure.early_exit import ExitRule, at_steps, tradeoff
+from ..measure.early_exit import ExitRule, decision, tradeoff
 from ..measure.evaluation import Evaluation, evaluate
 from ..measure.schedules import schedules
 from ..models.network import SpikingNetwork
@@ -26,7 +26,7 @@ from ..tasks.base import Task
 from ..tasks.classification import Classification
 from ..tasks.outcomes import Calibration, calibration
 from .confusions import Confusion, worst_confusions
-from .sample_trace import SampleTrace
+from .sample_trace import SampleTrace, TimesTrace
 from .traced_sample import TracedOutputs, TracedSample, traced_outputs, traced_sample
 
 CONFIDENCE_LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)  # for early exit
@@ -97,8 +97,19 @@ class RunReport:
 
     @property
     def steps(self) -> int:
-        """Number of time steps T."""
-        return len(self.trace.predictions)
+        """Number of time steps T; 1 of a network of exact times."""
+        return 1 if isinstance(self.trace, TimesTrace) else len(self.trace.predictions)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the network has exact times instead of time steps."""
+        return isinstance(self.trace, TimesTrace)
+
+    @property
+    def over_time(self) -> list[Document]:
+        """The accuracy of the answers by a real time; empty of time steps, of a readout without
+        times of decisions, and if no sample is decided."""
+        return self.result.values.get("accuracy_over_time") or []
 
     @property
     def sample(self) -> tuple[int, str]:
@@ -106,7 +117,7 @@ class RunReport:
         return self.traced.index, self.traced.why
 
     @property
-    def trace(self) -> SampleTrace:
+    def trace(self) -> SampleTrace | TimesTrace:
         """Code, spikes and predictions of the traced sample."""
         return self.traced.trace
 
@@ -197,14 +208,8 @@ def collect(
         device: of the network.
 
     Raises:
-        ConfigError: the split or the sample does not exist, or the network has exact times.
+        ConfigError: the split or the sample does not exist.
     """
-    if model.coding.gives_times:
-        raise ConfigError(
-            "there is no report of a network of exact times",
-            why="its pages show time steps, and this network has none",
-            remedy="use asnn eval RUN --energy --json, which has its accuracy over real time",
-        )
     part = data.split(split)
     if sample is not None and not 0 <= sample < len(part):
         raise ConfigError(
@@ -241,9 +246,7 @@ def collect(
         energy=energy_report(result.counts, table),
         dense_ann=dense_ann_report(model, table),
         tradeoff=[] if outcomes is None else tradeoff(outcomes, rules, spent, result.sample_spikes),
-        decision=None
-        if outcomes is None or outcomes.steps is None
-        else at_steps(outcomes, outcomes.steps, spent, result.sample_spikes),
+        decision=decision(result, table),
         calibration=None if outcomes is None else calibration(outcomes),
         schedules=schedules(model),
         traced=traced,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..core.metric import ACCURACY, Metric
 from ..core.text import printable
 from . import cost_figures
 from .collect import Document, RunReport
+from .drawing import Drawing
 from .metrics_view import main_figures, metric_text
 from .view import SvgWriter
 from .wording import UNKNOWN, listed, short_number
@@ -52,16 +54,16 @@ def comparison(
     same_data = len({report.samples for report in reports}) == 1
     same_task = len({(report.task.name, report.metric) for report in reports}) == 1
     labelled = list(zip(labels, reports, strict=True)) if same_task else []
+    # Each figure has all runs, some without values, so that a run has one colour in all of them.
     known = [
-        (label, report.tradeoff)
+        (label, report.tradeoff if report.energy["reason"] is None else [])
         for label, report in labelled
-        if report.energy["reason"] is None and report.tradeoff
     ]
     by_step = [
-        (label, report.per_step()["accuracy"])
+        (label, [] if report.has_times else report.per_step().get("accuracy", []))
         for label, report in labelled
-        if "accuracy" in report.per_step()
     ]
+    over_time = [(label, report.over_time) for label, report in labelled]
     metric = reports[0].metric if same_task else None
     columns = _columns(reports, metric)
     found = [_figures(report) for report in reports]
@@ -72,12 +74,18 @@ def comparison(
     forms = [main_figures(report) for report in reports]
     words = {report.data.spec.one for report in reports}
     sample, many = (words.pop(), reports[0].data.spec.many) if len(words) == 1 else _SAMPLE
+    drawn = {
+        "steps": _drawn(cost_figures.accuracy_of_runs, by_step),
+        "real time": _drawn(cost_figures.over_time_of_runs, over_time),
+        "energy": _drawn(partial(cost_figures.tradeoff_of_runs, sample=sample), known),
+    }
+    curves = {against: drawing for against, drawing in drawn.items() if drawing is not None}
     rows = [
         {
             "name": label,
             "code": report.network["coding"],
             "neuron": report.network["neuron"],
-            "steps": report.steps,
+            "steps": "exact times" if report.has_times else report.steps,
             "cells": [
                 {
                     "key": key,
@@ -95,8 +103,8 @@ def comparison(
         "rows": rows,
         "lead": _lead(rows, metric, reports, same_data),
         "many": many,
-        "by_step": svg(cost_figures.accuracy_of_runs(by_step)) if by_step else None,
-        "tradeoff": svg(cost_figures.tradeoff_of_runs(known, sample)) if known else None,
+        "curves": [svg(drawing) for drawing in curves.values()],
+        "curves_caption": _curves_caption(list(curves)),
         "differences": [
             (key, [UNKNOWN if value is None else printable(str(value)) for value in values])
             for key, values in differences.items()
@@ -104,6 +112,19 @@ def comparison(
         "same_data": same_data,
         "different_tasks": None if same_task else _different_tasks(reports),
     }
+
+
+def _drawn(draw: Callable[[Any], Drawing], runs: Sequence[tuple[str, Any]]) -> Drawing | None:
+    """Return a figure of runs with their values; None if none has values."""
+    return draw(runs) if any(values for _, values in runs) else None
+
+
+def _curves_caption(against: Sequence[str]) -> str:
+    """Return what the figures of accuracy show."""
+    said = f"Accuracy of the answer so far, against {listed(against)}."
+    if "energy" in against:
+        said += " Against energy, the large mark stands for all steps."
+    return said
 
 
 _SAMPLE = ("sample", "samples")
@@ -156,8 +177,9 @@ def labels_of(reports: Sequence[RunReport], differences: dict[str, list[Any]]) -
             form.format(UNKNOWN if differences[key][i] is None else differences[key][i])
             for key, form in LABEL_SETTINGS.items()
             if len(set(map(str, differences.get(key, [])))) > 1
+            and not (key == "coding.steps" and report.has_times)
         ]
-        for i in range(len(reports))
+        for i, report in enumerate(reports)
     ]
     names = [report.name for report in reports]
     paths = [str(report.path) for report in reports]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+from ..measure.early_exit import decided_when
 from ..measure.figures.labels import ABOVE, place_labels
 from ..measure.figures.style import (
     SERIES,
@@ -20,6 +21,7 @@ from .drawing import FULL, HALF, Drawing
 from .wording import energy, energy_unit, percent, truncate, with_article
 
 Document = dict[str, Any]
+T = TypeVar("T")
 
 MAX_LEGEND = 52  # characters of a label, in a figure of half the width
 
@@ -41,6 +43,31 @@ def accuracy_by_step(accuracies: Sequence[float]) -> Drawing:
     verb = "rises" if accuracies[-1] > accuracies[0] else "goes"
     return Drawing(
         figure, f"Accuracy {verb} from {first} at step 1 to {last} at step {len(accuracies)}."
+    )
+
+
+def accuracy_over_time(points: Sequence[Document]) -> Drawing:
+    """Return a figure of the samples that are decided by a real time, and of the correct ones.
+
+    Args:
+        points: of `asnn.tasks.outcomes.accuracy_over_time`.
+    """
+    with style():
+        figure, axes = panel(HALF)
+        axes.set_title("Answers by real time, % of all samples")
+        times = [point["time"] for point in points]
+        for i, key in enumerate(("decided", "accuracy")):
+            label = {"decided": "decided", "accuracy": "decided and correct"}[key]
+            axes.plot(times, [100 * point[key] for point in points], **line(i), label=label)
+        axes.set_xlabel("time")
+        axes.set_xlim(left=0)
+        axes.set_ylim(0, 102)
+        axes.legend(loc="upper left")
+    last = points[-1]
+    return Drawing(
+        figure,
+        f"By the time {last['time']:.4g}, {percent(last['decided'], 1)} of the samples are "
+        f"decided, {percent(last['accuracy'], 1)} correctly.",
     )
 
 
@@ -92,7 +119,7 @@ def tradeoff_figure(
         )
     if decision is not None:
         alt += (
-            f" The readout decides after {decision['steps']:.2f} steps on average: "
+            f" The readout decides {decided_when(decision)} on average: "
             f"{percent(decision['accuracy'], 1)} for {energy(decision['picojoules'])}."
         )
     return Drawing(figure, alt)
@@ -134,11 +161,12 @@ def energy_by_layer(parts: Sequence[tuple[str, float]], sample: str = "image") -
 
 
 def accuracy_of_runs(accuracies: Sequence[tuple[str, list[float]]]) -> Drawing:
-    """Return a figure of accuracy after each step, with a line for each run."""
+    """Return a figure of accuracy after each step, with a line for each run that has values."""
+    runs = _with_values(accuracies)
     with style():
-        figure, axes = _panel_of_runs([name for name, _ in accuracies])
+        figure, axes = _panel_of_runs([name for _, name, _ in runs])
         axes.set_title("Accuracy after each step, %")
-        for i, (name, values) in enumerate(accuracies):
+        for i, name, values in runs:
             steps = range(1, len(values) + 1)
             axes.plot(steps, [100 * v for v in values], **line(i), label=_legend(name))
         axes.set_xlabel("steps")
@@ -146,9 +174,29 @@ def accuracy_of_runs(accuracies: Sequence[tuple[str, list[float]]]) -> Drawing:
         figure.legend(loc="outside lower left")
     said = [
         f"{name} from {percent(values[0], 1)} to {percent(values[-1], 1)}"
-        for name, values in accuracies
+        for _, name, values in runs
     ]
     return Drawing(figure, f"Accuracy from step 1 to the last: {'; '.join(said)}.")
+
+
+def over_time_of_runs(found: Sequence[tuple[str, list[Document]]]) -> Drawing:
+    """Return a figure of accuracy over real time, with a line for each run that has values."""
+    runs = _with_values(found)
+    with style():
+        figure, axes = _panel_of_runs([name for _, name, _ in runs])
+        axes.set_title("Accuracy by real time, %")
+        for i, name, points in runs:
+            times = [point["time"] for point in points]
+            values = [100 * point["accuracy"] for point in points]
+            axes.plot(times, values, **line(i), label=_legend(name))
+        axes.set_xlabel("time")
+        axes.set_xlim(left=0)
+        figure.legend(loc="outside lower left")
+    said = [
+        f"{name} {percent(points[-1]['accuracy'], 1)} by {points[-1]['time']:.4g}"
+        for _, name, points in runs
+    ]
+    return Drawing(figure, f"Accuracy by real time: {'; '.join(said)}.")
 
 
 def tradeoff_of_runs(
@@ -160,12 +208,14 @@ def tradeoff_of_runs(
         tradeoffs: names, and the points of fixed steps.
         sample: the word for one sample.
     """
-    fixed = [(name, [e for e in found if e["exit"] is None]) for name, found in tradeoffs]
-    unit, size = energy_unit(max(e["picojoules"] for _, found in fixed for e in found))
+    fixed = _with_values(
+        [(name, [e for e in found if e["exit"] is None]) for name, found in tradeoffs]
+    )
+    unit, size = energy_unit(max(e["picojoules"] for _, _, found in fixed for e in found))
     with style():
-        figure, axes = _panel_of_runs([name for name, _ in tradeoffs])
+        figure, axes = _panel_of_runs([name for _, name, _ in fixed])
         axes.set_title("Accuracy against energy, %")
-        for i, (name, found) in enumerate(fixed):
+        for i, name, found in fixed:
             x = [each["picojoules"] / size for each in found]
             y = [100 * each["accuracy"] for each in found]
             axes.plot(x, y, **line(i), label=_legend(name))
@@ -174,9 +224,14 @@ def tradeoff_of_runs(
         figure.legend(loc="outside lower left")
     said = [
         f"{name} {percent(found[-1]['accuracy'], 1)} for {energy(found[-1]['picojoules'])}"
-        for name, found in fixed
+        for _, name, found in fixed
     ]
     return Drawing(figure, f"Accuracy and energy per {sample} with all steps: {'; '.join(said)}.")
+
+
+def _with_values(runs: Sequence[tuple[str, list[T]]]) -> list[tuple[int, str, list[T]]]:
+    """Return the number, name and values of each run that has values."""
+    return [(i, name, values) for i, (name, values) in enumerate(runs) if values]
 
 
 def _panel_of_runs(names: Sequence[str]) -> Any:

@@ -6,9 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from ..core.metric import ACCURACY, Metric
 from ..measure.figures.curves import Curve, curves_of, draw_curve
 from ..measure.figures.schedules import MANY, draw_schedule, kinds_of
+from ..measure.figures.spike_times import counted, draw_raster
 from ..measure.figures.style import (
     LINE,
     QUIET,
@@ -22,9 +25,9 @@ from ..measure.figures.style import (
 )
 from ..tasks.outcomes import Calibration
 from .drawing import FULL, HALF, THIRD, Drawing
-from .sample_trace import SampleTrace
+from .sample_trace import SampleTrace, TimesTrace
 from .traced_sample import TracedOutputs
-from .wording import listed, number, percent
+from .wording import listed, number, percent, truncate
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 Document = dict[str, Any]
 
 MAX_MARKED_STEPS = 64  # of a line whose points have marks
+MAX_NAMED = 20  # outputs of a raster that are named
 
 
 def curves(
@@ -129,6 +133,52 @@ def raster(trace: SampleTrace) -> Drawing:
             axes.set_axis_off()
     said = [f"{layer.name} {layer.total:,}" for layer in layers]
     return Drawing(figure, f"Spikes by neuron and step. Spikes in all: {listed(said)}.")
+
+
+def raster_of_times(trace: TimesTrace, classes: Sequence[str]) -> Drawing:
+    """Return a raster of the input and of each layer over real time, with the decision.
+
+    The axis ends where the input, the decision and the first spikes of the outputs are past.
+
+    Args:
+        trace: of the sample.
+        classes: names of the outputs.
+    """
+    layers = {"input": trace.encoded.times.flatten(0, 2), **trace.layers}
+    *_, last = layers
+    end = _end_of_interest(trace)
+    columns = min(len(layers), 4)
+    rows = -(-len(layers) // columns)
+    with style():
+        figure, grid = panels((FULL, 0.3 + 2.9 * rows), rows, columns)
+        for axes, (name, times) in zip(grid, layers.items(), strict=False):
+            named = name == last and len(times) <= MAX_NAMED
+            shown = draw_raster(axes, times, every=named, end=end)
+            axes.set_title(as_label(name))
+            if named:
+                labels = [as_label(truncate(each, 12)) for each in classes]
+                axes.set_yticks(range(1, len(times) + 1), labels)
+            if trace.decided_at is not None:
+                axes.axvline(trace.decided_at, color=SERIES[1], linestyle="--", zorder=1)
+            later = int((times[times.isfinite()] > end).sum())
+            after = f", {later:,} later" if later else ""
+            spikes = int(times.isfinite().sum())
+            axes.set_xlabel(f"time\n{counted(times, shown)}\n{spikes:,} spikes{after}")
+        for axes in grid[len(layers) :]:
+            axes.set_axis_off()
+    said = [f"{name} {int(times.isfinite().sum()):,}" for name, times in layers.items()]
+    text = f"Spikes by neuron and real time. Spikes in all: {listed(said)}."
+    if trace.decided_at is not None:
+        text += f" Decided at the time {trace.decided_at:.4g}."
+    return Drawing(figure, text)
+
+
+def _end_of_interest(trace: TimesTrace) -> float:
+    """Return the time of the last spike of the input or first spike of an output; 1 without any."""
+    of_input = trace.encoded.times.flatten()
+    found = torch.cat([of_input, trace.outputs[:, 0].to(of_input.dtype)])
+    found = found[found.isfinite()]
+    return float(found.max()) if len(found) else 1.0
 
 
 def outputs_by_step(found: TracedOutputs, classes: Sequence[str]) -> Drawing:

@@ -1,4 +1,7 @@
-"""The trace of one sample: its code, the spikes of all layers, and the predictions."""
+"""The trace of one sample: its code, the spikes of all layers, and the predictions.
+
+Spikes are at time steps, or at exact times.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ from torch import Tensor
 from ..coding.draws import drawing, sample_keys
 from ..coding.samples import Batch
 from ..measure.encoding.images import EncodedImage, code_of
-from ..models.layers.spiking import SpikingLayer, use_kernels
+from ..measure.encoding.times import EncodedTimes, times_of
+from ..models.layers.spiking import SpikingLayer, layer_outputs, use_kernels
 from ..models.network import SpikingNetwork
+from ..models.timing.layer import timing_layers
 
 MAX_NEURONS = 160  # per layer, in the raster
 
@@ -52,6 +57,59 @@ class SampleTrace:
     predictions: list[int]
     confidence: list[float]
     random: bool
+
+
+@dataclass(frozen=True)
+class TimesTrace:
+    """The code, spike times and answer of one sample in a network of exact times.
+
+    Attributes:
+        encoded: the sample and its code.
+        layers: times `[N, S]` of the neurons of each layer, ascending, +inf behind the last spike,
+            by its name; the last one has a neuron for each output.
+        prediction: the class; None without a decision.
+        confidence: its probability.
+        decided_at: the time of the decision; None without one, or of a readout that answers after
+            the last spike.
+    """
+
+    encoded: EncodedTimes
+    layers: dict[str, Tensor]
+    prediction: int | None
+    confidence: float
+    decided_at: float | None
+
+    @property
+    def outputs(self) -> Tensor:
+        """The times of the outputs, `[K, S]`."""
+        return next(reversed(self.layers.values()))
+
+
+@torch.no_grad()
+def trace_times(model: SpikingNetwork, sample: Batch) -> TimesTrace:
+    """Return the trace of one sample through a network of exact times.
+
+    Args:
+        model: the network.
+        sample: an image `[C, H, W]` in [0, 1], or a batch of one recording.
+    """
+    network = copy.deepcopy(model).cpu().eval()
+    encoded = times_of(network.coding, sample)
+    readout: Any = network.readout
+    with layer_outputs(network) as spikes:
+        outputs = network.run(encoded.times[None, None])
+    *_, last = timing_layers(network)
+    decision = readout.decide(outputs)
+    confidence, prediction = decision.scores[0].softmax(0).max(0)
+    decided = bool(decision.decided[0])
+    decided_at = getattr(readout, "decided_at", None)
+    return TimesTrace(
+        encoded=encoded,
+        layers={name: spikes[name][0, 0].flatten(0, -2) for name in timing_layers(network)},
+        prediction=int(prediction) if decided else None,
+        confidence=float(confidence),
+        decided_at=float(decided_at(spikes[last])) if decided and decided_at else None,
+    )
 
 
 @torch.no_grad()

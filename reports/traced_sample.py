@@ -13,7 +13,7 @@ from ..datasets.base import Split, sample_at
 from ..measure.encoding.samples import EncodedSample
 from ..models.network import SpikingNetwork
 from ..tasks.outcomes import Outcomes
-from .sample_trace import SampleTrace, trace_sample
+from .sample_trace import SampleTrace, TimesTrace, trace_sample, trace_times
 from .thumbnails import image_of
 
 
@@ -41,12 +41,13 @@ class TracedSample:
         index: of the sample.
         why: the reason for its choice.
         trace: its code, spikes and predictions.
-        encoded: the recording or series with its code; None for an image.
+        encoded: the recording or series with the steps of its code; None for an image, and at exact
+            times.
     """
 
     index: int
     why: str
-    trace: SampleTrace
+    trace: SampleTrace | TimesTrace
     encoded: EncodedSample | None
 
 
@@ -70,6 +71,10 @@ def traced_sample(
 
     def trace(index: int, why: str) -> TracedSample:
         image = image_of(split, index, full_scale)
+        if model.coding.gives_times:
+            alone = sample_at(split, index)
+            recording = isinstance(alone, EventBatch)
+            return TracedSample(index, why, trace_times(model, alone if recording else image), None)
         if "image" in model.coding.takes:
             return TracedSample(index, why, trace_sample(model, image, index=index), None)
         sample = sample_at(split, index)
@@ -103,6 +108,7 @@ def traced_outputs(
         traced: one of them.
         device: of the network.
     """
+    assert isinstance(traced.trace, SampleTrace), "exact times are those of classes"
     network = model.frozen()
     code = traced.trace.encoded.steps.unsqueeze(1).to(device)
     outputs = network.run(code).float().cpu()

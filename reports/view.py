@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from ..core.metric import ACCURACY
 from ..core.text import printable
+from ..measure.early_exit import decided_when
 from ..records.exports import CHANGED, OTHER_WEIGHTS, UNSTATED, ExportState
 from . import cost_figures, figures
 from .collect import Document, RunReport
@@ -89,6 +90,7 @@ def view(report: RunReport, prefix: str) -> Document:
         "by_step": svg(cost_figures.accuracy_by_step(by_step))
         if by_step and report.steps > 1
         else None,
+        "over_time": _over_time(report, svg) if report.has_times else None,
         "tradeoff": svg(
             cost_figures.tradeoff_figure(report.tradeoff, report.data.spec.one, report.decision)
         )
@@ -103,12 +105,16 @@ def view(report: RunReport, prefix: str) -> Document:
         "confusions": [_confusion(each, report.data.classes) for each in report.confusions],
         "schedules": [svg(each) for each in figures.schedule_figures(report.schedules)],
         **sample_view(report, svg),
-        "rates": _rates(result.spike_rates),
+        "rates": _rates(result.spike_rates, steps=not report.has_times),
         "bursts": listed(
             [f"{percent(share, 1)} in {name}" for name, share in result.burst_shares.items()]
         ),
-        "rate_steps": [t + 1 for t in shown_steps(report.steps)],
-        "rate_steps_title": "step" if report.steps <= MAX_COLUMNS else "some of the steps",
+        "overflows": listed(
+            [f"{percent(share, 1)} in {name}" for name, share in result.overflows.items() if share]
+        ),
+        "rate_steps": [] if report.has_times else [t + 1 for t in shown_steps(report.steps)],
+        "rate_steps_title": _rate_steps_title(report),
+        "has_times": report.has_times,
         **operations(report, svg),
         "energy_notes": [f"{note[0].upper()}{note[1:]}." for note in report.energy["notes"]],
         "reliability": reliability and svg(reliability),
@@ -129,11 +135,14 @@ def view(report: RunReport, prefix: str) -> Document:
 def _lead(report: RunReport) -> str:
     network, result = report.network, report.result
     steps = "1 step" if report.steps == 1 else f"{report.steps} steps"
+    steps = "exact times" if report.has_times else steps
     picojoules = report.energy["picojoules_per_sample"]
     spent = "an unknown energy" if picojoules is None else energy(picojoules)
     if result.spike_rates:
         spent = f"{number(result.spikes_per_sample)} spikes and {spent}"
-    neurons = f" with {network['neuron']} neurons" if report.energy["neurons"] else ""
+    neurons = (
+        f" with {network['neuron']} neurons" if report.energy["neurons"] or report.has_times else ""
+    )
     value = metric_text(report.metric, report.figures()[report.metric.name])
     samples = f"{result.samples:,} {report.split} samples of {report.data.name}"
     found = (
@@ -154,7 +163,7 @@ def _titles(report: RunReport) -> dict[str, str]:
         for key, title in {
             "summary": "Summary",
             "curves": "Training",
-            "steps": "Accuracy, steps and energy" if report.has_classes else "",
+            "steps": _steps_title(report),
             "metrics": "" if report.has_classes else f"Metrics of the task {report.task.name}",
             "confusion": "Confusions" if report.has_classes or report.confusion else "",
             "schedules": "Learned schedules",
@@ -167,6 +176,39 @@ def _titles(report: RunReport) -> dict[str, str]:
             "config": "Configuration and environment",
         }.items()
         if title
+    }
+
+
+def _steps_title(report: RunReport) -> str:
+    if not report.has_classes:
+        return ""
+    return "Accuracy, time and energy" if report.has_times else "Accuracy, steps and energy"
+
+
+def _rate_steps_title(report: RunReport) -> str:
+    if report.has_times:
+        return ""
+    return "step" if report.steps <= MAX_COLUMNS else "some of the steps"
+
+
+def _over_time(report: RunReport, svg: SvgWriter) -> Document:
+    """Return the accuracy of the answers by a real time, and what a decision costs."""
+    points = report.over_time
+    said = "The network answers after its last spike."
+    if report.decision is not None:
+        spikes = report.decision["spikes"]
+        sent = "" if spikes is None else f", after {number(spikes)} spikes"
+        one, when = words(report.data.spec)["a"].capitalize(), decided_when(report.decision)
+        spent = energy(report.decision["picojoules"])
+        said = f"{one} is decided {when} on average{sent} and {spent}."
+    return {
+        "figure": svg(cost_figures.accuracy_over_time(points)) if points else None,
+        "decision": said,
+        "times": [f"{point['time']:.3g}" for point in points[1::2]],
+        "rows": [
+            (name, [percent(point[key], 1) for point in points[1::2]])
+            for key, name in (("decided", "decided"), ("accuracy", "decided and correct"))
+        ],
     }
 
 
@@ -215,14 +257,14 @@ def _early_exit(report: RunReport) -> list[Document]:
 
 
 def _exit(found: Document) -> Document:
-    steps = found["steps"]
-    rule = f"{steps:.0f} step{'s' * (steps > 1)}"
+    steps = found.get("steps")
+    rule = found["exit"] or f"{steps:.0f} step{'s' * (steps > 1)}"
     return {
-        "rule": rule if found["exit"] is None else found["exit"].replace("=", " ≥ "),
-        "steps": f"{steps:.2f}",
+        "rule": rule.replace("=", " ≥ "),
+        "steps": decided_when(found) if steps is None else f"{steps:.2f}",
         "accuracy": percent(found["accuracy"]),
         "energy": energy(found["picojoules"]),
-        "leaving": ["·" if not share else percent(share, 0) for share in found["leaving"]],
+        "leaving": ["·" if not share else percent(share, 0) for share in found.get("leaving", [])],
     }
 
 
@@ -266,14 +308,15 @@ def _confusion(found: Confusion, classes: Sequence[str]) -> Document:
     }
 
 
-def _rates(rates: dict[str, list[float]]) -> list[Document]:
+def _rates(rates: dict[str, list[float]], *, steps: bool) -> list[Document]:
+    """Return a row for each layer: its mean rate, and with `steps` that of each step."""
     largest = max((value for by_step in rates.values() for value in by_step), default=0) or 1
     return [
         {
             "layer": layer,
             "cells": [
                 {"text": f"{by_step[t]:.4f}", "share": _share(by_step[t] / largest)}
-                for t in shown_steps(len(by_step))
+                for t in (shown_steps(len(by_step)) if steps else [])
             ],
             "mean": f"{sum(by_step) / len(by_step):.4f}",
         }

@@ -34,7 +34,7 @@ class Reconstruction(Task):
 
     Its metrics are `mse` of the image, `psnr` = -10 log10 mse in dB (None of 0), `loss`, and with a
     classifier `classifier_accuracy`, the share of images that it assigns to the class of their
-    sample.
+    sample; of fields, to the class that it assigns to the target itself.
 
     Args:
         loss: `bce`, for values from 0 to 1, or `mse`.
@@ -138,12 +138,14 @@ class Reconstruction(Task):
         found = load_run(self._source)
         shape, classes = tuple(found.config["in_shape"]), found.config["classes"]
         takes = "image" if found.sample is None else found.sample.kind
-        if (takes, shape, classes) != ("image", self.shape, len(data.classes)):
+        known = len(data.classes) if self._of_samples else classes  # fields have no classes
+        if (takes, shape, classes) != ("image", self.shape, known):
+            has = f" and the data have {known} classes" if self._of_samples else ""
             raise DataError(
                 f"the classifier {self._source} does not fit these data",
                 why=f"it takes {takes} samples {shape} and has {classes} outputs, the images are "
-                f"{self.shape} and the data have {len(data.classes)} classes",
-                remedy="name a run that classifies this data set as task.classifier",
+                f"{self.shape}{has}",
+                remedy="name a run that classifies these images as task.classifier",
             )
         return found
 
@@ -160,19 +162,27 @@ class _ImageMeter(Meter):
         image = task.image(answer)
         errors = ((image - y).square() * known).sum(dtype=torch.float64)
         losses = task.losses(outputs, targets).sum(dtype=torch.float64)
-        found = [errors, known.sum(), losses, len(y), *self._classified(image, targets.first)]
+        found = [errors, known.sum(), losses, len(y), *self._classified(image, y, targets.first)]
         self._sums += torch.tensor([float(each) for each in found], dtype=torch.float64)
 
-    def _classified(self, image: Tensor, labels: Tensor) -> tuple[float, float]:
-        """Return how many images the classifier assigns to their class, and how many it got."""
-        classifier = self._task.classifier
-        one_class = labels.dim() == 1 and not labels.is_floating_point()
-        if classifier is None or not one_class:
+    def _classified(self, image: Tensor, y: Tensor, labels: Tensor) -> tuple[float, float]:
+        """Return how many images `[B, K]` the classifier assigns to their class, of how many."""
+        task = self._task
+        if task.classifier is None:
             return 0.0, 0.0
-        shape = self._task.shape
-        images = image.clamp(0, 1).unflatten(1, shape)
-        found = classifier.to(images.device).predict(images).argmax(1)
-        return float((found == labels).sum()), float(len(labels))
+        if task._of_samples:
+            if labels.dim() > 1 or labels.is_floating_point():
+                return 0.0, 0.0
+        else:
+            labels = self._classes(y)
+        return float((self._classes(image) == labels).sum()), float(len(labels))
+
+    def _classes(self, images: Tensor) -> Tensor:
+        """Return the class that the classifier assigns to each image `[B, K]`."""
+        task = self._task
+        assert task.classifier is not None
+        shown = images.clamp(0, 1).unflatten(1, task.shape)
+        return task.classifier.to(images.device).predict(shown).argmax(1)
 
     def result(self, total: Gather, gather: Gather) -> Result:
         errors, known, losses, samples, correct, classified = total(self._sums).tolist()

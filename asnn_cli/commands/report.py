@@ -78,7 +78,7 @@ def report(
     from ...core.packages import require_package
     from ...core.registry import unknown
     from ...core.units import size
-    from ...learning.device import find_device
+    from ...learning.device import find_device, require_float64
     from ...measure.cost.tables import DEFAULT, read_cost_table
     from ...records.layout import is_sweep, with_runs_of_sweeps
     from ...records.open_run import open_run, refuse_limit
@@ -109,6 +109,7 @@ def report(
         run.load()
     reports = []
     for run in found:
+        require_float64(where, run.model)
         model, data = run.model.to(where), run.data
         if not as_json:
             console.note(f"evaluating {run.path} on {split} data ({where})")

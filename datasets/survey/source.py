@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...coding.samples import MANY
-from ...core.errors import DataError
+from ...core.errors import ConfigError, DataError
 from ...core.registry import check_options, keyword_options, unknown
 from ...core.text import shell
 from ..base import DataSet
@@ -29,6 +29,8 @@ from .samples import (
     samples_of_data,
     samples_of_files,
 )
+
+TARGETS = "target_images"
 
 
 @dataclass(frozen=True)
@@ -76,11 +78,17 @@ def open_source(source: str, asked: Mapping[str, Any]) -> SurveySource:
             f"{source} is neither a path nor a data set", why=error.why, remedy=error.remedy
         )
     found = detect(source, asked)
-    asked_shares = {key: asked[key] for key in ("test", "validation") if key in asked}
-    options = {**found.options, **{k: v for k, v in asked.items() if k not in asked_shares}}
-    command = f"asnn train {shell(source)}{_settings(asked)}"
+    of_all = {key: asked[key] for key in ("test", "validation", TARGETS) if key in asked}
+    options = {**found.options, **{k: v for k, v in asked.items() if k not in of_all}}
+    command = f"asnn train {shell(source)}{_settings(asked)}{_task(asked)}"
     if found.name in ("folder", "events-folder", "wav-folder"):
-        return _files(found.name, options, asked_shares, list(found.notes), command)
+        if TARGETS in asked:
+            raise ConfigError(
+                f"the images of {asked[TARGETS]} are not compared with the files of a folder",
+                why="a survey looks at one file after another, and pairs need all of them",
+                remedy=f"leave data.{TARGETS} out; a training pairs them",
+            )
+        return _files(found.name, options, of_all, list(found.notes), command)
     parts = load_source(found.name, **options)
     counts = {
         name: len(split)
@@ -90,7 +98,7 @@ def open_source(source: str, asked: Mapping[str, Any]) -> SurveySource:
     if parts.validation is not None:
         counts["validation"] = len(parts.validation)
     shares = shares_to_cut(counts)
-    data = load_dataset(found.name, **(shares | asked_shares), **options)
+    data = load_dataset(found.name, **(shares | of_all), **options)
     return _loaded(found.name, data, list(shares), [*found.notes, *data.notes], command)
 
 
@@ -102,11 +110,18 @@ def _by_name(name: str, asked: Mapping[str, Any]) -> SurveySource:
     recipe = {"nmnist": "nmnist", "shd": "shd", "qtdb": "ecg"}.get(name, name)
     command = f"asnn train {recipe}{folder}{others}"
     if "path" in known and name not in ("nmnist", "shd", "qtdb"):
-        command = f"asnn train {shell(str(asked.get('path', '')))}"
+        images = {key: value for key, value in asked.items() if key == TARGETS}
+        path = shell(str(asked.get("path", "")))
+        command = f"asnn train {path}{_settings(images)}{_task(asked)}"
     notes = list(data.notes)
     if Path(name).exists():
         notes.append(f"{name} is the data set; for the path of this name: asnn data info ./{name}")
     return _loaded(name, data, [], notes, command)
+
+
+def _task(asked: Mapping[str, Any]) -> str:
+    """Return the setting of the task of images that are targets."""
+    return " --set task.name=reconstruction" if TARGETS in asked else ""
 
 
 def _settings(options: Mapping[str, Any]) -> str:

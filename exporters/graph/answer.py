@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -45,9 +46,20 @@ class Answer:
     stream: int = 0
 
     @property
+    def chooses_step(self) -> bool:
+        """Whether the outputs say which step gives the answer. A file without an operation that
+        chooses a step then holds the outputs of all steps, and the caller chooses."""
+        return self.kind == "first-crossing"
+
+    @property
+    def needs_former_steps(self) -> bool:
+        """Whether the outputs of a step alone do not say if the level is crossed at it."""
+        return self.chooses_step and self.quantity == "count"
+
+    @property
     def draws(self) -> bool:
         """Whether it is drawn, so that it depends on uniform numbers."""
-        return self.kind == "first-crossing" and self.quantity == "drawn"
+        return self.chooses_step and self.quantity == "drawn"
 
     def of(self, outputs: Array, noise: Array | None = None) -> Array:
         """Return the answer, `[B, K]`."""
@@ -71,7 +83,7 @@ class Answer:
 
     def decision(self, outputs: Array, noise: Array | None = None) -> tuple[Array, Array]:
         """Return the step of the decision, `[B]`, and whether there was one."""
-        if self.kind != "first-crossing":
+        if not self.chooses_step:
             batch = outputs.shape[1]
             return np.full(batch, len(outputs) - 1), np.ones(batch, bool)
         crossed = self.crossed(outputs, noise)
@@ -108,7 +120,7 @@ class Answer:
 
     def near(self, outputs: Array, noise: Array | None = None) -> Array:
         """Return the samples whose decision rounding may move, `[B]`."""
-        if self.kind != "first-crossing":
+        if not self.chooses_step:
             return np.zeros(outputs.shape[1], bool)
         if self.draws:
             margin = drawn_margin(outputs - self.level, *self._draw(outputs, noise))
@@ -120,11 +132,33 @@ class Answer:
         near = np.abs(q - level) <= MARGIN * max(1.0, abs(level))
         return np.any(near, axis=(0, 2), keepdims=True)[0, :, 0]
 
+    def options(self) -> dict[str, object]:
+        """Return the options of the readout that gives this answer; its name is `kind`."""
+        if not self.chooses_step:
+            return {}
+        drawn_by = {"kappa": self.kappa} if self.draws else {}
+        return {"quantity": self.quantity, "level": self.level, **drawn_by}
+
     def about(self) -> dict[str, object]:
         """Return the metadata of a file: nothing for `mean`."""
         if self.kind == "mean":
             return {}
-        if self.kind == "last":
-            return {"answer": "last"}
-        about = {"answer": self.kind, "quantity": self.quantity, "level": self.level}
-        return about | ({"kappa": self.kappa, "stream": self.stream} if self.draws else {})
+        of_draws = {"stream": self.stream} if self.draws else {}
+        return {"answer": self.kind, **self.options(), **of_draws}
+
+    @staticmethod
+    def of_file(about: Mapping[str, str]) -> Answer:
+        """Return the answer that the metadata of a file describe; the inverse of `about`.
+
+        Raises:
+            KeyError, ValueError: they describe none.
+        """
+        kind = about.get("answer", "mean")
+        if kind not in get_args(Kind):
+            raise ValueError(f"there is no answer {kind!r}")
+        found = Answer(kind)  # type: ignore[arg-type]
+        if found.chooses_step:
+            found = replace(found, quantity=about["quantity"], level=float(about["level"]))  # type: ignore[arg-type]
+        if found.draws:
+            found = replace(found, kappa=float(about["kappa"]), stream=int(about["stream"]))
+        return found

@@ -244,7 +244,7 @@ def _runs(graph: Graph, unrolled: bool) -> str:
     if not unrolled:
         return f"once a step; output: {_OF_STEPS[graph.answer.kind]}"
     runs = "once, on all steps as channels"
-    if graph.answer.kind != "first-crossing":
+    if not graph.answer.chooses_step:
         return runs
     return f"{runs}; output: {_OF_STEPS[graph.answer.kind]}; one step behind the other"
 

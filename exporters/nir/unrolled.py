@@ -47,14 +47,14 @@ def outputs_of_steps(found: Array, steps: int) -> Array:
 
 def output_of(graph: Graph, logits: Array) -> Array:
     """Return what the unrolled graph puts out, `[B, K]` or `[B, T·K]`, for logits `[T, B, K]`."""
-    if graph.answer.kind == "first-crossing":
+    if graph.answer.chooses_step:
         return logits.swapaxes(0, 1).reshape(logits.shape[1], -1)
     return graph.answer.of(logits)
 
 
 def answer_of(graph: Graph, found: Array) -> Array:
     """Return the answer `[B, K]` of an output of the unrolled graph."""
-    if graph.answer.kind == "first-crossing":
+    if graph.answer.chooses_step:
         return graph.answer.of(outputs_of_steps(found, graph.steps))
     return found
 
@@ -95,7 +95,7 @@ class _Unrolling:
                 begin = self.graph.steps - 1 if self.is_last_alone(node) else 0
                 steps = range(begin, self.graph.steps)
                 self.values[node.name] = [()] * begin + [self.layer(node, t) for t in steps]
-        if self.graph.answer.kind == "first-crossing":
+        if self.graph.answer.chooses_step:
             self.add_outputs_of_steps()
             return self.builder.finish(metadata)
         outputs, share = self.values[self.graph.output], np.ones(1, np.float32)

@@ -66,9 +66,9 @@ def add_crossed(b: Builder, graph: Graph, logits: str, noise: str) -> list[onnx.
         ConfigError: the quantity is a count, which is not a function of one step.
     """
     answer = graph.answer
-    if answer.kind != "first-crossing":
+    if not answer.chooses_step:
         return []
-    if answer.quantity == "count":
+    if answer.needs_former_steps:
         raise ConfigError(
             "the form stream has no output for a readout that counts",
             why="a count of all steps is not a function of the logits of one",

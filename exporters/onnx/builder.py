@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..graph.ir import Array
 from ..graph.quantisation import Weights, half, quantise
 
+BATCH = "N"  # the axis of the samples
 OPSETS = range(17, 26)
 # The IR version that was released with each opset: all runtimes of that opset read it.
 IR_VERSIONS = {17: 8, 18: 8, 19: 9, 20: 9, 21: 10, 22: 10, 23: 11, 24: 12, 25: 13}
@@ -28,8 +29,23 @@ class Builder:
         self.weights: Weights = weights
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
+        self.shapes: list[onnx.ValueInfoProto] = []
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._names: set[str] = set()
+
+    def state_shape(self, name: str, shape: Sequence[int]) -> None:
+        """State the shape `[T, N, ...]` of a value, whose batch N shape inference cannot name.
+
+        onnxruntime reuses the memory of values whose shapes it can compare. Without names it finds
+        none, and compares each value with all former ones: for thousands of nodes that takes
+        minutes.
+
+        Args:
+            name: of the value.
+            shape: without the batch.
+        """
+        steps, *sample = shape
+        self.shapes.append(value(name, [steps, BATCH, *sample]))
 
     def op(self, kind: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         """Add a node with one output called `name`, and return that name."""

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from ..graph.cell import COMPARISONS
-from ..graph.ir import Array, Cell
+from ..graph.ir import Array, Cell, Shape
 from .builder import Builder
 
 OPERATORS = {
@@ -34,13 +34,14 @@ OPERATORS = {
 }
 
 
-def cell_over_time(b: Builder, node: Cell, x: str, steps: int, repeated: bool) -> str:
+def cell_over_time(b: Builder, node: Cell, x: str, shape: Shape, steps: int, repeated: bool) -> str:
     """Unroll a neuron over all steps, and return its spikes, `[T, N, ...]`.
 
     Args:
         b: the builder.
         node: the neuron.
         x: its input, `[T, N, ...]`, or `[1, N, ...]` if `repeated`.
+        shape: of a sample.
         steps: T.
         repeated: whether the input is the same at every step.
     """
@@ -51,7 +52,9 @@ def cell_over_time(b: Builder, node: Cell, x: str, steps: int, repeated: bool) -
         parts = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
     sizes = b.op("Shape", [parts[0]], f"{name}/sizes")
     zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
-    states = [b.op("ConstantOfShape", [sizes], f"{name}/at_rest", value=zero)] * len(node.states)
+    at_rest = b.op("ConstantOfShape", [sizes], f"{name}/at_rest", value=zero)
+    b.state_shape(at_rest, [1, *shape])
+    states = [at_rest] * len(node.states)
     spikes = []
     for t, part in enumerate(parts):
 

@@ -60,6 +60,7 @@ def substitution_over_time(
     name, steps = node.name, len(node.enter)
     seen = 1 if repeated else steps
     rows = b.reshape(x, (seen, -1, *node.rows(before)), f"{name}/rows")
+    b.state_shape(rows, [seen, *node.rows(before)])
     enter = b.constant(f"{name}.enter", node.enter[:, None])
     value = b.op("MatMul", [rows, enter], f"{name}/entered")
     if node.offset.any():

@@ -22,7 +22,7 @@ from ..graph.ir import Cell, Graph
 from ..graph.noise import noise_name
 from ..graph.quantisation import Weights
 from .answer import add_answer, add_crossed
-from .builder import OPSETS, Builder, model_of, value
+from .builder import BATCH, OPSETS, Builder, model_of, value
 from .encoder import add_encoder
 from .layers import all_steps, one_step
 from .states import State, noise_in_loop, states_of
@@ -32,7 +32,6 @@ Input = Literal["image", "spikes"]
 FORMS = ("sequence", "stream", "scan")
 INPUTS = ("image", "spikes")
 OPSET = 20
-BATCH = "N"
 # Names of values of a file that are not those of layers.
 RESERVED = {
     "all_steps", "answer", "batch", "code", "count", "crossed", "decided", "decision_step",
@@ -98,7 +97,9 @@ def _sequence(
     outputs = _outputs(b, graph, logits)
     text = f"{_kind(graph)} over {graph.steps} time steps. {_about_answer(graph)}"
     inputs = [info, *_noise(graph, graph.steps, BATCH)]
-    return {"model": _graph(b, "asnn", text + _about_input(graph, input), inputs, outputs)}
+    model = _graph(b, "asnn", text + _about_input(graph, input), inputs, outputs)
+    model.value_info.extend(b.shapes)
+    return {"model": model}
 
 
 def _code(

@@ -50,6 +50,7 @@ def all_steps(b: Builder, graph: Graph, code: str) -> str:
         inputs = [values[name] for name in node.inputs]
         steps = 1 if node.name in graph.time_invariant else graph.steps
         values[node.name] = _over_time(b, graph, node, inputs, steps)
+        b.state_shape(values[node.name], [steps, *graph.shapes[node.name]])
     return values[graph.output]
 
 
@@ -117,7 +118,7 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
         case Neuron():
             return neuron_over_time(b, node, x, len(shape), steps, repeated)
         case Cell():
-            return cell_over_time(b, node, x, steps, repeated)
+            return cell_over_time(b, node, x, shape, steps, repeated)
         case Lstm():
             return lstm_over_time(b, node, x, steps, repeated)
         case Filter():

@@ -43,13 +43,15 @@ def cut_out(
         else:
             return None
     nodes = [node for node in graph.node if wanted.intersection(node.output)]
-    kinds = {"t": TensorProto.INT64}
-    ins = [
-        helper.make_tensor_value_info(n, kinds.get(n, TensorProto.FLOAT), [] if n == "t" else None)
-        for n in inputs
-    ]
-    outs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in outputs]
+    stated = {each.name: each for each in (*graph.input, *graph.value_info)}
+    stated["t"] = helper.make_tensor_value_info("t", TensorProto.INT64, [])
+    ins, outs = (
+        [stated.get(n) or helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names]
+        for names in (inputs, outputs)
+    )
     part = helper.make_graph(nodes, "part", ins, outs, [constants[name] for name in sorted(used)])
+    between = wanted.difference(outputs)
+    part.value_info.extend(each for each in graph.value_info if each.name in between)
     return helper.make_model(part, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 

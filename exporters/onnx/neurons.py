@@ -39,6 +39,7 @@ def neuron_over_time(
         if t and node.recurrent is not None:
             before = b.reshape(spikes[-1], (-1, node.recurrent.shape[1]), f"{name}/{t}/before")
             current = _with_recurrence(b, node, current, before, f"{name}/{t}")
+            b.state_shape(current, [1, len(node.recurrent)])
         s, membrane = _fire(
             b,
             node,

@@ -72,10 +72,13 @@ def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> bytes:
     copy.CopyFrom(model)
     values = {name for node in copy.graph.node for name in node.output}
     outputs = {output.name for output in copy.graph.output}
+    added = [name for name in names if name in values and name not in outputs]
+    stated = {each.name: each for each in model.graph.value_info}
+    del copy.graph.value_info[:]
+    copy.graph.value_info.extend(each for name, each in stated.items() if name not in added)
     copy.graph.output.extend(
-        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in names
-        if name in values and name not in outputs
+        stated.get(name) or onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+        for name in added
     )
     return copy.SerializeToString()
 

@@ -17,6 +17,7 @@ from ...core.errors import AsnnError, DataError
 from ...measure.prediction.answers import Kind, kind_of
 from ...models.readouts import Readout, create_readout
 from ...tasks import create_task
+from ..graph.answer import Answer
 from ..graph.noise import NoiseInput
 
 UNROLLED = ("pure", "portable")
@@ -132,32 +133,34 @@ class Description:
     @property
     def answers_once(self) -> bool:
         """Whether the output of the file is the answer, not the outputs of all steps."""
-        return self.form in UNROLLED and self.about.get("answer") != "first-crossing"
+        return self.form in UNROLLED and not self._answer.chooses_step
 
     @property
     def readout(self) -> Readout:
         """What turns the outputs of the steps into the answer.
 
-        An unrolled file has done it, but for a first crossing: its one output stands for those of
-        all steps.
+        If an unrolled file has done it, its one output stands for those of all steps.
 
         Raises:
             DataError: the metadata describe none.
         """
-        name = "last" if self.answers_once else self.about.get("answer", "mean")
-        options: dict[str, Any] = {}
+        answer = Answer("last") if self.answers_once else self._answer
         try:
-            if name == "first-crossing":
-                level = float(self.about["level"])
-                options = {"quantity": self.about["quantity"], "level": level}
-                if options["quantity"] == "drawn":
-                    options["kappa"] = float(self.about["kappa"])
             with torch.device("meta"):  # only its answers are asked for
-                found = create_readout(name, 1, 1, steps=self.steps, scaled=False, **options)
-            if getattr(found, "draws", False):
-                found.stream = int(self.about["stream"])  # type: ignore[assignment]
-            return found
-        except (KeyError, ValueError, AsnnError) as error:
+                found = create_readout(
+                    answer.kind, 1, 1, steps=self.steps, scaled=False, **answer.options()
+                )
+        except AsnnError as error:
+            raise self._damaged("answer", str(error)) from error
+        if answer.draws:
+            found.stream = answer.stream  # type: ignore[assignment]
+        return found
+
+    @property
+    def _answer(self) -> Answer:
+        try:
+            return Answer.of_file(self.about)
+        except (KeyError, ValueError) as error:
             raise self._damaged("answer", str(error)) from error
 
     def noise(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NoiseInput]:

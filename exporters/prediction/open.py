@@ -18,6 +18,7 @@ from ...measure.prediction.inputs.reader import Reader, reader_of
 from ...measure.prediction.predictor import Predictor
 from ...measure.prediction.runtimes import Runtime, check_steps
 from ...models.noise import has_noise
+from ...models.readouts import create_readout
 from ...records.open_run import OpenRun
 from ..graph.noise import PREFIX
 from ..nir.unrolled import OUTPUT
@@ -91,18 +92,22 @@ def onnx_runtime_of(
         model = build_times(source, OPSET)
         session = OnnxSession(model.SerializeToString())
         return OnnxRuntime({"model": session}, total, coding=None, steps=steps, noise={})
+    readout = None
+    if source.exact is not None:  # its file has time steps, and another readout
+        total, steps = source.graph.steps, None
+        readout = create_readout("mean", 1, 1, steps=1, scaled=False)
     answer = source.graph.answer
-    stops = exit is not None or answer.kind == "first-crossing"
-    whole = answer.kind == "first-crossing" and answer.quantity == "count"  # has no stream
-    form: Form = "stream" if not whole and (stops or total > MAX_UNROLLED) else "sequence"
+    stops = exit is not None or answer.chooses_step or total > MAX_UNROLLED
+    form: Form = "stream" if stops and not answer.needs_former_steps else "sequence"
     coding = None
     try:
         models = build_models(source.graph, source.coding, form=form)
     except ConfigError:  # of a code that ONNX cannot compute; a layer is refused again
-        coding = run.model.coding
+        coding = source.coding
         models = build_models(source.graph, source.coding, form=form, input="spikes")
     sessions = {name: OnnxSession(model.SerializeToString()) for name, model in models.items()}
-    return OnnxRuntime(sessions, total, coding=coding, steps=steps, noise=source.graph.noise)
+    noise = source.graph.noise
+    return OnnxRuntime(sessions, total, coding=coding, steps=steps, noise=noise, readout=readout)
 
 
 def _open_onnx(path: Path, steps: int | None, exit: ExitRule | None, top: int) -> OpenedFile:

@@ -13,6 +13,7 @@ from ...coding.base import Coding
 from ...coding.draws import drawing
 from ...coding.samples import Batch
 from ...measure.prediction.runtimes import Decided, Outputs
+from ...models.readouts import Readout
 from ..draws import draw_noise, keys_of
 from ..graph.ir import Array, Graph
 from ..graph.noise import NoiseInput
@@ -43,6 +44,7 @@ class OnnxRuntime:
         coding: of the samples, for models that take encoded steps.
         steps: use the first steps only.
         noise: uniform numbers that the models take: those of an evaluation are drawn.
+        readout: of their outputs; None for that of the network.
     """
 
     def __init__(
@@ -53,7 +55,9 @@ class OnnxRuntime:
         coding: Coding | None = None,
         steps: int | None = None,
         noise: Mapping[str, NoiseInput] | None = None,
+        readout: Readout | None = None,
     ) -> None:
+        self.readout = readout
         self._sessions = sessions
         self._total = total
         self._steps = steps or total
@@ -101,6 +105,8 @@ class NirRuntime:
         steps: use the first steps only, of a graph that is not unrolled.
         answers_once: whether an unrolled graph gives the answer alone.
     """
+
+    readout: Readout | None = None
 
     def __init__(
         self,

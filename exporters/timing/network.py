@@ -142,5 +142,5 @@ def refuse_times(source: ExportSource) -> None:
         raise ConfigError(
             f"NIR has no node for a network of {neuron} neurons",
             why="no synapse of NIR opens a ramp at a spike, and its neurons fire more than once",
-            remedy="export to ONNX: asnn export RUN --to onnx",
+            remedy="export to ONNX: asnn export RUN --format onnx",
         )

@@ -77,7 +77,8 @@ def _of_graphs(a: onnx.GraphProto, b: onnx.GraphProto, at: str) -> Iterator[str]
     for field in ("name", "doc_string"):
         if getattr(a, field) != getattr(b, field):
             yield f"{at}{field} of the graph is {_short(getattr(b, field))}"
-    for kind in ("input", "output", "value_info"):
+    # Earlier files do not state the shapes of the values in between.
+    for kind in ("input", "output", *["value_info"] * bool(b.value_info)):
         yield from _of_named(f"{at}{kind}", getattr(a, kind), getattr(b, kind), _of_values)
     yield from _of_named(f"{at}initializer", a.initializer, b.initializer, _of_tensors)
     for field in ("sparse_initializer", "quantization_annotation", "metadata_props"):

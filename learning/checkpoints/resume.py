@@ -33,6 +33,7 @@ RESUMABLE_KEYS = {
     "data.dir": "",
     "data.path": "",
     "data.test_path": "",
+    "data.target_images": "",
     "data.download": "",
 }
 

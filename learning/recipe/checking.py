@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import torch
 from pydantic import ValidationError, create_model
 
+from ...coding.base import Coding
 from ...coding.factory import coding_registry
 from ...coding.samples import SampleSpec
 from ...core.errors import AsnnError, ConfigError
@@ -27,7 +28,7 @@ from ...models.synapses import synapse_registry
 from ...records.layout import FORMAT
 from ...tasks.base import MEAN_AND_STEPS
 from ...tasks.factory import create_task, task_registry
-from ..device import find_device, mixed_precision
+from ..device import find_device, mixed_precision, require_float64
 from ..methods import create_method, method_registry
 from .former_keys import replace_former_keys
 from .schema import (
@@ -104,8 +105,31 @@ def check_recipe(document: dict[str, Any], *, source: str = "the recipe") -> Rec
         faults += _component_faults(recipe)
         if not faults:
             return recipe
+    raise _refused(source, faults)
+
+
+def check_coding(table: dict[str, Any], *, source: str = "the code") -> CodingSection:
+    """Return the section of a code without a recipe around it.
+
+    Args:
+        table: its name, steps and options.
+        source: what it is called in messages.
+
+    Raises:
+        ConfigError: it has faults; the message lists all of them.
+    """
+    faults: list[str] = []
+    section: Any = _check_section("coding", {"coding": table}, faults)
+    if not faults:
+        faults += _errors([("coding", lambda: _make_coding(section))])
+    if faults:
+        raise _refused(source, faults)
+    return section
+
+
+def _refused(source: str, faults: list[str]) -> ConfigError:
     count = "a fault" if len(faults) == 1 else f"{len(faults)} faults"
-    raise ConfigError(
+    return ConfigError(
         f"{source} has {count}",
         why="\n".join(map(printable, faults)),
         remedy="`asnn recipes show NAME --all` shows a recipe with all its keys",
@@ -201,12 +225,7 @@ def _augment_schema() -> type[Section]:
 def _component_faults(recipe: Recipe) -> list[str]:
     """Build every component, without memory or data; return their errors as faults."""
     trials: list[tuple[str, Callable[[], Any]]] = [
-        (
-            "coding",
-            lambda: coding_registry.get(recipe.coding.name)(
-                steps=recipe.coding.steps, **recipe.coding.options()
-            ),
-        ),
+        ("coding", lambda: _make_coding(recipe.coding)),
         (
             "neuron",
             lambda: neuron_registry.get(recipe.model.neuron)(
@@ -231,10 +250,17 @@ def _component_faults(recipe: Recipe) -> list[str]:
     if not any(fault.startswith(("coding", "neuron")) for fault in faults):
         built: list[SpikingNetwork] = []
         faults += _errors([("model", lambda: built.append(_build_without_memory(recipe)))])
+        if built and not any(fault.startswith("train.device") for fault in faults):
+            device = find_device(recipe.train.device)
+            faults += _errors([("train.device", lambda: require_float64(device, built[0]))])
         if built and not any(fault.startswith("train:") for fault in faults):
             key = "readout" if recipe.train.loss in MEAN_AND_STEPS else "train.loss"
             faults += _errors([(key, lambda: _give_readout(recipe, built[0]))])
     return faults
+
+
+def _make_coding(section: CodingSection) -> Coding:
+    return coding_registry.get(section.name)(steps=section.steps, **section.options())
 
 
 def _require_learning_or_start(train: TrainSection) -> None:

@@ -78,6 +78,9 @@ class DataSection(Section):
         0.2, gt=0, lt=1, description="fraction for testing, if there is no test part"
     )
     limit: int | None = Field(None, ge=1, description="train on this many samples only")
+    target_images: str | None = Field(
+        None, description="file of images, one of each sample, as targets"
+    )
 
     def load(self) -> DataSet:
         """Load the data set and cut it into its splits.
@@ -91,6 +94,7 @@ class DataSection(Section):
             validation=self.validation,
             test=self.test,
             limit=self.limit,
+            target_images=self.target_images,
             **self.options(),
         )
 

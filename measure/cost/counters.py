@@ -214,7 +214,13 @@ class LayerCounter:
 
 
 class OwnCounter(LayerCounter):
-    """Counts a layer that counts itself, by its `count_operations`."""
+    """Counts a layer that counts itself, by its `count_operations`.
+
+    Attributes:
+        until: as of `asnn.models.layer.OperationCounter`.
+    """
+
+    until: Tensor | None = None
 
     def attach(self) -> Callable[[], None]:
         """Observe input and output of the layer; return the function that detaches the observer."""

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from ...models.layer import answers
 from ...models.network import SpikingNetwork
+from ...models.timing.layer import TimingLayer
 from .counters import LayerCount, LayerCounter, NeuronCount, NeuronCounter, OwnCounter
 from .layer_graph import LayerGraph, LayerInfo
+from .until_decision import CounterUntilDecision
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class Operations:
     Args:
         network: usually `frozen()`, in which norms are folded into weights as for deployment.
         graded: take a count k for one spike with a number, not for k spikes.
+        until_decision: of a network of exact times that is decided at one, count for each sample
+            what is computed before.
 
     Source: effective and dense synaptic operations as NeuroBench counts them (Yik et al., Nature
     Communications 2025).
@@ -95,10 +99,13 @@ class Operations:
     ('linear1.analog.1', 'mac', [140.0, 0.0, 0.0])
     """
 
-    def __init__(self, network: SpikingNetwork, *, graded: bool = False) -> None:
+    def __init__(
+        self, network: SpikingNetwork, *, graded: bool = False, until_decision: bool = False
+    ) -> None:
         self._network = network
+        self._until_decision = until_decision
         self._graph = LayerGraph.of(network.body, graded=graded)
-        self._counters = [_counter(info) for info in self._graph.layers]
+        self._counters = [_counter(info, until_decision) for info in self._graph.layers]
         _mark_windows_before(self._counters)
         self._detach: list[Callable[[], None]] = []
         self._by_sample: list[Tensor] = []  # [4, T, B] of each batch, as in `Counts`
@@ -110,6 +117,7 @@ class Operations:
         self._detach = [
             body.register_forward_pre_hook(self._begin).remove,
             *(counter.attach() for counter in self._counters),
+            *self._attach_to_readout(),
             body.register_forward_hook(self._end).remove,
         ]
         return self
@@ -156,6 +164,18 @@ class Operations:
             graded=self._graph.graded,
         )
 
+    def _attach_to_readout(self) -> list[Callable[[], None]]:
+        if not self._until_decision:
+            return []
+        readout = self._network.readout
+        return [readout.register_forward_pre_hook(lambda _, x: self._decide(x[0])).remove]
+
+    def _decide(self, spikes: Tensor) -> None:
+        times = self._network.readout.decided_at(spikes)  # type: ignore[operator]
+        for counter in self._counters:
+            if isinstance(counter, CounterUntilDecision):
+                counter.count_until(times)
+
     def _begin(self, body: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         for counter in self._counters:
             counter.begin(*inputs[0].shape[:2])
@@ -191,7 +211,9 @@ def _fires_in_window(info: LayerInfo) -> bool:
     return info.kind == "neuron" and getattr(info.layer.neuron, "held", False)
 
 
-def _counter(info: LayerInfo) -> LayerCounter | NeuronCounter:
+def _counter(info: LayerInfo, until_decision: bool) -> LayerCounter | NeuronCounter:
     if info.kind == "neuron":
         return NeuronCounter(info)
+    if until_decision and isinstance(info.layer, TimingLayer):
+        return CounterUntilDecision(info)
     return (OwnCounter if answers(info.layer, "count_operations") else LayerCounter)(info)

@@ -54,7 +54,7 @@ class EncodedImages:
         }
         if self.squared_error is not None:
             assert self.max_error is not None
-            found |= _errors(self.squared_error / values, self.max_error)
+            found |= errors(self.squared_error / values, self.max_error)
         return found
 
 
@@ -95,7 +95,7 @@ class EncodedImage:
         error = self.error()
         if error is None:
             return found | dict.fromkeys(("rmse", "greatest_error", "psnr_db", "exact"))
-        found |= _errors(float(error.double().square().mean()), float(error.max()))
+        found |= errors(float(error.double().square().mean()), float(error.max()))
         return {**found, "exact": found["greatest_error"] == 0}
 
     def _first_spike(self) -> float | None:
@@ -124,7 +124,7 @@ def code_of(coding: Coding, image: Tensor, steps: Tensor | None = None) -> Encod
     return EncodedImage(coding, image, code[:, 0], decoded)
 
 
-def _errors(mean_squared_error: float, max_error: float) -> dict[str, Any]:
+def errors(mean_squared_error: float, max_error: float) -> dict[str, Any]:
     """Return the errors of decoded images.
 
     `psnr_db` is -20 log10(RMSE), for values in [0, 1]; None if decoding is exact.

@@ -16,6 +16,8 @@ BLOCK = 2**24
 
 MAX_BATCH = 512
 
+PER_SPIKE = 16  # bytes of a real time and its address
+
 PER_VALUE = 48  # bytes of the images that are decoded, and of their errors in float64
 
 # Of a sample that is drawn, in bytes: its steps are float32, and decoded as int64.
@@ -24,7 +26,12 @@ DRAWN_VALUE = 48
 
 
 def batch_size(coding: Coding, spec: SampleSpec) -> int:
-    """Return the number of samples whose code has at most 2²⁴ values: from 1 to 512."""
+    """Return the number of samples whose code has at most 2²⁴ values: from 1 to 512.
+
+    Of exact times of recordings it is 1: how often an address fires is known afterwards.
+    """
+    if coding.gives_times and spec.kind == "events":
+        return 1
     values = coding.steps * math.prod(coding.step_shape(spec))
     return max(1, min(MAX_BATCH, BLOCK // values))
 
@@ -35,7 +42,8 @@ def needed_memory(coding: Coding, spec: SampleSpec, count: int, *, drawn: int = 
         count n (4 Ta + (T - Ta)) + batch n (w T + 48) + 8 inputs + drawn n (24 T + 48)
 
     with w the `working_bytes` of the code. Equal analog steps count once. The batch of a
-    `pointwise` code has at most 2²⁴ values over all steps.
+    `pointwise` code has at most 2²⁴ values over all steps. Of exact times each spike is kept in 16
+    bytes, and one spike a value is expected.
 
     Args:
         coding: the code, bound to the samples.
@@ -46,6 +54,8 @@ def needed_memory(coding: Coding, spec: SampleSpec, count: int, *, drawn: int = 
     values = math.prod(coding.step_shape(spec))
     analog = 1 if coding.static else coding.analog_steps
     kept = count * values * (4 * analog + coding.steps - coding.analog_steps)
+    if coding.gives_times:
+        kept = count * values * PER_SPIKE
     batch = min(count, batch_size(coding, spec)) * values
     if coding.pointwise:
         batch = min(batch, max(1, BLOCK // coding.steps))

@@ -139,15 +139,15 @@ def _scales(codes: Sequence[EncodedImage]) -> tuple[float, float]:
 
 
 def _draw_image(axes: Axes, encoded: EncodedImage) -> None:
-    _show(axes, "image", _coloured(encoded.image))
+    show_image(axes, "image", encoded.image)
 
 
 def _draw_step(axes: Axes, encoded: EncodedImage, t: int) -> None:
     step = encoded.steps[t]
     if t < encoded.coding.analog_steps:
-        _show(axes, f"t = {t + 1}, analog", _coloured(step))
+        show_image(axes, f"t = {t + 1}, analog", step)
     else:  # some codes have several spikes per step
-        _show(axes, f"t = {t + 1}", _pixels(step), top=max(1, float(step.max())))
+        show_values(axes, f"t = {t + 1}", _pixels(step), top=max(1, float(step.max())))
 
 
 def _draw_maps(
@@ -168,19 +168,21 @@ def _draw_maps(
             axes.set_axis_off()
         decoded.text(0, 0.5, "cannot be decoded", va="center", color=QUIET)
     else:
-        _show(decoded, "decoded", _coloured(encoded.decoded))
-        _show(errors, "error", _pixels(error), ERRORS, max_error)
+        show_image(decoded, "decoded", encoded.decoded)
+        show_values(errors, "error", _pixels(error), ERRORS, max_error)
         if max_error:
-            _draw_scale(errors)
+            draw_scale(errors)
         if not error.any():
             _write(errors, "none", 0.5, transform=errors.transAxes, color="white")
-    _show(counts, f"spikes per {_unit(encoded)}", _pixels(encoded.spikes()), COUNTS, max_spikes)
+    show_values(
+        counts, f"spikes per {_unit(encoded)}", _pixels(encoded.spikes()), COUNTS, max_spikes
+    )
     if max_spikes:
-        _draw_scale(counts, integer=True)
+        draw_scale(counts, integer=True)
     return left + MAPS
 
 
-def _draw_scale(axes: Axes, *, integer: bool = False) -> None:
+def draw_scale(axes: Axes, *, integer: bool = False) -> None:
     """Draw the colour scale of a map, on its right."""
     from matplotlib.ticker import MaxNLocator
 
@@ -222,7 +224,7 @@ def _panel(figure: Figure, left: float, top: float, width: float = PANEL) -> Axe
     return figure.add_axes((left / across, 1 - (top + PANEL) / down, width / across, PANEL / down))
 
 
-def _show(axes: Axes, title: str, values: Any, colours: str = "gray", top: float = 1) -> None:
+def show_values(axes: Axes, title: str, values: Any, colours: str = "gray", top: float = 1) -> None:
     """Show an array `[H, W]` from 0 to `top`, or colours `[H, W, 3]`."""
     axes.set_title(title, fontsize=9)
     axes.set_xticks([])
@@ -231,19 +233,24 @@ def _show(axes: Axes, title: str, values: Any, colours: str = "gray", top: float
     axes.imshow(values, cmap=colours, vmin=0, vmax=top or 1, interpolation="nearest")
 
 
+def show_image(axes: Axes, title: str, image: Tensor) -> None:
+    """Show an image `[C, H, W]`, in colours if it has three channels."""
+    show_values(axes, title, _coloured(image))
+
+
 def _coloured(image: Tensor) -> Any:
     """Return values as colours `[H, W, 3]`, or in grey `[H, W]` if there are not three channels."""
     if len(image) != 3:
         return _pixels(image).clip(0, 1)
-    return _downsampled(image).detach().float().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
+    return downsampled(image).detach().float().cpu().clamp(0, 1).permute(1, 2, 0).numpy()
 
 
 def _pixels(image: Tensor) -> Any:
     """Return the mean over channels, `[H, W]`."""
-    return _downsampled(image).detach().float().cpu().mean(0).numpy()
+    return downsampled(image).detach().float().cpu().mean(0).numpy()
 
 
-def _downsampled(image: Tensor) -> Tensor:
+def downsampled(image: Tensor) -> Tensor:
     """Return every n-th row and column of an image `[C, H, W]`, at most MAX_PIXELS a side."""
     stride = -(-max(image.shape[1:]) // MAX_PIXELS)
     return image[:, ::stride, ::stride]

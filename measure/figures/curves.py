@@ -111,7 +111,8 @@ def draw_curve(axes: Axes, curve: Curve, best: int | None = None) -> None:
             label=f"best: epoch {best}",
         )
     if curve.title == "Spike rate":
-        axes.set_ylim(bottom=0)
+        top = max((v for each in curve.lines.values() for v in each if v > 0), default=1.0)
+        axes.set_ylim(0, 1.05 * top)  # also where all values are equal
     axes.set_xlabel("epoch")
     whole_ticks(axes.xaxis)
     if len(curve.lines) > 1:

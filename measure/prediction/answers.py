@@ -14,7 +14,7 @@ from ...tasks.base import Task
 from ...tasks.reconstruction import Reconstruction
 from ...tasks.regression import Regression
 from ...tasks.step_classification import StepClassification
-from ..early_exit import ExitRule
+from ..early_exit import ExitRule, require_steps
 from .prediction import Ranked
 
 Kind = Literal["class", "class of each step", "values", "log-odds", "values of each step"]
@@ -54,7 +54,7 @@ class Answers:
         top: how many classes to name.
 
     Raises:
-        ConfigError: `exit` or `top` without one class for an input.
+        ConfigError: `exit` or `top` without one class for an input, or `exit` at exact times.
     """
 
     kind: Kind
@@ -72,6 +72,13 @@ class Answers:
                     why=f"this one answers with {self.kind}",
                     remedy=f"leave {option} out",
                 )
+        if self.exit is not None:
+            require_steps(self.readout)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether an input is decided at an exact time."""
+        return callable(getattr(self.readout, "decision_times", None))
 
     @property
     def has_values(self) -> bool:
@@ -125,6 +132,9 @@ class Answers:
             {"step": each + 1, "decided": done}
             for each, done in zip(step.tolist(), decided.tolist(), strict=True)
         ]
+        if self.has_times:
+            times = self.readout.decision_times(outputs).tolist()  # type: ignore[operator]
+            steps = [{**each, "time": time} for each, time in zip(steps, times, strict=True)]
         if self.has_values:
             scores = scores.sigmoid() if self.kind == "log-odds" else scores
             return [{"values": each, **at} for each, at in zip(scores.tolist(), steps, strict=True)]

@@ -32,7 +32,9 @@ class Prediction:
         values: `[K]`, or `[T][K]` of each step, for `regression`.
         step: the step after which the answer stands, from 1: T unless the readout or a rule for
             early exit decides before.
-        decided: whether the readout or the rule has decided; false where it was the last step.
+        decided: whether the readout or the rule has decided; false where it was the last step, and
+            where no output fires at an exact time.
+        time: the exact time of the answer, +inf without one; None of a network of time steps.
         spikes: of all layers up to that step if the readout or a rule decides, else of all steps.
         picojoules: of the same steps; None if it was not requested.
         expected: the class that the folder of the file is named after, or the label in the file.
@@ -51,6 +53,7 @@ class Prediction:
     values: Any = None
     step: int | None = None
     decided: bool | None = None
+    time: float | None = None
     spikes: float | None = None
     picojoules: float | None = None
     expected: str | None = None
@@ -83,7 +86,9 @@ class Prediction:
             found |= {"classes": list(self.labels), "confidences": list(self.confidences or ())}
         if self.values is not None:
             found["values"] = self.values
-        found |= {"step": self.step, "decided": self.decided, "spikes": self.spikes}
+        found |= {"step": self.step, "decided": self.decided}
+        found |= {} if self.time is None else {"time": self.time}
+        found |= {"spikes": self.spikes}
         if self.picojoules is not None or "picojoules" in self.reasons:
             found["picojoules"] = self.picojoules
         found |= {"expected": self.expected, "changes": list(self.changes)}

@@ -13,10 +13,11 @@ from ...coding.draws import drawing, sample_keys
 from ...coding.samples import Batch
 from ...core.errors import ConfigError
 from ...models.network import SpikingNetwork
+from ...models.readouts import Readout
 from ..cost.energy import energy_of_samples, why_unknown
 from ..cost.operations import Operations
 from ..cost.tables import CostTable
-from ..spikes import SampleSpikes
+from ..spikes import SampleSpikes, SpikesToDecision, decides_at_times
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,13 @@ Decided = Callable[[Tensor], Tensor]
 
 
 class Runtime(Protocol):
-    """Computes the outputs of batches."""
+    """Computes the outputs of batches.
+
+    Attributes:
+        readout: turns them into an answer; None for that of the network.
+    """
+
+    readout: Readout | None
 
     def run(self, x: Batch, first: int, decided: Decided | None = None) -> Outputs:
         """Return the outputs of a batch, whose first sample has the number `first` of all inputs.
@@ -68,6 +75,8 @@ class TorchRuntime:
         ConfigError: the network has fewer steps.
     """
 
+    readout: Readout | None = None
+
     def __init__(
         self,
         model: SpikingNetwork,
@@ -88,7 +97,10 @@ class TorchRuntime:
         network = self._network
         keys = sample_keys(torch.arange(first, first + len(x)), 0)
         generators = [self._device] if self._device.type == "cuda" else []
-        with torch.random.fork_rng(generators), SampleSpikes(network) as spikes, drawing(keys):
+        at_times = decides_at_times(network.readout)
+        # At exact times the one step is what comes before the decision.
+        sent = (SpikesToDecision if at_times else SampleSpikes)(network)
+        with torch.random.fork_rng(generators), sent as spikes, drawing(keys):
             torch.manual_seed(0)
             if self._energy is None:
                 taken: list[Tensor | None] = []
@@ -96,7 +108,8 @@ class TorchRuntime:
                     x, decided, self._steps, lambda: taken.append(spikes.take())
                 )
                 return self._outputs(logits, _joined(taken))
-            with Operations(network, graded=self._energy.graded) as operations:
+            options = {"graded": self._energy.graded, "until_decision": at_times}
+            with Operations(network, **options) as operations:
                 logits = network(x, self._steps)
             counts = operations.counts()
             picojoules = energy_of_samples(counts, self._energy)

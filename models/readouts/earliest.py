@@ -86,8 +86,13 @@ class EarliestReadout(Readout):
         step = torch.zeros(outputs.shape[1], dtype=torch.int64, device=outputs.device)
         return Decision(self.so_far(outputs)[-1], step, decided)
 
+    def decided_at(self, spikes: Tensor) -> Tensor:
+        """Return when each sample is decided, `[B]`, by what `forward` reads; +inf where it is
+        not."""
+        return spikes[0, ..., 0].amin(1)
+
     def decision_times(self, outputs: Tensor) -> Tensor:
-        """Return when each sample is decided, `[B]`; +inf where it is not."""
+        """Return the same to rounding, by the outputs."""
         return -outputs[-1].amax(1) * self.tau
 
     def lower(self, graph: Lowering, name: str) -> None:

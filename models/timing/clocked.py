@@ -24,6 +24,7 @@ from .layer import TimingConv2d, TimingLinear, timing_layers
 from .multi_spike import MultiSpike
 
 STEPS_OF_CODE = 100
+MAX_STEPS = 5_000
 
 
 class ClockedMultiSpike(nn.Module):
@@ -97,11 +98,13 @@ def on_clock(network: SpikingNetwork, dt: float) -> SpikingNetwork:
         dt: the window of the code must be a multiple of it.
 
     Raises:
-        ConfigError: it has another code or readout, or the window is no multiple of dt.
+        ConfigError: it has another code or readout, dt does not divide the window, or is too short.
     """
     coding, readout, layers = network.coding, network.readout, timing_layers(network)
     _require_form(network)
     assert isinstance(coding, Times)
+    if not 0 < dt < float("inf"):
+        raise ConfigError(f"a step, dt, must be above 0 and finite, not {dt}")
     window = round(coding.window / dt)
     if window < 1 or abs(window * dt - coding.window) > 1e-9 * coding.window:
         raise ConfigError(
@@ -112,6 +115,13 @@ def on_clock(network: SpikingNetwork, dt: float) -> SpikingNetwork:
     neurons = [layer.neuron for layer in layers.values()]
     ends = [neuron.window for neuron in neurons]
     steps = 1 + math.ceil(max(*ends, coding.window) / dt - 1e-9)
+    if steps > MAX_STEPS:
+        raise ConfigError(
+            f"a step of {dt:g} makes {steps:,} steps, at most {MAX_STEPS:,} are computed",
+            why="all steps of the samples are in memory at once; a file is compared with exact "
+            "times at parts of its step too, a NIR file at a quarter",
+            remedy="choose a longer step",
+        )
     parts: OrderedDict[str, nn.Module] = OrderedDict()
     flat = False
     for name, layer in layers.items():

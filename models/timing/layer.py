@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn.functional import unfold
 from ...core.errors import ConfigError
 from ..layer import SPIKES, Lowering, OperationCounter, OperationList, Signal
 from ..layers.spiking import SpikingLayer
+from ..stepwise import NotStepwise
 from .neuron import TimingNeuron
 from .spike_times import SpikeTimes
 
@@ -84,8 +85,13 @@ class TimingLayer(SpikingLayer):
     def freeze(self) -> None:
         """Nothing is cached: the kernels take the weights as they are."""
 
-    def stepper(self) -> Any:
-        raise NotImplementedError
+    def stepper(self) -> NoReturn:
+        """Refuse time steps.
+
+        Raises:
+            NotStepwise: always.
+        """
+        raise NotStepwise("layers of exact times have no steps", why="they take all spikes at once")
 
     def decaying_parameters(self) -> list[nn.Parameter]:
         return [self.weight]
@@ -102,7 +108,11 @@ class TimingLayer(SpikingLayer):
         return SPIKES
 
     def count_operations(self, counter: OperationCounter, x: Tensor, y: Tensor) -> None:
-        """Count what the neurons compute for each input until they fire no more."""
+        """Count what the neurons compute for each input until they fire no more, or until the
+        sample is decided."""
+        if counter.until is not None:
+            until = counter.until.view(1, -1, *[1] * (x.dim() - 2))
+            x = torch.where(x < until, x, float("inf"))
         inputs = self.inputs(x)
         accumulates, products = self.neuron.operations(inputs, self.matrix, self.groups(y))
         number = accumulates if counter.operation == "ac" else products

@@ -144,3 +144,40 @@ def test_negative_control_steps_in_another_order_are_found(tmp_path, monkeypatch
     monkeypatch.setattr(unrolled, "outputs_of_steps", lambda *given: kept(*given)[::-1])
     with pytest.raises(VerificationError):
         export_nir(source, tmp_path / "a.nir", samples=samples())
+
+
+ANSWERS = [
+    Answer(),
+    Answer("last"),
+    *(Answer("first-crossing", quantity, 0.75) for quantity in QUANTITIES),
+    Answer("first-crossing", "drawn", 0.25, kappa=3.0, stream=7),
+]
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_file_describes_its_answer(answer):
+    about = {key: str(each) for key, each in answer.about().items()}
+    assert Answer.of_file(about) == answer
+    readout = create_readout(answer.kind, 2, 3, steps=4, scaled=False, **answer.options())
+    assert callable(getattr(readout, "crossed", None)) == answer.chooses_step
+
+
+def test_what_a_file_holds_of_an_answer():
+    """Only a first crossing chooses a step; a step alone does not say if a count crosses."""
+    assert [each.chooses_step for each in ANSWERS] == [False, False, *[True] * 5]
+    counts = [each.quantity for each in ANSWERS if each.needs_former_steps]
+    assert counts == ["count"]
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"answer": "first"},
+        {"answer": "first-crossing", "quantity": "count"},
+        {"answer": "first-crossing", "quantity": "count", "level": "high"},
+        {"answer": "first-crossing", "quantity": "drawn", "level": "1", "kappa": "1"},
+    ],
+)
+def test_metadata_that_describe_no_answer_are_refused(about):
+    with pytest.raises((KeyError, ValueError)):
+        Answer.of_file(about)

@@ -4,7 +4,22 @@ import pytest
 import torch
 
 from asnn.core import ConfigError
-from asnn.learning.device import derived_seed, find_device, mixed_precision, versions_and_machine
+from asnn.learning.device import (
+    derived_seed,
+    find_device,
+    mixed_precision,
+    require_float64,
+    versions_and_machine,
+)
+from asnn.learning.recipe.checking import check_recipe
+from asnn.models import create_model
+
+EXACT = {
+    "coding": {"name": "times", "steps": 1},
+    "model": {"name": "timing-mlp", "neuron": "rel-psp"},
+    "readout": {"name": "earliest"},
+    "method": {"name": "exact"},
+}
 
 
 def test_auto_is_a_device_that_computes():
@@ -16,6 +31,25 @@ def test_unknown_devices():
                        ("cuda:64", "is not on this machine")):  # fmt: skip
         with pytest.raises(ConfigError, match=says):
             find_device(name)
+
+
+@pytest.mark.slow
+def test_mps_has_no_exact_times(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    with pytest.raises(ConfigError, match="train.device: device 'mps' cannot compute") as error:
+        check_recipe({**EXACT, "train": {"device": "mps"}})
+    assert "exact spike times are float64, which MPS does not have" in str(error.value)
+    for recipe, device in ((EXACT, "cpu"), ({}, "mps")):  # negative control
+        assert check_recipe({**recipe, "train": {"device": device}}).train.device == device
+
+
+def test_a_network_of_exact_times_is_not_moved_to_mps():
+    options = {"coding": "times", "steps": 1, "neuron": "rel-psp", "readout": "earliest"}
+    exact = create_model("timing-mlp", in_shape=(1, 2, 2), classes=2, features=[3], **options)
+    with pytest.raises(ConfigError, match="device 'mps' cannot compute this network"):
+        require_float64(torch.device("mps"), exact)
+    require_float64(torch.device("cpu"), exact)
+    require_float64(torch.device("mps"), create_model("mlp", in_shape=(1, 2, 2), classes=2))
 
 
 def test_mixed_precision_computes_in_its_dtype():

@@ -9,7 +9,7 @@ from asnn.exporters import export_nir, export_onnx, source_of
 from asnn.exporters.onnx.runtime import OnnxSession
 from asnn.exporters.source import Samples
 from asnn.models import create_model
-from asnn.models.clocked import ClockedTtfs, clocked
+from asnn.models.clocked import ClockedTtfs, clocked, steps_before
 from asnn.models.layers.spiking import layer_outputs
 from tests.support.windows import ann_and_network, on_one_clock
 
@@ -38,6 +38,7 @@ def test_spikes_and_answers_are_those_of_the_windows(name, shape, options, codin
         logits, outputs = network(x), on_clock(x)
     windows = len(own) + 1
     assert on_clock.coding.steps == len(outputs) == 4 * windows
+    assert steps_before(network) + len(logits) == len(outputs)
     for number, name in enumerate(own, start=1):
         expected = torch.zeros_like(found[name])
         expected[4 * number : 4 * number + 4] = own[name]

@@ -122,7 +122,7 @@ def test_network_without_spikes_is_not_best_in_spikes(reports, report_of):
 
 def test_runs_with_equal_labels_are_all_drawn(reports):
     found = comparison(reports, ["same", "same"], {})
-    for figure in (found["by_step"], found["tradeoff"]):
+    for figure in found["curves"]:
         assert re.search('aria-label="([^"]*)"', figure)[1].count("same ") == 2
 
 

@@ -177,7 +177,7 @@ def test_the_best_run_flips_with_the_direction_of_the_metric(greater):
     extreme = "highest" if greater else "lowest"
     assert found["lead"].startswith(f"{name} is best, with the {extreme} error (")
     assert found["heads"][:3] == ["error", "bias", "energy"] and "ECE" not in found["heads"]
-    assert found["by_step"] is None and found["tradeoff"] is None and found["many"] == "series"
+    assert found["curves"] == [] and found["many"] == "series"
 
 
 @pytest.mark.slow

@@ -143,6 +143,36 @@ def test_a_classifier_judges_the_images(tmp_path):
         bound(data, classifier=str(tmp_path / "nothing.safetensors"))
 
 
+class Brightest:
+    """A classifier whose class is the brightest pixel."""
+
+    def to(self, device):
+        return self
+
+    def predict(self, images):
+        return images.flatten(1)
+
+
+def test_a_classifier_compares_images_with_fields(tmp_path):
+    """The class of a field is the one that the classifier assigns to it."""
+    save_model(
+        tmp_path / "model.safetensors",
+        create_model("mlp", in_shape=SHAPE, classes=3, features=[8]),
+    )
+    fields = torch.rand(N, *SHAPE, generator=torch.Generator().manual_seed(2))
+    fields[:3] = OUTPUTS[0, :3].sigmoid().unflatten(1, SHAPE)
+    task = bound(data_of(fields, classes=0), classifier=str(tmp_path / "model.safetensors"))
+    task.classifier = Brightest()
+    values = values_of(task, Targets(fields, fields, 1.0))
+    same = OUTPUTS[0].argmax(1) == fields.flatten(1).argmax(1)
+    assert values["classifier_accuracy"] == pytest.approx(float(same.double().mean()))
+    assert 0 < values["classifier_accuracy"] < 1
+    with pytest.raises(DataError, match="does not fit these data") as caught:
+        other = data_of(torch.rand(N, 1, 2, 2), classes=0)
+        bound(other, classifier=str(tmp_path / "model.safetensors"))
+    assert caught.value.why.endswith("has 3 outputs, the images are (1, 2, 2)")
+
+
 def test_refusals():
     with pytest.raises(ConfigError, match="unknown loss 'l1'"):
         create_task("reconstruction", loss="l1")

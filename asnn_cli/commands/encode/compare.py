@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...terminal import console
-from .options import STEPS, bound_coding, shared_options
+from .options import STEPS, bound_coding, gives_times, shared_options
 
 if TYPE_CHECKING:
     from .input import Input, Samples
@@ -46,7 +46,9 @@ def compare_codes(
     from ....measure.encoding.memory import check_memory
 
     steps = STEPS if steps is None else steps
-    options = shared_options(_names(listed), steps, changes)
+    names = _names(listed)
+    _refuse_times(names)
+    options = shared_options(names, steps, changes)
     samples = source.samples()
     if samples.spec.kind == "series":
         raise ConfigError(
@@ -144,6 +146,18 @@ def _names(listed: str) -> list[str]:
             remedy="for example: --compare direct,temporal,hybrid",
         )
     return names
+
+
+def _refuse_times(names: list[str]) -> None:
+    from ....core.errors import ConfigError
+
+    of_times = [name for name in names if gives_times(name)]
+    if of_times:
+        raise ConfigError(
+            f"--compare does not take {', '.join(of_times)}",
+            why="a code of exact times has no steps beside those of other codes",
+            remedy=f"draw it alone: asnn encode ... --coding {of_times[0]} --plot FILE",
+        )
 
 
 def _show_images(found: dict[str, Any], title: str) -> None:

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...terminal import console
-from .options import STEPS, bound_coding, coding_options, default_steps
+from .options import bound_coding, coding_options, default_steps
 
 if TYPE_CHECKING:
     from ....coding import Coding
+    from ....coding.samples import SampleSpec
     from ....measure.encoding.images import EncodedImages
     from ....measure.encoding.samples import EncodedSamples
+    from ....measure.encoding.times import EncodedManyTimes
     from .input import Input, Samples
     from .options import Changes
     from .output import Output
@@ -58,9 +60,10 @@ def encode_with_one(
     from ....measure.encoding.images import encode_images
     from ....measure.encoding.memory import batch_size, check_memory
     from ....measure.encoding.samples import encode_samples
+    from ....measure.encoding.times import encode_times
 
     if name is not None:  # a wrong option is refused before data are read
-        coding_options(name, STEPS if steps is None else steps, changes)
+        coding_options(name, default_steps(name) if steps is None else steps, changes)
     trained = source.coding
     if name is None and trained is not None:  # what `--set` says comes later, and wins
         name, steps = trained.name, trained.steps if steps is None else steps
@@ -77,12 +80,16 @@ def encode_with_one(
     check_memory(code, spec, len(samples), drawn=int(plot is not None))
     batches: Any = samples.batches(batch_size(code, spec))
     options_of_all: Any = {"decode": decode, "seed": seed, "first": samples.first}
-    if spec.kind == "image":
+    axes = ["step", "sample", *spec.axes]
+    if code.gives_times:
+        encoded = encode_times(code, batches, **options_of_all)
+        stored, targets, axes = encoded.times, encoded.targets, [*axes, "spike"]
+    elif spec.kind == "image":
         encoded = encode_images(code, batches, len(samples), **options_of_all)
-        targets = encoded.labels
+        stored, targets = encoded.steps, encoded.labels
     else:
         encoded = encode_samples(code, batches, len(samples), **options_of_all)
-        targets = encoded.targets
+        stored, targets = encoded.steps, encoded.targets
     meta = {
         "coding": name,
         "steps": steps,
@@ -93,11 +100,12 @@ def encode_with_one(
         "seed": seed,
         "source": samples.name,
         "input": spec.document(),
-        "axes": ["step", "sample", *spec.axes],
+        "axes": axes,
+        **({"gives_times": True} if code.gives_times else {}),
     }
     written = target.target(f"{source.stem}.{name}")
     if written is not None:
-        target.write(written, encoded.steps, meta, targets_by_name(_array(targets)))
+        target.write(written, stored, meta, targets_by_name(_array(targets)))
     if plot is not None:
         _draw(plot, code, encoded, samples)
     figures = encoded.figures()
@@ -121,16 +129,24 @@ def _threshold_table(code: Any) -> list[float] | None:
 
 
 def _draw(
-    plot: Path, code: Coding, encoded: EncodedImages | EncodedSamples, samples: Samples
+    plot: Path,
+    code: Coding,
+    encoded: EncodedImages | EncodedSamples | EncodedManyTimes,
+    samples: Samples,
 ) -> None:
     import torch
 
     from ....measure.encoding.images import EncodedImages, code_of
+    from ....measure.encoding.times import EncodedManyTimes
     from ....measure.figures.codes import draw_code
 
     if isinstance(encoded, EncodedImages):
         steps = torch.from_numpy(encoded.steps.sample(0))
         draw_code(plot, code_of(code, encoded.first[0], steps))
+    elif isinstance(encoded, EncodedManyTimes):
+        from ....measure.figures.spike_times import draw_times
+
+        draw_times(plot, encoded.first)
     elif samples.spec.kind == "events":
         from ....measure.figures.recordings import draw_recording
 
@@ -142,7 +158,9 @@ def _draw(
 
 
 def _show(figures: dict[str, Any], samples: Samples) -> None:
-    if samples.spec.kind == "image":
+    if "silent" in figures:
+        _show_times(figures, samples.spec)
+    elif samples.spec.kind == "image":
         console.note(
             f"{figures['images']} images to {figures['shape']}, "
             f"{figures['spikes_per_image']:,.1f} spikes per image, "
@@ -156,6 +174,19 @@ def _show(figures: dict[str, Any], samples: Samples) -> None:
         exact = "exact" if figures["greatest_error"] == 0 else ""
         quality = exact if psnr is None else f"PSNR {psnr:.2f} dB"
         console.note(f"decoded: {error}{', ' if quality else ''}{quality}")
+
+
+def _show_times(figures: dict[str, Any], spec: SampleSpec) -> None:
+    """Show how many spikes a code of exact times has, and when the last one is."""
+    number, events, last = (figures[key] for key in ("samples", "events_per_sample", "last_spike"))
+    went = "" if events is None else f"{_number(events)} events in, "
+    until = "" if last is None else f", the last at {last:.4g}"
+    console.note(
+        f"{number:,} {spec.one if number == 1 else spec.many} to {figures['shape']}, "
+        f"{'' if number == 1 else 'on average '}{went}"
+        f"{_number(figures['spikes_per_sample'])} spikes out{until}; "
+        f"{console.percent(figures['silent'])} of the addresses are silent"
+    )
 
 
 def _show_samples(figures: dict[str, Any], sample_name: str, plural: str) -> None:

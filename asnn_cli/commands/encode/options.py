@@ -57,12 +57,13 @@ def coding_options(coding: str, steps: int, changes: Changes) -> dict[str, Any]:
         ConfigError: the code or an option is unknown, or a value or the number of steps is wrong.
     """
     from ....core.errors import ConfigError
-    from ....learning import check_recipe, override
+    from ....learning import override
+    from ....learning.recipe.checking import check_coding
 
     named: Changes = [(["coding", "name"], coding), (["coding", "steps"], steps)]
     document, _ = override({}, named + changes)
     try:
-        options = check_recipe(document, source="the code").coding.options()
+        options = check_coding(document["coding"]).options()
     except ConfigError as error:  # the user wrote no recipe: without its section names
         raise ConfigError(
             error.what,
@@ -72,12 +73,28 @@ def coding_options(coding: str, steps: int, changes: Changes) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value is not None}
 
 
-def default_steps(coding: str, spec: SampleSpec) -> int:
-    """Return the number of steps without `--steps`: those of a series, else 4."""
+def default_steps(coding: str, spec: SampleSpec | None = None) -> int:
+    """Return the number of steps without `--steps`: those of a series, 1 of exact times, else 4.
+
+    Args:
+        coding: name of a code; an unknown one is refused later, with the known ones.
+        spec: of the samples, once they are known.
+    """
+    if gives_times(coding):
+        return 1
+    if spec is None or spec.steps is None:
+        return STEPS
     from ....coding import coding_registry
 
-    takes_series = spec.kind in getattr(coding_registry.get(coding), "takes", ())
-    return spec.steps if spec.steps is not None and takes_series else STEPS
+    return spec.steps if spec.kind in getattr(coding_registry.get(coding), "takes", ()) else STEPS
+
+
+def gives_times(coding: str) -> bool:
+    """Return whether a code gives exact times instead of steps; false of an unknown one."""
+    from ....coding import coding_registry
+
+    known = coding in coding_registry.names()
+    return known and bool(getattr(coding_registry.get(coding), "gives_times", False))
 
 
 def bound_coding(coding: str, steps: int, options: dict[str, Any], spec: SampleSpec) -> Coding:
@@ -90,12 +107,6 @@ def bound_coding(coding: str, steps: int, options: dict[str, Any], spec: SampleS
     from ....core.errors import ConfigError
 
     code = create_coding(coding, steps=steps, **options)
-    if code.gives_times:
-        raise ConfigError(
-            f"the code {coding} has no steps that could be shown",
-            why="it gives a real time for each spike",
-            remedy="choose another --coding, or train with it: asnn train rel-psp",
-        )
     try:
         code.bind(spec)
     except ConfigError as error:  # its remedy is one of recipes

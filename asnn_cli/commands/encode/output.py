@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ....coding.stored import StoredSteps
+    from ....coding.stored_times import StoredTimes
 
 FORMATS = ("npz", "npy")
 
@@ -70,7 +71,7 @@ class Output:
     def write(
         self,
         target: str,
-        steps: StoredSteps,
+        code: StoredSteps | StoredTimes,
         meta: dict[str, Any],
         targets: dict[str, np.ndarray],
     ) -> None:
@@ -78,7 +79,7 @@ class Output:
 
         Args:
             target: a file, or `-` for stdout.
-            steps: of the code.
+            code: its steps, or its exact times.
             meta: of a spike file.
             targets: of a spike file, by name.
 
@@ -86,14 +87,14 @@ class Output:
             DataError: packed bits cannot hold it.
             AsnnError: the file cannot be written.
         """
-        from ....coding.spikefile import save_steps
+        from ....coding.spikefile import save_code
         from ....core.files import atomic_file
 
         def write(stream: BinaryIO) -> None:
             if self.suffix == "npy":
-                steps.write_npy(stream)
+                code.write_npy(stream)
             else:
-                save_steps(stream, steps, meta, targets)
+                save_code(stream, code, meta, targets)
 
         if target == "-":
             with console.binary_stdout() as stream:

@@ -136,15 +136,16 @@ def evaluate_run(
     from ....benchmarks.single_image import latency
     from ....core.registry import unknown
     from ....learning.counterpart import find_ann
-    from ....learning.device import find_device
+    from ....learning.device import find_device, require_float64
     from ....measure import evaluate, frozen_schedules, schedules
     from ....measure.cost.ann_comparison import energy_beside_ann
     from ....measure.cost.energy import energy_of_samples
     from ....measure.cost.tables import DEFAULT, read_cost_table
-    from ....measure.early_exit import at_steps, parse_exit_rules, tradeoff
+    from ....measure.early_exit import decision, parse_exit_rules, require_steps, tradeoff
     from ....measure.equivariance import equivariance, read_transforms
     from ....measure.repeats import check_repeats, draws, repeated
     from ....measure.robustness.corruptions import robustness
+    from ....models.clocked import steps_before
     from ....models.layers.spiking import used_kernels
     from ....models.noise import without_noise
     from ....records.open_run import open_run, refuse_limit
@@ -168,11 +169,14 @@ def evaluate_run(
     with together() as processes:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
         where = processes.device(find_device(device))
+        require_float64(where, opened.model)
         model = opened.model.to(where)
         if noise == "off":
             model = without_noise(model)
             opened.task.use_readout(model.readout)
         _check_steps(steps, model.coding.steps)
+        if rules:
+            require_steps(model.readout)
         if repeats is not None:
             check_repeats(model, repeats)
         corruptions = read_corruptions(corrupted or [], model)
@@ -200,16 +204,16 @@ def evaluate_run(
         result = evaluate(model, samples, steps=steps, **counted, **options)
         outcomes = result.outcomes
         confidence = None if outcomes is None else calibration(outcomes)
-        content: dict[str, Any] = {}
+        before = steps_before(model)
+        content: dict[str, Any] = {"steps_before": before} if before else {}
         if result.counts is not None:
             ann_result = ann_model and evaluate(ann_model.to(where), samples, **counted, **options)
             content["energy"] = energy_beside_ann(model, result, table, ann_result)
             spent = energy_of_samples(result.counts, table)
             if outcomes is not None:
-                spikes = result.sample_spikes
-                content["exits"] = tradeoff(outcomes, rules, spent, spikes)
-                if outcomes.steps is not None:
-                    content["decision"] = at_steps(outcomes, outcomes.steps, spent, spikes)
+                content["exits"] = tradeoff(outcomes, rules, spent, result.sample_spikes)
+                own = decision(result, table)
+                content |= {} if own is None else {"decision": own}
         if "confusion" in result.values:
             content["class_scores"] = class_scores(result.confusion, data.classes)
         if outcomes is not None:

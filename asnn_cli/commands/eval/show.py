@@ -32,7 +32,17 @@ def show_evaluation(
         content: the optional parts, as in the JSON object.
         spec: of the samples.
     """
+    from ....measure.early_exit import decided_when
+
     _show_steps(result, learned)
+    if "steps_before" in content:
+        before = content["steps_before"]
+        steps = before + len(next(iter(result.spike_rates.values())))
+        console.note(
+            f"layers fire in windows, one after the other: the outputs of step t come {before} + t "
+            f"steps after the beginning, the answer after {steps}; spikes are by step of the "
+            "window of each layer"
+        )
     if "confusion" in result.values:
         _show_confusion(result.confusion, task.classes)
     if "class_scores" in content:
@@ -46,7 +56,7 @@ def show_evaluation(
     if content.get("decision", {}).get("picojoules") is not None:
         decision = content["decision"]
         console.note(
-            f"up to the decision, {decision['steps']:.2f} steps on average: "
+            f"up to the decision, {decided_when(decision)} on average: "
             f"{joules(decision['picojoules'])} a sample"
         )
     if "calibration" in content:
@@ -67,7 +77,7 @@ def show_evaluation(
             f"{console.percent(result.values['undecided'])} undecided"
         )
     if "accuracy_over_time" in result.values:
-        _show_times(result.values)
+        _show_times(result)
     if result.burst_shares:
         shares = (f"{name} {console.percent(v)}" for name, v in result.burst_shares.items())
         console.note(f"neurons and steps with more than one spike: {', '.join(shares)}")
@@ -112,8 +122,9 @@ def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None
     console.table("by step", ["", *(f"t={t}" for t in range(1, steps + 1))], rows)
 
 
-def _show_times(values: dict[str, Any]) -> None:
+def _show_times(result: Any) -> None:
     """Show the accuracy of the answers that are given by a real time."""
+    values, spikes = result.values, result.spikes_to_decision
     rows = [
         [f"{100 * point[key]:.2f}" for point in values["accuracy_over_time"][1::2]]
         for key in ("decided", "accuracy")
@@ -125,9 +136,11 @@ def _show_times(values: dict[str, Any]) -> None:
             "by time", ["", *times], [[head, *row] for head, row in zip(heads, rows, strict=True)]
         )
     time = values["mean_time"]
+    sent = "" if spikes is None else f", {spikes:,.1f} spikes until then"
     console.note(
-        f"decided at the time {console.UNKNOWN if time is None else f'{time:.4g}'} in the mean, "
-        f"{console.percent(values['undecided'])} without an output spike, which count as wrong"
+        f"decided at the time {console.UNKNOWN if time is None else f'{time:.4g}'} in the mean"
+        f"{sent}, {console.percent(values['undecided'])} without an output spike, which count as "
+        "wrong"
     )
 
 

@@ -107,6 +107,14 @@ def export(
             "(onnx): the numbers are inputs of the file. --check: as the file has it."
         ),
     ] = "on",
+    dt: Annotated[
+        float | None,
+        typer.Option(
+            help="Of neurons that fire many exact times (multi-spike): the step of the file, in "
+            "units of their times. --check: as the file has it.",
+            show_default="1/100 of coding.window",
+        ),
+    ] = None,
     split: options.Split = "test",
     data_dir: options.DataDir = None,
     changes: options.DataChanges = None,
@@ -144,6 +152,8 @@ def export(
 
     asnn export runs/noisy --format onnx --noise input
 
+    asnn export runs/multi-spike --format onnx --form stream --dt 0.0005
+
     asnn export --format nir --target spikingjelly
 
     asnn export runs/latest --check deploy/model.onnx
@@ -156,10 +166,11 @@ def export(
     from ....core.packages import require_package
     from ....core.registry import unknown
     from ....exporters import random_samples
-    from ....exporters.export import noise_of_file
+    from ....exporters.export import dt_of_file, noise_of_file
     from ....exporters.runs import NOISES, samples_of, source_of_run
     from ....exporters.samples import load_samples
     from ....models.noise import has_noise
+    from ....models.timing.clocked import has_many_times
     from ....records.open_run import open_run
 
     if check is None:
@@ -183,7 +194,9 @@ def export(
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
         if check is not None and not is_given(context, "noise") and has_noise(opened.model):
             noise = noise_of_file(require_file(check))
-        network, origin = source_of_run(opened, noise=noise), str(opened.path)
+        if check is not None and not is_given(context, "dt") and has_many_times(opened.model):
+            dt = dt_of_file(require_file(check))
+        network, origin = source_of_run(opened, noise=noise, dt=dt), str(opened.path)
         folder = opened.path / "export"
         verified_on = samples_of(opened.data, split, samples, network) if verify else None
     else:
@@ -217,6 +230,7 @@ def export(
         compat=nir_compat,
         approximate=allow_approximate,
         noise=noise == "input",
+        dt=dt,
     )
     options: dict[str, Any] = {}
     if format == "onnx":

@@ -13,7 +13,7 @@ ONNX_ONLY = ("opset", "weights")
 NIR_ONLY = ("target", "nir_compat", "allow_approximate")
 RUN_ONLY = {
     "run": "RUN", "split": "--split", "data_dir": "--data-dir", "changes": "--set",
-    "noise": "--noise",
+    "noise": "--noise", "dt": "--dt",
 }  # fmt: skip
 FROM_ONLY = {"in_shape": "--in-shape", "steps": "--steps", "samples_from": "--samples-from"}
 

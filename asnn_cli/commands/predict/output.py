@@ -43,7 +43,8 @@ class CsvTable:
     def __init__(self, answers: Answers, emit: Callable[[str], Any]) -> None:
         self._emit = emit
         self._columns = ["input", *_columns(answers)]
-        self._columns += ["step", "decided", "spikes", "picojoules", "expected", "error"]
+        self._columns += ["step", "decided", *(["time"] if answers.has_times else [])]
+        self._columns += ["spikes", "picojoules", "expected", "error"]
         self._write({name: name for name in self._columns})
 
     def add(self, prediction: Prediction) -> None:

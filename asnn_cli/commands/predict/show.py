@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from itertools import groupby
 from types import TracebackType
@@ -45,6 +46,7 @@ class Table:
         decides = any(each.step != self._first[0].step or not each.decided for each in self._first)
         decides = decides or self._answers.exit is not None
         columns = {
+            "time": [_time(each) for each in self._first],
             "step": [str(each.step) if each.decided else f"{each.step}*" for each in self._first],
             "spikes": [_figure(each.spikes) for each in self._first],
             "energy": [
@@ -52,8 +54,10 @@ class Table:
                 for each in self._first
             ],
         }
-        if not decides:
+        if self._answers.has_times or not decides:
             del columns["step"]
+        if not self._answers.has_times:
+            del columns["time"]
         if all(each.spikes is None for each in self._first):
             del columns["spikes"]
         if all(each.picojoules is None for each in self._first):
@@ -65,7 +69,8 @@ class Table:
         ]
         console.table("answers", ["input", *heads, *columns], rows)
         if decides and any(not each.decided for each in self._first):
-            console.note("* undecided: the last step")
+            times = self._answers.has_times
+            console.note("* undecided: no output fires" if times else "* undecided: the last step")
         if self._count > len(self._first):
             console.note(
                 f"and {self._count - len(self._first):,} more: --csv FILE or --json gives all"
@@ -100,6 +105,11 @@ def _parts(texts: list[str], separator: str) -> str:
     more = len(texts) - MAX_PARTS
     shown = separator.join(texts[:MAX_PARTS])
     return f"{shown} and {more:,} more" if more > 0 else shown
+
+
+def _time(prediction: Prediction) -> str:
+    decided = prediction.time is not None and math.isfinite(prediction.time)
+    return f"{prediction.time:.4g}" if decided else f"{console.UNKNOWN}*"
 
 
 def _figure(value: float | None) -> str:

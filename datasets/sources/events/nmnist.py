@@ -1,5 +1,6 @@
 """N-MNIST: MNIST's digits before a moving event camera."""
 
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -12,6 +13,8 @@ from .files import load_parts
 from .fit import check_duration
 
 SENSOR = (34, 34)
+TRAINING = 60_000
+"""Images of MNIST for training; recordings are numbered as they are, and those of Test anew."""
 DIGITS = [str(digit) for digit in range(10)]
 
 
@@ -42,7 +45,19 @@ def load_nmnist(
     splits, spec = load_parts(
         path, parts, size=SENSOR, duration=duration, start="zero", memory_limit=memory_limit
     )
+    for name, first in (("train", 0), ("test", TRAINING)):
+        ids = _ids(parts[name].names, first)
+        splits[name] = replace(splits[name], ids=ids)
     return Source(splits["train"], splits["test"], list(DIGITS), spec=spec)
+
+
+def _ids(names: list[str], first: int) -> torch.Tensor | None:
+    """Return the numbers of MNIST's images, from 1, those for testing behind those for training;
+    None if files are not called by them."""
+    stems = [PurePosixPath(name).stem for name in names]
+    if not all(stem.isdecimal() for stem in stems):
+        return None
+    return torch.tensor([first + int(stem) for stem in stems])
 
 
 def _part(root: Path, name: str) -> Part:

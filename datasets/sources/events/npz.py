@@ -3,7 +3,7 @@
 import torch
 
 from ....coding.samples import SampleSpec
-from ....formats.events import read_recordings
+from ....formats.events import Recordings, read_recordings
 from ...base import Source, Split
 from ..array_names import PARTS
 from ..labels import first_number
@@ -22,7 +22,7 @@ def load_events_npz(
     """Return the recordings of files with the arrays t, x, y, p, offsets and labels.
 
     Recording k has the events `offsets[k]` to `offsets[k + 1]`; t is in µs since its beginning.
-    Labels are 0..K-1 or 1..K; `class_names` names the classes.
+    Labels are 0..K-1 or 1..K; `class_names` names the classes, `sample_id` numbers the recordings.
 
     Args:
         path: the training part.
@@ -54,8 +54,12 @@ def load_events_npz(
     height, width = sensor or (max(side[i] for side in sides) for i in (0, 1))
     length = max(map(last_time, parts)) if duration is None else microseconds(duration)
     splits = [
-        Split(to_events(name, part, (height, width), length), torch.from_numpy(label))
+        Split(to_events(name, part, (height, width), length), torch.from_numpy(label), _ids(part))
         for name, part, label in zip(files, parts, labels, strict=True)
     ]
     spec = SampleSpec("events", (2, height, width), duration=length)
     return Source(splits[0], splits[1] if test_path else None, classes, spec=spec, notes=notes)
+
+
+def _ids(part: Recordings) -> torch.Tensor | None:
+    return None if part.sample_id is None else torch.from_numpy(part.sample_id)

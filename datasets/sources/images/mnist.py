@@ -43,11 +43,32 @@ def load_kmnist(*, dir: str = "data", download: bool = True) -> Source:
     )
 
 
+def load_idx_folder(folder: Path) -> Source:
+    """Return the images of a folder such as `data/MNIST`, whose `raw` holds the four files.
+
+    Raises:
+        DataError: a file is missing, truncated or corrupt.
+    """
+    raw = folder / "raw"
+    missing = next((file for file in FILES if _find(raw, file) is None), None)
+    if missing is not None:
+        raise DataError(
+            f"there is no {missing} in {raw}",
+            why=f"MNIST's layout is {', '.join(FILES)}, also as .gz",
+            remedy="put the four files there",
+        )
+    return _of_folder(raw, list("0123456789"))
+
+
 def _load(name: str, dir: str, classes: list[str], download: bool) -> Source:
     root = Path(dir).expanduser()
     folder = root / name / "raw"
     if any(_find(folder, file) is None for file in FILES):
         fetch(name, name, root, [f"{name}/raw/{file}.gz" for file in FILES], allowed=download)
+    return _of_folder(folder, classes)
+
+
+def _of_folder(folder: Path, classes: list[str]) -> Source:
     train = _split(folder, *TRAIN, classes)
     test = _split(folder, *TEST, classes)
     if train.inputs.shape[1:] != test.inputs.shape[1:]:

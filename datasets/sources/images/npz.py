@@ -29,7 +29,7 @@ def load_npz(*, path: str) -> Source:
         name = f"x_{part}"
         if name not in arrays:
             continue
-        images[part] = _images(path, name, _channels_first(arrays[name], notes))
+        images[part] = images_of(path, name, arrays[name], notes)
         check_one_each(path, part, images[part], arrays[f"y_{part}"], "images")
         shapes = (images[part].shape[1:], images["train"].shape[1:])
         check_same_shape(path, part, *shapes, "images", "[C, H, W]")
@@ -54,7 +54,19 @@ def _channels_first(array: np.ndarray, notes: list[str]) -> np.ndarray:
     return array.transpose(0, 3, 1, 2)
 
 
-def _images(path: str, name: str, array: np.ndarray) -> torch.Tensor:
+def images_of(path: str, name: str, array: np.ndarray, notes: list[str]) -> torch.Tensor:
+    """Return an array of a file as images `[N, C, H, W]`, uint8 or float32 in [0, 1].
+
+    Args:
+        path: of the file, for messages.
+        name: of the array.
+        array: `[N, H, W]`, `[N, C, H, W]` or `[N, H, W, C]`.
+        notes: gets a line if the channels are moved.
+
+    Raises:
+        DataError: another shape or type, or values outside [0, 1].
+    """
+    array = _channels_first(array, notes)
     shape = list(array.shape)
     if array.ndim not in (3, 4):
         raise bad(path, f"has {name} of shape {shape}", f"images are {LAYOUT}", "reshape it")

@@ -194,3 +194,20 @@ def test_a_file_that_is_no_energy_table_is_refused(cli, trained, tmp_path):
     (tmp_path / "t.toml").write_text("mac = 1")
     result = cli("eval", trained, "--energy-table", "t.toml")
     assert result.code == 4 and "not an energy table" in result.err
+
+
+@pytest.mark.slow
+def test_exact_times_are_decided_by_the_first_output_spike(cli):
+    settings = ("train.epochs=1", "data.limit=200", "model.features=[12]")
+    given = [part for each in settings for part in ("--set", each)]
+    assert cli("train", "yin-yang", *given, "--out", "run").code == 0
+    found = json.loads(cli("eval", "run", "--energy", "--json").out)
+    decision = found["decision"]
+    assert list(decision) == ["time", "accuracy", "picojoules", "spikes"]
+    assert decision["time"] == pytest.approx(found["mean_time"])
+    assert decision["accuracy"] == found["accuracy"]
+    assert decision["spikes"] == found["spikes_to_decision"] <= found["spikes_per_sample"]
+    assert 0 < decision["picojoules"] <= found["energy"]["picojoules_per_sample"]
+    shown = cli("eval", "run", "--energy").err
+    assert f"up to the decision, at the time {decision['time']:.4g} on average: " in shown
+    assert f"{decision['spikes']:,.1f} spikes until then" in shown

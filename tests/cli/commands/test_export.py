@@ -261,6 +261,26 @@ def test_wrong_options(cli, run, arguments, code, message):
     assert "Traceback" not in result.err
 
 
+@pytest.mark.slow
+def test_the_step_of_exact_times(cli, run):
+    """`--dt` is that of a file of neurons that fire many times; other networks refuse it."""
+    settings = ("data.name=digits", "data.limit=60", "train.epochs=1", "model.features=[8]")
+    given = [part for each in settings for part in ("--set", each)]
+    for recipe in ("multi-spike", "rel-psp"):
+        assert cli("train", recipe, *given, "--out", recipe).code == 0
+    onnx_file = "multi-spike/export/onnx-stream-dt0.01/model-init.onnx"
+    options = ("-f", "onnx", "--form", "stream", "--dt", "0.01", "--samples", "4")
+    assert onnx_file in exported(cli, "multi-spike", *options)["files"]
+    assert cli("export", "multi-spike", "--check", onnx_file, "--samples", "4").code == 0
+    other = cli("export", "multi-spike", "--check", onnx_file, "--dt", "0.02", "--samples", "4")
+    assert other.code == 3
+    assert "metadata 'steps' is '31', not '16'" in other.err
+    for network, text in (("rel-psp", "has no steps, and dt"), (run, "has no exact times")):
+        refused = cli("export", network, "-f", "onnx", "--dt", "0.01")
+        assert refused.code == 2
+        assert text in refused.err
+
+
 def test_no_run(cli):
     result = cli("export", "--format", "onnx")
     assert result.code == 4

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from asnn.core.errors import DataError
+from asnn.core.errors import ConfigError, DataError
 from asnn.datasets import load_dataset
 from asnn.datasets.survey.source import open_source
 from asnn.datasets.survey.summary import MAX_THUMBNAILS, survey
@@ -143,3 +143,26 @@ def test_memory_does_not_grow_with_the_pixels(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 6 * 3_000_000
+
+
+def test_images_as_targets_are_paired(tmp_path):
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 256, (20, 4, 4), dtype=np.uint8), np.arange(20) % 2
+    np.savez(tmp_path / "noisy.npz", x_train=x, y_train=y)
+    np.savez(tmp_path / "clean.npz", images=x, labels=y)
+    path, images = str(tmp_path / "noisy.npz"), str(tmp_path / "clean.npz")
+    for source, asked in ((path, {}), ("npz", {"path": path})):
+        found, seen = look(source, target_images=images, **asked)
+        assert seen.samples == 20 and found.classes == []
+        assert found.notes[-1] == (
+            f"targets are the images of {images}, paired in their order; their classes fit"
+        )
+        assert found.command == (
+            f"asnn train {path} --set data.target_images={images} --set task.name=reconstruction"
+        )
+
+
+def test_images_as_targets_of_a_folder_are_left_to_a_training(pictures):
+    with pytest.raises(ConfigError, match="are not compared with the files of a folder") as caught:
+        open_source(str(pictures), {"target_images": "i.npz"})
+    assert caught.value.remedy == "leave data.target_images out; a training pairs them"

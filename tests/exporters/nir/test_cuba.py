@@ -5,13 +5,18 @@ from dataclasses import replace
 
 import nir
 import numpy as np
+import onnx
 import pytest
 import torch
 
+import asnn
 from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters import export_nir, export_onnx, source_of, verify
+from asnn.exporters.export import dt_of_file
 from asnn.exporters.nir import cuba
+from asnn.exporters.onnx.forms import build_models
 from asnn.exporters.source import random_samples
+from asnn.exporters.verification.structure import onnx_differences
 from tests.models.timing.test_clocked import network
 
 DT = 0.002
@@ -100,9 +105,55 @@ def test_onnx_computes_the_network_on_a_clock(tmp_path):
     assert sum("discretisation" in note for note in result.notes) == 2
 
 
+def unnamed(model):
+    """Return the values between the nodes of a model whose batch has no name."""
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info
+    dims = {each.name: [d.dim_param for d in each.type.tensor_type.shape.dim] for each in inferred}
+    return {name for name, names in dims.items() if "/" in name and "N" not in names}
+
+
+def test_the_batch_has_a_name_in_all_steps():
+    """So onnxruntime finds memory to reuse: with unnamed batches its search took minutes."""
+    source = source_of(network(), dt=0.02)
+    model = build_models(source.graph, source.coding)["model"]
+    steps = source.graph.steps
+    named = {each.name for each in model.graph.value_info}
+    assert {"timing1", "timing1/at_rest", "timing1_weight"} <= named
+    without = unnamed(model)
+    assert not any(name.startswith("timing1/") and "/sizes" not in name for name in without)
+    earlier, other = onnx.ModelProto(), onnx.ModelProto()
+    for each in (earlier, other):
+        each.CopyFrom(model)
+    del earlier.graph.value_info[:]
+    assert len(unnamed(earlier) - without) > 5 * steps  # negative control
+    # Files of former versions do not state shapes; a file that states others is another one.
+    other.graph.value_info[0].type.tensor_type.shape.dim[1].dim_param = "M"
+    found = [str(onnx_differences({"a": model}, {"a": each})) for each in (earlier, other)]
+    assert ["value_info" in each for each in found] == [False, True]
+
+
 def test_dt_is_for_exact_times():
     from asnn.models import create_model
 
     model = create_model("mlp", in_shape=(1, 2, 2), classes=2, features=[3])
-    with pytest.raises(ConfigError, match=r"has no exact times, and dt is 0\.1"):
+    with pytest.raises(ConfigError, match=r"has no exact times, and dt is 0\.1") as error:
         source_of(model, dt=0.1)
+    assert "time steps of its own" in error.value.why
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("export", "name", "dt"), [(asnn.export_onnx, "a.onnx", 0.01), (asnn.export_nir, "a.nir", DT)]
+)
+def test_a_file_is_checked_at_its_own_step(tmp_path, export, name, dt):
+    model = network()
+    export(model, tmp_path / name, dt=dt, samples=8)
+    assert dt_of_file(tmp_path / name) == dt
+    assert asnn.verify(model, tmp_path / name, samples=8).verified
+    source, samples = source_of(model, dt=0.005), random_samples((1, 6, 6), 4)
+    assert "network" in verify(source, tmp_path / name, samples).fault
+
+
+def test_a_source_has_its_step(tmp_path):
+    with pytest.raises(ConfigError, match="made for a step already"):
+        asnn.export_onnx(source_of(network()), tmp_path / "a.onnx", dt=0.01)

@@ -184,3 +184,20 @@ def test_recurrent_weights_that_are_not_finite_are_refused():
         model.body.spikes1.neuron.weight[0, 0] = float("nan")
     with pytest.raises(ConfigError, match="recurrent of layer 'spikes1' is not finite"):
         source_of(model)
+
+
+def test_the_batch_has_a_name_in_all_steps():
+    """So onnxruntime finds memory to reuse; its search takes long where it cannot."""
+    source, _ = recurrent_source(coding="hybrid")
+    model = build_models(source.graph, source.coding)["model"]
+
+    def named(model):
+        found = onnx.shape_inference.infer_shapes(model, data_prop=True).graph.value_info
+        dims = {each.name: [d.dim_param for d in each.type.tensor_type.shape.dim] for each in found}
+        spikes = {name for name in dims if name.endswith("/spikes") and "code" not in name}
+        assert len(spikes) >= STEPS
+        return [name for name in spikes if "N" in dims[name]]
+
+    assert len(named(model)) >= STEPS
+    del model.graph.value_info[:]  # negative control
+    assert not [name for name in named(model) if not name.endswith("/0/spikes")]

@@ -109,6 +109,13 @@ def test_nir_has_no_ramps(tmp_path):
     with pytest.raises(ConfigError, match="NIR has no node for a network of RelPsp") as error:
         export_nir(source_of(network()), tmp_path, samples=None)
     assert "opens a ramp" in error.value.why
+    assert error.value.remedy == "export to ONNX: asnn export RUN --format onnx"
+
+
+def test_its_file_has_no_step():
+    with pytest.raises(ConfigError, match=r"has no steps, and dt is 0\.1") as error:
+        source_of(network(), dt=0.1)
+    assert "times that the file computes exactly" in error.value.why
 
 
 @pytest.mark.parametrize(

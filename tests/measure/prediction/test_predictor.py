@@ -79,6 +79,25 @@ def test_spikes_and_energy_end_with_the_exit():
         assert each.spikes == first.spikes <= every[b].spikes
 
 
+def test_at_exact_times_they_end_with_the_first_output_spike():
+    torch.manual_seed(0)
+    model = create_model(
+        "timing-mlp", in_shape=(1, 4, 4), classes=3, features=[8], coding="times", steps=1,
+        neuron="multi-spike", neuron_options={"window": 2.0, "threshold": 0.03, "most": 5},
+        readout="earliest", weight_mean=[8.0],
+    ).eval()  # fmt: skip
+    x, table = images(6)[:, :1, :4, :4], read_cost_table(DEFAULT)
+    split = Split(x, torch.zeros(6, dtype=torch.int64))
+    result = evaluate(model, split, classes=3, full_scale=255, count=True)
+    found = list(predictor_of(model, energy=table).predict(samples(x)))
+    energy = energy_of_samples(result.counts_to_decision, table)[0]
+    assert [each.picojoules for each in found] == pytest.approx(energy.tolist())
+    assert sum(each.spikes for each in found) / 6 == pytest.approx(result.spikes_to_decision)
+    assert 0 < result.spikes_to_decision < result.spikes_per_sample
+    without = list(predictor_of(model).predict(samples(x)))
+    assert [each.spikes for each in without] == [each.spikes for each in found]
+
+
 def test_what_cannot_be_read_keeps_its_place_and_the_others_are_answered():
     bad = Unreadable("bad.png", DataError("it is damaged"))
     x = samples(images(5))

@@ -102,6 +102,9 @@ def test_answers_are_those_of_the_readout(readout):
     ("dt", "changes", "text"),
     [
         (0.003, {}, "a step of 0.003 does not divide the window 0.1"),
+        (0.00005, {}, "a step of 5e-05 makes 6,001 steps, at most 5,000 are computed"),
+        (0.0, {}, "must be above 0 and finite, not 0.0"),
+        (float("nan"), {}, "must be above 0 and finite, not nan"),
         (0.005, {"coding_options": {"black": "late"}}, "coding.black=late"),
     ],
 )
