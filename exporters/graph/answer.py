@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -132,7 +132,7 @@ class Answer:
         near = np.abs(q - level) <= MARGIN * max(1.0, abs(level))
         return np.any(near, axis=(0, 2), keepdims=True)[0, :, 0]
 
-    def options(self) -> dict[str, object]:
+    def options(self) -> dict[str, Any]:
         """Return the options of the readout that gives this answer; its name is `kind`."""
         if not self.chooses_step:
             return {}
