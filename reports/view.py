@@ -258,7 +258,7 @@ def _early_exit(report: RunReport) -> list[Document]:
 
 def _exit(found: Document) -> Document:
     steps = found.get("steps")
-    rule = found["exit"] or f"{steps:.0f} step{'s' * (steps > 1)}"
+    rule = found["exit"] or f"{steps:.0f} step{'s' * (steps != 1)}"
     return {
         "rule": rule.replace("=", " ≥ "),
         "steps": decided_when(found) if steps is None else f"{steps:.2f}",

@@ -80,7 +80,8 @@ def main() -> None:
                 print(row(points[-1]), flush=True)
     draw(given.out / "bottleneck.png", points)
     if given.autoencoder:
-        run = open_run(path, data_dir=given.data_dir)
+        last = f"{DECODERS[-1]}-{given.betas[-1]}-{given.seeds[-1]}"
+        run = open_run(given.out / last, data_dir=given.data_dir)
         print(f"a plain autoencoder: mse {autoencoder(run):.4f}")
 
 

@@ -13,6 +13,8 @@ from .counters import OwnCounter
 class CounterUntilDecision(OwnCounter):
     """Counts a layer of exact times from what it read and sent, once the decision is known."""
 
+    _passed: tuple[Any, tuple[Tensor, ...], Tensor]
+
     def attach(self) -> Callable[[], None]:
         """Observe input and output of the layer; return the function that detaches the observer."""
 

@@ -140,7 +140,7 @@ def exact_snn(times: Tensor, weight: Tensor) -> Way:
         found.weight.grad = None
         out = found(t)
         torch.where(out.isfinite(), out, 0).sum().backward()
-        assert t.grad is not None
+        assert t.grad is not None and found.weight.grad is not None
         of_weight = found.weight.grad[:, :-1].numpy() * unit
         return Pass(out.detach().t().numpy(), of_weight, t.grad.t().numpy())
 

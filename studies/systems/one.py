@@ -45,7 +45,7 @@ def measure(recipe: Path, changes: list[str], seed: int, run: Path) -> dict:
         "parameters": found["energy"]["parameters"],
         "decides": found.get("decision") is not None,
         "undecided": found.get("undecided"),
-        "steps": until["steps"],
+        "steps": until.get("steps"),
         "accuracy_then": until["accuracy"],
         "spikes_then": until["spikes"],
         "picojoules_then": until["picojoules"],

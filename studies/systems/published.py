@@ -154,9 +154,11 @@ def main() -> None:
     failed = []
     if not given.table:
         with ThreadPoolExecutor(given.jobs) as pool:
-            members = [(row, seed) for seed, row in product(range(given.seeds), rows)]
+            members = list(product(range(given.seeds), rows))
             data = given.data_dir.resolve()
-            failed = list(pool.map(lambda each: measured(*each, given.out, data), members))
+            failed = list(
+                pool.map(lambda each: measured(each[0], each[1], given.out, data), members)
+            )
     found = {row.name: recorded(row, given.out) for row in rows}
     print(table(rows, found))
     if any(failed):
@@ -169,7 +171,7 @@ def recorded(row: Row, out: Path) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(out.glob(f"{row.name}-[0-9].json"))]
 
 
-def measured(row: Row, seed: int, out: Path, data_dir: Path) -> str | None:
+def measured(seed: int, row: Row, out: Path, data_dir: Path) -> str | None:
     """Train and evaluate a row with a seed, unless it is finished; return what failed."""
     record = out / f"{row.name}-{seed}.json"
     if record.exists():

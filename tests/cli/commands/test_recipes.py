@@ -20,7 +20,8 @@ def test_the_list_begins_with_the_default(cli):
         "cifar100-spikformer", "decolle", "dsr", "ecg", "fashion-mnist",
         "fashion-mnist-resnet-small", "first-spike", "fsdd", "glm", "hsd", "iir", "lorenz", "mnist",
         "multi-spike", "nmnist", "nmnist-small", "p4", "rank", "rank-mnist", "rel-psp",
-        "rel-psp-nmnist", "shd", "single-spike", "tandem", "vdib", "vdib-nmnist", "yin-yang", "yoso",
+        "rel-psp-nmnist", "shd", "single-spike", "tandem", "vdib", "vdib-nmnist", "yin-yang",
+        "yoso",
     ]  # fmt: skip
     assert json.loads(cli("recipes", "list", "--json").out).keys() == set(recipe_names())
 
