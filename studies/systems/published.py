@@ -207,18 +207,26 @@ def _cells(row: Row, records: Records) -> Sequence[str]:
     metric = records[0]["found"]["metric"]
     values = at(records, f"found.{metric['name']}")
     result = percent(values) if metric["percent"] else mean(values, ".3g")
-    spikes = at(records, "found.spikes_per_sample")
-    picojoules = at(records, "found.energy.picojoules_per_sample")
+    if all("decision" in each["found"] for each in records):  # what is fired later does not count
+        spikes = at(records, "found.decision.spikes")
+        picojoules = at(records, "found.decision.picojoules")
+    else:
+        spikes = at(records, "found.spikes_per_sample")
+        picojoules = at(records, "found.energy.picojoules_per_sample")
     return (
         row.title,
         row.data,
         f"{metric['name']} {result}",
         row.beside(records),
         f"{fmean(spikes):,.0f}" if all(spikes) else "–",
-        f"{1e-6 * fmean(picojoules):.3g}",
+        _short(1e-6 * fmean(picojoules)),
         f"{fmean(at(records, 'cpu_seconds')):.0f}",
         f"{fmean(at(records, 'peak_mib')):.0f}",
     )
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def percent(values: Sequence[float]) -> str:

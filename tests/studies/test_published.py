@@ -46,6 +46,12 @@ def test_the_table_has_means_and_deviations():
     )
 
 
+def test_what_a_network_that_decides_does_later_does_not_count():
+    decided = record(0.8, decision={"spikes": 100.0, "picojoules": 1e6})
+    line = table([Row("a", "A", "", "")], {"a": [decided]}).splitlines()[-1]
+    assert "| 100 | 1 |" in line and "1,000" not in line
+
+
 def test_turns_are_averaged_over_their_angles():
     turns = [{"accuracy": a, "equal_answers": b} for a, b in ((0.8, 1), (0.6, 0.9), (0.1, 0.8))]
     assert turned([record(0.9, equivariance=turns)]) == (
