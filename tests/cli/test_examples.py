@@ -43,6 +43,8 @@ EXAMPLES = list(dict.fromkeys(line for page in PAGES for line in page.examples))
 RUN = "runs/digits-20260101-120000"
 SWEEP = "runs/sweep-digits-20260101-120000"
 SMALL = ["--set", "train.epochs=1", "--set", "data.limit=64", "--set", "model.widths=[4,8]"]
+EXACT = ["multi-spike", "--set", "data.name=digits", "--set", "data.limit=64"]
+EXACT += ["--set", "train.epochs=1", "--set", "model.features=[8]"]
 NETS = """\
     import snntorch
     from torch import nn
@@ -91,6 +93,7 @@ def prepared(tmp_path_factory):
         assert run(["train", *TINY, *rate, "--out", "runs/rate"]) == 0
         noisy = ["--set", "neuron.noise=logistic"]
         assert run(["train", *TINY, *noisy, "--out", "runs/noisy"]) == 0
+        assert run(["train", *EXACT, "--out", "runs/multi-spike"]) == 0
         assert run(["train", *TINY, "--out", RUN]) == 0
         for form in ("onnx", "nir"):
             assert run(["export", RUN, "--format", form, "-o", "made"]) == 0
