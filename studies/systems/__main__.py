@@ -14,14 +14,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from .one import Failed, measure
+from .one import measure
+from .records import Work, chosen, finish
 from .rows import DATA, Data, System, systems_of
 from .table import table
 
@@ -33,6 +33,11 @@ class Member(NamedTuple):
     system: System
     seed: int
     folder: Path
+
+    @property
+    def name(self) -> str:
+        """In what is printed."""
+        return f"{self.data.name} {self.system.name} {self.seed}"
 
     @property
     def record(self) -> Path:
@@ -51,9 +56,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--table", action="store_true", help="print what is finished")
     options = parser.parse_args()
-    data = [DATA[name] for name in options.on.split(",")]
-    members = list(_members(data, options.seeds, options.only, options.out))
-    failed = [] if options.table else _train(members, options.jobs, options.data_dir)
+    on = chosen(parser, options.on, DATA)
+    data = [each for name, each in DATA.items() if name in on]
+    names = chosen(parser, options.only, [row.name for each in data for row in systems_of(each)])
+    members = list(_members(data, options.seeds, names, options.out))
+    data_dir = options.data_dir.resolve()
+    works = [Work(each.name, each.record, partial(_measured, each, data_dir)) for each in members]
+    failed = [] if options.table else finish(works, options.jobs)
     for each in data:
         rows: dict[str, dict[int, dict]] = {}
         for member in members:
@@ -66,40 +75,20 @@ def main() -> None:
         sys.exit(1)
 
 
-def _members(data: list[Data], seeds: int, only: str, out: Path) -> Iterator[Member]:
+def _members(data: list[Data], seeds: int, names: set[str], out: Path) -> Iterator[Member]:
     """Yield the networks, all rows with the first seed before the second."""
-    names = {name for name in only.split(",") if name}
     for seed in range(seeds):
         for each in data:
             for system in systems_of(each):
-                if not names or system.name in names:
+                if system.name in names:
                     yield Member(each, system, seed, out)
 
 
-def _train(members: list[Member], jobs: int, data_dir: Path) -> list[str]:
-    """Train and evaluate the members that are not finished; return what failed."""
-    waiting = [member for member in members if not member.record.exists()]
-    with ThreadPoolExecutor(jobs) as pool:
-        found = pool.map(lambda member: _one(member, data_dir.resolve()), waiting)
-        return [line for line in found if line]
-
-
-def _one(member: Member, data_dir: Path) -> str | None:
-    """Train one member and write its record; return what failed."""
-    name = f"{member.data.name} {member.system.name} {member.seed}"
-    folder = member.record.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    recipe = folder / f"{member.data.name}.toml"
+def _measured(member: Member, data_dir: Path, run: Path) -> dict[str, Any]:
+    """Train and evaluate one member into a folder."""
+    recipe = run.parent / f"{member.data.name}.toml"
     recipe.write_text(member.data.recipe(data_dir))
-    run = member.record.with_suffix("")
-    shutil.rmtree(run, ignore_errors=True)  # of a training that was killed: its time is not known
-    try:
-        found = measure(recipe, member.system.changes(member.data), member.seed, run)
-    except Failed as error:
-        return f"{name}: {error}"
-    member.record.write_text(json.dumps(found, indent=2) + "\n")
-    print(f"{name}: {100 * found['accuracy']:.2f} %, {found['seconds']:.0f} s", file=sys.stderr)
-    return None
+    return measure(recipe, member.system.changes(member.data), member.seed, run)
 
 
 if __name__ == "__main__":

@@ -13,22 +13,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from .one import Failed, evaluate, train
+from .one import evaluate, train
+from .records import Work, chosen, finish
 
 HEADS = ("system", "data", "result", "beside it", "spikes", "energy, µJ", "CPU s", "peak MiB")
 Records = Sequence[Mapping[str, Any]]
 
 QTDB = {"data.path": "qtdb_ecg"}
+IMAGES = {"data.dir": "."}
 COUNTS = ("readout.name=spike-count", "train.loss=count", "neuron.threshold=0.2")
 COUNTS += ("neuron.output_threshold=0.325", "neuron.output_window=0.2")
 PLAIN = ("model.group=none", "model.widths=[24,48]", "model.hidden=40")
@@ -58,7 +59,7 @@ class Row:
     data: str
     recipe: str
     changes: tuple[str, ...] = ()
-    paths: Mapping[str, str] | None = None
+    paths: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     beside: Callable[[Records], str] = lambda records: ""
 
@@ -94,6 +95,7 @@ def labels(records: Records) -> str:
 
 
 TIMES: dict[str, Any] = {
+    "paths": IMAGES,
     "options": ("--corrupt", "time-shuffle=1"),
     "beside": corrupted("times traded"),
 }
@@ -102,21 +104,21 @@ STEPS: dict[str, Any] = {
     "options": ("--corrupt", "series-shuffle=1"),
     "beside": labels,
 }
-TURNS: dict[str, Any] = {"options": ("--equivariance", "rot90"), "beside": turned}
+TURNS: dict[str, Any] = {"paths": IMAGES, "options": ("--equivariance", "rot90"), "beside": turned}
 
 YIN_YANG = "Yin-Yang, 5,000 points, 60 epochs"
 MNIST = "MNIST, {} images, {} epochs"
 ECG = "QT database, {} epochs"
 
 ROWS = (
-    Row("yin-yang", "ReL-PSP", YIN_YANG, "yin-yang", **TIMES),
+    Row("yin-yang", "ReL-PSP", YIN_YANG, "yin-yang", **{**TIMES, "paths": {}}),
     Row("rel-psp", "ReL-PSP", MNIST.format("12,000", 8), "rel-psp", **TIMES),
     Row("multi-spike", "many exact spikes", MNIST.format("6,000", 4), "multi-spike", **TIMES),
     Row("multi-spike-1", "its control: one spike", MNIST.format("6,000", 4), "multi-spike",
         ("neuron.most=1",), **TIMES),
     Row("multi-spike-count", "many exact spikes, by counts", MNIST.format("6,000", 4),
         "multi-spike", COUNTS, **TIMES),
-    Row("yoso", "YOSO", MNIST.format("12,000", 6), "yoso", beside=of_ann),
+    Row("yoso", "YOSO", MNIST.format("12,000", 6), "yoso", paths=IMAGES, beside=of_ann),
     Row("p4", "p4", MNIST.format("4,000", 6), "p4", **TURNS),
     Row("p4-plain", "plain, of turned images", MNIST.format("4,000", 6), "p4",
         (*PLAIN, "augment.rot90=true"), **TURNS),
@@ -133,9 +135,9 @@ ROWS = (
         ("model.name=mlp", "model.features=[128,128]", "train.epochs=10"), **STEPS),
     Row("ecg", "recurrent neurons", ECG.format(10), "ecg", ("train.epochs=10",), **STEPS),
     Row("lorenz", "least squares", "Lorenz, 2,000 samples, 200 epochs", "lorenz"),
-    Row("vdib", "VDIB, times", MNIST.format("10,000", 10), "vdib", beside=nats),
+    Row("vdib", "VDIB, times", MNIST.format("10,000", 10), "vdib", paths=IMAGES, beside=nats),
     Row("vdib-rate", "VDIB, counts", MNIST.format("10,000", 10), "vdib",
-        ("readout.decoder=rate",), beside=nats),
+        ("readout.decoder=rate",), paths=IMAGES, beside=nats),
 )  # fmt: skip
 
 
@@ -149,51 +151,41 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--table", action="store_true", help="print what is finished")
     given = parser.parse_args()
-    names = [name for name in given.only.split(",") if name] or [row.name for row in ROWS]
+    names = chosen(parser, given.only, [row.name for row in ROWS])
     rows = [row for row in ROWS if row.name in names]
-    failed = []
-    if not given.table:
-        with ThreadPoolExecutor(given.jobs) as pool:
-            members = list(product(range(given.seeds), rows))
-            data = given.data_dir.resolve()
-            failed = list(
-                pool.map(lambda each: measured(each[0], each[1], given.out, data), members)
-            )
-    found = {row.name: recorded(row, given.out) for row in rows}
+    works = {
+        (row.name, seed): Work(
+            f"{row.name} {seed}",
+            given.out / f"{row.name}-{seed}.json",
+            partial(measured, row, seed, given.data_dir.resolve()),
+        )
+        for seed, row in product(range(given.seeds), rows)
+    }
+    failed = [] if given.table else finish(works.values(), given.jobs)
+    found: dict[str, list[dict[str, Any]]] = {row.name: [] for row in rows}
+    for (name, _), work in works.items():
+        if work.record.exists():
+            found[name].append(json.loads(work.record.read_text()))
     print(table(rows, found))
-    if any(failed):
-        print("\n".join(filter(None, failed)), file=sys.stderr)
+    if failed:
+        print("\n".join(failed), file=sys.stderr)
         sys.exit(1)
 
 
-def recorded(row: Row, out: Path) -> list[dict[str, Any]]:
-    """Return the figures of the seeds of a row that are finished."""
-    return [json.loads(path.read_text()) for path in sorted(out.glob(f"{row.name}-[0-9].json"))]
+def measured(row: Row, seed: int, data_dir: Path, run: Path) -> dict[str, Any]:
+    """Train and evaluate a row with a seed, and the ANN that it was converted from.
 
-
-def measured(seed: int, row: Row, out: Path, data_dir: Path) -> str | None:
-    """Train and evaluate a row with a seed, unless it is finished; return what failed."""
-    record = out / f"{row.name}-{seed}.json"
-    if record.exists():
-        return None
-    out.mkdir(parents=True, exist_ok=True)
-    run = record.with_suffix("")
-    shutil.rmtree(run, ignore_errors=True)  # of a training that was killed: its time is not known
-    paths = [f"{key}={data_dir / value}" for key, value in (row.paths or {}).items()]
-    if not paths and row.recipe not in ("yin-yang", "lorenz"):
-        paths = [f"data.dir={data_dir}"]
-    try:
-        found = {
-            **train(row.recipe, [*row.changes, *paths], seed, run),
-            "found": evaluate(run, *row.options),
-        }
-        if (run / "teacher").exists():
-            found["teacher"] = evaluate(run / "teacher")
-    except Failed as error:
-        return f"{row.name} {seed}: {error}"
-    record.write_text(json.dumps(found) + "\n")
-    print(f"{row.name} {seed}: {found['seconds']:.0f} s", file=sys.stderr)
-    return None
+    Raises:
+        Failed: with the last lines of a command.
+    """
+    paths = [f"{key}={data_dir / value}" for key, value in row.paths.items()]
+    found = {
+        **train(row.recipe, [*row.changes, *paths], seed, run),
+        "found": evaluate(run, *row.options),
+    }
+    if (run / "teacher").exists():
+        found["teacher"] = evaluate(run / "teacher")
+    return found
 
 
 def table(rows: Iterable[Row], found: Mapping[str, Records]) -> str:
