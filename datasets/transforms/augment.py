@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor
@@ -52,9 +52,16 @@ class Augment:
         cutmix_alpha: draw the remaining share from Beta(α, α); from U(0, 1) by default.
         mixup_off_epoch: no mixup and cutmix from this epoch on, counted from 0.
 
+    Attributes:
+        moving: the options that may move what an image shows.
+
     Raises:
         ConfigError: a value out of range, an unknown policy, transform or argument.
     """
+
+    moving: ClassVar[tuple[str, ...]] = (
+        "flip", "crop", "rotation", "transforms", "autoaugment", "randaugment", "rot90",
+    )  # fmt: skip
 
     flip: bool = False
     crop: int = 0

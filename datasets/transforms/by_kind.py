@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, get_type_hints
 
@@ -40,14 +40,23 @@ def options_of(kind: str) -> list[str]:
 
 def options_of_others(kind: str, options: Mapping[str, Any]) -> list[str]:
     """Return the names of the options that augment other kinds and are not at their default."""
-    found = []
+    own = options_of(kind)
+    return [key for key in _given(options) if key not in own]
+
+
+def moving_options(kind: str, options: Mapping[str, Any]) -> list[str]:
+    """Return the names of the options, not at their default, that may move what a sample shows."""
+    moving = getattr(BY_KIND[kind], "moving", ())
+    return [key for key in _given(options) if key in moving]
+
+
+def _given(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names of the options that are not at their default."""
     for key, (_, default) in augment_options().items():
         value = options.get(key, default)
         # A recipe read from a file has lists for tuples.
-        plain = tuple(value) if isinstance(value, list) else value
-        if key not in options_of(kind) and plain != default:
-            found.append(key)
-    return found
+        if (tuple(value) if isinstance(value, list) else value) != default:
+            yield key
 
 
 def make_augment(spec: SampleSpec, options: Mapping[str, Any]) -> Augmentation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor
@@ -42,6 +43,8 @@ class EventAugment:
     Source: EventDrop, IJCAI 2021 (random drop); arXiv 2203.06145 (flips and shifts); arXiv
     2205.12054 (labels of mixed recordings weighted by their events).
     """
+
+    moving: ClassVar[tuple[str, ...]] = ("flip", "shift")
 
     flip: bool = False
     shift: int = 0

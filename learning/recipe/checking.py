@@ -18,7 +18,7 @@ from ...core.errors import AsnnError, ConfigError
 from ...core.registry import Registry, keyword_options, nearest
 from ...core.text import printable
 from ...datasets.load import dataset_registry
-from ...datasets.transforms.by_kind import augment_kind, augment_options
+from ...datasets.transforms.by_kind import augment_kind, augment_options, moving_options
 from ...models.factory import create_model as create_network
 from ...models.factory import model_registry
 from ...models.network import SpikingNetwork
@@ -236,6 +236,7 @@ def _component_faults(recipe: Recipe) -> list[str]:
             "augment",
             lambda: augment_kind(sample_kind(recipe.coding.name), recipe.augment.options()),
         ),
+        ("augment", lambda: _keep_pairs(recipe)),
         ("task", lambda: create_task(recipe.task.name, **recipe.task.options())),
         ("method", lambda: create_method(recipe.method.name, **recipe.method.options())),
         ("train", recipe.train.make_loss),
@@ -261,6 +262,17 @@ def _component_faults(recipe: Recipe) -> list[str]:
 
 def _make_coding(section: CodingSection) -> Coding:
     return coding_registry.get(section.name)(steps=section.steps, **section.options())
+
+
+def _keep_pairs(recipe: Recipe) -> None:
+    """Refuse an augmentation that moves samples away from the images that are their targets."""
+    moving = moving_options(sample_kind(recipe.coding.name), recipe.augment.options())
+    if recipe.data.target_images is not None and moving:
+        raise ConfigError(
+            f"{', '.join(moving)} would move samples, and not the images that are their targets",
+            why=f"data.target_images is {recipe.data.target_images}",
+            remedy=f"leave augment.{', augment.'.join(moving)} out",
+        )
 
 
 def _require_learning_or_start(train: TrainSection) -> None:

@@ -60,6 +60,20 @@ class SampleRandom:
         return torch.cat(parts or [draw(0, Generator())]).to(counts.device)
 
 
+def traded(trades: Tensor, key: Tensor) -> Tensor:
+    """Return an order in which places trade at random, `[B, N]`: place n gets what is at order[n].
+
+    Args:
+        trades: the places that trade; the others keep what they have.
+        key: uniform numbers in [0, 1).
+    """
+    at = torch.arange(trades.shape[1], device=trades.device).expand(trades.shape)
+    # The places that trade first, in order and at random; then the others, twice in order.
+    to = torch.where(trades, at, at + trades.shape[1]).argsort(1)
+    given = torch.where(trades, key, at + 1.0).argsort(1)
+    return torch.empty_like(to).scatter_(1, to, given)
+
+
 def _contents(samples: Batch) -> Iterator[list[Tensor]]:
     """Yield the values of each sample, contiguous and on the CPU."""
     if not isinstance(samples, EventBatch):

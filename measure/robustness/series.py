@@ -12,7 +12,7 @@ from ...core.errors import ConfigError
 from ...models.network import SpikingNetwork
 from .corrupted_coding import coding_corruption, with_coding
 from .corruptions import Corruption
-from .sample_random import SampleRandom
+from .sample_random import SampleRandom, traded
 
 TAKES = frozenset({"series"})
 MAX_DEVIATION = 100.0  # at which nothing of the series is left
@@ -43,12 +43,7 @@ def series_shuffle(x: Tensor, severity: float, random: SampleRandom) -> Tensor:
     Without the order, what a network makes of the single steps is left.
     """
     of_steps = x[:, :, *[0] * (x.dim() - 2)]
-    trades, key = random.uniform(of_steps) < severity, random.uniform(of_steps)
-    at = torch.arange(x.shape[1], device=x.device).expand(trades.shape)
-    # The steps that trade first, in order and at random; then the others, twice in order.
-    to = torch.where(trades, at, at + x.shape[1]).argsort(1)
-    given = torch.where(trades, key, at + 1.0).argsort(1)
-    order = torch.empty_like(to).scatter_(1, to, given)
+    order = traded(random.uniform(of_steps) < severity, random.uniform(of_steps))
     return x.gather(1, order.view(*order.shape, *[1] * (x.dim() - 2)).expand_as(x))
 
 

@@ -5,13 +5,12 @@ There is no standard for the severities; these are ours.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from ...models.network import SpikingNetwork
 from .corrupted_coding import coding_corruption, with_coding
 from .corruptions import Corruption
-from .sample_random import SampleRandom
+from .sample_random import SampleRandom, traded
 
 INF = float("inf")
 MAX_DEVIATION = 10.0  # at which nothing of the times is left
@@ -35,12 +34,7 @@ def time_shuffle(times: Tensor, severity: float, random: SampleRandom) -> Tensor
     """
     flat = times.flatten(1)
     trades = (random.uniform(flat) < severity) & flat.isfinite()
-    key = random.uniform(flat)
-    # The places that trade, first in order and then at random; the others, twice in order.
-    places = torch.arange(flat.shape[1], device=flat.device).expand_as(flat)
-    to = torch.where(trades, places, places + flat.shape[1]).argsort(1)
-    given = torch.where(trades, key.double(), places + 1.0).argsort(1)
-    found = torch.empty_like(flat).scatter_(1, to, flat.gather(1, given))
+    found = flat.gather(1, traded(trades, random.uniform(flat)))
     return found.view_as(times).sort(-1).values
 
 

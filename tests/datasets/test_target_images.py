@@ -6,12 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asnn.core import DataError
+from asnn.core import ConfigError, DataError
 from asnn.datasets import load_dataset
 from asnn.datasets.base import Source, Split
 from asnn.datasets.sources.images.mnist import load_mnist
 from asnn.datasets.splits import take
 from asnn.datasets.target_images import match, read_target_images
+from asnn.learning import check_recipe
 from tests.formats.events import encoders
 
 N, SHAPE = 24, (3, 2)
@@ -218,3 +219,30 @@ def test_n_mnist_and_the_images_of_mnist(needs):
         known = {x.tobytes(): y for x, y in pairs}
         shown = [known[(y * 255).round().byte().numpy().tobytes()] for y in split.targets]
         assert shown == labels
+
+
+@pytest.mark.parametrize(
+    ("coding", "options", "moving"),
+    [
+        ("frames", {"shift": 2, "drop": 0.1}, "shift"),
+        ("frames", {"flip": True, "shift": 1}, "flip, shift"),
+        ("direct", {"rot90": True, "erasing": 0.1}, "rot90"),
+        ("direct", {"transforms": ["RandomAffine"]}, "transforms"),
+        ("frames", {"drop": 0.1, "polarity_flip": True}, ""),
+    ],
+)
+def test_samples_are_not_moved_away_from_their_images(coding, options, moving):
+    recipe = {"coding": {"name": coding, "steps": 4}, "augment": options}
+    text = f"{moving} would move samples, and not the images"
+    assert not text_of_faults(recipe).count("would move")
+    recipe["data"] = {"name": "nmnist", "target_images": "a.npz"}
+    found = text_of_faults(recipe)
+    assert text in found if moving else "would move" not in found
+
+
+def text_of_faults(recipe):
+    try:
+        check_recipe(recipe)
+    except ConfigError as error:
+        return str(error.why)
+    return ""
