@@ -1,1 +1,1 @@
-"""All codes, neurons and methods beside each other: one network, one budget, several seeds."""
+"""Published systems: each by itself, and all of their parts beside each other."""

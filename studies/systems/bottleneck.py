@@ -1,6 +1,7 @@
 """The curve of a bottleneck: distortion against information, and what the times of spikes matter.
 
-    python -m studies.bottleneck OUT [--data-dir data] [--betas 1e-4 1e-3 ...] [--seeds 0 1 ...]
+    python -m studies.systems.bottleneck OUT [--data-dir data]
+        [--betas 1e-4 1e-3 ...] [--seeds 0 1 ...]
 
 trains the recipe `vdib` for each β, decoder and seed into OUT (runs that are there are taken as
 they are), evaluates each on its test data, prints a table in Markdown and draws OUT/bottleneck.png.
@@ -24,12 +25,13 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from asnn.cli.app import run as asnn
 from asnn.datasets.base import Split
 from asnn.measure import evaluate
 from asnn.models.network import SpikingNetwork
 from asnn.models.readouts.bottleneck import BottleneckReadout
 from asnn.records.open_run import OpenRun, open_run
+
+from .trained import trained
 
 BETAS = ("1e-4", "1e-3", "1e-2", "1e-1", "1")
 DECODERS = ("time", "rate")
@@ -60,7 +62,7 @@ class Point(NamedTuple):
 
 def main() -> None:
     """Train what is missing, evaluate, print and draw."""
-    parser = argparse.ArgumentParser(prog="python -m studies.bottleneck")
+    parser = argparse.ArgumentParser(prog="python -m studies.systems.bottleneck")
     parser.add_argument("out", type=Path)
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--betas", nargs="+", default=BETAS)
@@ -76,23 +78,13 @@ def main() -> None:
             for decoder in DECODERS:
                 path = given.out / f"{decoder}-{beta}-{seed}"
                 keys = [f"readout.decoder={decoder}", f"method.beta={beta}", *given.set]
-                points.append(point(trained(path, keys, seed, given.data_dir)))
+                points.append(point(trained("vdib", path, keys, seed, given.data_dir)))
                 print(row(points[-1]), flush=True)
     draw(given.out / "bottleneck.png", points)
     if given.autoencoder:
         last = f"{DECODERS[-1]}-{given.betas[-1]}-{given.seeds[-1]}"
         run = open_run(given.out / last, data_dir=given.data_dir)
         print(f"a plain autoencoder: mse {autoencoder(run):.4f}")
-
-
-def trained(path: Path, keys: list[str], seed: int, data_dir: str) -> OpenRun:
-    """Return the run in a folder, trained now if there is none."""
-    if not (path / "summary.json").exists():
-        changes = [part for each in keys for part in ("--set", each)]
-        command = ["train", "vdib", "--data-dir", data_dir, "--seed", str(seed), *changes]
-        if asnn([*command, "--out", str(path)]):
-            raise SystemExit(f"the training of {path} failed")
-    return open_run(path, data_dir=data_dir)
 
 
 def point(run: OpenRun) -> Point:

@@ -1,6 +1,6 @@
 """Layers of exact times: processor time beside prefix sums in plain torch and beside time steps.
 
-    python -m studies.exact_times
+    python -m studies.systems.exact_times
 
 prints, as Markdown, the processor time of a forward and backward pass of a layer of 400 neurons,
 one spike each, over the number of inputs: with the kernels of the CPU, with the reference in plain

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from asnn.models import create_model
-from studies import burst
+from studies.systems import burst
 
 
 def network():

@@ -1,7 +1,7 @@
 """Accuracy against the mean step of the decision: networks that answer at a first crossing beside
 networks that answer with a mean.
 
-    python -m studies.first_spike RUN...
+    python -m studies.systems.first_spike RUN...
 
 evaluates each run on its test data without noise and prints a table in Markdown. A network with the
 readout `first-crossing` is read at several levels. One with the readout `mean` exits early at
@@ -46,7 +46,7 @@ class Point(NamedTuple):
 
 def main() -> None:
     """Evaluate the runs, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m studies.first_spike")
+    parser = argparse.ArgumentParser(prog="python -m studies.systems.first_spike")
     parser.add_argument("runs", nargs="+", help="folders of runs")
     print("| run | answers at | mean step | accuracy, % | undecided, % |")
     print("|---|---|---:|---:|---:|")

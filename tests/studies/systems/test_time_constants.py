@@ -5,7 +5,7 @@ import pytest
 from asnn.learning import check_recipe, train
 from asnn.records.layout import Run
 from asnn.records.open_run import open_run
-from studies import time_constants
+from studies.systems import time_constants
 from tests.support.trainings import KeepTraining
 
 

@@ -1,6 +1,6 @@
 """Burst coding, taught layer by layer, beside its controls: accuracy by step, and spikes.
 
-    python -m studies.burst OUT [--recipe burst] [--seeds 0,1,2] [--set KEY=VALUE]...
+    python -m studies.systems.burst OUT [--recipe burst] [--seeds 0,1,2] [--set KEY=VALUE]...
 
 trains, for each seed, the ANN counterpart, the networks that start from it and those with the
 targets of other samples, and prints one table in Markdown. Finished runs in OUT are not trained
@@ -48,7 +48,7 @@ class Row(NamedTuple):
 
 def main() -> None:
     """Train, evaluate, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m studies.burst")
+    parser = argparse.ArgumentParser(prog="python -m studies.systems.burst")
     parser.add_argument("out", type=Path, help="folder of the runs")
     parser.add_argument("--recipe", default="burst")
     parser.add_argument("--seeds", default="0,1,2", help="numbers, with commas between them")

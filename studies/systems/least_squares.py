@@ -1,6 +1,6 @@
 """The least-squares solver of differential equations: agreement, time, and recovered parameters.
 
-    python -m studies.least_squares [--picture FILE]
+    python -m studies.systems.least_squares [--picture FILE]
 
 prints, as Markdown, processor time and error over T beside a dense solver and a recurrent loop,
 time constants recovered from noisy membranes, and the coefficients of the Lorenz system.
@@ -35,7 +35,7 @@ TRUE = {"σ": 10.0, "ρ": 28.0, "β": 8 / 3}
 
 def main() -> None:
     """Run the three parts."""
-    parser = argparse.ArgumentParser(prog="python -m studies.least_squares")
+    parser = argparse.ArgumentParser(prog="python -m studies.systems.least_squares")
     parser.add_argument("--picture", type=Path, help="where to write the figure of times")
     picture = parser.parse_args().picture
     torch.set_num_threads(1)

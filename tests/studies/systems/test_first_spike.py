@@ -7,7 +7,7 @@ import pytest
 
 from asnn.cli.app import run
 from asnn.records.open_run import open_run
-from studies import first_spike
+from studies.systems import first_spike
 
 TINY = ["data.limit=80", "train.epochs=1", "model.name=mlp", "model.features=[8]"]
 DRAWN = ["readout.name=first-crossing", "readout.quantity=drawn", "train.loss=first-spike"]

@@ -1,6 +1,7 @@
 """Step-wise distillation from an ANN of all frames, beside its controls: accuracy of each step.
 
-    python -m studies.hsd OUT [--recipe hsd] [--seeds 0,1,2,3,4] [--scale 4] [--set KEY=VALUE]...
+    python -m studies.systems.hsd OUT [--recipe hsd] [--seeds 0,1,2,3,4]
+        [--scale 4] [--set KEY=VALUE]...
 
 trains, for each seed, the ANN, the networks that start from it, and networks from scratch with as
 many epochs as both together, and prints one table in Markdown. Finished runs in OUT are not trained
@@ -30,7 +31,7 @@ SCRATCH = {**ALONE, "train.init": "none"}
 
 def main() -> None:
     """Train, evaluate, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m studies.hsd")
+    parser = argparse.ArgumentParser(prog="python -m studies.systems.hsd")
     parser.add_argument("out", type=Path, help="folder of the runs")
     parser.add_argument("--recipe", default="hsd")
     parser.add_argument("--seeds", default="0,1,2,3,4", help="numbers, with commas between them")

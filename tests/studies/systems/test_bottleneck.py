@@ -5,7 +5,7 @@ import pytest
 from asnn.learning import check_recipe, train
 from asnn.records.layout import Run
 from asnn.records.open_run import open_run
-from studies import bottleneck
+from studies.systems import bottleneck
 from tests.support.trainings import KeepTraining
 
 

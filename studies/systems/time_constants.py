@@ -1,6 +1,7 @@
 """Whether many spikes have a best time constant, and one spike a neuron does not.
 
-    python -m studies.time_constants OUT [--data-dir data] [--taus 0.03 0.06 ...] [--seeds 0 1 2]
+    python -m studies.systems.time_constants OUT [--data-dir data]
+        [--taus 0.03 0.06 ...] [--seeds 0 1 2]
 
 trains the recipe `multi-spike` into OUT for each τ_s, seed, and at most 30 spikes or one a neuron
 (runs that are there are taken as they are), evaluates each on its test data, and prints a table in
@@ -14,8 +15,9 @@ import argparse
 from pathlib import Path
 from typing import NamedTuple
 
-from asnn.cli.app import run as asnn
-from asnn.records.open_run import OpenRun, open_run
+from asnn.records.open_run import OpenRun
+
+from .trained import trained
 
 TAUS = ("0.03", "0.06", "0.13", "0.26", "0.5")
 MOST = (30, 1)
@@ -47,7 +49,7 @@ class Point(NamedTuple):
 
 def main() -> None:
     """Train what is missing, evaluate and print."""
-    parser = argparse.ArgumentParser(prog="python -m studies.time_constants")
+    parser = argparse.ArgumentParser(prog="python -m studies.systems.time_constants")
     parser.add_argument("out", type=Path)
     parser.add_argument("--data-dir", default="data")
     parser.add_argument("--taus", nargs="+", default=TAUS)
@@ -63,22 +65,14 @@ def main() -> None:
                 path = given.out / f"{tau}-{most}-{seed}"
                 keys = [f"neuron.tau_s={tau}", f"neuron.most={most}", *thresholds(float(tau))]
                 keys += given.set
-                print(row(point(trained(path, keys, seed, given.data_dir))), flush=True)
+                print(
+                    row(point(trained("multi-spike", path, keys, seed, given.data_dir))), flush=True
+                )
 
 
 def thresholds(tau_s: float) -> list[str]:
     """Return the thresholds for a τ_s, as keys of the recipe."""
     return [f"neuron.{key}={theta * tau_s / RECIPE:.6g}" for key, theta in THRESHOLDS.items()]
-
-
-def trained(path: Path, keys: list[str], seed: int, data_dir: str) -> OpenRun:
-    """Return the run in a folder, trained now if there is none."""
-    if not (path / "summary.json").exists():
-        changes = [part for each in keys for part in ("--set", each)]
-        command = ["train", "multi-spike", "--data-dir", data_dir, "--seed", str(seed), *changes]
-        if asnn([*command, "--out", str(path)]):
-            raise SystemExit(f"the training of {path} failed")
-    return open_run(path, data_dir=data_dir)
 
 
 def point(run: OpenRun) -> Point:
