@@ -3,14 +3,18 @@
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
-PROC = pytest.mark.skipif(not Path("/proc").exists(), reason="looks for a process in /proc")
+PROC_IS_THERE = Path("/proc").exists()
+PROC = pytest.mark.skipif(not PROC_IS_THERE, reason="looks for a process in /proc")
 TINY = [
     *("--set", "train.epochs=400", "--set", "data.limit=200", "--set", "train.checkpoint_steps=3"),
     *("--set", "model.widths=[4,8]", "--set", "model.hidden=16"),
@@ -61,6 +65,24 @@ def forked(training: subprocess.Popen, folder: Path) -> int:
     raise AssertionError("the training has ended")
 
 
+@contextmanager
+def between_checkpoints(training: subprocess.Popen, folder: Path) -> Iterator[None]:
+    """Hold the training at a moment when it writes no checkpoint, so that the next one fails as it
+    begins."""
+    trainer = forked(training, folder)
+    checkpoints = folder / "run/checkpoints"
+    while True:
+        os.kill(trainer, signal.SIGSTOP)
+        while Path(f"/proc/{trainer}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.001)
+        if not any(each.name.endswith(".part") for each in checkpoints.iterdir()):
+            break
+        os.kill(trainer, signal.SIGCONT)
+        time.sleep(0.005)
+    yield
+    os.kill(trainer, signal.SIGCONT)
+
+
 def test_a_folder_that_is_moved_away(training, resumed, tmp_path):
     (tmp_path / "run").rename(tmp_path / "elsewhere")
     _, err = training.communicate(timeout=60)
@@ -76,9 +98,9 @@ def test_a_folder_that_is_moved_away(training, resumed, tmp_path):
 def test_a_folder_that_becomes_read_only(training, resumed, tmp_path):
     run = tmp_path / "run"
     if os.geteuid() == 0:  # permissions do not stop root; a file in the place of a folder does
-        shutil.move(run / "checkpoints", tmp_path / "kept")
-        (run / "checkpoints").write_text("in the way")
-        # The second where the move comes while a checkpoint is being written.
+        with between_checkpoints(training, tmp_path) if PROC_IS_THERE else nullcontext():
+            shutil.move(run / "checkpoints", tmp_path / "kept")
+            (run / "checkpoints").write_text("in the way")
         reasons = ("File exists", "Not a directory")
     else:
         (run / "checkpoints").chmod(0o500)
@@ -147,7 +169,14 @@ def test_a_disk_that_is_full_or_read_only(tmp_path, fault, reason, repair):
         mkdir disk && mount -t tmpfs -o size=2m none disk || exit 99
         {asnn} train {tiny} --out disk/run 2> first &
         for i in $(seq 1000); do test -e disk/run/metrics.jsonl && break; sleep 0.1; done
+        while kill -STOP $!; do  # at a moment when it writes no checkpoint
+            sleep 0.05
+            ls -A disk/run/checkpoints | grep -q part || break
+            kill -CONT $!
+            sleep 0.01
+        done
         {fault}
+        kill -CONT $!
         wait $!
         echo $? > code
         {repair}
