@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -36,6 +36,9 @@ class LazyInputs(Protocol):
 
 Inputs = Tensor | LazyInputs | Events
 
+TargetKind = Literal["boxes", "flow"]
+"""Targets that dtype and shape do not tell from values and images; see `Split`."""
+
 
 @dataclass(frozen=True)
 class Split:
@@ -45,7 +48,10 @@ class Split:
         inputs: images `[N, C, H, W]`, uint8 or float32 in [0, 1]; series `[N, T, ...]` float32; or
             N recordings of events.
         targets: classes `[N]` int64, classes of each step `[N, T]` int64 with -1 for none, or real
-            values `[N, ...]` float32.
+            values `[N, ...]` float32, NaN where one is not known. Boxes are float32 `[N, M, 5]`, up
+            to M of each sample, see `asnn.datasets.boxes`. Flow is float32 `[N, 2, H, W]`, or
+            `[N, 2, 1, 1]` where all pixels move alike: pixels to the right and down over the
+            duration of a recording.
         ids: the number of each sample in the collection that it is from, int64 `[N]`, where its
             loader knows it.
     """
@@ -78,6 +84,7 @@ class Source:
         full_scale: the uint8 value of 1.0 in images.
         spec: kind and shape of the samples; images of the training part's shape by default.
         notes: how the files were read, where there was a choice; a line each.
+        target: what the targets are, if they are boxes or flow.
     """
 
     train: Split
@@ -87,13 +94,15 @@ class Source:
     validation: Split | None = None
     spec: SampleSpec | None = None
     notes: Sequence[str] = ()
+    target: TargetKind | None = None
 
 
 @dataclass(frozen=True)
 class DataSet:
     """Three disjoint splits of one source.
 
-    `notes` says how it was read and cut, where there was a choice; a line each.
+    `notes` says how it was read and cut, where there was a choice; a line each. `target` says what
+    the targets are, if they are boxes or flow.
     """
 
     name: str
@@ -105,6 +114,7 @@ class DataSet:
     fingerprint: str
     spec: SampleSpec
     notes: Sequence[str] = ()
+    target: TargetKind | None = None
 
     @property
     def in_shape(self) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..core.errors import DataError
 from .base import LazyInputs, Source, Split
+from .boxes import is_boxes, problem_of
 from .events import Events
 
 TOLERANCE = 1e-6
@@ -80,10 +81,24 @@ def _checked_split(name: str, part: str, split: Any, source: Source) -> Split:
                 f"{of} has classes from {low} to {high}, and {len(source.classes)} names of "
                 "classes, which are counted from 0",
             )
+    _check_target(name, of, targets, source)
     ids = split.ids
     if ids is not None and (not isinstance(ids, Tensor) or ids.shape != (len(targets),)):
         raise _refused(name, f"{of} has no number for each sample in ids")
     return Split(inputs, targets, None if ids is None else ids.to(torch.int64))
+
+
+def _check_target(name: str, of: str, targets: Tensor, source: Source) -> None:
+    """Refuse boxes and flow of another shape, and boxes of classes that have no name."""
+    shape = list(targets.shape)
+    if source.target == "boxes":
+        if not is_boxes(targets):
+            raise _refused(name, f"{of} has boxes of shape {shape}, not float32 [N, M, 5]")
+        problem = problem_of(targets, len(source.classes))
+        if problem:
+            raise _refused(name, f"{of} has {problem}")
+    elif source.target == "flow" and (targets.dim() != 4 or shape[1] != 2):
+        raise _refused(name, f"{of} has flow of shape {shape}, not float32 [N, 2, H, W]")
 
 
 def _checked_inputs(name: str, of: str, inputs: Any, source: Source) -> Any:

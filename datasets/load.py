@@ -119,6 +119,7 @@ def load_dataset(
         fingerprint=fingerprint(train, validation_part, test_part),
         spec=spec_of(source),
         notes=notes,
+        target=source.target,
     )
 
 

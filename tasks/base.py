@@ -12,7 +12,7 @@ from torch import Tensor
 from ..coding.base import Coding
 from ..core.errors import ConfigError, DataError
 from ..core.metric import ACCURACY, Metric
-from ..datasets.base import DataSet
+from ..datasets.base import DataSet, TargetKind
 from ..datasets.transforms.mixing import Targets
 from ..models.readouts import Readout
 from .class_weights import Weights
@@ -208,17 +208,24 @@ def wrong_target(task: str, needs: str, data: DataSet, has: str) -> DataError:
 
 def target_kind(data: DataSet) -> str:
     """Return the name of the task that fits the targets of a data set."""
+    if data.target is not None:
+        return OF_KIND[data.target]
     targets = data.train.targets
     if targets.is_floating_point():
         return "reconstruction" if targets.dim() == 4 else "regression"
     return "classification" if targets.dim() == 1 else "step-classification"
 
 
+OF_KIND: dict[TargetKind, str] = {"boxes": "detection", "flow": "flow"}
+"""The task that fits targets of a kind that a data set names."""
+
 TARGETS = {
     "classification": "one class a sample",
     "step-classification": "a class for each step",
     "regression": "real values",
     "reconstruction": "images",
+    "detection": "boxes",
+    "flow": "flow",
 }
 """What the targets are that fit each built-in task."""
 
