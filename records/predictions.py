@@ -10,7 +10,7 @@ from ..core.registry import unknown
 from ..learning.device import find_device, require_float64
 from ..measure.cost.tables import CostTable, read_cost_table
 from ..measure.early_exit import ExitRule, parse_exit_rules
-from ..measure.prediction.answers import Answers, kind_of
+from ..measure.prediction.answers import answers_of
 from ..measure.prediction.inputs.given import samples_given
 from ..measure.prediction.inputs.reader import Reader, reader_of
 from ..measure.prediction.prediction import Prediction
@@ -50,7 +50,7 @@ def predictor_of(
     task = create_task(recipe.task.name, **recipe.task.options())
     outputs = int(model.config["classes"])
     readout = model.readout if runtime is None or runtime.readout is None else runtime.readout
-    answers = Answers(kind_of(task), run.labels, outputs, readout, exit, top)
+    answers = answers_of(task)(task, run.labels, outputs, readout, exit, top)
     if runtime is None:
         where = find_device(device)
         require_float64(where, model)

@@ -13,7 +13,7 @@ from ...core.packages import require_package
 from ...formats.nir import read_nir
 from ...formats.onnx import read_onnx
 from ...measure.early_exit import ExitRule
-from ...measure.prediction.answers import Answers
+from ...measure.prediction.answers import answers_of
 from ...measure.prediction.inputs.reader import Reader, reader_of
 from ...measure.prediction.predictor import Predictor
 from ...measure.prediction.runtimes import Runtime, check_steps
@@ -193,12 +193,12 @@ def _opened(
     exit: ExitRule | None,
     top: int,
 ) -> OpenedFile:
-    kind = description.kind
-    has_classes = kind in ("class", "class of each step")
-    labels = description.labels(count) if has_classes else []
-    answers = Answers(kind, labels, count, description.readout, exit, top)
+    task = description.task
+    make = answers_of(task)
+    labels = description.labels(count) if make.has_labels else []
+    answers = make(task, labels, count, description.readout, exit, top)
     notes = []
-    if has_classes and not description.has_labels:
+    if make.has_labels and not description.has_labels:
         notes.append(f"{description.path} names no classes: they are numbered from 0")
     reader = reader_of(spec, labels, description.about.get("data"))
     return OpenedFile(Predictor(runtime, answers, spec), reader, notes)

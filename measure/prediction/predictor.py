@@ -47,10 +47,11 @@ class Predictor:
             fields: Iterator[dict[str, Any]] = iter(())
             if readable:
                 decided = self.answers.decided if self.answers.decides else None
-                outputs = self.runtime.run(_collated(readable, self.spec), first, decided)
+                x = _collated(readable, self.spec)
+                outputs = self.runtime.run(x, first, decided)
                 keys = sample_keys(torch.arange(first, first + len(readable)), 0)
                 with drawing(keys):  # a readout may draw
-                    fields = iter(self._fields(outputs))
+                    fields = iter(self._fields(outputs, x))
                 first += len(readable)
             for each in batch:
                 if isinstance(each, Unreadable):
@@ -59,8 +60,8 @@ class Predictor:
                     given = {"expected": each.expected, "changes": each.changes}
                     yield Prediction(each.source, **next(fields), **given)
 
-    def _fields(self, outputs: Outputs) -> list[dict[str, Any]]:
-        found = self.answers.of(outputs.logits)
+    def _fields(self, outputs: Outputs, x: Batch) -> list[dict[str, Any]]:
+        found = self.answers.of(outputs.logits, x)
         reasons = dict(outputs.reasons)
         for name in ("spikes", "picojoules"):
             by_step: Tensor | None = getattr(outputs, name)

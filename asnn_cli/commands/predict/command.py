@@ -231,7 +231,7 @@ def _predict(
         console.note(f"wrote {csv}")
     show_inputs(summary, finder.described_others())
     if plot is not None and drawn:
-        draw_predictions(plot, drawn, summary.first, predictor.spec)
+        draw_predictions(plot, drawn, summary.first, predictor.spec, predictor.answers)
         console.note(f"drawn: {plot}")
     return exits.DATA if summary.failed else 0
 
