@@ -33,6 +33,7 @@ def predictor_of(
     exit: ExitRule | None = None,
     top: int = 1,
     energy: CostTable | None = None,
+    windows: bool = False,
 ) -> tuple[Predictor, Reader]:
     """Return what answers as a run does, and the reader of its samples; no data are loaded.
 
@@ -41,6 +42,7 @@ def predictor_of(
         runtime: what computes the outputs; torch by default.
         steps, device, energy: of torch, see `TorchRuntime`.
         exit, top: see `Answers`.
+        windows: answer to each part of a recording, see `EventReader`.
 
     Raises:
         ConfigError: the answers of its task cannot be shown, or an option is not possible.
@@ -57,7 +59,8 @@ def predictor_of(
         runtime = TorchRuntime(model, device=where, steps=steps, energy=energy)
     spec = model.sample
     assert spec is not None, "networks of runs know their samples"
-    reader = reader_of(spec, run.labels, recipe.data.name, recipe.data.options())
+    options = recipe.data.options()
+    reader = reader_of(spec, run.labels, recipe.data.name, options, windows=windows)
     return Predictor(runtime, answers, spec), reader
 
 
@@ -72,6 +75,7 @@ def predict(
     batch_size: int = 256,
     device: str = "auto",
     errors: Errors = "raise",
+    windows: bool = False,
 ) -> Iterator[Prediction]:
     """Yield the answers to inputs, see `OpenRun.predict`."""
     if errors not in ("raise", "keep"):
@@ -86,6 +90,7 @@ def predict(
         exit=rule,
         top=top,
         energy=None if energy is None else read_cost_table(energy),
+        windows=windows,
     )
     for found in predictor.predict(samples_given(reader, inputs), batch_size):
         if found.error is not None and errors == "raise":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +37,15 @@ MAX_UNROLLED = 32
 """Steps that ONNX unrolls; more of them run as a stream, which is built in far less time."""
 
 
+class _Options(NamedTuple):
+    """The options of `open_file`."""
+
+    steps: int | None
+    exit: ExitRule | None
+    top: int
+    windows: bool
+
+
 @dataclass(frozen=True)
 class OpenedFile:
     """An exported file that answers.
@@ -52,7 +62,12 @@ class OpenedFile:
 
 
 def open_file(
-    path: Path | str, *, steps: int | None = None, exit: ExitRule | None = None, top: int = 1
+    path: Path | str,
+    *,
+    steps: int | None = None,
+    exit: ExitRule | None = None,
+    top: int = 1,
+    windows: bool = False,
 ) -> OpenedFile:
     """Open an `.onnx` or `.nir` file that asnn wrote.
 
@@ -60,6 +75,7 @@ def open_file(
         path: the file; of a stream, either of its two.
         steps: use the first steps only.
         exit, top: see `Answers`.
+        windows: answer to each part of a recording, see `EventReader`.
 
     Raises:
         ConfigError: the file cannot do what an option asks for.
@@ -67,9 +83,8 @@ def open_file(
             how it is run.
     """
     path = Path(path)
-    if path.suffix == ".onnx":
-        return _open_onnx(path, steps, exit, top)
-    return _open_nir(path, steps, exit, top)
+    options = _Options(steps, exit, top, windows)
+    return _open_onnx(path, options) if path.suffix == ".onnx" else _open_nir(path, options)
 
 
 def onnx_runtime_of(
@@ -110,7 +125,8 @@ def onnx_runtime_of(
     return OnnxRuntime(sessions, total, coding=coding, steps=steps, noise=noise, readout=readout)
 
 
-def _open_onnx(path: Path, steps: int | None, exit: ExitRule | None, top: int) -> OpenedFile:
+def _open_onnx(path: Path, options: _Options) -> OpenedFile:
+    steps = options.steps
     require_package("onnxruntime", "an .onnx file")
     about = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
     description = Description.of(path, about)
@@ -143,15 +159,16 @@ def _open_onnx(path: Path, steps: int | None, exit: ExitRule | None, top: int) -
         {key: each[skipped:] for key, each in shapes.items() if key.startswith(PREFIX)}
     )
     runtime = OnnxRuntime(sessions, description.steps, coding=coding, steps=steps, noise=noise)
-    return _opened(description, runtime, spec, shapes["logits"][-1], exit, top)
+    return _opened(description, runtime, spec, shapes["logits"][-1], options)
 
 
-def _open_nir(path: Path, steps: int | None, exit: ExitRule | None, top: int) -> OpenedFile:
+def _open_nir(path: Path, options: _Options) -> OpenedFile:
+    steps = options.steps
     graph = read_nir(path)
     description = Description.of(path, {key: _text(x) for key, x in graph.metadata.items()})
     total, unrolled = description.steps, description.form in UNROLLED
     check_steps(steps, total)
-    for option, given in (("--steps", steps is not None), ("--exit", exit is not None)):
+    for option, given in (("--steps", steps is not None), ("--exit", options.exit is not None)):
         if unrolled and given:
             raise ConfigError(
                 f"{option} does not go with {path}",
@@ -182,7 +199,7 @@ def _open_nir(path: Path, steps: int | None, exit: ExitRule | None, top: int) ->
         steps=steps or total,
         answers_once=description.answers_once,
     )
-    return _opened(description, runtime, spec, count, exit, top)
+    return _opened(description, runtime, spec, count, options)
 
 
 def _opened(
@@ -190,17 +207,16 @@ def _opened(
     runtime: Runtime,
     spec: SampleSpec,
     count: int,
-    exit: ExitRule | None,
-    top: int,
+    options: _Options,
 ) -> OpenedFile:
     task = description.task
     make = answers_of(task)
     labels = description.labels(count) if make.has_labels else []
-    answers = make(task, labels, count, description.readout, exit, top)
+    answers = make(task, labels, count, description.readout, options.exit, options.top)
     notes = []
     if make.has_labels and not description.has_labels:
         notes.append(f"{description.path} names no classes: they are numbered from 0")
-    reader = reader_of(spec, labels, description.about.get("data"))
+    reader = reader_of(spec, labels, description.about.get("data"), windows=options.windows)
     return OpenedFile(Predictor(runtime, answers, spec), reader, notes)
 
 

@@ -47,6 +47,12 @@ def predict(
             help="Early exit at the first step with that confidence.",
         ),
     ] = None,
+    windows: Annotated[
+        bool,
+        typer.Option(
+            "--windows", help="Answer to each part of a recording that is as long as in training."
+        ),
+    ] = False,
     energy: Annotated[
         bool, typer.Option("--energy", help="Estimate the energy of each input.")
     ] = False,
@@ -99,7 +105,7 @@ def predict(
     found = parse_arguments(arguments or [])
     _check_options(found, runtime, device, energy or energy_table is not None, csv, plot, as_json)
     rule, table = _exit_rule(exit), _cost_table(energy, energy_table)
-    predictor, reader = _open(found, runtime, device, steps, rule, top, table)
+    predictor, reader = _open(found, runtime, device, steps, rule, top, table, windows)
     return _predict(found, predictor, reader, batch_size, csv, plot, as_json)
 
 
@@ -171,11 +177,12 @@ def _open(
     rule: ExitRule | None,
     top: int,
     table: CostTable | None,
+    windows: bool,
 ) -> tuple[Predictor, Reader]:
     if arguments.file is not None:
         from ....exporters.prediction.open import open_file
 
-        opened = open_file(arguments.file, steps=steps, exit=rule, top=top)
+        opened = open_file(arguments.file, steps=steps, exit=rule, top=top, windows=windows)
         for note in opened.notes:
             console.note(note)
         return opened.predictor, opened.reader
@@ -186,6 +193,7 @@ def _open(
     if arguments.run != run.path:
         console.note(f"the newest run: {run.path}")
     given: Any = {"steps": steps, "device": device, "exit": rule, "top": top, "energy": table}
+    given["windows"] = windows
     if runtime == "onnxruntime":
         from ....exporters.prediction.open import onnx_runtime_of
 
