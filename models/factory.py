@@ -24,12 +24,14 @@ model_registry = Registry(
         "sew-resnet": "models.networks.sew_resnet:sew_resnet",
         "vgg": "models.networks.vgg:vgg",
         "spikformer": "models.networks.spikformer:spikformer",
+        "spiking-yolo": "models.networks.spiking_yolo:spiking_yolo",
         "rsnn": "models.networks.rsnn:rsnn",
         "lstm": "models.networks.lstm:lstm",
         "ode": "models.networks.ode:ode",
         "timing-mlp": "models.networks.timing:timing_mlp",
         "timing-conv": "models.networks.timing:timing_conv",
         "trace-mlp": "models.networks.trace_mlp:trace_mlp",
+        "hybrid": "models.networks.hybrid:hybrid",
     },
 )
 
@@ -58,7 +60,7 @@ def create_model(
 
     Args:
         name: `lenet`, `mlp`, `ms-resnet`, `sew-resnet`, `vgg`, `spikformer`, `rsnn`, `lstm`,
-            `trace-mlp`, or a model of an installed package.
+            `trace-mlp`, `hybrid`, or a model of an installed package.
         in_shape: of one step of the samples: (C, H, W) of images, (2, H, W) of the sensor of
             events, (F,) or (C, H, W) of series.
         classes: number of classes, or of the outputs of another task.

@@ -96,6 +96,10 @@ class Lowering(Protocol):
             schedules: parameters `[T, ...]`, given to `step` by name, each at its step.
         """
 
+    def accumulate(self, name: str, steps: int) -> None:
+        """Add the sum of each window of so many steps; the layers after it have a step for each
+        window."""
+
     def answers_with(self, kind: str, **options: Any) -> None:
         """Say how the answer follows from the value of the last node, the outputs of the steps.
 
@@ -158,6 +162,9 @@ class OperationList(Protocol):
             operation: `ac` (accumulates) or `mac` (multiplies and accumulates); by default `ac` of
                 spikes and counts, else `mac`.
         """
+
+    def in_windows(self, steps: int) -> None:
+        """Say that the layers listed from now on have a step for so many of those before."""
 
 
 class OperationCounter(Protocol):

@@ -1,8 +1,9 @@
-"""A spiking network: a coding, a body, logits of each step."""
+"""A spiking network: a coding, a body, outputs of each step or window."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,7 @@ class BuildContext:
         mean, std: of each image channel.
         readout, readout_options: name and options of the readout.
         synapse_name, synapse_options: of the synapses.
+        windows: number of steps of the layers behind an accumulator; None for those of the code.
     """
 
     in_shape: tuple[int, ...]
@@ -48,6 +50,7 @@ class BuildContext:
     readout_options: dict[str, Any] = field(default_factory=dict)
     synapse_name: str = "none"
     synapse_options: dict[str, Any] = field(default_factory=dict)
+    windows: int | None = None
 
     def synapse(self, name: str, channels: int) -> dict[str, nn.Module]:
         """Return the synapse in front of a layer that reads spikes, as `[synapse]` describes it.
@@ -84,8 +87,8 @@ class BuildContext:
 
     @property
     def steps(self) -> int:
-        """Number of time steps T."""
-        return self.coding.steps
+        """Number of time steps T, or of windows."""
+        return self.coding.steps if self.windows is None else self.windows
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -106,6 +109,9 @@ class BuildContext:
 
 class SpikingNetwork(nn.Module):
     """Samples, such as images `[B, C, H, W]` in [0, 1], to logits of each step `[T, B, classes]`.
+
+    With an accumulator in the body there are logits of each window instead, `[W, B, classes]`:
+    `output_steps` says when each is known.
 
     Args:
         coding: from samples to time steps.
@@ -164,6 +170,36 @@ class SpikingNetwork(nn.Module):
         """The shape of one step of the code; None if `create_model` did not build the network."""
         return None if self.sample is None else self.coding.step_shape(self.sample)
 
+    @property
+    def steps_per_output(self) -> int:
+        """How many steps each output takes: 1, or the length of the windows of an accumulator."""
+        own = (getattr(part, "steps_per_output", 1) for part in self.body.modules())
+        return math.prod(own)
+
+    @property
+    def output_steps(self) -> tuple[int, ...]:
+        """The number of steps after which each output is known: 1, ..., T; with windows their
+        ends."""
+        every = self.steps_per_output
+        return tuple(range(every, self.coding.steps + 1, every))
+
+    def whole_outputs(self, steps: int | None) -> int:
+        """Return how many of the first `steps` are read: all, or with windows those that end within
+        them; None for all steps of the network.
+
+        Raises:
+            ConfigError: the network has fewer steps, or its first output takes more.
+        """
+        every, total = self.steps_per_output, self.coding.steps
+        if steps is None:
+            return total
+        if not every <= steps <= total:
+            raise ConfigError(
+                f"steps must be from {every} to {total}, not {steps}",
+                why="" if every == 1 else f"an output is known after each {every} steps",
+            )
+        return steps - steps % every
+
     def train(self, mode: bool = True) -> SpikingNetwork:
         """Set the mode, and drop the frozen copy."""
         self._frozen = None
@@ -173,7 +209,7 @@ class SpikingNetwork(nn.Module):
         """Return logits `[T, B, classes]`; with `steps`, of the first steps only.
 
         Raises:
-            ConfigError: the network has fewer steps.
+            ConfigError: the network has fewer steps, or its first window has more.
             DataError: `x` is not a batch of the samples that it takes.
         """
         return self.run(self._encode(x, steps))
@@ -189,8 +225,7 @@ class SpikingNetwork(nn.Module):
     def _encode(self, x: Batch, steps: int | None) -> Tensor:
         if torch.is_grad_enabled():
             self._frozen = None
-        if steps is not None and not 1 <= steps <= self.coding.steps:
-            raise ConfigError(f"steps must be from 1 to {self.coding.steps}, not {steps}")
+        steps = self.whole_outputs(steps)
         if self.sample is not None:
             check_batch(x, self.sample)
             self._require_precision(x)
@@ -255,7 +290,8 @@ class SpikingNetwork(nn.Module):
 
     @torch.no_grad()
     def decide(self, x: Batch, *, confidence: float | None = None) -> Decision:
-        """Return the answer of each sample and its step; no step runs after all are decided.
+        """Return the answer of each sample and its step, or window; no step runs after all are
+        decided.
 
         A sample is decided where the readout `first-crossing` says so, or with `confidence` at the
         first step at which the probability of its answer so far is at least that. As in `predict`,
@@ -283,8 +319,8 @@ class SpikingNetwork(nn.Module):
         steps: int | None = None,
         each_step: Callable[[], None] = lambda: None,
     ) -> Tensor:
-        """Return the outputs of the first steps, `[t, B, K]`: up to that at which all samples are
-        decided, at most `steps`.
+        """Return the outputs of the first steps or windows, `[t, B, K]`: up to that at which all
+        samples are decided, at most `steps`.
 
         Args:
             decided: from the outputs so far `[t, B, K]`, which samples are, `[B]`; None runs all
@@ -310,7 +346,8 @@ class SpikingNetwork(nn.Module):
             for each in code:
                 outputs = step(each)
                 each_step()
-                yield outputs
+                if outputs is not None:
+                    yield outputs
 
         return until_decided(outputs_of_steps(), decided)
 

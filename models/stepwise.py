@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from ..core.errors import ConfigError
 from .layer import Layer, answers
 
-Step = Callable[[Tensor], Tensor]
-"""Computes the next step of a part of a network, `[B, ...] -> [B, ...]`; it keeps the states."""
+Step = Callable[[Tensor], Any]
+"""Computes the next step of a part of a network, `[B, ...] -> [B, ...]`; it keeps the states. It
+gives None where a step has no output, as within the window of an accumulator."""
 
 TIMELESS = (nn.Identity, nn.Flatten)
 """Modules of torch that stand in a network as they are, for `[T, B, ...]`."""
@@ -61,9 +62,12 @@ def chained(parts: Iterable[nn.Module | None]) -> Step:
     """Return the stepper of parts one after the other."""
     steps = [stepper(part) for part in parts if part is not None]
 
-    def step(x: Tensor) -> Tensor:
+    def step(x: Tensor) -> Tensor | None:
         for each in steps:
-            x = each(x)
+            out = each(x)
+            if out is None:
+                return None
+            x = out
         return x
 
     return step

@@ -14,6 +14,7 @@ task_registry = Registry(
         "step-classification": "tasks.step_classification:StepClassification",
         "regression": "tasks.regression:Regression",
         "reconstruction": "tasks.reconstruction:Reconstruction",
+        "detection": "tasks.detection.task:Detection",
     },
 )
 
@@ -22,8 +23,8 @@ def create_task(name: str, **options: Any) -> Task:
     """Return the task called `name`.
 
     Args:
-        name: `classification`, `step-classification`, `regression`, `reconstruction`, or a task
-            that an installed package adds.
+        name: `classification`, `step-classification`, `regression`, `reconstruction`,
+            `detection`, or a task that an installed package adds.
         options: options of the task.
 
     Raises:

@@ -15,6 +15,7 @@ from ...kernels.rules import RESETS
 from .cell import cell_steps, sigmoid
 from .ir import (
     INPUT,
+    Accumulate,
     Add,
     Array,
     Attention,
@@ -206,6 +207,9 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
             return x.reshape(*x.shape[:2], -1)
         case Relu():
             return np.maximum(x, 0)
+        case Accumulate():
+            windows_of = len(x) // node.length
+            return x[: windows_of * node.length].reshape(-1, node.length, *x.shape[1:]).sum(1)
         case Add():
             total = inputs[0]
             for other in inputs[1:]:

@@ -15,6 +15,7 @@ from typing import Any
 from ...core.errors import ConfigError
 from .answer import Answer
 from .cell import Cell as Cell
+from .nodes import Accumulate as Accumulate
 from .nodes import Add as Add
 from .nodes import Affine as Affine
 from .nodes import Array as Array
@@ -45,7 +46,7 @@ class Graph:
     """A network for inference.
 
     Attributes:
-        nodes: in topological order; the last returns logits `[K]`.
+        nodes: in topological order; the last returns logits `[K]`, of each step or window.
         in_shape: of one step of the code, usually (C, H, W).
         steps: T.
         static: whether the code is the same at every step.
@@ -81,6 +82,21 @@ class Graph:
                 raise ConfigError(f"layer {node.name!r} reads {missing[0]!r}, which does not exist")
             shapes[node.name] = node.shape([shapes[name] for name in node.inputs])
         return shapes
+
+    @cached_property
+    def steps_of(self) -> dict[str, int]:
+        """The number of steps of the value of every node and of `input`: T, behind an accumulator
+        the number of its windows."""
+        steps = {INPUT: self.steps}
+        for node in self.nodes:
+            before = min(steps[name] for name in node.inputs)
+            steps[node.name] = before // node.length if isinstance(node, Accumulate) else before
+        return steps
+
+    @property
+    def outputs(self) -> int:
+        """The number of outputs: T, or W of windows."""
+        return self.steps_of[self.output]
 
     @cached_property
     def time_invariant(self) -> frozenset[str]:

@@ -97,7 +97,7 @@ class Lowering:
     """Lowers a body, layer by layer: each adds its own nodes (`asnn.models.layer.Lowering`).
 
     Attributes:
-        steps: T.
+        steps: T, or of the next layer the number of windows of an accumulator before it.
         noise: whether what is drawn reads uniform numbers, as inputs of the graph; else layers
             that draw are refused.
         nodes: of the graph so far.
@@ -167,6 +167,8 @@ class Lowering:
             return self.add("Flatten", name)
         if isinstance(first, nn.MaxPool2d | nn.AvgPool2d):
             return self.add("Pool", name, **pool_of(name, first))
+        if isinstance(first, nn.ReLU):
+            return self.add("Relu", name)
         if isinstance(first, nn.Identity | nn.Dropout):
             return None  # the identity in evaluation mode
         if type(first) in AFFINE:
@@ -246,6 +248,11 @@ class Lowering:
             traced_cell(name, self._at, step, states, schedules or {}, steps=self.steps)
         )
         self._at = name
+
+    def accumulate(self, name: str, steps: int) -> None:
+        """Add the sum of each window; the layers after it have a step for each window."""
+        self.add("Accumulate", name, length=steps)
+        self.steps //= steps
 
     def answers_with(self, kind: str, **options: Any) -> None:
         """Say how the answer follows from the value of the last node, the outputs of the steps."""

@@ -83,10 +83,11 @@ def _check_steps(graph: g.Graph) -> None:
     for node in graph.nodes:
         if isinstance(node, g.Neuron):
             for values in (node.leak, node.gain, node.threshold, node.size, node.kappa):
-                if values is not None and len(values) != graph.steps:
+                own = graph.steps_of[node.name]
+                if values is not None and len(values) != own:
                     raise ConfigError(
                         f"layer {node.name!r} has parameters for {len(values)} steps, the network "
-                        f"makes {graph.steps}"
+                        f"makes {own}"
                     )
 
 

@@ -302,6 +302,22 @@ class Filter(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Accumulate(Node):
+    """a_w = Σ_{t ∈ w} x_t, the sum of each window of `length` steps, without leak.
+
+    Its value, and those of the nodes after it, have a step for each window.
+
+    Attributes:
+        length: of a window, in steps of its input.
+    """
+
+    length: int
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Substitution(Node):
     """A linear system of all steps, solved by a pass forward and one backward, of rows of N values.
 

@@ -104,7 +104,7 @@ def _of_steps(graph: Graph, found: Mapping[str, Array]) -> dict[str, Array]:
     """Return the values of layers over time, `[T, B, ...]`, from a graph unrolled in space."""
     layers = {}
     for node in graph.nodes:
-        names = [step_name(graph, node.name, t) for t in range(graph.steps)]
+        names = [step_name(graph, node.name, t) for t in range(graph.steps_of[node.name])]
         # The steps of the readout are divided by T, as terms of the mean.
         if node.name != graph.output and all(name in found for name in names):
             layers[node.name] = np.stack([found[name][0] for name in names])

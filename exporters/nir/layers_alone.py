@@ -32,7 +32,7 @@ class UnrolledLayers:
         value = np.stack([found[each][0] for each in wanted])
         is_output = isinstance(node, Readout) and node.name == self._graph.output
         is_term = is_output and self._graph.answer.kind == "mean"
-        return value * np.float32(self._graph.steps) if is_term else value
+        return value * np.float32(self._graph.outputs) if is_term else value
 
     def _names(self, name: str) -> list[str]:
         graph = self._graph
@@ -41,8 +41,8 @@ class UnrolledLayers:
         if name == INPUT:
             return [INPUT] if graph.steps == 1 else [f"code_t{t}" for t in range(graph.steps)]
         if isinstance(next((n for n in graph.nodes if n.name == name), None), Readout):
-            return [f"{name}_t{t}" for t in range(graph.steps)]
-        return [step_name(graph, name, t) for t in range(graph.steps)]
+            return [f"{name}_t{t}" for t in range(graph.outputs)]
+        return [step_name(graph, name, t) for t in range(graph.steps_of[name])]
 
 
 class LifLayers:

@@ -17,7 +17,18 @@ import nir
 import numpy as np
 
 from ...core.errors import ConfigError
-from ..graph.ir import INPUT, Affine, Array, ChannelScale, Filter, Graph, Neuron, Node, Readout
+from ..graph.ir import (
+    INPUT,
+    Accumulate,
+    Affine,
+    Array,
+    ChannelScale,
+    Filter,
+    Graph,
+    Neuron,
+    Node,
+    Readout,
+)
 from .layers import add_layer, refuse_unwritten
 from .nodes import DT, NirBuilder, Style
 from .unrolled import OUTPUT
@@ -53,6 +64,8 @@ def inexact_layers(graph: Graph) -> list[InexactLayer]:
             found.append(InexactLayer(node.name, "its scale differs from step to step"))
         elif isinstance(node, Filter) and node.start is not None and node.start.any():
             found.append(InexactLayer(node.name, "it starts from a learned value, not from 0"))
+        elif isinstance(node, Accumulate):
+            found.append(InexactLayer(node.name, "its sum is read and cleared once a window"))
     return found
 
 

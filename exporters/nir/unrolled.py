@@ -20,7 +20,7 @@ import nir
 import numpy as np
 
 from ...core.errors import ConfigError
-from ..graph.ir import INPUT, Affine, Array, Filter, Graph, Neuron, Node, Readout
+from ..graph.ir import INPUT, Accumulate, Affine, Array, Filter, Graph, Neuron, Node, Readout
 from .layers import add_layer, refuse_unwritten
 from .nodes import NirBuilder, Style, pointwise
 
@@ -29,7 +29,7 @@ OUTPUT = "output"
 
 def step_name(graph: Graph, name: str, t: int) -> str:
     """Return the name of the NIR node with the value of a layer at a step."""
-    return name if name in graph.time_invariant or graph.steps == 1 else f"{name}_t{t}"
+    return name if name in graph.time_invariant or graph.steps_of[name] == 1 else f"{name}_t{t}"
 
 
 def input_of(graph: Graph, code: Array) -> Array:
@@ -55,7 +55,7 @@ def output_of(graph: Graph, logits: Array) -> Array:
 def answer_of(graph: Graph, found: Array) -> Array:
     """Return the answer `[B, K]` of an output of the unrolled graph."""
     if graph.answer.chooses_step:
-        return graph.answer.of(outputs_of_steps(found, graph.steps))
+        return graph.answer.of(outputs_of_steps(found, graph.outputs))
     return found
 
 
@@ -86,14 +86,17 @@ class _Unrolling:
         for node in self.graph.nodes:
             if node.name in self.graph.time_invariant:
                 one = self.layer(node, 0)
-                self.values[node.name] = [one] * self.graph.steps
+                self.values[node.name] = [one] * self.graph.steps_of[node.name]
             elif isinstance(node, Neuron):
                 self.values[node.name] = self.neuron(node)
             elif isinstance(node, Filter):
                 self.values[node.name] = self.filter(node)
+            elif isinstance(node, Accumulate):
+                self.values[node.name] = self.windows(node)
             else:
-                begin = self.graph.steps - 1 if self.is_last_alone(node) else 0
-                steps = range(begin, self.graph.steps)
+                number = self.graph.steps_of[node.name]
+                begin = number - 1 if self.is_last_alone(node) else 0
+                steps = range(begin, number)
                 self.values[node.name] = [()] * begin + [self.layer(node, t) for t in steps]
         if self.graph.answer.chooses_step:
             self.add_outputs_of_steps()
@@ -103,7 +106,7 @@ class _Unrolling:
         if self.graph.answer.kind == "last":
             outputs, name = outputs[-1:], "last_logits"
         elif not isinstance(self.graph.nodes[-1], Readout):
-            share = share / np.float32(self.graph.steps)
+            share = share / np.float32(self.graph.outputs)
         sources = [name for names in outputs for name in names]
         classes = (self.graph.classes,)
         last = self.builder.scale(name, share, classes, *sources)
@@ -112,7 +115,7 @@ class _Unrolling:
 
     def add_outputs_of_steps(self) -> None:
         """Add the logits of all steps, one step behind the other, as the output."""
-        steps, classes = self.graph.steps, self.graph.classes
+        steps, classes = self.graph.outputs, self.graph.classes
         placed = []
         for t, names in enumerate(self.values[self.graph.output]):
             place = np.zeros((steps * classes, classes), np.float32)
@@ -157,7 +160,7 @@ class _Unrolling:
             return (builder.affine(name, node, node.of_step[t], before, *first),)
         if isinstance(node, Readout):
             takes_mean = node.name == graph.output and graph.answer.kind == "mean"
-            share = np.float32(node.scale[t] / (graph.steps if takes_mean else 1))
+            share = np.float32(node.scale[t] / (graph.outputs if takes_mean else 1))
             affine = nir.Affine(node.weight * share, node.bias * share)
             return (builder.add(f"{node.name}_t{t}", affine, *first),)
         return add_layer(builder, graph, node, name, t, sources)
@@ -165,7 +168,8 @@ class _Unrolling:
     def neuron(self, node: Neuron) -> list[tuple[str, ...]]:
         """Add the steps of a neuron, as a chain."""
         graph, builder = self.graph, self.builder
-        if node.reset == "zero" and graph.steps > 1:
+        steps = graph.steps_of[node.name]
+        if node.reset == "zero" and steps > 1:
             raise ConfigError(
                 f"layer {node.name!r} resets its membrane to zero, which NIR cannot unroll",
                 why="v (1 - s) is a product of two signals, and NIR has no node for one",
@@ -197,17 +201,29 @@ class _Unrolling:
                 spikes.append((builder.threshold(name, one / 2, shape, *above, before),))
             else:
                 spikes.append(self.thresholds(node, t, name, total))
-            if node.once and t + 1 < graph.steps:
+            if node.once and t + 1 < steps:
                 fired = (
                     (builder.scale(f"{name}_fired", one, shape, *fired, *spikes[-1]),)
                     if fired
                     else spikes[-1]
                 )
             membrane = total
-            if t + 1 < graph.steps and node.reset == "subtract":
+            if t + 1 < steps and node.reset == "subtract":
                 drop = builder.scale(f"{name}_reset", -node.size[t], shape, *spikes[-1])
                 membrane = (*total, drop)
         return spikes
+
+    def windows(self, node: Accumulate) -> list[tuple[str, ...]]:
+        """Add the sum of each window: a scale by 1 of an edge from each of its steps."""
+        graph, shape = self.graph, self.graph.shapes[node.name]
+        steps = self.values[node.inputs[0]]
+        found: list[tuple[str, ...]] = []
+        for w in range(graph.steps_of[node.name]):
+            of_window = steps[w * node.length : (w + 1) * node.length]
+            sources = [name for names in of_window for name in names]
+            name = step_name(graph, node.name, w)
+            found.append((self.builder.scale(name, np.ones(1, np.float32), shape, *sources),))
+        return found
 
     def thresholds(
         self, node: Neuron, t: int, name: str, membrane: tuple[str, ...]
@@ -244,7 +260,7 @@ class _Unrolling:
         one = np.ones(1, np.float32)
         steps = self.values[node.inputs[0]]
         if (node.gain != 1).any():
-            names = [step_name(graph, node.name, t) for t in range(graph.steps)]
+            names = [step_name(graph, node.name, t) for t in range(len(steps))]
             steps = [
                 (builder.scale(f"{name}_gain", node.gain, shape, *sources),)
                 for name, sources in zip(names, steps, strict=True)

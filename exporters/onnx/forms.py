@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from ...coding.base import Coding
 from ...core.errors import ConfigError
-from ..graph.ir import Cell, Graph
+from ..graph.ir import Accumulate, Cell, Graph
 from ..graph.noise import noise_name
 from ..graph.quantisation import Weights
 from .answer import add_answer, add_crossed
@@ -79,6 +79,14 @@ def build_models(
             why="least squares solve for all steps at once",
             remedy="use --form sequence",
         )
+    windows = [node.name for node in graph.nodes if isinstance(node, Accumulate)]
+    if windows and form != "sequence":
+        raise ConfigError(
+            f"layer {windows[0]!r} sums windows of steps, the form {form} has an output at each",
+            why="the layers after it run once a window",
+            remedy="use --form parts, two files of which a loop runs the second once a window, or "
+            "--form sequence",
+        )
     make = {"sequence": _sequence, "stream": _stream, "scan": _scan}[form]
     graphs = make(graph, coding, input, weights)
     about = metadata(graph, form, input, weights, opset)
@@ -121,9 +129,9 @@ def _noise(graph: Graph, *axes: int | str) -> list[onnx.ValueInfoProto]:
 
 def _outputs(b: Builder, graph: Graph, logits: str) -> list[onnx.ValueInfoProto]:
     b.op("Identity", [logits], "logits_per_step")
-    steps = b.constant("steps_number", np.float32(graph.steps))
+    steps = b.constant("steps_number", np.float32(graph.outputs))
     answer, *decision = add_answer(b, graph, steps, BATCH, graph.answer_noise)
-    return [answer, value("logits_per_step", [graph.steps, BATCH, graph.classes]), *decision]
+    return [answer, value("logits_per_step", [graph.outputs, BATCH, graph.classes]), *decision]
 
 
 def _stream(

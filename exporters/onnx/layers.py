@@ -14,6 +14,7 @@ import numpy as np
 
 from ..graph.ir import (
     INPUT,
+    Accumulate,
     Add,
     Affine,
     Attention,
@@ -48,7 +49,7 @@ def all_steps(b: Builder, graph: Graph, code: str) -> str:
     values = {INPUT: code}
     for node in graph.nodes:
         inputs = [values[name] for name in node.inputs]
-        steps = 1 if node.name in graph.time_invariant else graph.steps
+        steps = 1 if node.name in graph.time_invariant else graph.steps_of[node.name]
         values[node.name] = _over_time(b, graph, node, inputs, steps)
         b.state_shape(values[node.name], [steps, *graph.shapes[node.name]])
     return values[graph.output]
@@ -138,6 +139,12 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
             return b.reshape(x, (steps, -1, *shape), name)
         case Relu():
             return b.op("Relu", [x], name)
+        case Accumulate():
+            if repeated:
+                times = b.integers(node.length * steps, *[1] * (len(shape) + 1))
+                x = b.op("Tile", [x, times], f"{name}/repeated")
+            split = b.reshape(x, (steps, node.length, -1, *shape), f"{name}/windows")
+            return b.op("ReduceSum", [split, b.integers(1)], name, keepdims=0)
         case Add() | Product():
             return joined(b, node, inputs)
         case Attention():

@@ -86,10 +86,17 @@ def drive(
             continue
         begin = _begin(nodes, node, has_value)
         number = graph.steps if steps is None else steps
-        given = {name: random_input(graph, name, node, number, rng) for name in begin}
+        given = {
+            name: random_input(graph, name, node, _steps_of(graph, name, number), rng)
+            for name in begin
+        }
         noise = noise_name(node.name)
         if isinstance(node, Neuron) and noise in graph.noise:
-            shape = (number, len(RATES) * ROUNDS, *graph.noise[noise].shape)
+            shape = (
+                _steps_of(graph, node.name, number),
+                len(RATES) * ROUNDS,
+                *graph.noise[noise].shape,
+            )
             given[noise] = rng.random(shape, np.float32)
         found = run(node, given)
         if found is None:
@@ -131,8 +138,9 @@ def drive_part(
         The share of neurons that fired, and the first difference, or None.
     """
     source = first.inputs[0]
-    x = random_input(graph, source, first, graph.steps, np.random.default_rng(0))
-    x = np.broadcast_to(x * np.float32(scale), (graph.steps, *x.shape[1:]))
+    steps = graph.steps_of[source]
+    x = random_input(graph, source, first, steps, np.random.default_rng(0))
+    x = np.broadcast_to(x * np.float32(scale), (steps, *x.shape[1:]))
     nodes = {node.name: node for node in graph.nodes}
     given = {source: x, **noise(x.shape[1])}
     trace = _values(graph, nodes, last, given, graph.steps)
@@ -165,6 +173,11 @@ def random_input(
     return sizes * rng.standard_normal(shape, np.float32)
 
 
+def _steps_of(graph: Graph, name: str, number: int) -> int:
+    """Return the steps of a value in so many steps of the network: fewer of windows."""
+    return number * graph.steps_of[name] // graph.steps
+
+
 def _begin(nodes: Mapping[str, Node], node: Node, has_value: Callable[[str], bool]) -> list[str]:
     """Return the nearest nodes before a layer whose values the file has."""
     found: list[str] = []
@@ -185,7 +198,8 @@ def _values(
     def compute(name: str) -> Array:
         if name not in values:
             part = nodes[name]
-            steps = 1 if name in graph.time_invariant else number
+            before = _steps_of(graph, part.inputs[0], number)
+            steps = 1 if name in graph.time_invariant else before
             inputs = [np.broadcast_to(x, (steps, *x.shape[1:])) for x in map(compute, part.inputs)]
             if isinstance(part, Neuron | Cell):
                 values[name], distances[name] = neuron_steps(
@@ -198,7 +212,8 @@ def _values(
     compute(node.name)
     source = values[node.inputs[0]]
     steps = len(values[node.name])
-    values[node.inputs[0]] = np.broadcast_to(source, (steps, *source.shape[1:]))
+    if len(source) == 1:
+        values[node.inputs[0]] = np.broadcast_to(source, (steps, *source.shape[1:]))
     return Trace(values, distances, np.zeros((steps, 0, 0), np.float32))
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..graph.interpreter import Trace
 from ..graph.ir import (
+    Accumulate,
     Affine,
     Array,
     Cell,
@@ -114,7 +115,7 @@ class Parity:
             return
         batch = len(expected)
         # The step from which a sample is excused; T if it is not.
-        excused = np.full(batch, len(trace.logits))
+        excused = np.full(batch, self.graph.steps)
         if recoded is not None:
             excused[recoded] = 0
         for node in self.graph.nodes:
@@ -127,10 +128,12 @@ class Parity:
                 return
             if isinstance(node, Neuron | Cell):
                 self._compare_spikes(node, trace, found, excused)
-            elif isinstance(node, Affine | ChannelScale | Filter | Lstm | Readout | Substitution):
+            elif isinstance(
+                node, Accumulate | Affine | ChannelScale | Filter | Lstm | Readout | Substitution
+            ):
                 self._compare_values(node.name, value, found, excused)
         # Rounding may move a decision to another step.
-        flipped = (excused < len(trace.logits)) | self.graph.answer.near(trace.logits, noise)
+        flipped = (excused < self.graph.steps) | self.graph.answer.near(trace.logits, noise)
         difference = np.abs(answer - expected).max(1)
         # NaN counts as a difference.
         far = ~(difference <= TOLERANCE * np.maximum(1, np.abs(expected).max(1)))
@@ -188,12 +191,13 @@ class Parity:
         margin = margin_in(node, trace)
         for sample in np.flatnonzero(differs.any((0, 2))):
             step = int(differs[:, sample].any(1).argmax())
-            if step >= excused[sample]:
+            every = self.graph.steps // self.graph.steps_of[node.name]
+            if (step + 1) * every > excused[sample]:
                 continue
             flips = differs[step, sample]
             farthest = float(distance[step, sample][flips].max())
             if farthest <= margin[sample]:
-                excused[sample] = step
+                excused[sample] = (step + 1) * every - 1
                 continue
             self._record(
                 node.name,
@@ -206,7 +210,9 @@ class Parity:
         self, name: str, expected: Array, found: Array, excused: Array, what: str = ""
     ) -> None:
         difference = by_sample(np.abs(np.broadcast_to(found, expected.shape) - expected)).max(2)
-        steps = np.arange(len(expected))[:, None]
+        every = self.graph.steps // self.graph.steps_of[name]
+        # The last step of the network that a step or window follows from.
+        steps = every * np.arange(1, len(expected) + 1)[:, None] - 1
         far = ~(difference <= _allowed(expected)) & (steps < excused)
         if far.any():
             step = int(far.any(1).argmax())

@@ -86,7 +86,7 @@ class LayerCounter:
     """Counts the operations of a layer with weights or of a sum, from its input.
 
     Attributes:
-        info: the layer.
+        info: the layer; its own steps may be windows of several steps of the network.
         batch: effective operations and events of each sample of the current batch, `[2, T, B]`.
         before: whether all of it is done before the first step of the last window, of a network of
             neurons that hold their spikes; it is then counted at that step.
@@ -125,8 +125,8 @@ class LayerCounter:
 
     def end(self) -> None:
         """Add the counts of the batch to the total."""
-        steps, samples = self.batch.shape[1:]
-        if samples and self._next_step == self.info.first < steps:
+        samples = self.batch.shape[2]
+        if samples and self._next_step == self.info.first < self._max_steps:
             self.uncountable = True  # it was not called: its weights are used in another way
         if self.before:
             self.batch = at_first_step(self.batch, 1)
@@ -165,7 +165,7 @@ class LayerCounter:
         Axes in between, such as tokens, belong to a sample. If a layer is used again, counting
         restarts at its first step.
         """
-        max_steps, samples = self.batch.shape[1:]
+        max_steps, samples = self._max_steps, self.batch.shape[2]
         axes = {"linear": 1, "conv": 3, "pool": 3}.get(self.info.kind, x.dim() - 2)
         by_step = x.dim() > axes + 1 and x.shape[1] == samples and len(x) <= max_steps
         if x.numel() == 0:
@@ -177,7 +177,7 @@ class LayerCounter:
 
     def _count_rows(self, rows: Tensor, steps: slice) -> None:
         """Add the counts of some steps, from their inputs `[n B, ...]`."""
-        number, samples = steps.stop - steps.start, self.batch.shape[2]
+        number, samples = len(range(steps.start, steps.stop, steps.step)), self.batch.shape[2]
         if self.info.given.held:
             rows = onsets(rows.unflatten(0, (number, samples))).flatten(0, 1)
         shape = tuple(rows.shape[1:])
@@ -191,14 +191,24 @@ class LayerCounter:
         return self._fan_outs[key]
 
     def _advance(self, number: int) -> slice | None:
-        """Return the next `number` steps; if they do not fit, None: the layer is uncountable."""
-        max_steps = self.batch.shape[1]
+        """Return the steps of the network at which the next `number` steps of the layer are made;
+        if they do not fit, None: the layer is uncountable."""
+        max_steps = self._max_steps
         begin = self.info.first if self._next_step >= max_steps else self._next_step
         if not 0 < number <= max_steps - begin:
             self.uncountable = True
             return None
         self._next_step = begin + number
-        return slice(begin, self._next_step)
+        return self._at(begin, number)
+
+    def _at(self, begin: int, number: int) -> slice:
+        """Return the steps of the network of so many steps of the layer: the ends of windows."""
+        every = self.info.every
+        return slice((begin + 1) * every - 1, (begin + number) * every, every)
+
+    @property
+    def _max_steps(self) -> int:
+        return self.batch.shape[1] // self.info.every
 
     def _add(self, steps: slice, found: Tensor, dense: float, inputs: float) -> None:
         """Add the counts of some steps.
@@ -255,13 +265,12 @@ class OwnCounter(LayerCounter):
             return
         steps = self._advance(len(y))
         if steps is not None:
-            self._begin, self._products = steps.start, 0
+            self._begin, self._products = self._next_step - len(y), 0
             if y.numel():
                 layer.count_operations(self, x[0], y)  # type: ignore[operator]
 
     def _part(self, first: int, number: int) -> slice:
-        begin = self._begin + first
-        return slice(begin, begin + number)
+        return self._at(self._begin + first, number)
 
 
 class NeuronCounter:

@@ -35,6 +35,8 @@ class LayerInfo:
         first: the first step, from 0, at which it is used.
         called: the module whose call is observed, if this is the first layer of a stem.
         inputs: returns the input of the layer from that of `called`.
+        every: how many steps of the network a step of the layer takes: the length of the windows of
+            an accumulator before it.
     """
 
     name: str
@@ -45,6 +47,7 @@ class LayerInfo:
     first: int = 0
     called: nn.Module | None = None
     inputs: Callable[[Tensor], Tensor] | None = None
+    every: int = 1
 
     @property
     def spikes(self) -> bool:
@@ -64,11 +67,13 @@ class LayerGraph:
         graded: whether a count is sent as one spike with a number.
         layers: those that do arithmetic.
         unknown: names of other modules with parameters, whose arithmetic is not counted.
+        every: of the next layer, see `LayerInfo`.
     """
 
     graded: bool = False
     layers: list[LayerInfo] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
+    every: int = 1
 
     @staticmethod
     def of(body: nn.Module, *, graded: bool = False) -> LayerGraph:
@@ -144,7 +149,11 @@ class LayerGraph:
                     operation="mac" if weaker else "ac",
                 )
                 return
-        self.layers.append(LayerInfo(name, kind, layer, x, operation))
+        self.layers.append(LayerInfo(name, kind, layer, x, operation, every=self.every))
+
+    def in_windows(self, steps: int) -> None:
+        """Say that the layers listed from now on have a step for so many of those before."""
+        self.every *= steps
 
 
 def _both(a: Signal, b: Signal) -> Signal:

@@ -76,7 +76,8 @@ class Operations:
     it is values. `dense` counts all inputs and weights. Mean pools accumulate; a residual sum
     accumulates its shortcut; attention of spikes accumulates Kᵀ V and then Q (Kᵀ V). Recurrent
     weights accumulate the spikes of the step before, from the second step on. An LSTM multiplies
-    inputs and states by weights, 4 F (I + F) at each step; its gates are not counted. Biases,
+    inputs and states by weights, 4 F (I + F) at each step; its gates are not counted. An
+    accumulator adds each spike; the layers after it are counted at the ends of its windows. Biases,
     max-pools and gates of spikes are not counted. The first layer is counted once, at step 1, if
     the code is static. Where neurons fire in windows one after the other, all that is done before
     the last window is counted at its first step.

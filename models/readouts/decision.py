@@ -23,9 +23,9 @@ class Decision(NamedTuple):
 
 
 def running_mean(outputs: Tensor) -> Tensor:
-    """Return the mean over the steps 1..t, for each t: `[T, B, K]`."""
-    counts = torch.arange(1, len(outputs) + 1, device=outputs.device).view(-1, 1, 1)
-    return outputs.cumsum(0) / counts
+    """Return the mean over the steps 1..t, for each t: `[T, B, ...]`."""
+    counts = torch.arange(1, len(outputs) + 1, device=outputs.device)
+    return outputs.cumsum(0) / counts.view(-1, *[1] * (outputs.dim() - 1))
 
 
 def two_sided(logits: Tensor) -> Tensor:

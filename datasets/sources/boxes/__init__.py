@@ -1,0 +1,1 @@
+"""Data sets of boxes: objects on a canvas, and images of published layouts."""

@@ -1,0 +1,1 @@
+"""Layers whose output has a step for several steps of their input."""
