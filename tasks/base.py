@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..coding.base import Coding
+from ..coding.samples import SampleSpec
 from ..core.errors import ConfigError, DataError
 from ..core.metric import ACCURACY, Metric
 from ..datasets.base import DataSet, TargetKind
@@ -102,6 +103,15 @@ class Task:
             DataError: the targets are not those of the task.
         """
         raise NotImplementedError
+
+    def restore(self, classes: list[str], sample: SampleSpec | None) -> None:
+        """Take what a trained network knows of its data, to answer without them.
+
+        Args:
+            classes: their names.
+            sample: what its samples are.
+        """
+        self.classes = classes
 
     def use_readout(self, readout: Readout) -> None:
         """Take the readout of the network, which says what its outputs answer."""

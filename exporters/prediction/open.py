@@ -211,10 +211,12 @@ def _opened(
 ) -> OpenedFile:
     task = description.task
     make = answers_of(task)
-    labels = description.labels(count) if make.has_labels else []
+    classes = make.class_count(count)
+    labels = description.labels(classes) if classes else []
+    task.restore(labels, spec)
     answers = make(task, labels, count, description.readout, options.exit, options.top)
     notes = []
-    if make.has_labels and not description.has_labels:
+    if classes and not description.has_labels:
         notes.append(f"{description.path} names no classes: they are numbered from 0")
     reader = reader_of(spec, labels, description.about.get("data"), windows=options.windows)
     return OpenedFile(Predictor(runtime, answers, spec), reader, notes)

@@ -60,6 +60,7 @@ def draw_predictions(
         panels = list(figure.subplots(rows, columns, squeeze=False).flat)
         for axes, (sample, prediction) in zip(panels, pairs, strict=False):
             _draw(axes, sample.value, spec)
+            answers.draw(axes, prediction, sample)
             axes.set_title(_shortened(PurePath(sample.source).name), fontweight="normal")
             wrong = prediction.correct is False
             axes.set_xlabel(

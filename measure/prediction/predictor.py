@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -58,7 +58,7 @@ class Predictor:
                     yield Prediction(each.source, error=each.error)
                 else:
                     given = {"expected": each.expected, "changes": each.changes}
-                    yield Prediction(each.source, **next(fields), **given)
+                    yield _placed(Prediction(each.source, **next(fields), **given), each)
 
     def _fields(self, outputs: Outputs, x: Batch) -> list[dict[str, Any]]:
         found = self.answers.of(outputs.logits, x)
@@ -72,6 +72,15 @@ class Predictor:
                     value = float(total[last, b])
                     fields[name] = int(value) if value.is_integer() else value
         return [{**fields, "reasons": reasons} for fields in found]
+
+
+def _placed(prediction: Prediction, sample: Sample) -> Prediction:
+    """Return a prediction with its boxes in pixels of the file."""
+    place = sample.placement
+    if prediction.boxes is None or place is None:
+        return prediction
+    boxes = (replace(each, corners=place.to_picture(each.corners)) for each in prediction.boxes)
+    return replace(prediction, boxes=tuple(boxes))
 
 
 def _batches(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ....core.errors import ConfigError
 from ....tasks.base import Task
+from ....tasks.detection import Detection
 from ....tasks.reconstruction import Reconstruction
 from ....tasks.regression import Regression
 from ....tasks.step_classification import StepClassification
 from .base import Answers
+from .boxes import BoxAnswers
 from .classes import ClassAnswers, StepClassAnswers
 from .values import LogOddsAnswers, StepValueAnswers, ValueAnswers
 
@@ -28,6 +30,8 @@ def answers_of(task: Task) -> type[Answers]:
         return LogOddsAnswers if task.kind == "bce" else ValueAnswers
     if isinstance(task, Regression):
         return StepValueAnswers if task.at == "steps" else ValueAnswers
+    if isinstance(task, Detection):
+        return BoxAnswers
     raise ConfigError(
         f"the answers of the task {task.name} cannot be shown",
         why="they are neither classes nor real values",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -13,6 +13,11 @@ from ....models.readouts.decision import Decision, confident
 from ....tasks.base import Task
 from ...early_exit import ExitRule, require_steps
 from ..prediction import Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..inputs.sample import Sample
 
 
 class Answers:
@@ -31,7 +36,6 @@ class Answers:
         one_class: whether the answer is one class.
         per_step: whether there is an answer to each step, instead of one to the input.
         may_decide: whether a readout may decide an input before the last step.
-        has_labels: whether the outputs are those of classes.
 
     Raises:
         ConfigError: `exit` or `top` without one class for an input, or `exit` at exact times.
@@ -41,7 +45,6 @@ class Answers:
     one_class: ClassVar[bool] = False
     per_step: ClassVar[bool] = False
     may_decide: ClassVar[bool] = False
-    has_labels: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -67,6 +70,15 @@ class Answers:
                 )
         if exit is not None:
             require_steps(readout)
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Prepare the task, if it makes the answers."""
+
+    @classmethod
+    def class_count(cls, outputs: int) -> int:
+        """Return how many classes so many outputs are of."""
+        return outputs
 
     @property
     def has_times(self) -> bool:
@@ -140,6 +152,9 @@ class Answers:
     def caption(self, prediction: Prediction) -> str:
         """Return a few words below the picture of an input."""
         raise NotImplementedError
+
+    def draw(self, axes: Axes, prediction: Prediction, sample: Sample) -> None:
+        """Draw an answer over the picture of an input, if it has places there."""
 
 
 MAX_PARTS = 8  # of an answer for each step, or of many values

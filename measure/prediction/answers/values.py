@@ -17,7 +17,10 @@ class ValueAnswers(Answers):
 
     kind = "values"
     may_decide = True
-    has_labels = False
+
+    @classmethod
+    def class_count(cls, outputs: int) -> int:
+        return 0
 
     def of_scores(self, scores: Tensor, x: Batch | None) -> list[dict[str, Any]]:
         return [{"values": each} for each in scores.tolist()]

@@ -19,7 +19,7 @@ from ....datasets.sources.images.opening import ORIENTATIONS, OpenedImage, open_
 from ....datasets.sources.images.pixel_arrays import OUTSIDE, pixels_of
 from ....datasets.sources.store import EXTENSIONS
 from . import arrays
-from .sample import Sample, Source, Unreadable
+from .sample import Placement, Sample, Source, Unreadable
 
 TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 DARK = 31  # uint8 images with no value above it may have another white than 255
@@ -81,7 +81,11 @@ class ImageReader:
         pixels = decoder.decoded(opened, source.name)
         value = torch.from_numpy(np.require(pixels, requirements=("C", "W")))  # PIL's are read-only
         changes = tuple(_changes(opened, (channels, height, width)))
-        return Sample(source.name, value, source.expected(self.labels), changes)
+        rows, columns = opened.size
+        placement = None
+        if opened.size != (height, width):
+            placement = Placement((width / columns, height / rows))
+        return Sample(source.name, value, source.expected(self.labels), changes, placement)
 
 
 @dataclass(frozen=True)
