@@ -101,20 +101,21 @@ class Answers:
             return self.readout.decide(outputs)
         return confident(self.readout.so_far(outputs), self.exit.threshold)
 
-    def of(self, outputs: Tensor, x: Batch | None = None) -> list[dict[str, Any]]:
+    def of(self, outputs: Tensor, x: Batch | None = None, every: int = 1) -> list[dict[str, Any]]:
         """Return the fields for each of the B inputs.
 
         Args:
             outputs: of all steps, or of those up to that at which all inputs are decided.
             x: the inputs, as the network takes them.
+            every: how many steps each output takes.
         """
         outputs = outputs.float().cpu()
         if self.per_step:
-            at = {"step": len(outputs), "decided": True}
+            at = {"step": every * len(outputs), "decided": True}
             return [{**each, **at} for each in self.of_steps(outputs)]
         scores, step, decided = self.decision(outputs)
         steps: list[dict[str, Any]] = [
-            {"step": each + 1, "decided": done}
+            {"step": every * (each + 1), "decided": done}
             for each, done in zip(step.tolist(), decided.tolist(), strict=True)
         ]
         if self.has_times:
