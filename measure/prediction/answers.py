@@ -101,14 +101,15 @@ class Answers:
             return self.readout.decide(outputs)
         return confident(self.readout.so_far(outputs), self.exit.threshold)
 
-    def of(self, outputs: Tensor) -> list[dict[str, Any]]:
+    def of(self, outputs: Tensor, every: int = 1) -> list[dict[str, Any]]:
         """Return the fields for each of the B inputs.
 
         Args:
             outputs: of all steps, or of those up to that at which all inputs are decided.
+            every: how many steps each of them takes.
         """
         outputs = outputs.float().cpu()
-        total = len(outputs)
+        total = every * len(outputs)
         if self.kind == "class of each step":
             confidence, index = outputs.softmax(2).max(2)
             answers: Any = [
@@ -123,13 +124,13 @@ class Answers:
         elif self.kind == "values of each step":
             answers = [{"values": each} for each in outputs.transpose(0, 1).tolist()]
         else:
-            return self._of_decisions(outputs)
+            return self._of_decisions(outputs, every)
         return [{**each, "step": total, "decided": True} for each in answers]
 
-    def _of_decisions(self, outputs: Tensor) -> list[dict[str, Any]]:
+    def _of_decisions(self, outputs: Tensor, every: int) -> list[dict[str, Any]]:
         scores, step, decided = self._decision(outputs)
         steps = [
-            {"step": each + 1, "decided": done}
+            {"step": every * (each + 1), "decided": done}
             for each, done in zip(step.tolist(), decided.tolist(), strict=True)
         ]
         if self.has_times:

@@ -60,7 +60,7 @@ class Predictor:
                     yield Prediction(each.source, **next(fields), **given)
 
     def _fields(self, outputs: Outputs) -> list[dict[str, Any]]:
-        found = self.answers.of(outputs.logits)
+        found = self.answers.of(outputs.logits, outputs.every)
         reasons = dict(outputs.reasons)
         for name in ("spikes", "picojoules"):
             by_step: Tensor | None = getattr(outputs, name)
