@@ -78,7 +78,7 @@ def require_steps(readout: Readout) -> None:
 
 
 def exit_steps(outcomes: Outcomes, rule: ExitRule) -> Tensor:
-    """Return the step at which each sample exits, counted from 0, `[N]`."""
+    """Return the output, of a step or window from 0, at which each sample exits, `[N]`."""
     return first_crossing(outcomes.confidence >= rule.threshold)[0]
 
 
@@ -98,8 +98,8 @@ def tradeoff(
 
     Returns:
         For each: `exit` (None for fixed steps), `steps` (mean), `accuracy`, `leaving` (the share of
-        samples that exit at each step), and `picojoules` and `spikes` of a sample up to its exit
-        (None if they are not given).
+        samples that exit at each step or window), and `picojoules` and `spikes` of a sample up to
+        its exit (None if they are not given).
     """
     total, samples = outcomes.predictions.shape
     fixed = [(None, torch.full((samples,), t)) for t in range(total)]
@@ -121,7 +121,7 @@ def at_steps(
 
     Args:
         outcomes: of the split.
-        steps: at which each sample exits, from 0, `[N]`.
+        steps: the output at which each sample exits, from 0, `[N]`.
         energy, spikes: of each sample at each step, `[T, N]`.
     """
     return _row(outcomes, steps, _cumulated(energy, spikes))
@@ -170,13 +170,14 @@ def _cumulated(energy: Tensor | None, spikes: Tensor | None) -> dict[str, Tensor
 
 def _row(outcomes: Outcomes, steps: Tensor, until: dict[str, Tensor | None]) -> dict[str, Any]:
     index = steps.view(1, -1)
+    last = outcomes.network_steps(index)
     total, samples = outcomes.predictions.shape
     return {
-        "steps": float((steps + 1).double().mean()),
+        "steps": float((last + 1).double().mean()),
         "accuracy": float(outcomes.correct.gather(0, index).double().mean()),
         "leaving": (torch.bincount(steps, minlength=total) / samples).tolist(),
         **{
-            name: None if each is None else float(each.gather(0, index).mean())
+            name: None if each is None else float(each.gather(0, last).mean())
             for name, each in until.items()
         },
     }

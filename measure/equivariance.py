@@ -209,7 +209,7 @@ def equivariance(
     batches = Batches(split, batch_size=batch_size, full_scale=full_scale, device=device)
     network = model.frozen()
     layers = _rotations(network.body)
-    length = steps or model.coding.steps
+    length = model.outputs_within(steps)
     found = {transform: _Comparison(task.meter(length)) for transform in transforms}
     generators = [torch.device(device)] if torch.device(device).type == "cuda" else []
     with ExitStack() as stack:

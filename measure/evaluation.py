@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from ..core.errors import ConfigError
 from ..datasets.base import Split
 from ..datasets.batches import Batches
 from ..models.network import SpikingNetwork
-from ..tasks.base import Task
+from ..tasks.base import Result, Task
 from ..tasks.class_scores import class_scores
 from ..tasks.classification import Classification
 from ..tasks.outcomes import Outcomes
@@ -35,9 +35,10 @@ class Evaluation:
         samples: number of samples N.
         values: the figures of the task by name; `loss` is among them. Of classification also
             `accuracy` (of the mean of the logits over all steps), `accuracy_per_step` (of the mean
-            over the steps 1..t, for each t), `accuracy_of_each_step` (of the logits of step t
-            alone), `confusion` `[classes][classes]` (counts by true class and prediction) and
-            `calibration_error` (see `calibration`).
+            over the steps 1..t, for each t; behind an accumulator of the windows 1..w),
+            `accuracy_of_each_step` (of the logits of step t alone), `confusion`
+            `[classes][classes]` (counts by true class and prediction) and `calibration_error` (see
+            `calibration`).
         spike_rate: spikes per neuron, sample and step.
         spike_rates: spikes per neuron and sample, for each layer and step.
         spikes_per_sample: number of spikes per sample, over all layers and steps.
@@ -210,7 +211,7 @@ def evaluate(
     if task is None:
         task = Classification.of(classes)
         task.use_readout(model.readout)
-    meter = task.meter(steps or model.coding.steps)
+    meter = task.meter(model.outputs_within(steps))
     begin = time.perf_counter()
     network = model.frozen()
     generators = [torch.device(device)] if torch.device(device).type == "cuda" else []
@@ -248,7 +249,7 @@ def evaluate(
         bursts.all_reduce(sum_over_processes)
         divergence.all_reduce(sum_over_processes)
         overflows.all_reduce(sum_over_processes)
-    found = meter.result(reduce, gather)
+    found = _in_steps(meter.result(reduce, gather), model.steps_per_output)
     seconds = time.perf_counter() - begin
     sample_spikes = _joined(spikes_of, gather)
     until_times = _joined(spikes_until, gather)
@@ -281,7 +282,19 @@ def _until_step(spikes: Tensor | None, outcomes: Outcomes | None) -> float | Non
     """Return the mean number of spikes of a sample up to the step of its decision."""
     if spikes is None or outcomes is None or outcomes.steps is None:
         return None
-    return float(spikes.cumsum(0).gather(0, outcomes.steps.view(1, -1)).mean())
+    last = outcomes.network_steps(outcomes.steps)
+    return float(spikes.cumsum(0).gather(0, last.view(1, -1)).mean())
+
+
+def _in_steps(found: Result, every: int) -> Result:
+    """Return what a meter found of outputs that take several steps each, in steps."""
+    if every == 1:
+        return found
+    values = dict(found.values)
+    if "mean_step" in values:
+        values["mean_step"] *= every
+    outcomes = found.outcomes and replace(found.outcomes, every=every)
+    return replace(found, values=values, outcomes=outcomes)
 
 
 def sum_over_processes(value: torch.Tensor) -> torch.Tensor:

@@ -200,6 +200,10 @@ class SpikingNetwork(nn.Module):
             )
         return steps - steps % every
 
+    def outputs_within(self, steps: int | None) -> int:
+        """Return how many outputs the first `steps` give; None for all; see `whole_outputs`."""
+        return self.whole_outputs(steps) // self.steps_per_output
+
     def train(self, mode: bool = True) -> SpikingNetwork:
         """Set the mode, and drop the frozen copy."""
         self._frozen = None

@@ -98,7 +98,14 @@ class RunReport:
     @property
     def steps(self) -> int:
         """Number of time steps T; 1 of a network of exact times."""
-        return 1 if isinstance(self.trace, TimesTrace) else len(self.trace.predictions)
+        return 1 if isinstance(self.trace, TimesTrace) else len(self.trace.encoded.steps)
+
+    @property
+    def output_steps(self) -> list[int]:
+        """The steps after which an output is known: all, or the ends of windows."""
+        outputs = 1 if isinstance(self.trace, TimesTrace) else len(self.trace.predictions)
+        every = self.steps // outputs
+        return list(range(every, self.steps + 1, every))
 
     @property
     def has_times(self) -> bool:
@@ -141,11 +148,11 @@ class RunReport:
         return counts if counts and len(counts) == classes and any(map(sum, counts)) else None
 
     def per_step(self) -> dict[str, list[float]]:
-        """Return the metrics that have a value after each step, by their names."""
+        """Return the metrics that have a value after each of `output_steps`, by their names."""
         return {
             name.removesuffix("_per_step"): values
             for name, values in self.result.values.items()
-            if name.endswith("_per_step") and len(values) == self.steps
+            if name.endswith("_per_step") and len(values) == len(self.output_steps)
         }
 
     def other_metrics(self) -> dict[str, float | None]:

@@ -59,10 +59,7 @@ def comparison(
         (label, report.tradeoff if report.energy["reason"] is None else [])
         for label, report in labelled
     ]
-    by_step = [
-        (label, [] if report.has_times else report.per_step().get("accuracy", []))
-        for label, report in labelled
-    ]
+    by_step = [(label, [] if report.has_times else _by_step(report)) for label, report in labelled]
     over_time = [(label, report.over_time) for label, report in labelled]
     metric = reports[0].metric if same_task else None
     columns = _columns(reports, metric)
@@ -112,6 +109,12 @@ def comparison(
         "same_data": same_data,
         "different_tasks": None if same_task else _different_tasks(reports),
     }
+
+
+def _by_step(report: RunReport) -> list[tuple[int, float]]:
+    """Return the steps after which an output is known, with the accuracy after them."""
+    values = report.per_step().get("accuracy", [])
+    return list(zip(report.output_steps, values, strict=True)) if values else []
 
 
 def _drawn(draw: Callable[[Any], Drawing], runs: Sequence[tuple[str, Any]]) -> Drawing | None:

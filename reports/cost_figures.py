@@ -26,12 +26,11 @@ T = TypeVar("T")
 MAX_LEGEND = 52  # characters of a label, in a figure of half the width
 
 
-def accuracy_by_step(accuracies: Sequence[float]) -> Drawing:
-    """Return a figure of accuracy after each step."""
+def accuracy_by_step(accuracies: Sequence[float], steps: Sequence[int]) -> Drawing:
+    """Return a figure of accuracy after some steps."""
     with style():
         figure, axes = panel(HALF)
         axes.set_title("Accuracy after each step, %")
-        steps = range(1, len(accuracies) + 1)
         values = [100 * value for value in accuracies]
         axes.plot(steps, values, **line(0))
         axes.set_xlabel("steps")
@@ -42,7 +41,7 @@ def accuracy_by_step(accuracies: Sequence[float]) -> Drawing:
     first, last = percent(accuracies[0], 1), percent(accuracies[-1], 1)
     verb = "rises" if accuracies[-1] > accuracies[0] else "goes"
     return Drawing(
-        figure, f"Accuracy {verb} from {first} at step 1 to {last} at step {len(accuracies)}."
+        figure, f"Accuracy {verb} from {first} at step {steps[0]} to {last} at step {steps[-1]}."
     )
 
 
@@ -160,23 +159,27 @@ def energy_by_layer(parts: Sequence[tuple[str, float]], sample: str = "image") -
     )
 
 
-def accuracy_of_runs(accuracies: Sequence[tuple[str, list[float]]]) -> Drawing:
-    """Return a figure of accuracy after each step, with a line for each run that has values."""
+def accuracy_of_runs(accuracies: Sequence[tuple[str, list[tuple[int, float]]]]) -> Drawing:
+    """Return a figure of accuracy after each step, with a line for each run that has values.
+
+    Args:
+        accuracies: for each run its label, and steps with the accuracy after them.
+    """
     runs = _with_values(accuracies)
     with style():
         figure, axes = _panel_of_runs([name for _, name, _ in runs])
         axes.set_title("Accuracy after each step, %")
-        for i, name, values in runs:
-            steps = range(1, len(values) + 1)
+        for i, name, points in runs:
+            steps, values = zip(*points, strict=True)
             axes.plot(steps, [100 * v for v in values], **line(i), label=_legend(name))
         axes.set_xlabel("steps")
         whole_ticks(axes.xaxis)
         figure.legend(loc="outside lower left")
     said = [
-        f"{name} from {percent(values[0], 1)} to {percent(values[-1], 1)}"
-        for _, name, values in runs
+        f"{name} from {percent(points[0][1], 1)} to {percent(points[-1][1], 1)}"
+        for _, name, points in runs
     ]
-    return Drawing(figure, f"Accuracy from step 1 to the last: {'; '.join(said)}.")
+    return Drawing(figure, f"Accuracy from the first step to the last: {'; '.join(said)}.")
 
 
 def over_time_of_runs(found: Sequence[tuple[str, list[Document]]]) -> Drawing:

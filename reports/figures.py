@@ -104,7 +104,7 @@ def raster(trace: SampleTrace) -> Drawing:
     layers = trace.layers
     columns = min(len(layers), 4)
     rows = -(-len(layers) // columns)
-    steps = len(trace.predictions)
+    steps = len(trace.encoded.steps)
     with style():
         figure, grid = panels((FULL, 0.3 + 2.9 * rows), rows, columns)
         for axes, layer in zip(grid, layers, strict=False):

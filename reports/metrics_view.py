@@ -102,11 +102,12 @@ def all_metrics(report: RunReport) -> list[Document]:
 def metrics_by_step(report: RunReport) -> Document | None:
     """Return the table of the metrics that have a value after each step; None if there is none."""
     found = report.per_step()
-    if not found or report.steps == 1:
+    ends = report.output_steps
+    if not found or len(ends) == 1:
         return None
-    steps = shown_steps(report.steps)
+    steps = shown_steps(len(ends))
     return {
-        "steps": [t + 1 for t in steps],
+        "steps": [ends[t] for t in steps],
         "rows": [
             {
                 "name": printable(name.replace("_", " ")),

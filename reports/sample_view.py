@@ -74,11 +74,11 @@ def sample_view(report: RunReport, svg: Callable[[Drawing], Markup]) -> Document
         return {**found, "outputs": svg(figures.outputs_by_step(report.outputs, names))}
     found["predictions"] = [
         {
-            "step": t + 1,
+            "step": report.output_steps[t],
             "predicted": printable(classes[trace.predictions[t]]),
             "confidence": percent(trace.confidence[t], 1),
         }
-        for t in shown_steps(report.steps)
+        for t in shown_steps(len(report.output_steps))
     ]
     return found
 

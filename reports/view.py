@@ -87,8 +87,8 @@ def view(report: RunReport, prefix: str) -> Document:
         "curves": [svg(each) for each in _curves(report)],
         "curves_title": _curves_title(report),
         "statistics": statistics_by_layer(report),
-        "by_step": svg(cost_figures.accuracy_by_step(by_step))
-        if by_step and report.steps > 1
+        "by_step": svg(cost_figures.accuracy_by_step(by_step, report.output_steps))
+        if by_step and len(by_step) > 1
         else None,
         "over_time": _over_time(report, svg) if report.has_times else None,
         "tradeoff": svg(
@@ -99,7 +99,7 @@ def view(report: RunReport, prefix: str) -> Document:
         "metrics": all_metrics(report),
         "metrics_by_step": metrics_by_step(report),
         "early_exit": _early_exit(report),
-        "exit_steps": list(range(1, report.steps + 1)) if report.steps <= MAX_COLUMNS else [],
+        "exit_steps": report.output_steps if len(report.output_steps) <= MAX_COLUMNS else [],
         "confusion": _matrix(report),
         "scores": scores_by_class(report, MAX_CLASSES),
         "confusions": [_confusion(each, report.data.classes) for each in report.confusions],
@@ -248,11 +248,12 @@ def _warnings(report: RunReport) -> list[str]:
 
 def _early_exit(report: RunReport) -> list[Document]:
     """Return a row for each fixed number of steps and each exit rule; of many steps some."""
-    shown = [t + 1 for t in shown_steps(report.steps)]
+    ends = report.output_steps
+    shown = [ends[t] for t in shown_steps(len(ends))]
     rows = [row for row in report.tradeoff if row["exit"] is not None or row["steps"] in shown]
     if report.decision is not None:
         rows.append({**report.decision, "exit": "its own decision"})
-    columns = report.steps <= MAX_COLUMNS
+    columns = len(ends) <= MAX_COLUMNS
     return [_exit(row if columns else {**row, "leaving": []}) for row in rows]
 
 

@@ -114,7 +114,17 @@ class Task:
         self.classes = classes
 
     def use_readout(self, readout: Readout) -> None:
-        """Take the readout of the network, which says what its outputs answer."""
+        """Take the readout of the network, which says what its outputs answer.
+
+        Raises:
+            ConfigError: its outputs are for another task.
+        """
+        if readout.only_for not in (None, self.name):
+            raise ConfigError(
+                f"this network is for the task {readout.only_for}, not {self.name}",
+                why=f"its readout {type(readout).__name__} does not answer with K numbers a sample",
+                remedy=f"set task.name={readout.only_for}, or choose another model.name",
+            )
         self.readout = readout
 
     def use_loss(self, loss: Loss) -> None:

@@ -93,7 +93,7 @@ class Classification(Task):
                 remedy="set readout.name=spike-count in a network of exact times, readout.name="
                 "spikes in another one, or another train.loss",
             )
-        self.readout = readout
+        super().use_readout(readout)
         if callable(getattr(readout, "crossed", None)):
             self.tracked = (*type(self).tracked, "mean_step", "undecided")
         if readout.reads_times:

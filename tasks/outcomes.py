@@ -27,6 +27,8 @@ class Outcomes:
             before the last step.
         times: at which each sample was decided, float64 `[N]`, +inf if it was not; None of a
             network of time steps.
+        every: how many steps of the network each of the T outputs takes: the length of the windows
+            of an accumulator, else 1.
     """
 
     labels: Tensor
@@ -35,6 +37,7 @@ class Outcomes:
     ranks: Tensor | None = None
     steps: Tensor | None = None
     times: Tensor | None = None
+    every: int = 1
 
     @staticmethod
     def of(
@@ -85,6 +88,10 @@ class Outcomes:
             _concatenated([batch.steps for batch in batches], gather),
             _concatenated([batch.times for batch in batches], gather),
         )
+
+    def network_steps(self, outputs: Tensor) -> Tensor:
+        """Return the step of the network, from 0, after which an output from 0 is known."""
+        return (outputs + 1) * self.every - 1
 
     @property
     def correct(self) -> Tensor:

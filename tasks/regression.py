@@ -82,7 +82,7 @@ class Regression(Task):
     def use_readout(self, readout: Readout) -> None:
         if self.kind == "van-rossum":
             require_spike_trains(readout, "task.loss")
-        self.readout = readout
+        super().use_readout(readout)
         self.needs_mean_only = self.at == "end" and readout.answers_with_mean
 
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:

@@ -100,8 +100,8 @@ def onnx_runtime_of(
         DataError: a file of the run cannot be read.
     """
     require_package("onnxruntime", "--runtime onnxruntime", otherwise="use --runtime torch")
-    total = run.model.coding.steps
-    check_steps(steps, total)
+    total, every = run.model.coding.steps, run.model.steps_per_output
+    check_steps(steps, total, every)
     source = source_of_run(run, noise="input" if has_noise(run.model) else "on")
     if isinstance(source, TimingSource):
         model = build_times(source, OPSET)
@@ -113,7 +113,8 @@ def onnx_runtime_of(
         readout = create_readout("mean", 1, 1, steps=1, scaled=False)
     answer = source.graph.answer
     stops = exit is not None or answer.chooses_step or total > MAX_UNROLLED
-    form: Form = "stream" if stops and not answer.needs_former_steps else "sequence"
+    by_step = stops and not answer.needs_former_steps and every == 1
+    form: Form = "stream" if by_step else "sequence"
     coding = None
     try:
         models = build_models(source.graph, source.coding, form=form)
@@ -122,7 +123,8 @@ def onnx_runtime_of(
         models = build_models(source.graph, source.coding, form=form, input="spikes")
     sessions = {name: OnnxSession(model.SerializeToString()) for name, model in models.items()}
     noise = source.graph.noise
-    return OnnxRuntime(sessions, total, coding=coding, steps=steps, noise=noise, readout=readout)
+    options = {"steps": steps, "noise": noise, "readout": readout, "every": every}
+    return OnnxRuntime(sessions, total, coding=coding, **options)
 
 
 def _open_onnx(path: Path, options: _Options) -> OpenedFile:
@@ -158,7 +160,11 @@ def _open_onnx(path: Path, options: _Options) -> OpenedFile:
     noise = description.noise(
         {key: each[skipped:] for key, each in shapes.items() if key.startswith(PREFIX)}
     )
-    runtime = OnnxRuntime(sessions, description.steps, coding=coding, steps=steps, noise=noise)
+    outputs = shapes[wanted][0] if description.form == "sequence" else 0
+    every = max(description.steps // outputs, 1) if outputs else 1
+    check_steps(steps, description.steps, every)
+    given = {"steps": steps, "noise": noise, "every": every}
+    runtime = OnnxRuntime(sessions, description.steps, coding=coding, **given)
     return _opened(description, runtime, spec, shapes["logits"][-1], options)
 
 

@@ -45,6 +45,7 @@ class OnnxRuntime:
         steps: use the first steps only.
         noise: uniform numbers that the models take: those of an evaluation are drawn.
         readout: of their outputs; None for that of the network.
+        every: how many steps an output takes.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class OnnxRuntime:
         steps: int | None = None,
         noise: Mapping[str, NoiseInput] | None = None,
         readout: Readout | None = None,
+        every: int = 1,
     ) -> None:
         self.readout = readout
         self._sessions = sessions
@@ -63,12 +65,13 @@ class OnnxRuntime:
         self._steps = steps or total
         self._coding = coding
         self._noise = noise or {}
+        self._every = every
 
     def run(self, x: Batch, first: int, decided: Decided | None = None) -> Outputs:
         keys = keys_of(first, len(x))
         with drawing(keys):  # a readout may draw its decision
             logits = self._logits(x, first, decided, draw_noise(self._noise, keys, self._total))
-        return Outputs(torch.from_numpy(logits), reasons=(SPIKES,))
+        return Outputs(torch.from_numpy(logits), reasons=(SPIKES,), every=self._every)
 
     def _logits(
         self, x: Batch, first: int, decided: Decided | None, noise: dict[str, Array]
@@ -89,7 +92,7 @@ class OnnxRuntime:
         model = self._sessions["model"]
         if "count" in model.inputs:
             given["count"] = np.array([self._total], np.int64)
-        return model.run(given)["logits_per_step"][: self._steps]
+        return model.run(given)["logits_per_step"][: self._steps // self._every]
 
 
 class NirRuntime:

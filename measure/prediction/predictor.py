@@ -61,7 +61,7 @@ class Predictor:
                     yield _placed(Prediction(each.source, **next(fields), **given), each)
 
     def _fields(self, outputs: Outputs, x: Batch) -> list[dict[str, Any]]:
-        found = self.answers.of(outputs.logits, x)
+        found = self.answers.of(outputs.logits, x, outputs.every)
         reasons = dict(outputs.reasons)
         for name in ("spikes", "picojoules"):
             by_step: Tensor | None = getattr(outputs, name)

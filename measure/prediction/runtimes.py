@@ -25,16 +25,18 @@ class Outputs:
     """The outputs of a batch, with its costs where they are known.
 
     Attributes:
-        logits: of each step `[T, B, K]`.
+        logits: of each step or window `[T, B, K]`.
         spikes: of all layers `[T, B]`; None if not known.
         picojoules: `[T, B]`; None if not known, or not requested.
         reasons: why one of them is None, by the name in a `Prediction`.
+        every: how many steps each of the logits takes: the length of windows, else 1.
     """
 
     logits: Tensor
     spikes: Tensor | None = None
     picojoules: Tensor | None = None
     reasons: tuple[tuple[str, str], ...] = ()
+    every: int = 1
 
 
 Decided = Callable[[Tensor], Tensor]
@@ -85,7 +87,7 @@ class TorchRuntime:
         steps: int | None = None,
         energy: CostTable | None = None,
     ) -> None:
-        check_steps(steps, model.coding.steps)
+        check_steps(steps, model.coding.steps, model.steps_per_output)
         self._device = torch.device(device)
         self._network = model.to(self._device).frozen()
         self._steps = steps
@@ -127,7 +129,8 @@ class TorchRuntime:
             reasons.append(("spikes", "the network has no spiking layers"))
         if unknown is not None:
             reasons.append(("picojoules", unknown))
-        return Outputs(logits, spikes, picojoules, tuple(reasons))
+        every = self._network.steps_per_output
+        return Outputs(logits, spikes, picojoules, tuple(reasons), every)
 
 
 def _joined(parts: list[Tensor | None]) -> Tensor | None:
@@ -136,11 +139,20 @@ def _joined(parts: list[Tensor | None]) -> Tensor | None:
     return torch.cat(known) if known else None
 
 
-def check_steps(steps: int | None, total: int) -> None:
-    """Refuse more steps than a network has.
+def check_steps(steps: int | None, total: int, every: int = 1) -> None:
+    """Refuse more steps than a network has, or fewer than its first output takes.
+
+    Args:
+        steps: of the user; None for all.
+        total: of the network.
+        every: how many steps an output takes.
 
     Raises:
         ConfigError: with the number of its steps.
     """
-    if steps is not None and not 1 <= steps <= total:
-        raise ConfigError(f"--steps must be from 1 to {total}, the steps of the run, not {steps}")
+    if steps is None or every <= steps <= total:
+        return
+    raise ConfigError(
+        f"--steps must be from {every} to {total}, the steps of the run, not {steps}",
+        why="" if every == 1 else f"its answers come after each window of {every} steps",
+    )

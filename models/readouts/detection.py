@@ -46,6 +46,7 @@ class DetectionReadout(Readout):
     """
 
     answers_with_mean = True
+    only_for = "detection"
 
     def __init__(
         self,

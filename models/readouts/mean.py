@@ -39,6 +39,8 @@ class Readout(Layer):
     """Whether `answer` gives numbers of spikes."""
     must_decide: bool = False
     """Whether a sample that is not decided has no answer, and counts as wrong."""
+    only_for: ClassVar[str | None] = None
+    """The task that its outputs are for; None for all tasks of outputs `[T, B, K]`."""
     answers_of: ClassVar = {"lower": ("forward", "so_far", "decide", "crossed")}
 
     def __init_subclass__(cls, **options: Any) -> None:

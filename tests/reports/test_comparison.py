@@ -134,7 +134,7 @@ def test_legend_of_long_names_does_not_cover_the_axes(count):
     names = [f"{i}-" + 40 * "wide " for i in range(count)]
     exits = [{"exit": None, "steps": t, "accuracy": 0.5, "picojoules": t} for t in (1, 2)]
     for drawing in (
-        cost_figures.accuracy_of_runs([(name, [0.5, 0.6]) for name in names]),
+        cost_figures.accuracy_of_runs([(name, [(1, 0.5), (2, 0.6)]) for name in names]),
         cost_figures.tradeoff_of_runs([(name, exits) for name in names]),
     ):
         figure = drawing.figure

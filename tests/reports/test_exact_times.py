@@ -187,7 +187,7 @@ def test_runs_of_times_and_of_steps_are_compared(report, counting, clocked, stub
     assert [row["steps"] for row in found["rows"]] == ["exact times", 3, "exact times"]
     said = [re.search('aria-label="([^"]*)"', figure)[1] for figure in found["curves"]]
     assert len(said) == 3
-    assert said[0].startswith("Accuracy from step 1 to the last: steps from ")
+    assert said[0].startswith("Accuracy from the first step to the last: steps from ")
     assert said[1].startswith("Accuracy by real time: times ") and "counts" not in said[1]
     assert all(name in said[2] for name in ("times", "steps", "counts"))
     assert "against steps, real time and energy" in found["curves_caption"]

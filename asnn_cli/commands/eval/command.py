@@ -143,6 +143,7 @@ def evaluate_run(
     from ....measure.cost.tables import DEFAULT, read_cost_table
     from ....measure.early_exit import decision, parse_exit_rules, require_steps, tradeoff
     from ....measure.equivariance import equivariance, read_transforms
+    from ....measure.prediction.runtimes import check_steps
     from ....measure.repeats import check_repeats, draws, repeated
     from ....measure.robustness.corruptions import robustness
     from ....models.clocked import steps_before
@@ -174,7 +175,7 @@ def evaluate_run(
         if noise == "off":
             model = without_noise(model)
             opened.task.use_readout(model.readout)
-        _check_steps(steps, model.coding.steps)
+        check_steps(steps, model.coding.steps, model.steps_per_output)
         if rules:
             require_steps(model.readout)
         if repeats is not None:
@@ -206,6 +207,8 @@ def evaluate_run(
         confidence = None if outcomes is None else calibration(outcomes)
         before = steps_before(model)
         content: dict[str, Any] = {"steps_before": before} if before else {}
+        if model.steps_per_output > 1:
+            content["output_steps"] = list(model.output_steps)[: model.outputs_within(steps)]
         if result.counts is not None:
             ann_result = ann_model and evaluate(ann_model.to(where), samples, **counted, **options)
             content["energy"] = energy_beside_ann(model, result, table, ann_result)
@@ -254,7 +257,7 @@ def evaluate_run(
                     "data": data.name,
                     "split": split,
                     "fingerprint": data.fingerprint,
-                    "steps": steps or model.coding.steps,
+                    "steps": model.whole_outputs(steps),
                     "coding": opened.recipe.coding.name,
                     "draws": draws(model),
                     "noise": noise,
@@ -322,10 +325,3 @@ def _likeliest(top: int | None, task: Any) -> int | None:
     if not 1 <= top <= classes:
         raise ConfigError(f"--top must be from 1 to {classes}, the number of classes, not {top}")
     return top
-
-
-def _check_steps(steps: int | None, total: int) -> None:
-    from ....core.errors import ConfigError
-
-    if steps is not None and not 1 <= steps <= total:
-        raise ConfigError(f"--steps must be from 1 to {total}, the steps of the run, not {steps}")

@@ -34,7 +34,10 @@ def show_evaluation(
     """
     from ....measure.early_exit import decided_when
 
-    _show_steps(result, learned)
+    _show_steps(result, learned, content.get("output_steps"))
+    if "output_steps" in content:
+        ends = ", ".join(map(str, content["output_steps"]))
+        console.note(f"an output is known at the end of each window, after step {ends}")
     if "steps_before" in content:
         before = content["steps_before"]
         steps = before + len(next(iter(result.spike_rates.values())))
@@ -99,17 +102,24 @@ def show_evaluation(
     )
 
 
-def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None:
-    """Show accuracy, spike rates and learned schedules by step."""
+def _show_steps(
+    result: Any, learned: dict[str, dict[str, list[float]]], ends: list[int] | None
+) -> None:
+    """Show accuracy, spike rates and learned schedules by step.
+
+    Args:
+        result: the evaluation.
+        learned: schedules by layer and name.
+        ends: the steps after which an output is known; None for all.
+    """
     of_steps = (*result.spike_rates.values(), *(v for by in learned.values() for v in by.values()))
     steps = len(next((values for values in of_steps if len(values) > 1), []))
     figures: dict[str, list[str]] = {}
     if "accuracy_per_step" in result.values:
-        steps = len(result.accuracy_per_step)
-        figures["accuracy so far, %"] = [f"{100 * v:.2f}" for v in result.accuracy_per_step]
+        steps = ends[-1] if ends else len(result.accuracy_per_step)
+        figures["accuracy so far, %"] = _at_ends(result.accuracy_per_step, ends)
     if "accuracy_of_each_step" in result.values and steps > 1:
-        alone = result.values["accuracy_of_each_step"]
-        figures["accuracy alone, %"] = [f"{100 * v:.2f}" for v in alone]
+        figures["accuracy alone, %"] = _at_ends(result.values["accuracy_of_each_step"], ends)
     if steps > MAX_STEPS_SHOWN or not steps:
         return  # a table of a hundred columns shows nothing; --json has all steps
     for layer, rates in result.spike_rates.items():
@@ -120,6 +130,15 @@ def _show_steps(result: Any, learned: dict[str, dict[str, list[float]]]) -> None
                 figures[f"{name} {layer}"] = [f"{value:.3f}" for value in values]
     rows = [[name, *values[:steps]] for name, values in figures.items()]  # schedules have all steps
     console.table("by step", ["", *(f"t={t}" for t in range(1, steps + 1))], rows)
+
+
+def _at_ends(values: list[float], ends: list[int] | None) -> list[str]:
+    """Return shares in percent at the steps after which they are known, and nothing between."""
+    shown = [f"{100 * v:.2f}" for v in values]
+    if not ends:
+        return shown
+    at = dict(zip(ends, shown, strict=True))
+    return [at.get(t, "") for t in range(1, ends[-1] + 1)]
 
 
 def _show_times(result: Any) -> None:

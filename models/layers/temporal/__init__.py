@@ -1,0 +1,7 @@
+"""Layers that read neighbouring steps: convolutions over time, and a gate of spikes."""
+
+from .convolution import TemporalConv
+from .gate import GatedSpikes
+from .taps import TapConv2d
+
+__all__ = ["GatedSpikes", "TapConv2d", "TemporalConv"]

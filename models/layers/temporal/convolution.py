@@ -1,0 +1,146 @@
+"""Convolution over neighbouring steps and space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ....kernels.dispatch import is_traced
+from ...layer import Layer, OperationList, Signal
+from ...stepwise import NotStepwise, Step, stepper
+from ..stem import Stem
+from ..time import OverTime, is_static, unexpanded
+from .taps import TAPS
+
+
+class TemporalConv(Layer):
+    """A convolution with a kernel (3, k, k): `[T, B, C, H, W] -> [T, B, O, H', W']`.
+
+        y_t[o] = Σ_k Σ_c w[o, c, k] ⋆ x_{t+k-1}[c]         causal: x_{t+k-2}
+
+    with x = 0 outside of the T steps, as `nn.Conv3d` with the stride (1, s, s) and the padding
+    (1, p, p), or two steps before and none behind. Each step is convolved once, by the kernels for
+    spikes, with the three kernels (k, k) side by side. Of steps that are all the same one is
+    convolved, and at most three of the sums differ.
+
+    Args:
+        taps: applies `TapConv2d` to each step; a stem, or `OverTime`.
+        causal: whether a step reads itself and the two before it. Otherwise it reads its two
+            neighbours, and cannot be computed before the next one is there.
+
+    Source: the 3-D convolution of arXiv 2412.17654.
+    """
+
+    def __init__(self, taps: Stem | OverTime, *, causal: bool = False) -> None:
+        super().__init__()
+        self.taps = taps
+        self.causal = causal
+
+    @property
+    def offsets(self) -> tuple[int, ...]:
+        """For each tap the step that it reads, from that of the output."""
+        return (-2, -1, 0) if self.causal else (-1, 0, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.taps(x)
+        if is_static(z):
+            return _sums_of_one(unexpanded(z), len(z), self.offsets)
+        if is_traced(z):
+            return _sums(z, self.offsets)
+        return _Sums.apply(z, self.offsets)  # type: ignore[return-value]
+
+    def stepper(self) -> Step:
+        if not self.causal:
+            raise NotStepwise(
+                "a temporal convolution reads the next step",
+                why="it is not causal",
+                remedy="compute all steps at once, or train with model.causal=true",
+            )
+        taps = stepper(self.taps)
+        next_one: Tensor | None = None  # what the steps so far give to the next one
+        next_but_one: Tensor | None = None
+
+        def step(x: Tensor) -> Tensor:
+            nonlocal next_one, next_but_one
+            first, second, y = taps(x).unflatten(1, (TAPS, -1)).unbind(1)
+            if next_one is not None:
+                y = y + next_one
+            next_one = second if next_but_one is None else second + next_but_one
+            next_but_one = first
+            next_one, next_but_one = next_one.detach(), next_but_one.detach()
+            return y
+
+        return step
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        return found.visit(name, self.taps, x)
+
+    def extra_repr(self) -> str:
+        return f"causal={self.causal}"
+
+
+def inside(offset: int, steps: int) -> tuple[slice, slice]:
+    """Return the steps of the output that a tap gives to, and those of the input that it reads."""
+    begin, end = max(0, -offset), min(steps, steps - offset)
+    end = max(begin, end)
+    return slice(begin, end), slice(begin + offset, end + offset)
+
+
+def _sums(z: Tensor, offsets: Sequence[int]) -> Tensor:
+    """Return Σ_k z_{t + offset_k}[k] of `[T, B, 3 O, H, W]`, `[T, B, O, H, W]`."""
+    taps = z.unflatten(2, (TAPS, -1)).unbind(2)
+    own = taps[offsets.index(0)]
+    out = _channels_last(z, own.shape).copy_(own)
+    for tap, offset in zip(taps, offsets, strict=True):
+        if offset:
+            to, of = inside(offset, len(z))
+            out[to] += tap[of]
+    return out
+
+
+class _Sums(torch.autograd.Function):
+    """`_sums`, whose gradient is three shifted copies."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, offsets: Sequence[int]) -> Tensor:
+        ctx.offsets = offsets
+        return _sums(z, offsets)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (grad,) = grads
+        steps, batch, outputs, *size = grad.shape
+        found = _channels_last(grad, (steps, batch, TAPS * outputs, *size))
+        taps = found.unflatten(2, (TAPS, -1)).unbind(2)
+        for tap, offset in zip(taps, ctx.offsets, strict=True):
+            to, of = inside(offset, steps)
+            tap[of] = grad[to]
+            tap[: of.start] = 0
+            tap[of.stop :] = 0
+        return found, None
+
+
+def _channels_last(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return memory for `[T, B, C, H, W]` whose images are in channels_last order."""
+    steps, batch, channels, height, width = shape
+    return like.new_empty(steps, batch, height, width, channels).permute(0, 1, 4, 2, 3)
+
+
+def _sums_of_one(z: Tensor, steps: int, offsets: Sequence[int]) -> Tensor:
+    """Return the sums where all steps give the same `[B, 3 O, H, W]`: `[T, B, O, H, W]`."""
+    taps = z.unflatten(1, (TAPS, -1)).unbind(1)
+    sums: dict[tuple[int, ...], Tensor] = {}
+    by_step = []
+    for t in range(steps):
+        used = tuple(k for k, offset in enumerate(offsets) if 0 <= t + offset < steps)
+        if used not in sums:
+            first, *others = (taps[k] for k in used)
+            sums[used] = sum(others, first)
+        by_step.append(sums[used])
+    rows = [each.permute(0, 2, 3, 1) for each in by_step]  # channels last
+    return torch.stack(rows).permute(0, 1, 4, 2, 3)
