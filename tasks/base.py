@@ -33,11 +33,13 @@ class Result:
             them.
         outcomes: the prediction for each sample after each step, if the task has one class a
             sample.
+        found: the boxes that are found in each sample, `[N, D, 6]`, if the task is detection.
     """
 
     samples: int
     values: dict[str, Any] = field(default_factory=dict)
     outcomes: Outcomes | None = None
+    found: Tensor | None = None
 
 
 class Meter:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,8 +22,55 @@ from ..thumbnails import image_of
 from ..wording import listed, percent, truncate
 
 SHOWN = 4  # samples in a row
+LEGEND = (
+    "Green and dashed: true boxes. Blue: boxes that are right, with class and probability in %. "
+    "Orange: wrong ones above 50 %."
+)
 LIKELY = 0.5
 """Probability from which on a wrong box is a miss: less likely ones are many, and cost little."""
+
+
+@dataclass(frozen=True)
+class ShownBoxes:
+    """The boxes of a detection.
+
+    Attributes:
+        split: the samples.
+        full_scale: of their values.
+        classes: their names.
+        found: boxes of all samples, `[N, D, 6]`.
+        values: metrics of the task.
+    """
+
+    split: Split
+    full_scale: float
+    classes: Sequence[str]
+    found: Tensor
+    values: Mapping[str, Any]
+
+    title = "Boxes"
+
+    def drawings(self) -> list[tuple[Drawing, str]]:
+        found = []
+        precision = self.values.get("precision_recall")
+        if precision:
+            drawing = precision_over_recall(precision, self.values["ap50"])
+            found.append(
+                (
+                    drawing,
+                    "Precision at each recall, the mean over the classes; a box is "
+                    "right if it overlaps a true one by half (intersection over union).",
+                )
+            )
+        first = list(range(min(SHOWN, len(self.split))))
+        found.append((self._samples(first), f"The first samples. {LEGEND}"))
+        worst = worst_samples(self.found, self.split.targets)[: 2 * SHOWN]
+        if worst:
+            found.append((self._samples(worst), f"The samples with the most misses. {LEGEND}"))
+        return found
+
+    def _samples(self, samples: Sequence[int]) -> Drawing:
+        return samples_with_boxes(self.split, self.full_scale, self.found, self.classes, samples)
 
 
 def precision_over_recall(precision: Sequence[float], ap50: float) -> Drawing:
