@@ -241,7 +241,7 @@ def training_batches(training: Training) -> Batches:
         shuffle=True,
         order=balanced_order if recipe.train.sampling == BALANCED else shuffled_order,
         generator=torch.Generator().manual_seed(seed),
-        augment=make_augment(training.data.spec, recipe.augment.options()),
+        augment=make_augment(training.data.spec, recipe.augment.options(), training.data.target),
         epoch=progress.epoch,
         workers=recipe.train.workers,
         start=progress.batch,

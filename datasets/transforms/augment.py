@@ -1,7 +1,7 @@
 """Random augmentation of training batches of images."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Literal
@@ -21,6 +21,7 @@ from .policies import (
     create_transform,
     rand_augment,
 )
+from .positions import Carry, mirrored, shifted, stay, turned
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Augment:
 
     Attributes:
         moving: the options that may move what an image shows.
+        keeping: the options after which targets of a kind are still right, carried along or not.
 
     Raises:
         ConfigError: a value out of range, an unknown policy, transform or argument.
@@ -62,6 +64,9 @@ class Augment:
     moving: ClassVar[tuple[str, ...]] = (
         "flip", "crop", "rotation", "transforms", "autoaugment", "randaugment", "rot90",
     )  # fmt: skip
+    keeping: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "boxes": ("flip", "rot90", "crop", "erasing"),
+    }
 
     flip: bool = False
     crop: int = 0
@@ -125,22 +130,23 @@ class Augment:
         epoch: int,
         generator: Generator | None = None,
         samples: Iterable[Generator] = (),
+        carry: Carry = stay,
     ) -> tuple[Tensor, Targets]:
         """Return augmented images `[B, C, H, W]` in [0, 1] and the targets for labels `[B]`.
 
         All random numbers are drawn from `generator` (on the CPU), none from `samples`; disabled
-        operations draw none.
+        operations draw none. `carry` moves the targets with flip, quarter turns and crop.
 
         Raises:
             ConfigError: a transform does not support the images, or changes their shape or type.
         """
         count = len(x)
         if self.flip:
-            chosen = torch.rand(count, generator=generator) < 0.5
-            x = flip(x, chosen.to(x.device))
+            chosen = (torch.rand(count, generator=generator) < 0.5).to(x.device)
+            x, y = flip(x, chosen), carry(y, mirrored(chosen, x.shape[-1]))
         if self.rot90:
-            quarters = torch.randint(4, (count,), generator=generator)
-            x = quarter_turns(x, quarters.to(x.device))
+            quarters = torch.randint(4, (count,), generator=generator).to(x.device)
+            x, y = quarter_turns(x, quarters), carry(y, turned(quarters, x.shape[-1]))
         if self.rotation and count:
             degrees = self.rotation * torch.rand(count, generator=generator)
             # Interpolation weights may add up to slightly more than 1.
@@ -149,6 +155,7 @@ class Augment:
             offsets = torch.randint(2 * self.crop + 1, (2, count), generator=generator)
             top, left = offsets.to(x.device)
             x = crop(x, self.crop, top, left)
+            y = carry(y, shifted(self.crop - left, self.crop - top))
         if self._pipeline and count:
             x = apply_transforms(x, self._pipeline, generator)
         if self.erasing:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
+from functools import partial
 from typing import Any, get_type_hints
 
 from ...coding.samples import PLURALS, SampleSpec
 from ...core.errors import ConfigError
 from ...core.registry import unknown
+from ..base import TargetKind
 from .augment import Augment
 from .base import Augmentation
+from .boxes import carry_boxes
 from .events import EventAugment
+from .positions import Carrying
 from .series import SeriesAugment
 
 BY_KIND: dict[str, type[Any]] = {
@@ -19,6 +23,8 @@ BY_KIND: dict[str, type[Any]] = {
     "events": EventAugment,
     "series": SeriesAugment,
 }
+CARRIED = {"boxes": carry_boxes}
+"""What moves targets that have a place in the sample."""
 
 
 def augment_options() -> dict[str, tuple[Any, Any]]:
@@ -59,20 +65,42 @@ def _given(options: Mapping[str, Any]) -> Iterator[str]:
             yield key
 
 
-def make_augment(spec: SampleSpec, options: Mapping[str, Any]) -> Augmentation:
-    """Return the augmentation of the samples of a data set.
+def make_augment(
+    spec: SampleSpec, options: Mapping[str, Any], target: TargetKind | None = None
+) -> Augmentation:
+    """Return the augmentation of the samples of a data set, with their targets.
 
     Args:
         spec: of the samples.
         options: of any kind; those of other kinds at their default.
+        target: what the targets are, if they have a place in the sample.
 
     Raises:
-        ConfigError: an option of another kind, an unknown one, one that is out of range or does not
-            fit the samples.
+        ConfigError: an option of another kind, an unknown one, one that is out of range, does not
+            fit the samples or would leave their targets wrong.
     """
     augment = augment_kind(spec.kind, options)
     augment.check(spec)
-    return augment
+    if target is None:
+        return augment
+    _require_right_targets(spec, options, target)
+    if not moving_options(spec.kind, options):
+        return augment
+    height, width = spec.shape[-2:]
+    return Carrying(augment, partial(CARRIED[target], height=height, width=width))
+
+
+def _require_right_targets(
+    spec: SampleSpec, options: Mapping[str, Any], target: TargetKind
+) -> None:
+    keeping = getattr(BY_KIND[spec.kind], "keeping", {}).get(target, ())
+    wrong = [f"augment.{key}" for key in _given(options) if key not in keeping]
+    if wrong:
+        raise ConfigError(
+            f"{' and '.join(wrong)} would leave the {target} of the {spec.many} wrong",
+            why=f"{spec.many} with {target} take {', '.join(keeping) or 'no augmentation'}",
+            remedy="leave the others out",
+        )
 
 
 def augment_kind(kind: str, options: Mapping[str, Any]) -> Augmentation:

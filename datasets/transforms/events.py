@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from ...coding.samples import EventBatch, SampleSpec
 from ...core.errors import ConfigError
 from .mixing import Targets, draw_weight
+from .positions import Carry, mirrored, shifted, stay
 
 MAX_STRETCH = 100.0
 NUMBERS = 6
@@ -37,6 +38,10 @@ class EventAugment:
             window is the same for the batch.
         mix_off_epoch: no `mix` from this epoch on, counted from 0.
 
+    Attributes:
+        moving: the options that move what a recording shows.
+        keeping: the options after which targets of a kind are still right, carried along or not.
+
     Raises:
         ConfigError: a value out of range.
 
@@ -45,6 +50,10 @@ class EventAugment:
     """
 
     moving: ClassVar[tuple[str, ...]] = ("flip", "shift")
+    keeping: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "boxes": ("flip", "shift", "polarity_flip", "drop", "stretch"),
+        "flow": ("polarity_flip", "drop"),
+    }
 
     flip: bool = False
     shift: int = 0
@@ -93,6 +102,7 @@ class EventAugment:
         epoch: int,
         generator: Generator | None = None,
         samples: Iterable[Generator] = (),
+        carry: Carry = stay,
     ) -> tuple[EventBatch, Targets]:
         """Return the changed recordings, and the targets for `y` `[B, ...]`.
 
@@ -102,14 +112,17 @@ class EventAugment:
             epoch: counted from 0.
             generator: for `mix`.
             samples: a generator for each recording.
+            carry: moves the targets with shift and flip.
         """
         if len(x) and (self.drop or self.shift or self.flip or self.polarity_flip or self.stretch):
-            x = self._changed(x, list(samples))
+            x, y = self._changed(x, y, list(samples), carry)
         if not self.mix or (self.mix_off_epoch is not None and epoch >= self.mix_off_epoch):
             return x, Targets(y, y, 1.0)
         return mix(x, y, generator)
 
-    def _changed(self, x: EventBatch, samples: list[Generator]) -> EventBatch:
+    def _changed(
+        self, x: EventBatch, y: Tensor, samples: list[Generator], carry: Carry
+    ) -> tuple[EventBatch, Tensor]:
         # All numbers are drawn, so that an option does not change those of another.
         drawn = [torch.rand(NUMBERS, generator=each, dtype=torch.float64) for each in samples]
         share, right, down, mirror, swap, stretch = torch.stack(drawn, 1)
@@ -121,9 +134,11 @@ class EventAugment:
             x = x.kept(torch.cat(stays).to(x.device))
         if self.shift:
             offsets = [((2 * self.shift + 1) * u).long() - self.shift for u in (right, down)]
-            x = shift(x, *(each.to(x.device) for each in offsets))
+            right, down = (each.to(x.device) for each in offsets)
+            x, y = shift(x, right, down), carry(y, shifted(right, down))
         if self.flip:
-            x = flip(x, (mirror < 0.5).to(x.device))
+            chosen = (mirror < 0.5).to(x.device)
+            x, y = flip(x, chosen), carry(y, mirrored(chosen, x.shape[2]))
         if self.polarity_flip:
             swapped = (swap < 0.5).to(x.device)[x.sample]
             x = replace(x, p=torch.where(swapped, 1 - x.p, x.p))
@@ -132,7 +147,7 @@ class EventAugment:
             factor = slowest + (1 + self.stretch - slowest) * stretch
             times = x.t.double() * factor.to(x.device)[x.sample]
             x = replace(x, t=times.floor().long())
-        return x
+        return x, y
 
 
 def shift(events: EventBatch, right: Tensor, down: Tensor) -> EventBatch:

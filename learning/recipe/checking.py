@@ -308,9 +308,10 @@ def _build_without_memory(recipe: Recipe) -> SpikingNetwork:
         "series": SampleSpec("series", (1, 8, 8), steps=recipe.coding.steps),
     }
     spec = specs[sample_kind(recipe.coding.name)]
+    outputs = task_registry.get(recipe.task.name).trial_outputs
     with torch.device("meta"):
         return create_network(
-            **recipe.model_arguments(), in_shape=spec.shape, classes=2, sample=spec
+            **recipe.model_arguments(), in_shape=spec.shape, classes=outputs, sample=spec
         )
 
 
