@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,8 @@ def latency(
     """Time one image at batch 1 on the CPU, with the number of threads of torch.
 
     - `eager`: the network as trained, layer by layer, with the reference kernels.
-    - `fused`: `predict`, norms folded into the weights, with the fused kernels.
+    - `fused`: `predict`, norms folded into the weights, with the fused kernels; with windows also
+      up to the end of each, `fused, N steps`.
     - `onnxruntime`: the network exported to ONNX, with the code in the file where possible.
 
     Args:
@@ -68,6 +70,9 @@ def latency(
         EAGER: torch.no_grad()(eager.mean_logits),
         FUSED: fused.predict,
     }
+    early = {f"{FUSED}, {steps} steps": steps for steps in model.output_steps[:-1]}
+    if model.steps_per_output > 1:  # each window has an answer
+        ways |= {name: partial(fused.predict, steps=steps) for name, steps in early.items()}
     notes: dict[str, str | None] = {}
     unavailable: dict[str, dict[str, str]] = {}
     try:

@@ -140,6 +140,11 @@ class Coding:
         the steps of this code say of an image."""
         return {}
 
+    def of_windows(self, windows: int) -> dict[str, Any] | None:
+        """Return the options of this code with so many steps, each of which says in values what
+        several steps of it say; None if it has no such form."""
+        return None
+
     def step_targets(self, targets: Tensor) -> Tensor:
         """Return the targets `[B, T, ...]` of the steps of the code, of those of a sample's own."""
         return targets[:, : self.steps]

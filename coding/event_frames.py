@@ -157,6 +157,9 @@ class Frames(EventCoding):
     def whole(self) -> dict[str, Any]:
         return {"steps": self.windows, "windows": None}
 
+    def of_windows(self, windows: int) -> dict[str, Any] | None:
+        return {"value": "log-count"} if self.windows == self.steps else None
+
     def encode(self, x: EventBatch) -> Tensor:  # type: ignore[override]
         x, step = self._placed(x)
         pixel, shape = self.pixels(x)

@@ -37,6 +37,8 @@ dataset_registry = Registry(
         "noise-task": "datasets.sources.series.noise_task:load_noise_task",
         "scatter": "datasets.sources.boxes.scatter:load_scatter",
         "scatter-events": "datasets.sources.boxes.scatter_events:load_scatter_events",
+        "coco": "datasets.sources.boxes.coco:load_coco",
+        "voc": "datasets.sources.boxes.voc:load_voc",
         "lorenz": "datasets.sources.series.lorenz:load_lorenz",
     },
 )

@@ -10,7 +10,10 @@ from pathlib import Path
 from ..core.errors import ConfigError, VerificationError
 from ..core.files import cannot_write
 
-ENDINGS = {".onnx": (".onnx", "-init.onnx", "-step.onnx"), ".nir": (".nir", ".golden.nir")}
+ENDINGS = {
+    ".onnx": (".onnx", "-init.onnx", "-step.onnx", "-backbone.onnx", "-head.onnx"),
+    ".nir": (".nir", ".golden.nir"),
+}
 UNVERIFIED = ".unverified"
 
 

@@ -43,10 +43,27 @@ def find_ann(run: OpenRun, path: Path | None) -> SpikingNetwork | None:
         raise ConfigError(
             f"--ann {path} is not the ANN counterpart of {run.path}",
             why="; ".join(faults),
-            remedy="train one with the same recipe and --set model.neuron=relu "
-            "--set coding.name=direct --set coding.steps=1",
+            remedy=f"train one with the same recipe and {_settings(run.model)}",
         )
     return ann
+
+
+def _settings(model: SpikingNetwork) -> str:
+    """Return the settings that make the recipe of a network that of its counterpart."""
+    of_both = []
+    for config in (ann_config(model), model.config):
+        of_both.append(
+            {
+                "model.neuron": config["neuron"],
+                "coding.name": config["coding"],
+                "coding.steps": config["steps"],
+                "coding.value": config["coding_options"].get("value"),
+                "model.windows": config.get("windows"),
+            }
+        )
+    counterpart, own = of_both
+    changed = {key: each for key, each in counterpart.items() if each not in (own[key], None)}
+    return " ".join(f"--set {key}={each}" for key, each in changed.items())
 
 
 def _given(value: Any) -> Any:
@@ -56,10 +73,17 @@ def _given(value: Any) -> Any:
     return {key: each for key, each in value.items() if each is not None}
 
 
+def _is_of_counts(ann: SpikingNetwork) -> bool:
+    return ann.config["coding_options"].get("value") in ("count", "log-count")
+
+
 def _expected(model: SpikingNetwork, ann: SpikingNetwork) -> dict[str, Any]:
     """Return the configuration of the counterpart, with the neuron of `ann` if that has no spikes,
-    and with all frames of a recording if `ann` has them."""
+    with its counts or their logarithms if it has a frame a window, and with all frames of a
+    recording if `ann` has them."""
     config = ann_config(model)
+    if model.steps_per_output > 1 and _is_of_counts(ann):
+        config["coding_options"] |= {"value": ann.config["coding_options"]["value"]}
     if not has_spikes(ann):
         config |= {key: ann.config[key] for key in ("neuron", "neuron_options")}
     whole = model.coding.whole()

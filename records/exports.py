@@ -127,7 +127,7 @@ def _all(names: list[str], state: str) -> ExportState:
 
 def _named(path: Path) -> str:
     """Return the name of the file that a report beside it is called after."""
-    for ending in ("-init.onnx", "-step.onnx", ".golden.nir"):
+    for ending in ("-init.onnx", "-step.onnx", "-backbone.onnx", "-head.onnx", ".golden.nir"):
         if path.name.endswith(ending):
             return path.name.removesuffix(ending) + path.suffix
     return path.name

@@ -100,6 +100,12 @@ class Task:
         outputs over the steps."""
         return outputs.mean(0) if self.readout is None else self.readout.answer(outputs)
 
+    def metric(self, name: str) -> Metric:
+        """Return how the metric of a name is shown."""
+        if name == self.primary.name:
+            return self.primary
+        return Metric(name, percent=name in self.shares)
+
     def bind(self, data: DataSet, coding: Coding) -> None:
         """Take what the task needs to know of the data and of the code.
 

@@ -13,16 +13,18 @@ import torch
 from ...coding.images.thresholds import QuantileThresholds
 from ..graph.interpreter import Trace
 from ..graph.ir import Array, Graph
+from ..parts.split import split
 from ..source import ExportSource
 from ..verification.driving import Driven
 from ..verification.parity import CODE, Parity
 from ..verification.runtimes import Check, driven
-from .layers_alone import SequenceLayers, layers_of
-from .runtime import CPU, OnnxSession, providers, run_stream, with_outputs
+from .layers_alone import StepLayers, layers_of
+from .runtime import CPU, OnnxSession, providers, run_parts, run_stream, with_outputs
 
 # Distance of a standardised pixel to a threshold of the code: the standardisation sums an image.
 CODE_MARGIN = 5e-6
 MAX_STEPS = 32  # of layers that are driven step by step
+PARTS = ("backbone", "head")
 
 
 def checks_of_onnx(
@@ -35,6 +37,8 @@ def checks_of_onnx(
             check: Check = OnnxStream(
                 paths["init"], paths["step"], models["step"], source, provider
             )
+        elif "head" in models:
+            check = OnnxParts(models, paths, source, provider)
         else:
             check = OnnxSequence(models["model"], paths["model"], source, provider)
         if check.parity.about["provider"] == provider or provider == CPU:
@@ -45,7 +49,7 @@ def checks_of_onnx(
 def driven_onnx(models: Mapping[str, onnx.ModelProto], graph: Graph) -> Driven:
     """Drive the layers of ONNX models by random input; a file may lack what it is asked for."""
     read, run = layers_of(models, graph)
-    steps = None if isinstance(run, SequenceLayers) else min(graph.steps, MAX_STEPS)
+    steps = min(graph.steps, MAX_STEPS) if isinstance(run, StepLayers) else None
     return driven(read, "onnxruntime", run, steps=steps)
 
 
@@ -153,6 +157,48 @@ class OnnxStream:
         found["logits_per_step"] = found.pop("logits")
         graph = self.parity.graph
         return graph.answer.of(found["logits_per_step"], inputs.get(graph.answer_noise)), found
+
+
+class OnnxParts:
+    """The models `backbone` and `head`, the second run in a loop over windows."""
+
+    def __init__(
+        self,
+        models: Mapping[str, onnx.ModelProto],
+        paths: Mapping[str, Path],
+        source: ExportSource,
+        provider: str,
+    ) -> None:
+        graph = source.graph
+        self._source = source
+        self._sums = split(graph).sums
+        self._parts = [OnnxSession(paths[name], provider) for name in PARTS]
+        names = [CODE, *(node.name for node in graph.nodes if node.name != self._sums)]
+        self._traced = [OnnxSession(with_outputs(models[name], names), provider) for name in PARTS]
+        self._tries_one = True
+        self.parity = Parity(graph, "onnxruntime", _about_session(self._parts[0]))
+
+    def add(self, images: Array, code: Array, trace: Trace) -> None:
+        inputs = {"image": images, "steps": np.ascontiguousarray(code)}
+        logits, outputs = self._answer(inputs)
+        self.parity.seconds = sum(part.seconds for part in self._parts)
+        layers = run_parts(*self._traced, inputs)
+        layers[self._sums] = layers.pop("sums")
+        differ = None
+        if CODE in layers:
+            differ = recoded(self._source, images, code, layers.pop(CODE), self.parity)
+        self.parity.add(trace, logits, layers, outputs=outputs, recoded=differ)
+        if self._tries_one:
+            self._tries_one = False
+            one = {"image": images[:1], "steps": np.ascontiguousarray(code[:, :1])}
+            logits, outputs = self._answer(one)
+            first = None if differ is None else differ[:1]
+            self.parity.add(_first(trace), logits, outputs=outputs, recoded=first, again=True)
+
+    def _answer(self, inputs: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+        """Return the answer of the loop, and the outputs of all windows."""
+        outputs = run_parts(*self._parts, inputs)["logits"]
+        return self.parity.graph.answer.of(outputs), {"logits_per_step": outputs}
 
 
 def _first(trace: Trace) -> Trace:

@@ -24,6 +24,9 @@ from .checks import checks_of_onnx, driven_onnx
 from .forms import FORMS, INPUTS, OPSET, Form, Input, build_models
 from .operators import check_operators
 
+PARTS = {"stream": ("init", "step"), "parts": ("backbone", "head")}
+"""The models of forms of two files."""
+
 
 def export_onnx(
     source: ExportSource,
@@ -41,7 +44,7 @@ def export_onnx(
         source: the network.
         path: a `.onnx` file, or a folder.
         samples: to verify with; None writes without verification, which the metadata records.
-        form: `sequence`, `stream` (two files) or `scan`.
+        form: `sequence`, `stream` or `parts` (two files each), or `scan`.
         input: `image`, with the encoder in the file, or `spikes`, the encoded steps; `image` by
             default if the network takes images.
         opset: version of ONNX's operators, 17 to 25.
@@ -69,8 +72,7 @@ def export_onnx(
     models = build_models(
         graph, source.coding, form=form, input=input, opset=opset, weights=weights
     )
-    endings = {"model": ".onnx", "init": "-init.onnx", "step": "-step.onnx"}
-    files = {name: unverified_path(paths.file(endings[name])) for name in models}
+    files = {name: unverified_path(paths.file(_ending(name))) for name in models}
     paths.check(files.values())
     paths.make()
     notes = ["the form scan is experimental"] if form == "scan" else []
@@ -101,7 +103,7 @@ def verify_onnx(
 
     Args:
         source: the network.
-        files: paths of `model`, or of `init` and `step`.
+        files: paths of `model`, of `init` and `step`, or of `backbone` and `head`.
         samples: to compare on.
         weights: how the files store weights.
         expected: the models that the exporter writes, with which the structure of the files is
@@ -138,7 +140,7 @@ def check_onnx(source: ExportSource, path: Path, samples: Samples, *, structure:
     form, weights, input = (about.get(key) for key in ("form", "weights", "input"))
     if form not in FORMS or weights not in WEIGHTS or input not in INPUTS:
         raise unknown_form(path)
-    files = files_of_stream(path) if form == "stream" else {"model": path}
+    files = files_of_form(path, form)
     expected = None
     if structure:
         opset = max((each.version for each in model.opset_import if not each.domain), default=0)
@@ -154,13 +156,25 @@ def check_onnx(source: ExportSource, path: Path, samples: Samples, *, structure:
     return verify_onnx(source, files, samples, weights=weights, expected=expected)  # type: ignore[arg-type]
 
 
-def files_of_stream(path: Path) -> dict[str, Path]:
-    """Return both files of a stream, given either of them."""
-    for part in ("init", "step"):
-        stem, found, rest = path.name.rpartition(f"-{part}.onnx")
+def _ending(part: str) -> str:
+    """Return the end of the name of a file."""
+    return ".onnx" if part == "model" else f"-{part}.onnx"
+
+
+def files_of_form(path: Path, form: str) -> dict[str, Path]:
+    """Return the files of a form by their part, given the file or either of two.
+
+    Raises:
+        ConfigError: the name does not say which of the two it is.
+    """
+    parts = PARTS.get(form)
+    if parts is None:
+        return {"model": path}
+    for part in parts:
+        stem, found, rest = path.name.rpartition(_ending(part))
         if found:
-            return {each: path.with_name(f"{stem}-{each}.onnx{rest}") for each in ("init", "step")}
+            return {each: path.with_name(f"{stem}{_ending(each)}{rest}") for each in parts}
     raise ConfigError(
-        f"{path} is one of the two files of a stream",
-        why="their names end with -init.onnx and -step.onnx, or neither is found",
+        f"{path} is one of the two files of {'a stream' if form == 'stream' else 'a network'}",
+        why=f"their names end with {' and '.join(map(_ending, parts))}, or neither is found",
     )

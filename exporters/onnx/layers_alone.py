@@ -11,6 +11,8 @@ from onnx import TensorProto, helper
 
 from ..graph.ir import INPUT, Array, Graph, Node
 from ..graph.noise import noise_name
+from ..parts.models import SUMS
+from ..parts.split import split
 from .runtime import CPU, OnnxSession
 from .states import noise_in_loop, states_of_node
 
@@ -57,9 +59,13 @@ def cut_out(
 
 def layers_of(
     models: Mapping[str, onnx.ModelProto], graph: Graph
-) -> tuple[Graph, SequenceLayers | StepLayers]:
+) -> tuple[Graph, SequenceLayers | StepLayers | PartLayers]:
     """Return what runs the layers of the models of a form, and the graph that they compute."""
     steps = replace(graph, static=False)
+    if "head" in models:
+        inputs = [each.name for each in models["backbone"].graph.input]
+        read = steps if "steps" in inputs else graph
+        return read, PartLayers(models, read)
     if "step" in models:
         return steps, StepLayers(models["step"], models["step"].graph, steps)
     model = models["model"]
@@ -100,15 +106,18 @@ class StepLayers:
         model: whose opsets they use.
         body: the graph of one step.
         graph: the network.
+        input: what the input of the graph is called.
     """
 
-    def __init__(self, model: onnx.ModelProto, body: onnx.GraphProto, graph: Graph) -> None:
-        self._model, self._body, self._graph = model, body, graph
+    def __init__(
+        self, model: onnx.ModelProto, body: onnx.GraphProto, graph: Graph, input: str = "x"
+    ) -> None:
+        self._model, self._body, self._graph, self._input = model, body, graph, input
 
     def __call__(self, node: Node, given: Mapping[str, Array]) -> Array | None:
         states = states_of_node(self._graph, node)
         after = {state.name: f"{state.name}_after" for state in states}
-        called = {INPUT: "x"}
+        called = {INPUT: self._input}
         if self._body is not self._model.graph:
             called[noise_name(node.name)] = noise_in_loop(node.name)
         names = {called.get(name, name): value for name, value in given.items()}
@@ -131,3 +140,25 @@ class StepLayers:
             found.append(out[node.name])
             values = {name: out[key] for name, key in after.items()}
         return np.stack(found)
+
+
+class PartLayers:
+    """The layers of the models `backbone` and `head`: all steps of the one, windows of the other.
+
+    Args:
+        models: both.
+        graph: the network.
+    """
+
+    def __init__(self, models: Mapping[str, onnx.ModelProto], graph: Graph) -> None:
+        parts, head = split(graph), models["head"]
+        self._sums = parts.sums
+        self._backbone = SequenceLayers(models["backbone"], parts.backbone)
+        self._head = StepLayers(head, head.graph, parts.head, SUMS)
+        self._nodes = {node.name: node for node in parts.head.nodes}
+
+    def __call__(self, node: Node, given: Mapping[str, Array]) -> Array | None:
+        if node.name not in self._nodes:
+            return self._backbone(node, given)
+        named = {INPUT if name == self._sums else name: value for name, value in given.items()}
+        return self._head(self._nodes[node.name], named)

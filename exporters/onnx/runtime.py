@@ -134,5 +134,33 @@ def run_stream(
     return {name: np.stack(parts) for name, parts in found.items()}
 
 
+def run_parts(
+    backbone: OnnxSession,
+    head: OnnxSession,
+    code: dict[str, Array],
+    decided: Callable[[Array], Array] | None = None,
+) -> Any:
+    """Run both parts of a network with an accumulator, and return their values by name: `sums` of
+    all windows `[W, B, ...]`, `logits` of each `[w, B, K]`.
+
+    This is the loop of docs/hybrid.md.
+
+    Args:
+        backbone, head: their sessions.
+        code: `{"image": ...}`, or `{"steps": [T, B, ...]}` for a backbone whose input is spikes.
+        decided: from the logits so far `[w, B, K]`, which samples are decided, `[B]`: the head does
+            not run after all are.
+    """
+    values = backbone.run({name: code[name] for name in backbone.inputs})
+    found: dict[str, list[Array]] = {}
+    for t, sums in enumerate(values["sums"]):
+        out = head.run({"t": np.array(t, np.int64), "sums": sums})
+        for name, value in out.items():
+            found.setdefault(name, []).append(value)
+        if decided is not None and np.all(decided(np.stack(found["logits"]))):
+            break
+    return values | {name: np.stack(parts) for name, parts in found.items()}
+
+
 def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300]

@@ -23,10 +23,11 @@ from ...models.readouts import create_readout
 from ...records.open_run import OpenRun
 from ..graph.noise import PREFIX
 from ..nir.unrolled import OUTPUT
-from ..onnx.export import files_of_stream
+from ..onnx.export import files_of_form
 from ..onnx.forms import OPSET, Form, build_models
 from ..onnx.operators import check_operators
 from ..onnx.runtime import OnnxSession
+from ..parts.models import SUMS
 from ..runs import source_of_run
 from ..timing.form import build_times
 from ..timing.network import TimingSource
@@ -133,19 +134,17 @@ def _open_onnx(path: Path, options: _Options) -> OpenedFile:
     about = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
     description = Description.of(path, about)
     check_steps(steps, description.steps)
-    files = files_of_stream(path) if description.form == "stream" else {"model": path}
+    files = files_of_form(path, description.form)
     models = {name: read_onnx(file) for name, file in files.items()}
     check_operators(models.values())
     sessions = {name: OnnxSession(model.SerializeToString()) for name, model in models.items()}
-    main = models.get("step", models.get("model"))
-    assert main is not None
     shapes = {
         value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
-        for model in models.values()
+        for model in reversed(models.values())  # of two, the first says the number of windows
         for value in (*model.graph.input, *model.graph.output)
     }
     takes_images = about.get("input") == "image"
-    wanted = "logits" if "step" in sessions else "logits_per_step"
+    wanted = "logits_per_step" if "model" in sessions else "logits"
     name = "image" if takes_images else "x" if "step" in sessions else "steps"
     if name not in shapes or wanted not in shapes:
         raise DataError(
@@ -160,7 +159,8 @@ def _open_onnx(path: Path, options: _Options) -> OpenedFile:
     noise = description.noise(
         {key: each[skipped:] for key, each in shapes.items() if key.startswith(PREFIX)}
     )
-    outputs = shapes[wanted][0] if description.form == "sequence" else 0
+    of_windows = {"sequence": "logits_per_step", "parts": SUMS}.get(description.form)
+    outputs = shapes[of_windows][0] if of_windows in shapes else 0
     every = max(description.steps // outputs, 1) if outputs else 1
     check_steps(steps, description.steps, every)
     given = {"steps": steps, "noise": noise, "every": every}

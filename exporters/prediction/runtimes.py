@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from ..graph.ir import Array, Graph
 from ..graph.noise import NoiseInput
 from ..nir.interpreter import run_nir
 from ..nir.unrolled import OUTPUT, input_of, outputs_of_steps
-from ..onnx.runtime import OnnxSession, run_stream
+from ..onnx.runtime import OnnxSession, run_parts, run_stream
 
 if TYPE_CHECKING:
     import nir
@@ -39,7 +39,7 @@ class OnnxRuntime:
     """ONNX models in onnxruntime.
 
     Args:
-        sessions: of `model`, or of `init` and `step` of a stream.
+        sessions: of `model`, of `init` and `step` of a stream, or of `backbone` and `head`.
         total: number of time steps T.
         coding: of the samples, for models that take encoded steps.
         steps: use the first steps only.
@@ -84,15 +84,23 @@ class OnnxRuntime:
         given |= noise
         if "step" in self._sessions:
             init, step = self._sessions["init"], self._sessions["step"]
-            until = None
-            if decided is not None:
-                until = lambda logits: decided(torch.from_numpy(logits)).numpy()  # noqa: E731
+            until = _as_arrays(decided)
             logits: Array = run_stream(init, step, given, self._steps, until)["logits"]
             return logits
+        if "head" in self._sessions:
+            until = _as_arrays(decided)
+            both = self._sessions["backbone"], self._sessions["head"]
+            return run_parts(*both, given, until)["logits"][: self._steps // self._every]
         model = self._sessions["model"]
         if "count" in model.inputs:
             given["count"] = np.array([self._total], np.int64)
         return model.run(given)["logits_per_step"][: self._steps // self._every]
+
+
+def _as_arrays(decided: Decided | None) -> Callable[[Array], Array] | None:
+    if decided is None:
+        return None
+    return lambda logits: decided(torch.from_numpy(logits)).numpy()
 
 
 class NirRuntime:

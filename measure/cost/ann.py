@@ -21,7 +21,9 @@ def why_no_ann(model: SpikingNetwork) -> str | None:
 
 def ann_config(model: SpikingNetwork) -> dict[str, Any]:
     """Return the arguments of `create_model` for the ANN counterpart: the same architecture with
-    ReLU in place of the neurons, and a single step; samples that bring time keep their steps.
+    ReLU in place of the neurons, and a single step; samples that bring time keep their steps. Where
+    an accumulator adds up windows it has a step for each window, if the code has frames of counts:
+    values that say at once what the spikes of a window add up to.
 
     Raises:
         ConfigError: the network has no ANN counterpart.
@@ -38,9 +40,20 @@ def ann_config(model: SpikingNetwork) -> dict[str, Any]:
         readout = of_ann(config["readout"], config["readout_options"], one_step=one_step)
         config["readout"], config["readout_options"] = readout
     if not one_step:
-        return config
+        return config | _in_windows(model, config)
+    if "windows" in config:
+        config["windows"] = 1  # of one step
     options = model.coding.of_counterpart()
     return config | {"coding": "direct", "coding_options": options, "steps": 1}
+
+
+def _in_windows(model: SpikingNetwork, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the steps and the options of the code of a counterpart that has a step a window."""
+    windows = len(model.output_steps)
+    own = model.coding.of_windows(windows) if model.steps_per_output > 1 else None
+    if own is None:
+        return {}
+    return {"steps": windows, "coding_options": {**config["coding_options"], **own}}
 
 
 @torch.no_grad()

@@ -30,6 +30,7 @@ class LayerCount:
         events: nonzero inputs; a count k is k events.
         inputs: all inputs.
         weights, zeros: number of weights, and of weights equal to 0.
+        steps_per_output: of an accumulator, the steps that it adds up.
     """
 
     name: str
@@ -42,6 +43,7 @@ class LayerCount:
     inputs: Tensor
     weights: int
     zeros: int
+    steps_per_output: int = 1
 
     @property
     def spikes(self) -> bool:
@@ -149,6 +151,7 @@ class LayerCounter:
             inputs=inputs,
             weights=sum(weight.numel() for weight in self._weights),
             zeros=sum(int((weight == 0).sum()) for weight in self._weights),
+            steps_per_output=getattr(self.info.layer, "steps_per_output", 1),
         )
 
     def _count_output(self, layer: nn.Module, x: tuple[Tensor, ...], y: Tensor) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...core.errors import ConfigError
 from .counters import LayerCount, NeuronCount
+from .crossing import crossings
 from .operations import Counts
 from .tables import CostTable
 
@@ -155,7 +156,7 @@ def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
     Besides totals: the effective and dense synaptic operations of NeuroBench (of convolutions and
     linear layers), its sparsity and footprint, and each layer by step. If the operations of a layer
     are not counted, `reason` says so, and all totals that they are part of are None. `notes` says
-    in words where filters make values of spikes.
+    in words where filters make values of spikes, `crossings` how many bits pass an accumulator.
     """
     n = max(counts.samples, 1)
     reason = why_unknown(counts)
@@ -194,6 +195,7 @@ def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
         "neurons": [_neurons(layer, table, n) for layer in counts.neurons],
         "uncounted": counts.uncounted,
         "notes": _notes(counts),
+        "crossings": crossings(counts),
     }
 
 

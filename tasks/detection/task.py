@@ -34,13 +34,13 @@ class Detection(Task):
 
     Outputs are `[T, B, K + 5, A]`: for each of A cells the logits of K classes, that of the
     background, and the four values of a box, see `Cells`. The answer is their mean over the steps.
-    With p = softmax of the logits, y the class of a cell and v the values of its box, the loss of
-    a sample is
+    With p = softmax of the logits, y the class of a cell, v the values of its box and u those of
+    the outputs, the loss of a sample with n cells that have an object is
 
-        Σ w_y (-log p_y) / Σ w_y + box · Σ smooth_l1(u, v) / n
+        Σ -log p_y / n + background · Σ -log p_K / (A - n) + box · Σ smooth_l1(u, v) / n
 
-    The first two sums are over all cells, with w = `background` of those without an object and 1 of
-    the others; the third is over the n cells with an object.
+    where the first and the third sum are over the cells with an object and the second over the
+    others, K is the background, and a sum over no cells is 0.
 
     A box is found for each cell and class with p_k > `score`. Of boxes of a class that overlap by
     more than `overlap` (intersection over union) the better one stays, and of all the `top` best.
@@ -53,7 +53,7 @@ class Detection(Task):
     no objects.
 
     Args:
-        background: weight of a cell without an object in the loss.
+        background: weight of the cells without an object in the loss.
         box: weight of the boxes in the loss.
         score: the least probability of a class.
         overlap: of boxes that show the same object.
@@ -75,7 +75,7 @@ class Detection(Task):
     def __init__(
         self,
         *,
-        background: float = 0.15,
+        background: float = 1.0,
         box: float = 1.0,
         score: float = 0.05,
         overlap: float = 0.5,
@@ -147,12 +147,14 @@ class Detection(Task):
         logits, values = self._parts(self.answer(outputs))
         labels, true = self.cells.to(outputs.device).assign(targets.first)
         has_object = labels >= 0
-        weight = torch.where(has_object, 1.0, self.background)
         wanted = torch.where(has_object, labels, len(self.classes))
-        of_class = cross_entropy(logits, wanted, reduction="none") * weight
-        of_box = smooth_l1_loss(values, true, reduction="none", beta=BETA).sum(1) * has_object
-        of_class = of_class.sum(1) / weight.sum(1).clamp(min=1e-12)
-        return of_class + self.box * of_box.sum(1) / has_object.sum(1).clamp(min=1)
+        of_class = cross_entropy(logits, wanted, reduction="none")
+        of_box = smooth_l1_loss(values, true, reduction="none", beta=BETA).sum(1)
+        return (
+            _mean(of_class, has_object)
+            + self.background * _mean(of_class, ~has_object)
+            + self.box * _mean(of_box, has_object)
+        )
 
     def loss(self, outputs: Tensor, targets: Targets) -> Tensor:
         return self.losses(outputs, targets).mean()
@@ -201,3 +203,8 @@ class Detection(Task):
         """Return the logits `[B, K + 1, A]` and the values `[B, 4, A]` of an answer."""
         logits, values = answer.float().split([answer.shape[1] - 4, 4], 1)
         return logits, values
+
+
+def _mean(values: Tensor, chosen: Tensor) -> Tensor:
+    """Return the mean of chosen values `[B, A]` of each sample, `[B]`; 0 of none."""
+    return (values * chosen).sum(1) / chosen.sum(1).clamp(min=1)

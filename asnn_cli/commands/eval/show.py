@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ....core.metric import ACCURACY
 from ....core.units import joules
 from ...terminal import console
 from .corrupt import show_robustness
@@ -34,7 +35,7 @@ def show_evaluation(
     """
     from ....measure.early_exit import decided_when
 
-    _show_steps(result, learned, content.get("output_steps"))
+    _show_steps(result, learned, task, content.get("output_steps"))
     if "output_steps" in content:
         ends = ", ".join(map(str, content["output_steps"]))
         console.note(f"an output is known at the end of each window, after step {ends}")
@@ -103,23 +104,30 @@ def show_evaluation(
 
 
 def _show_steps(
-    result: Any, learned: dict[str, dict[str, list[float]]], ends: list[int] | None
+    result: Any, learned: dict[str, dict[str, list[float]]], task: Any, ends: list[int] | None
 ) -> None:
-    """Show accuracy, spike rates and learned schedules by step.
+    """Show the metrics so far, spike rates and learned schedules by step.
 
     Args:
         result: the evaluation.
         learned: schedules by layer and name.
+        task: what the network was asked.
         ends: the steps after which an output is known; None for all.
     """
     of_steps = (*result.spike_rates.values(), *(v for by in learned.values() for v in by.values()))
     steps = len(next((values for values in of_steps if len(values) > 1), []))
     figures: dict[str, list[str]] = {}
-    if "accuracy_per_step" in result.values:
-        steps = ends[-1] if ends else len(result.accuracy_per_step)
-        figures["accuracy so far, %"] = _at_ends(result.accuracy_per_step, ends)
+    for name, values in result.values.items():
+        if name.endswith("_per_step") and None not in values:
+            steps = ends[-1] if ends else len(values)
+            metric = task.metric(name.removesuffix("_per_step"))
+            figures[f"{metric.title} so far{', %' if metric.percent else ''}"] = _at_ends(
+                [metric.figure(value) for value in values], ends
+            )
     if "accuracy_of_each_step" in result.values and steps > 1:
-        figures["accuracy alone, %"] = _at_ends(result.values["accuracy_of_each_step"], ends)
+        figures["accuracy alone, %"] = _at_ends(
+            [ACCURACY.figure(value) for value in result.values["accuracy_of_each_step"]], ends
+        )
     if steps > MAX_STEPS_SHOWN or not steps:
         return  # a table of a hundred columns shows nothing; --json has all steps
     for layer, rates in result.spike_rates.items():
@@ -132,9 +140,8 @@ def _show_steps(
     console.table("by step", ["", *(f"t={t}" for t in range(1, steps + 1))], rows)
 
 
-def _at_ends(values: list[float], ends: list[int] | None) -> list[str]:
-    """Return shares in percent at the steps after which they are known, and nothing between."""
-    shown = [f"{100 * v:.2f}" for v in values]
+def _at_ends(shown: list[str], ends: list[int] | None) -> list[str]:
+    """Return figures at the steps after which they are known, and nothing between."""
     if not ends:
         return shown
     at = dict(zip(ends, shown, strict=True))

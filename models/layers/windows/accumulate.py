@@ -79,6 +79,8 @@ class Accumulate(Layer):
         graph.accumulate(name, self.steps_per_output)
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        if self.steps_per_output == 1:
+            return x  # it adds nothing
         found.add(name, "accumulate", self, x, operation="ac")
         found.in_windows(self.steps_per_output)
         return VALUES

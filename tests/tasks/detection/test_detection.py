@@ -67,21 +67,17 @@ def test_the_loss_is_that_of_the_formula():
     answer = outputs.double().mean(0)
     expected = []
     for b in range(N):
-        weights = of_class = of_box = objects = 0.0
+        of_object, of_background, of_box = [], [], []
         for a in range(A):
             y = int(labels[b, a]) if labels[b, a] >= 0 else K
             p = answer[b, : K + 1, a].exp()
-            weight = 0.25 if y == K else 1.0
-            weights += weight
-            of_class -= weight * math.log(p[y] / p.sum())
+            nats = -math.log(p[y] / p.sum())
+            (of_object if y < K else of_background).append(nats)
             if y < K:
-                objects += 1
-                for u, v in zip(
-                    answer[b, K + 1 :, a].tolist(), true[b, :, a].tolist(), strict=True
-                ):
-                    e = abs(float(u) - float(v))
-                    of_box += e * e / 2 * 9 if e < 1 / 9 else e - 1 / 18
-        expected.append(of_class / weights + 2 * of_box / max(objects, 1))
+                errors = (answer[b, K + 1 :, a] - true[b, :, a]).abs().tolist()
+                of_box.append(sum(e * e / 2 * 9 if e < 1 / 9 else e - 1 / 18 for e in errors))
+        means = [sum(each) / max(len(each), 1) for each in (of_object, of_background, of_box)]
+        expected.append(means[0] + 0.25 * means[1] + 2 * means[2])
     found = task.losses(outputs, pair(TARGETS))
     assert found.tolist() == pytest.approx(expected, rel=1e-5)
     assert float(task.loss(outputs, pair(TARGETS))) == pytest.approx(sum(expected) / N, rel=1e-5)

@@ -1,0 +1,1 @@
+"""A network with an accumulator as two files: what comes before its sums, and what reads them."""

@@ -1,0 +1,157 @@
+"""A network with an accumulator in two files: what crosses, what they answer, what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from onnx import numpy_helper
+
+from asnn.core.errors import ConfigError, VerificationError
+from asnn.exporters import export_nir, export_onnx, source_of
+from asnn.exporters.graph.interpreter import run
+from asnn.exporters.onnx.export import check_onnx
+from asnn.exporters.parts.split import split
+from asnn.exporters.source import Samples
+from asnn.models import create_model
+from studies.mutations import trial_of_onnx
+from tests.support.exported_networks import make_source
+
+SHAPE, STEPS, WINDOWS = (2, 9, 9), 6, 3
+
+
+def network(**options):
+    torch.manual_seed(0)
+    defaults = {
+        "in_shape": SHAPE, "classes": 3, "coding": "frames", "steps": STEPS,
+        "sample": {"kind": "events", "shape": list(SHAPE), "duration": 60_000},
+        "neuron_options": {"threshold": 0.1}, "backbone": [4, 5], "windows": WINDOWS,
+        "convs": [6], "hidden": [7],
+    }  # fmt: skip
+    model = create_model("hybrid", **{**defaults, **options})
+    scale = model.readout.scale
+    if scale is not None:  # windows that differ
+        scale.data = torch.linspace(0.5, 1.5, len(scale))
+    return model.eval()
+
+
+def codes(number=12, steps=STEPS):
+    spikes = np.random.default_rng(0).random((number, steps, *SHAPE)) < 0.3
+    return Samples(spikes.astype(np.float32), None, "spikes")
+
+
+def loop(folder, code):
+    """The loop of docs/hybrid.md: sums of all windows, the logits of each."""
+    backbone, head = (
+        onnxruntime.InferenceSession(folder / f"model-{part}.onnx") for part in ("backbone", "head")
+    )
+    (sums,) = backbone.run(["sums"], {"steps": code})
+    logits = [
+        head.run(["logits"], {"sums": each, "t": np.array(window)})[0]
+        for window, each in enumerate(sums)
+    ]
+    return sums, np.stack(logits)
+
+
+@torch.no_grad()
+def test_whole_numbers_cross_exactly_and_the_answer_is_that_of_the_network(tmp_path):
+    model = network()
+    source = source_of(model)
+    found = export_onnx(source, tmp_path, samples=codes(), form="parts")
+    assert found.report.verified and found.report.driven.layers == len(source.graph.nodes)
+    assert {path.name for path in found.files} == {"model-backbone.onnx", "model-head.onnx"}
+
+    code = source.encode(codes().images)
+    sums, logits = loop(tmp_path, code)
+
+    crossed = []
+    model.body.accumulate.register_forward_hook(lambda _, __, y: crossed.append(y.numpy()))
+    expected = model.run(torch.from_numpy(code)).numpy()
+    assert np.array_equal(sums, crossed[0]) and sums.max() > 1
+    assert np.array_equal(sums, sums.round())
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    assert not np.allclose(logits, loop(tmp_path, code[::-1].copy())[1], atol=1e-2)
+
+
+def test_the_interpreter_computes_both_parts_as_the_whole():
+    graph = source_of(network()).graph
+    parts, code = split(graph), codes().images.swapaxes(0, 1)
+
+    whole = run(graph, code)
+    sums = run(parts.backbone, code).values[parts.sums]
+
+    assert np.array_equal(sums, whole.values["accumulate"])
+    assert np.array_equal(run(parts.head, sums).logits, whole.logits)
+
+
+@pytest.mark.slow
+def test_every_change_of_both_files_is_found(tmp_path):
+    images = {"in_shape": (2, 6, 6), "coding": "hybrid", "sample": None, "steps": 4, "windows": 2}
+    source, rng = source_of(network(**images)), np.random.default_rng(0)
+    export_onnx(source, tmp_path, samples=None, form="parts")  # with the code in the backbone
+    found = [trial_of_onnx(source, tmp_path, rng) for _ in range(16)]
+    assert [each for each in found if not each.same and each.verdict is None] == []
+    assert sum(each.by_running for each in found) > 4
+
+
+@pytest.mark.parametrize("part", ["backbone", "head"])
+def test_a_changed_weight_is_found_by_running(tmp_path, part):
+    source = source_of(network())
+    export_onnx(source, tmp_path, samples=None, form="parts")
+    path = tmp_path / f"model-{part}.onnx"
+    assert check_onnx(source, path, codes(), structure=False).verified
+
+    model = onnx.load(path)
+    weight = next(each for each in model.graph.initializer if each.name.endswith("weight"))
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.5, weight.name))
+    onnx.save(model, path)
+
+    report = check_onnx(source, path, codes(), structure=False)
+    assert "layer" in report.fault or "logits" in report.fault
+
+
+def test_one_file_has_an_output_of_each_window(tmp_path):
+    source = source_of(network())
+    assert export_onnx(source, tmp_path, samples=codes()).report.verified
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    by_step = next(each for each in session.get_outputs() if each.name == "logits_per_step")
+    assert by_step.shape == [WINDOWS, "N", 3]
+
+
+@pytest.mark.parametrize("form", ["stream", "scan"])
+def test_forms_of_single_steps_are_refused_with_those_that_fit(tmp_path, form):
+    with pytest.raises(ConfigError, match="'accumulate' sums windows of steps") as error:
+        export_onnx(source_of(network()), tmp_path, samples=None, form=form)
+    assert "--form parts" in error.value.remedy and "--form sequence" in error.value.remedy
+
+
+def test_nir_refuses_the_analog_head(tmp_path):
+    with pytest.raises(ConfigError, match="head_relu1") as error:
+        export_nir(source_of(network()), tmp_path, samples=None)
+    assert "--format onnx" in error.value.remedy
+
+
+def test_networks_in_one_part_are_refused():
+    with pytest.raises(ConfigError, match="this one has no accumulator"):
+        split(make_source("lenet").graph)
+
+
+def test_a_head_that_reads_the_code_too_is_refused():
+    graph = source_of(network()).graph
+    nodes = [
+        replace(node, inputs=("spikes2",)) if node.name == "head_conv1" else node
+        for node in graph.nodes
+    ]
+    with pytest.raises(ConfigError, match="has a layer 'head_conv1' that reads both parts"):
+        split(replace(graph, nodes=tuple(nodes)))
+
+
+def test_a_file_that_adds_up_otherwise_is_kept_as_unverified(tmp_path):
+    source = source_of(network())
+    wrong = {node.name: node for node in source.graph.nodes}["conv2"]
+    wrong = replace(wrong, weights=tuple(-weight for weight in wrong.weights))
+    other = replace(source, graph=source.graph.with_nodes({"conv2": wrong}))
+    with pytest.raises(VerificationError, match="does not compute what the network does"):
+        export_onnx(other, tmp_path, samples=codes(), form="parts")

@@ -1,0 +1,119 @@
+"""Cost of a network with an accumulator: where its head is counted, and the bits that cross."""
+
+import math
+
+import pytest
+import torch
+
+from asnn.measure.cost.ann import ann_config, dense_ann_counts
+from asnn.measure.cost.crossing import crossings
+from asnn.measure.cost.energy import energy_of_samples, energy_report, total_cost
+from asnn.measure.cost.operations import Operations
+from asnn.measure.cost.tables import read_cost_table
+from asnn.models import create_model
+
+STEPS, SHAPE = 6, (2, 8, 8)
+
+
+def network(**options):
+    torch.manual_seed(0)
+    defaults = {
+        "in_shape": SHAPE, "classes": 3, "coding": "frames", "steps": STEPS,
+        "sample": {"kind": "events", "shape": list(SHAPE), "duration": 60_000},
+        "neuron": "fixed", "neuron_options": {"gain": 2.0, "threshold": 0.3},
+        "output_scale": False, "backbone": [4], "windows": 2, "convs": [5], "hidden": [],
+    }  # fmt: skip
+    return create_model("hybrid", **{**defaults, **options}).eval()
+
+
+@torch.no_grad()
+def counted(model, steps=STEPS, rate=0.3):
+    generator = torch.Generator().manual_seed(1)
+    code = (torch.rand(steps, 3, *SHAPE, generator=generator) < rate).float()
+    sums = []
+    handle = model.body.accumulate.register_forward_hook(lambda _, x, y: sums.append((x[0], y)))
+    with Operations(model) as operations:
+        model.run(code)
+    handle.remove()
+    return operations.counts(), *sums[0]
+
+
+def test_spikes_are_accumulated_and_sums_multiplied_at_the_ends_of_windows():
+    counts, spikes, sums = counted(network())
+    layers = {layer.name: layer for layer in counts.layers}
+
+    added = layers["accumulate"]
+    assert (added.operation, added.given) == ("ac", "spikes")
+    assert added.effective.tolist() == spikes.flatten(1).sum(1).tolist()
+
+    head = layers["head_conv1"]
+    assert (head.operation, head.given) == ("mac", "values")
+    # 3×3 with stride 2 over 4×4: rows and columns 0 to 3 are read by 1, 2, 1 and 1 outputs.
+    reads = torch.tensor([1.0, 2.0, 1.0, 1.0])
+    fan_out = 5 * reads.outer(reads)
+    expected = [float((window != 0).mul(fan_out).sum()) for window in sums]
+    assert head.effective.tolist() == [0, 0, expected[0], 0, 0, expected[1]]
+    assert head.effective.sum() < (sums * fan_out).sum()  # a sum of 2 is one product, not two
+    assert not counts.uncounted
+
+
+def test_energy_by_step_and_sample_adds_up():
+    counts, *_ = counted(network())
+    table = read_cost_table()
+
+    by_step = energy_of_samples(counts, table)
+
+    assert by_step.shape == (STEPS, 3)
+    assert float(by_step.sum()) == pytest.approx(total_cost(counts, table).total(table))
+    assert (counts.mac[[2, 5]] > 0).all() and not counts.mac[[0, 1, 3, 4]].any()
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.9])
+def test_bits_that_cross_are_the_lesser_of_addresses_and_counts(rate):
+    counts, spikes, sums = counted(network(), rate=rate)
+    neurons = sums[0, 0].numel()
+
+    (found,) = crossings(counts)
+
+    assert (found["neurons"], found["windows"], found["window_steps"]) == (neurons, 2, 3)
+    addresses = float(spikes.sum()) / 3 * math.ceil(math.log2(neurons))
+    of_counts = 2 * neurons * math.ceil(math.log2(STEPS / 2 + 1))
+    assert found["bits_as_addresses"] == pytest.approx(addresses)
+    assert found["bits_as_counts"] == of_counts
+    assert found["bits"] == min(addresses, of_counts)
+    assert (found["bits"] == of_counts) is (rate == 0.9)
+    assert energy_report(counts, read_cost_table())["crossings"] == [found]
+
+
+def test_of_the_first_windows_alone_their_part_is_counted():
+    counts, *_ = counted(network(), steps=3)
+    assert counts.steps == 3 and crossings(counts)[0]["windows"] == 1
+
+
+def test_a_window_of_one_step_adds_nothing():
+    counts, *_ = counted(network(windows=STEPS))
+    assert [layer.name for layer in counts.layers] == ["conv1.spikes", "head_conv1", "readout"]
+    assert counts.layers[1].given == "spikes"
+
+
+def test_nothing_crosses_where_nothing_spikes():
+    model = network(neuron="relu", neuron_options={}, steps=2, coding_options={"value": "count"})
+    counts, *_ = counted(model, steps=2)
+    assert crossings(counts) == []
+
+
+def test_the_counterpart_of_events_has_a_frame_of_counts_for_each_window():
+    model = network()
+    found = ann_config(model)
+    assert (found["neuron"], found["steps"], found["windows"]) == ("relu", 2, 2)
+    assert found["coding_options"] == {"value": "log-count"}
+    convolution = dense_ann_counts(model).layers[0]
+    assert convolution.operation == "mac"
+    assert convolution.dense[0] * 2 == convolution.dense.sum()  # of two steps
+
+
+def test_the_counterpart_of_images_has_one_step():
+    image = {"sample": None, "in_shape": (1, 8, 8), "coding": "direct"}
+    found = ann_config(network(**image))
+    assert (found["coding"], found["steps"], found["windows"]) == ("direct", 1, 1)
+    assert dense_ann_counts(network(**image)).steps == 1
