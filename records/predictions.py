@@ -61,7 +61,8 @@ def predictor_of(
     spec = model.sample
     assert spec is not None, "networks of runs know their samples"
     options = recipe.data.options()
-    reader = reader_of(spec, run.labels, recipe.data.name, options, windows=windows)
+    given = {"windows": windows, "letterbox": answers.has_places}
+    reader = reader_of(spec, run.labels, recipe.data.name, options, **given)
     return Predictor(runtime, answers, spec), reader
 
 

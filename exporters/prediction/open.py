@@ -224,7 +224,8 @@ def _opened(
     notes = []
     if classes and not description.has_labels:
         notes.append(f"{description.path} names no classes: they are numbered from 0")
-    reader = reader_of(spec, labels, description.about.get("data"), windows=options.windows)
+    given = {"windows": options.windows, "letterbox": answers.has_places}
+    reader = reader_of(spec, labels, description.about.get("data"), **given)
     return OpenedFile(Predictor(runtime, answers, spec), reader, notes)
 
 

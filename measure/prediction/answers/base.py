@@ -35,6 +35,7 @@ class Answers:
         kind: what the network answers with, in words.
         one_class: whether the answer is one class.
         per_step: whether there is an answer to each step, instead of one to the input.
+        has_places: whether an answer has places in the input.
         may_decide: whether a readout may decide an input before the last step.
 
     Raises:
@@ -45,6 +46,7 @@ class Answers:
     one_class: ClassVar[bool] = False
     per_step: ClassVar[bool] = False
     may_decide: ClassVar[bool] = False
+    has_places: ClassVar[bool] = False
 
     def __init__(
         self,

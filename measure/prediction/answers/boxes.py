@@ -21,6 +21,7 @@ class BoxAnswers(Answers):
     """The boxes that the task finds in the answer of the readout, the best first."""
 
     kind = "boxes"
+    has_places = True
 
     @classmethod
     def class_count(cls, outputs: int) -> int:

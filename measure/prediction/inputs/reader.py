@@ -52,6 +52,7 @@ def reader_of(
     options: Mapping[str, Any] | None = None,
     *,
     windows: bool = False,
+    letterbox: bool = False,
 ) -> Reader:
     """Return the reader of the samples that a network takes.
 
@@ -60,6 +61,7 @@ def reader_of(
         labels: names of the classes.
         data, options: the data set of the training and its options; None if they are not known.
         windows: give each part of a recording, see `EventReader`.
+        letterbox: keep the proportions of pictures, see `ImageReader`.
 
     Raises:
         ConfigError: `windows` of samples that are no recordings.
@@ -72,7 +74,7 @@ def reader_of(
             remedy="leave --windows out",
         )
     if spec.kind == "image":
-        return ImageReader(spec, labels)
+        return ImageReader(spec, labels, letterbox)
     if spec.kind == "events":
         start = "zero" if data == "nmnist" else options.get("start", "first")
         return EventReader(spec, labels, start, windows)
