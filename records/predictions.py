@@ -34,6 +34,7 @@ def predictor_of(
     top: int = 1,
     energy: CostTable | None = None,
     windows: bool = False,
+    score: float | None = None,
 ) -> tuple[Predictor, Reader]:
     """Return what answers as a run does, and the reader of its samples; no data are loaded.
 
@@ -41,7 +42,7 @@ def predictor_of(
         run: the run.
         runtime: what computes the outputs; torch by default.
         steps, device, energy: of torch, see `TorchRuntime`.
-        exit, top: see `Answers`.
+        exit, top, score: see `Answers`.
         windows: answer to each part of a recording, see `EventReader`.
 
     Raises:
@@ -53,7 +54,7 @@ def predictor_of(
     outputs = int(model.config["classes"])
     readout = model.readout if runtime is None or runtime.readout is None else runtime.readout
     task.restore(run.labels, model.sample)
-    answers = answers_of(task)(task, run.labels, outputs, readout, exit, top)
+    answers = answers_of(task)(task, run.labels, outputs, readout, exit, top, score)
     if runtime is None:
         where = find_device(device)
         require_float64(where, model)
@@ -78,6 +79,7 @@ def predict(
     device: str = "auto",
     errors: Errors = "raise",
     windows: bool = False,
+    score: float | None = None,
 ) -> Iterator[Prediction]:
     """Yield the answers to inputs, see `OpenRun.predict`."""
     if errors not in ("raise", "keep"):
@@ -93,6 +95,7 @@ def predict(
         top=top,
         energy=None if energy is None else read_cost_table(energy),
         windows=windows,
+        score=score,
     )
     for found in predictor.predict(samples_given(reader, inputs), batch_size):
         if found.error is not None and errors == "raise":

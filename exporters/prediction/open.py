@@ -45,6 +45,7 @@ class _Options(NamedTuple):
     exit: ExitRule | None
     top: int
     windows: bool
+    score: float | None
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,14 @@ def open_file(
     exit: ExitRule | None = None,
     top: int = 1,
     windows: bool = False,
+    score: float | None = None,
 ) -> OpenedFile:
     """Open an `.onnx` or `.nir` file that asnn wrote.
 
     Args:
         path: the file; of a stream, either of its two.
         steps: use the first steps only.
-        exit, top: see `Answers`.
+        exit, top, score: see `Answers`.
         windows: answer to each part of a recording, see `EventReader`.
 
     Raises:
@@ -84,7 +86,7 @@ def open_file(
             how it is run.
     """
     path = Path(path)
-    options = _Options(steps, exit, top, windows)
+    options = _Options(steps, exit, top, windows, score)
     return _open_onnx(path, options) if path.suffix == ".onnx" else _open_nir(path, options)
 
 
@@ -220,7 +222,9 @@ def _opened(
     classes = make.class_count(count)
     labels = description.labels(classes) if classes else []
     task.restore(labels, spec)
-    answers = make(task, labels, count, description.readout, options.exit, options.top)
+    answers = make(
+        task, labels, count, description.readout, options.exit, options.top, options.score
+    )
     notes = []
     if classes and not description.has_labels:
         notes.append(f"{description.path} names no classes: they are numbered from 0")

@@ -53,6 +53,17 @@ def predict(
             "--windows", help="Answer to each part of a recording that is as long as in training."
         ),
     ] = False,
+    score: Annotated[
+        float | None,
+        typer.Option(
+            "--score",
+            min=0.0,
+            max=1.0,
+            metavar="P",
+            help="Of a detection: leave out boxes that are less probable.",
+            show_default="0.25",
+        ),
+    ] = None,
     energy: Annotated[
         bool, typer.Option("--energy", help="Estimate the energy of each input.")
     ] = False,
@@ -105,7 +116,8 @@ def predict(
     found = parse_arguments(arguments or [])
     _check_options(found, runtime, device, energy or energy_table is not None, csv, plot, as_json)
     rule, table = _exit_rule(exit), _cost_table(energy, energy_table)
-    predictor, reader = _open(found, runtime, device, steps, rule, top, table, windows)
+    options = {"steps": steps, "exit": rule, "top": top, "windows": windows, "score": score}
+    predictor, reader = _open(found, runtime, device, table, options)
     return _predict(found, predictor, reader, batch_size, csv, plot, as_json)
 
 
@@ -173,16 +185,13 @@ def _open(
     arguments: Arguments,
     runtime: str | None,
     device: str,
-    steps: int | None,
-    rule: ExitRule | None,
-    top: int,
     table: CostTable | None,
-    windows: bool,
+    options: dict[str, Any],
 ) -> tuple[Predictor, Reader]:
     if arguments.file is not None:
         from ....exporters.prediction.open import open_file
 
-        opened = open_file(arguments.file, steps=steps, exit=rule, top=top, windows=windows)
+        opened = open_file(arguments.file, **options)
         for note in opened.notes:
             console.note(note)
         return opened.predictor, opened.reader
@@ -192,12 +201,11 @@ def _open(
     run = open_run(arguments.run)
     if arguments.run != run.path:
         console.note(f"the newest run: {run.path}")
-    given: Any = {"steps": steps, "device": device, "exit": rule, "top": top, "energy": table}
-    given["windows"] = windows
+    given: Any = {"device": device, "energy": table, **options}
     if runtime == "onnxruntime":
         from ....exporters.prediction.open import onnx_runtime_of
 
-        given["runtime"] = onnx_runtime_of(run, steps, rule)
+        given["runtime"] = onnx_runtime_of(run, options["steps"], options["exit"])
     return predictor_of(run, **given)
 
 

@@ -30,6 +30,7 @@ class Answers:
         readout: what turns the outputs of the steps into an answer.
         exit: stop at the first step with that confidence; None runs all steps.
         top: how many classes to name.
+        score: the least probability of a box; None for that of the answers.
 
     Attributes:
         kind: what the network answers with, in words.
@@ -39,7 +40,8 @@ class Answers:
         may_decide: whether a readout may decide an input before the last step.
 
     Raises:
-        ConfigError: `exit` or `top` without one class for an input, or `exit` at exact times.
+        ConfigError: `exit` or `top` without one class for an input, `exit` at exact times, or
+            `score` without boxes.
     """
 
     kind: ClassVar[str]
@@ -56,6 +58,7 @@ class Answers:
         readout: Readout,
         exit: ExitRule | None = None,
         top: int = 1,
+        score: float | None = None,
     ) -> None:
         self.task = task
         self.labels = labels
@@ -70,11 +73,17 @@ class Answers:
                     why=f"this one answers with {self.kind}",
                     remedy=f"leave {option} out",
                 )
+        if score is not None and not self.has_places:
+            raise ConfigError(
+                "--score is for networks that answer with boxes",
+                why=f"this one answers with {self.kind}",
+                remedy="leave --score out",
+            )
         if exit is not None:
             require_steps(readout)
-        self.prepare()
+        self.prepare(score)
 
-    def prepare(self) -> None:
+    def prepare(self, score: float | None) -> None:
         """Prepare the task, if it makes the answers."""
 
     @classmethod

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from ..inputs.sample import Sample
 
 
+SCORE = 0.25
+"""Least probability of a box. Average precision counts less likely ones too, which a user would
+take for wrong."""
+
+
 class BoxAnswers(Answers):
     """The boxes that the task finds in the answer of the readout, the best first."""
 
@@ -27,9 +32,10 @@ class BoxAnswers(Answers):
     def class_count(cls, outputs: int) -> int:
         return outputs - OUTPUTS_BESIDE_CLASSES
 
-    def prepare(self) -> None:
+    def prepare(self, score: float | None) -> None:
         assert isinstance(self.task, Detection)
         self.task.use_readout(self.readout)
+        self.task.least_score = SCORE if score is None else score
 
     def of_scores(self, scores: Tensor, x: Batch | None) -> list[dict[str, Any]]:
         assert isinstance(self.task, Detection)

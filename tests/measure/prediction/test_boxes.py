@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from asnn.coding.samples import SampleSpec
+from asnn.core import ConfigError
 from asnn.measure.prediction.answers import answers_of
 from asnn.measure.prediction.inputs.sample import Placement, Sample
 from asnn.measure.prediction.prediction import Prediction
 from asnn.measure.prediction.predictor import Predictor
 from asnn.measure.prediction.runtimes import Outputs
+from asnn.models.readouts import create_readout
 from asnn.models.readouts.detection import DetectionReadout, Grid
 from asnn.tasks import create_task
 
@@ -18,12 +20,12 @@ SPEC = SampleSpec("image", (1, 16, 24))
 GRID = Grid(8, 2, 3)
 
 
-def answers():
-    task = create_task("detection", score=0.3)
+def answers(score=None):
+    task = create_task("detection")
     task.restore(["ant", "bee"], SPEC)
     with torch.device("meta"):
         readout = DetectionReadout(1, 7, grid=GRID, steps=2, scaled=False)
-    return answers_of(task)(task, ["ant", "bee"], 7, readout)
+    return answers_of(task)(task, ["ant", "bee"], 7, readout, score=score)
 
 
 def outputs():
@@ -79,3 +81,21 @@ def test_boxes_are_in_pixels_of_the_file():
 
 def test_classes_are_those_of_a_cell_without_background_and_box():
     assert type(answers()).class_count(7) == 2
+
+
+def test_unlikely_boxes_are_left_out():
+    e = [math.exp(each) for each in (0, 3, 1)]
+    likely = answers().of(outputs())[0]["boxes"]
+    assert [each.label for each in likely] == ["bee"]  # of 25 % and more
+    all_of_cell = answers(0.01).of(outputs())[0]["boxes"]
+    assert [each.label for each in all_of_cell] == ["bee", "ant"]
+    assert all_of_cell[1].confidence == pytest.approx(e[0] / sum(e), rel=1e-5)
+    assert answers(0.9).of(outputs())[0]["boxes"] == ()
+
+
+def test_other_answers_have_no_boxes_to_leave_out():
+    task = create_task("classification")
+    with torch.device("meta"):
+        readout = create_readout("mean", 1, 1, steps=1, scaled=False)
+    with pytest.raises(ConfigError, match="--score is for networks that answer with boxes"):
+        answers_of(task)(task, ["a"], 1, readout, score=0.5)
