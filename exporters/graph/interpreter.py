@@ -20,6 +20,7 @@ from .ir import (
     Array,
     Attention,
     Cell,
+    Cells,
     ChannelScale,
     Conv,
     Filter,
@@ -34,6 +35,7 @@ from .ir import (
     Product,
     Readout,
     Relu,
+    Shift,
     Substitution,
     output_size,
 )
@@ -172,6 +174,16 @@ def substitute(node: Substitution, x: Array) -> Array:
     return z.reshape(x.shape if node.is_elementwise else (steps, batch, len(node.outputs)))
 
 
+def shift(node: Shift, x: Array) -> Array:
+    """Return the values of the step before or of the next one."""
+    y = np.zeros_like(x)
+    if node.by > 0:
+        y[1:] = x[:-1]
+    else:
+        y[:-1] = x[1:]
+    return y
+
+
 def along_channels(values: Array, axes: int) -> Array:
     """Reshape values `[C]` to `[1, C, 1, ...]`, `axes` axes in all."""
     return values.reshape(1, -1, *[1] * (axes - 2))
@@ -210,6 +222,10 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
         case Accumulate():
             windows_of = len(x) // node.length
             return x[: windows_of * node.length].reshape(-1, node.length, *x.shape[1:]).sum(1)
+        case Shift():
+            return shift(node, x)
+        case Cells():
+            return np.concatenate([each.reshape(*each.shape[:3], -1) for each in inputs], -1)
         case Add():
             total = inputs[0]
             for other in inputs[1:]:

@@ -41,7 +41,7 @@ class Node:
     def states(self) -> tuple[str, ...]:
         """What it keeps from a step to the next, of the shape of its value, 0 at rest: `v` is a
         membrane, `s` are spikes, `fired` is 1 where a neuron has fired; `h` and `c` are output and
-        cell of an LSTM; `f1`, `f2` are the states of a filter."""
+        cell of an LSTM; `f1`, `f2` are the states of a filter; `d` is the input of a shift."""
         return ()
 
     def shape(self, inputs: list[Shape]) -> Shape:
@@ -315,6 +315,42 @@ class Accumulate(Node):
 
     def shape(self, inputs: list[Shape]) -> Shape:
         return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift(Node):
+    """y_t = x_{t - by}, the value of another step: 0 outside of the T steps.
+
+    Attributes:
+        by: 1 for the step before, -1 for the next one.
+    """
+
+    by: Literal[1, -1]
+
+    @property
+    def looks_ahead(self) -> bool:
+        return self.by < 0
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("d",) if self.by > 0 else ()
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        return inputs[0]
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells(Stateless):
+    """Images side by side as cells, row by row: each `[K, H, W]`, together `[K, ΣHW]`."""
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        for image in inputs:
+            self._require(len(image) == 3, image, "images")
+            self._require(image[0] == inputs[0][0], image, f"{inputs[0][0]} channels")
+        return (inputs[0][0], sum(image[1] * image[2] for image in inputs))
 
 
 @dataclass(frozen=True, kw_only=True)

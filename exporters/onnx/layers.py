@@ -19,6 +19,7 @@ from ..graph.ir import (
     Affine,
     Attention,
     Cell,
+    Cells,
     ChannelScale,
     Conv,
     Filter,
@@ -32,15 +33,17 @@ from ..graph.ir import (
     Product,
     Readout,
     Relu,
+    Shift,
     Substitution,
 )
 from ..graph.noise import noise_name
 from .builder import Builder
 from .cells import cell_at_step, cell_over_time
 from .filters import filter_at_step, filter_over_time, substitution_over_time
-from .joins import attention, joined
+from .joins import attention, cells, joined
 from .lstm import lstm_at_step, lstm_over_time
 from .neurons import neuron_at_step, neuron_over_time
+from .shifts import shift_at_step, shift_over_time
 from .states import states_of_node
 
 
@@ -106,6 +109,8 @@ def _with_states(
         return filter_at_step(b, node, x, before, len(graph.shapes[node.name]))
     if isinstance(node, Cell):
         return cell_at_step(b, node, x, before, step)
+    if isinstance(node, Shift):
+        return shift_at_step(b, node, x, before)
     assert isinstance(node, Neuron)
     drawn = None if node.kappa is None else noise(node.name)
     return neuron_at_step(b, node, x, before, step, len(graph.shapes[node.name]), drawn)
@@ -145,6 +150,11 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
                 x = b.op("Tile", [x, times], f"{name}/repeated")
             split = b.reshape(x, (steps, node.length, -1, *shape), f"{name}/windows")
             return b.op("ReduceSum", [split, b.integers(1)], name, keepdims=0)
+        case Shift():
+            return shift_over_time(b, node, x, len(shape), steps, repeated)
+        case Cells():
+            images = [graph.shapes[name] for name in node.inputs]
+            return cells(b, node, inputs, images, (steps,))
         case Add() | Product():
             return joined(b, node, inputs)
         case Attention():
@@ -248,6 +258,9 @@ def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str)
             return b.reshape(x, (-1, *shape), name)
         case Relu():
             return b.op("Relu", [x], name)
+        case Cells():
+            images = [graph.shapes[name] for name in node.inputs]
+            return cells(b, node, inputs, images, ())
         case Add() | Product():
             return joined(b, node, inputs)
         case Attention():
