@@ -37,6 +37,7 @@ from .nodes import Relu as Relu
 from .nodes import Shape as Shape
 from .nodes import Shift as Shift
 from .nodes import Substitution as Substitution
+from .nodes import Tanh as Tanh
 from .nodes import output_size as output_size
 from .noise import NoiseInput, noise_name
 

@@ -56,6 +56,16 @@ class Node:
         """Return whether its value is 0 or 1, if that is known of its inputs."""
         return False
 
+    def _require_fits(self, recurrent: Array | None, shape: Shape) -> None:
+        """Refuse recurrent weights of other samples than those of `shape`."""
+        if recurrent is None:
+            return
+        size = recurrent.shape[1]
+        if recurrent.ndim == 2:
+            self._require(shape == (size,), shape, f"{size} features")
+        else:
+            self._require(len(shape) == 3 and shape[0] == size, shape, f"{size} channels")
+
     def _require(self, fits: bool, found: Any, expected: str) -> None:
         if not fits:
             raise ConfigError(f"layer {self.name!r} expects {expected}, not {found}")
@@ -175,6 +185,20 @@ class Relu(Stateless):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tanh(Stateless):
+    """scale · tanh(x).
+
+    Attributes:
+        scale: a number.
+    """
+
+    scale: float
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Add(Stateless):
     """The sum of all inputs."""
 
@@ -240,7 +264,8 @@ class Neuron(Node):
     Attributes:
         leak, gain, threshold, size: `[T, 1]` or `[T, C]`, C the first axis of a sample.
         reset: how a spike resets the membrane.
-        recurrent: U, `[F, F]`, of samples `[F]`; None without recurrence.
+        recurrent: U, `[F, F]`, of samples `[F]`; or a convolution `[C, C, kh, kw]` of samples
+            `[C, H, W]` that keeps their size. None without recurrence.
         most: m, the largest number of spikes of a step; above 1 only with reset `subtract`.
         once: whether it sends its first spike only; with reset `none` and m = 1.
         kappa: steepness of the probability of a spike, `[T, 1]` or `[T, C]`, with m = 1; None
@@ -266,9 +291,7 @@ class Neuron(Node):
 
     def shape(self, inputs: list[Shape]) -> Shape:
         shape = _by_channel(self, self.leak.shape[1], inputs)
-        if self.recurrent is not None:
-            features = self.recurrent.shape[1]
-            self._require(shape == (features,), shape, f"{features} features")
+        self._require_fits(self.recurrent, shape)
         return shape
 
     def is_binary(self, inputs: list[bool]) -> bool:

@@ -35,6 +35,7 @@ from ..graph.ir import (
     Relu,
     Shift,
     Substitution,
+    Tanh,
 )
 from ..graph.noise import noise_name
 from .builder import Builder
@@ -85,7 +86,7 @@ def one_step(
         names = [state.name for state in states_of_node(graph, node)]
         if names or isinstance(node, Cell):
             before = [states[name] for name in names]
-            found = _with_states(b, graph, node, inputs[0], before, step, noise)
+            found = _with_states(b, graph, node, inputs, before, step, noise)
             values[node.name] = found[0]
             after |= dict(zip(names, found[1:], strict=True))
         else:
@@ -97,18 +98,19 @@ def _with_states(
     b: Builder,
     graph: Graph,
     node: Node,
-    x: str,
+    inputs: list[str],
     before: list[str],
     step: str,
     noise: Callable[[str], str],
 ) -> list[str]:
     """Add one step of a layer with states; return its value, then the states after the step."""
+    x = inputs[0]
     if isinstance(node, Lstm):
         return lstm_at_step(b, node, x, before)
     if isinstance(node, Filter):
         return filter_at_step(b, node, x, before, len(graph.shapes[node.name]))
     if isinstance(node, Cell):
-        return cell_at_step(b, node, x, before, step)
+        return cell_at_step(b, node, inputs, before, step)
     if isinstance(node, Shift):
         return shift_at_step(b, node, x, before)
     assert isinstance(node, Neuron)
@@ -124,7 +126,8 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
         case Neuron():
             return neuron_over_time(b, node, x, len(shape), steps, repeated)
         case Cell():
-            return cell_over_time(b, node, x, shape, steps, repeated)
+            same = [each in graph.time_invariant for each in node.inputs]
+            return cell_over_time(b, node, inputs, shape, steps, same)
         case Lstm():
             return lstm_over_time(b, node, x, steps, repeated)
         case Filter():
@@ -144,6 +147,9 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
             return b.reshape(x, (steps, -1, *shape), name)
         case Relu():
             return b.op("Relu", [x], name)
+        case Tanh():
+            scale = b.constant(f"{name}.scale", np.float32(node.scale))
+            return b.op("Mul", [b.op("Tanh", [x], f"{name}/tanh"), scale], name)
         case Accumulate():
             if repeated:
                 times = b.integers(node.length * steps, *[1] * (len(shape) + 1))
@@ -258,6 +264,9 @@ def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str)
             return b.reshape(x, (-1, *shape), name)
         case Relu():
             return b.op("Relu", [x], name)
+        case Tanh():
+            scale = b.constant(f"{name}.scale", np.float32(node.scale))
+            return b.op("Mul", [b.op("Tanh", [x], f"{name}/tanh"), scale], name)
         case Cells():
             images = [graph.shapes[name] for name in node.inputs]
             return cells(b, node, inputs, images, ())

@@ -29,6 +29,7 @@ from ..graph.ir import (
     Readout,
     Shift,
     Substitution,
+    Tanh,
 )
 from .margins import by_sample, margin_in, near_threshold
 
@@ -36,7 +37,7 @@ TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values a
 MAX_EXPLAINED = 0.05  # share of samples with flips at the threshold; two are always allowed
 CODE = "code"  # the name of the encoder in mismatches
 # Layers whose values are compared; what is between them shows in those after it.
-VALUES = (Accumulate, Affine, Cells, ChannelScale, Filter, Lstm, Readout, Shift, Substitution)
+VALUES = (Accumulate, Affine, Cells, ChannelScale, Filter, Lstm, Readout, Shift, Substitution, Tanh)
 
 
 @dataclass(frozen=True)
