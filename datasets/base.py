@@ -53,7 +53,7 @@ class Split:
             `[N, 2, 1, 1]` where all pixels move alike: pixels to the right and down over the
             duration of a recording.
         ids: the number of each sample in the collection that it is from, int64 `[N]`, where its
-            loader knows it.
+            loader knows it; parts of one recording have the same.
     """
 
     inputs: Inputs

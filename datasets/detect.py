@@ -14,6 +14,7 @@ from ..core.errors import ConfigError, DataError
 from ..core.text import shell
 from ..formats.events.npz import COLUMNS
 from .sources.array_names import renamed
+from .sources.boxes.coco import IN_FOLDER, INSTANCES
 from .sources.class_folders import has_parts, parts_of, relative_parts
 from .sources.events.folder import SUFFIXES as EVENTS
 from .sources.file_kinds import describe_suffixes
@@ -70,6 +71,9 @@ def detect(path: str, asked: Mapping[str, Any] | None = None) -> Detected:
     root, asked = Path(path).expanduser(), asked or {}
     if root.is_dir():
         _refuse_other_folders(path, root)
+        boxes = _with_boxes(path, root)
+        if boxes is not None:
+            return boxes
         return _from_store(path, open_store(path, _all_suffixes()), asked)
     suffix = root.suffix.lower()
     if is_table(path):
@@ -124,6 +128,15 @@ def _refuse_other_folders(path: str, root: Path) -> None:
                 why="it has a recipe of its own",
                 remedy=f"asnn train {command.format(shell(path))}",
             )
+
+
+def _with_boxes(path: str, root: Path) -> Detected | None:
+    """Return the data set of images with boxes in a published layout; None of other folders."""
+    if (root / "Annotations").is_dir() and (root / "JPEGImages").is_dir():
+        return Detected("voc", {"path": path}, ("boxes of Pascal VOC in Annotations",))
+    if any(root.glob(f"annotations/{INSTANCES}*.json")) or any(root.glob(f"*/{IN_FOLDER}")):
+        return Detected("coco", {"path": path}, ("boxes in the annotations of COCO",))
+    return None
 
 
 def _from_store(path: str, store: Store, asked: Mapping[str, Any]) -> Detected:

@@ -50,16 +50,34 @@ def cut(split: Split, fraction: float, part: int) -> tuple[Split, Split]:
     """Return `split` without a stratified `fraction`, and that fraction.
 
     Each class gives its rounded share, at least one sample and never its last; samples without one
-    class each are of one stratum. `part` numbers the cuts of one source, so that their random
-    numbers are independent.
+    class each are of one stratum. Samples of the same `ids`, such as the windows of a recording,
+    stay together: if there are any, groups of them are cut, of one stratum. `part` numbers the cuts
+    of one source, so that their random numbers are independent.
     """
     random = np.random.default_rng([SEED, part])
+    if _has_groups(split):
+        return _cut_groups(split, fraction, random)
     labels = _strata(split)
     is_cut = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         members = random.permutation(np.flatnonzero(labels == label))
         share = max(1, int(fraction * len(members) + 0.5))
         is_cut[members[: min(share, len(members) - 1)]] = True
+    return (
+        take(split, torch.from_numpy(np.flatnonzero(~is_cut))),
+        take(split, torch.from_numpy(np.flatnonzero(is_cut))),
+    )
+
+
+def _has_groups(split: Split) -> bool:
+    return split.ids is not None and len(split.ids.unique()) < len(split.ids)
+
+
+def _cut_groups(split: Split, fraction: float, random: np.random.Generator) -> tuple[Split, Split]:
+    assert split.ids is not None
+    groups = np.unique(split.ids.numpy())
+    share = min(max(1, int(fraction * len(groups) + 0.5)), len(groups) - 1)
+    is_cut = np.isin(split.ids.numpy(), random.permutation(groups)[:share])
     return (
         take(split, torch.from_numpy(np.flatnonzero(~is_cut))),
         take(split, torch.from_numpy(np.flatnonzero(is_cut))),

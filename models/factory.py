@@ -30,6 +30,7 @@ model_registry = Registry(
         "ode": "models.networks.ode:ode",
         "timing-mlp": "models.networks.timing:timing_mlp",
         "timing-conv": "models.networks.timing:timing_conv",
+        "firenet": "models.networks.firenet:firenet",
         "trace-mlp": "models.networks.trace_mlp:trace_mlp",
         "hybrid": "models.networks.hybrid:hybrid",
     },

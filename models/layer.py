@@ -35,12 +35,16 @@ class Lowering(Protocol):
     Attributes:
         steps: number of time steps T.
         at: the node that the next one reads.
+        axes: of one sample that the next one reads: 3 of an image, 1 of features.
     """
 
     steps: int
 
     @property
     def at(self) -> str: ...
+
+    @property
+    def axes(self) -> int: ...
 
     def lower(self, name: str, part: nn.Module) -> None:
         """Add a part of the network, `[T, B, ...] -> [T, B, ...]`."""
@@ -82,6 +86,8 @@ class Lowering(Protocol):
         *,
         states: Sequence[str],
         schedules: Mapping[str, Tensor] | None = None,
+        inputs: tuple[str, ...] | None = None,
+        recurrent: Tensor | None = None,
     ) -> None:
         """Add a neuron by the equations of its step, as `forward` computes them.
 
@@ -94,6 +100,10 @@ class Lowering(Protocol):
                 read parameters and numbers of its own.
             states: names of the states, of the shape of x, which are 0 before the first step.
             schedules: parameters `[T, ...]`, given to `step` by name, each at its step.
+            inputs: names of the nodes that it reads; by default the node before it. The values of
+                others than the first follow x, and broadcast against it.
+            recurrent: weights `[F, F]`, or of a convolution, of the spikes of the step before,
+                which are added to x; the spikes are then the state `s`.
         """
 
     def accumulate(self, name: str, steps: int) -> None:

@@ -15,6 +15,7 @@ task_registry = Registry(
         "regression": "tasks.regression:Regression",
         "reconstruction": "tasks.reconstruction:Reconstruction",
         "detection": "tasks.detection.task:Detection",
+        "flow": "tasks.flow.task:Flow",
     },
 )
 
@@ -24,7 +25,7 @@ def create_task(name: str, **options: Any) -> Task:
 
     Args:
         name: `classification`, `step-classification`, `regression`, `reconstruction`,
-            `detection`, or a task that an installed package adds.
+            `detection`, `flow`, or a task that an installed package adds.
         options: options of the task.
 
     Raises:

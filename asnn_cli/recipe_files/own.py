@@ -17,6 +17,8 @@ READ = {
     "npz": "arrays of images",
     "series-npz": "arrays of series",
     "events-npz": "one file of recordings of events",
+    "coco": "images with boxes, annotated as COCO",
+    "voc": "images with boxes, annotated as Pascal VOC",
 }
 
 
@@ -81,6 +83,7 @@ def own_recipe(path: str, asked: Mapping[str, Any]) -> Own:
     from .own_choices import (
         choose_for_arrays,
         choose_for_audio,
+        choose_for_boxes,
         choose_for_images,
         choose_for_recordings,
         whole_number,
@@ -103,6 +106,8 @@ def own_recipe(path: str, asked: Mapping[str, Any]) -> Own:
         choose_for_audio(own, wanted, whole_number(asked.get("coding.steps")))
     elif name == "events-folder":
         choose_for_recordings(own, wanted)
+    elif name in ("coco", "voc"):
+        choose_for_boxes(own, name, wanted)
     else:
         choose_for_arrays(own, name, wanted, whole_number(asked.get("coding.steps")))
     own.document["description"] = f"own data: {own.about}"

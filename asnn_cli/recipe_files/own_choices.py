@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 PARTS = ("train", "validation", "test")
 SIDE = 32
 """Height and width of images that differ in size."""
+FRAME = 128
+"""Height and width of the frame of images with boxes."""
 MAX_NATIVE = 48
 """Images of one size up to this keep it."""
 SAMPLED = 100
@@ -195,6 +197,26 @@ def _frames(own: Own, size: tuple[int, int], counts: dict[str, int]) -> None:
     own.choose("augment.shift", joined, "pixels of the sensor; recordings are shifted at random")
     side = -(-size[0] // joined), -(-size[1] // joined)
     _training(own, counts, 1.5 * side[0] * side[1] / SIDE**2)
+
+
+def choose_for_boxes(own: Own, name: str, options: Mapping[str, Any]) -> None:
+    """Choose for annotated images, which are scaled into one frame."""
+    size = _asked_size(options)
+    if size is None:
+        size = (FRAME, FRAME)
+        own.choose("data.size", FRAME, "of the frame of an image; a larger one shows more, slower")
+    source = load_source(name, **{**options, "size": list(size)})
+    parts = {"train": source.train, "test": source.test, "validation": source.validation}
+    counts = {part: len(split) for part, split in parts.items() if split is not None}
+    own.about = f"{sum(counts.values()):,} images with boxes of {len(source.classes)} classes"
+    own.choose("task.name", "detection", "the targets are boxes")
+    own.choose("coding.name", "direct")
+    own.choose("coding.steps", 4, "the image at each step")
+    own.choose("model.name", "spiking-yolo", "a cell for every 8x8 pixels")
+    own.choose("model.neuron", "adaptive")
+    why = "boxes are mirrored too; false if left and right mean something"
+    own.choose("augment.flip", True, why)
+    _training(own, counts, size[0] * size[1] / SIDE**2)
 
 
 def choose_for_arrays(

@@ -15,6 +15,7 @@ from .augment import Augment
 from .base import Augmentation
 from .boxes import carry_boxes
 from .events import EventAugment
+from .flow import carry_flow
 from .positions import Carrying
 from .series import SeriesAugment
 
@@ -23,7 +24,7 @@ BY_KIND: dict[str, type[Any]] = {
     "events": EventAugment,
     "series": SeriesAugment,
 }
-CARRIED = {"boxes": carry_boxes}
+CARRIED = {"boxes": carry_boxes, "flow": carry_flow}
 """What moves targets that have a place in the sample."""
 
 

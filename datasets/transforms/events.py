@@ -52,7 +52,7 @@ class EventAugment:
     moving: ClassVar[tuple[str, ...]] = ("flip", "shift")
     keeping: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "boxes": ("flip", "shift", "polarity_flip", "drop", "stretch"),
-        "flow": ("polarity_flip", "drop"),
+        "flow": ("flip", "shift", "polarity_flip", "drop"),
     }
 
     flip: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -67,7 +67,8 @@ class Cell(Node):
 
         s_t, states_t = step(x_t, states_{t-1}, schedules_t)
 
-    Its value s_t is 0 or 1.
+    Its value s_t is 0 or 1. A step may read further inputs, that broadcast against x_t. With
+    recurrent weights U, x_t + U s_{t-1} takes the place of x_t, with s the state of this name.
 
     Attributes:
         state_names: of its states, each of the shape of x.
@@ -77,6 +78,7 @@ class Cell(Node):
         operations: of a step, in order.
         output: index of s_t.
         after: for each state, the index of its new value.
+        recurrent: U, as of `Neuron`.
     """
 
     state_names: tuple[str, ...]
@@ -86,6 +88,7 @@ class Cell(Node):
     operations: tuple[Operation, ...]
     output: int
     after: tuple[int, ...]
+    recurrent: Array | None = None
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -99,6 +102,12 @@ class Cell(Node):
             except ValueError:
                 fits = False
             self._require(fits, f"{list(inputs[0])}", f"what {list(values.shape)} broadcasts to")
+        for other in inputs[1:]:
+            fits = len(other) == len(inputs[0]) and all(
+                a in (1, b) for a, b in zip(other, inputs[0], strict=True)
+            )
+            self._require(fits, f"{list(inputs[0])}", f"what {list(other)} broadcasts to")
+        self._require_fits(self.recurrent, inputs[0])
         return inputs[0]
 
     def is_binary(self, inputs: list[bool]) -> bool:
@@ -116,7 +125,8 @@ class Cell(Node):
                 "its step returns values that are not 0 or 1",
                 remedy="return spike(v - threshold) or a comparison first, then the new states",
             )
-        varies = [True] * (1 + len(self.states)) + [False] * len(self.schedules + self.constants)
+        varies = [True] * len(self.inputs + self.states)
+        varies += [False] * len(self.schedules + self.constants)
         for _, inputs in self.operations:
             varies.append(any(varies[i] for i in inputs))
         for name, i in zip(("spikes", *self.state_names), (self.output, *self.after), strict=True):
@@ -124,15 +134,19 @@ class Cell(Node):
                 raise ConfigError(f"{name!r} of its step depends on neither input nor states")
 
     def results(
-        self, x: Any, states: list[Any], schedules: list[Any], apply: Callable[[int, str, Any], Any]
+        self,
+        inputs: Sequence[Any],
+        states: list[Any],
+        schedules: list[Any],
+        apply: Callable[[int, str, Any], Any],
     ) -> list[Any]:
         """Return all values of a step.
 
         Args:
-            x, states, schedules: of the step.
+            inputs, states, schedules: of the step.
             apply: returns the result of an operation, given its number, kind and inputs.
         """
-        values = [x, *states, *schedules, *self.constants]
+        values = [*inputs, *states, *schedules, *self.constants]
         for i, (kind, inputs) in enumerate(self.operations):
             values.append(apply(i, kind, [values[j] for j in inputs]))
         return values
@@ -158,7 +172,8 @@ class Cell(Node):
         """
         kept = [True] * len(self.state_names)  # of a state until its new value lacks it
         while True:
-            found = [False, *kept, *map(of, self.schedules), *map(of, self.constants)]
+            inputs = [False] * len(self.inputs)
+            found = [*inputs, *kept, *map(of, self.schedules), *map(of, self.constants)]
             for operation in self.operations:
                 found.append(rule(self, operation, [found[i] for i in operation.inputs]))
             after = [a and found[i] for a, i in zip(kept, self.after, strict=True)]
@@ -168,23 +183,34 @@ class Cell(Node):
 
     def is_one(self, index: int) -> bool:
         """Return whether a value is the constant 1."""
-        first = 1 + len(self.state_names) + len(self.schedules)
+        first = len(self.inputs) + len(self.state_names) + len(self.schedules)
         return first <= index < first + len(self.constants) and bool(
             (self.constants[index - first] == 1).all()
         )
 
 
-def cell_steps(node: Cell, x: Array) -> tuple[Array, Array]:
+def cell_steps(
+    node: Cell, inputs: Sequence[Array], recurrence: Callable[[Array], Array] | None = None
+) -> tuple[Array, Array]:
     """Return spikes and distances of all steps, both of the shape of x, `[T, B, ...]`.
 
     The distance of a step is that of the closest two values that it compares.
+
+    Args:
+        node: the neuron.
+        inputs: x, then others that it reads, `[T, B, ...]` each.
+        recurrence: from spikes `[B, ...]` what recurrent weights make of them.
     """
+    x = inputs[0]
     spikes, distances = np.empty_like(x, order="C"), np.full_like(x, np.inf, order="C")
     states: list[Array] = [np.zeros_like(x[0]) for _ in node.state_names] if len(x) else []
     pairs = node.uncertain()
     with np.errstate(all="ignore"):  # as in other runtimes
-        for t, x_t in enumerate(x):
-            values = node.results(x_t, states, [table[t] for table in node.schedules], _apply)
+        for t, (x_t, *others) in enumerate(zip(*inputs, strict=True)):
+            if recurrence is not None:
+                x_t = x_t + recurrence(states[node.states.index("s")])
+            schedules = [table[t] for table in node.schedules]
+            values = node.results([x_t, *others], states, schedules, _apply)
             spikes[t] = values[node.output]
             for a, b in pairs:
                 np.minimum(distances[t], np.abs(values[a] - values[b]), out=distances[t])

@@ -25,22 +25,24 @@ CHANGES = {  # with the operator to write instead
 
 def traced_cell(
     name: str,
-    source: str,
+    sources: tuple[str, ...],
     step: Callable[..., Any],
     states: Sequence[str],
     schedules: Mapping[str, Tensor],
     steps: int,
+    recurrent: Tensor | None = None,
 ) -> Cell:
     """Return a neuron whose equations are those of a function of torch.
 
     Args:
         name: of the node.
-        source: the node that it reads.
-        step: `step(x, *states, **schedules) -> (spikes, *states)` for one step, elementwise. It
-            may read tensors and numbers of its own, which become constants.
+        sources: the nodes that it reads.
+        step: `step(x, *others, *states, **schedules) -> (spikes, *states)` for one step,
+            elementwise. It may read tensors and numbers of its own, which become constants.
         states: names of the states, 0 before the first step.
         schedules: parameters `[T, ...]`, given to `step` by name, each at its step.
         steps: T.
+        recurrent: weights of the spikes of the step before, the state `s`.
 
     Raises:
         ConfigError: the function does something else than the graph's operations.
@@ -55,11 +57,13 @@ def traced_cell(
             raise ConfigError(f"{key!r} cannot be the name of a state", remedy="choose another")
     graph = fx.Graph()
     tracer = _Tracer(graph)
-    given = [tracer.proxy(graph.placeholder(key)) for key in ("x", *states, *schedules)]
-    by_name = dict(zip(schedules, given[1 + len(states) :], strict=True))
+    inputs = ["x", *(f"input{i}" for i in range(1, len(sources)))]
+    given = [tracer.proxy(graph.placeholder(key)) for key in (*inputs, *states, *schedules)]
+    first = len(inputs) + len(states)
+    by_name = dict(zip(schedules, given[first:], strict=True))
     random_state = torch.get_rng_state()
     try:
-        returned = step(*given[: 1 + len(states)], **by_name)
+        returned = step(*given[:first], **by_name)
         graph.output(tracer.create_arg(returned))
     except ConfigError:
         raise
@@ -79,9 +83,10 @@ def traced_cell(
     _check_changes(graph)
     graph.eliminate_dead_code()
     tables = [np.array(table.detach().float().cpu().numpy()) for table in schedules.values()]
-    return Reading(tracer.tensors, 1 + len(states) + len(tables)).cell(
-        graph, name=name, inputs=(source,), state_names=tuple(states), schedules=tuple(tables),
-        schedule_names=tuple(schedules),
+    weights = None if recurrent is None else np.array(recurrent.detach().float().cpu().numpy())
+    return Reading(tracer.tensors, first + len(tables)).cell(
+        graph, name=name, inputs=sources, state_names=tuple(states), schedules=tuple(tables),
+        schedule_names=tuple(schedules), recurrent=weights,
     )  # fmt: skip
 
 

@@ -5,8 +5,9 @@ All arithmetic is float32, in the order of the equations in `ir`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from .ir import (
     Array,
     Attention,
     Cell,
+    Cells,
     ChannelScale,
     Conv,
     Filter,
@@ -34,7 +36,9 @@ from .ir import (
     Product,
     Readout,
     Relu,
+    Shift,
     Substitution,
+    Tanh,
     output_size,
 )
 from .noise import drawn, drawn_margin, noise_name
@@ -77,7 +81,7 @@ def run(graph: Graph, code: Array, noise: Mapping[str, Array] | None = None) -> 
         inputs = [values[name] for name in node.inputs]
         if isinstance(node, Neuron | Cell):
             values[node.name], distances[node.name] = neuron_steps(
-                node, inputs[0], noise.get(noise_name(node.name))
+                node, inputs[0], noise.get(noise_name(node.name)), inputs[1:]
             )
         elif node.name in graph.time_invariant:
             one = evaluate(node, [value[:1] for value in inputs])
@@ -88,7 +92,7 @@ def run(graph: Graph, code: Array, noise: Mapping[str, Array] | None = None) -> 
 
 
 def neuron_steps(
-    node: Neuron | Cell, x: Array, uniforms: Array | None = None
+    node: Neuron | Cell, x: Array, uniforms: Array | None = None, others: Sequence[Array] = ()
 ) -> tuple[Array, Array]:
     """Return spikes and distances to the nearest threshold, both of the shape of x.
 
@@ -97,9 +101,12 @@ def neuron_steps(
         x: its input, `[T, B, C, ...]`.
         uniforms: numbers in [0, 1) like x, of a neuron that draws its spikes. The distance is then
             that from the membrane at which the draw changes.
+        others: further inputs of a cell.
     """
+    weights = node.recurrent
+    recurrence = None if weights is None else partial(received, weights)
     if isinstance(node, Cell):
-        return cell_steps(node, x)
+        return cell_steps(node, [x, *others], recurrence)
     spikes, distances = np.empty_like(x, order="C"), np.empty_like(x, order="C")
     v = None
     fired = np.zeros(x.shape[1:], bool)
@@ -109,8 +116,8 @@ def neuron_steps(
             for part in (node.leak, node.gain, node.threshold, node.size)
         )
         current = x[t]
-        if t and node.recurrent is not None:
-            current = current + spikes[t - 1] @ node.recurrent.T
+        if t and recurrence is not None:
+            current = current + recurrence(spikes[t - 1])
         v = gain * current if v is None else leak * v + gain * current
         distances[t] = v - threshold
         spikes[t] = v > threshold
@@ -129,6 +136,17 @@ def neuron_steps(
             fired |= spikes[t] > 0
         v = RESETS[node.reset].formula(v, spikes[t], size)
     return spikes, distances
+
+
+def received(weight: Array, spikes: Array) -> Array:
+    """Return what recurrent weights `[F, F]` or `[C, C, kh, kw]` make of spikes `[..., F]` or
+    `[..., C, H, W]`."""
+    if weight.ndim == 2:
+        return spikes @ weight.T
+    images, sides = spikes.reshape(-1, *spikes.shape[-3:]), weight.shape[2:]
+    padding = (sides[0] // 2, sides[1] // 2)
+    none = np.zeros(len(weight), np.float32)
+    return convolve(images, weight, none, (1, 1), padding, (1, 1), 1).reshape(spikes.shape)
 
 
 def lstm_steps(node: Lstm, x: Array) -> Array:
@@ -172,6 +190,16 @@ def substitute(node: Substitution, x: Array) -> Array:
     return z.reshape(x.shape if node.is_elementwise else (steps, batch, len(node.outputs)))
 
 
+def shift(node: Shift, x: Array) -> Array:
+    """Return the values of the step before or of the next one."""
+    y = np.zeros_like(x)
+    if node.by > 0:
+        y[1:] = x[:-1]
+    else:
+        y[:-1] = x[1:]
+    return y
+
+
 def along_channels(values: Array, axes: int) -> Array:
     """Reshape values `[C]` to `[1, C, 1, ...]`, `axes` axes in all."""
     return values.reshape(1, -1, *[1] * (axes - 2))
@@ -207,9 +235,15 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
             return x.reshape(*x.shape[:2], -1)
         case Relu():
             return np.maximum(x, 0)
+        case Tanh():
+            return np.float32(node.scale) * np.tanh(x)
         case Accumulate():
             windows_of = len(x) // node.length
             return x[: windows_of * node.length].reshape(-1, node.length, *x.shape[1:]).sum(1)
+        case Shift():
+            return shift(node, x)
+        case Cells():
+            return np.concatenate([each.reshape(*each.shape[:3], -1) for each in inputs], -1)
         case Add():
             total = inputs[0]
             for other in inputs[1:]:

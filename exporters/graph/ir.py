@@ -20,6 +20,7 @@ from .nodes import Add as Add
 from .nodes import Affine as Affine
 from .nodes import Array as Array
 from .nodes import Attention as Attention
+from .nodes import Cells as Cells
 from .nodes import ChannelScale as ChannelScale
 from .nodes import Conv as Conv
 from .nodes import Filter as Filter
@@ -34,7 +35,9 @@ from .nodes import Product as Product
 from .nodes import Readout as Readout
 from .nodes import Relu as Relu
 from .nodes import Shape as Shape
+from .nodes import Shift as Shift
 from .nodes import Substitution as Substitution
+from .nodes import Tanh as Tanh
 from .nodes import output_size as output_size
 from .noise import NoiseInput, noise_name
 
@@ -130,9 +133,14 @@ class Graph:
         return noise_name(self.output)
 
     @property
+    def output_shape(self) -> Shape:
+        """The shape of the outputs of a step: `[K]`, or `[K, A]` of A cells."""
+        return self.shapes[self.output]
+
+    @property
     def classes(self) -> int:
         """The number of classes K."""
-        return self.shapes[self.output][0]
+        return self.output_shape[0]
 
     def is_binary(self, name: str) -> bool:
         """Return whether the value of a node is 0 or 1 for every input."""

@@ -122,6 +122,19 @@ class Lowering:
         self._flush()
         return self._at
 
+    @property
+    def axes(self) -> int:
+        """The axes of one sample that the next layer reads: 3 of an image, 1 of features."""
+        name, known = self.at, {node.name: node for node in self.nodes}
+        while name in known:
+            match known[name]:
+                case nodes.Conv() | nodes.Pool() | nodes.Attention():
+                    return 3
+                case nodes.Linear() | nodes.Flatten() | nodes.Lstm():
+                    return 1
+            name = known[name].inputs[0]
+        return 3
+
     def nodes_of(self, model: SpikingNetwork) -> list[g.Node]:
         """Return the nodes of a network."""
         if not isinstance(model.body, nn.Sequential):
@@ -241,12 +254,16 @@ class Lowering:
         *,
         states: Sequence[str],
         schedules: Mapping[str, Tensor] | None = None,
+        inputs: tuple[str, ...] | None = None,
+        recurrent: Tensor | None = None,
     ) -> None:
         """Add a neuron by the equations of its step; see `traced_cell`."""
         self._flush()
-        self.nodes.append(
-            traced_cell(name, self._at, step, states, schedules or {}, steps=self.steps)
+        sources = inputs or (self._at,)
+        node = traced_cell(
+            name, sources, step, states, schedules or {}, steps=self.steps, recurrent=recurrent
         )
+        self.nodes.append(node)
         self._at = name
 
     def accumulate(self, name: str, steps: int) -> None:

@@ -41,7 +41,7 @@ class Node:
     def states(self) -> tuple[str, ...]:
         """What it keeps from a step to the next, of the shape of its value, 0 at rest: `v` is a
         membrane, `s` are spikes, `fired` is 1 where a neuron has fired; `h` and `c` are output and
-        cell of an LSTM; `f1`, `f2` are the states of a filter."""
+        cell of an LSTM; `f1`, `f2` are the states of a filter; `d` is the input of a shift."""
         return ()
 
     def shape(self, inputs: list[Shape]) -> Shape:
@@ -55,6 +55,16 @@ class Node:
     def is_binary(self, inputs: list[bool]) -> bool:
         """Return whether its value is 0 or 1, if that is known of its inputs."""
         return False
+
+    def _require_fits(self, recurrent: Array | None, shape: Shape) -> None:
+        """Refuse recurrent weights of other samples than those of `shape`."""
+        if recurrent is None:
+            return
+        size = recurrent.shape[1]
+        if recurrent.ndim == 2:
+            self._require(shape == (size,), shape, f"{size} features")
+        else:
+            self._require(len(shape) == 3 and shape[0] == size, shape, f"{size} channels")
 
     def _require(self, fits: bool, found: Any, expected: str) -> None:
         if not fits:
@@ -175,6 +185,20 @@ class Relu(Stateless):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Tanh(Stateless):
+    """scale · tanh(x).
+
+    Attributes:
+        scale: a number.
+    """
+
+    scale: float
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Add(Stateless):
     """The sum of all inputs."""
 
@@ -240,7 +264,8 @@ class Neuron(Node):
     Attributes:
         leak, gain, threshold, size: `[T, 1]` or `[T, C]`, C the first axis of a sample.
         reset: how a spike resets the membrane.
-        recurrent: U, `[F, F]`, of samples `[F]`; None without recurrence.
+        recurrent: U, `[F, F]`, of samples `[F]`; or a convolution `[C, C, kh, kw]` of samples
+            `[C, H, W]` that keeps their size. None without recurrence.
         most: m, the largest number of spikes of a step; above 1 only with reset `subtract`.
         once: whether it sends its first spike only; with reset `none` and m = 1.
         kappa: steepness of the probability of a spike, `[T, 1]` or `[T, C]`, with m = 1; None
@@ -266,9 +291,7 @@ class Neuron(Node):
 
     def shape(self, inputs: list[Shape]) -> Shape:
         shape = _by_channel(self, self.leak.shape[1], inputs)
-        if self.recurrent is not None:
-            features = self.recurrent.shape[1]
-            self._require(shape == (features,), shape, f"{features} features")
+        self._require_fits(self.recurrent, shape)
         return shape
 
     def is_binary(self, inputs: list[bool]) -> bool:
@@ -315,6 +338,42 @@ class Accumulate(Node):
 
     def shape(self, inputs: list[Shape]) -> Shape:
         return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shift(Node):
+    """y_t = x_{t - by}, the value of another step: 0 outside of the T steps.
+
+    Attributes:
+        by: 1 for the step before, -1 for the next one.
+    """
+
+    by: Literal[1, -1]
+
+    @property
+    def looks_ahead(self) -> bool:
+        return self.by < 0
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("d",) if self.by > 0 else ()
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        return inputs[0]
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells(Stateless):
+    """Images side by side as cells, row by row: each `[K, H, W]`, together `[K, ΣHW]`."""
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        for image in inputs:
+            self._require(len(image) == 3, image, "images")
+            self._require(image[0] == inputs[0][0], image, f"{inputs[0][0]} channels")
+        return (inputs[0][0], sum(image[1] * image[2] for image in inputs))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from ..graph.ir import (
     Add,
     Attention,
     Cell,
+    Cells,
     ChannelScale,
     Flatten,
     Graph,
@@ -21,6 +22,7 @@ from ..graph.ir import (
     Product,
     Relu,
     Shape,
+    Substitution,
 )
 from ..graph.noise import PREFIX
 from .nodes import NirBuilder
@@ -49,6 +51,8 @@ def add_layer(
     match node:
         case Add():
             return _sum(builder, graph, node, name, inputs)
+        case Cells():
+            return first  # the output of the file puts them side by side
         case ChannelScale():
             return (builder.diagonal(name, node.factor[t], node.offset[t], after, *first),)
         case Flatten():
@@ -111,7 +115,7 @@ def refuse_unwritten(graph: Graph) -> None:
             remedy="use --noise off: the same network without noise; or --format onnx",
         )
     for node in graph.nodes:
-        if node.looks_ahead:
+        if isinstance(node, Substitution):
             raise ConfigError(
                 f"layer {node.name!r} looks ahead, which NIR cannot express",
                 why="least squares solve for all steps at once; a LI node, the membrane of the "
@@ -119,6 +123,13 @@ def refuse_unwritten(graph: Graph) -> None:
                 remedy="use --format onnx",
             )
     for node in graph.nodes:
+        if isinstance(node, Cells) and len(node.inputs) > 1:
+            raise ConfigError(
+                f"layer {node.name!r} joins the cells of {len(node.inputs)} grids, which NIR "
+                "cannot express",
+                why="it has no node that puts values side by side",
+                remedy="use --format onnx, or train with model.scales=1",
+            )
         if isinstance(node, Neuron) and node.recurrent is not None:
             raise ConfigError(
                 f"layer {node.name!r} has recurrent weights, which asnn does not write to NIR",

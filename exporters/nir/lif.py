@@ -22,12 +22,14 @@ from ..graph.ir import (
     Accumulate,
     Affine,
     Array,
+    Cells,
     ChannelScale,
     Filter,
     Graph,
     Neuron,
     Node,
     Readout,
+    Shift,
 )
 from .layers import add_layer, refuse_unwritten
 from .nodes import DT, NirBuilder, Style
@@ -66,6 +68,8 @@ def inexact_layers(graph: Graph) -> list[InexactLayer]:
             found.append(InexactLayer(node.name, "it starts from a learned value, not from 0"))
         elif isinstance(node, Accumulate):
             found.append(InexactLayer(node.name, "its sum is read and cleared once a window"))
+        elif isinstance(node, Shift):
+            found.append(InexactLayer(node.name, "it reads another step"))
     return found
 
 
@@ -160,9 +164,12 @@ class _LifGraph:
         self.values[INPUT] = (self.builder.add(INPUT, nir.Input({"input": shape})),)
         for node in self.graph.nodes:
             self.values[node.name] = self.layer(node)
-        classes = np.array((self.graph.classes,))
-        last = self.values[self.graph.output][0]
-        self.builder.add(OUTPUT, nir.Output({"output": classes}), last)
+        end = self.graph.nodes[-1]
+        last = self.values[end.name][0]
+        if isinstance(end, Cells):
+            last = self.builder.cells(end.name, self.graph.shapes[end.inputs[0]], last)
+        shape = np.array(self.graph.output_shape)
+        self.builder.add(OUTPUT, nir.Output({"output": shape}), last)
         return self.builder.finish(metadata)
 
     def folded_factors(self) -> dict[str, Array]:

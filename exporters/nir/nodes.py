@@ -119,9 +119,21 @@ class NirBuilder:
         node = nir.Flatten(input_type=shape, start_dim=-len(before), end_dim=-1)
         return self.add(name, node, source)
 
+    def cells(self, name: str, before: Shape, source: str) -> str:
+        """`[K, H, W]` to `[K, H·W]`."""
+        node = nir.Flatten(input_type={"input": np.array(before)}, start_dim=-2, end_dim=-1)
+        return self.add(name, node, source)
+
     def finish(self, metadata: dict[str, object]) -> nir.NIRGraph:
-        """Return the graph."""
-        graph = nir.NIRGraph(self.nodes, self.edges, type_check=False)
+        """Return the graph, without nodes that no other reads: a step that no output follows from,
+        which importers would take for an output."""
+        used = {name for name, node in self.nodes.items() if isinstance(node, nir.Output)}
+        for source, target in reversed(self.edges):  # sources come first
+            if target in used:
+                used.add(source)
+        nodes = {name: node for name, node in self.nodes.items() if name in used}
+        edges = [(source, target) for source, target in self.edges if target in used]
+        graph = nir.NIRGraph(nodes, edges, type_check=False)
         graph.metadata = metadata
         return graph
 

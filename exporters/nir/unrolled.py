@@ -20,7 +20,19 @@ import nir
 import numpy as np
 
 from ...core.errors import ConfigError
-from ..graph.ir import INPUT, Accumulate, Affine, Array, Filter, Graph, Neuron, Node, Readout
+from ..graph.ir import (
+    INPUT,
+    Accumulate,
+    Affine,
+    Array,
+    Cells,
+    Filter,
+    Graph,
+    Neuron,
+    Node,
+    Readout,
+    Shift,
+)
 from .layers import add_layer, refuse_unwritten
 from .nodes import NirBuilder, Style, pointwise
 
@@ -91,6 +103,8 @@ class _Unrolling:
                 self.values[node.name] = self.neuron(node)
             elif isinstance(node, Filter):
                 self.values[node.name] = self.filter(node)
+            elif isinstance(node, Shift):
+                self.values[node.name] = self.shift(node)
             elif isinstance(node, Accumulate):
                 self.values[node.name] = self.windows(node)
             else:
@@ -108,9 +122,14 @@ class _Unrolling:
         elif not isinstance(self.graph.nodes[-1], Readout):
             share = share / np.float32(self.graph.outputs)
         sources = [name for names in outputs for name in names]
-        classes = (self.graph.classes,)
-        last = self.builder.scale(name, share, classes, *sources)
-        self.builder.add(OUTPUT, nir.Output({"output": np.array(classes)}), last)
+        end = self.graph.nodes[-1]
+        images = isinstance(end, Cells)
+        shape = self.graph.shapes[end.inputs[0] if images else end.name]
+        last = self.builder.scale(name, share, shape, *sources)
+        if images:
+            last = self.builder.cells(f"{name}_by_cell", shape, last)
+        shape = self.graph.output_shape
+        self.builder.add(OUTPUT, nir.Output({"output": np.array(shape)}), last)
         return self.builder.finish(metadata)
 
     def add_outputs_of_steps(self) -> None:
@@ -224,6 +243,13 @@ class _Unrolling:
             name = step_name(graph, node.name, w)
             found.append((self.builder.scale(name, np.ones(1, np.float32), shape, *sources),))
         return found
+
+    def shift(self, node: Shift) -> list[tuple[str, ...]]:
+        """Return the steps of the step before, or of the next one; outside there are zeros."""
+        steps, shape = self.values[node.inputs[0]], self.graph.shapes[node.name]
+        edge = "_before" if node.by > 0 else "_behind"
+        zero = self.builder.scale(f"{node.name}{edge}", np.zeros(1, np.float32), shape, *steps[0])
+        return [(zero,), *steps[:-1]] if node.by > 0 else [*steps[1:], (zero,)]
 
     def thresholds(
         self, node: Neuron, t: int, name: str, membrane: tuple[str, ...]

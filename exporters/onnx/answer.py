@@ -27,7 +27,7 @@ def add_answer(
         noise: uniform numbers `[T, N, K]` of an answer that is drawn.
     """
     answer, logits = graph.answer, "logits_per_step"
-    outputs = [value("logits", [batch, graph.classes])]
+    outputs = [value("logits", [batch, *graph.output_shape])]
     if answer.kind == "mean":
         total = b.op("ReduceSum", [logits, b.integers(0)], "logits_sum", keepdims=0)
         b.op("Div", [total, steps], "logits")

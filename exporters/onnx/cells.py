@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from ..graph.cell import COMPARISONS
 from ..graph.ir import Array, Cell, Shape
 from .builder import Builder
+from .recurrence import with_recurrence, with_recurrence_over_time
 
 OPERATORS = {
     "add": "Add",
@@ -34,47 +35,56 @@ OPERATORS = {
 }
 
 
-def cell_over_time(b: Builder, node: Cell, x: str, shape: Shape, steps: int, repeated: bool) -> str:
+def cell_over_time(
+    b: Builder, node: Cell, inputs: list[str], shape: Shape, steps: int, repeated: list[bool]
+) -> str:
     """Unroll a neuron over all steps, and return its spikes, `[T, N, ...]`.
 
     Args:
         b: the builder.
         node: the neuron.
-        x: its input, `[T, N, ...]`, or `[1, N, ...]` if `repeated`.
+        inputs: what it reads, `[T, N, ...]`, or `[1, N, ...]` if `repeated`.
         shape: of a sample.
         steps: T.
-        repeated: whether the input is the same at every step.
+        repeated: of each input, whether it is the same at every step.
     """
     name = node.name
-    parts = [x] * steps
-    if not repeated and steps > 1:
-        names = [f"{name}/{t}/input" for t in range(steps)]
-        parts = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
-    sizes = b.op("Shape", [parts[0]], f"{name}/sizes")
+    parts = []  # of each input its steps
+    for i, (x, same) in enumerate(zip(inputs, repeated, strict=True)):
+        of_input = [x] * steps
+        if not same and steps > 1:
+            names = [f"{name}/{t}/input{i or ''}" for t in range(steps)]
+            of_input = b.ops("Split", [x, b.integers(*[1] * steps)], names, axis=0)
+        parts.append(of_input)
+    sizes = b.op("Shape", [parts[0][0]], f"{name}/sizes")
     zero = helper.make_tensor("zero", TensorProto.FLOAT, [1], [0.0])
     at_rest = b.op("ConstantOfShape", [sizes], f"{name}/at_rest", value=zero)
     b.state_shape(at_rest, [1, *shape])
     states = [at_rest] * len(node.states)
     spikes = []
-    for t, part in enumerate(parts):
+    for t, (x, *others) in enumerate(zip(*parts, strict=True)):
+        if t and node.recurrent is not None:
+            x = with_recurrence_over_time(b, node, x, spikes[-1], f"{name}/{t}")
 
         def at_step(key: str, table: Array, t: int = t) -> str:
             return b.constant(f"{name}.{key}{t}", table[t])
 
         value = f"{name}/{t}/spikes" if steps > 1 else name
-        found = _step(b, node, part, states, at_step, f"{name}/{t}", value)
+        found = _step(b, node, [x, *others], states, at_step, f"{name}/{t}", value)
         spikes.append(found[0])
         states = found[1:]
     return spikes[0] if steps == 1 else b.op("Concat", spikes, name, axis=0)
 
 
-def cell_at_step(b: Builder, node: Cell, x: str, before: list[str], step: str) -> list[str]:
+def cell_at_step(
+    b: Builder, node: Cell, inputs: list[str], before: list[str], step: str
+) -> list[str]:
     """Add one step of a neuron.
 
     Args:
         b: the builder.
         node: the neuron.
-        x: its input, `[N, ...]`.
+        inputs: what it reads, `[N, ...]`.
         before: its states before the step.
         step: the number of the step.
 
@@ -86,13 +96,16 @@ def cell_at_step(b: Builder, node: Cell, x: str, before: list[str], step: str) -
         stored = b.constant(f"{node.name}.{key}", table)
         return b.op("Gather", [stored, step], f"{node.name}/{key}", axis=0)
 
-    return _step(b, node, x, before, by_step, node.name, node.name)
+    x, *others = inputs
+    if node.recurrent is not None:
+        x = with_recurrence(b, node, x, before[node.states.index("s")], node.name)
+    return _step(b, node, [x, *others], before, by_step, node.name, node.name)
 
 
 def _step(
     b: Builder,
     node: Cell,
-    x: str,
+    inputs: list[str],
     before: list[str],
     schedule: Callable[[str, Array], str],
     at: str,
@@ -120,5 +133,5 @@ def _step(
         schedule(key, np.ascontiguousarray(table))
         for key, table in zip(node.schedule_names, node.schedules, strict=True)
     ]
-    values = node.results(x, [*before], [*schedules], apply)
+    values = node.results(inputs, [*before], [*schedules], apply)
     return [b.op("Identity", [values[node.output]], spikes), *(values[i] for i in node.after)]

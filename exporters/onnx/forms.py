@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 
 from ...coding.base import Coding
 from ...core.errors import ConfigError
-from ..graph.ir import Accumulate, Cell, Graph
+from ..graph.ir import Accumulate, Cell, Graph, Shift
 from ..graph.noise import noise_name
 from ..graph.quantisation import Weights
 from .answer import add_answer, add_crossed
@@ -72,12 +72,15 @@ def build_models(
             f"a layer is called {taken[0]!r}, which a value of the ONNX file is called too",
             remedy="give the layer another name",
         )
-    ahead = [node.name for node in graph.nodes if node.looks_ahead]
-    if ahead and form != "sequence":
+    ahead = next((node for node in graph.nodes if node.looks_ahead), None)
+    if ahead is not None and form != "sequence":
+        shifted = isinstance(ahead, Shift)
         raise ConfigError(
-            f"layer {ahead[0]!r} looks ahead, the form {form} computes one step after another",
-            why="least squares solve for all steps at once",
-            remedy="use --form sequence",
+            f"layer {ahead.name!r} looks ahead, the form {form} computes one step after another",
+            why="it reads the next step"
+            if shifted
+            else "least squares solve for all steps at once",
+            remedy="use --form sequence" + ", or train with model.causal=true" * shifted,
         )
     windows = [node.name for node in graph.nodes if isinstance(node, Accumulate)]
     if windows and form != "sequence":
@@ -131,7 +134,11 @@ def _outputs(b: Builder, graph: Graph, logits: str) -> list[onnx.ValueInfoProto]
     b.op("Identity", [logits], "logits_per_step")
     steps = b.constant("steps_number", np.float32(graph.outputs))
     answer, *decision = add_answer(b, graph, steps, BATCH, graph.answer_noise)
-    return [answer, value("logits_per_step", [graph.outputs, BATCH, graph.classes]), *decision]
+    return [
+        answer,
+        value("logits_per_step", [graph.outputs, BATCH, *graph.output_shape]),
+        *decision,
+    ]
 
 
 def _stream(
@@ -194,7 +201,7 @@ def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
     logits, after = one_step(b, graph, "x", "t", {state.name: state.name for state in states})
     b.op("Identity", [logits], "logits")
     outputs = [
-        value("logits", [BATCH, graph.classes]),
+        value("logits", [BATCH, *graph.output_shape]),
         *add_crossed(b, graph, "logits", graph.answer_noise),
     ]
     inputs = [value("t", [], TensorProto.INT64), value("x", [BATCH, *graph.in_shape])]
@@ -217,6 +224,8 @@ def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
         text += " `h_*` and `c_*` are outputs and cells of LSTM layers."
     if any(state.name.startswith("f1_") for state in states):
         text += " `f*_*` are states of filters over time."
+    if any(state.name.startswith("d_") for state in states):
+        text += " `d_*` are values of the step before."
     if graph.noise:
         text += " `noise.*` are uniform numbers of the step, from 0 to below 1."
     if any(isinstance(node, Cell) for node in graph.nodes):
@@ -266,7 +275,7 @@ def _scan(
     drawing = [node for node in graph.neurons if noise_name(node.name) in noise]
     ins += [value(noise_in_loop(each.name), [BATCH, *graph.shapes[each.name]]) for each in drawing]
     body.op("Identity", [logits], "step_logits")
-    outs.append(value("step_logits", [BATCH, graph.classes]))
+    outs.append(value("step_logits", [BATCH, *graph.output_shape]))
     loop = helper.make_graph(body.nodes, "step", ins, outs, body.initializers)
     starts = [first, *(state.at_rest for state in states)]
     ends = ["last_t", *(f"{state.name}_last" for state in states), "logits_per_step"]
@@ -276,7 +285,7 @@ def _scan(
     number = b.op("Cast", [number], "steps_number", to=TensorProto.FLOAT)
     of_answer = noise.get(graph.answer_noise, "")
     answer, *decision = add_answer(b, graph, number, BATCH, of_answer)
-    outputs = [answer, value("logits_per_step", ["steps", BATCH, graph.classes]), *decision]
+    outputs = [answer, value("logits_per_step", ["steps", BATCH, *graph.output_shape]), *decision]
     text = (
         f"{_kind(graph)} over 1 to {graph.steps} time steps"
         + (", `count` of them. " if input == "image" else ", as many as `steps` has. ")

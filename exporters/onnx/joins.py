@@ -1,10 +1,12 @@
-"""Layers of several inputs in ONNX: sums, products and attention."""
+"""Layers of several inputs in ONNX: sums, products, cells and attention."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from ..graph.ir import Add, Attention, Product
+from ..graph.ir import Add, Attention, Cells, Product, Shape
 from .builder import Builder
 
 
@@ -16,6 +18,28 @@ def joined(b: Builder, node: Add | Product, inputs: list[str]) -> str:
     if node.inverted:
         first = b.op("Sub", [b.constant("one", np.float32(1)), first], f"{node.name}/inverted")
     return b.op("Mul", [first, second], node.name)
+
+
+def cells(
+    b: Builder, node: Cells, inputs: list[str], images: Sequence[Shape], before: Sequence[int]
+) -> str:
+    """Add images side by side as cells, `[..., N, K, A]`.
+
+    Args:
+        b: the builder.
+        node: the layer.
+        inputs: the images.
+        images: `[K, H, W]` of each.
+        before: axes before those of the batch.
+    """
+    rows = [(*before, -1, channels, height * width) for channels, height, width in images]
+    if len(inputs) == 1:
+        return b.reshape(inputs[0], rows[0], node.name)
+    parts = [
+        b.reshape(x, shape, f"{node.name}/grid{i}")
+        for i, (x, shape) in enumerate(zip(inputs, rows, strict=True), start=1)
+    ]
+    return b.op("Concat", parts, node.name, axis=-1)
 
 
 def attention(

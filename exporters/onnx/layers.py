@@ -19,6 +19,7 @@ from ..graph.ir import (
     Affine,
     Attention,
     Cell,
+    Cells,
     ChannelScale,
     Conv,
     Filter,
@@ -32,15 +33,18 @@ from ..graph.ir import (
     Product,
     Readout,
     Relu,
+    Shift,
     Substitution,
+    Tanh,
 )
 from ..graph.noise import noise_name
 from .builder import Builder
 from .cells import cell_at_step, cell_over_time
 from .filters import filter_at_step, filter_over_time, substitution_over_time
-from .joins import attention, joined
+from .joins import attention, cells, joined
 from .lstm import lstm_at_step, lstm_over_time
 from .neurons import neuron_at_step, neuron_over_time
+from .shifts import shift_at_step, shift_over_time
 from .states import states_of_node
 
 
@@ -82,7 +86,7 @@ def one_step(
         names = [state.name for state in states_of_node(graph, node)]
         if names or isinstance(node, Cell):
             before = [states[name] for name in names]
-            found = _with_states(b, graph, node, inputs[0], before, step, noise)
+            found = _with_states(b, graph, node, inputs, before, step, noise)
             values[node.name] = found[0]
             after |= dict(zip(names, found[1:], strict=True))
         else:
@@ -94,18 +98,21 @@ def _with_states(
     b: Builder,
     graph: Graph,
     node: Node,
-    x: str,
+    inputs: list[str],
     before: list[str],
     step: str,
     noise: Callable[[str], str],
 ) -> list[str]:
     """Add one step of a layer with states; return its value, then the states after the step."""
+    x = inputs[0]
     if isinstance(node, Lstm):
         return lstm_at_step(b, node, x, before)
     if isinstance(node, Filter):
         return filter_at_step(b, node, x, before, len(graph.shapes[node.name]))
     if isinstance(node, Cell):
-        return cell_at_step(b, node, x, before, step)
+        return cell_at_step(b, node, inputs, before, step)
+    if isinstance(node, Shift):
+        return shift_at_step(b, node, x, before)
     assert isinstance(node, Neuron)
     drawn = None if node.kappa is None else noise(node.name)
     return neuron_at_step(b, node, x, before, step, len(graph.shapes[node.name]), drawn)
@@ -119,7 +126,8 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
         case Neuron():
             return neuron_over_time(b, node, x, len(shape), steps, repeated)
         case Cell():
-            return cell_over_time(b, node, x, shape, steps, repeated)
+            same = [each in graph.time_invariant for each in node.inputs]
+            return cell_over_time(b, node, inputs, shape, steps, same)
         case Lstm():
             return lstm_over_time(b, node, x, steps, repeated)
         case Filter():
@@ -139,12 +147,20 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
             return b.reshape(x, (steps, -1, *shape), name)
         case Relu():
             return b.op("Relu", [x], name)
+        case Tanh():
+            scale = b.constant(f"{name}.scale", np.float32(node.scale))
+            return b.op("Mul", [b.op("Tanh", [x], f"{name}/tanh"), scale], name)
         case Accumulate():
             if repeated:
                 times = b.integers(node.length * steps, *[1] * (len(shape) + 1))
                 x = b.op("Tile", [x, times], f"{name}/repeated")
             split = b.reshape(x, (steps, node.length, -1, *shape), f"{name}/windows")
             return b.op("ReduceSum", [split, b.integers(1)], name, keepdims=0)
+        case Shift():
+            return shift_over_time(b, node, x, len(shape), steps, repeated)
+        case Cells():
+            images = [graph.shapes[name] for name in node.inputs]
+            return cells(b, node, inputs, images, (steps,))
         case Add() | Product():
             return joined(b, node, inputs)
         case Attention():
@@ -248,6 +264,12 @@ def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str)
             return b.reshape(x, (-1, *shape), name)
         case Relu():
             return b.op("Relu", [x], name)
+        case Tanh():
+            scale = b.constant(f"{name}.scale", np.float32(node.scale))
+            return b.op("Mul", [b.op("Tanh", [x], f"{name}/tanh"), scale], name)
+        case Cells():
+            images = [graph.shapes[name] for name in node.inputs]
+            return cells(b, node, inputs, images, ())
         case Add() | Product():
             return joined(b, node, inputs)
         case Attention():

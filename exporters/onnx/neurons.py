@@ -8,6 +8,7 @@ from onnx import TensorProto
 from ..graph.ir import Array, Neuron
 from ..graph.noise import noise_name
 from .builder import Builder, by_channel
+from .recurrence import with_recurrence, with_recurrence_over_time
 
 
 def neuron_over_time(
@@ -37,9 +38,7 @@ def neuron_over_time(
         parts = _ParametersAtStep(b, node, t, rank)
         out = f"{name}/{t}/spikes" if steps > 1 else name
         if t and node.recurrent is not None:
-            before = b.reshape(spikes[-1], (-1, node.recurrent.shape[1]), f"{name}/{t}/before")
-            current = _with_recurrence(b, node, current, before, f"{name}/{t}")
-            b.state_shape(current, [1, len(node.recurrent)])
+            current = with_recurrence_over_time(b, node, current, spikes[-1], f"{name}/{t}")
         s, membrane = _fire(
             b,
             node,
@@ -77,7 +76,7 @@ def neuron_at_step(
     """
     given = dict(zip(node.states, before, strict=True))
     if node.recurrent is not None:
-        x = _with_recurrence(b, node, x, given["s"], node.name)
+        x = with_recurrence(b, node, x, given["s"], node.name)
     parts, fired = _ParametersByStep(b, node, step, rank), given.get("fired")
     spikes, membrane = _fire(
         b, node, x, given["v"], parts, node.name, node.name, last=False, fired=fired, noise=noise
@@ -87,17 +86,6 @@ def neuron_at_step(
     if fired is not None:
         after["fired"] = b.op("Add", [fired, spikes], f"{node.name}/fired")
     return [spikes, *(after[kind] for kind in node.states)]
-
-
-def _with_recurrence(b: Builder, node: Neuron, x: str, spikes: str, at: str) -> str:
-    """Add x + U s to a step, from the spikes `[N, F]` of the step before.
-
-    Gemm transposes U: onnxruntime before 1.29 does not load a Transpose of int8 weights.
-    """
-    assert node.recurrent is not None
-    weight = b.weight(f"{node.name}.recurrent", node.recurrent)
-    received = b.op("Gemm", [spikes, weight], f"{at}/received", transB=1)
-    return b.op("Add", [x, received], f"{at}/with_recurrence")
 
 
 class _ParametersAtStep:

@@ -203,7 +203,7 @@ def _values(
             inputs = [np.broadcast_to(x, (steps, *x.shape[1:])) for x in map(compute, part.inputs)]
             if isinstance(part, Neuron | Cell):
                 values[name], distances[name] = neuron_steps(
-                    part, inputs[0], given.get(noise_name(name))
+                    part, inputs[0], given.get(noise_name(name)), inputs[1:]
                 )
             else:
                 values[name] = evaluate(part, inputs)

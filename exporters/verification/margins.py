@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph.interpreter import Trace
+from ..graph.interpreter import received as of_spikes
 from ..graph.ir import Array, Cell, Graph, Neuron
 
 MARGIN = 1e-6  # of a membrane to its threshold after one step, relative to inputs above 1
@@ -50,7 +51,7 @@ def received(node: Neuron, trace: Trace) -> Array:
     if node.recurrent is None:
         return x
     spikes = trace.values[node.name]
-    return np.concatenate([x[:1], x[1:] + spikes[:-1] @ node.recurrent.T])
+    return np.concatenate([x[:1], x[1:] + of_spikes(node.recurrent, spikes[:-1])])
 
 
 def near_threshold(graph: Graph, trace: Trace) -> Array:

@@ -20,19 +20,24 @@ from ..graph.ir import (
     Affine,
     Array,
     Cell,
+    Cells,
     ChannelScale,
     Filter,
     Graph,
     Lstm,
     Neuron,
     Readout,
+    Shift,
     Substitution,
+    Tanh,
 )
 from .margins import by_sample, margin_in, near_threshold
 
 TOLERANCE = 1e-5  # of logits and of what reaches a neuron, relative to values above 1
 MAX_EXPLAINED = 0.05  # share of samples with flips at the threshold; two are always allowed
 CODE = "code"  # the name of the encoder in mismatches
+# Layers whose values are compared; what is between them shows in those after it.
+VALUES = (Accumulate, Affine, Cells, ChannelScale, Filter, Lstm, Readout, Shift, Substitution, Tanh)
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class Parity:
         runtime: its name, with version and device in `about`.
         gates: whether a mismatch makes the file unverified.
         samples: number of samples compared.
-        agreements: number of samples with the same prediction.
+        agreements: number of samples with the same prediction, the output that is greatest; where
+            outputs are no classes, with the same values.
         logit_difference: the largest, over samples without a flip.
         spike_mismatches: number of spikes that differ, by layer and step, if it gives spikes.
         explained: number of samples with a flip that its margin explains.
@@ -99,7 +105,7 @@ class Parity:
 
         Args:
             trace: values of the graph.
-            answer: of the runtime, `[B, K]`.
+            answer: of the runtime, `[B, K]`, or `[B, K, A]` of A cells.
             layers: values of layers in the runtime, `[T, B, ...]`, or `[1, B, ...]` if they are
                 time-invariant; None if it gives logits only.
             outputs: further outputs of the runtime: `logits_per_step` `[T, B, K]`, and of a network
@@ -128,15 +134,13 @@ class Parity:
                 return
             if isinstance(node, Neuron | Cell):
                 self._compare_spikes(node, trace, found, excused)
-            elif isinstance(
-                node, Accumulate | Affine | ChannelScale | Filter | Lstm | Readout | Substitution
-            ):
+            elif isinstance(node, VALUES):
                 self._compare_values(node.name, value, found, excused)
         # Rounding may move a decision to another step.
         flipped = (excused < self.graph.steps) | self.graph.answer.near(trace.logits, noise)
-        difference = np.abs(answer - expected).max(1)
+        difference = _largest(answer - expected)
         # NaN counts as a difference.
-        far = ~(difference <= TOLERANCE * np.maximum(1, np.abs(expected).max(1)))
+        far = ~(difference <= TOLERANCE * np.maximum(1, _largest(expected)))
         if layers is None:
             # Without spikes, a flip shows in the logits alone: those of a step, or the answer.
             by_step = _far_samples((outputs or {}).get("logits_per_step"), trace.logits)
@@ -152,7 +156,9 @@ class Parity:
         self.logit_difference = max([self.logit_difference, *np.nan_to_num(unflipped, nan=np.inf)])
         self.samples += batch
         self.explained += int(flipped.sum())
-        self.agreements += int((answer.argmax(1) == expected.argmax(1)).sum())
+        of_classes = len(self.graph.output_shape) == 1
+        same = answer.argmax(1) == expected.argmax(1) if of_classes else ~far
+        self.agreements += int(same.sum())
 
     def _compare_outputs(
         self, outputs: Mapping[str, Array], trace: Trace, excused: Array, flipped: Array
@@ -272,6 +278,11 @@ class Parity:
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
+
+
+def _largest(values: Array) -> Array:
+    """Return the largest absolute value of each sample, `[B]`."""
+    return np.abs(values).reshape(len(values), -1).max(1)
 
 
 def _allowed(expected: Array) -> float:

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ...models.layer import answers
+from ...models.layers.temporal import TapConv2d
 from ...models.network import SpikingNetwork
 from ...models.timing.layer import TimingLayer
 from .counters import LayerCount, LayerCounter, NeuronCount, NeuronCounter, OwnCounter
 from .layer_graph import LayerGraph, LayerInfo
+from .taps import TapCounter
 from .until_decision import CounterUntilDecision
 
 
@@ -215,6 +217,8 @@ def _fires_in_window(info: LayerInfo) -> bool:
 def _counter(info: LayerInfo, until_decision: bool) -> LayerCounter | NeuronCounter:
     if info.kind == "neuron":
         return NeuronCounter(info)
+    if isinstance(info.layer, TapConv2d):
+        return TapCounter(info)
     if until_decision and isinstance(info.layer, TimingLayer):
         return CounterUntilDecision(info)
     return (OwnCounter if answers(info.layer, "count_operations") else LayerCounter)(info)

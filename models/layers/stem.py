@@ -172,14 +172,22 @@ class Stem(Layer):
         return self.mean * (self.factor / self.analog_steps)
 
     def lower(self, graph: Lowering, name: str) -> None:
+        self.lower_input(graph, name)
+        graph.per_step(name, self.layers_of_steps(graph.steps))
+
+    def lower_input(self, graph: Lowering, name: str) -> None:
+        """Add what is done to the code before the weights to an export graph."""
         offset = self.mean if self.factor == 1 else self._offset
         standardise(graph, self.analog_steps, offset, self.std, self.factor)
-        layers = [self.analog] * self.analog_steps
         if self.opens:
             graph.add("Filter", f"{name}.currents", poles=torch.ones(1, 1), gain=torch.ones(1))
+
+    def layers_of_steps(self, steps: int) -> list[nn.Module]:
+        """Return the affine layer of each step."""
+        layers = [self.analog] * self.analog_steps
         later = self.analog if self.factor > 1 else self.spikes
-        layers += [later] * (graph.steps - self.analog_steps)
-        graph.per_step(name, [layer for layer in layers if layer is not None])
+        layers += [later] * (steps - self.analog_steps)
+        return [layer for layer in layers if layer is not None]
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         if self.analog is not None:

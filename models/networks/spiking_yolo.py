@@ -118,13 +118,14 @@ class _Builder:
         """Return a convolution; the first is the stem."""
         over_time = self.temporal == "all" or (self.temporal == "first" and number == 1)
         make = partial(TapConv2d if over_time else SpikeConv2d, inputs, outputs, 3)
-        options = {"stride": stride, "padding": 1} | ({} if over_time else {"bias": False})
+        make = partial(make, stride=stride, padding=1)
+        make = partial(make, causal=self.causal) if over_time else partial(make, bias=False)
+        layer: Stem | OverTime
         if number == 1:
-            ctx = self.ctx
-            stem = Stem(ctx.coding, partial(make, **options), mean=ctx.mean, std=ctx.std)
-            return TemporalConv(stem, causal=self.causal) if over_time else stem
-        layer = OverTime(make(**options))
-        return TemporalConv(layer, causal=self.causal) if over_time else layer
+            layer = Stem(self.ctx.coding, make, mean=self.ctx.mean, std=self.ctx.std)
+        else:
+            layer = OverTime(make())
+        return TemporalConv(layer) if over_time else layer
 
     def spikes(self, number: int, channels: int, *, gated: bool = False) -> nn.Module:
         """Return norm and neurons after a convolution."""

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..layer import VALUES, Lowering, OperationList, Signal
+from ..stepwise import Step, stepper
 from .mean import Readout
 
 
@@ -70,24 +72,63 @@ class DetectionReadout(Readout):
         return (self.grid,) if self.then is None else (self.grid, *self.then.grids)
 
     def forward(self, spikes: Tensor) -> Tensor:
-        cells = _by_cell(super().forward(_as_batch(spikes)), spikes)
+        cells = self.linear(_rows(spikes)).transpose(-1, -2)
+        if self.scale is not None:
+            cells = cells * self.scale[: len(cells)].view(-1, 1, 1, 1)
         if self.further is None or self.then is None:
             return cells
         return torch.cat([cells, self.then(self.further(spikes))], -1)
 
     def mean(self, spikes: Tensor) -> Tensor:
         """Return the mean of the outputs over the steps, `[B, K, A]`; see `Readout.mean`."""
-        cells = _by_cell(super().mean(_as_batch(spikes)), spikes)
+        cells = super().mean(_rows(spikes)).transpose(-1, -2)
         if self.further is None or self.then is None:
             return cells
         return torch.cat([cells, self.then.mean(self.further(spikes))], -1)
 
+    def stepper(self) -> Step:
+        of_cells = Readout.stepper(self)
+        if self.further is None or self.then is None:
+            return lambda x: of_cells(_rows(x)).transpose(-1, -2)
+        further, then = stepper(self.further), self.then.stepper()
 
-def _as_batch(x: Tensor) -> Tensor:
-    """Return `[T, B, C, H, W]` as `[T, B·A, C]`: each cell stands for a sample."""
-    return x.permute(0, 1, 3, 4, 2).flatten(1, 3)
+        def step(x: Tensor) -> Tensor:
+            return torch.cat([of_cells(_rows(x)).transpose(-1, -2), then(further(x))], -1)
+
+        return step
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        graph.add("Cells", name, tuple(self._lower_grids(graph, name)))
+        graph.answers_with("mean")
+
+    def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
+        found.visit(name, self.linear, x)
+        if self.further is not None and self.then is not None:
+            x = found.visit(f"{name}.further", self.further, x)
+            self.then.list_operations(found, f"{name}.then", x)
+        return VALUES
+
+    def _lower_grids(self, graph: Lowering, name: str) -> list[str]:
+        """Add the images of the outputs of each grid, and return their nodes."""
+        begin, steps = graph.at, graph.steps
+        graph.add(
+            "Conv",
+            f"{name}_outputs",
+            weights=(self.linear.weight[:, :, None, None],),
+            biases=(self.linear.bias,),
+            of_step=(0,) * steps,
+        )
+        if self.scale is not None:
+            factor = self.scale[:steps].view(-1, 1)
+            offset = torch.zeros_like(factor)
+            graph.add("ChannelScale", f"{name}_scaled", factor=factor, offset=offset)
+        ends = [graph.at]
+        if self.further is not None and self.then is not None:
+            graph.branch(f"{name}.further.", self.further, begin)
+            ends += self.then._lower_grids(graph, f"{name}.then")
+        return ends
 
 
-def _by_cell(rows: Tensor, x: Tensor) -> Tensor:
-    """Return rows `[..., B·A, K]` of an input `[T, B, C, H, W]` as `[..., B, K, A]`."""
-    return rows.unflatten(-2, (x.shape[1], -1)).transpose(-1, -2)
+def _rows(x: Tensor) -> Tensor:
+    """Return images `[..., C, H, W]` as the features of their cells, `[..., A, C]`."""
+    return x.flatten(-2).transpose(-1, -2)

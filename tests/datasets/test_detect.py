@@ -8,6 +8,7 @@ import pytest
 
 from asnn.core.errors import AsnnError, DataError
 from asnn.datasets.detect import detect, shares_to_cut
+from tests.support.annotated_images import write_coco, write_voc
 from tests.support.pictures import class_folders, picture
 
 
@@ -174,3 +175,11 @@ def test_parts_are_cut_from_what_lacks_them():
 def test_a_missing_path_is_told(tmp_path):
     with pytest.raises(DataError, match="there is no file or folder"):
         detect(str(tmp_path / "none"))
+
+
+def test_folders_with_boxes(tmp_path):
+    write_coco(tmp_path / "coco", parts=("train2017",))
+    (tmp_path / "voc").mkdir()
+    write_voc(tmp_path / "voc")
+    for name in ("coco", "voc"):
+        assert names_of(tmp_path / name) == (name, {"path": str(tmp_path / name)})

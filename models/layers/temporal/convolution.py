@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ....kernels.dispatch import is_traced
-from ...layer import Layer, OperationList, Signal
+from ...layer import Layer, Lowering, OperationList, Signal
 from ...stepwise import NotStepwise, Step, stepper
 from ..stem import Stem
 from ..time import OverTime, is_static, unexpanded
-from .taps import TAPS
+from .taps import TAPS, TapConv2d
 
 
 class TemporalConv(Layer):
@@ -28,22 +28,22 @@ class TemporalConv(Layer):
     convolved, and at most three of the sums differ.
 
     Args:
-        taps: applies `TapConv2d` to each step; a stem, or `OverTime`.
-        causal: whether a step reads itself and the two before it. Otherwise it reads its two
-            neighbours, and cannot be computed before the next one is there.
+        taps: applies `TapConv2d` to each step; a stem, or `OverTime`. It says whether it is causal;
+            otherwise a step cannot be computed before the next one is there.
 
     Source: the 3-D convolution of arXiv 2412.17654.
     """
 
-    def __init__(self, taps: Stem | OverTime, *, causal: bool = False) -> None:
+    def __init__(self, taps: Stem | OverTime) -> None:
         super().__init__()
         self.taps = taps
-        self.causal = causal
+        kernel = next(part for part in taps.modules() if isinstance(part, TapConv2d))
+        self.offsets = kernel.offsets
 
     @property
-    def offsets(self) -> tuple[int, ...]:
-        """For each tap the step that it reads, from that of the output."""
-        return (-2, -1, 0) if self.causal else (-1, 0, 1)
+    def causal(self) -> bool:
+        """Whether a step reads no later one."""
+        return max(self.offsets) == 0
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.taps(x)
@@ -75,6 +75,51 @@ class TemporalConv(Layer):
             return y
 
         return step
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        """Add a convolution z_k for each tap, and the sum of their values of other steps:
+
+        z_1 + before(z_0) + behind(z_2)          causal: z_2 + before(z_1 + before(z_0))
+        """
+        if isinstance(self.taps, Stem):
+            self.taps.lower_input(graph, name)
+            layers = self.taps.layers_of_steps(graph.steps)
+        else:
+            layers = [self.taps.layer] * graph.steps
+        begin = graph.at
+        first, second, third = (
+            self._lower_tap(graph, f"{name}_tap{k}", begin, layers, k) for k in range(TAPS)
+        )
+        graph.add("Shift", f"{name}_before", (first,), by=1)
+        if self.causal:
+            graph.add("Add", f"{name}_both", (second, f"{name}_before"))
+            graph.add("Shift", f"{name}_of_both", by=1)
+            return graph.add("Add", name, (third, f"{name}_of_both"))
+        graph.add("Shift", f"{name}_behind", (third,), by=-1)
+        return graph.add("Add", name, (second, f"{name}_before", f"{name}_behind"))
+
+    def _lower_tap(
+        self, graph: Lowering, name: str, begin: str, layers: list[nn.Module], k: int
+    ) -> str:
+        """Add the convolution of a tap, given the layer of each step; return its name."""
+        distinct = list(dict.fromkeys(layers))
+        kernels = []
+        for layer in distinct:
+            if not isinstance(layer, TapConv2d):
+                raise graph.refused(name, layer, "its steps have convolutions of other kinds")
+            kernels.append(layer.weight[:, :, k])
+        assert isinstance(distinct[0], TapConv2d)
+        graph.add(
+            "Conv",
+            name,
+            (begin,),
+            weights=tuple(kernels),
+            biases=tuple(kernel.new_zeros(len(kernel)) for kernel in kernels),
+            of_step=tuple(distinct.index(layer) for layer in layers),
+            stride=distinct[0].stride,
+            padding=distinct[0].padding,
+        )
+        return name
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         return found.visit(name, self.taps, x)

@@ -24,15 +24,24 @@ class TapConv2d(SpikeConv2d):
         outputs: O.
         kernel: side of the kernel in space.
         stride, padding: in space.
+        causal: whether an output reads its own step and the two before it, not its neighbours.
 
     Attributes:
+        offsets: for each tap the step that an output reads, from its own.
         weight: `[O, C, 3, k, k]`, as of `nn.Conv3d`.
     """
 
     _effective: Tensor | None = None
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, padding: int = 0
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        causal: bool = False,
     ) -> None:
         super().__init__(
             inputs,
@@ -45,6 +54,7 @@ class TapConv2d(SpikeConv2d):
         )
         self.weight = nn.Parameter(torch.empty(outputs, inputs, TAPS, kernel, kernel))
         self.reset_parameters()
+        self.offsets = (-2, -1, 0) if causal else (-1, 0, 1)
 
     def effective(self) -> tuple[Tensor, Tensor | None]:
         """Return the weight `[3 O, C, k, k]` of the same plain convolution."""
@@ -58,6 +68,10 @@ class TapConv2d(SpikeConv2d):
     def synaptic_weights(self) -> list[Tensor]:
         """Return the weight of the plain convolution, by which operations are counted."""
         return [self.effective()[0].detach()]
+
+    def read_at(self, t: int, steps: int) -> tuple[int, ...]:
+        """Return the taps by which outputs within the `steps` read the input of step t."""
+        return tuple(k for k, offset in enumerate(self.offsets) if 0 <= t - offset < steps)
 
     def of_taps(self, *taps: int) -> SpikeConv2d:
         """Return the plain convolution of some taps, with weights of its own."""

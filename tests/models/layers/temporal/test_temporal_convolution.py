@@ -21,8 +21,8 @@ DIFFERENCE = 1e-5
 
 def _layer(causal: bool = False, stride: int = 1, inputs: int = INPUTS) -> TemporalConv:
     torch.manual_seed(0)
-    taps = TapConv2d(inputs, OUTPUTS, 3, stride=stride, padding=1)
-    return TemporalConv(OverTime(taps), causal=causal)
+    taps = TapConv2d(inputs, OUTPUTS, 3, stride=stride, padding=1, causal=causal)
+    return TemporalConv(OverTime(taps))
 
 
 def _spikes(steps: int, channels: int = INPUTS) -> Tensor:
@@ -91,11 +91,11 @@ def test_of_equal_steps_one_is_convolved(steps: int, causal: bool) -> None:
     coding.bind(SampleSpec("image", (INPUTS, 6, 5)))
     stem = Stem(
         coding,
-        lambda: TapConv2d(INPUTS, OUTPUTS, 3, padding=1),
+        lambda: TapConv2d(INPUTS, OUTPUTS, 3, padding=1, causal=causal),
         mean=[0.2] * INPUTS,
         std=[0.5] * INPUTS,
     )
-    layer = TemporalConv(stem, causal=causal)
+    layer = TemporalConv(stem)
     calls: list[int] = []
     stem.analog.register_forward_pre_hook(lambda _, x: calls.append(len(x[0])))
     image = torch.rand(BATCH, INPUTS, 6, 5)

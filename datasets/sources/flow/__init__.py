@@ -1,0 +1,1 @@
+"""Windows of recordings, and what is known of their optical flow."""

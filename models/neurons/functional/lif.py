@@ -1,0 +1,140 @@
+"""Steps of neurons that are reset by the spike of the step before: LIF, ALIF, PLIF and XLIF.
+
+A spike is s = H(v - θ), with the derivative 1 / (1 + 10 u²) of u = v - θ. The reset has no
+gradient. All arguments broadcast against the input `[B, C, ...]`.
+
+Source: arXiv 2106.01862, section 3.3, and its published code.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.autograd import Function
+from torch.overrides import has_torch_function_unary
+
+from ..surrogates import spike
+
+STEEPNESS = 10.0
+
+
+class _Spike(Function):
+    @staticmethod
+    def forward(u: Tensor) -> Tensor:
+        return (u > 0).to(u.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        (u,) = ctx.saved_tensors
+        return grads[0] / (1 + STEEPNESS * u.square())
+
+
+def steep_spike(u: Tensor) -> Tensor:
+    """Return H(u), with the derivative 1 / (1 + 10 u²)."""
+    if has_torch_function_unary(u):  # the step of a neuron is traced for an export
+        return spike(u)
+    return _Spike.apply(u)  # type: ignore[return-value]
+
+
+def lif_step(
+    x: Tensor, v: Tensor, s: Tensor, *, leak: Tensor, threshold: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return spikes, membrane and spikes of a leaky neuron that is reset to 0.
+
+        v_t = λ v_{t-1} (1 - s_{t-1}) + (1 - λ) x_t        s_t = H(v_t - θ)
+
+    Args:
+        x: input.
+        v, s: membrane and spikes of the step before.
+        leak: λ.
+        threshold: θ.
+    """
+    v = leak * v * (1 - s.detach()) + (1 - leak) * x
+    s = steep_spike(v - threshold)
+    return s, v, s
+
+
+def alif_step(
+    x: Tensor,
+    v: Tensor,
+    s: Tensor,
+    a: Tensor,
+    *,
+    leak: Tensor,
+    adaptation: Tensor,
+    base: Tensor,
+    slope: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return spikes, membrane, spikes and trace of a neuron whose spikes raise its threshold.
+
+        v_t = λ v_{t-1} + (1 - λ) x_t - s_{t-1} θ_{t-1}
+        a_t = λ_a a_{t-1} + (1 - λ_a) s_{t-1}               θ_t = t_0 + t_1 a_t
+
+    Args:
+        x: input.
+        v, s, a: membrane, spikes and their trace, of the step before.
+        leak: λ.
+        adaptation: λ_a.
+        base, slope: t_0 and t_1.
+    """
+    s = s.detach()
+    v = leak * v + (1 - leak) * x - s * (base + slope * a)
+    a = adaptation * a + (1 - adaptation) * s
+    s = steep_spike(v - (base + slope * a))
+    return s, v, s, a
+
+
+def plif_step(
+    x: Tensor,
+    activity: Tensor,
+    v: Tensor,
+    s: Tensor,
+    p: Tensor,
+    *,
+    leak: Tensor,
+    adaptation: Tensor,
+    weight: Tensor,
+    threshold: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return spikes, membrane, spikes and trace of a neuron that its layer's input inhibits.
+
+        p_t = λ_p p_{t-1} + (1 - λ_p) activity_t
+        v_t = λ v_{t-1} (1 - s_{t-1}) + (1 - λ) (x_t - w p_t)
+
+    Args:
+        x: input.
+        activity: of the layer's input around each pixel, `[B, 1, H, W]`.
+        v, s, p: membrane, spikes and trace of the activity, of the step before.
+        leak: λ.
+        adaptation: λ_p.
+        weight: w.
+        threshold: θ.
+    """
+    p = adaptation * p + (1 - adaptation) * activity
+    return (*lif_step(x - weight * p, v, s, leak=leak, threshold=threshold), p)
+
+
+def xlif_step(
+    x: Tensor,
+    activity: Tensor,
+    v: Tensor,
+    s: Tensor,
+    p: Tensor,
+    *,
+    leak: Tensor,
+    adaptation: Tensor,
+    base: Tensor,
+    slope: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return spikes, membrane, spikes and trace of a neuron whose layer's input raises its
+    threshold: the equations of `alif_step`, with the trace p of `plif_step` instead of a."""
+    s = s.detach()
+    v = leak * v + (1 - leak) * x - s * (base + slope * p)
+    p = adaptation * p + (1 - adaptation) * activity
+    s = steep_spike(v - (base + slope * p))
+    return s, v, s, p

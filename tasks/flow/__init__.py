@@ -1,0 +1,5 @@
+"""Optical flow of events, learned without truth."""
+
+from .task import Flow
+
+__all__ = ["Flow"]

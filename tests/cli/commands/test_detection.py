@@ -1,0 +1,73 @@
+"""Objects on canvases, on the command line: trained, resumed, evaluated; folders with boxes."""
+
+import json
+
+import pytest
+
+from tests.support.annotated_images import write_coco, write_voc
+
+KEYS = [
+    "data.samples=48", "data.validation_samples=12", "data.test_samples=20", "data.size=32",
+    "data.objects=2", "coding.steps=2", "model.widths=[4,8,8,8]", "train.epochs=2",
+]  # fmt: skip
+
+
+def settings(*keys):
+    return [part for key in keys for part in ("--set", key)]
+
+
+@pytest.mark.slow
+def test_from_training_to_figures(cli, tmp_path):
+    run, again = str(tmp_path / "run"), str(tmp_path / "again")
+    changes = settings(*KEYS, "augment.flip=true", "augment.crop=3", "model.causal=true")
+    assert cli("train", "detect-digits", *changes, "--out", run).code == 0
+    found = json.loads(cli("eval", run, "--json").out)
+    assert found["metric"] == {"name": "ap50", "greater_is_better": True, "percent": True}
+    assert 0 <= found["map"] <= found["ap50"] <= 1
+    assert len(found["ap50_per_step"]) == 2
+    assert len(found["ap50_per_class"]) == 10
+    assert len(found["precision_recall"]) == 101
+    shown = cli("eval", run).err
+    assert "ap50 so far, %" in shown
+    assert "recall at 10" in shown
+    first = json.loads(cli("eval", run, "--steps", "1", "--json").out)
+    assert first["ap50"] == pytest.approx(found["ap50_per_step"][0])
+
+    stopped = [*changes, "--set", "train.epochs=1"]
+    assert cli("train", "detect-digits", *stopped, "--out", again).code == 0
+    assert cli("train", "--resume", again, "--set", "train.epochs=2").code == 0
+    assert cli("eval", again, "--json").code == 0
+
+
+@pytest.mark.slow
+def test_what_does_not_go_with_boxes_is_refused(cli, tmp_path):
+    out = ["--out", str(tmp_path / "run")]
+    for changes, message in (
+        (["augment.mixup=true"], "augment.mixup would leave the boxes of the images wrong"),
+        (["model.name=lenet", "model.widths=[4,8]"], "needs a network with a grid of cells"),
+        (["task.name=classification"], "set task.name=detection"),
+        (["train.sampling=balanced"], "train.sampling=balanced is for one class a sample"),
+        (["train.class_weights=balanced"], "does not weigh classes"),
+    ):
+        refused = cli("train", "detect-digits", *settings(*KEYS[:5], *changes), *out)
+        assert refused.code in (2, 4), refused.err
+        assert message in refused.err
+    digits = cli("train", "digits", *settings("task.name=detection"), *out)
+    assert digits.code == 2
+    assert "needs a network with a grid of cells" in digits.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "write"), [("coco", write_coco), ("voc", write_voc)])
+def test_a_folder_with_boxes_is_trained(cli, tmp_path, name, write):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = write(folder)
+    assert f'name = "{name}"' in cli("train", path, "--dry-run").out
+    info = cli("data", "info", path)
+    assert info.code == 0, info.err
+    changes = settings("train.epochs=1", "model.widths=[4,4,4]", "coding.steps=2", "data.size=32")
+    changes += settings("train.batch_size=2", "data.validation=0.5", "train.workers=0")
+    trained = cli("train", path, *changes, "--out", str(tmp_path / "run"))
+    assert trained.code == 0, trained.err
+    assert cli("eval", str(tmp_path / "run")).code == 0

@@ -1,0 +1,126 @@
+"""LIF, ALIF, PLIF and XLIF against loops over single numbers."""
+
+import math
+
+import pytest
+import torch
+
+from asnn.core import ConfigError
+from asnn.models import create_model
+from asnn.models.neurons.functional.lif import steep_spike
+from asnn.models.neurons.lif import Alif, Lif, Plif, Xlif
+from asnn.models.stepwise import stepper
+
+STEPS = 7
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def loop(neuron, c, x, activity):
+    """Return the spikes of one neuron of channel c for numbers x and activities of all steps."""
+    v = s = trace = 0.0
+    leak = sigmoid(float(neuron.leak[c]))
+    kind, spikes = type(neuron), []
+    for x_t, activity_t in zip(x, activity, strict=True):
+        if kind in (Plif, Alif, Xlif):
+            kept = sigmoid(float(neuron.adaptation[c]))
+        if kind in (Lif, Plif):
+            threshold = max(float(neuron.threshold[c]), 0.01)
+            if kind is Plif:
+                trace = kept * trace + (1 - kept) * activity_t
+                x_t = x_t - sigmoid(float(neuron.weight[c])) * trace
+            v = leak * v * (1 - s) + (1 - leak) * x_t
+        else:
+            base, slope = max(float(neuron.base[c]), 0.01), max(float(neuron.slope[c]), 0.0)
+            v = leak * v + (1 - leak) * x_t - s * (base + slope * trace)
+            trace = kept * trace + (1 - kept) * (s if kind is Alif else activity_t)
+            threshold = base + slope * trace
+        s = float(v > threshold)
+        spikes.append(s)
+    return spikes
+
+
+def with_random_parameters(kind, channels):
+    neuron = kind(STEPS, channels)
+    generator = torch.manual_seed(3)
+    with torch.no_grad():
+        neuron.leak.copy_(torch.randn(channels, generator=generator))
+        for name in ("adaptation", "weight", "slope"):
+            if hasattr(neuron, name):
+                getattr(neuron, name).copy_(torch.randn(channels, generator=generator))
+    return neuron
+
+
+@pytest.mark.parametrize("kind", [Lif, Alif, Plif, Xlif])
+def test_spikes_are_those_of_a_loop(kind):
+    neuron = with_random_parameters(kind, 3)
+    generator = torch.manual_seed(0)
+    x = 3 * torch.randn(STEPS, 2, 3, 2, 2, generator=generator)
+    activity = torch.rand(STEPS, 2, 1, 2, 2, generator=generator)
+    step = neuron.step_function(3)
+    states = [torch.zeros(2, 3, 2, 2)] * len(neuron.state_names)
+    spikes = []
+    for t in range(STEPS):
+        given = [x[t], *([activity[t]] if neuron.reads_input else [])]
+        s, *states = step(*given, *states)
+        spikes.append(s)
+    spikes = torch.stack(spikes).detach()
+    assert 0.1 < float(spikes.mean()) < 0.9
+    for b, c, i, j in torch.cartesian_prod(*(torch.arange(n) for n in (2, 3, 2, 2))).tolist():
+        expected = loop(neuron, c, x[:, b, c, i, j].tolist(), activity[:, b, 0, i, j].tolist())
+        assert spikes[:, b, c, i, j].tolist() == expected
+
+
+@pytest.mark.parametrize("kind", [Lif, Alif])
+@pytest.mark.parametrize("shape", [(3,), (3, 2, 4)])
+def test_all_steps_are_the_steps_one_by_one(kind, shape):
+    neuron = with_random_parameters(kind, 3)
+    x = 3 * torch.randn(STEPS, 2, *shape, generator=torch.manual_seed(1))
+    step = stepper(neuron)
+    neuron.requires_grad_(False)
+    assert torch.equal(neuron(x), torch.stack([step(x_t) for x_t in x]))
+    assert neuron(x[:0]).shape == x[:0].shape
+
+
+def test_the_surrogate_is_that_of_the_paper():
+    u = torch.tensor([-2.0, -0.1, 0.0, 0.3], requires_grad=True)
+    s = steep_spike(u)
+    assert s.tolist() == [0, 0, 0, 1]
+    s.sum().backward()
+    assert torch.allclose(u.grad, 1 / (1 + 10 * u.detach() ** 2))
+
+
+def test_the_reset_has_no_gradient():
+    neuron = Lif(2, 1)
+    with torch.no_grad():
+        neuron.leak.fill_(0.0)
+    x = torch.tensor([[[5.0]], [[1.0]]], requires_grad=True)
+    neuron(x)[1].sum().backward()
+    assert x.grad[0] == 0  # the spike of step 0 resets, so that its input has no other way
+
+
+def test_start_values():
+    torch.manual_seed(0)
+    lif, alif = Lif(1, 4000), Alif(1, 4000)
+    for values, mean in ((lif.leak, -4), (lif.threshold, 0.8), (alif.adaptation, -4)):
+        assert float(values.mean()) == pytest.approx(mean, abs=0.01)
+        assert float(values.std()) == pytest.approx(0.1, abs=0.01)
+    assert torch.all(alif.base == 0.01)
+    assert torch.all(alif.slope == 1.8)
+
+
+@pytest.mark.parametrize("name", ["plif", "xlif"])
+def test_neurons_that_read_the_layers_input_are_refused_by_other_networks(name):
+    model = create_model("mlp", in_shape=(1, 2, 2), classes=2, features=[3], neuron=name)
+    with pytest.raises(ConfigError, match=f"neurons {name} read the input of their layer") as error:
+        model(torch.rand(2, 1, 2, 2))
+    assert error.value.remedy == "set model.name=firenet, or model.neuron to lif or alif"
+
+
+@pytest.mark.parametrize("name", ["lif", "alif"])
+def test_other_networks_take_the_others(name):
+    model = create_model("lenet", in_shape=(1, 8, 8), classes=2, widths=[4], hidden=5, neuron=name)
+    model(torch.rand(2, 1, 8, 8)).sum().backward()
+    assert all(p.grad is not None for p in model.body.spikes1.neuron.parameters())
