@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from ...core.errors import AsnnError
 
 
@@ -32,6 +34,43 @@ class Box:
 
 
 @dataclass(frozen=True)
+class FlowField:
+    """The optical flow of a recording.
+
+    Attributes:
+        field: pixels to the right and down over the duration, `[2, H, W]`.
+        events: which pixels have an event, `[H, W]`.
+        fwl, rsat: how well the events meet, see `asnn.datasets.motion.measures`; None without
+            events.
+        milliseconds: the duration.
+    """
+
+    field: Tensor
+    events: Tensor
+    fwl: float | None
+    rsat: float | None
+    milliseconds: float
+
+    @property
+    def mean(self) -> tuple[float, float] | None:
+        """The mean over the pixels with events; None without events."""
+        if not bool(self.events.any()):
+            return None
+        right, down = self.field[:, self.events].mean(1).tolist()
+        return right, down
+
+    def document(self) -> dict[str, Any]:
+        """Return plain values, without the flow of each pixel."""
+        return {
+            "mean": None if self.mean is None else list(self.mean),
+            "fwl": self.fwl,
+            "rsat": self.rsat,
+            "milliseconds": self.milliseconds,
+            "pixels": int(self.events.sum()),
+        }
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What a network answers to one input; what its task does not have is None.
 
@@ -44,6 +83,7 @@ class Prediction:
         confidences: the probability of each of them.
         values: `[K]`, or `[T][K]` of each step, for `regression`.
         boxes: the best first, for `detection`.
+        flow: of each pixel, for `flow`.
         step: the step after which the answer stands, from 1: T unless the readout or a rule for
             early exit decides before.
         decided: whether the readout or the rule has decided; false where it was the last step, and
@@ -66,6 +106,7 @@ class Prediction:
     confidences: tuple[float, ...] | None = None
     values: Any = None
     boxes: tuple[Box, ...] | None = None
+    flow: FlowField | None = None
     step: int | None = None
     decided: bool | None = None
     time: float | None = None
@@ -111,6 +152,8 @@ class Prediction:
                 }
                 for each in self.boxes
             ]
+        if self.flow is not None:
+            found["flow"] = self.flow.document()
         found |= {"step": self.step, "decided": self.decided}
         found |= {} if self.time is None else {"time": self.time}
         found |= {"spikes": self.spikes}

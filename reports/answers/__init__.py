@@ -9,8 +9,10 @@ from ...measure.evaluation import Evaluation
 from ...models.network import SpikingNetwork
 from ...tasks.base import Task
 from ...tasks.detection import Detection
+from ...tasks.flow import Flow
 from ..drawing import Drawing
 from .boxes import ShownBoxes
+from .flow import shown_flow
 
 __all__ = ["ShownAnswers", "shown_answers"]
 
@@ -45,4 +47,6 @@ def shown_answers(
     if isinstance(task, Detection) and result.found is not None:
         part = data.split(split)
         return ShownBoxes(part, data.full_scale, data.classes, result.found, result.values)
+    if isinstance(task, Flow):
+        return shown_flow(model, data.split(split), device)
     return None

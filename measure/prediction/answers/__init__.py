@@ -5,12 +5,14 @@ from __future__ import annotations
 from ....core.errors import ConfigError
 from ....tasks.base import Task
 from ....tasks.detection import Detection
+from ....tasks.flow import Flow
 from ....tasks.reconstruction import Reconstruction
 from ....tasks.regression import Regression
 from ....tasks.step_classification import StepClassification
 from .base import Answers
 from .boxes import BoxAnswers
 from .classes import ClassAnswers, StepClassAnswers
+from .flow import FlowAnswers
 from .values import LogOddsAnswers, StepValueAnswers, ValueAnswers
 
 __all__ = ["Answers", "answers_of"]
@@ -32,6 +34,8 @@ def answers_of(task: Task) -> type[Answers]:
         return StepValueAnswers if task.at == "steps" else ValueAnswers
     if isinstance(task, Detection):
         return BoxAnswers
+    if isinstance(task, Flow):
+        return FlowAnswers
     raise ConfigError(
         f"the answers of the task {task.name} cannot be shown",
         why="they are neither classes nor real values",
