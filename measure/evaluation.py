@@ -47,6 +47,8 @@ class Evaluation:
         samples_per_second: throughput, including data loading.
         outcomes: prediction and confidence of each sample after each step; None if the task has not
             one class a sample.
+        found: the boxes that are found in each sample, `[N, D, 6]`; None of another task than
+            detection.
         counts: operations and events; None if they were not counted.
         counts_to_decision: those before the decision of each sample, at exact times; None if they
             were not counted, or if the readout does not decide at a time.
@@ -68,6 +70,7 @@ class Evaluation:
     spikes_to_decision: float | None
     samples_per_second: float
     outcomes: Outcomes | None = None
+    found: Tensor | None = None
     counts: Counts | None = None
     counts_to_decision: Counts | None = None
     burst_shares: dict[str, float] = field(default_factory=dict)
@@ -147,7 +150,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, without those of each sample."""
-        omitted = ("samples", "values", "outcomes", "sample_spikes")
+        omitted = ("samples", "values", "outcomes", "found", "sample_spikes")
         omitted += ("counts", "counts_to_decision")
         return {
             "samples": self.samples,
@@ -263,6 +266,7 @@ def evaluate(
         spikes_to_decision=until_steps if until_times is None else float(until_times.mean()),
         samples_per_second=found.samples / seconds,
         outcomes=found.outcomes,
+        found=found.found,
         counts=None if operations is None else operations.counts(reduce, gather),
         counts_to_decision=None if first is None else first.counts(reduce, gather),
         burst_shares=bursts.by_layer(),

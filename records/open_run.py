@@ -182,8 +182,10 @@ class OpenRun:
                 or one sample: images uint8, or floats in [0, 1].
             options: `steps`: run the first steps only; `top`: how many classes to name; `exit`:
                 stop a sample at the first step with that confidence; `energy`: estimate the energy
-                by this table, such as `45nm-fp32`; `batch_size`, `device`; `errors`: `raise`, or
-                `keep` predictions with an `error` for inputs that cannot be read.
+                by this table, such as `45nm-fp32`; `windows`: answer to each part of a recording
+                that is as long as those of the training; `score`: least probability of a box;
+                `batch_size`, `device`; `errors`: `raise`, or `keep` predictions with an `error` for
+                inputs that cannot be read.
 
         Raises:
             ConfigError: an option is not possible.

@@ -10,7 +10,7 @@ from ..core.registry import unknown
 from ..learning.device import find_device, require_float64
 from ..measure.cost.tables import CostTable, read_cost_table
 from ..measure.early_exit import ExitRule, parse_exit_rules
-from ..measure.prediction.answers import Answers, kind_of
+from ..measure.prediction.answers import answers_of
 from ..measure.prediction.inputs.given import samples_given
 from ..measure.prediction.inputs.reader import Reader, reader_of
 from ..measure.prediction.prediction import Prediction
@@ -33,6 +33,8 @@ def predictor_of(
     exit: ExitRule | None = None,
     top: int = 1,
     energy: CostTable | None = None,
+    windows: bool = False,
+    score: float | None = None,
 ) -> tuple[Predictor, Reader]:
     """Return what answers as a run does, and the reader of its samples; no data are loaded.
 
@@ -40,7 +42,8 @@ def predictor_of(
         run: the run.
         runtime: what computes the outputs; torch by default.
         steps, device, energy: of torch, see `TorchRuntime`.
-        exit, top: see `Answers`.
+        exit, top, score: see `Answers`.
+        windows: answer to each part of a recording, see `EventReader`.
 
     Raises:
         ConfigError: the answers of its task cannot be shown, or an option is not possible.
@@ -50,14 +53,17 @@ def predictor_of(
     task = create_task(recipe.task.name, **recipe.task.options())
     outputs = int(model.config["classes"])
     readout = model.readout if runtime is None or runtime.readout is None else runtime.readout
-    answers = Answers(kind_of(task), run.labels, outputs, readout, exit, top)
+    task.restore(run.labels, model.sample)
+    answers = answers_of(task)(task, run.labels, outputs, readout, exit, top, score)
     if runtime is None:
         where = find_device(device)
         require_float64(where, model)
         runtime = TorchRuntime(model, device=where, steps=steps, energy=energy)
     spec = model.sample
     assert spec is not None, "networks of runs know their samples"
-    reader = reader_of(spec, run.labels, recipe.data.name, recipe.data.options())
+    options = recipe.data.options()
+    given = {"windows": windows, "letterbox": answers.has_places}
+    reader = reader_of(spec, run.labels, recipe.data.name, options, **given)
     return Predictor(runtime, answers, spec), reader
 
 
@@ -72,6 +78,8 @@ def predict(
     batch_size: int = 256,
     device: str = "auto",
     errors: Errors = "raise",
+    windows: bool = False,
+    score: float | None = None,
 ) -> Iterator[Prediction]:
     """Yield the answers to inputs, see `OpenRun.predict`."""
     if errors not in ("raise", "keep"):
@@ -86,6 +94,8 @@ def predict(
         exit=rule,
         top=top,
         energy=None if energy is None else read_cost_table(energy),
+        windows=windows,
+        score=score,
     )
     for found in predictor.predict(samples_given(reader, inputs), batch_size):
         if found.error is not None and errors == "raise":

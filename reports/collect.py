@@ -25,6 +25,7 @@ from ..records.record import RunRecord, read_exports
 from ..tasks.base import Task
 from ..tasks.classification import Classification
 from ..tasks.outcomes import Calibration, calibration
+from .answers import ShownAnswers, shown_answers
 from .confusions import Confusion, worst_confusions
 from .sample_trace import SampleTrace, TimesTrace
 from .traced_sample import TracedOutputs, TracedSample, traced_outputs, traced_sample
@@ -54,7 +55,8 @@ class RunReport:
         calibration: of the last step; None likewise.
         schedules: by layer.
         traced: the sample that is traced.
-        outputs: of that sample; None if the task has one class a sample.
+        outputs: of that sample; None if the task has one class a sample, or answers with places.
+        answers: pictures of answers with places; None of others.
         confusions: the most frequent ones; empty likewise.
         exports: the content of `parity.json` of each export, by folder.
         export_states: whether it still holds, by folder.
@@ -75,6 +77,7 @@ class RunReport:
     schedules: dict[str, dict[str, list[float]]]
     traced: TracedSample
     outputs: TracedOutputs | None
+    answers: ShownAnswers | None
     confusions: list[Confusion]
     exports: dict[str, Document]
     export_states: dict[str, ExportState]
@@ -103,7 +106,7 @@ class RunReport:
     @property
     def output_steps(self) -> list[int]:
         """The steps after which an output is known: all, or the ends of windows."""
-        outputs = 1 if isinstance(self.trace, TimesTrace) else len(self.trace.predictions)
+        outputs = 1 if isinstance(self.trace, TimesTrace) else len(self.trace.answers)
         every = self.steps // outputs
         return list(range(every, self.steps + 1, every))
 
@@ -258,6 +261,7 @@ def collect(
         schedules=schedules(model),
         traced=traced,
         outputs=traced_outputs(model, part, traced, device) if outcomes is None else None,
+        answers=shown_answers(task, model, data, split, result, device),
         confusions=[]
         if outcomes is None
         else worst_confusions(outcomes, len(data.classes), part, data.full_scale),

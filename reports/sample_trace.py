@@ -48,15 +48,26 @@ class SampleTrace:
     Attributes:
         encoded: the image and its code.
         layers: of spiking neurons, in order.
-        predictions, confidence: after each step, `[T]`.
+        answers: the answer so far of each step or window, `[T, K]`, or `[T, ...]` of answers that
+            have places.
         random: whether the code is random.
     """
 
     encoded: EncodedImage
     layers: list[LayerSpikes]
-    predictions: list[int]
-    confidence: list[float]
+    answers: Tensor
     random: bool
+
+    @property
+    def predictions(self) -> list[int]:
+        """The class with the greatest answer, after each step or window; empty if the answers have
+        places."""
+        return self.answers.argmax(1).tolist() if self.answers.dim() == 2 else []
+
+    @property
+    def confidence(self) -> list[float]:
+        """The probability of each of `predictions`, by softmax."""
+        return self.answers.softmax(1).amax(1).tolist() if self.answers.dim() == 2 else []
 
 
 @dataclass(frozen=True)
@@ -138,13 +149,11 @@ def trace_sample(
         batch: Any = image.unsqueeze(0) if sample is None else sample
         code, again = (network.coding.encode(batch) for _ in range(2))
         outputs = network.run(code)
-        scores = network.readout.so_far(outputs.float())[:, 0]
-    confidence, predictions = scores.softmax(1).max(1)
+        answers = network.readout.so_far(outputs.float())[:, 0]
     return SampleTrace(
         encoded=code_of(network.coding, image, code[:, 0]),
         layers=layers,
-        predictions=predictions.tolist(),
-        confidence=confidence.tolist(),
+        answers=answers,
         random=network.coding.draws or not torch.equal(code, again),
     )
 

@@ -72,6 +72,8 @@ def sample_view(report: RunReport, svg: Callable[[Drawing], Markup]) -> Document
     if report.outputs is not None:
         names = [printable(each) for each in classes]
         return {**found, "outputs": svg(figures.outputs_by_step(report.outputs, names))}
+    if not trace.predictions:
+        return found
     found["predictions"] = [
         {
             "step": report.output_steps[t],

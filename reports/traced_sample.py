@@ -96,8 +96,8 @@ def traced_sample(
 @torch.no_grad()
 def traced_outputs(
     model: SpikingNetwork, split: Split, traced: TracedSample, device: Any
-) -> TracedOutputs:
-    """Return the outputs of a traced sample with its target.
+) -> TracedOutputs | None:
+    """Return the outputs of a traced sample with its target; None of outputs with places.
 
     Where the target has a value or a class for each step, the outputs are those of each step;
     otherwise they are the answers so far.
@@ -109,6 +109,8 @@ def traced_outputs(
         device: of the network.
     """
     assert isinstance(traced.trace, SampleTrace), "exact times are those of classes"
+    if traced.trace.answers.dim() > 2:
+        return None
     network = model.frozen()
     code = traced.trace.encoded.steps.unsqueeze(1).to(device)
     outputs = network.run(code).float().cpu()

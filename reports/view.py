@@ -103,6 +103,10 @@ def view(report: RunReport, prefix: str) -> Document:
         "confusion": _matrix(report),
         "scores": scores_by_class(report, MAX_CLASSES),
         "confusions": [_confusion(each, report.data.classes) for each in report.confusions],
+        "answers": [
+            (svg(drawing), caption)
+            for drawing, caption in (report.answers.drawings() if report.answers else [])
+        ],
         "schedules": [svg(each) for each in figures.schedule_figures(report.schedules)],
         **sample_view(report, svg),
         "rates": _rates(result.spike_rates, steps=not report.has_times),
@@ -166,6 +170,7 @@ def _titles(report: RunReport) -> dict[str, str]:
             "steps": _steps_title(report),
             "metrics": "" if report.has_classes else f"Metrics of the task {report.task.name}",
             "confusion": "Confusions" if report.has_classes or report.confusion else "",
+            "answers": report.answers.title if report.answers else "",
             "schedules": "Learned schedules",
             "sample": "An encoded sample",
             "raster": "Its spikes in all layers",

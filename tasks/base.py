@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..coding.base import Coding
+from ..coding.samples import SampleSpec
 from ..core.errors import ConfigError, DataError
 from ..core.metric import ACCURACY, Metric
 from ..datasets.base import DataSet, TargetKind
@@ -32,11 +33,13 @@ class Result:
             them.
         outcomes: the prediction for each sample after each step, if the task has one class a
             sample.
+        found: the boxes that are found in each sample, `[N, D, 6]`, if the task is detection.
     """
 
     samples: int
     values: dict[str, Any] = field(default_factory=dict)
     outcomes: Outcomes | None = None
+    found: Tensor | None = None
 
 
 class Meter:
@@ -110,6 +113,15 @@ class Task:
             DataError: the targets are not those of the task.
         """
         raise NotImplementedError
+
+    def restore(self, classes: list[str], sample: SampleSpec | None) -> None:
+        """Take what a trained network knows of its data, to answer without them.
+
+        Args:
+            classes: their names.
+            sample: what its samples are.
+        """
+        self.classes = classes
 
     def use_readout(self, readout: Readout) -> None:
         """Take the readout of the network, which says what its outputs answer.

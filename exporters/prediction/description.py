@@ -14,9 +14,9 @@ from ...coding.base import Coding
 from ...coding.factory import create_coding
 from ...coding.samples import SampleSpec
 from ...core.errors import AsnnError, DataError
-from ...measure.prediction.answers import Kind, kind_of
+from ...measure.prediction.answers import answers_of
 from ...models.readouts import Readout, create_readout
-from ...tasks import create_task
+from ...tasks import Task, create_task
 from ..graph.answer import Answer
 from ..graph.noise import NoiseInput
 
@@ -97,18 +97,20 @@ class Description:
             ) from error
 
     @property
-    def kind(self) -> Kind:
-        """What the network answers: one class where the file names no task."""
+    def task(self) -> Task:
+        """What the network is asked: one class where the file names no task."""
         task = self._json("task", None)
         if task is None:
-            return "values" if self._json("classes", None) == [] else "class"
+            no_classes = self._json("classes", None) == []
+            return create_task("regression" if no_classes else "classification")
         try:
-            found = kind_of(create_task(**task))
+            found = create_task(**task)
+            answers = answers_of(found)
         except (TypeError, AsnnError) as error:
             raise self._damaged("task", str(error)) from error
-        if self.form in UNROLLED and found in ("class of each step", "values of each step"):
+        if self.form in UNROLLED and answers.per_step:
             raise DataError(
-                f"{self.path} gives one answer, the network answers with the {found}",
+                f"{self.path} gives one answer, the network answers with the {answers.kind}",
                 why=f"the form {self.form} adds up the outputs of all steps",
                 remedy="give the run, or an ONNX file",
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from ...core.packages import require_package
 from ...formats.nir import read_nir
 from ...formats.onnx import read_onnx
 from ...measure.early_exit import ExitRule
-from ...measure.prediction.answers import Answers
+from ...measure.prediction.answers import answers_of
 from ...measure.prediction.inputs.reader import Reader, reader_of
 from ...measure.prediction.predictor import Predictor
 from ...measure.prediction.runtimes import Runtime, check_steps
@@ -37,6 +38,16 @@ MAX_UNROLLED = 32
 """Steps that ONNX unrolls; more of them run as a stream, which is built in far less time."""
 
 
+class _Options(NamedTuple):
+    """The options of `open_file`."""
+
+    steps: int | None
+    exit: ExitRule | None
+    top: int
+    windows: bool
+    score: float | None
+
+
 @dataclass(frozen=True)
 class OpenedFile:
     """An exported file that answers.
@@ -53,14 +64,21 @@ class OpenedFile:
 
 
 def open_file(
-    path: Path | str, *, steps: int | None = None, exit: ExitRule | None = None, top: int = 1
+    path: Path | str,
+    *,
+    steps: int | None = None,
+    exit: ExitRule | None = None,
+    top: int = 1,
+    windows: bool = False,
+    score: float | None = None,
 ) -> OpenedFile:
     """Open an `.onnx` or `.nir` file that asnn wrote.
 
     Args:
         path: the file; of a stream, either of its two.
         steps: use the first steps only.
-        exit, top: see `Answers`.
+        exit, top, score: see `Answers`.
+        windows: answer to each part of a recording, see `EventReader`.
 
     Raises:
         ConfigError: the file cannot do what an option asks for.
@@ -68,9 +86,8 @@ def open_file(
             how it is run.
     """
     path = Path(path)
-    if path.suffix == ".onnx":
-        return _open_onnx(path, steps, exit, top)
-    return _open_nir(path, steps, exit, top)
+    options = _Options(steps, exit, top, windows, score)
+    return _open_onnx(path, options) if path.suffix == ".onnx" else _open_nir(path, options)
 
 
 def onnx_runtime_of(
@@ -113,7 +130,8 @@ def onnx_runtime_of(
     return OnnxRuntime(sessions, total, coding=coding, **options)
 
 
-def _open_onnx(path: Path, steps: int | None, exit: ExitRule | None, top: int) -> OpenedFile:
+def _open_onnx(path: Path, options: _Options) -> OpenedFile:
+    steps = options.steps
     require_package("onnxruntime", "an .onnx file")
     about = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
     description = Description.of(path, about)
@@ -147,17 +165,18 @@ def _open_onnx(path: Path, steps: int | None, exit: ExitRule | None, top: int) -
     outputs = shapes[of_windows][0] if of_windows in shapes else 0
     every = max(description.steps // outputs, 1) if outputs else 1
     check_steps(steps, description.steps, every)
-    options = {"steps": steps, "noise": noise, "every": every}
-    runtime = OnnxRuntime(sessions, description.steps, coding=coding, **options)
-    return _opened(description, runtime, spec, shapes["logits"][-1], exit, top)
+    given = {"steps": steps, "noise": noise, "every": every}
+    runtime = OnnxRuntime(sessions, description.steps, coding=coding, **given)
+    return _opened(description, runtime, spec, shapes["logits"][-1], options)
 
 
-def _open_nir(path: Path, steps: int | None, exit: ExitRule | None, top: int) -> OpenedFile:
+def _open_nir(path: Path, options: _Options) -> OpenedFile:
+    steps = options.steps
     graph = read_nir(path)
     description = Description.of(path, {key: _text(x) for key, x in graph.metadata.items()})
     total, unrolled = description.steps, description.form in UNROLLED
     check_steps(steps, total)
-    for option, given in (("--steps", steps is not None), ("--exit", exit is not None)):
+    for option, given in (("--steps", steps is not None), ("--exit", options.exit is not None)):
         if unrolled and given:
             raise ConfigError(
                 f"{option} does not go with {path}",
@@ -188,7 +207,7 @@ def _open_nir(path: Path, steps: int | None, exit: ExitRule | None, top: int) ->
         steps=steps or total,
         answers_once=description.answers_once,
     )
-    return _opened(description, runtime, spec, count, exit, top)
+    return _opened(description, runtime, spec, count, options)
 
 
 def _opened(
@@ -196,17 +215,21 @@ def _opened(
     runtime: Runtime,
     spec: SampleSpec,
     count: int,
-    exit: ExitRule | None,
-    top: int,
+    options: _Options,
 ) -> OpenedFile:
-    kind = description.kind
-    has_classes = kind in ("class", "class of each step")
-    labels = description.labels(count) if has_classes else []
-    answers = Answers(kind, labels, count, description.readout, exit, top)
+    task = description.task
+    make = answers_of(task)
+    classes = make.class_count(count)
+    labels = description.labels(classes) if classes else []
+    task.restore(labels, spec)
+    answers = make(
+        task, labels, count, description.readout, options.exit, options.top, options.score
+    )
     notes = []
-    if has_classes and not description.has_labels:
+    if classes and not description.has_labels:
         notes.append(f"{description.path} names no classes: they are numbered from 0")
-    reader = reader_of(spec, labels, description.about.get("data"))
+    given = {"windows": options.windows, "letterbox": answers.has_places}
+    reader = reader_of(spec, labels, description.about.get("data"), **given)
     return OpenedFile(Predictor(runtime, answers, spec), reader, notes)
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ...coding.samples import SampleSpec
+from ..prediction.answers import Answers
 from ..prediction.inputs.sample import Sample
 from ..prediction.prediction import Prediction
 from .files import save_figure
@@ -28,7 +29,11 @@ RIGHT, WRONG = COLOURS[0], COLOURS[1]
 
 
 def draw_predictions(
-    path: Path, samples: Sequence[Sample], predictions: Sequence[Prediction], spec: SampleSpec
+    path: Path,
+    samples: Sequence[Sample],
+    predictions: Sequence[Prediction],
+    spec: SampleSpec,
+    answers: Answers,
 ) -> None:
     """Write a picture of the first 16 inputs, as the network takes them, with their answers.
 
@@ -39,6 +44,7 @@ def draw_predictions(
         samples: what was read.
         predictions: their answers, in the same order.
         spec: what the samples are.
+        answers: what the answers are.
 
     Raises:
         ConfigError: the file has another suffix.
@@ -54,10 +60,11 @@ def draw_predictions(
         panels = list(figure.subplots(rows, columns, squeeze=False).flat)
         for axes, (sample, prediction) in zip(panels, pairs, strict=False):
             _draw(axes, sample.value, spec)
+            answers.draw(axes, prediction, sample)
             axes.set_title(_shortened(PurePath(sample.source).name), fontweight="normal")
             wrong = prediction.correct is False
             axes.set_xlabel(
-                _caption(prediction), color=WRONG if wrong else RIGHT, fontweight="bold"
+                answers.caption(prediction), color=WRONG if wrong else RIGHT, fontweight="bold"
             )
         for axes in panels[len(pairs) :]:
             axes.set_axis_off()
@@ -66,18 +73,6 @@ def draw_predictions(
 
 def _shortened(name: str) -> str:
     return name if len(name) <= MAX_NAME else f"…{name[1 - MAX_NAME :]}"
-
-
-def _caption(prediction: Prediction) -> str:
-    if prediction.label is not None and prediction.confidence is not None:
-        text = f"{prediction.label}  {100 * prediction.confidence:.0f} %"
-        return text + (f"\nnot {prediction.expected}" if prediction.correct is False else "")
-    if prediction.labels is not None:
-        counts = {label: prediction.labels.count(label) for label in prediction.labels}
-        most = sorted(counts, key=lambda label: -counts[label])[:3]
-        return ", ".join(f"{label} {counts[label]}" for label in most)
-    values = np.ravel(prediction.values)
-    return ", ".join(f"{value:.3g}" for value in values[:3]) + ("…" if len(values) > 3 else "")
 
 
 def _draw(axes: Axes, value: Any, spec: SampleSpec) -> None:

@@ -19,6 +19,19 @@ class Ranked:
 
 
 @dataclass(frozen=True)
+class Box:
+    """A box with its class, the number of that from 0, and its probability.
+
+    `corners` are (x1, y1, x2, y2) in pixels of the file, from its left and top edge.
+    """
+
+    label: str
+    index: int
+    confidence: float
+    corners: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What a network answers to one input; what its task does not have is None.
 
@@ -30,6 +43,7 @@ class Prediction:
         labels: the class of each step, for `step-classification`.
         confidences: the probability of each of them.
         values: `[K]`, or `[T][K]` of each step, for `regression`.
+        boxes: the best first, for `detection`.
         step: the step after which the answer stands, from 1: T unless the readout or a rule for
             early exit decides before.
         decided: whether the readout or the rule has decided; false where it was the last step, and
@@ -51,6 +65,7 @@ class Prediction:
     labels: tuple[str, ...] | None = None
     confidences: tuple[float, ...] | None = None
     values: Any = None
+    boxes: tuple[Box, ...] | None = None
     step: int | None = None
     decided: bool | None = None
     time: float | None = None
@@ -86,6 +101,16 @@ class Prediction:
             found |= {"classes": list(self.labels), "confidences": list(self.confidences or ())}
         if self.values is not None:
             found["values"] = self.values
+        if self.boxes is not None:
+            found["boxes"] = [
+                {
+                    "class": each.label,
+                    "index": each.index,
+                    "confidence": each.confidence,
+                    "box": [round(value, 3) for value in each.corners],
+                }
+                for each in self.boxes
+            ]
         found |= {"step": self.step, "decided": self.decided}
         found |= {} if self.time is None else {"time": self.time}
         found |= {"spikes": self.spikes}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -47,20 +47,21 @@ class Predictor:
             fields: Iterator[dict[str, Any]] = iter(())
             if readable:
                 decided = self.answers.decided if self.answers.decides else None
-                outputs = self.runtime.run(_collated(readable, self.spec), first, decided)
+                x = _collated(readable, self.spec)
+                outputs = self.runtime.run(x, first, decided)
                 keys = sample_keys(torch.arange(first, first + len(readable)), 0)
                 with drawing(keys):  # a readout may draw
-                    fields = iter(self._fields(outputs))
+                    fields = iter(self._fields(outputs, x))
                 first += len(readable)
             for each in batch:
                 if isinstance(each, Unreadable):
                     yield Prediction(each.source, error=each.error)
                 else:
                     given = {"expected": each.expected, "changes": each.changes}
-                    yield Prediction(each.source, **next(fields), **given)
+                    yield _placed(Prediction(each.source, **next(fields), **given), each)
 
-    def _fields(self, outputs: Outputs) -> list[dict[str, Any]]:
-        found = self.answers.of(outputs.logits, outputs.every)
+    def _fields(self, outputs: Outputs, x: Batch) -> list[dict[str, Any]]:
+        found = self.answers.of(outputs.logits, x, outputs.every)
         reasons = dict(outputs.reasons)
         for name in ("spikes", "picojoules"):
             by_step: Tensor | None = getattr(outputs, name)
@@ -71,6 +72,15 @@ class Predictor:
                     value = float(total[last, b])
                     fields[name] = int(value) if value.is_integer() else value
         return [{**fields, "reasons": reasons} for fields in found]
+
+
+def _placed(prediction: Prediction, sample: Sample) -> Prediction:
+    """Return a prediction with its boxes in pixels of the file."""
+    place = sample.placement
+    if prediction.boxes is None or place is None:
+        return prediction
+    boxes = (replace(each, corners=place.to_picture(each.corners)) for each in prediction.boxes)
+    return replace(prediction, boxes=tuple(boxes))
 
 
 def _batches(

@@ -25,6 +25,8 @@ corruption_registry = Registry(
         "event-noise": "measure.robustness.events:EVENT_NOISE",
         "hot-pixels": "measure.robustness.events:HOT_PIXELS",
         "event-jitter": "measure.robustness.events:EVENT_JITTER",
+        "event-shuffle": "measure.robustness.events:EVENT_SHUFFLE",
+        "polarity-drop": "measure.robustness.events:POLARITY_DROP",
         "series-noise": "measure.robustness.series:SERIES_NOISE",
         "series-drop": "measure.robustness.series:SERIES_DROP",
         "series-shuffle": "measure.robustness.series:SERIES_SHUFFLE",
@@ -153,7 +155,8 @@ def corrupt(model: SpikingNetwork, name: str, severity: float, seed: int = 0) ->
     Args:
         model: the network.
         name: of images `gaussian-noise`, `salt-and-pepper`, `blur`, `contrast`; of events
-            `event-drop`, `event-noise`, `hot-pixels`, `event-jitter`; of series `series-noise`,
+            `event-drop`, `event-noise`, `hot-pixels`, `event-jitter`, `event-shuffle`,
+            `polarity-drop`; of series `series-noise`,
             `series-drop`, `series-shuffle`; of spikes `spike-drop`, `spike-jitter`; of exact times
             `time-drop`, `time-jitter`, `time-shuffle`; of every network `quantize`,
             `dead-neurons`; or one that an installed package adds.

@@ -60,6 +60,24 @@ def event_jitter(events: EventBatch, severity: float, random: SampleRandom) -> E
     return _sorted(replace(events, t=torch.where(events.t < events.duration, moved, events.t)))
 
 
+def event_shuffle(events: EventBatch, severity: float, random: SampleRandom) -> EventBatch:
+    """Let events of a recording trade their times, each with probability p, the severity.
+
+    Where events are, and how many, stays; when each of them is is lost.
+    """
+    u = random.rows(events.counts(), lambda count, generator: _uniform(count, generator, 2))
+    trades = (u[:, 0] < severity).nonzero().squeeze(1)
+    by_key = trades[u[trades, 1].argsort()]
+    given = by_key[events.sample[by_key].argsort(stable=True)]  # of the same recording
+    return _sorted(replace(events, t=events.t.index_put((trades,), events.t[given])))
+
+
+def polarity_drop(events: EventBatch, severity: float, random: SampleRandom) -> EventBatch:
+    """Lose each off event with probability p, the severity."""
+    u = random.rows(events.counts(), _uniform)
+    return events.kept((events.p == 1) | (u >= severity))
+
+
 def with_hot_pixels(model: SpikingNetwork, share: float, seed: int = 0) -> SpikingNetwork:
     """Return the network behind a sensor of which a share of the pixels fires once a millisecond.
 
@@ -123,6 +141,20 @@ EVENT_NOISE = coding_corruption(
     "number of random events, as a share of the recording's own",
     *(0.05, 0.1, 0.2, 0.5, 1.0),
     most=MAX_NOISE,
+    takes=TAKES,
+)
+POLARITY_DROP = coding_corruption(
+    "polarity-drop",
+    polarity_drop,
+    "share of the off events that are lost",
+    *(0.1, 0.2, 0.5, 1.0),
+    takes=TAKES,
+)
+EVENT_SHUFFLE = coding_corruption(
+    "event-shuffle",
+    event_shuffle,
+    "share of the events that trade their times",
+    *(0.1, 0.2, 0.5, 1.0),
     takes=TAKES,
 )
 HOT_PIXELS = Corruption(

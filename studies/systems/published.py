@@ -52,6 +52,7 @@ class Row:
         paths: keys of `[data]` whose value is in the folder of the data.
         options: of `asnn eval`, for what stands beside the result.
         beside: that figure, as text of the records of all seeds.
+        more: measures further figures of the run in a folder, `more` of its record.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Row:
     paths: Mapping[str, str] = field(default_factory=dict)
     options: tuple[str, ...] = ()
     beside: Callable[[Records], str] = lambda records: ""
+    more: Callable[[Path, Path], dict[str, Any]] | None = None
 
 
 def corrupted(name: str) -> Callable[[Records], str]:
@@ -143,16 +145,27 @@ ROWS = (
 
 def main() -> None:
     """Train what is not finished, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m studies.systems.published")
+    study(ROWS, "published")
+
+
+def study(rows: Sequence[Row], name: str, seeds: int = 3) -> None:
+    """Train what is not finished of rows, and print their table, as the command line says.
+
+    Args:
+        rows: of the table.
+        name: of the module, and of the folder of the records by default.
+        seeds: number of trainings of a row by default.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m studies.systems.{name}")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of data sets")
-    parser.add_argument("--out", type=Path, default=Path("published"))
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path(name))
+    parser.add_argument("--seeds", type=int, default=seeds)
     parser.add_argument("--only", default="", help="rows, by their names")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--table", action="store_true", help="print what is finished")
     given = parser.parse_args()
-    names = chosen(parser, given.only, [row.name for row in ROWS])
-    rows = [row for row in ROWS if row.name in names]
+    names = chosen(parser, given.only, [row.name for row in rows])
+    rows = [row for row in rows if row.name in names]
     works = {
         (row.name, seed): Work(
             f"{row.name} {seed}",
@@ -183,6 +196,8 @@ def measured(row: Row, seed: int, data_dir: Path, run: Path) -> dict[str, Any]:
         **train(row.recipe, [*row.changes, *paths], seed, run),
         "found": evaluate(run, *row.options),
     }
+    if row.more is not None:
+        found["more"] = row.more(run, data_dir)
     if (run / "teacher").exists():
         found["teacher"] = evaluate(run / "teacher")
     return found

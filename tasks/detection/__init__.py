@@ -1,5 +1,5 @@
 """Detection: boxes with a class each, and their average precision."""
 
-from .task import Detection
+from .task import OUTPUTS_BESIDE_CLASSES, Detection
 
-__all__ = ["Detection"]
+__all__ = ["OUTPUTS_BESIDE_CLASSES", "Detection"]

@@ -93,4 +93,5 @@ class BoxMeter(Meter):
         values = metrics_of(found[-1], targets, classes)
         before = [average_precision_of(each, targets, classes, HALF) for each in found[:-1]]
         values["ap50_per_step"] = [*before, values["ap50"]]
-        return Result(int(samples), {**values, "loss": loss / max(samples, 1)})
+        values["loss"] = loss / max(samples, 1)
+        return Result(int(samples), values, found=found[-1])

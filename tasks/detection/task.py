@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 
 from ...coding.base import Coding
+from ...coding.samples import SampleSpec
 from ...core.errors import ConfigError, DataError
 from ...core.metric import Metric
 from ...datasets.base import DataSet
@@ -22,6 +23,8 @@ from .meter import BoxMeter, average_precision_of
 
 BETA = 1 / 9
 """Error of a box value below which its loss is quadratic, as in Faster R-CNN."""
+OUTPUTS_BESIDE_CLASSES = 5
+"""Of a cell: the logit of the background, and the four values of a box."""
 CANDIDATES = 3
 """Pairs of a cell and a class that enter the suppression, as a multiple of `top`."""
 
@@ -112,8 +115,13 @@ class Detection(Task):
                     remedy="give samples with boxes",
                 )
         self.classes = list(data.classes)
-        self.outputs = len(self.classes) + 5
+        self.outputs = len(self.classes) + OUTPUTS_BESIDE_CLASSES
         self.size = data.in_shape[1:]
+
+    def restore(self, classes: list[str], sample: SampleSpec | None) -> None:
+        super().restore(classes, sample)
+        assert sample is not None, "networks of cells know their samples"
+        self.outputs, self.size = len(classes) + OUTPUTS_BESIDE_CLASSES, sample.shape[1:]
 
     def use_readout(self, readout: Readout) -> None:
         grids = getattr(readout, "grids", None)

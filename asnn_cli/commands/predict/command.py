@@ -47,6 +47,23 @@ def predict(
             help="Early exit at the first step with that confidence.",
         ),
     ] = None,
+    windows: Annotated[
+        bool,
+        typer.Option(
+            "--windows", help="Answer to each part of a recording that is as long as in training."
+        ),
+    ] = False,
+    score: Annotated[
+        float | None,
+        typer.Option(
+            "--score",
+            min=0.0,
+            max=1.0,
+            metavar="P",
+            help="Of a detection: leave out boxes that are less probable.",
+            show_default="0.25",
+        ),
+    ] = None,
     energy: Annotated[
         bool, typer.Option("--energy", help="Estimate the energy of each input.")
     ] = False,
@@ -99,7 +116,8 @@ def predict(
     found = parse_arguments(arguments or [])
     _check_options(found, runtime, device, energy or energy_table is not None, csv, plot, as_json)
     rule, table = _exit_rule(exit), _cost_table(energy, energy_table)
-    predictor, reader = _open(found, runtime, device, steps, rule, top, table)
+    options = {"steps": steps, "exit": rule, "top": top, "windows": windows, "score": score}
+    predictor, reader = _open(found, runtime, device, table, options)
     return _predict(found, predictor, reader, batch_size, csv, plot, as_json)
 
 
@@ -167,15 +185,13 @@ def _open(
     arguments: Arguments,
     runtime: str | None,
     device: str,
-    steps: int | None,
-    rule: ExitRule | None,
-    top: int,
     table: CostTable | None,
+    options: dict[str, Any],
 ) -> tuple[Predictor, Reader]:
     if arguments.file is not None:
         from ....exporters.prediction.open import open_file
 
-        opened = open_file(arguments.file, steps=steps, exit=rule, top=top)
+        opened = open_file(arguments.file, **options)
         for note in opened.notes:
             console.note(note)
         return opened.predictor, opened.reader
@@ -185,11 +201,11 @@ def _open(
     run = open_run(arguments.run)
     if arguments.run != run.path:
         console.note(f"the newest run: {run.path}")
-    given: Any = {"steps": steps, "device": device, "exit": rule, "top": top, "energy": table}
+    given: Any = {"device": device, "energy": table, **options}
     if runtime == "onnxruntime":
         from ....exporters.prediction.open import onnx_runtime_of
 
-        given["runtime"] = onnx_runtime_of(run, steps, rule)
+        given["runtime"] = onnx_runtime_of(run, options["steps"], options["exit"])
     return predictor_of(run, **given)
 
 
@@ -231,7 +247,7 @@ def _predict(
         console.note(f"wrote {csv}")
     show_inputs(summary, finder.described_others())
     if plot is not None and drawn:
-        draw_predictions(plot, drawn, summary.first, predictor.spec)
+        draw_predictions(plot, drawn, summary.first, predictor.spec, predictor.answers)
         console.note(f"drawn: {plot}")
     return exits.DATA if summary.failed else 0
 

@@ -42,23 +42,19 @@ class CsvTable:
 
     def __init__(self, answers: Answers, emit: Callable[[str], Any]) -> None:
         self._emit = emit
-        self._columns = ["input", *_columns(answers)]
+        self._answers = answers
+        self._columns = ["input", *answers.columns]
         self._columns += ["step", "decided", *(["time"] if answers.has_times else [])]
         self._columns += ["spikes", "picojoules", "expected", "error"]
         self._write({name: name for name in self._columns})
 
     def add(self, prediction: Prediction) -> None:
         """Write an answer."""
-        found = prediction.document()
-        row = {key: value for key, value in found.items() if not isinstance(value, dict)}
         if prediction.error is not None:
-            row["error"] = str(prediction.error)
-        for number, each in enumerate(found.get("top", ())[1:], start=2):
-            row |= {f"class_{number}": each["class"], f"confidence_{number}": each["confidence"]}
-        values = found.get("values") or []
-        if values and not isinstance(values[0], list):
-            row |= {f"value_{k}": value for k, value in enumerate(values, start=1)}
-        self._write(row)
+            self._write({"input": prediction.source, "error": str(prediction.error)})
+            return
+        for row in self._answers.rows(prediction.document()):
+            self._write(row)
 
     def _write(self, row: dict[str, Any]) -> None:
         cells = [row.get(name) for name in self._columns]
@@ -69,18 +65,6 @@ class CsvTable:
         )
         # A name of a file may hold bytes that are no text.
         self._emit(line.getvalue().encode(errors="backslashreplace").decode())
-
-
-def _columns(answers: Answers) -> list[str]:
-    if answers.kind == "class":
-        more = range(2, min(answers.top, answers.outputs) + 1)
-        others = [f"{name}_{k}" for k in more for name in ("class", "confidence")]
-        return ["class", "index", "confidence", *others]
-    if answers.kind == "class of each step":
-        return ["classes", "confidences"]
-    if answers.has_values:
-        return [f"value_{k}" for k in range(1, answers.outputs + 1)]
-    return ["values"]
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from itertools import groupby
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 MAX_ROWS = 20
 MAX_NAME = 40  # characters
 MAX_CLASSES = 10
-MAX_PARTS = 8  # of an answer for each step, or of many values
 
 
 class Table:
@@ -62,12 +60,12 @@ class Table:
             del columns["spikes"]
         if all(each.picojoules is None for each in self._first):
             del columns["energy"]
-        heads, answers = _heads(self._answers), [_answer(each) for each in self._first]
+        answers = [self._answers.cells(each) for each in self._first]
         rows = [
             [shorten(each.source, MAX_NAME), *cells, *(column[i] for column in columns.values())]
             for i, (each, cells) in enumerate(zip(self._first, answers, strict=True))
         ]
-        console.table("answers", ["input", *heads, *columns], rows)
+        console.table("answers", ["input", *self._answers.heads, *columns], rows)
         if decides and any(not each.decided for each in self._first):
             times = self._answers.has_times
             console.note("* undecided: no output fires" if times else "* undecided: the last step")
@@ -75,36 +73,6 @@ class Table:
             console.note(
                 f"and {self._count - len(self._first):,} more: --csv FILE or --json gives all"
             )
-
-
-def _heads(answers: Answers) -> list[str]:
-    if answers.kind == "class":
-        return ["class", "%", *(["others, %"] if answers.top > 1 else [])]
-    return ["classes by step" if answers.kind == "class of each step" else "values"]
-
-
-def _answer(prediction: Prediction) -> list[str]:
-    if prediction.label is not None and prediction.confidence is not None:
-        cells = [prediction.label, f"{100 * prediction.confidence:.2f}"]
-        others = [f"{each.label} {100 * each.confidence:.2f}" for each in prediction.top[1:]]
-        return cells + ([", ".join(others)] if others else [])
-    if prediction.labels is not None:
-        runs = [f"{label}×{len(list(steps))}" for label, steps in groupby(prediction.labels)]
-        return [_parts(runs, " ")]
-    values = prediction.values or []
-    if values and isinstance(values[0], list):
-        return [_parts([_numbers(step) for step in values], "; ")]
-    return [_numbers(values)]
-
-
-def _numbers(values: list[float]) -> str:
-    return _parts([f"{value:.4g}" for value in values], ", ")
-
-
-def _parts(texts: list[str], separator: str) -> str:
-    more = len(texts) - MAX_PARTS
-    shown = separator.join(texts[:MAX_PARTS])
-    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def _time(prediction: Prediction) -> str:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
+
+import numpy as np
 
 from ....coding.samples import SampleSpec
 from ....core.errors import DataError
@@ -25,11 +28,14 @@ class EventReader:
         labels: names of the classes.
         start: times of a file of one recording are since its first event (`first`), or as in the
             file (`zero`). Those of a file of many are as in the file.
+        windows: give each part of a recording as long as those of the training, see `cut`, instead
+            of its beginning.
     """
 
     spec: SampleSpec
     labels: list[str]
     start: Start = "first"
+    windows: bool = False
 
     noun = "recording"
     suffixes = frozenset(suffix for each in FORMATS for suffix in each.suffixes)
@@ -51,7 +57,7 @@ class EventReader:
             recording = found[0]
             if self.start == "first" and len(recording):
                 recording = replace(recording, t=recording.t - recording.t.min())
-            return [self._sample(recording, source.name, source.expected(self.labels))]
+            return self._samples(recording, source.name, source.expected(self.labels))
         return self._each(found, source.name)
 
     def samples(self, found: Any, name: str) -> Iterable[Sample | Unreadable]:
@@ -72,11 +78,11 @@ class EventReader:
         for number, expected in enumerate(stated):
             shown = f"{name}[{number}]"
             try:
-                yield self._sample(found[number], shown, expected)
+                yield from self._samples(found[number], shown, expected)
             except DataError as error:
                 yield Unreadable(shown, error)
 
-    def _sample(self, recording: Recording, name: str, expected: str | None) -> Sample:
+    def _samples(self, recording: Recording, name: str, expected: str | None) -> Iterable[Sample]:
         polarities, height, width = self.spec.shape
         try:
             check_fits(name, recording, (height, width), polarities)
@@ -85,8 +91,32 @@ class EventReader:
                 " with on events alone" if polarities == 1 else ""
             )
             raise
+        recording, duration = in_order(recording), self.spec.duration
+        assert duration is not None
+        if self.windows:
+            return (
+                Sample(f"{name}@{begin / 1000:g}ms", part, expected)
+                for begin, part in cut(recording, duration)
+            )
         changes = []
-        duration = self.spec.duration or 0
         if int(recording.t.max(initial=0)) >= duration:
             changes.append(f"longer than the {duration / 1000:g} ms of the training")
-        return Sample(name, in_order(recording), expected, tuple(changes))
+        return [Sample(name, recording, expected, tuple(changes))]
+
+
+def cut(recording: Recording, duration: int) -> Iterator[tuple[int, Recording]]:
+    """Yield the parts of a recording of equal length, one after the other, with their begin in µs.
+
+    Their times are since that begin; parts without events are left out.
+
+    Args:
+        recording: in the order of time.
+        duration: of a part in µs.
+    """
+    part = recording.t // duration
+    borders = np.flatnonzero(np.diff(part)) + 1
+    for first, last in pairwise([0, *borders.tolist(), len(part)]):
+        if last > first:
+            begin = int(part[first]) * duration
+            columns = {name: getattr(recording, name)[first:last] for name in ("x", "y", "p")}
+            yield begin, replace(recording, t=recording.t[first:last] - begin, **columns)

@@ -14,12 +14,13 @@ from torch import Tensor
 
 from ....coding.samples import SampleSpec
 from ....core.errors import DataError
+from ....datasets.sources.boxes.letterbox import Fit, fit
 from ....datasets.sources.images.decode import Decoder
 from ....datasets.sources.images.opening import ORIENTATIONS, OpenedImage, open_image
 from ....datasets.sources.images.pixel_arrays import OUTSIDE, pixels_of
 from ....datasets.sources.store import EXTENSIONS
 from . import arrays
-from .sample import Sample, Source, Unreadable
+from .sample import Placement, Sample, Source, Unreadable
 
 TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 DARK = 31  # uint8 images with no value above it may have another white than 255
@@ -35,10 +36,13 @@ class ImageReader:
     Args:
         spec: the images that the network takes.
         labels: names of the classes.
+        letterbox: keep the proportions of pictures, with a black frame around those of others, as
+            data sets of pictures with boxes do.
     """
 
     spec: SampleSpec
     labels: list[str]
+    letterbox: bool = False
 
     noun = "image"
     suffixes = frozenset((*EXTENSIONS, *arrays.SUFFIXES))
@@ -77,11 +81,23 @@ class ImageReader:
             )
         store: Any = _OneFile(content, source.name)
         opened = open_image(store, source.name)
-        decoder = Decoder(store, channels, (height, width), True, source.name, opened.is_deep)
+        at = Fit(height, width, 0, 0)
+        if self.letterbox:
+            at = fit(opened.size, (height, width))
+        size = (at.height, at.width)
+        decoder = Decoder(store, channels, size, True, source.name, opened.is_deep)
         pixels = decoder.decoded(opened, source.name)
+        if size != (height, width):
+            frame = np.zeros((channels, height, width), pixels.dtype)
+            frame[:, at.top : at.top + at.height, at.left : at.left + at.width] = pixels
+            pixels = frame
         value = torch.from_numpy(np.require(pixels, requirements=("C", "W")))  # PIL's are read-only
-        changes = tuple(_changes(opened, (channels, height, width)))
-        return Sample(source.name, value, source.expected(self.labels), changes)
+        changes = tuple(_changes(opened, (channels, *size)))
+        placement = None
+        if opened.size != (height, width):
+            rows, columns = opened.size
+            placement = Placement((at.width / columns, at.height / rows), at.left, at.top)
+        return Sample(source.name, value, source.expected(self.labels), changes, placement)
 
 
 @dataclass(frozen=True)
@@ -104,12 +120,18 @@ def _changes(opened: OpenedImage, shape: tuple[int, int, int]) -> Iterable[str]:
         yield "turned upright"
     if opened.size != (height, width):
         yield f"resized to {height}x{width}"
-        if opened.size[0] * width != opened.size[1] * height:
+        if not _keeps_proportions(opened.size, (height, width)):
             yield "stretched to other proportions"
     if opened.is_grey != (channels == 1):
         yield "made colour" if opened.is_grey else "made grey"
     if opened.image.mode in TRANSPARENT or "transparency" in opened.image.info:
         yield "taken without transparency"
+
+
+def _keeps_proportions(before: tuple[int, int], after: tuple[int, int]) -> bool:
+    """Return whether a size is another with the same factor, but for rounding to whole pixels."""
+    factor = max(new / old for old, new in zip(before, after, strict=True))
+    return all(abs(old * factor - new) <= 0.5 for old, new in zip(before, after, strict=True))
 
 
 def _pixels(values: np.ndarray, name: str) -> Tensor:

@@ -10,7 +10,7 @@ from os import cpu_count
 from typing import Any, Protocol
 
 from ....coding.samples import SampleSpec
-from ....core.errors import AsnnError
+from ....core.errors import AsnnError, ConfigError
 from ....datasets.sources.images.decode import MIN_BYTES_FOR_THREADS
 from . import arrays
 from .events import EventReader
@@ -50,6 +50,9 @@ def reader_of(
     labels: list[str],
     data: str | None = None,
     options: Mapping[str, Any] | None = None,
+    *,
+    windows: bool = False,
+    letterbox: bool = False,
 ) -> Reader:
     """Return the reader of the samples that a network takes.
 
@@ -57,13 +60,24 @@ def reader_of(
         spec: of the samples.
         labels: names of the classes.
         data, options: the data set of the training and its options; None if they are not known.
+        windows: give each part of a recording, see `EventReader`.
+        letterbox: keep the proportions of pictures, see `ImageReader`.
+
+    Raises:
+        ConfigError: `windows` of samples that are no recordings.
     """
     options = options or {}
+    if windows and spec.kind != "events":
+        raise ConfigError(
+            "--windows is for recordings of events",
+            why=f"the network takes {spec.many}",
+            remedy="leave --windows out",
+        )
     if spec.kind == "image":
-        return ImageReader(spec, labels)
+        return ImageReader(spec, labels, letterbox)
     if spec.kind == "events":
         start = "zero" if data == "nmnist" else options.get("start", "first")
-        return EventReader(spec, labels, start)
+        return EventReader(spec, labels, start, windows)
     audio = frames_of(options) if data == "wav-folder" and options else None
     return SeriesReader(spec, labels, audio)
 

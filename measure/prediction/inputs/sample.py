@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,30 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Placement:
+    """Where a picture lies in the image that a network takes: x' = scale_x x + left, and so y'.
+
+    Attributes:
+        scale: of x and of y.
+        left, top: in pixels of the image.
+    """
+
+    scale: tuple[float, float]
+    left: float = 0.0
+    top: float = 0.0
+
+    def to_sample(self, box: Sequence[float]) -> tuple[float, ...]:
+        """Return a box (x1, y1, x2, y2) of the picture in pixels of the image."""
+        shift, scale = (self.left, self.top) * 2, self.scale * 2
+        return tuple(s * value + by for value, s, by in zip(box, scale, shift, strict=True))
+
+    def to_picture(self, box: Sequence[float]) -> tuple[float, ...]:
+        """Return a box (x1, y1, x2, y2) of the image in pixels of the picture."""
+        shift, scale = (self.left, self.top) * 2, self.scale * 2
+        return tuple((value - by) / s for value, s, by in zip(box, scale, shift, strict=True))
+
+
+@dataclass(frozen=True)
 class Sample:
     """A sample as the network takes it.
 
@@ -48,12 +72,14 @@ class Sample:
         value: an image `[C, H, W]`, uint8 or float32 in [0, 1]; a series `[T, ...]` float32; or the
             events of a recording.
         expected, changes: as of a `Prediction`.
+        placement: of a picture that was resized; None of others.
     """
 
     source: str
     value: Any
     expected: str | None = None
     changes: tuple[str, ...] = ()
+    placement: Placement | None = None
 
     @property
     def nbytes(self) -> int:

@@ -16,9 +16,10 @@ from PIL import Image
 
 from asnn.cli.commands.predict.show import Table
 from asnn.datasets import load_dataset
-from asnn.measure.prediction.answers import Answers
+from asnn.measure.prediction.answers.classes import ClassAnswers
 from asnn.measure.prediction.prediction import Prediction
 from asnn.models import create_model
+from asnn.tasks import create_task
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +232,7 @@ def test_one_undecided_answer_is_marked(capsys, decided):
     readout = create_model(
         "mlp", in_shape=(1, 1, 2), classes=2, steps=4, features=[3], readout="first-crossing"
     ).readout
-    table = Table(Answers("class", ["a", "b"], 2, readout))
+    table = Table(ClassAnswers(create_task("classification"), ["a", "b"], 2, readout))
     table.add(Prediction("x.png", "a", 0, 0.5, step=4, decided=decided))
     table.show()
     shown = capsys.readouterr().err

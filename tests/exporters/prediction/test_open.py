@@ -13,12 +13,14 @@ from asnn.exporters import export_nir, export_onnx, source_of
 from asnn.exporters.prediction.description import Description
 from asnn.exporters.prediction.open import open_file
 from asnn.measure.early_exit import ExitRule
-from asnn.measure.prediction.answers import Answers
+from asnn.measure.prediction.answers import answers_of
+from asnn.measure.prediction.answers.classes import ClassAnswers
 from asnn.measure.prediction.inputs.given import samples_given
 from asnn.measure.prediction.inputs.images import ImageReader
 from asnn.measure.prediction.predictor import Predictor
 from asnn.measure.prediction.runtimes import TorchRuntime
 from asnn.models import create_model
+from asnn.tasks import create_task
 from tests.support.exported_networks import CONSTANT_SCHEDULE
 
 LABELS = ["ant", "bee", "cat"]
@@ -44,15 +46,17 @@ def export(model, path, about=None, **options):
 IMAGES = np.random.default_rng(0).random((7, *SHAPE), np.float32)
 
 
-def answers_of(predictor, reader, x=IMAGES):
+def predictions_of(predictor, reader, x=IMAGES):
     found = list(predictor.predict(samples_given(reader, x), batch_size=3))
     assert [each.error for each in found] == [None] * len(found)
     return found
 
 
 def expected_of(model, reader, *, steps=None, exit=None):
-    answers = Answers("class", LABELS, 3, model.readout, exit)
-    return answers_of(Predictor(TorchRuntime(model, steps=steps), answers, model.sample), reader)
+    answers = ClassAnswers(create_task("classification"), LABELS, 3, model.readout, exit)
+    return predictions_of(
+        Predictor(TorchRuntime(model, steps=steps), answers, model.sample), reader
+    )
 
 
 def assert_same(found, expected):
@@ -81,10 +85,10 @@ def test_each_form_answers_as_the_network(tmp_path, coding, name, options):
     file = export(model, tmp_path / name, **options)
     opened = open_file(file)
     assert opened.notes == [] and opened.predictor.spec.shape == SHAPE
-    assert_same(answers_of(opened.predictor, opened.reader), expected_of(model, opened.reader))
-    changed = answers_of(opened.predictor, opened.reader, 1 - IMAGES)  # a negative control
+    assert_same(predictions_of(opened.predictor, opened.reader), expected_of(model, opened.reader))
+    changed = predictions_of(opened.predictor, opened.reader, 1 - IMAGES)  # a negative control
     assert [each.confidence for each in changed] != [
-        each.confidence for each in answers_of(opened.predictor, opened.reader)
+        each.confidence for each in predictions_of(opened.predictor, opened.reader)
     ]
 
 
@@ -94,7 +98,7 @@ def test_each_readout_answers_as_the_network(tmp_path, readout):
     model = model_of(readout=readout, readout_options=options)
     opened = open_file(export(model, tmp_path / "m.onnx"))
     expected = expected_of(model, opened.reader)
-    assert_same(answers_of(opened.predictor, opened.reader), expected)
+    assert_same(predictions_of(opened.predictor, opened.reader), expected)
     if readout == "first-crossing":
         assert {each.step for each in expected} != {3}
 
@@ -103,7 +107,7 @@ def test_each_readout_answers_as_the_network(tmp_path, readout):
 def test_one_lif_node_a_layer_answers_as_the_network(tmp_path):
     model = model_of(**CONSTANT_SCHEDULE)
     opened = open_file(export(model, tmp_path / "m.nir", form="lif"), steps=2)
-    found = answers_of(opened.predictor, opened.reader)
+    found = predictions_of(opened.predictor, opened.reader)
     assert_same(found, expected_of(model, opened.reader, steps=2))
 
 
@@ -115,7 +119,7 @@ def test_fewer_steps_and_early_exit(tmp_path, form):
     for options in ({"steps": 2}, {"exit": rule}):
         opened = open_file(file, **options)
         expected = expected_of(model, opened.reader, **options)
-        assert_same(answers_of(opened.predictor, opened.reader), expected)
+        assert_same(predictions_of(opened.predictor, opened.reader), expected)
     with pytest.raises(ConfigError, match="--steps must be from 1 to 3"):
         open_file(file, steps=4)
 
@@ -171,7 +175,7 @@ def test_steps_without_a_code_are_the_samples(tmp_path, form):
     assert opened.predictor.spec == SampleSpec("series", SHAPE, steps=3)
     code = model.coding.encode(torch.from_numpy(IMAGES)).transpose(0, 1)
     expected = expected_of(model, ImageReader(SampleSpec("image", SHAPE), LABELS))
-    assert_same(answers_of(opened.predictor, opened.reader, code), expected)
+    assert_same(predictions_of(opened.predictor, opened.reader, code), expected)
 
 
 @pytest.mark.slow
@@ -207,11 +211,12 @@ def test_a_file_with_other_operators_is_not_run(tmp_path):
 def test_the_task_says_what_is_answered(tmp_path, task, kind):
     about = {"form": "sequence", "steps": "3", "classes": json.dumps(LABELS)}
     about |= {} if task is None else {"task": json.dumps(task)}
-    assert Description.of(tmp_path, about).kind == kind
-    assert Description.of(tmp_path, {**about, "classes": "[]"}).kind in (kind, "values")
+    assert answers_of(Description.of(tmp_path, about).task).kind == kind
+    untitled = Description.of(tmp_path, {**about, "classes": "[]"}).task
+    assert answers_of(untitled).kind in (kind, "values")
     unrolled = Description.of(tmp_path, {**about, "form": "pure"})
     if task is None:
-        assert unrolled.kind == "class"
+        assert unrolled.task.one_class
     else:
         with pytest.raises(DataError, match="gives one answer"):
-            unrolled.kind  # noqa: B018
+            unrolled.task  # noqa: B018

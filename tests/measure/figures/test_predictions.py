@@ -9,10 +9,20 @@ from asnn.coding.samples import SampleSpec
 from asnn.core import ConfigError
 from asnn.formats.events import Recording
 from asnn.measure.figures.predictions import MAX_DRAWN, draw_predictions
+from asnn.measure.prediction.answers import answers_of
 from asnn.measure.prediction.inputs.sample import Sample
 from asnn.measure.prediction.prediction import Prediction
+from asnn.models.readouts import create_readout
+from asnn.tasks import create_task
 
 GREY = SampleSpec("image", (1, 4, 4))
+
+
+def answers_to(task, **options):
+    task = create_task(task, **options)
+    with torch.device("meta"):
+        readout = create_readout("mean", 1, 1, steps=1, scaled=False)
+    return answers_of(task)(task, ["ant", "b$e$e"], 2, readout)
 
 
 def pictures(count):
@@ -27,7 +37,7 @@ def pictures(count):
 @pytest.mark.slow
 def test_names_answers_and_known_classes_are_written(tmp_path):
     samples, answers = pictures(MAX_DRAWN + 1)
-    draw_predictions(tmp_path / "p.svg", samples, answers, GREY)
+    draw_predictions(tmp_path / "p.svg", samples, answers, GREY, answers_to("classification"))
     text = (tmp_path / "p.svg").read_text()
     assert text.count("ant  25 %") == MAX_DRAWN and text.count("not b$e$e") == MAX_DRAWN // 2
     assert "15.png" in text and "16.png" not in text
@@ -52,10 +62,16 @@ def test_each_kind_is_drawn(tmp_path, kind):
         "events": Prediction("x", values=[[0.5], [0.25]]),
         "series": Prediction("x", labels=("a", "b", "a"), confidences=(1.0, 1.0, 1.0)),
     }[kind]
-    draw_predictions(tmp_path / "p.png", [Sample("x", value)], [found], spec)
+    task = {
+        "grey": answers_to("classification"),
+        "colour": answers_to("regression"),
+        "events": answers_to("regression", at="steps"),
+        "series": answers_to("step-classification"),
+    }[kind]
+    draw_predictions(tmp_path / "p.png", [Sample("x", value)], [found], spec, task)
     assert (np.asarray(Image.open(tmp_path / "p.png").convert("L")) < 250).mean() > 0.005
 
 
 def test_other_suffixes_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="a picture cannot be written"):
-        draw_predictions(tmp_path / "p.bmp", *pictures(1), GREY)
+        draw_predictions(tmp_path / "p.bmp", *pictures(1), GREY, answers_to("classification"))

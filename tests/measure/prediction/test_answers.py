@@ -8,16 +8,21 @@ from hypothesis import strategies as st
 
 from asnn.core import ConfigError
 from asnn.measure.early_exit import ExitRule
-from asnn.measure.prediction.answers import Answers, kind_of
+from asnn.measure.prediction.answers import answers_of
 from asnn.models.readouts import create_readout
 from asnn.tasks import Task, create_task
 
 LABELS = ["ant", "bee", "cat", "dog"]
+CLASSES = create_task("classification")
 
 
 def readout(name="mean", **options):
     with torch.device("meta"):
         return create_readout(name, 1, 1, steps=5, scaled=False, **options)
+
+
+def answers(readout, exit=None, top=1, task=CLASSES):
+    return answers_of(task)(task, LABELS, 4, readout, exit, top)
 
 
 def softmax(x):
@@ -35,7 +40,7 @@ def outputs_of(seed, steps=5, batch=3):
 @settings(max_examples=20, deadline=None)
 def test_the_class_is_that_of_the_mean_of_the_logits(seed, top):
     outputs = outputs_of(seed)
-    found = Answers("class", LABELS, 4, readout(), top=top).of(outputs)
+    found = answers(readout(), top=top).of(outputs)
     for b, fields in enumerate(found):
         probability = softmax(outputs[:, b].numpy().astype(np.float64).mean(0))
         order = np.argsort(-probability)[:top]
@@ -52,7 +57,7 @@ def test_the_class_is_that_of_the_mean_of_the_logits(seed, top):
 @settings(max_examples=20, deadline=None)
 def test_early_exit_is_at_the_first_step_with_the_confidence(seed, threshold):
     outputs = outputs_of(seed)
-    found = Answers("class", LABELS, 4, readout(), ExitRule("confidence", threshold)).of(outputs)
+    found = answers(readout(), ExitRule("confidence", threshold)).of(outputs)
     for b, fields in enumerate(found):
         means = [outputs[: t + 1, b].numpy().astype(np.float64).mean(0) for t in range(5)]
         confident = [t for t in range(5) if softmax(means[t]).max() >= threshold]
@@ -66,20 +71,20 @@ def test_a_readout_that_decides_gives_its_step():
     outputs = torch.zeros(5, 2, 4)
     outputs[2:, 0, 1] = 3.0
     first = readout("first-crossing", quantity="potential", level=2.0)
-    decided, undecided = Answers("class", LABELS, 4, first).of(outputs)
+    decided, undecided = answers(first).of(outputs)
     assert (decided["label"], decided["step"], decided["decided"]) == ("bee", 3, True)
     assert (undecided["step"], undecided["decided"]) == (5, False)
 
 
 def test_equal_scores_name_the_first_class():
-    (found,) = Answers("class", LABELS, 4, readout(), top=4).of(torch.zeros(2, 1, 4))
+    (found,) = answers(readout(), top=4).of(torch.zeros(2, 1, 4))
     assert [each.label for each in found["top"]] == LABELS
     assert found["confidence"] == 0.25
 
 
 def test_each_step_has_its_class():
     outputs = outputs_of(1)
-    found = Answers("class of each step", LABELS, 4, readout()).of(outputs)
+    found = answers(readout(), task=create_task("step-classification")).of(outputs)
     for b, fields in enumerate(found):
         probability = softmax(outputs[:, b].numpy().astype(np.float64))
         assert fields["labels"] == tuple(LABELS[k] for k in probability.argmax(1))
@@ -88,9 +93,9 @@ def test_each_step_has_its_class():
 
 def test_values_are_the_mean_or_the_last_or_those_of_each_step():
     outputs = outputs_of(2)
-    mean = Answers("values", [], 4, readout()).of(outputs)
-    last = Answers("values", [], 4, readout("last")).of(outputs)
-    steps = Answers("values of each step", [], 4, readout()).of(outputs)
+    mean = answers(readout(), task=create_task("regression")).of(outputs)
+    last = answers(readout("last"), task=create_task("regression")).of(outputs)
+    steps = answers(readout(), task=create_task("regression", at="steps")).of(outputs)
     for b in range(3):
         assert mean[b]["values"] == pytest.approx(outputs[:, b].mean(0).tolist(), abs=1e-6)
         assert last[b]["values"] == outputs[-1, b].tolist()
@@ -107,19 +112,19 @@ def test_values_are_the_mean_or_the_last_or_those_of_each_step():
     ],
 )
 def test_each_task_has_its_answers(task, kind):
-    assert kind_of(task) == kind
+    assert answers_of(task).kind == kind
 
 
 def test_other_tasks_are_refused():
-    class Flow(Task):
-        name = "flow"
+    class Sound(Task):
+        name = "sound"
 
-    with pytest.raises(ConfigError, match="the answers of the task flow cannot be shown"):
-        kind_of(Flow())
+    with pytest.raises(ConfigError, match="the answers of the task sound cannot be shown"):
+        answers_of(Sound())
 
 
 @pytest.mark.parametrize("options", [{"top": 2}, {"exit": ExitRule("confidence", 0.9)}])
-@pytest.mark.parametrize("kind", ["values", "class of each step"])
-def test_options_of_one_class_are_refused_elsewhere(kind, options):
+@pytest.mark.parametrize("task", ["regression", "step-classification"])
+def test_options_of_one_class_are_refused_elsewhere(task, options):
     with pytest.raises(ConfigError, match="is for networks that answer with one class"):
-        Answers(kind, LABELS, 4, readout(), **options)
+        answers(readout(), task=create_task(task), **options)

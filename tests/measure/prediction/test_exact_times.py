@@ -8,12 +8,13 @@ import torch
 from asnn.coding.samples import SampleSpec
 from asnn.core import ConfigError
 from asnn.measure.early_exit import ExitRule
-from asnn.measure.prediction.answers import Answers
+from asnn.measure.prediction.answers.classes import ClassAnswers
 from asnn.measure.prediction.inputs.sample import Sample
 from asnn.measure.prediction.predictor import Predictor
 from asnn.measure.prediction.runtimes import TorchRuntime
 from asnn.models import create_model
 from asnn.models.stepwise import NotStepwise, stepper
+from asnn.tasks import create_task
 
 SPEC = SampleSpec("image", (1, 3, 3))
 
@@ -35,7 +36,7 @@ def network(weight=6.0, readout="earliest"):
 
 def predictions(model):
     x = torch.randint(0, 256, (5, 1, 3, 3), dtype=torch.uint8)
-    answers = Answers("class", ["a", "b", "c"], 3, model.readout)
+    answers = ClassAnswers(create_task("classification"), ["a", "b", "c"], 3, model.readout)
     samples = [Sample(f"{i}", value) for i, value in enumerate(x)]
     found = Predictor(TorchRuntime(model), answers, SPEC).predict(samples)
     return x.float() / 255, list(found)
@@ -64,7 +65,13 @@ def test_a_count_of_spikes_has_no_time():
 def test_there_are_no_steps_to_exit_at():
     model = network()
     with pytest.raises(ConfigError, match="--exit is for networks of time steps") as caught:
-        Answers("class", ["a", "b", "c"], 3, model.readout, ExitRule("confidence", 0.9))
+        ClassAnswers(
+            create_task("classification"),
+            ["a", "b", "c"],
+            3,
+            model.readout,
+            ExitRule("confidence", 0.9),
+        )
     assert caught.value.remedy == "leave --exit out"
     with pytest.raises(NotStepwise, match="layers of exact times have no steps"):
         stepper(model.body)

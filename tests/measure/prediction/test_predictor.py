@@ -12,11 +12,12 @@ from asnn.measure.cost.energy import energy_of_samples
 from asnn.measure.cost.tables import DEFAULT, read_cost_table
 from asnn.measure.early_exit import ExitRule
 from asnn.measure.prediction import Prediction, predictor
-from asnn.measure.prediction.answers import Answers
+from asnn.measure.prediction.answers.classes import ClassAnswers
 from asnn.measure.prediction.inputs.sample import Sample, Unreadable
 from asnn.measure.prediction.predictor import Predictor
 from asnn.measure.prediction.runtimes import Outputs, TorchRuntime
 from asnn.models import create_model
+from asnn.tasks import create_task
 
 SPEC = SampleSpec("image", (1, 8, 8))
 
@@ -31,7 +32,7 @@ def network(**options):
 
 
 def predictor_of(model, *, exit=None, **options):
-    answers = Answers("class", ["a", "b", "c"], 3, model.readout, exit)
+    answers = ClassAnswers(create_task("classification"), ["a", "b", "c"], 3, model.readout, exit)
     return Predictor(TorchRuntime(model, **options), answers, SPEC)
 
 
@@ -127,7 +128,7 @@ class Sizes:
 
 def test_a_batch_holds_so_many_samples_or_bytes(monkeypatch):
     model = network()
-    answers = Answers("class", ["a", "b", "c"], 3, model.readout)
+    answers = ClassAnswers(create_task("classification"), ["a", "b", "c"], 3, model.readout)
     sizes = Sizes()
     found = list(Predictor(sizes, answers, SPEC).predict(samples(images(7)), batch_size=3))
     assert sizes.seen == [3, 3, 1]

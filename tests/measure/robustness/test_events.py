@@ -13,7 +13,9 @@ from asnn.measure.robustness.events import (
     event_drop,
     event_jitter,
     event_noise,
+    event_shuffle,
     hot_pixels,
+    polarity_drop,
 )
 from asnn.measure.robustness.sample_random import SampleRandom
 from tests.support.samples import recording
@@ -23,6 +25,8 @@ CHANGES = {
     "event-drop": (event_drop, 0.4),
     "event-noise": (event_noise, 0.5),
     "event-jitter": (event_jitter, 2.0),
+    "event-shuffle": (event_shuffle, 0.5),
+    "polarity-drop": (polarity_drop, 0.5),
     "hot-pixels": (lambda events, share, random: hot_pixels(events, share, 0), 0.05),
 }
 
@@ -105,6 +109,30 @@ def test_a_share_of_the_events_is_dropped_and_none_is_added(p):
     assert rows(kept) == [row for row, u in zip(rows(events), chosen, strict=True) if u >= p]
     other = len(event_drop(events, p / 2, random(events)).t)
     assert abs(1 - other / n - p) > tolerance  # another share would not pass
+
+
+def test_times_are_traded_within_a_recording_and_places_stay():
+    events = batch(400, 0, 300)
+    found = event_shuffle(events, 1.0, random(events))
+    for before, after in zip(events.split(1), found.split(1), strict=True):
+        assert torch.equal(before.t, after.t)  # sorted: the same times
+        places = [sorted(zip(*(getattr(each, c).tolist() for c in "xyp"), strict=True))
+                  for each in (before, after)]  # fmt: skip
+        assert places[0] == places[1]
+    moved = (found.x != events.x) | (found.y != events.y)
+    assert float(moved.double().mean()) > 0.9
+    few = event_shuffle(events, 0.1, random(events))
+    assert 0.02 < float((few.x != events.x).double().mean()) < 0.3
+
+
+def test_off_events_alone_are_lost_with_the_polarity():
+    events = batch(300, 0, 200)
+    found = polarity_drop(events, 1.0, random(events))
+    assert rows(found) == [row for row in rows(events) if row[3] == 1]
+    half = polarity_drop(events, 0.5, random(events))
+    assert int((half.p == 1).sum()) == int((events.p == 1).sum())
+    off = int((events.p == 0).sum())
+    assert int((half.p == 0).sum()) == pytest.approx(off / 2, abs=5 * math.sqrt(off) / 2)
 
 
 def added_by(severity, events):

@@ -28,10 +28,12 @@ from tests.support.samples import recording
 
 SENSOR, DURATION, STEPS, CLASSES = (2, 8, 9), 8_000, 4, 3
 OF_IMAGES = ["gaussian-noise", "salt-and-pepper", "blur", "contrast"]
-OF_EVENTS = ["event-drop", "event-noise", "hot-pixels", "event-jitter"]
+OF_EVENTS = ["event-drop", "event-noise", "hot-pixels", "event-jitter", "event-shuffle"]
+OF_EVENTS += ["polarity-drop"]
 OF_SPIKES = ["spike-drop", "spike-jitter"]
 OF_NETWORKS = ["quantize", "dead-neurons"]
 SEVERE = {"event-drop": 0.5, "event-noise": 1.0, "hot-pixels": 0.1, "event-jitter": 5.0}
+SEVERE |= {"event-shuffle": 1.0, "polarity-drop": 1.0}
 SEVERE |= {"spike-drop": 0.5, "spike-jitter": 1.0}
 OPTIONS = {"classes": CLASSES, "full_scale": 1.0}
 

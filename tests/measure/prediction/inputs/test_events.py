@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from asnn.coding.samples import EventBatch, SampleSpec
+from asnn.core import ConfigError
 from asnn.measure.prediction.inputs.given import samples_given
 from asnn.measure.prediction.inputs.reader import reader_of
 
@@ -34,6 +35,24 @@ def test_one_recording_begins_with_its_first_event_and_is_sorted(tmp_path):
     (kept,) = read(tmp_path / "r.npz", data="events-folder", options={"start": "zero"})
     assert kept.value.t.tolist() == [5000, 5007, 5300]
     assert kept.changes == ("longer than the 1 ms of the training",)
+
+
+def test_each_window_of_a_long_recording_has_its_events(tmp_path):
+    t = [100, 1099, 1100, 1101, 4100, 5099]  # since the first event: 0, 999, 1000, 1001, 4000, 4999
+    save(tmp_path / "r.npz", t, [0, 1, 2, 3, 4, 5], [0] * 6, [1] * 6)
+    found = read(tmp_path / "r.npz", windows=True)
+    name = tmp_path / "r.npz"
+    assert [each.source for each in found] == [f"{name}@0ms", f"{name}@1ms", f"{name}@4ms"]
+    assert [each.value.t.tolist() for each in found] == [[0, 999], [0, 1], [0, 999]]
+    assert [each.value.x.tolist() for each in found] == [[0, 1], [2, 3], [4, 5]]
+    (whole,) = read(tmp_path / "r.npz")
+    assert len(whole.value.t) == 6 and whole.changes
+
+
+def test_windows_are_those_of_recordings():
+    with pytest.raises(ConfigError, match="--windows is for recordings of events") as caught:
+        reader_of(SampleSpec("image", (1, 4, 4)), LABELS, windows=True)
+    assert caught.value.why == "the network takes images"
 
 
 def test_a_file_of_many_gives_each_with_its_class(tmp_path):

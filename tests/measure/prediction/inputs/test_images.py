@@ -9,7 +9,9 @@ from PIL import Image
 
 from asnn.coding.samples import SampleSpec
 from asnn.core import DataError
+from asnn.datasets.sources.boxes.letterbox import LetterboxImages, fit
 from asnn.datasets.sources.images.folder import load_folder
+from asnn.datasets.sources.store import FolderStore
 from asnn.measure.prediction.inputs.images import ImageReader
 from asnn.measure.prediction.inputs.reader import read_all
 from asnn.measure.prediction.inputs.sample import Source, Unreadable
@@ -110,3 +112,25 @@ def test_a_damaged_file_does_not_lose_the_others(tmp_path, noise):
     found = list(read_all(reader(), sources))
     assert [each.source for each in found] == [each.name for each in sources]
     assert [i for i, each in enumerate(found) if isinstance(each, Unreadable)] == [40]
+
+
+@pytest.mark.parametrize("size", [(9, 12), (20, 7), (6, 8)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_with_boxes_keep_their_proportions_as_in_the_training(tmp_path, size, channels):
+    pixels = RNG.integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    spec = SampleSpec("image", (channels, 6, 8))
+    source = Source("x.png", (tmp_path / "x.png").read_bytes)
+    (found,) = ImageReader(spec, [], letterbox=True).open(source)
+    store = FolderStore(tmp_path, names=["x.png"])
+    trained = LetterboxImages(store, [("x.png", size)], (6, 8), channels)[0]
+    assert torch.equal(found.value, trained)
+    assert not any("stretched" in change for change in found.changes)
+    whole = (0.0, 0.0, float(size[1]), float(size[0]))
+    if size == (6, 8):
+        assert found.placement is None
+    else:
+        at = fit(size, (6, 8))
+        corners = (at.left, at.top, at.left + at.width, at.top + at.height)
+        assert found.placement.to_sample(whole) == pytest.approx(corners)
+        assert found.placement.to_picture(corners) == pytest.approx(whole)
