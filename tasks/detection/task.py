@@ -66,6 +66,7 @@ class Detection(Task):
     name = "detection"
     primary = Metric("ap50")
     tracked = ("ap50", "map")
+    has_places = True
     trial_outputs = 2 + 5
     shares: ClassVar[tuple[str, ...]] = (
         "map", "ap75", "map_small", "map_medium", "map_large",

@@ -33,6 +33,10 @@ def test_from_training_to_figures(cli, tmp_path):
     first = json.loads(cli("eval", run, "--steps", "1", "--json").out)
     assert first["ap50"] == pytest.approx(found["ap50_per_step"][0])
 
+    refused = cli("eval", run, "--equivariance", "flip")
+    assert refused.code == 2
+    assert "--equivariance is not for the task detection" in refused.err
+
     stopped = [*changes, "--set", "train.epochs=1"]
     assert cli("train", "detect-digits", *stopped, "--out", again).code == 0
     assert cli("train", "--resume", again, "--set", "train.epochs=2").code == 0
