@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, smooth_l1_loss
@@ -68,7 +66,7 @@ class Detection(Task):
     tracked = ("ap50", "map")
     has_places = True
     trial_outputs = 2 + 5
-    shares: ClassVar[tuple[str, ...]] = (
+    shares = (
         "map", "ap75", "map_small", "map_medium", "map_large",
         "recall_at_1", "recall_at_10", "recall_at_100",
     )  # fmt: skip
