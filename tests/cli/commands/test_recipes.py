@@ -19,7 +19,7 @@ def test_the_list_begins_with_the_default(cli):
         "cifar10-spikformer", "cifar10-spikformer-small", "cifar100", "cifar100-resnet19",
         "cifar100-spikformer", "decolle", "detect-digits", "detect-events", "dsr", "ecg",
         "fashion-mnist",
-        "fashion-mnist-resnet-small", "first-spike", "fsdd", "glm", "hsd", "hybrid-nmnist",
+        "fashion-mnist-resnet-small", "first-spike", "flow-nmnist", "fsdd", "glm", "hsd", "hybrid-nmnist",
         "iir", "lorenz", "mnist",
         "multi-spike", "nmnist", "nmnist-small", "p4", "rank", "rank-mnist", "rel-psp",
         "rel-psp-nmnist", "shd", "single-spike", "tandem", "vdib", "vdib-nmnist", "yin-yang",
