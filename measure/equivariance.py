@@ -170,6 +170,20 @@ class _Comparison:
     norm: float = 0.0
 
 
+def require_unmoved(task: Task) -> None:
+    """Refuse a task whose answers move with what a sample shows.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if task.has_places:
+        raise ConfigError(
+            f"--equivariance is not for the task {task.name}",
+            why="its answers have places in the sample, which would move too",
+            remedy="leave --equivariance out",
+        )
+
+
 @torch.no_grad()
 def equivariance(
     model: SpikingNetwork,
@@ -205,7 +219,11 @@ def equivariance(
         `equal_spikes` (share with the same output, of neurons and steps with a spike in either),
         `spikes` (their number) and `differing` (outputs that differ). The three are None where a
         shift is not a whole number of pixels of a layer.
+
+    Raises:
+        ConfigError: answers that move with what a sample shows.
     """
+    require_unmoved(task)
     batches = Batches(split, batch_size=batch_size, full_scale=full_scale, device=device)
     network = model.frozen()
     layers = _rotations(network.body)

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from ..graph.cell import COMPARISONS
 from ..graph.ir import Array, Cell, Shape
 from .builder import Builder
-from .recurrence import with_recurrence, with_recurrence_over_time
+from .neurons import with_recurrence, with_recurrence_over_time
 
 OPERATORS = {
     "add": "Add",

@@ -4,6 +4,8 @@
 - `stream`: two models, `init` and `step`; states (membranes, and spikes for recurrent weights)
   are inputs and outputs of `step`, which is the same graph for all steps.
 - `scan`: one model over any number of steps, with ONNX's Scan.
+- `parts`: two models of a network with an accumulator, `backbone` and `head`, see
+  `exporters.parts`.
 """
 
 from __future__ import annotations
@@ -21,22 +23,23 @@ from ...core.errors import ConfigError
 from ..graph.ir import Accumulate, Cell, Graph, Shift
 from ..graph.noise import noise_name
 from ..graph.quantisation import Weights
+from ..parts.models import parts_of
 from .answer import add_answer, add_crossed
 from .builder import BATCH, OPSETS, Builder, model_of, value
 from .encoder import add_encoder
 from .layers import all_steps, one_step
 from .states import State, noise_in_loop, states_of
 
-Form = Literal["sequence", "stream", "scan"]
+Form = Literal["sequence", "stream", "scan", "parts"]
 Input = Literal["image", "spikes"]
-FORMS = ("sequence", "stream", "scan")
+FORMS = ("sequence", "stream", "scan", "parts")
 INPUTS = ("image", "spikes")
 OPSET = 20
 # Names of values of a file that are not those of layers.
 RESERVED = {
     "all_steps", "answer", "batch", "code", "count", "crossed", "decided", "decision_step",
     "first", "image", "last_t", "logits", "logits_per_step", "logits_sum", "none", "one",
-    "step_logits", "steps", "steps_made", "steps_number", "t", "t_after", "wanted", "x",
+    "step_logits", "steps", "steps_made", "steps_number", "sums", "t", "t_after", "wanted", "x",
 }  # fmt: skip
 
 
@@ -49,12 +52,12 @@ def build_models(
     opset: int = OPSET,
     weights: Weights = "fp32",
 ) -> dict[str, onnx.ModelProto]:
-    """Return the models of a form by name: `model`, or `init` and `step`.
+    """Return the models of a form by name: `model`, `init` and `step`, or `backbone` and `head`.
 
     Args:
         graph: the network.
         coding: becomes part of the model if the input is an image.
-        form: `sequence`, `stream` or `scan`.
+        form: `sequence`, `stream`, `scan` or `parts`.
         input: `image` `[N, C, H, W]` in [0, 1], or `spikes`: encoded steps `[T, N, C, H, W]`.
         opset: version of ONNX's operators, 17 to 25.
         weights: how weights are stored.
@@ -73,7 +76,7 @@ def build_models(
             remedy="give the layer another name",
         )
     ahead = next((node for node in graph.nodes if node.looks_ahead), None)
-    if ahead is not None and form != "sequence":
+    if ahead is not None and form not in ("sequence", "parts"):
         shifted = isinstance(ahead, Shift)
         raise ConfigError(
             f"layer {ahead.name!r} looks ahead, the form {form} computes one step after another",
@@ -83,14 +86,14 @@ def build_models(
             remedy="use --form sequence" + ", or train with model.causal=true" * shifted,
         )
     windows = [node.name for node in graph.nodes if isinstance(node, Accumulate)]
-    if windows and form != "sequence":
+    if windows and form not in ("sequence", "parts"):
         raise ConfigError(
             f"layer {windows[0]!r} sums windows of steps, the form {form} has an output at each",
             why="the layers after it run once a window",
             remedy="use --form parts, two files of which a loop runs the second once a window, or "
             "--form sequence",
         )
-    make = {"sequence": _sequence, "stream": _stream, "scan": _scan}[form]
+    make = {"sequence": _sequence, "stream": _stream, "scan": _scan, "parts": parts_of}[form]
     graphs = make(graph, coding, input, weights)
     about = metadata(graph, form, input, weights, opset)
     models = {name: model_of(part, opset, about) for name, part in graphs.items()}

@@ -40,11 +40,16 @@ from ..graph.ir import (
 from ..graph.noise import noise_name
 from .builder import Builder
 from .cells import cell_at_step, cell_over_time
-from .filters import filter_at_step, filter_over_time, substitution_over_time
+from .filters import (
+    filter_at_step,
+    filter_over_time,
+    shift_at_step,
+    shift_over_time,
+    substitution_over_time,
+)
 from .joins import attention, cells, joined
 from .lstm import lstm_at_step, lstm_over_time
 from .neurons import neuron_at_step, neuron_over_time
-from .shifts import shift_at_step, shift_over_time
 from .states import states_of_node
 
 

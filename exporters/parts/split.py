@@ -28,7 +28,7 @@ def split(graph: Graph) -> Parts:
 
     Raises:
         ConfigError: it has no accumulator, or more than one; a layer reads both parts; random
-            numbers are drawn; or a layer behind the sums keeps something from window to window.
+            numbers are drawn; or a layer behind the sums reads other windows.
     """
     found = [node for node in graph.nodes if isinstance(node, Accumulate)]
     if len(found) != 1:
@@ -49,9 +49,9 @@ def split(graph: Graph) -> Parts:
                 f"has a layer {node.name!r} that reads both parts",
                 "the sums are all that passes from one file to the other",
             )
-        if node.states:
+        if node.states or node.looks_ahead:
             raise _refused(
-                f"has a layer {node.name!r} behind the sums that keeps a state",
+                f"has a layer {node.name!r} behind the sums that reads other windows",
                 "the second file answers to each window alone",
             )
     steps = graph.steps_of[sums]

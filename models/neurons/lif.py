@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
@@ -18,8 +19,8 @@ from .leaky import Granularity
 MIN_THRESHOLD = 0.01
 DEVIATION = 0.1
 """Of the start values that are drawn, for each channel."""
-LEAK, TRACE = -4.0, -4.0
-"""Mean start values of logit λ: membranes and traces keep 2 % from a step to the next."""
+LEAK = 0.018
+"""Mean start value of λ, of membranes and traces: σ(-4), they keep 2 % from a step to the next."""
 THRESHOLD = 0.8
 WEIGHT = -2.0
 """Mean start value of logit w, the weight of the trace of PLIF."""
@@ -32,13 +33,18 @@ Step = Callable[..., tuple[Tensor, ...]]
 class DelayedReset(nn.Module):
     """Neurons of all steps, from rest: `[T, B, C, ...] -> [T, B, C, ...]`.
 
-    Leaks and thresholds are learned, and the same at all steps. A leak is λ = σ(ℓ) with
-    ℓ ~ N(-4, 0.1) at the start. Start values are drawn by torch's global generator.
+    Leaks and thresholds are learned, and the same at all steps. A leak is λ = σ(ℓ), with ℓ drawn
+    around logit λ with the deviation 0.1 at the start, by torch's global generator.
 
     Args:
         steps: ignored; every neuron is built with it.
         channels: number of channels C; None for one parameter for all.
         granularity: of the parameters: `channel`, or one for all of a `layer`, which NIR can say.
+        leak: mean start value of the λ of membranes and traces. As published, about 0.02: what
+            happened before is then known from recurrent weights and traces alone.
+
+    Raises:
+        ConfigError: an option out of range.
 
     Attributes:
         state_names: of what it keeps from a step to the next.
@@ -50,13 +56,21 @@ class DelayedReset(nn.Module):
     reads_input: ClassVar[bool] = False
 
     def __init__(
-        self, steps: int, channels: int | None = None, *, granularity: Granularity = "channel"
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        granularity: Granularity = "channel",
+        leak: float = LEAK,
     ) -> None:
         super().__init__()
+        if not 0 < leak < 1:
+            raise ConfigError(f"leak must be above 0 and below 1, not {leak}")
         if granularity not in ("layer", "channel"):
             raise unknown("granularity", granularity, ["layer", "channel"])
         self.count = channels if granularity == "channel" and channels is not None else 1
-        self.leak = self._drawn(LEAK)
+        self._start = math.log(leak / (1 - leak))
+        self.leak = self._drawn(self._start)
 
     def _drawn(self, mean: float, deviation: float = DEVIATION) -> nn.Parameter:
         return nn.Parameter(mean + deviation * torch.randn(self.count))
@@ -127,15 +141,20 @@ class Lif(DelayedReset):
     θ is at least 0.01 and starts at N(0.8, 0.1).
 
     Args:
-        steps, channels, granularity: as of `DelayedReset`.
+        steps, channels, granularity, leak: as of `DelayedReset`.
 
     Source: arXiv 2106.01862.
     """
 
     def __init__(
-        self, steps: int, channels: int | None = None, *, granularity: Granularity = "channel"
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        granularity: Granularity = "channel",
+        leak: float = LEAK,
     ) -> None:
-        super().__init__(steps, channels, granularity=granularity)
+        super().__init__(steps, channels, granularity=granularity, leak=leak)
         self.threshold = self._drawn(THRESHOLD)
 
     def function(self) -> Step:
@@ -165,7 +184,7 @@ class Alif(DelayedReset):
     t_0 and t_1 start at 0.01 and 1.8, the leak of the trace as that of the membrane.
 
     Args:
-        steps, channels, granularity: as of `DelayedReset`.
+        steps, channels, granularity, leak: as of `DelayedReset`.
 
     Source: arXiv 2106.01862, after Bellec et al., NeurIPS 2018.
     """
@@ -173,10 +192,15 @@ class Alif(DelayedReset):
     state_names = ("v", "s", "a")
 
     def __init__(
-        self, steps: int, channels: int | None = None, *, granularity: Granularity = "channel"
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        granularity: Granularity = "channel",
+        leak: float = LEAK,
     ) -> None:
-        super().__init__(steps, channels, granularity=granularity)
-        self.adaptation = self._drawn(TRACE)
+        super().__init__(steps, channels, granularity=granularity, leak=leak)
+        self.adaptation = self._drawn(self._start)
         self.base, self.slope = self._drawn(BASE, 0.0), self._drawn(SLOPE, 0.0)
 
     def function(self) -> Step:
@@ -197,7 +221,7 @@ class Plif(Lif):
     The weight is w = σ(ω) with ω ~ N(-2, 0.1) at the start.
 
     Args:
-        steps, channels, granularity: as of `DelayedReset`.
+        steps, channels, granularity, leak: as of `DelayedReset`.
 
     Source: arXiv 2106.01862.
     """
@@ -206,10 +230,15 @@ class Plif(Lif):
     reads_input = True
 
     def __init__(
-        self, steps: int, channels: int | None = None, *, granularity: Granularity = "channel"
+        self,
+        steps: int,
+        channels: int | None = None,
+        *,
+        granularity: Granularity = "channel",
+        leak: float = LEAK,
     ) -> None:
-        super().__init__(steps, channels, granularity=granularity)
-        self.adaptation = self._drawn(TRACE)
+        super().__init__(steps, channels, granularity=granularity, leak=leak)
+        self.adaptation = self._drawn(self._start)
         self.weight = self._drawn(WEIGHT)
 
     def function(self) -> Step:
@@ -227,7 +256,7 @@ class Xlif(Alif):
     """LIF whose threshold the activity before its layer raises; see `xlif_step` for the equations.
 
     Args:
-        steps, channels, granularity: as of `DelayedReset`.
+        steps, channels, granularity, leak: as of `DelayedReset`.
 
     Source: arXiv 2106.01862.
     """

@@ -19,11 +19,13 @@ def overlaps(boxes: Tensor, others: Tensor) -> Tensor:
     >>> overlaps(torch.tensor([[0.0, 0, 2, 2]]), torch.tensor([[1.0, 0, 3, 2], [2, 2, 3, 3]]))
     tensor([[0.3333, 0.0000]])
     """
-    a, b = boxes.unsqueeze(-2), others.unsqueeze(-3)
-    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
-    shared = sides.clamp(min=0).prod(-1)
-    union = area(a) + area(b) - shared
-    return torch.where(union > 0, shared / union.clamp(min=torch.finfo(union.dtype).tiny), 0)
+    x1, y1, x2, y2 = boxes.unsqueeze(-2).unbind(-1)
+    u1, v1, u2, v2 = others.unsqueeze(-3).unbind(-1)
+    width = torch.minimum(x2, u2).sub_(torch.maximum(x1, u1)).clamp_(min=0)
+    height = torch.minimum(y2, v2).sub_(torch.maximum(y1, v1)).clamp_(min=0)
+    shared = width.mul_(height)
+    union = area(boxes).unsqueeze(-1) + area(others).unsqueeze(-2) - shared
+    return shared / union.clamp_(min=torch.finfo(union.dtype).tiny)
 
 
 def area(boxes: Tensor) -> Tensor:

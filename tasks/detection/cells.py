@@ -62,7 +62,8 @@ class Cells:
         """Return the cells on a device."""
         if self.x.device == device:
             return self
-        return Cells(*(each.to(device) for each in (self.x, self.y, self.stride)), self.grids)
+        x, y, stride = (each.to(device) for each in (self.x, self.y, self.stride))
+        return Cells(x, y, stride, self.grids)
 
     def assign(self, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return class and values that each cell should answer.

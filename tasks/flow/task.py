@@ -58,6 +58,7 @@ class Flow(Task):
     primary = RSAT
     tracked = ("rsat", "fwl")
     shares = ("outliers",)
+    has_places = True
 
     def __init__(self, *, warp: Warp = "answer", smooth: float = 0.001) -> None:
         if warp not in WARPS:

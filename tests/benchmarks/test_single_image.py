@@ -61,6 +61,16 @@ def test_all_ways_predict_the_same(coding, capsys):
 
 
 @pytest.mark.slow
+def test_a_network_of_windows_is_timed_up_to_each():
+    model = create_model(
+        "hybrid", in_shape=SHAPE, classes=3, coding="direct", steps=4, windows=2, backbone=[3],
+        convs=[], hidden=[],
+    ).eval()  # fmt: skip
+    found = latency(model, split(), full_scale=255, images=2, rounds=1)
+    assert list(found["ways"]) == [EAGER, FUSED, f"{FUSED}, 2 steps", ONNX]
+
+
+@pytest.mark.slow
 def test_other_weights_are_found(monkeypatch):
     """Negative control: onnxruntime with another readout bias predicts otherwise."""
     real = single_image.build_models

@@ -142,7 +142,7 @@ def evaluate_run(
     from ....measure.cost.energy import energy_of_samples
     from ....measure.cost.tables import DEFAULT, read_cost_table
     from ....measure.early_exit import decision, parse_exit_rules, require_steps, tradeoff
-    from ....measure.equivariance import equivariance, read_transforms
+    from ....measure.equivariance import equivariance, read_transforms, require_unmoved
     from ....measure.prediction.runtimes import check_steps
     from ....measure.repeats import check_repeats, draws, repeated
     from ....measure.robustness.corruptions import robustness
@@ -183,6 +183,8 @@ def evaluate_run(
         corruptions = read_corruptions(corrupted or [], model)
         transforms = [] if moved is None else read_transforms(moved, model)
         ann_model = find_ann(opened, ann) if energy else None
+        if transforms:
+            require_unmoved(opened.task)
         _check_task(opened.task, exit=rules, calibration=calibrated, top=top is not None)
         likeliest = _likeliest(top, opened.task)
         data = processes.in_turn(lambda: opened.data)

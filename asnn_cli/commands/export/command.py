@@ -41,7 +41,7 @@ def export(
     form: Annotated[
         str | None,
         typer.Option(
-            help="onnx: sequence, stream or scan; nir: portable, pure or lif.",
+            help="onnx: sequence, stream, scan or parts; nir: portable, pure or lif.",
             show_default="sequence, portable",
         ),
     ] = None,

@@ -14,7 +14,7 @@ from ...load import load_dataset
 
 TRIES = 50
 """Places tried for an object; without room at any of them it is left out."""
-PARTS = ("train", "validation", "test")
+PARTS: tuple[str, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def load_members(of: str | dict[str, Any], folder: str | None, kind: str) -> Dat
         ConfigError: an unknown name or option, or another kind of data.
         DataError: missing or damaged files.
     """
-    options = {"name": of} if isinstance(of, str) else dict(of)
+    options: dict[str, Any] = {"name": of} if isinstance(of, str) else dict(of)
     name = options.pop("name", None)
     if not isinstance(name, str):
         raise ConfigError(

@@ -1,7 +1,8 @@
-"""The arrays of an HDF5 file in one of two layouts; runs in the child process alone.
+"""The arrays of an HDF5 file in one of three layouts; runs in the child process alone.
 
 SHD and SSC: `spikes/times` and `spikes/units`, arrays of arrays; `labels`; `extra/keys`.
 DSEC: `events/t`, `x`, `y`, `p`; `t_offset`.
+MVSEC: `davis/left/events`, rows of x, y, t, p.
 """
 
 from __future__ import annotations
@@ -34,8 +35,12 @@ def read(path: str, budget: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]
             return _spikes(file, os.path.getsize(path))
         if "events" in names:
             return _events(file, budget)
+        if "davis" in names:
+            return _mvsec(file, budget)
         shown = ", ".join(names[:20]) or "nothing"
-        raise ValueError(f"it has neither `spikes` (SHD) nor `events` (DSEC), but {shown}")
+        raise ValueError(
+            f"it has no `spikes` (SHD), `events` (DSEC) or `davis` (MVSEC), but {shown}"
+        )
 
 
 def _events(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -49,6 +54,13 @@ def _events(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[s
     if offset is not None:
         arrays["t_offset"] = _plain(offset[()], "t_offset")
     return arrays, {"layout": "DSEC"}
+
+
+def _mvsec(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    dataset = _dataset(file, "davis/left/events", 2)
+    if dataset.size * dataset.dtype.itemsize > budget:
+        raise ValueError("its events are too many for a file of this size")
+    return {"events": _plain(dataset[()], dataset.name)}, {"layout": "MVSEC"}
 
 
 def _spikes(file: h5py.File, budget: int) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -94,9 +106,9 @@ def _ragged(dataset: h5py.Dataset, budget: int) -> tuple[np.ndarray, np.ndarray,
     return _plain(values, dataset.name), np.cumsum([0, *lengths], dtype=np.int64), used
 
 
-def _dataset(file: h5py.File, path: str) -> h5py.Dataset:
-    """Return a dataset of one dimension, whose values lie in this file."""
-    found = _find(file, path)
+def _dataset(file: h5py.File, path: str, dimensions: int = 1) -> h5py.Dataset:
+    """Return a dataset whose values lie in this file."""
+    found = _find(file, path, dimensions)
     if found is None:
         raise ValueError(f"it has no {path}")
     return found

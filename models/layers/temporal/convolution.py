@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from ....kernels.dispatch import is_traced
+from ....kernels.memory import buffers
 from ...layer import Layer, Lowering, OperationList, Signal
 from ...stepwise import NotStepwise, Step, stepper
 from ..stem import Stem
@@ -47,10 +48,10 @@ class TemporalConv(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.taps(x)
-        if is_static(z):
-            return _sums_of_one(unexpanded(z), len(z), self.offsets)
         if is_traced(z):
             return _sums(z, self.offsets)
+        if is_static(z):
+            return _SumsOfOne.apply(unexpanded(z), len(z), self.offsets)  # type: ignore[return-value]
         return _Sums.apply(z, self.offsets)  # type: ignore[return-value]
 
     def stepper(self) -> Step:
@@ -137,14 +138,14 @@ def inside(offset: int, steps: int) -> tuple[slice, slice]:
 
 def _sums(z: Tensor, offsets: Sequence[int]) -> Tensor:
     """Return Σ_k z_{t + offset_k}[k] of `[T, B, 3 O, H, W]`, `[T, B, O, H, W]`."""
-    taps = z.unflatten(2, (TAPS, -1)).unbind(2)
-    own = taps[offsets.index(0)]
-    out = _channels_last(z, own.shape).copy_(own)
-    for tap, offset in zip(taps, offsets, strict=True):
-        if offset:
-            to, of = inside(offset, len(z))
-            out[to] += tap[of]
-    return out
+    total = None
+    for tap, offset in zip(z.unflatten(2, (TAPS, -1)).unbind(2), offsets, strict=True):
+        to, of = inside(offset, len(z))
+        before, behind = (tap.new_zeros(n, *tap.shape[1:]) for n in (to.start, len(z) - to.stop))
+        moved = torch.cat([before, tap[of], behind])
+        total = moved if total is None else total + moved
+    assert total is not None
+    return total
 
 
 class _Sums(torch.autograd.Function):
@@ -153,7 +154,17 @@ class _Sums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, z: Tensor, offsets: Sequence[int]) -> Tensor:
         ctx.offsets = offsets
-        return _sums(z, offsets)
+        taps = z.unflatten(2, (TAPS, -1)).unbind(2)
+        out = _channels_last(z, taps[0].shape)
+        own, first, second = offsets.index(0), *(k for k in range(TAPS) if offsets[k])
+        to, of = inside(offsets[first], len(z))
+        # Without a copy of its own, which would read and write all once more.
+        torch.add(taps[own][to], taps[first][of], out=out[to])
+        out[: to.start] = taps[own][: to.start]
+        out[to.stop :] = taps[own][to.stop :]
+        to, of = inside(offsets[second], len(z))
+        out[to] += taps[second][of]
+        return out
 
     @staticmethod
     @once_differentiable
@@ -170,22 +181,50 @@ class _Sums(torch.autograd.Function):
         return found, None
 
 
+class _SumsOfOne(torch.autograd.Function):
+    """`_sums` where all steps are the same `[B, 3 O, H, W]`."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, steps: int, offsets: Sequence[int]) -> Tensor:
+        ctx.offsets = offsets
+        taps = z.unflatten(1, (TAPS, -1)).unbind(1)
+        out = _channels_last(z, (steps, len(z), len(taps[0][0]), *z.shape[2:]))
+        known: dict[tuple[int, ...], int] = {}  # the first step at which the same taps add up
+        for t in range(steps):
+            used = tuple(k for k, offset in enumerate(offsets) if 0 <= t + offset < steps)
+            if used in known:
+                out[t] = out[known[used]]
+                continue
+            known[used] = t
+            first, *others = (taps[k] for k in used)
+            if not others:
+                out[t] = first
+                continue
+            torch.add(first, others[0], out=out[t])
+            for other in others[1:]:
+                out[t] += other
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (grad,) = grads
+        steps, batch, outputs, *size = grad.shape
+        found = _channels_last(grad, (1, batch, TAPS * outputs, *size))[0]
+        total = grad.sum(0)
+        taps = found.unflatten(1, (TAPS, -1)).unbind(1)
+        for tap, offset in zip(taps, ctx.offsets, strict=True):
+            to, _ = inside(offset, steps)
+            tap.copy_(total)
+            for t in (*range(to.start), *range(to.stop, steps)):
+                tap -= grad[t]
+        return found, None, None
+
+
 def _channels_last(like: Tensor, shape: Sequence[int]) -> Tensor:
     """Return memory for `[T, B, C, H, W]` whose images are in channels_last order."""
     steps, batch, channels, height, width = shape
-    return like.new_empty(steps, batch, height, width, channels).permute(0, 1, 4, 2, 3)
-
-
-def _sums_of_one(z: Tensor, steps: int, offsets: Sequence[int]) -> Tensor:
-    """Return the sums where all steps give the same `[B, 3 O, H, W]`: `[T, B, O, H, W]`."""
-    taps = z.unflatten(1, (TAPS, -1)).unbind(1)
-    sums: dict[tuple[int, ...], Tensor] = {}
-    by_step = []
-    for t in range(steps):
-        used = tuple(k for k, offset in enumerate(offsets) if 0 <= t + offset < steps)
-        if used not in sums:
-            first, *others = (taps[k] for k in used)
-            sums[used] = sum(others, first)
-        by_step.append(sums[used])
-    rows = [each.permute(0, 2, 3, 1) for each in by_step]  # channels last
-    return torch.stack(rows).permute(0, 1, 4, 2, 3)
+    rows = (steps, batch, height, width, channels)
+    reused = like.device.type == "cpu" and like.dtype == torch.float32 and not is_traced(like)
+    found = buffers.take(*rows) if reused else like.new_empty(rows)
+    return found.permute(0, 1, 4, 2, 3)

@@ -4,7 +4,11 @@ import json
 
 import pytest
 
+from asnn.cli.recipe_files import FOLDER
+from asnn.learning import check_recipe, read_document, train
+from asnn.records.layout import Run
 from tests.support.annotated_images import write_coco, write_voc
+from tests.support.trainings import KeepTraining, StopAfter
 
 KEYS = [
     "data.samples=48", "data.validation_samples=12", "data.test_samples=20", "data.size=32",
@@ -18,7 +22,7 @@ def settings(*keys):
 
 @pytest.mark.slow
 def test_from_training_to_figures(cli, tmp_path):
-    run, again = str(tmp_path / "run"), str(tmp_path / "again")
+    run = str(tmp_path / "run")
     changes = settings(*KEYS, "augment.flip=true", "augment.crop=3", "model.causal=true")
     assert cli("train", "detect-digits", *changes, "--out", run).code == 0
     found = json.loads(cli("eval", run, "--json").out)
@@ -33,10 +37,30 @@ def test_from_training_to_figures(cli, tmp_path):
     first = json.loads(cli("eval", run, "--steps", "1", "--json").out)
     assert first["ap50"] == pytest.approx(found["ap50_per_step"][0])
 
-    stopped = [*changes, "--set", "train.epochs=1"]
-    assert cli("train", "detect-digits", *stopped, "--out", again).code == 0
-    assert cli("train", "--resume", again, "--set", "train.epochs=2").code == 0
-    assert cli("eval", again, "--json").code == 0
+    refused = cli("eval", run, "--equivariance", "flip")
+    assert refused.code == 2
+    assert "--equivariance is not for the task detection" in refused.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("call", [2, 8])
+def test_a_training_stopped_anywhere_ends_with_the_same_bytes(tmp_path, call):
+    document = read_document(FOLDER / "detect-digits.toml")
+    document["data"] |= {"samples": 48, "validation_samples": 12, "test_samples": 8, "size": 32}
+    document["model"]["widths"] = [4, 8, 8, 8]
+    document["augment"] = {"flip": True, "crop": 3}
+    document["train"] |= {"epochs": 3, "checkpoint_steps": 1, "device": "cpu"}
+    recipe = check_recipe(document)
+    whole, stopped = (Run(tmp_path / name) for name in ("whole", "stopped"))
+    for run in (whole, stopped):
+        run.path.mkdir()
+    train(recipe, whole, KeepTraining())
+    assert train(recipe, stopped, KeepTraining(), stop=StopAfter(call)) is None
+    train(recipe, stopped, KeepTraining(), resume=True)
+    for file in ("model.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "stopped" / file).read_bytes() == (
+            tmp_path / "whole" / file
+        ).read_bytes()
 
 
 @pytest.mark.slow

@@ -17,8 +17,9 @@ def test_the_list_begins_with_the_default(cli):
     assert [line.split()[0] for line in lines] == [
         "digits", "burst", "cifar10", "cifar10-resnet-small", "cifar10-resnet19",
         "cifar10-spikformer", "cifar10-spikformer-small", "cifar100", "cifar100-resnet19",
-        "cifar100-spikformer", "decolle", "dsr", "ecg", "fashion-mnist",
-        "fashion-mnist-resnet-small", "first-spike", "fsdd", "glm", "hsd", "hybrid-nmnist",
+        "cifar100-spikformer", "decolle", "detect-digits", "detect-events", "dsr", "ecg",
+        "fashion-mnist",
+        "fashion-mnist-resnet-small", "first-spike", "flow-nmnist", "fsdd", "glm", "hsd", "hybrid-nmnist",
         "iir", "lorenz", "mnist",
         "multi-spike", "nmnist", "nmnist-small", "p4", "rank", "rank-mnist", "rel-psp",
         "rel-psp-nmnist", "shd", "single-spike", "tandem", "vdib", "vdib-nmnist", "yin-yang",

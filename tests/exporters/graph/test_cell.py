@@ -24,7 +24,7 @@ T = 6
 
 
 def cell(step, states=("v",), **schedules):
-    return traced_cell("n", "input", step, list(states), schedules, T)
+    return traced_cell("n", ("input",), step, list(states), schedules, T)
 
 
 def in_torch(step, x, states=1, **schedules):
@@ -137,7 +137,7 @@ def test_it_computes_what_its_step_computes(name):
     step, states = STEPS[name]
     node = cell(step, [f"state{i}" for i in range(states)])
     x = values()
-    spikes, distances = cell_steps(node, x.numpy())
+    spikes, distances = cell_steps(node, [x.numpy()])
     assert 0.1 < spikes.mean() < 0.9
     np.testing.assert_array_equal(spikes, in_torch(step, x, states).numpy())
     exact = name in ("counting", "boolean")  # these compare whole numbers, which may be equal
@@ -152,7 +152,7 @@ def test_every_operation_is_tried():
 def test_a_threshold_by_hand():
     """v = 0.5 v + x from 0.8, 0.8, 0.1: 0.8, 1.2 → 0.2, 0.2; the distances are |v - 1|."""
     node = cell(leaky)
-    spikes, distances = cell_steps(node, np.float32([0.8, 0.8, 0.1]).reshape(3, 1, 1))
+    spikes, distances = cell_steps(node, [np.float32([0.8, 0.8, 0.1]).reshape(3, 1, 1)])
     assert spikes.ravel().tolist() == [0, 1, 0]
     np.testing.assert_allclose(distances.ravel(), [0.2, 0.2, 0.8], atol=1e-6)
 
@@ -164,7 +164,7 @@ def test_comparisons_of_whole_numbers_need_no_margin():
 
     node = cell(step, ["v", "count"])
     assert len(node.uncertain()) == 1  # of v, and not of the counter, which is often 0
-    _, distances = cell_steps(node, values().numpy())
+    _, distances = cell_steps(node, [values().numpy()])
     assert (distances > 0).all()
 
 
@@ -181,9 +181,9 @@ def test_schedules_and_tensors_by_channel():
     with pytest.raises(ConfigError, match=r"layer 'n' expects what \[5\] broadcasts to, not \[4\]"):
         node.shape([(4,)])
     expected = in_torch(step, x, gain=gain).numpy()
-    np.testing.assert_array_equal(cell_steps(node, x.numpy())[0], expected)
+    np.testing.assert_array_equal(cell_steps(node, [x.numpy()])[0], expected)
     wrong = replace(node, schedules=(node.schedules[0] * np.float32(1.3),))
-    assert not np.array_equal(cell_steps(wrong, x.numpy())[0], expected)
+    assert not np.array_equal(cell_steps(wrong, [x.numpy()])[0], expected)
 
 
 @pytest.mark.slow

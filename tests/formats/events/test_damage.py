@@ -196,7 +196,10 @@ def share_rows(path):
         ("values in another file", "events/t keeps its values in other files"),
         ("a group in place of an array", "events/t is no dataset"),
         ("text", "holds no numbers"),
-        ("another layout", r"it has neither `spikes` \(SHD\) nor `events` \(DSEC\), but data"),
+        (
+            "another layout",
+            r"no `spikes` \(SHD\), `events` \(DSEC\) or `davis` \(MVSEC\), but data",
+        ),
     ],
 )
 def test_hostile_hdf5_is_refused(kind, why, tmp_path):

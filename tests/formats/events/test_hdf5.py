@@ -1,5 +1,6 @@
-"""SHD and DSEC in HDF5: what the arrays mean, and arrays that contradict each other."""
+"""SHD, DSEC and MVSEC in HDF5: what the arrays mean, and arrays that contradict each other."""
 
+import h5py
 import numpy as np
 import pytest
 
@@ -18,6 +19,33 @@ def test_dsec_times_begin_at_the_offset(tmp_path):
     expected = [(t + 10**12, x, y, p) for t, x, y, p in EVENTS]
     assert rows(read_recording(path)) == expected
     assert rows(decode_recording("events.h5", path.read_bytes())) == expected
+
+
+@pytest.mark.slow
+def test_mvsec_has_rows_in_seconds_with_signed_polarities(tmp_path):
+    begin = 1_506_118_124  # Unix time
+    found = np.array([(x, y, begin + t / 1e6, 2 * p - 1) for t, x, y, p in EVENTS])
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        file.create_dataset("davis/left/events", data=found, compression="gzip")
+    expected = [(begin * 10**6 + t, x, y, p) for t, x, y, p in EVENTS]
+    assert rows(read_recording(tmp_path / "a.hdf5")) == expected
+
+
+@pytest.mark.parametrize(
+    ("events", "why"),
+    [
+        (np.zeros((3, 3)), r"davis/left/events is \[3, 3\], not rows of x, y, t, p"),
+        (np.array([[0.5, 0, 0, 1]]), "values of x that are not whole numbers"),
+        (np.array([[0, np.nan, 0, 1]]), "values of y that are not whole numbers"),
+        (np.array([[0, 0, np.inf, 1]]), "event 0 of davis/left/events is at inf s"),
+        (np.array([[0, 0, 0.0, 3]]), "event 0 has p = 3, not 0 or 1"),
+    ],
+)
+def test_other_rows_of_mvsec_are_refused(events, why, monkeypatch):
+    given = {"events": events}, {"layout": "MVSEC"}
+    monkeypatch.setattr(hdf5, "read_in_child", lambda *_: given)
+    with pytest.raises(InvalidFile, match=why):
+        hdf5.read("a.hdf5")
 
 
 @pytest.mark.slow

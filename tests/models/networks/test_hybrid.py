@@ -50,6 +50,7 @@ def folded(conv, norm, x):
     return y.unflatten(0, x.shape[:2])
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_it_computes_spikes_then_their_sums_then_values():
     model = network()
@@ -70,6 +71,28 @@ def test_it_computes_spikes_then_their_sums_then_values():
     assert torch.allclose(model.frozen().run(x), expected, atol=1e-5)
     shuffled = x[torch.tensor([1, 2, 3, 4, 5, 0])]
     assert not torch.allclose(model.run(shuffled), expected, atol=1e-2)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_backbone_is_that_of_spikingjelly():
+    nodes = pytest.importorskip("spikingjelly.activation_based.neuron")
+    model = network()
+    model.train().run(code())
+    model.eval()
+    x = code()
+
+    for conv, layer in ((model.body.conv1.spikes, 1), (model.body.conv2.layer, 2)):
+        lif = nodes.LIFNode(
+            tau=2.0, decay_input=False, v_threshold=1.0, v_reset=None, step_mode="m"
+        )
+        x = lif(folded(conv, getattr(model.body, f"spikes{layer}").norm.norm, x))
+    sums = x.view(3, 2, *x.shape[1:]).sum(1)
+
+    found = []
+    model.body.accumulate.register_forward_hook(lambda _, __, y: found.append(y))
+    model.run(code())
+    assert torch.equal(found[0], sums) and sums.any()
 
 
 def test_both_ends_of_the_comparison_have_the_same_weights():

@@ -12,6 +12,7 @@ from asnn.coding.samples import SampleSpec
 from asnn.models import use_kernels
 from asnn.models.layers.stem import Stem
 from asnn.models.layers.temporal import TapConv2d, TemporalConv
+from asnn.models.layers.temporal.convolution import _Sums, _sums
 from asnn.models.layers.time import OverTime
 from asnn.models.stepwise import NotStepwise, stepper
 
@@ -84,6 +85,16 @@ def test_every_kind_of_kernel_gives_the_same() -> None:
 
 
 @pytest.mark.parametrize("causal", [False, True])
+def test_the_sums_of_a_traced_graph_are_the_same(causal: bool) -> None:
+    layer = _layer(causal)
+    z = layer.taps(_spikes(4)).detach().requires_grad_()
+    made = [each(z, layer.offsets) for each in (_sums, _Sums.apply)]
+    torch.testing.assert_close(*made)
+    grad = torch.rand(made[0].shape, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(*(torch.autograd.grad(each, z, grad)[0] for each in made))
+
+
+@pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("steps", [1, 2, 4])
 def test_of_equal_steps_one_is_convolved(steps: int, causal: bool) -> None:
     torch.manual_seed(0)
@@ -104,6 +115,11 @@ def test_of_equal_steps_one_is_convolved(steps: int, causal: bool) -> None:
     same = ((image - 0.2) / 0.5).expand(steps, *image.shape)
     expected = _conv3d(same, stem.analog.weight, 1, causal)
     torch.testing.assert_close(out, expected, rtol=0, atol=DIFFERENCE)
+    grad = torch.rand(out.shape, generator=torch.Generator().manual_seed(2))
+    found, same = (
+        torch.autograd.grad(each, stem.analog.weight, grad)[0] for each in (out, expected)
+    )
+    torch.testing.assert_close(found, same, rtol=1e-4, atol=1e-4)
     assert out.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
     if steps == 4:
         # The ends differ, as they do not see the zeros outside; what is between is the same.
