@@ -182,7 +182,7 @@ class OnnxParts:
         inputs = {"image": images, "steps": np.ascontiguousarray(code)}
         logits, outputs = self._answer(inputs)
         self.parity.seconds = sum(part.seconds for part in self._parts)
-        layers = run_parts(*self._traced, inputs)
+        layers = run_parts(self._traced[0], self._traced[1], inputs)
         layers[self._sums] = layers.pop("sums")
         differ = None
         if CODE in layers:
@@ -197,7 +197,7 @@ class OnnxParts:
 
     def _answer(self, inputs: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
         """Return the answer of the loop, and the outputs of all windows."""
-        outputs = run_parts(*self._parts, inputs)["logits"]
+        outputs = run_parts(self._parts[0], self._parts[1], inputs)["logits"]
         return self.parity.graph.answer.of(outputs), {"logits_per_step": outputs}
 
 

@@ -163,7 +163,7 @@ def cut_of(source: Path, out: Path, cut: int) -> Path:
         arrays = {key: np.concatenate([each[key] for each in of_part]) for key in ARRAYS}
         ends = np.cumsum([0, *(len(each["t"]) for each in of_part)])
         labels = np.array([each["label"] for each in of_part])
-        np.savez(folder / f"{name}.npz", **arrays, offsets=ends, labels=labels)
+        np.savez(folder / f"{name}.npz", **arrays, offsets=ends, labels=labels)  # type: ignore[arg-type]
     return folder
 
 

@@ -106,7 +106,8 @@ class FeedbackLayer(SpikingLayer):
                 inputs = self._inputs(x.unsqueeze(0), current)
                 inputs = [inputs[0], *(each[0] for each in inputs[1:])]
                 sent, *states = neuron.step_function(3, current.dtype)(*inputs, *states)
-            return self._counted(sent.unsqueeze(0), current.unsqueeze(0))[0]
+            out: Tensor = sent  # type: ignore[assignment]
+            return self._counted(out.unsqueeze(0), current.unsqueeze(0))[0]
 
         return step
 
@@ -161,10 +162,8 @@ class FeedbackLayer(SpikingLayer):
 
     def decaying_parameters(self) -> list[nn.Parameter]:
         """Return the weights of the convolutions."""
-        return [
-            *decaying_parameters(self.conv),
-            *([] if self.recurrent is None else [self.recurrent.weight]),
-        ]
+        recurrent = [] if self.recurrent is None else decaying_parameters(self.recurrent)
+        return [*decaying_parameters(self.conv), *recurrent]
 
 
 def activity(x: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class GatedSpikes(Layer):
         super().__init__()
         self.norm = norm
         self.spikes = SpikingLayer(None, neuron)
-        few = -(-steps // 2)
+        self.few = few = -(-steps // 2)
         self.over_time = nn.Sequential(
             nn.Conv3d(steps, few, TIME_KERNEL, padding=TIME_KERNEL // 2),
             nn.SiLU(),
@@ -76,15 +76,14 @@ class GatedSpikes(Layer):
         """Count the products of the convolutions and of the gate, all at every step: values of a
         norm are not 0. Those of TA, of all steps, are shared out among the steps."""
         steps, samples, channels, height, width = x.shape
-        few = self.over_time[0].out_channels
-        over_time = 2 * few * steps
+        over_time: int = 2 * self.few * steps
         over_space = 2 * channels**2
         for size in (channels, height, width):
-            over_time *= _pairs(size, TIME_KERNEL)  # type: ignore[operator]
+            over_time *= _pairs(size, TIME_KERNEL)
         for size in (height, width):
             over_space *= _pairs(size, SPACE_KERNEL)
         values = channels * height * width
-        each = over_time / steps + over_space + values  # type: ignore[operator]
+        each = over_time / steps + over_space + values
         operations = x.new_full((steps, samples), each)
         events = x.new_full((steps, samples), values)
         total = steps * samples
