@@ -36,7 +36,7 @@ MIN_AGREEING = 2
 LOSS_TOLERANCE = 1e-4
 LOGITS_TOLERANCE = 1e-3  # of their deviation
 
-Affine = nn.Conv1d | nn.Conv2d | nn.Linear
+Affine = nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear
 Norm = nn.modules.batchnorm._BatchNorm
 
 

@@ -94,4 +94,5 @@ NETWORKS = {
     # A quarter of the channels, for machines on which ms-resnet18 takes seconds per step.
     "ms-resnet18-16": NetworkSpec("ms-resnet", {"depth": 18, "width": 16}, max_compared_size=8),
     "spikformer": NetworkSpec("spikformer", {"size": "2-128"}, max_compared_size=8),
+    "spiking-yolo": NetworkSpec("spiking-yolo", max_compared_size=16),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.registry import unknown
-from . import architectures, targets
+from . import architectures, targets, temporal
 from .run import Job
 
 
@@ -30,6 +30,7 @@ PRESETS = {
     "paper": Preset(targets.jobs, targets.targets, rounds=7),
     # Few, because a step of the largest network takes seconds.
     "architectures": Preset(architectures.jobs, architectures.targets, rounds=3),
+    "temporal": Preset(temporal.jobs, temporal.targets, rounds=7),
 }
 
 

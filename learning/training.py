@@ -183,6 +183,7 @@ def prepare(
         lambda: method.check(training),
         lambda: check_start(training),
         lambda: find_frozen(model, recipe.train.freeze),
+        lambda: _require_outputs(training),
         lambda: _try_kernels(training),
     )
     if not training.waits:
@@ -287,6 +288,18 @@ def _require_same_data(data: DataSet, processes: Processes) -> None:
             f"{len(data.validation)} samples to validate on are too few for {processes.count} "
             "processes",
             remedy="raise data.validation, or start fewer processes",
+        )
+
+
+def _require_outputs(training: Training) -> None:
+    """Refuse windows of several steps where the target says something for each step."""
+    every = training.model.steps_per_output
+    if every > 1 and training.task.each_step:
+        raise ConfigError(
+            f"the task {training.task.name} needs an output for each step, and this network has one "
+            f"for {every}",
+            why="it answers once for each window of its accumulator",
+            remedy=f"set model.windows={training.model.coding.steps}, or another task",
         )
 
 

@@ -10,7 +10,7 @@ import torch
 
 from ..core.metric import ACCURACY, Metric
 from ..measure.figures.curves import Curve, curves_of, draw_curve
-from ..measure.figures.schedules import MANY, draw_schedule, kinds_of
+from ..measure.figures.schedules import MANY, draw_schedule, ends_of, kinds_of, most_steps
 from ..measure.figures.spike_times import counted, draw_raster
 from ..measure.figures.style import (
     LINE,
@@ -76,24 +76,26 @@ def _curve(curve: Curve, best: int | None) -> Drawing:
 def schedule_figures(schedules: dict[str, dict[str, list[float]]]) -> list[Drawing]:
     """Return a figure for each kind of schedule that changes with the step in any layer."""
     return [
-        _schedule(kind.replace("_", " "), layers, list(schedules))
+        _schedule(kind.replace("_", " "), layers, list(schedules), most_steps(schedules))
         for kind, layers in kinds_of(schedules).items()
         if any(len(set(by_step)) > 1 for by_step in layers.values())
     ]
 
 
-def _schedule(kind: str, layers: dict[str, list[float]], names: list[str]) -> Drawing:
+def _schedule(kind: str, layers: dict[str, list[float]], names: list[str], steps: int) -> Drawing:
     many = len(layers) > MANY
     with style():
         figure, axes = panel((0.75 * FULL, 1 + 0.2 * len(layers)) if many else (HALF[0], 2.7))
         axes.set_title(f"{kind.capitalize()} by step")
-        draw_schedule(axes, layers, names)
+        draw_schedule(axes, layers, names, steps)
         if many:
             figure.legend(loc="outside right upper")
         else:
             axes.legend()
+    ends = {layer: ends_of(values, steps) for layer, values in layers.items()}
     said = [
-        f"{layer} from {values[0]:.2f} at step 1 to {values[-1]:.2f} at step {len(values)}"
+        f"{layer} from {values[0]:.2f} at step {ends[layer][0]} to {values[-1]:.2f} at step "
+        f"{ends[layer][-1]}"
         for layer, values in layers.items()
     ]
     return Drawing(figure, f"{kind.capitalize()}: {'; '.join(said)}.")

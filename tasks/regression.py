@@ -61,6 +61,7 @@ class Regression(Task):
                 remedy="set task.at=steps, or another task.loss",
             )
         self.at = at
+        self.each_step = at == "steps"
         self.kind = loss
         self.needs_mean_only = at == "end"
         self.classes = []

@@ -66,7 +66,8 @@ def bench(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="paper or architectures: the targets of asnn, and whether this machine meets them."
+            help="paper, architectures or temporal: the targets of asnn, and whether this machine "
+            "meets them."
         ),
     ] = None,
     quick: Annotated[

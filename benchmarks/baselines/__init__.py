@@ -7,6 +7,7 @@ from .base import SEQUENTIAL, Baseline, Network, build, unavailable
 SAME_NEURON = {"leak": 0.5, "gain": 0.5, "reset": "subtract"}
 OTHER_NEURON = "it has another neuron"
 ALL_NETWORKS = (*SEQUENTIAL, "ms-resnet", "spikformer")
+OVER_TIME = (*ALL_NETWORKS, "spiking-yolo")
 
 
 def _of_other_neurons(name: str, neurons: str) -> tuple[Baseline, Baseline]:
@@ -39,7 +40,7 @@ BASELINES = {
             "asnn",
             "asnn with fused kernels",
             ".own:fused",
-            builds=ALL_NETWORKS,
+            builds=OVER_TIME,
             package="numba",
             compiles=True,
             neuron=SAME_NEURON,
@@ -48,7 +49,7 @@ BASELINES = {
             "asnn-reference",
             "asnn in plain PyTorch, time folded into the batch",
             ".own:reference",
-            builds=ALL_NETWORKS,
+            builds=OVER_TIME,
             neuron=SAME_NEURON,
         ),
         Baseline(
@@ -74,7 +75,7 @@ BASELINES = {
             "spikingjelly",
             "SpikingJelly, multi-step ParametricLIFNode, eager",
             ".spikingjelly:eager",
-            builds=ALL_NETWORKS,
+            builds=OVER_TIME,
             package="spikingjelly",
             neuron=SAME_NEURON,
         ),

@@ -37,10 +37,15 @@ class AsnnNetwork(Network):
         use_kernels(self.model, kernels)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model.mean_logits(images)
+        return _over_cells(self.model.mean_logits(images))
 
     def predict(self, images: Tensor) -> Tensor:
-        return self.model.predict(images)
+        return _over_cells(self.model.predict(images))
+
+
+def _over_cells(outputs: Tensor) -> Tensor:
+    """Return outputs `[B, K]`, of cells `[B, K, A]` their mean."""
+    return outputs if outputs.dim() == 2 else outputs.mean(2)
 
 
 def fused(case: Case, *, matched: bool = False) -> AsnnNetwork:

@@ -6,7 +6,7 @@ example also offers `torch.compile`. State is reset after each step, as in its e
 Its neuron, v ← v + (x - v)/τ with initial τ = 2, soft reset and a sigmoid surrogate with α = 4,
 equals asnn's with leak = gain = 0.5. Its DSRIFNode is asnn's `integrate` neuron with the gradient
 `representation`, with ≥ for >. `spikingjelly_zoo.py` holds the networks that SpikingJelly
-ships itself.
+ships itself, `spikingjelly_temporal.py` one with convolutions over time.
 """
 
 # Only the extra `bench` installs it.
@@ -62,9 +62,14 @@ def eager(case: Case, *, matched: bool = False) -> SpikingJelly:
         return SpikingJelly(case, zoo.spikformer(case, matched=matched))
     from spikingjelly.activation_based import neuron
 
-    return SpikingJelly(
-        case, _sequential(case, lambda: neuron.ParametricLIFNode(**neuron_options()))
-    )
+    def make_neuron() -> nn.Module:
+        return neuron.ParametricLIFNode(**neuron_options())
+
+    if case.spec.model == "spiking-yolo":
+        from .spikingjelly_temporal import spiking_yolo
+
+        return SpikingJelly(case, spiking_yolo(case, make_neuron))
+    return SpikingJelly(case, _sequential(case, make_neuron))
 
 
 def compiled(case: Case, *, matched: bool = False) -> SpikingJelly:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from ...core.errors import DataError
 from ...formats.errors import InvalidFile, sanitize
 from ..base import DataSet, Inputs, Split
+from ..boxes import of_sample
 from ..copies import digest
 from ..events import Events
 from ..load import TEST_CUT, VALIDATION_CUT
@@ -61,6 +62,7 @@ class Sample:
         label: of its class; None without one class.
         shown: None if it is damaged.
         why: the reason if it is damaged.
+        objects: the numbers of the classes of its boxes; None of samples without boxes as targets.
     """
 
     part: str
@@ -68,6 +70,7 @@ class Sample:
     label: int | None
     shown: Shown | None
     why: str = ""
+    objects: Sequence[int] | None = None
 
 
 Read = Callable[[Store, str], Shown]
@@ -120,7 +123,10 @@ def samples_of_data(data: DataSet) -> Iterator[Sample]:
         for index in range(len(split)):
             label = int(split.targets[index]) if one_class else None
             shown = _of_sample(split.inputs, index, data.full_scale)
-            yield Sample(part, f"{part} {index}", label, shown)
+            objects = None
+            if data.target == "boxes":
+                objects = of_sample(split.targets[index])[1].tolist()
+            yield Sample(part, f"{part} {index}", label, shown, objects=objects)
 
 
 def _key(content: bytes) -> bytes:

@@ -35,6 +35,8 @@ class Survey:
     wants_thumbnails: bool = False
     counts: Counter[tuple[int | None, str]] = field(default_factory=Counter)
     thumbnails: dict[int | None, list[np.ndarray]] = field(default_factory=dict)
+    _has_boxes: bool = False
+    _objects: Counter[tuple[int, str]] = field(default_factory=Counter)
     _sizes: Counter[tuple[int, ...]] = field(default_factory=Counter)
     _channels: Counter[int] = field(default_factory=Counter)
     _rates: Counter[int] = field(default_factory=Counter)
@@ -53,6 +55,9 @@ class Survey:
     def add(self, sample: Sample) -> None:
         """Add what a sample shows."""
         self.counts[sample.label, sample.part] += 1
+        if sample.objects is not None:
+            self._has_boxes = True
+            self._objects.update((label, sample.part) for label in sample.objects)
         shown = sample.shown
         if shown is None:
             self._damaged_count += 1
@@ -101,8 +106,9 @@ class Survey:
     def result(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
         parts = {part: sum(n for (_, p), n in self.counts.items() if p == part) for part in PARTS}
+        counts: Counter[Any] = self._objects if self._has_boxes else self.counts
         by_class = {
-            name: {part: self.counts[number, part] for part in PARTS}
+            name: {part: counts[number, part] for part in PARTS}
             for number, name in enumerate(self.classes)
         }
         sizes = sorted(filter(None, self._sizes), key=lambda size: (math.prod(size), size))
@@ -111,6 +117,7 @@ class Survey:
             "samples": self.samples,
             "parts": parts,
             "classes": by_class,
+            "counted": "objects" if self._has_boxes else "samples",
             "imbalance": max(totals) / min(totals) if totals and min(totals) else None,
             "sizes": {
                 "smallest": list(sizes[0] if sizes else ()),

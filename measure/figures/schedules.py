@@ -33,7 +33,19 @@ def kinds_of(schedules: dict[str, Layers]) -> dict[str, Layers]:
     return dict(sorted(kinds.items()))
 
 
-def draw_schedule(axes: Axes, layers: Layers, names: list[str]) -> None:
+def most_steps(schedules: dict[str, Layers]) -> int:
+    """Return T: the steps of the longest schedule; those behind an accumulator have fewer."""
+    lengths = (len(values) for by_kind in schedules.values() for values in by_kind.values())
+    return max(lengths, default=1)
+
+
+def ends_of(values: list[float], steps: int) -> range:
+    """Return the step of each value: of windows their ends, if that many share the steps."""
+    every = steps // len(values) if steps % len(values) == 0 else 1
+    return range(every, every * len(values) + 1, every)
+
+
+def draw_schedule(axes: Axes, layers: Layers, names: list[str], steps: int = 1) -> None:
     """Draw the values of each layer by step, on an axis that includes 0: a change is seen as the
     share that it is.
 
@@ -41,11 +53,13 @@ def draw_schedule(axes: Axes, layers: Layers, names: list[str]) -> None:
         axes: the panel.
         layers: values by step.
         names: of all layers, each of which has the same line in every panel.
+        steps: T of the network, if these layers may all be behind an accumulator.
     """
     for layer, values in layers.items():
         every = max(1, len(values) // MAX_MARKED)
         at = line(names.index(layer))
-        axes.plot(range(1, len(values) + 1), values, **at, markevery=every, label=as_label(layer))
+        ends = ends_of(values, max(steps, len(values)))
+        axes.plot(ends, values, **at, markevery=every, label=as_label(layer))
     finite = [value for values in layers.values() for value in values if math.isfinite(value)]
     low, high = min([0, *finite]), max([0, *finite])
     margin = 0.06 * (high - low)
@@ -78,7 +92,7 @@ def draw_schedules(path: Path, schedules: dict[str, Layers], title: str = "") ->
             figure.suptitle(as_label(title), x=0.01, ha="left")
         for axes, (kind, layers) in zip(grid, kinds.items(), strict=False):
             axes.set_title(f"{kind.replace('_', ' ').capitalize()} by step")
-            draw_schedule(axes, layers, names)
+            draw_schedule(axes, layers, names, most_steps(schedules))
             if not beside:
                 axes.legend()
         if beside:

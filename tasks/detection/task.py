@@ -24,7 +24,7 @@ BETA = 1 / 9
 OUTPUTS_BESIDE_CLASSES = 5
 """Of a cell: the logit of the background, and the four values of a box."""
 MIN_SCORED = 20
-"""Boxes of a sample in the progress of a training, at least; twice the largest number of objects."""
+"""Boxes of a sample in the progress of a training; more, twice the objects, if it has many."""
 CANDIDATES = 3
 """Pairs of a cell and a class that enter the suppression, as a multiple of `top`."""
 

@@ -37,5 +37,5 @@ def test_the_jobs_are_a_training_step_of_each_network():
 
 
 def test_presets():
-    assert list(PRESETS) == ["paper", "architectures"]
+    assert list(PRESETS) == ["paper", "architectures", "temporal"]
     assert PRESETS["paper"].rounds == 7 and PRESETS["architectures"].rounds == 3

@@ -118,4 +118,5 @@ def test_one_lif_node_a_layer_cannot_read_other_steps(tmp_path):
 def test_a_gate_is_refused():
     with pytest.raises(ConfigError) as found:
         source_of(_model(gate=True))
-    assert "its gate multiplies spikes by what it reads of all steps" in str(found.value)
+    assert found.value.why == "its gate multiplies spikes by what it reads of all steps"
+    assert found.value.remedy == "train with model.gate=false"

@@ -33,8 +33,10 @@ def _show_classes(found: dict[str, Any]) -> None:
     more = len(classes) - len(shown)
     if more:
         rows.append([f"and {more:,} more", *["..."] * len(parts)])
-    rows.append(["all", *(f"{n:,}" for n in parts.values())])
-    console.table("samples by class and part", ["class", *parts], rows)
+    counted = found["counted"]
+    name = "all" if counted == "samples" else found["many"]
+    rows.append([name, *(f"{n:,}" for n in parts.values())])
+    console.table(f"{counted} by class and part", ["class", *parts], rows)
     if found["cut"]:
         console.note(
             f"{' and '.join(found['cut'])}: cut from the training samples, as a training does; "
@@ -44,7 +46,7 @@ def _show_classes(found: dict[str, Any]) -> None:
         if empty:
             console.note(f"too few samples: a training refuses an empty part ({', '.join(empty)})")
     ratio = found["imbalance"]
-    if ratio is not None and ratio >= UNEVEN:
+    if ratio is not None and ratio >= UNEVEN and counted == "samples":
         totals = {name: sum(by.values()) for name, by in classes.items()}
         low, high = min(totals, key=totals.__getitem__), max(totals, key=totals.__getitem__)
         console.note(

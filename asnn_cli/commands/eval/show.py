@@ -116,6 +116,7 @@ def _show_steps(
     """
     of_steps = (*result.spike_rates.values(), *(v for by in learned.values() for v in by.values()))
     steps = len(next((values for values in of_steps if len(values) > 1), []))
+    total = max(map(len, of_steps), default=0)  # also where fewer steps were evaluated
     figures: dict[str, list[str]] = {}
     for name, values in result.values.items():
         if name.endswith("_per_step") and None not in values:
@@ -135,7 +136,10 @@ def _show_steps(
     for layer, by_name in learned.items():
         for name, values in by_name.items():
             if len(values) > 1:
-                figures[f"{name} {layer}"] = [f"{value:.3f}" for value in values]
+                shown = [f"{value:.3f}" for value in values]
+                if ends and len(values) * ends[0] == total:  # behind the accumulator
+                    shown = _at_ends(shown[: len(ends)], ends)
+                figures[f"{name} {layer}"] = shown
     rows = [[name, *values[:steps]] for name, values in figures.items()]  # schedules have all steps
     console.table("by step", ["", *(f"t={t}" for t in range(1, steps + 1))], rows)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from ....core.errors import ConfigError
 from ...layer import VALUES, Layer, Lowering, OperationCounter, OperationList, Signal
 from ..norm import TimeNorm
 from ..spiking import SpikingLayer
@@ -60,7 +61,11 @@ class GatedSpikes(Layer):
         return self.spikes(x) * (attention * over_time(self.over_space, x)).sigmoid()
 
     def lower(self, graph: Lowering, name: str) -> None:
-        raise graph.refused(name, self, "its gate multiplies spikes by what it reads of all steps")
+        raise ConfigError(
+            f"layer {name!r} cannot be exported",
+            why="its gate multiplies spikes by what it reads of all steps",
+            remedy="train with model.gate=false",
+        )
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         found.add(f"{name}.gate", "gate", self, VALUES)

@@ -93,3 +93,20 @@ def test_options_of_the_data_set_go_into_the_command(cli, tmp_path):
     assert cli("data", "info", "t.csv").code == 4
     result = cli("data", "info", "t.csv", "--set", "data.label_column=breed", "--json")
     assert json.loads(result.out)["train"] == "asnn train t.csv --set data.label_column=breed"
+
+
+@pytest.mark.slow
+def test_objects_are_counted_where_targets_are_boxes(cli):
+    settings = ["samples=5", "validation_samples=4", "test_samples=3", "objects=2"]
+    changes = [part for each in settings for part in ("--set", f"data.{each}")]
+    shown = cli("data", "info", "scatter", *changes)
+    assert shown.code == 0, shown.err
+    assert "objects by class and part" in shown.out + shown.err
+    assert "class_weights" not in shown.out + shown.err
+    found = json.loads(cli("data", "info", "scatter", *changes, "--json").out)
+    assert found["counted"] == "objects"
+    assert found["parts"] == {"train": 5, "validation": 4, "test": 3}
+    of_parts = [sum(by[part] for by in found["classes"].values()) for part in found["parts"]]
+    assert all(n <= each <= 2 * n for n, each in zip((5, 4, 3), of_parts, strict=True))
+    digits = json.loads(cli("data", "info", "digits", "--json").out)
+    assert digits["counted"] == "samples"

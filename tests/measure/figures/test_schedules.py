@@ -4,7 +4,13 @@ import math
 
 from matplotlib.figure import Figure
 
-from asnn.measure.figures.schedules import draw_schedule, draw_schedules, kinds_of
+from asnn.measure.figures.schedules import (
+    draw_schedule,
+    draw_schedules,
+    ends_of,
+    kinds_of,
+    most_steps,
+)
 
 
 def test_axis_includes_zero_so_that_a_change_is_seen_as_the_share_that_it_is():
@@ -60,3 +66,10 @@ def test_points_of_many_steps_are_not_all_marked():
     axes = Figure().subplots()
     draw_schedule(axes, {"a": [0.5] * 500, "b": [0.5] * 4}, ["a", "b"])
     assert [500 // line.get_markevery() for line in axes.lines] == [16, 500]
+
+
+def test_values_behind_an_accumulator_are_at_the_ends_of_their_windows():
+    assert list(ends_of([0.1, 0.2, 0.3], 12)) == [4, 8, 12]
+    assert list(ends_of([0.1, 0.2, 0.3], 3)) == [1, 2, 3]
+    assert list(ends_of([0.1, 0.2], 3)) == [1, 2]  # no windows of equal length
+    assert most_steps({"a": {"leak": [0.5] * 4}, "b": {"scale": [1.0, 1.0]}}) == 4
