@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -183,7 +183,7 @@ class _FlowMeter(Meter):
 
     def result(self, total: Gather, gather: Gather) -> Result:
         sums, by_step = total(self._sums), total(self._by_step)
-        values = dict(zip(MEASURES, _means(sums), strict=True))
+        values: dict[str, Any] = dict(zip(MEASURES, _means(sums), strict=True))
         per_step = (_means(by_step[:, i]) for i in (0, 1))
         values |= dict(zip(("aee_per_step", "rsat_per_step"), per_step, strict=True))
         if values["aee"] is None:  # no truth

@@ -99,14 +99,15 @@ class FeedbackLayer(SpikingLayer):
             if sent is not None and self.recurrent is not None:
                 current = current + self.recurrent(sent)
             if isinstance(neuron, Relu):
-                sent = neuron(current)
+                out: Tensor = neuron(current)
             else:
                 assert isinstance(neuron, DelayedReset)
                 states = states or [torch.zeros_like(current)] * len(neuron.state_names)
                 inputs = self._inputs(x.unsqueeze(0), current)
                 inputs = [inputs[0], *(each[0] for each in inputs[1:])]
-                sent, *states = neuron.step_function(3, current.dtype)(*inputs, *states)
-            return self._counted(sent.unsqueeze(0), current.unsqueeze(0))[0]
+                out, *states = neuron.step_function(3, current.dtype)(*inputs, *states)
+            sent = out
+            return self._counted(out.unsqueeze(0), current.unsqueeze(0))[0]
 
         return step
 
@@ -161,10 +162,10 @@ class FeedbackLayer(SpikingLayer):
 
     def decaying_parameters(self) -> list[nn.Parameter]:
         """Return the weights of the convolutions."""
-        return [
-            *decaying_parameters(self.conv),
-            *([] if self.recurrent is None else [self.recurrent.weight]),
-        ]
+        found = decaying_parameters(self.conv)
+        if self.recurrent is not None:
+            found += decaying_parameters(self.recurrent)
+        return found
 
 
 def activity(x: Tensor) -> Tensor:
