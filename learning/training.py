@@ -296,8 +296,8 @@ def _require_outputs(training: Training) -> None:
     every = training.model.steps_per_output
     if every > 1 and training.task.each_step:
         raise ConfigError(
-            f"the task {training.task.name} needs an output for each step, and this network has one "
-            f"for {every}",
+            f"the task {training.task.name} needs an output for each step, and this network has "
+            f"one for {every}",
             why="it answers once for each window of its accumulator",
             remedy=f"set model.windows={training.model.coding.steps}, or another task",
         )

@@ -31,6 +31,8 @@ from .samples import (
 )
 
 TARGETS = "target_images"
+RECIPES = {"qtdb": "ecg", "scatter": "detect-digits", "scatter-events": "detect-events"}
+"""Of data sets that have no recipe of their own name."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def _by_name(name: str, asked: Mapping[str, Any]) -> SurveySource:
     data = load_dataset(name, **asked)
     folder = f" --data-dir {shell(asked['dir'])}" if "dir" in asked else ""
     others = _settings({key: value for key, value in asked.items() if key != "dir"})
-    recipe = {"nmnist": "nmnist", "shd": "shd", "qtdb": "ecg"}.get(name, name)
+    recipe = RECIPES.get(name, name)
     command = f"asnn train {recipe}{folder}{others}"
     if "path" in known and name not in ("nmnist", "shd", "qtdb"):
         images = {key: value for key, value in asked.items() if key == TARGETS}

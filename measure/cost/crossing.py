@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...core.units import si
 from .counters import LayerCount
 from .operations import Counts
 
@@ -48,3 +49,14 @@ def _crossing(layer: LayerCount, counts: Counts) -> dict[str, Any]:
         "bits_as_counts": as_counts,
         "bits": min(as_addresses, as_counts),
     }
+
+
+def in_words(found: dict[str, Any]) -> str:
+    """Return what an accumulator passes on, of `crossings`, as a sentence without its end."""
+    return (
+        f"{found['name']}: {si(found['bits'], 'bit')} of a sample cross it, the lesser of "
+        f"{found['spikes']:,.0f} spikes as addresses of {found['address_bits']} bits "
+        f"({si(found['bits_as_addresses'], 'bit')}) and {found['windows']} windows of "
+        f"{found['neurons']:,} counts of {found['count_bits']} bits "
+        f"({si(found['bits_as_counts'], 'bit')})"
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...core.errors import ConfigError
 from .counters import LayerCount, NeuronCount
-from .crossing import crossings
+from .crossing import crossings, in_words
 from .operations import Counts
 from .tables import CostTable
 
@@ -156,10 +156,12 @@ def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
     Besides totals: the effective and dense synaptic operations of NeuroBench (of convolutions and
     linear layers), its sparsity and footprint, and each layer by step. If the operations of a layer
     are not counted, `reason` says so, and all totals that they are part of are None. `notes` says
-    in words where filters make values of spikes, `crossings` how many bits pass an accumulator.
+    in words where filters make values of spikes, and of `crossings` how many bits pass an
+    accumulator.
     """
     n = max(counts.samples, 1)
     reason = why_unknown(counts)
+    passed = crossings(counts)
     total = total_cost(counts, table)
     parts = {key: float(value.sum()) / n for key, value in total.picojoules(table).items()}
     synaptic = [layer for layer in counts.layers if layer.synaptic]
@@ -194,8 +196,8 @@ def energy_report(counts: Counts, table: CostTable) -> dict[str, Any]:
         "layers": [_layer(layer, table, n) for layer in counts.layers],
         "neurons": [_neurons(layer, table, n) for layer in counts.neurons],
         "uncounted": counts.uncounted,
-        "notes": _notes(counts),
-        "crossings": crossings(counts),
+        "notes": _notes(counts) + [in_words(each) for each in passed],
+        "crossings": passed,
     }
 
 

@@ -91,13 +91,13 @@ def measure(name: str, cut: int, changes: Sequence[str], source: Path, run: Path
     own = {**ROWS[name][1], "data.path": files / "train.npz", "data.test_path": files / "test.npz"}
     settings = [*(f"{key}={value}" for key, value in own.items()), *changes]
     usage = train(RECIPE, settings, cut, run)
-    found = evaluate(run)
+    found, opened = evaluate(run), open_run(run)
     energy = found["energy"]
     crossings = energy["crossings"]
     return {
         **usage,
         "samples": found["samples"],
-        "parameters": energy["parameters"],
+        "parameters": sum(each.numel() for each in opened.load_model().parameters()),
         "accuracy": found["accuracy"],
         "accuracies": found["accuracy_per_step"],
         "ends": found.get("output_steps"),
@@ -106,7 +106,7 @@ def measure(name: str, cut: int, changes: Sequence[str], source: Path, run: Path
         "picojoules": energy["picojoules_per_sample"],
         "bits": crossings[0]["bits"] if crossings else None,
         "crossing_spikes": crossings[0]["spikes"] if crossings else None,
-        "shuffled": accuracy_shuffled(open_run(run), seed=cut),
+        "shuffled": accuracy_shuffled(opened, seed=cut),
     }
 
 

@@ -46,14 +46,6 @@ def show_energy(found: dict[str, Any], sample: str = "image") -> None:
         console.note(f"total unknown: {found['reason']}")
     for note in found["notes"]:
         console.note(note)
-    for each in found["crossings"]:
-        console.note(
-            f"{each['name']}: {si(each['bits'], 'bit')} of one {sample} cross it, the lesser of "
-            f"{each['spikes']:,.0f} spikes as addresses of {each['address_bits']} bits "
-            f"({si(each['bits_as_addresses'], 'bit')}) and {each['windows']} windows of "
-            f"{each['neurons']:,} counts of {each['count_bits']} bits "
-            f"({si(each['bits_as_counts'], 'bit')})"
-        )
     _show_comparison(found, sample)
     cost = table["picojoules"]
     console.note(

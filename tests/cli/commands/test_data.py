@@ -102,6 +102,7 @@ def test_objects_are_counted_where_targets_are_boxes(cli):
     shown = cli("data", "info", "scatter", *changes)
     assert shown.code == 0, shown.err
     assert "objects by class and part" in shown.out + shown.err
+    assert "asnn train detect-digits" in shown.out + shown.err
     assert "class_weights" not in shown.out + shown.err
     found = json.loads(cli("data", "info", "scatter", *changes, "--json").out)
     assert found["counted"] == "objects"

@@ -1,6 +1,7 @@
 """A network with an accumulator in two files: what crosses, what they answer, what is refused."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from asnn.models import create_model
 from studies.mutations import trial_of_onnx
 from tests.support.exported_networks import make_source
 
+PAGE = Path(__file__).parents[3] / "docs" / "hybrid.md"
 SHAPE, STEPS, WINDOWS = (2, 9, 9), 6, 3
 
 
@@ -155,3 +157,19 @@ def test_a_file_that_adds_up_otherwise_is_kept_as_unverified(tmp_path):
     other = replace(source, graph=source.graph.with_nodes({"conv2": wrong}))
     with pytest.raises(VerificationError, match="does not compute what the network does"):
         export_onnx(other, tmp_path, samples=codes(), form="parts")
+
+
+def test_the_loop_of_the_page_gives_the_answer_so_far(tmp_path, monkeypatch):
+    source = source_of(network())
+    export_onnx(source, tmp_path, samples=None, form="parts")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(PAGE.read_text().split("```python\n")[1].split("```", 1)[0], names)
+
+    code = source.encode(codes().images)
+    found = list(names["predict"](code))
+
+    logits = run(source.graph, code).logits
+    for window, answer in enumerate(found, start=1):
+        np.testing.assert_allclose(answer, logits[:window].mean(0), atol=1e-5)
+    assert len(found) == WINDOWS
