@@ -105,13 +105,8 @@ class FeedbackLayer(SpikingLayer):
                 states = states or [torch.zeros_like(current)] * len(neuron.state_names)
                 inputs = self._inputs(x.unsqueeze(0), current)
                 inputs = [inputs[0], *(each[0] for each in inputs[1:])]
-<<<<<<< HEAD
-                sent, *states = neuron.step_function(3, current.dtype)(*inputs, *states)
-            out: Tensor = sent  # type: ignore[assignment]
-=======
                 out, *states = neuron.step_function(3, current.dtype)(*inputs, *states)
             sent = out
->>>>>>> 4e4cf97542f018bdd38a60fe6bdeb4c6b272e2e7
             return self._counted(out.unsqueeze(0), current.unsqueeze(0))[0]
 
         return step
@@ -167,15 +162,10 @@ class FeedbackLayer(SpikingLayer):
 
     def decaying_parameters(self) -> list[nn.Parameter]:
         """Return the weights of the convolutions."""
-<<<<<<< HEAD
-        recurrent = [] if self.recurrent is None else decaying_parameters(self.recurrent)
-        return [*decaying_parameters(self.conv), *recurrent]
-=======
         found = decaying_parameters(self.conv)
         if self.recurrent is not None:
             found += decaying_parameters(self.recurrent)
         return found
->>>>>>> 4e4cf97542f018bdd38a60fe6bdeb4c6b272e2e7
 
 
 def activity(x: Tensor) -> Tensor:
