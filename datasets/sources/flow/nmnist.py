@@ -1,7 +1,5 @@
 """N-MNIST's recordings in windows of one movement of the camera each."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
