@@ -33,6 +33,7 @@ CORRUPTIONS += ("quantize", "dead-neurons")
 TRANSFORMS = ("rot90", "flip", "shift")
 ENERGY_TABLES = Path(__file__).parents[2] / "measure" / "cost" / "energy_tables"
 BENCH_MODELS = ("lenet", "lenet-16-32", "mlp", "ms-resnet18", "ms-resnet18-16", "spikformer")
+BENCH_MODELS += ("spiking-yolo",)
 
 Completion = Callable[[str], list[str]]
 

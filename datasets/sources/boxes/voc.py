@@ -1,7 +1,5 @@
 """Images with the annotations of Pascal VOC, in XML."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter
