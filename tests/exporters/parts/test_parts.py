@@ -104,6 +104,7 @@ def test_every_change_of_both_files_is_found(tmp_path):
     assert sum(each.by_running for each in found) > 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["backbone", "head"])
 def test_a_changed_weight_is_found_by_running(tmp_path, part):
     source = source_of(network())
@@ -209,6 +210,7 @@ def test_a_head_that_reads_the_code_too_is_refused():
         split(replace(graph, nodes=tuple(nodes)))
 
 
+@pytest.mark.slow
 def test_a_file_that_adds_up_otherwise_is_kept_as_unverified(tmp_path):
     source = source_of(network())
     wrong = {node.name: node for node in source.graph.nodes}["conv2"]
