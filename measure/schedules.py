@@ -30,7 +30,9 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
             # The weights of a recurrent layer are no schedule; that of its neuron is.
             neuron = module.neuron.neuron if isinstance(module.neuron, Recurrent) else module.neuron
             values = {
-                key.removeprefix("log_"): _by_step(_effective(neuron, key, value))
+                key.removeprefix("log_").removeprefix("logit_"): _by_step(
+                    _effective(neuron, key, value)
+                )
                 for key, value in neuron.state_dict(keep_vars=True).items()
                 if key != "threshold" or value.requires_grad
             }
@@ -42,9 +44,15 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
     return found
 
 
+def _name(key: str) -> str:
+    return key.removeprefix("log_").removeprefix("logit_")
+
+
 def _effective(neuron: nn.Module, key: str, value: Tensor) -> Tensor:
-    """Return the value that the neuron computes with: a bounded leak is clamped, and a `log_tau`
-    is that of τ."""
+    """Return the value that the neuron computes with: a bounded leak is clamped, a `log_tau` is
+    that of τ, and a `logit_leak` that of the leak."""
+    if key.startswith("logit_"):
+        return value.sigmoid()
     if key.startswith("log_"):
         return value.exp()
     return neuron.clamped_leak() if key == "leak" and isinstance(neuron, AdaptiveLeaky) else value

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ..models.layers.spiking import SpikingLayer
 from ..models.network import SpikingNetwork
 from ..models.timing.layer import timing_layers
-from .cost.counters import at_first_step
+from .cost.counters import at_ends, at_first_step
 
 SpikeObserver = Callable[[Tensor, int], None]
 
@@ -135,9 +135,10 @@ class SampleSpikes:
         layers."""
         if not self._layers:
             return None
-        total = sum(self._counts[1:], self._counts[0]).cpu()
+        steps = max(map(len, self._counts))  # layers behind an accumulator have fewer
+        counts = [at_ends(each, steps // len(each)) for each in self._counts]
         self._counts.clear()
-        return total
+        return sum(counts[1:], counts[0]).cpu()
 
     def _observe(self, before: bool, sent: Tensor) -> None:
         # float32 counts exactly up to 2²⁴ only.

@@ -190,9 +190,10 @@ class SpikingNetwork(nn.Module):
         Raises:
             ConfigError: the network has fewer steps, or its first output takes more.
         """
-        every, total = self.steps_per_output, self.coding.steps
+        total = self.coding.steps
         if steps is None:
-            return total
+            return total  # without a walk through the modules, in front of each forward pass
+        every = self.steps_per_output
         if not every <= steps <= total:
             raise ConfigError(
                 f"steps must be from {every} to {total}, not {steps}",

@@ -183,28 +183,32 @@ def _end_of_interest(trace: TimesTrace) -> float:
     return float(found.max()) if len(found) else 1.0
 
 
-def outputs_by_step(found: TracedOutputs, classes: Sequence[str]) -> Drawing:
+def outputs_by_step(found: TracedOutputs, classes: Sequence[str], ends: Sequence[int]) -> Drawing:
     """Return the outputs of one sample by step, beside their targets.
 
     Args:
         found: outputs and targets.
         classes: names of the outputs; they are numbered if there are others.
+        ends: the steps after which an output is known: all, or the ends of windows.
     """
     steps, count = found.outputs.shape
     names = classes if len(classes) == count else [f"output {k + 1}" for k in range(count)]
     shown = min(count, len(SERIES))
-    x = range(1, steps + 1)
     with style():
         figure, axes = panel((FULL, 2.9))
         some = "" if shown == count else f", {shown} of {count}"
         axes.set_title(f"Outputs{' and label' if found.labels is not None else ''} by step{some}")
         for k in range(shown):
             marks = line(k) | ({"marker": ""} if steps > MAX_MARKED_STEPS else {})
-            axes.plot(x, found.outputs[:, k], **marks, label=as_label(names[k]))
+            axes.plot(ends, found.outputs[:, k], **marks, label=as_label(names[k]))
             if found.target is not None:
                 target = found.target[:, k].expand(steps)
                 axes.plot(
-                    x, target, color=SERIES[k], linestyle=":", label=as_label(f"{names[k]}, target")
+                    ends,
+                    target,
+                    color=SERIES[k],
+                    linestyle=":",
+                    label=as_label(f"{names[k]}, target"),
                 )
         if found.labels is not None:
             _draw_labels(axes, found.labels, names)
@@ -212,7 +216,8 @@ def outputs_by_step(found: TracedOutputs, classes: Sequence[str]) -> Drawing:
         whole_ticks(axes.xaxis)
         figure.legend(loc="outside right upper")
     last = [f"{names[k]} {float(found.outputs[-1, k]):.4g}" for k in range(shown)]
-    said = f"Outputs of {steps} steps{some}; at the last one {listed(last)}"
+    what = "steps" if steps == ends[-1] else "windows"
+    said = f"Outputs of {steps} {what}{some}; at the last one {listed(last)}"
     if found.target is not None:
         wanted = [f"{float(value):.4g}" for value in found.target[-1, :shown]]
         said += f", the target is {listed(wanted)}"

@@ -70,8 +70,8 @@ def sample_view(report: RunReport, svg: Callable[[Drawing], Markup]) -> Document
         "output_times": None,
     }
     if report.outputs is not None:
-        names = [printable(each) for each in classes]
-        return {**found, "outputs": svg(figures.outputs_by_step(report.outputs, names))}
+        names, ends = [printable(each) for each in classes], report.output_steps
+        return {**found, "outputs": svg(figures.outputs_by_step(report.outputs, names, ends))}
     if not trace.predictions:
         return found
     found["predictions"] = [

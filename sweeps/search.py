@@ -209,7 +209,7 @@ class Search:
         if not any(each.key.startswith("task.") for each in self.definition.ranges):
             return
         task = create_task(recipe.task.name, **recipe.task.options())
-        if task.primary != self.metric:
+        if self.metric not in (task.primary, *task.primaries):
             raise ConfigError(
                 "the task has another primary metric",
                 why=f"task {recipe.task.name} has {task.primary.title} ({task.primary.direction}), "

@@ -72,6 +72,7 @@ class Task:
     Attributes:
         name: the name in recipes.
         primary: the metric that chooses the best epoch and ranks runs.
+        primaries: what `primary` may be after `bind`, if the data decide.
         tracked: names of the metrics that are computed after each epoch.
         shares: names of other metrics that are shares, which reports show in percent.
         needs_mean_only: whether loss and score need only the mean of the outputs over the steps,
@@ -88,6 +89,7 @@ class Task:
 
     name: ClassVar[str] = ""
     primary: Metric = ACCURACY
+    primaries: tuple[Metric, ...] = ()
     tracked: tuple[str, ...] = ("accuracy",)
     shares: tuple[str, ...] = ()
     needs_mean_only: bool = False

@@ -17,7 +17,9 @@ CODES += ("latency", "bins", "ttfs", "delta", "phase", "burst")
 CODES += ("frames", "voxel", "time-surface", "given", "times")
 DATASETS = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10", "cifar100", "svhn")
 DATASETS += ("folder", "npz", "nmnist", "shd", "events-folder", "events-npz")
-DATASETS += ("series-npz", "wav-folder", "qtdb", "yin-yang", "noise-task", "lorenz")
+DATASETS += ("flow-nmnist", "flow-simulated", "flow-events")
+DATASETS += ("series-npz", "wav-folder", "qtdb", "yin-yang", "noise-task")
+DATASETS += ("scatter", "scatter-events", "coco", "voc", "lorenz")
 DATA_FILES = (".zip", ".npz", ".npy", ".csv", ".tsv", ".parquet")
 SPLITS = ("test", "validation", "train")
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -31,6 +33,7 @@ CORRUPTIONS += ("quantize", "dead-neurons")
 TRANSFORMS = ("rot90", "flip", "shift")
 ENERGY_TABLES = Path(__file__).parents[2] / "measure" / "cost" / "energy_tables"
 BENCH_MODELS = ("lenet", "lenet-16-32", "mlp", "ms-resnet18", "ms-resnet18-16", "spikformer")
+BENCH_MODELS += ("spiking-yolo",)
 
 Completion = Callable[[str], list[str]]
 

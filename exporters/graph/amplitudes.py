@@ -1,7 +1,7 @@
 """Amplitudes of neurons, folded into the weights that read them, so that spikes are whole numbers.
 
 A neuron that sends V k is lowered as one that sends k, followed by a scale by V > 0. Pools,
-reshapes and filters commute with it; weights, gains and other scales absorb it.
+reshapes, filters and sums of windows commute with it; weights, gains and other scales absorb it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ def fold_amplitudes(graph: g.Graph) -> g.Graph:
             nodes.append(node)
             continue
         factor = factors.get(inputs[0])
-        passes = isinstance(node, g.Pool | g.Flatten | g.Filter) and node.name != graph.output
+        passes = (
+            isinstance(node, g.Pool | g.Flatten | g.Filter | g.Accumulate)
+            and node.name != graph.output
+        )
         if factor is not None and passes:
             factors[node.name] = _through(graph, node, factor)
             nodes.append(_with_start(node, factor))

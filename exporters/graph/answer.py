@@ -12,7 +12,7 @@ from .cell import sigmoid
 from .nodes import Array
 from .noise import drawn, drawn_margin
 
-Kind = Literal["mean", "last", "first-crossing"]
+Kind = Literal["mean", "last", "first-crossing", "sums"]
 Quantity = Literal["potential", "probability", "sigmoid", "count", "drawn"]
 MARGIN = 1e-5  # of a quantity to its level, within which rounding may move a decision
 
@@ -21,7 +21,8 @@ MARGIN = 1e-5  # of a quantity to its level, within which rounding may move a de
 class Answer:
     """The answer of outputs `[T, B, K]`, as the readout of the network gives it.
 
-    `mean` is their mean over the steps, `last` those of the last step. `first-crossing` is the
+    `mean` is their mean over the steps, `last` those of the last step. `sums` are those of all
+    windows `[W, B, C, ...]`, one behind the other, `[B, W·C, ...]`. `first-crossing` is the
     outputs of the first step at which a quantity q of a class crosses a level, or of the last step:
 
         potential:    q = u_t
@@ -67,6 +68,9 @@ class Answer:
             return outputs.mean(0)
         if self.kind == "last":
             return outputs[-1]
+        if self.kind == "sums":
+            by_sample = outputs.swapaxes(0, 1)
+            return by_sample.reshape(len(by_sample), -1, *outputs.shape[3:])
         step, _ = self.decision(outputs, noise)
         return self.scores(outputs, noise)[step, np.arange(len(step))]
 

@@ -94,7 +94,7 @@ class NirSimulator:
             self.parity.error = f"run failed: {one_line(error)}"
             return
         self.parity.seconds = self._net.seconds
-        if logits.shape != trace.logits.shape[1:]:
+        if logits.shape != graph.answer.of(trace.logits).shape:
             self.parity.error = f"its output has the shape {logits.shape}"
             return
         self.parity.add(trace, logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from ...formats.nir import read_nir
 from ..exported import Exported, finish, unknown_form, with_note
 from ..graph.interpreter import run
 from ..graph.ir import Graph, Neuron
+from ..parts.backbone import backbone_of, without_labels
 from ..paths import ExportPaths, discarded_on_failure, unverified_path
 from ..source import ExportSource, Samples
 from ..timing.network import refuse_times
@@ -29,8 +31,8 @@ from .nodes import DT
 from .targets import TARGETS, check_target, problems
 from .unrolled import input_of, output_of, unroll
 
-NirForm = Literal["pure", "portable", "lif"]
-NIR_FORMS = ("pure", "portable", "lif")
+NirForm = Literal["pure", "portable", "lif", "backbone"]
+NIR_FORMS = ("pure", "portable", "lif", "backbone")
 NIR_COMPATS = ("1.0.4",)
 GOLDEN_SAMPLES = 8
 
@@ -54,7 +56,7 @@ def export_nir(
         path: a `.nir` file, or a folder.
         samples: to verify with; None writes without verification, which the metadata records.
         form: `pure` and `portable` unroll time into channels, exactly; `lif` has one LIF node per
-            layer.
+            layer; `backbone` is the part in front of an accumulator, as `portable`.
         compat: `1.0.4` writes a file that nir 1.0.4 can read; None for the installed version.
         target: an importer that must run the file exactly.
         approximate: replace schedules and resets that `lif` cannot express; the report compares
@@ -78,6 +80,8 @@ def export_nir(
                 remedy="leave --form, --target, --nir-compat and --allow-approximate out",
             )
         return export_cuba(source, source.exact, path, samples=samples)
+    if form == "backbone":
+        source, samples = backbone_of(source), without_labels(samples)
     paths = ExportPaths.at(Path(path), ".nir")
     written, notes = source.graph, []
     if form == "lif" and approximate:
@@ -184,6 +188,8 @@ def check_nir(source: ExportSource, path: Path, samples: Samples, *, structure: 
         return verify_cuba(source.exact, read, samples, structure=differences)
     if form not in NIR_FORMS:
         raise unknown_form(path)
+    if form == "backbone":
+        source, samples = backbone_of(source), replace(samples, labels=None)
     approximates = _text(about.get("approximates")) == "True"
     graph = approximated(source.graph) if approximates else source.graph
     original = source.graph if approximates else None
@@ -211,12 +217,15 @@ def _is_run(name: str, graph: nir.NIRGraph, target: str | None) -> bool:
 def _nir_graph(graph: Graph, form: NirForm, approximates: bool) -> nir.NIRGraph:
     """Return the NIR graph of a form, with the metadata of an export."""
     about = _metadata(graph, form, approximates)
-    return build_lif(graph, about) if form == "lif" else unroll(graph, form, about)
+    if form == "lif":
+        return build_lif(graph, about)
+    return unroll(graph, "pure" if form == "pure" else "portable", about)
 
 
 _OF_STEPS = {
     "mean": "mean of the logits",
     "last": "logits of the last step",
+    "sums": "the sums of each window, one window behind the other, which a second part reads",
     "first-crossing": "logits of each step; the answer are those of the first above the level",
 }
 
@@ -244,6 +253,8 @@ def _runs(graph: Graph, unrolled: bool) -> str:
     if not unrolled:
         return f"once a step; output: {_OF_STEPS[graph.answer.kind]}"
     runs = "once, on all steps as channels"
+    if graph.answer.kind == "sums":
+        return f"{runs}; output: {_OF_STEPS['sums']}"
     if not graph.answer.chooses_step:
         return runs
     return f"{runs}; output: {_OF_STEPS[graph.answer.kind]}; one step behind the other"

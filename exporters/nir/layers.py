@@ -8,6 +8,7 @@ import numpy as np
 
 from ...core.errors import ConfigError
 from ..graph.ir import (
+    Accumulate,
     Add,
     Attention,
     Cell,
@@ -145,10 +146,14 @@ def refuse_unwritten(graph: Graph) -> None:
                 remedy="use --format onnx",
             )
         if isinstance(node, Relu):
+            in_parts = any(isinstance(each, Accumulate) for each in graph.nodes)
             raise ConfigError(
                 f"layer {node.name!r} is a ReLU of values, which asnn does not write to NIR",
                 why="the importers of NIR run networks of spiking neurons",
-                remedy="use --format onnx, or train with readout.hidden=[]",
+                remedy="use --format onnx, --form sequence or parts; or --form backbone, which has "
+                "the spiking part"
+                if in_parts
+                else "use --format onnx, or train with readout.hidden=[]",
             )
         if isinstance(node, Lstm):
             what, remedy = "multiplies its gates and its cell", "use --format onnx"

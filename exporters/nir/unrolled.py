@@ -112,6 +112,9 @@ class _Unrolling:
                 begin = number - 1 if self.is_last_alone(node) else 0
                 steps = range(begin, number)
                 self.values[node.name] = [()] * begin + [self.layer(node, t) for t in steps]
+        if self.graph.answer.kind == "sums":
+            self.add_sums()
+            return self.builder.finish(metadata)
         if self.graph.answer.chooses_step:
             self.add_outputs_of_steps()
             return self.builder.finish(metadata)
@@ -144,6 +147,22 @@ class _Unrolling:
             "logits_of_steps", np.ones(1, np.float32), (steps * classes,), *placed
         )
         self.builder.add(OUTPUT, nir.Output({"output": np.array((steps * classes,))}), last)
+
+    def add_sums(self) -> None:
+        """Add the sums of all windows, one window behind the other, as the output."""
+        channels, *size = self.graph.output_shape
+        windows = self.graph.outputs
+        placed = []
+        for w, names in enumerate(self.values[self.graph.output]):
+            place = np.zeros((windows * channels, channels), np.float32)
+            place[w * channels : (w + 1) * channels] = np.eye(channels)
+            node = nir.Linear(place)
+            if size:
+                node = pointwise(place, np.zeros(len(place), np.float32), (channels, *size))
+            placed.append(self.builder.add(f"sums_of_window_{w}", node, *names))
+        shape = (windows * channels, *size)
+        last = self.builder.scale("sums_of_windows", np.ones(1, np.float32), shape, *placed)
+        self.builder.add(OUTPUT, nir.Output({"output": np.array(shape)}), last)
 
     def is_last_alone(self, node: Node) -> bool:
         """Return whether only the last step of a node is used."""

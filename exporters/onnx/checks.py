@@ -172,17 +172,19 @@ class OnnxParts:
         graph = source.graph
         self._source = source
         self._sums = split(graph).sums
-        self._parts = [OnnxSession(paths[name], provider) for name in PARTS]
         names = [CODE, *(node.name for node in graph.nodes if node.name != self._sums)]
-        self._traced = [OnnxSession(with_outputs(models[name], names), provider) for name in PARTS]
+        traced = {name: with_outputs(model, names) for name, model in models.items()}
+        self._backbone, self._head = (OnnxSession(paths[name], provider) for name in PARTS)
+        self._traced = tuple(OnnxSession(traced[name], provider) for name in PARTS)
         self._tries_one = True
-        self.parity = Parity(graph, "onnxruntime", _about_session(self._parts[0]))
+        self.parity = Parity(graph, "onnxruntime", _about_session(self._backbone))
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         inputs = {"image": images, "steps": np.ascontiguousarray(code)}
         logits, outputs = self._answer(inputs)
-        self.parity.seconds = sum(part.seconds for part in self._parts)
-        layers = run_parts(self._traced[0], self._traced[1], inputs)
+        self.parity.seconds = self._backbone.seconds + self._head.seconds
+        backbone, head = self._traced
+        layers = run_parts(backbone, head, inputs)
         layers[self._sums] = layers.pop("sums")
         differ = None
         if CODE in layers:
@@ -197,7 +199,7 @@ class OnnxParts:
 
     def _answer(self, inputs: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
         """Return the answer of the loop, and the outputs of all windows."""
-        outputs = run_parts(self._parts[0], self._parts[1], inputs)["logits"]
+        outputs = run_parts(self._backbone, self._head, inputs)["logits"]
         return self.parity.graph.answer.of(outputs), {"logits_per_step": outputs}
 
 

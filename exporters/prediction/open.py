@@ -174,6 +174,12 @@ def _open_nir(path: Path, options: _Options) -> OpenedFile:
     steps = options.steps
     graph = read_nir(path)
     description = Description.of(path, {key: _text(x) for key, x in graph.metadata.items()})
+    if description.form == "backbone":
+        raise DataError(
+            f"{path} is one part of a network, the sums of its spikes",
+            why="the part that reads them is in no NIR file",
+            remedy="give the run, or the ONNX files of --form parts",
+        )
     total, unrolled = description.steps, description.form in UNROLLED
     check_steps(steps, total)
     for option, given in (("--steps", steps is not None), ("--exit", options.exit is not None)):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..contract import SUMS, Rule, Shape
 from ..memory import buffers
-from . import batch_norm, filters, passes
+from . import batch_norm, filters, passes, shifts
 from .amx.check import has_tiles as has_tiles
 from .convolutions import (
     convolve_events as convolve_events,
@@ -189,6 +189,43 @@ def _filtered(
     if x.numel():
         run(task, args, blocks)
     return out, found.sum(0, dtype=torch.float64)
+
+
+def sum_rows(
+    x: Tensor,
+    out: Tensor,
+    places: list[int],
+    terms: list[list[int]],
+    rows: int,
+    channels: int,
+    *,
+    strides: tuple[int, int],
+) -> None:
+    """Write sums of rows into `out`: for each output the sum of its terms, 0 of none.
+
+    Args:
+        x: the input.
+        out: the memory of the outputs.
+        places: for each output, where its first row begins in `out`, in values.
+        terms: for each output, where the first rows of its terms begin in `x`.
+        rows, channels: of an output.
+        strides: from a row to the next, in `x` and in `out`.
+    """
+    if not rows * channels * len(places):
+        return
+    sources = np.full((len(terms), max(1, *map(len, terms))), -1, np.int64)
+    for row, found in zip(sources, terms, strict=True):
+        row[: len(found)] = found
+    of_block = max(1, shifts.VALUES // channels)
+    chunks = -(-rows // of_block)
+    begins = np.array(places, np.int64)
+    args = np.zeros((), shifts.ARGUMENTS)
+    args["blocks"], args["chunks"] = len(places) * chunks, chunks
+    args["rows_a_block"], args["rows"], args["channels"] = of_block, rows, channels
+    args["terms"], args["x"], args["out"] = sources.shape[1], x.data_ptr(), out.data_ptr()
+    args["x_stride"], args["out_stride"] = strides
+    args["places"], args["sources"] = begins.ctypes.data, sources.ctypes.data
+    run("sum_rows", args, int(args["blocks"]))
 
 
 def _arguments(

@@ -14,7 +14,7 @@ from pathlib import Path
 from numba import cfunc, types
 
 from .. import contract, rules
-from . import batch_norm, events, filters, gram, integration, neuron, passes, simd
+from . import batch_norm, events, filters, gram, integration, neuron, passes, shifts, simd
 from .amx import convolution as amx_convolution
 from .amx import instructions, layout, packing
 
@@ -29,6 +29,7 @@ SOURCES = (
     filters,
     gram,
     integration,
+    shifts,
     instructions,
     layout,
     packing,
@@ -132,13 +133,17 @@ def address_of(name: str) -> int:
         if sources:
             gram.covariance_blocks(address)
 
+    def sum_rows(address: int) -> None:
+        if sources:
+            shifts.sum_blocks(address)
+
     tasks = [moments, products, normed, normed_backward, convolve_events, weight_grad_events]
     tasks += [pack_weights, convolve_tiles, weight_grad_tiles]
     tasks += [forward_16, forward_8, forward_1]
     tasks += [backward_16, backward_8, backward_1]
     tasks += [filter_forward, filter_backward]
     tasks += [represented_forward, represented_backward, represented_norm_backward]
-    tasks += [pack_spikes, spike_covariance]
+    tasks += [pack_spikes, spike_covariance, sum_rows]
     task = {task.__name__: task for task in tasks}[name]
     kind = types.void(types.int64)
     try:

@@ -67,6 +67,7 @@ class NeuronCount:
         active: nonzero outputs.
         updates: of membranes: one per neuron and step, of neurons that fire once up to their spike.
         draws: of random numbers, one per update of neurons that draw.
+        every: how many steps of the network a step of the layer takes, see `LayerInfo`.
     """
 
     name: str
@@ -75,12 +76,22 @@ class NeuronCount:
     active: Tensor
     updates: Tensor
     draws: Tensor
+    every: int = 1
 
 
 def at_first_step(x: Tensor, axis: int) -> Tensor:
     """Return `x` with the sum over an axis of steps at the first step, and 0 at the others."""
     found = torch.zeros_like(x)
     found.narrow(axis, 0, 1).copy_(x.sum(axis, keepdim=True))
+    return found
+
+
+def at_ends(x: Tensor, every: int) -> Tensor:
+    """Return counts of windows `[W, ...]` at their last steps, `[W · every, ...]`, else 0."""
+    if every == 1:
+        return x
+    found = x.new_zeros(len(x) * every, *x.shape[1:])
+    found[every - 1 :: every] = x
     return found
 
 
@@ -330,7 +341,8 @@ class NeuronCounter:
             name=self.info.name,
             spiking=self.spiking,
             neurons=self.neurons,
-            active=active,
-            updates=updates,
-            draws=updates if draws else torch.zeros_like(updates),
+            active=at_ends(active, self.info.every),
+            updates=at_ends(updates, self.info.every),
+            draws=at_ends(updates if draws else torch.zeros_like(updates), self.info.every),
+            every=self.info.every,
         )

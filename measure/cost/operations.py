@@ -56,7 +56,8 @@ class Counts:
 
     def activation_sparsity(self) -> float | None:
         """Return the share of neuron outputs that are 0; None without neurons."""
-        outputs = sum(layer.neurons for layer in self.neurons) * self.samples * self.steps
+        of_sample = sum(layer.neurons * (self.steps // layer.every) for layer in self.neurons)
+        outputs = of_sample * self.samples
         active = sum(float(layer.active.sum()) for layer in self.neurons)
         return 1 - active / outputs if outputs else None
 

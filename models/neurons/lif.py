@@ -70,10 +70,10 @@ class DelayedReset(nn.Module):
             raise unknown("granularity", granularity, ["layer", "channel"])
         self.count = channels if granularity == "channel" and channels is not None else 1
         self._start = math.log(leak / (1 - leak))
-        self.leak = self._drawn(self._start)
+        self.logit_leak = self._drawn(self._start)
 
     def _drawn(self, mean: float, deviation: float = DEVIATION) -> nn.Parameter:
-        return nn.Parameter(mean + deviation * torch.randn(self.count))
+        return nn.Parameter(mean + deviation * torch.randn(1, self.count))
 
     def step_function(self, axes: int, dtype: torch.dtype = torch.float32) -> Step:
         """Return `step(x, *states)`, or `step(x, activity, *states)` of a neuron that reads its
@@ -94,7 +94,7 @@ class DelayedReset(nn.Module):
         raise NotImplementedError
 
     def parameters_of(self) -> dict[str, Tensor]:
-        """Return the parameters of `function` by name, `[C]` each."""
+        """Return the parameters of `function` by name, `[1, C]` each, the same at all steps."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -162,11 +162,11 @@ class Lif(DelayedReset):
 
     def parameters_of(self) -> dict[str, Tensor]:
         return {
-            "leak": self.leak.sigmoid(),
+            "leak": self.logit_leak.sigmoid(),
             "threshold": self.threshold.clamp(min=MIN_THRESHOLD),
         }
 
-    def neuron_fields(self, steps: int) -> dict[str, Any]:
+    def fields_of_node(self, steps: int) -> dict[str, Any]:
         """Return the fields of the export graph's `Neuron`, of which this one is a case: a reset to
         0 at the end of a step is one at the beginning of the next."""
         p = {key: value.expand(steps, -1) for key, value in self.parameters_of().items()}
@@ -175,7 +175,7 @@ class Lif(DelayedReset):
         return {**of_membrane, "threshold": threshold, "size": threshold, "reset": "zero"}
 
     def lower(self, graph: Lowering, name: str) -> None:
-        graph.add("Neuron", name, **self.neuron_fields(graph.steps))
+        graph.add("Neuron", name, **self.fields_of_node(graph.steps))
 
 
 class Alif(DelayedReset):
@@ -200,7 +200,7 @@ class Alif(DelayedReset):
         leak: float = LEAK,
     ) -> None:
         super().__init__(steps, channels, granularity=granularity, leak=leak)
-        self.adaptation = self._drawn(self._start)
+        self.logit_adaptation = self._drawn(self._start)
         self.base, self.slope = self._drawn(BASE, 0.0), self._drawn(SLOPE, 0.0)
 
     def function(self) -> Step:
@@ -208,8 +208,8 @@ class Alif(DelayedReset):
 
     def parameters_of(self) -> dict[str, Tensor]:
         return {
-            "leak": self.leak.sigmoid(),
-            "adaptation": self.adaptation.sigmoid(),
+            "leak": self.logit_leak.sigmoid(),
+            "adaptation": self.logit_adaptation.sigmoid(),
             "base": self.base.clamp(min=MIN_THRESHOLD),
             "slope": self.slope.clamp(min=0),
         }
@@ -238,8 +238,8 @@ class Plif(Lif):
         leak: float = LEAK,
     ) -> None:
         super().__init__(steps, channels, granularity=granularity, leak=leak)
-        self.adaptation = self._drawn(self._start)
-        self.weight = self._drawn(WEIGHT)
+        self.logit_adaptation = self._drawn(self._start)
+        self.logit_weight = self._drawn(WEIGHT)
 
     def function(self) -> Step:
         return plif_step
@@ -247,8 +247,8 @@ class Plif(Lif):
     def parameters_of(self) -> dict[str, Tensor]:
         return {
             **super().parameters_of(),
-            "adaptation": self.adaptation.sigmoid(),
-            "weight": self.weight.sigmoid(),
+            "adaptation": self.logit_adaptation.sigmoid(),
+            "weight": self.logit_weight.sigmoid(),
         }
 
 

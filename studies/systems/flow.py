@@ -97,10 +97,15 @@ def main() -> None:
 
 
 def of_recording(path: str) -> str:
-    """Return the recipe `flow-nmnist` for windows of a recording."""
+    """Return the recipe `flow-nmnist` for windows of a recording, in smaller batches: there are few
+    of them."""
     document = tomllib.loads((FOLDER / "flow-nmnist.toml").read_text())
-    source = {"name": "flow-events", "path": path, "count": 3000, "downsample": 2}
-    return tomli_w.dumps({**document, "name": "flow-recording", "data": source})
+    changes = {
+        "name": "flow-recording",
+        "data": {"name": "flow-events", "path": path, "count": 3000, "downsample": 2},
+        "train": {**document["train"], "batch_size": 4},
+    }
+    return tomli_w.dumps({**document, **changes})
 
 
 def of_run(name: str, run: OpenRun) -> Row:

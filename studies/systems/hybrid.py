@@ -160,10 +160,10 @@ def cut_of(source: Path, out: Path, cut: int) -> Path:
     recordings = [each for part in parts for each in _recordings(part)]
     for name, chosen_ in (("train", order[: number[0]]), ("test", order[number[0] :])):
         of_part = [recordings[i] for i in chosen_]
-        arrays = {key: np.concatenate([each[key] for each in of_part]) for key in ARRAYS}
+        t, x, y, p = (np.concatenate([each[key] for each in of_part]) for key in ARRAYS)
         ends = np.cumsum([0, *(len(each["t"]) for each in of_part)])
         labels = np.array([each["label"] for each in of_part])
-        np.savez(folder / f"{name}.npz", **arrays, offsets=ends, labels=labels)  # type: ignore[arg-type]
+        np.savez(folder / f"{name}.npz", t=t, x=x, y=y, p=p, offsets=ends, labels=labels)
     return folder
 
 

@@ -146,7 +146,8 @@ class Detection(Task):
     def losses(self, outputs: Tensor, targets: Targets) -> Tensor:
         refuse_mixed(self.name, targets)
         logits, values = self._parts(self.answer(outputs))
-        labels, true = self.cells.to(outputs.device).assign(targets.first)
+        self._cells = self.cells.to(outputs.device)  # once, not in each batch
+        labels, true = self._cells.assign(targets.first)
         has_object = labels >= 0
         wanted = torch.where(has_object, labels, len(self.classes))
         of_class = cross_entropy(logits, wanted, reduction="none")

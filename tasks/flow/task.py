@@ -56,6 +56,7 @@ class Flow(Task):
 
     name = "flow"
     primary = RSAT
+    primaries = (AEE, RSAT)
     tracked = ("rsat", "fwl")
     shares = ("outliers",)
     has_places = True

@@ -33,8 +33,11 @@ def _verified(exported) -> bool:
     return len(parities) > 1 and all(each.agrees for each in parities)
 
 
-@pytest.mark.parametrize("coding", ["direct", "hybrid"])
-@pytest.mark.parametrize("options", [{}, {"causal": True}, {"scales": 2}], ids=str)
+@pytest.mark.parametrize(
+    ("coding", "options"),
+    [("direct", {}), ("hybrid", {"causal": True}), ("hybrid", {"scales": 2})],
+    ids=str,
+)
 def test_the_graph_computes_what_the_network_does(coding, options):
     model = _model(coding, **options)
     graph = lower_network(model)

@@ -9,11 +9,12 @@ from asnn.measure import evaluate
 from asnn.measure.cost.energy import energy_of_samples
 from asnn.measure.cost.tables import read_cost_table
 from asnn.measure.early_exit import ExitRule, at_steps, tradeoff
-from asnn.measure.prediction.answers import Answers
+from asnn.measure.prediction.answers import answers_of
 from asnn.measure.prediction.inputs.sample import Sample
 from asnn.measure.prediction.predictor import Predictor
 from asnn.measure.prediction.runtimes import TorchRuntime
 from asnn.models import create_model
+from asnn.tasks.classification import Classification
 
 STEPS, SAMPLES, CLASSES = 6, 20, 3
 FIRST = {  # decides at the first output, which any level is below
@@ -95,7 +96,8 @@ def test_a_readout_that_decides_does_so_at_the_end_of_a_window():
 @pytest.mark.parametrize(("steps", "answered"), [(None, 6), (5, 4)])
 def test_predictions_name_the_step_that_their_window_ends_with(steps, answered):
     model = network()
-    answers = Answers("class", ["a", "b", "c"], CLASSES, model.readout)
+    task = Classification.of(CLASSES)
+    answers = answers_of(task)(task, ["a", "b", "c"], CLASSES, model.readout)
     predictor = Predictor(TorchRuntime(model, steps=steps), answers, model.sample)
     samples = [Sample(f"{i}", image) for i, image in enumerate(split().images[:3])]
 

@@ -272,3 +272,14 @@ def test_a_pipe_in_place_of_the_journal(tmp_path):
     os.mkfifo(folder.path / "search.journal")
     with pytest.raises(DataError, match="it is not a regular file"):
         Search(search.definition, folder)
+
+
+def test_trials_of_a_task_whose_data_decide_on_the_metric_are_taken(tmp_path):
+    pytest.importorskip("optuna")
+    flow = read_document(recipe_file("flow-nmnist"))
+    ranges = (parse_range("task.smooth=0.001,0.01"),)
+    definition = Definition("flow-nmnist", flow, split="validation", ranges=ranges, trials=2)
+    metric = Metric("aee", greater_is_better=False, percent=False)
+    search = Search(definition, make_folder(definition, tmp_path / "s"), metric=metric)
+    assert len(list(search.members())) == 2
+    assert not [each for each in search.results() if each["state"] == "fail"]

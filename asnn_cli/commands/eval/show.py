@@ -132,12 +132,14 @@ def _show_steps(
     if steps > MAX_STEPS_SHOWN or not steps:
         return  # a table of a hundred columns shows nothing; --json has all steps
     for layer, rates in result.spike_rates.items():
-        figures[f"spike rate {layer}"] = [f"{rate:.4f}" for rate in rates]
+        shown = [f"{rate:.4f}" for rate in rates]
+        behind = ends and len(rates) == len(ends)  # layers behind the accumulator
+        figures[f"spike rate {layer}"] = _at_ends(shown, ends) if behind else shown
     for layer, by_name in learned.items():
         for name, values in by_name.items():
             if len(values) > 1:
                 shown = [f"{value:.3f}" for value in values]
-                if ends and len(values) * ends[0] == total:  # behind the accumulator
+                if ends and len(values) * ends[0] == total:
                     shown = _at_ends(shown[: len(ends)], ends)
                 figures[f"{name} {layer}"] = shown
     rows = [[name, *values[:steps]] for name, values in figures.items()]  # schedules have all steps

@@ -41,7 +41,7 @@ def export(
     form: Annotated[
         str | None,
         typer.Option(
-            help="onnx: sequence, stream, scan or parts; nir: portable, pure or lif.",
+            help="onnx: sequence, stream, scan or parts; nir: portable, pure, lif or backbone.",
             show_default="sequence, portable",
         ),
     ] = None,

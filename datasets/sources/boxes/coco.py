@@ -1,7 +1,5 @@
 """Images with the annotations of COCO, in JSON."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections import Counter, defaultdict

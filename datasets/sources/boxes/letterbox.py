@@ -130,7 +130,14 @@ def letterboxed(
                 why=f"it is not within {folder}",
                 remedy="correct the annotation",
             )
-    store = FolderStore(folder, names=[image.name for image in images])
+    try:
+        store = FolderStore(folder, names=[image.name for image in images])
+    except OSError as error:  # such as a name that is too long
+        raise DataError(
+            f"could not look for the images in {folder}",
+            why=error.strerror or str(error),
+            remedy="correct the annotation",
+        ) from error
     missing = [image.name for image in images if image.name not in store.sizes]
     if missing:
         raise DataError(

@@ -1,7 +1,5 @@
 """Images with the annotations of Pascal VOC, in XML."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter
@@ -161,11 +159,11 @@ def _parsed(file: Path) -> ElementTree.Element:
     try:
         parser.Parse(read_regular(file, max_size=MIB), True)
         return builder.close()
-    except (OSError, ValueError, expat.ExpatError) as error:
-        why = str(error) if isinstance(error, expat.ExpatError) else why_unreadable(error)
-        raise DataError(
-            f"could not read {file}", why=why, remedy="get the annotation again"
-        ) from error
+    except (OSError, ValueError) as error:
+        why, cause = why_unreadable(error), error
+    except (expat.ExpatError, LookupError) as error:  # LookupError: of an unknown encoding
+        why, cause = str(error), error
+    raise DataError(f"could not read {file}", why=why, remedy="get the annotation again") from cause
 
 
 def _refuse_doctype(*found: object) -> None:

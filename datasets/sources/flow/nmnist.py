@@ -1,7 +1,5 @@
 """N-MNIST's recordings in windows of one movement of the camera each."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -28,7 +26,7 @@ def load_flow_nmnist(
     The flow is a pseudo truth: the camera makes the same three movements in front of every digit,
     so that one constant flow stands for each. Their values are medians over recordings of the
     motion that makes events sharpest (`asnn.datasets.motion.global_motion`), of which single
-    recordings differ by about 1 px; `python -m studies.systems flow` measures them again. All
+    recordings differ by about 1 px; `python -m studies.systems.flow` measures them again. All
     windows of a recording are in the same part.
 
     Args:

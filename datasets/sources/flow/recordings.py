@@ -1,7 +1,5 @@
 """Any recordings of an event camera, cut into windows; their flow is not known."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Simulated events of moving images, whose flow is known exactly."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from typing import Any

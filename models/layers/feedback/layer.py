@@ -128,7 +128,7 @@ class FeedbackLayer(SpikingLayer):
                 "Neuron",
                 name,
                 (inputs[0],),
-                **neuron.neuron_fields(graph.steps),
+                **neuron.fields_of_node(graph.steps),
                 recurrent=recurrent,
             )
         else:

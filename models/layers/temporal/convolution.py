@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from ....kernels.dispatch import is_traced
-from ....kernels.memory import buffers
+from ....kernels.dispatch import backend, is_traced, missing_backend, needs_aten
+from ....kernels.shifts import shifted_sums
 from ...layer import Layer, Lowering, OperationList, Signal
 from ...stepwise import NotStepwise, Step, stepper
 from ..stem import Stem
@@ -38,8 +36,7 @@ class TemporalConv(Layer):
     def __init__(self, taps: Stem | OverTime) -> None:
         super().__init__()
         self.taps = taps
-        kernel = next(part for part in taps.modules() if isinstance(part, TapConv2d))
-        self.offsets = kernel.offsets
+        self.offsets = self._tap_conv.offsets
 
     @property
     def causal(self) -> bool:
@@ -48,11 +45,33 @@ class TemporalConv(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         z = self.taps(x)
-        if is_traced(z):
+        if not self._has_kernel(z):
             return _sums(z, self.offsets)
-        if is_static(z):
-            return _SumsOfOne.apply(unexpanded(z), len(z), self.offsets)  # type: ignore[return-value]
-        return _Sums.apply(z, self.offsets)  # type: ignore[return-value]
+        given = unexpanded(z).unsqueeze(0) if is_static(z) else z
+        rows = given.permute(0, 1, 3, 4, 2).contiguous()  # channels last
+        batch, height, width = rows.shape[1:4]
+        rows = rows.view(len(rows), batch * height * width, TAPS, -1)
+        sums = shifted_sums(rows, len(z), self.offsets, backend("cpu"))
+        return sums.view(len(z), batch, height, width, -1).permute(0, 1, 4, 2, 3)
+
+    def _has_kernel(self, z: Tensor) -> bool:
+        """Return whether a kernel adds up the taps; it is that of the convolution."""
+        return (
+            self._tap_conv.kernels != "reference"
+            and z.device.type == "cpu"
+            and z.dtype == torch.float32
+            and missing_backend("cpu", z.dtype) is None
+            and not needs_aten()
+            and not is_traced(z)
+        )
+
+    @property
+    def _tap_conv(self) -> TapConv2d:
+        """One of the convolutions of the taps."""
+        taps = self.taps
+        found = (taps.analog or taps.spikes) if isinstance(taps, Stem) else taps.layer
+        assert isinstance(found, TapConv2d)
+        return found
 
     def stepper(self) -> Step:
         if not self.causal:
@@ -130,8 +149,8 @@ class TemporalConv(Layer):
 
 def inside(offset: int, steps: int) -> tuple[slice, slice]:
     """Return the steps of the output that a tap gives to, and those of the input that it reads."""
-    begin, end = max(0, -offset), min(steps, steps - offset)
-    end = max(begin, end)
+    begin = min(max(0, -offset), steps)
+    end = max(begin, min(steps, steps - offset))
     return slice(begin, end), slice(begin + offset, end + offset)
 
 
@@ -145,85 +164,3 @@ def _sums(z: Tensor, offsets: Sequence[int]) -> Tensor:
         total = moved if total is None else total + moved
     assert total is not None
     return total
-
-
-class _Sums(torch.autograd.Function):
-    """`_sums`, whose gradient is three shifted copies."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, offsets: Sequence[int]) -> Tensor:
-        ctx.offsets = offsets
-        taps = z.unflatten(2, (TAPS, -1)).unbind(2)
-        out = _channels_last(z, taps[0].shape)
-        own, first, second = offsets.index(0), *(k for k in range(TAPS) if offsets[k])
-        to, of = inside(offsets[first], len(z))
-        # Without a copy of its own, which would read and write all once more.
-        torch.add(taps[own][to], taps[first][of], out=out[to])
-        out[: to.start] = taps[own][: to.start]
-        out[to.stop :] = taps[own][to.stop :]
-        to, of = inside(offsets[second], len(z))
-        out[to] += taps[second][of]
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (grad,) = grads
-        steps, batch, outputs, *size = grad.shape
-        found = _channels_last(grad, (steps, batch, TAPS * outputs, *size))
-        taps = found.unflatten(2, (TAPS, -1)).unbind(2)
-        for tap, offset in zip(taps, ctx.offsets, strict=True):
-            to, of = inside(offset, steps)
-            tap[of] = grad[to]
-            tap[: of.start] = 0
-            tap[of.stop :] = 0
-        return found, None
-
-
-class _SumsOfOne(torch.autograd.Function):
-    """`_sums` where all steps are the same `[B, 3 O, H, W]`."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, steps: int, offsets: Sequence[int]) -> Tensor:
-        ctx.offsets = offsets
-        taps = z.unflatten(1, (TAPS, -1)).unbind(1)
-        out = _channels_last(z, (steps, len(z), len(taps[0][0]), *z.shape[2:]))
-        known: dict[tuple[int, ...], int] = {}  # the first step at which the same taps add up
-        for t in range(steps):
-            used = tuple(k for k, offset in enumerate(offsets) if 0 <= t + offset < steps)
-            if used in known:
-                out[t] = out[known[used]]
-                continue
-            known[used] = t
-            first, *others = (taps[k] for k in used)
-            if not others:
-                out[t] = first
-                continue
-            torch.add(first, others[0], out=out[t])
-            for other in others[1:]:
-                out[t] += other
-        return out
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        (grad,) = grads
-        steps, batch, outputs, *size = grad.shape
-        found = _channels_last(grad, (1, batch, TAPS * outputs, *size))[0]
-        total = grad.sum(0)
-        taps = found.unflatten(1, (TAPS, -1)).unbind(1)
-        for tap, offset in zip(taps, ctx.offsets, strict=True):
-            to, _ = inside(offset, steps)
-            tap.copy_(total)
-            for t in (*range(to.start), *range(to.stop, steps)):
-                tap -= grad[t]
-        return found, None, None
-
-
-def _channels_last(like: Tensor, shape: Sequence[int]) -> Tensor:
-    """Return memory for `[T, B, C, H, W]` whose images are in channels_last order."""
-    steps, batch, channels, height, width = shape
-    rows = (steps, batch, height, width, channels)
-    reused = like.device.type == "cpu" and like.dtype == torch.float32 and not is_traced(like)
-    found = buffers.take(*rows) if reused else like.new_empty(rows)
-    return found.permute(0, 1, 4, 2, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
 
@@ -60,7 +61,7 @@ class Accumulate(Layer):
         whole = x[: windows * self.steps_per_output]
         return whole.unflatten(0, (windows, self.steps_per_output)).sum(1)
 
-    def stepper(self) -> Callable[[Tensor], Tensor | None]:
+    def stepper(self) -> Callable[[Tensor], Any]:
         """Return a function of one step after another, which gives None within a window."""
         total: Tensor | None = None
         count = 0

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import nir
 import numpy as np
 import onnx
 import onnxruntime
@@ -13,9 +14,14 @@ from onnx import numpy_helper
 from asnn.core.errors import ConfigError, VerificationError
 from asnn.exporters import export_nir, export_onnx, source_of
 from asnn.exporters.graph.interpreter import run
+from asnn.exporters.nir import export as nir_export
+from asnn.exporters.nir.export import check_nir
+from asnn.exporters.nir.interpreter import run_nir
+from asnn.exporters.nir.unrolled import OUTPUT
 from asnn.exporters.onnx.export import check_onnx
 from asnn.exporters.parts.split import split
 from asnn.exporters.source import Samples
+from asnn.formats.nir import read_nir
 from asnn.models import create_model
 from studies.mutations import trial_of_onnx
 from tests.support.exported_networks import make_source
@@ -98,6 +104,7 @@ def test_every_change_of_both_files_is_found(tmp_path):
     assert sum(each.by_running for each in found) > 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["backbone", "head"])
 def test_a_changed_weight_is_found_by_running(tmp_path, part):
     source = source_of(network())
@@ -132,7 +139,60 @@ def test_forms_of_single_steps_are_refused_with_those_that_fit(tmp_path, form):
 def test_nir_refuses_the_analog_head(tmp_path):
     with pytest.raises(ConfigError, match="head_relu1") as error:
         export_nir(source_of(network()), tmp_path, samples=None)
-    assert "--format onnx" in error.value.remedy
+    assert "--format onnx" in error.value.remedy and "--form backbone" in error.value.remedy
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_the_spiking_part_alone_is_in_nir_and_the_onnx_head_reads_its_sums(tmp_path, monkeypatch):
+    monkeypatch.setattr(nir_export, "MAX_NODES", 0)  # simulators take seconds each
+    model = network()
+    source = source_of(model)
+    found = export_nir(source, tmp_path / "nir", samples=codes(), form="backbone")
+    assert found.report.verified
+    assert found.report.driven.layers == len(split(source.graph).backbone.nodes)
+    export_onnx(source, tmp_path / "onnx", samples=None, form="parts")
+
+    code = source.encode(codes().images)
+    read = read_nir(tmp_path / "nir" / "model.nir")
+    stacked = np.moveaxis(code, 0, 1).reshape(len(codes()), -1, *SHAPE[1:])
+    output = run_nir(read, stacked[None], wanted=(OUTPUT,))[OUTPUT]
+    sums = output[0].reshape(len(codes()), WINDOWS, -1, *output.shape[3:]).swapaxes(0, 1)
+    expected, logits = loop(tmp_path / "onnx", code)
+    assert np.array_equal(sums, expected) and sums.max() > 1
+
+    head = onnxruntime.InferenceSession(tmp_path / "onnx" / "model-head.onnx")
+    answers = [
+        head.run(["logits"], {"sums": each, "t": np.array(w)})[0] for w, each in enumerate(sums)
+    ]
+    np.testing.assert_allclose(np.stack(answers), logits, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_changed_nir_backbone_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(nir_export, "MAX_NODES", 0)
+    source = source_of(network())
+    export_nir(source, tmp_path, samples=None, form="backbone")
+    path = tmp_path / "model.nir"
+    assert check_nir(source, path, codes(), structure=True).verified
+    graph = nir.read(path)
+    graph.nodes["accumulate_t1"].weight = graph.nodes["accumulate_t1"].weight * 2
+    nir.write(path, graph)
+    assert "accumulate" in check_nir(source, path, codes(), structure=False).fault
+    assert check_nir(source, path, codes(), structure=True).fault
+
+
+def test_amplitudes_of_spikes_are_part_of_the_weights_that_read_their_sums():
+    options = {"neuron": "integrate", "neuron_options": {"amplitude": 0.5, "most": 3}}
+    model, code = network(**options), codes().images.swapaxes(0, 1)
+    model.train().run(torch.from_numpy(code.copy()))  # statistics with which all layers fire
+    source = source_of(model.eval())
+    trace = run(source.graph, code)
+    sums = trace.values["accumulate"]
+    assert np.array_equal(sums, sums.round()) and sums.any()
+    with torch.no_grad():
+        expected = model.run(torch.from_numpy(code.copy())).numpy()
+    np.testing.assert_allclose(trace.logits, expected, atol=1e-5)
 
 
 def test_networks_in_one_part_are_refused():
@@ -150,6 +210,7 @@ def test_a_head_that_reads_the_code_too_is_refused():
         split(replace(graph, nodes=tuple(nodes)))
 
 
+@pytest.mark.slow
 def test_a_file_that_adds_up_otherwise_is_kept_as_unverified(tmp_path):
     source = source_of(network())
     wrong = {node.name: node for node in source.graph.nodes}["conv2"]

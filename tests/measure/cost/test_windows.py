@@ -4,13 +4,18 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from asnn.measure.cost.ann import ann_config, dense_ann_counts
 from asnn.measure.cost.crossing import crossings
 from asnn.measure.cost.energy import energy_of_samples, energy_report, total_cost
 from asnn.measure.cost.operations import Operations
 from asnn.measure.cost.tables import read_cost_table
+from asnn.measure.spikes import SampleSpikes, SpikeRates
 from asnn.models import create_model
+from asnn.models.layers.spiking import SpikingLayer
+from asnn.models.network import SpikingNetwork
+from asnn.models.neurons import FixedLeaky
 
 STEPS, SHAPE = 6, (2, 8, 8)
 
@@ -117,3 +122,31 @@ def test_the_counterpart_of_images_has_one_step():
     found = ann_config(network(**image))
     assert (found["coding"], found["steps"], found["windows"]) == ("direct", 1, 1)
     assert dense_ann_counts(network(**image)).steps == 1
+
+
+@torch.no_grad()
+def test_neurons_behind_an_accumulator_are_counted_at_the_ends_of_windows():
+    model = network()
+    torch.manual_seed(1)
+    spiking = SpikingLayer(None, FixedLeaky(steps=2, threshold=0.01))
+    layers = [each for name, each in model.body.named_children() if name != "readout"]
+    own = nn.Sequential(*layers[:-1], spiking, nn.Flatten(2), model.body.readout)
+    code = (torch.rand(STEPS, 3, *SHAPE) < 0.4).float()
+    behind = SpikingNetwork(model.coding, own).eval()
+
+    with (
+        Operations(behind) as operations,
+        SampleSpikes(behind) as spikes,
+        SpikeRates(behind) as rates,
+    ):
+        behind.run(code)
+
+    counts, by_sample = operations.counts(), spikes.take()
+    last = counts.neurons[-1]
+    assert last.every == 3 and last.updates.tolist() == [0, 0, 3 * last.neurons] * 2
+    assert last.active[[2, 5]].sum() == last.active.sum() > 0
+    assert by_sample.shape == (STEPS, 3) and float(by_sample.sum()) == rates.total()
+    outputs = 3 * (STEPS * counts.neurons[0].neurons + 2 * last.neurons)
+    active = sum(float(each.active.sum()) for each in counts.neurons)
+    assert counts.activation_sparsity() == pytest.approx(1 - active / outputs)
+    assert total_cost(counts, read_cost_table()).updates.shape == (STEPS,)

@@ -336,8 +336,8 @@ def test_layers_are_pooled_until_an_axis_is_one():
         ({"hidden": 0}, "widths and hidden must be positive, not [3, 4] and 0"),
         ({"norm": "batch"}, "unknown norm 'batch': choose from folded, per-step, shared"),
         (
-            {"neuron": "lif"},
-            f"unknown neuron 'lif': choose from {', '.join(neuron_registry.names())}",
+            {"neuron": "morris-lecar"},
+            f"unknown neuron 'morris-lecar': choose from {', '.join(neuron_registry.names())}",
         ),
         ({"coding": "hybrid", "steps": 1}, "the code 'hybrid' needs 2 steps or more, not 1"),
     ],

@@ -74,10 +74,11 @@ def test_which_convolutions_are_over_time(temporal: str, expected: list[int]) ->
     assert found == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("causal", [False, True])
 def test_the_network_is_conv3d_norm_neuron_in_turn(causal: bool) -> None:
     model = _model(causal=causal).double().train()
-    for _ in range(5):
+    with torch.no_grad():
         model(_images(model).double())
     model.eval()
     x = model.coding.encode(_images(model).double())
@@ -101,6 +102,7 @@ def test_the_network_is_conv3d_norm_neuron_in_turn(causal: bool) -> None:
     torch.testing.assert_close(model(_images(model).double()), expected.flatten(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("coding", ["direct", "hybrid"])
 @pytest.mark.parametrize("options", [{}, {"variant": "author"}, {"causal": True}], ids=str)
 def test_every_parameter_learns(coding: str, options: dict) -> None:

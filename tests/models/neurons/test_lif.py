@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from asnn.core import ConfigError
+from asnn.measure.schedules import schedules
 from asnn.models import create_model
 from asnn.models.neurons.functional.lif import steep_spike
 from asnn.models.neurons.lif import Alif, Lif, Plif, Xlif
@@ -18,22 +19,23 @@ def sigmoid(x):
     return 1 / (1 + math.exp(-x))
 
 
+@torch.no_grad()
 def loop(neuron, c, x, activity):
     """Return the spikes of one neuron of channel c for numbers x and activities of all steps."""
     v = s = trace = 0.0
-    leak = sigmoid(float(neuron.leak[c]))
+    leak = sigmoid(float(neuron.logit_leak[0, c]))
     kind, spikes = type(neuron), []
     for x_t, activity_t in zip(x, activity, strict=True):
         if kind in (Plif, Alif, Xlif):
-            kept = sigmoid(float(neuron.adaptation[c]))
+            kept = sigmoid(float(neuron.logit_adaptation[0, c]))
         if kind in (Lif, Plif):
-            threshold = max(float(neuron.threshold[c]), 0.01)
+            threshold = max(float(neuron.threshold[0, c]), 0.01)
             if kind is Plif:
                 trace = kept * trace + (1 - kept) * activity_t
-                x_t = x_t - sigmoid(float(neuron.weight[c])) * trace
+                x_t = x_t - sigmoid(float(neuron.logit_weight[0, c])) * trace
             v = leak * v * (1 - s) + (1 - leak) * x_t
         else:
-            base, slope = max(float(neuron.base[c]), 0.01), max(float(neuron.slope[c]), 0.0)
+            base, slope = max(float(neuron.base[0, c]), 0.01), max(float(neuron.slope[0, c]), 0.0)
             v = leak * v + (1 - leak) * x_t - s * (base + slope * trace)
             trace = kept * trace + (1 - kept) * (s if kind is Alif else activity_t)
             threshold = base + slope * trace
@@ -46,10 +48,10 @@ def with_random_parameters(kind, channels):
     neuron = kind(STEPS, channels)
     generator = torch.manual_seed(3)
     with torch.no_grad():
-        neuron.leak.copy_(torch.randn(channels, generator=generator))
-        for name in ("adaptation", "weight", "slope"):
+        neuron.logit_leak.copy_(torch.randn(1, channels, generator=generator))
+        for name in ("logit_adaptation", "logit_weight", "slope"):
             if hasattr(neuron, name):
-                getattr(neuron, name).copy_(torch.randn(channels, generator=generator))
+                getattr(neuron, name).copy_(torch.randn(1, channels, generator=generator))
     return neuron
 
 
@@ -95,7 +97,7 @@ def test_the_surrogate_is_that_of_the_paper():
 def test_the_reset_has_no_gradient():
     neuron = Lif(2, 1)
     with torch.no_grad():
-        neuron.leak.fill_(0.0)
+        neuron.logit_leak.fill_(0.0)
     x = torch.tensor([[[5.0]], [[1.0]]], requires_grad=True)
     neuron(x)[1].sum().backward()
     assert x.grad[0] == 0  # the spike of step 0 resets, so that its input has no other way
@@ -104,9 +106,9 @@ def test_the_reset_has_no_gradient():
 def test_start_values():
     torch.manual_seed(0)
     lif, alif = Lif(1, 4000), Alif(1, 4000)
-    for values, mean in ((lif.leak, -4), (lif.threshold, 0.8), (alif.adaptation, -4)):
-        assert float(values.mean()) == pytest.approx(mean, abs=0.012)
-        assert float(values.std()) == pytest.approx(0.1, abs=0.01)
+    for values, mean in ((lif.logit_leak, -4), (lif.threshold, 0.8), (alif.logit_adaptation, -4)):
+        assert float(values.detach().mean()) == pytest.approx(mean, abs=0.012)
+        assert float(values.detach().std()) == pytest.approx(0.1, abs=0.01)
     assert torch.all(alif.base == 0.01)
     assert torch.all(alif.slope == 1.8)
 
@@ -131,4 +133,14 @@ def test_options_out_of_range_are_refused():
         Lif(1, 2, leak=1.0)
     with pytest.raises(ConfigError, match="unknown granularity 'pixel'"):
         Alif(1, 2, granularity="pixel")
-    assert Alif(1, 5, granularity="layer").leak.shape == (1,)
+    assert Alif(1, 5, granularity="layer").logit_leak.shape == (1, 1)
+
+
+def test_its_schedules_are_the_means_over_channels_of_what_it_computes_with():
+    model = create_model(
+        "lenet", in_shape=(1, 8, 8), classes=2, widths=[4], hidden=5, steps=4, neuron="lif"
+    )
+    neuron = model.body.spikes1.neuron
+    found = schedules(model)["spikes1"]
+    assert found["leak"] == pytest.approx([float(neuron.logit_leak.detach().sigmoid().mean())])
+    assert found["threshold"] == pytest.approx([float(neuron.threshold.detach().mean())])

@@ -1,7 +1,14 @@
 """Folders in the layouts of COCO and of Pascal VOC."""
 
+import contextlib
+import tempfile
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asnn.core import ConfigError, DataError
 from asnn.datasets.batches import Batches
@@ -15,6 +22,8 @@ from tests.support.annotated_images import (
     write_coco,
     write_voc,
 )
+
+CHOICES = list(b'0159-.eN<>/&"{}[]:, \x00\xff')
 
 
 def test_an_image_lies_in_the_middle_of_its_frame():
@@ -134,6 +143,10 @@ def test_difficult_objects(tmp_path):
         (lambda d: d["categories"][0].pop("name"), "a category without a name"),
         (lambda d: d["images"][0].update(file_name="../../x.png"), "an annotation names the image"),
         (lambda d: d["images"][0].update(file_name="gone.png"), "1 of 6 annotated images are miss"),
+        (lambda d: d["images"][0].update(file_name="x" * 5000), "could not look for the images"),
+        (lambda d: d["images"][0].update(file_name="x\0.png"), "1 of 6 annotated images are miss"),
+        (lambda d: d["images"][0].update(file_name=""), "is not a regular file"),
+        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3, 10**400]), "with the box"),
         (lambda d: d.update(annotations=[]), "the training images have no boxes"),
     ],
 )
@@ -163,6 +176,7 @@ def test_categories_of_the_test_part_only(tmp_path):
             lambda text: text.replace("<width>", "<w>").replace("</width>", "</w>"),
             "size width None",
         ),
+        (lambda text: "<?xml version='1.0' encoding='nothing'?>" + text, "could not read"),
         (lambda text: text.replace("<xmin>5", "<xmin>nan"), "bndbox xmin 'nan'"),
         (lambda text: text.replace("<name>dog", "<name> "), "an object without a name"),
         (lambda text: text.replace("im_0.png", "../im_0.png"), "an annotation names the image"),
@@ -192,3 +206,27 @@ def test_nothing_there(tmp_path):
             load_dataset(name, path=str(tmp_path))
         with pytest.raises(ConfigError, match="colour is 'red'"):
             load_dataset(name, path=str(tmp_path), colour="red")
+
+
+@pytest.mark.slow
+@given(seed=st.integers(0, 2**32 - 1), edits=st.integers(1, 12))
+@settings(max_examples=150, deadline=None)
+def test_changed_bytes_end_in_images_or_in_a_refusal(seed, edits):
+    random = np.random.default_rng(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "coco").mkdir()
+        (root / "voc").mkdir()
+        write_coco(root / "coco", parts=("train",))
+        write_voc(root / "voc")
+        for name, file in (
+            ("coco", root / "coco" / "annotations" / "instances_train.json"),
+            ("voc", root / "voc" / "Annotations" / "im_0.xml"),
+        ):
+            content = bytearray(file.read_bytes())
+            for _ in range(edits):
+                content[random.integers(len(content))] = random.choice(CHOICES)
+            file.write_bytes(content)
+            with contextlib.suppress(DataError):
+                data = load_dataset(name, path=str(root / name), size=16)
+                assert present(data.train.targets).any()
