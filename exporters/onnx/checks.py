@@ -99,6 +99,7 @@ class OnnxSequence:
         inputs = {name: every[name] for name in self._session.inputs}
         outputs = self._session.run(inputs)
         logits = outputs.pop("logits")
+        self._compare_boxes(logits, outputs)
         self.parity.seconds = self._session.seconds
         layers = self._traced.run(inputs)
         # Values inside a Scan cannot become outputs.
@@ -114,8 +115,20 @@ class OnnxSequence:
             one = {k: v.take([0], axes[k]) if k in axes else v for k, v in inputs.items()}
             found = self._session.run(one)
             logits = found.pop("logits")
+            self._compare_boxes(logits, found)
             first = None if differ is None else differ[:1]
             self.parity.add(_first(trace), logits, outputs=found, recoded=first, again=True)
+
+    def _compare_boxes(self, answer: Array, outputs: dict[str, Array]) -> None:
+        """Compare boxes with those that the task finds in the answer of the file."""
+        found, rule = outputs.pop("detections", None), self._source.boxes
+        if found is None:
+            return
+        if rule is None:
+            self.parity.add_output_mismatch("the file has boxes, the network none")
+        elif rule.differing(answer, found).any():
+            number = int(rule.differing(answer, found).sum())
+            self.parity.add_output_mismatch(f"the boxes of {number} samples differ")
 
 
 class OnnxStream:

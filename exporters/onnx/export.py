@@ -70,7 +70,13 @@ def export_onnx(
     paths = ExportPaths.at(Path(path), ".onnx")
     graph = with_note(source.graph, samples, paths)
     models = build_models(
-        graph, source.coding, form=form, input=input, opset=opset, weights=weights
+        graph,
+        source.coding,
+        form=form,
+        input=input,
+        opset=opset,
+        weights=weights,
+        boxes=source.boxes,
     )
     files = {name: unverified_path(paths.file(_ending(name))) for name in models}
     paths.check(files.values())
@@ -145,6 +151,7 @@ def check_onnx(source: ExportSource, path: Path, samples: Samples, *, structure:
     if structure:
         opset = max((each.version for each in model.opset_import if not each.domain), default=0)
         options: Any = {"form": form, "input": input, "weights": weights, "opset": opset}
+        options["boxes"] = source.boxes
         try:
             expected = build_models(source.graph, source.coding, **options)
         except ConfigError as error:

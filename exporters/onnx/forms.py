@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
@@ -30,6 +30,9 @@ from .encoder import add_encoder
 from .layers import all_steps, one_step
 from .states import State, noise_in_loop, states_of
 
+if TYPE_CHECKING:
+    from ..boxes.rule import BoxRule
+
 Form = Literal["sequence", "stream", "scan", "parts"]
 Input = Literal["image", "spikes"]
 FORMS = ("sequence", "stream", "scan", "parts")
@@ -38,8 +41,9 @@ OPSET = 20
 # Names of values of a file that are not those of layers.
 RESERVED = {
     "all_steps", "answer", "batch", "code", "count", "crossed", "decided", "decision_step",
-    "first", "image", "last_t", "logits", "logits_per_step", "logits_sum", "none", "one",
-    "step_logits", "steps", "steps_made", "steps_number", "sums", "t", "t_after", "wanted", "x",
+    "detections", "first", "image", "last_t", "logits", "logits_per_step", "logits_sum", "none",
+    "one", "step_logits", "steps", "steps_made", "steps_number", "sums", "t", "t_after", "wanted",
+    "x",
 }  # fmt: skip
 
 
@@ -51,6 +55,7 @@ def build_models(
     input: Input = "image",
     opset: int = OPSET,
     weights: Weights = "fp32",
+    boxes: BoxRule | None = None,
 ) -> dict[str, onnx.ModelProto]:
     """Return the models of a form by name: `model`, `init` and `step`, or `backbone` and `head`.
 
@@ -61,6 +66,7 @@ def build_models(
         input: `image` `[N, C, H, W]` in [0, 1], or `spikes`: encoded steps `[T, N, C, H, W]`.
         opset: version of ONNX's operators, 17 to 25.
         weights: how weights are stored.
+        boxes: how boxes follow from the answer, which are then an output; form `sequence` only.
 
     Raises:
         ConfigError: the opset is not supported, or the coding has no form in ONNX.
@@ -94,8 +100,17 @@ def build_models(
             "--form sequence",
         )
     make = {"sequence": _sequence, "stream": _stream, "scan": _scan, "parts": parts_of}[form]
-    graphs = make(graph, coding, input, weights)
+    if boxes is not None and form != "sequence":
+        raise ConfigError(
+            f"the form {form} has no boxes",
+            why="they follow from the answer after the last step",
+            remedy="use --form sequence, or leave --nms out",
+        )
+    options: dict[str, Any] = {} if boxes is None else {"boxes": boxes}
+    graphs = make(graph, coding, input, weights, **options)
     about = metadata(graph, form, input, weights, opset)
+    if boxes is not None:
+        about["detections"] = json.dumps(boxes.about(), sort_keys=True)
     models = {name: model_of(part, opset, about) for name, part in graphs.items()}
     for model in models.values():
         onnx.checker.check_model(model, full_check=True)
@@ -103,12 +118,16 @@ def build_models(
 
 
 def _sequence(
-    graph: Graph, coding: Coding, input: Input, weights: Weights
+    graph: Graph, coding: Coding, input: Input, weights: Weights, boxes: BoxRule | None = None
 ) -> dict[str, onnx.GraphProto]:
     b = Builder(weights)
     info, code, graph = _code(b, graph, coding, input)
     logits = all_steps(b, graph, code)
     outputs = _outputs(b, graph, logits)
+    if boxes is not None:
+        from ..boxes.onnx import add_boxes
+
+        outputs.append(add_boxes(b, boxes, "logits", BATCH))
     text = f"{_kind(graph)} over {graph.steps} time steps. {_about_answer(graph)}"
     inputs = [info, *_noise(graph, graph.steps, BATCH)]
     model = _graph(b, "asnn", text + _about_input(graph, input), inputs, outputs)

@@ -89,9 +89,8 @@ class TemporalConv(Layer):
             first, second, y = taps(x).unflatten(1, (TAPS, -1)).unbind(1)
             if next_one is not None:
                 y = y + next_one
-            next_one = second if next_but_one is None else second + next_but_one
-            next_but_one = first
-            next_one, next_but_one = next_one.detach(), next_but_one.detach()
+            next_one = (second if next_but_one is None else second + next_but_one).detach()
+            next_but_one = first.detach()
             return y
 
         return step

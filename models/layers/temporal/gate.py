@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from ....core.errors import ConfigError
@@ -81,15 +83,13 @@ class GatedSpikes(Layer):
         """Count the products of the convolutions and of the gate, all at every step: values of a
         norm are not 0. Those of TA, of all steps, are shared out among the steps."""
         steps, samples, channels, height, width = x.shape
-        few = self.over_time[0].out_channels
-        over_time = 2 * few * steps
-        over_space = 2 * channels**2
-        for size in (channels, height, width):
-            over_time *= _pairs(size, TIME_KERNEL)  # type: ignore[operator]
-        for size in (height, width):
-            over_space *= _pairs(size, SPACE_KERNEL)
+        few = -(-steps // 2)
+        around = [_pairs(size, TIME_KERNEL) for size in (channels, height, width)]
+        over_time = 2 * few * steps * math.prod(around)
+        around = [_pairs(size, SPACE_KERNEL) for size in (height, width)]
+        over_space = 2 * channels**2 * math.prod(around)
         values = channels * height * width
-        each = over_time / steps + over_space + values  # type: ignore[operator]
+        each = over_time / steps + over_space + values
         operations = x.new_full((steps, samples), each)
         events = x.new_full((steps, samples), values)
         total = steps * samples
