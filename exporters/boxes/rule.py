@@ -60,8 +60,9 @@ class BoxRule:
         if found.shape != expected.shape:
             return np.ones(len(answer), bool)
         scale = np.array([*self._sides, 1, 1], np.float32)
-        differs = (np.abs(found - expected) / scale > TOLERANCE).any((1, 2))
-        for sample in np.flatnonzero(differs | ~np.isfinite(found).all((1, 2))):
+        apart = (np.abs(found - expected) / scale).reshape(len(found), -1)
+        differs: Array = ~np.all(apart <= TOLERANCE, axis=1, keepdims=True)[:, 0]  # or NaN
+        for sample in np.flatnonzero(differs):
             one = torch.from_numpy(answer[sample])
             differs[sample] = not self._follows(one, torch.from_numpy(found[sample]))
         return differs
