@@ -5,9 +5,7 @@ import onnxruntime
 import pytest
 import torch
 
-from asnn.coding.factory import create_coding
 from asnn.core.errors import ConfigError
-from asnn.datasets.load import load_dataset
 from asnn.exporters import export_nir, export_onnx, random_samples, source_of, verify
 from asnn.exporters.boxes.rule import BoxRule, with_boxes
 from asnn.models import create_model
@@ -20,11 +18,9 @@ SIDE, STEPS = 24, 2
 def detector(scales=1, **options):
     """An untrained network whose task finds many boxes in anything."""
     torch.manual_seed(0)
-    few = {"samples": 8, "validation_samples": 4, "test_samples": 4}
-    data = load_dataset("scatter", of="digits", size=SIDE, objects=2, **few)
-    coding = create_coding("direct", steps=STEPS)
     task = Detection(**{"score": 0.09, "overlap": 0.4, "top": 20} | options)
-    task.bind(data, coding)
+    # As `bind` does of data, which are not needed here.
+    task.classes, task.outputs, task.size = list("0123456789"), 15, (SIDE, SIDE)
     model = create_model(
         "spiking-yolo", in_shape=(1, SIDE, SIDE), classes=task.outputs, coding="direct",
         steps=STEPS, widths=[16, 16], scales=scales, causal=True, neuron_options={"gain": 3.0},
@@ -37,6 +33,16 @@ def detector(scales=1, **options):
                 part.weight.mul_(3)
     task.use_readout(model.readout)
     return model.eval(), task
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("opset", [17, 25])
+def test_opsets(tmp_path, opset):
+    model, task = detector()
+    source = with_boxes(source_of(model), task)
+    samples = random_samples(source.sample_shape, 4)
+    options = {"samples": samples, "opset": opset, "weights": "int8"}
+    assert export_onnx(source, tmp_path / "a.onnx", **options).report.verified
 
 
 @pytest.mark.slow
