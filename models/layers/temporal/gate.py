@@ -11,6 +11,7 @@ from ...layer import VALUES, Layer, Lowering, OperationCounter, OperationList, S
 from ..norm import TimeNorm
 from ..spiking import SpikingLayer
 from ..time import over_time
+from .start import StartedSpikes
 
 TIME_KERNEL = 5
 SPACE_KERNEL = 4
@@ -29,7 +30,7 @@ class GatedSpikes(Layer):
 
     Args:
         norm: of `[T, B, C, H, W]`.
-        neuron: the neurons.
+        spikes: the neurons, without a norm.
         steps: T.
         channels: C.
 
@@ -37,10 +38,12 @@ class GatedSpikes(Layer):
     of SCA are our reading.
     """
 
-    def __init__(self, norm: TimeNorm, neuron: nn.Module, *, steps: int, channels: int) -> None:
+    def __init__(
+        self, norm: TimeNorm, spikes: SpikingLayer | StartedSpikes, *, steps: int, channels: int
+    ) -> None:
         super().__init__()
         self.norm = norm
-        self.spikes = SpikingLayer(None, neuron)
+        self.spikes = spikes
         few = -(-steps // 2)
         self.over_time = nn.Sequential(
             nn.Conv3d(steps, few, TIME_KERNEL, padding=TIME_KERNEL // 2),
