@@ -53,6 +53,15 @@ def noise_of_file(path: Path) -> Noise:
     return name if name in NOISES else "on"  # type: ignore[return-value]
 
 
+def has_boxes(path: Path) -> bool:
+    """Return whether an earlier export has boxes as an output.
+
+    Raises:
+        DataError: the file is damaged or hostile.
+    """
+    return "detections" in _metadata(path)
+
+
 def dt_of_file(path: Path) -> float | None:
     """Return the step of an earlier export of many exact times, as of `source_of_run`; None of
     other files.

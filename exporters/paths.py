@@ -28,6 +28,7 @@ def folder_name(
     compat: str = "",
     approximate: bool = False,
     noise: bool = False,
+    nms: bool = False,
     dt: float | None = None,
 ) -> str:
     """Return the name of the folder of an export: the format and each option, in this order.
@@ -36,7 +37,7 @@ def folder_name(
     others, such as `onnx-stream-int8`, beside it.
     """
     parts = (format, form, input, weights, opset and f"opset{opset}", target)
-    parts += (compat and f"nir{compat}", "approximate" * approximate, "noise" * noise)
+    parts += (compat and f"nir{compat}", "approximate" * approximate, "noise" * noise, "nms" * nms)
     parts += (f"dt{dt:g}" if dt else "",)
     return "-".join(part for part in parts if part)
 

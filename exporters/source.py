@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from .graph.amplitudes import fold_amplitudes
 from .graph.ir import Array, Graph
 from .graph.network import lowered_network
 from .verification.neurons import LoweredNeuron, check_neurons
+
+if TYPE_CHECKING:
+    from .boxes.rule import BoxRule
 
 BATCH = 64
 
@@ -55,6 +58,7 @@ class ExportSource:
         eager: the network in torch, called with a code `[T, B, C, H, W]`.
         weights_sha256: of the file of the weights; None if they are not from a file.
         exact: of a network of exact times, which the graph computes in steps.
+        boxes: of a detector, how boxes follow from its answer; None if files do not have them.
     """
 
     graph: Graph
@@ -62,6 +66,7 @@ class ExportSource:
     eager: Callable[[Tensor], NetworkOutput]
     weights_sha256: str | None = None
     exact: ExactTimes | None = None
+    boxes: BoxRule | None = None
 
     @property
     def takes_images(self) -> bool:

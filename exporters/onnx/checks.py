@@ -19,12 +19,11 @@ from ..verification.driving import Driven
 from ..verification.parity import CODE, Parity
 from ..verification.runtimes import Check, driven
 from .layers_alone import StepLayers, layers_of
-from .runtime import CPU, OnnxSession, providers, run_parts, run_stream, with_outputs
+from .runtime import CPU, OnnxSession, providers, run_parts, run_stream, run_windows, with_outputs
 
 # Distance of a standardised pixel to a threshold of the code: the standardisation sums an image.
 CODE_MARGIN = 5e-6
 MAX_STEPS = 32  # of layers that are driven step by step
-PARTS = ("backbone", "head")
 
 
 def checks_of_onnx(
@@ -33,12 +32,10 @@ def checks_of_onnx(
     """Return the checks of ONNX files, on the CPU and on CUDA if onnxruntime really uses it."""
     found: list[Check] = []
     for provider in providers():
-        if "step" in models:
-            check: Check = OnnxStream(
-                paths["init"], paths["step"], models["step"], source, provider
-            )
-        elif "head" in models:
-            check = OnnxParts(models, paths, source, provider)
+        if "head" in models:
+            check: Check = OnnxParts(models, paths, source, provider)
+        elif "step" in models:
+            check = OnnxStream(paths["init"], paths["step"], models["step"], source, provider)
         else:
             check = OnnxSequence(models["model"], paths["model"], source, provider)
         if check.parity.about["provider"] == provider or provider == CPU:
@@ -99,6 +96,7 @@ class OnnxSequence:
         inputs = {name: every[name] for name in self._session.inputs}
         outputs = self._session.run(inputs)
         logits = outputs.pop("logits")
+        self._compare_boxes(logits, outputs)
         self.parity.seconds = self._session.seconds
         layers = self._traced.run(inputs)
         # Values inside a Scan cannot become outputs.
@@ -114,8 +112,20 @@ class OnnxSequence:
             one = {k: v.take([0], axes[k]) if k in axes else v for k, v in inputs.items()}
             found = self._session.run(one)
             logits = found.pop("logits")
+            self._compare_boxes(logits, found)
             first = None if differ is None else differ[:1]
             self.parity.add(_first(trace), logits, outputs=found, recoded=first, again=True)
+
+    def _compare_boxes(self, answer: Array, outputs: dict[str, Array]) -> None:
+        """Compare boxes with those that the task finds in the answer of the file."""
+        found, rule = outputs.pop("detections", None), self._source.boxes
+        if found is None:
+            return
+        if rule is None:
+            self.parity.add_output_mismatch("the file has boxes, the network none")
+        elif rule.differing(answer, found).any():
+            number = int(rule.differing(answer, found).sum())
+            self.parity.add_output_mismatch(f"the boxes of {number} samples differ")
 
 
 class OnnxStream:
@@ -160,7 +170,8 @@ class OnnxStream:
 
 
 class OnnxParts:
-    """The models `backbone` and `head`, the second run in a loop over windows."""
+    """The models of a network with an accumulator, the last one run in a loop over windows:
+    `backbone` and `head`, or `init`, `step` and `head`."""
 
     def __init__(
         self,
@@ -173,22 +184,26 @@ class OnnxParts:
         self._source = source
         self._sums = split(graph).sums
         names = [CODE, *(node.name for node in graph.nodes if node.name != self._sums)]
-        traced = {name: with_outputs(model, names) for name, model in models.items()}
-        self._backbone, self._head = (OnnxSession(paths[name], provider) for name in PARTS)
-        self._traced = tuple(OnnxSession(traced[name], provider) for name in PARTS)
+        self._sessions = {name: OnnxSession(paths[name], provider) for name in models}
+        self._traced = {
+            name: OnnxSession(with_outputs(model, names), provider)
+            for name, model in models.items()
+        }
         self._tries_one = True
-        self.parity = Parity(graph, "onnxruntime", _about_session(self._backbone))
+        self.parity = Parity(graph, "onnxruntime", _about_session(self._sessions["head"]))
 
     def add(self, images: Array, code: Array, trace: Trace) -> None:
         inputs = {"image": images, "steps": np.ascontiguousarray(code)}
         logits, outputs = self._answer(inputs)
-        self.parity.seconds = self._backbone.seconds + self._head.seconds
-        backbone, head = self._traced
-        layers = run_parts(backbone, head, inputs)
+        self.parity.seconds = sum(each.seconds for each in self._sessions.values())
+        layers = self._run(self._traced, inputs)
         layers[self._sums] = layers.pop("sums")
         differ = None
-        if CODE in layers:
-            differ = recoded(self._source, images, code, layers.pop(CODE), self.parity)
+        encoder = self._traced.get("init", self._traced.get("backbone"))
+        if encoder is not None and "image" in encoder.inputs:
+            layers.pop(CODE, None)
+            encoded = encoder.run({"image": images})[CODE]
+            differ = recoded(self._source, images, code, encoded, self.parity)
         self.parity.add(trace, logits, layers, outputs=outputs, recoded=differ)
         if self._tries_one:
             self._tries_one = False
@@ -197,9 +212,16 @@ class OnnxParts:
             first = None if differ is None else differ[:1]
             self.parity.add(_first(trace), logits, outputs=outputs, recoded=first, again=True)
 
+    def _run(self, sessions: Mapping[str, OnnxSession], inputs: dict[str, Array]) -> Any:
+        if "backbone" in sessions:
+            return run_parts(sessions["backbone"], sessions["head"], inputs)
+        graph = self.parity.graph
+        parts = sessions["init"], sessions["step"], sessions["head"]
+        return run_windows(*parts, inputs, graph.steps, graph.steps // graph.outputs)
+
     def _answer(self, inputs: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
         """Return the answer of the loop, and the outputs of all windows."""
-        outputs = run_parts(self._backbone, self._head, inputs)["logits"]
+        outputs = self._run(self._sessions, inputs)["logits"]
         return self.parity.graph.answer.of(outputs), {"logits_per_step": outputs}
 
 

@@ -70,7 +70,13 @@ def export_onnx(
     paths = ExportPaths.at(Path(path), ".onnx")
     graph = with_note(source.graph, samples, paths)
     models = build_models(
-        graph, source.coding, form=form, input=input, opset=opset, weights=weights
+        graph,
+        source.coding,
+        form=form,
+        input=input,
+        opset=opset,
+        weights=weights,
+        boxes=source.boxes,
     )
     files = {name: unverified_path(paths.file(_ending(name))) for name in models}
     paths.check(files.values())
@@ -103,7 +109,8 @@ def verify_onnx(
 
     Args:
         source: the network.
-        files: paths of `model`, of `init` and `step`, or of `backbone` and `head`.
+        files: paths of `model`, of `init` and `step`, of `backbone` and `head`, or of all three of
+            `init`, `step` and `head`.
         samples: to compare on.
         weights: how the files store weights.
         expected: the models that the exporter writes, with which the structure of the files is
@@ -140,11 +147,12 @@ def check_onnx(source: ExportSource, path: Path, samples: Samples, *, structure:
     form, weights, input = (about.get(key) for key in ("form", "weights", "input"))
     if form not in FORMS or weights not in WEIGHTS or input not in INPUTS:
         raise unknown_form(path)
-    files = files_of_form(path, form)
+    files = files_of_form(path, about)
     expected = None
     if structure:
         opset = max((each.version for each in model.opset_import if not each.domain), default=0)
         options: Any = {"form": form, "input": input, "weights": weights, "opset": opset}
+        options["boxes"] = source.boxes
         try:
             expected = build_models(source.graph, source.coding, **options)
         except ConfigError as error:
@@ -161,20 +169,27 @@ def _ending(part: str) -> str:
     return ".onnx" if part == "model" else f"-{part}.onnx"
 
 
-def files_of_form(path: Path, form: str) -> dict[str, Path]:
-    """Return the files of a form by their part, given the file or either of two.
+def files_of_form(path: Path, about: Mapping[str, str]) -> dict[str, Path]:
+    """Return the files of a form by their part, given the file or one of several.
+
+    Args:
+        path: of the file.
+        about: its metadata.
 
     Raises:
-        ConfigError: the name does not say which of the two it is.
+        ConfigError: the name does not say which of them it is.
     """
-    parts = PARTS.get(form)
+    parts = PARTS.get(about["form"])
     if parts is None:
         return {"model": path}
+    if about["form"] == "stream" and "windows" in about:
+        parts = (*parts, "head")
     for part in parts:
         stem, found, rest = path.name.rpartition(_ending(part))
         if found:
             return {each: path.with_name(f"{stem}{_ending(each)}{rest}") for each in parts}
+    number = {2: "two", 3: "three"}[len(parts)]
     raise ConfigError(
-        f"{path} is one of the two files of {'a stream' if form == 'stream' else 'a network'}",
-        why=f"their names end with {' and '.join(map(_ending, parts))}, or neither is found",
+        f"{path} is one of the {number} files of a network",
+        why=f"their names end with {' and '.join(map(_ending, parts))}, or none is found",
     )

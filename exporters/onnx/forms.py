@@ -5,14 +5,14 @@
   are inputs and outputs of `step`, which is the same graph for all steps.
 - `scan`: one model over any number of steps, with ONNX's Scan.
 - `parts`: two models of a network with an accumulator, `backbone` and `head`, see
-  `exporters.parts`.
+  `exporters.parts`; in the form `stream` it has `init`, `step` and `head`.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
@@ -23,12 +23,16 @@ from ...core.errors import ConfigError
 from ..graph.ir import Accumulate, Cell, Graph, Shift
 from ..graph.noise import noise_name
 from ..graph.quantisation import Weights
-from ..parts.models import parts_of
+from ..parts.models import SPIKES, SUMS, head_of, parts_of
+from ..parts.split import split, without_sums
 from .answer import add_answer, add_crossed
 from .builder import BATCH, OPSETS, Builder, model_of, value
 from .encoder import add_encoder
 from .layers import all_steps, one_step
 from .states import State, noise_in_loop, states_of
+
+if TYPE_CHECKING:
+    from ..boxes.rule import BoxRule
 
 Form = Literal["sequence", "stream", "scan", "parts"]
 Input = Literal["image", "spikes"]
@@ -38,9 +42,11 @@ OPSET = 20
 # Names of values of a file that are not those of layers.
 RESERVED = {
     "all_steps", "answer", "batch", "code", "count", "crossed", "decided", "decision_step",
-    "first", "image", "last_t", "logits", "logits_per_step", "logits_sum", "none", "one",
-    "step_logits", "steps", "steps_made", "steps_number", "sums", "t", "t_after", "wanted", "x",
+    "detections", "first", "image", "last_t", "logits", "logits_per_step", "logits_sum", "none",
+    "one", "step_logits", "steps", "steps_made", "steps_number", "t", "t_after", "wanted", "x",
 }  # fmt: skip
+
+BETWEEN = (SPIKES, SUMS)  # of the parts of a network with an accumulator
 
 
 def build_models(
@@ -51,6 +57,7 @@ def build_models(
     input: Input = "image",
     opset: int = OPSET,
     weights: Weights = "fp32",
+    boxes: BoxRule | None = None,
 ) -> dict[str, onnx.ModelProto]:
     """Return the models of a form by name: `model`, `init` and `step`, or `backbone` and `head`.
 
@@ -61,6 +68,7 @@ def build_models(
         input: `image` `[N, C, H, W]` in [0, 1], or `spikes`: encoded steps `[T, N, C, H, W]`.
         opset: version of ONNX's operators, 17 to 25.
         weights: how weights are stored.
+        boxes: how boxes follow from the answer, which are then an output; form `sequence` only.
 
     Raises:
         ConfigError: the opset is not supported, or the coding has no form in ONNX.
@@ -69,7 +77,8 @@ def build_models(
         raise ConfigError(
             f"opset {opset} is not supported", why=f"supported are {OPSETS[0]} to {OPSETS[-1]}"
         )
-    taken = [node.name for node in graph.nodes if node.name in {*RESERVED, *graph.noise}]
+    reserved = {*RESERVED, *graph.noise, *(BETWEEN if graph.outputs < graph.steps else ())}
+    taken = [node.name for node in graph.nodes if node.name in reserved]
     if taken:
         raise ConfigError(
             f"a layer is called {taken[0]!r}, which a value of the ONNX file is called too",
@@ -86,16 +95,25 @@ def build_models(
             remedy="use --form sequence" + ", or train with model.causal=true" * shifted,
         )
     windows = [node.name for node in graph.nodes if isinstance(node, Accumulate)]
-    if windows and form not in ("sequence", "parts"):
+    if windows and form == "scan":
         raise ConfigError(
             f"layer {windows[0]!r} sums windows of steps, the form {form} has an output at each",
             why="the layers after it run once a window",
-            remedy="use --form parts, two files of which a loop runs the second once a window, or "
+            remedy="use --form stream or parts, whose last file a loop runs once a window, or "
             "--form sequence",
         )
     make = {"sequence": _sequence, "stream": _stream, "scan": _scan, "parts": parts_of}[form]
-    graphs = make(graph, coding, input, weights)
+    if boxes is not None and form != "sequence":
+        raise ConfigError(
+            f"the form {form} has no boxes",
+            why="they follow from the answer after the last step",
+            remedy="use --form sequence, or leave --nms out",
+        )
+    options: dict[str, Any] = {} if boxes is None else {"boxes": boxes}
+    graphs = make(graph, coding, input, weights, **options)
     about = metadata(graph, form, input, weights, opset)
+    if boxes is not None:
+        about["detections"] = json.dumps(boxes.about(), sort_keys=True)
     models = {name: model_of(part, opset, about) for name, part in graphs.items()}
     for model in models.values():
         onnx.checker.check_model(model, full_check=True)
@@ -103,12 +121,16 @@ def build_models(
 
 
 def _sequence(
-    graph: Graph, coding: Coding, input: Input, weights: Weights
+    graph: Graph, coding: Coding, input: Input, weights: Weights, boxes: BoxRule | None = None
 ) -> dict[str, onnx.GraphProto]:
     b = Builder(weights)
     info, code, graph = _code(b, graph, coding, input)
     logits = all_steps(b, graph, code)
     outputs = _outputs(b, graph, logits)
+    if boxes is not None:
+        from ..boxes.onnx import add_boxes
+
+        outputs.append(add_boxes(b, boxes, "logits", BATCH))
     text = f"{_kind(graph)} over {graph.steps} time steps. {_about_answer(graph)}"
     inputs = [info, *_noise(graph, graph.steps, BATCH)]
     model = _graph(b, "asnn", text + _about_input(graph, input), inputs, outputs)
@@ -148,6 +170,14 @@ def _stream(
     graph: Graph, coding: Coding, input: Input, weights: Weights
 ) -> dict[str, onnx.GraphProto]:
     graph = replace(graph, static=False)
+    if graph.outputs < graph.steps:
+        parts = split(graph)
+        backbone = without_sums(parts)
+        return {
+            "init": _init(backbone, coding, input),
+            "step": _step(backbone, weights, SPIKES),
+            "head": head_of(parts.head, weights),
+        }
     return {
         "init": _init(graph, coding, input),
         "step": _step(graph, weights),
@@ -198,14 +228,14 @@ def _at_rest(
     return infos
 
 
-def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
+def _step(graph: Graph, weights: Weights, output: str = "logits") -> onnx.GraphProto:
     b = Builder(weights)
     states = states_of(graph)
     logits, after = one_step(b, graph, "x", "t", {state.name: state.name for state in states})
-    b.op("Identity", [logits], "logits")
+    b.op("Identity", [logits], output)
     outputs = [
-        value("logits", [BATCH, *graph.output_shape]),
-        *add_crossed(b, graph, "logits", graph.answer_noise),
+        value(output, [BATCH, *graph.output_shape]),
+        *add_crossed(b, graph, output, graph.answer_noise),
     ]
     inputs = [value("t", [], TensorProto.INT64), value("x", [BATCH, *graph.in_shape])]
     inputs += _noise(graph, BATCH)
@@ -217,8 +247,12 @@ def _step(graph: Graph, weights: Weights) -> onnx.GraphProto:
     text = (
         f"One time step of {_kind(graph).lower()}, t = 0 .. {graph.steps - 1}: "
         "`x` is that step of the code, `v_*` are the membranes before it and `v_*_after` those "
-        f"after it. {_about_answer_of_steps(graph)}"
+        "after it. "
     )
+    if output == "logits":
+        text += _about_answer_of_steps(graph)
+    else:
+        text += f"Sums of the `{output}` of a window are what the file of the head reads."
     if any(state.name.startswith("s_") for state in states):
         text += " `s_*` are the spikes of the step before, which recurrent weights read."
     if any(state.name.startswith("fired_") for state in states):
@@ -356,6 +390,7 @@ def metadata(
         "weights": weights,
         "opset": opset,
         "steps": graph.steps,
+        **({"windows": graph.outputs} if graph.outputs < graph.steps else {}),
         **graph.answer.about(),
         **graph.about,
     }

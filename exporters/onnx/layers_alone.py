@@ -63,8 +63,9 @@ def layers_of(
     """Return what runs the layers of the models of a form, and the graph that they compute."""
     steps = replace(graph, static=False)
     if "head" in models:
-        inputs = [each.name for each in models["backbone"].graph.input]
-        read = steps if "steps" in inputs else graph
+        backbone = models.get("backbone")
+        takes_steps = backbone is None or "steps" in [each.name for each in backbone.graph.input]
+        read = steps if takes_steps else graph
         return read, PartLayers(models, read)
     if "step" in models:
         return steps, StepLayers(models["step"], models["step"].graph, steps)
@@ -143,17 +144,21 @@ class StepLayers:
 
 
 class PartLayers:
-    """The layers of the models `backbone` and `head`: all steps of the one, windows of the other.
+    """The layers of the models of a network with an accumulator: those of `head` by window.
 
     Args:
-        models: both.
+        models: `backbone` and `head`, or `init`, `step` and `head`.
         graph: the network.
     """
 
     def __init__(self, models: Mapping[str, onnx.ModelProto], graph: Graph) -> None:
         parts, head = split(graph), models["head"]
         self._sums = parts.sums
-        self._backbone = SequenceLayers(models["backbone"], parts.backbone)
+        self._backbone: SequenceLayers | StepLayers
+        if "backbone" in models:
+            self._backbone = SequenceLayers(models["backbone"], parts.backbone)
+        else:
+            self._backbone = StepLayers(models["step"], models["step"].graph, parts.backbone)
         self._head = StepLayers(head, head.graph, parts.head, SUMS)
         self._nodes = {node.name: node for node in parts.head.nodes}
 

@@ -13,11 +13,11 @@ from ...formats.onnx import graphs
 OPERATORS = {
     "Abs", "Add", "And", "ArgMax", "AveragePool", "Cast", "Ceil", "Clip", "Concat",
     "ConstantOfShape", "Conv", "CumSum", "DequantizeLinear", "Div", "Equal", "Exp", "Expand",
-    "Flatten", "Floor", "Gather", "GatherElements", "Gemm", "Greater", "GreaterOrEqual", "Identity",
-    "Less", "LessOrEqual", "Log", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "Not",
-    "ReduceMin", "ReduceSum", "Relu", "Reshape", "Round",
-    "Scan", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub",
-    "Sum", "Tanh", "Tile", "TopK", "Transpose", "Unsqueeze", "Where",
+    "Flatten", "Floor", "Gather", "GatherElements", "GatherND", "Gemm", "Greater", "GreaterOrEqual",
+    "Identity", "Less", "LessOrEqual", "Log", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul",
+    "Neg", "NonMaxSuppression", "Not", "ReduceMin", "ReduceSum", "Relu", "Reshape", "Round", "Scan",
+    "ScatterND", "Shape", "Sigmoid", "Slice", "Softmax", "Split", "Sqrt", "Squeeze", "Sub", "Sum",
+    "Tanh", "Tile", "TopK", "Transpose", "Unsqueeze", "Where",
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -114,22 +114,66 @@ def run_stream(
         decided: from the logits so far `[t, B, K]`, which samples are decided, `[B]`: no step is
             run after all are.
     """
+    found: dict[str, list[Array]] = {}
+    for out in _steps_of(init, step, code, steps):
+        for name, values in out.items():
+            found.setdefault(name, []).append(values)
+        if decided is not None and np.all(decided(np.stack(found["logits"]))):
+            break
+    return {name: np.stack(parts) for name, parts in found.items()}
+
+
+def _steps_of(
+    init: OnnxSession, step: OnnxSession, code: dict[str, Array], steps: int
+) -> Iterator[dict[str, Array]]:
+    """Yield the outputs of each step but its states, by name; see `run_stream`."""
     if "image" in init.inputs:
         state = init.run({"image": code["image"]})
         frames = state.pop("steps")
     else:
         frames = code["steps"]
         state = init.run({"x": frames[0]})
-    found: dict[str, list[Array]] = {}
     for t in range(steps):
         names = [name for name in step.inputs if name not in ("t", "x")]
         given = {name: code[name][t] if name in code else state[name] for name in names}
         out = step.run({"t": np.array(t, np.int64), "x": frames[t], **given})
         for name in [name for name in out if name.endswith("_after")]:
             state[name.removesuffix("_after")] = out.pop(name)
+        yield out
+
+
+def run_windows(
+    init: OnnxSession,
+    step: OnnxSession,
+    head: OnnxSession,
+    code: dict[str, Array],
+    steps: int,
+    every: int,
+    decided: Callable[[Array], Array] | None = None,
+) -> Any:
+    """Run the streaming form of a network with an accumulator, and return the values of every step,
+    and of every window: its `sums`, and the `logits` of the head.
+
+    Args:
+        init, step, head: the sessions.
+        code: as of `run_stream`.
+        steps: the number of steps to run.
+        every: the steps of a window.
+        decided: from the logits so far `[w, B, K]`, which samples are decided, `[B]`: no step is
+            run after all are.
+    """
+    found: dict[str, list[Array]] = {}
+    sums: Array | None = None
+    for t, out in enumerate(_steps_of(init, step, code, steps)):
+        spikes = out["spikes_out"]
+        sums = spikes if sums is None else sums + spikes
+        ends = (t + 1) % every == 0
+        if ends:
+            out |= head.run({"t": np.array(t // every, np.int64), "sums": sums}) | {"sums": sums}
+            sums = None
         for name, values in out.items():
             found.setdefault(name, []).append(values)
-        if decided is not None and np.all(decided(np.stack(found["logits"]))):
+        if ends and decided is not None and np.all(decided(np.stack(found["logits"]))):
             break
     return {name: np.stack(parts) for name, parts in found.items()}
 

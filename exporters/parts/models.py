@@ -20,6 +20,7 @@ from ..onnx.layers import all_steps, one_step
 from .split import split
 
 SUMS = "sums"
+SPIKES = "spikes_out"  # layers are called spikes
 
 
 def parts_of(
@@ -39,7 +40,7 @@ def parts_of(
     parts = split(graph)
     return {
         "backbone": _backbone(parts.backbone, coding, input, weights),
-        "head": _head(parts.head, weights),
+        "head": head_of(parts.head, weights),
     }
 
 
@@ -64,7 +65,8 @@ def _backbone(graph: Graph, coding: Coding, input: str, weights: Weights) -> onn
     return found
 
 
-def _head(graph: Graph, weights: Weights) -> onnx.GraphProto:
+def head_of(graph: Graph, weights: Weights) -> onnx.GraphProto:
+    """Return the graph of `head`, of the part that reads the sums of a window."""
     b = Builder(weights)
     logits, _ = one_step(b, graph, SUMS, "t", {})
     b.op("Identity", [logits], "logits")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ...core.errors import ConfigError
+from ..graph.answer import Answer
 from ..graph.ir import INPUT, Accumulate, Graph
 
 
@@ -63,6 +64,20 @@ def split(graph: Graph) -> Parts:
     )
 
 
+def without_sums(parts: Parts) -> Graph:
+    """Return the backbone up to what is summed: its outputs are those of each step.
+
+    Raises:
+        ConfigError: other layers come after that.
+    """
+    *nodes, sums = parts.backbone.nodes
+    if nodes[-1].name != sums.inputs[0]:
+        raise _refused(
+            f"has layers beside {sums.inputs[0]!r}", "the first file ends with what is summed"
+        )
+    return replace(parts.backbone, nodes=tuple(nodes), answer=Answer())
+
+
 def _needed_for(graph: Graph, name: str) -> set[str]:
     """Return the nodes that a value is computed from, and its own."""
     nodes = {node.name: node for node in graph.nodes}
@@ -82,7 +97,7 @@ def _with_input(names: tuple[str, ...], sums: str) -> tuple[str, ...]:
 
 def _refused(what: str, why: str) -> ConfigError:
     return ConfigError(
-        f"--form parts is for a network with one accumulator, this one {what}",
+        f"a file for each part is for a network with one accumulator, this one {what}",
         why=why,
         remedy="use --form sequence",
     )

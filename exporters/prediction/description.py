@@ -55,6 +55,14 @@ class Description:
                 remedy="give a file that `asnn export` has written, or the run",
             ) from error
 
+    @property
+    def steps_per_output(self) -> int:
+        """How many steps an output takes: the length of the windows of an accumulator, else 1."""
+        windows = self._json("windows", self.steps)
+        if type(windows) is not int or windows < 1 or self.steps % windows:
+            raise self._damaged("windows", "a number of windows divides the steps")
+        return self.steps // windows
+
     def sample(self, step_shape: tuple[int, ...], *, is_step: bool = False) -> SampleSpec:
         """Return the samples that the network takes.
 

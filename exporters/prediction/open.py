@@ -27,7 +27,6 @@ from ..onnx.export import files_of_form
 from ..onnx.forms import OPSET, Form, build_models
 from ..onnx.operators import check_operators
 from ..onnx.runtime import OnnxSession
-from ..parts.models import SUMS
 from ..runs import source_of_run
 from ..timing.form import build_times
 from ..timing.network import TimingSource
@@ -116,7 +115,7 @@ def onnx_runtime_of(
         readout = create_readout("mean", 1, 1, steps=1, scaled=False)
     answer = source.graph.answer
     stops = exit is not None or answer.chooses_step or total > MAX_UNROLLED
-    by_step = stops and not answer.needs_former_steps and every == 1
+    by_step = stops and not answer.needs_former_steps
     form: Form = "stream" if by_step else "sequence"
     coding = None
     try:
@@ -136,13 +135,13 @@ def _open_onnx(path: Path, options: _Options) -> OpenedFile:
     about = {entry.key: entry.value for entry in read_onnx(path).metadata_props}
     description = Description.of(path, about)
     check_steps(steps, description.steps)
-    files = files_of_form(path, description.form)
+    files = files_of_form(path, about)
     models = {name: read_onnx(file) for name, file in files.items()}
     check_operators(models.values())
     sessions = {name: OnnxSession(model.SerializeToString()) for name, model in models.items()}
     shapes = {
         value.name: tuple(size.dim_value for size in value.type.tensor_type.shape.dim)
-        for model in reversed(models.values())  # of two, the first says the number of windows
+        for model in models.values()
         for value in (*model.graph.input, *model.graph.output)
     }
     takes_images = about.get("input") == "image"
@@ -161,9 +160,7 @@ def _open_onnx(path: Path, options: _Options) -> OpenedFile:
     noise = description.noise(
         {key: each[skipped:] for key, each in shapes.items() if key.startswith(PREFIX)}
     )
-    of_windows = {"sequence": "logits_per_step", "parts": SUMS}.get(description.form)
-    outputs = shapes[of_windows][0] if of_windows in shapes else 0
-    every = max(description.steps // outputs, 1) if outputs else 1
+    every = description.steps_per_output
     check_steps(steps, description.steps, every)
     given = {"steps": steps, "noise": noise, "every": every}
     runtime = OnnxRuntime(sessions, description.steps, coding=coding, **given)

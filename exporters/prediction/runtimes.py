@@ -19,7 +19,7 @@ from ..graph.ir import Array, Graph
 from ..graph.noise import NoiseInput
 from ..nir.interpreter import run_nir
 from ..nir.unrolled import OUTPUT, input_of, outputs_of_steps
-from ..onnx.runtime import OnnxSession, run_parts, run_stream
+from ..onnx.runtime import OnnxSession, run_parts, run_stream, run_windows
 
 if TYPE_CHECKING:
     import nir
@@ -39,7 +39,8 @@ class OnnxRuntime:
     """ONNX models in onnxruntime.
 
     Args:
-        sessions: of `model`, of `init` and `step` of a stream, or of `backbone` and `head`.
+        sessions: of `model`, of `init` and `step` of a stream, or of `backbone` and `head`;
+            of a stream of windows also `head`.
         total: number of time steps T.
         coding: of the samples, for models that take encoded steps.
         steps: use the first steps only.
@@ -82,15 +83,22 @@ class OnnxRuntime:
         else:
             given = {"steps": encoded(self._coding, x, first)}
         given |= noise
+        if "backbone" in self._sessions:
+            until = _as_arrays(decided)
+            both = self._sessions["backbone"], self._sessions["head"]
+            return run_parts(*both, given, until)["logits"][: self._steps // self._every]
+        if "head" in self._sessions:
+            each = self._sessions["init"], self._sessions["step"], self._sessions["head"]
+            steps = self._steps - self._steps % self._every
+            windows: Array = run_windows(*each, given, steps, self._every, _as_arrays(decided))[
+                "logits"
+            ]
+            return windows
         if "step" in self._sessions:
             init, step = self._sessions["init"], self._sessions["step"]
             until = _as_arrays(decided)
             logits: Array = run_stream(init, step, given, self._steps, until)["logits"]
             return logits
-        if "head" in self._sessions:
-            until = _as_arrays(decided)
-            both = self._sessions["backbone"], self._sessions["head"]
-            return run_parts(*both, given, until)["logits"][: self._steps // self._every]
         model = self._sessions["model"]
         if "count" in model.inputs:
             given["count"] = np.array([self._total], np.int64)

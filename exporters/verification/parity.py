@@ -230,6 +230,10 @@ class Parity:
         """Record that the encoder of the runtime differs for a number of samples."""
         self._record(CODE, None, f"the encoder differs for {samples} samples")
 
+    def add_output_mismatch(self, text: str) -> None:
+        """Record that an output which follows from the answer differs."""
+        self._record(self.graph.output, None, text)
+
     def _record(self, layer: str, step: int | None, text: str) -> None:
         order = [CODE, *(node.name for node in self.graph.nodes)]
         first = self.first_mismatch

@@ -13,13 +13,14 @@ from ..layers.convolution import SpikeConv2d
 from ..layers.norm import Norm, TimeNorm, create_norm
 from ..layers.spiking import SpikingLayer
 from ..layers.stem import Stem, stem_norm
-from ..layers.temporal import GatedSpikes, TapConv2d, TemporalConv
+from ..layers.temporal import GatedSpikes, StartedSpikes, TapConv2d, TemporalConv
 from ..layers.time import OverTime
 from ..network import BuildContext, SpikingNetwork
 from ..readouts.detection import DetectionReadout, Grid
 from . import blocks
 
 Temporal = Literal["none", "first", "all"]
+Start = Literal["zero", "last-input"]
 MAX_SCALES = 3
 HALVINGS = 3  # of the image: a cell of the first grid has 8 px
 MIN_OUTPUTS = 6  # a class, the background and a box
@@ -46,6 +47,7 @@ def spiking_yolo(
     temporal: Temporal | None = None,
     causal: bool = False,
     gate: bool | None = None,
+    start: Start = "zero",
     scales: int | None = None,
     widths: list[int] | None = None,
     norm: Norm = "folded",
@@ -64,6 +66,7 @@ def spiking_yolo(
         temporal: which convolutions have a kernel (3, 3, 3) over time: `none`, the `first`, `all`.
         causal: whether they read a step and the two before it, not its two neighbours.
         gate: whether the spikes of the first convolution are gated.
+        start: of the membranes: `zero`, or from their `last-input`, see `StartedSpikes`.
         scales: of the head, 1 to 3.
         widths: channels of the convolutions; by default [16, 32, 64, 64].
         norm: `folded`, `per-step` or `shared` batch norm.
@@ -81,8 +84,8 @@ def spiking_yolo(
     gate = chosen.gate if gate is None else gate
     scales = chosen.scales if scales is None else scales
     widths = [16, 32, 64, 64] if widths is None else widths
-    _check(ctx, temporal, scales, widths, causal=causal, gate=gate)
-    build = _Builder(ctx, temporal, norm, causal=causal)
+    _check(ctx, temporal, scales, widths, causal=causal, gate=gate, start=start)
+    build = _Builder(ctx, temporal, norm, causal=causal, start=start)
     channels, height, width = ctx.image_shape
     layers: dict[str, nn.Module] = {}
     for i, outputs in enumerate(widths, start=1):
@@ -105,14 +108,17 @@ class _Builder:
 
     Args:
         ctx: of the network.
-        temporal, norm, causal: as of `spiking_yolo`.
+        temporal, norm, causal, start: as of `spiking_yolo`.
     """
 
-    def __init__(self, ctx: BuildContext, temporal: Temporal, norm: Norm, *, causal: bool) -> None:
+    def __init__(
+        self, ctx: BuildContext, temporal: Temporal, norm: Norm, *, causal: bool, start: Start
+    ) -> None:
         self.ctx = ctx
         self.temporal = temporal if ctx.steps > 1 else "none"
         self.norm: Norm = norm
         self.causal = causal
+        self.starts = start == "last-input" and ctx.steps > 1
 
     def conv(self, number: int, inputs: int, outputs: int, stride: int) -> nn.Module:
         """Return a convolution; the first is the stem."""
@@ -135,9 +141,10 @@ class _Builder:
             norm = stem_norm(ctx.coding, self.norm, channels, image=True)
         else:  # of the sums over time, some have terms of analog steps and of spikes
             norm = create_norm(self.norm, channels, steps=ctx.steps, image=True)
+        make = StartedSpikes if self.starts else SpikingLayer
         if gated:
-            return GatedSpikes(norm, neuron, steps=ctx.steps, channels=channels)
-        return SpikingLayer(norm, neuron)
+            return GatedSpikes(norm, make(None, neuron), steps=ctx.steps, channels=channels)
+        return make(norm, neuron)
 
     def head(self, channels: int, grid: Grid, scales: int, number: int = 1) -> DetectionReadout:
         """Return the readout of a grid, and of those with fewer cells."""
@@ -170,7 +177,10 @@ def _check(
     *,
     causal: bool,
     gate: bool,
+    start: str,
 ) -> None:
+    if start not in ("zero", "last-input"):
+        raise unknown("start", start, ["zero", "last-input"])
     if temporal not in ("none", "first", "all"):
         raise unknown("temporal", temporal, ["none", "first", "all"])
     if not 1 <= scales <= MAX_SCALES:
@@ -188,6 +198,12 @@ def _check(
             "a gate is not causal",
             why="its factors follow from all steps",
             remedy="set model.gate=false, or model.causal=false",
+        )
+    if causal and start != "zero":
+        raise ConfigError(
+            "a start from the last input is not causal",
+            why="the first step needs all others",
+            remedy="set model.start=zero, or model.causal=false",
         )
     if ctx.classes < MIN_OUTPUTS:
         raise ConfigError(

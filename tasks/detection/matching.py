@@ -13,7 +13,7 @@ def matches(found: Tensor, truth: Tensor, overlap: float = 0.5) -> tuple[Tensor,
     """Return which boxes of one sample are right, and which true ones are found.
 
     From the best box on, each takes the true box of its class that it overlaps most, if that is at
-    least by `overlap` and no better box has taken it.
+    least by `overlap` and no better box has taken it; of equal overlaps the last, as in `curves`.
 
     Args:
         found: rows (x1, y1, x2, y2, class, score), the best first, `[D, 6]`; NaN for none.
@@ -31,5 +31,6 @@ def matches(found: Tensor, truth: Tensor, overlap: float = 0.5) -> tuple[Tensor,
         open_ones = fits[row] & ~hit
         if bool(open_ones.any()):
             right[row] = True
-            hit[torch.where(open_ones, shared[row], -1.0).argmax()] = True
+            of_open = torch.where(open_ones, shared[row], -1.0)
+            hit[(of_open == of_open.max()).nonzero()[-1]] = True
     return right, hit

@@ -118,6 +118,13 @@ def test_one_lif_node_a_layer_cannot_read_other_steps(tmp_path):
     assert "it reads another step" in found.value.why
 
 
+def test_a_start_from_the_last_input_is_refused():
+    with pytest.raises(ConfigError) as found:
+        source_of(_model(start="last-input"))
+    assert found.value.why.startswith("its membranes start from the last input")
+    assert found.value.remedy == "train with model.start=zero"
+
+
 def test_a_gate_is_refused():
     with pytest.raises(ConfigError) as found:
         source_of(_model(gate=True))

@@ -107,6 +107,14 @@ def export(
             "(onnx): the numbers are inputs of the file. --check: as the file has it."
         ),
     ] = "on",
+    nms: Annotated[
+        bool,
+        typer.Option(
+            "--nms",
+            help="onnx, of detectors: the boxes after non-maximum suppression are an output too. "
+            "--check: as the file has it.",
+        ),
+    ] = False,
     dt: Annotated[
         float | None,
         typer.Option(
@@ -154,6 +162,8 @@ def export(
 
     asnn export runs/multi-spike --format onnx --form stream --dt 0.0005
 
+    asnn export runs/detect-digits --format onnx --nms
+
     asnn export --format nir --target spikingjelly
 
     asnn export runs/latest --check deploy/model.onnx
@@ -162,11 +172,11 @@ def export(
 
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
     """
-    from ....core.errors import VerificationError
+    from ....core.errors import ConfigError, VerificationError
     from ....core.packages import require_package
     from ....core.registry import unknown
     from ....exporters import random_samples
-    from ....exporters.export import dt_of_file, noise_of_file
+    from ....exporters.export import dt_of_file, has_boxes, noise_of_file
     from ....exporters.runs import NOISES, samples_of, source_of_run
     from ....exporters.samples import load_samples
     from ....models.noise import has_noise
@@ -178,6 +188,12 @@ def export(
     else:
         require_check_alone(context, format=format, output=output, verify=verify)
     require_origin(context, source)
+    if nms and (check is not None or source is not None or format != "onnx"):
+        raise ConfigError(
+            "--nms is for the export of a run to ONNX",
+            why="only there is an operation that suppresses boxes, and a task that says which",
+            remedy="use --format onnx, or leave --nms out",
+        )
     if noise not in NOISES:
         raise unknown("--noise", noise, list(NOISES))
     if format in ("onnx", "nir"):
@@ -197,6 +213,10 @@ def export(
         if check is not None and not is_given(context, "dt") and has_many_times(opened.model):
             dt = dt_of_file(require_file(check))
         network, origin = source_of_run(opened, noise=noise, dt=dt), str(opened.path)
+        if nms or (check is not None and has_boxes(require_file(check))):
+            from ....exporters.boxes.rule import with_boxes
+
+            network = with_boxes(network, opened.task)
         folder = opened.path / "export"
         verified_on = samples_of(opened.data, split, samples, network) if verify else None
     else:
@@ -230,6 +250,7 @@ def export(
         compat=nir_compat,
         approximate=allow_approximate,
         noise=noise == "input",
+        nms=nms,
         dt=dt,
     )
     options: dict[str, Any] = {}

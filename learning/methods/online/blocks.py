@@ -61,6 +61,8 @@ def _require_fitting(method: str, name: str, layer: nn.Module) -> None:
     norms = (TimeNorm, *PLAIN)
     if isinstance(layer, norms) or getattr(layer, "norm", None) is not None:
         raise _refused(method, name, "a batch norm needs all steps of its batch")
+    if getattr(layer, "steps_per_output", 1) > 1:
+        raise _refused(method, name, "a step within a window has no output to teach")
     if isinstance(layer, Synapse) and any(p.requires_grad for p in layer.parameters()):
         raise ConfigError(
             f"{method} does not learn the time constants of {name}",

@@ -2,6 +2,7 @@
 
 from .convolution import TemporalConv
 from .gate import GatedSpikes
+from .start import StartedSpikes
 from .taps import TapConv2d
 
-__all__ = ["GatedSpikes", "TapConv2d", "TemporalConv"]
+__all__ = ["GatedSpikes", "StartedSpikes", "TapConv2d", "TemporalConv"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from ....core.errors import ConfigError
@@ -9,6 +11,7 @@ from ...layer import VALUES, Layer, Lowering, OperationCounter, OperationList, S
 from ..norm import TimeNorm
 from ..spiking import SpikingLayer
 from ..time import over_time
+from .start import StartedSpikes
 
 TIME_KERNEL = 5
 SPACE_KERNEL = 4
@@ -27,7 +30,7 @@ class GatedSpikes(Layer):
 
     Args:
         norm: of `[T, B, C, H, W]`.
-        neuron: the neurons.
+        spikes: the neurons, without a norm.
         steps: T.
         channels: C.
 
@@ -35,11 +38,13 @@ class GatedSpikes(Layer):
     of SCA are our reading.
     """
 
-    def __init__(self, norm: TimeNorm, neuron: nn.Module, *, steps: int, channels: int) -> None:
+    def __init__(
+        self, norm: TimeNorm, spikes: SpikingLayer | StartedSpikes, *, steps: int, channels: int
+    ) -> None:
         super().__init__()
         self.norm = norm
-        self.spikes = SpikingLayer(None, neuron)
-        self.few = few = -(-steps // 2)
+        self.spikes = spikes
+        few = -(-steps // 2)
         self.over_time = nn.Sequential(
             nn.Conv3d(steps, few, TIME_KERNEL, padding=TIME_KERNEL // 2),
             nn.SiLU(),
@@ -81,12 +86,11 @@ class GatedSpikes(Layer):
         """Count the products of the convolutions and of the gate, all at every step: values of a
         norm are not 0. Those of TA, of all steps, are shared out among the steps."""
         steps, samples, channels, height, width = x.shape
-        over_time: int = 2 * self.few * steps
-        over_space = 2 * channels**2
-        for size in (channels, height, width):
-            over_time *= _pairs(size, TIME_KERNEL)
-        for size in (height, width):
-            over_space *= _pairs(size, SPACE_KERNEL)
+        few = -(-steps // 2)
+        around = [_pairs(size, TIME_KERNEL) for size in (channels, height, width)]
+        over_time = 2 * few * steps * math.prod(around)
+        around = [_pairs(size, SPACE_KERNEL) for size in (height, width)]
+        over_space = 2 * channels**2 * math.prod(around)
         values = channels * height * width
         each = over_time / steps + over_space + values
         operations = x.new_full((steps, samples), each)

@@ -77,7 +77,8 @@ class Accumulate(Layer):
         return step
 
     def lower(self, graph: Lowering, name: str) -> None:
-        graph.accumulate(name, self.steps_per_output)
+        if self.steps_per_output > 1:
+            graph.accumulate(name, self.steps_per_output)
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         if self.steps_per_output == 1:

@@ -19,8 +19,10 @@ from asnn.exporters.nir.export import check_nir
 from asnn.exporters.nir.interpreter import run_nir
 from asnn.exporters.nir.unrolled import OUTPUT
 from asnn.exporters.onnx.export import check_onnx
+from asnn.exporters.onnx.runtime import OnnxSession, run_windows
 from asnn.exporters.parts.split import split
-from asnn.exporters.source import Samples
+from asnn.exporters.prediction.open import open_file
+from asnn.exporters.source import Samples, random_samples
 from asnn.formats.nir import read_nir
 from asnn.models import create_model
 from studies.mutations import trial_of_onnx
@@ -129,11 +131,59 @@ def test_one_file_has_an_output_of_each_window(tmp_path):
     assert by_step.shape == [WINDOWS, "N", 3]
 
 
-@pytest.mark.parametrize("form", ["stream", "scan"])
-def test_forms_of_single_steps_are_refused_with_those_that_fit(tmp_path, form):
+def test_scans_are_refused_with_the_forms_that_fit(tmp_path):
     with pytest.raises(ConfigError, match="'accumulate' sums windows of steps") as error:
-        export_onnx(source_of(network()), tmp_path, samples=None, form=form)
-    assert "--form parts" in error.value.remedy and "--form sequence" in error.value.remedy
+        export_onnx(source_of(network()), tmp_path, samples=None, form="scan")
+    assert "--form stream or parts" in error.value.remedy and "sequence" in error.value.remedy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("images", [False, True], ids=["events", "images"])
+def test_a_stream_runs_the_head_once_a_window(tmp_path, images):
+    options = {"in_shape": (2, 6, 6), "coding": "hybrid", "sample": None} if images else {}
+    source = source_of(network(**options))
+    given = random_samples((2, 6, 6), 12) if images else codes()
+    found = export_onnx(source, tmp_path, samples=given, form="stream")
+    assert found.report.verified
+    assert found.report.driven.layers == len(source.graph.nodes) - 1  # the loop adds up
+    assert {path.name for path in found.files} == {
+        "model-init.onnx", "model-step.onnx", "model-head.onnx",
+    }  # fmt: skip
+
+    parts = [OnnxSession(tmp_path / f"model-{each}.onnx") for each in ("init", "step", "head")]
+    code = source.encode(given.images)
+    trace = run(source.graph, code)
+    inputs = {"image": given.images, "steps": code}
+    values = run_windows(*parts, inputs, STEPS, STEPS // WINDOWS)
+    assert np.array_equal(values["sums"], trace.values["accumulate"])
+    np.testing.assert_allclose(values["logits"], trace.logits, atol=1e-5)
+
+    early = run_windows(*parts, inputs, STEPS, STEPS // WINDOWS, lambda so_far: np.ones(12, bool))
+    # No step after the first window.
+    assert len(early["spikes_out"]) == 2 and len(early["logits"]) == 1
+
+    opened = open_file(tmp_path / "model-head.onnx").predictor
+    assert opened.runtime._every == 2 and opened.runtime._sessions.keys() == {
+        "init",
+        "step",
+        "head",
+    }
+    if images:
+        found = opened.runtime.run(torch.from_numpy(given.images), 0)
+        np.testing.assert_allclose(found.logits.numpy(), trace.logits, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_changed_weight_of_a_stream_is_found(tmp_path):
+    source = source_of(network())
+    export_onnx(source, tmp_path, samples=None, form="stream")
+    path = tmp_path / "model-step.onnx"
+    assert check_onnx(source, path, codes(), structure=True).verified
+    model = onnx.load(path)
+    weight = next(each for each in model.graph.initializer if each.name.endswith("weight"))
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.5, weight.name))
+    onnx.save(model, path)
+    assert check_onnx(source, path, codes(), structure=False).fault
 
 
 def test_nir_refuses_the_analog_head(tmp_path):
@@ -195,6 +245,15 @@ def test_amplitudes_of_spikes_are_part_of_the_weights_that_read_their_sums():
     np.testing.assert_allclose(trace.logits, expected, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_windows_of_one_step_are_a_network_of_one_part(tmp_path):
+    source = source_of(network(windows=STEPS))
+    for form in ("sequence", "stream"):
+        assert export_onnx(source, tmp_path / form, samples=codes(), form=form).report.verified
+    with pytest.raises(ConfigError, match="this one has no accumulator"):
+        export_onnx(source, tmp_path, samples=None, form="parts")
+
+
 def test_networks_in_one_part_are_refused():
     with pytest.raises(ConfigError, match="this one has no accumulator"):
         split(make_source("lenet").graph)
@@ -229,6 +288,22 @@ def test_the_loop_of_the_page_gives_the_answer_so_far(tmp_path, monkeypatch):
 
     code = source.encode(codes().images)
     found = list(names["predict"](code))
+
+    logits = run(source.graph, code).logits
+    for window, answer in enumerate(found, start=1):
+        np.testing.assert_allclose(answer, logits[:window].mean(0), atol=1e-5)
+    assert len(found) == WINDOWS
+
+
+def test_the_loop_of_a_stream_on_the_page_gives_the_same(tmp_path, monkeypatch):
+    source = source_of(network())
+    export_onnx(source, tmp_path, samples=None, form="stream")
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"np": np, "onnxruntime": onnxruntime}
+    exec(PAGE.read_text().split("```python\n")[2].split("```", 1)[0], names)
+
+    code = source.encode(codes().images)
+    found = list(names["follow"](iter(code), STEPS // WINDOWS))
 
     logits = run(source.graph, code).logits
     for window, answer in enumerate(found, start=1):

@@ -104,7 +104,9 @@ def test_the_network_is_conv3d_norm_neuron_in_turn(causal: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("coding", ["direct", "hybrid"])
-@pytest.mark.parametrize("options", [{}, {"variant": "author"}, {"causal": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"variant": "author", "start": "last-input"}, {"causal": True}], ids=str
+)
 def test_every_parameter_learns(coding: str, options: dict) -> None:
     model = _model(coding=coding, neuron_options=CHANNELS, **options).train()
     model(_images(model)).square().sum().backward()
@@ -186,6 +188,8 @@ def test_another_task_is_refused() -> None:
         ({"widths": []}, "widths must be positive, one a convolution, not []"),
         ({"temporal": "none", "causal": True}, "model.causal is for convolutions over time"),
         ({"gate": True, "causal": True}, "a gate is not causal"),
+        ({"start": "last-input", "causal": True}, "a start from the last input is not causal"),
+        ({"start": "first"}, "unknown start 'first'"),
         ({"readout": "last"}, "spiking-yolo has no readout last"),
         ({"variant": "large"}, "unknown variant 'large'"),
         ({"temporal": "some"}, "unknown temporal 'some'"),

@@ -1,0 +1,1 @@
+"""Boxes of detectors in files: decoded, and after non-maximum suppression."""
