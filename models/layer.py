@@ -246,7 +246,7 @@ class Layer(nn.Module):
         """Count the operations of a forward pass from `x` to `y`, both time-major."""
         raise NotImplementedError
 
-    def stepper(self) -> Callable[[Tensor], Tensor]:
+    def stepper(self) -> Callable[[Tensor], Any]:
         """Return a function that computes one step after another, `[B, ...] -> [B, ...]`, from rest
         and in evaluation mode: see `asnn.models.stepwise`."""
         raise NotImplementedError

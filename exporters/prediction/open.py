@@ -231,8 +231,8 @@ def _opened(
     notes = []
     if classes and not description.has_labels:
         notes.append(f"{description.path} names no classes: they are numbered from 0")
-    given = {"windows": options.windows, "letterbox": answers.has_places}
-    reader = reader_of(spec, labels, description.about.get("data"), **given)
+    data, places = description.about.get("data"), answers.has_places
+    reader = reader_of(spec, labels, data, windows=options.windows, letterbox=places)
     return OpenedFile(Predictor(runtime, answers, spec), reader, notes)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..graph.interpreter import Trace
@@ -54,10 +56,10 @@ def received(node: Neuron, trace: Trace) -> Array:
     return np.concatenate([x[:1], x[1:] + of_spikes(node.recurrent, spikes[:-1])])
 
 
-def near_threshold(graph: Graph, trace: Trace) -> Array:
+def near_threshold(neurons: Sequence[Neuron | Cell], trace: Trace) -> Array:
     """Return the samples with a membrane within the margin of its threshold, `[B]`."""
     near = np.zeros(trace.logits.shape[1], bool)
-    for node in graph.neurons:
+    for node in neurons:
         distance = by_sample(np.abs(trace.distances[node.name])).min(axis=(0, 2), initial=np.inf)
         near |= distance <= margin_in(node, trace)
     return near

@@ -141,10 +141,11 @@ class Parity:
         difference = _largest(answer - expected)
         # NaN counts as a difference.
         far = ~(difference <= TOLERANCE * np.maximum(1, _largest(expected)))
-        if layers is None:
+        unseen = [node for node in self.graph.neurons if node.name not in (layers or {})]
+        if unseen:
             # Without spikes, a flip shows in the logits alone: those of a step, or the answer.
             by_step = _far_samples((outputs or {}).get("logits_per_step"), trace.logits)
-            flipped |= (far | by_step) & near_threshold(self.graph, trace)
+            flipped |= (far | by_step) & near_threshold(unseen, trace)
         wrong = ~flipped & far
         if wrong.any():
             text = f"the logits differ by up to {difference[wrong].max():.3g}"

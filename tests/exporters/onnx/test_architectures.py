@@ -22,7 +22,7 @@ def session_of(model):
 
 def assert_close_where_clear(found, graph, trace):
     """Compare logits, of samples without a membrane within rounding of a threshold."""
-    clear = ~near_threshold(graph, trace)
+    clear = ~near_threshold(graph.neurons, trace)
     assert clear.sum() >= 6
     np.testing.assert_allclose(found[:, clear], trace.logits[:, clear], atol=1e-5)
 

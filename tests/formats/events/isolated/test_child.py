@@ -130,7 +130,7 @@ def replace(name, values):
     ("write", "why"),
     [
         (lambda file: None, "but nothing"),
-        (lambda file: file.create_group("data"), "nor `events` \\(DSEC\\), but data"),
+        (lambda file: file.create_group("data"), "`events` \\(DSEC\\) or `davis` \\(MVSEC\\), but data"),
         (lambda file: file.create_group("spikes"), "it has no spikes/times"),
         (lambda file: file.create_group("events"), "it has no events/t"),
         (write_spikes_with(replace("spikes/times", [0.5])), "is no array of arrays, but float64"),
