@@ -41,6 +41,15 @@ def test_from_training_to_figures(cli, tmp_path):
     assert refused.code == 2
     assert "--equivariance is not for the task detection" in refused.err
 
+    exported = json.loads(cli("export", run, "--format", "onnx", "--nms", "--json").out)
+    assert exported["verified"]
+    (file,) = exported["files"]
+    assert "/onnx-nms/" in file
+    assert cli("export", run, "--check", file).code == 0
+    refused = cli("export", run, "--format", "nir", "--nms")
+    assert refused.code == 2
+    assert "--nms is for the export of a run to ONNX" in refused.err
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("call", [2, 8])
