@@ -22,14 +22,21 @@ CANVAS = ("data.of=mnist", "data.size=96", "data.objects=5", "data.samples=2000"
 CANVAS += ("train.epochs=12",)
 FLAT = ("model.temporal=none", "model.widths=[28,56,112,108]")
 FIXED = ("model.neuron=fixed",)
-ANN = ("model.neuron=relu", "coding.steps=1")
-DIGITS = "digits of MNIST, 96×96, 2,000 canvases, 12 epochs"
-EVENTS = "N-MNIST, 80×80, {} canvases, {} epochs"
+RELU = ("model.neuron=relu", "coding.steps=1")
+COUNTS = (*RELU, "coding.value=count")
+HEAD = ("model.name=hybrid", "model.head=detection", "model.windows=1")
+HEAD += ("model.backbone=[44,88]", "model.convs=[179]")
+DIGITS = "1 to 5 digits of MNIST, 96×96, 2,000 canvases, 12 epochs"
+EVENTS = "1 or 2 digits of N-MNIST, 80×80, 2,000 canvases, 10 epochs"
+NMNIST = {
+    "data.of.path": "nmnist_small/nmnist_small_train.npz",
+    "data.of.test_path": "nmnist_small/nmnist_small_test.npz",
+}
 
 
 def control(run: Path, data_dir: Path) -> dict[str, Any]:
     """Return the AP50 of the boxes of each test sample for the true ones of the next sample."""
-    opened = open_run(run, data_dir=str(data_dir))
+    opened = open_run(run)
     data = opened.data
     found = evaluate(opened.model, data.test, full_scale=data.full_scale, task=opened.task).found
     assert found is not None
@@ -43,22 +50,30 @@ def beside(records: Records) -> str:
     return f"mAP {average}; AP75 {ap75}; control: {percent(at(records, 'more.control'))}"
 
 
-def row(name: str, title: str, *changes: str, recipe: str = "detect-digits") -> Row:
-    """Return a row of canvases of digits, or of recordings."""
-    digits = recipe == "detect-digits"
-    paths = {"data.dir": "."} if digits else {}
-    data = DIGITS if digits else EVENTS.format("2,000", 12)
-    return Row(name, title, data, recipe, (*CANVAS, *changes) if digits else changes, paths,
+def digits(name: str, title: str, *changes: str) -> Row:
+    """Return a row of images."""
+    return Row(name, title, DIGITS, "detect-digits", (*CANVAS, *changes), {"data.dir": "."},
                beside=beside, more=control)  # fmt: skip
 
 
+def events(name: str, title: str, *changes: str) -> Row:
+    """Return a row of recordings."""
+    return Row(name, title, EVENTS, "detect-events", changes, NMNIST, beside=beside, more=control)
+
+
 ROWS = (
-    row("adaptive", "over time, adaptive"),
-    row("fixed", "over time, fixed", *FIXED),
-    row("flat", "in space, adaptive", *FLAT),
-    row("flat-fixed", "in space, fixed", *FLAT, *FIXED),
-    row("hybrid", "over time, adaptive, hybrid code", "coding.name=hybrid"),
-    row("ann", "ANN", *FLAT, *ANN),
+    digits("adaptive", "over time, adaptive"),
+    digits("fixed", "over time, fixed", *FIXED),
+    digits("flat", "in space, adaptive", *FLAT),
+    digits("flat-fixed", "in space, fixed", *FLAT, *FIXED),
+    digits("hybrid", "over time, adaptive, hybrid code", "coding.name=hybrid"),
+    digits("ann", "ANN", *FLAT, *RELU),
+    events("events-adaptive", "over time, adaptive"),
+    events("events-fixed", "over time, fixed", *FIXED),
+    events("events-flat", "in space, adaptive", *FLAT),
+    events("events-flat-fixed", "in space, fixed", *FLAT, *FIXED),
+    events("events-head", "spiking backbone, analog head", *HEAD),
+    events("events-ann", "ANN, one frame of counts", *FLAT, *COUNTS),
 )
 
 
