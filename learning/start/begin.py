@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from ...core.errors import ConfigError, DataError
+from ...models import create_model
 from ...models.layers.neurons import calibratable, has_spikes, spiking_neurons
+from ...models.network import SpikingNetwork
 from ..checkpoints.storage import newest_first
 from ..methods.trained_network import ANN
-from ..trained import require_ann_counterpart
+from ..trained import ann_counterpart, require_ann_counterpart
 from .calibration import calibrate, learned_limits
 from .weights import plan_transfer
 
@@ -51,7 +54,9 @@ def check_start(training: Training) -> None:
         return
     has_activations = train.init == ANN
     limits: dict[str, Tensor] = {}
-    if train.init != ANN:
+    if train.init == ANN:
+        plan_transfer(_untrained_counterpart(training), training.model, "the ANN counterpart")
+    else:
         source = training.load_trained(train.init)
         transfer = plan_transfer(source.model, training.model, train.init)
         if transfer.new_readout and train.epochs == 0:
@@ -121,6 +126,16 @@ def begin_from_start(training: Training) -> None:
         "new_readout": transfer.new_readout,
         "classes": _compare_classes(source.labels, training.data.classes),
     }
+
+
+def _untrained_counterpart(training: Training) -> SpikingNetwork:
+    """Return the ANN counterpart without values: its weights have names and shapes alone."""
+    recipe = ann_counterpart(training.recipe, training.model.coding)
+    config, spec = training.model.config, training.data.spec
+    with torch.device("meta"):
+        return create_model(
+            **recipe.model_arguments(), in_shape=spec.shape, classes=config["classes"], sample=spec
+        )
 
 
 def _samples(training: Training) -> int:

@@ -51,6 +51,15 @@ def test_from_training_to_figures(cli, tmp_path):
     assert "--nms is for the export of a run to ONNX" in refused.err
 
 
+def test_a_start_that_does_not_fit_is_refused_before_it_is_trained(cli, tmp_path):
+    run = tmp_path / "run"
+    changes = settings(*KEYS, "train.init=ann", "model.neuron=integrate")
+    refused = cli("train", "detect-digits", *changes, "--out", str(run))
+    assert refused.code == 2
+    assert "the ANN counterpart cannot be the start of this network" in refused.err
+    assert not run.exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("call", [2, 8])
 def test_a_training_stopped_anywhere_ends_with_the_same_bytes(tmp_path, call):
