@@ -105,7 +105,7 @@ class OnnxSequence:
         if CODE in layers:
             differ = recoded(self._source, images, code, layers[CODE], self.parity)
         inner = layers if has_layers else None
-        self.parity.add(trace, logits, inner, outputs=outputs, recoded=differ)
+        self.parity.add(trace, logits, inner, outputs=outputs, recoded=differ, same_run=False)
         if self._tries_one:
             self._tries_one = False
             axes = {"image": 0, "steps": 1} | dict.fromkeys(trace.noise, 1)
@@ -152,7 +152,7 @@ class OnnxStream:
         if "image" in self._init.inputs:
             encoded = self._init.run({"image": images})["steps"]
             differ = recoded(self._source, images, code, encoded, self.parity)
-        self.parity.add(trace, logits, layers, outputs=outputs, recoded=differ)
+        self.parity.add(trace, logits, layers, outputs=outputs, recoded=differ, same_run=False)
         if self._tries_one:
             self._tries_one = False
             one = {"image": images[:1], "steps": np.ascontiguousarray(code[:, :1])}
@@ -204,7 +204,7 @@ class OnnxParts:
             layers.pop(CODE, None)
             encoded = encoder.run({"image": images})[CODE]
             differ = recoded(self._source, images, code, encoded, self.parity)
-        self.parity.add(trace, logits, layers, outputs=outputs, recoded=differ)
+        self.parity.add(trace, logits, layers, outputs=outputs, recoded=differ, same_run=False)
         if self._tries_one:
             self._tries_one = False
             one = {"image": images[:1], "steps": np.ascontiguousarray(code[:, :1])}

@@ -100,6 +100,7 @@ class Parity:
         outputs: Mapping[str, Array] | None = None,
         recoded: Array | None = None,
         again: bool = False,
+        same_run: bool = True,
     ) -> None:
         """Compare a batch.
 
@@ -113,6 +114,8 @@ class Parity:
                 `answer`.
             recoded: samples whose code in the runtime differs at a pixel on a threshold, `[B]`.
             again: the samples are those of an earlier call, in another batch.
+            same_run: whether the run that gave the answer gave the layers. Another one may round,
+                and flip, otherwise.
         """
         noise = trace.noise.get(self.graph.answer_noise)
         expected = self.graph.answer.of(trace.logits, noise)
@@ -141,10 +144,11 @@ class Parity:
         difference = _largest(answer - expected)
         # NaN counts as a difference.
         far = ~(difference <= TOLERANCE * np.maximum(1, _largest(expected)))
-        unseen = [node for node in self.graph.neurons if node.name not in (layers or {})]
-        if unseen:
-            # Without spikes, a flip shows in the logits alone: those of a step, or the answer.
-            by_step = _far_samples((outputs or {}).get("logits_per_step"), trace.logits)
+        seen = (layers or {}) if same_run else {}
+        unseen = [node for node in self.graph.neurons if node.name not in seen]
+        # Without spikes, a flip shows in the logits alone: those of a step, or the answer.
+        by_step = _far_samples((outputs or {}).get("logits_per_step"), trace.logits)
+        if unseen and (far | by_step).any():
             flipped |= (far | by_step) & near_threshold(unseen, trace)
         wrong = ~flipped & far
         if wrong.any():

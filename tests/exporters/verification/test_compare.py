@@ -390,6 +390,18 @@ class TestParity:
         self.trace.distances["spikes1"][0, 0, 0] = 0
         assert self.parity(logits, seen).agrees
 
+    def test_a_flip_of_a_run_whose_spikes_are_not_given_is_excused_too(self):
+        for values in self.trace.distances.values():
+            values[np.abs(values) < 1e-3] = 1e-3
+        logits = self.logits.copy()
+        logits[0] += 1
+        found = [Parity(self.source.graph, "test") for _ in range(3)]
+        found[0].add(self.trace, logits, self.layers, same_run=False)
+        self.trace.distances["spikes2"][0, 0, 0] = 0
+        found[1].add(self.trace, logits, self.layers)  # its spikes are equal: not the reason
+        found[2].add(self.trace, logits, self.layers, same_run=False)
+        assert [each.first_mismatch is None for each in found] == [False, False, True]
+
     def test_too_many_explained_samples_disagree(self):
         self.layers["spikes1"][0, :, 0] = 1 - self.layers["spikes1"][0, :, 0]
         self.trace.distances["spikes1"][0, :, 0] = 0
