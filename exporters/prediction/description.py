@@ -15,6 +15,8 @@ from ...coding.factory import create_coding
 from ...coding.samples import SampleSpec
 from ...core.errors import AsnnError, DataError
 from ...measure.prediction.answers import answers_of
+from ...models import create_model
+from ...models.network import SpikingNetwork
 from ...models.readouts import Readout, create_readout
 from ...tasks import Task, create_task
 from ..graph.answer import Answer
@@ -165,6 +167,18 @@ class Description:
         if answer.draws:
             found.stream = answer.stream  # type: ignore[assignment]
         return found
+
+    def network(self, spec: SampleSpec) -> SpikingNetwork:
+        """Return the network that the metadata describe, without values.
+
+        Raises:
+            DataError: they describe none.
+        """
+        try:
+            with torch.device("meta"):
+                return create_model(**self._network, in_shape=spec.shape)
+        except (TypeError, RuntimeError, AsnnError) as error:
+            raise self._damaged("network", str(error)) from error
 
     @property
     def _answer(self) -> Answer:

@@ -164,7 +164,7 @@ def _open_onnx(path: Path, options: _Options) -> OpenedFile:
     check_steps(steps, description.steps, every)
     given = {"steps": steps, "noise": noise, "every": every}
     runtime = OnnxRuntime(sessions, description.steps, coding=coding, **given)
-    return _opened(description, runtime, spec, shapes["logits"][-1], options)
+    return _opened(description, runtime, spec, shapes["logits"][1], options)
 
 
 def _open_nir(path: Path, options: _Options) -> OpenedFile:
@@ -189,7 +189,7 @@ def _open_nir(path: Path, options: _Options) -> OpenedFile:
             )
     try:
         shape = tuple(int(n) for n in np.ravel(graph.nodes["input"].input_type["input"]))
-        count = int(np.ravel(graph.nodes[OUTPUT].output_type[OUTPUT])[-1])
+        count = int(np.ravel(graph.nodes[OUTPUT].output_type[OUTPUT])[0])
     except (KeyError, IndexError, TypeError) as error:
         raise DataError(
             f"{path} has no input or no output of a known shape",
@@ -225,9 +225,9 @@ def _opened(
     classes = make.class_count(count)
     labels = description.labels(classes) if classes else []
     task.restore(labels, spec)
-    answers = make(
-        task, labels, count, description.readout, options.exit, options.top, options.score
-    )
+    # A grid of cells is in no metadata; it follows from the network.
+    readout = description.network(spec).readout if make.has_places else description.readout
+    answers = make(task, labels, count, readout, options.exit, options.top, options.score)
     notes = []
     if classes and not description.has_labels:
         notes.append(f"{description.path} names no classes: they are numbered from 0")

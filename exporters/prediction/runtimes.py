@@ -147,7 +147,7 @@ class NirRuntime:
         parts = [code[:, begin : begin + CHUNK] for begin in range(0, len(x), CHUNK)]
         logits = torch.from_numpy(np.concatenate([self._logits(part) for part in parts], 1))
         if self._unrolled and self._answers_once:
-            logits = logits.expand(self._steps, -1, -1)
+            logits = logits.expand(self._steps, *logits.shape[1:])
         return Outputs(logits, reasons=(SPIKES,))
 
     def _logits(self, code: Array) -> Array:

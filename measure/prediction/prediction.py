@@ -32,6 +32,12 @@ class Box:
     confidence: float
     corners: tuple[float, ...]
 
+    @property
+    def has_area(self) -> bool:
+        """Whether it has width and height."""
+        x1, y1, x2, y2 = self.corners
+        return x1 < x2 and y1 < y2
+
 
 @dataclass(frozen=True)
 class FlowField:

@@ -75,12 +75,12 @@ class Predictor:
 
 
 def _placed(prediction: Prediction, sample: Sample) -> Prediction:
-    """Return a prediction with its boxes in pixels of the file."""
+    """Return a prediction with its boxes in pixels of the file, without those outside of it."""
     place = sample.placement
     if prediction.boxes is None or place is None:
         return prediction
-    boxes = (replace(each, corners=place.to_picture(each.corners)) for each in prediction.boxes)
-    return replace(prediction, boxes=tuple(boxes))
+    boxes = [replace(each, corners=place.to_picture(each.corners)) for each in prediction.boxes]
+    return replace(prediction, boxes=tuple(each for each in boxes if each.has_area))
 
 
 def _batches(

@@ -96,7 +96,8 @@ class ImageReader:
         placement = None
         if opened.size != (height, width):
             rows, columns = opened.size
-            placement = Placement((at.width / columns, at.height / rows), at.left, at.top)
+            scale = (at.width / columns, at.height / rows)
+            placement = Placement(scale, (columns, rows), at.left, at.top)
         return Sample(source.name, value, source.expected(self.labels), changes, placement)
 
 

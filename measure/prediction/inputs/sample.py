@@ -45,10 +45,12 @@ class Placement:
 
     Attributes:
         scale: of x and of y.
+        size: width and height of the picture.
         left, top: in pixels of the image.
     """
 
     scale: tuple[float, float]
+    size: tuple[int, int]
     left: float = 0.0
     top: float = 0.0
 
@@ -58,9 +60,13 @@ class Placement:
         return tuple(s * value + by for value, s, by in zip(box, scale, shift, strict=True))
 
     def to_picture(self, box: Sequence[float]) -> tuple[float, ...]:
-        """Return a box (x1, y1, x2, y2) of the image in pixels of the picture."""
+        """Return the part of a box (x1, y1, x2, y2) of the image that is in the picture, in pixels
+        of that; it may have no area."""
         shift, scale = (self.left, self.top) * 2, self.scale * 2
-        return tuple((value - by) / s for value, s, by in zip(box, scale, shift, strict=True))
+        moved = ((value - by) / s for value, s, by in zip(box, scale, shift, strict=True))
+        return tuple(
+            min(max(value, 0.0), high) for value, high in zip(moved, self.size * 2, strict=True)
+        )
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from asnn.cli.recipe_files import FOLDER
 from asnn.learning import check_recipe, read_document, train
@@ -18,6 +20,12 @@ KEYS = [
 
 def settings(*keys):
     return [part for key in keys for part in ("--set", key)]
+
+
+def boxes_of(cli, network, picture):
+    """The class and the corners of each box that `asnn predict` finds."""
+    (line,) = cli("predict", network, str(picture), "--score", "0.02", "--json").out.splitlines()
+    return [(each["class"], each["box"]) for each in json.loads(line)["boxes"]]
 
 
 @pytest.mark.slow
@@ -46,6 +54,19 @@ def test_from_training_to_figures(cli, tmp_path):
     (file,) = exported["files"]
     assert "/onnx-nms/" in file
     assert cli("export", run, "--check", file).code == 0
+    # The run and its files find the same boxes in a picture of another size.
+    assert cli("export", run, "--format", "nir").code == 0
+    picture = tmp_path / "x.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 64), np.uint8)).save(picture)
+    expected = boxes_of(cli, run, picture)
+    assert expected
+    assert all(0 <= x1 < x2 <= 64 and 0 <= y1 < y2 <= 40 for _, (x1, y1, x2, y2) in expected)
+    for which in (file, f"{run}/export/nir/model.nir"):
+        found = boxes_of(cli, which, picture)
+        assert [name for name, _ in found] == [name for name, _ in expected]
+        for (_, ours), (_, theirs) in zip(found, expected, strict=True):
+            assert ours == pytest.approx(theirs, abs=0.01)
+
     refused = cli("export", run, "--format", "nir", "--nms")
     assert refused.code == 2
     assert "--nms is for the export of a run to ONNX" in refused.err

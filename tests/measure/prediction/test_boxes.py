@@ -69,14 +69,20 @@ class Given:
 
 
 def test_boxes_are_in_pixels_of_the_file():
-    place = Placement((0.5, 0.25), left=2.0, top=4.0)
+    place = Placement((0.5, 0.25), (40, 80), left=2.0, top=4.0)
     samples = [Sample("a.png", torch.zeros(SPEC.shape), placement=place)]
     (found,) = Predictor(Given(), answers(), SPEC).predict(samples)
     corners = found.boxes[0].corners
-    assert corners == pytest.approx(
-        ((8 - 2) / 0.5, (0 - 4) / 0.25, (16 - 2) / 0.5, (16 - 4) / 0.25)
-    )
-    assert place.to_sample(corners) == pytest.approx((8, 0, 16, 16))
+    whole = ((8 - 2) / 0.5, (0 - 4) / 0.25, (16 - 2) / 0.5, (16 - 4) / 0.25)
+    assert corners == pytest.approx((whole[0], 0, *whole[2:]))  # cut off at the top edge
+    assert place.to_sample(whole) == pytest.approx((8, 0, 16, 16))
+
+
+def test_boxes_in_the_frame_around_a_picture_are_left_out():
+    place = Placement((1.0, 1.0), (8, 16), left=0.0, top=0.0)  # the box is right of it
+    samples = [Sample("a.png", torch.zeros(SPEC.shape), placement=place)]
+    (found,) = Predictor(Given(), answers(), SPEC).predict(samples)
+    assert found.boxes == ()
 
 
 def test_classes_are_those_of_a_cell_without_background_and_box():
