@@ -148,7 +148,7 @@ def test_a_file_without_names_numbers_its_classes(tmp_path):
         ("steps", "many", DataError, "does not say how it is run"),
         ("classes", '["a"]', DataError, "the network has 3 outputs"),
         ("classes", "[", DataError, "are damaged: classes"),
-        ("task", '{"name": "flow"}', DataError, "are damaged: task"),
+        ("task", '{"name": "sound"}', DataError, "are damaged: task"),
         ("answer", "first", DataError, "are damaged: answer"),
         ("network", "[1]", DataError, "are damaged: network"),
     ],
