@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from asnn.coding.samples import SampleSpec
-from asnn.exporters.graph.quantisation import quantise
+from asnn.exporters import source_of
+from asnn.exporters.graph.quantisation import quantise, with_rounded_weights
 from asnn.measure.robustness.corruptions import corrupt
 from asnn.models import create_model
 from asnn.models.layers.spiking import SpikingLayer
@@ -113,6 +114,17 @@ def test_logits_without_live_neurons_are_the_biases():
     readout = model.body.readout
     expected = readout.linear.bias * readout.scale.view(-1, 1, 1)
     torch.testing.assert_close(logits, expected.expand_as(logits))
+
+
+def test_convolutions_over_time_of_8_bits_are_those_of_an_int8_file():
+    options = {"coding": "direct", "widths": [16, 16], "steps": 2}
+    model = create_model("spiking-yolo", in_shape=(1, 8, 8), classes=6, **options).eval()
+    taps = corrupt(model, "quantize", 8).body.conv2.taps.layer
+    graph = with_rounded_weights(source_of(model).graph, "int8")
+    for k in range(3):
+        (kernel,) = (n.weights[0] for n in graph.nodes if n.name == f"conv2_tap{k}")
+        np.testing.assert_array_equal(taps.weight[:, :, k].detach().numpy(), kernel)
+    assert not torch.equal(taps.weight, model.body.conv2.taps.layer.weight)
 
 
 @torch.no_grad()
