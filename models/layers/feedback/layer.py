@@ -117,8 +117,10 @@ class FeedbackLayer(SpikingLayer):
                 states = states or [torch.zeros_like(current)] * len(neuron.state_names)
                 inputs = self._inputs(x.unsqueeze(0), current)
                 inputs = [inputs[0], *(each[0] for each in inputs[1:])]
-                out, *states = neuron.step_function(3, current.dtype)(*inputs, *states)
-            sent = out = self._sent(out)
+                out, *after = neuron.step_function(3, current.dtype)(*inputs, *states)
+                states = [state.detach() for state in after]
+            out = self._sent(out)
+            sent = out.detach()
             return self._counted(out.unsqueeze(0), current.unsqueeze(0))[0]
 
         return step

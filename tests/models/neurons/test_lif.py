@@ -76,6 +76,16 @@ def test_spikes_are_those_of_a_loop(kind):
 
 
 @pytest.mark.parametrize("kind", [Lif, Alif])
+def test_the_gradient_of_a_step_is_that_of_the_step_alone(kind):
+    x = torch.ones(2, 1, 3, requires_grad=True)
+    step = stepper(with_random_parameters(kind, 3))
+    step(x[0])
+    step(x[1]).sum().backward()
+    assert x.grad[1].all()
+    assert not x.grad[0].any()
+
+
+@pytest.mark.parametrize("kind", [Lif, Alif])
 @pytest.mark.parametrize("shape", [(3,), (3, 2, 4)])
 def test_all_steps_are_the_steps_one_by_one(kind, shape):
     neuron = with_random_parameters(kind, 3)

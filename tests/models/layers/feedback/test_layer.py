@@ -90,6 +90,15 @@ def test_dead_neurons_send_nothing_to_their_own_layer(kind):
     assert not torch.allclose(layer(x), whole * alive, atol=1e-3)
 
 
+@pytest.mark.parametrize("kind", [Lif, Alif, Plif, Xlif, Relu])
+def test_the_gradient_of_a_step_is_that_of_the_step_alone(kind):
+    step, x = stepper(layer_of(kind)), frames().requires_grad_()
+    step(x[0])
+    step(x[1]).sum().backward()
+    assert x.grad[1].any()
+    assert not x.grad[0].any()
+
+
 def test_the_recurrent_weights_have_a_gradient_and_the_reset_has_none():
     layer = layer_of(Lif)
     layer(frames()).sum().backward()
