@@ -154,3 +154,6 @@ def test_its_schedules_are_the_means_over_channels_of_what_it_computes_with():
     found = schedules(model)["spikes1"]
     assert found["leak"] == pytest.approx([float(neuron.logit_leak.detach().sigmoid().mean())])
     assert found["threshold"] == pytest.approx([float(neuron.threshold.detach().mean())])
+    with torch.no_grad():
+        neuron.threshold.fill_(-1.0)
+    assert schedules(model)["spikes1"]["threshold"] == pytest.approx([0.01])
