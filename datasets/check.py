@@ -89,7 +89,7 @@ def _checked_split(name: str, part: str, split: Any, source: Source) -> Split:
 
 
 def _check_target(name: str, of: str, targets: Tensor, source: Source) -> None:
-    """Refuse boxes and flow of another shape, and boxes of classes that have no name."""
+    """Refuse boxes and flow of another type or shape, and boxes of classes without a name."""
     shape = list(targets.shape)
     if source.target == "boxes":
         if not is_boxes(targets):
@@ -97,8 +97,12 @@ def _check_target(name: str, of: str, targets: Tensor, source: Source) -> None:
         problem = problem_of(targets, len(source.classes))
         if problem:
             raise _refused(name, f"{of} has {problem}")
-    elif source.target == "flow" and (targets.dim() != 4 or shape[1] != 2):
-        raise _refused(name, f"{of} has flow of shape {shape}, not float32 [N, 2, H, W]")
+    elif source.target == "flow":
+        sensor = [] if source.spec is None else list(source.spec.shape[-2:])
+        fits = targets.is_floating_point() and targets.dim() == 4 and shape[1] == 2
+        if not fits or (sensor and shape[2:] not in ([1, 1], sensor)):
+            needs = f"float32 [N, 2, {', '.join(map(str, sensor)) or 'H, W'}] or [N, 2, 1, 1]"
+            raise _refused(name, f"{of} has flow of shape {shape}, not {needs}")
 
 
 def _checked_inputs(name: str, of: str, inputs: Any, source: Source) -> Any:

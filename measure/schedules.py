@@ -15,6 +15,7 @@ from ..models.layers.recurrent import Recurrent
 from ..models.layers.spiking import SpikingLayer
 from ..models.network import SpikingNetwork
 from ..models.neurons.leaky import AdaptiveLeaky
+from ..models.neurons.lif import DelayedReset
 from ..models.readouts import Readout
 
 
@@ -29,13 +30,7 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
         if isinstance(module, SpikingLayer):
             # The weights of a recurrent layer are no schedule; that of its neuron is.
             neuron = module.neuron.neuron if isinstance(module.neuron, Recurrent) else module.neuron
-            values = {
-                key.removeprefix("log_").removeprefix("logit_"): _by_step(
-                    _effective(neuron, key, value)
-                )
-                for key, value in neuron.state_dict(keep_vars=True).items()
-                if key != "threshold" or value.requires_grad
-            }
+            values = {key: _by_step(value) for key, value in _parameters(neuron).items()}
         elif isinstance(module, Readout) and module.scale is not None:
             values = {"scale": _by_step(module.scale)}
         else:
@@ -44,15 +39,20 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
     return found
 
 
-def _name(key: str) -> str:
-    return key.removeprefix("log_").removeprefix("logit_")
+def _parameters(neuron: nn.Module) -> dict[str, Tensor]:
+    """Return the parameters that a neuron computes with, by name."""
+    if isinstance(neuron, DelayedReset):
+        return neuron.parameters_of()
+    return {
+        key.removeprefix("log_"): _effective(neuron, key, value)
+        for key, value in neuron.state_dict(keep_vars=True).items()
+        if key != "threshold" or value.requires_grad
+    }
 
 
 def _effective(neuron: nn.Module, key: str, value: Tensor) -> Tensor:
-    """Return the value that the neuron computes with: a bounded leak is clamped, a `log_tau` is
-    that of τ, and a `logit_leak` that of the leak."""
-    if key.startswith("logit_"):
-        return value.sigmoid()
+    """Return the value that the neuron computes with: a bounded leak is clamped, and a `log_tau`
+    is that of τ."""
     if key.startswith("log_"):
         return value.exp()
     return neuron.clamped_leak() if key == "leak" and isinstance(neuron, AdaptiveLeaky) else value

@@ -62,7 +62,7 @@ def predictor_of(
     spec = model.sample
     assert spec is not None, "networks of runs know their samples"
     options = recipe.data.options()
-    given = {"windows": windows, "letterbox": answers.has_places}
+    given = {"windows": windows, "letterbox": answers.has_boxes}
     reader = reader_of(spec, run.labels, recipe.data.name, options, **given)
     return Predictor(runtime, answers, spec), reader
 

@@ -226,13 +226,13 @@ def _opened(
     labels = description.labels(classes) if classes else []
     task.restore(labels, spec)
     # A grid of cells is in no metadata; it follows from the network.
-    readout = description.network(spec).readout if make.has_places else description.readout
+    readout = description.network(spec).readout if make.has_boxes else description.readout
     answers = make(task, labels, count, readout, options.exit, options.top, options.score)
     notes = []
     if classes and not description.has_labels:
         notes.append(f"{description.path} names no classes: they are numbered from 0")
-    data, places = description.about.get("data"), answers.has_places
-    reader = reader_of(spec, labels, data, windows=options.windows, letterbox=places)
+    data, boxes = description.about.get("data"), answers.has_boxes
+    reader = reader_of(spec, labels, data, windows=options.windows, letterbox=boxes)
     return OpenedFile(Predictor(runtime, answers, spec), reader, notes)
 
 

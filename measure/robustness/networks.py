@@ -6,6 +6,7 @@ Both change a copy of the frozen network, in which norms are folded into weights
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,11 @@ def with_dead_neurons(model: SpikingNetwork, share: float, seed: int = 0) -> Spi
         if isinstance(layer, SpikingLayer):
             layer_seed = int(torch.randint(2**62, (), generator=generator))
             neuron = layer.neuron
-            layer.neuron = dead = PartlyDead(neuron, share, layer_seed)
+            dead = PartlyDead(neuron, share, layer_seed)
+            if callable(getattr(layer, "silence", None)):  # it gives its neurons their own spikes
+                layer.silence(dead.alive)  # type: ignore[operator]
+                continue
+            layer.neuron = dead
             if callable(getattr(neuron, "silence", None)):  # it sends spikes to itself
                 neuron.silence(dead.alive)  # type: ignore[operator]
             layer.kernels = "reference"
@@ -79,6 +84,10 @@ class PartlyDead(nn.Module):
     def amplitude(self) -> Tensor | None:
         """That of the neurons."""
         return getattr(self.neuron, "amplitude", None)
+
+    def step_parameters(self) -> Any:
+        """Return those of the neurons, from which a layer may follow where membranes start."""
+        return self.neuron.step_parameters()  # type: ignore[operator]
 
     def forward(self, x: Tensor) -> Tensor:
         spikes = self.neuron(x)

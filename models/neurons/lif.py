@@ -121,7 +121,8 @@ class DelayedReset(nn.Module):
         def next_step(x: Tensor) -> Tensor:
             nonlocal states
             states = states or (torch.zeros_like(x),) * len(self.state_names)
-            s, *states = self.step_function(x.dim() - 1)(x, *states)  # type: ignore[assignment]
+            s, *after = self.step_function(x.dim() - 1)(x, *states)
+            states = tuple(state.detach() for state in after)
             return s
 
         return next_step

@@ -48,5 +48,5 @@ def shown_answers(
         part = data.split(split)
         return ShownBoxes(part, data.full_scale, data.classes, result.found, result.values)
     if isinstance(task, Flow):
-        return shown_flow(model, data.split(split), device)
+        return shown_flow(task, model, data.split(split), device)
     return None

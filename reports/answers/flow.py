@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,11 @@ from torch import Tensor
 
 from ...coding.samples import EventBatch
 from ...datasets.base import Split, sample_at
-from ...datasets.motion import flow_at, measures
+from ...datasets.motion import flow_at, inside, measures
 from ...measure.figures.flow import draw_events, draw_flow, images_before_and_after, lit
 from ...measure.figures.style import panels, style
 from ...models.network import SpikingNetwork
+from ...tasks.flow import Flow
 from ..drawing import FULL, Drawing
 from ..wording import listed
 
@@ -29,12 +31,14 @@ class ShownFlow:
         events: the recordings, each a batch of its own.
         flow: what the network answers, `[n, 2, H, W]`.
         truth: `[n, 2, H, W]`, or `[n, 2, 1, 1]`; NaN where not known.
+        until: the end of the time that the network sees, in µs.
     """
 
     samples: list[int]
     events: list[EventBatch]
     flow: Tensor
     truth: Tensor
+    until: int
 
     title = "Optical flow"
 
@@ -70,11 +74,12 @@ class ShownFlow:
                     each.set_xticks([])
                     each.set_yticks([])
                     each.grid(visible=False)
-                fwl = float(measures(events, flow_at(events, flow), events.duration).fwl)
+                fwl = float(measures(events, flow_at(events, flow), self.until).fwl)
+                sharpness = f"FWL {fwl:.2f}" if math.isfinite(fwl) else "FWL not known"
                 axes[0].set_title(f"sample {index}")
-                axes[1].set_title(f"FWL {fwl:.2f}", fontweight="normal")
+                axes[1].set_title(sharpness, fontweight="normal")
                 right, down = flow[0][:, pixels].mean(1).tolist() if pixels.any() else (0.0, 0.0)
-                said.append(f"sample {index} ({right:+.1f}, {down:+.1f}) px, FWL {fwl:.2f}")
+                said.append(f"sample {index} ({right:+.1f}, {down:+.1f}) px, {sharpness}")
         return Drawing(figure, f"Mean flow to the right and down: {listed(said)}.")
 
 
@@ -84,12 +89,13 @@ def _longest(flow: Tensor) -> float:
 
 
 @torch.no_grad()
-def shown_flow(model: SpikingNetwork, split: Split, device: Any) -> ShownFlow:
+def shown_flow(task: Flow, model: SpikingNetwork, split: Split, device: Any) -> ShownFlow:
     """Return the flow of recordings that are spread over a split.
 
     Args:
+        task: bound to the data.
         model: the network, on `device`.
-        split: the samples.
+        split: the samples, one or more.
         device: of the network.
     """
     count = min(SHOWN, len(split))
@@ -98,8 +104,8 @@ def shown_flow(model: SpikingNetwork, split: Split, device: Any) -> ShownFlow:
     for index in samples:
         events = sample_at(split, index)
         assert isinstance(events, EventBatch), "flow is that of recordings"
-        events = events.kept((events.t >= 0) & (events.t < events.duration))
         outputs = network(events.to(device))
         found.append(network.readout.so_far(outputs)[-1, 0].float().cpu())
-        recordings.append(events)
-    return ShownFlow(samples, recordings, torch.stack(found), split.targets[samples])
+        recordings.append(inside(events, task.until(events)))
+    until = task.until(recordings[0])
+    return ShownFlow(samples, recordings, torch.stack(found), split.targets[samples], until)

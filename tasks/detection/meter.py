@@ -69,11 +69,12 @@ def metrics_of(found: Tensor, targets: Tensor, classes: int) -> dict[str, Any]:
 class BoxMeter(Meter):
     """Collects the boxes that each step's answer finds, and the true ones."""
 
-    def __init__(self, task: Detection) -> None:
+    def __init__(self, task: Detection, steps: int) -> None:
         self._task = task
-        self._found: list[Tensor] = []  # [T, B, top, 6]
+        self._found = [torch.zeros(steps, 0, task.top, 6)]
         self._targets: list[Tensor] = []
-        self._losses = torch.zeros(2, dtype=torch.float64)  # their sum, and the samples
+        # The sum of the losses, the samples, and the rows of their targets, of which each has M.
+        self._sums = torch.zeros(3, dtype=torch.float64)
 
     def take(self, outputs: Tensor, targets: Targets) -> None:
         task = self._task
@@ -82,13 +83,16 @@ class BoxMeter(Meter):
         self._found.append(torch.stack([task.detections(each).cpu() for each in answers]))
         self._targets.append(targets.first.cpu())
         losses = task.losses(outputs, targets).double()
-        self._losses += torch.stack([losses.sum(), losses.new_tensor(len(losses))]).cpu()
+        samples, rows = targets.first.shape[:2]
+        self._sums += torch.tensor([float(losses.sum()), samples, samples * rows])
 
     def result(self, total: Gather, gather: Gather) -> Result:
-        loss, samples = total(self._losses).tolist()
+        loss, samples, rows = total(self._sums).tolist()
+        # A process without samples has seen no targets.
+        none = torch.zeros(0, round(rows / max(samples, 1)), 5)
         # The samples are on the last axis while the processes exchange them.
         found = gather(torch.cat(self._found, 1).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        targets = gather(torch.cat(self._targets).permute(1, 2, 0)).permute(2, 0, 1)
+        targets = gather(torch.cat([none, *self._targets]).permute(1, 2, 0)).permute(2, 0, 1)
         classes = len(self._task.classes)
         values = metrics_of(found[-1], targets, classes)
         before = [average_precision_of(each, targets, classes, HALF) for each in found[:-1]]

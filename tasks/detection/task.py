@@ -205,7 +205,7 @@ class Detection(Task):
         return len(found) * (ap50 or 0.0)
 
     def meter(self, steps: int) -> Meter:
-        return BoxMeter(self)
+        return BoxMeter(self, steps)
 
     def _parts(self, answer: Tensor) -> tuple[Tensor, Tensor]:
         """Return the logits `[B, K + 1, A]` and the values `[B, 4, A]` of an answer."""

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from asnn.coding.samples import SampleSpec
 from asnn.core import DataError
 from asnn.datasets.base import Source, Split
 from asnn.datasets.boxes import of_sample, pack, present, problem_of
@@ -56,3 +57,17 @@ def test_targets_of_another_shape_are_refused(target, shape, why):
     with pytest.raises(DataError, match="cannot be used") as error:
         check_source("own", Source(split, None, ["a"], target=target))
     assert why in str(error.value.why)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.int64])
+def test_flow_is_that_of_the_pixels_of_the_sensor_or_one_for_all(kind):
+    spec = SampleSpec("events", (2, 4, 5), duration=9)
+    for size, fits in (((4, 5), True), ((1, 1), True), ((5, 4), False)):
+        split = Split(torch.zeros(2, 2, 4, 5), torch.zeros(2, 2, *size, dtype=kind))
+        source = Source(split, None, [], spec=spec, target="flow")
+        if fits and kind == torch.float32:
+            check_source("own", source)
+            continue
+        with pytest.raises(DataError) as error:
+            check_source("own", source)
+        assert "not float32 [N, 2, 4, 5] or [N, 2, 1, 1]" in str(error.value.why)

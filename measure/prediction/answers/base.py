@@ -36,7 +36,7 @@ class Answers:
         kind: what the network answers with, in words.
         one_class: whether the answer is one class.
         per_step: whether there is an answer to each step, instead of one to the input.
-        has_places: whether an answer has places in the input.
+        has_boxes: whether an answer has boxes in the input.
         may_decide: whether a readout may decide an input before the last step.
 
     Raises:
@@ -48,7 +48,7 @@ class Answers:
     one_class: ClassVar[bool] = False
     per_step: ClassVar[bool] = False
     may_decide: ClassVar[bool] = False
-    has_places: ClassVar[bool] = False
+    has_boxes: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Answers:
                     why=f"this one answers with {self.kind}",
                     remedy=f"leave {option} out",
                 )
-        if score is not None and not self.has_places:
+        if score is not None and not self.has_boxes:
             raise ConfigError(
                 "--score is for networks that answer with boxes",
                 why=f"this one answers with {self.kind}",

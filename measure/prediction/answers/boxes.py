@@ -26,7 +26,7 @@ class BoxAnswers(Answers):
     """The boxes that the task finds in the answer of the readout, the best first."""
 
     kind = "boxes"
-    has_places = True
+    has_boxes = True
 
     @classmethod
     def class_count(cls, outputs: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
@@ -49,6 +51,16 @@ class FeedbackLayer(SpikingLayer):
             )
         self.conv = conv
         self.recurrent = recurrent
+        self._alive: Callable[[torch.Size], Tensor] | None = None
+
+    def silence(self, alive: Callable[[torch.Size], Tensor]) -> None:
+        """Let dead neurons send nothing, to the next layer or their own: those where `alive` of
+        the shape `[F, H, W]` is 0."""
+        self._alive = alive
+
+    def _sent(self, out: Tensor) -> Tensor:
+        """Return what the live neurons send, `[..., F, H, W]`."""
+        return out if self._alive is None else out * self._alive(out.shape[-3:]).to(out)
 
     def _computed(self, x: Tensor) -> Tensor:
         self.used = "reference"
@@ -70,17 +82,17 @@ class FeedbackLayer(SpikingLayer):
             if spikes and self.recurrent is not None:
                 x_t = x_t + self.recurrent(spikes[-1])
             s, *states = step(x_t, *activity, *states)
-            spikes.append(s)
+            spikes.append(self._sent(s))
         return torch.stack(spikes) if spikes else torch.empty_like(current)
 
     def _rectified(self, current: Tensor) -> Tensor:
         """Return what ReLU gives in place of spikes; it is called once, for all steps."""
         if self.recurrent is None:
-            return self.neuron(current)
+            return self._sent(self.neuron(current))
         sums: list[Tensor] = []
         for x_t in current:
-            sums.append(x_t + self.recurrent(sums[-1].relu()) if sums else x_t)
-        return self.neuron(torch.stack(sums) if sums else current)
+            sums.append(x_t + self.recurrent(self._sent(sums[-1].relu())) if sums else x_t)
+        return self._sent(self.neuron(torch.stack(sums) if sums else current))
 
     def _inputs(self, x: Tensor, current: Tensor) -> list[Tensor]:
         """Return what the neuron reads at each step, apart from its states."""
@@ -105,8 +117,10 @@ class FeedbackLayer(SpikingLayer):
                 states = states or [torch.zeros_like(current)] * len(neuron.state_names)
                 inputs = self._inputs(x.unsqueeze(0), current)
                 inputs = [inputs[0], *(each[0] for each in inputs[1:])]
-                out, *states = neuron.step_function(3, current.dtype)(*inputs, *states)
-            sent = out
+                out, *after = neuron.step_function(3, current.dtype)(*inputs, *states)
+                states = [state.detach() for state in after]
+            out = self._sent(out)
+            sent = out.detach()
             return self._counted(out.unsqueeze(0), current.unsqueeze(0))[0]
 
         return step

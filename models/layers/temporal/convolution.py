@@ -49,10 +49,10 @@ class TemporalConv(Layer):
             return _sums(z, self.offsets)
         given = unexpanded(z).unsqueeze(0) if is_static(z) else z
         rows = given.permute(0, 1, 3, 4, 2).contiguous()  # channels last
-        batch, height, width = rows.shape[1:4]
-        rows = rows.view(len(rows), batch * height * width, TAPS, -1)
+        batch, height, width, outputs = rows.shape[1:]
+        rows = rows.view(len(rows), batch * height * width, TAPS, outputs // TAPS)
         sums = shifted_sums(rows, len(z), self.offsets, backend("cpu"))
-        return sums.view(len(z), batch, height, width, -1).permute(0, 1, 4, 2, 3)
+        return sums.view(len(z), batch, height, width, outputs // TAPS).permute(0, 1, 4, 2, 3)
 
     def _has_kernel(self, z: Tensor) -> bool:
         """Return whether a kernel adds up the taps; it is that of the convolution."""
@@ -86,7 +86,7 @@ class TemporalConv(Layer):
 
         def step(x: Tensor) -> Tensor:
             nonlocal next_one, next_but_one
-            first, second, y = taps(x).unflatten(1, (TAPS, -1)).unbind(1)
+            first, second, y = taps(x).chunk(TAPS, 1)
             if next_one is not None:
                 y = y + next_one
             next_one = (second if next_but_one is None else second + next_but_one).detach()
@@ -157,7 +157,7 @@ def inside(offset: int, steps: int) -> tuple[slice, slice]:
 def _sums(z: Tensor, offsets: Sequence[int]) -> Tensor:
     """Return Σ_k z_{t + offset_k}[k] of `[T, B, 3 O, H, W]`, `[T, B, O, H, W]`."""
     total = None
-    for tap, offset in zip(z.unflatten(2, (TAPS, -1)).unbind(2), offsets, strict=True):
+    for tap, offset in zip(z.chunk(TAPS, 2), offsets, strict=True):
         to, of = inside(offset, len(z))
         before, behind = (tap.new_zeros(n, *tap.shape[1:]) for n in (to.start, len(z) - to.stop))
         moved = torch.cat([before, tap[of], behind])

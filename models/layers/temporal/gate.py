@@ -34,6 +34,9 @@ class GatedSpikes(Layer):
         steps: T.
         channels: C.
 
+    Raises:
+        ConfigError: fewer steps than T.
+
     Source: arXiv 2412.17654, as its published code has it; where the SiLU stands and the channels
     of SCA are our reading.
     """
@@ -44,6 +47,7 @@ class GatedSpikes(Layer):
         super().__init__()
         self.norm = norm
         self.spikes = spikes
+        self.steps = steps
         few = -(-steps // 2)
         self.over_time = nn.Sequential(
             nn.Conv3d(steps, few, TIME_KERNEL, padding=TIME_KERNEL // 2),
@@ -61,6 +65,12 @@ class GatedSpikes(Layer):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        if len(x) != self.steps:
+            raise ConfigError(
+                f"the gate needs all {self.steps} steps, not {len(x)}",
+                why="the factors of each step follow from all of them",
+                remedy=f"compute {self.steps} steps, or train with model.gate=false",
+            )
         x = self.norm(x)
         attention = self.over_time(x.transpose(0, 1)).transpose(0, 1)
         return self.spikes(x) * (attention * over_time(self.over_space, x)).sigmoid()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -43,8 +45,7 @@ class StartedSpikes(Layer):
 
     def forward(self, x: Tensor) -> Tensor:
         x = x if self.norm is None else self.norm(x)
-        neuron = self.spikes.neuron
-        assert isinstance(neuron, AdaptiveLeaky)
+        neuron: Any = self.spikes.neuron
         p = neuron.step_parameters().shaped_for(x.dim() - 1, x.dtype)
         first = x[:1] + p.leak[:1] / p.gain[:1] * x[-1:]
         return self.spikes(torch.cat([first, x[1:]]))

@@ -66,8 +66,8 @@ class TapConv2d(SpikeConv2d):
         self._effective = self._by_tap().detach()
 
     def synaptic_weights(self) -> list[Tensor]:
-        """Return the weight of the plain convolution, by which operations are counted."""
-        return [self.effective()[0].detach()]
+        """Return the kernels of each tap, `[O, C, k, k]`, as views."""
+        return list(self.weight.detach().unbind(2))
 
     def read_at(self, t: int, steps: int) -> tuple[int, ...]:
         """Return the taps by which outputs within the `steps` read the input of step t."""

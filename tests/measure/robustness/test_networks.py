@@ -5,8 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from asnn.exporters.graph.quantisation import quantise
+from asnn.coding.samples import SampleSpec
+from asnn.exporters import source_of
+from asnn.exporters.graph.quantisation import quantise, with_rounded_weights
 from asnn.measure.robustness.corruptions import corrupt
+from asnn.models import create_model
 from asnn.models.layers.spiking import SpikingLayer
 from tests.support.small_lenet import network
 from tests.support.sparse_layers import images
@@ -111,3 +114,40 @@ def test_logits_without_live_neurons_are_the_biases():
     readout = model.body.readout
     expected = readout.linear.bias * readout.scale.view(-1, 1, 1)
     torch.testing.assert_close(logits, expected.expand_as(logits))
+
+
+def test_convolutions_over_time_of_8_bits_are_those_of_an_int8_file():
+    options = {"coding": "direct", "widths": [16, 16], "steps": 2}
+    model = create_model("spiking-yolo", in_shape=(1, 8, 8), classes=6, **options).eval()
+    taps = corrupt(model, "quantize", 8).body.conv2.taps.layer
+    graph = with_rounded_weights(source_of(model).graph, "int8")
+    for k in range(3):
+        (kernel,) = (n.weights[0] for n in graph.nodes if n.name == f"conv2_tap{k}")
+        np.testing.assert_array_equal(taps.weight[:, :, k].detach().numpy(), kernel)
+    assert not torch.equal(taps.weight, model.body.conv2.taps.layer.weight)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("neuron", ["lif", "xlif", "relu"])
+def test_flow_without_live_neurons_is_that_of_the_biases(neuron):
+    spec = SampleSpec("events", (2, 5, 6), duration=1000)
+    options = {"coding": "frames", "coding_options": {"value": "count"}, "steps": 3, "width": 4}
+    model = create_model(
+        "firenet", in_shape=spec.shape, classes=2, sample=spec, neuron=neuron, **options
+    )
+    code = torch.poisson(torch.ones(3, 1, *spec.shape), torch.manual_seed(0))
+    readout, found = model.readout, [corrupt(model, "dead-neurons", p).run(code) for p in (0, 1)]
+    assert torch.allclose(found[0], model.frozen().run(code))
+    expected = (readout.limit * readout.linear.bias.tanh()).view(2, 1, 1)
+    assert torch.allclose(found[1], expected.expand_as(found[1]))
+    assert not torch.allclose(*found)
+
+
+@torch.no_grad()
+def test_dead_neurons_start_from_the_last_input_too():
+    options = {"coding": "direct", "widths": [16], "start": "last-input"}
+    model = create_model("spiking-yolo", in_shape=(1, 8, 8), classes=6, steps=2, **options)
+    found = corrupt(model, "dead-neurons", 1.0)(images(3, 1, 8, 8))
+    readout = model.readout
+    expected = readout.linear.bias[:, None] * readout.scale.view(-1, 1, 1, 1)
+    torch.testing.assert_close(found, expected.expand_as(found))

@@ -174,6 +174,14 @@ def test_the_gate_is_the_product_of_its_parts() -> None:
     assert not torch.equal(gated(later)[0], out[0])
 
 
+def test_the_gate_refuses_fewer_steps() -> None:
+    model = _model(gate=True).eval()
+    with pytest.raises(ConfigError) as found:
+        model(_images(model), steps=2)
+    assert found.value.what == "the gate needs all 3 steps, not 2"
+    assert found.value.remedy == "compute 3 steps, or train with model.gate=false"
+
+
 def test_another_task_is_refused() -> None:
     with pytest.raises(ConfigError) as found:
         Classification().use_readout(_model().readout)

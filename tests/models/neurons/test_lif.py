@@ -76,6 +76,16 @@ def test_spikes_are_those_of_a_loop(kind):
 
 
 @pytest.mark.parametrize("kind", [Lif, Alif])
+def test_the_gradient_of_a_step_is_that_of_the_step_alone(kind):
+    x = torch.ones(2, 1, 3, requires_grad=True)
+    step = stepper(with_random_parameters(kind, 3))
+    step(x[0])
+    step(x[1]).sum().backward()
+    assert x.grad[1].all()
+    assert not x.grad[0].any()
+
+
+@pytest.mark.parametrize("kind", [Lif, Alif])
 @pytest.mark.parametrize("shape", [(3,), (3, 2, 4)])
 def test_all_steps_are_the_steps_one_by_one(kind, shape):
     neuron = with_random_parameters(kind, 3)
@@ -144,3 +154,6 @@ def test_its_schedules_are_the_means_over_channels_of_what_it_computes_with():
     found = schedules(model)["spikes1"]
     assert found["leak"] == pytest.approx([float(neuron.logit_leak.detach().sigmoid().mean())])
     assert found["threshold"] == pytest.approx([float(neuron.threshold.detach().mean())])
+    with torch.no_grad():
+        neuron.threshold.fill_(-1.0)
+    assert schedules(model)["spikes1"]["threshold"] == pytest.approx([0.01])

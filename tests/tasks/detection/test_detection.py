@@ -52,12 +52,26 @@ def pair(targets):
 
 
 def values_of(task, outputs, targets):
-    meter = task.meter(T)
+    meter = task.meter(len(outputs))
     for part in (slice(0, 2), slice(2, None)):
         meter.take(outputs[:, part], pair(targets[part]))
     found = meter.result(lambda t: t, lambda t: t)
     assert found.samples == len(targets)
     return found.values
+
+
+def test_a_process_without_samples_adds_none():
+    """Of two processes one may have no batch: both have the result of all samples."""
+    task = bound()
+    sums, parts = [], []
+    full, without = task.meter(T), task.meter(T)
+    full.take(right_outputs(task), pair(TARGETS))
+    expected = full.result(lambda t: sums.append(t) or t, lambda t: parts.append(t) or t)
+    of_other = iter(parts)
+    found = without.result(lambda t: sums[0] + t, lambda t: torch.cat([next(of_other), t], -1))
+    assert found.values == expected.values
+    nothing = task.meter(T).result(lambda t: t, lambda t: t)
+    assert (nothing.samples, nothing.values["ap50"], nothing.values["loss"]) == (0, None, 0)
 
 
 def test_the_loss_is_that_of_the_formula():

@@ -68,6 +68,37 @@ def test_steps_one_by_one_are_those_of_all_at_once(kind):
     assert torch.allclose(torch.stack([step(x_t) for x_t in x]), layer(x), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", [Lif, Relu])
+def test_dead_neurons_send_nothing_to_their_own_layer(kind):
+    layer, x = layer_of(kind).requires_grad_(False), frames()
+    whole = layer(x)
+    alive = (torch.rand(3, 4, 5, generator=torch.manual_seed(2)) < 0.7).float()
+    layer.silence(lambda shape: alive)
+    sent, states, expected = torch.zeros(2, 3, 4, 5), [torch.zeros(2, 3, 4, 5)] * 2, []
+    for x_t in x:
+        current = layer.conv.layer(x_t) + conv2d(sent, layer.recurrent.weight, padding=1)
+        if kind is Relu:
+            sent = current.relu()
+        else:
+            sent, *states = layer.neuron.step_function(3)(current, *states)
+        sent = sent * alive
+        expected.append(sent)
+    assert torch.allclose(layer(x), torch.stack(expected), atol=1e-5)
+    step = stepper(layer)
+    assert torch.allclose(torch.stack([step(x_t) for x_t in x]), layer(x), atol=1e-5)
+    # Negative control: it is not enough to leave them out behind the layer.
+    assert not torch.allclose(layer(x), whole * alive, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", [Lif, Alif, Plif, Xlif, Relu])
+def test_the_gradient_of_a_step_is_that_of_the_step_alone(kind):
+    step, x = stepper(layer_of(kind)), frames().requires_grad_()
+    step(x[0])
+    step(x[1]).sum().backward()
+    assert x.grad[1].any()
+    assert not x.grad[0].any()
+
+
 def test_the_recurrent_weights_have_a_gradient_and_the_reset_has_none():
     layer = layer_of(Lif)
     layer(frames()).sum().backward()

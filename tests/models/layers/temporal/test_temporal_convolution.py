@@ -118,6 +118,16 @@ def test_of_equal_steps_one_is_convolved(steps: int, causal: bool) -> None:
         assert len(distinct) == 3
 
 
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+def test_a_batch_may_be_empty(kernels: str) -> None:
+    layer, x = _layer(), _spikes(3)[:, :0].requires_grad_()
+    use_kernels(layer, kernels)
+    out = layer(x)
+    assert out.shape == (3, 0, OUTPUTS, 6, 5)
+    out.sum().backward()
+    assert not layer.taps.layer.weight.grad.any()
+
+
 def test_a_causal_one_runs_step_by_step() -> None:
     layer, x = _layer(causal=True), _spikes(5)
     step = stepper(layer)
