@@ -43,6 +43,9 @@ EXAMPLES = list(dict.fromkeys(line for page in PAGES for line in page.examples))
 RUN = "runs/digits-20260101-120000"
 SWEEP = "runs/sweep-digits-20260101-120000"
 SMALL = ["--set", "train.epochs=1", "--set", "data.limit=64", "--set", "model.widths=[4,8]"]
+DETECT = ["--set", "data.samples=16", "--set", "data.validation_samples=8", "--set"]
+DETECT += ["data.test_samples=8", "--set", "data.size=32", "--set", "data.objects=1", "--set"]
+DETECT += ["model.widths=[4,8,8,8]", "--set", "train.epochs=1"]
 EXACT = ["multi-spike", "--set", "data.name=digits", "--set", "data.limit=64"]
 EXACT += ["--set", "train.epochs=1", "--set", "model.features=[8]"]
 NETS = """\
@@ -94,6 +97,7 @@ def prepared(tmp_path_factory):
         noisy = ["--set", "neuron.noise=logistic"]
         assert run(["train", *TINY, *noisy, "--out", "runs/noisy"]) == 0
         assert run(["train", *EXACT, "--out", "runs/multi-spike"]) == 0
+        assert run(["train", "detect-digits", *DETECT, "--out", "runs/detect-digits"]) == 0
         assert run(["train", *TINY, "--out", RUN]) == 0
         for form in ("onnx", "nir"):
             assert run(["export", RUN, "--format", form, "-o", "made"]) == 0
