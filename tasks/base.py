@@ -220,6 +220,23 @@ class Task:
 MEAN_AND_STEPS = ("mean", "tet")
 
 
+def refuse_loss_of_classes(task: str, loss: Loss) -> None:
+    """Refuse what a recipe says of the loss of classes, where the task would ignore it.
+
+    Raises:
+        ConfigError: the loss is not the default one.
+    """
+    defaults = {"train.loss": "mean"} if loss.name != "mean" else {}
+    if loss.label_smoothing:
+        defaults["train.label_smoothing"] = "0"
+    if defaults:
+        raise ConfigError(
+            f"the task {task} does not use {' and '.join(defaults)}",
+            why="it has a loss of its own; these are of one class a sample",
+            remedy="set " + " and ".join(f"{key}={value}" for key, value in defaults.items()),
+        )
+
+
 def refuse_mixed(task: str, targets: Targets) -> None:
     """Refuse two targets for a sample, as mixup and cutmix give.
 

@@ -26,7 +26,7 @@ from ...models.neurons.registry import neuron_registry
 from ...models.readouts import readout_registry
 from ...models.synapses import synapse_registry
 from ...records.layout import FORMAT
-from ...tasks.base import MEAN_AND_STEPS
+from ...tasks.base import MEAN_AND_STEPS, Task
 from ...tasks.factory import create_task, task_registry
 from ..device import find_device, mixed_precision, require_float64
 from ..methods import create_method, method_registry
@@ -256,7 +256,9 @@ def _component_faults(recipe: Recipe) -> list[str]:
             faults += _errors([("train.device", lambda: require_float64(device, built[0]))])
         if built and not any(fault.startswith("train:") for fault in faults):
             key = "readout" if recipe.train.loss in MEAN_AND_STEPS else "train.loss"
-            faults += _errors([(key, lambda: _give_readout(recipe, built[0]))])
+            faults += _errors([("train.loss", lambda: _make_task(recipe))]) or _errors(
+                [(key, lambda: _make_task(recipe).use_readout(built[0].readout))]
+            )
     return faults
 
 
@@ -293,11 +295,11 @@ def sample_kind(coding: str) -> str:
     return next(kind for kind in ("image", "events", "series") if kind in takes)
 
 
-def _give_readout(recipe: Recipe, model: SpikingNetwork) -> None:
-    """Let the task say whether its loss is one of the readout's answer."""
+def _make_task(recipe: Recipe) -> Task:
+    """Return the task with its loss, which it may refuse."""
     task = create_task(recipe.task.name, **recipe.task.options())
     task.use_loss(recipe.train.make_loss())
-    task.use_readout(model.readout)
+    return task
 
 
 def _build_without_memory(recipe: Recipe) -> SpikingNetwork:

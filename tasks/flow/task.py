@@ -16,7 +16,16 @@ from ...datasets.base import DataSet
 from ...datasets.motion import contrast_loss, event_counts, flow_at, inside, measures
 from ...datasets.transforms.mixing import Targets
 from ...models.readouts import Readout
-from ..base import Gather, Meter, Result, Task, refuse_mixed, require_target
+from ..base import (
+    Gather,
+    Meter,
+    Result,
+    Task,
+    refuse_loss_of_classes,
+    refuse_mixed,
+    require_target,
+)
+from ..losses import Loss
 from .errors import flow_errors
 from .smoothness import smoothness
 
@@ -106,6 +115,9 @@ class Flow(Task):
         if _is_known(data):
             self.primary = AEE
             self.tracked = ("aee", "rsat", "fwl")
+
+    def use_loss(self, loss: Loss) -> None:
+        refuse_loss_of_classes(self.name, loss)
 
     def use_readout(self, readout: Readout) -> None:
         if readout.only_for != self.name:

@@ -188,6 +188,19 @@ def test_a_loss_of_one_class_a_sample_is_refused(task, loss):
     assert found.value.remedy == "leave train.loss out, or set task.name=classification"
 
 
+@pytest.mark.parametrize("task", ["detection", "flow"])
+def test_what_a_loss_of_its_own_would_ignore_is_refused(task):
+    create_task(task).use_loss(Loss())
+    for loss, key in (
+        (Loss("tet"), "train.loss"),
+        (Loss("rank"), "train.loss"),
+        (Loss(label_smoothing=0.1), "train.label_smoothing"),
+    ):
+        with pytest.raises(ConfigError, match=f"the task {task} does not use {key}") as found:
+            create_task(task).use_loss(loss)
+        assert found.value.remedy.startswith(f"set {key}=")
+
+
 @pytest.mark.parametrize("name", ["first-crossing", "membrane"])
 def test_a_readout_that_answers_once_is_refused(name):
     model = create_model("mlp", in_shape=(1, 1, 2), classes=K, steps=T, features=[4], readout=name)

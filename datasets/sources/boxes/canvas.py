@@ -15,6 +15,11 @@ from ...load import load_dataset
 TRIES = 50
 """Places tried for an object; without room at any of them it is left out."""
 PARTS: tuple[str, ...] = ("train", "validation", "test")
+OF_KIND = {
+    "image": ("images", "recordings", "scatter-events"),
+    "events": ("recordings", "images", "scatter"),
+}
+"""Samples of a kind in words, the others, and the data set that takes those."""
 
 
 @dataclass(frozen=True)
@@ -144,13 +149,12 @@ def load_members(of: str | dict[str, Any], folder: str | None, kind: str) -> Dat
     data = load_dataset(name, **options)
     targets = data.train.targets
     if data.spec.kind != kind or targets.dim() != 1 or targets.is_floating_point():
+        many, others, fitting = OF_KIND[kind]
         raise ConfigError(
-            f"the data set {name} cannot be scattered",
+            f"data.of cannot be the data set {name}",
             why=f"its samples are {data.spec}"
             if data.spec.kind != kind
             else "its samples have not one class each",
-            remedy="choose one of images with classes, or data.name=scatter-events for events"
-            if kind == "image"
-            else "choose one of events with classes, or data.name=scatter for images",
+            remedy=f"choose {many} with one class each; {others} go with data.name={fitting}",
         )
     return data

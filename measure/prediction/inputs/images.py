@@ -131,8 +131,10 @@ def _changes(opened: OpenedImage, shape: tuple[int, int, int]) -> Iterable[str]:
 
 def _keeps_proportions(before: tuple[int, int], after: tuple[int, int]) -> bool:
     """Return whether a size is another with the same factor, but for rounding to whole pixels."""
-    factor = max(new / old for old, new in zip(before, after, strict=True))
-    return all(abs(old * factor - new) <= 0.5 for old, new in zip(before, after, strict=True))
+    sides = list(zip(before, after, strict=True))
+    least = max((new - 0.5) / old for old, new in sides)
+    greatest = min((new + 0.5) / old for old, new in sides)
+    return least <= greatest
 
 
 def _pixels(values: np.ndarray, name: str) -> Tensor:

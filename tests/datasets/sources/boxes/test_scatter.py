@@ -144,7 +144,7 @@ def test_events_are_moved_and_keep_their_times(recordings):
         ({"seed": -1}, "data.seed must be 0 or more"),
         ({"scale": [2.0, 1.0]}, "data.scale is"),
         ({"of": {"path": "x"}}, "data.of has no name"),
-        ({"of": "noise-task"}, "the data set noise-task cannot be scattered"),
+        ({"of": "noise-task"}, "data.of cannot be the data set noise-task"),
         ({"of": "nothing"}, "unknown dataset 'nothing'"),
         ({"size": 0}, "size is 0"),
     ],
@@ -162,5 +162,5 @@ def test_an_object_larger_than_the_canvas_is_refused(images):
 
 def test_canvases_are_not_scattered_again(images):
     of = {"name": "scatter", "of": images, "size": 20, **FEW}
-    with pytest.raises(ConfigError, match="cannot be scattered"):
+    with pytest.raises(ConfigError, match="data.of cannot be"):
         load_dataset("scatter", of=of, **FEW)

@@ -69,6 +69,13 @@ def test_changes_are_named():
     )
 
 
+@pytest.mark.parametrize(("size", "stretched"), [((26, 64), False), ((24, 64), True)])
+def test_rounding_to_whole_pixels_is_no_stretching(size, stretched):
+    wide = Image.new("L", (300, 120))  # in proportions 64 x 25.6
+    changes = read(content(wide), (1, *size)).changes
+    assert ("stretched to other proportions" in changes) is stretched
+
+
 def test_a_picture_is_turned_upright():
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: rotate by 270 degrees
