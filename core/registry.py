@@ -93,6 +93,6 @@ def unknown(kind: str, name: object, choices: list[str]) -> ConfigError:
     near = nearest(str(name), choices)
     return ConfigError(
         f"unknown {kind} {name!r}",
-        why=f"choose from {', '.join(choices)}",
+        why=f"choose from {', '.join(choices)}" if choices else "it has none",
         remedy=f"did you mean {near!r}?" if near else "",
     )

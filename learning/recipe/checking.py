@@ -353,6 +353,8 @@ def _unknown_key(key: str, known: list[str]) -> str:
     # A key that another section has was probably meant for that one.
     elsewhere = [f"{each}.{name}" for each, base in BASES.items() if name in base.model_fields]
     near = elsewhere[0] if len(elsewhere) == 1 else nearest(key, known)
+    if name == "dir" and f"{key.rpartition('.')[0]}.path" in known:  # of --data-dir
+        near = f"{key.rpartition('.')[0]}.path"
     if name in NAMED:  # model.readout: a component with a section of its own
         near = NAMED[name][1]
     hint = f"; did you mean {near}?" if near else ""

@@ -5,6 +5,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from asnn.core import ConfigError, Registry, nearest
+from asnn.core.registry import check_options
 from asnn.datasets import dataset_registry
 from asnn.models import model_registry, neuron_registry
 
@@ -23,6 +24,12 @@ def test_an_unknown_name_lists_all_and_is_never_corrected():
     assert caught.value.what == "unknown thing 'oen'"
     assert caught.value.why == "choose from one, two"
     assert caught.value.remedy == "did you mean 'one'?"
+
+
+def test_a_component_without_options_says_so():
+    with pytest.raises(ConfigError, match="unknown option of thing one 'dir'") as caught:
+        check_options("thing", "one", lambda: None, ["dir"])
+    assert caught.value.why == "it has none"
 
 
 @pytest.mark.parametrize("registry", [dataset_registry, model_registry, neuron_registry])

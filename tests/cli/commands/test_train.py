@@ -152,6 +152,7 @@ def test_runs_have_names_of_their_own(cli, tmp_path, monkeypatch):
         (["fashon-mnist"], ["unknown recipe 'fashon-mnist'", "did you mean 'fashion-mnist'?"]),
         (["nothing.toml"], ["there is no recipe file nothing.toml"]),
         (["--set", "train.epohs=3"], ["train.epohs: unknown key; did you mean train.epochs?"]),
+        (["flow-nmnist", "--data-dir", "x"], ["data.dir: unknown key; did you mean data.path?"]),
         (["--set", "trian.epochs=3"], ["trian: unknown key; did you mean train?"]),
         (["--set", "epochs=3"], ["'epochs=3' is not of the form section.key=value"]),
         (["--set", "coding.name=hybird"], ["unknown coding 'hybird'", "did you mean 'hybrid'?"]),
