@@ -47,7 +47,7 @@ class FlowAnswers(Answers):
 
     @property
     def columns(self) -> list[str]:
-        return ["right", "down", "fwl", "rsat"]
+        return ["right", "down", "milliseconds", "pixels", "fwl", "rsat"]
 
     def rows(self, document: dict[str, Any]) -> list[dict[str, Any]]:
         flow = document["flow"]

@@ -53,6 +53,7 @@ def test_rows_and_texts():
     assert document["flow"]["pixels"] == 6
     (row,) = of.rows(document)
     assert [row["right"], row["down"]] == document["flow"]["mean"] and row["fwl"] > 3
+    assert set(of.columns) <= row.keys() and row["milliseconds"] == 6
     assert of.cells(found)[:2] == ["+6.00", "+0.00"]
     assert of.caption(found) == "(+6.0, +0.0) px in 6 ms"
     assert of.cells(empty) == ["–", "–", "–"] and of.caption(empty) == "no events"
