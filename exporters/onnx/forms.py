@@ -346,17 +346,18 @@ def _kind(graph: Graph) -> str:
 
 
 def _about_answer(graph: Graph) -> str:
-    text = "the largest is the predicted class. "
+    # Networks of other tasks say which; their outputs are values, or answers at places.
+    text = ". " if "task" in graph.about else "; the largest is the predicted class. "
     if graph.answer.kind == "mean":
-        return "`logits` is the mean of `logits_per_step` over the steps; " + text
+        return "`logits` is the mean of `logits_per_step` over the steps" + text
     if graph.answer.kind == "last":
-        return "`logits` are the `logits_per_step` of the last step; " + text
+        return "`logits` are the `logits_per_step` of the last step" + text
     crosses = f"{graph.answer.quantity} is above {graph.answer.level:g}"
     if graph.answer.draws:
         crosses = "class fires, with those that do not lowered behind those that do"
     return (
         f"`logits` are the `logits_per_step` of `decision_step`, the first at which a {crosses}, "
-        "or of the last step, where `decided` is false; " + text
+        "or of the last step, where `decided` is false" + text
     )
 
 

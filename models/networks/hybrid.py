@@ -156,7 +156,7 @@ def _check(
         raise ConfigError(
             f"head=detection has no linear layers, and hidden is {hidden}",
             why="it answers in each cell of an image",
-            remedy="leave model.hidden out, or set model.convs",
+            remedy="set model.hidden=[], and task.name=detection with data of boxes",
         )
     if head == "detection" and (ctx.readout != "mean" or ctx.readout_options):
         raise ConfigError(
