@@ -53,7 +53,7 @@ def predictor_of(
     task = create_task(recipe.task.name, **recipe.task.options())
     outputs = int(model.config["classes"])
     readout = model.readout if runtime is None or runtime.readout is None else runtime.readout
-    task.restore(run.labels, model.sample)
+    task.restore(run.labels, model.sample, model.coding)
     answers = answers_of(task)(task, run.labels, outputs, readout, exit, top, score)
     if runtime is None:
         where = find_device(device)

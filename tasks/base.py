@@ -120,12 +120,15 @@ class Task:
         """
         raise NotImplementedError
 
-    def restore(self, classes: list[str], sample: SampleSpec | None) -> None:
+    def restore(
+        self, classes: list[str], sample: SampleSpec | None, coding: Coding | None = None
+    ) -> None:
         """Take what a trained network knows of its data, to answer without them.
 
         Args:
             classes: their names.
             sample: what its samples are.
+            coding: their code; None of a file that holds it.
         """
         self.classes = classes
 

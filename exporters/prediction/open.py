@@ -224,7 +224,7 @@ def _opened(
     make = answers_of(task)
     classes = make.class_count(count)
     labels = description.labels(classes) if classes else []
-    task.restore(labels, spec)
+    task.restore(labels, spec, description.coding(spec) if make.needs_code else None)
     # A grid of cells is in no metadata; it follows from the network.
     readout = description.network(spec).readout if make.has_boxes else description.readout
     answers = make(task, labels, count, readout, options.exit, options.top, options.score)

@@ -120,8 +120,10 @@ class Detection(Task):
         self.outputs = len(self.classes) + OUTPUTS_BESIDE_CLASSES
         self.size = data.in_shape[1:]
 
-    def restore(self, classes: list[str], sample: SampleSpec | None) -> None:
-        super().restore(classes, sample)
+    def restore(
+        self, classes: list[str], sample: SampleSpec | None, coding: Coding | None = None
+    ) -> None:
+        super().restore(classes, sample, coding)
         assert sample is not None, "networks of cells know their samples"
         self.outputs, self.size = len(classes) + OUTPUTS_BESIDE_CLASSES, sample.shape[1:]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...coding.base import Coding
 from ...coding.event_frames import EventCoding
-from ...coding.samples import EventBatch
+from ...coding.samples import EventBatch, SampleSpec
 from ...core.errors import ConfigError, DataError
 from ...core.metric import Metric
 from ...datasets.base import DataSet
@@ -106,15 +106,21 @@ class Flow(Task):
                 remedy="set coding.name=frames with coding.bins=time and without coding.windows, "
                 "or task.warp=answer",
             )
-        assert data.spec.duration is not None
-        duration = coding.duration
-        self._steps = coding.steps
-        self._until = data.spec.duration
-        if duration is not None:
-            self._until = min(self._until, max(1, round(1000 * duration)))
+        self.restore(self.classes, data.spec, coding)
         if _is_known(data):
             self.primary = AEE
             self.tracked = ("aee", "rsat", "fwl")
+
+    def restore(
+        self, classes: list[str], sample: SampleSpec | None, coding: Coding | None = None
+    ) -> None:
+        super().restore(classes, sample, coding)
+        if coding is None or sample is None or sample.duration is None:
+            return
+        assert isinstance(coding, EventCoding), "networks of flow read frames of events"
+        self._steps, self._until = coding.steps, sample.duration
+        if coding.duration is not None:
+            self._until = min(self._until, max(1, round(1000 * coding.duration)))
 
     def use_loss(self, loss: Loss) -> None:
         refuse_loss_of_classes(self.name, loss)

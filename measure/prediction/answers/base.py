@@ -35,6 +35,7 @@ class Answers:
     Attributes:
         kind: what the network answers with, in words.
         one_class: whether the answer is one class.
+        needs_code: whether the task has to know the code of the samples.
         per_step: whether there is an answer to each step, instead of one to the input.
         has_boxes: whether an answer has boxes in the input.
         may_decide: whether a readout may decide an input before the last step.
@@ -47,6 +48,7 @@ class Answers:
     kind: ClassVar[str]
     one_class: ClassVar[bool] = False
     per_step: ClassVar[bool] = False
+    needs_code: ClassVar[bool] = False
     may_decide: ClassVar[bool] = False
     has_boxes: ClassVar[bool] = False
 

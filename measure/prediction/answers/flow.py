@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ....coding.samples import Batch, EventBatch
-from ....datasets.motion import event_counts, flow_at, measures
+from ....datasets.motion import event_counts, flow_at, inside, measures
+from ....tasks.flow import Flow
 from ..prediction import FlowField, Prediction
 from .base import Answers
 
@@ -22,6 +23,7 @@ class FlowAnswers(Answers):
     """The flow of the answer of the readout, and how well the events meet that move along it."""
 
     kind = "flow"
+    needs_code = True
 
     @classmethod
     def class_count(cls, outputs: int) -> int:
@@ -29,9 +31,11 @@ class FlowAnswers(Answers):
 
     def of_scores(self, scores: Tensor, x: Batch | None) -> list[dict[str, Any]]:
         assert isinstance(x, EventBatch), "flow is that of recordings"
-        events = x.to("cpu").kept((x.t >= 0) & (x.t < x.duration))
+        assert isinstance(self.task, Flow)
+        until = self.task.until(x)
+        events = inside(x.to("cpu"), until)
         lit = event_counts(events).sum(1) > 0
-        found = measures(events, flow_at(events, scores), events.duration)
+        found = measures(events, flow_at(events, scores), until)
         return [
             {
                 "flow": FlowField(

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from asnn.coding import create_coding
 from asnn.coding.samples import EventBatch, SampleSpec
 from asnn.measure.prediction.answers import answers_of
 from asnn.measure.prediction.prediction import Prediction
@@ -12,9 +13,10 @@ from asnn.tasks import create_task
 SHAPE, DURATION = (2, 8, 12), 6000
 
 
-def answers():
+def answers(duration=None):
     task = create_task("flow")
-    task.restore([], SampleSpec("events", SHAPE, duration=DURATION))
+    spec = SampleSpec("events", SHAPE, duration=DURATION)
+    task.restore([], spec, create_coding("frames", steps=2, duration=duration))
     with torch.device("meta"):
         readout = FlowReadout(1, steps=2, limit=9.0)
     return answers_of(task)(task, [], 2, readout)
@@ -43,6 +45,12 @@ def test_the_flow_is_told_of_pixels_with_events():
     assert (found["step"], found["decided"]) == (2, True)
     assert empty["flow"].mean is None and empty["flow"].fwl is None
     torch.testing.assert_close(flow.field[:, 0, 0], torch.tensor([0.0, 9.0]))
+
+
+def test_events_that_the_code_leaves_out_do_not_count():
+    whole, part = (answers(ms).of(outputs(), recordings())[0]["flow"] for ms in (None, 3.0))
+    assert int(whole.events.sum()) == 6 and int(part.events.sum()) == 3
+    assert part.fwl != whole.fwl
 
 
 def test_rows_and_texts():
