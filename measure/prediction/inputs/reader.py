@@ -113,4 +113,8 @@ def _open(reader: Reader, source: Source | Unreadable) -> Iterable[Sample | Unre
     try:
         return reader.open(source)
     except AsnnError as error:
+        if "data." in error.remedy:  # advice for a training
+            error.remedy = (
+                f"give an {reader.noun}" if reader.noun[0] in "aeiou" else f"give a {reader.noun}"
+            )
         return [Unreadable(source.name, error)]

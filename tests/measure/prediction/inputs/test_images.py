@@ -141,3 +141,10 @@ def test_pictures_with_boxes_keep_their_proportions_as_in_the_training(tmp_path,
         corners = (at.left, at.top, at.left + at.width, at.top + at.height)
         assert found.placement.to_sample(whole) == pytest.approx(corners)
         assert found.placement.to_picture(corners) == pytest.approx(whole)
+
+
+def test_a_file_of_another_kind_gets_no_advice_for_a_training():
+    source = Source("x.mp3", lambda: b"ID3" + bytes(40))
+    (found,) = read_all(reader(), [source])
+    assert isinstance(found, Unreadable)
+    assert "audio" in found.error.why and found.error.remedy == "give an image"
