@@ -256,9 +256,9 @@ def _component_faults(recipe: Recipe) -> list[str]:
             faults += _errors([("train.device", lambda: require_float64(device, built[0]))])
         if built and not any(fault.startswith("train:") for fault in faults):
             key = "readout" if recipe.train.loss in MEAN_AND_STEPS else "train.loss"
-            faults += _errors([("train.loss", lambda: _make_task(recipe))]) or _errors(
-                [(key, lambda: _make_task(recipe).use_readout(built[0].readout))]
-            )
+            of_loss = _errors([("train.loss", lambda: _make_task(recipe))])
+            faults += of_loss
+            faults += _errors([(key, lambda: _give_readout(recipe, built[0], loss=not of_loss))])
     return faults
 
 
@@ -300,6 +300,12 @@ def _make_task(recipe: Recipe) -> Task:
     task = create_task(recipe.task.name, **recipe.task.options())
     task.use_loss(recipe.train.make_loss())
     return task
+
+
+def _give_readout(recipe: Recipe, network: SpikingNetwork, *, loss: bool) -> None:
+    """Let the task, with its loss if it takes it, see the readout, which it may refuse."""
+    task = _make_task(recipe) if loss else create_task(recipe.task.name, **recipe.task.options())
+    task.use_readout(network.readout)
 
 
 def _build_without_memory(recipe: Recipe) -> SpikingNetwork:
