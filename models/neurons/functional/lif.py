@@ -82,11 +82,8 @@ def alif_step(
         adaptation: λ_a.
         base, slope: t_0 and t_1.
     """
-    s = s.detach()
-    v = leak * v + (1 - leak) * x - s * (base + slope * a)
-    a = adaptation * a + (1 - adaptation) * s
-    s = steep_spike(v - (base + slope * a))
-    return s, v, s, a
+    after = adaptation * a + (1 - adaptation) * s.detach()
+    return _raised_step(x, v, s, a, after, leak, base, slope)
 
 
 def plif_step(
@@ -133,8 +130,21 @@ def xlif_step(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return spikes, membrane, spikes and trace of a neuron whose layer's input raises its
     threshold: the equations of `alif_step`, with the trace p of `plif_step` instead of a."""
-    s = s.detach()
-    v = leak * v + (1 - leak) * x - s * (base + slope * p)
-    p = adaptation * p + (1 - adaptation) * activity
-    s = steep_spike(v - (base + slope * p))
-    return s, v, s, p
+    after = adaptation * p + (1 - adaptation) * activity
+    return _raised_step(x, v, s, p, after, leak, base, slope)
+
+
+def _raised_step(
+    x: Tensor,
+    v: Tensor,
+    s: Tensor,
+    before: Tensor,
+    after: Tensor,
+    leak: Tensor,
+    base: Tensor,
+    slope: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the step of a neuron whose threshold a trace raises, given before and after it."""
+    v = leak * v + (1 - leak) * x - s.detach() * (base + slope * before)
+    s = steep_spike(v - (base + slope * after))
+    return s, v, s, after
