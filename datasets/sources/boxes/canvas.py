@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ import numpy as np
 from ....core.errors import ConfigError, DataError
 from ...base import DataSet
 from ...load import load_dataset
+from ..sizes import height_and_width
 
 TRIES = 50
 """Places tried for an object; without room at any of them it is left out."""
@@ -51,6 +52,13 @@ class Canvases:
                 raise ConfigError(f"data.{key} must be 1 or more, not {value}")
         if not 0 <= self.seed < 2**32:
             raise ConfigError(f"data.seed must be 0 or more and below 2³², not {self.seed}")
+
+    @staticmethod
+    def of(size: int | list[int], objects: int, samples: Sequence[int], seed: int) -> Canvases:
+        """Return the canvases of the options of a data set; `samples` are those of each part."""
+        sides = height_and_width(size)
+        assert sides is not None, "there is a size"
+        return Canvases(sides, objects, dict(zip(PARTS, samples, strict=True)), seed)
 
     def draw(self, part: str, members: int) -> Drawn:
         """Return what is drawn for a part; it depends on seed, part and numbers alone.

@@ -11,7 +11,6 @@ from PIL import Image
 from ....core.errors import ConfigError
 from ...base import DataSet, Source, Split
 from ...boxes import pack
-from ..sizes import height_and_width
 from .canvas import PARTS, Canvases, load_members, place, require_room
 
 INK = 0.2
@@ -51,10 +50,8 @@ def load_scatter(
         ConfigError: an option out of range, or a data set of other samples.
         DataError: missing or damaged files, or an object larger than the canvas.
     """
-    fixed = height_and_width(size)
-    assert fixed is not None
-    counts = dict(zip(PARTS, (samples, validation_samples, test_samples), strict=True))
-    canvases = Canvases(fixed, objects, counts, seed)
+    counts = (samples, validation_samples, test_samples)
+    canvases = Canvases.of(size, objects, counts, seed)
     factors = _factors(scale)
     data = load_members(of, dir, "image")
     parts = {part: _scattered(data, part, canvases, factors) for part in PARTS}

@@ -11,7 +11,6 @@ from ....coding.samples import SampleSpec
 from ...base import DataSet, Source, Split
 from ...boxes import pack
 from ...events import Events
-from ..sizes import height_and_width
 from .canvas import PARTS, Canvases, load_members, place, require_room
 
 PERCENTILES = (1, 99)
@@ -49,13 +48,11 @@ def load_scatter_events(
         ConfigError: an option out of range, or a data set of other samples.
         DataError: missing or damaged files, or an object larger than the canvas.
     """
-    fixed = height_and_width(size)
-    assert fixed is not None
-    counts = dict(zip(PARTS, (samples, validation_samples, test_samples), strict=True))
-    canvases = Canvases(fixed, objects, counts, seed)
+    counts = (samples, validation_samples, test_samples)
+    canvases = Canvases.of(size, objects, counts, seed)
     data = load_members(of, dir, "events")
     parts = {part: _scattered(data, part, canvases) for part in PARTS}
-    spec = SampleSpec("events", (data.in_shape[0], *fixed), duration=data.spec.duration)
+    spec = SampleSpec("events", (data.in_shape[0], *canvases.size), duration=data.spec.duration)
     return Source(
         parts["train"],
         parts["test"],
