@@ -39,6 +39,11 @@ from asnn.tasks.flow import Flow
 from .trained import trained
 
 NEURONS = ("lif", "alif", "plif", "xlif", "relu")
+FILES = {
+    "path": "nmnist_small/nmnist_small_train.npz",
+    "test_path": "nmnist_small/nmnist_small_test.npz",
+}
+"""Files of N-MNIST in the folder of data sets."""
 SEARCHED = 300
 """Training windows of which the motion is searched."""
 BATCH = 64
@@ -74,11 +79,12 @@ def main() -> None:
     print("| flow | AEE, px | above 3 px, % | RSAT | FWL | spike rate, % |")
     print("|---|---:|---:|---:|---:|---:|")
     seeds, neurons = [int(seed) for seed in given.seeds.split(",")], given.only.split(",")
+    places = [f"data.{key}={Path(given.data_dir) / file}" for key, file in FILES.items()]
     data = None
     for neuron in neurons:
         for seed in seeds:
-            keys = [f"model.neuron={neuron}", *given.set]
-            run = trained("flow-nmnist", given.out / f"{neuron}-{seed}", keys, seed, given.data_dir)
+            keys = [f"model.neuron={neuron}", *places, *given.set]
+            run = trained("flow-nmnist", given.out / f"{neuron}-{seed}", keys, seed)
             if data is None:
                 data = run.data
                 for row in without_learning(data, run.task):  # type: ignore[arg-type]
@@ -88,7 +94,7 @@ def main() -> None:
         recipe = given.out / "recording.toml"
         recipe.write_text(of_recording(given.recording))
         path = given.out / "recording"
-        run = trained(str(recipe), path, given.set, seeds[0], given.data_dir)
+        run = trained(str(recipe), path, given.set, seeds[0])
         print(of_run("recording, lif", run), flush=True)
         for row in without_learning(run.data, run.task, "recording, "):  # type: ignore[arg-type]
             print(row, flush=True)
