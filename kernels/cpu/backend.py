@@ -217,10 +217,9 @@ def sum_rows(
     for row, found in zip(sources, terms, strict=True):
         row[: len(found)] = found
     of_block = max(1, shifts.VALUES // channels)
-    chunks = -(-rows // of_block)
     begins = np.array(places, np.int64)
     args = np.zeros((), shifts.ARGUMENTS)
-    args["blocks"], args["chunks"] = len(places) * chunks, chunks
+    args["blocks"], args["outputs"] = -(-rows // of_block), len(places)
     args["rows_a_block"], args["rows"], args["channels"] = of_block, rows, channels
     args["terms"], args["x"], args["out"] = sources.shape[1], x.data_ptr(), out.data_ptr()
     args["x_stride"], args["out_stride"] = strides

@@ -1,7 +1,7 @@
 """Sums of rows that lie apart in memory, on the CPU, compiled by numba.
 
-Each output has terms: rows of the input, as many as it has itself. Blocks of rows stay in the first
-cache while the terms are added.
+Each output has terms: rows of the input, as many as it has itself. A block is some rows of all
+outputs, whose terms are often the same rows of the input: they stay in the cache.
 """
 
 # numba infers the types, and gives the intrinsics their first argument.
@@ -22,9 +22,9 @@ ARGUMENTS = np.dtype(
         ("next_block", np.int64),  # counter that the threads share
         ("blocks", np.int64),
         ("rows_a_block", np.int64),
-        ("chunks", np.int64),  # blocks of rows in an output
         ("rows", np.int64),
         ("channels", np.int64),
+        ("outputs", np.int64),
         ("terms", np.int64),  # of an output, at most
         ("x", np.int64),
         ("out", np.int64),
@@ -68,24 +68,24 @@ def sum_blocks(address):
         block = fetch_and_add(args, "next_block", 1)
         if block >= args.blocks:
             return
-        output, chunk = block // args.chunks, block % args.chunks
-        begin = chunk * args.rows_a_block
+        begin = block * args.rows_a_block
         rows = min(args.rows, begin + args.rows_a_block) - begin
-        place = read(args.places, output) + begin * args.out_stride
-        for j in range(args.terms):
-            source = read(args.sources, output * args.terms + j)
-            if source < 0 and j > 0:
-                break
-            for row in range(rows):
-                out = args.out + 4 * (place + row * args.out_stride)
-                if source < 0:
-                    clear(out, 0, end)
-                    clear_one(out, end, channels)
-                    continue
-                x = args.x + 4 * (source + (begin + row) * args.x_stride)
-                if j == 0:
-                    copy(out, x, 0, end)
-                    copy_one(out, x, end, channels)
-                else:
-                    add(out, x, 0, end)
-                    add_one(out, x, end, channels)
+        for output in range(args.outputs):
+            place = read(args.places, output) + begin * args.out_stride
+            for j in range(args.terms):
+                source = read(args.sources, output * args.terms + j)
+                if source < 0 and j > 0:
+                    break
+                for row in range(rows):
+                    out = args.out + 4 * (place + row * args.out_stride)
+                    if source < 0:
+                        clear(out, 0, end)
+                        clear_one(out, end, channels)
+                        continue
+                    x = args.x + 4 * (source + (begin + row) * args.x_stride)
+                    if j == 0:
+                        copy(out, x, 0, end)
+                        copy_one(out, x, end, channels)
+                    else:
+                        add(out, x, 0, end)
+                        add_one(out, x, end, channels)
