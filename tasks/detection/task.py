@@ -14,8 +14,7 @@ from ...datasets.base import DataSet
 from ...datasets.boxes import present
 from ...datasets.transforms.mixing import Targets
 from ...models.readouts import Readout
-from ..base import Meter, Task, refuse_loss_of_classes, refuse_mixed, require_target
-from ..losses import Loss
+from ..base import Meter, Task, refuse_mixed, require_target
 from .boxes import area, suppress
 from .cells import Cells
 from .meter import BoxMeter, average_precision_of
@@ -126,9 +125,6 @@ class Detection(Task):
         super().restore(classes, sample, coding)
         assert sample is not None, "networks of cells know their samples"
         self.outputs, self.size = len(classes) + OUTPUTS_BESIDE_CLASSES, sample.shape[1:]
-
-    def use_loss(self, loss: Loss) -> None:
-        refuse_loss_of_classes(self.name, loss)
 
     def use_readout(self, readout: Readout) -> None:
         grids = getattr(readout, "grids", None)

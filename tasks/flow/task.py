@@ -21,11 +21,9 @@ from ..base import (
     Meter,
     Result,
     Task,
-    refuse_loss_of_classes,
     refuse_mixed,
     require_target,
 )
-from ..losses import Loss
 from .errors import flow_errors
 from .seen import SeenEvents
 from .smoothness import smoothness
@@ -122,9 +120,6 @@ class Flow(Task):
         self._steps, self._until = coding.steps, sample.duration
         if coding.duration is not None:
             self._until = min(self._until, max(1, round(1000 * coding.duration)))
-
-    def use_loss(self, loss: Loss) -> None:
-        refuse_loss_of_classes(self.name, loss)
 
     def use_readout(self, readout: Readout) -> None:
         if readout.only_for != self.name:
