@@ -79,6 +79,9 @@ class Task:
             which is cheaper to compute; the outputs are then `[1, B, K]`.
         one_class: whether the answer for a sample is one class, so that its meter gives `outcomes`:
             what early exits, confusions and accuracies are made of.
+        answers: what is said of an input, a name of `answer_registry` in
+            `asnn.measure.prediction.answers`; by default `class` of a task with `one_class`, else
+            nothing.
         each_step: whether the target says something for each step, so that each needs an output.
         has_places: whether its answers have places in the sample, and move with what it shows.
         trial_outputs: number of outputs of the network that a recipe's check builds without data.
@@ -94,6 +97,7 @@ class Task:
     shares: tuple[str, ...] = ()
     needs_mean_only: bool = False
     one_class: bool = False
+    answers: str = ""
     each_step: bool = False
     has_places: bool = False
     trial_outputs: int = 2

@@ -66,6 +66,7 @@ class Detection(Task):
     name = "detection"
     primary = Metric("ap50")
     tracked = ("ap50", "map")
+    answers = "boxes"
     has_places = True
     trial_outputs = 2 + 5
     shares = (

@@ -67,6 +67,7 @@ class Flow(Task):
     primaries = (AEE, RSAT)
     tracked = ("rsat", "fwl")
     shares = ("outliers",)
+    answers = "flow"
     has_places = True
 
     def __init__(self, *, warp: Warp = "answer", smooth: float = 0.001) -> None:
