@@ -23,6 +23,15 @@ def shell(path: Path | str) -> str:
     return shlex.quote(str(path))
 
 
+def left_out(count: int, one: str, many: str) -> str:
+    """Return the notice of what is left out.
+
+    >>> left_out(1, "crowd", "crowds"), left_out(2000, "crowd", "crowds")
+    ('1 crowd is left out', '2,000 crowds are left out')
+    """
+    return f"1 {one} is left out" if count == 1 else f"{count:,} {many} are left out"
+
+
 def markdown(text: str) -> str:
     """Return Markdown in one line that shows `text`: no markup, no HTML, no control characters.
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import ConfigError, DataError
-from ..core.text import shell
+from ..core.text import left_out, shell
 from ..formats.events.npz import COLUMNS
 from .sources.array_names import renamed
 from .sources.boxes.coco import IN_FOLDER, INSTANCES
@@ -168,7 +168,7 @@ def _from_store(path: str, store: Store, asked: Mapping[str, Any]) -> Detected:
     if not names:
         raise _nothing(path, store)
     others = {each: len(found) for each, found in by_noun.items() if found and each != noun}
-    notes = tuple(f"{count:,} {each}s are left out" for each, count in others.items())
+    notes = tuple(left_out(count, each, f"{each}s") for each, count in others.items())
     if noun == "WAV file" and len(classes) < 2 and _has_prefixes(names):
         note = "the class is the name of a file up to the first `_`: there are no class folders"
         return Detected("wav-folder", {"path": path, "labels": "prefix"}, (*notes, note))

@@ -1,5 +1,6 @@
 """The registry of data sets, and their three splits."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from ..coding.samples import SampleSpec
@@ -159,8 +160,29 @@ def spec_of(source: Source) -> SampleSpec:
     return source.spec or SampleSpec("image", tuple(map(int, source.train.inputs.shape[1:])))
 
 
+def no_folder(what: str, known: Iterable[str]) -> ConfigError:
+    """Return the error for the folder `dir`, `--data-dir`, of a data set that has no such option.
+
+    Args:
+        what: the data set, in words.
+        known: its options.
+    """
+    keys = [f"data.{key}" for key in ("path", "test_path") if key in known]
+    return ConfigError(
+        f"a folder (--data-dir) does not place the files of {what}",
+        why=f"they are at {' and '.join(keys)}" if keys else "it reads none",
+        remedy=" and ".join(f"--set {key}=..." for key in keys) or "leave --data-dir out",
+    )
+
+
 def _check_options(name: str, loader: Any, options: dict[str, Any]) -> None:
-    check_options("data set", name, loader, options)
+    try:
+        check_options("data set", name, loader, options)
+    except ConfigError:
+        known = keyword_options(loader)
+        if "dir" in options and "dir" not in known:
+            raise no_folder(f"the data set {name}", known) from None
+        raise
     for key, parameter in keyword_options(loader).items():
         if parameter.default is parameter.empty and key not in options:
             raise ConfigError(

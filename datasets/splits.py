@@ -34,6 +34,13 @@ class LazySubset:
         return self.inputs.identity(self.indices[index])  # type: ignore[attr-defined]
 
 
+def original(inputs: Inputs, index: int) -> tuple[Inputs, int]:
+    """Return the inputs that subsets are cut from, and the index of a sample there."""
+    while isinstance(inputs, LazySubset):
+        inputs, index = inputs.inputs, inputs.indices[index]
+    return inputs, index
+
+
 def take(split: Split, indices: Tensor) -> Split:
     """Return the samples of `split` at `indices` `[M]`."""
     inputs: Inputs

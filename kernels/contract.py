@@ -14,15 +14,16 @@ module with these functions (`cpu.backend`, `cuda.backend`):
     finish(q, x, mean, offset, slope) -> None
         q ← q + offset + (x - mean) slope, in place; mean, offset, slope are `[Tx, C]` float32.
 
-Two more are of filters over time, see `filters`, with float32 poles `[P, C]` and gain `[C]`:
+A CPU has those of single steps as well, see `step`. Two more are of filters over time, see
+`filters`, with float32 poles `[P, C]` and gain `[C]`:
 
     filter_forward(x, poles, gain) -> y
     filter_backward(grad, x, poles, gain, learns) -> q, sums
         q is ∂L/∂x; with `learns` sums are those of poles and gain, `[P + 1, C]`, float64.
 
 `table` `[6, T, C]`, float32, holds the parameters of each step and channel: `MEAN`, `SCALE`,
-`BIAS`, `LEAK`, `GAIN`, `SIZE`; `threshold` is float32 with one value. For every row and channel,
-from v = 0:
+`BIAS`, `LEAK`, `GAIN`, `SIZE`; `threshold` is float32 with one value, or `[C]`. For every row and
+channel, from v = 0:
 
     y_t = (x_t - MEAN_t) SCALE_t + BIAS_t
     v_t = LEAK_t v_{t-1} + GAIN_t y_t                  rounded as written, never contracted
@@ -32,6 +33,7 @@ from v = 0:
     v_t ← v_t (1 - s_t)      `zero`
     v_t ← v_t                `none`
 
+With a rule that is `detached`, s_t in the reset is a constant: no gradient flows through it.
 The output is s_t; of a rule with `once` s_t (1 - f_{t-1}), where f_t is 1 once there was a spike,
 and has no gradient. A rule with `most` = m > 0 is that of integrating neurons, of the amplitude
 V_t = SIZE_t and the fraction α = θ:
@@ -78,6 +80,7 @@ class Rule(NamedTuple):
         once: whether only the first spike is sent.
         most: the greatest number of spikes in a step of integrating neurons, which subtract, whose
             size is in the table, and whose θ has no gradient; 0 for leaky neurons.
+        detached: whether the spikes of a reset have no gradient; of leaky neurons only.
     """
 
     reset: int
@@ -87,6 +90,7 @@ class Rule(NamedTuple):
     learns_threshold: bool
     once: bool = False
     most: int = 0
+    detached: bool = False
 
 
 @dataclass(frozen=True)

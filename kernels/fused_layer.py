@@ -73,6 +73,7 @@ def fused(
     size: Tensor | None,
     once: bool = False,
     most: int = 0,
+    detached: bool = False,
     count: bool,
     kernels: Any,
 ) -> tuple[Tensor, Tensor | None]:
@@ -86,9 +87,9 @@ def fused(
         reset, surrogate: names in `rules`; the surrogate may be one of `LEVEL_GRADIENTS`.
         alpha: steepness of the surrogate.
         leak, gain: `[T]` or `[T, C]`.
-        threshold: θ, one value.
+        threshold: θ, one value or one for each channel.
         size: reset size, like leak; or None.
-        once, most: of the rule, see `contract`.
+        once, most, detached: of the rule, see `contract`.
         count: whether to count the spikes.
         kernels: the backend; None while torch traces, to call the operator.
     """
@@ -103,7 +104,7 @@ def fused(
         _expanded(leak, shape),
         _expanded(gain, shape),
         None if size is None else _expanded(size, shape),
-        threshold.reshape(1),
+        threshold.reshape(-1),
     )
     learns_threshold = threshold.requires_grad
     if kernels is None:
@@ -122,6 +123,7 @@ def fused(
             learns_threshold=learns_threshold,
             once=once,
             most=most,
+            detached=detached,
             count=count,
         )
         return spikes, counts if count else None
@@ -133,6 +135,7 @@ def fused(
         learns_threshold=learns_threshold,
         once=once,
         most=most,
+        detached=detached,
     )
     call = Call(kernels, shape, rule, norm_steps, by_batch, count)
     return _Fused.apply(*tensors, call), call.counts  # type: ignore[return-value]
@@ -147,12 +150,13 @@ def rule_of(
     learns_threshold: bool,
     once: bool = False,
     most: int = 0,
+    detached: bool = False,
 ) -> Rule:
     """Return the rule with the codes of these names."""
     code = LEVEL_GRADIENTS.get(surrogate)
     if code is None:
         code = SURROGATES[surrogate].code
-    return Rule(RESETS[reset].code, sized, code, alpha, learns_threshold, once, most)
+    return Rule(RESETS[reset].code, sized, code, alpha, learns_threshold, once, most, detached)
 
 
 def _expanded(schedule: Tensor, shape: Shape) -> Tensor:
@@ -243,8 +247,14 @@ def fused_backward(
         sums[SUM_GV].float(),
         gain_grad.float(),
         sums[SUM_SIZE].float() if rule.sized else None,
-        sums[SUM_THRESHOLD].sum().float().reshape(1) if rule.learns_threshold else None,
+        _of_thresholds(sums[SUM_THRESHOLD], threshold) if rule.learns_threshold else None,
     )
+
+
+def _of_thresholds(sums: Tensor, threshold: Tensor) -> Tensor:
+    """Return ∂L/∂θ, like θ, of its sums `[T, C]`."""
+    sums = sums.sum(0) if len(threshold) > 1 else sums.sum().reshape(1)
+    return sums.float()
 
 
 class _Fused(torch.autograd.Function):

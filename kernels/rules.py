@@ -3,8 +3,8 @@
 The reference neuron and the interpreter of the export graph compute with the formulas. The numba
 and the Triton kernels know a rule by its code and have arithmetic of their own, which the tests
 compare with the formula. The mathematics of the surrogates is that of `snntorch.surrogate`, under
-the same names; snnTorch lacks `gaussian`, that of arXiv 2003.02944, and `hat`, that of arXiv
-1803.09574.
+the same names; snnTorch lacks `gaussian`, that of arXiv 2003.02944, `hat`, that of arXiv
+1803.09574, and `lorentzian`, that of arXiv 2106.01862.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ if TYPE_CHECKING:  # `asnn inspect` reads the export graph's types without torch
     from torch import Tensor
 
 ResetName = Literal["subtract", "zero", "none"]
-SurrogateName = Literal["sigmoid", "atan", "triangular", "fast_sigmoid", "gaussian", "hat"]
+SurrogateName = Literal[
+    "sigmoid", "atan", "triangular", "fast_sigmoid", "gaussian", "hat", "lorentzian"
+]
 
 
 class Reset(NamedTuple):
@@ -40,7 +42,7 @@ class Surrogate(NamedTuple):
         code: the number by which compiled kernels know it.
         formula: `(u, alpha) -> ds/du`.
         alpha: default steepness: the ASNN paper's for sigmoid, 1/0.4 for gaussian, 1 (of a
-            threshold of 1) for hat, snnTorch's for the others.
+            threshold of 1) for hat, the paper's for lorentzian, snnTorch's for the others.
     """
 
     code: int
@@ -96,6 +98,11 @@ def hat(u: Tensor, alpha: float) -> Tensor:
     return (1 - alpha * u.abs()).clamp(min=0) * alpha
 
 
+def lorentzian(u: Tensor, alpha: float) -> Tensor:
+    """ds/du = 1 / (1 + αu²)."""
+    return (alpha * u.square() + 1).reciprocal()
+
+
 RESETS: dict[str, Reset] = {
     "subtract": Reset(0, subtract),
     "zero": Reset(1, zero),
@@ -108,6 +115,7 @@ SURROGATES: dict[str, Surrogate] = {
     "fast_sigmoid": Surrogate(3, fast_sigmoid, 25.0),
     "gaussian": Surrogate(4, gaussian, 2.5),
     "hat": Surrogate(5, hat, 1.0),
+    "lorentzian": Surrogate(6, lorentzian, 10.0),
 }
 
 # Derivatives of a number of spikes by its level v / V - α (`functional.count`): their codes.
@@ -118,4 +126,5 @@ SUBTRACT, ZERO = RESETS["subtract"].code, RESETS["zero"].code
 SIGMOID, ATAN = SURROGATES["sigmoid"].code, SURROGATES["atan"].code
 TRIANGULAR, FAST_SIGMOID = SURROGATES["triangular"].code, SURROGATES["fast_sigmoid"].code
 GAUSSIAN, HAT = SURROGATES["gaussian"].code, SURROGATES["hat"].code
+LORENTZIAN = SURROGATES["lorentzian"].code
 TRIANGLE, STRAIGHT_THROUGH = LEVEL_GRADIENTS["triangle"], LEVEL_GRADIENTS["straight-through"]

@@ -79,6 +79,9 @@ class Task:
             which is cheaper to compute; the outputs are then `[1, B, K]`.
         one_class: whether the answer for a sample is one class, so that its meter gives `outcomes`:
             what early exits, confusions and accuracies are made of.
+        answers: what is said of an input, a name of `answer_registry` in
+            `asnn.measure.prediction.answers`; by default `class` of a task with `one_class`, else
+            nothing.
         each_step: whether the target says something for each step, so that each needs an output.
         has_places: whether its answers have places in the sample, and move with what it shows.
         trial_outputs: number of outputs of the network that a recipe's check builds without data.
@@ -94,6 +97,7 @@ class Task:
     shares: tuple[str, ...] = ()
     needs_mean_only: bool = False
     one_class: bool = False
+    answers: str = ""
     each_step: bool = False
     has_places: bool = False
     trial_outputs: int = 2
@@ -147,17 +151,25 @@ class Task:
         self.readout = readout
 
     def use_loss(self, loss: Loss) -> None:
-        """Take the loss of classes that `[train]` describes, if the task uses one.
+        """Take the loss of classes that `[train]` describes; a task that uses it overrides this.
 
         Raises:
-            ConfigError: a loss that the task would not use.
+            ConfigError: it is not the default one, and the task would ignore it.
         """
-        if loss.name not in MEAN_AND_STEPS:
+        defaults = {"train.loss": "mean"} if loss.name != "mean" else {}
+        if loss.label_smoothing:
+            defaults["train.label_smoothing"] = "0"
+        if defaults:
             raise ConfigError(
-                f"the loss {loss.name} is not for the task {self.name}",
-                why="it teaches one class a sample",
-                remedy="leave train.loss out, or set task.name=classification",
+                f"the task {self.name} does not use {' and '.join(defaults)}",
+                why="it has a loss of its own; these are of one class a sample",
+                remedy="set " + " and ".join(f"{key}={value}" for key, value in defaults.items()),
             )
+
+    @classmethod
+    def uses_loss(cls) -> bool:
+        """Return whether it uses the loss of classes that `[train]` describes."""
+        return cls.use_loss is not Task.use_loss
 
     def use_class_weights(self, given: Weights, targets: Tensor) -> None:
         """Weigh the loss of training by class, as `train.class_weights` says.
@@ -221,23 +233,6 @@ class Task:
 
 # Losses of the default task that ask nothing of the readout; other tasks have losses of their own.
 MEAN_AND_STEPS = ("mean", "tet")
-
-
-def refuse_loss_of_classes(task: str, loss: Loss) -> None:
-    """Refuse what a recipe says of the loss of classes, where the task would ignore it.
-
-    Raises:
-        ConfigError: the loss is not the default one.
-    """
-    defaults = {"train.loss": "mean"} if loss.name != "mean" else {}
-    if loss.label_smoothing:
-        defaults["train.label_smoothing"] = "0"
-    if defaults:
-        raise ConfigError(
-            f"the task {task} does not use {' and '.join(defaults)}",
-            why="it has a loss of its own; these are of one class a sample",
-            remedy="set " + " and ".join(f"{key}={value}" for key, value in defaults.items()),
-        )
 
 
 def refuse_mixed(task: str, targets: Targets) -> None:

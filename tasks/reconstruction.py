@@ -53,6 +53,7 @@ class Reconstruction(Task):
         if loss not in NAMES:
             raise ConfigError(f"unknown loss {loss!r}", why=f"choose from {', '.join(NAMES)}")
         self.kind = loss
+        self.answers = "log-odds" if loss == "bce" else "values"
         self.needs_mean_only = True
         self.classes = []
         self.shape: tuple[int, ...] = ()

@@ -62,6 +62,7 @@ class Regression(Task):
             )
         self.at = at
         self.each_step = at == "steps"
+        self.answers = "step-values" if self.each_step else "values"
         self.kind = loss
         self.needs_mean_only = at == "end"
         self.classes = []

@@ -33,6 +33,7 @@ class StepClassification(Task):
     """
 
     name = "step-classification"
+    answers = "step-classes"
     each_step = True
     tracked = ("accuracy", "balanced_accuracy")
     primary = ACCURACY

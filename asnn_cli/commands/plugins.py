@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 PREFIX = "asnn."
 REGISTRIES = {
     "tasks": "tasks.factory:task_registry",
+    "answers": "measure.prediction.answers:answer_registry",
     "methods": "learning.methods.registry:method_registry",
     "observers": "learning.monitoring.registry:observer_registry",
     "codings": "coding.factory:coding_registry",

@@ -56,23 +56,37 @@ class ContrastMeasures(NamedTuple):
     rsat: Tensor
 
 
-@torch.no_grad()
-def measures(events: EventBatch, flow: Tensor, until: int) -> ContrastMeasures:
-    """Return flow warp loss and ratio of squared average timestamps.
+class Contrast:
+    """Flow warp loss and ratio of squared average timestamps of flows of the same recordings.
 
     Both depend on the number of events of a recording: only those of the same windows compare.
+    What the flow 0 gives is computed once.
 
     Args:
         events: B recordings, with 0 <= t < `until`.
-        flow: of each event, `[E, 2]`.
         until: to which time the image is warped, in µs.
 
     Source: Stoffregen et al., ECCV 2020 (FWL); arXiv 2106.01862 (RSAT).
     """
-    still = torch.zeros_like(flow)
-    fwl = image_variance(events, flow, until) / image_variance(events, still, until)
-    rsat = contrast_loss(events, flow, until) / contrast_loss(events, still, until)
-    return ContrastMeasures(fwl, rsat)
+
+    @torch.no_grad()
+    def __init__(self, events: EventBatch, until: int) -> None:
+        self._events, self._until = events, until
+        still = torch.zeros(len(events.t), 2, device=events.device)
+        self._variance = image_variance(events, still, until)
+        self._loss = contrast_loss(events, still, until)
+
+    @torch.no_grad()
+    def measures(self, flow: Tensor) -> ContrastMeasures:
+        """Return the measures of a flow, that of each event, `[E, 2]`."""
+        variance = image_variance(self._events, flow, self._until)
+        loss = contrast_loss(self._events, flow, self._until)
+        return ContrastMeasures(variance / self._variance, loss / self._loss)
+
+
+def measures(events: EventBatch, flow: Tensor, until: int) -> ContrastMeasures:
+    """Return the measures of one flow, see `Contrast`."""
+    return Contrast(events, until).measures(flow)
 
 
 def image_variance(events: EventBatch, flow: Tensor, to: int) -> Tensor:

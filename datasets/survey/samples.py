@@ -16,13 +16,14 @@ from ..boxes import of_sample
 from ..copies import digest
 from ..events import Events
 from ..load import TEST_CUT, VALIDATION_CUT
+from ..sources.boxes.letterbox import LetterboxImages
 from ..sources.events.decode import Decoder
 from ..sources.events.fit import extent
 from ..sources.images.single import open_images
 from ..sources.layout import Layout, Part
 from ..sources.series.wav import read_wav
 from ..sources.store import Store
-from ..splits import cut
+from ..splits import cut, original
 from .thumbnails import of_events, of_image, of_series, of_wave
 
 
@@ -84,8 +85,7 @@ def samples_of_files(layout: Layout, read: Read) -> Iterator[Sample]:
             try:
                 yield Sample(part, display, label, read(files.store, name))
             except DataError as error:
-                why = error.why or error.what.removeprefix(f"{display} ")
-                yield Sample(part, display, label, None, why)
+                yield Sample(part, display, label, None, _why(error, display))
             except InvalidFile as error:
                 yield Sample(part, display, label, None, sanitize(error))
 
@@ -122,11 +122,22 @@ def samples_of_data(data: DataSet) -> Iterator[Sample]:
         one_class = split.targets.dim() == 1 and not split.targets.is_floating_point()
         for index in range(len(split)):
             label = int(split.targets[index]) if one_class else None
-            shown = _of_sample(split.inputs, index, data.full_scale)
             objects = None
             if data.target == "boxes":
                 objects = of_sample(split.targets[index])[1].tolist()
-            yield Sample(part, f"{part} {index}", label, shown, objects=objects)
+            name, shown, why = f"{part} {index}", None, ""
+            inputs, at = original(split.inputs, index)
+            if isinstance(inputs, LetterboxImages):
+                name = inputs.display_name(at)
+            try:
+                shown = _of_sample(inputs, at, data.full_scale)
+            except DataError as error:
+                why = _why(error, name)
+            yield Sample(part, name, label, shown, why, objects)
+
+
+def _why(error: DataError, name: str) -> str:
+    return error.why or error.what.removeprefix(f"{name} ")
 
 
 def _key(content: bytes) -> bytes:
@@ -178,6 +189,9 @@ def _of_sample(inputs: Inputs, index: int, full_scale: float) -> Shown:
         part = slice(int(inputs.start[index]), int(inputs.start[index] + inputs.count[index]))
         columns = (inputs.t[part], inputs.x[part], inputs.y[part], inputs.p[part])
         return _of_events(*columns, inputs.sensor[1:], digest(*columns))
+    if isinstance(inputs, LetterboxImages):  # as large as it is, not as its frame
+        pixels = np.atleast_3d(np.asarray(inputs.picture(index))).transpose(2, 0, 1)
+        return _of_values(torch.from_numpy(pixels.copy()), full_scale, digest(pixels))
     sample = inputs[index]
     if isinstance(sample, Tensor):
         return _of_values(sample, full_scale, digest(sample.numpy()))

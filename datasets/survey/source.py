@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,17 @@ def _task(asked: Mapping[str, Any]) -> str:
 
 
 def _settings(options: Mapping[str, Any]) -> str:
-    return "".join(f" --set {shell(f'data.{key}={value}')}" for key, value in options.items())
+    return "".join(
+        f" --set {shell(f'data.{key}={_toml(value)}')}" for key, value in options.items()
+    )
+
+
+def _toml(value: Any) -> str:
+    """Return a value as `--set` reads it."""
+    if isinstance(value, Mapping):
+        pairs = (f"{key}={json.dumps(each, ensure_ascii=False)}" for key, each in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _loaded(

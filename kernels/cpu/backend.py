@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..contract import SUMS, Rule, Shape
 from ..memory import buffers
-from . import batch_norm, filters, passes, shifts
+from . import batch_norm, filters, shifts
 from .amx.check import has_tiles as has_tiles
 from .convolutions import (
     convolve_events as convolve_events,
@@ -29,6 +29,7 @@ from .convolutions import (
     weight_grad_tiles as weight_grad_tiles,
 )
 from .isa import has_wide_registers as has_wide_registers
+from .neurons import passes, step
 from .representation import (
     integrate as integrate,
 )
@@ -153,6 +154,43 @@ def finish(q: Tensor, x: Tensor, mean: Tensor, offset: Tensor, slope: Tensor) ->
     _over_rows("normed_backward", x, {"grad": q, "out": q, **tensors})
 
 
+def step_forward(x: Tensor, v: Tensor, factors: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
+    """Return spikes and membranes after a step, `[R, C]`; see `kernels.step`."""
+    out, after = buffers.take(*x.shape), buffers.take(*x.shape)
+    _stepped("step_forward", factors, rule, {"x": x, "v": v, "out": out, "after": after})
+    return out, after
+
+
+def step_backward(
+    grad: Tensor, after_grad: Tensor, x: Tensor, v: Tensor, factors: Tensor, rule: Rule
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the gradients of x and v, and those of the factors `[3, C]`, float64."""
+    q, v_grad = buffers.take(*x.shape), buffers.take(*x.shape)
+    given = {"x": x, "v": v, "out": grad, "after": after_grad}
+    sums = _stepped("step_backward", factors, rule, {**given, "q": q, "v_grad": v_grad})
+    return q, v_grad, sums
+
+
+def _stepped(task: str, factors: Tensor, rule: Rule, tensors: dict[str, Tensor]) -> Tensor:
+    """Run a task of `step`; return its sums `[3, C]`, float64."""
+    rows, channels = tensors["x"].shape
+    group = max(1, step.VALUES // max(1, channels))
+    of_block = group * -(-rows // (group * step.MAX_BLOCKS))
+    blocks = -(-rows // of_block) if of_block else 0
+    repeated = factors.unsqueeze(1).repeat(1, group, 1)
+    found = factors.new_zeros(blocks, step.FACTORS, group, channels)
+    args = np.zeros((), step.ARGUMENTS)
+    args["blocks"], args["values"] = blocks, rows * channels
+    args["values_a_block"], args["values_a_group"] = of_block * channels, group * channels
+    args["reset"], args["surrogate"] = rule.reset, rule.surrogate
+    args["detached"], args["alpha"] = rule.detached, rule.alpha
+    for name, tensor in {**tensors, "factors": repeated, "sums": found}.items():
+        args[name] = tensor.data_ptr()
+    if channels:
+        run(task, args, blocks)
+    return found.sum((0, 2), dtype=torch.float64)
+
+
 def filter_forward(x: Tensor, poles: Tensor, gain: Tensor) -> Tensor:
     """Return the filtered rows `[T, R, C]`; see `kernels.filters`."""
     out, _ = _filtered("filter_forward", poles, gain, {"x": x.float()}, sums=False)
@@ -240,6 +278,7 @@ def _arguments(
     args["windows"] = windows
     args["x"], args["out"] = x.data_ptr(), out.data_ptr()
     args["table"], args["threshold"] = table.data_ptr(), threshold.data_ptr()
+    args["thresholds"] = len(threshold)
     args["steps"] = shape.steps
     args["step_stride"] = 0 if shape.static else shape.rows * shape.channels
     args["rows"], args["out_rows"] = shape.rows, shape.out_rows
@@ -248,7 +287,7 @@ def _arguments(
     args["window_height"], args["window_width"] = shape.window
     args["reset"], args["sized"] = rule.reset, rule.sized
     args["surrogate"], args["learns_threshold"] = rule.surrogate, rule.learns_threshold
-    args["once"], args["most"] = rule.once, rule.most
+    args["once"], args["most"], args["detached"] = rule.once, rule.most, rule.detached
     return args
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from numba import cfunc, types
 
 from .. import contract, rules
-from . import batch_norm, events, filters, gram, integration, neuron, passes, shifts, simd
+from . import batch_norm, events, filters, gram, integration, shifts, simd
 from .amx import convolution as amx_convolution
 from .amx import instructions, layout, packing
+from .neurons import neuron, passes, step
 
 SOURCES = (
     contract,
@@ -24,6 +25,7 @@ SOURCES = (
     simd,
     neuron,
     passes,
+    step,
     batch_norm,
     events,
     filters,
@@ -85,6 +87,14 @@ def address_of(name: str) -> int:
         if sources:
             passes.backward_1(address)
 
+    def step_forward(address: int) -> None:
+        if sources:
+            step.forward_blocks(address)
+
+    def step_backward(address: int) -> None:
+        if sources:
+            step.backward_blocks(address)
+
     def convolve_events(address: int) -> None:
         if sources:
             events.run_blocks(address, False)
@@ -141,6 +151,7 @@ def address_of(name: str) -> int:
     tasks += [pack_weights, convolve_tiles, weight_grad_tiles]
     tasks += [forward_16, forward_8, forward_1]
     tasks += [backward_16, backward_8, backward_1]
+    tasks += [step_forward, step_backward]
     tasks += [filter_forward, filter_backward]
     tasks += [represented_forward, represented_backward, represented_norm_backward]
     tasks += [pack_spikes, spike_covariance, sum_rows]

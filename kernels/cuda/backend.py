@@ -63,7 +63,7 @@ def _tiling(shape: Shape, values: int) -> _Tiling:
 
 
 def _constants(
-    shape: Shape, rule: Rule, tiling: _Tiling, values: int, steps: int
+    shape: Shape, rule: Rule, threshold: Tensor, tiling: _Tiling, values: int, steps: int
 ) -> dict[str, Any]:
     """Return the compile-time constants of both passes. Only the last segment may be shorter."""
     segments = -(-shape.steps // steps)
@@ -75,6 +75,7 @@ def _constants(
         "POOL_W": shape.window[1],
         "RESET": rule.reset,
         "SIZED": rule.sized,
+        "SPREAD": len(threshold) > 1,
         "ONCE": rule.once,
         "MOST": rule.most,
         "SITES": tiling.sites,
@@ -165,7 +166,7 @@ def forward(
         shape.width,
         shape.channels,
         COUNT=count,
-        **_constants(shape, rule, tiling, FORWARD_VALUES, FORWARD_STEPS),
+        **_constants(shape, rule, threshold, tiling, FORWARD_VALUES, FORWARD_STEPS),
         **PASS,
     )
     return spikes, counts.sum(0, dtype=torch.float64) if count else None
@@ -177,7 +178,7 @@ def backward(
     """Return q, like x, and the sums over the rows `[5, T, C]`."""
     _check(shape.rows)
     tiling = _tiling(shape, BACKWARD_VALUES)
-    constants = _constants(shape, rule, tiling, BACKWARD_VALUES, BACKWARD_STEPS)
+    constants = _constants(shape, rule, threshold, tiling, BACKWARD_VALUES, BACKWARD_STEPS)
     workers = min(tiling.tiles, max(1, _programs(x) // max(1, tiling.blocks)))
     programs = workers * tiling.blocks
     q = torch.empty_like(x)
@@ -203,6 +204,7 @@ def backward(
         shape.height,
         shape.width,
         shape.channels,
+        DETACHED=rule.detached,
         SURROGATE=rule.surrogate,
         LEARNS=rule.learns_threshold,
         maxnreg=REGISTERS,

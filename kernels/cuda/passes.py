@@ -13,7 +13,17 @@ import triton
 import triton.language as tl
 
 from .. import contract
-from .tile import adjoint, channels_of, charge, first_of, number_of, offsets_of, parameters_at, step
+from .tile import (
+    adjoint,
+    channels_of,
+    charge,
+    first_of,
+    number_of,
+    offsets_of,
+    parameters_at,
+    step,
+    threshold_of,
+)
 
 SUMS = tl.constexpr(contract.SUMS)
 SUM_G = tl.constexpr(contract.SUM_G)
@@ -43,6 +53,7 @@ def forward_kernel(
     POOL_W: tl.constexpr,
     RESET: tl.constexpr,
     SIZED: tl.constexpr,
+    SPREAD: tl.constexpr,
     ONCE: tl.constexpr,
     MOST: tl.constexpr,
     COUNT: tl.constexpr,
@@ -59,7 +70,7 @@ def forward_kernel(
     )
     c = tl.broadcast_to(c, (1, WINDOWS, CHANNELS))
     table, channel_mask = table_ptr + c, c < channels
-    theta = tl.load(threshold_ptr)
+    theta = threshold_of(threshold_ptr, c, channel_mask, SPREAD)
     stride = (0 if STATIC else 1) * rows.to(tl.int64) * channels
     out_stride = out_rows.to(tl.int64) * channels
     out_steps = tl.where(out_mask, STEPS, 0)  # steps that each window stores
@@ -109,8 +120,10 @@ def backward_kernel(
     POOL_W: tl.constexpr,
     RESET: tl.constexpr,
     SIZED: tl.constexpr,
+    SPREAD: tl.constexpr,
     ONCE: tl.constexpr,
     MOST: tl.constexpr,
+    DETACHED: tl.constexpr,
     SURROGATE: tl.constexpr,
     LEARNS: tl.constexpr,
     SITES: tl.constexpr,
@@ -131,7 +144,7 @@ def backward_kernel(
     c = channels_of(program % blocks, CHANNELS, VALUES)
     all_c = tl.broadcast_to(c, (1, WINDOWS, CHANNELS))
     table, channel_mask = table_ptr + all_c, all_c < channels
-    theta = tl.load(threshold_ptr)
+    theta = threshold_of(threshold_ptr, all_c, channel_mask, SPREAD)
     stride = (0 if STATIC else 1) * rows.to(tl.int64) * channels
     out_stride = out_rows.to(tl.int64) * channels
     column = program % blocks * CHANNELS + tl.arange(0, CHANNELS)
@@ -197,7 +210,7 @@ def backward_kernel(
                 if ONCE:
                     grad_s = tl.where(t > last, 0.0, grad_s)
                 g, grad_theta, grad_size = adjoint(
-                    v, n, d, grad_s, neuron, theta, alpha, RESET, SIZED, SURROGATE, MOST
+                    v, n, d, grad_s, neuron, theta, alpha, RESET, SIZED, SURROGATE, MOST, DETACHED
                 )
                 d = leak * g
                 q = scale * gain * g

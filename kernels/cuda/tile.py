@@ -28,6 +28,7 @@ ATAN = tl.constexpr(rules.ATAN)
 TRIANGULAR = tl.constexpr(rules.TRIANGULAR)
 GAUSSIAN = tl.constexpr(rules.GAUSSIAN)
 HAT = tl.constexpr(rules.HAT)
+LORENTZIAN = tl.constexpr(rules.LORENTZIAN)
 TRIANGLE = tl.constexpr(rules.TRIANGLE)
 STRAIGHT_THROUGH = tl.constexpr(rules.STRAIGHT_THROUGH)
 
@@ -99,6 +100,16 @@ def parameters_at(table, channel_mask, t, channels, STEPS: tl.constexpr, SIZED: 
 
 
 @triton.jit
+def threshold_of(threshold_ptr, c, channel_mask, SPREAD: tl.constexpr):
+    """Return the threshold: one value, or with SPREAD those of the channels."""
+    if SPREAD:
+        theta = tl.load(threshold_ptr + c, mask=channel_mask, other=1.0)
+    else:
+        theta = tl.load(threshold_ptr)
+    return theta
+
+
+@triton.jit
 def charge(v, x, neuron):
     """Return the membrane before its reset."""
     mean, scale, bias, leak, gain, _ = neuron
@@ -163,6 +174,8 @@ def derivative(u, alpha, SURROGATE: tl.constexpr):
         d = NORMAL * alpha * tl.exp(-0.5 * z * z)
     elif SURROGATE == HAT:
         d = tl.maximum(1.0 - alpha * tl.abs(u), 0.0) * alpha
+    elif SURROGATE == LORENTZIAN:
+        d = 1.0 / (1.0 + alpha * (u * u))
     else:
         z = alpha * tl.abs(u) + 1.0
         d = 1.0 / (z * z)
@@ -202,6 +215,7 @@ def adjoint(
     SIZED: tl.constexpr,
     SURROGATE: tl.constexpr,
     MOST: tl.constexpr,
+    DETACHED: tl.constexpr,
 ):
     """Return the gradients of the membrane before its reset, of the threshold and of the size.
 
@@ -220,10 +234,12 @@ def adjoint(
         grad_theta, grad_size = grad_amount, n * e + size * e * moment
     else:
         if RESET == SUBTRACT:
-            grad_s = grad_s - (size if SIZED else theta) * d
+            if not DETACHED:
+                grad_s = grad_s - (size if SIZED else theta) * d
             grad_amount = -n * d
         elif RESET == ZERO:
-            grad_s = grad_s - v * d
+            if not DETACHED:
+                grad_s = grad_s - v * d
             d = d * (1.0 - n)
         e = grad_s * derivative(distance(v, neuron, theta, SIZED), alpha, SURROGATE)
         if SIZED:

@@ -16,7 +16,7 @@ from .definition import define, empty_like, refuse_second_derivative
 _LAYER = (
     "SymInt batch, SymInt height, SymInt width, int[2] window, bool static, int[] norm_steps, "
     "bool by_batch, str reset, str surrogate, float alpha, bool learns_threshold, "
-    "bool once=False, int most=0"
+    "bool once=False, int most=0, bool detached=False"
 )
 
 
@@ -37,6 +37,7 @@ def _call_of(
     learns_threshold: bool,
     once: bool = False,
     most: int = 0,
+    detached: bool = False,
     sized: bool,
     count: bool = False,
 ) -> Call:
@@ -50,6 +51,7 @@ def _call_of(
         learns_threshold=learns_threshold,
         once=once,
         most=most,
+        detached=detached,
     )
     return Call(backend(x.device.type), shape, rule, tuple(norm_steps), by_batch, count)
 
@@ -81,14 +83,14 @@ def _fused_layer_backward(
 
 
 def _fake_fused_layer_backward(
-    grad: Tensor, x: Tensor, table: Tensor, *tensors: Any, **options: Any
+    grad: Tensor, x: Tensor, table: Tensor, threshold: Tensor, *tensors: Any, **options: Any
 ) -> tuple[Tensor, ...]:
     _, steps, channels = table.shape
     schedule, nothing = (steps, channels), (0,)
     norm = (len(options["norm_steps"]), channels) if options["norm_steps"] else nothing
     size = schedule if options["sized"] else nothing
-    threshold = (1,) if options["learns_threshold"] else nothing
-    sizes = (norm, norm, schedule, schedule, size, threshold)
+    of_threshold = tuple(threshold.shape) if options["learns_threshold"] else nothing
+    sizes = (norm, norm, schedule, schedule, size, of_threshold)
     return empty_like(x), *(table.new_empty(size) for size in sizes)
 
 

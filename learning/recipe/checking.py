@@ -17,7 +17,7 @@ from ...coding.samples import SampleSpec
 from ...core.errors import AsnnError, ConfigError
 from ...core.registry import Registry, keyword_options, nearest
 from ...core.text import printable
-from ...datasets.load import dataset_registry
+from ...datasets.load import dataset_registry, no_folder
 from ...datasets.transforms.by_kind import augment_kind, augment_options, moving_options
 from ...models.factory import create_model as create_network
 from ...models.factory import model_registry
@@ -343,6 +343,8 @@ def _errors(trials: list[tuple[str, Callable[[], Any]]]) -> list[str]:
 
 def _fault(section: str, schema: type[Section], detail: Any) -> str:
     key = ".".join([section, *(str(part) for part in detail["loc"])])
+    if detail["type"] == "extra_forbidden" and key == "data.dir":
+        return _line(key, no_folder("this data set", schema.model_fields))
     if detail["type"] == "extra_forbidden":
         return _unknown_key(key, [f"{section}.{name}" for name in schema.model_fields])
     given = detail["input"]
@@ -359,8 +361,6 @@ def _unknown_key(key: str, known: list[str]) -> str:
     # A key that another section has was probably meant for that one.
     elsewhere = [f"{each}.{name}" for each, base in BASES.items() if name in base.model_fields]
     near = elsewhere[0] if len(elsewhere) == 1 else nearest(key, known)
-    if name == "dir" and f"{key.rpartition('.')[0]}.path" in known:  # of --data-dir
-        near = f"{key.rpartition('.')[0]}.path"
     if name in NAMED:  # model.readout: a component with a section of its own
         near = NAMED[name][1]
     hint = f"; did you mean {near}?" if near else ""

@@ -9,8 +9,9 @@ from ...coding.samples import PLURALS
 from ...core.documents import read_toml
 from ...core.errors import ConfigError
 from ...datasets.transforms.by_kind import options_of_others
+from ...tasks.factory import task_registry
 from .checking import NAMED, component_options, named_component, sample_kind
-from .schema import TrainSection
+from .schema import LOSS_KEYS, TrainSection
 
 
 def _sections_of(key: str) -> list[str]:
@@ -67,7 +68,8 @@ def override(
     notices = []
     for section in NAMED:
         notices += _leave_out_options(section, document, changed, given)
-    return changed, notices + _leave_out_augmentation(document, changed, given)
+    notices += _leave_out_augmentation(document, changed, given)
+    return changed, notices + _leave_out_loss(document, changed, given)
 
 
 def _leave_out_options(
@@ -112,3 +114,20 @@ def _leave_out_augmentation(
         f"augment.{key} is left out: it does not augment {takes}, which {new!r} takes"
         for key in stale
     ]
+
+
+def _leave_out_loss(
+    before: dict[str, Any], after: dict[str, Any], given: set[tuple[str, ...]]
+) -> list[str]:
+    new = named_component("task", after)
+    table = after.get("train")
+    try:
+        uses_loss = task_registry.get(new).uses_loss()
+    except ConfigError:  # an unknown name is reported by check_recipe
+        return []
+    if uses_loss or new == named_component("task", before) or not isinstance(table, dict):
+        return []
+    stale = [key for key in LOSS_KEYS if key in table and ("train", key) not in given]
+    for key in stale:
+        del table[key]
+    return [f"train.{key} is left out: the task {new} has a loss of its own" for key in stale]

@@ -154,6 +154,10 @@ def _weigh(values: list[Any]) -> bool:
     return numbers and all(0 <= v < math.inf for v in values) and sum(values) > 0
 
 
+LOSS_KEYS = ("loss", "label_smoothing", "tet_lambda", "tet_phi", "entropy", "counts")
+"""Keys of `[train]` that say what the loss of classes is."""
+
+
 class TrainSection(Section):
     """Optimization."""
 

@@ -165,6 +165,14 @@ class LayerCounter:
             steps_per_output=getattr(self.info.layer, "steps_per_output", 1),
         )
 
+    @property
+    def read(self) -> Tensor:
+        """Events of the current batch that an operation reads, `[T, B]`: none of values, and none
+        of what is handed on as it is."""
+        if self.info.given.kind == "values":
+            return torch.zeros_like(self.batch[1])
+        return self.batch[1] * (self._batch_totals[0] > 0).unsqueeze(1)
+
     def _count_output(self, layer: nn.Module, x: tuple[Tensor, ...], y: Tensor) -> None:
         self._count(y)
 

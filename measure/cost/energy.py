@@ -64,7 +64,8 @@ def layer_cost(layer: LayerCount, table: CostTable, *, dense: bool = False) -> C
         bytes = (weight + 2·value)·operations + 2·value·inputs       input values
 
     An operation reads its weight, if it has one, and reads and writes the sum it adds to. The input
-    is written once and read once: spikes as addresses, values all of them.
+    is written once and read once: spikes as addresses, values all of them; none of it where there
+    is no operation.
 
     Args:
         layer: its counts.
@@ -76,7 +77,7 @@ def layer_cost(layer: LayerCount, table: CostTable, *, dense: bool = False) -> C
     per_operation = 2 * size.value + (size.weight if layer.synaptic else 0)
     spikes = layer.inputs if dense else layer.events
     inputs = size.event * spikes if layer.spikes else size.value * layer.inputs
-    traffic = per_operation * operations + 2 * inputs
+    traffic = per_operation * operations + 2 * inputs * (layer.dense > 0)
     if layer.operation == "ac":
         return Cost(operations, zero, zero, traffic, zero)
     return Cost(zero, operations, zero, traffic, zero)

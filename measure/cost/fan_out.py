@@ -22,7 +22,8 @@ class FanOut:
     is one matrix product, split into parts so small that float32 is exact.
 
     Args:
-        layer: convolution, linear layer or mean pool; any other layer has a fan-out of 1.
+        layer: convolution, linear layer or mean pool; any other layer has the fan-out `additions`,
+            by default 1.
         shape: of one sample, (C, H, W) or (F).
 
     Attributes:
@@ -94,7 +95,7 @@ def _fan_out(layer: nn.Module, shape: tuple[int, ...], *, dense: bool) -> Tensor
     if isinstance(layer, nn.Linear):
         return _links(layer.weight, dense=dense).sum(0)
     if not isinstance(layer, nn.Conv2d | nn.AvgPool2d):
-        return torch.ones(shape)
+        return torch.full(shape, float(getattr(layer, "additions", 1)))
     with torch.enable_grad():
         x = torch.zeros(1, *shape, requires_grad=True)
         if isinstance(layer, nn.AvgPool2d):

@@ -28,7 +28,7 @@ class Counts:
         layers, neurons: in order of computation.
         ac, mac: accumulates and multiply-accumulates over all layers, `[T, N]` float64.
         reads: the part of them that reads a weight, `[T, N]`.
-        events: spikes in the inputs of layers, `[T, N]`.
+        events: spikes in the inputs of layers that operations read, `[T, N]`.
         draws: random numbers of a readout that draws, one an output: sums over all samples, `[T]`.
         parameters: number of parameters.
         footprint: bytes of parameters and buffers.
@@ -190,10 +190,10 @@ class Operations:
         for counter in self._counters:
             counter.end()
         for counter in self._layer_counters():
-            effective, events = counter.batch
+            effective = counter.batch[0]
             sums[0 if counter.operation == "ac" else 1] += effective
             sums[2] += effective if counter.has_synapses else 0
-            sums[3] += events if counter.info.given.kind != "values" else 0
+            sums[3] += counter.read
         self._by_sample.append(sums)
         self._samples += samples
         drawn = logits[0].numel() if getattr(self._network.readout, "draws", False) else 0

@@ -14,13 +14,15 @@ from ...kernels.dispatch import backend, is_traced, missing_backend, needs_aten
 from ...kernels.fused_layer import fused, make_table, rule_of
 from ...kernels.rules import LEVEL_GRADIENTS, SURROGATES
 from ...kernels.statistics import Segments, evaluation_norms
+from ..neurons.functional.lif import SURROGATE
 from ..neurons.integrate import Integrate
 from ..neurons.leaky import AdaptiveLeaky, FixedLeaky
+from ..neurons.lif import Lif
 from .batch_norm import PLAIN
 from .norm import FoldedNorm, PerStepNorm, SharedNorm, SplitNorm, TimeNorm
 from .time import is_static, over_time, unexpanded
 
-FUSED = (AdaptiveLeaky, FixedLeaky, Integrate)  # a subclass may compute something else
+FUSED = (AdaptiveLeaky, FixedLeaky, Integrate, Lif)  # a subclass may compute something else
 
 
 class Fusible(NamedTuple):
@@ -32,7 +34,7 @@ class Fusible(NamedTuple):
         window: of its pool; (1, 1) without one.
     """
 
-    neuron: AdaptiveLeaky | Integrate
+    neuron: AdaptiveLeaky | Integrate | Lif
     segments: Segments
     window: tuple[int, int]
 
@@ -65,7 +67,7 @@ def fusible(
         return "torch records a graph of its own operators only"
     if x.dim() not in (3, 5):
         return f"fused kernels take [T, B, C] and [T, B, C, H, W], not {x.dim()} axes"
-    if not isinstance(neuron, AdaptiveLeaky | Integrate) or type(neuron) not in FUSED:
+    if not isinstance(neuron, AdaptiveLeaky | Integrate | Lif) or type(neuron) not in FUSED:
         return f"there is no fused kernel for {type(neuron).__name__}"
     if isinstance(neuron, AdaptiveLeaky) and neuron.draws:
         return "there is no fused kernel for neurons that draw their spikes"
@@ -87,7 +89,7 @@ def run(x: Tensor, how: Fusible, *, count: bool) -> tuple[Tensor, Tensor | None]
     """Return the output `[T, B, C, ...]`, and with `count` the number of spikes at each step."""
     how.neuron.check(x)
     shape = _shape(x, how.window)
-    tensors, options = _equations(how.neuron, shape.steps)
+    tensors, options = equations_of(how.neuron, shape.steps)
     learns = not isinstance(how.neuron, Integrate) or how.neuron.options.gradient != "none"
     with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
         out, counts = fused(
@@ -107,12 +109,12 @@ def freeze(x: Tensor, how: Fusible) -> Frozen:
     """Return the layer in evaluation, for inputs of the shape of `x`."""
     how.neuron.check(x)
     shape = _shape(x, how.window)
-    tensors, options = _equations(how.neuron, shape.steps)
+    tensors, options = equations_of(how.neuron, shape.steps)
     threshold, size = tensors.pop("threshold"), tensors["size"]
     norms = evaluation_norms(how.segments) if how.segments else None
     table = make_table(norms, **tensors, shape=shape)
     rule = rule_of(**options, sized=size is not None, learns_threshold=False)
-    return Frozen(backend(x.device.type), shape, rule, table, threshold.reshape(1).float())
+    return Frozen(backend(x.device.type), shape, rule, table, threshold.reshape(-1).float())
 
 
 def pooled(spikes: Tensor, pool: nn.Module) -> Tensor:
@@ -229,10 +231,16 @@ def _as_images(spikes: Tensor, shape: Shape, dims: int) -> Tensor:
     return spikes[:, :, 0, 0] if dims == 3 else spikes.permute(0, 1, 4, 2, 3)
 
 
-def _equations(
-    neuron: AdaptiveLeaky | Integrate, steps: int
+def equations_of(
+    neuron: AdaptiveLeaky | Integrate | Lif, steps: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what `fused` is given of a neuron: tensors, and other options."""
+    if isinstance(neuron, Lif):  # reset at the end of a step, not at the beginning of the next
+        p = neuron.parameters_of()
+        tensors = {**p, "gain": 1 - p["leak"], "size": None}
+        alpha = SURROGATES[SURROGATE].alpha
+        options = {"reset": "zero", "detached": True, "surrogate": SURROGATE, "alpha": alpha}
+        return tensors, options
     surrogate, alpha = neuron.options.surrogate, neuron.options.alpha
     alpha = SURROGATES[surrogate].alpha if alpha is None else alpha
     if isinstance(neuron, AdaptiveLeaky):

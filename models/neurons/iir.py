@@ -42,7 +42,8 @@ class Iir(nn.Module):
         learn: make d a parameter, one for the layer, in (0, 1).
         membrane_filter: `off`, `on` or `twice`.
         threshold: θ.
-        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid`, `gaussian` or `hat`.
+        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid`, `gaussian`, `hat` or
+            `lorentzian`.
         alpha: its steepness; the default of the surrogate if None (gaussian: 2.5, a deviation of
             0.4).
 

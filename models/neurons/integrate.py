@@ -54,7 +54,8 @@ class Integrate(nn.Module):
             other options), `straight-through` (⌈·⌉ has the derivative 1), `representation` (of the
             weighted mean over all steps, see `represented_steps`; m = 1), or `none` (no gradient
             passes: for methods that need none, such as `tandem`).
-        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid`, `gaussian` or `hat`.
+        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid`, `gaussian`, `hat` or
+            `lorentzian`.
         alpha: steepness of the surrogate; the default of the surrogate if None.
         threshold_gradient: of `representation`: that of V is `scaled` as published, or `exact`.
 

@@ -56,7 +56,8 @@ class AdaptiveLeaky(nn.Module):
         leak, gain: start values.
         learn_schedule: make leak and gain parameters; otherwise they keep their start values.
         bounded: keep the leak between 0.01 and 0.99, where it is the decay of a LIF neuron.
-        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid`, `gaussian` or `hat`.
+        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid`, `gaussian`, `hat` or
+            `lorentzian`.
         alpha: steepness of the surrogate; the default of the surrogate if None (sigmoid: 4).
         once: send the first spike of a sample only, see `first_spike`. `reset` then shapes the
             gradient alone.

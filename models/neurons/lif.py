@@ -97,6 +97,18 @@ class DelayedReset(nn.Module):
         """Return the parameters of `function` by name, `[1, C]` each, the same at all steps."""
         raise NotImplementedError
 
+    def check(self, x: Tensor) -> None:
+        """Check that the parameters fit the channels of an input `[T, B, C, ...]`.
+
+        Raises:
+            ConfigError: they do not.
+        """
+        if self.count > 1 and x.shape[2] != self.count:
+            raise ConfigError(
+                f"the neuron has parameters for {self.count} channels, the input has {x.shape[2]}",
+                why="with granularity 'channel' the axis after the batch is the channels",
+            )
+
     def forward(self, x: Tensor) -> Tensor:
         if self.reads_input:
             name = type(self).__name__.lower()
@@ -105,6 +117,7 @@ class DelayedReset(nn.Module):
                 why="their trace is that of the activity before the weights",
                 remedy="set model.name=firenet, or model.neuron to lif or alif",
             )
+        self.check(x)
         step = self.step_function(x.dim() - 2)
         at_rest = x.new_zeros(x.shape[1:])
         states: tuple[Tensor, ...] = (at_rest,) * len(self.state_names)

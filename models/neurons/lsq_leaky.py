@@ -46,7 +46,8 @@ class LsqLeaky(nn.Module):
         schedule: `shared` by all steps, or `per-step`.
         smoothness: weight of the Taylor rows against that of the equation.
         threshold: θ.
-        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid`, `gaussian` or `hat`.
+        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid`, `gaussian`, `hat` or
+            `lorentzian`.
         alpha: its steepness; the default of the surrogate if None.
 
     Attributes:

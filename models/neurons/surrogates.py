@@ -75,7 +75,8 @@ def spike(u: Tensor, surrogate: str = "sigmoid", alpha: float | None = None) -> 
 
     Args:
         u: distance of the membrane from the threshold, any shape.
-        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid`, `gaussian` or `hat`.
+        surrogate: `sigmoid`, `atan`, `triangular`, `fast_sigmoid`, `gaussian`, `hat` or
+            `lorentzian`.
         alpha: steepness; the surrogate's own default if None.
 
     Returns:

@@ -33,9 +33,13 @@ class Objects:
 
     def of_class(self, label: int, *, best_first: bool) -> Objects:
         """Return those of a class by sample, those of a sample in their order or the best first."""
+        return self.take(self.order_of_class(label, best_first=best_first))
+
+    def order_of_class(self, label: int, *, best_first: bool) -> np.ndarray:
+        """Return the indices of those of a class, in the order of `of_class`."""
         chosen = np.flatnonzero(self.label == label)
         rank = -self.score[chosen] if best_first else np.zeros(len(chosen))
-        return self.take(chosen[np.lexsort((rank, self.sample[chosen]))])
+        return chosen[np.lexsort((rank, self.sample[chosen]))]
 
     def take(self, chosen: np.ndarray) -> Objects:
         """Return those of a mask, or of indices in their order."""
@@ -114,6 +118,39 @@ def curves(
             for t in range(len(thresholds)):
                 precision[t, :, label, a] = _interpolated(right[t], wrong[t], positives)
     return Curves(precision, recall)
+
+
+def judged(found: Objects, truth: Objects, threshold: float) -> np.ndarray:
+    """Return what each box counts for, at one overlap and any area: 1 right, -1 wrong, 0 nothing.
+
+    It depends on the sample alone, so that samples may be judged one after another, and
+    `precision_of` needs their classes and scores only.
+    """
+    verdict = np.zeros(len(found.sample))
+    for label in np.unique(found.label):
+        chosen = found.order_of_class(label, best_first=True)
+        chosen = chosen[found.take(chosen).ranks() < MAX_OF_CLASS]
+        ours, true = found.take(chosen), truth.of_class(label, best_first=False)
+        taken, _ = _match(ours, ours.ranks(), true, np.array([threshold]), np.array([AREAS["all"]]))
+        verdict[chosen] = np.where(taken[0, 0], 1.0, -1.0)
+    return verdict
+
+
+def precision_of(
+    label: np.ndarray, score: np.ndarray, verdict: np.ndarray, positives: np.ndarray
+) -> np.ndarray:
+    """Return the precision of judged boxes, `[101, classes]`: that of `curves` at one overlap.
+
+    Args:
+        label, score, verdict: class, score and `judged` of each box, `[M]`, by sample.
+        positives: true boxes of each class, `[classes]`.
+    """
+    precision = np.full((len(RECALLS), len(positives)), np.nan)
+    for k in np.flatnonzero(positives):
+        chosen = np.flatnonzero((label == k) & (verdict != 0))
+        right = verdict[chosen[np.argsort(-score[chosen], kind="stable")]] > 0
+        precision[:, k] = _interpolated(np.cumsum(right), np.cumsum(~right), int(positives[k]))
+    return precision
 
 
 def mean(values: np.ndarray) -> float | None:

@@ -12,12 +12,12 @@ from torch import Tensor
 from ...datasets.boxes import present
 from ...datasets.transforms.mixing import Targets
 from ..base import Gather, Meter, Result
-from .average_precision import AREAS, THRESHOLDS, Objects, curves, mean
+from .average_precision import AREAS, THRESHOLDS, Objects, curves, judged, mean, precision_of
 
 if TYPE_CHECKING:
     from .task import Detection
 
-HALF = (0.5,)
+HALF = 0.5
 ALL_AREAS = (AREAS["all"],)
 
 
@@ -66,12 +66,43 @@ def metrics_of(found: Tensor, targets: Tensor, classes: int) -> dict[str, Any]:
     return {**values, "objects": len(true.sample), "boxes": len(ours.sample)}
 
 
+def verdicts_of(found: Tensor, truth: Objects) -> Tensor:
+    """Return class and score of each box, negative of a wrong one: `[B, D, 2]`.
+
+    NaN where there is no box, or one that does not count.
+
+    Args:
+        found: rows of boxes with scores `[B, D, 6]`.
+        truth: true boxes of the B samples.
+    """
+    ours = objects_of(found)
+    verdict = judged(ours, truth, HALF)
+    rows = torch.from_numpy(np.stack([ours.label, ours.score * verdict], 1))
+    rows[verdict == 0] = torch.nan
+    table = found.new_full((*found.shape[:2], 2), torch.nan)
+    table[present(found[..., :5])] = rows.to(table)
+    return table
+
+
+def average_precision_of_verdicts(verdicts: Tensor, positives: np.ndarray) -> float | None:
+    """Return AP50 of `verdicts_of` all samples, `[N, D, 2]`; None without a true box.
+
+    Args:
+        verdicts: see `verdicts_of`.
+        positives: true boxes of each class.
+    """
+    label, signed = verdicts[~verdicts[..., 0].isnan()].double().T.numpy()
+    return mean(precision_of(label, np.abs(signed), np.sign(signed), positives))
+
+
 class BoxMeter(Meter):
-    """Collects the boxes that each step's answer finds, and the true ones."""
+    """Collects the boxes that the last answer finds, the true ones, and of the boxes of the answers
+    before what their average precision needs: class, score, and whether they are right."""
 
     def __init__(self, task: Detection, steps: int) -> None:
         self._task = task
-        self._found = [torch.zeros(steps, 0, task.top, 6)]
+        self._found = [torch.zeros(0, task.top, 6)]
+        self._before = [torch.zeros(steps - 1, 0, task.top, 2)]
         self._targets: list[Tensor] = []
         # The sum of the losses, the samples, and the rows of their targets, of which each has M.
         self._sums = torch.zeros(3, dtype=torch.float64)
@@ -79,9 +110,14 @@ class BoxMeter(Meter):
     def take(self, outputs: Tensor, targets: Targets) -> None:
         task = self._task
         assert task.readout is not None, "use_readout comes first"
-        answers = task.readout.so_far(outputs)
-        self._found.append(torch.stack([task.detections(each).cpu() for each in answers]))
+        *before, last = (task.detections(each).cpu() for each in task.readout.so_far(outputs))
+        self._found.append(last)
         self._targets.append(targets.first.cpu())
+        truth = objects_of(self._targets[-1])
+        table = last.new_empty(len(before), *last.shape[:2], 2)
+        for t, each in enumerate(before):
+            table[t] = verdicts_of(each, truth)
+        self._before.append(table)
         losses = task.losses(outputs, targets).double()
         samples, rows = targets.first.shape[:2]
         self._sums += torch.tensor([float(losses.sum()), samples, samples * rows])
@@ -91,11 +127,13 @@ class BoxMeter(Meter):
         # A process without samples has seen no targets.
         none = torch.zeros(0, round(rows / max(samples, 1)), 5)
         # The samples are on the last axis while the processes exchange them.
-        found = gather(torch.cat(self._found, 1).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        found = gather(torch.cat(self._found).permute(1, 2, 0)).permute(2, 0, 1)
+        verdicts = gather(torch.cat(self._before, 1).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
         targets = gather(torch.cat([none, *self._targets]).permute(1, 2, 0)).permute(2, 0, 1)
         classes = len(self._task.classes)
-        values = metrics_of(found[-1], targets, classes)
-        before = [average_precision_of(each, targets, classes, HALF) for each in found[:-1]]
+        values = metrics_of(found, targets, classes)
+        positives = np.bincount(objects_of(targets).label, minlength=classes)
+        before = [average_precision_of_verdicts(each, positives) for each in verdicts]
         values["ap50_per_step"] = [*before, values["ap50"]]
         values["loss"] = loss / max(samples, 1)
-        return Result(int(samples), values, found=found[-1])
+        return Result(int(samples), values, found=found)

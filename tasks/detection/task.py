@@ -14,8 +14,7 @@ from ...datasets.base import DataSet
 from ...datasets.boxes import present
 from ...datasets.transforms.mixing import Targets
 from ...models.readouts import Readout
-from ..base import Meter, Task, refuse_loss_of_classes, refuse_mixed, require_target
-from ..losses import Loss
+from ..base import Meter, Task, refuse_mixed, require_target
 from .boxes import area, suppress
 from .cells import Cells
 from .meter import BoxMeter, average_precision_of
@@ -67,6 +66,7 @@ class Detection(Task):
     name = "detection"
     primary = Metric("ap50")
     tracked = ("ap50", "map")
+    answers = "boxes"
     has_places = True
     trial_outputs = 2 + 5
     shares = (
@@ -126,9 +126,6 @@ class Detection(Task):
         super().restore(classes, sample, coding)
         assert sample is not None, "networks of cells know their samples"
         self.outputs, self.size = len(classes) + OUTPUTS_BESIDE_CLASSES, sample.shape[1:]
-
-    def use_loss(self, loss: Loss) -> None:
-        refuse_loss_of_classes(self.name, loss)
 
     def use_readout(self, readout: Readout) -> None:
         grids = getattr(readout, "grids", None)

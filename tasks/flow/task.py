@@ -13,7 +13,7 @@ from ...coding.samples import EventBatch, SampleSpec
 from ...core.errors import ConfigError, DataError
 from ...core.metric import Metric
 from ...datasets.base import DataSet
-from ...datasets.motion import contrast_loss, event_counts, flow_at, inside, measures
+from ...datasets.motion import contrast_loss, flow_at
 from ...datasets.transforms.mixing import Targets
 from ...models.readouts import Readout
 from ..base import (
@@ -21,12 +21,11 @@ from ..base import (
     Meter,
     Result,
     Task,
-    refuse_loss_of_classes,
     refuse_mixed,
     require_target,
 )
-from ..losses import Loss
 from .errors import flow_errors
+from .seen import SeenEvents
 from .smoothness import smoothness
 
 Warp = Literal["answer", "steps"]
@@ -68,6 +67,7 @@ class Flow(Task):
     primaries = (AEE, RSAT)
     tracked = ("rsat", "fwl")
     shares = ("outliers",)
+    answers = "flow"
     has_places = True
 
     def __init__(self, *, warp: Warp = "answer", smooth: float = 0.001) -> None:
@@ -122,9 +122,6 @@ class Flow(Task):
         if coding.duration is not None:
             self._until = min(self._until, max(1, round(1000 * coding.duration)))
 
-    def use_loss(self, loss: Loss) -> None:
-        refuse_loss_of_classes(self.name, loss)
-
     def use_readout(self, readout: Readout) -> None:
         if readout.only_for != self.name:
             raise ConfigError(
@@ -139,11 +136,13 @@ class Flow(Task):
 
     def losses(self, outputs: Tensor, targets: Targets) -> Tensor:
         refuse_mixed(self.name, targets)
-        events = self.events(targets)
+        return self.losses_of(outputs, self.seen(targets))
+
+    def losses_of(self, outputs: Tensor, seen: SeenEvents) -> Tensor:
+        """Return the loss of each recording, `[B]`."""
         flow = outputs.float() if self.warp == "steps" else self.answer(outputs).float()[None]
-        lit = event_counts(events).sum(1) > 0
-        found = contrast_loss(events, self._of_events(events, flow), self.until(events))
-        return found + self.smooth * smoothness(flow, lit)
+        found = contrast_loss(seen.events, self._of_events(seen.events, flow), seen.until)
+        return found + self.smooth * smoothness(flow, seen.lit)
 
     @torch.no_grad()
     def score(self, outputs: Tensor, targets: Targets) -> float:
@@ -154,19 +153,16 @@ class Flow(Task):
     @torch.no_grad()
     def measured(self, flow: Tensor, targets: Targets) -> dict[str, Tensor]:
         """Return the measures of a flow `[B, 2, H, W]` by name, `[B]`, NaN where not known."""
-        events, flow = self.events(targets), flow.float()
-        lit = event_counts(events).sum(1) > 0
-        contrast = measures(events, flow_at(events, flow), self.until(events))
-        return contrast._asdict() | flow_errors(flow, targets.first, lit)._asdict()
+        return _measured(flow, self.seen(targets), targets.first)
 
     def meter(self, steps: int) -> Meter:
         return _FlowMeter(self, steps)
 
-    def events(self, targets: Targets) -> EventBatch:
+    def seen(self, targets: Targets) -> SeenEvents:
         """Return the events of a batch that count: those in the time that the network sees."""
         events = targets.inputs
         assert isinstance(events, EventBatch), "batches of recordings hold their events"
-        return inside(events, self.until(events))
+        return SeenEvents(events, self.until(events))
 
     def until(self, events: EventBatch) -> int:
         """Return the end of the time that the network sees, in µs."""
@@ -190,13 +186,14 @@ class _FlowMeter(Meter):
         self._samples = torch.zeros(1, dtype=torch.float64)
 
     def take(self, outputs: Tensor, targets: Targets) -> None:
-        task = self._task
-        found = {"loss": task.losses(outputs, targets)}
-        found |= task.measured(task.answer(outputs), targets)
+        task, truth = self._task, targets.first
+        seen = task.seen(targets)
+        found = {"loss": task.losses_of(outputs, seen)}
+        found |= _measured(task.answer(outputs), seen, truth)
         self._sums += torch.stack([_sum(found[name]) for name in MEASURES], 1)
         assert task.readout is not None, "a task has the readout of its network"
         for t, flow in enumerate(task.readout.so_far(outputs)):
-            of_step = task.measured(flow, targets)
+            of_step = _measured(flow, seen, truth)
             self._by_step[:, :, t] += torch.stack([_sum(of_step[k]) for k in ("aee", "rsat")], 1)
         self._samples += outputs.shape[1]
 
@@ -211,6 +208,12 @@ class _FlowMeter(Meter):
             }
         values["loss"] = values["loss"] or 0.0
         return Result(int(total(self._samples)), values)
+
+
+def _measured(flow: Tensor, seen: SeenEvents, truth: Tensor) -> dict[str, Tensor]:
+    """Return the measures of a flow `[B, 2, H, W]` by name, `[B]`."""
+    flow = flow.float()
+    return seen.measures(flow)._asdict() | flow_errors(flow, truth, seen.lit)._asdict()
 
 
 def _sum(values: Tensor) -> Tensor:

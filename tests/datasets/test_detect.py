@@ -32,7 +32,7 @@ def test_the_kind_of_most_files_is_read_and_the_others_are_told(tmp_path):
     class_folders(tmp_path, count=4)
     (tmp_path / "ant" / "a.wav").write_bytes(b"")
     found = detect(str(tmp_path))
-    assert found.name == "folder" and found.notes == ("1 WAV files are left out",)
+    assert found.name == "folder" and found.notes == ("1 WAV file is left out",)
 
 
 def test_recordings_and_audio(tmp_path):

@@ -206,6 +206,30 @@ def test_options_are_those_of_the_loader():
         load_dataset("npz")
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "why", "remedy"),
+    [
+        ("npz", {"path": "x"}, "they are at data.path", "--set data.path=..."),
+        (
+            "flow-nmnist",
+            {"path": "x", "test_path": "y"},
+            "they are at data.path and data.test_path",
+            "--set data.path=... and --set data.test_path=...",
+        ),
+        ("digits", {}, "it reads none", "leave --data-dir out"),
+    ],
+)
+def test_a_folder_is_refused_where_the_files_are_placed_by_other_options(
+    name, options, why, remedy
+):
+    with pytest.raises(ConfigError) as caught:
+        load_dataset(name, dir="data", **options)
+    assert caught.value.what == (
+        f"a folder (--data-dir) does not place the files of the data set {name}"
+    )
+    assert (caught.value.why, caught.value.remedy) == (why, remedy)
+
+
 def test_a_loader_of_another_package_may_take_any_option(monkeypatch):
     def loader(**options):
         assert options == {"anything": 1}

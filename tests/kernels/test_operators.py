@@ -25,6 +25,7 @@ from asnn.models.layers.norm import create_norm
 from asnn.models.layers.residual import Residual
 from asnn.models.layers.spiking import SpikingLayer
 from asnn.models.neurons.integrate import Integrate
+from asnn.models.neurons.lif import Lif
 
 STEPS, BATCH, CHANNELS = 3, 4, 18
 
@@ -44,7 +45,14 @@ def spikes(*shape, density=0.05, grad=False):
 
 
 def layer_arguments(
-    *, norm_steps=(1, 2), static=False, sized=False, count=True, by_batch=True, **more
+    *,
+    norm_steps=(1, 2),
+    static=False,
+    sized=False,
+    count=True,
+    by_batch=True,
+    by_channel=False,
+    **more,
 ):
     batch, height, width = 2, 3, 4
     norms = [None] * 4
@@ -54,7 +62,8 @@ def layer_arguments(
         norms[2:] = norms[2].double(), norms[3].abs().double() + 0.5
     schedule = [drawn(STEPS, CHANNELS, seed=seed).sigmoid().requires_grad_() for seed in (5, 6, 7)]
     x = drawn(1 if static else STEPS, batch * height * width, CHANNELS, seed=8, grad=True)
-    tensors = (x, *norms, *schedule[:2], schedule[2] if sized else None, torch.tensor([0.4]))
+    threshold = drawn(CHANNELS, seed=9).sigmoid() if by_channel else torch.tensor([0.4])
+    tensors = (x, *norms, *schedule[:2], schedule[2] if sized else None, threshold)
     options = {
         "batch": batch,
         "height": height,
@@ -140,7 +149,9 @@ OPERATORS = {
     "fused_layer, reset size": layer_arguments(sized=True),
     "fused_layer, once": layer_arguments(once=True),
     "fused_layer, counts": layer_arguments(sized=True, most=3),
+    "fused_layer, lif": layer_arguments(by_channel=True, reset="zero", detached=True),
     "fused_layer_backward": layer_backward_arguments(),
+    "fused_layer_backward, lif": layer_backward_arguments(by_channel=True, detached=True),
     "fused_layer_backward, once": layer_backward_arguments(once=True),
     "fused_layer_backward, counts": layer_backward_arguments(sized=True, most=3),
     "fused_layer_backward, no norm": layer_backward_arguments(
@@ -250,7 +261,9 @@ class TimeMajor(nn.Module):
 def spiking_layer(norm="folded", *, static=False, pool=None, neuron=AdaptiveLeaky, **options):
     torch.manual_seed(0)
     made = create_norm(norm, CHANNELS, steps=STEPS, image=True) if norm else None
-    made_neuron = neuron(STEPS, CHANNELS, gain=1.5, **options)
+    if neuron is not Lif:  # whose gain is 1 - leak
+        options["gain"] = 1.5
+    made_neuron = neuron(STEPS, CHANNELS, **options)
     return TimeMajor(SpikingLayer(made, made_neuron, pool), static)
 
 
@@ -288,6 +301,7 @@ MODULES = {
         IMAGES,
         ["norm_statistics", *LAYER],
     ),
+    "lif": (spiking_layer(neuron=Lif, leak=0.3), IMAGES, ["norm_statistics", *LAYER]),
     "residual": (
         residual_block(),
         IMAGES,

@@ -30,6 +30,7 @@ from asnn.models.layers import fusing
 from asnn.models.layers.norm import create_norm
 from asnn.models.layers.spiking import SpikingLayer
 from asnn.models.neurons.integrate import Integrate
+from asnn.models.neurons.lif import Lif
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -47,12 +48,13 @@ INTEGRALS = {
     "fast_sigmoid": lambda u, a: u / (1 + a * u.abs()),
     "gaussian": lambda u, a: torch.special.ndtr(a * u),
     "hat": hat_integral,
+    "lorentzian": lambda u, a: torch.atan(math.sqrt(a) * u) / math.sqrt(a),
 }
 
 
-def rule_of(reset, *, sized=False, surrogate="sigmoid", learns=True, once=False):
+def rule_of(reset, *, sized=False, surrogate="sigmoid", learns=True, once=False, **more):
     code, _, alpha = SURROGATES[surrogate]
-    return Rule(RESETS[reset].code, sized, code, alpha, learns, once)
+    return Rule(RESETS[reset].code, sized, code, alpha, learns, once, **more)
 
 
 def counting(most, surrogate="sigmoid"):
@@ -74,6 +76,8 @@ RULES = [
     rule_of("none", sized=True, surrogate="fast_sigmoid"),
     *(rule_of(reset, once=True, surrogate="atan") for reset in RESETS),
     rule_of("subtract", sized=True, once=True, learns=False),
+    *(rule_of(reset, surrogate="lorentzian", detached=True) for reset in RESETS),
+    rule_of("subtract", sized=True, detached=True),
     *(counting(3, name) for name in (*SURROGATES, *LEVEL_GRADIENTS)),
     *(counting(1, name) for name in ("atan", *LEVEL_GRADIENTS)),
 ]
@@ -99,6 +103,8 @@ def inputs(shape, rule, dtype=torch.float32):
     if not rule.sized:
         table[SIZE] = math.nan  # must not be read
     threshold = torch.tensor([0.6])
+    if rule.detached:  # such neurons have a threshold for each channel
+        threshold = 0.4 + 0.4 * torch.rand(shape.channels, generator=seeded)
     grad = torch.randn(shape.steps, shape.out_rows, shape.channels, generator=seeded).to(dtype)
     return grad, x, table, threshold
 
@@ -128,6 +134,7 @@ def plain_loop(
     shift=None,
 ):
     """Return outputs, counts and the membranes before each step, in the dtype of the table."""
+    shared = threshold.dim() == 1  # by all steps
     v = torch.zeros(shape.rows, shape.channels, dtype=table.dtype)
     fired = torch.zeros_like(v)
     spikes, counts, before = [], [], []
@@ -137,13 +144,14 @@ def plain_loop(
         v = table[LEAK, t] * v + table[GAIN, t] * y
         if shift is not None:
             v = v + shift[t]
-        theta = threshold if threshold.dim() == 1 else threshold[t]
+        theta = threshold if shared else threshold[t]
         size = table[SIZE, t] if rule.sized else theta
         if rule.most:
             s = number(v, size, theta.detach(), rule)
         else:
             s = fire((v / size if rule.sized else v) - theta)
-        v = RESET_OF_CODE[rule.reset].formula(v, s, size)
+        resetting = s.detach() if rule.detached else s
+        v = RESET_OF_CODE[rule.reset].formula(v, resetting, size)
         if rule.once:
             s = s * (1 - fired)
             fired = fired + s.detach()
@@ -343,6 +351,7 @@ def test_too_many_rows():
 NEURONS = {
     "leaky": lambda: AdaptiveLeaky(3, 5, gain=1.5, granularity="channel", learn_threshold=True),
     "once": lambda: AdaptiveLeaky(3, 5, gain=1.5, once=True),
+    "lif": lambda: Lif(3, 5, leak=0.3),
     "integrate": lambda: Integrate(
         3, 5, most=4, fraction=0.5, amplitude=0.4, granularity="channel", learn_amplitude=True
     ),

@@ -108,14 +108,15 @@ def info(
 
 def _asked(changes: list[str] | None, data_dir: Path | None) -> dict[str, Any]:
     from ....core.errors import ConfigError
-    from ....learning import parse_override
+    from ....learning import override, parse_override
 
-    found = {"dir": str(data_dir)} if data_dir else {}
+    given: list[tuple[list[str], Any]] = [(["data", "dir"], str(data_dir))] if data_dir else []
     for text in changes or []:
         key, value = parse_override(text)
-        if key[0] != "data" or len(key) != 2:
+        if key[0] != "data":
             raise ConfigError(f"--set {text} is no key of data", remedy="give data.KEY=VALUE")
-        found[key[1]] = value
+        given.append((key, value))
+    found: dict[str, Any] = override({"data": {}}, given)[0]["data"]
     if "limit" in found:
         raise ConfigError(
             "data.limit is of a training",

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ....core.errors import ConfigError, DataError
-from ...base import DataSet
-from ...load import load_dataset
 from ..sizes import height_and_width
 
 TRIES = 50
 """Places tried for an object; without room at any of them it is left out."""
 PARTS: tuple[str, ...] = ("train", "validation", "test")
-OF_KIND = {
-    "image": ("images", "recordings", "scatter-events"),
-    "events": ("recordings", "images", "scatter"),
-}
-"""Samples of a kind in words, the others, and the data set that takes those."""
 
 
 @dataclass(frozen=True)
@@ -130,39 +123,3 @@ def require_room(name: str, side: tuple[int, int], size: tuple[int, int]) -> Non
             why="an object must fit into its canvas (height x width)",
             remedy="raise data.size, or lower data.scale",
         )
-
-
-def load_members(of: str | dict[str, Any], folder: str | None, kind: str) -> DataSet:
-    """Return the data set whose samples become objects.
-
-    Args:
-        of: its name, or a table of `name` and its options.
-        folder: of its files, for data sets with the option `dir`.
-        kind: of samples that it must have.
-
-    Raises:
-        ConfigError: an unknown name or option, or another kind of data.
-        DataError: missing or damaged files.
-    """
-    options: dict[str, Any] = {"name": of} if isinstance(of, str) else dict(of)
-    name = options.pop("name", None)
-    if not isinstance(name, str):
-        raise ConfigError(
-            "data.of has no name",
-            why="it names the data set of the objects",
-            remedy='write of = "mnist", or of = { name = "mnist", limit = 6000 }',
-        )
-    if folder is not None:
-        options.setdefault("dir", folder)
-    data = load_dataset(name, **options)
-    targets = data.train.targets
-    if data.spec.kind != kind or targets.dim() != 1 or targets.is_floating_point():
-        many, others, fitting = OF_KIND[kind]
-        raise ConfigError(
-            f"data.of cannot be the data set {name}",
-            why=f"its samples are {data.spec}"
-            if data.spec.kind != kind
-            else "its samples have not one class each",
-            remedy=f"choose {many} with one class each; {others} go with data.name={fitting}",
-        )
-    return data

@@ -11,9 +11,10 @@ import numpy as np
 
 from ....core.errors import DataError
 from ....core.reading import read_regular, why_unreadable
+from ....core.text import left_out
 from ...base import Source
 from .letterbox import Annotated, clipped
-from .parts import Colour, arranged, frame_of, part_of, source_of
+from .parts import CROWDS, WITHOUT_AREA, Colour, arranged, frame_of, part_of, source_of
 
 MAX_JSON = 2**30
 INSTANCES = "instances_"
@@ -44,7 +45,7 @@ def load_coco(*, path: str, size: int | list[int] = 256, colour: Colour = "rgb")
     """
     frame, channels = frame_of(size, colour)
     files, notes = arranged(annotation_files(path))
-    left_out: Counter[str] = Counter()
+    ignored: Counter[tuple[str, str]] = Counter()
     parts: dict[str, tuple[Path, list[Annotated]]] = {}
     classes: list[str] = []
     for part, (file, folder) in files.items():
@@ -60,8 +61,8 @@ def load_coco(*, path: str, size: int | list[int] = 256, colour: Colour = "rgb")
                 "give all parts the same categories",
             )
         numbers = {key: classes.index(name) for key, name in names.items()}
-        parts[part] = folder, _images(file, document, numbers, left_out)
-    notes += [f"{count:,} {what} are left out" for what, count in left_out.items()]
+        parts[part] = folder, _images(file, document, numbers, ignored)
+    notes += [left_out(count, *what) for what, count in ignored.items()]
     return source_of(parts, classes, frame, channels, notes)
 
 
@@ -125,7 +126,10 @@ def _categories(file: Path, document: dict[str, Any]) -> dict[int, str]:
 
 
 def _images(
-    file: Path, document: dict[str, Any], numbers: dict[int, int], left_out: Counter[str]
+    file: Path,
+    document: dict[str, Any],
+    numbers: dict[int, int],
+    ignored: Counter[tuple[str, str]],
 ) -> list[Annotated]:
     images = _by_id(file, "image", document["images"])
     for key, image in images.items():
@@ -150,13 +154,13 @@ def _images(
         ):
             raise _bad(file, f"has an annotation of the image {image} with the box {box}")
         if annotation.get("iscrowd"):
-            left_out["crowds"] += 1
+            ignored[CROWDS] += 1
             continue
         x, y, width, height = map(float, box)
         of = images[image]
         found = clipped((x, y, x + width, y + height), (of["height"], of["width"]))
         if found is None or not all(map(math.isfinite, found)):
-            left_out["boxes without area"] += 1
+            ignored[WITHOUT_AREA] += 1
             continue
         boxes[image].append(found)
         classes[image].append(numbers[category])

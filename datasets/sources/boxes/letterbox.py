@@ -83,6 +83,21 @@ class LetterboxImages:
         return len(self.images)
 
     def __getitem__(self, index: int) -> Tensor:
+        _, channels, *frame = self.shape
+        at = fit(self.images[index][1], (frame[0], frame[1]))
+        image = self.picture(index)
+        fitting = image.resize((at.width, at.height), Image.Resampling.BILINEAR)
+        found = np.zeros((*frame, channels), np.uint8)
+        pixels = np.atleast_3d(np.asarray(fitting))
+        found[at.top : at.top + at.height, at.left : at.left + at.width] = pixels
+        return torch.from_numpy(np.ascontiguousarray(found.transpose(2, 0, 1)))
+
+    def picture(self, index: int) -> Image.Image:
+        """Return an image as it is, in the mode of the channels.
+
+        Raises:
+            DataError: it is damaged, or not the image of its annotation.
+        """
         name, size = self.images[index]
         opened = open_image(self.store, name)
         image = _upright(opened, size)
@@ -96,18 +111,14 @@ class LetterboxImages:
                 "(height x width)",
                 remedy="replace it, or correct the annotation",
             )
-        _, channels, *frame = self.shape
-        at = fit(size, (frame[0], frame[1]))
         try:
-            fitting = image.convert(MODES[channels]).resize(
-                (at.width, at.height), Image.Resampling.BILINEAR
-            )
+            return image.convert(MODES[self.shape[1]])
         except Exception as error:  # PIL's decoders raise any exception on damaged files
             raise undecodable(self.store, name, opened.content, error) from error
-        found = np.zeros((*frame, channels), np.uint8)
-        pixels = np.atleast_3d(np.asarray(fitting))
-        found[at.top : at.top + at.height, at.left : at.left + at.width] = pixels
-        return torch.from_numpy(np.ascontiguousarray(found.transpose(2, 0, 1)))
+
+    def display_name(self, index: int) -> str:
+        """Return the name of a file in messages."""
+        return self.store.display_name(self.images[index][0])
 
     def identity(self, index: int) -> str:
         """Return name and size of the file, for the fingerprint."""

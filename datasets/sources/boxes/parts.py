@@ -13,6 +13,10 @@ from .letterbox import Annotated, letterboxed
 
 T = TypeVar("T")
 Colour = Literal["rgb", "grey"]
+CROWDS = ("crowd", "crowds")
+DIFFICULT = ("difficult object", "difficult objects")
+WITHOUT_AREA = ("box without area", "boxes without area")
+"""What is left out, one and many."""
 BEGINNINGS = {"train": "train", "val": "validation", "test": "test"}
 
 

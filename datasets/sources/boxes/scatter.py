@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from ....core.errors import ConfigError
-from ...base import DataSet, Source, Split
+from ...base import Source, Split
 from ...boxes import pack
-from .canvas import PARTS, Canvases, load_members, place, require_room
+from .canvas import PARTS, Canvases, place, require_room
+from .members import Members, load_members
 
 INK = 0.2
 """A pixel above this, in [0, 1], belongs to an object."""
@@ -53,8 +54,9 @@ def load_scatter(
     counts = (samples, validation_samples, test_samples)
     canvases = Canvases.of(size, objects, counts, seed)
     factors = _factors(scale)
-    data = load_members(of, dir, "image")
-    parts = {part: _scattered(data, part, canvases, factors) for part in PARTS}
+    members = load_members(of, dir, "image")
+    data = members.data
+    parts = {part: _scattered(members, part, canvases, factors) for part in PARTS}
     return Source(
         parts["train"],
         parts["test"],
@@ -76,8 +78,10 @@ def _factors(scale: float | list[float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _scattered(data: DataSet, part: str, canvases: Canvases, factors: tuple[float, float]) -> Split:
-    split = data.split(part)
+def _scattered(
+    members: Members, part: str, canvases: Canvases, factors: tuple[float, float]
+) -> Split:
+    data, split = members.data, members.data.split(part)
     drawn = canvases.draw(part, len(split))
     count, channels = len(drawn.objects), data.in_shape[0]
     images = np.zeros((count, channels, *canvases.size), np.uint8)
@@ -89,7 +93,7 @@ def _scattered(data: DataSet, part: str, canvases: Canvases, factors: tuple[floa
         for m in range(drawn.objects[n]):
             member = int(drawn.members[n, m])
             factor = factors[0] + (factors[1] - factors[0]) * drawn.sizes[n, m]
-            pixels = _object(_pixels(split.inputs[member], data.full_scale), factor)  # type: ignore[index]
+            pixels = _object(_pixels(members.sample(part, member), data.full_scale), factor)
             height, width = pixels.shape[1:]
             require_room(data.name, (height, width), canvases.size)
             found = place((height, width), canvases.size, of_canvas, drawn.places[n, m])

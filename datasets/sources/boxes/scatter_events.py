@@ -11,7 +11,8 @@ from ....coding.samples import SampleSpec
 from ...base import DataSet, Source, Split
 from ...boxes import pack
 from ...events import Events
-from .canvas import PARTS, Canvases, load_members, place, require_room
+from .canvas import PARTS, Canvases, place, require_room
+from .members import Members, load_members
 
 PERCENTILES = (1, 99)
 """Of the coordinates of a recording, which bound its box: single events of noise lie outside."""
@@ -50,8 +51,9 @@ def load_scatter_events(
     """
     counts = (samples, validation_samples, test_samples)
     canvases = Canvases.of(size, objects, counts, seed)
-    data = load_members(of, dir, "events")
-    parts = {part: _scattered(data, part, canvases) for part in PARTS}
+    members = load_members(of, dir, "events")
+    data = members.data
+    parts = {part: _scattered(members, part, canvases) for part in PARTS}
     spec = SampleSpec("events", (data.in_shape[0], *canvases.size), duration=data.spec.duration)
     return Source(
         parts["train"],
@@ -77,8 +79,8 @@ class _Recording(NamedTuple):
     box: tuple[int, int, int, int]
 
 
-def _scattered(data: DataSet, part: str, canvases: Canvases) -> Split:
-    split = data.split(part)
+def _scattered(members: Members, part: str, canvases: Canvases) -> Split:
+    data, split = members.data, members.data.split(part)
     drawn = canvases.draw(part, len(split))
     height, width = canvases.size
     labels = split.targets.numpy()
@@ -92,7 +94,7 @@ def _scattered(data: DataSet, part: str, canvases: Canvases) -> Split:
         for m in range(drawn.objects[n]):
             member = int(drawn.members[n, m])
             if member not in known:
-                known[member] = _recording(split, member)
+                known[member] = _recording(members.sample(part, member))
             of = known[member]
             x1, y1, x2, y2 = of.box
             require_room(data.name, (y2 - y1, x2 - x1), canvases.size)
@@ -114,11 +116,7 @@ def _scattered(data: DataSet, part: str, canvases: Canvases) -> Split:
     return Split(_joined(data, recordings, canvases.size), pack(boxes, classes))
 
 
-def _recording(split: Split, index: int) -> _Recording:
-    if isinstance(split.inputs, Events):
-        events: Any = split.inputs.batch(torch.tensor([index]))
-    else:
-        events = split.inputs[index]
+def _recording(events: Any) -> _Recording:
     t, x, y, p = (np.asarray(getattr(events, name), np.int64) for name in "txyp")
     if not len(t):
         return _Recording(t, x, y, p, (0, 0, 1, 1))

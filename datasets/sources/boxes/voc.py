@@ -12,9 +12,10 @@ import numpy as np
 
 from ....core.errors import DataError
 from ....core.reading import MIB, read_regular, why_unreadable
+from ....core.text import left_out
 from ...base import Source
 from .letterbox import Annotated, clipped
-from .parts import Colour, arranged, frame_of, source_of
+from .parts import DIFFICULT, WITHOUT_AREA, Colour, arranged, frame_of, source_of
 
 MAX_LIST = 64 * MIB
 LISTS = {"train": "train", "val": "validation", "test": "test"}
@@ -48,9 +49,9 @@ def load_voc(
     frame, channels = frame_of(size, colour)
     root = Path(path).expanduser()
     lists, notes = arranged(_lists(path, root))
-    left_out: Counter[str] = Counter()
+    ignored: Counter[tuple[str, str]] = Counter()
     found = {
-        part: [_annotation(root, name, difficult, left_out) for name in names]
+        part: [_annotation(root, name, difficult, ignored) for name in names]
         for part, names in lists.items()
     }
     classes = sorted({name for image in found["train"] for name in image.objects})
@@ -66,7 +67,7 @@ def load_voc(
         part: (root / "JPEGImages", [image.numbered(classes) for image in images])
         for part, images in found.items()
     }
-    notes += [f"{count:,} {what} are left out" for what, count in left_out.items()]
+    notes += [left_out(count, *what) for what, count in ignored.items()]
     return source_of(parts, classes, frame, channels, notes)
 
 
@@ -116,7 +117,9 @@ def _names(file: Path) -> list[str]:
     return names
 
 
-def _annotation(root: Path, name: str, difficult: bool, left_out: Counter[str]) -> _Image:
+def _annotation(
+    root: Path, name: str, difficult: bool, ignored: Counter[tuple[str, str]]
+) -> _Image:
     file = root / "Annotations" / f"{name}.xml"
     tree = _parsed(file)
     sides = tuple(_number(file, tree, f"size/{key}") for key in ("height", "width"))
@@ -129,13 +132,13 @@ def _annotation(root: Path, name: str, difficult: bool, left_out: Counter[str]) 
         if not of:
             raise _bad(file, "has an object without a name")
         if not difficult and (each.findtext("difficult") or "").strip() == "1":
-            left_out["difficult objects"] += 1
+            ignored[DIFFICULT] += 1
             continue
         keys = ("xmin", "ymin", "xmax", "ymax")
         x1, y1, x2, y2 = (_number(file, each, f"bndbox/{key}") for key in keys)
         box = clipped((x1 - 1, y1 - 1, x2, y2), size)
         if box is None:
-            left_out["boxes without area"] += 1
+            ignored[WITHOUT_AREA] += 1
             continue
         boxes.append(box)
         objects.append(of)

@@ -13,7 +13,7 @@ from ....coding.samples import SampleSpec
 from ....core.errors import ConfigError
 from ...base import Source, Split
 from ...motion.simulate import moving_image_events
-from ..boxes.canvas import load_members
+from ..boxes.members import load_members
 from ..events.fit import check_duration, microseconds
 from ..sizes import height_and_width
 from .windows import joined
@@ -58,7 +58,8 @@ def load_flow_simulated(
     for key, value in (("speed", speed), ("threshold", threshold), ("count", count)):
         if not 0 < value < float("inf"):
             raise ConfigError(f"{key} is {value}", why="it must be above 0 and finite")
-    data = load_members(of, dir, "image")
+    members = load_members(of, dir, "image")
+    data = members.data
     length = microseconds(duration)
     spec = SampleSpec("events", (2, *sensor), duration=length)
     camera = partial(moving_image_events, duration=length, threshold=threshold)
@@ -68,7 +69,7 @@ def load_flow_simulated(
         chosen = range(min(count, len(split)))
         motion = _motions(SEEDS[name], len(chosen), speed)
         events = [
-            camera(_grey(split.inputs[i], data.full_scale, sensor), (float(u), float(v)))  # type: ignore[index, arg-type]
+            camera(_grey(members.sample(name, i), data.full_scale, sensor), (float(u), float(v)))
             for i, (u, v) in zip(chosen, motion, strict=True)
         ]
         targets = torch.from_numpy(motion).float()[:, :, None, None]

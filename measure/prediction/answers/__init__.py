@@ -3,41 +3,39 @@
 from __future__ import annotations
 
 from ....core.errors import ConfigError
+from ....core.registry import Registry
 from ....tasks.base import Task
-from ....tasks.detection import Detection
-from ....tasks.flow import Flow
-from ....tasks.reconstruction import Reconstruction
-from ....tasks.regression import Regression
-from ....tasks.step_classification import StepClassification
 from .base import Answers
-from .boxes import BoxAnswers
-from .classes import ClassAnswers, StepClassAnswers
-from .flow import FlowAnswers
-from .values import LogOddsAnswers, StepValueAnswers, ValueAnswers
 
-__all__ = ["Answers", "answers_of"]
+__all__ = ["Answers", "answer_registry", "answers_of"]
+
+answer_registry = Registry(
+    "answers",
+    {
+        "class": "measure.prediction.answers.classes:ClassAnswers",
+        "step-classes": "measure.prediction.answers.classes:StepClassAnswers",
+        "values": "measure.prediction.answers.values:ValueAnswers",
+        "step-values": "measure.prediction.answers.values:StepValueAnswers",
+        "log-odds": "measure.prediction.answers.values:LogOddsAnswers",
+        "boxes": "measure.prediction.answers.boxes:BoxAnswers",
+        "flow": "measure.prediction.answers.flow:FlowAnswers",
+    },
+)
 
 
 def answers_of(task: Task) -> type[Answers]:
-    """Return what makes the answers of a task.
+    """Return what makes the answers of a task: the class that `task.answers` names.
 
     Raises:
-        ConfigError: it is a task of another package, whose answer is of none of these kinds.
+        ConfigError: it names none, or one that is not known.
     """
-    if task.one_class:
-        return ClassAnswers
-    if isinstance(task, StepClassification):
-        return StepClassAnswers
-    if isinstance(task, Reconstruction):
-        return LogOddsAnswers if task.kind == "bce" else ValueAnswers
-    if isinstance(task, Regression):
-        return StepValueAnswers if task.at == "steps" else ValueAnswers
-    if isinstance(task, Detection):
-        return BoxAnswers
-    if isinstance(task, Flow):
-        return FlowAnswers
-    raise ConfigError(
-        f"the answers of the task {task.name} cannot be shown",
-        why="they are neither classes nor real values",
-        remedy="compute them: asnn.open_run(RUN).model(x) gives the outputs of each step",
-    )
+    name = task.answers or ("class" if task.one_class else "")
+    if not name:
+        raise ConfigError(
+            f"the answers of the task {task.name} cannot be shown",
+            why=f"it names no kind of answers: {', '.join(answer_registry.names())}",
+            remedy="set `answers` in its class, or compute them: asnn.open_run(RUN).model(x) gives "
+            "the outputs of each step",
+        )
+    made: type[Answers] = answer_registry.get(name)
+    return made

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from ....coding.samples import Batch, EventBatch
-from ....datasets.motion import event_counts, flow_at, inside, measures
-from ....tasks.flow import Flow
+from ....tasks.flow import Flow, SeenEvents
 from ..prediction import FlowField, Prediction
 from .base import Answers
 
@@ -32,10 +31,8 @@ class FlowAnswers(Answers):
     def of_scores(self, scores: Tensor, x: Batch | None) -> list[dict[str, Any]]:
         assert isinstance(x, EventBatch), "flow is that of recordings"
         assert isinstance(self.task, Flow)
-        until = self.task.until(x)
-        events = inside(x.to("cpu"), until)
-        lit = event_counts(events).sum(1) > 0
-        found = measures(events, flow_at(events, scores), until)
+        seen = SeenEvents(x.to("cpu"), self.task.until(x))
+        found = seen.measures(scores)
         return [
             {
                 "flow": FlowField(
@@ -43,10 +40,10 @@ class FlowAnswers(Answers):
                     events=pixels,
                     fwl=_known(fwl),
                     rsat=_known(rsat),
-                    milliseconds=events.duration / 1000,
+                    milliseconds=x.duration / 1000,
                 )
             }
-            for flow, pixels, fwl, rsat in zip(scores, lit, found.fwl, found.rsat, strict=True)
+            for flow, pixels, fwl, rsat in zip(scores, seen.lit, found.fwl, found.rsat, strict=True)
         ]
 
     @property

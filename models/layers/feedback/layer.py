@@ -13,7 +13,9 @@ from ...layer import VALUES, Lowering, OperationList, Signal, decaying_parameter
 from ...neurons.lif import DelayedReset, Lif
 from ...neurons.relu import Relu
 from ...stepwise import Step, stepper
+from ..fusing import Fusible, run
 from ..spiking import SpikingLayer, signal_of
+from .step import fused_step_of, missing_step_of
 
 KERNEL = 3
 
@@ -25,7 +27,8 @@ class FeedbackLayer(SpikingLayer):
 
     with U s_{t-1} in recurrent layers only. Neurons that read the layer's input also get its
     activity at each pixel: the mean of |x| over the channels and the 3×3 pixels around it, those
-    beyond the edge 0. There is no fused kernel for it.
+    beyond the edge 0. Fused kernels compute neurons `lif`: all steps in one pass, or step by step
+    in recurrent layers.
 
     Args:
         conv: W with a bias, of all steps: a `Stem` or `OverTime`.
@@ -63,13 +66,41 @@ class FeedbackLayer(SpikingLayer):
         return out if self._alive is None else out * self._alive(out.shape[-3:]).to(out)
 
     def _computed(self, x: Tensor) -> Tensor:
-        self.used = "reference"
         current = self.conv(x)
-        if isinstance(self.neuron, Relu):
-            out = self._rectified(current)
+        how = self._fusible(current)
+        if isinstance(how, Fusible):
+            self.used = "fused"
+            out = self._fused(current, how)
         else:
-            out = self._spikes(x, current)
+            self.used = "reference"
+            rectifies = isinstance(self.neuron, Relu)
+            out = self._rectified(current) if rectifies else self._spikes(x, current)
         return self._counted(out, current)
+
+    def _fusible(self, x: Tensor) -> Fusible | str:
+        how = super()._fusible(x)
+        missing = None if self.recurrent is None else missing_step_of(x)
+        if isinstance(how, str) or missing is None:
+            return how
+        self.refuse_fused(missing)
+        return missing
+
+    def _fused(self, current: Tensor, how: Fusible) -> Tensor:
+        """Return what LIF neurons send: all steps in one pass, or one after another where they read
+        their own spikes."""
+        if self.recurrent is None:
+            return self._sent(run(current, how, count=False)[0])
+        assert isinstance(self.neuron, Lif)
+        step = fused_step_of(self.neuron, current.shape[2])
+        v = torch.zeros_like(current[0], memory_format=torch.channels_last)
+        spikes: list[Tensor] = []
+        for x_t in current.unbind(0):
+            if spikes:
+                x_t = x_t + self.recurrent(spikes[-1])
+            s, v = step(x_t, v)
+            spikes.append(self._sent(s))
+        # As the other layers send them: channels last.
+        return torch.stack([s.movedim(1, -1) for s in spikes]).movedim(-1, 2)
 
     def _spikes(self, x: Tensor, current: Tensor) -> Tensor:
         neuron = self.neuron

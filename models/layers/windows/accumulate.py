@@ -25,6 +25,7 @@ class Accumulate(Layer):
 
     Attributes:
         steps_per_output: T / W.
+        additions: for each spike, 1; 0 where a window is one step, and its sum the spikes.
 
     Raises:
         ConfigError: W does not divide T.
@@ -49,6 +50,7 @@ class Accumulate(Layer):
                 remedy=f"choose {divisors} windows, or another number of steps",
             )
         self.steps_per_output = steps // windows
+        self.additions = int(self.steps_per_output > 1)
 
     def forward(self, x: Tensor) -> Tensor:
         windows = len(x) // self.steps_per_output
@@ -81,8 +83,6 @@ class Accumulate(Layer):
             graph.accumulate(name, self.steps_per_output)
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
-        if self.steps_per_output == 1:
-            return x  # it adds nothing
         found.add(name, "accumulate", self, x, operation="ac")
         found.in_windows(self.steps_per_output)
-        return VALUES
+        return VALUES if self.additions else x

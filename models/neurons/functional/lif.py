@@ -8,37 +8,11 @@ Source: arXiv 2106.01862, section 3.3, and its published code.
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
-from torch.autograd import Function
-from torch.overrides import has_torch_function_unary
 
 from ..surrogates import spike
 
-STEEPNESS = 10.0
-
-
-class _Spike(Function):
-    @staticmethod
-    def forward(u: Tensor) -> Tensor:
-        return (u > 0).to(u.dtype)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        (u,) = ctx.saved_tensors
-        return grads[0] / (1 + STEEPNESS * u.square())
-
-
-def steep_spike(u: Tensor) -> Tensor:
-    """Return H(u), with the derivative 1 / (1 + 10 u²)."""
-    if has_torch_function_unary(u):  # the step of a neuron is traced for an export
-        return spike(u)
-    return _Spike.apply(u)  # type: ignore[return-value]
+SURROGATE = "lorentzian"
 
 
 def lif_step(
@@ -55,7 +29,7 @@ def lif_step(
         threshold: θ.
     """
     v = leak * v * (1 - s.detach()) + (1 - leak) * x
-    s = steep_spike(v - threshold)
+    s = spike(v - threshold, SURROGATE)
     return s, v, s
 
 
@@ -146,5 +120,5 @@ def _raised_step(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the step of a neuron whose threshold a trace raises, given before and after it."""
     v = leak * v + (1 - leak) * x - s.detach() * (base + slope * before)
-    s = steep_spike(v - (base + slope * after))
+    s = spike(v - (base + slope * after), SURROGATE)
     return s, v, s, after

@@ -1,13 +1,15 @@
 """`asnn data info`: its JSON object, its table, its contact sheet and its exit codes."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.support.pictures import class_folders
+from asnn.learning import parse_override
+from tests.support.pictures import class_folders, picture
 
 
 def test_the_json_object_and_an_empty_stdout_without_it(cli, tmp_path):
@@ -93,6 +95,21 @@ def test_options_of_the_data_set_go_into_the_command(cli, tmp_path):
     assert cli("data", "info", "t.csv").code == 4
     result = cli("data", "info", "t.csv", "--set", "data.label_column=breed", "--json")
     assert json.loads(result.out)["train"] == "asnn train t.csv --set data.label_column=breed"
+
+
+def test_options_of_the_objects_are_set_one_by_one(cli, tmp_path):
+    folder = class_folders(tmp_path / "a")
+    picture(folder / "bee" / "large.png", size=(30, 20))
+    asked = ["--set", 'data.of={name="folder", path="a"}', "--set", "data.samples=5"]
+    refused = cli("data", "info", "scatter", *asked)
+    assert refused.code == 4 and "resize them with --set data.of.size=[10,12]" in refused.err
+    found = cli("data", "info", "scatter", *asked, "--set", "data.of.size=[10,12]", "--json")
+    content = json.loads(found.out)
+    assert content["parts"]["train"] == 5
+    _, recipe, *settings = shlex.split(content["train"])[1:]
+    assert recipe == "detect-digits"
+    changes = [parse_override(text) for text in settings if text != "--set"]
+    assert (["data", "of"], {"name": "folder", "path": "a", "size": [10, 12]}) in changes
 
 
 @pytest.mark.slow

@@ -152,7 +152,9 @@ def test_runs_have_names_of_their_own(cli, tmp_path, monkeypatch):
         (["fashon-mnist"], ["unknown recipe 'fashon-mnist'", "did you mean 'fashion-mnist'?"]),
         (["nothing.toml"], ["there is no recipe file nothing.toml"]),
         (["--set", "train.epohs=3"], ["train.epohs: unknown key; did you mean train.epochs?"]),
-        (["flow-nmnist", "--data-dir", "x"], ["data.dir: unknown key; did you mean data.path?"]),
+        (["flow-nmnist", "--data-dir", "x"], ["data.dir: a folder (--data-dir) does not place the "
+         "files of this data set: they are at data.path and data.test_path (--set data.path=... "
+         "and --set data.test_path=...)"]),
         (["--set", "trian.epochs=3"], ["trian: unknown key; did you mean train?"]),
         (["--set", "epochs=3"], ["'epochs=3' is not of the form section.key=value"]),
         (["--set", "coding.name=hybird"], ["unknown coding 'hybird'", "did you mean 'hybrid'?"]),

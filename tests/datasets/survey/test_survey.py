@@ -11,6 +11,7 @@ from asnn.core.errors import ConfigError, DataError
 from asnn.datasets import load_dataset
 from asnn.datasets.survey.source import open_source
 from asnn.datasets.survey.summary import MAX_THUMBNAILS, survey
+from tests.support.annotated_images import annotation, write_coco
 from tests.support.pictures import class_folders, picture
 
 
@@ -47,6 +48,32 @@ def test_a_data_set_by_name_is_counted_as_it_is_loaded():
     assert result["range"] == [0.0, 1.0] and result["channels"] == {"1": 1797}
     assert result["classes"]["3"]["test"] == int((data.test.targets == 3).sum())
     assert found.command == "asnn train digits"
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_annotated_pictures_have_their_own_sizes_and_damaged_ones_are_named(tmp_path, by_name):
+    def change(name, document):
+        if name.startswith("train"):
+            document["annotations"].append(annotation(11, image_id=1, iscrowd=1))
+            document["images"][4]["width"] += 1
+
+    path = write_coco(tmp_path / "c", change=change)
+    broken = tmp_path / "c" / "val2017" / "000000000002.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    source, asked = ("coco", {"path": path}) if by_name else (path, {})
+
+    found, seen = look(source, thumbnails=True, **asked, validation=0.5)
+
+    result = seen.result()
+    assert result["sizes"] == {"smallest": [24, 12], "largest": [30, 30], "different": 5}
+    assert result["parts"] == {"train": 3, "validation": 3, "test": 6}
+    assert sum(sum(of.values()) for of in result["classes"].values()) == 12
+    of_other_size = str(tmp_path / "c" / "train2017" / "000000000005.png")
+    damaged = {each["file"]: each["why"] for each in result["damaged"]["files"]}
+    assert result["damaged"]["count"] == 2 and set(damaged) == {str(broken), of_other_size}
+    assert damaged[of_other_size].startswith("it has 24x12 pixels, the annotation 24x13")
+    assert found.notes.count("1 crowd is left out") == 1
+    assert (20, 40, 3) in {each.shape for each in seen.thumbnails[None]}  # not as its frame
 
 
 def test_sizes_channels_and_ranges(tmp_path, pictures):

@@ -28,7 +28,9 @@ from triton.compiler import ASTSource
 from asnn.kernels.cuda.filters import filter_backward_kernel, filter_forward_kernel
 from asnn.kernels.cuda.passes import backward_kernel, forward_kernel
 from asnn.kernels.cuda.rows import finish_kernel, moments_kernel
-from asnn.kernels.rules import ATAN, SIGMOID, STRAIGHT_THROUGH, SUBTRACT, TRIANGLE, ZERO
+from asnn.kernels.rules import (
+    ATAN, LORENTZIAN, SIGMOID, STRAIGHT_THROUGH, SUBTRACT, TRIANGLE, ZERO,
+)
 
 TYPES = {"counts_ptr": "*i32", "alpha": "fp32"}
 HALF = ("x_ptr", "y_ptr", "spikes_ptr", "grad_ptr", "q_ptr")
@@ -58,14 +60,16 @@ def fused_of(ptx):
 
 both = {
     "STEPS": 3, "STEP": 2, "STATIC": False, "POOL_H": 2, "POOL_W": 2, "RESET": SUBTRACT,
-    "SIZED": False, "ONCE": False, "MOST": 0, "SITES": 4, "WINDOWS": 2, "CHANNELS": 32, "VALUES": 2,
+    "SIZED": False, "SPREAD": False, "ONCE": False, "MOST": 0, "SITES": 4, "WINDOWS": 2,
+    "CHANNELS": 32, "VALUES": 2,
 }
+backward = {**both, "SURROGATE": SIGMOID, "LEARNS": True, "DETACHED": False}
 forward = {**both, "COUNT": True}
 single = {**both, "channels": 1, "CHANNELS": 1, "VALUES": 1, "WINDOWS": 64, "RESET": ZERO}
 for arch in (80, 90):
     assert f".target sm_{arch}" in ptx_of(forward_kernel, arch, **forward)
     assert not fused_of(ptx_of(forward_kernel, arch, **forward))
-    assert not fused_of(ptx_of(backward_kernel, arch, SURROGATE=SIGMOID, LEARNS=True, **both))
+    assert not fused_of(ptx_of(backward_kernel, arch, **backward))
 assert fused_of(ptx_of(forward_kernel, 80, True, **forward)), "the control is not fused either"
 assert "div.rn.f32" in ptx_of(forward_kernel, 80, **{**forward, "SIZED": True})
 ptx_of(forward_kernel, 80, COUNT=False, **single)
@@ -73,10 +77,15 @@ counting, once = {**both, "SIZED": True, "MOST": 3}, {**both, "ONCE": True}
 assert "div.rn.f32" in ptx_of(forward_kernel, 80, COUNT=True, **counting)
 for kind in (counting, once):
     assert not fused_of(ptx_of(forward_kernel, 80, COUNT=True, **kind))
-    assert not fused_of(ptx_of(backward_kernel, 80, SURROGATE=SIGMOID, LEARNS=False, **kind))
+    assert not fused_of(ptx_of(backward_kernel, 80, **{**backward, **kind, "LEARNS": False}))
 for gradient in (TRIANGLE, STRAIGHT_THROUGH):
-    ptx_of(backward_kernel, 80, SURROGATE=gradient, LEARNS=False, **{**counting, "MOST": 1})
-ptx_of(backward_kernel, 80, SURROGATE=ATAN, LEARNS=False, **single)
+    one = {**backward, **counting, "SURROGATE": gradient, "LEARNS": False, "MOST": 1}
+    ptx_of(backward_kernel, 80, **one)
+ptx_of(backward_kernel, 80, **{**backward, **single, "SURROGATE": ATAN, "LEARNS": False})
+lif = {"RESET": ZERO, "SPREAD": True}
+assert not fused_of(ptx_of(forward_kernel, 80, **{**forward, **lif}))
+lif |= {"SURROGATE": LORENTZIAN, "DETACHED": True}
+assert not fused_of(ptx_of(backward_kernel, 80, **{**backward, **lif}))
 for kernel in (moments_kernel, finish_kernel):
     ptx_of(kernel, 80, ROWS=64, CHANNELS=32)
 for count in (1, 2):

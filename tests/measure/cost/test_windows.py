@@ -1,6 +1,7 @@
 """Cost of a network with an accumulator: where its head is counted, and the bits that cross."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import nn
 
 from asnn.measure.cost.ann import ann_config, dense_ann_counts
 from asnn.measure.cost.crossing import crossings
-from asnn.measure.cost.energy import energy_of_samples, energy_report, total_cost
+from asnn.measure.cost.energy import energy_of_samples, energy_report, layer_cost, total_cost
 from asnn.measure.cost.operations import Operations
 from asnn.measure.cost.tables import read_cost_table
 from asnn.measure.spikes import SampleSpikes, SpikeRates
@@ -95,10 +96,31 @@ def test_of_the_first_windows_alone_their_part_is_counted():
     assert counts.steps == 3 and crossings(counts)[0]["windows"] == 1
 
 
-def test_a_window_of_one_step_adds_nothing():
-    counts, *_ = counted(network(windows=STEPS))
-    assert [layer.name for layer in counts.layers] == ["conv1.spikes", "head_conv1", "readout"]
-    assert counts.layers[1].given == "spikes"
+def test_a_window_of_one_step_adds_nothing_and_costs_nothing_but_spikes_cross_it():
+    counts, spikes, _ = counted(network(windows=STEPS))
+    names = ["conv1.spikes", "accumulate", "head_conv1", "readout"]
+    assert [layer.name for layer in counts.layers] == names
+    passed, head = counts.layers[1:3]
+    assert (passed.given, head.given) == ("spikes", "spikes")
+    assert passed.effective.sum() == passed.dense.sum() == 0
+    assert float(passed.events.sum()) == float(spikes.sum()) > 0
+
+    (found,) = crossings(counts)
+    neurons = spikes[0, 0].numel()
+    assert (found["windows"], found["window_steps"], found["count_bits"]) == (STEPS, 1, 1)
+    assert found["bits_as_counts"] == STEPS * neurons
+    assert found["bits"] == min(found["bits_as_addresses"], STEPS * neurons)
+
+    with_memory = read_cost_table("45nm-fp32-memory")
+    assert layer_cost(passed, with_memory).total(with_memory) == 0
+    without = replace(counts, layers=[each for each in counts.layers if each is not passed])
+    expected = total_cost(without, with_memory).total(with_memory)
+    assert total_cost(counts, with_memory).total(with_memory) == expected
+    by_sample = float(energy_of_samples(counts, with_memory).sum())
+    assert by_sample == pytest.approx(expected)
+    assert float(counts.events.sum()) == sum(
+        float(each.events.sum()) for each in without.layers if each.given == "spikes"
+    )
 
 
 def test_nothing_crosses_where_nothing_spikes():

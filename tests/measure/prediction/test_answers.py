@@ -1,5 +1,9 @@
 """Answers against their formulas, computed in numpy sample by sample."""
 
+import sys
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +12,9 @@ from hypothesis import strategies as st
 
 from asnn.core import ConfigError
 from asnn.measure.early_exit import ExitRule
-from asnn.measure.prediction.answers import answers_of
+from asnn.measure.prediction.answers import answer_registry, answers_of
+from asnn.measure.prediction.answers.classes import ClassAnswers
+from asnn.measure.prediction.answers.values import ValueAnswers
 from asnn.models.readouts import create_readout
 from asnn.tasks import Task, create_task
 
@@ -109,18 +115,46 @@ def test_values_are_the_mean_or_the_last_or_those_of_each_step():
         (create_task("step-classification"), "class of each step"),
         (create_task("regression"), "values"),
         (create_task("regression", at="steps"), "values of each step"),
+        (create_task("reconstruction"), "log-odds"),
+        (create_task("reconstruction", loss="mse"), "values"),
+        (create_task("detection"), "boxes"),
+        (create_task("flow"), "flow"),
     ],
 )
 def test_each_task_has_its_answers(task, kind):
     assert answers_of(task).kind == kind
 
 
-def test_other_tasks_are_refused():
-    class Sound(Task):
-        name = "sound"
+class Sound(Task):
+    name = "sound"
 
-    with pytest.raises(ConfigError, match="the answers of the task sound cannot be shown"):
+
+def test_tasks_that_name_no_answers_are_refused():
+    with pytest.raises(ConfigError, match="the answers of the task sound cannot be shown") as found:
         answers_of(Sound())
+    assert "class, step-classes, values" in found.value.why
+    unknown = Sound()
+    unknown.answers = "valuse"
+    with pytest.raises(ConfigError, match="unknown answer 'valuse'") as found:
+        answers_of(unknown)
+    assert found.value.remedy == "did you mean 'values'?"
+
+
+def test_tasks_of_other_packages_name_answers_of_theirs_or_of_ours(monkeypatch):
+    class Heard(ValueAnswers):
+        kind = "what is heard"
+
+    points = [EntryPoint("heard", "heard:Heard", "asnn.answers")]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
+    monkeypatch.setitem(sys.modules, "heard", SimpleNamespace(Heard=Heard))
+    monkeypatch.delitem(vars(answer_registry), "_external", raising=False)
+    task = Sound()
+    for name, expected in (("values", ValueAnswers), ("heard", Heard)):
+        task.answers = name
+        assert answers_of(task) is expected
+    vars(answer_registry).pop("_external")
+    task.answers, task.one_class = "", True
+    assert answers_of(task) is ClassAnswers
 
 
 @pytest.mark.parametrize("options", [{"top": 2}, {"exit": ExitRule("confidence", 0.9)}])

@@ -348,7 +348,7 @@ def test_fixed_neuron_is_one_half_and_learns_nothing():
         (
             {"surrogate": "arctan"},
             "unknown surrogate 'arctan': choose from sigmoid, atan, triangular, fast_sigmoid, "
-            "gaussian, hat",
+            "gaussian, hat, lorentzian",
         ),
         ({"alpha": 0.0}, "alpha must be above 0, not 0.0"),
         (

@@ -8,7 +8,7 @@ import torch
 from asnn.core import ConfigError
 from asnn.measure.schedules import schedules
 from asnn.models import create_model
-from asnn.models.neurons.functional.lif import steep_spike
+from asnn.models.neurons.functional.lif import lif_step
 from asnn.models.neurons.lif import Alif, Lif, Plif, Xlif
 from asnn.models.stepwise import stepper
 
@@ -97,11 +97,12 @@ def test_all_steps_are_the_steps_one_by_one(kind, shape):
 
 
 def test_the_surrogate_is_that_of_the_paper():
-    u = torch.tensor([-2.0, -0.1, 0.0, 0.3], requires_grad=True)
-    s = steep_spike(u)
+    x = torch.tensor([-2.0, -0.1, 0.0, 0.3], requires_grad=True)
+    zero, half = torch.zeros(4), torch.tensor(0.5)
+    s, *_ = lif_step(x, zero, zero, leak=half, threshold=zero)
     assert s.tolist() == [0, 0, 0, 1]
     s.sum().backward()
-    assert torch.allclose(u.grad, 1 / (1 + 10 * u.detach() ** 2))
+    assert torch.allclose(x.grad, 0.5 / (1 + 10 * (x.detach() / 2) ** 2))
 
 
 def test_the_reset_has_no_gradient():
@@ -136,6 +137,13 @@ def test_other_networks_take_the_others(name):
     model = create_model("lenet", in_shape=(1, 8, 8), classes=2, widths=[4], hidden=5, neuron=name)
     model(torch.rand(2, 1, 8, 8)).sum().backward()
     assert all(p.grad is not None for p in model.body.spikes1.neuron.parameters())
+
+
+@pytest.mark.parametrize("kind", [Lif, Alif])
+def test_an_input_of_other_channels_is_refused(kind):
+    with pytest.raises(ConfigError, match="parameters for 3 channels, the input has 4"):
+        kind(STEPS, 3)(torch.zeros(STEPS, 2, 4))
+    assert kind(STEPS, 3, granularity="layer")(torch.zeros(STEPS, 2, 4)).shape == (STEPS, 2, 4)
 
 
 def test_options_out_of_range_are_refused():

@@ -13,7 +13,7 @@ from asnn.core import ConfigError
 from asnn.kernels.rules import SURROGATES
 from asnn.models import spike
 
-NAMES = ["sigmoid", "atan", "triangular", "fast_sigmoid", "gaussian", "hat"]
+NAMES = ["sigmoid", "atan", "triangular", "fast_sigmoid", "gaussian", "hat", "lorentzian"]
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 ALPHAS = [None, 0.5, 3.0]
 
@@ -23,10 +23,11 @@ THEIRS = {
     "triangular": lambda alpha: snntorch.surrogate.triangular(threshold=alpha),
     "fast_sigmoid": lambda alpha: snntorch.surrogate.fast_sigmoid(slope=alpha),
 }
-# arXiv 2408.12407 gives 4 for sigmoid; the others are snnTorch's own defaults.
+# arXiv 2408.12407 gives 4 for sigmoid, 2106.01862 10 for lorentzian; the others are snnTorch's own
+# defaults.
 DEFAULTS = {
     "sigmoid": 4.0, "atan": 2.0, "triangular": 1.0, "fast_sigmoid": 25.0, "gaussian": 2.5,
-    "hat": 1.0,
+    "hat": 1.0, "lorentzian": 10.0,
 }  # fmt: skip
 
 
@@ -42,6 +43,8 @@ def formula(name: str, u: float, alpha: float) -> float:
         return statistics.NormalDist(0, 1 / alpha).pdf(u)
     if name == "hat":
         return alpha * max(0.0, 1 - alpha * abs(u))
+    if name == "lorentzian":
+        return 1 / (1 + alpha * u * u)
     return 1 / (1 + alpha * abs(u)) ** 2
 
 
@@ -125,6 +128,6 @@ def test_unknown_surrogate():
         spike(torch.zeros(1), "sigmoyd")
     assert str(caught.value) == (
         "unknown surrogate 'sigmoyd': choose from sigmoid, atan, triangular, fast_sigmoid, "
-        "gaussian, hat"
+        "gaussian, hat, lorentzian"
     )
     assert caught.value.remedy == "did you mean 'sigmoid'?"

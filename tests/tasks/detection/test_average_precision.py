@@ -2,11 +2,12 @@
 
 import contextlib
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asnn.datasets.boxes import pack
@@ -16,7 +17,9 @@ from asnn.tasks.detection.average_precision import (
     THRESHOLDS,
     Objects,
     curves,
+    judged,
     mean,
+    precision_of,
 )
 from asnn.tasks.detection.meter import average_precision_of, metrics_of, objects_of
 
@@ -177,6 +180,49 @@ def test_sides_that_count_both_ends_are_seen(monkeypatch):
     monkeypatch.setattr(average_precision, "_overlaps", lambda a, b: real(a + longer, b + longer))
     with pytest.raises(AssertionError):
         compared(seed=3, found=200, true=30, samples=3, classes=2, span=12, ties=5)
+
+
+def judged_alone(ours, truth, classes):
+    """The precision of samples that are judged one after another."""
+    verdict = np.zeros(len(ours.sample))
+    for n in np.unique(ours.sample):
+        of = ours.sample == n
+        verdict[of] = judged(ours.take(of), truth.take(truth.sample == n), 0.5)
+    positives = np.bincount(truth.label, minlength=classes)
+    return precision_of(ours.label, ours.score, verdict, positives)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    found=st.integers(0, 60),
+    true=st.integers(1, 40),
+    samples=st.integers(1, 8),
+    classes=st.integers(1, 4),
+    span=st.sampled_from([4, 12, 40]),
+    ties=st.sampled_from([2, 5, 10_000]),
+)
+@example(seed=1, found=260, true=30, samples=1, classes=2, span=12, ties=20)
+@settings(max_examples=30, deadline=None)
+def test_samples_judged_one_after_another_have_the_precision_of_all_to_the_bit(
+    seed, found, true, samples, classes, span, ties
+):
+    random = np.random.default_rng(seed)
+    ours = random_objects(random, found, samples, classes, span, ties)
+    truth = random_objects(random, true, samples, max(1, classes - 1), span, ties)
+    of = curves(ours, truth, classes, thresholds=(0.5,), areas=(AREAS["all"],))
+    alone = judged_alone(ours, truth, classes)
+    assert np.array_equal(alone, of.precision[0, :, :, 0], equal_nan=True)
+
+
+def test_boxes_judged_by_those_of_another_sample_are_seen():
+    """Negative control of the test before."""
+    random = np.random.default_rng(3)
+    ours, truth = (random_objects(random, n, 4, 2, 12, 5) for n in (60, 40))
+    of = curves(ours, truth, 2, thresholds=(0.5,), areas=(AREAS["all"],)).precision[0, :, :, 0]
+    assert np.array_equal(judged_alone(ours, truth, 2), of)
+    moved = replace(truth, sample=(truth.sample + 1) % 4)
+    moved = moved.take(np.argsort(moved.sample, kind="stable"))
+    assert not np.array_equal(judged_alone(ours, moved, 2), of)
 
 
 def test_the_tables_of_a_meter_give_the_same_metrics():

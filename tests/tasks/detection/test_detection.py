@@ -14,6 +14,7 @@ from asnn.datasets.transforms.mixing import Targets
 from asnn.models.readouts import Readout
 from asnn.models.readouts.detection import DetectionReadout, Grid
 from asnn.tasks import create_task
+from asnn.tasks.detection.meter import average_precision_of
 
 K, T, SIDE = 3, 2, 32
 GRID = Grid(8, 4, 4)
@@ -132,6 +133,23 @@ def test_the_first_step_is_scored_alone():
     found = values_of(task, outputs, TARGETS)["ap50_per_step"]
     assert found[0] == pytest.approx(after_one)
     assert after_one < 0.99 < found[1]
+
+
+def test_the_steps_before_the_last_keep_two_values_a_box_and_have_the_same_precision():
+    task, size = bound(), 40
+    outputs = torch.randn(T, size, K + 5, A, generator=torch.Generator().manual_seed(2))
+    targets = TARGETS[torch.arange(size) % len(TARGETS)]
+    meter = task.meter(T)
+    for first in range(0, size, 16):
+        part = slice(first, first + 16)
+        meter.take(outputs[:, part], pair(targets[part]))
+    kept = sum(t.numel() for each in vars(meter).values() if isinstance(each, list) for t in each)
+    assert kept == size * task.top * (6 + 2 * (T - 1)) + targets.numel()
+    found = meter.result(lambda t: t, lambda t: t).values["ap50_per_step"]
+    so_far = task.readout.so_far(outputs)
+    boxes = [task.detections(each) for each in so_far]
+    assert found == [average_precision_of(each, targets, K, (0.5,)) for each in boxes]
+    assert len({*found}) == T
 
 
 def test_processes_give_the_metrics_of_one():

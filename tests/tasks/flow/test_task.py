@@ -14,6 +14,7 @@ from asnn.datasets.motion import contrast_loss, flow_at
 from asnn.datasets.transforms.mixing import Targets
 from asnn.models import create_model
 from asnn.tasks import create_task
+from asnn.tasks.flow import seen
 from asnn.tasks.flow.errors import flow_errors
 from asnn.tasks.flow.smoothness import CHARBONNIER, smoothness
 
@@ -180,6 +181,29 @@ def test_the_primary_metric_is_the_error_where_the_truth_is_known(known):
     assert task.score(outputs, targets_of(events, truth)) == pytest.approx(
         3 * values[task.primary.name]
     )
+
+
+def test_what_does_not_depend_on_the_flow_is_computed_once_a_batch(monkeypatch):
+    events, truth = random_events(), torch.ones(3, 2, 1, 1)
+    outputs = torch.randn(4, 3, 2, 6, 7, generator=torch.manual_seed(0))
+    task, calls = bound(truth), []
+    for name in ("inside", "event_counts", "Contrast"):
+        plain = getattr(seen, name)
+
+        def counted(*given, name=name, plain=plain):
+            calls.append(name)
+            return plain(*given)
+
+        monkeypatch.setattr(seen, name, counted)
+    meter = task.meter(4)
+    meter.take(outputs, targets_of(events, truth))
+    assert sorted(calls) == ["Contrast", "event_counts", "inside"]
+    so_far = task.readout.so_far(outputs)
+    alone = [task.measured(flow, targets_of(events, truth)) for flow in so_far]
+    values = meter.result(lambda x: x, lambda x: x).values
+    for name in ("aee", "rsat"):
+        expected = [float(each[name].sum().double() / 3) for each in alone]
+        assert values[f"{name}_per_step"] == expected
 
 
 def test_recordings_without_events_have_a_loss_of_0_and_no_measures():

@@ -89,7 +89,7 @@ def test_crowds_and_boxes_without_area_are_left_out_and_said(tmp_path):
             document["annotations"] = [a for a in document["annotations"] if a["image_id"] != 2]
 
     data = load_dataset("coco", path=write_coco(tmp_path, change=change), size=40, validation=0.1)
-    assert "1 crowds are left out" in data.notes
+    assert "1 crowd is left out" in data.notes
     assert "2 boxes without area are left out" in data.notes
     rows = torch.cat([data.train.targets, data.validation.targets])
     assert sorted(present(rows).sum(1).tolist()) == [0, 1, 1, 1, 1, 2]

@@ -7,6 +7,8 @@ import torch
 from asnn.core import ConfigError, DataError
 from asnn.datasets.boxes import of_sample, present
 from asnn.datasets.load import load_dataset
+from asnn.learning import override, parse_override
+from tests.support.pictures import class_folders, picture
 
 PARTS = ("train", "validation", "test")
 FEW = {"samples": 12, "validation_samples": 6, "test_samples": 6}
@@ -43,6 +45,31 @@ def members(data, part):
     """The grey values of the objects of a part, which are those of their images."""
     inputs = data.split(part).inputs
     return {int(v) for v in inputs.unique() if v > 0}
+
+
+@pytest.mark.parametrize("limit", [None, 0], ids=["in memory", "lazy"])
+def test_an_error_of_the_objects_names_the_option_that_helps(tmp_path, limit):
+    folder = class_folders(tmp_path / "a")
+    picture(folder / "bee" / "large.png", size=(30, 20))
+    of = {"name": "folder", "path": str(folder)} | ({} if limit is None else {"memory_limit": 0})
+    with pytest.raises(DataError, match="the images differ in size") as caught:
+        load_dataset("scatter", of=of, **{**FEW, "samples": 100})
+    setting = "--set data.of.size=[10,12]"
+    assert caught.value.remedy.startswith(f"resize them with {setting}")
+    key, value = parse_override(setting.removeprefix("--set "))
+    document, _ = override({"data": {"of": of}}, [(key, value)])  # what the remedy says can be set
+    assert load_dataset("scatter", **document["data"], **FEW).target == "boxes"
+
+
+def test_a_name_becomes_the_table_that_an_error_asks_for(tmp_path):
+    with pytest.raises(ConfigError, match="data set folder needs path") as caught:
+        load_dataset("scatter", of="folder")
+    assert caught.value.remedy == """give --set 'data.of={name="folder", path=...}'"""
+    with pytest.raises(ConfigError) as caught:
+        load_dataset("scatter", of={"name": "folder", "path": "x"}, dir="y")
+    assert caught.value.why == "they are at data.of.path and data.of.test_path"
+    with pytest.raises(ConfigError, match=r"data\.of has no name"):
+        load_dataset("scatter", of={})
 
 
 def test_a_box_is_the_pixels_of_its_object(images):

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..contract import SUMS
-from .neuron import make_neuron
-from .simd import (
+from ...contract import SUMS
+from ..simd import (
     add_lanes,
     compiled,
     fetch_and_add,
@@ -26,6 +25,7 @@ from .simd import (
     store,
     struct_at,
 )
+from .neuron import make_neuron
 
 LANES = (16, 8, 1)  # one register of AVX-512; one of AVX2, or two of SSE or NEON; single values
 CHANNELS_A_BLOCK = 64
@@ -43,6 +43,7 @@ ARGUMENTS = np.dtype(
         ("x", np.int64),
         ("table", np.int64),
         ("threshold", np.int64),
+        ("thresholds", np.int64),  # 1, or as many as channels
         ("out", np.int64),  # spikes, or their gradient
         ("counts", np.int64),  # or 0
         ("q", np.int64),
@@ -61,6 +62,7 @@ ARGUMENTS = np.dtype(
         ("surrogate", np.int64),
         ("once", np.int64),
         ("most", np.int64),
+        ("detached", np.int64),
         ("learns_threshold", np.int64),
         ("grad_offset", np.int64),  # of the gradients in the scratch memory, behind x or q
         ("scratch_values", np.int64),  # of x or q and the gradients
@@ -111,6 +113,12 @@ def _make(lanes):
         return splat(lanes, np.float32(value))
 
     @compiled
+    def threshold_of(args, c):
+        if args.thresholds > 1:
+            return load(lanes, args.threshold, c)
+        return constant(value_at(args.threshold, 0))
+
+    @compiled
     def charge(v, x, mean, scale, bias, leak, gain):
         """The membrane before its reset."""
         return leak * v + gain * ((x - mean) * scale + bias)
@@ -123,7 +131,7 @@ def _make(lanes):
         sized, once, integrates = args.sized != 0, args.once != 0, args.most > 0
         pooled = args.window_height * args.window_width > 1
         zero, one = constant(0.0), constant(1.0)
-        threshold = constant(value_at(args.threshold, 0))
+        threshold = threshold_of(args, c)
         v0, v1, v2, v3 = zero, zero, zero, zero
         f0, f1, f2, f3 = one, one, one, one  # 0 once a neuron has fired that fires once
         rest = steps * channels
@@ -183,7 +191,7 @@ def _make(lanes):
         learns_threshold = args.learns_threshold != 0
         zero, never = constant(0.0), constant(steps)
         alpha = constant(args.alpha)
-        threshold = constant(value_at(args.threshold, 0))
+        threshold = threshold_of(args, c)
         rest = steps * channels
         v0, v1, v2, v3 = zero, zero, zero, zero
         f0, f1, f2, f3 = never, never, never, never  # the first step with a spike

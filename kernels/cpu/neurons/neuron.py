@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..rules import (
+from ...rules import (
     ATAN,
     GAUSSIAN,
     HAT,
+    LORENTZIAN,
     SIGMOID,
     STRAIGHT_THROUGH,
     SUBTRACT,
@@ -22,7 +23,7 @@ from ..rules import (
     TRIANGULAR,
     ZERO,
 )
-from .simd import compiled, inlined, multiply_add, raise_exponent, select, splat
+from ..simd import compiled, inlined, multiply_add, raise_exponent, select, splat
 
 LOG2_E = math.log2(math.e)
 LN_2 = math.log(2)
@@ -84,6 +85,8 @@ def make_neuron(lanes: int) -> Neuron:
         if surrogate == HAT:
             height = one - alpha * abs(u)
             return select(height > constant(0.0), height, constant(0.0)) * alpha
+        if surrogate == LORENTZIAN:
+            return one / (one + alpha * (u * u))
         z = alpha * abs(u) + one
         return one / (z * z)
 
@@ -126,10 +129,11 @@ def make_neuron(lanes: int) -> Neuron:
             slope, moment = slopes(v, size, threshold, inverse, alpha, rule)
             return g + size * e * slope, zero, n * e + size * e * moment
         amount = zero  # gradient of what `subtract` takes off
+        passes = rule.detached == 0  # whether a reset has a gradient of its spikes
         if rule.reset == SUBTRACT:
-            d, amount = d - size * g, zero - n * g
+            d, amount = d - size * g if passes else d, zero - n * g
         elif rule.reset == ZERO:
-            d, g = d - v * g, select(n > zero, zero, g)
+            d, g = d - v * g if passes else d, select(n > zero, zero, g)
         if rule.sized != 0:
             e = d * derivative(v / size - threshold, rule.surrogate, alpha)
             return g + e * inverse, zero - e, amount - e * v * (inverse * inverse)
