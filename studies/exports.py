@@ -1,11 +1,12 @@
 """Exports and verifies every kind of network, and times the files.
 
-    python -m studies.exports --data-dir DIR [--samples 1000] [--limit 1000]
+    python -m studies.exports --data-dir DIR [--samples 1000] [--limit 1000] [--detectors]
 
 trains small networks on Fashion-MNIST (few samples and epochs, since the table shows that files
 compute the same, not how good a network is), exports each to ONNX and NIR, verifies both on test
-images, and prints a table in Markdown. `--speed RUN` times single images instead, in onnxruntime
-and by `predict`, for the network of a run.
+images, and prints a table in Markdown. `--detectors` trains detectors on scattered digits instead,
+which need no files. `--speed RUN` times single images instead, in onnxruntime and by `predict`, for
+the network of a run.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 CODES = ("direct", "temporal", "hybrid", "embedding", "hybrid-embedding")
 STEPS = (1, 4, 8)
@@ -33,47 +35,84 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, help="folder of Fashion-MNIST")
     parser.add_argument("--samples", type=int, default=1000, help="test images to verify on")
     parser.add_argument("--limit", type=int, default=1000, help="training images")
+    parser.add_argument("--detectors", action="store_true", help="networks of boxes instead")
     parser.add_argument("--speed", type=Path, help="time the exports of this run instead")
     options = parser.parse_args()
     if options.speed is not None:
         time_exports(options.speed)
     else:
-        matrix(options.data_dir, options.samples, options.limit)
+        found = (
+            detectors(options.samples, options.limit)
+            if options.detectors
+            else classifiers(options.data_dir, options.limit)
+        )
+        matrix(found, options.samples)
 
 
-def cases() -> Iterator[tuple[str, str, int, str]]:
-    """Yield model, code, steps and granularity of every network."""
+class Case(NamedTuple):
+    """A network: the cells that name it, and how it is trained.
+
+    Attributes:
+        cells: network, code, T and granularity.
+        recipe: its name.
+        settings: keys and values that differ from it.
+    """
+
+    cells: tuple[str, str, int, str]
+    recipe: str
+    settings: dict[str, Any]
+
+
+def classifiers(data_dir: Path | None, limit: int) -> Iterator[Case]:
+    """Yield the networks of classes."""
+    own: dict[str, Any] = {
+        "data.limit": limit,
+        "train.epochs": EPOCHS,
+        "augment.flip": "false",
+    }
+    if data_dir is not None:
+        own["data.dir"] = data_dir
     for model in MODELS:
         for code in CODES:
             for steps in STEPS:
                 if steps == 1 and code.startswith("hybrid"):
                     continue  # it would have an analog step and no spikes
                 for granularity in GRANULARITIES:
-                    yield model, code, steps, granularity
+                    settings = {
+                        **own,
+                        "model.name": model,
+                        "coding.name": code,
+                        "coding.steps": steps,
+                        "neuron.granularity": granularity,
+                    }
+                    yield Case((model, code, steps, granularity), "fashion-mnist", settings)
 
 
-def matrix(data_dir: Path | None, samples: int, limit: int) -> None:
+def detectors(samples: int, limit: int) -> Iterator[Case]:
+    """Yield the networks of boxes: convolutions over time, and of each step alone."""
+    for temporal, granularity in product(("all", "none"), GRANULARITIES):
+        settings = {
+            "data.samples": limit,
+            "data.test_samples": samples,
+            "train.epochs": EPOCHS,
+            "model.temporal": temporal,
+            "neuron.granularity": granularity,
+        }
+        name = f"spiking-yolo, temporal = {temporal}"
+        yield Case((name, "direct", 4, granularity), "detect-digits", settings)
+
+
+def matrix(cases: Iterator[Case], samples: int) -> None:
     """Print one line for each network; stop at the first file that fails verification."""
     heads = ["network", "code", "T", "granularity", "spikes an image, by layer", "accuracy, %"]
     heads += ["onnx: flips", "logits ±", "nir: flips", "logits ±"]
     print("|", " | ".join(heads), "|")
     print("|" + "---|" * len(heads))
-    for model, code, steps, granularity in cases():
+    for case in cases:
         with tempfile.TemporaryDirectory() as folder:
             run = Path(folder) / "run"
-            settings = {
-                "data.limit": limit,
-                "model.name": model,
-                "coding.name": code,
-                "coding.steps": steps,
-                "neuron.granularity": granularity,
-                "train.epochs": EPOCHS,
-                "augment.flip": "false",
-            }
-            if data_dir is not None:
-                settings["data.dir"] = data_dir
-            flags = [f"--set={key}={value}" for key, value in settings.items()]
-            _asnn("train", "fashion-mnist", *flags, "--out", str(run))
+            flags = [f"--set={key}={value}" for key, value in case.settings.items()]
+            _asnn("train", case.recipe, *flags, "--out", str(run))
             cells = []
             for format in ("onnx", "nir"):
                 report = _asnn("export", str(run), "--format", format, f"--samples={samples}")
@@ -82,8 +121,9 @@ def matrix(data_dir: Path | None, samples: int, limit: int) -> None:
                 largest = max(each["greatest_logit_difference"] for each in found)
                 cells += [str(flips), f"{largest:.1e}"]
             spikes = ", ".join(f"{n:,.0f}" for n in report["spikes_per_sample"].values())
-            accuracy = f"{100 * report['accuracy']['graph']:.1f}"
-        row = [model, code, str(steps), granularity, spikes, accuracy, *cells]
+            accuracy = report["accuracy"].get("graph")  # none of boxes
+        shown = "–" if accuracy is None else f"{100 * accuracy:.1f}"
+        row = [*map(str, case.cells), spikes, shown, *cells]
         print("|", " | ".join(row), "|", flush=True)
 
 

@@ -12,6 +12,7 @@ from asnn.kernels.fused_layer import rule_of
 from asnn.kernels.rules import RESETS, SURROGATES
 from asnn.kernels.step import fused_step, missing_step
 from asnn.models import spike
+from tests.support.fused_layers import distance
 
 NAMES = ("x", "v", "factors")
 
@@ -48,16 +49,15 @@ def run(function, rows, channels, dtype=torch.float32, **options):
 def agree(rows, channels, *, wrong=None, **options):
     found, grads = run(fused, rows, channels, **{**options, **(wrong or {})})
     exact, expected = run(equations, rows, channels, torch.float64, **options)
-    same, _ = run(equations, rows, channels, **options)
+    same, plain = run(equations, rows, channels, **options)
     if wrong is None:
         for one, other in zip(found, same, strict=True):
             assert torch.equal(one, other)
         assert torch.equal(found[0].double(), exact[0])
-    for name, grad, wanted in zip(NAMES, grads, expected, strict=True):
-        scale = float(wanted.abs().max())
-        torch.testing.assert_close(
-            grad.double(), wanted, rtol=1e-5, atol=1e-5 * scale, msg=f"gradient of {name}"
-        )
+    for name, grad, wanted, float32 in zip(NAMES, grads, expected, plain, strict=True):
+        # Sums may cancel: then the equations are not exact in float32 either.
+        allowed = max(1e-5 * float(wanted.abs().max()), 10 * distance(float32, wanted))
+        assert distance(grad, wanted) <= allowed, f"gradient of {name}"
 
 
 LIF = {"reset": "zero", "surrogate": "lorentzian", "alpha": 10.0, "detached": True}

@@ -17,6 +17,7 @@ from asnn.models.layers.spiking import use_kernels
 from asnn.models.layers.time import OverTime
 from asnn.models.neurons.lif import Alif, Lif, Plif, Xlif
 from asnn.models.neurons.relu import Relu
+from tests.support.fused_layers import distance
 
 SIZE = (4, 5)
 
@@ -52,13 +53,14 @@ def trained_once(layer, x, kernels, dtype=torch.float32):
 def agree(layer, x):
     spikes, grads = trained_once(layer, x, "fused")
     expected_spikes, expected = trained_once(layer, x, "reference", torch.float64)
+    _, plain = trained_once(layer, x, "reference")
     assert torch.equal(spikes.double(), expected_spikes)
     assert grads.keys() == expected.keys()
     for name, grad in grads.items():
-        scale = float(expected[name].abs().max())
-        torch.testing.assert_close(
-            grad.double(), expected[name], rtol=1e-5, atol=1e-5 * scale, msg=f"gradient of {name}"
-        )
+        # Sums may cancel: then the reference is not exact in float32 either.
+        exact = expected[name]
+        allowed = max(1e-5 * float(exact.abs().max()), 10 * distance(plain[name], exact))
+        assert distance(grad, exact) <= allowed, f"gradient of {name}"
     return spikes
 
 
