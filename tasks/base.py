@@ -231,10 +231,6 @@ class Task:
         raise NotImplementedError
 
 
-# Losses of the default task that ask nothing of the readout; other tasks have losses of their own.
-MEAN_AND_STEPS = ("mean", "tet")
-
-
 def refuse_mixed(task: str, targets: Targets) -> None:
     """Refuse two targets for a sample, as mixup and cutmix give.
 

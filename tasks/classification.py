@@ -35,7 +35,6 @@ class Classification(Task):
 
     name = "classification"
     one_class = True
-    answers = "class"
     shares = ("undecided",)
 
     def __init__(self) -> None:

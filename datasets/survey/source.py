@@ -136,9 +136,13 @@ def _settings(options: Mapping[str, Any]) -> str:
 def _toml(value: Any) -> str:
     """Return a value as `--set` reads it."""
     if isinstance(value, Mapping):
-        pairs = (f"{key}={json.dumps(each, ensure_ascii=False)}" for key, each in value.items())
-        return f"{{{', '.join(pairs)}}}"
+        return f"{{{', '.join(f'{key}={_quoted(each)}' for key, each in value.items())}}}"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def _quoted(value: Any) -> str:
+    """Return a value within a table."""
+    return _toml(value) if isinstance(value, Mapping) else json.dumps(value, ensure_ascii=False)
 
 
 def _loaded(

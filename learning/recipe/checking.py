@@ -26,7 +26,7 @@ from ...models.neurons.registry import neuron_registry
 from ...models.readouts import readout_registry
 from ...models.synapses import synapse_registry
 from ...records.layout import FORMAT
-from ...tasks.base import MEAN_AND_STEPS, Task
+from ...tasks.base import Task
 from ...tasks.factory import create_task, task_registry
 from ..device import find_device, mixed_precision, require_float64
 from ..methods import create_method, method_registry
@@ -64,6 +64,9 @@ BASES: dict[str, type[Section]] = {
     "train": TrainSection,
     **{section: named[0] for section, named in NAMED.items()},
 }
+
+# Losses of one class a sample that ask nothing of the readout.
+MEAN_AND_STEPS = ("mean", "tet")
 
 # Options of a component that are not keys of its section.
 GIVEN = {"coding": ("steps",), "readout": ("steps", "scaled"), "synapse": ("steps",)}

@@ -225,7 +225,7 @@ def _channels_last(x: Tensor) -> Tensor:
     if x.dim() != 4:
         return x.contiguous()
     if x.shape[1] == 1:  # both formats are the same memory: only the strides tell torch which one
-        return x.reshape(x.shape[0], *x.shape[2:], 1).permute(0, 3, 1, 2)
+        return x.contiguous().view(x.shape[0], *x.shape[2:], 1).permute(0, 3, 1, 2)
     return x.contiguous(memory_format=torch.channels_last)
 
 

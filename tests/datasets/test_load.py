@@ -216,7 +216,7 @@ def test_options_are_those_of_the_loader():
             "they are at data.path and data.test_path",
             "--set data.path=... and --set data.test_path=...",
         ),
-        ("digits", {}, "it reads none", "leave --data-dir out"),
+        ("digits", {}, "dir is no option of it", "leave data.dir (--data-dir) out"),
     ],
 )
 def test_a_folder_is_refused_where_the_files_are_placed_by_other_options(

@@ -11,17 +11,21 @@ from typing import Any
 import torch
 
 from ....core.errors import ConfigError, DataError
+from ....core.registry import keyword_options
 from ...base import DataSet
 from ...events import Events
-from ...load import load_dataset
+from ...load import dataset_registry, load_dataset
 
 OF_KIND = {
     "image": ("images", "recordings", "scatter-events"),
     "events": ("recordings", "images", "scatter"),
 }
 """Samples of a kind in words, the others, and the data set that takes those."""
-SETTING = re.compile(r"--set data\.(\w+)=([^\s;]+)")
-KEY = re.compile(r"\bdata\.(?!of\b)")
+SETTING = re.compile(r"--set data\.(\w+)=([^\s;]*[^\s;,])")
+SETTINGS = re.compile(rf"{SETTING.pattern}(?: and {SETTING.pattern})*")
+KEY = re.compile(r"(?<![\w./\\-])data\.(\w+)(?![\w/\\-]|\.\w)")
+BARE = re.compile(r"[A-Za-z_][\w-]*")
+"""A text as `--set` takes it, without quotes."""
 
 
 @dataclass(frozen=True)
@@ -90,14 +94,29 @@ def load_members(of: str | dict[str, Any], folder: str | None, kind: str) -> Mem
 def _naming_keys(of: str | dict[str, Any]) -> Iterator[None]:
     """Name the options of the data set in its errors as a recipe has them: `data.of.KEY`, or, where
     `of` is a name only, the table that has to be written."""
+    name = of if isinstance(of, str) else of.get("name")
+    known = {"name"}
+    if name in dataset_registry.names():
+        known |= set(keyword_options(dataset_registry.get(name)))
+
+    def table(found: re.Match[str]) -> str:
+        pairs = [f"{key}={_of_table(value)}" for key, value in SETTING.findall(found[0])]
+        return f"""--set 'data.of={{name="{name}", {", ".join(pairs)}}}'"""
+
+    def key(found: re.Match[str]) -> str:
+        return f"data.of.{found[1]}" if found[1] in known else found[0]
 
     def named(text: str) -> str:
-        if isinstance(of, str):
-            text = SETTING.sub(rf"""--set 'data.of={{name="{of}", \1=\2}}'""", text)
-        return KEY.sub("data.of.", text)
+        return KEY.sub(key, SETTINGS.sub(table, text) if isinstance(of, str) else text)
 
     try:
         yield
     except (ConfigError, DataError) as error:
         what, why, remedy = map(named, (error.what, error.why, error.remedy))
         raise type(error)(what, why=why, remedy=remedy) from error
+
+
+def _of_table(value: str) -> str:
+    """Return a value of `--set` as one within a table, where texts need quotes."""
+    text = BARE.fullmatch(value) and value not in ("true", "false")
+    return f'"{value}"' if text else value

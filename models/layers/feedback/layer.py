@@ -67,6 +67,8 @@ class FeedbackLayer(SpikingLayer):
 
     def _computed(self, x: Tensor) -> Tensor:
         current = self.conv(x)
+        if isinstance(self.neuron, DelayedReset):
+            self.neuron.check(current)
         how = self._fusible(current)
         if isinstance(how, Fusible):
             self.used = "fused"

@@ -68,8 +68,20 @@ def test_a_name_becomes_the_table_that_an_error_asks_for(tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_dataset("scatter", of={"name": "folder", "path": "x"}, dir="y")
     assert caught.value.why == "they are at data.of.path and data.of.test_path"
+    with pytest.raises(ConfigError) as caught:
+        load_dataset("scatter", of="flow-nmnist", dir="y")
+    both = """--set 'data.of={name="flow-nmnist", path=..., test_path=...}'"""
+    assert caught.value.remedy == both
     with pytest.raises(ConfigError, match=r"data\.of has no name"):
         load_dataset("scatter", of={})
+
+
+def test_a_file_called_data_keeps_its_name(tmp_path):
+    file = tmp_path / "data.npz"
+    file.write_bytes(b"no archive")
+    with pytest.raises(DataError) as caught:
+        load_dataset("scatter", of={"name": "npz", "path": str(file)})
+    assert str(file) in caught.value.what
 
 
 def test_a_box_is_the_pixels_of_its_object(images):

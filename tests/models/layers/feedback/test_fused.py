@@ -160,3 +160,13 @@ def test_single_steps_are_not_for_graphs_of_torch():
     assert error.value.why == "torch does not see single steps"
     layer(x)
     assert layer.used == "fused"
+
+
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+@pytest.mark.parametrize("recurrent", [False, True])
+def test_neurons_of_other_channels_are_refused(recurrent, kernels):
+    layer = layer_of(4, recurrent=recurrent)
+    layer.neuron = Lif(5, 3)
+    use_kernels(layer, kernels)
+    with pytest.raises(ConfigError, match="parameters for 3 channels, the input has 4"):
+        layer(frames(5, 2))
