@@ -171,7 +171,8 @@ def no_folder(what: str, known: Iterable[str]) -> ConfigError:
     return ConfigError(
         f"a folder (--data-dir) does not place the files of {what}",
         why=f"they are at {' and '.join(keys)}" if keys else "dir is no option of it",
-        remedy=" and ".join(f"--set {key}=..." for key in keys) or "leave data.dir (--data-dir) out",
+        remedy=" and ".join(f"--set {key}=..." for key in keys)
+        or "leave data.dir (--data-dir) out",
     )
 
 

@@ -130,6 +130,10 @@ def _leave_out_loss(
     defaults = TrainSection()
     stale = []
     for key in LOSS_KEYS:
-        if key in table and ("train", key) not in given and table.pop(key) != getattr(defaults, key):
+        if (
+            key in table
+            and ("train", key) not in given
+            and table.pop(key) != getattr(defaults, key)
+        ):
             stale.append(key)
     return [f"train.{key} is left out: the task {new} has a loss of its own" for key in stale]
