@@ -127,13 +127,10 @@ def _leave_out_loss(
         return []
     if uses_loss or new == named_component("task", before) or not isinstance(table, dict):
         return []
-    defaults = TrainSection()
     stale = []
     for key in LOSS_KEYS:
-        if (
-            key in table
-            and ("train", key) not in given
-            and table.pop(key) != getattr(defaults, key)
-        ):
-            stale.append(key)
+        if key in table and ("train", key) not in given:
+            value, default = table.pop(key), TrainSection.model_fields[key].default
+            if value != default:
+                stale.append(key)
     return [f"train.{key} is left out: the task {new} has a loss of its own" for key in stale]
