@@ -131,7 +131,11 @@ def test_the_newest_run_is_evaluated(cli, trained, tmp_path):
         (["RUN", "--steps", "0"], 2, ["--steps must be from 1 to 4"]),
         (["RUN", "--batch-size", "0"], 2, ["--batch-size"]),
         (["RUN", "--device", "cuda:99"], 2, ["is not on this machine"]),
-        (["RUN", "--data-dir", "x"], 2, ["this data set: dir is no option of it (leave data.dir (--data-dir) out)"]),
+        (
+            ["RUN", "--data-dir", "x"],
+            2,
+            ["this data set: dir is no option of it (leave data.dir (--data-dir) out)"],
+        ),
     ],
 )
 def test_refusals(cli, trained, arguments, code, says):
