@@ -222,11 +222,7 @@ def standardise(
 def _channels_last(x: Tensor) -> Tensor:
     """Return images in channels_last memory format, in which convolutions and kernels are fastest;
     the layers after it keep the format."""
-    if x.dim() != 4:
-        return x.contiguous()
-    if x.shape[1] == 1:  # both formats are the same memory: only the strides tell torch which one
-        return x.contiguous().view(x.shape[0], *x.shape[2:], 1).permute(0, 3, 1, 2)
-    return x.contiguous(memory_format=torch.channels_last)
+    return x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x.contiguous()
 
 
 def stem_norm(coding: Coding, form: str, channels: int, *, image: bool) -> TimeNorm:

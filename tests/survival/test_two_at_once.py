@@ -16,7 +16,7 @@ TRIES = 20 if os.environ.get("ASNN_LONG") == "1" else 2
 TINY = [*SMALL, "--set", "data.limit=160"]
 NEW = ["train", "digits", *TINY, "--out", "run"]
 RESUMED = ["train", "--resume", "run"]
-SWEEP = ["sweep", "digits", *TINY, "--set", "train.epochs=12", "--seeds", "2,3", "--jobs", "1"]
+SWEEP = ["sweep", "digits", *TINY, "--set", "train.epochs=36", "--seeds", "2,3", "--jobs", "1"]
 SWEEP += ["--out", "sweep"]  # longer than a slow start of the second
 RUNNING = "a training is already running in run"
 

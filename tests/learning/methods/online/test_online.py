@@ -123,11 +123,13 @@ def test_shuffled_steps_are_not_learned(tmp_path):
 @pytest.mark.parametrize("method", METHODS)
 def test_what_is_refused_is_refused_together(training, method):
     with pytest.raises(ConfigError) as refused:
-        training(method, train__accumulate=2, train__precision="bfloat16", train__loss="tet")
+        training(method, train__accumulate=2, train__precision="bfloat16")
     text = str(refused.value)
-    for key in ("train.accumulate=2", "train.precision=bfloat16", "train.loss=tet"):
+    for key in ("train.accumulate=2", "train.precision=bfloat16"):
         assert f"{key} is not for the method {method}" in text
     assert "leave train.accumulate out" in text
+    with pytest.raises(ConfigError, match="step-classification does not use train.loss"):
+        training(method, train__loss="tet")
 
 
 @pytest.mark.parametrize(
