@@ -69,7 +69,7 @@ def factor_block(block, lower, below):
                 subtract(here[i, i], here[i, k], here[i, k])
             pivots = here[i, i]
             for g in range(end - begin):
-                pivots[g] = 1 / np.sqrt(pivots[g])
+                pivots[g] = 1 / np.sqrt(pivots[g]) if pivots[g] > 0 else np.nan
         if t + 1 < steps:
             after = below[t, :, :, begin:end]
             for i in range(size):

@@ -80,12 +80,23 @@ def far(found, expected):
 def test_solutions_are_those_of_dense_least_squares(sizes, times, seed, kernels):
     steps, batch, equations, variables, order = sizes
     equations = max(equations, variables)
-    if steps == 1:
-        order = 1  # one time does not determine derivatives
+    order = min(order, steps)  # so many times determine as many derivatives
     problem = random_problem(steps, batch, equations, variables, order, times, 1, seed)
     weights = RowWeights(1.3, 2.0, 0.7)
     found = solve_ode(*problem, weights=weights, kernels=kernels)
     assert far(found, dense(*problem, weights)) < 1e-10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+@pytest.mark.parametrize("seed", [1, 2])  # with a pivot below 0, and one of 0
+def test_too_few_times_for_the_derivatives_are_refused(seed, kernels):
+    with pytest.raises(ConfigError, match="no unique solution"):
+        solve_ode(
+            *random_problem(2, 1, 1, 1, 3, 0, 1, seed),
+            weights=RowWeights(1.3, 2.0, 0.7),
+            kernels=kernels,
+        )
 
 
 def test_negative_control_a_taylor_row_of_the_other_sign():
