@@ -12,9 +12,7 @@ from ...kernels import residual as kernels
 from ...kernels.contract import Rule, Shape
 from ...kernels.dispatch import backend, is_traced, missing_backend, needs_aten
 from ...kernels.fused_layer import fused, make_table, rule_of
-from ...kernels.rules import LEVEL_GRADIENTS, SURROGATES
 from ...kernels.statistics import Segments, evaluation_norms
-from ..neurons.functional.lif import SURROGATE
 from ..neurons.integrate import Integrate
 from ..neurons.leaky import AdaptiveLeaky, FixedLeaky
 from ..neurons.lif import Lif
@@ -89,7 +87,7 @@ def run(x: Tensor, how: Fusible, *, count: bool) -> tuple[Tensor, Tensor | None]
     """Return the output `[T, B, C, ...]`, and with `count` the number of spikes at each step."""
     how.neuron.check(x)
     shape = _shape(x, how.window)
-    tensors, options = equations_of(how.neuron, shape.steps)
+    tensors, options = how.neuron.kernel_equations(shape.steps)
     learns = not isinstance(how.neuron, Integrate) or how.neuron.options.gradient != "none"
     with torch.set_grad_enabled(learns and torch.is_grad_enabled()):
         out, counts = fused(
@@ -109,7 +107,7 @@ def freeze(x: Tensor, how: Fusible) -> Frozen:
     """Return the layer in evaluation, for inputs of the shape of `x`."""
     how.neuron.check(x)
     shape = _shape(x, how.window)
-    tensors, options = equations_of(how.neuron, shape.steps)
+    tensors, options = how.neuron.kernel_equations(shape.steps)
     threshold, size = tensors.pop("threshold"), tensors["size"]
     norms = evaluation_norms(how.segments) if how.segments else None
     table = make_table(norms, **tensors, shape=shape)
@@ -229,43 +227,3 @@ def _rows(x: Tensor, shape: Shape) -> Tensor:
 def _as_images(spikes: Tensor, shape: Shape, dims: int) -> Tensor:
     spikes = spikes.view(shape.steps, shape.batch, *shape.pooled, shape.channels)
     return spikes[:, :, 0, 0] if dims == 3 else spikes.permute(0, 1, 4, 2, 3)
-
-
-def equations_of(
-    neuron: AdaptiveLeaky | Integrate | Lif, steps: int
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what `fused` is given of a neuron: tensors, and other options."""
-    if isinstance(neuron, Lif):  # reset at the end of a step, not at the beginning of the next
-        p = neuron.parameters_of()
-        tensors = {**p, "gain": 1 - p["leak"], "size": None}
-        alpha = SURROGATES[SURROGATE].alpha
-        options = {"reset": "zero", "detached": True, "surrogate": SURROGATE, "alpha": alpha}
-        return tensors, options
-    surrogate, alpha = neuron.options.surrogate, neuron.options.alpha
-    alpha = SURROGATES[surrogate].alpha if alpha is None else alpha
-    if isinstance(neuron, AdaptiveLeaky):
-        p = neuron.step_parameters()
-        tensors = {
-            "leak": p.leak[:steps],
-            "gain": p.gain[:steps],
-            "threshold": p.threshold,
-            "size": None if p.reset_size is None else p.reset_size[:steps],
-        }
-        reset, once = neuron.options.reset, neuron.options.once
-        return tensors, {"reset": reset, "surrogate": surrogate, "alpha": alpha, "once": once}
-    amplitude, options = neuron.amplitude, neuron.options
-    constant = amplitude.detach().new_full
-    tensors = {
-        "leak": constant((steps,), options.leak),
-        "gain": constant((steps,), options.gain),
-        "threshold": constant((), options.fraction),
-        "size": amplitude.expand(steps, *amplitude.shape),
-    }
-    if options.gradient in LEVEL_GRADIENTS:
-        surrogate = options.gradient
-    return tensors, {
-        "reset": "subtract",
-        "surrogate": surrogate,
-        "alpha": alpha,
-        "most": options.most,
-    }

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ...core.errors import ConfigError
 from ...core.registry import unknown
-from ...kernels.rules import SURROGATES
+from ...kernels.rules import LEVEL_GRADIENTS, SURROGATES
 from .functional.bounded import at_least
 from .functional.count import Gradient, IntegrateOptions, Surrogate, ThresholdGradient
 from .functional.integrate import IntegrateState, integrate_step, integrate_steps
@@ -256,6 +256,25 @@ class Integrate(nn.Module):
                 why="their mean output is not the activation of a ReLU",
                 remedy="set neuron.leak=1 and neuron.gain=1, or train.calibrate=none",
             )
+
+    def kernel_equations(self, steps: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the fused kernels are given of it, as `kernels.fused_layer.fused` takes it:
+        tensors, and other options."""
+        amplitude, options, alpha = self.amplitude, self.options, self.options.alpha
+        constant = amplitude.detach().new_full
+        tensors = {
+            "leak": constant((steps,), options.leak),
+            "gain": constant((steps,), options.gain),
+            "threshold": constant((), options.fraction),
+            "size": amplitude.expand(steps, *amplitude.shape),
+        }
+        by_level = options.gradient in LEVEL_GRADIENTS
+        return tensors, {
+            "reset": "subtract",
+            "surrogate": options.gradient if by_level else options.surrogate,
+            "alpha": SURROGATES[options.surrogate].alpha if alpha is None else alpha,
+            "most": options.most,
+        }
 
     def neuron_fields(self) -> dict[str, Any]:
         """Return the fields of the export graph's `Neuron`, and the amplitude of what it sends."""

@@ -196,6 +196,23 @@ class AdaptiveLeaky(nn.Module):
         """Return a schedule for all steps: a shared one is expanded."""
         return schedule.expand(self.steps, *schedule.shape[1:])
 
+    def kernel_equations(self, steps: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the fused kernels are given of it, as `kernels.fused_layer.fused` takes it:
+        tensors, and other options."""
+        p, options, alpha = self.step_parameters(), self.options, self.options.alpha
+        tensors = {
+            "leak": p.leak[:steps],
+            "gain": p.gain[:steps],
+            "threshold": p.threshold,
+            "size": None if p.reset_size is None else p.reset_size[:steps],
+        }
+        return tensors, {
+            "reset": options.reset,
+            "surrogate": options.surrogate,
+            "alpha": SURROGATES[options.surrogate].alpha if alpha is None else alpha,
+            "once": options.once,
+        }
+
     def neuron_fields(self) -> dict[str, Any]:
         """Return the fields of the export graph's `Neuron`.
 

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from ...core.errors import ConfigError
 from ...core.registry import unknown
+from ...kernels.rules import SURROGATES
 from ..layer import Lowering
-from .functional.lif import alif_step, lif_step, plif_step, xlif_step
+from .functional.lif import SURROGATE, alif_step, lif_step, plif_step, xlif_step
 from .leaky import Granularity
 
 MIN_THRESHOLD = 0.01
@@ -178,6 +179,19 @@ class Lif(DelayedReset):
         return {
             "leak": self.logit_leak.sigmoid(),
             "threshold": self.threshold.clamp(min=MIN_THRESHOLD),
+        }
+
+    def kernel_equations(self, steps: int) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what the fused kernels are given of it, as `kernels.fused_layer.fused` takes it:
+        tensors, and other options. They reset at the end of a step, which is the same."""
+        p = self.parameters_of()
+        tensors = {**p, "gain": 1 - p["leak"], "size": None}
+        alpha = SURROGATES[SURROGATE].alpha
+        return tensors, {
+            "reset": "zero",
+            "detached": True,
+            "surrogate": SURROGATE,
+            "alpha": alpha,
         }
 
     def fields_of_node(self, steps: int) -> dict[str, Any]:

@@ -16,14 +16,7 @@ from ...datasets.base import DataSet
 from ...datasets.motion import contrast_loss, flow_at
 from ...datasets.transforms.mixing import Targets
 from ...models.readouts import Readout
-from ..base import (
-    Gather,
-    Meter,
-    Result,
-    Task,
-    refuse_mixed,
-    require_target,
-)
+from ..base import Gather, Meter, Result, Task, refuse_mixed, require_target
 from .errors import flow_errors
 from .seen import SeenEvents
 from .smoothness import smoothness

@@ -8,7 +8,6 @@ from torch import nn
 
 pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
 
-from asnn.models.layers import fusing
 from asnn.models.neurons.lif import Lif
 from tests.support.fused_layers import assert_close, inputs, layer_of, run_once
 
@@ -75,11 +74,11 @@ def test_any_shape(steps, batch, shape):
 def test_another_rule_would_show(monkeypatch, wrong):
     """The negative control of the tests above."""
 
-    def changed(neuron, steps, right=fusing.equations_of):
+    def changed(neuron, steps, right=Lif.kernel_equations):
         tensors, options = right(neuron, steps)
         return tensors, {**options, **wrong}
 
-    monkeypatch.setattr(fusing, "equations_of", changed)
+    monkeypatch.setattr(Lif, "kernel_equations", changed)
     (_, grads), (_, expected), _ = compared(*CASES[0])
     with pytest.raises(AssertionError):
         assert_close(grads, expected, 1e-5)

@@ -11,7 +11,6 @@ from ....kernels.dispatch import backend, is_traced
 from ....kernels.fused_layer import rule_of
 from ....kernels.step import fused_step, missing_step
 from ...neurons.lif import Lif
-from ..fusing import equations_of
 
 Step = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
@@ -28,7 +27,7 @@ def fused_step_of(neuron: Lif, channels: int) -> Step:
 
     Results are in channels-last order, and so are arguments best.
     """
-    tensors, options = equations_of(neuron, 1)
+    tensors, options = neuron.kernel_equations(1)
     rule = rule_of(**options, sized=False, learns_threshold=True)
     values = [tensors[name] for name in ("leak", "gain", "threshold")]
     factors = torch.cat(values).expand(len(values), channels).contiguous()

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 pytest.importorskip("numba", reason="the CPU kernels are compiled by numba")
 
 from asnn.core import ConfigError
-from asnn.models.layers.feedback import FeedbackLayer, step
+from asnn.models.layers.feedback import FeedbackLayer
 from asnn.models.layers.spiking import use_kernels
 from asnn.models.layers.time import OverTime
 from asnn.models.neurons.lif import Alif, Lif, Plif, Xlif
@@ -91,11 +91,11 @@ def test_any_shape(steps, batch, channels, size, recurrent):
 def test_another_rule_would_show(monkeypatch, wrong):
     """The negative control of the tests above."""
 
-    def changed(neuron, steps, right=step.equations_of):
+    def changed(neuron, steps, right=Lif.kernel_equations):
         tensors, options = right(neuron, steps)
         return tensors, {**options, **wrong}
 
-    monkeypatch.setattr(step, "equations_of", changed)
+    monkeypatch.setattr(Lif, "kernel_equations", changed)
     with pytest.raises(AssertionError, match="gradient of"):
         agree(layer_of(19, recurrent=True, leak=0.3), frames(5, 3))
 
