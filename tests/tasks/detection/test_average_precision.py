@@ -138,15 +138,19 @@ def compared(seed, found, true, samples, classes, span, ties):
     return mean(of.precision)
 
 
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    found=st.integers(0, 60),
-    true=st.integers(1, 40),
-    samples=st.integers(1, 8),
-    classes=st.integers(1, 4),
-    span=st.sampled_from([4, 12, 40, 90]),
-    ties=st.sampled_from([2, 5, 10_000]),
-)
+SMALL = {
+    "seed": st.integers(0, 2**32 - 1),
+    "found": st.integers(0, 60),
+    "true": st.integers(1, 40),
+    "samples": st.integers(1, 8),
+    "classes": st.integers(1, 4),
+    "span": st.sampled_from([4, 12, 40, 90]),
+    "ties": st.sampled_from([2, 5, 10_000]),
+}
+"""Boxes of a case."""
+
+
+@given(**SMALL)
 @settings(max_examples=5, deadline=None)
 def test_precision_and_recall_are_those_of_coco(**case):
     compared(**case)
@@ -192,15 +196,7 @@ def judged_alone(ours, truth, classes):
     return precision_of(ours.label, ours.score, verdict, positives)
 
 
-@given(
-    seed=st.integers(0, 2**32 - 1),
-    found=st.integers(0, 60),
-    true=st.integers(1, 40),
-    samples=st.integers(1, 8),
-    classes=st.integers(1, 4),
-    span=st.sampled_from([4, 12, 40]),
-    ties=st.sampled_from([2, 5, 10_000]),
-)
+@given(**SMALL)
 @example(seed=1, found=260, true=30, samples=1, classes=2, span=12, ties=20)
 @settings(max_examples=30, deadline=None)
 def test_samples_judged_one_after_another_have_the_precision_of_all_to_the_bit(
