@@ -72,13 +72,14 @@ def main() -> None:
     parser.add_argument("out", type=Path, help="folder of the runs")
     parser.add_argument("--data-dir", default="data", help="folder of data sets")
     parser.add_argument("--seeds", default="0", help="numbers, with commas between them")
-    parser.add_argument("--only", default=",".join(NEURONS), help="neurons")
+    parser.add_argument("--only", default=",".join(NEURONS), help="neurons; '' for none")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--recording", help="a file of events, or a folder of such files")
     given = parser.parse_args()
     print("| flow | AEE, px | above 3 px, % | RSAT | FWL | spike rate, % |")
     print("|---|---:|---:|---:|---:|---:|")
-    seeds, neurons = [int(seed) for seed in given.seeds.split(",")], given.only.split(",")
+    seeds = [int(seed) for seed in given.seeds.split(",")]
+    neurons = [name for name in given.only.split(",") if name]
     places = [f"data.{key}={Path(given.data_dir) / file}" for key, file in FILES.items()]
     data = None
     for neuron in neurons:
@@ -91,6 +92,7 @@ def main() -> None:
                     print(row, flush=True)
             print(of_run(f"{neuron}, seed {seed}", run), flush=True)
     if given.recording is not None:
+        given.out.mkdir(parents=True, exist_ok=True)
         recipe = given.out / "recording.toml"
         recipe.write_text(of_recording(given.recording))
         path = given.out / "recording"
