@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from asnn.core.errors import ConfigError, DataError
+from asnn.core.errors import ConfigError
 from asnn.exporters import export_nir
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.ir import Add, Graph, Neuron, Pool, Readout
@@ -302,13 +302,6 @@ def test_stateful_nodes_follow_their_equations(node, expected):
                 assert [v, expected_value] == expected[t]
                 v = 0.0 if v > 1 else v
         assert found[t] == pytest.approx(expected_value)
-
-
-def test_a_cycle_is_refused():
-    graph = chain(lif(), nir.Linear(np.eye(2, dtype=np.float32)))
-    graph.edges.append(("n1", "n0"))
-    with pytest.raises(DataError, match="has a cycle"):
-        run_nir(graph, np.ones((1, 1, 2), np.float32))
 
 
 @pytest.mark.parametrize(
