@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import InvalidFile, sanitize, unreadable
-from .files import read_bytes
+from .files import MAX_SIZE, read_bytes
 from .finite import all_finite
+from .onnx_data import is_external, read_external, size_of
 from .protobuf import check_message
 
 if TYPE_CHECKING:
@@ -50,10 +52,12 @@ STORAGE = {
 def read_onnx(path: Path | str) -> ModelProto:
     """Return the model in an ONNX file; nothing in it is run.
 
+    Tensors that it keeps in other files of its folder are read into it.
+
     Raises:
-        DataError: the file is missing, damaged, hostile or invalid: tensors in other files, data
-            that do not have the stated shape, NaN, cycles, undefined inputs, or a version that the
-            installed onnx does not support.
+        DataError: the file is missing, damaged, hostile or invalid: tensors in files elsewhere,
+            data that do not have the stated shape, NaN, cycles, undefined inputs, or a version that
+            the installed onnx does not support.
     """
     from google.protobuf.message import DecodeError
     from onnx import ModelProto
@@ -63,6 +67,11 @@ def read_onnx(path: Path | str) -> ModelProto:
     try:
         check_message(data, ModelProto.DESCRIPTOR)
         model = ModelProto.FromString(data)
+        external = [each for each in tensors(model) if is_external(each[1])]
+        if external:
+            sized = ((name, tensor, _size(sanitize(name, 60), tensor)) for name, tensor in external)
+            read_external(sized, path, room=MAX_SIZE - len(data))
+            data = model.SerializeToString()
         _check(model)
         _validate(data)
     except InvalidFile as error:
@@ -157,27 +166,12 @@ def _sparse_tensors(sparse: Any) -> Iterator[tuple[str, TensorProto]]:
 
 
 def _check_tensor(name: str, tensor: TensorProto) -> None:
-    from onnx import TensorProto
-
-    if tensor.data_location == TensorProto.EXTERNAL or len(tensor.external_data):
-        locations = [pair.value for pair in tensor.external_data if pair.key == "location"]
-        where = sanitize(locations[0], 80) if locations else "another file"
-        raise InvalidFile(f"the tensor {name!r} is stored in {where!r}, outside the file")
-    kinds = {number: kind for kind, number in TensorProto.DataType.items()}
-    kind = kinds.get(tensor.data_type, "")
-    if kind not in STORAGE:
-        raise InvalidFile(f"the tensor {name!r} has the unknown type {tensor.data_type}")
-    shape, count = list(tensor.dims), 1
-    for size in shape:
-        count *= size
-    if any(size < 0 for size in shape):
-        raise InvalidFile(f"the tensor {name!r} has the shape {sanitize(shape, 60)}")
-    bits, field = STORAGE[kind]
-    expected = -(-count * bits // 8)
+    kind, bits, field = _storage(name, tensor)
+    shape, expected = list(tensor.dims), _size(name, tensor)
     if tensor.HasField("raw_data") and bits:
         found = len(tensor.raw_data)
     else:
-        found, expected = len(getattr(tensor, field)), _field_length(kind, count)
+        found, expected = len(getattr(tensor, field)), _field_length(kind, math.prod(shape))
     if found != expected:
         raise InvalidFile(
             f"the tensor {name!r} states the shape {sanitize(shape, 60)} and holds "
@@ -185,6 +179,28 @@ def _check_tensor(name: str, tensor: TensorProto) -> None:
         )
     if _has_nan(tensor, kind):
         raise InvalidFile(f"the tensor {name!r} holds NaN")
+
+
+def _storage(name: str, tensor: TensorProto) -> tuple[str, int, str]:
+    """Return the type of a tensor, the bits of a value, and the field of values."""
+    from onnx import TensorProto
+
+    kinds = {number: kind for kind, number in TensorProto.DataType.items()}
+    kind = kinds.get(tensor.data_type, "")
+    if kind not in STORAGE:
+        raise InvalidFile(f"the tensor {name!r} has the unknown type {tensor.data_type}")
+    return kind, *STORAGE[kind]
+
+
+def _size(name: str, tensor: TensorProto) -> int:
+    """Return the bytes of a tensor of its type and shape."""
+    kind, bits, _ = _storage(name, tensor)
+    if any(size < 0 for size in tensor.dims):
+        shape = sanitize(list(tensor.dims), 60)
+        raise InvalidFile(f"the tensor {name!r} has the shape {shape}")
+    if is_external(tensor) and not bits:
+        raise InvalidFile(f"the tensor {name!r} of {kind.lower()}s is stored in another file")
+    return size_of(tensor.dims, bits)
 
 
 def _field_length(kind: str, count: int) -> int:

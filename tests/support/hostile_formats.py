@@ -253,8 +253,8 @@ def _relu(*names):
 
 
 HOSTILE_ONNX = {
-    "data outside": (_onnx_with(_external_tensor()), "'../../etc/passwd', outside the file"),
-    "constant outside": (_onnx_with_constant(_external_tensor()), "outside the file"),
+    "data outside": (_onnx_with(_external_tensor()), "'../../etc/passwd', outside the folder"),
+    "constant outside": (_onnx_with_constant(_external_tensor()), "outside the folder"),
     "more values than stated": (_onnx_with(_tensor(dims=[2, 2])), "states the shape [2, 2]"),
     "fewer values than stated": (_onnx_with(_tensor(dims=[1 << 38])), "states the shape"),
     "overflowing dims": (_onnx_with(_tensor(dims=[1 << 62] * 4)), "states the shape"),
