@@ -19,6 +19,7 @@ import nir
 import numpy as np
 
 from ..graph.ir import Affine, Array, Conv, Pool, Shape
+from .square_kernels import with_square_kernel
 
 Style = Literal["pure", "portable"]
 DT = 1e-4  # s, of one time step
@@ -86,11 +87,16 @@ class NirBuilder:
         return self.threshold(name, level, after, total)
 
     def affine(self, name: str, layer: Affine, group: int, before: Shape, *sources: str) -> str:
-        """A convolution or linear layer with one of its sets of weights."""
-        weight, bias = layer.weights[group], layer.biases[group]
+        """A convolution or linear layer with one of its sets of weights.
+
+        Raises:
+            ConfigError: nir cannot infer the shape of the output of a kernel.
+        """
         if not isinstance(layer, Conv):
-            return self.add(name, nir.Affine(weight, bias), *sources)
-        groups = layer.groups
+            affine = nir.Affine(layer.weights[group], layer.biases[group])
+            return self.add(name, affine, *sources)
+        layer = with_square_kernel(layer, before)
+        weight, bias, groups = layer.weights[group], layer.biases[group], layer.groups
         if self.style == "portable" and groups > 1:
             weight, groups = ungrouped(weight, groups), 1
         node = nir.Conv2d(
