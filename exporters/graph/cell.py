@@ -1,4 +1,4 @@
-"""A neuron given by the equations of its step: elementwise operations on its input and states."""
+"""Neurons and other values given by the equations of a step, which are elementwise operations."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class Operation(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell(Node):
-    """A neuron with equations of its own, from states of 0.
+class Dynamics(Node):
+    """Values with equations of their own, from states of 0, such as the membrane of a neuron.
 
-        s_t, states_t = step(x_t, states_{t-1}, schedules_t)
+        y_t, states_t = step(x_t, states_{t-1}, schedules_t)
 
-    Its value s_t is 0 or 1. A step may read further inputs, that broadcast against x_t. With
-    recurrent weights U, x_t + U s_{t-1} takes the place of x_t, with s the state of this name.
+    A step may read further inputs, that broadcast against x_t. With recurrent weights U,
+    x_t + U s_{t-1} takes the place of x_t, with s the state of this name.
 
     Attributes:
         state_names: of its states, each of the shape of x.
@@ -76,7 +76,7 @@ class Cell(Node):
         schedules: `[T, ...]`, of which `[...]` broadcasts against x_t, `[B, ...]`.
         constants: `[...]`, which broadcast against x_t.
         operations: of a step, in order.
-        output: index of s_t.
+        output: index of y_t.
         after: for each state, the index of its new value.
         recurrent: U, as of `Neuron`.
     """
@@ -110,26 +110,17 @@ class Cell(Node):
         self._require_fits(self.recurrent, inputs[0])
         return inputs[0]
 
-    def is_binary(self, inputs: list[bool]) -> bool:
-        return True
-
     def check(self) -> None:
-        """Refuse a step that is not one of a neuron.
+        """Refuse a step whose value or new state is a constant.
 
         Raises:
-            ConfigError: its value is no comparison nor a product of such, or it or a new state is
-                a constant.
+            ConfigError: names it.
         """
-        if not self._holding(_is_binary, _binary)[self.output]:
-            raise ConfigError(
-                "its step returns values that are not 0 or 1",
-                remedy="return spike(v - threshold) or a comparison first, then the new states",
-            )
         varies = [True] * len(self.inputs + self.states)
         varies += [False] * len(self.schedules + self.constants)
         for _, inputs in self.operations:
             varies.append(any(varies[i] for i in inputs))
-        for name, i in zip(("spikes", *self.state_names), (self.output, *self.after), strict=True):
+        for name, i in zip(("output", *self.state_names), (self.output, *self.after), strict=True):
             if not varies[i]:
                 raise ConfigError(f"{name!r} of its step depends on neither input nor states")
 
@@ -162,7 +153,7 @@ class Cell(Node):
         ]
 
     def _holding(
-        self, rule: Callable[[Cell, Operation, list[bool]], bool], of: Callable[[Array], bool]
+        self, rule: Callable[[Dynamics, Operation, list[bool]], bool], of: Callable[[Array], bool]
     ) -> list[bool]:
         """Return of which values a property holds at every step, if it holds of 0.
 
@@ -189,20 +180,42 @@ class Cell(Node):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Cell(Dynamics):
+    """A neuron with equations of its own: its value y_t are spikes, 0 or 1."""
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return True
+
+    def check(self) -> None:
+        """Refuse a step that is not one of a neuron.
+
+        Raises:
+            ConfigError: its value is no comparison nor a product of such, or it or a new state is
+                a constant.
+        """
+        if not self._holding(_is_binary, _binary)[self.output]:
+            raise ConfigError(
+                "its step returns values that are not 0 or 1",
+                remedy="return spike(v - threshold) or a comparison first, then the new states",
+            )
+        super().check()
+
+
 def cell_steps(
-    node: Cell, inputs: Sequence[Array], recurrence: Callable[[Array], Array] | None = None
+    node: Dynamics, inputs: Sequence[Array], recurrence: Callable[[Array], Array] | None = None
 ) -> tuple[Array, Array]:
-    """Return spikes and distances of all steps, both of the shape of x, `[T, B, ...]`.
+    """Return values and distances of all steps, both of the shape of x, `[T, B, ...]`.
 
     The distance of a step is that of the closest two values that it compares.
 
     Args:
-        node: the neuron.
+        node: with its equations.
         inputs: x, then others that it reads, `[T, B, ...]` each.
         recurrence: from spikes `[B, ...]` what recurrent weights make of them.
     """
     x = inputs[0]
-    spikes, distances = np.empty_like(x, order="C"), np.full_like(x, np.inf, order="C")
+    found, distances = np.empty_like(x, order="C"), np.full_like(x, np.inf, order="C")
     states: list[Array] = [np.zeros_like(x[0]) for _ in node.state_names] if len(x) else []
     pairs = node.uncertain()
     with np.errstate(all="ignore"):  # as in other runtimes
@@ -211,11 +224,11 @@ def cell_steps(
                 x_t = x_t + recurrence(states[node.states.index("s")])
             schedules = [table[t] for table in node.schedules]
             values = node.results([x_t, *others], states, schedules, _apply)
-            spikes[t] = values[node.output]
+            found[t] = values[node.output]
             for a, b in pairs:
                 np.minimum(distances[t], np.abs(values[a] - values[b]), out=distances[t])
             states = [values[i] for i in node.after]
-    return spikes, distances
+    return found, distances
 
 
 def _apply(_: int, kind: str, inputs: list[Array]) -> Array:
@@ -226,7 +239,7 @@ def _binary(values: Array) -> bool:
     return bool(((values == 0) | (values == 1)).all())
 
 
-def _is_binary(cell: Cell, operation: Operation, holds: list[bool]) -> bool:
+def _is_binary(cell: Dynamics, operation: Operation, holds: list[bool]) -> bool:
     match operation.kind:
         case "mul" | "minimum" | "maximum" | "abs":
             return all(holds)
@@ -237,7 +250,7 @@ def _is_binary(cell: Cell, operation: Operation, holds: list[bool]) -> bool:
     return operation.kind in COMPARISONS
 
 
-def _is_exact(cell: Cell, operation: Operation, holds: list[bool]) -> bool:
+def _is_exact(cell: Dynamics, operation: Operation, holds: list[bool]) -> bool:
     if operation.kind == "where":
         return all(holds[1:])
     return operation.kind in COMPARISONS or (operation.kind in EXACT and all(holds))

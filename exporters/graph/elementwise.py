@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.fx.node import map_arg
 
 from ...core.errors import ConfigError
 from ...models.neurons.surrogates import spike
-from .cell import COMPARISONS, OPERATIONS, Cell, Operation
+from .cell import COMPARISONS, OPERATIONS, Dynamics, Operation
 from .nodes import Array
 
 KNOWN = (
@@ -36,21 +36,28 @@ SPECIAL = {
     "long", "masked_fill", *CONVERSIONS,
 }  # fmt: skip
 
+N = TypeVar("N", bound=Dynamics)
 
-class Reading:
+
+class Reading(Generic[N]):
     """Reads the nodes of a trace one after another.
 
     Attributes:
         constants, operations: so far. While reading, constants have negative indices, since the
             number of constants is not known yet: `-1 - i`.
+
+    Args:
+        kind: of the node.
+        tensors: of the function.
+        first: the number of inputs, states and schedules.
     """
 
-    def __init__(self, tensors: list[Tensor], first: int) -> None:
-        self.tensors, self.first = tensors, first
+    def __init__(self, kind: type[N], tensors: list[Tensor], first: int) -> None:
+        self.kind, self.tensors, self.first = kind, tensors, first
         self.constants: list[Array] = []
         self.operations: list[Operation] = []
 
-    def cell(self, graph: fx.Graph, **fields: Any) -> Cell:
+    def node(self, graph: fx.Graph, **fields: Any) -> N:
         values: dict[fx.Node, Any] = {}
         number = 0
         for node in graph.nodes:
@@ -66,7 +73,7 @@ class Reading:
                 values[node] = self.call(node.target, args, kwargs)
         raise AssertionError("a traced function returns")
 
-    def finish(self, returned: Any, fields: dict[str, Any]) -> Cell:
+    def finish(self, returned: Any, fields: dict[str, Any]) -> N:
         found = returned if isinstance(returned, tuple | list) else (returned,)
         names = fields["state_names"]
         if len(found) != 1 + len(names) or any(isinstance(each, tuple) for each in found):
@@ -82,7 +89,7 @@ class Reading:
                 return self.first - 1 - i
             return i if i < self.first else i + constants
 
-        cell = Cell(
+        node = self.kind(
             constants=tuple(self.constants),
             operations=tuple(
                 Operation(kind, tuple(map(placed, inputs))) for kind, inputs in self.operations
@@ -91,8 +98,8 @@ class Reading:
             after=tuple(map(placed, after)),
             **fields,
         )
-        cell.check()
-        return cell
+        node.check()
+        return node
 
     def call(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = target if isinstance(target, str) else getattr(target, "__name__", str(target))

@@ -13,7 +13,7 @@ from torch.fx.proxy import GraphAppendingTracer
 
 from ...core.errors import ConfigError
 from .cell import Cell
-from .elementwise import CONVERSIONS, KNOWN, Reading, in_place
+from .elementwise import CONVERSIONS, KNOWN, N, Reading, in_place
 
 CHANGES = {  # with the operator to write instead
     operator.iadd: "+",
@@ -32,12 +32,31 @@ def traced_cell(
     steps: int,
     recurrent: Tensor | None = None,
 ) -> Cell:
-    """Return a neuron whose equations are those of a function of torch.
+    """Return a neuron whose equations are those of a function of torch; see `traced`.
 
     Args:
+        step: `step(x, *others, *states, **schedules) -> (spikes, *states)`.
+    """
+    return traced(Cell, name, sources, step, states, schedules, steps, recurrent)
+
+
+def traced(
+    kind: type[N],
+    name: str,
+    sources: tuple[str, ...],
+    step: Callable[..., Any],
+    states: Sequence[str],
+    schedules: Mapping[str, Tensor],
+    steps: int,
+    recurrent: Tensor | None = None,
+) -> N:
+    """Return a node whose equations are those of a function of torch.
+
+    Args:
+        kind: of the node: `Cell` of spikes, `Dynamics` of other values.
         name: of the node.
         sources: the nodes that it reads.
-        step: `step(x, *others, *states, **schedules) -> (spikes, *states)` for one step,
+        step: `step(x, *others, *states, **schedules) -> (value, *states)` for one step,
             elementwise. It may read tensors and numbers of its own, which become constants.
         states: names of the states, 0 before the first step.
         schedules: parameters `[T, ...]`, given to `step` by name, each at its step.
@@ -84,7 +103,7 @@ def traced_cell(
     graph.eliminate_dead_code()
     tables = [np.array(table.detach().float().cpu().numpy()) for table in schedules.values()]
     weights = None if recurrent is None else np.array(recurrent.detach().float().cpu().numpy())
-    return Reading(tracer.tensors, first + len(tables)).cell(
+    return Reading(kind, tracer.tensors, first + len(tables)).node(
         graph, name=name, inputs=sources, state_names=tuple(states), schedules=tuple(tables),
         schedule_names=tuple(schedules), recurrent=weights,
     )  # fmt: skip

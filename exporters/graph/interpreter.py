@@ -5,7 +5,7 @@ All arithmetic is float32, in the order of the equations in `ir`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from .ir import (
     Cells,
     ChannelScale,
     Conv,
+    Dynamics,
     Filter,
     Flatten,
     Graph,
@@ -103,12 +104,11 @@ def neuron_steps(
             that from the membrane at which the draw changes.
         others: further inputs of a cell.
     """
-    weights = node.recurrent
-    recurrence = None if weights is None else partial(received, weights)
+    recurrence = _recurrence(node)
     if isinstance(node, Cell):
         return cell_steps(node, [x, *others], recurrence)
     spikes, distances = np.empty_like(x, order="C"), np.empty_like(x, order="C")
-    v = None
+    v = i = None
     fired = np.zeros(x.shape[1:], bool)
     for t in range(len(x)):
         leak, gain, threshold, size = (
@@ -118,6 +118,9 @@ def neuron_steps(
         current = x[t]
         if t and recurrence is not None:
             current = current + recurrence(spikes[t - 1])
+        if node.synapse is not None:
+            pole = along_channels(node.synapse, x.ndim - 1)
+            current = i = current if i is None else pole * i + current
         v = gain * current if v is None else leak * v + gain * current
         distances[t] = v - threshold
         spikes[t] = v > threshold
@@ -136,6 +139,10 @@ def neuron_steps(
             fired |= spikes[t] > 0
         v = RESETS[node.reset].formula(v, spikes[t], size)
     return spikes, distances
+
+
+def _recurrence(node: Neuron | Dynamics) -> Callable[[Array], Array] | None:
+    return None if node.recurrent is None else partial(received, node.recurrent)
 
 
 def received(weight: Array, spikes: Array) -> Array:
@@ -233,6 +240,8 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
             return pool(x, node.kind, node.kernel, node.stride, node.padding)
         case Flatten():
             return x.reshape(*x.shape[:2], -1)
+        case Dynamics():
+            return cell_steps(node, inputs, _recurrence(node))[0]
         case Relu():
             return np.maximum(x, 0)
         case Tanh():

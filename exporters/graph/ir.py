@@ -15,6 +15,7 @@ from typing import Any
 from ...core.errors import ConfigError
 from .answer import Answer
 from .cell import Cell as Cell
+from .cell import Dynamics as Dynamics
 from .nodes import Accumulate as Accumulate
 from .nodes import Add as Add
 from .nodes import Affine as Affine

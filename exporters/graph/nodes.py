@@ -40,8 +40,9 @@ class Node:
     @property
     def states(self) -> tuple[str, ...]:
         """What it keeps from a step to the next, of the shape of its value, 0 at rest: `v` is a
-        membrane, `s` are spikes, `fired` is 1 where a neuron has fired; `h` and `c` are output and
-        cell of an LSTM; `f1`, `f2` are the states of a filter; `d` is the input of a shift."""
+        membrane, `s` are spikes, `i` is a synaptic current, `fired` is 1 where a neuron has fired;
+        `h` and `c` are output and cell of an LSTM; `f1`, `f2` are the states of a filter; `d` is
+        the input of a shift."""
         return ()
 
     def shape(self, inputs: list[Shape]) -> Shape:
@@ -255,7 +256,9 @@ class Neuron(Node):
         v_t ← v_t - size_t s_t                  reset `subtract`
         v_t ← v_t (1 - s_t)                     reset `zero`
 
-    With recurrent weights U, x_t + U s_{t-1} takes the place of x_t from the second step on. With
+    With recurrent weights U, x_t + U s_{t-1} takes the place of x_t from the second step on. With a
+    `synapse` α, a synaptic current i_t = α i_{t-1} + x_t takes the place of x_t: the spikes that U
+    feeds back pass through it too, as they do not pass a `Filter` before the neuron. With
     `most` m above 1 a step sends several spikes, s_t = clip(⌈(v_t - threshold_t) / size_t⌉, 0, m).
     With `once` a neuron that has fired is silent: s_t (1 - f_{t-1}) takes the place of s_t, and
     f_t = f_{t-1} + s_t, from 0. With `kappa` spikes are drawn, from uniform numbers n_t in [0, 1)
@@ -266,6 +269,7 @@ class Neuron(Node):
         reset: how a spike resets the membrane.
         recurrent: U, `[F, F]`, of samples `[F]`; or a convolution `[C, C, kh, kw]` of samples
             `[C, H, W]` that keeps their size. None without recurrence.
+        synapse: α, `[C]` or `[1]`; None without a synaptic current.
         most: m, the largest number of spikes of a step; above 1 only with reset `subtract`.
         once: whether it sends its first spike only; with reset `none` and m = 1.
         kappa: steepness of the probability of a spike, `[T, 1]` or `[T, C]`, with m = 1; None
@@ -279,6 +283,7 @@ class Neuron(Node):
     size: Array
     reset: ResetName = "subtract"
     recurrent: Array | None = None
+    synapse: Array | None = None
     most: int = 1
     once: bool = False
     kappa: Array | None = None
@@ -287,7 +292,8 @@ class Neuron(Node):
     @property
     def states(self) -> tuple[str, ...]:
         recurrent = () if self.recurrent is None else ("s",)
-        return ("v", *recurrent, *(("fired",) if self.once else ()))
+        current = () if self.synapse is None else ("i",)
+        return ("v", *recurrent, *current, *(("fired",) if self.once else ()))
 
     def shape(self, inputs: list[Shape]) -> Shape:
         shape = _by_channel(self, self.leak.shape[1], inputs)

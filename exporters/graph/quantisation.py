@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from ...core.errors import ConfigError
-from .ir import Affine, Array, Cell, Graph, Lstm, Neuron, Node, Readout
+from .ir import Affine, Array, Dynamics, Graph, Lstm, Neuron, Node, Readout
 
 Weights = Literal["fp32", "fp16", "int8"]
 WEIGHTS = ("fp32", "fp16", "int8")
@@ -82,6 +82,6 @@ def with_rounded_weights(graph: Graph, kind: Weights) -> Graph:
         elif isinstance(node, Lstm):
             weight, recurrent = rounded(node.weight, kind), rounded(node.recurrent, kind)
             changed[node.name] = replace(node, weight=weight, recurrent=recurrent)
-        elif isinstance(node, Neuron | Cell) and node.recurrent is not None:
+        elif isinstance(node, Neuron | Dynamics) and node.recurrent is not None:
             changed[node.name] = replace(node, recurrent=rounded(node.recurrent, kind))
     return graph.with_nodes(changed)

@@ -11,13 +11,12 @@ from ..graph.ir import (
     Accumulate,
     Add,
     Attention,
-    Cell,
     Cells,
     ChannelScale,
+    Dynamics,
     Flatten,
     Graph,
     Lstm,
-    Neuron,
     Node,
     Pool,
     Product,
@@ -59,9 +58,9 @@ def add_layer(
         case Flatten():
             if len(before) == 1:
                 return first
-            return (builder.flatten(name, before, _one(builder, first, before, name)),)
+            return (builder.flatten(name, before, builder.one(f"{name}_sum", before, first)),)
         case Pool():
-            source = _one(builder, first, before, name)
+            source = builder.one(f"{name}_sum", before, first)
             if node.kind == "average":
                 return (builder.average_pool(name, node, source),)
             if graph.is_binary(node.inputs[0]):
@@ -88,7 +87,7 @@ def _sum(
     readers = [each for each in graph.nodes for read in each.inputs if read == node.name]
     linked = len(readers) == 1 and not isinstance(readers[0], Add)
     total, *others = (
-        _one(builder, sources, shape, f"{name}_{i}") for i, sources in enumerate(inputs, start=1)
+        builder.one(f"{name}_{i}_sum", shape, sources) for i, sources in enumerate(inputs, start=1)
     )
     for i, term in enumerate(others, start=2):
         last = i == len(inputs)
@@ -103,8 +102,8 @@ def _sum(
 
 
 def refuse_unwritten(graph: Graph) -> None:
-    """Refuse a graph with a layer that multiplies signals, with recurrent weights or equations of
-    a neuron's own, or that draws.
+    """Refuse a graph with a layer that multiplies signals, with equations of a neuron's own, or
+    that draws.
 
     Raises:
         ConfigError: it has such a layer.
@@ -131,13 +130,7 @@ def refuse_unwritten(graph: Graph) -> None:
                 why="it has no node that puts values side by side",
                 remedy="use --format onnx, or train with model.scales=1",
             )
-        if isinstance(node, Neuron) and node.recurrent is not None:
-            raise ConfigError(
-                f"layer {node.name!r} has recurrent weights, which asnn does not write to NIR",
-                why="its forms unroll a network without recurrence",
-                remedy="use --format onnx",
-            )
-        if isinstance(node, Cell):
+        if isinstance(node, Dynamics):
             raise ConfigError(
                 f"layer {node.name!r} has a neuron with equations of its own, which NIR cannot "
                 "express",
@@ -169,10 +162,3 @@ def refuse_unwritten(graph: Graph) -> None:
             why="that is a product of two signals, and NIR has no node for one",
             remedy=remedy,
         )
-
-
-def _one(builder: NirBuilder, sources: Sources, shape: Shape, name: str) -> str:
-    """Return one NIR node whose value is the sum."""
-    if len(sources) == 1:
-        return sources[0]
-    return builder.scale(f"{name}_sum", np.ones(1, np.float32), shape, *sources)

@@ -1,4 +1,4 @@
-"""Neurons with equations of their own in ONNX: unrolled over all steps, or one step with states."""
+"""Nodes with equations of their own in ONNX: unrolled over all steps, or one step with states."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from ..graph.cell import COMPARISONS
-from ..graph.ir import Array, Cell, Shape
+from ..graph.ir import Array, Cell, Dynamics, Shape
 from .builder import Builder
 from .neurons import with_recurrence, with_recurrence_over_time
 
@@ -36,13 +36,13 @@ OPERATORS = {
 
 
 def cell_over_time(
-    b: Builder, node: Cell, inputs: list[str], shape: Shape, steps: int, repeated: list[bool]
+    b: Builder, node: Dynamics, inputs: list[str], shape: Shape, steps: int, repeated: list[bool]
 ) -> str:
-    """Unroll a neuron over all steps, and return its spikes, `[T, N, ...]`.
+    """Unroll a node over all steps, and return its value, `[T, N, ...]`.
 
     Args:
         b: the builder.
-        node: the neuron.
+        node: a neuron, or values with equations of their own.
         inputs: what it reads, `[T, N, ...]`, or `[1, N, ...]` if `repeated`.
         shape: of a sample.
         steps: T.
@@ -61,35 +61,37 @@ def cell_over_time(
     at_rest = b.op("ConstantOfShape", [sizes], f"{name}/at_rest", value=zero)
     b.state_shape(at_rest, [1, *shape])
     states = [at_rest] * len(node.states)
-    spikes = []
+    called = "spikes" if isinstance(node, Cell) else "value"
+    values: list[str] = []
     for t, (x, *others) in enumerate(zip(*parts, strict=True)):
         if t and node.recurrent is not None:
-            x = with_recurrence_over_time(b, node, x, spikes[-1], f"{name}/{t}")
+            before = states[node.states.index("s")]
+            x = with_recurrence_over_time(b, node, x, before, f"{name}/{t}")
 
         def at_step(key: str, table: Array, t: int = t) -> str:
             return b.constant(f"{name}.{key}{t}", table[t])
 
-        value = f"{name}/{t}/spikes" if steps > 1 else name
+        value = f"{name}/{t}/{called}" if steps > 1 else name
         found = _step(b, node, [x, *others], states, at_step, f"{name}/{t}", value)
-        spikes.append(found[0])
+        values.append(found[0])
         states = found[1:]
-    return spikes[0] if steps == 1 else b.op("Concat", spikes, name, axis=0)
+    return values[0] if steps == 1 else b.op("Concat", values, name, axis=0)
 
 
 def cell_at_step(
-    b: Builder, node: Cell, inputs: list[str], before: list[str], step: str
+    b: Builder, node: Dynamics, inputs: list[str], before: list[str], step: str
 ) -> list[str]:
-    """Add one step of a neuron.
+    """Add one step of a node.
 
     Args:
         b: the builder.
-        node: the neuron.
+        node: a neuron, or values with equations of their own.
         inputs: what it reads, `[N, ...]`.
         before: its states before the step.
         step: the number of the step.
 
     Returns:
-        Its spikes, then its states after the step.
+        Its value, then its states after the step.
     """
 
     def by_step(key: str, table: Array) -> str:
@@ -104,14 +106,14 @@ def cell_at_step(
 
 def _step(
     b: Builder,
-    node: Cell,
+    node: Dynamics,
     inputs: list[str],
     before: list[str],
     schedule: Callable[[str, Array], str],
     at: str,
-    spikes: str,
+    name: str,
 ) -> list[str]:
-    """Add the operations of a step; return spikes, which are called `spikes`, and states."""
+    """Add the operations of a step; return the value, which is called `name`, and states."""
 
     def name_of(value: Any, i: int | None) -> str:
         if isinstance(value, str):
@@ -134,4 +136,4 @@ def _step(
         for key, table in zip(node.schedule_names, node.schedules, strict=True)
     ]
     values = node.results(inputs, [*before], [*schedules], apply)
-    return [b.op("Identity", [values[node.output]], spikes), *(values[i] for i in node.after)]
+    return [b.op("Identity", [values[node.output]], name), *(values[i] for i in node.after)]

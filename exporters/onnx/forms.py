@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 
 from ...coding.base import Coding
 from ...core.errors import ConfigError
-from ..graph.ir import Accumulate, Cell, Graph, Shift
+from ..graph.ir import Accumulate, Dynamics, Graph, Shift
 from ..graph.noise import noise_name
 from ..graph.quantisation import Weights
 from ..parts.models import SPIKES, SUMS, head_of, parts_of
@@ -265,7 +265,9 @@ def _step(graph: Graph, weights: Weights, output: str = "logits") -> onnx.GraphP
         text += " `d_*` are values of the step before."
     if graph.noise:
         text += " `noise.*` are uniform numbers of the step, from 0 to below 1."
-    if any(isinstance(node, Cell) for node in graph.nodes):
+    if any(state.name.startswith("i_") for state in states):
+        text += " `i_*` are synaptic currents."
+    if any(isinstance(node, Dynamics) for node in graph.nodes):
         text += " Others are states of neurons with equations of their own."
     return _graph(b, "asnn_step", text, inputs, outputs)
 

@@ -18,10 +18,10 @@ from ..graph.ir import (
     Add,
     Affine,
     Attention,
-    Cell,
     Cells,
     ChannelScale,
     Conv,
+    Dynamics,
     Filter,
     Flatten,
     Graph,
@@ -89,7 +89,7 @@ def one_step(
     for node in graph.nodes:
         inputs = [values[name] for name in node.inputs]
         names = [state.name for state in states_of_node(graph, node)]
-        if names or isinstance(node, Cell):
+        if names or isinstance(node, Dynamics):
             before = [states[name] for name in names]
             found = _with_states(b, graph, node, inputs, before, step, noise)
             values[node.name] = found[0]
@@ -114,7 +114,7 @@ def _with_states(
         return lstm_at_step(b, node, x, before)
     if isinstance(node, Filter):
         return filter_at_step(b, node, x, before, len(graph.shapes[node.name]))
-    if isinstance(node, Cell):
+    if isinstance(node, Dynamics):
         return cell_at_step(b, node, inputs, before, step)
     if isinstance(node, Shift):
         return shift_at_step(b, node, x, before)
@@ -130,7 +130,7 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
     match node:
         case Neuron():
             return neuron_over_time(b, node, x, len(shape), steps, repeated)
-        case Cell():
+        case Dynamics():
             same = [each in graph.time_invariant for each in node.inputs]
             return cell_over_time(b, node, inputs, shape, steps, same)
         case Lstm():

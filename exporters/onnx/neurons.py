@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from onnx import TensorProto
 
-from ..graph.ir import Array, Cell, Neuron
+from ..graph.ir import Array, Dynamics, Neuron
 from ..graph.noise import noise_name
 from .builder import Builder, by_channel
 
@@ -32,12 +32,14 @@ def neuron_over_time(
     if node.kappa is not None and steps > 1:
         names = [f"{name}/{t}/noise" for t in range(steps)]
         noise = b.ops("Split", [noise_name(name), b.integers(*[1] * steps)], names, axis=0)
-    membrane, fired, spikes = None, None, []
+    membrane, synaptic, fired, spikes = None, None, None, []
     for t, current in enumerate(currents):
         parts = _ParametersAtStep(b, node, t, rank)
         out = f"{name}/{t}/spikes" if steps > 1 else name
         if t and node.recurrent is not None:
             current = with_recurrence_over_time(b, node, current, spikes[-1], f"{name}/{t}")
+        if node.synapse is not None:
+            current = synaptic = _synaptic(b, node, current, synaptic, rank, f"{name}/{t}")
         s, membrane = _fire(
             b,
             node,
@@ -76,18 +78,22 @@ def neuron_at_step(
     given = dict(zip(node.states, before, strict=True))
     if node.recurrent is not None:
         x = with_recurrence(b, node, x, given["s"], node.name)
+    if node.synapse is not None:
+        x = _synaptic(b, node, x, given["i"], rank, node.name)
     parts, fired = _ParametersByStep(b, node, step, rank), given.get("fired")
     spikes, membrane = _fire(
         b, node, x, given["v"], parts, node.name, node.name, last=False, fired=fired, noise=noise
     )
     assert membrane is not None
-    after = {"v": membrane, "s": spikes}
+    after = {"v": membrane, "s": spikes, "i": x}
     if fired is not None:
         after["fired"] = b.op("Add", [fired, spikes], f"{node.name}/fired")
     return [spikes, *(after[kind] for kind in node.states)]
 
 
-def with_recurrence_over_time(b: Builder, node: Neuron | Cell, x: str, spikes: str, at: str) -> str:
+def with_recurrence_over_time(
+    b: Builder, node: Neuron | Dynamics, x: str, spikes: str, at: str
+) -> str:
     """Return x + U s of one of all steps, `[1, N, ...]`, of x and spikes `[1, N, ...]`."""
     assert node.recurrent is not None
     if node.recurrent.ndim == 2:
@@ -99,7 +105,7 @@ def with_recurrence_over_time(b: Builder, node: Neuron | Cell, x: str, spikes: s
     return with_recurrence(b, node, x, before, at)
 
 
-def with_recurrence(b: Builder, node: Neuron | Cell, x: str, spikes: str, at: str) -> str:
+def with_recurrence(b: Builder, node: Neuron | Dynamics, x: str, spikes: str, at: str) -> str:
     """Return x + U s, of spikes `[N, F]` or `[N, C, H, W]`.
 
     Gemm transposes U: onnxruntime before 1.29 does not load a Transpose of int8 weights.
@@ -113,6 +119,15 @@ def with_recurrence(b: Builder, node: Neuron | Cell, x: str, spikes: str, at: st
         pads = [size // 2 for size in kernel] * 2
         received = b.op("Conv", [spikes, weight], f"{at}/received", pads=pads, kernel_shape=kernel)
     return b.op("Add", [x, received], f"{at}/with_recurrence")
+
+
+def _synaptic(b: Builder, node: Neuron, x: str, before: str | None, rank: int, at: str) -> str:
+    """Return the synaptic current α i_{t-1} + x_t; without i_{t-1}, x_t."""
+    if before is None:
+        return x
+    assert node.synapse is not None
+    pole = b.constant(f"{node.name}.synapse", by_channel(node.synapse, rank))
+    return b.op("Add", [b.op("Mul", [before, pole], f"{at}/decayed"), x], f"{at}/synaptic")
 
 
 class _ParametersAtStep:

@@ -13,7 +13,7 @@ class State(NamedTuple):
 
     Attributes:
         name: `v_NODE` is the membrane of a neuron, `s_NODE` its spikes, `fired_NODE` whether it has
-            fired; `h_NODE` and `c_NODE` are
+            fired; `i_NODE` is its synaptic current; `h_NODE` and `c_NODE` are
             the output and the cell of an LSTM, `f1_NODE` and on the states of a filter.
         node: the name of the node.
         shape: of one sample.

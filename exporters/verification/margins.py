@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..graph.interpreter import Trace
+from ..graph.interpreter import Trace, filter_steps
 from ..graph.interpreter import received as of_spikes
-from ..graph.ir import Array, Cell, Graph, Neuron
+from ..graph.ir import Array, Cell, Filter, Graph, Neuron
 
 MARGIN = 1e-6  # of a membrane to its threshold after one step, relative to inputs above 1
 
@@ -33,27 +33,39 @@ def margin_of(node: Neuron, currents: Array) -> Array:
     """Return the margin for each sample within which rounding may flip a spike, `[B]`.
 
     A membrane sums the rounding errors of gain · input over the steps, each times the leaks since:
-    up to 1 / (1 - leak) times the error of one step.
+    up to 1 / (1 - leak) times the error of one step. So does a synaptic current before it.
 
     Args:
         node: the neuron.
         currents: what it receives, `[T, B, ...]`.
     """
-    growth = total = np.ones(node.leak.shape[1], np.float64)
-    for leak in node.leak[1 : len(currents)].astype(np.float64):
+    growth = _growth(node.leak[1 : len(currents)])
+    if node.synapse is not None:
+        growth *= _growth(np.repeat(node.synapse[None], len(currents) - 1, axis=0))
+    largest = np.abs(by_sample(currents)).max(axis=(0, 2), initial=0).astype(np.float64)
+    return MARGIN * growth * np.maximum(1.0, np.abs(node.gain).max() * largest)
+
+
+def _growth(leaks: Array) -> float:
+    """Return by how much the error of a step may grow over steps with these leaks, `[T, C]`."""
+    growth = total = np.ones(leaks.shape[1], np.float64)
+    for leak in leaks.astype(np.float64):
         total = 1 + np.abs(leak) * total
         growth = np.maximum(growth, total)
-    largest = np.abs(by_sample(currents)).max(axis=(0, 2), initial=0).astype(np.float64)
-    return MARGIN * growth.max() * np.maximum(1.0, np.abs(node.gain).max() * largest)
+    return float(growth.max())
 
 
 def received(node: Neuron, trace: Trace) -> Array:
-    """Return what a neuron receives, `[T, B, ...]`: its input, and U s of the step before."""
+    """Return what a membrane receives, `[T, B, ...]`: the input and U s of the step before, through
+    the synapse."""
     x = trace.values[node.inputs[0]]
-    if node.recurrent is None:
+    if node.recurrent is not None:
+        spikes = trace.values[node.name]
+        x = np.concatenate([x[:1], x[1:] + of_spikes(node.recurrent, spikes[:-1])])
+    if node.synapse is None:
         return x
-    spikes = trace.values[node.name]
-    return np.concatenate([x[:1], x[1:] + of_spikes(node.recurrent, spikes[:-1])])
+    current = Filter(name="", inputs=(), poles=node.synapse[None], gain=np.ones(1, np.float32))
+    return filter_steps(current, x)
 
 
 def near_threshold(neurons: Sequence[Neuron | Cell], trace: Trace) -> Array:
