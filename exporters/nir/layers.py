@@ -21,7 +21,6 @@ from ..graph.ir import (
     Pool,
     Product,
     Relu,
-    Shape,
     Substitution,
 )
 from ..graph.noise import PREFIX

@@ -1,12 +1,19 @@
-"""A network in NIR with one LIF node a layer, where exact.
+"""A network in NIR with one LIF or CubaLIF node a layer, where exact.
 
 A LIF node has one time constant for all steps and resets to a value:
 
     v ← v + dt/τ (r x - v)      H(v - v_threshold)      v ← 0 where it fires
 
 It equals v_t = leak v_{t-1} + gain x_t for τ = dt / (1 - leak), with gain / (1 - leak) folded into
-the weights before it (r = 1), if the schedule is constant and the reset is to zero. The graph is
-run once a step, on one step of the code; its output is the logits of that step.
+the weights before it (r = 1), if the schedule is constant and the reset is to zero. A CubaLIF node
+has a synaptic current before it:
+
+    i ← i + dt/τ_syn (w_in x - i)
+
+It equals i_t = α i_{t-1} + x_t for τ_syn = dt / (1 - α) and w_in = 1 / (1 - α), and its membrane
+equals the one above for r = 1 / (1 - leak) and the gain in the weights: as importers read it.
+Recurrent weights are a loop from the node back to it, which takes one step. The graph is run once a
+step, on one step of the code; its output is the logits of that step.
 """
 
 from __future__ import annotations
@@ -33,6 +40,7 @@ from ..graph.ir import (
 )
 from .layers import add_layer, refuse_unwritten
 from .nodes import DT, NirBuilder, Style
+from .synapses import with_synapses
 from .unrolled import OUTPUT
 
 REMEDY = (
@@ -87,11 +95,15 @@ def _inexact_because(node: Neuron, steps: int) -> list[str]:
         found.append("its leak, gain or threshold differs from step to step")
     if node.reset != "zero":
         found.append(f"its reset is {node.reset!r}, that of a LIF node sets the membrane")
-    leak = node.leak[1]
-    if (leak != leak[0]).any():
-        found.append("its leak differs between channels, which no importer reads correctly")
-    elif not 0 <= leak[0] < 1:
-        found.append(f"its leak {leak[0]:.4g} is not a decay: it must be 0 or more, and below 1")
+    decays = {"leak": node.leak[1]}
+    if node.synapse is not None:
+        decays["synapse"] = node.synapse
+    for what, decay in decays.items():
+        if (decay != decay[0]).any():
+            found.append(f"its {what} differs between channels, which no importer reads correctly")
+        elif not 0 <= decay[0] < 1:
+            why = "is not a decay: it must be 0 or more, and below 1"
+            found.append(f"its {what} {decay[0]:.4g} {why}")
     if not (node.threshold > 0).all():
         found.append("its threshold is not above 0")
     return found
@@ -129,12 +141,13 @@ def _mean(schedule: Array) -> Array:
 
 
 def build_lif(graph: Graph, metadata: dict[str, object], style: Style = "portable") -> nir.NIRGraph:
-    """Return a network with one LIF node a layer.
+    """Return a network with one LIF or CubaLIF node a layer.
 
     Raises:
         ConfigError: it would not be exact.
     """
     refuse_unwritten(graph)
+    graph = with_synapses(graph)
     inexact = inexact_layers(graph)
     if inexact:
         raise ConfigError(
@@ -189,8 +202,10 @@ class _LifGraph:
         return found
 
     def input_factor(self, node: Neuron) -> Array:
-        """Return the factor of a neuron's input: gain / (1 - leak), in units of `unit`."""
-        return (node.gain[0] / (1 - self.leak(node)) / self.unit(node)).astype(np.float32)
+        """Return the factor of a neuron's input, in units of `unit`: gain / (1 - leak), or the gain
+        of a CubaLIF."""
+        rest = 1 if node.synapse is not None else 1 - self.leak(node)
+        return (node.gain[0] / rest / self.unit(node)).astype(np.float32)
 
     def leak(self, node: Neuron) -> np.float32:
         return node.leak[1, 0] if self.graph.steps > 1 else np.float32(0.5)
@@ -220,7 +235,12 @@ class _LifGraph:
                 if node.inputs[0] not in self.factors:
                     factor = self.input_factor(node)
                     first = (builder.scale(f"{name}_gain", factor, after, *first),)
-                return (builder.add(name, self.neuron(node), *first),)
+                if node.recurrent is not None:  # no neuron has three in-edges
+                    first = (builder.one(f"{name}_input", after, first),)
+                builder.add(name, self.neuron(node), *first)
+                if node.recurrent is not None:
+                    self.recurrence(node)
+                return (name,)
             case Filter():
                 return (self.filter(node, first),)
             case Readout():
@@ -252,13 +272,33 @@ class _LifGraph:
             sources = (self.builder.add(name, made, *sources),)
         return name
 
-    def neuron(self, node: Neuron) -> nir.LIF:
+    def neuron(self, node: Neuron) -> nir.LIF | nir.CubaLIF:
         ones = np.ones(self.graph.shapes[node.name], np.float32)
         level = node.threshold[0, 0] / self.unit(node)[0]
-        return nir.LIF(
-            tau=ones * np.float32(DT / (1 - float(self.leak(node)))),
-            r=ones,
-            v_leak=ones * 0,
-            v_threshold=ones * np.float32(level),
-            v_reset=ones * 0,
+        rest = 1 - float(self.leak(node))
+        of_both = {
+            "v_leak": ones * 0,
+            "v_threshold": ones * np.float32(level),
+            "v_reset": ones * 0,
+        }
+        tau = ones * np.float32(DT / rest)
+        if node.synapse is None:
+            return nir.LIF(tau=tau, r=ones, **of_both)
+        rest_syn = 1 - float(node.synapse[0])
+        return nir.CubaLIF(
+            tau_syn=ones * np.float32(DT / rest_syn),
+            tau_mem=tau,
+            r=ones / np.float32(rest),
+            w_in=ones / np.float32(rest_syn),
+            **of_both,
         )
+
+    def recurrence(self, node: Neuron) -> None:
+        """Add the loop from a neuron through its weights, before any edge to its readers: importers
+        take the last node on their way for the output."""
+        assert node.recurrent is not None
+        factor = self.input_factor(node)
+        weight = node.recurrent * factor.reshape(-1, *[1] * (node.recurrent.ndim - 1))
+        shape = self.graph.shapes[node.name]
+        loop = self.builder.recurrence(f"{node.name}_recurrent", weight, shape, node.name)
+        self.builder.edges.append((loop, node.name))

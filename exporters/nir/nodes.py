@@ -44,6 +44,12 @@ class NirBuilder:
         self.edges += [(source, name) for source in sources]
         return name
 
+    def one(self, name: str, shape: Shape, sources: tuple[str, ...]) -> str:
+        """Return one node whose value is the sum of `sources`; it is added if they are several."""
+        if len(sources) == 1:
+            return sources[0]
+        return self.scale(name, np.ones(1, np.float32), shape, *sources)
+
     def scale(self, name: str, factor: Array, shape: Shape, *sources: str) -> str:
         """y = factor x, the factor `[1]` or `[C]`, samples of that shape."""
         if self.style == "pure":
@@ -109,6 +115,21 @@ class NirBuilder:
             bias=bias,
         )
         return self.add(name, node, *sources)
+
+    def recurrence(self, name: str, weight: Array, shape: Shape, source: str) -> str:
+        """What recurrent weights `[F, F]` or `[C, C, kh, kw]` make of spikes of that shape."""
+        if weight.ndim == 2:
+            return self.add(name, nir.Linear(np.ascontiguousarray(weight, np.float32)), source)
+        sides = weight.shape[2:]
+        layer = Conv(
+            name=name,
+            inputs=(source,),
+            weights=(weight.astype(np.float32),),
+            biases=(np.zeros(len(weight), np.float32),),
+            of_step=(0,),
+            padding=(sides[0] // 2, sides[1] // 2),
+        )
+        return self.affine(name, layer, 0, shape, source)
 
     def average_pool(self, name: str, pool: Pool, source: str) -> str:
         """The mean of each window."""

@@ -1,12 +1,4 @@
-"""A network with any schedule in NIR, exactly: its T steps unrolled in space, as a chain.
-
-    gain_t = b_t x_t                    Scale
-    leak_t = a_t (u_{t-1} + neg_{t-1})  Scale of two in-edges
-    u_t = gain_t + leak_t               Scale by 1
-    s_t = H(u_t - θ)                    Threshold
-    neg_t = -size s_t                   Scale
-
-Neurons that fire once have no reset but s_t = H(H(u_t - θ) - f_{t-1} - 1/2), f_t = f_{t-1} + s_t.
+"""A network with any schedule in NIR, exactly: its T steps unrolled in space.
 
 The graph is run once: its input holds all steps of the code, `[T·C, H, W]` (`[C, H, W]` if all
 steps are equal), its output is the answer, `[K]`: the mean of the logits over the steps, or those
@@ -35,6 +27,7 @@ from ..graph.ir import (
 )
 from .layers import add_layer, refuse_unwritten
 from .nodes import NirBuilder, Style, pointwise
+from .unrolled_neurons import neuron_chain
 
 OUTPUT = "output"
 
@@ -100,7 +93,9 @@ class _Unrolling:
                 one = self.layer(node, 0)
                 self.values[node.name] = [one] * self.graph.steps_of[node.name]
             elif isinstance(node, Neuron):
-                self.values[node.name] = self.neuron(node)
+                inputs, shape = self.values[node.inputs[0]], self.graph.shapes[node.name]
+                names = [step_name(self.graph, node.name, t) for t in range(len(inputs))]
+                self.values[node.name] = neuron_chain(self.builder, node, shape, names, inputs)
             elif isinstance(node, Filter):
                 self.values[node.name] = self.filter(node)
             elif isinstance(node, Shift):
@@ -203,54 +198,6 @@ class _Unrolling:
             return (builder.add(f"{node.name}_t{t}", affine, *first),)
         return add_layer(builder, graph, node, name, t, sources)
 
-    def neuron(self, node: Neuron) -> list[tuple[str, ...]]:
-        """Add the steps of a neuron, as a chain."""
-        graph, builder = self.graph, self.builder
-        steps = graph.steps_of[node.name]
-        if node.reset == "zero" and steps > 1:
-            raise ConfigError(
-                f"layer {node.name!r} resets its membrane to zero, which NIR cannot unroll",
-                why="v (1 - s) is a product of two signals, and NIR has no node for one",
-                remedy="use --form lif, or train with neuron.reset=subtract",
-            )
-        shape = graph.shapes[node.name]
-        if builder.style == "portable" and not (node.threshold > 0).all():
-            raise ConfigError(
-                f"layer {node.name!r} has a threshold that is not above 0",
-                why="portable neurons start from rest at 0 and would fire without input",
-                remedy="use --form pure",
-            )
-        spikes: list[tuple[str, ...]] = []
-        one = np.ones(1, np.float32)
-        membrane: tuple[str, ...] = ()
-        fired: tuple[str, ...] = ()
-        for t, sources in enumerate(self.values[node.inputs[0]]):
-            name = step_name(graph, node.name, t)
-            current = sources
-            if (node.gain[t] != 1).any() or len(sources) > 1:
-                current = (builder.scale(f"{name}_gain", node.gain[t], shape, *sources),)
-            total = current
-            if membrane and node.leak[t].any():
-                leaked = builder.scale(f"{name}_leak", node.leak[t], shape, *membrane)
-                total = (builder.scale(f"{name}_membrane", one, shape, leaked, *current),)
-            if fired:
-                above = self.thresholds(node, t, f"{name}_above", total)
-                before = builder.scale(f"{name}_before", -one, shape, *fired)
-                spikes.append((builder.threshold(name, one / 2, shape, *above, before),))
-            else:
-                spikes.append(self.thresholds(node, t, name, total))
-            if node.once and t + 1 < steps:
-                fired = (
-                    (builder.scale(f"{name}_fired", one, shape, *fired, *spikes[-1]),)
-                    if fired
-                    else spikes[-1]
-                )
-            membrane = total
-            if t + 1 < steps and node.reset == "subtract":
-                drop = builder.scale(f"{name}_reset", -node.size[t], shape, *spikes[-1])
-                membrane = (*total, drop)
-        return spikes
-
     def windows(self, node: Accumulate) -> list[tuple[str, ...]]:
         """Add the sum of each window: a scale by 1 of an edge from each of its steps."""
         graph, shape = self.graph, self.graph.shapes[node.name]
@@ -269,25 +216,6 @@ class _Unrolling:
         edge = "_before" if node.by > 0 else "_behind"
         zero = self.builder.scale(f"{node.name}{edge}", np.zeros(1, np.float32), shape, *steps[0])
         return [(zero,), *steps[:-1]] if node.by > 0 else [*steps[1:], (zero,)]
-
-    def thresholds(
-        self, node: Neuron, t: int, name: str, membrane: tuple[str, ...]
-    ) -> tuple[str, ...]:
-        """Add the spikes of a step: one threshold for each that a step can send.
-
-            s = Σ_{j<m} H(v - threshold - j size)
-
-        The sum of 0 and 1 is the same float in any order, so the layers that read it read all.
-        """
-        builder, shape = self.builder, self.graph.shapes[node.name]
-        levels = [node.threshold[t] + j * node.size[t] for j in range(node.most)]
-        if len(levels) == 1:
-            return (builder.threshold(name, levels[0], shape, *membrane),)
-        each = [
-            builder.threshold(f"{name}_{j}", level, shape, *membrane)
-            for j, level in enumerate(levels, start=1)
-        ]
-        return (builder.scale(name, np.ones(1, np.float32), shape, *each),)
 
     def filter(self, node: Filter) -> list[tuple[str, ...]]:
         """Add the steps of a filter: a chain of scales for each pole.
