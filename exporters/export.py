@@ -18,22 +18,33 @@ exporter_registry = Registry(
 
 
 def verify(
-    source: ExportSource, path: Path | str, samples: Samples, *, structure: bool = True
+    source: ExportSource,
+    path: Path | str,
+    samples: Samples,
+    *,
+    structure: bool = True,
+    dt: float | None = None,
 ) -> Report:
-    """Compare an earlier export with a network.
+    """Compare an earlier export, or a file of another tool, with a network.
 
     Args:
         source: the network.
-        path: an `.onnx` or `.nir` file that asnn wrote; for a stream, either of its two files.
+        path: an `.onnx` or `.nir` file; of a stream that asnn wrote, either of its two files.
         samples: to compare on.
         structure: first compare nodes, weights and metadata with what the exporter writes now; a
             file that differs is not run. False runs any file of known operators, such as one that
             another tool has changed: it may take any time and memory.
+        dt: length of a step in seconds, of a NIR file of another tool that does not state it.
 
     Raises:
-        DataError: its metadata do not state its form, or it is damaged or hostile.
+        DataError: the file is damaged or hostile, its metadata do not state its form, or its
+            inputs and outputs do not match those of the network.
     """
     path = Path(path)
+    if not is_export(path):
+        from .others.check import check_other
+
+        return check_other(source, path, samples, dt=dt)
     if _is_nir(path):
         from .nir.export import check_nir
 
@@ -41,6 +52,15 @@ def verify(
     from .onnx.export import check_onnx
 
     return check_onnx(source, path, samples, structure=structure)
+
+
+def is_export(path: Path) -> bool:
+    """Return whether the metadata of a file are those of an export of asnn.
+
+    Raises:
+        DataError: the file is damaged or hostile.
+    """
+    return "asnn" in _metadata(path)
 
 
 def noise_of_file(path: Path) -> Noise:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -42,6 +42,7 @@ class Report:
         structure: what differs between the file and what the exporter writes now, each with the
             place; None if it was not compared.
         driven: what the file computes of random input into each of its layers.
+        notes: what a file of another tool does not say, one line each.
     """
 
     parities: list[Parity]
@@ -52,6 +53,7 @@ class Report:
     quiet: list[str]
     structure: list[str] | None = None
     driven: Driven | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def fault(self) -> str | None:

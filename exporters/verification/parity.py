@@ -72,8 +72,9 @@ class Parity:
             outputs are no classes, with the same values.
         logit_difference: the largest, over samples without a flip.
         spike_mismatches: number of spikes that differ, by layer and step, if it gives spikes.
+        spikes: of the graph and of the runtime, by layer, if it gives spikes.
         explained: number of samples with a flip that its margin explains.
-        first_mismatch: the first that is not explained.
+        first_mismatch: the first by layer, then by step, that is not explained.
         seconds: spent in the runtime.
         error: of the runtime, if it failed.
     """
@@ -86,6 +87,7 @@ class Parity:
     agreements: int = 0
     logit_difference: float = 0.0
     spike_mismatches: dict[str, Array] = field(default_factory=dict)
+    spikes: dict[str, tuple[float, float]] = field(default_factory=dict)
     explained: int = 0
     first_mismatch: Mismatch | None = None
     seconds: float = 0.0
@@ -193,8 +195,12 @@ class Parity:
         self, node: Neuron | Cell, trace: Trace, found: Array, excused: Array
     ) -> None:
         expected = trace.values[node.name]
-        differs = by_sample(np.broadcast_to(found, expected.shape) != expected)
+        found = np.broadcast_to(found, expected.shape)
+        differs = by_sample(found != expected)
         counts = differs.sum((1, 2))
+        before = self.spikes.get(node.name, (0.0, 0.0))
+        sums = (float(values.sum(dtype=np.float64)) for values in (expected, found))
+        self.spikes[node.name] = before[0] + next(sums), before[1] + next(sums)
         self.spike_mismatches[node.name] = self.spike_mismatches.get(node.name, 0) + counts
         if not counts.any():
             return
@@ -240,9 +246,9 @@ class Parity:
 
     def _record(self, layer: str, step: int | None, text: str) -> None:
         order = [CODE, *(node.name for node in self.graph.nodes)]
-        first = self.first_mismatch
-        if first is None or order.index(layer) < order.index(first.layer):
-            self.first_mismatch = Mismatch(layer, step, text)
+        found, first = Mismatch(layer, step, text), self.first_mismatch
+        if first is None or _place(found, order) < _place(first, order):
+            self.first_mismatch = found
 
     @property
     def agrees(self) -> bool:
@@ -278,11 +284,20 @@ class Parity:
             "spike_mismatches": {
                 name: counts.astype(int).tolist() for name, counts in self.spike_mismatches.items()
             },
+            "spikes": {
+                name: {"network": own, "file": found} for name, (own, found) in self.spikes.items()
+            },
             "explained_samples": self.explained,
             "ms_per_sample": round(1000 * self.seconds / done, 4),
             "first_difference": self.verdict,
             "error": self.error,
         }
+
+
+def _place(mismatch: Mismatch, order: list[str]) -> tuple[int, float]:
+    """Return the place of a mismatch in the order of layers, then of steps."""
+    step = np.inf if mismatch.step is None else mismatch.step
+    return order.index(mismatch.layer), step
 
 
 def _finite(value: float) -> float | None:

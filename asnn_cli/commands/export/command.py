@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ...terminal import completion, console, options
+from .check import check_file
 from .limited import is_inside, run_limited
 from .options import (
     again,
@@ -19,6 +20,7 @@ from .options import (
     require_format,
     require_origin,
 )
+from .show import show_report
 
 NOISE_SAMPLES = 64
 DEFAULT_OPSET = 20  # as in `exporters.onnx.forms`, whose import needs onnx
@@ -87,7 +89,11 @@ def export(
     ] = True,
     check: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write nothing; compare an earlier export with RUN."),
+        typer.Option(
+            metavar="FILE",
+            help="Write nothing; compare an earlier export, or a .nir or .onnx file of another "
+            "tool, with the network.",
+        ),
     ] = None,
     structure: Annotated[
         bool,
@@ -119,7 +125,8 @@ def export(
         float | None,
         typer.Option(
             help="Of neurons that fire many exact times (multi-spike): the step of the file, in "
-            "units of their times. --check: as the file has it.",
+            "units of their times. --check: as the file has it; of a .nir file of another tool "
+            "that does not state it, in seconds.",
             show_default="1/100 of coding.window",
         ),
     ] = None,
@@ -170,13 +177,15 @@ def export(
 
     asnn export runs/latest --check deploy/model.onnx --no-structure
 
+    asnn export --from nets:make --steps 25 --check theirs.nir
+
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
     """
     from ....core.errors import ConfigError, VerificationError
     from ....core.packages import require_package
     from ....core.registry import unknown
     from ....exporters import random_samples
-    from ....exporters.export import dt_of_file, has_boxes, noise_of_file
+    from ....exporters.export import dt_of_file, has_boxes, is_export, noise_of_file
     from ....exporters.runs import NOISES, samples_of, source_of_run
     from ....exporters.samples import load_samples
     from ....models.noise import has_noise
@@ -187,7 +196,8 @@ def export(
         format = require_format(context, format, input)
     else:
         require_check_alone(context, format=format, output=output, verify=verify)
-    require_origin(context, source)
+    other = check is not None and not is_export(require_file(check))
+    require_origin(context, source, checks_other=other)
     if nms and (check is not None or source is not None or format != "onnx"):
         raise ConfigError(
             "--nms is for the export of a run to ONNX",
@@ -201,8 +211,9 @@ def export(
     if verify and (format == "onnx" or (check is not None and ".onnx" in check.suffixes)):
         otherwise = "--no-verify" if check is None else ""
         require_package("onnxruntime", "the verification", otherwise=otherwise)
-    if not structure and not is_inside():
+    if not structure:
         require_check(check)
+    if (not structure or other) and not is_inside():
         code = run_limited(again(context))
         raise typer.Exit(code)
 
@@ -212,7 +223,8 @@ def export(
             noise = noise_of_file(require_file(check))
         if check is not None and not is_given(context, "dt") and has_many_times(opened.model):
             dt = dt_of_file(require_file(check))
-        network, origin = source_of_run(opened, noise=noise, dt=dt), str(opened.path)
+        step = None if other else dt
+        network, origin = source_of_run(opened, noise=noise, dt=step), str(opened.path)
         if nms or (check is not None and has_boxes(require_file(check))):
             from ....exporters.boxes.rule import with_boxes
 
@@ -235,7 +247,8 @@ def export(
             console.note(f"note: exact while {network.graph.about['holds_while']}")
 
     if check is not None:
-        _check(check, network, origin, verified_on, as_json, structure)
+        seconds = dt if other else None
+        check_file(check, network, origin, verified_on, as_json, structure, seconds)
         return
     assert format is not None
     verifying = f", verifying on {verified_on.name}" if verified_on is not None else ""
@@ -276,7 +289,7 @@ def export(
         console.print_json({"files": files, "parity": parity, "notes": result.notes, **report})
         return
     if result.report is not None:
-        _show(result.report)
+        show_report(result.report)
     for file, size in files.items():
         console.heading(f"{file}  {size / 1000:,.1f} kB")
 
@@ -295,69 +308,3 @@ def _exporter(format: str) -> Any:
     from ....exporters.export import exporter_registry
 
     return exporter_registry.get(format)
-
-
-def _check(
-    file: Path, network: Any, origin: str, samples: Any, as_json: bool, structure: bool
-) -> None:
-    """Compare an earlier export with the network.
-
-    Raises:
-        DataError: there is no such file, or it cannot be read.
-        VerificationError: it computes something else.
-    """
-    from ....core.errors import VerificationError
-    from ....exporters import verify
-
-    require_file(file)
-    console.note(f"comparing {file} with {origin} on {samples.name}")
-    report = verify(network, file, samples, structure=structure)
-    if as_json:
-        console.print_json({"file": str(file), **report.as_dict()})
-    else:
-        _show(report)
-    if report.structure:
-        raise VerificationError(
-            f"{file} is not what asnn exports of {origin}",
-            why="\n".join(report.structure),
-            remedy="export it again; --no-structure compares what a changed file computes",
-        )
-    if report.fault is not None:
-        raise VerificationError(f"{file} does not compute what the network does", why=report.fault)
-
-
-def _show(report: Any) -> None:
-    """Show how each runtime compares with the network."""
-    rows = []
-    for parity in report.parities:
-        found = parity.as_dict()
-        flips = sum(sum(steps) for steps in found["spike_mismatches"].values())
-        rows.append(
-            [
-                parity.runtime,
-                "-" if parity.error else f"{found['greatest_logit_difference']:.1e}",
-                f"{100 * found['argmax_agreement']:.2f}",
-                str(flips) if found["spike_mismatches"] else "-",
-                f"{found['ms_per_sample']:.2f}",
-                "yes" if parity.agrees else ("NO" if parity.gates else "-"),
-            ]
-        )
-    if not rows:
-        return  # the file was not run
-    heads = ["runtime", "logits ±", "same %", "flips", "ms/sample", "agrees"]
-    console.table(f"{len(report.samples)} samples", heads, rows)
-    if report.driven is not None and report.driven.neurons:
-        shares = list(report.driven.neurons.values())
-        fired, silent = (sum(share[i] for share in shares) / len(shares) for i in (0, 1))
-        console.note(
-            f"given random input, {report.driven.layers} layers alone: {console.percent(fired)} of "
-            f"the neurons fired and {console.percent(silent)} were silent at least once"
-        )
-    for name, value in report.accuracy.items():
-        console.note(f"accuracy of the {name} on these samples: {console.percent(value)}")
-    for name in report.quiet:
-        console.note(
-            f"warning: {name} fires never or always on these samples, so that later layers are "
-            "hardly tested: verify with more samples (--samples N), or look at its spike rate and "
-            "schedule (asnn eval): a threshold or leak may have to change"
-        )

@@ -93,14 +93,19 @@ def again(context: typer.Context) -> list[str]:
     return arguments
 
 
-def require_origin(context: typer.Context, source: str | None) -> None:
+def require_origin(
+    context: typer.Context, source: str | None, *, checks_other: bool = False
+) -> None:
     """Refuse options of a run with --from, and options of --from without it.
+
+    Args:
+        checks_other: whether a file of another tool is compared, which may need a step.
 
     Raises:
         ConfigError: an option does not go with the origin of the network.
     """
     for name, option in (RUN_ONLY if source is not None else FROM_ONLY).items():
-        if is_given(context, name):
+        if is_given(context, name) and not (name == "dt" and checks_other):
             if source is None:
                 raise ConfigError(f"{option} goes with --from", why="a run specifies it itself")
             raise ConfigError(
