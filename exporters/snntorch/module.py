@@ -23,12 +23,12 @@ from ..graph.interpreter import Trace, run
 from ..source import ExportSource, NetworkOutput, random_samples, source_of
 from ..verification.neurons import check_neurons
 from ..verification.parity import Parity
-from .forward import TracedForward, trace_module
+from .capture import ONE_STEP
+from .forward import TracedForward, missing_steps, trace_module
 from .kinds import declared_steps, is_snntorch, lowers_itself, snntorch_neurons, state_at_rest
 from .layers import end_with_readout, fold_norms, over_steps
 from .neurons import has_condition, violates_condition
-from .tracing import ONE_STEP
-from .values import item_at
+from .prepared import dequantised, prepared
 
 CONDITION = (
     "no membrane of {} that a reset leaves above its threshold comes to between once and twice the "
@@ -76,12 +76,15 @@ def source_of_module(
     """
     if isinstance(module, SpikingNetwork):
         return _of_network(module, in_shape, steps, about)
+    rounded = dequantised(module)
+    module = prepared(module)
     _check(module)
     module.eval()
     traced = trace_module(module, in_shape, steps)
     steps = _steps_of(module, traced, steps)
     coding = Given(steps=steps) if traced.by_step else Direct(steps=steps)
-    graph = _graph_of(module, traced, in_shape, steps, about or {})
+    about = {**({"dequantised": ", ".join(rounded)} if rounded else {}), **(about or {})}
+    graph = _graph_of(module, traced, in_shape, steps, about)
     source = ExportSource(graph, coding, _eager(module, traced, steps))
     _check_on_noise(source, module, traced)
     return source
@@ -134,14 +137,7 @@ def _steps_of(module: nn.Module, traced: TracedForward, steps: int | None) -> in
     if steps is None:
         declared = declared_steps(module)
         if len(declared) != 1:
-            raise ConfigError(
-                "the number of time steps is missing",
-                why="its layers have parameters for "
-                f"{' and '.join(map(str, sorted(declared)))} steps"
-                if declared
-                else "the forward makes one step",
-                remedy="give --steps",
-            )
+            raise missing_steps(declared)
         steps = declared.pop()
     if traced.runs_all:
         return steps
@@ -182,10 +178,10 @@ def _graph_of(
     repeated = [over_steps(node, steps) for node in nodes]
     answer = traced.answer or Answer()
     if traced.reduced is not None:
-        answer = Answer("last" if traced.reduced == "last" else "mean")
+        answer = Answer(traced.reduced[0])
     last = repeated[-1]
-    if traced.reduced == "sum" and isinstance(last, g.Readout):  # T times the mean
-        repeated[-1] = replace(last, scale=last.scale * np.float32(steps))
+    if traced.reduced is not None and isinstance(last, g.Readout):
+        repeated[-1] = replace(last, scale=last.scale * np.float32(traced.reduced[1]))
     graph = g.Graph(
         tuple(repeated), in_shape, steps, static=not traced.by_step, about=about, answer=answer
     )
@@ -201,27 +197,27 @@ def _eager(
 
     def eager(code: Tensor) -> NetworkOutput:
         device = next((p.device for p in [*module.parameters(), *module.buffers()]), None)
-        x = (
-            code.contiguous() if traced.by_step else code[0]
-        )  # every step of an image's code is the image
+        x = traced.arranged(code)
         x = x if device is None else x.to(device)
         with torch.no_grad(), _conditions_checked(module):
             for part in snntorch_neurons(module):
                 part.reset_mem()
-            states: dict[str, Any] = dict.fromkeys(traced.unused)
-            for argument, (neuron, _) in traced.states.items():
-                states[argument] = state_at_rest(module.get_submodule(neuron))
+            states = {
+                path: torch.zeros(0) if is_snntorch(neuron) else state_at_rest(neuron)
+                for path, (where, _) in traced.states.items()
+                for neuron in [module.get_submodule(where)]
+            }
             if traced.runs_all:
-                output = item_at(module(x, **states), traced.path).cpu()
+                leaves = traced.leaves(module(x, **traced.arguments(states)))
+                output = traced.output_of(leaves).cpu()
                 if traced.reduced is not None:
                     return NetworkOutput(None, answer=output)
                 return NetworkOutput(output)
             found = []
             for _ in range(steps):
-                returned = module(x, **states)
-                found.append(item_at(returned, traced.path))
-                for argument, (_, path) in traced.states.items():
-                    states[argument] = item_at(returned, path)
+                leaves = traced.leaves(module(x, **traced.arguments(states)))
+                found.append(traced.output_of(leaves))
+                states = {path: leaves[leaf] for path, (_, leaf) in traced.states.items()}
             return NetworkOutput(torch.stack(found).cpu())
 
     return eager

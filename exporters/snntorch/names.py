@@ -19,11 +19,11 @@ class Names:
     def __init__(self) -> None:
         self._taken = set(RESERVED)
 
-    def of(self, where: str, layer: object) -> str:
+    def of(self, where: str, kind: str) -> str:
         """Return a free name for a layer at that path: `features.3` is `features_leaky3`."""
         *parents, last = where.split(".")
         if last.isdigit():
-            last = f"{type(layer).__name__.lower()}{last}"
+            last = f"{kind.lower()}{last}"
         name = re.sub(r"\W", "_", "_".join([*parents, last]))
         if name in RESERVED or RESERVED_PATTERN.search(name):
             name = f"layer_{name.replace('_t', '_step')}"

@@ -1,106 +1,103 @@
-"""The values in a traced forward, as the importer represents them."""
+"""The values in a captured forward, as the importer represents them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import torch
+from torch import Tensor
 
 Path = tuple[Any, ...]
 ALL: Literal["all"] = "all"
+Step = int | Literal["all"] | None
+Axis = str | int | None
+"""An axis of a tensor: `T`, `B`, both as one (`TB`, or `BT` if steps run fastest), the number of an
+axis of a sample, or None of an axis of size 1 that is none of these."""
+Axes = tuple[Axis, ...]
 
 
 @dataclass(frozen=True)
 class Signal:
-    """The value of a node of the graph.
+    """The value of a layer.
 
     Attributes:
-        name: of the node, or `input`.
-        step: its time step, `[B, ...]`; None if it depends on the image alone, at every step the
-            same; `all` for all steps, `[T, B, ...]`.
-        merged: of all steps, whether the steps are part of the batch: `[T·B, ...]`.
+        layer: its name, or `input`.
+        step: its time step; None if it depends on an image alone, at every step the same; `all` for
+            all steps.
+        axes: what the axes of the tensor are.
     """
 
-    name: str
-    step: int | Literal["all"] | None
-    merged: bool = False
-
-
-@dataclass(frozen=True)
-class Unsqueezed:
-    """An image with an axis of size 1 before it, to be repeated over the steps."""
-
-    image: Signal
+    layer: str
+    step: Step
+    axes: Axes
 
 
 @dataclass(frozen=True)
 class Reduced:
-    """The values of all steps, reduced to one, `[B, ...]`: their mean, their sum, or the last."""
+    """The values of all steps, reduced to one: their mean, or the last, times a factor."""
 
     signal: Signal
-    kind: Literal["mean", "sum", "last"]
-
-
-@dataclass(frozen=True)
-class Membrane:
-    """The membrane of a neuron after a step."""
-
-    neuron: str
-    step: int
-
-
-@dataclass(frozen=True)
-class NeuronOutput:
-    """Spikes and membrane, as a neuron returns them."""
-
-    spikes: Signal
-    membrane: Membrane
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Membranes of all steps, stacked."""
-
-    steps: int
+    kind: Literal["mean", "last"]
+    factor: float = 1.0
 
 
 @dataclass(frozen=True)
 class State:
-    """A membrane that the forward takes as an argument."""
+    """A state of a neuron after a step, such as its membrane.
 
-    name: str
+    Attributes:
+        neuron: the layer of its spikes.
+        index: which one of the values that the neuron returns; spikes are number 0.
+        step: after which; `all` for all steps.
+        axes: what the axes of the tensor are.
+    """
+
+    neuron: str
+    index: int
+    step: Step
+    axes: Axes
 
 
 @dataclass(frozen=True)
-class Sentinel:
-    """A value that is known by its name alone."""
+class Const:
+    """A value that does not depend on the input.
 
-    name: str
+    Attributes:
+        tensor: its value.
+        key: equal for equal values.
+        call: the layer that computed it from constants, the first of which is 0: a state before the
+            first step. None for others.
+    """
+
+    tensor: Tensor = field(compare=False)
+    key: str
+    call: tuple[Any, tuple[Any, ...]] | None = field(default=None, compare=False)
+
+    @staticmethod
+    def of(tensor: Tensor, call: Any = None) -> Const:
+        """Return a value that has no name."""
+        tensor = tensor.detach().cpu().contiguous()
+        data = tensor.flatten().view(torch.uint8) if tensor.numel() else tensor
+        digest = hashlib.sha256(data.numpy().tobytes()).hexdigest()
+        return Const(tensor, f"{tensor.dtype} {list(tensor.shape)} {digest}", call)
+
+    @property
+    def is_zero(self) -> bool:
+        return not bool(self.tensor.any())
 
 
-REST = Sentinel("a membrane at rest")
-TIME = Sentinel("T")
-BATCH = Sentinel("B")
-TIMES_BATCH = Sentinel("T·B")
+@dataclass(frozen=True)
+class Collected:
+    """A tensor of zeros, some steps of which the forward has set.
 
+    Attributes:
+        of: value by step, in any order.
+        steps: the size of the axis of the steps.
+        dim: the axis of the steps.
+    """
 
-def leaves(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
-    """Yield every leaf of nested tuples, lists and dicts, with its path of indices."""
-    if isinstance(value, NeuronOutput):
-        yield (*path, 0), value.spikes
-        yield (*path, 1), value.membrane
-    elif isinstance(value, tuple | list):
-        for i, part in enumerate(value):
-            yield from leaves(part, (*path, i))
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            yield from leaves(part, (*path, key))
-    else:
-        yield path, value
-
-
-def item_at(value: Any, path: Path) -> Any:
-    """Return the value at a path of indices."""
-    for index in path:
-        value = value[index]
-    return value
+    of: tuple[tuple[int, Signal | State], ...]
+    steps: int
+    dim: int

@@ -1,0 +1,245 @@
+"""Folds the steps of a loop: the same layer, on the same values a step later, is one layer.
+
+In the first step, a value of the step before is a constant: 0, or what layers compute of 0, such as
+the bias of recurrent weights. The second step shows which layer it is the value of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ...core.errors import ConfigError
+from ..graph import ir as g
+from .capture import ONE_STEP
+from .names import Names
+from .values import ALL, Axes, Const, Signal, Step
+
+
+class Edge(NamedTuple):
+    """The value of a layer, `lag` steps before."""
+
+    layer: str
+    lag: int
+
+
+Operand = Edge | Const
+Make = Callable[[str, list[Any]], list[g.Node]]
+"""Returns the nodes of a layer, given its name and its operands: names of nodes, and constants. The
+last node has the name of the layer; without nodes, its value is that of its first operand."""
+
+
+@dataclass
+class FoldedLayer:
+    """A layer of one step.
+
+    Attributes:
+        name: of its node.
+        where: its path in the network, or the name of the function.
+        key: of what it computes; equal for the same layer in another step.
+        operands: what it reads.
+        shape: of a sample of its value.
+        make: returns its nodes.
+        weights: of a linear layer or convolution, weight and bias, where it has them.
+        factor: of a multiplication by a constant, where it is one.
+        widths: of the values that it joins, where it does.
+        neuron: of snnTorch or asnn, where it is one.
+        membrane_of: the layer of the spikes of the neuron of which it is the membrane.
+        kind: the class of the layer of torch; empty for a function.
+        is_static: whether it depends on an image alone.
+    """
+
+    name: str
+    where: str
+    key: Hashable
+    operands: list[Operand]
+    shape: g.Shape
+    make: Make
+    weights: tuple[Any, Any] | None = None
+    factor: Const | None = None
+    widths: tuple[int, ...] = ()
+    neuron: Any = None
+    membrane_of: str = ""
+    kind: str = ""
+    is_static: bool = False
+
+    @property
+    def edges(self) -> list[Edge]:
+        return [operand for operand in self.operands if isinstance(operand, Edge)]
+
+
+@dataclass
+class Folding:
+    """The layers so far.
+
+    Attributes:
+        layers: by name, in the order of their first calls.
+        known: their names, by key and operands.
+        reads_image, reads_steps: whether layers read the input itself, or steps of it.
+    """
+
+    in_shape: g.Shape
+    layers: dict[str, FoldedLayer] = field(default_factory=dict)
+    known: dict[Hashable, str] = field(default_factory=dict)
+    names: Names = field(default_factory=Names)
+    reads_image: bool = False
+    reads_steps: bool = False
+
+    def shape(self, layer: str) -> g.Shape:
+        """Return the shape of a sample of the value of a layer, or of the input."""
+        return self.in_shape if layer == g.INPUT else self.layers[layer].shape
+
+    def step_of(self, where: str, inputs: list[Signal]) -> Step:
+        """Return the step of a layer of these inputs.
+
+        Raises:
+            ConfigError: some are of one step and others of all.
+        """
+        for x in inputs:
+            if x.layer == g.INPUT:
+                self.reads_image |= x.step is None
+                self.reads_steps |= isinstance(x.step, int)
+        steps = {x.step for x in inputs} - {None}
+        if ALL in steps and len(steps) > 1:
+            raise ConfigError(
+                f"{where!r} reads all steps of one value and one step of another", remedy=ONE_STEP
+            )
+        return ALL if ALL in steps else max(steps, default=None)  # type: ignore[type-var,arg-type]
+
+    def call(
+        self,
+        where: str,
+        kind: str,
+        key: Hashable,
+        inputs: list[Signal | Const],
+        shape: g.Shape,
+        make: Make,
+        *,
+        axes: Axes,
+        step: Step = None,
+        **more: Any,
+    ) -> Signal:
+        """Return the value of a call, of a new layer or of one that an earlier step has called.
+
+        Args:
+            where: the path of the layer, or the name of the function.
+            kind: the class of the layer; empty for a function.
+            key: of what it computes.
+            inputs: what it reads.
+            shape: of a sample of its value.
+            make: returns its nodes.
+            axes: of its value.
+            step: in which it is called; by default that of its latest input.
+            more: further attributes of the layer.
+        """
+        signals = [x for x in inputs if isinstance(x, Signal)]
+        at = self.step_of(where, signals)
+        at = at if step is None else step
+        operands = [_operand(x, at) for x in inputs]
+        name = self.known.get((key, *map(_identity, operands)))
+        if name is None and isinstance(at, int) and at > 0:
+            name = self._continued(key, operands)
+        if name is None:
+            name = self.names.of(where, kind)
+            self.names.reserve(name)
+            more |= {"kind": kind, "is_static": at is None}
+            layer = FoldedLayer(name, where, key, operands, shape, make, **more)
+            self.layers[name] = layer
+        self.known[(key, *map(_identity, operands))] = name
+        return Signal(name, at, axes)
+
+    def _continued(self, key: Hashable, operands: list[Operand]) -> str | None:
+        """Return a layer of the first step which these operands show to read the step before."""
+        for layer in list(self.layers.values()):
+            if layer.key != key or len(layer.operands) != len(operands):
+                continue
+            orders = [operands, operands[::-1]] if _commutes(key) else [operands]
+            for order in orders:
+                pairs = list(zip(layer.operands, order, strict=True))
+                if all(self._continues(a, b) for a, b in pairs):
+                    layer.operands = [self._delayed(a, b) for a, b in pairs]
+                    self.known[(key, *map(_identity, layer.operands))] = layer.name
+                    return layer.name
+        return None
+
+    def _continues(self, first: Operand, later: Operand) -> bool:
+        """Return whether an operand of the first step may be what a later one is a step before."""
+        if _identity(first) == _identity(later):
+            return True
+        if not isinstance(later, Edge) or later.lag < 1:
+            return False
+        zero = isinstance(first, Const) and first.is_zero
+        return zero or self._is_call(first, later)
+
+    def _is_call(self, first: Operand, later: Edge) -> bool:
+        """Return whether an operand is what the layer of an edge computes before the first step."""
+        called, layer = self._call_of(first), self.layers.get(later.layer)
+        if called is None or layer is None:
+            return False
+        key, operands = called
+        return (
+            layer.key == key
+            and len(operands) == len(layer.operands)
+            and all(
+                self._continues(a, self._before(b, later.lag))
+                for a, b in zip(operands, layer.operands, strict=True)
+            )
+        )
+
+    def _call_of(self, first: Operand) -> tuple[Hashable, tuple[Operand, ...]] | None:
+        """Return key and operands of the layer that computed an operand of the first step."""
+        if isinstance(first, Const):
+            return first.call
+        layer = self.layers.get(first.layer)
+        constant = layer is not None and any(isinstance(x, Const) for x in layer.operands)
+        return (layer.key, tuple(layer.operands)) if constant and layer is not None else None
+
+    def _before(self, operand: Operand, lag: int) -> Operand:
+        """Return an operand as it is some steps before; what is the same at every step stays."""
+        if isinstance(operand, Const) or self.is_static(operand.layer):
+            return operand
+        return Edge(operand.layer, operand.lag + lag)
+
+    def is_static(self, layer: str) -> bool:
+        """Return whether a layer depends on an image alone."""
+        if layer == g.INPUT:
+            return self.reads_image
+        return self.layers[layer].is_static
+
+    def _delayed(self, first: Operand, later: Operand) -> Operand:
+        """Return the operand of every step: of a layer of values of the step before, that layer
+        again, so that 0 is what is delayed."""
+        if _identity(first) == _identity(later) or not isinstance(later, Edge):
+            return later
+        if not self._is_call(first, later):
+            return later
+        layer, called = self.layers[later.layer], self._call_of(first)
+        assert called is not None
+        operands = [
+            self._delayed(a, self._before(b, later.lag))
+            for a, b in zip(called[1], layer.operands, strict=True)
+        ]
+        known = (layer.key, "delayed", *map(_identity, operands))
+        if known not in self.known:
+            name = self.names.of(layer.where, layer.kind)
+            self.names.reserve(name)
+            copied = {**vars(layer), "name": name, "operands": operands}
+            self.layers[name] = FoldedLayer(**copied)
+            self.known[known] = name
+        return Edge(self.known[known], 0)
+
+
+def _commutes(key: Hashable) -> bool:
+    return isinstance(key, tuple) and str(key[0]) in ("aten.add.Tensor", "aten.mul.Tensor")
+
+
+def _operand(x: Signal | Const, step: Step) -> Operand:
+    if isinstance(x, Const):
+        return x
+    lag = step - x.step if isinstance(step, int) and isinstance(x.step, int) else 0
+    return Edge(x.layer, lag)
+
+
+def _identity(operand: Operand) -> Hashable:
+    return operand.key if isinstance(operand, Const) else operand

@@ -1,0 +1,459 @@
+"""Operators of aten that are layers of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from ..graph import ir as g
+from .axes import ARRANGING, mean_of_axes
+from .values import ALL, Const, Reduced, Signal, State
+
+if TYPE_CHECKING:
+    from .lowering import Lowering
+
+LOGITS = "return the values themselves: a caller can compute it of the answer"
+
+
+def linear(low: Lowering, x: Any, weight: Any, bias: Any = None) -> Any:
+    """y = W x + b; of a sum or mean over the steps, that of each step's."""
+    weight, bias = low.array(weight), low.array(bias)
+    bias = np.zeros(len(weight), np.float32) if bias is None else bias
+    if isinstance(x, Reduced):
+        value = linear(low, x.signal, Const.of(torch.from_numpy(weight)), Const.of(
+            torch.from_numpy(np.asarray(bias / np.float32(x.factor), np.float32))
+        ))  # fmt: skip
+        return replace(x, signal=value)
+    x = low.samples(x, 1)
+
+    def make(name: str, inputs: list[Any]) -> list[g.Node]:
+        arrays = {"weights": (weight,), "biases": (bias,), "of_step": (0,)}
+        return [g.Linear(name=name, inputs=tuple(inputs), **arrays)]
+
+    return low.call([x], (len(weight),), make, axes=x.axes, weights=(weight, bias))
+
+
+def addmm(low: Lowering, bias: Any, x: Any, weight: Any) -> Any:
+    return linear(low, x, low.constant(weight, lambda w: w.t()), bias)
+
+
+def matmul(low: Lowering, x: Any, weight: Any) -> Any:
+    if not isinstance(weight, Const):
+        why = "it multiplies two values that depend on the input"
+        raise low.refusal(why, "use nn.Linear, or a layer with a method lower(graph, name)")
+    return linear(low, x, low.constant(weight, lambda w: w.t()))
+
+
+def conv2d(
+    low: Lowering, x: Any, weight: Any, bias: Any = None, stride: Any = (1,), padding: Any = (0,),
+    dilation: Any = (1,), groups: int = 1,
+) -> Any:  # fmt: skip
+    """A convolution of images, or of series as images of height 1."""
+    weight, bias = low.array(weight), low.array(bias)
+    bias = np.zeros(len(weight), np.float32) if bias is None else bias
+    axes = weight.ndim - 2
+    if axes == 1:
+        weight = weight[:, :, None]
+    kernel = weight.shape[2:]
+    dilation = _pair(dilation, axes)
+    total = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
+    behind = (0, 0)
+    if isinstance(padding, str):
+        same = padding == "same"
+        before = tuple(size // 2 if same else 0 for size in total)
+        behind = tuple(size % 2 if same else 0 for size in total)
+    else:
+        before = _pair(padding, axes, 0)
+    x = low.image(x, axes)
+    if any(behind):
+        x = low.padded(x, (0, behind[0], 0, behind[1]))
+    geometry = {
+        "stride": _pair(stride, axes), "padding": before, "dilation": dilation, "groups": groups,
+    }  # fmt: skip
+
+    def make(name: str, inputs: list[Any]) -> list[g.Node]:
+        arrays = {"weights": (weight,), "biases": (bias,), "of_step": (0,)}
+        return [g.Conv(name=name, inputs=tuple(inputs), **arrays, **geometry)]
+
+    return low.of_image(x, axes, make, weights=(weight, bias))
+
+
+def convolution_of_padding(low: Lowering, *args: Any) -> Any:
+    return conv2d(low, *args)
+
+
+def conv_transpose2d(
+    low: Lowering, x: Any, weight: Any, bias: Any = None, stride: Any = (1,), padding: Any = (0,),
+    output_padding: Any = (0,), groups: int = 1, dilation: Any = (1,),
+) -> Any:  # fmt: skip
+    weight, bias = low.array(weight), low.array(bias)
+    axes = weight.ndim - 2
+    if axes == 1:
+        weight = weight[:, :, None]
+    bias = np.zeros(weight.shape[1] * groups, np.float32) if bias is None else bias
+    geometry = {
+        "stride": _pair(stride, axes), "padding": _pair(padding, axes, 0),
+        "output_padding": _pair(output_padding, axes, 0), "dilation": _pair(dilation, axes),
+        "groups": groups,
+    }  # fmt: skip
+
+    def make(name: str, inputs: list[Any]) -> list[g.Node]:
+        arrays = {"weights": (weight,), "biases": (bias,), "of_step": (0,)}
+        return [g.ConvTranspose(name=name, inputs=tuple(inputs), **arrays, **geometry)]
+
+    return low.of_image(low.image(x, axes), axes, make)
+
+
+def max_pool(
+    low: Lowering, x: Any, kernel: Any, stride: Any = (), padding: Any = (0,),
+    dilation: Any = (1,), ceil_mode: bool = False,
+) -> Any:  # fmt: skip
+    axes = low.pooled_axes
+    kernel = _pair(kernel, axes)
+    options = {
+        "kind": "max", "kernel": kernel, "stride": _pair(stride, axes) if stride else kernel,
+        "padding": _pair(padding, axes, 0), "dilation": _pair(dilation, axes), "ceil": ceil_mode,
+    }  # fmt: skip
+    return _pool(low, x, axes, options)
+
+
+def max_pool_with_indices(low: Lowering, *args: Any, **kwargs: Any) -> Any:
+    return max_pool(low, *args, **kwargs), None
+
+
+def avg_pool(
+    low: Lowering, x: Any, kernel: Any, stride: Any = (), padding: Any = (0,),
+    ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: Any = None,
+) -> Any:  # fmt: skip
+    axes = low.pooled_axes
+    kernel = _pair(kernel, axes)
+    divisor: Any = divisor_override
+    if divisor is None and not count_include_pad:
+        divisor = "image"
+    options = {
+        "kind": "average", "kernel": kernel, "stride": _pair(stride, axes) if stride else kernel,
+        "padding": _pair(padding, axes, 0), "ceil": ceil_mode, "divisor": divisor,
+    }  # fmt: skip
+    return _pool(low, x, axes, options)
+
+
+def adaptive_avg_pool(low: Lowering, x: Any, size: Any) -> Any:
+    axes = low.pooled_axes
+    image = low.image(x, axes)
+    own = low.folding.shape(image.layer)[1:]
+    wanted = [
+        n if given is None else given for n, given in zip(own, _pair(size, axes), strict=True)
+    ]
+    if any(n % given for n, given in zip(own, wanted, strict=True)):
+        why = f"of {own[0]} x {own[1]} it takes windows of unequal size"
+        raise low.refusal(why, "pool to sizes that divide the image")
+    window = tuple(n // given for n, given in zip(own, wanted, strict=True))
+    return _pool(low, x, axes, {"kind": "average", "kernel": window, "stride": window})
+
+
+def _pool(low: Lowering, x: Any, axes: int, options: dict[str, Any]) -> Any:
+    plain = {"dilation": (1, 1), "ceil": False, "divisor": None}
+    options = {key: value for key, value in options.items() if plain.get(key, ...) != value}
+
+    def make(name: str, inputs: list[Any]) -> list[g.Node]:
+        return [g.Pool(name=name, inputs=tuple(inputs), **options)]
+
+    return low.of_image(low.image(x, axes), axes, make)
+
+
+def batch_norm(
+    low: Lowering, x: Any, weight: Any, bias: Any, mean: Any, var: Any, *more: Any
+) -> Any:
+    """A norm with running statistics, as a scale of channels in float64."""
+    if mean is None or var is None or (len(more) > 3 and more[0]):
+        why = "it has no running statistics: its output depends on the other samples"
+        raise low.refusal(why, "train with track_running_stats=True")
+    eps = more[2] if len(more) > 3 else more[1]
+    mean, var, weight, bias = (low.array(part) for part in (mean, var, weight, bias))
+    factor = 1 / np.sqrt(var.astype(np.float64) + eps)
+    factor = factor if weight is None else factor * weight.astype(np.float64)
+    offset = -mean.astype(np.float64) * factor
+    offset = offset if bias is None else offset + bias
+    x = low.signal(x)
+    if x.axes[1:2] != (0,):
+        raise low.refusal("its channels are not those of a sample", "norm [B, C, ...]")
+    return _scaled(low, x, factor[None], offset[None])
+
+
+def _scaled(low: Lowering, x: Signal, factor: g.Array, offset: g.Array) -> Signal:
+    def make(name: str, inputs: list[Any]) -> list[g.Node]:
+        return [g.ChannelScale(name=name, inputs=tuple(inputs), factor=factor, offset=offset)]
+
+    return low.call([x], low.folding.shape(x.layer), make, axes=x.axes)
+
+
+def batch_norm_of_inference(low: Lowering, *args: Any) -> Any:
+    return (batch_norm(low, *args), None, None)
+
+
+def batch_norm_without_statistics(low: Lowering, *_: Any) -> Any:
+    return batch_norm(low, None, None, None, None, None)
+
+
+def layer_norm(
+    low: Lowering, x: Any, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5,
+    *_: Any,
+) -> Any:  # fmt: skip
+    x = low.samples(x)
+    options = {"axes": len(shape), "eps": eps, "weight": low.array(weight), "bias": low.array(bias)}
+
+    def make(name: str, inputs: list[Any]) -> list[g.Node]:
+        return [g.LayerNorm(name=name, inputs=tuple(inputs), **options)]
+
+    return low.call([x], low.folding.shape(x.layer), make, axes=x.axes)
+
+
+def group_norm(
+    low: Lowering, x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5,
+    *_: Any,
+) -> Any:  # fmt: skip
+    x = low.samples(x)
+    options = {"groups": groups, "eps": eps, "weight": low.array(weight), "bias": low.array(bias)}
+
+    def make(name: str, inputs: list[Any]) -> list[g.Node]:
+        return [g.GroupNorm(name=name, inputs=tuple(inputs), **options)]
+
+    return low.call([x], low.folding.shape(x.layer), make, axes=x.axes)
+
+
+def relu(low: Lowering, x: Any) -> Any:
+    return _unary(low, x, lambda name, inputs: [g.Relu(name=name, inputs=tuple(inputs))])
+
+
+def tanh(low: Lowering, x: Any) -> Any:
+    return _unary(low, x, lambda name, inputs: [g.Tanh(name=name, inputs=tuple(inputs), scale=1.0)])
+
+
+def _unary(low: Lowering, x: Any, make: Any) -> Any:
+    if isinstance(x, Reduced) and x.kind == "last" and x.factor == 1:
+        return replace(x, signal=_unary(low, x.signal, make))
+    x = low.signal(x)
+    return low.call([x], low.folding.shape(x.layer), make, axes=x.axes)
+
+
+def add(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
+    """x + alpha y."""
+    if alpha != 1:
+        y = mul(low, y, alpha)
+    if isinstance(x, Reduced) and isinstance(y, Reduced) and (x.kind, x.factor) == (
+        y.kind, y.factor,
+    ):  # fmt: skip
+        return replace(x, signal=add(low, x.signal, y.signal))
+
+    def make(name: str, inputs: list[Any]) -> list[g.Node]:
+        constants = [i for i, given in enumerate(inputs) if isinstance(given, Const)]
+        if not constants:
+            return [g.Add(name=name, inputs=tuple(inputs))]
+        source, constant = inputs[1 - constants[0]], inputs[constants[0]]
+        if constant.is_zero:
+            return []
+        offset = low.by_channel(constant, shape, axes)
+        return [_channel_scale(name, source, np.ones_like(offset), offset)]
+
+    inputs, shape, axes = _both(low, x, y)
+    return low.call(inputs, shape, make, axes=axes)
+
+
+def sub(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
+    if isinstance(y, int | float):
+        return add(low, x, -alpha * y)
+    return add(low, x, mul(low, y, -alpha))
+
+
+def rsub(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
+    return add(low, mul(low, x, -alpha), y)
+
+
+def neg(low: Lowering, x: Any) -> Any:
+    return mul(low, x, -1)
+
+
+def mul(low: Lowering, x: Any, y: Any) -> Any:
+    if isinstance(x, Const) and isinstance(y, int | float):
+        return low.constant(x, lambda tensor: tensor * y)
+    if isinstance(x, Reduced) or isinstance(y, Reduced):
+        reduced, other = (x, y) if isinstance(x, Reduced) else (y, x)
+        value = low.number(other)
+        if value is None:
+            raise low.refusal("it multiplies a mean or sum over the steps", LOGITS)
+        return replace(reduced, factor=reduced.factor * value)
+
+    def make(name: str, inputs: list[Any]) -> list[g.Node]:
+        constants = [i for i, given in enumerate(inputs) if isinstance(given, Const)]
+        if not constants:
+            return [g.Product(name=name, inputs=tuple(inputs))]
+        factor = low.by_channel(inputs[constants[0]], shape, axes)
+        source = inputs[1 - constants[0]]
+        return [_channel_scale(name, source, factor, np.zeros_like(factor))]
+
+    inputs, shape, axes = _both(low, x, y)
+    factor = next((given for given in inputs if isinstance(given, Const)), None)
+    return low.call(inputs, shape, make, axes=axes, factor=factor)
+
+
+def div(low: Lowering, x: Any, y: Any) -> Any:
+    if isinstance(y, Signal | State | Reduced):
+        raise low.refusal("it divides by a value that depends on the input", LOGITS)
+    other = Const.of(torch.tensor(float(y))) if isinstance(y, int | float) else y
+    if isinstance(x, Reduced):
+        return mul(low, x, 1 / float(low.number(other) or 1))
+    return mul(low, x, low.constant(other, torch.reciprocal))
+
+
+def _both(low: Lowering, x: Any, y: Any) -> tuple[list[Signal | Const], g.Shape, tuple[Any, ...]]:
+    """Return two operands, at most one of them constant, with the shape and axes of the result."""
+    given = [
+        Const.of(torch.tensor(float(part))) if isinstance(part, int | float) else part
+        for part in (x, y)
+    ]
+    found: list[Signal | Const] = [
+        part if isinstance(part, Const) else low.signal(part) for part in given
+    ]
+    signals = [part for part in found if isinstance(part, Signal)]
+    first = max(signals, key=lambda part: len(part.axes))
+    axes = first.axes
+    rank = sum(not isinstance(axis, str) for axis in axes)
+    if len(signals) == 2 or any(axis is None for axis in axes):
+        found = [low.samples(part, rank) if isinstance(part, Signal) else part for part in found]
+        signals = [part for part in found if isinstance(part, Signal)]
+        axes = max((part.axes for part in signals), key=len)
+    shapes = {low.folding.shape(part.layer) for part in signals}
+    if len(shapes) > 1:
+        shown = " and ".join(str(list(shape)) for shape in shapes)
+        raise low.refusal(f"its two values have the shapes {shown} in a sample", "")
+    for part in signals:
+        missing = tuple(axis for axis in axes if axis != "T")
+        if part.axes not in (axes, missing):
+            raise low.refusal("its two values have their axes in another order", "permute one")
+    if len(signals) == 2 and {part.step == ALL for part in signals} == {True, False}:
+        found = [
+            replace(part, step=ALL, axes=axes)
+            if isinstance(part, Signal) and part.step is None
+            else part
+            for part in found
+        ]
+    return found, shapes.pop(), axes
+
+
+def _channel_scale(name: str, source: str, factor: g.Array, offset: g.Array) -> g.Node:
+    return g.ChannelScale(name=name, inputs=(source,), factor=factor, offset=offset)
+
+
+def reduced(kind: str) -> Callable[..., Any]:
+    """Return the operator of a sum or mean: over the steps, or over the pixels of each channel."""
+
+    def reduce(low: Lowering, x: Any, dims: Any = None, keepdim: bool = False, **_: Any) -> Any:
+        x = low.traced(x)
+        every = list(range(len(x.axes)))
+        chosen = every if dims is None or dims == [] else [dims] if isinstance(dims, int) else dims
+        positions = {d % len(x.axes) for d in chosen}
+        axes = [x.axes[d] for d in sorted(positions)]
+        left = tuple(axis for d, axis in enumerate(x.axes) if d not in positions)
+        if axes == ["T"] and x.step == ALL and not keepdim:
+            factor = float(low.size(x, "T")) if kind == "sum" else 1.0
+            return Reduced(replace(low.signal(x), axes=left), "mean", factor)
+        pixels = mean_of_axes(low, x, axes)
+        if not pixels and all(low.size(x, axis) == 1 for axis in axes) and not keepdim:
+            return replace(x, axes=left)
+        shape = low.folding.shape(low.signal(x).layer)
+        if pixels == list(range(1, len(shape))) and len(shape) == 3 and "B" not in axes:
+            return _mean_of_pixels(low, low.signal(x), shape, left, kind, keepdim)
+        why = "exports have it over all steps, or over all pixels of a channel"
+        raise low.refusal(why, "use nn.AvgPool2d for a mean of pixels")
+
+    return reduce
+
+
+def _mean_of_pixels(
+    low: Lowering, x: Signal, shape: g.Shape, left: Any, kind: str, keepdim: bool
+) -> Signal:
+    window = (shape[1], shape[2])
+
+    def make(name: str, inputs: list[Any]) -> list[g.Node]:
+        pool = g.Pool(name=name, inputs=tuple(inputs), kind="average", kernel=window, stride=window)
+        if kind == "mean":
+            return [pool]
+        of_sum = np.full((1, 1), prod(window), np.float32)
+        mean = replace(pool, name=f"{name}.mean")
+        return [mean, _channel_scale(name, mean.name, of_sum, np.zeros_like(of_sum))]
+
+    axes = x.axes if keepdim else left
+    return low.call([x], (shape[0], 1, 1), make, axes=axes)
+
+
+def _unsupported(why: str, remedy: str) -> Callable[..., Any]:
+    def refuse(low: Lowering, *_: Any, **__: Any) -> Any:
+        raise low.refusal(why, remedy)
+
+    return refuse
+
+
+def _pair(value: Any, axes: int, missing: int = 1) -> tuple[int, int]:
+    """Return the two sizes of an image; of a series, that of its one axis behind `missing`."""
+    values = [value] if isinstance(value, int) or value is None else list(value)
+    if axes == 1:
+        return (missing, values[0])
+    return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
+
+
+_NO_ANSWER = _unsupported("exports return the values that the answer is chosen from", LOGITS)
+_SPIKES = _unsupported(
+    "exports have the spikes of neurons alone",
+    "use a neuron of snnTorch or asnn, or give the module that computes it a method lower(graph, "
+    "name), see 'A neuron' in CONTRIBUTING.md",
+)
+
+OPERATORS: dict[str, Callable[..., Any]] = {
+    **ARRANGING,
+    "linear": linear,
+    "addmm": addmm,
+    "mm": matmul,
+    "matmul": matmul,
+    "conv1d": conv2d,
+    "conv2d": conv2d,
+    "conv_transpose1d": conv_transpose2d,
+    "conv_transpose2d": conv_transpose2d,
+    "max_pool1d": max_pool,
+    "max_pool2d": max_pool,
+    "max_pool2d_with_indices": max_pool_with_indices,
+    "avg_pool1d": avg_pool,
+    "avg_pool2d": avg_pool,
+    "adaptive_avg_pool1d": adaptive_avg_pool,
+    "adaptive_avg_pool2d": adaptive_avg_pool,
+    "batch_norm": batch_norm,
+    "_native_batch_norm_legit_no_training": batch_norm_of_inference,
+    "_native_batch_norm_legit": batch_norm_without_statistics,
+    "layer_norm": layer_norm,
+    "group_norm": group_norm,
+    "relu": relu,
+    "tanh": tanh,
+    "add": add,
+    "sub": sub,
+    "rsub": rsub,
+    "neg": neg,
+    "mul": mul,
+    "div": div,
+    "sum": reduced("sum"),
+    "mean": reduced("mean"),
+    "softmax": _NO_ANSWER,
+    "_softmax": _NO_ANSWER,
+    "log_softmax": _NO_ANSWER,
+    "_log_softmax": _NO_ANSWER,
+    "argmax": _NO_ANSWER,
+    "max": _NO_ANSWER,
+    "amax": _NO_ANSWER,
+    "gt": _SPIKES,
+    "ge": _SPIKES,
+    "lt": _SPIKES,
+    "le": _SPIKES,
+}

@@ -1,0 +1,320 @@
+"""Folded layers as nodes of the graph, where some read values of the step before.
+
+The graph has no loops, but recurrent neurons and filters:
+
+    spikes of N at t - 1, through W, added to the input of N     N with recurrent weights W
+    y_t = b y_{t-1} + x_t                                        a filter with the pole b
+    another value of the step before                             a shift
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import ConfigError
+from ..graph import ir as g
+from .folding import Edge, FoldedLayer, Folding, Operand
+from .kinds import is_snntorch
+from .refusal import refusal
+
+ADD = "aten.add.Tensor"
+FEEDBACK = (
+    "feed the spikes of a neuron back to its own input, through one linear layer or convolution: "
+    "spk, mem = lif(fc(x[t]) + rec(spk), mem)"
+)
+
+
+@dataclass
+class _Feedback:
+    """What the spikes of a neuron add to its own input in the next step.
+
+    Attributes:
+        weight: of all paths, summed.
+        bias: that those paths add in every step.
+        terms: what else the neuron reads.
+    """
+
+    weight: g.Array | None = None
+    bias: g.Array | None = None
+    terms: list[Operand] = field(default_factory=list)
+
+    def add(self, weight: g.Array, bias: g.Array | None) -> None:
+        self.weight = weight if self.weight is None else self.weight + weight
+        if bias is not None and bias.any():
+            self.bias = bias if self.bias is None else self.bias + bias
+
+
+def nodes_of_layers(folding: Folding, output: str) -> tuple[list[g.Node], str]:
+    """Return the nodes that the value of a layer needs, in order, and the node with that value.
+
+    Raises:
+        ConfigError: the graph cannot express a loop over the steps, or a layer.
+    """
+    return _Emission(dict(folding.layers), folding).emit(output)
+
+
+@dataclass
+class _Emission:
+    """Makes the nodes of folded layers.
+
+    Attributes:
+        weights: recurrent ones, by neuron.
+        at: the node with the value of each layer.
+    """
+
+    layers: dict[str, FoldedLayer]
+    folding: Folding
+    weights: dict[str, g.Array] = field(default_factory=dict)
+    at: dict[str, str] = field(default_factory=lambda: {g.INPUT: g.INPUT})
+    nodes: list[g.Node] = field(default_factory=list)
+
+    def emit(self, output: str) -> tuple[list[g.Node], str]:
+        for name in self.used(output):
+            layer = self.layers[name]
+            if layer.neuron is not None and not layer.membrane_of:
+                self.fold_feedback(layer)
+        for name in self.used(output):
+            self.fold_filter(self.layers[name])
+        for layer in self.layers.values():
+            if layer.membrane_of:
+                layer.operands = self.layers[layer.membrane_of].operands
+        for name in self.order(output):
+            self.make(self.layers[name])
+        return self.nodes, self.at[output]
+
+    def used(self, output: str) -> list[str]:
+        """Return the layers that a layer reads, itself included, in the order of their calls."""
+        found: set[str] = set()
+        waiting = [output]
+        while waiting:
+            name = waiting.pop()
+            if name not in found and name in self.layers:
+                found.add(name)
+                waiting += [edge.layer for edge in self.layers[name].edges]
+        return [name for name in self.layers if name in found]
+
+    def order(self, output: str) -> list[str]:
+        used = self.used(output)
+        before = {name: {e.layer for e in self.layers[name].edges} & set(used) for name in used}
+        for name in used:
+            spikes = self.layers[name].membrane_of
+            before[name] |= {spikes} & set(used)
+        try:
+            return list(TopologicalSorter(before).static_order())
+        except CycleError as error:
+            loop = [self.layers[name].where for name in error.args[1]]
+            raise ConfigError(
+                "the forward feeds values back in a way that exports do not have",
+                why=f"a loop over the steps: {' → '.join(reversed(loop))}",
+                remedy=FEEDBACK,
+            ) from error
+
+    # Loops
+
+    def fold_feedback(self, layer: FoldedLayer) -> None:
+        """Give a neuron the weights through which it reads its own spikes."""
+        found = _Feedback()
+        (source,) = layer.operands
+        self.split(layer, source, found)
+        if found.weight is None:
+            return
+        if not is_snntorch(layer.neuron):
+            why = "its spikes are fed back to its own input"
+            remedy = "use a neuron of snnTorch, or one whose lower says its recurrent weights"
+            raise refusal(layer.where, layer.neuron, why, remedy)
+        if not found.terms:
+            raise refusal(
+                layer.where, layer.neuron, "it reads nothing but its own spikes", FEEDBACK
+            )
+        total = found.terms[0]
+        for term in found.terms[1:]:
+            total = self.added(layer, total, term)
+        if found.bias is not None:
+            bias = np.asarray(found.bias, np.float32)
+            total = self.added(layer, total, bias)
+        layer.operands = [total]
+        self.weights[layer.name] = np.asarray(found.weight, np.float32)
+
+    def split(self, neuron: FoldedLayer, operand: Operand, found: _Feedback) -> None:
+        """Sort what a neuron reads into its own spikes of the step before, and the rest."""
+        layer = self.layers.get(operand.layer) if isinstance(operand, Edge) else None
+        own = None if layer is None else self.feedback(neuron, operand, layer, found)  # type: ignore[arg-type]
+        if own is not None:
+            found.add(*own)
+        elif layer is not None and _is_add(layer) and operand.lag == 0 and self.reaches(  # type: ignore[union-attr]
+            layer, neuron
+        ):  # fmt: skip
+            for part in layer.operands:
+                self.split(neuron, part, found)
+        else:
+            found.terms.append(operand)
+
+    def reaches(self, layer: FoldedLayer, neuron: FoldedLayer) -> bool:
+        return neuron.name in self.used(layer.name)
+
+    def feedback(
+        self, neuron: FoldedLayer, edge: Edge, layer: FoldedLayer, found: _Feedback
+    ) -> tuple[g.Array, g.Array | None] | None:
+        """Return weight and bias of a path from the spikes of the step before; None if it is none.
+
+        Of a linear layer of the input and the spikes joined, the part that reads the input becomes
+        a layer of its own.
+        """
+        features = neuron.shape[0]
+        eye = np.eye(features, dtype=np.float32)
+        if edge == Edge(neuron.name, 1):
+            return (eye, None) if len(neuron.shape) == 1 else None
+        if len(layer.operands) == 2 and layer.factor is not None:
+            (read,) = layer.edges or [None]
+            if read is not None and _later(read, edge) == Edge(neuron.name, 1):
+                factor = np.array(layer.factor.tensor.detach().float().cpu().numpy())
+                return eye * np.broadcast_to(factor.reshape(-1), (features,)), None
+        if layer.weights is None or len(layer.edges) != 1:
+            return None
+        weight, bias = layer.weights
+        read = _later(layer.edges[0], edge)
+        if read == Edge(neuron.name, 1):
+            return weight, bias
+        joined = self.layers.get(read.layer)
+        if joined is None or not joined.widths or weight.ndim != 2:
+            return None
+        parts = [_later(part, read) if isinstance(part, Edge) else part for part in joined.operands]
+        if Edge(neuron.name, 1) not in parts:
+            return None
+        begins = np.cumsum([0, *joined.widths])
+        own = None
+        for part, begin, end in zip(parts, begins, begins[1:], strict=False):
+            piece = np.ascontiguousarray(weight[:, begin:end])
+            if part == Edge(neuron.name, 1):
+                own = piece if own is None else own + piece
+            else:
+                found.terms.append(self.linear(layer, part, piece))
+        assert own is not None
+        return own, bias
+
+    def fold_filter(self, layer: FoldedLayer) -> None:
+        """Make a filter of a value that is added to itself in every step."""
+        if not _is_add(layer) or len(layer.operands) != 2:
+            return
+        for own, other in (layer.operands, layer.operands[::-1]):
+            pole = self.pole(layer, own)
+            if pole is None or not isinstance(other, Edge):
+                continue
+            if layer.name in self.used(other.layer):
+                continue
+            rows = np.asarray(pole, np.float32).reshape(1, -1)
+
+            def make(name: str, inputs: list[Any], rows: Any = rows) -> list[g.Node]:
+                return [_filter(name, inputs[0], rows)]
+
+            layer.operands, layer.make = [other], make
+            return
+
+    def pole(self, layer: FoldedLayer, operand: Operand) -> g.Array | None:
+        """Return by what a layer multiplies its own value of the step before; None if it does
+        not."""
+        if operand == Edge(layer.name, 1):
+            return np.ones(1, np.float32)
+        scaled = self.layers.get(operand.layer) if isinstance(operand, Edge) else None
+        if scaled is None or scaled.factor is None or len(scaled.edges) != 1:
+            return None
+        if _later(scaled.edges[0], operand) != Edge(layer.name, 1):  # type: ignore[arg-type]
+            return None
+        factor = scaled.factor.tensor.detach().float().cpu().numpy()
+        if factor.size not in (1, layer.shape[0]):
+            return None
+        return np.array(factor.reshape(-1))
+
+    # New layers
+
+    def added(self, after: FoldedLayer, x: Operand, y: Any) -> Edge:
+        """Return the sum of two values, or of a value and one number for each channel."""
+        constant = isinstance(y, np.ndarray)
+
+        def make(name: str, inputs: list[Any]) -> list[g.Node]:
+            if not constant:
+                return [g.Add(name=name, inputs=tuple(inputs))]
+            offset = y.reshape(1, -1)
+            scale = {"factor": np.ones_like(offset), "offset": offset}
+            return [g.ChannelScale(name=name, inputs=tuple(inputs), **scale)]
+
+        operands = [x] if constant else [x, y]
+        return self.layer(after, f"{after.where}_input", ("sum", after.name), operands, make)
+
+    def linear(self, of: FoldedLayer, x: Any, weight: g.Array) -> Edge:
+        bias = np.zeros(len(weight), np.float32)
+
+        def make(name: str, inputs: list[Any]) -> list[g.Node]:
+            arrays = {"weights": (weight,), "biases": (bias,), "of_step": (0,)}
+            return [g.Linear(name=name, inputs=tuple(inputs), **arrays)]
+
+        return self.layer(of, of.where, ("part", of.name), [x], make)
+
+    def layer(
+        self, of: FoldedLayer, where: str, key: Hashable, operands: list[Operand], make: Any
+    ) -> Edge:
+        name = self.folding.names.of(where, of.kind)
+        self.folding.names.reserve(name)
+        self.layers[name] = FoldedLayer(name, where, key, operands, of.shape, make)
+        return Edge(name, 0)
+
+    # Nodes
+
+    def make(self, layer: FoldedLayer) -> None:
+        inputs = [
+            self.delayed(operand) if isinstance(operand, Edge) else operand
+            for operand in layer.operands
+        ]
+        more = {}
+        weight = self.weights.get(layer.membrane_of or layer.name)
+        if weight is not None:
+            more["recurrent"] = weight
+        nodes = layer.make(layer.name, inputs, **more)  # type: ignore[call-arg]
+        if layer.membrane_of in self.at:
+            nodes = self.without_known(layer, nodes)
+        self.nodes += nodes
+        self.at[layer.name] = nodes[-1].name if nodes else next(
+            each for each in inputs if isinstance(each, str)
+        )  # fmt: skip
+
+    def without_known(self, layer: FoldedLayer, nodes: list[g.Node]) -> list[g.Node]:
+        """Return the nodes of a membrane without those that its neuron has too."""
+        of = layer.membrane_of
+        known = {node.name for node in self.nodes}
+        same = {f"{layer.name}.spikes": self.at[of]}
+        same |= {f"{layer.name}.{x}": f"{of}.{x}" for x in ("bias", "current", "spikes")
+                 if f"{of}.{x}" in known}  # fmt: skip
+        return [
+            replace(node, inputs=tuple(same.get(name, name) for name in node.inputs))
+            for node in nodes
+            if node.name not in same
+        ]
+
+    def delayed(self, edge: Edge) -> str:
+        """Return the node with a value of an earlier step."""
+        name = self.at[edge.layer]
+        for _ in range(edge.lag):
+            before = f"{name}.before"
+            if all(node.name != before for node in self.nodes):
+                self.nodes.append(g.Shift(name=before, inputs=(name,), by=1))
+            name = before
+        return name
+
+
+def _later(read: Edge, by: Edge) -> Edge:
+    """Return an edge of a layer, seen from what reads that layer."""
+    return Edge(read.layer, read.lag + by.lag)
+
+
+def _filter(name: str, source: str, poles: g.Array) -> g.Node:
+    return g.Filter(name=name, inputs=(source,), poles=poles, gain=np.ones(1, np.float32))
+
+
+def _is_add(layer: FoldedLayer) -> bool:
+    key = layer.key
+    return isinstance(key, tuple) and key[0] == ADD
