@@ -9,7 +9,8 @@ from torch import nn
 from torch.nn import functional
 
 from asnn.core.errors import ConfigError
-from asnn.exporters.graph.interpreter import convolve, neuron_steps, pool, run
+from asnn.exporters.graph.images import convolve, pool
+from asnn.exporters.graph.interpreter import neuron_steps, run
 from asnn.exporters.graph.ir import Conv, Graph, Linear, Neuron, Pool
 from asnn.exporters.graph.network import lower_network
 from asnn.models.layers.spiking import SpikingLayer
