@@ -12,8 +12,10 @@ from torch import nn
 
 from asnn.core.errors import ConfigError
 from asnn.exporters.graph import ir as g
+from asnn.exporters.graph.equations import traced
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.quantisation import with_rounded_weights
+from asnn.exporters.nir.layers import refuse_unwritten
 from tests.support.onnx_forms import FORMS, assert_every_form, graph_of, logits_in
 
 T, B = 3, 2
@@ -256,7 +258,7 @@ def test_values_one_after_another(shape, static):
     expected = np.concatenate([code, np.stack(filtered), code], 2).reshape(T, B, -1)
     graph = graph_of(*nodes, in_shape=shape, static=static)
     assert graph.shapes["both"] == (3 * shape[0], *shape[1:])
-    for form in FORMS if not static or len(shape) == 3 else ("sequence",):
+    for form in FORMS:
         found, _ = logits_in(graph, code, form)
         np.testing.assert_allclose(found, expected, atol=1e-6, err_msg=form)
 
@@ -317,3 +319,47 @@ def test_shapes_that_do_not_fit_are_refused(node, shape, expected):
         return
     with pytest.raises(ConfigError, match=f"layer 'n' expects .*{expected.split('expects ')[-1]}"):
         _ = graph.shapes
+
+
+REFUSED_IN_NIR = {
+    "Concat": (g.Concat(**at("n", g.INPUT, g.INPUT)), "puts values one after another"),
+    "Reshape": (g.Reshape(**at(), to=(4, 2, 2)), "gives values another shape"),
+    "Transpose": (g.Transpose(**at(), axes=(0, 2, 1)), "changes the order of axes"),
+    "Pad": (g.Pad(**at(), before=(0, 0), behind=(1, 1)), "pads an image with zeros"),
+    "LayerNorm": (g.LayerNorm(**at(), over=1), "divides by the deviation of a sample"),
+    "GroupNorm": (g.GroupNorm(**at(), groups=2), "divides by the deviation of a sample"),
+    "ConvTranspose": (
+        g.ConvTranspose(
+            **at(), weights=(np.ones((2, 2, 1, 1), np.float32),),
+            biases=(np.zeros(2, np.float32),), of_step=(0,) * T,
+        ),
+        "is a transposed convolution",
+    ),
+    "Pool": (
+        g.Pool(**at(), kind="average", kernel=(3, 3), stride=(2, 2), ceil_mode=True),
+        "pools windows of several sizes",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED_IN_NIR)
+def test_nir_refuses_them_with_a_reason(name):
+    node, what = REFUSED_IN_NIR[name]
+    graph = g.Graph((node,), (2, 4, 2) if name != "Pool" else (2, 4, 4), T)
+    assert graph.shapes
+    with pytest.raises(ConfigError) as refused:
+        refuse_unwritten(graph)
+    assert refused.value.what == f"layer 'n' {what}, which NIR cannot express"
+    assert refused.value.why and refused.value.remedy.startswith("use --format onnx")
+
+
+def test_nir_refuses_the_membrane_of_a_neuron_with_a_reset():
+    def step(x, s, v):
+        v = v / 2 + x - s
+        return v, v
+
+    node = traced(g.Dynamics, "n", (g.INPUT, g.INPUT), step, ["v"], {}, T)
+    with pytest.raises(ConfigError) as refused:
+        refuse_unwritten(g.Graph((node,), (3,), T))
+    assert "'n' has the membrane of a neuron with a reset as its value" in refused.value.what
+    assert "reset_mechanism='none'" in refused.value.remedy
