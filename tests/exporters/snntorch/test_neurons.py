@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from snntorch import surrogate
 
 from asnn.core.errors import ConfigError
 from asnn.exporters.graph import ir as g
@@ -294,6 +295,10 @@ REFUSED = {
     "quantised": (lambda: neuron("Alpha", state_quant=torch.round), (C,), "state_quant", "Alpha"),
     "surrogate": (
         lambda: neuron("RLeaky", spike_grad=torch.sigmoid), (C,), "spike_grad", "without it",
+    ),
+    "surrogate that raises": (  # LSO of snnTorch 1.0.0, in any forward
+        lambda: neuron("Leaky", spike_grad=surrogate.LSO()), (C,),
+        "spike_grad: it fails on membranes, TypeError", "without it",
     ),
     "threshold": (
         lambda: neuron("Lapicque", threshold=-0.5), (C,), "its threshold is -0.5", "0 or more",
