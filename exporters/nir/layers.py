@@ -140,6 +140,7 @@ def refuse_unwritten(graph: Graph) -> None:
                 remedy="use --format onnx",
             )
     for node in graph.nodes:
+        before = graph.shapes[node.inputs[0]]
         if isinstance(node, Cells) and len(node.inputs) > 1:
             raise ConfigError(
                 f"layer {node.name!r} joins the cells of {len(node.inputs)} grids, which NIR "
@@ -154,7 +155,7 @@ def refuse_unwritten(graph: Graph) -> None:
                 why=why,
                 remedy="use --format onnx",
             )
-        if isinstance(node, Pool) and not node.is_plain(graph.shapes[node.inputs[0]]):
+        if isinstance(node, Pool) and not node.is_plain(before):
             raise ConfigError(
                 f"layer {node.name!r} pools windows of several sizes, which NIR cannot express",
                 why="its pools have whole windows, divide by their size, and have no dilation",

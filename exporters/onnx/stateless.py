@@ -126,11 +126,15 @@ def group_norm(b: Builder, node: GroupNorm, x: str, shape: Shape, lead: tuple[in
     rows = b.reshape(x, (-1, groups, int(np.prod(shape)) // groups), f"{name}/groups")
     inputs = [rows, one, none]
     y = b.op("InstanceNormalization", inputs, f"{name}/by_group", epsilon=node.eps)
-    parts = [("weight", "Mul", node.weight), ("bias", "Add", node.bias)]
-    parts = [each for each in parts if each[2] is not None]
+    axes = (-1, *[1] * (len(shape) - 1))
+    parts = [
+        (key, operator, values.reshape(axes))
+        for key, operator, values in (("weight", "Mul", node.weight), ("bias", "Add", node.bias))
+        if values is not None
+    ]
     y = b.reshape(y, (*lead, *shape), f"{name}/normed" if parts else name)
     for key, operator, values in parts:
-        by_channel = b.constant(f"{name}.{key}", values.reshape(-1, *[1] * (len(shape) - 1)))
+        by_channel = b.constant(f"{name}.{key}", values)
         y = b.op(operator, [y, by_channel], name if key == parts[-1][0] else f"{name}/scaled")
     return y
 
@@ -143,6 +147,7 @@ def _weight(b: Builder, node: Affine, group: int, name: str) -> str:
 def _affine(b: Builder, node: Affine, x: str, weight: str, bias: str, name: str) -> str:
     if isinstance(node, Linear):
         return b.op("Gemm", [x, weight, bias], name, transB=1)
+    assert isinstance(node, Conv | ConvTranspose), f"no ONNX for {type(node).__name__}"
     window = {
         "strides": node.stride,
         "dilations": node.dilation,
@@ -151,7 +156,6 @@ def _affine(b: Builder, node: Affine, x: str, weight: str, bias: str, name: str)
     }
     if isinstance(node, ConvTranspose):
         return _conv_transpose(b, node, [x, weight, bias], name, window)
-    assert isinstance(node, Conv), f"no ONNX for {type(node).__name__}"
     pads = [*node.padding, *node.padding]
     return b.op("Conv", [x, weight, bias], name, pads=pads, **window)
 

@@ -65,8 +65,8 @@ def nodes_of(
         ConfigError: the graph has no neuron that computes the same.
     """
     parts = _Parts.of(where, _checked(where, neuron), shape, recurrent)
-    graded = parts.amplitude is not None
-    spikes = f"{name}.spikes" if membrane or graded else name
+    graded = parts.amplitude
+    spikes = name if graded is None and not membrane else f"{name}.spikes"
     nodes: list[g.Node] = []
     if parts.bias is not None:
         row = _column(parts.bias)
@@ -82,8 +82,8 @@ def nodes_of(
     weights = None if parts.recurrent is None else torch.from_numpy(parts.recurrent)
     nodes.append(spikes_node(spikes, source, of, weights) if fires is None else fires)
     if not membrane:
-        if graded:
-            row = _column(parts.amplitude)
+        if graded is not None:
+            row = _column(graded)
             nodes.append(_scale(name, spikes, row, np.zeros_like(row)))
         return nodes
     if isinstance(of, Membrane) and of.reset == "none" and not parts.feeds_back:
