@@ -25,7 +25,7 @@ from ..learning.device import versions_and_machine
 from ..learning.recipe import Recipe, check_recipe, override
 from ..models.factory import create_model
 from ..models.network import SpikingNetwork
-from ..models.nir.graph import NirGraph
+from ..models.nir.graph import NirGraph, graph_of
 from ..models.nir.network import trial_shapes
 from ..models.nir.neuron import NirNeuron
 from ..models.nir.reading import NirDescription, describe
@@ -159,8 +159,8 @@ def import_nir(
     model = create_model(
         **network, in_shape=spec.shape, classes=_outputs(network, data), sample=spec
     )
-    inner = model.body.get_submodule("network")
-    assert isinstance(inner, NirGraph)
+    inner = graph_of(model)
+    assert inner is not None
     about.give(inner)
     notes += _require_stable(inner, path)
     content = {

@@ -53,7 +53,8 @@ class NirGraph(Layer):
         super().__init__()
         for name, node in nodes.items():
             check_node(name, node)
-        pairs = checked_edges(nodes, edges)
+        pairs = self.edges = checked_edges(nodes, edges)
+        self.nodes = {name: dict(node) for name, node in nodes.items()}
         self.input, self.output = (only_node(nodes, kind) for kind in ("Input", "Output"))
         kinds = self.kinds = {name: str(node["type"]) for name, node in nodes.items()}
         order, self.delayed = execution_order(kinds, pairs)
@@ -279,3 +280,8 @@ def _sum(values: Sequence[Tensor]) -> Tensor:
     for each in values[1:]:
         total = total + each
     return total
+
+
+def graph_of(model: nn.Module) -> NirGraph | None:
+    """Return the NIR graph of a network that was imported; None of another network."""
+    return next((part for part in model.modules() if isinstance(part, NirGraph)), None)

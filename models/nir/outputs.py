@@ -15,7 +15,12 @@ class MeanOutput(Readout):
 
     Args:
         outputs: their number K.
+
+    Attributes:
+        kind: the name of the answer.
     """
+
+    kind = "mean"
 
     def __init__(self, outputs: int) -> None:
         super(Readout, self).__init__()
@@ -33,7 +38,7 @@ class MeanOutput(Readout):
         return spikes.mean(0)
 
     def lower(self, graph: Lowering, name: str) -> None:
-        graph.answers_with("mean")
+        graph.answers_with(self.kind)
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         return x
@@ -46,15 +51,13 @@ class LastOutput(MeanOutput):
     """The outputs of the network; the answer after step t are those of step t."""
 
     answers_with_mean = False
+    kind = "last"
 
     def so_far(self, outputs: Tensor) -> Tensor:
         return outputs
 
     def answer(self, outputs: Tensor) -> Tensor:
         return outputs[-1]
-
-    def lower(self, graph: Lowering, name: str) -> None:
-        graph.answers_with("last")
 
 
 OUTPUTS: dict[str, Callable[[int], Readout]] = {"mean": MeanOutput, "last": LastOutput}

@@ -43,8 +43,9 @@ def export(
     form: Annotated[
         str | None,
         typer.Option(
-            help="onnx: sequence, stream, scan or parts; nir: portable, pure, lif or backbone.",
-            show_default="sequence, portable",
+            help="onnx: sequence, stream, scan or parts; nir: portable, pure, lif, backbone or, of "
+            "imported networks, given.",
+            show_default="sequence; portable, of imported networks given",
         ),
     ] = None,
     input: Annotated[
@@ -287,7 +288,8 @@ def export(
         options = {"form": form or DEFAULT_FORMS[format], "input": input}
         options |= {"opset": opset, "weights": weights}
     elif format == "nir":
-        options = {"form": form or DEFAULT_FORMS[format], "compat": nir_compat, "target": target}
+        default = "given" if network.imported is not None else DEFAULT_FORMS[format]
+        options = {"form": form or default, "compat": nir_compat, "target": target}
         options |= {"approximate": allow_approximate}
     try:
         result = _exporter(format)(network, path, samples=verified_on, **options)
