@@ -19,6 +19,7 @@ from .commands.encode.command import encode
 from .commands.eval.command import evaluate_run
 from .commands.export.command import export
 from .commands.find_lr import find_lr
+from .commands.import_nir import import_file
 from .commands.inspect import inspect_file
 from .commands.predict.command import predict
 from .commands.recipes import recipes_app
@@ -53,6 +54,7 @@ app.add_typer(data_app, name="data")
 app.command("report")(report)
 app.command("inspect")(inspect_file)
 app.command("export")(export)
+app.command("import")(import_file)
 app.add_typer(runs_app, name="runs")
 app.add_typer(recipes_app, name="recipes")
 app.command("bench")(bench)

@@ -41,6 +41,7 @@ dataset_registry = Registry(
         "coco": "datasets.sources.boxes.coco:load_coco",
         "voc": "datasets.sources.boxes.voc:load_voc",
         "lorenz": "datasets.sources.series.lorenz:load_lorenz",
+        "none": "datasets.sources.none:load_none",
     },
 )
 

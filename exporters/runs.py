@@ -9,13 +9,16 @@ import numpy as np
 
 from ..core.errors import ConfigError
 from ..datasets import Batches, DataSet
+from ..datasets.sources.none import NO_DATA
 from ..models.noise import without_noise
 from ..records.open_run import OpenRun
 from ..tasks import create_task
-from .source import ExportSource, Samples, source_of
+from .source import ExportSource, Samples, random_samples, source_of
 
 Noise = Literal["on", "off", "input"]
 NOISES = ("on", "off", "input")
+NOISE_SAMPLES = 64
+"""To verify a network without data."""
 
 
 def source_of_run(run: OpenRun, *, noise: Noise = "on", dt: float | None = None) -> ExportSource:
@@ -49,6 +52,18 @@ def source_of_run(run: OpenRun, *, noise: Noise = "on", dt: float | None = None)
             remedy="leave --noise out",
         )
     return replace(source, weights_sha256=checksum)
+
+
+def samples_of_run(run: OpenRun, split: str, number: int, source: ExportSource) -> Samples:
+    """Return samples to verify the export of a run with: those of its data, or noise without data.
+
+    Raises:
+        ConfigError: there is no such split.
+        DataError: the data cannot be read.
+    """
+    if run.recipe.data.name == NO_DATA:
+        return random_samples(source.sample_shape, min(number, NOISE_SAMPLES))
+    return samples_of(run.data, split, number, source)
 
 
 def samples_of(data: DataSet, split: str, number: int, source: ExportSource) -> Samples:

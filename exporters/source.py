@@ -18,13 +18,14 @@ from ..models.clocked import clocked, has_windows
 from ..models.layer import answers, whole_numbers
 from ..models.layers.spiking import SpikingLayer, use_kernels
 from ..models.network import SpikingNetwork
+from ..models.nir.graph import graph_of
 from ..models.timing.clocked import default_step, has_many_times, on_clock
 from ..models.timing.layer import timing_layers
 from .draws import draw_noise, keys_of
 from .exact_times import ExactTimes
 from .graph.amplitudes import fold_amplitudes
 from .graph.ir import Array, Graph
-from .graph.network import lowered_network
+from .graph.network import answer_alone, lowered_network
 from .verification.neurons import LoweredNeuron, check_neurons
 
 if TYPE_CHECKING:
@@ -59,6 +60,9 @@ class ExportSource:
         weights_sha256: of the file of the weights; None if they are not from a file.
         exact: of a network of exact times, which the graph computes in steps.
         boxes: of a detector, how boxes follow from its answer; None if files do not have them.
+        imported: the network, if it is from a NIR file; None otherwise.
+        refusal: why there is no graph of it, of an imported network with a loop or node that the
+            graph does not have: `graph` then has its answer alone.
     """
 
     graph: Graph
@@ -67,6 +71,17 @@ class ExportSource:
     weights_sha256: str | None = None
     exact: ExactTimes | None = None
     boxes: BoxRule | None = None
+    imported: SpikingNetwork | None = None
+    refusal: ConfigError | None = None
+
+    def require_graph(self) -> None:
+        """Refuse a network without a graph.
+
+        Raises:
+            ConfigError: with the reason.
+        """
+        if self.refusal is not None:
+            raise self.refusal
 
     @property
     def takes_images(self) -> bool:
@@ -153,13 +168,21 @@ def source_of(
             logits = model.run(code)
             return NetworkOutput(logits, dict(spikes), model.readout.decide(logits).scores)
 
-    lowered = lowered_network(model, about, in_shape=in_shape, noise=noise)
+    imported = model if graph_of(model) is not None else None
+    try:
+        lowered = lowered_network(model, about, in_shape=in_shape, noise=noise)
+    except ConfigError as error:
+        if imported is None:
+            raise
+        graph = answer_alone(imported, about)
+        return ExportSource(graph, model.coding, eager, imported=imported, refusal=error)
     neurons = {
         name: LoweredNeuron(first, neuron, neuron)
         for name, (first, neuron) in lowered.neurons.items()
     }
     check_neurons(lowered.graph, neurons)
-    return ExportSource(fold_amplitudes(lowered.graph), model.coding, eager, exact=exact)
+    graph = fold_amplitudes(lowered.graph)
+    return ExportSource(graph, model.coding, eager, exact=exact, imported=imported)
 
 
 def _refused_step(model: SpikingNetwork, dt: float) -> ConfigError:

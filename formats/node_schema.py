@@ -62,6 +62,7 @@ def check_graph(graph: dict[str, Any]) -> None:
     Raises:
         InvalidFile: the first field that breaks the schema.
     """
+    _refuse_half_written(graph)
     count = _check(graph, "", MAX_DEPTH)
     if count == 0:
         raise InvalidFile("it holds no nodes")
@@ -69,6 +70,19 @@ def check_graph(graph: dict[str, Any]) -> None:
     for end in ("Input", "Output"):
         if end not in types:
             raise InvalidFile(f"it has no {end} node")
+
+
+def _refuse_half_written(graph: dict[str, Any]) -> None:
+    """Refuse a file whose writer stopped; nir writes the type of a graph and of a node last."""
+    if "type" in graph:
+        return
+    nodes = graph.get("nodes")
+    inner = nodes.items() if isinstance(nodes, dict) else ()
+    cut = [key for key, node in inner if isinstance(node, dict) and "type" not in node]
+    where = f" at its node {sanitize(cut[0], 40)!r}" if cut else ""
+    raise InvalidFile(
+        f"it was written in part: nir.write stopped{where}, before the type of the graph"
+    )
 
 
 def _check(graph: dict[str, Any], path: str, depth: int) -> int:

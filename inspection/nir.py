@@ -9,25 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..exporters.nir.targets import TARGETS
+from ..exporters.nir.targets import TARGETS, problems
 from ..formats.errors import sanitize
 from ..formats.nir import NirFile, read_nir_file
+from ..formats.nir_dt import decided_dt, needs_dt, stated_dt
 from ..formats.node_schema import PARAMETERS
 
 if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode
 
-TIMED = ("LI", "LIF", "CubaLI", "CubaLIF")
 SPIKING = ("IF", "LIF", "CubaLIF")
 SNNTORCH_DT = 1e-4
 MAX_VERSION_PINNED = (1, 0, 4)  # sinabs 3.1.3 and rockpool 3.1.0 require this version
-MAX_NAMES = 3
+MAX_REASONS = 2
 
 Named = list[tuple[str, "NIRNode"]]
 
 
 def inspect_nir(path: Path) -> dict[str, Any]:
     """Return nodes, shapes, time constants, parameters and metadata of a NIR graph.
+
+    `dt` is the length of a step in seconds that the file states or its neurons decide; `run_by` the
+    importers that run it exactly, as far as is known.
 
     Raises:
         DataError: as `read_nir`.
@@ -43,6 +46,8 @@ def inspect_nir(path: Path) -> dict[str, Any]:
         "parameters": sum(array.size for array in arrays),
         "stored_parameters": sum({id(array): array.size for array in arrays}.values()),
         "layers": [_layer(name, graph) for name in topological_order(graph)],
+        "dt": stated_dt(graph) or decided_dt(graph),
+        "run_by": [name for name, target in TARGETS.items() if not problems(graph, target)],
         "metadata": _plain(graph.metadata),
         "warnings": warnings_about(file),
     }
@@ -131,13 +136,15 @@ def warnings_about(file: NirFile) -> list[str]:
 
 
 def _without_dt(file: NirFile, nodes: Named) -> Iterator[str]:
-    timed = _of_type(nodes, TIMED)
-    all_metadata = [file.graph.metadata, *(node.metadata for _, node in timed)]
-    if timed and not any("dt" in metadata for metadata in all_metadata):
-        yield (
-            "it does not state the length of a time step: snnTorch and SpikingJelly take 1e-4 s, "
-            "Norse 1e-3 s"
-        )
+    graph = file.graph
+    if not needs_dt(graph) or stated_dt(graph) is not None:
+        return
+    decided = decided_dt(graph)
+    fits = "" if decided is None else f"; its neurons add their input as it is with {decided:g} s"
+    yield (
+        "it does not state the length of a time step: snnTorch and SpikingJelly take 1e-4 s, "
+        f"Norse 1e-3 s{fits}"
+    )
 
 
 def _soft_reset(file: NirFile, nodes: Named) -> Iterator[str]:
@@ -145,7 +152,8 @@ def _soft_reset(file: NirFile, nodes: Named) -> Iterator[str]:
     if spiking and not file.graph.metadata and all(_like_snntorch(node) for _, node in spiking):
         yield (
             "it looks like an export of snnTorch, which always writes reset to 0: "
-            "if it was trained with reset_mechanism='subtract', the file does not record it"
+            "if it was trained with reset_mechanism='subtract', the file does not record it; "
+            "`asnn export --from MODULE:FUNCTION --check FILE` compares their spikes"
         )
 
 
@@ -158,56 +166,23 @@ def _like_snntorch(node: Any) -> bool:
     )
 
 
-def _varying_time_constants(file: NirFile, nodes: Named) -> Iterator[str]:
-    varying = [name for name, node in _of_type(nodes, ("LIF",)) if not _constant(node.tau)]  # type: ignore[attr-defined]
-    if varying:
-        yield (
-            f"time constants differ within {_names(varying)}: SpikingJelly refuses that, and "
-            "snnTorch computes something else unless r = tau / dt"
-        )
-
-
-def _constant(values: np.ndarray) -> bool:
-    return values.size == 0 or bool(values.min() == values.max())
-
-
-def _flatten_from_front(file: NirFile, nodes: Named) -> Iterator[str]:
-    front = [name for name, node in _of_type(nodes, ("Flatten",)) if node.start_dim >= 0]  # type: ignore[attr-defined]
-    if front:
-        yield (
-            f"{_names(front)} flattens from the front: snnTorch and Norse count the batch as an "
-            "axis there, negative axes mean the same everywhere"
-        )
-
-
-def _unsupported_types(file: NirFile, nodes: Named) -> Iterator[str]:
-    types = {_type(node) for _, node in nodes}
+def _importers(file: NirFile, nodes: Named) -> Iterator[str]:
     for name, target in TARGETS.items():
-        unsupported = types - {kind.__name__ for kind in target.reads}
-        if unsupported:
-            yield f"{name} {target.version} does not read {', '.join(sorted(unsupported))}"
-
-
-def _if_neurons(file: NirFile, nodes: Named) -> Iterator[str]:
-    if _of_type(nodes, ("IF",)):
-        yield "snnTorch reads IF as a leaky neuron with beta = 0.9"
-
-
-def _grouped_convolutions(file: NirFile, nodes: Named) -> Iterator[str]:
-    grouped = [
-        name
-        for name, node in _of_type(nodes, ("Conv1d", "Conv2d"))
-        if int(np.max(node.groups)) > 1  # type: ignore[attr-defined]
-    ]
-    if grouped:
-        yield f"{_names(grouped)} has groups: SpikingJelly refuses that, snnTorch cannot load it"
+        found = [sanitize(reason) for reason in problems(file.graph, target)]
+        if found:
+            more = f" and {len(found) - MAX_REASONS} more" if len(found) > MAX_REASONS else ""
+            reasons = "; ".join(found[:MAX_REASONS]) + more
+            yield f"{name} {target.version} does not run it exactly: {reasons}"
 
 
 def _loops(file: NirFile, nodes: Named) -> Iterator[str]:
     for graph in [file.graph, *(node for _, node in _of_type(nodes, ("NIRGraph",)))]:
         position = {name: index for index, name in enumerate(topological_order(graph))}  # type: ignore[arg-type]
         if any(position[a] >= position[b] for a, b in graph.edges):  # type: ignore[attr-defined]
-            yield "it has loops, and NIR does not specify whether a loop takes a time step"
+            yield (
+                "it has loops, and NIR does not specify whether a loop takes a time step: one in "
+                "asnn, SpikingJelly and Norse"
+            )
             return
 
 
@@ -224,23 +199,8 @@ def _newer_than_1_0_4(file: NirFile, nodes: Named) -> Iterator[str]:
         )
 
 
-CHECKS = (
-    _without_dt,
-    _soft_reset,
-    _varying_time_constants,
-    _flatten_from_front,
-    _unsupported_types,
-    _if_neurons,
-    _grouped_convolutions,
-    _loops,
-    _newer_than_1_0_4,
-)
+CHECKS = (_without_dt, _soft_reset, _importers, _loops, _newer_than_1_0_4)
 
 
 def _of_type(nodes: Named, types: tuple[str, ...]) -> Named:
     return [(name, node) for name, node in nodes if _type(node) in types]
-
-
-def _names(names: list[str]) -> str:
-    shown = ", ".join(sanitize(name, 40) for name in names[:MAX_NAMES])
-    return shown if len(names) <= MAX_NAMES else f"{shown} and {len(names) - MAX_NAMES} more"

@@ -16,6 +16,8 @@ from ..models.layers.spiking import SpikingLayer
 from ..models.network import SpikingNetwork
 from ..models.neurons.leaky import AdaptiveLeaky
 from ..models.neurons.lif import DelayedReset
+from ..models.nir.layers import Threshold
+from ..models.nir.neuron import NirNeuron
 from ..models.readouts import Readout
 
 
@@ -30,6 +32,8 @@ def schedules(model: nn.Module) -> dict[str, dict[str, list[float]]]:
         if isinstance(module, SpikingLayer):
             # The weights of a recurrent layer are no schedule; that of its neuron is.
             neuron = module.neuron.neuron if isinstance(module.neuron, Recurrent) else module.neuron
+            if isinstance(neuron, NirNeuron | Threshold):
+                continue  # constants of a file, not learned
             values = {key: _by_step(value) for key, value in _parameters(neuron).items()}
         elif isinstance(module, Readout) and module.scale is not None:
             values = {"scale": _by_step(module.scale)}

@@ -33,6 +33,7 @@ model_registry = Registry(
         "firenet": "models.networks.firenet:firenet",
         "trace-mlp": "models.networks.trace_mlp:trace_mlp",
         "hybrid": "models.networks.hybrid:hybrid",
+        "nir": "models.nir.network:nir",
     },
 )
 

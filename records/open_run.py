@@ -13,6 +13,7 @@ import torch
 from ..coding.samples import PLURALS
 from ..core.errors import ConfigError, DataError
 from ..datasets import DataSet
+from ..datasets.sources.none import NO_DATA
 from ..learning.device import find_device, require_float64
 from ..learning.recipe import Recipe, check_recipe, override, parse_override, read_document
 from ..measure.evaluation import Evaluation, evaluate
@@ -202,6 +203,11 @@ class OpenRun:
 
         return predict(self, inputs, **options)
 
+    @property
+    def has_no_data(self) -> bool:
+        """Whether the network was imported without data; others may be named to evaluate it on."""
+        return self.record.setting("data", "name") == NO_DATA
+
     def require_fit(self, data: DataSet) -> None:
         """Refuse data that the network cannot have been trained for.
 
@@ -211,6 +217,8 @@ class OpenRun:
         shape = tuple(self.model.config["in_shape"])
         takes = "image" if self.model.sample is None else self.model.sample.kind
         remedy = "use data like those of the training, with --data-dir or --set data.path=..."
+        if self.has_no_data:
+            remedy = f"import it for these data: asnn import FILE.nir --set data.name={data.name}"
         if data.spec.kind != takes:
             raise DataError(
                 f"the samples are {PLURALS[data.spec.kind]}, the network takes {PLURALS[takes]}",
@@ -221,6 +229,8 @@ class OpenRun:
                 f"the {PLURALS[takes]} have the shape {data.in_shape}, the network takes {shape}",
                 remedy=remedy,
             )
+        if self.has_no_data and len(data.classes) in (0, len(self.labels)):
+            return  # what its outputs are called is not known
         if data.classes != self.labels:
             raise DataError(
                 "the data have other classes than the network",

@@ -196,6 +196,8 @@ def _toml(content: bytes) -> tuple[bytes, Document]:
 
 def _summary(text: bytes) -> Document:
     found = read_json(text)
+    if isinstance(found.get("imported"), dict):  # a network that was not trained here
+        return found
     if not isinstance(found.get("best"), dict):
         raise ValueError("it has no best epoch")
     _require_metric(found["best"], Metric.from_document(found.get("metric")), "the best epoch")

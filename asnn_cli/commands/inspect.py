@@ -69,7 +69,7 @@ def _show_nir(found: dict[str, Any]) -> None:
     nodes, edges = sum(found["nodes"].values()), found["edges"]
     _head(found, f"NIR{version}", f"{nodes} nodes, {edges} edges, {parameters}")
     _table("nodes", ["type", "number"], [[k, str(v)] for k, v in found["nodes"].items()])
-    heads = ["layer", "type", "shape", "parameters", "tau", "threshold"]
+    heads = ["layer", "type", "shape", "parameters", "tau", "tau_syn", "threshold"]
     rows = [
         [
             _ends(layer["name"], 20),
@@ -77,6 +77,7 @@ def _show_nir(found: dict[str, Any]) -> None:
             _text(_shape(layer["shape"]), 14),
             f"{layer['parameters']:,}" if layer["parameters"] else ".",
             _range(layer.get("tau") or layer.get("tau_mem")),
+            _range(layer.get("tau_syn")),
             _range(layer.get("v_threshold") or layer.get("threshold")),
         ]
         for layer in found["layers"]
@@ -84,6 +85,10 @@ def _show_nir(found: dict[str, Any]) -> None:
     used = [i for i in range(len(heads)) if i < 4 or any(row[i] != "." for row in rows)]
     _table("layers", [heads[i] for i in used], [[row[i] for i in used] for row in rows])
     _pairs("metadata", found["metadata"])
+    if found["run_by"]:
+        console.note(
+            f"importers that run it exactly, as far as is known: {', '.join(found['run_by'])}"
+        )
 
 
 def _show_onnx(found: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ def fold_amplitudes(graph: g.Graph) -> g.Graph:
             continue
         factor = factors.get(inputs[0])
         passes = (
-            isinstance(node, g.Pool | g.Flatten | g.Filter | g.Accumulate)
+            isinstance(node, g.Pool | g.Pad | g.Flatten | g.Filter | g.Accumulate)
             and node.name != graph.output
         )
         if factor is not None and passes:
@@ -81,7 +81,7 @@ def _with_start(node: g.Node, factor: g.Array) -> g.Node:
 def _absorbed(node: g.Node, factor: g.Array) -> g.Node | None:
     """Return a layer that reads the unscaled value; None if it cannot absorb the factor."""
     match node:
-        case g.Conv() | g.Linear():
+        case g.Conv() | g.ConvTranspose() | g.Linear():
             return replace(node, weights=tuple(_by_input(node, w, factor) for w in node.weights))
         case g.Readout():
             return replace(node, weight=node.weight * factor)
@@ -100,7 +100,7 @@ def _by_input(node: g.Affine, weight: g.Array, factor: g.Array) -> g.Array:
         return weight * factor[0]
     if isinstance(node, g.Linear):
         return weight * factor
-    assert isinstance(node, g.Conv)
+    assert isinstance(node, g.Conv | g.ConvTranspose)
     by_group = np.repeat(factor.reshape(node.groups, -1), len(weight) // node.groups, axis=0)
     return weight * by_group[:, :, None, None]
 

@@ -65,21 +65,27 @@ def geometry_of(name: str, conv: nn.Conv2d) -> dict[str, Any]:
 
 
 def pool_of(name: str, pool: nn.MaxPool2d | nn.AvgPool2d) -> dict[str, Any]:
-    """Return kind and window of a pool.
+    """Return kind, window and options of a pool.
 
     Raises:
-        ConfigError: the graph has no such window.
+        ConfigError: its value is not one image.
     """
-    is_max = isinstance(pool, nn.MaxPool2d)
-    if pool.ceil_mode or (is_max and (pool.return_indices or _pair(pool.dilation) != (1, 1))):
-        raise refusal(name, pool, "it rounds up, has a dilation or returns indices")
-    if not is_max and (pool.divisor_override or not pool.count_include_pad):
-        raise refusal(name, pool, "it does not divide by the size of its window")
+    if isinstance(pool, nn.MaxPool2d):
+        if pool.return_indices:
+            raise refusal(name, pool, "it returns indices")
+        options: dict[str, Any] = {"kind": "max", "dilation": _pair(pool.dilation)}
+    else:
+        options = {
+            "kind": "average",
+            "count_include_pad": pool.count_include_pad,
+            "divisor_override": pool.divisor_override,
+        }
     return {
-        "kind": "max" if is_max else "average",
+        **options,
         "kernel": _pair(pool.kernel_size),
         "stride": _pair(pool.stride),
         "padding": _pair(pool.padding),
+        "ceil_mode": pool.ceil_mode,
     }
 
 

@@ -14,37 +14,43 @@ import numpy as np
 
 from ...kernels.rules import RESETS
 from .cell import cell_steps, sigmoid
+from .images import convolve, convolve_transposed, pad, pooled
 from .ir import (
     INPUT,
     Accumulate,
     Add,
+    Affine,
     Array,
     Attention,
     Cell,
     Cells,
     ChannelScale,
+    Concat,
     Conv,
+    ConvTranspose,
     Dynamics,
     Filter,
     Flatten,
     Graph,
+    GroupNorm,
+    LayerNorm,
     Linear,
     Lstm,
     Neuron,
     Node,
-    Pair,
+    Pad,
     Pool,
     Product,
     Readout,
     Relu,
+    Reshape,
     Shift,
     Substitution,
     Tanh,
-    output_size,
+    Transpose,
 )
 from .noise import drawn, drawn_margin, noise_name
-
-CHUNK = 64  # images; windows of a convolution take kh·kw times the memory of its input
+from .norms import normed
 
 
 @dataclass(frozen=True)
@@ -216,7 +222,7 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
     """Return the value of a stateless layer for inputs `[T, B, ...]`."""
     x = inputs[0]
     match node:
-        case Conv() | Linear():
+        case Affine():
             steps = len(x)
             out: list[Any] = [None] * steps
             for group in sorted(set(node.of_step[:steps])):
@@ -237,9 +243,19 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
             shape = (len(x), 1, -1, *[1] * (x.ndim - 3))
             return x * node.factor[: len(x)].reshape(shape) + node.offset[: len(x)].reshape(shape)
         case Pool():
-            return pool(x, node.kind, node.kernel, node.stride, node.padding)
+            return pooled(node, x)
+        case Pad():
+            return pad(node, x)
         case Flatten():
             return x.reshape(*x.shape[:2], -1)
+        case Reshape():
+            return x.reshape(*x.shape[:2], *node.to)
+        case Transpose():
+            return x.transpose(0, 1, *(2 + axis for axis in node.axes))
+        case Concat():
+            return np.concatenate(inputs, 2)
+        case LayerNorm() | GroupNorm():
+            return normed(node, x)
         case Dynamics():
             return cell_steps(node, inputs, _recurrence(node))[0]
         case Relu():
@@ -266,35 +282,17 @@ def evaluate(node: Node, inputs: list[Array]) -> Array:
     raise TypeError(f"no arithmetic for {type(node).__name__}")
 
 
-def _affine(node: Conv | Linear, group: int, rows: Array) -> Array:
+def _affine(node: Affine, group: int, rows: Array) -> Array:
     weight, bias = node.weights[group], node.biases[group]
-    if isinstance(node, Linear):
-        return rows @ weight.T + bias
-    return convolve(rows, weight, bias, node.stride, node.padding, node.dilation, node.groups)
-
-
-def convolve(
-    x: Array, weight: Array, bias: Array, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Array:
-    """Return the convolution of images `[N, C, H, W]`, as matrix products over their windows."""
-    images, channels = x.shape[:2]
-    outputs, _, height, width = weight.shape
-    size = [
-        output_size(*values)
-        for values in zip(x.shape[2:], (height, width), stride, padding, dilation, strict=True)
-    ]
-    out = np.empty((images, outputs, *size), np.float32)
-    ins, outs = channels // groups, outputs // groups
-    for begin in range(0, images, CHUNK):
-        part = slice(begin, begin + CHUNK)
-        views = windows(x[part], (height, width), stride, padding, dilation)
-        for group in range(groups):
-            rows = views[:, group * ins : (group + 1) * ins]
-            rows = np.moveaxis(rows, 1, 3).reshape(-1, ins * height * width)
-            of_group = slice(group * outs, (group + 1) * outs)
-            y = rows @ weight[of_group].reshape(outs, -1).T + bias[of_group]
-            out[part, of_group] = np.moveaxis(y.reshape(-1, *size, outs), 3, 1)
-    return out
+    match node:
+        case Linear():
+            return rows @ weight.T + bias
+        case Conv():
+            windows = (node.stride, node.padding, node.dilation)
+            return convolve(rows, weight, bias, *windows, node.groups)
+        case ConvTranspose():
+            return convolve_transposed(node, group, rows)
+    raise TypeError(f"no arithmetic for {type(node).__name__}")
 
 
 def attention(x: Array, heads: int, scale: np.float32) -> Array:
@@ -308,29 +306,3 @@ def attention(x: Array, heads: int, scale: np.float32) -> Array:
     q, k, v = np.moveaxis(x.reshape(shape), 2, 0)
     out = scale * ((v @ k.swapaxes(-1, -2)) @ q)
     return out.reshape(steps, batch, channels // 3, height, width)
-
-
-def windows(
-    x: Array, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair = (1, 1), fill: float = 0.0
-) -> Array:
-    """Return the windows of images `[N, C, H, W]` as a view `[N, C, oh, ow, kh, kw]`."""
-    around = ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2)
-    if any(padding):
-        x = np.pad(x, around, constant_values=fill)
-    spans = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
-    views = np.lib.stride_tricks.sliding_window_view(x, spans, axis=(2, 3))  # type: ignore[call-overload]
-    return views[:, :, :: stride[0], :: stride[1], :: dilation[0], :: dilation[1]]
-
-
-def pool(x: Array, kind: str, kernel: Pair, stride: Pair, padding: Pair) -> Array:
-    """Return the maximum, mean or sum of each window of `[T, B, C, H, W]`."""
-    flat = x.reshape(-1, *x.shape[2:])
-    fill = -np.inf if kind == "max" else 0.0
-    views = windows(flat, kernel, stride, padding, fill=fill)
-    if kind == "max":
-        out = views.max((4, 5))
-    elif kind == "average":
-        out = views.mean((4, 5), dtype=np.float32)
-    else:
-        out = views.sum((4, 5), dtype=np.float32)
-    return out.reshape(*x.shape[:2], *out.shape[1:])

@@ -23,7 +23,7 @@ from .nodes import Array as Array
 from .nodes import Attention as Attention
 from .nodes import Cells as Cells
 from .nodes import ChannelScale as ChannelScale
-from .nodes import Conv as Conv
+from .nodes import Concat as Concat
 from .nodes import Filter as Filter
 from .nodes import Flatten as Flatten
 from .nodes import Linear as Linear
@@ -31,16 +31,24 @@ from .nodes import Lstm as Lstm
 from .nodes import Neuron as Neuron
 from .nodes import Node as Node
 from .nodes import Pair as Pair
-from .nodes import Pool as Pool
 from .nodes import Product as Product
 from .nodes import Readout as Readout
 from .nodes import Relu as Relu
+from .nodes import Reshape as Reshape
 from .nodes import Shape as Shape
 from .nodes import Shift as Shift
 from .nodes import Substitution as Substitution
 from .nodes import Tanh as Tanh
-from .nodes import output_size as output_size
+from .nodes import Transpose as Transpose
 from .noise import NoiseInput, noise_name
+from .norms import GroupNorm as GroupNorm
+from .norms import LayerNorm as LayerNorm
+from .spatial import Conv as Conv
+from .spatial import ConvTranspose as ConvTranspose
+from .spatial import Pad as Pad
+from .spatial import Pool as Pool
+from .spatial import output_size as output_size
+from .spatial import swapped as swapped
 
 INPUT = "input"
 

@@ -17,7 +17,6 @@ from ...models.layer import Layer, answers
 from ...models.layers.convolution import AFFINE
 from ...models.network import SpikingNetwork
 from . import ir as g
-from . import nodes
 from .amplitudes import SUFFIX
 from .answer import Answer
 from .arrays import (
@@ -128,9 +127,9 @@ class Lowering:
         name, known = self.at, {node.name: node for node in self.nodes}
         while name in known:
             match known[name]:
-                case nodes.Conv() | nodes.Pool() | nodes.Attention():
+                case g.Conv() | g.ConvTranspose() | g.Pool() | g.Attention():
                     return 3
-                case nodes.Linear() | nodes.Flatten() | nodes.Lstm():
+                case g.Linear() | g.Flatten() | g.Lstm():
                     return 1
             name = known[name].inputs[0]
         return 3
@@ -287,7 +286,7 @@ class Lowering:
 
     def _add(self, kind: str, name: str, inputs: tuple[str, ...], fields: dict[str, Any]) -> None:
         values = {key: as_field(value) for key, value in fields.items()}
-        self.nodes.append(getattr(nodes, kind)(name=name, inputs=inputs, **values))
+        self.nodes.append(getattr(g, kind)(name=name, inputs=inputs, **values))
         self._at = name
 
     def _lower_all(self, prefix: str, parts: nn.Sequential) -> None:

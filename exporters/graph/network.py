@@ -11,6 +11,7 @@ from ...core.errors import ConfigError
 from ...models.network import SpikingNetwork
 from . import ir as g
 from .amplitudes import fold_amplitudes
+from .answer import Answer
 from .arrays import check_finite
 from .lowering import Lowering
 
@@ -77,6 +78,24 @@ def lowered_network(
     _check_steps(graph)
     assert graph.shapes  # every layer accepts its input
     return LoweredNetwork(graph, lowering.neurons)
+
+
+def answer_alone(model: SpikingNetwork, about: dict[str, Any] | None = None) -> g.Graph:
+    """Return a graph that only says how the answer follows from the outputs of the steps.
+
+    Args:
+        model: a network whose readout answers by its `kind`.
+        about: as of `lower_network`.
+    """
+    kind: Any = getattr(model.readout, "kind", "mean")
+    return g.Graph(
+        (g.Flatten(name="outputs", inputs=(g.INPUT,)),),
+        in_shape=_in_shape(model, None),
+        steps=model.coding.steps,
+        static=model.coding.static,
+        about={"network": _description(model), **(about or {})},
+        answer=Answer(kind),
+    )
 
 
 def _check_steps(graph: g.Graph) -> None:

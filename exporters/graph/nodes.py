@@ -101,25 +101,6 @@ class Affine(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Conv(Affine):
-    """A 2D convolution with zero padding, weights `[out, in / groups, kh, kw]`."""
-
-    stride: Pair = (1, 1)
-    padding: Pair = (0, 0)
-    dilation: Pair = (1, 1)
-    groups: int = 1
-
-    def shape(self, inputs: list[Shape]) -> Shape:
-        image = _image(self, inputs)
-        channels = self.weights[0].shape[1] * self.groups
-        self._require(image[0] == channels, image, f"{channels} channels")
-        kernel = self.weights[0].shape[2:]
-        out = _windows(image, kernel, self.stride, self.padding, self.dilation)
-        self._require(min(out) > 0, image, "an image as large as its kernel")
-        return (self.weights[0].shape[0], *out)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Linear(Affine):
     """A linear layer, weights `[out, in]`."""
 
@@ -145,25 +126,6 @@ class ChannelScale(Node):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pool(Stateless):
-    """Max or average pooling; the average includes the zeros of the padding."""
-
-    kind: Literal["max", "average"]
-    kernel: Pair
-    stride: Pair
-    padding: Pair = (0, 0)
-
-    def shape(self, inputs: list[Shape]) -> Shape:
-        image = _image(self, inputs)
-        out = _windows(image, self.kernel, self.stride, self.padding, (1, 1))
-        self._require(min(out) > 0, image, "an image as large as its window")
-        return (image[0], *out)
-
-    def is_binary(self, inputs: list[bool]) -> bool:
-        return self.kind == "max" and inputs[0]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Flatten(Stateless):
     """`[C, H, W]` to `[C·H·W]`."""
 
@@ -172,6 +134,58 @@ class Flatten(Stateless):
 
     def is_binary(self, inputs: list[bool]) -> bool:
         return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reshape(Stateless):
+    """The values of a sample in another shape, in order.
+
+    Attributes:
+        to: the shape.
+    """
+
+    to: Shape
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        number = int(np.prod(self.to))
+        self._require(int(np.prod(inputs[0])) == number, inputs[0], f"{number} values")
+        return self.to
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transpose(Stateless):
+    """The axes of a sample in another order.
+
+    Attributes:
+        axes: for each axis of the value, that of the input.
+    """
+
+    axes: tuple[int, ...]
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        fits = sorted(self.axes) == list(range(len(inputs[0])))
+        self._require(fits, inputs[0], f"{len(self.axes)} axes")
+        return tuple(inputs[0][axis] for axis in self.axes)
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return inputs[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Concat(Stateless):
+    """All inputs one after another along the first axis of a sample: features or channels."""
+
+    def shape(self, inputs: list[Shape]) -> Shape:
+        for other in inputs:
+            fits = len(other) == len(inputs[0]) and other[1:] == inputs[0][1:]
+            self._require(fits, inputs, "inputs of one shape behind the first axis")
+        return (sum(other[0] for other in inputs), *inputs[0][1:])
+
+    def is_binary(self, inputs: list[bool]) -> bool:
+        return all(inputs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +255,7 @@ class Attention(Stateless):
     scale: float
 
     def shape(self, inputs: list[Shape]) -> Shape:
-        image = _image(self, inputs)
+        image = image_of(self, inputs)
         each = 3 * self.heads
         self._require(image[0] % each == 0, image, f"a multiple of {each} channels")
         return (image[0] // 3, *image[1:])
@@ -477,12 +491,7 @@ class Readout(Node):
         return (classes,)
 
 
-def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """Return the output size of a convolution or pool along an axis."""
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def _image(node: Node, inputs: list[Shape]) -> Shape:
+def image_of(node: Node, inputs: list[Shape]) -> Shape:
     node._require(len(inputs[0]) == 3, inputs[0], "an image")
     return inputs[0]
 
@@ -495,11 +504,3 @@ def _same(node: Node, inputs: list[Shape]) -> Shape:
 def _by_channel(node: Node, channels: int, inputs: list[Shape]) -> Shape:
     node._require(channels in (1, inputs[0][0]), inputs[0], f"{channels} channels")
     return inputs[0]
-
-
-def _windows(image: Shape, kernel: Any, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
-    height, width = (
-        output_size(*values)
-        for values in zip(image[1:], kernel, stride, padding, dilation, strict=True)
-    )
-    return height, width

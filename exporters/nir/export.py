@@ -14,6 +14,7 @@ from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ...formats.nir import read_nir
 from ..exported import Exported, finish, unknown_form, with_note
+from ..file_size import require_size
 from ..graph.interpreter import run
 from ..graph.ir import Graph, Neuron
 from ..parts.backbone import backbone_of, without_labels
@@ -26,13 +27,14 @@ from ..verification.structure import nir_differences
 from .checks import checks_of_nir, driven_nir
 from .cuba import cuba_graph, export_cuba, verify_cuba
 from .file import write_golden, write_nir
+from .given import FORM, check_given, export_given
 from .lif import approximated, build_lif, inexact_layers
 from .nodes import DT
 from .targets import TARGETS, check_target, problems
 from .unrolled import input_of, output_of, unroll
 
-NirForm = Literal["pure", "portable", "lif", "backbone"]
-NIR_FORMS = ("pure", "portable", "lif", "backbone")
+NirForm = Literal["pure", "portable", "lif", "backbone", "given"]
+NIR_FORMS = ("pure", "portable", "lif", "backbone", "given")
 NIR_COMPATS = ("1.0.4",)
 GOLDEN_SAMPLES = 8
 
@@ -56,7 +58,8 @@ def export_nir(
         path: a `.nir` file, or a folder.
         samples: to verify with; None writes without verification, which the metadata records.
         form: `pure` and `portable` unroll time into channels, exactly; `lif` has one LIF node per
-            layer; `backbone` is the part in front of an accumulator, as `portable`.
+            layer; `backbone` is the part in front of an accumulator, as `portable`; `given` writes
+            the nodes of a network from a NIR file.
         compat: `1.0.4` writes a file that nir 1.0.4 can read; None for the installed version.
         target: an importer that must run the file exactly.
         approximate: replace schedules and resets that `lif` cannot express; the report compares
@@ -72,6 +75,15 @@ def export_nir(
         raise unknown("--form of nir", form, list(NIR_FORMS))
     if compat is not None and compat not in NIR_COMPATS:
         raise unknown("--nir-compat", compat, list(NIR_COMPATS))
+    if form == FORM:
+        if target is not None or compat is not None or approximate:
+            raise ConfigError(
+                "form given writes the nodes of the network as they are",
+                why="--target, --nir-compat and --allow-approximate would change or restrict them",
+                remedy="leave them out",
+            )
+        return export_given(source, path, samples=samples)
+    source.require_graph()
     if source.exact is not None:
         if form != "portable" or target is not None or compat is not None or approximate:
             raise ConfigError(
@@ -80,6 +92,7 @@ def export_nir(
                 remedy="leave --form, --target, --nir-compat and --allow-approximate out",
             )
         return export_cuba(source, source.exact, path, samples=samples)
+    require_size(source.graph, "nir")
     if form == "backbone":
         source, samples = backbone_of(source), without_labels(samples)
     paths = ExportPaths.at(Path(path), ".nir")
@@ -186,8 +199,11 @@ def check_nir(source: ExportSource, path: Path, samples: Samples, *, structure: 
             if differences:
                 return not_run(samples, differences)
         return verify_cuba(source.exact, read, samples, structure=differences)
+    if form == FORM:
+        return check_given(source, path, samples)
     if form not in NIR_FORMS:
         raise unknown_form(path)
+    source.require_graph()
     if form == "backbone":
         source, samples = backbone_of(source), replace(samples, labels=None)
     approximates = _text(about.get("approximates")) == "True"

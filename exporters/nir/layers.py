@@ -11,22 +11,40 @@ from ..graph.ir import (
     Accumulate,
     Add,
     Attention,
+    Cell,
     Cells,
     ChannelScale,
+    Concat,
+    ConvTranspose,
     Dynamics,
     Flatten,
     Graph,
+    GroupNorm,
+    LayerNorm,
     Lstm,
     Node,
+    Pad,
     Pool,
     Product,
     Relu,
+    Reshape,
     Substitution,
+    Transpose,
 )
 from ..graph.noise import PREFIX
 from .nodes import NirBuilder
 
 Sources = tuple[str, ...]
+# What a layer does, and why NIR has no node for it.
+WITHOUT_NODE: dict[type[Node], tuple[str, str]] = {
+    Concat: ("puts values one after another", "it has no node that joins values"),
+    Reshape: ("gives values another shape", "its Flatten merges axes, and no node splits them"),
+    Transpose: ("changes the order of axes", "it has no node that does"),
+    Pad: ("pads an image with zeros", "its convolutions and pools alone pad, alike on both sides"),
+    LayerNorm: ("divides by the deviation of a sample", "it has no norm and no division"),
+    GroupNorm: ("divides by the deviation of a sample", "it has no norm and no division"),
+    ConvTranspose: ("is a transposed convolution", "it has convolutions alone"),
+}
 
 
 def add_layer(
@@ -122,6 +140,7 @@ def refuse_unwritten(graph: Graph) -> None:
                 remedy="use --format onnx",
             )
     for node in graph.nodes:
+        before = graph.shapes[node.inputs[0]]
         if isinstance(node, Cells) and len(node.inputs) > 1:
             raise ConfigError(
                 f"layer {node.name!r} joins the cells of {len(node.inputs)} grids, which NIR "
@@ -129,7 +148,30 @@ def refuse_unwritten(graph: Graph) -> None:
                 why="it has no node that puts values side by side",
                 remedy="use --format onnx, or train with model.scales=1",
             )
-        if isinstance(node, Dynamics):
+        if type(node) in WITHOUT_NODE:
+            what, why = WITHOUT_NODE[type(node)]
+            raise ConfigError(
+                f"layer {node.name!r} {what}, which NIR cannot express",
+                why=why,
+                remedy="use --format onnx",
+            )
+        if isinstance(node, Pool) and not node.is_plain(before):
+            raise ConfigError(
+                f"layer {node.name!r} pools windows of several sizes, which NIR cannot express",
+                why="its pools have whole windows, divide by their size, and have no dilation",
+                remedy="use --format onnx, or pool without ceil_mode, dilation and "
+                "divisor_override, and with count_include_pad",
+            )
+        if isinstance(node, Dynamics) and not isinstance(node, Cell):
+            raise ConfigError(
+                f"layer {node.name!r} has the membrane of a neuron with a reset as its value, "
+                "which NIR cannot express",
+                why="the values of its spiking neurons are spikes; LI, whose value is its "
+                "membrane, has no reset",
+                remedy="use --format onnx, or train with reset_mechanism='none' and without "
+                "recurrence",
+            )
+        if isinstance(node, Cell):
             raise ConfigError(
                 f"layer {node.name!r} has a neuron with equations of its own, which NIR cannot "
                 "express",

@@ -21,7 +21,7 @@ import nir
 import numpy as np
 
 from ...core.errors import DataError
-from ..graph.interpreter import convolve, pool
+from ..graph.images import convolve, pool
 from ..graph.ir import Array, Pair
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from ..graph.ir import Array
+from ..graph.ir import Array, swapped
 from ..graph.quantisation import Weights, half, quantise
 
 BATCH = "N"  # the axis of the samples
@@ -76,23 +76,41 @@ class Builder:
         """Return the name of a constant `[len(values)]` of int64."""
         return self.constant("_".join(["i", *map(str, values)]).replace("-", "m"), values, np.int64)
 
-    def weight(self, name: str, values: Array) -> str:
-        """Return the name of weights `[out, ...]`, float32 however they are stored."""
-        known = (self.weights, values.shape, values.tobytes())
+    def weight(self, name: str, values: Array, *, swaps: int = 0) -> str:
+        """Return the name of weights `[out, ...]`, float32 however they are stored.
+
+        Args:
+            name: of them.
+            values: the weights.
+            swaps: with how many groups they are stored as `[in, out / groups, ...]`; 0 for as they
+                are.
+        """
+        known = (f"{self.weights} {swaps}", values.shape, values.tobytes())
         if known not in self._constants:
-            self._constants[known] = self._weight(name, values)
+            self._constants[known] = self._weight(name, values, swaps)
         return self._constants[known]
 
-    def _weight(self, name: str, values: Array) -> str:
+    def _weight(self, name: str, values: Array, swaps: int) -> str:
+        if swaps and self.weights == "int8":  # each output has a scale
+            parts = np.split(values, swaps)
+            names = [f"{name}.group{i}" for i in range(swaps)] if swaps > 1 else [name]
+            stored = [self._int8(*part, axis=1) for part in zip(names, parts, strict=True)]
+            return self.op("Concat", stored, name, axis=0) if swaps > 1 else stored[0]
         if self.weights == "int8":
-            packed = quantise(values)
-            stored = self.constant(f"{name}.int8", packed.values, np.int8)
-            scale = self.constant(f"{name}.scale", packed.scale)
-            return self.op("DequantizeLinear", [stored, scale], name, axis=0)
+            return self._int8(name, values, axis=0)
+        if swaps:
+            values = swapped(values, swaps)
         if self.weights == "fp16":
             stored = self.constant(f"{name}.fp16", half(values), np.float16)
             return self.op("Cast", [stored], name, to=TensorProto.FLOAT)
         return self.constant(name, values)
+
+    def _int8(self, name: str, values: Array, axis: int) -> str:
+        """Add weights `[out, ...]` in int8, stored with the outputs along an axis."""
+        packed = quantise(values)
+        stored = self.constant(f"{name}.int8", np.moveaxis(packed.values, 0, axis), np.int8)
+        scale = self.constant(f"{name}.scale", packed.scale)
+        return self.op("DequantizeLinear", [stored, scale], name, axis=axis)
 
     def reshape(self, x: str, shape: Sequence[int], name: str) -> str:
         """Add a Reshape; one size may be -1."""

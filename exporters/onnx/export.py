@@ -14,6 +14,7 @@ from ...core.registry import unknown
 from ...formats.onnx import read_onnx
 from ..exact_times import step_error
 from ..exported import Exported, finish, unknown_form, with_note
+from ..file_size import require_size
 from ..graph.quantisation import WEIGHTS, Weights, with_rounded_weights
 from ..paths import ExportPaths, discarded_on_failure, unverified_path
 from ..source import ExportSource, Samples
@@ -60,6 +61,7 @@ def export_onnx(
 
         options = {"form": form, "input": input, "weights": weights}
         return export_times(source, path, samples=samples, opset=opset, **options)
+    source.require_graph()
     if input is None:
         input = "image" if source.takes_images else "spikes"
     for kind, name, known in (("form", form, FORMS), ("input", input, INPUTS)):
@@ -67,6 +69,7 @@ def export_onnx(
             raise unknown(f"--{kind} of onnx", name, list(known))
     if weights not in WEIGHTS:
         raise unknown("--weights", weights, list(WEIGHTS))
+    require_size(source.graph, "onnx", weights)
     paths = ExportPaths.at(Path(path), ".onnx")
     graph = with_note(source.graph, samples, paths)
     models = build_models(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..graph.ir import Add, Attention, Cells, Product, Shape
+from ..graph.ir import Add, Attention, Cells, Concat, Product, Shape
 from .builder import Builder
 
 
@@ -18,6 +18,28 @@ def joined(b: Builder, node: Add | Product, inputs: list[str]) -> str:
     if node.inverted:
         first = b.op("Sub", [b.constant("one", np.float32(1)), first], f"{node.name}/inverted")
     return b.op("Mul", [first, second], node.name)
+
+
+def concatenated(
+    b: Builder, node: Concat, inputs: list[str], rank: int, steps: int, repeated: Sequence[bool]
+) -> str:
+    """Add all inputs one after another along the first axis of a sample, `[T, N, ...]`.
+
+    Args:
+        b: the builder.
+        node: the layer.
+        inputs: its inputs, `[T, N, ...]`, or `[1, N, ...]` if `repeated`.
+        rank: axes of a sample.
+        steps: T.
+        repeated: of each input, whether it is the same at every step.
+    """
+    parts = []
+    for i, (x, same) in enumerate(zip(inputs, repeated, strict=True)):
+        if same and steps > 1:
+            times = b.integers(steps, *[1] * (rank + 1))
+            x = b.op("Tile", [x, times], f"{node.name}/repeated{i}")
+        parts.append(x)
+    return b.op("Concat", parts, node.name, axis=2)
 
 
 def cells(

@@ -8,7 +8,6 @@ the nodes (membranes) are inputs.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import groupby
 
 import numpy as np
 
@@ -20,22 +19,26 @@ from ..graph.ir import (
     Attention,
     Cells,
     ChannelScale,
-    Conv,
+    Concat,
     Dynamics,
     Filter,
     Flatten,
     Graph,
-    Linear,
+    GroupNorm,
+    LayerNorm,
     Lstm,
     Neuron,
     Node,
+    Pad,
     Pool,
     Product,
     Readout,
     Relu,
+    Reshape,
     Shift,
     Substitution,
     Tanh,
+    Transpose,
 )
 from ..graph.noise import noise_name
 from .builder import Builder
@@ -43,13 +46,22 @@ from .cells import cell_at_step, cell_over_time
 from .filters import (
     filter_at_step,
     filter_over_time,
+    lstm_at_step,
+    lstm_over_time,
     shift_at_step,
     shift_over_time,
     substitution_over_time,
 )
-from .joins import attention, cells, joined
-from .lstm import lstm_at_step, lstm_over_time
+from .joins import attention, cells, concatenated, joined
 from .neurons import neuron_at_step, neuron_over_time
+from .stateless import (
+    affine_at_step,
+    affine_over_time,
+    group_norm,
+    layer_norm,
+    pad,
+    pool,
+)
 from .states import states_of_node
 
 
@@ -139,16 +151,25 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
             return filter_over_time(b, node, x, len(shape), steps, repeated)
         case Substitution():
             return substitution_over_time(b, node, x, before, shape, repeated)
-        case Conv() | Linear():
+        case Affine():
             if repeated and steps > 1:
                 times = b.integers(steps, *[1] * (len(before) + 1))
                 x = b.op("Tile", [x, times], f"{name}/repeated")
-            return _affine_over_time(b, node, x, before, shape, steps)
+            return affine_over_time(b, node, x, before, shape, steps)
         case Pool():
-            flat = b.reshape(x, (-1, *before), f"{name}/images")
-            pooled = _pool(b, node, flat, f"{name}/pooled")
-            return b.reshape(pooled, (steps, -1, *shape), name)
-        case Flatten():
+            return pool(b, node, x, before, shape, (steps, -1))
+        case Pad():
+            return pad(b, node, x, (steps, -1))
+        case LayerNorm():
+            return layer_norm(b, node, x, shape)
+        case GroupNorm():
+            return group_norm(b, node, x, shape, (steps, -1))
+        case Concat():
+            same = [each in graph.time_invariant for each in node.inputs]
+            return concatenated(b, node, inputs, len(shape), steps, same)
+        case Transpose():
+            return b.op("Transpose", [x], name, perm=[0, 1, *(2 + axis for axis in node.axes)])
+        case Flatten() | Reshape():
             return b.reshape(x, (steps, -1, *shape), name)
         case Relu():
             return b.op("Relu", [x], name)
@@ -190,82 +211,26 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
     raise TypeError(f"no ONNX for {type(node).__name__}")
 
 
-def _affine_over_time(
-    b: Builder, node: Affine, x: str, before: tuple[int, ...], shape: tuple[int, ...], steps: int
-) -> str:
-    """Apply each set of weights to its steps in one operation."""
-    runs = [(group, len(list(run))) for group, run in groupby(node.of_step[:steps])]
-    name = node.name
-    parts = [x]
-    if len(runs) > 1:
-        names = [f"{name}/part{i}" for i in range(len(runs))]
-        parts = b.ops("Split", [x, b.integers(*[n for _, n in runs])], names, axis=0)
-    results = []
-    for i, ((group, number), part) in enumerate(zip(runs, parts, strict=True)):
-        at = f"{name}/{i}" if len(runs) > 1 else name
-        flat = b.reshape(part, (-1, *before), f"{at}/rows")
-        weight = b.weight(f"{name}.weight{_suffix(node, group)}", node.weights[group])
-        bias = b.constant(f"{name}.bias{_suffix(node, group)}", node.biases[group])
-        y = _affine(b, node, flat, weight, bias, f"{at}/y")
-        last = len(runs) == 1
-        results.append(b.reshape(y, (number, -1, *shape), name if last else f"{at}/steps"))
-    return results[0] if len(runs) == 1 else b.op("Concat", results, name, axis=0)
-
-
-def _suffix(node: Affine, group: int) -> str:
-    return str(group) if len(node.weights) > 1 else ""
-
-
-def _affine(b: Builder, node: Affine, x: str, weight: str, bias: str, name: str) -> str:
-    if isinstance(node, Conv):
-        return b.op(
-            "Conv",
-            [x, weight, bias],
-            name,
-            strides=node.stride,
-            pads=[*node.padding, *node.padding],
-            dilations=node.dilation,
-            group=node.groups,
-            kernel_shape=node.weights[0].shape[2:],
-        )
-    return b.op("Gemm", [x, weight, bias], name, transB=1)
-
-
-def _pool(b: Builder, node: Pool, x: str, name: str) -> str:
-    shape = {
-        "kernel_shape": node.kernel,
-        "strides": node.stride,
-        "pads": [*node.padding, *node.padding],
-    }
-    if node.kind == "max":
-        return b.op("MaxPool", [x], name, **shape)
-    return b.op("AveragePool", [x], name, count_include_pad=1, **shape)
-
-
 def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str) -> str:
     """Add a stateless layer for one step `[N, ...]`."""
     x, name = inputs[0], node.name
-    shape = graph.shapes[name]
+    shape, before = graph.shapes[name], graph.shapes[node.inputs[0]]
     match node:
-        case Conv() | Linear():
-            used = sorted(set(node.of_step))
-            if len(used) == 1:
-                weight = b.weight(f"{name}.weight", node.weights[used[0]])
-                bias = b.constant(f"{name}.bias", node.biases[used[0]])
-                return _affine(b, node, x, weight, bias, name)
-            group = b.constant(f"{name}.of_step", node.of_step, np.int64)
-            group = b.op("Gather", [group, step], f"{name}/group", axis=0)
-            # All sets of weights are stacked into one initializer, each with its own scales.
-            sets, rows = len(node.weights), len(node.weights[0])
-            weight = b.weight(f"{name}.weights", np.concatenate(node.weights))
-            weight = b.reshape(weight, (sets, rows, *node.weights[0].shape[1:]), f"{name}/sets")
-            weight = b.op("Gather", [weight, group], f"{name}/weight", axis=0)
-            bias = b.constant(f"{name}.biases", np.stack(node.biases))
-            bias = b.op("Gather", [bias, group], f"{name}/bias", axis=0)
-            return _affine(b, node, x, weight, bias, name)
+        case Affine():
+            return affine_at_step(b, node, x, step)
         case Pool():
-            return _pool(b, node, x, name)
-        case Flatten():
+            return pool(b, node, x, before, shape, (-1,))
+        case Pad():
+            return pad(b, node, x, (-1,))
+        case LayerNorm():
+            return layer_norm(b, node, x, shape)
+        case GroupNorm():
+            return group_norm(b, node, x, shape, (-1,))
+        case Concat():
+            return b.op("Concat", inputs, name, axis=1)
+        case Transpose():
+            return b.op("Transpose", [x], name, perm=[0, *(1 + axis for axis in node.axes)])
+        case Flatten() | Reshape():
             return b.reshape(x, (-1, *shape), name)
         case Relu():
             return b.op("Relu", [x], name)
@@ -278,7 +243,7 @@ def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str)
         case Add() | Product():
             return joined(b, node, inputs)
         case Attention():
-            return attention(b, node, x, graph.shapes[node.inputs[0]], (-1, *shape))
+            return attention(b, node, x, before, (-1, *shape))
         case ChannelScale():
             axes = (len(node.factor), -1, *[1] * (len(shape) - 1))
             parts = []

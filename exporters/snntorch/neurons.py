@@ -65,8 +65,8 @@ def nodes_of(
         ConfigError: the graph has no neuron that computes the same.
     """
     parts = _Parts.of(where, _checked(where, neuron), shape, recurrent)
-    graded = parts.amplitude is not None
-    spikes = f"{name}.spikes" if membrane or graded else name
+    graded = parts.amplitude
+    spikes = name if graded is None and not membrane else f"{name}.spikes"
     nodes: list[g.Node] = []
     if parts.bias is not None:
         row = _column(parts.bias)
@@ -82,8 +82,8 @@ def nodes_of(
     weights = None if parts.recurrent is None else torch.from_numpy(parts.recurrent)
     nodes.append(spikes_node(spikes, source, of, weights) if fires is None else fires)
     if not membrane:
-        if graded:
-            row = _column(parts.amplitude)
+        if graded is not None:
+            row = _column(graded)
             nodes.append(_scale(name, spikes, row, np.zeros_like(row)))
         return nodes
     if isinstance(of, Membrane) and of.reset == "none" and not parts.feeds_back:
@@ -262,8 +262,12 @@ def _unsupported(neuron: Any) -> str:
     if runs != METHODS[reset]:
         return f"its reset_mechanism was later changed to {reset!r}, which snnTorch applies in part"
     distances = torch.cat([torch.linspace(-2, 2, 401), torch.tensor([-1e-7, 0.0, 1e-7, -9.0, 9.0])])
-    with torch.no_grad():
-        fired = neuron.spike_grad(distances)
+    try:
+        with torch.no_grad():
+            fired = neuron.spike_grad(distances)
+    except Exception as error:  # of any surrogate
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        return f"spike_grad: it fails on membranes, {why}"
     if not torch.equal(fired, (distances > 0).to(fired)):
         return "spike_grad: its output is not 1 above the threshold and 0 elsewhere"
     return ""

@@ -15,6 +15,7 @@ from torch import nn
 from ...core.errors import ConfigError
 from ..source import ExportSource
 from .module import source_of_module
+from .weights import load_weights
 
 EXAMPLE = "write it as MODULE:FUNCTION, such as nets:make for make() in nets.py, or nets.py:make"
 
@@ -116,7 +117,12 @@ def _shape_of(text: str, returned: Any) -> tuple[int, ...]:
 
 
 def source_of_function(
-    text: str, *, in_shape: tuple[int, ...] | None = None, steps: int | None = None
+    text: str,
+    *,
+    in_shape: tuple[int, ...] | None = None,
+    steps: int | None = None,
+    weights_from: Path | None = None,
+    notify: Callable[[str], None] | None = None,
 ) -> ExportSource:
     """Return the network that a function returns as the source of an export.
 
@@ -124,9 +130,13 @@ def source_of_function(
         text: MODULE:FUNCTION.
         in_shape: of one image, (C, H, W) or (F,); None if the function returns it.
         steps: T; None if the network loops over its steps itself.
+        weights_from: a file of its `state_dict`, see `load_weights`; None for its own weights.
+        notify: called with notes on that file.
 
     Raises:
-        ConfigError: the network cannot be loaded or exported, or its shape is missing.
+        ConfigError: the network cannot be loaded or exported, its shape is missing, or names or
+            shapes of weights are not its own.
+        DataError: the file of weights cannot be read.
         VerificationError: the export graph does not compute what the network computes.
     """
     module, returned = load_module(text)
@@ -142,4 +152,8 @@ def source_of_function(
             why=f"it returns {returned}",
         )
     with contextlib.redirect_stdout(sys.stderr):
+        if weights_from is not None:
+            for note in load_weights(module, weights_from):
+                if notify is not None:
+                    notify(note)
         return source_of_module(module, in_shape=shape, steps=steps)

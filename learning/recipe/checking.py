@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, get_type_hints
 
 import torch
@@ -23,6 +25,7 @@ from ...models.factory import create_model as create_network
 from ...models.factory import model_registry
 from ...models.network import SpikingNetwork
 from ...models.neurons.registry import neuron_registry
+from ...models.nir.network import trial_shapes
 from ...models.readouts import readout_registry
 from ...models.synapses import synapse_registry
 from ...records.layout import FORMAT
@@ -320,6 +323,10 @@ def _build_without_memory(recipe: Recipe) -> SpikingNetwork:
     }
     spec = specs[sample_kind(recipe.coding.name)]
     outputs = task_registry.get(recipe.task.name).trial_outputs
+    if recipe.model.name == "nir":  # the network of a file, which has its own shapes
+        shape, outputs = trial_shapes(recipe.model.options())
+        image = spec.kind != "series" and len(shape) != 3
+        spec = replace(spec, shape=(1, 1, math.prod(shape)) if image else shape)
     with torch.device("meta"):
         return create_network(
             **recipe.model_arguments(), in_shape=spec.shape, classes=outputs, sample=spec

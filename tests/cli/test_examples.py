@@ -15,12 +15,17 @@ import signal
 import subprocess
 import sys
 import textwrap
+import warnings
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from snntorch import utils
+from torch import nn
 
 from asnn.benchmarks import single_image
 from asnn.benchmarks.baselines import base
@@ -50,9 +55,11 @@ EXACT = ["multi-spike", "--set", "data.name=digits", "--set", "data.limit=64"]
 EXACT += ["--set", "train.epochs=1", "--set", "model.features=[8]"]
 NETS = """\
     import snntorch
+    import torch
     from torch import nn
 
     def make():
+        torch.manual_seed(0)
         hidden, last = (snntorch.Leaky(beta=0.9, init_hidden=True) for _ in range(2))
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 8), hidden, nn.Linear(8, 10), last)
 """
@@ -125,6 +132,7 @@ def prepared(tmp_path_factory):
     np.savez(folder / "data.npz", images=images, labels=np.arange(30) % 2)
     (folder / "my.toml").write_text('name = "mine"\n[data]\nname = "digits"\n')
     (folder / "nets.py").write_text(textwrap.dedent(NETS))
+    write_files_of_torch(folder)
     for name in ("MNIST", "FashionMNIST"):
         (folder / "data" / name / "raw").mkdir(parents=True)
         for part, count in (("train", 300), ("t10k", 100)):
@@ -143,6 +151,28 @@ def in_this_process(members, folder, split, watcher, **_):
             assert train_member(member.recipe, at, split, progress, stop=lambda: False)
         watcher.member_done(member, None)
     return {}
+
+
+def write_files_of_torch(folder: Path) -> None:
+    """Write the weights of the network of nets.py, and an ONNX file as torch does."""
+    names: dict[str, Any] = {}
+    exec(textwrap.dedent(NETS), names)
+
+    class Steps(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = names["make"]()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            utils.reset(self.net)
+            return torch.stack([self.net(x) for _ in range(25)])
+
+    steps = Steps()
+    torch.save(steps.net.state_dict(), folder / "trained.pt")
+    x = torch.rand(2, 1, 28, 28)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter warns of itself
+        torch.onnx.export(steps, (x,), folder / "theirs.onnx", dynamo=False)
 
 
 def interrupting(original):

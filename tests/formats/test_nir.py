@@ -5,6 +5,7 @@ import nir
 import numpy as np
 import pytest
 
+from asnn.core.errors import DataError
 from asnn.formats.nir import read_nir, read_nir_file
 from asnn.inspection import inspect
 from tests.support.format_files import full, nir_graph, nir_nodes, write_nir
@@ -90,3 +91,24 @@ def test_recurrent_graphs_are_read(tmp_path):
     nir.write(tmp_path / "file.nir", nir_graph(nodes, type_check=False))
     found = read_nir(tmp_path / "file.nir")
     assert set(found.nodes["rnn"].nodes) == {"input", "lif", "back", "output"}
+
+
+def test_a_half_written_file_is_told_from_another(tmp_path):
+    """nir.write raises at a value that it cannot store, and leaves what it has written."""
+    ones = np.ones(3, np.float32)
+    lif = nir.LIF(tau=ones, r=ones, v_leak=0 * ones, v_threshold=ones)
+    lif.tau = object()
+    ends = {
+        "input": nir.Input({"input": np.array([3])}),
+        "output": nir.Output({"output": np.array([3])}),
+    }
+    edges = [("input", "lif"), ("lif", "output")]
+    graph = nir.NIRGraph({"input": ends["input"], "lif": lif, "output": ends["output"]}, edges,
+                         type_check=False)  # fmt: skip
+    with pytest.raises(TypeError):
+        nir.write(tmp_path / "half.nir", graph)
+    with pytest.raises(DataError) as found:
+        read_nir(tmp_path / "half.nir")
+    assert found.value.why == (
+        "it was written in part: nir.write stopped at its node 'lif', before the type of the graph"
+    )

@@ -31,21 +31,30 @@ WARNED = {
     "snnTorch's export": (chain(lif(tau=2e-4, r=2.0)), "reset_mechanism='subtract'"),
     "varying tau": (
         chain(lif(tau=np.array([1, 2, 3], "f4"))),
-        "time constants differ within n1",
+        "spikingjelly 2.0.0 does not run it exactly: neuron 'n1' has several time constants",
     ),
     "flatten from the front": (
         chain(nir.Flatten({"input": np.array([3])}, 0, -1)),
-        "n1 flattens from the front",
+        "'n1' counts its axes from the front",
     ),
     "unsupported types": (
         chain(nir.Scale(full(2)), nir.Threshold(full(1))),
-        "snntorch 1.0.0 does not read Scale, Threshold",
+        "snntorch 1.0.0 does not run it exactly: it does not read Scale, Threshold",
     ),
-    "delay": (chain(nir.Delay(full(1))), "spikingjelly 2.0.0 does not read Delay"),
-    "IF": (chain(nir.IF(full(1), full(1))), "beta = 0.9"),
+    "delay": (
+        chain(nir.Delay(full(1))),
+        "spikingjelly 2.0.0 does not run it exactly: it does not read Delay",
+    ),
+    "IF": (
+        chain(nir.IF(full(1), full(1))),
+        "snntorch 1.0.0 does not run it exactly: it does not read IF",
+    ),
+    "no time step of IF": (chain(nir.IF(full(1), full(1))), "does not state the length of a time"),
+    "no time step of I": (chain(nir.I(full(1))), "does not state the length of a time step"),
+    "a decided time step": (chain(lif(tau=2e-3, r=2.0)), "as it is with 0.001 s"),
     "groups": (
         chain(nir.Conv2d((8, 8), full(1, 4, 2, 3, 3), 1, 1, 1, 2, full(0, 4)), size=(4, 8, 8)),
-        "n1 has groups",
+        "convolution 'n1' has groups",
     ),
     "newer than 1.0.4": (chain(lif()), "readers that require nir 1.0.4"),
     "nir's type check": (chain(nir.Scale(full(2, 5))), "nir's own type check refuses it"),
@@ -66,8 +75,29 @@ def test_a_graph_that_all_importers_read_has_no_warning(tmp_path):
     nir.write(path, chain(linear, flatten, metadata={"dt": 1e-4}))
     assert inspect(path)["warnings"] == []
     nir.write(path, chain(lif(tau=2e-4, r=2.0), metadata={"dt": 1e-4}))
-    warnings = inspect(path)["warnings"]
-    assert len(warnings) == 1 and "1.0.4" in warnings[0]
+    found = inspect(path)
+    assert found["run_by"] == ["snntorch", "spikingjelly"] and found["dt"] == 1e-4
+    norse, pinned = found["warnings"]
+    assert norse == (
+        "norse 1.1.0 does not run it exactly: neuron 'n1' has r other than 1, which it ignores"
+    )
+    assert "1.0.4" in pinned
+
+
+def test_one_warning_names_an_importer(tmp_path):
+    """IF was said not to be read by snnTorch, and to be read as a leaky neuron."""
+    nir.write(tmp_path / "m.nir", chain(nir.IF(full(1), full(1)), nir.Scale(full(2))))
+    warnings = inspect(tmp_path / "m.nir")["warnings"]
+    for name in ("snntorch", "spikingjelly", "norse"):
+        assert sum(warning.startswith(name) for warning in warnings) == 1
+
+
+def test_both_time_constants_of_a_synapse(tmp_path):
+    cuba = nir.CubaLIF(full(1e-3), full(2e-3), full(1), full(0), full(1))
+    nir.write(tmp_path / "m.nir", chain(cuba))
+    layer = inspect(tmp_path / "m.nir")["layers"][1]
+    assert layer["tau_syn"] == pytest.approx([1e-3, 1e-3])
+    assert layer["tau_mem"] == pytest.approx([2e-3, 2e-3])
 
 
 def test_loops_are_warned_of(tmp_path):

@@ -43,8 +43,9 @@ def export(
     form: Annotated[
         str | None,
         typer.Option(
-            help="onnx: sequence, stream, scan or parts; nir: portable, pure, lif or backbone.",
-            show_default="sequence, portable",
+            help="onnx: sequence, stream, scan or parts; nir: portable, pure, lif, backbone or, of "
+            "imported networks, given.",
+            show_default="sequence; portable, of imported networks given",
         ),
     ] = None,
     input: Annotated[
@@ -142,6 +143,14 @@ def export(
             "or asnn.",
         ),
     ] = None,
+    weights_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights-from",
+            metavar="FILE",
+            help="--from: a state_dict to load into the network, .safetensors, .pt or .pth.",
+        ),
+    ] = None,
     in_shape: Annotated[
         str | None,
         typer.Option(metavar="CxHxW", help="--from: shape of an image; F for flat ones."),
@@ -177,16 +186,18 @@ def export(
 
     asnn export runs/latest --check deploy/model.onnx --no-structure
 
-    asnn export --from nets:make --steps 25 --check theirs.nir
+    asnn export --from nets:make --in-shape 1x28x28 --steps 25 --check theirs.onnx
 
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
+
+    asnn export --from nets:make --weights-from trained.pt --in-shape 784 --steps 25 -f onnx
     """
     from ....core.errors import ConfigError, VerificationError
     from ....core.packages import require_package
     from ....core.registry import unknown
     from ....exporters import random_samples
     from ....exporters.export import dt_of_file, has_boxes, is_export, noise_of_file
-    from ....exporters.runs import NOISES, samples_of, source_of_run
+    from ....exporters.runs import NOISES, samples_of_run, source_of_run
     from ....exporters.samples import load_samples
     from ....models.noise import has_noise
     from ....models.timing.clocked import has_many_times
@@ -230,11 +241,17 @@ def export(
 
             network = with_boxes(network, opened.task)
         folder = opened.path / "export"
-        verified_on = samples_of(opened.data, split, samples, network) if verify else None
+        verified_on = samples_of_run(opened, split, samples, network) if verify else None
     else:
         from ....exporters.snntorch.user_module import name_of_function, source_of_function
 
-        network = source_of_function(source, in_shape=parse_shape(in_shape), steps=steps)
+        network = source_of_function(
+            source,
+            in_shape=parse_shape(in_shape),
+            steps=steps,
+            weights_from=weights_from,
+            notify=lambda text: console.note(f"note: {text}"),
+        )
         origin, folder = source, Path("export", name_of_function(source))
         shape, verified_on = network.sample_shape, None
         if verify and samples_from is not None:
@@ -271,7 +288,8 @@ def export(
         options = {"form": form or DEFAULT_FORMS[format], "input": input}
         options |= {"opset": opset, "weights": weights}
     elif format == "nir":
-        options = {"form": form or DEFAULT_FORMS[format], "compat": nir_compat, "target": target}
+        default = "given" if network.imported is not None else DEFAULT_FORMS[format]
+        options = {"form": form or default, "compat": nir_compat, "target": target}
         options |= {"approximate": allow_approximate}
     try:
         result = _exporter(format)(network, path, samples=verified_on, **options)

@@ -15,7 +15,10 @@ RUN_ONLY = {
     "run": "RUN", "split": "--split", "data_dir": "--data-dir", "changes": "--set",
     "noise": "--noise", "dt": "--dt",
 }  # fmt: skip
-FROM_ONLY = {"in_shape": "--in-shape", "steps": "--steps", "samples_from": "--samples-from"}
+FROM_ONLY = {
+    "in_shape": "--in-shape", "steps": "--steps", "samples_from": "--samples-from",
+    "weights_from": "--weights-from",
+}  # fmt: skip
 
 
 def require_format(context: typer.Context, format: str | None, input: str | None) -> str:

@@ -9,7 +9,9 @@ from torch import nn
 from torch.nn import functional
 
 from asnn.core.errors import ConfigError
-from asnn.exporters.graph.interpreter import convolve, neuron_steps, pool, run
+from asnn.exporters.graph.arrays import pool_of
+from asnn.exporters.graph.images import convolve, pool
+from asnn.exporters.graph.interpreter import evaluate, neuron_steps, run
 from asnn.exporters.graph.ir import Conv, Graph, Linear, Neuron, Pool
 from asnn.exporters.graph.network import lower_network
 from asnn.models.layers.spiking import SpikingLayer
@@ -155,7 +157,7 @@ def test_a_subclass_that_computes_the_same_is_exported():
     [
         (lambda b: setattr(b, "conv2", nn.Conv3d(1, 1, 1)), "'conv2' \\(Conv3d\\)"),
         (lambda b: setattr(b.conv2.layer, "padding_mode", "circular"), "not a number of zeros"),
-        (lambda b: setattr(b.spikes1, "pool", nn.MaxPool2d(2, ceil_mode=True)), "rounds up"),
+        (lambda b: setattr(b.spikes1, "pool", nn.MaxPool2d(2, return_indices=True)), "indices"),
         (lambda b: setattr(b.spikes1, "pool", nn.LPPool2d(1, 2)), "no such layer"),
         (lambda b: b.conv2.layer.weight.data.fill_(np.nan), "weights of layer 'conv2' is not fin"),
         (lambda b: setattr(b.spikes1, "norm", nn.LayerNorm(2)), "not a batch norm over time"),
@@ -167,6 +169,17 @@ def test_layers_without_a_node_are_refused(change, message):
     change(model.body)
     with pytest.raises(ConfigError, match=message):
         lower_network(model)
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.MaxPool2d(2, ceil_mode=True), nn.AvgPool2d(2, 2, 1, count_include_pad=False)]
+)
+def test_pools_keep_the_options_of_torch(layer):
+    fields = pool_of("pool", layer)
+    node = Pool(name="pool", inputs=("input",), **fields)
+    x = np.random.default_rng(0).standard_normal((1, 2, 3, 5, 5), np.float32)
+    expected = layer(torch.from_numpy(x[0]))[None].numpy()
+    np.testing.assert_allclose(evaluate(node, [x]), expected, rtol=1e-6)
 
 
 def test_a_negative_reset_size_is_refused():

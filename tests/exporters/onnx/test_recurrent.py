@@ -9,7 +9,7 @@ import torch
 from onnx import numpy_helper
 
 from asnn.core.errors import ConfigError, VerificationError
-from asnn.exporters import export_nir, export_onnx, source_of
+from asnn.exporters import export_onnx, source_of
 from asnn.exporters.graph.interpreter import neuron_steps, run
 from asnn.exporters.graph.ir import Graph, Neuron
 from asnn.exporters.graph.quantisation import quantise, with_rounded_weights
@@ -164,18 +164,6 @@ def test_margins_count_what_the_recurrent_weights_add():
     np.testing.assert_array_equal(received(node, trace), expected)
     np.testing.assert_array_equal(received(replace(node, recurrent=None), trace), x)
     assert (margin_of(node, received(node, trace)) >= MARGIN).all()
-
-
-@pytest.mark.parametrize("form", ["pure", "portable", "lif"])
-def test_nir_is_refused(tmp_path, form):
-    source, samples = recurrent_source(neuron_options={"schedule": "shared", "reset": "zero"})
-    with pytest.raises(ConfigError) as refused:
-        export_nir(source, tmp_path, samples=samples, form=form)
-    assert refused.value.what == (
-        "layer 'spikes1' has recurrent weights, which asnn does not write to NIR"
-    )
-    assert refused.value.remedy == "use --format onnx"
-    assert not list(tmp_path.iterdir())
 
 
 def test_recurrent_weights_that_are_not_finite_are_refused():

@@ -1,0 +1,1 @@
+"""The network of a NIR file in torch."""

@@ -1,0 +1,216 @@
+"""The neurons of NIR as layers of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ...core.errors import ConfigError
+from ..layer import Lowering
+from .euler import EulerParameters, euler_step, euler_steps
+from .semantics import Semantics
+
+FIELDS = {
+    "I": ("r",),
+    "IF": ("r", "v_threshold", "v_reset"),
+    "LI": ("tau", "r", "v_leak"),
+    "LIF": ("tau", "r", "v_leak", "v_threshold", "v_reset"),
+    "CubaLI": ("tau_mem", "tau_syn", "r", "v_leak", "w_in"),
+    "CubaLIF": ("tau_mem", "tau_syn", "r", "v_leak", "v_threshold", "v_reset", "w_in"),
+}
+"""The arrays of each type of neuron, as the format names them."""
+
+
+class NirNeuron(nn.Module):
+    """A neuron of NIR: `[T, B, ...] -> [T, B, ...]`, from rest.
+
+    Its arrays are buffers with the names and units of the format. A training does not change them.
+
+    Args:
+        kind: the type of the node, such as `LIF`.
+        shapes: of its arrays, by name.
+        dt: length of a step in seconds.
+        semantics: what the file leaves open.
+        looped: whether it is in a loop.
+        surrogate: of the derivative of a spike.
+
+    Raises:
+        ConfigError: an array is missing or not one of this type.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        shapes: Mapping[str, Sequence[int]],
+        *,
+        dt: float,
+        semantics: Semantics,
+        looped: bool = False,
+        surrogate: str = "sigmoid",
+    ) -> None:
+        super().__init__()
+        if set(shapes) != set(FIELDS[kind]):
+            raise ConfigError(
+                f"{kind} has the arrays {', '.join(FIELDS[kind])}, not {', '.join(shapes)}"
+            )
+        self.kind, self.dt, self.semantics, self.surrogate = kind, dt, semantics, surrogate
+        self.at_once = semantics.reset == "value" or (
+            semantics.reset == "zero" and kind != "CubaLIF" and not looped
+        )
+        for name in FIELDS[kind]:
+            begins_at_zero = name in ("v_leak", "v_reset")
+            self.register_buffer(name, torch.full(tuple(shapes[name]), float(not begins_at_zero)))
+        self.shape = torch.broadcast_shapes(*map(tuple, shapes.values()))
+
+    @property
+    def spiking(self) -> bool:
+        """Whether its output are spikes, not values."""
+        return self.kind in ("IF", "LIF", "CubaLIF")
+
+    def parameters_of_step(self) -> EulerParameters:
+        """Return the neuron in discrete time, computed in float64 where the device has it."""
+        given = {name: self._exact(name) for name in FIELDS[self.kind]}
+        rule, r = self.semantics, given["r"]
+        found: dict[str, Any] = {}
+        if "tau" in given or "tau_mem" in given:
+            share = self._share(given.get("tau", given.get("tau_mem")))
+            found["leak"], found["gain"] = 1 - share, r * share
+            found["drive"] = given["v_leak"] * share
+        else:
+            found["leak"] = torch.ones_like(r)
+            found["gain"] = r if rule.unit_input and self.kind == "IF" else r * self.dt
+        if "tau_syn" in given:
+            share, w_in = self._share(given["tau_syn"]), given["w_in"]
+            found["synapse"] = 1 - share
+            found["gain"] = found["gain"] * (w_in if rule.unit_input else w_in * share)
+        if self.spiking:
+            found["threshold"] = given["v_threshold"]
+            found["reset"] = given["v_reset"] if self.at_once else None
+        found["start"] = given.get(rule.start)
+        for name in ("drive", "start"):
+            if name in found and found[name] is not None and not _is_anything(found[name]):
+                found[name] = None
+        dtype = self.r.dtype
+        return EulerParameters(
+            **{key: None if each is None else each.to(dtype) for key, each in found.items()},
+            to_zero=rule.reset == "zero",
+            fires_at_threshold=rule.fires_at_threshold,
+            surrogate=self.surrogate,
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return euler_steps(x, self.parameters_of_step())
+
+    def step_from_rest(self) -> Any:
+        """Return a function of one step after another, `[B, ...] -> [B, ...]`, through which
+        gradients flow."""
+        p, states = self.parameters_of_step(), None
+
+        def step(x: Tensor) -> Tensor:
+            nonlocal states
+            before = tuple(torch.zeros_like(x) for _ in p.states) if states is None else states
+            y, *states = euler_step(x, before, p)
+            return y
+
+        return step
+
+    def stepper(self) -> Any:
+        return self.step_from_rest()
+
+    def lower(self, graph: Lowering, name: str, recurrent: Tensor | None = None) -> None:
+        """Add the neuron to an export graph: a `Neuron` where it is one, filters without spikes,
+        and its equations otherwise.
+
+        Args:
+            graph: the graph.
+            name: of the last node.
+            recurrent: weights of its own spikes of the step before.
+
+        Raises:
+            ConfigError: a neuron without spikes whose parameters differ within a channel.
+        """
+        p = self.parameters_of_step()
+        if not self.spiking:
+            return self._lower_filter(graph, name, p)
+        fields = self._leaky_fields(p, graph.steps)
+        if fields is not None:
+            return graph.add("Neuron", name, None, **fields, recurrent=recurrent)
+        states = list(p.states)
+        if recurrent is not None and "s" not in states:
+            states.append("s")
+        late = "s" in p.states
+
+        def step(x: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+            own = given if late or recurrent is None else given[:-1]
+            s, *after = euler_step(x, own, p)
+            return (s, *after, *(() if len(after) == len(states) else (s,)))
+
+        return graph.cell(name, step, states=states, recurrent=recurrent)
+
+    def _leaky_fields(self, p: EulerParameters, steps: int) -> dict[str, Any] | None:
+        """Return the fields of a `Neuron` of the graph; None if it is none."""
+        plain = p.reset is not None and not bool(p.reset.any()) and not p.fires_at_threshold
+        found = _by_channel(leak=p.leak, gain=p.gain, threshold=p.threshold, synapse=p.synapse)
+        if not plain or p.drive is not None or p.start is not None or found is None:
+            return None
+        synapse = found.pop("synapse", None)
+        size = max(map(len, found.values()))
+        fields = {name: each.expand(steps, size) for name, each in found.items()}
+        return {**fields, "size": fields["threshold"], "reset": "zero", "synapse": synapse}
+
+    def _lower_filter(self, graph: Lowering, name: str, p: EulerParameters) -> None:
+        """Add v_t = leak v_{t-1} + gain x_t + drive, after the current if there is one."""
+        found = _by_channel(leak=p.leak, gain=p.gain, drive=p.drive, synapse=p.synapse)
+        if found is None or p.start is not None:
+            why = "its parameters differ within a channel"
+            raise graph.refused(name, self, why if found is None else "it does not start at 0")
+        leak, gain = found["leak"], found["gain"]
+        if "synapse" in found:
+            one = torch.ones_like(found["synapse"])
+            poles = found["synapse"].unsqueeze(0)
+            graph.add("Filter", f"{name}.current", None, poles=poles, gain=one)
+        if "drive" in found:
+            size = max(len(gain), len(found["drive"]))
+            factor, offset = (each.expand(graph.steps, size) for each in (gain, found["drive"]))
+            graph.add("ChannelScale", f"{name}.drive", None, factor=factor, offset=offset)
+            gain = torch.ones_like(gain)
+        size = max(len(gain), len(leak))
+        graph.add("Filter", name, None, poles=leak.expand(1, size), gain=gain.expand(size))
+
+    def _exact(self, name: str) -> Tensor:
+        value: Tensor = getattr(self, name)
+        return value if value.device.type == "mps" else value.double()
+
+    def _share(self, tau: Any) -> Tensor:
+        """Return dt/τ."""
+        return self.dt * self.dt / tau if self.semantics.scaled_times else self.dt / tau
+
+    def extra_repr(self) -> str:
+        return f"{self.kind}, dt={self.dt:g}"
+
+
+def _is_anything(values: Tensor) -> bool:
+    """Return whether any value is not 0; of tensors without values, whether any might be."""
+    return values.is_meta or bool(values.any())
+
+
+def _by_channel(**values: Tensor | None) -> dict[str, Tensor] | None:
+    """Return the values that there are by channel; None if any differ within one."""
+    found = {name: by_channel(each) for name, each in values.items() if each is not None}
+    return None if any(each is None for each in found.values()) else found  # type: ignore[return-value]
+
+
+def by_channel(values: Tensor) -> Tensor | None:
+    """Return values of the shape of a sample as `[C]`, or `[1]` if all are equal; None if they
+    differ within a channel."""
+    if not values.numel():
+        return None
+    if bool((values == values.flatten()[0]).all()):
+        return values.flatten()[:1]
+    if values.dim() == 1:
+        return values
+    rows = values.flatten(1)
+    return rows[:, 0] if bool((rows == rows[:, :1]).all()) else None

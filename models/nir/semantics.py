@@ -1,0 +1,72 @@
+"""What a NIR file leaves open, and how the simulator that wrote it fills it in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ...core.errors import ConfigError
+from ...core.registry import unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Semantics:
+    """How the neurons of a file are computed, where simulators differ.
+
+    Attributes:
+        reset: what a spike does to the membrane. `value`: v ← v_reset in the same step;
+            `subtract`: the next step takes v_threshold off, after its leak; `zero`: in the next
+            step v is 0, its input included, but a LIF outside of loops does as with `value`.
+        fires_at_threshold: whether v = v_threshold is enough for a spike.
+        start: the membrane before the first step: `zero`, or the neuron's `v_reset` or `v_leak`.
+        scaled_times: whether the file holds τ dt instead of τ.
+        unit_input: whether the input of IF, and of a synaptic current, is taken as it is, without
+            dt and τ_syn.
+        recurrent_bias: whether the bias of a loop is there in the first step, when nothing has been
+            sent through the loop yet.
+        dt: that the simulator writes every file with, in seconds; None if it can be chosen.
+    """
+
+    reset: Literal["value", "subtract", "zero"] = "value"
+    fires_at_threshold: bool = False
+    start: Literal["zero", "v_reset", "v_leak"] = "zero"
+    scaled_times: bool = False
+    unit_input: bool = False
+    recurrent_bias: bool = False
+    dt: float | None = None
+
+
+SEMANTICS = {
+    # The equations of the format in discrete time, by forward Euler, from 0.
+    "nir": Semantics(),
+    # By their `reset_mechanism`, which files do not state: "subtract", the default, or "zero".
+    "snntorch": Semantics(reset="subtract", recurrent_bias=True, dt=1e-4),
+    "snntorch-zero": Semantics(reset="zero", recurrent_bias=True, dt=1e-4),
+    "spikingjelly": Semantics(fires_at_threshold=True, start="v_reset"),
+    "norse": Semantics(start="v_leak", scaled_times=True, unit_input=True),
+}
+
+NOT_COMPUTED = {
+    "sinabs": "its neurons send several spikes a step and are reset by subtraction, which a file "
+    "does not tell from a reset to a value",
+    "rockpool": "its neurons decay exponentially, send several spikes a step and are reset by "
+    "subtraction, which a file does not tell from a reset to a value",
+}
+
+
+def semantics_of(name: str) -> Semantics:
+    """Return the semantics called `name`.
+
+    Raises:
+        ConfigError: there are none of that name, or asnn does not compute them.
+    """
+    if name in NOT_COMPUTED:
+        raise ConfigError(
+            f"asnn does not compute files with the semantics of {name}",
+            why=NOT_COMPUTED[name],
+            remedy="import it with --semantics nir: the equations of the format, with which its "
+            "spikes are others than in " + name,
+        )
+    if name not in SEMANTICS:
+        raise unknown("semantics", name, list(SEMANTICS))
+    return SEMANTICS[name]

@@ -1,0 +1,310 @@
+"""A run of the network in a NIR file."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..coding.base import FIRST_CHOICE
+from ..coding.factory import coding_registry
+from ..coding.samples import PLURALS, SampleSpec
+from ..core.documents import plain_tables, read_toml
+from ..core.errors import ConfigError
+from ..core.files import write_bytes, write_json, write_text
+from ..datasets import DataSet
+from ..datasets.sources.none import NO_DATA
+from ..formats.nir import read_nir
+from ..formats.nir_dt import decided_dt, needs_dt, stated_dt
+from ..learning.device import versions_and_machine
+from ..learning.recipe import Recipe, check_recipe, override
+from ..models.factory import create_model
+from ..models.network import SpikingNetwork
+from ..models.nir.graph import NirGraph, graph_of
+from ..models.nir.network import trial_shapes
+from ..models.nir.neuron import NirNeuron
+from ..models.nir.reading import NirDescription, describe
+from ..models.nir.semantics import semantics_of
+from ..models.saved import model_bytes
+from .create import create_run
+from .layout import FORMAT, Run
+
+if TYPE_CHECKING:
+    import nir
+
+CODINGS = {**FIRST_CHOICE, "image": "direct"}
+"""The code by kind of samples, unless another is named: images are the same at every step."""
+
+Changes = Sequence[tuple[list[str], Any]]
+
+
+@dataclass(frozen=True)
+class ImportedNetwork:
+    """A NIR file as a network with its recipe, which `write` makes a run of.
+
+    Attributes:
+        path: the file.
+        recipe: that builds the network.
+        model: the network.
+        data: None without data.
+        about: what `summary.json` says of the import.
+        notes: what a user may not expect.
+    """
+
+    path: Path
+    recipe: Recipe
+    model: SpikingNetwork
+    data: DataSet | None
+    about: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+
+    def write(self, out: Path | str | None) -> Run:
+        """Write the run, whose summary comes last, to a new or empty folder.
+
+        Raises:
+            ConfigError: `out` holds something.
+            AsnnError: it cannot be written.
+        """
+        run = create_run(out, self.recipe.name)
+        document = self.recipe.document()
+        document["train"]["init"] = str(run.path)  # a training of this recipe starts from it
+        config = check_recipe(document).toml().encode()
+        weights = model_bytes(self.model, labels=self._labels())
+        write_json(run.environment, self._environment())
+        write_bytes(run.model, weights)
+        write_text(run.metrics, "")
+        write_bytes(run.config, config)
+        write_json(
+            run.summary,
+            {
+                "format": FORMAT,
+                "finished": True,
+                "recipe": self.recipe.name,
+                "imported": self.about,
+                "parameters": sum(each.numel() for each in self.model.parameters()),
+                "sha256": {
+                    run.model.name: hashlib.sha256(weights).hexdigest(),
+                    run.config.name: hashlib.sha256(config).hexdigest(),
+                },
+                "config": plain_tables(read_toml(config.decode())),
+            },
+        )
+        return run
+
+    def _labels(self) -> list[str]:
+        if self.data is not None:
+            return self.data.classes
+        return [str(i) for i in range(self.model.config["classes"])]
+
+    def _environment(self) -> dict[str, Any]:
+        found = {"format": FORMAT, **versions_and_machine(torch.device("cpu"))}
+        if self.data is not None:
+            found["data"] = {"name": self.data.name, "fingerprint": self.data.fingerprint}
+        return found
+
+
+def import_nir(
+    path: Path | str,
+    *,
+    dt: float | None = None,
+    steps: int | None = None,
+    semantics: str = "nir",
+    answer: str = "mean",
+    changes: Changes = (),
+) -> ImportedNetwork:
+    """Return the network of a NIR file with a recipe.
+
+    Args:
+        path: the file, of which the run is independent.
+        dt: length of a time step in seconds; needed where neurons depend on it and neither the
+            metadata nor the parameters of the file say it.
+        steps: T; by default that of series.
+        semantics: `nir`, or the simulator that wrote the file.
+        answer: `mean` or `last`: of the outputs of all steps.
+        changes: keys of the recipe with their values, such as `data.name`.
+
+    Raises:
+        DataError: the file cannot be read.
+        ConfigError: dt or steps are missing, or the network cannot be computed.
+    """
+    path = Path(path)
+    graph = read_nir(path)
+    about, notes = describe(graph), []
+    notes += about.notes
+    length = _dt(path, graph, dt, semantics, notes)
+    document: dict[str, Any] = {
+        "name": re.sub(r"[^\w.-]+", "-", path.stem).strip("-") or "network",
+        "description": "network of a NIR file",
+        "data": {"name": NO_DATA},
+        "model": {
+            "name": "nir",
+            "neuron": "fixed",  # not used: the neurons are nodes
+            "nodes": about.nodes,
+            "edges": about.edges,
+            "dt": length,
+            "semantics": semantics,
+        },
+        "readout": {"name": answer},
+    }
+    document, _ = override(document, changes)
+    data = _data(document)
+    spec = _sample(document, about, data, steps, graph)
+    recipe = check_recipe(document, source=f"the import of {path}")
+    network = recipe.model_arguments()
+    model = create_model(
+        **network, in_shape=spec.shape, classes=_outputs(network, data), sample=spec
+    )
+    inner = graph_of(model)
+    assert inner is not None
+    about.give(inner)
+    notes += _require_stable(inner, path)
+    content = {
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "semantics": semantics,
+        "dt": length,
+    }
+    return ImportedNetwork(path, recipe, model.eval(), data, content, notes)
+
+
+def _dt(
+    path: Path, graph: nir.NIRGraph, given: float | None, semantics: str, notes: list[str]
+) -> float:
+    """Return the length of a step: what is given, or what the simulator, the metadata or the
+    parameters say."""
+    if given is not None:
+        return given
+    rule = semantics_of(semantics)
+    if rule.dt is not None:
+        return rule.dt
+    stated = stated_dt(graph)
+    if stated is not None:
+        notes.append(f"dt is {stated:g} s, as the metadata of the file state")
+        return stated
+    decided = None if rule.scaled_times else decided_dt(graph)
+    if decided is not None:
+        notes.append(f"dt is {decided:g} s, tau / r of all neurons: each adds its input as it is")
+        return decided
+    if not needs_dt(graph):
+        return 1e-4  # nothing depends on it
+    kinds = {type(node).__name__ for node in graph.nodes.values()} - {"Input", "Output"}
+    raise ConfigError(
+        f"{path} does not say how long a time step is",
+        why=f"NIR has no field for it, and its nodes ({', '.join(sorted(kinds))}) compute "
+        "something else with another one",
+        remedy="give --dt SECONDS, that of the simulator that wrote the file: 0.0001 is the "
+        "default of SpikingJelly, 0.001 that of Norse (with --semantics norse)",
+    )
+
+
+def _data(document: dict[str, Any]) -> DataSet | None:
+    """Return the data that a document names, if any."""
+    if document["data"].get("name", NO_DATA) == NO_DATA:
+        return None
+    return check_recipe({"data": document["data"]}).data.load()
+
+
+def _sample(
+    document: dict[str, Any],
+    about: NirDescription,
+    data: DataSet | None,
+    steps: int | None,
+    graph: nir.NIRGraph,
+) -> SampleSpec:
+    """Complete the section `coding` of a document, and return what samples are.
+
+    Raises:
+        ConfigError: the number of steps is not known, or the shape of samples without data.
+    """
+    coding = document.setdefault("coding", {})
+    if steps is not None:
+        coding["steps"] = steps
+    if "name" not in coding:
+        coding["name"] = CODINGS["series" if data is None else data.spec.kind]
+    if "steps" not in coding:
+        known = data.spec.steps if data is not None else _stated_steps(graph)
+        if known is None:
+            raise ConfigError(
+                "the number of time steps is not known",
+                why="a NIR file has none",
+                remedy="give --steps T",
+            )
+        coding["steps"] = known
+    if data is not None:
+        return data.spec
+    shape, takes = about.in_shape, coding_registry.get(coding["name"]).takes
+    if "series" in takes:
+        shape = shape if len(shape) in (1, 3) else (_product(shape),)
+        return SampleSpec("series", shape, steps=coding["steps"])
+    if "image" in takes and len(shape) == 3:
+        return SampleSpec("image", shape)
+    kind = PLURALS["image" if "image" in takes else "events"]
+    raise ConfigError(
+        f"the code {coding['name']} takes {kind}, whose shape is not known",
+        why=f"the network reads samples of the shape {list(shape)}",
+        remedy="name the data, --set data.name=NAME, or leave coding.name out",
+    )
+
+
+def _product(shape: Sequence[int]) -> int:
+    return int(torch.Size(shape).numel())
+
+
+def _stated_steps(graph: nir.NIRGraph) -> int | None:
+    """Return the number of steps that the metadata of an export of asnn state."""
+    found = (graph.metadata or {}).get("steps")
+    try:
+        return int(found) if found is not None and int(found) > 0 else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _outputs(network: dict[str, Any], data: DataSet | None) -> int:
+    """Return the number of outputs of the network.
+
+    Raises:
+        ConfigError: the data have another number of classes.
+    """
+    outputs = trial_shapes(network)[1]
+    if data is not None and len(data.classes) not in (0, outputs):
+        raise ConfigError(
+            f"the network has {outputs} outputs, the data {len(data.classes)} classes",
+            why="its outputs are those of the file, one a class",
+            remedy="choose data with as many classes",
+        )
+    return outputs
+
+
+def _require_stable(network: NirGraph, path: Path) -> list[str]:
+    """Refuse a step with which a membrane or current grows without input; return notes on those
+    that change their sign at every step.
+
+    Raises:
+        ConfigError: |1 - dt/τ| is above 1.
+    """
+    notes = []
+    for name in network.order:
+        for part in network.node(name).modules():
+            if not isinstance(part, NirNeuron):
+                continue
+            p = part.parameters_of_step()
+            least = min(float(each.min()) for each in (p.leak, p.synapse) if each is not None)
+            if least < -1:
+                raise ConfigError(
+                    f"the {part.kind} {name!r} of {path} has no stable step of {part.dt:g} s",
+                    why=f"without input it would grow to {-least:.3g} times as much in each step: "
+                    "dt is more than 2 tau",
+                    remedy="give the --dt of the simulator that wrote the file; Norse writes tau "
+                    "times dt: --semantics norse",
+                )
+            if least < 0:
+                notes.append(
+                    f"dt is more than tau of the {part.kind} {name!r}: its state changes its sign "
+                    "at every step; is --dt right?"
+                )
+    return notes

@@ -1,0 +1,101 @@
+"""`asnn export --check` of files of other tools, and `--weights-from`."""
+
+import json
+
+import nir
+import numpy as np
+import pytest
+
+NETS = """
+import torch, snntorch as snn
+from torch import nn
+
+def make():
+    torch.manual_seed(0)
+    lif = [snn.Leaky(beta=0.5, threshold=0.3, reset_mechanism="zero", init_hidden=True)
+           for _ in range(2)]
+    return nn.Sequential(nn.Linear(6, 5), lif[0], nn.Linear(5, 3), lif[1]).eval(), (6,)
+"""
+MAKE = ("export", "--from", "nets_of_others:make", "--steps", "8")
+
+
+@pytest.fixture
+def theirs(tmp_path, monkeypatch):
+    """A NIR file of the network, without metadata; its neurons are those of `tau` and `r`."""
+    (tmp_path / "nets_of_others.py").write_text(NETS)
+    names = {}
+    exec(NETS, names)
+    network, _ = names["make"]()
+    first, last = (network[i] for i in (0, 2))
+
+    def write(tau=2e-3, r=2.0, threshold=0.3):
+        def lif(number):
+            ones = np.ones(number, np.float32)
+            return nir.LIF(
+                tau=tau * ones, r=r * ones, v_leak=0 * ones, v_threshold=threshold * ones
+            )
+
+        def affine(layer):
+            return nir.Affine(layer.weight.detach().numpy(), layer.bias.detach().numpy())
+
+        nodes = {"input": nir.Input({"input": np.array([6])}), "a": affine(first), "b": lif(5)}
+        nodes |= {"c": affine(last), "d": lif(3), "output": nir.Output({"output": np.array([3])})}
+        edges = [*zip([*nodes][:-1], [*nodes][1:], strict=True)]
+        nir.write(tmp_path / "theirs.nir", nir.NIRGraph(nodes, edges))
+        return tmp_path / "theirs.nir"
+
+    return write
+
+
+@pytest.mark.slow
+def test_a_file_that_computes_the_same(theirs, cli):
+    done = cli(*MAKE, "--check", theirs(), "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert found["verified"] and found["structure"] is None
+    assert "0.001 s, with which its neurons add their input as it is" in found["notes"][0]
+    numpy = found["runtimes"][1]
+    assert numpy["dt"] == 0.001 and [*numpy["layers"].values()] == ["b", "d"]
+    assert all(each["network"] == each["file"] > 0 for each in numpy["spikes"].values())
+
+
+@pytest.mark.slow
+def test_a_file_that_computes_something_else(theirs, cli):
+    done = cli(*MAKE, "--check", theirs(threshold=0.35))
+    assert done.code == 3
+    assert "spikes in numpy, from the file" in done.err and "first step" in done.err
+    assert "theirs.nir does not compute what the network does" in done.err
+    assert "spikes differ in a sample" in done.err
+
+
+@pytest.mark.slow
+def test_the_step_is_asked_for(theirs, cli):
+    path = theirs(tau=2e-4, r=1.0)  # with dt = 1e-4: v ← v / 2 + x / 2
+    done = cli(*MAKE, "--check", path)
+    assert done.code == 2 and "the length of a step of" in done.err and "give --dt" in done.err
+    done = cli(*MAKE, "--check", path, "--dt", "1e-4", "--json")
+    assert done.code == 3 and json.loads(done.out)["runtimes"][1]["dt"] == 1e-4
+
+
+@pytest.mark.slow
+def test_weights_from_a_file(theirs, cli, tmp_path):
+    import torch
+
+    names = {}
+    exec(NETS, names)
+    network, _ = names["make"]()
+    with torch.no_grad():
+        network[0].weight.mul_(1.5)
+    torch.save({"model_state_dict": network.state_dict()}, tmp_path / "trained.pt")
+    path = theirs()
+    done = cli(*MAKE, "--weights-from", "trained.pt", "--check", path)
+    assert done.code == 3 and "the weights are 'model_state_dict' in trained.pt" in done.err
+    assert cli(*MAKE, "--check", path).code == 0
+    torch.save({"0.weight": torch.ones(5, 6)}, tmp_path / "trained.pt")
+    done = cli(*MAKE, "--weights-from", "trained.pt", "--check", path)
+    assert done.code == 2 and "it lacks 0.bias" in done.err
+
+
+def test_weights_go_with_from(cli):
+    done = cli("export", "--format", "onnx", "--weights-from", "trained.pt")
+    assert done.code == 2 and "--weights-from goes with --from" in done.err
