@@ -1,8 +1,8 @@
 """Captures the forward of a torch module as operators of aten.
 
 `torch.export` runs the forward once on a batch of a known shape, so that loops, branches on sizes
-and containers are Python's. Neurons, and parts that lower themselves, are one operator each,
-`asnn::part`, whose outputs have the shapes that a run of the network has found.
+and containers are Python's. Neurons, and parts that lower themselves, are operators of their own,
+see `calls`.
 """
 
 from __future__ import annotations
@@ -13,72 +13,17 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, fx, nn
 
 from ...core.errors import AsnnError, ConfigError
-from .kinds import is_snntorch, lowers_itself, snntorch_neurons, state_at_rest
-
-ONE_STEP = "give a module whose forward makes one time step"
-PART = "asnn::part"
-
-torch.library.define(PART, "(Tensor[] inputs, int call) -> Tensor[]")
-
-
-@torch.library.register_fake(PART)
-def _outputs_of(inputs: list[Tensor], call: int) -> list[Tensor]:
-    shapes = _Calls.current[-1].made[call].shapes
-    return [inputs[0].new_empty(shape) for shape in shapes]
-
-
-class Argument:
-    """A state that the forward takes as an argument, or a part of it, before the first step.
-
-    Attributes:
-        path: the name of the argument, then indices.
-        parts: how many values it has where it is unpacked.
-    """
-
-    def __init__(self, path: tuple[Any, ...], parts: int) -> None:
-        self.path, self.parts = path, parts
-
-    def __getitem__(self, index: Any) -> Argument:
-        return Argument((*self.path, index), self.parts)
-
-    def __iter__(self) -> Iterator[Argument]:
-        return iter([self[i] for i in range(self.parts)])
-
-    def __len__(self) -> int:
-        return self.parts
-
-    def __bool__(self) -> bool:
-        return True
-
-
-@dataclass
-class Call:
-    """A call of a part.
-
-    Attributes:
-        where: the path of the part.
-        leaves: of its arguments, in order; tensors are those of a run on noise.
-        state: its second argument; None without one.
-        spec: the structure of what it returns.
-        returned: its leaves, where they are no tensors.
-        shapes: of the tensors that it returns.
-    """
-
-    where: str
-    leaves: list[Any]
-    state: Any
-    spec: Any
-    returned: list[Any]
-    shapes: list[torch.Size]
+from .calls import ONE_STEP, Argument, Call, Calls, is_whole, names_of_states
+from .kinds import lowers_itself, snntorch_neurons
 
 
 @dataclass
@@ -122,120 +67,10 @@ class Capture:
         return max((found.count(where) for where in set(found)), default=0)
 
 
-def is_whole(call: Call) -> bool:
-    """Return whether a call has an input alone, and no state."""
-    return sum(leaf is not None for leaf in call.leaves) == 1
-
-
-class _Calls:
-    """Takes the place of the forwards of neurons and parts: first to record, then to replay."""
-
-    current: ClassVar[list[_Calls]] = []
-
-    def __init__(self, root: nn.Module) -> None:
-        self.root = root
-        self.made: list[Call] = []
-        self.next: int | None = None  # of a replay
-        self.called: dict[int, list[Tensor]] = {}  # with their states, which only a reset replaces
-        self.resets = False
-        self.read: set[str] = set()
-        self.states: dict[int, list[str]] = {}  # their names, by neuron
-        # Of the network, the leaves of what it returns, their structure, and whether it has set
-        # states of neurons.
-        self.network: tuple[list[Any], Any, bool] = ([], None, False)
-        self.parts: list[nn.Module] = []
-        inside = "."  # of the last of these parts
-        for name, part in root.named_modules():
-            if is_snntorch(part):
-                self.states[id(part)] = _names_of_states(part)
-                part.reset_mem = self._reset_of(part)  # type: ignore[assignment]
-            if name.startswith(inside):
-                continue
-            if is_snntorch(part) or (name and lowers_itself(part)):
-                inside = f"{name}."
-                self.parts.append(part)
-                part.forward = self._forward_of(name, part, part.forward)
-
-    def replay(self) -> None:
-        """Replay the calls from now on.
-
-        The states of neurons are no buffers then, which an export lets nobody set.
-        """
-        self.next, self.called = 0, {}
-        for part in self.root.modules():
-            for name in self.states.get(id(part), ()):
-                vars(part)[name] = part._buffers.pop(name)
-
-    def all_states(self) -> list[Tensor]:
-        return [state for part in self.root.modules() for state in self.states_of(part)]
-
-    def end(self) -> None:
-        """Give the parts their own forwards and buffers back."""
-        for part in self.root.modules():
-            vars(part).pop("reset_mem", None)
-            for name in self.states.get(id(part), ()):
-                part.register_buffer(name, torch.zeros_like(vars(part).pop(name)), False)
-        for part in self.parts:
-            del part.forward
-
-    def states_of(self, neuron: nn.Module) -> list[Tensor]:
-        """Return the states of a neuron of snnTorch."""
-        return [getattr(neuron, name) for name in self.states.get(id(neuron), ())]
-
-    def _forward_of(self, name: str, part: Any, forward: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            if is_snntorch(part):
-                states = self.states_of(part)
-                before = self.called.setdefault(id(part), states)
-                replays = self.next is not None
-                if replays and any(a is not b for a, b in zip(states, before, strict=True)):
-                    raise _late_reset(part)
-            leaves = pytree.tree_leaves((args, kwargs), is_leaf=_is_none)
-            if self.next is None:
-                return self._record(name, part, forward, args, kwargs)
-            number, self.next = self.next, self.next + 1
-            made = self.made[number]
-            tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-            found = list(torch.ops.asnn.part(tensors, number))
-            filled = [found.pop(0) if isinstance(x, Tensor) else x for x in made.returned]
-            return pytree.tree_unflatten(filled, made.spec)
-
-        return call
-
-    def _record(
-        self, name: str, part: Any, forward: Callable[..., Any], args: Any, kwargs: Any
-    ) -> Any:
-        leaves = pytree.tree_leaves((args, kwargs), is_leaf=_is_none)
-        self.read |= {leaf.path[0] for leaf in leaves if isinstance(leaf, Argument)}
-        rest = torch.zeros(0) if is_snntorch(part) else state_at_rest(part)
-
-        state = next((x for x in [*args[1:], *kwargs.values()] if x is not None), None)
-
-        def given(leaf: Any) -> Any:
-            return rest if isinstance(leaf, Argument) else leaf
-
-        args, kwargs = pytree.tree_map(given, (args, kwargs))
-        returned = forward(*args, **kwargs)
-        found, spec = pytree.tree_flatten(returned)
-        shapes = [leaf.shape for leaf in found if isinstance(leaf, Tensor)]
-        self.made.append(Call(name, leaves, state, spec, found, shapes))
-        return returned
-
-    def _reset_of(self, part: Any) -> Callable[[], Any]:
-        def reset_mem() -> Any:
-            if id(part) in self.called:
-                raise _late_reset(part)
-            self.resets = True
-            states = [torch.zeros(0) for _ in self.states_of(part)]
-            return states[0] if len(states) == 1 else tuple(states)
-
-        return reset_mem
-
-
 class _Network(nn.Module):
     """The network as `torch.export` takes it: from a tensor to the tensors that it returns."""
 
-    def __init__(self, root: nn.Module, given: dict[str, Any], calls: _Calls) -> None:
+    def __init__(self, root: nn.Module, given: dict[str, Any], calls: Calls) -> None:
         super().__init__()
         self.root, self.given, self.calls = root, given, calls
 
@@ -248,11 +83,23 @@ class _Network(nn.Module):
         return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
 
+class FailedRunError(ConfigError):
+    """A forward that fails on an input.
+
+    Attributes:
+        attempts: how many calls of parts it has begun.
+    """
+
+    attempts = 0
+
+
 class UntracedError(ConfigError):
     """A forward that runs, but that cannot be captured."""
 
 
-def capture(module: nn.Module, example: Tensor, remedy: str = ONE_STEP) -> Capture:
+def capture(
+    module: nn.Module, example: Tensor, *, by_step: bool = True, remedy: str = ONE_STEP
+) -> Capture:
     """Capture a copy of a module, so that the module does not change.
 
     Arguments behind the input without a value, or with None, are states.
@@ -260,6 +107,7 @@ def capture(module: nn.Module, example: Tensor, remedy: str = ONE_STEP) -> Captu
     Args:
         module: the network.
         example: an input, whose shape the capture holds for.
+        by_step: whether it has all steps.
         remedy: what to do if the forward fails on it.
 
     Raises:
@@ -267,58 +115,89 @@ def capture(module: nn.Module, example: Tensor, remedy: str = ONE_STEP) -> Captu
     """
     required, optional = _states_of_forward(module)
     try:
-        return _captured(module, example, [*required, *optional], remedy)
+        return _Run(module, example, [*required, *optional], by_step, remedy).captured()
     except ConfigError:
         if not optional:
             raise
-        return _captured(module, example, required, remedy)
+        return _Run(module, example, required, by_step, remedy).captured()
 
 
-def _captured(module: nn.Module, example: Tensor, states: list[str], remedy: str) -> Capture:
-    # Membranes of a training have an autograd history, which cannot be copied.
-    memo: dict[int, Any] = {
-        id(getattr(part, name)): torch.zeros(0)
-        for part in snntorch_neurons(module)
-        for name in _names_of_states(part)
-    }
-    kind = type(module).__name__
-    root = copy.deepcopy(module, memo).eval()
-    neurons = list(snntorch_neurons(root))
-    number = len(neurons) + sum(lowers_itself(part) for part in root.modules())
-    given = {name: Argument((name,), number) for name in states}
-    calls = _Calls(root)
-    with torch.no_grad(), _reset_by_snntorch(neurons):
-        what = f"{kind} fails on an input of the shape {list(example.shape)}"
-        with _failing(ConfigError, what, remedy):
-            root(example, **given)
-        network = _Network(root, given, calls)
-        calls.replay()
-        _Calls.current.append(calls)
+def steps_made(module: nn.Module, example: Tensor, remedy: str) -> int:
+    """Return the largest number of calls of a part, for an input of all steps.
+
+    Raises:
+        ConfigError: the forward fails.
+    """
+    required, _ = _states_of_forward(module)
+    found = [call.where for call in _Run(module, example, required, True, remedy).calls.made]
+    return max((found.count(where) for where in set(found)), default=0)
+
+
+class _Run:
+    """A copy of a network that has run once, on noise.
+
+    Attributes:
+        calls: of its parts.
+    """
+
+    def __init__(
+        self, module: nn.Module, example: Tensor, states: list[str], by_step: bool, remedy: str
+    ) -> None:
+        # Membranes of a training have an autograd history, which cannot be copied.
+        memo: dict[int, Any] = {
+            id(getattr(part, name)): torch.zeros(0)
+            for part in snntorch_neurons(module)
+            for name in names_of_states(part)
+        }
+        self.kind, self.example, self.states = type(module).__name__, example, states
+        self.root = copy.deepcopy(module, memo).eval()
+        self.neurons = list(snntorch_neurons(self.root))
+        number = len(self.neurons) + sum(lowers_itself(part) for part in self.root.modules())
+        self.given = {name: Argument((name,), number) for name in states}
+        self.calls = Calls(self.root, by_step=by_step)
+        what = f"{self.kind} fails on an input of the shape {list(example.shape)}"
         try:
-            what = f"the forward of {kind} cannot be traced"
-            with _failing(UntracedError, what, _UNTRACED), _quiet():
-                program = torch.export.export(network, (example,), strict=False)
+            with self.context(), _failing(FailedRunError, what, remedy):
+                self.root(example, **self.given)
+        except FailedRunError as error:
+            error.attempts = self.calls.attempts
+            raise
+
+    @contextlib.contextmanager
+    def context(self) -> Iterator[None]:
+        with torch.no_grad(), _reset_by_snntorch(self.neurons):
+            yield
+
+    def captured(self) -> Capture:
+        """Run the network again, to capture its operators."""
+        network = _Network(self.root, self.given, self.calls)
+        self.calls.replay()
+        Calls.current.append(self.calls)
+        what = f"the forward of {self.kind} cannot be traced"
+        try:
+            with self.context(), _failing(UntracedError, what, _UNTRACED), _quiet():
+                program = torch.export.export(network, (self.example,), strict=False)
                 program = program.run_decompositions({})
         finally:
-            _Calls.current.pop()
-    calls.end()
-    (leaves, spec, sets), signature = calls.network, program.graph_signature
-    owned = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    own = {**program.state_dict, **program.constants}
-    constants = {name: own[path] for name, path in owned.items()}
-    for name, path in signature.inputs_to_lifted_tensor_constants.items():
-        constants[name] = program.constants[path]
-    return Capture(
-        root=root,
-        graph=program.graph,
-        constants={name: tensor.detach() for name, tensor in constants.items()},
-        paths={name: path.removeprefix("root.") for name, path in owned.items()},
-        calls=calls.made,
-        spec=spec,
-        returned=leaves,
-        resets=calls.resets or sets,
-        unread=[name for name in states if name not in calls.read],
-    )
+            Calls.current.pop()
+        self.calls.end()
+        (leaves, spec, sets), signature = self.calls.network, program.graph_signature
+        owned = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+        own = {**program.state_dict, **program.constants}
+        constants = {name: own[path] for name, path in owned.items()}
+        for name, path in signature.inputs_to_lifted_tensor_constants.items():
+            constants[name] = program.constants[path]
+        return Capture(
+            root=self.root,
+            graph=program.graph,
+            constants={name: tensor.detach() for name, tensor in constants.items()},
+            paths={name: path.removeprefix("root.") for name, path in owned.items()},
+            calls=self.calls.made,
+            spec=spec,
+            returned=leaves,
+            resets=self.calls.resets or sets,
+            unread=[name for name in self.states if name not in self.calls.read],
+        )
 
 
 _UNTRACED = (
@@ -389,20 +268,3 @@ def _reset_by_snntorch(neurons: list[Any]) -> Iterator[None]:
         yield
     finally:
         SpikingNeuron.instances = instances
-
-
-def _names_of_states(neuron: nn.Module) -> list[str]:
-    """Return the names of the states of a neuron: its buffers that are not persistent."""
-    return [name for name in neuron._buffers if name in neuron._non_persistent_buffers_set]
-
-
-def _is_none(value: Any) -> bool:
-    return value is None
-
-
-def _late_reset(neuron: nn.Module) -> ConfigError:
-    return ConfigError(
-        f"the forward resets a {type(neuron).__name__} after it has been called",
-        why="exports start from rest once, in the first step",
-        remedy=ONE_STEP,
-    )

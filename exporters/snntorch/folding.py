@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ...core.errors import ConfigError
 from ..graph import ir as g
-from .capture import ONE_STEP
+from .calls import ONE_STEP
 from .names import Names
 from .values import ALL, Axes, Const, Signal, Step
 
@@ -43,6 +43,7 @@ class FoldedLayer:
         make: returns its nodes.
         weights: of a linear layer or convolution, weight and bias, where it has them.
         factor: of a multiplication by a constant, where it is one.
+        signs: by what it multiplies its operands, where it adds them.
         widths: of the values that it joins, where it does.
         neuron: of snnTorch or asnn, where it is one.
         membrane_of: the layer of the spikes of the neuron of which it is the membrane.
@@ -58,6 +59,7 @@ class FoldedLayer:
     make: Make
     weights: tuple[Any, Any] | None = None
     factor: Const | None = None
+    signs: tuple[float, ...] = ()
     widths: tuple[int, ...] = ()
     neuron: Any = None
     membrane_of: str = ""
@@ -231,7 +233,8 @@ class Folding:
 
 
 def _commutes(key: Hashable) -> bool:
-    return isinstance(key, tuple) and str(key[0]) in ("aten.add.Tensor", "aten.mul.Tensor")
+    """Return whether a layer computes the same with its operands in the other order."""
+    return isinstance(key, tuple) and key[:2] in (("aten.add.Tensor", ()), ("aten.mul.Tensor", ()))
 
 
 def _operand(x: Signal | Const, step: Step) -> Operand:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -13,7 +13,8 @@ from ...core.errors import ConfigError
 from ..graph import ir as g
 from ..graph.answer import Answer
 from ..verification.neurons import LoweredNeuron
-from .capture import ONE_STEP, UntracedError, capture
+from .calls import ONE_STEP
+from .capture import FailedRunError, UntracedError, capture, steps_made
 from .kinds import declared_steps, lowers_itself
 from .lowering import Lowering
 from .recurrence import nodes_of_layers
@@ -23,7 +24,8 @@ OVER_TIME = (
     "call layers of [B, ...] with x.flatten(0, 1), and continue with y.unflatten(0, (T, -1)); or "
     + ONE_STEP
 )
-BATCH = 3
+HEADS = "heads"
+BATCH = 11
 SOME, MANY = (5, 7), 1031  # steps of inputs for networks that may choose their number themselves
 
 
@@ -34,7 +36,8 @@ class TracedForward:
     Attributes:
         nodes: of one step, in order.
         output: the node with the output of a step.
-        leaf: number of the output among the `leaves` of what the forward returns.
+        outputs: numbers of the outputs among the `leaves` of what the forward returns.
+        heads: of several outputs, their names and sizes; they are one output, side by side.
         kinds: of states that are leaves.
         runs_all: whether a call runs all steps; otherwise it runs one.
         own_steps: the number of steps that the forward has chosen; None if it is not fixed.
@@ -53,7 +56,8 @@ class TracedForward:
 
     nodes: list[g.Node]
     output: str
-    leaf: int
+    outputs: list[int]
+    heads: dict[str, int]
     kinds: tuple[type, ...]
     runs_all: bool
     own_steps: int | None
@@ -75,10 +79,11 @@ class TracedForward:
     def arranged(self, code: Tensor) -> Tensor:
         """Return a code `[T, B, ...]` as the forward takes it, of an image one of its equal
         steps."""
-        if not self.by_step:
-            return code[0]
-        own: Axes = ("T", "B", *range(code.ndim - 2))
-        return code.permute([own.index(axis) for axis in self.axes]).contiguous()
+        every: Axes = ("T", "B", *range(code.ndim - 2))
+        kept = [d for d, axis in enumerate(every) if axis in self.axes]
+        code = code[tuple(slice(None) if d in kept else 0 for d in range(code.ndim))]
+        left = [every[d] for d in kept]
+        return code.permute([left.index(axis) for axis in self.axes]).contiguous()
 
     def arguments(self, states: dict[Path, Any]) -> dict[str, Any]:
         """Return the arguments behind the input, given the states in them."""
@@ -94,7 +99,7 @@ class TracedForward:
     def output_of(self, leaves: list[Any]) -> Tensor:
         """Return the output among the leaves: `[T, B, K]`, or `[B, K]` of one step or of all."""
         own: Axes = tuple(axis for axis in ("T", "B", 0) if axis in self.output_axes)
-        found: Tensor = leaves[self.leaf]
+        found = torch.cat([leaves[leaf] for leaf in self.outputs], self.output_axes.index(0))
         kept = [d for d, axis in enumerate(self.output_axes) if axis in own]
         order = sorted(kept, key=lambda d: own.index(self.output_axes[d]))
         others = [d for d in range(found.ndim) if d not in kept]
@@ -120,7 +125,7 @@ def _with(container: Any, indices: list[Any], value: Any) -> Any:
 class _Attempt(Exception):
     """A layout of the input that does not fit, and how far its lowering came."""
 
-    reached: int
+    reached: float
     error: ConfigError
 
 
@@ -128,7 +133,8 @@ def trace_module(module: nn.Module, in_shape: g.Shape, steps: int | None) -> Tra
     """Return one step of a module as nodes.
 
     The input may be an image, `[B, ...]`, or all steps: `[T, B, ...]`, `[B, T, ...]` or
-    `[B, ..., T]`. They are tried in this order; the error is of the try that came furthest.
+    `[B, ..., T]`; samples of height 1 with it or without. They are tried in this order; the error
+    is of the try that came furthest.
 
     Args:
         module: in evaluation mode.
@@ -141,8 +147,12 @@ def trace_module(module: nn.Module, in_shape: g.Shape, steps: int | None) -> Tra
     declared = declared_steps(module)
     number = steps or (min(declared) if len(declared) == 1 else None)
     sample: Axes = tuple(range(len(in_shape)))
-    layouts: list[Axes] = [("B", *sample), ("T", "B", *sample), ("B", "T", *sample)]
-    layouts.append(("B", *sample, "T"))
+    samples = [sample]
+    if len(sample) == 3 and in_shape[1] == 1:  # a series, to layers of one axis
+        samples.append((0, 2))
+    layouts: list[Axes] = []
+    for own in samples:
+        layouts += [("B", *own), ("T", "B", *own), ("B", "T", *own), ("B", *own, "T")]
     # Parts of asnn take all steps more often than one.
     first = 1 if any(lowers_itself(part) for part in module.modules()) else 0
     failed: list[_Attempt] = []
@@ -179,26 +189,38 @@ def _with_steps(
     """Return the forward on an input of a layout; its steps are tried if they are not known."""
     if "T" not in axes:
         return _attempted(module, in_shape, axes, number or 2, steps)
-    tried: list[TracedForward] = []
-    for size in [number] if number else SOME:
-        try:
-            found = _attempted(module, in_shape, axes, size, steps)
-        except _Attempt as attempt:
-            if attempt.reached:
-                raise
-            # A loop of its own may need more steps than the input has.
-            found = _attempted(module, in_shape, axes, MANY, steps)
-        if number or not found.runs_all or found.own_steps != size:
-            return found
-        tried.append(found)
-    raise _Attempt(
-        len(tried[0].nodes),
-        ConfigError(
-            "the number of time steps is missing",
-            why="the forward makes as many as its input has",
-            remedy="give --steps",
-        ),
-    )
+    size = number or SOME[0]
+    try:
+        if number is None and all(
+            steps_made(module, _example(in_shape, axes, some), OVER_TIME) == some for some in SOME
+        ):
+            why = "the forward makes as many as its input has"
+            error = ConfigError("the number of time steps is missing", why, "give --steps")
+            raise _Attempt(2, error)
+        return _attempted(module, in_shape, axes, size, steps)
+    except (FailedRunError, _Attempt) as failed:
+        error = failed.error if isinstance(failed, _Attempt) else failed
+        attempt = _attempt_of(error, 0) if error is failed else failed
+        if not isinstance(error.__cause__, IndexError):
+            raise attempt from error
+    try:  # a loop of its own may need more steps than the input has
+        return _attempted(module, in_shape, axes, MANY, steps)
+    except _Attempt as again:
+        raise (attempt if again.reached < 1 else again) from again
+
+
+def _attempt_of(error: ConfigError, reached: float) -> _Attempt:
+    """Return how far a forward came that has failed."""
+    if isinstance(error, FailedRunError):
+        reached = 1 - 1 / (1 + error.attempts)
+    return _Attempt(max(reached, isinstance(error, UntracedError)), error)
+
+
+def _example(in_shape: g.Shape, axes: Axes, steps: int) -> Tensor:
+    """Return an input of a layout: noise."""
+    sizes = {"T": max(steps, 2), "B": BATCH if steps != BATCH else BATCH + 2}
+    shape = [in_shape[axis] if isinstance(axis, int) else sizes[axis] for axis in axes]  # type: ignore[index]
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
 
 
 def _attempted(
@@ -209,17 +231,15 @@ def _attempted(
     Raises:
         _Attempt: it is refused.
     """
-    batch = BATCH if size != BATCH else BATCH + 2
-    sizes = {"T": max(size, 2), "B": batch}
-    shape = [in_shape[axis] if isinstance(axis, int) else sizes[axis] for axis in axes]  # type: ignore[index]
-    generator = torch.Generator().manual_seed(0)
+    example, by_step = _example(in_shape, axes, size), "T" in axes
+    sizes = dict(zip(axes, example.shape, strict=True))
     reached = 0
     try:
-        remedy = OVER_TIME if "T" in axes else ONE_STEP
-        found = capture(module, torch.rand(*shape, generator=generator), remedy)
+        remedy = OVER_TIME if by_step else ONE_STEP
+        found = capture(module, example, by_step=by_step, remedy=remedy)
         reached = 1
         known = max([*declared_steps(module), found.step_calls, steps or 1, size])
-        lowering = Lowering(found, in_shape, axes, sizes["T"], batch, known)
+        lowering = Lowering(found, in_shape, axes, sizes.get("T", size), sizes["B"], known)
         for node in found.graph.nodes:
             if node.op == "output":
                 returned = list(fx.map_arg(node.args[0], lowering.values.__getitem__))
@@ -227,8 +247,7 @@ def _attempted(
             lowering.lower(node)
             reached = 1 + len(lowering.folding.layers)
     except ConfigError as error:
-        reached = max(reached, isinstance(error, UntracedError))
-        raise _Attempt(reached, error) from error
+        raise _attempt_of(error, reached) from error
     raise AssertionError("a captured forward returns")
 
 
@@ -244,8 +263,8 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
     leaves = [every[pytree.tree_leaves(each)[0]] for each in grouped]
     calls = set(lowering.calls.values())
     made = max(calls | lowering.fixed, default=lowering.steps if "T" in lowering.axes else 1)
-    leaf, value = _output_of(lowering, leaves, made)
-    signal = value.signal if isinstance(value, Reduced) else value
+    outputs, value = _output_of(lowering, leaves, made)
+    signal = _signal_of(value)
     runs_all = signal.step == ALL or isinstance(value, Reduced)
     if not runs_all and calls != {1}:
         raise ConfigError(
@@ -259,6 +278,12 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
             f"the forward does not call every neuron once in each of its {max(fixed)} steps",
             remedy=ONE_STEP,
         )
+    if lowering.batch in fixed and "T" in lowering.axes:
+        raise ConfigError(
+            "the forward makes a step for each sample of the batch",
+            why="its loop has the size of another axis than that of the steps",
+            remedy="loop over the steps of [T, B, ...], x.size(0), or of [B, T, ...], x.size(1)",
+        )
     folding = lowering.folding
     if folding.reads_steps and (folding.reads_image or not runs_all):
         raise ConfigError(
@@ -271,7 +296,8 @@ def _finished(lowering: Lowering, tensors: list[Any]) -> TracedForward:
     return TracedForward(
         nodes=nodes,
         output=output,
-        leaf=leaf,
+        outputs=outputs,
+        heads=_heads(lowering, signal),
         kinds=kinds,
         runs_all=runs_all,
         own_steps=max(fixed, default=None) if runs_all else None,
@@ -320,11 +346,14 @@ def _new_states(
     return found
 
 
-def _output_of(lowering: Lowering, leaves: list[Any], calls: int) -> tuple[int, Signal | Reduced]:
-    """Return leaf and value of the output.
+def _output_of(
+    lowering: Lowering, leaves: list[Any], calls: int
+) -> tuple[list[int], Signal | Reduced]:
+    """Return leaves and value of the output.
 
-    Of several signals, the output is the one that depends on all others. Membranes are outputs if
-    nothing else is; of all steps, or of the last.
+    Of several signals, the output is the one that depends on all others; without one, all that
+    nothing else depends on, side by side. Membranes are outputs if nothing else is; of all steps,
+    or of the last.
     """
     signals = _signals(lowering, leaves, calls)
     if not signals:
@@ -333,20 +362,53 @@ def _output_of(lowering: Lowering, leaves: list[Any], calls: int) -> tuple[int, 
         if states and not several:
             last = max(states, key=lambda i: states[i].index)
             signals = _signals(lowering, {last: lowering.signal(states[last])}, calls)
-    folding = lowering.folding
     before = {name: _ancestors(lowering, name) for name in signals}
     last = [n for n in signals if not any(n in before[m] for m in signals if m != n)]
-    if len(last) != 1:
+    if not last:
         raise ConfigError(
-            f"the forward returns {'no output' if not last else 'several outputs'}",
-            why=f"found: {', '.join(folding.layers[name].where for name in last)}"
-            if last
-            else "it returns no value of a layer",
-            remedy="return one of them, or both in one tensor: torch.cat([a, b], -1)"
-            if last
-            else "return the spikes of the last neuron, or a linear layer after them",
+            "the forward returns no output",
+            why="it returns no value of a layer",
+            remedy="return the spikes of the last neuron, or a linear layer after them",
         )
-    return signals[last[0]]
+    found = [signals[name] for name in last]
+    return [leaf for leaf, _ in found], _joined(lowering, [value for _, value in found])
+
+
+def _joined(lowering: Lowering, values: list[Signal | Reduced]) -> Signal | Reduced:
+    """Return several outputs as one."""
+    first, folding = values[0], lowering.folding
+    if len(values) == 1:
+        return first
+    signals = [_signal_of(value) for value in values]
+    layers = [folding.layers[signal.layer] for signal in signals]
+    alike = {(signal.step, signal.axes) for signal in signals}
+    alike_too = {(v.kind, v.factor) if isinstance(v, Reduced) else None for v in values}
+    if len(alike) > 1 or len(alike_too) > 1 or any(len(layer.shape) != 1 for layer in layers):
+        raise ConfigError(
+            "the forward returns several outputs of different forms",
+            why=f"found: {', '.join(layer.where for layer in layers)}",
+            remedy="return one of them, or all of them over the same steps, [T, B, K] each",
+        )
+
+    def make(name: str, inputs: list[Any]) -> list[g.Node]:
+        return [g.Concat(name=name, inputs=tuple(inputs))]
+
+    shape, key = (sum(layer.shape[0] for layer in layers),), (HEADS,)
+    joined = folding.call(HEADS, "", key, [*signals], shape, make, axes=signals[0].axes)
+    return replace(first, signal=joined) if isinstance(first, Reduced) else joined
+
+
+def _heads(lowering: Lowering, signal: Signal) -> dict[str, int]:
+    """Return names and sizes of the outputs that are joined in one."""
+    layers = lowering.folding.layers
+    if layers[signal.layer].key != (HEADS,):
+        return {}
+    parts = [layers[edge.layer] for edge in layers[signal.layer].edges]
+    return {part.where: part.shape[0] for part in parts}
+
+
+def _signal_of(value: Signal | Reduced) -> Signal:
+    return value.signal if isinstance(value, Reduced) else value
 
 
 def _signals(
@@ -355,7 +417,7 @@ def _signals(
     """Return the values among leaves that may be the output, by layer."""
     found: dict[str, tuple[int, Signal | Reduced]] = {}
     for i, value in leaves.items() if isinstance(leaves, dict) else enumerate(leaves):
-        signal = value.signal if isinstance(value, Reduced) else value
+        signal = _signal_of(value)
         if not isinstance(signal, Signal) or signal.layer == g.INPUT:
             continue
         if any(axis in ("TB", "BT") for axis in signal.axes):

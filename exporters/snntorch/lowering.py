@@ -23,7 +23,8 @@ from ..graph import ir as g
 from ..graph.answer import Answer
 from ..graph.lowering import lower_part
 from ..verification.neurons import LoweredNeuron
-from .capture import ONE_STEP, Argument, Call, Capture
+from .calls import BY_TIME, ONE_STEP, Argument, Call
+from .capture import Capture
 from .folding import Folding, Make
 from .kinds import is_snntorch, state_at_rest
 from .neurons import nodes_of
@@ -31,10 +32,6 @@ from .operators import OPERATORS
 from .refusal import refusal
 from .values import ALL, Axes, Axis, Collected, Const, Reduced, Signal, State
 
-BY_TIME = (
-    "give it all steps, [T, B, ...], after a convolution y = conv(x.flatten(0, 1)).unflatten(0, "
-    "(T, -1)); or one step with its membrane: spk, mem = neuron(x, mem)"
-)
 KNOWN = (
     "use the layers that docs/export-snntorch.md lists, or give the module that computes it a "
     "method lower(graph, name), see 'A layer' in CONTRIBUTING.md"
@@ -333,16 +330,14 @@ class Lowering:
         own: Axes = (0, 2) if axes == 1 else (0, 1, 2)
         return self.call([x], shape, make, axes=(*heads, *own), **more)
 
-    def padded(self, x: Signal, padding: tuple[int, int, int, int]) -> Signal:
-        """Return images with zeros around them: above, below, left and right."""
+    def padded(self, x: Signal, behind: tuple[int, int]) -> Signal:
+        """Return images with rows and columns of zeros below and to the right."""
 
         def make(name: str, inputs: list[Any]) -> list[g.Node]:
-            return [g.Pad(name=name, inputs=tuple(inputs), padding=padding)]
+            return [g.Pad(name=name, inputs=tuple(inputs), before=(0, 0), behind=behind)]
 
         channels, height, width = self.folding.shape(x.layer)
-        top, bottom, left, right = padding
-        shape = (channels, height + top + bottom, width + left + right)
-        key = ("pad", padding)
+        shape, key = (channels, height + behind[0], width + behind[1]), ("pad", behind)
         return self.folding.call("pad", "", key, [x], shape, make, axes=x.axes)
 
     def picked(self, x: Signal, axis: int, indices: list[int]) -> Signal:

@@ -23,7 +23,7 @@ from ..graph.interpreter import Trace, run
 from ..source import ExportSource, NetworkOutput, random_samples, source_of
 from ..verification.neurons import check_neurons
 from ..verification.parity import Parity
-from .capture import ONE_STEP
+from .calls import ONE_STEP
 from .forward import TracedForward, missing_steps, trace_module
 from .kinds import declared_steps, is_snntorch, lowers_itself, snntorch_neurons, state_at_rest
 from .layers import end_with_readout, fold_norms, over_steps
@@ -171,6 +171,8 @@ def _graph_of(
     neurons = "snntorch" if any(snntorch_neurons(module)) else "asnn"
     network = {"from": neurons, "module": type(module).__name__}
     about = {"network": network, **about}
+    if traced.heads:
+        about["heads"] = traced.heads
     called = {name: module.get_submodule(name) for name in traced.neurons}
     conditional = [name for name, n in called.items() if is_snntorch(n) and has_condition(n)]
     if conditional:

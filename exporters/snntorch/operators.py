@@ -12,6 +12,7 @@ import torch
 
 from ..graph import ir as g
 from .axes import ARRANGING, mean_of_axes
+from .calls import ONE_STEP
 from .values import ALL, Const, Reduced, Signal, State
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def conv2d(
         before = _pair(padding, axes, 0)
     x = low.image(x, axes)
     if any(behind):
-        x = low.padded(x, (0, behind[0], 0, behind[1]))
+        x = low.padded(x, behind)
     geometry = {
         "stride": _pair(stride, axes), "padding": before, "dilation": dilation, "groups": groups,
     }  # fmt: skip
@@ -93,9 +94,8 @@ def conv_transpose2d(
 ) -> Any:  # fmt: skip
     weight, bias = low.array(weight), low.array(bias)
     axes = weight.ndim - 2
-    if axes == 1:
-        weight = weight[:, :, None]
-    bias = np.zeros(weight.shape[1] * groups, np.float32) if bias is None else bias
+    weight = g.swapped(weight[:, :, None] if axes == 1 else weight, groups)
+    bias = np.zeros(len(weight), np.float32) if bias is None else bias
     geometry = {
         "stride": _pair(stride, axes), "padding": _pair(padding, axes, 0),
         "output_padding": _pair(output_padding, axes, 0), "dilation": _pair(dilation, axes),
@@ -114,12 +114,8 @@ def max_pool(
     dilation: Any = (1,), ceil_mode: bool = False,
 ) -> Any:  # fmt: skip
     axes = low.pooled_axes
-    kernel = _pair(kernel, axes)
-    options = {
-        "kind": "max", "kernel": kernel, "stride": _pair(stride, axes) if stride else kernel,
-        "padding": _pair(padding, axes, 0), "dilation": _pair(dilation, axes), "ceil": ceil_mode,
-    }  # fmt: skip
-    return _pool(low, x, axes, options)
+    options = {"dilation": _pair(dilation, axes), "ceil_mode": ceil_mode}
+    return _pool(low, x, axes, "max", (kernel, stride, padding), options)
 
 
 def max_pool_with_indices(low: Lowering, *args: Any, **kwargs: Any) -> Any:
@@ -131,15 +127,11 @@ def avg_pool(
     ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: Any = None,
 ) -> Any:  # fmt: skip
     axes = low.pooled_axes
-    kernel = _pair(kernel, axes)
-    divisor: Any = divisor_override
-    if divisor is None and not count_include_pad:
-        divisor = "image"
     options = {
-        "kind": "average", "kernel": kernel, "stride": _pair(stride, axes) if stride else kernel,
-        "padding": _pair(padding, axes, 0), "ceil": ceil_mode, "divisor": divisor,
+        "ceil_mode": ceil_mode, "count_include_pad": count_include_pad,
+        "divisor_override": divisor_override,
     }  # fmt: skip
-    return _pool(low, x, axes, options)
+    return _pool(low, x, axes, "average", (kernel, stride, padding), options)
 
 
 def adaptive_avg_pool(low: Lowering, x: Any, size: Any) -> Any:
@@ -153,15 +145,19 @@ def adaptive_avg_pool(low: Lowering, x: Any, size: Any) -> Any:
         why = f"of {own[0]} x {own[1]} it takes windows of unequal size"
         raise low.refusal(why, "pool to sizes that divide the image")
     window = tuple(n // given for n, given in zip(own, wanted, strict=True))
-    return _pool(low, x, axes, {"kind": "average", "kernel": window, "stride": window})
+    return _pool(low, x, axes, "average", (window, window, (0, 0)), {})
 
 
-def _pool(low: Lowering, x: Any, axes: int, options: dict[str, Any]) -> Any:
-    plain = {"dilation": (1, 1), "ceil": False, "divisor": None}
-    options = {key: value for key, value in options.items() if plain.get(key, ...) != value}
+def _pool(
+    low: Lowering, x: Any, axes: int, kind: Any, window: tuple[Any, Any, Any], more: dict[str, Any]
+) -> Any:
+    size, stride, padding = window
+    kernel = _pair(size, axes)
+    of_window = {"kernel": kernel, "stride": _pair(stride, axes) if stride else kernel}
+    of_window |= {"padding": _pair(padding, axes, 0)}
 
     def make(name: str, inputs: list[Any]) -> list[g.Node]:
-        return [g.Pool(name=name, inputs=tuple(inputs), **options)]
+        return [g.Pool(name=name, inputs=tuple(inputs), kind=kind, **of_window, **more)]
 
     return low.of_image(low.image(x, axes), axes, make)
 
@@ -205,7 +201,7 @@ def layer_norm(
     *_: Any,
 ) -> Any:  # fmt: skip
     x = low.samples(x)
-    options = {"axes": len(shape), "eps": eps, "weight": low.array(weight), "bias": low.array(bias)}
+    options = {"over": len(shape), "eps": eps, "weight": low.array(weight), "bias": low.array(bias)}
 
     def make(name: str, inputs: list[Any]) -> list[g.Node]:
         return [g.LayerNorm(name=name, inputs=tuple(inputs), **options)]
@@ -243,35 +239,38 @@ def _unary(low: Lowering, x: Any, make: Any) -> Any:
 
 def add(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
     """x + alpha y."""
-    if alpha != 1:
-        y = mul(low, y, alpha)
-    if isinstance(x, Reduced) and isinstance(y, Reduced) and (x.kind, x.factor) == (
-        y.kind, y.factor,
-    ):  # fmt: skip
-        return replace(x, signal=add(low, x.signal, y.signal))
-
-    def make(name: str, inputs: list[Any]) -> list[g.Node]:
-        constants = [i for i, given in enumerate(inputs) if isinstance(given, Const)]
-        if not constants:
-            return [g.Add(name=name, inputs=tuple(inputs))]
-        source, constant = inputs[1 - constants[0]], inputs[constants[0]]
-        if constant.is_zero:
-            return []
-        offset = low.by_channel(constant, shape, axes)
-        return [_channel_scale(name, source, np.ones_like(offset), offset)]
-
+    if isinstance(x, Reduced) and isinstance(y, Reduced):
+        if (x.kind, x.factor) == (y.kind, y.factor):
+            return replace(x, signal=add(low, x.signal, y.signal, alpha))
+        raise low.refusal("it adds two means or sums of different factors", ONE_STEP)
     inputs, shape, axes = _both(low, x, y)
-    return low.call(inputs, shape, make, axes=axes)
+
+    def make(name: str, given: list[Any]) -> list[g.Node]:
+        constants = [i for i, each in enumerate(given) if isinstance(each, Const)]
+        if not constants:
+            nodes: list[g.Node] = []
+            if alpha != 1:
+                factor = np.full((1, 1), alpha, np.float32)
+                nodes.append(_channel_scale(f"{name}.term", given[1], factor, 0 * factor))
+                given = [given[0], f"{name}.term"]
+            return [*nodes, g.Add(name=name, inputs=tuple(given))]
+        (at,) = constants
+        scale = alpha if at == 0 else 1
+        offset = low.by_channel(given[at], shape, axes) * np.float32(1 if at == 0 else alpha)
+        if scale == 1 and not offset.any():
+            return []
+        factor = np.full_like(offset, scale)
+        return [_channel_scale(name, given[1 - at], factor, offset)]
+
+    return low.call(inputs, shape, make, axes=axes, signs=(1.0, float(alpha)))
 
 
 def sub(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
-    if isinstance(y, int | float):
-        return add(low, x, -alpha * y)
-    return add(low, x, mul(low, y, -alpha))
+    return add(low, x, y, -alpha)
 
 
 def rsub(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
-    return add(low, mul(low, x, -alpha), y)
+    return add(low, y, x, -alpha)
 
 
 def neg(low: Lowering, x: Any) -> Any:
@@ -401,7 +400,7 @@ def _unsupported(why: str, remedy: str) -> Callable[..., Any]:
 def _pair(value: Any, axes: int, missing: int = 1) -> tuple[int, int]:
     """Return the two sizes of an image; of a series, that of its one axis behind `missing`."""
     values = [value] if isinstance(value, int) or value is None else list(value)
-    if axes == 1:
+    if axes == 1 and len(values) == 1:
         return (missing, values[0])
     return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
 

@@ -22,7 +22,6 @@ from .folding import Edge, FoldedLayer, Folding, Operand
 from .kinds import is_snntorch
 from .refusal import refusal
 
-ADD = "aten.add.Tensor"
 FEEDBACK = (
     "feed the spikes of a neuron back to its own input, through one linear layer or convolution: "
     "spk, mem = lif(fc(x[t]) + rec(spk), mem)"
@@ -43,9 +42,11 @@ class _Feedback:
     bias: g.Array | None = None
     terms: list[Operand] = field(default_factory=list)
 
-    def add(self, weight: g.Array, bias: g.Array | None) -> None:
+    def add(self, weight: g.Array, bias: g.Array | None, sign: float) -> None:
+        weight = weight * np.float32(sign)
         self.weight = weight if self.weight is None else self.weight + weight
         if bias is not None and bias.any():
+            bias = bias * np.float32(sign)
             self.bias = bias if self.bias is None else self.bias + bias
 
 
@@ -140,25 +141,26 @@ class _Emission:
         layer.operands = [total]
         self.weights[layer.name] = np.asarray(found.weight, np.float32)
 
-    def split(self, neuron: FoldedLayer, operand: Operand, found: _Feedback) -> None:
+    def split(
+        self, neuron: FoldedLayer, operand: Operand, found: _Feedback, sign: float = 1.0
+    ) -> None:
         """Sort what a neuron reads into its own spikes of the step before, and the rest."""
         layer = self.layers.get(operand.layer) if isinstance(operand, Edge) else None
-        own = None if layer is None else self.feedback(neuron, operand, layer, found)  # type: ignore[arg-type]
-        if own is not None:
-            found.add(*own)
-        elif layer is not None and _is_add(layer) and operand.lag == 0 and self.reaches(  # type: ignore[union-attr]
-            layer, neuron
-        ):  # fmt: skip
-            for part in layer.operands:
-                self.split(neuron, part, found)
-        else:
-            found.terms.append(operand)
+        if isinstance(operand, Edge) and layer is not None:
+            own = self.feedback(neuron, operand, layer, found, sign)
+            if own is not None:
+                return found.add(*own, sign)
+            if layer.signs and operand.lag == 0 and self.reaches(layer, neuron):
+                for part, of_part in zip(layer.operands, layer.signs, strict=True):
+                    self.split(neuron, part, found, sign * of_part)
+                return None
+        found.terms.append(self.signed(neuron, operand, sign))
 
     def reaches(self, layer: FoldedLayer, neuron: FoldedLayer) -> bool:
         return neuron.name in self.used(layer.name)
 
     def feedback(
-        self, neuron: FoldedLayer, edge: Edge, layer: FoldedLayer, found: _Feedback
+        self, neuron: FoldedLayer, edge: Edge, layer: FoldedLayer, found: _Feedback, sign: float
     ) -> tuple[g.Array, g.Array | None] | None:
         """Return weight and bias of a path from the spikes of the step before; None if it is none.
 
@@ -193,13 +195,13 @@ class _Emission:
             if part == Edge(neuron.name, 1):
                 own = piece if own is None else own + piece
             else:
-                found.terms.append(self.linear(layer, part, piece))
+                found.terms.append(self.linear(layer, part, piece * np.float32(sign)))
         assert own is not None
         return own, bias
 
     def fold_filter(self, layer: FoldedLayer) -> None:
         """Make a filter of a value that is added to itself in every step."""
-        if not _is_add(layer) or len(layer.operands) != 2:
+        if layer.signs != (1.0, 1.0):
             return
         for own, other in (layer.operands, layer.operands[::-1]):
             pole = self.pole(layer, own)
@@ -231,6 +233,18 @@ class _Emission:
         return np.array(factor.reshape(-1))
 
     # New layers
+
+    def signed(self, after: FoldedLayer, x: Operand, sign: float) -> Operand:
+        """Return a value times a number."""
+        if sign == 1:
+            return x
+        factor = np.full((1, 1), sign, np.float32)
+
+        def make(name: str, inputs: list[Any]) -> list[g.Node]:
+            scale = {"factor": factor, "offset": 0 * factor}
+            return [g.ChannelScale(name=name, inputs=tuple(inputs), **scale)]
+
+        return self.layer(after, f"{after.where}_term", ("signed", after.name), [x], make)
 
     def added(self, after: FoldedLayer, x: Operand, y: Any) -> Edge:
         """Return the sum of two values, or of a value and one number for each channel."""
@@ -313,8 +327,3 @@ def _later(read: Edge, by: Edge) -> Edge:
 
 def _filter(name: str, source: str, poles: g.Array) -> g.Node:
     return g.Filter(name=name, inputs=(source,), poles=poles, gain=np.ones(1, np.float32))
-
-
-def _is_add(layer: FoldedLayer) -> bool:
-    key = layer.key
-    return isinstance(key, tuple) and key[0] == ADD

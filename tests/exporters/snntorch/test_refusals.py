@@ -49,12 +49,6 @@ def looped_badly(net, x):
     return torch.stack(spikes)
 
 
-def last_only(net, x):
-    for _ in range(3):
-        spk = net.lif(net.fc(x))
-    return spk
-
-
 def reset_each_time(net, x):
     utils.reset(net)
     return net.lif(net.fc(x))
@@ -68,10 +62,6 @@ def reset_in_each_step(net, x):
     return torch.stack(spikes)
 
 
-def of_membrane(net, x):
-    return net.out(net.fc(x))[1]
-
-
 def branching(net, x):
     return net.lif(net.fc(x if x.sum() > 0 else -x))
 
@@ -81,31 +71,53 @@ def recurrent(net, x):
     return torch.stack([first, net.lif(net.fc(x) + first)])
 
 
+def from_the_last_layer(net, x):
+    """Spikes of the second neuron go to the first one, a step later."""
+    mem1, mem2, spk2, spikes = net.a.reset_mem(), net.b.reset_mem(), torch.zeros(1, 3), []
+    for _ in range(3):
+        spk1, mem1 = net.a(net.fc(x) + spk2, mem1)
+        spk2, mem2 = net.b(net.back(spk1), mem2)
+        spikes.append(spk2)
+    return torch.stack(spikes)
+
+
+def every_second_step(net, x):
+    return torch.stack([net.lif(net.fc(x[t])) for t in (0, 2)])
+
+
 REFUSED = {
     "no neuron": (nn.Sequential(nn.Linear(8, 3)), "has no neuron of snnTorch"),
     "a neuron alone": (leaky(), "a neuron, not a network"),
-    "synaptic": (sequence(last=snn.Synaptic(0.9, 0.8, init_hidden=True)), "no synaptic current"),
-    "recurrent": (
-        sequence(last=snn.RLeaky(0.9, linear_features=3, init_hidden=True)),
-        "no recurrent connections",
-    ),
-    "lapicque": (sequence(last=snn.Lapicque(0.9, init_hidden=True)), "exports support Leaky alone"),
     "inhibition": (sequence(last=leaky(inhibition=True)), "inhibition"),
     "quantised": (sequence(last=leaky(state_quant=lambda x: x)), "state_quant"),
-    "graded": (sequence(last=leaky(graded_spikes_factor=2.0)), "graded_spikes_factor"),
     "no spikes": (sequence(last=leaky(spike_grad=torch.sigmoid)), "spike_grad"),
     "changed later": (changed_later(), "later changed to 'zero'"),
     "below zero": (sequence(last=leaky(threshold=-1.0)), "its threshold is -1"),
-    "beta of others": (sequence(last=leaky(beta=torch.rand(5))), "its beta has the shape"),
-    "relu": (sequence(nn.ReLU()), "layer '0' (ReLU)"),
-    "relu function": (forward(lambda m, x: m.lif(F.relu(m.fc(x)))), "relu in the forward"),
-    "a factor": (forward(lambda m, x: m.lif(m.fc(x) * 2)), "mul in the forward"),
-    "a constant": (forward(lambda m, x: m.lif(m.fc(x) + 1)), "adds the values of two layers"),
+    "beta of others": (sequence(last=leaky(beta=torch.rand(5))), "match the size of tensor b (3)"),
     "a branch": (forward(branching), "cannot be traced"),
     "a pair": (sequence(last=nn.Sequential(snn.Leaky(0.9), nn.Linear(3, 3))), "spikes and memb"),
-    "a membrane": (forward(of_membrane, out=snn.Leaky(0.9)), "returns no output"),
-    "two outputs": (forward(lambda m, x: (m.lif(m.fc(x)), m.two(x)), two=nn.Linear(8, 2)), "two"),
-    "the last step": (forward(last_only), "does not return all of them"),
+    "log_softmax": (
+        forward(lambda m, x: F.log_softmax(m.lif(m.fc(x)), 1)),
+        "log_softmax in the forward cannot be exported",
+    ),
+    "a sample": (forward(lambda m, x: m.lif(m.fc(x))[:1]), "selects samples of the batch"),
+    "random": (
+        forward(lambda m, x: m.lif(m.fc(F.dropout(x)))),
+        "it is random in evaluation mode too, with training=True",
+    ),
+    "a loop through two neurons": (
+        forward(from_the_last_layer, a=snn.Leaky(0.9), b=snn.Leaky(0.9), back=nn.Linear(3, 3)),
+        "a loop over the steps: add",
+    ),
+    "every second step": (forward(every_second_step), "does not repeat the first one"),
+    "two outputs of different forms": (
+        forward(
+            lambda m, x: (m.two(m.lif(m.fc(x))), m.image(x.view(-1, 1, 2, 4))),
+            two=nn.Linear(3, 2),
+            image=nn.Conv2d(1, 1, 1),
+        ),
+        "several outputs of different forms",
+    ),
     "feedback": (forward(recurrent), "does not repeat the first one"),
     "another state": (
         forward(looped_badly, out=snn.Leaky(0.9)),
@@ -122,7 +134,7 @@ REFUSED = {
         "no running statistics",
     ),
     "double": (sequence().double(), "float64"),
-    "another shape": (sequence(nn.Linear(9, 8)), "expects 9 features"),
+    "another shape": (sequence(nn.Linear(9, 8)), "cannot be multiplied (11x8 and 9x8)"),
 }
 
 
