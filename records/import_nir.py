@@ -21,7 +21,7 @@ from ..core.registry import unknown
 from ..datasets import DataSet
 from ..datasets.sources.none import NO_DATA
 from ..formats.nir import read_nir
-from ..formats.nir_dt import decided_dt, needs_dt, stated_dt
+from ..formats.step_length import decided_dt, needs_dt, stated_dt
 from ..learning.device import versions_and_machine
 from ..learning.recipe import Recipe, check_recipe, override
 from ..models.factory import create_model
