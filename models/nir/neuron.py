@@ -24,6 +24,9 @@ FIELDS = {
 """The arrays of each type of neuron, as the format names them."""
 
 
+MANY = 1 << 24  # whole numbers up to it are exact in float32
+
+
 class NirNeuron(nn.Module):
     """A neuron of NIR: `[T, B, ...] -> [T, B, ...]`, from rest.
 
@@ -56,6 +59,12 @@ class NirNeuron(nn.Module):
             raise ConfigError(
                 f"{kind} has the arrays {', '.join(FIELDS[kind])}, not {', '.join(shapes)}"
             )
+        if semantics.several and kind == "CubaLIF":
+            raise ConfigError(
+                "sinabs writes no CubaLIF",
+                why="so that it is not known how it would compute one",
+                remedy="leave --semantics out",
+            )
         self.kind, self.dt, self.semantics, self.surrogate = kind, dt, semantics, surrogate
         self.at_once = semantics.reset == "value" or (
             semantics.reset == "zero" and kind != "CubaLIF" and not looped
@@ -64,6 +73,11 @@ class NirNeuron(nn.Module):
             begins_at_zero = name in ("v_leak", "v_reset")
             self.register_buffer(name, torch.full(tuple(shapes[name]), float(not begins_at_zero)))
         self.shape = torch.broadcast_shapes(*map(tuple, shapes.values()))
+
+    @property
+    def most(self) -> int:
+        """The greatest number of spikes in a step, as far as it matters."""
+        return MANY if self.semantics.several else 1
 
     @property
     def spiking(self) -> bool:
@@ -77,7 +91,8 @@ class NirNeuron(nn.Module):
         found: dict[str, Any] = {}
         if "tau" in given or "tau_mem" in given:
             share = self._share(given.get("tau", given.get("tau_mem")))
-            found["leak"], found["gain"] = 1 - share, r * share
+            weighed = not (rule.exponential and self.kind == "LI")  # as ExpLeak of sinabs
+            found["leak"], found["gain"] = 1 - share, r * share if weighed else r
             found["drive"] = given["v_leak"] * share
         else:
             found["leak"] = torch.ones_like(r)
@@ -97,6 +112,7 @@ class NirNeuron(nn.Module):
         return EulerParameters(
             **{key: None if each is None else each.to(dtype) for key, each in found.items()},
             to_zero=rule.reset == "zero",
+            several=rule.several and self.spiking,
             fires_at_threshold=rule.fires_at_threshold,
             surrogate=self.surrogate,
         )
@@ -133,6 +149,10 @@ class NirNeuron(nn.Module):
             ConfigError: a neuron without spikes whose parameters differ within a channel.
         """
         p = self.parameters_of_step()
+        if p.several:
+            raise graph.refused(
+                name, self, "it sends ⌊v / v_threshold⌋ spikes a step, also where v is a multiple"
+            )
         if not self.spiking:
             return self._lower_filter(graph, name, p)
         fields = self._leaky_fields(p, graph.steps)
@@ -185,7 +205,9 @@ class NirNeuron(nn.Module):
         return value if value.device.type == "mps" else value.double()
 
     def _share(self, tau: Any) -> Tensor:
-        """Return dt/τ."""
+        """Return dt/τ, or what decays exponentially in a step."""
+        if self.semantics.exponential:
+            return 1 - (-self.dt / tau).exp()
         return self.dt * self.dt / tau if self.semantics.scaled_times else self.dt / tau
 
     def extra_repr(self) -> str:
