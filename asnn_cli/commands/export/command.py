@@ -15,6 +15,7 @@ from .options import (
     again,
     is_given,
     parse_shape,
+    require_against,
     require_check,
     require_check_alone,
     require_file,
@@ -97,6 +98,13 @@ def export(
             "tool, with the network.",
         ),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.nir",
+            help="--check: instead of RUN, the network of a NIR file, read as `asnn import` does.",
+        ),
+    ] = None,
     structure: Annotated[
         bool,
         typer.Option(
@@ -161,11 +169,15 @@ def export(
         str | None,
         typer.Option(metavar="CxHxW", help="--from: shape of an image; F for flat ones."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="--from: number of time steps.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="--from, --against: number of time steps.")
+    ] = None,
     samples_from: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="--from: .npz (images, labels) or .npy.", show_default="noise"
+            metavar="FILE",
+            help="--from, --against: .npz (images, labels) or .npy.",
+            show_default="noise",
         ),
     ] = None,
     as_json: options.Json = False,
@@ -194,6 +206,8 @@ def export(
 
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --check theirs.onnx
 
+    asnn export --check theirs.nir --against ours.nir --steps 25
+
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
 
     asnn export --from nets:make --weights-from trained.pt --in-shape 784 --steps 25 -f onnx
@@ -213,8 +227,11 @@ def export(
         format = require_format(context, format, input)
     else:
         require_check_alone(context, format=format, output=output, verify=verify)
+    if against is not None:
+        require_against(context, against)
+        structure = False
     other = check is not None and not is_export(require_file(check))
-    require_origin(context, source, checks_other=other)
+    require_origin(context, source, against, checks_other=other)
     number = parse_samples(samples)
     if nms and (check is not None or source is not None or format != "onnx"):
         raise ConfigError(
@@ -236,7 +253,13 @@ def export(
         raise typer.Exit(code)
 
     verified_on = None
-    if source is None:
+    if against is not None:
+        from .against import network_of, samples_against
+
+        network, origin = network_of(against, dt=dt, steps=steps), str(against)
+        verified_on = samples_against(network, samples_from, number)
+        folder = Path()
+    elif source is None:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
         if check is not None and not is_given(context, "noise") and has_noise(opened.model):
             noise = noise_of_file(require_file(check))
