@@ -76,11 +76,8 @@ def nodes_of(
         nodes.append(_filter(f"{name}.current", source, _row(of.synapse)))
         source, of = f"{name}.current", replace(of, synapse=None)
     nodes.append(_neuron(spikes, source, of, recurrent))
-    if not membrane and graded is None:
-        return nodes
     if not membrane:
-        row = _column(graded)
-        return [*nodes, _scale(name, spikes, row, np.zeros_like(row))]
+        return [*nodes, *([] if graded is None else [_scale(name, spikes, _column(graded))])]
     if isinstance(of, Membrane) and of.reset == "none" and not feeds_back:
         gain = None if of.gain is None else _row(of.gain)[0]
         return [*nodes, _filter(name, source, _row(of.leak), gain)]
@@ -162,7 +159,9 @@ def _neuron(
     reset = fields.pop("reset")
     rows = {key: _row(values) for key, values in fields.items()}
     width = max(row.shape[1] for row in rows.values())
-    wide = {key: np.repeat(row, width // row.shape[1], axis=1) for key, row in rows.items()}
+    wide: dict[str, Any] = {
+        key: np.repeat(row, width // row.shape[1], axis=1) for key, row in rows.items()
+    }
     synapse = None if of.synapse is None else _row(of.synapse)[0]
     return g.Neuron(
         name=name, inputs=(source,), **wide, reset=reset, recurrent=recurrent, synapse=synapse
@@ -275,7 +274,10 @@ def _filter(name: str, source: str, poles: g.Array, gain: g.Array | None = None)
     return g.Filter(name=name, inputs=(source,), poles=poles, gain=gain)
 
 
-def _scale(name: str, source: str, factor: g.Array, offset: g.Array) -> g.ChannelScale:
+def _scale(
+    name: str, source: str, factor: g.Array, offset: g.Array | None = None
+) -> g.ChannelScale:
+    offset = np.zeros_like(factor) if offset is None else offset
     return g.ChannelScale(name=name, inputs=(source,), factor=factor, offset=offset)
 
 

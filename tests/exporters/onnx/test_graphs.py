@@ -13,7 +13,7 @@ from asnn.exporters.graph.interpreter import run
 from tests.support.onnx_forms import FORMS, assert_every_form, graph_of, logits_in
 from tests.support.random_graphs import T, graphs
 
-EXAMPLES = int(os.environ.get("ASNN_GRAPHS", "40"))
+EXAMPLES = 10_000 if os.environ.get("ASNN_LONG") == "1" else 40
 CLEAR = 1e-3  # of all membranes to their thresholds, so that rounding flips none
 
 
