@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nir
 import numpy as np
 
 from ..nir.file import write_nir
@@ -16,7 +18,7 @@ from ..nir.interpreter import run_nir
 from ..nir.unrolled import OUTPUT
 from ..verification.simulators import Simulator
 from .facts import EXACT
-from .probes import Probe
+from .probes import Probe, chain
 
 TOLERANCE = 1e-5
 MAX_SECONDS = 4.0  # of importing a probe, or running it; others take less than 0.2 s
@@ -42,6 +44,15 @@ def _ended_after(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+@functools.cache
+def _load(simulator: Simulator) -> None:
+    """Import the packages of an importer, which takes longer than reading a file."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Exception):
+        path = Path(folder) / "plain.nir"
+        write_nir(path, chain((1,), nir.Linear(np.ones((1, 1), np.float32))))
+        simulator.open(path)
+
+
 def measure(simulator: Simulator, probe: Probe) -> str:
     """Return `exact`, `refused (…)`, `does not end`, `fails when run (…)`, `wrong shape …` or
     `wrong by …`.
@@ -50,6 +61,7 @@ def measure(simulator: Simulator, probe: Probe) -> str:
     follows the equations in NIR's documentation, over all steps.
     """
     expected = run_nir(probe.graph, probe.steps)[OUTPUT]
+    _load(simulator)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "probe.nir"
         write_nir(path, probe.graph)

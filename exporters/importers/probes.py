@@ -164,6 +164,7 @@ def _neurons() -> Iterator[Probe]:
         ("LIF with several τ", lif(tau=DIFFERENT)),
         ("LIF with τ = dt", lif(tau=1.0)),
         ("LIF with τ below dt", lif(tau=0.7)),
+        ("LIF with τ below dt", lif(tau=0.7, v_threshold=1.6)),
         ("LIF with r = τ/dt", lif(r=2.0, v_threshold=1.2)),
         ("LIF with r other than 1 and τ/dt", lif(r=3.0)),
         ("LIF with r other than 1 and τ/dt", lif(r=[0.5, 1.5, 2.5, 3.5])),
