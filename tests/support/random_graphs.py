@@ -152,6 +152,15 @@ def dynamics(m: Maker, at: dict[str, Any], shape: g.Shape) -> g.Node:
     return traced(g.Dynamics, at["name"], at["inputs"], step, ["v", "w"], {}, T)
 
 
+def function(m: Maker, at: dict[str, Any], shape: g.Shape) -> g.Node:
+    mask = torch.from_numpy(m.uniform(-1, 1, *shape))
+
+    def of(x: Any) -> Any:
+        return torch.sigmoid(x) * mask + (x - mask).abs().clamp(max=2)
+
+    return traced(g.Dynamics, at["name"], at["inputs"], of, [], {}, T)
+
+
 def filtered(m: Maker, at: dict[str, Any], shape: g.Shape) -> g.Node:
     poles = m.uniform(0, 1, m.integer(1, 2), m.draw(st.sampled_from([1, shape[0]])))
     start = m.draw(st.sampled_from([None, m.normal(shape[0])]))
@@ -198,7 +207,7 @@ def plain(kind: Any, **options: Any) -> Callable[..., g.Node]:
 OF_IMAGES = [conv, conv_transpose, pool, pad]
 OF_FEATURES = [linear, lstm]
 OF_ALL = [
-    neuron, neuron, cell, dynamics, filtered, scale, layer_norm, group_norm, reshape, transpose,
+    neuron, neuron, cell, dynamics, function, filtered, scale, layer_norm, group_norm, reshape, transpose,
     shift, plain(g.Relu), plain(g.Tanh, scale=0.5), plain(g.Flatten),
 ]  # fmt: skip
 
