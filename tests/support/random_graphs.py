@@ -207,8 +207,8 @@ def plain(kind: Any, **options: Any) -> Callable[..., g.Node]:
 OF_IMAGES = [conv, conv_transpose, pool, pad]
 OF_FEATURES = [linear, lstm]
 OF_ALL = [
-    neuron, neuron, cell, dynamics, function, filtered, scale, layer_norm, group_norm, reshape, transpose,
-    shift, plain(g.Relu), plain(g.Tanh, scale=0.5), plain(g.Flatten),
+    neuron, neuron, cell, dynamics, function, filtered, scale, layer_norm, group_norm, reshape,
+    transpose, shift, plain(g.Relu), plain(g.Tanh, scale=0.5), plain(g.Flatten),
 ]  # fmt: skip
 
 
