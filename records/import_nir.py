@@ -159,7 +159,7 @@ def import_nir(
         },
         "readout": {"name": answer},
     }
-    document, _ = override(document, changes)
+    document, _ = override(document, list(changes))
     data = _data(document)
     spec = _sample(document, about, data, steps, graph)
     recipe = check_recipe(document, source=f"the import of {path}")

@@ -44,6 +44,8 @@ class NirNeuron(nn.Module):
         ConfigError: an array is missing or not one of this type.
     """
 
+    r: Tensor
+
     def __init__(
         self,
         kind: str,
@@ -87,30 +89,33 @@ class NirNeuron(nn.Module):
     def parameters_of_step(self) -> EulerParameters:
         """Return the neuron in discrete time, computed in float64 where the device has it."""
         given = {name: self._exact(name) for name in FIELDS[self.kind]}
-        rule, r = self.semantics, given["r"]
-        found: dict[str, Any] = {}
-        if "tau" in given or "tau_mem" in given:
-            share = self._share(given.get("tau", given.get("tau_mem")))
-            weighed = not (rule.exponential and self.kind == "LI")  # as ExpLeak of sinabs
-            found["leak"], found["gain"] = 1 - share, r * share if weighed else r
-            found["drive"] = given["v_leak"] * share
+        rule, gain, dtype = self.semantics, given["r"], self.r.dtype
+        synapse = drive = None
+        if (tau := given.get("tau", given.get("tau_mem"))) is None:
+            leak = torch.ones_like(gain)
+            gain = gain if rule.unit_input and self.kind == "IF" else gain * self.dt
         else:
-            found["leak"] = torch.ones_like(r)
-            found["gain"] = r if rule.unit_input and self.kind == "IF" else r * self.dt
-        if "tau_syn" in given:
-            share, w_in = self._share(given["tau_syn"]), given["w_in"]
-            found["synapse"] = 1 - share
-            found["gain"] = found["gain"] * (w_in if rule.unit_input else w_in * share)
-        if self.spiking:
-            found["threshold"] = given["v_threshold"]
-            found["reset"] = given["v_reset"] if self.at_once else None
-        found["start"] = given.get(rule.start)
-        for name in ("drive", "start"):
-            if name in found and found[name] is not None and not _is_anything(found[name]):
-                found[name] = None
-        dtype = self.r.dtype
+            share = self._share(tau)
+            leak, drive = 1 - share, given["v_leak"] * share
+            if not (rule.exponential and self.kind == "LI"):  # as ExpLeak of sinabs
+                gain = gain * share
+        if (tau_syn := given.get("tau_syn")) is not None:
+            share = self._share(tau_syn)
+            synapse = (1 - share).to(dtype)
+            gain = gain * given["w_in"] * (1 if rule.unit_input else share)
+
+        def if_any(values: Tensor | None) -> Tensor | None:
+            return None if values is None or not _is_anything(values) else values.to(dtype)
+
+        threshold = given.get("v_threshold")
         return EulerParameters(
-            **{key: None if each is None else each.to(dtype) for key, each in found.items()},
+            leak=leak.to(dtype),
+            gain=gain.to(dtype),
+            drive=if_any(drive),
+            threshold=None if threshold is None else threshold.to(dtype),
+            reset=given["v_reset"].to(dtype) if self.spiking and self.at_once else None,
+            start=if_any(given.get(rule.start)),
+            synapse=synapse,
             to_zero=rule.reset == "zero",
             several=rule.several and self.spiking,
             fires_at_threshold=rule.fires_at_threshold,

@@ -114,8 +114,8 @@ def module_of(
             return OverTime(_convolution(name, node, shape))
         case "AvgPool2d":
             _require(name, kind, len(shape) == 3, shape, "images")
-            windows = [_pair(node[key]) for key in WINDOWS[kind]]
-            return OverTime(nn.AvgPool2d(*windows))
+            kernel, stride, padding = (_pair(node[key]) for key in WINDOWS[kind])
+            return OverTime(nn.AvgPool2d(kernel, stride, padding))
         case "SumPool2d":
             _require(name, kind, len(shape) == 3, shape, "images")
             return SumPool2d(shape[0], *(_pair(node[key]) for key in WINDOWS[kind]))
@@ -161,17 +161,9 @@ def _convolution(name: str, node: Mapping[str, Any], shape: Shape) -> nn.Module:
     stride, padding, dilation = (
         tuple(_pair(node[key])[:axes]) for key in ("stride", "padding", "dilation")
     )
-    kind = nn.Conv1d if axes == 1 else nn.Conv2d
+    build: Any = nn.Conv1d if axes == 1 else nn.Conv2d
     try:
-        return kind(
-            channels,
-            outputs,
-            tuple(kernel),
-            stride,
-            padding,
-            dilation,
-            groups,  # type: ignore[arg-type]
-        )
+        return build(channels, outputs, tuple(kernel), stride, padding, dilation, groups)
     except ValueError as error:
         raise ConfigError(
             f"the {node['type']} {name!r} is no convolution", why=str(error)

@@ -135,6 +135,29 @@ def test_norse(tmp_path):
     assert "Norse writes tau times dt: --semantics norse" in caught.value.remedy
 
 
+@pytest.mark.slow
+def test_sinabs(tmp_path):
+    """It needs a package that pins another nir: PYTHONPATH of a folder with sinabs and pbr."""
+    layers = pytest.importorskip("sinabs.layers")
+    from sinabs.nir import to_nir
+
+    net = nn.Sequential(
+        nn.Linear(12, 20),
+        layers.IAFSqueeze(batch_size=BATCH, spike_threshold=torch.tensor(1.0)),
+        nn.Linear(20, 5),
+        layers.LIFSqueeze(tau_mem=full(5, 8), spike_threshold=full(5, 0.1), batch_size=BATCH),
+    )
+    x = 4 * torch.rand(BATCH * STEPS, 12)
+    with torch.no_grad():
+        expected = net(x).unflatten(0, (BATCH, STEPS)).transpose(0, 1)
+    nir.write(tmp_path / "net.nir", to_nir(net, x))
+    steps = x.unflatten(0, (BATCH, STEPS)).transpose(0, 1)
+    assert expected.max() > 1
+    found = spikes(tmp_path / "net.nir", steps, semantics="sinabs")
+    assert int((found != expected).sum()) == 0
+    assert (spikes(tmp_path / "net.nir", steps, dt=1.0) != expected).any()
+
+
 def write(path, graph):
     nir.write(path, graph)
     return path
