@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .errors import InvalidFile, sanitize, unreadable
+from .external_tensors import is_external, read_external, size_of
 from .files import MAX_SIZE, read_bytes
 from .finite import all_finite
-from .onnx_data import is_external, read_external, size_of
 from .protobuf import check_message
 
 if TYPE_CHECKING:

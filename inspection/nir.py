@@ -12,8 +12,8 @@ import numpy as np
 from ..exporters.nir.targets import TARGETS, problems
 from ..formats.errors import sanitize
 from ..formats.nir import NirFile, read_nir_file
-from ..formats.nir_dt import decided_dt, needs_dt, stated_dt
 from ..formats.node_schema import PARAMETERS
+from ..formats.step_length import decided_dt, needs_dt, stated_dt
 
 if TYPE_CHECKING:
     from nir import NIRGraph, NIRNode

@@ -72,7 +72,7 @@ class Lowering(Protocol):
         """Add a node that reads `inputs`, by default the node before it.
 
         Args:
-            kind: its class in `asnn.exporters.graph.nodes`, such as `Linear`.
+            kind: its class in `asnn.exporters.graph.ir`, such as `Linear`.
             name: unique in the graph.
             inputs: names of nodes.
             fields: of the node; tensors become float32 arrays.

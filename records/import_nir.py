@@ -15,12 +15,13 @@ from ..coding.base import FIRST_CHOICE
 from ..coding.factory import coding_registry
 from ..coding.samples import PLURALS, SampleSpec
 from ..core.documents import plain_tables, read_toml
-from ..core.errors import ConfigError
+from ..core.errors import ConfigError, DataError
 from ..core.files import write_bytes, write_json, write_text
+from ..core.registry import unknown
 from ..datasets import DataSet
 from ..datasets.sources.none import NO_DATA
 from ..formats.nir import read_nir
-from ..formats.nir_dt import decided_dt, needs_dt, stated_dt
+from ..formats.step_length import decided_dt, needs_dt, stated_dt
 from ..learning.device import versions_and_machine
 from ..learning.recipe import Recipe, check_recipe, override
 from ..models.factory import create_model
@@ -28,6 +29,7 @@ from ..models.network import SpikingNetwork
 from ..models.nir.graph import NirGraph, graph_of
 from ..models.nir.network import trial_shapes
 from ..models.nir.neuron import NirNeuron
+from ..models.nir.outputs import OUTPUTS
 from ..models.nir.reading import NirDescription, describe
 from ..models.nir.semantics import semantics_of
 from ..models.saved import model_bytes
@@ -133,10 +135,16 @@ def import_nir(
         ConfigError: dt or steps are missing, or the network cannot be computed.
     """
     path = Path(path)
+    semantics_of(semantics)  # before the file is read
+    if answer not in OUTPUTS:
+        raise unknown("--answer", answer, list(OUTPUTS))
+    if dt is not None and not dt > 0:
+        raise ConfigError(f"--dt is {dt}", why="it is the length of a step in seconds, above 0")
     graph = read_nir(path)
     about, notes = describe(graph), []
     notes += about.notes
     length = _dt(path, graph, dt, semantics, notes)
+    _require_network(path, about, length, semantics)
     document: dict[str, Any] = {
         "name": re.sub(r"[^\w.-]+", "-", path.stem).strip("-") or "network",
         "description": "network of a NIR file",
@@ -151,7 +159,7 @@ def import_nir(
         },
         "readout": {"name": answer},
     }
-    document, _ = override(document, changes)
+    document, _ = override(document, list(changes))
     data = _data(document)
     spec = _sample(document, about, data, steps, graph)
     recipe = check_recipe(document, source=f"the import of {path}")
@@ -200,6 +208,21 @@ def _dt(
         remedy="give --dt SECONDS, that of the simulator that wrote the file: 0.0001 is the "
         "default of SpikingJelly, 0.001 that of Norse (with --semantics norse)",
     )
+
+
+def _require_network(path: Path, about: NirDescription, dt: float, semantics: str) -> None:
+    """Refuse a file whose nodes do not fit each other.
+
+    Raises:
+        DataError: with the node.
+    """
+    options = {"nodes": about.nodes, "edges": about.edges, "dt": dt, "semantics": semantics}
+    try:
+        with torch.device("meta"):
+            trial_shapes(options)
+    except ConfigError as error:
+        why = f"{error.what}: {error.why}" if error.why else error.what
+        raise DataError(f"{path} is no network", why=why, remedy=error.remedy) from error
 
 
 def _data(document: dict[str, Any]) -> DataSet | None:

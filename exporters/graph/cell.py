@@ -68,7 +68,8 @@ class Dynamics(Node):
         y_t, states_t = step(x_t, states_{t-1}, schedules_t)
 
     A step may read further inputs, that broadcast against x_t. With recurrent weights U,
-    x_t + U s_{t-1} takes the place of x_t, with s the state of this name.
+    x_t + U s_{t-1} takes the place of x_t, with s the state of this name. Without states it is a
+    function of the values of a step.
 
     Attributes:
         state_names: of its states, each of the shape of x.
@@ -89,6 +90,11 @@ class Dynamics(Node):
     output: int
     after: tuple[int, ...]
     recurrent: Array | None = None
+
+    @property
+    def is_time_invariant(self) -> bool:
+        same = all(bool((table == table[:1]).all()) for table in self.schedules)
+        return not self.state_names and same
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -183,6 +189,10 @@ class Dynamics(Node):
 @dataclass(frozen=True, kw_only=True)
 class Cell(Dynamics):
     """A neuron with equations of its own: its value y_t are spikes, 0 or 1."""
+
+    @property
+    def is_time_invariant(self) -> bool:
+        return False
 
     def is_binary(self, inputs: list[bool]) -> bool:
         return True

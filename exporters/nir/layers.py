@@ -162,6 +162,12 @@ def refuse_unwritten(graph: Graph) -> None:
                 remedy="use --format onnx, or pool without ceil_mode, dilation and "
                 "divisor_override, and with count_include_pad",
             )
+        if isinstance(node, Dynamics) and not node.states and not isinstance(node, Cell):
+            raise ConfigError(
+                f"layer {node.name!r} is a function of values, which NIR cannot express",
+                why="its nodes are linear, or neurons",
+                remedy="use --format onnx",
+            )
         if isinstance(node, Dynamics) and not isinstance(node, Cell):
             raise ConfigError(
                 f"layer {node.name!r} has the membrane of a neuron with a reset as its value, "

@@ -159,7 +159,7 @@ def _over_time(b: Builder, graph: Graph, node: Node, inputs: list[str], steps: i
         case Pool():
             return pool(b, node, x, before, shape, (steps, -1))
         case Pad():
-            return pad(b, node, x, (steps, -1))
+            return pad(b, node, x, shape, (steps, -1))
         case LayerNorm():
             return layer_norm(b, node, x, shape)
         case GroupNorm():
@@ -221,7 +221,7 @@ def _at_step(b: Builder, graph: Graph, node: Node, inputs: list[str], step: str)
         case Pool():
             return pool(b, node, x, before, shape, (-1,))
         case Pad():
-            return pad(b, node, x, (-1,))
+            return pad(b, node, x, shape, (-1,))
         case LayerNorm():
             return layer_norm(b, node, x, shape)
         case GroupNorm():

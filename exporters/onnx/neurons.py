@@ -151,8 +151,14 @@ class _ParametersByStep:
 
     def __init__(self, b: Builder, node: Neuron, step: str, rank: int) -> None:
         self._b, self._node, self._step, self._rank = b, node, step, rank
+        self._names: dict[str, str] = {}
 
     def __call__(self, field: str) -> str:
+        if field not in self._names:
+            self._names[field] = self._at_step(field)
+        return self._names[field]
+
+    def _at_step(self, field: str) -> str:
         values: Array = getattr(self._node, field)
         b, name = self._b, f"{self._node.name}.{field}"
         if (values == values[0]).all():

@@ -87,7 +87,9 @@ def pool(b: Builder, node: Pool, x: str, before: Shape, shape: Shape, lead: tupl
         # Only dilated windows are so padded, and onnxruntime accepts less than a kernel.
         lowest = b.constant(f"{name}.lowest", np.float32(-np.inf))
         around = b.integers(0, 0, *node.padding, 0, 0, *ends)
-        x, pads = b.op("Pad", [x, around, lowest], f"{name}/padded"), [0] * 4
+        sides = [sum(parts) for parts in zip(before[1:], node.padding, ends, strict=True)]
+        x = _padded(b, [x, around, lowest], f"{name}/lowest", (-1, before[0], *sides))
+        pads = [0] * 4
     window = {"kernel_shape": node.kernel, "strides": node.stride, "pads": pads}
     if node.kind == "max":
         spread = {} if node.dilation == (1, 1) else {"dilations": node.dilation}
@@ -102,10 +104,20 @@ def pool(b: Builder, node: Pool, x: str, before: Shape, shape: Shape, lead: tupl
     return b.reshape(y, (*lead, *shape), name) if by_step else y
 
 
-def pad(b: Builder, node: Pad, x: str, lead: tuple[int, ...]) -> str:
+def pad(b: Builder, node: Pad, x: str, shape: Shape, lead: tuple[int, ...]) -> str:
     """Add zeros around images."""
     others = [0] * (len(lead) + 1)  # channels too
-    return b.op("Pad", [x, b.integers(*others, *node.before, *others, *node.behind)], node.name)
+    around = b.integers(*others, *node.before, *others, *node.behind)
+    return _padded(b, [x, around], node.name, (*lead, *shape))
+
+
+def _padded(b: Builder, inputs: list[str], name: str, shape: tuple[int, ...]) -> str:
+    """Add a Pad, and a Reshape to the shape that its value has.
+
+    onnxruntime (1.31) fuses a Pad into the convolution or pool behind it, and then does not load a
+    model of one step whose Pad reads a state.
+    """
+    return b.reshape(b.op("Pad", inputs, f"{name}/padded"), shape, name)
 
 
 def layer_norm(b: Builder, node: LayerNorm, x: str, shape: Shape) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from ...core.errors import ConfigError
 from ...formats.execution_order import execution_order, flattened
 from ...formats.nir import read_nir
-from ...formats.nir_dt import decided_dt, needs_dt, stated_dt
+from ...formats.step_length import decided_dt, needs_dt, stated_dt
 from ..graph.ir import Array, Shape
 from ..nir.interpreter import run_nir
 from .file import Outputs, by_step, not_comparable, same_size, shown

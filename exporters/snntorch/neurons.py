@@ -1,19 +1,11 @@
 """Neurons of snnTorch as nodes of the graph, where exact.
 
-`membranes` has their equations. The graph's `Neuron` resets at once and multiplies the rest with
-the leak, which NIR can express, so it is used where it computes the same:
+`asnn.models.neurons.membranes` has their equations. The graph's `Neuron`, which NIR can express, is
+used where it computes the same; a synaptic current that no spikes feed is a `Filter` before it, an
+all-to-all recurrence its weights U. Other kinds are a `Cell`.
 
-    subtract, delayed      of size (θ - V) / β, for every membrane
-    subtract, at once      of size θ - V / β
-    zero                   of `Leaky`, and of all kinds at once
-
-A synaptic current that no spikes feed back into is a `Filter` before it, an all-to-all recurrence
-its weights U. Other kinds are a `Cell`.
-
-With the reset by subtraction at once, snnTorch (1.0.0) differs where a membrane stays above θ after
-its reset: in the next step it subtracts θ before it compares, and adds it again if the neuron does
-not fire. No neuron of the graph does that; `violates_condition` tests whether it matters.
-`RSynaptic` (1.0.0) has no reset at once: with reset_delay=False it returns the same as without.
+Of some kinds it is the same on a condition (`has_condition`); `violates_condition` tests whether
+that matters. `RSynaptic` (1.0.0) has no reset at once: with reset_delay=False it returns the same.
 """
 
 from __future__ import annotations
@@ -25,17 +17,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...models.neurons.snntorch import delayed_subtraction
+from ...models.neurons.membranes import (
+    CURRENTS,
+    RESETS,
+    AlphaMembrane,
+    Membrane,
+    membrane_of,
+    membrane_step,
+    spiking_step,
+)
+from ...models.neurons.membranes import has_condition as has_condition
 from ..graph import ir as g
-from .membranes import AlphaMembrane, Membrane, membrane_node, spikes_node
+from ..graph.equations import traced
 from .refusal import refusal
 
-RESETS = ("subtract", "zero", "none")  # by the codes of snnTorch
 METHODS = {"subtract": "_base_sub", "zero": "_base_zero", "none": "_base_int"}
 KINDS = ("Leaky", "Lapicque", "Synaptic", "Alpha", "RLeaky", "RSynaptic")
-CURRENTS = ("Synaptic", "RSynaptic")
 RECURRENT = ("RLeaky", "RSynaptic")
-AT_ONCE = ("Leaky", "Synaptic", "RLeaky")  # whose reset_delay=False resets in the step of a spike
 
 
 def nodes_of(
@@ -72,32 +70,20 @@ def nodes_of(
         row = _column(parts.bias)
         nodes.append(_scale(f"{name}.bias", source, np.ones_like(row), row))
         source = f"{name}.bias"
-    of = parts.membrane
-    fires = None
-    if isinstance(of, Membrane):
-        if of.synapse is not None and not parts.feeds_back:
-            nodes.append(_filter(f"{name}.current", source, of.synapse, shape))
-            source, of = f"{name}.current", replace(of, synapse=None)
-        fires = _neuron(spikes, source, of, shape, parts.recurrent)
-    weights = None if parts.recurrent is None else torch.from_numpy(parts.recurrent)
-    nodes.append(spikes_node(spikes, source, of, weights) if fires is None else fires)
+    of, recurrent = parts.membrane, parts.recurrent
+    feeds_back = recurrent is not None or of.own is not None
+    if of.synapse is not None and not feeds_back:
+        nodes.append(_filter(f"{name}.current", source, _row(of.synapse)))
+        source, of = f"{name}.current", replace(of, synapse=None)
+    nodes.append(_neuron(spikes, source, of, recurrent))
     if not membrane:
-        if graded is not None:
-            row = _column(graded)
-            nodes.append(_scale(name, spikes, row, np.zeros_like(row)))
-        return nodes
-    if isinstance(of, Membrane) and of.reset == "none" and not parts.feeds_back:
-        gain = np.ones(1, np.float32) if of.gain is None else _row(of.gain, shape)[0]
-        nodes.append(_filter(name, source, of.leak, shape, gain))
-    else:
-        nodes.append(membrane_node(name, source, spikes, of, weights))
-    return nodes
-
-
-def has_condition(neuron: nn.Module) -> bool:
-    """Return whether a neuron is exact only while no membrane stays above its threshold."""
-    at_once = type(neuron).__name__ in AT_ONCE and not getattr(neuron, "reset_delay", True)
-    return at_once and RESETS[int(neuron.reset_mechanism_val)] == "subtract"  # type: ignore[arg-type]
+        return [*nodes, *([] if graded is None else [_scale(name, spikes, _column(graded))])]
+    if isinstance(of, Membrane) and of.reset == "none" and not feeds_back:
+        gain = None if of.gain is None else _row(of.gain)[0]
+        return [*nodes, _filter(name, source, _row(of.leak), gain)]
+    weights = None if recurrent is None else torch.from_numpy(recurrent)
+    states, step = membrane_step(of, reads_spikes=recurrent is not None)
+    return [*nodes, traced(g.Dynamics, name, (source, spikes), step, states, {}, 1, weights)]
 
 
 def violates_condition(neuron: nn.Module, x: Tensor) -> bool:
@@ -134,106 +120,51 @@ class _Parts:
     bias: g.Array | None = None
     amplitude: g.Array | None = None
 
-    @property
-    def feeds_back(self) -> bool:
-        """Whether its input has spikes of the step before."""
-        own = isinstance(self.membrane, Membrane) and self.membrane.own is not None
-        return self.recurrent is not None or own
-
     @staticmethod
     def of(where: str, neuron: Any, shape: g.Shape, recurrent: g.Array | None) -> _Parts:
-        kind = type(neuron).__name__
-        reset = RESETS[int(neuron.reset_mechanism_val)]
+        def value(field: str, values: Tensor) -> Tensor:
+            return _by_channel(where, neuron, field, values, shape)
 
-        def value(field: str) -> Tensor:
-            return _by_channel(where, neuron, field, getattr(neuron, field), shape)
-
-        threshold = value("threshold")
-        if not bool((threshold >= 0).all()):
+        membrane = membrane_of(neuron, value)
+        if not bool((membrane.threshold >= 0).all()):
             raise refusal(
                 where,
                 neuron,
-                f"its threshold is {float(threshold.min()):g}, and below 0 a membrane at rest "
-                "fires",
+                f"its threshold is {float(membrane.threshold.min()):g}, and below 0 a membrane at "
+                "rest fires",
                 "use a threshold of 0 or more",
             )
-        bias = own = amplitude = None
-        factor = getattr(neuron, "graded_spikes_factor", torch.ones(1))
+        bias = amplitude = None
+        factor = neuron.graded_spikes_factor
         if bool((factor != 1).any()):
-            graded = value("graded_spikes_factor")
-            amplitude = _flat(graded, shape)
+            amplitude = _flat(value("graded_spikes_factor", factor))
             if recurrent is not None:  # it reads graded spikes
                 axes = (1, -1, *[1] * (recurrent.ndim - 2))
                 recurrent = (recurrent * amplitude.reshape(axes)).astype(np.float32)
-        if kind == "Alpha":
-            currents = value("alpha").clamp(0, 1), value("beta").clamp(0, 1)
-            logs = tuple(part.log() for part in currents)
-            scale = logs[0] / (logs[1] - logs[0]) + 1
-            return _Parts(AlphaMembrane(*currents, scale, threshold, reset), recurrent)
-        if kind in RECURRENT:
-            layer = neuron.recurrent
-            if neuron.all_to_all:
-                weight, bias = _weights(where, neuron, layer, shape)
-                recurrent = _sum(where, neuron, weight, recurrent)
-            else:
-                own = _by_channel(where, neuron, "V", layer.V, shape)
-        leak, gain = None, None
-        if kind == "Lapicque":
-            rate = neuron.time_step / (neuron.R * neuron.C)
-            leak = _by_channel(where, neuron, "R and C", 1 - rate, shape)
-            gain = _by_channel(where, neuron, "R and C", neuron.R * rate, shape)
-        else:
-            leak = value("beta").clamp(0, 1)
-        membrane = Membrane(
-            leak=leak,
-            threshold=threshold,
-            reset=reset,
-            gain=gain,
-            synapse=value("alpha").clamp(0, 1) if kind in CURRENTS else None,
-            own=own,
-            delayed=kind not in AT_ONCE or neuron.reset_delay,
-            clears_input=kind != "Leaky",
-        )
+        if getattr(neuron, "all_to_all", False):
+            weight, bias = _weights(where, neuron, neuron.recurrent, shape)
+            recurrent = _sum(where, neuron, weight, recurrent)
         return _Parts(membrane, recurrent, bias, amplitude)
 
 
 def _neuron(
-    name: str, source: str, of: Membrane, shape: g.Shape, recurrent: g.Array | None
-) -> g.Neuron | None:
-    """Return the graph's `Neuron` with this membrane; None if none computes the same."""
-    reset = of.reset
-    leak, threshold = of.leak, of.threshold
-    size = threshold
-    if reset == "zero" and (of.own is not None or (of.delayed and of.clears_input)):
-        return None
-    if of.own is not None and of.synapse is not None:  # it feeds back into the current
-        return None
-    if reset == "subtract" or of.own is not None:
-        by = threshold if reset == "subtract" and of.delayed else torch.zeros_like(threshold)
-        by = by if of.own is None else by - of.own
-        leak, by = torch.broadcast_tensors(leak, by)
-        if bool((by != 0).any()):
-            leak, late = delayed_subtraction(leak, by.abs())
-            late = late * by.sign()
-            size = late if of.delayed or reset == "none" else threshold + late
-        reset = "subtract"
-    leak, threshold, size = (_row(part, shape) for part in (leak, threshold, size))
-    gain = np.ones_like(leak) if of.gain is None else _row(of.gain, shape)
-    width = max(part.shape[1] for part in (leak, gain, threshold, size))
-    leak, gain, threshold, size = (
-        np.ascontiguousarray(np.broadcast_to(part, (1, width)))
-        for part in (leak, gain, threshold, size)
-    )
+    name: str, source: str, of: Membrane | AlphaMembrane, recurrent: g.Array | None
+) -> g.Neuron | g.Cell:
+    """Return the neuron with this membrane: the graph's `Neuron` if it computes the same."""
+    fields = of.neuron_fields()
+    if fields is None:
+        weights = None if recurrent is None else torch.from_numpy(recurrent)
+        states, step = spiking_step(of, reads_spikes=recurrent is not None)
+        return traced(g.Cell, name, (source,), step, states, {}, 1, weights)
+    reset = fields.pop("reset")
+    rows = {key: _row(values) for key, values in fields.items()}
+    width = max(row.shape[1] for row in rows.values())
+    wide: dict[str, Any] = {
+        key: np.repeat(row, width // row.shape[1], axis=1) for key, row in rows.items()
+    }
+    synapse = None if of.synapse is None else _row(of.synapse)[0]
     return g.Neuron(
-        name=name,
-        inputs=(source,),
-        leak=leak,
-        gain=gain,
-        threshold=threshold,
-        size=size,
-        reset=reset,  # type: ignore[arg-type]
-        recurrent=recurrent,
-        synapse=None if of.synapse is None else _row(of.synapse, shape)[0],
+        name=name, inputs=(source,), **wide, reset=reset, recurrent=recurrent, synapse=synapse
     )
 
 
@@ -323,13 +254,13 @@ def _by_channel(where: str, neuron: Any, field: str, values: Tensor, shape: g.Sh
     return rows[:, 0].reshape(-1, *[1] * (len(shape) - 1)).clone()
 
 
-def _flat(values: Tensor, shape: g.Shape) -> g.Array:
+def _flat(values: Tensor) -> g.Array:
     """Return a parameter for each channel, `[C]`, or `[1]`."""
     return _array(values.reshape(-1))
 
 
-def _row(values: Tensor, shape: g.Shape) -> g.Array:
-    return _column(_flat(values, shape))
+def _row(values: Tensor) -> g.Array:
+    return _column(_flat(values))
 
 
 def _column(values: g.Array) -> g.Array:
@@ -338,14 +269,15 @@ def _column(values: g.Array) -> g.Array:
     return np.array(values[None, :1] if same else values[None], np.float32)
 
 
-def _filter(
-    name: str, source: str, pole: Tensor, shape: g.Shape, gain: g.Array | None = None
-) -> g.Filter:
+def _filter(name: str, source: str, poles: g.Array, gain: g.Array | None = None) -> g.Filter:
     gain = np.ones(1, np.float32) if gain is None else gain
-    return g.Filter(name=name, inputs=(source,), poles=_row(pole, shape), gain=gain)
+    return g.Filter(name=name, inputs=(source,), poles=poles, gain=gain)
 
 
-def _scale(name: str, source: str, factor: g.Array, offset: g.Array) -> g.ChannelScale:
+def _scale(
+    name: str, source: str, factor: g.Array, offset: g.Array | None = None
+) -> g.ChannelScale:
+    offset = np.zeros_like(factor) if offset is None else offset
     return g.ChannelScale(name=name, inputs=(source,), factor=factor, offset=offset)
 
 

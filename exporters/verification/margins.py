@@ -77,6 +77,14 @@ def near_threshold(neurons: Sequence[Neuron | Cell], trace: Trace) -> Array:
     return near
 
 
+def count_within_margin(neurons: Sequence[Neuron | Cell], trace: Trace) -> int:
+    """Return the number of membranes, of all samples and steps, that rounding may make fire."""
+    return sum(
+        int((by_sample(np.abs(trace.distances[n.name])) <= margin_in(n, trace)[:, None]).sum())
+        for n in neurons
+    )
+
+
 def count_near_threshold(graph: Graph, trace: Trace, margin: float = MARGIN) -> dict[str, int]:
     """Return the number of membranes within `margin` of the threshold, by layer."""
     return {

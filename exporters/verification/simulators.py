@@ -18,6 +18,7 @@ import numpy as np
 
 from ..graph.ir import Array
 from ..nir.nodes import DT
+from .graph_search import fast_search
 
 # Importers by nirtorch search loops at every node: their time grows with the cube of the nodes.
 MAX_NODES = 600
@@ -64,7 +65,7 @@ class Simulator:
         Raises:
             Exception: any error of the importer.
         """
-        with quiet():
+        with quiet(), fast_search():
             return ImportedNetwork(self.load(path))
 
 

@@ -8,6 +8,7 @@ snnTorch's list of all instances does not keep it alive.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -19,22 +20,10 @@ from ...kernels.rules import SURROGATES
 from ...kernels.rules import ResetName as Reset
 from ...kernels.rules import SurrogateName as Surrogate
 from ..layer import SPIKES, Lowering, OperationList, Signal
+from .membranes import Membrane, has_condition, membrane_of, spiking_step
 from .surrogates import spike
 
-# Replaces a leak of 0 under a delayed reset: its share of a membrane is lost in rounding, and a
-# power of two scales the size of the reset exactly.
-MIN_LEAK = 2.0**-40
 WITHOUT_ANN = "recurrent weights receive spikes, and ReLU has none"
-
-
-def delayed_subtraction(leak: Tensor, threshold: Tensor) -> tuple[Tensor, Tensor]:
-    """Return leak and size of a reset at once that equals a reset in the next step.
-
-    v_t = β v_{t-1} + x_t - θ s_{t-1} is β (v_{t-1} - size s_{t-1}) + x_t for size = θ / β.
-    """
-    silent = leak.abs() < MIN_LEAK
-    leak = torch.where(silent & (threshold > 0), torch.full_like(leak, MIN_LEAK), leak)
-    return leak, torch.where(threshold > 0, threshold / leak, torch.zeros_like(leak))
 
 
 class SnnTorchNeuron(nn.Module):
@@ -120,39 +109,44 @@ class SnnTorchNeuron(nn.Module):
         if isinstance(recurrent, nn.Linear):
             recurrent.weight.mul_(alive(recurrent.weight.shape[1:]).to(recurrent.weight))
 
-    def leaky_fields(self, leak: Tensor, gain: Tensor) -> dict[str, Any]:
-        """Return the fields of the export graph's `Neuron` with this leak and gain.
+    def lower(self, graph: Lowering, name: str) -> None:
+        """Add the neuron: as leaky integrate-and-fire where it computes the same, with a filter
+        before it for a current, else by its equations.
 
         Raises:
             ConfigError: the graph has no such reset.
         """
-        reset = self.options.get("reset_mechanism", "subtract")
-        threshold = self.neuron.threshold.reshape(1, -1).float()
-        if not bool((threshold > 0).all()):
+        if has_condition(self.neuron):
+            raise ConfigError(
+                "snnTorch's subtraction at once subtracts again in the next step where a "
+                "membrane stays above its threshold",
+                remedy="train with neuron.reset_delay=true",
+            )
+        of = membrane_of(self.neuron, lambda _, values: values.detach().float().reshape(-1))
+        if not bool((of.threshold > 0).all()):
             raise ConfigError(
                 "it has learned a threshold that is not above 0",
                 why="a membrane at rest is then reset before it fires",
                 remedy="train with neuron.learn_threshold=false",
             )
-        leak, threshold = torch.broadcast_tensors(leak.reshape(1, -1).float(), threshold)
-        size = threshold
-        if reset == "subtract":
-            if not self.options.get("reset_delay", True):
-                raise ConfigError(
-                    "snnTorch's subtraction at once subtracts again in the next step where a "
-                    "membrane stays above its threshold",
-                    remedy="train with neuron.reset_delay=true",
-                )
-            leak, size = delayed_subtraction(leak, threshold)
-        elif reset == "zero" and self.class_name != "Leaky":
-            raise ConfigError(
-                f"the reset to zero of snntorch.{self.class_name} discards the input of a step too",
-                remedy="train with neuron.reset_mechanism=subtract",
-            )
-        fields = {"leak": leak, "gain": gain.reshape(1, -1), "threshold": threshold, "size": size}
-        widest = max(value.shape[1] for value in fields.values())
-        by_step = {key: value.expand(self.steps, widest) for key, value in fields.items()}
-        return {**by_step, "reset": reset}
+        recurrent = getattr(self.neuron, "recurrent", None)
+        weights = recurrent.weight if isinstance(recurrent, nn.Linear) else None
+        if weights is not None:
+            assert isinstance(recurrent, nn.Linear)
+            factor = torch.ones(self.steps, 1)
+            offset = recurrent.bias.reshape(1, -1).expand(self.steps, -1)
+            graph.add("ChannelScale", f"{name}_bias", factor=factor, offset=offset)
+        if isinstance(of, Membrane) and of.synapse is not None and recurrent is None:
+            graph.add("Filter", f"{name}_current", poles=of.synapse[None], gain=torch.ones(1))
+            of = replace(of, synapse=None)
+        fields = of.neuron_fields()
+        if fields is None:
+            states, step = spiking_step(of, reads_spikes=weights is not None)
+            graph.cell(name, step, states=states, recurrent=weights)
+        else:
+            reset = fields.pop("reset")
+            by_step = {key: values.expand(self.steps, -1) for key, values in fields.items()}
+            graph.add("Neuron", name, **by_step, reset=reset, recurrent=weights, synapse=of.synapse)
 
     def extra_repr(self) -> str:
         return f"snntorch.{self.class_name}"
@@ -200,15 +194,6 @@ class Leaky(SnnTorchNeuron):
             reset_delay=reset_delay,
         )
 
-    def neuron_fields(self) -> dict[str, Any]:
-        """Return the fields of the export graph's `Neuron`.
-
-        Raises:
-            ConfigError: the graph has no such reset.
-        """
-        leak = self.neuron.beta.clamp(0, 1)
-        return self.leaky_fields(leak, torch.ones_like(leak))
-
 
 class Synaptic(SnnTorchNeuron):
     """`snntorch.Synaptic`: syn_t = α syn_{t-1} + x_t, mem_t = β mem_{t-1} + syn_t - θ reset_{t-1}.
@@ -253,18 +238,6 @@ class Synaptic(SnnTorchNeuron):
             reset_mechanism=reset_mechanism,
             reset_delay=reset_delay,
         )
-
-    def lower(self, graph: Lowering, name: str) -> None:
-        """Add the current as a filter with the pole α, then the membrane.
-
-        Raises:
-            ConfigError: the graph has no such reset.
-        """
-        leak = self.neuron.beta.clamp(0, 1)
-        fields = self.leaky_fields(leak, torch.ones_like(leak))
-        pole = self.neuron.alpha.clamp(0, 1).reshape(1, -1)
-        graph.add("Filter", f"{name}_current", poles=pole, gain=torch.ones(1))
-        graph.add("Neuron", name, **fields)
 
 
 class Alpha(SnnTorchNeuron):
@@ -350,16 +323,6 @@ class Lapicque(SnnTorchNeuron):
             reset_mechanism=reset_mechanism,
         )
 
-    def neuron_fields(self) -> dict[str, Any]:
-        """Return the fields of the export graph's `Neuron`, as of R, C and the time step.
-
-        Raises:
-            ConfigError: the graph has no such reset.
-        """
-        n = self.neuron
-        rate = n.time_step / (n.R * n.C)
-        return self.leaky_fields(1 - rate, n.R * rate)
-
 
 class RLeaky(SnnTorchNeuron):
     """`snntorch.RLeaky`: `Leaky` whose input includes its own spikes of the step before.
@@ -410,24 +373,6 @@ class RLeaky(SnnTorchNeuron):
             reset_mechanism=reset_mechanism,
         )
         self.channels = channels
-
-    def lower(self, graph: Lowering, name: str) -> None:
-        """Add the neuron with its recurrent weights, between the features of `[T, B, F]`.
-
-        Raises:
-            ConfigError: the graph has no such reset, or the number of features is unknown.
-        """
-        leak, recurrent = self.neuron.beta.clamp(0, 1), self.neuron.recurrent
-        fields = self.leaky_fields(leak, torch.ones_like(leak))
-        if self.options["all_to_all"]:
-            weight, bias = recurrent.weight, recurrent.bias
-            factor, offset = torch.ones(self.steps, 1), bias.reshape(1, -1).expand(self.steps, -1)
-            graph.add("ChannelScale", f"{name}_bias", factor=factor, offset=offset)
-        elif self.channels is None:
-            raise graph.refused(f"{name}.neuron", self, "its number of features is unknown")
-        else:
-            weight = torch.diag(recurrent.V.reshape(-1).expand(self.channels))
-        graph.add("Neuron", name, **fields, recurrent=weight)
 
 
 class RSynaptic(SnnTorchNeuron):

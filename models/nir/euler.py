@@ -1,11 +1,12 @@
-"""One step of the neurons of NIR by forward Euler."""
+"""One step of the neurons of NIR."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 from ..neurons.surrogates import spike
 
@@ -22,6 +23,7 @@ class EulerParameters(NamedTuple):
         start: the membrane before the first step; None for 0.
         synapse: 1 - dt/τ_syn of the synaptic current, in units of w_in dt/τ_syn; None without one.
         to_zero: whether the membrane is 0 in the step after a spike.
+        several: whether a step sends ⌊v / threshold⌋ spikes, each of which takes the threshold off.
         fires_at_threshold: whether v = threshold is a spike.
         surrogate: of the derivative of a spike.
     """
@@ -34,6 +36,7 @@ class EulerParameters(NamedTuple):
     start: Tensor | None = None
     synapse: Tensor | None = None
     to_zero: bool = False
+    several: bool = False
     fires_at_threshold: bool = False
     surrogate: str = "sigmoid"
 
@@ -42,7 +45,7 @@ class EulerParameters(NamedTuple):
         """The states of a step, 0 before the first: current, membrane without its start, and spikes
         where the next step resets by them."""
         current = () if self.synapse is None else ("i",)
-        late = self.threshold is not None and self.reset is None
+        late = self.threshold is not None and self.reset is None and not self.several
         return (*current, "v", *(("s",) if late else ()))
 
 
@@ -54,7 +57,8 @@ def euler_step(x: Tensor, states: tuple[Tensor, ...], p: EulerParameters) -> tup
         s_t = H(v_t - threshold)
         v_t ← v_t + (reset - v_t) s_t
 
-    Without `reset`, v_t - threshold s_{t-1} takes the place of v_t, or v_t (1 - s_{t-1}).
+    Without `reset`, v_t - threshold s_{t-1} takes the place of v_t, or v_t (1 - s_{t-1}). With
+    `several` s_t = ⌊v_t / threshold⌋, at least 0, and v_t ← v_t - threshold s_t.
 
     Args:
         x: input `[B, ...]`.
@@ -72,6 +76,10 @@ def euler_step(x: Tensor, states: tuple[Tensor, ...], p: EulerParameters) -> tup
         v = v + p.drive
     if p.threshold is None:
         return (v, *after, v if p.start is None else v - p.start)
+    if p.several:
+        s = _Floor.apply(v / p.threshold).clamp(min=0)  # type: ignore[union-attr]
+        v = v - s * p.threshold
+        return (s, *after, v if p.start is None else v - p.start)
     if p.reset is None:
         before = states[1]
         v = v * (1 - before) if p.to_zero else v - before * p.threshold
@@ -83,6 +91,22 @@ def euler_step(x: Tensor, states: tuple[Tensor, ...], p: EulerParameters) -> tup
         return (s, *after, v, s)
     v = v * (1 - s) + p.reset * s
     return (s, *after, v if p.start is None else v - p.start)
+
+
+class _Floor(Function):
+    """⌊x⌋ with the derivative 1."""
+
+    @staticmethod
+    def forward(x: Tensor) -> Tensor:
+        return x.floor()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return grads[0]
 
 
 def euler_steps(x: Tensor, p: EulerParameters) -> Tensor:

@@ -41,6 +41,8 @@ class Scale(Layer):
 class Threshold(nn.Module):
     """s = H(x - threshold): spikes of values, without a state."""
 
+    threshold: Tensor
+
     def __init__(self, shape: Sequence[int], *, surrogate: str = "sigmoid") -> None:
         super().__init__()
         self.surrogate = surrogate
@@ -157,6 +159,8 @@ class Delay(Layer):
         shape: of the delays, in seconds.
         dt: length of a step in seconds.
     """
+
+    delay: Tensor
 
     def __init__(self, shape: Sequence[int], *, dt: float) -> None:
         super().__init__()

@@ -24,6 +24,9 @@ FIELDS = {
 """The arrays of each type of neuron, as the format names them."""
 
 
+MANY = 1 << 24  # whole numbers up to it are exact in float32
+
+
 class NirNeuron(nn.Module):
     """A neuron of NIR: `[T, B, ...] -> [T, B, ...]`, from rest.
 
@@ -41,6 +44,8 @@ class NirNeuron(nn.Module):
         ConfigError: an array is missing or not one of this type.
     """
 
+    r: Tensor
+
     def __init__(
         self,
         kind: str,
@@ -56,6 +61,12 @@ class NirNeuron(nn.Module):
             raise ConfigError(
                 f"{kind} has the arrays {', '.join(FIELDS[kind])}, not {', '.join(shapes)}"
             )
+        if semantics.several and kind == "CubaLIF":
+            raise ConfigError(
+                "sinabs writes no CubaLIF",
+                why="so that it is not known how it would compute one",
+                remedy="leave --semantics out",
+            )
         self.kind, self.dt, self.semantics, self.surrogate = kind, dt, semantics, surrogate
         self.at_once = semantics.reset == "value" or (
             semantics.reset == "zero" and kind != "CubaLIF" and not looped
@@ -66,6 +77,11 @@ class NirNeuron(nn.Module):
         self.shape = torch.broadcast_shapes(*map(tuple, shapes.values()))
 
     @property
+    def most(self) -> int:
+        """The greatest number of spikes in a step, as far as it matters."""
+        return MANY if self.semantics.several else 1
+
+    @property
     def spiking(self) -> bool:
         """Whether its output are spikes, not values."""
         return self.kind in ("IF", "LIF", "CubaLIF")
@@ -73,30 +89,35 @@ class NirNeuron(nn.Module):
     def parameters_of_step(self) -> EulerParameters:
         """Return the neuron in discrete time, computed in float64 where the device has it."""
         given = {name: self._exact(name) for name in FIELDS[self.kind]}
-        rule, r = self.semantics, given["r"]
-        found: dict[str, Any] = {}
-        if "tau" in given or "tau_mem" in given:
-            share = self._share(given.get("tau", given.get("tau_mem")))
-            found["leak"], found["gain"] = 1 - share, r * share
-            found["drive"] = given["v_leak"] * share
+        rule, gain, dtype = self.semantics, given["r"], self.r.dtype
+        synapse = drive = None
+        if (tau := given.get("tau", given.get("tau_mem"))) is None:
+            leak = torch.ones_like(gain)
+            gain = gain if rule.unit_input and self.kind == "IF" else gain * self.dt
         else:
-            found["leak"] = torch.ones_like(r)
-            found["gain"] = r if rule.unit_input and self.kind == "IF" else r * self.dt
-        if "tau_syn" in given:
-            share, w_in = self._share(given["tau_syn"]), given["w_in"]
-            found["synapse"] = 1 - share
-            found["gain"] = found["gain"] * (w_in if rule.unit_input else w_in * share)
-        if self.spiking:
-            found["threshold"] = given["v_threshold"]
-            found["reset"] = given["v_reset"] if self.at_once else None
-        found["start"] = given.get(rule.start)
-        for name in ("drive", "start"):
-            if name in found and found[name] is not None and not _is_anything(found[name]):
-                found[name] = None
-        dtype = self.r.dtype
+            share = self._share(tau)
+            leak, drive = 1 - share, given["v_leak"] * share
+            if not (rule.exponential and self.kind == "LI"):  # as ExpLeak of sinabs
+                gain = gain * share
+        if (tau_syn := given.get("tau_syn")) is not None:
+            share = self._share(tau_syn)
+            synapse = (1 - share).to(dtype)
+            gain = gain * given["w_in"] * (1 if rule.unit_input else share)
+
+        def if_any(values: Tensor | None) -> Tensor | None:
+            return None if values is None or not _is_anything(values) else values.to(dtype)
+
+        threshold = given.get("v_threshold")
         return EulerParameters(
-            **{key: None if each is None else each.to(dtype) for key, each in found.items()},
+            leak=leak.to(dtype),
+            gain=gain.to(dtype),
+            drive=if_any(drive),
+            threshold=None if threshold is None else threshold.to(dtype),
+            reset=given["v_reset"].to(dtype) if self.spiking and self.at_once else None,
+            start=if_any(given.get(rule.start)),
+            synapse=synapse,
             to_zero=rule.reset == "zero",
+            several=rule.several and self.spiking,
             fires_at_threshold=rule.fires_at_threshold,
             surrogate=self.surrogate,
         )
@@ -133,6 +154,10 @@ class NirNeuron(nn.Module):
             ConfigError: a neuron without spikes whose parameters differ within a channel.
         """
         p = self.parameters_of_step()
+        if p.several:
+            raise graph.refused(
+                name, self, "it sends ⌊v / v_threshold⌋ spikes a step, also where v is a multiple"
+            )
         if not self.spiking:
             return self._lower_filter(graph, name, p)
         fields = self._leaky_fields(p, graph.steps)
@@ -185,7 +210,9 @@ class NirNeuron(nn.Module):
         return value if value.device.type == "mps" else value.double()
 
     def _share(self, tau: Any) -> Tensor:
-        """Return dt/τ."""
+        """Return dt/τ, or what decays exponentially in a step."""
+        if self.semantics.exponential:
+            return 1 - (-self.dt / tau).exp()
         return self.dt * self.dt / tau if self.semantics.scaled_times else self.dt / tau
 
     def extra_repr(self) -> str:

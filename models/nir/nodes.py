@@ -40,6 +40,9 @@ WINDOWS = {
 }
 """The other fields of each type of node: numbers of a recipe."""
 
+MAX_AXES = 8
+MAX_SIZE = 1 << 31
+
 Shape = tuple[int, ...]
 
 
@@ -73,6 +76,17 @@ def check_node(name: str, node: Mapping[str, Any]) -> None:
             f"the {kind} {name!r} has the fields {', '.join(sorted(set(node) - {'type'}))}",
             why=f"it needs {', '.join(sorted(expected - {'type'}))}",
         )
+    for field in sorted(expected - {"type"}):
+        value, array = node[field], field in ARRAYS.get(kind, ())
+        least = {"padding": 0, "start_dim": -MAX_AXES, "end_dim": -MAX_AXES}.get(field, 1)
+        numbers = value if isinstance(value, list) else [value]
+        whole = all(type(each) is int and least <= each <= MAX_SIZE for each in numbers)
+        is_list = isinstance(value, list) or not (array or field == "shape")
+        if not (whole and is_list and bool(numbers) >= (not array) and len(numbers) <= MAX_AXES):
+            raise ConfigError(
+                f"{field} of the {kind} {name!r} is {value!r}",
+                why="it is the shape of an array" if array else f"its numbers are {least} or more",
+            )
 
 
 def module_of(
@@ -100,8 +114,8 @@ def module_of(
             return OverTime(_convolution(name, node, shape))
         case "AvgPool2d":
             _require(name, kind, len(shape) == 3, shape, "images")
-            windows = [_pair(node[key]) for key in WINDOWS[kind]]
-            return OverTime(nn.AvgPool2d(*windows))
+            kernel, stride, padding = (_pair(node[key]) for key in WINDOWS[kind])
+            return OverTime(nn.AvgPool2d(kernel, stride, padding))
         case "SumPool2d":
             _require(name, kind, len(shape) == 3, shape, "images")
             return SumPool2d(shape[0], *(_pair(node[key]) for key in WINDOWS[kind]))
@@ -147,17 +161,9 @@ def _convolution(name: str, node: Mapping[str, Any], shape: Shape) -> nn.Module:
     stride, padding, dilation = (
         tuple(_pair(node[key])[:axes]) for key in ("stride", "padding", "dilation")
     )
-    kind = nn.Conv1d if axes == 1 else nn.Conv2d
+    build: Any = nn.Conv1d if axes == 1 else nn.Conv2d
     try:
-        return kind(
-            channels,
-            outputs,
-            tuple(kernel),
-            stride,
-            padding,
-            dilation,
-            groups,  # type: ignore[arg-type]
-        )
+        return build(channels, outputs, tuple(kernel), stride, padding, dilation, groups)
     except ValueError as error:
         raise ConfigError(
             f"the {node['type']} {name!r} is no convolution", why=str(error)

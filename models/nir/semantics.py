@@ -16,7 +16,10 @@ class Semantics:
     Attributes:
         reset: what a spike does to the membrane. `value`: v ← v_reset in the same step;
             `subtract`: the next step takes v_threshold off, after its leak; `zero`: in the next
-            step v is 0, its input included, but a LIF outside of loops does as with `value`.
+            step v is 0, its input included, but a LIF outside of loops does as with `value`;
+            `threshold`: each spike takes v_threshold off in the same step.
+        several: whether a step sends ⌊v / v_threshold⌋ spikes, not one.
+        exponential: whether states decay by exp(-dt/τ), and their input is weighed with the rest.
         fires_at_threshold: whether v = v_threshold is enough for a spike.
         start: the membrane before the first step: `zero`, or the neuron's `v_reset` or `v_leak`.
         scaled_times: whether the file holds τ dt instead of τ.
@@ -27,7 +30,9 @@ class Semantics:
         dt: that the simulator writes every file with, in seconds; None if it can be chosen.
     """
 
-    reset: Literal["value", "subtract", "zero"] = "value"
+    reset: Literal["value", "subtract", "zero", "threshold"] = "value"
+    several: bool = False
+    exponential: bool = False
     fires_at_threshold: bool = False
     start: Literal["zero", "v_reset", "v_leak"] = "zero"
     scaled_times: bool = False
@@ -44,13 +49,20 @@ SEMANTICS = {
     "snntorch-zero": Semantics(reset="zero", recurrent_bias=True, dt=1e-4),
     "spikingjelly": Semantics(fires_at_threshold=True, start="v_reset"),
     "norse": Semantics(start="v_leak", scaled_times=True, unit_input=True),
+    # With the defaults of its LIF, IAF and ExpLeak; τ are numbers of steps.
+    "sinabs": Semantics(
+        reset="threshold",
+        several=True,
+        exponential=True,
+        fires_at_threshold=True,
+        unit_input=True,
+        dt=1.0,
+    ),
 }
 
 NOT_COMPUTED = {
-    "sinabs": "its neurons send several spikes a step and are reset by subtraction, which a file "
-    "does not tell from a reset to a value",
     "rockpool": "its neurons decay exponentially, send several spikes a step and are reset by "
-    "subtraction, which a file does not tell from a reset to a value",
+    "subtraction, and asnn has not been compared with it",
 }
 
 

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import nir
 import numpy as np
 import pytest
 import torch
@@ -154,7 +155,7 @@ def in_this_process(members, folder, split, watcher, **_):
 
 
 def write_files_of_torch(folder: Path) -> None:
-    """Write the weights of the network of nets.py, and an ONNX file as torch does."""
+    """Write the weights of the network of nets.py, an ONNX file as torch does, and NIR twice."""
     names: dict[str, Any] = {}
     exec(textwrap.dedent(NETS), names)
 
@@ -173,6 +174,12 @@ def write_files_of_torch(folder: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter warns of itself
         torch.onnx.export(steps, (x,), folder / "theirs.onnx", dynamo=False)
+    two = np.full(3, 2, np.float32)
+    lif = nir.LIF(tau=two / 1000, r=two, v_leak=0 * two, v_threshold=two / 4)
+    nodes = {"lif": lif, "input": nir.Input({"input": np.array([3])})}
+    nodes["output"] = nir.Output({"output": np.array([3])})
+    for name in ("ours.nir", "theirs.nir"):
+        nir.write(folder / name, nir.NIRGraph(nodes, [("input", "lif"), ("lif", "output")]))
 
 
 def interrupting(original):

@@ -21,7 +21,7 @@ NETWORKS = {
     "vgg": {"width": 8, "hidden": [10]},
     "spikformer": {"size": "2-32", "heads": 4},
 }
-NOT_IN_NIR = {"rsnn": "recurrent weights", "lstm": "multiplies its gates", "spikformer": "queries"}
+NOT_IN_NIR = {"lstm": "multiplies its gates", "spikformer": "queries"}
 SLOW = ("ms-resnet", "sew-resnet", "vgg", "spikformer")
 
 

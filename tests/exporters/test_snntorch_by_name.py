@@ -8,7 +8,8 @@ from torch import nn
 from asnn.core.errors import ConfigError
 from asnn.exporters import export_nir, export_onnx, source_of
 from asnn.exporters.graph.ir import Filter
-from asnn.models.neurons.snntorch import SnnTorchNeuron, delayed_subtraction
+from asnn.models.neurons.membranes import delayed_subtraction
+from asnn.models.neurons.snntorch import SnnTorchNeuron
 from tests.support.exported_networks import network, samples
 
 EXACT = [
@@ -23,13 +24,19 @@ EXACT = [
     ("Synaptic", {"alpha": 0.6, "beta": 0.7, "reset_mechanism": "none"}),
     ("RLeaky", {"beta": 0.8, "V": 0.5}),
     ("RLeaky", {"beta": 0.8, "all_to_all": True}),
+    ("RSynaptic", {"alpha": 0.6, "beta": 0.7, "all_to_all": True}),
+]
+OF_THEIR_OWN = [
+    ("Lapicque", {"beta": 0.8, "threshold": 0.2, "reset_mechanism": "zero"}),
+    ("Synaptic", {"reset_mechanism": "zero"}),
+    ("Alpha", {"threshold": 0.2}),
+    ("RLeaky", {"beta": 0.8, "reset_mechanism": "zero"}),
+    ("RSynaptic", {"V": 0.5}),
+    ("RSynaptic", {"all_to_all": True, "reset_mechanism": "zero"}),
 ]
 REFUSED = [
     ("Leaky", {"beta": 0.8, "reset_delay": False}, "subtracts again"),
-    ("Lapicque", {"beta": 0.8, "reset_mechanism": "zero"}, "discards the input"),
-    ("Synaptic", {"reset_mechanism": "zero"}, "discards the input"),
-    ("Alpha", {}, "does not say what it computes"),
-    ("RSynaptic", {}, "does not say what it computes"),
+    ("Synaptic", {"beta": 0.8, "reset_delay": False}, "subtracts again"),
 ]
 
 
@@ -45,14 +52,21 @@ def test_exact_neurons_are_exported(tmp_path, name, options):
     assert report.verified and all(report.spikes.values())
     for parity in report.parities:
         assert parity.explained <= 1
-    if name == "RLeaky":
-        with pytest.raises(ConfigError, match="recurrent weights"):
-            export_nir(source, tmp_path / "a.nir", samples=samples())
-    elif options.get("reset_mechanism") == "zero":
+    if options.get("reset_mechanism") == "zero":
         with pytest.raises(ConfigError, match="resets its membrane to zero"):
             export_nir(source, tmp_path / "a.nir", samples=samples())
     else:
         assert export_nir(source, tmp_path / "a.nir", samples=samples()).report.verified
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), OF_THEIR_OWN, ids=str)
+def test_neurons_with_equations_of_their_own_are_exported_to_onnx(tmp_path, name, options):
+    source = source_of(by_name(name, options))
+    report = export_onnx(source, tmp_path / "a.onnx", samples=samples()).report
+    assert report.verified and all(report.spikes.values())
+    with pytest.raises(ConfigError, match="a neuron with equations of its own"):
+        export_nir(source, tmp_path / "a.nir", samples=samples())
 
 
 @pytest.mark.parametrize(("name", "options", "why"), REFUSED, ids=str)
@@ -63,10 +77,8 @@ def test_other_neurons_are_refused(name, options, why):
 
 
 def test_networks_of_images():
-    for name in ("Leaky", "Lapicque", "Synaptic"):
+    for name in ("Leaky", "Lapicque", "Synaptic", "Alpha", "RLeaky", "RSynaptic"):
         source_of(by_name(name, {}, "lenet"))
-    with pytest.raises(ConfigError, match="features"):
-        source_of(by_name("RLeaky", {}, "lenet"))
 
 
 def test_a_leak_to_zero_is_one_lif_node_a_layer(tmp_path):

@@ -31,11 +31,11 @@ WARNED = {
     "snnTorch's export": (chain(lif(tau=2e-4, r=2.0)), "reset_mechanism='subtract'"),
     "varying tau": (
         chain(lif(tau=np.array([1, 2, 3], "f4"))),
-        "spikingjelly 2.0.0 does not run it exactly: neuron 'n1' has several time constants",
+        "spikingjelly 2.0.0 does not run it exactly: it refuses LIF 'n1' with several τ",
     ),
     "flatten from the front": (
         chain(nir.Flatten({"input": np.array([3])}, 0, -1)),
-        "'n1' counts its axes from the front",
+        "Flatten 'n1' with axes from the front",
     ),
     "unsupported types": (
         chain(nir.Scale(full(2)), nir.Threshold(full(1))),
@@ -54,7 +54,7 @@ WARNED = {
     "a decided time step": (chain(lif(tau=2e-3, r=2.0)), "as it is with 0.001 s"),
     "groups": (
         chain(nir.Conv2d((8, 8), full(1, 4, 2, 3, 3), 1, 1, 1, 2, full(0, 4)), size=(4, 8, 8)),
-        "convolution 'n1' has groups",
+        "it refuses Conv2d 'n1' with groups",
     ),
     "newer than 1.0.4": (chain(lif()), "readers that require nir 1.0.4"),
     "nir's type check": (chain(nir.Scale(full(2, 5))), "nir's own type check refuses it"),
@@ -78,9 +78,7 @@ def test_a_graph_that_all_importers_read_has_no_warning(tmp_path):
     found = inspect(path)
     assert found["run_by"] == ["snntorch", "spikingjelly"] and found["dt"] == 1e-4
     norse, pinned = found["warnings"]
-    assert norse == (
-        "norse 1.1.0 does not run it exactly: neuron 'n1' has r other than 1, which it ignores"
-    )
+    assert norse == ("norse 1.1.0 does not run it exactly: it is wrong for LIF 'n1' with r = τ/dt")
     assert "1.0.4" in pinned
 
 

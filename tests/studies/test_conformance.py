@@ -2,11 +2,14 @@
 
 import pytest
 
+from asnn.exporters.importers.facts import FILE, read_facts
+from asnn.exporters.importers.measure import measure, outcomes
+from asnn.exporters.importers.probes import probes
 from asnn.exporters.nir.targets import TARGETS, problems
 from asnn.exporters.verification.simulators import SIMULATORS
-from studies.conformance import cases, measure
+from studies.conformance import PAGE, page, rows
 
-CASES = {case.name: case for case in cases()}
+ROWS = {row.feature: row for row in rows()}
 
 
 def simulator(name):
@@ -18,22 +21,45 @@ def simulator(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("importer", SIMULATORS)
-@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("`asnn export")])
+def test_the_recorded_facts_are_those_of_the_installed_importer(importer):
+    installed, recorded = simulator(importer), read_facts()[importer]
+    found = outcomes((probe.feature, measure(installed, probe)) for probe in probes())
+    differ = {k: v for k, v in found.items() if recorded.outcomes.get(k) != v}
+    again = f"{importer} {installed.version}: run python -m studies.conformance --record"
+    assert not differ and recorded.outcomes.keys() == found.keys(), again
+    assert recorded.version == installed.version, again
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("importer", SIMULATORS)
+@pytest.mark.parametrize("name", [name for name in ROWS if name.startswith("`asnn export")])
 def test_files_of_asnn_are_exact_as_their_targets_promise(name, importer):
-    case = CASES[name]
-    found = measure(simulator(importer), case)
-    assert (found == "exact") == (not problems(case.graph, TARGETS[importer])), found
+    row = ROWS[name]
+    found = measure(simulator(importer), row)
+    assert (found == "exact") == (not problems(row.graph, TARGETS[importer])), found
 
 
 @pytest.mark.parametrize(
     ("name", "importer", "expected"),
     [
-        ("LIF, hard reset, r = 1", "snntorch", "exact"),
-        ("LIF, r = 1, a τ for each neuron", "snntorch", "**wrong**"),
-        ("LIF, τ = dt", "spikingjelly", "refused (ValueError)"),
-        ("Flatten, start_dim 0, end_dim 2", "snntorch", "wrong shape"),
-        ("LIF exactly at its threshold does not fire", "spikingjelly", "**wrong**"),
+        ("LIF", "snntorch", "exact"),
+        ("LIF with several τ", "snntorch", "wrong by 1"),
+        ("LIF with τ = dt", "spikingjelly", "refused (ValueError)"),
+        ("Flatten with axes from the front", "snntorch", "wrong shape"),
+        ("a LIF exactly at its threshold, which does not fire", "spikingjelly", "wrong by 1"),
     ],
 )
 def test_misread_graphs_are_reported(name, importer, expected):
-    assert measure(simulator(importer), CASES[name]).startswith(expected)
+    assert measure(simulator(importer), ROWS[name]).startswith(expected)
+
+
+def test_the_page_shows_the_facts():
+    """With rows of files of asnn between them, which no facts are recorded of."""
+    shown = PAGE.read_text("utf-8")
+    facts = read_facts()
+    for feature in {probe.feature for probe in probes()}:
+        cells = [facts[name].outcomes[feature].replace("wrong", "**wrong**") for name in SIMULATORS]
+        assert f"| {feature} | " + " | ".join(cells) in shown
+    made = page({name: {**dict.fromkeys(ROWS, ""), **facts[name].outcomes} for name in SIMULATORS})
+    assert len(made.splitlines()) == len(shown.splitlines())
+    assert FILE.is_file()

@@ -8,12 +8,14 @@ from typing import Annotated, Any
 import typer
 
 from ...terminal import completion, console, options
+from .amount import parse_samples, samples_for
 from .check import check_file
 from .limited import is_inside, run_limited
 from .options import (
     again,
     is_given,
     parse_shape,
+    require_against,
     require_check,
     require_check_alone,
     require_file,
@@ -22,9 +24,9 @@ from .options import (
 )
 from .show import show_report
 
-NOISE_SAMPLES = 64
 DEFAULT_OPSET = 20  # as in `exporters.onnx.forms`, whose import needs onnx
 DEFAULT_FORMS = {"onnx": "sequence", "nir": "portable"}
+MAX_SEQUENCE = 256  # steps that ONNX unrolls by default; an unrolled file of 1000 opens in seconds
 
 
 def export(
@@ -96,6 +98,13 @@ def export(
             "tool, with the network.",
         ),
     ] = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.nir",
+            help="--check: instead of RUN, the network of a NIR file, read as `asnn import` does.",
+        ),
+    ] = None,
     structure: Annotated[
         bool,
         typer.Option(
@@ -105,8 +114,13 @@ def export(
         ),
     ] = True,
     samples: Annotated[
-        int, typer.Option(min=1, help="Verify on at most this many samples of the split.")
-    ] = 512,
+        str | None,
+        typer.Option(
+            metavar="N|all",
+            help="Verify on at most this many samples of the split.",
+            show_default="512, fewer of networks that take long",
+        ),
+    ] = None,
     noise: Annotated[
         str,
         typer.Option(
@@ -155,11 +169,15 @@ def export(
         str | None,
         typer.Option(metavar="CxHxW", help="--from: shape of an image; F for flat ones."),
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="--from: number of time steps.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="--from, --against: number of time steps.")
+    ] = None,
     samples_from: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="--from: .npz (images, labels) or .npy.", show_default="noise"
+            metavar="FILE",
+            help="--from, --against: .npz (images, labels) or .npy.",
+            show_default="noise",
         ),
     ] = None,
     as_json: options.Json = False,
@@ -188,6 +206,8 @@ def export(
 
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --check theirs.onnx
 
+    asnn export --check theirs.nir --against ours.nir --steps 25
+
     asnn export --from nets:make --in-shape 1x28x28 --steps 25 --format onnx
 
     asnn export --from nets:make --weights-from trained.pt --in-shape 784 --steps 25 -f onnx
@@ -207,8 +227,12 @@ def export(
         format = require_format(context, format, input)
     else:
         require_check_alone(context, format=format, output=output, verify=verify)
+    if against is not None:
+        require_against(context, against)
+        structure = False
     other = check is not None and not is_export(require_file(check))
-    require_origin(context, source, checks_other=other)
+    require_origin(context, source, against, checks_other=other)
+    number = parse_samples(samples)
     if nms and (check is not None or source is not None or format != "onnx"):
         raise ConfigError(
             "--nms is for the export of a run to ONNX",
@@ -228,7 +252,14 @@ def export(
         code = run_limited(again(context))
         raise typer.Exit(code)
 
-    if source is None:
+    verified_on = None
+    if against is not None:
+        from .against import network_of, samples_against
+
+        network, origin = network_of(against, dt=dt, steps=steps), str(against)
+        verified_on = samples_against(network, samples_from, number)
+        folder = Path()
+    elif source is None:
         opened = open_run(run, data_dir=data_dir, changes=changes or [])
         if check is not None and not is_given(context, "noise") and has_noise(opened.model):
             noise = noise_of_file(require_file(check))
@@ -241,7 +272,9 @@ def export(
 
             network = with_boxes(network, opened.task)
         folder = opened.path / "export"
-        verified_on = samples_of_run(opened, split, samples, network) if verify else None
+        if verify:
+            many = samples_for(network, number)
+            verified_on = samples_of_run(opened, split, many, network)
     else:
         from ....exporters.snntorch.user_module import name_of_function, source_of_function
 
@@ -253,12 +286,13 @@ def export(
             notify=lambda text: console.note(f"note: {text}"),
         )
         origin, folder = source, Path("export", name_of_function(source))
-        shape, verified_on = network.sample_shape, None
-        if verify and samples_from is not None:
-            verified_on = load_samples(samples_from, shape, samples)
-        elif verify:
-            verified_on = random_samples(
-                shape, samples if is_given(context, "samples") else NOISE_SAMPLES
+        shape, noisy = network.sample_shape, samples_from is None
+        if verify:
+            many = samples_for(network, number, noise=noisy)
+            verified_on = (
+                random_samples(shape, many)
+                if samples_from is None
+                else load_samples(samples_from, shape, many)
             )
         if "holds_while" in network.graph.about:
             console.note(f"note: exact while {network.graph.about['holds_while']}")
@@ -268,6 +302,12 @@ def export(
         check_file(check, network, origin, verified_on, as_json, structure, seconds)
         return
     assert format is not None
+    if format == "onnx" and form is None and is_long(network):
+        form = "stream"
+        console.note(
+            f"note: stream, two files, as a file of all {network.graph.steps} steps would open "
+            "slowly; --form sequence writes it"
+        )
     verifying = f", verifying on {verified_on.name}" if verified_on is not None else ""
     console.note(f"exporting {origin} to {format.upper()}{verifying}")
     path = output or folder / _folder_name(
@@ -310,6 +350,15 @@ def export(
         show_report(result.report)
     for file, size in files.items():
         console.heading(f"{file}  {size / 1000:,.1f} kB")
+
+
+def is_long(network: Any) -> bool:
+    """Return whether ONNX is to run a network step by step: it has many steps, and a step is all
+    that its outputs need."""
+    graph = getattr(network, "graph", None)
+    if graph is None or graph.steps <= MAX_SEQUENCE or graph.outputs != graph.steps:
+        return False
+    return not graph.answer.needs_former_steps
 
 
 def _folder_name(format: str, *, opset: int, **options: Any) -> str:

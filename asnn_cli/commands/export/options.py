@@ -97,23 +97,57 @@ def again(context: typer.Context) -> list[str]:
 
 
 def require_origin(
-    context: typer.Context, source: str | None, *, checks_other: bool = False
+    context: typer.Context,
+    source: str | None,
+    against: Path | None = None,
+    *,
+    checks_other: bool = False,
 ) -> None:
-    """Refuse options of a run with --from, and options of --from without it.
+    """Refuse options of another origin of the network: a run, --from or --against.
 
     Args:
+        source: of --from.
+        against: of --against.
         checks_other: whether a file of another tool is compared, which may need a step.
 
     Raises:
         ConfigError: an option does not go with the origin of the network.
     """
-    for name, option in (RUN_ONLY if source is not None else FROM_ONLY).items():
-        if is_given(context, name) and not (name == "dt" and checks_other):
-            if source is None:
-                raise ConfigError(f"{option} goes with --from", why="a run specifies it itself")
-            raise ConfigError(
-                f"{option} does not go with --from", why="the network comes from a function"
-            )
+    if source is not None and against is not None:
+        raise ConfigError("--from does not go with --against", why="both name the network")
+    allowed = {"dt"} if checks_other else set()
+    if against is not None:
+        allowed |= {"dt", "steps", "samples_from"}
+    options = FROM_ONLY if source is None else RUN_ONLY
+    if against is not None:
+        options = {**FROM_ONLY, **RUN_ONLY}
+    for name, option in options.items():
+        if not is_given(context, name) or name in allowed:
+            continue
+        if against is not None:
+            why = "the network is that of a NIR file"
+            raise ConfigError(f"{option} does not go with --against", why=why)
+        if source is None:
+            raise ConfigError(f"{option} goes with --from", why="a run specifies it itself")
+        raise ConfigError(
+            f"{option} does not go with --from", why="the network comes from a function"
+        )
+
+
+def require_against(context: typer.Context, against: Path) -> None:
+    """Refuse --against without --check, or a file that is no NIR graph.
+
+    Raises:
+        ConfigError: there is no file to compare with it, or it names no .nir file.
+    """
+    if not is_given(context, "check"):
+        raise ConfigError("--against goes with --check", why="it names the network of a comparison")
+    if against.suffix != ".nir":
+        raise ConfigError(
+            f"--against takes a .nir file, not {against}",
+            why="no other file says which neurons it has",
+            remedy="give the .nir file to --against, and the other one to --check",
+        )
 
 
 def require_file(path: Path) -> Path:

@@ -99,3 +99,28 @@ def test_weights_from_a_file(theirs, cli, tmp_path):
 def test_weights_go_with_from(cli):
     done = cli("export", "--format", "onnx", "--weights-from", "trained.pt")
     assert done.code == 2 and "--weights-from goes with --from" in done.err
+
+
+@pytest.mark.slow
+def test_a_file_against_another(theirs, cli, tmp_path):
+    first = tmp_path / "first.nir"
+    theirs().rename(first)
+    line = ("export", "--against", first, "--steps", "8", "--check")
+    same = cli(*line, theirs(), "--json")
+    assert same.code == 0, same.err
+    spikes = json.loads(same.out)["runtimes"][1]["spikes"]
+    assert len(spikes) == 2
+    assert all(each["network"] == each["file"] > 0 for each in spikes.values())
+    assert cli(*line, theirs(threshold=0.35)).code == 3
+
+
+def test_what_goes_with_another_file(theirs, cli, tmp_path):
+    path = theirs()
+    for options, said in (
+        (("--against", path, "-f", "onnx"), "--against goes with --check"),
+        (("--check", path, "--against", "a.onnx"), "--against takes a .nir file, not a.onnx"),
+        (("--check", path, "--against", path, "--from", "a:b"), "both name the network"),
+        (("--check", path, "--against", path, "--split", "test"), "--split does not go with"),
+    ):
+        done = cli("export", *options)
+        assert done.code == 2 and said in done.err

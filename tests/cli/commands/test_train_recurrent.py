@@ -7,7 +7,7 @@ import pytest
 KEYS = ["coding.steps=3", "data.limit=96", "train.epochs=1", "train.batch_size=32"]
 NETWORKS = {
     "rsnn": (
-        "has recurrent weights, which asnn does not write to NIR",
+        None,
         "recurrent weights receive spikes, and ReLU has none",
     ),
     "lstm": (
@@ -56,8 +56,11 @@ def test_a_recurrent_network_from_training_to_export(cli, name):
     for form in ("sequence", "stream", "scan"):
         onnx = cli("export", "run", "--format", "onnx", "--form", form, "-o", form, "--json")
         assert onnx.code == 0 and json.loads(onnx.out)["verified"] is True, onnx.err
-    nir = cli("export", "run", "--format", "nir")
-    assert nir.code == 2 and no_nir in nir.err
+    nir = cli("export", "run", "--format", "nir", "--json")
+    if no_nir is None:
+        assert nir.code == 0 and json.loads(nir.out)["verified"] is True, nir.err
+    else:
+        assert nir.code == 2 and no_nir in nir.err
 
 
 @pytest.mark.parametrize("name", NETWORKS)

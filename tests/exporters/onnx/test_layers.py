@@ -321,6 +321,35 @@ def test_shapes_that_do_not_fit_are_refused(node, shape, expected):
         _ = graph.shapes
 
 
+@pytest.mark.parametrize("static", [False, True])
+@pytest.mark.parametrize("shape", [(3,), (3, 5), (3, 2, 4)])
+def test_functions_of_values(shape, static):
+    """Without states, with constants of each value, of one input or two."""
+    mask = torch.from_numpy(values(shape)[0, 0])
+
+    def gated(x, y):
+        return (torch.sigmoid(x) * (y - mask) / 2 + x.abs().clamp(0.1, 1.0)).relu()
+
+    nodes = (
+        traced(g.Dynamics, "double", (g.INPUT,), lambda x: 2 * x - 1, [], {}, T),
+        g.Filter(**at("f"), poles=np.full((1, 1), 0.5, np.float32), gain=np.ones(1, np.float32)),
+        traced(g.Dynamics, "n", ("double", "f"), gated, [], {}, T),
+    )
+    x = np.abs(values(shape, 1)) % 1
+    x = np.ascontiguousarray(np.broadcast_to(x[:1], x.shape)) if static else x
+    graph = graph_of(*nodes, in_shape=shape, static=static)
+    assert ("double" in graph.time_invariant) == static
+    assert "n" not in graph.time_invariant
+    kept = [torch.from_numpy(x[0])]
+    for each in torch.from_numpy(x[1:]):
+        kept.append(0.5 * kept[-1] + each)
+    expected = gated(torch.from_numpy(2 * x - 1), torch.stack(kept)).reshape(T, B, -1).numpy()
+    assert_every_form(graph, x, expected)
+    refused = g.Graph(nodes[:1], shape, T)
+    with pytest.raises(ConfigError, match="'double' is a function of values, which NIR cannot"):
+        refuse_unwritten(refused)
+
+
 REFUSED_IN_NIR = {
     "Concat": (g.Concat(**at("n", g.INPUT, g.INPUT)), "puts values one after another"),
     "Reshape": (g.Reshape(**at(), to=(4, 2, 2)), "gives values another shape"),

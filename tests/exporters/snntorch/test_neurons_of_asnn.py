@@ -24,7 +24,7 @@ from asnn.models import AdaptiveLeaky, create_model, spike
 from asnn.models.layers.spiking import SpikingLayer
 from asnn.models.neurons.integrate import Integrate
 from asnn.models.neurons.leaky import FixedLeaky, LeakyState
-from asnn.models.neurons.snntorch import Alpha, Leaky, Synaptic
+from asnn.models.neurons.snntorch import Leaky, Synaptic
 from asnn.models.readouts.last import LastReadout
 from tests.support.asnn_modules import FORMS, AllSteps, Looped, Parts, Step, T, WithSnnTorch
 from tests.support.snn_modules import images, samples_of
@@ -464,11 +464,6 @@ REFUSED = {
         subtracting(AdaptiveLeaky(T), Iterating()),
         "gt in the forward cannot be exported: exports have the spikes of neurons alone",
         "give the module that computes it a method lower(graph, name), see 'A neuron' in",
-    ),
-    "a neuron of asnn without equations": (
-        subtracting(Alpha(T)),
-        "layer '2' (Alpha) cannot be exported: it does not say what it computes",
-        "graph.cell(name, self.step, states=['v'])",
     ),
     "a neuron alone": (AdaptiveLeaky(T), "is a neuron, not a network", "nn.Sequential"),
     "a mean of features": (

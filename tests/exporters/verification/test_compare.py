@@ -410,6 +410,23 @@ class TestParity:
         assert not parity.agrees
         assert "6 samples differ by spikes at the threshold" in parity.verdict
 
+    @pytest.mark.parametrize(("near", "agrees"), [(59, False), (60, True)])
+    def test_more_are_explained_where_many_membranes_are_near(self, near, agrees):
+        """3 of 20 samples, which 5 % of 60 membranes at the threshold are."""
+        parity = Parity(self.source.graph, "test")
+        parity.samples, parity.explained, parity.near = 20, 3, near
+        assert parity.agrees == agrees
+        parity.samples = 8  # never more than a quarter
+        assert not parity.agrees
+
+    def test_membranes_within_their_margin_are_counted(self):
+        for values in self.trace.distances.values():
+            values[:] = 1
+        self.trace.distances["spikes1"][:, 2:4, :2] = 5e-7
+        steps = len(self.trace.distances["spikes1"])
+        self.layers["spikes1"][0, 2, 0] = 1 - self.layers["spikes1"][0, 2, 0]
+        assert self.parity(layers=self.layers).near == 4 * steps
+
     def test_membranes_near_the_threshold_are_counted(self):
         self.trace.distances["spikes2"][:] = 1
         self.trace.distances["spikes2"][0, 3, :2] = 5e-7

@@ -8,7 +8,7 @@ import nir
 import numpy as np
 import pytest
 
-from asnn.formats.nir_dt import decided_dt, needs_dt, stated_dt
+from asnn.formats.step_length import decided_dt, needs_dt, stated_dt
 
 ONES = np.ones(3, np.float32)
 

@@ -1,0 +1,1 @@
+"""Importers of NIR in other simulators: what they run exactly, measured by running them."""
