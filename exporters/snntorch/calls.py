@@ -91,6 +91,7 @@ class Calls:
     """Takes the place of the forwards of neurons and parts: first to record, then to replay.
 
     Attributes:
+        batch: of images; None if the input has all steps.
         made: the calls, in order.
         attempts: how many were begun.
         resets: whether the forward resets membranes of snnTorch's neurons.
@@ -101,8 +102,8 @@ class Calls:
 
     current: ClassVar[list[Calls]] = []
 
-    def __init__(self, root: nn.Module, *, by_step: bool) -> None:
-        self.root, self.by_step = root, by_step
+    def __init__(self, root: nn.Module, batch: int | None) -> None:
+        self.root, self.batch = root, batch
         self.attempts = 0
         self.made: list[Call] = []
         self.next: int | None = None  # of a replay
@@ -176,7 +177,8 @@ class Calls:
         leaves = pytree.tree_leaves((args, kwargs), is_leaf=_is_none)
         self.attempts += 1
         given = [leaf for leaf in leaves if leaf is not None]
-        if lowers_itself(part) and len(given) == 1 and not self.by_step:
+        one_step = self.batch is not None and given[0].shape[1:2] != (self.batch,)
+        if lowers_itself(part) and len(given) == 1 and one_step:
             why = "it takes [T, B, ...], and its input is of one step, [B, ...]"
             raise refusal(name, part, why, BY_TIME)
         self.read |= {leaf.path[0] for leaf in leaves if isinstance(leaf, Argument)}

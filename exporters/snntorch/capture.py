@@ -154,7 +154,7 @@ class _Run:
         self.neurons = list(snntorch_neurons(self.root))
         number = len(self.neurons) + sum(lowers_itself(part) for part in self.root.modules())
         self.given = {name: Argument((name,), number) for name in states}
-        self.calls = Calls(self.root, by_step=by_step)
+        self.calls = Calls(self.root, None if by_step else len(example))
         what = f"{self.kind} fails on an input of the shape {list(example.shape)}"
         try:
             with self.context(), _failing(FailedRunError, what, remedy):
@@ -211,6 +211,10 @@ def _failing(kind: type[ConfigError], what: str, remedy: str) -> Iterator[None]:
     """Turn errors of the user's forward into ones of a class."""
     try:
         yield
+    except ConfigError as error:
+        if isinstance(error, kind):
+            raise
+        raise kind(error.what, why=error.why, remedy=error.remedy) from error
     except AsnnError:
         raise
     except Exception as error:

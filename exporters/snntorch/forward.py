@@ -195,7 +195,8 @@ def _with_steps(
             steps_made(module, _example(in_shape, axes, some), OVER_TIME) == some for some in SOME
         ):
             why = "the forward makes as many as its input has"
-            error = ConfigError("the number of time steps is missing", why, "give --steps")
+            what = "the number of time steps is missing"
+            error = ConfigError(what, why=why, remedy="give --steps")
             raise _Attempt(2, error)
         return _attempted(module, in_shape, axes, size, steps)
     except (FailedRunError, _Attempt) as failed:

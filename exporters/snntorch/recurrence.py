@@ -149,11 +149,12 @@ class _Emission:
         if isinstance(operand, Edge) and layer is not None:
             own = self.feedback(neuron, operand, layer, found, sign)
             if own is not None:
-                return found.add(*own, sign)
+                found.add(*own, sign)
+                return
             if layer.signs and operand.lag == 0 and self.reaches(layer, neuron):
                 for part, of_part in zip(layer.operands, layer.signs, strict=True):
                     self.split(neuron, part, found, sign * of_part)
-                return None
+                return
         found.terms.append(self.signed(neuron, operand, sign))
 
     def reaches(self, layer: FoldedLayer, neuron: FoldedLayer) -> bool:

@@ -443,7 +443,7 @@ class Generating(nn.Module):
 
     def forward(self, x):
         image = self.up(self.fc(x).view(-1, 1, 4, 4))
-        return self.out(self.lif(torch.tanh(4 * image + 0.3)).flatten(1))
+        return self.out(self.lif(torch.tanh(4 * image + 1)).flatten(1))
 
 
 @pytest.mark.parametrize(
