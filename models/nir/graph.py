@@ -53,6 +53,8 @@ class NirGraph(Layer):
         super().__init__()
         for name, node in nodes.items():
             check_node(name, node)
+        if GIVEN in nodes:
+            raise ConfigError(f"a node cannot be called {GIVEN!r}", remedy="give it another name")
         pairs = self.edges = checked_edges(nodes, edges)
         self.nodes = {name: dict(node) for name, node in nodes.items()}
         self.input, self.output = (only_node(nodes, kind) for kind in ("Input", "Output"))

@@ -4,7 +4,7 @@ import nir
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asnn.core import ConfigError, DataError
@@ -165,9 +165,10 @@ def test_the_spikes_of_loops_are_observed():
 
 @settings(max_examples=25, deadline=None)
 @given(names=st.lists(st.text(max_size=6), min_size=4, max_size=4, unique=True))
+@example(names=["", "forward", "a.b", "a/b"])
 def test_nodes_may_have_any_name(names):
     """Also those of attributes of modules, and dots, which names of modules do not have."""
-    first, second, begin, end = names
+    first, second, begin, end = (name.replace("\0", " 0") for name in names)
     nodes = {
         begin: {"type": "Input", "shape": [3]},
         first: {"type": "Linear", "weight": [4, 3]},
@@ -250,6 +251,11 @@ EDGES = [["input", "fc"], ["fc", "output"]]
 def test_what_is_no_network_is_refused(nodes, edges, says):
     with pytest.raises(ConfigError, match=says):
         _create({**NODES, **nodes}, edges)
+
+
+def test_a_name_that_stands_for_the_input_is_refused():
+    with pytest.raises(ConfigError, match="a node cannot be called"):
+        _create({**NODES, "\0": {"type": "Linear", "weight": [2, 2]}}, EDGES)
 
 
 def test_other_numbers_are_refused():
