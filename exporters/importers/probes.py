@@ -235,7 +235,9 @@ def _connections() -> Iterator[Probe]:
         late = ("input-n", "n-output", "n-w", "w-n")
         yield of("loops that are reached after the output", {"n": neuron, "w": w}, *late)
         inner = graph_of((4,), {"n": neuron, "w": w}, [*_pairs(loop)], (4,))
-        yield of("nested graphs", {"a": a, "rnn": inner}, "input-a", "a-rnn", "rnn-output")
+        read = ("input-a", "a-rnn", "rnn-output")
+        yield of("nested graphs", {"a": a, "rnn": inner}, *read)
+        yield of("nested graphs listed before what they read", {"rnn": inner, "a": a}, *read)
     two = {"c": c, "n2": lif(), "b": b, "n1": lif(), "w": w}
     back = ("input-b", "b-n1", "n1-c", "c-n2", "n2-w", "w-n1", "n2-output")
     own = {"w2": nir.Linear(weights(4, 4, seed=7))}
