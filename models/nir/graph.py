@@ -91,7 +91,7 @@ class NirGraph(Layer):
             if name == self.input:
                 module = _entry(in_shape, tuple(int(each) for each in nodes[name]["shape"]))
             elif name == self.output:
-                module = Flatten(-len(shape), -1, len(shape))
+                module = Flatten(-len(shape), -1, shape)
             else:
                 looped = name in loops
                 module = module_of(name, nodes[name], shape, setting, looped=looped)
@@ -259,7 +259,7 @@ def _entry(in_shape: Shape, shape: Shape) -> nn.Module:
         return nn.Identity()
     if math.prod(in_shape) == math.prod(shape):
         if len(shape) == 1:
-            return Flatten(-len(in_shape), -1, len(in_shape))
+            return Flatten(-len(in_shape), -1, in_shape)
         if len(in_shape) == 1:
             return Unflatten(shape)
     raise ConfigError(
