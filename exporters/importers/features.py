@@ -136,7 +136,8 @@ def _padded_by_name(node: Any) -> bool:
 def _inferred_wrongly(node: Any) -> bool:
     """Whether nir 1.0.8 infers another output shape: from the first side of a kernel for both."""
     height, width = node.weight.shape[-2:]
-    return height != width and not _padded_by_name(node)
+    same = _padded_by_name(node) and node.padding in ("same", b"same")
+    return height != width and not same
 
 
 NODES = (

@@ -121,7 +121,10 @@ def _layers() -> Iterator[Probe]:
             (conv(3, 2, 3, 3, padding="same"), (3, 6, 6)),
             (conv(3, 2, 3, 3, padding="valid"), (3, 4, 4)),
         ],
-        "Conv2d with a kernel that is not square": [(conv(3, 2, 3, 1), (3, 6, 8))],
+        "Conv2d with a kernel that is not square": [
+            (conv(3, 2, 3, 1), (3, 6, 8)),
+            (conv(3, 2, 3, 1, padding="valid"), (3, 4, 6)),
+        ],
     }
     for name, layers in convolutions.items():
         for node, out in layers:
