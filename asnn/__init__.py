@@ -14,7 +14,7 @@ from . import _checkout as _checkout
 from asnn.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from asnn.api import evaluate, export_nir, export_onnx, train, verify
+    from asnn.api import evaluate, export_nir, export_onnx, import_nir, train, verify
     from asnn.coding import create_coding
     from asnn.models import AdaptiveLeaky, create_model, load_run
     from asnn.records.open_run import open_run
@@ -28,6 +28,7 @@ __all__ = [
     "evaluate",
     "export_nir",
     "export_onnx",
+    "import_nir",
     "load_run",
     "open_run",
     "train",
@@ -43,6 +44,7 @@ __getattr__, __dir__ = lazy_names(
         "evaluate": "asnn.api",
         "export_nir": "asnn.api",
         "export_onnx": "asnn.api",
+        "import_nir": "asnn.api",
         "load_run": "asnn.models",
         "open_run": "asnn.records.open_run",
         "train": "asnn.api",

@@ -1,4 +1,4 @@
-"""The functions of `import asnn`: train, evaluate, export and verify in one call each.
+"""The functions of `import asnn`: train, import, evaluate, export and verify in one call each.
 
 They take a run by its folder or opened, and choose what the commands choose by default.
 """
@@ -13,14 +13,14 @@ from asnn import exporters
 from asnn.core.errors import ConfigError
 from asnn.exporters import Exported, ExportSource, Samples, random_samples, source_of
 from asnn.exporters.export import dt_of_file
-from asnn.exporters.runs import samples_of, source_of_run
+from asnn.exporters.runs import samples_of_run, source_of_run
 from asnn.learning import Recipe, check_recipe, override
 from asnn.learning import train as fit
 from asnn.learning.observer import SilentObserver
 from asnn.measure import Evaluation
 from asnn.models import SpikingNetwork
 from asnn.models.timing.clocked import has_many_times
-from asnn.records.create import create_run
+from asnn.records.create import create_run, require_empty
 from asnn.records.open_run import OpenRun, open_run
 
 SAMPLES = 256  # to verify an export with
@@ -70,6 +70,35 @@ def train(
     run = create_run(out, checked.name)
     fit(checked, run, observer or SilentObserver(), stop=stop)
     return open_run(run)
+
+
+def import_nir(
+    path: Path | str,
+    *,
+    out: Path | str | None = None,
+    changes: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> OpenRun:
+    """Make a run of the network in a NIR file, and return it.
+
+    Args:
+        path: the file.
+        out: the folder of the run, empty or missing; `runs/<name>-<time>` by default.
+        changes: keys of its recipe with their values, such as `{"data.name": "digits"}`.
+        options: `dt`, `steps`, `semantics` and `answer`, as `asnn import` takes them.
+
+    Raises:
+        ConfigError: `dt` or `steps` are not known, or another option is not possible.
+        DataError: the file cannot be read, or holds no network.
+
+    >>> run = import_nir("network.nir", steps=25, dt=1e-4)  # doctest: +SKIP
+    """
+    from asnn.records.import_nir import import_nir as read
+
+    listed = [(key.split("."), value) for key, value in (changes or {}).items()]
+    if out is not None:
+        require_empty(Path(out))
+    return open_run(read(path, changes=listed, **options).write(out))
 
 
 def _resume(path: Path | str, observer: Any, stop: Callable[[], bool]) -> OpenRun:
@@ -166,6 +195,8 @@ def export_nir(
         VerificationError: the file computes something else; it is renamed `*.unverified`.
     """
     found, chosen = _resolve(source, samples, dt)
+    if found.imported is not None:
+        options.setdefault("form", "given")
     return exporters.export_nir(found, path, samples=chosen, **options)
 
 
@@ -211,7 +242,7 @@ def _resolve(
             dt = dt_of_file(file)
         found = source_of_run(run, dt=dt)
         if isinstance(samples, int):
-            samples = samples_of(run.data, "test", samples, found)
+            samples = samples_of_run(run, "test", samples, found)
         return found, samples
     if isinstance(source, SpikingNetwork):
         shape = None

@@ -12,7 +12,7 @@ from ..formats.files import MAX_SIZE
 from .graph.ir import Array, Graph
 from .graph.quantisation import Weights
 
-BYTES: dict[Weights, int] = {"fp32": 4, "fp16": 2, "int8": 1}
+BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 
 
 def require_size(graph: Graph, format: str, weights: Weights = "fp32") -> None:

@@ -88,6 +88,7 @@ class Lowering(Protocol):
         schedules: Mapping[str, Tensor] | None = None,
         inputs: tuple[str, ...] | None = None,
         recurrent: Tensor | None = None,
+        spikes: bool = True,
     ) -> None:
         """Add a neuron by the equations of its step, as `forward` computes them.
 
@@ -104,6 +105,7 @@ class Lowering(Protocol):
                 others than the first follow x, and broadcast against it.
             recurrent: weights `[F, F]`, or of a convolution, of the spikes of the step before,
                 which are added to x; the spikes are then the state `s`.
+            spikes: whether the step returns spikes; else values, in their place.
         """
 
     def accumulate(self, name: str, steps: int) -> None:

@@ -1,19 +1,22 @@
 """Which importer of NIR runs which graph exactly, measured by running them.
 
-    python -m studies.conformance --record
+    python -m studies.conformance                     the page, as recorded
+    python -m studies.conformance --record            measures the installed importers again
+    python -m studies.conformance --record --pinned   and sinabs and rockpool, which pin another nir
 
-Every installed importer reads and runs files of asnn and the small graphs of
-`exporters.importers.probes`. Their outputs are compared with our interpreter of NIR, which follows
-the equations in NIR's documentation. `--record` writes docs/conformance.md and the facts that
-`asnn export --target` goes by.
+Every importer reads and runs files of asnn and the small graphs of `exporters.importers.probes`.
+Their outputs are compared with our interpreter of NIR, which follows the equations in NIR's
+documentation. `--record` writes docs/conformance.md and the facts that `asnn export --target` goes
+by. `--pinned` installs sinabs and rockpool into an environment of their own, in a temporary folder;
+`--python PATH` takes one that has them.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
-from importlib.metadata import version
+import tempfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +25,15 @@ import numpy as np
 import torch
 
 from asnn.exporters import source_of
-from asnn.exporters.importers.facts import Facts, write_facts
+from asnn.exporters.importers.facts import Facts, read_facts, write_facts
 from asnn.exporters.importers.measure import measure, outcomes
 from asnn.exporters.importers.probes import BATCH, STEPS, Probe, chain, lif, probes
 from asnn.exporters.nir.lif import build_lif
 from asnn.exporters.nir.unrolled import input_of, unroll
 from asnn.exporters.verification.simulators import SIMULATORS
 from asnn.models import create_model
+
+from .pinned.environment import make_environment, measure_pinned
 
 PAGE = Path("docs/conformance.md")
 SIZES: dict[str, dict[str, Any]] = {
@@ -73,35 +78,33 @@ def _exports() -> Iterator[Probe]:
             yield Probe(f"`asnn export --form {form}`, {name}", graph, steps)
 
 
-Measured = dict[str, dict[str, str]]  # by importer, then by the name of a row
-
-
-def measure_all() -> Measured:
+def measure_installed() -> dict[str, Facts]:
     """Return the outcomes of all installed importers."""
-    installed = [each for each in SIMULATORS.values() if each.version is not None]
-    return {
-        each.name: outcomes((row.feature, measure(each, row)) for row in rows())
-        for each in installed
-    }
-
-
-def facts_of(measured: Measured) -> dict[str, Facts]:
-    """Return the outcomes of features, without those of files of asnn, with versions."""
-    features = {probe.feature for probe in probes()}
     return {
         name: Facts(
-            str(SIMULATORS[name].version),
+            str(each.version),
             nir.version,
-            {key: value for key, value in found.items() if key in features},
+            outcomes((row.feature, measure(each, row)) for row in rows()),
         )
-        for name, found in measured.items()
+        for name, each in SIMULATORS.items()
+        if each.version is not None
     }
 
 
-def page(measured: Measured) -> str:
+def measure_elsewhere(python: Path | None) -> dict[str, Facts]:
+    """Return the outcomes of sinabs and rockpool, in a new environment if `python` is None."""
+    with tempfile.TemporaryDirectory() as folder:
+        python = python or make_environment(Path(folder, "environment"))
+        graphs = rows()
+        names = [row.feature for row in graphs]
+        return {
+            name: Facts(each.version, each.nir, outcomes(zip(names, each.outcomes, strict=True)))
+            for name, each in measure_pinned(python, graphs).items()
+        }
+
+
+def page(facts: Mapping[str, Facts]) -> str:
     """Return the page of the documentation."""
-    versions = [f"nir {nir.version}", f"nirtorch {version('nirtorch')}"]
-    heads = [f"{name} {SIMULATORS[name].version}" for name in measured]
     lines = [
         "# Conformance",
         "",
@@ -109,33 +112,39 @@ def page(measured: Measured) -> str:
         f"NIR's equations over {STEPS} steps (unrolled files are run once), for every graph of the",
         "row. Measured by",
         "",
-        "    python -m studies.conformance --record",
+        "    python -m studies.conformance --record --pinned",
         "",
-        f"with {', '.join(versions)}, asnn {version('asnn')}, torch {torch.__version__}. `asnn "
-        "export` goes by these",
-        "rows: it runs a file in the importers that are exact for all that the file has, and",
-        "refuses a `--target` that is not.",
+        "`asnn export` goes by these rows: it runs a file in the importers that are exact for",
+        "all that the file has, and refuses a `--target` that is not. sinabs and rockpool pin nir",
+        "1.0.4: they ran in an environment of their own, with files of that version, which have no",
+        "v_reset.",
         "",
-        "| | " + " | ".join(heads) + " |",
-        "|---" * (len(heads) + 1) + "|",
+        "| | " + " | ".join(f"{name} {each.version}" for name, each in facts.items()) + " |",
+        "|---" * (len(facts) + 1) + "|",
+        "| nir | " + " | ".join(each.nir for each in facts.values()) + " |",
     ]
     for name in dict.fromkeys(row.feature for row in rows()):
-        cells = [found[name].replace("wrong", "**wrong**") for found in measured.values()]
+        cells = [each.outcomes[name].replace("wrong", "**wrong**") for each in facts.values()]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Print the page, or write it with the facts."""
+    """Print the page, or measure and write it with the facts."""
     parser = argparse.ArgumentParser(prog="python -m studies.conformance")
-    parser.add_argument("--record", action="store_true", help="write the page and the facts")
+    parser.add_argument("--record", action="store_true", help="measure, write page and facts")
+    parser.add_argument("--pinned", action="store_true", help="measure sinabs and rockpool too")
+    parser.add_argument("--python", type=Path, help="of an environment that has them")
     options = parser.parse_args()
-    measured = measure_all()
+    facts = read_facts()
     if options.record:
-        PAGE.write_text(page(measured), "utf-8")
-        write_facts(facts_of(measured))
+        facts |= measure_installed()
+        if options.pinned or options.python is not None:
+            facts |= measure_elsewhere(options.python)
+        write_facts(facts)
+        PAGE.write_text(page(facts), "utf-8")
     else:
-        sys.stdout.write(page(measured))
+        sys.stdout.write(page(facts))
 
 
 if __name__ == "__main__":

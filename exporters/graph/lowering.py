@@ -30,7 +30,7 @@ from .arrays import (
     scale_of,
     weights_of,
 )
-from .equations import traced_cell
+from .equations import traced
 
 NO_EQUATION = (
     "give the neuron a method lower(graph, name) that says its equations, such as "
@@ -255,14 +255,13 @@ class Lowering:
         schedules: Mapping[str, Tensor] | None = None,
         inputs: tuple[str, ...] | None = None,
         recurrent: Tensor | None = None,
+        spikes: bool = True,
     ) -> None:
-        """Add a neuron by the equations of its step; see `traced_cell`."""
+        """Add a neuron by the equations of its step; see `traced`."""
         self._flush()
-        sources = inputs or (self._at,)
-        node = traced_cell(
-            name, sources, step, states, schedules or {}, steps=self.steps, recurrent=recurrent
-        )
-        self.nodes.append(node)
+        kind: type[g.Dynamics] = g.Cell if spikes else g.Dynamics
+        own = (name, inputs or (self._at,), step, states, schedules or {}, self.steps)
+        self.nodes.append(traced(kind, *own, recurrent=recurrent))
         self._at = name
 
     def accumulate(self, name: str, steps: int) -> None:

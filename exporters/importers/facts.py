@@ -20,7 +20,7 @@ class Facts:
     Attributes:
         version: of the importer.
         nir: the version of nir that it ran with.
-        outcomes: by the name of a feature: `exact`, `wrong`, `refused (…)`, ….
+        outcomes: by the name of a feature, or of a file of asnn: `exact`, `wrong`, ….
     """
 
     version: str

@@ -27,16 +27,25 @@ class FlatGraph:
         in_edges: the number of edges into each node.
         delayed: edges that carry the step before, see `execution_order`.
         nested: whether it has nested graphs.
+        early: the nested graphs that are listed before a node that they read.
     """
 
     def __init__(self, graph: nir.NIRGraph) -> None:
         flat = flattened(graph)
         self.nested = any(isinstance(node, nir.NIRGraph) for node in graph.nodes.values())
+        self.early = _early(graph)
         self.nodes = flat.nodes
         self.edges: list[Edge] = [(a, b) for a, b in flat.edges]
         self.kinds = {name: type(node).__name__ for name, node in self.nodes.items()}
         self.delayed = execution_order(self.kinds, self.edges).delayed
         self.in_edges = Counter(target for _, target in self.edges)
+
+
+def _early(graph: nir.NIRGraph) -> list[str]:
+    place = {name: i for i, name in enumerate(graph.nodes)}
+    place |= {name: -1 for name, node in graph.nodes.items() if isinstance(node, nir.Input)}
+    found = [b for a, b in graph.edges if place[a] >= place[b]]
+    return [name for name in found if isinstance(graph.nodes[name], nir.NIRGraph)]
 
 
 Words = Iterator[str]
@@ -127,7 +136,8 @@ def _padded_by_name(node: Any) -> bool:
 def _inferred_wrongly(node: Any) -> bool:
     """Whether nir 1.0.8 infers another output shape: from the first side of a kernel for both."""
     height, width = node.weight.shape[-2:]
-    return height != width and not _padded_by_name(node)
+    same = _padded_by_name(node) and node.padding in ("same", b"same")
+    return height != width and not same
 
 
 NODES = (
@@ -175,6 +185,11 @@ def _nested(graph: FlatGraph) -> Words:
         yield "nested graphs"
 
 
+def _nested_early(graph: FlatGraph) -> Words:
+    for name in graph.early:
+        yield f"the nested graph {name!r}, listed before a node that it reads"
+
+
 def _sums(graph: FlatGraph) -> Words:
     for name, kind in graph.kinds.items():
         if kind != "Output" and graph.in_edges[name] > 1:
@@ -203,6 +218,7 @@ def _several_ends(graph: FlatGraph) -> Words:
 
 GRAPHS = (
     Feature("nested graphs", _nested),
+    Feature("nested graphs listed before what they read", _nested_early),
     Feature("sums of several edges", _sums),
     Feature("sums of several edges as the output", _sums_in_output),
     Feature("paths that part and meet again", _not_in_depth),

@@ -20,7 +20,7 @@ from ..verification.simulators import Simulator
 from .facts import EXACT
 from .probes import Probe, chain
 
-TOLERANCE = 1e-5
+TOLERANCE = 1e-5  # relative to outputs above 1
 MAX_SECONDS = 4.0  # of importing a probe, or running it; others take less than 0.2 s
 
 
@@ -85,7 +85,8 @@ def compared(found: np.ndarray, expected: np.ndarray) -> str:
     if found.shape != expected.shape:
         return f"wrong shape {found.shape[1:]}"
     difference = float(np.abs(found - expected).max())
-    return EXACT if difference <= TOLERANCE else f"wrong by {difference:.2g}"
+    allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
+    return EXACT if difference <= allowed else f"wrong by {difference:.2g}"
 
 
 def outcomes(found: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -121,7 +121,10 @@ def _layers() -> Iterator[Probe]:
             (conv(3, 2, 3, 3, padding="same"), (3, 6, 6)),
             (conv(3, 2, 3, 3, padding="valid"), (3, 4, 4)),
         ],
-        "Conv2d with a kernel that is not square": [(conv(3, 2, 3, 1), (3, 6, 8))],
+        "Conv2d with a kernel that is not square": [
+            (conv(3, 2, 3, 1), (3, 6, 8)),
+            (conv(3, 2, 3, 1, padding="valid"), (3, 4, 6)),
+        ],
     }
     for name, layers in convolutions.items():
         for node, out in layers:
@@ -235,7 +238,9 @@ def _connections() -> Iterator[Probe]:
         late = ("input-n", "n-output", "n-w", "w-n")
         yield of("loops that are reached after the output", {"n": neuron, "w": w}, *late)
         inner = graph_of((4,), {"n": neuron, "w": w}, [*_pairs(loop)], (4,))
-        yield of("nested graphs", {"a": a, "rnn": inner}, "input-a", "a-rnn", "rnn-output")
+        read = ("input-a", "a-rnn", "rnn-output")
+        yield of("nested graphs", {"a": a, "rnn": inner}, *read)
+        yield of("nested graphs listed before what they read", {"rnn": inner, "a": a}, *read)
     two = {"c": c, "n2": lif(), "b": b, "n1": lif(), "w": w}
     back = ("input-b", "b-n1", "n1-c", "c-n2", "n2-w", "w-n1", "n2-output")
     own = {"w2": nir.Linear(weights(4, 4, seed=7))}

@@ -30,6 +30,7 @@ from .file import write_golden, write_nir
 from .given import FORM, check_given, export_given
 from .lif import approximated, build_lif, inexact_layers
 from .nodes import DT
+from .rewrites import with_images
 from .targets import TARGETS, check_target, problems
 from .unrolled import input_of, output_of, unroll
 
@@ -95,6 +96,7 @@ def export_nir(
     require_size(source.graph, "nir")
     if form == "backbone":
         source, samples = backbone_of(source), without_labels(samples)
+    source, samples = with_images(source, samples)
     paths = ExportPaths.at(Path(path), ".nir")
     written, notes = source.graph, []
     if form == "lif" and approximate:
@@ -116,7 +118,8 @@ def export_nir(
                 f"{len(graph.nodes):,} nodes; --target {name} runs it"
             )
     if not exact:
-        notes.append("no simulator's importer reads Scale and Threshold today; portable is read")
+        reasons = [f"{name}: {problems(graph, each)[0]}" for name, each in TARGETS.items()]
+        notes.append(f"no importer runs this file exactly ({'; '.join(reasons)})")
     files = {"model": unverified_path(paths.file(".nir"))}
     paths.check(files.values())
     paths.make()
@@ -206,6 +209,8 @@ def check_nir(source: ExportSource, path: Path, samples: Samples, *, structure: 
     source.require_graph()
     if form == "backbone":
         source, samples = backbone_of(source), replace(samples, labels=None)
+    source, checked = with_images(source, samples)
+    samples = checked or samples
     approximates = _text(about.get("approximates")) == "True"
     graph = approximated(source.graph) if approximates else source.graph
     original = source.graph if approximates else None

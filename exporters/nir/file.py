@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ def write_nir(path: Path, graph: nir.NIRGraph, *, compat: str | None = None) -> 
         graph: what to write.
         compat: `1.0.4` leaves out fields that readers of that version do not accept.
     """
-    content = graph.to_dict()
+    content = content_of(graph)
     if compat is not None:
         _drop_new_fields(content)
     # In memory first: the HDF5 library crashes when the disk is full.
@@ -37,6 +39,21 @@ def write_nir(path: Path, graph: nir.NIRGraph, *, compat: str | None = None) -> 
     write_bytes(path, memory.getvalue())
 
 
+def content_of(node: nir.NIRNode) -> dict[str, Any]:
+    """Return what `node.to_dict()` does, with the arrays themselves: that copies them twice."""
+    if isinstance(node, nir.NIRGraph):
+        inner = {name: content_of(each) for name, each in node.nodes.items()}
+        return _fields(node) | {"nodes": inner}
+    plain = type(node).to_dict is nir.NIRNode.to_dict
+    return _fields(node) if plain else node.to_dict()
+
+
+def _fields(node: nir.NIRNode) -> dict[str, Any]:
+    names = [each.name for each in dataclasses.fields(node)]
+    kept = [name for name in names if name not in ("input_type", "output_type")]
+    return {name: getattr(node, name) for name in kept} | {"type": type(node).__name__}
+
+
 def _write(group: h5py.Group, content: dict[str, Any], seen: dict[Any, h5py.Dataset]) -> None:
     for key, item in content.items():
         if isinstance(item, dict):
@@ -45,7 +62,8 @@ def _write(group: h5py.Group, content: dict[str, Any], seen: dict[Any, h5py.Data
         elif isinstance(item, str):
             group.create_dataset(key, data=item, dtype=h5py.string_dtype())
         elif isinstance(item, np.ndarray) and item.ndim and item.dtype.kind in "fiu":
-            identity = (item.dtype.str, item.shape, item.tobytes())
+            digest = hashlib.sha256(np.ascontiguousarray(item)).digest()
+            identity = (item.dtype.str, item.shape, digest)
             if identity in seen:
                 group[key] = seen[identity]
             else:

@@ -55,7 +55,7 @@ def export_given(source: ExportSource, path: Path | str, *, samples: Samples | N
     paths.make()
     options: dict[str, Any] = {"format": "nir", "form": FORM, "input": "spikes"}
     options |= {"nir": nir.version, "weights_sha256": source.weights_sha256}
-    report, semantics = None, network.config["semantics"]
+    report, semantics = None, network.config.get("semantics", "nir")
     notes = []
     if semantics != "nir":
         notes.append(
@@ -79,7 +79,7 @@ def given_graph(network: SpikingNetwork, recipe: str = "") -> nir.NIRGraph:
         "form": FORM,
         "dt": config["dt"],
         "steps": config["steps"],
-        "semantics": config["semantics"],
+        "semantics": config.get("semantics", "nir"),
         "recipe": recipe,
     }
     return found
@@ -95,7 +95,7 @@ def check_given(source: ExportSource, path: Path, samples: Samples) -> Report:
     graph, other = answer_alone(network), None
     again = Parity(graph, "torch, from the file", {"version": torch.__version__})
     parities, numpy = [again], None
-    if network.config["semantics"] == "nir":
+    if network.config.get("semantics", "nir") == "nir":
         numpy = Parity(graph, "numpy, from the file", {"version": nir.version}, gates=False)
         parities.append(numpy)
     try:

@@ -37,7 +37,6 @@ from .nodes import NirBuilder
 Sources = tuple[str, ...]
 # What a layer does, and why NIR has no node for it.
 WITHOUT_NODE: dict[type[Node], tuple[str, str]] = {
-    Concat: ("puts values one after another", "it has no node that joins values"),
     Reshape: ("gives values another shape", "its Flatten merges axes, and no node splits them"),
     Transpose: ("changes the order of axes", "it has no node that does"),
     Pad: ("pads an image with zeros", "its convolutions and pools alone pad, alike on both sides"),
@@ -68,6 +67,8 @@ def add_layer(
     match node:
         case Add():
             return _sum(builder, graph, node, name, inputs)
+        case Concat():
+            return _placed(builder, graph, node, name, inputs)
         case Cells():
             return first  # the output of the file puts them side by side
         case ChannelScale():
@@ -88,6 +89,23 @@ def add_layer(
                 remedy="pool after the neuron, or use average pooling",
             )
     raise ConfigError(f"layer {node.name!r} ({type(node).__name__}) has no form in NIR")
+
+
+def _placed(
+    builder: NirBuilder, graph: Graph, node: Concat, name: str, inputs: Sequence[Sources]
+) -> Sources:
+    """Return the NIR nodes whose sum is the value of a Concat: each input among zeros.
+
+    A sum of one value and zeros is exact in any order.
+    """
+    channels = graph.shapes[node.name][0]
+    placed, begin = [], 0
+    for i, (source, terms) in enumerate(zip(node.inputs, inputs, strict=True), start=1):
+        number = graph.shapes[source][0]
+        place = np.eye(channels, dtype=np.float32)[:, begin : begin + number]
+        placed.append(builder.placed(f"{name}_{i}", place, graph.shapes[source], *terms))
+        begin += number
+    return tuple(placed)
 
 
 def _sum(

@@ -40,7 +40,7 @@ from ..graph.ir import (
 )
 from .layers import add_layer, refuse_unwritten
 from .nodes import DT, NirBuilder, Style
-from .synapses import with_synapses
+from .rewrites import with_synapses
 from .unrolled import OUTPUT
 
 REMEDY = (

@@ -18,6 +18,7 @@ from typing import Literal
 import nir
 import numpy as np
 
+from ...core.errors import ConfigError
 from ..graph.ir import Affine, Array, Conv, Pool, Shape
 from .square_kernels import with_square_kernel
 
@@ -55,6 +56,14 @@ class NirBuilder:
         if self.style == "pure":
             return self.add(name, nir.Scale(_full(factor, shape)), *sources)
         return self.diagonal(name, factor, np.zeros(1, np.float32), shape, *sources)
+
+    def placed(self, name: str, place: Array, shape: Shape, *sources: str) -> str:
+        """The features or channels of samples of that shape, where a matrix `[out, in]` of 0 and 1
+        puts them."""
+        if len(shape) == 1:
+            return self.add(name, nir.Linear(np.ascontiguousarray(place)), *sources)
+        none = np.zeros(len(place), np.float32)
+        return self.add(name, pointwise(place, none, shape), *sources)
 
     def diagonal(self, name: str, factor: Array, offset: Array, shape: Shape, *sources: str) -> str:
         """y = factor x + offset, each `[1]` or `[C]`."""
@@ -178,7 +187,17 @@ def one_step_neuron(level: Array) -> nir.LIF:
 
 
 def pointwise(matrix: Array, bias: Array, shape: Shape) -> nir.Conv2d:
-    """A 1x1 convolution `[out, in]` of images of that shape."""
+    """A 1x1 convolution `[out, in]` of images of that shape.
+
+    Raises:
+        ConfigError: the samples are no images.
+    """
+    if len(shape) != 3:
+        raise ConfigError(
+            f"NIR cannot scale or place samples of {len(shape)} axes, {list(shape)}",
+            why="its linear layers take features, and its convolutions by channel images",
+            remedy="give series [C, L] as images [C, 1, L], or use --format onnx",
+        )
     return nir.Conv2d(
         input_shape=(shape[1], shape[2]),
         weight=np.ascontiguousarray(matrix[:, :, None, None], np.float32),

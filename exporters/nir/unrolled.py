@@ -26,7 +26,7 @@ from ..graph.ir import (
     Shift,
 )
 from .layers import add_layer, refuse_unwritten
-from .nodes import NirBuilder, Style, pointwise
+from .nodes import NirBuilder, Style
 from .unrolled_neurons import neuron_chain
 
 OUTPUT = "output"
@@ -151,10 +151,8 @@ class _Unrolling:
         for w, names in enumerate(self.values[self.graph.output]):
             place = np.zeros((windows * channels, channels), np.float32)
             place[w * channels : (w + 1) * channels] = np.eye(channels)
-            node = nir.Linear(place)
-            if size:
-                node = pointwise(place, np.zeros(len(place), np.float32), (channels, *size))
-            placed.append(self.builder.add(f"sums_of_window_{w}", node, *names))
+            own = (channels, *size)
+            placed.append(self.builder.placed(f"sums_of_window_{w}", place, own, *names))
         shape = (windows * channels, *size)
         last = self.builder.scale("sums_of_windows", np.ones(1, np.float32), shape, *placed)
         self.builder.add(OUTPUT, nir.Output({"output": np.array(shape)}), last)
@@ -176,10 +174,7 @@ class _Unrolling:
         for t in range(graph.steps):
             selection = np.zeros((channels, shape[0]), np.float32)
             selection[np.arange(channels), t * channels + np.arange(channels)] = 1
-            node = nir.Linear(selection)
-            if size:
-                node = pointwise(selection, np.zeros(channels, np.float32), shape)
-            steps.append((self.builder.add(f"code_t{t}", node, source),))
+            steps.append((self.builder.placed(f"code_t{t}", selection, shape, source),))
         return steps
 
     def layer(self, node: Node, t: int) -> tuple[str, ...]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from ..graph.ir import Array, Shape
 
 Layout = Literal["N", "TN", "NT"]
-ORDER: tuple[Layout, ...] = ("N", "TN", "NT")
 AXES = {"N": "[N, ...]", "TN": "[T, N, ...]", "NT": "[N, T, ...]"}
 
 
@@ -28,7 +27,7 @@ def layouts_of(
     """
     expected = {"T": steps, "N": batch}
     found: dict[Layout, tuple[bool, bool]] = {}
-    for layout in ORDER:
+    for layout in get_args(Layout):
         lead, rest = dims[: len(layout)], dims[len(layout) :]
         wanted = [expected[axis] for axis in layout]
         fits = all(
@@ -39,7 +38,7 @@ def layouts_of(
             found[layout] = len(rest) == len(shape), states_steps
     # A sample that is not flattened, and a number of steps that is stated, are no chance.
     for quality in range(2):
-        best = [layout for layout, each in found.items() if each[quality]]
+        best: list[Layout] = [layout for layout, each in found.items() if each[quality]]
         found = {layout: found[layout] for layout in best or found}
     return [*found]
 

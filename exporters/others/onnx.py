@@ -18,7 +18,7 @@ from .layout import AXES, Layout, arranged, as_steps, layouts_of
 
 STANDARD = ("", "ai.onnx")
 TRIED = 3  # samples of a trial
-FLOATS = {
+FLOATS: dict[int, Any] = {
     onnx.TensorProto.FLOAT: np.float32,
     onnx.TensorProto.DOUBLE: np.float64,
     onnx.TensorProto.FLOAT16: np.float16,
@@ -69,11 +69,12 @@ class OtherOnnx:
         self._name, self._dims = value.name, _dims(value)
         self._dtype = FLOATS[value.type.tensor_type.elem_type]
         self.in_shape = in_shape or _frame_of(path, self._dims)
-        self._layout = self._layout_of_input(steps, static)
+        self._layout: Layout = self._layout_of_input(steps, static)
         self._batch = self._dims[self._layout.index("N")]
         if code is None:
             drawn = np.random.default_rng(0).random((steps, TRIED, *self.in_shape), np.float32)
             code = np.broadcast_to(drawn[:1], drawn.shape) if static else drawn
+        self._output_layout: Layout
         self._output, self._output_layout = self._choose_output(code, classes, spikes)
 
     def run(self, code: Array) -> Outputs:
@@ -106,8 +107,8 @@ class OtherOnnx:
 
     def _layout_of_input(self, steps: int, static: bool) -> Layout:
         found = layouts_of(self._dims, self.in_shape, steps=steps)
-        if not static:
-            found = [layout for layout in found if layout != "N"]
+        if not static and "N" in found:
+            found.remove("N")
         if not found:
             wanted = [AXES[each].replace("...", _inner(self.in_shape)) for each in AXES]
             raise not_comparable(
@@ -134,7 +135,8 @@ class OtherOnnx:
             layouts = layouts_of(value.shape, shape, steps=steps, batch=batch)
             # Outputs of steps say more than an answer; the axes are probably those of the input.
             layouts.sort(key=lambda layout: (layout == "N", layout != self._layout))
-            fits += [(name, layout) for layout in layouts[:1]]
+            if layouts:
+                fits.append((name, layouts[0]))
         if spikes:
             fits = [fit for fit in fits if fit[1] == "N" or is_binary(values[fit[0]])]
         fits.sort(key=lambda fit: fit[1] == "N")

@@ -17,6 +17,7 @@ from ...core.errors import ConfigError
 from .refusal import refusal
 
 QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torch.nn.quantized")
+DYNAMIC = ("torch.ao.nn.quantized.dynamic.modules.linear", "Linear")
 REFLOAT = "export the network before its quantisation; `--weights int8` rounds the weights in ONNX"
 
 
@@ -90,7 +91,7 @@ def _inside(part: nn.Module) -> nn.Module | None:
         return part.module
     dynamo = sys.modules.get("torch._dynamo")  # imported by `torch.compile`
     if dynamo is not None and isinstance(part, dynamo.OptimizedModule):
-        return part._orig_mod
+        return part._orig_mod  # type: ignore[return-value]
     return None
 
 
@@ -152,7 +153,8 @@ def _bake_parametrisations(name: str, part: nn.Module) -> None:
 
 
 def _is_dynamic(part: nn.Module) -> bool:
-    return type(part) is torch.ao.nn.quantized.dynamic.Linear
+    kind = type(part)  # by name: newer versions of torch may not have it
+    return (kind.__module__, kind.__name__) == DYNAMIC
 
 
 def _with_linears(module: nn.Module) -> nn.Module:

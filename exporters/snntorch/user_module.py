@@ -108,10 +108,10 @@ def _shape_of(text: str, returned: Any) -> tuple[int, ...]:
     if isinstance(returned, int):
         returned = (returned,)
     sizes = tuple(returned) if isinstance(returned, tuple | list) else ()
-    if len(sizes) not in (1, 3) or not all(type(size) is int and size > 0 for size in sizes):
+    if len(sizes) not in (1, 2, 3) or not all(type(size) is int and size > 0 for size in sizes):
         raise ConfigError(
             f"{text} returns the shape {returned!r}",
-            remedy="give (C, H, W) or (F,), without the batch",
+            remedy="give (C, H, W), (C, L) or (F,), without the batch",
         )
     return sizes
 
@@ -128,7 +128,7 @@ def source_of_function(
 
     Args:
         text: MODULE:FUNCTION.
-        in_shape: of one image, (C, H, W) or (F,); None if the function returns it.
+        in_shape: of one image, (C, H, W), (C, L) or (F,); None if the function returns it.
         steps: T; None if the network loops over its steps itself.
         weights_from: a file of its `state_dict`, see `load_weights`; None for its own weights.
         notify: called with notes on that file.
@@ -144,7 +144,7 @@ def source_of_function(
     if shape is None:
         raise ConfigError(
             "the shape of the input is missing",
-            remedy="give --in-shape CxHxW (or F), or return (network, in_shape)",
+            remedy="give --in-shape CxHxW (CxL, F), or return (network, in_shape)",
         )
     if returned is not None and shape != returned:
         raise ConfigError(

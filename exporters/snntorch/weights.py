@@ -55,7 +55,9 @@ def load_weights(module: nn.Module, path: Path) -> list[str]:
             module.load_state_dict(found)
         except (RuntimeError, AttributeError, KeyError) as error:  # of the user's own loading
             why = " ".join(str(error).split())[:300]
-            raise ConfigError(f"the network does not accept the weights of {path}", why) from error
+            raise ConfigError(
+                f"the network does not accept the weights of {path}", why=why
+            ) from error
     return notes
 
 

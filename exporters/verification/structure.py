@@ -178,8 +178,10 @@ def _of_nir_nodes(name: str, a: nir.NIRNode, b: nir.NIRNode) -> Iterator[str]:
     if type(a) is not type(b):
         yield f"node {name!r} is a {type(b).__name__}, not a {type(a).__name__}"
         return
+    from ..nir.file import content_of  # each format works without the package of the other
+
     # As they are written: types of inputs and outputs are inferred when a graph is read.
-    ours, theirs = a.to_dict(), b.to_dict()
+    ours, theirs = content_of(a), content_of(b)
     for field in sorted({*ours, *theirs}):
         if field not in theirs or field not in ours:
             yield f"node {name!r} {'has' if field in theirs else 'lacks'} {field!r}"

@@ -325,8 +325,10 @@ def _build_without_memory(recipe: Recipe) -> SpikingNetwork:
     outputs = task_registry.get(recipe.task.name).trial_outputs
     if recipe.model.name == "nir":  # the network of a file, which has its own shapes
         shape, outputs = trial_shapes(recipe.model.options())
-        image = spec.kind != "series" and len(shape) != 3
-        spec = replace(spec, shape=(1, 1, math.prod(shape)) if image else shape)
+        if len(shape) not in (1, 3) or (len(shape) == 1 and spec.kind != "series"):
+            flat = math.prod(shape)
+            shape = (flat,) if spec.kind == "series" else (1, 1, flat)
+        spec = replace(spec, shape=shape)
     with torch.device("meta"):
         return create_network(
             **recipe.model_arguments(), in_shape=spec.shape, classes=outputs, sample=spec

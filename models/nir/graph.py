@@ -53,6 +53,8 @@ class NirGraph(Layer):
         super().__init__()
         for name, node in nodes.items():
             check_node(name, node)
+        if GIVEN in nodes:
+            raise ConfigError(f"a node cannot be called {GIVEN!r}", remedy="give it another name")
         pairs = self.edges = checked_edges(nodes, edges)
         self.nodes = {name: dict(node) for name, node in nodes.items()}
         self.input, self.output = (only_node(nodes, kind) for kind in ("Input", "Output"))
@@ -89,7 +91,7 @@ class NirGraph(Layer):
             if name == self.input:
                 module = _entry(in_shape, tuple(int(each) for each in nodes[name]["shape"]))
             elif name == self.output:
-                module = Flatten(-len(shape), -1, len(shape))
+                module = Flatten(-len(shape), -1, shape)
             else:
                 looped = name in loops
                 module = module_of(name, nodes[name], shape, setting, looped=looped)
@@ -257,7 +259,7 @@ def _entry(in_shape: Shape, shape: Shape) -> nn.Module:
         return nn.Identity()
     if math.prod(in_shape) == math.prod(shape):
         if len(shape) == 1:
-            return Flatten(-len(in_shape), -1, len(in_shape))
+            return Flatten(-len(in_shape), -1, in_shape)
         if len(in_shape) == 1:
             return Unflatten(shape)
     raise ConfigError(

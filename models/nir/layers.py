@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from ..layer import VALUES, Layer, Lowering, OperationList, Signal
+from ..layers.time import OverTime
 from ..neurons.surrogates import spike
 from .neuron import by_channel
 
@@ -30,9 +33,9 @@ class Scale(Layer):
     def lower(self, graph: Lowering, name: str) -> None:
         scale = by_channel(self.scale)
         if scale is None:
-            raise graph.refused(name, self, "its factors differ within a channel")
+            return graph.cell(name, lambda x: (self.scale * x,), states=[], spikes=False)
         factor = scale.expand(graph.steps, -1)
-        graph.add("ChannelScale", name, None, factor=factor, offset=torch.zeros_like(factor))
+        return graph.add("ChannelScale", name, None, factor=factor, offset=torch.zeros_like(factor))
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         return VALUES
@@ -61,11 +64,48 @@ class Threshold(nn.Module):
     def lower(self, graph: Lowering, name: str) -> None:
         level = by_channel(self.threshold)
         if level is None:
-            raise graph.refused(name, self, "its thresholds differ within a channel")
+            return graph.cell(name, lambda x: (spike(x - self.threshold),), states=[])
         level = level.expand(graph.steps, -1)
         none, ones = torch.zeros_like(level), torch.ones_like(level)
         fields = {"leak": none, "gain": ones, "threshold": level, "size": ones, "reset": "none"}
-        graph.add("Neuron", name, None, **fields)
+        return graph.add("Neuron", name, None, **fields)
+
+
+class Conv1d(OverTime):
+    """A convolution of sequences `[C, L]`.
+
+    Args:
+        layer: the convolution.
+        length: L.
+    """
+
+    def __init__(self, layer: nn.Conv1d, length: int) -> None:
+        super().__init__(layer)
+        self.length = length
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        layer: Any = self.layer
+        (kernel,), (stride,) = layer.kernel_size, layer.stride
+        (padding,), (dilation,) = layer.padding, layer.dilation
+        graph.add("Reshape", f"{name}.image", None, to=(layer.in_channels, 1, self.length))
+        bias = torch.zeros(layer.out_channels) if layer.bias is None else layer.bias
+        graph.add(
+            "Conv",
+            f"{name}.conv",
+            None,
+            weights=(layer.weight.unsqueeze(2),),
+            biases=(bias,),
+            of_step=(0,) * graph.steps,
+            stride=(1, stride),
+            padding=(0, padding),
+            dilation=(1, dilation),
+            groups=layer.groups,
+        )
+        length = (self.length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+        graph.add("Reshape", name, None, to=(layer.out_channels, length))
 
 
 class SumPool2d(Layer):
@@ -112,11 +152,16 @@ class SumPool2d(Layer):
 
 
 class Flatten(Layer):
-    """Join the axes of a sample from `start` to `end`, both counted from the end."""
+    """Join axes of a sample.
 
-    def __init__(self, start: int, end: int, rank: int) -> None:
+    Args:
+        start, end: the first and the last of them, counted from the end.
+        shape: of a sample.
+    """
+
+    def __init__(self, start: int, end: int, shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.start, self.end, self.rank = start, end, rank
+        self.start, self.end, self.shape = start, end, shape
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(self.start, self.end)
@@ -125,11 +170,15 @@ class Flatten(Layer):
         return self.forward
 
     def lower(self, graph: Lowering, name: str) -> None:
-        if self.rank == 1:
-            return
-        if (self.start, self.end) != (-self.rank, -1):
-            raise graph.refused(name, self, "the graph only flattens whole samples")
-        graph.add("Flatten", name)
+        rank = len(self.shape)
+        if self.start == self.end:
+            return None
+        if (self.start, self.end) != (-rank, -1):
+            first, last = self.start % rank, self.end % rank + 1
+            joined = math.prod(self.shape[first:last])
+            to = (*self.shape[:first], joined, *self.shape[last:])
+            return graph.add("Reshape", name, None, to=to)
+        return graph.add("Flatten", name)
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         return x
@@ -147,6 +196,9 @@ class Unflatten(Layer):
 
     def stepper(self) -> Callable[[Tensor], Tensor]:
         return self.forward
+
+    def lower(self, graph: Lowering, name: str) -> None:
+        graph.add("Reshape", name, None, to=self.shape)
 
     def list_operations(self, found: OperationList, name: str, x: Signal) -> Signal:
         return x

@@ -47,7 +47,8 @@ def own_spikes(
     if len(spiking) == len(others) == 1:
         found = OwnSpikes(spiking[0], others[0])
         alone = list(sources(found.weights)) == list(readers(found.weights)) == [found.neuron]
-        fed = list(sources(found.neuron)) != [found.weights]
+        inside = [name for name in sources(found.neuron) if name in names]
+        fed = len(sources(found.neuron)) > 1 and inside == [found.weights]
         if alone and fed and _is_recurrent(node(found.weights)):
             return found
     raise ConfigError(

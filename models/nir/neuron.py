@@ -190,8 +190,11 @@ class NirNeuron(nn.Module):
         """Add v_t = leak v_{t-1} + gain x_t + drive, after the current if there is one."""
         found = _by_channel(leak=p.leak, gain=p.gain, drive=p.drive, synapse=p.synapse)
         if found is None or p.start is not None:
-            why = "its parameters differ within a channel"
-            raise graph.refused(name, self, why if found is None else "it does not start at 0")
+
+            def step(x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+                return euler_step(x, states, p)
+
+            return graph.cell(name, step, states=p.states, spikes=False)
         leak, gain = found["leak"], found["gain"]
         if "synapse" in found:
             one = torch.ones_like(found["synapse"])
@@ -203,7 +206,7 @@ class NirNeuron(nn.Module):
             graph.add("ChannelScale", f"{name}.drive", None, factor=factor, offset=offset)
             gain = torch.ones_like(gain)
         size = max(len(gain), len(leak))
-        graph.add("Filter", name, None, poles=leak.expand(1, size), gain=gain.expand(size))
+        return graph.add("Filter", name, None, poles=leak.expand(1, size), gain=gain.expand(size))
 
     def _exact(self, name: str) -> Tensor:
         value: Tensor = getattr(self, name)

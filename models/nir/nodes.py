@@ -13,7 +13,7 @@ from ...core.errors import ConfigError
 from ...core.registry import unknown
 from ..layers.spiking import SpikingLayer
 from ..layers.time import OverTime
-from .layers import Delay, Flatten, Scale, SumPool2d, Threshold
+from .layers import Conv1d, Delay, Flatten, Scale, SumPool2d, Threshold
 from .neuron import FIELDS, NirNeuron
 from .semantics import Semantics
 
@@ -111,7 +111,8 @@ def module_of(
             _require(name, kind, shape[-1:] == (inputs,), shape, f"{inputs} features")
             return OverTime(nn.Linear(inputs, outputs, bias=kind == "Affine"))
         case "Conv1d" | "Conv2d":
-            return OverTime(_convolution(name, node, shape))
+            found = _convolution(name, node, shape)
+            return Conv1d(found, shape[1]) if isinstance(found, nn.Conv1d) else OverTime(found)
         case "AvgPool2d":
             _require(name, kind, len(shape) == 3, shape, "images")
             kernel, stride, padding = (_pair(node[key]) for key in WINDOWS[kind])
@@ -125,7 +126,7 @@ def module_of(
             )
             fits = -len(shape) <= start <= end < 0
             _require(name, kind, fits, shape, f"axes {node['start_dim']} to {node['end_dim']}")
-            return Flatten(start, end, len(shape))
+            return Flatten(start, end, shape)
         case "Scale":
             return Scale(_of_sample(name, node, "scale", shape))
         case "Threshold":

@@ -39,7 +39,7 @@ def test_dir_lists_the_names_and_each_is_there():
     assert dir(asnn) == sorted(asnn.__all__)
     assert set(dir(asnn)) == {
         *("__version__", "create_model", "create_coding", "AdaptiveLeaky", "open_run"),
-        *("load_run", "train", "evaluate", "export_onnx", "export_nir", "verify"),
+        *("load_run", "train", "evaluate", "export_onnx", "export_nir", "verify", "import_nir"),
     }
     for name in dir(asnn):
         assert getattr(asnn, name).__doc__

@@ -181,6 +181,24 @@ def test_the_run_is_independent_of_the_file(tmp_path):
     assert (summary["file"], summary["dt"], summary["semantics"]) == ("my net.nir", 1e-4, "nir")
 
 
+@pytest.mark.slow
+def test_from_python(tmp_path):
+    import asnn
+
+    path = write(tmp_path / "a.nir", chain())
+    changes = {"data.name": "digits"}
+    run = asnn.import_nir(path, out=tmp_path / "a", steps=4, dt=1e-4, changes=changes)
+    assert run.evaluate("validation").samples == 145
+    exported = asnn.export_nir(run, tmp_path / "out", samples=16)
+    assert exported.report.verified
+    with torch.no_grad():
+        again = import_nir(tmp_path / "out/model.nir").model
+        x = torch.rand(4, 2, 64)
+        assert torch.equal(again.run(x), run.model.run(x.unflatten(2, (1, 8, 8))))
+    with pytest.raises(ConfigError, match="is not empty"):
+        asnn.import_nir(path, out=tmp_path / "a", steps=4, dt=1e-4)
+
+
 def test_a_changed_weight_is_noticed(tmp_path):
     """The summary states the checksum of the weights, as that of a training does."""
     run = import_nir(write(tmp_path / "a.nir", chain()), steps=5, dt=1e-4).write(tmp_path / "a")

@@ -167,7 +167,9 @@ def export(
     ] = None,
     in_shape: Annotated[
         str | None,
-        typer.Option(metavar="CxHxW", help="--from: shape of an image; F for flat ones."),
+        typer.Option(
+            metavar="CxHxW", help="--from: shape of an image; CxL of a signal, F of a flat one."
+        ),
     ] = None,
     steps: Annotated[
         int | None, typer.Option(min=1, help="--from, --against: number of time steps.")

@@ -168,7 +168,7 @@ def is_given(context: typer.Context, name: str) -> bool:
 
 
 def parse_shape(text: str | None) -> tuple[int, ...] | None:
-    """Return a shape such as 1x28x28 or 784; None for None.
+    """Return a shape such as 1x28x28, 2x100 or 784; None for None.
 
     Raises:
         ConfigError: the text is no such shape.
@@ -176,6 +176,8 @@ def parse_shape(text: str | None) -> tuple[int, ...] | None:
     if text is None:
         return None
     sizes = text.lower().split("x")
-    if len(sizes) not in (1, 3) or not all(size.isdecimal() and int(size) > 0 for size in sizes):
-        raise ConfigError(f"--in-shape takes CxHxW or F, such as 1x28x28 or 784, not {text!r}")
+    if not 1 <= len(sizes) <= 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        raise ConfigError(
+            f"--in-shape takes CxHxW, CxL or F, such as 1x28x28, 2x100 or 784, not {text!r}"
+        )
     return tuple(int(size) for size in sizes)

@@ -90,6 +90,24 @@ def test_train_from_it(cli, imported):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("form", ["sequence", "stream", "scan"])
+def test_onnx_of_convolutions_of_sequences(cli, imported, form):
+    graph = graph_of_nodes(
+        [2, 9],
+        4,
+        "input>conv>leak>flat>fc>output",
+        conv=nir.Conv1d(9, weights(0, 3, 2, 3), 2, 1, 1, 1, weights(1, 3)),
+        leak=nir.LI(np.full((3, 5), 1e-3), np.abs(weights(3, 3, 5)), weights(4, 3, 5)),
+        flat=nir.Flatten({"input": np.array([3, 5])}, 0, -1),
+        fc=nir.Linear(weights(6, 4, 15)),
+    )
+    assert imported(graph, "--steps", 6, "--dt", 1e-4).code == 0
+    result = cli("export", "run", "--format", "onnx", "--form", form, "--samples", 16, "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["verified"]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("semantics", ["nir", "snntorch", "snntorch-zero", "spikingjelly"])
 def test_onnx_of_it(cli, imported, semantics):
     assert imported(recurrent(), "--steps", 8, "--dt", 1e-4, "--semantics", semantics).code == 0

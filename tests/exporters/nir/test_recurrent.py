@@ -13,7 +13,7 @@ from asnn.exporters.graph.ir import Conv, Filter, Flatten, Graph, Linear, Neuron
 from asnn.exporters.nir import export as nir_export
 from asnn.exporters.nir.interpreter import run_nir
 from asnn.exporters.nir.lif import build_lif, inexact_layers
-from asnn.exporters.nir.synapses import with_synapses
+from asnn.exporters.nir.rewrites import with_synapses
 from asnn.exporters.nir.targets import TARGETS, problems
 from asnn.exporters.nir.unrolled import input_of, step_name, unroll
 from asnn.formats.execution_order import execution_order

@@ -18,6 +18,7 @@ CLEAR = 1e-3  # of all membranes to their thresholds, so that rounding flips non
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 @settings(
     max_examples=EXAMPLES, deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],

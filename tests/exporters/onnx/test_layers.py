@@ -351,7 +351,6 @@ def test_functions_of_values(shape, static):
 
 
 REFUSED_IN_NIR = {
-    "Concat": (g.Concat(**at("n", g.INPUT, g.INPUT)), "puts values one after another"),
     "Reshape": (g.Reshape(**at(), to=(4, 2, 2)), "gives values another shape"),
     "Transpose": (g.Transpose(**at(), axes=(0, 2, 1)), "changes the order of axes"),
     "Pad": (g.Pad(**at(), before=(0, 0), behind=(1, 1)), "pads an image with zeros"),

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asnn.cli.commands.export.options import parse_shape
+
 NAMES = ("nets", "own", "broken")
 PAGE = Path(__file__).parents[3] / "docs" / "export-snntorch.md"
 
@@ -161,7 +163,7 @@ def test_samples_that_break_the_condition_end_with_code_3(call, tmp_path):
         ("--from nets:fails -f onnx", "KeyError: 'weights' (nets.py, line"),
         ("--from nets:flat -f onnx --steps 2", "shape of the input is missing"),
         ("--from nets:flat -f onnx --in-shape 8", "number of time steps is missing"),
-        ("--from nets:flat -f onnx --in-shape 8x8 --steps 2", "takes CxHxW or F"),
+        ("--from nets:flat -f onnx --in-shape 8x8x8x8 --steps 2", "takes CxHxW, CxL or F"),
         ("--from nets:make -f onnx --in-shape 1x9x9", "is not the shape that nets:make returns"),
         ("--from nets:make -f onnx --steps 5", "makes 25 steps by itself"),
         ("--from nowhere/nets.py:make -f onnx", "there is no file nowhere/nets.py"),
@@ -188,3 +190,8 @@ def test_a_file_instead_of_a_module(call, tmp_path):
     code, _, err = call("--from", "some/json-nets.py:make", "-f", "onnx", "--samples", "4")
     assert code == 0, err
     assert (tmp_path / "export" / "json-nets.make" / "onnx" / "parity.json").is_file()
+
+
+def test_shapes_of_samples():
+    shapes = [parse_shape(text) for text in (None, "784", "2x100", "1X28x28")]
+    assert shapes == [None, (784,), (2, 100), (1, 28, 28)]

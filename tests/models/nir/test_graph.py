@@ -4,17 +4,20 @@ import nir
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asnn.core import ConfigError, DataError
 from asnn.exporters import source_of
 from asnn.exporters.graph.interpreter import run
+from asnn.exporters.nir.given import given_graph
 from asnn.exporters.nir.interpreter import run_nir
+from asnn.formats.execution_order import flattened
 from asnn.models import create_model
 from asnn.models.layers.spiking import layer_outputs
 from asnn.models.nir.graph import graph_of
 from asnn.models.nir.reading import describe
+from studies.random_nir import nir_graphs
 from tests.support.nir_files import (
     chain,
     graph_of_nodes,
@@ -26,6 +29,7 @@ from tests.support.nir_files import (
 )
 
 DT = 1e-4
+LETTERS = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
 
 
 def inputs(*shape, seed=0, steps=10, batch=3):
@@ -72,18 +76,57 @@ def test_convolutions_pools_and_flatten():
     )
 
 
-def test_convolutions_of_sequences_thresholds_and_delays():
+def test_convolutions_of_sequences_and_parameters_of_each_value():
     graph = graph_of_nodes(
         [2, 9],
         8,
-        "input>conv>wait>fire>flat>fc>output",
+        "input>conv>wait>scale>leak>fire>flat>fc>output",
         conv=nir.Conv1d(9, weights(0, 3, 2, 3), 2, 1, 1, 1, weights(1, 3)),
-        wait=nir.Delay(np.repeat([[0.0], [DT], [3 * DT]], 5, axis=1)),
-        fire=nir.Threshold(np.full((3, 5), 0.25)),
+        wait=nir.Delay(np.full((3, 5), 2 * DT)),
+        scale=nir.Scale(weights(2, 3, 5)),
+        leak=nir.LI(np.full((3, 5), 1e-3), np.abs(weights(3, 3, 5)), weights(4, 3, 5)),
+        fire=nir.Threshold(np.abs(weights(5, 3, 5, scale=0.1))),
         flat=nir.Flatten({"input": np.array([3, 5])}, 0, -1),
-        fc=nir.Linear(weights(2, 8, 15)),
+        fc=nir.Linear(weights(6, 8, 15)),
     )
-    same_as_numpy(graph, inputs(2, 9))
+    x = inputs(2, 9)
+    found = same_as_numpy(graph, x)
+    assert bool((found != 0).any())
+    source = source_of(network(graph, steps=len(x)))
+    lowered = run(source.graph, x.flatten(2).numpy()).logits
+    np.testing.assert_allclose(lowered, found.detach().numpy(), atol=1e-5)
+
+
+def test_delays_that_differ_have_no_form_in_the_export_graph():
+    wait = nir.Delay(np.array([0, DT, 3 * DT]))
+    graph = graph_of_nodes([3], 3, "input>wait>output", wait=wait)
+    same_as_numpy(graph, inputs(3))
+    with pytest.raises(ConfigError, match="'network.wait'.*cannot be exported: its delays differ"):
+        source_of(network(graph)).require_graph()
+
+
+@pytest.mark.slow
+@settings(max_examples=20, deadline=None)
+@given(graph=nir_graphs(), seed=st.integers(0, 99))
+def test_random_graphs_are_those_of_numpy_and_of_their_export(graph, seed):
+    """Loops, sums, nested graphs and all types of nodes."""
+    shape = np.ravel(graph.nodes["input"].input_type["input"]).astype(int).tolist()
+    x = inputs(*shape, seed=seed, steps=6, batch=2) - 1
+    model = network(graph, steps=len(x))
+    steps = x.flatten(2) if len(shape) == 2 else x
+    with torch.no_grad():
+        found = model.run(steps).numpy()
+    expected = run_nir(flattened(graph), x.numpy(), DT)["output"]
+    np.testing.assert_allclose(found, expected.reshape(found.shape), rtol=1e-4, atol=1e-4)
+    source = source_of(model)
+    if source.refusal is None:
+        lowered = run(source.graph, steps.numpy()).logits
+        np.testing.assert_allclose(lowered, found, rtol=1e-4, atol=1e-4)
+    else:
+        assert "has no form in the export graph" in source.refusal.what
+    with torch.no_grad():
+        again = network(given_graph(model), steps=len(x)).run(steps).numpy()
+    np.testing.assert_array_equal(again, found)
 
 
 def test_paths_that_part_and_meet_are_summed():
@@ -138,6 +181,15 @@ def test_a_loop_of_two_layers_has_no_form_in_the_export_graph():
     assert "--form given" in caught.value.remedy
 
 
+def test_neurons_that_read_their_own_spikes_as_they_are_too():
+    graph = graph_of_nodes(
+        [3], 3, "input>n>output, n>n, n>own>n", n=lif(3), own=nir.Linear(weights(0, 3, 3))
+    )
+    same_as_numpy(graph, inputs(3))
+    with pytest.raises(ConfigError, match="the loop of n, own has no form in the export graph"):
+        source_of(network(graph)).require_graph()
+
+
 def test_gradients_flow_through_loops():
     model = network(two_populations(), steps=10).train()
     model.run(inputs(6)).sum().backward()
@@ -164,7 +216,8 @@ def test_the_spikes_of_loops_are_observed():
 
 
 @settings(max_examples=25, deadline=None)
-@given(names=st.lists(st.text(max_size=6), min_size=4, max_size=4, unique=True))
+@given(names=st.lists(st.text(LETTERS, max_size=6), min_size=4, max_size=4, unique=True))
+@example(names=["", "forward", "a.b", "a/b"])
 def test_nodes_may_have_any_name(names):
     """Also those of attributes of modules, and dots, which names of modules do not have."""
     first, second, begin, end = names
@@ -250,6 +303,11 @@ EDGES = [["input", "fc"], ["fc", "output"]]
 def test_what_is_no_network_is_refused(nodes, edges, says):
     with pytest.raises(ConfigError, match=says):
         _create({**NODES, **nodes}, edges)
+
+
+def test_a_name_that_stands_for_the_input_is_refused():
+    with pytest.raises(ConfigError, match="a node cannot be called"):
+        _create({**NODES, "\0": {"type": "Linear", "weight": [2, 2]}}, EDGES)
 
 
 def test_other_numbers_are_refused():

@@ -1,0 +1,1 @@
+"""Importers of NIR that pin another nir: measured in an environment of their own."""
