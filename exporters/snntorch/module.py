@@ -21,13 +21,19 @@ from ..graph.answer import Answer
 from ..graph.arrays import check_finite
 from ..graph.interpreter import Trace, run
 from ..source import ExportSource, NetworkOutput, random_samples, source_of
+from ..tracing.calls import ONE_STEP
+from ..tracing.forward import TracedForward, missing_steps, trace_module
+from ..tracing.kinds import (
+    declared_steps,
+    is_snntorch,
+    lowers_itself,
+    snntorch_neurons,
+    state_at_rest,
+)
+from ..tracing.neurons import has_condition, violates_condition
 from ..verification.neurons import check_neurons
 from ..verification.parity import Parity
-from .calls import ONE_STEP
-from .forward import TracedForward, missing_steps, trace_module
-from .kinds import declared_steps, is_snntorch, lowers_itself, snntorch_neurons, state_at_rest
 from .layers import end_with_readout, fold_norms, over_steps
-from .neurons import has_condition, violates_condition
 from .prepared import dequantised, prepared
 
 CONDITION = (
@@ -219,7 +225,11 @@ def _eager(
             for _ in range(steps):
                 leaves = traced.leaves(module(x, **traced.arguments(states)))
                 found.append(traced.output_of(leaves))
-                states = {path: leaves[leaf] for path, (_, leaf) in traced.states.items()}
+                states = {
+                    path: leaves[leaf]
+                    for path, (_, leaf) in traced.states.items()
+                    if leaf is not None
+                }
             return NetworkOutput(torch.stack(found).cpu())
 
     return eager

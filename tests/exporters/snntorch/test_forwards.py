@@ -500,8 +500,13 @@ def test_functions_of_torch():
         for t in range(T):
             current = F.linear(F.relu(x[t]), net.fc.weight * 0.5, net.fc.bias)
             spk, mem = net.lif1(F.dropout(current, 0.5, net.training), mem)
-            found.append(F.layer_norm(spk, (8,)))
+            gate = torch.sigmoid(current) * torch.maximum(spk, current.clamp(-1, 1))
+            gate = (gate.abs() + 1) / (1 + current * current) - self_mask(current)
+            found.append(F.layer_norm(spk + gate, (8,)))
         return torch.stack(found)
+
+    def self_mask(x):
+        return x * torch.linspace(0, 1, 8)
 
     net, x = Net(functional).eval(), frames()
     trace = run(source_of_module(net, in_shape=(12,)).graph, x.numpy())

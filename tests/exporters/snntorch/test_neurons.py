@@ -16,7 +16,7 @@ from asnn.exporters.graph import ir as g
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.quantisation import with_rounded_weights
 from asnn.exporters.snntorch.layers import over_steps
-from asnn.exporters.snntorch.neurons import has_condition, nodes_of, violates_condition
+from asnn.exporters.tracing.neurons import has_condition, nodes_of, violates_condition
 from asnn.exporters.verification.margins import MARGIN, margin_of, received
 from tests.support.onnx_forms import assert_every_form
 

@@ -13,7 +13,9 @@ import torch
 from ..graph import ir as g
 from .axes import ARRANGING, mean_of_axes
 from .calls import ONE_STEP
-from .values import ALL, Const, Reduced, Signal, State
+from .elementwise import ELEMENTWISE, is_value, of_two, with_constant
+from .samples import by_channel, image, of_image, padded, samples, two_operands
+from .values import ALL, Const, Reduced, Signal
 
 if TYPE_CHECKING:
     from .lowering import Lowering
@@ -30,7 +32,7 @@ def linear(low: Lowering, x: Any, weight: Any, bias: Any = None) -> Any:
             torch.from_numpy(np.asarray(bias / np.float32(x.factor), np.float32))
         ))  # fmt: skip
         return replace(x, signal=value)
-    x = low.samples(x, 1)
+    x = samples(low, x, 1)
 
     def make(name: str, inputs: list[Any]) -> list[g.Node]:
         arrays = {"weights": (weight,), "biases": (bias,), "of_step": (0,)}
@@ -67,12 +69,12 @@ def conv2d(
     if isinstance(padding, str):
         same = padding == "same"
         before = tuple(size // 2 if same else 0 for size in total)
-        behind = tuple(size % 2 if same else 0 for size in total)
+        behind = (total[0] % 2 * same, total[1] % 2 * same)
     else:
         before = _pair(padding, axes, 0)
-    x = low.image(x, axes)
+    x = image(low, x, axes)
     if any(behind):
-        x = low.padded(x, behind)
+        x = padded(low, x, behind)
     geometry = {
         "stride": _pair(stride, axes), "padding": before, "dilation": dilation, "groups": groups,
     }  # fmt: skip
@@ -81,7 +83,7 @@ def conv2d(
         arrays = {"weights": (weight,), "biases": (bias,), "of_step": (0,)}
         return [g.Conv(name=name, inputs=tuple(inputs), **arrays, **geometry)]
 
-    return low.of_image(x, axes, make, weights=(weight, bias))
+    return of_image(low, x, axes, make, weights=(weight, bias))
 
 
 def convolution_of_padding(low: Lowering, *args: Any) -> Any:
@@ -106,7 +108,7 @@ def conv_transpose2d(
         arrays = {"weights": (weight,), "biases": (bias,), "of_step": (0,)}
         return [g.ConvTranspose(name=name, inputs=tuple(inputs), **arrays, **geometry)]
 
-    return low.of_image(low.image(x, axes), axes, make)
+    return of_image(low, image(low, x, axes), axes, make)
 
 
 def max_pool(
@@ -136,8 +138,7 @@ def avg_pool(
 
 def adaptive_avg_pool(low: Lowering, x: Any, size: Any) -> Any:
     axes = low.pooled_axes
-    image = low.image(x, axes)
-    own = low.folding.shape(image.layer)[1:]
+    own = low.folding.shape(image(low, x, axes).layer)[1:]
     wanted = [
         n if given is None else given for n, given in zip(own, _pair(size, axes), strict=True)
     ]
@@ -159,17 +160,17 @@ def _pool(
     def make(name: str, inputs: list[Any]) -> list[g.Node]:
         return [g.Pool(name=name, inputs=tuple(inputs), kind=kind, **of_window, **more)]
 
-    return low.of_image(low.image(x, axes), axes, make)
+    return of_image(low, image(low, x, axes), axes, make)
 
 
 def batch_norm(
-    low: Lowering, x: Any, weight: Any, bias: Any, mean: Any, var: Any, *more: Any
-) -> Any:
+    low: Lowering, x: Any, weight: Any, bias: Any, mean: Any, var: Any,
+    training: bool, momentum: float, eps: float, *_: Any,
+) -> Any:  # fmt: skip
     """A norm with running statistics, as a scale of channels in float64."""
-    if mean is None or var is None or (len(more) > 3 and more[0]):
+    if mean is None or var is None or training:
         why = "it has no running statistics: its output depends on the other samples"
         raise low.refusal(why, "train with track_running_stats=True")
-    eps = more[2] if len(more) > 3 else more[1]
     mean, var, weight, bias = (low.array(part) for part in (mean, var, weight, bias))
     factor = 1 / np.sqrt(var.astype(np.float64) + eps)
     factor = factor if weight is None else factor * weight.astype(np.float64)
@@ -188,19 +189,21 @@ def _scaled(low: Lowering, x: Signal, factor: g.Array, offset: g.Array) -> Signa
     return low.call([x], low.folding.shape(x.layer), make, axes=x.axes)
 
 
-def batch_norm_of_inference(low: Lowering, *args: Any) -> Any:
-    return (batch_norm(low, *args), None, None)
+def batch_norm_of_inference(
+    low: Lowering, x: Any, weight: Any, bias: Any, mean: Any, var: Any, momentum: float, eps: float
+) -> Any:
+    return batch_norm(low, x, weight, bias, mean, var, False, momentum, eps), None, None
 
 
 def batch_norm_without_statistics(low: Lowering, *_: Any) -> Any:
-    return batch_norm(low, None, None, None, None, None)
+    return batch_norm(low, None, None, None, None, None, True, 0.0, 0.0)
 
 
 def layer_norm(
     low: Lowering, x: Any, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5,
     *_: Any,
 ) -> Any:  # fmt: skip
-    x = low.samples(x)
+    x = samples(low, x)
     options = {"over": len(shape), "eps": eps, "weight": low.array(weight), "bias": low.array(bias)}
 
     def make(name: str, inputs: list[Any]) -> list[g.Node]:
@@ -213,7 +216,7 @@ def group_norm(
     low: Lowering, x: Any, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5,
     *_: Any,
 ) -> Any:  # fmt: skip
-    x = low.samples(x)
+    x = samples(low, x)
     options = {"groups": groups, "eps": eps, "weight": low.array(weight), "bias": low.array(bias)}
 
     def make(name: str, inputs: list[Any]) -> list[g.Node]:
@@ -243,7 +246,7 @@ def add(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
         if (x.kind, x.factor) == (y.kind, y.factor):
             return replace(x, signal=add(low, x.signal, y.signal, alpha))
         raise low.refusal("it adds two means or sums of different factors", ONE_STEP)
-    inputs, shape, axes = _both(low, x, y)
+    inputs, shape, axes = two_operands(low, x, y)
 
     def make(name: str, given: list[Any]) -> list[g.Node]:
         constants = [i for i, each in enumerate(given) if isinstance(each, Const)]
@@ -256,7 +259,10 @@ def add(low: Lowering, x: Any, y: Any, alpha: Any = 1) -> Any:
             return [*nodes, g.Add(name=name, inputs=tuple(given))]
         (at,) = constants
         scale = alpha if at == 0 else 1
-        offset = low.by_channel(given[at], shape, axes) * np.float32(1 if at == 0 else alpha)
+        offset = by_channel(low, given[at], shape, axes)
+        if offset is None:
+            return [with_constant(low, name, given, lambda a, b: a + alpha * b, shape, axes)]
+        offset = offset * np.float32(1 if at == 0 else alpha)
         if scale == 1 and not offset.any():
             return []
         factor = np.full_like(offset, scale)
@@ -291,57 +297,24 @@ def mul(low: Lowering, x: Any, y: Any) -> Any:
         constants = [i for i, given in enumerate(inputs) if isinstance(given, Const)]
         if not constants:
             return [g.Product(name=name, inputs=tuple(inputs))]
-        factor = low.by_channel(inputs[constants[0]], shape, axes)
+        factor = by_channel(low, inputs[constants[0]], shape, axes)
+        if factor is None:
+            return [with_constant(low, name, inputs, torch.mul, shape, axes)]
         source = inputs[1 - constants[0]]
         return [_channel_scale(name, source, factor, np.zeros_like(factor))]
 
-    inputs, shape, axes = _both(low, x, y)
+    inputs, shape, axes = two_operands(low, x, y)
     factor = next((given for given in inputs if isinstance(given, Const)), None)
     return low.call(inputs, shape, make, axes=axes, factor=factor)
 
 
 def div(low: Lowering, x: Any, y: Any) -> Any:
-    if isinstance(y, Signal | State | Reduced):
-        raise low.refusal("it divides by a value that depends on the input", LOGITS)
+    if is_value(y):
+        return _DIVISION(low, x, y)
     other = Const.of(torch.tensor(float(y))) if isinstance(y, int | float) else y
     if isinstance(x, Reduced):
         return mul(low, x, 1 / float(low.number(other) or 1))
     return mul(low, x, low.constant(other, torch.reciprocal))
-
-
-def _both(low: Lowering, x: Any, y: Any) -> tuple[list[Signal | Const], g.Shape, tuple[Any, ...]]:
-    """Return two operands, at most one of them constant, with the shape and axes of the result."""
-    given = [
-        Const.of(torch.tensor(float(part))) if isinstance(part, int | float) else part
-        for part in (x, y)
-    ]
-    found: list[Signal | Const] = [
-        part if isinstance(part, Const) else low.signal(part) for part in given
-    ]
-    signals = [part for part in found if isinstance(part, Signal)]
-    first = max(signals, key=lambda part: len(part.axes))
-    axes = first.axes
-    rank = sum(not isinstance(axis, str) for axis in axes)
-    if len(signals) == 2 or any(axis is None for axis in axes):
-        found = [low.samples(part, rank) if isinstance(part, Signal) else part for part in found]
-        signals = [part for part in found if isinstance(part, Signal)]
-        axes = max((part.axes for part in signals), key=len)
-    shapes = {low.folding.shape(part.layer) for part in signals}
-    if len(shapes) > 1:
-        shown = " and ".join(str(list(shape)) for shape in shapes)
-        raise low.refusal(f"its two values have the shapes {shown} in a sample", "")
-    for part in signals:
-        missing = tuple(axis for axis in axes if axis != "T")
-        if part.axes not in (axes, missing):
-            raise low.refusal("its two values have their axes in another order", "permute one")
-    if len(signals) == 2 and {part.step == ALL for part in signals} == {True, False}:
-        found = [
-            replace(part, step=ALL, axes=axes)
-            if isinstance(part, Signal) and part.step is None
-            else part
-            for part in found
-        ]
-    return found, shapes.pop(), axes
 
 
 def _channel_scale(name: str, source: str, factor: g.Array, offset: g.Array) -> g.Node:
@@ -397,9 +370,9 @@ def _unsupported(why: str, remedy: str) -> Callable[..., Any]:
     return refuse
 
 
-def _pair(value: Any, axes: int, missing: int = 1) -> tuple[int, int]:
+def _pair(value: Any, axes: int, missing: int = 1) -> tuple[Any, Any]:
     """Return the two sizes of an image; of a series, that of its one axis behind `missing`."""
-    values = [value] if isinstance(value, int) or value is None else list(value)
+    values: list[Any] = [value] if isinstance(value, int) or value is None else list(value)
     if axes == 1 and len(values) == 1:
         return (missing, values[0])
     return (values[0], values[0]) if len(values) == 1 else (values[0], values[1])
@@ -412,8 +385,11 @@ _SPIKES = _unsupported(
     "name), see 'A neuron' in CONTRIBUTING.md",
 )
 
+_DIVISION = of_two(torch.div)
+
 OPERATORS: dict[str, Callable[..., Any]] = {
     **ARRANGING,
+    **ELEMENTWISE,
     "linear": linear,
     "addmm": addmm,
     "mm": matmul,

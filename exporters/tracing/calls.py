@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 import torch
 import torch.utils._pytree as pytree
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
+from torch.fx.node import has_side_effect
 
 from ...core.errors import ConfigError
 from .kinds import is_snntorch, lowers_itself, state_at_rest
@@ -34,7 +35,7 @@ def _outputs_of(inputs: list[Tensor], call: int) -> list[Tensor]:
     return [inputs[0].new_empty(shape) for shape in shapes]
 
 
-fx.node.has_side_effect(torch.ops.asnn.part.default)  # a call changes a hidden state
+has_side_effect(torch.ops.asnn.part.default)  # a call changes a hidden state
 
 
 class Argument:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from .samples import concatenated, picked, reshaped
 from .values import ALL, Axes, Axis, Collected, Const, Signal, State
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ def select(low: Lowering, x: Any, dim: int, index: int) -> Any:
     if axis is None or low.size(x, axis) == 1:
         return replace(x, axes=axes)
     if isinstance(axis, int):
-        picked = low.picked(low.signal(x), axis, [index])
-        return replace(picked, axes=tuple(a for a in picked.axes if a != axis))
+        one = picked(low, low.signal(x), axis, [index])
+        return replace(one, axes=tuple(a for a in one.axes if a != axis))
     raise low.refusal("it selects samples of the batch", "give a forward for a batch of any size")
 
 
@@ -48,7 +49,7 @@ def slice_(
     if len(indices) == size:
         return x
     if isinstance(axis, int):
-        return low.picked(low.signal(x), axis, indices)
+        return picked(low, low.signal(x), axis, indices)
     why = "it selects some of the steps" if axis == "T" else "it selects samples of the batch"
     raise low.refusal(why, "select single steps: x[t]")
 
@@ -96,7 +97,7 @@ def _over_steps(low: Lowering, parts: list[Any], axes: Axes) -> Any:
 def cat(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
     """Join steps, or features or channels of samples."""
     parts = [part for part in tensors if not (isinstance(part, Const) and not part.tensor.numel())]
-    first = parts[0]
+    first: Any = parts[0]
     if len(parts) == 1:
         return first
     axis = first.axes[dim % len(first.axes)] if isinstance(first, Signal | State) else 0
@@ -110,7 +111,7 @@ def cat(low: Lowering, tensors: Sequence[Any], dim: int = 0) -> Any:
             ONE_STEP_IN_ORDER if axis is None else "it joins neither steps nor channels",
             "join features or channels with torch.cat([a, b], 1), steps with torch.stack",
         )
-    return low.concatenated(parts)
+    return concatenated(low, parts)
 
 
 def select_scatter(low: Lowering, base: Any, source: Any, dim: int, index: int) -> Any:
@@ -226,7 +227,7 @@ def _sample_view(
         large = [axis for axis in axes if low.size(x, axis) != 1]
         if sum(size != 1 for size in shape) != len(large) or len(large) > 1:
             shape = [size for _, sizes in groups for size in sizes]
-            return low.reshaped(low.signal(x), tuple(shape))
+            return reshaped(low, low.signal(x), tuple(shape))
         rest = iter(large)
         found += [next(rest) if size != 1 else None for size in shape]
     return replace(x, axes=(*heads, *found))
@@ -238,9 +239,10 @@ def _head(low: Lowering, x: Any, axes: list[Axis], shape: list[int]) -> list[Axi
     if any(isinstance(axis, int) for axis in axes):
         return None
     if len(shape) == 1:
-        return {("T",): ["T"], ("B",): ["B"], ("TB",): ["TB"], ("BT",): ["BT"]}.get(
-            tuple(large), ["TB"] if large == ["T", "B"] else ["BT"] if large == ["B", "T"] else None
-        )
+        merged: dict[tuple[str, ...], Axis] = {("T", "B"): "TB", ("B", "T"): "BT"}
+        if len(large) == 1:
+            return [large[0]]
+        return [merged[tuple(large)]] if tuple(large) in merged else None
     split_axes = {"TB": ["T", "B"], "BT": ["B", "T"]}.get(large[0]) if len(large) == 1 else large
     if split_axes is None:
         return None

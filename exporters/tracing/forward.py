@@ -18,7 +18,7 @@ from .capture import FailedRunError, UntracedError, capture, steps_made
 from .kinds import declared_steps, lowers_itself
 from .lowering import Lowering
 from .recurrence import nodes_of_layers
-from .values import ALL, Axes, Path, Reduced, Signal, State
+from .values import ALL, Axes, Axis, Path, Reduced, Signal, State
 
 OVER_TIME = (
     "call layers of [B, ...] with x.flatten(0, 1), and continue with y.unflatten(0, (T, -1)); or "
@@ -82,7 +82,7 @@ class TracedForward:
         every: Axes = ("T", "B", *range(code.ndim - 2))
         kept = [d for d, axis in enumerate(every) if axis in self.axes]
         code = code[tuple(slice(None) if d in kept else 0 for d in range(code.ndim))]
-        left = [every[d] for d in kept]
+        left: list[Axis] = [every[d] for d in kept]
         return code.permute([left.index(axis) for axis in self.axes]).contiguous()
 
     def arguments(self, states: dict[Path, Any]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The forward of a torch module as nodes of the graph."""
