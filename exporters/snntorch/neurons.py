@@ -283,15 +283,3 @@ def _scale(
 
 def _array(tensor: Tensor) -> g.Array:
     return np.array(tensor.detach().float().cpu().contiguous().numpy())
-
-
-def neuron_of(name: str, where: str, source: str, neuron: nn.Module, shape: g.Shape) -> g.Node:
-    """Return a neuron that is one node, see `nodes_of`.
-
-    Raises:
-        ConfigError: it is more than one.
-    """
-    nodes = nodes_of(name, where, source, neuron, shape)
-    if len(nodes) > 1:
-        raise refusal(where, neuron, "exports have no synaptic current yet", "use snn.Leaky")
-    return nodes[0]
