@@ -43,6 +43,8 @@ class NirGraph(Layer):
         DataError: a loop without a state.
     """
 
+    without_ann = "its neurons are nodes of a NIR file, and model.neuron does not replace them"
+
     def __init__(
         self,
         nodes: Mapping[str, Mapping[str, Any]],
