@@ -65,8 +65,8 @@ def with_images(
     def eager(code: Tensor) -> NetworkOutput:
         return source.eager(code.reshape(*code.shape[:2], *before))
 
-    images = samples and samples.images
-    if images is not None:
+    if samples is not None:
+        images = samples.images
         heads = images.shape[: images.ndim - len(before)]
-        samples = replace(samples, images=images.reshape(*heads, *after))  # type: ignore[type-var]
+        samples = replace(samples, images=images.reshape(*heads, *after))
     return replace(source, graph=replace(graph, nodes=nodes, in_shape=after), eager=eager), samples
