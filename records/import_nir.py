@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ..coding.base import FIRST_CHOICE
@@ -198,6 +199,9 @@ def _dt(
     if decided is not None:
         notes.append(f"dt is {decided:g} s, tau / r of all neurons: each adds its input as it is")
         return decided
+    if rule.r_of_if and (of_if := _dt_of_if(graph)) is not None:
+        notes.append(f"dt is {of_if:g} s, 1 / r of all IF, as {semantics} writes it")
+        return of_if
     if not needs_dt(graph):
         return 1e-4  # nothing depends on it
     kinds = {type(node).__name__ for node in graph.nodes.values()} - {"Input", "Output"}
@@ -208,6 +212,13 @@ def _dt(
         remedy="give --dt SECONDS, that of the simulator that wrote the file: 0.0001 is the "
         "default of SpikingJelly, 0.001 that of Norse (with --semantics norse)",
     )
+
+
+def _dt_of_if(graph: nir.NIRGraph) -> float | None:
+    """Return 1 / r of the neurons IF, if they all have the same; None otherwise."""
+    nodes = (node for node in graph.nodes.values() if type(node).__name__ == "IF")
+    found = {float(r) for node in nodes for r in np.ravel(node.r)}  # type: ignore[attr-defined]
+    return 1 / r if len(found) == 1 and (r := found.pop()) > 0 else None
 
 
 def _require_network(path: Path, about: NirDescription, dt: float, semantics: str) -> None:
