@@ -14,7 +14,7 @@ import numpy as np
 
 from ...formats.execution_order import Edge, execution_order, flattened
 from ..nir.nodes import DT
-from .wiring import delayed_by_list, delayed_in_depth, depth_first
+from .wiring import delayed_in_depth, depth_first, wired_by_list
 
 
 class FlatGraph:
@@ -27,7 +27,7 @@ class FlatGraph:
         in_edges: the number of edges into each node.
         delayed: edges that carry the step before, see `execution_order`.
         nested: whether it has nested graphs.
-        early: the nested graphs that are listed before a node that they read.
+        early: the nested graphs that importers by nirtorch meet before a node that they read.
     """
 
     def __init__(self, graph: nir.NIRGraph) -> None:
@@ -42,10 +42,11 @@ class FlatGraph:
 
 
 def _early(graph: nir.NIRGraph) -> list[str]:
-    place = {name: i for i, name in enumerate(graph.nodes)}
-    place |= {name: -1 for name, node in graph.nodes.items() if isinstance(node, nir.Input)}
-    found = [b for a, b in graph.edges if place[a] >= place[b]]
-    return [name for name in found if isinstance(graph.nodes[name], nir.NIRGraph)]
+    kinds = {name: type(node).__name__ for name, node in graph.nodes.items()}
+    if "NIRGraph" not in kinds.values():
+        return []
+    waited = wired_by_list(kinds, [(a, b) for a, b in graph.edges]).waited
+    return sorted(name for name in waited if kinds[name] == "NIRGraph")
 
 
 Words = Iterator[str]
@@ -165,7 +166,7 @@ def _loops(graph: FlatGraph) -> Words:
 def _listed_otherwise(graph: FlatGraph) -> Words:
     if not graph.delayed:
         return
-    for source, target in sorted(delayed_by_list(graph.kinds, graph.edges) ^ graph.delayed):
+    for source, target in sorted(wired_by_list(graph.kinds, graph.edges).delayed ^ graph.delayed):
         yield f"the edge from {source!r} to {target!r}, in a loop whose nodes are listed otherwise"
 
 
