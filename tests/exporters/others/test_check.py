@@ -80,6 +80,20 @@ def test_the_lost_reset_of_a_nir_file_is_counted(tmp_path) -> None:
     assert "does not state the length of a step: 0.0001 s" in report.notes[0]
 
 
+def test_62_spikes_become_45(tmp_path) -> None:
+    """On frames of random spikes: the numbers that snnTorch counts in its own file, read back."""
+    generator = torch.Generator().manual_seed(1)
+    x = (torch.rand(40, 1, 20, generator=generator) < 0.4).float()
+    network = net("subtract")
+    path = written_by_snntorch(network, tmp_path / "theirs.nir")
+    source = source_of_module(network, in_shape=(20,), steps=40, frames=True)
+    report = verify(source, path, Samples(x.transpose(0, 1).numpy(), None, "spikes"))
+    parity = report.parities[1]
+    last = source.graph.neurons[-1].name
+    assert parity.spikes[last] == (62, 45)
+    assert parity.spike_mismatches[last].sum() == 43
+
+
 def test_a_nir_file_that_computes_the_same_agrees(tmp_path) -> None:
     network = net("zero")
     source = source_of_module(network, in_shape=(20,), steps=STEPS)
@@ -255,8 +269,6 @@ def test_frames_of_a_sequence(tmp_path) -> None:
     source = source_of_module(Events(), in_shape=(6,))
     rng = np.random.default_rng(0)
     samples = Samples(rng.random((5, *source.sample_shape), np.float32), None, "noise")
-    if source.takes_images:
-        pytest.skip("a forward that reads x[step] is lowered as one of a still image")
     for network, shape in ((Events(), (STEPS, 2, 6)), (BatchFirst(), (2, STEPS, 6))):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
