@@ -47,7 +47,8 @@ def export(
         typer.Option(
             help="onnx: sequence, stream, scan or parts; nir: portable, pure, lif, backbone or, of "
             "imported networks, given.",
-            show_default="sequence; portable, of imported networks given",
+            show_default="sequence, of more than 256 steps stream; portable, of imported networks "
+            "given",
         ),
     ] = None,
     input: Annotated[
