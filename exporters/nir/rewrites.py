@@ -18,8 +18,8 @@ def with_synapses(graph: Graph) -> Graph:
 
     is the neuron with the synapse α and the gain gain·gain'. A filter with several poles, another
     start than 0, or other readers stays as it is, and so does one before a neuron that is recurrent
-    without a synapse: the spikes that it feeds back do not pass the filter. Both must decay, alike in
-    all channels.
+    without a synapse: the spikes that it feeds back do not pass the filter. Both must decay, alike
+    in all channels.
     """
     nodes = {node.name: node for node in graph.nodes}
     readers = Counter(name for node in graph.nodes for name in node.inputs)
