@@ -229,8 +229,7 @@ def _require_network(path: Path, about: NirDescription, dt: float, semantics: st
     """
     options = {"nodes": about.nodes, "edges": about.edges, "dt": dt, "semantics": semantics}
     try:
-        with torch.device("meta"):
-            trial_shapes(options)
+        trial_shapes(options)
     except ConfigError as error:
         why = f"{error.what}: {error.why}" if error.why else error.what
         raise DataError(f"{path} is no network", why=why, remedy=error.remedy) from error
@@ -290,8 +289,13 @@ def _product(shape: Sequence[int]) -> int:
 
 
 def _stated_steps(graph: nir.NIRGraph) -> int | None:
-    """Return the number of steps that the metadata of an export of asnn state."""
-    found = (graph.metadata or {}).get("steps")
+    """Return the number of steps that the metadata of an export of asnn state; 1 if all of them are
+    channels of one."""
+    about = graph.metadata or {}
+    runs = about.get("runs")
+    if (runs.decode() if isinstance(runs, bytes) else str(runs)).startswith("once, on all steps"):
+        return 1
+    found = about.get("steps")
     try:
         return int(found) if found is not None and int(found) > 0 else None
     except (TypeError, ValueError):

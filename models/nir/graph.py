@@ -71,7 +71,8 @@ class NirGraph(Layer):
         self.blocks = blocks_of(order, self.sources, self.delayed, self.output)
         self.order = [name for block in self.blocks for name in block.names]
         self.keys: dict[str, str] = {}
-        self._build([name for name in order if name in set(self.order)], nodes, in_shape, setting)
+        needed = set(self.order)
+        self._build([name for name in order if name in needed], nodes, in_shape, setting)
 
     def _build(
         self,

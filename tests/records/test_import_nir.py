@@ -258,6 +258,8 @@ def test_the_number_of_steps(tmp_path):
     graph = chain()
     graph.metadata["steps"] = 7
     assert import_nir(write(path, graph), dt=1e-4).recipe.coding.steps == 7
+    graph.metadata["runs"] = "once, on all steps as channels"
+    assert import_nir(write(path, graph), dt=1e-4).recipe.coding.steps == 1
 
 
 def test_nodes_that_no_layer_has_are_refused(tmp_path):
