@@ -178,9 +178,11 @@ class _LifGraph:
         for node in self.graph.nodes:
             self.values[node.name] = self.layer(node)
         end = self.graph.nodes[-1]
-        last = self.values[end.name][0]
-        if isinstance(end, Cells):
-            last = self.builder.cells(end.name, self.graph.shapes[end.inputs[0]], last)
+        images = isinstance(end, Cells)
+        shape = self.graph.shapes[end.inputs[0] if images else end.name]
+        last = self.builder.one(f"{end.name}_sum", shape, self.values[end.name])
+        if images:
+            last = self.builder.cells(end.name, shape, last)
         shape = np.array(self.graph.output_shape)
         self.builder.add(OUTPUT, nir.Output({"output": shape}), last)
         return self.builder.finish(metadata)
