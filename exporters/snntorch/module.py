@@ -27,7 +27,7 @@ from .calls import ONE_STEP
 from .forward import TracedForward, missing_steps, trace_module
 from .kinds import declared_steps, is_snntorch, lowers_itself, snntorch_neurons, state_at_rest
 from .layers import end_with_readout, fold_norms, over_steps
-from .neurons import has_condition, violates_condition
+from .neurons import has_condition, require_surrogate, violates_condition
 from .prepared import dequantised, prepared
 
 CONDITION = (
@@ -122,6 +122,8 @@ def _check(module: nn.Module) -> None:
     if is_snntorch(module) or lowers_itself(module):
         raise ConfigError(f"{kind} is a neuron, not a network", remedy="put it in nn.Sequential")
     for name, part in module.named_modules():
+        if is_snntorch(part):
+            require_surrogate(name, part)
         if part._forward_hooks or part._forward_pre_hooks:
             raise ConfigError(
                 f"layer {name!r} has hooks, which can change its output",

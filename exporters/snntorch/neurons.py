@@ -182,6 +182,17 @@ def _checked(where: str, neuron: nn.Module) -> Any:
     return neuron
 
 
+def require_surrogate(where: str, neuron: nn.Module) -> None:
+    """Refuse a neuron of snnTorch whose surrogate raises, before its network is run."""
+    try:
+        with torch.no_grad():
+            neuron.spike_grad(torch.zeros(1))  # type: ignore[operator]
+    except Exception as error:  # of any surrogate
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        remedy = "use another surrogate, such as snntorch.surrogate.fast_sigmoid()"
+        raise refusal(where, neuron, f"its spike_grad fails: {why}", remedy) from error
+
+
 def _unsupported(neuron: Any) -> str:
     """Return which option of a neuron is not in the equations; empty if none."""
     if neuron.inhibition:
@@ -193,12 +204,8 @@ def _unsupported(neuron: Any) -> str:
     if runs != METHODS[reset]:
         return f"its reset_mechanism was later changed to {reset!r}, which snnTorch applies in part"
     distances = torch.cat([torch.linspace(-2, 2, 401), torch.tensor([-1e-7, 0.0, 1e-7, -9.0, 9.0])])
-    try:
-        with torch.no_grad():
-            fired = neuron.spike_grad(distances)
-    except Exception as error:  # of any surrogate
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        return f"spike_grad: it fails on membranes, {why}"
+    with torch.no_grad():
+        fired = neuron.spike_grad(distances)
     if not torch.equal(fired, (distances > 0).to(fired)):
         return "spike_grad: its output is not 1 above the threshold and 0 elsewhere"
     return ""

@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from snntorch import surrogate
+from torch import nn
 
 from asnn.core.errors import ConfigError
 from asnn.exporters.graph import ir as g
 from asnn.exporters.graph.interpreter import run
 from asnn.exporters.graph.quantisation import with_rounded_weights
 from asnn.exporters.snntorch.layers import over_steps
+from asnn.exporters.snntorch.module import source_of_module
 from asnn.exporters.snntorch.neurons import has_condition, nodes_of, violates_condition
 from asnn.exporters.verification.margins import MARGIN, margin_of, received
 from tests.support.onnx_forms import assert_every_form
@@ -296,16 +298,13 @@ REFUSED = {
     "surrogate": (
         lambda: neuron("RLeaky", spike_grad=torch.sigmoid), (C,), "spike_grad", "without it",
     ),
-    "surrogate that raises": (  # LSO of snnTorch 1.0.0, in any forward
-        lambda: neuron("Leaky", spike_grad=surrogate.LSO()), (C,),
-        "spike_grad: it fails on membranes, TypeError", "without it",
-    ),
     "threshold": (
         lambda: neuron("Lapicque", threshold=-0.5), (C,), "its threshold is -0.5", "0 or more",
     ),
     "shape": (lambda: neuron("Synaptic", alpha=torch.rand(3)), (C,), "its alpha has the shape", ""),
     "pixels": (
-        lambda: neuron("Leaky", beta=torch.rand(5), threshold=1.0), (C, 3, 5), "differs between pixels", "1, 1",
+        lambda: neuron("Leaky", beta=torch.rand(5), threshold=1.0), (C, 3, 5),
+        "differs between pixels", "1, 1",
     ),
     "linear of images": (
         lambda: neuron("RLeaky", beta=0.5, threshold=1.0, own="all"), (C, 3, C),
@@ -332,3 +331,12 @@ def test_two_recurrences_of_a_neuron_have_weights_of_one_shape():
     part = neuron("RLeaky", own="all", shape=SHAPES["image"])
     with pytest.raises(ConfigError, match="two recurrences"):
         nodes_of("n", "n", g.INPUT, part, SHAPES["image"], recurrent=np.ones((C, C, 5, 5)))
+
+
+def test_a_surrogate_that_raises_is_refused_before_the_network_runs():
+    """LSO of snnTorch 1.0.0 does, in any forward."""
+    net = nn.Sequential(nn.Linear(3, C), neuron("Leaky", spike_grad=surrogate.LSO()))
+    with pytest.raises(ConfigError, match=r"layer '1' \(Leaky\) cannot be exported") as refused:
+        source_of_module(net, in_shape=(3,), steps=2)
+    assert refused.value.why.startswith("its spike_grad fails: TypeError: Stochastic")
+    assert "fast_sigmoid" in refused.value.remedy
