@@ -89,8 +89,8 @@ def _of_nodes(kind: str, what: str, has: Callable[[Any], Any]) -> Feature:
     return Feature(f"{kind} with {what}", found)
 
 
-def _several(*fields: str) -> Callable[[Any], bool]:
-    return lambda node: any(np.unique(getattr(node, each)).size > 1 for each in fields)
+def _several(name: str) -> Callable[[Any], bool]:
+    return lambda node: np.unique(getattr(node, name)).size > 1
 
 
 def _nonzero(name: str) -> Callable[[Any], bool]:
@@ -112,17 +112,24 @@ def _neurons(kind: str, *times: str) -> Iterator[Feature]:
     for each in times:
         word = "τ" if each == "tau" else f"τ{each[3:]}"
         yield _of_nodes(kind, f"several {word}", _several(each))
-        yield _of_nodes(kind, f"{word} = dt", _in_steps(each, 1.0))
-        yield _of_nodes(kind, f"{word} below dt", _in_steps(each, None))
+        yield _of_nodes(kind, f"{word} = dt", _one_step(each))
+        yield _of_nodes(kind, f"{word} below dt", _below_one_step(each))
 
 
-def _in_steps(name: str, steps: float | None) -> Callable[[Any], bool]:
+def _one_step(name: str) -> Callable[[Any], bool]:
+    return lambda node: bool(np.any(_is_dt(getattr(node, name))))
+
+
+def _below_one_step(name: str) -> Callable[[Any], bool]:
     def has(node: Any) -> bool:
-        ratio = getattr(node, name) / DT
-        equal = np.isclose(ratio, 1, rtol=1e-6)
-        return bool(np.any(equal if steps else (ratio < 1) & ~equal))
+        tau = getattr(node, name)
+        return bool(np.any((tau < DT) & ~_is_dt(tau)))
 
     return has
+
+
+def _is_dt(tau: Any) -> Any:
+    return np.isclose(tau / DT, 1, rtol=1e-6)
 
 
 def _standard_r(node: Any) -> bool:
