@@ -313,3 +313,26 @@ def test_inputs_and_outputs_of_an_onnx_file_that_do_not_match(unrolled, tmp_path
     assert found.value.why.endswith(
         "is [2, 12]; the network takes [N, 20] or [T, N, 20] or [N, T, 20], T = 12"
     )
+
+
+def test_a_file_with_its_weights_in_another(unrolled, tmp_path) -> None:
+    path = written_by_torch(Unrolled(), tmp_path / "one.onnx")
+    two = tmp_path / "two.onnx"
+    onnx.save(
+        onnx.load(path), two, save_as_external_data=True, location="two.data", size_threshold=0
+    )
+    assert verify(unrolled, two, random_samples((12,), 4)).verified
+    (tmp_path / "two.data").unlink()
+    with pytest.raises(DataError, match="is one of two files"):
+        verify(unrolled, two, random_samples((12,), 4))
+
+
+def test_an_export_of_asnn_with_its_weights_in_another_file(unrolled, tmp_path) -> None:
+    samples = random_samples((12,), 4)
+    asnn.export_onnx(unrolled, tmp_path / "m.onnx", samples=samples)
+    model = onnx.load(tmp_path / "m.onnx")
+    onnx.save(
+        model, tmp_path / "m.onnx", save_as_external_data=True, location="m.data", size_threshold=99
+    )
+    report = verify(unrolled, tmp_path / "m.onnx", samples)
+    assert report.verified and report.structure == []
