@@ -26,10 +26,12 @@ T, B, C = 8, 6, 4
 SHAPES = {"features": (C,), "image": (C, 3, 5), "series": (C, 6)}
 
 
-def neuron(kind, reset="subtract", delay=True, *, seed=0, shape=(C,), own="none", **options):
-    """A neuron of snnTorch with random parameters of each channel."""
+def neuron(
+    kind, reset="subtract", delay=True, *, seed=0, shape=(C,), own="none", pixels=False, **options
+):
+    """A neuron of snnTorch with random parameters of each channel, or of each value."""
     torch.manual_seed(seed)
-    axes = (C, *[1] * (len(shape) - 1))
+    axes = shape if pixels else (C, *[1] * (len(shape) - 1))
     given = {"threshold": 0.3 + torch.rand(axes), "beta": torch.rand(axes)}
     if kind in ("Synaptic", "RSynaptic"):
         given["alpha"] = torch.rand(axes)
@@ -106,8 +108,8 @@ def cases(draw):
     # Two recurrences of one neuron have weights of one shape.
     around = around and not (own == "all" and len(shape) == 3)
     reset, delay = draw(st.sampled_from(["subtract", "zero", "none"])), draw(st.booleans())
-    seed = draw(st.integers(0, 99))
-    return neuron(kind, reset, delay, seed=seed, shape=shape, own=own), shape, around
+    options = {"seed": draw(st.integers(0, 99)), "own": own, "pixels": draw(st.booleans())}
+    return neuron(kind, reset, delay, shape=shape, **options), shape, around
 
 
 @settings(max_examples=80, deadline=None)
@@ -207,6 +209,15 @@ def test_the_graphs_neuron_is_used_where_it_computes_the_same(kind, reset, delay
     assert [type(node).__name__ for node in found] == NODES[kind, reset, delay]
 
 
+def test_parameters_of_each_pixel_are_those_of_a_cell():
+    shape = SHAPES["image"]
+    part, x = neuron("Synaptic", shape=shape, pixels=True), inputs(shape)
+    graph = flat_graph(part, shape, membrane=True)
+    assert [type(node).__name__ for node in graph.nodes] == ["Cell", "Dynamics", "Flatten"]
+    _, membranes, _ = in_snntorch(part, x)
+    assert_every_form(graph, x.numpy(), membranes.reshape(T, B, -1))
+
+
 def test_spikes_fed_back_through_a_synapse_are_one_neuron():
     part = neuron("RSynaptic", own="all")
     bias, node = nodes_of("n", "n", g.INPUT, part, (C,))
@@ -303,8 +314,8 @@ REFUSED = {
     ),
     "shape": (lambda: neuron("Synaptic", alpha=torch.rand(3)), (C,), "its alpha has the shape", ""),
     "pixels": (
-        lambda: neuron("Leaky", beta=torch.rand(5), threshold=1.0), (C, 3, 5),
-        "differs between pixels", "1, 1",
+        lambda: snn.Leaky(0.5, graded_spikes_factor=torch.rand(5)), (C, 3, 5),
+        "graded_spikes_factor differs between pixels", "one for each channel",
     ),
     "linear of images": (
         lambda: neuron("RLeaky", beta=0.5, threshold=1.0, own="all"), (C, 3, C),
