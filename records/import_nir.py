@@ -239,7 +239,7 @@ def _data(document: dict[str, Any]) -> DataSet | None:
     """Return the data that a document names, if any."""
     if document["data"].get("name", NO_DATA) == NO_DATA:
         return None
-    return check_recipe({"data": document["data"]}).data.load()
+    return check_recipe({"data": document["data"]}, source="the import").data.load()
 
 
 def _sample(
